@@ -1,0 +1,1 @@
+"""Audience: features of a user, segments of users, and how well the segments hold. Pure."""

@@ -1,0 +1,62 @@
+"""What every caller of a stage does: bring s3:// inputs here, lock the outputs, run, send s3:// outputs away."""
+
+import importlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import fields
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from adloom.errors import BusyError
+from adloom.io.outside import Outside
+from adloom.params import Params
+
+Metrics = Mapping[str, float]
+
+
+def call(stage: str, paths: Mapping[str, str], params: Params, outside: Outside) -> Metrics:
+    """
+    Run one stage by its command name, such as `train-gan`; a path that is not given is the stage's default.
+
+    Raises BusyError when another run is writing one of the outputs.
+    """
+    name = stage.replace("-", "_")
+    module = importlib.import_module(f"adloom.stages.{name}")
+    with ExitStack() as stack:
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="adloom-")))
+        inputs = module.Inputs(**{n: outside.store.fetch(p, place / n) for n, p in _given(module.Inputs, paths)})
+        outputs = module.Outputs(**{n: _local(p, place / n) for n, p in _given(module.Outputs, paths)})
+        for field in fields(outputs):
+            stack.enter_context(_locked(getattr(outputs, field.name), outside.home))
+        metrics: Metrics = module.run(inputs, outputs, params.block(name), outside)
+        for n, path in _given(module.Outputs, paths):
+            if is_remote(path):
+                outside.store.push(getattr(outputs, n), path)
+    return metrics
+
+
+def is_remote(path: str) -> bool:
+    """Return whether a path lies in a store other than this machine's file system."""
+    return path.startswith("s3://")
+
+
+def _given(kind: type, paths: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [(field.name, paths[field.name]) for field in fields(kind) if field.name in paths]
+
+
+def _local(path: str, place: Path) -> Path:
+    return place if is_remote(path) else Path(path)
+
+
+@contextmanager
+def _locked(output: Path, home: Path) -> Iterator[None]:
+    locks = home / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    name = str(output.absolute()).strip("/").replace("/", "-")
+    try:
+        with FileLock(locks / f"{name}.lock", timeout=0):
+            yield
+    except Timeout:
+        raise BusyError(f"{output}: another run is writing it; wait for that run or stop it") from None

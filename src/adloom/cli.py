@@ -1,0 +1,149 @@
+"""The command line: one command per stage, and what runs, shows and serves them. Heavy imports live inside the calls."""
+
+import errno
+import importlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from adloom.errors import AdloomError, UserError
+
+STAGES = {
+    "ingest": "Bring the source tables into data/raw.",
+    "prepare": "Check, pseudonymise and split the tables into data/dataset.",
+    "train-gan": "Train the picture generator.",
+    "train-cnn": "Train the picture reader.",
+    "train-lstm": "Train the copywriter.",
+    "segment": "Find audience segments.",
+    "evaluate": "Measure one model on its test rows.",
+    "report": "Join all measurements into one report.html.",
+    "register": "Register models, and promote those that pass the gate.",
+}
+
+PARAMS = click.option("--params", "params_path", type=Path, default=Path("params.yaml"), show_default=True)
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
+
+
+class Commands(click.Group):
+    """Commands that are written below, and one per stage, made from the stage's dataclasses when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the stages in the data's way, then the rest."""
+        return [*STAGES, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, importing a stage only now."""
+        return _stage_command(cmd_name) if cmd_name in STAGES else super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing any stage."""
+        others = {name: command.get_short_help_str(90) for name, command in self.commands.items()}
+        for title, rows in {"Stages": STAGES, "Commands": others}.items():
+            with formatter.section(title):
+                formatter.write_dl(list(rows.items()))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="adloom")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """
+    Turn an advertiser's own data into models that ad systems call.
+
+    Example: adloom run && adloom serve
+    """
+
+
+def _stage_command(name: str) -> click.Command:
+    module = importlib.import_module("adloom.stages." + name.replace("-", "_"))
+
+    @PARAMS
+    @AS_JSON
+    def command(params_path: Path, as_json: bool, **paths: str | None) -> None:
+        from adloom import caller
+
+        params, outside = _open(params_path)
+        given = {field: path for field, path in paths.items() if path is not None}
+        _show(dict(caller.call(name, given, params, outside)), as_json)
+
+    for kind in (module.Outputs, module.Inputs):
+        for field in fields(kind):
+            command = _path_option(field)(command)
+    return click.command(name, help=module.__doc__, short_help=STAGES[name])(command)
+
+
+def _path_option(field: Any) -> Callable[[Any], Any]:
+    default = None if field.default is MISSING else field.default
+    return click.option(
+        f"--{field.name.replace('_', '-')}",
+        field.name,
+        required=field.default is MISSING,
+        default=str(default) if default else None,
+        show_default=default is not None,
+        metavar="PATH|s3://…",
+    )
+
+
+def _open(params_path: Path) -> Any:
+    from adloom import params
+    from adloom.io import outside
+    from adloom.settings import Settings
+
+    loaded = params.load(params_path)
+    return loaded, outside.build(Settings(), loaded.project)
+
+
+def _show(values: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(values, indent=1, default=str))
+        return
+    for name, value in values.items():
+        click.echo(f"{name:36} {value:.4g}" if isinstance(value, float) else f"{name:36} {value}")
+
+
+@cli.command("params")
+@PARAMS
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of params.yaml, with a sentence per key.")
+def show_params(params_path: Path, schema: bool) -> None:
+    """
+    Check params.yaml and print it with every default filled in.
+
+    Example: adloom params --schema
+    """
+    from adloom import params
+
+    shown = (
+        params.Params.model_json_schema() if schema else params.load(params_path).model_dump(mode="json", by_alias=True)
+    )
+    click.echo(json.dumps(shown, indent=1))
+
+
+def main() -> None:
+    """Run the command line; an error is one line, and exit code 2 when the user can mend it."""
+    try:
+        cli(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted; the same command goes on from the last checkpoint", 130)
+    except AdloomError as error:
+        _fail(str(error), error.exit_code)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{os.strerror(error.errno or errno.EIO)}", UserError.exit_code)
+    except Exception as error:  # noqa: BLE001 - the last line of defence: one line instead of a traceback
+        _fail(f"unexpected {type(error).__name__}: {error}; `adloom --debug …` shows where", 1)
+
+
+def _fail(message: str, code: int) -> None:
+    if "--debug" in sys.argv[1:2]:
+        raise  # noqa: PLE0704 - called only while an exception is handled
+    click.echo(f"adloom: {' '.join(message.split())}", err=True)
+    sys.exit(code)

@@ -1,0 +1,45 @@
+"""
+The family of errors: what went wrong, and who can mend it.
+
+AdloomError                 exit 1: something failed that the user did not cause
+├── OutsideError            a store, tracker or registry did not do what was asked
+└── UserError               exit 2: the user can mend it
+    ├── ParamsError         params.yaml or the environment is wrong
+    ├── DataError           the data is wrong
+    ├── ArtifactError       a folder a stage wrote is missing, half-copied or changed
+    └── BusyError           another run holds what this one needs
+
+Every message is one line: the thing, its value, what was expected, the next step.
+"""
+
+
+class AdloomError(Exception):
+    """Something failed that the user did not cause."""
+
+    exit_code = 1
+
+
+class OutsideError(AdloomError):
+    """A store, tracker or registry did not do what was asked."""
+
+
+class UserError(AdloomError):
+    """Something the user can mend."""
+
+    exit_code = 2
+
+
+class ParamsError(UserError):
+    """params.yaml or the environment is wrong."""
+
+
+class DataError(UserError):
+    """The data is wrong."""
+
+
+class ArtifactError(UserError):
+    """A folder a stage wrote is missing, half-copied or changed."""
+
+
+class BusyError(UserError):
+    """Another run holds what this one needs."""

@@ -1,0 +1,85 @@
+"""What a measurement looks like: a value with its interval, and the rows it was computed from."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Unit = Literal["share", "bits", "count", "distance", "ratio", "auc", "ari", "silhouette"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A value with its 95 % interval [low, high], measured on n rows."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    unit: Unit
+
+
+@dataclass(frozen=True)
+class Sample:
+    """
+    What a metric is computed from: columns of one row per test row, so that two models can be compared in pairs.
+
+    `statistic(*columns, weights)` returns the metric; `weights` (rows,) counts how often each row was drawn.
+    """
+
+    columns: tuple[Array, ...]  # each (rows,)
+    statistic: Callable[..., float]
+    unit: Unit
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture in the report."""
+
+    title: str
+    caption: str
+    png: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table in the report; numbers are right-aligned."""
+
+    title: str
+    caption: str
+    header: list[str]
+    rows: list[list[str | float | int]]
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Lines of text in the report, such as generated copy."""
+
+    title: str
+    caption: str
+    lines: list[str]
+
+
+Section = Figure | Table | Lines
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All that was found out about a model: metrics, the samples behind those that can be paired, and what to look at."""
+
+    metrics: Mapping[str, Metric]
+    samples: Mapping[str, Sample]
+    sections: list[Section]
+
+
+def to_json(metrics: Mapping[str, Metric]) -> str:
+    """Return metrics.json: `{metric: {value, low, high, n, unit}}`, keys sorted."""
+    return json.dumps({name: asdict(metric) for name, metric in metrics.items()}, indent=1, sort_keys=True) + "\n"
+
+
+def from_json(text: str) -> dict[str, Metric]:
+    """Read metrics.json."""
+    return {name: Metric(**metric) for name, metric in json.loads(text).items()}

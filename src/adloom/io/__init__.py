@@ -1,0 +1,1 @@
+"""The outside: stores, tracking, registry, and the files that artifacts are made of."""

@@ -1,0 +1,57 @@
+"""All of the outside that a stage may touch, built from settings by whoever calls the stage."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from adloom.errors import ParamsError
+from adloom.io.registry import Registry
+from adloom.io.store import Store
+from adloom.io.tracking import Tracker
+from adloom.settings import Settings
+
+MIN_KEY_BYTES = 16
+
+
+@dataclass(frozen=True)
+class Outside:
+    """The doors to the outside; tests pass doubles."""
+
+    store: Store
+    tracker: Tracker
+    registry: Registry
+    pseudonym_key: bytes | None
+    home: Path  # scratch that survives runs: downloads, checkpoints, locks
+    progress: bool  # whether someone is watching
+
+
+def build(settings: Settings, project: str) -> Outside:
+    """Open the outside that the environment describes; connections are made when they are first used."""
+    from adloom.io.mlflow import MlflowRegistry, MlflowTracker
+    from adloom.io.stores import Stores
+
+    return Outside(
+        store=Stores(settings),
+        tracker=MlflowTracker(settings.tracking_uri, project),
+        registry=MlflowRegistry(settings.tracking_uri, project),
+        pseudonym_key=pseudonym_key(settings),
+        home=settings.home,
+        progress=not settings.quiet,
+    )
+
+
+def pseudonym_key(settings: Settings) -> bytes | None:
+    """Return the pseudonym key from the environment or a file. Raises ParamsError when it is short or unreadable."""
+    if settings.pseudonym_key_file:
+        try:
+            key = settings.pseudonym_key_file.read_bytes().strip()
+        except OSError as error:
+            raise ParamsError(f"ADLOOM_PSEUDONYM_KEY_FILE={settings.pseudonym_key_file}: {error.strerror}") from None
+    elif settings.pseudonym_key:
+        key = settings.pseudonym_key.get_secret_value().encode()
+    else:
+        return None
+    if len(key) < MIN_KEY_BYTES:
+        raise ParamsError(
+            f"pseudonym key: {len(key)} bytes, expected at least {MIN_KEY_BYTES}; `openssl rand -hex 32` makes one"
+        )
+    return key

@@ -1,0 +1,95 @@
+"""The registry: versions of models, and the alias that says which one is served."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+from adloom.errors import OutsideError
+from adloom.io import manifest
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+
+
+@dataclass(frozen=True)
+class Version:
+    """One registered version of a model."""
+
+    model: str  # one of params.MODELS; the registry adds the project's prefix
+    version: int
+    tags: Mapping[str, str]  # manifest_digest, params_digest, dataset_digest, git_commit, verdict, reasons, …
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """The digest of the registered artifact."""
+        return self.tags["manifest_digest"]
+
+
+class Registry(Protocol):
+    """What stages and services need of a model registry."""
+
+    def versions(self, model: str) -> list[Version]:
+        """Return a model's versions, oldest first; empty when it was never registered."""
+        ...
+
+    def register(self, model: str, folder: Path, tags: Mapping[str, str]) -> Version:
+        """Register an artifact folder; one whose digest is registered already is that version, its tags updated."""
+        ...
+
+    def point(self, model: str, alias: str, version: int, reason: str) -> None:
+        """Let an alias mean this version, and record why on the version."""
+        ...
+
+    def fetch(self, version: Version, folder: Path) -> Path:
+        """Bring a version's artifact into a folder and return where it lies."""
+        ...
+
+
+def aliased(versions: list[Version], alias: str) -> Version | None:
+    """Return the version an alias means, None when it means none."""
+    return next((version for version in versions if alias in version.aliases), None)
+
+
+@dataclass
+class MemoryRegistry:
+    """A registry in memory, with the artifacts in a folder: for tests."""
+
+    folder: Path
+    known: dict[str, list[Version]] = field(default_factory=dict)
+
+    def versions(self, model: str) -> list[Version]:
+        """Return a model's versions, oldest first."""
+        return list(self.known.get(model, []))
+
+    def register(self, model: str, folder: Path, tags: Mapping[str, str]) -> Version:
+        """Register an artifact folder once."""
+        digest = manifest.digest(folder)
+        versions = self.known.setdefault(model, [])
+        for i, version in enumerate(versions):
+            if version.digest == digest:
+                versions[i] = replace(version, tags={**version.tags, **tags})
+                return versions[i]
+        shutil.copytree(folder, self.folder / digest, dirs_exist_ok=True)
+        versions.append(Version(model, len(versions) + 1, {**tags, "manifest_digest": digest}))
+        return versions[-1]
+
+    def point(self, model: str, alias: str, version: int, reason: str) -> None:
+        """Move an alias."""
+        versions = self.versions(model)
+        if not any(v.version == version for v in versions):
+            raise OutsideError(f"{model}: no version {version}; known: {[v.version for v in versions]}")
+        self.known[model] = [_pointed(v, alias, version, reason) for v in versions]
+
+    def fetch(self, version: Version, folder: Path) -> Path:
+        """Copy a version's artifact."""
+        return Path(shutil.copytree(self.folder / version.digest, folder, dirs_exist_ok=True))
+
+
+def _pointed(version: Version, alias: str, target: int, reason: str) -> Version:
+    kept = tuple(a for a in version.aliases if a != alias)
+    if version.version != target:
+        return replace(version, aliases=kept)
+    return replace(version, aliases=(*kept, alias), tags={**version.tags, f"{alias}_reason": reason})

@@ -1,0 +1,30 @@
+"""Stores: where source files and artifacts lie outside this machine's working folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file of a source: its path below the uri, its size, and what changes when its content does."""
+
+    path: str
+    bytes: int
+    version: str  # sha256:<hex> where it can be had, else etag:<value>
+
+
+class Store(Protocol):
+    """What stages need of a store."""
+
+    def list(self, uri: str) -> list[SourceFile]:
+        """Return the files below a uri, sorted by path. Raises DataError when there are none."""
+        ...
+
+    def fetch(self, uri: str, folder: Path) -> Path:
+        """Bring all files below a uri into a folder and return where they lie, which is the uri itself when it is local."""
+        ...
+
+    def push(self, folder: Path, uri: str) -> None:
+        """Copy a folder's files below a uri, its manifest last."""
+        ...

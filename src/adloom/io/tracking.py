@@ -1,0 +1,75 @@
+"""Tracking: what a training tells about itself while it runs."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+
+class Run(Protocol):
+    """One tracked training."""
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Record numbers of one step or epoch."""
+        ...
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Set tags, such as manifest_digest when the artifact is sealed."""
+        ...
+
+    def artifact(self, path: Path) -> None:
+        """Keep a file, such as a sample sheet."""
+        ...
+
+
+class Tracker(Protocol):
+    """What stages need of a tracking server."""
+
+    def run(self, name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> AbstractContextManager[Run]:
+        """Open a run of this name; it ends as failed when the block raises."""
+        ...
+
+
+@dataclass
+class MemoryRun:
+    """A run that only remembers."""
+
+    name: str
+    params: Mapping[str, object]
+    recorded_tags: dict[str, str]
+    recorded: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    artifacts: list[str] = field(default_factory=list)
+    status: str = "RUNNING"
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Remember numbers."""
+        for name, value in values.items():
+            self.recorded.setdefault(name, []).append((step, value))
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Remember tags."""
+        self.recorded_tags.update(values)
+
+    def artifact(self, path: Path) -> None:
+        """Remember a file's name."""
+        self.artifacts.append(path.name)
+
+
+@dataclass
+class MemoryTracker:
+    """A tracker that only remembers: for tests, and for runs without MLflow."""
+
+    runs: list[MemoryRun] = field(default_factory=list)
+
+    @contextmanager
+    def run(self, name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> Iterator[Run]:
+        """Remember a run."""
+        run = MemoryRun(name, dict(params), dict(tags))
+        self.runs.append(run)
+        try:
+            yield run
+        except BaseException:
+            run.status = "FAILED"
+            raise
+        run.status = "FINISHED"

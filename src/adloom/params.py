@@ -1,0 +1,264 @@
+"""The typed twin of params.yaml: one frozen class per stage, a sentence per field, unknown keys refused by name."""
+
+import difflib
+import hashlib
+import json
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from adloom.errors import ParamsError
+
+TABLES = ("creatives", "copy", "events", "impressions")
+MODELS = {"gan": "creatives", "cnn": "creatives", "lstm": "copy", "audience": "events"}  # and the table each is made of
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Block(BaseModel):
+    """A block of params.yaml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    def digest(self) -> str:
+        """Return the sha256 of the block's canonical JSON, 64 hex digits."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+class Source(Block):
+    """Where one table comes from and how its columns are named there."""
+
+    uri: str = Field(description="A path, s3://bucket/prefix, or a name of the built-in catalogue.")
+    format: Literal["idx", "folder", "csv", "parquet"] | None = Field(
+        None, description="How the files are read; the catalogue knows its own."
+    )
+    columns: dict[str, str] = Field({}, description="Contract column: name of the column in the source.")
+    constants: dict[str, str | int | float | bool] = Field({}, description="Contract column: one value for every row.")
+    separator: str = Field(",", description="What parts the fields of a CSV file; 'whitespace' for runs of blanks.")
+    timestamp_format: str | None = Field(None, description="strptime format of timestamps; ISO 8601 when absent.")
+    licence: str | None = Field(None, description="Licence of the data; it travels with every model made of it.")
+
+
+class Ingest(Block):
+    """Sources of the four tables; a table that is absent is skipped by all that would use it."""
+
+    creatives: Source | None = Field(None, description="Pictures, with a category each.")
+    copy_: Source | None = Field(None, alias="copy", description="Lines of advertising copy.")
+    events: Source | None = Field(None, description="Purchases and other events of users.")
+    impressions: Source | None = Field(None, description="Creatives shown, with clicks.")
+
+    def source(self, table: str) -> Source | None:
+        """Return the source of a table, None when it has none."""
+        return getattr(self, "copy_" if table == "copy" else table)  # type: ignore[no-any-return]
+
+
+class Period(Block):
+    """The dates that cut a table with timestamps: calibration is before, holdout from there to the end."""
+
+    holdout_start: date = Field(strict=False, description="First day of the holdout period (UTC).")
+    end: date = Field(strict=False, description="First day after the holdout period; later rows are quarantined.")
+
+
+class Prepare(Block):
+    """Contracts, privacy and splits."""
+
+    max_quarantine_rate: Share = Field(0.01, description="Above this share of broken rows in a table the stage fails.")
+    max_pixels: int = Field(16_777_216, gt=0, description="A picture with more pixels is quarantined unread.")
+    picture_size: Literal[28, 32, 64, 128] | None = Field(
+        None, description="Edge every picture is resized to; the most common one of the data when absent."
+    )
+    events: Period | None = Field(None, description="How events are cut in time.")
+    impressions: Period | None = Field(None, description="How impressions are cut in time.")
+    consent_column: str | None = Field(None, description="Rows whose value in this column is not true are dropped.")
+    erasure_list: str | None = Field(None, description="File of user ids, one a line, whose rows are dropped.")
+
+
+class Training(Block):
+    """What every training has."""
+
+    enabled: bool = Field(True, description="False writes a skipped artifact instead.")
+    seed: int = Field(7, ge=0, description="All randomness is a function of (seed, epoch, step).")
+    epochs: int = Field(gt=0, description="Epochs; a checkpoint is written after each.")
+    steps_per_epoch: int = Field(gt=0, description="Optimizer steps in an epoch (of the generator, in a GAN).")
+    batch_size: int = Field(gt=0, description="Rows in a batch.")
+    learning_rate: float = Field(gt=0, description="Peak learning rate.")
+    threads: int = Field(2, gt=0, description="CPU threads; another number gives other bytes.")
+    precision: Literal["32-true", "bf16-mixed"] = Field("32-true", description="Lightning's precision.")
+
+
+class TrainGan(Training):
+    """The picture generator."""
+
+    latent: int = Field(128, gt=0, description="Length of the noise vector z.")
+    width: int = Field(32, gt=0, description="Channels of the widest resolution's feature maps.")
+    channels_last: bool = Field(True, description="Memory layout of the pictures.")
+    ema_decay: float = Field(0.999, ge=0, lt=1, description="Decay of the averaged weights, which are the model.")
+
+
+class TrainCnn(Training):
+    """The picture reader."""
+
+    width: int = Field(32, gt=0, description="Channels of the first stage.")
+    embedding: int = Field(64, gt=0, description="Length of the unit-length embedding.")
+    channels_last: bool = Field(True, description="Memory layout of the pictures.")
+    label_smoothing: Share = Field(0.05, description="Label smoothing of the category head.")
+    weight_decay: float = Field(0.05, ge=0, description="AdamW's weight decay.")
+
+
+class TrainLstm(Training):
+    """The copywriter."""
+
+    vocabulary: int = Field(1000, gt=0, description="Tokens of the byte-pair vocabulary.")
+    hidden: int = Field(256, gt=0, description="Width of the LSTM's state.")
+    layers: int = Field(1, gt=0, description="LSTM layers.")
+    dropout: Share = Field(0.3, description="Dropout on embeddings and outputs.")
+    weight_decay: float = Field(0.01, ge=0, description="AdamW's weight decay.")
+    patience: int = Field(3, gt=0, description="Epochs without a better validation loss before training stops.")
+
+
+class Segment(Block):
+    """Audience segments."""
+
+    enabled: bool = Field(True, description="False writes a skipped artifact instead.")
+    seed: int = Field(7, ge=0, description="Seed of sampling and initialisation.")
+    algorithms: list[Literal["kmeans", "agglomerative", "dbscan"]] = Field(
+        ["kmeans", "agglomerative", "dbscan"], min_length=1, description="Algorithms that compete."
+    )
+    segments_min: int = Field(4, ge=2, description="Smallest number of segments tried.")
+    segments_max: int = Field(8, ge=2, description="Largest number of segments tried.")
+    sample: int = Field(4000, gt=0, description="Users that agglomerative and DBSCAN are fitted on.")
+    bootstraps: int = Field(10, gt=1, description="Refits from which the stability (ARI) is measured.")
+    min_segment_size: int = Field(100, gt=0, description="A segment with fewer users is merged into its nearest.")
+    min_stability: Share = Field(0.8, description="A clustering below this ARI is chosen only if none is above.")
+
+
+class Evaluate(Block):
+    """How models are measured; intervals are 95 %."""
+
+    seed: int = Field(7, ge=0, description="Seed of sampling and of the bootstrap.")
+    threads: int = Field(2, gt=0, description="CPU threads of ONNX Runtime; another number may give other bytes.")
+    bootstraps: int = Field(500, ge=20, description="Bootstrap draws behind each interval.")
+    gan_samples: int = Field(5000, ge=100, description="Pictures drawn to judge the GAN.")
+    lstm_samples: int = Field(1000, ge=100, description="Lines drawn to judge the LSTM.")
+    temperature: float = Field(1.0, gt=0, description="Sampling temperature of the judged lines.")
+    ngram_order: int = Field(5, ge=2, description="Order of the Kneser-Ney character model.")
+
+
+class Rule(Block):
+    """A bar for one metric, and how much worse than the champion a candidate may be."""
+
+    metric: str = Field(description="Name of a metric of the model's metrics.json.")
+    at_least: float | None = Field(None, strict=False, description="The value must not be below this.")
+    at_most: float | None = Field(None, strict=False, description="The value must not be above this.")
+    margin: float | None = Field(
+        None, ge=0, strict=False, description="Worse than the champion by more than this, for certain: rejected."
+    )
+
+    @model_validator(mode="after")
+    def _one_side(self) -> Self:
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError(f"rule for {self.metric}: give exactly one of at_least and at_most")
+        return self
+
+
+class Gate(Block):
+    """What a model must show before it becomes champion; read by report and register."""
+
+    approve: bool = Field(False, description="True: only a person's `adloom promote` makes a champion.")
+    gan: list[Rule] = Field(description="Rules for the picture generator.")
+    cnn: list[Rule] = Field(description="Rules for the picture reader.")
+    lstm: list[Rule] = Field(description="Rules for the copywriter.")
+    audience: list[Rule] = Field(description="Rules for the audience segments.")
+
+    def rules(self, model: str) -> list[Rule]:
+        """Return the rules of one of MODELS."""
+        return getattr(self, model)  # type: ignore[no-any-return]
+
+
+class Params(Block):
+    """The whole of params.yaml."""
+
+    project: str = Field(
+        pattern=r"^[a-z][a-z0-9-]{0,39}$", description="Slug that prefixes experiments, registered models and S3 keys."
+    )
+    ingest: Ingest
+    prepare: Prepare
+    train_gan: TrainGan
+    train_cnn: TrainCnn
+    train_lstm: TrainLstm
+    segment: Segment
+    evaluate: Evaluate
+    gate: Gate
+
+    def block(self, stage: str) -> Block:
+        """Return what a stage may read: its own block; report reads the gate, register everything."""
+        blocks: dict[str, Block] = {"report": self.gate, "register": self}
+        return blocks.get(stage) or getattr(self, stage)  # type: ignore[no-any-return]
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        """Check what no single block can: every rule across fields or blocks stands here."""
+        if self.segment.segments_min > self.segment.segments_max:
+            raise ValueError("segment: segments_min must not be above segments_max")
+        for table in ("events", "impressions"):
+            period: Period | None = getattr(self.prepare, table)
+            if self.ingest.source(table) and period is None:
+                raise ValueError(f"prepare.{table}: holdout_start and end are needed since ingest.{table} is given")
+            if period and period.holdout_start >= period.end:
+                raise ValueError(f"prepare.{table}: holdout_start must be before end")
+        for rule in self.gate.audience:
+            if rule.metric == "smallest_segment" and (rule.at_least or 0) > self.segment.min_segment_size:
+                raise ValueError("gate.audience: smallest_segment asks for more than segment.min_segment_size")
+        return self
+
+
+def load(path: Path) -> Params:
+    """Read params.yaml. Raises ParamsError naming the file, the key and what was expected."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{path}: no such file; `adloom init` writes one, --params names another") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict):
+        raise ParamsError(f"{path}: expected a mapping of blocks, got {type(raw).__name__}")
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        raise ParamsError(f"{path}: " + "; ".join(_sentence(e) for e in error.errors())) from None
+
+
+def _sentence(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"]) or "params"
+    if error["type"] == "extra_forbidden":
+        return f"{where}: unknown key{_nearest(error['loc'])}"
+    if error["type"] == "missing":
+        return f"{where}: required"
+    return f"{where}: {error['msg'].removeprefix('Value error, ')}, got {_shorten(error['input'])}"
+
+
+def _nearest(location: tuple[str | int, ...]) -> str:
+    known = _keys(Params, location[:-1])
+    near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else f"; known keys: {', '.join(sorted(known))}"
+
+
+def _keys(block: type[Block], location: tuple[str | int, ...]) -> list[str]:
+    """Return the keys known at a location such as ("ingest", "events")."""
+    schema = block.model_json_schema()
+    here = schema
+    for part in location:
+        here = here["items"] if isinstance(part, int) else here.get("properties", {}).get(part, {})
+        options = [here, *here.get("anyOf", [])]
+        here = next((o for o in options if "$ref" in o or "items" in o), here)
+        if "$ref" in here:
+            here = schema["$defs"][here["$ref"].rpartition("/")[2]]
+    return list(here.get("properties", {}))
+
+
+def _shorten(value: Any) -> str:
+    text = "a mapping" if isinstance(value, dict) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"

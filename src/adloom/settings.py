@@ -1,0 +1,28 @@
+"""The environment, read in this one place and never at import."""
+
+from pathlib import Path
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What the environment says; each field names its variable."""
+
+    model_config = SettingsConfigDict(env_prefix="ADLOOM_", frozen=True, extra="ignore")
+
+    home: Path = Field(Path(".adloom"), description="Downloads, checkpoints and locks; safe to delete between runs.")
+    pseudonym_key: SecretStr | None = Field(None, description="Key of the pseudonyms; at least 16 bytes.")
+    pseudonym_key_file: Path | None = Field(None, description="File that holds the key instead.")
+    tracking_uri: str = Field(
+        "sqlite:///mlflow.db",
+        validation_alias=AliasChoices("MLFLOW_TRACKING_URI"),
+        description="MLflow server or database.",
+    )
+    s3_endpoint: str | None = Field(
+        None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_S3"), description="S3 server other than Amazon's."
+    )
+    package_index: str = Field("https://pypi.org/simple", description="Python package index of the catalogue.")
+    quiet: bool = Field(
+        False, validation_alias=AliasChoices("CI", "ADLOOM_QUIET"), description="No progress bars; CI sets it."
+    )

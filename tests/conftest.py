@@ -1,0 +1,42 @@
+"""Fixtures every test may use: doubles of the outside, and artifacts made of small tables."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from adloom.io import manifest, tables
+from adloom.io.outside import Outside
+from adloom.io.registry import MemoryRegistry
+from adloom.io.stores import FolderStore
+from adloom.io.tracking import MemoryTracker
+from adloom.params import Source
+
+MakeTable = Callable[[str, pd.DataFrame], Path]
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Outside:
+    """The outside as doubles: a folder store, a tracker and a registry in memory, a key, and nobody watching."""
+    return Outside(
+        store=FolderStore(),
+        tracker=MemoryTracker(),
+        registry=MemoryRegistry(tmp_path / "registry"),
+        pseudonym_key=b"a key for tests only",
+        home=tmp_path / ".adloom",
+        progress=False,
+    )
+
+
+@pytest.fixture
+def make_table(tmp_path: Path) -> MakeTable:
+    """Return a function that writes prepared rows (with their `split`) as the artifact data/dataset/<table>."""
+
+    def make(table: str, rows: pd.DataFrame) -> Path:
+        target = tmp_path / "data" / "dataset" / table
+        with manifest.draft(target, "prepare", Source(uri="test"), {}) as made:
+            tables.write(rows, made.path)
+        return target
+
+    return make

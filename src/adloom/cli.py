@@ -124,6 +124,44 @@ def show_params(params_path: Path, schema: bool) -> None:
     click.echo(json.dumps(shown, indent=1))
 
 
+@cli.command("init")
+@click.argument("folder", type=Path)
+def init_folder(folder: Path) -> None:
+    """Write params.yaml and dvc.yaml into a new folder.
+
+    Example: adloom init my-shop && cd my-shop && adloom run
+    """
+    from adloom.init import init
+
+    for path in init(folder):
+        click.echo(path)
+
+
+@cli.command("run")
+@PARAMS
+@AS_JSON
+def run_all(params_path: Path, as_json: bool) -> None:
+    """Make what is out of date, from sources to registered models.
+
+    Example: adloom run
+    """
+    from adloom.run import run
+
+    _show({outcome.model: outcome.verdict for outcome in run(*_open(params_path))}, as_json)
+
+
+@cli.command("demo")
+@PARAMS
+def run_demo(params_path: Path) -> None:
+    """Run everything, ask each served model one question, and sum it up.
+
+    Example: adloom demo
+    """
+    from adloom.demo import demo
+
+    demo(*_open(params_path))
+
+
 def main() -> None:
     """Run the command line; an error is one line, and exit code 2 when the user can mend it."""
     try:

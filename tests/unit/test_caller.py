@@ -1,0 +1,92 @@
+"""Every caller of a stage goes through here; a toy stage stands in for the real ones."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from filelock import FileLock
+
+from adloom import caller, params
+from adloom.errors import BusyError
+from adloom.io import manifest
+from adloom.io.outside import Outside
+from adloom.io.store import SourceFile
+from adloom.params import Block, Params
+
+LOADED = params.load(Path(__file__).parents[2] / "params.yaml")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    table: Path = Path("data/dataset/copy")
+
+
+@dataclass(frozen=True)
+class Outputs:
+    model: Path = Path("models/toy")
+
+
+def run(inputs: Inputs, outputs: Outputs, block: Block, outside: Outside) -> dict[str, float]:
+    with manifest.draft(outputs.model, "toy", block, {}) as made:
+        (made.path / "copied.txt").write_bytes((inputs.table / "rows.txt").read_bytes())
+    return {"size": 5.0}
+
+
+@pytest.fixture(autouse=True)
+def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    module = ModuleType("adloom.stages.segment")
+    vars(module).update(Inputs=Inputs, Outputs=Outputs, run=run)
+    monkeypatch.setitem(sys.modules, "adloom.stages.segment", module)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data/dataset/copy").mkdir(parents=True)
+    (tmp_path / "data/dataset/copy/rows.txt").write_text("hello", encoding="utf-8")
+    yield
+
+
+@dataclass
+class Bucket:
+    """A store whose s3:// uris are folders."""
+
+    root: Path
+
+    def list(self, uri: str) -> list[SourceFile]:
+        return []
+
+    def fetch(self, uri: str, folder: Path) -> Path:
+        return self.root / uri.removeprefix("s3://") if caller.is_remote(uri) else Path(uri)
+
+    def push(self, folder: Path, uri: str) -> None:
+        folder.rename(self.root / uri.removeprefix("s3://"))
+
+
+def test_paths_not_given_are_the_defaults(outside: Outside) -> None:
+    assert caller.call("segment", {}, LOADED, outside) == {"size": 5.0}
+    assert Path("models/toy/copied.txt").read_text(encoding="utf-8") == "hello"
+
+
+def test_s3_paths_are_fetched_before_and_pushed_after(outside: Outside, tmp_path: Path) -> None:
+    bucket = tmp_path / "bucket"
+    (bucket / "in").mkdir(parents=True)
+    (bucket / "in/rows.txt").write_text("far", encoding="utf-8")
+    far = replace(outside, store=Bucket(bucket))
+    caller.call("segment", {"table": "s3://in", "model": "s3://out"}, LOADED, far)
+    assert (bucket / "out/copied.txt").read_text(encoding="utf-8") == "far"
+    assert not Path("models").exists()
+
+
+def test_two_runs_never_write_one_output_at_once(outside: Outside, tmp_path: Path) -> None:
+    locks = outside.home / "locks"
+    locks.mkdir(parents=True)
+    name = str((tmp_path / "models/toy").absolute()).strip("/").replace("/", "-")
+    with FileLock(locks / f"{name}.lock"), pytest.raises(BusyError, match="models/toy: another run is writing it"):
+        caller.call("segment", {}, LOADED, outside)
+    assert not Path("models").exists()
+
+
+def test_each_stage_gets_its_own_block() -> None:
+    assert LOADED.block("segment") is LOADED.segment
+    assert LOADED.block("report") is LOADED.gate
+    assert isinstance(LOADED.block("register"), Params)

@@ -1,0 +1,66 @@
+"""The command line: every command explains itself with an example, quickly, and fails in one line."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from adloom.cli import STAGES, cli
+
+ADLOOM = Path(sys.executable).parent / "adloom"
+COMMANDS = cli.list_commands(cli.make_context("adloom", ["params"]))
+
+
+def adloom(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([ADLOOM, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    shown = CliRunner().invoke(cli, [command, "--help"])
+    assert shown.exit_code == 0
+    assert f"adloom {command}" in shown.output.split("Example:")[1]
+
+
+def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.argv = ['adloom', '--help']\n"
+        "from adloom.cli import main\n"
+        "try: main()\n"
+        "finally: assert not {'torch', 'mlflow', 'pandas', 'sklearn', 'bentoml', 'dvc'} & set(sys.modules)"
+    )
+    shown = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert all(stage in shown.stdout for stage in STAGES)
+
+
+def test_an_error_is_one_line_and_exit_code_two(tmp_path: Path) -> None:
+    failed = adloom("params", folder=tmp_path)
+    assert failed.returncode == 2
+    assert failed.stderr == "adloom: params.yaml: no such file; `adloom init` writes one, --params names another\n"
+
+
+def test_debug_shows_where(tmp_path: Path) -> None:
+    assert "Traceback" in adloom("--debug", "params", folder=tmp_path).stderr
+
+
+def test_a_misspelt_command_is_named(tmp_path: Path) -> None:
+    failed = adloom("trian-gan", folder=tmp_path)
+    assert failed.returncode == 2
+    assert "trian-gan" in failed.stderr
+
+
+def test_init_writes_a_project_that_loads_and_never_overwrites(tmp_path: Path) -> None:
+    assert adloom("init", "shop", folder=tmp_path).returncode == 0
+    shown = adloom("params", folder=tmp_path / "shop")
+    assert json.loads(shown.stdout)["project"] == "demo"
+    again = adloom("init", "shop", folder=tmp_path)
+    assert again.returncode == 2
+    assert "has params.yaml, dvc.yaml, .gitignore already" in again.stderr
+
+
+def test_schema_has_a_sentence_per_key(tmp_path: Path) -> None:
+    schema = json.loads(adloom("params", "--schema", folder=tmp_path).stdout)
+    assert schema["$defs"]["TrainGan"]["properties"]["latent"]["description"] == "Length of the noise vector z."

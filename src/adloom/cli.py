@@ -1,4 +1,4 @@
-"""The command line: one command per stage, and what runs, shows and serves them. Heavy imports live inside the calls."""
+"""The command line: one command per stage, and what runs and serves them. Heavy imports live inside the calls."""
 
 import errno
 import importlib
@@ -127,7 +127,8 @@ def show_params(params_path: Path, schema: bool) -> None:
 @cli.command("init")
 @click.argument("folder", type=Path)
 def init_folder(folder: Path) -> None:
-    """Write params.yaml and dvc.yaml into a new folder.
+    """
+    Write params.yaml and dvc.yaml into a new folder.
 
     Example: adloom init my-shop && cd my-shop && adloom run
     """
@@ -141,7 +142,8 @@ def init_folder(folder: Path) -> None:
 @PARAMS
 @AS_JSON
 def run_all(params_path: Path, as_json: bool) -> None:
-    """Make what is out of date, from sources to registered models.
+    """
+    Make what is out of date, from sources to registered models.
 
     Example: adloom run
     """
@@ -153,7 +155,8 @@ def run_all(params_path: Path, as_json: bool) -> None:
 @cli.command("demo")
 @PARAMS
 def run_demo(params_path: Path) -> None:
-    """Run everything, ask each served model one question, and sum it up.
+    """
+    Run everything, ask each served model one question, and sum it up.
 
     Example: adloom demo
     """

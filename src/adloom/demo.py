@@ -68,7 +68,8 @@ def summary(outcomes: list[Outcome], bars: list[Bar], answers: dict[str, str]) -
     yield from (_line(bar) for bar in bars)
     yield "\nGate"
     for outcome in outcomes:
-        yield f"  {outcome.model:9} {outcome.verdict:8} version {outcome.version}, champion {outcome.champion or 'none'}"
+        champion = outcome.champion or "none"
+        yield f"  {outcome.model:9} {outcome.verdict:8} version {outcome.version}, champion {champion}"
     yield "\nAsked over HTTP"
     yield from (f"  {name:9} {answer}" for name, answer in answers.items())
     yield f"\nReport {REPORT.absolute()}"

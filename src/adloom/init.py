@@ -9,7 +9,7 @@ IGNORED = ["/data/", "/models/", "/reports/", "/.adloom/", "/mlflow.db*", "/mlar
 
 
 def init(folder: Path) -> list[Path]:
-    """Write params.yaml, dvc.yaml and .gitignore into a folder and return them. Raises UserError rather than overwrite."""
+    """Write params.yaml, dvc.yaml and .gitignore into a folder. Raises UserError rather than overwrite."""
     starter = files("adloom") / "starter"
     texts = {name: (starter / name).read_text(encoding="utf-8") for name in ("params.yaml", "dvc.yaml")}
     texts[".gitignore"] = "".join(f"{line}\n" for line in IGNORED)

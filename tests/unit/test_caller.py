@@ -1,7 +1,6 @@
 """Every caller of a stage goes through here; a toy stage stands in for the real ones."""
 
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -36,14 +35,13 @@ def run(inputs: Inputs, outputs: Outputs, block: Block, outside: Outside) -> dic
 
 
 @pytest.fixture(autouse=True)
-def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     module = ModuleType("adloom.stages.segment")
     vars(module).update(Inputs=Inputs, Outputs=Outputs, run=run)
     monkeypatch.setitem(sys.modules, "adloom.stages.segment", module)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data/dataset/copy").mkdir(parents=True)
     (tmp_path / "data/dataset/copy/rows.txt").write_text("hello", encoding="utf-8")
-    yield
 
 
 @dataclass

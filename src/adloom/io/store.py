@@ -22,7 +22,7 @@ class Store(Protocol):
         ...
 
     def fetch(self, uri: str, folder: Path) -> Path:
-        """Bring all files below a uri into a folder and return where they lie, which is the uri itself when it is local."""
+        """Bring the files below a uri into a folder and return where they lie: the uri itself when it is local."""
         ...
 
     def push(self, folder: Path, uri: str) -> None:

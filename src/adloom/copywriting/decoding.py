@@ -1,0 +1,148 @@
+"""
+Writing lines with a model that continues tokens: NumPy only, so that serving needs no torch.
+
+`write_lines` draws lines from the model's distribution given that the rules hold: a line that breaks a rule is refused
+as a whole and another is drawn. Equal requests to an equal model give equal lines.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from adloom.copywriting import known
+from adloom.copywriting.tokenizer import Tokenizer
+
+S = TypeVar("S")
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+ROUNDS = 10  # of at most n lines each: what a request may cost is bounded
+UNREADABLE = "\ufffd"
+
+
+class Write(Protocol[S]):
+    """A model that continues lines, such as io.onnx.Copywriter; its state is opaque here."""
+
+    def start(self, batch: int) -> S:
+        """Return the state before the first token."""
+        ...
+
+    def __call__(self, token: Ints, state: S) -> tuple[Floats, S]:
+        """Map tokens (batch, sequence) and a state to logits (batch, sequence, vocabulary) and the next state."""
+        ...
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What no returned line may break. Blank lines and broken UTF-8 are always refused."""
+
+    banned: tuple[str, ...] = ()  # words or phrases, matched as whole words in any case
+    max_characters: int | None = None  # of the whole line, prompt included
+    known: known.Fingerprints | None = None  # lines that must not be repeated verbatim
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to write."""
+
+    n: int
+    seed: int
+    category: str | None = None  # one the tokenizer does not know counts as none
+    prompt: str = ""  # every line begins with it
+    temperature: float = 1.0  # below 1 more likely lines, above 1 more unusual ones
+    top_p: float = 1.0  # nucleus: only the likeliest tokens that together have this probability
+    max_tokens: int = 64  # a line that has not ended by then is refused
+    rules: Rules = Rules()
+
+
+def write_lines(write: Write[S], tokenizer: Tokenizer, request: Request) -> list[str]:
+    """
+    Return n lines, or fewer when too many of those drawn broke a rule (at most 10·n are drawn).
+
+    Nucleus sampling: Holtzman, Buys, Du, Forbes & Choi 2020. The prompt is held by allowing, at each step, only tokens
+    that agree with what is left of it, so it may end inside a word and need not be split as training lines were.
+    """
+    lines: list[str] = []
+    for draw in range(ROUNDS):
+        wanted = request.n - len(lines)
+        if wanted <= 0:
+            break
+        random = np.random.default_rng([request.seed, draw])
+        drawn = _draw(write, tokenizer, request, min(request.n, 2 * wanted), random)
+        lines += permitted(drawn, request.rules)[:wanted]
+    return lines
+
+
+def permitted(lines: Sequence[str], rules: Rules) -> list[str]:
+    """Return the lines that break no rule, in order."""
+    kept = [line for line in lines if line.strip() and UNREADABLE not in line]
+    if rules.max_characters is not None:
+        kept = [line for line in kept if len(line) <= rules.max_characters]
+    if rules.banned:
+        banned = re.compile("|".join(rf"(?<!\w){re.escape(word)}(?!\w)" for word in rules.banned), re.IGNORECASE)
+        kept = [line for line in kept if not banned.search(line)]
+    if rules.known is not None:
+        kept = [line for line, copied in zip(kept, known.contains(rules.known, kept), strict=True) if not copied]
+    return kept
+
+
+def sample(logits: Floats, allowed: npt.NDArray[np.bool_], uniform: npt.NDArray[np.float64], request: Request) -> Ints:
+    """
+    Draw one token per row from logits (batch, vocabulary), of those allowed (batch, vocabulary).
+
+    `uniform` (batch,) in [0, 1) is the only randomness: each row's inverse distribution function at it.
+    """
+    scaled = np.where(allowed, logits.astype(np.float64) / request.temperature, -np.inf)
+    odds = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    order = np.argsort(-odds, axis=1, kind="stable")
+    likeliest = np.take_along_axis(odds / odds.sum(axis=1, keepdims=True), order, axis=1)
+    before = np.cumsum(likeliest, axis=1) - likeliest
+    nucleus = np.where(before < request.top_p, likeliest, 0.0)
+    reached = np.cumsum(nucleus, axis=1)
+    place = (reached <= (uniform * reached[:, -1])[:, None]).sum(axis=1)
+    return np.take_along_axis(order, np.minimum(place, (nucleus > 0).sum(axis=1) - 1)[:, None], axis=1)[:, 0]
+
+
+def _draw(
+    write: Write[S], tokenizer: Tokenizer, request: Request, batch: int, random: np.random.Generator
+) -> list[str]:
+    """Draw a batch of lines; those that did not end in time are left out."""
+    prompt = _Prompt(tokenizer, request.prompt)
+    left = [prompt.spelled] * batch
+    written: list[list[int]] = [[] for _ in range(batch)]
+    ended = np.zeros(batch, np.bool_)
+    token, state = np.full(batch, tokenizer.prefix(request.category), np.int64), write.start(batch)
+    for _ in range(request.max_tokens):
+        logits, state = write(token[:, None], state)
+        token = sample(logits[:, -1], prompt.allowed(left), random.random(batch), request)
+        ended |= token == tokenizer.end
+        if ended.all():
+            break
+        for i in np.flatnonzero(~ended):
+            written[i].append(int(token[i]))
+            left[i] = left[i][len(tokenizer.pieces[token[i]]) :]
+    return [tokenizer.decode(tokens) for tokens, done in zip(written, ended, strict=True) if done]
+
+
+class _Prompt:
+    """Which tokens agree with what is left of the prompt: those that begin with it, and those it begins with."""
+
+    def __init__(self, tokenizer: Tokenizer, prompt: str) -> None:
+        self.spelled = tokenizer.spell(prompt)
+        self._tokenizer = tokenizer
+        self._known: dict[str, npt.NDArray[np.bool_]] = {}
+
+    def allowed(self, left: Sequence[str]) -> npt.NDArray[np.bool_]:
+        """Return (batch, vocabulary) for what is left of the prompt in each line."""
+        return np.stack([self._known[rest] if rest in self._known else self._agreeing(rest) for rest in left])
+
+    def _agreeing(self, rest: str) -> npt.NDArray[np.bool_]:
+        agree = np.array([piece.startswith(rest) or rest.startswith(piece) for piece in self._tokenizer.pieces])
+        agree[list(self._tokenizer.special)] = False
+        agree[self._tokenizer.end] = not rest
+        self._known[rest] = agree
+        return agree

@@ -1,0 +1,25 @@
+"""Which lines were trained on, as fingerprints: enough to refuse a verbatim copy, too little to read one."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Fingerprints = npt.NDArray[np.uint64]
+Flags = npt.NDArray[np.bool_]
+
+
+def fingerprints(lines: Iterable[str]) -> Fingerprints:
+    """Return the distinct fingerprints of lines, sorted; two lines that differ only in case or blanks share one."""
+    return np.unique(np.array([_fingerprint(line) for line in lines], np.uint64))
+
+
+def contains(known: Fingerprints, lines: Sequence[str]) -> Flags:
+    """Return for each line (lines,) whether its fingerprint is known."""
+    return np.isin(np.array([_fingerprint(line) for line in lines], np.uint64), known)
+
+
+def _fingerprint(line: str) -> int:
+    normal = " ".join(line.casefold().split())
+    return int.from_bytes(hashlib.sha256(normal.encode("utf-8", "surrogatepass")).digest()[:8], "big")

@@ -1,0 +1,96 @@
+"""
+Byte-pair tokens of ad copy: any text goes in and comes out unchanged, so bits per character are honest.
+
+A line is `prefix, token, …, end`. The prefix says the category (`<category:Dresses>`) or, where it is not known,
+`<begin>`: to the sequence model both are token ids like any other. Text that spells such a name is ordinary text.
+Method: byte-pair encoding (Sennrich, Haddow & Birch 2016) over the bytes of UTF-8 (Radford et al. 2019).
+"""
+
+from collections.abc import Iterable, Sequence
+
+import tokenizers
+from tokenizers import decoders, models, pre_tokenizers, trainers
+
+from adloom.errors import ArtifactError
+
+BEGIN, END, CATEGORY = "<begin>", "<end>", "<category:{}>"
+BYTES = 256
+MIN_FREQUENCY = 2  # a pair seen once is no pattern
+
+
+class Tokenizer:
+    """Text to token ids and back."""
+
+    def __init__(self, model: tokenizers.Tokenizer) -> None:
+        # The library keeps this switch out of the file; without it the text "<end>" would become the end token.
+        model.encode_special_tokens = True
+        self._model = model
+        names = {token.content: i for i, token in model.get_added_tokens_decoder().items()}
+        self.begin, self.end = names[BEGIN], names[END]
+        opening, closing = CATEGORY.split("{}")
+        self._prefixes = {n.removeprefix(opening).removesuffix(closing): i for n, i in names.items() if opening in n}
+        self.special = frozenset(names.values())
+        self.size: int = model.get_vocab_size()
+        self.pieces: list[str] = [
+            str(model.id_to_token(i)) for i in range(self.size)
+        ]  # each token as `spell` writes it
+
+    @property
+    def categories(self) -> list[str]:
+        """The categories that have a prefix of their own, sorted."""
+        return sorted(self._prefixes)
+
+    def prefix(self, category: str | None) -> int:
+        """Return the first token of a line; that of a category never seen is the one for no category."""
+        return self.begin if category is None else self._prefixes.get(category, self.begin)
+
+    def encode(self, text: str) -> list[int]:
+        """Return the tokens of a text, without prefix and end."""
+        return self._model.encode(text).ids
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of tokens; prefix and end are left out, bytes that are not UTF-8 become U+FFFD."""
+        return self._model.decode([i for i in tokens if i not in self.special])
+
+    def line(self, text: str, category: str | None) -> list[int]:
+        """Return a whole line: prefix, tokens of the text, end."""
+        return [self.prefix(category), *self.encode(text), self.end]
+
+    def spell(self, text: str) -> str:
+        """Return a text in the alphabet of `pieces`, one character per byte of UTF-8."""
+        return "".join(part for part, _ in self._byte_level.pre_tokenize_str(text))
+
+    def to_json(self) -> str:
+        """Return the content of tokenizer.json, equal for equal training."""
+        return self._model.to_str(pretty=True) + "\n"
+
+    _byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+
+
+def from_json(text: str) -> Tokenizer:
+    """Read tokenizer.json. Raises ArtifactError when it is not one."""
+    try:
+        return Tokenizer(tokenizers.Tokenizer.from_str(text))
+    except Exception as error:  # noqa: BLE001 - the library raises bare Exception
+        raise ArtifactError(f"tokenizer.json: not a tokenizer of this project: {error}; train the copywriter") from None
+
+
+def fit(lines: Iterable[str], categories: Iterable[str], vocabulary: int) -> Tokenizer:
+    """
+    Learn a vocabulary of at most `vocabulary` tokens from lines.
+
+    The 256 bytes and the tokens for begin, end and each category always have a place, even above that number.
+    """
+    special = [BEGIN, END, *(CATEGORY.format(name) for name in sorted(set(categories)))]
+    model = tokenizers.Tokenizer(models.BPE())
+    model.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    model.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=max(vocabulary, BYTES + len(special)),
+        min_frequency=MIN_FREQUENCY,
+        special_tokens=special,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    model.train_from_iterator(list(lines), trainer)
+    return Tokenizer(model)

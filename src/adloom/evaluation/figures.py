@@ -1,0 +1,91 @@
+"""Figures of the report: one plain style, colours that colour-blind readers can tell apart, the same bytes always."""
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe & Ito (2008), without yellow, which is too pale for lines on white; matplotlib names them by hex alone.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
+INK, MUTED, FAINT = "#1F2933", "#52606D", "#E4E7EB"
+DPI = 144
+
+
+def axes(width: float = 6.4, height: float = 3.6) -> tuple[Figure, Axes]:
+    """Return a figure of this size in inches, with one pair of axes in the report's style."""
+    figure, [[ax]] = panels(1, 1, width, height)
+    return figure, ax
+
+
+def panels(rows: int, columns: int, width: float, height: float) -> tuple[Figure, list[list[Axes]]]:
+    """Return a figure of this size in inches, with rows x columns of axes in the report's style."""
+    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout="constrained")
+    grid: list[list[Axes]] = figure.subplots(rows, columns, squeeze=False).tolist()
+    for ax in (ax for row in grid for ax in row):
+        _plain(ax)
+    return figure, grid
+
+
+def png(figure: Figure) -> bytes:
+    """Return the figure as PNG, without the version and time that matplotlib would add."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", metadata={"Software": None})
+    return stream.getvalue()
+
+
+def learning_curves(history: Mapping[str, Sequence[Sequence[float]]]) -> bytes:
+    """Draw `{curve: [[step, value], …]}`: a panel per quantity, its training and validation curve in one panel."""
+    quantities = sorted({name.removeprefix("validation_") for name in history})
+    columns = min(3, len(quantities)) or 1
+    rows = math.ceil(len(quantities) / columns) or 1
+    figure, grid = panels(rows, columns, max(3.0 * columns, 4.2), 2.5 * rows)
+    cells = [ax for row in grid for ax in row]
+    for ax, quantity in zip(cells, quantities, strict=False):
+        _curves(ax, quantity, history)
+    for ax in cells[len(quantities) :]:
+        ax.set_axis_off()
+    return png(figure)
+
+
+def blank(ax: Axes) -> None:
+    """Remove ticks, lines and grid, for axes that hold a picture."""
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.grid(visible=False)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+
+
+def label(ax: Axes, title: str = "", x: str = "", y: str = "") -> None:
+    """Set the title and the names of the axes."""
+    ax.set_title(title, fontsize=10, color=INK, loc="left")
+    ax.set_xlabel(x, fontsize=9, color=INK)
+    ax.set_ylabel(y, fontsize=9, color=INK)
+
+
+def legend(ax: Axes) -> None:
+    """Add the legend, without a frame."""
+    ax.legend(frameon=False, fontsize=8, labelcolor=INK)
+
+
+def _plain(ax: Axes) -> None:
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(MUTED)
+    ax.tick_params(colors=MUTED, labelsize=8)
+    ax.grid(visible=True, color=FAINT, linewidth=0.8)
+    ax.set_axisbelow(True)
+    ax.set_prop_cycle(color=COLOURS)
+
+
+def _curves(ax: Axes, quantity: str, history: Mapping[str, Sequence[Sequence[float]]]) -> None:
+    names = {"training": quantity, "validation": f"validation_{quantity}"}
+    drawn = {kind: history[name] for kind, name in names.items() if name in history}
+    for kind, points in drawn.items():
+        steps, values = zip(*points, strict=True)
+        ax.plot(steps, values, marker="o", markersize=3, linewidth=1.6, label=kind, color=COLOURS[kind == "validation"])
+    title = quantity.replace("_", " ")
+    label(ax, title if len(drawn) > 1 else f"{title} ({''.join(drawn)})", x="steps")
+    if len(drawn) > 1:
+        legend(ax)

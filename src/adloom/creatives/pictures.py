@@ -1,0 +1,75 @@
+"""Pictures as PNG bytes, as bytes of pixels, and as what networks see. NumPy and Pillow only: serving needs it."""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from adloom.errors import DataError
+
+Pixels = npt.NDArray[np.uint8]  # (pictures, channels, height, width), 1 channel (grey) or 3 (RGB)
+Floats = npt.NDArray[np.float32]  # the same shape, in [-1, 1]
+
+MODES = {1: "L", 3: "RGB"}
+
+
+def decode(pngs: Sequence[bytes], channels: int, height: int, width: int) -> Pixels:
+    """
+    Decode PNGs of one size to pixels (pictures, channels, height, width).
+
+    Raises DataError naming the first picture that cannot be read or has another size.
+    """
+    pixels = np.empty((len(pngs), channels, height, width), np.uint8)
+    for number, png in enumerate(pngs):
+        pixels[number] = _one(png, number, channels, height, width)
+    return pixels
+
+
+def encode(pixels: Pixels) -> list[bytes]:
+    """Encode pixels (pictures, channels, height, width) as PNGs without metadata; equal pixels give equal bytes."""
+    return [_png(picture) for picture in pixels]
+
+
+def to_floats(pixels: Pixels) -> Floats:
+    """Map 0 … 255 to -1 … 1."""
+    return pixels.astype(np.float32) / np.float32(127.5) - np.float32(1)
+
+
+def to_pixels(pictures: Floats) -> Pixels:
+    """Map -1 … 1 to 0 … 255, rounding; what lies outside is clipped."""
+    return np.rint((np.clip(pictures, -1, 1) + 1) * 127.5).astype(np.uint8)
+
+
+def sheet(pixels: Pixels, columns: int, gap: int = 2, scale: int = 2) -> bytes:
+    """
+    Lay pictures out row by row on white, `columns` a row, and return the PNG.
+
+    `scale` repeats each pixel, `gap` is between pictures, in pixels before scaling.
+    """
+    number, channels, height, width = pixels.shape
+    rows = -(-number // columns)
+    filled = np.full((rows * columns, channels, height + gap, width + gap), 255, np.uint8)
+    filled[:number, :, :height, :width] = pixels
+    grid = filled.reshape(rows, columns, channels, height + gap, width + gap).transpose(2, 0, 3, 1, 4)
+    flat = grid.reshape(channels, rows * (height + gap), columns * (width + gap))[:, :-gap, :-gap]
+    return encode(flat.repeat(scale, 1).repeat(scale, 2)[None])[0]
+
+
+def _one(png: bytes, number: int, channels: int, height: int, width: int) -> Pixels:
+    try:
+        with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
+            if image.size != (width, height):
+                found = "x".join(map(str, image.size))
+                raise DataError(f"picture {number}: {found} pixels, expected {width}x{height}; run `adloom prepare`")
+            pixels: Pixels = np.asarray(image.convert(MODES[channels]), np.uint8)
+    except (OSError, SyntaxError, ValueError) as error:  # SyntaxError is Pillow's word for a broken PNG
+        raise DataError(f"picture {number}: not a PNG that can be read ({error}); run `adloom prepare`") from None
+    return pixels.reshape(height, width, channels).transpose(2, 0, 1)
+
+
+def _png(picture: Pixels) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(picture[0] if len(picture) == 1 else picture.transpose(1, 2, 0)).save(stream, "PNG")
+    return stream.getvalue()

@@ -17,7 +17,8 @@ LOCK = Path("sources.lock")
 
 
 def run(params: Params, outside: Outside) -> list[Outcome]:
-    """Note the sources, make whatever is out of date with DVC, register every model.
+    """
+    Note the sources, make whatever is out of date with DVC, register every model.
 
     Raises BusyError when another run works in this folder, AdloomError when a stage failed (it has said why).
     """

@@ -1,0 +1,127 @@
+"""The whole way of another shop, from its files to registered models: with DVC, and without it in a second folder."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from adloom.snapshot import snapshot
+from tests import shop
+
+from adloom import caller, params
+from adloom.io import manifest
+from adloom.io.outside import Outside
+from adloom.params import MODELS, TABLES
+
+BIN = Path(sys.executable).parent
+KEY = "0123456789abcdef0123456789abcdef"
+ARTIFACTS = [
+    *(f"data/raw/{table}" for table in TABLES),
+    *(f"data/dataset/{table}" for table in TABLES),
+    *(f"models/{model}" for model in MODELS),
+    *(f"reports/{model}" for model in MODELS),
+    "reports/report",
+]
+
+
+def adloom(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    variables = {**os.environ, "CI": "true", "ADLOOM_PSEUDONYM_KEY": KEY, **environment}
+    return subprocess.run(
+        [BIN / "adloom", *arguments], cwd=folder, env=variables, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def with_dvc(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which `adloom init` and `adloom run` have run."""
+    folder = tmp_path_factory.mktemp("with_dvc")
+    adloom(folder, "init", ".")
+    shop.write_params(folder, shop.write_shop(folder))
+    ran = adloom(folder, "run")
+    assert ran.returncode == 0, ran.stderr + ran.stdout
+    return folder
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {artifact: manifest.digest(folder / artifact) for artifact in ARTIFACTS}
+
+
+def test_the_run_made_every_artifact_whole(with_dvc: Path) -> None:
+    for artifact in ARTIFACTS:
+        assert manifest.verify(with_dvc / artifact).skipped is None
+    assert list(with_dvc.rglob("*.partial")) == []
+
+
+def test_a_second_run_makes_nothing_again(with_dvc: Path) -> None:
+    before = {artifact: (with_dvc / artifact / "manifest.json").stat().st_mtime_ns for artifact in ARTIFACTS}
+    versions = adloom(with_dvc, "models", "--json").stdout
+    ran = adloom(with_dvc, "run")
+    assert ran.returncode == 0
+    assert "Running stage" not in ran.stdout
+    assert {a: (with_dvc / a / "manifest.json").stat().st_mtime_ns for a in ARTIFACTS} == before
+    assert adloom(with_dvc, "models", "--json").stdout == versions
+
+
+def test_new_orders_do_not_retrain_the_gan(with_dvc: Path) -> None:
+    orders = with_dvc / "shop" / "orders.csv"
+    text = orders.read_text(encoding="utf-8")
+    orders.write_text(text + "customer-1,10.0,2026-03-01\n", encoding="utf-8")
+    try:
+        adloom(with_dvc, "snapshot")
+        status = subprocess.run(
+            [sys.executable, "-m", "dvc", "repro", "--dry"], cwd=with_dvc, capture_output=True, text=True, check=True
+        )
+        assert "Running stage 'ingest'" in status.stdout
+    finally:
+        orders.write_text(text, encoding="utf-8")
+        adloom(with_dvc, "snapshot")
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Another folder with the same files and params."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    shop.write_params(folder, shop.write_shop(folder))
+    before = Path.cwd()
+    os.chdir(folder)
+    yield folder
+    os.chdir(before)
+
+
+def test_the_same_calls_without_dvc_in_another_folder_give_the_same_bytes(
+    with_dvc: Path, elsewhere: Path, outside: Outside
+) -> None:
+    loaded = params.load(elsewhere / "params.yaml")
+    door = replace(outside, pseudonym_key=KEY.encode(), home=elsewhere / ".adloom")
+    snapshot(loaded, door, Path("sources.lock"))
+    for stage in ("ingest", "prepare", "train-gan", "train-cnn", "train-lstm", "segment"):
+        caller.call(stage, {}, loaded, door)
+    for model, table in MODELS.items():
+        caller.call("evaluate", _paths(model, table), loaded, door)
+    caller.call("report", {}, loaded, door)
+    assert digests(elsewhere) == digests(with_dvc)
+
+
+def _paths(model: str, table: str) -> dict[str, Any]:
+    judge = "cnn" if model == "gan" else model
+    return {
+        "model": f"models/{model}",
+        "table": f"data/dataset/{table}",
+        "judge": f"models/{judge}",
+        "report": f"reports/{model}",
+    }
+
+
+def test_raw_identifiers_stay_in_raw(with_dvc: Path) -> None:
+    places = [with_dvc / "data" / "dataset", with_dvc / "models", with_dvc / "reports", with_dvc / ".dvc" / "cache"]
+    holding = [p for place in places for p in place.rglob("*") if p.is_file() and b"customer-1" in p.read_bytes()]
+    assert holding == []
+
+
+def test_no_artifact_knows_where_or_when_it_was_made(with_dvc: Path) -> None:
+    files = [p for a in ARTIFACTS if not a.startswith("data/raw") for p in (with_dvc / a).rglob("*") if p.is_file()]
+    assert [p for p in files if str(with_dvc).encode() in p.read_bytes()] == []

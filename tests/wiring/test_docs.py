@@ -1,0 +1,75 @@
+"""Documentation that can lie is tested: its commands exist, its params load, its paths are there."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from adloom.cli import cli
+from adloom.params import Params
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+SHIPPED: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def commands(program: str) -> Iterator[tuple[str, str]]:
+    """Yield (page, command line) for every call of a program, in code blocks and in running text."""
+    for page in PAGES:
+        inline = re.findall(r"`([^`\n]+)`", page.read_text(encoding="utf-8"))
+        lines = [line for block in blocks(page, "bash") for line in block.splitlines()] + inline
+        for line in lines:
+            for part in re.split(r"&&|\|", line.partition("  #")[0]):
+                words = part.strip().removeprefix(".venv/bin/")
+                if words.startswith(f"{program} "):
+                    yield page.name, words
+
+
+@pytest.mark.parametrize(("page", "line"), list(commands("make")))
+def test_make_targets_exist(page: str, line: str) -> None:
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    asked = {word for word in shlex.split(line)[1:] if "=" not in word}
+    assert asked <= targets, page
+
+
+@pytest.mark.parametrize(("page", "line"), list(commands("adloom")))
+def test_adloom_commands_parse(page: str, line: str) -> None:
+    words = shlex.split(line)[1:]
+    if words == ["--help"] or words[0].startswith("<"):
+        return
+    group = cli.make_context("adloom", ["params"])
+    command = cli.get_command(group, words[0])
+    assert command is not None, f"{page}: {line}"
+    known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+    assert {word.partition("=")[0] for word in words[1:] if word.startswith("--")} <= known, page
+
+
+@pytest.mark.parametrize(("page", "text"), [(p.name, b) for p in PAGES for b in blocks(p, "yaml")])
+def test_yaml_examples_are_params_that_load(page: str, text: str) -> None:
+    example: dict[str, Any] = yaml.safe_load(text)
+    changed = {**SHIPPED, **{name: {**SHIPPED[name], **block} for name, block in example.items()}}
+    assert Params.model_validate(changed), page
+
+
+def test_links_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_readme_stays_under_two_screens() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 90
+
+
+def test_every_package_is_in_the_readme() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    packages = {p.parent.name for p in (ROOT / "src/adloom").glob("*/__init__.py")}
+    assert {name for name in packages if f"{name}/" not in text} == set()

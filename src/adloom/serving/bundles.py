@@ -1,0 +1,236 @@
+"""
+Bundles: models that were verified by sha256, opened, tested with one inference, and are then served.
+
+All that serve are published together as one immutable `Models`; a bad one is refused by name while the others serve.
+Nothing here unpickles.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel
+
+from adloom.audience.members import Members
+from adloom.audience.segmenter import FEATURES, Segmenter
+from adloom.copywriting import tokenizer
+from adloom.copywriting.tokenizer import Tokenizer
+from adloom.errors import AdloomError, ArtifactError
+from adloom.io import manifest
+from adloom.io.onnx import Copywriter, Generator, Reader
+from adloom.serving.problems import Problem, unavailable
+from adloom.serving.schemas import Served
+from adloom.serving.sources import Absent, Found, Sources
+
+M = TypeVar("M")
+Floats = npt.NDArray[np.float32]
+Texts = npt.NDArray[np.str_]
+
+logger = logging.getLogger(__name__)
+
+
+class ImageSize(BaseModel):
+    """What pictures a model draws or reads."""
+
+    height: int
+    width: int
+    channels: int
+
+
+class Card(BaseModel):
+    """What serving needs of card.json."""
+
+    categories: list[str] = []
+    image: ImageSize | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width). Raises ArtifactError when the card names no picture."""
+        if self.image is None:
+            raise ArtifactError("card.json: no image size; train the model again")
+        return self.image.channels, self.image.height, self.image.width
+
+
+@dataclass(frozen=True)
+class Known:
+    """The creatives the reader compares with."""
+
+    creative_id: Texts  # (creatives,)
+    category: Texts  # (creatives,)
+    embedding: Floats  # (creatives, dimensions), rows of unit length
+
+
+@dataclass(frozen=True)
+class PictureReader:
+    """The reader and what it knows."""
+
+    read: Reader
+    known: Known
+
+
+@dataclass(frozen=True)
+class Writer:
+    """The copywriter and its tokenizer."""
+
+    write: Copywriter
+    tokenizer: Tokenizer
+
+
+@dataclass(frozen=True)
+class Audience:
+    """Who is in which segment, and which one others belong to."""
+
+    segmenter: Segmenter
+    members: Members
+    key_fingerprint: str  # of the key behind the members' pseudonyms
+
+
+@dataclass(frozen=True)
+class Bundle(Generic[M]):
+    """One model that serves."""
+
+    served: Served
+    card: Card
+    model: M
+
+    def number(self, category: str) -> int:
+        """Return a category's number. Raises Problem naming those it knows."""
+        if category not in self.card.categories:
+            known = ", ".join(self.card.categories)
+            detail = f"category: {category[:40]!r} is not known to {self.served.name}; known: {known}"
+            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, "category")
+        return self.card.categories.index(category)
+
+
+@dataclass(frozen=True)
+class Models:
+    """All that serve now, and why the others do not; replaced as a whole."""
+
+    bundles: Mapping[str, Bundle[Any]]
+    absent: Mapping[str, str]  # model: reason
+
+    def _get(self, model: str) -> Bundle[Any]:
+        if model not in self.bundles:
+            raise unavailable(model, self.absent.get(model, "not loaded"))
+        return self.bundles[model]
+
+    @property
+    def gan(self) -> Bundle[Generator]:
+        """The picture generator. Raises Problem (503) when it is absent; so do the other three."""
+        return self._get("gan")
+
+    @property
+    def cnn(self) -> Bundle[PictureReader]:
+        """The picture reader."""
+        return self._get("cnn")
+
+    @property
+    def lstm(self) -> Bundle[Writer]:
+        """The copywriter."""
+        return self._get("lstm")
+
+    @property
+    def audience(self) -> Bundle[Audience]:
+        """The audience segments."""
+        return self._get("audience")
+
+
+def load(sources: Sources, threads: int) -> Models:
+    """Verify, open and test every model there is; each that cannot serve is logged in a line and left out."""
+    bundles: dict[str, Bundle[Any]] = {}
+    absent: dict[str, str] = {}
+    for model, source in sources.items():
+        bundle = _bundle(model, source, threads)
+        if isinstance(bundle, Absent):
+            logger.warning("%s is not served: %s", model, bundle.reason)
+            absent[model] = bundle.reason
+        else:
+            bundles[model] = bundle
+    return Models(bundles, absent)
+
+
+def _bundle(model: str, source: Found | Absent, threads: int) -> Bundle[Any] | Absent:
+    if isinstance(source, Absent):
+        return source
+    try:
+        known = manifest.verify(source.folder)
+        if known.skipped:
+            return Absent(f"skipped: {known.skipped}")
+        card = Card.model_validate_json((source.folder / "card.json").read_bytes())
+        return Bundle(_served(model, source, card), card, OPENERS[model](source.folder, card, threads))
+    except AdloomError as error:
+        return Absent(str(error))
+    except Exception as error:  # noqa: BLE001 - ONNX Runtime and NumPy raise their own; a bad file must not stop others
+        return Absent(f"{source.folder}: {type(error).__name__}: {' '.join(str(error).split())}")
+
+
+def _served(model: str, source: Found, card: Card) -> Served:
+    return Served(
+        name=model,
+        version=source.version,
+        digest=manifest.digest(source.folder),
+        since=datetime.now(UTC).isoformat(timespec="seconds"),
+        categories=card.categories,
+    )
+
+
+def _generator(folder: Path, card: Card, threads: int) -> Generator:
+    generator = Generator(folder, threads)
+    categories = np.arange(len(card.categories), dtype=np.int64)
+    pictures = generator(np.zeros((len(categories), generator.latent), np.float32), categories)
+    _expect(folder, "pictures", pictures, (len(categories), *card.shape))
+    if np.abs(pictures).max() > 1:
+        raise ArtifactError(f"{folder}: it draws pixels outside [-1, 1]; train it again")
+    return generator
+
+
+def _picture_reader(folder: Path, card: Card, threads: int) -> PictureReader:
+    reader = Reader(folder, threads)
+    reading = reader(np.zeros((1, *card.shape), np.float32))
+    _expect(folder, "probabilities", reading.probabilities, (1, len(card.categories)))
+    with np.load(folder / "known.npz", allow_pickle=False) as arrays:
+        known = Known(arrays["creative_id"], arrays["category"], arrays["embedding"])
+    _expect(folder, "known embeddings", known.embedding, (len(known.creative_id), reading.embedding.shape[1]))
+    return PictureReader(reader, known)
+
+
+def _writer(folder: Path, card: Card, threads: int) -> Writer:
+    tokens = tokenizer.from_json((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    writer = Copywriter(folder, threads)
+    logits, _ = writer(np.array([[tokens.begin]], np.int64), writer.start(1))
+    _expect(folder, "logits", logits, (1, 1, tokens.size))
+    return Writer(writer, tokens)
+
+
+def _audience(folder: Path, card: Card, threads: int) -> Audience:
+    segmenter, members = Segmenter.load(folder / "segmenter.npz"), Members.load(folder / "members.npz")
+    names = set(segmenter.names)
+    if (
+        not len(members)
+        or set(members.names) != names
+        or segmenter.assign(np.zeros((1, len(FEATURES))))[0] not in names
+    ):
+        raise ArtifactError(f"{folder}: members and segmenter name other segments; run `adloom segment` again")
+    return Audience(segmenter, members, manifest.read(folder).facts["key_fingerprint"])
+
+
+def _expect(folder: Path, what: str, found: Floats, shape: tuple[int, ...]) -> None:
+    """Raise ArtifactError unless the self-test's result has the shape the card promises and is finite."""
+    if found.shape != shape:
+        raise ArtifactError(f"{folder}: {what} are {found.shape}, card.json promises {shape}; train it again")
+    if not np.isfinite(found).all():
+        raise ArtifactError(f"{folder}: {what} are not finite; train it again")
+
+
+OPENERS: Mapping[str, Callable[[Path, Card, int], object]] = {
+    "gan": _generator,
+    "cnn": _picture_reader,
+    "lstm": _writer,
+    "audience": _audience,
+}

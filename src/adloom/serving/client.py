@@ -1,0 +1,96 @@
+"""A small client: start the service as its own process, and ask each of its models one question over HTTP."""
+
+import base64
+import contextlib
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+from adloom.errors import OutsideError
+from adloom.serving.schemas import GENERATE, READ, SEGMENT, WRITE
+
+TIMEOUT = 30  # seconds for one answer
+STOP = 10  # seconds for a stop before it is forced
+
+Answer = dict[str, Any]
+
+
+@contextlib.contextmanager
+def serving(*arguments: str) -> Iterator[str]:
+    """
+    Start `adloom serve` on a free port, with further arguments, yield its URL when it is ready, stop it at the end.
+
+    Raises OutsideError when it ends before it is ready; it has said why on stderr.
+    """
+    command = [sys.executable, "-c", "from adloom.cli import main; main()", "serve", "--port", "0", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+        try:
+            yield _ready(process)
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def ask(url: str, body: Answer | None = None) -> Answer:
+    """Return the JSON answer to a GET, or to a POST of a body. Raises OutsideError with the problem's detail."""
+    data = None if body is None else json.dumps(body).encode()
+    request = Request(url, data, {"Content-Type": "application/json"})  # noqa: S310 - always http, see `serving`
+    try:
+        with urlopen(request, timeout=TIMEOUT) as response:  # noqa: S310
+            return json.load(response)  # type: ignore[no-any-return]
+    except HTTPError as error:
+        raise OutsideError(f"{url}: {error.code} {json.load(error).get('detail')}") from None
+    except OSError as error:
+        raise OutsideError(f"{url}: {error}; is the service running?") from None
+
+
+def ask_all(url: str) -> dict[str, str]:
+    """Ask every served model one question; return a line on each answer, or on why there is none, by model."""
+    listed = ask(f"{url}/v1/models")
+    served = {model["name"]: model for model in listed["models"]}
+    questions: dict[str, Callable[[str, list[str]], str]] = {
+        "gan": _draw, "cnn": _read, "lstm": _write, "audience": _segment,
+    }  # fmt: skip
+    answers = {name: f"not served: {reason}" for name, reason in listed["absent"].items()}
+    return answers | {name: questions[name](url, model["categories"]) for name, model in served.items()}
+
+
+def _draw(url: str, categories: list[str]) -> str:
+    asked = {"category": categories[0], "n": 4, "seed": 1}
+    pictures = ask(url + GENERATE, asked)["pictures"]
+    size = sum(len(base64.b64decode(picture)) for picture in pictures)
+    return f"drew {len(pictures)} of {categories[0]!r}, {size} bytes of PNG"
+
+
+def _read(url: str, categories: list[str]) -> str:
+    item = ask(url + READ, {"pictures": [GREY], "nearest": 1})["items"][0]
+    share = item["probabilities"][item["category"]]
+    return f"read a grey square as {item['category']!r} ({share:.0%}), most like {item['nearest'][0]['creative_id']}"
+
+
+def _write(url: str, categories: list[str]) -> str:
+    category = categories[0] if categories else None
+    lines = ask(url + WRITE, {"category": category, "n": 3, "seed": 1})["lines"]
+    return f"wrote {' · '.join(lines)}"
+
+
+def _segment(url: str, categories: list[str]) -> str:
+    row = {"recency_days": 10, "frequency": 8, "monetary": 300, "tenure_days": 400, "interpurchase_days": 56}
+    item = ask(url + SEGMENT, {"rows": [row]})["items"][0]
+    return f"a buyer of 8 orders, the last 10 days ago, is in {item['segment']}"
+
+
+def _ready(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if found := re.match(r"ready on (\S+);", line):
+            return found.group(1)
+    raise OutsideError("adloom serve ended before it was ready; the lines above say why")

@@ -1,0 +1,77 @@
+"""
+The creatives service: BentoML hosts what draws, writes and reads, and answers the decide app's paths in one process.
+
+Requests are checked by the front before BentoML sees them, so that one set of rules holds for every path.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import bentoml
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from adloom.serving import draw, read
+from adloom.serving.front import Front, Meter
+from adloom.serving.problems import Problem
+from adloom.serving.schemas import (
+    CopyAnswer,
+    CopyRequest,
+    GenerateAnswer,
+    GenerateRequest,
+    ReadAnswer,
+    ReadRequest,
+)
+
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
+
+
+def _answering(method: Callable[[Any, Asked], Answer]) -> Callable[[Any, Asked], Answer | Response]:
+    """Let a method raise Problem: BentoML would make a 500 of it."""
+
+    @functools.wraps(method)
+    def answer(self: object, asked: Asked, /) -> Answer | Response:
+        try:
+            return method(self, asked)
+        except Problem as problem:
+            return problem.response()
+
+    return answer
+
+
+def service(decide: Starlette, meter: Meter) -> ASGIApp:
+    """Return the whole service: BentoML's endpoints, and before them the decide app, whose models both answer from."""
+
+    @bentoml.service(
+        name="adloom",
+        workers=1,
+        threads=1,
+        metrics={"enabled": False},  # the front counts, for both
+        logging={"access": {"enabled": False}},
+    )
+    class Creatives:
+        """Pictures drawn and read, lines written."""
+
+        @bentoml.api(route="/v1/creatives/generate")
+        @_answering
+        def generate(self, asked: GenerateRequest, /) -> GenerateAnswer:
+            """Draw pictures of a category."""
+            return draw.generate(asked, decide.state.models)
+
+        @bentoml.api(route="/v1/creatives/read")
+        @_answering
+        def read(self, asked: ReadRequest, /) -> ReadAnswer:
+            """Read pictures."""
+            return read.read(asked, decide.state.models)
+
+        @bentoml.api(route="/v1/copy/generate")
+        @_answering
+        def write(self, asked: CopyRequest, /) -> CopyAnswer:
+            """Write lines of copy."""
+            return draw.write(asked, decide.state.models)
+
+    Creatives.add_asgi_middleware(Front, meter=meter, first=decide)
+    return Creatives.to_asgi()

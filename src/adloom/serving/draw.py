@@ -1,0 +1,58 @@
+"""Drawing pictures and writing lines: what the generating endpoints answer, from checked requests and served models."""
+
+import base64
+import secrets
+
+import numpy as np
+
+from adloom.copywriting import decoding
+from adloom.creatives import pictures
+from adloom.serving import provenance
+from adloom.serving.bundles import Models
+from adloom.serving.schemas import CopyAnswer, CopyRequest, GenerateAnswer, GenerateRequest
+
+MAX_TOKENS = 64  # of a line beyond its prompt
+
+
+def generate(asked: GenerateRequest, models: Models) -> GenerateAnswer:
+    """Draw pictures of a category. Raises Problem when the category or the model is not there."""
+    gan = models.gan
+    category = gan.number(asked.category)
+    seed = _seed(asked.seed)
+    z = np.random.default_rng([seed, category]).standard_normal((asked.n, gan.model.latent), np.float32)
+    pixels = pictures.to_pixels(gan.model(z, np.full(asked.n, category, np.int64)))
+    facts = {"model": gan.served.digest, "category": asked.category, "seed": str(seed)}
+    return GenerateAnswer(
+        model=gan.served,
+        category=asked.category,
+        seed=seed,
+        origin=provenance.ORIGIN,
+        pictures=[_stamped(png, {**facts, "number": str(i)}) for i, png in enumerate(pictures.encode(pixels))],
+    )
+
+
+def write(asked: CopyRequest, models: Models) -> CopyAnswer:
+    """Write lines of copy. Raises Problem when the category or the model is not there."""
+    lstm = models.lstm
+    if asked.category is not None:
+        lstm.number(asked.category)
+    seed = _seed(asked.seed)
+    request = decoding.Request(
+        n=asked.n,
+        seed=seed,
+        category=asked.category,
+        prompt=asked.prompt,
+        temperature=asked.rules.temperature,
+        max_tokens=MAX_TOKENS + len(asked.prompt.encode()),
+        rules=decoding.Rules(tuple(asked.rules.banned_words), asked.rules.max_characters),
+    )
+    lines = decoding.write_lines(lstm.model.write, lstm.model.tokenizer, request)
+    return CopyAnswer(model=lstm.served, category=asked.category, seed=seed, origin=provenance.ORIGIN, lines=lines)
+
+
+def _seed(asked: int | None) -> int:
+    return secrets.randbits(32) if asked is None else asked
+
+
+def _stamped(png: bytes, facts: dict[str, str]) -> str:
+    return base64.b64encode(provenance.stamp(png, facts)).decode()

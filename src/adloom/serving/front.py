@@ -1,0 +1,193 @@
+"""
+The front: what every request passes before any handler, the same for the decide app and for BentoML.
+
+It counts and times, refuses what is too much (413, 429) or not JSON (415), checks the body against the endpoint's one
+schema (400, 422), and turns any error that is not yet problem+json into it.
+"""
+
+import logging
+import time
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
+from starlette.routing import Match
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from adloom.serving import problems
+from adloom.serving.problems import Problem
+from adloom.serving.schemas import ENDPOINTS, Endpoint
+
+ASKED = "adloom.asked"  # key of the scope under which a handler finds the checked request
+BUSY = 64  # requests in progress above which the next one is sent away
+LATENCIES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)  # seconds
+PAGES = {"/v1/models", "/livez", "/readyz", "/metrics", "/openapi.json"}
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Meter:
+    """Counts and times of one application, in a registry of its own."""
+
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+
+    def __post_init__(self) -> None:
+        labels = ("path", "status")
+        self._requests = Counter("adloom_requests", "Requests answered.", labels, registry=self.registry)
+        self._seconds = Histogram(
+            "adloom_request_seconds", "From the first byte asked to the last byte answered.",
+            ("path",), registry=self.registry, buckets=LATENCIES,
+        )  # fmt: skip
+
+    def record(self, path: str, status: int, seconds: float) -> None:
+        """Count one request; a path nobody serves is `other`, so that strangers cannot grow the metrics."""
+        known = path if path in PAGES or path in ENDPOINTS else "other"
+        self._requests.labels(known, status).inc()
+        self._seconds.labels(known).observe(seconds)
+
+
+class Front:
+    """ASGI middleware around an application; `first` answers what it has a route for before the application sees it."""
+
+    def __init__(self, app: ASGIApp, meter: Meter, first: Starlette | None = None) -> None:
+        self._app = app
+        self._meter = meter
+        self._first = first
+        self._busy = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        reply = _Reply(scope, send)
+        start = time.perf_counter()
+        self._busy += 1
+        try:
+            await self._answer(scope, receive, reply)
+        except ClientDisconnect:
+            return
+        finally:
+            self._busy -= 1
+            self._meter.record(scope["path"], reply.status, time.perf_counter() - start)
+
+    async def _answer(self, scope: Scope, receive: Receive, reply: "_Reply") -> None:
+        try:
+            if self._busy > BUSY and scope["path"] in ENDPOINTS:
+                raise Problem(
+                    HTTPStatus.TOO_MANY_REQUESTS, f"{BUSY} requests in progress", headers={"Retry-After": "1"}
+                )
+            if scope["method"] == "POST" and (endpoint := ENDPOINTS.get(scope["path"])):
+                receive = await _checked(scope, receive, endpoint)
+            await self._chosen(scope)(scope, receive, reply)
+        except Problem as problem:
+            await problem.response()(scope, receive, reply)
+        except ClientDisconnect:
+            raise
+        except Exception:
+            logger.exception("%s %s", scope["method"], scope["path"])
+            if reply.started:
+                raise
+            await _failed().response()(scope, receive, reply)
+
+    def _chosen(self, scope: Scope) -> ASGIApp:
+        routes = self._first.routes if self._first else []
+        known = any(route.matches(scope)[0] != Match.NONE for route in routes)
+        return self._first if self._first and known else self._app
+
+
+async def _checked(scope: Scope, receive: Receive, endpoint: Endpoint) -> Receive:
+    """Read and check the body, put what was asked into the scope, and return a `receive` that gives the body again."""
+    headers = Headers(scope=scope)
+    if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise Problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            f"Content-Type is {headers.get('content-type', 'absent')[:80]}, expected application/json (curl --json)",
+        )
+    if headers.get("content-encoding", "identity") != "identity":
+        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Content-Encoding is not understood; send the body as it is")
+    body = await _body(scope, receive, headers, endpoint.max_bytes)
+    try:
+        scope[ASKED] = endpoint.asked.model_validate_json(body)
+    except ValidationError as error:
+        raise problems.from_validation(error) from None
+    return _again(body, receive)
+
+
+async def _body(scope: Scope, receive: Receive, headers: Headers, limit: int) -> bytes:
+    too_large = Problem(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is over {limit} bytes", headers={"Connection": "close"}
+    )
+    announced = headers.get("content-length", "0")
+    if not announced.isdecimal() or int(announced[:20]) > limit:
+        raise too_large
+    body = bytearray()
+    async for chunk in Request(scope, receive).stream():
+        body += chunk
+        if len(body) > limit:
+            raise too_large
+    return bytes(body)
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    given = False
+
+    async def receive_again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive_again
+
+
+def _failed() -> Problem:
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "something failed here; the service's log says what")
+
+
+class _Reply:
+    """A `send` that remembers the status and replaces the body of an error that is not a problem yet."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self.status = 499  # the client went away before an answer, in nginx's numbering
+        self.started = False
+        self._scope = scope
+        self._send = send
+        self._replaced = False
+
+    async def __call__(self, message: Message) -> None:
+        """Send a message on."""
+        if message["type"] != "http.response.start":
+            if not self._replaced:
+                await self._send(message)
+            return
+        self.status, self.started = message["status"], True
+        headers = Headers(raw=message["headers"])
+        if self.status < HTTPStatus.BAD_REQUEST or headers.get("content-type") == problems.MEDIA_TYPE:
+            await self._send(message)
+            return
+        self._replaced = True
+        allow = {"Allow": headers["allow"]} if "allow" in headers else {}
+        await _standard(self._scope, HTTPStatus(self.status), allow).response()(self._scope, _nothing, self._send)
+
+
+def _standard(scope: Scope, status: HTTPStatus, headers: dict[str, str]) -> Problem:
+    if status == HTTPStatus.NOT_FOUND:
+        return Problem(status, f"no such path; known: {', '.join(sorted({*ENDPOINTS, *PAGES}))}", headers=headers)
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        return Problem(status, f"{scope['method']} is not understood here", headers=headers)
+    return (
+        _failed()
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        else Problem(status, status.description, headers=headers)
+    )
+
+
+async def _nothing() -> Message:
+    return {"type": "http.disconnect"}

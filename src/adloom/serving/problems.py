@@ -1,0 +1,60 @@
+"""Problems: every error over HTTP is an `application/problem+json` (RFC 9457) that names the field and the next step."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import orjson
+from pydantic import BaseModel, ValidationError
+from starlette.responses import Response
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class ProblemBody(BaseModel):
+    """What an error answer holds."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    field: str | None = None
+
+
+class Problem(Exception):  # noqa: N818 - the standard's term
+    """A request that is not answered as asked, and why."""
+
+    def __init__(
+        self, status: HTTPStatus, detail: str, field: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.field = field
+        self.headers = headers or {}
+
+    def body(self) -> ProblemBody:
+        """Return what the client is told."""
+        return ProblemBody(title=self.status.phrase, status=self.status, detail=self.detail, field=self.field)
+
+    def response(self) -> Response:
+        """Return the answer to send."""
+        content = orjson.dumps(self.body().model_dump(exclude_none=True))
+        return Response(content, self.status, dict(self.headers), MEDIA_TYPE)
+
+
+def from_validation(error: ValidationError) -> Problem:
+    """Turn pydantic's first complaint into a problem: 400 when it is not JSON at all, otherwise 422 with the field."""
+    first = error.errors(include_url=False)[0]
+    if first["type"] == "json_invalid":
+        return Problem(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {first['ctx']['error']}")
+    field = ".".join(str(part) for part in first["loc"]) or None
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    message = first["msg"].removeprefix("Value error, ")
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{field or 'body'}: {message}{more}", field)
+
+
+def unavailable(model: str, reason: str) -> Problem:
+    """Say that a model is not served."""
+    return Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE, f"model {model} is not served: {reason}", headers={"Retry-After": "60"}
+    )

@@ -1,0 +1,55 @@
+"""Segments: what the segment endpoint answers, from user ids or from features."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import numpy as np
+
+from adloom.audience.segmenter import FEATURES
+from adloom.data.privacy import PUBLISHED_KEY, fingerprint, pseudonym
+from adloom.errors import DataError
+from adloom.serving.bundles import Audience, Bundle, Models
+from adloom.serving.problems import Problem, unavailable
+from adloom.serving.schemas import FeatureRow, Placed, Refused, SegmentAnswer, SegmentRequest
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The keys with which user ids may have become pseudonyms: the environment's, if any, and the published one."""
+
+    own: bytes | None
+
+    def matching(self, wanted: str) -> bytes:
+        """Return the key of this fingerprint. Raises Problem (503), since nobody can be found with another."""
+        for key in (self.own, PUBLISHED_KEY):
+            if key and fingerprint(key) == wanted:
+                return key
+        given = fingerprint(self.own) if self.own else "none"
+        reason = f"users are under the key {wanted}, this service has {given}; set ADLOOM_PSEUDONYM_KEY, or ask by rows"
+        raise unavailable("audience", reason)
+
+
+def segment(asked: SegmentRequest, models: Models, keys: Keys) -> SegmentAnswer:
+    """Place every user or row that can be placed. Raises Problem when the model or the key is not there."""
+    audience = models.audience
+    if asked.users is not None:
+        items: list[Placed | Refused] = list(_users(asked.users, audience, keys))
+    else:
+        items = [_row(row, i, audience.model) for i, row in enumerate(asked.rows or [])]
+    return SegmentAnswer(model=audience.served, items=items)
+
+
+def _users(users: Sequence[str], audience: Bundle[Audience], keys: Keys) -> list[Placed]:
+    key = keys.matching(audience.model.key_fingerprint)
+    found = audience.model.members.find([pseudonym(user, key) for user in users])
+    return [Placed(segment=name) for name in found]
+
+
+def _row(row: FeatureRow, number: int, audience: Audience) -> Placed | Refused:
+    features = [getattr(row, name) for name in FEATURES]
+    try:
+        name = audience.segmenter.assign(np.array([features], np.float64))[0]
+    except DataError as error:
+        return Refused(error=Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), f"rows.{number}").body())
+    return Placed(segment=str(name))

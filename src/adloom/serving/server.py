@@ -1,0 +1,108 @@
+"""`adloom serve`: one process in the foreground that answers everything, with the port taken before any model is opened."""
+
+import contextlib
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import click
+import uvicorn
+from starlette.types import ASGIApp
+
+from adloom import params
+from adloom.errors import ArtifactError, BusyError, ParamsError
+from adloom.io import outside
+from adloom.io.outside import pseudonym_key
+from adloom.serving import bundles, decide, sources
+from adloom.serving.front import Meter
+from adloom.serving.schemas import ENDPOINTS
+from adloom.serving.segments import Keys
+from adloom.serving.sources import Sources
+from adloom.settings import Settings
+
+GRACE = 5  # seconds that requests in progress get when the service is stopped
+
+
+def serve(params_path: Path, models: Path | None, host: str, port: int) -> None:
+    """
+    Serve the registry's champions, or the artifacts in the folder `models`, until interrupted; port 0 is a free one.
+
+    Raises BusyError when the port is taken, ArtifactError when there is not one model to serve.
+    """
+    settings = Settings()
+    keys = Keys(pseudonym_key(settings))
+    find = _champions(params_path, settings) if models is None else partial(sources.in_folder, models)
+    _prepare_libraries()
+    with taken(host, port) as listening:
+        served = bundles.load(find(), settings.serve_threads)
+        if not served.bundles:
+            raise ArtifactError("no model to serve, see above; `adloom run` makes and registers them")
+        _run(application(served, keys), listening)
+
+
+def _champions(params_path: Path, settings: Settings) -> Callable[[], Sources]:
+    registry = outside.build(settings, params.load(params_path).project).registry
+    return partial(sources.champions, registry, settings.home)
+
+
+def _prepare_libraries() -> None:
+    os.environ.setdefault("BENTOML_DO_NOT_TRACK", "1")  # read when bentoml is imported
+    os.environ.setdefault("OTEL_SDK_DISABLED", "true")  # its tracing costs half of the throughput
+    logging.basicConfig(format="adloom: %(message)s", level=logging.WARNING, stream=sys.stderr)
+
+
+def application(models: bundles.Models, keys: Keys) -> ASGIApp:
+    """Return everything as one application."""
+    from adloom.serving import creatives
+
+    meter = Meter()
+    return creatives.service(decide.bare(models, keys, meter, set(ENDPOINTS)), meter)
+
+
+@contextlib.contextmanager
+def taken(host: str, port: int) -> Iterator[socket.socket]:
+    """Yield a socket that listens on the port: requests wait until it is served. Raises BusyError when it is in use."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            bound.bind((host, port))
+        except socket.gaierror as error:
+            raise ParamsError(f"--host {host}: {error.strerror}; 127.0.0.1 serves this machine alone") from None
+        except OSError as error:
+            raise BusyError(f"{host}:{port}: {error.strerror}; stop what uses it or choose another --port") from None
+        bound.listen()  # bound alone, another service could still take it
+        yield bound
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that says in one line when it is ready."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and sockets:
+            click.echo(_ready(*sockets[0].getsockname()[:2]))
+
+
+def _run(app: ASGIApp, bound: socket.socket) -> None:
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE,
+    )
+    with contextlib.suppress(KeyboardInterrupt):  # which uvicorn raises again after it has stopped
+        _Server(config).run(sockets=[bound])
+
+
+def _ready(host: str, port: int) -> str:
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"ready on {url}; try: curl {url}/v1/models"

@@ -1,0 +1,116 @@
+"""Where bundles come from: a folder of artifacts, or the registry's champions through a cache by digest."""
+
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from adloom.errors import AdloomError, ArtifactError
+from adloom.io import manifest
+from adloom.io.registry import CHAMPION, Registry, Version, aliased
+from adloom.params import MODELS
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Found:
+    """An artifact to serve."""
+
+    folder: Path
+    version: int | None  # in the registry
+
+
+@dataclass(frozen=True)
+class Absent:
+    """Why a model is not served."""
+
+    reason: str
+
+
+Sources = Mapping[str, Found | Absent]  # of each of params.MODELS
+
+
+def in_folder(folder: Path) -> Sources:
+    """Find artifacts in a folder such as models/, one subfolder per model."""
+    return {model: _in_subfolder(folder / model) for model in MODELS}
+
+
+def _in_subfolder(folder: Path) -> Found | Absent:
+    return Found(folder, None) if (folder / manifest.MANIFEST).is_file() else Absent(f"{folder} is not there")
+
+
+def champions(registry: Registry, home: Path) -> Sources:
+    """
+    Bring the registry's champions into `home`/bundles/<digest>; what is there already is not fetched again.
+
+    When the registry does not answer, the champions it named last are served from there.
+    """
+    bundles = home / "bundles"
+    bundles.mkdir(parents=True, exist_ok=True)
+    memory = bundles / "champions.json"
+    try:
+        versions = {model: aliased(registry.versions(model), CHAMPION) for model in MODELS}
+    except Exception as error:  # noqa: BLE001 - whatever the registry suffers from, serving goes on
+        logger.warning("the registry does not answer, serving the champions it named last: %s", _line(error))
+        return {model: _cached(bundles, version) for model, version in _recall(memory).items()}
+    _remember(memory, versions)
+    return {model: _champion(registry, bundles, version) for model, version in versions.items()}
+
+
+def _champion(registry: Registry, bundles: Path, version: Version | None) -> Found | Absent:
+    if version is None:
+        return Absent("it has no champion; `adloom run` makes one, `adloom promote` names one")
+    try:
+        return Found(_fetched(registry, version, bundles / version.digest), version.version)
+    except Exception as error:  # noqa: BLE001 - one broken download must not stop the others
+        return Absent(f"version {version.version} cannot be had: {_line(error)}")
+
+
+def _fetched(registry: Registry, version: Version, target: Path) -> Path:
+    if _whole(target, version.digest):
+        return target
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetching-") as beside:
+        folder = registry.fetch(version, Path(beside) / "artifact")
+        if not _whole(folder, version.digest):
+            raise ArtifactError(f"its digest is not {version.digest}, which the registry promised; register it again")
+        shutil.rmtree(target, ignore_errors=True)
+        folder.rename(target)
+    return target
+
+
+def _whole(folder: Path, digest: str) -> bool:
+    try:
+        manifest.verify(folder)
+    except ArtifactError:
+        return False
+    return manifest.digest(folder) == digest
+
+
+def _cached(bundles: Path, version: Version | None) -> Found | Absent:
+    if version and (bundles / version.digest).is_dir():
+        return Found(bundles / version.digest, version.version)
+    return Absent("the registry does not answer, and no copy is here")
+
+
+def _remember(memory: Path, versions: Mapping[str, Version | None]) -> None:
+    beside = memory.with_suffix(f".{os.getpid()}")
+    beside.write_text(json.dumps({m: asdict(v) for m, v in versions.items() if v}, indent=1, sort_keys=True))
+    beside.replace(memory)
+
+
+def _recall(memory: Path) -> dict[str, Version | None]:
+    try:
+        known = {model: Version(**version) for model, version in json.loads(memory.read_text()).items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        known = {}
+    return {model: known.get(model) for model in MODELS}
+
+
+def _line(error: Exception) -> str:
+    text = str(error) if isinstance(error, AdloomError) else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())

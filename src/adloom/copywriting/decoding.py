@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from adloom.copywriting import known
+from adloom.copywriting.known import Fingerprints, contains
 from adloom.copywriting.tokenizer import Tokenizer
 
 S = TypeVar("S")
@@ -42,7 +42,7 @@ class Rules:
 
     banned: tuple[str, ...] = ()  # words or phrases, matched as whole words in any case
     max_characters: int | None = None  # of the whole line, prompt included
-    known: known.Fingerprints | None = None  # lines that must not be repeated verbatim
+    known: Fingerprints | None = None  # lines that must not be repeated verbatim
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def permitted(lines: Sequence[str], rules: Rules) -> list[str]:
         banned = re.compile("|".join(rf"(?<!\w){re.escape(word)}(?!\w)" for word in rules.banned), re.IGNORECASE)
         kept = [line for line in kept if not banned.search(line)]
     if rules.known is not None:
-        kept = [line for line, copied in zip(kept, known.contains(rules.known, kept), strict=True) if not copied]
+        kept = [line for line, copied in zip(kept, contains(rules.known, kept), strict=True) if not copied]
     return kept
 
 

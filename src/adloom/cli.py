@@ -152,6 +152,22 @@ def run_all(params_path: Path, as_json: bool) -> None:
     _show({outcome.model: outcome.verdict for outcome in run(*_open(params_path))}, as_json)
 
 
+@cli.command("serve")
+@PARAMS
+@click.option("--models", type=Path, metavar="FOLDER", help="Serve these artifacts, not the registry's champions.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=3000, show_default=True, help="0 takes a free one.")
+def serve_models(params_path: Path, models: Path | None, host: str, port: int) -> None:
+    """
+    Answer over HTTP, from the registry's champions or from a folder.
+
+    Example: adloom serve --models models --port 3000
+    """
+    from adloom.serving.server import serve
+
+    serve(params_path, models, host, port)
+
+
 @cli.command("demo")
 @PARAMS
 def run_demo(params_path: Path) -> None:
@@ -163,6 +179,23 @@ def run_demo(params_path: Path) -> None:
     from adloom.demo import demo
 
     demo(*_open(params_path))
+
+
+@cli.command("snapshot")
+@PARAMS
+@AS_JSON
+def take_snapshot(params_path: Path, as_json: bool) -> None:
+    """
+    Write sources.lock: which files the sources are made of, so that new data is noticed.
+
+    Example: adloom snapshot && adloom ingest
+    """
+    from adloom import snapshot
+
+    lock = snapshot.take(*_open(params_path))
+    written = snapshot.save(lock, snapshot.LOCK)
+    files = {table: len(source.files) for table, source in lock.tables.items()}
+    _show({"lock": str(snapshot.LOCK), "written": written, **files}, as_json)
 
 
 def main() -> None:

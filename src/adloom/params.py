@@ -66,7 +66,9 @@ class Prepare(Block):
     """Contracts, privacy and splits."""
 
     max_quarantine_rate: Share = Field(0.01, description="Above this share of broken rows in a table the stage fails.")
-    max_pixels: int = Field(16_777_216, gt=0, description="A picture with more pixels is quarantined unread.")
+    max_pixels: int = Field(
+        16_777_216, gt=0, le=89_478_485, description="A picture with more pixels is quarantined before it is decoded."
+    )
     picture_size: Literal[28, 32, 64, 128] | None = Field(
         None, description="Edge every picture is resized to; the most common one of the data when absent."
     )
@@ -74,6 +76,13 @@ class Prepare(Block):
     impressions: Period | None = Field(None, description="How impressions are cut in time.")
     consent_column: str | None = Field(None, description="Rows whose value in this column is not true are dropped.")
     erasure_list: str | None = Field(None, description="File of user ids, one a line, whose rows are dropped.")
+
+    def of(self, table: str) -> Self:
+        """Return what concerns one table, the rest at its defaults, so that other tables' numbers do not change it."""
+        others = {"creatives": {"max_pixels", "picture_size"}, "events": {"events"}, "impressions": {"impressions"}}
+        users = {"consent_column", "erasure_list"} if table in ("creatives", "copy") else set()
+        foreign = users.union(*(fields for name, fields in others.items() if name != table))
+        return self.model_copy(update={name: type(self).model_fields[name].default for name in foreign})
 
 
 class Training(Block):
@@ -106,6 +115,7 @@ class TrainCnn(Training):
     channels_last: bool = Field(True, description="Memory layout of the pictures.")
     label_smoothing: Share = Field(0.05, description="Label smoothing of the category head.")
     weight_decay: float = Field(0.05, ge=0, description="AdamW's weight decay.")
+    flip: bool = Field(True, description="A mirrored picture is as good; not so for digits or lettering.")
 
 
 class TrainLstm(Training):

@@ -3,9 +3,11 @@
 import shutil
 from pathlib import Path
 
-from adloom.errors import DataError
-from adloom.io import manifest
-from adloom.io.store import SourceFile
+from adloom.errors import DataError, ParamsError
+from adloom.io import catalogue, manifest
+from adloom.io.downloads import Downloads
+from adloom.io.s3 import S3Store
+from adloom.io.store import SourceFile, Store
 from adloom.settings import Settings
 
 
@@ -13,44 +15,78 @@ class FolderStore:
     """Files on this machine."""
 
     def list(self, uri: str) -> list[SourceFile]:
-        """Return the file a path names, or all files below it."""
+        """Return the file a path names, or all files below it, hidden ones left out."""
         root = Path(uri)
         if root.is_file():
             return [_source_file(root, root.parent)]
-        found = [_source_file(path, root) for path in sorted(root.rglob("*")) if path.is_file()]
+        found = [_source_file(path, root) for path in sorted(root.rglob("*")) if path.is_file() and path.name[0] != "."]
         if not found:
             raise DataError(f"{uri}: {'an empty folder' if root.is_dir() else 'no such file or folder'}")
-        return found
+        return sorted(found, key=lambda file: file.path)
 
     def fetch(self, uri: str, folder: Path) -> Path:
         """Return the path itself."""
-        self.list(uri)
+        del folder
+        if not Path(uri).exists():
+            raise DataError(f"{uri}: no such file or folder")
         return Path(uri)
 
     def push(self, folder: Path, uri: str) -> None:
-        """Copy a folder."""
-        shutil.copytree(folder, uri, dirs_exist_ok=True)
+        """Copy a folder to a path, which is the old folder or the new one and never a part of it."""
+        target = Path(uri)
+        beside = target.with_name(f".{target.name}.partial")
+        shutil.rmtree(beside, ignore_errors=True)
+        shutil.copytree(folder, beside)
+        shutil.rmtree(target, ignore_errors=True)
+        beside.rename(target)
+
+
+class CatalogueStore:
+    """Public data that the catalogue names; read only."""
+
+    def __init__(self, downloads: Downloads) -> None:
+        self._downloads = downloads
+
+    def list(self, uri: str) -> list[SourceFile]:
+        """Return an entry's files as they are pinned, without fetching them."""
+        return list(catalogue.ENTRIES[uri].files)
+
+    def fetch(self, uri: str, folder: Path) -> Path:
+        """Return where an entry's files lie once they are downloaded."""
+        del folder
+        return self._downloads.fetch(uri)
+
+    def push(self, folder: Path, uri: str) -> None:
+        """Refuse."""
+        raise ParamsError(f"{uri}: a name of the catalogue, which cannot be written; ./{uri} is a folder ({folder})")
 
 
 class Stores:
-    """Every store, chosen by the uri."""
+    """Every store, chosen by the uri: s3://…, a name of the catalogue, or a path."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        progress = not settings.quiet
         self._folder = FolderStore()
+        self._catalogue = CatalogueStore(Downloads(settings.home / "downloads", progress))
+        self._s3 = S3Store(settings.s3_endpoint, progress)
 
     def list(self, uri: str) -> list[SourceFile]:
         """Return the files below a uri."""
-        return self._folder.list(uri)
+        return self._for(uri).list(uri)
 
     def fetch(self, uri: str, folder: Path) -> Path:
         """Bring the files below a uri here."""
-        return self._folder.fetch(uri, folder)
+        return self._for(uri).fetch(uri, folder)
 
     def push(self, folder: Path, uri: str) -> None:
         """Copy a folder below a uri."""
-        self._folder.push(folder, uri)
+        self._for(uri).push(folder, uri)
+
+    def _for(self, uri: str) -> Store:
+        if uri.startswith("s3://"):
+            return self._s3
+        return self._catalogue if uri in catalogue.ENTRIES else self._folder
 
 
 def _source_file(path: Path, root: Path) -> SourceFile:
-    return SourceFile(str(path.relative_to(root)), path.stat().st_size, f"sha256:{manifest.sha256(path)}")
+    return SourceFile(path.relative_to(root).as_posix(), path.stat().st_size, f"sha256:{manifest.sha256(path)}")

@@ -1,6 +1,6 @@
 """Tables as Parquet shards of an artifact: small enough to stream, equal from run to run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -10,18 +10,44 @@ import pyarrow.parquet as pq
 ROWS_PER_SHARD = 20_000
 
 
+class Shards:
+    """Writes a table chunk by chunk as `<name>-00000.parquet`, … below a folder."""
+
+    def __init__(self, folder: Path, name: str = "rows") -> None:
+        self._folder = folder
+        self._name = name
+        self._count = 0
+        self.rows = 0
+
+    def append(self, rows: pd.DataFrame) -> None:
+        """Write rows as further shards; no rows are one empty shard, which keeps the columns."""
+        table = pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata(None)
+        for start in range(0, max(len(rows), 1), ROWS_PER_SHARD):
+            path = self._folder / f"{self._name}-{self._count:05}.parquet"
+            pq.write_table(table.slice(start, ROWS_PER_SHARD), path, compression="zstd")
+            self._count += 1
+        self.rows += len(rows)
+
+
 def write(rows: pd.DataFrame, folder: Path, name: str = "rows") -> None:
     """Write rows as `<name>-00000.parquet`, … below a folder; an empty table is one empty shard."""
-    table = pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata(None)
-    for shard, start in enumerate(range(0, max(len(rows), 1), ROWS_PER_SHARD)):
-        pq.write_table(table.slice(start, ROWS_PER_SHARD), folder / f"{name}-{shard:05}.parquet", compression="zstd")
+    Shards(folder, name).append(rows)
 
 
 def read(
     folder: Path, split: str | None = None, columns: Sequence[str] | None = None, name: str = "rows"
 ) -> pd.DataFrame:
     """Read the rows of an artifact, of one split when it is given, in the order they were written."""
-    shards = [str(path) for path in sorted(folder.glob(f"{name}-*.parquet"))]
     filters = [("split", "==", split)] if split else None
-    table = pq.ParquetDataset(shards, filters=filters).read(columns=list(columns) if columns else None)
+    table = pq.ParquetDataset(_paths(folder, name), filters=filters).read(columns=list(columns) if columns else None)
     return table.to_pandas()
+
+
+def chunks(folder: Path, name: str = "rows", columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
+    """Yield the rows of an artifact shard by shard, in Arrow's types: whole numbers stay whole where some are missing."""
+    for path in _paths(folder, name):
+        yield pq.read_table(path, columns=list(columns) if columns else None).to_pandas(types_mapper=pd.ArrowDtype)
+
+
+def _paths(folder: Path, name: str) -> list[str]:
+    return [str(path) for path in sorted(folder.glob(f"{name}-*.parquet"))]

@@ -1,0 +1,120 @@
+"""Pictures: what is known before decoding, the decoded pixels, and the PNG bytes every picture becomes."""
+
+import io
+import warnings
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+Pixels = npt.NDArray[np.uint8]  # (height, width, channels), channels 1 or 3
+
+SIZES = (28, 32, 64, 128)
+GREY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "F"})
+BROKEN = (OSError, SyntaxError, ValueError, EOFError)  # what Pillow raises for damaged files, by format
+
+
+class PictureError(Exception):
+    """A picture cannot be used; the message is the reason."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a picture's header says."""
+
+    width: int
+    height: int
+    channels: int  # 1 for grey, 3 for colour
+
+    @property
+    def size(self) -> int:
+        """The largest of SIZES that is not above the longer edge, else the smallest."""
+        return max((size for size in SIZES if size <= max(self.width, self.height)), default=SIZES[0])
+
+
+@dataclass(frozen=True)
+class Form:
+    """What all pictures of a table are brought to: squares of `size` pixels."""
+
+    size: int
+    channels: int
+
+
+def header(image: bytes | None, max_pixels: int) -> Header:
+    """Read a picture's header without decoding it. Raises PictureError when it is missing, unreadable or too large."""
+    picture = _open(image)
+    width, height = picture.size
+    if width * height > max_pixels:
+        raise PictureError("image: more pixels than prepare.max_pixels")
+    return Header(width, height, 1 if picture.mode in GREY_MODES else 3)
+
+
+def form(headers: Iterable[Header], size: int | None) -> Form:
+    """Return the form of a table: the size asked for or the most common one, grey only when every picture is."""
+    sizes: Counter[int] = Counter()
+    channels = 1
+    for known in headers:
+        sizes[known.size] += 1
+        channels = max(channels, known.channels)
+    common = min(sizes, key=lambda s: (-sizes[s], s), default=SIZES[0])
+    return Form(size or common, channels)
+
+
+def decode(image: bytes, wanted: Form) -> Pixels:
+    """
+    Decode a picture upright, over white where it is transparent, padded with white to a square of the wanted form.
+
+    Returns (size, size, channels). Raises PictureError when it is truncated or damaged.
+    """
+    picture = _open(image)
+    try:
+        picture.load()
+    except BROKEN:
+        raise PictureError("image: truncated or damaged") from None
+    flat = _flat(picture, "L" if wanted.channels == 1 else "RGB")
+    if flat.size != (wanted.size, wanted.size):
+        white = 255 if wanted.channels == 1 else (255, 255, 255)
+        flat = ImageOps.pad(flat, (wanted.size, wanted.size), Image.Resampling.LANCZOS, color=white)
+    return np.asarray(flat).reshape(wanted.size, wanted.size, wanted.channels)
+
+
+def encode(pixels: Pixels) -> bytes:
+    """Return PNG bytes, without metadata, of pixels (height, width, channels)."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def content(pixels: Pixels) -> bytes:
+    """Return the bytes that name a picture's content: equal for a grey picture and the same picture stored in colour."""
+    plane = pixels[:, :, :1]
+    return plane.tobytes() if pixels.shape[2] == 1 or (pixels == plane).all() else pixels.tobytes()
+
+
+def _open(image: bytes | None) -> Image.Image:
+    if not image:
+        raise PictureError("image: missing")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            return Image.open(io.BytesIO(image))
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise PictureError("image: more pixels than prepare.max_pixels") from None
+    except UnidentifiedImageError:
+        raise PictureError("image: not a picture") from None
+    except BROKEN:
+        raise PictureError("image: truncated or damaged") from None
+
+
+def _flat(picture: Image.Image, mode: str) -> Image.Image:
+    """Return the picture in mode L or RGB; 16-bit grey keeps its upper 8 bits."""
+    upright = ImageOps.exif_transpose(picture) if "exif" in picture.info else picture
+    if upright.mode.startswith("I"):
+        upright = Image.fromarray((np.asarray(upright).astype(np.uint32) >> 8).astype(np.uint8))
+    if upright.has_transparency_data:
+        colours = upright.convert("RGBA")
+        upright = Image.alpha_composite(Image.new("RGBA", colours.size, "white"), colours)
+    return upright if upright.mode == mode else upright.convert(mode)

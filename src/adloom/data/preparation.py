@@ -1,0 +1,184 @@
+"""Preparation: raw chunks in, valid rows with their split and quarantined rows with their reason out."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from adloom.data import pictures, privacy, splits, tables
+from adloom.data.pictures import Form, Header, PictureError
+from adloom.data.quality import Quality
+from adloom.data.tables import CONTRACTS, Repeats
+from adloom.errors import DataError
+from adloom.params import Period, Prepare
+
+REASON = "reason"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a raw table says about itself."""
+
+    source: str
+    licence: str
+    public: bool
+    timestamp_format: str | None = None
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A chunk, taken apart."""
+
+    rows: pd.DataFrame  # valid, with `split`
+    quarantine: pd.DataFrame  # text, with `reason`
+
+
+@dataclass
+class Preparation:
+    """
+    Prepares the chunks of one table in their order, remembering what was seen.
+
+    `key` makes the pseudonyms of tables with users, `erased` holds the pseudonyms whose rows are dropped.
+    """
+
+    table: str
+    params: Prepare
+    origin: Origin
+    key: bytes
+    erased: frozenset[str] = frozenset()
+    form: Form | None = None  # of pictures
+    quality: Quality = field(init=False)
+    _keys: Repeats = field(default_factory=Repeats)
+    _contents: Repeats = field(default_factory=Repeats)
+
+    def __post_init__(self) -> None:
+        self.quality = Quality(self.table)
+
+    def __call__(self, raw: pd.DataFrame) -> Checked:
+        """Prepare one chunk of raw rows."""
+        self.quality.read += len(raw)
+        raw = self._with_consent(raw.reset_index(drop=True))
+        self._note_columns(raw)
+        rows, reasons = tables.check(raw, self.table, self.origin.timestamp_format)
+        if CONTRACTS[self.table].users:
+            rows["user_id"] = privacy.pseudonyms(rows["user_id"], self.key)
+            erased = rows["user_id"].isin(self.erased)
+            self._drop("on the erasure list", int(erased.sum()))
+            rows, reasons = rows[~erased], reasons[~erased]
+        rows, reasons, contents = FINISH[self.table](self, rows, reasons)
+        return self._apart(raw, rows, self._unrepeated(rows, reasons), contents)
+
+    def _with_consent(self, raw: pd.DataFrame) -> pd.DataFrame:
+        column = self.params.consent_column
+        if column is None or self.origin.public or not CONTRACTS[self.table].users:
+            return raw
+        if column not in raw:
+            raise DataError(f"{self.table}: no column {column} (prepare.consent_column); found {', '.join(raw.columns)}")
+        consented = privacy.consented(raw[column])
+        self._drop("without consent", int((~consented).sum()))
+        return raw[consented]
+
+    def _drop(self, reason: str, count: int) -> None:
+        if count:
+            self.quality.dropped[reason] += count
+
+    def _note_columns(self, raw: pd.DataFrame) -> None:
+        kept = {*CONTRACTS[self.table].kept(raw.columns), tables.BROKEN}
+        self.quality.columns_dropped = sorted({*self.quality.columns_dropped, *(c for c in raw if c not in kept)})
+
+    def _unrepeated(self, rows: pd.DataFrame, reasons: pd.Series) -> pd.Series:
+        """Add the reason of rows whose key an earlier valid row has."""
+        key = CONTRACTS[self.table].key
+        if key is None:
+            return reasons
+        repeated = self._keys(rows.loc[reasons == "", key])
+        return reasons.mask(repeated.reindex(reasons.index, fill_value=False), f"{key}: duplicate")
+
+    def _apart(self, raw: pd.DataFrame, rows: pd.DataFrame, reasons: pd.Series, contents: pd.Series) -> Checked:
+        valid = reasons == ""
+        kept = rows[valid].reset_index(drop=True)
+        self.quality.duplicates += int(self._contents(contents[valid]).sum())
+        self.quality.keep(kept)
+        self.quality.quarantined.update(reasons[~valid])
+        return Checked(kept, self._quarantine(raw, rows[~valid], reasons[~valid]))
+
+    def _quarantine(self, raw: pd.DataFrame, rows: pd.DataFrame, reasons: pd.Series) -> pd.DataFrame:
+        """Return broken rows as text: the contract's columns as they were read, user ids as pseudonyms, no pictures."""
+        contract = CONTRACTS[self.table]
+        shown = pd.DataFrame(index=rows.index)
+        for name in contract.kept(raw.columns):
+            if name not in raw or name == "user_id":
+                values = rows[name] if name in rows else pd.Series(None, rows.index, "str")
+            elif name != "image":
+                values = raw.loc[rows.index, name]
+            else:
+                continue
+            shown[name] = values.astype("str")
+        return shown.assign(**{REASON: reasons.astype("str")}).reset_index(drop=True)
+
+
+Finished = tuple[pd.DataFrame, pd.Series, pd.Series]  # rows, reasons, and what tells the content of rows apart
+
+
+def _creatives(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> Finished:
+    wanted = task.form or Form(pictures.SIZES[0], 1)
+    made = [_picture(image, wanted, task.params.max_pixels) for image in rows["image"]]
+    reasons = reasons.mask(reasons == "", pd.Series([reason for _, _, reason in made], reasons.index, "str"))
+    contents = pd.Series([content for _, content, _ in made], rows.index, "uint64")
+    rows = rows.assign(
+        image=pd.Series([png for png, _, _ in made], rows.index, "object"),
+        width=wanted.size,
+        height=wanted.size,
+        channels=wanted.channels,
+        source=task.origin.source,
+        licence=task.origin.licence,
+        split=splits.by_hash(contents),
+    )
+    return rows, reasons, contents
+
+
+def _picture(image: bytes | None, wanted: Form, max_pixels: int) -> tuple[bytes | None, int, str]:
+    """Return a picture's PNG bytes, its content hash, and "" or why it cannot be used."""
+    try:
+        pictures.header(image, max_pixels)
+        pixels = pictures.decode(image or b"", wanted)
+    except PictureError as error:
+        return None, 0, str(error)
+    return pictures.encode(pixels), splits.content_hash(pictures.content(pixels)), ""
+
+
+def _copy(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> Finished:
+    del task
+    hashes = [splits.content_hash(splits.normalised(text).encode()) for text in rows["text"].fillna("")]
+    contents = pd.Series(hashes, rows.index, "uint64")
+    return rows.assign(split=splits.by_hash(contents)), reasons, contents
+
+
+def _timed(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> Finished:
+    """Cut a table in time, and users into halves where every row has one."""
+    period: Period = getattr(task.params, task.table)
+    late = rows["timestamp"] >= pd.Timestamp(period.end, tz="UTC")
+    reasons = reasons.mask((reasons == "") & late, f"timestamp: not before prepare.{task.table}.end")
+    plain = rows.drop(columns=[name for name in (CONTRACTS[task.table].key, "candidates") if name in rows])
+    contents = pd.util.hash_pandas_object(plain, index=False)
+    rows = rows.assign(split=splits.by_time(rows["timestamp"], period.holdout_start))
+    if CONTRACTS[task.table].columns["user_id"].required:
+        rows["half"] = splits.half(rows["user_id"])
+    return rows, reasons, contents
+
+
+FINISH: dict[str, Callable[[Preparation, pd.DataFrame, pd.Series], Finished]] = {
+    "creatives": _creatives,
+    "copy": _copy,
+    "events": _timed,
+    "impressions": _timed,
+}
+
+
+def headers(images: Iterable[bytes | None], max_pixels: int) -> Iterator[Header]:
+    """Yield the headers of those pictures that have a readable one."""
+    for image in images:
+        try:
+            yield pictures.header(image, max_pixels)
+        except PictureError:
+            continue

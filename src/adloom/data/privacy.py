@@ -1,0 +1,34 @@
+"""Privacy: pseudonyms of users, consent, and the key's fingerprint. The key itself is never written anywhere."""
+
+import hashlib
+import hmac
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # serving needs `pseudonym` and has no pandas
+    import pandas as pd
+
+PUBLISHED_KEY = b"adloom: key of the published data"  # for public data only: whoever reads this can recompute it
+TABLES = ("events", "impressions")  # whose rows belong to users
+PSEUDONYM_LENGTH = 32  # hex digits
+CONSENTED = frozenset({"true", "1", "yes", "y", "t"})
+
+
+def pseudonym(user: str, key: bytes) -> str:
+    """Return HMAC-SHA256 of a user id under the key, its first 32 hex digits (128 bits)."""
+    return hmac.digest(key, user.encode(), "sha256").hex()[:PSEUDONYM_LENGTH]
+
+
+def pseudonyms(users: "pd.Series", key: bytes) -> "pd.Series":
+    """Return the pseudonym of each user id, missing where the id is."""
+    known = {user: pseudonym(user, key) for user in users.dropna().unique()}
+    return users.map(known).astype("str")
+
+
+def fingerprint(key: bytes) -> str:
+    """Return 16 hex digits that tell keys apart and tell nothing else about them."""
+    return hmac.digest(key, b"adloom pseudonym key fingerprint", hashlib.sha256).hex()[:16]
+
+
+def consented(column: "pd.Series") -> "pd.Series":
+    """Return whether each row has consent: true, 1, yes, y or t, in any case."""
+    return column.astype("str").str.strip().str.lower().isin(CONSENTED)

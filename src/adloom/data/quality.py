@@ -1,0 +1,96 @@
+"""Quality: what was kept, dropped and quarantined of a table, and what its rows look like; summary.json."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from adloom.errors import DataError
+
+FEWEST_CATEGORIES = 2  # below, models conditioned on the category have nothing to learn from it
+
+
+@dataclass
+class Quality:
+    """Counts over the chunks of one table."""
+
+    table: str
+    read: int = 0
+    duplicates: int = 0  # kept rows whose content equals that of an earlier one
+    splits: Counter[str] = field(default_factory=Counter)
+    categories: Counter[str] = field(default_factory=Counter)
+    quarantined: Counter[str] = field(default_factory=Counter)  # by reason
+    dropped: Counter[str] = field(default_factory=Counter)  # by reason
+    columns_dropped: list[str] = field(default_factory=list)
+    first: pd.Timestamp | None = None
+    last: pd.Timestamp | None = None
+
+    @property
+    def kept(self) -> int:
+        """Rows kept."""
+        return self.splits.total()
+
+    def keep(self, rows: pd.DataFrame) -> None:
+        """Count kept rows with their `split`."""
+        self.splits.update(rows["split"])
+        if "category" in rows:
+            self.categories.update(rows["category"].dropna())
+        if "timestamp" in rows and len(rows):
+            first, last = rows["timestamp"].min(), rows["timestamp"].max()
+            self.first = min(self.first or first, first)
+            self.last = max(self.last or last, last)
+
+    def require(self, max_quarantine_rate: float) -> None:
+        """Raise DataError when more than this share of the rows is broken or none is left, with the counts by reason."""
+        broken = self.quarantined.total()
+        of = self.kept + broken
+        if of and broken / of > max_quarantine_rate:
+            raise DataError(
+                f"{self.table}: {broken} of {of} rows are broken, above prepare.max_quarantine_rate "
+                f"{max_quarantine_rate:g}: {_counts(self.quarantined)}; mend the source or raise the rate"
+            )
+        if not self.kept:
+            raise DataError(
+                f"{self.table}: no row is left of {self.read}: {_counts(self.quarantined + self.dropped)}; "
+                "mend the source or remove it from `ingest`"
+            )
+
+    def rows(self) -> dict[str, int]:
+        """Return row counts for the manifest: per split, and what was quarantined and dropped."""
+        return {
+            **dict(sorted(self.splits.items())),
+            "quarantined": self.quarantined.total(),
+            "dropped": self.dropped.total(),
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """Return summary.json."""
+        return {
+            "table": self.table,
+            "rows": {"read": self.read, "kept": self.kept, **self.rows()},
+            "quarantined": _sorted(self.quarantined),
+            "dropped": _sorted(self.dropped),
+            "columns_dropped": self.columns_dropped,
+            "duplicates": self.duplicates,
+            "categories": _sorted(self.categories),
+            "dates": {"first": self.first.isoformat(), "last": self.last.isoformat()} if self.first else None,
+            "warnings": self.warnings(),
+        }
+
+    def warnings(self) -> list[str]:
+        """Return what a person should look at although the rows are valid."""
+        found = []
+        if self.table == "creatives" and len(self.categories) < FEWEST_CATEGORIES:
+            found.append(f"one category only ({next(iter(self.categories), '')}): no model can tell categories apart")
+        if self.first is not None and len(self.splits) < 2:  # noqa: PLR2004 - calibration and holdout
+            found.append(f"every row is in {next(iter(self.splits))}: prepare.{self.table}.holdout_start cuts nothing")
+        return found
+
+
+def _sorted(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items()))
+
+
+def _counts(counts: Counter[str]) -> str:
+    return ", ".join(f"{reason} ({count})" for reason, count in sorted(counts.items(), key=lambda c: (-c[1], c[0])))

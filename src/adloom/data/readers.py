@@ -1,0 +1,194 @@
+"""Readers: idx, folder, csv and parquet, each giving a source's files as chunks of rows. Values are not checked here."""
+
+import csv
+import gzip
+import itertools
+import re
+import struct
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from adloom.data import pictures
+from adloom.data.tables import BROKEN, CONTRACTS
+from adloom.errors import DataError
+from adloom.params import Source
+
+ROWS_PER_CHUNK = 20_000
+BYTES_PER_CHUNK = 64 * 2**20  # of undecoded pictures
+IDX_IMAGES = re.compile(r"(?:(?P<set>.+)-)?images-idx3-ubyte(?P<gz>\.gz)?")
+IDX_CATEGORIES = "categories.txt"  # beside idx files: the categories' names by label, one a line
+
+Chunks = Iterator[pd.DataFrame]
+
+
+def read(place: Path, source: Source, table: str) -> Chunks:
+    """
+    Yield the rows of a source, whose files lie at `place`, under the contract's column names, constants added.
+
+    Columns outside the contract keep their own names. Raises DataError naming the file when one cannot be read.
+    """
+    contract = CONTRACTS[table]
+    start = 0
+    for chunk in READERS[str(source.format)](place, source):
+        rows = _named(chunk, source.columns, f"{source.uri} (ingest.{table})").assign(**source.constants)
+        contract.require(rows.columns, f"{source.uri} (ingest.{table})")
+        if contract.key and contract.key not in rows:
+            rows[contract.key] = [f"{number:08}" for number in range(start, start + len(rows))]
+        start += len(rows)
+        yield rows
+    if not start:
+        raise DataError(f"{source.uri} (ingest.{table}): no rows")
+
+
+def _named(chunk: pd.DataFrame, columns: Mapping[str, str], what: str) -> pd.DataFrame:
+    absent = [f"{theirs!r} for {ours}" for ours, theirs in columns.items() if theirs not in chunk]
+    if absent:
+        found = ", ".join(str(c) for c in chunk.columns if c != BROKEN)
+        raise DataError(f"{what}: no column {', '.join(absent)}; found {found}; change `columns`")
+    taken = chunk[list(columns.values())].set_axis(list(columns), axis=1)
+    others = chunk.drop(columns=[c for c in chunk if c in columns or c in columns.values()])
+    return pd.concat([taken, others], axis=1)
+
+
+def _files(place: Path) -> list[Path]:
+    """Return the file, or the files below a folder; names that begin with a dot or underscore are not data."""
+    if place.is_file():
+        return [place]
+    found = sorted(path for path in place.rglob("*") if path.is_file() and path.name[0] not in "._")
+    if not found:
+        raise DataError(f"{place}: an empty folder")
+    return found
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn what is raised by a damaged file into one line."""
+    try:
+        yield
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise DataError(f"{path}: truncated or damaged gzip; fetch it again") from None
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: not UTF-8 (byte 0x{error.object[error.start]:02x}); `iconv -f LATIN1 -t UTF-8` converts it"
+        ) from None
+    except (csv.Error, pa.ArrowException, struct.error) as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def _open(path: Path) -> IO[bytes]:
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+
+
+def _csv(place: Path, source: Source) -> Chunks:
+    for path in _files(place):
+        opener = gzip.open if path.suffix == ".gz" else open
+        with _reading(path), opener(path, "rt", encoding="utf-8-sig", newline="") as stream:
+            records = _records(stream, source.separator)
+            header = next(records, None)
+            if not header:
+                raise DataError(f"{path}: empty; expected a first line with the columns' names")
+            while lines := list(itertools.islice(records, ROWS_PER_CHUNK)):
+                yield _text_frame(header, lines)
+
+
+def _records(stream: IO[str], separator: str) -> Iterator[list[str]]:
+    if separator == "whitespace":
+        return (line.split() for line in stream if line.strip())
+    return (record for record in csv.reader(stream, delimiter=separator, strict=True) if record)
+
+
+def _text_frame(header: Sequence[str], lines: Sequence[list[str]]) -> pd.DataFrame:
+    """Return lines as text, empty fields as missing; a line with another number of fields keeps only that fact."""
+    width = len(header)
+    whole = [line if len(line) == width else [""] * width for line in lines]
+    frame = pd.DataFrame(whole, columns=list(header), dtype="str").replace("", None)
+    broken = [None if len(line) == width else f"line: {len(line)} fields, expected {width}" for line in lines]
+    return frame.assign(**{BROKEN: pd.Series(broken, dtype="str")}) if any(broken) else frame
+
+
+def _parquet(place: Path, source: Source) -> Chunks:
+    del source
+    for path in _files(place):
+        with _reading(path):
+            for batch in pq.ParquetFile(path).iter_batches(ROWS_PER_CHUNK):
+                yield batch.to_pandas(types_mapper=pd.ArrowDtype)  # whole numbers stay whole beside missing ones
+
+
+def _folder(place: Path, source: Source) -> Chunks:
+    del source
+    if not place.is_dir():
+        raise DataError(f"{place}: expected a folder with a subfolder per category")
+    rows: list[tuple[str, str | None, bytes]] = []
+    held = 0
+    for path in _files(place):
+        relative = path.relative_to(place)
+        rows.append((relative.as_posix(), relative.parts[0] if len(relative.parts) > 1 else None, path.read_bytes()))
+        held += len(rows[-1][2])
+        if held > BYTES_PER_CHUNK:
+            yield _picture_frame(rows)
+            rows, held = [], 0
+    if rows:
+        yield _picture_frame(rows)
+
+
+def _picture_frame(rows: Sequence[tuple[str, str | None, bytes]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["creative_id", "category", "image"]).astype({"category": "str"})
+
+
+def _idx(place: Path, source: Source) -> Chunks:
+    del source
+    names = {path.name: path for path in _files(place)}
+    sets = [match for name in sorted(names) if (match := IDX_IMAGES.fullmatch(name))]
+    if not sets:
+        raise DataError(f"{place}: no file called …images-idx3-ubyte; found {', '.join(sorted(names))}")
+    known = place / IDX_CATEGORIES
+    categories = known.read_text(encoding="utf-8").splitlines() if known.is_file() else None
+    for match in sets:
+        labels = match.group().replace("images-idx3", "labels-idx1")
+        if labels not in names:
+            raise DataError(f"{place}: {match.group()} has no {labels} beside it")
+        yield from _idx_set(names[match.group()], names[labels], match["set"] or "", categories)
+
+
+def _idx_set(images_path: Path, labels_path: Path, prefix: str, categories: Sequence[str] | None) -> Chunks:
+    images, labels = _idx_array(images_path, 3), _idx_array(labels_path, 1)
+    if len(images) != len(labels):
+        raise DataError(f"{images_path}: {len(images)} pictures but {len(labels)} labels in {labels_path.name}")
+    if categories is not None and labels.max(initial=0) >= len(categories):
+        raise DataError(f"{labels_path}: label {labels.max()}, but {IDX_CATEGORIES} names {len(categories)}")
+    for start in range(0, len(images), ROWS_PER_CHUNK):
+        picture, label = images[start : start + ROWS_PER_CHUNK], labels[start : start + ROWS_PER_CHUNK]
+        ids = [f"{prefix}-{number:06}".lstrip("-") for number in range(start, start + len(picture))]
+        names = [categories[index] if categories else str(index) for index in label]
+        encoded = [pictures.encode(pixels[:, :, None]) for pixels in picture]
+        yield pd.DataFrame({"creative_id": ids, "category": names, "image": encoded})
+
+
+def _idx_array(path: Path, dimensions: int) -> npt.NDArray[np.uint8]:
+    """Read an idx file of unsigned bytes: magic 0x0000080d with d dimensions, then their sizes as big-endian uint32."""
+    with _reading(path), _open(path) as stream:
+        data = stream.read()
+        magic, *shape = struct.unpack_from(f">I{dimensions}I", data)
+    if magic != 0x0800 + dimensions:
+        raise DataError(f"{path}: not an idx file of unsigned bytes in {dimensions} dimensions (magic {magic:#x})")
+    values = np.frombuffer(data, np.uint8, offset=4 + 4 * dimensions)
+    if values.size != np.prod(shape):
+        raise DataError(f"{path}: truncated: {values.size} bytes, expected {np.prod(shape)} for {shape}")
+    return values.reshape(shape)
+
+
+READERS: Mapping[str, Callable[[Path, Source], Chunks]] = {
+    "csv": _csv,
+    "parquet": _parquet,
+    "folder": _folder,
+    "idx": _idx,
+}

@@ -1,0 +1,214 @@
+"""The contracts of the four tables: what their rows must hold. A row that breaks its contract is told apart with a reason."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+import pyarrow
+
+from adloom.errors import DataError
+
+CONTEXT = "ctx_"  # prefix of columns that describe the situation an impression was in
+BROKEN = "broken_line"  # raw tables: what is wrong with a line that could not be taken apart, else missing
+LIST_SEPARATOR = "|"  # between the parts of a list in a CSV file
+FLAGS = {
+    **dict.fromkeys(("true", "1", "1.0", "yes", "y", "t"), True),
+    **dict.fromkeys(("false", "0", "0.0", "no", "n", "f"), False),
+}
+STRINGS = pd.ArrowDtype(pyarrow.list_(pyarrow.string()))
+
+Parsed = tuple[pd.Series, pd.Series]  # values, and which of them could not be read
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How the values of a column are read from text or numbers, what they become, and which of them are valid."""
+
+    dtype: str | pd.ArrowDtype
+    parse: Callable[[pd.Series], Parsed]
+    unreadable: str  # reason of a value that cannot be read
+    checks: tuple[pa.Check, ...] = ()
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a contract."""
+
+    kind: Kind
+    required: bool = True  # else the column may be absent and its values may be null
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a table's rows hold. `key` names the rows; without one in the source, rows are numbered."""
+
+    columns: Mapping[str, Column]
+    key: str | None = None
+
+    @property
+    def users(self) -> bool:
+        """Whether rows belong to users, so that privacy applies."""
+        return "user_id" in self.columns
+
+    def kept(self, columns: pd.Index) -> list[str]:
+        """Return which of a source's columns belong to the contract, the context of impressions included."""
+        context = [c for c in columns if c.startswith(CONTEXT)] if "placement" in self.columns else []
+        return [*self.columns, *sorted(context)]
+
+    def require(self, columns: pd.Index, what: str) -> None:
+        """Raise DataError when a column the contract needs is not there."""
+        absent = [name for name, c in self.columns.items() if c.required and name not in columns and name != self.key]
+        if absent:
+            raise DataError(
+                f"{what}: no column for {', '.join(absent)}; found {', '.join(map(str, columns))}; "
+                "name it under `columns` or give it under `constants`"
+            )
+
+
+def _text(raw: pd.Series) -> Parsed:
+    values = raw.astype("str").str.strip()
+    return values.mask(values == ""), pd.Series(False, raw.index)
+
+
+def _number(raw: pd.Series) -> Parsed:
+    numbers = pd.to_numeric(raw, errors="coerce").astype("float64").replace([np.inf, -np.inf], np.nan)
+    return numbers, numbers.isna() & raw.notna()
+
+
+def _count(raw: pd.Series) -> Parsed:
+    numbers, bad = _number(raw)
+    whole = numbers.mask(numbers % 1 != 0)
+    return whole.astype("Int64"), bad | (whole.isna() & numbers.notna())
+
+
+def _flag(raw: pd.Series) -> Parsed:
+    values = raw.astype("str").str.strip().str.lower().map(FLAGS)
+    return values.astype("boolean"), values.isna() & raw.notna()
+
+
+def _time(raw: pd.Series, timestamp_format: str | None = None) -> Parsed:
+    """Read timestamps; those without a zone are UTC."""
+    times = pd.to_datetime(raw, format=timestamp_format or "ISO8601", utc=True, errors="coerce")
+    return times.astype("datetime64[us, UTC]"), times.isna() & raw.notna()
+
+
+def _list(raw: pd.Series) -> Parsed:
+    parts = [_parts(value) for value in raw]
+    return pd.Series(parts, raw.index, STRINGS), pd.Series(False, raw.index)
+
+
+def _parts(value: object) -> list[str] | None:
+    if isinstance(value, str):
+        return value.split(LIST_SEPARATOR)
+    return [str(part) for part in value] if isinstance(value, list | tuple | np.ndarray) else None
+
+
+def _same(raw: pd.Series) -> Parsed:
+    return raw, pd.Series(False, raw.index)
+
+
+NOT_NEGATIVE = pa.Check.ge(0, error="negative")
+TEXT = Kind("str", _text, "not text")
+PICTURE = Kind("object", _same, "not a picture")
+NUMBER = Kind("float64", _number, "not a number", (NOT_NEGATIVE,))
+COUNT = Kind("Int64", _count, "not a whole number", (NOT_NEGATIVE,))
+SHARE = Kind("float64", _number, "not a number", (pa.Check.in_range(0, 1, include_min=False, error="not in (0, 1]"),))
+FLAG = Kind("boolean", _flag, "neither true nor false")
+TIME = Kind("datetime64[us, UTC]", _time, "not a date of the expected format")
+LIST = Kind(STRINGS, _list, "not a list")
+
+CONTRACTS: Mapping[str, Contract] = {
+    "creatives": Contract(
+        {"creative_id": Column(TEXT), "category": Column(TEXT), "image": Column(PICTURE)}, key="creative_id"
+    ),
+    "copy": Contract({"copy_id": Column(TEXT), "text": Column(TEXT), "category": Column(TEXT, False)}, key="copy_id"),
+    "events": Contract(
+        {
+            "user_id": Column(TEXT),
+            "timestamp": Column(TIME),
+            "event": Column(TEXT),
+            "item_id": Column(TEXT, required=False),
+            "quantity": Column(NUMBER, required=False),
+            "value": Column(NUMBER, required=False),
+        }
+    ),
+    "impressions": Contract(
+        {
+            "impression_id": Column(TEXT),
+            "timestamp": Column(TIME),
+            "user_id": Column(TEXT, required=False),
+            "placement": Column(TEXT),
+            "position": Column(COUNT, required=False),
+            "creative_id": Column(TEXT),
+            "candidates": Column(LIST, required=False),
+            "clicked": Column(FLAG),
+            "propensity": Column(SHARE, required=False),
+            "logging_policy": Column(TEXT, required=False),
+            "decision_id": Column(TEXT, required=False),
+            "conversions": Column(COUNT, required=False),
+            "value": Column(NUMBER, required=False),
+            "outcome_at": Column(TIME, required=False),
+        },
+        key="impression_id",
+    ),
+}
+
+
+def check(raw: pd.DataFrame, table: str, timestamp_format: str | None = None) -> tuple[pd.DataFrame, pd.Series]:
+    """
+    Read a table's raw rows as its contract says, other columns left out.
+
+    Returns the rows, and per row the reason why it is broken ("" when it is not): the first in the contract's order.
+    """
+    contract = CONTRACTS[table]
+    reasons = raw[BROKEN].fillna("").astype("str") if BROKEN in raw else pd.Series("", raw.index, "str")
+    rows = {}
+    for name in contract.kept(raw.columns):
+        column = contract.columns.get(name, Column(TEXT, required=False))
+        rows[name], bad = _parse(raw, name, column.kind, timestamp_format)
+        reasons = reasons.mask((reasons == "") & bad, f"{name}: {column.kind.unreadable}")
+    parsed = pd.DataFrame(rows, index=raw.index)
+    return parsed, reasons.mask(reasons == "", _failures(parsed, table))
+
+
+def _parse(raw: pd.DataFrame, name: str, kind: Kind, timestamp_format: str | None) -> Parsed:
+    if name not in raw:
+        return pd.Series(None, raw.index, kind.dtype), pd.Series(False, raw.index)
+    values, bad = _time(raw[name], timestamp_format) if kind is TIME else kind.parse(raw[name])
+    return values.astype(kind.dtype), bad
+
+
+def _failures(rows: pd.DataFrame, table: str) -> pd.Series:
+    """Return the first failed check of each row as a reason, "" where all pass."""
+    try:
+        _schema(table).validate(rows, lazy=True)
+    except pa.errors.SchemaErrors as errors:
+        cases = errors.failure_cases
+        named = cases["column"].astype("str") + ": " + cases["check"].replace("not_nullable", "missing").astype("str")
+        first = named.groupby(cases["index"]).first()
+        return first.reindex(rows.index).fillna("").astype("str")
+    return pd.Series("", rows.index, "str")
+
+
+@cache
+def _schema(table: str) -> pa.DataFrameSchema:
+    columns = CONTRACTS[table].columns.items()
+    return pa.DataFrameSchema(
+        {name: pa.Column(checks=list(column.kind.checks), nullable=not column.required) for name, column in columns}
+    )
+
+
+class Repeats:
+    """Finds keys that were seen before, over the chunks of a table; the first row of a key is not a repeat."""
+
+    def __init__(self) -> None:
+        self._seen: set[object] = set()
+
+    def __call__(self, keys: pd.Series) -> pd.Series:
+        """Return which keys repeat an earlier one; missing keys never do."""
+        repeated = keys.notna() & (keys.duplicated() | keys.isin(self._seen))
+        self._seen.update(keys.dropna())
+        return repeated

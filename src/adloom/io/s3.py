@@ -1,0 +1,183 @@
+"""S3: objects below s3://bucket/prefix. A dead address, wrong credentials or a missing bucket is one line, in seconds."""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, TypeVar
+
+from tqdm import tqdm
+
+from adloom.errors import DataError, OutsideError, ParamsError
+from adloom.io.manifest import MANIFEST
+from adloom.io.store import SourceFile
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+CONNECT_TIMEOUT, READ_TIMEOUT, ATTEMPTS = 3, 30, 2  # seconds, seconds, tries
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+TRANSFERS = 8  # objects at a time
+BLOCK = 1 << 20
+REFUSED = frozenset(
+    {"401", "403", "AccessDenied", "ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch"}
+)
+CHANGED = frozenset({"404", "412", "NoSuchKey", "PreconditionFailed"})
+
+
+@dataclass(frozen=True)
+class Address:
+    """s3://bucket/key, where key may name an object or what lies below it."""
+
+    bucket: str
+    key: str
+
+    def below(self, path: str) -> str:
+        """Return the key of a path below this one."""
+        return f"{self.key}/{path}" if self.key else path
+
+
+def address(uri: str) -> Address:
+    """Take s3://bucket/key apart. Raises ParamsError when there is no bucket."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    if not bucket:
+        raise ParamsError(f"{uri}: no bucket; expected s3://bucket/prefix")
+    return Address(bucket, key.strip("/"))
+
+
+class S3Store:
+    """Objects of an S3 server; credentials are found where every AWS tool finds them."""
+
+    def __init__(self, endpoint: str | None, progress: bool) -> None:
+        self._endpoint = endpoint
+        self._progress = progress
+
+    @cached_property
+    def _client(self) -> "S3Client":
+        import boto3
+        from botocore.config import Config
+
+        config = Config(
+            connect_timeout=CONNECT_TIMEOUT,
+            read_timeout=READ_TIMEOUT,
+            retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
+            max_pool_connections=TRANSFERS,
+        )
+        session = boto3.Session()
+        region = session.region_name or "us-east-1"
+        return session.client("s3", endpoint_url=self._endpoint, region_name=region, config=config)
+
+    def list(self, uri: str) -> list[SourceFile]:
+        """Return the object a uri names, or all objects below it. Raises DataError when there are none."""
+        return list(self._found(uri).values())
+
+    def fetch(self, uri: str, folder: Path) -> Path:
+        """Download the object a uri names, or all below it, and return the file or the folder."""
+        at, found = address(uri), self._found(uri)
+
+        def get(item: tuple[str, SourceFile]) -> Path:
+            return self._get(at.bucket, item[0], item[1], folder)
+
+        paths = self._each(uri, get, found.items())
+        return paths[0] if at.key in found else folder
+
+    def push(self, folder: Path, uri: str) -> None:
+        """Upload a folder's files below a uri, its manifest last; what lay there and is no part of it is deleted."""
+        at, marker = address(uri), address(uri).below(MANIFEST)
+        paths = sorted(path for path in folder.rglob("*") if path.is_file())
+        keys = {at.below(path.relative_to(folder).as_posix()): path for path in paths}
+        with _asking(uri, self._endpoint):
+            before = {key for key, _ in self._objects(at)}
+            self._delete(at.bucket, before & {marker})
+        self._each(uri, lambda key: self._put(at.bucket, key, keys[key]), sorted(keys.keys() - {marker}))
+        with _asking(uri, self._endpoint):
+            self._delete(at.bucket, before - keys.keys() - {marker})
+        self._each(uri, lambda key: self._put(at.bucket, key, keys[key]), sorted(keys.keys() & {marker}))
+
+    def _found(self, uri: str) -> dict[str, SourceFile]:
+        """Return, by key and sorted, the objects below a uri, or else the one it names."""
+        at = address(uri)
+        with _asking(uri, self._endpoint):
+            objects = dict(self._objects(at))
+        below = {key: file for key, file in objects.items() if key != at.key}
+        if not objects:
+            raise DataError(f"{uri}: no object of this name and none below it")
+        return below or objects
+
+    def _objects(self, at: Address) -> Iterator[tuple[str, SourceFile]]:
+        """Yield key and description of the object at an address and of those below it, sorted by key."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=at.bucket, Prefix=at.key)
+        for page in pages:
+            for entry in page.get("Contents", []):
+                key = entry["Key"]
+                inside = key.startswith(at.below("")) and not key.endswith("/")
+                if inside or key == at.key:
+                    path = key.removeprefix(at.below("")) if inside else PurePosixPath(key).name
+                    yield key, SourceFile(path, entry["Size"], f"etag:{entry['ETag'].strip(chr(34))}")
+
+    def _get(self, bucket: str, key: str, file: SourceFile, folder: Path) -> Path:
+        """Download an object if it is still the one that was listed."""
+        target = folder / file.path
+        if not target.resolve().is_relative_to(folder.resolve()):
+            raise DataError(f"s3://{bucket}/{key}: a key that leads out of its folder")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        got = self._client.get_object(Bucket=bucket, Key=key, IfMatch=file.version.removeprefix("etag:"))
+        with target.open("wb") as stream:
+            for block in got["Body"].iter_chunks(BLOCK):
+                stream.write(block)
+        return target
+
+    def _put(self, bucket: str, key: str, path: Path) -> None:
+        self._client.upload_file(str(path), bucket, key)
+
+    def _delete(self, bucket: str, keys: Iterable[str]) -> None:
+        for key in sorted(keys):
+            self._client.delete_object(Bucket=bucket, Key=key)
+
+    def _each(self, uri: str, do: Callable[[Item], Made], items: Iterable[Item]) -> "list[Made]":
+        """Do one thing for each item, several at a time."""
+        things = [*items]
+        with (
+            _asking(uri, self._endpoint),
+            ThreadPoolExecutor(TRANSFERS) as pool,
+            tqdm(
+                pool.map(do, things), total=len(things), unit="file", desc=uri, delay=1, disable=not self._progress
+            ) as d,
+        ):
+            return [*d]
+
+
+@contextmanager
+def _asking(uri: str, endpoint: str | None) -> Iterator[None]:
+    """Turn what boto3 raises into one line that says who can mend it."""
+    from boto3.exceptions import Boto3Error
+    from botocore import exceptions
+
+    server = endpoint or "Amazon S3"
+    try:
+        yield
+    except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError):
+        raise ParamsError(f"{uri}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from None
+    except exceptions.ClientError as error:
+        raise _refusal(uri, server, error.response.get("Error", {})) from None
+    except ValueError as error:  # an endpoint that is no URL
+        raise ParamsError(f"{uri}: {error}; check AWS_ENDPOINT_URL_S3") from None
+    except (exceptions.BotoCoreError, Boto3Error) as error:
+        raise OutsideError(f"{uri}: no answer from {server}: {error}; check AWS_ENDPOINT_URL_S3") from None
+
+
+def _refusal(uri: str, server: str, error: "dict[str, str]") -> Exception:
+    code = error.get("Code", "")
+    if code in REFUSED:
+        return ParamsError(
+            f"{uri}: {server} refused the credentials ({code}); check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+    if code == "NoSuchBucket":
+        return DataError(f"{uri}: no bucket {address(uri).bucket} at {server}; make it or correct the uri")
+    if code in CHANGED:
+        return DataError(f"{uri}: an object changed or went while it was read; run `adloom snapshot` again")
+    return OutsideError(f"{uri}: {server} answered {code}: {error.get('Message', '')}")

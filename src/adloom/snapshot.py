@@ -1,0 +1,101 @@
+"""sources.lock: which files the sources are made of, and which key makes the pseudonyms, so that a change is noticed."""
+
+import json
+import os
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from adloom.data import privacy
+from adloom.errors import DataError, ParamsError
+from adloom.io import catalogue
+from adloom.io.outside import Outside
+from adloom.io.store import SourceFile
+from adloom.params import TABLES, Params
+
+LOCK = Path("sources.lock")
+AGAIN = "run `adloom snapshot`"
+NO_KEY = (
+    "private data needs a key for pseudonyms; `openssl rand -hex 32 > FILE` makes one, "
+    "set ADLOOM_PSEUDONYM_KEY_FILE=FILE, or ADLOOM_PSEUDONYM_KEY to what is in it"
+)
+
+
+class Files(BaseModel):
+    """The files of one source."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    uri: str
+    files: tuple[SourceFile, ...]
+
+
+class Lock(BaseModel):
+    """sources.lock."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = 1
+    key: str | None  # fingerprint of the pseudonym key; null when all data is public
+    erasure: Files | None
+    tables: dict[str, Files]
+
+
+def take(params: Params, outside: Outside) -> Lock:
+    """Look at every source. Raises DataError when one is missing, ParamsError when private data has no key."""
+    sources = {table: source.uri for table in TABLES if (source := params.ingest.source(table))}
+    private = [table for table, uri in sources.items() if is_private(table, uri)]
+    erasure = params.prepare.erasure_list
+    return Lock(
+        key=privacy.fingerprint(require_key(private[0], outside)) if private else None,
+        erasure=_files(erasure, outside) if erasure else None,
+        tables={table: _files(uri, outside) for table, uri in sources.items()},
+    )
+
+
+def is_private(table: str, uri: str) -> bool:
+    """Return whether rows of a table from this source belong to users who did not publish them."""
+    return table in privacy.TABLES and uri not in catalogue.ENTRIES
+
+
+def require_key(table: str, outside: Outside) -> bytes:
+    """Return the pseudonym key. Raises ParamsError saying how to make one when there is none."""
+    if outside.pseudonym_key is None:
+        raise ParamsError(f"{table}: {NO_KEY}")
+    return outside.pseudonym_key
+
+
+def save(lock: Lock, path: Path) -> bool:
+    """Write sources.lock unless it says the same already; return whether it was written."""
+    text = json.dumps(lock.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return False
+    beside = path.with_name(f".{path.name}.partial")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)
+    return True
+
+
+def load(path: Path) -> Lock:
+    """Read sources.lock. Raises DataError when it is not there or not one."""
+    try:
+        return Lock.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; {AGAIN}") from None
+    except ValidationError as error:
+        raise DataError(f"{path}: not a lock of format 1: {error.errors()[0]['msg']}; {AGAIN}") from None
+
+
+def check(locked: Files | None, what: str, uri: str, outside: Outside) -> None:
+    """Raise DataError when the files of a source are no longer those of the lock, naming the first that differs."""
+    if locked is None or locked.uri != uri:
+        raise DataError(f"{what}: sources.lock knows {locked.uri if locked else 'no source'}, not {uri}; {AGAIN}")
+    then, now = ({file.path: file for file in files} for files in (locked.files, outside.store.list(uri)))
+    for path in sorted(then.keys() | now.keys()):
+        if then.get(path) != now.get(path):
+            how = "is gone" if path not in now else "is new" if path not in then else "changed"
+            raise DataError(f"{what}: {uri}: {path} {how} since sources.lock was written; {AGAIN}")
+
+
+def _files(uri: str, outside: Outside) -> Files:
+    return Files(uri=uri, files=tuple(outside.store.list(uri)))

@@ -1,0 +1,88 @@
+"""
+Bring the source tables into data/raw, under the contracts' column names and otherwise as they are.
+
+The sources stand in params.yaml under `ingest`. They must still be what `adloom snapshot` saw.
+
+Example: adloom ingest
+"""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from adloom import snapshot
+from adloom.errors import ParamsError
+from adloom.io import catalogue, manifest, tables
+from adloom.io.outside import Outside
+from adloom.params import TABLES, Block, Ingest, Source
+
+NAME = "rows_unchecked"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the stage reads."""
+
+    sources: Path = snapshot.LOCK
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What the stage writes: one artifact a table."""
+
+    creatives: Path = Path("data/raw/creatives")
+    copy: Path = Path("data/raw/copy")
+    events: Path = Path("data/raw/events")
+    impressions: Path = Path("data/raw/impressions")
+
+
+def run(inputs: Inputs, outputs: Outputs, params: Ingest, outside: Outside) -> Mapping[str, float]:
+    """Ingest every table that has a source; returns the rows of each."""
+    lock = snapshot.load(inputs.sources)
+    counts = {}
+    for table in TABLES:
+        source, target = params.source(table), getattr(outputs, table)
+        if source is None:
+            manifest.skip(target, "ingest", Block(), f"no source: ingest.{table} is not given")
+            continue
+        snapshot.check(lock.tables.get(table), f"ingest.{table}", source.uri, outside)
+        counts[f"{table}_rows"] = float(_ingest(table, _readable(table, source), target, outside))
+    return counts
+
+
+def _readable(table: str, source: Source) -> Source:
+    described = catalogue.described(source)
+    if described.format is None:
+        raise ParamsError(f"ingest.{table}.format: required for {source.uri}: idx, folder, csv or parquet")
+    return described
+
+
+def _ingest(table: str, source: Source, target: Path, outside: Outside) -> int:
+    from adloom.data import readers
+
+    outside.home.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="ingest-", dir=outside.home) as scratch,
+        manifest.draft(target, "ingest", source, {}) as made,
+        tqdm(desc=f"ingest {table}", unit="row", delay=1, disable=not outside.progress) as bar,
+    ):
+        shards = tables.Shards(made.path, NAME)
+        for rows in readers.read(outside.store.fetch(source.uri, Path(scratch)), source, table):
+            shards.append(rows)
+            bar.update(len(rows))
+        made.rows = {"rows": shards.rows}
+        made.facts = _facts(table, source)
+    return shards.rows
+
+
+def _facts(table: str, source: Source) -> dict[str, str]:
+    """Return what prepare must know of a source besides its rows."""
+    facts = {
+        "source": source.uri,
+        "licence": source.licence or "not stated",
+        "private": "yes" if snapshot.is_private(table, source.uri) else "no",
+    }
+    return facts | ({"timestamp_format": source.timestamp_format} if source.timestamp_format else {})

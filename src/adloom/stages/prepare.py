@@ -1,0 +1,136 @@
+"""
+Check, pseudonymise and split the tables into data/dataset.
+
+Rows that break their table's contract are set apart in quarantine-*.parquet with a reason; summary.json counts them.
+
+Example: adloom prepare
+"""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from tqdm import tqdm
+
+from adloom import snapshot
+from adloom.data import privacy
+from adloom.errors import DataError
+from adloom.io import manifest, tables
+from adloom.io.manifest import Draft, Manifest
+from adloom.io.outside import Outside
+from adloom.params import TABLES, Prepare
+from adloom.snapshot import Lock
+from adloom.stages.ingest import NAME
+
+if TYPE_CHECKING:
+    from adloom.data.pictures import Form
+    from adloom.data.preparation import Preparation
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the stage reads."""
+
+    sources: Path = snapshot.LOCK
+    creatives: Path = Path("data/raw/creatives")
+    copy: Path = Path("data/raw/copy")
+    events: Path = Path("data/raw/events")
+    impressions: Path = Path("data/raw/impressions")
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What the stage writes: one artifact a table."""
+
+    creatives: Path = Path("data/dataset/creatives")
+    copy: Path = Path("data/dataset/copy")
+    events: Path = Path("data/dataset/events")
+    impressions: Path = Path("data/dataset/impressions")
+
+
+def run(inputs: Inputs, outputs: Outputs, params: Prepare, outside: Outside) -> Mapping[str, float]:
+    """Prepare every table that was ingested; returns the rows kept and quarantined of each."""
+    lock = snapshot.load(inputs.sources)
+    counts: dict[str, float] = {}
+    for table in TABLES:
+        raw, target, own = getattr(inputs, table), getattr(outputs, table), params.of(table)
+        if reason := manifest.skipped(raw):
+            manifest.skip(target, "prepare", own, reason)
+            continue
+        task = _preparation(table, raw, own, lock, outside)
+        _prepare(task, raw, target, outside)
+        counts[f"{table}_rows"] = float(task.quality.kept)
+        counts[f"{table}_quarantined"] = float(task.quality.quarantined.total())
+    return counts
+
+
+def _prepare(task: "Preparation", raw: Path, target: Path, outside: Outside) -> None:
+    with manifest.draft(target, "prepare", task.params, {"raw": raw}) as made:
+        _write(task, raw, made, outside)
+        task.quality.require(task.params.max_quarantine_rate)
+        summary = json.dumps(task.quality.summary(), indent=1, sort_keys=True)
+        (made.path / "summary.json").write_text(summary + "\n", encoding="utf-8")
+        made.rows = task.quality.rows()
+        made.facts = {"source": task.origin.source, "licence": task.origin.licence}
+        if task.table in privacy.TABLES:
+            made.facts["key"] = privacy.fingerprint(task.key)
+
+
+def _write(task: "Preparation", raw: Path, made: Draft, outside: Outside) -> None:
+    shards, apart = tables.Shards(made.path), []
+    with tqdm(desc=f"prepare {task.table}", unit="row", delay=1, disable=not outside.progress) as bar:
+        for chunk in tables.chunks(raw, NAME):
+            checked = task(chunk)
+            shards.append(checked.rows)
+            apart.append(checked.quarantine)
+            bar.update(len(chunk))
+    tables.write(pd.concat(apart, ignore_index=True), made.path, "quarantine")
+
+
+def _preparation(table: str, raw: Path, params: Prepare, lock: Lock, outside: Outside) -> "Preparation":
+    from adloom.data.preparation import Origin, Preparation
+
+    known = manifest.verify(raw)
+    private = known.facts["private"] == "yes"
+    key = _key(table, lock, outside) if private else privacy.PUBLISHED_KEY
+    origin = Origin(
+        known.facts["source"], known.facts["licence"], public=not private, timestamp_format=_format(known)
+    )
+    erased = _erased(params.erasure_list, key, lock, outside) if private and params.erasure_list else frozenset()
+    form = _form(raw, params) if table == "creatives" else None
+    return Preparation(table, params, origin, key, erased, form)
+
+
+def _format(known: Manifest) -> str | None:
+    return known.facts.get("timestamp_format")
+
+
+def _key(table: str, lock: Lock, outside: Outside) -> bytes:
+    """Return the pseudonym key, which must be the one of the lock, or users would change their names unnoticed."""
+    key = snapshot.require_key(table, outside)
+    if privacy.fingerprint(key) != lock.key:
+        raise DataError(
+            f"{table}: the pseudonym key ({privacy.fingerprint(key)}) is not the one sources.lock knows "
+            f"({lock.key or 'none'}); set that key, or {snapshot.AGAIN} to take this one"
+        )
+    return key
+
+
+def _erased(erasure_list: str, key: bytes, lock: Lock, outside: Outside) -> frozenset[str]:
+    """Return the pseudonyms of the users on the erasure list, one id a line."""
+    snapshot.check(lock.erasure, "prepare.erasure_list", erasure_list, outside)
+    with tempfile.TemporaryDirectory() as scratch:
+        lines = outside.store.fetch(erasure_list, Path(scratch)).read_text(encoding="utf-8").splitlines()
+    return frozenset(privacy.pseudonym(line.strip(), key) for line in lines if line.strip())
+
+
+def _form(raw: Path, params: Prepare) -> "Form":
+    """Return what all pictures are brought to, from their headers."""
+    from adloom.data import pictures, preparation
+
+    images = (image for rows in tables.chunks(raw, NAME, ["image"]) for image in rows["image"])
+    return pictures.form(preparation.headers(images, params.max_pixels), params.picture_size)

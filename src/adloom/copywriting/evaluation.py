@@ -1,0 +1,180 @@
+"""
+How good the copywriter is: bits per character against Kneser-Ney, variety, and copying.
+
+Bits per character is the information, in bits, that a model needs for the test lines, divided by their characters.
+A line's end counts as one character and is scored; its category is given to the copywriter and is not. Both models
+spread probability 1 over all lines that can be written, so their numbers compare.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from adloom.copywriting import kneser_ney, known
+from adloom.copywriting.decoding import Request, Rules, S, Write, permitted, write_lines
+from adloom.copywriting.scoring import line_bits
+from adloom.copywriting.tokenizer import Tokenizer
+from adloom.evaluation import figures, statistics
+from adloom.evaluation.intervals import bootstrap
+from adloom.evaluation.metric import Evaluation, Figure, Lines, Metric, Sample, Section, Table
+from adloom.params import Evaluate
+
+History = Mapping[str, Sequence[Sequence[float]]]
+Metrics = Mapping[str, Metric]
+
+LONGEST = 200  # a sampled line that has not ended after so many characters or tokens is given up
+SHOWN = 8  # lines in a section
+WORST_CHARACTERS = 5  # shorter lines are left out of the worst cases: one odd character would make the list
+
+
+def evaluate(
+    write: Write[S],
+    tokenizer: Tokenizer,
+    rows: pd.DataFrame,
+    categories: list[str],
+    params: Evaluate,
+    history: History,
+) -> Evaluation:
+    """
+    Measure a copywriter on `rows` with columns text, category and split.
+
+    The Kneser-Ney model is fitted on the rows of split train; those of split test are what both models are scored on,
+    and the rows by which two copywriters are compared in pairs.
+    """
+    train, test = (rows[rows["split"] == split] for split in ("train", "test"))
+    baseline = kneser_ney.fit(train["text"].tolist(), params.ngram_order)
+    scored = _scored(write, tokenizer, test, baseline)
+    samples = _bits(scored) | _drawn(write, tokenizer, train, baseline, params)
+    metrics = {name: bootstrap(sample, params.bootstraps, params.seed) for name, sample in samples.items()}
+    named = {name: metric for name, metric in metrics.items() if name not in ASIDE}
+    sections: list[Section] = [
+        _comparison(metrics, params.ngram_order, _unseen(test, baseline)),
+        Figure("Learning curves", CURVES, figures.learning_curves(history)),
+        *(_sampled(write, tokenizer, category, params) for category in [*categories, None]),
+        _worst(scored),
+    ]
+    return Evaluation(named, {name: samples[name] for name in named}, sections)
+
+
+ASIDE = ("no_category_bits_per_character", "kneser_ney_distinct_2")  # measured for the table of the report only
+CURVES = "The loss in bits per character; the model is that of the epoch with the lowest on the validation split."
+
+
+def distinct_2(lines: Sequence[str]) -> Sample:
+    """
+    Return the sample of distinct-2 (Li et al. 2016): the share of word bigrams that were not drawn before.
+
+    A row is a line with its new bigrams and all its bigrams; the sum of the ones over that of the others is the number
+    of distinct bigrams over that of all. The interval takes what is new in a line as the line's own.
+    """
+    seen: set[tuple[str, str]] = set()
+    new, total = [], []
+    for line in lines:
+        bigrams = list(pairwise(line.casefold().split()))
+        before = len(seen)
+        seen.update(bigrams)
+        new.append(len(seen) - before)
+        total.append(len(bigrams))
+    return Sample((np.array(new), np.array(total)), statistics.ratio, "share")
+
+
+def copied(lines: Sequence[str], training: Sequence[str]) -> Sample:
+    """Return the sample of the share of lines that are training lines, whatever their case and blanks."""
+    return Sample((known.contains(known.fingerprints(training), lines),), statistics.mean, "share")
+
+
+def _scored(write: Write[S], tokenizer: Tokenizer, test: pd.DataFrame, baseline: kneser_ney.KneserNey) -> pd.DataFrame:
+    """Return the test rows with characters (ends of line included) and the bits of each model."""
+    lines = test["text"].tolist()
+    return test.assign(
+        characters=[len(line) + 1 for line in lines],
+        lstm=line_bits(write, tokenizer, lines, _categories(test)),
+        no_category=line_bits(write, tokenizer, lines, [None] * len(lines)),
+        kneser_ney=baseline.line_bits(lines),
+    )
+
+
+def _bits(scored: pd.DataFrame) -> dict[str, Sample]:
+    lstm, without, theirs, characters = (
+        scored[name].to_numpy(np.float64) for name in ("lstm", "no_category", "kneser_ney", "characters")
+    )
+    return {
+        "bits_per_character": Sample((lstm, characters), statistics.ratio, "bits"),
+        "kneser_ney_bits_per_character": Sample((theirs, characters), statistics.ratio, "bits"),
+        "no_category_bits_per_character": Sample((without, characters), statistics.ratio, "bits"),
+        "bits_ratio": Sample((lstm, theirs), statistics.ratio, "ratio"),
+    }
+
+
+def _drawn(
+    write: Write[S], tokenizer: Tokenizer, train: pd.DataFrame, baseline: kneser_ney.KneserNey, params: Evaluate
+) -> dict[str, Sample]:
+    """Return the samples of lines that the models wrote, the copywriter's in the training rows' mix of categories."""
+    training = train["text"].tolist()
+    chosen = np.random.default_rng(params.seed).choice(np.array(_categories(train), object), params.lstm_samples)
+    mix = sorted(Counter(chosen).items(), key=lambda item: item[0] or "")
+    ours = [line for category, n in mix for line in _write(write, tokenizer, category, n, params)]
+    theirs = permitted(baseline.sample(params.lstm_samples, params.seed, LONGEST), Rules())
+    return {
+        "distinct_2": distinct_2(ours),
+        "kneser_ney_distinct_2": distinct_2(theirs),
+        "copied": copied(ours, training),
+        "kneser_ney_copied": copied(theirs, training),
+    }
+
+
+def _write(write: Write[S], tokenizer: Tokenizer, category: str | None, n: int, params: Evaluate) -> list[str]:
+    request = Request(n, params.seed, category, temperature=params.temperature, max_tokens=LONGEST)
+    return write_lines(write, tokenizer, request)
+
+
+def _comparison(metrics: Metrics, order: int, unseen: int) -> Table:
+    models = {
+        "copywriter": ("bits_per_character", "distinct_2", "copied"),
+        "copywriter, not told the category": ("no_category_bits_per_character",),
+        f"Kneser-Ney, {order} characters": (
+            "kneser_ney_bits_per_character",
+            "kneser_ney_distinct_2",
+            "kneser_ney_copied",
+        ),
+    }
+    rows: list[list[str | float | int]] = [
+        [model, *(_with_interval(metrics[name]) for name in names), *[""] * (3 - len(names))]
+        for model, names in models.items()
+    ]
+    caption = (
+        f"Both learned from the same lines and are scored on the same characters of the test split, ends of line "
+        f"included; {unseen} of these are in no training line. Copied: the share of sampled lines that trained it."
+    )
+    return Table("Against Kneser-Ney", caption, ["model", "bits per character", "distinct-2", "copied"], rows)
+
+
+def _with_interval(metric: Metric) -> str:
+    return f"{metric.value:.3f} [{metric.low:.3f}, {metric.high:.3f}]"
+
+
+def _sampled(write: Write[S], tokenizer: Tokenizer, category: str | None, params: Evaluate) -> Lines:
+    caption = f"As drawn at temperature {params.temperature:g}, with no rule but that a line is readable."
+    return Lines(f"Sample lines: {category or 'any'}", caption, _write(write, tokenizer, category, SHOWN, params))
+
+
+def _worst(scored: pd.DataFrame) -> Table:
+    long = scored[scored["characters"] > WORST_CHARACTERS]
+    long = long.assign(category=[category or "" for category in _categories(long)])
+    each = long[["lstm", "kneser_ney"]].div(long["characters"], axis=0).round(2)
+    worst = each.sort_values("lstm", ascending=False, kind="stable").index[:SHOWN]
+    rows = [[long.at[i, "text"], long.at[i, "category"], *each.loc[i].tolist()] for i in worst]
+    caption = f"The test lines, of {WORST_CHARACTERS} characters or more, that the copywriter expected least."
+    return Table("Worst cases", caption, ["line", "category", "bits per character", "Kneser-Ney"], rows)
+
+
+def _unseen(test: pd.DataFrame, baseline: kneser_ney.KneserNey) -> int:
+    """Return how many characters of the test lines are in no training line."""
+    return int(test["text"].map(lambda line: sum(c not in baseline.characters for c in line)).sum())
+
+
+def _categories(rows: pd.DataFrame) -> list[str | None]:
+    return [None if pd.isna(category) else str(category) for category in rows["category"]]

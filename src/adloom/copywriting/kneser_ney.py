@@ -1,0 +1,201 @@
+"""
+The language model that the copywriter is judged against: characters, interpolated modified Kneser-Ney smoothing.
+
+Chen & Goodman 1998, "An Empirical Study of Smoothing Techniques for Language Modeling", section 4.1.6: three discounts
+per order from the counts of counts, continuation counts below the highest order. As in Heafield et al. 2013, a line
+begins with one start symbol, contexts near it are shorter, and n-grams that begin with it keep their plain counts.
+
+The alphabet is every training character, the end of line, and one symbol that stands for all characters never seen.
+Below unigrams is the uniform distribution over that alphabet; what the unseen symbol gets is shared equally by all of
+Unicode's other characters. So this model, like the byte-level copywriter, spreads 1 over all lines that can be written.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+START, END, UNSEEN = 0, 1, 2  # the symbols that are no character; characters follow
+MISSING = -1  # the node of a string that is not in the training text
+UNICODE = 0x110000 - 0x800  # code points that are characters: all but the surrogates
+FALLBACK = np.array([0.0, 0.5, 1.0, 1.5])  # discounts where counts of counts are too few to estimate them
+
+
+@dataclass(frozen=True)
+class Order:
+    """
+    The n-grams of one length k: nodes of a trie, sorted by (parent, last symbol).
+
+    A node's parent is the string without its last symbol, so the children of a parent are what follows a context.
+    """
+
+    keys: Ints  # (nodes,) parent · symbols + last symbol, ascending
+    discounted: Floats  # (nodes,) count less discount, as a share of its context's total
+    backoff: Floats  # (parents,) probability that a context leaves to the next lower order; 1 for one never continued
+
+
+@dataclass(frozen=True)
+class KneserNey:
+    """A fitted model; `orders[k - 1]` holds the n-grams of length k."""
+
+    characters: str  # the training characters, sorted; character i is symbol UNSEEN + 1 + i
+    orders: tuple[Order, ...]
+
+    @property
+    def symbols(self) -> int:
+        """How many symbols there are, start included."""
+        return UNSEEN + 1 + len(self.characters)
+
+    def line_bits(self, lines: Sequence[str]) -> Floats:
+        """Return the bits of each line (lines,), its end included."""
+        stream = _stream(lines, self.characters)
+        nodes = self._walk(stream)
+        events = np.flatnonzero(stream != START)
+        contexts = [np.zeros(len(events), np.int64), *(level[events - 1] for level in nodes[:-1])]
+        bits = -np.log2(self.probability(contexts, stream[events]))
+        unseen = UNICODE - len(self.characters)
+        bits = bits + np.log2(unseen) * (stream[events] == UNSEEN)
+        line = np.cumsum(stream == START)[events] - 1
+        return np.bincount(line, weights=bits, minlength=len(lines)).astype(np.float64)
+
+    def probability(self, contexts: Sequence[Ints], symbol: Ints) -> Floats:
+        """
+        Return the probability of symbols after contexts.
+
+        `contexts[k]` holds the nodes of the last k symbols, MISSING where those were never seen; shapes broadcast.
+        """
+        result = np.full(np.broadcast_shapes(contexts[0].shape, symbol.shape), 1 / (self.symbols - 1))
+        for order, context in zip(self.orders, contexts, strict=True):
+            node = _find(order.keys, context, symbol, self.symbols)
+            share = np.where(node == MISSING, 0.0, order.discounted[node])
+            backoff = np.where(context == MISSING, 1.0, order.backoff[context])
+            result = share + backoff * result
+        return result
+
+    def sample(self, n: int, seed: int, max_characters: int) -> list[str]:
+        """Draw n lines; one that has not ended after max_characters is cut there. Unseen characters are not drawn."""
+        random = np.random.default_rng(seed)
+        history = np.full((n, 1), START, np.int64)
+        alphabet = np.arange(self.symbols)[None, :]
+        running = np.ones(n, np.bool_)
+        while running.any() and history.shape[1] <= max_characters:
+            odds = self.probability([c[:, None] for c in self._contexts(history)], alphabet)
+            odds[:, [START, UNSEEN]] = 0
+            reached = np.cumsum(odds, axis=1)
+            drawn = (reached <= random.random((n, 1)) * reached[:, -1:]).sum(axis=1)
+            running &= drawn != END
+            history = np.hstack([history, np.where(running, drawn, END)[:, None]])
+        return ["".join(self.characters[s - UNSEEN - 1] for s in line if s > UNSEEN) for line in history]
+
+    def _contexts(self, history: Ints) -> list[Ints]:
+        """Return for each length k below the order the nodes (n,) of the last k symbols of histories (n, length)."""
+        n, length = history.shape
+        contexts = [np.zeros(n, np.int64)]
+        for k in range(1, len(self.orders)):
+            node = np.full(n, 0 if k <= length else MISSING)
+            for order, symbol in zip(self.orders[:k], history[:, -k:].T, strict=False):
+                node = _find(order.keys, node, symbol, self.symbols)
+            contexts.append(node)
+        return contexts
+
+    def _walk(self, stream: Ints) -> list[Ints]:
+        """Return for each length k the nodes (positions,) of the k symbols that end at each position."""
+        nodes, before = [], np.zeros(len(stream), np.int64)
+        for order in self.orders:
+            nodes.append(_find(order.keys, before, stream, self.symbols))
+            before = _shifted(nodes[-1], stream)
+        return nodes
+
+
+def fit(lines: Sequence[str], order: int) -> KneserNey:
+    """Fit a model of n-grams of up to `order` characters. Raises ValueError when there is no line."""
+    if not lines:
+        raise ValueError("Kneser-Ney: no lines to fit on")
+    characters = "".join(sorted(set("".join(lines))))
+    symbols = UNSEEN + 1 + len(characters)
+    stream = _stream(lines, characters)
+    levels, nodes, parents = [], [], np.zeros(len(stream), np.int64)
+    for _ in range(order):
+        keys, node = _number(parents, stream, symbols)
+        levels.append(keys)
+        nodes.append(node)
+        parents = _shifted(node, stream)
+    contexts = [1, *(len(keys) for keys in levels)]
+    return KneserNey(
+        characters,
+        tuple(_order(levels[k], _counts(nodes, k), contexts[k], symbols) for k in range(order)),
+    )
+
+
+def discounts(counts: Ints) -> Floats:
+    """
+    Return the discounts of counts 0, 1, 2 and ≥ 3, from how many n-grams were seen once to four times.
+
+    Equation 26 of Chen & Goodman. Where it has no answer (a count of counts is zero) or one that is no discount of
+    such a count, as happens in small texts, 0.5, 1 and 1.5 are taken.
+    """
+    n = np.bincount(np.minimum(counts, 5), minlength=6).astype(float)[1:5]
+    if not n.all():
+        return FALLBACK
+    y = n[0] / (n[0] + 2 * n[1])
+    found = np.array([0.0, *(k - (k + 1) * y * n[k] / n[k - 1] for k in (1, 2, 3))])
+    return found if (found[1:] > 0).all() else FALLBACK
+
+
+def _order(keys: Ints, counts: Ints, contexts: int, symbols: int) -> Order:
+    """Turn counts (nodes,) into what interpolation needs, for parents 0 … contexts - 1."""
+    context = keys // symbols
+    discount = discounts(counts)[np.minimum(counts, 3)]
+    total = np.bincount(context, counts, minlength=contexts)
+    left = np.bincount(context, discount, minlength=contexts)
+    backoff = np.divide(left, total, out=np.ones(contexts), where=total > 0)
+    return Order(keys, (counts - discount) / total[context], backoff)
+
+
+def _counts(nodes: Sequence[Ints], k: int) -> Ints:
+    """
+    Return the counts (nodes of length k + 1,): plain at the highest order, else of distinct characters to the left.
+
+    Only n-grams that begin with the start symbol have nothing to their left; they keep their plain counts. The start
+    symbol alone is a context and no event: its count is 0.
+    """
+    plain = np.bincount(nodes[k][nodes[k] != MISSING])
+    if k + 1 == len(nodes):
+        return plain
+    longer, first = np.unique(nodes[k + 1], return_index=True)
+    continued = np.bincount(nodes[k][first[longer != MISSING]], minlength=len(plain))
+    counts = np.where(continued == 0, plain, continued)
+    if k == 0:
+        counts[START] = 0
+    return counts
+
+
+def _stream(lines: Sequence[str], characters: str) -> Ints:
+    """Return all lines as one row of symbols, each from START to END."""
+    symbol = {character: i for i, character in enumerate(characters, UNSEEN + 1)}
+    return np.array([s for line in lines for s in (START, *(symbol.get(c, UNSEEN) for c in line), END)], np.int64)
+
+
+def _number(parents: Ints, stream: Ints, symbols: int) -> tuple[Ints, Ints]:
+    """Return the keys of the n-grams that end somewhere, ascending, and the number of that at each position."""
+    whole = parents != MISSING
+    keys, number = np.unique(parents[whole] * symbols + stream[whole], return_inverse=True)
+    nodes = np.full(len(stream), MISSING)
+    nodes[whole] = number
+    return keys, nodes
+
+
+def _shifted(nodes: Ints, stream: Ints) -> Ints:
+    """Return the node that ends before each position; MISSING at a start, since no n-gram spans two lines."""
+    return np.where(stream == START, MISSING, np.concatenate([[MISSING], nodes[:-1]]))
+
+
+def _find(keys: Ints, parent: Ints, symbol: Ints, symbols: int) -> Ints:
+    """Return the nodes of parents continued by symbols, MISSING where there is none; shapes broadcast."""
+    wanted = np.where(parent == MISSING, MISSING, parent * symbols + symbol)
+    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return np.where(keys[place] == wanted, place, MISSING)

@@ -1,0 +1,56 @@
+"""The copywriter's net: an LSTM language model whose output layer shares its weights with the embedding."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import rnn
+
+
+class CopyNet(nn.Module):
+    """
+    Tokens and a state in, logits of the next token and the next state out.
+
+    Tied embedding: Press & Wolf 2017. Dropout drops a feature for a whole line (Gal & Ghahramani 2016).
+    """
+
+    def __init__(self, vocabulary: int, hidden: int, layers: int, dropout: float) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary, hidden)
+        self.lstm = nn.LSTM(hidden, hidden, layers, batch_first=True)
+        self.bias = nn.Parameter(torch.zeros(vocabulary))
+        self.drop = LineDropout(dropout)
+        nn.init.normal_(self.embedding.weight, std=hidden**-0.5)
+
+    def forward(self, token: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Map token (batch, sequence), h and c (layers, batch, hidden) to logits (batch, sequence, vocabulary)."""
+        output, (h, c) = self.lstm(self.embedding(token), (h, c))
+        return self.logits(output), h, c
+
+    def features(self, token: Tensor, lengths: Tensor) -> Tensor:
+        """
+        Return what the next token of each line is predicted from: (batch, sequence, hidden), zeros behind its length.
+
+        Lines of token (batch, sequence) begin with no state. Packing spares the half of a batch that is padding.
+        """
+        packed = rnn.pack_padded_sequence(self.drop(self.embedding(token)), lengths, True, enforce_sorted=False)
+        output, _ = rnn.pad_packed_sequence(self.lstm(packed)[0], True, total_length=token.shape[1])
+        dropped: Tensor = self.drop(output)
+        return dropped
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Map features (…, hidden) to logits (…, vocabulary)."""
+        return nn.functional.linear(features, self.embedding.weight, self.bias)
+
+
+class LineDropout(nn.Module):
+    """Dropout of a feature at every position of a line alike: (batch, sequence, features)."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Drop in training, pass on else."""
+        if not self.training or not self.share:
+            return features
+        kept = torch.empty_like(features[:, :1]).bernoulli_(1 - self.share)
+        return features * kept / (1 - self.share)

@@ -1,0 +1,156 @@
+"""
+Train the copywriter: byte-pair tokens of data/dataset/copy and an LSTM that continues them, left as models/lstm.
+
+The artifact holds copywriter.onnx, tokenizer.json, known.npz (fingerprints of the training lines, so that serving can
+refuse a verbatim copy), sample_lines.json, history.json and card.json.
+
+Example: adloom train-lstm
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adloom.errors import DataError
+from adloom.io import manifest
+from adloom.io.outside import Outside
+from adloom.params import TrainLstm
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from adloom.copywriting.module import Lines
+    from adloom.copywriting.net import CopyNet
+    from adloom.copywriting.tokenizer import Tokenizer
+
+STAGE = "train_lstm"
+SAMPLES = 8  # lines shown for each category
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The prepared table of lines."""
+
+    copy: Path = Path("data/dataset/copy")
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where the copywriter goes."""
+
+    lstm: Path = Path("models/lstm")
+
+
+def run(inputs: Inputs, outputs: Outputs, params: TrainLstm, outside: Outside) -> Mapping[str, float]:
+    """
+    Train on the split train, stop by the split validation; the split test is not read.
+
+    Raises DataError when there are too few lines, AdloomError when the ONNX file does not do what torch does.
+    """
+    off = None if params.enabled else f"{STAGE}.enabled is false"
+    if reason := manifest.skipped(inputs.copy) or off:
+        manifest.skip(outputs.lstm, STAGE, params, reason)
+        return {}
+    import numpy as np
+
+    from adloom import training
+    from adloom.copywriting import known, tokenizer
+    from adloom.copywriting.module import CopyModule
+    from adloom.io import tables
+
+    with training.session(STAGE, inputs.copy, outputs.lstm, params, outside) as session:
+        train, validation = (_lines(tables.read(inputs.copy, split), split) for split in ("train", "validation"))
+        words = tokenizer.fit(train["text"], train["category"].dropna(), params.vocabulary)
+        module, history = training.fit(
+            lambda: CopyModule(words.size, words.begin, params),
+            _tokenised(train, words),
+            params,
+            session,
+            validation=_tokenised(validation, words),
+            patience=params.patience,
+        )
+        session.made.rows.update(train=len(train), validation=len(validation))
+        session.made.facts.update(manifest.read(inputs.copy).facts)
+        folder = session.made.path
+        _export(module.net, folder / "copywriter.onnx")
+        (folder / "tokenizer.json").write_text(words.to_json(), encoding="utf-8")
+        np.savez(folder / "known.npz", fingerprints=known.fingerprints(train["text"]))
+        _write(folder / "sample_lines.json", _samples(folder, words, params))
+        _write(folder / "history.json", history)
+        _write(folder / "card.json", _card(session.made, words, params))
+        session.run.artifact(folder / "sample_lines.json")
+    return {name: values[-1][1] for name, values in history.items()}
+
+
+def _lines(rows: "pd.DataFrame", split: str) -> "pd.DataFrame":
+    if rows.empty:
+        raise DataError(
+            f"copy: 0 lines in split {split}, expected at least 1; add lines to ingest.copy or leave it out"
+        )
+    return rows
+
+
+def _tokenised(rows: "pd.DataFrame", words: "Tokenizer") -> "Lines":
+    from adloom.copywriting.module import Lines
+
+    categories = rows["category"].astype(object).where(rows["category"].notna(), None)
+    tokens = [words.line(text, category) for text, category in zip(rows["text"], categories, strict=True)]
+    return Lines(tokens, [len(text) + 1 for text in rows["text"]])
+
+
+def _card(made: manifest.Draft, words: "Tokenizer", params: TrainLstm) -> dict[str, object]:
+    return {
+        "model": "lstm",
+        "categories": words.categories,
+        "licence": made.facts.get("licence"),
+        "source": made.facts.get("source"),
+        "rows": made.rows,
+        "params": params.model_dump(mode="json"),
+    }
+
+
+def _write(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _export(net: "CopyNet", path: Path) -> None:
+    import torch
+
+    from adloom.io import onnx_export
+
+    layers, hidden = net.lstm.num_layers, net.lstm.hidden_size
+
+    def example(batch: int, sequence: int) -> dict[str, torch.Tensor]:
+        random = torch.Generator().manual_seed(batch * 1000 + sequence)
+        token = torch.randint(net.embedding.num_embeddings, (batch, sequence), generator=random)
+        h, c = torch.randn((2, layers, batch, hidden), generator=random).tanh()
+        return {"token": token, "h": h, "c": c}
+
+    state = {1: "batch"}
+    onnx_export.export(
+        net,
+        example,
+        path,
+        outputs=["logits", "h_out", "c_out"],
+        dynamic={
+            "token": {0: "batch", 1: "sequence"},
+            "logits": {0: "batch", 1: "sequence"},
+            **dict.fromkeys(("h", "c", "h_out", "c_out"), state),
+        },
+        shapes=onnx_export.SEQUENCES,
+    )
+
+
+def _samples(folder: Path, words: "Tokenizer", params: TrainLstm) -> list[dict[str, object]]:
+    """Return for each category, and for none, lines that the finished model writes, none of them a training line."""
+    import numpy as np
+
+    from adloom.copywriting.decoding import Request, Rules, write_lines
+    from adloom.io.onnx import Copywriter
+
+    write = Copywriter(folder, params.threads)
+    rules = Rules(known=np.load(folder / "known.npz")["fingerprints"])
+    requests = [Request(SAMPLES, params.seed, category, rules=rules) for category in (None, *words.categories)]
+    return [{"category": r.category, "lines": write_lines(write, words, r)} for r in requests]

@@ -13,7 +13,7 @@ from adloom.errors import BusyError
 from adloom.io.outside import Outside
 from adloom.params import Params
 
-Metrics = Mapping[str, float]
+Metrics = Mapping[str, float | str]
 
 
 def call(stage: str, paths: Mapping[str, str], params: Params, outside: Outside) -> Metrics:

@@ -68,7 +68,7 @@ Section = Figure | Table | Lines
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that was found out about a model: metrics, the samples behind those that can be paired, and what to look at."""
+    """What was found out about a model: metrics, the samples behind those that can be paired, what to look at."""
 
     metrics: Mapping[str, Metric]
     samples: Mapping[str, Sample]

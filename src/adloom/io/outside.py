@@ -1,6 +1,7 @@
 """All of the outside that a stage may touch, built from settings by whoever calls the stage."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from adloom.errors import ParamsError
@@ -26,13 +27,15 @@ class Outside:
 
 def build(settings: Settings, project: str) -> Outside:
     """Open the outside that the environment describes; connections are made when they are first used."""
+    from adloom.io import provenance
     from adloom.io.mlflow import MlflowRegistry, MlflowTracker
     from adloom.io.stores import Stores
 
+    made_by = partial(provenance.tags, settings)
     return Outside(
         store=Stores(settings),
-        tracker=MlflowTracker(settings.tracking_uri, project),
-        registry=MlflowRegistry(settings.tracking_uri, project),
+        tracker=MlflowTracker(settings.tracking_uri, project, made_by),
+        registry=MlflowRegistry(settings.tracking_uri, project, made_by),
         pseudonym_key=pseudonym_key(settings),
         home=settings.home,
         progress=not settings.quiet,

@@ -3,8 +3,9 @@
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from adloom.errors import OutsideError
 from adloom.io import manifest
@@ -28,6 +29,20 @@ class Version:
         return self.tags["manifest_digest"]
 
 
+By = Literal["gate", "person", "rollback"]  # a rollback is a person's, too: it takes the last promotion back
+
+
+@dataclass(frozen=True)
+class Move:
+    """One move of an alias; all that ever happened are kept."""
+
+    alias: str
+    version: int
+    reason: str
+    by: By
+    at: datetime  # UTC
+
+
 class Registry(Protocol):
     """What stages and services need of a model registry."""
 
@@ -39,8 +54,12 @@ class Registry(Protocol):
         """Register an artifact folder; one whose digest is registered already is that version, its tags updated."""
         ...
 
-    def point(self, model: str, alias: str, version: int, reason: str) -> None:
-        """Let an alias mean this version, and record why on the version."""
+    def point(self, model: str, alias: str, version: int, reason: str, by: By = "gate") -> None:
+        """Let an alias mean this version, and record the move."""
+        ...
+
+    def moves(self, model: str) -> list[Move]:
+        """Return every move of the model's aliases, oldest first."""
         ...
 
     def fetch(self, version: Version, folder: Path) -> Path:
@@ -59,6 +78,7 @@ class MemoryRegistry:
 
     folder: Path
     known: dict[str, list[Version]] = field(default_factory=dict)
+    history: dict[str, list[Move]] = field(default_factory=dict)
 
     def versions(self, model: str) -> list[Version]:
         """Return a model's versions, oldest first."""
@@ -76,20 +96,23 @@ class MemoryRegistry:
         versions.append(Version(model, len(versions) + 1, {**tags, "manifest_digest": digest}))
         return versions[-1]
 
-    def point(self, model: str, alias: str, version: int, reason: str) -> None:
+    def point(self, model: str, alias: str, version: int, reason: str, by: By = "gate") -> None:
         """Move an alias."""
         versions = self.versions(model)
         if not any(v.version == version for v in versions):
             raise OutsideError(f"{model}: no version {version}; known: {[v.version for v in versions]}")
-        self.known[model] = [_pointed(v, alias, version, reason) for v in versions]
+        self.history.setdefault(model, []).append(Move(alias, version, reason, by, datetime.now(UTC)))
+        self.known[model] = [_pointed(v, alias, version) for v in versions]
+
+    def moves(self, model: str) -> list[Move]:
+        """Return every move of the model's aliases, oldest first."""
+        return list(self.history.get(model, []))
 
     def fetch(self, version: Version, folder: Path) -> Path:
         """Copy a version's artifact."""
         return Path(shutil.copytree(self.folder / version.digest, folder, dirs_exist_ok=True))
 
 
-def _pointed(version: Version, alias: str, target: int, reason: str) -> Version:
+def _pointed(version: Version, alias: str, target: int) -> Version:
     kept = tuple(a for a in version.aliases if a != alias)
-    if version.version != target:
-        return replace(version, aliases=kept)
-    return replace(version, aliases=(*kept, alias), tags={**version.tags, f"{alias}_reason": reason})
+    return replace(version, aliases=(*kept, alias) if version.version == target else kept)

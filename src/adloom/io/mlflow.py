@@ -1,0 +1,299 @@
+"""
+MLflow: runs of trainings, versions of models. It takes seconds to import, so it is imported when it is first used.
+
+A run that cannot be recorded never stops a training; a version that cannot be registered is an error, and then there is
+no version. A version's files are the artifact's own, beside an MLmodel that other tools can load.
+"""
+
+import json
+import logging
+import os
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from adloom.errors import AdloomError, OutsideError
+from adloom.io import manifest
+from adloom.io.registry import By, Move, Version
+from adloom.io.tracking import Run
+
+ARTIFACT = "model"  # folder of a version's files below its run
+MOVE = "move."  # prefix of the registered model's tags that hold the moves of its aliases
+LOCK_SECONDS = 8  # how long another writer of the SQLite file is waited for
+SWITCHES = {  # MLflow reads these when it is imported; whatever is set already wins
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+
+Provenance = Callable[[], Mapping[str, str]]  # git_commit, image_digest, where they are known
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Server:
+    """An MLflow server or database, opened when it is first used."""
+
+    uri: str
+    project: str
+
+    @cached_property
+    def client(self) -> Any:
+        """The MlflowClient. Raises OutsideError when a SQLite file is locked for long."""
+        for name, value in SWITCHES.items():
+            os.environ.setdefault(name, value)
+        self._wait_for_lock()
+        from mlflow.tracking import MlflowClient
+
+        return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+
+    @property
+    def name(self) -> str:
+        """The address without user and password, for messages."""
+        parts = urlsplit(self.uri)
+        return self.uri.replace(parts.netloc, parts.netloc.rpartition("@")[2], 1) if "@" in parts.netloc else self.uri
+
+    @property
+    def database(self) -> Path | None:
+        """The SQLite file, None when MLflow is elsewhere."""
+        return Path(self.uri.removeprefix("sqlite:///")) if self.uri.startswith("sqlite:///") else None
+
+    def experiment(self) -> str:
+        """Return the id of the project's experiment, making it; a database's files go beside it, into mlartifacts."""
+        found = self.client.get_experiment_by_name(self.project)
+        if found:
+            return str(found.experiment_id)
+        place = (self.database.parent / "mlartifacts").resolve().as_uri() if self.database else None
+        return str(self.client.create_experiment(self.project, artifact_location=place))
+
+    @contextmanager
+    def doing(self, what: str) -> Iterator[None]:
+        """Turn whatever MLflow raises into one line."""
+        try:
+            yield
+        except AdloomError:
+            raise
+        except Exception as error:  # MLflow lets errors of its drivers, of HTTP and of the file system through
+            first = str(error).strip().partition("\n")[0]
+            raise OutsideError(
+                f"MLflow at {self.name}: cannot {what}: {first}; is it up, and is MLFLOW_TRACKING_URI right?"
+            ) from error
+
+    def _wait_for_lock(self) -> None:
+        """MLflow itself would wait for minutes, in silence."""
+        if self.database is None or not self.database.is_file():
+            return
+        try:
+            connection = sqlite3.connect(self.database, timeout=LOCK_SECONDS)
+            connection.execute("BEGIN IMMEDIATE")
+            connection.rollback()
+            connection.close()
+        except sqlite3.Error as error:
+            raise OutsideError(
+                f"MLflow at {self.name}: {error} for {LOCK_SECONDS} s; wait for whatever uses it, or stop that"
+            ) from None
+
+
+@dataclass
+class MlflowRun:
+    """A run in MLflow. What cannot be recorded is lost with one warning; the training goes on."""
+
+    server: Server
+    run_id: str | None = None
+    lost: bool = False
+
+    def open(self, name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> None:
+        """Begin the run."""
+        self._attempt(lambda client: self._create(client, name, params, tags))
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Record numbers of one step or epoch."""
+        self._attempt(lambda client: client.log_batch(self.run_id, metrics=_metrics(values, step)))
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Set tags."""
+        self._attempt(lambda client: client.log_batch(self.run_id, tags=_tags(values)))
+
+    def artifact(self, path: Path) -> None:
+        """Keep a file."""
+        self._attempt(lambda client: client.log_artifact(self.run_id, str(path)))
+
+    def end(self, status: str) -> None:
+        """End the run as FINISHED, FAILED or KILLED."""
+        self._attempt(lambda client: client.set_terminated(self.run_id, status))
+
+    def _create(self, client: Any, name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> None:
+        from mlflow.entities import Param
+
+        self.run_id = client.create_run(self.server.experiment(), run_name=name, tags=dict(tags)).info.run_id
+        client.log_batch(self.run_id, params=[Param(key, str(value)) for key, value in params.items()])
+
+    def _attempt(self, action: Callable[[Any], None]) -> None:
+        if self.lost:
+            return
+        try:
+            action(self.server.client)
+        except Exception as error:  # noqa: BLE001 - tracking must never cost a training
+            self.lost = True
+            first = str(error).strip().partition("\n")[0]
+            logger.warning("MLflow at %s: %s; the training goes on unrecorded", self.server.name, first)
+
+
+@dataclass
+class MlflowTracker:
+    """Tracks trainings as runs of the experiment named as the project."""
+
+    uri: str
+    project: str
+    provenance: Provenance = dict
+
+    @contextmanager
+    def run(self, name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> Iterator[Run]:
+        """Open a run; it ends as failed when the block raises."""
+        run = MlflowRun(Server(self.uri, self.project))
+        run.open(name, params, {**self.provenance(), **tags})
+        try:
+            yield run
+        except Exception:
+            run.end("FAILED")
+            raise
+        except BaseException:
+            run.end("KILLED")
+            raise
+        run.end("FINISHED")
+
+
+@dataclass
+class MlflowRegistry:
+    """Keeps versions as registered models `<project>-<model>`."""
+
+    uri: str
+    project: str
+    provenance: Provenance = dict
+    _server: Server = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._server = Server(self.uri, self.project)
+
+    def versions(self, model: str) -> list[Version]:
+        """Return a model's versions, oldest first; empty when it was never registered."""
+        with self._server.doing(f"list versions of {model}"):
+            return self._versions(model)
+
+    def register(self, model: str, folder: Path, tags: Mapping[str, str]) -> Version:
+        """Register an artifact folder once; the version is made last, with all its tags at once."""
+        with self._server.doing(f"register {folder}"):
+            digest = manifest.digest(folder)
+            known = next((version for version in self._versions(model) if version.digest == digest), None)
+            if known is None:
+                return self._create(model, folder, {**self.provenance(), **tags, "manifest_digest": digest})
+            for name, value in tags.items():
+                if known.tags.get(name) != value:
+                    self._server.client.set_model_version_tag(self._name(model), str(known.version), name, value)
+            return replace(known, tags={**known.tags, **tags})
+
+    def point(self, model: str, alias: str, version: int, reason: str, by: By = "gate") -> None:
+        """Move an alias: first the note of the move, then the alias itself."""
+        with self._server.doing(f"let {alias} mean {model} {version}"):
+            move = Move(alias, version, reason, by, datetime.now(UTC))
+            number = f"{MOVE}{len(self._moves(model)) + 1:06}"
+            self._server.client.get_model_version(self._name(model), str(version))
+            self._server.client.set_registered_model_tag(self._name(model), number, _to_json(move))
+            self._server.client.set_registered_model_alias(self._name(model), alias, str(version))
+
+    def moves(self, model: str) -> list[Move]:
+        """Return every move of the model's aliases, oldest first."""
+        with self._server.doing(f"read the history of {model}"):
+            return self._moves(model)
+
+    def fetch(self, version: Version, folder: Path) -> Path:
+        """Bring a version's artifact into a folder and return where it lies, without what was laid beside it."""
+        with self._server.doing(f"fetch {version.model} {version.version}"):
+            folder.mkdir(parents=True, exist_ok=True)
+            stored = self._server.client.get_model_version(self._name(version.model), str(version.version))
+            fetched = Path(self._server.client.download_artifacts(stored.run_id, ARTIFACT, str(folder)))
+            listed = {*manifest.read(fetched).files, manifest.MANIFEST}
+            for path in fetched.rglob("*"):
+                if path.is_file() and str(path.relative_to(fetched)) not in listed:
+                    path.unlink()
+            return fetched
+
+    def _name(self, model: str) -> str:
+        return f"{self.project}-{model}"
+
+    def _versions(self, model: str) -> list[Version]:
+        name = self._name(model)
+        found = self._server.client.search_model_versions(f"name = '{name}'", order_by=["version_number ASC"])
+        if not found:
+            return []
+        aliases = self._server.client.get_registered_model(name).aliases  # alias: version
+        ours = [stored for stored in found if "manifest_digest" in stored.tags]
+        return sorted((_version(model, stored, aliases) for stored in ours), key=lambda version: version.version)
+
+    def _moves(self, model: str) -> list[Move]:
+        tags = self._server.client.get_registered_model(self._name(model)).tags
+        return [_move(tags[name]) for name in sorted(tags) if name.startswith(MOVE)]
+
+    def _create(self, model: str, folder: Path, tags: Mapping[str, str]) -> Version:
+        from adloom.io import mlmodel
+
+        client, name = self._server.client, self._name(model)
+        if not client.search_registered_models(f"name = '{name}'"):
+            client.create_registered_model(name)
+        run = self._run_of(tags["manifest_digest"], model)
+        with tempfile.TemporaryDirectory(prefix="adloom-") as place:
+            mlmodel.write(folder, Path(place), run.info.run_id)
+            client.log_artifacts(run.info.run_id, place, ARTIFACT)
+        source = f"{run.info.artifact_uri}/{ARTIFACT}"
+        made = client.create_model_version(name, source, run.info.run_id, tags=dict(tags))
+        return Version(model, int(made.version), dict(tags))
+
+    def _run_of(self, digest: str, model: str) -> Any:
+        """Return the training that made an artifact, or a run made for it when none was recorded."""
+        experiment = self._server.experiment()
+        client = self._server.client
+        found = client.search_runs([experiment], f"tags.manifest_digest = '{digest}'", max_results=1)
+        if found:
+            return found[0]
+        run = client.create_run(experiment, run_name=f"register {model}", tags={"manifest_digest": digest})
+        client.set_terminated(run.info.run_id)
+        return run
+
+
+def _metrics(values: Mapping[str, float], step: int) -> list[Any]:
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)  # milliseconds
+    return [Metric(name, float(value), now, step) for name, value in values.items()]
+
+
+def _tags(values: Mapping[str, str]) -> list[Any]:
+    from mlflow.entities import RunTag
+
+    return [RunTag(name, value) for name, value in values.items()]
+
+
+def _version(model: str, stored: Any, aliases: Mapping[str, str]) -> Version:
+    names = tuple(sorted(alias for alias, number in aliases.items() if int(number) == int(stored.version)))
+    return Version(model, int(stored.version), dict(stored.tags), names)
+
+
+def _to_json(move: Move) -> str:
+    return json.dumps({**asdict(move), "at": move.at.isoformat(timespec="seconds")}, ensure_ascii=False)
+
+
+def _move(text: str) -> Move:
+    fields = json.loads(text)
+    return Move(**{**fields, "at": datetime.fromisoformat(fields["at"])})

@@ -1,0 +1,96 @@
+"""Promotion: which version is the champion, and who said so. A person may overrule the gate, with a reason."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from adloom.errors import UserError
+from adloom.io.registry import CHAMPION, Move, Registry, Version
+from adloom.params import MODELS
+
+MAX_REASON = 1000  # characters
+
+
+@dataclass(frozen=True)
+class Row:
+    """One version as `adloom models` shows it."""
+
+    model: str
+    version: int
+    aliases: tuple[str, ...]
+    verdict: str
+    numbers: dict[str, float]
+    reasons: list[str]
+    moves: list[Move]  # of aliases, to this version
+
+
+def overview(registry: Registry) -> Iterator[Row]:
+    """Yield every version of every model, oldest first."""
+    for model in MODELS:
+        versions = registry.versions(model)
+        moves = registry.moves(model) if versions else []
+        yield from (_row(version, moves) for version in versions)
+
+
+def promote(registry: Registry, model: str, version: int, reason: str) -> None:
+    """Make a version the champion. Raises UserError when there is no reason, or no such version."""
+    _check(reason)
+    known = [v.version for v in registry.versions(model)]
+    if version not in known:
+        raise UserError(f"{model}: no version {version}; registered: {known or 'none, `adloom register` makes one'}")
+    registry.point(model, CHAMPION, version, reason, by="person")
+
+
+def rollback(registry: Registry, model: str, reason: str) -> int:
+    """Make the champion before this one the champion again, and return it. Raises UserError when there is none."""
+    _check(reason)
+    past = line(registry.moves(model))
+    if len(past) < 2:
+        raise UserError(
+            f"{model}: no champion before {past or 'the first'}; `adloom promote {model} VERSION` names one"
+        )
+    registry.point(model, CHAMPION, past[-2], reason, by="rollback")
+    return past[-2]
+
+
+def line(moves: list[Move]) -> list[int]:
+    """Return the champions that led to this one, oldest first; what was rolled back is not among them."""
+    past: list[int] = []
+    for move in moves:
+        if move.alias != CHAMPION or past[-1:] == [move.version]:
+            continue
+        past = past[:-2] if move.by == "rollback" else past
+        past.append(move.version)
+    return past
+
+
+def withdrawn(moves: list[Move]) -> dict[int, str]:
+    """Return the versions a person took the championship from, with the reason; only a person gives it back."""
+    taken: dict[int, str] = {}
+    champion: int | None = None
+    for move in (move for move in moves if move.alias == CHAMPION):
+        if champion is not None and champion != move.version and move.by != "gate":
+            taken[champion] = move.reason
+        taken.pop(move.version, None)
+        champion = move.version
+    return taken
+
+
+def _check(reason: str) -> None:
+    if not reason.strip():
+        raise UserError("--reason: empty; say why, it stays with the version for whoever asks later")
+    if len(reason) > MAX_REASON:
+        raise UserError(f"--reason: {len(reason)} characters, expected at most {MAX_REASON}")
+
+
+def _row(version: Version, moves: list[Move]) -> Row:
+    tags = version.tags
+    return Row(
+        version.model,
+        version.version,
+        version.aliases,
+        tags.get("verdict", "unknown"),
+        json.loads(tags.get("numbers", "{}")),
+        json.loads(tags.get("reasons", "[]")),
+        [move for move in moves if move.version == version.version],
+    )

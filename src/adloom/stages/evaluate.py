@@ -1,0 +1,114 @@
+"""
+Measure one model on its test rows, with 95 % intervals: metrics.json, and the pictures and tables of the report.
+
+The judge is the reader that looks at what the picture generator draws; every other model is its own.
+
+Example: adloom evaluate --model models/cnn --table data/dataset/creatives --judge models/cnn --report reports/cnn
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adloom.errors import ArtifactError
+from adloom.evaluation import sections
+from adloom.evaluation.metric import Evaluation
+from adloom.io import manifest, tables
+from adloom.io.outside import Outside
+from adloom.params import Evaluate
+
+MODEL_OF = {"train_gan": "gan", "train_cnn": "cnn", "train_lstm": "lstm", "segment": "audience"}  # by manifest.stage
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The model, the table it was made of, and the reader that judges."""
+
+    model: Path
+    table: Path
+    judge: Path
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where the findings go."""
+
+    report: Path
+
+
+def run(inputs: Inputs, outputs: Outputs, params: Evaluate, outside: Outside) -> Mapping[str, float]:
+    """Evaluate one model; a model or table that was skipped makes a skipped report."""
+    if reason := manifest.skipped(inputs.model, inputs.table):
+        manifest.skip(outputs.report, "evaluate", params, reason)
+        return {}
+    for folder in {inputs.model, inputs.table, inputs.judge}:
+        manifest.verify(folder)
+    evaluation = measure(inputs.model, inputs.table, inputs.judge, params)
+    made_from = {"model": inputs.model, "table": inputs.table, "judge": inputs.judge}
+    with manifest.draft(outputs.report, "evaluate", params, made_from) as draft:
+        for name, content in sections.to_files(evaluation).items():
+            (draft.path / name).write_bytes(content)
+        draft.facts["model"] = name_of(inputs.model)
+    return {name: metric.value for name, metric in evaluation.metrics.items()}
+
+
+def name_of(model: Path) -> str:
+    """Return which of params.MODELS an artifact is. Raises ArtifactError when it is none."""
+    stage = manifest.read(model).stage
+    if stage not in MODEL_OF:
+        raise ArtifactError(f"{model}: made by {stage}, which makes no model; expected one of {', '.join(MODEL_OF)}")
+    return MODEL_OF[stage]
+
+
+def measure(model: Path, table: Path, judge: Path, params: Evaluate) -> Evaluation:
+    """Measure any model on the test rows (or the holdout period) of a table."""
+    measures: dict[str, Callable[[Path, Path, Path, Evaluate], Evaluation]]
+    measures = {"gan": _gan, "cnn": _cnn, "lstm": _lstm, "audience": _audience}
+    return measures[name_of(model)](model, table, judge, params)
+
+
+def _gan(model: Path, table: Path, judge: Path, params: Evaluate) -> Evaluation:
+    from adloom.creatives import gan_evaluation
+    from adloom.io.onnx import Generator, Reader
+
+    reader = None if manifest.skipped(judge) else Reader(judge, params.threads)
+    rows, categories = tables.read(table), card(model)["categories"]
+    rows = rows[rows["split"].isin(["train", "test"])]
+    return gan_evaluation.evaluate(Generator(model, params.threads), reader, rows, categories, params, _history(model))
+
+
+def _cnn(model: Path, table: Path, judge: Path, params: Evaluate) -> Evaluation:
+    from adloom.creatives import cnn_evaluation
+    from adloom.io.onnx import Reader
+
+    rows, categories = tables.read(table, "test"), card(model)["categories"]
+    return cnn_evaluation.evaluate(Reader(model, params.threads), rows, categories, params, _history(model))
+
+
+def _lstm(model: Path, table: Path, judge: Path, params: Evaluate) -> Evaluation:
+    from adloom.copywriting import evaluation, tokenizer
+    from adloom.io.onnx import Copywriter
+
+    write, words = Copywriter(model, params.threads), tokenizer.from_json((model / "tokenizer.json").read_text())
+    rows = tables.read(table)
+    rows = rows[rows["split"].isin(["train", "test"])]
+    return evaluation.evaluate(write, words, rows, card(model)["categories"], params, _history(model))
+
+
+def _audience(model: Path, table: Path, judge: Path, params: Evaluate) -> Evaluation:
+    from adloom.audience import evaluation
+    from adloom.audience.segmenter import Segmenter
+
+    segmenter = Segmenter.load(model / "segmenter.npz")
+    return evaluation.evaluate(segmenter, tables.read(table), card(model), params)
+
+
+def card(model: Path) -> dict[str, Any]:
+    """Return a model's card.json."""
+    return json.loads((model / "card.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+
+def _history(model: Path) -> dict[str, list[list[float]]]:
+    return json.loads((model / "history.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]

@@ -25,7 +25,7 @@ from adloom.errors import AdloomError, ArtifactError
 from adloom.io import manifest
 from adloom.io.onnx import Copywriter, Generator, Reader
 from adloom.serving.problems import Problem, unavailable
-from adloom.serving.schemas import Served
+from adloom.serving.schemas import Origin, Served
 from adloom.serving.sources import Absent, Found, Sources
 
 M = TypeVar("M")
@@ -95,15 +95,21 @@ class Audience:
 class Bundle(Generic[M]):
     """One model that serves."""
 
-    served: Served
+    origin: Origin
+    since: str  # ISO 8601, UTC
     card: Card
     model: M
+
+    @property
+    def served(self) -> Served:
+        """What the list of models says of it."""
+        return Served(model=self.origin, since=self.since, categories=self.card.categories)
 
     def number(self, category: str) -> int:
         """Return a category's number. Raises Problem naming those it knows."""
         if category not in self.card.categories:
             known = ", ".join(self.card.categories)
-            detail = f"category: {category[:40]!r} is not known to {self.served.name}; known: {known}"
+            detail = f"category: {category[:40]!r} is not known to {self.origin.name}; known: {known}"
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, "category")
         return self.card.categories.index(category)
 
@@ -163,21 +169,13 @@ def _bundle(model: str, source: Found | Absent, threads: int) -> Bundle[Any] | A
         if known.skipped:
             return Absent(f"skipped: {known.skipped}")
         card = Card.model_validate_json((source.folder / "card.json").read_bytes())
-        return Bundle(_served(model, source, card), card, OPENERS[model](source.folder, card, threads))
+        origin = Origin(name=model, version=source.version, digest=manifest.digest(source.folder))
+        opened = OPENERS[model](source.folder, card, threads)
+        return Bundle(origin, datetime.now(UTC).isoformat(timespec="seconds"), card, opened)
     except AdloomError as error:
         return Absent(str(error))
     except Exception as error:  # noqa: BLE001 - ONNX Runtime and NumPy raise their own; a bad file must not stop others
         return Absent(f"{source.folder}: {type(error).__name__}: {' '.join(str(error).split())}")
-
-
-def _served(model: str, source: Found, card: Card) -> Served:
-    return Served(
-        name=model,
-        version=source.version,
-        digest=manifest.digest(source.folder),
-        since=datetime.now(UTC).isoformat(timespec="seconds"),
-        categories=card.categories,
-    )
 
 
 def _generator(folder: Path, card: Card, threads: int) -> Generator:

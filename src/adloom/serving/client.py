@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -16,6 +16,8 @@ from adloom.serving.schemas import GENERATE, READ, SEGMENT, WRITE
 
 TIMEOUT = 30  # seconds for one answer
 STOP = 10  # seconds for a stop before it is forced
+
+GREY = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="  # a PNG
 
 Answer = dict[str, Any]
 
@@ -55,25 +57,33 @@ def ask(url: str, body: Answer | None = None) -> Answer:
 def ask_all(url: str) -> dict[str, str]:
     """Ask every served model one question; return a line on each answer, or on why there is none, by model."""
     listed = ask(f"{url}/v1/models")
-    served = {model["name"]: model for model in listed["models"]}
-    questions: dict[str, Callable[[str, list[str]], str]] = {
-        "gan": _draw, "cnn": _read, "lstm": _write, "audience": _segment,
-    }  # fmt: skip
+    questions = {"gan": _draw, "cnn": _read, "lstm": _write, "audience": _segment}
     answers = {name: f"not served: {reason}" for name, reason in listed["absent"].items()}
-    return answers | {name: questions[name](url, model["categories"]) for name, model in served.items()}
+    for served in listed["models"]:
+        name = served["model"]["name"]
+        answers[name] = questions[name](url, served["categories"])
+    return answers
 
 
 def _draw(url: str, categories: list[str]) -> str:
-    asked = {"category": categories[0], "n": 4, "seed": 1}
-    pictures = ask(url + GENERATE, asked)["pictures"]
+    pictures = _drawn(url, categories[0], 4)
     size = sum(len(base64.b64decode(picture)) for picture in pictures)
-    return f"drew {len(pictures)} of {categories[0]!r}, {size} bytes of PNG"
+    return f"drew {len(pictures)} pictures of {categories[0]!r}, {size} bytes of PNG"
 
 
 def _read(url: str, categories: list[str]) -> str:
-    item = ask(url + READ, {"pictures": [GREY], "nearest": 1})["items"][0]
+    """Let the reader read what the generator draws, or a grey square when nothing draws."""
+    try:
+        what, picture = f"a drawn {categories[0]!r}", _drawn(url, categories[0], 1)[0]
+    except OutsideError:
+        what, picture = "a grey square", GREY
+    item = ask(url + READ, {"pictures": [picture], "nearest": 1})["items"][0]
     share = item["probabilities"][item["category"]]
-    return f"read a grey square as {item['category']!r} ({share:.0%}), most like {item['nearest'][0]['creative_id']}"
+    return f"read {what} as {item['category']!r} ({share:.0%}), most like creative {item['nearest'][0]['creative_id']}"
+
+
+def _drawn(url: str, category: str, n: int) -> list[str]:
+    return ask(url + GENERATE, {"category": category, "n": n, "seed": 1})["pictures"]  # type: ignore[no-any-return]
 
 
 def _write(url: str, categories: list[str]) -> str:

@@ -17,6 +17,9 @@ from adloom.serving import draw, read
 from adloom.serving.front import Front, Meter
 from adloom.serving.problems import Problem
 from adloom.serving.schemas import (
+    GENERATE,
+    READ,
+    WRITE,
     CopyAnswer,
     CopyRequest,
     GenerateAnswer,
@@ -29,49 +32,50 @@ Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 
 
-def _answering(method: Callable[[Any, Asked], Answer]) -> Callable[[Any, Asked], Answer | Response]:
-    """Let a method raise Problem: BentoML would make a 500 of it."""
-
-    @functools.wraps(method)
-    def answer(self: object, asked: Asked, /) -> Answer | Response:
-        try:
-            return method(self, asked)
-        except Problem as problem:
-            return problem.response()
-
-    return answer
-
-
 def service(decide: Starlette, meter: Meter) -> ASGIApp:
     """Return the whole service: BentoML's endpoints, and before them the decide app, whose models both answer from."""
 
-    @bentoml.service(
-        name="adloom",
-        workers=1,
-        threads=1,
-        metrics={"enabled": False},  # the front counts, for both
-        logging={"access": {"enabled": False}},
-    )
     class Creatives:
         """Pictures drawn and read, lines written."""
 
-        @bentoml.api(route="/v1/creatives/generate")
-        @_answering
+        @_api(GENERATE)
         def generate(self, asked: GenerateRequest, /) -> GenerateAnswer:
             """Draw pictures of a category."""
             return draw.generate(asked, decide.state.models)
 
-        @bentoml.api(route="/v1/creatives/read")
-        @_answering
+        @_api(READ)
         def read(self, asked: ReadRequest, /) -> ReadAnswer:
             """Read pictures."""
             return read.read(asked, decide.state.models)
 
-        @bentoml.api(route="/v1/copy/generate")
-        @_answering
+        @_api(WRITE)
         def write(self, asked: CopyRequest, /) -> CopyAnswer:
             """Write lines of copy."""
             return draw.write(asked, decide.state.models)
 
-    Creatives.add_asgi_middleware(Front, meter=meter, first=decide)
-    return Creatives.to_asgi()
+    hosted = bentoml.service(
+        name="adloom",
+        workers=1,
+        threads=1,  # a model uses its own threads
+        metrics={"enabled": False},  # the front counts, for both
+        logging={"access": {"enabled": False}},
+    )(Creatives)
+    hosted.add_asgi_middleware(Front, meter=meter, first=decide)
+    app: ASGIApp = hosted.to_asgi()
+    return app
+
+
+def _api(route: str) -> Callable[[Callable[[Any, Asked], Answer]], object]:
+    """Make a method a BentoML endpoint that may raise Problem, of which BentoML alone would make a 500."""
+
+    def endpoint(method: Callable[[Any, Asked], Answer]) -> object:
+        @functools.wraps(method)
+        def answer(self: object, asked: Asked, /) -> Answer | Response:
+            try:
+                return method(self, asked)
+            except Problem as problem:
+                return problem.response()
+
+        return bentoml.api(route=route)(answer)
+
+    return endpoint

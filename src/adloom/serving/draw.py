@@ -21,12 +21,12 @@ def generate(asked: GenerateRequest, models: Models) -> GenerateAnswer:
     seed = _seed(asked.seed)
     z = np.random.default_rng([seed, category]).standard_normal((asked.n, gan.model.latent), np.float32)
     pixels = pictures.to_pixels(gan.model(z, np.full(asked.n, category, np.int64)))
-    facts = {"model": gan.served.digest, "category": asked.category, "seed": str(seed)}
+    facts = {"model": gan.origin.digest, "category": asked.category, "seed": str(seed)}
     return GenerateAnswer(
-        model=gan.served,
+        model=gan.origin,
         category=asked.category,
         seed=seed,
-        origin=provenance.ORIGIN,
+        source_type=provenance.SOURCE_TYPE,
         pictures=[_stamped(png, {**facts, "number": str(i)}) for i, png in enumerate(pictures.encode(pixels))],
     )
 
@@ -47,7 +47,9 @@ def write(asked: CopyRequest, models: Models) -> CopyAnswer:
         rules=decoding.Rules(tuple(asked.rules.banned_words), asked.rules.max_characters),
     )
     lines = decoding.write_lines(lstm.model.write, lstm.model.tokenizer, request)
-    return CopyAnswer(model=lstm.served, category=asked.category, seed=seed, origin=provenance.ORIGIN, lines=lines)
+    return CopyAnswer(
+        model=lstm.origin, category=asked.category, seed=seed, source_type=provenance.SOURCE_TYPE, lines=lines
+    )
 
 
 def _seed(asked: int | None) -> int:

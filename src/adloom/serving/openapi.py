@@ -1,5 +1,6 @@
 """The one OpenAPI document of every path, made from the schemas that requests are checked against."""
 
+from collections.abc import Set
 from typing import Any
 
 from pydantic import BaseModel
@@ -21,13 +22,12 @@ PROBLEMS = {
 }
 
 
-def document(paths: set[str]) -> dict[str, Any]:
+def document(paths: Set[str]) -> dict[str, Any]:
     """Return OpenAPI 3.1 of these endpoints and of the pages every service has."""
     chosen = [endpoint for endpoint in ENDPOINTS.values() if endpoint.path in paths]
-    bodies: list[type[BaseModel]] = [body for e in chosen for body in (e.asked, e.answer)]
-    _, schemas = models_json_schema(
-        [(body, "validation") for body in (*bodies, ModelList, Readiness, ProblemBody)], ref_template=TEMPLATE
-    )
+    bodies: list[type[BaseModel]] = [ModelList, Readiness, ProblemBody]
+    bodies += [body for endpoint in chosen for body in (endpoint.asked, endpoint.answer)]
+    _, schemas = models_json_schema([(body, "validation") for body in bodies], ref_template=TEMPLATE)
     return {
         "openapi": "3.1.0",
         "info": {"title": "adloom", "version": __version__},

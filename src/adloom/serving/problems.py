@@ -1,4 +1,4 @@
-"""Problems: every error over HTTP is an `application/problem+json` (RFC 9457) that names the field and the next step."""
+"""Problems: every error over HTTP is `application/problem+json` (RFC 9457), with the field and what was expected."""
 
 from collections.abc import Mapping
 from http import HTTPStatus

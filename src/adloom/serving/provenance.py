@@ -11,24 +11,24 @@ from collections.abc import Mapping
 from typing import Literal
 from xml.sax.saxutils import escape
 
-Origin = Literal["trainedAlgorithmicMedia"]
-ORIGIN: Origin = "trainedAlgorithmicMedia"
+SourceType = Literal["trainedAlgorithmicMedia"]
+SOURCE_TYPE: SourceType = "trainedAlgorithmicMedia"
 HEADER_END = 33  # signature, then IHDR: 4 length + 4 name + 13 data + 4 checksum
 
 XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
  xmlns:dc="http://purl.org/dc/elements/1.1/">
-<Iptc4xmpExt:DigitalSourceType>http://cv.iptc.org/newscodes/digitalsourcetype/{origin}</Iptc4xmpExt:DigitalSourceType>
+<Iptc4xmpExt:DigitalSourceType>http://cv.iptc.org/newscodes/digitalsourcetype/{source_type}</Iptc4xmpExt:DigitalSourceType>
 <dc:description><rdf:Alt><rdf:li xml:lang="x-default">{description}</rdf:li></rdf:Alt></dc:description>
 </rdf:Description></rdf:RDF></x:xmpmeta>
 <?xpacket end="r"?>"""
 
 
 def stamp(png: bytes, facts: Mapping[str, str]) -> bytes:
-    """Return the PNG with its origin and facts (such as model digest, category, seed) as text chunks after its header."""
+    """Return the PNG with its source type and facts (such as model, category, seed) as text after its header."""
     description = "; ".join(f"{name}: {value}" for name, value in facts.items())
-    xmp = XMP.format(origin=ORIGIN, description=escape(description))
+    xmp = XMP.format(source_type=SOURCE_TYPE, description=escape(description))
     texts = {"XML:com.adobe.xmp": xmp, **{f"adloom:{name}": value for name, value in facts.items()}}
     chunks = b"".join(_text(keyword, text) for keyword, text in texts.items())
     return png[:HEADER_END] + chunks + png[HEADER_END:]

@@ -32,7 +32,7 @@ def read(asked: ReadRequest, models: Models) -> ReadAnswer:
     good = [picture for picture in decoded if not isinstance(picture, Refused)]
     readings = iter(_readings(np.stack(good), cnn, asked.nearest) if good else [])
     items = [picture if isinstance(picture, Refused) else next(readings) for picture in decoded]
-    return ReadAnswer(model=cnn.served, items=items)
+    return ReadAnswer(model=cnn.origin, items=items)
 
 
 def _decoded(text: str, number: int, cnn: Bundle[PictureReader]) -> Floats | Refused:

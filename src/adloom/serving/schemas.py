@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from adloom.serving.problems import ProblemBody
-from adloom.serving.provenance import Origin
+from adloom.serving.provenance import SourceType
 
 SEGMENT = "/v1/segment"
 GENERATE = "/v1/creatives/generate"
@@ -31,12 +31,18 @@ class Body(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Served(Body):
+class Origin(Body):
     """The model an answer comes from."""
 
     name: str = Field(description="gan, cnn, lstm or audience.")
     version: int | None = Field(description="Version in the registry; null when served from a folder.")
     digest: str = Field(description="sha256 of the artifact's manifest.")
+
+
+class Served(Body):
+    """A model that serves."""
+
+    model: Origin
     since: str = Field(description="When it was loaded, ISO 8601, UTC.")
     categories: list[str] = Field(description="Categories it knows; empty when it has none.")
 
@@ -66,10 +72,10 @@ class GenerateRequest(Body):
 class GenerateAnswer(Body):
     """Drawn pictures; each PNG also carries model, category, seed and its AI origin in its metadata."""
 
-    model: Served
+    model: Origin
     category: str
     seed: int
-    origin: Origin = Field(description="IPTC digital source type: made by a model.")
+    source_type: SourceType = Field(description="IPTC digital source type: made by a model.")
     pictures: list[str] = Field(description="PNG files, base64.")
 
 
@@ -108,7 +114,7 @@ class Refused(Body):
 class ReadAnswer(Body):
     """One item for each picture, in the order asked."""
 
-    model: Served
+    model: Origin
     items: list[PictureReading | Refused]
 
 
@@ -139,10 +145,10 @@ class CopyRequest(Body):
 class CopyAnswer(Body):
     """Written lines: fewer than asked, or none, when too many of those drawn broke a rule."""
 
-    model: Served
+    model: Origin
     category: str | None
     seed: int
-    origin: Origin = Field(description="IPTC digital source type: made by a model.")
+    source_type: SourceType = Field(description="IPTC digital source type: made by a model.")
     lines: list[str]
 
 
@@ -182,7 +188,7 @@ class Placed(Body):
 class SegmentAnswer(Body):
     """One item for each user or row, in the order asked."""
 
-    model: Served
+    model: Origin
     items: list[Placed | Refused]
 
 

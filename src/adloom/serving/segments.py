@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 import numpy as np
+import numpy.typing as npt
 
 from adloom.audience.segmenter import FEATURES
 from adloom.data.privacy import PUBLISHED_KEY, fingerprint, pseudonym
@@ -36,8 +37,8 @@ def segment(asked: SegmentRequest, models: Models, keys: Keys) -> SegmentAnswer:
     if asked.users is not None:
         items: list[Placed | Refused] = list(_users(asked.users, audience, keys))
     else:
-        items = [_row(row, i, audience.model) for i, row in enumerate(asked.rows or [])]
-    return SegmentAnswer(model=audience.served, items=items)
+        items = list(_rows(asked.rows or [], audience.model))
+    return SegmentAnswer(model=audience.origin, items=items)
 
 
 def _users(users: Sequence[str], audience: Bundle[Audience], keys: Keys) -> list[Placed]:
@@ -46,10 +47,18 @@ def _users(users: Sequence[str], audience: Bundle[Audience], keys: Keys) -> list
     return [Placed(segment=name) for name in found]
 
 
-def _row(row: FeatureRow, number: int, audience: Audience) -> Placed | Refused:
-    features = [getattr(row, name) for name in FEATURES]
+def _rows(rows: Sequence[FeatureRow], audience: Audience) -> list[Placed | Refused]:
+    features = np.array([[getattr(row, name) for name in FEATURES] for row in rows], np.float64)
     try:
-        name = audience.segmenter.assign(np.array([features], np.float64))[0]
+        return [Placed(segment=str(name)) for name in audience.segmenter.assign(features)]
+    except DataError:
+        return [_row(row, i, audience) for i, row in enumerate(features)]
+
+
+def _row(features: npt.NDArray[np.float64], number: int, audience: Audience) -> Placed | Refused:
+    """Place one user, features (features,)."""
+    try:
+        return Placed(segment=str(audience.segmenter.assign(features[None])[0]))
     except DataError as error:
-        return Refused(error=Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), f"rows.{number}").body())
-    return Placed(segment=str(name))
+        reason = str(error).replace("in row 0", f"in row {number}")
+        return Refused(error=Problem(HTTPStatus.UNPROCESSABLE_ENTITY, reason, f"rows.{number}").body())

@@ -1,4 +1,4 @@
-"""`adloom serve`: one process in the foreground that answers everything, with the port taken before any model is opened."""
+"""`adloom serve`: one process in the foreground answers everything; the port is taken before a model is opened."""
 
 import contextlib
 import logging

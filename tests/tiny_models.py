@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from adloom.audience.members import Members
 from adloom.audience.segmenter import Scale, Segmenter
 from adloom.copywriting import tokenizer
+from adloom.copywriting.known import fingerprints
 from adloom.data.privacy import PUBLISHED_KEY, fingerprint, pseudonym
 from adloom.io import manifest
 from adloom.params import Source
@@ -96,6 +97,7 @@ def write_copywriter(target: Path) -> None:
             [("logits", FLOAT, ["batch", "sequence", tokens.size]), ("h_out", FLOAT, state), ("c_out", FLOAT, state)],
         )  # fmt: skip
         (made.path / "tokenizer.json").write_text(tokens.to_json(), encoding="utf-8")
+        np.savez(made.path / "known.npz", fingerprints=fingerprints(LINES))
         _card(made.path, None, tokens.categories)
 
 
@@ -110,7 +112,7 @@ def write_audience(target: Path, key: bytes = PUBLISHED_KEY) -> None:
         ids = [pseudonym(user, key) for user in USERS]
         Members.of(ids, np.array([0, 0, 1, 1]), names).save(made.path / "members.npz")
         _card(made.path, None, [])
-        made.facts["key_fingerprint"] = fingerprint(key)
+        made.facts["key"] = fingerprint(key)
 
 
 def _card(folder: Path, image: dict[str, int] | None, categories: Sequence[str] = CATEGORIES) -> None:

@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from adloom.audience.members import Members
 from adloom.audience.segmenter import FEATURES, Segmenter
 from adloom.copywriting import tokenizer
+from adloom.copywriting.known import Fingerprints
 from adloom.copywriting.tokenizer import Tokenizer
 from adloom.errors import AdloomError, ArtifactError
 from adloom.io import manifest
@@ -76,10 +77,11 @@ class PictureReader:
 
 @dataclass(frozen=True)
 class Writer:
-    """The copywriter and its tokenizer."""
+    """The copywriter, its tokenizer, and the lines it must not repeat."""
 
     write: Copywriter
     tokenizer: Tokenizer
+    known: Fingerprints
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,8 @@ def _writer(folder: Path, card: Card, threads: int) -> Writer:
     writer = Copywriter(folder, threads)
     logits, _ = writer(np.array([[tokens.begin]], np.int64), writer.start(1))
     _expect(folder, "logits", logits, (1, 1, tokens.size))
-    return Writer(writer, tokens)
+    with np.load(folder / "known.npz", allow_pickle=False) as arrays:
+        return Writer(writer, tokens, arrays["fingerprints"])
 
 
 def _audience(folder: Path, card: Card, threads: int) -> Audience:
@@ -215,7 +218,9 @@ def _audience(folder: Path, card: Card, threads: int) -> Audience:
         or segmenter.assign(np.zeros((1, len(FEATURES))))[0] not in names
     ):
         raise ArtifactError(f"{folder}: members and segmenter name other segments; run `adloom segment` again")
-    return Audience(segmenter, members, manifest.read(folder).facts["key_fingerprint"])
+    if (key := manifest.read(folder).facts.get("key")) is None:
+        raise ArtifactError(f"{folder}: its manifest names no pseudonym key; run `adloom segment` again")
+    return Audience(segmenter, members, key)
 
 
 def _expect(folder: Path, what: str, found: Floats, shape: tuple[int, ...]) -> None:

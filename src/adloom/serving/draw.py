@@ -44,7 +44,7 @@ def write(asked: CopyRequest, models: Models) -> CopyAnswer:
         prompt=asked.prompt,
         temperature=asked.rules.temperature,
         max_tokens=MAX_TOKENS + len(asked.prompt.encode()),
-        rules=decoding.Rules(tuple(asked.rules.banned_words), asked.rules.max_characters),
+        rules=decoding.Rules(tuple(asked.rules.banned_words), asked.rules.max_characters, lstm.model.known),
     )
     lines = decoding.write_lines(lstm.model.write, lstm.model.tokenizer, request)
     return CopyAnswer(

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from adloom.errors import AdloomError, ArtifactError
@@ -57,7 +57,7 @@ def champions(registry: Registry, home: Path) -> Sources:
         versions = {model: aliased(registry.versions(model), CHAMPION) for model in MODELS}
     except Exception as error:  # noqa: BLE001 - whatever the registry suffers from, serving goes on
         logger.warning("the registry does not answer, serving the champions it named last: %s", _line(error))
-        return {model: _cached(bundles, version) for model, version in _recall(memory).items()}
+        return {model: _cached(bundles, model, memory) for model in MODELS}
     _remember(memory, versions)
     return {model: _champion(registry, bundles, version) for model, version in versions.items()}
 
@@ -91,24 +91,20 @@ def _whole(folder: Path, digest: str) -> bool:
     return manifest.digest(folder) == digest
 
 
-def _cached(bundles: Path, version: Version | None) -> Found | Absent:
-    if version and (bundles / version.digest).is_dir():
-        return Found(bundles / version.digest, version.version)
-    return Absent("the registry does not answer, and no copy is here")
+def _cached(bundles: Path, model: str, memory: Path) -> Found | Absent:
+    try:
+        last = json.loads(memory.read_text())[model]
+        found = Found(bundles / str(last["digest"]), int(last["version"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return Absent("the registry does not answer, and no champion of it is known here")
+    return found if found.folder.is_dir() else Absent("the registry does not answer, and no copy is here")
 
 
 def _remember(memory: Path, versions: Mapping[str, Version | None]) -> None:
     beside = memory.with_suffix(f".{os.getpid()}")
-    beside.write_text(json.dumps({m: asdict(v) for m, v in versions.items() if v}, indent=1, sort_keys=True))
+    known = {model: {"version": v.version, "digest": v.digest} for model, v in versions.items() if v}
+    beside.write_text(json.dumps(known, indent=1, sort_keys=True))
     beside.replace(memory)
-
-
-def _recall(memory: Path) -> dict[str, Version | None]:
-    try:
-        known = {model: Version(**version) for model, version in json.loads(memory.read_text()).items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        known = {}
-    return {model: known.get(model) for model in MODELS}
 
 
 def _line(error: Exception) -> str:

@@ -1,10 +1,10 @@
 from pathlib import Path
 
 import pytest
+from tests.tiny_models import write_models
 
 from adloom.serving import bundles, sources
 from adloom.serving.bundles import Models
-from tests.tiny_models import write_models
 
 
 @pytest.fixture(scope="session")

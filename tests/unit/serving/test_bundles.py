@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.tiny_models import CATEGORIES, PARAMS, write_audience, write_models
 
 from adloom.io import manifest
 from adloom.serving import bundles, sources
 from adloom.serving.bundles import Models
 from adloom.serving.problems import Problem
 from adloom.serving.sources import Absent
-from tests.tiny_models import CATEGORIES, PARAMS, write_audience, write_models
 
 
 @pytest.fixture

@@ -53,7 +53,9 @@ def test_a_damaged_copy_is_fetched_again(registry: MemoryRegistry, folder: Path,
     manifest.verify(copy.folder)
 
 
-def test_a_registry_whose_files_are_not_what_it_promised(registry: MemoryRegistry, folder: Path, tmp_path: Path) -> None:
+def test_a_registry_whose_files_are_not_what_it_promised(
+    registry: MemoryRegistry, folder: Path, tmp_path: Path
+) -> None:
     path = registry.folder / manifest.digest(folder / "gan") / "generator.onnx"
     path.write_bytes(b"changed in the store")
     assert "which the registry promised" in reason(sources.champions(registry, tmp_path)["gan"])
@@ -66,12 +68,12 @@ def test_a_registry_that_does_not_answer(
     before = sources.champions(registry, tmp_path)
     after = sources.champions(Down(tmp_path), tmp_path)
     assert after["gan"] == before["gan"]
-    assert "no copy is here" in reason(after["cnn"])
+    assert "no champion of it is known" in reason(after["cnn"])
     assert "the registry does not answer" in caplog.text
     assert "connection refused" in caplog.text
 
 
-@pytest.mark.parametrize("memory", ["", "{", "[]", '{"gan": 3}', json.dumps({"gan": {"version": 1}})])
+@pytest.mark.parametrize("memory", ["", "{", "[]", '{"gan": 3}', json.dumps({"gan": {"version": 1, "digest": "gone"}})])
 def test_a_damaged_memory_is_no_memory(tmp_path: Path, memory: str) -> None:
     (tmp_path / "bundles").mkdir()
     (tmp_path / "bundles" / "champions.json").write_text(memory)

@@ -32,9 +32,20 @@ def overview(registry: Registry) -> Iterator[Row]:
         yield from (_row(version, moves) for version in versions)
 
 
+def lines(rows: list[Row]) -> Iterator[str]:
+    """Yield the versions as lines for a terminal."""
+    if not rows:
+        yield "no versions; `adloom run` makes and registers them"
+    for row in rows:
+        numbers = "  ".join(f"{name} {value:.4g}" for name, value in row.numbers.items())
+        yield f"{row.model:9} {row.version:>3}  {row.verdict:8} {', '.join(row.aliases):22} {numbers}".rstrip()
+        yield from (f"{'':15}{reason}" for reason in row.reasons if row.verdict != "promote")
+        yield from (f"{'':15}{move.at:%Y-%m-%d %H:%M} {move.alias} ({move.by}): {move.reason}" for move in row.moves)
+
+
 def promote(registry: Registry, model: str, version: int, reason: str) -> None:
-    """Make a version the champion. Raises UserError when there is no reason, or no such version."""
-    _check(reason)
+    """Make a version the champion. Raises UserError when there is no reason, model or version."""
+    _check(model, reason)
     known = [v.version for v in registry.versions(model)]
     if version not in known:
         raise UserError(f"{model}: no version {version}; registered: {known or 'none, `adloom register` makes one'}")
@@ -43,12 +54,10 @@ def promote(registry: Registry, model: str, version: int, reason: str) -> None:
 
 def rollback(registry: Registry, model: str, reason: str) -> int:
     """Make the champion before this one the champion again, and return it. Raises UserError when there is none."""
-    _check(reason)
-    past = line(registry.moves(model))
+    _check(model, reason)
+    past = line(registry.moves(model)) if registry.versions(model) else []
     if len(past) < 2:
-        raise UserError(
-            f"{model}: no champion before {past or 'the first'}; `adloom promote {model} VERSION` names one"
-        )
+        raise UserError(f"{model}: no champion before {past or 'it'}; `adloom promote {model} VERSION` names one")
     registry.point(model, CHAMPION, past[-2], reason, by="rollback")
     return past[-2]
 
@@ -76,7 +85,9 @@ def withdrawn(moves: list[Move]) -> dict[int, str]:
     return taken
 
 
-def _check(reason: str) -> None:
+def _check(model: str, reason: str) -> None:
+    if model not in MODELS:
+        raise UserError(f"{model}: no such model; expected one of {', '.join(MODELS)}")
     if not reason.strip():
         raise UserError("--reason: empty; say why, it stays with the version for whoever asks later")
     if len(reason) > MAX_REASON:

@@ -58,6 +58,6 @@ def test_nothing_unpickles(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))
 def test_the_environment_is_read_in_one_place(path: Path) -> None:
-    """Only settings reads it; run.py hands it on to DVC, mlflow.py and serving set switches of the libraries they start."""
+    """Only settings reads it; run.py hands it to DVC, mlflow.py and serving set switches of what they start."""
     if path.name not in {"settings.py", "run.py", "mlflow.py"} and domain(path) != "serving":
         assert "os.environ" not in path.read_text(encoding="utf-8")

@@ -7,13 +7,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from adloom import snapshot
 from adloom.errors import AdloomError, BusyError, ParamsError
 from adloom.io.outside import Outside
 from adloom.params import Params
-from adloom.snapshot import snapshot
 from adloom.stages.register import Outcome, register_all
-
-LOCK = Path("sources.lock")
 
 
 def run(params: Params, outside: Outside) -> list[Outcome]:
@@ -27,7 +25,7 @@ def run(params: Params, outside: Outside) -> list[Outcome]:
     outside.home.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(outside.home / "run.lock", timeout=0):
-            snapshot(params, outside, LOCK)
+            snapshot.save(snapshot.take(params, outside), snapshot.LOCK)
             _reproduce()
             return register_all(params, outside)
     except Timeout:

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from adloom.snapshot import snapshot
 from tests import shop
 
-from adloom import caller, params
+from adloom import caller, params, snapshot
 from adloom.io import manifest
 from adloom.io.outside import Outside
 from adloom.params import MODELS, TABLES
@@ -97,7 +96,7 @@ def test_the_same_calls_without_dvc_in_another_folder_give_the_same_bytes(
 ) -> None:
     loaded = params.load(elsewhere / "params.yaml")
     door = replace(outside, pseudonym_key=KEY.encode(), home=elsewhere / ".adloom")
-    snapshot(loaded, door, Path("sources.lock"))
+    snapshot.save(snapshot.take(loaded, door), snapshot.LOCK)
     for stage in ("ingest", "prepare", "train-gan", "train-cnn", "train-lstm", "segment"):
         caller.call(stage, {}, loaded, door)
     for model, table in MODELS.items():

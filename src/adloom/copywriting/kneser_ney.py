@@ -76,16 +76,20 @@ class KneserNey:
             result = share + backoff * result
         return result
 
+    def following(self, history: Ints) -> Floats:
+        """Return the probability of each symbol next (n, symbols), after histories (n, length) that begin at START."""
+        contexts = [context[:, None] for context in self._contexts(history)]
+        probability = self.probability(contexts, np.arange(self.symbols)[None, :])
+        probability[:, START] = 0
+        return probability
+
     def sample(self, n: int, seed: int, max_characters: int) -> list[str]:
         """Draw n lines; one that has not ended after max_characters is cut there. Unseen characters are not drawn."""
         random = np.random.default_rng(seed)
         history = np.full((n, 1), START, np.int64)
-        alphabet = np.arange(self.symbols)[None, :]
         running = np.ones(n, np.bool_)
         while running.any() and history.shape[1] <= max_characters:
-            odds = self.probability([c[:, None] for c in self._contexts(history)], alphabet)
-            odds[:, [START, UNSEEN]] = 0
-            reached = np.cumsum(odds, axis=1)
+            reached = np.cumsum(self.following(history) * (np.arange(self.symbols) != UNSEEN), axis=1)
             drawn = (reached <= random.random((n, 1)) * reached[:, -1:]).sum(axis=1)
             running &= drawn != END
             history = np.hstack([history, np.where(running, drawn, END)[:, None]])
@@ -112,14 +116,16 @@ class KneserNey:
 
 
 def fit(lines: Sequence[str], order: int) -> KneserNey:
-    """Fit a model of n-grams of up to `order` characters. Raises ValueError when there is no line."""
+    """Fit a model of n-grams of up to `order` symbols. Raises ValueError when there is no line."""
     if not lines:
         raise ValueError("Kneser-Ney: no lines to fit on")
     characters = "".join(sorted(set("".join(lines))))
     symbols = UNSEEN + 1 + len(characters)
     stream = _stream(lines, characters)
-    levels, nodes, parents = [], [], np.zeros(len(stream), np.int64)
-    for _ in range(order):
+    levels: list[Ints] = []
+    nodes: list[Ints] = []  # of each position
+    parents = np.zeros(len(stream), np.int64)
+    while len(nodes) < order and (parents != MISSING).any():
         keys, node = _number(parents, stream, symbols)
         levels.append(keys)
         nodes.append(node)
@@ -127,7 +133,7 @@ def fit(lines: Sequence[str], order: int) -> KneserNey:
     contexts = [1, *(len(keys) for keys in levels)]
     return KneserNey(
         characters,
-        tuple(_order(levels[k], _counts(nodes, k), contexts[k], symbols) for k in range(order)),
+        tuple(_order(levels[k], _counts(nodes, k), contexts[k], symbols) for k in range(len(nodes))),
     )
 
 

@@ -59,10 +59,7 @@ class CopyModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the mean nats per token, some lines without their category."""
-        unknown = torch.rand(len(batch.token)) < CATEGORY_DROPOUT
-        token = batch.token.clone()
-        token[unknown, 0] = self._begin
-        nats = self._nats(batch._replace(token=token))
+        nats = self._nats(batch._replace(token=forget_some(batch.token, self._begin)))
         self._log("loss", nats.sum(), batch)
         return nats.mean()
 
@@ -93,3 +90,10 @@ class CopyModule(pl.LightningModule):
         """Log nats as bits per character; weighted by characters, an epoch's mean is exact."""
         bits = nats.detach().float() / math.log(2) / batch.characters
         self.log(name, bits, on_step=False, on_epoch=True, batch_size=int(batch.characters))
+
+
+def forget_some(token: Tensor, begin: int) -> Tensor:
+    """Return token (batch, sequence) with `begin` as the prefix of some lines, by torch's randomness."""
+    forgotten = token.clone()
+    forgotten[torch.rand(len(token)) < CATEGORY_DROPOUT, 0] = begin
+    return forgotten

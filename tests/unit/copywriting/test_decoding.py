@@ -1,0 +1,114 @@
+"""Decoding: hand-worked draws, then the rules."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.copywriting.toys import LINES, Bigram, words
+
+from adloom.copywriting import known
+from adloom.copywriting.decoding import ROUNDS, Request, Rules, permitted, sample, write_lines
+
+WORDS = words()
+WRITE = Bigram(WORDS)
+LOGITS = np.log(np.array([[0.2, 0.5, 0.3]], np.float32))
+ALL = np.ones((1, 3), np.bool_)
+
+
+def draw(uniform: float, request: Request, allowed: np.ndarray = ALL) -> int:
+    return int(sample(LOGITS, allowed, np.array([uniform]), request)[0])
+
+
+@pytest.mark.parametrize(("uniform", "token"), [(0.0, 1), (0.49, 1), (0.51, 2), (0.79, 2), (0.81, 0), (0.999999, 0)])
+def test_a_draw_inverts_the_distribution_of_the_likeliest_first(uniform: float, token: int) -> None:
+    assert draw(uniform, Request(1, 0)) == token
+
+
+@pytest.mark.parametrize(
+    ("top_p", "uniform", "token"), [(0.4, 0.99, 1), (0.6, 0.62, 1), (0.6, 0.63, 2), (0.6, 0.99, 2)]
+)
+def test_the_nucleus_is_the_fewest_tokens_that_reach_top_p(top_p: float, uniform: float, token: int) -> None:
+    assert draw(uniform, Request(1, 0, top_p=top_p)) == token  # 0.5 / 0.8 = 0.625
+
+
+def test_temperature_sharpens_and_flattens() -> None:
+    squared = 0.25 / (0.25 + 0.09 + 0.04)
+    assert draw(squared - 0.01, Request(1, 0, temperature=0.5)) == 1
+    assert draw(squared + 0.01, Request(1, 0, temperature=0.5)) == 2
+    assert draw(0.4, Request(1, 0, temperature=100)) == 2  # nearly a third each
+
+
+def test_what_is_not_allowed_is_never_drawn() -> None:
+    allowed = np.array([[True, False, True]])
+    assert [draw(u, Request(1, 0), allowed) for u in (0.0, 0.59, 0.61)] == [2, 2, 0]
+
+
+def test_equal_seeds_give_equal_lines() -> None:
+    lines = write_lines(WRITE, WORDS, Request(20, 5, "Coats"))
+    assert len(lines) == 20
+    assert lines == write_lines(WRITE, WORDS, Request(20, 5, "Coats"))
+    assert lines != write_lines(WRITE, WORDS, Request(20, 6, "Coats"))
+
+
+@pytest.mark.parametrize("prompt", ["Lovely ", "Lov", "Soft warm", "N", "Naï", "x", "日本 ", "<end>"])
+def test_every_line_begins_with_the_prompt(prompt: str) -> None:
+    write = Bigram(WORDS, [*LINES, f"{prompt} coat"])
+    lines = write_lines(write, WORDS, Request(5, 1, prompt=prompt, top_p=0.99))
+    assert len(lines) == 5
+    assert all(line.startswith(prompt) for line in lines)
+
+
+def test_a_prompt_that_ends_inside_a_token_goes_on_as_the_lines_do() -> None:
+    assert set(write_lines(WRITE, WORDS, Request(50, 1, prompt="Lovel", top_p=0.99))) <= {
+        "Lovely dress", "Lovely warm coat", "Lovely coat", "Lovely warm dress", "Lovely coat!", "Lovely warm coat!",
+    }  # fmt: skip
+
+
+def test_banned_words_are_whole_words_in_any_case() -> None:
+    rules = Rules(banned=("coat", "warm dress"))
+    assert permitted(["A COAT!", "Coated", "overcoat", "Warm  dress", "warm dress", "coat"], rules) == [
+        "Coated", "overcoat", "Warm  dress",
+    ]  # fmt: skip
+    lines = write_lines(WRITE, WORDS, Request(30, 2, rules=Rules(banned=("coat",))))
+    assert lines
+    assert not any("coat" in line for line in lines)
+
+
+def test_a_banned_word_is_no_pattern() -> None:
+    assert permitted(["a.c", "abc", "$5 off!"], Rules(banned=("a.c", "$5"))) == ["abc"]
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 10**6), st.integers(9, 20))
+def test_lines_are_no_longer_than_asked(seed: int, most: int) -> None:
+    lines = write_lines(WRITE, WORDS, Request(5, seed, rules=Rules(max_characters=most)))
+    assert all(0 < len(line) <= most for line in lines)
+
+
+def test_training_lines_are_refused_when_asked() -> None:
+    lines = write_lines(WRITE, WORDS, Request(20, 3, rules=Rules(known=known.fingerprints(LINES))))
+    assert lines
+    assert not set(lines) & set(LINES)
+    assert set(write_lines(WRITE, WORDS, Request(20, 3))) & set(LINES)
+
+
+def test_blank_lines_and_broken_utf8_are_always_refused() -> None:
+    assert permitted(["", "  ", "a\ufffd", "a"], Rules()) == ["a"]
+
+
+def test_rules_nobody_can_meet_give_no_line_after_a_bounded_effort() -> None:
+    class Counting(Bigram):
+        starts = 0
+
+        def start(self, batch: int) -> int:
+            Counting.starts += 1
+            assert batch <= 4
+            return 0
+
+    assert write_lines(Counting(WORDS), WORDS, Request(4, 0, rules=Rules(max_characters=1))) == []
+    assert Counting.starts == ROUNDS
+
+
+def test_a_line_that_does_not_end_in_time_is_left_out() -> None:
+    assert write_lines(WRITE, WORDS, Request(3, 0, max_tokens=1)) == []
+    assert write_lines(WRITE, WORDS, Request(0, 0)) == []

@@ -1,0 +1,36 @@
+"""A copywriter of two lines of arithmetic, where a trained one is not needed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from adloom.copywriting import tokenizer
+from adloom.copywriting.decoding import Floats, Ints
+from adloom.copywriting.tokenizer import Tokenizer
+
+LINES = ["Lovely dress", "Lovely warm coat", "Warm dress", "Soft warm coat", "Soft dress", "Naïve coat!"]
+
+
+def words(lines: Sequence[str] = LINES) -> Tokenizer:
+    """Return a tokenizer of two categories."""
+    return tokenizer.fit(lines, ["Coats", "Dresses"], vocabulary=300)
+
+
+class Bigram:
+    """Continues a line by how often each token followed the last one in the lines it was made of; its state counts."""
+
+    def __init__(self, tokens: Tokenizer, lines: Sequence[str] = LINES, smoothing: float = 1e-9) -> None:
+        counts = np.full((tokens.size, tokens.size), smoothing)
+        for category in (None, *tokens.categories):
+            for line in lines:
+                whole = tokens.line(line, category)
+                np.add.at(counts, (whole[:-1], whole[1:]), 1)
+        self.table = np.log(counts / counts.sum(axis=1, keepdims=True)).astype(np.float32)
+
+    def start(self, batch: int) -> int:
+        """Return how many tokens were read."""
+        return 0
+
+    def __call__(self, token: Ints, state: int) -> tuple[Floats, int]:
+        """Look the tokens up."""
+        return self.table[token], state + token.shape[1]

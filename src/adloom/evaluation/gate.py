@@ -57,21 +57,22 @@ def decide(candidate: Mapping[str, Metric], differences: Mapping[str, Metric] | 
 
 def clears(value: float, rule: Rule) -> bool:
     """Return whether a value is on the right side of a rule's bar; the bar itself is."""
-    return value >= rule.at_least if rule.at_least is not None else value <= _bar_of(rule)
+    return value >= rule.at_least if rule.at_least is not None else value <= bar_of(rule)
 
 
 def _margins(rules: list[Rule]) -> Iterator[tuple[Rule, float]]:
     yield from ((rule, rule.margin) for rule in rules if rule.margin is not None)
 
 
-def _bar_of(rule: Rule) -> float:
+def bar_of(rule: Rule) -> float:
+    """Return the bar itself, whichever side of it is the good one."""
     bar = rule.at_most if rule.at_least is None else rule.at_least
     assert bar is not None  # params refuses a rule without a side
     return bar
 
 
 def _bar(metric: Metric | None, rule: Rule) -> Reason:
-    bar, side = _bar_of(rule), "at most" if rule.at_least is None else "at least"
+    bar, side = bar_of(rule), "at most" if rule.at_least is None else "at least"
     if metric is None:
         advice = "evaluate the model with its judge and its test rows, or take the rule out of the gate"
         return Reason("hold", rule.metric, None, bar, f"was not measured, expected {side} {bar:g}", advice)

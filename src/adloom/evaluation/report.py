@@ -1,0 +1,184 @@
+"""
+The report: everything measured, on one self-contained page.
+
+Pure: findings in, HTML out, the same bytes for the same findings. Pictures are embedded, nothing is requested, there is
+no script. Intervals are drawn as SVG on an axis that holds the interval and the bar.
+"""
+
+import base64
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from adloom.evaluation import glossary
+from adloom.evaluation.gate import bar_of, clears
+from adloom.evaluation.metric import Figure, Lines, Metric, Section
+from adloom.evaluation.sections import Findings
+from adloom.params import Gate, Rule
+
+PIXELS_PER_INCH = 1.5  # figures are drawn at 144 dots per inch, a page has 96
+PERCENT = "\N{NO-BREAK SPACE}%"
+WIDTH, PAD = 100.0, 12.0  # of an interval's axis, in its own units; PAD on both sides is free
+
+
+@dataclass(frozen=True)
+class Model:
+    """What the report is told about a model: its findings, or why there are none."""
+
+    digest: str
+    findings: Findings | None
+    skipped: str | None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What the report is told about a table: summary.json and the manifest's facts, or why there are none."""
+
+    licence: str
+    source: str
+    summary: Mapping[str, Any] | None
+    skipped: str | None
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """A rule beside its number, drawn as a dot in its interval against the bar."""
+
+    term: glossary.Term
+    value: str
+    interval: str
+    bar: str
+    met: bool | None  # None: not measured
+    points: tuple[float, float, float, float] | None  # low, value, high, bar on an axis from 0 to WIDTH
+    at_least: bool
+
+
+@dataclass(frozen=True)
+class Number:
+    """A metric as text."""
+
+    metric: str
+    term: glossary.Term
+    value: str
+    interval: str  # empty where value, low and high are one
+    rows: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A model on the page."""
+
+    name: str
+    title: str
+    sentence: str
+    digest: str
+    skipped: str | None
+    gauges: list[Gauge]
+    numbers: list[Number]
+    sections: list[tuple[str, Section]]  # figure, lines or table, and what it holds
+
+    @property
+    def overall(self) -> list[Number]:
+        """The numbers of the whole model."""
+        return [number for number in self.numbers if "." not in number.metric]
+
+    @property
+    def by_category(self) -> list[Number]:
+        """The numbers of one category each."""
+        return [number for number in self.numbers if "." in number.metric]
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the model clears its bars; None when one could not be measured and none was missed."""
+        found = {gauge.met for gauge in self.gauges}
+        return False if False in found else None if None in found or self.skipped else True
+
+
+def render(models: Mapping[str, Model], datasets: Mapping[str, Dataset], gate: Gate) -> str:
+    """Return report.html."""
+    panels = [_panel(name, model, gate.rules(name)) for name, model in models.items()]
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"data_uri": _data_uri, "width": _width, "cell": _cell, "count": _count}
+    template = environment.from_string(files("adloom.evaluation").joinpath("report.html").read_text(encoding="utf-8"))
+    return template.render(panels=panels, datasets=datasets, pad=PAD, axis=WIDTH) + "\n"
+
+
+def _panel(name: str, model: Model, rules: list[Rule]) -> Panel:
+    title, sentence = glossary.MODELS[name]
+    found = model.findings or Findings({}, [])
+    gauges = [] if model.skipped else [_gauge(rule, found.metrics.get(rule.metric)) for rule in rules]
+    numbers = [_as_text(metric, found.metrics[metric]) for metric in sorted(found.metrics)]
+    sections = [(_kind(section), section) for section in found.sections]
+    return Panel(name, title, sentence, model.digest, model.skipped, gauges, numbers, sections)
+
+
+def _gauge(rule: Rule, metric: Metric | None) -> Gauge:
+    term, at_least = glossary.term(rule.metric), rule.at_least is not None
+    bar = bar_of(rule)
+    target = f"{'at least' if at_least else 'at most'} {_bar(bar, metric.unit if metric else '')}"
+    if metric is None:
+        return Gauge(term, "not measured", "", target, None, None, at_least)
+    number = _as_text(rule.metric, metric)
+    return Gauge(
+        term, number.value, number.interval, target, clears(metric.value, rule), _points(metric, bar), at_least
+    )
+
+
+def _points(metric: Metric, bar: float) -> tuple[float, float, float, float]:
+    """Place low, value, high and the bar on an axis that begins and ends PAD beyond the outermost of them."""
+    numbers = (metric.low, metric.value, metric.high, bar)
+    least, span = min(numbers), (max(numbers) - min(numbers)) or 1.0
+    low, value, high, at = (round(PAD + (number - least) / span * (WIDTH - 2 * PAD), 2) for number in numbers)
+    return low, value, high, at
+
+
+def _as_text(name: str, metric: Metric) -> Number:
+    low, value, high = (_number(number, metric.unit) for number in (metric.low, metric.value, metric.high))
+    interval = "" if metric.low == metric.high else f"{low} to {high}"
+    return Number(name, glossary.term(name), value, interval, _count(metric.n))
+
+
+def _number(value: float, unit: str) -> str:
+    """Return a number as a reader of its unit expects it, such as 91.3 % for a share."""
+    if unit == "share":
+        percent = 100 * value
+        return (f"{percent:.1f}" if percent >= 1 else f"{percent:.2g}") + PERCENT
+    if unit == "count":
+        return _count(round(value))
+    return f"{value:.3f}" if abs(value) >= 0.01 or value == 0 else f"{value:.2g}"
+
+
+def _bar(bar: float, unit: str) -> str:
+    """Return a bar as it was written in params."""
+    return f"{100 * bar:g}{PERCENT}" if unit == "share" else f"{bar:,g}"
+
+
+def _count(value: int) -> str:
+    return f"{value:,}"
+
+
+def _cell(value: str | float) -> str:
+    """Return a table's cell as text."""
+    if isinstance(value, str):
+        return value
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.3f}".rstrip("0").rstrip(".")
+
+
+def _kind(section: Section) -> str:
+    if isinstance(section, Figure):
+        return "figure"
+    return "lines" if isinstance(section, Lines) else "table"
+
+
+def _data_uri(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def _width(png: bytes) -> int:
+    """Return how wide a PNG is to be shown, in CSS pixels; its header holds the width in its own."""
+    pixels: int = struct.unpack(">I", png[16:20])[0]
+    return round(pixels / PIXELS_PER_INCH)

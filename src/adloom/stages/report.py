@@ -1,0 +1,72 @@
+"""
+Join all measurements into one report.html that opens anywhere: numbers against their bars, pictures, tables, data.
+
+Example: adloom report
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adloom.evaluation.sections import Findings, from_files
+from adloom.io import manifest
+from adloom.io.outside import Outside
+from adloom.params import MODELS, TABLES, Gate
+
+if TYPE_CHECKING:
+    from adloom.evaluation import report
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The tables, for their summaries, and what was found out about each model."""
+
+    creatives: Path = Path("data/dataset/creatives")
+    copy: Path = Path("data/dataset/copy")
+    events: Path = Path("data/dataset/events")
+    impressions: Path = Path("data/dataset/impressions")
+    gan: Path = Path("reports/gan")
+    cnn: Path = Path("reports/cnn")
+    lstm: Path = Path("reports/lstm")
+    audience: Path = Path("reports/audience")
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where report.html goes."""
+
+    report: Path = Path("reports/report")
+
+
+def run(inputs: Inputs, outputs: Outputs, params: Gate, outside: Outside) -> Mapping[str, float]:
+    """Write the report; what was skipped is in it, with the reason."""
+    from adloom.evaluation import report
+
+    models = {model: _model(getattr(inputs, model)) for model in MODELS}
+    datasets = {table: _dataset(getattr(inputs, table)) for table in TABLES}
+    folders = {name: getattr(inputs, name) for name in (*TABLES, *MODELS)}
+    with manifest.draft(outputs.report, "report", params, folders) as draft:
+        (draft.path / "report.html").write_text(report.render(models, datasets, params), encoding="utf-8")
+    return {"models": float(sum(model.findings is not None for model in models.values()))}
+
+
+def _model(folder: Path) -> "report.Model":
+    from adloom.evaluation.report import Model
+
+    sealed = manifest.verify(folder)
+    findings = None if sealed.skipped else _findings(folder, list(sealed.files))
+    return Model(sealed.inputs.get("model", ""), findings, sealed.skipped)
+
+
+def _findings(folder: Path, names: list[str]) -> Findings:
+    return from_files({name: (folder / name).read_bytes() for name in names})
+
+
+def _dataset(folder: Path) -> "report.Dataset":
+    from adloom.evaluation.report import Dataset
+
+    sealed = manifest.read(folder)
+    summary = None if sealed.skipped else json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    return Dataset(sealed.facts.get("licence", ""), sealed.facts.get("source", ""), summary, sealed.skipped)

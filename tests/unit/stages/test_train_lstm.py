@@ -1,0 +1,182 @@
+"""train_lstm on a table of a hundred lines: the artifact, its bytes, resuming, and the tables it refuses."""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from adloom.copywriting import known, tokenizer
+from adloom.copywriting.decoding import Request, Rules, write_lines
+from adloom.errors import ArtifactError, DataError
+from adloom.io import manifest, tables
+from adloom.io.onnx import Copywriter
+from adloom.io.outside import Outside
+from adloom.io.registry import MemoryRegistry
+from adloom.io.stores import FolderStore
+from adloom.io.tracking import MemoryRun, MemoryTracker, Run
+from adloom.params import Source, TrainLstm
+from adloom.stages import train_lstm
+from adloom.stages.train_lstm import Inputs, Outputs
+
+PARAMS = TrainLstm(
+    epochs=3, steps_per_epoch=20, batch_size=16, learning_rate=0.05, vocabulary=300, hidden=16, dropout=0.1, threads=1
+)
+FILES = {"copywriter.onnx", "tokenizer.json", "known.npz", "sample_lines.json", "history.json", "card.json"}
+
+
+def rows() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    lines = [" ".join(rng.choice(["warm", "soft", "red", "coat", "dress"], 3)) for _ in range(100)]
+    category = [(None, "Coats", "Dresses")[i % 3] for i in range(100)]
+    split = ["validation" if i % 10 == 1 else "train" for i in range(100)]
+    return pd.DataFrame({"copy_id": map(str, range(100)), "text": lines, "category": category, "split": split})
+
+
+def write(folder: Path, table: pd.DataFrame) -> Path:
+    with manifest.draft(folder / "copy", "prepare", Source(uri="test"), {}) as made:
+        tables.write(table, made.path)
+        made.facts.update(source="a test", licence="CC0")
+    return folder / "copy"
+
+
+def outside(folder: Path) -> Outside:
+    return Outside(FolderStore(), MemoryTracker(), MemoryRegistry(folder / "registry"), None, folder / ".adloom", False)
+
+
+def train(folder: Path, table: Path, params: TrainLstm = PARAMS) -> tuple[Path, MemoryRun]:
+    doubles = outside(folder)
+    train_lstm.run(Inputs(table), Outputs(folder / "lstm"), params, doubles)
+    assert isinstance(doubles.tracker, MemoryTracker)
+    return folder / "lstm", doubles.tracker.runs[-1]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("table"), rows())
+
+
+@pytest.fixture(scope="module")
+def trained(table: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, MemoryRun]:
+    return train(tmp_path_factory.mktemp("trained"), table)
+
+
+def test_the_artifact_is_whole(trained: tuple[Path, MemoryRun]) -> None:
+    folder, _ = trained
+    found = manifest.verify(folder)
+    assert set(found.files) == FILES
+    assert found.rows == {"train": 90, "validation": 10}
+    card = json.loads((folder / "card.json").read_text())
+    assert card["categories"] == ["Coats", "Dresses"]
+    assert (card["model"], card["licence"], card["source"]) == ("lstm", "CC0", "a test")
+    assert TrainLstm(**card["params"]) == PARAMS
+    history = json.loads((folder / "history.json").read_text())
+    assert {name: [step for step, _ in points] for name, points in history.items()} == {
+        "loss": [20, 40, 60], "validation_loss": [20, 40, 60],
+    }  # fmt: skip
+
+
+def test_the_run_knows_what_was_trained(trained: tuple[Path, MemoryRun], table: Path) -> None:
+    folder, run = trained
+    assert run.status == "FINISHED"
+    assert run.params == PARAMS.model_dump(mode="json")
+    assert run.recorded_tags["dataset_digest"] == manifest.digest(table)
+    assert run.recorded_tags["manifest_digest"] == manifest.digest(folder)
+    assert run.artifacts == ["sample_lines.json"]
+    assert len(run.recorded["validation_loss"]) == PARAMS.epochs
+
+
+def test_the_exported_model_writes_the_recorded_sample_lines(trained: tuple[Path, MemoryRun]) -> None:
+    folder, _ = trained
+    samples = json.loads((folder / "sample_lines.json").read_text())
+    assert [sample["category"] for sample in samples] == [None, "Coats", "Dresses"]
+    copies = np.load(folder / "known.npz")["fingerprints"]
+    assert not any(known.contains(copies, sample["lines"]).any() for sample in samples)
+    words = tokenizer.from_json((folder / "tokenizer.json").read_text())
+    rules = Rules(known=copies)
+    assert samples[1]["lines"] == write_lines(Copywriter(folder, 1), words, Request(8, 7, "Coats", rules=rules))
+
+
+def test_state_carries_a_line_over_calls(trained: tuple[Path, MemoryRun]) -> None:
+    write = Copywriter(trained[0], 1)
+    token = np.arange(10, dtype=np.int64).reshape(2, 5)
+    whole, _ = write(token, write.start(2))
+    first, state = write(token[:, :2], write.start(2))
+    second, _ = write(token[:, 2:], state)
+    assert np.concatenate([first, second], axis=1) == pytest.approx(whole, abs=1e-5)
+
+
+def test_equal_data_and_params_make_equal_bytes_anywhere(trained: tuple[Path, MemoryRun], tmp_path: Path) -> None:
+    again, _ = train(tmp_path, write(tmp_path, rows()))
+    assert (again / "manifest.json").read_bytes() == (trained[0] / "manifest.json").read_bytes()
+
+
+@dataclass
+class Interrupted(MemoryTracker):
+    """A tracker during whose second epoch somebody presses Ctrl-C."""
+
+    @contextmanager
+    def run(self, name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> Iterator[Run]:
+        with super().run(name, params, tags) as run:
+            yield InterruptedRun(name, params, dict(tags))
+        raise AssertionError(run)
+
+
+class InterruptedRun(MemoryRun):
+    """Its run."""
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        if step == 2 * PARAMS.steps_per_epoch:
+            raise KeyboardInterrupt
+
+
+def test_a_resumed_training_equals_an_uninterrupted_one(
+    trained: tuple[Path, MemoryRun], table: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train_lstm.run(
+            Inputs(table), Outputs(tmp_path / "lstm"), PARAMS, replace(outside(tmp_path), tracker=Interrupted())
+        )
+    assert [path.name for path in tmp_path.iterdir()] == [".adloom"]  # nothing half-written
+    resumed, run = train(tmp_path, table)
+    assert manifest.digest(resumed) == manifest.digest(trained[0])
+    assert len(run.recorded["validation_loss"]) == PARAMS.epochs
+    assert list(tmp_path.rglob("*.ckpt")) == []
+
+
+def test_lines_without_any_category(tmp_path: Path) -> None:
+    folder, _ = train(tmp_path, write(tmp_path, rows().assign(category=None)), PARAMS.model_copy(update={"epochs": 1}))
+    assert json.loads((folder / "card.json").read_text())["categories"] == []
+    assert [s["category"] for s in json.loads((folder / "sample_lines.json").read_text())] == [None]
+
+
+@pytest.mark.parametrize(("count", "split"), [(1, "validation"), (0, "train")])
+def test_too_few_lines_are_refused_in_one_line(tmp_path: Path, count: int, split: str) -> None:
+    with pytest.raises(DataError, match=f"copy: 0 lines in split {split}, expected at least 1; add lines"):
+        train(tmp_path, write(tmp_path, rows().head(count)))
+    assert not (tmp_path / "lstm").exists()
+    assert list(tmp_path.glob(".*.partial")) == []
+
+
+def test_a_table_that_was_changed_is_refused(table: Path, tmp_path: Path) -> None:
+    changed = shutil.copytree(table, tmp_path / "copy")
+    (changed / "rows-00000.parquet").write_bytes(b"other rows")
+    with pytest.raises(ArtifactError, match=r"rows-00000\.parquet: changed since it was written"):
+        train(tmp_path, changed)
+    assert not (tmp_path / "lstm").exists()
+
+
+def test_without_a_table_or_disabled_the_artifact_says_so(table: Path, tmp_path: Path) -> None:
+    manifest.skip(tmp_path / "none", "prepare", Source(uri="test"), "no source: ingest.copy is not given")
+    disabled = PARAMS.model_copy(update={"enabled": False})
+    for data, params, reason in (
+        (tmp_path / "none", PARAMS, "no source: ingest.copy is not given"),
+        (table, disabled, "train_lstm.enabled is false"),
+    ):
+        assert train_lstm.run(Inputs(data), Outputs(tmp_path / "lstm"), params, outside(tmp_path)) == {}
+        assert manifest.read(tmp_path / "lstm").skipped == reason

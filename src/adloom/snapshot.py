@@ -1,7 +1,6 @@
-"""sources.lock: which files the sources are made of, and which key makes the pseudonyms, so that a change is noticed."""
+"""sources.lock: which files the sources are made of, and which key makes the pseudonyms, to notice changes."""
 
 import json
-import os
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -71,8 +70,11 @@ def save(lock: Lock, path: Path) -> bool:
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return False
     beside = path.with_name(f".{path.name}.partial")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
     return True
 
 

@@ -14,6 +14,8 @@ Pixels = npt.NDArray[np.uint8]  # (height, width, channels), channels 1 or 3
 
 SIZES = (28, 32, 64, 128)
 GREY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "F"})
+DAMAGED = "image: truncated or damaged"
+TOO_LARGE = "image: more pixels than prepare.max_pixels"
 BROKEN = (OSError, SyntaxError, ValueError, EOFError)  # what Pillow raises for damaged files, by format
 
 
@@ -44,12 +46,9 @@ class Form:
 
 
 def header(image: bytes | None, max_pixels: int) -> Header:
-    """Read a picture's header without decoding it. Raises PictureError when it is missing, unreadable or too large."""
-    picture = _open(image)
-    width, height = picture.size
-    if width * height > max_pixels:
-        raise PictureError("image: more pixels than prepare.max_pixels")
-    return Header(width, height, 1 if picture.mode in GREY_MODES else 3)
+    """Read a picture's header, not its pixels. Raises PictureError when it is missing, unreadable or too large."""
+    picture = _open(image, max_pixels)
+    return Header(picture.width, picture.height, 1 if picture.mode in GREY_MODES else 3)
 
 
 def form(headers: Iterable[Header], size: int | None) -> Form:
@@ -63,22 +62,23 @@ def form(headers: Iterable[Header], size: int | None) -> Form:
     return Form(size or common, channels)
 
 
-def decode(image: bytes, wanted: Form) -> Pixels:
+def bring(image: bytes | None, wanted: Form, max_pixels: int) -> tuple[bytes, Pixels]:
     """
-    Decode a picture upright, over white where it is transparent, padded with white to a square of the wanted form.
+    Bring a picture to a form: upright, over white where it is transparent, padded with white to a square.
 
-    Returns (size, size, channels). Raises PictureError when it is truncated or damaged.
+    Returns PNG bytes without metadata and pixels (size, size, channels). Raises PictureError when that cannot be done.
     """
-    picture = _open(image)
+    picture = _open(image, max_pixels)
     try:
         picture.load()
     except BROKEN:
-        raise PictureError("image: truncated or damaged") from None
+        raise PictureError(DAMAGED) from None
     flat = _flat(picture, "L" if wanted.channels == 1 else "RGB")
     if flat.size != (wanted.size, wanted.size):
         white = 255 if wanted.channels == 1 else (255, 255, 255)
         flat = ImageOps.pad(flat, (wanted.size, wanted.size), Image.Resampling.LANCZOS, color=white)
-    return np.asarray(flat).reshape(wanted.size, wanted.size, wanted.channels)
+    pixels = np.asarray(flat).reshape(wanted.size, wanted.size, wanted.channels)
+    return image if image and flat is picture and _bare(image) else encode(pixels), pixels
 
 
 def encode(pixels: Pixels) -> bytes:
@@ -89,24 +89,34 @@ def encode(pixels: Pixels) -> bytes:
 
 
 def content(pixels: Pixels) -> bytes:
-    """Return the bytes that name a picture's content: equal for a grey picture and the same picture stored in colour."""
+    """Return the bytes that tell pictures apart: equal for a grey picture and the same picture stored in colour."""
     plane = pixels[:, :, :1]
     return plane.tobytes() if pixels.shape[2] == 1 or (pixels == plane).all() else pixels.tobytes()
 
 
-def _open(image: bytes | None) -> Image.Image:
+def _open(image: bytes | None, max_pixels: int) -> Image.Image:
+    """Open a picture without decoding it; Pillow's own limit is above every max_pixels that params allow."""
     if not image:
         raise PictureError("image: missing")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return Image.open(io.BytesIO(image))
+            picture = Image.open(io.BytesIO(image))
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise PictureError("image: more pixels than prepare.max_pixels") from None
+        raise PictureError(TOO_LARGE) from None
     except UnidentifiedImageError:
         raise PictureError("image: not a picture") from None
     except BROKEN:
-        raise PictureError("image: truncated or damaged") from None
+        raise PictureError(DAMAGED) from None
+    if picture.width * picture.height > max_pixels:
+        raise PictureError(TOO_LARGE)
+    return picture
+
+
+def _bare(image: bytes) -> bool:
+    """Return whether a picture is a PNG of one header, one block of pixels and an end: nothing else is in it."""
+    end = 33 + 12 + int.from_bytes(image[33:37], "big")  # signature 8, header chunk 25, then 12 bytes around the pixels
+    return image[:4] == b"\x89PNG" and image[37:41] == b"IDAT" and image[end + 4 :] == b"IEND\xaeB`\x82"
 
 
 def _flat(picture: Image.Image, mode: str) -> Image.Image:

@@ -73,7 +73,9 @@ class Preparation:
         if column is None or self.origin.public or not CONTRACTS[self.table].users:
             return raw
         if column not in raw:
-            raise DataError(f"{self.table}: no column {column} (prepare.consent_column); found {', '.join(raw.columns)}")
+            raise DataError(
+                f"{self.table}: no column {column} (prepare.consent_column); found {', '.join(raw.columns)}"
+            )
         consented = privacy.consented(raw[column])
         self._drop("without consent", int((~consented).sum()))
         return raw[consented]
@@ -84,7 +86,9 @@ class Preparation:
 
     def _note_columns(self, raw: pd.DataFrame) -> None:
         kept = {*CONTRACTS[self.table].kept(raw.columns), tables.BROKEN}
-        self.quality.columns_dropped = sorted({*self.quality.columns_dropped, *(c for c in raw if c not in kept)})
+        self.quality.columns_dropped = sorted(
+            {*self.quality.columns_dropped, *(str(name) for name in raw if name not in kept)}
+        )
 
     def _unrepeated(self, rows: pd.DataFrame, reasons: pd.Series) -> pd.Series:
         """Add the reason of rows whose key an earlier valid row has."""
@@ -140,11 +144,10 @@ def _creatives(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> Fin
 def _picture(image: bytes | None, wanted: Form, max_pixels: int) -> tuple[bytes | None, int, str]:
     """Return a picture's PNG bytes, its content hash, and "" or why it cannot be used."""
     try:
-        pictures.header(image, max_pixels)
-        pixels = pictures.decode(image or b"", wanted)
+        png, pixels = pictures.bring(image, wanted, max_pixels)
     except PictureError as error:
         return None, 0, str(error)
-    return pictures.encode(pixels), splits.content_hash(pictures.content(pixels)), ""
+    return png, splits.content_hash(pictures.content(pixels)), ""
 
 
 def _copy(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> Finished:

@@ -42,7 +42,7 @@ class Quality:
             self.last = max(self.last or last, last)
 
     def require(self, max_quarantine_rate: float) -> None:
-        """Raise DataError when more than this share of the rows is broken or none is left, with the counts by reason."""
+        """Raise DataError, with counts by reason, when more than this share of the rows is broken or none is left."""
         broken = self.quarantined.total()
         of = self.kept + broken
         if of and broken / of > max_quarantine_rate:
@@ -74,7 +74,9 @@ class Quality:
             "columns_dropped": self.columns_dropped,
             "duplicates": self.duplicates,
             "categories": _sorted(self.categories),
-            "dates": {"first": self.first.isoformat(), "last": self.last.isoformat()} if self.first else None,
+            "dates": {"first": self.first.isoformat(), "last": self.last.isoformat()}
+            if self.first and self.last
+            else None,
             "warnings": self.warnings(),
         }
 
@@ -83,7 +85,7 @@ class Quality:
         found = []
         if self.table == "creatives" and len(self.categories) < FEWEST_CATEGORIES:
             found.append(f"one category only ({next(iter(self.categories), '')}): no model can tell categories apart")
-        if self.first is not None and len(self.splits) < 2:  # noqa: PLR2004 - calibration and holdout
+        if self.first is not None and len(self.splits) < 2:
             found.append(f"every row is in {next(iter(self.splits))}: prepare.{self.table}.holdout_start cuts nothing")
         return found
 

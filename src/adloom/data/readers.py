@@ -1,4 +1,4 @@
-"""Readers: idx, folder, csv and parquet, each giving a source's files as chunks of rows. Values are not checked here."""
+"""Readers: idx, folder, csv and parquet, each giving a source's files as chunks of rows, whose values are unchecked."""
 
 import csv
 import gzip

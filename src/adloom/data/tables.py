@@ -1,4 +1,4 @@
-"""The contracts of the four tables: what their rows must hold. A row that breaks its contract is told apart with a reason."""
+"""The contracts of the four tables: what rows must hold, and for a row that breaks its contract the reason."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 import pyarrow
+from pandas.api.extensions import ExtensionDtype
 
 from adloom.errors import DataError
 
@@ -27,7 +28,7 @@ Parsed = tuple[pd.Series, pd.Series]  # values, and which of them could not be r
 class Kind:
     """How the values of a column are read from text or numbers, what they become, and which of them are valid."""
 
-    dtype: str | pd.ArrowDtype
+    dtype: ExtensionDtype | str
     parse: Callable[[pd.Series], Parsed]
     unreadable: str  # reason of a value that cannot be read
     checks: tuple[pa.Check, ...] = ()
@@ -178,7 +179,7 @@ def _parse(raw: pd.DataFrame, name: str, kind: Kind, timestamp_format: str | Non
     if name not in raw:
         return pd.Series(None, raw.index, kind.dtype), pd.Series(False, raw.index)
     values, bad = _time(raw[name], timestamp_format) if kind is TIME else kind.parse(raw[name])
-    return values.astype(kind.dtype), bad
+    return values.astype(kind.dtype), bad  # type: ignore[arg-type]  # stubs know literal names
 
 
 def _failures(rows: pd.DataFrame, table: str) -> pd.Series:
@@ -188,7 +189,7 @@ def _failures(rows: pd.DataFrame, table: str) -> pd.Series:
     except pa.errors.SchemaErrors as errors:
         cases = errors.failure_cases
         named = cases["column"].astype("str") + ": " + cases["check"].replace("not_nullable", "missing").astype("str")
-        first = named.groupby(cases["index"]).first()
+        first: pd.Series = named.groupby(cases["index"]).first()
         return first.reindex(rows.index).fillna("").astype("str")
     return pd.Series("", rows.index, "str")
 

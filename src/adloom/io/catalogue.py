@@ -1,4 +1,4 @@
-"""The built-in catalogue: public data that a newcomer starts with, every package and every file pinned by its sha256."""
+"""The built-in catalogue: public data to start with, every package and every file pinned by its sha256."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ FASHION_SITE = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"  # h
 
 @dataclass(frozen=True)
 class Package:
-    """A published file that holds data of the catalogue, and the places it can be had from, in the order they are tried."""
+    """A published file that holds data of the catalogue, and its places in the order they are tried."""
 
     file: str
     sha256: str
@@ -56,7 +56,7 @@ FASHION_CATEGORIES = (
 )
 
 FASHION = Entry(
-    about="Fashion-MNIST: 70,000 product pictures, 28×28 grey, 10 categories",
+    about="Fashion-MNIST: 70,000 product pictures of 28 by 28 grey pixels, 10 categories",
     alternatives=(
         (
             Package(
@@ -173,7 +173,7 @@ OPEN_BANDIT = Entry(
 )
 
 DIGITS = Entry(
-    about="MNIST digits: 10,000 handwritten digits, 28×28 grey",
+    about="MNIST digits: 10,000 handwritten digits of 28 by 28 grey pixels",
     alternatives=(
         (
             Package(

@@ -1,11 +1,13 @@
 """Downloads: the catalogue's files, fetched once, checked, and kept below ADLOOM_HOME/downloads."""
 
+import errno
 import hashlib
 import http.client
 import shutil
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from filelock import FileLock
@@ -26,6 +28,7 @@ class Downloads:
 
     folder: Path
     progress: bool
+    entries: Mapping[str, Entry] = field(default_factory=lambda: ENTRIES)
 
     def fetch(self, name: str) -> Path:
         """
@@ -34,7 +37,7 @@ class Downloads:
         Raises OutsideError naming every place that was tried when none gave them.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        entry, target = ENTRIES[name], self.folder / name
+        entry, target = self.entries[name], self.folder / name
         with FileLock(self.folder / f"{name}.lock"):
             if not _complete(entry, target):
                 _write(self._files(entry, name), target)
@@ -58,6 +61,8 @@ class Downloads:
             try:
                 path = self._package(package, place)
             except (OutsideError, OSError, http.client.HTTPException) as error:
+                if getattr(error, "errno", None) == errno.ENOSPC:
+                    raise
                 failures.append(f"{place}: {getattr(error, 'reason', None) or error}")
                 continue
             members = package.unpack(path, package.members)
@@ -133,7 +138,11 @@ def _write(files: dict[str, bytes], target: Path) -> None:
     beside = target.with_name(f"{target.name}.partial")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()
-    for name, content in files.items():
-        (beside / name).write_bytes(content)
+    try:
+        for name, content in files.items():
+            (beside / name).write_bytes(content)
+    except BaseException:
+        shutil.rmtree(beside)
+        raise
     shutil.rmtree(target, ignore_errors=True)
     beside.rename(target)

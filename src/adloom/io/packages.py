@@ -1,4 +1,4 @@
-"""Packages: where the catalogue's files are published, and how they are unpacked and brought to plain files, in Python."""
+"""Packages: where the catalogue's data is published, and how it is unpacked and brought to plain files, in Python."""
 
 import csv
 import gzip
@@ -50,7 +50,12 @@ class Client:
             raise OutsideError(f"no program called {self.command[0]}")
         try:
             done = subprocess.run(  # noqa: S603 - the catalogue's own commands
-                [program, *self.command[1:]], cwd=folder, capture_output=True, text=True, timeout=CLIENT_TIMEOUT
+                [program, *self.command[1:]],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                timeout=CLIENT_TIMEOUT,
+                check=False,
             )
         except subprocess.TimeoutExpired:
             raise OutsideError(f"no end after {CLIENT_TIMEOUT} s") from None

@@ -1,21 +1,18 @@
-"""S3: objects below s3://bucket/prefix. A dead address, wrong credentials or a missing bucket is one line, in seconds."""
+"""S3: objects below s3://bucket/prefix. A dead address, a wrong key or a missing bucket is one line, in seconds."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
 from adloom.errors import DataError, OutsideError, ParamsError
 from adloom.io.manifest import MANIFEST
 from adloom.io.store import SourceFile
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 CONNECT_TIMEOUT, READ_TIMEOUT, ATTEMPTS = 3, 30, 2  # seconds, seconds, tries
 Item = TypeVar("Item")
@@ -57,7 +54,7 @@ class S3Store:
         self._progress = progress
 
     @cached_property
-    def _client(self) -> "S3Client":
+    def _client(self) -> Any:
         import boto3
         from botocore.config import Config
 
@@ -138,7 +135,7 @@ class S3Store:
         for key in sorted(keys):
             self._client.delete_object(Bucket=bucket, Key=key)
 
-    def _each(self, uri: str, do: Callable[[Item], Made], items: Iterable[Item]) -> "list[Made]":
+    def _each(self, uri: str, do: Callable[[Item], Made], items: Iterable[Item]) -> Sequence[Made]:
         """Do one thing for each item, several at a time."""
         things = [*items]
         with (
@@ -163,14 +160,14 @@ def _asking(uri: str, endpoint: str | None) -> Iterator[None]:
     except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError):
         raise ParamsError(f"{uri}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from None
     except exceptions.ClientError as error:
-        raise _refusal(uri, server, error.response.get("Error", {})) from None
+        raise _refusal(uri, server, dict(error.response["Error"])) from None
     except ValueError as error:  # an endpoint that is no URL
         raise ParamsError(f"{uri}: {error}; check AWS_ENDPOINT_URL_S3") from None
     except (exceptions.BotoCoreError, Boto3Error) as error:
         raise OutsideError(f"{uri}: no answer from {server}: {error}; check AWS_ENDPOINT_URL_S3") from None
 
 
-def _refusal(uri: str, server: str, error: "dict[str, str]") -> Exception:
+def _refusal(uri: str, server: str, error: Mapping[str, Any]) -> Exception:
     code = error.get("Code", "")
     if code in REFUSED:
         return ParamsError(

@@ -23,8 +23,7 @@ class Shards:
         """Write rows as further shards; no rows are one empty shard, which keeps the columns."""
         table = pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata(None)
         for start in range(0, max(len(rows), 1), ROWS_PER_SHARD):
-            path = self._folder / f"{self._name}-{self._count:05}.parquet"
-            pq.write_table(table.slice(start, ROWS_PER_SHARD), path, compression="zstd")
+            _write_shard(table.slice(start, ROWS_PER_SHARD), self._folder / f"{self._name}-{self._count:05}.parquet")
             self._count += 1
         self.rows += len(rows)
 
@@ -40,13 +39,21 @@ def read(
     """Read the rows of an artifact, of one split when it is given, in the order they were written."""
     filters = [("split", "==", split)] if split else None
     table = pq.ParquetDataset(_paths(folder, name), filters=filters).read(columns=list(columns) if columns else None)
-    return table.to_pandas()
+    rows: pd.DataFrame = table.to_pandas()
+    return rows
 
 
 def chunks(folder: Path, name: str = "rows", columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
-    """Yield the rows of an artifact shard by shard, in Arrow's types: whole numbers stay whole where some are missing."""
+    """Yield the rows of an artifact shard by shard in Arrow's types: whole numbers stay whole beside missing ones."""
     for path in _paths(folder, name):
         yield pq.read_table(path, columns=list(columns) if columns else None).to_pandas(types_mapper=pd.ArrowDtype)
+
+
+def _write_shard(rows: pa.Table, path: Path) -> None:
+    try:
+        pq.write_table(rows, path, compression="zstd")
+    except OSError as error:  # Arrow's own does not name the file
+        raise OSError(error.errno, str(error), str(path)) from None
 
 
 def _paths(folder: Path, name: str) -> list[str]:

@@ -97,9 +97,7 @@ def _preparation(table: str, raw: Path, params: Prepare, lock: Lock, outside: Ou
     known = manifest.verify(raw)
     private = known.facts["private"] == "yes"
     key = _key(table, lock, outside) if private else privacy.PUBLISHED_KEY
-    origin = Origin(
-        known.facts["source"], known.facts["licence"], public=not private, timestamp_format=_format(known)
-    )
+    origin = Origin(known.facts["source"], known.facts["licence"], public=not private, timestamp_format=_format(known))
     erased = _erased(params.erasure_list, key, lock, outside) if private and params.erasure_list else frozenset()
     form = _form(raw, params) if table == "creatives" else None
     return Preparation(table, params, origin, key, erased, form)

@@ -18,7 +18,7 @@ from adloom.params import Source
 
 CATEGORIES = ["Bag", "Boot", "Coat"]
 EDGE, LATENT, DIMENSIONS = 28, 4, 5
-LINES = ["Lovely dress", "Lovely warm coat", "Warm dress", "Soft warm coat", "Soft dress"]
+LINES = ["Lovely dress", "Lovely warm coat", "Very warm dress", "Soft warm coat", "Soft dress"]
 USERS = ["1", "2", "3", "4"]
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
 PARAMS = Source(uri="by hand")

@@ -6,6 +6,7 @@ models, probes, metrics, OpenAPI.
 """
 
 from collections.abc import Set
+from http import HTTPStatus
 
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -18,6 +19,7 @@ from starlette.routing import Route
 from adloom.serving import openapi, segments
 from adloom.serving.bundles import Models
 from adloom.serving.front import ASKED, Front, Meter
+from adloom.serving.problems import Problem
 from adloom.serving.schemas import SEGMENT, ModelList, Readiness
 
 
@@ -40,15 +42,21 @@ def bare(models: Models, keys: segments.Keys, meter: Meter, paths: Set[str]) -> 
             Route("/metrics", _metrics),
             Route("/openapi.json", _openapi),
             Route("/docs.json", _openapi),  # where BentoML's page of endpoints looks
-        ]
+        ],
+        exception_handlers={Problem: _problem},
     )
     app.state.models, app.state.keys, app.state.meter = models, keys, meter
     app.state.openapi = orjson.dumps(openapi.document(paths))
     return app
 
 
-def _json(body: BaseModel, status: int = 200) -> Response:
-    return Response(orjson.dumps(body.model_dump()), status, media_type="application/json")
+def _json(body: BaseModel) -> Response:
+    return Response(orjson.dumps(body.model_dump()), media_type="application/json")
+
+
+async def _problem(request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, Problem)
+    return problem.response()
 
 
 async def _segment(request: Request) -> Response:
@@ -68,8 +76,10 @@ async def _live(request: Request) -> Response:
 
 async def _ready(request: Request) -> Response:
     models: Models = request.app.state.models
-    ready = bool(models.bundles)
-    return _json(Readiness(ready=ready, models=list(models.bundles)), 200 if ready else 503)
+    if not models.bundles:
+        reasons = "; ".join(f"{model}: {reason}" for model, reason in models.absent.items())
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"no model is served: {reasons or 'none was found'}")
+    return _json(Readiness(ready=True, models=list(models.bundles)))
 
 
 async def _metrics(request: Request) -> Response:

@@ -91,6 +91,8 @@ class Front:
             raise
         except Exception:
             logger.exception("%s %s", scope["method"], scope["path"])
+            if reply.replaced:
+                return
             if reply.started:
                 raise
             await _failed().response()(scope, receive, reply)
@@ -147,8 +149,8 @@ def _again(body: bytes, receive: Receive) -> Receive:
     return receive_again
 
 
-def _failed() -> Problem:
-    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "something failed here; the service's log says what")
+def _failed(status: HTTPStatus = HTTPStatus.INTERNAL_SERVER_ERROR) -> Problem:
+    return Problem(status, "something failed here; the service's log says what")
 
 
 class _Reply:
@@ -159,12 +161,12 @@ class _Reply:
         self.started = False
         self._scope = scope
         self._send = send
-        self._replaced = False
+        self.replaced = False
 
     async def __call__(self, message: Message) -> None:
         """Send a message on."""
         if message["type"] != "http.response.start":
-            if not self._replaced:
+            if not self.replaced:
                 await self._send(message)
             return
         self.status, self.started = message["status"], True
@@ -172,7 +174,7 @@ class _Reply:
         if self.status < HTTPStatus.BAD_REQUEST or headers.get("content-type") == problems.MEDIA_TYPE:
             await self._send(message)
             return
-        self._replaced = True
+        self.replaced = True
         allow = {"Allow": headers["allow"]} if "allow" in headers else {}
         await _standard(self._scope, HTTPStatus(self.status), allow).response()(self._scope, _nothing, self._send)
 

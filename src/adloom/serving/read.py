@@ -38,10 +38,8 @@ def read(asked: ReadRequest, models: Models) -> ReadAnswer:
 def _decoded(text: str, number: int, cnn: Bundle[PictureReader]) -> Floats | Refused:
     """Return the picture (channels, height, width) in [-1, 1] at the model's size, or why not."""
     try:
-        image = _bytes(text)
-        pictures.header(image, MAX_PICTURE_PIXELS)
         channels, height, _ = cnn.card.shape
-        pixels = pictures.decode(image, Form(height, channels))
+        _, pixels = pictures.bring(_bytes(text), Form(height, channels), MAX_PICTURE_PIXELS)
     except PictureError as error:
         reason = str(error).replace("prepare.max_pixels", str(MAX_PICTURE_PIXELS))
         problem = Problem(HTTPStatus.UNPROCESSABLE_ENTITY, reason, f"pictures.{number}")

@@ -1,0 +1,153 @@
+"""The service as its own process: started, asked over HTTP, stopped; and the ways in which it must not start."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.tiny_models import write_models
+
+from adloom.serving.client import GREY, ask_all, serving
+from adloom.serving.schemas import ENDPOINTS, GENERATE, READ, SEGMENT, WRITE
+
+ADLOOM = [sys.executable, "-c", "from adloom.cli import main; main()"]
+BLOCKED = ("torch", "pytorch_lightning", "sklearn", "pandas", "pandera", "dvc", "kfp", "matplotlib", "mlflow")
+QUESTIONS = {
+    GENERATE: {"category": "Bag", "n": 2, "seed": 1},
+    READ: {"pictures": [GREY]},
+    WRITE: {"n": 2, "seed": 1},
+    SEGMENT: {"users": ["1"]},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_models(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="module")
+def url(folder: Path) -> Iterator[str]:
+    with serving("--models", str(folder)) as url:
+        yield url
+
+
+def started(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
+    command = [*ADLOOM, "serve", "--models", str(folder), *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def address(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().split()[2].rstrip(";")
+
+
+def test_one_question_each(url: str) -> None:
+    answers = ask_all(url)
+    assert list(answers) == ["gan", "cnn", "lstm", "audience"]
+    assert answers["gan"].startswith("drew 4 pictures of 'Bag'")
+    assert answers["cnn"].startswith("read a drawn 'Bag' as 'Bag'")
+    assert answers["lstm"].startswith("wrote ")
+    assert answers["audience"] == "a buyer of 8 orders, the last 10 days ago, is in segment-1"
+
+
+def test_many_at_once_get_what_each_would_get_alone(url: str) -> None:
+    alone = {path: httpx.post(url + path, json=body).json() for path, body in QUESTIONS.items()}
+    bad = {"category": "Bag", "n": 1000}
+
+    def one(i: int) -> bool:
+        path = list(QUESTIONS)[i % len(QUESTIONS)]
+        if i % 5 == 0:
+            return httpx.post(url + GENERATE, json=bad).status_code == 422
+        return bool(httpx.post(url + path, json=QUESTIONS[path]).json() == alone[path])
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(one, range(60)))
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [(b"", 400), (b"{", 400), (b"\x00\xff", 400), (b"3", 422), (b'{"unknown": 1}', 422), (b" " * 17_000_000, 413)],
+)
+@pytest.mark.parametrize("path", ENDPOINTS)
+def test_garbage(url: str, path: str, content: bytes, status: int) -> None:
+    response = httpx.post(url + path, content=content, headers={"Content-Type": "application/json"})
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    assert httpx.get(url + "/readyz").status_code == 200
+
+
+def test_bentos_page_lists_our_endpoints(url: str) -> None:
+    assert "swagger" in httpx.get(url + "/").text.lower()
+    assert httpx.get(url + "/docs.json").json() == httpx.get(url + "/openapi.json").json()
+
+
+def test_the_port_is_in_use(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = started(folder, "--port", str(port))
+        output, error = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert output == ""
+    assert error == (f"adloom: 127.0.0.1:{port}: Address already in use; stop what uses it or choose another --port\n")
+
+
+def test_a_host_that_is_not_ours(folder: Path) -> None:
+    process = started(folder, "--host", "no.such.host.invalid")
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert error.startswith("adloom: --host no.such.host.invalid: ")
+    assert error.count("\n") == 1
+
+
+def test_not_one_model(tmp_path: Path) -> None:
+    process = started(tmp_path / "nowhere", "--port", "0")
+    output, error = process.communicate(timeout=30)
+    assert (process.returncode, output) == (2, "")
+    assert f"gan is not served: {tmp_path}/nowhere/gan is not there" in error
+    assert error.splitlines()[-1].startswith("adloom: no model to serve")
+
+
+def test_a_changed_file_is_refused_and_the_others_serve(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "models")
+    (tmp_path / "models" / "gan" / "generator.onnx").write_bytes(b"changed")
+    process = started(tmp_path / "models", "--port", "0")
+    url = address(process)
+    assert httpx.post(url + GENERATE, json=QUESTIONS[GENERATE]).status_code == 503
+    assert httpx.post(url + SEGMENT, json=QUESTIONS[SEGMENT]).status_code == 200
+    assert ask_all(url)["gan"].startswith("not served: ")
+    assert ask_all(url)["cnn"].startswith("read a grey square")
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=30)
+    assert error.count("\n") == 1
+    assert "generator.onnx: changed since it was written" in error
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, -15), (signal.SIGKILL, -9)])
+def test_it_stops_cleanly_and_leaves_nobody_behind(folder: Path, sent: signal.Signals, code: int) -> None:
+    process = started(folder, "--port", "0")
+    url = address(process)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    assert children.read_text() == ""
+    process.send_signal(sent)
+    _, error = process.communicate(timeout=30)
+    assert (process.returncode, error) == (code, "")
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(url)
+
+
+def test_nothing_of_training_is_needed(folder: Path) -> None:
+    """An interpreter that cannot import what trains must serve a folder all the same."""
+    code = f"import sys; sys.modules.update(dict.fromkeys({BLOCKED})); from adloom.cli import main; main()"
+    command = [sys.executable, "-c", code, "serve", "--models", str(folder), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "CI": "1"}) as process:
+        url = address(process)
+        for path, body in QUESTIONS.items():
+            assert httpx.post(url + path, json=body).status_code == 200, path
+        process.terminate()

@@ -17,6 +17,7 @@ from adloom.copywriting import kneser_ney, known
 from adloom.copywriting.decoding import Request, Rules, S, Write, permitted, write_lines
 from adloom.copywriting.scoring import line_bits
 from adloom.copywriting.tokenizer import Tokenizer
+from adloom.errors import DataError
 from adloom.evaluation import figures, statistics
 from adloom.evaluation.intervals import bootstrap
 from adloom.evaluation.metric import Evaluation, Figure, Lines, Metric, Sample, Section, Table
@@ -42,9 +43,12 @@ def evaluate(
     Measure a copywriter on `rows` with columns text, category and split.
 
     The Kneser-Ney model is fitted on the rows of split train; those of split test are what both models are scored on,
-    and the rows by which two copywriters are compared in pairs.
+    and the rows by which two copywriters are compared in pairs. Metrics of sampled lines are left out when the
+    copywriter wrote no readable line. Raises DataError when there is no test line.
     """
     train, test = (rows[rows["split"] == split] for split in ("train", "test"))
+    if test.empty:
+        raise DataError("copy: 0 lines in split test, expected at least 1; add lines to ingest.copy or leave it out")
     baseline = kneser_ney.fit(train["text"].tolist(), params.ngram_order)
     scored = _scored(write, tokenizer, test, baseline)
     samples = _bits(scored) | _drawn(write, tokenizer, train, baseline, params)
@@ -53,7 +57,7 @@ def evaluate(
     sections: list[Section] = [
         _comparison(metrics, params.ngram_order, _unseen(test, baseline)),
         Figure("Learning curves", CURVES, figures.learning_curves(history)),
-        *(_sampled(write, tokenizer, category, params) for category in [*categories, None]),
+        *(_sampled(write, tokenizer, name, params, i) for i, name in enumerate([*categories, None])),
         _worst(scored),
     ]
     return Evaluation(named, {name: samples[name] for name in named}, sections)
@@ -116,18 +120,26 @@ def _drawn(
     training = train["text"].tolist()
     chosen = np.random.default_rng(params.seed).choice(np.array(_categories(train), object), params.lstm_samples)
     mix = sorted(Counter(chosen).items(), key=lambda item: item[0] or "")
-    ours = [line for category, n in mix for line in _write(write, tokenizer, category, n, params)]
+    ours = [line for i, (name, n) in enumerate(mix) for line in _write(write, tokenizer, name, n, params, i)]
     theirs = permitted(baseline.sample(params.lstm_samples, params.seed, LONGEST), Rules())
-    return {
+    samples = {
         "distinct_2": distinct_2(ours),
         "kneser_ney_distinct_2": distinct_2(theirs),
         "copied": copied(ours, training),
         "kneser_ney_copied": copied(theirs, training),
     }
+    return {name: sample for name, sample in samples.items() if np.isfinite(_value(sample))}
 
 
-def _write(write: Write[S], tokenizer: Tokenizer, category: str | None, n: int, params: Evaluate) -> list[str]:
-    request = Request(n, params.seed, category, temperature=params.temperature, max_tokens=LONGEST)
+def _value(sample: Sample) -> float:
+    return sample.statistic(*sample.columns, np.ones(len(sample.columns[0])))
+
+
+def _write(
+    write: Write[S], tokenizer: Tokenizer, category: str | None, n: int, params: Evaluate, number: int
+) -> list[str]:
+    """Write n lines; `number` gives each category a randomness of its own, else their lines would be alike."""
+    request = Request(n, params.seed + number, category, temperature=params.temperature, max_tokens=LONGEST)
     return write_lines(write, tokenizer, request)
 
 
@@ -142,7 +154,7 @@ def _comparison(metrics: Metrics, order: int, unseen: int) -> Table:
         ),
     }
     rows: list[list[str | float | int]] = [
-        [model, *(_with_interval(metrics[name]) for name in names), *[""] * (3 - len(names))]
+        [model, *(_with_interval(metrics.get(name)) for name in names), *[""] * (3 - len(names))]
         for model, names in models.items()
     ]
     caption = (
@@ -152,13 +164,14 @@ def _comparison(metrics: Metrics, order: int, unseen: int) -> Table:
     return Table("Against Kneser-Ney", caption, ["model", "bits per character", "distinct-2", "copied"], rows)
 
 
-def _with_interval(metric: Metric) -> str:
-    return f"{metric.value:.3f} [{metric.low:.3f}, {metric.high:.3f}]"
+def _with_interval(metric: Metric | None) -> str:
+    return "" if metric is None else f"{metric.value:.3f} [{metric.low:.3f}, {metric.high:.3f}]"
 
 
-def _sampled(write: Write[S], tokenizer: Tokenizer, category: str | None, params: Evaluate) -> Lines:
+def _sampled(write: Write[S], tokenizer: Tokenizer, category: str | None, params: Evaluate, number: int) -> Lines:
     caption = f"As drawn at temperature {params.temperature:g}, with no rule but that a line is readable."
-    return Lines(f"Sample lines: {category or 'any'}", caption, _write(write, tokenizer, category, SHOWN, params))
+    lines = _write(write, tokenizer, category, SHOWN, params, number)
+    return Lines(f"Sample lines: {category or 'any'}", caption, lines)
 
 
 def _worst(scored: pd.DataFrame) -> Table:

@@ -152,5 +152,6 @@ def _samples(folder: Path, words: "Tokenizer", params: TrainLstm) -> list[dict[s
 
     write = Copywriter(folder, params.threads)
     rules = Rules(known=np.load(folder / "known.npz")["fingerprints"])
-    requests = [Request(SAMPLES, params.seed, category, rules=rules) for category in (None, *words.categories)]
+    names = enumerate((None, *words.categories))  # a seed each, else their lines would be alike
+    requests = [Request(SAMPLES, params.seed + i, category, rules=rules) for i, category in names]
     return [{"category": r.category, "lines": write_lines(write, words, r)} for r in requests]

@@ -6,6 +6,7 @@ import pytest
 from tests.unit.copywriting.toys import LINES, Bigram, words
 
 from adloom.copywriting.evaluation import copied, distinct_2, evaluate
+from adloom.errors import DataError
 from adloom.evaluation.intervals import bootstrap
 from adloom.evaluation.metric import Evaluation, Figure, Lines, Sample, Table
 from adloom.params import Evaluate
@@ -80,3 +81,15 @@ def test_rows_without_categories_are_measured_too() -> None:
     found = evaluate(Bigram(WORDS), WORDS, table(None), [], PARAMS, HISTORY)
     assert set(found.metrics) == NAMES
     assert found.sections[-1].rows[0][1] == ""  # type: ignore[union-attr]
+
+
+def test_a_writer_of_nothing_readable_is_still_measured() -> None:
+    write = Bigram(WORDS, smoothing=1e-6)
+    write.table[:, WORDS.end] = -1000
+    found = evaluate(write, WORDS, table(None), [], PARAMS, HISTORY)
+    assert set(found.metrics) == NAMES - {"distinct_2", "copied"}
+
+
+def test_without_test_lines_there_is_nothing_to_measure() -> None:
+    with pytest.raises(DataError, match="copy: 0 lines in split test, expected at least 1"):
+        evaluate(Bigram(WORDS), WORDS, table(None).head(12), [], PARAMS, HISTORY)

@@ -178,7 +178,8 @@ def check(raw: pd.DataFrame, table: str, timestamp_format: str | None = None) ->
 def _parse(raw: pd.DataFrame, name: str, kind: Kind, timestamp_format: str | None) -> Parsed:
     if name not in raw:
         return pd.Series(None, raw.index, kind.dtype), pd.Series(False, raw.index)
-    values, bad = _time(raw[name], timestamp_format) if kind is TIME else kind.parse(raw[name])
+    given = _text(raw[name])[0] if pd.api.types.is_string_dtype(raw[name]) else raw[name]  # blank text is missing
+    values, bad = _time(given, timestamp_format) if kind is TIME else kind.parse(given)
     return values.astype(kind.dtype), bad  # type: ignore[arg-type]  # stubs know literal names
 
 

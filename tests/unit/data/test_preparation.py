@@ -1,0 +1,177 @@
+"""Preparation: what becomes of a chunk of raw rows, and what is remembered from one chunk to the next."""
+
+import io
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from adloom.data import preparation, privacy, splits
+from adloom.data.pictures import Form
+from adloom.data.preparation import Origin, Preparation
+from adloom.errors import DataError
+from adloom.params import Period, Prepare
+
+KEY = b"a key for tests only"
+YEAR = Period(holdout_start=date(2026, 7, 1), end=date(2026, 10, 1))
+PARAMS = Prepare(events=YEAR, impressions=YEAR, max_quarantine_rate=1.0)
+PRIVATE = Origin("orders.csv", "own", public=False)
+
+
+def orders(*rows: tuple[str, str, str]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["user_id", "timestamp", "value"], dtype="str").assign(event="purchase")
+
+
+def png(shade: int, mode: str = "L", size: int = 28) -> bytes:
+    stream = io.BytesIO()
+    Image.new(mode, (size, size), shade if mode == "L" else (shade,) * 3).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def creatives(*images: bytes | None) -> pd.DataFrame:
+    names = [str(number) for number in range(len(images))]
+    return pd.DataFrame({"creative_id": names, "category": "hats", "image": pd.Series(images, dtype="object")})
+
+
+def test_events_get_pseudonyms_a_split_and_a_half() -> None:
+    checked = Preparation("events", PARAMS, PRIVATE, KEY)(
+        orders(("ann", "2026-06-30", "1"), ("ann", "2026-07-01", "2"))
+    )
+    assert checked.rows["user_id"].tolist() == [privacy.pseudonym("ann", KEY)] * 2
+    assert checked.rows["split"].tolist() == ["calibration", "holdout"]
+    assert checked.rows["half"].nunique() == 1
+    assert checked.quarantine.empty
+
+
+def test_what_is_after_the_end_is_quarantined_and_names_no_user() -> None:
+    task = Preparation("events", PARAMS, PRIVATE, KEY)
+    quarantine = task(orders(("ann", "2026-10-01", "1"), ("ann@example.org", "2026-01-01", "-7"))).quarantine
+    assert quarantine["reason"].tolist() == ["timestamp: not before prepare.events.end", "value: negative"]
+    assert quarantine["value"].tolist() == ["1", "-7"]
+    assert quarantine["user_id"].tolist() == [privacy.pseudonym(user, KEY) for user in ("ann", "ann@example.org")]
+
+
+def test_columns_outside_the_contract_reach_neither_rows_nor_quarantine() -> None:
+    task = Preparation("events", PARAMS, PRIVATE, KEY)
+    raw = orders(("ann", "2026-01-01", "1"), ("bob", "2026-01-01", "-1")).assign(phone="+49 30 1234")
+    checked = task(raw)
+    assert "phone" not in checked.rows
+    assert "phone" not in checked.quarantine
+    assert task.quality.summary()["columns_dropped"] == ["phone"]
+
+
+def test_rows_without_consent_and_erased_users_are_dropped_and_counted() -> None:
+    params = PARAMS.model_copy(update={"consent_column": "agreed"})
+    task = Preparation("events", params, PRIVATE, KEY, erased=frozenset({privacy.pseudonym("bob", KEY)}))
+    raw = orders(*[(user, "2026-01-01", "1") for user in ("ann", "bob", "cid", "bob")])
+    kept = task(raw.assign(agreed=["yes", "yes", "no", "yes"])).rows
+    assert kept["user_id"].tolist() == [privacy.pseudonym("ann", KEY)]
+    assert task.quality.summary()["dropped"] == {"on the erasure list": 2, "without consent": 1}
+
+
+def test_consent_that_cannot_be_read_refuses_the_table() -> None:
+    params = PARAMS.model_copy(update={"consent_column": "agreed"})
+    with pytest.raises(DataError, match=r"events: no column agreed \(prepare.consent_column\); found user_id, "):
+        Preparation("events", params, PRIVATE, KEY)(orders(("ann", "2026-01-01", "1")))
+    published = Origin("cdnow", "published", public=True)
+    assert len(Preparation("events", params, published, KEY)(orders(("ann", "2026-01-01", "1"))).rows) == 1
+
+
+def test_identical_orders_are_kept_and_counted() -> None:
+    task = Preparation("events", PARAMS, PRIVATE, KEY)
+    assert len(task(orders(*[("ann", "2026-01-01", "5")] * 3)).rows) == 3
+    task(orders(("ann", "2026-01-01", "5")))
+    assert task.quality.duplicates == 3
+
+
+def test_a_repeated_key_is_quarantined_over_chunks_and_a_broken_row_claims_none() -> None:
+    task = Preparation("copy", PARAMS, PRIVATE, KEY)
+    columns = ["copy_id", "text"]
+    first = task(pd.DataFrame([("1", ""), ("1", "hello"), ("1", "world")], columns=columns, dtype="str"))
+    second = task(pd.DataFrame([("1", "again"), ("2", "fine")], columns=columns, dtype="str"))
+    assert first.rows["text"].tolist() == ["hello"]
+    assert first.quarantine["reason"].tolist() == ["text: missing", "copy_id: duplicate"]
+    assert second.rows["text"].tolist() == ["fine"]
+
+
+def test_the_same_text_in_another_dress_is_one_split_and_a_duplicate() -> None:
+    task = Preparation("copy", PARAMS, PRIVATE, KEY)
+    rows = task(pd.DataFrame({"copy_id": ["1", "2", "3"], "text": ["Great fit", " great  FIT", "GREAT FIT"]})).rows
+    assert rows["split"].nunique() == 1
+    assert task.quality.duplicates == 2
+    assert rows["category"].isna().all()
+
+
+@settings(max_examples=25)
+@given(st.lists(st.sampled_from(["red", "Red ", "blue", "BLUE", "green"]), min_size=1, max_size=30))
+def test_equal_text_never_crosses_splits(texts: list[str]) -> None:
+    raw = pd.DataFrame({"copy_id": [str(i) for i in range(len(texts))], "text": texts})
+    rows = Preparation("copy", PARAMS, PRIVATE, KEY)(raw).rows
+    assert (rows.groupby(rows["text"].map(splits.normalised))["split"].nunique() == 1).all()
+
+
+def test_pictures_of_any_form_become_one() -> None:
+    task = Preparation("creatives", PARAMS, Origin("pics", "own", public=False), KEY, form=Form(32, 3))
+    rows = task(creatives(png(1), png(2, "RGB", 64))).rows
+    assert {Image.open(io.BytesIO(image)).size for image in rows["image"]} == {(32, 32)}
+    assert {Image.open(io.BytesIO(image)).mode for image in rows["image"]} == {"RGB"}
+    assert rows[["width", "height", "channels", "source", "licence"]].drop_duplicates().values.tolist() == [
+        [32, 32, 3, "pics", "own"]
+    ]
+
+
+def test_the_same_picture_in_another_file_is_one_split_and_a_duplicate() -> None:
+    task = Preparation("creatives", PARAMS, PRIVATE, KEY, form=Form(28, 3))
+    rows = task(creatives(png(9), png(9, "RGB"), png(9, "RGB", 56))).rows
+    assert rows["split"].nunique() == 1
+    assert task.quality.duplicates == 2
+
+
+def test_pictures_that_cannot_be_used_have_a_reason_and_are_not_kept_twice() -> None:
+    task = Preparation("creatives", PARAMS, PRIVATE, KEY, form=Form(28, 1))
+    checked = task(creatives(png(1), None, b"text", png(2)[:50]))
+    assert len(checked.rows) == 1
+    assert checked.quarantine["reason"].tolist() == [
+        *("image: missing", "image: not a picture", "image: truncated or damaged")
+    ]
+    assert "image" not in checked.quarantine
+
+
+def test_headers_of_unreadable_pictures_do_not_count() -> None:
+    assert [h.width for h in preparation.headers([png(1), b"?", None, png(1, size=64)], 10**6)] == [28, 64]
+    assert not [*preparation.headers([png(1, size=64)], max_pixels=64 * 64 - 1)]
+
+
+def test_impressions_keep_their_context_and_need_no_user() -> None:
+    raw = pd.DataFrame(
+        {
+            "impression_id": ["1", "2", "2"],
+            "timestamp": "2026-01-01T10:00:00Z",
+            "placement": "home",
+            "creative_id": "c",
+            "clicked": ["0", "1", "1"],
+            "ctx_device": "phone",
+        },
+        dtype="str",
+    )
+    checked = Preparation("impressions", PARAMS, PRIVATE, KEY)(raw)
+    assert checked.rows["clicked"].tolist() == [False, True]
+    assert checked.rows["ctx_device"].tolist() == ["phone", "phone"]
+    assert checked.rows["user_id"].isna().all()
+    assert checked.quarantine["reason"].tolist() == ["impression_id: duplicate"]
+    assert "half" not in checked.rows
+
+
+def test_chunks_do_not_matter() -> None:
+    rng = np.random.default_rng(5)
+    raw = orders(*[(f"u{rng.integers(9)}", "2026-01-01", str(rng.integers(-1, 3))) for _ in range(60)])
+    whole = Preparation("events", PARAMS, PRIVATE, KEY)
+    parts = Preparation("events", PARAMS, PRIVATE, KEY)
+    together = whole(raw).rows
+    apart = pd.concat([parts(raw[start : start + 7]).rows for start in range(0, 60, 7)], ignore_index=True)
+    pd.testing.assert_frame_equal(together, apart)
+    assert whole.quality.summary() == parts.quality.summary()

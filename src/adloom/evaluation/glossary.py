@@ -22,7 +22,7 @@ MODELS = {
 
 _TERMS = {
     "agreement": Term(
-        "Asked for and read", "Share of drawn pictures that the reader takes for the category asked for.", "higher"
+        "Agreement", "Share of drawn pictures that the reader takes for the category asked for.", "higher"
     ),
     "agreement_lowest": Term(
         "Worst category", "The lowest such share of any one category: no category may be given up.", "higher"

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import groupby
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
@@ -79,7 +80,7 @@ class Panel:
     skipped: str | None
     gauges: list[Gauge]
     numbers: list[Number]
-    sections: list[tuple[str, Section]]  # figure, lines or table, and what it holds
+    exhibits: list[tuple[str, list[Section]]]  # runs of figures, tables or lines, in order
 
     @property
     def overall(self) -> list[Number]:
@@ -112,8 +113,8 @@ def _panel(name: str, model: Model, rules: list[Rule]) -> Panel:
     found = model.findings or Findings({}, [])
     gauges = [] if model.skipped else [_gauge(rule, found.metrics.get(rule.metric)) for rule in rules]
     numbers = [_as_text(metric, found.metrics[metric]) for metric in sorted(found.metrics)]
-    sections = [(_kind(section), section) for section in found.sections]
-    return Panel(name, title, sentence, model.digest, model.skipped, gauges, numbers, sections)
+    exhibits = [(kind, list(group)) for kind, group in groupby(found.sections, _kind)]
+    return Panel(name, title, sentence, model.digest, model.skipped, gauges, numbers, exhibits)
 
 
 def _gauge(rule: Rule, metric: Metric | None) -> Gauge:

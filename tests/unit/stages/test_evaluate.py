@@ -1,0 +1,82 @@
+"""The stage evaluate: one model in, its findings out, on test rows; skipped things pass on why."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.conftest import MakeTable
+from tests.unit.stages.copywriters import EVALUATE, copy_rows, copywriter
+
+from adloom.errors import ArtifactError
+from adloom.evaluation.metric import Lines, Table
+from adloom.evaluation.sections import from_files
+from adloom.io import manifest
+from adloom.io.outside import Outside
+from adloom.params import Source
+from adloom.stages import evaluate
+
+
+def test_a_report_holds_numbers_and_what_to_look_at(tmp_path: Path, outside: Outside, make_table: MakeTable) -> None:
+    model, table, report = copywriter(tmp_path / "lstm"), make_table("copy", copy_rows()), tmp_path / "reports" / "lstm"
+    found = evaluate.run(evaluate.Inputs(model, table, model), evaluate.Outputs(report), EVALUATE, outside)
+    sealed = manifest.verify(report)
+    assert (sealed.facts, sealed.inputs["model"]) == ({"model": "lstm"}, manifest.digest(model))
+    findings = from_files({name: (report / name).read_bytes() for name in sealed.files})
+    assert {name: metric.value for name, metric in findings.metrics.items()} == found
+    assert findings.metrics["bits_per_character"].n == 16  # the rows of split test
+    assert {Table, Lines} <= {type(section) for section in findings.sections}
+
+
+def test_equal_inputs_make_equal_bytes(tmp_path: Path, outside: Outside, make_table: MakeTable) -> None:
+    model, table = copywriter(tmp_path / "lstm"), make_table("copy", copy_rows())
+    reports = [tmp_path / name for name in ("one", "other")]
+    for report in reports:
+        evaluate.run(evaluate.Inputs(model, table, model), evaluate.Outputs(report), EVALUATE, outside)
+    assert manifest.digest(reports[0]) == manifest.digest(reports[1])
+
+
+@pytest.mark.parametrize("absent", ["model", "table"])
+def test_what_was_skipped_is_passed_on(tmp_path: Path, outside: Outside, absent: str, make_table: MakeTable) -> None:
+    folders = {"model": copywriter(tmp_path / "lstm"), "table": make_table("copy", copy_rows())}
+    folders[absent] = tmp_path / "skipped"
+    manifest.skip(folders[absent], "train_lstm", Source(uri="x"), "no source: ingest.copy is not given")
+    inputs = evaluate.Inputs(folders["model"], folders["table"], folders["model"])
+    assert evaluate.run(inputs, evaluate.Outputs(tmp_path / "report"), EVALUATE, outside) == {}
+    assert manifest.skipped(tmp_path / "report") == "no source: ingest.copy is not given"
+
+
+def test_a_changed_model_is_refused_and_nothing_is_written(
+    tmp_path: Path, outside: Outside, make_table: MakeTable
+) -> None:
+    model, table = copywriter(tmp_path / "lstm"), make_table("copy", copy_rows())
+    (model / "copywriter.onnx").write_bytes(b"something else")
+    with pytest.raises(ArtifactError, match=r"copywriter.onnx: changed since it was written; make or fetch lstm again"):
+        evaluate.run(evaluate.Inputs(model, table, model), evaluate.Outputs(tmp_path / "report"), EVALUATE, outside)
+    assert not list(tmp_path.glob("*report*"))
+
+
+def test_what_is_no_model_is_named(tmp_path: Path, make_table: MakeTable) -> None:
+    table = make_table("copy", copy_rows())
+    with pytest.raises(ArtifactError, match="made by prepare, which makes no model; expected one of train_gan, train_"):
+        evaluate.measure(table, table, table, EVALUATE)
+
+
+def test_measuring_looks_at_test_rows_only(tmp_path: Path, make_table: MakeTable) -> None:
+    model, rows = copywriter(tmp_path / "lstm"), copy_rows()
+    before = evaluate.measure(model, make_table("copy", rows), model, EVALUATE)
+    rows.loc[rows["split"] == "test", "text"] = "Zzyzx qwerty"
+    after = evaluate.measure(model, make_table("copy", rows), model, EVALUATE)
+    assert after.metrics["bits_per_character"].value > 2 * before.metrics["bits_per_character"].value
+    rows["split"] = np.where(rows["split"] == "test", "validation", rows["split"])
+    rows.loc[rows.index[-1], ["split", "text"]] = ["test", "Lovely dress"]
+    assert evaluate.measure(model, make_table("copy", rows), model, EVALUATE).metrics["bits_per_character"].n == 1
+
+
+def test_the_stage_is_light_until_it_runs() -> None:
+    program = (
+        "import sys, adloom.stages.evaluate, adloom.stages.register, adloom.stages.report\n"
+        "assert not {'torch', 'mlflow', 'sklearn', 'matplotlib', 'onnxruntime'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

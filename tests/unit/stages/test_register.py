@@ -1,0 +1,173 @@
+"""The stage register: always registered, promoted only by the verdict, and never twice the same."""
+
+from pathlib import Path
+
+import pytest
+from tests.conftest import MakeTable
+from tests.unit.stages.copywriters import EVALUATE, copy_rows, copywriter, params
+
+from adloom import promotion
+from adloom.errors import ArtifactError, ParamsError
+from adloom.io import manifest
+from adloom.io.outside import Outside
+from adloom.params import MODELS, Source
+from adloom.stages import evaluate
+from adloom.stages.register import Candidate, Inputs, Outputs, default, register, register_all, run
+
+
+@pytest.fixture
+def table(make_table: MakeTable) -> Path:
+    """Return prepared lines of copy."""
+    return make_table("copy", copy_rows())
+
+
+def measured(model: Path, table: Path, outside: Outside) -> Candidate:
+    report = model.with_name(f"report-{model.name}")
+    evaluate.run(evaluate.Inputs(model, table, model), evaluate.Outputs(report), EVALUATE, outside)
+    return Candidate(model, table, model, report)
+
+
+def known(outside: Outside) -> list[tuple[int, str, tuple[str, ...]]]:
+    return [(v.version, v.tags["verdict"], v.aliases) for v in outside.registry.versions("lstm")]
+
+
+def test_the_first_that_clears_its_bars_is_champion(tmp_path: Path, outside: Outside, table: Path) -> None:
+    candidate = measured(copywriter(tmp_path / "lstm"), table, outside)
+    outcome = register(candidate, params(), outside)
+    assert (outcome.model, outcome.version, outcome.verdict, outcome.champion) == ("lstm", 1, "promote", 1)
+    assert outcome.reasons[0].startswith("bits_ratio ")
+    assert known(outside) == [(1, "promote", ("challenger", "champion"))]
+    tags = outside.registry.versions("lstm")[0].tags
+    assert tags["manifest_digest"] == manifest.digest(candidate.model)
+    assert tags["dataset_digest"] == manifest.digest(table)
+    assert tags["params_digest"] == manifest.read(candidate.model).params
+
+
+def test_one_below_its_bar_is_registered_and_is_not_champion(tmp_path: Path, outside: Outside, table: Path) -> None:
+    candidate = measured(copywriter(tmp_path / "lstm"), table, outside)
+    outcome = register(candidate, params(at_most=0.001), outside)
+    assert (outcome.version, outcome.verdict, outcome.champion) == (1, "reject", None)
+    assert "expected at most 0.001" in outcome.reasons[0]
+    assert known(outside) == [(1, "reject", ("challenger",))]
+
+
+def test_the_same_content_twice_is_one_version_and_moves_nothing(tmp_path: Path, outside: Outside, table: Path) -> None:
+    candidate = measured(copywriter(tmp_path / "lstm"), table, outside)
+    first = register(candidate, params(), outside)
+    moves = outside.registry.moves("lstm")
+    assert register(candidate, params(), outside) == first
+    assert outside.registry.moves("lstm") == moves
+    assert len(outside.registry.versions("lstm")) == 1
+
+
+def test_a_worse_candidate_does_not_replace_the_champion(tmp_path: Path, outside: Outside, table: Path) -> None:
+    register(measured(copywriter(tmp_path / "good"), table, outside), params(), outside)
+    outcome = register(measured(copywriter(tmp_path / "worse", 0.5), table, outside), params(), outside)
+    assert (outcome.version, outcome.verdict, outcome.champion) == (2, "reject", 1)
+    assert "worse by more than 0.01; the champion stays" in outcome.reasons[1]
+    assert known(outside) == [(1, "promote", ("champion",)), (2, "reject", ("challenger",))]
+
+
+def test_a_better_candidate_replaces_the_champion(tmp_path: Path, outside: Outside, table: Path) -> None:
+    register(measured(copywriter(tmp_path / "worse", 0.5), table, outside), params(), outside)
+    outcome = register(measured(copywriter(tmp_path / "good"), table, outside), params(), outside)
+    assert (outcome.version, outcome.verdict, outcome.champion) == (2, "promote", 2)
+    assert "not worse by more than 0.01" in outcome.reasons[1]
+
+
+def test_with_approve_a_person_has_to_promote(tmp_path: Path, outside: Outside, table: Path) -> None:
+    candidate = measured(copywriter(tmp_path / "lstm"), table, outside)
+    outcome = register(candidate, params(approve=True), outside)
+    assert (outcome.verdict, outcome.champion) == ("promote", None)
+    assert outcome.reasons[-1] == "gate.approve: `adloom promote lstm 1` makes it champion"
+    promotion.promote(outside.registry, "lstm", 1, "looked at its lines")
+    assert register(candidate, params(approve=True), outside).champion == 1
+
+
+def test_what_a_person_rolled_back_stays_back(tmp_path: Path, outside: Outside, table: Path) -> None:
+    register(measured(copywriter(tmp_path / "worse", 0.5), table, outside), params(), outside)
+    better = measured(copywriter(tmp_path / "good"), table, outside)
+    register(better, params(), outside)
+    promotion.rollback(outside.registry, "lstm", "it promised free shipping")
+    outcome = register(better, params(), outside)
+    assert (outcome.version, outcome.verdict, outcome.champion) == (2, "hold", 1)
+    assert outcome.reasons == [
+        "a person withdrew this version (it promised free shipping); `adloom promote lstm 2` brings it back"
+    ]
+    promotion.promote(outside.registry, "lstm", 2, "the line is blocked now")
+    assert register(better, params(), outside).champion == 2
+
+
+def test_a_champion_for_other_categories_is_not_compared(tmp_path: Path, outside: Outside, table: Path) -> None:
+    register(measured(copywriter(tmp_path / "lstm"), table, outside), params(), outside)
+    other = copywriter(tmp_path / "other", 0.9)
+    card = (other / "card.json").read_text().replace("Coats", "Jackets")
+    with manifest.draft(tmp_path / "new", "train_lstm", Source(uri="new"), {}) as made:
+        for path in other.iterdir():
+            if path.name != manifest.MANIFEST:
+                (made.path / path.name).write_bytes(card.encode() if path.name == "card.json" else path.read_bytes())
+    outcome = register(measured(tmp_path / "new", table, outside), params(), outside)
+    assert (outcome.verdict, outcome.champion) == ("hold", 1)
+    assert "could not be compared with the champion's; measure both on the same rows" in outcome.reasons[1]
+
+
+def test_stricter_rules_are_applied_to_the_champion_without_taking_its_place(
+    tmp_path: Path, outside: Outside, table: Path
+) -> None:
+    candidate = measured(copywriter(tmp_path / "lstm"), table, outside)
+    register(candidate, params(), outside)
+    outcome = register(candidate, params(at_most=0.001), outside)
+    assert (outcome.version, outcome.verdict, outcome.champion) == (1, "reject", 1)
+    assert known(outside) == [(1, "reject", ("challenger", "champion"))]
+
+
+def test_an_interrupted_registration_is_completed_by_the_next(tmp_path: Path, outside: Outside, table: Path) -> None:
+    candidate = measured(copywriter(tmp_path / "lstm"), table, outside)
+    register(candidate, params(approve=True), outside)  # a version without champion, as if the process had died there
+    assert register(candidate, params(), outside).champion == 1
+    assert len(outside.registry.versions("lstm")) == 1
+
+
+def test_a_report_of_another_model_is_refused(tmp_path: Path, outside: Outside, table: Path) -> None:
+    candidate = measured(copywriter(tmp_path / "lstm"), table, outside)
+    other = copywriter(tmp_path / "other", 0.5)
+    with pytest.raises(ArtifactError, match=r"report-lstm: measured another .*other; `adloom run` measures this one"):
+        register(Candidate(other, table, other, candidate.report), params(), outside)
+    assert outside.registry.versions("lstm") == []
+
+
+def test_a_skipped_model_is_not_registered(tmp_path: Path, outside: Outside, table: Path) -> None:
+    model = tmp_path / "lstm"
+    manifest.skip(model, "train_lstm", Source(uri="x"), "no source: ingest.copy is not given")
+    candidate = measured(model, table, outside)
+    outcome = register(candidate, params(), outside)
+    assert (outcome.model, outcome.version, outcome.verdict) == ("lstm", None, "skipped")
+    assert outcome.reasons == ["no source: ingest.copy is not given"]
+
+
+def test_without_paths_all_models_are_registered(
+    tmp_path: Path, outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for model in MODELS:
+        paths = default(model)
+        stage = next(stage for stage, name in evaluate.MODEL_OF.items() if name == model)
+        for folder, made_by in ((paths.model, stage), (paths.report, "evaluate")):
+            manifest.skip(folder, made_by, Source(uri="x"), "not today")
+    assert [outcome.model for outcome in register_all(params(), outside)] == list(MODELS)
+    found = run(Inputs(), Outputs(), params(), outside)
+    assert found["gan.verdict"] == "skipped"
+    assert found["audience.reason.1"] == "not today"
+
+
+def test_one_model_is_told_in_full(tmp_path: Path, outside: Outside, table: Path) -> None:
+    one = measured(copywriter(tmp_path / "lstm"), table, outside)
+    found = run(Inputs(one.model, one.table, one.judge, one.report), Outputs(), params(), outside)
+    assert found == {
+        "lstm.verdict": "promote",
+        "lstm.version": 1,
+        "lstm.champion": 1,
+        "lstm.reason.1": found["lstm.reason.1"],
+    }
+    with pytest.raises(ParamsError, match="give all of --model, --table, --judge and --report, or none"):
+        run(Inputs(model=one.model), Outputs(), params(), outside)

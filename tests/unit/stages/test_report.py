@@ -1,0 +1,61 @@
+"""The stage report: tables and findings in, one page out."""
+
+import json
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from adloom.errors import ArtifactError
+from adloom.evaluation.metric import Evaluation, Lines, Metric
+from adloom.evaluation.sections import to_files
+from adloom.io import manifest
+from adloom.io.outside import Outside
+from adloom.params import MODELS, TABLES, Gate, Rule, Source
+from adloom.stages.report import Inputs, Outputs, run
+
+GATE = Gate(gan=[], cnn=[Rule(metric="accuracy", at_least=0.91)], lstm=[], audience=[])
+SUMMARY = {
+    "rows": {"read": 10, "kept": 10, "test": 1, "train": 9, "quarantined": 0, "dropped": 0},
+    "quarantined": {}, "dropped": {}, "duplicates": 0, "categories": {}, "dates": None, "warnings": [],
+}  # fmt: skip
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Inputs:
+    """Write a table and the findings about the reader; all else was skipped."""
+    paths = {field.name: tmp_path / field.name for field in fields(Inputs)}
+    for name in (*TABLES, *MODELS):
+        manifest.skip(paths[name], "prepare" if name in TABLES else "evaluate", GATE, f"no source for {name}")
+    with manifest.draft(paths["creatives"], "prepare", Source(uri="x"), {}) as made:
+        (made.path / "summary.json").write_text(json.dumps(SUMMARY), encoding="utf-8")
+        made.facts |= {"licence": "MIT", "source": "fashion-mnist"}
+    evaluation = Evaluation({"accuracy": Metric(0.92, 0.91, 0.93, 1, "share")}, {}, [Lines("Worst", "none", ["shirt"])])
+    with manifest.draft(paths["cnn"], "evaluate", GATE, {"model": paths["creatives"]}) as made:
+        for name, content in to_files(evaluation).items():
+            (made.path / name).write_bytes(content)
+    return Inputs(**paths)
+
+
+def test_the_page_joins_what_was_found(tmp_path: Path, outside: Outside, inputs: Inputs) -> None:
+    report = tmp_path / "report"
+    assert run(inputs, Outputs(report), GATE, outside) == {"models": 1.0}
+    sealed = manifest.verify(report)
+    assert set(sealed.inputs) == {*TABLES, *MODELS}
+    html = (report / "report.html").read_text(encoding="utf-8")
+    assert "1 model was measured" in html
+    assert "no source for events" in html
+    assert f"cnn {manifest.digest(inputs.creatives)[:12]}" in html
+
+
+def test_equal_inputs_make_equal_bytes(tmp_path: Path, outside: Outside, inputs: Inputs) -> None:
+    for name in ("one", "other"):
+        run(inputs, Outputs(tmp_path / name), GATE, outside)
+    assert manifest.digest(tmp_path / "one") == manifest.digest(tmp_path / "other")
+
+
+def test_a_changed_report_is_refused_and_nothing_is_written(tmp_path: Path, outside: Outside, inputs: Inputs) -> None:
+    (inputs.cnn / "metrics.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(ArtifactError, match=r"metrics.json: changed since it was written"):
+        run(inputs, Outputs(tmp_path / "page"), GATE, outside)
+    assert not list(tmp_path.glob("*page*"))

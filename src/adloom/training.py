@@ -6,11 +6,12 @@ torch before each step. Hence a run that was interrupted and resumed equals one 
 """
 
 import hashlib
+import json
 import logging
 import shutil
 import signal
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,18 @@ class Session:
     checkpoint: Path
     progress: bool
 
+    def describe(self, card: Mapping[str, object], history: History, params: Training) -> None:
+        """Write card.json, with the rows, licence, source and params added, and history.json."""
+        origin = {name: self.made.facts.get(name) for name in ("licence", "source")}
+        full = {**card, **origin, "rows": self.made.rows, "params": params.model_dump(mode="json")}
+        self.write("card.json", full)
+        self.write("history.json", history)
+
+    def write(self, name: str, content: object) -> None:
+        """Write a JSON file of the artifact."""
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        (self.made.path / name).write_text(text, encoding="utf-8")
+
 
 @contextmanager
 def session(stage: str, table: Path, target: Path, params: Training, outside: Outside) -> Iterator[Session]:
@@ -75,6 +88,7 @@ def session(stage: str, table: Path, target: Path, params: Training, outside: Ou
     tags = {"dataset_digest": dataset, "params_digest": params.digest()}
     with outside.tracker.run(stage, params.model_dump(mode="json"), tags) as run:
         with manifest.draft(target, stage, params, {table.name: table}) as made:
+            made.facts.update(manifest.read(table).facts)
             yield Session(stage, made, run, checkpoint, outside.progress)
         run.tags({"manifest_digest": manifest.digest(target)})
     shutil.rmtree(checkpoint.parent, ignore_errors=True)
@@ -102,7 +116,7 @@ def fit(
     watch = Watch(params, session, patience)
     resume = _checkpoint(session.checkpoint, module)
     loader = _batches(rows, Order(len(rows), params))
-    judged = _batches(validation, _in_order(validation, params.batch_size)) if validation is not None else None
+    judged = _batches(validation, in_order(len(validation), params.batch_size)) if validation is not None else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice on workers and intervals, which are chosen here
         trainer = _trainer(params, watch)
@@ -110,6 +124,11 @@ def fit(
     if watch.best:
         module.load_state_dict(watch.best)
     return module.cpu().eval(), watch.history
+
+
+def in_order(rows: int, size: int) -> list[Ints]:
+    """Return the row numbers of each batch of `size`, all rows once, in their order."""
+    return [np.arange(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
 class Order(Sampler[Any]):
@@ -258,10 +277,6 @@ def _run(trainer: pl.Trainer, module: pl.LightningModule, loader: Any, validatio
 
 def _batches(rows: Rows, order: Iterable[Ints]) -> DataLoader[Any]:
     return DataLoader(rows, batch_size=None, sampler=order)  # type: ignore[arg-type] # row numbers come in arrays
-
-
-def _in_order(rows: Rows, size: int) -> list[Ints]:
-    return [np.arange(start, min(start + size, len(rows))) for start in range(0, len(rows), size)]
 
 
 def _checkpoint(path: Path, module: pl.LightningModule) -> Path | None:

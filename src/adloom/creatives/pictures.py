@@ -10,6 +10,7 @@ from PIL import Image
 from adloom.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]  # (pictures, channels, height, width), 1 channel (grey) or 3 (RGB)
+Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]  # the same shape, in [-1, 1]
 
 MODES = {1: "L", 3: "RGB"}
@@ -39,7 +40,8 @@ def to_floats(pixels: Pixels) -> Floats:
 
 def to_pixels(pictures: Floats) -> Pixels:
     """Map -1 … 1 to 0 … 255, rounding; what lies outside is clipped."""
-    return np.rint((np.clip(pictures, -1, 1) + 1) * 127.5).astype(np.uint8)
+    pixels: Pixels = np.rint((np.clip(pictures, -1, 1) + 1) * 127.5).astype(np.uint8)
+    return pixels
 
 
 def sheet(pixels: Pixels, columns: int, gap: int = 2, scale: int = 2) -> bytes:
@@ -66,7 +68,8 @@ def _one(png: bytes, number: int, channels: int, height: int, width: int) -> Pix
             pixels: Pixels = np.asarray(image.convert(MODES[channels]), np.uint8)
     except (OSError, SyntaxError, ValueError) as error:  # SyntaxError is Pillow's word for a broken PNG
         raise DataError(f"picture {number}: not a PNG that can be read ({error}); run `adloom prepare`") from None
-    return pixels.reshape(height, width, channels).transpose(2, 0, 1)
+    planes: Pixels = pixels.reshape(height, width, channels).transpose(2, 0, 1)
+    return planes
 
 
 def _png(picture: Pixels) -> bytes:

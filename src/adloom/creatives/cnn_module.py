@@ -1,0 +1,95 @@
+"""How the picture reader learns."""
+
+import math
+from collections.abc import Iterable
+
+import pytorch_lightning as pl
+import torch
+from scipy.optimize import minimize_scalar
+from torch.nn import functional
+
+from adloom.creatives.cnn_net import Reader
+from adloom.creatives.module import Batch
+from adloom.params import TrainCnn
+
+SHIFT = 1  # pixels a picture is moved at most, in each direction
+
+
+class ReaderModule(pl.LightningModule):
+    """AdamW under a one-cycle schedule (Smith & Topin 2018), cross-entropy with label smoothing, shifted pictures."""
+
+    def __init__(self, net: Reader, params: TrainCnn) -> None:
+        super().__init__()
+        self.net, self._params = net, params
+        self._layout = torch.channels_last if params.channels_last else torch.contiguous_format
+        self.net.to(memory_format=self._layout)  # type: ignore[call-overload] # torch's stub lacks it
+
+    def training_step(self, batch: Batch, _: int) -> torch.Tensor:
+        """Learn from one batch."""
+        picture, category = batch
+        logits, _embedding = self.net(self._augmented(picture))
+        loss = functional.cross_entropy(logits, category, label_smoothing=self._params.label_smoothing)
+        self._log("", loss, logits, category)
+        return loss
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        """Measure one batch."""
+        picture, category = batch
+        logits, _embedding = self.net(picture.contiguous(memory_format=self._layout))
+        self._log("validation_", functional.cross_entropy(logits, category), logits, category)
+
+    def configure_optimizers(self) -> dict[str, object]:
+        """Return the optimizer and its schedule, which moves with each step."""
+        optimizer = torch.optim.AdamW(_groups(self.net, self._params.weight_decay), lr=self._params.learning_rate)
+        steps = self._params.epochs * self._params.steps_per_epoch
+        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, self._params.learning_rate, total_steps=steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+
+    def _augmented(self, picture: torch.Tensor) -> torch.Tensor:
+        if self._params.flip:
+            mirrored = torch.rand(len(picture), 1, 1, 1, device=picture.device) < 0.5
+            picture = torch.where(mirrored, picture.flip(3), picture)
+        return shifted(picture).contiguous(memory_format=self._layout)
+
+    def _log(self, prefix: str, loss: torch.Tensor, logits: torch.Tensor, category: torch.Tensor) -> None:
+        accuracy = (logits.argmax(1) == category).float().mean()
+        values = {f"{prefix}loss": loss, f"{prefix}accuracy": accuracy}
+        self.log_dict(values, on_step=False, on_epoch=True, batch_size=len(category))
+
+
+def shifted(picture: torch.Tensor) -> torch.Tensor:
+    """Move each picture by up to SHIFT pixels in each direction, repeating its edge."""
+    batch, channels, height, width = picture.shape
+    moves = torch.randint(-SHIFT, SHIFT + 1, (2, batch, 1), device=picture.device)
+    row = (torch.arange(height, device=picture.device) + moves[0]).clamp(0, height - 1)[:, None, :, None]
+    column = (torch.arange(width, device=picture.device) + moves[1]).clamp(0, width - 1)[:, None, None, :]
+    which = torch.arange(batch, device=picture.device)[:, None, None, None]
+    channel = torch.arange(channels, device=picture.device)[None, :, None, None]
+    return picture[which, channel, row, column]
+
+
+def calibrate(net: Reader, batches: Iterable[Batch]) -> float:
+    """
+    Divide the logits by the temperature that fits held-out batches best, and return it (Guo et al. 2017).
+
+    Which category is likeliest stays as it is. Without batches the temperature is 1.
+    """
+    with torch.no_grad():
+        pairs = [(net(picture)[0].double(), category) for picture, category in batches]
+    if not pairs:
+        return 1.0
+    logits, categories = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+
+    def loss(logarithm: float) -> float:
+        return float(functional.cross_entropy(logits * math.exp(-logarithm), categories))
+
+    temperature = math.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x)
+    net.scale.data /= temperature
+    return temperature
+
+
+def _groups(net: Reader, weight_decay: float) -> list[dict[str, object]]:
+    """Return the parameters in two groups: scales, biases and norms are not decayed."""
+    matrices = [p for p in net.parameters() if p.ndim > 1]
+    others = [p for p in net.parameters() if p.ndim <= 1]
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]

@@ -1,0 +1,79 @@
+"""
+The picture reader: a small residual ConvNet with two heads, category logits and a unit-length embedding.
+
+The embedding is a linear map of the pooled features; the logits are its cosines with one learned prototype per
+category, times a scale (Wang et al. 2017, "NormFace"). So what the categories are told apart by is what near means.
+"""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+SMALLEST = 8  # halve the resolution until the edge is at most this
+WIDEST = 4  # times the width of the first stage
+
+
+class Reader(nn.Module):
+    """Maps pictures (batch, channels, height, width) in [-1, 1] to logits and embedding, the two heads."""
+
+    def __init__(self, channels: int, size: int, categories: int, width: int, embedding: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(*_stages(channels, size, width))
+        features = min(width * 2 ** _halvings(size), width * WIDEST)
+        self.project = nn.Linear(features, embedding)
+        self.prototypes = nn.Parameter(functional.normalize(torch.randn(categories, embedding)))
+        self.scale = nn.Parameter(torch.tensor(10.0))
+
+    def forward(self, picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return logits (batch, categories) and embedding (batch, dimensions) of unit length."""
+        features = self.body(picture)
+        with torch.autocast(picture.device.type, enabled=False):  # cosines need more than the 8 bits of bfloat16
+            embedding = functional.normalize(self.project(features.float().mean((2, 3))))
+            cosines = embedding @ functional.normalize(self.prototypes).T
+        return self.scale * cosines, embedding
+
+
+class Probabilities(nn.Module):
+    """The reader as it leaves: probabilities (batch, categories) instead of logits."""
+
+    def __init__(self, reader: Reader) -> None:
+        super().__init__()
+        self.reader = reader
+
+    def forward(self, picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return probabilities and embedding."""
+        logits, embedding = self.reader(picture)
+        return logits.softmax(1), embedding
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions around which the input is carried (He et al. 2016)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.inside = nn.Sequential(*_conv(width, width), *_conv(width, width))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Keep the shape."""
+        carried: torch.Tensor = x + self.inside(x)
+        return carried
+
+
+def _stages(channels: int, size: int, width: int) -> list[nn.Module]:
+    layers = _conv(channels, width)
+    now = width
+    for _ in range(_halvings(size)):
+        wider = min(2 * now, WIDEST * width)
+        layers += [*_conv(now, wider, stride=2), Residual(wider)]
+        now = wider
+    return layers
+
+
+def _conv(before: int, after: int, stride: int = 1) -> list[nn.Module]:
+    return [nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+
+
+def _halvings(size: int) -> int:
+    return max(1, math.ceil(math.log2(size / SMALLEST)))

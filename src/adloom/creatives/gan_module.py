@@ -1,0 +1,101 @@
+"""How the picture generator learns."""
+
+import copy
+
+import pytorch_lightning as pl
+import torch
+from torch import nn
+from torch.nn import functional
+
+from adloom.creatives.gan_net import Discriminator, Generator
+from adloom.creatives.module import Batch
+from adloom.params import TrainGan
+
+BETAS = (0.0, 0.99)
+SETTLING = 64  # batches of which the statistics of the averaged generator are taken
+
+
+class GanModule(pl.LightningModule):
+    """
+    Hinge loss (Lim & Ye 2017), one step of either network per batch; the generator's averaged weights are the model.
+
+    Lightning's global_step counts both optimizers, so the generator's steps are counted here.
+    """
+
+    def __init__(self, generator: Generator, discriminator: Discriminator, params: TrainGan) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.generator, self.discriminator, self.params = generator, discriminator, params
+        self.average = copy.deepcopy(generator).requires_grad_(requires_grad=False)
+        self.steps: torch.Tensor
+        self.register_buffer("steps", torch.tensor(0))
+        self._layout = torch.channels_last if params.channels_last else torch.contiguous_format
+        self.to(memory_format=self._layout)
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """Return the two optimizers, the discriminator's first."""
+        rate = self.params.learning_rate
+        return [
+            torch.optim.Adam(self.discriminator.parameters(), rate, BETAS),
+            torch.optim.Adam(self.generator.parameters(), rate / 2, BETAS),
+        ]
+
+    def training_step(self, batch: Batch, _: int) -> None:
+        """Let the discriminator tell real from drawn pictures, then the generator learn from its judgement."""
+        picture, category = batch
+        picture = picture.contiguous(memory_format=self._layout)
+        drawn = self.generator(torch.randn(len(picture), self.params.latent, device=self.device), category)
+        losses = {
+            "discriminator_loss": self._discriminate(picture, drawn.detach(), category),
+            "generator_loss": self._generate(drawn, category),
+        }
+        self.steps += 1
+        self._follow()
+        self.log_dict(losses, on_step=False, on_epoch=True, batch_size=len(picture))
+
+    def _discriminate(self, picture: torch.Tensor, drawn: torch.Tensor, category: torch.Tensor) -> torch.Tensor:
+        real, fake = self.discriminator(torch.cat([picture, drawn]), torch.cat([category, category])).chunk(2)
+        loss = functional.relu(1 - real).mean() + functional.relu(1 + fake).mean()
+        self._learn(0, loss)
+        return loss.detach()
+
+    def _generate(self, drawn: torch.Tensor, category: torch.Tensor) -> torch.Tensor:
+        self.discriminator.requires_grad_(requires_grad=False)
+        loss: torch.Tensor = -self.discriminator(drawn, category).mean()
+        self._learn(1, loss)
+        self.discriminator.requires_grad_(requires_grad=True)
+        return loss.detach()
+
+    def _learn(self, which: int, loss: torch.Tensor) -> None:
+        optimizer = self.optimizers()[which]
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        optimizer.step()
+
+    def _follow(self) -> None:
+        """Move the averaged weights towards the generator's; early on, when these still change much, faster."""
+        steps = float(self.steps)
+        weight = 1 - min(self.params.ema_decay, steps / (steps + 10))
+        with torch.no_grad():
+            for mean, now in zip(self.average.parameters(), self.generator.parameters(), strict=True):
+                mean.lerp_(now, weight)
+
+
+def settle(module: GanModule, categories: int) -> Generator:
+    """
+    Return the averaged generator with batch statistics of its own ("standing statistics", Brock et al. 2019).
+
+    They are taken over SETTLING batches with equally many pictures of each category.
+    """
+    average, params = module.average, module.params
+    noise = torch.Generator().manual_seed(params.seed)
+    for norm in average.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain mean over batches
+    average.train()
+    with torch.no_grad():
+        for number in range(SETTLING):
+            rows = torch.arange(number * params.batch_size, (number + 1) * params.batch_size)
+            average(torch.randn(len(rows), params.latent, generator=noise), rows % categories)
+    return average.eval()

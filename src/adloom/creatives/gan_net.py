@@ -1,0 +1,85 @@
+"""
+The picture generator and its discriminator: the DCGAN family, conditioned on a category.
+
+The generator knows the category by conditional batch normalisation, the discriminator by projection under spectral
+normalisation (Miyato & Koyama 2018, "cGANs with projection discriminator"; Miyato et al. 2018, "Spectral
+normalization").
+"""
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+SMALLEST = 8  # the generator begins, and the discriminator ends, at an edge of at most this
+WIDEST = 4  # times the width at full resolution
+SLOPE = 0.2
+
+
+class Generator(nn.Module):
+    """Maps z (batch, latent) and category (batch,) to pictures (batch, channels, size, size) in [-1, 1]."""
+
+    def __init__(self, channels: int, size: int, categories: int, width: int, latent: int) -> None:
+        super().__init__()
+        widths = _widths(size, width)[::-1]
+        self.edge = size // 2 ** (len(widths) - 1)
+        self.begin = nn.Linear(latent, widths[0] * self.edge**2, bias=False)
+        self.norms = nn.ModuleList([ConditionalNorm(wide, categories) for wide in widths])
+        self.ups = nn.ModuleList([nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False) for a, b in pairwise(widths)])
+        self.end = nn.Conv2d(widths[-1], channels, 3, 1, 1)
+
+    def forward(self, z: torch.Tensor, category: torch.Tensor) -> torch.Tensor:
+        """Draw one picture per row."""
+        x = self.begin(z).unflatten(1, (-1, self.edge, self.edge))
+        x = self.norms[0](x, category).relu()
+        for up, norm in zip(self.ups, list(self.norms)[1:], strict=True):
+            x = norm(up(x), category).relu()
+        picture: torch.Tensor = self.end(x).float().tanh()
+        return picture
+
+
+class ConditionalNorm(nn.Module):
+    """Batch normalisation whose gain and bias are looked up by category."""
+
+    def __init__(self, width: int, categories: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(width, affine=False)
+        self.gain = nn.Embedding(categories, width)
+        self.bias = nn.Embedding(categories, width)
+        nn.init.ones_(self.gain.weight)
+        nn.init.zeros_(self.bias.weight)
+
+    def forward(self, x: torch.Tensor, category: torch.Tensor) -> torch.Tensor:
+        """Keep the shape."""
+        gain, bias = self.gain(category)[..., None, None], self.bias(category)[..., None, None]
+        conditioned: torch.Tensor = self.norm(x) * gain + bias
+        return conditioned
+
+
+class Discriminator(nn.Module):
+    """Scores pictures (batch, channels, size, size) of stated categories (batch,): (batch,), above 0 is real."""
+
+    def __init__(self, channels: int, size: int, categories: int, width: int) -> None:
+        super().__init__()
+        widths = _widths(size, width)
+        layers = [spectral_norm(nn.Conv2d(channels, width, 3, 1, 1))]
+        for before, after in pairwise(widths):
+            layers += [nn.LeakyReLU(SLOPE), spectral_norm(nn.Conv2d(before, after, 4, 2, 1))]
+        self.body = nn.Sequential(*layers, nn.LeakyReLU(SLOPE))
+        self.score = spectral_norm(nn.Linear(widths[-1], 1))
+        self.project = spectral_norm(nn.Embedding(categories, widths[-1]))
+
+    def forward(self, picture: torch.Tensor, category: torch.Tensor) -> torch.Tensor:
+        """Return how real each picture looks as a picture of its category."""
+        features = self.body(picture).float().sum((2, 3))
+        with torch.autocast(picture.device.type, enabled=False):  # sums over pixels need more than bfloat16's 8 bits
+            score: torch.Tensor = self.score(features)[:, 0] + (features * self.project(category)).sum(1)
+        return score
+
+
+def _widths(size: int, width: int) -> list[int]:
+    """Return the channels at each resolution, from full size downwards."""
+    halvings = max(1, math.ceil(math.log2(size / SMALLEST)))
+    return [min(width * 2**halving, width * WIDEST) for halving in range(halvings + 1)]

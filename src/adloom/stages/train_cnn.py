@@ -1,0 +1,138 @@
+"""
+Train the picture reader: a ConvNet that reads and embeds the pictures of data/dataset/creatives, left as models/cnn.
+
+The artifact holds reader.onnx, known.npz (the training pictures' ids, categories and embeddings, to find the nearest
+of), history.json and card.json.
+
+Example: adloom train-cnn
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adloom.io import manifest
+from adloom.io.outside import Outside
+from adloom.params import TrainCnn
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from adloom.creatives.cnn_module import ReaderModule
+    from adloom.creatives.module import PictureRows
+    from adloom.creatives.table import Creatives
+    from adloom.training import History, Session
+
+STAGE = "train_cnn"
+BATCH = 512  # pictures embedded at once
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The prepared table of pictures."""
+
+    creatives: Path = Path("data/dataset/creatives")
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where the reader goes."""
+
+    cnn: Path = Path("models/cnn")
+
+
+def run(inputs: Inputs, outputs: Outputs, params: TrainCnn, outside: Outside) -> Mapping[str, float]:
+    """
+    Train on the split train, calibrate on the split validation; the split test is not read.
+
+    Skipped when there is but one category, for there is nothing to tell apart. Raises DataError when there is no
+    picture, AdloomError when the ONNX file does not do what torch does.
+    """
+    off = None if params.enabled else f"{STAGE}.enabled is false"
+    if reason := manifest.skipped(inputs.creatives) or off:
+        manifest.skip(outputs.cnn, STAGE, params, reason)
+        return {}
+    from adloom import training
+    from adloom.creatives import table
+    from adloom.io import tables
+
+    rows = tables.read(inputs.creatives)
+    categories = table.categories(rows)
+    if len(categories) == 1:
+        reason = f"one category only ({categories[0]}); a reader needs at least two to tell apart"
+        manifest.skip(outputs.cnn, STAGE, params, reason)
+        return {}
+    with training.session(STAGE, inputs.creatives, outputs.cnn, params, outside) as session:
+        history = _train(rows, categories, params, session)
+    return {name: values[-1][1] for name, values in history.items()}
+
+
+def _train(rows: "pd.DataFrame", categories: list[str], params: TrainCnn, session: "Session") -> "History":
+    from adloom import training
+    from adloom.creatives import table
+    from adloom.creatives.cnn_module import ReaderModule, calibrate
+    from adloom.creatives.cnn_net import Reader
+
+    train, validation = (table.take(rows, split, categories) for split in ("train", "validation"))
+    judged = _rows(validation)
+    channels, height, width = table.shape(rows)
+    module, history = training.fit(
+        lambda: ReaderModule(Reader(channels, height, len(categories), params.width, params.embedding), params),
+        _rows(train),
+        params,
+        session,
+        validation=judged,
+    )
+    calibrate(module.net, (judged[batch] for batch in training.in_order(len(judged), BATCH)))
+    _export(module, (channels, height, width), session.made.path / "reader.onnx")
+    _know(rows, train, categories, params, session.made.path)
+    session.made.rows.update(train=len(train), validation=len(validation))
+    image = {"height": height, "width": width, "channels": channels}
+    session.describe({"model": "cnn", "categories": categories, "image": image}, history, params)
+    return history
+
+
+def _rows(creatives: "Creatives") -> "PictureRows":
+    from adloom.creatives.module import PictureRows
+
+    return PictureRows(creatives.pixels, creatives.category)
+
+
+def _export(module: "ReaderModule", shape: tuple[int, int, int], path: Path) -> None:
+    import torch
+
+    from adloom.creatives.cnn_net import Probabilities
+    from adloom.io import onnx_export
+
+    def example(batch: int) -> dict[str, torch.Tensor]:
+        random = torch.Generator().manual_seed(batch)
+        return {"picture": torch.rand((batch, *shape), generator=random) * 2 - 1}
+
+    batch = {0: "batch"}
+    onnx_export.export(
+        Probabilities(module.net),
+        example,
+        path,
+        outputs=["probabilities", "embedding"],
+        dynamic={"picture": batch, "probabilities": batch, "embedding": batch},
+        shapes=onnx_export.BATCHES,
+    )
+
+
+def _know(rows: "pd.DataFrame", train: "Creatives", categories: list[str], params: TrainCnn, folder: Path) -> None:
+    """Write known.npz: what the finished reader makes of each training picture, in half precision."""
+    import numpy as np
+
+    from adloom.creatives.pictures import to_floats
+    from adloom.io.onnx import Reader
+    from adloom.training import in_order
+
+    read = Reader(folder, params.threads)
+    embedding = [read(to_floats(train.pixels[batch])).embedding for batch in in_order(len(train), BATCH)]
+    np.savez(
+        folder / "known.npz",
+        creative_id=rows.loc[rows["split"] == "train", "creative_id"].to_numpy(str),
+        category=np.array(categories)[train.category],
+        embedding=np.concatenate(embedding).astype(np.float16),
+    )

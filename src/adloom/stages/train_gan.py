@@ -1,0 +1,116 @@
+"""
+Train the picture generator: it draws pictures of each category of data/dataset/creatives, and is left as models/gan.
+
+The artifact holds generator.onnx, sample_sheet.png (a row per category), history.json and card.json.
+
+Example: adloom train-gan
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adloom.io import manifest
+from adloom.io.outside import Outside
+from adloom.params import TrainGan
+
+if TYPE_CHECKING:
+    from adloom.creatives.gan_net import Generator
+    from adloom.training import Session
+
+STAGE = "train_gan"
+SHOWN = 10  # pictures of each category on the sample sheet
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The prepared table of pictures."""
+
+    creatives: Path = Path("data/dataset/creatives")
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where the generator goes."""
+
+    gan: Path = Path("models/gan")
+
+
+def run(inputs: Inputs, outputs: Outputs, params: TrainGan, outside: Outside) -> Mapping[str, float]:
+    """
+    Train on the split train; no other split is used.
+
+    Raises DataError when there is no picture, AdloomError when the ONNX file does not do what torch does.
+    """
+    off = None if params.enabled else f"{STAGE}.enabled is false"
+    if reason := manifest.skipped(inputs.creatives) or off:
+        manifest.skip(outputs.gan, STAGE, params, reason)
+        return {}
+    from adloom import training
+
+    with training.session(STAGE, inputs.creatives, outputs.gan, params, outside) as session:
+        history = _train(inputs.creatives, params, session)
+    return {name: values[-1][1] for name, values in history.items()}
+
+
+def _train(creatives: Path, params: TrainGan, session: "Session") -> Mapping[str, list[list[float]]]:
+    from adloom import training
+    from adloom.creatives import table
+    from adloom.creatives.gan_module import GanModule, settle
+    from adloom.creatives.gan_net import Discriminator, Generator
+    from adloom.creatives.module import PictureRows
+    from adloom.io import tables
+
+    rows = tables.read(creatives, "train")
+    categories = table.categories(rows)
+    channels, height, width = table.shape(rows)
+    train = table.take(rows, "train", categories)
+    known = len(categories)
+
+    def make() -> GanModule:
+        generator = Generator(channels, height, known, params.width, params.latent)
+        return GanModule(generator, Discriminator(channels, height, known, params.width), params)
+
+    module, history = training.fit(make, PictureRows(train.pixels, train.category), params, session)
+    _export(settle(module, known), known, params.latent, session.made.path / "generator.onnx")
+    _sample(known, params, session)
+    session.made.rows.update(train=len(train))
+    image = {"height": height, "width": width, "channels": channels}
+    session.describe({"model": "gan", "categories": categories, "image": image}, history, params)
+    return history
+
+
+def _export(generator: "Generator", categories: int, latent: int, path: Path) -> None:
+    import torch
+
+    from adloom.io import onnx_export
+
+    def example(batch: int) -> dict[str, torch.Tensor]:
+        random = torch.Generator().manual_seed(batch)
+        z = torch.randn((batch, latent), generator=random)
+        return {"z": z, "category": torch.randint(categories, (batch,), generator=random)}
+
+    batch = {0: "batch"}
+    onnx_export.export(
+        generator,
+        example,
+        path,
+        outputs=["picture"],
+        dynamic={"z": batch, "category": batch, "picture": batch},
+        shapes=onnx_export.BATCHES,
+    )
+
+
+def _sample(categories: int, params: TrainGan, session: "Session") -> None:
+    """Let the finished generator draw the sample sheet."""
+    import numpy as np
+
+    from adloom.creatives import pictures
+    from adloom.io.onnx import Generator
+
+    z = np.random.default_rng(params.seed).standard_normal((categories * SHOWN, params.latent), np.float32)
+    drawn = Generator(session.made.path, params.threads)(z, np.repeat(np.arange(categories), SHOWN))
+    path = session.made.path / "sample_sheet.png"
+    path.write_bytes(pictures.sheet(pictures.to_pixels(drawn), SHOWN))
+    session.run.artifact(path)

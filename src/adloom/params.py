@@ -115,7 +115,6 @@ class TrainCnn(Training):
     channels_last: bool = Field(True, description="Memory layout of the pictures.")
     label_smoothing: Share = Field(0.05, description="Label smoothing of the category head.")
     weight_decay: float = Field(0.05, ge=0, description="AdamW's weight decay.")
-    flip: bool = Field(True, description="A mirrored picture is as good; not so for digits or lettering.")
 
 
 class TrainLstm(Training):

@@ -27,7 +27,7 @@ class ReaderModule(pl.LightningModule):
     def training_step(self, batch: Batch, _: int) -> torch.Tensor:
         """Learn from one batch."""
         picture, category = batch
-        logits, _embedding = self.net(self._augmented(picture))
+        logits, _embedding = self.net(shifted(picture).contiguous(memory_format=self._layout))
         loss = functional.cross_entropy(logits, category, label_smoothing=self._params.label_smoothing)
         self._log("", loss, logits, category)
         return loss
@@ -44,12 +44,6 @@ class ReaderModule(pl.LightningModule):
         steps = self._params.epochs * self._params.steps_per_epoch
         cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, self._params.learning_rate, total_steps=steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
-
-    def _augmented(self, picture: torch.Tensor) -> torch.Tensor:
-        if self._params.flip:
-            mirrored = torch.rand(len(picture), 1, 1, 1, device=picture.device) < 0.5
-            picture = torch.where(mirrored, picture.flip(3), picture)
-        return shifted(picture).contiguous(memory_format=self._layout)
 
     def _log(self, prefix: str, loss: torch.Tensor, logits: torch.Tensor, category: torch.Tensor) -> None:
         accuracy = (logits.argmax(1) == category).float().mean()

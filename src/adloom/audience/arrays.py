@@ -1,0 +1,22 @@
+"""Arrays in an npz file, without pickle: the one way in which segmenter and members are read."""
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from adloom.errors import ArtifactError
+
+
+def read_arrays(path: Path, names: Sequence[str]) -> list[npt.NDArray[Any]]:
+    """Read the named arrays of an npz. Raises ArtifactError when it is no npz, or lacks one, or holds pickles."""
+    try:
+        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as found:
+            return [found[name] for name in names]
+    except FileNotFoundError:
+        raise ArtifactError(f"{path}: missing; run `adloom segment`, or fetch the model again") from None
+    except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
+        raise ArtifactError(f"{path}: expected an npz with {', '.join(names)}: {error}") from None

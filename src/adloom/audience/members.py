@@ -1,0 +1,52 @@
+"""Members: which segment a known user is in, by pseudonym. Serving looks users up here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from adloom.audience.arrays import read_arrays
+from adloom.audience.segmenter import Ints
+
+_LENGTH = 32  # hex digits of a pseudonym
+_ARRAYS = ("pseudonyms", "segment", "names")
+
+
+@dataclass(frozen=True)
+class Members:
+    """Users and their segments, sorted for binary search: 33 bytes a user."""
+
+    pseudonyms: npt.NDArray[np.bytes_]  # (users,) S32, ascending
+    segment: npt.NDArray[np.unsignedinteger]  # (users,) index into names
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, pseudonyms: Sequence[str], segment: Ints, names: tuple[str, ...]) -> Self:
+        """Make the table of users (users,) and the indices of their segments (users,), in any order."""
+        ids = np.array(pseudonyms, dtype=f"S{_LENGTH}")
+        order = np.argsort(ids)
+        return cls(ids[order], segment[order].astype(np.uint8 if len(names) <= 256 else np.uint16), names)
+
+    def __len__(self) -> int:
+        return len(self.pseudonyms)
+
+    def find(self, users: Sequence[str]) -> list[str | None]:
+        """Return the segment id of each user, None for one who is not in the table."""
+        fit = [user if len(user) == _LENGTH and user.isascii() else "" for user in users]
+        ids = np.array(fit, dtype=f"S{_LENGTH}")
+        place = np.minimum(np.searchsorted(self.pseudonyms, ids), len(self) - 1)
+        known = self.pseudonyms[place] == ids
+        return [self.names[self.segment[i]] if is_known else None for i, is_known in zip(place, known, strict=True)]
+
+    def save(self, path: Path) -> None:
+        """Write an npz without pickle."""
+        np.savez(path, pseudonyms=self.pseudonyms, segment=self.segment, names=np.array(self.names))
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote. Raises ArtifactError when the file is not such a table."""
+        pseudonyms, segment, names = read_arrays(path, _ARRAYS)
+        return cls(pseudonyms, segment, tuple(map(str, names)))

@@ -1,0 +1,29 @@
+"""Rates: the share of a segment's users who buy again, learnt from one half of the users and judged on the other."""
+
+import numpy as np
+import pandas as pd
+
+from adloom.audience.features import Bools
+from adloom.audience.segmenter import Ints
+from adloom.evaluation import statistics
+from adloom.evaluation.metric import Sample
+
+
+def halves(users: pd.Series, events: pd.DataFrame) -> Bools:
+    """Return which users (users,) are in half a, from which rates are learnt."""
+    half = events.drop_duplicates("user_id").set_index("user_id")["half"]
+    return (users.map(half) == "a").to_numpy()
+
+
+def auc(segment: Ints, bought: Bools, learn: Bools) -> Sample:
+    """
+    Return the sample behind the AUC of a segment's own rate: one row per user who is not in `learn`.
+
+    segment, bought and learn (users,). A segment without users in `learn` has the rate of all of them. The rates are
+    the model's, so the bootstrap draws only the users they are judged on.
+    """
+    users = np.bincount(segment, learn, minlength=segment.max() + 1)
+    buyers = np.bincount(segment, learn & bought, minlength=segment.max() + 1)
+    overall = buyers.sum() / max(users.sum(), 1)
+    rate = np.divide(buyers, users, out=np.full(len(users), overall), where=users > 0)
+    return Sample((bought[~learn].astype(np.int8), rate[segment[~learn]]), statistics.auc, "auc")

@@ -1,0 +1,126 @@
+"""Segmenter: which segment a user belongs to, from features alone, in NumPy alone. This is what serving loads."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from adloom.audience.arrays import read_arrays
+from adloom.errors import ArtifactError, DataError
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Names = npt.NDArray[np.str_]
+
+FEATURES = ("recency_days", "frequency", "monetary", "tenure_days", "interpurchase_days")  # in this order everywhere
+
+_ARRAYS = ("features", "median", "mean", "deviation", "prototypes", "segment", "names")
+_CELLS = 1 << 16  # distances computed at a time: 512 kB, which stays in the cache
+
+
+@dataclass(frozen=True)
+class Scale:
+    """From features as they are to coordinates that can be compared: nulls filled, logarithm, mean 0, deviation 1."""
+
+    median: Floats  # (features,), stands for a null
+    mean: Floats  # (features,), of log(1 + feature)
+    deviation: Floats  # (features,), of log(1 + feature); 1 where all users are equal
+
+    @classmethod
+    def of(cls, features: Floats) -> Self:
+        """Measure the scale of features (users, features), NaN where null; a feature that is always null becomes 0."""
+        known = [column[~np.isnan(column)] for column in features.T]
+        median = np.array([np.median(column) if len(column) else 0.0 for column in known])
+        logs = np.log1p(np.where(np.isnan(features), median, features))
+        deviation = logs.std(axis=0)
+        return cls(median, logs.mean(axis=0), np.where(deviation > 1e-12, deviation, 1.0))
+
+    def __call__(self, features: Floats) -> Floats:
+        """Scale features (users, features)."""
+        filled = np.where(np.isnan(features), self.median, features)
+        return (np.log1p(filled) - self.mean) / self.deviation
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """
+    Assigns a user the segment of the nearest prototype: a centre, or one of the many cores that make up a segment.
+
+    Features are taken as they are (days, counts, currency): the logarithm and the scale belong to the model.
+    """
+
+    scale: Scale
+    prototypes: Floats  # (prototypes, features), scaled
+    segment: Ints  # (prototypes,), index of each prototype's segment
+    names: tuple[str, ...]  # of the segments: segment-1 is the most valuable
+
+    def assign(self, features: npt.ArrayLike) -> Names:
+        """
+        Return the segment id of each user (users,); features are (users, 5) in the order of FEATURES, NaN where null.
+
+        Raises DataError naming the first feature that is negative or infinite, or the shape when it is wrong.
+        """
+        return np.array(self.names)[self.index(features)]
+
+    def index(self, features: npt.ArrayLike) -> Ints:
+        """Return the segment of each user as an index into `names` (users,). Raises as `assign` does."""
+        return self.segment[nearest(self.scale(checked(features)), self.prototypes)]
+
+    def save(self, path: Path) -> None:
+        """Write an npz without pickle."""
+        np.savez(
+            path,
+            features=np.array(FEATURES),
+            median=self.scale.median,
+            mean=self.scale.mean,
+            deviation=self.scale.deviation,
+            prototypes=self.prototypes,
+            segment=self.segment.astype(np.uint16),
+            names=np.array(self.names),
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote. Raises ArtifactError when the file is not a segmenter of these features."""
+        features, median, mean, deviation, prototypes, segment, names = read_arrays(path, _ARRAYS)
+        if tuple(features) != FEATURES:
+            raise ArtifactError(
+                f"{path}: features {', '.join(features)}, expected {', '.join(FEATURES)}; segment again"
+            )
+        return cls(Scale(median, mean, deviation), prototypes, segment.astype(np.int64), tuple(map(str, names)))
+
+
+def checked(features: npt.ArrayLike) -> Floats:
+    """Return features as floats (users, 5). Raises DataError when they cannot be those of a user."""
+    values = np.asarray(features, dtype=np.float64)
+    if values.ndim != 2 or values.shape[1] != len(FEATURES):
+        raise DataError(f"features: shape {values.shape}, expected (users, {len(FEATURES)}): {', '.join(FEATURES)}")
+    wrong = (values < 0) | np.isinf(values)
+    if wrong.any():
+        user, column = np.argwhere(wrong)[0]
+        raise DataError(f"{FEATURES[column]}: {values[user, column]} in row {user}; expected a number from 0, or null")
+    return values
+
+
+def nearest(points: Floats, prototypes: Floats) -> Ints:
+    """
+    Return the nearest prototype of each point (points,) by Euclidean distance, the first where several are.
+
+    points (points, features), prototypes (prototypes, features). Sums run over the features in order, without BLAS, so
+    that a point has the same answer alone and in a batch.
+    """
+    rows = max(1, _CELLS // len(prototypes))
+    parts = [_distances(points[i : i + rows], prototypes).argmin(axis=1) for i in range(0, len(points), rows)]
+    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+
+def _distances(points: Floats, prototypes: Floats) -> Floats:
+    """Return squared distances (points, prototypes); in place, since five arrays of this size would leave the cache."""
+    squares, difference = np.zeros((2, len(points), len(prototypes)))
+    for feature in range(points.shape[1]):
+        np.subtract(points[:, feature, None], prototypes[:, feature], out=difference)
+        np.multiply(difference, difference, out=difference)
+        squares += difference
+    return squares

@@ -1,0 +1,37 @@
+"""Stability: how much of a segmentation is found again when it is refitted on users drawn anew (Hennig 2007)."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from adloom.audience import fit
+from adloom.audience.segmenter import Floats, Segmenter
+from adloom.params import Segment
+
+
+def replicates(
+    features: Floats,
+    found: Sequence[Segmenter],
+    algorithm: str,
+    tried: Sequence[float],
+    params: Segment,
+    seed: int,
+    tick: Callable[[], object] = lambda: None,
+) -> npt.NDArray[np.float64]:
+    """
+    Return the adjusted Rand index of each segmenter with each of its refits (params.bootstraps, segmenters).
+
+    `found` are the segmenters of `algorithm` with the settings `tried`. A refit sees as many users as there are, drawn
+    with replacement from features (users, 5); both then assign one sample of at most params.sample of the users.
+    `tick` is called after each round of refits.
+    """
+    judged = features[fit.drawn(len(features), params.sample, seed)]
+    first = [segmenter.index(judged) for segmenter in found]
+    agreements = np.empty((params.bootstraps, len(found)))
+    for draw in range(params.bootstraps):
+        rows = np.random.default_rng([seed, draw]).integers(len(features), size=len(features))
+        refits = fit.segmenters(features[rows], algorithm, tried, params, seed + 1 + draw)
+        agreements[draw] = [fit.agreement(a, b.index(judged)) for a, b in zip(first, refits, strict=True)]
+        tick()
+    return agreements

@@ -15,7 +15,7 @@ READ = "/v1/creatives/read"
 WRITE = "/v1/copy/generate"
 
 MAX_ITEMS = 64  # pictures or lines drawn by one request
-MAX_PICTURES = 32  # pictures read by one request
+MAX_PICTURES = 16  # pictures read by one request
 MAX_PICTURE_BYTES = 4 * 2**20  # each, decoded from base64
 MAX_PICTURE_PIXELS = 16_777_216  # each, checked in the header before anything is decoded
 MAX_USERS = 1000  # users or rows in one segment request
@@ -123,14 +123,16 @@ class CopyRules(Body):
 
     max_characters: int = Field(60, ge=1, le=200, description="Longest line.")
     banned_words: list[Name] = Field([], max_length=200, description="Words no line may contain, in any case.")
-    temperature: float = Field(0.8, gt=0, le=2, strict=False, description="Below 1 safer lines, above 1 bolder ones.")
+    temperature: float = Field(0.8, ge=0.1, le=2, description="Below 1 safer lines, above 1 bolder ones.")
 
 
 class CopyRequest(Body):
     """Lines of copy, written by the LSTM."""
 
     category: Name | None = Field(None, description="One of the model's categories; any when absent.")
-    prompt: str = Field("", max_length=100, description="How each line begins.")
+    prompt: str = Field(
+        "", max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$", description="How each line begins; no control characters."
+    )
     n: int = Field(1, ge=1, le=MAX_ITEMS, description="How many lines.")
     seed: Seed | None = Field(None, description="Equal seeds give equal lines; drawn and returned when absent.")
     rules: CopyRules = Field(CopyRules(), description="What each line must obey.")

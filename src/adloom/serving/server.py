@@ -95,6 +95,7 @@ def _run(app: ASGIApp, bound: socket.socket) -> None:
         http="httptools",
         lifespan="on",
         log_config=None,
+        log_level="error",  # what is not HTTP at all is no news
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE,

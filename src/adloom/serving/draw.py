@@ -2,16 +2,18 @@
 
 import base64
 import secrets
+from http import HTTPStatus
 
 import numpy as np
 
 from adloom.copywriting import decoding
 from adloom.creatives import pictures
 from adloom.serving import provenance
-from adloom.serving.bundles import Models
+from adloom.serving.bundles import Models, Writer
+from adloom.serving.problems import Problem
 from adloom.serving.schemas import CopyAnswer, CopyRequest, GenerateAnswer, GenerateRequest
 
-MAX_TOKENS = 64  # of a line beyond its prompt
+MAX_TOKENS = 64  # of a prompt, and of what is written after it: what one request may cost is bounded
 
 
 def generate(asked: GenerateRequest, models: Models) -> GenerateAnswer:
@@ -43,13 +45,22 @@ def write(asked: CopyRequest, models: Models) -> CopyAnswer:
         category=asked.category,
         prompt=asked.prompt,
         temperature=asked.rules.temperature,
-        max_tokens=MAX_TOKENS + len(asked.prompt.encode()),
+        max_tokens=MAX_TOKENS + 2 * _length(asked.prompt, lstm.model),  # a prompt may be spelled in more tokens
         rules=decoding.Rules(tuple(asked.rules.banned_words), asked.rules.max_characters, lstm.model.known),
     )
     lines = decoding.write_lines(lstm.model.write, lstm.model.tokenizer, request)
     return CopyAnswer(
         model=lstm.origin, category=asked.category, seed=seed, source_type=provenance.SOURCE_TYPE, lines=lines
     )
+
+
+def _length(prompt: str, model: Writer) -> int:
+    """Return the tokens of a prompt. Raises Problem when they are too many."""
+    tokens = len(model.tokenizer.encode(prompt))
+    if tokens > MAX_TOKENS:
+        detail = f"prompt: {tokens} tokens, expected at most {MAX_TOKENS}; make it shorter"
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, "prompt")
+    return tokens
 
 
 def _seed(asked: int | None) -> int:

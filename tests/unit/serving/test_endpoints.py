@@ -217,6 +217,7 @@ class TestWrite:
             ({"prompt": "x" * 101}, "prompt", "at most 100 characters"),
             ({"prompt": "Lovely", "rules": {"max_characters": 5}}, None, "prompt has 6 characters"),
             ({"n": 65}, "n", "less than or equal to 64"),
+            ({"prompt": "\U0001f600" * 50}, "prompt", "200 tokens, expected at most 64"),
             ({"prompt": "a\nb"}, "prompt", "match pattern"),
             ({"rules": {"temperature": 0}}, "rules.temperature", "greater than or equal to 0.1"),
             ({"rules": {"temperature": True}}, "rules.temperature", "valid number"),

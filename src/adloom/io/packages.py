@@ -70,8 +70,15 @@ Place = Url | Client
 
 
 def pip(requirement: str) -> Client:
-    """Return pip, which downloads a wheel without installing it or what it depends on."""
-    options = ("--no-deps", "--only-binary=:all:", "--no-cache-dir", "--disable-pip-version-check", "--quiet")
+    """Return pip, which downloads a wheel without installing it or what it depends on, whatever Python it is for."""
+    options = (
+        "--no-deps",
+        "--only-binary=:all:",
+        "--no-cache-dir",
+        "--disable-pip-version-check",
+        "--quiet",
+        "--ignore-requires-python",
+    )
     return Client(("python", "-m", "pip", "download", *options, "--dest=.", requirement))
 
 
@@ -82,7 +89,7 @@ def apt(package: str) -> Client:
 
 def npm(package: str) -> Client:
     """Return npm, which downloads a package without installing it."""
-    return Client(("npm", "pack", "--silent", package))
+    return Client(("npm", "pack", "--loglevel=error", package))
 
 
 def _last_line(text: str) -> str:

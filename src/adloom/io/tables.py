@@ -21,7 +21,7 @@ class Shards:
 
     def append(self, rows: pd.DataFrame) -> None:
         """Write rows as further shards; no rows are one empty shard, which keeps the columns."""
-        table = pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata(None)
+        table = pa.Table.from_pandas(_arrow_times(rows), preserve_index=False).replace_schema_metadata(None)
         for start in range(0, max(len(rows), 1), ROWS_PER_SHARD):
             _write_shard(table.slice(start, ROWS_PER_SHARD), self._folder / f"{self._name}-{self._count:05}.parquet")
             self._count += 1
@@ -47,6 +47,12 @@ def chunks(folder: Path, name: str = "rows", columns: Sequence[str] | None = Non
     """Yield the rows of an artifact shard by shard in Arrow's types: whole numbers stay whole beside missing ones."""
     for path in _paths(folder, name):
         yield pq.read_table(path, columns=list(columns) if columns else None).to_pandas(types_mapper=pd.ArrowDtype)
+
+
+def _arrow_times(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with their UTC times in Arrow's type; Arrow converts pandas' own in a way that pandas deprecates."""
+    times = rows.select_dtypes("datetimetz").columns
+    return rows.astype(dict.fromkeys(times, pd.ArrowDtype(pa.timestamp("us", "UTC"))))
 
 
 def _write_shard(rows: pa.Table, path: Path) -> None:

@@ -20,7 +20,7 @@ GREY, COLOUR = Form(28, 1), Form(32, 3)
 
 def saved(picture: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     stream = io.BytesIO()
-    picture.save(stream, kind, **options)  # type: ignore[arg-type]
+    picture.save(stream, kind, **options)
     return stream.getvalue()
 
 

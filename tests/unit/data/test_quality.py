@@ -39,8 +39,12 @@ def test_the_summary_counts_over_chunks() -> None:
     summary = quality.summary()
     assert summary["dates"] == {"first": "2026-01-01T00:00:00+00:00", "last": "2026-03-01T00:00:00+00:00"}
     assert summary["rows"] == {
-        **{"read": 3, "kept": 3, "quarantined": 0, "dropped": 0},
-        **{"calibration": 2, "holdout": 1},
+        "read": 3,
+        "kept": 3,
+        "calibration": 2,
+        "holdout": 1,
+        "quarantined": 0,
+        "dropped": 0,
     }
     assert summary["warnings"] == []
 

@@ -1,0 +1,221 @@
+"""ingest: each table from a user's own files by params alone; what goes wrong is one line and leaves nothing behind."""
+
+import gzip
+import os
+import resource
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from adloom import snapshot
+from adloom.errors import DataError, ParamsError
+from adloom.io import manifest, tables
+from adloom.io.outside import Outside
+from adloom.params import TABLES, Ingest
+from adloom.snapshot import Lock
+from adloom.stages import ingest
+from adloom.stages.ingest import Inputs, Outputs
+
+ORDERS = "customer;day;euros\nann;31.01.2026;9.99\nbob;01.02.2026;5\n"
+COPY = {"format": "csv", "columns": {"text": "line"}, "licence": "own work"}
+
+
+def outputs(folder: Path) -> Outputs:
+    return Outputs(**{table: folder / "raw" / table for table in TABLES})
+
+
+def run(folder: Path, outside: Outside, **sources: dict[str, Any]) -> Outputs:
+    """Lock the sources as they are and ingest them."""
+    given = Ingest.model_validate(sources)
+    files = {
+        t: snapshot.Files(uri=s.uri, files=tuple(outside.store.list(s.uri))) for t in TABLES if (s := given.source(t))
+    }
+    snapshot.save(Lock(key=None, erasure=None, tables=files), folder / "sources.lock")
+    made = outputs(folder)
+    ingest.run(Inputs(folder / "sources.lock"), made, given, outside)
+    return made
+
+
+def left(folder: Path) -> set[str]:
+    """What lies where artifacts are written, and in the scratch folder."""
+    return {path.name for place in ("raw", ".adloom") for path in (folder / place).glob("*")}
+
+
+def written(folder: Path, name: str, content: str | bytes) -> str:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return str(path)
+
+
+def pictures(folder: Path) -> str:
+    for number, category in enumerate(("hats", "shoes")):
+        (folder / category).mkdir(parents=True)
+        Image.fromarray(np.full((64, 64, 3), number * 99, np.uint8)).save(folder / category / "1.png")
+    return str(folder)
+
+
+def test_each_table_comes_from_its_own_kind_of_source(tmp_path: Path, outside: Outside) -> None:
+    made = run(
+        tmp_path,
+        outside,
+        creatives={"uri": pictures(tmp_path / "pictures"), "format": "folder", "licence": "own work"},
+        copy={"uri": written(tmp_path, "copy.csv", "line\nhello\n"), **COPY},
+        events={
+            "uri": written(tmp_path, "orders.csv", ORDERS),
+            "format": "csv",
+            "separator": ";",
+            "timestamp_format": "%d.%m.%Y",
+            "columns": {"user_id": "customer", "timestamp": "day", "value": "euros"},
+            "constants": {"event": "purchase"},
+        },
+    )
+    creatives = tables.read(made.creatives, name=ingest.NAME)
+    assert creatives[["creative_id", "category"]].values.tolist() == [["hats/1.png", "hats"], ["shoes/1.png", "shoes"]]
+    assert tables.read(made.copy, name=ingest.NAME).to_dict("list") == {"text": ["hello"], "copy_id": ["00000000"]}
+    events = tables.read(made.events, name=ingest.NAME)
+    assert events.iloc[0].to_dict() == {
+        "user_id": "ann",
+        "timestamp": "31.01.2026",
+        "value": "9.99",
+        "event": "purchase",
+    }
+    assert manifest.verify(made.events).facts == {
+        "licence": "not stated",
+        "private": "yes",
+        "source": str(tmp_path / "orders.csv"),
+        "timestamp_format": "%d.%m.%Y",
+    }
+    assert manifest.verify(made.creatives).facts["private"] == "no"
+    assert manifest.skipped(made.impressions) == "no source: ingest.impressions is not given"
+
+
+@pytest.mark.parametrize(
+    ("table", "source", "content"),
+    [
+        ("copy", COPY, "line\nhello\n"),
+        ("events", {"format": "csv", "constants": {"event": "purchase"}}, "user_id,timestamp\nann,2026-01-01\n"),
+        (
+            "impressions",
+            {"format": "csv", "columns": {"ctx_device": "device"}},
+            "timestamp,placement,creative_id,clicked,device\n2026-01-01,home,c1,0,phone\n",
+        ),
+    ],
+)
+def test_one_table_alone_is_enough(
+    tmp_path: Path, outside: Outside, table: str, source: dict[str, Any], content: str
+) -> None:
+    made = run(tmp_path, outside, **{table: {"uri": written(tmp_path, "table.csv", content), **source}})
+    assert {t for t in TABLES if manifest.skipped(getattr(made, t))} == set(TABLES) - {table}
+    assert manifest.read(getattr(made, table)).rows == {"rows": 1}
+
+
+def test_another_tables_source_does_not_change_an_artifact(tmp_path: Path, outside: Outside) -> None:
+    copy = {"uri": written(tmp_path, "copy.csv", "line\nhello\n"), **COPY}
+    alone = manifest.digest(run(tmp_path, outside, copy=copy).copy)
+    events = {"uri": written(tmp_path, "e.csv", "user_id,timestamp,event\na,2026-01-01,buy\n"), "format": "csv"}
+    assert manifest.digest(run(tmp_path, outside, copy=copy, events=events).copy) == alone
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("copy.csv", "text\nhello\n", "no column 'line' for text; found text; change `columns`"),
+        ("copy.csv", "line\ncafé\n".encode("latin1"), "copy.csv: not UTF-8 (byte 0xe9)"),
+        ("copy.csv", "line\n", "(ingest.copy): no rows"),
+        ("copy.csv.gz", gzip.compress(b"line\n" + b"hello\n" * 999)[:-9], "truncated or damaged gzip; fetch it again"),
+    ],
+)
+def test_a_source_that_cannot_be_read_leaves_nothing(
+    tmp_path: Path, outside: Outside, name: str, content: str | bytes, said: str
+) -> None:
+    with pytest.raises(DataError) as caught:
+        run(tmp_path, outside, copy={"uri": written(tmp_path, name, content), **COPY})
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert left(tmp_path) == {"creatives"}  # the table before it, which is skipped
+
+
+def test_what_was_ingested_before_stays_when_the_next_time_fails(tmp_path: Path, outside: Outside) -> None:
+    copy = {"uri": written(tmp_path, "copy.csv", "line\nhello\n"), **COPY}
+    before = manifest.digest(run(tmp_path, outside, copy=copy).copy)
+    written(tmp_path, "copy.csv", "other\nhello\n")
+    with pytest.raises(DataError):
+        run(tmp_path, outside, copy=copy)
+    assert manifest.digest(outputs(tmp_path).copy) == before
+    manifest.verify(outputs(tmp_path).copy)
+
+
+def test_missing_files_and_empty_folders_are_named(tmp_path: Path, outside: Outside) -> None:
+    (tmp_path / "empty").mkdir()
+    for uri, said in {"gone.csv": "no such file or folder", "empty": "an empty folder"}.items():
+        with pytest.raises(DataError, match=f"{uri}: {said}"):
+            run(tmp_path, outside, copy={"uri": str(tmp_path / uri), **COPY})
+
+
+def test_a_source_that_changed_since_its_snapshot_is_refused(tmp_path: Path, outside: Outside) -> None:
+    copy = {"uri": written(tmp_path, "copy.csv", "line\nhello\n"), **COPY}
+    made = run(tmp_path, outside, copy=copy)
+    written(tmp_path, "copy.csv", "line\nworld\n")
+    with pytest.raises(DataError, match=r"copy.csv changed since sources.lock was written; run `adloom snapshot`"):
+        ingest.run(Inputs(tmp_path / "sources.lock"), made, Ingest.model_validate({"copy": copy}), outside)
+
+
+def test_a_source_without_a_format_is_asked_for_one(tmp_path: Path, outside: Outside) -> None:
+    uri = written(tmp_path, "copy.csv", "line\nhello\n")
+    with pytest.raises(ParamsError, match=r"ingest.copy.format: required for .*copy.csv: idx, folder, csv or parquet"):
+        run(tmp_path, outside, copy={"uri": uri})
+
+
+class FullStore:
+    """A store on a disk without space."""
+
+    def __init__(self, outside: Outside) -> None:
+        self.list = outside.store.list
+        self.push = outside.store.push
+
+    def fetch(self, uri: str, folder: Path) -> Path:
+        raise OSError(28, "No space left on device", uri)
+
+
+def test_a_full_disk_while_fetching_leaves_nothing(tmp_path: Path, outside: Outside) -> None:
+    with pytest.raises(OSError, match="No space left on device"):
+        run(
+            tmp_path,
+            replace(outside, store=FullStore(outside)),
+            copy={"uri": written(tmp_path, "copy.csv", "line\nhello\n"), **COPY},
+        )
+    assert left(tmp_path) == {"creatives"}
+
+
+def test_a_full_disk_while_writing_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    shop = written(tmp_path, "shop.csv", "text\n" + "".join(f"line {i * 7919 % 99991}\n" for i in range(20_000)))
+    shipped = (Path(__file__).parents[3] / "params.yaml").read_text(encoding="utf-8")
+    start, end = shipped.index("ingest:"), shipped.index("prepare:")
+    own = f"ingest:\n  copy: {{uri: {shop}, format: csv}}\n"
+    written(tmp_path, "params.yaml", shipped[:start] + own + shipped[end:])
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+
+    def adloom(command: str, limit: Any = None) -> subprocess.CompletedProcess[str]:
+        program = [sys.executable, "-c", "from adloom.cli import main; main()", command]
+        environment = {**os.environ, "CI": "1", "ADLOOM_HOME": "home"}
+        return subprocess.run(
+            program, cwd=tmp_path, preexec_fn=limit, capture_output=True, text=True, env=environment, check=False
+        )
+
+    assert adloom("snapshot").returncode == 0
+    done = adloom("ingest", limited)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "rows_unchecked-00000.parquet: File too large" in done.stderr
+    assert not [*tmp_path.glob("data/raw/.*")]
+    assert not (tmp_path / "data" / "raw" / "copy").exists()
+    assert not [*tmp_path.glob("home/ingest-*")]

@@ -1,0 +1,313 @@
+"""prepare: from raw tables to the dataset, one table at a time, refusing what is not fit and leaving nothing of it."""
+
+import io
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from adloom import snapshot
+from adloom.data import privacy
+from adloom.errors import ArtifactError, DataError, ParamsError
+from adloom.io import manifest, tables
+from adloom.io.outside import Outside
+from adloom.params import TABLES, Block, Period, Prepare
+from adloom.snapshot import Files, Lock
+from adloom.stages import ingest, prepare
+from adloom.stages.prepare import Inputs, Outputs
+
+KEY = b"a key for tests only"  # the one of the outside fixture
+YEAR = Period(holdout_start=date(2026, 7, 1), end=date(2026, 10, 1))
+PARAMS = Prepare(events=YEAR, impressions=YEAR, max_quarantine_rate=0.1)
+
+
+class Bench:
+    """A folder with raw tables, in which the stage runs."""
+
+    def __init__(self, folder: Path, outside: Outside) -> None:
+        self.folder = folder
+        self.outside = outside
+        self.inputs = Inputs(folder / "sources.lock", *(folder / "raw" / table for table in TABLES))
+        self.outputs = Outputs(*(folder / "dataset" / table for table in TABLES))
+        self.lock(privacy.fingerprint(KEY))
+        for table in TABLES:
+            manifest.skip(getattr(self.inputs, table), "ingest", Block(), f"no source: ingest.{table} is not given")
+
+    def lock(self, key: str | None, erasure: Files | None = None) -> None:
+        snapshot.save(Lock(key=key, erasure=erasure, tables={}), self.folder / "sources.lock")
+
+    def raw(self, table: str, rows: pd.DataFrame, *, private: bool = True, **facts: str) -> None:
+        with manifest.draft(getattr(self.inputs, table), "ingest", Block(), {}) as made:
+            tables.write(rows, made.path, ingest.NAME)
+            made.facts = {"source": "shop", "licence": "own work", "private": "yes" if private else "no", **facts}
+
+    def run(self, params: Prepare = PARAMS) -> Mapping[str, float]:
+        return prepare.run(self.inputs, self.outputs, params, self.outside)
+
+    def rows(self, table: str) -> pd.DataFrame:
+        manifest.verify(getattr(self.outputs, table))
+        return tables.read(getattr(self.outputs, table))
+
+    def summary(self, table: str) -> dict[str, Any]:
+        summary: dict[str, Any] = json.loads((getattr(self.outputs, table) / "summary.json").read_text())
+        return summary
+
+    def left(self) -> list[str]:
+        """What lies where the dataset is written, skipped tables apart."""
+        found = sorted((self.folder / "dataset").glob("*"))
+        return [path.name for path in found if not (path / "manifest.json").is_file() or not manifest.skipped(path)]
+
+
+@pytest.fixture
+def bench(tmp_path: Path, outside: Outside) -> Bench:
+    return Bench(tmp_path, outside)
+
+
+def orders(count: int = 20, **changes: Any) -> pd.DataFrame:
+    days = [f"2026-{1 + i % 9:02}-15" for i in range(count)]
+    rows = {"user_id": [f"u{i % 7}" for i in range(count)], "timestamp": days, "event": "purchase", "value": "5"}
+    return pd.DataFrame({**rows, **changes}).astype("str")
+
+
+def picture(number: int, size: int = 64, mode: str = "RGB") -> bytes:
+    noise = np.random.default_rng(number).integers(0, 255, (size, size, 3), np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(noise).convert(mode).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def creatives(*images: bytes, categories: int = 2) -> pd.DataFrame:
+    names = [str(i) for i in range(len(images))]
+    return pd.DataFrame(
+        {"creative_id": names, "category": [f"c{i % categories}" for i in range(len(images))], "image": images}
+    )
+
+
+RAW = {
+    "creatives": creatives(*(picture(i) for i in range(30))),
+    "copy": pd.DataFrame({"copy_id": [str(i) for i in range(30)], "text": [f"line {i}" for i in range(30)]}),
+    "events": orders(),
+    "impressions": pd.DataFrame(
+        {
+            "impression_id": [str(i) for i in range(20)],
+            "timestamp": orders()["timestamp"],
+            "placement": "home",
+            "creative_id": "c",
+            "clicked": "1",
+            "ctx_device": "phone",
+        }
+    ),
+}
+COLUMNS = {
+    "creatives": "creative_id category image width height channels source licence split",
+    "copy": "copy_id text category split",
+    "events": "user_id timestamp event item_id quantity value split half",
+    "impressions": "impression_id timestamp user_id placement position creative_id candidates clicked propensity "
+    "logging_policy decision_id conversions value outcome_at ctx_device split",
+}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_each_table_alone_is_prepared(bench: Bench, table: str) -> None:
+    bench.raw(table, RAW[table])
+    assert bench.run() == {f"{table}_rows": len(RAW[table]), f"{table}_quarantined": 0}
+    rows = bench.rows(table)
+    assert list(rows.columns) == COLUMNS[table].split()
+    assert bench.left() == [table]
+    made = manifest.read(getattr(bench.outputs, table))
+    assert {split: count for split, count in made.rows.items() if split not in ("quarantined", "dropped")} == dict(
+        rows["split"].value_counts()
+    )
+    assert made.inputs == {"raw": manifest.digest(getattr(bench.inputs, table))}
+    assert ("key" in made.facts) == (table in ("events", "impressions"))
+    assert bench.summary(table)["rows"]["kept"] == len(rows)
+    assert tables.read(getattr(bench.outputs, table), name="quarantine").empty
+
+
+def test_pictures_in_colour_keep_their_size_and_their_pixels(bench: Bench) -> None:
+    bench.raw("creatives", RAW["creatives"])
+    bench.run()
+    rows = bench.rows("creatives")
+    assert rows[["width", "height", "channels"]].drop_duplicates().values.tolist() == [[64, 64, 3]]
+    before, after = (np.asarray(Image.open(io.BytesIO(image))) for image in (picture(3), rows["image"][3]))
+    assert (before == after).all()
+
+
+def test_the_most_common_size_and_the_richest_colour_win_unless_asked_otherwise(bench: Bench) -> None:
+    bench.raw("creatives", creatives(picture(1, 40), picture(2, 40, "L"), picture(3, 130, "L")))
+    bench.run()
+    assert bench.rows("creatives")[["width", "channels"]].drop_duplicates().values.tolist() == [[32, 3]]
+    bench.run(PARAMS.model_copy(update={"picture_size": 128}))
+    assert set(bench.rows("creatives")["width"]) == {128}
+
+
+def test_a_bad_picture_takes_no_neighbour_with_it(bench: Bench) -> None:
+    images = [picture(i, 28) for i in range(20)]
+    bench.raw("creatives", creatives(*images[:18], images[18][:60], b"a text", picture(99, 300)))
+    bench.run(PARAMS.model_copy(update={"max_pixels": 250 * 250, "max_quarantine_rate": 0.2}))
+    assert bench.summary("creatives")["quarantined"] == {
+        "image: more pixels than prepare.max_pixels": 1,
+        "image: not a picture": 1,
+        "image: truncated or damaged": 1,
+    }
+    quarantine = tables.read(bench.outputs.creatives, name="quarantine")
+    assert quarantine["creative_id"].tolist() == ["18", "19", "20"]
+    assert len(bench.rows("creatives")) == 18
+
+
+def test_one_category_only_is_accepted_with_a_warning(bench: Bench) -> None:
+    bench.raw("creatives", creatives(picture(1), picture(2), categories=1))
+    bench.run()
+    assert bench.summary("creatives")["warnings"] == ["one category only (c0): no model can tell categories apart"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"value": "-5"}, "value: negative (3)"),
+        ({"timestamp": "2030-01-01"}, "timestamp: not before prepare.events.end (3)"),
+        ({"timestamp": "15/02/2026"}, "timestamp: not a date of the expected format (3)"),
+        ({"user_id": ""}, "user_id: missing (3)"),
+    ],
+)
+def test_too_many_broken_rows_stop_the_stage_and_leave_nothing(
+    bench: Bench, change: dict[str, str], reason: str
+) -> None:
+    bench.raw("events", pd.concat([orders(17), orders(3, **change)]))
+    with pytest.raises(DataError) as caught:
+        bench.run()
+    assert str(caught.value).startswith(
+        f"events: 3 of 20 rows are broken, above prepare.max_quarantine_rate 0.1: {reason}"
+    )
+    assert bench.left() == []
+
+
+def test_a_duplicate_id_is_quarantined(bench: Bench) -> None:
+    copy = RAW["copy"].assign(copy_id=[*RAW["copy"]["copy_id"][:29], "7"])
+    bench.raw("copy", copy)
+    assert bench.run()["copy_quarantined"] == 1
+    assert bench.summary("copy")["quarantined"] == {"copy_id: duplicate": 1}
+
+
+def test_all_rows_quarantined_is_an_error_at_any_rate(bench: Bench) -> None:
+    bench.raw("events", orders(value="-1"))
+    with pytest.raises(DataError, match=r"events: no row is left of 20: value: negative \(20\)"):
+        bench.run(PARAMS.model_copy(update={"max_quarantine_rate": 1.0}))
+    assert bench.left() == []
+
+
+def test_private_data_without_a_key_is_refused(bench: Bench) -> None:
+    bench.raw("events", orders())
+    bench.outside = replace(bench.outside, pseudonym_key=None)
+    with pytest.raises(ParamsError, match=r"events: private data needs a key for pseudonyms; `openssl rand -hex 32"):
+        bench.run()
+    assert bench.left() == []
+
+
+def test_another_key_than_the_locks_is_refused(bench: Bench) -> None:
+    bench.raw("events", orders())
+    for known in ("0123456789abcdef", None):
+        bench.lock(known)
+        with pytest.raises(DataError, match=rf"is not the one sources.lock knows \({known or 'none'}\); set that key"):
+            bench.run()
+
+
+def test_published_data_has_a_published_key_whatever_the_environment_holds(bench: Bench) -> None:
+    bench.raw("events", orders(), private=False)
+    bench.lock(None)
+    bench.run()
+    assert set(bench.rows("events")["user_id"]) == {privacy.pseudonym(f"u{i}", privacy.PUBLISHED_KEY) for i in range(7)}
+
+
+def test_no_user_id_is_left_anywhere(bench: Bench) -> None:
+    users = [f"somebody{i}@example.org" for i in range(20)]
+    bench.raw("events", orders(user_id=users, value=["-1", *["1"] * 19], phone="+49"))
+    bench.run()
+    for path in bench.outputs.events.rglob("*"):
+        text = path.read_text() if path.suffix == ".json" else pd.read_parquet(path).to_csv()
+        assert "somebody" not in text
+        assert "+49" not in text
+    assert bench.summary("events")["columns_dropped"] == ["phone"]
+
+
+def test_consent_and_the_erasure_list_are_honoured_and_counted(bench: Bench) -> None:
+    erased = bench.folder / "erased.txt"
+    erased.write_text("u1\n\n u2 \n")
+    bench.lock(privacy.fingerprint(KEY), Files(uri=str(erased), files=tuple(bench.outside.store.list(str(erased)))))
+    bench.raw("events", orders(21, agreed=["no", *["yes"] * 20]))
+    params = PARAMS.model_copy(update={"consent_column": "agreed", "erasure_list": str(erased)})
+    bench.run(params)
+    gone = {privacy.pseudonym(user, KEY) for user in ("u1", "u2")}
+    assert not gone & set(bench.rows("events")["user_id"])
+    assert bench.summary("events")["dropped"] == {"on the erasure list": 6, "without consent": 1}
+    assert manifest.read(bench.outputs.events).rows["dropped"] == 7
+    erased.write_text("u3\n")
+    with pytest.raises(DataError, match=r"prepare.erasure_list: .*erased.txt changed since sources.lock was written"):
+        bench.run(params)
+
+
+def test_mixed_dates_are_told_apart_by_the_sources_format(bench: Bench) -> None:
+    bench.raw("events", orders(20, timestamp=[*["15.01.2026"] * 19, "2026-01-15"]), timestamp_format="%d.%m.%Y")
+    bench.run()
+    assert bench.summary("events")["quarantined"] == {"timestamp: not a date of the expected format": 1}
+    assert bench.summary("events")["dates"]["first"] == "2026-01-15T00:00:00+00:00"
+
+
+def test_skipped_tables_are_passed_on(bench: Bench) -> None:
+    assert bench.run() == {}
+    for table in TABLES:
+        assert manifest.skipped(getattr(bench.outputs, table)) == f"no source: ingest.{table} is not given"
+
+
+def test_a_raw_table_that_was_changed_is_refused(bench: Bench) -> None:
+    bench.raw("copy", RAW["copy"])
+    (bench.inputs.copy / f"{ingest.NAME}-00000.parquet").write_bytes(b"x")
+    with pytest.raises(ArtifactError, match="changed since it was written"):
+        bench.run()
+
+
+def test_the_same_data_in_another_folder_is_the_same_artifact(bench: Bench, tmp_path: Path, outside: Outside) -> None:
+    digests = []
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        other = Bench(tmp_path / name, outside)
+        for table in TABLES:
+            other.raw(table, RAW[table])
+        other.run()
+        digests.append([manifest.digest(getattr(other.outputs, table)) for table in TABLES])
+    assert digests[0] == digests[1]
+
+
+def test_numbers_of_one_table_do_not_change_another(bench: Bench) -> None:
+    for table in TABLES:
+        bench.raw(table, RAW[table])
+    digests = []
+    for params in (PARAMS, PARAMS.model_copy(update={"events": Period(holdout_start=date(2026, 3, 1), end=YEAR.end)})):
+        bench.run(params)
+        digests.append({table: manifest.digest(getattr(bench.outputs, table)) for table in TABLES})
+    assert {table for table in TABLES if digests[0][table] != digests[1][table]} == {"events"}
+
+
+def test_a_full_disk_leaves_the_last_dataset(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.raw("copy", RAW["copy"])
+    bench.run()
+    before = manifest.digest(bench.outputs.copy)
+    shutil.rmtree(bench.inputs.copy)
+    bench.raw("copy", RAW["copy"].iloc[:9])
+
+    def full(rows: pd.DataFrame, folder: Path, name: str = "rows") -> None:
+        raise OSError(28, "No space left on device", str(folder / name))
+
+    monkeypatch.setattr(tables, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        bench.run()
+    assert manifest.digest(bench.outputs.copy) == before
+    assert not [*(bench.folder / "dataset").glob(".*")]

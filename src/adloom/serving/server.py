@@ -53,6 +53,7 @@ def _prepare_libraries() -> None:
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "1")  # read when bentoml is imported
     os.environ.setdefault("OTEL_SDK_DISABLED", "true")  # its tracing costs half of the throughput
     logging.basicConfig(format="adloom: %(message)s", level=logging.WARNING, stream=sys.stderr)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its retries; the registry says once when they were in vain
 
 
 def application(models: bundles.Models, keys: Keys) -> ASGIApp:

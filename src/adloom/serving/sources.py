@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import tempfile
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from adloom.errors import AdloomError, ArtifactError
 from adloom.io import manifest
 from adloom.io.registry import CHAMPION, Registry, Version, aliased
 from adloom.params import MODELS
+
+MESSAGE = 300  # characters of another's error that are shown
 
 logger = logging.getLogger(__name__)
 
@@ -109,4 +112,4 @@ def _remember(memory: Path, versions: Mapping[str, Version | None]) -> None:
 
 def _line(error: Exception) -> str:
     text = str(error) if isinstance(error, AdloomError) else f"{type(error).__name__}: {error}"
-    return " ".join(text.split())
+    return textwrap.shorten(text, MESSAGE, placeholder=" …")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 STAGE = "train_lstm"
 SAMPLES = 8  # lines shown for each category
+TEMPERATURE = 0.8  # what serving draws with unless it is asked otherwise
 
 
 @dataclass(frozen=True)
@@ -153,5 +154,7 @@ def _samples(folder: Path, words: "Tokenizer", params: TrainLstm) -> list[dict[s
     write = Copywriter(folder, params.threads)
     rules = Rules(known=np.load(folder / "known.npz")["fingerprints"])
     names = enumerate((None, *words.categories))  # a seed each, else their lines would be alike
-    requests = [Request(SAMPLES, params.seed + i, category, rules=rules) for i, category in names]
+    requests = [
+        Request(SAMPLES, params.seed + i, category, temperature=TEMPERATURE, rules=rules) for i, category in names
+    ]
     return [{"category": r.category, "lines": write_lines(write, words, r)} for r in requests]

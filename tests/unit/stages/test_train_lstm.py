@@ -99,7 +99,8 @@ def test_the_exported_model_writes_the_recorded_sample_lines(trained: tuple[Path
     assert not any(known.contains(copies, sample["lines"]).any() for sample in samples)
     words = tokenizer.from_json((folder / "tokenizer.json").read_text())
     rules = Rules(known=copies)
-    assert samples[1]["lines"] == write_lines(Copywriter(folder, 1), words, Request(8, 8, "Coats", rules=rules))
+    request = Request(8, PARAMS.seed + 1, "Coats", temperature=0.8, rules=rules)
+    assert samples[1]["lines"] == write_lines(Copywriter(folder, 1), words, request)
 
 
 def test_state_carries_a_line_over_calls(trained: tuple[Path, MemoryRun]) -> None:

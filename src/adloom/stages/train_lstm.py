@@ -7,7 +7,6 @@ refuse a verbatim copy), sample_lines.json, history.json and card.json.
 Example: adloom train-lstm
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from adloom.copywriting.module import Lines
     from adloom.copywriting.net import CopyNet
     from adloom.copywriting.tokenizer import Tokenizer
+    from adloom.training import History, Session
 
 STAGE = "train_lstm"
 SAMPLES = 8  # lines shown for each category
@@ -54,35 +54,40 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainLstm, outside: Outside) -
     if reason := manifest.skipped(inputs.copy) or off:
         manifest.skip(outputs.lstm, STAGE, params, reason)
         return {}
+    from adloom import training
+    from adloom.io import tables
+
+    with training.session(STAGE, inputs.copy, outputs.lstm, params, outside) as session:
+        train, validation = (_lines(tables.read(inputs.copy, split), split) for split in ("train", "validation"))
+        history = _train(train, validation, params, session)
+    return {name: values[-1][1] for name, values in history.items()}
+
+
+def _train(train: "pd.DataFrame", validation: "pd.DataFrame", params: TrainLstm, session: "Session") -> "History":
     import numpy as np
 
     from adloom import training
     from adloom.copywriting import known, tokenizer
     from adloom.copywriting.module import CopyModule
-    from adloom.io import tables
 
-    with training.session(STAGE, inputs.copy, outputs.lstm, params, outside) as session:
-        train, validation = (_lines(tables.read(inputs.copy, split), split) for split in ("train", "validation"))
-        words = tokenizer.fit(train["text"], train["category"].dropna(), params.vocabulary)
-        module, history = training.fit(
-            lambda: CopyModule(words.size, words.begin, params),
-            _tokenised(train, words),
-            params,
-            session,
-            validation=_tokenised(validation, words),
-            patience=params.patience,
-        )
-        session.made.rows.update(train=len(train), validation=len(validation))
-        session.made.facts.update(manifest.read(inputs.copy).facts)
-        folder = session.made.path
-        _export(module.net, folder / "copywriter.onnx")
-        (folder / "tokenizer.json").write_text(words.to_json(), encoding="utf-8")
-        np.savez(folder / "known.npz", fingerprints=known.fingerprints(train["text"]))
-        _write(folder / "sample_lines.json", _samples(folder, words, params))
-        _write(folder / "history.json", history)
-        _write(folder / "card.json", _card(session.made, words, params))
-        session.run.artifact(folder / "sample_lines.json")
-    return {name: values[-1][1] for name, values in history.items()}
+    words = tokenizer.fit(train["text"], train["category"].dropna(), params.vocabulary)
+    module, history = training.fit(
+        lambda: CopyModule(words.size, words.begin, params),
+        _tokenised(train, words),
+        params,
+        session,
+        validation=_tokenised(validation, words),
+        patience=params.patience,
+    )
+    folder = session.made.path
+    _export(module.net, folder / "copywriter.onnx")
+    (folder / "tokenizer.json").write_text(words.to_json(), encoding="utf-8")
+    np.savez(folder / "known.npz", fingerprints=known.fingerprints(train["text"]))
+    session.write("sample_lines.json", _samples(folder, words, params))
+    session.run.artifact(folder / "sample_lines.json")
+    session.made.rows.update(train=len(train), validation=len(validation))
+    session.describe({"model": "lstm", "categories": words.categories}, history, params)
+    return history
 
 
 def _lines(rows: "pd.DataFrame", split: str) -> "pd.DataFrame":
@@ -99,21 +104,6 @@ def _tokenised(rows: "pd.DataFrame", words: "Tokenizer") -> "Lines":
     categories = rows["category"].astype(object).where(rows["category"].notna(), None)
     tokens = [words.line(text, category) for text, category in zip(rows["text"], categories, strict=True)]
     return Lines(tokens, [len(text) + 1 for text in rows["text"]])
-
-
-def _card(made: manifest.Draft, words: "Tokenizer", params: TrainLstm) -> dict[str, object]:
-    return {
-        "model": "lstm",
-        "categories": words.categories,
-        "licence": made.facts.get("licence"),
-        "source": made.facts.get("source"),
-        "rows": made.rows,
-        "params": params.model_dump(mode="json"),
-    }
-
-
-def _write(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _export(net: "CopyNet", path: Path) -> None:

@@ -8,6 +8,7 @@ no version. A version's files are the artifact's own, beside an MLmodel that oth
 import json
 import logging
 import os
+import re
 import sqlite3
 import tempfile
 import time
@@ -27,10 +28,11 @@ from adloom.io.tracking import Run
 
 ARTIFACT = "model"  # folder of a version's files below its run
 MOVE = "move."  # prefix of the registered model's tags that hold the moves of its aliases
-LOCK_SECONDS = 8  # how long another writer of the SQLite file is waited for
+LOCK_SECONDS = 5  # how long another writer of the SQLite file is waited for
 SWITCHES = {  # MLflow reads these when it is imported; whatever is set already wins
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
@@ -51,10 +53,9 @@ class Server:
 
     @cached_property
     def client(self) -> Any:
-        """The MlflowClient. Raises OutsideError when a SQLite file is locked for long."""
+        """The MlflowClient."""
         for name, value in SWITCHES.items():
             os.environ.setdefault(name, value)
-        self._wait_for_lock()
         from mlflow.tracking import MlflowClient
 
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
@@ -82,17 +83,17 @@ class Server:
     def doing(self, what: str) -> Iterator[None]:
         """Turn whatever MLflow raises into one line."""
         try:
+            self.wait_for_lock()
             yield
         except AdloomError:
             raise
         except Exception as error:  # MLflow lets errors of its drivers, of HTTP and of the file system through
-            first = str(error).strip().partition("\n")[0]
             raise OutsideError(
-                f"MLflow at {self.name}: cannot {what}: {first}; is it up, and is MLFLOW_TRACKING_URI right?"
+                f"MLflow at {self.name}: cannot {what}: {_cause(error)}; is it up, and is MLFLOW_TRACKING_URI right?"
             ) from error
 
-    def _wait_for_lock(self) -> None:
-        """MLflow itself would wait for minutes, in silence."""
+    def wait_for_lock(self) -> None:
+        """Raise OutsideError when another holds a SQLite file for long; MLflow would wait far longer, in silence."""
         if self.database is None or not self.database.is_file():
             return
         try:
@@ -144,11 +145,11 @@ class MlflowRun:
         if self.lost:
             return
         try:
+            self.server.wait_for_lock()
             action(self.server.client)
         except Exception as error:  # noqa: BLE001 - tracking must never cost a training
             self.lost = True
-            first = str(error).strip().partition("\n")[0]
-            logger.warning("MLflow at %s: %s; the training goes on unrecorded", self.server.name, first)
+            logger.warning("MLflow at %s: %s; the training goes on unrecorded", self.server.name, _cause(error))
 
 
 @dataclass
@@ -188,7 +189,9 @@ class MlflowRegistry:
         self._server = Server(self.uri, self.project)
 
     def versions(self, model: str) -> list[Version]:
-        """Return a model's versions, oldest first; empty when it was never registered."""
+        """Return a model's versions, oldest first; empty when it was never registered. Makes no database."""
+        if self._server.database and not self._server.database.is_file():
+            return []
         with self._server.doing(f"list versions of {model}"):
             return self._versions(model)
 
@@ -270,6 +273,15 @@ class MlflowRegistry:
         run = client.create_run(experiment, run_name=f"register {model}", tags={"manifest_digest": digest})
         client.set_terminated(run.info.run_id)
         return run
+
+
+def _cause(error: BaseException) -> str:
+    """Return the system's word for what went wrong underneath, else the first line; never a password in an address."""
+    inner = error.__cause__ or error.__context__
+    while inner is not None and not (isinstance(inner, OSError) and inner.strerror):
+        inner = inner.__cause__ or inner.__context__
+    text = inner.strerror if isinstance(inner, OSError) and inner.strerror else str(error).strip().partition("\n")[0]
+    return re.sub(r"//[^/@\s]*@", "//", text)
 
 
 def _metrics(values: Mapping[str, float], step: int) -> list[Any]:

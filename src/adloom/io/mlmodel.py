@@ -54,7 +54,6 @@ def _dtype(port: Any) -> np.dtype[Any]:
 
 def _add_segmenter(model: Any, file: Path) -> Any:
     """Add the signature of the audience segmenter, which adloom alone scores, and return its median user."""
-    import pandas as pd
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
 
@@ -62,7 +61,7 @@ def _add_segmenter(model: Any, file: Path) -> Any:
         features, median = [str(name) for name in arrays["features"]], arrays["median"]
     columns = [ColSpec(DataType.double, name, required=False) for name in features]  # null where not known
     model.signature = ModelSignature(Schema(columns), Schema([ColSpec(DataType.string, "segment")]))
-    return pd.DataFrame([median], columns=features)
+    return dict(zip(features, median.tolist(), strict=True))
 
 
 def _save_example(model: Any, example: Any, place: Path) -> None:

@@ -1,0 +1,205 @@
+"""Tracking and registry against a real MLflow on SQLite; what each call does is read back by MLflow's own client."""
+
+import json
+import logging
+import socket
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests import tiny_models
+
+from adloom.errors import OutsideError
+from adloom.io import manifest
+from adloom.io.mlflow import MlflowRegistry, MlflowTracker
+from adloom.io.registry import CHALLENGER, CHAMPION, aliased
+
+MADE_BY = {"git_commit": "c0ffee", "image_digest": "sha256:1"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model of each kind and, once something was recorded, mlflow.db."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    tiny_models.write_models(folder / "models")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def uri(folder: Path) -> str:
+    return f"sqlite:///{folder / 'mlflow.db'}"
+
+
+@pytest.fixture(scope="module")
+def registry(uri: str) -> MlflowRegistry:
+    return MlflowRegistry(uri, "shop", lambda: MADE_BY)
+
+
+@pytest.fixture(scope="module")
+def tracker(uri: str) -> MlflowTracker:
+    return MlflowTracker(uri, "shop", lambda: MADE_BY)
+
+
+@pytest.fixture(scope="module")
+def client(uri: str, registry: MlflowRegistry) -> Any:
+    """MLflow's own client, to look at what ours did."""
+    registry.versions("gan")
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(uri, uri)
+
+
+def test_a_training_is_tracked(folder: Path, tracker: MlflowTracker, client: Any) -> None:
+    with tracker.run("train_cnn", {"learning_rate": 0.004, "epochs": 2}, {"dataset_digest": "d"}) as run:
+        for epoch in (1, 2):
+            run.metrics({"loss": 1 / epoch, "accuracy": 0.5}, step=epoch)
+        run.artifact(folder / "models" / "cnn" / "card.json")
+        run.tags({"manifest_digest": "m"})
+    experiment = client.get_experiment_by_name("shop")
+    assert experiment.artifact_location == (folder / "mlartifacts").as_uri()
+    (found,) = client.search_runs([experiment.experiment_id], "tags.manifest_digest = 'm'")
+    assert (found.info.run_name, found.info.status) == ("train_cnn", "FINISHED")
+    assert found.data.params == {"learning_rate": "0.004", "epochs": "2"}
+    assert {**MADE_BY, "dataset_digest": "d"}.items() <= found.data.tags.items()
+    assert [(m.step, m.value) for m in client.get_metric_history(found.info.run_id, "loss")] == [(1, 1.0), (2, 0.5)]
+    assert [file.path for file in client.list_artifacts(found.info.run_id)] == ["card.json"]
+
+
+def test_a_training_that_fails_is_seen_to_fail(tracker: MlflowTracker, client: Any) -> None:
+    def fail() -> None:
+        with tracker.run("train_gan", {}, {"why": "broke"}):
+            raise ValueError("diverged")
+
+    with pytest.raises(ValueError, match="diverged"):
+        fail()
+    experiment = client.get_experiment_by_name("shop").experiment_id
+    (found,) = client.search_runs([experiment], "tags.why = 'broke'")
+    assert found.info.status == "FAILED"
+
+
+@pytest.fixture
+def nowhere() -> Iterator[str]:
+    """The address of a server that is down: a port that is taken and does not answer as HTTP would refuse."""
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://user:secret@127.0.0.1:{taken.getsockname()[1]}"
+
+
+def test_a_server_that_is_down_costs_a_warning_and_not_the_training(
+    nowhere: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    began = time.monotonic()
+    with caplog.at_level(logging.WARNING, "adloom"), MlflowTracker(nowhere, "shop").run("train_gan", {}, {}) as run:
+        for step in range(100):
+            run.metrics({"loss": 1.0}, step)
+        run.tags({"manifest_digest": "m"})
+    warnings = [record.getMessage() for record in caplog.records if record.name.startswith("adloom")]
+    assert len(warnings) == 1
+    assert warnings[0].endswith("the training goes on unrecorded")
+    assert "secret" not in warnings[0]
+    assert time.monotonic() - began < 15
+
+
+def test_a_registry_that_is_down_is_one_line(nowhere: str) -> None:
+    with pytest.raises(
+        OutsideError, match=r"^MLflow at http://127.0.0.1:\d+: cannot list versions of gan: Connection refused; "
+    ) as caught:
+        MlflowRegistry(nowhere, "shop").versions("gan")
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("model", ["gan", "cnn", "lstm", "audience"])
+def test_an_artifact_comes_back_as_it_was_and_only_once(
+    model: str, folder: Path, registry: MlflowRegistry, tmp_path: Path
+) -> None:
+    artifact = folder / "models" / model
+    first = registry.register(
+        model, artifact, {"verdict": "hold", "reasons": json.dumps(["très bien"], ensure_ascii=False)}
+    )
+    again = registry.register(model, artifact, {"verdict": "promote"})
+    assert (first.version, again.version) == (1, 1)
+    (found,) = registry.versions(model)
+    assert found.digest == manifest.digest(artifact)
+    assert {**MADE_BY, "verdict": "promote", "reasons": '["très bien"]'}.items() <= found.tags.items()
+    fetched = registry.fetch(found, tmp_path / "fetched")
+    assert manifest.verify(fetched) == manifest.verify(artifact)
+    assert {path.name for path in fetched.iterdir()} == {path.name for path in artifact.iterdir()}
+
+
+@pytest.mark.parametrize("model", ["gan", "cnn", "lstm"])
+def test_any_mlflow_tool_can_load_a_version(model: str, folder: Path, registry: MlflowRegistry, uri: str) -> None:
+    registry.register(model, folder / "models" / model, {})
+    import mlflow
+
+    mlflow.set_tracking_uri(uri)
+    loaded = mlflow.pyfunc.load_model(f"models:/shop-{model}/1")
+    assert "onnx" in loaded.metadata.flavors
+    expected = {port.name: port.shape[1:] for port in loaded.metadata.signature.outputs}
+    answered = loaded.predict(loaded.input_example)
+    assert set(answered) == set(expected)
+    assert all(np.isfinite(array).all() for array in answered.values())
+
+
+def test_the_audience_says_what_it_takes(folder: Path, registry: MlflowRegistry, uri: str) -> None:
+    registry.register("audience", folder / "models" / "audience", {})
+    import mlflow
+
+    mlflow.set_tracking_uri(uri)
+    model = mlflow.models.Model.load("models:/shop-audience/1")
+    assert model.signature.inputs.input_names()[:2] == ["recency_days", "frequency"]
+    assert model.signature.outputs.input_names() == ["segment"]
+    assert set(model.load_input_example()) == set(model.signature.inputs.input_names())
+
+
+def test_a_version_belongs_to_the_training_that_made_it(
+    tmp_path: Path, tracker: MlflowTracker, registry: MlflowRegistry, client: Any
+) -> None:
+    tiny_models.write_generator(tmp_path / "gan", channels=3)
+    with tracker.run("train_gan", {}, {}) as run:
+        run.tags({"manifest_digest": manifest.digest(tmp_path / "gan")})
+    made = registry.register("lineage", tmp_path / "gan", {})
+    stored = client.get_model_version("shop-lineage", str(made.version))
+    assert client.get_run(stored.run_id).info.run_name == "train_gan"
+
+
+def test_aliases_move_and_every_move_is_kept(folder: Path, registry: MlflowRegistry, tmp_path: Path) -> None:
+    tiny_models.write_generator(tmp_path / "other", channels=2)
+    for artifact in (folder / "models" / "gan", tmp_path / "other"):
+        registry.register("moving", artifact, {})
+    assert registry.moves("moving") == []
+    registry.point("moving", CHALLENGER, 2, "registered")
+    registry.point("moving", CHAMPION, 1, "cleared its bars")
+    registry.point("moving", CHAMPION, 2, "schöner", by="person")
+    one, two = registry.versions("moving")
+    assert (one.aliases, two.aliases) == ((), (CHALLENGER, CHAMPION))
+    moves = [(move.alias, move.version, move.reason, move.by) for move in registry.moves("moving")]
+    assert moves[1:] == [(CHAMPION, 1, "cleared its bars", "gate"), (CHAMPION, 2, "schöner", "person")]
+    with pytest.raises(OutsideError, match="cannot let champion mean moving 9"):
+        registry.point("moving", CHAMPION, 9, "no such version")
+    assert aliased(registry.versions("moving"), CHAMPION) == two
+
+
+def test_a_locked_registry_is_one_line_and_nothing_is_half_registered(
+    folder: Path, registry: MlflowRegistry, client: Any
+) -> None:
+    began = time.monotonic()
+    with closing(sqlite3.connect(folder / "mlflow.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(OutsideError, match=r"database is locked for 5 s; wait for whatever uses it, or stop that$"):
+            registry.register("locked", folder / "models" / "gan", {})
+        other.execute("ROLLBACK")
+    assert time.monotonic() - began < 15
+    assert registry.versions("locked") == []
+    assert client.search_registered_models("name = 'shop-locked'") == []
+    assert registry.register("locked", folder / "models" / "gan", {}).version == 1
+
+
+def test_nothing_is_left_in_the_working_folder(folder: Path) -> None:
+    assert {path.name for path in folder.iterdir()} == {"models", "mlflow.db", "mlartifacts"}
+    assert not Path("mlruns").exists()

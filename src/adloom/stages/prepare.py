@@ -36,10 +36,10 @@ class Inputs:
     """What the stage reads."""
 
     sources: Path = snapshot.LOCK
-    creatives: Path = Path("data/raw/creatives")
-    copy: Path = Path("data/raw/copy")
-    events: Path = Path("data/raw/events")
-    impressions: Path = Path("data/raw/impressions")
+    raw_creatives: Path = Path("data/raw/creatives")
+    raw_copy: Path = Path("data/raw/copy")
+    raw_events: Path = Path("data/raw/events")
+    raw_impressions: Path = Path("data/raw/impressions")
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def run(inputs: Inputs, outputs: Outputs, params: Prepare, outside: Outside) -> 
     lock = snapshot.load(inputs.sources)
     counts: dict[str, float] = {}
     for table in TABLES:
-        raw, target, own = getattr(inputs, table), getattr(outputs, table), params.of(table)
+        raw, target, own = getattr(inputs, f"raw_{table}"), getattr(outputs, table), params.of(table)
         if reason := manifest.skipped(raw):
             manifest.skip(target, "prepare", own, reason)
             continue

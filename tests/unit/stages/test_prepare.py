@@ -39,13 +39,15 @@ class Bench:
         self.outputs = Outputs(*(folder / "dataset" / table for table in TABLES))
         self.lock(privacy.fingerprint(KEY))
         for table in TABLES:
-            manifest.skip(getattr(self.inputs, table), "ingest", Block(), f"no source: ingest.{table} is not given")
+            manifest.skip(
+                getattr(self.inputs, f"raw_{table}"), "ingest", Block(), f"no source: ingest.{table} is not given"
+            )
 
     def lock(self, key: str | None, erasure: Files | None = None) -> None:
         snapshot.save(Lock(key=key, erasure=erasure, tables={}), self.folder / "sources.lock")
 
     def raw(self, table: str, rows: pd.DataFrame, *, private: bool = True, **facts: str) -> None:
-        with manifest.draft(getattr(self.inputs, table), "ingest", Block(), {}) as made:
+        with manifest.draft(getattr(self.inputs, f"raw_{table}"), "ingest", Block(), {}) as made:
             tables.write(rows, made.path, ingest.NAME)
             made.facts = {"source": "shop", "licence": "own work", "private": "yes" if private else "no", **facts}
 
@@ -126,7 +128,7 @@ def test_each_table_alone_is_prepared(bench: Bench, table: str) -> None:
     assert {split: count for split, count in made.rows.items() if split not in ("quarantined", "dropped")} == dict(
         rows["split"].value_counts()
     )
-    assert made.inputs == {"raw": manifest.digest(getattr(bench.inputs, table))}
+    assert made.inputs == {"raw": manifest.digest(getattr(bench.inputs, f"raw_{table}"))}
     assert ("key" in made.facts) == (table in ("events", "impressions"))
     assert bench.summary(table)["rows"]["kept"] == len(rows)
     assert tables.read(getattr(bench.outputs, table), name="quarantine").empty
@@ -269,7 +271,7 @@ def test_skipped_tables_are_passed_on(bench: Bench) -> None:
 
 def test_a_raw_table_that_was_changed_is_refused(bench: Bench) -> None:
     bench.raw("copy", RAW["copy"])
-    (bench.inputs.copy / f"{ingest.NAME}-00000.parquet").write_bytes(b"x")
+    (bench.inputs.raw_copy / f"{ingest.NAME}-00000.parquet").write_bytes(b"x")
     with pytest.raises(ArtifactError, match="changed since it was written"):
         bench.run()
 
@@ -300,7 +302,7 @@ def test_a_full_disk_leaves_the_last_dataset(bench: Bench, monkeypatch: pytest.M
     bench.raw("copy", RAW["copy"])
     bench.run()
     before = manifest.digest(bench.outputs.copy)
-    shutil.rmtree(bench.inputs.copy)
+    shutil.rmtree(bench.inputs.raw_copy)
     bench.raw("copy", RAW["copy"].iloc[:9])
 
     def full(rows: pd.DataFrame, folder: Path, name: str = "rows") -> None:

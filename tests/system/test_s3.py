@@ -1,0 +1,274 @@
+"""S3 for real: SeaweedFS as the server, sources and artifacts in it, and every refusal as one line in seconds."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from adloom import caller, params, snapshot
+from adloom.errors import AdloomError, DataError, OutsideError, ParamsError
+from adloom.io import manifest, tables
+from adloom.io.outside import Outside
+from adloom.io.s3 import S3Store
+from adloom.io.store import SourceFile
+from adloom.io.stores import Stores
+from adloom.params import Params
+from adloom.settings import Settings
+
+SHIPPED = Path(__file__).parents[2] / "params.yaml"
+ACCESS, SECRET = "adloom-tests", "a secret of tests only"
+READY_WITHIN, ANSWER_WITHIN = 60, 15  # seconds
+ORDERS = b"user_id,timestamp,value\nann,2026-01-05,9.99\nbob,2026-07-06,5\ncid,2026-02-01,1\n"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server and a client that may do everything."""
+
+    endpoint: str
+    client: Any
+
+    def put(self, bucket: str, key: str, content: bytes) -> None:
+        self.client.put_object(Bucket=bucket, Key=key, Body=content)
+
+    def keys(self, bucket: str, prefix: str) -> set[str]:
+        found = self.client.list_objects_v2(Bucket=bucket, Prefix=prefix)
+        return {entry["Key"].removeprefix(prefix) for entry in found.get("Contents", [])}
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for opened in sockets:
+            opened.bind(("127.0.0.1", 0))
+        return [opened.getsockname()[1] for opened in sockets]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """SeaweedFS with one user and the bucket `shop`, for as long as the tests run."""
+    folder = tmp_path_factory.mktemp("seaweedfs")
+    identity = {"name": "tests", "credentials": [{"accessKey": ACCESS, "secretKey": SECRET}], "actions": ["Admin"]}
+    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+    names = ("master", "master.grpc", "volume", "volume.grpc", "filer", "filer.grpc", "s3", "s3.grpc")
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    flags = [
+        f"-{name.replace('.', '.port.') if '.' in name else name + '.port'}={port}" for name, port in ports.items()
+    ]
+    weed = shutil.which("weed") or Path(sys.executable).with_name("weed")
+    command = [weed, "-logtostderr=false", f"-logdir={folder}", "server", f"-dir={folder}", "-s3", *flags]
+    command += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.config={folder / 's3.json'}", "-master.telemetry=false"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield ready(process, f"http://127.0.0.1:{ports['s3']}")
+        finally:
+            process.kill()
+
+
+def ready(process: subprocess.Popen[bytes], endpoint: str) -> Server:
+    """Return the server once it has made a bucket and kept an object in it."""
+    client = boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=ACCESS,
+        aws_secret_access_key=SECRET,
+        config=Config(connect_timeout=1, read_timeout=5, retries={"total_max_attempts": 1}),
+    )
+    server = Server(endpoint, client)
+    until = time.monotonic() + READY_WITHIN
+    while True:
+        try:
+            if "shop" not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
+                client.create_bucket(Bucket="shop")
+            server.put("shop", "ready", b"yes")
+        except (BotoCoreError, ClientError) as error:
+            if time.monotonic() > until or process.poll() is not None:
+                raise AssertionError(f"SeaweedFS is not ready (exit code {process.returncode}): {error}") from error
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=0.1)
+        else:
+            return server
+
+
+@pytest.fixture
+def environment(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """The environment of a user of the server, and a working folder."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.chdir(tmp_path)
+    return server
+
+
+@pytest.fixture
+def world(environment: Server, outside: Outside) -> Outside:
+    """The outside with the real stores."""
+    return replace(outside, store=Stores(Settings(home=outside.home, quiet=True)))
+
+
+def shop(uri: str) -> Params:
+    """Params that read events from a uri and nothing else."""
+    values = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
+    values["ingest"] = {"events": {"uri": uri, "format": "csv", "constants": {"event": "purchase"}}}
+    values["prepare"]["events"] = {"holdout_start": "2026-07-01", "end": "2026-10-01"}
+    Path("params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    return params.load(Path("params.yaml"))
+
+
+def locked(given: Params, world: Outside) -> snapshot.Lock:
+    lock = snapshot.take(given, world)
+    snapshot.save(lock, snapshot.LOCK)
+    return lock
+
+
+def test_a_source_in_s3_is_locked_by_its_etag_and_ingested(environment: Server, world: Outside) -> None:
+    environment.put("shop", "orders/2026/a.csv", ORDERS)
+    environment.put("shop", "orders/2026/b.csv", ORDERS.replace(b"ann", b"eve"))
+    environment.put("shop", "orders-of-another/c.csv", b"not ours")
+    given = shop("s3://shop/orders")
+    files = locked(given, world).tables["events"].files
+    assert [file.path for file in files] == ["2026/a.csv", "2026/b.csv"]
+    etag = environment.client.head_object(Bucket="shop", Key="orders/2026/a.csv")["ETag"].strip('"')
+    assert (files[0].bytes, files[0].version) == (len(ORDERS), f"etag:{etag}")
+    assert caller.call("ingest", {}, given, world) == {"events_rows": 6}
+    raw = tables.read(Path("data/raw/events"), name="rows_unchecked")
+    assert raw["user_id"].tolist() == ["ann", "bob", "cid", "eve", "bob", "cid"]
+    assert not [*world.home.glob("ingest-*")]
+
+
+def test_a_single_object_is_a_source_too(environment: Server, world: Outside) -> None:
+    environment.put("shop", "single/orders.csv", ORDERS)
+    given = shop("s3://shop/single/orders.csv")
+    assert [file.path for file in locked(given, world).tables["events"].files] == ["orders.csv"]
+    assert caller.call("ingest", {}, given, world) == {"events_rows": 3}
+
+
+def test_stages_read_and_write_s3_as_they_do_folders(environment: Server, world: Outside) -> None:
+    environment.put("shop", "way/orders.csv", ORDERS)
+    given = shop("s3://shop/way/orders.csv")
+    locked(given, world)
+    raw = {table: f"s3://shop/run/raw/{table}" for table in params.TABLES}
+    dataset = {table: f"s3://shop/run/dataset/{table}" for table in params.TABLES}
+    caller.call("ingest", raw, given, world)
+    caller.call("prepare", {**{f"raw_{table}": uri for table, uri in raw.items()}, **dataset}, given, world)
+    assert not Path("data").exists()
+    events = world.store.fetch(dataset["events"], Path("fetched"))
+    assert manifest.verify(events).rows == {"calibration": 2, "holdout": 1, "quarantined": 0, "dropped": 0}
+    assert tables.read(events)["split"].tolist() == ["calibration", "holdout", "calibration"]
+
+
+def test_what_an_earlier_run_left_below_an_output_goes(environment: Server, world: Outside) -> None:
+    environment.put("shop", "again/orders.csv", ORDERS)
+    environment.put("shop", "out/events/rows_unchecked-00009.parquet", b"of an earlier run")
+    environment.put("shop", "out/events-of-another/kept", b"not ours")
+    given = shop("s3://shop/again/orders.csv")
+    locked(given, world)
+    caller.call("ingest", {"events": "s3://shop/out/events"}, given, world)
+    assert environment.keys("shop", "out/") == {
+        "events/manifest.json",
+        "events/rows_unchecked-00000.parquet",
+        "events-of-another/kept",
+    }
+
+
+def test_an_object_changed_after_its_snapshot_is_refused(environment: Server, world: Outside) -> None:
+    environment.put("shop", "changing/orders.csv", ORDERS)
+    given = shop("s3://shop/changing")
+    locked(given, world)
+    environment.put("shop", "changing/orders.csv", ORDERS.replace(b"9.99", b"1.11"))
+    with pytest.raises(DataError, match=r"s3://shop/changing: orders.csv changed since sources.lock was written"):
+        caller.call("ingest", {}, given, world)
+    assert not Path("data/raw/events").exists()
+    assert snapshot.save(snapshot.take(given, world), snapshot.LOCK)
+    caller.call("ingest", {}, given, world)
+
+
+@pytest.mark.parametrize(
+    ("uri", "variables", "kind", "said"),
+    [
+        ("s3://no-such-bucket/orders", {}, DataError, "s3://no-such-bucket/orders: no bucket no-such-bucket at http"),
+        ("s3://shop/nothing-here", {}, DataError, "s3://shop/nothing-here: no object of this name and none below it"),
+        ("s3://shop/orders", {"AWS_SECRET_ACCESS_KEY": "wrong"}, ParamsError, "refused the credentials (SignatureDoes"),
+        ("s3://shop/orders", {"AWS_ACCESS_KEY_ID": "nobody"}, ParamsError, "refused the credentials (InvalidAccessKe"),
+        ("s3://shop/orders", {"AWS_SECRET_ACCESS_KEY": ""}, ParamsError, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS"),
+        ("s3://shop/orders", {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"}, OutsideError, "no answer from http://127"),
+        ("s3://shop/orders", {"AWS_ENDPOINT_URL_S3": "nonsense"}, ParamsError, "check AWS_ENDPOINT_URL_S3"),
+    ],
+)
+def test_a_refusal_is_one_line_in_seconds(
+    environment: Server,
+    outside: Outside,
+    monkeypatch: pytest.MonkeyPatch,
+    uri: str,
+    variables: dict[str, str],
+    kind: type[AdloomError],
+    said: str,
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    world = replace(outside, store=Stores(Settings(quiet=True)))
+    given, begun = shop(uri), time.monotonic()
+    with pytest.raises(kind) as caught:
+        snapshot.take(given, world)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert time.monotonic() - begun < ANSWER_WITHIN
+
+
+def test_an_address_that_swallows_every_packet_fails_in_seconds(
+    environment: Server, outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as silent:  # takes no connection beyond its backlog, which is full
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(0)
+        with ExitStack() as stack:
+            for _ in range(3):
+                waiting = stack.enter_context(socket.socket())
+                waiting.setblocking(False)
+                waiting.connect_ex(silent.getsockname())
+            monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{silent.getsockname()[1]}")
+            begun = time.monotonic()
+            with pytest.raises(OutsideError, match=r"no answer from http://127.0.0.1:\d+: .*check AWS_ENDPOINT_URL_S3"):
+                snapshot.take(shop("s3://shop/orders"), replace(outside, store=Stores(Settings(quiet=True))))
+            assert time.monotonic() - begun < ANSWER_WITHIN
+
+
+class Hasty(S3Store):
+    """Lists once and never looks again, as happens when an object changes between two requests."""
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__(endpoint, progress=False)
+        self.seen: dict[str, SourceFile] = {}
+
+    def _found(self, uri: str) -> dict[str, SourceFile]:
+        self.seen = self.seen or super()._found(uri)
+        return self.seen
+
+
+def test_an_object_that_changes_while_it_is_read_is_refused(environment: Server, tmp_path: Path) -> None:
+    environment.put("shop", "race/orders.csv", ORDERS)
+    store = Hasty(environment.endpoint)
+    store.list("s3://shop/race")
+    environment.put("shop", "race/orders.csv", b"changed")
+    with pytest.raises(DataError, match="an object changed or went while it was read; run `adloom snapshot` again"):
+        store.fetch("s3://shop/race", tmp_path / "x")

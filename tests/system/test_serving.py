@@ -1,6 +1,7 @@
 """The service as its own process: started, asked over HTTP, stopped; and the ways in which it must not start."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -151,3 +152,17 @@ def test_nothing_of_training_is_needed(folder: Path) -> None:
         for path, body in QUESTIONS.items():
             assert httpx.post(url + path, json=body).status_code == 200, path
         process.terminate()
+
+
+def examples() -> list[str]:
+    page = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
+    return [line for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the examples call curl, which this machine lacks")
+def test_the_documents_examples_run(url: str, tmp_path: Path) -> None:
+    for line in examples():
+        command = line.replace("http://localhost:3000", url).replace("curl -s", "curl -sS --fail-with-body")
+        done = subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=tmp_path, capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, b""), f"{line}\n{done.stdout.decode()}"
+    assert (tmp_path / "bag.png").read_bytes().startswith(b"\x89PNG")

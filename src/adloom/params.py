@@ -31,14 +31,22 @@ class Block(BaseModel):
 class Source(Block):
     """Where one table comes from and how its columns are named there."""
 
-    uri: str = Field(description="A path, s3://bucket/prefix, or a name of the built-in catalogue.")
+    uri: str = Field(description="A path, s3://bucket/prefix, or a name of the built-in catalogue (./name is a path).")
     format: Literal["idx", "folder", "csv", "parquet"] | None = Field(
         None, description="How the files are read; the catalogue knows its own."
     )
-    columns: dict[str, str] = Field({}, description="Contract column: name of the column in the source.")
+    columns: dict[str, str] = Field(
+        {}, description="Contract column, or ctx_<name> for an impression's context: name of the column in the source."
+    )
     constants: dict[str, str | int | float | bool] = Field({}, description="Contract column: one value for every row.")
-    separator: str = Field(",", description="What parts the fields of a CSV file; 'whitespace' for runs of blanks.")
-    timestamp_format: str | None = Field(None, description="strptime format of timestamps; ISO 8601 when absent.")
+    separator: str = Field(
+        ",",
+        pattern=r"^(whitespace|.)$",
+        description="What parts the fields of a CSV file: one character, or 'whitespace' for runs of blanks.",
+    )
+    timestamp_format: str | None = Field(
+        None, description="strptime format of timestamps, or epoch_s, epoch_ms; ISO 8601 if absent."
+    )
     licence: str | None = Field(None, description="Licence of the data; it travels with every model made of it.")
 
 

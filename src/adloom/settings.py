@@ -22,7 +22,6 @@ class Settings(BaseSettings):
     s3_endpoint: str | None = Field(
         None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_S3"), description="S3 server other than Amazon's."
     )
-    package_index: str = Field("https://pypi.org/simple", description="Python package index of the catalogue.")
     serve_threads: int = Field(2, gt=0, description="CPU threads of each served model.")
     git_commit: str | None = Field(None, description="Commit of this code, for images without git.")
     image_digest: str | None = Field(None, description="Digest of the container image that this runs in.")

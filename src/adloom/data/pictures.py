@@ -14,6 +14,7 @@ Pixels = npt.NDArray[np.uint8]  # (height, width, channels), channels 1 or 3
 
 SIZES = (28, 32, 64, 128)
 GREY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "F"})
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # of those Pillow knows, what is decoded in this process alone
 DAMAGED = "image: truncated or damaged"
 TOO_LARGE = "image: more pixels than prepare.max_pixels"
 BROKEN = (OSError, SyntaxError, ValueError, EOFError)  # what Pillow raises for damaged files, by format
@@ -45,7 +46,7 @@ class Form:
     channels: int
 
 
-def header(image: bytes | None, max_pixels: int) -> Header:
+def header(image: object, max_pixels: int) -> Header:
     """Read a picture's header, not its pixels. Raises PictureError when it is missing, unreadable or too large."""
     picture = _open(image, max_pixels)
     return Header(picture.width, picture.height, 1 if picture.mode in GREY_MODES else 3)
@@ -62,7 +63,7 @@ def form(headers: Iterable[Header], size: int | None) -> Form:
     return Form(size or common, channels)
 
 
-def bring(image: bytes | None, wanted: Form, max_pixels: int) -> tuple[bytes, Pixels]:
+def bring(image: object, wanted: Form, max_pixels: int) -> tuple[bytes, Pixels]:
     """
     Bring a picture to a form: upright, over white where it is transparent, padded with white to a square.
 
@@ -78,7 +79,7 @@ def bring(image: bytes | None, wanted: Form, max_pixels: int) -> tuple[bytes, Pi
         white = 255 if wanted.channels == 1 else (255, 255, 255)
         flat = ImageOps.pad(flat, (wanted.size, wanted.size), Image.Resampling.LANCZOS, color=white)
     pixels = np.asarray(flat).reshape(wanted.size, wanted.size, wanted.channels)
-    return image if image and flat is picture and _bare(image) else encode(pixels), pixels
+    return image if isinstance(image, bytes) and flat is picture and _bare(image) else encode(pixels), pixels
 
 
 def encode(pixels: Pixels) -> bytes:
@@ -94,14 +95,14 @@ def content(pixels: Pixels) -> bytes:
     return plane.tobytes() if pixels.shape[2] == 1 or (pixels == plane).all() else pixels.tobytes()
 
 
-def _open(image: bytes | None, max_pixels: int) -> Image.Image:
+def _open(image: object, max_pixels: int) -> Image.Image:
     """Open a picture without decoding it; Pillow's own limit is above every max_pixels that params allow."""
-    if not image:
-        raise PictureError("image: missing")
+    if not isinstance(image, bytes) or not image:
+        raise PictureError("image: not a picture" if isinstance(image, str) else "image: missing")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(image))
+            picture = Image.open(io.BytesIO(image), formats=FORMATS)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise PictureError(TOO_LARGE) from None
     except UnidentifiedImageError:

@@ -141,7 +141,7 @@ def _creatives(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> Fin
     return rows, reasons, contents
 
 
-def _picture(image: bytes | None, wanted: Form, max_pixels: int) -> tuple[bytes | None, int, str]:
+def _picture(image: object, wanted: Form, max_pixels: int) -> tuple[bytes | None, int, str]:
     """Return a picture's PNG bytes, its content hash, and "" or why it cannot be used."""
     try:
         png, pixels = pictures.bring(image, wanted, max_pixels)
@@ -178,7 +178,7 @@ FINISH: dict[str, Callable[[Preparation, pd.DataFrame, pd.Series], Finished]] = 
 }
 
 
-def headers(images: Iterable[bytes | None], max_pixels: int) -> Iterator[Header]:
+def headers(images: Iterable[object], max_pixels: int) -> Iterator[Header]:
     """Yield the headers of those pictures that have a readable one."""
     for image in images:
         try:

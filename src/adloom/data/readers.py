@@ -34,9 +34,11 @@ def read(place: Path, source: Source, table: str) -> Chunks:
     """
     Yield the rows of a source, whose files lie at `place`, under the contract's column names, constants added.
 
-    Columns outside the contract keep their own names. Raises DataError naming the file when one cannot be read.
+    Columns outside the contract keep their own names. Raises DataError naming a file that cannot be read, ParamsError
+    naming a column the contract does not know.
     """
     contract = CONTRACTS[table]
+    contract.refuse_unknown([*source.columns, *source.constants], f"ingest.{table}")
     start = 0
     for chunk in READERS[str(source.format)](place, source):
         rows = _named(chunk, source.columns, f"{source.uri} (ingest.{table})").assign(**source.constants)

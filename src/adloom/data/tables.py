@@ -1,8 +1,9 @@
 """The contracts of the four tables: what rows must hold, and for a row that breaks its contract the reason."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import pandera.pandas as pa
 import pyarrow
 from pandas.api.extensions import ExtensionDtype
 
-from adloom.errors import DataError
+from adloom.errors import DataError, ParamsError
 
 CONTEXT = "ctx_"  # prefix of columns that describe the situation an impression was in
 BROKEN = "broken_line"  # raw tables: what is wrong with a line that could not be taken apart, else missing
@@ -19,6 +20,7 @@ FLAGS = {
     **dict.fromkeys(("true", "1", "1.0", "yes", "y", "t"), True),
     **dict.fromkeys(("false", "0", "0.0", "no", "n", "f"), False),
 }
+EPOCHS: Mapping[str | None, Literal["s", "ms"]] = {"epoch_s": "s", "epoch_ms": "ms"}  # timestamp formats, numbers
 STRINGS = pd.ArrowDtype(pyarrow.list_(pyarrow.string()))
 
 Parsed = tuple[pd.Series, pd.Series]  # values, and which of them could not be read
@@ -59,6 +61,13 @@ class Contract:
         context = [c for c in columns if c.startswith(CONTEXT)] if "placement" in self.columns else []
         return [*self.columns, *sorted(context)]
 
+    def refuse_unknown(self, names: Iterable[str], what: str) -> None:
+        """Raise ParamsError when a name is no column of the contract, such as a misspelt one."""
+        known = [*self.columns, *([f"{CONTEXT}…"] if "placement" in self.columns else [])]
+        for name in names:
+            if name not in self.kept(pd.Index([name])):
+                raise ParamsError(f"{what}: {name} is no column of the table; expected {', '.join(known)}")
+
     def require(self, columns: pd.Index, what: str) -> None:
         """Raise DataError when a column the contract needs is not there."""
         absent = [name for name, c in self.columns.items() if c.required and name not in columns and name != self.key]
@@ -92,6 +101,10 @@ def _flag(raw: pd.Series) -> Parsed:
 
 def _time(raw: pd.Series, timestamp_format: str | None = None) -> Parsed:
     """Read timestamps; those without a zone are UTC."""
+    if timestamp_format in EPOCHS:
+        seconds = _number(raw)[0]
+        times = pd.to_datetime(seconds, unit=EPOCHS[timestamp_format], utc=True, errors="coerce")
+        return times.astype("datetime64[us, UTC]"), times.isna() & raw.notna()
     times = pd.to_datetime(raw, format=timestamp_format or "ISO8601", utc=True, errors="coerce")
     return times.astype("datetime64[us, UTC]"), times.isna() & raw.notna()
 

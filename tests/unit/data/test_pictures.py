@@ -5,6 +5,7 @@ import struct
 import zlib
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,6 +66,9 @@ def test_the_form_of_a_table_is_its_most_common_size_and_grey_only_when_all_are(
     [
         (None, "image: missing"),
         (b"", "image: missing"),
+        (pd.NA, "image: missing"),
+        ("hats/1.png", "image: not a picture"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "image: not a picture"),  # never run Ghostscript
         (b"GIF? no", "image: not a picture"),
         (bomb(1001, 1000), "image: more pixels than prepare.max_pixels"),
         (bomb(10_000, 10_000), "image: more pixels than prepare.max_pixels"),  # Pillow warns
@@ -72,7 +76,7 @@ def test_the_form_of_a_table_is_its_most_common_size_and_grey_only_when_all_are(
         (bomb(1000, 1000), "image: truncated or damaged"),  # as large as allowed, and without its pixels
     ],
 )
-def test_what_cannot_be_used_says_why(image: bytes | None, reason: str) -> None:
+def test_what_cannot_be_used_says_why(image: object, reason: str) -> None:
     with pytest.raises(PictureError) as caught:
         pictures.bring(image, GREY, MAX_PIXELS)
     assert str(caught.value) == reason

@@ -13,7 +13,7 @@ from PIL import Image
 
 from adloom.data import readers
 from adloom.data.tables import BROKEN
-from adloom.errors import DataError
+from adloom.errors import DataError, ParamsError
 from adloom.params import Source
 
 ORDERS = "customer;when;total\nann;2026-01-02;9.99\nbob;2026-01-03;\n"
@@ -114,6 +114,16 @@ def test_a_mapped_column_that_is_not_there_is_named_with_those_that_are(tmp_path
     path = written(tmp_path, "orders.csv", ORDERS.replace("total", "amount"))
     assert message(path, EVENTS, "events") == (
         "orders.csv (ingest.events): no column 'total' for value; found customer, when, amount; change `columns`"
+    )
+
+
+def test_a_name_the_contract_does_not_know_is_refused(tmp_path: Path) -> None:
+    source = EVENTS.model_copy(update={"columns": {**EVENTS.columns, "quantitty": "total"}})
+    with pytest.raises(ParamsError) as caught:
+        read(written(tmp_path, "orders.csv", ORDERS), source, "events")
+    assert str(caught.value) == (
+        "ingest.events: quantitty is no column of the table; "
+        "expected user_id, timestamp, event, item_id, quantity, value"
     )
 
 

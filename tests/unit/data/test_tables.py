@@ -100,6 +100,15 @@ def test_a_timestamp_format_is_the_only_one_accepted() -> None:
     assert list(found) == ["", *["timestamp: not a date of the expected format"] * 2]
 
 
+def test_seconds_and_milliseconds_since_1970_are_times_too() -> None:
+    for timestamp_format, number in {"epoch_s": "1767312000.5", "epoch_ms": "1767312000500"}.items():
+        rows, found = tables.check(
+            frame(EVENT, {"timestamp": number}, {"timestamp": "soon"}), "events", timestamp_format
+        )
+        assert str(rows["timestamp"][0]) == "2026-01-02 00:00:00.500000+00:00"
+        assert list(found) == ["", "timestamp: not a date of the expected format"]
+
+
 def test_a_line_that_could_not_be_taken_apart_keeps_its_own_reason() -> None:
     raw = frame(EVENT, {}, {})
     raw[tables.BROKEN] = pd.Series([None, "line: 7 fields, expected 5"], dtype="str")

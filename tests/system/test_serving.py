@@ -15,7 +15,8 @@ import httpx
 import pytest
 from tests.tiny_models import write_models
 
-from adloom.serving.client import GREY, ask_all, serving
+from adloom.errors import OutsideError
+from adloom.serving.client import GREY, ask, ask_all, serving
 from adloom.serving.schemas import ENDPOINTS, GENERATE, READ, SEGMENT, WRITE
 
 ADLOOM = [sys.executable, "-c", "from adloom.cli import main; main()"]
@@ -166,3 +167,16 @@ def test_the_documents_examples_run(url: str, tmp_path: Path) -> None:
         done = subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=tmp_path, capture_output=True, check=False)
         assert (done.returncode, done.stderr) == (0, b""), f"{line}\n{done.stdout.decode()}"
     assert (tmp_path / "bag.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_client_tells_problems_apart(url: str, tmp_path: Path) -> None:
+    with pytest.raises(OutsideError, match=r"/v1/creatives/generate: 422 category: 'Hat' is not known to gan"):
+        ask(url + GENERATE, {"category": "Hat"})
+    with pytest.raises(OutsideError, match="404 no such path"):
+        ask(url + "/v2")
+    with pytest.raises(OutsideError, match="ended before it was ready"), serving("--models", str(tmp_path)):
+        pass
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with pytest.raises(OutsideError, match="is the service running"):
+        ask(f"http://127.0.0.1:{port}/livez")

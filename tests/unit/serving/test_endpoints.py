@@ -23,6 +23,7 @@ from adloom.serving import bundles, decide, server
 from adloom.serving.bundles import Models
 from adloom.serving.schemas import ENDPOINTS, GENERATE, MAX_PICTURE_BYTES, READ, SEGMENT, WRITE
 from adloom.serving.segments import Keys
+from adloom.serving.sources import Found
 
 PROBLEM = "application/problem+json"
 
@@ -274,7 +275,7 @@ class TestSegment:
     def test_users_under_a_private_key(self, tmp_path: Any) -> None:
         private = b"a private key of the shop"
         write_audience(tmp_path / "audience", private)
-        models = bundles.load({"audience": bundles.Found(tmp_path / "audience", None)}, 1)
+        models = bundles.load({"audience": Found(tmp_path / "audience", None)}, 1)
         with_key = TestClient(decide.alone(models, Keys(private)))
         assert ok(with_key, SEGMENT, {"users": ["4"]})["items"] == [{"segment": "segment-2"}]
         without = TestClient(decide.alone(models, Keys(b"another key of the shop")))

@@ -60,7 +60,9 @@ def _interval(statistic: Callable[[Array], float], rows: int, draws: int, seed: 
     rng = np.random.default_rng(seed)
     drawn = np.array([statistic(_weights(rng, rows)) for _ in range(draws)])
     drawn = drawn[np.isfinite(drawn)]  # a draw may lack, say, every row of a rare category
-    low, high = np.quantile(drawn, _levels(drawn, value)) if len(drawn) else (value, value)
+    if not len(drawn):
+        raise ValueError(f"none of {draws} draws of {rows} rows has the metric; bring more rows")
+    low, high = np.quantile(drawn, _levels(drawn, value))
     return Metric(value, min(float(low), value), max(float(high), value), rows, "ratio")
 
 

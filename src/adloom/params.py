@@ -146,7 +146,10 @@ class Segment(Block):
     )
     segments_min: int = Field(4, ge=2, description="Smallest number of segments tried.")
     segments_max: int = Field(8, ge=2, description="Largest number of segments tried.")
-    sample: int = Field(4000, gt=0, description="Users that agglomerative and DBSCAN are fitted on.")
+    purchase: str = Field("purchase", description="The value of `event` that counts as a purchase; others do not.")
+    sample: int = Field(
+        4000, ge=100, description="Users that agglomerative and DBSCAN are fitted on; memory grows with the square."
+    )
     bootstraps: int = Field(10, gt=1, description="Refits from which the stability (ARI) is measured.")
     min_segment_size: int = Field(100, gt=0, description="A segment with fewer users is merged into its nearest.")
     min_stability: Share = Field(0.8, description="A clustering below this ARI is chosen only if none is above.")

@@ -3,8 +3,8 @@ Which clustering becomes the model: every candidate measured on the calibration 
 
 - silhouette and sizes: of the clustering of all calibration features
 - stability: mean adjusted Rand index between that clustering and its refits on users drawn anew
-- AUC: the last third of the period is set aside; features before it are clustered, and a segment's own rate of buying in
-  the third, learnt from half a of the users, tells buyers from others in half b
+- AUC: the last third of the period is set aside; features before it are clustered, and a segment's own rate of buying
+  in the third, learnt from half a of the users, tells buyers from others in half b
 """
 
 from collections.abc import Callable, Sequence
@@ -24,8 +24,8 @@ from adloom.params import Segment
 
 RULE = (
     "Of the clusterings with segments_min to segments_max segments and a stability of at least min_stability, the "
-    "highest AUC sets the mark; of those within one standard error of it, the one with the fewest segments is chosen, and "
-    "of several such the most stable. When none is stable, the most stable is chosen."
+    "highest AUC sets the mark; of those within one standard error of it, the one with the fewest segments is chosen, "
+    "and of several such the most stable. When none is stable, the most stable is chosen."
 )
 DRAWS = 200  # bootstrap draws behind an AUC's standard error
 ERRORS = 2 * 1.96  # standard errors in a 95 % interval
@@ -146,7 +146,7 @@ def _candidate(
 
 def _with_error(sample: Sample | None, seed: int) -> tuple[float | None, float | None]:
     """Return the AUC and its standard error, None when nobody or everybody bought."""
-    if sample is None or not np.isfinite(sample.statistic(*sample.columns, np.ones(len(sample.columns[0])))):
+    if sample is None or not rates.defined(sample):
         return None, None
     metric = bootstrap(sample, DRAWS, seed)
     return metric.value, (metric.high - metric.low) / ERRORS

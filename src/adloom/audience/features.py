@@ -1,8 +1,8 @@
 """
 Features of a user, from purchases before a cut-off date: recency, frequency, money, tenure and time between purchases.
 
-The expressions are Ibis, and none is peculiar to one engine: they run here on DuckDB with one thread. Money is summed as
-a decimal, which is exact, so the order of the rows and the number of threads do not matter anywhere.
+The expressions are Ibis, and none is peculiar to one engine: they run here on DuckDB with one thread. Money is summed
+as a decimal, which is exact, so the order of the rows and the number of threads do not matter anywhere.
 """
 
 import ibis
@@ -23,8 +23,8 @@ def per_user(events: pd.DataFrame, cut: pd.Timestamp, purchase: str) -> pd.DataF
     """
     Return user_id and FEATURES of every user with a purchase before the cut-off (UTC), one row each, sorted by user_id.
 
-    `purchase` is the value of `event` that counts; other events do not. A column `value` may be absent. Raises DataError
-    when a purchase's value is too large to be summed exactly.
+    `purchase` is the value of `event` that counts; other events do not. A column `value` may be absent. Raises
+    DataError when a purchase's value is too large to be summed exactly.
     """
     counted = _purchases(events, purchase)
     value = pd.Series(np.nan, counted.index) if "value" not in counted else counted["value"].astype("float64")

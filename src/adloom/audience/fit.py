@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.cluster import DBSCAN, KMeans
 from sklearn.metrics import adjusted_rand_score, silhouette_samples
@@ -18,9 +19,9 @@ from threadpoolctl import threadpool_limits
 from adloom.audience.segmenter import FEATURES, Floats, Ints, Scale, Segmenter, nearest
 from adloom.params import Segment
 
-STARTS = 5  # of K-Means; the best one counts
+STARTS = 8  # of K-Means; the best one counts
 MIN_NEIGHBOURS = 2 * len(FEATURES)  # of a DBSCAN core, itself included: twice the dimensions (Sander et al. 1998)
-QUANTILES = (0.6, 0.7, 0.8, 0.9)  # of the distance to the last of these neighbours: the radii DBSCAN is tried with
+QUANTILES = (0.6, 0.7, 0.8)  # of the distance to the last of these neighbours: the radii DBSCAN is tried with
 
 FREQUENCY, MONETARY = FEATURES.index("frequency"), FEATURES.index("monetary")
 
@@ -86,7 +87,7 @@ def _agglomerative(scaled: Floats, tried: Sequence[float], sample: int, seed: in
     """Ward (1963) on a sample: one tree, cut once per setting; a user belongs to the nearest cluster's mean."""
     points = scaled[drawn(len(scaled), sample, seed)]
     tree = linkage(points, method="ward")
-    return [_means(points, fcluster(tree, int(setting), criterion="maxclust") - 1) for setting in tried]
+    return [_means(points, fcluster(tree, int(setting), criterion="maxclust")) for setting in tried]
 
 
 def _dbscan(scaled: Floats, tried: Sequence[float], sample: int, seed: int) -> list[Clusters]:
@@ -108,7 +109,7 @@ def _cores(points: Floats, radius: float) -> Clusters:
     return Clusters(points[cores], model.labels_[cores].astype(np.int64))
 
 
-def _means(points: Floats, cluster: Ints) -> Clusters:
+def _means(points: Floats, cluster: npt.NDArray[np.integer]) -> Clusters:
     clusters = np.unique(cluster)
     return Clusters(np.array([points[cluster == c].mean(axis=0) for c in clusters]), np.arange(len(clusters)))
 

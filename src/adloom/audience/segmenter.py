@@ -112,15 +112,20 @@ def nearest(points: Floats, prototypes: Floats) -> Ints:
     that a point has the same answer alone and in a batch.
     """
     rows = max(1, _CELLS // len(prototypes))
-    parts = [_distances(points[i : i + rows], prototypes).argmin(axis=1) for i in range(0, len(points), rows)]
-    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+    squares, difference = np.empty((2, min(rows, len(points)), len(prototypes)))  # used again: fresh memory is slow
+    by_feature, found = prototypes.T.copy(), np.empty(len(points), np.int64)
+    for start in range(0, len(points), rows):
+        part = points[start : start + rows]
+        found[start : start + rows] = _distances(part, by_feature, squares, difference).argmin(axis=1)
+    return found
 
 
-def _distances(points: Floats, prototypes: Floats) -> Floats:
-    """Return squared distances (points, prototypes); in place, since five arrays of this size would leave the cache."""
-    squares, difference = np.zeros((2, len(points), len(prototypes)))
-    for feature in range(points.shape[1]):
-        np.subtract(points[:, feature, None], prototypes[:, feature], out=difference)
+def _distances(points: Floats, prototypes: Floats, squares: Floats, difference: Floats) -> Floats:
+    """Return squared distances (points, prototypes) in `squares`; prototypes are (features, prototypes) here."""
+    squares, difference = squares[: len(points)], difference[: len(points)]
+    squares.fill(0.0)
+    for column, values in zip(points.T, prototypes, strict=True):
+        np.subtract(column[:, None], values, out=difference)
         np.multiply(difference, difference, out=difference)
         squares += difference
     return squares

@@ -1,0 +1,159 @@
+"""How well the segments hold: apart from each other, found again in other users, and telling who buys later."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from adloom.audience import figures, fit, rates
+from adloom.audience.compare import RULE
+from adloom.audience.features import Bools, bought, end_of, matrix, per_user
+from adloom.audience.profiles import Profile, describe
+from adloom.audience.segmenter import FEATURES, Floats, Ints, Segmenter
+from adloom.audience.stability import replicates
+from adloom.errors import DataError
+from adloom.evaluation import statistics
+from adloom.evaluation.intervals import TAIL, bootstrap
+from adloom.evaluation.metric import Evaluation, Figure, Metric, Sample, Section, Table
+from adloom.params import Evaluate, Segment
+
+Card = Mapping[str, Any]
+
+DIMENSIONS = FEATURES.index("recency_days"), FEATURES.index("frequency")
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """Users as they were at the end of the calibration period, and what they did after it."""
+
+    features: Floats  # (users, 5)
+    segment: Ints  # (users,) index into the segmenter's names
+    bought: Bools  # (users,) in the holdout period
+    learn: Bools  # (users,) rates are learnt from them
+
+
+def evaluate(segmenter: Segmenter, rows: pd.DataFrame, card: Card, params: Evaluate) -> Evaluation:
+    """
+    Measure a segmenter on events of both periods: features from calibration, what was bought after from holdout.
+
+    The card is that of the model: its params and what was chosen of its candidates are needed to refit it. The AUC is
+    left out when nobody or everybody bought in the holdout period. Raises DataError when no user bought before it.
+    """
+    trained = Segment.model_validate(card["params"])
+    users = _holdout(segmenter, rows, trained.purchase)
+    samples = _samples(segmenter, users, trained, params)
+    metrics = {name: bootstrap(sample, params.bootstraps, params.seed) for name, sample in samples.items()}
+    sizes = np.bincount(users.segment, minlength=len(segmenter.names))
+    metrics |= {
+        "stability_ari": _stability(segmenter, users.features, card["chosen"], trained, params),
+        "smallest_segment": _count(int(sizes.min()), len(users.segment)),
+        "segments": _count(int((sizes > 0).sum()), len(users.segment)),
+    }
+    return Evaluation(metrics, samples, _sections(segmenter, users, card, params))
+
+
+def _holdout(segmenter: Segmenter, rows: pd.DataFrame, purchase: str) -> Holdout:
+    calibration = rows[rows["split"] == "calibration"]
+    users = per_user(calibration, cut := end_of(calibration), purchase) if len(calibration) else pd.DataFrame()
+    if users.empty:
+        raise DataError(f"events: 0 users with a {purchase!r} in the calibration period, expected at least 1")
+    features = matrix(users)
+    later = bought(users["user_id"], rows, cut, purchase)
+    return Holdout(features, segmenter.index(features), later, rates.halves(users["user_id"], rows))
+
+
+def _samples(segmenter: Segmenter, users: Holdout, trained: Segment, params: Evaluate) -> dict[str, Sample]:
+    """Return the samples of those metrics that are defined here."""
+    judged = fit.drawn(len(users.segment), trained.sample, params.seed)
+    apart = fit.silhouettes(segmenter.scale(users.features[judged]), users.segment[judged])
+    samples = {
+        "silhouette": Sample((apart,), statistics.mean, "silhouette"),
+        "segment_rate_auc": rates.auc(users.segment, users.bought, users.learn),
+    }
+    return {name: sample for name, sample in samples.items() if rates.defined(sample)}
+
+
+def _stability(
+    segmenter: Segmenter, features: Floats, chosen: Mapping[str, Any], trained: Segment, params: Evaluate
+) -> Metric:
+    """Return the mean agreement with refits; the interval holds 95 % of them, n is their number."""
+    algorithm, setting = chosen["algorithm"], chosen["setting"]
+    agreements = replicates(features, [segmenter], algorithm, [setting], trained, params.seed + 1)[:, 0]
+    low, high = np.quantile(agreements, [TAIL, 1 - TAIL])
+    return Metric(float(agreements.mean()), float(low), float(high), len(agreements), "ari")
+
+
+def _count(value: int, users: int) -> Metric:
+    return Metric(value, value, value, users, "count")
+
+
+def _sections(segmenter: Segmenter, users: Holdout, card: Card, params: Evaluate) -> list[Section]:
+    profiles = describe(users.features, users.segment, segmenter.names)
+    rate = _rates(users, segmenter.names, params)
+    return [_profiles(profiles), *_figures(users, segmenter.names, profiles, rate), _candidates(card)]
+
+
+def _rates(users: Holdout, names: tuple[str, ...], params: Evaluate) -> dict[str, Metric]:
+    """Return the share of each segment that bought in the holdout period."""
+    samples = {
+        name: Sample((users.bought[users.segment == i],), statistics.mean, "share") for i, name in enumerate(names)
+    }
+    return {
+        name: bootstrap(sample, params.bootstraps, params.seed)
+        for name, sample in samples.items()
+        if len(sample.columns[0])
+    }
+
+
+def _figures(
+    users: Holdout, names: tuple[str, ...], profiles: list[Profile], rate: Mapping[str, Metric]
+) -> list[Section]:
+    shown = fit.drawn(len(users.segment), 4000, 0)
+    place = np.searchsorted([names.index(profile.segment) for profile in profiles], users.segment[shown])
+    recency, frequency = users.features[shown][:, DIMENSIONS].T
+    return [
+        Figure(
+            "Segments at a glance",
+            "Customers in each segment, and the median customer of each at the end of the calibration period.",
+            figures.overview(profiles),
+        ),
+        Figure(
+            "Who bought again",
+            "Share of each segment that bought in the holdout period, with 95 % intervals; the line is that of all.",
+            figures.rates(profiles, rate, float(users.bought.mean())),
+        ),
+        Figure(
+            "Customers by recency and frequency",
+            f"A sample of {len(shown):,} customers, spread a little around their number of purchases.",
+            figures.users_map(recency, frequency, place, profiles),
+        ),
+    ]
+
+
+def _profiles(profiles: list[Profile]) -> Table:
+    caption = (
+        "Medians at the end of the calibration period. Names compare a segment with the thirds of all customers; money "
+        "is in the currency of the data."
+    )
+    header = ["segment", "name", "customers", "share", "last bought, days ago", "purchases", "spent", "first, days ago"]
+    rows: list[list[str | float | int]] = [
+        [p.segment, p.name, p.users, f"{p.share:.0%}", p.recency_days, p.frequency, p.monetary, p.tenure_days]
+        for p in profiles
+    ]
+    return Table("Profiles", caption, header, rows)
+
+
+def _candidates(card: Card) -> Table:
+    numbers = ("segments", "smallest", "silhouette", "stability", "auc", "auc_error")
+    header = ["algorithm", "setting", *numbers[:-1], "standard error", "verdict"]
+    rows = [
+        [c["algorithm"], c["setting"], *("none" if c[n] is None else c[n] for n in numbers), c["verdict"]]
+        for c in card["candidates"]
+    ]
+    caption = (
+        f"All measured on the calibration period alone. {RULE} The setting is the number of segments asked for; for "
+        "DBSCAN it is the share of customers that are cores, which sets the radius."
+    )
+    return Table("Clusterings compared", caption, header, rows)

@@ -1,0 +1,153 @@
+"""
+Find audience segments among the users of data/dataset/events, and leave them as models/audience.
+
+The artifact holds segmenter.npz (assigns any user), members.npz (the segment of each known user, by pseudonym),
+profiles.json (the segments in words) and card.json (every clustering tried, what was measured of it, which was chosen).
+
+Example: adloom segment
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adloom.errors import DataError
+from adloom.io import manifest
+from adloom.io.outside import Outside
+from adloom.params import Segment
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from adloom.audience.compare import Calibration, Candidate
+    from adloom.audience.segmenter import Segmenter
+
+STAGE = "segment"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The prepared table of events."""
+
+    events: Path = Path("data/dataset/events")
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where the segments go."""
+
+    audience: Path = Path("models/audience")
+
+
+def run(inputs: Inputs, outputs: Outputs, params: Segment, outside: Outside) -> Mapping[str, float]:
+    """
+    Segment the users of the calibration period; the holdout period is not looked at.
+
+    Raises DataError when there are too few users, or too few different ones.
+    """
+    off = None if params.enabled else f"{STAGE}.enabled is false"
+    if reason := manifest.skipped(inputs.events) or off:
+        manifest.skip(outputs.audience, STAGE, params, reason)
+        return {}
+    manifest.verify(inputs.events)
+    tags = {"dataset_digest": manifest.digest(inputs.events), "params_digest": params.digest()}
+    with outside.tracker.run(STAGE, params.model_dump(mode="json"), tags) as tracked:
+        with manifest.draft(outputs.audience, STAGE, params, {"events": inputs.events}) as made:
+            made.facts.update(manifest.read(inputs.events).facts)
+            metrics = _segment(inputs.events, params, made, outside.progress)
+        tracked.metrics(metrics, 0)
+        tracked.tags({"manifest_digest": manifest.digest(outputs.audience)})
+    return metrics
+
+
+def _segment(table: Path, params: Segment, made: manifest.Draft, progress: bool) -> dict[str, float]:
+    from adloom.audience import compare
+    from adloom.io import tables
+
+    events = tables.read(table, "calibration")
+    if events.empty:
+        raise DataError("events: 0 rows in the calibration period; set prepare.events.holdout_start to a later day")
+    data = compare.calibration(events, params.purchase)
+    _check(data, events, params)
+    found = _measure(data, params, progress)
+    chosen = compare.choose([candidate for candidate, _ in found], params)
+    segmenter = next(segmenter for candidate, segmenter in found if candidate is chosen)
+    made.rows.update(users=len(data.users), calibration=len(events))
+    _write(made, data, segmenter)
+    _write_card(made, [candidate for candidate, _ in found], chosen, segmenter, params)
+    measured = {"silhouette": chosen.silhouette, "stability_ari": chosen.stability, "segment_rate_auc": chosen.auc}
+    counted = {"segments": float(chosen.segments), "smallest_segment": float(chosen.smallest)}
+    return counted | {name: value for name, value in measured.items() if value is not None}
+
+
+def _check(data: "Calibration", events: "pd.DataFrame", params: Segment) -> None:
+    """Raise DataError when there are not enough users for segments_min segments."""
+    from adloom.audience.segmenter import FEATURES
+
+    users, needed = len(data.users), params.segments_min * params.min_segment_size
+    if not users:
+        kinds = ", ".join(sorted(events["event"].unique())[:5])
+        raise DataError(
+            f"events: none is a {params.purchase!r}; found {kinds}; set segment.purchase to the one that is"
+        )
+    if users < needed:
+        raise DataError(
+            f"events: {users} users bought in the calibration period, expected at least {needed}: segment.segments_min "
+            f"{params.segments_min} x min_segment_size {params.min_segment_size}; lower them, or set enabled: false"
+        )
+    different = len(data.users[list(FEATURES)].drop_duplicates())
+    if different < params.segments_min:
+        raise DataError(
+            f"events: {different} different buying histories among {users} users, expected at least segment.segments_min "
+            f"{params.segments_min}; check that timestamps and values differ, or set enabled: false"
+        )
+
+
+def _measure(data: "Calibration", params: Segment, progress: bool) -> "list[tuple[Candidate, Segmenter]]":
+    from tqdm import tqdm
+
+    from adloom.audience import compare
+
+    with tqdm(desc=STAGE, total=len(params.algorithms) * params.bootstraps, disable=not progress, unit="refit") as bar:
+        return [pair for name in params.algorithms for pair in compare.measure(data, name, params, bar.update)]
+
+
+def _write(made: manifest.Draft, data: "Calibration", segmenter: "Segmenter") -> None:
+    from adloom.audience.features import matrix
+    from adloom.audience.members import Members
+    from adloom.audience.profiles import describe
+
+    segmenter.save(made.path / "segmenter.npz")
+    features = matrix(data.users)
+    segment = segmenter.index(features)
+    Members.of(list(data.users["user_id"]), segment, segmenter.names).save(made.path / "members.npz")
+    profiles = [profile.as_json() for profile in describe(features, segment, segmenter.names)]
+    _write_json(made, "profiles.json", profiles)
+
+
+def _write_card(
+    made: manifest.Draft, candidates: "list[Candidate]", chosen: "Candidate", segmenter: "Segmenter", params: Segment
+) -> None:
+    from adloom.audience import compare
+    from adloom.audience.segmenter import FEATURES
+
+    card = {
+        "model": "audience",
+        "categories": [],
+        "features": FEATURES,
+        "segments": segmenter.names,
+        "rule": compare.RULE,
+        "chosen": compare.as_json(chosen),
+        "candidates": [compare.as_json(c) | {"verdict": compare.verdict(c, chosen, params)} for c in candidates],
+        "licence": made.facts.get("licence"),
+        "source": made.facts.get("source"),
+        "rows": made.rows,
+        "params": params.model_dump(mode="json"),
+    }
+    _write_json(made, "card.json", card)
+
+
+def _write_json(made: manifest.Draft, name: str, content: object) -> None:
+    (made.path / name).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -64,10 +64,11 @@ class Discriminator(nn.Module):
     def __init__(self, channels: int, size: int, categories: int, width: int) -> None:
         super().__init__()
         widths = _widths(size, width)
-        layers = [spectral_norm(nn.Conv2d(channels, width, 3, 1, 1))]
-        for before, after in pairwise(widths):
-            layers += [nn.LeakyReLU(SLOPE), spectral_norm(nn.Conv2d(before, after, 4, 2, 1))]
-        self.body = nn.Sequential(*layers, nn.LeakyReLU(SLOPE))
+        layers: list[nn.Module] = []
+        for before, after in pairwise([channels, *widths[:-1]]):
+            layers += [spectral_norm(nn.Conv2d(before, after, 4, 2, 1)), nn.LeakyReLU(SLOPE)]
+        layers += [spectral_norm(nn.Conv2d(widths[-2], widths[-1], 3, 1, 1)), nn.LeakyReLU(SLOPE)]
+        self.body = nn.Sequential(*layers)
         self.score = spectral_norm(nn.Linear(widths[-1], 1))
         self.project = spectral_norm(nn.Embedding(categories, widths[-1]))
 

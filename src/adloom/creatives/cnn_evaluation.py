@@ -1,0 +1,157 @@
+"""How well the picture reader reads: accuracy, balance, calibration, and where it goes wrong."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from adloom.creatives import figures, table
+from adloom.creatives.pictures import Floats, Pixels, to_floats
+from adloom.errors import DataError
+from adloom.evaluation import figures as style
+from adloom.evaluation import statistics
+from adloom.evaluation.intervals import bootstrap
+from adloom.evaluation.metric import Array, Evaluation, Figure, Metric, Sample, Section, Table
+from adloom.params import Evaluate
+
+History = Mapping[str, Sequence[Sequence[float]]]
+
+BATCH = 500
+BINS = 15
+WORST = 16  # mistakes shown
+
+
+class Reading(Protocol):
+    """What a reader says of pictures."""
+
+    @property
+    def probabilities(self) -> Floats:
+        """(batch, categories), rows sum to 1."""
+
+    @property
+    def embedding(self) -> Floats:
+        """(batch, dimensions), rows of unit length."""
+
+
+class Read(Protocol):
+    """A reader: pictures (batch, channels, height, width) in [-1, 1] to a Reading."""
+
+    def __call__(self, picture: Floats) -> Reading:
+        """Read pictures."""
+        ...
+
+
+def evaluate(reader: Read, rows: pd.DataFrame, categories: list[str], params: Evaluate, history: History) -> Evaluation:
+    """
+    Measure a reader on the rows of split test.
+
+    Raises DataError when there is none, or when a picture is broken.
+    """
+    test = table.take(rows, "test", categories)
+    if not len(test):
+        raise DataError("creatives: 0 pictures in split test, expected at least 1; add pictures to ingest.creatives")
+    probabilities, _ = read(reader, test.pixels)
+    samples = _samples(probabilities, test.category, categories)
+    metrics = {name: bootstrap(sample, params.bootstraps, params.seed) for name, sample in samples.items()}
+    return Evaluation(metrics, samples, _sections(probabilities, test, categories, metrics, history))
+
+
+def read(reader: Read, pixels: Pixels) -> tuple[Floats, Floats]:
+    """Read pictures in batches; return probabilities and embedding of all."""
+    readings = [reader(to_floats(pixels[start : start + BATCH])) for start in range(0, len(pixels), BATCH)]
+    probabilities = np.concatenate([reading.probabilities for reading in readings])
+    return probabilities, np.concatenate([reading.embedding for reading in readings])
+
+
+def macro_f1(truth: Array, found: Array, weights: Array) -> float:
+    """Return the mean over the categories that occur of 2 hits / (rows that are it + rows read as it)."""
+    number = int(max(truth.max(), found.max())) + 1
+    hits = np.bincount(truth, weights * (truth == found), number)
+    either = np.bincount(truth, weights, number) + np.bincount(found, weights, number)
+    return float((2 * hits[either > 0] / either[either > 0]).mean())
+
+
+def calibration_error(confidence: Array, right: Array, weights: Array) -> float:
+    """
+    Return the expected calibration error over BINS bins of equal width (Guo et al. 2017).
+
+    confidence (rows,) is the highest probability, right (rows,) whether that category was the true one.
+    """
+    gap = np.bincount(_bin(confidence), weights * (confidence - right), BINS)
+    return float(np.abs(gap).sum() / weights.sum())
+
+
+def _samples(probabilities: Floats, truth: Array, categories: list[str]) -> dict[str, Sample]:
+    found, confidence = probabilities.argmax(1), probabilities.max(1).astype(np.float64)
+    right = found == truth
+    samples = {
+        "accuracy": Sample((right,), statistics.mean, "share"),
+        "macro_f1": Sample((truth, found), macro_f1, "share"),
+        "ece": Sample((confidence, right), calibration_error, "share"),
+    }
+    each = {f"accuracy.{name}": right[truth == number] for number, name in enumerate(categories)}
+    return samples | {name: Sample((hits,), statistics.mean, "share") for name, hits in each.items() if len(hits)}
+
+
+def _sections(
+    probabilities: Floats,
+    test: table.Creatives,
+    categories: list[str],
+    metrics: Mapping[str, Metric],
+    history: History,
+) -> list[Section]:
+    found = probabilities.argmax(1)
+    counts = np.zeros((len(categories), len(categories)))
+    np.add.at(counts, (test.category, found), 1)
+    sections: list[Section] = [
+        Figure("Confusion matrix", "Percent of each category's test pictures by what the reader takes them for.",
+               figures.confusion(counts, categories)),
+        _each(counts, categories, metrics),
+        _reliability(probabilities, test.category),
+        Figure("Learning curves", "Training pictures are shifted and counted before the step, hence lower accuracy.",
+               style.learning_curves(history)),
+    ]  # fmt: skip
+    return [*sections, *_worst(probabilities, test, categories)]
+
+
+def _each(counts: Array, categories: list[str], metrics: Mapping[str, Metric]) -> Table:
+    """Return the table of categories, the worst first, with what each is mistaken for most."""
+    mistakes = counts - np.diag(np.diag(counts))
+    rows: list[list[str | float | int]] = []
+    for number, name in enumerate(categories):
+        if metric := metrics.get(f"accuracy.{name}"):
+            worst = mistakes[number].argmax()
+            taken = f"{categories[worst]} ({mistakes[number, worst]:.0f})" if mistakes[number].any() else "nothing"
+            rows.append([name, metric.n, round(metric.value, 3), f"{metric.low:.3f} … {metric.high:.3f}", taken])
+    caption = "Accuracy on the test pictures with its 95 % interval, the worst first."
+    header = ["category", "pictures", "accuracy", "interval", "most often taken for"]
+    return Table("Categories", caption, header, sorted(rows, key=lambda row: float(row[2])))
+
+
+def _reliability(probabilities: Floats, truth: Array) -> Figure:
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == truth
+    bins = _bin(confidence)
+    counts = np.bincount(bins, minlength=BINS)
+    filled = counts > 0
+    stated, reached = (np.bincount(bins, values, BINS)[filled] / counts[filled] for values in (confidence, right))
+    caption = "How often the reader is right, by how sure it says it is; larger circles stand for more pictures."
+    return Figure("Reliability", caption, figures.reliability(stated, reached, counts[filled] / counts.sum()))
+
+
+def _worst(probabilities: Floats, test: table.Creatives, categories: list[str]) -> list[Section]:
+    """Return the mistakes the reader was surest of; none when it made none."""
+    found, confidence = probabilities.argmax(1), probabilities.max(1)
+    wrong = np.flatnonzero(found != test.category)
+    surest = wrong[np.argsort(-confidence[wrong], kind="stable")][:WORST]
+    if not len(surest):
+        return []
+    captions = [
+        f"is {categories[test.category[row]]}\nread {categories[found[row]]}, {confidence[row]:.0%}" for row in surest
+    ]
+    caption = "The mistakes it was surest of; some are the label's."
+    return [Figure("Worst cases", caption, figures.captioned(test.pixels[surest], captions))]
+
+
+def _bin(confidence: Array) -> Array:
+    return np.minimum((confidence * BINS).astype(np.int64), BINS - 1)

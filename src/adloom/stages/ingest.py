@@ -42,14 +42,14 @@ class Outputs:
 def run(inputs: Inputs, outputs: Outputs, params: Ingest, outside: Outside) -> Mapping[str, float]:
     """Ingest every table that has a source; returns the rows of each."""
     lock = snapshot.load(inputs.sources)
-    counts = {}
+    counts: dict[str, float] = {}
     for table in TABLES:
         source, target = params.source(table), getattr(outputs, table)
         if source is None:
             manifest.skip(target, "ingest", Block(), f"no source: ingest.{table} is not given")
             continue
         snapshot.check(lock.tables.get(table), f"ingest.{table}", source.uri, outside)
-        counts[f"{table}_rows"] = float(_ingest(table, _readable(table, source), target, outside))
+        counts[f"{table}_rows"] = _ingest(table, _readable(table, source), target, outside)
     return counts
 
 

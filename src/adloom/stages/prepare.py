@@ -63,8 +63,8 @@ def run(inputs: Inputs, outputs: Outputs, params: Prepare, outside: Outside) -> 
             continue
         task = _preparation(table, raw, own, lock, outside)
         _prepare(task, raw, target, outside)
-        counts[f"{table}_rows"] = float(task.quality.kept)
-        counts[f"{table}_quarantined"] = float(task.quality.quarantined.total())
+        counts[f"{table}_rows"] = task.quality.kept
+        counts[f"{table}_quarantined"] = task.quality.quarantined.total()
     return counts
 
 

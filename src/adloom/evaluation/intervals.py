@@ -25,7 +25,7 @@ def bootstrap(sample: Sample, draws: int, seed: int) -> Metric:
     A share of exactly 0 or 1 has no spread to resample; its open end is that of Clopper and Pearson (1934).
     Raises ValueError when the sample has no rows, columns of several lengths, or a metric that is not finite.
     """
-    rows = _rows(sample)
+    rows = sample.rows
     metric = _interval(lambda weights: sample.statistic(*sample.columns, weights), rows, draws, seed)
     spread = TAIL ** (1 / rows)
     if sample.unit == "share" and metric.low == metric.high == 0:
@@ -42,7 +42,7 @@ def paired(candidate: Sample, champion: Sample, draws: int, seed: int) -> Metric
     Both are recomputed from the same drawn rows, so what makes a row hard for either cancels.
     Raises ValueError when the two do not have equally many rows.
     """
-    rows, others = _rows(candidate), _rows(champion)
+    rows, others = candidate.rows, champion.rows
     if rows != others:
         raise ValueError(f"paired samples: {rows} rows against {others}; both models must see the same rows")
 
@@ -78,10 +78,3 @@ def _levels(drawn: Array, value: float) -> list[float]:
     normal = NormalDist()
     bias = 2 * normal.inv_cdf(float(np.clip(below, edge, 1 - edge)))
     return [normal.cdf(bias + normal.inv_cdf(TAIL)), normal.cdf(bias - normal.inv_cdf(TAIL))]
-
-
-def _rows(sample: Sample) -> int:
-    lengths = {len(column) for column in sample.columns}
-    if len(lengths) != 1 or not min(lengths):
-        raise ValueError(f"a sample's columns have {sorted(lengths)} rows; expected one length above 0")
-    return lengths.pop()

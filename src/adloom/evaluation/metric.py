@@ -34,6 +34,14 @@ class Sample:
     statistic: Callable[..., float]
     unit: Unit
 
+    @property
+    def rows(self) -> int:
+        """How many rows there are. Raises ValueError when there are none, or columns of several lengths."""
+        lengths = {len(column) for column in self.columns}
+        if len(lengths) != 1 or not min(lengths):
+            raise ValueError(f"a sample's columns have {sorted(lengths)} rows; expected one length above 0")
+        return lengths.pop()
+
 
 @dataclass(frozen=True)
 class Figure:

@@ -158,7 +158,11 @@ def _differences(candidate: Candidate, champion: Version, params: Params, outsid
             return {}
     ours = measure(candidate.model, candidate.table, candidate.judge, params.evaluate)
     pairs = {m: (ours.samples[m], theirs.samples[m]) for m in metrics if m in ours.samples and m in theirs.samples}
-    return {m: paired(*pair, params.evaluate.bootstraps, params.evaluate.seed) for m, pair in pairs.items()}
+    return {
+        metric: paired(mine, other, params.evaluate.bootstraps, params.evaluate.seed)
+        for metric, (mine, other) in pairs.items()
+        if mine.rows == other.rows  # two models may measure a metric on rows of their own, such as lines they drew
+    }
 
 
 def _measure_champion(candidate: Candidate, champion: Path, params: Params) -> Evaluation:

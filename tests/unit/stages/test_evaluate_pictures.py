@@ -1,0 +1,71 @@
+"""The stage evaluate on pictures: the reader judges itself, and the generator too unless it was skipped."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests import tiny_models
+from tests.conftest import MakeTable
+
+from adloom.creatives.pictures import encode
+from adloom.evaluation.gate import decide
+from adloom.io import manifest
+from adloom.params import Evaluate, Rule, Source
+from adloom.stages.evaluate import measure
+
+EVALUATE = Evaluate(threads=1, bootstraps=20, gan_samples=100)
+
+
+@pytest.fixture
+def table(make_table: MakeTable) -> Path:
+    """Write noisy shades of grey, one shade a category, as the tiny reader knows them."""
+    rng = np.random.default_rng(0)
+    shade = np.tile([40, 120, 200], 40)[:, None, None, None]
+    pixels = np.clip(shade + rng.integers(-30, 30, (120, 1, 28, 28)), 0, 255).astype(np.uint8)
+    rows = pd.DataFrame(
+        {
+            "creative_id": [str(i) for i in range(120)],
+            "category": tiny_models.CATEGORIES * 40,
+            "image": encode(pixels),
+            "width": 28, "height": 28, "channels": 1,
+            "split": ["train"] * 60 + ["test"] * 60,
+        }
+    )  # fmt: skip
+    return make_table("creatives", rows)
+
+
+def with_history(model: Path, stage: str) -> Path:
+    """Return a copy of a tiny model, with the curves that a training leaves."""
+    target = model.with_name(f"{model.name}-trained")
+    with manifest.draft(target, stage, Source(uri="x"), {}) as made:
+        for path in model.iterdir():
+            if path.name != manifest.MANIFEST:
+                shutil.copy(path, made.path)
+        (made.path / "history.json").write_text(json.dumps({"loss": [[1, 2.0], [2, 1.0]]}), encoding="utf-8")
+    return target
+
+
+def test_the_reader_is_measured_on_test_pictures(tmp_path: Path, table: Path) -> None:
+    tiny_models.write_reader(tmp_path / "cnn")
+    model = with_history(tmp_path / "cnn", "train_cnn")
+    found = measure(model, table, model, EVALUATE)
+    assert found.metrics["accuracy"].n == 60
+    assert set(found.metrics) >= {"accuracy", "macro_f1", "ece", *(f"accuracy.{c}" for c in tiny_models.CATEGORIES)}
+    assert "accuracy" in found.samples
+
+
+def test_without_a_reader_the_generator_is_held(tmp_path: Path, table: Path) -> None:
+    tiny_models.write_generator(tmp_path / "gan")
+    tiny_models.write_reader(tmp_path / "cnn")
+    model = with_history(tmp_path / "gan", "train_gan")
+    judged = measure(model, table, tmp_path / "cnn", EVALUATE)
+    manifest.skip(tmp_path / "none", "train_cnn", Source(uri="x"), "train_cnn.enabled is false")
+    alone = measure(model, table, tmp_path / "none", EVALUATE)
+    assert {"agreement", "frechet_distance", "copies"} <= set(judged.metrics)
+    assert set(alone.metrics) == {"copies", "nearest_distance"}
+    rules = [Rule(metric="agreement", at_least=0.0), Rule(metric="copies", at_most=1.0)]
+    assert decide(judged.metrics, None, rules).verdict == "promote"
+    assert decide(alone.metrics, None, rules).verdict == "hold"

@@ -129,7 +129,11 @@ def test_another_tables_source_does_not_change_an_artifact(tmp_path: Path, outsi
         ("copy.csv", "text\nhello\n", "no column 'line' for text; found text; change `columns`"),
         ("copy.csv", "line\ncafé\n".encode("latin1"), "copy.csv: not UTF-8 (byte 0xe9)"),
         ("copy.csv", "line\n", "(ingest.copy): no rows"),
-        ("copy.csv.gz", gzip.compress(b"line\n" + b"hello\n" * 999, mtime=0)[:-9], "truncated or damaged gzip; fetch it again"),
+        (
+            "copy.csv.gz",
+            gzip.compress(b"line\n" + b"hello\n" * 999, mtime=0)[:-9],
+            "truncated or damaged gzip; fetch it again",
+        ),
     ],
 )
 def test_a_source_that_cannot_be_read_leaves_nothing(

@@ -195,7 +195,8 @@ def _picture_reader(folder: Path, card: Card, threads: int) -> PictureReader:
     reading = reader(np.zeros((1, *card.shape), np.float32))
     _expect(folder, "probabilities", reading.probabilities, (1, len(card.categories)))
     with np.load(folder / "known.npz", allow_pickle=False) as arrays:
-        known = Known(arrays["creative_id"], arrays["category"], arrays["embedding"])
+        embedding = arrays["embedding"].astype(np.float32)  # kept in half precision, multiplied in single
+        known = Known(arrays["creative_id"], arrays["category"], embedding)
     _expect(folder, "known embeddings", known.embedding, (len(known.creative_id), reading.embedding.shape[1]))
     return PictureReader(reader, known)
 

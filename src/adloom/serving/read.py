@@ -10,7 +10,7 @@ from adloom.creatives.pictures import to_floats
 from adloom.data import pictures
 from adloom.data.pictures import Form, PictureError
 from adloom.io.onnx import Floats
-from adloom.serving.bundles import Bundle, Models, PictureReader
+from adloom.serving.bundles import Bundle, Known, Models, PictureReader
 from adloom.serving.problems import Problem
 from adloom.serving.schemas import (
     MAX_PICTURE_BYTES,
@@ -67,19 +67,20 @@ def _readings(batch: Floats, cnn: Bundle[PictureReader], nearest: int) -> list[P
             category=cnn.card.categories[int(row.argmax())],
             probabilities=dict(zip(cnn.card.categories, row.tolist(), strict=True)),
             embedding=embedding.tolist(),
-            nearest=_nearest(embedding, cnn.model, nearest),
+            nearest=_nearest(embedding, cnn.model.known, nearest),
         )
         for row, embedding in zip(reading.probabilities, reading.embedding, strict=True)
     ]
 
 
-def _nearest(embedding: Floats, model: PictureReader, count: int) -> list[Neighbour]:
-    """Return the known creatives of highest cosine; embedding is (dimensions,), unit length."""
-    known = model.known
+def _nearest(embedding: Floats, known: Known, count: int) -> list[Neighbour]:
+    """Return the known creatives of highest cosine, highest first; embedding is (dimensions,), unit length."""
     similarity = known.embedding @ embedding
+    count = min(count, len(similarity))
+    best = np.argpartition(-similarity, count - 1)[:count] if count else np.zeros(0, np.int64)
     return [
         Neighbour(
             creative_id=str(known.creative_id[i]), category=str(known.category[i]), similarity=float(similarity[i])
         )
-        for i in np.argsort(-similarity, kind="stable")[:count]
+        for i in best[np.argsort(-similarity[best], kind="stable")]
     ]

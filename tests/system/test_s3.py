@@ -72,6 +72,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     weed = shutil.which("weed") or Path(sys.executable).with_name("weed")
     command = [weed, "-logtostderr=false", f"-logdir={folder}", "server", f"-dir={folder}", "-s3", *flags]
     command += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.config={folder / 's3.json'}", "-master.telemetry=false"]
+    command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]  # else on fixed ports, where only one server fits
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             yield ready(process, f"http://127.0.0.1:{ports['s3']}")

@@ -45,7 +45,7 @@ class Net(pl.LightningModule):
         self.seen.append((self.current_epoch, step))
         if self.seen[-1] == self.interrupt_at:
             raise KeyboardInterrupt
-        loss = ((self.layer(self.dropout(batch)) - torch.rand(len(batch), 1)) ** 2).mean()
+        loss: torch.Tensor = ((self.layer(self.dropout(batch)) - torch.rand(len(batch), 1)) ** 2).mean()
         self.log("loss", loss, on_step=False, on_epoch=True, batch_size=len(batch))
         return loss
 

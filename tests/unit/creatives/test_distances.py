@@ -1,0 +1,57 @@
+"""Distances between clouds of embeddings: by hand, and against known truth."""
+
+import numpy as np
+import pytest
+
+from adloom.creatives import distances
+
+RNG = np.random.default_rng(0)
+
+
+def cloud(number: int, shift: float = 0.0, spread: float = 1.0) -> np.ndarray:
+    return RNG.normal(shift, spread, (number, 4))
+
+
+def test_frechet_of_one_dimension_by_hand() -> None:
+    """(m - m')² + s² + s'² - 2 s s' = (1 - 0)² + 1 + 4 - 4 = 2."""
+    drawn = np.array([[0.0], [2.0]])  # mean 1, variance 1
+    assert distances.frechet(drawn, np.zeros(1), np.array([[4.0]]), np.ones(2)) == pytest.approx(2)
+
+
+def test_frechet_of_a_cloud_to_itself_is_zero_and_grows_with_the_shift() -> None:
+    points = cloud(500)
+    mean, covariance = distances.normal(points)
+    assert distances.frechet(points, mean, covariance, np.ones(500)) == pytest.approx(0, abs=1e-9)
+    assert distances.frechet(points + 1, mean, covariance, np.ones(500)) == pytest.approx(4)  # 1² in 4 dimensions
+
+
+def test_frechet_weights_are_repeated_rows() -> None:
+    points, (mean, covariance) = cloud(20), distances.normal(cloud(50))
+    weights = RNG.integers(0, 4, 20)
+    repeated = points.repeat(weights, axis=0)
+    expected = distances.frechet(repeated, mean, covariance, np.ones(len(repeated)))
+    assert distances.frechet(points, mean, covariance, weights) == pytest.approx(expected)
+
+
+def test_kernel_distance_by_hand() -> None:
+    """One dimension, k(x, y) = (x y + 1)³: drawn {1, 1}, real {0, 0}: 8 + 1 - 2 = 7."""
+    assert distances.kernel(np.ones((2, 1)), np.zeros((2, 1))).mean() == pytest.approx(7)
+
+
+def test_kernel_distance_is_unbiased() -> None:
+    values = [distances.kernel(cloud(40), cloud(40)).mean() for _ in range(200)]
+    assert np.mean(values) == pytest.approx(0, abs=3 * np.std(values) / np.sqrt(200))
+
+
+def test_covered_by_hand() -> None:
+    """Balls around 0, 1, 2, 3 reach to the third nearest other: radii 3, 2, 2, 3."""
+    manifold = np.array([[0.0], [1.0], [2.0], [3.0]])
+    points = np.array([[-3.0], [-3.1], [6.0], [6.1], [1.5]])
+    assert distances.covered(points, manifold).tolist() == [True, False, True, False, True]
+
+
+def test_precision_and_recall_see_a_missing_half() -> None:
+    real = np.concatenate([cloud(200), cloud(200, shift=20)])
+    drawn = cloud(400)  # plausible, but one half is missing
+    assert distances.covered(drawn, real).mean() > 0.8
+    assert distances.covered(real, drawn).mean() < 0.6

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import settings
 
 from adloom.io import manifest, tables
 from adloom.io.outside import Outside
@@ -14,6 +15,9 @@ from adloom.io.tracking import MemoryTracker
 from adloom.params import Source
 
 MakeTable = Callable[[str, pd.DataFrame], Path]
+
+settings.register_profile("adloom", deadline=None)  # how long an example takes says more of the machine than of it
+settings.load_profile("adloom")
 
 
 @pytest.fixture

@@ -1,0 +1,91 @@
+"""The reader's metrics by hand, and its evaluation on pictures whose truth is known."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from adloom.creatives import cnn_evaluation, pictures
+from adloom.creatives.pictures import Floats
+from adloom.errors import DataError
+from adloom.evaluation.metric import Figure, Table
+from adloom.params import Evaluate
+
+PARAMS = Evaluate(bootstraps=50, threads=1)
+CATEGORIES = ["dark", "light"]
+HISTORY = {"loss": [[1.0, 0.5], [2.0, 0.4]], "validation_loss": [[1.0, 0.6], [2.0, 0.5]]}
+ONES = np.ones(4)
+
+
+@dataclass(frozen=True)
+class Reading:
+    probabilities: Floats
+    embedding: Floats
+
+
+def read(picture: Floats) -> Reading:
+    """Take a picture for light as far as it is."""
+    light = ((picture.mean((1, 2, 3)) + 1) / 2)[:, None]
+    return Reading(np.concatenate([1 - light, light], 1), np.concatenate([1 - light, light], 1))
+
+
+def rows(split: str = "test") -> pd.DataFrame:
+    """Two dark pictures that are read right, and two light ones, of which one is taken for dark with 60 %."""
+    shades = np.array([0, 51, 255, 102], np.uint8)
+    images = pictures.encode(np.broadcast_to(shades[:, None, None, None], (4, 1, 28, 28)))
+    names = ["dark", "dark", "light", "light"]
+    return pd.DataFrame({"category": names, "split": split, "image": images, "width": 28, "height": 28, "channels": 1})
+
+
+def test_macro_f1_by_hand() -> None:
+    """Category 0: 2·2/(2+3) = 0.8, category 1: 2·1/(2+1) = 2/3."""
+    truth, found = np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1])
+    assert cnn_evaluation.macro_f1(truth, found, ONES) == pytest.approx((0.8 + 2 / 3) / 2)
+    assert cnn_evaluation.macro_f1(truth, found, np.array([1, 1, 0, 1])) == 1
+
+
+def test_calibration_error_by_hand() -> None:
+    """Two rows at 0.9 of which one is right: |1.8 - 1|; two at 0.6, both right: |1.2 - 2|; over four rows 0.4."""
+    confidence, right = np.array([0.9, 0.9, 0.6, 0.6]), np.array([True, False, True, True])
+    assert cnn_evaluation.calibration_error(confidence, right, ONES) == pytest.approx(0.4)
+    assert cnn_evaluation.calibration_error(np.ones(4), np.ones(4), ONES) == 0
+
+
+def test_an_evaluation_names_every_metric_and_shows_the_mistake() -> None:
+    found = cnn_evaluation.evaluate(read, rows(), CATEGORIES, PARAMS, HISTORY)
+    values = {name: metric.value for name, metric in found.metrics.items()}
+    assert values == pytest.approx(
+        {
+            "accuracy": 0.75,
+            "macro_f1": (0.8 + 2 / 3) / 2,
+            "ece": (0.2 + 0.6) / 4,  # 80 % sure and right; 60 % sure and wrong
+            "accuracy.dark": 1,
+            "accuracy.light": 0.5,
+        },
+        abs=1e-6,
+    )
+    assert set(found.samples) == set(found.metrics)
+    titles = [section.title for section in found.sections]
+    assert titles == ["Confusion matrix", "Categories", "Reliability", "Learning curves", "Worst cases"]
+    [table] = [section for section in found.sections if isinstance(section, Table)]
+    assert table.rows[0][:3] == ["light", 2, 0.5]
+    assert table.rows[0][-1] == "dark (1)"
+    assert all(section.png.startswith(b"\x89PNG") for section in found.sections if isinstance(section, Figure))
+
+
+def test_figures_have_equal_bytes_each_time() -> None:
+    first, second = (cnn_evaluation.evaluate(read, rows(), CATEGORIES, PARAMS, HISTORY) for _ in range(2))
+    assert first.sections == second.sections
+
+
+def test_a_reader_without_mistakes_has_no_worst_cases() -> None:
+    found = cnn_evaluation.evaluate(read, rows().head(3), CATEGORIES, PARAMS, HISTORY)
+    assert "Worst cases" not in [section.title for section in found.sections]
+    assert found.metrics["accuracy"].value == 1
+    assert found.metrics["accuracy"].low < 1
+
+
+def test_without_test_pictures_nothing_is_measured() -> None:
+    with pytest.raises(DataError, match="0 pictures in split test, expected at least 1"):
+        cnn_evaluation.evaluate(read, rows("train"), CATEGORIES, PARAMS, HISTORY)

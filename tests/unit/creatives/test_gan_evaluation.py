@@ -1,0 +1,125 @@
+"""The generator's metrics by hand, and its evaluation on drawings whose faults are known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.unit.creatives.test_cnn_evaluation import read
+
+from adloom.creatives import gan_evaluation, pictures
+from adloom.creatives.pictures import Floats, Ints, Pixels
+from adloom.errors import DataError
+from adloom.evaluation.metric import Figure, Table
+from adloom.params import Evaluate
+
+PARAMS = Evaluate(bootstraps=50, threads=1, gan_samples=200)
+CATEGORIES = ["dark", "light"]
+HISTORY = {"generator_loss": [[1.0, 0.5], [2.0, 0.4]]}
+RNG = np.random.default_rng(0)
+
+
+def shades(category: Ints) -> Pixels:
+    """Dark and light pictures, no two alike."""
+    centre = np.where(category == 0, 60, 190)[:, None, None, None]
+    return np.clip(centre + RNG.normal(0, 30, (len(category), 1, 28, 28)), 0, 255).astype(np.uint8)
+
+
+def table(train: int = 200, test: int = 100) -> pd.DataFrame:
+    category = np.arange(train + test) % 2
+    return pd.DataFrame(
+        {
+            "category": np.array(CATEGORIES)[category],
+            "split": ["train"] * train + ["test"] * test,
+            "image": pictures.encode(shades(category)),
+            "width": 28,
+            "height": 28,
+            "channels": 1,
+        }
+    )
+
+
+class Painter:
+    """Draws new pictures of the category asked; the first `copied` are training pictures, `lazy` is never met."""
+
+    latent = 3
+
+    def __init__(self, rows: pd.DataFrame, copied: int = 0, lazy: int | None = None) -> None:
+        self.copied, self.lazy = copied, lazy
+        train = rows[rows["split"] == "train"]
+        self.known = pictures.decode(train["image"].tolist(), 1, 28, 28)[::2]  # the dark ones
+
+    def __call__(self, z: Floats, category: Ints) -> Floats:
+        drawn = shades(np.where(category == self.lazy, 1 - category, category))
+        drawn[: self.copied] = self.known[: self.copied]
+        return pictures.to_floats(drawn)
+
+
+ROWS = table()
+
+
+def evaluate(painter: Painter, rows: pd.DataFrame = ROWS) -> dict[str, float]:
+    found = gan_evaluation.evaluate(painter, read, rows, CATEGORIES, PARAMS, HISTORY)
+    assert set(found.samples) == set(found.metrics)
+    assert all(section.png.startswith(b"\x89PNG") for section in found.sections if isinstance(section, Figure))
+    return {name: metric.value for name, metric in found.metrics.items()}
+
+
+def test_a_good_painter() -> None:
+    values = evaluate(Painter(ROWS))
+    assert set(values) == {
+        "agreement", "agreement_lowest", "agreement.dark", "agreement.light", "copies", "nearest_distance",
+        "frechet_distance", "kernel_distance", "precision", "recall",
+    }  # fmt: skip
+    assert values["agreement"] == values["agreement_lowest"] == 1
+    assert values["copies"] <= 0.03  # the threshold of a hundred test pictures is loose
+    assert values["frechet_distance"] < 0.01
+    assert min(values["precision"], values["recall"]) > 0.9
+
+
+def test_planted_copies_are_counted() -> None:
+    found = gan_evaluation.evaluate(Painter(ROWS, copied=6), read, ROWS, CATEGORIES, PARAMS, HISTORY)
+    [copied] = found.samples["copies"].columns
+    assert copied[:6].all()
+    assert copied[6:].mean() <= 0.03
+
+
+def test_a_category_that_is_never_met_shows() -> None:
+    values = evaluate(Painter(ROWS, lazy=1))
+    assert (values["agreement"], values["agreement_lowest"]) == (0.5, 0)
+    assert (values["agreement.dark"], values["agreement.light"]) == (1, 0)
+    assert values["frechet_distance"] > 0.1
+    assert values["recall"] < 0.6
+
+
+def test_without_a_reader_only_copies_are_measured() -> None:
+    found = gan_evaluation.evaluate(Painter(ROWS), None, ROWS, CATEGORIES, PARAMS, HISTORY)
+    assert set(found.metrics) == {"copies", "nearest_distance"}
+    assert not any(isinstance(section, Table) for section in found.sections)
+
+
+def test_without_test_pictures_nothing_is_measured() -> None:
+    with pytest.raises(DataError, match="0 pictures in split test, expected at least 1"):
+        evaluate(Painter(ROWS), ROWS[ROWS["split"] == "train"])
+
+
+def test_categories_are_drawn_in_the_mix_of_the_training_rows_but_none_is_forgotten() -> None:
+    category = np.repeat([0, 1, 2], [75, 24, 1])
+    assert np.bincount(gan_evaluation.mix(category, 3, 1000)).tolist() == [750, 240, gan_evaluation.FEWEST]
+
+
+def test_the_same_seed_draws_the_same_pictures() -> None:
+    def echo(z: Floats, category: Ints) -> Floats:
+        return np.tanh(z[:, :1, None, None]).repeat(28, 2).repeat(28, 3)
+
+    echo.latent = 3  # type: ignore[attr-defined]
+    category = np.zeros(7, np.int64)
+    first, second, other = (gan_evaluation.draw(echo, category, seed).pixels for seed in (1, 1, 2))  # type: ignore[arg-type]
+    assert (first == second).all()
+    assert not (first == other).all()
+
+
+def test_statistics_by_hand() -> None:
+    category, hit = np.array([0, 0, 1, 1]), np.array([True, True, True, False])
+    assert gan_evaluation.lowest(category, hit, np.ones(4)) == 0.5
+    assert gan_evaluation.lowest(category, hit, np.array([1, 0, 1, 0])) == 1
+    assert gan_evaluation.median(np.array([3.0, 1.0, 2.0]), np.ones(3)) == 2
+    assert gan_evaluation.median(np.array([3.0, 1.0, 2.0]), np.array([9, 1, 1])) == 3

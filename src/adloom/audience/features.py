@@ -9,6 +9,7 @@ import ibis
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow
 
 from adloom.audience.segmenter import FEATURES, Floats
 from adloom.errors import DataError
@@ -37,8 +38,8 @@ def per_user(events: pd.DataFrame, cut: pd.Timestamp, purchase: str) -> pd.DataF
             "value": value,
         }
     )
-    query = expression(ibis.memtable(rows), cut).order_by("user_id")
-    found: pd.DataFrame = ibis.duckdb.connect(threads=1).to_pandas(query)
+    query = expression(ibis.memtable(pyarrow.Table.from_pandas(rows, preserve_index=False)), cut).order_by("user_id")
+    found: pd.DataFrame = ibis.duckdb.connect(threads=1).to_pyarrow(query).to_pandas()
     return found.astype(dict.fromkeys(FEATURES, "float64"))
 
 
@@ -70,7 +71,7 @@ def expression(purchases: ibis.Table, cut: pd.Timestamp) -> ibis.Table:
 
 def matrix(users: pd.DataFrame) -> Floats:
     """Return the features (users, 5) in the order of FEATURES, NaN where null."""
-    return users[list(FEATURES)].to_numpy(np.float64)
+    return np.ascontiguousarray(users[list(FEATURES)].to_numpy(np.float64))
 
 
 def end_of(events: pd.DataFrame) -> pd.Timestamp:

@@ -45,6 +45,7 @@ def segmenters(features: Floats, algorithm: str, tried: Sequence[float], params:
 
     A segment of fewer than params.min_segment_size of these users is merged into its nearest.
     """
+    features = np.ascontiguousarray(features)  # sums over another memory layout have other last digits
     scale = Scale.of(features)
     scaled = scale(features)
     with threadpool_limits(limits=1):

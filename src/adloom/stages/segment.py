@@ -100,7 +100,7 @@ def _check(data: "Calibration", events: "pd.DataFrame", params: Segment) -> None
     different = len(data.users[list(FEATURES)].drop_duplicates())
     if different < params.segments_min:
         raise DataError(
-            f"events: {different} different buying histories among {users} users, expected at least segment.segments_min "
+            f"events: {different} different buying histories among {users} users, expected at least segments_min "
             f"{params.segments_min}; check that timestamps and values differ, or set enabled: false"
         )
 

@@ -1,0 +1,101 @@
+"""What is found out about a segmenter on a shop whose truth is known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.unit.audience.shops import features, shop
+
+from adloom.audience import fit, rates
+from adloom.audience.evaluation import Card, evaluate
+from adloom.audience.segmenter import Scale, Segmenter
+from adloom.errors import DataError
+from adloom.evaluation.intervals import bootstrap, paired
+from adloom.evaluation.metric import Evaluation, Figure, Table
+from adloom.params import Evaluate, Segment
+
+PARAMS = Segment(segments_min=3, segments_max=3, min_segment_size=20, bootstraps=4, sample=200)
+JUDGE = Evaluate(bootstraps=50)
+CANDIDATE = {
+    "algorithm": "kmeans", "setting": 3.0, "segments": 3, "smallest": 80, "silhouette": 0.7, "stability": 1.0,
+    "auc": None, "auc_error": None, "verdict": "chosen",
+}  # fmt: skip
+CARD: Card = {"params": PARAMS.model_dump(mode="json"), "chosen": CANDIDATE, "candidates": [CANDIDATE]}
+
+
+@pytest.fixture(scope="module")
+def rows() -> pd.DataFrame:
+    """Return the shop's events."""
+    return shop(240)
+
+
+@pytest.fixture(scope="module")
+def segmenter(rows: pd.DataFrame) -> Segmenter:
+    """Return the shop's three groups."""
+    return fit.segmenters(features(rows), "kmeans", [3], PARAMS, seed=1)[0]
+
+
+@pytest.fixture(scope="module")
+def found(rows: pd.DataFrame, segmenter: Segmenter) -> Evaluation:
+    """Return the evaluation of the right segmenter."""
+    return evaluate(segmenter, rows, CARD, JUDGE)
+
+
+def test_the_metrics_are_those_of_the_known_groups(found: Evaluation) -> None:
+    values = {name: metric.value for name, metric in found.metrics.items()}
+    assert set(values) == {"silhouette", "stability_ari", "segment_rate_auc", "smallest_segment", "segments"}
+    assert (values["segments"], values["smallest_segment"], values["stability_ari"]) == (3, 80, 1)
+    assert values["segment_rate_auc"] == pytest.approx(0.88, abs=0.06)  # 90 % of a third against 10 % of two
+    assert all(metric.low <= metric.value <= metric.high for metric in found.metrics.values())
+
+
+def test_the_report_shows_profiles_figures_and_every_candidate(found: Evaluation) -> None:
+    tables = [section for section in found.sections if isinstance(section, Table)]
+    assert [table.title for table in tables] == ["Profiles", "Clusterings compared"]
+    assert all(len(row) == len(table.header) for table in tables for row in table.rows)
+    assert tables[1].rows[0][-1] == "chosen"
+    pictures = [section.png for section in found.sections if isinstance(section, Figure)]
+    assert len(pictures) == 3
+    assert all(png.startswith(b"\x89PNG") for png in pictures)
+
+
+def test_evaluating_twice_gives_the_same(found: Evaluation, rows: pd.DataFrame, segmenter: Segmenter) -> None:
+    again = evaluate(segmenter, rows.sample(frac=1, random_state=0), CARD, JUDGE)
+    assert again.metrics == found.metrics
+    assert again.sections == found.sections
+
+
+def test_a_worse_segmenter_loses_when_both_see_the_same_users(found: Evaluation, rows: pd.DataFrame) -> None:
+    lump = Segmenter(Scale.of(features(rows)), np.zeros((1, 5)), np.zeros(1, np.int64), ("segment-1",))
+    worse = evaluate(lump, rows, CARD, JUDGE)
+    assert worse.metrics["segment_rate_auc"].value == 0.5
+    assert "silhouette" not in worse.metrics  # one segment has none
+    difference = paired(found.samples["segment_rate_auc"], worse.samples["segment_rate_auc"], 50, 1)
+    assert difference.low > 0.2
+
+
+def test_a_holdout_without_buyers_has_no_auc(rows: pd.DataFrame, segmenter: Segmenter) -> None:
+    found = evaluate(segmenter, rows[rows["split"] == "calibration"], CARD, JUDGE)
+    assert "segment_rate_auc" not in found.metrics
+    assert found.metrics["segments"].value == 3
+
+
+def test_without_calibration_there_is_nothing_to_measure(rows: pd.DataFrame, segmenter: Segmenter) -> None:
+    with pytest.raises(DataError, match=r"^events: 0 users with a 'purchase' in the calibration period"):
+        evaluate(segmenter, rows[rows["split"] == "holdout"], CARD, JUDGE)
+
+
+def test_rates_come_from_one_half_and_are_judged_on_the_other() -> None:
+    segment = np.array([0, 0, 1, 1, 2, 0, 1, 2])
+    learn = np.array([1, 1, 1, 1, 0, 0, 0, 0], bool)
+    bought = np.array([1, 1, 1, 0, 1, 0, 1, 1], bool)
+    sample = rates.auc(segment, bought, learn)
+    assert sample.columns[0].tolist() == [1, 0, 1, 1]
+    assert sample.columns[1].tolist() == [0.75, 1.0, 0.5, 0.75]  # segment 2 is unseen: the rate of all
+    assert bootstrap(sample, 20, 0).value == 0
+
+
+@pytest.mark.parametrize("everybody", [True, False])
+def test_an_auc_needs_buyers_and_others(everybody: bool) -> None:
+    bought = np.full(4, everybody)
+    assert not rates.defined(rates.auc(np.zeros(4, int), bought, np.array([1, 1, 0, 0], bool)))
+    assert not rates.defined(rates.auc(np.zeros(4, int), bought, np.ones(4, bool)))

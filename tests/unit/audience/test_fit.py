@@ -1,0 +1,99 @@
+"""Clusterings: known groups are found, sizes and numbers are as promised, and nothing depends on chance."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.audience.shops import features, shop
+
+from adloom.audience import fit
+from adloom.audience.segmenter import Floats, Segmenter
+from adloom.params import Segment
+
+PARAMS = Segment(segments_min=2, segments_max=4, min_segment_size=5, bootstraps=3, sample=100)
+SETTING = {"kmeans": 3, "agglomerative": 3, "dbscan": 0.8}
+
+
+def one(users: Floats, algorithm: str, params: Segment = PARAMS, setting: float | None = None) -> Segmenter:
+    return fit.segmenters(users, algorithm, [setting or SETTING[algorithm]], params, seed=3)[0]
+
+
+def equal(one: Segmenter, other: Segmenter) -> bool:
+    return one.names == other.names and one.prototypes.tobytes() == other.prototypes.tobytes()
+
+
+@pytest.mark.parametrize("algorithm", SETTING)
+def test_three_known_groups_are_found_and_numbered_by_value(algorithm: str) -> None:
+    users = features(shop(240))
+    found = one(users, algorithm)
+    assert found.index(users).tolist() == [number % 3 for number in range(240)]
+    assert found.names == ("segment-1", "segment-2", "segment-3")
+    assert found.assign(np.array([[1, 14, 1500, 350, 25], [340, 1, 4, 340, np.nan]])).tolist() == [
+        "segment-1",
+        "segment-3",
+    ]
+
+
+@pytest.mark.parametrize("algorithm", SETTING)
+def test_the_same_users_give_the_same_bytes(algorithm: str) -> None:
+    users = features(shop(120))
+    assert equal(one(users, algorithm), one(np.asfortranarray(users), algorithm))
+
+
+def test_kmeans_assigns_the_users_it_was_fitted_to_as_it_labelled_them() -> None:
+    users = np.random.default_rng(0).exponential(20, (300, 5))
+    found = one(users, "kmeans", setting=4)
+    scaled = found.scale(users)
+    means = np.array([scaled[found.index(users) == i].mean(axis=0) for i in range(4)])
+    np.testing.assert_allclose(means, found.prototypes, atol=1e-6)  # a centre is the mean of its own users
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 99), minimum=st.integers(1, 60), algorithm=st.sampled_from(list(SETTING)))
+def test_no_segment_is_smaller_than_the_minimum(seed: int, minimum: int, algorithm: str) -> None:
+    users = np.random.default_rng(seed).exponential(20, (120, 5))
+    found = one(users, algorithm, PARAMS.model_copy(update={"min_segment_size": minimum}), setting=None)
+    sizes = np.bincount(found.index(users), minlength=len(found.names))
+    assert sizes.min() >= minimum
+    spent = [users[found.index(users) == i, 2].mean() for i in range(len(sizes))]
+    assert spent == sorted(spent, reverse=True)
+
+
+def test_a_small_segment_joins_its_nearest() -> None:
+    rows = [[10.0, 10, 10, 10, 10]] * 20 + [[11.0, 11, 11, 11, 11]] * 3 + [[500.0, 500, 500, 500, 500]] * 20
+    found = one(np.array(rows), "kmeans")
+    assert found.index(rows).tolist() == [1] * 23 + [0] * 20
+    assert len(found.prototypes) == 3  # the small one's own centre still says where its users are
+
+
+@pytest.mark.parametrize("algorithm", SETTING)
+def test_one_purchase_each_is_no_obstacle(algorithm: str) -> None:
+    rng = np.random.default_rng(0)
+    days = np.concatenate([rng.uniform(1, 9, 40), rng.uniform(300, 360, 40)])
+    users = np.column_stack([days, np.ones(80), np.full(80, 5.0), days, np.full(80, np.nan)])
+    found = one(users, algorithm, setting=0.9 if algorithm == "dbscan" else 2)
+    assert len(np.unique(found.index(users)[:40])) == 1
+    assert found.index(users)[0] != found.index(users)[-1]
+
+
+@pytest.mark.parametrize("algorithm", SETTING)
+def test_fewer_different_users_than_segments_make_fewer_segments(algorithm: str) -> None:
+    users = np.array([[5.0, 1, 5, 5, np.nan]] * 30 + [[300.0, 9, 900, 350, 20]] * 30)
+    assert len(one(users, algorithm, setting=0.8 if algorithm == "dbscan" else 4).names) == 2
+
+
+def test_users_who_are_all_alone_are_one_segment_to_dbscan() -> None:
+    users = np.geomspace(1, 1e6, 5)[:, None] * np.ones(5)
+    assert one(users, "dbscan", PARAMS.model_copy(update={"min_segment_size": 1})).names == ("segment-1",)
+
+
+def test_silhouette_by_hand_and_where_there_is_none() -> None:
+    points = np.array([[0.0], [1.0], [5.0]])
+    assert fit.silhouettes(points, np.array([0, 0, 1])).tolist() == pytest.approx([4 / 5, 3 / 4, 0])
+    assert np.isnan(fit.silhouettes(points, np.array([0, 0, 0]))).all()
+    assert np.isnan(fit.silhouettes(points, np.array([0, 1, 2]))).all()
+
+
+def test_settings_are_numbers_of_segments_or_quantiles() -> None:
+    assert list(fit.settings("kmeans", PARAMS)) == [2, 3, 4]
+    assert list(fit.settings("dbscan", PARAMS)) == [0.6, 0.7, 0.8]

@@ -1,0 +1,44 @@
+"""Profiles in words."""
+
+import numpy as np
+from tests.unit.audience.shops import features, shop
+
+from adloom.audience.profiles import describe
+
+NAN = np.nan
+
+
+def test_names_compare_with_the_thirds_of_all_users() -> None:
+    users = features(shop(240))
+    profiles = describe(users, np.arange(240) % 3, ["segment-1", "segment-2", "segment-3"])
+    assert [profile.name for profile in profiles] == [
+        "Recent frequent big spenders",
+        "Cooling repeat average spenders",
+        "Lapsed one-time small spenders",
+    ]
+    assert [profile.users for profile in profiles] == [80, 80, 80]
+    assert profiles[2].interpurchase_days is None
+
+
+def test_medians_and_sentence_by_hand() -> None:
+    users = np.array([[10, 3, 50, 100, 45], [20, 5, 70, 200, 45], [30, 9, 60.5, 300, 33.75], [9, 1, 2, 9, NAN]])
+    first, second = describe(users, np.array([0, 0, 0, 1]), ["segment-1", "segment-2"])
+    assert (first.recency_days, first.frequency, first.monetary, first.tenure_days) == (20, 5, 60.5, 200)
+    assert first.sentence == (
+        "3 customers (75%). Typically 5 purchases, worth 60.50 in all; the first 200 and the last 20 days ago, "
+        "45 days between purchases where there was more than one."
+    )
+    assert second.sentence == (
+        "1 customers (25%). Typically 1 purchase, worth 2.00 in all; the first 9 and the last 9 days ago."
+    )
+
+
+def test_without_money_they_are_buyers_and_equal_names_are_numbered() -> None:
+    users = np.array([[10.0, 2, 0, 50, 5], [10.0, 2, 0, 90, 5], [400.0, 1, 0, 400, NAN]])
+    names = [profile.name for profile in describe(users, np.array([0, 1, 2]), ["a", "b", "c"])]
+    assert names == ["Recent repeat buyers 1", "Recent repeat buyers 2", "Lapsed one-time buyers"]
+
+
+def test_a_segment_without_users_has_no_profile() -> None:
+    users = np.array([[10.0, 2, 0, 50, 5]])
+    assert [profile.segment for profile in describe(users, np.array([1]), ["a", "b"])] == ["b"]

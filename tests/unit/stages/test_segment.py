@@ -1,0 +1,145 @@
+"""The stage: an artifact from events, the same bytes every time, and one line for every reason not to make one."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.conftest import MakeTable
+from tests.unit.audience.shops import features, shop
+
+from adloom.audience.members import Members
+from adloom.audience.segmenter import Segmenter
+from adloom.errors import ArtifactError, DataError
+from adloom.io import manifest
+from adloom.io.outside import Outside
+from adloom.io.tracking import MemoryTracker
+from adloom.params import Segment, Source
+from adloom.stages.segment import Inputs, Outputs, run
+
+PARAMS = Segment(segments_min=2, segments_max=3, min_segment_size=15, bootstraps=2, sample=150)
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """Return where the artifact goes."""
+    return tmp_path / "models" / "audience"
+
+
+def segment(events: Path, out: Path, outside: Outside, params: Segment = PARAMS) -> dict[str, float]:
+    return dict(run(Inputs(events), Outputs(out), params, outside))
+
+
+def nothing(out: Path) -> bool:
+    return not out.parent.exists() or not list(out.parent.iterdir())
+
+
+def test_events_become_segments(make_table: MakeTable, out: Path, outside: Outside) -> None:
+    rows = shop(120)
+    events = make_table("events", rows)
+    metrics = segment(events, out, outside)
+    assert metrics["segments"] == 3
+    assert metrics["smallest_segment"] == 40
+    made = manifest.verify(out)
+    assert set(made.files) == {"segmenter.npz", "members.npz", "profiles.json", "card.json"}
+    assert made.inputs == {"events": manifest.digest(events)}
+    assert made.rows["users"] == 120
+    assigned = Segmenter.load(out / "segmenter.npz").assign(features(rows))
+    assert Members.load(out / "members.npz").find(sorted(rows["user_id"].unique())) == assigned.tolist()
+    profiles = json.loads((out / "profiles.json").read_text())
+    assert profiles[0]["name"] == "Recent frequent big spenders"
+
+
+def test_the_card_tells_every_candidate_and_the_rule(make_table: MakeTable, out: Path, outside: Outside) -> None:
+    segment(make_table("events", shop(120)), out, outside)
+    card = json.loads((out / "card.json").read_text())
+    assert [(c["algorithm"], c["setting"]) for c in card["candidates"]] == [
+        ("kmeans", 2), ("kmeans", 3), ("agglomerative", 2), ("agglomerative", 3), ("dbscan", 0.6), ("dbscan", 0.7),
+        ("dbscan", 0.8),
+    ]  # fmt: skip
+    assert [c["verdict"] for c in card["candidates"]].count("chosen") == 1
+    assert "fewest segments" in card["rule"]
+    assert Segment.model_validate(card["params"]) == PARAMS
+    tracker = outside.tracker
+    assert isinstance(tracker, MemoryTracker)
+    assert tracker.runs[0].recorded_tags["manifest_digest"] == manifest.digest(out)
+    assert tracker.runs[0].recorded["segments"] == [(0, 3.0)]
+
+
+def test_two_runs_and_shuffled_rows_give_the_same_digest(make_table: MakeTable, out: Path, outside: Outside) -> None:
+    rows = shop(120)
+    events = make_table("events", rows)
+    segment(events, out, outside)
+    other = out.with_name("other")
+    segment(events, other, outside)
+    assert manifest.digest(out) == manifest.digest(other)
+    before = manifest.read(out).files
+    events = make_table("events", rows.sample(frac=1, random_state=1))
+    segment(events, out, outside)
+    assert manifest.read(out).files == before  # only the input's digest is another
+
+
+def test_the_holdout_is_not_looked_at(make_table: MakeTable, out: Path, outside: Outside) -> None:
+    rows = shop(120)
+    segment(make_table("events", rows), out, outside)
+    before = manifest.read(out).files
+    segment(make_table("events", rows[rows["split"] == "calibration"]), out, outside)
+    assert manifest.read(out).files == before
+
+
+def test_without_a_table_or_switched_off_it_is_skipped(make_table: MakeTable, out: Path, outside: Outside) -> None:
+    events = make_table("events", shop(9))
+    assert segment(events, out, outside, PARAMS.model_copy(update={"enabled": False})) == {}
+    assert manifest.read(out).skipped == "segment.enabled is false"
+    manifest.skip(events, "prepare", Source(uri="test"), "no source: ingest.events is not given")
+    assert segment(events, out, outside) == {}
+    assert manifest.read(out).skipped == "no source: ingest.events is not given"
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (shop(1), "events: 1 users bought in the calibration period, expected at least 30: segment.segments_min 2 x"),
+        (shop(29), "events: 29 users bought"),
+        (shop(60).assign(event="order"), "events: none is a 'purchase'; found order; set segment.purchase to"),
+        (
+            shop(60).assign(split="holdout"),
+            "events: 0 rows in the calibration period; set prepare.events.holdout_start",
+        ),
+        (shop(60).assign(value=1e20), "events: value 1e+20, expected below 1e+15"),
+    ],
+)
+def test_too_little_data_is_one_line_and_leaves_nothing(
+    rows: pd.DataFrame, message: str, make_table: MakeTable, out: Path, outside: Outside
+) -> None:
+    with pytest.raises(DataError) as raised:
+        segment(make_table("events", rows), out, outside)
+    assert str(raised.value).startswith(message)
+    assert "\n" not in str(raised.value)
+    assert nothing(out)
+
+
+def test_users_who_are_all_equal_are_refused(make_table: MakeTable, out: Path, outside: Outside) -> None:
+    rows = shop(60).drop_duplicates("user_id")
+    rows = rows.assign(timestamp=rows["timestamp"].min(), value=1.0, split="calibration")
+    with pytest.raises(DataError, match=r"^events: 1 different buying histories among 60 users, expected at least"):
+        segment(make_table("events", rows), out, outside)
+    assert nothing(out)
+
+
+def test_one_purchase_each_and_no_values_still_make_segments(
+    make_table: MakeTable, out: Path, outside: Outside
+) -> None:
+    rows = shop(120).drop_duplicates("user_id").assign(value=np.nan, split="calibration")
+    metrics = segment(make_table("events", rows), out, outside)
+    assert metrics["smallest_segment"] >= PARAMS.min_segment_size
+    assert "buyers" in json.loads((out / "profiles.json").read_text())[0]["name"]
+
+
+def test_changed_events_are_refused(make_table: MakeTable, out: Path, outside: Outside) -> None:
+    events = make_table("events", shop(60))
+    (events / "rows-00000.parquet").write_bytes(b"")
+    with pytest.raises(ArtifactError, match="changed since it was written"):
+        segment(events, out, outside)
+    assert nothing(out)

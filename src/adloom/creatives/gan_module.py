@@ -11,7 +11,7 @@ from adloom.creatives.gan_net import Discriminator, Generator
 from adloom.creatives.module import Batch
 from adloom.params import TrainGan
 
-BETAS = (0.0, 0.99)
+BETAS = (0.5, 0.99)
 SETTLING = 64  # batches of which the statistics of the averaged generator are taken
 
 

@@ -67,15 +67,17 @@ class Discriminator(nn.Module):
         layers: list[nn.Module] = []
         for before, after in pairwise([channels, *widths[:-1]]):
             layers += [spectral_norm(nn.Conv2d(before, after, 4, 2, 1)), nn.LeakyReLU(SLOPE)]
-        layers += [spectral_norm(nn.Conv2d(widths[-2], widths[-1], 3, 1, 1)), nn.LeakyReLU(SLOPE)]
+        layers += [spectral_norm(nn.Conv2d(widths[-2], widths[-1], 3, 1, 1)), nn.LeakyReLU(SLOPE), nn.Flatten()]
+        edge, features = size // 2 ** (len(widths) - 1), 2 * widths[-1]
+        layers += [spectral_norm(nn.Linear(widths[-1] * edge**2, features)), nn.LeakyReLU(SLOPE)]
         self.body = nn.Sequential(*layers)
-        self.score = spectral_norm(nn.Linear(widths[-1], 1))
-        self.project = spectral_norm(nn.Embedding(categories, widths[-1]))
+        self.score = spectral_norm(nn.Linear(features, 1))
+        self.project = spectral_norm(nn.Embedding(categories, features))
 
     def forward(self, picture: torch.Tensor, category: torch.Tensor) -> torch.Tensor:
         """Return how real each picture looks as a picture of its category."""
-        features = self.body(picture).float().sum((2, 3))
-        with torch.autocast(picture.device.type, enabled=False):  # sums over pixels need more than bfloat16's 8 bits
+        features = self.body(picture).float()
+        with torch.autocast(picture.device.type, enabled=False):  # a score needs more than bfloat16's 8 bits
             score: torch.Tensor = self.score(features)[:, 0] + (features * self.project(category)).sum(1)
         return score
 

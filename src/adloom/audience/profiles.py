@@ -8,6 +8,8 @@ import numpy as np
 
 from adloom.audience.segmenter import FEATURES, Floats, Ints
 
+FREQUENCY, TENURE = FEATURES.index("frequency"), FEATURES.index("tenure_days")
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -34,13 +36,14 @@ def describe(features: Floats, segment: Ints, names: Sequence[str]) -> list[Prof
     Return the profile of each segment that has users, in the order of names.
 
     features (users, 5), NaN where null; segment (users,) is an index into names. A segment's name compares its medians
-    with the thirds of all users: Recent, Cooling or Lapsed by recency; one-time (median of 1), frequent (above two
-    thirds of the users) or repeat by frequency; big (above two thirds), small (below) or average spenders by money.
+    with the thirds of the users who bought more than once (of all when none did): Recent, Cooling or Lapsed; frequent
+    or repeat, or one-time when the median is 1; big, average or small spenders. Segments that would share a name also
+    say when they first bought.
     """
-    thirds = np.nanquantile(features[:, :3], [1 / 3, 2 / 3], axis=0)  # (2, 3)
     present = [i for i in range(len(names)) if (segment == i).any()]
     medians = [_medians(features[segment == i]) for i in present]
-    titles = _distinct([_title(median[:3], thirds) for median in medians])
+    thirds = _thirds(features)
+    titles = _distinct([_title(median[:3], thirds) for median in medians], [median[TENURE] for median in medians])
     sizes = np.bincount(segment, minlength=len(names))
     return [
         _profile(names[i], title, int(sizes[i]), int(sizes[i]) / len(segment), median)
@@ -52,8 +55,9 @@ def _profile(segment: str, name: str, users: int, share: float, median: Floats) 
     recency, frequency, monetary, tenure, gap = (float(value) for value in median)
     times = "1 purchase" if frequency == 1 else f"{frequency:g} purchases"
     every = "" if np.isnan(gap) else f", {gap:.0f} days between purchases where there was more than one"
+    customers = f"{users:,} customer{'' if users == 1 else 's'}"
     sentence = (
-        f"{users:,} customers ({share:.0%}). Typically {times}, worth {monetary:,.2f} in all; the first {tenure:.0f} "
+        f"{customers} ({share:.0%}). Typically {times}, worth {monetary:,.2f} in all; the first {tenure:.0f} "
         f"and the last {recency:.0f} days ago{every}."
     )
     interpurchase = None if np.isnan(gap) else gap
@@ -67,21 +71,32 @@ def _medians(features: Floats) -> Floats:
     return np.array([round(float(np.median(c)), d) if len(c) else np.nan for c, d in zip(known, decimals, strict=True)])
 
 
+def _thirds(features: Floats) -> Floats:
+    """Return the lower and upper third of recency, frequency and money: (2, 3)."""
+    repeat = features[features[:, FREQUENCY] > 1]
+    compared = repeat if len(repeat) else features
+    return np.asarray(np.quantile(compared[:, :3], [1 / 3, 2 / 3], axis=0), dtype=np.float64)
+
+
 def _title(median: Floats, thirds: Floats) -> str:
-    (low_recency, _, low_money), (high_recency, high_frequency, high_money) = thirds
-    recency, frequency, money = median
-    lately = "Recent" if recency <= low_recency else "Lapsed" if recency > high_recency else "Cooling"
-    often = "one-time" if frequency == 1 else "frequent" if frequency > high_frequency else "repeat"
-    much = "big" if money > high_money else "small" if money < low_money else "average"
-    return f"{lately} {often} {f'{much} spenders' if high_money else 'buyers'}"
+    recency, frequency, money = (_third(*values) for values in zip(median, *thirds, strict=True))
+    lately = ("Recent", "Cooling", "Lapsed")[recency]
+    often = "one-time" if median[FREQUENCY] == 1 else ("repeat", "repeat", "frequent")[frequency]
+    much = ("small", "average", "big")[money]
+    return f"{lately} {often} {f'{much} spenders' if thirds[1][2] else 'buyers'}"
 
 
-def _distinct(titles: list[str]) -> list[str]:
-    """Number the titles that several segments share, from the most valuable."""
-    seen: Counter[str] = Counter()
+def _third(value: float, low: float, high: float) -> int:
+    """Return 0, 1 or 2: the third a value is in; the lower one where they cannot be told apart."""
+    return 0 if value <= low else 2 if value >= high else 1
+
+
+def _distinct(titles: Sequence[str], tenures: Sequence[float]) -> list[str]:
+    """Add the days since the first purchase to titles that several segments share, and a number if these are equal."""
     shared = Counter(titles)
-    numbered = []
-    for title in titles:
-        seen[title] += 1
-        numbered.append(f"{title} {seen[title]}" if shared[title] > 1 else title)
-    return numbered
+    longer = [
+        f"{title}, first bought {tenure:.0f} days ago" if shared[title] > 1 else title
+        for title, tenure in zip(titles, tenures, strict=True)
+    ]
+    number = [longer[: i + 1].count(title) for i, title in enumerate(longer)]
+    return [f"{title} ({n})" if longer.count(title) > 1 else title for title, n in zip(longer, number, strict=True)]

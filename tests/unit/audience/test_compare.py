@@ -74,7 +74,7 @@ def test_a_toy_shop_is_measured() -> None:
     assert (best.segments, best.smallest, best.setting) == (3, 80, 3)
     assert best.stability == 1
     assert best.silhouette is not None
-    assert best.silhouette > 0.6
+    assert best.silhouette > 0.5
     assert best.auc is not None
     assert best.auc > 0.8  # in the last third of 2025 only regulars buy
     assert segmenter.names == ("segment-1", "segment-2", "segment-3")

@@ -11,7 +11,7 @@ from adloom.audience.segmenter import Floats, Segmenter
 from adloom.params import Segment
 
 PARAMS = Segment(segments_min=2, segments_max=4, min_segment_size=5, bootstraps=3, sample=100)
-SETTING = {"kmeans": 3, "agglomerative": 3, "dbscan": 0.8}
+SETTING = {"kmeans": 3, "agglomerative": 3, "dbscan": 0.95}
 
 
 def one(users: Floats, algorithm: str, params: Segment = PARAMS, setting: float | None = None) -> Segmenter:

@@ -13,7 +13,7 @@ def test_names_compare_with_the_thirds_of_all_users() -> None:
     profiles = describe(users, np.arange(240) % 3, ["segment-1", "segment-2", "segment-3"])
     assert [profile.name for profile in profiles] == [
         "Recent frequent big spenders",
-        "Cooling repeat average spenders",
+        "Lapsed repeat small spenders",
         "Lapsed one-time small spenders",
     ]
     assert [profile.users for profile in profiles] == [80, 80, 80]
@@ -29,14 +29,26 @@ def test_medians_and_sentence_by_hand() -> None:
         "45 days between purchases where there was more than one."
     )
     assert second.sentence == (
-        "1 customers (25%). Typically 1 purchase, worth 2.00 in all; the first 9 and the last 9 days ago."
+        "1 customer (25%). Typically 1 purchase, worth 2.00 in all; the first 9 and the last 9 days ago."
     )
 
 
-def test_without_money_they_are_buyers_and_equal_names_are_numbered() -> None:
+def test_without_money_they_are_buyers_and_equal_names_tell_tenure() -> None:
     users = np.array([[10.0, 2, 0, 50, 5], [10.0, 2, 0, 90, 5], [400.0, 1, 0, 400, NAN]])
     names = [profile.name for profile in describe(users, np.array([0, 1, 2]), ["a", "b", "c"])]
-    assert names == ["Recent repeat buyers 1", "Recent repeat buyers 2", "Lapsed one-time buyers"]
+    assert names == [
+        "Recent repeat buyers, first bought 50 days ago",
+        "Recent repeat buyers, first bought 90 days ago",
+        "Lapsed one-time buyers",
+    ]
+
+
+def test_equal_segments_are_numbered() -> None:
+    users = np.array([[10.0, 2, 9, 50, 5], [10.0, 2, 9, 50, 5]])
+    assert [profile.name for profile in describe(users, np.array([0, 1]), ["a", "b"])] == [
+        "Recent repeat small spenders, first bought 50 days ago (1)",
+        "Recent repeat small spenders, first bought 50 days ago (2)",
+    ]
 
 
 def test_a_segment_without_users_has_no_profile() -> None:

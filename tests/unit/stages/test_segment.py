@@ -18,7 +18,7 @@ from adloom.io.tracking import MemoryTracker
 from adloom.params import Segment, Source
 from adloom.stages.segment import Inputs, Outputs, run
 
-PARAMS = Segment(segments_min=2, segments_max=3, min_segment_size=15, bootstraps=2, sample=150)
+PARAMS = Segment(segments_min=3, segments_max=3, min_segment_size=15, bootstraps=2, sample=150)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_the_card_tells_every_candidate_and_the_rule(make_table: MakeTable, out:
     segment(make_table("events", shop(120)), out, outside)
     card = json.loads((out / "card.json").read_text())
     assert [(c["algorithm"], c["setting"]) for c in card["candidates"]] == [
-        ("kmeans", 2), ("kmeans", 3), ("agglomerative", 2), ("agglomerative", 3), ("dbscan", 0.6), ("dbscan", 0.7),
+        ("kmeans", 3), ("agglomerative", 3), ("dbscan", 0.6), ("dbscan", 0.7),
         ("dbscan", 0.8),
     ]  # fmt: skip
     assert [c["verdict"] for c in card["candidates"]].count("chosen") == 1
@@ -100,7 +100,7 @@ def test_without_a_table_or_switched_off_it_is_skipped(make_table: MakeTable, ou
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (shop(1), "events: 1 users bought in the calibration period, expected at least 30: segment.segments_min 2 x"),
+        (shop(1), "events: 1 users bought in the calibration period, expected at least 45: segment.segments_min 3 x"),
         (shop(29), "events: 29 users bought"),
         (shop(60).assign(event="order"), "events: none is a 'purchase'; found order; set segment.purchase to"),
         (

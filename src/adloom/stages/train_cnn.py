@@ -57,6 +57,7 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainCnn, outside: Outside) ->
     from adloom.creatives import table
     from adloom.io import tables
 
+    manifest.verify(inputs.creatives)
     rows = tables.read(inputs.creatives)
     categories = table.categories(rows)
     if len(categories) == 1:

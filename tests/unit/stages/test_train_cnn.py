@@ -1,0 +1,136 @@
+"""train_cnn on sixty painted pictures: the artifact, its bytes, resuming, and the tables it does not take."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.unit.stages import painted
+
+from adloom.creatives.cnn_module import ReaderModule
+from adloom.creatives.pictures import decode, to_floats
+from adloom.errors import ArtifactError, DataError
+from adloom.io import manifest, tables
+from adloom.io.onnx import Reader
+from adloom.io.tracking import MemoryRun, MemoryTracker
+from adloom.params import TrainCnn
+from adloom.stages import train_cnn
+from adloom.stages.train_cnn import Inputs, Outputs
+
+PARAMS = TrainCnn(
+    epochs=3, steps_per_epoch=4, batch_size=16, learning_rate=0.02, width=8, embedding=6, threads=1, weight_decay=0.0
+)
+
+
+def train(folder: Path, table: Path, params: TrainCnn = PARAMS) -> tuple[Path, MemoryRun]:
+    doubles = painted.outside(folder)
+    train_cnn.run(Inputs(table), Outputs(folder / "cnn"), params, doubles)
+    assert isinstance(doubles.tracker, MemoryTracker)
+    return folder / "cnn", doubles.tracker.runs[-1]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return painted.write(tmp_path_factory.mktemp("table"), painted.rows())
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, table: Path) -> tuple[Path, MemoryRun]:
+    return train(tmp_path_factory.mktemp("trained"), table)
+
+
+def test_the_artifact_holds_a_reader_that_has_learned(trained: tuple[Path, MemoryRun], table: Path) -> None:
+    folder, _ = trained
+    assert set(manifest.verify(folder).files) == {"reader.onnx", "known.npz", "history.json", "card.json"}
+    rows = tables.read(table, "test")
+    reading = Reader(folder, threads=1)(to_floats(decode(rows["image"].tolist(), 1, 28, 28)))
+    found = np.array(["squares", "stripes"])[reading.probabilities.argmax(1)]
+    assert (found == rows["category"]).mean() >= 0.9
+    assert np.linalg.norm(reading.embedding, axis=1) == pytest.approx(1)
+
+
+def test_known_pictures_are_the_training_rows(trained: tuple[Path, MemoryRun], table: Path) -> None:
+    folder, _ = trained
+    rows = tables.read(table, "train")
+    with np.load(folder / "known.npz", allow_pickle=False) as known:
+        assert known["creative_id"].tolist() == rows["creative_id"].tolist()
+        assert known["category"].tolist() == rows["category"].tolist()
+        assert known["embedding"].dtype == np.float16
+        read = Reader(folder, threads=1)(to_floats(decode(rows["image"].tolist()[:3], 1, 28, 28)))
+        assert known["embedding"][:3] == pytest.approx(read.embedding, abs=1e-3)
+
+
+def test_the_card_says_what_it_is_made_of(trained: tuple[Path, MemoryRun]) -> None:
+    folder, _ = trained
+    assert json.loads((folder / "card.json").read_text()) == {
+        "model": "cnn",
+        "categories": ["squares", "stripes"],
+        "image": {"height": 28, "width": 28, "channels": 1},
+        "licence": "CC0",
+        "source": "a test",
+        "rows": {"train": 36, "validation": 12},
+        "params": PARAMS.model_dump(mode="json"),
+    }
+
+
+def test_the_run_is_tracked(trained: tuple[Path, MemoryRun], table: Path) -> None:
+    folder, run = trained
+    assert set(run.recorded) == {"loss", "accuracy", "validation_loss", "validation_accuracy"}
+    assert [step for step, _ in run.recorded["loss"]] == [4, 8, 12]
+    assert run.recorded_tags == {
+        "dataset_digest": manifest.digest(table),
+        "params_digest": PARAMS.digest(),
+        "manifest_digest": manifest.digest(folder),
+    }
+
+
+def test_interrupted_and_resumed_elsewhere_the_bytes_are_the_same(
+    trained: tuple[Path, MemoryRun], table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = ReaderModule.training_step
+
+    def interrupted(self: ReaderModule, batch: object, number: int) -> object:
+        if (self.current_epoch, number) == (1, 2):
+            raise KeyboardInterrupt
+        return step(self, batch, number)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(ReaderModule, "training_step", interrupted)
+        train(tmp_path, table)
+    assert not (tmp_path / "cnn").exists()
+    assert not (tmp_path / ".cnn.partial").exists()
+    folder, run = train(tmp_path, table)
+    assert manifest.digest(folder) == manifest.digest(trained[0])
+    assert run.recorded == trained[1].recorded
+    assert not list((tmp_path / ".adloom" / "checkpoints").rglob("*.ckpt"))
+
+
+def test_one_category_is_skipped_with_the_reason(tmp_path: Path) -> None:
+    folder = tmp_path / "cnn"
+    table = painted.write(tmp_path, painted.rows(("squares",)))
+    assert train_cnn.run(Inputs(table), Outputs(folder), PARAMS, painted.outside(tmp_path)) == {}
+    assert manifest.skipped(folder) == "one category only (squares); a reader needs at least two to tell apart"
+
+
+def test_a_skipped_table_and_a_disabled_stage_are_passed_on(tmp_path: Path, table: Path) -> None:
+    manifest.skip(tmp_path / "creatives", "prepare", PARAMS, "no source")
+    doubles, folder = painted.outside(tmp_path), tmp_path / "cnn"
+    train_cnn.run(Inputs(tmp_path / "creatives"), Outputs(folder), PARAMS, doubles)
+    assert manifest.skipped(folder) == "no source"
+    off = PARAMS.model_copy(update={"enabled": False})
+    train_cnn.run(Inputs(table), Outputs(folder), off, doubles)
+    assert manifest.skipped(folder) == "train_cnn.enabled is false"
+
+
+def test_a_table_without_training_pictures_is_refused(tmp_path: Path) -> None:
+    table = painted.write(tmp_path, painted.rows().query("split == 'test'"))
+    with pytest.raises(DataError, match="no picture in split train"):
+        train(tmp_path, table)
+    assert not (tmp_path / "cnn").exists()
+
+
+def test_a_changed_table_is_refused(tmp_path: Path) -> None:
+    table = painted.write(tmp_path, painted.rows())
+    (table / "rows-00000.parquet").write_bytes(b"?")
+    with pytest.raises(ArtifactError, match=r"rows-00000\.parquet: changed since it was written"):
+        train(tmp_path, table)

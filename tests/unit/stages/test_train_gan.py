@@ -1,0 +1,111 @@
+"""train_gan on sixty painted pictures: the artifact, its bytes, resuming, colour, and one category alone."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.unit.stages import painted
+
+from adloom.creatives.gan_module import GanModule
+from adloom.errors import DataError
+from adloom.io import manifest
+from adloom.io.onnx import Generator
+from adloom.io.tracking import MemoryRun, MemoryTracker
+from adloom.params import TrainGan
+from adloom.stages import train_gan
+from adloom.stages.train_gan import Inputs, Outputs
+
+PARAMS = TrainGan(epochs=3, steps_per_epoch=3, batch_size=8, learning_rate=0.001, width=4, latent=5, threads=1)
+ONE_EPOCH = PARAMS.model_copy(update={"epochs": 1, "steps_per_epoch": 2})
+
+
+def train(folder: Path, table: Path, params: TrainGan = PARAMS) -> tuple[Path, MemoryRun]:
+    doubles = painted.outside(folder)
+    train_gan.run(Inputs(table), Outputs(folder / "gan"), params, doubles)
+    assert isinstance(doubles.tracker, MemoryTracker)
+    return folder / "gan", doubles.tracker.runs[-1]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return painted.write(tmp_path_factory.mktemp("table"), painted.rows())
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, table: Path) -> tuple[Path, MemoryRun]:
+    return train(tmp_path_factory.mktemp("trained"), table)
+
+
+def test_the_artifact_holds_a_generator_and_what_it_draws(trained: tuple[Path, MemoryRun]) -> None:
+    folder, run = trained
+    files = manifest.verify(folder).files
+    assert set(files) == {"generator.onnx", "sample_sheet.png", "history.json", "card.json"}
+    generator = Generator(folder, threads=1)
+    assert generator.latent == PARAMS.latent
+    drawn = generator(np.zeros((3, PARAMS.latent), np.float32), np.array([0, 1, 0]))
+    assert drawn.shape == (3, 1, 28, 28)
+    assert np.abs(drawn).max() <= 1
+    assert (drawn[0] == drawn[2]).all()
+    assert run.artifacts == ["sample_sheet.png"]
+    with Image.open(io.BytesIO((folder / "sample_sheet.png").read_bytes())) as sheet:
+        assert sheet.size == (10 * 60 - 4, 2 * 60 - 4)  # twice (28 + 2) pixels each, without the last gap
+
+
+def test_the_card_says_what_it_is_made_of(trained: tuple[Path, MemoryRun]) -> None:
+    card = json.loads((trained[0] / "card.json").read_text())
+    assert (card["model"], card["categories"], card["licence"]) == ("gan", ["squares", "stripes"], "CC0")
+    assert card["image"] == {"height": 28, "width": 28, "channels": 1}
+    assert card["rows"] == {"train": 36}
+
+
+def test_generator_steps_are_counted_not_those_of_both_optimizers(trained: tuple[Path, MemoryRun]) -> None:
+    recorded = trained[1].recorded
+    assert set(recorded) == {"generator_loss", "discriminator_loss"}
+    assert [step for step, _ in recorded["generator_loss"]] == [3, 6, 9]
+
+
+def test_interrupted_and_resumed_elsewhere_the_bytes_are_the_same(
+    trained: tuple[Path, MemoryRun], table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = GanModule.training_step
+
+    def interrupted(self: GanModule, batch: object, number: int) -> None:
+        if (self.current_epoch, number) == (2, 1):
+            raise KeyboardInterrupt
+        step(self, batch, number)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(GanModule, "training_step", interrupted)
+        train(tmp_path, table)
+    assert not (tmp_path / "gan").exists()
+    folder, run = train(tmp_path, table)
+    assert manifest.digest(folder) == manifest.digest(trained[0])
+    assert run.recorded == trained[1].recorded
+
+
+def test_colour_at_64_and_one_category_alone(tmp_path: Path) -> None:
+    table = painted.write(tmp_path, painted.rows(("posters",), size=64, channels=3))
+    folder, _ = train(tmp_path, table, ONE_EPOCH)
+    drawn = Generator(folder, threads=1)(np.zeros((2, PARAMS.latent), np.float32), np.zeros(2, np.int64))
+    assert drawn.shape == (2, 3, 64, 64)
+    assert json.loads((folder / "card.json").read_text())["categories"] == ["posters"]
+
+
+def test_a_skipped_table_and_a_disabled_stage_are_passed_on(tmp_path: Path, table: Path) -> None:
+    manifest.skip(tmp_path / "creatives", "prepare", PARAMS, "no source")
+    doubles, folder = painted.outside(tmp_path), tmp_path / "gan"
+    train_gan.run(Inputs(tmp_path / "creatives"), Outputs(folder), PARAMS, doubles)
+    assert manifest.skipped(folder) == "no source"
+    off = PARAMS.model_copy(update={"enabled": False})
+    train_gan.run(Inputs(table), Outputs(folder), off, doubles)
+    assert manifest.skipped(folder) == "train_gan.enabled is false"
+
+
+def test_a_table_without_training_pictures_is_refused(tmp_path: Path) -> None:
+    table = painted.write(tmp_path, painted.rows().query("split == 'test'"))
+    with pytest.raises(DataError, match="no picture in split train"):
+        train(tmp_path, table)
+    assert not (tmp_path / "gan").exists()

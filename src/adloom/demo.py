@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from adloom.errors import AdloomError
+from adloom.evaluation.gate import clears
 from adloom.evaluation.metric import Metric, from_json
 from adloom.io import manifest
 from adloom.io.outside import Outside
@@ -31,10 +32,7 @@ class Bar:
     @property
     def met(self) -> bool:
         """Whether the number is there and on the right side of its bar."""
-        if self.metric is None:
-            return False
-        low, high = self.rule.at_least, self.rule.at_most
-        return (low is None or self.metric.value >= low) and (high is None or self.metric.value <= high)
+        return self.metric is not None and clears(self.metric.value, self.rule)
 
 
 def demo(params: Params, outside: Outside) -> None:
@@ -68,8 +66,8 @@ def summary(outcomes: list[Outcome], bars: list[Bar], answers: dict[str, str]) -
     yield from (_line(bar) for bar in bars)
     yield "\nGate"
     for outcome in outcomes:
-        champion = outcome.champion or "none"
-        yield f"  {outcome.model:9} {outcome.verdict:8} version {outcome.version}, champion {champion}"
+        version, champion = outcome.version or "none", outcome.champion or "none"
+        yield f"  {outcome.model:9} {outcome.verdict:8} version {version}, champion {champion}"
     yield "\nAsked over HTTP"
     yield from (f"  {name:9} {answer}" for name, answer in answers.items())
     yield f"\nReport {REPORT.absolute()}"

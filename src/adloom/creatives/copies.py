@@ -8,7 +8,6 @@ trained on. Mirrored copies are found too; crops, turns and copies of what stand
 times are not.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,9 +20,9 @@ Singles = npt.NDArray[np.float32]
 
 SCALE = 50  # the neighbour whose distance is the unit
 QUANTILE = 0.001  # share of real test pictures that lie below the threshold
-EDGE = 32  # pixels; larger pictures are averaged down to this
-LEVELS = 64  # grey levels; then a sum of squares is an integer that float32 holds, in whatever order it is added up
-CHUNK = 500  # rows compared at once
+EDGE = 16  # pixels at most; pictures are averaged down to this
+LEVELS = 128  # of brightness; then a sum of squares is an integer that float32 holds, in whatever order it is added up
+CHUNK = 100  # pictures compared at once
 
 
 @dataclass(frozen=True)
@@ -37,10 +36,12 @@ class Nearest:
 
 def nearest(pictures: Pixels, training: Pixels) -> Nearest:
     """Find the nearest training picture, mirrored or not, of each (pictures, channels, height, width)."""
-    known = _points(training)
-    parts = [_nearest(*chunk, known) for chunk in _chunks(pictures)]
+    known = np.ascontiguousarray(_points(training).T)
+    lengths = (known**2).sum(0)
+    starts = range(0, len(pictures), CHUNK)
+    parts = [_nearest(pictures[start : start + CHUNK], known, lengths) for start in starts]
     index, first, scale = (np.concatenate(column) for column in zip(*parts, strict=True))
-    root = np.sqrt(first / known.shape[1]) * (255 / (LEVELS - 1))
+    root = np.sqrt(first / len(known)) * (255 / (LEVELS - 1))
     return Nearest(index, root, np.sqrt(first / np.maximum(scale, 1)))
 
 
@@ -49,33 +50,29 @@ def threshold(test: Nearest) -> float:
     return float(np.quantile(test.relative, QUANTILE))
 
 
-def _chunks(pictures: Pixels) -> Iterator[tuple[Singles, Singles]]:
-    for start in range(0, len(pictures), CHUNK):
-        chunk = pictures[start : start + CHUNK]
-        yield _points(chunk), _points(chunk[..., ::-1])
+def _nearest(pictures: Pixels, known: Singles, lengths: Singles) -> tuple[Ints, Doubles, Doubles]:
+    """
+    Return index, squared distance of the nearest, and squared distance of the SCALE-th nearest, (pictures,) each.
 
-
-def _nearest(plain: Singles, mirrored: Singles, known: Singles) -> tuple[Ints, Doubles, Doubles]:
-    """Return index, squared distance of the nearest, and squared distance of the SCALE-th nearest."""
-    squares = np.minimum(_squares(plain, known), _squares(mirrored, known))
+    known (values, training) are the training pictures' points, lengths (training,) their squares.
+    """
+    plain, mirrored = _points(pictures), _points(pictures[..., ::-1])
+    squares = np.maximum(plain @ known, mirrored @ known)  # mirroring does not change a point's length
+    squares *= -2
+    squares += lengths
     index = squares.argmin(1)
-    last = min(SCALE, len(known)) - 1
-    scale = np.partition(squares, last, axis=1)[:, last]
-    return index, squares[np.arange(len(index)), index].astype(np.float64), scale.astype(np.float64)
-
-
-def _squares(points: Singles, known: Singles) -> Singles:
-    """Return squared distances (points, known)."""
-    lengths = (points**2).sum(1)[:, None] + (known**2).sum(1)[None, :]
-    squares: Singles = np.maximum(lengths - 2 * (points @ known.T), 0)
-    return squares
+    first = squares[np.arange(len(index)), index]
+    squares.partition(min(SCALE, len(lengths)) - 1, axis=1)
+    own = (plain**2).sum(1)
+    scale = squares[:, min(SCALE, len(lengths)) - 1]
+    return index, (first + own).astype(np.float64), (scale + own).astype(np.float64)
 
 
 def _points(pictures: Pixels) -> Singles:
     """Return (pictures, values): averaged down to EDGE and rounded to LEVELS, so that sums are exact."""
     number, channels, height, width = pictures.shape
-    factor = max(1, height // EDGE)
+    factor = -(-height // EDGE)
     blocks = pictures.reshape(number, channels, height // factor, factor, width // factor, factor)
-    small = blocks.mean((3, 5), dtype=np.float32) if factor > 1 else pictures.astype(np.float32)
+    small = blocks.mean((3, 5), dtype=np.float32)
     points: Singles = np.rint(small * np.float32((LEVELS - 1) / 255)).reshape(number, -1)
     return points

@@ -89,9 +89,8 @@ def confusion(counts: Array, categories: Sequence[str]) -> bytes:
 def reliability(confidence: Array, accuracy: Array, share: Array) -> bytes:
     """Draw per bin (bins,) how often the reader is right against how sure it is; areas show how many rows."""
     figure, ax = figures.axes(4.4, 4.0)
-    ax.plot([0, 1], [0, 1], color=figures.MUTED, linewidth=1, linestyle="--", label="perfect")
-    ax.plot(confidence, accuracy, color=figures.COLOURS[0], linewidth=1.4)
-    ax.scatter(confidence, accuracy, s=12 + 600 * share, color=figures.COLOURS[0], alpha=0.6, label="measured")
+    ax.plot([0, 1], [0, 1], color=figures.MUTED, linewidth=1, linestyle="--", label="as often right as it says")
+    ax.scatter(confidence, accuracy, s=8 + 600 * share, color=figures.COLOURS[0], alpha=0.6)
     ax.set_xlim(0, 1.05)
     ax.set_ylim(0, 1.05)
     figures.label(ax, x="stated confidence", y="share that is right")

@@ -44,9 +44,9 @@ def test_new_pictures_and_smooth_ones_are_no_copies() -> None:
 
 
 def test_distances_by_hand() -> None:
-    black, grey = np.zeros((1, 1, 2, 2), np.uint8), np.full((1, 1, 2, 2), 85, np.uint8)  # levels 0 and 21 of 63
-    found = copies.nearest(grey, np.concatenate([black, grey + 85]))
-    assert found.pixels.tolist() == pytest.approx([85])
+    black, grey = np.zeros((1, 1, 2, 2), np.uint8), np.full((1, 1, 2, 2), 126, np.uint8)  # levels 0 and 63
+    found = copies.nearest(grey, np.concatenate([black, grey + 126]))
+    assert found.pixels.tolist() == pytest.approx([126.5], abs=0.1)  # of 127 levels
     assert found.relative.tolist() == [1]  # both are equally far
     assert found.index.tolist() == [0]
 

@@ -112,7 +112,12 @@ class TrainGan(Training):
     latent: int = Field(128, gt=0, description="Length of the noise vector z.")
     width: int = Field(32, gt=0, description="Channels of the widest resolution's feature maps.")
     channels_last: bool = Field(True, description="Memory layout of the pictures.")
-    ema_decay: float = Field(0.999, ge=0, lt=1, description="Decay of the averaged weights, which are the model.")
+    ema_decay: float = Field(0.998, ge=0, lt=1, description="Decay of the averaged weights, which are the model.")
+    category_weight: float = Field(
+        0.3,
+        ge=0,
+        description="Weight of the auxiliary classifier's loss in the generator's; 0 leaves projection alone.",
+    )
 
 
 class TrainCnn(Training):
@@ -148,7 +153,7 @@ class Segment(Block):
     segments_max: int = Field(8, ge=2, description="Largest number of segments tried.")
     purchase: str = Field("purchase", description="The value of `event` that counts as a purchase; others do not.")
     sample: int = Field(
-        4000, ge=100, description="Users that agglomerative and DBSCAN are fitted on; memory grows with the square."
+        3000, ge=100, description="Users that agglomerative and DBSCAN are fitted on; memory grows with the square."
     )
     bootstraps: int = Field(10, gt=1, description="Refits from which the stability (ARI) is measured.")
     min_segment_size: int = Field(100, gt=0, description="A segment with fewer users is merged into its nearest.")

@@ -19,6 +19,8 @@ class GanModule(pl.LightningModule):
     """
     Hinge loss (Lim & Ye 2017), one step of either network per batch; the generator's averaged weights are the model.
 
+    The auxiliary classifier learns from real pictures only; the generator is to please it too, by category_weight.
+
     Lightning's global_step counts both optimizers, so the generator's steps are counted here.
     """
 
@@ -54,15 +56,17 @@ class GanModule(pl.LightningModule):
         self.log_dict(losses, on_step=False, on_epoch=True, batch_size=len(picture))
 
     def _discriminate(self, picture: torch.Tensor, drawn: torch.Tensor, category: torch.Tensor) -> torch.Tensor:
-        real, fake = self.discriminator(torch.cat([picture, drawn]), torch.cat([category, category])).chunk(2)
+        scores, logits = self.discriminator(torch.cat([picture, drawn]), torch.cat([category, category]))
+        real, fake = scores.chunk(2)
         loss = functional.relu(1 - real).mean() + functional.relu(1 + fake).mean()
-        self._learn(0, loss)
+        self._learn(0, loss + functional.cross_entropy(logits[: len(picture)], category))
         return loss.detach()
 
     def _generate(self, drawn: torch.Tensor, category: torch.Tensor) -> torch.Tensor:
         self.discriminator.requires_grad_(requires_grad=False)
-        loss: torch.Tensor = -self.discriminator(drawn, category).mean()
-        self._learn(1, loss)
+        scores, logits = self.discriminator(drawn, category)
+        loss: torch.Tensor = -scores.mean()
+        self._learn(1, loss + self.params.category_weight * functional.cross_entropy(logits, category))
         self.discriminator.requires_grad_(requires_grad=True)
         return loss.detach()
 

@@ -40,7 +40,8 @@ def test_a_generator_draws_what_its_discriminator_scores(size: int, channels: in
     picture = generator(torch.randn(3, 5), category)
     assert picture.shape == (3, channels, size, size)
     assert picture.abs().max() <= 1
-    assert Discriminator(channels, size, categories, width=4)(picture, category).shape == (3,)
+    score, logits = Discriminator(channels, size, categories, width=4)(picture, category)
+    assert (score.shape, logits.shape) == ((3,), (3, categories))
 
 
 def test_a_generator_obeys_the_category() -> None:

@@ -3,6 +3,8 @@ Which clustering becomes the model: every candidate measured on the calibration 
 
 - silhouette and sizes: of the clustering of all calibration features
 - stability: mean adjusted Rand index between that clustering and its refits on users drawn anew
+- early segments: how many the same setting finds without the last third of the period; another number than in the end
+  means that the AUC, which is that of the early fit, says nothing of the clustering that would be shipped
 - AUC: the last third of the period is set aside; features before it are clustered, and a segment's own rate of buying
   in the third, learnt from half a of the users, tells buyers from others in half b
 """
@@ -23,7 +25,8 @@ from adloom.evaluation.metric import Sample
 from adloom.params import Segment
 
 RULE = (
-    "Of the clusterings with segments_min to segments_max segments and a stability of at least min_stability, the "
+    "Of the clusterings with segments_min to segments_max segments, as many in the early fit that the AUC is measured "
+    "on, and a stability of at least min_stability, the "
     "highest AUC sets the mark; of those within one standard error of it, the one with the fewest segments is chosen, "
     "and of several such the most stable. When none is stable, the most stable is chosen."
 )
@@ -48,6 +51,7 @@ class Candidate:
     algorithm: str
     setting: float  # number of segments asked for; for DBSCAN the quantile that is its radius
     segments: int
+    early_segments: int | None  # the same setting found before the last third of the period
     smallest: int  # users of the smallest segment
     silhouette: float | None
     stability: float
@@ -72,9 +76,9 @@ def measure(
     features, tried = matrix(data.users), fit.settings(algorithm, params)
     found = fit.segmenters(features, algorithm, tried, params, params.seed)
     stability = replicates(features, found, algorithm, tried, params, params.seed, tick).mean(axis=0)
-    samples = _rate_samples(data, algorithm, tried, params)
+    early = _early_fits(data, algorithm, tried, params)
     return [
-        (_candidate(algorithm, tried[i], features, found[i], float(stability[i]), samples[i], params), found[i])
+        (_candidate(algorithm, tried[i], features, found[i], float(stability[i]), early[i], params), found[i])
         for i in range(len(tried))
     ]
 
@@ -87,7 +91,7 @@ def choose(candidates: Sequence[Candidate], params: Segment) -> Candidate:
             f"segment: none of {len(candidates)} clusterings has two segments of {params.min_segment_size} users; "
             "lower segment.min_segment_size, or let kmeans compete in segment.algorithms"
         )
-    fitting = [c for c in real if params.segments_min <= c.segments <= params.segments_max] or real
+    fitting = [c for c in real if _in_range(c, params) and _same_early(c)] or real
     stable = [c for c in fitting if c.stability >= params.min_stability]
     if not stable:
         return max(fitting, key=lambda c: c.stability)
@@ -100,8 +104,10 @@ def verdict(candidate: Candidate, chosen: Candidate, params: Segment) -> str:
     """Return in a few words why a candidate was chosen or not."""
     if candidate == chosen:
         return "chosen"
-    if not params.segments_min <= candidate.segments <= params.segments_max:
+    if not _in_range(candidate, params):
         return f"not {params.segments_min} to {params.segments_max} segments"
+    if not _same_early(candidate):
+        return f"{candidate.early_segments} segments in the early fit"
     if candidate.stability < params.min_stability:
         return f"stability below {params.min_stability:g}"
     return "more segments, or less stable" if _auc(candidate) >= _auc(chosen) else "lower AUC"
@@ -112,12 +118,20 @@ def as_json(candidate: Candidate) -> dict[str, str | float | None]:
     return {k: round(v, 6) if isinstance(v, float) else v for k, v in asdict(candidate).items()}
 
 
-def _rate_samples(data: Calibration, algorithm: str, tried: Sequence[float], params: Segment) -> list[Sample | None]:
+@dataclass(frozen=True)
+class _Early:
+    """The fit before the last third of the period, judged by what was bought in it."""
+
+    segments: int
+    rates: Sample
+
+
+def _early_fits(data: Calibration, algorithm: str, tried: Sequence[float], params: Segment) -> list[_Early | None]:
     if len(data.early) < params.segments_min or data.learn.all() or not data.learn.any():
         return [None] * len(tried)
     early = matrix(data.early)
     found = fit.segmenters(early, algorithm, tried, params, params.seed)
-    return [rates.auc(segmenter.index(early), data.bought, data.learn) for segmenter in found]
+    return [_Early(len(s.names), rates.auc(s.index(early), data.bought, data.learn)) for s in found]
 
 
 def _candidate(
@@ -126,16 +140,17 @@ def _candidate(
     features: Floats,
     found: Segmenter,
     stability: float,
-    sample: Sample | None,
+    early: _Early | None,
     params: Segment,
 ) -> Candidate:
-    auc, error = _with_error(sample, params.seed)
+    auc, error = _with_error(early.rates if early else None, params.seed)
     judged = features[fit.drawn(len(features), params.sample, params.seed)]
     silhouette = fit.silhouettes(found.scale(judged), found.index(judged)).mean()
     return Candidate(
         algorithm,
         float(setting),
         segments=len(found.names),
+        early_segments=early.segments if early else None,
         smallest=int(np.bincount(found.index(features)).min()),
         silhouette=float(silhouette) if np.isfinite(silhouette) else None,
         stability=stability,
@@ -155,3 +170,11 @@ def _with_error(sample: Sample | None, seed: int) -> tuple[float | None, float |
 def _auc(candidate: Candidate) -> float:
     """Return the AUC, that of chance when there is none."""
     return 0.5 if candidate.auc is None else candidate.auc
+
+
+def _in_range(candidate: Candidate, params: Segment) -> bool:
+    return params.segments_min <= candidate.segments <= params.segments_max
+
+
+def _same_early(candidate: Candidate) -> bool:
+    return candidate.early_segments in (None, candidate.segments)

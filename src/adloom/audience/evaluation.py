@@ -146,8 +146,8 @@ def _profiles(profiles: list[Profile]) -> Table:
 
 
 def _candidates(card: Card) -> Table:
-    numbers = ("segments", "smallest", "silhouette", "stability", "auc", "auc_error")
-    header = ["algorithm", "setting", *numbers[:-1], "standard error", "verdict"]
+    numbers = ("segments", "early_segments", "smallest", "silhouette", "stability", "auc", "auc_error")
+    header = ["algorithm", "setting", *(n.replace("_", " ") for n in numbers[:-1]), "standard error", "verdict"]
     rows = [
         [c["algorithm"], c["setting"], *("none" if c[n] is None else c[n] for n in numbers), c["verdict"]]
         for c in card["candidates"]

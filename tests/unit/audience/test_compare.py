@@ -12,13 +12,20 @@ from adloom.errors import DataError
 from adloom.params import Segment
 
 PARAMS = Segment(segments_min=4, segments_max=8, min_stability=0.8)
-PLAIN = Candidate("kmeans", 4, 4, 200, 0.3, 0.9, 0.75, 0.01)
+PLAIN = Candidate("kmeans", 4, 4, 4, 200, 0.3, 0.9, 0.75, 0.01)
 
 
 def made(algorithm: str, segments: int, stability: float, auc: float | None) -> Candidate:
     error = None if auc is None else 0.01
     return replace(
-        PLAIN, algorithm=algorithm, setting=segments, segments=segments, stability=stability, auc=auc, auc_error=error
+        PLAIN,
+        algorithm=algorithm,
+        setting=segments,
+        segments=segments,
+        early_segments=segments,
+        stability=stability,
+        auc=auc,
+        auc_error=error,
     )
 
 
@@ -38,6 +45,13 @@ def made(algorithm: str, segments: int, stability: float, auc: float | None) -> 
 )
 def test_the_rule(candidates: list[Candidate], chosen: int) -> None:
     assert choose(candidates, PARAMS) == candidates[chosen]
+
+
+def test_an_auc_of_another_number_of_segments_does_not_count() -> None:
+    borrowed = replace(made("dbscan", 4, 0.9, 0.80), early_segments=7)
+    honest = made("kmeans", 6, 0.9, 0.75)
+    assert choose([borrowed, honest], PARAMS) == honest
+    assert verdict(borrowed, honest, PARAMS) == "7 segments in the early fit"
 
 
 def test_one_segment_is_no_segmentation() -> None:

@@ -16,8 +16,8 @@ from adloom.params import Evaluate, Segment
 PARAMS = Segment(segments_min=3, segments_max=3, min_segment_size=20, bootstraps=4, sample=200)
 JUDGE = Evaluate(bootstraps=50)
 CANDIDATE = {
-    "algorithm": "kmeans", "setting": 3.0, "segments": 3, "smallest": 80, "silhouette": 0.7, "stability": 1.0,
-    "auc": None, "auc_error": None, "verdict": "chosen",
+    "algorithm": "kmeans", "setting": 3.0, "segments": 3, "early_segments": 3, "smallest": 80, "silhouette": 0.7,
+    "stability": 1.0, "auc": None, "auc_error": None, "verdict": "chosen",
 }  # fmt: skip
 CARD: Card = {"params": PARAMS.model_dump(mode="json"), "chosen": CANDIDATE, "candidates": [CANDIDATE]}
 

@@ -11,6 +11,7 @@ import logging
 import shutil
 import signal
 import warnings
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -284,10 +285,20 @@ def _checkpoint(path: Path, module: pl.LightningModule) -> Path | None:
     if not path.exists():
         return None
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-        module.load_state_dict(found["state_dict"])
+        _check(path, module)
     except Exception as error:  # noqa: BLE001 - torch has no family of errors for a damaged file
         log.warning("%s: damaged checkpoint (%s), training starts over", path, type(error).__name__)
         path.unlink()
         return None
     return path
+
+
+def _check(path: Path, module: pl.LightningModule) -> None:
+    """Raise some error when a checkpoint is damaged or of another network."""
+    with zipfile.ZipFile(path) as archive:  # what torch.save writes, with sums that torch.load does not look at
+        if damaged := archive.testzip():
+            raise ValueError(f"{damaged} has another sum")
+    found = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    shapes, expected = ({name: tensor.shape for name, tensor in s.items()} for s in (found, module.state_dict()))
+    if shapes != expected:
+        raise ValueError("the network has other weights")

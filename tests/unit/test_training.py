@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -153,18 +154,38 @@ def test_patience_stops_and_returns_the_best_epoch(tmp_path: Path, uninterrupted
     assert (again.module.seen, again.history) == ([], stopped.history)
 
 
-@pytest.mark.parametrize("damage", [b"", b"not a checkpoint", None], ids=["empty", "text", "cut off"])
+DAMAGES: dict[str, Callable[[bytes, bytes], bytes]] = {
+    "empty": lambda intact, weight: b"",
+    "text": lambda intact, weight: b"not a checkpoint",
+    "cut off": lambda intact, weight: intact[:-100],
+    "weights lost": lambda intact, weight: intact.replace(weight, bytes(len(weight))),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_checkpoint_is_discarded_with_one_line(
-    damage: bytes | None, tmp_path: Path, uninterrupted: Trained, caplog: pytest.LogCaptureFixture
+    damage: Callable[[bytes, bytes], bytes], tmp_path: Path, uninterrupted: Trained, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path = tmp_path / "last.ckpt"
-    if damage is None:
-        fit(tmp_path)
-        damage = path.read_bytes()[:-100]
-    path.write_bytes(damage)
+    path, weight = tmp_path / "last.ckpt", uninterrupted.weights["layer.weight"].numpy().tobytes()
+    fit(tmp_path)
+    path.write_bytes(damage(path.read_bytes(), weight))
     with caplog.at_level(logging.WARNING, "adloom"):
         assert same(fit(tmp_path), uninterrupted)
     assert [record.message.split(" (")[0] for record in caplog.records] == [f"{path}: damaged checkpoint"]
+
+
+class WiderNet(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 2)
+
+
+def test_a_checkpoint_of_another_network_is_discarded(
+    tmp_path: Path, uninterrupted: Trained, caplog: pytest.LogCaptureFixture
+) -> None:
+    fit(tmp_path, WiderNet)
+    assert same(fit(tmp_path), uninterrupted)
+    assert "damaged checkpoint (ValueError), training starts over" in caplog.text
 
 
 def test_a_session_keeps_the_checkpoint_until_the_artifact_is_sealed(

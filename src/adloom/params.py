@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import json
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -250,10 +251,21 @@ def load(path: Path) -> Params:
         raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise ParamsError(f"{path}: expected a mapping of blocks, got {type(raw).__name__}")
+    if bare := next(_bare_dates(raw, ""), None):
+        raise ParamsError(f"{path}: {bare}: put the date in quotes; DVC does not read a bare one")
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
         raise ParamsError(f"{path}: " + "; ".join(_sentence(e) for e in error.errors())) from None
+
+
+def _bare_dates(value: Any, where: str) -> Iterator[str]:
+    """Yield where YAML made a date of what stands there."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _bare_dates(inner, f"{where}.{key}".lstrip("."))
+    elif isinstance(value, date):
+        yield where
 
 
 def _sentence(error: Any) -> str:

@@ -1,3 +1,4 @@
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,11 @@ def test_rules_across_fields(raw: dict[str, Any], tmp_path: Path, change: dict[s
 def test_a_rule_needs_one_side(raw: dict[str, Any], tmp_path: Path) -> None:
     raw["gate"]["cnn"] = [{"metric": "accuracy", "at_least": 0.9, "at_most": 1.0}]
     assert "give exactly one of at_least and at_most" in refused(raw, tmp_path)
+
+
+def test_a_bare_date_is_refused_since_dvc_cannot_read_it(raw: dict[str, Any], tmp_path: Path) -> None:
+    raw["prepare"]["events"]["end"] = date(1998, 7, 1)
+    assert "prepare.events.end: put the date in quotes" in refused(raw, tmp_path)
 
 
 def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ CATEGORIES = ("hats", "scarves", "shoes")
 SHIPPED = Path(__file__).parents[1] / "params.yaml"
 
 
-def write_shop(folder: Path, *, pictures: int = 40, size: int = 28, users: int = 160) -> dict[str, Any]:
+def write_shop(folder: Path, *, pictures: int = 40, size: int = 64, users: int = 160) -> dict[str, Any]:
     """Write the shop's files below `folder/shop` and return the params that read them, with the smallest trainings."""
     rng = np.random.default_rng(3)
     shop = folder / "shop"

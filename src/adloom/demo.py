@@ -36,18 +36,22 @@ class Bar:
 
 
 def demo(params: Params, outside: Outside) -> None:
-    """Run, serve, ask, summarise. Raises AdloomError when a model is under a bar."""
-    from adloom.serving.client import ask_all, serving
+    """Run, serve, ask, summarise. Raises AdloomError when a model is under a bar or not served."""
+    from adloom.serving.client import ask, ask_all, serving
 
     outcomes = run(params, outside)
     with serving() as url:
         answers = ask_all(url)
+        absent = ask(f"{url}/v1/models")["absent"]
     bars = list(read_bars(params.gate))
     for line in summary(outcomes, bars, answers):
         click.echo(line)
     missed = [f"{bar.model} {bar.rule.metric}" for bar in bars if not bar.met]
     if missed:
         raise AdloomError(f"under the bar: {', '.join(missed)}; {REPORT} shows where")
+    unserved = [outcome.model for outcome in outcomes if outcome.champion and outcome.model in absent]
+    if unserved:
+        raise AdloomError(f"not served: {', '.join(unserved)}; the lines above say why")
 
 
 def read_bars(gate: Gate) -> Iterator[Bar]:

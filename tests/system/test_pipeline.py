@@ -3,10 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests import shop
@@ -14,7 +12,8 @@ from tests import shop
 from adloom import caller, params, snapshot
 from adloom.io import manifest
 from adloom.io.outside import Outside
-from adloom.params import MODELS, TABLES
+from adloom.params import MODELS, TABLES, Params
+from adloom.stages.register import register_all
 
 BIN = Path(sys.executable).parent
 KEY = "0123456789abcdef0123456789abcdef"
@@ -80,32 +79,25 @@ def test_new_orders_do_not_retrain_the_gan(with_dvc: Path) -> None:
         adloom(with_dvc, "snapshot")
 
 
-@pytest.fixture(scope="module")
-def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Another folder with the same files and params."""
-    folder = tmp_path_factory.mktemp("elsewhere")
-    shop.write_params(folder, shop.write_shop(folder))
-    before = Path.cwd()
-    os.chdir(folder)
-    yield folder
-    os.chdir(before)
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Another folder with the same files and params, and the working folder of the test."""
+    shop.write_params(tmp_path, shop.write_shop(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
-def test_the_same_calls_without_dvc_in_another_folder_give_the_same_bytes(
-    with_dvc: Path, elsewhere: Path, outside: Outside
-) -> None:
-    loaded = params.load(elsewhere / "params.yaml")
-    door = replace(outside, pseudonym_key=KEY.encode(), home=elsewhere / ".adloom")
-    snapshot.save(snapshot.take(loaded, door), snapshot.LOCK)
+def whole_way(loaded: Params, outside: Outside) -> None:
+    """Call every stage in this process, each with its default paths."""
+    snapshot.save(snapshot.take(loaded, outside), snapshot.LOCK)
     for stage in ("ingest", "prepare", "train-gan", "train-cnn", "train-lstm", "segment"):
-        caller.call(stage, {}, loaded, door)
+        caller.call(stage, {}, loaded, outside)
     for model, table in MODELS.items():
-        caller.call("evaluate", _paths(model, table), loaded, door)
-    caller.call("report", {}, loaded, door)
-    assert digests(elsewhere) == digests(with_dvc)
+        caller.call("evaluate", _paths(model, table), loaded, outside)
+    caller.call("report", {}, loaded, outside)
 
 
-def _paths(model: str, table: str) -> dict[str, Any]:
+def _paths(model: str, table: str) -> dict[str, str]:
     judge = "cnn" if model == "gan" else model
     return {
         "model": f"models/{model}",
@@ -113,6 +105,28 @@ def _paths(model: str, table: str) -> dict[str, Any]:
         "judge": f"models/{judge}",
         "report": f"reports/{model}",
     }
+
+
+def test_the_same_calls_without_dvc_in_another_folder_give_the_same_bytes(
+    with_dvc: Path, elsewhere: Path, outside: Outside
+) -> None:
+    whole_way(params.load(elsewhere / "params.yaml"), replace(outside, pseudonym_key=KEY.encode()))
+    assert digests(elsewhere) == digests(with_dvc)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_one_table_alone_goes_the_whole_way(elsewhere: Path, outside: Outside, table: str) -> None:
+    values = shop.params()
+    values["ingest"] = {table: values["ingest"][table]}
+    loaded = params.load(shop.write_params(elsewhere, values))
+    whole_way(loaded, outside)
+    outcomes = {outcome.model: outcome for outcome in register_all(loaded, outside)}
+    for model, needed in MODELS.items():
+        skipped = manifest.read(elsewhere / "models" / model).skipped
+        assert (skipped is None) == (needed == table)
+        assert (outcomes[model].verdict == "skipped") == (needed != table)
+    page = (elsewhere / "reports/report/report.html").read_text(encoding="utf-8")
+    assert page.count("no source: ingest.") >= len(TABLES) - 1
 
 
 def test_raw_identifiers_stay_in_raw(with_dvc: Path) -> None:

@@ -222,7 +222,7 @@ class Params(Block):
     def block(self, stage: str) -> Block:
         """Return what a stage may read: its own block; report reads the gate, register everything."""
         blocks: dict[str, Block] = {"report": self.gate, "register": self}
-        return blocks.get(stage) or getattr(self, stage)  # type: ignore[no-any-return]
+        return blocks.get(stage) or getattr(self, stage)
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

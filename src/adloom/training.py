@@ -88,7 +88,7 @@ def session(stage: str, table: Path, target: Path, params: Training, outside: Ou
     checkpoint = outside.home / "checkpoints" / stage / key / "last.ckpt"
     tags = {"dataset_digest": dataset, "params_digest": params.digest()}
     with outside.tracker.run(stage, params.model_dump(mode="json"), tags) as run:
-        with manifest.draft(target, stage, params, {table.name: table}) as made:
+        with manifest.draft(target, stage, params, {"table": table}) as made:
             made.facts.update(manifest.read(table).facts)
             yield Session(stage, made, run, checkpoint, outside.progress)
         run.tags({"manifest_digest": manifest.digest(target)})

@@ -211,3 +211,4 @@ def test_a_session_keeps_the_checkpoint_until_the_artifact_is_sealed(
     assert (failed.status, sealed.status) == ("FAILED", "FINISHED")
     assert sealed.recorded_tags["manifest_digest"] == manifest.digest(target)
     assert sealed.recorded_tags["dataset_digest"] == manifest.digest(table)
+    assert manifest.read(target).inputs == {"table": manifest.digest(table)}  # wherever the table lies

@@ -109,7 +109,7 @@ def _sections(
                figures.confusion(counts, categories)),
         _each(counts, categories, metrics),
         _reliability(probabilities, test.category),
-        Figure("Learning curves", "Training pictures are shifted and counted before the step, hence lower accuracy.",
+        Figure("Learning curves", "Training pictures are shifted and their labels smoothed, those of validation are not.",
                style.learning_curves(history)),
     ]  # fmt: skip
     return [*sections, *_worst(probabilities, test, categories)]

@@ -109,7 +109,7 @@ def _sections(
                figures.confusion(counts, categories)),
         _each(counts, categories, metrics),
         _reliability(probabilities, test.category),
-        Figure("Learning curves", "Training pictures are shifted and their labels smoothed, those of validation are not.",
+        Figure("Learning curves", "Training pictures are shifted and their labels smoothed, validation ones are not.",
                style.learning_curves(history)),
     ]  # fmt: skip
     return [*sections, *_worst(probabilities, test, categories)]

@@ -1,0 +1,71 @@
+"""Ctrl-C in a training, and two runs in one folder."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from filelock import FileLock
+from tests import shop
+from tests.conftest import MakeTable
+
+from adloom.io import manifest
+
+ADLOOM = Path(sys.executable).parent / "adloom"
+QUIET = {**os.environ, "CI": "true", "ADLOOM_PSEUDONYM_KEY": "0123456789abcdef0123456789abcdef"}
+PATIENCE = 120  # seconds
+
+
+@pytest.fixture
+def folder(tmp_path: Path, make_table: MakeTable) -> Path:
+    """A folder with a table of copy, and params whose copywriter takes a while."""
+    lines = [
+        f"{adjective} {noun} number {n}" for adjective in ("warm", "new") for noun in ("hat", "shoe") for n in range(60)
+    ]
+    splits = ["train"] * 200 + ["validation"] * 20 + ["test"] * 20
+    make_table("copy", pd.DataFrame({"copy_id": lines, "text": lines, "category": "all", "split": splits}))
+    values = shop.params()
+    values["train_lstm"] |= {"epochs": 40, "steps_per_epoch": 20, "patience": 40}
+    shop.write_params(tmp_path, values)
+    return tmp_path
+
+
+def start(folder: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen([ADLOOM, "train-lstm"], cwd=folder, env=QUIET, stderr=subprocess.PIPE, text=True)
+
+
+def interrupt_after_first_epoch(training: "subprocess.Popen[str]", folder: Path) -> str:
+    """Press Ctrl-C as soon as there is a checkpoint, and return what was said."""
+    deadline = time.monotonic() + PATIENCE
+    while not list((folder / ".adloom").glob("checkpoints/*/*/last.ckpt")):
+        assert training.poll() is None, "it ended before its first checkpoint"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)  # between two looks; what is waited for is the checkpoint
+    training.send_signal(signal.SIGINT)
+    return training.communicate(timeout=PATIENCE)[1]
+
+
+def test_ctrl_c_leaves_a_checkpoint_and_nothing_half_written_and_the_next_run_goes_on(folder: Path) -> None:
+    training = start(folder)
+    said = interrupt_after_first_epoch(training, folder)
+    assert training.returncode == 130
+    assert said.splitlines()[-1] == "adloom: interrupted; the same command goes on from the last checkpoint"
+    assert not (folder / "models").exists() or list((folder / "models").iterdir()) == []
+    resumed = start(folder)
+    assert resumed.communicate(timeout=PATIENCE)[1] == ""
+    assert manifest.verify(folder / "models/lstm").skipped is None
+    assert list((folder / ".adloom").glob("checkpoints/*/*/*")) == []
+
+
+def test_a_second_run_in_the_same_folder_is_told_so(folder: Path) -> None:
+    (folder / "dvc.yaml").touch()
+    (folder / ".adloom").mkdir()
+    with FileLock(folder / ".adloom" / "run.lock"):
+        refused = subprocess.run([ADLOOM, "run"], cwd=folder, env=QUIET, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert refused.stderr.endswith("another `adloom run` works here; wait for it or stop it\n")
+    assert not (folder / "sources.lock").exists()

@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from adloom import npz
 from adloom.audience.arrays import read_arrays
 from adloom.audience.segmenter import Ints
 
@@ -43,7 +44,7 @@ class Members:
 
     def save(self, path: Path) -> None:
         """Write an npz without pickle."""
-        np.savez(path, pseudonyms=self.pseudonyms, segment=self.segment, names=np.array(self.names))
+        npz.save(path, pseudonyms=self.pseudonyms, segment=self.segment, names=np.array(self.names))
 
     @classmethod
     def load(cls, path: Path) -> Self:

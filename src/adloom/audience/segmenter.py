@@ -7,6 +7,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from adloom import npz
 from adloom.audience.arrays import read_arrays
 from adloom.errors import ArtifactError, DataError
 
@@ -70,7 +71,7 @@ class Segmenter:
 
     def save(self, path: Path) -> None:
         """Write an npz without pickle."""
-        np.savez(
+        npz.save(
             path,
             features=np.array(FEATURES),
             median=self.scale.median,

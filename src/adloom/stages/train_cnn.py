@@ -125,13 +125,14 @@ def _know(rows: "pd.DataFrame", train: "Creatives", categories: list[str], param
     """Write known.npz: what the finished reader makes of each training picture, in half precision."""
     import numpy as np
 
+    from adloom import npz
     from adloom.creatives.pictures import to_floats
     from adloom.io.onnx import Reader
     from adloom.training import in_order
 
     read = Reader(folder, params.threads)
     embedding = [read(to_floats(train.pixels[batch])).embedding for batch in in_order(len(train), BATCH)]
-    np.savez(
+    npz.save(
         folder / "known.npz",
         creative_id=rows.loc[rows["split"] == "train", "creative_id"].to_numpy(str),
         category=np.array(categories)[train.category],

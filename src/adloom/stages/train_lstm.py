@@ -64,9 +64,7 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainLstm, outside: Outside) -
 
 
 def _train(train: "pd.DataFrame", validation: "pd.DataFrame", params: TrainLstm, session: "Session") -> "History":
-    import numpy as np
-
-    from adloom import training
+    from adloom import npz, training
     from adloom.copywriting import known, tokenizer
     from adloom.copywriting.module import CopyModule
 
@@ -82,7 +80,7 @@ def _train(train: "pd.DataFrame", validation: "pd.DataFrame", params: TrainLstm,
     folder = session.made.path
     _export(module.net, folder / "copywriter.onnx")
     (folder / "tokenizer.json").write_text(words.to_json(), encoding="utf-8")
-    np.savez(folder / "known.npz", fingerprints=known.fingerprints(train["text"]))
+    npz.save(folder / "known.npz", fingerprints=known.fingerprints(train["text"]))
     session.write("sample_lines.json", _samples(folder, words, params))
     session.run.artifact(folder / "sample_lines.json")
     session.made.rows.update(train=len(train), validation=len(validation))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from adloom.errors import ParamsError
 
@@ -17,6 +17,14 @@ TABLES = ("creatives", "copy", "events", "impressions")
 MODELS = {"gan": "creatives", "cnn": "creatives", "lstm": "copy", "audience": "events"}  # and the table each is made of
 
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _whole(value: str | int | float | bool) -> str | int | float | bool:
+    """Return 1 for 1.0: to DVC they are equal, so they must make equal bytes."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
+
+
+Constant = Annotated[str | int | float | bool, AfterValidator(_whole)]
 
 
 class Block(BaseModel):
@@ -39,7 +47,7 @@ class Source(Block):
     columns: dict[str, str] = Field(
         {}, description="Contract column, or ctx_<name> for an impression's context: name of the column in the source."
     )
-    constants: dict[str, str | int | float | bool] = Field({}, description="Contract column: one value for every row.")
+    constants: dict[str, Constant] = Field({}, description="Contract column: one value for every row.")
     separator: str = Field(
         ",",
         pattern=r"^(whitespace|.)$",

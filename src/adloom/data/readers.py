@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from adloom.data import pictures
-from adloom.data.tables import BROKEN, CONTRACTS
+from adloom.data.tables import BROKEN, CONTRACTS, Contract
 from adloom.errors import DataError
 from adloom.params import Source
 
@@ -34,7 +34,8 @@ def read(place: Path, source: Source, table: str) -> Chunks:
     """
     Yield the rows of a source, whose files lie at `place`, under the contract's column names, constants added.
 
-    Columns outside the contract keep their own names. Raises DataError naming a file that cannot be read, ParamsError
+    The contract's columns come first and in its order, however params.yaml orders them; columns outside the contract
+    keep their own names, in the order of the source. Raises DataError naming a file that cannot be read, ParamsError
     naming a column the contract does not know.
     """
     contract = CONTRACTS[table]
@@ -46,7 +47,7 @@ def read(place: Path, source: Source, table: str) -> Chunks:
         if contract.key and contract.key not in rows:
             rows[contract.key] = [f"{number:08}" for number in range(start, start + len(rows))]
         start += len(rows)
-        yield rows
+        yield _ordered(rows, contract)
     if not start:
         raise DataError(f"{source.uri} (ingest.{table}): no rows")
 
@@ -59,6 +60,11 @@ def _named(chunk: pd.DataFrame, columns: Mapping[str, str], what: str) -> pd.Dat
     taken = chunk[list(columns.values())].set_axis(list(columns), axis=1)
     others = chunk.drop(columns=[c for c in chunk if c in columns or c in columns.values()])
     return pd.concat([taken, others], axis=1)
+
+
+def _ordered(rows: pd.DataFrame, contract: Contract) -> pd.DataFrame:
+    ours = pd.Index([name for name in contract.kept(rows.columns) if name in rows])
+    return pd.concat([rows[ours], rows.loc[:, ~rows.columns.isin(ours)]], axis=1)
 
 
 def _files(place: Path) -> list[Path]:

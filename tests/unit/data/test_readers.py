@@ -58,6 +58,11 @@ def test_a_csv_is_read_as_text_under_the_contracts_names(tmp_path: Path) -> None
     }
 
 
+def test_columns_come_in_the_contracts_order_then_in_the_sources(tmp_path: Path) -> None:
+    path = written(tmp_path, "orders.csv", "store;total;when;customer\nb;9.99;2026-01-02;ann\n")
+    assert list(read(path, EVENTS, "events")) == ["user_id", "timestamp", "event", "value", "store"]
+
+
 def test_what_spreadsheets_do_to_a_csv_is_understood(tmp_path: Path) -> None:
     path = written(tmp_path, "lines.csv", '\ufefftext,category\r\n"two\nlines, one ""field""",NA\r\n\r\nnull,\r\n')
     rows = read(path, COPY, "copy")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from PIL import Image
 
 from adloom import snapshot
@@ -19,7 +20,7 @@ from adloom.data import privacy
 from adloom.errors import ArtifactError, DataError, ParamsError
 from adloom.io import manifest, tables
 from adloom.io.outside import Outside
-from adloom.params import TABLES, Block, Period, Prepare
+from adloom.params import TABLES, Block, Ingest, Period, Prepare
 from adloom.snapshot import Files, Lock
 from adloom.stages import ingest, prepare
 from adloom.stages.prepare import Inputs, Outputs
@@ -44,6 +45,7 @@ class Bench:
             )
 
     def lock(self, key: str | None, erasure: Files | None = None) -> None:
+        self.folder.mkdir(exist_ok=True)
         snapshot.save(Lock(key=key, erasure=erasure, tables={}), self.folder / "sources.lock")
 
     def raw(self, table: str, rows: pd.DataFrame, *, private: bool = True, **facts: str) -> None:
@@ -313,3 +315,28 @@ def test_a_full_disk_leaves_the_last_dataset(bench: Bench, monkeypatch: pytest.M
         bench.run()
     assert manifest.digest(bench.outputs.copy) == before
     assert not [*(bench.folder / "dataset").glob(".*")]
+
+
+ORDERED = "{uri: %s, format: csv, columns: {user_id: who, value: paid}, constants: {event: purchase, quantity: 1}}"
+REORDERED = "{constants: {quantity: 1.0, event: purchase}, columns: {value: paid, user_id: who}, format: csv, uri: %s}"
+
+
+def test_how_params_order_and_write_a_source_does_not_reach_the_bytes(tmp_path: Path, outside: Outside) -> None:
+    source = tmp_path / "orders.csv"
+    source.write_text("paid,store,who,timestamp\n5,a,ann,2026-01-02\n-1,b,bob,2026-08-01\n", encoding="utf-8")
+    digests = []
+    for name, text in {"ordered": ORDERED, "reordered": REORDERED}.items():
+        bench = Bench(tmp_path / name, outside)
+        given = Ingest.model_validate({"events": yaml.safe_load(text % source)})
+        files = Files(uri=str(source), files=tuple(outside.store.list(str(source))))
+        lock = Lock(key=privacy.fingerprint(KEY), erasure=None, tables={"events": files})
+        snapshot.save(lock, bench.inputs.sources)
+        ingest.run(
+            ingest.Inputs(bench.inputs.sources),
+            ingest.Outputs(*(getattr(bench.inputs, f"raw_{table}") for table in TABLES)),
+            given,
+            outside,
+        )
+        bench.run(PARAMS.model_copy(update={"max_quarantine_rate": 0.5}))
+        digests.append([manifest.digest(folder) for folder in (bench.inputs.raw_events, bench.outputs.events)])
+    assert digests[0] == digests[1]

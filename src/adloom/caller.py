@@ -9,6 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from adloom.block import Block
 from adloom.errors import BusyError
 from adloom.io.outside import Outside
 from adloom.params import Params
@@ -17,8 +18,13 @@ Metrics = Mapping[str, float | str]
 
 
 def call(stage: str, paths: Mapping[str, str], params: Params, outside: Outside) -> Metrics:
+    """Run one stage by its command name, such as `train-gan`, with its block of the params; else as `execute`."""
+    return execute(stage, paths, params.block(stage.replace("-", "_")), outside)
+
+
+def execute(stage: str, paths: Mapping[str, str], block: Block, outside: Outside) -> Metrics:
     """
-    Run one stage by its command name, such as `train-gan`; a path that is not given is the stage's default.
+    Run one stage with its block; a path that is not given is the stage's default.
 
     Raises BusyError when another run is writing one of the outputs.
     """
@@ -30,7 +36,7 @@ def call(stage: str, paths: Mapping[str, str], params: Params, outside: Outside)
         outputs = module.Outputs(**{n: _local(p, place / n) for n, p in _given(module.Outputs, paths)})
         for field in fields(outputs):
             stack.enter_context(_locked(getattr(outputs, field.name), outside.home))
-        metrics: Metrics = module.run(inputs, outputs, params.block(name), outside)
+        metrics: Metrics = module.run(inputs, outputs, block, outside)
         for n, path in _given(module.Outputs, paths):
             if is_remote(path):
                 outside.store.push(getattr(outputs, n), path)

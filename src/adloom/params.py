@@ -1,16 +1,14 @@
 """The typed twin of params.yaml: one frozen class per stage, a sentence per field, unknown keys refused by name."""
 
-import difflib
-import hashlib
-import json
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from adloom.block import Block, sentences
 from adloom.errors import ParamsError
 
 TABLES = ("creatives", "copy", "events", "impressions")
@@ -25,16 +23,6 @@ def _whole(value: str | int | float | bool) -> str | int | float | bool:
 
 
 Constant = Annotated[str | int | float | bool, AfterValidator(_whole)]
-
-
-class Block(BaseModel):
-    """A block of params.yaml."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    def digest(self) -> str:
-        """Return the sha256 of the block's canonical JSON, 64 hex digits."""
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
 
 class Source(Block):
@@ -212,6 +200,54 @@ class Gate(Block):
         return getattr(self, model)  # type: ignore[no-any-return]
 
 
+class Register(Block):
+    """What register reads: how models are measured, and what they must show."""
+
+    evaluate: Evaluate
+    gate: Gate
+
+
+class Score(Block):
+    """The scoring pipeline: the champions over new tables; a table that is absent is not scored."""
+
+    creatives: Source | None = Field(None, description="Pictures for the champion reader.")
+    events: Source | None = Field(None, description="Events whose users the champion segmenter puts into segments.")
+    to: str = Field("data/scored", description="Where the result goes: s3://bucket/prefix, or a path.")
+    threads: int = Field(2, gt=0, description="CPU threads of ONNX Runtime; another number may give other bytes.")
+
+
+class Toleration(Block):
+    """A taint of a node that a stage's pod puts up with."""
+
+    key: str = Field(description="Key of the taint.")
+    value: str | None = Field(None, description="Its value; any when absent.")
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] = Field("NoSchedule", description="Its effect.")
+
+
+class Place(Block):
+    """What the pod of a stage asks of its node."""
+
+    cpu: str = Field("1", pattern=r"^\d+(\.\d+)?$|^\d+m$", description="CPUs: request and limit.")
+    memory: str = Field("2Gi", pattern=r"^\d+(\.\d+)?[KMGTP]i?$", description="Memory: request and limit.")
+    gpu: int = Field(0, ge=0, description="Number of GPUs.")
+    gpu_type: str = Field("nvidia.com/gpu", description="Name of the GPU resource.")
+    node_selector: dict[str, str] = Field({}, description="Labels the node must have.")
+    tolerations: list[Toleration] = Field([], description="Taints of the node that are put up with.")
+    timeout_minutes: int = Field(60, gt=0, description="After this the pod is ended and the stage has failed.")
+
+
+class Pipeline(Block):
+    """How the stages run on Kubernetes."""
+
+    image: str = Field("adloom-train:latest", description="Image of every stage; by digest where caches should hold.")
+    default: Place = Field(Place(), description="The place of a stage that is not named.")
+    stages: dict[str, Place] = Field({}, description="Stage: its own place; what it leaves out is Place's default.")
+
+    def place(self, stage: str) -> Place:
+        """Return where a stage runs."""
+        return self.stages.get(stage, self.default)
+
+
 class Params(Block):
     """The whole of params.yaml."""
 
@@ -226,11 +262,22 @@ class Params(Block):
     segment: Segment
     evaluate: Evaluate
     gate: Gate
+    score: Score = Score()
+    pipeline: Pipeline = Pipeline()
+
+    @property
+    def report(self) -> Gate:
+        """What report reads: it draws the bars."""
+        return self.gate
+
+    @property
+    def register(self) -> Register:
+        """What register reads."""
+        return Register(evaluate=self.evaluate, gate=self.gate)
 
     def block(self, stage: str) -> Block:
-        """Return what a stage may read: its own block; report reads the gate, register everything."""
-        blocks: dict[str, Block] = {"report": self.gate, "register": self}
-        return blocks.get(stage) or getattr(self, stage)
+        """Return what a stage may read, by its name."""
+        return getattr(self, stage)  # type: ignore[no-any-return]
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -243,10 +290,21 @@ class Params(Block):
                 raise ValueError(f"prepare.{table}: holdout_start and end are needed since ingest.{table} is given")
             if period and period.holdout_start >= period.end:
                 raise ValueError(f"prepare.{table}: holdout_start must be before end")
+        if unknown := sorted(self.pipeline.stages.keys() - {*type(self).model_fields, "report", "register"}):
+            raise ValueError(f"pipeline.stages: {unknown[0]} is no stage")
         for rule in self.gate.audience:
             if rule.metric == "smallest_segment" and (rule.at_least or 0) > self.segment.min_segment_size:
                 raise ValueError("gate.audience: smallest_segment asks for more than segment.min_segment_size")
         return self
+
+
+def parse(stage: str, text: str) -> Block:
+    """Read a stage's block from the JSON of its `to_json`. Raises ParamsError naming the key and what was expected."""
+    kind: type[Block] = {"register": Register, "report": Gate}.get(stage) or Params.model_fields[stage].annotation  # type: ignore[assignment]
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        raise ParamsError(f"{stage}: {sentences(error, kind)}") from None
 
 
 def load(path: Path) -> Params:
@@ -264,7 +322,7 @@ def load(path: Path) -> Params:
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
-        raise ParamsError(f"{path}: " + "; ".join(_sentence(e) for e in error.errors())) from None
+        raise ParamsError(f"{path}: {sentences(error, Params)}") from None
 
 
 def _bare_dates(value: Any, where: str) -> Iterator[str]:
@@ -274,36 +332,3 @@ def _bare_dates(value: Any, where: str) -> Iterator[str]:
             yield from _bare_dates(inner, f"{where}.{key}".lstrip("."))
     elif isinstance(value, date):
         yield where
-
-
-def _sentence(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"]) or "params"
-    if error["type"] == "extra_forbidden":
-        return f"{where}: unknown key{_nearest(error['loc'])}"
-    if error["type"] == "missing":
-        return f"{where}: required"
-    return f"{where}: {error['msg'].removeprefix('Value error, ')}, got {_shorten(error['input'])}"
-
-
-def _nearest(location: tuple[str | int, ...]) -> str:
-    known = _keys(Params, location[:-1])
-    near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]}?" if near else f"; known keys: {', '.join(sorted(known))}"
-
-
-def _keys(block: type[Block], location: tuple[str | int, ...]) -> list[str]:
-    """Return the keys known at a location such as ("ingest", "events")."""
-    schema = block.model_json_schema()
-    here = schema
-    for part in location:
-        here = here["items"] if isinstance(part, int) else here.get("properties", {}).get(part, {})
-        options = [here, *here.get("anyOf", [])]
-        here = next((o for o in options if "$ref" in o or "items" in o), here)
-        if "$ref" in here:
-            here = schema["$defs"][here["$ref"].rpartition("/")[2]]
-    return list(here.get("properties", {}))
-
-
-def _shorten(value: Any) -> str:
-    text = "a mapping" if isinstance(value, dict) else repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"

@@ -27,7 +27,7 @@ def run(params: Params, outside: Outside) -> list[Outcome]:
         with FileLock(outside.home / "run.lock", timeout=0):
             snapshot.save(snapshot.take(params, outside), snapshot.LOCK)
             _reproduce()
-            return register_all(params, outside)
+            return register_all(params.register, outside)
     except Timeout:
         raise BusyError(f"{Path.cwd()}: another `adloom run` works here; wait for it or stop it") from None
 

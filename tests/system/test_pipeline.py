@@ -120,7 +120,7 @@ def test_one_table_alone_goes_the_whole_way(elsewhere: Path, outside: Outside, t
     values["ingest"] = {table: values["ingest"][table]}
     loaded = params.load(shop.write_params(elsewhere, values))
     whole_way(loaded, outside)
-    outcomes = {outcome.model: outcome for outcome in register_all(loaded, outside)}
+    outcomes = {outcome.model: outcome for outcome in register_all(loaded.register, outside)}
     for model, needed in MODELS.items():
         skipped = manifest.read(elsewhere / "models" / model).skipped
         assert (skipped is None) == (needed == table)

@@ -9,11 +9,12 @@ import pytest
 from filelock import FileLock
 
 from adloom import caller, params
+from adloom.block import Block
 from adloom.errors import BusyError
 from adloom.io import manifest
 from adloom.io.outside import Outside
 from adloom.io.store import SourceFile
-from adloom.params import Block, Params
+from adloom.params import Register
 
 LOADED = params.load(Path(__file__).parents[2] / "params.yaml")
 
@@ -87,4 +88,4 @@ def test_two_runs_never_write_one_output_at_once(outside: Outside, tmp_path: Pat
 def test_each_stage_gets_its_own_block() -> None:
     assert LOADED.block("segment") is LOADED.segment
     assert LOADED.block("report") is LOADED.gate
-    assert isinstance(LOADED.block("register"), Params)
+    assert LOADED.block("register") == Register(evaluate=LOADED.evaluate, gate=LOADED.gate)

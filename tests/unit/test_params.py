@@ -119,3 +119,21 @@ def test_the_digest_of_a_block_is_a_function_of_its_values_alone() -> None:
     one, two = params.load(SHIPPED), params.load(SHIPPED)
     assert one.segment.digest() == two.segment.digest()
     assert one.segment.digest() != one.segment.model_copy(update={"seed": 8}).digest()
+
+
+@pytest.mark.parametrize(
+    "stage", ["ingest", "prepare", "train_gan", "segment", "evaluate", "report", "register", "score"]
+)
+def test_a_block_survives_as_json(stage: str) -> None:
+    block = params.load(SHIPPED).block(stage)
+    assert params.parse(stage, block.to_json()) == block
+
+
+def test_a_broken_block_names_the_key() -> None:
+    with pytest.raises(ParamsError, match="train_cnn: epochs: required; .*learning_rat: unknown key; did you mean"):
+        params.parse("train_cnn", '{"learning_rat": 1}')
+
+
+def test_a_place_for_no_stage_is_refused(raw: dict[str, Any], tmp_path: Path) -> None:
+    raw["pipeline"] = {"stages": {"train_gna": {"cpu": "2"}}}
+    assert "pipeline.stages: train_gna is no stage" in refused(raw, tmp_path)

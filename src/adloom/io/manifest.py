@@ -14,8 +14,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from adloom.block import Block
 from adloom.errors import ArtifactError
-from adloom.params import Block
 
 MANIFEST = "manifest.json"
 

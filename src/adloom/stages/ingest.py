@@ -14,10 +14,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from adloom import snapshot
+from adloom.block import Block
 from adloom.errors import ParamsError
 from adloom.io import catalogue, manifest, tables
 from adloom.io.outside import Outside
-from adloom.params import TABLES, Block, Ingest, Source
+from adloom.params import TABLES, Ingest, Source
 
 NAME = "rows_unchecked"
 

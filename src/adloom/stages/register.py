@@ -25,7 +25,7 @@ from adloom.evaluation.metric import Evaluation, Metric, from_json
 from adloom.io import manifest
 from adloom.io.outside import Outside
 from adloom.io.registry import CHALLENGER, CHAMPION, Version, aliased
-from adloom.params import MODELS, Params
+from adloom.params import MODELS, Register
 from adloom.stages.evaluate import card, measure, name_of
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class Judgement:
     evidence: str
 
 
-def run(inputs: Inputs, outputs: Outputs, params: Params, outside: Outside) -> Mapping[str, float | str]:
+def run(inputs: Inputs, outputs: Outputs, params: Register, outside: Outside) -> Mapping[str, float | str]:
     """Register one model, or all."""
     given = [getattr(inputs, field.name) for field in fields(inputs)]
     if not any(given):
@@ -88,7 +88,7 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, outside: Outside) -> M
     return {key: value for outcome in outcomes for key, value in _rows(outcome).items()}
 
 
-def register_all(params: Params, outside: Outside) -> list[Outcome]:
+def register_all(params: Register, outside: Outside) -> list[Outcome]:
     """Register every model from its default place."""
     return [register(default(model), params, outside) for model in MODELS]
 
@@ -100,7 +100,7 @@ def default(model: str) -> Candidate:
     return Candidate(Path("models") / model, table, Path("models") / judge, Path("reports") / model)
 
 
-def register(candidate: Candidate, params: Params, outside: Outside) -> Outcome:
+def register(candidate: Candidate, params: Register, outside: Outside) -> Outcome:
     """Decide on a candidate, register it, let the aliases follow the decision; the second time nothing changes."""
     if reason := manifest.skipped(candidate.model, candidate.report):
         return Outcome(name_of(candidate.model), None, "skipped", [reason], None)
@@ -118,7 +118,7 @@ def register(candidate: Candidate, params: Params, outside: Outside) -> Outcome:
 
 
 def _judge(
-    candidate: Candidate, known: Version | None, champion: Version | None, params: Params, outside: Outside
+    candidate: Candidate, known: Version | None, champion: Version | None, params: Register, outside: Outside
 ) -> Judgement:
     """Judge the candidate, or recall the judgement when the evidence is what it was."""
     rival = None if champion and known and champion.version == known.version else champion
@@ -131,7 +131,7 @@ def _judge(
     return Judgement(decision.verdict, [str(reason) for reason in decision.reasons], evidence)
 
 
-def _evidence(candidate: Candidate, rival: Version | None, params: Params) -> str:
+def _evidence(candidate: Candidate, rival: Version | None, params: Register) -> str:
     """Return a digest of all that a judgement rests on: the report, the champion compared with, the rules."""
     parts = [manifest.digest(candidate.report), rival.digest if rival else "", params.gate.digest()]
     return hashlib.sha256("\n".join([*parts, params.evaluate.digest()]).encode()).hexdigest()
@@ -145,7 +145,7 @@ def _metrics(candidate: Candidate) -> dict[str, Metric]:
     return from_json((candidate.report / "metrics.json").read_text(encoding="utf-8"))
 
 
-def _differences(candidate: Candidate, champion: Version, params: Params, outside: Outside) -> dict[str, Metric]:
+def _differences(candidate: Candidate, champion: Version, params: Register, outside: Outside) -> dict[str, Metric]:
     """Return the paired differences of the gated metrics; none when the champion cannot read these rows."""
     metrics = [rule.metric for rule in params.gate.rules(champion.model) if rule.margin is not None]
     if not metrics:
@@ -165,7 +165,7 @@ def _differences(candidate: Candidate, champion: Version, params: Params, outsid
     }
 
 
-def _measure_champion(candidate: Candidate, champion: Path, params: Params) -> Evaluation:
+def _measure_champion(candidate: Candidate, champion: Path, params: Register) -> Evaluation:
     """Measure the champion on the candidate's rows, with its judge. Raises ArtifactError when they do not fit."""
     manifest.verify(champion)
     for key in ("categories", "image"):
@@ -174,7 +174,7 @@ def _measure_champion(candidate: Candidate, champion: Path, params: Params) -> E
     return measure(champion, candidate.table, candidate.judge, params.evaluate)
 
 
-def _tags(candidate: Candidate, judgement: Judgement, params: Params) -> dict[str, str]:
+def _tags(candidate: Candidate, judgement: Judgement, params: Register) -> dict[str, str]:
     metrics = _metrics(candidate)
     gated = [rule.metric for rule in params.gate.rules(name_of(candidate.model))]
     return {
@@ -189,7 +189,7 @@ def _tags(candidate: Candidate, judgement: Judgement, params: Params) -> dict[st
 
 
 def _point(
-    version: Version, champion: Version | None, judgement: Judgement, params: Params, outside: Outside
+    version: Version, champion: Version | None, judgement: Judgement, params: Register, outside: Outside
 ) -> Outcome:
     """Let the aliases follow the judgement: challenger always, champion last and only when promoted."""
     why = "; ".join(judgement.reasons) or "the gate has no rules for it"

@@ -16,11 +16,12 @@ import yaml
 from PIL import Image
 
 from adloom import snapshot
+from adloom.block import Block
 from adloom.data import privacy
 from adloom.errors import ArtifactError, DataError, ParamsError
 from adloom.io import manifest, tables
 from adloom.io.outside import Outside
-from adloom.params import TABLES, Block, Ingest, Period, Prepare
+from adloom.params import TABLES, Ingest, Period, Prepare
 from adloom.snapshot import Files, Lock
 from adloom.stages import ingest, prepare
 from adloom.stages.prepare import Inputs, Outputs

@@ -33,7 +33,7 @@ def known(outside: Outside) -> list[tuple[int, str, tuple[str, ...]]]:
 
 def test_the_first_that_clears_its_bars_is_champion(tmp_path: Path, outside: Outside, table: Path) -> None:
     candidate = measured(copywriter(tmp_path / "lstm"), table, outside)
-    outcome = register(candidate, params(), outside)
+    outcome = register(candidate, params().register, outside)
     assert (outcome.model, outcome.version, outcome.verdict, outcome.champion) == ("lstm", 1, "promote", 1)
     assert outcome.reasons[0].startswith("bits_ratio ")
     assert known(outside) == [(1, "promote", ("challenger", "champion"))]
@@ -45,7 +45,7 @@ def test_the_first_that_clears_its_bars_is_champion(tmp_path: Path, outside: Out
 
 def test_one_below_its_bar_is_registered_and_is_not_champion(tmp_path: Path, outside: Outside, table: Path) -> None:
     candidate = measured(copywriter(tmp_path / "lstm"), table, outside)
-    outcome = register(candidate, params(at_most=0.001), outside)
+    outcome = register(candidate, params(at_most=0.001).register, outside)
     assert (outcome.version, outcome.verdict, outcome.champion) == (1, "reject", None)
     assert "expected at most 0.001" in outcome.reasons[0]
     assert known(outside) == [(1, "reject", ("challenger",))]
@@ -53,60 +53,60 @@ def test_one_below_its_bar_is_registered_and_is_not_champion(tmp_path: Path, out
 
 def test_the_same_content_twice_is_one_version_and_moves_nothing(tmp_path: Path, outside: Outside, table: Path) -> None:
     candidate = measured(copywriter(tmp_path / "lstm"), table, outside)
-    first = register(candidate, params(), outside)
+    first = register(candidate, params().register, outside)
     moves = outside.registry.moves("lstm")
-    assert register(candidate, params(), outside) == first
+    assert register(candidate, params().register, outside) == first
     assert outside.registry.moves("lstm") == moves
     assert len(outside.registry.versions("lstm")) == 1
 
 
 def test_a_worse_candidate_does_not_replace_the_champion(tmp_path: Path, outside: Outside, table: Path) -> None:
-    register(measured(copywriter(tmp_path / "good"), table, outside), params(), outside)
-    outcome = register(measured(copywriter(tmp_path / "worse", 0.5), table, outside), params(), outside)
+    register(measured(copywriter(tmp_path / "good"), table, outside), params().register, outside)
+    outcome = register(measured(copywriter(tmp_path / "worse", 0.5), table, outside), params().register, outside)
     assert (outcome.version, outcome.verdict, outcome.champion) == (2, "reject", 1)
     assert "worse by more than 0.01; the champion stays" in outcome.reasons[1]
     assert known(outside) == [(1, "promote", ("champion",)), (2, "reject", ("challenger",))]
 
 
 def test_a_better_candidate_replaces_the_champion(tmp_path: Path, outside: Outside, table: Path) -> None:
-    register(measured(copywriter(tmp_path / "worse", 0.5), table, outside), params(), outside)
-    outcome = register(measured(copywriter(tmp_path / "good"), table, outside), params(), outside)
+    register(measured(copywriter(tmp_path / "worse", 0.5), table, outside), params().register, outside)
+    outcome = register(measured(copywriter(tmp_path / "good"), table, outside), params().register, outside)
     assert (outcome.version, outcome.verdict, outcome.champion) == (2, "promote", 2)
     assert "not worse by more than 0.01" in outcome.reasons[1]
 
 
 def test_with_approve_a_person_has_to_promote(tmp_path: Path, outside: Outside, table: Path) -> None:
     candidate = measured(copywriter(tmp_path / "lstm"), table, outside)
-    outcome = register(candidate, params(approve=True), outside)
+    outcome = register(candidate, params(approve=True).register, outside)
     assert (outcome.verdict, outcome.champion) == ("promote", None)
     assert outcome.reasons[-1] == "gate.approve: `adloom promote lstm 1` makes it champion"
     promotion.promote(outside.registry, "lstm", 1, "looked at its lines")
-    assert register(candidate, params(approve=True), outside).champion == 1
+    assert register(candidate, params(approve=True).register, outside).champion == 1
 
 
 def test_what_a_person_rolled_back_stays_back(tmp_path: Path, outside: Outside, table: Path) -> None:
-    register(measured(copywriter(tmp_path / "worse", 0.5), table, outside), params(), outside)
+    register(measured(copywriter(tmp_path / "worse", 0.5), table, outside), params().register, outside)
     better = measured(copywriter(tmp_path / "good"), table, outside)
-    register(better, params(), outside)
+    register(better, params().register, outside)
     promotion.rollback(outside.registry, "lstm", "it promised free shipping")
-    outcome = register(better, params(), outside)
+    outcome = register(better, params().register, outside)
     assert (outcome.version, outcome.verdict, outcome.champion) == (2, "hold", 1)
     assert outcome.reasons == [
         "a person withdrew this version (it promised free shipping); `adloom promote lstm 2` brings it back"
     ]
     promotion.promote(outside.registry, "lstm", 2, "the line is blocked now")
-    assert register(better, params(), outside).champion == 2
+    assert register(better, params().register, outside).champion == 2
 
 
 def test_a_champion_for_other_categories_is_not_compared(tmp_path: Path, outside: Outside, table: Path) -> None:
-    register(measured(copywriter(tmp_path / "lstm"), table, outside), params(), outside)
+    register(measured(copywriter(tmp_path / "lstm"), table, outside), params().register, outside)
     other = copywriter(tmp_path / "other", 0.9)
     card = (other / "card.json").read_text().replace("Coats", "Jackets")
     with manifest.draft(tmp_path / "new", "train_lstm", Source(uri="new"), {}) as made:
         for path in other.iterdir():
             if path.name != manifest.MANIFEST:
                 (made.path / path.name).write_bytes(card.encode() if path.name == "card.json" else path.read_bytes())
-    outcome = register(measured(tmp_path / "new", table, outside), params(), outside)
+    outcome = register(measured(tmp_path / "new", table, outside), params().register, outside)
     assert (outcome.verdict, outcome.champion) == ("hold", 1)
     assert "could not be compared with the champion's; measure both on the same rows" in outcome.reasons[1]
 
@@ -115,16 +115,18 @@ def test_stricter_rules_are_applied_to_the_champion_without_taking_its_place(
     tmp_path: Path, outside: Outside, table: Path
 ) -> None:
     candidate = measured(copywriter(tmp_path / "lstm"), table, outside)
-    register(candidate, params(), outside)
-    outcome = register(candidate, params(at_most=0.001), outside)
+    register(candidate, params().register, outside)
+    outcome = register(candidate, params(at_most=0.001).register, outside)
     assert (outcome.version, outcome.verdict, outcome.champion) == (1, "reject", 1)
     assert known(outside) == [(1, "reject", ("challenger", "champion"))]
 
 
 def test_an_interrupted_registration_is_completed_by_the_next(tmp_path: Path, outside: Outside, table: Path) -> None:
     candidate = measured(copywriter(tmp_path / "lstm"), table, outside)
-    register(candidate, params(approve=True), outside)  # a version without champion, as if the process had died there
-    assert register(candidate, params(), outside).champion == 1
+    register(
+        candidate, params(approve=True).register, outside
+    )  # a version without champion, as if the process had died there
+    assert register(candidate, params().register, outside).champion == 1
     assert len(outside.registry.versions("lstm")) == 1
 
 
@@ -132,7 +134,7 @@ def test_a_report_of_another_model_is_refused(tmp_path: Path, outside: Outside, 
     candidate = measured(copywriter(tmp_path / "lstm"), table, outside)
     other = copywriter(tmp_path / "other", 0.5)
     with pytest.raises(ArtifactError, match=r"report-lstm: measured another .*other; `adloom run` measures this one"):
-        register(Candidate(other, table, other, candidate.report), params(), outside)
+        register(Candidate(other, table, other, candidate.report), params().register, outside)
     assert outside.registry.versions("lstm") == []
 
 
@@ -140,7 +142,7 @@ def test_a_skipped_model_is_not_registered(tmp_path: Path, outside: Outside, tab
     model = tmp_path / "lstm"
     manifest.skip(model, "train_lstm", Source(uri="x"), "no source: ingest.copy is not given")
     candidate = measured(model, table, outside)
-    outcome = register(candidate, params(), outside)
+    outcome = register(candidate, params().register, outside)
     assert (outcome.model, outcome.version, outcome.verdict) == ("lstm", None, "skipped")
     assert outcome.reasons == ["no source: ingest.copy is not given"]
 
@@ -154,15 +156,15 @@ def test_without_paths_all_models_are_registered(
         stage = next(stage for stage, name in evaluate.MODEL_OF.items() if name == model)
         for folder, made_by in ((paths.model, stage), (paths.report, "evaluate")):
             manifest.skip(folder, made_by, Source(uri="x"), "not today")
-    assert [outcome.model for outcome in register_all(params(), outside)] == list(MODELS)
-    found = run(Inputs(), Outputs(), params(), outside)
+    assert [outcome.model for outcome in register_all(params().register, outside)] == list(MODELS)
+    found = run(Inputs(), Outputs(), params().register, outside)
     assert found["gan.verdict"] == "skipped"
     assert found["audience.reason.1"] == "not today"
 
 
 def test_one_model_is_told_in_full(tmp_path: Path, outside: Outside, table: Path) -> None:
     one = measured(copywriter(tmp_path / "lstm"), table, outside)
-    found = run(Inputs(one.model, one.table, one.judge, one.report), Outputs(), params(), outside)
+    found = run(Inputs(one.model, one.table, one.judge, one.report), Outputs(), params().register, outside)
     assert found == {
         "lstm.verdict": "promote",
         "lstm.version": 1,
@@ -170,4 +172,4 @@ def test_one_model_is_told_in_full(tmp_path: Path, outside: Outside, table: Path
         "lstm.reason.1": found["lstm.reason.1"],
     }
     with pytest.raises(ParamsError, match="give all of --model, --table, --judge and --report, or none"):
-        run(Inputs(model=one.model), Outputs(), params(), outside)
+        run(Inputs(model=one.model), Outputs(), params().register, outside)

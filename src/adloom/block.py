@@ -1,0 +1,60 @@
+"""A block of params.yaml: frozen, strict, and every mistake in it told in one sentence with the nearest known key."""
+
+import difflib
+import hashlib
+import json
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+
+class Block(BaseModel):
+    """A block of params.yaml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    def to_json(self) -> str:
+        """Return the block's canonical JSON, which `parse` reads."""
+        return json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True)
+
+    def digest(self) -> str:
+        """Return the sha256 of the block's JSON, 64 hex digits."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+def sentences(error: ValidationError, root: type[BaseModel]) -> str:
+    """Return what is wrong with the values of a `root`, a sentence per mistake."""
+    return "; ".join(_sentence(mistake, root) for mistake in error.errors())
+
+
+def _sentence(error: Any, root: type[BaseModel]) -> str:
+    where = ".".join(str(part) for part in error["loc"]) or "params"
+    if error["type"] == "extra_forbidden":
+        return f"{where}: unknown key{_nearest(error['loc'], root)}"
+    if error["type"] == "missing":
+        return f"{where}: required"
+    return f"{where}: {error['msg'].removeprefix('Value error, ')}, got {_shorten(error['input'])}"
+
+
+def _nearest(location: tuple[str | int, ...], root: type[BaseModel]) -> str:
+    known = _keys(root, location[:-1])
+    near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else f"; known keys: {', '.join(sorted(known))}"
+
+
+def _keys(block: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
+    """Return the keys known at a location such as ("ingest", "events")."""
+    schema = block.model_json_schema()
+    here = schema
+    for part in location:
+        here = here["items"] if isinstance(part, int) else here.get("properties", {}).get(part, {})
+        options = [here, *here.get("anyOf", [])]
+        here = next((o for o in options if "$ref" in o or "items" in o), here)
+        if "$ref" in here:
+            here = schema["$defs"][here["$ref"].rpartition("/")[2]]
+    return list(here.get("properties", {}))
+
+
+def _shorten(value: Any) -> str:
+    text = "a mapping" if isinstance(value, dict) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"

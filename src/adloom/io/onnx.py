@@ -1,5 +1,6 @@
 """ONNX: models leave training as ONNX files and are run from them, with a fixed number of threads and no torch."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
+SILENT = "ORT_DISABLE_TELEMETRY"  # else ONNX Runtime tells Microsoft of every session, under a device id it keeps
+
 
 def session(path: Path, threads: int) -> Any:
     """Open an ONNX file for inference on the CPU; equal threads give equal bytes on one CPU type."""
+    os.environ.setdefault(SILENT, "1")  # read when onnxruntime is imported, which happens here and nowhere else
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -1,5 +1,8 @@
 """Export to ONNX: any shape, equal bytes, and a file that does not do what torch does is refused."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,3 +85,18 @@ def test_what_tracing_forgot_is_refused(tmp_path: Path) -> None:
 def test_a_frozen_axis_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AdloomError, match=r"z\.onnx"):
         export(Frozen(), tmp_path / "z.onnx")
+
+
+ASK = """
+from pathlib import Path
+from adloom.io.onnx import session
+session(Path("m.onnx"), threads=1).run(None, {"x": [[1.0, 2.0, 3.0]]})
+"""
+
+
+def test_a_model_that_is_run_leaves_no_device_id_behind(tmp_path: Path) -> None:
+    export(nn.Linear(3, 2), tmp_path / "m.onnx")
+    own = ("CI", "GITHUB_ACTIONS", "XDG_CACHE_HOME", "ORT_DISABLE_TELEMETRY")  # in CI it is silent of its own accord
+    environment = {name: value for name, value in os.environ.items() if name not in own} | {"HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", ASK], cwd=tmp_path, env=environment, check=True)
+    assert [path.name for path in tmp_path.rglob("*")] == ["m.onnx"]

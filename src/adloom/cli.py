@@ -26,25 +26,33 @@ STAGES = {
     "register": "Register models, and promote those that pass the gate.",
 }
 
+ELSEWHERE: dict[str, tuple[str, str]] = {}  # command: the module it is written in, and a line about it
+
 PARAMS = click.option("--params", "params_path", type=Path, default=Path("params.yaml"), show_default=True)
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
 
 
 class Commands(click.Group):
-    """Commands that are written below, and one per stage, made from the stage's dataclasses when it is called."""
+    """Commands that are written below or elsewhere, and one per stage, made from its dataclasses when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Name the stages in the data's way, then the rest."""
-        return [*STAGES, *super().list_commands(ctx)]
+        return [*STAGES, *sorted({*self.commands, *ELSEWHERE})]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command, importing a stage only now."""
-        return _stage_command(cmd_name) if cmd_name in STAGES else super().get_command(ctx, cmd_name)
+        """Return a command, importing the module it stands in only now."""
+        if cmd_name in STAGES:
+            return _stage_command(cmd_name)
+        if cmd_name in ELSEWHERE:
+            found: click.Command = getattr(importlib.import_module(ELSEWHERE[cmd_name][0]), cmd_name)
+            return found
+        return super().get_command(ctx, cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands without importing any stage."""
-        others = {name: command.get_short_help_str(90) for name, command in self.commands.items()}
-        for title, rows in {"Stages": STAGES, "Commands": others}.items():
+        """List the commands without importing any of their modules."""
+        here = {name: command.get_short_help_str(90) for name, command in self.commands.items()}
+        others = {name: line for name, (_, line) in ELSEWHERE.items()}
+        for title, rows in {"Stages": STAGES, "Commands": here | others}.items():
             with formatter.section(title):
                 formatter.write_dl(list(rows.items()))
 
@@ -68,9 +76,9 @@ def _stage_command(name: str) -> click.Command:
     def command(params_path: Path, as_json: bool, **paths: str | None) -> None:
         from adloom import caller
 
-        params, outside = _open(params_path)
+        params, outside = opened(params_path)
         given = {field: path for field, path in paths.items() if path is not None}
-        _show(dict(caller.call(name, given, params, outside)), as_json)
+        show(dict(caller.call(name, given, params, outside)), as_json)
 
     for kind in (module.Outputs, module.Inputs):
         for field in fields(kind):
@@ -90,7 +98,8 @@ def _path_option(field: Any) -> Callable[[Any], Any]:
     )
 
 
-def _open(params_path: Path) -> Any:
+def opened(params_path: Path) -> Any:
+    """Return the params and the outside that the environment describes."""
     from adloom import params
     from adloom.io import outside
     from adloom.settings import Settings
@@ -99,7 +108,8 @@ def _open(params_path: Path) -> Any:
     return loaded, outside.build(Settings(), loaded.project)
 
 
-def _show(values: dict[str, Any], as_json: bool) -> None:
+def show(values: dict[str, Any], as_json: bool) -> None:
+    """Print values by name, for a person or as JSON."""
     if as_json:
         click.echo(json.dumps(values, indent=1, default=str))
         return
@@ -149,7 +159,7 @@ def run_all(params_path: Path, as_json: bool) -> None:
     """
     from adloom.run import run
 
-    _show({outcome.model: outcome.verdict for outcome in run(*_open(params_path))}, as_json)
+    show({outcome.model: outcome.verdict for outcome in run(*opened(params_path))}, as_json)
 
 
 @cli.command("serve")
@@ -178,7 +188,7 @@ def run_demo(params_path: Path) -> None:
     """
     from adloom.demo import demo
 
-    demo(*_open(params_path))
+    demo(*opened(params_path))
 
 
 @cli.command("snapshot")
@@ -192,10 +202,10 @@ def take_snapshot(params_path: Path, as_json: bool) -> None:
     """
     from adloom import snapshot
 
-    lock = snapshot.take(*_open(params_path))
+    lock = snapshot.take(*opened(params_path))
     written = snapshot.save(lock, snapshot.LOCK)
     files = {table: len(source.files) for table, source in lock.tables.items()}
-    _show({"lock": str(snapshot.LOCK), "written": written, **files}, as_json)
+    show({"lock": str(snapshot.LOCK), "written": written, **files}, as_json)
 
 
 @cli.command("models")
@@ -209,7 +219,7 @@ def list_models(params_path: Path, as_json: bool) -> None:
     """
     from adloom import promotion
 
-    rows = list(promotion.overview(_open(params_path)[1].registry))
+    rows = list(promotion.overview(opened(params_path)[1].registry))
     lines = [json.dumps([asdict(row) for row in rows], indent=1, default=str)] if as_json else promotion.lines(rows)
     for line in lines:
         click.echo(line)
@@ -228,7 +238,7 @@ def promote_version(params_path: Path, model: str, version: int, reason: str) ->
     """
     from adloom import promotion
 
-    promotion.promote(_open(params_path)[1].registry, model, version, reason)
+    promotion.promote(opened(params_path)[1].registry, model, version, reason)
     click.echo(f"{model}: version {version} is the champion")
 
 
@@ -244,7 +254,7 @@ def roll_back(params_path: Path, model: str, reason: str) -> None:
     """
     from adloom import promotion
 
-    version = promotion.rollback(_open(params_path)[1].registry, model, reason)
+    version = promotion.rollback(opened(params_path)[1].registry, model, reason)
     click.echo(f"{model}: version {version} is the champion again")
 
 

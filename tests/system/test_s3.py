@@ -271,5 +271,7 @@ def test_an_object_that_changes_while_it_is_read_is_refused(environment: Server,
     store = Hasty(environment.endpoint)
     store.list("s3://shop/race")
     environment.put("shop", "race/orders.csv", b"changed")
-    with pytest.raises(DataError, match="an object changed or went while it was read; run `adloom snapshot` again"):
+    with pytest.raises(
+        DataError, match="an object changed or went while it was read; try again, a source after `adloom snapshot`"
+    ):
         store.fetch("s3://shop/race", tmp_path / "x")

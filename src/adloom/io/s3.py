@@ -1,11 +1,18 @@
-"""S3: objects below s3://bucket/prefix. A dead address, a wrong key or a missing bucket is one line, in seconds."""
+"""
+S3: objects below s3://bucket/prefix. A dead address, a wrong key or a missing bucket is one line, within 30 seconds.
 
+What may pass (a server that is away, silent, overloaded, or that breaks off) is tried three times. An object is sent in
+one piece, so that it is whole or absent and nothing is left of one that was broken off; S3 takes 5 GB in one.
+"""
+
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
+from threading import Event
 from typing import Any, TypeVar
 
 from tqdm import tqdm
@@ -14,7 +21,9 @@ from adloom.errors import DataError, OutsideError, ParamsError
 from adloom.io.manifest import MANIFEST
 from adloom.io.store import SourceFile
 
-CONNECT_TIMEOUT, READ_TIMEOUT, ATTEMPTS = 3, 30, 2  # seconds, seconds, tries
+CONNECT_TIMEOUT, READ_TIMEOUT = 3, 6  # seconds without a connection, without a byte
+PAUSES = (1, 2)  # seconds before the second try and before the third
+PATIENCE = 10  # seconds after the first failure in which another try may begin
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
@@ -23,6 +32,7 @@ BLOCK = 1 << 20
 REFUSED = frozenset(
     {"401", "403", "AccessDenied", "ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch"}
 )
+PASSING = frozenset({"RequestTimeout", "SlowDown"})
 CHANGED = frozenset({"404", "412", "NoSuchKey", "PreconditionFailed"})
 
 
@@ -61,7 +71,7 @@ class S3Store:
         config = Config(
             connect_timeout=CONNECT_TIMEOUT,
             read_timeout=READ_TIMEOUT,
-            retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
+            retries={"total_max_attempts": 1},  # `_tried` tries again, a body that breaks off included
             max_pool_connections=TRANSFERS,
         )
         session = boto3.Session()
@@ -82,13 +92,19 @@ class S3Store:
         paths = self._each(uri, get, found.items())
         return paths[0] if at.key in found else folder
 
+    def require(self, uri: str) -> None:
+        """Raise when a uri's bucket is not there, or may not be looked into."""
+        at = address(uri)
+        with _asking(uri, self._endpoint):
+            _tried(lambda: self._client.list_objects_v2(Bucket=at.bucket, Prefix=at.key, MaxKeys=1))
+
     def push(self, folder: Path, uri: str) -> None:
         """Upload a folder's files below a uri, its manifest last; what lay there and is no part of it is deleted."""
         at, marker = address(uri), address(uri).below(MANIFEST)
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
         keys = {at.below(path.relative_to(folder).as_posix()): path for path in paths}
         with _asking(uri, self._endpoint):
-            before = {key for key, _ in self._objects(at)}
+            before = self._objects(at).keys()
             self._delete(at.bucket, before & {marker})
         self._each(uri, lambda key: self._put(at.bucket, key, keys[key]), sorted(keys.keys() - {marker}))
         with _asking(uri, self._endpoint):
@@ -99,14 +115,17 @@ class S3Store:
         """Return, by key and sorted, the objects below a uri, or else the one it names."""
         at = address(uri)
         with _asking(uri, self._endpoint):
-            objects = dict(self._objects(at))
+            objects = self._objects(at)
         below = {key: file for key, file in objects.items() if key != at.key}
         if not objects:
             raise DataError(f"{uri}: no object of this name and none below it")
         return below or objects
 
-    def _objects(self, at: Address) -> Iterator[tuple[str, SourceFile]]:
-        """Yield key and description of the object at an address and of those below it, sorted by key."""
+    def _objects(self, at: Address) -> dict[str, SourceFile]:
+        """Return, by key and sorted, the object at an address and those below it."""
+        return _tried(lambda: dict(self._listed(at)))
+
+    def _listed(self, at: Address) -> Iterator[tuple[str, SourceFile]]:
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=at.bucket, Prefix=at.key)
         for page in pages:
             for entry in page.get("Contents", []):
@@ -122,37 +141,83 @@ class S3Store:
         if not target.resolve().is_relative_to(folder.resolve()):
             raise DataError(f"s3://{bucket}/{key}: a key that leads out of its folder")
         target.parent.mkdir(parents=True, exist_ok=True)
-        got = self._client.get_object(Bucket=bucket, Key=key, IfMatch=file.version.removeprefix("etag:"))
-        with target.open("wb") as stream:
-            for block in got["Body"].iter_chunks(BLOCK):
-                stream.write(block)
+
+        def download() -> None:
+            got = self._client.get_object(Bucket=bucket, Key=key, IfMatch=file.version.removeprefix("etag:"))
+            with target.open("wb") as stream:
+                for block in got["Body"].iter_chunks(BLOCK):
+                    stream.write(block)
+
+        _tried(download)
         return target
 
     def _put(self, bucket: str, key: str, path: Path) -> None:
-        self._client.upload_file(str(path), bucket, key)
+        def upload() -> None:
+            with path.open("rb") as stream:
+                self._client.put_object(Bucket=bucket, Key=key, Body=stream)
+
+        _tried(upload)
 
     def _delete(self, bucket: str, keys: Iterable[str]) -> None:
         for key in sorted(keys):
-            self._client.delete_object(Bucket=bucket, Key=key)
+            _tried(partial(self._client.delete_object, Bucket=bucket, Key=key))
 
     def _each(self, uri: str, do: Callable[[Item], Made], items: Iterable[Item]) -> Sequence[Made]:
-        """Do one thing for each item, several at a time."""
-        things = [*items]
+        """Do one thing for each item, several at a time; after a failure none is begun."""
+        things, failed = [*items], Event()
+
+        def unless_failed(item: Item) -> Made:
+            if failed.is_set():
+                raise CancelledError  # never seen: what failed was begun before, so it is raised first
+            try:
+                return do(item)
+            except BaseException:
+                failed.set()
+                raise
+
         with (
             _asking(uri, self._endpoint),
             ThreadPoolExecutor(TRANSFERS) as pool,
             tqdm(
-                pool.map(do, things), total=len(things), unit="file", desc=uri, delay=1, disable=not self._progress
+                pool.map(unless_failed, things),
+                total=len(things),
+                unit="file",
+                desc=uri,
+                delay=1,
+                disable=not self._progress,
             ) as d,
         ):
             return [*d]
 
 
+def _tried(do: Callable[[], Made]) -> Made:
+    """Do something, up to three times as long as it fails in a way that may pass."""
+    patience = float("inf")
+    for pause in PAUSES:
+        try:
+            return do()
+        except Exception as error:
+            patience = min(patience, time.monotonic() + PATIENCE)
+            if not _may_pass(error) or time.monotonic() + pause > patience:
+                raise
+        time.sleep(pause)
+    return do()
+
+
+def _may_pass(error: Exception) -> bool:
+    from botocore import exceptions as known
+
+    if isinstance(error, known.ClientError):
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        return status >= 500 or status == 429 or error.response["Error"].get("Code") in PASSING
+    broken = (known.ConnectionError, known.HTTPClientError, known.IncompleteReadError, known.FlexibleChecksumError)
+    return isinstance(error, broken)
+
+
 @contextmanager
 def _asking(uri: str, endpoint: str | None) -> Iterator[None]:
     """Turn what boto3 raises into one line that says who can mend it."""
-    from boto3.exceptions import Boto3Error
-    from botocore import exceptions
+    from botocore import exceptions, parsers
 
     server = endpoint or "Amazon S3"
     try:
@@ -163,7 +228,11 @@ def _asking(uri: str, endpoint: str | None) -> Iterator[None]:
         raise _refusal(uri, server, dict(error.response["Error"])) from None
     except ValueError as error:  # an endpoint that is no URL
         raise ParamsError(f"{uri}: {error}; check AWS_ENDPOINT_URL_S3") from None
-    except (exceptions.BotoCoreError, Boto3Error) as error:
+    except exceptions.ParamValidationError:
+        raise ParamsError(f"{uri}: {address(uri).bucket} cannot be a bucket's name; correct the uri") from None
+    except parsers.ResponseParserError:
+        raise ParamsError(f"{uri}: {server} does not answer as S3 does; check AWS_ENDPOINT_URL_S3") from None
+    except exceptions.BotoCoreError as error:
         raise OutsideError(f"{uri}: no answer from {server}: {error}; check AWS_ENDPOINT_URL_S3") from None
 
 
@@ -176,5 +245,7 @@ def _refusal(uri: str, server: str, error: Mapping[str, Any]) -> Exception:
     if code == "NoSuchBucket":
         return DataError(f"{uri}: no bucket {address(uri).bucket} at {server}; make it or correct the uri")
     if code in CHANGED:
-        return DataError(f"{uri}: an object changed or went while it was read; run `adloom snapshot` again")
+        return DataError(
+            f"{uri}: an object changed or went while it was read; try again, a source after `adloom snapshot`"
+        )
     return OutsideError(f"{uri}: {server} answered {code}: {error.get('Message', '')}")

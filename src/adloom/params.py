@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
@@ -14,6 +14,7 @@ from adloom.errors import ParamsError
 TABLES = ("creatives", "copy", "events", "impressions")
 MODELS = {"gan": "creatives", "cnn": "creatives", "lstm": "copy", "audience": "events"}  # and the table each is made of
 
+AnyBlock = TypeVar("AnyBlock", bound=Block)
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -298,13 +299,18 @@ class Params(Block):
         return self
 
 
-def parse(stage: str, text: str) -> Block:
-    """Read a stage's block from the JSON of its `to_json`. Raises ParamsError naming the key and what was expected."""
-    kind: type[Block] = {"register": Register, "report": Gate}.get(stage) or Params.model_fields[stage].annotation  # type: ignore[assignment]
+def kind(stage: str) -> type[Block]:
+    """Return the class of the block a stage reads."""
+    kinds: dict[str, type[Block]] = {"report": Gate, "register": Register}
+    return kinds.get(stage) or Params.model_fields[stage].annotation  # type: ignore[return-value]
+
+
+def parse(kind: type[AnyBlock], text: str) -> AnyBlock:
+    """Read a block from the JSON of its `to_json`. Raises ParamsError naming the key and what was expected."""
     try:
         return kind.model_validate_json(text)
     except ValidationError as error:
-        raise ParamsError(f"{stage}: {sentences(error, kind)}") from None
+        raise ParamsError(f"block of {kind.__name__}: {sentences(error, kind)}") from None
 
 
 def load(path: Path) -> Params:

@@ -19,9 +19,34 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("MLFLOW_TRACKING_URI"),
         description="MLflow server or database.",
     )
+    parent_run: str | None = Field(
+        None, validation_alias=AliasChoices("MLFLOW_RUN_ID"), description="Run in MLflow that tracked runs lie below."
+    )
+    kfp_run: str | None = Field(
+        None, validation_alias=AliasChoices("KFP_RUN_ID"), description="Run of Kubeflow Pipelines that this is part of."
+    )
+    webhook_url: SecretStr | None = Field(None, description="A pipeline posts there how it ended.")
     s3_endpoint: str | None = Field(
         None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_S3"), description="S3 server other than Amazon's."
     )
+    kfp_endpoint: str | None = Field(
+        None,
+        validation_alias=AliasChoices("ADLOOM_KFP_ENDPOINT", "KF_PIPELINES_ENDPOINT"),
+        description="Server of Kubeflow Pipelines.",
+    )
+    kfp_ui: str | None = Field(
+        None,
+        validation_alias=AliasChoices("ADLOOM_KFP_UI", "KF_PIPELINES_UI_ENDPOINT"),
+        description="Its pages, for links to runs; the server's own address when not set.",
+    )
+    kfp_namespace: str | None = Field(None, description="Namespace to work in, where the server has many users.")
+    kfp_token: SecretStr | None = Field(None, description="Token for Kubeflow Pipelines.")
+    kfp_token_file: Path | None = Field(
+        None,
+        validation_alias=AliasChoices("ADLOOM_KFP_TOKEN_FILE", "KF_PIPELINES_SA_TOKEN_PATH"),
+        description="File that holds the token instead, read again at each request; a pod has one by itself.",
+    )
+    kfp_ca: Path | None = Field(None, description="Certificates (PEM) to trust for Kubeflow Pipelines.")
     serve_threads: int = Field(2, gt=0, description="CPU threads of each served model.")
     git_commit: str | None = Field(None, description="Commit of this code, for images without git.")
     image_digest: str | None = Field(None, description="Digest of the container image that this runs in.")

@@ -1,5 +1,6 @@
 """sources.lock: which files the sources are made of, and which key makes the pseudonyms, to notice changes."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from adloom.errors import DataError, ParamsError
 from adloom.io import catalogue
 from adloom.io.outside import Outside
 from adloom.io.store import SourceFile
-from adloom.params import TABLES, Params
+from adloom.params import TABLES, Ingest, Params
 
 LOCK = Path("sources.lock")
 AGAIN = "run `adloom snapshot`"
@@ -39,17 +40,38 @@ class Lock(BaseModel):
     erasure: Files | None
     tables: dict[str, Files]
 
+    def digests(self) -> dict[str, str]:
+        """Return a sha256 for the files of each table, and `privacy` for the key and the erasure list together."""
+        erasure = self.erasure.model_dump(mode="json") if self.erasure else None
+        files = {table: _sha256(files.model_dump(mode="json")) for table, files in self.tables.items()}
+        return {**files, "privacy": _sha256([self.key, erasure])}
+
 
 def take(params: Params, outside: Outside) -> Lock:
     """Look at every source. Raises DataError when one is missing, ParamsError when private data has no key."""
-    sources = {table: source.uri for table in TABLES if (source := params.ingest.source(table))}
+    return look(params.ingest, params.prepare.erasure_list, outside)
+
+
+def look(ingest: Ingest, erasure_list: str | None, outside: Outside) -> Lock:
+    """Look at the sources given; raises as `take` does."""
+    sources = {table: source.uri for table in TABLES if (source := ingest.source(table))}
     private = [table for table, uri in sources.items() if is_private(table, uri)]
-    erasure = params.prepare.erasure_list
     return Lock(
         key=privacy.fingerprint(require_key(private[0], outside)) if private else None,
-        erasure=_files(erasure, outside) if erasure else None,
-        tables={table: _files(uri, outside) for table, uri in sources.items()},
+        erasure=files(erasure_list, outside) if erasure_list else None,
+        tables={table: files(uri, outside) for table, uri in sources.items()},
     )
+
+
+def look_at_privacy(table: str, erasure_list: str | None, outside: Outside) -> Lock:
+    """Look at the key and the erasure list alone; raises ParamsError when there is no key."""
+    key = privacy.fingerprint(require_key(table, outside))
+    return Lock(key=key, erasure=files(erasure_list, outside) if erasure_list else None, tables={})
+
+
+def files(uri: str, outside: Outside) -> Files:
+    """Look at one source. Raises DataError when it is missing."""
+    return Files(uri=uri, files=tuple(outside.store.list(uri)))
 
 
 def is_private(table: str, uri: str) -> bool:
@@ -99,5 +121,5 @@ def check(locked: Files | None, what: str, uri: str, outside: Outside) -> None:
             raise DataError(f"{what}: {uri}: {path} {how} since sources.lock was written; {AGAIN}")
 
 
-def _files(uri: str, outside: Outside) -> Files:
-    return Files(uri=uri, files=tuple(outside.store.list(uri)))
+def _sha256(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

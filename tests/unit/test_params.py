@@ -126,12 +126,12 @@ def test_the_digest_of_a_block_is_a_function_of_its_values_alone() -> None:
 )
 def test_a_block_survives_as_json(stage: str) -> None:
     block = params.load(SHIPPED).block(stage)
-    assert params.parse(stage, block.to_json()) == block
+    assert params.parse(params.kind(stage), block.to_json()) == block
 
 
 def test_a_broken_block_names_the_key() -> None:
-    with pytest.raises(ParamsError, match="train_cnn: epochs: required; .*learning_rat: unknown key; did you mean"):
-        params.parse("train_cnn", '{"learning_rat": 1}')
+    with pytest.raises(ParamsError, match="block of TrainCnn: epochs: required; .*learning_rat: unknown key; did you mean"):
+        params.parse(params.TrainCnn, '{"learning_rat": 1}')
 
 
 def test_a_place_for_no_stage_is_refused(raw: dict[str, Any], tmp_path: Path) -> None:

@@ -107,11 +107,16 @@ class Server:
             ) from None
 
 
+def no_parent(server: Server) -> None:
+    """Return that runs stand alone."""
+
+
 @dataclass
 class MlflowRun:
     """A run in MLflow. What cannot be recorded is lost with one warning; the training goes on."""
 
     server: Server
+    parent: Callable[[Server], str | None]
     run_id: str | None = None
     lost: bool = False
 
@@ -138,7 +143,11 @@ class MlflowRun:
     def _create(self, client: Any, name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> None:
         from mlflow.entities import Param
 
-        self.run_id = client.create_run(self.server.experiment(), run_name=name, tags=dict(tags)).info.run_id
+        experiment = self.server.experiment()
+        if parent := self.parent(self.server):
+            experiment = client.get_run(parent).info.experiment_id
+            tags = {**tags, "mlflow.parentRunId": parent}
+        self.run_id = client.create_run(experiment, run_name=name, tags=dict(tags)).info.run_id
         client.log_batch(self.run_id, params=[Param(key, str(value)) for key, value in params.items()])
 
     def _attempt(self, action: Callable[[Any], None]) -> None:
@@ -159,12 +168,15 @@ class MlflowTracker:
     uri: str
     project: str
     provenance: Provenance = dict
+    parent: Callable[[Server], str | None] = no_parent
+    latest: str | None = None
 
     @contextmanager
     def run(self, name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> Iterator[Run]:
         """Open a run; it ends as failed when the block raises."""
-        run = MlflowRun(Server(self.uri, self.project))
+        run = MlflowRun(Server(self.uri, self.project), self.parent)
         run.open(name, params, {**self.provenance(), **tags})
+        self.latest = run.run_id
         try:
             yield run
         except Exception:

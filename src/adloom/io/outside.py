@@ -29,12 +29,13 @@ def build(settings: Settings, project: str) -> Outside:
     """Open the outside that the environment describes; connections are made when they are first used."""
     from adloom.io import provenance
     from adloom.io.mlflow import MlflowRegistry, MlflowTracker
+    from adloom.io.parent import Parent
     from adloom.io.stores import Stores
 
     made_by = partial(provenance.tags, settings)
     return Outside(
         store=Stores(settings),
-        tracker=MlflowTracker(settings.tracking_uri, project, made_by),
+        tracker=MlflowTracker(settings.tracking_uri, project, made_by, Parent(settings.parent_run, settings.kfp_run)),
         registry=MlflowRegistry(settings.tracking_uri, project, made_by),
         pseudonym_key=pseudonym_key(settings),
         home=settings.home,

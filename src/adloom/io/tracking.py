@@ -26,6 +26,11 @@ class Run(Protocol):
 class Tracker(Protocol):
     """What stages need of a tracking server."""
 
+    @property
+    def latest(self) -> str | None:
+        """The id of the run opened last; None when there is none, or it could not be recorded."""
+        ...
+
     def run(self, name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> AbstractContextManager[Run]:
         """Open a run of this name; it ends as failed when the block raises."""
         ...
@@ -61,6 +66,11 @@ class MemoryTracker:
     """A tracker that only remembers: for tests, and for runs without MLflow."""
 
     runs: list[MemoryRun] = field(default_factory=list)
+
+    @property
+    def latest(self) -> str | None:
+        """The number of the run opened last."""
+        return str(len(self.runs)) if self.runs else None
 
     @contextmanager
     def run(self, name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> Iterator[Run]:

@@ -19,6 +19,7 @@ from adloom.errors import ParamsError
 from adloom.io import catalogue, manifest, tables
 from adloom.io.outside import Outside
 from adloom.params import TABLES, Ingest, Source
+from adloom.snapshot import Lock
 
 NAME = "rows_unchecked"
 
@@ -45,13 +46,18 @@ def run(inputs: Inputs, outputs: Outputs, params: Ingest, outside: Outside) -> M
     lock = snapshot.load(inputs.sources)
     counts: dict[str, float] = {}
     for table in TABLES:
-        source, target = params.source(table), getattr(outputs, table)
-        if source is None:
-            manifest.skip(target, "ingest", Block(), f"no source: ingest.{table} is not given")
-            continue
-        snapshot.check(lock.tables.get(table), f"ingest.{table}", source.uri, outside)
-        counts[f"{table}_rows"] = _ingest(table, _readable(table, source), target, outside)
+        counts |= ingest(table, lock, getattr(outputs, table), params, outside)
     return counts
+
+
+def ingest(table: str, lock: Lock, target: Path, params: Ingest, outside: Outside) -> dict[str, float]:
+    """Ingest one table; a table without a source becomes a skipped artifact."""
+    source = params.source(table)
+    if source is None:
+        manifest.skip(target, "ingest", Block(), f"no source: ingest.{table} is not given")
+        return {}
+    snapshot.check(lock.tables.get(table), f"ingest.{table}", source.uri, outside)
+    return {f"{table}_rows": _ingest(table, _readable(table, source), target, outside)}
 
 
 def _readable(table: str, source: Source) -> Source:

@@ -57,15 +57,19 @@ def run(inputs: Inputs, outputs: Outputs, params: Prepare, outside: Outside) -> 
     lock = snapshot.load(inputs.sources)
     counts: dict[str, float] = {}
     for table in TABLES:
-        raw, target, own = getattr(inputs, f"raw_{table}"), getattr(outputs, table), params.of(table)
-        if reason := manifest.skipped(raw):
-            manifest.skip(target, "prepare", own, reason)
-            continue
-        task = _preparation(table, raw, own, lock, outside)
-        _prepare(task, raw, target, outside)
-        counts[f"{table}_rows"] = task.quality.kept
-        counts[f"{table}_quarantined"] = task.quality.quarantined.total()
+        raw, target = getattr(inputs, f"raw_{table}"), getattr(outputs, table)
+        counts |= prepare(table, lock, raw, target, params.of(table), outside)
     return counts
+
+
+def prepare(table: str, lock: Lock, raw: Path, target: Path, params: Prepare, outside: Outside) -> dict[str, float]:
+    """Prepare one table, with the params that concern it; a raw table that was skipped makes a skipped one."""
+    if reason := manifest.skipped(raw):
+        manifest.skip(target, "prepare", params, reason)
+        return {}
+    task = _preparation(table, raw, params, lock, outside)
+    _prepare(task, raw, target, outside)
+    return {f"{table}_rows": task.quality.kept, f"{table}_quarantined": task.quality.quarantined.total()}
 
 
 def _prepare(task: "Preparation", raw: Path, target: Path, outside: Outside) -> None:

@@ -85,19 +85,19 @@ def run(inputs: Inputs, outputs: Outputs, params: Register, outside: Outside) ->
         outcomes = [register(Candidate(*given), params, outside)]
     else:
         raise ParamsError("register: give all of --model, --table, --judge and --report, or none for all models")
-    return {key: value for outcome in outcomes for key, value in _rows(outcome).items()}
+    return {key: value for outcome in outcomes for key, value in rows(outcome).items()}
 
 
-def register_all(params: Register, outside: Outside) -> list[Outcome]:
-    """Register every model from its default place."""
-    return [register(default(model), params, outside) for model in MODELS]
+def register_all(params: Register, outside: Outside, root: Path = Path()) -> list[Outcome]:
+    """Register every model from its default place below a folder."""
+    return [register(default(model, root), params, outside) for model in MODELS]
 
 
-def default(model: str) -> Candidate:
+def default(model: str, root: Path = Path()) -> Candidate:
     """Return where `adloom run` puts a model and what belongs to it."""
     judge = "cnn" if model == "gan" else model
-    table = Path("data/dataset") / MODELS[model]
-    return Candidate(Path("models") / model, table, Path("models") / judge, Path("reports") / model)
+    table = root / "data/dataset" / MODELS[model]
+    return Candidate(root / "models" / model, table, root / "models" / judge, root / "reports" / model)
 
 
 def register(candidate: Candidate, params: Register, outside: Outside) -> Outcome:
@@ -209,7 +209,7 @@ def _number(version: Version | None) -> int | None:
     return version.version if version else None
 
 
-def _rows(outcome: Outcome) -> dict[str, float | str]:
+def rows(outcome: Outcome) -> dict[str, float | str]:
     """Return an outcome as lines for a terminal or a pipeline."""
     found: dict[str, float | str] = {f"{outcome.model}.verdict": outcome.verdict}
     if outcome.version is not None:

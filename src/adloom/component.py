@@ -1,0 +1,130 @@
+"""What the components of a pipeline do in their pod: one stage, with its artifacts where the pipeline keeps them."""
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from adloom import caller, params, snapshot
+from adloom.caller import Metrics
+from adloom.errors import DataError
+from adloom.io import manifest
+from adloom.io.outside import Outside, build
+from adloom.params import TABLES, Ingest, Prepare, Register
+from adloom.settings import Settings
+from adloom.snapshot import Lock
+
+MOVED = "changed since this pipeline looked at its sources; start the pipeline again"
+
+
+class Artifact(Protocol):
+    """An artifact as a pipeline hands it over: a folder here, and what the pipeline knows of it."""
+
+    path: str
+    metadata: dict[str, Any]
+
+
+Artifacts = Mapping[str, Artifact]
+
+
+def call(stage: str, project: str, block: str, inputs: Artifacts, outputs: Artifacts) -> Metrics:
+    """
+    Run a stage by its command name, with the JSON of its block, and tell the pipeline what was made.
+
+    Each artifact takes the place of the stage's input or output of that name.
+    """
+    outside = _outside(project)
+    paths = {name: artifact.path for name, artifact in {**inputs, **outputs}.items()}
+    metrics = caller.execute(stage, paths, params.parse(params.kind(stage.replace("-", "_")), block), outside)
+    for artifact in outputs.values():
+        describe(artifact, outside)
+    return metrics
+
+
+def look(project: str, ingest: Mapping[str, str], prepare: str, expected: str) -> dict[str, str]:
+    """
+    Return a digest of each table's source files, and `privacy` for key and erasure list; "" where there is none.
+
+    `ingest` is the JSON of the block of each table alone, `prepare` that of a table of users. Raises DataError when
+    `expected`, the JSON of what the one who started the pipeline saw, is given and differs.
+    """
+    blocks = {table: params.parse(Ingest, block) for table, block in ingest.items()}
+    sources = Ingest.model_validate({table: block.source(table) for table, block in blocks.items()})
+    erasure_list = params.parse(Prepare, prepare).erasure_list
+    return expect(snapshot.look(sources, erasure_list, _outside(project)), expected)
+
+
+def expect(lock: Lock, expected: str) -> dict[str, str]:
+    """Return a lock's digests, "" for a table without a source. Raises DataError when others were expected."""
+    found = dict.fromkeys((*TABLES, "privacy"), "") | lock.digests()
+    wanted: dict[str, str] = json.loads(expected) if expected else {}
+    if other := [name for name in wanted if wanted[name] != found.get(name)]:
+        raise DataError(f"sources: {', '.join(other)} {MOVED}")
+    return found
+
+
+def ingest(project: str, table: str, block: str, digest: str, rows: Artifact) -> Metrics:
+    """Ingest one table whose files have this digest. Raises DataError when they have another."""
+    from adloom.stages.ingest import ingest as ingest_table
+
+    outside, given = _outside(project), params.parse(Ingest, block)
+    source = given.source(table)
+    files = {table: snapshot.files(source.uri, outside)} if source else {}
+    lock = Lock(key=None, erasure=None, tables=files)
+    if lock.digests().get(table, "") != digest:
+        raise DataError(f"ingest.{table}: {source.uri if source else 'its source'} {MOVED}")
+    metrics = ingest_table(table, lock, Path(rows.path), given, outside)
+    describe(rows, outside)
+    return metrics
+
+
+def prepare(project: str, table: str, block: str, digest: str, raw: Artifact, rows: Artifact) -> Metrics:
+    """Prepare one table; a private one under the key and erasure list that have this digest, else DataError."""
+    from adloom.stages.prepare import prepare as prepare_table
+
+    outside, given = _outside(project), params.parse(Prepare, block)
+    lock = Lock(key=None, erasure=None, tables={})
+    if manifest.read(Path(raw.path)).facts.get("private") == "yes":
+        lock = snapshot.look_at_privacy(table, given.erasure_list, outside)
+        if lock.digests()["privacy"] != digest:
+            raise DataError(f"prepare.{table}: the pseudonym key or the erasure list {MOVED}")
+    metrics = prepare_table(table, lock, Path(raw.path), Path(rows.path), given, outside)
+    describe(rows, outside)
+    return metrics
+
+
+def register(project: str, block: str, tables: Artifacts, models: Artifacts, reports: Artifacts) -> Metrics:
+    """Register every model; its artifacts, the tables' and the reports' are given by the model's or table's name."""
+    from adloom.stages.register import register_all, rows
+
+    judged = params.parse(Register, block)
+    with _laid_out({"data/dataset": tables, "models": models, "reports": reports}) as root:
+        outcomes = register_all(judged, _outside(project), root)
+    return {key: value for outcome in outcomes for key, value in rows(outcome).items()}
+
+
+def describe(artifact: Artifact, outside: Outside) -> None:
+    """Tell the pipeline of an artifact's digest, rows, why it was skipped, and the run that made it."""
+    folder = Path(artifact.path)
+    made = manifest.read(folder)
+    rows = {f"rows_{name}": count for name, count in made.rows.items()}
+    known = {"digest": manifest.digest(folder), "skipped": made.skipped, "mlflow_run": outside.tracker.latest}
+    artifact.metadata.update({**rows, **{name: value for name, value in known.items() if value}})
+
+
+@contextmanager
+def _laid_out(places: Mapping[str, Artifacts]) -> Iterator[Path]:
+    """Lay artifacts out as a laptop has them, as links below a folder."""
+    with tempfile.TemporaryDirectory(prefix="adloom-") as root:
+        for place, artifacts in places.items():
+            folder = Path(root) / place
+            folder.mkdir(parents=True)
+            for name, artifact in artifacts.items():
+                (folder / name).symlink_to(Path(artifact.path).resolve())
+        yield Path(root)
+
+
+def _outside(project: str) -> Outside:
+    return build(Settings(), project)

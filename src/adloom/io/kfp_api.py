@@ -1,0 +1,181 @@
+"""One request to Kubeflow Pipelines' API v2beta1. Whatever goes wrong is one line, in 30 seconds at most."""
+
+import json
+import logging
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from adloom.errors import AdloomError, OutsideError, ParamsError
+from adloom.settings import Settings
+
+CONNECT_TIMEOUT, READ_TIMEOUT, RETRIES = 3, 8, 2  # seconds, seconds, tries after the first
+RETRY_AFTER_MAX = 3  # seconds, whatever the server asks for
+SAID = 300  # characters kept of what the server said
+POD_TOKEN = Path("/var/run/secrets/kubeflow/pipelines/token")  # where Kubeflow puts a pod's token, and renews it
+ADDRESS = "set ADLOOM_KFP_ENDPOINT to the address of Kubeflow Pipelines, such as http://ml-pipeline.kubeflow:8888"
+TOKEN = "set ADLOOM_KFP_TOKEN, or ADLOOM_KFP_TOKEN_FILE to a file that holds a valid one"  # noqa: S105 - advice
+REFUSALS: dict[int, tuple[type[AdloomError], str]] = {
+    400: (OutsideError, "the request is refused"),
+    401: (ParamsError, f"the token is refused; {TOKEN}"),
+    403: (ParamsError, "the token may not do this; ask for a role that may, or check ADLOOM_KFP_NAMESPACE"),
+    429: (OutsideError, "too many requests; try again in a minute"),
+}
+
+
+class AbsentError(OutsideError):
+    """The server knows nothing of this name or id."""
+
+
+class KfpApi:
+    """Requests to a server. A GET or DELETE is tried again; a POST only when the server cannot have seen it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    @cached_property
+    def endpoint(self) -> str:
+        """The server's address. Raises ParamsError when it is none."""
+        given = (self._settings.kfp_endpoint or "").rstrip("/")
+        parts = urlsplit(given)
+        if not given:
+            raise ParamsError(f"no server of Kubeflow Pipelines is named; {ADDRESS}")
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.fragment:
+            shown = given.rpartition("@")[2]  # without a password
+            raise ParamsError(f"ADLOOM_KFP_ENDPOINT={shown}: not an address; {ADDRESS}")
+        return given
+
+    @cached_property
+    def namespace(self) -> str | None:
+        """The namespace to work in, which a server of many users must be told; asks the server which kind it is."""
+        try:
+            health = self.ask("GET", "healthz", "V2beta1GetHealthzResponse")
+        except AbsentError:
+            raise ParamsError(f"{self}: has no API v2beta1, which KFP 2 and later have; {ADDRESS}") from None
+        if health.multi_user and not self._settings.kfp_namespace:
+            raise ParamsError(f"{self}: serves many users; set ADLOOM_KFP_NAMESPACE to your namespace")
+        return self._settings.kfp_namespace
+
+    @cached_property
+    def models(self) -> Any:
+        """The package with the models of every question and answer."""
+        try:
+            import kfp_server_api
+        except ModuleNotFoundError:
+            raise ParamsError("kfp-server-api is not installed; `pip install 'adloom[pipelines]'` brings it") from None
+        return kfp_server_api
+
+    def ask(self, method: str, path: str, answer: str, query: dict[str, Any] | None = None, **content: Any) -> Any:
+        """
+        Return the answer as the model of this name; `content` is a model as `body`, or `fields` of a form.
+
+        Raises AbsentError when nothing is there, ParamsError when the environment is wrong, else OutsideError.
+        """
+        given = {name: value for name, value in (query or {}).items() if value is not None}
+        url = f"{self.endpoint}/apis/v2beta1/{path}" + (f"?{urlencode(given)}" if given else "")
+        response = self._send(method, url, content)
+        if not 200 <= response.status < 300:
+            raise self._refusal(response)
+        try:
+            json.loads(response.data)
+            return self._codec.deserialize(response, answer)
+        except (ValueError, TypeError, self.models.OpenApiException):
+            raise ParamsError(f"{self}: its answer is not one of this API; {ADDRESS}") from None
+
+    def __str__(self) -> str:
+        return f"Kubeflow Pipelines at {self.endpoint}"
+
+    @cached_property
+    def _codec(self) -> Any:
+        return self.models.ApiClient(self.models.Configuration())
+
+    @cached_property
+    def _pool(self) -> Any:
+        import urllib3
+
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # else it warns of each try
+        retries = urllib3.Retry(
+            total=RETRIES,
+            backoff_factor=0.5,
+            allowed_methods={"GET", "DELETE"},
+            status_forcelist={429, 500, 502, 503, 504},
+            raise_on_status=False,
+            redirect=0,  # a redirect leads to a page for people, such as a sign-in
+            raise_on_redirect=False,
+            retry_after_max=RETRY_AFTER_MAX,
+        )
+        authority = self._settings.kfp_ca
+        if authority and not authority.is_file():
+            raise ParamsError(f"ADLOOM_KFP_CA={authority}: no such file; expected certificates in PEM")
+        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT)
+        return urllib3.PoolManager(retries=retries, timeout=timeout, ca_certs=str(authority) if authority else None)
+
+    def _send(self, method: str, url: str, content: dict[str, Any]) -> Any:
+        from urllib3.exceptions import HTTPError, MaxRetryError, SSLError
+
+        given = dict(content)
+        if "body" in given:
+            given["json"] = self._codec.sanitize_for_serialization(given.pop("body"))
+        try:
+            return self._pool.request(method, url, headers=self._headers(), **given)
+        except HTTPError as error:
+            cause = error.reason if isinstance(error, MaxRetryError) else error
+            if isinstance(cause, SSLError):
+                advice = "set ADLOOM_KFP_CA to a file with the certificate of its authority"
+                raise ParamsError(f"{self}: its certificate is not trusted: {_said(str(cause))}; {advice}") from None
+            raise OutsideError(f"{self}: no answer: {_said(_bare(cause))}; is it running? Else {ADDRESS}") from None
+
+    def _headers(self) -> dict[str, str]:
+        token = self._token()
+        return {"authorization": f"Bearer {token}"} if token else {}
+
+    def _token(self) -> str | None:
+        """Return the token; a file is read at each request, since it is renewed while we wait."""
+        path = self._settings.kfp_token_file or (POD_TOKEN if POD_TOKEN.is_file() else None)
+        if self._settings.kfp_token:
+            return _checked(self._settings.kfp_token.get_secret_value().strip(), "ADLOOM_KFP_TOKEN")
+        if path is None:
+            return None
+        try:
+            return _checked(path.read_text(encoding="utf-8").strip(), str(path))
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "not text"
+            raise ParamsError(f"ADLOOM_KFP_TOKEN_FILE={path}: {why}; {TOKEN}") from None
+
+    def _refusal(self, response: Any) -> AdloomError:
+        said, status = _message(response.data), response.status
+        if status in REFUSALS:
+            kind, advice = REFUSALS[status]
+            return kind(f"{self}: {advice} ({status}: {said})")
+        if 300 <= status < 400:
+            to = _said(response.headers.get("location", "another address").partition("?")[0])
+            return ParamsError(f"{self}: leads to {to}, as a sign-in does; {TOKEN}")
+        if status == 404:
+            return AbsentError(f"{self}: nothing there ({said})") if said else ParamsError(f"{self}: no API; {ADDRESS}")
+        return OutsideError(f"{self}: failed ({status}: {said or 'without a word'}); its own log says why")
+
+
+def _checked(token: str, where: str) -> str | None:
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise ParamsError(f"{where}: not a token: it holds a blank or a letter that no token has; {TOKEN}")
+    return token or None
+
+
+def _message(data: bytes) -> str:
+    """Return what the server said, from a google.rpc.Status or an error of an upload; empty when it is neither."""
+    try:
+        status = json.loads(data)
+        return _said(str(status.get("message") or status.get("error_message") or status.get("error") or status))
+    except (ValueError, AttributeError):
+        return ""
+
+
+def _said(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= SAID else line[: SAID - 1] + "…"
+
+
+def _bare(error: Any) -> str:
+    """Return urllib3's message without the object it begins with."""
+    return str(error).rpartition(">: ")[2].rpartition("): ")[2]

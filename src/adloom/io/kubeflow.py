@@ -1,0 +1,213 @@
+"""Kubeflow Pipelines: versions of a pipeline, runs of them, and schedules that make runs."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Protocol
+
+from adloom.errors import OutsideError
+
+SUCCEEDED, FAILED, CANCELED, SKIPPED = "SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"
+ENDED = frozenset({SUCCEEDED, FAILED, CANCELED, SKIPPED})
+LOST = frozenset({FAILED, CANCELED, SKIPPED, "CANCELING"})  # will never have succeeded
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of a pipeline that the server holds."""
+
+    pipeline_id: str
+    version_id: str
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to run, once or on a schedule."""
+
+    pipeline: str  # its name on the server; the experiment its runs lie in is called the same
+    title: str
+    version: Version
+    arguments: Mapping[str, str]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of a run."""
+
+    name: str
+    state: str
+    message: str  # empty unless the server knows why it failed
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a pipeline."""
+
+    run_id: str
+    title: str
+    state: str
+    created: datetime  # UTC
+    arguments: Mapping[str, str]
+    digest: str  # of the pipeline; empty when the server does not say which version ran
+    reason: str
+    url: str
+    message: str = ""  # empty unless the server knows why it failed
+    tasks: tuple[Task, ...] = ()  # only of a run that was asked for by its id
+
+    @property
+    def ended(self) -> bool:
+        """Whether its state is the last one."""
+        return self.state in ENDED
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A schedule that makes runs."""
+
+    schedule_id: str
+    title: str
+    cron: str  # six fields, seconds first, as the server keeps it
+    on: bool
+    created: datetime  # UTC
+    version_id: str
+    arguments: Mapping[str, str]
+
+
+class Runs(Protocol):
+    """What is needed of a server to run pipelines."""
+
+    def upload(self, pipeline: str, digest: str, text: str) -> Version:
+        """Return the version called by this digest, uploaded unless it is there already."""
+        ...
+
+    def start(self, order: Order) -> Run:
+        """Start a run."""
+        ...
+
+    def runs(self, pipeline: str, title: str | None = None) -> Iterator[Run]:
+        """Yield the runs of a pipeline, newest first; only those of a title when one is given."""
+        ...
+
+    def run(self, run_id: str) -> Run:
+        """Return a run with its tasks. Raises OutsideError when there is none of this id."""
+        ...
+
+    def discard(self, run_id: str) -> None:
+        """Stop a run and remove it, as if it had never been started."""
+        ...
+
+
+class Schedules(Protocol):
+    """What is needed of a server to run pipelines on a schedule."""
+
+    def schedule(self, order: Order, cron: str) -> Schedule:
+        """Make a schedule, which is on."""
+        ...
+
+    def schedules(self, pipeline: str) -> list[Schedule]:
+        """Return the schedules of a pipeline, oldest first."""
+        ...
+
+    def switch(self, schedule_id: str, on: bool) -> None:
+        """Let a schedule make runs, or none until it is switched on again."""
+        ...
+
+    def unschedule(self, schedule_id: str) -> None:
+        """Remove a schedule; the runs it made stay."""
+        ...
+
+
+class Kubeflow(Runs, Schedules, Protocol):
+    """All that is needed of a server."""
+
+
+@dataclass
+class MemoryKubeflow:
+    """A server in memory whose runs change state when they are told to: for tests."""
+
+    texts: dict[Version, str] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)  # by version id
+    known: dict[str, list[Run]] = field(default_factory=dict)  # by pipeline, oldest first
+    planned: dict[str, list[Schedule]] = field(default_factory=dict)
+    clock: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def upload(self, pipeline: str, digest: str, text: str) -> Version:
+        """Keep a pipeline's text."""
+        version = Version(pipeline, f"{pipeline}@{digest}")
+        self.texts.setdefault(version, text)
+        self.digests[version.version_id] = digest
+        return version
+
+    def start(self, order: Order) -> Run:
+        """Remember a run, which is pending."""
+        number, digest = next(self.clock), self.digests[order.version.version_id]
+        run = Run(
+            run_id=f"run-{number}",
+            title=order.title,
+            state="PENDING",
+            created=datetime.fromtimestamp(number, UTC),
+            arguments=dict(order.arguments),
+            digest=digest,
+            reason=order.reason,
+            url=f"memory:#/runs/details/run-{number}",
+        )
+        self.known.setdefault(order.pipeline, []).append(run)
+        return run
+
+    def runs(self, pipeline: str, title: str | None = None) -> Iterator[Run]:
+        """Yield the runs of a pipeline, newest first."""
+        newest = list(reversed(self.known.get(pipeline, [])))
+        return (replace(run, tasks=()) for run in newest if title in {None, run.title})
+
+    def run(self, run_id: str) -> Run:
+        """Return a run."""
+        pipeline, i = self._place(run_id)
+        return self.known[pipeline][i]
+
+    def discard(self, run_id: str) -> None:
+        """Forget a run."""
+        pipeline, i = self._place(run_id)
+        del self.known[pipeline][i]
+
+    def advance(self, run_id: str, state: str, *tasks: Task, message: str = "") -> None:
+        """Let a run and its tasks be in another state."""
+        pipeline, i = self._place(run_id)
+        self.known[pipeline][i] = replace(self.known[pipeline][i], state=state, tasks=tasks, message=message)
+
+    def schedule(self, order: Order, cron: str) -> Schedule:
+        """Remember a schedule."""
+        number = next(self.clock)
+        made = Schedule(
+            schedule_id=f"schedule-{number}",
+            title=order.title,
+            cron=cron,
+            on=True,
+            created=datetime.fromtimestamp(number, UTC),
+            version_id=order.version.version_id,
+            arguments=dict(order.arguments),
+        )
+        self.planned.setdefault(order.pipeline, []).append(made)
+        return made
+
+    def schedules(self, pipeline: str) -> list[Schedule]:
+        """Return the schedules of a pipeline, oldest first."""
+        return list(self.planned.get(pipeline, []))
+
+    def switch(self, schedule_id: str, on: bool) -> None:
+        """Switch a schedule."""
+        for pipeline, schedules in self.planned.items():
+            self.planned[pipeline] = [replace(s, on=on) if s.schedule_id == schedule_id else s for s in schedules]
+
+    def unschedule(self, schedule_id: str) -> None:
+        """Forget a schedule."""
+        for pipeline, schedules in self.planned.items():
+            self.planned[pipeline] = [s for s in schedules if s.schedule_id != schedule_id]
+
+    def _place(self, run_id: str) -> tuple[str, int]:
+        for pipeline, runs in self.known.items():
+            for i, run in enumerate(runs):
+                if run.run_id == run_id:
+                    return pipeline, i
+        raise OutsideError(f"run {run_id}: not known to the server")

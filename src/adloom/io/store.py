@@ -25,6 +25,10 @@ class Store(Protocol):
         """Bring the files below a uri into a folder and return where they lie: the uri itself when it is local."""
         ...
 
+    def require(self, uri: str) -> None:
+        """Raise when nothing could be pushed to a uri: called before the work whose result goes there."""
+        ...
+
     def push(self, folder: Path, uri: str) -> None:
         """Copy a folder's files below a uri, its manifest last."""
         ...

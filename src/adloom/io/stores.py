@@ -31,6 +31,11 @@ class FolderStore:
             raise DataError(f"{uri}: no such file or folder")
         return Path(uri)
 
+    def require(self, uri: str) -> None:
+        """Raise DataError when a path cannot be a folder, for a file is in the way."""
+        if blocked := next((path for path in (Path(uri), *Path(uri).parents) if path.is_file()), None):
+            raise DataError(f"{uri}: {blocked} is a file, expected a folder")
+
     def push(self, folder: Path, uri: str) -> None:
         """Copy a folder to a path, which is the old folder or the new one and never a part of it."""
         target = Path(uri)
@@ -56,9 +61,14 @@ class CatalogueStore:
         del folder
         return self._downloads.fetch(uri)
 
+    def require(self, uri: str) -> None:
+        """Refuse."""
+        raise ParamsError(f"{uri}: a name of the catalogue, which cannot be written; ./{uri} is a folder")
+
     def push(self, folder: Path, uri: str) -> None:
         """Refuse."""
-        raise ParamsError(f"{uri}: a name of the catalogue, which cannot be written; ./{uri} is a folder ({folder})")
+        del folder
+        self.require(uri)
 
 
 class Stores:
@@ -77,6 +87,10 @@ class Stores:
     def fetch(self, uri: str, folder: Path) -> Path:
         """Bring the files below a uri here."""
         return self._for(uri).fetch(uri, folder)
+
+    def require(self, uri: str) -> None:
+        """Raise when nothing could be pushed to a uri."""
+        self._for(uri).require(uri)
 
     def push(self, folder: Path, uri: str) -> None:
         """Copy a folder below a uri."""

@@ -59,11 +59,20 @@ def test_a_push_that_fails_leaves_the_old_folder(tmp_path: Path) -> None:
     assert [path.name for path in target.iterdir()] == ["stale"]
 
 
+def test_a_file_in_the_way_of_a_push_is_found_before_it(tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("x")
+    FolderStore().require(str(tmp_path / "new" / "folder"))
+    with pytest.raises(DataError, match=r"models/gan: .*/models is a file, expected a folder"):
+        FolderStore().require(str(tmp_path / "models" / "gan"))
+
+
 def test_the_catalogue_is_listed_without_a_network_and_never_written(stores: Stores, tmp_path: Path) -> None:
     assert stores.list("cdnow") == list(CDNOW.files)
     assert not (tmp_path / "home").exists()
     with pytest.raises(ParamsError, match=r"cdnow: a name of the catalogue, which cannot be written"):
         stores.push(tmp_path, "cdnow")
+    with pytest.raises(ParamsError, match=r"cdnow: a name of the catalogue, which cannot be written"):
+        stores.require("cdnow")
 
 
 def test_a_folder_of_an_entrys_name_is_reached_by_its_path(stores: Stores, tmp_path: Path) -> None:

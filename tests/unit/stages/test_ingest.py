@@ -183,6 +183,7 @@ class FullStore:
     def __init__(self, outside: Outside) -> None:
         self.list = outside.store.list
         self.push = outside.store.push
+        self.require = outside.store.require
 
     def fetch(self, uri: str, folder: Path) -> Path:
         raise OSError(28, "No space left on device", uri)

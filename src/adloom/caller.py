@@ -9,6 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from adloom import checkpoints
 from adloom.block import Block
 from adloom.errors import BusyError
 from adloom.io.outside import Outside
@@ -26,10 +27,14 @@ def execute(stage: str, paths: Mapping[str, str], block: Block, outside: Outside
     """
     Run one stage with its block; a path that is not given is the stage's default.
 
-    Raises BusyError when another run is writing one of the outputs.
+    Raises BusyError when another run is writing one of the outputs. What an s3:// output needs is looked for first, and
+    a training's checkpoint goes last, so that neither a misspelt bucket nor a failed push costs the work.
     """
     name = stage.replace("-", "_")
     module = importlib.import_module(f"adloom.stages.{name}")
+    remote = {n: path for n, path in _given(module.Outputs, paths) if is_remote(path)}
+    for path in remote.values():
+        outside.store.require(path)
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="adloom-")))
         inputs = module.Inputs(**{n: outside.store.fetch(p, place / n) for n, p in _given(module.Inputs, paths)})
@@ -37,9 +42,10 @@ def execute(stage: str, paths: Mapping[str, str], block: Block, outside: Outside
         for field in fields(outputs):
             stack.enter_context(_locked(getattr(outputs, field.name), outside.home))
         metrics: Metrics = module.run(inputs, outputs, block, outside)
-        for n, path in _given(module.Outputs, paths):
-            if is_remote(path):
-                outside.store.push(getattr(outputs, n), path)
+        for n, path in remote.items():
+            outside.store.push(getattr(outputs, n), path)
+        for field in fields(outputs):
+            checkpoints.discard(outside.home, getattr(outputs, field.name))
     return metrics
 
 

@@ -8,7 +8,6 @@ torch before each step. Hence a run that was interrupted and resumed equals one 
 import hashlib
 import json
 import logging
-import shutil
 import signal
 import warnings
 import zipfile
@@ -25,6 +24,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 from tqdm import tqdm
 
+from adloom import checkpoints
 from adloom.io import manifest
 from adloom.io.outside import Outside
 from adloom.io.tracking import Run
@@ -77,7 +77,7 @@ class Session:
 @contextmanager
 def session(stage: str, table: Path, target: Path, params: Training, outside: Outside) -> Iterator[Session]:
     """
-    Yield a Session whose draft becomes the artifact `target` when the block ends; only then is its checkpoint removed.
+    Yield a Session whose draft becomes the artifact `target` when the block ends; then its checkpoint is finished.
 
     The checkpoint lies outside of the outputs, in a folder named after the table's digest and the params, so that the
     same command goes on from it and another command does not. Raises ArtifactError when the table was changed.
@@ -85,14 +85,14 @@ def session(stage: str, table: Path, target: Path, params: Training, outside: Ou
     manifest.verify(table)
     dataset = manifest.digest(table)
     key = hashlib.sha256(f"{dataset} {params.digest()}".encode()).hexdigest()[:16]
-    checkpoint = outside.home / "checkpoints" / stage / key / "last.ckpt"
+    checkpoint = checkpoints.place(outside.home, stage, key)
     tags = {"dataset_digest": dataset, "params_digest": params.digest()}
     with outside.tracker.run(stage, params.model_dump(mode="json"), tags) as run:
         with manifest.draft(target, stage, params, {"table": table}) as made:
             made.facts.update(manifest.read(table).facts)
             yield Session(stage, made, run, checkpoint, outside.progress)
         run.tags({"manifest_digest": manifest.digest(target)})
-    shutil.rmtree(checkpoint.parent, ignore_errors=True)
+    checkpoints.finish(checkpoint, target)
 
 
 def fit(

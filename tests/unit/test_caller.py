@@ -8,9 +8,9 @@ from types import ModuleType
 import pytest
 from filelock import FileLock
 
-from adloom import caller, params
+from adloom import caller, checkpoints, params
 from adloom.block import Block
-from adloom.errors import BusyError
+from adloom.errors import BusyError, DataError, OutsideError
 from adloom.io import manifest
 from adloom.io.outside import Outside
 from adloom.io.store import SourceFile
@@ -57,6 +57,10 @@ class Bucket:
     def fetch(self, uri: str, folder: Path) -> Path:
         return self.root / uri.removeprefix("s3://") if caller.is_remote(uri) else Path(uri)
 
+    def require(self, uri: str) -> None:
+        if uri.startswith("s3://no-such"):
+            raise DataError(f"{uri}: no bucket")
+
     def push(self, folder: Path, uri: str) -> None:
         folder.rename(self.root / uri.removeprefix("s3://"))
 
@@ -74,6 +78,36 @@ def test_s3_paths_are_fetched_before_and_pushed_after(outside: Outside, tmp_path
     caller.call("segment", {"table": "s3://in", "model": "s3://out"}, LOADED, far)
     assert (bucket / "out/copied.txt").read_text(encoding="utf-8") == "far"
     assert not Path("models").exists()
+
+
+def test_an_output_that_cannot_be_kept_is_refused_before_the_work(outside: Outside, tmp_path: Path) -> None:
+    far = replace(outside, store=Bucket(tmp_path))
+    with pytest.raises(DataError, match="s3://no-such/out: no bucket"):
+        caller.call("segment", {"table": "s3://gone", "model": "s3://no-such/out"}, LOADED, far)
+
+
+class Unreachable(Bucket):
+    """A bucket that takes nothing."""
+
+    def push(self, folder: Path, uri: str) -> None:
+        raise OutsideError(f"{uri}: no answer")
+
+
+def test_a_checkpoint_goes_only_once_its_artifact_is_where_it_belongs(outside: Outside, tmp_path: Path) -> None:
+    checkpoint = checkpoints.place(outside.home, "segment", "key")
+
+    def train(inputs: Inputs, outputs: Outputs, block: Block, given: Outside) -> dict[str, float]:
+        metrics = run(inputs, outputs, block, given)
+        checkpoints.finish(checkpoint, outputs.model)
+        checkpoint.touch()
+        return metrics
+
+    vars(sys.modules["adloom.stages.segment"]).update(run=train)
+    with pytest.raises(OutsideError):
+        caller.call("segment", {"model": "s3://out"}, LOADED, replace(outside, store=Unreachable(tmp_path)))
+    assert checkpoint.exists()
+    caller.call("segment", {"model": "s3://out"}, LOADED, replace(outside, store=Bucket(tmp_path)))
+    assert not checkpoint.parent.exists()
 
 
 def test_two_runs_never_write_one_output_at_once(outside: Outside, tmp_path: Path) -> None:

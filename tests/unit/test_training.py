@@ -14,7 +14,7 @@ import torch
 from tests.conftest import MakeTable
 from torch import nn
 
-from adloom import training
+from adloom import checkpoints, training
 from adloom.io import manifest
 from adloom.io.outside import Outside
 from adloom.io.tracking import MemoryRun, MemoryTracker
@@ -188,7 +188,7 @@ def test_a_checkpoint_of_another_network_is_discarded(
     assert "damaged checkpoint (ValueError), training starts over" in caplog.text
 
 
-def test_a_session_keeps_the_checkpoint_until_the_artifact_is_sealed(
+def test_a_session_keeps_the_checkpoint_until_the_artifact_is_where_it_belongs(
     tmp_path: Path, outside: Outside, make_table: MakeTable
 ) -> None:
     table, target = make_table("copy", pd.DataFrame({"text": ["a"], "split": ["train"]})), tmp_path / "models" / "net"
@@ -205,7 +205,12 @@ def test_a_session_keeps_the_checkpoint_until_the_artifact_is_sealed(
         train(interrupted=True)
     assert len(list((outside.home / "checkpoints").rglob("*.ckpt"))) == 1
     assert list(target.parent.iterdir()) == []
-    assert not train(interrupted=False).parent.exists()
+    checkpoints.discard(outside.home, target)  # of a training that did not end
+    checkpoint = train(interrupted=False)
+    checkpoints.discard(outside.home, tmp_path / "models" / "another")
+    assert checkpoint.exists()
+    checkpoints.discard(outside.home, target)
+    assert not checkpoint.parent.exists()
     assert isinstance(outside.tracker, MemoryTracker)
     failed, sealed = outside.tracker.runs
     assert (failed.status, sealed.status) == ("FAILED", "FINISHED")

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -119,6 +121,14 @@ def check(locked: Files | None, what: str, uri: str, outside: Outside) -> None:
         if then.get(path) != now.get(path):
             how = "is gone" if path not in now else "is new" if path not in then else "changed"
             raise DataError(f"{what}: {uri}: {path} {how} since sources.lock was written; {AGAIN}")
+
+
+@contextmanager
+def held(locked: Files | None, what: str, uri: str, outside: Outside) -> Iterator[None]:
+    """Check a source before it is read and again after: one that changes meanwhile is refused, too. As `check`."""
+    check(locked, what, uri, outside)
+    yield
+    check(locked, what, uri, outside)
 
 
 def _sha256(content: object) -> str:

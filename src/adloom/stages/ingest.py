@@ -56,8 +56,7 @@ def ingest(table: str, lock: Lock, target: Path, params: Ingest, outside: Outsid
     if source is None:
         manifest.skip(target, "ingest", Block(), f"no source: ingest.{table} is not given")
         return {}
-    snapshot.check(lock.tables.get(table), f"ingest.{table}", source.uri, outside)
-    return {f"{table}_rows": _ingest(table, _readable(table, source), target, outside)}
+    return {f"{table}_rows": _ingest(table, _readable(table, source), lock, target, outside)}
 
 
 def _readable(table: str, source: Source) -> Source:
@@ -67,13 +66,14 @@ def _readable(table: str, source: Source) -> Source:
     return described
 
 
-def _ingest(table: str, source: Source, target: Path, outside: Outside) -> int:
+def _ingest(table: str, source: Source, lock: Lock, target: Path, outside: Outside) -> int:
     from adloom.data import readers
 
     outside.home.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="ingest-", dir=outside.home) as scratch,
         manifest.draft(target, "ingest", source, {}) as made,
+        snapshot.held(lock.tables.get(table), f"ingest.{table}", source.uri, outside),
         tqdm(desc=f"ingest {table}", unit="row", delay=1, disable=not outside.progress) as bar,
     ):
         shards = tables.Shards(made.path, NAME)

@@ -124,8 +124,8 @@ def _key(table: str, lock: Lock, outside: Outside) -> bytes:
 
 def _erased(erasure_list: str, key: bytes, lock: Lock, outside: Outside) -> frozenset[str]:
     """Return the pseudonyms of the users on the erasure list, one id a line."""
-    snapshot.check(lock.erasure, "prepare.erasure_list", erasure_list, outside)
-    with tempfile.TemporaryDirectory() as scratch:
+    unchanged = snapshot.held(lock.erasure, "prepare.erasure_list", erasure_list, outside)
+    with unchanged, tempfile.TemporaryDirectory() as scratch:
         lines = outside.store.fetch(erasure_list, Path(scratch)).read_text(encoding="utf-8").splitlines()
     return frozenset(privacy.pseudonym(line.strip(), key) for line in lines if line.strip())
 

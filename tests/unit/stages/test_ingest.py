@@ -17,6 +17,7 @@ from adloom import snapshot
 from adloom.errors import DataError, ParamsError
 from adloom.io import manifest, tables
 from adloom.io.outside import Outside
+from adloom.io.stores import FolderStore
 from adloom.params import TABLES, Ingest
 from adloom.snapshot import Lock
 from adloom.stages import ingest
@@ -169,6 +170,21 @@ def test_a_source_that_changed_since_its_snapshot_is_refused(tmp_path: Path, out
     written(tmp_path, "copy.csv", "line\nworld\n")
     with pytest.raises(DataError, match=r"copy.csv changed since sources.lock was written; run `adloom snapshot`"):
         ingest.run(Inputs(tmp_path / "sources.lock"), made, Ingest.model_validate({"copy": copy}), outside)
+
+
+class Changing(FolderStore):
+    """A store whose file changes as soon as it was fetched."""
+
+    def fetch(self, uri: str, folder: Path) -> Path:
+        Path(uri).write_text("line\nworld\n", encoding="utf-8")
+        return super().fetch(uri, folder)
+
+
+def test_a_source_that_changes_while_it_is_read_is_refused(tmp_path: Path, outside: Outside) -> None:
+    copy = {"uri": written(tmp_path, "copy.csv", "line\nhello\n"), **COPY}
+    with pytest.raises(DataError, match=r"copy.csv changed since sources.lock was written; run `adloom snapshot`"):
+        run(tmp_path, replace(outside, store=Changing()), copy=copy)
+    assert left(tmp_path) == {"creatives"}
 
 
 def test_a_source_without_a_format_is_asked_for_one(tmp_path: Path, outside: Outside) -> None:

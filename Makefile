@@ -10,13 +10,14 @@ $(BIN)/.installed: pyproject.toml constraints.txt scripts/install
 	scripts/install $(VENV)
 	touch $@
 
-fmt: install ## format the code
-	ruff format src tests benchmarks
-	ruff check --fix-only --quiet src tests benchmarks
+fmt: install ## format the code and compile the pipelines
+	python -m pipelines
+	ruff format src components pipelines tests benchmarks
+	ruff check --fix-only --quiet src components pipelines tests benchmarks
 
 check: install ## lint and type-check
-	ruff format --check src tests benchmarks
-	ruff check src tests benchmarks
+	ruff format --check src components pipelines tests benchmarks
+	ruff check src components pipelines tests benchmarks
 	mypy
 
 test: install ## every test

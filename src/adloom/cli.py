@@ -24,9 +24,14 @@ STAGES = {
     "evaluate": "Measure one model on its test rows.",
     "report": "Join all measurements into one report.html.",
     "register": "Register models, and promote those that pass the gate.",
+    "score": "Score new tables with the champions.",
 }
 
-ELSEWHERE: dict[str, tuple[str, str]] = {}  # command: the module it is written in, and a line about it
+ELSEWHERE = {  # command: the module it is written in, and a line about it
+    "submit": ("adloom.cli_kubeflow", "Run a pipeline on Kubeflow, now or on a schedule."),
+    "runs": ("adloom.cli_kubeflow", "List the runs on Kubeflow."),
+    "schedules": ("adloom.cli_kubeflow", "List, pause, resume or delete the schedules on Kubeflow."),
+}
 
 PARAMS = click.option("--params", "params_path", type=Path, default=Path("params.yaml"), show_default=True)
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")

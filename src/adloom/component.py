@@ -1,6 +1,7 @@
 """What the components of a pipeline do in their pod: one stage, with its artifacts where the pipeline keeps them."""
 
 import json
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from adloom.caller import Metrics
 from adloom.errors import DataError
 from adloom.io import manifest
 from adloom.io.outside import Outside, build
-from adloom.params import TABLES, Ingest, Prepare, Register
+from adloom.params import TABLES, Ingest, Prepare, Register, Score
 from adloom.settings import Settings
 from adloom.snapshot import Lock
 
@@ -95,14 +96,76 @@ def prepare(project: str, table: str, block: str, digest: str, raw: Artifact, ro
     return metrics
 
 
-def register(project: str, block: str, tables: Artifacts, models: Artifacts, reports: Artifacts) -> Metrics:
-    """Register every model; its artifacts, the tables' and the reports' are given by the model's or table's name."""
+def push_dataset(project: str, tables: Artifacts) -> str:
+    """Keep the prepared tables by content in the DVC remote, where there is one, and return the dataset's digest."""
+    del project, tables
+    return ""
+
+
+def register(
+    project: str, block: str, dataset: str, tables: Artifacts, models: Artifacts, reports: Artifacts
+) -> Metrics:
+    """Register every model; artifacts are given by the name of their table or model, the dataset by its digest."""
     from adloom.stages.register import register_all, rows
 
     judged = params.parse(Register, block)
     with _laid_out({"data/dataset": tables, "models": models, "reports": reports}) as root:
         outcomes = register_all(judged, _outside(project), root)
     return {key: value for outcome in outcomes for key, value in rows(outcome).items()}
+
+
+def score(project: str, block: str, creatives: Artifact, events: Artifact, scored: Artifact) -> None:
+    """Score the tables with the champions; the result goes where the block says, and the pipeline is told."""
+    given = params.parse(Score, block)
+    inputs = {"creatives": creatives.path, "events": events.path}
+    outside = _outside(project)
+    caller.execute("score", {**inputs, "scored": scored.path}, given, outside)
+    outside.store.push(Path(scored.path), given.to)
+    describe(scored, outside)
+    scored.metadata["to"] = given.to
+
+
+def finish(project: str, run: str, state: str, message: str) -> None:
+    """
+    End the pipeline run's parent in MLflow and post how it ended to ADLOOM_WEBHOOK_URL, where there is one.
+
+    Neither that MLflow nor that the webhook is away makes a run fail: it is a warning in the log.
+    """
+    from adloom.io import webhook
+    from adloom.io.mlflow import Server
+    from adloom.io.parent import Parent
+
+    settings = Settings()
+    status = {"SUCCEEDED": "FINISHED", "CANCELLED": "KILLED"}.get(state, "FAILED")
+    Parent(settings.parent_run, settings.kfp_run).end(Server(settings.tracking_uri, project), status)
+    if settings.webhook_url:
+        told = {"project": project, "run": settings.kfp_run or run, "state": state, "message": message}
+        webhook.post(settings.webhook_url.get_secret_value(), told)
+
+
+def log(values: Metrics, metrics: Any) -> None:
+    """Tell the pipeline a stage's numbers; `metrics` is its artifact of numbers."""
+    for name, value in values.items():
+        if isinstance(value, float | int):
+            metrics.log_metric(name, float(value))
+
+
+def show(report: Artifact, page: Artifact) -> None:
+    """Make the report's page the page that the pipeline shows."""
+    shutil.copyfile(Path(report.path) / "report.html", page.path)
+
+
+def confusion(report: Artifact) -> tuple[list[str], list[list[int]]] | None:
+    """Return categories, and counts (category, read as), when the report of a model has them."""
+    from adloom.creatives.cnn_evaluation import CONFUSION
+    from adloom.evaluation.metric import Table
+    from adloom.evaluation.sections import from_folder
+
+    if manifest.skipped(Path(report.path)):
+        return None
+    sections = from_folder(Path(report.path)).sections
+    table = next((s for s in sections if isinstance(s, Table) and s.title == CONFUSION), None)
+    return (table.header[1:], [[int(count) for count in row[1:]] for row in table.rows]) if table else None
 
 
 def describe(artifact: Artifact, outside: Outside) -> None:

@@ -19,6 +19,7 @@ History = Mapping[str, Sequence[Sequence[float]]]
 
 BATCH = 500
 BINS = 15
+CONFUSION = "Confusion counts"
 WORST = 16  # mistakes shown
 
 
@@ -107,12 +108,23 @@ def _sections(
     sections: list[Section] = [
         Figure("Confusion matrix", "Percent of each category's test pictures by what the reader takes them for.",
                figures.confusion(counts, categories)),
+        _counts(counts, categories),
         _each(counts, categories, metrics),
         _reliability(probabilities, test.category),
         Figure("Learning curves", "Training pictures are shifted and their labels smoothed, validation ones are not.",
                style.learning_curves(history)),
     ]  # fmt: skip
     return [*sections, *_worst(probabilities, test, categories)]
+
+
+def _counts(counts: Array, categories: list[str]) -> Table:
+    """Return the confusion matrix as numbers: a row per category, a column for each it is read as."""
+    rows: list[list[str | float | int]] = [
+        [name, *(int(count) for count in row)] for name, row in zip(categories, counts, strict=True)
+    ]
+    return Table(
+        CONFUSION, "Test pictures of each category by what the reader takes them for.", ["category", *categories], rows
+    )
 
 
 def _each(counts: Array, categories: list[str], metrics: Mapping[str, Metric]) -> Table:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from adloom.evaluation.metric import Evaluation, Figure, Lines, Metric, Section, Table, from_json, to_json
 
@@ -30,6 +31,11 @@ def from_files(files: Mapping[str, bytes]) -> Findings:
     """Read what `to_files` made."""
     sections = [_section(entry, files) for entry in json.loads(files[SECTIONS])]
     return Findings(from_json(files[METRICS].decode()), sections)
+
+
+def from_folder(folder: Path) -> Findings:
+    """Read the artifact `to_files` was written to."""
+    return from_files({path.name: path.read_bytes() for path in folder.iterdir()})
 
 
 def _entry(section: Section, picture: str) -> dict[str, object]:

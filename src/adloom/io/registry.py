@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
-from adloom.errors import OutsideError
+from adloom.errors import ArtifactError, OutsideError, UserError
 from adloom.io import manifest
 
 CHAMPION = "champion"
@@ -70,6 +70,23 @@ class Registry(Protocol):
 def aliased(versions: list[Version], alias: str) -> Version | None:
     """Return the version an alias means, None when it means none."""
     return next((version for version in versions if alias in version.aliases), None)
+
+
+def fetch_whole(registry: Registry, version: Version, folder: Path) -> Path:
+    """Fetch a version and check every byte. Raises ArtifactError when it is not what was registered."""
+    fetched = registry.fetch(version, folder)
+    manifest.verify(fetched)
+    if manifest.digest(fetched) != version.digest:
+        raise ArtifactError(f"{version.model} {version.version}: its digest is not {version.digest}; register it again")
+    return fetched
+
+
+def champion(registry: Registry, model: str, folder: Path) -> tuple[Version, Path]:
+    """Fetch a model's champion, whole. Raises UserError when there is none."""
+    version = aliased(registry.versions(model), CHAMPION)
+    if version is None:
+        raise UserError(f"{model}: no champion; `adloom run` makes one, `adloom promote` names one")
+    return version, fetch_whole(registry, version, folder)
 
 
 @dataclass

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from adloom.errors import AdloomError, ArtifactError
 from adloom.io import manifest
-from adloom.io.registry import CHAMPION, Registry, Version, aliased
+from adloom.io.registry import CHAMPION, Registry, Version, aliased, fetch_whole
 from adloom.params import MODELS
 
 MESSAGE = 300  # characters of another's error that are shown
@@ -78,9 +78,7 @@ def _fetched(registry: Registry, version: Version, target: Path) -> Path:
     if _whole(target, version.digest):
         return target
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetching-") as beside:
-        folder = registry.fetch(version, Path(beside) / "artifact")
-        if not _whole(folder, version.digest):
-            raise ArtifactError(f"its digest is not {version.digest}, which the registry promised; register it again")
+        folder = fetch_whole(registry, version, Path(beside) / "artifact")
         shutil.rmtree(target, ignore_errors=True)
         folder.rename(target)
     return target

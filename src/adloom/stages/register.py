@@ -24,7 +24,7 @@ from adloom.evaluation.intervals import paired
 from adloom.evaluation.metric import Evaluation, Metric, from_json
 from adloom.io import manifest
 from adloom.io.outside import Outside
-from adloom.io.registry import CHALLENGER, CHAMPION, Version, aliased
+from adloom.io.registry import CHALLENGER, CHAMPION, Version, aliased, fetch_whole
 from adloom.params import MODELS, Register
 from adloom.stages.evaluate import card, measure, name_of
 
@@ -152,7 +152,7 @@ def _differences(candidate: Candidate, champion: Version, params: Register, outs
         return {}
     with tempfile.TemporaryDirectory(prefix="adloom-") as place:
         try:
-            theirs = _measure_champion(candidate, outside.registry.fetch(champion, Path(place)), params)
+            theirs = _measure_champion(candidate, fetch_whole(outside.registry, champion, Path(place)), params)
         except ArtifactError as error:
             logger.warning("%s champion %s: %s", champion.model, champion.version, error)
             return {}
@@ -167,7 +167,6 @@ def _differences(candidate: Candidate, champion: Version, params: Register, outs
 
 def _measure_champion(candidate: Candidate, champion: Path, params: Register) -> Evaluation:
     """Measure the champion on the candidate's rows, with its judge. Raises ArtifactError when they do not fit."""
-    manifest.verify(champion)
     for key in ("categories", "image"):
         if (theirs := card(champion).get(key)) != (ours := card(candidate.model).get(key)):
             raise ArtifactError(f"made for {key} {theirs}, the candidate for {ours}; compare by eye, `adloom promote`")

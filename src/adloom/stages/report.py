@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adloom.evaluation.sections import Findings, from_files
+from adloom.evaluation.sections import from_folder
 from adloom.io import manifest
 from adloom.io.outside import Outside
 from adloom.params import MODELS, TABLES, Gate
@@ -56,12 +56,8 @@ def _model(folder: Path) -> "report.Model":
     from adloom.evaluation.report import Model
 
     sealed = manifest.verify(folder)
-    findings = None if sealed.skipped else _findings(folder, list(sealed.files))
+    findings = None if sealed.skipped else from_folder(folder)
     return Model(sealed.inputs.get("model", ""), findings, sealed.skipped)
-
-
-def _findings(folder: Path, names: list[str]) -> Findings:
-    return from_files({name: (folder / name).read_bytes() for name in names})
 
 
 def _dataset(folder: Path) -> "report.Dataset":

@@ -1,0 +1,1 @@
+"""The stages as components of Kubeflow Pipelines: thin, one file each. What they do stands in `adloom.component`."""

@@ -1,0 +1,13 @@
+"""Whatever happened: end the run in MLflow and tell whoever wants to know."""
+
+from kfp.dsl import PipelineTaskFinalStatus
+
+from components._component import component
+
+
+@component
+def finish(project: str, status: PipelineTaskFinalStatus) -> None:
+    """Mark the run as finished or failed and post how it ended."""
+    from adloom.component import finish
+
+    finish(project, status.pipeline_job_resource_name, status.state, status.error_message)

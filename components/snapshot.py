@@ -1,0 +1,19 @@
+"""Look at the sources, so that what follows runs again only when their files are others. Never cached."""
+
+from typing import NamedTuple
+
+from components._component import component
+
+
+@component
+def snapshot(
+    project: str, creatives: str, copy: str, events: str, impressions: str, prepare: str, expected: str
+) -> NamedTuple("Sources", creatives=str, copy=str, events=str, impressions=str, privacy=str):  # type: ignore[valid-type]
+    """Give out a digest of each table's files, and of the key and the erasure list."""
+    from collections import namedtuple
+
+    from adloom.component import look
+
+    tables = {"creatives": creatives, "copy": copy, "events": events, "impressions": impressions}
+    found = look(project, tables, prepare, expected)
+    return namedtuple("Sources", found)(**found)

@@ -1,0 +1,16 @@
+"""Train the picture generator."""
+
+from kfp.dsl import Dataset, Input, Metrics, Model, Output
+
+from components._component import component
+
+
+@component
+def train_gan(
+    project: str, params: str, creatives: Input[Dataset], gan: Output[Model], metrics: Output[Metrics]
+) -> None:
+    """Train on the prepared pictures."""
+    from adloom import component
+
+    values = component.call("train-gan", project, params, {"creatives": creatives}, {"gan": gan})
+    component.log(values, metrics)

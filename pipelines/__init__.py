@@ -1,0 +1,1 @@
+"""The pipelines. `python -m pipelines` compiles them into pipelines/compiled."""

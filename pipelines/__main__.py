@@ -1,0 +1,29 @@
+"""Compile the pipelines into pipelines/compiled, placed as params.yaml says."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from kfp.compiler import Compiler
+
+from adloom import params
+from adloom.pipelines import read
+from pipelines.scoring import scoring
+from pipelines.training import training
+
+ROOT = Path(__file__).parents[1]
+
+
+def compiled() -> dict[str, str]:
+    """Return the YAML of each pipeline, by its name."""
+    texts = {}
+    with TemporaryDirectory() as place:
+        for name, pipeline in {"training": training, "scoring": scoring}.items():
+            path = Path(place) / f"{name}.yaml"
+            Compiler().compile(pipeline, str(path))
+            texts[name] = read(path).placed(params.load(ROOT / "params.yaml").pipeline).to_yaml()
+    return texts
+
+
+if __name__ == "__main__":
+    for name, text in compiled().items():
+        (ROOT / "pipelines" / "compiled" / f"{name}.yaml").write_text(text, encoding="utf-8")

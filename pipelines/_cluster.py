@@ -1,0 +1,39 @@
+"""What a task needs of the cluster: doors to the outside, and patience when one is shut for a while."""
+
+from kfp import kubernetes
+from kfp.dsl import PipelineTask
+
+NAME = "adloom"  # of the ConfigMap and of the Secret; a key that is not in them is not set
+RUN_ID = "metadata.labels['pipeline/runid']"
+CONFIG = {
+    "s3": ["AWS_ENDPOINT_URL_S3", "AWS_REGION"],
+    "dvc": ["ADLOOM_DVC_REMOTE"],
+    "mlflow": ["MLFLOW_TRACKING_URI", "MLFLOW_S3_ENDPOINT_URL"],
+}
+SECRETS = {
+    "s3": ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"],
+    "mlflow": ["MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"],
+    "pseudonyms": ["ADLOOM_PSEUDONYM_KEY"],
+    "webhook": ["ADLOOM_WEBHOOK_URL"],
+}
+
+
+def outside(task: PipelineTask, *doors: str) -> PipelineTask:
+    """Give a task the configuration and the secrets of these doors to the outside, and no other."""
+    kubernetes.use_field_path_as_env(task, "KFP_RUN_ID", RUN_ID)
+    for door in doors:
+        if config := CONFIG.get(door):
+            kubernetes.use_config_map_as_env(task, NAME, {name: name for name in config}, optional=True)
+        if secrets := SECRETS.get(door):
+            kubernetes.use_secret_as_env(task, NAME, {name: name for name in secrets}, optional=True)
+    return task
+
+
+def retried(task: PipelineTask) -> PipelineTask:
+    """Try a task that lives by the network again, after 30 seconds, then a minute, then two."""
+    return task.set_retry(num_retries=3, backoff_duration="30s", backoff_factor=2.0)
+
+
+def never_cached(task: PipelineTask) -> PipelineTask:
+    """Run a task that looks at the world outside, or changes it, every time."""
+    return task.set_caching_options(enable_caching=False)

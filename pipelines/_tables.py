@@ -1,0 +1,22 @@
+"""From a source to a prepared table. Each table has a lane of its own: new rows of one leave the others be."""
+
+from kfp.dsl import PipelineTask
+
+from components.ingest import ingest
+from components.prepare import prepare
+from pipelines._cluster import outside, retried
+
+
+def prepared(table: str, project: str, sources: PipelineTask, ingest_params: str, prepare_params: str) -> PipelineTask:
+    """Ingest a table, then prepare it; its rows are `.outputs["rows"]`."""
+    raw = ingest(project=project, table=table, params=ingest_params, digest=sources.outputs[table])
+    rows = prepare(
+        project=project,
+        table=table,
+        params=prepare_params,
+        digest=sources.outputs["privacy"],
+        raw=raw.outputs["rows"],
+    )
+    retried(outside(raw, "s3")).set_display_name(f"ingest {table}")
+    retried(outside(rows, "s3", "pseudonyms")).set_display_name(f"prepare {table}")
+    return rows

@@ -1,0 +1,29 @@
+"""A webhook: one JSON message posted to an address that someone listens at."""
+
+import json
+import logging
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+TIMEOUT = 10  # seconds
+ATTEMPTS = 2
+
+logger = logging.getLogger(__name__)
+
+
+def post(url: str, message: Mapping[str, object]) -> None:
+    """Post a message; what cannot be delivered is a warning that names the host and nothing more of the address."""
+    if urlsplit(url).scheme not in ("http", "https"):
+        logger.warning("webhook: not an http address; nobody was told")
+        return
+    body = json.dumps(message).encode()
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310 - checked above
+    for _ in range(ATTEMPTS):
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT):  # noqa: S310
+                return
+        except (OSError, ValueError) as error:  # URLError and HTTPError are OSErrors
+            reason = getattr(error, "reason", None) or type(error).__name__
+    logger.warning("webhook at %s: %s; nobody was told", urlsplit(url).hostname, reason)

@@ -1,0 +1,133 @@
+"""The compiled pipelines: where they lie, where their stages run, and the arguments that a run of them takes."""
+
+import copy
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from adloom.errors import ParamsError
+from adloom.params import TABLES, Ingest, Params, Period, Pipeline, Place, Prepare, Toleration
+from adloom.snapshot import Lock
+
+NAMES = ("training", "scoring")
+FOLDER = Path("pipelines/compiled")
+STAGES = {  # of a pipeline: those that take their whole block, as the argument <stage>_params
+    "training": ("train_gan", "train_cnn", "train_lstm", "segment", "evaluate", "report", "register"),
+    "scoring": ("score",),
+}
+TABLES_OF = {"training": TABLES, "scoring": ("creatives", "events")}
+NEVER = date(2200, 1, 1)  # when nothing is held out, the holdout starts then
+
+Spec = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A pipeline as a server takes it: what it does, and what its pods need of Kubernetes."""
+
+    pipeline: Spec
+    platform: Spec
+
+    def placed(self, pipeline: Pipeline) -> "Compiled":
+        """Return it with every stage's image, resources, node and time limit as the params have them."""
+        placed = copy.deepcopy(self)
+        pods = placed.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+        for label, executor in placed.pipeline["deploymentSpec"]["executors"].items():
+            place = pipeline.place(stage_of(label))
+            executor["container"] |= {"image": pipeline.image, "resources": _resources(place)}
+            pods[label] = _without_place(pods.get(label, {})) | _node(place)
+        return placed
+
+    def stages(self) -> set[str]:
+        """Return the names of the stages."""
+        return {stage_of(label) for label in self.pipeline["deploymentSpec"]["executors"]}
+
+    def to_yaml(self) -> str:
+        """Return the text a server takes, the same for the same pipeline."""
+        return yaml.safe_dump_all([self.pipeline, self.platform], sort_keys=True, width=120)
+
+    def digest(self) -> str:
+        """Return the sha256 of the text, 64 hex digits."""
+        return hashlib.sha256(self.to_yaml().encode()).hexdigest()
+
+
+def load(name: str, folder: Path = FOLDER) -> Compiled:
+    """Read a compiled pipeline. Raises ParamsError when there is none of this name."""
+    if name not in NAMES:
+        raise ParamsError(f"{name}: no such pipeline; expected one of {', '.join(NAMES)}")
+    return read(folder / f"{name}.yaml")
+
+
+def read(path: Path) -> Compiled:
+    """Read a compiled pipeline from a file. Raises ParamsError when it is not there, or not one."""
+    try:
+        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise ParamsError(f"{path}: no such file; `adloom init DIR` writes it into a new folder") from None
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if len(documents) != 2 or "pipelineInfo" not in documents[0] or "platforms" not in documents[1]:
+        raise ParamsError(f"{path}: not a compiled pipeline; `adloom init DIR` writes one into a new folder")
+    return Compiled(*documents)
+
+
+def arguments(name: str, params: Params, lock: Lock | None) -> dict[str, str]:
+    """
+    Return the arguments of a run: the JSON of each stage's block, and the digests of the sources it is started for.
+
+    Without a lock the run takes the sources as it finds them. Raises ParamsError when there is nothing to score.
+    """
+    ingest, prepare = (params.ingest, params.prepare) if name == "training" else scored(params)
+    found = {"project": params.project, "sources": json.dumps(lock.digests(), sort_keys=True) if lock else ""}
+    for table in TABLES_OF[name]:
+        found[f"ingest_{table}"] = Ingest.model_validate({table: ingest.source(table)}).to_json()
+        found[f"prepare_{table}"] = prepare.of(table).to_json()
+    return found | {f"{stage}_params": params.block(stage).to_json() for stage in STAGES[name]}
+
+
+def stage_of(label: str) -> str:
+    """Return the stage of an executor such as exec-train-gan or exec-evaluate-2."""
+    return re.sub(r"^exec-|-\d+$", "", label).replace("-", "_")
+
+
+def scored(params: Params) -> tuple[Ingest, Prepare]:
+    """Return the blocks that bring in what is to be scored: all of it, with nothing held out."""
+    sources = {"creatives": params.score.creatives, "events": params.score.events}
+    if not any(sources.values()):
+        raise ParamsError("score: nothing to score; give score.creatives or score.events a source")
+    whole = Period(holdout_start=NEVER, end=NEVER + timedelta(days=1))
+    return Ingest.model_validate(sources), params.prepare.model_copy(update={"events": whole})
+
+
+def _resources(place: Place) -> Spec:
+    """Return requests and limits, which are equal, so that a pod gets what it asks for and is ended last."""
+    limits = {"resourceCpuLimit": place.cpu, "resourceMemoryLimit": place.memory}
+    requests = {"resourceCpuRequest": place.cpu, "resourceMemoryRequest": place.memory}
+    gpu = {"accelerator": {"resourceType": place.gpu_type, "resourceCount": str(place.gpu)}} if place.gpu else {}
+    return limits | requests | gpu
+
+
+def _node(place: Place) -> Spec:
+    node: Spec = {"activeDeadlineSeconds": str(place.timeout_minutes * 60)}
+    if place.node_selector:
+        node["nodeSelector"] = {"labels": dict(place.node_selector)}
+    if place.tolerations:
+        node["tolerations"] = [_toleration(toleration) for toleration in place.tolerations]
+    return node
+
+
+def _toleration(toleration: Toleration) -> Spec:
+    operator = {"operator": "Exists"} if toleration.value is None else {"operator": "Equal", "value": toleration.value}
+    return {"key": toleration.key, "effect": toleration.effect, **operator}
+
+
+def _without_place(pod: Spec) -> Spec:
+    return {
+        key: value for key, value in pod.items() if key not in ("activeDeadlineSeconds", "nodeSelector", "tolerations")
+    }

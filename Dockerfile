@@ -1,0 +1,81 @@
+# One file, an image per role. scripts/image builds them; docs/images.md says how to run them.
+#   train      every stage, and Kubeflow's components
+#   train-gpu  the same on the CUDA build of torch
+#   serve      answers requests, and holds nothing that trains
+# BASE may be a digest: --build-arg BASE=python@sha256:…
+ARG BASE=python:3.11-slim-bookworm
+
+FROM ${BASE} AS base
+SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
+# Nothing is written but in /tmp and /work, so that the root may be read-only; USER names ids that /etc/passwd does not.
+ENV HOME=/tmp \
+    USER=adloom \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    MPLCONFIGDIR=/tmp/matplotlib \
+    DVC_SITE_CACHE_DIR=/tmp/dvc \
+    GIT_PYTHON_REFRESH=quiet
+ARG PIP_CACHE_DIR=/root/.cache/pip
+RUN groupadd --gid 10001 adloom \
+    && useradd --uid 10001 --gid adloom --no-create-home --home-dir /tmp --shell /usr/sbin/nologin adloom \
+    && install --directory --owner adloom --group adloom /work
+WORKDIR /work
+LABEL org.opencontainers.image.licenses=Apache-2.0
+# Python handles it from its first line on; as process 1 it would ignore SIGTERM until uvicorn runs.
+STOPSIGNAL SIGINT
+
+# What the roles require, in files of their own: the large layers are made again when these lines change, not when the code does.
+FROM base AS declared
+COPY pyproject.toml scripts/requirements.py ./
+WORKDIR /roles
+RUN for role in build train serve; do python3 /work/requirements.py /work/pyproject.toml "$role" >"$role.txt"; done
+COPY constraints.txt constraints-gpu.txt scripts/install-role scripts/install-torch ./
+
+FROM base AS wheel
+RUN --mount=type=bind,from=declared,source=/roles,target=/roles --mount=type=cache,target=/root/.cache/pip \
+    pip install --constraint /roles/constraints.txt --requirement /roles/build.txt
+COPY . .
+RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /dist .
+
+FROM base AS train
+RUN --mount=type=bind,from=declared,source=/roles,target=/roles --mount=type=cache,target=/root/.cache/pip \
+    /roles/install-role train constraints.txt
+RUN --mount=type=bind,from=wheel,source=/dist,target=/dist pip install --no-cache-dir --no-deps /dist/*.whl
+ARG VERSION REVISION SOURCE
+ENV ADLOOM_GIT_COMMIT=${REVISION}
+LABEL org.opencontainers.image.title=adloom-train \
+      org.opencontainers.image.version=${VERSION} \
+      org.opencontainers.image.revision=${REVISION} \
+      org.opencontainers.image.source=${SOURCE}
+USER 10001:10001
+CMD ["adloom", "--help"]
+
+FROM base AS train-gpu
+ARG TORCH_INDEX
+RUN --mount=type=bind,from=declared,source=/roles,target=/roles --mount=type=cache,target=/root/.cache/pip \
+    /roles/install-role train constraints-gpu.txt
+RUN --mount=type=bind,from=wheel,source=/dist,target=/dist pip install --no-cache-dir --no-deps /dist/*.whl
+ARG VERSION REVISION SOURCE
+ENV ADLOOM_GIT_COMMIT=${REVISION}
+LABEL org.opencontainers.image.title=adloom-train-gpu \
+      org.opencontainers.image.version=${VERSION} \
+      org.opencontainers.image.revision=${REVISION} \
+      org.opencontainers.image.source=${SOURCE}
+USER 10001:10001
+CMD ["adloom", "--help"]
+
+FROM base AS serve
+RUN --mount=type=bind,from=declared,source=/roles,target=/roles --mount=type=cache,target=/root/.cache/pip \
+    /roles/install-role serve constraints.txt
+RUN --mount=type=bind,from=wheel,source=/dist,target=/dist pip install --no-cache-dir --no-deps /dist/*.whl
+ARG VERSION REVISION SOURCE
+ENV ADLOOM_GIT_COMMIT=${REVISION}
+LABEL org.opencontainers.image.title=adloom-serve \
+      org.opencontainers.image.version=${VERSION} \
+      org.opencontainers.image.revision=${REVISION} \
+      org.opencontainers.image.source=${SOURCE}
+USER 10001:10001
+EXPOSE 3000
+HEALTHCHECK --start-period=30s --interval=10s --timeout=5s \
+    CMD ["python3", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:3000/readyz', timeout=4)"]
+CMD ["adloom", "serve", "--host", "0.0.0.0", "--models", "models"]

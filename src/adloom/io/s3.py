@@ -21,9 +21,6 @@ from adloom.errors import DataError, OutsideError, ParamsError
 from adloom.io.manifest import MANIFEST
 from adloom.io.store import SourceFile
 
-CONNECT_TIMEOUT, READ_TIMEOUT = 3, 6  # seconds without a connection, without a byte
-PAUSES = (1, 2)  # seconds before the second try and before the third
-PATIENCE = 10  # seconds after the first failure in which another try may begin
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
@@ -34,6 +31,19 @@ REFUSED = frozenset(
 )
 PASSING = frozenset({"RequestTimeout", "SlowDown"})
 CHANGED = frozenset({"404", "412", "NoSuchKey", "PreconditionFailed"})
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a server is waited for, in seconds; these bring every fault to an end within 30."""
+
+    connection: float = 3
+    byte: float = 6  # without one more
+    pauses: tuple[float, ...] = (1, 2)  # before the second try and before the third
+    tries: float = 12  # after the first failure, in which another try may begin
+
+
+PATIENCE = Patience()
 
 
 @dataclass(frozen=True)
@@ -59,9 +69,10 @@ def address(uri: str) -> Address:
 class S3Store:
     """Objects of an S3 server; credentials are found where every AWS tool finds them."""
 
-    def __init__(self, endpoint: str | None, progress: bool) -> None:
+    def __init__(self, endpoint: str | None, progress: bool, patience: Patience = PATIENCE) -> None:
         self._endpoint = endpoint
         self._progress = progress
+        self._patience = patience
 
     @cached_property
     def _client(self) -> Any:
@@ -69,8 +80,8 @@ class S3Store:
         from botocore.config import Config
 
         config = Config(
-            connect_timeout=CONNECT_TIMEOUT,
-            read_timeout=READ_TIMEOUT,
+            connect_timeout=self._patience.connection,
+            read_timeout=self._patience.byte,
             retries={"total_max_attempts": 1},  # `_tried` tries again, a body that breaks off included
             max_pool_connections=TRANSFERS,
         )
@@ -96,7 +107,7 @@ class S3Store:
         """Raise when a uri's bucket is not there, or may not be looked into."""
         at = address(uri)
         with _asking(uri, self._endpoint):
-            _tried(lambda: self._client.list_objects_v2(Bucket=at.bucket, Prefix=at.key, MaxKeys=1))
+            self._tried(lambda: self._client.list_objects_v2(Bucket=at.bucket, Prefix=at.key, MaxKeys=1))
 
     def push(self, folder: Path, uri: str) -> None:
         """Upload a folder's files below a uri, its manifest last; what lay there and is no part of it is deleted."""
@@ -123,7 +134,7 @@ class S3Store:
 
     def _objects(self, at: Address) -> dict[str, SourceFile]:
         """Return, by key and sorted, the object at an address and those below it."""
-        return _tried(lambda: dict(self._listed(at)))
+        return self._tried(lambda: dict(self._listed(at)))
 
     def _listed(self, at: Address) -> Iterator[tuple[str, SourceFile]]:
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=at.bucket, Prefix=at.key)
@@ -148,7 +159,7 @@ class S3Store:
                 for block in got["Body"].iter_chunks(BLOCK):
                     stream.write(block)
 
-        _tried(download)
+        self._tried(download)
         return target
 
     def _put(self, bucket: str, key: str, path: Path) -> None:
@@ -156,11 +167,11 @@ class S3Store:
             with path.open("rb") as stream:
                 self._client.put_object(Bucket=bucket, Key=key, Body=stream)
 
-        _tried(upload)
+        self._tried(upload)
 
     def _delete(self, bucket: str, keys: Iterable[str]) -> None:
         for key in sorted(keys):
-            _tried(partial(self._client.delete_object, Bucket=bucket, Key=key))
+            self._tried(partial(self._client.delete_object, Bucket=bucket, Key=key))
 
     def _each(self, uri: str, do: Callable[[Item], Made], items: Iterable[Item]) -> Sequence[Made]:
         """Do one thing for each item, several at a time; after a failure none is begun."""
@@ -189,19 +200,18 @@ class S3Store:
         ):
             return [*d]
 
-
-def _tried(do: Callable[[], Made]) -> Made:
-    """Do something, up to three times as long as it fails in a way that may pass."""
-    patience = float("inf")
-    for pause in PAUSES:
-        try:
-            return do()
-        except Exception as error:
-            patience = min(patience, time.monotonic() + PATIENCE)
-            if not _may_pass(error) or time.monotonic() + pause > patience:
-                raise
-        time.sleep(pause)
-    return do()
+    def _tried(self, do: Callable[[], Made]) -> Made:
+        """Do something, up to three times as long as it fails in a way that may pass."""
+        until = float("inf")
+        for pause in self._patience.pauses:
+            try:
+                return do()
+            except Exception as error:
+                until = min(until, time.monotonic() + self._patience.tries)
+                if not _may_pass(error) or time.monotonic() + pause > until:
+                    raise
+            time.sleep(pause)
+        return do()
 
 
 def _may_pass(error: Exception) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 from adloom.errors import DataError, ParamsError
 from adloom.io import catalogue, manifest
 from adloom.io.downloads import Downloads
-from adloom.io.s3 import S3Store
+from adloom.io.s3 import PATIENCE, Patience, S3Store
 from adloom.io.store import SourceFile, Store
 from adloom.settings import Settings
 
@@ -74,11 +74,11 @@ class CatalogueStore:
 class Stores:
     """Every store, chosen by the uri: s3://…, a name of the catalogue, or a path."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, patience: Patience = PATIENCE) -> None:
         progress = not settings.quiet
         self._folder = FolderStore()
         self._catalogue = CatalogueStore(Downloads(settings.home / "downloads", progress))
-        self._s3 = S3Store(settings.s3_endpoint, progress)
+        self._s3 = S3Store(settings.s3_endpoint, progress, patience)
 
     def list(self, uri: str) -> list[SourceFile]:
         """Return the files below a uri."""

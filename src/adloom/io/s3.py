@@ -5,45 +5,18 @@ What may pass (a server that is away, silent, overloaded, or that breaks off) is
 one piece, so that it is whole or absent and nothing is left of one that was broken off; S3 takes 5 GB in one.
 """
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
-from threading import Event
-from typing import Any, TypeVar
+from typing import Any
 
-from tqdm import tqdm
-
-from adloom.errors import DataError, OutsideError, ParamsError
+from adloom.errors import DataError, ParamsError
 from adloom.io.manifest import MANIFEST
+from adloom.io.s3_faults import PATIENCE, TRANSFERS, Item, Made, Patience, asking, each
 from adloom.io.store import SourceFile
 
-Item = TypeVar("Item")
-Made = TypeVar("Made")
-
-TRANSFERS = 8  # objects at a time
 BLOCK = 1 << 20
-REFUSED = frozenset(
-    {"401", "403", "AccessDenied", "ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch"}
-)
-PASSING = frozenset({"RequestTimeout", "SlowDown"})
-CHANGED = frozenset({"404", "412", "NoSuchKey", "PreconditionFailed"})
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long a server is waited for, in seconds; these bring every fault to an end within 30."""
-
-    connection: float = 3
-    byte: float = 6  # without one more
-    pauses: tuple[float, ...] = (1, 2)  # before the second try and before the third
-    tries: float = 12  # after the first failure, in which another try may begin
-
-
-PATIENCE = Patience()
 
 
 @dataclass(frozen=True)
@@ -82,7 +55,7 @@ class S3Store:
         config = Config(
             connect_timeout=self._patience.connection,
             read_timeout=self._patience.byte,
-            retries={"total_max_attempts": 1},  # `_tried` tries again, a body that breaks off included
+            retries={"total_max_attempts": 1},  # `Patience.tried` tries again, a body that breaks off included
             max_pool_connections=TRANSFERS,
         )
         session = boto3.Session()
@@ -106,26 +79,26 @@ class S3Store:
     def require(self, uri: str) -> None:
         """Raise when a uri's bucket is not there, or may not be looked into."""
         at = address(uri)
-        with _asking(uri, self._endpoint):
-            self._tried(lambda: self._client.list_objects_v2(Bucket=at.bucket, Prefix=at.key, MaxKeys=1))
+        with asking(uri, self._endpoint):
+            self._patience.tried(lambda: self._client.list_objects_v2(Bucket=at.bucket, Prefix=at.key, MaxKeys=1))
 
     def push(self, folder: Path, uri: str) -> None:
         """Upload a folder's files below a uri, its manifest last; what lay there and is no part of it is deleted."""
         at, marker = address(uri), address(uri).below(MANIFEST)
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
         keys = {at.below(path.relative_to(folder).as_posix()): path for path in paths}
-        with _asking(uri, self._endpoint):
+        with asking(uri, self._endpoint):
             before = self._objects(at).keys()
             self._delete(at.bucket, before & {marker})
         self._each(uri, lambda key: self._put(at.bucket, key, keys[key]), sorted(keys.keys() - {marker}))
-        with _asking(uri, self._endpoint):
+        with asking(uri, self._endpoint):
             self._delete(at.bucket, before - keys.keys() - {marker})
         self._each(uri, lambda key: self._put(at.bucket, key, keys[key]), sorted(keys.keys() & {marker}))
 
     def _found(self, uri: str) -> dict[str, SourceFile]:
         """Return, by key and sorted, the objects below a uri, or else the one it names."""
         at = address(uri)
-        with _asking(uri, self._endpoint):
+        with asking(uri, self._endpoint):
             objects = self._objects(at)
         below = {key: file for key, file in objects.items() if key != at.key}
         if not objects:
@@ -134,7 +107,7 @@ class S3Store:
 
     def _objects(self, at: Address) -> dict[str, SourceFile]:
         """Return, by key and sorted, the object at an address and those below it."""
-        return self._tried(lambda: dict(self._listed(at)))
+        return self._patience.tried(lambda: dict(self._listed(at)))
 
     def _listed(self, at: Address) -> Iterator[tuple[str, SourceFile]]:
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=at.bucket, Prefix=at.key)
@@ -159,7 +132,7 @@ class S3Store:
                 for block in got["Body"].iter_chunks(BLOCK):
                     stream.write(block)
 
-        self._tried(download)
+        self._patience.tried(download)
         return target
 
     def _put(self, bucket: str, key: str, path: Path) -> None:
@@ -167,95 +140,12 @@ class S3Store:
             with path.open("rb") as stream:
                 self._client.put_object(Bucket=bucket, Key=key, Body=stream)
 
-        self._tried(upload)
+        self._patience.tried(upload)
 
     def _delete(self, bucket: str, keys: Iterable[str]) -> None:
         for key in sorted(keys):
-            self._tried(partial(self._client.delete_object, Bucket=bucket, Key=key))
+            self._patience.tried(partial(self._client.delete_object, Bucket=bucket, Key=key))
 
     def _each(self, uri: str, do: Callable[[Item], Made], items: Iterable[Item]) -> Sequence[Made]:
-        """Do one thing for each item, several at a time; after a failure none is begun."""
-        things, failed = [*items], Event()
-
-        def unless_failed(item: Item) -> Made:
-            if failed.is_set():
-                raise CancelledError  # never seen: what failed was begun before, so it is raised first
-            try:
-                return do(item)
-            except BaseException:
-                failed.set()
-                raise
-
-        with (
-            _asking(uri, self._endpoint),
-            ThreadPoolExecutor(TRANSFERS) as pool,
-            tqdm(
-                pool.map(unless_failed, things),
-                total=len(things),
-                unit="file",
-                desc=uri,
-                delay=1,
-                disable=not self._progress,
-            ) as d,
-        ):
-            return [*d]
-
-    def _tried(self, do: Callable[[], Made]) -> Made:
-        """Do something, up to three times as long as it fails in a way that may pass."""
-        until = float("inf")
-        for pause in self._patience.pauses:
-            try:
-                return do()
-            except Exception as error:
-                until = min(until, time.monotonic() + self._patience.tries)
-                if not _may_pass(error) or time.monotonic() + pause > until:
-                    raise
-            time.sleep(pause)
-        return do()
-
-
-def _may_pass(error: Exception) -> bool:
-    from botocore import exceptions as known
-
-    if isinstance(error, known.ClientError):
-        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-        return status >= 500 or status == 429 or error.response["Error"].get("Code") in PASSING
-    broken = (known.ConnectionError, known.HTTPClientError, known.IncompleteReadError, known.FlexibleChecksumError)
-    return isinstance(error, broken)
-
-
-@contextmanager
-def _asking(uri: str, endpoint: str | None) -> Iterator[None]:
-    """Turn what boto3 raises into one line that says who can mend it."""
-    from botocore import exceptions, parsers
-
-    server = endpoint or "Amazon S3"
-    try:
-        yield
-    except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError):
-        raise ParamsError(f"{uri}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from None
-    except exceptions.ClientError as error:
-        raise _refusal(uri, server, dict(error.response["Error"])) from None
-    except ValueError as error:  # an endpoint that is no URL
-        raise ParamsError(f"{uri}: {error}; check AWS_ENDPOINT_URL_S3") from None
-    except exceptions.ParamValidationError:
-        raise ParamsError(f"{uri}: {address(uri).bucket} cannot be a bucket's name; correct the uri") from None
-    except parsers.ResponseParserError:
-        raise ParamsError(f"{uri}: {server} does not answer as S3 does; check AWS_ENDPOINT_URL_S3") from None
-    except exceptions.BotoCoreError as error:
-        raise OutsideError(f"{uri}: no answer from {server}: {error}; check AWS_ENDPOINT_URL_S3") from None
-
-
-def _refusal(uri: str, server: str, error: Mapping[str, Any]) -> Exception:
-    code = error.get("Code", "")
-    if code in REFUSED:
-        return ParamsError(
-            f"{uri}: {server} refused the credentials ({code}); check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        )
-    if code == "NoSuchBucket":
-        return DataError(f"{uri}: no bucket {address(uri).bucket} at {server}; make it or correct the uri")
-    if code in CHANGED:
-        return DataError(
-            f"{uri}: an object changed or went while it was read; try again, a source after `adloom snapshot`"
-        )
-    return OutsideError(f"{uri}: {server} answered {code}: {error.get('Message', '')}")
+        with asking(uri, self._endpoint):
+            return each(do, items, uri, self._progress)

@@ -6,7 +6,8 @@ from pathlib import Path
 from adloom.errors import DataError, ParamsError
 from adloom.io import catalogue, manifest
 from adloom.io.downloads import Downloads
-from adloom.io.s3 import PATIENCE, Patience, S3Store
+from adloom.io.s3 import S3Store
+from adloom.io.s3_faults import PATIENCE, Patience
 from adloom.io.store import SourceFile, Store
 from adloom.settings import Settings
 

@@ -1,0 +1,126 @@
+"""
+What S3 servers do wrong, made one line that says who can mend it, within 30 seconds.
+
+What may pass (a server that is away, silent, overloaded, or that breaks off) is tried three times.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Event
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+from adloom.errors import DataError, OutsideError, ParamsError
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+TRANSFERS = 8  # objects at a time
+REFUSED = frozenset(
+    {"401", "403", "AccessDenied", "ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch"}
+)
+PASSING = frozenset({"RequestTimeout", "SlowDown"})
+CHANGED = frozenset({"404", "412", "NoSuchKey", "PreconditionFailed"})
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a server is waited for, in seconds; these bring every fault to an end within 30."""
+
+    connection: float = 3
+    byte: float = 6  # without one more
+    pauses: tuple[float, ...] = (1, 2)  # before the second try and before the third
+    tries: float = 12  # after the first failure, in which another try may begin
+
+    def tried(self, do: Callable[[], Made]) -> Made:
+        """Do something, up to three times as long as it fails in a way that may pass."""
+        until = float("inf")
+        for pause in self.pauses:
+            try:
+                return do()
+            except Exception as error:
+                until = min(until, time.monotonic() + self.tries)
+                if not _may_pass(error) or time.monotonic() + pause > until:
+                    raise
+            time.sleep(pause)
+        return do()
+
+
+PATIENCE = Patience()
+
+
+def each(do: Callable[[Item], Made], items: Iterable[Item], what: str, progress: bool) -> Sequence[Made]:
+    """Do one thing for each item, several at a time; after a failure none is begun."""
+    things, failed = [*items], Event()
+
+    def unless_failed(item: Item) -> Made:
+        if failed.is_set():
+            raise CancelledError  # never seen: what failed was begun before, so it is raised first
+        try:
+            return do(item)
+        except BaseException:
+            failed.set()
+            raise
+
+    with (
+        ThreadPoolExecutor(TRANSFERS) as pool,
+        tqdm(
+            pool.map(unless_failed, things), total=len(things), unit="file", desc=what, delay=1, disable=not progress
+        ) as done,
+    ):
+        return [*done]
+
+
+def _may_pass(error: Exception) -> bool:
+    from botocore import exceptions as known
+
+    if isinstance(error, known.ClientError):
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        return status >= 500 or status == 429 or error.response["Error"].get("Code") in PASSING
+    broken = (known.ConnectionError, known.HTTPClientError, known.IncompleteReadError, known.FlexibleChecksumError)
+    return isinstance(error, broken)
+
+
+@contextmanager
+def asking(uri: str, endpoint: str | None) -> Iterator[None]:
+    """Turn what boto3 raises into one line that says who can mend it."""
+    from botocore import exceptions, parsers
+
+    server = endpoint or "Amazon S3"
+    try:
+        yield
+    except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError):
+        raise ParamsError(f"{uri}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from None
+    except exceptions.ClientError as error:
+        raise _refusal(uri, server, dict(error.response["Error"])) from None
+    except ValueError as error:  # an endpoint that is no URL
+        raise ParamsError(f"{uri}: {error}; check AWS_ENDPOINT_URL_S3") from None
+    except exceptions.ParamValidationError:
+        raise ParamsError(f"{uri}: {_bucket(uri)} cannot be a bucket's name; correct the uri") from None
+    except parsers.ResponseParserError:
+        raise ParamsError(f"{uri}: {server} does not answer as S3 does; check AWS_ENDPOINT_URL_S3") from None
+    except exceptions.BotoCoreError as error:
+        raise OutsideError(f"{uri}: no answer from {server}: {error}; check AWS_ENDPOINT_URL_S3") from None
+
+
+def _refusal(uri: str, server: str, error: Mapping[str, Any]) -> Exception:
+    code = error.get("Code", "")
+    if code in REFUSED:
+        return ParamsError(
+            f"{uri}: {server} refused the credentials ({code}); check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+    if code == "NoSuchBucket":
+        return DataError(f"{uri}: no bucket {_bucket(uri)} at {server}; make it or correct the uri")
+    if code in CHANGED:
+        return DataError(
+            f"{uri}: an object changed or went while it was read; try again, a source after `adloom snapshot`"
+        )
+    return OutsideError(f"{uri}: {server} answered {code}: {error.get('Message', '')}")
+
+
+def _bucket(uri: str) -> str:
+    return uri.removeprefix("s3://").partition("/")[0]

@@ -42,8 +42,8 @@ class KfpApi:
         if not given:
             raise ParamsError(f"no server of Kubeflow Pipelines is named; {ADDRESS}")
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.fragment:
-            shown = given.rpartition("@")[2]  # without a password
-            raise ParamsError(f"ADLOOM_KFP_ENDPOINT={shown}: not an address; {ADDRESS}")
+            shown = given.replace(parts.netloc, parts.netloc.rpartition("@")[2])  # without a password
+            raise ParamsError(f"ADLOOM_KFP_ENDPOINT={shown}: not an address, or one with a user or page; {ADDRESS}")
         return given
 
     @cached_property

@@ -1,0 +1,159 @@
+"""What `adloom submit` would run, how it differs from the last run, and which tasks the server likely has cached."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from graphlib import TopologicalSorter
+from typing import Any
+
+from adloom import pipelines, snapshot
+from adloom.io.kubeflow import SUCCEEDED, Run
+from adloom.io.outside import Outside
+from adloom.params import Params
+from adloom.pipelines import Compiled
+
+Spec = dict[str, Any]
+PIPELINE = "the pipeline or its image"
+SOURCES = "sources"  # the argument with a digest of each table's source
+LOOK = "snapshot"  # the task that hands these digests on, one by one
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would run."""
+
+    name: str  # of the pipeline on the server
+    compiled: Compiled
+    image: str
+    arguments: Mapping[str, str]
+
+    @property
+    def tasks(self) -> dict[str, str]:
+        """Every task's name in the pipeline, and what people call it."""
+        return {name: task["taskInfo"]["name"] for name, task in _tasks(self.compiled.pipeline).items()}
+
+
+def on_server(project: str, pipeline: str) -> str:
+    """Return what a pipeline is called on a server that several projects share."""
+    return f"{project}-{pipeline}"
+
+
+def make(pipeline: str, compiled: Compiled, params: Params, outside: Outside, scheduled: bool = False) -> Plan:
+    """
+    Look at the sources, unless the run is to do that itself each time, and put the compiled pipeline in its place.
+
+    Raises ParamsError and DataError as `snapshot.look` and `pipelines.arguments` do.
+    """
+    lock = None
+    if not scheduled:
+        ingest, prepare = (params.ingest, params.prepare) if pipeline == "training" else pipelines.scored(params)
+        lock = snapshot.look(ingest, prepare.erasure_list, outside)
+    return Plan(
+        name=on_server(params.project, pipeline),
+        compiled=compiled.placed(params.pipeline),
+        image=params.pipeline.image,
+        arguments=pipelines.arguments(pipeline, params, lock),
+    )
+
+
+def changes(plan: Plan, last: Run) -> dict[str, list[str]]:
+    """Return what differs from a run: arguments with their keys that differ, and PIPELINE; empty when nothing does."""
+    now, then = plan.arguments, last.arguments
+    differing = {key: _keys(now.get(key, ""), then.get(key, "")) for key in sorted(now.keys() | then.keys())}
+    other: dict[str, list[str]] = {PIPELINE: []} if plan.compiled.digest() != last.digest else {}
+    return other | {key: keys for key, keys in differing.items() if now.get(key) != then.get(key)}
+
+
+def why(plan: Plan, last: Run | None) -> str:
+    """Return in a line why to run, or why not."""
+    if last is None:
+        return "no run has succeeded or is going on"
+    changed = changes(plan, last)
+    told = [f"{name} ({', '.join(keys)})" if keys else name for name, keys in changed.items()]
+    if SOURCES in changed and not last.arguments.get(SOURCES):
+        told[list(changed).index(SOURCES)] = f"{SOURCES} (it took them as it found them)"
+    return f"changed since run {last.run_id}: {'; '.join(told)}" if told else f"nothing changed since run {last.run_id}"
+
+
+def stale(plan: Plan, last: Run | None) -> list[str]:
+    """Return the tasks, as people call them, that the server has likely no result of from the last run."""
+    tasks = _tasks(plan.compiled.pipeline)
+    if last is None or last.state != SUCCEEDED or PIPELINE in (changed := changes(plan, last)):
+        return list(plan.tasks.values())
+    new = {*changed, *changed.get(SOURCES, [])}
+
+    @cache
+    def differs(name: str) -> bool:
+        before = (producer for producer in _producers(tasks[name]) if producer != LOOK)
+        return any(argument in new for argument in _arguments(tasks[name])) or any(map(differs, before))
+
+    def runs(name: str) -> bool:
+        return differs(name) or not tasks[name].get("cachingOptions", {}).get("enableCache")
+
+    return [label for name, label in plan.tasks.items() if runs(name)]
+
+
+def lines(plan: Plan, last: Run | None, reason: str) -> Iterator[str]:
+    """Yield what would run and why, for people."""
+    changed = changes(plan, last) if last else {}
+    tag = "" if "@" in plan.image else " (a tag: what else it may mean goes unnoticed; name a digest)"
+    yield f"pipeline  {plan.name} {short(plan.compiled.digest())}"
+    yield f"image     {plan.image}{tag}"
+    yield f"why       {reason}"
+    for name, text in plan.arguments.items():
+        differs = "" if last is None else "differs" if name in changed else "as in the last run"
+        yield f"argument  {name:20} {short(hashlib.sha256(text.encode()).hexdigest())}  {differs}".rstrip()
+    again = stale(plan, last)
+    yield f"runs      {', '.join(again)}"
+    yield f"cached    {', '.join(label for label in plan.tasks.values() if label not in again) or 'nothing'}, likely"
+
+
+def short(digest: str) -> str:
+    """Return as much of a digest as people read."""
+    return digest[:12]
+
+
+def _keys(now: str, then: str) -> list[str]:
+    """Return the keys that differ between two JSON objects; none when one of the texts is no object."""
+    try:
+        new, old = json.loads(now), json.loads(then)
+    except ValueError:
+        return []
+    if not (isinstance(new, dict) and isinstance(old, dict)):
+        return []
+    return sorted(key for key in new.keys() | old.keys() if new.get(key) != old.get(key))
+
+
+def _tasks(pipeline: Spec) -> dict[str, Spec]:
+    """Return every task that runs in a pod, those within others included, none before what it reads the results of."""
+
+    def within(tasks: Mapping[str, Spec]) -> Iterator[tuple[str, Spec]]:
+        for name, task in tasks.items():
+            inner = pipeline["components"][task["componentRef"]["name"]].get("dag")
+            yield from within(inner["tasks"]) if inner else [(name, task)]
+
+    found = dict(within(pipeline["root"]["dag"]["tasks"]))
+    graph = {name: dict.fromkeys(_producers(task)) for name, task in found.items()}
+    order = sorted(TopologicalSorter(graph).static_order(), key=lambda name: "triggerPolicy" in found[name])
+    return {name: found[name] for name in order}  # what runs whatever happened, such as an exit handler, is last
+
+
+def _inputs(task: Spec, kind: str) -> Iterator[Spec]:
+    yield from task.get("inputs", {}).get(kind, {}).values()
+
+
+def _arguments(task: Spec) -> Iterator[str]:
+    """Yield the arguments of the run that a task reads, and the tables whose source's digest it is given."""
+    for given in _inputs(task, "parameters"):
+        if "componentInputParameter" in given:
+            yield given["componentInputParameter"].removeprefix("pipelinechannel--")
+        elif (output := given.get("taskOutputParameter")) and output["producerTask"] == LOOK:
+            yield output["outputParameterKey"]
+
+
+def _producers(task: Spec) -> Iterator[str]:
+    """Yield the tasks whose results a task reads."""
+    for kind, given in (("parameters", "taskOutputParameter"), ("artifacts", "taskOutputArtifact")):
+        yield from (found[given]["producerTask"] for found in _inputs(task, kind) if given in found)

@@ -1,0 +1,158 @@
+"""`adloom submit`: one run of a pipeline on Kubeflow, or a schedule of runs; and waiting for a run to end."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from itertools import islice
+
+from adloom.cron import Cron
+from adloom.errors import AdloomError, OutsideError, ParamsError
+from adloom.io.kubeflow import FAILED, LOST, SUCCEEDED, Kubeflow, Order, Run, Runs, Schedule, Schedules
+from adloom.plan import Plan
+
+LOOK_BACK = 200  # runs looked through for one that succeeded
+POLL, PATIENCE = 5.0, 60  # seconds between looks at a run, and looks without an answer before waiting ends
+SETTLE = 2.0  # seconds in which a run that another started at the same time is listed; the server's clock has seconds
+KEY = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")
+WORST = ("", "SKIPPED", SUCCEEDED, "PENDING", "RUNNING", "PAUSED", "CANCELING", "CANCELED", FAILED)  # last counts most
+
+Say = Callable[[str], None]
+Pause = Callable[[float], None]
+
+
+def last(plan: Plan, runs: Runs) -> Run | None:
+    """Return the newest run that succeeded or is going on."""
+    return next((run for run in islice(runs.runs(plan.name), LOOK_BACK) if run.state not in LOST), None)
+
+
+def order(plan: Plan, runs: Runs, title: str, reason: str) -> Order:
+    """Return what to run, its pipeline uploaded unless an equal one is there already."""
+    version = runs.upload(plan.name, plan.compiled.digest(), plan.compiled.to_yaml())
+    return Order(plan.name, title, version, plan.arguments, reason)
+
+
+def start(plan: Plan, runs: Runs, reason: str) -> Run:
+    """Start a run; equal runs have equal titles."""
+    content = json.dumps([plan.compiled.digest(), sorted(plan.arguments.items())])
+    return runs.start(order(plan, runs, f"{plan.name} {hashlib.sha256(content.encode()).hexdigest()[:8]}", reason))
+
+
+def start_once(plan: Plan, runs: Runs, reason: str, key: str, pause: Pause) -> tuple[Run, bool]:
+    """
+    Return the one run of a key, and whether it was started here.
+
+    The server knows no keys: a run bears its key in its title, and of two that were started at the same time the older
+    stays. Both may stay when the server takes longer than SETTLE to list what it was given. Raises ParamsError when the
+    key is none.
+    """
+    if not KEY.match(key):
+        raise ParamsError(f'--idempotency-key "{key}": expected up to 64 letters, digits, dots, colons, dashes')
+    title = f"{plan.name} key {key}"
+    if found := list(runs.runs(plan.name, title)):
+        return _oldest(found), False
+    mine = runs.start(order(plan, runs, title, reason))
+    pause(SETTLE)
+    oldest = _oldest([mine, *runs.runs(plan.name, title)])
+    if oldest.run_id != mine.run_id:
+        runs.discard(mine.run_id)
+    return oldest, oldest.run_id == mine.run_id
+
+
+def watch(run_id: str, runs: Runs, tasks: Mapping[str, str], say: Say, pause: Pause) -> Run:
+    """
+    Say each change of a run and its tasks until it has ended, and return it; `tasks` has what people call each.
+
+    Raises OutsideError when the server gives no answer for a long while; the run goes on.
+    """
+    seen: dict[str, str] = {}
+    silent = 0
+    while True:
+        try:
+            run, silent = runs.run(run_id), 0
+        except OutsideError as error:
+            silent += 1
+            if silent == PATIENCE:
+                raise OutsideError(f"{error}; the run goes on, `adloom runs` shows it") from None
+            say(f"{error}; the run goes on, waiting")
+        else:
+            now = states(run, tasks)
+            for line in _news(seen, now, len({*tasks.values()})):
+                say(line)
+            seen = now
+            if run.ended:
+                return run
+        pause(POLL)
+
+
+def states(run: Run, tasks: Mapping[str, str]) -> dict[str, str]:
+    """Return the state of the run and of each of its tasks, by what people call it; of equal names the worst."""
+    found = {"run": run.state}
+    for task in run.tasks:
+        if label := _label(task.name, tasks):
+            found[label] = max(found.get(label, ""), task.state, key=_weight)
+    return found
+
+
+def check(run: Run, tasks: Mapping[str, str]) -> None:
+    """Raise AdloomError naming the tasks that failed, and why, unless a run has succeeded."""
+    if run.state == SUCCEEDED:
+        return
+    failed = [task for task in run.tasks if task.state == FAILED]
+    names = list(dict.fromkeys(label for task in failed if (label := _label(task.name, tasks))))
+    reasons = dict.fromkeys(task.message for task in failed if task.message)
+    said = "; ".join(reasons) or run.message or "the server does not say why, the log of the task does"
+    where = f" at {', '.join(names)}" if names else ""
+    what = f"failed{where}: {said}" if run.state == FAILED else f"is {run.state.lower()}{where}"
+    raise AdloomError(f"run {run.run_id} {what}; {run.url}")
+
+
+def schedule(plan: Plan, kubeflow: Kubeflow, cron: Cron) -> tuple[Schedule, str]:
+    """
+    Return the schedule of a pipeline at these times, and what was done: made, replaced or left as it is.
+
+    The server cannot change a schedule: a new one is made before the old is removed, and is off when that was off.
+    """
+    title = f"{plan.name} {cron.text}"
+    ordered = order(plan, kubeflow, title, f"schedule {cron.text}")
+    old = [found for found in kubeflow.schedules(plan.name) if found.title == title]
+    same = [s for s in old if (s.version_id, s.arguments) == (ordered.version.version_id, ordered.arguments)]
+    if same:
+        return same[0], "is as it should be"
+    made = kubeflow.schedule(ordered, cron.kfp)
+    if old and not old[-1].on:
+        kubeflow.switch(made.schedule_id, on=False)
+    for found in old:
+        kubeflow.unschedule(found.schedule_id)
+    return made, "replaced: its pipeline or params had changed" if old else "made"
+
+
+def find(name: str, pipelines: list[str], schedules: Schedules) -> Schedule:
+    """Return the schedule of this title, or whose id begins so. Raises ParamsError when that is none, or several."""
+    known = [found for pipeline in pipelines for found in schedules.schedules(pipeline)]
+    found = [s for s in known if name == s.title] or [s for s in known if s.schedule_id.startswith(name)]
+    if len(found) != 1:
+        which = f"several schedules ({', '.join(s.schedule_id for s in found)})" if found else "no schedule"
+        raise ParamsError(f"{name}: names {which}; known: {', '.join(repr(s.title) for s in known) or 'none'}")
+    return found[0]
+
+
+def _oldest(runs: list[Run]) -> Run:
+    return min(runs, key=lambda run: (run.created, run.run_id))
+
+
+def _label(name: str, tasks: Mapping[str, str]) -> str | None:
+    """Return what people call a task, None for what the server adds, such as drivers."""
+    return tasks.get(name) or (name if name in tasks.values() else None)
+
+
+def _weight(state: str) -> int:
+    return WORST.index(state) if state in WORST else 0
+
+
+def _news(before: Mapping[str, str], now: Mapping[str, str], count: int) -> Iterator[str]:
+    done = sum(state in {SUCCEEDED, "SKIPPED"} for name, state in now.items() if name != "run")
+    for name, state in now.items():
+        if before.get(name) != state:
+            yield f"{datetime.now():%H:%M:%S}  {name:24} {state:10} {done}/{count}"

@@ -6,6 +6,9 @@
 ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS base
+ARG BASE
+LABEL org.opencontainers.image.base.name=${BASE} \
+      org.opencontainers.image.licenses=Apache-2.0
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 # Nothing is written but in /tmp and /work, so that the root may be read-only; USER names ids that /etc/passwd does not.
 ENV HOME=/tmp \
@@ -20,7 +23,6 @@ RUN groupadd --gid 10001 adloom \
     && useradd --uid 10001 --gid adloom --no-create-home --home-dir /tmp --shell /usr/sbin/nologin adloom \
     && install --directory --owner adloom --group adloom /work
 WORKDIR /work
-LABEL org.opencontainers.image.licenses=Apache-2.0
 # Python handles it from its first line on; as process 1 it would ignore SIGTERM until uvicorn runs.
 STOPSIGNAL SIGINT
 

@@ -1,24 +1,26 @@
-# One vocabulary: make install fmt check test demo serve bench
+# One vocabulary: make install fmt check test demo serve bench image image-test
 VENV ?= .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-.PHONY: install fmt check test demo serve bench clean
+CODE := src components pipelines tests benchmarks scripts
+.PHONY: install fmt check test demo serve bench image image-test clean
 
 install: $(BIN)/.installed ## make .venv and install what the lock names
 
-$(BIN)/.installed: pyproject.toml constraints.txt scripts/install
+$(BIN)/.installed: pyproject.toml constraints.txt scripts/install scripts/install-torch
 	scripts/install $(VENV)
 	touch $@
 
 fmt: install ## format the code and compile the pipelines
 	python -m pipelines
-	ruff format src components pipelines tests benchmarks
-	ruff check --fix-only --quiet src components pipelines tests benchmarks
+	ruff format $(CODE)
+	ruff check --fix-only --quiet $(CODE)
 
 check: install ## lint and type-check
-	ruff format --check src components pipelines tests benchmarks
-	ruff check src components pipelines tests benchmarks
+	ruff format --check $(CODE)
+	ruff check $(CODE)
 	mypy
+	hadolint Dockerfile
 
 test: install ## every test
 	pytest
@@ -31,6 +33,12 @@ serve: install ## serve the registry's champions on localhost:3000
 
 bench: install ## print every benchmark's table
 	for script in benchmarks/*.py; do python $$script || exit 1; done
+
+image: ## build the images adloom-train and adloom-serve
+	scripts/image
+
+image-test: install ## run the built images as their users do
+	pytest -m images tests/images
 
 clean: ## remove what the pipeline made, keep the downloads and the environment
 	rm -rf data models reports dvc.lock mlflow.db mlartifacts

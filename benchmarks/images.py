@@ -1,0 +1,77 @@
+"""What `make image` built against its bars: megabytes over the base image, and seconds from `docker run` to /readyz.
+
+    adloom run && make image && python benchmarks/images.py
+
+Readiness is that of the folder `models`, read-only and without capabilities: the slowest of five starts.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.request import urlopen
+
+DOCKER = os.environ.get("DOCKER", "docker")
+MEGABYTES = {"adloom-train": 2600, "adloom-serve": 650}  # over the base image, at most
+SECONDS = 6.0  # until /readyz answers, at most
+STARTS = 5
+LOCKED = ("--read-only", "--user", "10001", "--cap-drop", "ALL")
+
+
+def docker(*arguments: str) -> str:
+    """Return what a docker command prints. Raises RuntimeError with its output when it fails."""
+    done = subprocess.run([DOCKER, *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"docker {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout.strip()
+
+
+def megabytes(image: str) -> float:
+    """Return the size of an image over that of its base, which its label names."""
+    base = docker(
+        "image", "inspect", "--format", '{{index .Config.Labels "org.opencontainers.image.base.name"}}', image
+    )
+    whole, below = (int(docker("image", "inspect", "--format", "{{.Size}}", name)) for name in (image, base))
+    return (whole - below) / 1e6
+
+
+def address(container: str) -> str:
+    """Return the URL under which this host reaches a container's port 3000."""
+    return "http://" + docker("port", container, "3000/tcp").splitlines()[0]
+
+
+def seconds(models: Path) -> float:
+    """Return the time from `docker run` until the service says that it is ready."""
+    start = time.perf_counter()
+    mounted = ("--publish", "127.0.0.1::3000", "--volume", f"{models.resolve()}:/work/models:ro")
+    container = docker("run", "--detach", "--rm", *LOCKED, *mounted, "adloom-serve")
+    try:
+        url = address(container) + "/readyz"
+        while not answers(url):
+            time.sleep(0.02)
+        return time.perf_counter() - start
+    finally:
+        docker("kill", container)
+
+
+def answers(url: str) -> bool:
+    try:
+        with urlopen(url, timeout=SECONDS):
+            return True
+    except OSError:
+        return False
+
+
+def main() -> None:
+    models = Path(sys.argv[1] if sys.argv[1:] else "models")
+    rows: list[tuple[str, float, float]] = []
+    rows += [(f"{image}: MB over its base", bar, megabytes(image)) for image, bar in MEGABYTES.items()]
+    rows += [("adloom-serve: seconds to /readyz", SECONDS, max(seconds(models) for _ in range(STARTS)))]
+    print(f"{'what':34} {'bar':>8} {'seen':>8} {'ratio':>7}")
+    for what, bar, seen in rows:
+        print(f"{what:34} {bar:8.1f} {seen:8.1f} {seen / bar:7.2f}")
+
+
+if __name__ == "__main__":
+    main()

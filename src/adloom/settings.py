@@ -29,6 +29,7 @@ class Settings(BaseSettings):
     s3_endpoint: str | None = Field(
         None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_S3"), description="S3 server other than Amazon's."
     )
+    dvc_remote: str | None = Field(None, description="Where datasets are pushed to, if not to DVC's default remote.")
     kfp_endpoint: str | None = Field(
         None,
         validation_alias=AliasChoices("ADLOOM_KFP_ENDPOINT", "KF_PIPELINES_ENDPOINT"),

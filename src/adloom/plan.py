@@ -25,14 +25,16 @@ class Plan:
     """What would run."""
 
     name: str  # of the pipeline on the server
-    compiled: Compiled
+    pipeline: Spec
+    text: str  # as the server takes it
+    digest: str  # of the text
     image: str
     arguments: Mapping[str, str]
 
     @property
     def tasks(self) -> dict[str, str]:
         """Every task's name in the pipeline, and what people call it."""
-        return {name: task["taskInfo"]["name"] for name, task in _tasks(self.compiled.pipeline).items()}
+        return {name: task["taskInfo"]["name"] for name, task in _tasks(self.pipeline).items()}
 
 
 def on_server(project: str, pipeline: str) -> str:
@@ -50,9 +52,13 @@ def make(pipeline: str, compiled: Compiled, params: Params, outside: Outside, sc
     if not scheduled:
         ingest, prepare = (params.ingest, params.prepare) if pipeline == "training" else pipelines.scored(params)
         lock = snapshot.look(ingest, prepare.erasure_list, outside)
+    placed = compiled.placed(params.pipeline)
+    text = placed.to_yaml()
     return Plan(
         name=on_server(params.project, pipeline),
-        compiled=compiled.placed(params.pipeline),
+        pipeline=placed.pipeline,
+        text=text,
+        digest=hashlib.sha256(text.encode()).hexdigest(),
         image=params.pipeline.image,
         arguments=pipelines.arguments(pipeline, params, lock),
     )
@@ -62,7 +68,7 @@ def changes(plan: Plan, last: Run) -> dict[str, list[str]]:
     """Return what differs from a run: arguments with their keys that differ, and PIPELINE; empty when nothing does."""
     now, then = plan.arguments, last.arguments
     differing = {key: _keys(now.get(key, ""), then.get(key, "")) for key in sorted(now.keys() | then.keys())}
-    other: dict[str, list[str]] = {PIPELINE: []} if plan.compiled.digest() != last.digest else {}
+    other: dict[str, list[str]] = {PIPELINE: []} if plan.digest != last.digest else {}
     return other | {key: keys for key, keys in differing.items() if now.get(key) != then.get(key)}
 
 
@@ -79,7 +85,7 @@ def why(plan: Plan, last: Run | None) -> str:
 
 def stale(plan: Plan, last: Run | None) -> list[str]:
     """Return the tasks, as people call them, that the server has likely no result of from the last run."""
-    tasks = _tasks(plan.compiled.pipeline)
+    tasks = _tasks(plan.pipeline)
     if last is None or last.state != SUCCEEDED or PIPELINE in (changed := changes(plan, last)):
         return list(plan.tasks.values())
     new = {*changed, *changed.get(SOURCES, [])}
@@ -99,7 +105,7 @@ def lines(plan: Plan, last: Run | None, reason: str) -> Iterator[str]:
     """Yield what would run and why, for people."""
     changed = changes(plan, last) if last else {}
     tag = "" if "@" in plan.image else " (a tag: what else it may mean goes unnoticed; name a digest)"
-    yield f"pipeline  {plan.name} {short(plan.compiled.digest())}"
+    yield f"pipeline  {plan.name} {short(plan.digest)}"
     yield f"image     {plan.image}{tag}"
     yield f"why       {reason}"
     for name, text in plan.arguments.items():

@@ -29,13 +29,13 @@ def last(plan: Plan, runs: Runs) -> Run | None:
 
 def order(plan: Plan, runs: Runs, title: str, reason: str) -> Order:
     """Return what to run, its pipeline uploaded unless an equal one is there already."""
-    version = runs.upload(plan.name, plan.compiled.digest(), plan.compiled.to_yaml())
+    version = runs.upload(plan.name, plan.digest, plan.text)
     return Order(plan.name, title, version, plan.arguments, reason)
 
 
 def start(plan: Plan, runs: Runs, reason: str) -> Run:
     """Start a run; equal runs have equal titles."""
-    content = json.dumps([plan.compiled.digest(), sorted(plan.arguments.items())])
+    content = json.dumps([plan.digest, sorted(plan.arguments.items())])
     return runs.start(order(plan, runs, f"{plan.name} {hashlib.sha256(content.encode()).hexdigest()[:8]}", reason))
 
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from adloom.errors import OutsideError
-from adloom.io.kfp_api import AbsentError, KfpApi
+from adloom.io.kfp_api import AbsentError, KfpApi, Patience
 from adloom.io.kubeflow import Order, Run, Schedule, Task, Version
 from adloom.settings import Settings
 
@@ -17,9 +17,9 @@ PAGE = 50  # items an answer
 class KfpServer:
     """A server of Kubeflow Pipelines 2."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._api = KfpApi(settings)
-        self._pages = settings.kfp_ui
+    def __init__(self, settings: Settings, patience: Patience = Patience()) -> None:  # noqa: B008 - it is frozen
+        self._api = KfpApi(settings, patience)
+        self._pages = (settings.kfp_ui or "").rstrip("/")
         self._digests: dict[str, str] = {}  # by version id
 
     def upload(self, pipeline: str, digest: str, text: str) -> Version:

@@ -2,26 +2,38 @@
 
 import json
 import logging
+import re
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from adloom.errors import AdloomError, OutsideError, ParamsError
 from adloom.settings import Settings
 
-CONNECT_TIMEOUT, READ_TIMEOUT, RETRIES = 3, 8, 2  # seconds, seconds, tries after the first
-RETRY_AFTER_MAX = 3  # seconds, whatever the server asks for
+RETRIES = 2  # after the first try
 SAID = 300  # characters kept of what the server said
 POD_TOKEN = Path("/var/run/secrets/kubeflow/pipelines/token")  # where Kubeflow puts a pod's token, and renews it
 ADDRESS = "set ADLOOM_KFP_ENDPOINT to the address of Kubeflow Pipelines, such as http://ml-pipeline.kubeflow:8888"
 TOKEN = "set ADLOOM_KFP_TOKEN, or ADLOOM_KFP_TOKEN_FILE to a file that holds a valid one"  # noqa: S105 - advice
+PLAIN = re.compile(r"^https?://([\w.-]+|\[[0-9a-fA-F:]+\])(:\d+)?(/[\w./~-]*)?$")
 REFUSALS: dict[int, tuple[type[AdloomError], str]] = {
     400: (OutsideError, "the request is refused"),
     401: (ParamsError, f"the token is refused; {TOKEN}"),
     403: (ParamsError, "the token may not do this; ask for a role that may, or check ADLOOM_KFP_NAMESPACE"),
     429: (OutsideError, "too many requests; try again in a minute"),
 }
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a server is waited for, in seconds; with RETRIES these bring every fault to an end within 30."""
+
+    connection: float = 3
+    answer: float = 8
+    pause: float = 1  # before the last try
+    asked: int = 2  # at most, before each try, when the server asks for a pause
 
 
 class AbsentError(OutsideError):
@@ -31,18 +43,18 @@ class AbsentError(OutsideError):
 class KfpApi:
     """Requests to a server. A GET or DELETE is tried again; a POST only when the server cannot have seen it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, patience: Patience) -> None:
         self._settings = settings
+        self._patience = patience
 
     @cached_property
     def endpoint(self) -> str:
         """The server's address. Raises ParamsError when it is none."""
         given = (self._settings.kfp_endpoint or "").rstrip("/")
-        parts = urlsplit(given)
         if not given:
             raise ParamsError(f"no server of Kubeflow Pipelines is named; {ADDRESS}")
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.fragment:
-            shown = given.replace(parts.netloc, parts.netloc.rpartition("@")[2])  # without a password
+        if not PLAIN.match(given):
+            shown = re.sub(r"//[^/]*@", "//…@", given)  # without a password
             raise ParamsError(f"ADLOOM_KFP_ENDPOINT={shown}: not an address, or one with a user or page; {ADDRESS}")
         return given
 
@@ -78,10 +90,11 @@ class KfpApi:
         if not 200 <= response.status < 300:
             raise self._refusal(response)
         try:
-            json.loads(response.data)
-            return self._codec.deserialize(response, answer)
+            if isinstance(json.loads(response.data), dict):
+                return self._codec.deserialize(response, answer)
         except (ValueError, TypeError, self.models.OpenApiException):
-            raise ParamsError(f"{self}: its answer is not one of this API; {ADDRESS}") from None
+            pass
+        raise ParamsError(f"{self}: its answer is not one of this API; {ADDRESS}")
 
     def __str__(self) -> str:
         return f"Kubeflow Pipelines at {self.endpoint}"
@@ -97,18 +110,18 @@ class KfpApi:
         logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # else it warns of each try
         retries = urllib3.Retry(
             total=RETRIES,
-            backoff_factor=0.5,
+            backoff_factor=self._patience.pause / 2,
             allowed_methods={"GET", "DELETE"},
             status_forcelist={429, 500, 502, 503, 504},
             raise_on_status=False,
             redirect=0,  # a redirect leads to a page for people, such as a sign-in
             raise_on_redirect=False,
-            retry_after_max=RETRY_AFTER_MAX,
+            retry_after_max=self._patience.asked,
         )
         authority = self._settings.kfp_ca
         if authority and not authority.is_file():
             raise ParamsError(f"ADLOOM_KFP_CA={authority}: no such file; expected certificates in PEM")
-        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT)
+        timeout = urllib3.Timeout(connect=self._patience.connection, read=self._patience.answer)
         return urllib3.PoolManager(retries=retries, timeout=timeout, ca_certs=str(authority) if authority else None)
 
     def _send(self, method: str, url: str, content: dict[str, Any]) -> Any:

@@ -151,7 +151,7 @@ class MemoryKubeflow:
             arguments=dict(order.arguments),
             digest=digest,
             reason=order.reason,
-            url=f"memory:#/runs/details/run-{number}",
+            url=f"memory:/#/runs/details/run-{number}",
         )
         self.known.setdefault(order.pipeline, []).append(run)
         return run

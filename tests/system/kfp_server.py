@@ -1,0 +1,364 @@
+"""A stand-in for Kubeflow Pipelines: the v2beta1 calls that adloom makes, in memory, over HTTP, on a thread.
+
+Every question must be one of kfp-server-api's models, with nothing unknown in it; every answer is made from one. As on
+the real server times have whole seconds, empty lists are left out of answers, filters are unescaped twice, names are
+unique, parameters must be those of the pipeline, and an error is a google.rpc.Status, or of an upload something else.
+"""
+
+import base64
+import json
+import re
+import threading
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email import message_from_bytes
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qsl, unquote_plus, urlsplit
+
+import kfp_server_api as models
+import yaml
+
+PIPELINE = """{root: {inputDefinitions: {parameters: {project: {}, sources: {}}}}}
+---
+{platforms: {}}
+"""  # as much of a pipeline as the server looks at
+ARGUMENTS = {"project": "shop", "sources": ""}
+CODEC = models.ApiClient(models.Configuration())
+MAX_PAGE = 200
+ENDED = {"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"}
+NAMESPACED = ("experiments", "pipelines")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer that the server gives instead of doing what it was asked."""
+
+    status: int
+    body: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class RefusedError(Exception):
+    """A request that the server refuses, as a google.rpc.Status has it."""
+
+    def __init__(self, status: int, code: int, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code = status, code
+
+
+def invalid(message: str) -> RefusedError:
+    return RefusedError(400, 3, message)
+
+
+def absent(message: str) -> RefusedError:
+    return RefusedError(404, 5, message)
+
+
+@dataclass
+class StandIn:
+    """The server's state, and what a test may tell it to do."""
+
+    url: str = ""
+    token: str | None = None
+    multi_user: bool = False
+    asked: list[tuple[str, str]] = field(default_factory=list)  # method and path of every request
+    answers: deque[Answer] = field(default_factory=deque)  # given first, whatever is asked
+    silence: threading.Event | None = None  # while it is there and not set, no answer is given
+    after: Callable[[str, str], None] = lambda _method, _path: None  # called after each request that changed something
+    kept: dict[str, dict[str, Any]] = field(
+        default_factory=lambda: {kind: {} for kind in ("experiments", "pipelines", "versions", "runs", "recurringruns")}
+    )
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def changes(self) -> list[tuple[str, str]]:
+        """Every request that was no mere question."""
+        return [(method, path) for method, path in self.asked if method != "GET"]
+
+    def advance(self, run_id: str, state: str, *, message: str = "", why: str = "", **tasks: str) -> None:
+        """Let a run and its tasks (dashes as underscores) be in a state; beside each task stands its driver."""
+        run = self.kept["runs"][run_id]
+        run.state = state
+        if state in ENDED:
+            run.finished_at = now()
+        run.error = models.GoogleRpcStatus(code=2, message=message) if message else None
+        details = [self._detail(run_id, name.replace("_", "-"), of, why) for name, of in tasks.items()]
+        drivers = [self._detail(run_id, f"{task.display_name}-driver", "SUCCEEDED", "") for task in details]
+        root = self._detail(run_id, "root", state, "")
+        run.run_details = models.V2beta1RunDetails(task_details=[root, *drivers, *details])
+
+    def fire(self, schedule_id: str) -> str:
+        """Let a schedule make a run, which the controller does without its description; return the run's id."""
+        recurring = self.kept["recurringruns"][schedule_id]
+        run = models.V2beta1Run(
+            run_id=str(uuid.uuid4()),
+            display_name=f"{recurring.display_name}-1",
+            experiment_id=recurring.experiment_id,
+            pipeline_version_reference=recurring.pipeline_version_reference,
+            runtime_config=recurring.runtime_config,
+            recurring_run_id=schedule_id,
+            state="RUNNING",
+            created_at=now(),
+        )
+        self.kept["runs"][run.run_id] = run
+        return str(run.run_id)
+
+    def _detail(self, run_id: str, name: str, state: str, why: str) -> Any:
+        failed = models.GoogleRpcStatus(code=2, message=why) if why and state == "FAILED" else None
+        return models.V2beta1PipelineTaskDetail(
+            run_id=run_id, task_id=str(uuid.uuid4()), display_name=name, state=state, error=failed, create_time=now()
+        )
+
+    def answer(self, method: str, target: str, headers: Any, body: bytes) -> Answer:
+        """Do what a request asks for."""
+        path = urlsplit(target).path
+        self.asked.append((method, path))
+        if self.silence is not None:
+            self.silence.wait(30)
+        if self.answers:
+            return self.answers.popleft()
+        if self.token is not None and headers.get("authorization") != f"Bearer {self.token}":
+            return _status(401, 16, "Unauthenticated: the token is not valid")
+        try:
+            with self.lock:
+                found = self._route(method, path, dict(parse_qsl(urlsplit(target).query)), headers, body)
+        except RefusedError as refused:
+            if path.endswith("upload_version"):
+                return Answer(refused.status, json.dumps({"error_message": str(refused), "error_details": "…"}))
+            return _status(refused.status, refused.code, str(refused))
+        if method != "GET":
+            self.after(method, path)
+        text = json.dumps(CODEC.sanitize_for_serialization(found))
+        return Answer(200, text.replace('+00:00"', 'Z"'))
+
+    def _route(self, method: str, path: str, query: dict[str, str], headers: Any, body: bytes) -> Any:
+        for verb, pattern, handler in ROUTES:
+            match = re.fullmatch(f"/apis/v2beta1/{pattern}", path)
+            if match and verb == method:
+                return handler(self, *match.groups(), query=query, headers=headers, body=body)
+        raise absent("Not Found")
+
+
+def now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def _status(status: int, code: int, message: str) -> Answer:
+    return Answer(status, json.dumps({"error": message, "code": code, "message": message, "details": []}))
+
+
+def checked(body: bytes, kind: str) -> Any:
+    """Return a request's body as a model, which must hold all of it."""
+    model = CODEC.deserialize(SimpleNamespace(data=body), kind)
+    if CODEC.sanitize_for_serialization(model) != json.loads(body):
+        raise invalid(f"not a {kind}: {body!r}")
+    return model
+
+
+def health(server: StandIn, **_: Any) -> Any:
+    return models.V2beta1GetHealthzResponse(multi_user=server.multi_user or None, pipeline_store="database")
+
+
+def listed(server: StandIn, kind: str, *parents: str, query: dict[str, str], **_: Any) -> Any:
+    """Return a page of a list; a token holds for the list it was given for."""
+    if server.multi_user and kind in NAMESPACED and "namespace" not in query:
+        raise invalid("a namespace is needed in multi-user mode")
+    items = [item for item in server.kept[kind].values() if _within(item, query, parents) and _passes(item, query)]
+    by, *direction = query.get("sort_by", "created_at").split()
+    items.sort(key=lambda item: getattr(item, by), reverse=direction == ["desc"])
+    asked = {key: value for key, value in query.items() if key not in {"page_token", "page_size"}}
+    begin = 0
+    if token := query.get("page_token"):
+        begin, of_list = json.loads(base64.b64decode(token))
+        if of_list != asked:
+            raise invalid("page token does not match the supplied sort by and/or filtering criteria")
+    end = begin + min(int(query.get("page_size", 20)), MAX_PAGE)
+    more = base64.b64encode(json.dumps([end, asked]).encode()).decode() if end < len(items) else None
+    answer, field_name = LISTS[kind]
+    return answer(**{field_name: items[begin:end] or None, "next_page_token": more})
+
+
+def _within(item: Any, query: dict[str, str], parents: tuple[str, ...]) -> bool:
+    places = {name: query[name] for name in ("experiment_id", "namespace") if name in query}
+    return all(getattr(item, name) == value for name, value in places.items()) and (
+        not parents or item.pipeline_id == parents[0]
+    )
+
+
+def _passes(item: Any, query: dict[str, str]) -> bool:
+    wanted = json.loads(unquote_plus(query["filter"])) if "filter" in query else {"predicates": []}
+    for predicate in (checked(json.dumps(p).encode(), "V2beta1Predicate") for p in wanted["predicates"]):
+        if predicate.operation != "EQUALS":
+            raise invalid(f"operation {predicate.operation} is not spoken here")
+        if getattr(item, predicate.key) != predicate.string_value:
+            return False
+    return True
+
+
+def got(server: StandIn, kind: str, item_id: str, **_: Any) -> Any:
+    if item_id not in server.kept[kind]:
+        raise absent(f"{kind} {item_id} not found")
+    return server.kept[kind][item_id]
+
+
+def version(server: StandIn, _: str, version_id: str, **__: Any) -> Any:
+    return got(server, "versions", version_id)
+
+
+def created(server: StandIn, kind: str, *, body: bytes, **_: Any) -> Any:
+    """Make an experiment or a pipeline, whose names are unique."""
+    item = checked(body, {"experiments": "V2beta1Experiment", "pipelines": "V2beta1Pipeline"}[kind])
+    if any(
+        (other.display_name, other.namespace) == (item.display_name, item.namespace)
+        for other in server.kept[kind].values()
+    ):
+        raise RefusedError(409, 6, f"Already exist error: {item.display_name}")
+    if server.multi_user and not item.namespace:
+        raise invalid("a namespace is needed in multi-user mode")
+    return _kept(server, kind, item, {"experiments": "experiment_id", "pipelines": "pipeline_id"}[kind])
+
+
+def uploaded(server: StandIn, *, query: dict[str, str], headers: Any, body: bytes, **_: Any) -> Any:
+    got(server, "pipelines", query["pipelineid"])
+    form = message_from_bytes(b"content-type: " + headers["content-type"].encode() + b"\r\n\r\n" + body)
+    (part,) = [part for part in form.walk() if isinstance(part, Message) and part.get_filename()]
+    if part.get_param("name", header="content-disposition") != "uploadfile":
+        raise invalid("Failed to read pipeline from file")
+    text = part.get_payload(decode=True)
+    assert isinstance(text, bytes)
+    spec, platform = yaml.safe_load_all(text)
+    if any((v.pipeline_id, v.name) == (query["pipelineid"], query["name"]) for v in server.kept["versions"].values()):
+        raise RefusedError(409, 6, "Failed to create a pipeline version")
+    made = models.V2beta1PipelineVersion(
+        pipeline_id=query["pipelineid"],
+        name=query["name"],
+        display_name=query["display_name"],
+        pipeline_spec={"pipeline_spec": spec, "platform_spec": platform},
+    )
+    return _kept(server, "versions", made, "pipeline_version_id")
+
+
+def started(server: StandIn, *, body: bytes, **_: Any) -> Any:
+    run = checked(body, "V2beta1Run")
+    _check_ordered(server, run)
+    run.state = "PENDING"
+    return _kept(server, "runs", run, "run_id")
+
+
+def planned(server: StandIn, *, body: bytes, **_: Any) -> Any:
+    recurring = checked(body, "V2beta1RecurringRun")
+    _check_ordered(server, recurring)
+    if len(recurring.trigger.cron_schedule.cron.split()) != 6 or recurring.mode != "ENABLE":
+        raise invalid("Schedule cron is not supported")
+    recurring.status = "ENABLED"
+    return _kept(server, "recurringruns", recurring, "recurring_run_id")
+
+
+def _check_ordered(server: StandIn, item: Any) -> None:
+    """Check what a run and a recurring run are both made of, its parameters against those of its pipeline."""
+    got(server, "experiments", item.experiment_id)
+    if not item.display_name:
+        raise invalid("The run name is empty. Please specify a valid name")
+    spec = got(server, "versions", item.pipeline_version_reference.pipeline_version_id).pipeline_spec["pipeline_spec"]
+    known, given = set(spec["root"]["inputDefinitions"]["parameters"]), set(item.runtime_config.parameters)
+    if known != given:
+        raise invalid(f"parameters: unknown {sorted(given - known)}, missing {sorted(known - given)}")
+
+
+def _kept(server: StandIn, kind: str, item: Any, key: str) -> Any:
+    setattr(item, key, str(uuid.uuid4()))
+    item.created_at = now()
+    server.kept[kind][getattr(item, key)] = item
+    return item
+
+
+def terminated(server: StandIn, run_id: str, **_: Any) -> Any:
+    run = got(server, "runs", run_id)
+    if run.state in ENDED:
+        raise RefusedError(400, 9, f"Failed to terminate run {run_id} that has ended")
+    run.state = "CANCELING"
+    return {}
+
+
+def switched(server: StandIn, schedule_id: str, how: str, **_: Any) -> Any:
+    got(server, "recurringruns", schedule_id).status = f"{how.upper()}D"
+    return {}
+
+
+def deleted(server: StandIn, kind: str, item_id: str, **_: Any) -> Any:
+    got(server, kind, item_id)
+    del server.kept[kind][item_id]
+    return {}
+
+
+LISTS = {
+    "experiments": (models.V2beta1ListExperimentsResponse, "experiments"),
+    "pipelines": (models.V2beta1ListPipelinesResponse, "pipelines"),
+    "versions": (models.V2beta1ListPipelineVersionsResponse, "pipeline_versions"),
+    "runs": (models.V2beta1ListRunsResponse, "runs"),
+    "recurringruns": (models.V2beta1ListRecurringRunsResponse, "recurring_runs"),
+}
+ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
+    ("GET", "healthz", health),
+    ("GET", "(experiments|pipelines|runs|recurringruns)", listed),
+    ("GET", "pipelines/([^/]+)/(versions)", lambda server, parent, kind, **rest: listed(server, kind, parent, **rest)),
+    ("GET", "pipelines/([^/]+)/versions/([^/]+)", version),
+    ("GET", "(runs)/([^/:]+)", got),
+    ("POST", "(experiments|pipelines)", created),
+    ("POST", "pipelines/upload_version", uploaded),
+    ("POST", "runs", started),
+    ("POST", "runs/([^/:]+):terminate", terminated),
+    ("POST", "recurringruns", planned),
+    ("POST", "recurringruns/([^/:]+):(enable|disable)", switched),
+    ("DELETE", "(runs|recurringruns)/([^/:]+)", deleted),
+]
+
+
+@contextmanager
+def serving() -> Iterator[StandIn]:
+    """Yield a server that answers on a free port until the block ends."""
+    state = StandIn()
+
+    class Handler(BaseHTTPRequestHandler):
+        def _do(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            given = state.answer(self.command, self.path, self.headers, body)
+            self.send_response(given.status)
+            for name, value in {"content-type": "application/json", **given.headers}.items():
+                self.send_header(name, value)
+            self.send_header("content-length", str(len(given.body.encode())))
+            with suppress(OSError):  # the client may have given up waiting
+                self.end_headers()
+                self.wfile.write(given.body.encode())
+
+        def do_GET(self) -> None:
+            self._do()
+
+        def do_POST(self) -> None:
+            self._do()
+
+        def do_DELETE(self) -> None:
+            self._do()
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        state.url = f"http://127.0.0.1:{server.server_address[1]}"
+        try:
+            yield state
+        finally:
+            if state.silence is not None:
+                state.silence.set()
+            server.shutdown()
+            thread.join()

@@ -1,0 +1,254 @@
+"""The server over HTTP: whom it tells what, and every way in which a server can fail as one line."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adloom.errors import AdloomError, OutsideError, ParamsError
+from adloom.io.kfp import PAGE, KfpServer
+from adloom.io.kfp_api import Patience
+from adloom.io.kubeflow import Order, Task
+from adloom.settings import Settings
+from tests.system import kfp_server
+from tests.system.kfp_server import ARGUMENTS, PIPELINE, Answer, StandIn
+
+DIGEST = "d" * 64
+HASTE = Patience(connection=0.2, answer=0.2, pause=0.02, asked=0)
+STATUS = json.dumps({"code": 13, "message": "Internal:\n the database\tis gone", "details": []})
+
+
+@pytest.fixture
+def stand_in() -> Iterator[StandIn]:
+    with kfp_server.serving() as stand_in:
+        yield stand_in
+
+
+def server(url: str, **settings: Any) -> KfpServer:
+    return KfpServer(Settings(ADLOOM_KFP_ENDPOINT=url, **settings), HASTE)
+
+
+def order(of: KfpServer) -> Order:
+    version = of.upload("shop-training", DIGEST, PIPELINE)
+    return Order("shop-training", "a title", version, ARGUMENTS, "by hand")
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "said"),
+    [
+        (Answer(401, STATUS), ParamsError, "the token is refused; set ADLOOM_KFP_TOKEN, or ADLOOM_KFP_TOKEN_FILE"),
+        (
+            Answer(403, STATUS),
+            ParamsError,
+            "the token may not do this; ask for a role that may, or check ADLOOM_KFP_NA",
+        ),
+        (Answer(404, STATUS), ParamsError, "has no API v2beta1, which KFP 2 and later have; set ADLOOM_KFP_ENDPOINT"),
+        (Answer(404, "404 page not found"), ParamsError, "no API; set ADLOOM_KFP_ENDPOINT"),
+        (Answer(429, STATUS, {"retry-after": "3600"}), OutsideError, "too many requests; try again in a minute"),
+        (Answer(500, STATUS), OutsideError, "failed (500: Internal: the database is gone); its own log says why"),
+        (Answer(502, "<html>Bad Gateway"), OutsideError, "failed (502: without a word)"),
+        (Answer(503, ""), OutsideError, "failed (503: without a word)"),
+        (
+            Answer(200, "<html>Welcome</html>"),
+            ParamsError,
+            "its answer is not one of this API; set ADLOOM_KFP_ENDPOINT",
+        ),
+        (Answer(200, ""), ParamsError, "its answer is not one of this API"),
+        (Answer(200, '"text"'), ParamsError, "its answer is not one of this API"),
+        (
+            Answer(302, "", {"location": "https://dex.example/auth?state=secret"}),
+            ParamsError,
+            "leads to https://dex.example/auth, as a sign-in does; set ADLOOM_KFP_TOKEN",
+        ),
+    ],
+)
+def test_a_refusal_is_one_line(stand_in: StandIn, answer: Answer, kind: type[AdloomError], said: str) -> None:
+    stand_in.answers.extend([answer] * 3)
+    with pytest.raises(kind) as caught:
+        server(stand_in.url).schedules("shop-training")
+    assert str(caught.value).startswith(f"Kubeflow Pipelines at {stand_in.url}: ")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_question_is_asked_again(stand_in: StandIn, status: int) -> None:
+    stand_in.answers.extend([Answer(status, STATUS)] * 2)
+    assert server(stand_in.url).schedules("shop-training") == []
+
+
+def test_what_changes_something_is_asked_once(stand_in: StandIn) -> None:
+    ordered = order(server(stand_in.url))
+    fresh = server(stand_in.url)
+    list(fresh.runs("shop-training"))  # asks what it asks but once
+    stand_in.after = lambda _method, path: (
+        stand_in.answers.append(Answer(503)) if path.endswith("experiments") else None
+    )
+    with pytest.raises(OutsideError, match="failed"):
+        fresh.start(ordered)
+    assert [path for _, path in stand_in.changes if path.endswith("/runs")] == ["/apis/v2beta1/runs"]
+    assert list(fresh.runs("shop-training")) == []
+
+
+def test_a_server_that_says_nothing_is_given_up(stand_in: StandIn) -> None:
+    stand_in.silence = threading.Event()
+    with pytest.raises(OutsideError, match=r"no answer: Read timed out\. .*is it running\?"):
+        server(stand_in.url).schedules("shop-training")
+    assert len(stand_in.asked) == 3
+
+
+def test_every_fault_ends_within_30_seconds() -> None:
+    patience = Patience()
+    pauses = max(patience.pause, 2 * patience.asked)
+    assert 3 * patience.answer + pauses <= 30
+    assert 3 * patience.connection + pauses <= 30
+
+
+def test_a_server_that_is_down_is_one_line() -> None:
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(
+            OutsideError, match=rf"^Kubeflow Pipelines at {url}: no answer: .*Connection refused; is it"
+        ):
+            server(url).schedules("shop-training")
+
+
+def test_an_address_that_swallows_every_packet_fails_in_seconds() -> None:
+    with socket.socket() as silent, ExitStack() as stack:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(0)
+        for _ in range(3):  # fill its backlog
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(silent.getsockname())
+        begun = time.monotonic()
+        with pytest.raises(OutsideError, match="no answer: "):
+            server(f"http://127.0.0.1:{silent.getsockname()[1]}").schedules("shop-training")
+        assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("", "no server of Kubeflow Pipelines is named; set ADLOOM_KFP_ENDPOINT"),
+        ("ml-pipeline:8888", "ADLOOM_KFP_ENDPOINT=ml-pipeline:8888: not an address"),
+        ("ftp://ml-pipeline", "not an address"),
+        ("http://", "not an address"),
+        ("http://ml-pipeline/#/runs", "not an address"),
+        ("http://[", "not an address"),
+        ("http://ann:secret@ml-pipeline", "ADLOOM_KFP_ENDPOINT=http://…@ml-pipeline: not an address"),
+    ],
+)
+def test_what_is_no_address_is_said(url: str, said: str) -> None:
+    with pytest.raises(ParamsError) as caught:
+        server(url).schedules("shop-training")
+    assert said in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_token_of_the_environment_is_shown(stand_in: StandIn) -> None:
+    stand_in.token = "right"
+    assert server(stand_in.url, kfp_token="right").schedules("shop-training") == []
+    for settings in ({"kfp_token": "wrong"}, {}):
+        with pytest.raises(ParamsError, match=r"the token is refused; .*\(401: Unauthenticated"):
+            server(stand_in.url, **settings).schedules("shop-training")
+
+
+def test_a_token_file_is_read_at_each_request_since_it_is_renewed(stand_in: StandIn, tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text("first\n")
+    stand_in.token = "first"
+    over = server(stand_in.url, ADLOOM_KFP_TOKEN_FILE=path)
+    assert over.schedules("shop-training") == []
+    path.write_text("second\n")
+    stand_in.token = "second"
+    assert over.schedules("shop-training") == []
+
+
+@pytest.mark.parametrize("content", [None, b"sec ret", b"\xff\xfe", "tökën".encode()])
+def test_what_is_no_token_is_said_and_never_shown(stand_in: StandIn, tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "token"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ParamsError, match=rf"{path}: (No such file|not a token|not text).*; set ADLOOM_KFP") as caught:
+        server(stand_in.url, ADLOOM_KFP_TOKEN_FILE=path).schedules("shop-training")
+    assert "sec ret" not in str(caught.value)
+    assert stand_in.asked == []
+
+
+def test_certificates_are_checked(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match=rf"ADLOOM_KFP_CA={tmp_path / 'none.pem'}: no such file"):
+        server("https://127.0.0.1:1", kfp_ca=tmp_path / "none.pem").schedules("shop-training")
+
+
+def test_a_server_of_many_users_must_be_told_the_namespace(stand_in: StandIn) -> None:
+    stand_in.multi_user = True
+    with pytest.raises(ParamsError, match="serves many users; set ADLOOM_KFP_NAMESPACE to your namespace"):
+        server(stand_in.url).schedules("shop-training")
+    ann, bob = server(stand_in.url, kfp_namespace="ann"), server(stand_in.url, kfp_namespace="bob")
+    run = ann.start(order(ann))
+    assert [found.run_id for found in ann.runs("shop-training")] == [run.run_id]
+    assert list(bob.runs("shop-training")) == []
+
+
+def test_long_lists_are_read_page_by_page_and_no_further_than_needed(stand_in: StandIn) -> None:
+    over = server(stand_in.url)
+    ordered = order(over)
+    started = {over.start(ordered).run_id for _ in range(PAGE + 1)}
+    assert {run.run_id for run in over.runs("shop-training")} == started
+    stand_in.asked.clear()
+    next(over.runs("shop-training"))
+    assert stand_in.asked.count(("GET", "/apis/v2beta1/runs")) == 1
+
+
+def test_two_who_upload_at_once_get_one_version(stand_in: StandIn) -> None:
+    other = server(stand_in.url)
+
+    def meanwhile(_method: str, path: str) -> None:
+        stand_in.after = lambda _method, _path: None
+        assert path.endswith("/pipelines")
+        order(other)
+
+    stand_in.after = meanwhile
+    assert order(server(stand_in.url)).version == order(other).version
+    assert len(stand_in.kept["versions"]) == 1
+
+
+def test_what_the_server_refuses_is_told_in_its_words(stand_in: StandIn) -> None:
+    over = server(stand_in.url)
+    ordered = order(over)
+    with pytest.raises(
+        OutsideError, match=r"the request is refused \(400: parameters: unknown \['x'\], missing \['proj"
+    ):
+        over.start(Order("shop-training", "t", ordered.version, {"x": ""}, ""))
+
+
+def test_tasks_say_how_they_stand_and_why_they_failed(stand_in: StandIn) -> None:
+    over = server(stand_in.url)
+    run = over.start(order(over))
+    stand_in.advance(run.run_id, "FAILED", message="run\nfailed", why="OOM", train_gan="FAILED", train_cnn="SUCCEEDED")
+    found = over.run(run.run_id)
+    assert (found.state, found.message) == ("FAILED", "run failed")
+    assert {Task("train-gan", "FAILED", "OOM"), Task("train-cnn", "SUCCEEDED", "")} <= set(found.tasks)
+
+
+def test_a_run_that_a_schedule_made_says_so(stand_in: StandIn) -> None:
+    over = server(stand_in.url)
+    made = over.schedule(order(over), "0 30 3 * * *")
+    fired = stand_in.fire(made.schedule_id)
+    (run,) = over.runs("shop-training")
+    assert (run.run_id, run.reason, run.digest) == (fired, f"schedule {made.schedule_id}", DIGEST)
+
+
+def test_links_lead_to_the_pages_where_they_are_elsewhere(stand_in: StandIn) -> None:
+    over = server(stand_in.url, ADLOOM_KFP_UI="https://kubeflow.example/pipeline/")
+    run = over.start(order(over))
+    assert run.url == f"https://kubeflow.example/pipeline/#/runs/details/{run.run_id}"

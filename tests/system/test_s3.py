@@ -1,23 +1,13 @@
 """S3 for real: SeaweedFS as the server, sources and artifacts in it, and every refusal as one line in seconds."""
 
-import json
-import os
-import shutil
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
 import yaml
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
 from adloom import caller, params, snapshot
 from adloom.errors import AdloomError, DataError, OutsideError, ParamsError
@@ -28,103 +18,11 @@ from adloom.io.store import SourceFile
 from adloom.io.stores import Stores
 from adloom.params import Params
 from adloom.settings import Settings
+from tests.system.seaweedfs import Server
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
-ACCESS, SECRET = "adloom-tests", "a secret of tests only"
-READY_WITHIN, ANSWER_WITHIN = 60, 15  # seconds
+ANSWER_WITHIN = 15  # seconds
 ORDERS = b"user_id,timestamp,value\nann,2026-01-05,9.99\nbob,2026-07-06,5\ncid,2026-02-01,1\n"
-
-
-@dataclass(frozen=True)
-class Server:
-    """A running server and a client that may do everything."""
-
-    endpoint: str
-    client: Any
-
-    def put(self, bucket: str, key: str, content: bytes) -> None:
-        self.client.put_object(Bucket=bucket, Key=key, Body=content)
-
-    def keys(self, bucket: str, prefix: str) -> set[str]:
-        found = self.client.list_objects_v2(Bucket=bucket, Prefix=prefix)
-        return {entry["Key"].removeprefix(prefix) for entry in found.get("Contents", [])}
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for opened in sockets:
-            opened.bind(("127.0.0.1", 0))
-        return [opened.getsockname()[1] for opened in sockets]
-
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """SeaweedFS with one user and the bucket `shop`, for as long as the tests run."""
-    folder = tmp_path_factory.mktemp("seaweedfs")
-    identity = {"name": "tests", "credentials": [{"accessKey": ACCESS, "secretKey": SECRET}], "actions": ["Admin"]}
-    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
-    names = ("master", "master.grpc", "volume", "volume.grpc", "filer", "filer.grpc", "s3", "s3.grpc")
-    ports = dict(zip(names, free_ports(len(names)), strict=True))
-    flags = [
-        f"-{name.replace('.', '.port.') if '.' in name else name + '.port'}={port}" for name, port in ports.items()
-    ]
-    weed = shutil.which("weed") or Path(sys.executable).with_name("weed")
-    command = [weed, "-logtostderr=false", f"-logdir={folder}", "server", f"-dir={folder}", "-s3", *flags]
-    command += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.config={folder / 's3.json'}", "-master.telemetry=false"]
-    command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]  # else on fixed ports, where only one server fits
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            yield ready(process, f"http://127.0.0.1:{ports['s3']}")
-        finally:
-            process.kill()
-
-
-def ready(process: subprocess.Popen[bytes], endpoint: str) -> Server:
-    """Return the server once it has made a bucket and kept an object in it."""
-    client = boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name="us-east-1",
-        aws_access_key_id=ACCESS,
-        aws_secret_access_key=SECRET,
-        config=Config(connect_timeout=1, read_timeout=5, retries={"total_max_attempts": 1}),
-    )
-    server = Server(endpoint, client)
-    until = time.monotonic() + READY_WITHIN
-    while True:
-        try:
-            if "shop" not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
-                client.create_bucket(Bucket="shop")
-            server.put("shop", "ready", b"yes")
-        except (BotoCoreError, ClientError) as error:
-            if time.monotonic() > until or process.poll() is not None:
-                raise AssertionError(f"SeaweedFS is not ready (exit code {process.returncode}): {error}") from error
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=0.1)
-        else:
-            return server
-
-
-@pytest.fixture
-def environment(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
-    """The environment of a user of the server, and a working folder."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
-    monkeypatch.chdir(tmp_path)
-    return server
-
-
-@pytest.fixture
-def world(environment: Server, outside: Outside) -> Outside:
-    """The outside with the real stores."""
-    return replace(outside, store=Stores(Settings(home=outside.home, quiet=True)))
 
 
 def shop(uri: str) -> Params:

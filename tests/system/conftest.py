@@ -1,0 +1,46 @@
+"""Fixtures of the tests with real servers."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from adloom.io.outside import Outside
+from adloom.io.stores import Stores
+from adloom.settings import Settings
+from tests.system import seaweedfs
+from tests.system.relay import Relay
+from tests.system.seaweedfs import Server
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """SeaweedFS for as long as the tests of this process run."""
+    with seaweedfs.running(tmp_path_factory.mktemp("seaweedfs")) as server:
+        yield server
+
+
+@pytest.fixture
+def environment(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """The environment of a user of the server, and a working folder."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in server.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    return server
+
+
+@pytest.fixture
+def world(environment: Server, outside: Outside) -> Outside:
+    """The outside with the real stores."""
+    return replace(outside, store=Stores(Settings(home=outside.home, quiet=True)))
+
+
+@pytest.fixture
+def relay(environment: Server) -> Iterator[Relay]:
+    """A relay in front of the server, which a test may let fail."""
+    with Relay(environment.port) as relay:
+        yield relay

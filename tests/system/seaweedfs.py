@@ -1,0 +1,115 @@
+"""SeaweedFS, the S3 server that Kubeflow Pipelines itself ships, on free ports and with one user."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+ACCESS, SECRET = "adloom-tests", "a secret of tests only"
+BUCKET = "shop"
+READY_WITHIN = 60  # seconds
+PORTS = ("master", "master.grpc", "volume", "volume.grpc", "filer", "filer.grpc", "s3", "s3.grpc")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server and a client that may do everything."""
+
+    port: int
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @cached_property
+    def client(self) -> Any:
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=ACCESS,
+            aws_secret_access_key=SECRET,
+            config=Config(connect_timeout=1, read_timeout=5, retries={"total_max_attempts": 1}),
+        )
+
+    def put(self, bucket: str, key: str, content: bytes) -> None:
+        self.client.put_object(Bucket=bucket, Key=key, Body=content)
+
+    def get(self, bucket: str, key: str) -> bytes:
+        content: bytes = self.client.get_object(Bucket=bucket, Key=key)["Body"].read()
+        return content
+
+    def keys(self, bucket: str, prefix: str) -> set[str]:
+        found = self.client.list_objects_v2(Bucket=bucket, Prefix=prefix)
+        return {entry["Key"].removeprefix(prefix) for entry in found.get("Contents", [])}
+
+    def environment(self) -> dict[str, str]:
+        """What a user of the server sets."""
+        return {
+            "AWS_ENDPOINT_URL_S3": self.endpoint,
+            "AWS_ACCESS_KEY_ID": ACCESS,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        }
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Server]:
+    """Yield a server that keeps its data in a folder and has the bucket `shop`."""
+    identity = {"name": "tests", "credentials": [{"accessKey": ACCESS, "secretKey": SECRET}], "actions": ["Admin"]}
+    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+    ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
+    flags = [
+        f"-{name.replace('.', '.port.') if '.' in name else name + '.port'}={port}" for name, port in ports.items()
+    ]
+    weed = shutil.which("weed") or Path(sys.executable).with_name("weed")
+    command = [weed, "-logtostderr=false", f"-logdir={folder}", "server", f"-dir={folder}", "-s3", *flags]
+    command += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.config={folder / 's3.json'}", "-master.telemetry=false"]
+    command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]  # else on fixed ports, where only one server fits
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            server = Server(ports["s3"])
+            _await(process, server)
+            yield server
+        finally:
+            process.kill()
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for opened in sockets:
+            opened.bind(("127.0.0.1", 0))
+        return [opened.getsockname()[1] for opened in sockets]
+
+
+def _await(process: subprocess.Popen[bytes], server: Server) -> None:
+    """Return once the server has made its bucket and kept an object in it."""
+    until = time.monotonic() + READY_WITHIN
+    while True:
+        try:
+            if BUCKET not in {bucket["Name"] for bucket in server.client.list_buckets()["Buckets"]}:
+                server.client.create_bucket(Bucket=BUCKET)
+            server.put(BUCKET, "ready", b"yes")
+        except (BotoCoreError, ClientError) as error:
+            if time.monotonic() > until or process.poll() is not None:
+                raise AssertionError(f"SeaweedFS is not ready (exit code {process.returncode}): {error}") from error
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=0.1)
+        else:
+            return

@@ -28,6 +28,7 @@ STAGES = {
 }
 
 ELSEWHERE = {  # command: the module it is written in, and a line about it
+    "dataset": ("adloom.cli_dataset", "Push, list and pull prepared datasets."),
     "submit": ("adloom.cli_kubeflow", "Run a pipeline on Kubeflow, now or on a schedule."),
     "runs": ("adloom.cli_kubeflow", "List the runs on Kubeflow."),
     "schedules": ("adloom.cli_kubeflow", "List, pause, resume or delete the schedules on Kubeflow."),

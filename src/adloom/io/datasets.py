@@ -97,9 +97,11 @@ class Remote:
 
     def documents(self) -> list[Document]:
         """Return the documents, oldest first; none when the remote is new."""
-        found: dict[str, Any] = self._asked(lambda: self._fs.find(self._at(), detail=True))
-        names = [path for path in found if path.endswith(".json")]
-        written = [Document(Path(path).stem, _written(found[path])) for path in names]
+        paths = [path for path in self._asked(lambda: [*self._fs.find(self._at())]) if path.endswith(".json")]
+        infos = each(
+            lambda path: self._asked(lambda: self._fs.info(path)), paths, f"look at {self.url}", progress=False
+        )
+        written = [Document(Path(path).stem, _written(info)) for path, info in zip(paths, infos, strict=True)]
         return sorted(written, key=lambda document: (document.written, document.digest))
 
     def read(self, digest: str) -> bytes:

@@ -1,0 +1,100 @@
+"""The commands that move datasets and repeat runs: dataset push, list, pull; reproduce."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from adloom import dataset as datasets
+from adloom import pull, workspace
+from adloom.cli import AS_JSON, PARAMS, opened, show
+from adloom.dataset import Kept
+from adloom.io.datasets import remote
+from adloom.settings import Settings
+
+MEGABYTE = 1_000_000
+
+
+@click.group("dataset")
+def dataset() -> None:
+    """
+    Move the prepared dataset to and from DVC's remote, by its digest.
+
+    Example: adloom dataset push
+    """
+
+
+@dataset.command("push")
+@PARAMS
+@click.option("--from", "place", type=Path, default=datasets.PLACE, show_default=True, help="Folder of the tables.")
+@AS_JSON
+def push(params_path: Path, place: Path, as_json: bool) -> None:
+    """
+    Bring the prepared tables into the remote and print the dataset's digest; what is there is not sent again.
+
+    Example: adloom dataset push --from data/dataset
+    """
+    loaded, _ = opened(params_path)
+    pushed = datasets.push(loaded.project, datasets.tables(place), remote(Settings()))
+    if as_json:
+        show({"digest": pushed.digest, "sent": pushed.sent}, as_json)
+    else:
+        click.echo(pushed.digest)
+
+
+@dataset.command("list")
+@PARAMS
+@AS_JSON
+def list_datasets(params_path: Path, as_json: bool) -> None:
+    """
+    List the project's datasets in the remote, oldest first: digest, when it was pushed, size, rows of each table.
+
+    Example: adloom dataset list --json
+    """
+    loaded, _ = opened(params_path)
+    found = datasets.kept(loaded.project, remote(Settings()))
+    lines = [json.dumps([_row(one) for one in found], indent=1)] if as_json else [_line(one) for one in found]
+    for line in lines or ["no datasets; `adloom dataset push` brings one there"]:
+        click.echo(line)
+
+
+@dataset.command("pull")
+@click.argument("digest")
+@PARAMS
+@click.option("--force", is_flag=True, help="Replace tables even when they cannot be had again.")
+@AS_JSON
+def pull_dataset(digest: str, params_path: Path, force: bool, as_json: bool) -> None:
+    """
+    Make a dataset of the remote the one in data/dataset; `dvc repro` and `adloom run` go on from there.
+
+    DIGEST is the dataset's digest, or the first 8 digits of it or more.
+
+    Example: adloom dataset pull 1f3a9c07
+    """
+    loaded, outside = opened(params_path)
+    source = remote(Settings())
+    with workspace.alone(outside.home):
+        found = datasets.find(digest, loaded.project, source)
+        brought = pull.pull(found, loaded, source, Path(), force)
+    show({"digest": found.digest, "brought": brought, **_rows(found)}, as_json)
+
+
+def _row(one: Kept) -> dict[str, Any]:
+    size = sum(table.bytes for table in one.dataset.tables.values())
+    return {"digest": one.digest, "pushed": one.written.isoformat(), "bytes": size, "rows": _rows(one.dataset)}
+
+
+def _line(one: Kept) -> str:
+    size = sum(table.bytes for table in one.dataset.tables.values()) / MEGABYTE
+    rows = "  ".join(f"{table} {count}" for table, count in _rows(one.dataset).items())
+    return f"{one.digest}  {one.written:%Y-%m-%d %H:%M}  {size:8.1f} MB  {rows}"
+
+
+def _rows(found: datasets.Dataset) -> dict[str, int]:
+    """Return the rows of each table that it is trained and measured on."""
+    apart = {"quarantined", "dropped"}
+    return {
+        table: sum(count for split, count in made.rows.items() if split not in apart)
+        for table, made in found.tables.items()
+    }

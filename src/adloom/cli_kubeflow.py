@@ -53,9 +53,9 @@ def submit(
 
     Example: adloom submit training --if-changed --no-wait
     """
-    if cron and (if_changed or key):
+    if cron is not None and (if_changed or key is not None):
         raise ParamsError("--schedule: cannot go with --if-changed or --idempotency-key; a schedule runs at its times")
-    times = crons.parse(cron) if cron else None
+    times = None if cron is None else crons.parse(cron)
     loaded = pipelines.load(pipeline, compiled)
     given, outside = opened(params_path)
     planned = plan.make(pipeline, loaded, given, outside, scheduled=times is not None)
@@ -121,7 +121,7 @@ def _run(planned: Plan, if_changed: bool, key: str | None, no_wait: bool, as_jso
         reason = plan.why(planned, last)
         if last and not plan.changes(planned, last):
             return _tell(last, started=False, note=reason, as_json=as_json)
-    if key:
+    if key is not None:
         run, started = verb.start_once(planned, kubeflow, reason, key, time.sleep)
     else:
         run, started = verb.start(planned, kubeflow, reason), True

@@ -15,7 +15,7 @@ from adloom.plan import Plan
 LOOK_BACK = 200  # runs looked through for one that succeeded
 POLL, PATIENCE = 5.0, 60  # seconds between looks at a run, and looks without an answer before waiting ends
 SETTLE = 2.0  # seconds in which a run that another started at the same time is listed; the server's clock has seconds
-KEY = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")
+KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 WORST = ("", "SKIPPED", SUCCEEDED, "PENDING", "RUNNING", "PAUSED", "CANCELING", "CANCELED", FAILED)  # last counts most
 
 Say = Callable[[str], None]
@@ -47,7 +47,7 @@ def start_once(plan: Plan, runs: Runs, reason: str, key: str, pause: Pause) -> t
     stays. Both may stay when the server takes longer than SETTLE to list what it was given. Raises ParamsError when the
     key is none.
     """
-    if not KEY.match(key):
+    if not KEY.fullmatch(key):
         raise ParamsError(f'--idempotency-key "{key}": expected up to 64 letters, digits, dots, colons, dashes')
     title = f"{plan.name} key {key}"
     if found := list(runs.runs(plan.name, title)):

@@ -8,6 +8,7 @@ unique, parameters must be those of the pipeline, and an error is a google.rpc.S
 import base64
 import json
 import re
+import ssl
 import threading
 import uuid
 from collections import deque
@@ -321,44 +322,51 @@ ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
 ]
 
 
+class Handler(BaseHTTPRequestHandler):
+    """Hands requests to the stand-in, and its answers back."""
+
+    stand_in: StandIn
+
+    def _do(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        given = self.stand_in.answer(self.command, self.path, self.headers, body)
+        self.send_response(given.status)
+        for name, value in {"content-type": "application/json", **given.headers}.items():
+            self.send_header(name, value)
+        self.send_header("content-length", str(len(given.body.encode())))
+        with suppress(OSError):  # the client may have given up waiting
+            self.end_headers()
+            self.wfile.write(given.body.encode())
+
+    def do_GET(self) -> None:
+        self._do()
+
+    def do_POST(self) -> None:
+        self._do()
+
+    def do_DELETE(self) -> None:
+        self._do()
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
 @contextmanager
-def serving() -> Iterator[StandIn]:
+def serving(tls: ssl.SSLContext | None = None) -> Iterator[StandIn]:
     """Yield a server that answers on a free port until the block ends."""
-    state = StandIn()
-
-    class Handler(BaseHTTPRequestHandler):
-        def _do(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            given = state.answer(self.command, self.path, self.headers, body)
-            self.send_response(given.status)
-            for name, value in {"content-type": "application/json", **given.headers}.items():
-                self.send_header(name, value)
-            self.send_header("content-length", str(len(given.body.encode())))
-            with suppress(OSError):  # the client may have given up waiting
-                self.end_headers()
-                self.wfile.write(given.body.encode())
-
-        def do_GET(self) -> None:
-            self._do()
-
-        def do_POST(self) -> None:
-            self._do()
-
-        def do_DELETE(self) -> None:
-            self._do()
-
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    stand_in = StandIn()
+    handler = type("Bound", (Handler,), {"stand_in": stand_in})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        state.url = f"http://127.0.0.1:{server.server_address[1]}"
+        stand_in.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}"
         try:
-            yield state
+            yield stand_in
         finally:
-            if state.silence is not None:
-                state.silence.set()
+            if stand_in.silence is not None:
+                stand_in.silence.set()
             server.shutdown()
             thread.join()

@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import ssl
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -118,11 +119,17 @@ class KfpApi:
             raise_on_redirect=False,
             retry_after_max=self._patience.asked,
         )
-        authority = self._settings.kfp_ca
-        if authority and not authority.is_file():
-            raise ParamsError(f"ADLOOM_KFP_CA={authority}: no such file; expected certificates in PEM")
         timeout = urllib3.Timeout(connect=self._patience.connection, read=self._patience.answer)
-        return urllib3.PoolManager(retries=retries, timeout=timeout, ca_certs=str(authority) if authority else None)
+        return urllib3.PoolManager(retries=retries, timeout=timeout, ssl_context=self._trust())
+
+    def _trust(self) -> ssl.SSLContext:
+        """Return whom to trust: the authorities of this machine, or those of a file."""
+        path = self._settings.kfp_ca
+        try:
+            return ssl.create_default_context(cafile=path)
+        except OSError as error:
+            why = error.strerror or "not certificates"
+            raise ParamsError(f"ADLOOM_KFP_CA={path}: {why}; expected certificates in PEM") from None
 
     def _send(self, method: str, url: str, content: dict[str, Any]) -> Any:
         from urllib3.exceptions import HTTPError, MaxRetryError, SSLError

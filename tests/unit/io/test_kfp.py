@@ -2,14 +2,21 @@
 
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from adloom.errors import AdloomError, OutsideError, ParamsError
 from adloom.io.kfp import PAGE, KfpServer
@@ -184,9 +191,41 @@ def test_what_is_no_token_is_said_and_never_shown(stand_in: StandIn, tmp_path: P
     assert stand_in.asked == []
 
 
-def test_certificates_are_checked(tmp_path: Path) -> None:
-    with pytest.raises(ParamsError, match=rf"ADLOOM_KFP_CA={tmp_path / 'none.pem'}: no such file"):
-        server("https://127.0.0.1:1", kfp_ca=tmp_path / "none.pem").schedules("shop-training")
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """Write a certificate for 127.0.0.1 that nobody vouches for, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kfp")]), datetime.now(UTC)
+    address = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1)).add_extension(
+        address, critical=False
+    )
+    plain = serialization.NoEncryption()
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    )
+    signed = made.sign(key, hashes.SHA256())
+    (folder / "certificate.pem").write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    return folder / "certificate.pem", folder / "key.pem"
+
+
+def test_a_certificate_is_trusted_only_when_its_authority_is(tmp_path: Path) -> None:
+    trusted, key = certificate(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(trusted, key)
+    with kfp_server.serving(tls) as stand_in:
+        with pytest.raises(ParamsError, match="its certificate is not trusted: .*; set ADLOOM_KFP_CA to a file"):
+            server(stand_in.url).schedules("shop-training")
+        assert stand_in.asked == []
+        assert server(stand_in.url, kfp_ca=trusted).schedules("shop-training") == []
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_a_file_that_is_no_certificate_is_said(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "ca.pem"
+    if content:
+        path.write_text(content)
+    with pytest.raises(ParamsError, match=rf"ADLOOM_KFP_CA={path}: (No such file|.*); expected certificates in PEM"):
+        server("https://127.0.0.1:1", kfp_ca=path).schedules("shop-training")
 
 
 def test_a_server_of_many_users_must_be_told_the_namespace(stand_in: StandIn) -> None:

@@ -1,0 +1,144 @@
+"""What would run and why: which table or parameter differs from the last run, and which tasks that touches."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from adloom import params, pipelines, plan
+from adloom.errors import DataError, ParamsError
+from adloom.io.kubeflow import Run
+from adloom.io.outside import Outside
+from adloom.io.stores import Stores
+from adloom.params import Params
+from adloom.plan import PIPELINE, Plan
+from adloom.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+SHIPPED: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+COMPILED = {name: pipelines.load(name, ROOT / "pipelines" / "compiled") for name in pipelines.NAMES}
+
+
+def given(**blocks: dict[str, Any]) -> Params:
+    """Return the shipped params, whose data is public, with other values in some blocks."""
+    return Params.model_validate({**SHIPPED, **{name: {**SHIPPED.get(name, {}), **b} for name, b in blocks.items()}})
+
+
+@pytest.fixture
+def world(outside: Outside, tmp_path: Path) -> Outside:
+    return replace(outside, store=Stores(Settings(home=tmp_path / "home", quiet=True)))
+
+
+@pytest.fixture
+def planned(world: Outside) -> Plan:
+    return plan.make("training", COMPILED["training"], given(), world)
+
+
+def ran(planned: Plan, state: str = "SUCCEEDED", **arguments: str) -> Run:
+    """Return a run of a plan, with other arguments."""
+    told = {**planned.arguments, **arguments}
+    return Run(
+        "r1", "title", state, datetime(2026, 11, 1, tzinfo=UTC), told, planned.digest, "by hand", "http://kfp/r1"
+    )
+
+
+def test_a_plan_is_the_pipeline_in_its_place_on_the_sources_as_they_are(planned: Plan) -> None:
+    assert planned.name == f"{SHIPPED['project']}-training"
+    assert json.loads(planned.arguments["sources"]).keys() == {*params.TABLES, "privacy"}
+    assert planned.digest == COMPILED["training"].placed(given().pipeline).digest()
+    assert planned.tasks["train-gan"] == "train-gan"
+    assert planned.tasks["ingest-3"] == "ingest events"
+    first, *_, end = planned.tasks
+    assert (first, end) == ("snapshot", "finish")
+
+
+def test_another_image_is_another_pipeline(planned: Plan, world: Outside) -> None:
+    other = plan.make("training", COMPILED["training"], given(pipeline={"image": "adloom@sha256:1"}), world)
+    assert list(plan.changes(other, ran(planned))) == [PIPELINE]
+
+
+def test_a_scheduled_run_looks_at_the_sources_itself(world: Outside) -> None:
+    blind = given(ingest={"events": {"uri": "nowhere.csv", "format": "csv"}})
+    assert plan.make("training", COMPILED["training"], blind, world, scheduled=True).arguments["sources"] == ""
+    with pytest.raises(DataError, match=r"nowhere\.csv"):
+        plan.make("training", COMPILED["training"], blind, replace(world, pseudonym_key=b"x" * 16))
+
+
+def test_a_table_of_users_without_a_key_is_refused_before_anything_runs(world: Outside, tmp_path: Path) -> None:
+    (tmp_path / "orders.csv").write_text("user_id\n", encoding="utf-8")
+    private = given(ingest={"events": {"uri": str(tmp_path / "orders.csv"), "format": "csv"}})
+    with pytest.raises(ParamsError, match="events: private data needs a key"):
+        plan.make("training", COMPILED["training"], private, replace(world, pseudonym_key=None))
+
+
+def test_scoring_looks_at_what_is_to_be_scored(world: Outside, tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="score: nothing to score"):
+        plan.make("scoring", COMPILED["scoring"], given(), world)
+    (tmp_path / "new.csv").write_text("user_id\n", encoding="utf-8")
+    scored = given(score={"events": {"uri": str(tmp_path / "new.csv"), "format": "csv"}})
+    made = plan.make("scoring", COMPILED["scoring"], scored, world)
+    assert json.loads(made.arguments["sources"]).keys() == {"events", "privacy"}
+
+
+def test_nothing_changed(planned: Plan) -> None:
+    assert plan.changes(planned, ran(planned)) == {}
+    assert plan.why(planned, ran(planned)) == "nothing changed since run r1"
+    again = plan.stale(planned, ran(planned))
+    assert set(again) == {"look at the sources", "register", "finish"}  # what is never cached
+
+
+def test_what_changed_is_named_down_to_the_table_and_the_key(planned: Plan, world: Outside) -> None:
+    sources = json.loads(planned.arguments["sources"]) | {"copy": "other", "privacy": "other"}
+    before = ran(planned, sources=json.dumps(sources))
+    other = plan.make("training", COMPILED["training"], given(train_gan={"epochs": 99, "width": 16}), world)
+    assert plan.why(other, before) == (
+        "changed since run r1: sources (copy, privacy); train_gan_params (epochs, width)"
+    )
+
+
+def test_a_run_of_a_schedule_tells_nothing_of_its_sources(planned: Plan) -> None:
+    assert plan.why(planned, ran(planned, sources="")) == (
+        "changed since run r1: sources (it took them as it found them)"
+    )
+
+
+def test_new_rows_of_one_table_leave_the_others_tasks_in_the_cache(planned: Plan) -> None:
+    before = ran(planned, sources=json.dumps(json.loads(planned.arguments["sources"]) | {"copy": "other"}))
+    again = set(plan.stale(planned, before))
+    assert {"ingest copy", "prepare copy", "train-lstm", "evaluate lstm", "report", "keep the dataset"} <= again
+    assert not {"ingest events", "train-gan", "train-cnn", "segment", "evaluate gan"} & again
+
+
+def test_another_block_touches_its_stage_and_what_follows(planned: Plan, world: Outside) -> None:
+    other = plan.make("training", COMPILED["training"], given(train_cnn={"epochs": 99}), world)
+    again = set(plan.stale(other, ran(planned)))
+    assert {"train-cnn", "evaluate cnn", "evaluate gan", "report"} <= again  # the reader judges the generator
+    assert not {"prepare creatives", "train-gan", "evaluate lstm"} & again
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "PENDING"])
+def test_of_a_run_that_is_going_on_nothing_is_in_the_cache_yet(planned: Plan, state: str) -> None:
+    assert plan.stale(planned, ran(planned, state)) == list(planned.tasks.values())
+    assert plan.stale(planned, None) == list(planned.tasks.values())
+
+
+def test_what_would_run_is_told_line_by_line(planned: Plan) -> None:
+    told = list(plan.lines(planned, ran(planned, train_lstm_params="{}"), "because"))
+    assert told[:3] == [
+        f"pipeline  {planned.name} {planned.digest[:12]}",
+        "image     adloom-train:latest (a tag: what else it may mean goes unnoticed; name a digest)",
+        "why       because",
+    ]
+    arguments = {line.split()[1]: line for line in told if line.startswith("argument")}
+    assert arguments["train_lstm_params"].endswith("  differs")
+    assert arguments["train_gan_params"].endswith("  as in the last run")
+    assert told[-1].startswith("cached    ingest creatives, ")
+
+
+@pytest.mark.parametrize("text", ["", "not JSON", "[]", "1"])
+def test_an_argument_that_is_no_object_differs_as_a_whole(planned: Plan, text: str) -> None:
+    assert plan.changes(planned, ran(planned, gate=text)) == {"gate": []}

@@ -1,0 +1,211 @@
+"""Starting, watching and scheduling runs, against a server in memory that moves when it is waited for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from adloom import cron, submit
+from adloom.errors import AdloomError, OutsideError, ParamsError
+from adloom.io.kubeflow import MemoryKubeflow, Run, Task
+from adloom.plan import Plan
+
+TASK = {"taskInfo": {"name": "train-gan"}, "componentRef": {"name": "c"}}
+SPEC: dict[str, Any] = {"components": {"c": {}}, "root": {"dag": {"tasks": {"train-gan": TASK}}}}
+PLAN = Plan("shop-training", SPEC, "text", "d1", "image", {"project": "shop", "sources": "{}"})
+TASKS = {"train-gan": "train-gan", "ingest-3": "ingest events", "finish": "finish"}
+
+
+def no_pause(_seconds: float) -> None:
+    pass
+
+
+@pytest.fixture
+def kubeflow() -> MemoryKubeflow:
+    return MemoryKubeflow()
+
+
+def test_the_last_run_is_the_newest_that_succeeded_or_is_going_on(kubeflow: MemoryKubeflow) -> None:
+    assert submit.last(PLAN, kubeflow) is None
+    good, bad, gone = (submit.start(PLAN, kubeflow, "by hand").run_id for _ in range(3))
+    for run_id, state in ((good, "SUCCEEDED"), (bad, "FAILED"), (gone, "CANCELED")):
+        kubeflow.advance(run_id, state)
+    found = submit.last(PLAN, kubeflow)
+    assert found is not None
+    assert found.run_id == good
+    going = submit.start(PLAN, kubeflow, "by hand").run_id
+    found = submit.last(PLAN, kubeflow)
+    assert found is not None
+    assert found.run_id == going
+
+
+def test_equal_runs_have_equal_titles_and_others_others(kubeflow: MemoryKubeflow) -> None:
+    plans = [PLAN, PLAN, replace(PLAN, digest="d2"), replace(PLAN, arguments={**PLAN.arguments, "sources": ""})]
+    first, again, other_pipeline, other_arguments = (submit.start(p, kubeflow, "why").title for p in plans)
+    assert first == again
+    assert len({first, other_pipeline, other_arguments}) == 3
+
+
+def test_a_key_starts_one_run_however_often_it_is_given(kubeflow: MemoryKubeflow) -> None:
+    first, started = submit.start_once(PLAN, kubeflow, "by hand", "2026-11-23", no_pause)
+    again, restarted = submit.start_once(PLAN, kubeflow, "by hand", "2026-11-23", no_pause)
+    other, _ = submit.start_once(PLAN, kubeflow, "by hand", "2026-11-24", no_pause)
+    assert (started, restarted) == (True, False)
+    assert again == first
+    assert other.run_id != first.run_id
+
+
+@dataclass
+class Racing(MemoryKubeflow):
+    """A server on which, between a look and a start, another starts what we start."""
+
+    rival: Callable[[], object] = field(default=lambda: None)
+    before: bool = True
+
+    def start(self, order: Any) -> Run:
+        rival, self.rival = self.rival, lambda: None
+        if self.before:
+            rival()
+        mine = super().start(order)
+        if not self.before:
+            rival()
+        return mine
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_of_two_triggers_at_the_same_time_the_older_run_stays(before: bool) -> None:
+    kubeflow, rivals = Racing(before=before), []
+    kubeflow.rival = lambda: rivals.append(submit.start_once(PLAN, kubeflow, "rival", "k", no_pause))
+    mine, started = submit.start_once(PLAN, kubeflow, "mine", "k", no_pause)
+    ((rival, rival_started),) = rivals
+    assert rival.run_id == mine.run_id
+    assert (started, rival_started) == (not before, before)
+    assert [run.run_id for run in kubeflow.runs("shop-training")] == [mine.run_id]
+
+
+@pytest.mark.parametrize("key", ["", " ", "a b", "a+b", "-a", "x" * 65, "ä", "a\n"])
+def test_what_is_no_key_is_refused(kubeflow: MemoryKubeflow, key: str) -> None:
+    with pytest.raises(ParamsError, match="--idempotency-key"):
+        submit.start_once(PLAN, kubeflow, "by hand", key, no_pause)
+    assert kubeflow.texts == {}
+
+
+def test_a_run_is_watched_until_it_ends_each_change_told_once(kubeflow: MemoryKubeflow) -> None:
+    run = submit.start(PLAN, kubeflow, "by hand")
+    steps = iter(
+        [
+            ("RUNNING", Task("train-gan-driver", "RUNNING", "")),
+            ("RUNNING", Task("train-gan", "RUNNING", "")),
+            ("RUNNING", Task("train-gan", "RUNNING", "")),
+            ("SUCCEEDED", Task("train-gan", "SUCCEEDED", "")),
+        ]
+    )
+    told: list[str] = []
+    ended = submit.watch(run.run_id, kubeflow, TASKS, told.append, lambda _: kubeflow.advance(run.run_id, *next(steps)))
+    assert ended.state == "SUCCEEDED"
+    assert [line.split()[1:] for line in told] == [
+        ["run", "PENDING", "0/3"],
+        ["run", "RUNNING", "0/3"],
+        ["train-gan", "RUNNING", "0/3"],
+        ["run", "SUCCEEDED", "1/3"],
+        ["train-gan", "SUCCEEDED", "1/3"],
+    ]
+
+
+@dataclass
+class Silent(MemoryKubeflow):
+    """A server that gives no answer about a run, some times."""
+
+    times: int = 0
+
+    def run(self, run_id: str) -> Run:
+        self.times -= 1
+        if self.times >= 0:
+            raise OutsideError("no answer")
+        return super().run(run_id)
+
+
+def test_a_server_that_is_away_for_a_while_is_waited_for() -> None:
+    kubeflow = Silent()
+    run = submit.start(PLAN, kubeflow, "by hand")
+    kubeflow.advance(run.run_id, "SUCCEEDED")
+    kubeflow.times, told = 3, list[str]()
+    assert submit.watch(run.run_id, kubeflow, TASKS, told.append, no_pause).state == "SUCCEEDED"
+    assert told[:3] == ["no answer; the run goes on, waiting"] * 3
+
+
+def test_a_server_that_stays_away_is_not_waited_for_forever() -> None:
+    kubeflow = Silent(times=10**6)
+    with pytest.raises(OutsideError, match="no answer; the run goes on, `adloom runs` shows it"):
+        submit.watch("run-1", kubeflow, TASKS, no_say, no_pause)
+    assert 10**6 - kubeflow.times == submit.PATIENCE
+
+
+def no_say(_line: str) -> None:
+    pass
+
+
+def failed(*tasks: Task, state: str = "FAILED", message: str = "") -> str:
+    """Return what is said of a run that did not succeed."""
+    kubeflow = MemoryKubeflow()
+    run = submit.start(PLAN, kubeflow, "by hand")
+    kubeflow.advance(run.run_id, state, *tasks, message=message)
+    with pytest.raises(AdloomError) as caught:
+        submit.check(kubeflow.run(run.run_id), TASKS)
+    assert caught.value.exit_code == 1
+    return str(caught.value)
+
+
+def test_a_failed_run_names_the_task_and_why() -> None:
+    tasks = (Task("root", "FAILED", ""), Task("ingest-3", "FAILED", "exit code 2"), Task("train-gan", "SUCCEEDED", ""))
+    assert failed(*tasks) == "run run-1 failed at ingest events: exit code 2; memory:/#/runs/details/run-1"
+
+
+def test_why_may_stand_with_the_run_with_a_pod_or_nowhere() -> None:
+    task = Task("train-gan", "FAILED", "")
+    assert "failed at train-gan: out of quota; " in failed(task, message="out of quota")
+    assert "failed at train-gan: OOMKilled; " in failed(task, Task("executor", "FAILED", "OOMKilled"))
+    assert "failed at train-gan: the server does not say why, the log of the task does; " in failed(task)
+    assert failed(message="no quota") == "run run-1 failed: no quota; memory:/#/runs/details/run-1"
+
+
+def test_a_cancelled_run_is_no_success() -> None:
+    assert failed(state="CANCELED") == "run run-1 is canceled; memory:/#/runs/details/run-1"
+
+
+def test_of_tasks_with_one_name_the_worst_counts() -> None:
+    run = submit.start(PLAN, MemoryKubeflow(), "by hand")
+    twice = replace(run, tasks=(Task("train-gan", "SUCCEEDED", ""), Task("train-gan", "RUNNING", "")))
+    assert submit.states(twice, TASKS) == {"run": "PENDING", "train-gan": "RUNNING"}
+
+
+NIGHTLY = cron.parse("30 3 * * *")
+
+
+def test_a_schedule_is_made_once_and_replaced_when_it_would_run_something_else(kubeflow: MemoryKubeflow) -> None:
+    made, done = submit.schedule(PLAN, kubeflow, NIGHTLY)
+    assert (made.title, made.cron, done) == ("shop-training 30 3 * * *", "0 30 3 * * *", "made")
+    assert submit.schedule(PLAN, kubeflow, NIGHTLY) == (made, "is as it should be")
+    other, done = submit.schedule(replace(PLAN, digest="d2"), kubeflow, NIGHTLY)
+    assert done.startswith("replaced")
+    assert kubeflow.schedules("shop-training") == [other]
+    submit.schedule(PLAN, kubeflow, cron.parse("0 12 * * *"))
+    assert len(kubeflow.schedules("shop-training")) == 2
+
+
+def test_a_paused_schedule_stays_paused_when_it_is_replaced(kubeflow: MemoryKubeflow) -> None:
+    made, _ = submit.schedule(PLAN, kubeflow, NIGHTLY)
+    kubeflow.switch(made.schedule_id, on=False)
+    submit.schedule(replace(PLAN, digest="d2"), kubeflow, NIGHTLY)
+    assert [schedule.on for schedule in kubeflow.schedules("shop-training")] == [False]
+
+
+def test_a_schedule_is_found_by_its_title_or_the_beginning_of_its_id(kubeflow: MemoryKubeflow) -> None:
+    night, _ = submit.schedule(PLAN, kubeflow, NIGHTLY)
+    submit.schedule(PLAN, kubeflow, cron.parse("0 12 * * *"))
+    assert submit.find(night.title, ["shop-training"], kubeflow) == night
+    assert submit.find(night.schedule_id, ["shop-scoring", "shop-training"], kubeflow) == night
+    for name, said in (("schedule-", "names several schedules"), ("x", "names no schedule; known: 'shop-training 30")):
+        with pytest.raises(ParamsError, match=said):
+            submit.find(name, ["shop-training"], kubeflow)

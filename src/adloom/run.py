@@ -4,16 +4,17 @@ from pathlib import Path
 
 import click
 
-from adloom import pull, snapshot, workspace
+from adloom import dataset, pull, record, snapshot, workspace
 from adloom.errors import AdloomError
 from adloom.io.outside import Outside
 from adloom.params import Params
+from adloom.settings import Settings
 from adloom.stages.register import Outcome, register_all
 
 
 def run(params: Params, outside: Outside) -> list[Outcome]:
     """
-    Note the sources, make whatever is out of date with DVC, register every model.
+    Note the sources, make whatever is out of date with DVC, register every model, record how it was made.
 
     Raises BusyError when another run works in this folder, AdloomError when a stage failed (it has said why).
     """
@@ -21,7 +22,10 @@ def run(params: Params, outside: Outside) -> list[Outcome]:
     with workspace.alone(outside.home):
         _look(params, outside)
         _reproduce()
-        return register_all(params.register, outside)
+        digest = dataset.digest(params.project, dataset.tables(dataset.PLACE))
+        outcomes = register_all(params.register, outside, dataset=digest)
+        _record(params, digest, outside)
+        return outcomes
 
 
 def _look(params: Params, outside: Outside) -> None:
@@ -38,3 +42,11 @@ def _reproduce() -> None:
     workspace.initialise(Path())
     if workspace.dvc("repro") != 0:
         raise AdloomError("dvc repro stopped; the lines above say why, and `adloom run` goes on from there")
+
+
+def _record(params: Params, digest: str, outside: Outside) -> None:
+    """Keep what it takes to repeat this; nothing new is kept when nothing is new."""
+    sources = snapshot.load(snapshot.LOCK).digests()
+    made = record.take(params.model_dump(mode="json", by_alias=True), sources, digest, Path(), Settings())
+    if run_id := record.keep(made, outside.tracker):
+        click.echo(f"recorded in MLflow; `adloom reproduce {run_id}` repeats it", err=True)

@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from adloom.errors import AdloomError, OutsideError
+from adloom.errors import AdloomError, DataError, OutsideError
 from adloom.io import manifest
 from adloom.io.registry import By, Move, Version
 from adloom.io.tracking import Run
 
 ARTIFACT = "model"  # folder of a version's files below its run
 MOVE = "move."  # prefix of the registered model's tags that hold the moves of its aliases
+ABSENT = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"}  # MLflow's words for a run that is not there
 LOCK_SECONDS = 5  # how long another writer of the SQLite file is waited for
 SWITCHES = {  # MLflow reads these when it is imported; whatever is set already wins
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -186,6 +187,27 @@ class MlflowTracker:
             run.end("KILLED")
             raise
         run.end("FINISHED")
+
+    def find(self, tag: str, value: str) -> str | None:
+        """Return the id of a run with this tag."""
+        server = Server(self.uri, self.project)
+        with server.doing(f"look for the run with {tag} {value}"):
+            found = server.client.search_runs([server.experiment()], f"tags.`{tag}` = '{value}'", max_results=1)
+        return str(found[0].info.run_id) if found else None
+
+    def read(self, run_id: str, name: str) -> bytes:
+        """Return a file that a run kept."""
+        server = Server(self.uri, self.project)
+        with server.doing(f"read {name} of run {run_id}"), tempfile.TemporaryDirectory(prefix="adloom-") as place:
+            try:
+                kept = {file.path for file in server.client.list_artifacts(run_id)}
+            except Exception as error:
+                if getattr(error, "error_code", "") in ABSENT:
+                    raise DataError(f"run {run_id}: no such run in MLflow at {server.name}") from None
+                raise
+            if name not in kept:
+                raise DataError(f"run {run_id}: kept no {name}; expected a run of the whole way, not of one training")
+            return Path(server.client.download_artifacts(run_id, name, place)).read_bytes()
 
 
 @dataclass

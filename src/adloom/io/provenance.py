@@ -1,8 +1,13 @@
 """Provenance: which code, in which image, made a run or a version."""
 
 import subprocess
+from pathlib import Path
 
 from adloom.settings import Settings
+
+DIRTY = "-dirty"  # ends a commit when files were changed since
+RECORDED = {"params.yaml", "dvc.lock", "sources.lock"}
+SECONDS = 10  # that git is waited for
 
 
 def tags(settings: Settings) -> dict[str, str]:
@@ -11,11 +16,30 @@ def tags(settings: Settings) -> dict[str, str]:
     return {name: value for name, value in known.items() if value}
 
 
-def _commit() -> str | None:
-    """Ask git about the folder this runs in; None without git or outside a repository."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+def code(settings: Settings) -> str | None:
+    """Return the commit as `tags` does; files that a record holds, or that follow from it, may have changed."""
+    commit = settings.git_commit or _commit()
+    if commit is None or not commit.endswith(DIRTY):
+        return commit
+    changed = {line[3:].rpartition("/")[2].strip('"') for line in git("status", "--porcelain", "--untracked-files=no")}
+    return commit if changed - RECORDED else commit.removesuffix(DIRTY)
+
+
+def git(*arguments: str, folder: Path = Path()) -> list[str]:
+    """Return the lines git answers about a folder; none without git, outside a repository, or when it refuses."""
     try:
-        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
+        found = subprocess.run(  # noqa: S603
+            ["git", *arguments],  # noqa: S607 - the user's own
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired):
-        return None
-    return found.stdout.strip() or None
+        return []
+    return found.stdout.splitlines() if found.returncode == 0 else []
+
+
+def _commit() -> str | None:
+    return next(iter(git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")), None)

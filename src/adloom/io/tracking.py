@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from adloom.errors import DataError
+
 
 class Run(Protocol):
     """One tracked training."""
@@ -35,6 +37,14 @@ class Tracker(Protocol):
         """Open a run of this name; it ends as failed when the block raises."""
         ...
 
+    def find(self, tag: str, value: str) -> str | None:
+        """Return the id of a run with this tag, None when there is none."""
+        ...
+
+    def read(self, run_id: str, name: str) -> bytes:
+        """Return a file that a run kept. Raises DataError when there is no such run, or it kept no such file."""
+        ...
+
 
 @dataclass
 class MemoryRun:
@@ -44,7 +54,7 @@ class MemoryRun:
     params: Mapping[str, object]
     recorded_tags: dict[str, str]
     recorded: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
-    artifacts: list[str] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
     status: str = "RUNNING"
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
@@ -57,8 +67,13 @@ class MemoryRun:
         self.recorded_tags.update(values)
 
     def artifact(self, path: Path) -> None:
-        """Remember a file's name."""
-        self.artifacts.append(path.name)
+        """Remember a file."""
+        self.files[path.name] = path.read_bytes()
+
+    @property
+    def artifacts(self) -> list[str]:
+        """The names of the files."""
+        return list(self.files)
 
 
 @dataclass
@@ -83,3 +98,15 @@ class MemoryTracker:
             run.status = "FAILED"
             raise
         run.status = "FINISHED"
+
+    def find(self, tag: str, value: str) -> str | None:
+        """Return the number of a run with this tag."""
+        found = (n for n, run in enumerate(self.runs, 1) if run.recorded_tags.get(tag) == value)
+        return next(map(str, found), None)
+
+    def read(self, run_id: str, name: str) -> bytes:
+        """Return a file of a run."""
+        run = next((run for n, run in enumerate(self.runs, 1) if str(n) == run_id), None)
+        if run is None or name not in run.files:
+            raise DataError(f"run {run_id}: {'no such run' if run is None else f'kept no {name}'}")
+        return run.files[name]

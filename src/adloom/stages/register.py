@@ -88,9 +88,9 @@ def run(inputs: Inputs, outputs: Outputs, params: Register, outside: Outside) ->
     return {key: value for outcome in outcomes for key, value in rows(outcome).items()}
 
 
-def register_all(params: Register, outside: Outside, root: Path = Path()) -> list[Outcome]:
-    """Register every model from its default place below a folder."""
-    return [register(default(model, root), params, outside) for model in MODELS]
+def register_all(params: Register, outside: Outside, root: Path = Path(), dataset: str = "") -> list[Outcome]:
+    """Register every model from its default place below a folder; `dataset` is the digest of all tables together."""
+    return [register(default(model, root), params, outside, dataset) for model in MODELS]
 
 
 def default(model: str, root: Path = Path()) -> Candidate:
@@ -100,7 +100,7 @@ def default(model: str, root: Path = Path()) -> Candidate:
     return Candidate(root / "models" / model, table, root / "models" / judge, root / "reports" / model)
 
 
-def register(candidate: Candidate, params: Register, outside: Outside) -> Outcome:
+def register(candidate: Candidate, params: Register, outside: Outside, dataset: str = "") -> Outcome:
     """Decide on a candidate, register it, let the aliases follow the decision; the second time nothing changes."""
     if reason := manifest.skipped(candidate.model, candidate.report):
         return Outcome(name_of(candidate.model), None, "skipped", [reason], None)
@@ -113,7 +113,8 @@ def register(candidate: Candidate, params: Register, outside: Outside) -> Outcom
     champion = aliased(versions, CHAMPION)
     judgement = _judge(candidate, known, champion, params, outside)
     if known is None or known.tags.get("evidence") != judgement.evidence:
-        known = outside.registry.register(model, candidate.model, _tags(candidate, judgement, params))
+        tags = _tags(candidate, judgement, params) | ({"dataset": dataset} if dataset else {})
+        known = outside.registry.register(model, candidate.model, tags)
     return _point(known, champion, judgement, params, outside)
 
 

@@ -60,7 +60,7 @@ def submit(
     given, outside = opened(params_path)
     planned = plan.make(pipeline, loaded, given, outside, scheduled=times is not None)
     if dry_run:
-        _dry(planned, times)
+        _dry(planned, times, as_json)
     elif times:
         _schedule(planned, times, as_json)
     else:
@@ -154,12 +154,11 @@ def _line(run: Run, started: bool, note: str) -> str:
     return f"run {run.run_id} {'started' if started else run.state}: {note}\n{run.url}"
 
 
-def _dry(planned: Plan, times: Cron | None) -> None:
-    last, reason = (None, "a schedule") if times else _compared(planned)
-    for line in plan.lines(planned, last, reason):
+def _dry(planned: Plan, times: Cron | None, as_json: bool) -> None:
+    last, reason = (None, f"a schedule, next {_due(times)}") if times else _compared(planned)
+    facts = plan.facts(planned, last, reason)
+    for line in [json.dumps(facts, indent=1)] if as_json else plan.lines(facts):
         click.echo(line)
-    if times:
-        _due(times)
 
 
 def _compared(planned: Plan) -> tuple[Run | None, str]:
@@ -174,13 +173,14 @@ def _schedule(planned: Plan, times: Cron, as_json: bool) -> None:
     made, done = verb.schedule(planned, _server(), times)
     if as_json:
         return _list_schedules([made], as_json)
-    click.echo(f"schedule {made.title}: {done}; it looks at the sources each time it runs")
-    return _due(times)
+    off = "" if made.on else "; it is paused"
+    return click.echo(f"schedule {made.title}: {done}{off}; next {_due(times)}; it looks at the sources when it runs")
 
 
-def _due(times: Cron) -> None:
+def _due(times: Cron) -> str:
+    """Return the next times, for people."""
     due = islice(times.after(datetime.now(UTC)), 3)
-    click.echo(f"due       {', '.join(f'{time:%Y-%m-%d %H:%M}' for time in due)} UTC")
+    return f"{', '.join(f'{time:%Y-%m-%d %H:%M}' for time in due)} UTC"
 
 
 def _list_schedules(found: list[Schedule], as_json: bool) -> None:

@@ -67,7 +67,7 @@ def load(name: str, folder: Path = FOLDER) -> Compiled:
 def read(path: Path) -> Compiled:
     """Read a compiled pipeline from a file. Raises ParamsError when it is not there, or not one."""
     try:
-        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+        documents = list(yaml.load_all(path.read_text(encoding="utf-8"), yaml.CSafeLoader))  # ten times as fast
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; `adloom init DIR` writes it into a new folder") from None
     except yaml.YAMLError as error:

@@ -101,19 +101,34 @@ def stale(plan: Plan, last: Run | None) -> list[str]:
     return [label for name, label in plan.tasks.items() if runs(name)]
 
 
-def lines(plan: Plan, last: Run | None, reason: str) -> Iterator[str]:
-    """Yield what would run and why, for people."""
+def facts(plan: Plan, last: Run | None, reason: str) -> dict[str, Any]:
+    """Return what would run and why, by name; an argument with its digest, and whether it differs from the last run."""
     changed = changes(plan, last) if last else {}
-    tag = "" if "@" in plan.image else " (a tag: what else it may mean goes unnoticed; name a digest)"
-    yield f"pipeline  {plan.name} {short(plan.digest)}"
-    yield f"image     {plan.image}{tag}"
-    yield f"why       {reason}"
-    for name, text in plan.arguments.items():
-        differs = "" if last is None else "differs" if name in changed else "as in the last run"
-        yield f"argument  {name:20} {short(hashlib.sha256(text.encode()).hexdigest())}  {differs}".rstrip()
     again = stale(plan, last)
-    yield f"runs      {', '.join(again)}"
-    yield f"cached    {', '.join(label for label in plan.tasks.values() if label not in again) or 'nothing'}, likely"
+    return {
+        "pipeline": f"{plan.name} {short(plan.digest)}",
+        "image": plan.image,
+        "why": reason,
+        "arguments": {
+            name: {"digest": hashlib.sha256(text.encode()).hexdigest(), "differs": name in changed if last else None}
+            for name, text in plan.arguments.items()
+        },
+        "runs": again,
+        "likely cached": [label for label in plan.tasks.values() if label not in again],
+    }
+
+
+def lines(told: Mapping[str, Any]) -> Iterator[str]:
+    """Yield facts as people read them."""
+    verdicts = {None: "", True: "differs", False: "as in the last run"}
+    for what, fact in told.items():
+        if what == "arguments":
+            for name, known in fact.items():
+                yield f"{'argument':14}{name:20} {short(known['digest'])}  {verdicts[known['differs']]}".rstrip()
+        else:
+            yield f"{what:14}{fact if isinstance(fact, str) else ', '.join(fact) or 'nothing'}"
+    if "@" not in told["image"]:
+        yield f"{'note':14}the image is named by a tag: what else that may come to mean goes unnoticed; name a digest"
 
 
 def short(digest: str) -> str:

@@ -4,17 +4,19 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 
 from adloom.cron import Cron
 from adloom.errors import AdloomError, OutsideError, ParamsError
-from adloom.io.kubeflow import FAILED, LOST, SUCCEEDED, Kubeflow, Order, Run, Runs, Schedule, Schedules
+from adloom.io.kubeflow import FAILED, LOST, SUCCEEDED, AbsentError, Kubeflow, Order, Run, Runs, Schedule, Schedules
 from adloom.plan import Plan
 
 LOOK_BACK = 200  # runs looked through for one that succeeded
 POLL, PATIENCE = 5.0, 60  # seconds between looks at a run, and looks without an answer before waiting ends
 SETTLE = 2.0  # seconds in which a run that another started at the same time is listed; the server's clock has seconds
+REASON = 255  # characters that servers older than KFP 2.5 keep of it
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 WORST = ("", "SKIPPED", SUCCEEDED, "PENDING", "RUNNING", "PAUSED", "CANCELING", "CANCELED", FAILED)  # last counts most
 
@@ -30,7 +32,7 @@ def last(plan: Plan, runs: Runs) -> Run | None:
 def order(plan: Plan, runs: Runs, title: str, reason: str) -> Order:
     """Return what to run, its pipeline uploaded unless an equal one is there already."""
     version = runs.upload(plan.name, plan.digest, plan.text)
-    return Order(plan.name, title, version, plan.arguments, reason)
+    return Order(plan.name, title, version, plan.arguments, reason[:REASON])
 
 
 def start(plan: Plan, runs: Runs, reason: str) -> Run:
@@ -71,6 +73,8 @@ def watch(run_id: str, runs: Runs, tasks: Mapping[str, str], say: Say, pause: Pa
     while True:
         try:
             run, silent = runs.run(run_id), 0
+        except AbsentError:
+            raise OutsideError(f"run {run_id}: was deleted while it was waited for") from None
         except OutsideError as error:
             silent += 1
             if silent == PATIENCE:
@@ -123,6 +127,7 @@ def schedule(plan: Plan, kubeflow: Kubeflow, cron: Cron) -> tuple[Schedule, str]
     made = kubeflow.schedule(ordered, cron.kfp)
     if old and not old[-1].on:
         kubeflow.switch(made.schedule_id, on=False)
+        made = replace(made, on=False)
     for found in old:
         kubeflow.unschedule(found.schedule_id)
     return made, "replaced: its pipeline or params had changed" if old else "made"

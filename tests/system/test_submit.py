@@ -135,14 +135,14 @@ def test_a_dry_run_tells_all_and_changes_nothing(adloom: Adloom, stand_in: Stand
         assert said.exit_code == 0, said.output
         return said.stdout
 
-    assert "why       no run has succeeded or is going on\n" in dry()
+    assert "why           no run has succeeded or is going on\n" in dry()
     assert stand_in.changes == []
     adloom("submit", "training")
     Path("lines.csv").write_text("text\nother\n", encoding="utf-8")
     before = list(stand_in.changes)
     told = dry()
     assert ": sources (copy)\n" in told
-    assert "runs      look at the sources, ingest copy, prepare copy, " in told
+    assert "runs          look at the sources, ingest copy, prepare copy, " in told
     assert stand_in.changes == before
 
 
@@ -150,7 +150,7 @@ def test_a_dry_run_needs_no_server(adloom: Adloom, monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("ADLOOM_KFP_ENDPOINT")
     said = adloom("submit", "training", "--dry-run")
     assert said.exit_code == 0
-    assert "why       not compared with the last run: no server of Kubeflow Pipelines is named; " in said.stdout
+    assert "why           not compared with the last run: no server of Kubeflow Pipelines is named; " in said.stdout
 
 
 class Meeting(KfpServer):
@@ -202,9 +202,7 @@ def test_ctrl_c_leaves_the_run_going_and_says_so(stand_in: StandIn) -> None:
 def test_schedules_are_made_listed_paused_resumed_and_deleted(adloom: Adloom, stand_in: StandIn) -> None:
     made = adloom("submit", "training", "--schedule", "30 3 * * mon")
     assert made.exit_code == 0, made.output
-    assert made.stdout.startswith(
-        "schedule shop-training 30 3 * * MON: made; it looks at the sources each time it runs\n"
-    )
+    assert made.stdout.startswith("schedule shop-training 30 3 * * MON: made; next 20")
     ((schedule_id, kept),) = stand_in.kept["recurringruns"].items()
     assert kept.trigger.cron_schedule.cron == "0 30 3 * * MON"
     assert kept.runtime_config.parameters["sources"] == ""

@@ -127,16 +127,23 @@ def test_of_a_run_that_is_going_on_nothing_is_in_the_cache_yet(planned: Plan, st
 
 
 def test_what_would_run_is_told_line_by_line(planned: Plan) -> None:
-    told = list(plan.lines(planned, ran(planned, train_lstm_params="{}"), "because"))
+    told = list(plan.lines(plan.facts(planned, ran(planned, train_lstm_params="{}"), "because")))
     assert told[:3] == [
-        f"pipeline  {planned.name} {planned.digest[:12]}",
-        "image     adloom-train:latest (a tag: what else it may mean goes unnoticed; name a digest)",
-        "why       because",
+        f"pipeline      {planned.name} {planned.digest[:12]}",
+        "image         adloom-train:latest",
+        "why           because",
     ]
     arguments = {line.split()[1]: line for line in told if line.startswith("argument")}
     assert arguments["train_lstm_params"].endswith("  differs")
     assert arguments["train_gan_params"].endswith("  as in the last run")
-    assert told[-1].startswith("cached    ingest creatives, ")
+    assert told[-2].startswith("likely cached ingest creatives, ")
+    assert told[-1].startswith("note          the image is named by a tag")
+
+
+def test_without_a_run_to_compare_with_no_argument_is_said_to_differ(planned: Plan) -> None:
+    told = plan.facts(planned, None, "first")
+    assert {known["differs"] for known in told["arguments"].values()} == {None}
+    assert told["likely cached"] == []
 
 
 @pytest.mark.parametrize("text", ["", "not JSON", "[]", "1"])

@@ -47,6 +47,10 @@ def test_equal_runs_have_equal_titles_and_others_others(kubeflow: MemoryKubeflow
     assert len({first, other_pipeline, other_arguments}) == 3
 
 
+def test_a_long_reason_is_cut_to_what_older_servers_keep(kubeflow: MemoryKubeflow) -> None:
+    assert submit.start(PLAN, kubeflow, "x" * 1000).reason == "x" * 255
+
+
 def test_a_key_starts_one_run_however_often_it_is_given(kubeflow: MemoryKubeflow) -> None:
     first, started = submit.start_once(PLAN, kubeflow, "by hand", "2026-11-23", no_pause)
     again, restarted = submit.start_once(PLAN, kubeflow, "by hand", "2026-11-23", no_pause)
@@ -142,6 +146,12 @@ def test_a_server_that_stays_away_is_not_waited_for_forever() -> None:
     assert 10**6 - kubeflow.times == submit.PATIENCE
 
 
+def test_a_run_that_is_deleted_meanwhile_is_not_waited_for(kubeflow: MemoryKubeflow) -> None:
+    run = submit.start(PLAN, kubeflow, "by hand")
+    with pytest.raises(OutsideError, match="run run-1: was deleted while it was waited for"):
+        submit.watch(run.run_id, kubeflow, TASKS, no_say, lambda _: kubeflow.discard(run.run_id))
+
+
 def no_say(_line: str) -> None:
     pass
 
@@ -197,7 +207,7 @@ def test_a_schedule_is_made_once_and_replaced_when_it_would_run_something_else(k
 def test_a_paused_schedule_stays_paused_when_it_is_replaced(kubeflow: MemoryKubeflow) -> None:
     made, _ = submit.schedule(PLAN, kubeflow, NIGHTLY)
     kubeflow.switch(made.schedule_id, on=False)
-    submit.schedule(replace(PLAN, digest="d2"), kubeflow, NIGHTLY)
+    assert not submit.schedule(replace(PLAN, digest="d2"), kubeflow, NIGHTLY)[0].on
     assert [schedule.on for schedule in kubeflow.schedules("shop-training")] == [False]
 
 

@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import Any
 
 from adloom.errors import OutsideError
-from adloom.io.kfp_api import AbsentError, KfpApi, Patience
-from adloom.io.kubeflow import Order, Run, Schedule, Task, Version
+from adloom.io.kfp_api import KfpApi, Patience
+from adloom.io.kubeflow import AbsentError, Order, Run, Schedule, Task, Version
 from adloom.settings import Settings
 
 PAGE = 50  # items an answer
@@ -43,7 +43,7 @@ class KfpServer:
             yield from (self._run(run) for run in found if title in {None, run.display_name})
 
     def run(self, run_id: str) -> Run:
-        """Return a run with its tasks. Raises OutsideError when there is none of this id."""
+        """Return a run with its tasks. Raises AbsentError when there is none of this id."""
         return self._run(self._api.ask("GET", f"runs/{run_id}", "V2beta1Run"))
 
     def discard(self, run_id: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from adloom.errors import AdloomError, OutsideError, ParamsError
+from adloom.io.kubeflow import AbsentError
 from adloom.settings import Settings
 
 RETRIES = 2  # after the first try
@@ -35,10 +36,6 @@ class Patience:
     answer: float = 8
     pause: float = 1  # before the last try
     asked: int = 2  # at most, before each try, when the server asks for a pause
-
-
-class AbsentError(OutsideError):
-    """The server knows nothing of this name or id."""
 
 
 class KfpApi:
@@ -170,7 +167,9 @@ class KfpApi:
             return kind(f"{self}: {advice} ({status}: {said})")
         if 300 <= status < 400:
             to = _said(response.headers.get("location", "another address").partition("?")[0])
-            return ParamsError(f"{self}: leads to {to}, as a sign-in does; {TOKEN}")
+            return ParamsError(
+                f"{self}: leads to {to}; set ADLOOM_KFP_ENDPOINT to that, or if it is a sign-in, {TOKEN}"
+            )
         if status == 404:
             return AbsentError(f"{self}: nothing there ({said})") if said else ParamsError(f"{self}: no API; {ADDRESS}")
         return OutsideError(f"{self}: failed ({status}: {said or 'without a word'}); its own log says why")

@@ -13,6 +13,10 @@ ENDED = frozenset({SUCCEEDED, FAILED, CANCELED, SKIPPED})
 LOST = frozenset({FAILED, CANCELED, SKIPPED, "CANCELING"})  # will never have succeeded
 
 
+class AbsentError(OutsideError):
+    """The server has nothing of this name or id."""
+
+
 @dataclass(frozen=True)
 class Version:
     """A version of a pipeline that the server holds."""
@@ -91,7 +95,7 @@ class Runs(Protocol):
         ...
 
     def run(self, run_id: str) -> Run:
-        """Return a run with its tasks. Raises OutsideError when there is none of this id."""
+        """Return a run with its tasks. Raises AbsentError when there is none of this id."""
         ...
 
     def discard(self, run_id: str) -> None:
@@ -210,4 +214,4 @@ class MemoryKubeflow:
             for i, run in enumerate(runs):
                 if run.run_id == run_id:
                     return pipeline, i
-        raise OutsideError(f"run {run_id}: not known to the server")
+        raise AbsentError(f"run {run_id}: not known to the server")

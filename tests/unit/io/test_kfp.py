@@ -71,7 +71,7 @@ def order(of: KfpServer) -> Order:
         (
             Answer(302, "", {"location": "https://dex.example/auth?state=secret"}),
             ParamsError,
-            "leads to https://dex.example/auth, as a sign-in does; set ADLOOM_KFP_TOKEN",
+            "leads to https://dex.example/auth; set ADLOOM_KFP_ENDPOINT to that, or if it is a sign-in, set ADLOOM_KFP",
         ),
     ],
 )

@@ -6,9 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from adloom.errors import OutsideError
 from adloom.io.kfp import KfpServer
-from adloom.io.kubeflow import Kubeflow, MemoryKubeflow, Order
+from adloom.io.kubeflow import AbsentError, Kubeflow, MemoryKubeflow, Order
 from adloom.settings import Settings
 from tests.system import kfp_server
 from tests.system.kfp_server import ARGUMENTS, PIPELINE
@@ -59,7 +58,7 @@ def test_a_discarded_run_is_as_if_it_had_never_been(kubeflow: Kubeflow, order: O
     kept, discarded = kubeflow.start(order), kubeflow.start(order)
     kubeflow.discard(discarded.run_id)
     assert [run.run_id for run in kubeflow.runs("shop-training")] == [kept.run_id]
-    with pytest.raises(OutsideError):
+    with pytest.raises(AbsentError):
         kubeflow.run(discarded.run_id)
 
 

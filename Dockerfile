@@ -23,6 +23,8 @@ RUN groupadd --gid 10001 adloom \
     && useradd --uid 10001 --gid adloom --no-create-home --home-dir /tmp --shell /usr/sbin/nologin adloom \
     && install --directory --owner adloom --group adloom /work
 WORKDIR /work
+# Writable under a read-only root without being asked for: BentoML, among others, does not start without it.
+VOLUME /tmp
 # Python handles it from its first line on; as process 1 it would ignore SIGTERM until uvicorn runs.
 STOPSIGNAL SIGINT
 

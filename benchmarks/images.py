@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+from http.client import HTTPException
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -45,21 +46,22 @@ def seconds(models: Path) -> float:
     """Return the time from `docker run` until the service says that it is ready."""
     start = time.perf_counter()
     mounted = ("--publish", "127.0.0.1::3000", "--volume", f"{models.resolve()}:/work/models:ro")
-    container = docker("run", "--detach", "--rm", *LOCKED, *mounted, "adloom-serve")
+    container = docker("run", "--detach", *LOCKED, *mounted, "adloom-serve")
     try:
         url = address(container) + "/readyz"
         while not answers(url):
+            docker("top", container)  # which fails when the container has ended
             time.sleep(0.02)
         return time.perf_counter() - start
     finally:
-        docker("kill", container)
+        docker("rm", "--force", "--volumes", container)
 
 
 def answers(url: str) -> bool:
     try:
         with urlopen(url, timeout=SECONDS):
             return True
-    except OSError:
+    except (OSError, HTTPException):
         return False
 
 

@@ -1,9 +1,10 @@
-# One vocabulary: make install fmt check test demo serve bench image image-test
+# One vocabulary: make install fmt check test parity demo serve bench image image-test
 VENV ?= .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 CODE := src components pipelines tests benchmarks scripts
-.PHONY: install fmt check test demo serve bench image image-test clean
+unexport PYTHONDONTWRITEBYTECODE # every process would compile all it imports, which takes a minute
+.PHONY: install fmt check test parity demo serve bench image image-test clean
 
 install: $(BIN)/.installed ## make .venv and install what the lock names
 
@@ -24,6 +25,9 @@ check: install ## lint and type-check
 
 test: install ## every test
 	pytest
+
+parity: image ## the pipeline with DVC, in processes and in containers: the same bytes
+	python tests/parity.py
 
 demo: install ## from raw data to registered models and answered requests
 	adloom demo

@@ -29,6 +29,7 @@ STAGES = {
 
 ELSEWHERE = {  # command: the module it is written in, and a line about it
     "dataset": ("adloom.cli_dataset", "Push, list and pull prepared datasets."),
+    "reproduce": ("adloom.cli_dataset", "Make a recorded run again and compare."),
     "submit": ("adloom.cli_kubeflow", "Run a pipeline on Kubeflow, now or on a schedule."),
     "runs": ("adloom.cli_kubeflow", "List the runs on Kubeflow."),
     "schedules": ("adloom.cli_kubeflow", "List, pause, resume or delete the schedules on Kubeflow."),
@@ -144,7 +145,7 @@ def show_params(params_path: Path, schema: bool) -> None:
 @click.argument("folder", type=Path)
 def init_folder(folder: Path) -> None:
     """
-    Write params.yaml and dvc.yaml into a new folder.
+    Write params.yaml, dvc.yaml and the compiled pipelines into a new folder.
 
     Example: adloom init my-shop && cd my-shop && adloom run
     """

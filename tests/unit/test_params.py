@@ -130,7 +130,9 @@ def test_a_block_survives_as_json(stage: str) -> None:
 
 
 def test_a_broken_block_names_the_key() -> None:
-    with pytest.raises(ParamsError, match="block of TrainCnn: epochs: required; .*learning_rat: unknown key; did you mean"):
+    with pytest.raises(
+        ParamsError, match="block of TrainCnn: epochs: required; .*learning_rat: unknown key; did you mean"
+    ):
         params.parse(params.TrainCnn, '{"learning_rat": 1}')
 
 

@@ -1,0 +1,182 @@
+"""
+One pipeline, three runners, the same bytes: DVC, Kubeflow's components as processes, and the same in containers.
+
+Each runner goes the whole way of a small shop in a folder of its own, all at once; then every artifact is compared.
+
+Example: python tests/parity.py            (all three; the image is built by `make image`)
+         python tests/parity.py dvc process
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from itertools import combinations
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+import yaml  # noqa: E402
+
+from adloom import params, pipelines, snapshot  # noqa: E402
+from adloom.io import manifest, outside  # noqa: E402
+from adloom.params import MODELS, TABLES  # noqa: E402
+from adloom.settings import Settings  # noqa: E402
+from tests import shop  # noqa: E402
+
+IMAGE = "adloom-train"
+KEY = "0123456789abcdef0123456789abcdef"
+ARTIFACTS = {  # by the place DVC keeps it: the task of the pipeline that makes it, and the name of its output
+    **{f"data/raw/{table}": (f"ingest-{n}", "rows") for n, table in enumerate(TABLES, 1)},
+    **{f"data/dataset/{table}": (f"prepare-{n}", "rows") for n, table in enumerate(TABLES, 1)},
+    "models/gan": ("train-gan", "gan"),
+    "models/cnn": ("train-cnn", "cnn"),
+    "models/lstm": ("train-lstm", "lstm"),
+    "models/audience": ("segment", "audience"),
+    **{f"reports/{model}": (f"evaluate-{n}", "report") for n, model in enumerate(MODELS, 1)},
+    "reports/report": ("report", "report"),
+}
+
+
+def with_dvc(folder: Path, image: str) -> dict[str, Path]:
+    """Run DVC; return where each artifact lies."""
+    (folder / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    subprocess.run([Path(sys.executable).with_name("adloom"), "run"], check=True)
+    return {artifact: folder / artifact for artifact in ARTIFACTS}
+
+
+def in_processes(folder: Path, image: str) -> dict[str, Path]:
+    """Run the compiled pipeline, each task in a process of its own."""
+    from kfp import local
+
+    return _pipeline(folder, image, local.SubprocessRunner(use_venv=False))
+
+
+def in_containers(folder: Path, image: str) -> dict[str, Path]:
+    """Run the compiled pipeline, each task in a container: no privileges, nothing to write to but the folder."""
+    from kfp import local
+
+    runner = local.DockerRunner(
+        environment={name: os.environ[name] for name in _environment(folder)},
+        mounts=[{"Type": "bind", "Source": str(folder), "Target": str(folder)}],
+        working_dir=str(folder),
+        network_mode="none",
+        read_only=True,
+        tmpfs={"/tmp": "exec"},
+        user=f"{os.getuid()}:{os.getgid()}",
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges"],
+    )
+    return _pipeline(folder, image, runner)
+
+
+RUNNERS: dict[str, Callable[[Path, str], dict[str, Path]]] = {
+    "dvc": with_dvc,
+    "process": in_processes,
+    "container": in_containers,
+}
+
+
+def _pipeline(folder: Path, image: str, runner: object) -> dict[str, Path]:
+    from kfp import components, local
+
+    given = params.load(folder / "params.yaml")
+    lock = snapshot.take(given, outside.build(Settings(), given.project))
+    placed = pipelines.load("training", ROOT / pipelines.FOLDER).placed(
+        given.pipeline.model_copy(update={"image": image})
+    )
+    run = components.load_component_from_text(placed.to_yaml())
+    local.init(runner, pipeline_root=str(folder / "kfp"), raise_on_error=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a local runner takes no notice of resources
+        run(**pipelines.arguments("training", given, lock))
+    tasks = next((folder / "kfp").iterdir())
+    return {artifact: _task(tasks, task) / output for artifact, (task, output) in ARTIFACTS.items()}
+
+
+def _task(tasks: Path, name: str) -> Path:
+    """Return the folder of a task; the first of several of one kind has no number."""
+    return tasks / name.removesuffix("-1")
+
+
+def differences(places: Mapping[str, Mapping[str, Path]]) -> list[str]:
+    """Return what differs between runners, the first made first: artifact, file, and the first other byte."""
+    found = []
+    for artifact in ARTIFACTS:
+        for one, other in combinations(places, 2):
+            here, there = places[one][artifact], places[other][artifact]
+            if manifest.digest(here) != manifest.digest(there):
+                found.append(f"{artifact}: {one} and {other} differ in {_where(here, there)}")
+    return found
+
+
+def _where(here: Path, there: Path) -> str:
+    ours, theirs = manifest.verify(here).files, manifest.verify(there).files
+    for name in sorted(ours.keys() | theirs.keys()):
+        if ours.get(name) != theirs.get(name):
+            if name not in ours or name not in theirs:
+                return f"{name}, which only one has"
+            pairs = zip((here / name).read_bytes(), (there / name).read_bytes(), strict=False)
+            return f"{name}, byte {next((i for i, (a, b) in enumerate(pairs) if a != b), 'count')}"
+    return manifest.MANIFEST
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    settings = {"ADLOOM_HOME": str(folder / ".adloom"), "ADLOOM_PSEUDONYM_KEY": KEY, "CI": "true"}
+    return settings | {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", "HOME": "/tmp", "OMP_NUM_THREADS": "1"}
+
+
+def _begin(runner: str, folder: Path, image: str) -> "subprocess.Popen[bytes]":
+    folder.mkdir()
+    shop.write_params(folder, small(shop.write_shop(folder)))
+    command = [sys.executable, __file__, "--run", runner, "--image", image]
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen(command, cwd=folder, env=os.environ | _environment(folder), stdout=log, stderr=log)
+
+
+def small(values: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
+    """Return params with one thread each: three runners share the machine."""
+    return {name: block | {"threads": 1} if "threads" in block else block for name, block in values.items()}
+
+
+def compare(runners: list[str], image: str) -> int:
+    """Run the runners at once, print the table, and return 0 when all artifacts are equal."""
+    with tempfile.TemporaryDirectory(prefix="adloom-parity-") as place:
+        begun = time.monotonic()
+        processes = {runner: _begin(runner, Path(place) / runner, image) for runner in runners}
+        failed = [runner for runner, process in processes.items() if process.wait() != 0]
+        if failed:
+            print((Path(place) / failed[0] / "log").read_text(encoding="utf-8")[-6000:])
+            print(f"parity: {failed[0]} failed; its last lines stand above")
+            return 1
+        places = {r: yaml.safe_load((Path(place) / r / "places.yaml").read_text(encoding="utf-8")) for r in runners}
+        found = {runner: {name: Path(path) for name, path in paths.items()} for runner, paths in places.items()}
+        print(f"{'artifact':26}" + "".join(f"{runner:14}" for runner in runners))
+        for artifact in ARTIFACTS:
+            print(f"{artifact:26}" + "".join(f"{manifest.digest(found[r][artifact])[:12]:14}" for r in runners))
+        other = differences(found)
+        print("\n".join(other) or f"all {len(ARTIFACTS)} artifacts equal, {time.monotonic() - begun:.0f} s")
+        return bool(other)
+
+
+def main() -> int:
+    """Compare the runners, or be one of them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runners", nargs="*", choices=[*RUNNERS, []], help="default: all")
+    parser.add_argument("--image", default=IMAGE, help="image of the containers")
+    parser.add_argument("--run", choices=RUNNERS, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.run:
+        places = RUNNERS[given.run](Path.cwd(), given.image)
+        Path("places.yaml").write_text(yaml.safe_dump({name: str(path) for name, path in places.items()}))
+        return 0
+    return compare(given.runners or list(RUNNERS), given.image)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

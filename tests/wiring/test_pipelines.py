@@ -1,0 +1,155 @@
+"""The compiled pipelines are what their sources say, and what dvc.yaml says: the same stages, edges and parameters."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from adloom import params, pipelines
+from adloom.cli import STAGES
+from adloom.params import Pipeline, Place, Toleration
+from adloom.pipelines import Compiled, stage_of
+from pipelines.__main__ import compiled
+from tests.parity import ARTIFACTS
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / pipelines.FOLDER
+DVC: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+OUTSIDE = {"snapshot", "push_dataset", "register", "finish"}  # they touch the world, so DVC has no part in them
+PATHS = {(task.removesuffix("-1"), output): path for path, (task, output) in ARTIFACTS.items()}
+
+
+def tasks(pipeline: Compiled) -> dict[str, Any]:
+    """The tasks inside of the exit handler, by name."""
+    dags = [c["dag"]["tasks"] for c in pipeline.pipeline["components"].values() if "dag" in c]
+    assert len(dags) == 1
+    found: dict[str, Any] = dags[0]
+    return found
+
+
+def in_dvc() -> dict[str, tuple[set[str], set[str]]]:
+    """What each stage of dvc.yaml reads, and the blocks of params it knows; evaluate is one stage a model."""
+    stages = {name: stage for name, stage in DVC.items() if name != "evaluate"}
+    each = DVC["evaluate"]
+    for model, row in each["foreach"].items():
+        text = yaml.safe_dump(each["do"]).replace("${key}", model)
+        for key, value in row.items():
+            text = text.replace(f"${{item.{key}}}", value)
+        stages[f"evaluate@{model}"] = yaml.safe_load(text)
+    return {
+        name: ({d.removesuffix("/manifest.json") for d in s["deps"] if d != "sources.lock"}, set(s["params"]))
+        for name, s in stages.items()
+    }
+
+
+def in_kubeflow() -> dict[str, tuple[set[str], set[str]]]:
+    """The same of the compiled training pipeline, the lanes of ingest and prepare taken together."""
+    found: dict[str, tuple[set[str], set[str]]] = {}
+    for name, task in tasks(pipelines.load("training", FOLDER)).items():
+        stage = stage_of(name)
+        if stage in OUTSIDE:
+            continue
+        label = f"evaluate@{PATHS[name, 'report'].removeprefix('reports/')}" if stage == "evaluate" else stage
+        reads, blocks = found.setdefault(label, (set(), set()))
+        sources = [given["taskOutputArtifact"] for given in task["inputs"].get("artifacts", {}).values()]
+        reads |= {PATHS[source["producerTask"], source["outputArtifactKey"]] for source in sources}
+        argument = task["inputs"]["parameters"]["params"]["componentInputParameter"].removeprefix("pipelinechannel--")
+        block = re.sub(r"_(params|creatives|copy|events|impressions)$", "", argument)
+        blocks.add("gate" if block == "report" else block)
+    return found
+
+
+@pytest.fixture(scope="module")
+def texts() -> dict[str, str]:
+    return compiled()
+
+
+@pytest.mark.parametrize("name", pipelines.NAMES)
+def test_what_is_checked_in_is_what_the_sources_compile_to(texts: dict[str, str], name: str) -> None:
+    assert (FOLDER / f"{name}.yaml").read_text(encoding="utf-8") == texts[name], "run `make fmt`"
+
+
+def test_dvc_and_kubeflow_have_the_same_stages_edges_and_parameters() -> None:
+    assert in_kubeflow() == in_dvc()
+
+
+def test_every_component_is_a_stage_or_touches_the_world() -> None:
+    files = {path.stem for path in (ROOT / "components").glob("*.py") if not path.stem.startswith("_")}
+    assert files == {name.replace("-", "_") for name in STAGES} | OUTSIDE
+    used = set().union(*(pipelines.load(name, FOLDER).stages() for name in pipelines.NAMES))
+    assert used == files
+
+
+@pytest.mark.parametrize("name", pipelines.NAMES)
+def test_the_arguments_are_the_pipelines_parameters(name: str) -> None:
+    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    values["score"] = {"events": {"uri": "cdnow"}}
+    given = pipelines.arguments(name, params.Params.model_validate(values), None)
+    wanted = pipelines.load(name, FOLDER).pipeline["root"]["inputDefinitions"]["parameters"]
+    assert given.keys() == wanted.keys()
+    assert set(given.values()) & {"null"} == set()
+
+
+@pytest.mark.parametrize("name", pipelines.NAMES)
+def test_what_looks_at_the_world_is_never_cached_and_the_rest_is(name: str) -> None:
+    pipeline = pipelines.load(name, FOLDER)
+    everything = {**tasks(pipeline), **pipeline.pipeline["root"]["dag"]["tasks"]}
+    fresh = {stage_of(n) for n, task in everything.items() if not task.get("cachingOptions", {}).get("enableCache")}
+    assert fresh - {"exit_handler"} == {"snapshot", "finish", "register" if name == "training" else "score"}
+
+
+@pytest.mark.parametrize("name", pipelines.NAMES)
+def test_what_lives_by_the_network_is_tried_again_with_patience(name: str) -> None:
+    for task_name, task in tasks(pipelines.load(name, FOLDER)).items():
+        retries = task.get("retryPolicy", {})
+        networked = stage_of(task_name) in {"snapshot", "ingest", "prepare", "push_dataset", "register", "score"}
+        assert bool(retries) == networked
+        assert not networked or (retries["maxRetryCount"], retries["backoffDuration"]) == (3, "30s")
+
+
+@pytest.mark.parametrize("name", pipelines.NAMES)
+def test_secrets_are_named_and_never_in_the_text(name: str) -> None:
+    pipeline = pipelines.load(name, FOLDER)
+    pods = pipeline.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    with_key = {
+        stage_of(label)
+        for label, pod in pods.items()
+        for secret in pod.get("secretAsEnv", [])
+        for key in secret["keyToEnv"]
+        if key["envVar"] == "ADLOOM_PSEUDONYM_KEY"
+    }
+    assert with_key == {"snapshot", "prepare"}
+    assert all("env" not in e["container"] for e in pipeline.pipeline["deploymentSpec"]["executors"].values())
+
+
+def test_a_stage_is_placed_as_the_params_say() -> None:
+    place = Place(
+        cpu="4",
+        memory="16Gi",
+        gpu=1,
+        node_selector={"pool": "gpu"},
+        tolerations=[Toleration(key="gpu"), Toleration(key="team", value="ads", effect="NoExecute")],
+        timeout_minutes=90,
+    )
+    given = Pipeline(image="registry.example/train@sha256:0", default=Place(), stages={"train_gan": place})
+    placed = pipelines.load("training", FOLDER).placed(given)
+    executors = placed.pipeline["deploymentSpec"]["executors"]
+    pods = placed.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert {e["container"]["image"] for e in executors.values()} == {"registry.example/train@sha256:0"}
+    assert executors["exec-train-gan"]["container"]["resources"] == {
+        "resourceCpuRequest": "4",
+        "resourceCpuLimit": "4",
+        "resourceMemoryRequest": "16Gi",
+        "resourceMemoryLimit": "16Gi",
+        "accelerator": {"resourceType": "nvidia.com/gpu", "resourceCount": "1"},
+    }
+    gan = pods["exec-train-gan"]
+    assert (gan["activeDeadlineSeconds"], gan["nodeSelector"]) == ("5400", {"labels": {"pool": "gpu"}})
+    assert gan["tolerations"] == [
+        {"key": "gpu", "effect": "NoSchedule", "operator": "Exists"},
+        {"key": "team", "effect": "NoExecute", "operator": "Equal", "value": "ads"},
+    ]
+    assert "nodeSelector" not in pods["exec-evaluate-2"]
+    assert placed.placed(Pipeline()) == pipelines.load("training", FOLDER).placed(Pipeline())

@@ -42,6 +42,7 @@ COPY . .
 RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /dist .
 
 FROM base AS train
+ARG TORCH_INDEX
 RUN --mount=type=bind,from=declared,source=/roles,target=/roles --mount=type=cache,target=/root/.cache/pip \
     /roles/install-role train constraints.txt
 RUN --mount=type=bind,from=wheel,source=/dist,target=/dist pip install --no-cache-dir --no-deps /dist/*.whl

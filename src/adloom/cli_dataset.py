@@ -7,10 +7,13 @@ from typing import Any
 import click
 
 from adloom import dataset as datasets
-from adloom import pull, workspace
+from adloom import pull, record, workspace
+from adloom import reproduce as verb
 from adloom.cli import AS_JSON, PARAMS, opened, show
 from adloom.dataset import Kept
+from adloom.errors import AdloomError
 from adloom.io.datasets import remote
+from adloom.io.outside import build
 from adloom.settings import Settings
 
 MEGABYTE = 1_000_000
@@ -78,6 +81,30 @@ def pull_dataset(digest: str, params_path: Path, force: bool, as_json: bool) -> 
         found = datasets.find(digest, loaded.project, source)
         brought = pull.pull(found, loaded, source, Path(), force)
     show({"digest": found.digest, "brought": brought, **_rows(found)}, as_json)
+
+
+@click.command("reproduce")
+@click.argument("run_id")
+@click.option("--into", type=Path, metavar="DIR", help="Make it again in this folder, and keep it.")
+def reproduce(run_id: str, into: Path | None) -> None:
+    """
+    Make a recorded run again, from its commit, params and dataset, and compare what comes out.
+
+    RUN_ID is a run in MLflow that `adloom run` or a pipeline recorded. On the same type of CPU every artifact must have
+    the same digest, on another every number must lie in its interval.
+
+    Example: adloom reproduce d2ce4c03084d40afb5256f6d57b2a19a --into again
+    """
+    settings = Settings()
+    made = record.read(run_id, build(settings, project="").tracker)
+    rows = verb.reproduce(run_id, made, settings, into)
+    width = max(len(row.name) for row in rows)
+    click.echo(f"{'':{width}}  recorded / here")
+    for row in rows:
+        click.echo(f"{row.name:{width}}  {row.recorded} / {row.here}  {'equal' if row.equal else 'differs'}")
+    if first := next((row for row in rows if not row.equal), None):
+        machines = "; ".join(verb.differences(made)) or "the same CPU and packages"
+        raise AdloomError(f"{first.name}: recorded {first.recorded}, here {first.here}; {machines}")
 
 
 def _row(one: Kept) -> dict[str, Any]:

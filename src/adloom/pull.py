@@ -23,12 +23,13 @@ RAW = Path("data/raw")
 ABSENT = "absent.txt"  # lies in data/raw/<table> where the table would be
 
 
-def pull(dataset: Dataset, params: Params, remote: Remote, folder: Path, force: bool) -> bool:
+def pull(dataset: Dataset, params: Params | None, remote: Remote, folder: Path, force: bool) -> bool:
     """
     Make a dataset the one of a folder, and let DVC know; return False when it was already.
 
-    The tables are replaced all at once, or not at all. Raises ParamsError when the params would make another dataset;
-    unless `force`, DataError when something would be lost: tables not in DVC's cache, or raw ones of another dataset.
+    The tables are replaced all at once, or not at all. Raises ParamsError when params are given that would make another
+    dataset; unless `force`, DataError when something would be lost: tables that are not in DVC's cache, or the raw ones
+    of another dataset.
     """
     workspace.require(folder)
     workspace.initialise(folder)
@@ -108,11 +109,11 @@ def _swap(fetched: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _require_fit(params: Params, place: Path, raw: Path, force: bool) -> None:
+def _require_fit(params: Params | None, place: Path, raw: Path, force: bool) -> None:
     """Raise when a dataset is not what the params would make, or other raw tables lie here that would be lost."""
     for table, folder in tables(place).items():
         made = manifest.read(folder)
-        if how := _differs(params, table, made):
+        if how := params and _differs(params, table, made):
             raise ParamsError(f"params.yaml: {how}; `adloom reproduce` brings a run's params with its dataset")
         if not force and _has_rows(raw / table) and not _made_of(made, raw / table):
             raise DataError(

@@ -96,6 +96,11 @@ class Record(BaseModel):
     artifacts: dict[str, str]  # folder: digest
     metrics: dict[str, dict[str, Measured]]  # of each model that was not skipped
 
+    @property
+    def project(self) -> str:
+        """The project of the params."""
+        return str(self.params["project"])
+
     def to_bytes(self) -> bytes:
         """Return run.json."""
         return (json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True) + "\n").encode()

@@ -1,6 +1,5 @@
 """Fixtures of the tests with real servers."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,10 +24,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def environment(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
     """The environment of a user of the server, and a working folder."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name, value in server.environment().items():
-        monkeypatch.setenv(name, value)
+    seaweedfs.visit(server, monkeypatch)
     monkeypatch.chdir(tmp_path)
     return server
 
@@ -39,8 +35,14 @@ def world(environment: Server, outside: Outside) -> Outside:
     return replace(outside, store=Stores(Settings(home=outside.home, quiet=True)))
 
 
-@pytest.fixture
-def relay(environment: Server) -> Iterator[Relay]:
-    """A relay in front of the server, which a test may let fail."""
-    with Relay(environment.port) as relay:
+@pytest.fixture(scope="session")
+def relay_of_all(server: Server) -> Iterator[Relay]:
+    with Relay(server.port) as relay:
         yield relay
+
+
+@pytest.fixture
+def relay(relay_of_all: Relay) -> Iterator[Relay]:
+    """A relay in front of the server, which a test may let fail; the next test has it healed."""
+    yield relay_of_all
+    relay_of_all.heal()

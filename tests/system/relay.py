@@ -24,6 +24,7 @@ class Fault:
     direction: Direction
     after: int  # bytes
     then: float = float("inf")  # new connections that fail as well before all is well again
+    since: bytes = b""  # bytes are counted from the first block that begins so, such as b"PUT "
     struck: bool = False
 
 
@@ -115,7 +116,7 @@ class Relay:
     async def _pass(self, direction: Direction, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while block := await source.read(BLOCK):
-                allowed = self._allowed(direction, len(block))
+                allowed = self._allowed(direction, block)
                 target.write(block[:allowed])
                 if allowed < len(block):
                     self._strike()
@@ -123,13 +124,15 @@ class Relay:
                 await target.drain()
             target.close()
 
-    def _allowed(self, direction: Direction, size: int) -> int:
+    def _allowed(self, direction: Direction, block: bytes) -> int:
         """Return how many bytes of a block may pass before a fault strikes."""
-        self._current()
-        fault = next((f for f in self._faults[:1] if f.struck or f.direction == direction), None)
+        if self._current():
+            return 0
+        fault = next((f for f in self._faults[:1] if f.direction == direction and block.startswith(f.since)), None)
         if fault is None:
-            return size
-        allowed = 0 if fault.struck else min(size, fault.after)
+            return len(block)
+        fault.since = b""
+        allowed = min(len(block), fault.after)
         fault.after -= allowed
         return allowed
 

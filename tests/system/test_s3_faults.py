@@ -1,0 +1,294 @@
+"""S3 that goes away in the middle of every stage: tried again, else one line; the same command then goes on."""
+
+import importlib
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from adloom import caller, params, snapshot
+from adloom.block import Block
+from adloom.errors import AdloomError, ArtifactError, DataError, OutsideError, ParamsError
+from adloom.io import manifest
+from adloom.io.outside import Outside
+from adloom.io.registry import MemoryRegistry
+from adloom.io.s3 import S3Store
+from adloom.io.s3_faults import Patience
+from adloom.io.store import Store
+from adloom.io.stores import Stores
+from adloom.io.tracking import MemoryTracker
+from adloom.params import TABLES, Params
+from adloom.settings import Settings
+from tests import shop
+from tests.system import seaweedfs
+from tests.system.relay import Fault, Relay
+from tests.system.seaweedfs import BUCKET, Server
+
+BRISK = Patience(pauses=(0.02, 0.05))  # three tries, as shipped
+ENDS_WITHIN = 30  # seconds
+MADE = f"s3://{BUCKET}/made"
+DATASET = {table: f"data/dataset/{table}" for table in TABLES}
+REPORTS = {model: f"reports/{model}" for model in params.MODELS}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A stage with its inputs and outputs, as paths below the folder and the prefix in which everything is made."""
+
+    stage: str
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+
+
+CASES = (
+    Case("ingest", {"sources": "sources.lock"}, {table: f"data/raw/{table}" for table in TABLES}),
+    Case("prepare", {"sources": "sources.lock"} | {f"raw_{table}": f"data/raw/{table}" for table in TABLES}, DATASET),
+    Case("train-gan", {"creatives": DATASET["creatives"]}, {"gan": "models/gan"}),
+    Case("train-cnn", {"creatives": DATASET["creatives"]}, {"cnn": "models/cnn"}),
+    Case("train-lstm", {"copy": DATASET["copy"]}, {"lstm": "models/lstm"}),
+    Case("segment", {"events": DATASET["events"]}, {"audience": "models/audience"}),
+    Case(
+        "evaluate",
+        {"model": "models/audience", "table": DATASET["events"], "judge": "models/cnn"},
+        {"report": REPORTS["audience"]},
+    ),
+    Case("report", DATASET | REPORTS, {"report": "reports/report"}),
+    Case(
+        "register",
+        {
+            "model": "models/audience",
+            "table": DATASET["events"],
+            "judge": "models/cnn",
+            "report": REPORTS["audience"],
+        },
+        {},
+    ),
+)
+every_stage = pytest.mark.parametrize("case", CASES, ids=lambda case: case.stage)
+
+
+@dataclass(frozen=True)
+class Made:
+    """A folder in which every stage has run once; all of it lies below MADE, too."""
+
+    folder: Path
+    params: Params
+    far: Store  # behind the relay
+
+    def bytes(self, paths: Mapping[str, str]) -> int:
+        """Bytes of all files below some paths; what ingest reads are the shop's files."""
+        places = [self.folder / path for path in paths.values() if path != "sources.lock"] or [self.folder / "shop"]
+        return sum(path.stat().st_size for place in places for path in place.rglob("*") if path.is_file())
+
+
+@pytest.fixture(scope="module")
+def made(server: Server, relay_of_all: Relay, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+    folder = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        seaweedfs.visit(server, patch)
+        patch.setenv("AWS_ENDPOINT_URL_S3", relay_of_all.endpoint)
+        patch.chdir(folder)
+        made = Made(folder, small_shop(folder), Stores(Settings(quiet=True), BRISK))
+        send(server, folder / "shop", "shop")
+        world = outside(folder, made.far)
+        snapshot.save(snapshot.take(made.params, world), snapshot.LOCK)
+        for model in REPORTS.keys() - {"audience"}:
+            manifest.skip(Path(REPORTS[model]), "evaluate", Block(), "not measured here")
+        for case in CASES:
+            make(case, made, world)
+        for name in ("data", "models", "reports", "sources.lock"):
+            send(server, folder / name, f"made/{name}")
+        yield made
+
+
+def outside(folder: Path, store: Store) -> Outside:
+    return Outside(
+        store=store,
+        tracker=MemoryTracker(),
+        registry=MemoryRegistry(folder / "registry"),
+        pseudonym_key=b"a key for tests only",
+        home=folder / ".adloom",
+        progress=False,
+    )
+
+
+def small_shop(folder: Path) -> Params:
+    """Write the shop, which will lie in S3, and return the params of the smallest trainings."""
+    values = shop.write_shop(folder, size=32)
+    for source in values["ingest"].values():
+        source["uri"] = f"s3://{BUCKET}/{source['uri']}"
+    for training in ("train_gan", "train_cnn", "train_lstm"):
+        values[training] |= {"epochs": 1, "steps_per_epoch": 2, "threads": 1}
+    values["segment"] |= {"algorithms": ["kmeans"], "bootstraps": 2}
+    return params.load(shop.write_params(folder, values))
+
+
+def make(case: Case, made: Made, world: Outside) -> None:
+    """Run a stage without its caller, who would discard the checkpoint of a training that is done."""
+    name = case.stage.replace("-", "_")
+    module = importlib.import_module(f"adloom.stages.{name}")
+    inputs, outputs = ({n: Path(path) for n, path in paths.items()} for paths in (case.inputs, case.outputs))
+    module.run(module.Inputs(**inputs), module.Outputs(**outputs), made.params.block(name), world)
+
+
+def send(server: Server, place: Path, key: str) -> None:
+    for path in [place] if place.is_file() else [path for path in place.rglob("*") if path.is_file()]:
+        server.put(BUCKET, f"{key}/{path.relative_to(place)}".removesuffix("/."), path.read_bytes())
+
+
+@pytest.fixture
+def world(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Outside:
+    """An empty folder, S3 behind the relay, and the checkpoints of trainings that are done but for their last push."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(made.folder / ".adloom" / "checkpoints", tmp_path / ".adloom" / "checkpoints")
+    return outside(tmp_path, made.far)
+
+
+def call(case: Case, made: Made, world: Outside, to: str) -> None:
+    """Run a stage whose inputs and outputs all lie in S3."""
+    inputs = {name: f"{MADE}/{path}" for name, path in case.inputs.items()}
+    outputs = {name: f"{to}/{path}" for name, path in case.outputs.items()}
+    caller.call(case.stage, inputs | outputs, made.params, world)
+
+
+def said(kind: type[AdloomError], case: Case, made: Made, world: Outside, to: str) -> str:
+    """Return the one line that a stage fails with, when it leaves nothing here."""
+    begun = time.monotonic()
+    with pytest.raises(kind) as caught:
+        call(case, made, world, to)
+    assert time.monotonic() - begun < ENDS_WITHIN
+    assert "\n" not in str(caught.value)
+    assert left() == []
+    return str(caught.value)
+
+
+def left() -> list[Path]:
+    """What lies in scratch folders and where stages write by default."""
+    return [*Path("scratch").iterdir(), *Path(".adloom").glob("ingest-*"), *Path().glob("[dmr][aeo][tdp]*")]
+
+
+@every_stage
+def test_s3_gone_while_a_stage_reads_is_one_line(case: Case, made: Made, world: Outside, relay: Relay) -> None:
+    relay.fail(Fault("cut", "read", after=made.bytes(case.inputs) // 2))
+    line = said(OutsideError, case, made, world, f"s3://{BUCKET}/unread")
+    assert f"no answer from {relay.endpoint}" in line
+
+
+@every_stage
+def test_the_same_command_goes_on_after_s3_went_while_a_stage_wrote(
+    case: Case, made: Made, world: Outside, relay: Relay, server: Server
+) -> None:
+    to, half, before = f"again/{case.stage}", made.bytes(case.outputs) // 2, checkpoint(case, world)
+    if case.outputs:
+        relay.fail(Fault("cut", "write", after=half, since=b"PUT "))
+        assert f"no answer from {relay.endpoint}" in said(OutsideError, case, made, world, f"s3://{BUCKET}/{to}")
+        whole = [path for path in case.outputs.values() if "manifest.json" in server.keys(BUCKET, f"{to}/{path}/")]
+        assert len(whole) < len(case.outputs)
+        assert all(found(server, f"{to}/{path}") == lies(made.folder / path) for path in whole)
+        assert checkpoint(case, world) == before
+    reads = Fault("cut", "read", after=made.bytes(case.inputs) // 2, then=1)
+    writes = Fault("cut", "write", after=half, then=1, since=b"PUT ")
+    relay.fail(*([reads, writes] if case.outputs else [reads]))
+    call(case, made, world, f"s3://{BUCKET}/{to}")
+    assert relay.whole
+    for path in case.outputs.values():
+        assert found(server, f"{to}/{path}") == lies(made.folder / path)
+    assert left() == []
+    assert checkpoint(case, world) == []
+
+
+def checkpoint(case: Case, world: Outside) -> list[Path]:
+    return [*world.home.glob(f"checkpoints/{case.stage.replace('-', '_')}/*/last.ckpt")]
+
+
+def found(server: Server, prefix: str) -> dict[str, bytes]:
+    return {name: server.get(BUCKET, f"{prefix}/{name}") for name in server.keys(BUCKET, f"{prefix}/")}
+
+
+def lies(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@every_stage
+def test_a_bucket_that_is_not_there_is_one_line_and_an_outputs_comes_first(
+    case: Case, made: Made, world: Outside
+) -> None:
+    far = {name: f"s3://no-such-bucket/in/{path}" for name, path in case.inputs.items()}
+    for paths in (far, far | {name: f"s3://no-such-bucket/out/{path}" for name, path in case.outputs.items()}):
+        with pytest.raises(DataError) as caught:
+            caller.call(case.stage, paths, made.params, world)
+        place = "out" if case.outputs.keys() & paths.keys() else "in"
+        assert str(caught.value).startswith(f"s3://no-such-bucket/{place}/")
+        assert "no bucket no-such-bucket at http" in str(caught.value)
+        assert left() == []
+
+
+def test_credentials_that_are_refused_for_an_output_are_found_before_anything_is_read(
+    made: Made, world: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    stranger = replace(world, store=Stores(Settings(quiet=True), BRISK))
+    paths = {"events": f"s3://{BUCKET}/nothing-here", "audience": f"s3://{BUCKET}/out"}
+    with pytest.raises(ParamsError, match=r"s3://shop/out: .* refused the credentials \(SignatureDoesNotMatch\)"):
+        caller.call("segment", paths, made.params, stranger)
+
+
+def artifact(folder: Path, content: bytes) -> Path:
+    with manifest.draft(folder, "toy", Block(), {}) as draft:
+        for number in range(20):
+            (draft.path / f"{number}-{len(content)}").write_bytes(content)
+    return folder
+
+
+def test_an_old_artifact_is_whole_or_without_its_manifest_when_a_new_one_does_not_arrive(
+    made: Made, world: Outside, relay: Relay, tmp_path: Path
+) -> None:
+    old, new = artifact(tmp_path / "old", b"o" * 30_000), artifact(tmp_path / "new", b"n" * 40_000)
+    to, store = f"s3://{BUCKET}/replaced", world.store
+    store.push(old, to)
+    relay.refuse()
+    with pytest.raises(OutsideError, match=f"{to}: no answer from http://127.0.0.1"):
+        store.push(new, to)
+    relay.heal()
+    assert manifest.digest(store.fetch(to, tmp_path / "a")) == manifest.digest(old)
+    relay.fail(Fault("cut", "write", after=400_000, since=b"PUT "))
+    with pytest.raises(OutsideError, match=f"{to}: no answer from http://127.0.0.1"):
+        store.push(new, to)
+    relay.heal()
+    with pytest.raises(ArtifactError, match="no manifest.json"):
+        manifest.verify(store.fetch(to, tmp_path / "b"))
+    store.push(new, to)
+    assert lies(store.fetch(to, tmp_path / "c")) == lies(new)
+
+
+@pytest.mark.parametrize("direction", ["read", "write"])
+def test_a_server_that_falls_silent_for_a_moment_is_asked_again(
+    made: Made, world: Outside, relay: Relay, tmp_path: Path, direction: str
+) -> None:
+    sent, to = artifact(tmp_path / "sent", b"s" * 30_000), f"s3://{BUCKET}/silent-{direction}"
+    store = S3Store(relay.endpoint, progress=False, patience=replace(BRISK, byte=1))
+    if direction == "write":
+        relay.fail(Fault("silent", "write", after=300_000, then=1, since=b"PUT "))
+    store.push(sent, to)
+    if direction == "read":
+        relay.fail(Fault("silent", "read", after=300_000, then=1))
+    assert lies(store.fetch(to, tmp_path / "fetched")) == lies(sent)
+    assert relay.whole
+
+
+def test_a_server_that_falls_silent_for_good_is_given_up_within_half_a_minute(
+    made: Made, world: Outside, relay: Relay, tmp_path: Path
+) -> None:
+    relay.fail(Fault("silent", "read", after=made.bytes({"": DATASET["creatives"]}) // 2))
+    begun = time.monotonic()
+    with pytest.raises(OutsideError, match="no answer from http://127.0.0.1:.*Read timeout") as caught:
+        S3Store(relay.endpoint, progress=False).fetch(f"{MADE}/{DATASET['creatives']}", tmp_path / "fetched")
+    assert time.monotonic() - begun < ENDS_WITHIN
+    assert "\n" not in str(caught.value)

@@ -168,9 +168,9 @@ def machine() -> Machine:
     return Machine(cpu=cpu(), python=platform.python_version(), adloom=_version("adloom") or "", packages=packages)
 
 
-def cpu() -> Cpu:
+def cpu(info: Path = CPUINFO) -> Cpu:
     """Return the type of this CPU; where the system does not list it, what Python knows."""
-    text = CPUINFO.read_text(encoding="utf-8") if CPUINFO.is_file() else ""
+    text = info.read_text(encoding="utf-8") if info.is_file() else ""
     lines = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
     said = {name.strip().lower(): value.strip() for name, _, value in lines}
     flags = (said.get("flags") or said.get("features") or "").split()

@@ -1,0 +1,100 @@
+"""A record: equal when nothing changed, kept once, read where it lies; and what is code of a run, and what is not."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from adloom import record
+from adloom.block import Block
+from adloom.errors import DataError
+from adloom.evaluation.metric import Metric, to_json
+from adloom.io import manifest, provenance
+from adloom.io.outside import Outside
+from adloom.record import Record
+from adloom.settings import Settings
+
+Git = Callable[..., str]
+CPUINFO = """processor\t: 0
+model name\t: AMD EPYC 9B14
+flags\t\t: fpu sse2 fma avx avx2 avx512f amx_bf16 rdrand
+
+processor\t: 1
+model name\t: another
+"""
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Record:
+    """The record of a folder with one model and its report."""
+    for name in ("models/cnn", "reports/cnn"):
+        with manifest.draft(tmp_path / name, "test", Block(), {}) as draft:
+            (draft.path / "metrics.json").write_text(to_json({"accuracy": Metric(0.9, 0.85, 0.95, 100, "share")}))
+    return record.take({"project": "shop"}, {"copy": "c0ffee"}, "d1", tmp_path, Settings(git_commit="abc"))
+
+
+def test_a_record_says_what_it_takes_and_what_came_out(made: Record, tmp_path: Path) -> None:
+    assert made.artifacts == {name: manifest.digest(tmp_path / name) for name in ("models/cnn", "reports/cnn")}
+    assert made.metrics["cnn"]["accuracy"].value == 0.9
+    assert (made.project, made.dataset, made.git_commit, made.sources) == ("shop", "d1", "abc", {"copy": "c0ffee"})
+    assert made.machine.packages["numpy"]
+    assert made.machine.cpu == record.cpu()
+
+
+def test_it_is_kept_once_and_read_back(made: Record, outside: Outside) -> None:
+    run_id = record.keep(made, outside.tracker)
+    assert run_id
+    assert record.keep(made, outside.tracker) is None
+    assert record.read(run_id, outside.tracker) == made
+    other = made.model_copy(update={"dataset": "d2"})
+    assert record.keep(other, outside.tracker) not in {None, run_id}
+
+
+def test_a_run_that_is_not_there_or_kept_none_is_named(made: Record, outside: Outside, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="run 7: no such run"):
+        record.read("7", outside.tracker)
+    (tmp_path / "run.json").write_bytes(made.to_bytes().replace(b'"format": 1', b'"format": "new"'))
+    with outside.tracker.run("train_gan", {}, {}) as run:
+        pass
+    with pytest.raises(DataError, match="run 1: kept no run.json"):
+        record.read("1", outside.tracker)
+    run.artifact(tmp_path / "run.json")
+    with pytest.raises(DataError, match="run 1: its run.json is not of format 1: format: "):
+        record.read("1", outside.tracker)
+
+
+def test_a_type_of_cpu_is_its_model_and_the_instructions_that_change_sums(tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_text(CPUINFO)
+    found = record.cpu(tmp_path / "cpuinfo")
+    assert (found.model, found.flags) == ("AMD EPYC 9B14", ("amx_bf16", "avx", "avx2", "avx512f", "fma"))
+    unknown = record.cpu(tmp_path / "absent")
+    assert (unknown.architecture, unknown.flags) == (found.architecture, ())
+
+
+@pytest.fixture
+def git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Git:
+    """Git in a repository with params.yaml and code, which is the working folder."""
+
+    def run(*arguments: str) -> str:
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
+        return subprocess.check_output(["git", *identity, *arguments], cwd=tmp_path, text=True).strip()
+
+    monkeypatch.chdir(tmp_path)
+    run("init", "--quiet")
+    for name in ("params.yaml", "dvc.lock", "code.py"):
+        (tmp_path / name).write_text("before")
+    run("add", ".")
+    run("commit", "--quiet", "--message", "first")
+    return run
+
+
+def test_what_a_record_holds_itself_does_not_make_its_commit_dirty(git: Git, tmp_path: Path) -> None:
+    commit = git("rev-parse", "HEAD")
+    assert provenance.code(Settings()) == commit
+    for name in ("params.yaml", "dvc.lock"):
+        (tmp_path / name).write_text("after")
+    assert provenance.tags(Settings())["git_commit"] == f"{commit}-dirty"
+    assert provenance.code(Settings()) == commit
+    (tmp_path / "code.py").write_text("after")
+    assert provenance.code(Settings()) == f"{commit}-dirty"

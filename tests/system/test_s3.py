@@ -1,9 +1,11 @@
 """S3 for real: SeaweedFS as the server, sources and artifacts in it, and every refusal as one line in seconds."""
 
 import socket
+import threading
 import time
 from contextlib import ExitStack
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -102,9 +104,32 @@ def test_an_object_changed_after_its_snapshot_is_refused(environment: Server, wo
     caller.call("ingest", {}, given, world)
 
 
+class Meddled(Stores):
+    """Stores in which an object changes as soon as it was fetched."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(Settings(quiet=True))
+        self.server = server
+
+    def fetch(self, uri: str, folder: Path) -> Path:
+        place = super().fetch(uri, folder)
+        self.server.put("shop", "meddled/orders.csv", ORDERS.replace(b"9.99", b"1.11"))
+        return place
+
+
+def test_an_object_that_changes_while_a_stage_reads_it_is_refused(environment: Server, world: Outside) -> None:
+    environment.put("shop", "meddled/orders.csv", ORDERS)
+    given = shop("s3://shop/meddled")
+    locked(given, world)
+    with pytest.raises(DataError, match=r"s3://shop/meddled: orders.csv changed since sources.lock was written"):
+        caller.call("ingest", {}, given, replace(world, store=Meddled(environment)))
+    assert not Path("data/raw/events").exists()
+
+
 @pytest.mark.parametrize(
     ("uri", "variables", "kind", "said"),
     [
+        ("s3://a shop/orders", {}, ParamsError, "s3://a shop/orders: a shop cannot be a bucket's name"),
         ("s3://no-such-bucket/orders", {}, DataError, "s3://no-such-bucket/orders: no bucket no-such-bucket at http"),
         ("s3://shop/nothing-here", {}, DataError, "s3://shop/nothing-here: no object of this name and none below it"),
         ("s3://shop/orders", {"AWS_SECRET_ACCESS_KEY": "wrong"}, ParamsError, "refused the credentials (SignatureDoes"),
@@ -132,6 +157,28 @@ def test_a_refusal_is_one_line_in_seconds(
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
     assert time.monotonic() - begun < ANSWER_WITHIN
+
+
+class Page(BaseHTTPRequestHandler):
+    """A web server, where S3 was expected."""
+
+    def do_GET(self) -> None:
+        self.send_error(404)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_an_address_of_something_else_is_said(
+    environment: Server, outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with HTTPServer(("127.0.0.1", 0), Page) as page:
+        thread = threading.Thread(target=page.handle_request)
+        thread.start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{page.server_port}")
+        with pytest.raises(ParamsError, match=r"does not answer as S3 does \(404\); check AWS_ENDPOINT_URL_S3"):
+            snapshot.take(shop("s3://shop/orders"), replace(outside, store=Stores(Settings(quiet=True))))
+        thread.join()
 
 
 def test_an_address_that_swallows_every_packet_fails_in_seconds(

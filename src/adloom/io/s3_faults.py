@@ -24,7 +24,7 @@ REFUSED = frozenset(
     {"401", "403", "AccessDenied", "ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch"}
 )
 PASSING = frozenset({"RequestTimeout", "SlowDown"})
-CHANGED = frozenset({"404", "412", "NoSuchKey", "PreconditionFailed"})
+CHANGED = frozenset({"412", "NoSuchKey", "PreconditionFailed"})
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _may_pass(error: Exception) -> bool:
 @contextmanager
 def asking(uri: str, endpoint: str | None) -> Iterator[None]:
     """Turn what boto3 raises into one line that says who can mend it."""
-    from botocore import exceptions, parsers
+    from botocore import exceptions
 
     server = endpoint or "Amazon S3"
     try:
@@ -101,8 +101,6 @@ def asking(uri: str, endpoint: str | None) -> Iterator[None]:
         raise ParamsError(f"{uri}: {error}; check AWS_ENDPOINT_URL_S3") from None
     except exceptions.ParamValidationError:
         raise ParamsError(f"{uri}: {_bucket(uri)} cannot be a bucket's name; correct the uri") from None
-    except parsers.ResponseParserError:
-        raise ParamsError(f"{uri}: {server} does not answer as S3 does; check AWS_ENDPOINT_URL_S3") from None
     except exceptions.BotoCoreError as error:
         raise OutsideError(f"{uri}: no answer from {server}: {error}; check AWS_ENDPOINT_URL_S3") from None
 
@@ -119,6 +117,8 @@ def _refusal(uri: str, server: str, error: Mapping[str, Any]) -> Exception:
         return DataError(
             f"{uri}: an object changed or went while it was read; try again, a source after `adloom snapshot`"
         )
+    if code.isdigit() and code.startswith("4"):  # S3 has words for what a client does wrong
+        return ParamsError(f"{uri}: {server} does not answer as S3 does ({code}); check AWS_ENDPOINT_URL_S3")
     return OutsideError(f"{uri}: {server} answered {code}: {error.get('Message', '')}")
 
 

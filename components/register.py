@@ -9,6 +9,7 @@ from components._component import component
 def register(
     project: str,
     params: str,
+    sources: str,
     dataset: str,
     creatives: Input[Dataset],
     copy: Input[Dataset],
@@ -22,11 +23,13 @@ def register(
     cnn_report: Input[Artifact],
     lstm_report: Input[Artifact],
     audience_report: Input[Artifact],
+    report: Input[Artifact],
 ) -> dict[str, str | float]:
     """Give out the verdicts, with their reasons."""
     from adloom import component
 
     tables = {"creatives": creatives, "copy": copy, "events": events, "impressions": impressions}
     models = {"gan": gan, "cnn": cnn, "lstm": lstm, "audience": audience}
-    reports = {"gan": gan_report, "cnn": cnn_report, "lstm": lstm_report, "audience": audience_report}
-    return dict(component.register(project, params, dataset, tables, models, reports))
+    of_models = {"gan": gan_report, "cnn": cnn_report, "lstm": lstm_report, "audience": audience_report}
+    reports = {**of_models, "report": report}
+    return dict(component.register(project, params, sources, dataset, tables, models, reports))

@@ -8,12 +8,16 @@ from components._component import component
 @component
 def snapshot(
     project: str, creatives: str, copy: str, events: str, impressions: str, prepare: str, expected: str
-) -> NamedTuple("Sources", creatives=str, copy=str, events=str, impressions=str, privacy=str):  # type: ignore[valid-type]
-    """Give out a digest of each table's files, and of the key and the erasure list."""
+) -> NamedTuple(  # type: ignore[valid-type]
+    "Sources", creatives=str, copy=str, events=str, impressions=str, privacy=str, sources=str
+):
+    """Give out a digest of each table's files, one of the key and the erasure list, and all of them as JSON."""
+    import json
     from collections import namedtuple
 
     from adloom.component import look
 
     tables = {"creatives": creatives, "copy": copy, "events": events, "impressions": impressions}
     found = look(project, tables, prepare, expected)
-    return namedtuple("Sources", found)(**found)
+    told = {**found, "sources": json.dumps(found, sort_keys=True)}
+    return namedtuple("Sources", told)(**told)

@@ -53,12 +53,12 @@ def training(
     segment_params: str,
     evaluate_params: str,
     report_params: str,
-    register_params: str,
+    params: str,
 ) -> None:
     """
-    Parameters are JSON: each stage's block of params.yaml, for ingest and prepare that of one table.
-
-    `sources` holds the digests the run is started for; when it is empty, the run takes the sources as it finds them.
+    Parameters are JSON: each stage's block of params.yaml, for ingest and prepare that of one table; `params` is all of
+    params.yaml, for the record. `sources` holds the digests the run is started for; when it is empty, the run takes the
+    sources as it finds them.
     """
     end = finish(project=project)
     never_cached(outside(end, "mlflow", "webhook")).set_display_name("finish")
@@ -104,7 +104,8 @@ def training(
         )
         verdicts = register(
             project=project,
-            params=register_params,
+            params=params,
+            sources=seen.outputs["sources"],
             dataset=kept.output,
             **tables,
             gan=gan,
@@ -115,5 +116,6 @@ def training(
             cnn_report=cnn_report,
             lstm_report=lstm_report,
             audience_report=audience_report,
+            report=page.outputs["report"],
         )
-        retried(never_cached(outside(verdicts, "s3", "mlflow"))).after(page)
+        retried(never_cached(outside(verdicts, "s3", "mlflow")))

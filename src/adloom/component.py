@@ -13,7 +13,7 @@ from adloom.caller import Metrics
 from adloom.errors import DataError
 from adloom.io import manifest
 from adloom.io.outside import Outside, build
-from adloom.params import TABLES, Ingest, Prepare, Register, Score
+from adloom.params import TABLES, Ingest, Params, Prepare, Score
 from adloom.settings import Settings
 from adloom.snapshot import Lock
 
@@ -97,20 +97,33 @@ def prepare(project: str, table: str, block: str, digest: str, raw: Artifact, ro
 
 
 def push_dataset(project: str, tables: Artifacts) -> str:
-    """Keep the prepared tables by content in the DVC remote, where there is one, and return the dataset's digest."""
-    del project, tables
-    return ""
+    """Keep the prepared tables by content in DVC's remote, where there is one; return the dataset's digest."""
+    from adloom import dataset
+    from adloom.io.datasets import remote
+
+    settings, folders = Settings(), {table: Path(rows.path) for table, rows in tables.items()}
+    if settings.dvc_remote is None:
+        return dataset.digest(project, folders)
+    return dataset.push(project, folders, remote(settings)).digest
 
 
 def register(
-    project: str, block: str, dataset: str, tables: Artifacts, models: Artifacts, reports: Artifacts
+    project: str, params_json: str, sources: str, dataset: str, tables: Artifacts, models: Artifacts, reports: Artifacts
 ) -> Metrics:
-    """Register every model; artifacts are given by the name of their table or model, the dataset by its digest."""
+    """
+    Register every model, and keep in MLflow what it takes to repeat this run; artifacts are given by their names.
+
+    `params_json` is the whole of params.yaml, `sources` the JSON of what `look` found, `dataset` a digest.
+    """
+    from adloom import record
     from adloom.stages.register import register_all, rows
 
-    judged = params.parse(Register, block)
+    given, outside = params.parse(Params, params_json), _outside(project)
     with _laid_out({"data/dataset": tables, "models": models, "reports": reports}) as root:
-        outcomes = register_all(judged, _outside(project), root)
+        outcomes = register_all(given.register, outside, root, dataset)
+        known = given.model_dump(mode="json", by_alias=True)
+        made = record.take(known, json.loads(sources), dataset, root, Settings())
+    record.keep(made, outside.tracker)
     return {key: value for outcome in outcomes for key, value in rows(outcome).items()}
 
 

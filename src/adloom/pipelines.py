@@ -18,7 +18,7 @@ from adloom.snapshot import Lock
 NAMES = ("training", "scoring")
 FOLDER = Path("pipelines/compiled")
 STAGES = {  # of a pipeline: those that take their whole block, as the argument <stage>_params
-    "training": ("train_gan", "train_cnn", "train_lstm", "segment", "evaluate", "report", "register"),
+    "training": ("train_gan", "train_cnn", "train_lstm", "segment", "evaluate", "report"),
     "scoring": ("score",),
 }
 TABLES_OF = {"training": TABLES, "scoring": ("creatives", "events")}
@@ -85,6 +85,8 @@ def arguments(name: str, params: Params, lock: Lock | None) -> dict[str, str]:
     """
     ingest, prepare = (params.ingest, params.prepare) if name == "training" else scored(params)
     found = {"project": params.project, "sources": json.dumps(lock.digests(), sort_keys=True) if lock else ""}
+    if name == "training":
+        found["params"] = params.to_json()
     for table in TABLES_OF[name]:
         found[f"ingest_{table}"] = Ingest.model_validate({table: ingest.source(table)}).to_json()
         found[f"prepare_{table}"] = prepare.of(table).to_json()

@@ -144,10 +144,10 @@ def write(record: Record, run: Run) -> None:
 
 
 def keep(record: Record, tracker: Tracker) -> str | None:
-    """Keep a record on a run of its own, unless an equal one is kept; return the new run's id."""
+    """Keep a record on the run of the whole way, unless an equal one is kept; return that run's id."""
     if tracker.find("record", record.digest):
         return None
-    with tracker.run("run", {}, {}) as run:
+    with tracker.whole("run") as run:
         write(record, run)
     return tracker.latest
 

@@ -225,6 +225,8 @@ def _config(folder: Path) -> Any:
 
 def _open(kind: Any, options: dict[str, Any], settings: Settings, patience: Patience) -> Any:
     """Open a remote's file system; one of S3 waits no longer than a store of S3 does."""
+    from botocore.exceptions import ConfigNotFound
+
     if kind.protocol != "s3":
         return kind(**options)
     if settings.s3_endpoint:
@@ -232,8 +234,11 @@ def _open(kind: Any, options: dict[str, Any], settings: Settings, patience: Pati
     options.setdefault("connect_timeout", patience.connection)
     options.setdefault("read_timeout", patience.byte)
     fs = kind(**options)
-    fs.fs_args.setdefault("config_kwargs", {})["retries"] = {"total_max_attempts": 1}  # Patience tries again
-    fs.fs.retries = 1
+    try:
+        fs.fs_args.setdefault("config_kwargs", {})["retries"] = {"total_max_attempts": 1}  # Patience tries again
+        fs.fs.retries = 1
+    except ConfigNotFound as error:  # also for an AWS_CONFIG_FILE that is no plain file, such as /dev/null
+        raise ParamsError(f"AWS_CONFIG_FILE: {error}; set it to a file, or not at all") from None
     return fs
 
 

@@ -28,7 +28,8 @@ class Outside:
 def build(settings: Settings, project: str) -> Outside:
     """Open the outside that the environment describes; connections are made when they are first used."""
     from adloom.io import provenance
-    from adloom.io.mlflow import MlflowRegistry, MlflowTracker
+    from adloom.io.mlflow import MlflowRegistry
+    from adloom.io.mlflow_tracking import MlflowTracker
     from adloom.io.parent import Parent
     from adloom.io.stores import Stores
 

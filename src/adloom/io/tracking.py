@@ -37,6 +37,10 @@ class Tracker(Protocol):
         """Open a run of this name; it ends as failed when the block raises."""
         ...
 
+    def whole(self, name: str) -> AbstractContextManager[Run]:
+        """Open the run that all others lie below; where there is none, a run of this name."""
+        ...
+
     def find(self, tag: str, value: str) -> str | None:
         """Return the id of a run with this tag, None when there is none."""
         ...
@@ -98,6 +102,10 @@ class MemoryTracker:
             run.status = "FAILED"
             raise
         run.status = "FINISHED"
+
+    def whole(self, name: str) -> AbstractContextManager[Run]:
+        """Remember a run."""
+        return self.run(name, {}, {})
 
     def find(self, tag: str, value: str) -> str | None:
         """Return the number of a run with this tag."""

@@ -22,12 +22,12 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 import yaml  # noqa: E402
+from tests import shop  # noqa: E402
 
 from adloom import params, pipelines, snapshot  # noqa: E402
 from adloom.io import manifest, outside  # noqa: E402
 from adloom.params import MODELS, TABLES  # noqa: E402
 from adloom.settings import Settings  # noqa: E402
-from tests import shop  # noqa: E402
 
 IMAGE = "adloom-train"
 KEY = "0123456789abcdef0123456789abcdef"

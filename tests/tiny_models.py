@@ -116,7 +116,7 @@ def write_audience(target: Path, key: bytes = PUBLISHED_KEY) -> None:
 
 
 def _card(folder: Path, image: dict[str, int] | None, categories: Sequence[str] = CATEGORIES) -> None:
-    card = {"categories": list(categories)} | ({"image": image} if image else {})
+    card = {"categories": list(categories), "params": {"purchase": "purchase"}} | ({"image": image} if image else {})
     (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
 
 

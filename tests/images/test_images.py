@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from benchmarks.images import DOCKER, LOCKED, MEGABYTES, address, docker, megabytes
+from tests import shop
 
 from adloom.params import MODELS
 from adloom.serving.client import ask, ask_all
-from benchmarks.images import DOCKER, LOCKED, MEGABYTES, address, docker, megabytes
-from tests import shop
 
 pytestmark = pytest.mark.images
 

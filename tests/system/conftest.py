@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.system import seaweedfs
+from tests.system.relay import Relay
+from tests.system.seaweedfs import Server
 
 from adloom.io.outside import Outside
 from adloom.io.stores import Stores
 from adloom.settings import Settings
-from tests.system import seaweedfs
-from tests.system.relay import Relay
-from tests.system.seaweedfs import Server
 
 
 @pytest.fixture(scope="session")

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests import tiny_models
 
 from adloom.errors import OutsideError
 from adloom.io import manifest
 from adloom.io.mlflow import MlflowRegistry
 from adloom.io.mlflow_tracking import MlflowTracker
 from adloom.io.registry import CHALLENGER, CHAMPION, aliased
-from tests import tiny_models
 
 MADE_BY = {"git_commit": "c0ffee", "image_digest": "sha256:1"}
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.system.seaweedfs import Server
 
 from adloom import caller, params, snapshot
 from adloom.errors import AdloomError, DataError, OutsideError, ParamsError
@@ -20,7 +21,6 @@ from adloom.io.store import SourceFile
 from adloom.io.stores import Stores
 from adloom.params import Params
 from adloom.settings import Settings
-from tests.system.seaweedfs import Server
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
 ANSWER_WITHIN = 15  # seconds

@@ -9,6 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from tests import shop
+from tests.system import seaweedfs
+from tests.system.relay import Fault, Relay
+from tests.system.seaweedfs import BUCKET, Server
 
 from adloom import caller, params, snapshot
 from adloom.block import Block
@@ -23,10 +27,6 @@ from adloom.io.stores import Stores
 from adloom.io.tracking import MemoryTracker
 from adloom.params import TABLES, Params
 from adloom.settings import Settings
-from tests import shop
-from tests.system import seaweedfs
-from tests.system.relay import Fault, Relay
-from tests.system.seaweedfs import BUCKET, Server
 
 BRISK = Patience(pauses=(0.02, 0.05))  # three tries, as shipped
 ENDS_WITHIN = 30  # seconds

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from tests.system import kfp_server
+from tests.system.kfp_server import StandIn
 
 from adloom import pipelines, plan
 from adloom.cli import cli
@@ -24,8 +26,6 @@ from adloom.io.outside import build
 from adloom.params import load
 from adloom.settings import Settings
 from adloom.submit import start_once
-from tests.system import kfp_server
-from tests.system.kfp_server import StandIn
 
 ROOT = Path(__file__).parents[2]
 COMPILED = ROOT / "pipelines" / "compiled"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from tests import shop
 
 from adloom import dataset, params, pull
 from adloom.block import Block
@@ -15,7 +16,6 @@ from adloom.io import datasets, manifest, tables
 from adloom.io.datasets import Remote
 from adloom.params import TABLES, Params
 from adloom.settings import Settings
-from tests import shop
 
 Make = Callable[..., dict[str, Path]]
 

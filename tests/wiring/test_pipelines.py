@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.parity import ARTIFACTS
 
 from adloom import params, pipelines
 from adloom.cli import STAGES
 from adloom.params import Pipeline, Place, Toleration
 from adloom.pipelines import Compiled, stage_of
 from pipelines.__main__ import compiled
-from tests.parity import ARTIFACTS
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / pipelines.FOLDER

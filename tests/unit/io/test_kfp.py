@@ -17,14 +17,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from tests.system import kfp_server
+from tests.system.kfp_server import ARGUMENTS, PIPELINE, Answer, StandIn
 
 from adloom.errors import AdloomError, OutsideError, ParamsError
 from adloom.io.kfp import PAGE, KfpServer
 from adloom.io.kfp_api import Patience
 from adloom.io.kubeflow import Order, Task
 from adloom.settings import Settings
-from tests.system import kfp_server
-from tests.system.kfp_server import ARGUMENTS, PIPELINE, Answer, StandIn
 
 DIGEST = "d" * 64
 HASTE = Patience(connection=0.2, answer=0.2, pause=0.02, asked=0)

@@ -5,12 +5,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from tests.system import kfp_server
+from tests.system.kfp_server import ARGUMENTS, PIPELINE
 
 from adloom.io.kfp import KfpServer
 from adloom.io.kubeflow import AbsentError, Kubeflow, MemoryKubeflow, Order
 from adloom.settings import Settings
-from tests.system import kfp_server
-from tests.system.kfp_server import ARGUMENTS, PIPELINE
 
 DIGEST = "d" * 64
 

@@ -8,18 +8,20 @@ import, so it is imported when it is first used.
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from adloom.errors import DataError, OutsideError, ParamsError
-from adloom.io.s3_faults import PATIENCE, Made, Patience, asking, each
+from adloom.errors import DataError, ParamsError
+from adloom.io.objects import FileObjects, Objects, S3Objects
+from adloom.io.s3_faults import PATIENCE, Patience, each
 from adloom.settings import Settings
 
 DOCUMENTS = "datasets"
+AGAIN = "`adloom dataset push` where the dataset was made"
 NAME_ONE = "`dvc remote add --default NAME s3://bucket/prefix` names one, or ADLOOM_DVC_REMOTE=s3://bucket/prefix"
 
 
@@ -42,7 +44,7 @@ class Document:
 
 
 class Cache:
-    """DVC's cache of a folder, or what lies where its remote keeps objects."""
+    """DVC's cache of a folder."""
 
     def __init__(self, odb: Any) -> None:
         self.odb = odb
@@ -56,6 +58,16 @@ class Cache:
             return True
         path.unlink()
         return False
+
+    @contextmanager
+    def taking(self, md5: str) -> Iterator[Path]:
+        """Yield where to write an object that is here once the block ends, and no part of it before."""
+        path = Path(self.odb.oid_to_path(md5))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="adloom-", dir=path.parent) as place:
+            yield Path(place) / path.name
+            (Path(place) / path.name).replace(path)
+        self.odb.protect(str(path))
 
     def keeps(self, content: Content) -> bool:
         """Return whether a folder could be laid out again."""
@@ -85,34 +97,27 @@ class Cache:
 
 
 class Remote:
-    """A remote of DVC's: S3, or a folder. What S3 does wrong is one line, within 30 seconds."""
+    """A remote of DVC's. What S3 does wrong is one line, within 30 seconds."""
 
-    def __init__(self, url: str, fs: Any, path: str, progress: bool = False, patience: Patience = PATIENCE) -> None:
-        from dvc_data.hashfile.db import get_odb
-
-        self.url = url
-        self._fs, self._path = fs, path
-        self._odb = get_odb(fs, fs.join(path, "files", "md5"), hash_name="md5")
-        self._progress, self._patience = progress, patience
+    def __init__(self, objects: Objects, progress: bool) -> None:
+        self.url = objects.url
+        self._objects, self._progress = objects, progress
 
     def documents(self) -> list[Document]:
         """Return the documents, oldest first; none when the remote is new."""
-        paths = [path for path in self._asked(lambda: [*self._fs.find(self._at())]) if path.endswith(".json")]
-        infos = each(
-            lambda path: self._asked(lambda: self._fs.info(path)), paths, f"look at {self.url}", progress=False
-        )
-        written = [Document(Path(path).stem, _written(info)) for path, info in zip(paths, infos, strict=True)]
+        found = self._objects.below(f"{DOCUMENTS}/")
+        written = [Document(Path(name).stem, one.written) for name, one in found.items() if name.endswith(".json")]
         return sorted(written, key=lambda document: (document.written, document.digest))
 
     def read(self, digest: str) -> bytes:
         """Return a document."""
-        content: bytes = self._asked(lambda: self._fs.cat_file(self._at(digest)))
-        return content
+        with tempfile.TemporaryDirectory(prefix="adloom-") as place:
+            return self._objects.fetch(f"{DOCUMENTS}/{digest}.json", Path(place) / "document").read_bytes()
 
     def write(self, digest: str, content: bytes) -> None:
         """Make a document, which is there whole or not at all."""
         with _file(content) as path:
-            self._asked(lambda: self._fs.put_file(str(path), self._at(digest)))
+            self._objects.send(path, f"{DOCUMENTS}/{digest}.json")
 
     def push(self, folder: Path, content: Content) -> int:
         """Send those objects of a folder that are not there yet, its listing last, and return how many they were."""
@@ -127,45 +132,24 @@ class Remote:
         each(lambda one: self._receive(one, cache), cache.listed(md5), f"fetch {md5[:8]}", self._progress)
 
     def _send(self, md5: str, path: Path) -> bool:
-        from dvc.fs import localfs
-
-        if self._holds(md5, path.stat().st_size):
+        held = self._objects.below(_name(md5)).get(_name(md5))
+        if held and held.size == path.stat().st_size:
             return False
-        self._asked(lambda: self._odb.add(str(path.resolve()), localfs, md5, check_exists=False))
+        self._objects.send(path, _name(md5))
         return True
-
-    def _holds(self, md5: str, size: int) -> bool:
-        try:
-            info = self._asked(lambda: self._fs.info(self._odb.oid_to_path(md5)))
-        except FileNotFoundError:
-            return False
-        return bool(info["size"] == size)
 
     def _receive(self, md5: str, cache: Cache) -> None:
         if cache.holds(md5):
             return
-        source = self._odb.oid_to_path(md5)
         try:
-            self._asked(lambda: cache.odb.add(source, self._fs, md5, check_exists=False))
+            with cache.taking(md5) as path:
+                self._objects.fetch(_name(md5), path)
         except FileNotFoundError:
-            raise DataError(f"{self._name(md5)}: gone; `adloom dataset push` where the dataset was made") from None
+            raise DataError(f"{self.url}/{_name(md5)}: gone; {AGAIN}") from None
         if not cache.holds(md5):
             raise DataError(
-                f"{self._name(md5)}: damaged, its content is not what its name says; "
-                "delete it, then `adloom dataset push` where the dataset was made"
+                f"{self.url}/{_name(md5)}: damaged, its content is not what its name says; delete it, {AGAIN}"
             )
-
-    def _name(self, md5: str) -> str:
-        return f"{self.url}/files/md5/{md5[:2]}/{md5[2:]}"
-
-    def _at(self, digest: str | None = None) -> str:
-        names = [DOCUMENTS] if digest is None else [DOCUMENTS, f"{digest}.json"]
-        return str(self._fs.join(self._path, *names))
-
-    def _asked(self, do: Callable[[], Made]) -> Made:
-        """Do something with the remote; what S3 said is told as S3Store tells it."""
-        with asking(self.url, self._fs.config.get("endpointurl")):
-            return self._patience.tried(lambda: _bare(self.url, do))
 
 
 def contents(folder: Path) -> Content:
@@ -182,20 +166,23 @@ def contents(folder: Path) -> Content:
 
 def remote(settings: Settings, folder: Path = Path(), patience: Patience = PATIENCE) -> Remote:
     """Return the remote that the environment names, else DVC's default. Raises ParamsError when there is none."""
-    from dvc.exceptions import DvcException
-    from dvc.fs import get_cloud_fs
-
     config = _config(folder)
     name = config["core"].get("remote")
     if not settings.dvc_remote and not name:
         raise ParamsError(f"no remote for datasets; {NAME_ONE}")
+
+    from dvc.exceptions import DvcException
+    from dvc.fs import get_cloud_fs
+
     try:
         url = settings.dvc_remote or str(config["remote"][name.lower()]["url"])
         given = {"url": url if "://" in url else str(Path(url).absolute())} if settings.dvc_remote else {"name": name}
         kind, options, path = get_cloud_fs(config, **given)
     except (DvcException, KeyError) as error:
         raise ParamsError(f"remote {settings.dvc_remote or name}: {error}; {NAME_ONE}") from None
-    return Remote(url, _open(kind, options, settings, patience), path, not settings.quiet, patience)
+    if kind.protocol == "s3":
+        return Remote(S3Objects(url, options, settings.s3_endpoint, patience), not settings.quiet)
+    return Remote(FileObjects(url, kind(**options), path), not settings.quiet)
 
 
 def cache(folder: Path) -> Cache:
@@ -223,47 +210,8 @@ def _config(folder: Path) -> Any:
         raise ParamsError(f"{place}/config: {error}") from None
 
 
-def _open(kind: Any, options: dict[str, Any], settings: Settings, patience: Patience) -> Any:
-    """Open a remote's file system; one of S3 waits no longer than a store of S3 does."""
-    from botocore.exceptions import ConfigNotFound
-
-    if kind.protocol != "s3":
-        return kind(**options)
-    if settings.s3_endpoint:
-        options.setdefault("endpointurl", settings.s3_endpoint)
-    options.setdefault("connect_timeout", patience.connection)
-    options.setdefault("read_timeout", patience.byte)
-    fs = kind(**options)
-    try:
-        fs.fs_args.setdefault("config_kwargs", {})["retries"] = {"total_max_attempts": 1}  # Patience tries again
-        fs.fs.retries = 1
-    except ConfigNotFound as error:  # also for an AWS_CONFIG_FILE that is no plain file, such as /dev/null
-        raise ParamsError(f"AWS_CONFIG_FILE: {error}; set it to a file, or not at all") from None
-    return fs
-
-
-def _bare(url: str, do: Callable[[], Made]) -> Made:
-    """Raise what S3 said, which DVC's file system hides below errors of files."""
-    from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
-
-    try:
-        return do()
-    except (BotoCoreError, ClientError):
-        raise
-    except OSError as error:
-        if isinstance(error.__cause__, BotoCoreError | ClientError):
-            raise error.__cause__ from None
-        raise
-    except Exception as error:
-        if type(error).__module__.startswith("aiohttp"):
-            raise HTTPClientError(error=error) from None
-        raise OutsideError(f"{url}: {type(error).__name__}: {error}") from error
-
-
-def _written(info: dict[str, Any]) -> datetime:
-    """Return when an object was written: S3 says it as a time, a folder in seconds."""
-    when = info.get("LastModified") or info["mtime"]
-    return when if isinstance(when, datetime) else datetime.fromtimestamp(when).astimezone()
+def _name(md5: str) -> str:
+    return f"files/md5/{md5[:2]}/{md5[2:]}"
 
 
 def _md5(path: Path) -> str:

@@ -50,17 +50,8 @@ class S3Store:
     @cached_property
     def _client(self) -> Any:
         import boto3
-        from botocore.config import Config
 
-        config = Config(
-            connect_timeout=self._patience.connection,
-            read_timeout=self._patience.byte,
-            retries={"total_max_attempts": 1},  # `Patience.tried` tries again, a body that breaks off included
-            max_pool_connections=TRANSFERS,
-        )
-        session = boto3.Session()
-        region = session.region_name or "us-east-1"
-        return session.client("s3", endpoint_url=self._endpoint, region_name=region, config=config)
+        return connect(boto3.Session(), self._endpoint, self._patience)
 
     def list(self, uri: str) -> list[SourceFile]:
         """Return the object a uri names, or all objects below it. Raises DataError when there are none."""
@@ -149,3 +140,17 @@ class S3Store:
     def _each(self, uri: str, do: Callable[[Item], Made], items: Iterable[Item]) -> Sequence[Made]:
         with asking(uri, self._endpoint):
             return each(do, items, uri, self._progress)
+
+
+def connect(session: Any, endpoint: str | None, patience: Patience, **options: Any) -> Any:
+    """Return boto3's client of a server; `Patience.tried` is what tries again, a body that breaks off included."""
+    from botocore.config import Config
+
+    config = Config(
+        connect_timeout=patience.connection,
+        read_timeout=patience.byte,
+        retries={"total_max_attempts": 1},
+        max_pool_connections=TRANSFERS,
+    )
+    region = session.region_name or "us-east-1"
+    return session.client("s3", endpoint_url=endpoint, region_name=region, config=config, **options)

@@ -1,0 +1,171 @@
+"""A dataset's way from one project through S3 to another, and a recorded run made again."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests import shop
+from tests.system import seaweedfs
+from tests.system.seaweedfs import BUCKET, Server
+
+from adloom import caller, dataset, params, pull, record, snapshot
+from adloom.io import datasets, manifest
+from adloom.io.outside import Outside, build
+from adloom.params import MODELS, Params
+from adloom.settings import Settings
+
+BIN = Path(sys.executable).parent
+REMOTE = f"s3://{BUCKET}/origin"
+TRAININGS = ("train-gan", "train-cnn", "train-lstm", "segment")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A project in a git repository: a whole way was gone and recorded, and its dataset pushed."""
+
+    folder: Path
+    digest: str
+    run_id: str
+    artifacts: dict[str, str]
+    variables: dict[str, str]  # of everybody who uses the same S3 and MLflow
+
+    def call(self, folder: Path, *command: str) -> "subprocess.CompletedProcess[str]":
+        """Call a program of this environment as a user of S3 and MLflow, who has neither sources nor key."""
+        variables = {**os.environ, **self.variables, "CI": "true", "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+        return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def origin(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Origin:
+    """A shop that has copy alone. Its dataset is pushed from a folder without git or DVC, then its sources are gone."""
+    folder = tmp_path_factory.mktemp("origin")
+    variables = {
+        **server.environment(),
+        "AWS_CONFIG_FILE": str(folder / "absent"),
+        "ADLOOM_DVC_REMOTE": REMOTE,
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        seaweedfs.visit(server, patch)
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        patch.chdir(folder)
+        loaded, world = start(folder), build(Settings(quiet=True), "shop")
+        whole_way(loaded, world)
+        digest = push_from_a_pod(folder, folder / ".adloom" / "pod")
+        made = record.take(loaded.model_dump(mode="json", by_alias=True), {}, digest, folder, Settings())
+        run_id = record.keep(made, world.tracker)
+    for gone in ("shop", "data", "models", "reports"):
+        shutil.rmtree(folder / gone)
+    assert run_id
+    return Origin(folder, digest, run_id, made.artifacts, variables)
+
+
+def start(folder: Path) -> Params:
+    """Do what a user does first: init, the shop's files, params, a commit."""
+    for command in ([str(BIN / "adloom"), "init", "."], ["git", "init", "--quiet"]):
+        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    values = shop.write_shop(folder, pictures=1)
+    values["ingest"] = {"copy": values["ingest"]["copy"]}
+    loaded = params.load(shop.write_params(folder, values))
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", "add", "dvc.yaml", "params.yaml", ".gitignore"], cwd=folder, check=True)
+    subprocess.run(["git", *identity, "commit", "--quiet", "--message", "the shop"], cwd=folder, check=True)
+    return loaded
+
+
+def whole_way(loaded: Params, world: Outside) -> None:
+    """Call every stage in this process, each with its default paths."""
+    snapshot.save(snapshot.take(loaded, world), snapshot.LOCK)
+    for stage in ("ingest", "prepare", *TRAININGS):
+        caller.call(stage, {}, loaded, world)
+    for model, table in MODELS.items():
+        judge = "cnn" if model == "gan" else model
+        paths = {"model": f"models/{model}", "judge": f"models/{judge}", "table": f"data/dataset/{table}"}
+        caller.call("evaluate", {**paths, "report": f"reports/{model}"}, loaded, world)
+    caller.call("report", {}, loaded, world)
+
+
+def push_from_a_pod(folder: Path, pod: Path) -> str:
+    """Push from where there are the tables and nothing else."""
+    shutil.copytree(folder / dataset.PLACE, pod)
+    return dataset.push("shop", dataset.tables(pod), datasets.remote(Settings(quiet=True), pod)).digest
+
+
+@pytest.fixture(scope="module")
+def laptop(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another folder, with the same params, that pulled the dataset by its first digits."""
+    folder = tmp_path_factory.mktemp("laptop")
+    origin.call(folder, "adloom", "init", ".")
+    shutil.copy(origin.folder / "params.yaml", folder)
+    pulled = origin.call(folder, "adloom", "dataset", "pull", origin.digest[:8])
+    assert pulled.returncode == 0, pulled.stderr
+    return folder
+
+
+def test_what_was_pushed_is_listed_with_its_rows(origin: Origin) -> None:
+    shown = origin.call(origin.folder, "adloom", "dataset", "list")
+    (line,) = shown.stdout.splitlines()
+    assert line.startswith(origin.digest)
+    assert "copy 300" in line
+
+
+def test_no_raw_table_and_no_key_is_in_the_remote(origin: Origin, server: Server) -> None:
+    keys = server.keys(BUCKET, "origin/")
+    assert {key for key in keys if not key.startswith("files/md5/")} == {f"datasets/{origin.digest}.json"}
+    held = dataset.find(origin.digest, "shop", open_remote(server, origin)).tables
+    assert len(keys) == 1 + len({table.md5 for table in held.values()}) + sum(table.files for table in held.values())
+
+
+def open_remote(server: Server, origin: Origin) -> datasets.Remote:
+    with pytest.MonkeyPatch.context() as patch:
+        seaweedfs.visit(server, patch)
+        patch.setenv("AWS_CONFIG_FILE", origin.variables["AWS_CONFIG_FILE"])
+        return datasets.remote(Settings(dvc_remote=REMOTE, quiet=True), origin.folder)
+
+
+def test_after_a_pull_dvc_goes_on_with_the_training_and_gets_the_same_bytes(origin: Origin, laptop: Path) -> None:
+    assert not (laptop / "shop").exists()
+    ran = origin.call(laptop, "dvc", "repro", "train_lstm")
+    assert ran.returncode == 0, ran.stderr + ran.stdout
+    assert "Stage 'ingest' didn't change, skipping" in ran.stdout
+    assert "Stage 'prepare' didn't change, skipping" in ran.stdout
+    assert "Running stage 'train_lstm'" in ran.stdout
+    assert manifest.digest(laptop / "models/lstm") == origin.artifacts["models/lstm"]
+
+
+def test_dvc_itself_finds_the_dataset_in_the_remote(origin: Origin, laptop: Path) -> None:
+    origin.call(laptop, "dvc", "remote", "add", "--default", "store", REMOTE)
+    shutil.rmtree(laptop / ".dvc" / "cache")
+    shutil.rmtree(laptop / dataset.PLACE)
+    pulled = origin.call(laptop, "dvc", "pull", "prepare")
+    assert pulled.returncode == 0, pulled.stderr
+    assert dataset.digest("shop", dataset.tables(laptop / dataset.PLACE)) == origin.digest
+
+
+def test_a_recorded_run_is_made_again_in_a_worktree_of_its_commit(origin: Origin, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    (origin.folder / "dvc.yaml").write_text("stages: {}\n")  # since the commit
+    ran = origin.call(origin.folder, "adloom", "reproduce", origin.run_id, "--into", str(again))
+    assert ran.returncode == 0, ran.stderr + ran.stdout
+    table = ran.stdout.splitlines()[-len(origin.artifacts) :]
+    assert [line.split()[0] for line in table] == [name for name in record.ARTIFACTS if name in origin.artifacts]
+    assert all(line.endswith("  equal") for line in table)
+    assert {name: manifest.digest(again / name) for name in origin.artifacts} == origin.artifacts
+    head = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=origin.folder, text=True)
+    assert subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=again, text=True) == head
+
+    went_on = origin.call(again, "adloom", "run")  # on the pulled dataset: there are no sources
+    assert went_on.returncode == 0, went_on.stderr + went_on.stdout
+    assert f"the dataset was pulled; `rm -r {pull.RAW}` makes" in went_on.stderr
+    assert "Running stage" not in went_on.stdout
+
+
+def test_a_run_that_nobody_recorded_is_named(origin: Origin) -> None:
+    ran = origin.call(origin.folder, "adloom", "reproduce", "0" * 32)
+    assert ran.returncode == 2
+    assert ran.stderr.startswith(f"adloom: run {'0' * 32}: no such run in MLflow at sqlite:///")

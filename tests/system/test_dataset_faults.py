@@ -1,0 +1,159 @@
+"""S3 that refuses a dataset, or goes away while it is pushed or pulled: one line, and nothing is half there."""
+
+import socket
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests import shop
+from tests.system.relay import Fault, Relay
+from tests.system.seaweedfs import BUCKET, Server
+
+from adloom import dataset, pull
+from adloom.errors import AdloomError, DataError, OutsideError, ParamsError
+from adloom.io import datasets, manifest, tables
+from adloom.io.datasets import Remote
+from adloom.io.s3_faults import PATIENCE, Patience
+from adloom.params import TABLES, Prepare
+from adloom.settings import Settings
+
+BRISK = Patience(connection=0.5, byte=1, pauses=(0.02, 0.05))  # three tries, as shipped
+ENDS_WITHIN = 30  # seconds
+ROWS = 60_000  # of copy: some megabytes, which take a while to pass
+AFTER = 700_000  # bytes that pass before S3 goes away
+
+Open = Callable[..., Remote]
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> dict[str, Path]:
+    """A dataset of copy alone."""
+    found = dataset.tables(tmp_path / "prepared")
+    for table in TABLES:
+        if table != "copy":
+            manifest.skip(found[table], "prepare", Prepare(), "no source")
+    with manifest.draft(found["copy"], "prepare", Prepare(), {}) as made:
+        noise = np.random.default_rng(1).bytes(ROWS * 16).hex()
+        tables.write(pd.DataFrame({"text": [noise[i * 32 : i * 32 + 32] for i in range(ROWS)]}), made.path)
+        made.facts = {"source": "shop/copy.csv"}
+    return found
+
+
+@pytest.fixture
+def open_remote(environment: Server, tmp_path: Path) -> Open:
+    """Return a function that opens the test's own remote, at the server or at another address."""
+
+    def open_at(endpoint: str = environment.endpoint, bucket: str = BUCKET, patience: Patience = BRISK) -> Remote:
+        url = f"s3://{bucket}/{tmp_path.name}"
+        return datasets.remote(Settings(dvc_remote=url, AWS_ENDPOINT_URL_S3=endpoint, quiet=True), tmp_path, patience)
+
+    return open_at
+
+
+@pytest.fixture
+def laptop(tmp_path: Path) -> Path:
+    """A project that is DVC's, without a dataset."""
+    (tmp_path / "laptop" / ".dvc").mkdir(parents=True)
+    (tmp_path / "laptop" / ".dvc" / "config").write_text("[core]\n    no_scm = True\n")
+    shipped = (shop.SHIPPED.parent / "dvc.yaml").read_text(encoding="utf-8")
+    (tmp_path / "laptop" / "dvc.yaml").write_text(shipped, encoding="utf-8")
+    (tmp_path / "laptop" / "params.yaml").write_text("ingest: {}\nprepare: {}\n", encoding="utf-8")
+    return tmp_path / "laptop"
+
+
+def refused(do: Callable[[], object], kind: type[AdloomError]) -> str:
+    """Return the line something ends with, in time."""
+    begun = time.monotonic()
+    with pytest.raises(kind) as caught:
+        do()
+    assert time.monotonic() - begun < ENDS_WITHIN
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("how", ["cut", "silent"])
+def test_s3_gone_while_a_dataset_is_pushed_leaves_no_dataset_and_the_next_push_sends_the_rest(
+    environment: Server, relay: Relay, open_remote: Open, folders: dict[str, Path], tmp_path: Path, how: str
+) -> None:
+    relay.fail(Fault(how, "write", AFTER))  # type: ignore[arg-type]
+    said = refused(lambda: dataset.push("shop", folders, open_remote(relay.endpoint)), OutsideError)
+    assert said.startswith(f"s3://{BUCKET}/{tmp_path.name}: no answer from http://127.0.0.1:")
+    kept = environment.keys(BUCKET, f"{tmp_path.name}/")
+    assert not any(key.endswith(".json") for key in kept)
+    assert datasets.contents(folders["copy"]).md5[2:] not in {key.rpartition("/")[2] for key in kept}
+    relay.heal()
+    pushed = dataset.push("shop", folders, open_remote(relay.endpoint))
+    assert environment.keys(BUCKET, f"{tmp_path.name}/datasets/") == {f"{pushed.digest}.json"}
+
+
+@pytest.mark.parametrize("how", ["cut", "silent"])
+def test_s3_gone_while_a_dataset_is_pulled_changes_nothing_and_the_next_pull_goes_on(
+    relay: Relay, open_remote: Open, folders: dict[str, Path], laptop: Path, how: str
+) -> None:
+    pushed = dataset.push("shop", folders, open_remote())
+    found = dataset.find(pushed.digest, "shop", open_remote())
+    relay.fail(Fault(how, "read", AFTER))  # type: ignore[arg-type]
+    far = open_remote(relay.endpoint)
+    said = refused(lambda: pull.pull(found, None, far, laptop, force=False), OutsideError)
+    assert "no answer from http://127.0.0.1:" in said
+    assert not (laptop / "data").exists() or not any((laptop / "data").iterdir())
+    relay.heal()
+    assert pull.pull(found, None, open_remote(relay.endpoint), laptop, force=False)
+    assert dataset.digest("shop", dataset.tables(laptop / dataset.PLACE)) == pushed.digest
+
+
+@pytest.mark.parametrize("direction", ["write", "read"])
+def test_s3_that_breaks_off_once_is_not_noticed(
+    relay: Relay, open_remote: Open, folders: dict[str, Path], laptop: Path, direction: str
+) -> None:
+    relay.fail(Fault("cut", direction, AFTER, then=0))  # type: ignore[arg-type]
+    pushed = dataset.push("shop", folders, open_remote(relay.endpoint))
+    found = dataset.find(pushed.digest, "shop", open_remote(relay.endpoint))
+    assert pull.pull(found, None, open_remote(relay.endpoint), laptop, force=False)
+    assert relay.whole
+
+
+@pytest.mark.parametrize(
+    ("variables", "bucket", "kind", "said"),
+    [
+        ({"AWS_SECRET_ACCESS_KEY": "wrong"}, BUCKET, ParamsError, "refused the credentials (SignatureDoesNotMatch)"),
+        ({"AWS_ACCESS_KEY_ID": "nobody"}, BUCKET, ParamsError, "refused the credentials (InvalidAccessKeyId)"),
+        ({}, "no-such-bucket", DataError, "no bucket no-such-bucket at http"),
+    ],
+)
+def test_a_remote_that_refuses_is_one_line(
+    open_remote: Open,
+    folders: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    bucket: str,
+    kind: type[AdloomError],
+    said: str,
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    remote = open_remote(bucket=bucket)
+    for do in (lambda: dataset.push("shop", folders, remote), lambda: dataset.kept("shop", remote)):
+        assert said in refused(do, kind)
+
+
+def test_an_address_where_nobody_answers_is_one_line_within_the_shipped_patience(open_remote: Open) -> None:
+    said = refused(lambda: dataset.kept("shop", open_remote("http://127.0.0.1:9", patience=PATIENCE)), OutsideError)
+    assert "no answer from http://127.0.0.1:9" in said
+    assert "check AWS_ENDPOINT_URL_S3" in said
+
+
+def test_an_address_that_swallows_every_packet_is_one_line(open_remote: Open) -> None:
+    with socket.socket() as silent, ExitStack() as stack:  # takes no connection beyond its backlog, which is full
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(0)
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(silent.getsockname())
+        remote = open_remote(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        refused(lambda: dataset.kept("shop", remote), OutsideError)

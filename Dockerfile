@@ -28,7 +28,7 @@ VOLUME /tmp
 # Python handles it from its first line on; as process 1 it would ignore SIGTERM until uvicorn runs.
 STOPSIGNAL SIGINT
 
-# What the roles require, in files of their own: the large layers are made again when these lines change, not when the code does.
+# What the roles require, in files of their own: the large layers are made again when these change, not with the code.
 FROM base AS declared
 COPY pyproject.toml scripts/requirements.py ./
 WORKDIR /roles

@@ -6,6 +6,7 @@ Readiness is that of the folder `models`, read-only and without capabilities: th
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -65,7 +66,17 @@ def answers(url: str) -> bool:
         return False
 
 
+def engine() -> bool:
+    """Say whether a Docker engine answers."""
+    return (
+        bool(shutil.which(DOCKER)) and not subprocess.run([DOCKER, "info"], capture_output=True, check=False).returncode
+    )
+
+
 def main() -> None:
+    if not engine():
+        print("images: no Docker engine answers, so nothing is measured")
+        return
     models = Path(sys.argv[1] if sys.argv[1:] else "models")
     rows: list[tuple[str, float, float]] = []
     rows += [(f"{image}: MB over its base", bar, megabytes(image)) for image, bar in MEGABYTES.items()]

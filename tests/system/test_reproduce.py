@@ -1,0 +1,77 @@
+"""A run made again by real git and DVC: its commit and not what lies here, goes on when it was stopped, cleans up."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from tests import shop
+
+from adloom import dataset, record
+from adloom import reproduce as verb
+from adloom.errors import AdloomError
+from adloom.io import manifest
+from adloom.params import TABLES, Prepare
+from adloom.record import Record
+from adloom.settings import Settings
+
+MAKE = """
+import os
+from pathlib import Path
+from adloom.block import Block
+from adloom.io import manifest
+
+if os.environ.get("STOP"):
+    raise SystemExit("stopped")
+with manifest.draft(Path("models/cnn"), "train_cnn", Block(), {"creatives": Path("data/dataset/creatives")}) as made:
+    (made.path / "weights").write_text("as committed")
+"""
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Record:
+    """The record of a project with one quick training, which is the working folder; its code was changed since."""
+    monkeypatch.chdir(tmp_path)
+    stages = yaml.safe_load((shop.SHIPPED.parent / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    never = {name: {**stages[name], "cmd": "false"} for name in ("ingest", "prepare")}
+    train = {"cmd": f"{sys.executable} make.py", "deps": ["data/dataset/creatives", "make.py"], "outs": ["models/cnn"]}
+    Path("dvc.yaml").write_text(yaml.safe_dump({"stages": {**never, "train_cnn": train}}), encoding="utf-8")
+    Path("make.py").write_text(MAKE, encoding="utf-8")
+    shop.write_params(tmp_path, shop.params())
+    for table in TABLES:
+        manifest.skip(dataset.PLACE / table, "prepare", Prepare(), "no source")
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
+    for command in (["init"], ["add", "dvc.yaml", "make.py"], [*identity, "commit", "--message", "the code"]):
+        subprocess.run(["git", *command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "make.py"], check=True)
+    name = dataset.digest("shop", dataset.tables(dataset.PLACE))
+    taken = record.take(shop.params(), {}, name, tmp_path, Settings())
+    Path("make.py").write_text(MAKE.replace("as committed", "changed since"), encoding="utf-8")
+    return taken
+
+
+def again(made: Record) -> list[verb.Row]:
+    return verb.reproduce("r1", made, Settings(quiet=True), None)
+
+
+def test_a_run_that_was_stopped_goes_on_and_its_folder_is_removed_when_all_is_equal(
+    made: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STOP", "1")
+    with pytest.raises(AdloomError, match=r"run r1: dvc repro stopped in .*reproduce/r1; the same command goes on"):
+        again(made)
+    assert Path(".adloom/reproduce/r1/make.py").is_file()
+    monkeypatch.delenv("STOP")
+    rows = again(made)
+    assert [row.name for row in rows] == [*(f"data/dataset/{table}" for table in TABLES), "models/cnn"]
+    assert all(row.equal for row in rows)
+    assert list(Path(".adloom/reproduce").iterdir()) == []
+    assert len(subprocess.check_output(["git", "worktree", "list"], text=True).splitlines()) == 1
+
+
+def test_what_differs_is_told_and_its_folder_is_kept(made: Record) -> None:
+    other = made.model_copy(update={"artifacts": {**made.artifacts, "models/cnn": "0" * 64}})
+    rows = again(other)
+    assert [row.name for row in rows if not row.equal] == ["models/cnn"]
+    assert Path(".adloom/reproduce/r1/models/cnn/weights").read_text(encoding="utf-8") == "as committed"

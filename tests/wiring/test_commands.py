@@ -3,24 +3,35 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from adloom.cli import STAGES, cli
 
 ADLOOM = Path(sys.executable).parent / "adloom"
-COMMANDS = cli.list_commands(cli.make_context("adloom", ["params"]))
+CONTEXT = cli.make_context("adloom", ["params"])
+
+
+def commands() -> Iterator[str]:
+    """Name every command, and those of groups by both words."""
+    for name in cli.list_commands(CONTEXT):
+        yield name
+        command = cli.get_command(CONTEXT, name)
+        if isinstance(command, click.Group):
+            yield from (f"{name} {inner}" for inner in command.list_commands(CONTEXT))
 
 
 def adloom(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([ADLOOM, *arguments], cwd=folder, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", list(commands()))
 def test_every_command_has_help_with_an_example(command: str) -> None:
-    shown = CliRunner().invoke(cli, [command, "--help"])
+    shown = CliRunner().invoke(cli, [*command.split(), "--help"])
     assert shown.exit_code == 0
     assert f"adloom {command}" in shown.output.split("Example:")[1]
 

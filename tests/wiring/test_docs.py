@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 
@@ -47,6 +48,8 @@ def test_adloom_commands_parse(page: str, line: str) -> None:
         return
     group = cli.make_context("adloom", ["params"])
     command = cli.get_command(group, words[0])
+    if isinstance(command, click.Group):
+        command = command.get_command(group, words[1])
     assert command is not None, f"{page}: {line}"
     known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
     assert {word.partition("=")[0] for word in words[1:] if word.startswith("--")} <= known, page

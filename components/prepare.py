@@ -15,7 +15,7 @@ def prepare(
     rows: Output[Dataset],
     metrics: Output[Metrics],
 ) -> None:
-    """Prepare the table; `digest` is that of the key and the erasure list."""
+    """Prepare the table; `digest` is that of the key and the erasure list, for a table of users."""
     from adloom import component
 
     counts = component.prepare(project, table, params, digest, raw, rows)

@@ -6,6 +6,8 @@ from components.ingest import ingest
 from components.prepare import prepare
 from pipelines._cluster import outside, retried
 
+OF_USERS = ("events", "impressions")  # the tables that the pseudonym key and the erasure list concern
+
 
 def prepared(table: str, project: str, sources: PipelineTask, ingest_params: str, prepare_params: str) -> PipelineTask:
     """Ingest a table, then prepare it; its rows are `.outputs["rows"]`."""
@@ -14,7 +16,7 @@ def prepared(table: str, project: str, sources: PipelineTask, ingest_params: str
         project=project,
         table=table,
         params=prepare_params,
-        digest=sources.outputs["privacy"],
+        digest=sources.outputs["privacy"] if table in OF_USERS else "",
         raw=raw.outputs["rows"],
     )
     retried(outside(raw, "s3")).set_display_name(f"ingest {table}")

@@ -1,6 +1,7 @@
 """What the components of a pipeline do in their pod: one stage, with its artifacts where the pipeline keeps them."""
 
 import json
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -10,12 +11,14 @@ from typing import Any, Protocol
 
 from adloom import caller, params, snapshot
 from adloom.caller import Metrics
-from adloom.errors import DataError
+from adloom.errors import DataError, OutsideError
 from adloom.io import manifest
 from adloom.io.outside import Outside, build
 from adloom.params import TABLES, Ingest, Params, Prepare, Score
 from adloom.settings import Settings
 from adloom.snapshot import Lock
+
+logger = logging.getLogger(__name__)
 
 MOVED = "changed since this pipeline looked at its sources; start the pipeline again"
 
@@ -150,7 +153,10 @@ def finish(project: str, run: str, state: str, message: str) -> None:
 
     settings = Settings()
     status = {"SUCCEEDED": "FINISHED", "CANCELLED": "KILLED"}.get(state, "FAILED")
-    Parent(settings.parent_run, settings.kfp_run).end(Server(settings.tracking_uri, project), status)
+    try:
+        Parent(settings.parent_run, settings.kfp_run).end(Server(settings.tracking_uri, project), status)
+    except OutsideError as error:
+        logger.warning("%s", error)
     if settings.webhook_url:
         told = {"project": project, "run": settings.kfp_run or run, "state": state, "message": message}
         webhook.post(settings.webhook_url.get_secret_value(), told)

@@ -92,6 +92,22 @@ def test_the_arguments_are_the_pipelines_parameters(name: str) -> None:
     assert set(given.values()) & {"null"} == set()
 
 
+def looks_at(task: str, everything: dict[str, Any]) -> set[str]:
+    """Which digests of the sources a task depends on, by whatever way."""
+    inputs = everything[task]["inputs"]
+    given = [p["taskOutputParameter"] for p in inputs.get("parameters", {}).values() if "taskOutputParameter" in p]
+    own = {p["outputParameterKey"] for p in given if p["producerTask"] == "snapshot"}
+    before = [a["taskOutputArtifact"]["producerTask"] for a in inputs.get("artifacts", {}).values()]
+    return own.union(*(looks_at(producer, everything) for producer in before))
+
+
+def test_new_orders_and_a_new_key_never_retrain_the_gan() -> None:
+    everything = tasks(pipelines.load("training", FOLDER))
+    assert looks_at("train-gan", everything) == looks_at("train-cnn", everything) == {"creatives"}
+    assert looks_at("train-lstm", everything) == {"copy"}
+    assert looks_at("segment", everything) == {"events", "privacy"}
+
+
 @pytest.mark.parametrize("name", pipelines.NAMES)
 def test_what_looks_at_the_world_is_never_cached_and_the_rest_is(name: str) -> None:
     pipeline = pipelines.load(name, FOLDER)

@@ -25,9 +25,10 @@ class Parent:
         return str(self._runs(server)[0].info.run_id)
 
     def end(self, server: Server, status: str) -> None:
-        """End the parent as FINISHED, FAILED or KILLED."""
-        if parent := self(server):
-            server.client.set_terminated(parent, status)
+        """End the parent as FINISHED, FAILED or KILLED. Raises OutsideError when MLflow does not do so."""
+        if self.given or self.kfp_run:
+            with server.doing(f"end the run of {self.given or self.kfp_run} as {status}"):
+                server.client.set_terminated(self(server), status)
 
     def _runs(self, server: Server) -> list[Any]:
         """Return the runs of the pipeline run, oldest first: of two that were made at once the same one is taken."""

@@ -1,0 +1,113 @@
+"""What components do in a pod: only what they were started for, and the pipeline is told what came of it."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adloom import component, snapshot
+from adloom.block import Block
+from adloom.creatives.cnn_evaluation import CONFUSION
+from adloom.data import privacy
+from adloom.errors import DataError
+from adloom.evaluation.metric import Evaluation, Section, Table
+from adloom.evaluation.sections import to_files
+from adloom.io import manifest
+from adloom.params import Ingest, Prepare
+
+KEY = "0123456789abcdef"
+CSV = "customer,day\nann,2026-01-05\n"
+SOURCE = {"format": "csv", "columns": {"user_id": "customer", "timestamp": "day"}, "constants": {"event": "purchase"}}
+
+
+@dataclass
+class Folder:
+    """An artifact of a pipeline."""
+
+    path: str
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@pytest.fixture
+def orders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Orders in a file, and the environment of a pod."""
+    for name, value in {"ADLOOM_PSEUDONYM_KEY": KEY, "ADLOOM_HOME": f"{tmp_path}/home", "CI": "true"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "orders.csv"
+    path.write_text(CSV)
+    return path
+
+
+def block(orders: Path) -> str:
+    return Ingest.model_validate({"events": {"uri": str(orders), **SOURCE}}).to_json()
+
+
+def looked(orders: Path, expected: str = "") -> dict[str, str]:
+    return component.look("shop", {"events": block(orders)}, PREPARE, expected)
+
+
+PREPARE = Prepare.model_validate_json('{"events": {"holdout_start": "2026-02-01", "end": "2026-03-01"}}').to_json()
+
+
+def test_each_table_has_a_digest_and_so_have_key_and_erasure_list(orders: Path) -> None:
+    found = looked(orders)
+    assert found.keys() == {"creatives", "copy", "events", "impressions", "privacy"}
+    assert [name for name, digest in found.items() if not digest] == ["creatives", "copy", "impressions"]
+    orders.write_text(CSV + "bob,2026-01-06\n")
+    assert [name for name, digest in looked(orders).items() if digest != found[name]] == ["events"]
+
+
+def test_other_sources_than_expected_are_named(orders: Path) -> None:
+    expected = json.dumps(looked(orders))
+    assert looked(orders, expected) == json.loads(expected)
+    orders.write_text(CSV + "bob,2026-01-06\n")
+    with pytest.raises(DataError, match="^sources: events changed since this pipeline looked at its sources; start"):
+        looked(orders, expected)
+
+
+def test_a_table_goes_from_its_source_to_prepared_rows(orders: Path) -> None:
+    digests, raw, rows = looked(orders), Folder("kfp/ingest/rows"), Folder("kfp/prepare/rows")
+    assert component.ingest("shop", "events", block(orders), digests["events"], raw) == {"events_rows": 1}
+    counts = component.prepare("shop", "events", PREPARE, digests["privacy"], raw, rows)
+    assert counts == {"events_rows": 1, "events_quarantined": 0}
+    assert rows.metadata["digest"] == manifest.digest(Path(rows.path))
+    assert rows.metadata["rows_calibration"] == 1
+
+
+def test_a_source_that_changed_on_the_way_is_not_ingested(orders: Path) -> None:
+    digest = looked(orders)["events"]
+    orders.write_text(CSV + "bob,2026-01-06\n")
+    with pytest.raises(DataError, match=r"ingest.events: .*orders.csv changed since this pipeline looked at its"):
+        component.ingest("shop", "events", block(orders), digest, Folder("rows"))
+    assert not Path("rows").exists()
+
+
+def test_another_key_than_the_one_looked_at_is_refused(orders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digests, raw = looked(orders), Folder("raw")
+    component.ingest("shop", "events", block(orders), digests["events"], raw)
+    monkeypatch.setenv("ADLOOM_PSEUDONYM_KEY", KEY[::-1])
+    with pytest.raises(DataError, match="prepare.events: the pseudonym key or the erasure list changed since"):
+        component.prepare("shop", "events", PREPARE, digests["privacy"], raw, Folder("rows"))
+
+
+def test_a_digest_is_a_function_of_what_is_locked() -> None:
+    lock = snapshot.Lock(key=privacy.fingerprint(b"one"), erasure=None, tables={})
+    other = lock.model_copy(update={"key": privacy.fingerprint(b"other")})
+    assert lock.digests() == lock.model_copy().digests()
+    assert lock.digests() != other.digests()
+
+
+def test_a_confusion_matrix_is_read_from_a_report(tmp_path: Path) -> None:
+    table = Table(CONFUSION, "", ["category", "hats", "shoes"], [["hats", 3, 1], ["shoes", 0, 4]])
+    given: dict[str, list[Section]] = {"cnn": [table], "gan": []}
+    for name, sections in given.items():
+        with manifest.draft(tmp_path / name, "evaluate", Block(), {}) as made:
+            for file, content in to_files(Evaluation({}, {}, sections)).items():
+                (made.path / file).write_bytes(content)
+    assert component.confusion(Folder(str(tmp_path / "cnn"))) == (["hats", "shoes"], [[3, 1], [0, 4]])
+    assert component.confusion(Folder(str(tmp_path / "gan"))) is None
+    manifest.skip(tmp_path / "none", "evaluate", Block(), "no table")
+    assert component.confusion(Folder(str(tmp_path / "none"))) is None

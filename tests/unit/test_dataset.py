@@ -2,16 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from tests import shop
 
 from adloom import dataset, params, pull
 from adloom.block import Block
-from adloom.errors import ArtifactError, DataError, ParamsError
+from adloom.errors import AdloomError, ArtifactError, DataError, ParamsError
 from adloom.io import datasets, manifest, tables
 from adloom.io.datasets import Remote
 from adloom.params import TABLES, Params
@@ -244,3 +246,28 @@ def test_a_listing_that_leads_out_of_its_folder_is_refused(
     bad = good.model_copy(update={"tables": {t: good.tables[t].model_copy(update={"md5": md5}) for t in TABLES}})
     with pytest.raises(DataError, match=r"\.\./\.\./escaped: a file that lies outside of its folder"):
         pull.pull(bad, loaded, remote, laptop, force=False)
+
+
+@pytest.fixture
+def small_disk() -> Iterator[None]:
+    """Let the system refuse files above 50 kB, as it refuses every file when the disk is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("where", ["cache", "folder"])
+@pytest.mark.usefixtures("small_disk")
+def test_a_disk_that_takes_no_more_is_one_line_and_nothing_is_replaced(
+    make: Make, remote: Remote, loaded: Params, laptop: Path, where: str
+) -> None:
+    noise = np.random.default_rng(1).bytes(200_000).hex()
+    kept = dataset.find(dataset.push("shop", make("data", noise), remote).digest, "shop", remote)
+    if where == "folder":
+        remote.fetch(kept.tables["copy"].md5, datasets.cache(laptop))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    with pytest.raises((OSError, AdloomError), match="File too large") as caught:
+        pull.pull(kept, loaded, remote, laptop, force=False)
+    assert str(laptop) in str(caught.value)
+    assert not (laptop / "data" / "dataset").exists()
+    assert list(laptop.rglob("*.partial")) == []

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from adloom.errors import DataError, ParamsError
+from adloom.errors import AdloomError, DataError, ParamsError
 from adloom.io.objects import FileObjects, Objects, S3Objects
 from adloom.io.s3_faults import PATIENCE, Patience, each
 from adloom.settings import Settings
@@ -65,7 +65,11 @@ class Cache:
         path = Path(self.odb.oid_to_path(md5))
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="adloom-", dir=path.parent) as place:
-            yield Path(place) / path.name
+            try:
+                yield Path(place) / path.name
+            except OSError as error:
+                error.filename = error.filename or str(path)  # a full disk says not where it is full
+                raise
             (Path(place) / path.name).replace(path)
         self.odb.protect(str(path))
 
@@ -80,10 +84,14 @@ class Cache:
     def lay_out(self, md5: str, target: Path) -> None:
         """Write a folder whose objects are all here, as copies or links as DVC is configured."""
         from dvc.fs import localfs
-        from dvc_data.hashfile.checkout import checkout
+        from dvc_data.hashfile.checkout import LinkError, checkout
 
         target.mkdir(parents=True)
-        checkout(str(target.absolute()), localfs, self._tree(md5), self.odb, force=True)
+        try:
+            checkout(str(target.absolute()), localfs, self._tree(md5), self.odb, force=True)
+        except LinkError as error:
+            why = error.__cause__.strerror if isinstance(error.__cause__, OSError) else error
+            raise AdloomError(f"{error.path}: cannot be written: {why}") from None
 
     def _tree(self, md5: str) -> Any:
         from dvc_data.hashfile.hash_info import HashInfo

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from tests import tiny_models
 
-from adloom.errors import OutsideError
+from adloom.errors import DataError, OutsideError
 from adloom.io import manifest
 from adloom.io.mlflow import MlflowRegistry
 from adloom.io.mlflow_tracking import MlflowTracker
@@ -81,6 +81,21 @@ def test_a_training_that_fails_is_seen_to_fail(tracker: MlflowTracker, client: A
     experiment = client.get_experiment_by_name("shop").experiment_id
     (found,) = client.search_runs([experiment], "tags.why = 'broke'")
     assert found.info.status == "FAILED"
+
+
+def test_a_file_of_a_run_is_read_back_and_the_run_found_by_its_tag(folder: Path, tracker: MlflowTracker) -> None:
+    assert tracker.find("record", "none such") is None
+    with tracker.run("run", {}, {}) as run:
+        run.artifact(folder / "models" / "cnn" / "card.json")
+        run.tags({"record": "r1"})
+    found = tracker.find("record", "r1")
+    assert found == tracker.latest
+    assert tracker.read(str(found), "card.json") == (folder / "models" / "cnn" / "card.json").read_bytes()
+    with pytest.raises(DataError, match=f"^run {found}: kept no run.json; expected a run of the whole way"):
+        tracker.read(str(found), "run.json")
+    for unknown in ("0" * 32, "not an id"):
+        with pytest.raises(DataError, match=f"^run {unknown}: no such run in MLflow at sqlite:///"):
+            tracker.read(unknown, "run.json")
 
 
 @pytest.fixture

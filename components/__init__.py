@@ -1,1 +1,1 @@
-"""The stages as components of Kubeflow Pipelines: thin, one file each. What they do stands in `adloom.component`."""
+"""The stages as components of Kubeflow Pipelines, one thin file each; `adloom.kubeflow.component` does the work."""

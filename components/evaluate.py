@@ -17,7 +17,7 @@ def evaluate(
     confusion: Output[ClassificationMetrics],
 ) -> None:
     """Evaluate the model; a reader of pictures has a confusion matrix as well."""
-    from adloom import component
+    from adloom.kubeflow import component
 
     values = component.call(
         "evaluate", project, params, {"model": model, "table": table, "judge": judge}, {"report": report}

@@ -16,7 +16,7 @@ def prepare(
     metrics: Output[Metrics],
 ) -> None:
     """Prepare the table; `digest` is that of the key and the erasure list, for a table of users."""
-    from adloom import component
+    from adloom.kubeflow import component
 
     counts = component.prepare(project, table, params, digest, raw, rows)
     component.log(counts, metrics)

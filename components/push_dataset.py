@@ -14,6 +14,6 @@ def push_dataset(
     impressions: Input[Dataset],
 ) -> str:
     """Push the four tables and give out the digest of the dataset."""
-    from adloom.component import push_dataset
+    from adloom.kubeflow.component import push_dataset
 
     return push_dataset(project, {"creatives": creatives, "copy": copy, "events": events, "impressions": impressions})

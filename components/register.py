@@ -26,7 +26,7 @@ def register(
     report: Input[Artifact],
 ) -> dict[str, str | float]:
     """Give out the verdicts, with their reasons."""
-    from adloom import component
+    from adloom.kubeflow import component
 
     tables = {"creatives": creatives, "copy": copy, "events": events, "impressions": impressions}
     models = {"gan": gan, "cnn": cnn, "lstm": lstm, "audience": audience}

@@ -21,7 +21,7 @@ def report(
     page: Output[HTML],
 ) -> None:
     """Write the report of all tables and models."""
-    from adloom import component
+    from adloom.kubeflow import component
 
     tables = {"creatives": creatives, "copy": copy, "events": events, "impressions": impressions}
     models = {"gan": gan, "cnn": cnn, "lstm": lstm, "audience": audience}

@@ -10,7 +10,7 @@ def segment(
     project: str, params: str, events: Input[Dataset], audience: Output[Model], metrics: Output[Metrics]
 ) -> None:
     """Segment the users of the prepared events."""
-    from adloom import component
+    from adloom.kubeflow import component
 
     values = component.call("segment", project, params, {"events": events}, {"audience": audience})
     component.log(values, metrics)

@@ -15,7 +15,7 @@ def snapshot(
     import json
     from collections import namedtuple
 
-    from adloom.component import look
+    from adloom.kubeflow.component import look
 
     tables = {"creatives": creatives, "copy": copy, "events": events, "impressions": impressions}
     found = look(project, tables, prepare, expected)

@@ -10,7 +10,7 @@ def train_gan(
     project: str, params: str, creatives: Input[Dataset], gan: Output[Model], metrics: Output[Metrics]
 ) -> None:
     """Train on the prepared pictures."""
-    from adloom import component
+    from adloom.kubeflow import component
 
     values = component.call("train-gan", project, params, {"creatives": creatives}, {"gan": gan})
     component.log(values, metrics)

@@ -8,7 +8,7 @@ from components._component import component
 @component
 def train_lstm(project: str, params: str, copy: Input[Dataset], lstm: Output[Model], metrics: Output[Metrics]) -> None:
     """Train on the prepared lines."""
-    from adloom import component
+    from adloom.kubeflow import component
 
     values = component.call("train-lstm", project, params, {"copy": copy}, {"lstm": lstm})
     component.log(values, metrics)

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 from kfp.compiler import Compiler
 
 from adloom import params
-from adloom.pipelines import read
+from adloom.kubeflow.pipelines import read
 from pipelines.scoring import scoring
 from pipelines.training import training
 

@@ -24,8 +24,9 @@ sys.path.insert(0, str(ROOT))
 import yaml  # noqa: E402
 from tests import shop  # noqa: E402
 
-from adloom import params, pipelines, snapshot  # noqa: E402
+from adloom import params, snapshot  # noqa: E402
 from adloom.io import manifest, outside  # noqa: E402
+from adloom.kubeflow import pipelines  # noqa: E402
 from adloom.params import MODELS, TABLES  # noqa: E402
 from adloom.settings import Settings  # noqa: E402
 

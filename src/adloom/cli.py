@@ -30,9 +30,9 @@ STAGES = {
 ELSEWHERE = {  # command: the module it is written in, and a line about it
     "dataset": ("adloom.cli_dataset", "Push, list and pull prepared datasets."),
     "reproduce": ("adloom.cli_dataset", "Make a recorded run again and compare."),
-    "submit": ("adloom.cli_kubeflow", "Run a pipeline on Kubeflow, now or on a schedule."),
-    "runs": ("adloom.cli_kubeflow", "List the runs on Kubeflow."),
-    "schedules": ("adloom.cli_kubeflow", "List, pause, resume or delete the schedules on Kubeflow."),
+    "submit": ("adloom.kubeflow.commands", "Run a pipeline on Kubeflow, now or on a schedule."),
+    "runs": ("adloom.kubeflow.commands", "List the runs on Kubeflow."),
+    "schedules": ("adloom.kubeflow.commands", "List, pause, resume or delete the schedules on Kubeflow."),
 }
 
 PARAMS = click.option("--params", "params_path", type=Path, default=Path("params.yaml"), show_default=True)

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 from tests import shop
 
-from adloom import params, pipelines
+from adloom import params
 from adloom.io import manifest
 from adloom.io.mlflow import Server
 from adloom.io.mlflow_tracking import MlflowTracker
+from adloom.kubeflow import pipelines
 from adloom.record import read
 
 ROOT = Path(__file__).parents[2]
@@ -179,7 +180,7 @@ def test_the_champion_scores_new_orders(trained: Project, tmp_path: Path) -> Non
 def test_a_killed_webhook_and_a_dead_mlflow_do_not_fail_the_end(tmp_path: Path) -> None:
     environment = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "ADLOOM_WEBHOOK_URL": "http://127.0.0.1:9/x?secret"}
     ended = subprocess.run(
-        [sys.executable, "-c", "from adloom.component import finish; finish('shop', 'run', 'SUCCEEDED', '')"],
+        [sys.executable, "-c", "from adloom.kubeflow.component import finish; finish('shop', 'run', 'SUCCEEDED', '')"],
         cwd=tmp_path,
         env={**os.environ, **environment, "KFP_RUN_ID": RUN},
         capture_output=True,

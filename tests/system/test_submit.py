@@ -17,15 +17,15 @@ from click.testing import CliRunner, Result
 from tests.system import kfp_server
 from tests.system.kfp_server import StandIn
 
-from adloom import pipelines, plan
 from adloom.cli import cli
 from adloom.errors import AdloomError, DataError, ParamsError
 from adloom.io.kfp import KfpServer
 from adloom.io.kubeflow import Order, Run
 from adloom.io.outside import build
+from adloom.kubeflow import pipelines, plan
+from adloom.kubeflow.submit import start_once
 from adloom.params import load
 from adloom.settings import Settings
-from adloom.submit import start_once
 
 ROOT = Path(__file__).parents[2]
 COMPILED = ROOT / "pipelines" / "compiled"

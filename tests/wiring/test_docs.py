@@ -58,7 +58,7 @@ def test_adloom_commands_parse(page: str, line: str) -> None:
 @pytest.mark.parametrize(("page", "text"), [(p.name, b) for p in PAGES for b in blocks(p, "yaml")])
 def test_yaml_examples_are_params_that_load(page: str, text: str) -> None:
     example: dict[str, Any] = yaml.safe_load(text)
-    changed = {**SHIPPED, **{name: {**SHIPPED[name], **block} for name, block in example.items()}}
+    changed = {**SHIPPED, **{name: {**SHIPPED.get(name, {}), **block} for name, block in example.items()}}
     assert Params.model_validate(changed), page
 
 

@@ -8,10 +8,11 @@ import pytest
 import yaml
 from tests.parity import ARTIFACTS
 
-from adloom import params, pipelines
+from adloom import params
 from adloom.cli import STAGES
+from adloom.kubeflow import pipelines
+from adloom.kubeflow.pipelines import Compiled, stage_of
 from adloom.params import Pipeline, Place, Toleration
-from adloom.pipelines import Compiled, stage_of
 from pipelines.__main__ import compiled
 
 ROOT = Path(__file__).parents[2]

@@ -13,15 +13,16 @@ from typing import Any
 
 import click
 
-from adloom import cron as crons
-from adloom import params, pipelines, plan
-from adloom import submit as verb
+from adloom import params
 from adloom.cli import AS_JSON, PARAMS, opened
-from adloom.cron import Cron
 from adloom.errors import AdloomError, ParamsError
 from adloom.io.kfp import KfpServer
 from adloom.io.kubeflow import Kubeflow, Run, Schedule
-from adloom.plan import Plan
+from adloom.kubeflow import cron as crons
+from adloom.kubeflow import pipelines, plan
+from adloom.kubeflow import submit as verb
+from adloom.kubeflow.cron import Cron
+from adloom.kubeflow.plan import Plan
 from adloom.settings import Settings
 
 

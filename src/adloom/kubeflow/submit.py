@@ -8,10 +8,10 @@ from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 
-from adloom.cron import Cron
 from adloom.errors import AdloomError, OutsideError, ParamsError
 from adloom.io.kubeflow import FAILED, LOST, SUCCEEDED, AbsentError, Kubeflow, Order, Run, Runs, Schedule, Schedules
-from adloom.plan import Plan
+from adloom.kubeflow.cron import Cron
+from adloom.kubeflow.plan import Plan
 
 LOOK_BACK = 200  # runs looked through for one that succeeded
 POLL, PATIENCE = 5.0, 60  # seconds between looks at a run, and looks without an answer before waiting ends

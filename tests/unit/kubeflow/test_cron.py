@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adloom import cron
 from adloom.errors import ParamsError
+from adloom.kubeflow import cron
 
 NOW = datetime(2026, 11, 23, 22, 5, 30, tzinfo=UTC)  # a Monday
 

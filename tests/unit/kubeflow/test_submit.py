@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from adloom import cron, submit
 from adloom.errors import AdloomError, OutsideError, ParamsError
 from adloom.io.kubeflow import MemoryKubeflow, Run, Task
-from adloom.plan import Plan
+from adloom.kubeflow import cron, submit
+from adloom.kubeflow.plan import Plan
 
 TASK = {"taskInfo": {"name": "train-gan"}, "componentRef": {"name": "c"}}
 SPEC: dict[str, Any] = {"components": {"c": {}}, "root": {"dag": {"tasks": {"train-gan": TASK}}}}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from adloom import component, snapshot
+from adloom import snapshot
 from adloom.block import Block
 from adloom.creatives.cnn_evaluation import CONFUSION
 from adloom.data import privacy
@@ -15,6 +15,7 @@ from adloom.errors import DataError
 from adloom.evaluation.metric import Evaluation, Section, Table
 from adloom.evaluation.sections import to_files
 from adloom.io import manifest
+from adloom.kubeflow import component
 from adloom.params import Ingest, Prepare
 
 KEY = "0123456789abcdef"

@@ -9,16 +9,17 @@ from typing import Any
 import pytest
 import yaml
 
-from adloom import params, pipelines, plan
+from adloom import params
 from adloom.errors import DataError, ParamsError
 from adloom.io.kubeflow import Run
 from adloom.io.outside import Outside
 from adloom.io.stores import Stores
+from adloom.kubeflow import pipelines, plan
+from adloom.kubeflow.plan import PIPELINE, Plan
 from adloom.params import Params
-from adloom.plan import PIPELINE, Plan
 from adloom.settings import Settings
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SHIPPED: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 COMPILED = {name: pipelines.load(name, ROOT / "pipelines" / "compiled") for name in pipelines.NAMES}
 

@@ -8,11 +8,12 @@ from functools import cache
 from graphlib import TopologicalSorter
 from typing import Any
 
-from adloom import pipelines, snapshot
+from adloom import snapshot
 from adloom.io.kubeflow import SUCCEEDED, Run
 from adloom.io.outside import Outside
+from adloom.kubeflow import pipelines
+from adloom.kubeflow.pipelines import Compiled
 from adloom.params import Params
-from adloom.pipelines import Compiled
 
 Spec = dict[str, Any]
 PIPELINE = "the pipeline or its image"

@@ -1,0 +1,1 @@
+"""The stages on Kubernetes: the compiled pipelines, what their components call, and how runs are submitted."""

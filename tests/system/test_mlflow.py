@@ -96,6 +96,10 @@ def test_a_file_of_a_run_is_read_back_and_the_run_found_by_its_tag(folder: Path,
     for unknown in ("0" * 32, "not an id"):
         with pytest.raises(DataError, match=f"^run {unknown}: no such run in MLflow at sqlite:///"):
             tracker.read(unknown, "run.json")
+    with pytest.raises(
+        DataError, match=r"there is no MLflow at sqlite:///.*elsewhere.db; MLFLOW_TRACKING_URI says where"
+    ):
+        MlflowTracker(f"sqlite:///{folder / 'elsewhere.db'}", "shop").read("0" * 32, "run.json")
 
 
 @pytest.fixture

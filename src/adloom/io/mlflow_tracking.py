@@ -120,6 +120,8 @@ class MlflowTracker:
     def read(self, run_id: str, name: str) -> bytes:
         """Return a file that a run kept."""
         server = Server(self.uri, self.project)
+        if server.database and not server.database.is_file():
+            raise DataError(f"run {run_id}: there is no MLflow at {server.name}; MLFLOW_TRACKING_URI says where it is")
         with server.doing(f"read {name} of run {run_id}"), tempfile.TemporaryDirectory(prefix="adloom-") as place:
             try:
                 kept = {file.path for file in server.client.list_artifacts(run_id)}

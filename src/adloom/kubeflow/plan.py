@@ -18,6 +18,7 @@ from adloom.params import Params
 Spec = dict[str, Any]
 PIPELINE = "the pipeline or its image"
 SOURCES = "sources"  # the argument with a digest of each table's source
+WHOLE = "params"  # the argument with all of params.yaml, for the record; its parts are compared
 LOOK = "snapshot"  # the task that hands these digests on, one by one
 
 
@@ -68,7 +69,8 @@ def make(pipeline: str, compiled: Compiled, params: Params, outside: Outside, sc
 def changes(plan: Plan, last: Run) -> dict[str, list[str]]:
     """Return what differs from a run: arguments with their keys that differ, and PIPELINE; empty when nothing does."""
     now, then = plan.arguments, last.arguments
-    differing = {key: _keys(now.get(key, ""), then.get(key, "")) for key in sorted(now.keys() | then.keys())}
+    names = sorted((now.keys() | then.keys()) - {WHOLE})
+    differing = {key: _keys(now.get(key, ""), then.get(key, "")) for key in names}
     other: dict[str, list[str]] = {PIPELINE: []} if plan.digest != last.digest else {}
     return other | {key: keys for key, keys in differing.items() if now.get(key) != then.get(key)}
 

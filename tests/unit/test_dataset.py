@@ -185,6 +185,12 @@ def test_a_pull_replaces_all_tables_and_leaves_the_rest(
     assert pull.pull(kept, loaded, remote, laptop, force=True)
     assert tables.read(laptop / "data/dataset/copy")["text"].tolist() == ["warm hat"]
 
+    stricter = loaded.model_copy(update={"prepare": loaded.prepare.model_copy(update={"max_quarantine_rate": 0.5})})
+    assert not pull.is_pulled(stricter, laptop)  # so `adloom run` looks at the sources
+    pull.return_to_sources(laptop)
+    assert list((laptop / "data" / "raw").iterdir()) == []
+    assert not pull.is_pulled(loaded, laptop)
+
 
 @pytest.fixture
 def laptop(tmp_path: Path) -> Path:

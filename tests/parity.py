@@ -134,15 +134,10 @@ def _environment(folder: Path) -> dict[str, str]:
 
 def _begin(runner: str, folder: Path, image: str) -> "subprocess.Popen[bytes]":
     folder.mkdir()
-    shop.write_params(folder, small(shop.write_shop(folder)))
+    shop.write_params(folder, shop.write_shop(folder))
     command = [sys.executable, __file__, "--run", runner, "--image", image]
     with (folder / "log").open("wb") as log:
         return subprocess.Popen(command, cwd=folder, env=os.environ | _environment(folder), stdout=log, stderr=log)
-
-
-def small(values: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
-    """Return params with one thread each: three runners share the machine."""
-    return {name: block | {"threads": 1} if "threads" in block else block for name, block in values.items()}
 
 
 def compare(runners: list[str], image: str) -> int:

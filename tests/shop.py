@@ -40,12 +40,12 @@ def params() -> dict[str, Any]:
     }
     periods = {"holdout_start": "2026-07-01", "end": "2026-10-01"}
     loaded["prepare"] |= {"events": periods, "impressions": periods}
-    small = {"epochs": 2, "steps_per_epoch": 4, "batch_size": 16}
+    small = {"epochs": 2, "steps_per_epoch": 4, "batch_size": 16, "threads": 1}
     loaded["train_gan"] |= small | {"width": 8, "latent": 8}
     loaded["train_cnn"] |= small | {"width": 8, "embedding": 8}
-    loaded["train_lstm"] |= small | {"vocabulary": 300, "hidden": 16}
+    loaded["train_lstm"] |= small | {"vocabulary": 300, "hidden": 16, "steps_per_epoch": 30, "learning_rate": 0.02}
     loaded["segment"] |= {"segments_min": 2, "segments_max": 3, "min_segment_size": 5, "bootstraps": 3}
-    loaded["evaluate"] |= {"bootstraps": 20, "gan_samples": 100, "lstm_samples": 100}
+    loaded["evaluate"] |= {"threads": 1, "bootstraps": 20, "gan_samples": 100, "lstm_samples": 100}
     loaded["gate"]["audience"] = [{"metric": "smallest_segment", "at_least": 5}]
     return loaded
 

@@ -23,8 +23,8 @@ check: install ## lint and type-check
 	mypy
 	hadolint Dockerfile
 
-test: install ## every test
-	pytest
+test: install ## every test but those of images; a file's tests stay together, since they share what they made
+	pytest -n auto --dist loadfile
 
 parity: image ## the pipeline with DVC, in processes and in containers: the same bytes
 	python tests/parity.py

@@ -107,6 +107,15 @@ def verify(folder: Path) -> Manifest:
     return manifest
 
 
+def is_whole(folder: Path, digest: str) -> bool:
+    """Return whether a folder is the artifact of this digest, every byte of it."""
+    try:
+        verify(folder)
+    except ArtifactError:
+        return False
+    return sha256(folder / MANIFEST) == digest
+
+
 def skipped(*folders: Path) -> str | None:
     """Return why the first skipped one of these artifacts was skipped, None when all are real."""
     return next((reason for folder in folders if (reason := read(folder).skipped)), None)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from adloom.errors import AdloomError, ArtifactError
+from adloom.errors import AdloomError
 from adloom.io import manifest
 from adloom.io.registry import CHAMPION, Registry, Version, aliased, fetch_whole
 from adloom.params import MODELS
@@ -75,21 +75,13 @@ def _champion(registry: Registry, bundles: Path, version: Version | None) -> Fou
 
 
 def _fetched(registry: Registry, version: Version, target: Path) -> Path:
-    if _whole(target, version.digest):
+    if manifest.is_whole(target, version.digest):
         return target
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetching-") as beside:
         folder = fetch_whole(registry, version, Path(beside) / "artifact")
         shutil.rmtree(target, ignore_errors=True)
         folder.rename(target)
     return target
-
-
-def _whole(folder: Path, digest: str) -> bool:
-    try:
-        manifest.verify(folder)
-    except ArtifactError:
-        return False
-    return manifest.digest(folder) == digest
 
 
 def _cached(bundles: Path, model: str, memory: Path) -> Found | Absent:

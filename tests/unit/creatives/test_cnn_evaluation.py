@@ -67,8 +67,11 @@ def test_an_evaluation_names_every_metric_and_shows_the_mistake() -> None:
     )
     assert set(found.samples) == set(found.metrics)
     titles = [section.title for section in found.sections]
-    assert titles == ["Confusion matrix", "Categories", "Reliability", "Learning curves", "Worst cases"]
-    [table] = [section for section in found.sections if isinstance(section, Table)]
+    assert titles == [
+        "Confusion matrix", "Confusion counts", "Categories", "Reliability", "Learning curves", "Worst cases",
+    ]  # fmt: skip
+    counts, table = (section for section in found.sections if isinstance(section, Table))
+    assert counts.rows == [["dark", 2, 0], ["light", 1, 1]]
     assert table.rows[0][:3] == ["light", 2, 0.5]
     assert table.rows[0][-1] == "dark (1)"
     assert all(section.png.startswith(b"\x89PNG") for section in found.sections if isinstance(section, Figure))

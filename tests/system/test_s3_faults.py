@@ -19,7 +19,7 @@ from adloom.block import Block
 from adloom.errors import AdloomError, ArtifactError, DataError, OutsideError, ParamsError
 from adloom.io import manifest
 from adloom.io.outside import Outside
-from adloom.io.registry import MemoryRegistry
+from adloom.io.registry import CHAMPION, MemoryRegistry
 from adloom.io.s3 import S3Store
 from adloom.io.s3_faults import Patience
 from adloom.io.store import Store
@@ -67,6 +67,7 @@ CASES = (
         },
         {},
     ),
+    Case("score", {"creatives": DATASET["creatives"], "events": DATASET["events"]}, {"scored": "data/scored"}),
 )
 every_stage = pytest.mark.parametrize("case", CASES, ids=lambda case: case.stage)
 
@@ -99,10 +100,19 @@ def made(server: Server, relay_of_all: Relay, tmp_path_factory: pytest.TempPathF
         for model in REPORTS.keys() - {"audience"}:
             manifest.skip(Path(REPORTS[model]), "evaluate", Block(), "not measured here")
         for case in CASES:
+            if case.stage == "score":
+                crown(made, world)
             make(case, made, world)
         for name in ("data", "models", "reports", "sources.lock"):
             send(server, folder / name, f"made/{name}")
         yield made
+
+
+def crown(made: Made, world: Outside) -> None:
+    """Make the models champions, which scoring asks for."""
+    for model in ("cnn", "audience"):
+        version = world.registry.register(model, made.folder / "models" / model, {})
+        world.registry.point(model, CHAMPION, version.version, "by hand")
 
 
 def outside(folder: Path, store: Store) -> Outside:
@@ -148,7 +158,9 @@ def world(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Outsid
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     monkeypatch.chdir(tmp_path)
     shutil.copytree(made.folder / ".adloom" / "checkpoints", tmp_path / ".adloom" / "checkpoints")
-    return outside(tmp_path, made.far)
+    world = outside(tmp_path, made.far)
+    crown(made, world)
+    return world
 
 
 def call(case: Case, made: Made, world: Outside, to: str) -> None:

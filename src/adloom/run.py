@@ -4,12 +4,13 @@ from pathlib import Path
 
 import click
 
-from adloom import dataset, pull, record, snapshot, workspace
+from adloom import snapshot, workspace
 from adloom.errors import AdloomError
 from adloom.io.outside import Outside
 from adloom.params import Params
 from adloom.settings import Settings
 from adloom.stages.register import Outcome, register_all
+from adloom.versioning import dataset, pull, record
 
 
 def run(params: Params, outside: Outside) -> list[Outcome]:

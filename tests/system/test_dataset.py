@@ -13,11 +13,12 @@ from tests import shop
 from tests.system import seaweedfs
 from tests.system.seaweedfs import BUCKET, Server
 
-from adloom import caller, dataset, params, pull, record, snapshot
+from adloom import caller, params, snapshot
 from adloom.io import datasets, manifest
 from adloom.io.outside import Outside, build
 from adloom.params import MODELS, Params
 from adloom.settings import Settings
+from adloom.versioning import dataset, pull, record
 
 BIN = Path(sys.executable).parent
 REMOTE = f"s3://{BUCKET}/origin"

@@ -13,13 +13,13 @@ from tests import shop
 from tests.system.relay import Fault, Relay
 from tests.system.seaweedfs import BUCKET, Server
 
-from adloom import dataset, pull
 from adloom.errors import AdloomError, DataError, OutsideError, ParamsError
 from adloom.io import datasets, manifest, tables
 from adloom.io.datasets import Remote
 from adloom.io.s3_faults import PATIENCE, Patience
 from adloom.params import TABLES, Prepare
 from adloom.settings import Settings
+from adloom.versioning import dataset, pull
 
 BRISK = Patience(connection=0.5, byte=1, pauses=(0.02, 0.05))  # three tries, as shipped
 ENDS_WITHIN = 30  # seconds

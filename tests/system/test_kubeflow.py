@@ -18,7 +18,7 @@ from adloom.io import manifest
 from adloom.io.mlflow import Server
 from adloom.io.mlflow_tracking import MlflowTracker
 from adloom.kubeflow import pipelines
-from adloom.record import read
+from adloom.versioning.record import read
 
 ROOT = Path(__file__).parents[2]
 KEY = "0123456789abcdef0123456789abcdef"

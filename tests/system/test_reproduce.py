@@ -8,13 +8,13 @@ import pytest
 import yaml
 from tests import shop
 
-from adloom import dataset, record
-from adloom import reproduce as verb
 from adloom.errors import AdloomError
 from adloom.io import manifest
 from adloom.params import TABLES, Prepare
-from adloom.record import Record
 from adloom.settings import Settings
+from adloom.versioning import dataset, record
+from adloom.versioning import reproduce as verb
+from adloom.versioning.record import Record
 
 MAKE = """
 import os

@@ -101,8 +101,8 @@ def prepare(project: str, table: str, block: str, digest: str, raw: Artifact, ro
 
 def push_dataset(project: str, tables: Artifacts) -> str:
     """Keep the prepared tables by content in DVC's remote, where there is one; return the dataset's digest."""
-    from adloom import dataset
     from adloom.io.datasets import remote
+    from adloom.versioning import dataset
 
     settings, folders = Settings(), {table: Path(rows.path) for table, rows in tables.items()}
     if settings.dvc_remote is None:
@@ -118,8 +118,8 @@ def register(
 
     `params_json` is the whole of params.yaml, `sources` the JSON of what `look` found, `dataset` a digest.
     """
-    from adloom import record
     from adloom.stages.register import register_all, rows
+    from adloom.versioning import record
 
     given, outside = params.parse(Params, params_json), _outside(project)
     with _laid_out({"data/dataset": tables, "models": models, "reports": reports}) as root:

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import yaml
 
-from adloom import dataset, init, pull, record, workspace
+from adloom import init, workspace
 from adloom.errors import AdloomError, ArtifactError, ParamsError
 from adloom.io import datasets, manifest
 from adloom.io.provenance import DIRTY, git
-from adloom.record import ARTIFACTS, Measured, Record
 from adloom.settings import Settings
+from adloom.versioning import dataset, pull, record
+from adloom.versioning.record import ARTIFACTS, Measured, Record
 
 TOLERANCE = 0.01  # of a number, beyond its interval: on another CPU a sum is made in another order
 LENGTH = 12  # of a digest, where it is shown

@@ -11,13 +11,14 @@ import pandas as pd
 import pytest
 from tests import shop
 
-from adloom import dataset, params, pull
+from adloom import params
 from adloom.block import Block
 from adloom.errors import AdloomError, ArtifactError, DataError, ParamsError
 from adloom.io import datasets, manifest, tables
 from adloom.io.datasets import Remote
 from adloom.params import TABLES, Params
 from adloom.settings import Settings
+from adloom.versioning import dataset, pull
 
 Make = Callable[..., dict[str, Path]]
 

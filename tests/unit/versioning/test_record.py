@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from adloom import record
 from adloom.block import Block
 from adloom.errors import DataError
 from adloom.evaluation.metric import Metric, to_json
 from adloom.io import manifest, provenance
 from adloom.io.outside import Outside
-from adloom.record import Record
 from adloom.settings import Settings
+from adloom.versioning import record
+from adloom.versioning.record import Record
 
 Git = Callable[..., str]
 CPUINFO = """processor\t: 0

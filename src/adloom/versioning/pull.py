@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from adloom import snapshot, workspace
-from adloom.dataset import PLACE, PREFIX, Dataset, describe, tables
 from adloom.errors import ArtifactError, DataError, ParamsError
 from adloom.io import datasets, manifest
 from adloom.io.datasets import Cache, Remote
 from adloom.io.manifest import MANIFEST, Manifest
 from adloom.params import TABLES, Params
 from adloom.snapshot import Lock
+from adloom.versioning.dataset import PLACE, PREFIX, Dataset, describe, tables
 
 RAW = Path("data/raw")
 ABSENT = "absent.txt"  # lies in data/raw/<table> where the table would be

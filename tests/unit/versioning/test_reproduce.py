@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from adloom import record
-from adloom import reproduce as verb
 from adloom.block import Block
 from adloom.errors import AdloomError, ParamsError
 from adloom.evaluation.metric import Metric, to_json
 from adloom.io import manifest
-from adloom.record import Record
 from adloom.settings import Settings
+from adloom.versioning import record
+from adloom.versioning import reproduce as verb
+from adloom.versioning.record import Record
 
 
 def write(folder: Path, accuracy: float = 0.9) -> None:

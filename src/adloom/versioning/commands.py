@@ -6,15 +6,16 @@ from typing import Any
 
 import click
 
-from adloom import dataset as datasets
-from adloom import pull, record, workspace
-from adloom import reproduce as verb
+from adloom import workspace
 from adloom.cli import AS_JSON, PARAMS, opened, show
-from adloom.dataset import Kept
 from adloom.errors import AdloomError
 from adloom.io.datasets import remote
 from adloom.io.outside import build
 from adloom.settings import Settings
+from adloom.versioning import dataset as datasets
+from adloom.versioning import pull, record
+from adloom.versioning import reproduce as verb
+from adloom.versioning.dataset import Kept
 
 MEGABYTE = 1_000_000
 

@@ -2,17 +2,15 @@
 
 import importlib
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import fields
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from adloom import checkpoints
 from adloom.block import Block
-from adloom.errors import BusyError
 from adloom.io.outside import Outside
+from adloom.locks import held
 from adloom.params import Params
 
 Metrics = Mapping[str, float | str]
@@ -62,13 +60,7 @@ def _local(path: str, place: Path) -> Path:
     return place if is_remote(path) else Path(path)
 
 
-@contextmanager
-def _locked(output: Path, home: Path) -> Iterator[None]:
-    locks = home / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
+def _locked(output: Path, home: Path) -> AbstractContextManager[None]:
     name = str(output.absolute()).strip("/").replace("/", "-")
-    try:
-        with FileLock(locks / f"{name}.lock", timeout=0):
-            yield
-    except Timeout:
-        raise BusyError(f"{output}: another run is writing it; wait for that run or stop it") from None
+    busy = f"{output}: another run is writing it; wait for that run or stop it"
+    return held(home / "locks" / f"{name}.lock", busy)

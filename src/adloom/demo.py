@@ -8,7 +8,8 @@ import click
 
 from adloom.errors import AdloomError
 from adloom.evaluation.gate import clears
-from adloom.evaluation.metric import Metric, from_json
+from adloom.evaluation.metric import Metric
+from adloom.evaluation.sections import metrics_of
 from adloom.io import manifest
 from adloom.io.outside import Outside
 from adloom.params import MODELS, Gate, Params, Rule
@@ -60,7 +61,7 @@ def read_bars(gate: Gate) -> Iterator[Bar]:
         folder = Path("reports") / model
         if manifest.read(folder).skipped:
             continue
-        metrics = from_json((folder / "metrics.json").read_text(encoding="utf-8"))
+        metrics = metrics_of(folder)
         yield from (Bar(model, rule, metrics.get(rule.metric)) for rule in gate.rules(model))
 
 

@@ -6,7 +6,6 @@ torch before each step. Hence a run that was interrupted and resumed equals one 
 """
 
 import hashlib
-import json
 import logging
 import signal
 import warnings
@@ -29,6 +28,7 @@ from adloom.io import manifest
 from adloom.io.outside import Outside
 from adloom.io.tracking import Run
 from adloom.params import Training
+from adloom.tracked import tracked
 
 log = logging.getLogger(__name__)
 
@@ -62,16 +62,9 @@ class Session:
     progress: bool
 
     def describe(self, card: Mapping[str, object], history: History, params: Training) -> None:
-        """Write card.json, with the rows, licence, source and params added, and history.json."""
-        origin = {name: self.made.facts.get(name) for name in ("licence", "source")}
-        full = {**card, **origin, "rows": self.made.rows, "params": params.model_dump(mode="json")}
-        self.write("card.json", full)
-        self.write("history.json", history)
-
-    def write(self, name: str, content: object) -> None:
-        """Write a JSON file of the artifact."""
-        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-        (self.made.path / name).write_text(text, encoding="utf-8")
+        """Write card.json and history.json."""
+        self.made.describe(card, params)
+        self.made.write_json("history.json", history)
 
 
 @contextmanager
@@ -82,16 +75,10 @@ def session(stage: str, table: Path, target: Path, params: Training, outside: Ou
     The checkpoint lies outside of the outputs, in a folder named after the table's digest and the params, so that the
     same command goes on from it and another command does not. Raises ArtifactError when the table was changed.
     """
-    manifest.verify(table)
-    dataset = manifest.digest(table)
-    key = hashlib.sha256(f"{dataset} {params.digest()}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"{manifest.digest(table)} {params.digest()}".encode()).hexdigest()[:16]
     checkpoint = checkpoints.place(outside.home, stage, key)
-    tags = {"dataset_digest": dataset, "params_digest": params.digest()}
-    with outside.tracker.run(stage, params.model_dump(mode="json"), tags) as run:
-        with manifest.draft(target, stage, params, {"table": table}) as made:
-            made.facts.update(manifest.read(table).facts)
-            yield Session(stage, made, run, checkpoint, outside.progress)
-        run.tags({"manifest_digest": manifest.digest(target)})
+    with tracked(stage, table, target, params, outside) as (made, run):
+        yield Session(stage, made, run, checkpoint, outside.progress)
     checkpoints.finish(checkpoint, target)
 
 

@@ -3,13 +3,11 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from adloom.errors import AdloomError, BusyError, ParamsError
+from adloom.errors import AdloomError, ParamsError
+from adloom.locks import held
 
 
 def require(folder: Path) -> None:
@@ -18,15 +16,9 @@ def require(folder: Path) -> None:
         raise ParamsError(f"{folder.absolute()}: no dvc.yaml; `adloom init DIR` writes one into a new folder")
 
 
-@contextmanager
-def alone(home: Path) -> Iterator[None]:
+def alone(home: Path) -> AbstractContextManager[None]:
     """Let nobody else change the folder meanwhile. Raises BusyError when somebody does already."""
-    home.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(home / "run.lock", timeout=0):
-            yield
-    except Timeout:
-        raise BusyError(f"{Path.cwd()}: another `adloom run` works here; wait for it or stop it") from None
+    return held(home / "run.lock", f"{Path.cwd()}: another `adloom run` works here; wait for it or stop it")
 
 
 def initialise(folder: Path) -> None:

@@ -161,7 +161,7 @@ def _candidate(
 
 def _with_error(sample: Sample | None, seed: int) -> tuple[float | None, float | None]:
     """Return the AUC and its standard error, None when nobody or everybody bought."""
-    if sample is None or not rates.defined(sample):
+    if sample is None or not sample.defined:
         return None, None
     metric = bootstrap(sample, DRAWS, seed)
     return metric.value, (metric.high - metric.low) / ERRORS

@@ -72,7 +72,7 @@ def _samples(segmenter: Segmenter, users: Holdout, trained: Segment, params: Eva
         "silhouette": Sample((apart,), statistics.mean, "silhouette"),
         "segment_rate_auc": rates.auc(users.segment, users.bought, users.learn),
     }
-    return {name: sample for name, sample in samples.items() if rates.defined(sample)}
+    return {name: sample for name, sample in samples.items() if sample.defined}
 
 
 def _stability(

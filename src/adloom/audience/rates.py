@@ -27,9 +27,3 @@ def auc(segment: Ints, bought: Bools, learn: Bools) -> Sample:
     overall = buyers.sum() / max(users.sum(), 1)
     rate = np.divide(buyers, users, out=np.full(len(users), overall), where=users > 0)
     return Sample((bought[~learn].astype(np.int8), rate[segment[~learn]]), statistics.auc, "auc")
-
-
-def defined(sample: Sample) -> bool:
-    """Return whether a sample has a finite metric: an AUC needs users who bought and users who did not."""
-    rows = len(sample.columns[0])
-    return rows > 0 and bool(np.isfinite(sample.statistic(*sample.columns, np.ones(rows))))

@@ -20,10 +20,9 @@ from adloom.copywriting.tokenizer import Tokenizer
 from adloom.errors import DataError
 from adloom.evaluation import figures, statistics
 from adloom.evaluation.intervals import bootstrap
-from adloom.evaluation.metric import Evaluation, Figure, Lines, Metric, Sample, Section, Table
+from adloom.evaluation.metric import Evaluation, Figure, History, Lines, Metric, Sample, Section, Table
 from adloom.params import Evaluate
 
-History = Mapping[str, Sequence[Sequence[float]]]
 Metrics = Mapping[str, Metric]
 
 LONGEST = 200  # a sampled line that has not ended after so many characters or tokens is given up
@@ -128,11 +127,7 @@ def _drawn(
         "copied": copied(ours, training),
         "kneser_ney_copied": copied(theirs, training),
     }
-    return {name: sample for name, sample in samples.items() if np.isfinite(_value(sample))}
-
-
-def _value(sample: Sample) -> float:
-    return sample.statistic(*sample.columns, np.ones(len(sample.columns[0])))
+    return {name: sample for name, sample in samples.items() if sample.defined}
 
 
 def _write(

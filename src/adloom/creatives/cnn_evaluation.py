@@ -1,6 +1,6 @@
 """How well the picture reader reads: accuracy, balance, calibration, and where it goes wrong."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -12,10 +12,8 @@ from adloom.errors import DataError
 from adloom.evaluation import figures as style
 from adloom.evaluation import statistics
 from adloom.evaluation.intervals import bootstrap
-from adloom.evaluation.metric import Array, Evaluation, Figure, Metric, Sample, Section, Table
+from adloom.evaluation.metric import Array, Evaluation, Figure, History, Metric, Sample, Section, Table
 from adloom.params import Evaluate
-
-History = Mapping[str, Sequence[Sequence[float]]]
 
 BATCH = 500
 BINS = 15

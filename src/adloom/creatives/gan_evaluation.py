@@ -1,6 +1,6 @@
 """How good drawn pictures are: what a reader takes them for, how real they are, and whether they are copies."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,10 +15,8 @@ from adloom.errors import DataError
 from adloom.evaluation import figures as style
 from adloom.evaluation import statistics
 from adloom.evaluation.intervals import bootstrap
-from adloom.evaluation.metric import Array, Evaluation, Figure, Metric, Sample, Section, Table
+from adloom.evaluation.metric import Array, Evaluation, Figure, History, Metric, Sample, Section, Table
 from adloom.params import Evaluate
-
-History = Mapping[str, Sequence[Sequence[float]]]
 
 FEWEST = 20  # pictures drawn of a category, however rare it is
 SHOWN = 10  # pictures in a row

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from adloom.data.pictures import encode as encode_one
 from adloom.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]  # (pictures, channels, height, width), 1 channel (grey) or 3 (RGB)
@@ -30,7 +31,7 @@ def decode(pngs: Sequence[bytes], channels: int, height: int, width: int) -> Pix
 
 def encode(pixels: Pixels) -> list[bytes]:
     """Encode pixels (pictures, channels, height, width) as PNGs without metadata; equal pixels give equal bytes."""
-    return [_png(picture) for picture in pixels]
+    return [encode_one(picture.transpose(1, 2, 0)) for picture in pixels]
 
 
 def to_floats(pixels: Pixels) -> Floats:
@@ -70,9 +71,3 @@ def _one(png: bytes, number: int, channels: int, height: int, width: int) -> Pix
         raise DataError(f"picture {number}: not a PNG that can be read ({error}); run `adloom prepare`") from None
     planes: Pixels = pixels.reshape(height, width, channels).transpose(2, 0, 1)
     return planes
-
-
-def _png(picture: Pixels) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(picture[0] if len(picture) == 1 else picture.transpose(1, 2, 0)).save(stream, "PNG")
-    return stream.getvalue()

@@ -1,10 +1,11 @@
 """What a measurement looks like: a value with its interval, and the rows it was computed from."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
@@ -33,6 +34,12 @@ class Sample:
     columns: tuple[Array, ...]  # each (rows,)
     statistic: Callable[..., float]
     unit: Unit
+
+    @property
+    def defined(self) -> bool:
+        """Whether the metric is finite: an AUC needs users who bought and users who did not."""
+        rows = len(self.columns[0])
+        return rows > 0 and bool(np.isfinite(self.statistic(*self.columns, np.ones(rows))))
 
     @property
     def rows(self) -> int:
@@ -72,6 +79,7 @@ class Lines:
 
 
 Section = Figure | Table | Lines
+History = Mapping[str, Sequence[Sequence[float]]]  # {curve: [[optimizer steps so far, value], …]}, a point per epoch
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,11 @@ def from_files(files: Mapping[str, bytes]) -> Findings:
     return Findings(from_json(files[METRICS].decode()), sections)
 
 
+def metrics_of(folder: Path) -> dict[str, Metric]:
+    """Read the metrics alone."""
+    return from_json((folder / METRICS).read_text(encoding="utf-8"))
+
+
 def from_folder(folder: Path) -> Findings:
     """Read the artifact `to_files` was written to."""
     return from_files({path.name: path.read_bytes() for path in folder.iterdir()})

@@ -6,6 +6,7 @@ of manifest.json is the artifact's digest, its one name everywhere. No time, hos
 """
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -52,13 +53,21 @@ class Draft:
         self.rows: dict[str, int] = {}
         self.facts: dict[str, str] = {}
 
+    def write_json(self, name: str, content: object) -> None:
+        """Write a JSON file."""
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        (self.path / name).write_text(text, encoding="utf-8")
+
+    def describe(self, card: Mapping[str, object], params: Block) -> None:
+        """Write a model's card.json, with licence, source, rows and params added."""
+        origin = {name: self.facts.get(name) for name in ("licence", "source")}
+        self.write_json("card.json", {**card, **origin, "rows": self.rows, "params": params.model_dump(mode="json")})
+
 
 @contextmanager
 def draft(target: Path, stage: str, params: Block, inputs: Mapping[str, Path]) -> Iterator[Draft]:
     """Yield a Draft whose files become the artifact `target` when the block ends, and vanish when it raises."""
-    beside = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
+    beside = _begin(target)
     try:
         made = Draft(beside)
         yield made
@@ -79,10 +88,15 @@ def draft(target: Path, stage: str, params: Block, inputs: Mapping[str, Path]) -
 
 def skip(target: Path, stage: str, params: Block, reason: str) -> None:
     """Write the artifact of a stage that did not run: a manifest with `skipped: reason` and nothing else."""
-    beside = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    _seal(beside, target, Manifest(stage=stage, skipped=reason, params=params.digest()))
+    _seal(_begin(target), target, Manifest(stage=stage, skipped=reason, params=params.digest()))
+
+
+def passed_on(target: Path, stage: str, params: Block, *inputs: Path) -> bool:
+    """Write a skipped artifact when an input is one, or `enabled: false` switches the stage off; return whether so."""
+    off = None if getattr(params, "enabled", True) else f"{stage}.enabled is false"
+    if reason := skipped(*inputs) or off:
+        skip(target, stage, params, reason)
+    return reason is not None
 
 
 def read(folder: Path) -> Manifest:
@@ -131,6 +145,14 @@ def sha256(path: Path) -> str:
     """Return the sha256 of a file, 64 hex digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _begin(target: Path) -> Path:
+    """Return an empty folder beside the target."""
+    beside = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    return beside
 
 
 def _files(folder: Path) -> dict[str, File]:

@@ -40,8 +40,7 @@ class Outputs:
 
 def run(inputs: Inputs, outputs: Outputs, params: Evaluate, outside: Outside) -> Mapping[str, float]:
     """Evaluate one model; a model or table that was skipped makes a skipped report."""
-    if reason := manifest.skipped(inputs.model, inputs.table):
-        manifest.skip(outputs.report, "evaluate", params, reason)
+    if manifest.passed_on(outputs.report, "evaluate", params, inputs.model, inputs.table):
         return {}
     for folder in {inputs.model, inputs.table, inputs.judge}:
         manifest.verify(folder)

@@ -64,8 +64,7 @@ def run(inputs: Inputs, outputs: Outputs, params: Prepare, outside: Outside) -> 
 
 def prepare(table: str, lock: Lock, raw: Path, target: Path, params: Prepare, outside: Outside) -> dict[str, float]:
     """Prepare one table, with the params that concern it; a raw table that was skipped makes a skipped one."""
-    if reason := manifest.skipped(raw):
-        manifest.skip(target, "prepare", params, reason)
+    if manifest.passed_on(target, "prepare", params, raw):
         return {}
     task = _preparation(table, raw, params, lock, outside)
     _prepare(task, raw, target, outside)

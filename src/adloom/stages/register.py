@@ -21,7 +21,8 @@ from adloom import promotion
 from adloom.errors import ArtifactError, ParamsError
 from adloom.evaluation.gate import Decision, Verdict, decide
 from adloom.evaluation.intervals import paired
-from adloom.evaluation.metric import Evaluation, Metric, from_json
+from adloom.evaluation.metric import Evaluation, Metric
+from adloom.evaluation.sections import metrics_of
 from adloom.io import manifest
 from adloom.io.outside import Outside
 from adloom.io.registry import CHALLENGER, CHAMPION, Version, aliased, fetch_whole
@@ -143,7 +144,7 @@ def _metrics(candidate: Candidate) -> dict[str, Metric]:
     measured = manifest.verify(candidate.report).inputs.get("model")
     if measured != manifest.digest(candidate.model):
         raise ArtifactError(f"{candidate.report}: measured another {candidate.model}; `adloom run` measures this one")
-    return from_json((candidate.report / "metrics.json").read_text(encoding="utf-8"))
+    return metrics_of(candidate.report)
 
 
 def _differences(candidate: Candidate, champion: Version, params: Register, outside: Outside) -> dict[str, Metric]:

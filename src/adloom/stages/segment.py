@@ -7,7 +7,6 @@ profiles.json (the segments in words) and card.json (every clustering tried, wha
 Example: adloom segment
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from adloom.errors import DataError
 from adloom.io import manifest
 from adloom.io.outside import Outside
 from adloom.params import Segment
+from adloom.tracked import tracked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,18 +47,11 @@ def run(inputs: Inputs, outputs: Outputs, params: Segment, outside: Outside) -> 
 
     Raises DataError when there are too few users, or too few different ones.
     """
-    off = None if params.enabled else f"{STAGE}.enabled is false"
-    if reason := manifest.skipped(inputs.events) or off:
-        manifest.skip(outputs.audience, STAGE, params, reason)
+    if manifest.passed_on(outputs.audience, STAGE, params, inputs.events):
         return {}
-    manifest.verify(inputs.events)
-    tags = {"dataset_digest": manifest.digest(inputs.events), "params_digest": params.digest()}
-    with outside.tracker.run(STAGE, params.model_dump(mode="json"), tags) as tracked:
-        with manifest.draft(outputs.audience, STAGE, params, {"events": inputs.events}) as made:
-            made.facts.update(manifest.read(inputs.events).facts)
-            metrics = _segment(inputs.events, params, made, outside.progress)
-        tracked.metrics(metrics, 0)
-        tracked.tags({"manifest_digest": manifest.digest(outputs.audience)})
+    with tracked(STAGE, inputs.events, outputs.audience, params, outside) as (made, run):
+        metrics = _segment(inputs.events, params, made, outside.progress)
+        run.metrics(metrics, 0)
     return metrics
 
 
@@ -124,7 +117,7 @@ def _write(made: manifest.Draft, data: "Calibration", segmenter: "Segmenter") ->
     segment = segmenter.index(features)
     Members.of(list(data.users["user_id"]), segment, segmenter.names).save(made.path / "members.npz")
     profiles = [profile.as_json() for profile in describe(features, segment, segmenter.names)]
-    _write_json(made, "profiles.json", profiles)
+    made.write_json("profiles.json", profiles)
 
 
 def _write_card(
@@ -141,13 +134,5 @@ def _write_card(
         "rule": compare.RULE,
         "chosen": compare.as_json(chosen),
         "candidates": [compare.as_json(c) | {"verdict": compare.verdict(c, chosen, params)} for c in candidates],
-        "licence": made.facts.get("licence"),
-        "source": made.facts.get("source"),
-        "rows": made.rows,
-        "params": params.model_dump(mode="json"),
     }
-    _write_json(made, "card.json", card)
-
-
-def _write_json(made: manifest.Draft, name: str, content: object) -> None:
-    (made.path / name).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    made.describe(card, params)

@@ -49,9 +49,7 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainCnn, outside: Outside) ->
     Skipped when there is but one category, for there is nothing to tell apart. Raises DataError when there is no
     picture, AdloomError when the ONNX file does not do what torch does.
     """
-    off = None if params.enabled else f"{STAGE}.enabled is false"
-    if reason := manifest.skipped(inputs.creatives) or off:
-        manifest.skip(outputs.cnn, STAGE, params, reason)
+    if manifest.passed_on(outputs.cnn, STAGE, params, inputs.creatives):
         return {}
     from adloom import training
     from adloom.creatives import table

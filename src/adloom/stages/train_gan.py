@@ -43,9 +43,7 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainGan, outside: Outside) ->
 
     Raises DataError when there is no picture, AdloomError when the ONNX file does not do what torch does.
     """
-    off = None if params.enabled else f"{STAGE}.enabled is false"
-    if reason := manifest.skipped(inputs.creatives) or off:
-        manifest.skip(outputs.gan, STAGE, params, reason)
+    if manifest.passed_on(outputs.gan, STAGE, params, inputs.creatives):
         return {}
     from adloom import training
 

@@ -50,9 +50,7 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainLstm, outside: Outside) -
 
     Raises DataError when there are too few lines, AdloomError when the ONNX file does not do what torch does.
     """
-    off = None if params.enabled else f"{STAGE}.enabled is false"
-    if reason := manifest.skipped(inputs.copy) or off:
-        manifest.skip(outputs.lstm, STAGE, params, reason)
+    if manifest.passed_on(outputs.lstm, STAGE, params, inputs.copy):
         return {}
     from adloom import training
     from adloom.io import tables
@@ -81,7 +79,7 @@ def _train(train: "pd.DataFrame", validation: "pd.DataFrame", params: TrainLstm,
     _export(module.net, folder / "copywriter.onnx")
     (folder / "tokenizer.json").write_text(words.to_json(), encoding="utf-8")
     npz.save(folder / "known.npz", fingerprints=known.fingerprints(train["text"]))
-    session.write("sample_lines.json", _samples(folder, words, params))
+    session.made.write_json("sample_lines.json", _samples(folder, words, params))
     session.run.artifact(folder / "sample_lines.json")
     session.made.rows.update(train=len(train), validation=len(validation))
     session.describe({"model": "lstm", "categories": words.categories}, history, params)

@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from adloom.errors import DataError
-from adloom.evaluation.metric import from_json
+from adloom.evaluation.sections import METRICS, metrics_of
 from adloom.io import manifest, provenance
 from adloom.io.tracking import Run, Tracker
 from adloom.params import MODELS, TABLES
@@ -128,10 +128,9 @@ def take(params: Mapping[str, Any], sources: Mapping[str, str], dataset: str, ro
 
 def metrics(report: Path) -> dict[str, Measured]:
     """Return what was measured of a model; nothing when it was skipped."""
-    if not (report / "metrics.json").is_file():
+    if not (report / METRICS).is_file():
         return {}
-    read = from_json((report / "metrics.json").read_text(encoding="utf-8"))
-    return {name: Measured.model_validate(asdict(metric)) for name, metric in read.items()}
+    return {name: Measured.model_validate(asdict(metric)) for name, metric in metrics_of(report).items()}
 
 
 def write(record: Record, run: Run) -> None:

@@ -97,5 +97,5 @@ def test_rates_come_from_one_half_and_are_judged_on_the_other() -> None:
 @pytest.mark.parametrize("everybody", [True, False])
 def test_an_auc_needs_buyers_and_others(everybody: bool) -> None:
     bought = np.full(4, everybody)
-    assert not rates.defined(rates.auc(np.zeros(4, int), bought, np.array([1, 1, 0, 0], bool)))
-    assert not rates.defined(rates.auc(np.zeros(4, int), bought, np.ones(4, bool)))
+    assert not rates.auc(np.zeros(4, int), bought, np.array([1, 1, 0, 0], bool)).defined
+    assert not rates.auc(np.zeros(4, int), bought, np.ones(4, bool)).defined

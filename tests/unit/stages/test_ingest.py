@@ -227,7 +227,8 @@ def test_a_full_disk_while_writing_is_one_line_and_leaves_nothing(tmp_path: Path
 
     def adloom(command: str, limit: Any = None) -> subprocess.CompletedProcess[str]:
         program = [sys.executable, "-c", "from adloom.cli import main; main()", command]
-        environment = {**os.environ, "CI": "1", "ADLOOM_HOME": "home"}
+        whole = {"PYTHONDONTWRITEBYTECODE": "1"}  # else a module first imported here is kept cut off, for everyone
+        environment = {**os.environ, "CI": "1", "ADLOOM_HOME": "home", **whole}
         return subprocess.run(
             program, cwd=tmp_path, preexec_fn=limit, capture_output=True, text=True, env=environment, check=False
         )

@@ -43,7 +43,7 @@ def test_events_become_segments(make_table: MakeTable, out: Path, outside: Outsi
     assert metrics["smallest_segment"] == 40
     made = manifest.verify(out)
     assert set(made.files) == {"segmenter.npz", "members.npz", "profiles.json", "card.json"}
-    assert made.inputs == {"events": manifest.digest(events)}
+    assert made.inputs == {"table": manifest.digest(events)}
     assert made.rows["users"] == 120
     assigned = Segmenter.load(out / "segmenter.npz").assign(features(rows))
     assert Members.load(out / "members.npz").find(sorted(rows["user_id"].unique())) == assigned.tolist()

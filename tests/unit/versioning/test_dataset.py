@@ -3,6 +3,7 @@
 import hashlib
 import json
 import resource
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -256,8 +257,9 @@ def test_a_listing_that_leads_out_of_its_folder_is_refused(
 
 
 @pytest.fixture
-def small_disk() -> Iterator[None]:
+def small_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let the system refuse files above 50 kB, as it refuses every file when the disk is full."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # else a module first imported here is kept cut off
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -1,0 +1,27 @@
+"""What every stage that makes a model does around its work: a tracked run, a draft of the artifact, and their link."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from adloom.block import Block
+from adloom.io import manifest
+from adloom.io.manifest import Draft
+from adloom.io.outside import Outside
+from adloom.io.tracking import Run
+
+
+@contextmanager
+def tracked(stage: str, table: Path, target: Path, params: Block, outside: Outside) -> Iterator[tuple[Draft, Run]]:
+    """
+    Yield a draft, which becomes the artifact `target` when the block ends, and the run that is told of it.
+
+    The draft has the table's facts. Raises ArtifactError when the table was changed.
+    """
+    facts = manifest.verify(table).facts
+    tags = {"dataset_digest": manifest.digest(table), "params_digest": params.digest()}
+    with outside.tracker.run(stage, params.model_dump(mode="json"), tags) as run:
+        with manifest.draft(target, stage, params, {"table": table}) as made:
+            made.facts.update(facts)
+            yield made, run
+        run.tags({"manifest_digest": manifest.digest(target)})

@@ -12,6 +12,7 @@ LABEL org.opencontainers.image.base.name=${BASE} \
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 # Nothing is written but in /tmp and /work, so that the root may be read-only; USER names ids that /etc/passwd does not.
 ENV HOME=/tmp \
+    ADLOOM_HOME=/tmp/adloom \
     USER=adloom \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \

@@ -1,4 +1,4 @@
-# One vocabulary: make install fmt check test parity demo serve bench image image-test
+# One vocabulary: make install fmt check test parity demo serve bench image image-test clean
 VENV ?= .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -26,7 +26,7 @@ check: install ## lint and type-check
 test: install ## every test but those of images; a file's tests stay together, since they share what they made
 	pytest -n auto --dist loadfile
 
-parity: image ## the pipeline with DVC, in processes and in containers: the same bytes
+parity: install image ## the pipeline with DVC, in processes and in containers: the same bytes
 	python tests/parity.py
 
 demo: install ## from raw data to registered models and answered requests

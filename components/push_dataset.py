@@ -1,4 +1,4 @@
-"""Keep the prepared dataset by content in the DVC remote."""
+"""Keep the prepared dataset by content in the DVC remote. Never cached: what is there already is not sent again."""
 
 from kfp.dsl import Dataset, Input
 

@@ -20,5 +20,6 @@ def prepared(table: str, project: str, sources: PipelineTask, ingest_params: str
         raw=raw.outputs["rows"],
     )
     retried(outside(raw, "s3")).set_display_name(f"ingest {table}")
-    retried(outside(rows, "s3", "pseudonyms")).set_display_name(f"prepare {table}")
+    doors = ("s3", "pseudonyms") if table in OF_USERS else ("s3",)
+    retried(outside(rows, *doors)).set_display_name(f"prepare {table}")
     return rows

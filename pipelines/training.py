@@ -61,7 +61,7 @@ def training(
     sources as it finds them.
     """
     end = finish(project=project)
-    never_cached(outside(end, "mlflow", "webhook")).set_display_name("finish")
+    retried(never_cached(outside(end, "mlflow", "webhook"))).set_display_name("finish")
     with dsl.ExitHandler(end, name="train"):
         seen = snapshot(
             project=project,
@@ -81,7 +81,7 @@ def training(
         tables = {"creatives": creatives, "copy": copy, "events": events, "impressions": impressions}
 
         kept = push_dataset(project=project, **tables)
-        retried(outside(kept, "s3", "dvc", "mlflow")).set_display_name("keep the dataset")
+        retried(never_cached(outside(kept, "s3", "dvc"))).set_display_name("keep the dataset")
 
         gan = trained(train_gan(project=project, params=train_gan_params, creatives=creatives), "gan")
         cnn = trained(train_cnn(project=project, params=train_cnn_params, creatives=creatives), "cnn")

@@ -63,7 +63,7 @@ def in_containers(folder: Path, image: str) -> dict[str, Path]:
     from kfp import local
 
     runner = local.DockerRunner(
-        environment={name: os.environ[name] for name in _environment(folder)},
+        environment={name: os.environ[name] for name in _environment(folder).keys() - {"ADLOOM_HOME"}},
         mounts=[{"Type": "bind", "Source": str(folder), "Target": str(folder)}],
         working_dir=str(folder),
         network_mode="none",
@@ -163,10 +163,12 @@ def compare(runners: list[str], image: str) -> int:
 def main() -> int:
     """Compare the runners, or be one of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runners", nargs="*", choices=[*RUNNERS, []], help="default: all")
+    parser.add_argument("runners", nargs="*", metavar="runner", help=f"of {', '.join(RUNNERS)}; default: all")
     parser.add_argument("--image", default=IMAGE, help="image of the containers")
     parser.add_argument("--run", choices=RUNNERS, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if unknown := set(given.runners) - RUNNERS.keys():
+        parser.error(f"no such runner: {', '.join(unknown)}")
     if given.run:
         places = RUNNERS[given.run](Path.cwd(), given.image)
         Path("places.yaml").write_text(yaml.safe_dump({name: str(path) for name, path in places.items()}))

@@ -6,7 +6,10 @@ from pathlib import Path
 from adloom.errors import UserError
 from adloom.kubeflow.pipelines import FOLDER, NAMES
 
-IGNORED = ["/data/", "/models/", "/reports/", "/.adloom/", "/mlflow.db*", "/mlartifacts/"]
+IGNORED = [
+    *("/data/", "/models/", "/reports/", "/.adloom/", "/mlflow.db*", "/mlartifacts/"),
+    *("/.dvc/cache/", "/.dvc/tmp/", "/.dvc/config.local"),  # rows of users, and where a remote's keys may stand
+]
 
 
 def init(folder: Path) -> list[Path]:

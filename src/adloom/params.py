@@ -13,6 +13,10 @@ from adloom.errors import ParamsError
 
 TABLES = ("creatives", "copy", "events", "impressions")
 MODELS = {"gan": "creatives", "cnn": "creatives", "lstm": "copy", "audience": "events"}  # and the table each is made of
+COMPONENTS = {  # what runs in a pod of its own
+    *("snapshot", "ingest", "prepare", "push_dataset", "train_gan", "train_cnn", "train_lstm", "segment"),
+    *("evaluate", "report", "register", "score", "finish"),
+}
 
 AnyBlock = TypeVar("AnyBlock", bound=Block)
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -242,11 +246,12 @@ class Pipeline(Block):
 
     image: str = Field("adloom-train:latest", description="Image of every stage; by digest where caches should hold.")
     default: Place = Field(Place(), description="The place of a stage that is not named.")
-    stages: dict[str, Place] = Field({}, description="Stage: its own place; what it leaves out is Place's default.")
+    stages: dict[str, Place] = Field({}, description="Stage: its own place; the rest as in default.")
 
     def place(self, stage: str) -> Place:
-        """Return where a stage runs."""
-        return self.stages.get(stage, self.default)
+        """Return where a stage runs: its own place, and the default's where that says nothing."""
+        own = self.stages.get(stage, self.default)
+        return self.default.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
 
 
 class Params(Block):
@@ -291,8 +296,10 @@ class Params(Block):
                 raise ValueError(f"prepare.{table}: holdout_start and end are needed since ingest.{table} is given")
             if period and period.holdout_start >= period.end:
                 raise ValueError(f"prepare.{table}: holdout_start must be before end")
-        if unknown := sorted(self.pipeline.stages.keys() - {*type(self).model_fields, "report", "register"}):
-            raise ValueError(f"pipeline.stages: {unknown[0]} is no stage")
+        if unknown := sorted(self.pipeline.stages.keys() - COMPONENTS):
+            raise ValueError(
+                f"pipeline.stages: {unknown[0]} is no stage; expected one of {', '.join(sorted(COMPONENTS))}"
+            )
         for rule in self.gate.audience:
             if rule.metric == "smallest_segment" and (rule.at_least or 0) > self.segment.min_segment_size:
                 raise ValueError("gate.audience: smallest_segment asks for more than segment.min_segment_size")

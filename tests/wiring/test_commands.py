@@ -75,3 +75,17 @@ def test_init_writes_a_project_that_loads_and_never_overwrites(tmp_path: Path) -
 def test_schema_has_a_sentence_per_key(tmp_path: Path) -> None:
     schema = json.loads(adloom("params", "--schema", folder=tmp_path).stdout)
     assert schema["$defs"]["TrainGan"]["properties"]["latent"]["description"] == "Length of the noise vector z."
+
+
+def test_nothing_that_holds_rows_or_keys_can_be_committed_from_a_new_project(tmp_path: Path) -> None:
+    assert adloom("init", ".", folder=tmp_path).returncode == 0
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    private = [
+        "data/raw/events/rows.parquet",
+        ".dvc/cache/files/md5/ab/cd",
+        ".dvc/config.local",
+        ".dvc/tmp/lock",
+        "mlflow.db",
+    ]
+    kept = subprocess.run(["git", "check-ignore", *private], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert kept.stdout.split() == private

@@ -79,6 +79,7 @@ def test_dvc_and_kubeflow_have_the_same_stages_edges_and_parameters() -> None:
 def test_every_component_is_a_stage_or_touches_the_world() -> None:
     files = {path.stem for path in (ROOT / "components").glob("*.py") if not path.stem.startswith("_")}
     assert files == {name.replace("-", "_") for name in STAGES} | OUTSIDE
+    assert files == params.COMPONENTS
     used = set().union(*(pipelines.load(name, FOLDER).stages() for name in pipelines.NAMES))
     assert used == files
 
@@ -86,7 +87,7 @@ def test_every_component_is_a_stage_or_touches_the_world() -> None:
 @pytest.mark.parametrize("name", pipelines.NAMES)
 def test_the_arguments_are_the_pipelines_parameters(name: str) -> None:
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    values["score"] = {"events": {"uri": "cdnow"}}
+    values["score"] = {"events": {"uri": "cdnow"}, "to": "s3://shop/scored"}
     given = pipelines.arguments(name, params.Params.model_validate(values), None)
     wanted = pipelines.load(name, FOLDER).pipeline["root"]["inputDefinitions"]["parameters"]
     assert given.keys() == wanted.keys()
@@ -114,7 +115,8 @@ def test_what_looks_at_the_world_is_never_cached_and_the_rest_is(name: str) -> N
     pipeline = pipelines.load(name, FOLDER)
     everything = {**tasks(pipeline), **pipeline.pipeline["root"]["dag"]["tasks"]}
     fresh = {stage_of(n) for n, task in everything.items() if not task.get("cachingOptions", {}).get("enableCache")}
-    assert fresh - {"exit_handler"} == {"snapshot", "finish", "register" if name == "training" else "score"}
+    last = {"push_dataset", "register"} if name == "training" else {"score"}
+    assert fresh - {"exit_handler"} == {"snapshot", "finish", *last}
 
 
 @pytest.mark.parametrize("name", pipelines.NAMES)
@@ -131,13 +133,14 @@ def test_secrets_are_named_and_never_in_the_text(name: str) -> None:
     pipeline = pipelines.load(name, FOLDER)
     pods = pipeline.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     with_key = {
-        stage_of(label)
+        label
         for label, pod in pods.items()
         for secret in pod.get("secretAsEnv", [])
         for key in secret["keyToEnv"]
         if key["envVar"] == "ADLOOM_PSEUDONYM_KEY"
     }
-    assert with_key == {"snapshot", "prepare"}
+    lanes = {"training": ("exec-prepare-3", "exec-prepare-4"), "scoring": ("exec-prepare-2",)}  # tables of users
+    assert with_key == {"exec-snapshot", *lanes[name]}
     assert all("env" not in e["container"] for e in pipeline.pipeline["deploymentSpec"]["executors"].values())
 
 
@@ -150,11 +153,13 @@ def test_a_stage_is_placed_as_the_params_say() -> None:
         tolerations=[Toleration(key="gpu"), Toleration(key="team", value="ads", effect="NoExecute")],
         timeout_minutes=90,
     )
-    given = Pipeline(image="registry.example/train@sha256:0", default=Place(), stages={"train_gan": place})
+    given = Pipeline(image="registry.example/train@sha256:0", stages={"train_gan": place})
     placed = pipelines.load("training", FOLDER).placed(given)
     executors = placed.pipeline["deploymentSpec"]["executors"]
     pods = placed.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert {e["container"]["image"] for e in executors.values()} == {"registry.example/train@sha256:0"}
+    known = [{"name": "ADLOOM_IMAGE_DIGEST", "value": "sha256:0"}]
+    assert all(e["container"]["env"] == known for e in executors.values())
     assert executors["exec-train-gan"]["container"]["resources"] == {
         "resourceCpuRequest": "4",
         "resourceCpuLimit": "4",

@@ -10,25 +10,39 @@ KFP_RUN = "kfp_run"  # tag of the parent: the id of the pipeline run
 
 @dataclass(frozen=True)
 class Parent:
-    """Which run is the parent: the one that a server gave this process, else that of the pipeline run, else none."""
+    """
+    Which run is the parent: what lies above the one that a server gave this task, else that of the pipeline run.
+
+    A server that keeps runs in MLflow itself gives each task a run of its own below the pipeline's, and ends both.
+    """
 
     given: str | None  # the id of a run in MLflow
     kfp_run: str | None  # the id of a pipeline run
 
     def __call__(self, server: Server) -> str | None:
-        """Return the parent's id, making the run when a pipeline run asks for the first time."""
-        if self.given or not self.kfp_run:
-            return self.given
-        if not self._runs(server):
-            tags = {KFP_RUN: self.kfp_run}
-            server.client.create_run(server.experiment(), run_name=f"pipeline {self.kfp_run[:8]}", tags=tags)
-        return str(self._runs(server)[0].info.run_id)
+        """Return the parent's id, making the run when a pipeline run asks for the first time; None without any."""
+        if self.given:
+            above = server.client.get_run(self.given).data.tags.get("mlflow.parentRunId")
+            return str(above or self.given)
+        return self._own(server) if self.kfp_run else None
+
+    def begin(self, server: Server) -> None:
+        """Make the parent, if there is to be one. Raises OutsideError when MLflow does not do so."""
+        if self.kfp_run and not self.given:
+            with server.doing(f"make the run of the pipeline run {self.kfp_run}"):
+                self._own(server)
 
     def end(self, server: Server, status: str) -> None:
-        """End the parent as FINISHED, FAILED or KILLED. Raises OutsideError when MLflow does not do so."""
-        if self.given or self.kfp_run:
-            with server.doing(f"end the run of {self.given or self.kfp_run} as {status}"):
-                server.client.set_terminated(self(server), status)
+        """End the parent as FINISHED, FAILED or KILLED, unless it is a server's. Raises OutsideError as `begin`."""
+        if self.kfp_run and not self.given:
+            with server.doing(f"end the run of the pipeline run {self.kfp_run} as {status}"):
+                server.client.set_terminated(self._own(server), status)
+
+    def _own(self, server: Server) -> str:
+        if not self._runs(server):
+            tags = {KFP_RUN: str(self.kfp_run)}
+            server.client.create_run(server.experiment(), run_name=f"pipeline {str(self.kfp_run)[:8]}", tags=tags)
+        return str(self._runs(server)[0].info.run_id)
 
     def _runs(self, server: Server) -> list[Any]:
         """Return the runs of the pipeline run, oldest first: of two that were made at once the same one is taken."""

@@ -1,14 +1,16 @@
 """A webhook: one JSON message posted to an address that someone listens at."""
 
+import http
 import json
 import logging
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 TIMEOUT = 10  # seconds
-ATTEMPTS = 2
+PAUSES = (1, 3)  # seconds between the tries
 
 logger = logging.getLogger(__name__)
 
@@ -20,10 +22,14 @@ def post(url: str, message: Mapping[str, object]) -> None:
         return
     body = json.dumps(message).encode()
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310 - checked above
-    for _ in range(ATTEMPTS):
+    for pause in (*PAUSES, None):
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT):  # noqa: S310
                 return
         except (OSError, ValueError) as error:  # URLError and HTTPError are OSErrors
             reason = getattr(error, "reason", None) or type(error).__name__
+            refused = isinstance(error, urllib.error.HTTPError) and error.code < http.HTTPStatus.INTERNAL_SERVER_ERROR
+        if pause is None or refused:
+            break
+        time.sleep(pause)
     logger.warning("webhook at %s: %s; nobody was told", urlsplit(url).hostname, reason)

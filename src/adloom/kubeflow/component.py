@@ -11,12 +11,18 @@ from typing import Any, Protocol
 
 from adloom import caller, params, snapshot
 from adloom.caller import Metrics
-from adloom.errors import DataError, OutsideError
+from adloom.errors import DataError, OutsideError, ParamsError
 from adloom.io import manifest
 from adloom.io.outside import Outside, build
 from adloom.params import TABLES, Ingest, Params, Prepare, Score
 from adloom.settings import Settings
 from adloom.snapshot import Lock
+
+ENDED = {  # how a pipeline's run ended, in the words of its server: in those of MLflow
+    **dict.fromkeys(("SUCCEEDED", "COMPLETE", "CACHED"), "FINISHED"),
+    **dict.fromkeys(("CANCELLED", "CANCELED"), "KILLED"),
+    "FAILED": "FAILED",
+}
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +63,7 @@ def look(project: str, ingest: Mapping[str, str], prepare: str, expected: str) -
     blocks = {table: params.parse(Ingest, block) for table, block in ingest.items()}
     sources = Ingest.model_validate({table: block.source(table) for table, block in blocks.items()})
     erasure_list = params.parse(Prepare, prepare).erasure_list
+    _begin(project)
     return expect(snapshot.look(sources, erasure_list, _outside(project)), expected)
 
 
@@ -106,6 +113,9 @@ def push_dataset(project: str, tables: Artifacts) -> str:
 
     settings, folders = Settings(), {table: Path(rows.path) for table, rows in tables.items()}
     if settings.dvc_remote is None:
+        logger.warning(
+            "ADLOOM_DVC_REMOTE: not set; the dataset is not kept, and this run cannot be made again elsewhere"
+        )
         return dataset.digest(project, folders)
     return dataset.push(project, folders, remote(settings)).digest
 
@@ -121,7 +131,7 @@ def register(
     from adloom.stages.register import register_all, rows
     from adloom.versioning import record
 
-    given, outside = params.parse(Params, params_json), _outside(project)
+    given, outside = params.parse(Params, params_json), _registry(project)
     with _laid_out({"data/dataset": tables, "models": models, "reports": reports}) as root:
         outcomes = register_all(given.register, outside, root, dataset)
         known = given.model_dump(mode="json", by_alias=True)
@@ -133,8 +143,8 @@ def register(
 def score(project: str, block: str, creatives: Artifact, events: Artifact, scored: Artifact) -> None:
     """Score the tables with the champions; the result goes where the block says, and the pipeline is told."""
     given = params.parse(Score, block)
-    inputs = {"creatives": creatives.path, "events": events.path}
-    outside = _outside(project)
+    inputs, outside = {"creatives": creatives.path, "events": events.path}, _registry(project)
+    outside.store.require(given.to)
     caller.execute("score", {**inputs, "scored": scored.path}, given, outside)
     outside.store.push(Path(scored.path), given.to)
     describe(scored, outside)
@@ -151,14 +161,14 @@ def finish(project: str, run: str, state: str, message: str) -> None:
     from adloom.io.mlflow import Server
     from adloom.io.parent import Parent
 
-    settings = Settings()
-    status = {"SUCCEEDED": "FINISHED", "CANCELLED": "KILLED"}.get(state, "FAILED")
+    settings, ended = Settings(), ENDED.get(state)
     try:
-        Parent(settings.parent_run, settings.kfp_run).end(Server(settings.tracking_uri, project), status)
+        if ended:
+            Parent(settings.parent_run, settings.kfp_run).end(Server(settings.tracking_uri, project), ended)
     except OutsideError as error:
         logger.warning("%s", error)
     if settings.webhook_url:
-        told = {"project": project, "run": settings.kfp_run or run, "state": state, "message": message}
+        told = {"project": project, "run": settings.kfp_run or run, "state": ended or state, "message": message}
         webhook.post(settings.webhook_url.get_secret_value(), told)
 
 
@@ -185,6 +195,26 @@ def confusion(report: Artifact) -> tuple[list[str], list[list[int]]] | None:
     sections = from_folder(Path(report.path)).sections
     table = next((s for s in sections if isinstance(s, Table) and s.title == CONFUSION), None)
     return (table.header[1:], [[int(count) for count in row[1:]] for row in table.rows]) if table else None
+
+
+def _begin(project: str) -> None:
+    """Make the pipeline run's parent in MLflow, before trainings side by side look for it."""
+    from adloom.io.mlflow import Server
+    from adloom.io.parent import Parent
+
+    settings = Settings()
+    try:
+        Parent(settings.parent_run, settings.kfp_run).begin(Server(settings.tracking_uri, project))
+    except OutsideError as error:
+        logger.warning("%s", error)
+
+
+def _registry(project: str) -> Outside:
+    """Return the outside of a task that lives by the registry. Raises ParamsError when a pod was given none."""
+    settings = Settings()
+    if settings.kfp_run and "tracking_uri" not in settings.model_fields_set:
+        raise ParamsError("MLFLOW_TRACKING_URI: not set in this pod; put it into the ConfigMap adloom")
+    return build(settings, project)
 
 
 def describe(artifact: Artifact, outside: Outside) -> None:

@@ -40,7 +40,10 @@ class Compiled:
         pods = placed.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
         for label, executor in placed.pipeline["deploymentSpec"]["executors"].items():
             place = pipeline.place(stage_of(label))
-            executor["container"] |= {"image": pipeline.image, "resources": _resources(place)}
+            mine = {
+                key: value for key, value in executor["container"].items() if key not in ("image", "resources", "env")
+            }
+            executor["container"] = mine | _container(pipeline.image, place)
             pods[label] = _without_place(pods.get(label, {})) | _node(place)
         return placed
 
@@ -99,12 +102,25 @@ def stage_of(label: str) -> str:
 
 
 def scored(params: Params) -> tuple[Ingest, Prepare]:
-    """Return the blocks that bring in what is to be scored: all of it, with nothing held out."""
+    """
+    Return the blocks that bring in what is to be scored: all of it, with nothing held out.
+
+    Raises ParamsError when there is nothing to score, or the result would go where it is lost with the pod.
+    """
+    if not params.score.to.startswith("s3://"):
+        raise ParamsError(f"score.to: {params.score.to} is lost with its pod; expected s3://bucket/prefix")
     sources = {"creatives": params.score.creatives, "events": params.score.events}
     if not any(sources.values()):
         raise ParamsError("score: nothing to score; give score.creatives or score.events a source")
     whole = Period(holdout_start=NEVER, end=NEVER + timedelta(days=1))
     return Ingest.model_validate(sources), params.prepare.model_copy(update={"events": whole})
+
+
+def _container(image: str, place: Place) -> Spec:
+    """Return what runs in a pod, which is told its image's digest where the image is named by it."""
+    _, _, digest = image.partition("@")
+    env = {"env": [{"name": "ADLOOM_IMAGE_DIGEST", "value": digest}]} if digest else {}
+    return {"image": image, "resources": _resources(place)} | env
 
 
 def _resources(place: Place) -> Spec:

@@ -11,16 +11,25 @@ from adloom import snapshot
 from adloom.block import Block
 from adloom.creatives.cnn_evaluation import CONFUSION
 from adloom.data import privacy
-from adloom.errors import DataError
+from adloom.errors import DataError, ParamsError
 from adloom.evaluation.metric import Evaluation, Section, Table
 from adloom.evaluation.sections import to_files
 from adloom.io import manifest
+from adloom.io.mlflow import Server
+from adloom.io.mlflow_tracking import MlflowTracker
+from adloom.io.parent import Parent
 from adloom.kubeflow import component
-from adloom.params import Ingest, Prepare
+from adloom.params import Ingest, Prepare, Score
 
 KEY = "0123456789abcdef"
 CSV = "customer,day\nann,2026-01-05\n"
 SOURCE = {"format": "csv", "columns": {"user_id": "customer", "timestamp": "day"}, "constants": {"event": "purchase"}}
+
+
+@pytest.fixture(scope="module")
+def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A database of MLflow."""
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
 
 
 @dataclass
@@ -112,3 +121,50 @@ def test_a_confusion_matrix_is_read_from_a_report(tmp_path: Path) -> None:
     assert component.confusion(Folder(str(tmp_path / "gan"))) is None
     manifest.skip(tmp_path / "none", "evaluate", Block(), "no table")
     assert component.confusion(Folder(str(tmp_path / "none"))) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "ended"),
+    [
+        ("SUCCEEDED", "FINISHED"),
+        ("COMPLETE", "FINISHED"),
+        ("CACHED", "FINISHED"),
+        ("CANCELED", "KILLED"),
+        ("CANCELLED", "KILLED"),
+        ("FAILED", "FAILED"),
+        ("RUNNING", "RUNNING"),
+    ],
+)
+def test_a_run_ends_in_mlflow_as_it_ended_on_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mlflow_database: str, state: str, ended: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_database)
+    monkeypatch.setenv("KFP_RUN_ID", state)
+    server = Server(mlflow_database, "shop")
+    Parent(None, state).begin(server)
+    component.finish("shop", "run", state, "")
+    parent = Parent(None, state)(server)
+    assert server.client.get_run(parent).info.status == ended
+
+
+def test_where_a_server_keeps_runs_itself_its_run_is_the_parent_and_is_left_alone(mlflow_database: str) -> None:
+    server = Server(mlflow_database, "shop")
+    whole = server.client.create_run(server.experiment()).info.run_id
+    task = server.client.create_run(server.experiment(), tags={"mlflow.parentRunId": whole}).info.run_id
+    given = Parent(task, "a pipeline run")
+    given.begin(server)
+    given.end(server, "FAILED")
+    assert given(server) == whole
+    assert server.client.get_run(whole).info.status == "RUNNING"
+    tracker = MlflowTracker(mlflow_database, "shop", parent=given)
+    with tracker.run("train_gan", {}, {}):
+        pass
+    assert server.client.get_run(str(tracker.latest)).data.tags["mlflow.parentRunId"] == whole
+
+
+def test_a_pod_without_a_registry_is_refused_before_it_registers_into_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KFP_RUN_ID", "run")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(ParamsError, match="MLFLOW_TRACKING_URI: not set in this pod; put it into the ConfigMap adloom"):
+        component.score("shop", Score(to="s3://shop/scored").to_json(), Folder("a"), Folder("b"), Folder("c"))

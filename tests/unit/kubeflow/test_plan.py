@@ -77,10 +77,12 @@ def test_a_table_of_users_without_a_key_is_refused_before_anything_runs(world: O
 
 
 def test_scoring_looks_at_what_is_to_be_scored(world: Outside, tmp_path: Path) -> None:
-    with pytest.raises(ParamsError, match="score: nothing to score"):
+    with pytest.raises(ParamsError, match="score.to: data/scored is lost with its pod; expected s3://bucket/prefix"):
         plan.make("scoring", COMPILED["scoring"], given(), world)
+    with pytest.raises(ParamsError, match="score: nothing to score"):
+        plan.make("scoring", COMPILED["scoring"], given(score={"to": "s3://shop/scored"}), world)
     (tmp_path / "new.csv").write_text("user_id\n", encoding="utf-8")
-    scored = given(score={"events": {"uri": str(tmp_path / "new.csv"), "format": "csv"}})
+    scored = given(score={"events": {"uri": str(tmp_path / "new.csv"), "format": "csv"}, "to": "s3://shop/scored"})
     made = plan.make("scoring", COMPILED["scoring"], scored, world)
     assert json.loads(made.arguments["sources"]).keys() == {"events", "privacy"}
 
@@ -89,7 +91,7 @@ def test_nothing_changed(planned: Plan) -> None:
     assert plan.changes(planned, ran(planned)) == {}
     assert plan.why(planned, ran(planned)) == "nothing changed since run r1"
     again = plan.stale(planned, ran(planned))
-    assert set(again) == {"look at the sources", "register", "finish"}  # what is never cached
+    assert set(again) == {"look at the sources", "keep the dataset", "register", "finish"}  # what is never cached
 
 
 def test_what_changed_is_named_down_to_the_table_and_the_key(planned: Plan, world: Outside) -> None:

@@ -16,7 +16,7 @@ from adloom.kubeflow.plan import Plan
 LOOK_BACK = 200  # runs looked through for one that succeeded
 POLL, PATIENCE = 5.0, 60  # seconds between looks at a run, and looks without an answer before waiting ends
 SETTLE = 2.0  # seconds in which a run that another started at the same time is listed; the server's clock has seconds
-REASON = 255  # characters that servers older than KFP 2.5 keep of it
+REASON = 255  # characters of it that are kept: a line in the server's list of runs
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 WORST = ("", "SKIPPED", SUCCEEDED, "PENDING", "RUNNING", "PAUSED", "CANCELING", "CANCELED", FAILED)  # last counts most
 

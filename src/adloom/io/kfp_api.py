@@ -73,7 +73,7 @@ class KfpApi:
         try:
             import kfp_server_api
         except ModuleNotFoundError:
-            raise ParamsError("kfp-server-api is not installed; `pip install 'adloom[pipelines]'` brings it") from None
+            raise ParamsError("kfp-server-api is not installed; `pip install 'adloom[train]'` brings it") from None
         return kfp_server_api
 
     def ask(self, method: str, path: str, answer: str, query: dict[str, Any] | None = None, **content: Any) -> Any:

@@ -6,6 +6,7 @@ that. Hence the same command after a push that failed goes on from the finished 
 """
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 _MARK = "finished"
@@ -25,5 +26,6 @@ def finish(checkpoint: Path, artifact: Path) -> None:
 def discard(home: Path, artifact: Path) -> None:
     """Remove the checkpoints that an artifact was made from."""
     for mark in home.glob(f"checkpoints/*/*/{_MARK}"):
-        if mark.read_text(encoding="utf-8") == str(artifact.absolute()):
-            shutil.rmtree(mark.parent, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another stage may discard its own, and two the same, at the same time
+            if mark.read_text(encoding="utf-8") == str(artifact.absolute()):
+                shutil.rmtree(mark.parent, ignore_errors=True)

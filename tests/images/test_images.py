@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 STRICT = (*LOCKED, "--security-opt", "no-new-privileges")
 IN_TRAINING = (*STRICT, "--tmpfs", "/tmp", "--env", "CI=true")
 KEY = "ADLOOM_PSEUDONYM_KEY=0123456789abcdef0123456789abcdef"
+HEALTHY_WITHIN = 120  # seconds
 TRAINS = ("torch", "pytorch_lightning", "sklearn", "kfp", "dvc", "pandas", "matplotlib")
 
 
@@ -133,7 +135,8 @@ def test_serve_answers_from_what_train_made(serve: str) -> None:
 def test_serve_becomes_healthy(serve: str) -> None:
     since = docker("container", "inspect", "--format", "{{.State.StartedAt}}", serve)
     filters = ("--filter", f"container={serve}", "--filter", "event=health_status")
-    command = [DOCKER, "events", "--since", since, *filters, "--format", "{{.Action}}"]
+    until = str(int(time.time()) + HEALTHY_WITHIN)  # ends the stream, so that nothing waits forever
+    command = [DOCKER, "events", "--since", since, "--until", until, *filters, "--format", "{{.Action}}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as events:
         assert events.stdout is not None
         assert events.stdout.readline() == "health_status: healthy\n"

@@ -22,6 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 ACCESS, SECRET = "adloom-tests", "a secret of tests only"
 BUCKET = "shop"
 READY_WITHIN = 60  # seconds
+STARTS = 3
 PORTS = ("master", "master.grpc", "volume", "volume.grpc", "filer", "filer.grpc", "s3", "s3.grpc")
 
 
@@ -82,21 +83,37 @@ def running(folder: Path) -> Iterator[Server]:
     """Yield a server that keeps its data in a folder and has the bucket `shop`."""
     identity = {"name": "tests", "credentials": [{"accessKey": ACCESS, "secretKey": SECRET}], "actions": ["Admin"]}
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
-    ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
+    with ExitStack() as stack:
+        yield _started(folder, stack)
+
+
+def _started(folder: Path, stack: ExitStack) -> Server:
+    """Start a server that ends with a stack; on other ports when it exits, for one may be taken before it is bound."""
+    for attempt in range(1, STARTS + 1):
+        ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
+        server = Server(ports["s3"])
+        process = stack.enter_context(
+            subprocess.Popen(_command(folder, ports), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        )
+        stack.callback(process.kill)
+        try:
+            _await(process, server)
+        except AssertionError:
+            if process.poll() is None or attempt == STARTS:
+                raise
+        else:
+            break
+    return server
+
+
+def _command(folder: Path, ports: dict[str, int]) -> list[str]:
     flags = [
         f"-{name.replace('.', '.port.') if '.' in name else name + '.port'}={port}" for name, port in ports.items()
     ]
-    weed = shutil.which("weed") or Path(sys.executable).with_name("weed")
+    weed = shutil.which("weed") or str(Path(sys.executable).with_name("weed"))
     command = [weed, "-logtostderr=false", f"-logdir={folder}", "server", f"-dir={folder}", "-s3", *flags]
     command += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.config={folder / 's3.json'}", "-master.telemetry=false"]
-    command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]  # else on fixed ports, where only one server fits
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            server = Server(ports["s3"])
-            _await(process, server)
-            yield server
-        finally:
-            process.kill()
+    return [*command, "-s3.port.iceberg=0", "-s3.port.lance=0"]  # else on fixed ports, where only one server fits
 
 
 def _free_ports(count: int) -> list[int]:

@@ -8,8 +8,8 @@ import pytest
 import yaml
 from tests import shop
 
-from adloom.errors import AdloomError
-from adloom.io import manifest
+from adloom.errors import AdloomError, ParamsError
+from adloom.io import manifest, provenance
 from adloom.params import TABLES, Prepare
 from adloom.settings import Settings
 from adloom.versioning import dataset, record
@@ -20,7 +20,7 @@ MAKE = """
 import os
 from pathlib import Path
 from adloom.block import Block
-from adloom.io import manifest
+from adloom.io import manifest, provenance
 
 if os.environ.get("STOP"):
     raise SystemExit("stopped")
@@ -75,3 +75,27 @@ def test_what_differs_is_told_and_its_folder_is_kept(made: Record) -> None:
     rows = again(other)
     assert [row.name for row in rows if not row.equal] == ["models/cnn"]
     assert Path(".adloom/reproduce/r1/models/cnn/weights").read_text(encoding="utf-8") == "as committed"
+
+
+def test_a_checkout_of_the_users_own_is_left_alone(made: Record) -> None:
+    before = Path("params.yaml").read_bytes()
+    with pytest.raises(ParamsError, match="a checkout that this command did not make; name a new folder with --into"):
+        verb.reproduce("r1", made, Settings(quiet=True), Path())
+    assert Path("params.yaml").read_bytes() == before
+    assert Path("make.py").read_text(encoding="utf-8").count("changed since")
+
+
+def test_code_is_a_commit_only_when_nothing_but_what_a_record_holds_was_changed(made: Record) -> None:
+    def commit(*add: str) -> None:
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
+        for command in (["add", *add], [*identity, "commit", "--message", "more", "--quiet"]):
+            subprocess.run(["git", *command], check=True)
+
+    Path("elsewhere").mkdir()
+    Path("elsewhere/params.yaml").write_text("theirs", encoding="utf-8")
+    commit("make.py", "params.yaml", "elsewhere/params.yaml")
+    Path("params.yaml").write_text("ours", encoding="utf-8")
+    assert not str(provenance.code(Settings())).endswith("-dirty")
+    Path("elsewhere/params.yaml").write_text("changed", encoding="utf-8")
+    assert str(provenance.code(Settings())).endswith("-dirty")
+    assert provenance.code(Settings(git_commit="abc-dirty")) == "abc-dirty"

@@ -13,6 +13,7 @@ import yaml
 from tests.system.seaweedfs import Server
 
 from adloom import caller, params, snapshot
+from adloom.block import Block
 from adloom.errors import AdloomError, DataError, OutsideError, ParamsError
 from adloom.io import manifest, tables
 from adloom.io.outside import Outside
@@ -78,18 +79,49 @@ def test_stages_read_and_write_s3_as_they_do_folders(environment: Server, world:
     assert tables.read(events)["split"].tolist() == ["calibration", "holdout", "calibration"]
 
 
-def test_what_an_earlier_run_left_below_an_output_goes(environment: Server, world: Outside) -> None:
-    environment.put("shop", "again/orders.csv", ORDERS)
-    environment.put("shop", "out/events/rows_unchecked-00009.parquet", b"of an earlier run")
-    environment.put("shop", "out/events-of-another/kept", b"not ours")
-    given = shop("s3://shop/again/orders.csv")
-    locked(given, world)
-    caller.call("ingest", {"events": "s3://shop/out/events"}, given, world)
-    assert environment.keys("shop", "out/") == {
-        "events/manifest.json",
-        "events/rows_unchecked-00000.parquet",
-        "events-of-another/kept",
-    }
+def artifact(folder: Path, *names: str) -> Path:
+    with manifest.draft(folder, "toy", Block(), {}) as draft:
+        for name in names:
+            (draft.path / name).write_text(f"{name} of {folder.name}")
+    return folder
+
+
+def test_of_what_lay_below_an_output_only_the_older_artifact_goes(
+    environment: Server, world: Outside, tmp_path: Path
+) -> None:
+    old, new = artifact(tmp_path / "old", "rows-0", "rows-1"), artifact(tmp_path / "new", "rows-0")
+    world.store.push(old, "s3://shop/out/events")
+    for name in ("events/rows-9", "events/notes/a.txt", "events-of-another/kept"):
+        environment.put("shop", f"out/{name}", b"not ours")
+    world.store.push(new, "s3://shop/out/events")
+    strangers = {"events/rows-9", "events/notes/a.txt", "events-of-another/kept"}
+    assert environment.keys("shop", "out/") == {"events/manifest.json", "events/rows-0"} | strangers
+    fetched = world.store.fetch("s3://shop/out/events", tmp_path / "fetched")
+    assert sorted(path.name for path in fetched.iterdir()) == ["manifest.json", "rows-0"]
+    assert manifest.verify(fetched) == manifest.read(new)
+
+
+@pytest.mark.parametrize("there", [{}, {"manifest.json": b'{"files": ["a"]}'}])
+def test_an_artifact_beside_somebody_elses_objects_leaves_them(
+    environment: Server, world: Outside, tmp_path: Path, there: dict[str, bytes]
+) -> None:
+    prefix = f"foreign-{len(there)}"
+    for name, content in {"a": b"not ours", **there}.items():
+        environment.put("shop", f"{prefix}/{name}", content)
+    world.store.push(artifact(tmp_path / "new", "rows-0"), f"s3://shop/{prefix}")
+    assert environment.keys("shop", f"{prefix}/") == {"a", "manifest.json", "rows-0"}
+
+
+@pytest.mark.parametrize("uri", ["s3://shop", "s3://shop/"])
+def test_a_whole_bucket_is_no_place_for_an_artifact(
+    environment: Server, world: Outside, tmp_path: Path, uri: str
+) -> None:
+    new, before = artifact(tmp_path / "new", "rows-0"), environment.keys("shop", "")
+    with pytest.raises(ParamsError, match=f"{uri}: a whole bucket; expected s3://bucket/prefix"):
+        world.store.require(uri)
+    with pytest.raises(ParamsError, match=f"{uri}: a whole bucket; expected s3://bucket/prefix"):
+        world.store.push(new, uri)
+    assert environment.keys("shop", "") == before
 
 
 def test_an_object_changed_after_its_snapshot_is_refused(environment: Server, world: Outside) -> None:
@@ -136,6 +168,7 @@ def test_an_object_that_changes_while_a_stage_reads_it_is_refused(environment: S
         ("s3://shop/orders", {"AWS_ACCESS_KEY_ID": "nobody"}, ParamsError, "refused the credentials (InvalidAccessKe"),
         ("s3://shop/orders", {"AWS_SECRET_ACCESS_KEY": ""}, ParamsError, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS"),
         ("s3://shop/orders", {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"}, OutsideError, "no answer from http://127"),
+        ("s3://shop/orders", {"AWS_PROFILE": "nope"}, ParamsError, "(nope) could not be found; check AWS_PROFILE"),
         ("s3://shop/orders", {"AWS_ENDPOINT_URL_S3": "nonsense"}, ParamsError, "check AWS_ENDPOINT_URL_S3"),
     ],
 )

@@ -183,7 +183,8 @@ def said(kind: type[AdloomError], case: Case, made: Made, world: Outside, to: st
 
 def left() -> list[Path]:
     """What lies in scratch folders and where stages write by default."""
-    return [*Path("scratch").iterdir(), *Path(".adloom").glob("ingest-*"), *Path().glob("[dmr][aeo][tdp]*")]
+    written = [path for path in map(Path, ("data", "models", "reports")) if path.exists()]
+    return [*Path("scratch").iterdir(), *Path(".adloom").glob("ingest-*"), *written]
 
 
 @every_stage

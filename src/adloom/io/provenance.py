@@ -17,12 +17,18 @@ def tags(settings: Settings) -> dict[str, str]:
 
 
 def code(settings: Settings) -> str | None:
-    """Return the commit as `tags` does; files that a record holds, or that follow from it, may have changed."""
+    """
+    Return the commit as `tags` does; what a record of this project holds, or what follows from it, may have changed.
+
+    What an image says of its own commit is taken as it is.
+    """
     commit = settings.git_commit or _commit()
-    if commit is None or not commit.endswith(DIRTY):
+    if settings.git_commit or commit is None or not commit.endswith(DIRTY):
         return commit
-    changed = {line[3:].rpartition("/")[2].strip('"') for line in git("status", "--porcelain", "--untracked-files=no")}
-    return commit if changed - RECORDED else commit.removesuffix(DIRTY)
+    prefix = next(iter(git("rev-parse", "--show-prefix")), "")
+    changed = set(git("diff", "--name-only", "HEAD"))
+    clean = changed and changed <= {f"{prefix}{name}" for name in RECORDED}
+    return commit.removesuffix(DIRTY) if clean else commit
 
 
 def git(*arguments: str, folder: Path = Path()) -> list[str]:

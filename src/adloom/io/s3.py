@@ -5,14 +5,16 @@ What may pass (a server that is away, silent, overloaded, or that breaks off) is
 one piece, so that it is whole or absent and nothing is left of one that was broken off; S3 takes 5 GB in one.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from pydantic import ValidationError
+
 from adloom.errors import DataError, ParamsError
-from adloom.io.manifest import MANIFEST
+from adloom.io.manifest import MANIFEST, Manifest
 from adloom.io.s3_faults import PATIENCE, TRANSFERS, Item, Made, Patience, asking, each
 from adloom.io.store import SourceFile
 
@@ -39,6 +41,14 @@ def address(uri: str) -> Address:
     return Address(bucket, key.strip("/"))
 
 
+def _prefix(uri: str) -> Address:
+    """Return where an artifact may go: never the root of a bucket, which belongs to more than one artifact."""
+    at = address(uri)
+    if not at.key:
+        raise ParamsError(f"{uri}: a whole bucket; expected s3://bucket/prefix")
+    return at
+
+
 class S3Store:
     """Objects of an S3 server; credentials are found where every AWS tool finds them."""
 
@@ -58,8 +68,15 @@ class S3Store:
         return list(self._found(uri).values())
 
     def fetch(self, uri: str, folder: Path) -> Path:
-        """Download the object a uri names, or all below it, and return the file or the folder."""
+        """
+        Download the object a uri names, or all below it, and return the file or the folder.
+
+        Of an artifact only what its manifest lists: a push that was broken off, or somebody else, may have left more.
+        """
         at, found = address(uri), self._found(uri)
+        with asking(uri, self._endpoint):
+            artifact = self._artifact(at, found)
+        found = {key: file for key, file in found.items() if not artifact or key in artifact}
 
         def get(item: tuple[str, SourceFile]) -> Path:
             return self._get(at.bucket, item[0], item[1], folder)
@@ -68,23 +85,42 @@ class S3Store:
         return paths[0] if at.key in found else folder
 
     def require(self, uri: str) -> None:
-        """Raise when a uri's bucket is not there, or may not be looked into."""
-        at = address(uri)
+        """Raise when a uri is a whole bucket, or its bucket is not there or may not be looked into."""
+        at = _prefix(uri)
         with asking(uri, self._endpoint):
             self._patience.tried(lambda: self._client.list_objects_v2(Bucket=at.bucket, Prefix=at.key, MaxKeys=1))
 
     def push(self, folder: Path, uri: str) -> None:
-        """Upload a folder's files below a uri, its manifest last; what lay there and is no part of it is deleted."""
-        at, marker = address(uri), address(uri).below(MANIFEST)
+        """
+        Upload a folder's files below a uri, its manifest last; of what lay there only an older artifact is deleted.
+
+        Raises ParamsError for a whole bucket. Objects that the older artifact's manifest does not list stay.
+        """
+        at, marker = _prefix(uri), address(uri).below(MANIFEST)
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
         keys = {at.below(path.relative_to(folder).as_posix()): path for path in paths}
         with asking(uri, self._endpoint):
-            before = self._objects(at).keys()
-            self._delete(at.bucket, before & {marker})
+            before = self._objects(at)
+            old = self._artifact(at, before) & before.keys()
+            self._delete(at.bucket, old & {marker})
         self._each(uri, lambda key: self._put(at.bucket, key, keys[key]), sorted(keys.keys() - {marker}))
         with asking(uri, self._endpoint):
-            self._delete(at.bucket, before - keys.keys() - {marker})
+            self._delete(at.bucket, old - keys.keys() - {marker})
         self._each(uri, lambda key: self._put(at.bucket, key, keys[key]), sorted(keys.keys() & {marker}))
+
+    def _artifact(self, at: Address, found: Mapping[str, SourceFile]) -> set[str]:
+        """Return the keys of the artifact at an address, its manifest's own among them; none when there is none."""
+        marker = at.below(MANIFEST)
+        if marker not in found:
+            return set()
+
+        def read() -> Manifest:
+            return Manifest.model_validate_json(self._client.get_object(Bucket=at.bucket, Key=marker)["Body"].read())
+
+        try:
+            return {marker, *map(at.below, self._patience.tried(read).files)}
+        except ValidationError:  # somebody else's manifest.json
+            return set()
 
     def _found(self, uri: str) -> dict[str, SourceFile]:
         """Return, by key and sorted, the objects below a uri, or else the one it names."""

@@ -24,6 +24,10 @@ REFUSED = frozenset(
     {"401", "403", "AccessDenied", "ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch"}
 )
 PASSING = frozenset({"RequestTimeout", "SlowDown"})
+MENDED = {  # what a user mends beside credentials
+    "AuthorizationHeaderMalformed": "it expects another region; set AWS_DEFAULT_REGION",
+    "RequestTimeTooSkewed": "this machine's clock is wrong; set it",
+}
 CHANGED = frozenset({"412", "NoSuchKey", "PreconditionFailed"})
 
 
@@ -35,18 +39,24 @@ class Patience:
     byte: float = 6  # without one more
     pauses: tuple[float, ...] = (1, 2)  # before the second try and before the third
     tries: float = 12  # after the first failure, in which another try may begin
+    round: float = 8  # for connecting, once; more means that a host has several addresses, each with its own wait
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
 
     def tried(self, do: Callable[[], Made]) -> Made:
         """Do something, up to three times as long as it fails in a way that may pass."""
         until = float("inf")
         for pause in self.pauses:
+            begun = self.clock()
             try:
                 return do()
             except Exception as error:
-                until = min(until, time.monotonic() + self.tries)
-                if not _may_pass(error) or time.monotonic() + pause > until:
+                now = self.clock()
+                until = min(until, now + self.tries)
+                no_way = _unconnected(error) and now - begun > self.round
+                if no_way or not _may_pass(error) or now + pause > until:
                     raise
-            time.sleep(pause)
+            self.sleep(pause)
         return do()
 
 
@@ -75,6 +85,12 @@ def each(do: Callable[[Item], Made], items: Iterable[Item], what: str, progress:
         return [*done]
 
 
+def _unconnected(error: Exception) -> bool:
+    from botocore import exceptions as known
+
+    return isinstance(error, known.ConnectTimeoutError | known.EndpointConnectionError)
+
+
 def _may_pass(error: Exception) -> bool:
     from botocore import exceptions as known
 
@@ -95,6 +111,15 @@ def asking(uri: str, endpoint: str | None) -> Iterator[None]:
         yield
     except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError):
         raise ParamsError(f"{uri}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from None
+    except (
+        exceptions.ProfileNotFound,
+        exceptions.InvalidConfigError,
+        exceptions.CredentialRetrievalError,
+        exceptions.NoAuthTokenError,
+        exceptions.SSOError,
+        exceptions.TokenRetrievalError,
+    ) as error:
+        raise ParamsError(f"{uri}: no credentials: {error}; check AWS_PROFILE, or log in to it again") from None
     except exceptions.ClientError as error:
         raise _refusal(uri, server, dict(error.response["Error"])) from None
     except ValueError as error:  # an endpoint that is no URL
@@ -111,6 +136,8 @@ def _refusal(uri: str, server: str, error: Mapping[str, Any]) -> Exception:
         return ParamsError(
             f"{uri}: {server} refused the credentials ({code}); check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         )
+    if code in MENDED:
+        return ParamsError(f"{uri}: {server} refused the request ({code}): {MENDED[code]}")
     if code == "NoSuchBucket":
         return DataError(f"{uri}: no bucket {_bucket(uri)} at {server}; make it or correct the uri")
     if code in CHANGED:

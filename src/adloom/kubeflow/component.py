@@ -136,7 +136,8 @@ def register(
         outcomes = register_all(given.register, outside, root, dataset)
         known = given.model_dump(mode="json", by_alias=True)
         made = record.take(known, json.loads(sources), dataset, root, Settings())
-    record.keep(made, outside.tracker)
+    with outside.tracker.whole("run") as run:
+        record.write(made, run)
     return {key: value for outcome in outcomes for key, value in rows(outcome).items()}
 
 

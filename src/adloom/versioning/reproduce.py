@@ -23,6 +23,7 @@ from adloom.versioning.record import ARTIFACTS, Measured, Record
 
 TOLERANCE = 0.01  # of a number, beyond its interval: on another CPU a sum is made in another order
 LENGTH = 12  # of a digest, where it is shown
+MARK = Path(".adloom") / record.NAME  # in a folder that a run is made again in
 
 
 @dataclass(frozen=True)
@@ -102,13 +103,16 @@ def _place(run_id: str, made: Record, root: Path) -> Place:
             f"run {run_id}: commit {made.git_commit} is not in {top}; `git fetch`, "
             f"or call this outside of a repository with adloom {made.machine.adloom} installed"
         )
+    prefix = next(iter(git("rev-parse", "--show-prefix")), "")
     if not (root / ".git").exists():
         _add_worktree(root, made.git_commit)
+    elif not (root / prefix / MARK).is_file():
+        raise ParamsError(f"{root}: a checkout that this command did not make; name a new folder with --into")
     if git("rev-parse", "HEAD", folder=root) != [made.git_commit]:
         raise ParamsError(f"{root}: not a worktree at {made.git_commit}; name another with --into")
     if not (root / "src" / "adloom").is_dir():
         _require_version(run_id, made)
-    return Place(root, root / next(iter(git("rev-parse", "--show-prefix")), ""), tree=True)
+    return Place(root, root / prefix, tree=True)
 
 
 def _require_version(run_id: str, made: Record) -> None:
@@ -129,7 +133,7 @@ def _add_worktree(root: Path, commit: str) -> None:
 
 def _fill(run_id: str, made: Record, place: Place) -> None:
     """Write what the run is made from into a new folder; one that was begun stays. ParamsError when it is another's."""
-    mark = place.project / ".adloom" / record.NAME
+    mark = place.project / MARK
     if mark.is_file():
         if mark.read_bytes() != made.to_bytes():
             raise ParamsError(f"{place.root}: another run is made again there; name another with --into")

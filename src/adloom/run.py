@@ -20,7 +20,7 @@ def run(params: Params, outside: Outside) -> list[Outcome]:
     Raises BusyError when another run works in this folder, AdloomError when a stage failed (it has said why).
     """
     workspace.require(Path())
-    with workspace.alone(outside.home):
+    with workspace.alone(outside.home, Path()):
         _look(params, outside)
         _reproduce()
         digest = dataset.digest(params.project, dataset.tables(dataset.PLACE))

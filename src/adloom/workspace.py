@@ -16,9 +16,9 @@ def require(folder: Path) -> None:
         raise ParamsError(f"{folder.absolute()}: no dvc.yaml; `adloom init DIR` writes one into a new folder")
 
 
-def alone(home: Path) -> AbstractContextManager[None]:
-    """Let nobody else change the folder meanwhile. Raises BusyError when somebody does already."""
-    return held(home / "run.lock", f"{Path.cwd()}: another `adloom run` works here; wait for it or stop it")
+def alone(home: Path, folder: Path) -> AbstractContextManager[None]:
+    """Let nobody else change a folder, whose scratch is `home`. Raises BusyError when somebody does already."""
+    return held(home / "run.lock", f"{folder.absolute()}: another `adloom run` works here; wait for it or stop it")
 
 
 def initialise(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """The commands that move datasets and repeat runs: dataset push, list, pull; reproduce."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def dataset() -> None:
     """
 
 
-@dataset.command("push")
+@dataset.command("push", short_help="Bring the prepared tables into the remote.")
 @PARAMS
 @click.option("--from", "place", type=Path, default=datasets.PLACE, show_default=True, help="Folder of the tables.")
 @AS_JSON
@@ -39,15 +40,17 @@ def push(params_path: Path, place: Path, as_json: bool) -> None:
 
     Example: adloom dataset push --from data/dataset
     """
-    loaded, _ = opened(params_path)
-    pushed = datasets.push(loaded.project, datasets.tables(place), remote(Settings()))
+    loaded, outside = opened(params_path)
+    own = place.resolve() == datasets.PLACE.resolve()  # which `adloom run` writes
+    with workspace.alone(outside.home, Path()) if own else nullcontext():
+        pushed = datasets.push(loaded.project, datasets.tables(place), remote(Settings()))
     if as_json:
         show({"digest": pushed.digest, "sent": pushed.sent}, as_json)
     else:
         click.echo(pushed.digest)
 
 
-@dataset.command("list")
+@dataset.command("list", short_help="List the project's datasets in the remote.")
 @PARAMS
 @AS_JSON
 def list_datasets(params_path: Path, as_json: bool) -> None:
@@ -63,7 +66,7 @@ def list_datasets(params_path: Path, as_json: bool) -> None:
         click.echo(line)
 
 
-@dataset.command("pull")
+@dataset.command("pull", short_help="Make a dataset of the remote the one here.")
 @click.argument("digest")
 @PARAMS
 @click.option("--force", is_flag=True, help="Replace tables even when they cannot be had again.")
@@ -78,7 +81,7 @@ def pull_dataset(digest: str, params_path: Path, force: bool, as_json: bool) -> 
     """
     loaded, outside = opened(params_path)
     source = remote(Settings())
-    with workspace.alone(outside.home):
+    with workspace.alone(outside.home, Path()):
         found = datasets.find(digest, loaded.project, source)
         brought = pull.pull(found, loaded, source, Path(), force)
     show({"digest": found.digest, "brought": brought, **_rows(found)}, as_json)
@@ -92,7 +95,8 @@ def reproduce(run_id: str, into: Path | None) -> None:
     Make a recorded run again, from its commit, params and dataset, and compare what comes out.
 
     RUN_ID is a run in MLflow that `adloom run` or a pipeline recorded. On the same type of CPU every artifact must have
-    the same digest, on another every number must lie in its interval.
+    the same digest, on another every number must lie in its interval. A difference exits with 1,
+    and the folder is then kept.
 
     Example: adloom reproduce d2ce4c03084d40afb5256f6d57b2a19a --into again
     """

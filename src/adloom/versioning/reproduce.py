@@ -21,6 +21,7 @@ from adloom.settings import Settings
 from adloom.versioning import dataset, pull, record
 from adloom.versioning.record import ARTIFACTS, Measured, Record
 
+MARK = Path(".adloom") / record.NAME  # in a folder where a run is made again: which
 TOLERANCE = 0.01  # of a number, beyond its interval: on another CPU a sum is made in another order
 LENGTH = 12  # of a digest, where it is shown
 MARK = Path(".adloom") / record.NAME  # in a folder that a run is made again in
@@ -49,12 +50,14 @@ def reproduce(run_id: str, made: Record, settings: Settings, into: Path | None) 
     """
     Make a run again and compare; a run that was interrupted goes on.
 
-    Raises ParamsError when its code cannot be had here, AdloomError when a stage failed. The folder is removed when
-    everything is equal, unless it was asked for.
+    Raises ParamsError when its code cannot be had here, or the folder holds anything else; AdloomError when a stage
+    failed. The folder is removed when everything is equal, unless it was asked for.
     """
-    root = (into or settings.home / "reproduce" / run_id).absolute()
+    root = (into or settings.home / "reproduce" / run_id).resolve()
+    if into:
+        _require_own(root)
     place = _place(run_id, made, root)
-    with workspace.alone(place.project / ".adloom"):
+    with workspace.alone(place.project / ".adloom", place.project):
         _fill(run_id, made, place)
         _bring(made, place, settings)
         if workspace.dvc("repro", "--no-run-cache", folder=place.project, **_environment(place)) != 0:
@@ -113,6 +116,20 @@ def _place(run_id: str, made: Record, root: Path) -> Place:
     if not (root / "src" / "adloom").is_dir():
         _require_version(run_id, made)
     return Place(root, root / prefix, tree=True)
+
+
+def _require_own(root: Path) -> None:
+    """Raise ParamsError when a folder is the user's own: `_fill` overwrites params.yaml, and tables are replaced."""
+    if [str(root)] == git("rev-parse", "--show-toplevel"):
+        raise ParamsError(f"{root}: the repository you are in, which would be overwritten; name another with --into")
+    begun = (root / _prefix() / MARK).is_file()
+    if root.is_dir() and not begun and any(path.name != MARK.parent.name for path in root.iterdir()):
+        raise ParamsError(f"{root}: not empty, and no run is made again there; name a new folder with --into")
+
+
+def _prefix() -> str:
+    """Return where this folder lies in its repository."""
+    return next(iter(git("rev-parse", "--show-prefix")), "")
 
 
 def _require_version(run_id: str, made: Record) -> None:

@@ -10,16 +10,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from tests import shop
 
-from adloom import params
+from adloom import params, workspace
 from adloom.block import Block
 from adloom.errors import AdloomError, ArtifactError, DataError, ParamsError
 from adloom.io import datasets, manifest, tables
 from adloom.io.datasets import Remote
 from adloom.params import TABLES, Params
 from adloom.settings import Settings
-from adloom.versioning import dataset, pull
+from adloom.versioning import commands, dataset, pull
 
 Make = Callable[..., dict[str, Path]]
 
@@ -143,6 +144,20 @@ def test_a_table_that_was_changed_or_has_a_stranger_in_it_is_not_pushed(make: Ma
     with pytest.raises(ArtifactError, match="changed since it was written"):
         dataset.push("shop", folders, remote)
     assert remote.documents() == []
+
+
+def test_tables_that_a_run_may_be_writing_are_not_pushed_and_those_of_another_folder_are(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make("data/dataset", "warm hat")
+    make("elsewhere", "warm hat")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ADLOOM_DVC_REMOTE", str(tmp_path / "remote"))
+    with workspace.alone(Settings().home, tmp_path):
+        mine = CliRunner().invoke(commands.dataset, ["push"])
+        other = CliRunner().invoke(commands.dataset, ["push", "--from", "elsewhere"])
+    assert str(mine.exception) == f"{tmp_path}: another `adloom run` works here; wait for it or stop it"
+    assert other.exit_code == 0
 
 
 def test_a_raw_table_is_never_pushed(make: Make, remote: Remote) -> None:

@@ -1,12 +1,13 @@
 """What is compared with a record, on this type of CPU and on another; and when a run cannot be made again here."""
 
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from adloom.block import Block
-from adloom.errors import AdloomError, ParamsError
+from adloom.errors import ParamsError
 from adloom.evaluation.metric import Metric, to_json
 from adloom.io import manifest
 from adloom.settings import Settings
@@ -120,6 +121,18 @@ def test_a_folder_that_holds_something_else_is_left_alone(repository: Path, made
     (repository / "taken").mkdir()
     (repository / "taken" / "file").touch()
     known = made.model_copy(update={"git_commit": head})
-    with pytest.raises(AdloomError, match=r"taken: no worktree: .*already exists; name another folder with --into"):
+    with pytest.raises(ParamsError, match=r"taken: not empty, and no run is made again there; name a new folder with"):
         verb.reproduce("r1", known, Settings(), Path("taken"))
-    assert (repository / "taken" / "file").is_file()
+    assert [path.name for path in (repository / "taken").iterdir()] == ["file"]
+
+
+def test_a_checkout_of_the_user_s_own_is_never_overwritten(repository: Path, made: Record, tmp_path: Path) -> None:
+    head = subprocess.check_output(["git", "rev-parse", "HEAD"], text=True).strip()
+    subprocess.run(["git", "worktree", "add", "--quiet", "--detach", str(tmp_path / "other")], check=True)
+    known = made.model_copy(update={"git_commit": head})
+    for own, said in ((repository, "the repository you are in"), (tmp_path / "other", "not empty, and no run")):
+        (own / "params.yaml").write_text("mine")
+        with pytest.raises(ParamsError, match=said):
+            verb.reproduce("r1", known, Settings(), Path(os.path.relpath(own)))
+        assert (own / "params.yaml").read_text() == "mine"
+        assert {path.name for path in own.iterdir()} == {".git", "params.yaml"}

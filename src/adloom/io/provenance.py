@@ -17,18 +17,14 @@ def tags(settings: Settings) -> dict[str, str]:
 
 
 def code(settings: Settings) -> str | None:
-    """
-    Return the commit as `tags` does; what a record of this project holds, or what follows from it, may have changed.
-
-    What an image says of its own commit is taken as it is.
-    """
+    """Return the commit as `tags` does; files that a record holds, or that follow from it, may have changed here."""
     commit = settings.git_commit or _commit()
-    if settings.git_commit or commit is None or not commit.endswith(DIRTY):
+    if commit is None or settings.git_commit or not commit.endswith(DIRTY):  # what an image says is of its own build
         return commit
     prefix = next(iter(git("rev-parse", "--show-prefix")), "")
-    changed = set(git("diff", "--name-only", "HEAD"))
-    clean = changed and changed <= {f"{prefix}{name}" for name in RECORDED}
-    return commit.removesuffix(DIRTY) if clean else commit
+    changed = set(git("-c", "core.quotePath=false", "diff", "--name-only", "HEAD"))
+    only_recorded = changed and changed <= {f"{prefix}{name}" for name in RECORDED}
+    return commit.removesuffix(DIRTY) if only_recorded else commit
 
 
 def git(*arguments: str, folder: Path = Path()) -> list[str]:

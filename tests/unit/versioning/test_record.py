@@ -98,3 +98,22 @@ def test_what_a_record_holds_itself_does_not_make_its_commit_dirty(git: Git, tmp
     assert provenance.code(Settings()) == commit
     (tmp_path / "code.py").write_text("after")
     assert provenance.code(Settings()) == f"{commit}-dirty"
+
+
+def test_what_an_image_says_of_its_code_is_left_as_it_is(git: Git) -> None:
+    assert provenance.code(Settings(git_commit="c0ffee-dirty")) == "c0ffee-dirty"
+    assert git("status", "--porcelain") == ""  # the folder it runs in is clean, which says nothing of the image
+
+
+def test_a_file_named_as_what_is_recorded_is_code_when_it_lies_elsewhere(
+    git: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "params.yaml").write_text("before")
+    git("add", ".")
+    git("commit", "--quiet", "--message", "second")
+    commit = git("rev-parse", "HEAD")
+    (tmp_path / "shop" / "params.yaml").write_text("after")
+    assert provenance.code(Settings()) == f"{commit}-dirty"
+    monkeypatch.chdir(tmp_path / "shop")
+    assert provenance.code(Settings()) == commit

@@ -110,6 +110,12 @@ class MlflowTracker:
         with self.run(name, {}, {}) as run:
             yield run
 
+    def within(self) -> bool:
+        """Return whether there is a parent."""
+        server = Server(self.uri, self.project)
+        with server.doing("find the run of the whole way"):
+            return self.parent(server) is not None
+
     def find(self, tag: str, value: str) -> str | None:
         """Return the id of a run with this tag."""
         server = Server(self.uri, self.project)

@@ -41,6 +41,10 @@ class Tracker(Protocol):
         """Open the run that all others lie below; where there is none, a run of this name."""
         ...
 
+    def within(self) -> bool:
+        """Return whether there is a run that all others lie below."""
+        ...
+
     def find(self, tag: str, value: str) -> str | None:
         """Return the id of a run with this tag, None when there is none."""
         ...
@@ -106,6 +110,10 @@ class MemoryTracker:
     def whole(self, name: str) -> AbstractContextManager[Run]:
         """Remember a run."""
         return self.run(name, {}, {})
+
+    def within(self) -> bool:
+        """Return that each run stands alone."""
+        return False
 
     def find(self, tag: str, value: str) -> str | None:
         """Return the number of a run with this tag."""

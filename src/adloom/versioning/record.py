@@ -1,7 +1,8 @@
 """
 run.json: what it takes to repeat a run, and what came out of it. It lies in MLflow, on the run of the whole way.
 
-Two runs of the same code with the same params and data on the same machine have equal records; a record is kept once.
+Two runs of the same code with the same params and data on the same machine have equal records. Each run of a pipeline
+keeps its own; on a laptop, where a run would be made for it alone, a record is kept once.
 """
 
 import hashlib
@@ -143,8 +144,8 @@ def write(record: Record, run: Run) -> None:
 
 
 def keep(record: Record, tracker: Tracker) -> str | None:
-    """Keep a record on the run of the whole way, unless an equal one is kept; return that run's id."""
-    if tracker.find("record", record.digest):
+    """Keep a record on the run of the whole way, and return its id; none is made where an equal record is kept."""
+    if not tracker.within() and tracker.find("record", record.digest):
         return None
     with tracker.whole("run") as run:
         write(record, run)

@@ -10,7 +10,10 @@ from adloom.block import Block
 from adloom.errors import DataError
 from adloom.evaluation.metric import Metric, to_json
 from adloom.io import manifest, provenance
+from adloom.io.mlflow import Server
+from adloom.io.mlflow_tracking import MlflowTracker
 from adloom.io.outside import Outside
+from adloom.io.parent import Parent
 from adloom.settings import Settings
 from adloom.versioning import record
 from adloom.versioning.record import Record
@@ -49,6 +52,17 @@ def test_it_is_kept_once_and_read_back(made: Record, outside: Outside) -> None:
     assert record.read(run_id, outside.tracker) == made
     other = made.model_copy(update={"dataset": "d2"})
     assert record.keep(other, outside.tracker) not in {None, run_id}
+
+
+def test_each_run_of_a_pipeline_keeps_its_own_though_they_are_equal(made: Record, tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    runs = [MlflowTracker(uri, "shop", parent=Parent(None, name)) for name in ("first", "second")]
+    first, second = (record.keep(made, tracker) for tracker in runs)
+    assert first != second
+    assert [record.read(str(run_id), runs[0]) for run_id in (first, second)] == [made, made]
+    server = Server(uri, "shop")
+    assert server.client.get_run(str(second)).data.tags["dataset"] == "d1"
+    assert record.keep(made, MlflowTracker(uri, "shop")) is None
 
 
 def test_a_run_that_is_not_there_or_kept_none_is_named(made: Record, outside: Outside, tmp_path: Path) -> None:

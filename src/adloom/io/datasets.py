@@ -7,6 +7,7 @@ import, so it is imported when it is first used.
 """
 
 import hashlib
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -118,9 +119,12 @@ class Remote:
         return sorted(written, key=lambda document: (document.written, document.digest))
 
     def read(self, digest: str) -> bytes:
-        """Return a document."""
+        """Return a document. Raises DataError when it is gone."""
         with tempfile.TemporaryDirectory(prefix="adloom-") as place:
-            return self._objects.fetch(f"{DOCUMENTS}/{digest}.json", Path(place) / "document").read_bytes()
+            try:
+                return self._objects.fetch(f"{DOCUMENTS}/{digest}.json", Path(place) / "document").read_bytes()
+            except FileNotFoundError:
+                raise DataError(f"{self.url}/{DOCUMENTS}/{digest}.json: gone; {AGAIN}") from None
 
     def write(self, digest: str, content: bytes) -> None:
         """Make a document, which is there whole or not at all."""
@@ -128,7 +132,11 @@ class Remote:
             self._objects.send(path, f"{DOCUMENTS}/{digest}.json")
 
     def push(self, folder: Path, content: Content) -> int:
-        """Send those objects of a folder that are not there yet, its listing last, and return how many they were."""
+        """
+        Send those objects of a folder that are not there yet, its listing last, and return how many they were.
+
+        Raises DataError when a file was changed since, before anything is sent under a name that is not its content's.
+        """
         files = [(md5, folder / path) for md5, path in content.files.items()]
         sent = each(lambda item: self._send(*item), files, f"push {folder.name}", self._progress)
         with _file(content.listing) as listing:
@@ -143,7 +151,8 @@ class Remote:
         held = self._objects.below(_name(md5)).get(_name(md5))
         if held and held.size == path.stat().st_size:
             return False
-        self._objects.send(path, _name(md5))
+        with _still(path, md5) as copy:
+            self._objects.send(copy, _name(md5))
         return True
 
     def _receive(self, md5: str, cache: Cache) -> None:
@@ -233,3 +242,13 @@ def _file(content: bytes) -> Iterator[Path]:
         path = Path(place) / "content"
         path.write_bytes(content)
         yield path
+
+
+@contextmanager
+def _still(path: Path, md5: str) -> Iterator[Path]:
+    """Yield a copy that nobody writes to. Raises DataError when its content is not what its name is to be."""
+    with tempfile.TemporaryDirectory(prefix="adloom-") as place:
+        copy = Path(shutil.copyfile(path, Path(place) / "content"))
+        if _md5(copy) != md5.removesuffix(".dir"):
+            raise DataError(f"{path}: changed while it was pushed; push again when nothing writes there")
+        yield copy

@@ -9,11 +9,13 @@ names its tables' every byte. Raw tables and keys never travel.
 import difflib
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -26,6 +28,8 @@ from adloom.params import TABLES
 PLACE = Path("data/dataset")
 PREFIX = 8  # hex digits that name a dataset when no other begins with them
 SHOWN = 3  # datasets named in an error
+
+logger = logging.getLogger(__name__)
 
 
 class Table(BaseModel):
@@ -45,7 +49,7 @@ class Dataset(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: int = 1
+    format: Literal[1] = 1
     project: str
     tables: dict[str, Table]
 
@@ -114,10 +118,14 @@ def push(project: str, folders: Mapping[str, Path], remote: Remote) -> Pushed:
 
 
 def kept(project: str, remote: Remote) -> list[Kept]:
-    """Return the datasets of a project, oldest first."""
-    documents = remote.documents()
-    read = [Kept(one.digest, one.written, _read(remote, one.digest)) for one in documents]
-    return [one for one in read if one.dataset.project == project]
+    """Return the datasets of a project, oldest first; a document that cannot be read is left out with a warning."""
+    found = []
+    for one in remote.documents():
+        try:
+            found.append(Kept(one.digest, one.written, _read(remote, one.digest)))
+        except DataError as error:
+            logger.warning("%s", error)
+    return [one for one in found if one.dataset.project == project]
 
 
 def find(asked: str, project: str, remote: Remote) -> Dataset:
@@ -157,5 +165,6 @@ def _read(remote: Remote, digest: str) -> Dataset:
         return Dataset.model_validate_json(content)
     except ValidationError as error:
         raise DataError(
-            f"{remote.url}/datasets/{digest}.json: not a dataset of format 1: {error.errors()[0]['msg']}"
+            f"{remote.url}/datasets/{digest}.json: not a dataset of format 1, which this adloom reads: "
+            f"{error.errors()[0]['msg']}"
         ) from None

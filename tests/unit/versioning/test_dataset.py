@@ -134,6 +134,34 @@ def test_a_damaged_document_is_named(make: Make, remote: Remote, tmp_path: Path)
         dataset.find(pushed.digest, "shop", remote)
 
 
+def test_a_document_that_cannot_be_read_hides_no_other(
+    make: Make, remote: Remote, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pushed = dataset.push("shop", make("data"), remote)
+    later = dataset.find(pushed.digest, "shop", remote).to_bytes().replace(b'"format": 1', b'"format": 2')
+    remote.write(hashlib.sha256(later).hexdigest(), later)
+    remote.write("0" * 64, b"{}")
+    assert [one.digest for one in dataset.kept("shop", remote)] == [pushed.digest]
+    said = "\n".join(sorted(record.getMessage().rpartition(".json: ")[2] for record in caplog.records))
+    assert said.startswith(
+        "damaged; delete it and push the dataset again\nnot a dataset of format 1, which this adloom"
+    )
+    with pytest.raises(DataError, match="datasets/0000.json: gone; `adloom dataset push`"):
+        remote.read("0000")
+
+
+def test_a_file_that_changes_while_it_is_pushed_is_never_stored_under_a_name_that_is_not_its_own(
+    make: Make, remote: Remote, tmp_path: Path
+) -> None:
+    folder = make("data", "warm hat")["copy"]
+    content = datasets.contents(folder)
+    (folder / "rows-00000.parquet").write_bytes(b"of another run")
+    with pytest.raises(DataError, match=r"rows-00000.parquet: changed while it was pushed; push again when nothing"):
+        remote.push(folder, content)
+    for path in (path for path in (tmp_path / "remote").rglob("*") if path.is_file()):
+        assert hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() == path.parent.name + path.name
+
+
 def test_a_table_that_was_changed_or_has_a_stranger_in_it_is_not_pushed(make: Make, remote: Remote) -> None:
     folders = make("data")
     (folders["copy"] / "customers.csv").write_text("ann@example.com")

@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from adloom import snapshot, workspace
+from adloom.block import Block
 from adloom.errors import ArtifactError, DataError, ParamsError
-from adloom.io import datasets, manifest
+from adloom.io import catalogue, datasets, manifest
 from adloom.io.datasets import Cache, Remote
 from adloom.io.manifest import MANIFEST, Manifest
-from adloom.params import TABLES, Params
+from adloom.params import TABLES, Params, load
 from adloom.snapshot import Lock
 from adloom.versioning.dataset import PLACE, PREFIX, Dataset, describe, tables
 
@@ -42,16 +43,17 @@ def pull(dataset: Dataset, params: Params | None, remote: Remote, folder: Path, 
         with _fetched(dataset, remote, cache, place) as fetched:
             _require_fit(params, fetched, folder / RAW, force)
             _swap(fetched, place)
-    _leave_word(dataset, folder)
+    _leave_word(dataset, params or _own_params(folder), folder)
     workspace.commit(folder, "ingest", "prepare")
     return not same
 
 
 def is_pulled(params: Params, folder: Path = Path()) -> bool:
-    """Return whether a folder's dataset was pulled, and is what these params would make."""
+    """Return whether a folder's dataset was pulled, under the `ingest` of these params, and is what they would make."""
     absent = any((folder / RAW / table / ABSENT).is_file() for table in TABLES)
     return (
         absent
+        and all(_ingested_as(params, table, folder / RAW / table) for table in TABLES)
         and all((folder / PLACE / table / MANIFEST).is_file() for table in TABLES)
         and not any(_differs(params, table, manifest.read(path)) for table, path in tables(folder / PLACE).items())
     )
@@ -131,6 +133,9 @@ def _differs(params: Params, table: str, made: Manifest) -> str | None:
         return f"ingest.{table} is not given, the dataset has {table}"
     if source.uri != made.facts["source"]:
         return f"ingest.{table}.uri is {source.uri}, the dataset's {table} come from {made.facts['source']}"
+    licence = catalogue.described(source).licence
+    if licence and made.facts.get("licence", licence) != licence:
+        return f"ingest.{table}.licence is {licence}, the dataset's {table} have {made.facts['licence']}"
     if params.prepare.of(table).digest() != made.params:
         return f"prepare would make other {table} than the dataset's"
     return None
@@ -148,7 +153,28 @@ def _made_of(made: Manifest, raw: Path) -> bool:
     return skipped == made.skipped if skipped else manifest.digest(raw) == made.inputs.get("raw")
 
 
-def _leave_word(dataset: Dataset, folder: Path) -> None:
+def _own_params(folder: Path) -> Params | None:
+    """Return the params of a folder, None when they are those of another adloom."""
+    try:
+        return load(folder / "params.yaml")
+    except ParamsError:
+        return None
+
+
+def _ingested(params: Params, table: str) -> str:
+    """Return a digest of how a table is ingested, of which a dataset itself says no more than the uri and licence."""
+    source = params.ingest.source(table)
+    return (catalogue.described(source) if source else Block()).digest()
+
+
+def _ingested_as(params: Params, table: str, raw: Path) -> bool:
+    """Return whether the raw table, or the word in its place, is of these params."""
+    if (raw / ABSENT).is_file():
+        return _ingested(params, table) in (raw / ABSENT).read_text(encoding="utf-8").split()
+    return (raw / MANIFEST).is_file() and manifest.read(raw).params == _ingested(params, table)
+
+
+def _leave_word(dataset: Dataset, params: Params | None, folder: Path) -> None:
     """Put a word in the place of each raw table that is not the one this dataset was made of."""
     word = f"Dataset {dataset.digest} was pulled; raw tables never travel.\n`rm -r {RAW}` reads the sources again.\n"
     for table, path in tables(folder / PLACE).items():
@@ -156,6 +182,7 @@ def _leave_word(dataset: Dataset, folder: Path) -> None:
         if not _made_of(manifest.read(path), raw):
             shutil.rmtree(raw, ignore_errors=True)
             raw.mkdir(parents=True)
-            (raw / ABSENT).write_text(word, encoding="utf-8")
+            how = f"ingest.{table}: {_ingested(params, table)}\n" if params else ""
+            (raw / ABSENT).write_text(word + how, encoding="utf-8")
     if not (folder / snapshot.LOCK).is_file():
         snapshot.save(Lock(key=None, erasure=None, tables={}), folder / snapshot.LOCK)

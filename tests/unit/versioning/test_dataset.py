@@ -18,7 +18,7 @@ from adloom.block import Block
 from adloom.errors import AdloomError, ArtifactError, DataError, ParamsError
 from adloom.io import datasets, manifest, tables
 from adloom.io.datasets import Remote
-from adloom.params import TABLES, Params
+from adloom.params import TABLES, Params, Source
 from adloom.settings import Settings
 from adloom.versioning import commands, dataset, pull
 
@@ -237,6 +237,28 @@ def test_a_pull_replaces_all_tables_and_leaves_the_rest(
     assert not pull.is_pulled(loaded, laptop)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"columns": {"text": "another"}},
+        {"constants": {"category": "hats"}},
+        {"format": "parquet"},
+        {"separator": ";"},
+        {"timestamp_format": "epoch_s"},
+    ],
+)
+def test_a_source_that_is_read_in_another_way_since_the_pull_is_looked_at_again(
+    make: Make, remote: Remote, loaded: Params, laptop: Path, change: dict[str, object]
+) -> None:
+    kept = dataset.find(dataset.push("shop", make("data"), remote).digest, "shop", remote)
+    pull.pull(kept, None, remote, laptop, force=False)  # under the params that lie there
+    assert pull.is_pulled(loaded, laptop)
+    source = loaded.ingest.source("copy")
+    assert source
+    ingest = loaded.ingest.model_copy(update={"copy_": source.model_copy(update=change)})
+    assert not pull.is_pulled(loaded.model_copy(update={"ingest": ingest}), laptop)
+
+
 @pytest.fixture
 def laptop(tmp_path: Path) -> Path:
     """A project that is DVC's already."""
@@ -253,6 +275,9 @@ def test_params_that_make_another_dataset_are_refused(make: Make, remote: Remote
     without = loaded.model_copy(update={"ingest": loaded.ingest.model_copy(update={"copy_": None})})
     with pytest.raises(ParamsError, match="ingest.copy is not given, the dataset has copy"):
         pull.pull(kept, without, remote, laptop, force=True)
+    rival = loaded.ingest.model_copy(update={"copy_": Source(uri="./rival")})
+    with pytest.raises(ParamsError, match=r"ingest.copy.uri is ./rival, the dataset's copy come from shop/copy.csv"):
+        pull.pull(kept, loaded.model_copy(update={"ingest": rival}), remote, laptop, force=True)
     assert not (laptop / "data" / "dataset").exists()
 
 

@@ -79,7 +79,9 @@ def test_what_differs_is_told_and_its_folder_is_kept(made: Record) -> None:
 
 def test_a_checkout_of_the_users_own_is_left_alone(made: Record) -> None:
     before = Path("params.yaml").read_bytes()
-    with pytest.raises(ParamsError, match="a checkout that this command did not make; name a new folder with --into"):
+    with pytest.raises(
+        ParamsError, match="the repository you are in, which would be overwritten; name another with --into"
+    ):
         verb.reproduce("r1", made, Settings(quiet=True), Path())
     assert Path("params.yaml").read_bytes() == before
     assert Path("make.py").read_text(encoding="utf-8").count("changed since")

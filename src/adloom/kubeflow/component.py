@@ -136,8 +136,7 @@ def register(
         outcomes = register_all(given.register, outside, root, dataset)
         known = given.model_dump(mode="json", by_alias=True)
         made = record.take(known, json.loads(sources), dataset, root, Settings())
-    with outside.tracker.whole("run") as run:
-        record.write(made, run)
+    record.keep(made, outside.tracker)
     return {key: value for outcome in outcomes for key, value in rows(outcome).items()}
 
 

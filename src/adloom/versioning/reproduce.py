@@ -24,7 +24,6 @@ from adloom.versioning.record import ARTIFACTS, Measured, Record
 MARK = Path(".adloom") / record.NAME  # in a folder where a run is made again: which
 TOLERANCE = 0.01  # of a number, beyond its interval: on another CPU a sum is made in another order
 LENGTH = 12  # of a digest, where it is shown
-MARK = Path(".adloom") / record.NAME  # in a folder that a run is made again in
 
 
 @dataclass(frozen=True)
@@ -106,16 +105,13 @@ def _place(run_id: str, made: Record, root: Path) -> Place:
             f"run {run_id}: commit {made.git_commit} is not in {top}; `git fetch`, "
             f"or call this outside of a repository with adloom {made.machine.adloom} installed"
         )
-    prefix = next(iter(git("rev-parse", "--show-prefix")), "")
     if not (root / ".git").exists():
         _add_worktree(root, made.git_commit)
-    elif not (root / prefix / MARK).is_file():
-        raise ParamsError(f"{root}: a checkout that this command did not make; name a new folder with --into")
     if git("rev-parse", "HEAD", folder=root) != [made.git_commit]:
         raise ParamsError(f"{root}: not a worktree at {made.git_commit}; name another with --into")
     if not (root / "src" / "adloom").is_dir():
         _require_version(run_id, made)
-    return Place(root, root / prefix, tree=True)
+    return Place(root, root / _prefix(), tree=True)
 
 
 def _require_own(root: Path) -> None:

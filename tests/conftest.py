@@ -1,5 +1,6 @@
 """Fixtures every test may use: doubles of the outside, and artifacts made of small tables."""
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from adloom.params import Source
 
 MakeTable = Callable[[str, pd.DataFrame], Path]
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would children
 settings.register_profile("adloom", deadline=None)  # how long an example takes says more of the machine than of it
 settings.load_profile("adloom")
 

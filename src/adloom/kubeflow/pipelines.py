@@ -107,11 +107,11 @@ def scored(params: Params) -> tuple[Ingest, Prepare]:
 
     Raises ParamsError when there is nothing to score, or the result would go where it is lost with the pod.
     """
-    if not params.score.to.startswith("s3://"):
-        raise ParamsError(f"score.to: {params.score.to} is lost with its pod; expected s3://bucket/prefix")
     sources = {"creatives": params.score.creatives, "events": params.score.events}
     if not any(sources.values()):
         raise ParamsError("score: nothing to score; give score.creatives or score.events a source")
+    if not params.score.to.startswith("s3://"):
+        raise ParamsError(f"score.to: {params.score.to} is lost with its pod; expected s3://bucket/prefix")
     whole = Period(holdout_start=NEVER, end=NEVER + timedelta(days=1))
     return Ingest.model_validate(sources), params.prepare.model_copy(update={"events": whole})
 

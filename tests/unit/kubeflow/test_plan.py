@@ -77,10 +77,11 @@ def test_a_table_of_users_without_a_key_is_refused_before_anything_runs(world: O
 
 
 def test_scoring_looks_at_what_is_to_be_scored(world: Outside, tmp_path: Path) -> None:
-    with pytest.raises(ParamsError, match="score.to: data/scored is lost with its pod; expected s3://bucket/prefix"):
-        plan.make("scoring", COMPILED["scoring"], given(), world)
     with pytest.raises(ParamsError, match="score: nothing to score"):
-        plan.make("scoring", COMPILED["scoring"], given(score={"to": "s3://shop/scored"}), world)
+        plan.make("scoring", COMPILED["scoring"], given(), world)
+    source = {"events": {"uri": str(tmp_path / "new.csv"), "format": "csv"}}
+    with pytest.raises(ParamsError, match="score.to: data/scored is lost with its pod; expected s3://bucket/prefix"):
+        plan.make("scoring", COMPILED["scoring"], given(score=source), world)
     (tmp_path / "new.csv").write_text("user_id\n", encoding="utf-8")
     scored = given(score={"events": {"uri": str(tmp_path / "new.csv"), "format": "csv"}, "to": "s3://shop/scored"})
     made = plan.make("scoring", COMPILED["scoring"], scored, world)

@@ -171,10 +171,17 @@ def run_all(params_path: Path, as_json: bool) -> None:
 
 @cli.command("serve")
 @PARAMS
+@click.option(
+    "--app",
+    type=click.Choice(["all", "decide", "creatives"]),
+    default="all",
+    show_default=True,
+    help="What to answer: segments (decide), pictures and copy (creatives), or all in one process.",
+)
 @click.option("--models", type=Path, metavar="FOLDER", help="Serve these artifacts, not the registry's champions.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=3000, show_default=True, help="0 takes a free one.")
-def serve_models(params_path: Path, models: Path | None, host: str, port: int) -> None:
+def serve_models(params_path: Path, app: str, models: Path | None, host: str, port: int) -> None:
     """
     Answer over HTTP, from the registry's champions or from a folder.
 
@@ -182,7 +189,7 @@ def serve_models(params_path: Path, models: Path | None, host: str, port: int) -
     """
     from adloom.serving.server import serve
 
-    serve(params_path, models, host, port)
+    serve(app, params_path, models, host, port)
 
 
 @cli.command("demo")

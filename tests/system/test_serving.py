@@ -155,6 +155,17 @@ def test_nothing_of_training_is_needed(folder: Path) -> None:
         process.terminate()
 
 
+def test_the_decide_app_alone_needs_no_bentoml(folder: Path) -> None:
+    blocked = (*BLOCKED, "bentoml")
+    code = f"import sys; sys.modules.update(dict.fromkeys({blocked})); from adloom.cli import main; main()"
+    command = [sys.executable, "-c", code, "serve", "--app", "decide", "--models", str(folder), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        url = address(process)
+        assert httpx.post(url + SEGMENT, json=QUESTIONS[SEGMENT]).status_code == 200
+        assert httpx.get(url + "/readyz").json() == {"ready": True, "models": ["audience"]}
+        process.terminate()
+
+
 def examples() -> list[str]:
     page = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
     return [line for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]

@@ -1,11 +1,11 @@
 """
-The creatives service: BentoML hosts what draws, writes and reads, and answers the decide app's paths in one process.
+The creatives service: BentoML hosts what draws, writes and reads; on a laptop it answers the decide app's paths, too.
 
 Requests are checked by the front before BentoML sees them, so that one set of rules holds for every path.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any, TypeVar
 
 import bentoml
@@ -32,8 +32,8 @@ Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 
 
-def service(decide: Starlette, meter: Meter) -> ASGIApp:
-    """Return the whole service: BentoML's endpoints, and before them the decide app, whose models both answer from."""
+def service(decide: Starlette, meter: Meter, paths: Set[str]) -> ASGIApp:
+    """Return the service of these paths: BentoML's endpoints behind the bare decide app, whose models both use."""
 
     class Creatives:
         """Pictures drawn and read, lines written."""
@@ -60,7 +60,7 @@ def service(decide: Starlette, meter: Meter) -> ASGIApp:
         metrics={"enabled": False},  # the front counts, for both
         logging={"access": {"enabled": False}},
     )(Creatives)
-    hosted.add_asgi_middleware(Front, meter=meter, first=decide)
+    hosted.add_asgi_middleware(Front, meter=meter, paths=paths, first=decide)
     app: ASGIApp = hosted.to_asgi()
     return app
 

@@ -27,15 +27,16 @@ def alone(models: Models, keys: segments.Keys) -> Starlette:
     """Return the app as a service of its own, with its front."""
     meter = Meter()
     app = bare(models, keys, meter, {SEGMENT})
-    app.add_middleware(Front, meter=meter)
+    app.add_middleware(Front, meter=meter, paths={SEGMENT})
     return app
 
 
 def bare(models: Models, keys: segments.Keys, meter: Meter, paths: Set[str]) -> Starlette:
-    """Return the app without its front, for a service that has one; `paths` are those its OpenAPI describes."""
+    """Return the app without its front, for a service that has one and answers these of ENDPOINTS' paths."""
+    own = [Route(SEGMENT, _segment, methods=["POST"])] if SEGMENT in paths else []
     app = Starlette(
         routes=[
-            Route(SEGMENT, _segment, methods=["POST"]),
+            *own,
             Route("/v1/models", _models),
             Route("/livez", _live),
             Route("/readyz", _ready),

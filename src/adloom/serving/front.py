@@ -7,10 +7,11 @@ schema (400, 422), and turns any error that is not yet problem+json into it.
 
 import logging
 import time
+from collections.abc import Set
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -23,7 +24,7 @@ from adloom.serving.problems import Problem
 from adloom.serving.schemas import ENDPOINTS, Endpoint
 
 ASKED = "adloom.asked"  # key of the scope under which a handler finds the checked request
-BUSY = 64  # requests in progress above which the next one is sent away
+BUSY = 64  # requests in flight above which the next one is sent away
 LATENCIES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)  # seconds
 PAGES = {"/v1/models", "/livez", "/readyz", "/metrics", "/openapi.json"}
 
@@ -43,6 +44,9 @@ class Meter:
             "adloom_request_seconds", "From the first byte asked to the last byte answered.",
             ("path",), registry=self.registry, buckets=LATENCIES,
         )  # fmt: skip
+        self.in_flight = Gauge(
+            "adloom_requests_in_flight", "Requests to models being answered, by which to scale.", registry=self.registry
+        )
 
     def record(self, path: str, status: int, seconds: float) -> None:
         """Count one request; a path nobody serves is `other`, so that strangers cannot grow the metrics."""
@@ -52,11 +56,16 @@ class Meter:
 
 
 class Front:
-    """ASGI middleware around an application; `first` answers what it has a route for before the application sees it."""
+    """
+    ASGI middleware around an application that answers these of ENDPOINTS' paths.
 
-    def __init__(self, app: ASGIApp, meter: Meter, first: Starlette | None = None) -> None:
+    `first` answers what it has a route for before the application sees it.
+    """
+
+    def __init__(self, app: ASGIApp, meter: Meter, paths: Set[str], first: Starlette | None = None) -> None:
         self._app = app
         self._meter = meter
+        self._paths = paths
         self._first = first
         self._busy = 0
 
@@ -65,25 +74,26 @@ class Front:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        reply = _Reply(scope, send)
+        reply = _Reply(scope, send, self._paths)
         start = time.perf_counter()
-        self._busy += 1
+        asked = scope["path"] in self._paths  # a probe is no load
+        self._count(asked)
         try:
             await self._answer(scope, receive, reply)
         except ClientDisconnect:
             return
         finally:
-            self._busy -= 1
+            self._count(-asked)
             self._meter.record(scope["path"], reply.status, time.perf_counter() - start)
+
+    def _count(self, change: int) -> None:
+        self._busy += change
+        self._meter.in_flight.set(self._busy)
 
     async def _answer(self, scope: Scope, receive: Receive, reply: "_Reply") -> None:
         try:
-            if self._busy > BUSY and scope["path"] in ENDPOINTS:
-                raise Problem(
-                    HTTPStatus.TOO_MANY_REQUESTS, f"{BUSY} requests in progress", headers={"Retry-After": "1"}
-                )
-            if scope["method"] == "POST" and (endpoint := ENDPOINTS.get(scope["path"])):
-                receive = await _checked(scope, receive, endpoint)
+            if scope["path"] in self._paths:
+                receive = await self._admitted(scope, receive)
             await self._chosen(scope)(scope, receive, reply)
         except Problem as problem:
             await problem.response()(scope, receive, reply)
@@ -96,6 +106,12 @@ class Front:
             if reply.started:
                 raise
             await _failed().response()(scope, receive, reply)
+
+    async def _admitted(self, scope: Scope, receive: Receive) -> Receive:
+        if self._busy > BUSY:
+            busy = f"{BUSY} requests in flight"
+            raise Problem(HTTPStatus.TOO_MANY_REQUESTS, busy, headers={"Retry-After": "1"})
+        return await _checked(scope, receive, ENDPOINTS[scope["path"]]) if scope["method"] == "POST" else receive
 
     def _chosen(self, scope: Scope) -> ASGIApp:
         routes = self._first.routes if self._first else []
@@ -156,11 +172,12 @@ def _failed(status: HTTPStatus = HTTPStatus.INTERNAL_SERVER_ERROR) -> Problem:
 class _Reply:
     """A `send` that remembers the status and replaces the body of an error that is not a problem yet."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send, paths: Set[str]) -> None:
         self.status = 499  # the client went away before an answer, in nginx's numbering
         self.started = False
         self._scope = scope
         self._send = send
+        self._paths = paths
         self.replaced = False
 
     async def __call__(self, message: Message) -> None:
@@ -176,12 +193,13 @@ class _Reply:
             return
         self.replaced = True
         allow = {"Allow": headers["allow"]} if "allow" in headers else {}
-        await _standard(self._scope, HTTPStatus(self.status), allow).response()(self._scope, _nothing, self._send)
+        problem = _standard(self._scope, HTTPStatus(self.status), allow, self._paths)
+        await problem.response()(self._scope, _nothing, self._send)
 
 
-def _standard(scope: Scope, status: HTTPStatus, headers: dict[str, str]) -> Problem:
+def _standard(scope: Scope, status: HTTPStatus, headers: dict[str, str], paths: Set[str]) -> Problem:
     if status == HTTPStatus.NOT_FOUND:
-        return Problem(status, f"no such path; known: {', '.join(sorted({*ENDPOINTS, *PAGES}))}", headers=headers)
+        return Problem(status, f"no such path; known: {', '.join(sorted(paths | PAGES))}", headers=headers)
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         return Problem(status, f"{scope['method']} is not understood here", headers=headers)
     return (

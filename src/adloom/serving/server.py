@@ -5,7 +5,8 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,9 +18,10 @@ from adloom import params
 from adloom.errors import ArtifactError, BusyError, ParamsError
 from adloom.io import outside
 from adloom.io.outside import pseudonym_key
+from adloom.params import MODELS
 from adloom.serving import bundles, decide, sources
 from adloom.serving.front import Meter
-from adloom.serving.schemas import ENDPOINTS
+from adloom.serving.schemas import ENDPOINTS, SEGMENT
 from adloom.serving.segments import Keys
 from adloom.serving.sources import Sources
 from adloom.settings import Settings
@@ -27,26 +29,42 @@ from adloom.settings import Settings
 GRACE = 5  # seconds that requests in progress get when the service is stopped
 
 
-def serve(params_path: Path, models: Path | None, host: str, port: int) -> None:
-    """
-    Serve the registry's champions, or the artifacts in the folder `models`, until interrupted; port 0 is a free one.
+@dataclass(frozen=True)
+class App:
+    """What one service answers, and from which models."""
 
-    Raises BusyError when the port is taken, ArtifactError when there is not one model to serve.
+    paths: Set[str]
+    models: Sequence[str]
+
+
+APPS: Mapping[str, App] = {
+    "all": App(ENDPOINTS.keys(), list(MODELS)),
+    "decide": App({SEGMENT}, ["audience"]),
+    "creatives": App(ENDPOINTS.keys() - {SEGMENT}, ["gan", "cnn", "lstm"]),
+}
+
+
+def serve(name: str, params_path: Path, models: Path | None, host: str, port: int) -> None:
+    """
+    Serve one of APPS from the registry's champions, or the artifacts in the folder `models`, until interrupted.
+
+    Port 0 is a free one. Raises BusyError when the port is taken, ArtifactError when there is not one model to serve.
     """
     settings = Settings()
     keys = Keys(pseudonym_key(settings))
-    find = _champions(params_path, settings) if models is None else partial(sources.in_folder, models)
+    asked = APPS[name].models
+    find = _champions(params_path, asked, settings) if models is None else partial(sources.in_folder, models, asked)
     _prepare_libraries()
     with taken(host, port) as listening:
         served = bundles.load(find(), settings.serve_threads)
         if not served.bundles:
             raise ArtifactError("no model to serve, see above; `adloom run` makes and registers them")
-        _run(application(served, keys), listening)
+        _run(application(name, served, keys), listening)
 
 
-def _champions(params_path: Path, settings: Settings) -> Callable[[], Sources]:
+def _champions(params_path: Path, models: Sequence[str], settings: Settings) -> Callable[[], Sources]:
     registry = outside.build(settings, params.load(params_path).project).registry
-    return partial(sources.champions, registry, settings.home)
+    return partial(sources.champions, registry, settings.home, models)
 
 
 def _prepare_libraries() -> None:
@@ -56,12 +74,14 @@ def _prepare_libraries() -> None:
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # its retries; the registry says once when they were in vain
 
 
-def application(models: bundles.Models, keys: Keys) -> ASGIApp:
-    """Return everything as one application."""
+def application(name: str, models: bundles.Models, keys: Keys) -> ASGIApp:
+    """Return one of APPS; the decide app has no BentoML in it."""
+    if name == "decide":
+        return decide.alone(models, keys)
     from adloom.serving import creatives
 
-    meter = Meter()
-    return creatives.service(decide.bare(models, keys, meter, set(ENDPOINTS)), meter)
+    meter, paths = Meter(), APPS[name].paths
+    return creatives.service(decide.bare(models, keys, meter, paths), meter, paths)
 
 
 @contextlib.contextmanager

@@ -6,9 +6,10 @@ import os
 import shutil
 import tempfile
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from adloom.errors import AdloomError
 from adloom.io import manifest
@@ -35,19 +36,19 @@ class Absent:
     reason: str
 
 
-Sources = Mapping[str, Found | Absent]  # of each of params.MODELS
+Sources = Mapping[str, Found | Absent]  # of each model that is to be served
 
 
-def in_folder(folder: Path) -> Sources:
+def in_folder(folder: Path, models: Iterable[str] = MODELS) -> Sources:
     """Find artifacts in a folder such as models/, one subfolder per model."""
-    return {model: _in_subfolder(folder / model) for model in MODELS}
+    return {model: _in_subfolder(folder / model) for model in models}
 
 
 def _in_subfolder(folder: Path) -> Found | Absent:
     return Found(folder, None) if (folder / manifest.MANIFEST).is_file() else Absent(f"{folder} is not there")
 
 
-def champions(registry: Registry, home: Path) -> Sources:
+def champions(registry: Registry, home: Path, models: Iterable[str] = MODELS) -> Sources:
     """
     Bring the registry's champions into `home`/bundles/<digest>; what is there already is not fetched again.
 
@@ -57,10 +58,10 @@ def champions(registry: Registry, home: Path) -> Sources:
     bundles.mkdir(parents=True, exist_ok=True)
     memory = bundles / "champions.json"
     try:
-        versions = {model: aliased(registry.versions(model), CHAMPION) for model in MODELS}
+        versions = {model: aliased(registry.versions(model), CHAMPION) for model in models}
     except Exception as error:  # noqa: BLE001 - whatever the registry suffers from, serving goes on
         logger.warning("the registry does not answer, serving the champions it named last: %s", _line(error))
-        return {model: _cached(bundles, model, memory) for model in MODELS}
+        return {model: _cached(bundles, model, memory) for model in models}
     _remember(memory, versions)
     return {model: _champion(registry, bundles, version) for model, version in versions.items()}
 
@@ -86,18 +87,27 @@ def _fetched(registry: Registry, version: Version, target: Path) -> Path:
 
 def _cached(bundles: Path, model: str, memory: Path) -> Found | Absent:
     try:
-        last = json.loads(memory.read_text())[model]
+        last = _named_last(memory)[model]
         found = Found(bundles / str(last["digest"]), int(last["version"]))
-    except (OSError, ValueError, TypeError, KeyError):
+    except (TypeError, KeyError, ValueError):
         return Absent("the registry does not answer, and no champion of it is known here")
     return found if found.folder.is_dir() else Absent("the registry does not answer, and no copy is here")
 
 
 def _remember(memory: Path, versions: Mapping[str, Version | None]) -> None:
     beside = memory.with_suffix(f".{os.getpid()}")
-    known = {model: {"version": v.version, "digest": v.digest} for model, v in versions.items() if v}
-    beside.write_text(json.dumps(known, indent=1, sort_keys=True))
+    others = {model: last for model, last in _named_last(memory).items() if model not in versions}
+    named = {model: {"version": v.version, "digest": v.digest} for model, v in versions.items() if v}
+    beside.write_text(json.dumps(others | named, indent=1, sort_keys=True))
     beside.replace(memory)
+
+
+def _named_last(memory: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(memory.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _line(error: Exception) -> str:

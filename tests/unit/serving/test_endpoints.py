@@ -14,23 +14,27 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 from tests.tiny_models import CATEGORIES, DIMENSIONS, EDGE, LINES, write_audience
 
 from adloom.audience.segmenter import FEATURES
 from adloom.data.privacy import PUBLISHED_KEY, fingerprint
 from adloom.serving import bundles, decide, server
 from adloom.serving.bundles import Models
+from adloom.serving.front import Front, Meter
 from adloom.serving.schemas import ENDPOINTS, GENERATE, MAX_PICTURE_BYTES, READ, SEGMENT, WRITE
 from adloom.serving.segments import Keys
 from adloom.serving.sources import Found
 
 PROBLEM = "application/problem+json"
+QUESTIONS: dict[str, dict[str, object]] = {SEGMENT: {"users": ["1"]}, GENERATE: {"category": "Bag", "seed": 1}}
 
 
 @pytest.fixture(scope="module")
 def client(models: Models) -> Iterator[TestClient]:
-    with TestClient(server.application(models, Keys(None)), raise_server_exceptions=False) as client:
+    with TestClient(server.application("all", models, Keys(None)), raise_server_exceptions=False) as client:
         yield client
 
 
@@ -361,6 +365,39 @@ class TestFront:
         assert "stranger" not in text
         assert 'adloom_request_seconds_count{path="/v1/segment"} 2.0' in text
 
+    def test_requests_in_flight_are_those_to_models(self) -> None:
+        meter = Meter()
+        seen: dict[str, float | None] = {}
+
+        async def look(scope: Scope, receive: Receive, send: Send) -> None:
+            seen[scope["path"]] = meter.registry.get_sample_value("adloom_requests_in_flight")
+            await PlainTextResponse("seen")(scope, receive, send)
+
+        client = TestClient(Front(look, meter, {SEGMENT}))
+        client.post(SEGMENT, json={"users": ["1"]})
+        client.get("/readyz")
+        assert seen == {SEGMENT: 1, "/readyz": 0}
+        assert meter.registry.get_sample_value("adloom_requests_in_flight") == 0
+
+
+class TestApps:
+    """The services that a cluster runs apart: each answers its own paths and knows of no other."""
+
+    @pytest.mark.parametrize(("app", "own", "other"), [("decide", SEGMENT, GENERATE), ("creatives", GENERATE, SEGMENT)])
+    def test_each_answers_its_own(self, models: Models, app: str, own: str, other: str) -> None:
+        with TestClient(server.application(app, models, Keys(None)), raise_server_exceptions=False) as client:
+            assert ok(client, own, QUESTIONS[own])
+            stranger = client.post(other, content=b"not even JSON")
+            assert (stranger.status_code, stranger.headers["content-type"]) == (404, PROBLEM)
+            assert own in stranger.json()["detail"]
+            assert other not in stranger.json()["detail"]
+            assert set(client.get("/openapi.json").json()["paths"]) & set(ENDPOINTS) == server.APPS[app].paths
+
+    def test_together_they_are_all(self) -> None:
+        apart = [server.APPS["decide"], server.APPS["creatives"]]
+        assert sorted(path for app in apart for path in app.paths) == sorted(server.APPS["all"].paths)
+        assert sorted(model for app in apart for model in app.models) == sorted(server.APPS["all"].models)
+
 
 class TestPages:
     def test_models(self, client: TestClient, models: Models) -> None:
@@ -372,7 +409,7 @@ class TestPages:
 
     def test_a_model_that_is_not_there(self, models: Models) -> None:
         partial = Models({"cnn": models.cnn}, {"gan": "skipped: no source", "audience": "skipped: no source"})
-        with TestClient(server.application(partial, Keys(None))) as client:
+        with TestClient(server.application("all", partial, Keys(None))) as client:
             problem = refused(client, GENERATE, {"category": "Bag"}, 503)
             assert problem["detail"] == "model gan is not served: skipped: no source"
             assert refused(client, SEGMENT, {"users": ["1"]}, 503)["title"] == "Service Unavailable"

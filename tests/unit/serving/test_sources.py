@@ -93,3 +93,11 @@ def test_a_new_champion_replaces_the_old_one(registry: MemoryRegistry, folder: P
 def reason(source: Found | Absent) -> str:
     assert isinstance(source, Absent)
     return source.reason
+
+
+def test_apps_apart_remember_each_its_own(registry: MemoryRegistry, tmp_path: Path) -> None:
+    sources.champions(registry, tmp_path, ["gan"])
+    sources.champions(registry, tmp_path, ["audience"])
+    found = sources.champions(Down(tmp_path / "registry"), tmp_path, ["gan"])
+    assert list(found) == ["gan"]
+    assert isinstance(found["gan"], Found)

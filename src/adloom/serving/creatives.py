@@ -5,7 +5,7 @@ Requests are checked by the front before BentoML sees them, so that one set of r
 """
 
 import functools
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import bentoml
@@ -22,6 +22,7 @@ from adloom.serving.schemas import (
     WRITE,
     CopyAnswer,
     CopyRequest,
+    Endpoint,
     GenerateAnswer,
     GenerateRequest,
     ReadAnswer,
@@ -32,8 +33,8 @@ Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 
 
-def service(decide: Starlette, meter: Meter, paths: Set[str]) -> ASGIApp:
-    """Return the service of these paths: BentoML's endpoints behind the bare decide app, whose models both use."""
+def service(decide: Starlette, meter: Meter, endpoints: Mapping[str, Endpoint]) -> ASGIApp:
+    """Return the service of these endpoints: BentoML's behind the bare decide app, whose models both use."""
 
     class Creatives:
         """Pictures drawn and read, lines written."""
@@ -60,7 +61,7 @@ def service(decide: Starlette, meter: Meter, paths: Set[str]) -> ASGIApp:
         metrics={"enabled": False},  # the front counts, for both
         logging={"access": {"enabled": False}},
     )(Creatives)
-    hosted.add_asgi_middleware(Front, meter=meter, paths=paths, first=decide)
+    hosted.add_asgi_middleware(Front, meter=meter, endpoints=endpoints, first=decide)
     app: ASGIApp = hosted.to_asgi()
     return app
 

@@ -5,7 +5,7 @@ models, probes, metrics, OpenAPI.
 `state.models` is all that is served; a request looks at it once, so that it may be replaced between two requests.
 """
 
-from collections.abc import Set
+from collections.abc import Mapping
 from http import HTTPStatus
 
 import orjson
@@ -20,20 +20,22 @@ from adloom.serving import openapi, segments
 from adloom.serving.bundles import Models
 from adloom.serving.front import ASKED, Front, Meter
 from adloom.serving.problems import Problem
-from adloom.serving.schemas import SEGMENT, ModelList, Readiness
+from adloom.serving.schemas import ENDPOINTS, SEGMENT, Endpoint, ModelList, Readiness
+
+OWN = {SEGMENT: ENDPOINTS[SEGMENT]}
 
 
 def alone(models: Models, keys: segments.Keys) -> Starlette:
     """Return the app as a service of its own, with its front."""
     meter = Meter()
-    app = bare(models, keys, meter, {SEGMENT})
-    app.add_middleware(Front, meter=meter, paths={SEGMENT})
+    app = bare(models, keys, meter, OWN)
+    app.add_middleware(Front, meter=meter, endpoints=OWN)
     return app
 
 
-def bare(models: Models, keys: segments.Keys, meter: Meter, paths: Set[str]) -> Starlette:
-    """Return the app without its front, for a service that has one and answers these of ENDPOINTS' paths."""
-    own = [Route(SEGMENT, _segment, methods=["POST"])] if SEGMENT in paths else []
+def bare(models: Models, keys: segments.Keys, meter: Meter, endpoints: Mapping[str, Endpoint]) -> Starlette:
+    """Return the app without its front, for a service that has one and answers these endpoints."""
+    own = [Route(SEGMENT, _segment, methods=["POST"])] if SEGMENT in endpoints else []
     app = Starlette(
         routes=[
             *own,
@@ -47,7 +49,7 @@ def bare(models: Models, keys: segments.Keys, meter: Meter, paths: Set[str]) -> 
         exception_handlers={Problem: _problem},
     )
     app.state.models, app.state.keys, app.state.meter = models, keys, meter
-    app.state.openapi = orjson.dumps(openapi.document(paths))
+    app.state.openapi = orjson.dumps(openapi.document(endpoints))
     return app
 
 

@@ -7,7 +7,7 @@ schema (400, 422), and turns any error that is not yet problem+json into it.
 
 import logging
 import time
-from collections.abc import Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from adloom.serving import problems
 from adloom.serving.problems import Problem
-from adloom.serving.schemas import ENDPOINTS, Endpoint
+from adloom.serving.schemas import Endpoint
 
 ASKED = "adloom.asked"  # key of the scope under which a handler finds the checked request
 BUSY = 64  # requests in flight above which the next one is sent away
@@ -49,24 +49,34 @@ class Meter:
         )
 
     def record(self, path: str, status: int, seconds: float) -> None:
-        """Count one request; a path nobody serves is `other`, so that strangers cannot grow the metrics."""
-        known = path if path in PAGES or path in ENDPOINTS else "other"
-        self._requests.labels(known, status).inc()
-        self._seconds.labels(known).observe(seconds)
+        """Count one request."""
+        self._requests.labels(path, status).inc()
+        self._seconds.labels(path).observe(seconds)
 
 
 class Front:
     """
-    ASGI middleware around an application that answers these of ENDPOINTS' paths.
+    ASGI middleware around an application that answers these endpoints, by path, and pages.
 
-    `first` answers what it has a route for before the application sees it.
+    `first` answers what it has a route for before the application sees it. `admit` raises Problem for whoever may not
+    ask an endpoint, before the body is read.
     """
 
-    def __init__(self, app: ASGIApp, meter: Meter, paths: Set[str], first: Starlette | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        meter: Meter,
+        endpoints: Mapping[str, Endpoint],
+        first: Starlette | None = None,
+        pages: Set[str] = PAGES,
+        admit: Callable[[Headers], None] = lambda _: None,
+    ) -> None:
         self._app = app
         self._meter = meter
-        self._paths = paths
+        self._endpoints = endpoints
         self._first = first
+        self._paths = endpoints.keys() | pages
+        self._admit = admit
         self._busy = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,7 +86,7 @@ class Front:
             return
         reply = _Reply(scope, send, self._paths)
         start = time.perf_counter()
-        asked = scope["path"] in self._paths  # a probe is no load
+        asked = scope["path"] in self._endpoints  # a probe is no load
         self._count(asked)
         try:
             await self._answer(scope, receive, reply)
@@ -84,7 +94,8 @@ class Front:
             return
         finally:
             self._count(-asked)
-            self._meter.record(scope["path"], reply.status, time.perf_counter() - start)
+            path = scope["path"] if scope["path"] in self._paths else "other"  # strangers cannot grow the metrics
+            self._meter.record(path, reply.status, time.perf_counter() - start)
 
     def _count(self, change: int) -> None:
         self._busy += change
@@ -92,8 +103,8 @@ class Front:
 
     async def _answer(self, scope: Scope, receive: Receive, reply: "_Reply") -> None:
         try:
-            if scope["path"] in self._paths:
-                receive = await self._admitted(scope, receive)
+            if endpoint := self._endpoints.get(scope["path"]):
+                receive = await self._admitted(scope, receive, endpoint)
             await self._chosen(scope)(scope, receive, reply)
         except Problem as problem:
             await problem.response()(scope, receive, reply)
@@ -107,11 +118,12 @@ class Front:
                 raise
             await _failed().response()(scope, receive, reply)
 
-    async def _admitted(self, scope: Scope, receive: Receive) -> Receive:
+    async def _admitted(self, scope: Scope, receive: Receive, endpoint: Endpoint) -> Receive:
+        self._admit(Headers(scope=scope))
         if self._busy > BUSY:
             busy = f"{BUSY} requests in flight"
             raise Problem(HTTPStatus.TOO_MANY_REQUESTS, busy, headers={"Retry-After": "1"})
-        return await _checked(scope, receive, ENDPOINTS[scope["path"]]) if scope["method"] == "POST" else receive
+        return await _checked(scope, receive, endpoint) if scope["method"] == "POST" else receive
 
     def _chosen(self, scope: Scope) -> ASGIApp:
         routes = self._first.routes if self._first else []
@@ -199,7 +211,7 @@ class _Reply:
 
 def _standard(scope: Scope, status: HTTPStatus, headers: dict[str, str], paths: Set[str]) -> Problem:
     if status == HTTPStatus.NOT_FOUND:
-        return Problem(status, f"no such path; known: {', '.join(sorted(paths | PAGES))}", headers=headers)
+        return Problem(status, f"no such path; known: {', '.join(sorted(paths))}", headers=headers)
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         return Problem(status, f"{scope['method']} is not understood here", headers=headers)
     return (

@@ -1,6 +1,6 @@
 """The one OpenAPI document of every path, made from the schemas that requests are checked against."""
 
-from collections.abc import Set
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -9,7 +9,7 @@ from pydantic.json_schema import models_json_schema
 from adloom import __version__
 from adloom.serving import problems
 from adloom.serving.problems import ProblemBody
-from adloom.serving.schemas import ENDPOINTS, Endpoint, ModelList, Readiness
+from adloom.serving.schemas import Endpoint, ModelList, Readiness
 
 TEMPLATE = "#/components/schemas/{model}"
 PROBLEMS = {
@@ -22,9 +22,9 @@ PROBLEMS = {
 }
 
 
-def document(paths: Set[str]) -> dict[str, Any]:
+def document(endpoints: Mapping[str, Endpoint]) -> dict[str, Any]:
     """Return OpenAPI 3.1 of these endpoints and of the pages every service has."""
-    chosen = [endpoint for endpoint in ENDPOINTS.values() if endpoint.path in paths]
+    chosen = endpoints.values()
     bodies: list[type[BaseModel]] = [ModelList, Readiness, ProblemBody]
     bodies += [body for endpoint in chosen for body in (endpoint.asked, endpoint.answer)]
     _, schemas = models_json_schema([(body, "validation") for body in bodies], ref_template=TEMPLATE)

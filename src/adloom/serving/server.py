@@ -5,7 +5,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from adloom.io.outside import pseudonym_key
 from adloom.params import MODELS
 from adloom.serving import bundles, decide, sources
 from adloom.serving.front import Meter
-from adloom.serving.schemas import ENDPOINTS, SEGMENT
+from adloom.serving.schemas import ENDPOINTS, GENERATE, READ, WRITE, Endpoint
 from adloom.serving.segments import Keys
 from adloom.serving.sources import Sources
 from adloom.settings import Settings
@@ -33,14 +33,14 @@ GRACE = 5  # seconds that requests in progress get when the service is stopped
 class App:
     """What one service answers, and from which models."""
 
-    paths: Set[str]
+    endpoints: Mapping[str, Endpoint]
     models: Sequence[str]
 
 
 APPS: Mapping[str, App] = {
-    "all": App(ENDPOINTS.keys(), list(MODELS)),
-    "decide": App({SEGMENT}, ["audience"]),
-    "creatives": App(ENDPOINTS.keys() - {SEGMENT}, ["gan", "cnn", "lstm"]),
+    "all": App(ENDPOINTS, list(MODELS)),
+    "decide": App(decide.OWN, ["audience"]),
+    "creatives": App({path: ENDPOINTS[path] for path in (GENERATE, READ, WRITE)}, ["gan", "cnn", "lstm"]),
 }
 
 
@@ -80,8 +80,8 @@ def application(name: str, models: bundles.Models, keys: Keys) -> ASGIApp:
         return decide.alone(models, keys)
     from adloom.serving import creatives
 
-    meter, paths = Meter(), APPS[name].paths
-    return creatives.service(decide.bare(models, keys, meter, paths), meter, paths)
+    meter, endpoints = Meter(), APPS[name].endpoints
+    return creatives.service(decide.bare(models, keys, meter, endpoints), meter, endpoints)
 
 
 @contextlib.contextmanager

@@ -373,7 +373,7 @@ class TestFront:
             seen[scope["path"]] = meter.registry.get_sample_value("adloom_requests_in_flight")
             await PlainTextResponse("seen")(scope, receive, send)
 
-        client = TestClient(Front(look, meter, {SEGMENT}))
+        client = TestClient(Front(look, meter, decide.OWN))
         client.post(SEGMENT, json={"users": ["1"]})
         client.get("/readyz")
         assert seen == {SEGMENT: 1, "/readyz": 0}
@@ -391,11 +391,11 @@ class TestApps:
             assert (stranger.status_code, stranger.headers["content-type"]) == (404, PROBLEM)
             assert own in stranger.json()["detail"]
             assert other not in stranger.json()["detail"]
-            assert set(client.get("/openapi.json").json()["paths"]) & set(ENDPOINTS) == server.APPS[app].paths
+            assert set(client.get("/openapi.json").json()["paths"]) & set(ENDPOINTS) == set(server.APPS[app].endpoints)
 
     def test_together_they_are_all(self) -> None:
         apart = [server.APPS["decide"], server.APPS["creatives"]]
-        assert sorted(path for app in apart for path in app.paths) == sorted(server.APPS["all"].paths)
+        assert sorted(path for app in apart for path in app.endpoints) == sorted(server.APPS["all"].endpoints)
         assert sorted(model for app in apart for model in app.models) == sorted(server.APPS["all"].models)
 
 

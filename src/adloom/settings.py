@@ -1,6 +1,7 @@
 """The environment, read in this one place and never at import."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -50,6 +51,14 @@ class Settings(BaseSettings):
     kfp_ca: Path | None = Field(None, description="Certificates (PEM) to trust for Kubeflow Pipelines.")
     trigger_token: SecretStr | None = Field(None, description="Token that `adloom listen` asks of whoever triggers.")
     trigger_token_file: Path | None = Field(None, description="File that holds it instead, read again at each request.")
+    auth: Literal["off"] | None = Field(None, description="`off` lets anybody ask a service.")
+    tokens_file: Path | None = Field(None, description="Who may ask a service: hashes of tokens, with their scopes.")
+    follow_seconds: float = Field(30, gt=0, description="Seconds between two looks at the registry for newer models.")
+    otlp_endpoint: str | None = Field(
+        None,
+        validation_alias=AliasChoices("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        description="Where a service sends its traces; without it there are none.",
+    )
     serve_threads: int = Field(2, gt=0, description="CPU threads of each served model.")
     git_commit: str | None = Field(None, description="Commit of this code, for images without git.")
     image_digest: str | None = Field(None, description="Digest of the container image that this runs in.")

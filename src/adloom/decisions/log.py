@@ -96,7 +96,7 @@ class DecisionLog:
         """Return the numbers of this moment."""
         with self._lock:
             waits = time.monotonic() - self._since if self._bytes else 0.0
-            appended, dropped = self._appended, dict(self._dropped)
+            appended, dropped = self._appended, {str(reason): count for reason, count in self._dropped.items()}
         ship = self._shipper
         return Numbers(
             appended=appended,

@@ -1,15 +1,13 @@
 """
-The lines of the decision log, one JSON object each: what was decided, what came of it, and what holds a segment together.
+The lines of the decision log, a JSON object each: what was decided, what came of it, and what holds a segment together.
 
-Decoding is strict: an unknown field, a missing one or another type makes a line no record. Times are µs since 1970, UTC.
+Decoding is strict: an unknown field, a missing one or another type makes it no line of a log. Times are µs since 1970.
 """
 
 import time as clock
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, json
-
-FORMAT = 1
 
 Time = Annotated[int, Meta(ge=0)]  # µs since 1970, UTC
 Count = Annotated[int, Meta(ge=0)]
@@ -24,7 +22,7 @@ class _Line(Struct, frozen=True, forbid_unknown_fields=True, gc=False, tag_field
     """What all lines are."""
 
 
-class Decision(_Line, tag="decision", kw_only=True):
+class Decision(_Line, tag="decision", frozen=True, kw_only=True):
     """
     One answer: who and where, from which candidates, what was chosen and how probable that was.
 
@@ -52,21 +50,21 @@ class Decision(_Line, tag="decision", kw_only=True):
     elapsed_us: Count
 
 
-class Feedback(_Line, tag="feedback", kw_only=True):
+class Feedback(_Line, tag="feedback", frozen=True, kw_only=True):
     """A click or a conversion. It may be told more than once: equal ones count once."""
 
     time: Time
     decision_id: Identity
     creative_id: Name
     kind: Kind
-    value: Annotated[float, Meta(ge=0)] | None = None  # of a conversion, in the advertiser's currency
+    value: Annotated[float, Meta(ge=0, le=1e15)] | None = None  # of a conversion, in the advertiser's currency
     feedback_id: Name | None = None  # names it; without one a creative has one feedback of a kind in a decision
 
 
-class Header(_Line, tag="header", kw_only=True):
+class Header(_Line, tag="header", frozen=True, kw_only=True):
     """The first line of a segment."""
 
-    format: Literal[1] = FORMAT
+    format: Literal[1] = 1
     time: Time  # when it was opened
     project: Name
     process: Identity  # drawn when a process opens its log
@@ -74,7 +72,7 @@ class Header(_Line, tag="header", kw_only=True):
     records: Count  # decisions and feedback that the process wrote before
 
 
-class Gap(_Line, tag="gap", kw_only=True):
+class Gap(_Line, tag="gap", frozen=True, kw_only=True):
     """Records that were to be here and are not."""
 
     time: Time  # when it was noticed
@@ -82,7 +80,7 @@ class Gap(_Line, tag="gap", kw_only=True):
     records: Count
 
 
-class End(_Line, tag="end", kw_only=True):
+class End(_Line, tag="end", frozen=True, kw_only=True):
     """The last line of a segment."""
 
     time: Time
@@ -94,7 +92,8 @@ Record = Decision | Feedback
 Line = Decision | Feedback | Header | Gap | End
 
 encode = json.Encoder().encode
-decode = json.Decoder(Line).decode  # raises msgspec.MsgspecError, or UnicodeDecodeError
+_decoder: json.Decoder[Line] = json.Decoder(Line)
+decode = _decoder.decode  # raises ValueError
 
 
 def now() -> int:

@@ -8,7 +8,6 @@ whose footer comes last, could do neither.
 """
 
 import gzip
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from adloom.decisions.record import Decision, End, Feedback, Gap, Header, Line, decode, encode, now
 from adloom.decisions.tally import Tally
+from adloom.io import manifest
 
 OPEN = "open"
 PACKED, PLAIN = ".jsonl.gz", ".jsonl"
@@ -101,7 +101,7 @@ class Folder:
             made, suffix, sha256 = beside, PACKED, _pack(path, beside)
         except OSError:
             beside.unlink(missing_ok=True)
-            made, suffix, sha256 = path, PLAIN, _sha256(path)
+            made, suffix, sha256 = path, PLAIN, manifest.sha256(path)
         target = self.root / header.project / day(header.time) / f"{sha256}{suffix}"
         target.parent.mkdir(parents=True, exist_ok=True)
         os.utime(made, (header.time * MICROSECOND,) * 2)
@@ -118,7 +118,7 @@ def recover(folder: Folder) -> int:
     A torn last line is cut off. What a process accepted or dropped and did not write is said by a gap.
     """
     count = 0
-    for path in sorted(folder.open.glob(f"*{Tally.SUFFIX}")):
+    for path in sorted({Tally.of(path) for path in folder.open.glob("*-*")} | {*folder.open.glob(f"*{Tally.SUFFIX}")}):
         if tally := Tally.adopt(path):
             with closing(tally):
                 for segment in _recovered(folder, tally):
@@ -208,9 +208,9 @@ def day(time: int) -> str:
 
 
 def lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines of a segment with their numbers, from 1. Raises EOFError, OSError or zlib.error for damaged gzip."""
+    """Yield a segment's lines with their numbers, from 1. Raises EOFError, OSError or zlib.error for damaged gzip."""
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-        yield from enumerate(stream, 1)  # type: ignore[arg-type]  # gzip's stubs
+        yield from enumerate(stream, 1)
 
 
 def _pack(path: Path, target: Path) -> str:
@@ -224,12 +224,7 @@ def _pack(path: Path, target: Path) -> str:
             packed.write(block)
     with target.open("rb") as made:
         os.fsync(made.fileno())
-        return hashlib.file_digest(made, "sha256").hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return manifest.sha256(target)
 
 
 def _sync(folder: Path) -> None:

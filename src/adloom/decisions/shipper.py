@@ -1,9 +1,9 @@
 """
 The shipper: a thread that finishes segments and brings them to a remote, tried again for as long as it takes.
 
-Of the processes that share a folder one ships at a time, for all. A segment is taken away here only when the remote says
-that it has an object of this name and this size; its name is the sha256 of its bytes, so that it can be sent twice and
-is there once.
+Of the processes that share a folder one ships at a time, for all. A segment is taken away here only when the remote
+says that it has an object of this name and size; the name is the sha256 of the bytes, so that what is sent twice is
+there once.
 """
 
 import fcntl

@@ -61,27 +61,32 @@ class Tally:
 
     @classmethod
     def adopt(cls, path: Path) -> Self | None:
-        """Return the tally of a process that is no more, None for one that lives or that somebody else adopted."""
-        try:
-            file = os.open(path, os.O_RDWR)
-        except FileNotFoundError:
-            return None
+        """
+        Return the tally of a process that is no more, None for one that lives or that somebody else adopted.
+
+        A power cut may have taken the file or what was in it: then nothing is counted.
+        """
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            project = os.pread(file, os.fstat(file).st_size, _SIZE).decode()
-            return cls(path, file, project) if path.exists() else _closed(file)
         except BlockingIOError:
-            return _closed(file)
+            os.close(file)
+            return None
+        if os.fstat(file).st_size < _SIZE:
+            os.pwrite(file, bytes(_SIZE), 0)
+        return cls(path, file, os.pread(file, os.fstat(file).st_size, _SIZE).decode())
+
+    @classmethod
+    def of(cls, segment: Path) -> Path:
+        """Return where the tally lies of the process that wrote a segment."""
+        return segment.with_name(segment.name.partition("-")[0] + cls.SUFFIX)
 
     def discard(self) -> None:
         """Forget the process: all that it left is accounted for. The counts still have to be closed."""
+        self.written, self.noted = self.accepted, self.dropped  # for whoever opened the file before
         self.path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Let go of the counts, for whoever recovers them."""
         self.map.close()
         os.close(self._file)
-
-
-def _closed(file: int) -> None:
-    os.close(file)

@@ -57,7 +57,7 @@ class Feedback(_Line, tag="feedback", frozen=True, kw_only=True):
     decision_id: Identity
     creative_id: Name
     kind: Kind
-    value: Annotated[float, Meta(ge=0)] | None = None  # of a conversion, in the advertiser's currency
+    value: Annotated[float, Meta(ge=0, le=1e15)] | None = None  # of a conversion, in the advertiser's currency
     feedback_id: Name | None = None  # names it; without one a creative has one feedback of a kind in a decision
 
 

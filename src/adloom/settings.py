@@ -54,6 +54,14 @@ class Settings(BaseSettings):
     kfp_ca: Path | None = Field(None, description="Certificates (PEM) to trust for Kubeflow Pipelines.")
     trigger_token: SecretStr | None = Field(None, description="Token that `adloom listen` asks of whoever triggers.")
     trigger_token_file: Path | None = Field(None, description="File that holds it instead, read again at each request.")
+    auth: Literal["off"] | None = Field(None, description="`off` lets anybody ask a service.")
+    tokens_file: Path | None = Field(None, description="Who may ask a service: hashes of tokens, with their scopes.")
+    follow_seconds: float = Field(30, gt=0, description="Seconds between two looks at the registry for newer models.")
+    otlp_endpoint: str | None = Field(
+        None,
+        validation_alias=AliasChoices("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        description="Where a service sends its traces; without it there are none.",
+    )
     log_uri: str | None = Field(
         None,
         description="Where the decision log is shipped to: s3://bucket/prefix or a folder; else it stays in `home`.",

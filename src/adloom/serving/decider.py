@@ -153,7 +153,7 @@ class Decider:
         user = pseudonym(asked.user_id, serving.key) if asked.user_id is not None else None
         segment = serving.segment(user) if user is not None else asked.segment
         candidates = self._candidates(asked)
-        context = {n if n.startswith(CONTEXT) else CONTEXT + n: str(v) for n, v in asked.context.items()}
+        context = {name.removeprefix(CONTEXT): str(value) for name, value in asked.context.items()}
         tier, probabilities = self._probabilities(asked, segment, context, candidates, arrived)
         slate = draw(probabilities, asked.n, self._exponential)
         chosen = [candidates.ids[i] for i in slate.chosen.tolist()]
@@ -236,7 +236,8 @@ class Decider:
         if bundle is not None:
             if start + self._pace.expected(count) < arrived + asked.tmax_ms * 1e-3:
                 position = None if asked.position is None else str(asked.position)
-                where = {"placement": asked.placement, "segment": segment, "position": position, **context}
+                where: dict[str, str | None] = {CONTEXT + name: value for name, value in context.items()}
+                where |= {"placement": asked.placement, "segment": segment, "position": position}
                 try:
                     found: Floats = bundle.model.probabilities(where, candidates.ids, candidates.categories)
                 except Exception:  # an ad system gets an answer all the same

@@ -15,11 +15,13 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from adloom import params
+from adloom.decisions import log
 from adloom.errors import ArtifactError, BusyError, ParamsError
 from adloom.io.outside import pseudonym_key
 from adloom.params import MODELS
 from adloom.serving import auth, bundles, decide, sources, traces, workers
 from adloom.serving.arrivals import Noting
+from adloom.serving.decider import MemoryLog
 from adloom.serving.fetch import Fetcher, Wanted
 from adloom.serving.follow import Follower
 from adloom.serving.schemas import ENDPOINTS, GENERATE, READ, REFRESH, WRITE, Endpoint
@@ -111,10 +113,12 @@ def made(asked: Asked, shared: Path | None = None) -> ASGIApp:
     models = bundles.load(found, settings.serve_threads)
     if not models.bundles and (asked.models or asked.app != "decide"):
         raise ArtifactError("no model to serve, see above; `adloom run` makes and registers them")
+    project = asked.project
     around = decide.Around(
         keys=Keys(pseudonym_key(settings)),
         auth=auth.build(settings, asked.workers),
-        project=asked.project,
+        log=log.opened(settings, project) if decide.DECIDE in APPS[asked.app].endpoints else MemoryLog(),
+        project=project,
         follower=_follower(asked, models, fetch, settings) if fetch else None,
         shared=shared,
     )

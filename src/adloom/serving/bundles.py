@@ -257,6 +257,7 @@ def _audience(folder: Path, card: Card, threads: int) -> Audience:
         raise ArtifactError(f"{folder}: members and segmenter name other segments; run `adloom segment` again")
     if (key := manifest.read(folder).facts.get("key")) is None:
         raise ArtifactError(f"{folder}: its manifest names no pseudonym key; run `adloom segment` again")
+    members.find_one("0" * 32)  # the first search makes an index
     return Audience(segmenter, members, key)
 
 

@@ -25,13 +25,13 @@ from starlette.types import ASGIApp
 
 from adloom.errors import AdloomError
 from adloom.serving import openapi, segments
-from adloom.serving.arrivals import LINE, Line
 from adloom.serving.auth import Auth, Open
 from adloom.serving.bundles import Models
 from adloom.serving.decider import Decider, Log, MemoryLog
 from adloom.serving.follow import Follower, Look
 from adloom.serving.front import ASKED, Front
 from adloom.serving.lane import Counters, Lane, Life
+from adloom.serving.line import Line
 from adloom.serving.messages import DECIDE, FEEDBACK
 from adloom.serving.metrics import DecisionMeter, Exposition, Meter
 from adloom.serving.problems import Problem
@@ -51,7 +51,7 @@ class Around:
     project: str = "adloom"
     follower: Follower | None = None  # None: the models stay as they are
     shared: Path | None = None  # folder in which several processes add up their metrics
-    line: Line = LINE
+    line: Line = field(default_factory=Line)
 
 
 class Service:

@@ -63,17 +63,20 @@ class Cache:
 
     def __init__(self, size: int = CACHED) -> None:
         self._size, self._held = size, 0
-        self._last: OrderedDict[Question, Floats] = OrderedDict()
+        # By the question's hash, 64 bits under a secret of the process: to keep the ids would cost more than the model.
+        self._last: OrderedDict[int, Floats] = OrderedDict()
 
     def get(self, question: Question) -> Floats | None:
         """Return the last probabilities (candidates,) of a question."""
-        return self._last.get(question)
+        found = self._last.get(hash(question))
+        return found if found is not None and len(found) == len(question[2]) else None
 
     def put(self, question: Question, probabilities: Floats) -> None:
         """Remember probabilities (candidates,)."""
-        if self._last.pop(question, None) is None:
-            self._held += len(probabilities)
-        self._last[question] = probabilities
+        place = hash(question)
+        before = self._last.pop(place, None)
+        self._last[place] = probabilities
+        self._held += len(probabilities) - (0 if before is None else len(before))
         while self._held > self._size:
             self._held -= len(self._last.popitem(last=False)[1])
 
@@ -118,7 +121,7 @@ class Serving:
 
     def segment(self, user: str) -> str | None:
         """Return the segment of a pseudonym, None for a user who is not known."""
-        return self.models.bundles["audience"].model.members.find([user])[0] if self.finds_users else None
+        return self.models.bundles["audience"].model.members.find_one(user) if self.finds_users else None
 
 
 @dataclass(frozen=True)

@@ -1,27 +1,28 @@
 """
-The lane: what asks for an answer within milliseconds passes nothing else. A plain ASGI function in front of the
-application reads, admits, checks, answers and counts; every other path goes on to the application.
+The lane: what asks for an answer within milliseconds passes nothing else. It admits, checks, answers and counts, as a
+plain ASGI function in front of the application, to which every other path goes on.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Set
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from adloom.decisions.record import Feedback
 from adloom.serving import messages, traces
-from adloom.serving.arrivals import ARRIVED, Line
 from adloom.serving.auth import Access, Auth, Open
 from adloom.serving.decider import Decider, Log, encode
+from adloom.serving.line import Line
 from adloom.serving.messages import DECIDE, FEEDBACK, MAX_BYTES, DecideRequest, FeedbackAnswer, FeedbackRequest
 from adloom.serving.metrics import DecisionMeter, Meter
 from adloom.serving.problems import MEDIA_TYPE, Problem
 
+ARRIVED = "adloom.arrived"  # key of the scope: seconds, by time.perf_counter
 SLOW = 10  # seconds in which a body must have come
 GONE = 499  # the client went away before an answer, in nginx's numbering
 JSON = (b"content-type", b"application/json")
@@ -30,6 +31,14 @@ ACCEPTED = encode(FeedbackAnswer())
 logger = logging.getLogger(__name__)
 
 Headers = Mapping[bytes, bytes]
+
+
+class Reply(NamedTuple):
+    """What is sent back, beside the length of the body."""
+
+    status: int
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes
 
 
 class Fast(NamedTuple):
@@ -54,78 +63,81 @@ class Lane:
         self, app: ASGIApp, decider: Decider, log: Log, auth: Auth | Open, counters: Counters, paths: Set[str]
     ) -> None:
         self._app, self._decider, self._log, self._auth = app, decider, log, auth
-        self._meter, self._decisions, self._line = counters
+        self._meter, self._decisions, self.line = counters
         self._request = msgspec.json.Decoder(DecideRequest).decode
         self._feedback = msgspec.json.Decoder(FeedbackRequest).decode
         fast = {DECIDE: Fast("decide", self._decide), FEEDBACK: Fast("feedback", self._take)}
         self._paths = {path: fast[path] for path in fast if path in paths}
+        self.urls = {path.encode(): path for path in self._paths}  # as they are in a request without a query
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         fast = self._paths.get(scope.get("path", "")) if scope["type"] == "http" else None
         if fast is None:
-            self._line.passes()
             await self._app(scope, receive, send)
             return
-        arrived = scope.get(ARRIVED) or time.perf_counter()
+        path, arrived = scope["path"], scope.get(ARRIVED) or time.perf_counter()
         headers = dict(scope["headers"])
-        trace = traces.of(headers)
-        sent = [JSON, (b"x-request-id", trace.request_id.encode())]
         try:
-            status, body = 200, fast.answer(await self._admitted(scope, headers, receive, fast.access), arrived)
-        except Problem as problem:
-            status, body = _told(problem, sent)
-        except ConnectionError:
-            status, body = GONE, b""
-        except Exception:
-            traces.current.set(trace)
-            logger.exception("%s %s", scope["method"], scope["path"])
-            status, body = _told(_failed(), sent)
-        now = time.perf_counter()
-        self._line.ends(now)
-        self._meter.record(scope["path"], status, now - arrived)
-        if status == GONE:
-            return
-        sent.append((b"content-length", b"%d" % len(body)))
-        await send({"type": "http.response.start", "status": status, "headers": sent})
-        await send({"type": "http.response.body", "body": body})
+            _only_post(scope["method"])
+            self._admit(headers, fast.access)
+            reply = self._answered(headers, fast.answer(await _body(receive), arrived))
+        except Exception as error:  # noqa: BLE001 - the last line of defence
+            reply = self._failed(path, headers, error)
+        self._count(path, reply.status, arrived)
+        if reply.status != GONE:
+            length = (b"content-length", b"%d" % len(reply.body))
+            await send({"type": "http.response.start", "status": reply.status, "headers": [*reply.headers, length]})
+            await send({"type": "http.response.body", "body": reply.body})
 
-    async def _admitted(self, scope: Scope, headers: Headers, receive: Receive, access: Access) -> bytes:
-        """Return the body of a request that may be answered. Raises Problem for any other."""
-        if not self._line.begins():
-            raise Problem(HTTPStatus.TOO_MANY_REQUESTS, "too many requests in line", headers={"Retry-After": "1"})
-        if scope["method"] != "POST":
-            raise Problem(
-                HTTPStatus.METHOD_NOT_ALLOWED, f"{scope['method']} is not understood here", headers={"Allow": "POST"}
-            )
+    def answer(self, path: str, headers: Headers, body: bytes, arrived: float) -> Reply:
+        """Answer a POST whose body is here."""
+        fast = self._paths[path]
+        try:
+            self._admit(headers, fast.access)
+            if len(body) > MAX_BYTES:
+                raise _too_large()
+            reply = self._answered(headers, fast.answer(body, arrived))
+        except Exception as error:  # noqa: BLE001 - the last line of defence
+            reply = self._failed(path, headers, error)
+        self._count(path, reply.status, arrived)
+        return reply
+
+    def refused(self, path: str) -> Reply:
+        """Send a request away, as fast as can be."""
+        self._meter.record(path, BUSY.status, 0.0)
+        return BUSY
+
+    def _admit(self, headers: Headers, access: Access) -> None:
+        """Raise Problem for a request that may not be answered."""
         self._auth.admit(headers.get(b"authorization"), access)
-        _check(headers)
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ConnectionError
-        body: bytes = message.get("body", b"")
-        if message.get("more_body"):
-            body = await self._rest(body, receive)
-        if len(body) > MAX_BYTES:
+        kind = headers.get(b"content-type", b"")
+        if kind != b"application/json" and kind.partition(b";")[0].strip().lower() != b"application/json":
+            said = kind[:80].decode("latin-1") or "absent"
+            raise _unsupported(f"Content-Type is {said}, expected application/json (curl --json)")
+        if headers.get(b"content-encoding", b"identity") != b"identity":
+            raise _unsupported("Content-Encoding is not understood; send the body as it is")
+        announced = headers.get(b"content-length", b"0")
+        if not announced.isdigit() or int(announced[:20]) > MAX_BYTES:
             raise _too_large()
-        return body
 
-    async def _rest(self, begun: bytes, receive: Receive) -> bytes:
-        """Return a body that comes in pieces. Raises Problem when it is too long or too late."""
-        body = bytearray(begun)
-        try:
-            async with asyncio.timeout(SLOW):
-                while len(body) <= MAX_BYTES:
-                    message: Message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise ConnectionError
-                    body += message.get("body", b"")
-                    if not message.get("more_body"):
-                        return bytes(body)
-        except TimeoutError:
-            close = {"Connection": "close"}
-            raise Problem(HTTPStatus.REQUEST_TIMEOUT, f"the body took over {SLOW} s", headers=close) from None
-        raise _too_large()
+    def _answered(self, headers: Headers, body: bytes) -> Reply:
+        return Reply(HTTPStatus.OK, (JSON, (b"x-request-id", traces.request_id(headers))), body)
+
+    def _failed(self, path: str, headers: Headers, error: Exception) -> Reply:
+        """Turn whatever went wrong into an answer."""
+        if isinstance(error, ConnectionError):
+            return Reply(GONE, (), b"")
+        if not isinstance(error, Problem):
+            traces.current.set(traces.of(headers))
+            logger.error("%s", path, exc_info=error)
+            error = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "something failed here; the service's log says what")
+        return _told(error, (b"x-request-id", traces.request_id(headers)))
+
+    def _count(self, path: str, status: int, arrived: float) -> None:
+        now = time.perf_counter()
+        self.line.answered(now)
+        self._meter.record(path, status, now - arrived)
 
     def _decide(self, body: bytes, arrived: float) -> bytes:
         try:
@@ -154,13 +166,13 @@ class Lane:
 class Life:
     """ASGI middleware that begins and ends something with the application."""
 
-    def __init__(self, app: ASGIApp, begin: Callable[[], Awaitable[None]], end: Callable[[], Awaitable[None]]) -> None:
-        self._app, self._begin, self._end = app, begin, end
+    def __init__(self, lane: Lane, begin: Callable[[], Awaitable[None]], end: Callable[[], Awaitable[None]]) -> None:
+        self.lane, self._begin, self._end = lane, begin, end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
         if scope["type"] != "lifespan":
-            await self._app(scope, receive, send)
+            await self.lane(scope, receive, send)
             return
 
         async def told(message: Message) -> None:
@@ -170,22 +182,35 @@ class Life:
                 await self._end()
             await send(message)
 
-        await self._app(scope, receive, told)
+        await self.lane(scope, receive, told)
 
 
-def _check(headers: Headers) -> None:
-    """Raise Problem for a body that is not JSON, or is announced as too long."""
-    kind = headers.get(b"content-type", b"")
-    if kind != b"application/json" and kind.partition(b";")[0].strip().lower() != b"application/json":
-        said = kind[:80].decode("latin-1") or "absent"
-        raise Problem(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"Content-Type is {said}, expected application/json (curl --json)"
-        )
-    if headers.get(b"content-encoding", b"identity") != b"identity":
-        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Content-Encoding is not understood; send the body as it is")
-    announced = headers.get(b"content-length", b"0")
-    if not announced.isdigit() or int(announced[:20]) > MAX_BYTES:
-        raise _too_large()
+async def _body(receive: Receive) -> bytes:
+    """Return a body that may come in pieces. Raises Problem when it is too long or too late."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(SLOW):
+            while len(body) <= MAX_BYTES:
+                message: Message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ConnectionError
+                body += message.get("body", b"")
+                if not message.get("more_body") and len(body) <= MAX_BYTES:
+                    return bytes(body)
+    except TimeoutError:
+        close = {"Connection": "close"}
+        raise Problem(HTTPStatus.REQUEST_TIMEOUT, f"the body took over {SLOW} s", headers=close) from None
+    raise _too_large()
+
+
+def _only_post(method: str) -> None:
+    if method != "POST":
+        allow = {"Allow": "POST"}
+        raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, f"{method} is not understood here", headers=allow)
+
+
+def _unsupported(said: str) -> Problem:
+    return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, said)
 
 
 def _too_large() -> Problem:
@@ -193,12 +218,9 @@ def _too_large() -> Problem:
     return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is over {MAX_BYTES} bytes", headers=close)
 
 
-def _failed() -> Problem:
-    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "something failed here; the service's log says what")
+def _told(problem: Problem, *headers: tuple[bytes, bytes]) -> Reply:
+    more = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
+    return Reply(problem.status, ((b"content-type", MEDIA_TYPE.encode()), *headers, *more), problem.content())
 
 
-def _told(problem: Problem, headers: list[Any]) -> tuple[int, bytes]:
-    """Return status and body of a problem, and set its headers."""
-    headers[0] = (b"content-type", MEDIA_TYPE.encode())
-    headers += [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
-    return int(problem.status), problem.content()
+BUSY = _told(Problem(HTTPStatus.TOO_MANY_REQUESTS, "too many requests at once", headers={"Retry-After": "1"}))

@@ -20,10 +20,11 @@ from adloom.errors import ArtifactError, BusyError, ParamsError
 from adloom.io.outside import pseudonym_key
 from adloom.params import MODELS
 from adloom.serving import auth, bundles, decide, sources, traces, workers
-from adloom.serving.arrivals import Noting
 from adloom.serving.decider import MemoryLog
 from adloom.serving.fetch import Fetcher, Wanted
 from adloom.serving.follow import Follower
+from adloom.serving.messages import DECIDE
+from adloom.serving.protocol import Shortcut
 from adloom.serving.schemas import ENDPOINTS, GENERATE, READ, REFRESH, WRITE, Endpoint
 from adloom.serving.segments import Keys
 from adloom.settings import Settings
@@ -33,7 +34,8 @@ logger = logging.getLogger(__name__)
 GRACE = 5  # seconds that requests in progress get when the service is stopped
 HOW: Mapping[str, Any] = {
     "loop": "uvloop",
-    "http": Noting,
+    "http": Shortcut,
+    "proxy_headers": False,  # nobody here asks who the client is
     "lifespan": "on",
     "log_config": None,
     "log_level": "error",  # what is not HTTP at all is no news
@@ -117,7 +119,7 @@ def made(asked: Asked, shared: Path | None = None) -> ASGIApp:
     around = decide.Around(
         keys=Keys(pseudonym_key(settings)),
         auth=auth.build(settings, asked.workers),
-        log=log.opened(settings, project) if decide.DECIDE in APPS[asked.app].endpoints else MemoryLog(),
+        log=log.opened(settings, project) if DECIDE in APPS[asked.app].endpoints else MemoryLog(),
         project=project,
         follower=_follower(asked, models, fetch, settings) if fetch else None,
         shared=shared,

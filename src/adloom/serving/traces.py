@@ -2,8 +2,8 @@
 
 import json
 import logging
+import os
 import re
-import secrets
 import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -24,6 +24,23 @@ class Trace(NamedTuple):
 current: ContextVar[Trace | None] = ContextVar("current", default=None)  # of the request that is being answered
 
 
+class Ids:
+    """New ids, 32 hex digits each; drawn from the system many at a time, which is several times as fast."""
+
+    def __init__(self) -> None:
+        self._drawn: list[str] = []
+
+    def __call__(self) -> str:
+        """Return one."""
+        if not self._drawn:
+            digits = os.urandom(16 * 256).hex()
+            self._drawn = [digits[i : i + 32] for i in range(0, len(digits), 32)]
+        return self._drawn.pop()
+
+
+new_id = Ids()
+
+
 def of(headers: Mapping[bytes, bytes]) -> Trace:
     """Take the caller's names over: X-Request-ID, else the trace's id, else a new one; what is malformed is no name."""
     trace_id = None
@@ -31,7 +48,14 @@ def of(headers: Mapping[bytes, bytes]) -> Trace:
         trace_id = found[1].decode()
     if (given := headers.get(b"x-request-id")) and REQUEST_ID.fullmatch(given):
         return Trace(given.decode(), trace_id)
-    return Trace(trace_id or secrets.token_hex(16), trace_id)
+    return Trace(trace_id or new_id(), trace_id)
+
+
+def request_id(headers: Mapping[bytes, bytes]) -> bytes:
+    """Return the name that a request has, or gets here."""
+    if b"x-request-id" in headers or b"traceparent" in headers:
+        return of(headers).request_id.encode()
+    return new_id().encode()
 
 
 class JsonLines(logging.Formatter):

@@ -7,6 +7,7 @@ unpickles.
 """
 
 import logging
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -266,8 +267,8 @@ def _policy(folder: Path, card: Card, threads: int) -> Policy:
     some = [*policy.creatives[:50], "a creative without history"]
     for count in (1, len(some)):  # the first touches of an array are slow
         probabilities = policy.probabilities({}, some[-count:])
-        slate = draw(probabilities, count, np.random.default_rng(0).standard_exponential)
-        if abs(probabilities.sum() - 1) > CERTAIN or not (slate.propensities > 0).all():
+        slate = draw(probabilities, count, random.random)
+        if abs(sum(probabilities) - 1) > CERTAIN or min(slate.propensities) <= 0:
             raise ArtifactError(f"{folder}: its probabilities are {probabilities}; train it again")
     return policy
 

@@ -6,21 +6,21 @@ or no model from what the model said last, or by chance.
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from random import Random
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import msgspec
 
 from adloom.audience.members import Members
 from adloom.data.privacy import PUBLISHED_KEY, fingerprint, pseudonymiser
 from adloom.decisions.record import Decision, Record
-from adloom.policy.scorer import Policy, draw
+from adloom.policy.scorer import Scorer, draw
 from adloom.serving import messages
 from adloom.serving.bundles import Models
-from adloom.serving.messages import MAX_CANDIDATES, Candidate, Chosen, DecideAnswer, DecideRequest, Tier
+from adloom.serving.messages import MAX_CANDIDATES, Chosen, DecideAnswer, DecideRequest, Tier
 from adloom.serving.problems import Problem
 from adloom.serving.segments import Keys
 from adloom.serving.traces import new_id
@@ -103,7 +103,7 @@ class Serving:
 
     pseudonym: Callable[[str], str]
     key_fingerprint: str  # of the key of pseudonyms
-    policy: Policy | None
+    policy: Scorer | None
     policy_origin: messages.Origin | None
     members: Members | None  # None: no audience, or its users are under a key that is not here
     audience_origin: messages.Origin | None
@@ -155,8 +155,8 @@ class Decider:
                 raise _refused("give user_id or segment, not both", "segment")
             user = serving.pseudonym(asked.user_id)
             segment = serving.members.find_one(user) if serving.members else None
-        ids, categories = self._candidates(asked)
-        tier, probabilities = self._probabilities(asked, segment, ids, categories, arrived)
+        ids = self._candidates(asked)
+        tier, probabilities = self._probabilities(asked, segment, ids, arrived)
         numbers, propensities = draw(probabilities, asked.n, self._random)
         chosen = [ids[i] for i in numbers]
         elapsed = time.perf_counter() - arrived
@@ -194,29 +194,18 @@ class Decider:
             elapsed_ms=int(elapsed * 1e6) / 1e3,
         )
 
-    def _candidates(self, asked: DecideRequest) -> tuple[list[str], Mapping[str, str] | None]:
-        """
-        Return who may be shown, each once, without those whose cap is reached; and categories that the request names.
-
-        Raises Problem.
-        """
-        given = asked.candidates
-        if (given is None) == (asked.category is None):
+    def _candidates(self, asked: DecideRequest) -> list[str]:
+        """Return who may be shown, each once, without those whose cap is reached. Raises Problem."""
+        ids = asked.candidates
+        if (ids is None) == (asked.category is None):
             raise _refused("give exactly one of candidates and category")
-        categories = None
-        if given is None:
+        if ids is None:
             ids = self._of_category(asked.category or "")
-        elif Candidate in set(map(type, given)):
-            named = [c for c in given if isinstance(c, Candidate)]
-            categories = {c.id: c.category for c in named if c.category is not None}
-            ids = [c.id if isinstance(c, Candidate) else c for c in given]
-        else:
-            ids = cast("list[str]", given)
         if len(set(ids)) < len(ids):
             ids = list(dict.fromkeys(ids))
         if asked.caps:
             ids = [c for c in ids if asked.caps.get(c) != 0]
-        return ids, categories
+        return ids
 
     def _of_category(self, category: str) -> list[str]:
         if (policy := self._serving.policy) is None:
@@ -230,12 +219,7 @@ class Decider:
         return found
 
     def _probabilities(
-        self,
-        asked: DecideRequest,
-        segment: str | None,
-        ids: list[str],
-        categories: Mapping[str, str] | None,
-        arrived: float,
+        self, asked: DecideRequest, segment: str | None, ids: list[str], arrived: float
     ) -> tuple[Tier, list[float]]:
         """Return the probability of each candidate (candidates,) and who said so."""
         policy, count = self._serving.policy, len(ids)
@@ -246,7 +230,7 @@ class Decider:
         if start + self._pace.expected(count) < arrived + asked.tmax_ms * 1e-3:
             where = _context(asked, CONTEXT, placement=asked.placement, segment=segment)
             try:
-                found = policy.probabilities(where, ids, categories)
+                found = policy.probabilities(where, ids, asked.categories)
             except Exception:  # an ad system gets an answer all the same
                 logger.exception("the policy failed")
             else:

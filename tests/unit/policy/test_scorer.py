@@ -84,8 +84,8 @@ def test_a_policy_that_knows_no_creative() -> None:
 
 
 def test_creatives_of_a_category() -> None:
-    assert by_hand().of_category("Bag") == ["bag-1", "bag-2"]
-    assert by_hand().of_category("Hat") == []
+    assert by_hand().scorer.of_category("Bag") == ["bag-1", "bag-2"]
+    assert by_hand().scorer.of_category("Hat") == []
 
 
 contexts = st.dictionaries(
@@ -147,7 +147,7 @@ def test_a_slates_propensity_is_that_of_enumeration_and_its_draws_are_as_often()
 
 @given(st.lists(st.floats(-800, 0), min_size=1, max_size=8), st.integers(1, 9), st.integers(0, 2**32 - 1))
 def test_propensities_are_exact_however_small(exponents: list[float], slots: int, seed: int) -> None:
-    p = by_hand().softmax(exponents)
+    p = by_hand().scorer.softmax(exponents)
     chosen, propensities = draw(p, slots, random.Random(seed).random)
     assert len(set(chosen)) == len(chosen) == min(slots, len(p))
     assert all(0 < propensity <= 1 for propensity in propensities)

@@ -1,0 +1,129 @@
+"""Impressions as a policy learns from them and is judged by: who was asked, what could be shown, what was, what came."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from adloom.data.tables import CONTEXT
+from adloom.errors import DataError
+
+Floats = npt.NDArray[np.floating]
+Ints = npt.NDArray[np.integer]
+Bools = npt.NDArray[np.bool_]
+Texts = npt.NDArray[Any]  # of str
+
+PLACES = ("placement", "position", "segment")  # the context of every table, beside its own columns
+UNKNOWN = ""  # the value of a context that is not known
+
+
+@dataclass(frozen=True)
+class Impressions:
+    """Impressions whose outcome and propensity are known, in the order of their time."""
+
+    creatives: tuple[str, ...]  # every id that was shown or could have been, ascending
+    context: Mapping[str, Texts]  # column: its value in each row (rows,), UNKNOWN where missing
+    sets: tuple[Ints, ...]  # the distinct lists of candidates, each ascending indices into creatives
+    offered: Ints  # (rows,) index into sets
+    shown: Ints  # (rows,) index into creatives
+    clicked: Floats  # (rows,) 0 or 1, within the maturity
+    propensity: Floats  # (rows,) in (0, 1]
+    logging: Texts  # (rows,) name of the policy that chose, UNKNOWN where missing
+    timestamp: npt.NDArray[np.datetime64]  # (rows,) UTC
+
+    def __len__(self) -> int:
+        return len(self.shown)
+
+    def take(self, rows: Bools) -> Self:
+        """Return the chosen rows (rows,); creatives and sets stay as they are."""
+        arrays = ("offered", "shown", "clicked", "propensity", "logging", "timestamp")
+        context = {name: values[rows] for name, values in self.context.items()}
+        return replace(self, context=context, **{name: getattr(self, name)[rows] for name in arrays})
+
+    def before(self, share: float) -> Bools:
+        """Return which rows lie in the first `share` of the time that the rows span (rows,)."""
+        start, end = self.timestamp.min(), self.timestamp.max()
+        return np.asarray(self.timestamp <= start + (end - start) * share)
+
+
+@dataclass(frozen=True)
+class Left:
+    """How many impressions cannot be used, and why."""
+
+    immature: int  # younger than the maturity when the table ends: a click may still come
+    without_propensity: int
+
+
+def matured(rows: pd.DataFrame, maturity: timedelta) -> Bools:
+    """
+    Return which impressions (rows,) are older than the maturity when the table ends.
+
+    One that was clicked early is not taken before its time either: those without a click beside it are not, and clicks
+    alone would count too high.
+    """
+    return (rows["timestamp"] + maturity <= rows["timestamp"].max()).to_numpy(bool)
+
+
+def read(rows: pd.DataFrame, segment: Sequence[str | None], maturity: timedelta) -> tuple[Impressions, Left]:
+    """
+    Return the usable impressions of a prepared table, and how many are not.
+
+    `segment` (rows,) is each user's, None where there is none. A row without candidates could have shown every creative
+    that the table shows in its placement. Raises DataError when no row can be used.
+    """
+    rows = rows.assign(segment=list(segment)).sort_values("timestamp", kind="stable")
+    ripe, known = matured(rows, maturity), rows["propensity"].notna().to_numpy(bool)
+    left = Left(int((~ripe).sum()), int((ripe & ~known).sum()))
+    if not (ripe & known).any():
+        raise DataError(
+            f"impressions: none of {len(rows)} can be used: {left.immature} are younger than train_policy.maturity_hours "
+            f"when the table ends, {left.without_propensity} have no propensity; bring the log's propensities"
+        )
+    return _arrays(rows[ripe & known], _placed(rows), maturity), left
+
+
+def _placed(rows: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the creatives that the table shows in each placement."""
+    return {str(place): sorted(ids.unique()) for place, ids in rows.groupby("placement")["creative_id"]}
+
+
+def _arrays(rows: pd.DataFrame, placed: Mapping[str, list[str]], maturity: timedelta) -> Impressions:
+    lists = _lists(rows, placed)
+    creatives = tuple(sorted({creative for offered in set(lists) for creative in offered}))
+    number = {creative: i for i, creative in enumerate(creatives)}
+    distinct = {offered: i for i, offered in enumerate(dict.fromkeys(lists))}
+    late = (rows["outcome_at"] - rows["timestamp"] > maturity).to_numpy(bool)
+    return Impressions(
+        creatives,
+        _context(rows),
+        tuple(np.array([number[creative] for creative in offered]) for offered in distinct),
+        np.array([distinct[offered] for offered in lists]),
+        rows["creative_id"].map(number).to_numpy(np.int64),
+        (rows["clicked"].to_numpy(bool) & ~late).astype(float),
+        rows["propensity"].to_numpy(float),
+        rows["logging_policy"].fillna(UNKNOWN).to_numpy(str),
+        rows["timestamp"].dt.tz_localize(None).to_numpy("datetime64[us]"),
+    )
+
+
+def _lists(rows: pd.DataFrame, placed: Mapping[str, list[str]]) -> list[tuple[str, ...]]:
+    """Return the candidates of each row, ascending, the shown creative among them."""
+    of_place = {place: tuple(ids) for place, ids in placed.items()}
+    pairs = zip(rows["placement"], rows["candidates"], rows["creative_id"], strict=True)
+    return [
+        of_place[place] if given is None else tuple(sorted({*map(str, given), shown})) for place, given, shown in pairs
+    ]
+
+
+def _context(rows: pd.DataFrame) -> dict[str, Texts]:
+    names = [*PLACES, *sorted(name for name in rows if name.startswith(CONTEXT))]
+    return {name: _text(rows[name]) for name in names if rows[name].notna().any()}
+
+
+def _text(values: pd.Series) -> Texts:
+    whole = values.astype("Int64") if pd.api.types.is_numeric_dtype(values) else values
+    return whole.astype("str").mask(values.isna(), UNKNOWN).to_numpy(str)

@@ -1,4 +1,4 @@
-"""Arrays in an npz file, without pickle: the one way in which segmenter and members are read."""
+"""Arrays in an npz file, without pickle: the one way in which segmenter, members and policies are read."""
 
 import zipfile
 from collections.abc import Sequence
@@ -17,6 +17,6 @@ def read_arrays(path: Path, names: Sequence[str]) -> list[npt.NDArray[Any]]:
         with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as found:
             return [found[name] for name in names]
     except FileNotFoundError:
-        raise ArtifactError(f"{path}: missing; run `adloom segment`, or fetch the model again") from None
+        raise ArtifactError(f"{path}: missing; make or fetch {path.parent.name} again") from None
     except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
         raise ArtifactError(f"{path}: expected an npz with {', '.join(names)}: {error}") from None

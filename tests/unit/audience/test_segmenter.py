@@ -87,7 +87,7 @@ def test_a_segmenter_survives_its_file_byte_by_byte(segmenter: Segmenter, tmp_pa
 
 def test_what_is_not_a_segmenter_is_refused_by_name(segmenter: Segmenter, tmp_path: Path) -> None:
     path = tmp_path / "segmenter.npz"
-    with pytest.raises(ArtifactError, match=r"segmenter.npz: missing; run `adloom segment`"):
+    with pytest.raises(ArtifactError, match=r"segmenter.npz: missing; make or fetch "):
         Segmenter.load(path)
     path.write_bytes(b"not a zip")
     with pytest.raises(ArtifactError, match=r"segmenter.npz: expected an npz with features, median"):

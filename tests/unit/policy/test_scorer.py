@@ -1,0 +1,205 @@
+"""Probabilities worked by hand, then what holds for every policy, context and list of candidates."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adloom import npz
+from adloom.errors import ArtifactError
+from adloom.policy.scorer import Floats, Policy, draw
+
+IDS = ("bag-1", "bag-2", "boot-1", "coat-1")
+UNSEEN = ("new-1", "new-2")
+
+
+def by_hand(**changes: Any) -> Policy:
+    """Scores are logarithms, so that odds are whole numbers: 1 2 3 4, doubled at the top for bags, halved for coats."""
+    log2 = np.float32(np.log(2))
+    arrays: dict[str, Any] = {
+        "creatives": IDS,
+        "category": np.array([0, 0, 1, 2]),
+        "categories": ("Bag", "Boot", "Coat"),
+        "bias": np.log(np.array([1, 2, 3, 4], np.float32)),
+        "features": (("placement",), ("placement", "segment")),
+        "values": (("top", "side"), ("top\x1fsegment-1",)),
+        "weights": (
+            np.array([[0, 0, 0, 0], [log2, log2, 0, 0], [0, 0, 0, -log2]], np.float32),
+            np.array([[0, 0, 0, 0], [0, 0, log2, 0]], np.float32),
+        ),
+        "prior": np.log(np.array([1, 3, 5, 2], np.float32)),
+    }
+    return Policy(**arrays | changes)
+
+
+@pytest.mark.parametrize(
+    ("context", "odds"),
+    [
+        ({}, [1, 2, 3, 4]),
+        ({"placement": None, "other": "x"}, [1, 2, 3, 4]),
+        ({"placement": "bottom"}, [1, 2, 3, 4]),
+        ({"placement": "top"}, [2, 4, 3, 4]),
+        ({"placement": "side", "segment": "segment-1"}, [1, 2, 3, 2]),
+        ({"placement": "top", "segment": "segment-1"}, [2, 4, 6, 4]),
+        ({"placement": "top", "segment": None}, [2, 4, 3, 4]),
+    ],
+)
+def test_odds_worked_by_hand(context: dict[str, str | None], odds: Sequence[float]) -> None:
+    expected = np.array(odds) / sum(odds)
+    assert by_hand().probabilities(context, IDS) == pytest.approx(expected, abs=1e-7)
+
+
+def test_the_floor_and_the_temperature_worked_by_hand() -> None:
+    odds = by_hand(floor=0.1).probabilities({}, IDS)
+    assert odds == pytest.approx([0.16, 0.22, 0.28, 0.34], abs=1e-7)  # 0.1 + 0.6 · (1 2 3 4) / 10
+    half = by_hand(temperature=0.5).probabilities({}, IDS)
+    assert half == pytest.approx(np.array([1, 4, 9, 16]) / 30, abs=1e-7)
+
+
+def test_a_floor_that_is_too_high_is_uniform() -> None:
+    assert by_hand(floor=0.3).probabilities({}, IDS).tolist() == [0.25] * 4
+    assert by_hand(floor=0.25).probabilities({}, IDS).tolist() == [0.25] * 4
+
+
+def test_a_creative_without_history_has_its_categorys_prior() -> None:
+    policy = by_hand()
+    shown = policy.probabilities({"placement": "top"}, ["bag-1", "new-1", "new-2"], {"new-1": "Boot", "new-2": "Hat"})
+    assert shown == pytest.approx(np.array([2, 3, 2]) / 7, abs=1e-7)
+    assert policy.probabilities({}, ["new-1", "bag-2"]) == pytest.approx([0.5, 0.5], abs=1e-7)
+    assert policy.probabilities({}, ["new-1", "bag-2"], {"bag-2": "Coat"}) == pytest.approx([0.5, 0.5], abs=1e-7)
+
+
+def test_a_policy_that_knows_no_creative() -> None:
+    none = Policy((), np.zeros(0, np.int64), (), np.zeros(0, np.float32), (), (), (), np.zeros(1, np.float32))
+    assert none.probabilities({"placement": "top"}, UNSEEN).tolist() == [0.5, 0.5]
+    assert none.probabilities({}, []).shape == (0,)
+
+
+def test_creatives_of_a_category() -> None:
+    assert by_hand().of_category("Bag") == ["bag-1", "bag-2"]
+    assert by_hand().of_category("Hat") == []
+
+
+contexts = st.dictionaries(
+    st.sampled_from(["placement", "segment", "else"]),
+    st.sampled_from([None, "", "top", "side", "segment-1", "top\x1fsegment-1"]),
+)
+candidates = st.permutations([*IDS, *UNSEEN]).flatmap(
+    lambda order: st.integers(1, len(order)).map(lambda count: order[:count])
+)
+scores = st.lists(st.floats(-50, 50, width=32), min_size=4, max_size=4)
+
+
+@given(contexts, candidates, scores, st.floats(0, 0.5), st.floats(0.01, 100))
+def test_they_sum_to_one_and_none_is_under_the_floor(
+    context: dict[str, str | None], shown: list[str], bias: list[float], floor: float, temperature: float
+) -> None:
+    policy = by_hand(bias=np.array(bias, np.float32), floor=floor, temperature=temperature)
+    found = policy.probabilities(context, shown)
+    assert abs(found.sum() - 1) <= 1e-12
+    assert (found > 0).all()
+    assert (found >= floor).all() or found.tolist() == [1 / len(shown)] * len(shown)
+
+
+@given(contexts, candidates, scores, st.randoms())
+def test_the_order_of_candidates_is_no_matter(
+    context: dict[str, str | None], shown: list[str], bias: list[float], chance: Any
+) -> None:
+    policy = by_hand(bias=np.array(bias, np.float32), floor=0.01)
+    order = chance.sample(range(len(shown)), len(shown))
+    again = policy.probabilities(context, [shown[i] for i in order])
+    assert again == pytest.approx(policy.probabilities(context, shown)[order], abs=1e-14)
+
+
+def slate_by_enumeration(p: Floats, chosen: Sequence[int]) -> float:
+    """The probability of drawing these, in this order, one after the other."""
+    product, left = 1.0, list(range(len(p)))
+    for i in chosen:
+        product *= p[i] / sum(p[j] for j in left)
+        left.remove(i)
+    return product
+
+
+def test_a_slates_propensity_is_that_of_enumeration_and_its_draws_are_as_often() -> None:
+    p = np.array([0.1, 0.2, 0.3, 0.4])
+    rng = np.random.default_rng(1)
+    seen: dict[tuple[int, ...], int] = {}
+    for _ in range(20_000):
+        chosen, propensities = draw(p, 2, rng.standard_exponential)
+        key = tuple(chosen.tolist())
+        seen[key] = seen.get(key, 0) + 1
+        assert propensities.prod() == pytest.approx(slate_by_enumeration(p, key), rel=1e-12)
+    every = {pair: slate_by_enumeration(p, pair) for pair in itertools.permutations(range(4), 2)}
+    assert sum(every.values()) == pytest.approx(1)
+    assert seen.keys() == every.keys()
+    for pair, expected in every.items():  # five standard errors
+        assert seen[pair] / 20_000 == pytest.approx(expected, abs=5 * np.sqrt(expected / 20_000))
+
+
+@given(st.lists(st.floats(-800, 0), min_size=1, max_size=8), st.integers(1, 9), st.integers(0, 2**32 - 1))
+def test_propensities_are_exact_however_small(exponents: list[float], slots: int, seed: int) -> None:
+    p = by_hand().softmax(np.array(exponents))
+    chosen, propensities = draw(p, slots, np.random.default_rng(seed).standard_exponential)
+    assert len(set(chosen.tolist())) == len(chosen) == min(slots, len(p))
+    assert ((propensities > 0) & (propensities <= 1)).all()
+    if slots >= len(p):
+        assert propensities[-1] == 1  # nobody else is left
+
+
+def test_what_is_saved_is_loaded_and_its_bytes_are_the_arrays_alone(tmp_path: Path) -> None:
+    policy = by_hand(floor=0.02, temperature=0.7)
+    policy.save(tmp_path / "a.npz")
+    Policy.load(tmp_path / "a.npz").save(tmp_path / "b.npz")
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    again = Policy.load(tmp_path / "b.npz")
+    context = {"placement": "top", "segment": "segment-1"}
+    assert again.probabilities(context, IDS).tolist() == policy.probabilities(context, IDS).tolist()
+    assert again.creatives == IDS
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"bias": np.zeros(3, np.float32)}, r"bias: \(3,\), expected \(4,\)"),
+        ({"prior": np.zeros(3, np.float32)}, r"prior: \(3,\), expected \(4,\)"),
+        ({"weights": (np.zeros((3, 4), np.float32),)}, r"weights: \(1,\), expected \(2,\)"),
+        ({"values": (("top",), ("x",))}, r"weights of placement: \(3, 4\), expected \(2, 4\)"),
+        ({"bias": np.array([0, 0, np.nan, 0], np.float32)}, "not all of its scores are finite"),
+        ({"category": np.array([0, 0, 1, 3])}, "category: not all in"),
+        ({"creatives": ("a", "b", "b", "c")}, "4 creatives, 3 of them different"),
+        ({"temperature": 0.0}, "temperature 0.0"),
+        ({"floor": -0.1}, "floor -0.1"),
+        ({"floor": float("nan")}, "floor nan"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ArtifactError, match=said):
+        by_hand(**changes)
+
+
+def test_files_that_are_no_policy_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "policy.npz"
+    with pytest.raises(ArtifactError, match="missing"):
+        Policy.load(path)
+    path.write_bytes(b"PK")
+    with pytest.raises(ArtifactError, match="expected an npz with"):
+        Policy.load(path)
+    by_hand().save(path)
+    with np.load(path) as found:
+        arrays = dict(found)
+    npz.save(path, **{**arrays, "bias": np.zeros(3, np.float32)})
+    with pytest.raises(ArtifactError, match=r"policy.npz: policy: bias: \(3,\), expected \(4,\); make or fetch"):
+        Policy.load(path)
+
+
+def test_a_policy_is_not_changed_by_what_it_was_made_of() -> None:
+    policy = by_hand()
+    other = replace(policy, floor=0.1)
+    assert other.probabilities({}, IDS) == pytest.approx([0.16, 0.22, 0.28, 0.34], abs=1e-7)
+    assert policy.probabilities({}, IDS) == pytest.approx([0.1, 0.2, 0.3, 0.4], abs=1e-7)

@@ -55,7 +55,7 @@ class Policy:
     """
 
     creatives: tuple[str, ...]
-    category: Ints  # (creatives,), index into categories
+    category: Ints  # (creatives,), index into categories, or their number: none known
     categories: tuple[str, ...]
     bias: Weights  # (creatives,)
     features: tuple[tuple[str, ...], ...]
@@ -178,8 +178,8 @@ class Policy:
         for name, (found, expected) in shapes.items():
             if found != expected:
                 raise ArtifactError(f"policy: {name}: {found}, expected {expected}")
-        if count and not 0 <= self.category.min() <= self.category.max() < max(known, 1):
-            raise ArtifactError(f"policy: category: not all in [0, {known})")
+        if count and not 0 <= self.category.min() <= self.category.max() <= known:
+            raise ArtifactError(f"policy: category: not all in [0, {known}]")
         if not all(np.isfinite(numbers).all() for numbers in (self.bias, self.prior, *self.weights)):
             raise ArtifactError("policy: not all of its scores are finite")
         if not (0 < self.temperature < np.inf and 0 <= self.floor <= 1):

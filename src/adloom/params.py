@@ -162,6 +162,29 @@ class Segment(Block):
     min_stability: Share = Field(0.8, description="A clustering below this ARI is chosen only if none is above.")
 
 
+class TrainPolicy(Block):
+    """The policy that decides which creative to show."""
+
+    enabled: bool = Field(True, description="False writes a skipped artifact instead.")
+    seed: int = Field(7, ge=0, description="Seed of the folds of the click model behind doubly robust estimates.")
+    maturity_hours: float = Field(
+        24, gt=0, strict=False, description="Time a click has to come; younger impressions and later clicks do not count."
+    )
+    models: list[Literal["uniform", "logging", "rates", "linear"]] = Field(
+        ["uniform", "logging", "rates", "linear"], min_length=1, description="Models that compete; uniform must."
+    )
+    temperatures: list[Annotated[float, Field(gt=0, strict=False)]] = Field(
+        [1.0, 0.5, 0.25], min_length=1, description="Temperatures of the softmax that compete; the lower, the bolder."
+    )
+    floor: Share = Field(0.002, description="Least probability of a candidate, so that the next log can tell of each.")
+
+    @model_validator(mode="after")
+    def _fallback(self) -> Self:
+        if "uniform" not in self.models:
+            raise ValueError("models: uniform must be one; it is chosen when no other can be trusted")
+        return self
+
+
 class Evaluate(Block):
     """How models are measured; intervals are 95 %."""
 

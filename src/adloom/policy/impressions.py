@@ -11,6 +11,7 @@ import pandas as pd
 
 from adloom.data.tables import CONTEXT
 from adloom.errors import DataError
+from adloom.policy.maturity import matured
 
 Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.integer]
@@ -52,38 +53,32 @@ class Impressions:
 
 @dataclass(frozen=True)
 class Left:
-    """How many impressions cannot be used, and why."""
+    """How many impressions do not count, and why."""
 
     immature: int  # younger than the maturity when the table ends: a click may still come
+    late: int  # clicks that came after the maturity, and count as none
     without_propensity: int
-
-
-def matured(rows: pd.DataFrame, maturity: timedelta) -> Bools:
-    """
-    Return which impressions (rows,) are older than the maturity when the table ends.
-
-    One that was clicked early is not taken before its time either: those without a click beside it are not, and clicks
-    alone would count too high.
-    """
-    return (rows["timestamp"] + maturity <= rows["timestamp"].max()).to_numpy(bool)
+    without_segment: int  # counted nevertheless, with the segment unknown
 
 
 def read(rows: pd.DataFrame, segment: Sequence[str | None], maturity: timedelta) -> tuple[Impressions, Left]:
     """
-    Return the usable impressions of a prepared table, and how many are not.
+    Return the usable impressions of a prepared table, which ends with its latest row, and how many do not count.
 
     `segment` (rows,) is each user's, None where there is none. A row without candidates could have shown every creative
     that the table shows in its placement. Raises DataError when no row can be used.
     """
-    rows = rows.assign(segment=list(segment)).sort_values("timestamp", kind="stable")
-    ripe, known = matured(rows, maturity), rows["propensity"].notna().to_numpy(bool)
-    left = Left(int((~ripe).sum()), int((ripe & ~known).sum()))
-    if not (ripe & known).any():
+    rows = rows.assign(segment=pd.Series(list(segment), rows.index, "str")).sort_values("timestamp", kind="stable")
+    ripe = matured(rows, pd.Timedelta(maturity), rows["timestamp"].max())
+    known = ripe.rows[ripe.rows["propensity"].notna()].reset_index(drop=True)
+    without = len(ripe.rows) - len(known)
+    if known.empty:
         raise DataError(
-            f"impressions: none of {len(rows)} can be used: {left.immature} are younger than train_policy.maturity_hours "
-            f"when the table ends, {left.without_propensity} have no propensity; bring the log's propensities"
+            f"impressions: none of {len(rows)} can be used: {ripe.immature} are younger than train_policy.maturity_hours "
+            f"when the table ends, {without} have no propensity; bring the log's propensities, or a longer log"
         )
-    return _arrays(rows[ripe & known], _placed(rows), maturity), left
+    left = Left(ripe.immature, ripe.late, without, int(known["segment"].isna().sum()))
+    return _arrays(known, _placed(rows)), left
 
 
 def _placed(rows: pd.DataFrame) -> dict[str, list[str]]:
@@ -91,19 +86,18 @@ def _placed(rows: pd.DataFrame) -> dict[str, list[str]]:
     return {str(place): sorted(ids.unique()) for place, ids in rows.groupby("placement")["creative_id"]}
 
 
-def _arrays(rows: pd.DataFrame, placed: Mapping[str, list[str]], maturity: timedelta) -> Impressions:
+def _arrays(rows: pd.DataFrame, placed: Mapping[str, list[str]]) -> Impressions:
     lists = _lists(rows, placed)
     creatives = tuple(sorted({creative for offered in set(lists) for creative in offered}))
     number = {creative: i for i, creative in enumerate(creatives)}
     distinct = {offered: i for i, offered in enumerate(dict.fromkeys(lists))}
-    late = (rows["outcome_at"] - rows["timestamp"] > maturity).to_numpy(bool)
     return Impressions(
         creatives,
         _context(rows),
         tuple(np.array([number[creative] for creative in offered]) for offered in distinct),
         np.array([distinct[offered] for offered in lists]),
         rows["creative_id"].map(number).to_numpy(np.int64),
-        (rows["clicked"].to_numpy(bool) & ~late).astype(float),
+        rows["clicked"].to_numpy(float),
         rows["propensity"].to_numpy(float),
         rows["logging_policy"].fillna(UNKNOWN).to_numpy(str),
         rows["timestamp"].dt.tz_localize(None).to_numpy("datetime64[us]"),

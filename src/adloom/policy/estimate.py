@@ -1,0 +1,63 @@
+"""What a policy is estimated to earn, and whether the estimate's interval is to be believed."""
+
+from dataclasses import dataclass
+from math import ceil, sqrt
+
+import numpy as np
+
+from adloom.evaluation.metric import Array
+
+FEWEST_EVENTS = 5.0  # rewarded rows that the effective sample holds; below, intervals missed 93 to 97 %
+FARTHEST_WEIGHT = 5.0  # standard errors between the mean weight and 1
+MOST_UNSUPPORTED = 0.01  # probability that may lie on actions the log never took
+TOP = 0.01  # share of rows whose part of the weight is shown
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a policy earns per row, in units of the reward, with its 95 % interval [low, high]."""
+
+    value: float
+    low: float
+    high: float
+    n: int  # rows
+    effective_sample_size: float  # rows, of Kish: (sum of weights)^2 / sum of squared weights
+    top_share: float  # of all weight, in the 1 % of rows with the largest
+    why_not: str = ""  # why the interval is not to be trusted; empty when it is
+
+    @property
+    def trustworthy(self) -> bool:
+        """Whether the interval is to be believed, by the rule of `doubt`."""
+        return not self.why_not
+
+
+def effective_sample_size(weight: Array) -> float:
+    """Return Kish's effective sample size of weights (rows,) in rows; 0 where all are 0."""
+    squares = float((weight**2).sum())
+    return float(weight.sum()) ** 2 / squares if squares else 0.0
+
+
+def top_share(weight: Array) -> float:
+    """Return the share of the weight (rows,) that lies in the 1 % of rows (rounded up) with the largest weights."""
+    top, total = ceil(TOP * len(weight)), float(weight.sum())
+    return float(np.partition(weight, -top)[-top:].sum()) / total if total else 0.0
+
+
+def doubt(weight: Array, rewarded: int, unsupported: float = 0.0) -> str:
+    """
+    Return why an interval from these weights (rows,) is not to be trusted, "" when it is.
+
+    The rule looks at weights and at how many rows have a reward, never at which. An interval is trusted when the policy
+    puts at most 1 % of its probability on actions the log never took, the mean weight is within 5 standard errors of 1
+    (else propensities are wrong or support is missing), and the effective sample holds at least 5 rewarded rows, at the
+    log's own rate of them.
+    """
+    if unsupported > MOST_UNSUPPORTED:
+        return f"{unsupported:.1%} of the policy's probability lies on actions the log never took"
+    mean, error = float(weight.mean()), float(weight.std()) / sqrt(len(weight))
+    if abs(mean - 1) > FARTHEST_WEIGHT * error + 1e-6:
+        return f"the mean weight is {mean:.3f}, expected 1: the propensities are wrong or the log lacks actions"
+    events = effective_sample_size(weight) * rewarded / len(weight)
+    if events < FEWEST_EVENTS:
+        return f"the effective sample holds {events:.1f} rewarded rows, expected at least {FEWEST_EVENTS:g}"
+    return ""

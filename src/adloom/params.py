@@ -174,9 +174,10 @@ class TrainPolicy(Block):
         ["uniform", "logging", "rates", "linear"], min_length=1, description="Models that compete; uniform must."
     )
     temperatures: list[Annotated[float, Field(gt=0, strict=False)]] = Field(
-        [1.0, 0.5, 0.25], min_length=1, description="Temperatures of the softmax that compete; the lower, the bolder."
+        [1.0, 0.5, 0.25, 0.125], min_length=1, description="Temperatures of the softmax that compete; the lower, the bolder."
     )
     floor: Share = Field(0.002, description="Least probability of a candidate, so that the next log can tell of each.")
+    threads: int = Field(2, gt=0, description="CPU threads of ONNX Runtime, which reads pictures; as in evaluate.")
 
     @model_validator(mode="after")
     def _fallback(self) -> Self:

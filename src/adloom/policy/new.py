@@ -8,6 +8,7 @@ from adloom.policy.impressions import Floats, Ints, Texts
 from adloom.policy.scorer import Policy
 
 NEIGHBOURS = 10  # pictures with history that a new one is compared with
+AT_ONCE = 1000  # new pictures that are compared at a time
 OWN = 1.0  # weight of the category's prior, in neighbours of the same picture
 
 
@@ -48,11 +49,13 @@ def _categories(policy: Policy, pictures: Pictures) -> Ints:
 
 def _near(new: Floats, seen: Floats, beyond: Floats) -> Floats:
     """Return the mean of `beyond` (seen,) over the nearest pictures of each new one, shrunk to 0 (new,)."""
-    count = min(NEIGHBOURS, len(seen))
-    likeness = np.clip(new @ seen.T, 0, None)  # (new, seen)
-    nearest = np.argsort(-likeness, axis=1, kind="stable")[:, :count]
-    weight = np.take_along_axis(likeness, nearest, axis=1)
-    return np.asarray((weight * beyond[nearest]).sum(1) / (weight.sum(1) + OWN))
+    found = []
+    for start in range(0, len(new), AT_ONCE):
+        likeness = np.clip(new[start : start + AT_ONCE] @ seen.T, 0, None)  # (new, seen), cosine of the angle
+        nearest = np.argsort(-likeness, axis=1, kind="stable")[:, :NEIGHBOURS]
+        weight = np.take_along_axis(likeness, nearest, axis=1)
+        found.append((weight * beyond[nearest]).sum(1) / (weight.sum(1) + OWN))
+    return np.concatenate(found)
 
 
 def _with(policy: Policy, creatives: list[str], category: Ints, score: Floats) -> Policy:

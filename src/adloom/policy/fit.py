@@ -74,17 +74,13 @@ class Linear:
         return policy(data, self.design.categories, self.design.space, own + category[of], weights, category)
 
 
-def linear(data: Impressions, categories: Categories, penalty: float, weight: Floats | None = None) -> Linear:
-    """
-    Fit clicks (at least one, and at least one miss); penalty is the inverse strength of the ridge penalty.
-
-    weight (rows,) says how much each row counts; alike when None.
-    """
+def linear(data: Impressions, categories: Categories, penalty: float) -> Linear:
+    """Fit clicks (at least one, and at least one miss); penalty is the inverse strength of the ridge penalty."""
     design = Design(Space.of(data), categories, data.creatives)
     matrix = design.matrix(data)
     used = np.unique(matrix.indices)  # the coefficient of a column without a row stays 0
     with threadpool_limits(limits=1):
-        found = LogisticRegression(C=penalty, tol=1e-6, max_iter=1000).fit(matrix[:, used], data.clicked, weight)
+        found = LogisticRegression(C=penalty, tol=1e-6, max_iter=1000).fit(matrix[:, used], data.clicked)
     coefficients = np.zeros(matrix.shape[1])
     coefficients[used] = found.coef_[0]
     return Linear(design, coefficients, float(found.intercept_[0]))

@@ -109,7 +109,8 @@ def _lists(rows: pd.DataFrame, placed: Mapping[str, list[str]]) -> list[tuple[st
     of_place = {place: tuple(ids) for place, ids in placed.items()}
     pairs = zip(rows["placement"], rows["candidates"], rows["creative_id"], strict=True)
     return [
-        of_place[place] if given is None else tuple(sorted({*map(str, given), shown})) for place, given, shown in pairs
+        tuple(sorted({*map(str, given), shown})) if isinstance(given, list | np.ndarray) else of_place[place]
+        for place, given, shown in pairs
     ]
 
 

@@ -80,7 +80,8 @@ def interval(of: Cumulants, positive: bool) -> tuple[float, float]:
     highest = 2 * of.value
     while _surprise(highest, of, TAIL) < 0:
         highest *= 2
-    low = brentq(_surprise, of.value * 1e-9, of.value, (of, 1 - TAIL))
+    skewed = _surprise(of.value, of, 1 - TAIL) <= 0  # so much that even this value would be a high one: no lower end
+    low = 0.0 if skewed else brentq(_surprise, of.value * 1e-9, of.value, (of, 1 - TAIL))
     return float(low), float(brentq(_surprise, of.value, highest, (of, TAIL)))
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from adloom.policy.impressions import Floats, Ints, Texts
 from adloom.policy.scorer import Policy
@@ -37,7 +38,8 @@ def welcome(policy: Policy, pictures: Pictures) -> Policy:
         return policy
     category = _categories(policy, pictures)
     beyond = policy.bias[history[seen]] - policy.prior[category[seen]]  # what a creative does beyond its category
-    score = policy.prior[category[new]] + _near(pictures.embedding[new], pictures.embedding[seen], beyond)
+    with threadpool_limits(limits=1):  # sums add up in one order
+        score = policy.prior[category[new]] + _near(pictures.embedding[new], pictures.embedding[seen], beyond)
     order = np.argsort(pictures.creatives[new], kind="stable")
     return _with(policy, pictures.creatives[new][order].tolist(), category[new][order], score[order])
 

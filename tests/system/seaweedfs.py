@@ -90,7 +90,7 @@ def running(folder: Path) -> Iterator[Server]:
 def _started(folder: Path, stack: ExitStack) -> Server:
     """Start a server that ends with a stack; on other ports when it exits, for one may be taken before it is bound."""
     for attempt in range(1, STARTS + 1):
-        ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
+        ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         server = Server(ports["s3"])
         process = stack.enter_context(
             subprocess.Popen(_command(folder, ports), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -116,7 +116,7 @@ def _command(folder: Path, ports: dict[str, int]) -> list[str]:
     return [*command, "-s3.port.iceberg=0", "-s3.port.lance=0"]  # else on fixed ports, where only one server fits
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for opened in sockets:

@@ -119,11 +119,11 @@ def test_a_server_that_is_down_costs_two_warnings_and_not_the_training(
             run.metrics({"loss": 1.0}, step)
         run.tags({"manifest_digest": "m"})
     warnings = [record.getMessage() for record in caplog.records if record.name.startswith("adloom")]
-    assert [line.split(": ", 1)[1] for line in warnings] == [
-        "Connection refused; the training goes on, and what it tells is kept and sent when MLflow answers",
-        "still away; params and points are in what was made here, "
-        "and `adloom run`, or a pipeline's register, sends them",
-    ]
+    away, still_away = warnings
+    assert away.endswith(
+        ": Connection refused; the training goes on, and what it tells is kept and sent when it answers"
+    )
+    assert still_away.endswith(": still away; `adloom run`, or a pipeline's register, sends it from what was made here")
     assert "secret" not in "".join(warnings)
     assert time.monotonic() - began < 15
 

@@ -94,7 +94,8 @@ class Server:
             raise
         except Exception as error:  # MLflow lets errors of its drivers, of HTTP and of the file system through
             raise OutsideError(
-                f"MLflow at {self.name}: cannot {what}: {cause(error)}; is it up, and is MLFLOW_TRACKING_URI right?"
+                f"MLflow at {self.name}: cannot {what}: {cause(error)}; are it, its database and its S3 up, "
+                "and is MLFLOW_TRACKING_URI right?"
             ) from error
 
     def wait_for_lock(self) -> None:
@@ -241,7 +242,8 @@ class MlflowRegistry:
         run = run_of(folder, self.provenance(), self._server, self.parent)
         with tempfile.TemporaryDirectory(prefix="adloom-") as place:
             mlmodel.write(folder, Path(place), run.info.run_id)
-            client.log_artifacts(run.info.run_id, place, ARTIFACT)
+            with self._server.doing(f"keep the files of {folder}"):
+                client.log_artifacts(run.info.run_id, place, ARTIFACT)
         if not client.search_registered_models(f"name = '{name}'"):
             with unless_exists():
                 client.create_registered_model(name)
@@ -251,10 +253,14 @@ class MlflowRegistry:
 
 def cause(error: BaseException) -> str:
     """Return the system's word for what went wrong underneath, else the first line; never a password in an address."""
-    inner = error.__cause__ or error.__context__
-    while inner is not None and not (isinstance(inner, OSError) and inner.strerror):
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, OSError) and inner.strerror:
+            return inner.strerror
+        if reason := getattr(next(iter(inner.args), None), "reason", None):  # why urllib3 gave up trying
+            error = reason
         inner = inner.__cause__ or inner.__context__
-    text = inner.strerror if isinstance(inner, OSError) and inner.strerror else str(error).strip().partition("\n")[0]
+    text = str(error).strip().partition("\n")[0]
     return re.sub(r"//[^/@\s]*@", "//", text)
 
 

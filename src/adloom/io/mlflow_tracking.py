@@ -73,9 +73,7 @@ class MlflowRun:
         if self.kept:
             self._send()
         if self.kept:
-            later = (
-                "params and points are in what was made here, and `adloom run`, or a pipeline's register, sends them"
-            )
+            later = "`adloom run`, or a pipeline's register, sends it from what was made here"
             logger.warning("MLflow at %s: still away; %s", self.server.name, later)
 
     @property
@@ -113,7 +111,7 @@ class MlflowRun:
         except Exception as error:  # noqa: BLE001 - tracking must never cost a training
             self.again = time.monotonic() + max(AGAIN_SECONDS, AGAIN_FACTOR * (time.monotonic() - began))
             if not self.away:
-                kept = "the training goes on, and what it tells is kept and sent when MLflow answers"
+                kept = "the training goes on, and what it tells is kept and sent when it answers"
                 logger.warning("MLflow at %s: %s; %s", self.server.name, cause(error), kept)
             self.away = True
         else:

@@ -1,43 +1,29 @@
-"""MLflow on PostgreSQL and S3 when something fails while a model is trained or registered, and when two register."""
+"""MLflow on PostgreSQL and S3 when something fails while a model is trained or registered."""
 
-import base64
-import json
 import logging
-import random
 import re
-import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from operator import methodcaller
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-import pandas as pd
 import pytest
 from tests import tiny_models
-from tests.conftest import MakeTable
 from tests.system.mlflow_server import MlflowServer
 from tests.system.postgres import Postgres
 from tests.system.relay import Fault, Relay
-from tests.system.watched import before, race, watch
+from tests.system.told import is_whole, train
+from tests.system.watched import before, watch
 
-from adloom import promotion
 from adloom.errors import OutsideError
-from adloom.io import manifest, mlflow_tracking
+from adloom.io import mlflow_tracking
 from adloom.io.mlflow import MlflowRegistry, no_parent
 from adloom.io.mlflow_tracking import MlflowTracker
 from adloom.io.outside import Outside
-from adloom.io.registry import CHALLENGER, CHAMPION, aliased, fetch_whole
-from adloom.params import Source
-from adloom.serving import sources
-from adloom.tracked import tracked
+from adloom.io.registry import CHAMPION, fetch_whole
 
-PARAMS = Source(uri="by hand")
-EPOCHS = (1, 2, 3, 4)
-POINTS = {name: [(epoch, epoch / 2) for epoch in EPOCHS] for name in ("accuracy", "loss")}
 AWAY = "Connection refused; the training goes on, and what it tells is kept and sent when it answers"
 STILL_AWAY = "still away; `adloom run`, or a pipeline's register, sends it from what was made here"
 BACK = "answers again; what was kept is sent"
@@ -47,24 +33,6 @@ FAULTS: dict[str, Callable[[Relay], None]] = {
     "silent": lambda relay: relay.fail(Fault("silent", "write", 0)),
     "cut": lambda relay: relay.fail(Fault("cut", "write", 600, since=b"PUT ")),
 }
-
-Events = Mapping[int, Callable[[], None]]  # what happens before an epoch
-
-
-@pytest.fixture
-def project() -> str:
-    return f"shop-{uuid4().hex[:8]}"
-
-
-@pytest.fixture
-def registry(mlflow: MlflowServer, project: str) -> MlflowRegistry:
-    return MlflowRegistry(mlflow.uri, project)
-
-
-@pytest.fixture
-def client(registry: MlflowRegistry) -> Any:
-    """MLflow's own client, to look at what ours did."""
-    return registry._server.client
 
 
 @pytest.fixture
@@ -79,16 +47,6 @@ def world(outside: Outside, door: Relay, project: str) -> Outside:
     """The outside with MLflow behind the door."""
     uri = f"http://127.0.0.1:{door.port}"
     return replace(outside, tracker=MlflowTracker(uri, project), registry=MlflowRegistry(uri, project))
-
-
-@pytest.fixture
-def table(make_table: MakeTable) -> Path:
-    return make_table("events", pd.DataFrame({"split": ["calibration"]}))
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_models.write_models(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture
@@ -114,34 +72,9 @@ def recover(relay: Relay) -> None:
     relay.heal()
 
 
-def train(world: Outside, table: Path, models: Path, target: Path, events: Events) -> Path:
-    """Train nothing, but tell of it as a training does."""
-    with tracked("segment", table, target, PARAMS, world) as (made, run):
-        shutil.copy(models / "audience" / "segmenter.npz", made.path)
-        for epoch in EPOCHS:
-            events.get(epoch, lambda: None)()
-            run.metrics({name: points[epoch - 1][1] for name, points in POINTS.items()}, epoch)
-        made.write_json("history.json", POINTS)
-        made.describe({}, PARAMS)
-        run.artifact(made.path / "card.json")
-    return target
-
-
 def only_run(client: Any, project: str) -> Any:
     (run,) = client.search_runs([client.get_experiment_by_name(project).experiment_id])
     return run
-
-
-def is_whole(client: Any, run: Any, artifact: Path) -> bool:
-    """Return whether a run has all of a training's params, points (each once) and tags, and has ended well."""
-    made = manifest.read(artifact)
-    tags = {"manifest_digest": manifest.digest(artifact), "params_digest": made.params}
-    tags["dataset_digest"] = made.inputs["table"]
-    histories = {name: client.get_metric_history(run.info.run_id, name) for name in POINTS}
-    assert (run.info.run_name, run.info.status) == ("segment", "FINISHED")
-    assert {name: sorted((m.step, m.value) for m in points) for name, points in histories.items()} == POINTS
-    assert run.data.params == {name: str(value) for name, value in PARAMS.model_dump(mode="json").items()}
-    return set(tags.items()) <= set(run.data.tags.items())
 
 
 @pytest.mark.parametrize("how", ["refused", "silent"])
@@ -214,6 +147,18 @@ def test_what_mlflow_missed_until_the_end_is_brought_in_once_by_registering(
         world.registry.register("audience", made, {})
         run = only_run(client, project)
         assert run.info.run_id == broken_off.info.run_id
+        assert is_whole(client, run, made)
+
+
+def test_what_was_never_told_in_a_pipeline_is_brought_in_below_its_run(
+    registry: MlflowRegistry, outside: Outside, table: Path, models: Path, client: Any, tmp_path: Path
+) -> None:
+    elsewhere = client.create_experiment(f"{registry.project} of the server")
+    above = client.create_run(elsewhere, run_name="pipeline").info.run_id
+    made = train(outside, table, models, tmp_path / "audience", {})
+    for _ in range(2):
+        MlflowRegistry(registry.uri, registry.project, parent=lambda server: str(above)).register("audience", made, {})
+        (run,) = client.search_runs([elsewhere], f"tags.`mlflow.parentRunId` = '{above}'")
         assert is_whole(client, run, made)
 
 
@@ -291,96 +236,3 @@ def test_a_database_that_goes_away_while_registering_leaves_nothing_that_does_no
     assert all(version.aliases == () for version in registry.versions("gan"))
     register(registry)
     assert [(version.version, version.aliases) for version in registry.versions("gan")] == [(1, (CHAMPION,))]
-
-
-def turns(count: int) -> list[str]:
-    """Return who makes the next call, for each call: one after the other, by turns, and by chance."""
-    rng = random.Random(7)
-    return [
-        "AAAAAAAA",
-        "ABABABABAB",
-        "AABBAABBAABB",
-        "ABBBBBBBBA",
-        *("".join(rng.choices("AB", k=16)) for _ in range(count)),
-    ]
-
-
-def test_two_who_move_an_alias_at_once_leave_one_order_and_both_moves(
-    registry: MlflowRegistry, models: Path, tmp_path: Path
-) -> None:
-    tiny_models.write_generator(tmp_path / "other", channels=2)
-    one, two = (registry.register("gan", path, {}).version for path in (models / "gan", tmp_path / "other"))
-    for number, order in enumerate(turns(6), 1):
-        now = race(
-            registry,
-            order,
-            lambda mine: mine.point("gan", CHAMPION, one, "A's reason", by="person"),
-            lambda mine: mine.point("gan", CHAMPION, two, "B's reason"),
-        )
-        moves = registry.moves("gan")
-        assert sorted(move.reason for move in moves[-2:]) == ["A's reason", "B's reason"], order
-        assert len(moves) == 2 * number
-        champion = aliased(registry.versions("gan"), CHAMPION)
-        assert champion
-        assert champion.version == moves[-1].version, order
-        assert champion.version in now
-
-
-def test_two_who_register_the_same_at_once_make_one_version(
-    registry: MlflowRegistry, models: Path, tmp_path: Path
-) -> None:
-    for number, order in enumerate(turns(1)):
-        model = f"gan-{number}"
-        register = methodcaller("register", model, models / "gan", {"verdict": "hold"})
-        made = race(registry, order, register, register)
-        (version,) = registry.versions(model)
-        assert [other.version for other in made] == [version.version] * 2, order
-        assert version.tags["verdict"] == "hold"
-        assert fetch_whole(registry, version, tmp_path / model)
-
-
-def test_a_registry_of_the_version_before_is_read_and_goes_on(
-    registry: MlflowRegistry, client: Any, project: str, tmp_path: Path
-) -> None:
-    load(
-        json.loads((Path(__file__).parents[1] / "data/registry_of_0_1.json").read_text(encoding="utf-8")),
-        client,
-        project,
-        tmp_path,
-    )
-    text = "\n".join(promotion.lines(list(promotion.overview(registry))))
-    assert re.findall(r"\((gate|rollback|person)\): (.*)", text) == [
-        ("gate", "registered"),
-        ("gate", "smallest_segment 2 (1): at least 1, très bien"),
-        ("rollback", "the second names its users by another key"),
-        ("rollback", "it was not"),
-        ("gate", "registered"),
-        ("gate", "smallest_segment 2 (2): at least 1, très bien"),
-        ("person", "no, that key is the right one"),
-    ]
-    served = sources.champions(registry, tmp_path / "home")["audience"]
-    assert isinstance(served, sources.Found)
-    assert served.version == 1
-    assert manifest.verify(served.folder).stage == "segment"
-    promotion.promote(registry, "audience", 2, "it was, after all")
-    assert promotion.rollback(registry, "audience", "no") == 1
-    assert [move.reason for move in registry.moves("audience")][-3:] == ["it was not", "it was, after all", "no"]
-    assert [version.aliases for version in registry.versions("audience")] == [(CHAMPION,), (CHALLENGER,)]
-
-
-def load(old: dict[str, Any], client: Any, project: str, place: Path) -> None:
-    """Write a registry that another version of adloom left into MLflow."""
-    name = old["name"].replace("shop", project)
-    client.create_registered_model(name, tags=old["tags"])
-    experiment = client.create_experiment(project)
-    for version in old["versions"]:
-        run = client.create_run(experiment, run_name=version["run"]["name"], tags=version["run"]["tags"])
-        folder = place / str(version["version"])
-        folder.mkdir()
-        for file, content in version["files"].items():
-            (folder / file).write_bytes(base64.b64decode(content))
-        client.log_artifacts(run.info.run_id, str(folder), "model")
-        client.set_terminated(run.info.run_id)
-        client.create_model_version(name, f"{run.info.artifact_uri}/model", run.info.run_id, tags=version["tags"])
-    for alias, version in old["aliases"].items():
-        client.set_registered_model_alias(name, alias, str(version))

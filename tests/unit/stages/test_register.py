@@ -94,7 +94,7 @@ class Overtaken(MemoryRegistry):
 def test_a_champion_that_came_meanwhile_is_compared_with_too(tmp_path: Path, outside: Outside, table: Path) -> None:
     registry = Overtaken(tmp_path / "overtaken")
     world = replace(outside, registry=registry)
-    weak, better, best = (measured(copywriter(tmp_path / f"{s}", s), table, outside) for s in (0.5, 0.8, 1.0))
+    weak, better, best = (measured(copywriter(tmp_path / f"{s}", s), table, outside) for s in (0.3, 0.5, 1.0))
     register(weak, params().register, world)
     registry.other = best
     outcome = register(better, params().register, world)

@@ -247,14 +247,14 @@ def list_models(params_path: Path, as_json: bool) -> None:
 @click.option("--reason", required=True, help="Why; it is kept and shown by `adloom models`.")
 def promote_version(params_path: Path, model: str, version: int, reason: str) -> None:
     """
-    Make a version the champion, whatever the gate said.
+    Make a version the champion, whatever the gate said; a policy takes its audience along.
 
     Example: adloom promote cnn 2 --reason "compared by eye with the creative team"
     """
     from adloom import promotion
 
-    promotion.promote(opened(params_path)[1].registry, model, version, reason)
-    click.echo(f"{model}: version {version} is the champion")
+    for named in promotion.promote(opened(params_path)[1].registry, model, version, reason):
+        click.echo(f"{named.model}: version {named.version} is the champion")
 
 
 @cli.command("rollback")
@@ -263,14 +263,15 @@ def promote_version(params_path: Path, model: str, version: int, reason: str) ->
 @click.option("--reason", required=True, help="Why; it is kept and shown by `adloom models`.")
 def roll_back(params_path: Path, model: str, reason: str) -> None:
     """
-    Make the previous champion the champion again; the gate does not bring back what was rolled back.
+    Make the previous champion the champion again, audience and policy as a pair; the gate does not bring back what was
+    rolled back.
 
     Example: adloom rollback gan --reason "bags lost their handles"
     """
     from adloom import promotion
 
-    version = promotion.rollback(opened(params_path)[1].registry, model, reason)
-    click.echo(f"{model}: version {version} is the champion again")
+    for named in promotion.rollback(opened(params_path)[1].registry, model, reason):
+        click.echo(f"{named.model}: version {named.version} is the champion again")
 
 
 def main() -> None:

@@ -62,7 +62,7 @@ def read_bars(gate: Gate) -> Iterator[Bar]:
         if manifest.read(folder).skipped:
             continue
         metrics = metrics_of(folder)
-        yield from (Bar(model, rule, metrics.get(rule.metric)) for rule in gate.rules(model))
+        yield from (Bar(model, rule, metrics.get(rule.metric)) for rule in gate.rules(model) if rule.has_bar)
 
 
 def summary(outcomes: list[Outcome], bars: list[Bar], answers: dict[str, str]) -> Iterator[str]:

@@ -199,7 +199,7 @@ class Evaluate(Block):
 
 
 class Rule(Block):
-    """A bar for one metric, and how much worse than the champion a candidate may be."""
+    """A bar for one metric, and how much worse than the champion a candidate may be; one of the two may be absent."""
 
     metric: str = Field(description="Name of a metric of the model's metrics.json.")
     at_least: float | None = Field(None, strict=False, description="The value must not be below this.")
@@ -210,9 +210,16 @@ class Rule(Block):
 
     @model_validator(mode="after")
     def _one_side(self) -> Self:
-        if (self.at_least is None) == (self.at_most is None):
-            raise ValueError(f"rule for {self.metric}: give exactly one of at_least and at_most")
+        if self.at_least is not None and self.at_most is not None:
+            raise ValueError(f"rule for {self.metric}: give one of at_least and at_most, not both")
+        if not self.has_bar and self.margin is None:
+            raise ValueError(f"rule for {self.metric}: give at_least or at_most; or a margin alone, where more is better")
         return self
+
+    @property
+    def has_bar(self) -> bool:
+        """Whether there is a bar; a margin alone asks for a comparison only."""
+        return self.at_least is not None or self.at_most is not None
 
 
 class Gate(Block):

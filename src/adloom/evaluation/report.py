@@ -111,7 +111,8 @@ def render(models: Mapping[str, Model], datasets: Mapping[str, Dataset], gate: G
 def _panel(name: str, model: Model, rules: list[Rule]) -> Panel:
     title, sentence = glossary.MODELS[name]
     found = model.findings or Findings({}, [])
-    gauges = [] if model.skipped else [_gauge(rule, found.metrics.get(rule.metric)) for rule in rules]
+    shown = [] if model.skipped else [rule for rule in rules if rule.has_bar]
+    gauges = [_gauge(rule, found.metrics.get(rule.metric)) for rule in shown]
     numbers = [_as_text(metric, found.metrics[metric]) for metric in sorted(found.metrics)]
     exhibits = [(kind, list(group)) for kind, group in groupby(found.sections, _kind)]
     return Panel(name, title, sentence, model.digest, model.skipped, gauges, numbers, exhibits)

@@ -43,6 +43,11 @@ def top_share(weight: Array) -> float:
     return float(np.partition(weight, -top)[-top:].sum()) / total if total else 0.0
 
 
+def effective_events(weight: Array, rewarded: int) -> float:
+    """Return how many rewarded rows the effective sample of weights (rows,) holds, at the log's own rate of them."""
+    return effective_sample_size(weight) * rewarded / len(weight)
+
+
 def doubt(weight: Array, rewarded: int, unsupported: float = 0.0) -> str:
     """
     Return why an interval from these weights (rows,) is not to be trusted, "" when it is.
@@ -57,7 +62,7 @@ def doubt(weight: Array, rewarded: int, unsupported: float = 0.0) -> str:
     mean, error = float(weight.mean()), float(weight.std()) / sqrt(len(weight))
     if abs(mean - 1) > FARTHEST_WEIGHT * error + 1e-6:
         return f"the mean weight is {mean:.3f}, expected 1: the propensities are wrong or the log lacks actions"
-    events = effective_sample_size(weight) * rewarded / len(weight)
+    events = effective_events(weight, rewarded)
     if events < FEWEST_EVENTS:
         return f"the effective sample holds {events:.1f} rewarded rows, expected at least {FEWEST_EVENTS:g}"
     return ""

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from adloom.evaluation.metric import Evaluation, Figure, Metric, Sample, Section, Table
+from adloom.evaluation.metric import Comparison, Evaluation, Figure, Metric, Sample, Section, Table
+from adloom.evaluation.statistics import mean
 from adloom.params import TrainPolicy
 from adloom.policy import choose, figures
 from adloom.policy.batch import probabilities
 from adloom.policy.estimate import Estimate
+from adloom.policy.evidence import decide_lift
 from adloom.policy.impressions import Floats, Impressions, Left
 from adloom.policy.models import Categories
 from adloom.policy.scorer import Policy
@@ -19,6 +21,7 @@ from adloom.policy.table import Columns, Value, from_table
 
 Card = Mapping[str, Any]
 
+RATE = "click_rate"
 SHOWN = 10  # creatives in the table of those shown more or less than in the log
 
 
@@ -32,7 +35,9 @@ def evaluate(policy: Policy, calibration: Impressions, holdout: Impressions, lef
     value = valued(holdout, shown)
     others = _others(calibration, holdout, policy, card)
     sections = [*_sections(holdout, shown, value, others), _left(holdout, left)]
-    return Evaluation(_metrics(value, holdout, left), {}, sections)
+    target = shown[np.arange(len(holdout)), holdout.shown]
+    ours, log = ({RATE: _sample(holdout, chances)} for chances in (target, holdout.propensity))
+    return Evaluation(_metrics(value, holdout, left), ours, sections, without=log)
 
 
 def valued(data: Impressions, shown: Floats) -> Value:
@@ -50,6 +55,26 @@ def valued(data: Impressions, shown: Floats) -> Value:
     return from_table(frame, columns, lambda rows, actions: shown, data.creatives)
 
 
+def _sample(data: Impressions, target: Floats) -> Sample:
+    """Return what a policy's click rate is estimated from: (rows,) of clicks, propensities, its own probabilities."""
+    return Sample((data.clicked, data.propensity, target), _weighted, "share", _compare)
+
+
+def _weighted(clicked: Floats, propensity: Floats, target: Floats, weights: Floats) -> float:
+    return mean(clicked * target / propensity, weights)
+
+
+def _compare(mine: Sample, rival: Sample, margin: float) -> Comparison:
+    """Ask whether a policy earns no less than another, or than the log itself, on the very same impressions."""
+    clicked, propensity, target = mine.columns
+    if not all(np.array_equal(a, b) for a, b in zip(mine.columns[:2], rival.columns[:2], strict=True)):
+        return Comparison(False, -1.0, "was measured on other impressions; compare by eye, `adloom promote`")
+    is_log = np.array_equal(rival.columns[2], propensity)  # a row then loses a click at most
+    lift = decide_lift(clicked, propensity, target, rival.columns[2], margin, loss=1.0 if is_log else None)
+    against = "what the log did" if is_log else "the champion"
+    return Comparison(lift.verdict == "promote", lift.low, f"against {against}: {lift.finding}")
+
+
 def _metrics(value: Value, data: Impressions, left: Left) -> dict[str, Metric]:
     best = value.estimates["doubly_robust"]
     counts = {
@@ -59,7 +84,7 @@ def _metrics(value: Value, data: Impressions, left: Left) -> dict[str, Metric]:
         "without_propensity": left.without_propensity,
     }
     return {
-        "click_rate": _rate(best),
+        RATE: _rate(best),
         "logged_click_rate": _rate(value.logged),
         "unsupported": _exact(value.support.unsupported, len(data), "share"),
         **{name: _exact(count, len(data), "count") for name, count in counts.items()},
@@ -67,7 +92,9 @@ def _metrics(value: Value, data: Impressions, left: Left) -> dict[str, Metric]:
 
 
 def _rate(estimate: Estimate) -> Metric:
-    return Metric(estimate.value, estimate.low, estimate.high, estimate.n, "share")
+    """Return a click rate, which lies in [0, 1] whatever an estimate of little evidence says."""
+    value, low, high = (min(max(number, 0.0), 1.0) for number in (estimate.value, estimate.low, estimate.high))
+    return Metric(value, low, high, estimate.n, "share")
 
 
 def _exact(value: float, rows: int, unit: Any) -> Metric:

@@ -224,8 +224,9 @@ def _fits(champion: Path, candidate: Path) -> None:
 
 
 def _tags(candidate: Candidate, judgement: Judgement, params: Register) -> dict[str, str]:
-    metrics, made_from = _metrics(candidate), manifest.read(candidate.model).inputs
-    gated = [rule.metric for rule in params.gate.rules(name_of(candidate.model))]
+    model, metrics = name_of(candidate.model), _metrics(candidate)
+    gated = [rule.metric for rule in params.gate.rules(model)]
+    pinned = card(candidate.model)["audience"] if model == pair.POLICY else None
     return {
         "dataset_digest": manifest.digest(candidate.table),
         "params_digest": manifest.read(candidate.model).params,
@@ -234,6 +235,7 @@ def _tags(candidate: Candidate, judgement: Judgement, params: Register) -> dict[
         "verdict": judgement.verdict,
         "reasons": json.dumps(judgement.reasons, ensure_ascii=False),
         "evidence": judgement.evidence,
+        **({pair.PINNED: pinned} if pinned else {}),
     }
 
 

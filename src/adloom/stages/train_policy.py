@@ -73,7 +73,7 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainPolicy, outside: Outside)
 
 
 def read(
-    table: Path, audience: Path, split: str, maturity_hours: float
+    table: Path, audience: Path | None, split: str, maturity_hours: float
 ) -> "tuple[Impressions, Left]":
     """Read the impressions of a period, with the segments of their users; without an audience nobody has one."""
     from adloom.io import tables
@@ -83,10 +83,10 @@ def read(
     return impressions.read(rows, _segments(rows["user_id"], audience), timedelta(hours=maturity_hours))
 
 
-def _segments(users: "pd.Series", audience: Path) -> list[str | None]:
+def _segments(users: "pd.Series", audience: Path | None) -> list[str | None]:
     from adloom.audience.members import Members
 
-    if manifest.skipped(audience):
+    if audience is None or manifest.skipped(audience):
         return [None] * len(users)
     return Members.load(audience / "members.npz").find(users.fillna("").astype(str).tolist())
 

@@ -2,8 +2,8 @@
 
     adloom ingest && adloom prepare && python benchmarks/policy.py     (pip install vowpalwabbit)
 
-First in the simulator, whose truth is known: the share of the possible gain over uniform decisions that a policy trained
-on the log of an uneven one earns, mean over worlds. Then on the Open Bandit log: doubly robust click rates with 95 %
+First in the simulator, whose truth is known: the share of the possible gain over uniform decisions that a policy
+trained on the log of an uneven one earns, mean over worlds. Then on the Open Bandit log: doubly robust click rates with 95 %
 intervals on the last third of the calibration period, each model at the temperature with the highest lower end. All
 see the same features; each model's own number (penalty, learning rate) is chosen on the last third too.
 """
@@ -56,7 +56,7 @@ def vowpal(kind: str) -> Fit:
     """vowpalwabbit's contextual bandit with action-dependent features, its weights read back into arrays."""
 
     def trained(data: Impressions, rate: float) -> Policy:
-        from vowpalwabbit import Workspace
+        from vowpalwabbit import Workspace  # noqa: PLC0415 - not among what adloom needs
 
         engine = Workspace(f"--cb_adf --cb_type {kind} --noconstant -b 22 --quiet -l {rate}")
         space = Space.of(data)
@@ -66,7 +66,9 @@ def vowpal(kind: str) -> Fit:
         sizes = [len(values) + 1 for values in space.values]
         learnt = np.array(engine.predict(["shared |s x", *(f"|f {i}" for i in range(width * (1 + sum(sizes))))]))
         engine.finish()
-        bias, *weights = np.split(-learnt / data.clicked.mean(), np.cumsum([width, *(size * width for size in sizes)])[:-1])
+        bias, *weights = np.split(
+            -learnt / data.clicked.mean(), np.cumsum([width, *(size * width for size in sizes)])[:-1]
+        )
         tables = [weight.reshape(size, width) for weight, size in zip(weights, sizes, strict=True)]
         own = bias - bias.mean()
         return models.policy(data, Categories(), space, own, [t - t.mean() for t in tables], np.zeros(1))
@@ -133,7 +135,9 @@ def simulated(rate: float, seed: int) -> tuple[World, Periods]:
 
 
 def in_the_simulator() -> None:
-    print(f"\nshare of the possible gain, mean of {WORLDS} worlds, {ROWS:,} impressions each (standard error), seconds a fit")
+    print(
+        f"\nshare of the possible gain, mean of {WORLDS} worlds (standard error), {ROWS:,} impressions each, seconds a fit"
+    )
     print(f"{'engine':36}" + "".join(f"{f'click rate {rate:.1%}':>22}" for rate in RATES))
     logs = {rate: [simulated(rate, seed) for seed in range(WORLDS)] for rate in RATES}
     for name, (trained, settings) in ENGINES.items():
@@ -156,7 +160,9 @@ def on_open_bandit(folder: Path) -> None:
     late = periods.late
     print(f"\nOpen Bandit, last third of calibration: {len(late):,} impressions, {late.clicked.sum():.0f} clicks, "
           f"log's own rate {late.clicked.mean():.3%}")  # fmt: skip
-    print(f"{'engine':36} {'value':>8} {'95 % interval':>20} {'effective sample':>17} {'temperature':>12} {'setting':>8}")
+    print(
+        f"{'engine':36} {'value':>8} {'95 % interval':>20} {'effective sample':>17} {'temperature':>12} {'setting':>8}"
+    )
     for name, (trained, settings) in ENGINES.items():
         found = best(periods, trained, settings)
         value, interval = found.value, f"{found.value.low:.3%} … {found.value.high:.3%}"

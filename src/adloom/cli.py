@@ -21,6 +21,7 @@ STAGES = {
     "train-cnn": "Train the picture reader.",
     "train-lstm": "Train the copywriter.",
     "segment": "Find audience segments.",
+    "train-policy": "Train the policy that decides which creative to show.",
     "evaluate": "Measure one model on its test rows.",
     "report": "Join all measurements into one report.html.",
     "register": "Register models, and promote those that pass the gate.",

@@ -12,7 +12,8 @@ from adloom.evaluation.metric import Metric
 from adloom.evaluation.sections import metrics_of
 from adloom.io import manifest
 from adloom.io.outside import Outside
-from adloom.params import MODELS, Gate, Params, Rule
+from adloom.params import MODELS, Params
+from adloom.rules import Gate, Rule
 from adloom.run import run
 from adloom.stages.register import Outcome
 

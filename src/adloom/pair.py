@@ -24,8 +24,8 @@ def others(registry: Registry, version: Version) -> list[Version]:
     policy = aliased(registry.versions(POLICY), CHAMPION) if version.model == AUDIENCE else None
     if policy and policy.tags.get(PINNED, version.digest) != version.digest:
         raise UserError(
-            f"audience {version.version}: policy {policy.version}, the champion, decides with another; a policy made with "
-            f"this one (`adloom run` trains it) takes it along, {_fitting(registry, version)}"
+            f"audience {version.version}: policy {policy.version}, the champion, decides with another; a policy made "
+            f"with this one (`adloom run` trains it) takes it along, {_fitting(registry, version)}"
         )
     return []
 

@@ -10,11 +10,25 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from adloom.block import Block, sentences
 from adloom.errors import ParamsError
+from adloom.rules import Gate
 
 TABLES = ("creatives", "copy", "events", "impressions")
-MODELS = {"gan": "creatives", "cnn": "creatives", "lstm": "copy", "audience": "events"}  # and the table each is made of
+MODELS = {  # and the table each is made of
+    "gan": "creatives", "cnn": "creatives", "lstm": "copy",
+    "audience": "events", "policy": "impressions",
+}
 COMPONENTS = {  # what runs in a pod of its own
-    *("snapshot", "ingest", "prepare", "push_dataset", "train_gan", "train_cnn", "train_lstm", "segment"),
+    *(
+        "snapshot",
+        "ingest",
+        "prepare",
+        "push_dataset",
+        "train_gan",
+        "train_cnn",
+        "train_lstm",
+        "segment",
+        "train_policy",
+    ),
     *("evaluate", "report", "register", "score", "finish"),
 }
 
@@ -168,13 +182,18 @@ class TrainPolicy(Block):
     enabled: bool = Field(True, description="False writes a skipped artifact instead.")
     seed: int = Field(7, ge=0, description="Seed of the folds of the click model behind doubly robust estimates.")
     maturity_hours: float = Field(
-        24, gt=0, strict=False, description="Time a click has to come; younger impressions and later clicks do not count."
+        24,
+        gt=0,
+        strict=False,
+        description="Time a click has to come; younger impressions and later clicks do not count.",
     )
     models: list[Literal["uniform", "logging", "rates", "linear"]] = Field(
         ["uniform", "logging", "rates", "linear"], min_length=1, description="Models that compete; uniform must."
     )
     temperatures: list[Annotated[float, Field(gt=0, strict=False)]] = Field(
-        [1.0, 0.5, 0.25, 0.125], min_length=1, description="Temperatures of the softmax that compete; the lower, the bolder."
+        [1.0, 0.5, 0.25, 0.125],
+        min_length=1,
+        description="Temperatures of the softmax that compete; the lower, the bolder.",
     )
     floor: Share = Field(0.002, description="Least probability of a candidate, so that the next log can tell of each.")
     threads: int = Field(2, gt=0, description="CPU threads of ONNX Runtime, which reads pictures; as in evaluate.")
@@ -196,44 +215,6 @@ class Evaluate(Block):
     lstm_samples: int = Field(1000, ge=100, description="Lines drawn to judge the LSTM.")
     temperature: float = Field(1.0, gt=0, description="Sampling temperature of the judged lines.")
     ngram_order: int = Field(5, ge=2, description="Order of the Kneser-Ney character model.")
-
-
-class Rule(Block):
-    """A bar for one metric, and how much worse than the champion a candidate may be; one of the two may be absent."""
-
-    metric: str = Field(description="Name of a metric of the model's metrics.json.")
-    at_least: float | None = Field(None, strict=False, description="The value must not be below this.")
-    at_most: float | None = Field(None, strict=False, description="The value must not be above this.")
-    margin: float | None = Field(
-        None, ge=0, strict=False, description="Worse than the champion by more than this, for certain: rejected."
-    )
-
-    @model_validator(mode="after")
-    def _one_side(self) -> Self:
-        if self.at_least is not None and self.at_most is not None:
-            raise ValueError(f"rule for {self.metric}: give one of at_least and at_most, not both")
-        if not self.has_bar and self.margin is None:
-            raise ValueError(f"rule for {self.metric}: give at_least or at_most; or a margin alone, where more is better")
-        return self
-
-    @property
-    def has_bar(self) -> bool:
-        """Whether there is a bar; a margin alone asks for a comparison only."""
-        return self.at_least is not None or self.at_most is not None
-
-
-class Gate(Block):
-    """What a model must show before it becomes champion; read by report and register."""
-
-    approve: bool = Field(False, description="True: only a person's `adloom promote` makes a champion.")
-    gan: list[Rule] = Field(description="Rules for the picture generator.")
-    cnn: list[Rule] = Field(description="Rules for the picture reader.")
-    lstm: list[Rule] = Field(description="Rules for the copywriter.")
-    audience: list[Rule] = Field(description="Rules for the audience segments.")
-
-    def rules(self, model: str) -> list[Rule]:
-        """Return the rules of one of MODELS."""
-        return getattr(self, model)  # type: ignore[no-any-return]
 
 
 class Register(Block):
@@ -298,6 +279,7 @@ class Params(Block):
     train_cnn: TrainCnn
     train_lstm: TrainLstm
     segment: Segment
+    train_policy: TrainPolicy
     evaluate: Evaluate
     gate: Gate
     score: Score = Score()

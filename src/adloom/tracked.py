@@ -18,7 +18,8 @@ def tracked(
     """
     Yield a draft, which becomes the artifact `target` when the block ends, and the run that is told of it.
 
-    The draft has the table's facts; `others` are further inputs by name. Raises ArtifactError when the table was changed.
+    The draft has the table's facts; `others` are further inputs by name. Raises ArtifactError when the table was
+    changed.
     """
     facts = manifest.verify(table).facts
     tags = {"dataset_digest": manifest.digest(table), "params_digest": params.digest()}

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from adloom.evaluation.metric import Comparison, Metric
-from adloom.params import Rule
+from adloom.rules import Rule
 
 Verdict = Literal["promote", "hold", "reject"]
 SEVERITY: tuple[Verdict, ...] = ("promote", "hold", "reject")

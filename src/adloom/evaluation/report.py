@@ -19,7 +19,7 @@ from adloom.evaluation import glossary
 from adloom.evaluation.gate import bar_of, clears
 from adloom.evaluation.metric import Figure, Lines, Metric, Section
 from adloom.evaluation.sections import Findings
-from adloom.params import Gate, Rule
+from adloom.rules import Gate, Rule
 
 PIXELS_PER_INCH = 1.5  # figures are drawn at 144 dots per inch, a page has 96
 PERCENT = "\N{NO-BREAK SPACE}%"

@@ -19,7 +19,7 @@ from adloom.snapshot import Lock
 NAMES = ("training", "scoring")
 FOLDER = Path("pipelines/compiled")
 STAGES = {  # of a pipeline: those that take their whole block, as the argument <stage>_params
-    "training": ("train_gan", "train_cnn", "train_lstm", "segment", "evaluate", "report"),
+    "training": ("train_gan", "train_cnn", "train_lstm", "segment", "train_policy", "evaluate", "report"),
     "scoring": ("score",),
 }
 TABLES_OF = {"training": TABLES, "scoring": ("creatives", "events")}

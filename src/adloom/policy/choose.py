@@ -94,9 +94,7 @@ def fitted_on(data: Impressions, model: str, categories: Categories, penalty: fl
 
 def likeliest(periods: Periods, categories: Categories) -> float:
     """Return the penalty of the linear model under which the clicks of the last third are the least surprising."""
-    return min(
-        fit.PENALTIES, key=lambda penalty: fit.linear(periods.early, categories, penalty).loss(periods.late)
-    )
+    return min(fit.PENALTIES, key=lambda penalty: fit.linear(periods.early, categories, penalty).loss(periods.late))
 
 
 def predictions(data: Impressions, seed: int) -> Floats:

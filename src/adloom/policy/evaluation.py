@@ -104,7 +104,11 @@ def _exact(value: float, rows: int, unit: Any) -> Metric:
 def _others(calibration: Impressions, holdout: Impressions, policy: Policy, card: Card) -> dict[str, Estimate]:
     """Return the value of each model that competed, at its best temperature, fitted on the calibration period."""
     trained = TrainPolicy.model_validate(card["params"])
-    of = {c: policy.categories[i] for c, i in zip(policy.creatives, policy.category, strict=True) if i < len(policy.categories)}
+    of = {
+        c: policy.categories[i]
+        for c, i in zip(policy.creatives, policy.category, strict=True)
+        if i < len(policy.categories)
+    }
     categories = Categories(policy.categories, of)
     predicted = choose.predictions(holdout, trained.seed)
     found = {}
@@ -124,8 +128,8 @@ def _sections(data: Impressions, shown: Floats, value: Value, others: Mapping[st
     return [
         Figure(
             "Click rates",
-            "Clicks per impression of the holdout period, doubly robust, with 95 % intervals; grey where the interval is "
-            "not to be trusted. The line is the log's own rate.",
+            "Clicks per impression of the holdout period, doubly robust, with 95 % intervals; grey where the interval "
+            "is not to be trusted. The line is the log's own rate.",
             figures.rates(compared, value.logged.value),
         ),
         _compared(compared),
@@ -141,8 +145,8 @@ def _sections(data: Impressions, shown: Floats, value: Value, others: Mapping[st
 
 def _compared(found: Mapping[str, Estimate]) -> Table:
     caption = (
-        "Each on the same impressions of the holdout period; the log's own rate needs no estimate. The other models are "
-        "those that this one was chosen from, on the calibration period alone."
+        "Each on the same impressions of the holdout period; the log's own rate needs no estimate. The other models "
+        "are those that this one was chosen from, on the calibration period alone."
     )
     return Table("Policies compared", caption, _HEADER, [_row(name, estimate) for name, estimate in found.items()])
 
@@ -177,7 +181,9 @@ def _most(data: Impressions, shown: Floats) -> Table:
         [data.creatives[i], f"{log[i]:.2%}", f"{policy[i]:.2%}", f"{policy[i] - log[i]:+.2%}"] for i in chosen
     ]
     caption = f"The {SHOWN} creatives that gain and the {SHOWN} that lose the most."
-    return Table("Shown more, shown less", caption, ["creative", "share in the log", "by the policy", "difference"], rows)
+    return Table(
+        "Shown more, shown less", caption, ["creative", "share in the log", "by the policy", "difference"], rows
+    )
 
 
 def _left(data: Impressions, left: Left) -> Table:

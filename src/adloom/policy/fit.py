@@ -21,7 +21,7 @@ PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # inverse: the smaller, the near
 
 @dataclass(frozen=True)
 class Design:
-    """Where the coefficients of each block stand: creatives, categories, contexts, and these crossed with the former."""
+    """Where the coefficients of each block stand: creatives, categories, contexts, and these crossed with those."""
 
     space: Space
     categories: Categories

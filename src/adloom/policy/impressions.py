@@ -1,4 +1,4 @@
-"""Impressions as a policy learns from them and is judged by: who was asked, what could be shown, what was, what came."""
+"""Impressions as a policy learns from them and is judged by: the situation, what could be shown, what was, a click."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -74,8 +74,9 @@ def read(rows: pd.DataFrame, segment: Sequence[str | None], maturity: timedelta)
     without = len(ripe.rows) - len(known)
     if known.empty:
         raise DataError(
-            f"impressions: none of {len(rows)} can be used: {ripe.immature} are younger than train_policy.maturity_hours "
-            f"when the table ends, {without} have no propensity; bring the log's propensities, or a longer log"
+            f"impressions: none of {len(rows)} can be used: {ripe.immature} are younger than "
+            f"train_policy.maturity_hours when the table ends, {without} have no propensity; bring the log's "
+            "propensities, or a longer log"
         )
     left = Left(ripe.immature, ripe.late, without, int(known["segment"].isna().sum()))
     return _arrays(known, _placed(rows)), left

@@ -72,18 +72,15 @@ def logging(data: Impressions, categories: Categories) -> Policy:
     average = (shown + possible).sum(1) / np.maximum(possible.sum(1), 1)
     score = np.log((shown + 1) / np.maximum(average, 1)[:, None])
     score[0], score[~possible] = 0.0, 0.0
-    return policy(
-        data, categories, space, np.zeros(len(data.creatives)), [score], np.zeros(len(categories.names) + 1)
-    )
+    return policy(data, categories, space, np.zeros(len(data.creatives)), [score], np.zeros(len(categories.names) + 1))
 
 
 def rates(data: Impressions, categories: Categories) -> Policy:
     """
     Return smoothed click rates per creative and placement, relative to the placement's own.
 
-    Empirical Bayes: in a placement, creatives' rates are drawn from a beta distribution around the placement's rate times
-    what the category does elsewhere; its strength, the same everywhere, is the likeliest (beta-binomial).
-    Needs at least one click.
+    Empirical Bayes: in a placement, creatives' rates are drawn from a beta distribution around the placement's rate
+    times what the category does; its strength, the same everywhere, is the likeliest (beta-binomial). Needs a click.
     """
     space = Space.of(data, PLACE)
     place = space.rows(data.context)[0]

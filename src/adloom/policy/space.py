@@ -9,7 +9,6 @@ import numpy as np
 from adloom.policy.impressions import UNKNOWN, Impressions, Ints, Texts
 from adloom.policy.scorer import SEPARATOR
 
-
 MIN_SHARE = 0.002  # of the rows: a rarer value is treated as unknown, which bounds the size of a policy
 
 Feature = tuple[str, ...]  # columns of the context

@@ -124,7 +124,9 @@ def _policy(model: Path, table: Path, audience: Path, rows_of: Path) -> Evaluati
 
     known, maturity = card(model), float(card(rows_of)["params"]["maturity_hours"])
     if known["audience"] not in (None, manifest.digest(audience)):
-        raise ArtifactError(f"{model}: decides with another audience than {audience}; `adloom train-policy` takes this one")
+        raise ArtifactError(
+            f"{model}: decides with another audience than {audience}; `adloom train-policy` takes this one"
+        )
     segments = audience if known["audience"] else None
     calibration, _ = read(table, segments, "calibration", maturity)
     holdout, left = read(table, segments, "holdout", maturity)

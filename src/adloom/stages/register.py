@@ -210,7 +210,9 @@ def _judge_of(champion: Version, candidate: Candidate, place: Path, outside: Out
     audiences = outside.registry.versions(pair.AUDIENCE)
     audience = next((version for version in audiences if version.digest == pinned), None)
     if audience is None:
-        raise ArtifactError(f"made with audience {pinned[:12]}, which is not registered; compare by eye, `adloom promote`")
+        raise ArtifactError(
+            f"made with audience {pinned[:12]}, which is not registered; compare by eye, `adloom promote`"
+        )
     return fetch_whole(outside.registry, audience, place)
 
 

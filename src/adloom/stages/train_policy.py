@@ -1,9 +1,9 @@
 """
 Train the policy that decides which creative to show, and leave it as models/policy.
 
-Uniform, what the log did, smoothed click rates and a contextual linear model compete on the calibration period. A user's
-segment comes from models/audience, which the policy pins. Where data/dataset/creatives has the very creatives of the
-log, a creative without history is scored by its category and, with models/cnn, by the pictures most like it.
+Uniform, what the log did, smoothed click rates and a contextual linear model compete on the calibration period. A
+user's segment comes from models/audience, which the policy pins. Where data/dataset/creatives has the very creatives of
+the log, one without history is scored by its category and, with models/cnn, by the pictures most like it.
 
 The artifact holds policy.npz (scores any candidates in any context) and card.json (every candidate with what it would
 have earned, which was chosen, what did not count).
@@ -72,9 +72,7 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainPolicy, outside: Outside)
     return metrics
 
 
-def read(
-    table: Path, audience: Path | None, split: str, maturity_hours: float
-) -> "tuple[Impressions, Left]":
+def read(table: Path, audience: Path | None, split: str, maturity_hours: float) -> "tuple[Impressions, Left]":
     """Read the impressions of a period, with the segments of their users; without an audience nobody has one."""
     from adloom.io import tables
     from adloom.policy import impressions
@@ -105,7 +103,11 @@ def _train(inputs: Inputs, params: TrainPolicy, made: manifest.Draft) -> dict[st
     whole.save(made.path / "policy.npz")
     made.rows.update(calibration=len(data), immature=left.immature)
     _write_card(made, whole, found, chosen, inputs, params, {**asdict(left), "history": len(data.creatives)})
-    return {"click_rate": chosen.value.value, "temperature": chosen.temperature, "creatives": float(len(whole.creatives))}
+    return {
+        "click_rate": chosen.value.value,
+        "temperature": chosen.temperature,
+        "creatives": float(len(whole.creatives)),
+    }
 
 
 def _fitted(periods: "Periods", categories: "Categories", chosen: "Candidate", params: TrainPolicy) -> "Policy":

@@ -9,7 +9,8 @@ from adloom.evaluation import figures, glossary
 from adloom.evaluation.metric import Figure, Lines, Metric, Section, Table
 from adloom.evaluation.report import Dataset, Model, render
 from adloom.evaluation.sections import Findings
-from adloom.params import MODELS, TABLES, Gate, Rule
+from adloom.params import MODELS, TABLES
+from adloom.rules import Gate, Rule
 
 GATE = Gate(
     gan=[Rule(metric="agreement", at_least=0.85), Rule(metric="copies", at_most=0.002)],

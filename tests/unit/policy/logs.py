@@ -11,9 +11,12 @@ START = pd.Timestamp("2026-01-01", tz="UTC")
 
 
 def frame(
-    creative_id: Sequence[str], hours: Sequence[float] | None = None, outcome: Sequence[float | None] = (), **columns: Any
+    creative_id: Sequence[str],
+    hours: Sequence[float] | None = None,
+    outcome: Sequence[float | None] = (),
+    **columns: Any,
 ) -> pd.DataFrame:
-    """Return impressions with the types of the contract, an hour apart and of one placement where nothing else is said."""
+    """Return impressions with the contract's types, an hour apart and of one placement where nothing else is said."""
     count = len(creative_id)
     raw = {
         "impression_id": [f"i{number}" for number in range(count)],

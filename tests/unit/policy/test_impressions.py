@@ -73,7 +73,9 @@ def test_the_segments_of_users_belong_to_the_context() -> None:
 
 
 def test_without_propensities_there_is_nothing_to_learn() -> None:
-    with pytest.raises(DataError, match=r"none of 4 can be used: 1 are younger .* 3 have no propensity; bring the log's"):
+    with pytest.raises(
+        DataError, match=r"none of 4 can be used: 1 are younger .* 3 have no propensity; bring the log's"
+    ):
         made(creative_id=["a", "b", "c", "d"], propensity=[None] * 4)
 
 

@@ -10,7 +10,8 @@ from onnx import numpy_helper
 from tests import tiny_models
 
 from adloom.io import manifest
-from adloom.params import Evaluate, Gate, Params, Rule, Source, load
+from adloom.params import Evaluate, Params, Source, load
+from adloom.rules import Gate, Rule
 
 ROOT = Path(__file__).parents[3]
 EVALUATE = Evaluate(threads=1, bootstraps=40, lstm_samples=100, ngram_order=3)

@@ -3,8 +3,8 @@
     adloom ingest && adloom prepare && python benchmarks/policy.py     (pip install vowpalwabbit)
 
 First in the simulator, whose truth is known: the share of the possible gain over uniform decisions that a policy
-trained on the log of an uneven one earns, mean over worlds. Then on the Open Bandit log: doubly robust click rates with 95 %
-intervals on the last third of the calibration period, each model at the temperature with the highest lower end. All
+trained on the log of an uneven one earns, mean over worlds. Then on the Open Bandit log: doubly robust click rates with
+95 % intervals on the last third of the calibration period, each model at the temperature with the highest lower end. All
 see the same features; each model's own number (penalty, learning rate) is chosen on the last third too.
 """
 
@@ -136,7 +136,7 @@ def simulated(rate: float, seed: int) -> tuple[World, Periods]:
 
 def in_the_simulator() -> None:
     print(
-        f"\nshare of the possible gain, mean of {WORLDS} worlds (standard error), {ROWS:,} impressions each, seconds a fit"
+        f"\nshare of the possible gain, mean of {WORLDS} worlds of {ROWS:,} impressions (standard error), seconds a fit"
     )
     print(f"{'engine':36}" + "".join(f"{f'click rate {rate:.1%}':>22}" for rate in RATES))
     logs = {rate: [simulated(rate, seed) for seed in range(WORLDS)] for rate in RATES}

@@ -14,8 +14,11 @@ from adloom.rules import Gate
 
 TABLES = ("creatives", "copy", "events", "impressions")
 MODELS = {  # and the table each is made of
-    "gan": "creatives", "cnn": "creatives", "lstm": "copy",
-    "audience": "events", "policy": "impressions",
+    "gan": "creatives",
+    "cnn": "creatives",
+    "lstm": "copy",
+    "audience": "events",
+    "policy": "impressions",
 }
 COMPONENTS = {  # what runs in a pod of its own
     *(

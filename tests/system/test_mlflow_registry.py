@@ -103,7 +103,7 @@ def test_a_registry_of_the_version_before_is_read_and_goes_on(
     assert served.version == 1
     assert manifest.verify(served.folder).stage == "segment"
     promotion.promote(registry, "audience", 2, "it was, after all")
-    assert promotion.rollback(registry, "audience", "no") == 1
+    assert [named.version for named in promotion.rollback(registry, "audience", "no")] == [1]
     assert [move.reason for move in registry.moves("audience")][-3:] == ["it was not", "it was, after all", "no"]
     assert [version.aliases for version in registry.versions("audience")] == [(CHAMPION,), (CHALLENGER,)]
 

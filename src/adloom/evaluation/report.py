@@ -81,6 +81,7 @@ class Panel:
     gauges: list[Gauge]
     numbers: list[Number]
     exhibits: list[tuple[str, list[Section]]]  # runs of figures, tables or lines, in order
+    compared: Number | None = None  # of a model without bars: what it is compared with others by
 
     @property
     def overall(self) -> list[Number]:
@@ -115,7 +116,8 @@ def _panel(name: str, model: Model, rules: list[Rule]) -> Panel:
     gauges = [_gauge(rule, found.metrics.get(rule.metric)) for rule in shown]
     numbers = [_as_text(metric, found.metrics[metric]) for metric in sorted(found.metrics)]
     exhibits = [(kind, list(group)) for kind, group in groupby(found.sections, _kind)]
-    return Panel(name, title, sentence, model.digest, model.skipped, gauges, numbers, exhibits)
+    first = next((number for number in numbers for rule in rules if number.metric == rule.metric), None)
+    return Panel(name, title, sentence, model.digest, model.skipped, gauges, numbers, exhibits, first)
 
 
 def _gauge(rule: Rule, metric: Metric | None) -> Gauge:

@@ -10,7 +10,7 @@ from adloom.policy.space import Space
 def probabilities(policy: Policy, data: Impressions) -> Floats:
     """Return the probability that the policy shows each creative in each row (rows, creatives); 0 where not offered."""
     known = {creative: i for i, creative in enumerate(policy.creatives)}
-    place = np.array([known.get(creative, -1) for creative in data.creatives])
+    place = np.array([known.get(creative, -1) for creative in data.creatives], np.int64)
     rows = Space(policy.features, policy.values).rows(data.context)
     made = np.zeros((len(data), len(data.creatives)))
     order = np.argsort(data.offered, kind="stable")

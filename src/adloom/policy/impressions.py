@@ -13,8 +13,8 @@ from adloom.data.tables import CONTEXT
 from adloom.errors import DataError
 from adloom.policy.maturity import matured
 
-Floats = npt.NDArray[np.floating]
-Ints = npt.NDArray[np.integer]
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Texts = npt.NDArray[Any]  # of str
 
@@ -95,9 +95,9 @@ def _arrays(rows: pd.DataFrame, placed: Mapping[str, list[str]]) -> Impressions:
     return Impressions(
         creatives,
         _context(rows),
-        tuple(np.array([number[creative] for creative in offered]) for offered in distinct),
-        np.array([distinct[offered] for offered in lists]),
-        rows["creative_id"].map(number).to_numpy(np.int64),
+        tuple(np.array([number[creative] for creative in offered], np.int64) for offered in distinct),
+        np.array([distinct[offered] for offered in lists], np.int64),
+        np.asarray(rows["creative_id"].map(number), np.int64),
         rows["clicked"].to_numpy(float),
         rows["propensity"].to_numpy(float),
         rows["logging_policy"].fillna(UNKNOWN).to_numpy(str),
@@ -116,7 +116,7 @@ def _lists(rows: pd.DataFrame, placed: Mapping[str, list[str]]) -> list[tuple[st
 
 
 def _context(rows: pd.DataFrame) -> dict[str, Texts]:
-    names = [*PLACES, *sorted(name for name in rows if name.startswith(CONTEXT))]
+    names = [*PLACES, *sorted(name for name in map(str, rows) if name.startswith(CONTEXT))]
     return {name: _text(rows[name]) for name in names if rows[name].notna().any()}
 
 

@@ -15,8 +15,8 @@ from adloom.policy.batch import probabilities
 from adloom.policy.impressions import Impressions, read
 from adloom.policy.models import Categories
 from adloom.policy.new import Pictures, welcome
-from adloom.policy.scorer import Policy
-from adloom.policy.space import SEPARATOR, Space
+from adloom.policy.scorer import SEPARATOR, Policy
+from adloom.policy.space import Space
 
 NONE = Categories()
 AT_ONCE = timedelta(0)
@@ -153,9 +153,10 @@ def test_many_at_once_are_what_they_are_one_by_one(rows: list[tuple[str, str, st
     rng = np.random.default_rng(seed)
     space = Space((("placement",), ("placement", "ctx_device")), (("x", "y"), (f"x{SEPARATOR}y", f"y{SEPARATOR}y")))
     known = ("a", "c", "q")
+    tables = (floats(rng, 3, 3), floats(rng, 3, 3))
     policy = Policy(
-        known, np.array([0, 1, 1]), ("bags",), *_floats(rng, 3), space.features, space.values,
-        (*_floats(rng, 3, 3), *_floats(rng, 3, 3)), *_floats(rng, 2), 0.5, floor,
+        known, np.array([0, 1, 1]), ("bags",), floats(rng, 3), space.features, space.values, tables, floats(rng, 2),
+        temperature=0.5, floor=floor,
     )  # fmt: skip
     found = probabilities(policy, data)
     for i in range(len(data)):
@@ -166,8 +167,8 @@ def test_many_at_once_are_what_they_are_one_by_one(rows: list[tuple[str, str, st
     np.testing.assert_allclose(found.sum(1), 1, rtol=1e-12)
 
 
-def _floats(rng: np.random.Generator, *shape: int) -> tuple[Any, ...]:
-    return (rng.normal(0, 2, shape).astype(np.float32),)
+def floats(rng: np.random.Generator, *shape: int) -> Any:
+    return rng.normal(0, 2, shape).astype(np.float32)
 
 
 def pictures(**embeddings: list[float]) -> Pictures:

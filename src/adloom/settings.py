@@ -29,6 +29,11 @@ class Settings(BaseSettings):
     s3_endpoint: str | None = Field(
         None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_S3"), description="S3 server other than Amazon's."
     )
+    mlflow_s3_endpoint: str | None = Field(
+        None,
+        validation_alias=AliasChoices("MLFLOW_S3_ENDPOINT_URL"),
+        description="S3 server of MLflow's files, if it is another.",
+    )
     dvc_remote: str | None = Field(None, description="Where datasets are pushed to, if not to DVC's default remote.")
     kfp_endpoint: str | None = Field(
         None,
@@ -51,6 +56,10 @@ class Settings(BaseSettings):
     serve_threads: int = Field(2, gt=0, description="CPU threads of each served model.")
     git_commit: str | None = Field(None, description="Commit of this code, for images without git.")
     image_digest: str | None = Field(None, description="Digest of the container image that this runs in.")
+    pod: str | None = Field(
+        None, validation_alias=AliasChoices("KUBERNETES_SERVICE_HOST"), description="Set by Kubernetes in every pod."
+    )
+    ci: str | None = Field(None, validation_alias=AliasChoices("CI"), description="Set in continuous integration.")
     quiet: bool = Field(
         False, validation_alias=AliasChoices("CI", "ADLOOM_QUIET"), description="No progress bars; CI sets it."
     )

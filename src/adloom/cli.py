@@ -32,6 +32,7 @@ ELSEWHERE = {  # command: the module it is written in, and a line about it
     "reproduce": ("adloom.versioning.commands", "Make a recorded run again and compare."),
     "submit": ("adloom.kubeflow.commands", "Run a pipeline on Kubeflow, now or on a schedule."),
     "runs": ("adloom.kubeflow.commands", "List the runs on Kubeflow."),
+    "doctor": ("adloom.doctor.commands", "Check this environment: what is missing, and the next step."),
     "schedules": ("adloom.kubeflow.commands", "List, pause, resume or delete the schedules on Kubeflow."),
 }
 

@@ -19,6 +19,11 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("MLFLOW_TRACKING_URI"),
         description="MLflow server or database.",
     )
+    mlflow_s3_endpoint: str | None = Field(
+        None,
+        validation_alias=AliasChoices("MLFLOW_S3_ENDPOINT_URL"),
+        description="S3 server of MLflow's files, if it is another.",
+    )
     parent_run: str | None = Field(
         None, validation_alias=AliasChoices("MLFLOW_RUN_ID"), description="Run in MLflow that tracked runs lie below."
     )
@@ -29,10 +34,8 @@ class Settings(BaseSettings):
     s3_endpoint: str | None = Field(
         None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_S3"), description="S3 server other than Amazon's."
     )
-    mlflow_s3_endpoint: str | None = Field(
-        None,
-        validation_alias=AliasChoices("MLFLOW_S3_ENDPOINT_URL"),
-        description="S3 server of MLflow's files, if it is another.",
+    checkpoint_uri: str | None = Field(
+        None, pattern="^s3://", description="Where checkpoints lie as well, for pods, whose disk goes with them."
     )
     dvc_remote: str | None = Field(None, description="Where datasets are pushed to, if not to DVC's default remote.")
     kfp_endpoint: str | None = Field(

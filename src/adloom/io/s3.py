@@ -118,9 +118,8 @@ class S3Store:
         )
         if first:
             with asking(uri, self._endpoint):
-                self._patience.tried(
-                    lambda: self._client.get_object(Bucket=at.bucket, Key=first["Key"])["Body"].close()
-                )
+                got = self._patience.tried(lambda: self._client.get_object(Bucket=at.bucket, Key=first["Key"]))
+            got["Body"].close()
         return first is not None
 
     def enter(self) -> None:
@@ -135,7 +134,7 @@ class S3Store:
         with asking(uri, self._endpoint):
             made = self._patience.tried(lambda: self._client.put_object(**place, Body=content))
             try:
-                read = self._patience.tried(lambda: self._client.get_object(**place)["Body"].read())
+                read = self._patience.tried(lambda: self._read(**place))
             finally:
                 version = {"VersionId": made["VersionId"]} if "VersionId" in made else {}
                 self._patience.tried(lambda: self._client.delete_object(**place, **version))
@@ -165,7 +164,7 @@ class S3Store:
             return set()
 
         def read() -> Manifest:
-            return Manifest.model_validate_json(self._client.get_object(Bucket=at.bucket, Key=marker)["Body"].read())
+            return Manifest.model_validate_json(self._read(Bucket=at.bucket, Key=marker))
 
         try:
             return {marker, *map(at.below, self._patience.tried(read).files)}
@@ -195,6 +194,10 @@ class S3Store:
                 if inside or key == at.key:
                     path = key.removeprefix(at.below("")) if inside else PurePosixPath(key).name
                     yield key, SourceFile(path, entry["Size"], f"etag:{entry['ETag'].strip(chr(34))}")
+
+    def _read(self, **place: str) -> bytes:
+        content: bytes = self._client.get_object(**place)["Body"].read()
+        return content
 
     def _get(self, bucket: str, key: str, file: SourceFile, folder: Path) -> Path:
         """Download an object if it is still the one that was listed."""

@@ -1,0 +1,120 @@
+"""S3: what is read and written there, asked for as the stages will, one try each."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from adloom.doctor.context import Context
+from adloom.doctor.finding import Finding, Kind
+from adloom.errors import AdloomError, DeniedError, NoAnswerError, RefusedError
+from adloom.io.s3 import S3Store
+from adloom.io.s3_faults import NoBucketError, Patience
+from adloom.params import TABLES, Params
+from adloom.settings import Settings
+
+SCHEME = "s3://"
+QUICK = Patience(connection=3, byte=5, pauses=())
+POLICY = "let a policy of its key allow it"
+
+
+class HopelessError(Exception):
+    """Whatever else is asked of this server will find the same."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.found)
+        self.finding = finding
+
+
+@dataclass(frozen=True)
+class Use:
+    """Something in S3, and what it is for."""
+
+    uri: str
+    role: str
+    written: bool  # else read: something has to be there
+
+
+def check(context: Context) -> Iterator[Finding]:
+    """Try out every place in S3 that params.yaml or the environment names."""
+    uses = [*_of_params(context.loaded), *_of_settings(context.settings)]
+    endpoint = context.settings.s3_endpoint
+    if not uses and not endpoint:
+        yield Kind.S3_NOT_ASKED("neither params.yaml nor the environment names anything in S3")
+        return
+    store = S3Store(endpoint, progress=False, patience=QUICK)
+    try:
+        for use in uses:
+            yield from tried(store, use)
+        if not uses:
+            yield _entered(store, endpoint or "")
+    except HopelessError as error:
+        yield error.finding
+
+
+def tried(store: S3Store, use: Use) -> Iterator[Finding]:
+    """Read or write what one use will. Raises HopelessError when that fails for all uses of the server."""
+    try:
+        there = store.look(use.uri)
+    except AdloomError as error:
+        yield _fault(error, Kind.S3_DENIED)
+        return
+    if not use.written:
+        yield (
+            _found(use)
+            if there
+            else Kind.S3_NO_OBJECTS(
+                f"{use.uri} ({use.role}): no object of this name and none below it",
+                "put the data there or correct the uri",
+            )
+        )
+        return
+    try:
+        store.try_out(use.uri)
+    except AdloomError as error:
+        yield _fault(error, Kind.S3_UNWRITABLE)
+        return
+    yield _found(use)
+    if store.versioned(use.uri) is False:
+        yield Kind.S3_UNVERSIONED(
+            f"{use.uri} ({use.role}): its bucket does not keep what is overwritten or deleted",
+            "switch versioning on, unless the bucket is backed up",
+        )
+
+
+def _found(use: Use) -> Finding:
+    return Kind.S3_OK(f"{use.uri} ({use.role}): {'read, written and deleted' if use.written else 'read'}")
+
+
+def _entered(store: S3Store, endpoint: str) -> Finding:
+    try:
+        store.enter()
+    except AdloomError as error:
+        return _fault(error, Kind.S3_DENIED)
+    return Kind.S3_OK(f"{endpoint} answers; nothing names a bucket there")
+
+
+def _fault(error: AdloomError, denied: Kind) -> Finding:
+    """Return the finding of an error; raises it when it will be the same for every bucket."""
+    if isinstance(error, DeniedError):
+        return denied(str(error).rpartition("; ")[0], POLICY)
+    if isinstance(error, NoAnswerError):
+        raise HopelessError(Kind.S3_NO_ANSWER.told(error)) from None
+    if isinstance(error, RefusedError):
+        raise HopelessError(Kind.S3_REFUSED.told(error)) from None
+    return (Kind.S3_NO_BUCKET if isinstance(error, NoBucketError) else Kind.S3_FAILED).told(error)
+
+
+def _of_params(params: Params | None) -> Iterator[Use]:
+    if params is None:
+        return
+    read = {f"ingest.{table}": source.uri for table in TABLES if (source := params.ingest.source(table))}
+    scored = {"creatives": params.score.creatives, "events": params.score.events}
+    read |= {f"score.{table}": source.uri for table, source in scored.items() if source}
+    read |= {"prepare.erasure_list": params.prepare.erasure_list or ""}
+    yield from (Use(uri, role, written=False) for role, uri in read.items() if uri.startswith(SCHEME))
+    if params.score.to.startswith(SCHEME):
+        yield Use(params.score.to, "score.to", written=True)
+
+
+def _of_settings(settings: Settings) -> Iterator[Use]:
+    places = {"ADLOOM_DVC_REMOTE": settings.dvc_remote, "ADLOOM_CHECKPOINT_URI": settings.checkpoint_uri}
+    yield from (Use(uri, name, written=True) for name, uri in places.items() if uri and uri.startswith(SCHEME))

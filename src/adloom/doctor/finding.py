@@ -38,10 +38,10 @@ class Kind(Enum):
     SETTINGS_OK = "settings-ok", State.OK
     SETTINGS_BROKEN = "settings-broken", State.BROKEN
     PYTHON_OK = "python-ok", State.OK
+    PYTHON_NOT_ASKED = "python-not-asked", State.NOT_ASKED
     PYTHON_OLD = "python-old", State.BROKEN
     PYTHON_REQUIREMENT = "python-requirement", State.BROKEN
     PYTHON_IMPORT = "python-import", State.BROKEN
-    PYTHON_NOT_ASKED = "python-not-asked", State.NOT_ASKED
     DISK_OK = "disk-ok", State.OK
     DISK_LOW = "disk-low", State.BROKEN
     DISK_UNWRITABLE = "disk-unwritable", State.BROKEN

@@ -1,4 +1,4 @@
-"""SeaweedFS, the S3 server that Kubeflow Pipelines itself ships, on free ports and with one user."""
+"""SeaweedFS, the S3 server that Kubeflow Pipelines itself ships, on free ports: one user may do all, one only read."""
 
 import json
 import os
@@ -20,6 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 ACCESS, SECRET = "adloom-tests", "a secret of tests only"
+READER = "adloom-reader"  # who may only look into the bucket, with the same secret
 BUCKET = "shop"
 READY_WITHIN = 60  # seconds
 STARTS = 3
@@ -81,8 +82,12 @@ def visit(server: Server, patch: pytest.MonkeyPatch) -> None:
 @contextmanager
 def running(folder: Path) -> Iterator[Server]:
     """Yield a server that keeps its data in a folder and has the bucket `shop`."""
-    identity = {"name": "tests", "credentials": [{"accessKey": ACCESS, "secretKey": SECRET}], "actions": ["Admin"]}
-    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+    users = [("tests", ACCESS, ["Admin"]), ("reader", READER, [f"Read:{BUCKET}", f"List:{BUCKET}"])]
+    identities = [
+        {"name": name, "credentials": [{"accessKey": key, "secretKey": SECRET}], "actions": actions}
+        for name, key, actions in users
+    ]
+    (folder / "s3.json").write_text(json.dumps({"identities": identities}))
     with ExitStack() as stack:
         yield _started(folder, stack)
 

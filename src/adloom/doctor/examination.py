@@ -11,7 +11,7 @@ from adloom.doctor.context import Check, Context
 from adloom.doctor.finding import Finding, Kind, State
 from adloom.errors import AdloomError, UserError
 
-SECONDS = 30  # for all checks together; what asks over a network ends by itself within 20
+SECONDS = 30  # for all checks together; a dead address takes none of them so long
 CHECKS: Mapping[str, Check] = {
     "params": folder.parameters,
     "settings": folder.settings,

@@ -18,8 +18,11 @@ def settings(context: Context) -> Iterator[Finding]:
 def parameters(context: Context) -> Iterator[Finding]:
     """Say whether params.yaml loads, and whether `adloom run` finds its stages beside it."""
     if isinstance(context.params, ParamsError):
-        if context.place == "pod" and not context.params_path.exists():
-            yield Kind.PARAMS_NOT_ASKED(f"no {context.params_path} here; a component gets its block from the pipeline")
+        needed = context.trains and context.place != "pod"
+        if not needed and not context.params_path.exists():
+            yield Kind.PARAMS_NOT_ASKED(
+                f"no {context.params_path} here, and neither components nor models in a folder need it"
+            )
         else:
             yield Kind.PARAMS_BROKEN.told(context.params)
         return

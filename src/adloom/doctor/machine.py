@@ -11,7 +11,9 @@ from adloom.doctor.finding import Finding, Kind
 from adloom.params import Params
 
 GIB = 1 << 30
-ROOM = {True: 2 * GIB, False: GIB // 2}  # bytes of disk that training needs: data, models, DVC's cache; or serving
+WORK = 2 * GIB  # bytes of disk for data, models and DVC's cache
+HOME = {True: GIB, False: GIB // 4}  # for downloads and checkpoints where this trains, or for served models
+SCRATCH = {True: GIB // 2, False: GIB // 4}  # for what is brought from S3 or sent there
 LEAST = {True: GIB, False: GIB // 2}  # bytes of memory below which training, or serving, does not begin
 CGROUPS = Path("/sys/fs/cgroup")  # in a container those of the container
 UNLIMITED = 1 << 60  # bytes; where version 1 has no limit, it names a number above this
@@ -23,10 +25,10 @@ UNITS = {
 
 def disk(context: Context) -> Iterator[Finding]:
     """Ask for room and for the right to write, where this would write."""
-    room = ROOM[context.trains]
-    work = [(Path(), "the working folder")] if context.trains else []  # what only serves reads it
-    for place, role in (*work, (context.settings.home, "ADLOOM_HOME"), (_temporary(), "temporary files")):
-        yield from folder(place, role, room)
+    if context.trains and context.place != "pod":  # a component writes where Kubeflow wants it, what serves only reads
+        yield from folder(Path(), "the working folder", WORK)
+    yield from folder(context.settings.home, "ADLOOM_HOME", HOME[context.trains])
+    yield from folder(_temporary(), "temporary files", SCRATCH[context.trains])
 
 
 def folder(place: Path, role: str, room: int) -> Iterator[Finding]:
@@ -37,11 +39,9 @@ def folder(place: Path, role: str, room: int) -> Iterator[Finding]:
         return
     free = shutil.disk_usage(_nearest(place)).free
     if free < room:
-        yield Kind.DISK_LOW(
-            f"{name}: {amount(free)} free, a run needs {amount(room)}", "make room, or take another disk"
-        )
+        yield Kind.DISK_LOW(f"{name}: {amount(free)} free, {amount(room)} needed", "make room, or take another disk")
     else:
-        yield Kind.DISK_OK(f"{name}: {amount(free)} free, a run needs {amount(room)}")
+        yield Kind.DISK_OK(f"{name}: {amount(free)} free, {amount(room)} needed")
 
 
 def unwritable(place: Path) -> str:
@@ -84,7 +84,7 @@ def cpus(context: Context, cgroups: Path = CGROUPS) -> Iterator[Finding]:
     if too_many:
         yield Kind.CPU_FEW(
             f"{have:g} CPUs: fewer than the threads of {', '.join(too_many)}, which wait for each other",
-            "more CPUs; another number of threads would give other bytes",
+            "give it more CPUs; another number of threads in params.yaml would give other bytes",
         )
     else:
         yield Kind.CPU_OK(f"{have:g} CPUs, {max(threads.values(), default=1)} threads at most")

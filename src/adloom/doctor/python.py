@@ -26,7 +26,7 @@ def check(context: Context) -> Iterator[Finding]:
     del context
     yield from release(metadata.metadata("adloom")["Requires-Python"], platform.python_version())
     extras = [extra for extra, modules in EXTRAS.items() if any(map(installed, modules))]
-    for extra in EXTRAS.keys() - {*extras}:
+    for extra in (extra for extra in EXTRAS if extra not in extras):
         yield Kind.PYTHON_NOT_ASKED(f"the extra {extra} is not installed here; pip install 'adloom[{extra}]' brings it")
     yield from requirements(metadata.requires("adloom") or [], extras)
     yield from imports(QUICK)

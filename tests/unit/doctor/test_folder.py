@@ -1,5 +1,6 @@
 """params.yaml and the environment's variables."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,12 @@ def test_params_that_cannot_be_read_are_told(tmp_path: Path) -> None:
 
 def test_a_component_needs_no_params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    (found,) = folder.parameters(look(tmp_path / "params.yaml"))
+    assert found.name == "params-not-asked"
+
+
+def test_what_only_serves_needs_no_params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
     (found,) = folder.parameters(look(tmp_path / "params.yaml"))
     assert found.name == "params-not-asked"
 

@@ -29,7 +29,7 @@ def test_room_is_told_for_every_place_that_is_written(make_context: MakeContext,
 def test_a_disk_with_too_little_room_is_told_in_numbers(tmp_path: Path) -> None:
     (found,) = machine.folder(tmp_path, "the working folder", 1 << 60)
     assert found.name == "disk-low"
-    assert found.found.endswith("free, a run needs 1073741824.0 GiB")
+    assert found.found.endswith("free, 1073741824.0 GiB needed")
     assert found.next_step == "make room, or take another disk"
 
 
@@ -41,14 +41,16 @@ def test_a_folder_that_cannot_be_written_is_told(make_context: MakeContext, monk
     assert told.next_step == f"mount a volume there that user {os.getuid()} may write"
 
 
-def test_what_only_serves_does_not_write_its_working_folder(
-    make_context: MakeContext, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(
+    ("absent", "variables"), [("torch", {}), ("adloom_no_such_module", {"KUBERNETES_SERVICE_HOST": "10.0.0.1"})]
+)
+def test_what_only_serves_and_a_component_need_no_working_folder(
+    make_context: MakeContext, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, absent: str, variables: dict[str, str]
 ) -> None:
-    monkeypatch.setattr(machine, "ROOM", {True: 1 << 60, False: 1})
-    monkeypatch.setitem(sys.modules, "torch", None)
-    context = make_context(ADLOOM_HOME=str(tmp_path))
+    monkeypatch.setitem(sys.modules, absent, None)
+    context = make_context(ADLOOM_HOME=str(tmp_path), **variables)
     monkeypatch.chdir(CLOSED)
-    assert {one.name for one in machine.disk(context)} == {"disk-ok"}
+    assert "disk-unwritable" not in {one.name for one in machine.disk(context)}
 
 
 def version_2(folder: Path, memory: str, cpu: str = "max 100000") -> Path:

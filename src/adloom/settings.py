@@ -35,7 +35,7 @@ class Settings(BaseSettings):
         None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_S3"), description="S3 server other than Amazon's."
     )
     checkpoint_uri: str | None = Field(
-        None, pattern="^s3://", description="Where checkpoints lie as well, for pods, whose disk goes with them."
+        None, description="s3://bucket/prefix where checkpoints lie as well, for pods, whose disk goes with them."
     )
     dvc_remote: str | None = Field(None, description="Where datasets are pushed to, if not to DVC's default remote.")
     kfp_endpoint: str | None = Field(
@@ -58,10 +58,10 @@ class Settings(BaseSettings):
     kfp_ca: Path | None = Field(None, description="Certificates (PEM) to trust for Kubeflow Pipelines.")
     serve_threads: int = Field(2, gt=0, description="CPU threads of each served model.")
     git_commit: str | None = Field(None, description="Commit of this code, for images without git.")
-    image_digest: str | None = Field(None, description="Digest of the container image that this runs in.")
-    pod: str | None = Field(
-        None, validation_alias=AliasChoices("KUBERNETES_SERVICE_HOST"), description="Set by Kubernetes in every pod."
+    kubernetes_host: str | None = Field(
+        None, validation_alias=AliasChoices("KUBERNETES_SERVICE_HOST"), description="Set in every pod of a cluster."
     )
+    image_digest: str | None = Field(None, description="Digest of the container image that this runs in.")
     ci: str | None = Field(None, validation_alias=AliasChoices("CI"), description="Set in continuous integration.")
     quiet: bool = Field(
         False, validation_alias=AliasChoices("CI", "ADLOOM_QUIET"), description="No progress bars; CI sets it."

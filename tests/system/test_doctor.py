@@ -111,7 +111,7 @@ def test_with_everything_wrong_no_secret_is_shown(kubeflow: StandIn, project: Pa
     begun = time.monotonic()
     ended = call(
         {
-            "ADLOOM_CHECKPOINT_URI": SENTINEL,
+            "ADLOOM_SERVE_THREADS": SENTINEL,
             "ADLOOM_DVC_REMOTE": f"s3://{BUCKET_KEPT}/remote",
             "ADLOOM_KFP_ENDPOINT": kubeflow.url,
             "ADLOOM_KFP_TOKEN": SENTINEL,

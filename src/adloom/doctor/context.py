@@ -30,7 +30,7 @@ class Context:
     @property
     def place(self) -> Place:
         """Where this is; a pod of continuous integration is a pod."""
-        return "pod" if self.settings.pod else "CI" if self.settings.ci else "laptop"
+        return "pod" if self.settings.kubernetes_host else "CI" if self.settings.ci else "laptop"
 
     @property
     def loaded(self) -> Params | None:

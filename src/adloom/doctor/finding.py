@@ -28,6 +28,14 @@ class Finding:
     next_step: str = ""
 
 
+class FinalError(Exception):
+    """A finding after which a check has nothing more to ask."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.found)
+        self.finding = finding
+
+
 class Kind(Enum):
     """Every finding there is: its name and its state."""
 

@@ -4,14 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from adloom.doctor import s3
 from adloom.doctor.context import Context, installed
-from adloom.doctor.finding import Finding, Kind
+from adloom.doctor.finding import FinalError, Finding, Kind
 from adloom.doctor.machine import unwritable
 from adloom.errors import AdloomError, NoAnswerError, RefusedError
 from adloom.io import mlflow_probe as probe
 from adloom.io.mlflow import Server
-from adloom.io.s3 import S3Store
+from adloom.io.s3_probe import S3Probe
 
 SERVERS = {"http", "https"}
 FAULTS: dict[type[AdloomError], Kind] = {
@@ -36,18 +35,10 @@ def check(context: Context) -> Iterator[Finding]:
         else:
             yield from _database(server)
         yield from _files(server, probe.read(server), context)
-    except Done as done:
-        yield done.finding
+    except FinalError as error:
+        yield error.finding
     except AdloomError as error:
         yield next((kind for type_, kind in FAULTS.items() if isinstance(error, type_)), Kind.MLFLOW_FAILED).told(error)
-
-
-class Done(Exception):  # noqa: N818 - it is no error
-    """Nothing more can be asked."""
-
-    def __init__(self, finding: Finding) -> None:
-        super().__init__(finding.found)
-        self.finding = finding
 
 
 def compared(server: Server, theirs: str, ours: str) -> Finding:
@@ -65,19 +56,19 @@ def _numbers(version: str) -> list[int]:
 def _database(server: Server) -> Iterator[Finding]:
     """Say how a database is; one that is new or cannot be used is the end of the questions."""
     if not installed("sqlalchemy"):
-        raise Done(
+        raise FinalError(
             Kind.MLFLOW_NOT_ASKED(f"{server.name}: only servers are reached from here, set MLFLOW_TRACKING_URI to one")
         )
     if file := server.database:
         if why := unwritable(file.parent):
-            raise Done(
+            raise FinalError(
                 Kind.MLFLOW_UNWRITABLE(f"{server.name}: {why}", "set MLFLOW_TRACKING_URI to what can be written")
             )
         if not file.is_file():
-            raise Done(Kind.MLFLOW_NEW(f"{server.name}: not there yet, the first run makes it"))
+            raise FinalError(Kind.MLFLOW_NEW(f"{server.name}: not there yet, the first run makes it"))
         _wait_for_lock(server)
     if probe.is_new(server):
-        raise Done(Kind.MLFLOW_NEW(f"{server.name}: has no tables yet, the first run makes them"))
+        raise FinalError(Kind.MLFLOW_NEW(f"{server.name}: has no tables yet, the first run makes them"))
     yield Kind.MLFLOW_OK(f"{server.name}: opened, client {probe.own_version()}")
 
 
@@ -86,7 +77,7 @@ def _wait_for_lock(server: Server) -> None:
         server.wait_for_lock()
     except AdloomError as error:
         locked = "locked" in str(error)
-        raise Done((Kind.MLFLOW_LOCKED if locked else Kind.MLFLOW_DATABASE).told(error)) from None
+        raise FinalError((Kind.MLFLOW_LOCKED if locked else Kind.MLFLOW_DATABASE).told(error)) from None
 
 
 def _files(server: Server, location: str | None, context: Context) -> Iterator[Finding]:
@@ -113,9 +104,8 @@ def _files(server: Server, location: str | None, context: Context) -> Iterator[F
 def _in_s3(location: str, context: Context, kept: Finding) -> Iterator[Finding]:
     """Write to S3 as MLflow's client will, which has no wait of its own that ends in seconds."""
     settings = context.settings
-    store = S3Store(settings.mlflow_s3_endpoint or settings.s3_endpoint, progress=False, patience=s3.QUICK)
     try:
-        store.try_out(location)
+        S3Probe(settings.mlflow_s3_endpoint or settings.s3_endpoint).try_out(location)
     except AdloomError as error:
         yield Kind.MLFLOW_FILES.told(error, "or set MLFLOW_S3_ENDPOINT_URL where MLflow's files lie elsewhere")
     else:

@@ -4,24 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from adloom.doctor.context import Context
-from adloom.doctor.finding import Finding, Kind
+from adloom.doctor.finding import FinalError, Finding, Kind
 from adloom.errors import AdloomError, DeniedError, NoAnswerError, RefusedError
-from adloom.io.s3 import S3Store
-from adloom.io.s3_faults import NoBucketError, Patience
+from adloom.io.s3_faults import NoBucketError
+from adloom.io.s3_probe import S3Probe
 from adloom.params import TABLES, Params
 from adloom.settings import Settings
 
 SCHEME = "s3://"
-QUICK = Patience(connection=3, byte=5, pauses=())
 POLICY = "let a policy of its key allow it"
-
-
-class HopelessError(Exception):
-    """Whatever else is asked of this server will find the same."""
-
-    def __init__(self, finding: Finding) -> None:
-        super().__init__(finding.found)
-        self.finding = finding
 
 
 @dataclass(frozen=True)
@@ -40,20 +31,20 @@ def check(context: Context) -> Iterator[Finding]:
     if not uses and not endpoint:
         yield Kind.S3_NOT_ASKED("neither params.yaml nor the environment names anything in S3")
         return
-    store = S3Store(endpoint, progress=False, patience=QUICK)
+    server = S3Probe(endpoint)
     try:
         for use in uses:
-            yield from tried(store, use)
+            yield from tried(server, use)
         if not uses:
-            yield _entered(store, endpoint or "")
-    except HopelessError as error:
+            yield _entered(server, endpoint or "")
+    except FinalError as error:
         yield error.finding
 
 
-def tried(store: S3Store, use: Use) -> Iterator[Finding]:
-    """Read or write what one use will. Raises HopelessError when that fails for all uses of the server."""
+def tried(server: S3Probe, use: Use) -> Iterator[Finding]:
+    """Read or write what one use will. Raises FinalError when that fails for all uses of the server."""
     try:
-        there = store.look(use.uri)
+        there = server.look(use.uri)
     except AdloomError as error:
         yield _fault(error, Kind.S3_DENIED)
         return
@@ -68,12 +59,12 @@ def tried(store: S3Store, use: Use) -> Iterator[Finding]:
         )
         return
     try:
-        store.try_out(use.uri)
+        server.try_out(use.uri)
     except AdloomError as error:
         yield _fault(error, Kind.S3_UNWRITABLE)
         return
     yield _found(use)
-    if store.versioned(use.uri) is False:
+    if server.versioned(use.uri) is False:
         yield Kind.S3_UNVERSIONED(
             f"{use.uri} ({use.role}): its bucket does not keep what is overwritten or deleted",
             "switch versioning on, unless the bucket is backed up",
@@ -84,9 +75,9 @@ def _found(use: Use) -> Finding:
     return Kind.S3_OK(f"{use.uri} ({use.role}): {'read, written and deleted' if use.written else 'read'}")
 
 
-def _entered(store: S3Store, endpoint: str) -> Finding:
+def _entered(server: S3Probe, endpoint: str) -> Finding:
     try:
-        store.enter()
+        server.greet()
     except AdloomError as error:
         return _fault(error, Kind.S3_DENIED)
     return Kind.S3_OK(f"{endpoint} answers; nothing names a bucket there")
@@ -97,9 +88,9 @@ def _fault(error: AdloomError, denied: Kind) -> Finding:
     if isinstance(error, DeniedError):
         return denied(str(error).rpartition("; ")[0], POLICY)
     if isinstance(error, NoAnswerError):
-        raise HopelessError(Kind.S3_NO_ANSWER.told(error)) from None
+        raise FinalError(Kind.S3_NO_ANSWER.told(error)) from None
     if isinstance(error, RefusedError):
-        raise HopelessError(Kind.S3_REFUSED.told(error)) from None
+        raise FinalError(Kind.S3_REFUSED.told(error)) from None
     return (Kind.S3_NO_BUCKET if isinstance(error, NoBucketError) else Kind.S3_FAILED).told(error)
 
 

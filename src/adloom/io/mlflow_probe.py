@@ -61,7 +61,7 @@ def is_new(server: Server) -> bool:
     import sqlalchemy
     from sqlalchemy.pool import NullPool
 
-    waits = {} if server.database else {"connect_timeout": SECONDS}
+    waits = {"connect_timeout": SECONDS} if server.uri.startswith(("postgresql", "mysql")) else {}
     try:
         engine = sqlalchemy.create_engine(server.uri, poolclass=NullPool, connect_args=waits)
         with engine.connect() as connection:

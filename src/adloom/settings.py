@@ -19,6 +19,11 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("MLFLOW_TRACKING_URI"),
         description="MLflow server or database.",
     )
+    mlflow_s3_endpoint: str | None = Field(
+        None,
+        validation_alias=AliasChoices("MLFLOW_S3_ENDPOINT_URL"),
+        description="S3 server of MLflow's files, if it is another.",
+    )
     parent_run: str | None = Field(
         None, validation_alias=AliasChoices("MLFLOW_RUN_ID"), description="Run in MLflow that tracked runs lie below."
     )
@@ -28,6 +33,9 @@ class Settings(BaseSettings):
     webhook_url: SecretStr | None = Field(None, description="A pipeline posts there how it ended.")
     s3_endpoint: str | None = Field(
         None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_S3"), description="S3 server other than Amazon's."
+    )
+    checkpoint_uri: str | None = Field(
+        None, description="s3://bucket/prefix where checkpoints lie as well, for pods, whose disk goes with them."
     )
     dvc_remote: str | None = Field(None, description="Where datasets are pushed to, if not to DVC's default remote.")
     kfp_endpoint: str | None = Field(
@@ -52,7 +60,11 @@ class Settings(BaseSettings):
     trigger_token_file: Path | None = Field(None, description="File that holds it instead, read again at each request.")
     serve_threads: int = Field(2, gt=0, description="CPU threads of each served model.")
     git_commit: str | None = Field(None, description="Commit of this code, for images without git.")
+    kubernetes_host: str | None = Field(
+        None, validation_alias=AliasChoices("KUBERNETES_SERVICE_HOST"), description="Set in every pod of a cluster."
+    )
     image_digest: str | None = Field(None, description="Digest of the container image that this runs in.")
+    ci: str | None = Field(None, validation_alias=AliasChoices("CI"), description="Set in continuous integration.")
     quiet: bool = Field(
         False, validation_alias=AliasChoices("CI", "ADLOOM_QUIET"), description="No progress bars; CI sets it."
     )

@@ -12,7 +12,7 @@ from adloom import params
 from adloom.cli import STAGES
 from adloom.kubeflow import pipelines
 from adloom.kubeflow.pipelines import Compiled, stage_of
-from adloom.params import Pipeline, Place, Toleration
+from adloom.places import COMPONENTS, Pipeline, Place, Toleration
 from pipelines.__main__ import compiled
 
 ROOT = Path(__file__).parents[2]
@@ -79,7 +79,7 @@ def test_dvc_and_kubeflow_have_the_same_stages_edges_and_parameters() -> None:
 def test_every_component_is_a_stage_or_touches_the_world() -> None:
     files = {path.stem for path in (ROOT / "components").glob("*.py") if not path.stem.startswith("_")}
     assert files == {name.replace("-", "_") for name in STAGES} | OUTSIDE
-    assert files == params.COMPONENTS
+    assert files == COMPONENTS
     used = set().union(*(pipelines.load(name, FOLDER).stages() for name in pipelines.NAMES))
     assert used == files
 

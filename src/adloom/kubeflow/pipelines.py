@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 
 from adloom.errors import ParamsError
-from adloom.params import TABLES, Ingest, Params, Period, Pipeline, Place, Prepare, Toleration
+from adloom.params import TABLES, Ingest, Params, Period, Prepare
+from adloom.places import Pipeline, Place, Toleration
 from adloom.snapshot import Lock
 
 NAMES = ("training", "scoring")

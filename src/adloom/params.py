@@ -112,6 +112,14 @@ class Training(Block):
         """How many processes train together."""
         return self.nodes * self.devices
 
+    @model_validator(mode="after")
+    def _evenly(self) -> Self:
+        if self.batch_size % self.processes:
+            raise ValueError(
+                f"batch_size {self.batch_size} cannot be shared evenly by {self.processes} processes (nodes x devices)"
+            )
+        return self
+
 
 class TrainGan(Training):
     """The picture generator."""
@@ -265,12 +273,6 @@ class Params(Block):
     @model_validator(mode="after")
     def _agree(self) -> Self:
         """Check what no single block can: every rule across fields or blocks stands here."""
-        for stage, training in self.trainings.items():
-            if training.batch_size % training.processes:
-                raise ValueError(
-                    f"{stage}: batch_size {training.batch_size} cannot be shared evenly by {training.processes} "
-                    "processes (nodes times devices)"
-                )
         if self.segment.segments_min > self.segment.segments_max:
             raise ValueError("segment: segments_min must not be above segments_max")
         for table in ("events", "impressions"):

@@ -29,6 +29,28 @@ class Settings(BaseSettings):
     s3_endpoint: str | None = Field(
         None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_S3"), description="S3 server other than Amazon's."
     )
+    checkpoint_uri: str | None = Field(
+        None, description="s3://bucket/prefix where checkpoints lie as well, for pods, whose disk goes with them."
+    )
+    rank: int = Field(
+        0, ge=0, validation_alias=AliasChoices("RANK"), description="Which of the processes this is; torchrun sets it."
+    )
+    processes: int | None = Field(
+        None,
+        gt=0,
+        validation_alias=AliasChoices("WORLD_SIZE"),
+        description="Processes that torchrun started; absent without torchrun.",
+    )
+    machines: str | None = Field(
+        None,
+        validation_alias=AliasChoices("PET_NNODES"),
+        description="Machines that torchrun is to join; a pod of Kubeflow Trainer has it.",
+    )
+    error_file: Path | None = Field(
+        None,
+        validation_alias=AliasChoices("TORCHELASTIC_ERROR_FILE"),
+        description="Where a process that torchrun started leaves its error.",
+    )
     dvc_remote: str | None = Field(None, description="Where datasets are pushed to, if not to DVC's default remote.")
     kfp_endpoint: str | None = Field(
         None,

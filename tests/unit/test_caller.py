@@ -1,5 +1,6 @@
 """Every caller of a stage goes through here; a toy stage stands in for the real ones."""
 
+import shutil
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -63,6 +64,9 @@ class Bucket:
 
     def push(self, folder: Path, uri: str) -> None:
         folder.rename(self.root / uri.removeprefix("s3://"))
+
+    def remove(self, uri: str) -> None:
+        shutil.rmtree(self.root / uri.removeprefix("s3://"))
 
 
 def test_paths_not_given_are_the_defaults(outside: Outside) -> None:

@@ -205,11 +205,11 @@ def test_a_session_keeps_the_checkpoint_until_the_artifact_is_where_it_belongs(
         train(interrupted=True)
     assert len(list((outside.home / "checkpoints").rglob("*.ckpt"))) == 1
     assert list(target.parent.iterdir()) == []
-    checkpoints.discard(outside.home, target)  # of a training that did not end
+    checkpoints.discard(outside, target)  # of a training that did not end
     checkpoint = train(interrupted=False)
-    checkpoints.discard(outside.home, tmp_path / "models" / "another")
+    checkpoints.discard(outside, tmp_path / "models" / "another")
     assert checkpoint.exists()
-    checkpoints.discard(outside.home, target)
+    checkpoints.discard(outside, target)
     assert not checkpoint.parent.exists()
     assert isinstance(outside.tracker, MemoryTracker)
     failed, sealed = outside.tracker.runs

@@ -7,7 +7,6 @@ its pods. A process that fails leaves its one line in the file that torchrun nam
 
 import json
 import logging
-import os
 import signal
 import sys
 import tempfile
@@ -67,9 +66,8 @@ def launch(stage: str, block: Training, settings: Settings, arguments: Sequence[
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    logging.getLogger("torch.distributed.elastic").addHandler(logging.NullHandler())
-    logging.getLogger("torch.distributed.elastic").propagate = False  # it tells of one failure in a hundred lines
-    os.environ.setdefault("OMP_NUM_THREADS", str(block.threads))  # or torchrun warns, and chooses
+    logging.getLogger("torch.distributed").addHandler(logging.NullHandler())
+    logging.getLogger("torch.distributed").propagate = False  # it tells of one failure in a hundred lines
     alone = ["--standalone", f"--nproc-per-node={block.devices}", "--local-addr=127.0.0.1"]
     with tempfile.TemporaryDirectory(prefix="adloom-") as place:
         where = [f"--log-dir={place}", *(alone if settings.machines is None else [])]

@@ -72,6 +72,13 @@ class Settings(BaseSettings):
     kfp_ca: Path | None = Field(None, description="Certificates (PEM) to trust for Kubeflow Pipelines.")
     serve_threads: int = Field(2, gt=0, description="CPU threads of each served model.")
     git_commit: str | None = Field(None, description="Commit of this code, for images without git.")
+    image: str | None = Field(
+        None, description="Container image that this runs in; a pipeline's large trainings know it."
+    )
+    place: str | None = Field(None, description="JSON of the place in which such a training's own pods run.")
+    kubernetes_host: str | None = Field(
+        None, validation_alias=AliasChoices("KUBERNETES_SERVICE_HOST"), description="Set in every pod of a cluster."
+    )
     image_digest: str | None = Field(None, description="Digest of the container image that this runs in.")
     quiet: bool = Field(
         False, validation_alias=AliasChoices("CI", "ADLOOM_QUIET"), description="No progress bars; CI sets it."

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / pipelines.FOLDER
 DVC: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 OUTSIDE = {"snapshot", "push_dataset", "register", "finish"}  # they touch the world, so DVC has no part in them
+NETWORKED = {"snapshot", "ingest", "prepare", "push_dataset", "register", "score"}
 PATHS = {(task.removesuffix("-1"), output): path for path, (task, output) in ARTIFACTS.items()}
 
 
@@ -123,7 +124,7 @@ def test_what_looks_at_the_world_is_never_cached_and_the_rest_is(name: str) -> N
 def test_what_lives_by_the_network_is_tried_again_with_patience(name: str) -> None:
     for task_name, task in tasks(pipelines.load(name, FOLDER)).items():
         retries = task.get("retryPolicy", {})
-        networked = stage_of(task_name) in {"snapshot", "ingest", "prepare", "push_dataset", "register", "score"}
+        networked = stage_of(task_name) in {*NETWORKED, "train_gan", "train_cnn", "train_lstm"}
         assert bool(retries) == networked
         assert not networked or (retries["maxRetryCount"], retries["backoffDuration"]) == (3, "30s")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from adloom import checkpoints
 from adloom.block import Block
+from adloom.errors import DismissedError
 from adloom.io.outside import Outside
 from adloom.io.tracking import MemoryTracker
 from adloom.locks import held
@@ -29,7 +30,8 @@ def execute(stage: str, paths: Mapping[str, str], block: Block, outside: Outside
     Raises BusyError when another run is writing one of the outputs. What an s3:// output needs is looked for first, and
     a training's checkpoint goes last, so that neither a misspelt bucket nor a failed push costs the work.
 
-    Of several processes that do the same work the first alone writes: what the others make is dropped.
+    Of several processes that do the same work the first alone writes: the others are dismissed by the training, or what
+    they make is dropped.
     """
     name = stage.replace("-", "_")
     module = importlib.import_module(f"adloom.stages.{name}")
@@ -45,7 +47,10 @@ def execute(stage: str, paths: Mapping[str, str], block: Block, outside: Outside
         outputs = module.Outputs(**{n: _local(p, place / n) for n, p in _given(module.Outputs, paths)})
         for field in fields(outputs):
             stack.enter_context(_locked(getattr(outputs, field.name), outside.home))
-        metrics: Metrics = module.run(inputs, outputs, block, outside)
+        try:
+            metrics: Metrics = module.run(inputs, outputs, block, outside)
+        except DismissedError:
+            return {}
         for n, path in remote.items():
             outside.store.push(getattr(outputs, n), path)
         for field in fields(outputs):

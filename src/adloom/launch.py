@@ -66,8 +66,9 @@ def launch(stage: str, block: Training, settings: Settings, arguments: Sequence[
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    logging.getLogger("torch.distributed").addHandler(logging.NullHandler())
-    logging.getLogger("torch.distributed").propagate = False  # it tells of one failure in a hundred lines
+    for loud in ("torch.distributed.run", "torch.distributed.elastic"):  # which tell of one failure in a hundred lines
+        logging.getLogger(loud).addHandler(logging.NullHandler())
+        logging.getLogger(loud).propagate = False
     alone = ["--standalone", f"--nproc-per-node={block.devices}", "--local-addr=127.0.0.1"]
     with tempfile.TemporaryDirectory(prefix="adloom-") as place:
         where = [f"--log-dir={place}", *(alone if settings.machines is None else [])]

@@ -28,7 +28,7 @@ from torch.utils.data import DataLoader, Sampler
 from tqdm import tqdm
 
 from adloom import checkpoints
-from adloom.errors import ParamsError
+from adloom.errors import DismissedError, ParamsError
 from adloom.group import Group
 from adloom.io import manifest
 from adloom.io.outside import Outside
@@ -112,6 +112,8 @@ def fit(
 
     Every metric the module logs per epoch is in the history and goes to the session's run. With `patience`, training
     stops after that many epochs without a lower `validation_loss`, and the module returned is that of the best epoch.
+    Of several processes the first returns; the others end here, by DismissedError, which `caller.execute` expects.
+
     Raises KeyboardInterrupt on Ctrl-C; the checkpoint of the last whole epoch is left behind. Raises OutsideError when
     there may be a checkpoint outside of this machine that cannot be had.
     """
@@ -126,6 +128,8 @@ def fit(
         warnings.simplefilter("ignore")  # Lightning's advice on workers and intervals, which are chosen here
         trainer = _trainer(params, watch, session.group, manual=not module.automatic_optimization)
         _run(trainer, module, loader, judged, resume)
+    if not session.group.first:
+        raise DismissedError
     if watch.best:
         module.load_state_dict(watch.best)
     return module.cpu().eval(), watch.history

@@ -75,7 +75,7 @@ def launch(stage: str, block: Training, settings: Settings, arguments: Sequence[
         try:
             run.run(run.parse_args([*where, "--no-python", *SELF, *arguments]))  # type: ignore[no-untyped-call]
         except ChildFailedError as error:
-            raise _failure(stage, error.failures.values()) from None
+            raise blamed(stage, error.failures.values()) from None
         except SignalException as error:
             if error.sigval == signal.SIGINT:
                 raise KeyboardInterrupt from None
@@ -90,9 +90,9 @@ def report(line: str, settings: Settings) -> bool:
     return True
 
 
-def _failure(stage: str, failures: Iterable[Any]) -> Exception:
-    """Return what to raise: of processes that failed together, one that knows why before one that lost another."""
-    first = min(failures, key=lambda f: (f.message.startswith(UNEXPECTED), f.timestamp, f.local_rank))
+def blamed(stage: str, failures: Iterable[Any]) -> Exception:
+    """Return what to raise for the process that failed first."""
+    first = min(failures, key=_blame)
     if first.exitcode >= 0:
         return (UserError if first.exitcode == UserError.exit_code else AdloomError)(first.message)
     name = str(-first.exitcode)
@@ -102,3 +102,9 @@ def _failure(stage: str, failures: Iterable[Any]) -> Exception:
         f"{stage}: process {first.local_rank} of this machine was ended by {name}, often for want of memory; "
         "the same command goes on from the last checkpoint"
     )
+
+
+def _blame(failure: Any) -> tuple[int, int, int]:
+    """Order failures: who knows why is before who lost another, and that before who was ended for another's sake."""
+    consequence = 2 if failure.exitcode == -signal.SIGTERM else int(failure.message.startswith(UNEXPECTED))
+    return consequence, failure.timestamp, failure.local_rank

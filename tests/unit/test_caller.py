@@ -114,6 +114,14 @@ def test_a_checkpoint_goes_only_once_its_artifact_is_where_it_belongs(outside: O
     assert not checkpoint.parent.exists()
 
 
+def test_of_several_processes_the_first_alone_writes_and_tracks(outside: Outside, tmp_path: Path) -> None:
+    second = replace(outside, store=Unreachable(tmp_path), rank=1, processes=2)
+    assert caller.call("segment", {"model": "s3://no-such/out"}, LOADED, second) == {"size": 5.0}
+    assert caller.call("segment", {}, LOADED, second) == {"size": 5.0}
+    assert not Path("models").exists()
+    assert not outside.home.exists()
+
+
 def test_two_runs_never_write_one_output_at_once(outside: Outside, tmp_path: Path) -> None:
     locks = outside.home / "locks"
     locks.mkdir(parents=True)

@@ -10,6 +10,7 @@ from adloom import doors
 from adloom.errors import OutsideError, ParamsError
 from adloom.io.jobs import Job, State
 
+GROUP, VERSION = "trainer.kubeflow.org", "v1alpha1"
 RUNTIME = "adloom-torch"  # TrainingRuntime in the namespace of the runs
 LABELS = {"app.kubernetes.io/part-of": "adloom", "app.kubernetes.io/component": "training"}
 RUN = "pipeline/runid"  # label: the run of the pipeline, as its pods bear it
@@ -76,7 +77,7 @@ class TrainJobs:
         if pod is None:
             return
         known = pod.metadata.name
-        with suppress(HTTPError), self._asking(name, "get pods/log"):  # broken off or silent: asked for again
+        with self._asking(name, "get pods/log"), suppress(HTTPError):  # broken off or silent: asked for again
             stream = self._pods.read_namespaced_pod_log(
                 known,
                 self._namespace,
@@ -169,19 +170,17 @@ class TrainJobs:
         return ""
 
     def _of(self, plural: str) -> tuple[str, str, str, str]:
-        from kubeflow.trainer.constants import constants
-
-        return constants.GROUP, constants.VERSION, self._namespace, plural
+        return GROUP, VERSION, self._namespace, plural
 
     @contextmanager
     def _asking(self, name: str, what: str) -> Iterator[None]:
         from kubernetes.client import ApiException
-        from urllib3.exceptions import MaxRetryError
+        from urllib3.exceptions import HTTPError
 
         try:
             yield
-        except MaxRetryError as error:
-            raise OutsideError(f"{name}: no answer from the cluster: {error.reason}") from None
+        except HTTPError as error:
+            raise OutsideError(f"{name}: no answer from the cluster: {error}") from None
         except ApiException as error:
             raise _refusal(name, self._namespace, what, error) from None
 
@@ -191,27 +190,25 @@ def connect() -> TrainJobs:
     from kubernetes import client, config
 
     configuration = client.Configuration()
+    configuration.retries = False  # whoever waits for a job asks again anyway
     config.load_incluster_config(configuration)
     return TrainJobs(client.ApiClient(configuration), NAMESPACE.read_text(encoding="utf-8").strip())
 
 
 def manifest(job: Job) -> dict[str, Any]:
     """Return the TrainJob of a job, checked by the SDK's models."""
-    from kubeflow.trainer.backends.kubernetes.utils import get_resources_per_node
-    from kubeflow.trainer.constants import constants
     from kubeflow_trainer_api import models
 
     place, run = job.place, job.environment.get("KFP_RUN_ID")
-    resources: dict[str, object] = {"cpu": place.cpu, "memory": place.memory}
-    if place.gpu:
-        resources[place.gpu_type] = str(place.gpu)
+    gpu = {place.gpu_type: str(place.gpu)} if place.gpu else {}
+    resources = {"cpu": place.cpu, "memory": place.memory, **gpu}
     made = models.TrainerV1alpha1TrainJob.from_dict(
         {
-            "apiVersion": constants.API_VERSION,
-            "kind": constants.TRAINJOB_KIND,
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": "TrainJob",
             "metadata": {"name": job.name, "labels": LABELS | ({RUN: run} if run else {})},
             "spec": {
-                "runtimeRef": {"name": RUNTIME, "kind": "TrainingRuntime", "apiGroup": constants.GROUP},
+                "runtimeRef": {"name": RUNTIME, "kind": "TrainingRuntime", "apiGroup": GROUP},
                 "activeDeadlineSeconds": place.timeout_minutes * 60,
                 "trainer": {
                     "image": job.image,
@@ -219,7 +216,7 @@ def manifest(job: Job) -> dict[str, Any]:
                     "args": list(job.command),
                     "numNodes": job.nodes,
                     "numProcPerNode": job.devices,
-                    "resourcesPerNode": get_resources_per_node(resources).to_dict(),
+                    "resourcesPerNode": {"requests": resources, "limits": resources},
                     "env": [*_keys(), *({"name": n, "value": v} for n, v in job.environment.items())],
                 },
                 "runtimePatches": [_patch(job)],

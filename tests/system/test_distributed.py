@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,12 @@ from adloom.checkpoints import Copy
 from adloom.errors import AdloomError, DataError, OutsideError, ParamsError
 from adloom.io import manifest, tables
 from adloom.io.jobs import LocalJobs
+from adloom.io.mlflow_tracking import MlflowTracker
 from adloom.io.outside import Outside
 from adloom.io.s3 import S3Store
 from adloom.io.s3_faults import Patience
 from adloom.io.stores import Stores
-from adloom.kubeflow import distributed
+from adloom.kubeflow import component, distributed
 from adloom.params import Source, TrainCnn, TrainGan, Training, TrainLstm
 from adloom.settings import Settings
 
@@ -46,6 +47,14 @@ PATIENCE = 120  # seconds
 
 def numbers(metrics: Metrics) -> dict[str, float]:
     return {name: float(value) for name, value in metrics.items()}
+
+
+@dataclass
+class Handed:
+    """An artifact as a pipeline hands it over."""
+
+    path: str
+    metadata: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -123,8 +132,16 @@ def in_jobs(
     return numbers(metrics)
 
 
-def test_a_picture_reader_of_two_processes_measures_as_one_of_one(world: World) -> None:
-    two = in_jobs(world, "train-cnn", CNN.model_copy(update={"devices": 2}), "creatives", "creatives", "cnn", "cnn")
+def test_a_picture_reader_of_two_processes_measures_as_one_of_one(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ADLOOM_CHECKPOINT_URI", f"s3://{BUCKET}/cnn")
+    monkeypatch.setenv("ADLOOM_HOME", str(tmp_path))
+    block, cnn = CNN.model_copy(update={"devices": 2}), Handed(str(world.folder / "cnn"))
+    given = {"creatives": Handed(str(world.creatives))}
+    two = numbers(component.call("train-cnn", "shop", block.to_json(), given, {"cnn": cnn}))
+    tracker = MlflowTracker(f"sqlite:///{world.folder}/mlflow.db", "shop")
+    assert cnn.metadata["mlflow_run"] == tracker.find("manifest_digest", cnn.metadata["digest"]) is not None
     one = world.alone("train-cnn", CNN, world.creatives)
     assert two["accuracy"] == pytest.approx(one["accuracy"], abs=0.1)
     assert two["validation_loss"] == pytest.approx(one["validation_loss"], abs=0.2)

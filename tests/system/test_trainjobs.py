@@ -17,6 +17,7 @@ from tests.conftest import MakeTable
 from tests.system import kubernetes_server
 from tests.system.kubernetes_server import NAMESPACE, Cluster
 
+from adloom.caller import Metrics
 from adloom.errors import AdloomError, OutsideError, ParamsError
 from adloom.io import manifest
 from adloom.io.jobs import Job
@@ -71,7 +72,7 @@ class Component:
     def bucket(self) -> Path:
         return self.folder / "bucket"
 
-    def train(self) -> distributed.Metrics:
+    def train(self) -> Metrics:
         return distributed.train(
             "train-lstm",
             "shop",

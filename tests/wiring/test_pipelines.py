@@ -145,6 +145,24 @@ def test_secrets_are_named_and_never_in_the_text(name: str) -> None:
     assert all("env" not in e["container"] for e in pipeline.pipeline["deploymentSpec"]["executors"].values())
 
 
+def test_a_training_of_several_processes_is_waited_for_by_a_small_pod_that_knows_where_they_run() -> None:
+    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    values["train_gan"]["nodes"] = 2
+    values["pipeline"]["stages"]["train_gan"] = {"cpu": "8", "gpu": 1, "timeout_minutes": 90}
+    given = params.Params.model_validate(values)
+    assert pipelines.spread(given) == {"train_gan"}
+    placed = pipelines.load("training", FOLDER).placed(given.pipeline, pipelines.spread(given))
+    executors = placed.pipeline["deploymentSpec"]["executors"]
+    pods = placed.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    told = {entry["name"]: entry["value"] for entry in executors["exec-train-gan"]["container"]["env"]}
+    assert told["ADLOOM_IMAGE"] == given.pipeline.image
+    assert params.parse(Place, told["ADLOOM_PLACE"]) == given.pipeline.place("train_gan")
+    assert executors["exec-train-gan"]["container"]["resources"]["resourceCpuLimit"] == "1"
+    assert "accelerator" not in executors["exec-train-gan"]["container"]["resources"]
+    assert pods["exec-train-gan"]["activeDeadlineSeconds"] == str((90 + pipelines.SCHEDULING) * 60)
+    assert "env" not in executors["exec-train-cnn"]["container"]
+
+
 def test_a_stage_is_placed_as_the_params_say() -> None:
     place = Place(
         cpu="4",

@@ -19,12 +19,12 @@ from adloom import caller
 from adloom.block import Block
 from adloom.caller import Metrics
 from adloom.errors import AdloomError, ParamsError, UserError
+from adloom.io.jobs import UNEXPECTED
 from adloom.io.outside import Outside
 from adloom.params import Training
 from adloom.settings import Settings
 
 SELF = (sys.executable, "-c", "from adloom.cli import main; main()")
-UNEXPECTED = "unexpected "  # begins what no error of the family is, such as a connection to another that is gone
 
 
 def execute(

@@ -42,6 +42,7 @@ class Pod:
     phase: str = "Running"
     state: dict[str, Any] = field(default_factory=lambda: {"running": {}})
     conditions: list[dict[str, Any]] = field(default_factory=list)
+    silent: int = 0  # status that its log is refused with
     log: list[str] = field(default_factory=list)
     created: str = field(default_factory=now)
 
@@ -159,7 +160,10 @@ def runtimes(cluster: Cluster, verb: str, name: str, query: dict[str, list[str]]
 
 def pods(cluster: Cluster, verb: str, name: str, query: dict[str, list[str]], body: bytes) -> Answer:
     if name.endswith("/log"):
-        log = cluster.pods[name.removesuffix("/log")].log
+        pod = cluster.pods[name.removesuffix("/log")]
+        if pod.silent:
+            return status(pod.silent, "BadRequest", f'container "node" in pod "{pod.name}" is waiting to start')
+        log = pod.log
         tail = int(query.get("tailLines", ["0"])[0])
         return 200, "".join(f"{line}\n" for line in log[-tail:])
     selected = dict(part.split("=") for part in query["labelSelector"][0].split(","))

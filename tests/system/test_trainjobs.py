@@ -279,6 +279,24 @@ def test_a_pod_that_is_ended_deletes_its_job(component: Component) -> None:
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+def test_a_log_that_is_not_to_be_had_costs_nothing(component: Component, caplog: pytest.LogCaptureFixture) -> None:
+    def fall_silent() -> None:
+        component.run()
+        for pod, code in zip(component.cluster.pods.values(), (400, 404), strict=True):
+            pod.silent = code
+
+    def fail() -> None:
+        first, second = component.cluster.pods.values()
+        component.cluster.end(first, 143)
+        component.cluster.end(second, 139)
+        component.cluster.conclude(component.name, "Failed")
+
+    component.steps = [fall_silent, fail]
+    with pytest.raises(AdloomError, match="-node-0-1-abcde: Error, exit code 139"):
+        component.train()
+    assert "is waiting to start; no line of its log" in caplog.text
+
+
 def test_a_cluster_that_is_away_for_a_while_is_waited_for(
     component: Component, caplog: pytest.LogCaptureFixture
 ) -> None:

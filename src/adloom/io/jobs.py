@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 from adloom.places import Place
 
 Phase = Literal["absent", "running", "ending", "complete", "failed"]
+UNEXPECTED = "unexpected "  # begins the line of what is no error of the family, such as another process that is gone
 GRACE = 10  # seconds that a process has to end by itself
 
 

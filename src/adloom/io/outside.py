@@ -45,7 +45,7 @@ def build(settings: Settings, project: str) -> Outside:
         home=settings.home,
         progress=not settings.quiet,
         checkpoint_uri=checkpoint_uri(settings),
-        rank=settings.rank,
+        rank=settings.rank if settings.processes else 0,
         processes=settings.processes or 1,
     )
 

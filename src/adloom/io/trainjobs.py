@@ -3,12 +3,13 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from adloom import doors
-from adloom.errors import OutsideError, ParamsError
-from adloom.io.jobs import Job, State
+from adloom.errors import AdloomError, OutsideError, ParamsError
+from adloom.io.jobs import UNEXPECTED, Job, State
 
 GROUP, VERSION = "trainer.kubeflow.org", "v1alpha1"
 RUNTIME = "adloom-torch"  # TrainingRuntime in the namespace of the runs
@@ -19,6 +20,7 @@ ASKING = (3, 10)  # seconds for a connection, and for an answer
 LISTENING = (3, 15)  # and without another line of a log
 INSTALL = "install Kubeflow Trainer, docs/kubeflow.md says how"
 GRANT = "grant it as k8s/base does"
+ENDED = 143  # exit code of a process that was told to end
 STUCK = ("Error", "BackOff", "Invalid")  # ends what a container waits for when it may wait forever
 
 
@@ -123,25 +125,22 @@ class TrainJobs:
         return sorted(found.items, key=lambda pod: (pod.metadata.creation_timestamp, pod.metadata.name))
 
     def _failed(self, name: str) -> str:
-        """Return the pod that failed first and why; of several at once, one that knows why."""
-        ends = []
-        for pod in self._nodes(name):
-            for status in pod.status.container_statuses or []:
-                if (end := status.state.terminated) and end.exit_code:
-                    said = self._last_words(pod.metadata.name, end)
-                    how = f"{end.reason}, exit code {end.exit_code}"
-                    ends.append(
-                        (said.startswith("unexpected "), end.finished_at, f"pod {pod.metadata.name}: {said or how}")
-                    )
-            if pod.status.phase == "Failed" and pod.status.reason:  # evicted, or its node is gone
-                ends.append(
-                    (
-                        False,
-                        pod.metadata.creation_timestamp,
-                        f"pod {pod.metadata.name}: {pod.status.reason}: {pod.status.message}",
-                    )
-                )
+        """Return the pod that failed first and why; who lost another, or was ended for its sake, comes after it."""
+        ends = [end for pod in self._nodes(name) if (end := self._end(pod))]
         return min(ends)[2] if ends else ""
+
+    def _end(self, pod: Any) -> tuple[bool, datetime, str] | None:
+        """Return of a pod that failed whether others may be why, when it was, and what is to be said."""
+        named, began = f"pod {pod.metadata.name}", pod.metadata.creation_timestamp
+        if pod.status.phase == "Failed" and pod.status.reason:  # evicted, or its node is gone
+            return False, began, f"{named}: {pod.status.reason}: {pod.status.message}"
+        for status in pod.status.container_statuses or []:
+            if (end := status.state.terminated) and end.exit_code:
+                said = self._last_words(pod.metadata.name, end)
+                consequence = said.startswith(UNEXPECTED) or end.exit_code == ENDED
+                how = said or f"{end.reason}, exit code {end.exit_code}"
+                return consequence, end.finished_at or began, f"{named}: {how}"
+        return None
 
     def _last_words(self, pod: str, end: Any) -> str:
         """Return the line that adloom ended with, "" when it was ended without one."""
@@ -151,11 +150,13 @@ class TrainJobs:
         return next((line.removeprefix("adloom: ") for line in reversed(lines) if line.startswith("adloom: ")), "")
 
     def _tail(self, pod: str) -> list[str]:
-        with self._asking(pod, "get pods/log"):
+        """Return the last lines of a pod's log, none when they are not to be had."""
+        with suppress(AdloomError), self._asking(pod, "get pods/log"):
             text = self._pods.read_namespaced_pod_log(
                 pod, self._namespace, container="node", tail_lines=20, _request_timeout=ASKING
             )
-        return str(text).splitlines()
+            return str(text).splitlines()
+        return []
 
     def _stuck(self, name: str) -> str:
         """Return which pod cannot start and why, "" when none is so."""
@@ -274,8 +275,8 @@ def _refusal(name: str, namespace: str, what: str, error: Any) -> Exception:
         return ParamsError(f"{name}: this pod may not {what} in {namespace}: {said}; {GRANT}")
     if _absent(error, RUNTIME):
         return ParamsError(f"{name}: no TrainingRuntime {RUNTIME} in {namespace}; apply k8s/base, which has it")
-    if error.status == 404:
+    if error.status == 404 and "train" in what:
         return ParamsError(f"{name}: the cluster knows no trainjobs ({said}); {INSTALL}")
-    if error.status in (400, 422):
+    if error.status in (400, 422) and "create" in what:
         return ParamsError(f"{name}: the cluster refused the TrainJob: {said}")
     return OutsideError(f"{name}: the cluster answered {error.status}: {said}")

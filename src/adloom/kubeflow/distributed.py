@@ -151,21 +151,29 @@ def _wait(job: Job, jobs: Jobs, pause: Callable[[float], None]) -> None:
     told, silent = "", 0
     while True:
         try:
-            state = jobs.state(job.name)
-            for line in jobs.logs(job.name):
-                logger.info("%s", line)
+            state, silent = jobs.state(job.name), 0
         except OutsideError as error:
             silent += 1
             if silent == PATIENCE:
                 raise
             logger.warning("%s; it goes on, waiting", error)
         else:
+            _tell(job, jobs)
             if _is_complete(job, state):
                 return
             if state.why not in ("", told):
                 logger.warning("%s waits: %s", job.name, state.why)
-            told, silent = state.why, 0
+            told = state.why
         pause(POLL)
+
+
+def _tell(job: Job, jobs: Jobs) -> None:
+    """Say what the first node has said since; that it cannot be had says nothing of how the job stands."""
+    try:
+        for line in jobs.logs(job.name):
+            logger.info("%s", line)
+    except OutsideError as error:
+        logger.warning("%s; no line of its log", error)
 
 
 def _is_complete(job: Job, state: State) -> bool:

@@ -48,7 +48,9 @@ class Copy:
             return
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=checkpoint.parent) as place, suppress(DataError):  # there is none
-            self._store.fetch(f"{self.uri}/{_NAME}", Path(place)).replace(checkpoint)
+            found = self._store.fetch(f"{self.uri}/{_NAME}", Path(place))
+            shutil.copyfile(found, f"{place}/whole")
+            Path(place, "whole").replace(checkpoint)
 
     def push(self, checkpoint: Path, last: bool) -> None:
         """Send a checkpoint there; that it cannot be is a warning, and after one only now and then tried again."""

@@ -19,6 +19,7 @@ from adloom.errors import ParamsError
 from adloom.group import Group
 from adloom.io import manifest
 from adloom.io.outside import Outside
+from adloom.io.stores import FolderStore
 from adloom.io.tracking import MemoryRun, MemoryTracker
 from adloom.params import Training
 from adloom.training import History, Ints, Order
@@ -80,9 +81,11 @@ def same(one: Trained, other: Trained) -> bool:
     return weights and one.history == other.history and one.run.recorded == other.run.recorded
 
 
-def fit(folder: Path, net: type[Net] = Net, patience: int | None = None) -> Trained:
+def fit(
+    folder: Path, net: type[Net] = Net, patience: int | None = None, copy: checkpoints.Copy | None = None
+) -> Trained:
     run = MemoryRun("train_net", {}, {})
-    session = training.Session("train_net", manifest.Draft(folder), run, folder / "last.ckpt", progress=False)
+    session = training.Session("train_net", manifest.Draft(folder), run, folder / "last.ckpt", False, copy)
     module, history = training.fit(net, Numbers(), PARAMS, session, validation=Numbers(), patience=patience)
     return Trained(module, history, run)
 
@@ -148,6 +151,17 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
     resumed = fit(tmp_path)
     assert caplog.messages == ["train_net: goes on after epoch 2 of 4"]
+    assert resumed.module.seen[0] == (2, 0)
+    assert same(resumed, uninterrupted)
+
+
+def test_on_another_disk_it_goes_on_from_where_the_checkpoint_lies_as_well(
+    tmp_path: Path, uninterrupted: Trained
+) -> None:
+    copy = checkpoints.Copy(FolderStore(), str(tmp_path / "kept"))
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "first", InterruptedNet, copy=copy)
+    resumed = fit(tmp_path / "second", copy=copy)
     assert resumed.module.seen[0] == (2, 0)
     assert same(resumed, uninterrupted)
 

@@ -16,6 +16,10 @@ Every message is one line: the thing, its value, what was expected, the next ste
 """
 
 
+class DismissedError(Exception):
+    """No error: this process has helped others to train, and what follows is the first one's work."""
+
+
 class AdloomError(Exception):
     """Something failed that the user did not cause."""
 

@@ -37,6 +37,25 @@ class Settings(BaseSettings):
     checkpoint_uri: str | None = Field(
         None, description="s3://bucket/prefix where checkpoints lie as well, for pods, whose disk goes with them."
     )
+    rank: int = Field(
+        0, ge=0, validation_alias=AliasChoices("RANK"), description="Which of the processes this is; torchrun sets it."
+    )
+    processes: int | None = Field(
+        None,
+        gt=0,
+        validation_alias=AliasChoices("WORLD_SIZE"),
+        description="Processes that torchrun started; absent without torchrun.",
+    )
+    machines: str | None = Field(
+        None,
+        validation_alias=AliasChoices("PET_NNODES"),
+        description="Machines that torchrun is to join; a pod of Kubeflow Trainer has it.",
+    )
+    error_file: Path | None = Field(
+        None,
+        validation_alias=AliasChoices("TORCHELASTIC_ERROR_FILE"),
+        description="Where a process that torchrun started leaves its error.",
+    )
     dvc_remote: str | None = Field(None, description="Where datasets are pushed to, if not to DVC's default remote.")
     kfp_endpoint: str | None = Field(
         None,
@@ -60,6 +79,10 @@ class Settings(BaseSettings):
     trigger_token_file: Path | None = Field(None, description="File that holds it instead, read again at each request.")
     serve_threads: int = Field(2, gt=0, description="CPU threads of each served model.")
     git_commit: str | None = Field(None, description="Commit of this code, for images without git.")
+    image: str | None = Field(
+        None, description="Container image that this runs in; a pipeline's large trainings know it."
+    )
+    place: str | None = Field(None, description="JSON of the place in which such a training's own pods run.")
     kubernetes_host: str | None = Field(
         None, validation_alias=AliasChoices("KUBERNETES_SERVICE_HOST"), description="Set in every pod of a cluster."
     )

@@ -78,7 +78,7 @@ def exit_code(findings: list[Finding]) -> int:
 def without_secrets(finding: Finding, context: Context) -> Finding:
     """Return a finding without what another's message may have carried into it: keys, and passwords in addresses."""
     settings = context.settings
-    secrets = [settings.pseudonym_key, settings.kfp_token, settings.webhook_url]
+    secrets = [settings.pseudonym_key, settings.kfp_token, settings.webhook_url, settings.trigger_token]
     texts = [secret.get_secret_value() for secret in secrets if secret and secret.get_secret_value()]
 
     def clean(text: str) -> str:

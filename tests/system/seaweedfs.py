@@ -1,4 +1,4 @@
-"""SeaweedFS, the S3 server that Kubeflow Pipelines itself ships, on free ports and with one user."""
+"""SeaweedFS, the S3 server that Kubeflow Pipelines itself ships, on free ports: one user may do all, one only read."""
 
 import json
 import os
@@ -20,6 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 ACCESS, SECRET = "adloom-tests", "a secret of tests only"
+READER = "adloom-reader"  # who may only look into the bucket, with the same secret
 BUCKET = "shop"
 READY_WITHIN = 60  # seconds
 STARTS = 3
@@ -95,8 +96,12 @@ def visit(server: Server, patch: pytest.MonkeyPatch) -> None:
 @contextmanager
 def running(folder: Path) -> Iterator[Server]:
     """Yield a server that keeps its data in a folder and has the bucket `shop`."""
-    identity = {"name": "tests", "credentials": [{"accessKey": ACCESS, "secretKey": SECRET}], "actions": ["Admin"]}
-    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+    users = [("tests", ACCESS, ["Admin"]), ("reader", READER, [f"Read:{BUCKET}", f"List:{BUCKET}"])]
+    identities = [
+        {"name": name, "credentials": [{"accessKey": key, "secretKey": SECRET}], "actions": actions}
+        for name, key, actions in users
+    ]
+    (folder / "s3.json").write_text(json.dumps({"identities": identities}))
     server = _started(folder)
     try:
         yield server
@@ -128,6 +133,7 @@ def _command(folder: Path, ports: dict[str, int]) -> list[str]:
     weed = shutil.which("weed") or str(Path(sys.executable).with_name("weed"))
     command = [weed, "-logtostderr=false", f"-logdir={folder}", "server", f"-dir={folder}", "-s3", *flags]
     command += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.config={folder / 's3.json'}", "-master.telemetry=false"]
+    command += ["-volume.max=64"]  # each bucket takes several, and 8 are the default
     command += ["-master.electionTimeout=1s"]  # else the only master waits ten for others when it is started again
     return [*command, "-s3.port.iceberg=0", "-s3.port.lance=0"]  # else on fixed ports, where only one server fits
 

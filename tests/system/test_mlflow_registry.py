@@ -21,15 +21,10 @@ from adloom.serving import sources
 
 
 def turns(count: int) -> list[str]:
-    """Return who makes the next call, for each call: one after the other, by turns, and by chance."""
+    """Return who makes the next call, for each call: in a row, A between looking and writing, by turns, by chance."""
     rng = random.Random(7)
-    return [
-        "AAAAAAAA",
-        "ABABABABAB",
-        "AABBAABBAABB",
-        "ABBBBBBBBA",
-        *("".join(rng.choices("AB", k=16)) for _ in range(count)),
-    ]
+    worst = ["AAAAAAAAAA", "AAAABBBBBBBBA", "BBBBBBBBBB", "BBBBAAAAAAAAB", "ABABABABABAB"]
+    return [*worst, *("".join(rng.choices("AB", k=16)) for _ in range(count))]
 
 
 def test_two_who_move_an_alias_at_once_leave_one_order_and_both_moves(
@@ -37,7 +32,7 @@ def test_two_who_move_an_alias_at_once_leave_one_order_and_both_moves(
 ) -> None:
     tiny_models.write_generator(tmp_path / "other", channels=2)
     one, two = (registry.register("gan", path, {}).version for path in (models / "gan", tmp_path / "other"))
-    for number, order in enumerate(turns(6), 1):
+    for number, order in enumerate(turns(5), 1):
         now = race(
             registry,
             order,
@@ -56,7 +51,7 @@ def test_two_who_move_an_alias_at_once_leave_one_order_and_both_moves(
 def test_two_who_register_the_same_at_once_make_one_version(
     registry: MlflowRegistry, models: Path, tmp_path: Path
 ) -> None:
-    for number, order in enumerate(turns(1)):
+    for number, order in enumerate(turns(0)):
         model = f"gan-{number}"
         register = methodcaller("register", model, models / "gan", {"verdict": "hold"})
         made = race(registry, order, register, register)

@@ -148,6 +148,15 @@ def test_what_was_registered_is_fetched_back_whole(with_dvc: Path, door: Relay, 
             assert champion(registry, model, tmp_path / "champions" / model)[0] == version
 
 
+def test_without_mlflow_a_command_ends_with_one_line(with_dvc: Path, door: Relay) -> None:
+    door.refuse()
+    ended = adloom(with_dvc, "models")
+    door.heal()
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"adloom: MLflow at {door.endpoint}: cannot list versions of gan: Connection refused; ")
+
+
 def test_a_second_run_makes_nothing_again(with_dvc: Path) -> None:
     before = {artifact: (with_dvc / artifact / "manifest.json").stat().st_mtime_ns for artifact in ARTIFACTS}
     versions = adloom(with_dvc, "models", "--json").stdout

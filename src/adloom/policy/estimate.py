@@ -7,7 +7,8 @@ import numpy as np
 
 from adloom.evaluation.metric import Array
 
-FEWEST_EVENTS = 5.0  # rewarded rows that the effective sample holds; below, intervals missed 93 to 97 %
+FEWEST_EVENTS = 5.0  # rewarded rows in the effective sample; fewer say too little of the value
+FEWEST_HEAVY = 1.5  # rewarded rows among those that carry the variance; with fewer, intervals were measured too short
 FARTHEST_WEIGHT = 5.0  # standard errors between the mean weight and 1
 MOST_UNSUPPORTED = 0.01  # probability that may lie on actions the log never took
 TOP = 0.01  # share of rows whose part of the weight is shown
@@ -48,21 +49,38 @@ def effective_events(weight: Array, rewarded: int) -> float:
     return effective_sample_size(weight) * rewarded / len(weight)
 
 
+def heavy_events(weight: Array, rewarded: int) -> float:
+    """
+    Return how many rewarded rows are to be expected among the rows that carry the variance.
+
+    That is Kish's effective sample size of the squared weights (rows,), at the log's own rate of rewarded rows. Below
+    one, the heaviest weights have likely never met a reward, and nothing in the log shows how far they would move it.
+    """
+    return effective_sample_size(weight**2) * rewarded / len(weight)
+
+
+def mismatch(weight: Array) -> str:
+    """Return how far the mean weight (rows,) is from 1 where chance does not explain it, "" where it does."""
+    mean, error = float(weight.mean()), float(weight.std()) / sqrt(len(weight))
+    if abs(mean - 1) <= FARTHEST_WEIGHT * error + 1e-6:
+        return ""
+    return f"the mean weight is {mean:.3f}, expected 1: the propensities are wrong or the log lacks actions"
+
+
 def doubt(weight: Array, rewarded: int, unsupported: float = 0.0) -> str:
     """
     Return why an interval from these weights (rows,) is not to be trusted, "" when it is.
 
-    The rule looks at weights and at how many rows have a reward, never at which. An interval is trusted when the policy
-    puts at most 1 % of its probability on actions the log never took, the mean weight is within 5 standard errors of 1
-    (else propensities are wrong or support is missing), and the effective sample holds at least 5 rewarded rows, at the
-    log's own rate of them.
+    The rule looks at the weights and at how many rows have a reward, never at which. An interval is trusted when at
+    most 1 % of the policy's probability lies on actions the log never took, the mean weight is within 5 standard errors
+    of 1, the effective sample holds at least 5 rewarded rows, and the rows that carry the variance at least 1.5.
     """
     if unsupported > MOST_UNSUPPORTED:
         return f"{unsupported:.1%} of the policy's probability lies on actions the log never took"
-    mean, error = float(weight.mean()), float(weight.std()) / sqrt(len(weight))
-    if abs(mean - 1) > FARTHEST_WEIGHT * error + 1e-6:
-        return f"the mean weight is {mean:.3f}, expected 1: the propensities are wrong or the log lacks actions"
-    events = effective_events(weight, rewarded)
-    if events < FEWEST_EVENTS:
+    if wrong := mismatch(weight):
+        return wrong
+    if (events := effective_events(weight, rewarded)) < FEWEST_EVENTS:
         return f"the effective sample holds {events:.1f} rewarded rows, expected at least {FEWEST_EVENTS:g}"
+    if (heavy := heavy_events(weight, rewarded)) < FEWEST_HEAVY:
+        return f"the heaviest weights met {heavy:.1f} rewarded rows or so, expected at least {FEWEST_HEAVY:g}"
     return ""

@@ -1,18 +1,20 @@
 """
 Evidence that a candidate policy is no worse than the champion, from the same rows, looked at as often as one likes.
 
-Row by row the lift is (candidate's weight - champion's weight) * reward: where both agree, nothing is left to chance. A
-log that grows is looked at again and again, and a 95 % interval per look promotes a worse policy in up to 19 % of cases
-(20 looks). The lower bound here holds at all looks at once. It is a bet (Waudby-Smith and Ramdas 2024; Waudby-Smith, Wu,
-Ramdas, Karampatziakis and Mineiro 2024, "Anytime-valid off-policy inference for contextual bandits"): against the claim
-"the lift is at most m" a share c of a fortune is staked on each row, so that a row of lift d multiplies the fortune by
+Row by row the lift is (candidate's weight - champion's weight) * reward: where both agree, nothing is left to chance.
+A log that grows is looked at again and again, and a 95 % bound for each look promotes a worse policy in up to 19 % of
+cases (20 looks). The lower bound here holds at all looks at once. It is a bet (Waudby-Smith and Ramdas 2024,
+"Estimating means of bounded random variables by betting"; Waudby-Smith, Wu, Ramdas, Karampatziakis and Mineiro 2024,
+"Anytime-valid off-policy inference for contextual bandits"): against the claim "the lift is at most m" a share c of a
+fortune is staked on each row, so that a row of lift d multiplies the fortune by
 
     (1 - c) + c * (loss + d) / (loss + m)
 
-where `loss` is the most a row can lose. If the claim is true the fortune does not grow on average, and reaches 20 with a
-chance of at most 1 in 20 ever (Ville 1939). The fortune is spread over 24 shares c, none of which depends on the data.
-Since a product is at most what it is with equal factors (the inequality of the means), the claim may be about the mean
-of lifts that drift from row to row, too. No normality is asked for, and with few clicks the bound is merely low.
+where `loss` is the most a row can lose. If the claim is true the fortune does not grow on average, and it ever reaches
+20 with a chance of at most 1 in 20 (Ville 1939). The fortune is spread over 24 shares c, none of which depends on the
+data. A product is at most what it were with equal factors, so the claim may be about the mean of lifts that drift from
+row to row, too: divided by the product of its expected factors, a stake's fortune is a martingale, and that product is
+at most 1 whenever the mean lift so far is at most m. No normality is asked for; with few clicks the bound is merely low.
 """
 
 from dataclasses import dataclass
@@ -25,7 +27,7 @@ from scipy.special import logsumexp
 
 from adloom.errors import DataError
 from adloom.evaluation.metric import Array
-from adloom.policy.estimate import FEWEST_EVENTS, doubt, effective_events, effective_sample_size
+from adloom.policy.estimate import FEWEST_EVENTS, effective_events, effective_sample_size, mismatch
 from adloom.policy.off_policy import weights
 
 ALPHA = 0.05  # chance that a policy worse than the margin is ever promoted
@@ -76,14 +78,14 @@ def decide_lift(
     enough = effective >= fewest_effective and effective_events(ours, _events(reward)) >= FEWEST_EVENTS
     value = float(terms.mean())
     if not why and low > -margin and enough:
-        finding = f"lift {value:+.5f}, at least {low:+.5f} (95 %, all looks together), above {0 - margin:g}"
+        finding = f"lift {value:+.5f}, at least {low:+.5f} (95 %, all looks together), above {-margin:g}"
         return Lift("promote", value, low, margin, len(reward), effective, 0, finding)
     more = None if why else _more(ours, reward, terms, most, margin, fewest_effective)
     return Lift("hold", value, low, margin, len(reward), effective, more, why or _not_enough(value, low, margin, more))
 
 
 def largest_loss(ours: Array, theirs: Array, reward: Array) -> float:
-    """Return the most a row of this log could have lost, with the largest reward (at least 1, a click): (rows,) each."""
+    """Return the most a row of this log could have lost, had it the largest reward (at least 1); all (rows,)."""
     if (reward < 0).any():
         raise DataError(f"reward: {reward.min()}, expected none below 0 to compare policies")
     return max(float((theirs - ours).max()), 0.0) * max(float(reward.max()), 1.0)
@@ -139,9 +141,7 @@ def _growth(terms: Array, loss: float, claim: float) -> Array:
     return np.asarray(still + np.log1p(SHARES[:, None] * ((loss + moved) / (loss + claim) - 1)).sum(1))
 
 
-def _more(
-    ours: Array, reward: Array, terms: Array, loss: float, margin: float, fewest_effective: float
-) -> int | None:
+def _more(ours: Array, reward: Array, terms: Array, loss: float, margin: float, fewest_effective: float) -> int | None:
     """Return how many more impressions all conditions need, as far as this log tells."""
     found = needed(terms, loss, margin)
     events = effective_events(ours, _events(reward))
@@ -154,14 +154,13 @@ def _more(
 def _wrong_weights(ours: Array, theirs: Array) -> str:
     """Return why the weights of one of the two cannot be right, "" when they may be."""
     for name, weight in (("candidate", ours), ("champion", theirs)):
-        few = effective_sample_size(weight) < FEWEST_EVENTS  # which says nothing about weights yet, and is not enough
-        if not few and (why := doubt(weight, len(weight))):
+        if why := mismatch(weight):
             return f"{name}: {why}"
     return ""
 
 
 def _not_enough(value: float, low: float, margin: float, more: int | None) -> str:
-    seen = f"lift {value:+.5f}, at least {low:+.5f} (95 %, all looks together), expected above {0 - margin:g}"
+    seen = f"lift {value:+.5f}, at least {low:+.5f} (95 %, all looks together), expected above {-margin:g}"
     if more is None:
         return f"not enough evidence: {seen}; more impressions like these would not do"
     return f"not enough evidence: about {_rounded(more)} more matured impressions needed; {seen}"

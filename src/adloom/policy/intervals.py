@@ -4,9 +4,10 @@ Intervals for a mean of importance-weighted rewards, most of which are zero.
 At a click rate of 0.5 % a log of 10,000 rows holds 50 clicks, each with its own weight: nearer to a weighted sum of
 Poisson counts than to a normal mean. Three things make the textbook interval too short there, and each is mended:
 
-1. The variance comes from the few rows that were clicked; a heavy weight that was never clicked counts nothing, although
-   it could have been. The weights of the other rows are known, so the variance (and the third cumulant) is at least what
-   it were if rewards did not depend on the weight: mean(w^2) * (sum of w e^2) / (sum of w), e being what w multiplies.
+1. The variance comes from the few rows that were clicked; a heavy weight that was never clicked counts nothing, though
+   it could have been. The weights of the other rows are known, so the variance (and the third cumulant) is at least
+   what it were if rewards did not depend on the weight: mean(w^2) * (sum of w e^2) / (sum of w), e being what w
+   multiplies.
 2. The sampling distribution is skewed. Its quantiles are those of the shifted gamma distribution with the same first
    three cumulants (Pearson's type III), as Fay and Feuer 1997 ("Confidence intervals for directly standardized rates")
    take a gamma for weighted sums of Poisson counts.
@@ -80,9 +81,14 @@ def interval(of: Cumulants, positive: bool) -> tuple[float, float]:
     highest = 2 * of.value
     while _surprise(highest, of, TAIL) < 0:
         highest *= 2
-    skewed = _surprise(of.value, of, 1 - TAIL) <= 0  # so much that even this value would be a high one: no lower end
-    low = 0.0 if skewed else brentq(_surprise, of.value * 1e-9, of.value, (of, 1 - TAIL))
-    return float(low), float(brentq(_surprise, of.value, highest, (of, TAIL)))
+    return _root(of.value * 1e-9, of, 1 - TAIL), _root(highest, of, TAIL)
+
+
+def _root(other: float, of: Cumulants, p: float) -> float:
+    """Return the mean between the value and `other` whose p quantile is the value."""
+    if _surprise(of.value, of, p) * _surprise(other, of, p) >= 0:  # so skewed that even the mean is a rare estimate
+        return of.value
+    return float(brentq(_surprise, *sorted((of.value, other)), (of, p)))
 
 
 def _surprise(mean: float, of: Cumulants, p: float) -> float:

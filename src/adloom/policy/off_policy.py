@@ -10,6 +10,8 @@ to other situations, such as less worn-out creatives, no log of another policy c
 All raise DataError naming the column, the row and what was expected.
 """
 
+from typing import Any
+
 import numpy as np
 
 from adloom.errors import DataError
@@ -78,7 +80,9 @@ def direct(predicted: Array, probabilities: Array) -> Estimate:
     expected = _expected(predicted, probabilities)
     found = cumulants(np.ones(len(expected)), expected)
     low, high = interval(found, bool((expected >= 0).all()))
-    return Estimate(found.value, low, high, len(expected), float(len(expected)), top_share(np.ones(len(expected))), BIAS)
+    return Estimate(
+        found.value, low, high, len(expected), float(len(expected)), top_share(np.ones(len(expected))), BIAS
+    )
 
 
 def doubly_robust(
@@ -112,24 +116,28 @@ def weights(reward: Array, propensity: Array, target: Array) -> Array:
     return np.asarray(target / propensity, np.float64)
 
 
-def _check(name: str, values: Array, rows: int, fine: Array, expected: str) -> None:
+def _check(name: str, values: Array, rows: int, fine: Any, expected: str) -> None:
     if values.shape != (rows,):
         raise DataError(f"{name}: shape {values.shape}, expected ({rows},), one value per row")
     if not fine.all():
         first = int(np.argmin(fine))
-        raise DataError(f"{name}: {values[first]} in row {first} (and {rows - fine.sum() - 1} more), expected {expected}")
+        raise DataError(
+            f"{name}: {values[first]} in row {first} (and {rows - fine.sum() - 1} more), expected {expected}"
+        )
 
 
 def _expected(predicted: Array, probabilities: Array) -> Array:
     """Return what the policy earns per row by a model: (rows,)."""
     if predicted.shape != probabilities.shape or predicted.ndim != 2 or not len(predicted):
         raise DataError(
-            f"predicted: shape {predicted.shape}, probabilities: {probabilities.shape}; expected (rows, actions) of both"
+            f"predicted: shape {predicted.shape}, probabilities: {probabilities.shape}; expected (rows, actions)"
         )
     rows = len(predicted)
     _check("predicted", predicted.sum(1), rows, np.isfinite(predicted).all(1), "finite numbers")
     total = probabilities.sum(1)
-    _check("probabilities", total, rows, (probabilities >= 0).all(1) & (abs(total - 1) < 1e-6), "a sum of 1, none negative")
+    _check(
+        "probabilities", total, rows, (probabilities >= 0).all(1) & (abs(total - 1) < 1e-6), "a sum of 1, none negative"
+    )
     return np.asarray((predicted * probabilities).sum(1))
 
 

@@ -1,20 +1,20 @@
 """
-The reward a context and an action lead to, from a log: rates by empirical Bayes, fitted on other rows than they are for.
+The reward that a context and an action lead to: rates by empirical Bayes, learnt from other rows than they are for.
 
 A rate of few rows says little, so it is drawn towards the rate of its parent (context and action, to action, to all) by
 as many pseudo-rows as the rates below that parent differ little: within-group variance over between-group variance, by
 the method of moments (Morris 1983; Buhlmann and Straub 1970).
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from adloom.evaluation.metric import Array
 from adloom.errors import DataError
+from adloom.evaluation.metric import Array
 
 Ints = npt.NDArray[np.int64]
 Model = Callable[[Ints, Ints], Array]  # rows to learn from, rows to predict for: (predicted rows, actions)
@@ -36,8 +36,8 @@ class Rates:
         of = self.cell[learn] * self.actions + self.action[learn]
         rows, total, squares = _sums(of, self.reward[learn], cells * self.actions)
         overall = total.sum() / rows.sum()
-        per_action = [values.reshape(cells, self.actions).sum(0) for values in (rows, total, squares)]
-        parent = shrunk(*per_action, np.full(self.actions, overall))
+        by_action = [values.reshape(cells, self.actions).sum(0) for values in (rows, total, squares)]
+        parent = shrunk(by_action[0], by_action[1], by_action[2], np.full(self.actions, overall))
         return shrunk(rows, total, squares, np.tile(parent, cells)).reshape(cells, self.actions)[self.cell[predict]]
 
 
@@ -61,8 +61,8 @@ def cells(context: pd.DataFrame) -> Ints:
     """Return which of the distinct contexts each row has: (rows,), from 0. No column: one context for all."""
     if not context.shape[1]:
         return np.zeros(len(context), np.int64)
-    keys: Sequence[Hashable] = list(context.columns)
-    return context.groupby(keys, dropna=False, observed=True, sort=True).ngroup().to_numpy(np.int64)
+    groups = context.groupby(list(context.columns), dropna=False, observed=True, sort=True)
+    return np.asarray(groups.ngroup(), np.int64)
 
 
 def cross_fit(model: Model, rows: int, actions: int, folds: int = 5, seed: int = 0) -> Array:

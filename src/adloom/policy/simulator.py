@@ -173,7 +173,9 @@ class World:
 def join(logs: Sequence[Log]) -> Log:
     """Return logs, one after the other, as one."""
     now = {f.name: np.concatenate([getattr(log.situations, f.name) for log in logs]) for f in fields(Situations)}
-    rest = {f.name: np.concatenate([getattr(log, f.name) for log in logs]) for f in fields(Log) if f.name != "situations"}
+    rest = {
+        f.name: np.concatenate([getattr(log, f.name) for log in logs]) for f in fields(Log) if f.name != "situations"
+    }
     return Log(Situations(**now), **rest)
 
 

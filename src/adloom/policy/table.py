@@ -1,4 +1,4 @@
-"""A user's own log as a table: (context, action, reward, propensity) under any names, to estimates of a policy's value."""
+"""A user's own log, a table of (context, action, reward, propensity) under any names: what a policy is worth on it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -54,14 +54,21 @@ def from_table(
     counts = reasons[reasons != ""].value_counts()
     left_out = {str(reason): int(count) for reason, count in sorted(counts.items(), key=lambda item: str(item[0]))}
     if rows.empty:
-        raise DataError(f"log: no row is left of {len(frame)}: {left_out or 'it is empty'}; bring a log with propensities")
+        raise DataError(
+            f"log: no row is left of {len(frame)}: {left_out or 'it is empty'}; bring a log with propensities"
+        )
     names = _actions(rows[columns.action].astype(str), actions)
     probabilities = _probabilities(policy, rows, names)
     return _value(rows, columns, names, probabilities, left_out, clip)
 
 
 def _value(
-    rows: pd.DataFrame, columns: Columns, names: tuple[str, ...], probabilities: Array, left_out: Mapping[str, int], clip: float
+    rows: pd.DataFrame,
+    columns: Columns,
+    names: tuple[str, ...],
+    probabilities: Array,
+    left_out: Mapping[str, int],
+    clip: float,
 ) -> Value:
     action = pd.Categorical(rows[columns.action].astype(str), categories=list(names)).codes.astype(np.int64)
     reward, propensity = (_numbers(rows[name]).to_numpy() for name in (columns.reward, columns.propensity))

@@ -78,7 +78,7 @@ def decide_lift(
     enough = effective >= fewest_effective and effective_events(ours, _events(reward)) >= FEWEST_EVENTS
     value = float(terms.mean())
     if not why and low > -margin and enough:
-        finding = f"lift {value:+.5f}, at least {low:+.5f} (95 %, all looks together), above {-margin:g}"
+        finding = f"lift {value:+.5f}, at least {low:+.5f} (95 %, all looks together), above {0 - margin:g}"
         return Lift("promote", value, low, margin, len(reward), effective, 0, finding)
     more = None if why else _more(ours, reward, terms, most, margin, fewest_effective)
     return Lift("hold", value, low, margin, len(reward), effective, more, why or _not_enough(value, low, margin, more))
@@ -160,7 +160,7 @@ def _wrong_weights(ours: Array, theirs: Array) -> str:
 
 
 def _not_enough(value: float, low: float, margin: float, more: int | None) -> str:
-    seen = f"lift {value:+.5f}, at least {low:+.5f} (95 %, all looks together), expected above {-margin:g}"
+    seen = f"lift {value:+.5f}, at least {low:+.5f} (95 %, all looks together), expected above {0 - margin:g}"
     if more is None:
         return f"not enough evidence: {seen}; more impressions like these would not do"
     return f"not enough evidence: about {_rounded(more)} more matured impressions needed; {seen}"

@@ -20,7 +20,7 @@ def frame(
     count = len(creative_id)
     raw = {
         "impression_id": [f"i{number}" for number in range(count)],
-        "timestamp": START + pd.to_timedelta(list(hours or range(count)), unit="h"),
+        "timestamp": START + pd.to_timedelta(list(range(count) if hours is None else hours), unit="h"),
         "placement": "top",
         "creative_id": list(creative_id),
         "clicked": False,

@@ -252,7 +252,8 @@ def _point(version: Version, champion: int | None, judgement: Judgement, params:
     except UserError as error:
         return Outcome(version.model, version.version, "hold", [*judgement.reasons, str(error)], champion)
     if params.gate.approve:
-        advice = f"gate.approve: `adloom promote {version.model} {version.version}` makes it champion"
+        along = "".join(f", with {other.model} {other.version}" for other in others)
+        advice = f"gate.approve: `adloom promote {version.model} {version.version}` makes it champion{along}"
         return Outcome(version.model, version.version, "promote", [*judgement.reasons, advice], champion)
     for other in others:
         outside.registry.point(other.model, CHAMPION, other.version, f"with {version.model} {version.version}")

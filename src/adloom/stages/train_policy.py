@@ -5,8 +5,8 @@ Uniform, what the log did, smoothed click rates and a contextual linear model co
 user's segment comes from models/audience, which the policy pins. Where data/dataset/creatives has the very creatives of
 the log, one without history is scored by its category and, with models/cnn, by the pictures most like it.
 
-The artifact holds policy.npz (scores any candidates in any context) and card.json (every candidate with what it would
-have earned, which was chosen, what did not count).
+The artifact holds policy.npz (scores any candidates in any context), history.json (what was measured of the chosen
+policy) and card.json (every candidate with what it would have earned, which was chosen, what did not count).
 
 Example: adloom train-policy
 """
@@ -68,6 +68,7 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainPolicy, outside: Outside)
         manifest.verify(folder)
     with tracked(STAGE, inputs.impressions, outputs.policy, params, outside, others) as (made, run):
         metrics = _train(inputs, params, made)
+        made.write_json("history.json", {name: [[0, value]] for name, value in metrics.items()})
         run.metrics(metrics, 0)
     return metrics
 

@@ -21,10 +21,7 @@ def table(policy: Policy) -> Array:
     """Return a policy's probabilities as a table (segments, placements, creatives)."""
     ids = [creative(i) for i in range(SETTING.creatives)]
     return np.array(
-        [
-            [policy.probabilities(context(s, p), ids) for p in range(SETTING.placements)]
-            for s in range(SETTING.segments)
-        ]
+        [[policy.probabilities(context(s, p), ids) for p in range(SETTING.placements)] for s in range(SETTING.segments)]
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from tests.unit.policy.worlds import SETTING, prepared, serve
+from tests.unit.policy.worlds import table as chances
 
 from adloom.io import manifest
 from adloom.params import TrainPolicy
@@ -50,3 +51,9 @@ def write(target: Path, table: Path, share: float, audience: Path | None = None)
         trained = PARAMS.model_copy(update={"models": ["uniform"]})
         made.describe(card, trained)
     return target
+
+
+def truth(share: float) -> float:
+    """Return what the policy of this share earns per impression in its world, without drift."""
+    world = World(SETTING, SEED)
+    return world.exact(chances(best(world, share)))

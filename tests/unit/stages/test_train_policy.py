@@ -1,4 +1,4 @@
-"""The stage: an artifact from impressions, the same bytes every time, with segments and pictures where there are any."""
+"""The stage: an artifact from impressions, equal bytes every time, with segments and pictures where there are any."""
 
 import json
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_impressions_become_a_policy(inputs: Inputs, tmp_path: Path, outside: Ou
     out = tmp_path / "policy"
     metrics = train(inputs, out, outside)
     made = manifest.verify(out)
-    assert set(made.files) == {"policy.npz", "card.json"}
+    assert set(made.files) == {"policy.npz", "card.json", "history.json"}
     assert set(made.inputs) == {"table", "audience", "creatives", "cnn"}
     told = card(out)
     assert told["audience"] is None

@@ -91,10 +91,9 @@ def normal(terms: Array) -> Interval:
 
 
 def bootstrap(terms: Array, rng: np.random.Generator) -> Interval:
-    """Return the percentile bootstrap interval of a mean; rows without a click are drawn as a count."""
-    rows, moved = len(terms), terms[terms != 0]
-    counts = rng.multinomial(rows, [*[1 / rows] * len(moved), 1 - len(moved) / rows], size=DRAWS)
-    low, high = np.quantile(counts[:, :-1] @ moved / rows, [0.025, 0.975])
+    """Return the percentile bootstrap interval of a mean; how often a rare click is drawn is as good as Poisson."""
+    moved = terms[terms != 0]
+    low, high = np.quantile(rng.poisson(1.0, (DRAWS, len(moved))) @ moved / len(terms), [0.025, 0.975])
     return float(low), float(high)
 
 
@@ -124,7 +123,9 @@ def held(low: Array, high: Array) -> str:
 
 
 def coverage(pool: Any, rows: int, logs: int) -> None:
-    print(f"\n95 % intervals: share that held the truth (truth below, truth above), {logs:,} logs of {rows:,} rows a line")
+    print(
+        f"\n95 % intervals: share that held the truth (truth below, truth above), {logs:,} logs of {rows:,} rows a line"
+    )
     header = " ".join(f"{name:>17}" for name in (*ESTIMATORS, *(f"ips, {peer}" for peer in PEERS)))
     print(f"{'rate':>5} {'log':8} {'policy':7} {header}  {'trusted':>7} {'ips, trusted':>17} {'dr error/ips':>12}")
     trusted: list[Array] = []
@@ -138,7 +139,9 @@ def coverage(pool: Any, rows: int, logs: int) -> None:
                 fine = line[:, 3] == 1
                 trusted.append(np.stack([line[fine, 4 * e] + line[fine, 4 * e + 1] for e in range(3)], 1))
                 ratios.append(float(np.sqrt(line[:, 10].mean() / line[:, 2].mean())))
-                print(f"{rate:5} {name:8} {target:7} {_cells(line)}  {fine.mean():7.0%} {_trusted(line, fine)} {ratios[-1]:12.3f}")
+                print(
+                    f"{rate:5} {name:8} {target:7} {_cells(line)}  {fine.mean():7.0%} {_trusted(line, fine)} {ratios[-1]:12.3f}"
+                )
     pooled, every = 1 - np.concatenate(trusted).mean(0), len(ratios) * logs
     shares = ", ".join(f"{name} {share:.1%}" for name, share in zip(ESTIMATORS, pooled, strict=True))
     print(f"of all intervals {sum(map(len, trusted)) / every:.0%} are trusted; of those hold the truth: {shares}")
@@ -188,7 +191,9 @@ def one_growth(task: Task) -> tuple[int, int, float]:
 
 def repeated_looks(pool: Any, logs: int) -> None:
     print(f"\nGate: {LOOKS} looks at a log as it grows to 20,000 rows, {logs:,} logs a line")
-    print(f"{'rate':>5} {'log':8} {'champion':9} {'candidate':13} {'promoted':>8} {'median rows':>11}  needed: rows foretold a quarter in")
+    print(
+        f"{'rate':>5} {'log':8} {'champion':9} {'candidate':13} {'promoted':>8} {'median rows':>11}  needed: rows foretold a quarter in"
+    )
     for candidate in ("worse", "nearly worse", "near", "better", "far"):
         for rate in RATES:
             for name, champion in (("uniform", "logging"), ("skewed", "logging"), ("mild", "better")):
@@ -230,17 +235,23 @@ def shares(bts: pd.DataFrame) -> Callable[[pd.DataFrame, tuple[str, ...]], Array
     """Return the distribution of bts over items, as it was at each position."""
 
     def policy(rows: pd.DataFrame, actions: tuple[str, ...]) -> Array:
-        shown = pd.crosstab(bts["position"], bts["creative_id"], normalize="index").reindex(columns=list(actions), fill_value=0)
+        shown = pd.crosstab(bts["position"], bts["creative_id"], normalize="index").reindex(
+            columns=list(actions), fill_value=0
+        )
         return np.asarray(shown.loc[rows["position"]].to_numpy(float))
 
     return policy
 
 
 def real() -> None:
-    print("\nOpen Bandit: the random log's estimate of bts beside the bts log's own click rate (clicks in %, 95 % interval)")
+    print(
+        "\nOpen Bandit: the random log's estimate of bts beside the bts log's own click rate (clicks in %, 95 % interval)"
+    )
     columns = Columns("creative_id", "clicked", "propensity", ("position",), "position")
     log = open_bandit()
-    print(f"{'campaign':9} {'clicks':>6} {'estimator':14} {'estimate':>24} {'bts own':>24} {'ESS':>6} {'top 1 %':>7}  trusted")
+    print(
+        f"{'campaign':9} {'clicks':>6} {'estimator':14} {'estimate':>24} {'bts own':>24} {'ESS':>6} {'top 1 %':>7}  trusted"
+    )
     for campaign, rows in log.groupby("placement"):
         random, bts = (rows[rows["logging_policy"] == name] for name in ("random", "bts"))
         names = sorted(rows["creative_id"].unique())

@@ -14,7 +14,7 @@ where `loss` is the most a row can lose. If the claim is true the fortune does n
 20 with a chance of at most 1 in 20 (Ville 1939). The fortune is spread over 24 shares c, none of which depends on the
 data. A product is at most what it were with equal factors, so the claim may be about the mean of lifts that drift from
 row to row, too: divided by the product of its expected factors, a stake's fortune is a martingale, and that product is
-at most 1 whenever the mean lift so far is at most m. No normality is asked for; with few clicks the bound is merely low.
+at most 1 whenever the mean lift so far is at most m. Nothing is assumed to be normal: few clicks make the bound low.
 """
 
 from dataclasses import dataclass
@@ -102,17 +102,12 @@ def lower_bound(terms: Array, loss: float, alpha: float = ALPHA) -> float:
     value = float(terms.mean())
     if value <= -loss:
         return -loss
-    lowest = -loss + (value + loss) * 1e-9
+    lowest, tally = -loss + (value + loss) * 1e-9, np.unique(terms, return_counts=True)
 
     def short(claim: float) -> float:
-        return log_fortune(terms, loss, claim) + log(alpha)
+        return float(logsumexp(_growth(*tally, loss, claim)) - log(len(SHARES))) + log(alpha)
 
     return float(brentq(short, lowest, value)) if short(lowest) > 0 else -loss
-
-
-def log_fortune(terms: Array, loss: float, claim: float) -> float:
-    """Return the logarithm of the fortune won against the claim that the mean lift is at most `claim` (> -loss)."""
-    return float(logsumexp(_growth(terms, loss, claim)) - log(len(SHARES)))
 
 
 def needed(terms: Array, loss: float, margin: float, alpha: float = ALPHA) -> int | None:
@@ -123,7 +118,7 @@ def needed(terms: Array, loss: float, margin: float, alpha: float = ALPHA) -> in
     """
     if loss <= margin:
         return 0
-    growth, rows = _growth(terms, loss, -margin), len(terms)
+    growth, rows = _growth(*np.unique(terms, return_counts=True), loss, -margin), len(terms)
 
     def short(times: float) -> float:
         return float(logsumexp(growth * times) - log(len(SHARES))) + log(alpha)
@@ -134,11 +129,10 @@ def needed(terms: Array, loss: float, margin: float, alpha: float = ALPHA) -> in
     return ceil(rows * (brentq(short, 1.0, most) - 1)) if short(most) > 0 else None
 
 
-def _growth(terms: Array, loss: float, claim: float) -> Array:
-    """Return the logarithm of each stake's fortune: (stakes,). Rows without a reward are all alike."""
-    moved = terms[terms != 0]
-    still = (len(terms) - len(moved)) * np.log1p(SHARES * (loss / (loss + claim) - 1))
-    return np.asarray(still + np.log1p(SHARES[:, None] * ((loss + moved) / (loss + claim) - 1)).sum(1))
+def _growth(lifts: Array, counts: Array, loss: float, claim: float) -> Array:
+    """Return the logarithm of each stake's fortune (stakes,) after lifts (distinct,) that came counts (distinct,) times."""
+    factors = np.log1p(SHARES[:, None] * ((loss + lifts) / (loss + claim) - 1))
+    return np.asarray((counts * factors).sum(1))
 
 
 def _more(ours: Array, reward: Array, terms: Array, loss: float, margin: float, fewest_effective: float) -> int | None:

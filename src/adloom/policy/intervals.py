@@ -68,7 +68,8 @@ def _unseen(weight: Array, residual: Array, power: int) -> float:
         return 0.0
     weights, residuals = (np.prod([values] * power, axis=0) for values in (weight, residual))
     typical = float((weight * residuals).sum()) / total
-    return max(0.0, float(weights.mean()) * typical - float((weights * residuals).mean()))
+    lacking = float(weights.mean()) * typical - float((weights * residuals).mean())
+    return lacking if lacking * typical > 0 else 0.0
 
 
 def interval(of: Cumulants, positive: bool) -> tuple[float, float]:

@@ -150,5 +150,4 @@ def _estimate(weight: Array, reward: Array, found: Cumulants, why_not: str) -> E
     low, high = interval(found, positive)
     if not reward.any():
         high = max(high, found.value + nothing_seen(weight))
-        low = min(low, found.value) if not positive else 0.0
     return Estimate(found.value, low, high, len(weight), effective_sample_size(weight), top_share(weight), why_not)

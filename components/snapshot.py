@@ -7,7 +7,14 @@ from components._component import component
 
 @component
 def snapshot(
-    project: str, creatives: str, copy: str, events: str, impressions: str, prepare: str, expected: str
+    project: str,
+    creatives: str,
+    copy: str,
+    events: str,
+    impressions: str,
+    prepare: str,
+    expected: str,
+    reason: str,
 ) -> NamedTuple(  # type: ignore[valid-type]
     "Sources", creatives=str, copy=str, events=str, impressions=str, privacy=str, sources=str
 ):
@@ -18,6 +25,6 @@ def snapshot(
     from adloom.kubeflow.component import look
 
     tables = {"creatives": creatives, "copy": copy, "events": events, "impressions": impressions}
-    found = look(project, tables, prepare, expected)
+    found = look(project, tables, prepare, expected, reason)
     told = {**found, "sources": json.dumps(found, sort_keys=True)}
     return namedtuple("Sources", told)(**told)

@@ -4,6 +4,8 @@ from kfp import kubernetes
 from kfp.dsl import PipelineTask
 
 NAME = "adloom"  # of the ConfigMap and of the Secret; a key that is not in them is not set
+STARTED = "started in Kubeflow"  # the reason of a run for which none is given
+LABELS = {"app.kubernetes.io/part-of": NAME, "app.kubernetes.io/component": "stage"}  # by which networks know pods
 RUN_ID = "metadata.labels['pipeline/runid']"
 CONFIG = {
     "s3": ["AWS_ENDPOINT_URL_S3", "AWS_REGION"],
@@ -21,11 +23,19 @@ SECRETS = {
 def outside(task: PipelineTask, *doors: str) -> PipelineTask:
     """Give a task the configuration and the secrets of these doors to the outside, and no other."""
     kubernetes.use_field_path_as_env(task, "KFP_RUN_ID", RUN_ID)
+    labelled(task)
     for door in doors:
         if config := CONFIG.get(door):
             kubernetes.use_config_map_as_env(task, NAME, {name: name for name in config}, optional=True)
         if secrets := SECRETS.get(door):
             kubernetes.use_secret_as_env(task, NAME, {name: name for name in secrets}, optional=True)
+    return task
+
+
+def labelled(task: PipelineTask) -> PipelineTask:
+    """Let a cluster know a task's pod as one of ours."""
+    for key, value in LABELS.items():
+        kubernetes.add_pod_label(task, key, value)
     return task
 
 

@@ -5,7 +5,7 @@ from kfp import dsl
 from components.finish import finish
 from components.score import score
 from components.snapshot import snapshot
-from pipelines._cluster import never_cached, outside, retried
+from pipelines._cluster import STARTED, never_cached, outside, retried
 from pipelines._tables import prepared
 
 
@@ -18,6 +18,7 @@ def scoring(
     prepare_creatives: str,
     prepare_events: str,
     score_params: str,
+    reason: str = STARTED,
 ) -> None:
     """Parameters are JSON, as in the training pipeline; a table without a source is not scored."""
     end = finish(project=project)
@@ -31,6 +32,7 @@ def scoring(
             impressions="{}",
             prepare=prepare_events,
             expected=sources,
+            reason=reason,
         )
         retried(never_cached(outside(seen, "s3", "mlflow", "pseudonyms"))).set_display_name("look at the sources")
 

@@ -13,7 +13,7 @@ from components.snapshot import snapshot
 from components.train_cnn import train_cnn
 from components.train_gan import train_gan
 from components.train_lstm import train_lstm
-from pipelines._cluster import never_cached, outside, retried
+from pipelines._cluster import STARTED, labelled, never_cached, outside, retried
 from pipelines._tables import prepared
 
 
@@ -32,7 +32,7 @@ def measured(
 ) -> PipelineChannel:
     """Evaluate a model; return its report."""
     task = evaluate(project=project, params=params, model=model, table=table, judge=judge)
-    return task.set_display_name(f"evaluate {name}").outputs["report"]
+    return labelled(task).set_display_name(f"evaluate {name}").outputs["report"]
 
 
 @dsl.pipeline(name="training", description="From an advertiser's sources to registered models.")
@@ -54,11 +54,12 @@ def training(
     evaluate_params: str,
     report_params: str,
     params: str,
+    reason: str = STARTED,
 ) -> None:
     """
     Parameters are JSON: each stage's block of params.yaml, for ingest and prepare that of one table; `params` is all of
     params.yaml, for the record. `sources` holds the digests the run is started for; when it is empty, the run takes the
-    sources as it finds them.
+    sources as it finds them. `reason` becomes a tag of the run in MLflow.
     """
     end = finish(project=project)
     retried(never_cached(outside(end, "mlflow", "webhook"))).set_display_name("finish")
@@ -71,6 +72,7 @@ def training(
             impressions=ingest_impressions,
             prepare=prepare_events,
             expected=sources,
+            reason=reason,
         )
         retried(never_cached(outside(seen, "s3", "mlflow", "pseudonyms"))).set_display_name("look at the sources")
 
@@ -116,6 +118,6 @@ def training(
             cnn_report=cnn_report,
             lstm_report=lstm_report,
             audience_report=audience_report,
-            report=page.outputs["report"],
+            report=labelled(page).outputs["report"],
         )
         retried(never_cached(outside(verdicts, "s3", "mlflow")))

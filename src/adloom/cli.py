@@ -31,6 +31,7 @@ ELSEWHERE = {  # command: the module it is written in, and a line about it
     "dataset": ("adloom.versioning.commands", "Push, list and pull prepared datasets."),
     "reproduce": ("adloom.versioning.commands", "Make a recorded run again and compare."),
     "submit": ("adloom.kubeflow.commands", "Run a pipeline on Kubeflow, now or on a schedule."),
+    "listen": ("adloom.kubeflow.commands", "Run a pipeline on Kubeflow when a data platform says there is new data."),
     "runs": ("adloom.kubeflow.commands", "List the runs on Kubeflow."),
     "schedules": ("adloom.kubeflow.commands", "List, pause, resume or delete the schedules on Kubeflow."),
 }

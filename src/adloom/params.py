@@ -247,6 +247,7 @@ class Pipeline(Block):
     image: str = Field("adloom-train:latest", description="Image of every stage; by digest where caches should hold.")
     default: Place = Field(Place(), description="The place of a stage that is not named.")
     stages: dict[str, Place] = Field({}, description="Stage: its own place; the rest as in default.")
+    cooldown_minutes: int = Field(0, ge=0, description="After a run's start, triggers start no other for so long.")
 
     def place(self, stage: str) -> Place:
         """Return where a stage runs: its own place, and the default's where that says nothing."""

@@ -48,6 +48,8 @@ class Settings(BaseSettings):
         description="File that holds the token instead, read again at each request; a pod has one by itself.",
     )
     kfp_ca: Path | None = Field(None, description="Certificates (PEM) to trust for Kubeflow Pipelines.")
+    trigger_token: SecretStr | None = Field(None, description="Token that `adloom listen` asks of whoever triggers.")
+    trigger_token_file: Path | None = Field(None, description="File that holds it instead, read again at each request.")
     serve_threads: int = Field(2, gt=0, description="CPU threads of each served model.")
     git_commit: str | None = Field(None, description="Commit of this code, for images without git.")
     image_digest: str | None = Field(None, description="Digest of the container image that this runs in.")

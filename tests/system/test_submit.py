@@ -123,10 +123,21 @@ def test_if_changed_runs_only_for_a_reason_and_names_it(adloom: Adloom, stand_in
     change_params(train_lstm={"epochs": 9})
     third = submit()
     assert third["note"] == f"changed since run {first['run_id']}: sources (copy); train_lstm_params (epochs)"
-    assert stand_in.kept["runs"][third["run_id"]].description == third["note"]
+    kept = stand_in.kept["runs"][third["run_id"]]
+    assert kept.description == kept.runtime_config.parameters["reason"] == third["note"]
     stand_in.advance(third["run_id"], "FAILED")
     Path("lines.csv").write_text("text\nwarm wool\n", encoding="utf-8")
     assert submit()["note"] == f"changed since run {first['run_id']}: train_lstm_params (epochs)"
+    change_params(pipeline={"cooldown_minutes": 60}, train_lstm={"epochs": 10})
+    cooling = submit()
+    assert not cooling["started"]
+    assert cooling["note"].endswith("started less than 60 minutes ago (pipeline.cooldown_minutes)")
+
+
+def test_the_shipped_pipelines_are_run_where_a_folder_has_none(adloom: Adloom, stand_in: StandIn) -> None:
+    done = CliRunner().invoke(cli, ["submit", "training", "--no-wait"])
+    assert done.exit_code == 0, done.output
+    assert len(stand_in.kept["runs"]) == 1
 
 
 def test_a_dry_run_tells_all_and_changes_nothing(adloom: Adloom, stand_in: StandIn) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from adloom.io.mlflow import Server
 
 KFP_RUN = "kfp_run"  # tag of the parent: the id of the pipeline run
+REASON = "reason"  # tag of the parent: why it was started
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,11 @@ class Parent:
             return str(above or self.given)
         return self._own(server) if self.kfp_run else None
 
-    def begin(self, server: Server) -> None:
-        """Make the parent, if there is to be one. Raises OutsideError when MLflow does not do so."""
-        if self.kfp_run and not self.given:
+    def begin(self, server: Server, reason: str) -> None:
+        """Make the parent, if there is to be one, and tag it with why. Raises OutsideError when MLflow does not."""
+        if self.given or self.kfp_run:
             with server.doing(f"make the run of the pipeline run {self.kfp_run}"):
-                self._own(server)
+                server.client.set_tag(self(server), REASON, reason)
 
     def end(self, server: Server, status: str) -> None:
         """End the parent as FINISHED, FAILED or KILLED, unless it is a server's. Raises OutsideError as `begin`."""

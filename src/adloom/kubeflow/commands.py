@@ -4,8 +4,8 @@ import json
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
-from datetime import UTC, datetime
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -23,17 +23,25 @@ from adloom.kubeflow import pipelines, plan
 from adloom.kubeflow import submit as verb
 from adloom.kubeflow.cron import Cron
 from adloom.kubeflow.plan import Plan
+from adloom.kubeflow.submit import Triggered
+from adloom.params import Params
 from adloom.settings import Settings
+
+BY_HAND = "by hand"
 
 
 @click.command("submit")
 @click.argument("pipeline", type=click.Choice(pipelines.NAMES))
 @PARAMS
 @click.option(
-    "--compiled", type=Path, default=pipelines.FOLDER, show_default=True, help="Folder of compiled pipelines."
+    "--compiled", type=Path, help=f"Folder of compiled pipelines.  [default: {pipelines.FOLDER}, or as shipped]"
 )
 @click.option("--no-wait", is_flag=True, help="Print the run's address and end; else wait until the run has ended.")
-@click.option("--if-changed", is_flag=True, help="Run only when something differs from the last run that succeeded.")
+@click.option(
+    "--if-changed",
+    is_flag=True,
+    help="Run only when something differs from the last run that succeeded, and not while runs cool down.",
+)
 @click.option("--schedule", "cron", metavar="CRON", help='Run again and again (UTC), such as "30 3 * * *".')
 @click.option("--idempotency-key", "key", metavar="KEY", help="Start one run however often this key is given.")
 @click.option("--dry-run", is_flag=True, help="Print what would run and why; change nothing on the server.")
@@ -41,7 +49,7 @@ from adloom.settings import Settings
 def submit(
     pipeline: str,
     params_path: Path,
-    compiled: Path,
+    compiled: Path | None,
     no_wait: bool,
     if_changed: bool,
     cron: str | None,
@@ -56,6 +64,8 @@ def submit(
     """
     if cron is not None and (if_changed or key is not None):
         raise ParamsError("--schedule: cannot go with --if-changed or --idempotency-key; a schedule runs at its times")
+    if if_changed and key is not None:
+        raise ParamsError("--if-changed: cannot go with --idempotency-key; equal triggers start one run without a key")
     times = None if cron is None else crons.parse(cron)
     loaded = pipelines.load(pipeline, compiled)
     given, outside = opened(params_path)
@@ -65,7 +75,40 @@ def submit(
     elif times:
         _schedule(planned, times, as_json)
     else:
-        _run(planned, if_changed, key, no_wait, as_json)
+        kubeflow = _server()
+        became = _if_changed(planned, kubeflow, given) if if_changed else _started(planned, kubeflow, key)
+        if no_wait or (if_changed and not became.started):
+            _tell(became, as_json)
+        else:
+            _wait(became, planned.tasks, kubeflow, as_json)
+
+
+@click.command("listen")
+@PARAMS
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=3000, show_default=True, help="0 takes a free one.")
+def listen(params_path: Path, host: str, port: int) -> None:
+    """
+    Wait for data platforms that post to /v1/trigger, and run a pipeline when something has changed.
+
+    Example: adloom listen --port 3000
+    """
+    from adloom.io.kfp_api import KfpApi, Patience
+    from adloom.kubeflow.listen import application
+    from adloom.serving.server import prepare_libraries, run, taken
+
+    prepare_libraries()
+    opened(params_path)
+    KfpApi(settings := Settings(), Patience()).endpoint  # noqa: B018 - raises without one
+
+    def start(pipeline: str, cause: str) -> Triggered:
+        given, outside = opened(params_path)
+        planned = plan.make(pipeline, pipelines.load(pipeline), given, outside)
+        return _if_changed(planned, _server(), given, cause)
+
+    app = application(start, settings)
+    with taken(host, port) as bound:
+        run(app, bound, "/readyz")
 
 
 @click.command("runs")
@@ -115,50 +158,46 @@ def schedules(action: str, name: str | None, params_path: Path, as_json: bool) -
     click.echo(f"{chosen.title}: {done[action]}")
 
 
-def _run(planned: Plan, if_changed: bool, key: str | None, no_wait: bool, as_json: bool) -> None:
-    kubeflow, reason = _server(), "by hand"
-    if if_changed:
-        last = verb.last(planned, kubeflow)
-        reason = plan.why(planned, last)
-        if last and not plan.changes(planned, last):
-            return _tell(last, started=False, note=reason, as_json=as_json)
-    if key is not None:
-        run, started = verb.start_once(planned, kubeflow, reason, key, time.sleep)
-    else:
-        run, started = verb.start(planned, kubeflow, reason), True
-    note = reason if started else f"its key was given before, {run.reason}"
-    if no_wait:
-        return _tell(run, started, note, as_json)
-    return _wait(run, started, note, planned.tasks, kubeflow, as_json)
+def _if_changed(planned: Plan, kubeflow: Kubeflow, given: Params, cause: str = "") -> Triggered:
+    cooldown = timedelta(minutes=given.pipeline.cooldown_minutes)
+    return verb.trigger(planned, kubeflow, cooldown, datetime.now(UTC), time.sleep, cause)
 
 
-def _wait(run: Run, started: bool, note: str, tasks: Mapping[str, str], kubeflow: Kubeflow, as_json: bool) -> None:
+def _started(planned: Plan, kubeflow: Kubeflow, key: str | None) -> Triggered:
+    if key is None:
+        return Triggered(verb.start(planned, kubeflow, BY_HAND), started=True, note=BY_HAND)
+    run, started = verb.start_once(planned, kubeflow, BY_HAND, key, time.sleep)
+    return Triggered(run, started, BY_HAND if started else f"its key was given before, {run.reason}")
+
+
+def _wait(became: Triggered, tasks: Mapping[str, str], kubeflow: Kubeflow, as_json: bool) -> None:
     """Show a run until it has ended; with JSON, what a person would read goes to stderr."""
     say = partial(click.echo, err=as_json)
-    say(_line(run, started, note))
+    say(_line(became))
+    run = became.run
     try:
         ended = verb.watch(run.run_id, kubeflow, tasks, say, time.sleep)
     except KeyboardInterrupt:
         click.echo(f"adloom: stopped waiting; run {run.run_id} goes on: {run.url}", err=True)
         sys.exit(130)
     if as_json:
-        _tell(ended, started, note, as_json)
+        _tell(replace(became, run=ended), as_json)
     verb.check(ended, tasks)
 
 
-def _tell(run: Run, started: bool, note: str, as_json: bool) -> None:
-    facts = {**_facts(run), "started": started, "note": note}
-    click.echo(json.dumps(facts, indent=1) if as_json else _line(run, started, note))
+def _tell(became: Triggered, as_json: bool) -> None:
+    click.echo(json.dumps(facts(became), indent=1) if as_json else _line(became))
 
 
-def _line(run: Run, started: bool, note: str) -> str:
-    return f"run {run.run_id} {'started' if started else run.state}: {note}\n{run.url}"
+def _line(became: Triggered) -> str:
+    run = became.run
+    return f"run {run.run_id} {'started' if became.started else run.state}: {became.note}\n{run.url}"
 
 
 def _dry(planned: Plan, times: Cron | None, as_json: bool) -> None:
     last, reason = (None, f"a schedule, next {_due(times)}") if times else _compared(planned)
-    facts = plan.facts(planned, last, reason)
-    for line in [json.dumps(facts, indent=1)] if as_json else plan.lines(facts):
+    told = plan.facts(planned, last, reason)
+    for line in [json.dumps(told, indent=1)] if as_json else plan.lines(told):
         click.echo(line)
 
 
@@ -192,9 +231,15 @@ def _list_schedules(found: list[Schedule], as_json: bool) -> None:
         click.echo(f"{schedule.schedule_id:36}  {'on' if schedule.on else 'paused':6}  {schedule.title}")
 
 
+def facts(became: Triggered) -> dict[str, Any]:
+    """Return what became of a trigger as a program is told it."""
+    until = became.until.isoformat() if became.until else None
+    return {**_facts(became.run), "started": became.started, "note": became.note, "until": until}
+
+
 def _facts(run: Run) -> dict[str, Any]:
-    facts = ("run_id", "title", "state", "reason", "digest", "url")
-    return {**{fact: getattr(run, fact) for fact in facts}, "created": run.created.isoformat()}
+    names = ("run_id", "title", "state", "reason", "digest", "url")
+    return {**{name: getattr(run, name) for name in names}, "created": run.created.isoformat()}
 
 
 def _names(params_path: Path) -> list[str]:

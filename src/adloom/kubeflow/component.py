@@ -53,17 +53,18 @@ def call(stage: str, project: str, block: str, inputs: Artifacts, outputs: Artif
     return metrics
 
 
-def look(project: str, ingest: Mapping[str, str], prepare: str, expected: str) -> dict[str, str]:
+def look(project: str, ingest: Mapping[str, str], prepare: str, expected: str, reason: str) -> dict[str, str]:
     """
     Return a digest of each table's source files, and `privacy` for key and erasure list; "" where there is none.
 
     `ingest` is the JSON of the block of each table alone, `prepare` that of a table of users. Raises DataError when
-    `expected`, the JSON of what the one who started the pipeline saw, is given and differs.
+    `expected`, the JSON of what the one who started the pipeline saw, is given and differs. Makes the
+    run in MLflow, tagged with the reason it was started for.
     """
     blocks = {table: params.parse(Ingest, block) for table, block in ingest.items()}
     sources = Ingest.model_validate({table: block.source(table) for table, block in blocks.items()})
     erasure_list = params.parse(Prepare, prepare).erasure_list
-    _begin(project)
+    _begin(project, reason)
     return expect(snapshot.look(sources, erasure_list, _outside(project)), expected)
 
 
@@ -197,14 +198,14 @@ def confusion(report: Artifact) -> tuple[list[str], list[list[int]]] | None:
     return (table.header[1:], [[int(count) for count in row[1:]] for row in table.rows]) if table else None
 
 
-def _begin(project: str) -> None:
-    """Make the pipeline run's parent in MLflow, before trainings side by side look for it."""
+def _begin(project: str, reason: str) -> None:
+    """Make the pipeline run's parent in MLflow, with its reason, before trainings side by side look for it."""
     from adloom.io.mlflow import Server
     from adloom.io.parent import Parent
 
     settings = Settings()
     try:
-        Parent(settings.parent_run, settings.kfp_run).begin(Server(settings.tracking_uri, project))
+        Parent(settings.parent_run, settings.kfp_run).begin(Server(settings.tracking_uri, project), reason)
     except OutsideError as error:
         logger.warning("%s", error)
 

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import date, timedelta
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +61,18 @@ class Compiled:
         return hashlib.sha256(self.to_yaml().encode()).hexdigest()
 
 
-def load(name: str, folder: Path = FOLDER) -> Compiled:
-    """Read a compiled pipeline. Raises ParamsError when there is none of this name."""
+def load(name: str, folder: Path | None = None) -> Compiled:
+    """
+    Read a compiled pipeline from a folder; when none is named, from FOLDER, or where that is not there as shipped.
+
+    Raises ParamsError when there is none of this name.
+    """
     if name not in NAMES:
         raise ParamsError(f"{name}: no such pipeline; expected one of {', '.join(NAMES)}")
-    return read(folder / f"{name}.yaml")
+    if folder or FOLDER.is_dir():
+        return read((folder or FOLDER) / f"{name}.yaml")
+    with as_file(files("adloom") / "starter" / f"{name}.yaml") as shipped:
+        return read(shipped)
 
 
 def read(path: Path) -> Compiled:

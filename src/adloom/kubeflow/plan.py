@@ -19,6 +19,7 @@ Spec = dict[str, Any]
 PIPELINE = "the pipeline or its image"
 SOURCES = "sources"  # the argument with a digest of each table's source
 WHOLE = "params"  # the argument with all of params.yaml, for the record; its parts are compared
+REASON = "reason"  # the argument that says why a run was started
 LOOK = "snapshot"  # the task that hands these digests on, one by one
 
 
@@ -69,7 +70,7 @@ def make(pipeline: str, compiled: Compiled, params: Params, outside: Outside, sc
 def changes(plan: Plan, last: Run) -> dict[str, list[str]]:
     """Return what differs from a run: arguments with their keys that differ, and PIPELINE; empty when nothing does."""
     now, then = plan.arguments, last.arguments
-    names = sorted((now.keys() | then.keys()) - {WHOLE})
+    names = sorted((now.keys() | then.keys()) - {WHOLE, REASON})
     differing = {key: _keys(now.get(key, ""), then.get(key, "")) for key in names}
     other: dict[str, list[str]] = {PIPELINE: []} if plan.digest != last.digest else {}
     return other | {key: keys for key, keys in differing.items() if now.get(key) != then.get(key)}

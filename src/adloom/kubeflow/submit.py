@@ -4,19 +4,19 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from itertools import islice
 
 from adloom.errors import AdloomError, OutsideError, ParamsError
 from adloom.io.kubeflow import FAILED, LOST, SUCCEEDED, AbsentError, Kubeflow, Order, Run, Runs, Schedule, Schedules
 from adloom.kubeflow.cron import Cron
-from adloom.kubeflow.plan import Plan
+from adloom.kubeflow.plan import REASON, Plan, changes, why
 
 LOOK_BACK = 200  # runs looked through for one that succeeded
 POLL, PATIENCE = 5.0, 60  # seconds between looks at a run, and looks without an answer before waiting ends
 SETTLE = 2.0  # seconds in which a run that another started at the same time is listed; the server's clock has seconds
-REASON = 255  # characters of it that are kept: a line in the server's list of runs
+KEPT = 255  # characters of a reason that are kept: a line in the server's list of runs
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 WORST = ("", "SKIPPED", SUCCEEDED, "PENDING", "RUNNING", "PAUSED", "CANCELING", "CANCELED", FAILED)  # last counts most
 
@@ -32,13 +32,13 @@ def last(plan: Plan, runs: Runs) -> Run | None:
 def order(plan: Plan, runs: Runs, title: str, reason: str) -> Order:
     """Return what to run, its pipeline uploaded unless an equal one is there already."""
     version = runs.upload(plan.name, plan.digest, plan.text)
-    return Order(plan.name, title, version, plan.arguments, reason[:REASON])
+    kept = reason if len(reason) <= KEPT else f"{reason[: KEPT - 1]}…"
+    return Order(plan.name, title, version, {**plan.arguments, REASON: kept}, kept)
 
 
 def start(plan: Plan, runs: Runs, reason: str) -> Run:
     """Start a run; equal runs have equal titles."""
-    content = json.dumps([plan.digest, sorted(plan.arguments.items())])
-    return runs.start(order(plan, runs, f"{plan.name} {hashlib.sha256(content.encode()).hexdigest()[:8]}", reason))
+    return runs.start(order(plan, runs, f"{plan.name} {_content(plan)[:8]}", reason))
 
 
 def start_once(plan: Plan, runs: Runs, reason: str, key: str, pause: Pause) -> tuple[Run, bool]:
@@ -60,6 +60,36 @@ def start_once(plan: Plan, runs: Runs, reason: str, key: str, pause: Pause) -> t
     if oldest.run_id != mine.run_id:
         runs.discard(mine.run_id)
     return oldest, oldest.run_id == mine.run_id
+
+
+@dataclass(frozen=True)
+class Triggered:
+    """What became of a trigger."""
+
+    run: Run
+    started: bool
+    note: str  # why the run was started, or why no other was
+    until: datetime | None = None  # no other starts before; None unless runs have to cool down
+
+
+def trigger(plan: Plan, runs: Runs, cooldown: timedelta, now: datetime, pause: Pause, cause: str = "") -> Triggered:
+    """
+    Start a run if there is a reason to: something changed since the last one, whose start is `cooldown` ago.
+
+    Equal triggers at the same time start one run, for they see the same newest run and so have the same key. One whose
+    run failed is no reason to wait for a change.
+    """
+    newest = next(iter(runs.runs(plan.name)), None)
+    before = last(plan, runs)
+    if before and not changes(plan, before):
+        return Triggered(before, started=False, note=why(plan, before))
+    if newest and (until := newest.created + cooldown) > now:
+        note = f"run {newest.run_id} started less than {cooldown // timedelta(minutes=1)} minutes ago"
+        return Triggered(newest, started=False, note=f"{note} (pipeline.cooldown_minutes)", until=until)
+    reason = ": ".join(filter(None, [cause, why(plan, before)]))
+    key = hashlib.sha256(f"{_content(plan)} {newest and newest.run_id}".encode()).hexdigest()[:16]
+    run, started = start_once(plan, runs, reason, key, pause)
+    return Triggered(run, started, reason if started else f"started by an equal trigger, {run.reason}")
 
 
 def watch(run_id: str, runs: Runs, tasks: Mapping[str, str], say: Say, pause: Pause) -> Run:
@@ -141,6 +171,11 @@ def find(name: str, pipelines: list[str], schedules: Schedules) -> Schedule:
         which = f"several schedules ({', '.join(s.schedule_id for s in found)})" if found else "no schedule"
         raise ParamsError(f"{name}: names {which}; known: {', '.join(repr(s.title) for s in known) or 'none'}")
     return found[0]
+
+
+def _content(plan: Plan) -> str:
+    """Return a digest of all that a run is made of."""
+    return hashlib.sha256(json.dumps([plan.digest, sorted(plan.arguments.items())]).encode()).hexdigest()
 
 
 def _oldest(runs: list[Run]) -> Run:

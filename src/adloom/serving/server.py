@@ -54,12 +54,12 @@ def serve(name: str, params_path: Path, models: Path | None, host: str, port: in
     keys = Keys(pseudonym_key(settings))
     asked = APPS[name].models
     find = _champions(params_path, asked, settings) if models is None else partial(sources.in_folder, models, asked)
-    _prepare_libraries()
+    prepare_libraries()
     with taken(host, port) as listening:
         served = bundles.load(find(), settings.serve_threads)
         if not served.bundles:
             raise ArtifactError("no model to serve, see above; `adloom run` makes and registers them")
-        _run(application(name, served, keys), listening)
+        run(application(name, served, keys), listening, "/v1/models")
 
 
 def _champions(params_path: Path, models: Sequence[str], settings: Settings) -> Callable[[], Sources]:
@@ -67,7 +67,8 @@ def _champions(params_path: Path, models: Sequence[str], settings: Settings) -> 
     return partial(sources.champions, registry, settings.home, models)
 
 
-def _prepare_libraries() -> None:
+def prepare_libraries() -> None:
+    """Let libraries be quiet; call it before they are imported."""
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "1")  # read when bentoml is imported
     os.environ.setdefault("OTEL_SDK_DISABLED", "true")  # its tracing costs half of the throughput
     logging.basicConfig(format="adloom: %(message)s", level=logging.WARNING, stream=sys.stderr)
@@ -103,13 +104,19 @@ def taken(host: str, port: int) -> Iterator[socket.socket]:
 class _Server(uvicorn.Server):
     """uvicorn that says in one line when it is ready."""
 
+    def __init__(self, config: uvicorn.Config, page: str) -> None:
+        super().__init__(config)
+        self._page = page
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started and sockets:
-            click.echo(_ready(*sockets[0].getsockname()[:2]))
+            host, port = sockets[0].getsockname()[:2]
+            click.echo(_ready(host, port, self._page))
 
 
-def _run(app: ASGIApp, bound: socket.socket) -> None:
+def run(app: ASGIApp, bound: socket.socket, page: str) -> None:
+    """Answer what comes to a socket until interrupted; `page` is what people are told to look at first."""
     config = uvicorn.Config(
         app,
         loop="uvloop",
@@ -122,9 +129,9 @@ def _run(app: ASGIApp, bound: socket.socket) -> None:
         timeout_graceful_shutdown=GRACE,
     )
     with contextlib.suppress(KeyboardInterrupt):  # which uvicorn raises again after it has stopped
-        _Server(config).run(sockets=[bound])
+        _Server(config, page).run(sockets=[bound])
 
 
-def _ready(host: str, port: int) -> str:
+def _ready(host: str, port: int, page: str) -> str:
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    return f"ready on {url}; try: curl {url}/v1/models"
+    return f"ready on {url}; try: curl {url}{page}"

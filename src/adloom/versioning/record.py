@@ -21,11 +21,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from adloom.errors import DataError
 from adloom.evaluation.sections import METRICS, metrics_of
 from adloom.io import manifest, provenance
+from adloom.io.parent import REASON
 from adloom.io.tracking import Run, Tracker
 from adloom.params import MODELS, TABLES
 from adloom.settings import Settings
 
 NAME = "run.json"
+BY_HAND = "by hand"  # the reason of a run on a laptop
 ARTIFACTS = [  # in the data's way
     *(f"data/dataset/{table}" for table in TABLES),
     *(f"models/{model}" for model in ("cnn", *(model for model in MODELS if model != "cnn"))),
@@ -147,8 +149,11 @@ def keep(record: Record, tracker: Tracker) -> str | None:
     """Keep a record on the run of the whole way, and return its id; none is made where an equal record is kept."""
     if not tracker.within() and tracker.find("record", record.digest):
         return None
+    alone = not tracker.within()
     with tracker.whole("run") as run:
         write(record, run)
+        if alone:  # else whoever started the pipeline has said why
+            run.tags({REASON: BY_HAND})
     return tracker.latest
 
 

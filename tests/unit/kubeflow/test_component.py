@@ -56,7 +56,7 @@ def block(orders: Path) -> str:
 
 
 def looked(orders: Path, expected: str = "") -> dict[str, str]:
-    return component.look("shop", {"events": block(orders)}, PREPARE, expected)
+    return component.look("shop", {"events": block(orders)}, PREPARE, expected, "a test")
 
 
 PREPARE = Prepare.model_validate_json('{"events": {"holdout_start": "2026-02-01", "end": "2026-03-01"}}').to_json()
@@ -142,10 +142,11 @@ def test_a_run_ends_in_mlflow_as_it_ended_on_the_server(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_database)
     monkeypatch.setenv("KFP_RUN_ID", state)
     server = Server(mlflow_database, "shop")
-    Parent(None, state).begin(server)
+    Parent(None, state).begin(server, "new orders")
     component.finish("shop", "run", state, "")
     parent = Parent(None, state)(server)
-    assert server.client.get_run(parent).info.status == ended
+    found = server.client.get_run(parent)
+    assert (found.info.status, found.data.tags["reason"]) == (ended, "new orders")
 
 
 def test_where_a_server_keeps_runs_itself_its_run_is_the_parent_and_is_left_alone(mlflow_database: str) -> None:
@@ -153,10 +154,11 @@ def test_where_a_server_keeps_runs_itself_its_run_is_the_parent_and_is_left_alon
     whole = server.client.create_run(server.experiment()).info.run_id
     task = server.client.create_run(server.experiment(), tags={"mlflow.parentRunId": whole}).info.run_id
     given = Parent(task, "a pipeline run")
-    given.begin(server)
+    given.begin(server, "a schedule")
     given.end(server, "FAILED")
     assert given(server) == whole
-    assert server.client.get_run(whole).info.status == "RUNNING"
+    found = server.client.get_run(whole)
+    assert (found.info.status, found.data.tags["reason"]) == ("RUNNING", "a schedule")
     tracker = MlflowTracker(mlflow_database, "shop", parent=given)
     with tracker.run("train_gan", {}, {}):
         pass

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from adloom.errors import AdloomError, OutsideError, ParamsError
 from adloom.io.kubeflow import MemoryKubeflow, Run, Task
 from adloom.kubeflow import cron, submit
-from adloom.kubeflow.plan import Plan
+from adloom.kubeflow.plan import Plan, changes
+from adloom.kubeflow.submit import Triggered
 
 TASK = {"taskInfo": {"name": "train-gan"}, "componentRef": {"name": "c"}}
 SPEC: dict[str, Any] = {"components": {"c": {}}, "root": {"dag": {"tasks": {"train-gan": TASK}}}}
@@ -48,7 +50,60 @@ def test_equal_runs_have_equal_titles_and_others_others(kubeflow: MemoryKubeflow
 
 
 def test_a_long_reason_is_cut_to_what_older_servers_keep(kubeflow: MemoryKubeflow) -> None:
-    assert submit.start(PLAN, kubeflow, "x" * 1000).reason == "x" * 255
+    assert submit.start(PLAN, kubeflow, "x" * 1000).reason == "x" * 254 + "…"
+
+
+def test_the_run_is_told_its_reason_which_makes_no_run_another(kubeflow: MemoryKubeflow) -> None:
+    first = submit.start(PLAN, kubeflow, "new orders")
+    assert first.arguments == {**PLAN.arguments, "reason": "new orders"}
+    assert submit.start(PLAN, kubeflow, "by hand").title == first.title
+    assert changes(PLAN, first) == {}
+
+
+def triggered(
+    kubeflow: MemoryKubeflow, plan: Plan = PLAN, minutes: int = 0, now: int = 1000, cause: str = ""
+) -> Triggered:
+    """Trigger at a second; the server in memory counts runs as seconds."""
+    return submit.trigger(plan, kubeflow, timedelta(minutes=minutes), datetime.fromtimestamp(now, UTC), no_pause, cause)
+
+
+def test_a_trigger_starts_a_run_for_a_reason_only(kubeflow: MemoryKubeflow) -> None:
+    first = triggered(kubeflow, cause="webhook")
+    assert (first.started, first.note) == (True, "webhook: no run has succeeded or is going on")
+    again = triggered(kubeflow)
+    assert (again.started, again.run.run_id) == (False, first.run.run_id)
+    other = triggered(kubeflow, replace(PLAN, digest="d2"))
+    assert (other.started, other.run.reason) == (True, "changed since run run-1: the pipeline or its image")
+
+
+def test_a_failed_run_is_tried_again_by_the_next_trigger(kubeflow: MemoryKubeflow) -> None:
+    first = triggered(kubeflow).run.run_id
+    kubeflow.advance(first, "FAILED")
+    again = triggered(kubeflow)
+    assert again.started
+    assert again.run.run_id != first
+
+
+def test_runs_cool_down_failed_ones_too(kubeflow: MemoryKubeflow) -> None:
+    first = triggered(kubeflow).run  # created in second 1
+    kubeflow.advance(first.run_id, "FAILED")
+    held = triggered(kubeflow, minutes=10, now=600)
+    assert (held.started, held.run.run_id) == (False, first.run_id)
+    assert held.until == datetime.fromtimestamp(601, UTC)
+    assert held.note == "run run-1 started less than 10 minutes ago (pipeline.cooldown_minutes)"
+    assert triggered(kubeflow, minutes=10, now=601).started
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_storm_of_equal_triggers_is_one_run(before: bool) -> None:
+    kubeflow, rivals = Racing(before=before), []
+    kubeflow.rival = lambda: rivals.append(triggered(kubeflow, cause="rival"))
+    mine = triggered(kubeflow, cause="mine")
+    assert rivals[0].run.run_id == mine.run.run_id
+    assert (mine.started, rivals[0].started) == (not before, before)
+    assert len(list(kubeflow.runs("shop-training"))) == 1
+    if before:
+        assert mine.note == "started by an equal trigger, rival: no run has succeeded or is going on"
 
 
 def test_a_key_starts_one_run_however_often_it_is_given(kubeflow: MemoryKubeflow) -> None:

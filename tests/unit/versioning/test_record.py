@@ -61,8 +61,11 @@ def test_each_run_of_a_pipeline_keeps_its_own_though_they_are_equal(made: Record
     assert first != second
     assert [record.read(str(run_id), runs[0]) for run_id in (first, second)] == [made, made]
     server = Server(uri, "shop")
-    assert server.client.get_run(str(second)).data.tags["dataset"] == "d1"
+    tags = server.client.get_run(str(second)).data.tags
+    assert (tags["dataset"], tags.get("reason")) == ("d1", None)  # which the pipeline's first task has said
     assert record.keep(made, MlflowTracker(uri, "shop")) is None
+    laptops = record.keep(made.model_copy(update={"dataset": "d2"}), MlflowTracker(uri, "shop"))
+    assert server.client.get_run(str(laptops)).data.tags["reason"] == "by hand"
 
 
 def test_a_run_that_is_not_there_or_kept_none_is_named(made: Record, outside: Outside, tmp_path: Path) -> None:

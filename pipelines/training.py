@@ -3,6 +3,7 @@
 from kfp import dsl
 from kfp.dsl.pipeline_channel import PipelineChannel
 
+from adloom.doors import TRAINING
 from components.evaluate import evaluate
 from components.finish import finish
 from components.push_dataset import push_dataset
@@ -18,8 +19,8 @@ from pipelines._tables import prepared
 
 
 def trained(task: dsl.PipelineTask, model: str) -> PipelineChannel:
-    """Let a training tell MLflow about itself; return its model."""
-    return outside(task, "s3", "mlflow").outputs[model]
+    """Let a training tell MLflow about itself and keep its checkpoint, from which it goes on; return its model."""
+    return retried(outside(task, *TRAINING)).outputs[model]
 
 
 def measured(
@@ -88,7 +89,8 @@ def training(
         gan = trained(train_gan(project=project, params=train_gan_params, creatives=creatives), "gan")
         cnn = trained(train_cnn(project=project, params=train_cnn_params, creatives=creatives), "cnn")
         lstm = trained(train_lstm(project=project, params=train_lstm_params, copy=copy), "lstm")
-        audience = trained(segment(project=project, params=segment_params, events=events), "audience")
+        segments = segment(project=project, params=segment_params, events=events)
+        audience = outside(segments, "s3", "mlflow").outputs["audience"]
 
         gan_report = measured("gan", gan, creatives, cnn, project, evaluate_params)
         cnn_report = measured("cnn", cnn, creatives, cnn, project, evaluate_params)

@@ -33,6 +33,7 @@ ELSEWHERE = {  # command: the module it is written in, and a line about it
     "submit": ("adloom.kubeflow.commands", "Run a pipeline on Kubeflow, now or on a schedule."),
     "listen": ("adloom.kubeflow.commands", "Run a pipeline on Kubeflow when a data platform says there is new data."),
     "runs": ("adloom.kubeflow.commands", "List the runs on Kubeflow."),
+    "doctor": ("adloom.doctor.commands", "Check this environment: what is missing, and the next step."),
     "schedules": ("adloom.kubeflow.commands", "List, pause, resume or delete the schedules on Kubeflow."),
 }
 
@@ -81,12 +82,15 @@ def _stage_command(name: str) -> click.Command:
 
     @PARAMS
     @AS_JSON
-    def command(params_path: Path, as_json: bool, **paths: str | None) -> None:
-        from adloom import caller
+    @click.option("--project", hidden=True, help="Name of the project, with --block.")
+    @click.option("--block", help="The stage's block of the params as JSON; no params.yaml is read then.", hidden=True)
+    def command(params_path: Path, as_json: bool, project: str | None, block: str | None, **paths: str | None) -> None:
+        from adloom import launch
 
-        params, outside = opened(params_path)
         given = {field: path for field, path in paths.items() if path is not None}
-        show(dict(caller.call(name, given, params, outside)), as_json)
+        mine, outside = _opened(name, params_path, project, block)
+        if metrics := launch.execute(name, given, mine, outside, sys.argv[1:]):
+            show(dict(metrics), as_json)
 
     for kind in (module.Outputs, module.Inputs):
         for field in fields(kind):
@@ -104,6 +108,19 @@ def _path_option(field: Any) -> Callable[[Any], Any]:
         show_default=default is not None,
         metavar="PATH|s3://…",
     )
+
+
+def _opened(stage: str, params_path: Path, project: str | None, block: str | None) -> Any:
+    """Return a stage's block, of params.yaml unless a pod was given it alone as JSON, and the outside."""
+    from adloom import params
+    from adloom.io import outside
+    from adloom.settings import Settings
+
+    name = stage.replace("-", "_")
+    if project and block:
+        return params.parse(params.kind(name), block), outside.build(Settings(), project)
+    loaded, world = opened(params_path)
+    return loaded.block(name), world
 
 
 def opened(params_path: Path) -> Any:
@@ -294,5 +311,18 @@ def main() -> None:
 def _fail(message: str, code: int) -> None:
     if "--debug" in sys.argv[1:2]:
         raise  # noqa: PLE0704 - called only while an exception is handled
-    click.echo(f"adloom: {' '.join(message.split())}", err=True)
+    line = " ".join(message.split())
+    if not _reported(line):
+        click.echo(f"adloom: {line}", err=True)
     sys.exit(code)
+
+
+def _reported(line: str) -> bool:
+    """Return whether whoever started this process tells of its error."""
+    from adloom import launch
+    from adloom.settings import Settings
+
+    try:
+        return launch.report(line, Settings())
+    except ValueError:  # the environment may be what is wrong
+        return False

@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from adloom.errors import UserError
-from adloom.io.registry import CHAMPION, Move, Registry, Version
+from adloom.errors import BusyError, UserError
+from adloom.io.registry import CHAMPION, By, Move, Registry, Version
 from adloom.params import MODELS
 
 MAX_REASON = 1000  # characters
@@ -44,22 +44,37 @@ def lines(rows: list[Row]) -> Iterator[str]:
 
 
 def promote(registry: Registry, model: str, version: int, reason: str) -> None:
-    """Make a version the champion. Raises UserError when there is no reason, model or version."""
+    """
+    Make a version the champion.
+
+    Raises UserError when there is no reason, model or version, BusyError when another was named at the same moment.
+    """
     _check(model, reason)
     known = [v.version for v in registry.versions(model)]
     if version not in known:
         raise UserError(f"{model}: no version {version}; registered: {known or 'none, `adloom register` makes one'}")
-    registry.point(model, CHAMPION, version, reason, by="person")
+    _crown(registry, model, version, reason, "person")
 
 
 def rollback(registry: Registry, model: str, reason: str) -> int:
-    """Make the champion before this one the champion again, and return it. Raises UserError when there is none."""
+    """
+    Make the champion before this one the champion again, and return it.
+
+    Raises UserError when there is none, BusyError when another was named at the same moment.
+    """
     _check(model, reason)
     past = line(registry.moves(model)) if registry.versions(model) else []
     if len(past) < 2:
         raise UserError(f"{model}: no champion before {past or 'it'}; `adloom promote {model} VERSION` names one")
-    registry.point(model, CHAMPION, past[-2], reason, by="rollback")
+    _crown(registry, model, past[-2], reason, "rollback")
     return past[-2]
+
+
+def _crown(registry: Registry, model: str, version: int, reason: str, by: By) -> None:
+    if (now := registry.point(model, CHAMPION, version, reason, by)) != version:
+        raise BusyError(
+            f"{model}: {now} was named at the same moment, after {version}; `adloom models` says by whom and why"
+        )
 
 
 def line(moves: list[Move]) -> list[int]:

@@ -72,6 +72,7 @@ def test_a_string_for_a_number_is_refused_rather_than_guessed(raw: dict[str, Any
     [
         ({"segment": {"segments_min": 9}}, "segments_min must not be above segments_max"),
         ({"prepare": {"events": None}}, "prepare.events: holdout_start and end are needed"),
+        ({"train_gan": {"nodes": 3, "devices": 2}}, "train_gan: batch_size 64 cannot be shared evenly by 6 processes"),
         ({"segment": {"min_segment_size": 10}}, "smallest_segment asks for more than segment.min_segment_size"),
     ],
 )

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from adloom import promotion
-from adloom.errors import ArtifactError, ParamsError
+from adloom.errors import ArtifactError, OutsideError, ParamsError
 from adloom.evaluation.gate import Decision, Verdict, decide
 from adloom.evaluation.intervals import paired
 from adloom.evaluation.metric import Evaluation, Metric
@@ -28,6 +28,8 @@ from adloom.io.outside import Outside
 from adloom.io.registry import CHALLENGER, CHAMPION, Version, aliased, fetch_whole
 from adloom.params import MODELS, Register
 from adloom.stages.evaluate import card, measure, name_of
+
+ROUNDS = 5  # of judging, each against another champion
 
 logger = logging.getLogger(__name__)
 
@@ -102,21 +104,28 @@ def default(model: str, root: Path = Path()) -> Candidate:
 
 
 def register(candidate: Candidate, params: Register, outside: Outside, dataset: str = "") -> Outcome:
-    """Decide on a candidate, register it, let the aliases follow the decision; the second time nothing changes."""
+    """
+    Decide on a candidate, register it, let the aliases follow the decision; the second time nothing changes.
+
+    Who became champion meanwhile is compared with, too; only between that look and the move the order alone decides.
+    """
     if reason := manifest.skipped(candidate.model, candidate.report):
         return Outcome(name_of(candidate.model), None, "skipped", [reason], None)
     model, digest = name_of(candidate.model), manifest.digest(candidate.model)
-    versions = outside.registry.versions(model)
-    known = next((version for version in versions if version.digest == digest), None)
-    if known and (why := promotion.withdrawn(outside.registry.moves(model)).get(known.version)):
-        reason = f"a person withdrew this version ({why}); `adloom promote {model} {known.version}` brings it back"
-        return Outcome(model, known.version, "hold", [reason], _number(aliased(versions, CHAMPION)))
-    champion = aliased(versions, CHAMPION)
-    judgement = _judge(candidate, known, champion, params, outside)
-    if known is None or known.tags.get("evidence") != judgement.evidence:
-        tags = _tags(candidate, judgement, params) | ({"dataset": dataset} if dataset else {})
-        known = outside.registry.register(model, candidate.model, tags)
-    return _point(known, champion, judgement, params, outside)
+    for _ in range(ROUNDS):
+        versions = outside.registry.versions(model)
+        known = next((version for version in versions if version.digest == digest), None)
+        if known and (why := promotion.withdrawn(outside.registry.moves(model)).get(known.version)):
+            reason = f"a person withdrew this version ({why}); `adloom promote {model} {known.version}` brings it back"
+            return Outcome(model, known.version, "hold", [reason], _number(aliased(versions, CHAMPION)))
+        champion = aliased(versions, CHAMPION)
+        judgement = _judge(candidate, known, champion, params, outside)
+        if known is None or known.tags.get("evidence") != judgement.evidence:
+            tags = _tags(candidate, judgement, params) | ({"dataset": dataset} if dataset else {})
+            known = outside.registry.register(model, candidate.model, tags)
+        if _number(aliased(outside.registry.versions(model), CHAMPION)) == _number(champion):
+            return _point(known, _number(champion), judgement, params, outside)
+    raise OutsideError(f"{model}: {ROUNDS} new champions while this was judged; stop what names them, then do it again")
 
 
 def _judge(
@@ -189,9 +198,7 @@ def _tags(candidate: Candidate, judgement: Judgement, params: Register) -> dict[
     }
 
 
-def _point(
-    version: Version, champion: Version | None, judgement: Judgement, params: Register, outside: Outside
-) -> Outcome:
+def _point(version: Version, champion: int | None, judgement: Judgement, params: Register, outside: Outside) -> Outcome:
     """Let the aliases follow the judgement: challenger always, champion last and only when promoted."""
     why = "; ".join(judgement.reasons) or "the gate has no rules for it"
     if CHALLENGER not in version.aliases:
@@ -201,9 +208,8 @@ def _point(
         if params.gate.approve:
             reasons = [*reasons, f"gate.approve: `adloom promote {version.model} {version.version}` makes it champion"]
         else:
-            outside.registry.point(version.model, CHAMPION, version.version, why)
-            champion = version
-    return Outcome(version.model, version.version, judgement.verdict, reasons, _number(champion))
+            champion = outside.registry.point(version.model, CHAMPION, version.version, why)
+    return Outcome(version.model, version.version, judgement.verdict, reasons, champion)
 
 
 def _number(version: Version | None) -> int | None:

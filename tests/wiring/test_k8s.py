@@ -17,6 +17,7 @@ from tests.wiring import rendered
 from tests.wiring.rendered import ROOT, Object, Pods, Rendered
 
 from adloom import params
+from adloom.io import trainjobs
 from adloom.kubeflow import pipelines
 from adloom.settings import Settings
 
@@ -33,7 +34,6 @@ OTHERS = {  # variables that others read, not our settings
         "MLFLOW_DISABLE_TELEMETRY",
     },
     "PostgreSQL's image": {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD"},
-    "trainings of several processes": {"ADLOOM_CHECKPOINT_URI"},
 }  # fmt: skip
 
 
@@ -135,11 +135,12 @@ def test_custom_objects_have_the_fields_of_their_kind(distinct: list[Object]) ->
 
 def test_a_runtime_is_found_by_trainer(everything: Mapping[str, Rendered]) -> None:
     for name, wanted in {"base+trainer": "adloom-train", "base+trainer+gpu": "adloom-train-gpu"}.items():
-        runtime = everything[name].one("TrainingRuntime", "adloom-torch")
+        runtime = everything[name].one("TrainingRuntime", trainjobs.RUNTIME)
         assert runtime["metadata"]["labels"]["trainer.kubeflow.org/framework"] == "torch"
         [job] = runtime["spec"]["template"]["spec"]["replicatedJobs"]
         assert job["template"]["metadata"]["labels"] == {"trainer.kubeflow.org/trainjob-ancestor-step": "trainer"}
         [found] = everything[name].pods[-1:]
+        assert found.labels == trainjobs.LABELS
         [container] = found.containers
         assert (job["name"], container["name"]) == ("node", "node")
         assert container["image"].rpartition(":")[0] == wanted

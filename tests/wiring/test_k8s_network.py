@@ -187,9 +187,9 @@ def test_roles_allow_the_least_that_works(platform: Rendered) -> None:
     trainer, kfp = "trainer.kubeflow.org", "pipelines.kubeflow.org"
     assert allowed == {
         "adloom-stages": {
-            *((trainer, "trainjobs", verb) for verb in ("create", "get", "list", "watch", "delete")),
+            *((trainer, "trainjobs", verb) for verb in ("create", "get", "delete")),
             (trainer, "trainingruntimes", "get"),
-            *(("", "pods", verb) for verb in ("get", "list", "watch")),
+            ("", "pods", "list"),
             ("", "pods/log", "get"),
         },
         "adloom-submit": {

@@ -21,7 +21,7 @@ def made() -> dict[str, str]:
     own, mlflow = secrets.token_hex(32), secrets.token_hex(32)
     password = secrets.token_hex(32)
     users = [user("adloom", "adloom", own), user("mlflow", "mlflow", mlflow)]
-    database = f"postgresql+psycopg://mlflow:{password}@adloom-postgres:5432/mlflow"
+    database = f"postgresql+psycopg://mlflow:{password}@adloom-postgres:5432/mlflow?connect_timeout=5"
     return {
         "adloom.env": _lines(
             AWS_ACCESS_KEY_ID="adloom", AWS_SECRET_ACCESS_KEY=own, ADLOOM_PSEUDONYM_KEY=secrets.token_hex(32)

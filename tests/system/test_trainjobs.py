@@ -322,7 +322,7 @@ def test_a_job_that_cannot_be_deleted_costs_nothing_and_is_named(
             {"installed": False},
             "the cluster knows no trainjobs .*; install Kubeflow Trainer, docs/kubeflow.md says how",
         ),
-        ({"runtimes": set()}, "no TrainingRuntime adloom-torch in shop; apply k8s/base, which has it"),
+        ({"runtimes": set()}, "no TrainingRuntime adloom-torch in shop; apply k8s/components/trainer, which has it"),
         ({"forbidden": {"get trainjobs"}}, "this pod may not get trainjobs in shop: .*; grant it as k8s/base does"),
         ({"forbidden": {"create trainjobs"}}, "this pod may not create trainjobs in shop"),
         ({"forbidden": {"get trainingruntimes"}}, "this pod may not get trainingruntimes"),

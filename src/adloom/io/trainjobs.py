@@ -274,7 +274,9 @@ def _refusal(name: str, namespace: str, what: str, error: Any) -> Exception:
     if error.status in (401, 403):
         return ParamsError(f"{name}: this pod may not {what} in {namespace}: {said}; {GRANT}")
     if _absent(error, RUNTIME):
-        return ParamsError(f"{name}: no TrainingRuntime {RUNTIME} in {namespace}; apply k8s/base, which has it")
+        return ParamsError(
+            f"{name}: no TrainingRuntime {RUNTIME} in {namespace}; apply k8s/components/trainer, which has it"
+        )
     if error.status == 404 and "train" in what:
         return ParamsError(f"{name}: the cluster knows no trainjobs ({said}); {INSTALL}")
     if error.status in (400, 422) and "create" in what:

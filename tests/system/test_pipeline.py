@@ -25,7 +25,7 @@ from adloom.io.mlflow import MlflowRegistry
 from adloom.io.outside import Outside
 from adloom.io.registry import champion, fetch_whole
 from adloom.params import MODELS, TABLES, Params
-from adloom.stages.register import register_all
+from adloom.stages.register import JUDGES, register_all
 
 BIN = Path(sys.executable).parent
 KEY = "0123456789abcdef0123456789abcdef"
@@ -121,7 +121,8 @@ def test_every_training_is_told_once_and_in_full_though_every_server_was_killed(
     client = MlflowRegistry(door.endpoint, "shop")._server.client
     runs = client.search_runs([client.get_experiment_by_name("shop").experiment_id])
     found = {run.info.run_name: run for run in runs}
-    assert sorted(run.info.run_name for run in runs) == ["run", "segment", "train_cnn", "train_gan", "train_lstm"]
+    told = ["run", "segment", "train_cnn", "train_gan", "train_lstm", "train_policy"]
+    assert sorted(run.info.run_name for run in runs) == told
     assert {run.info.status for run in runs} == {"FINISHED"}
     for model in MODELS:
         artifact = with_dvc / "models" / model
@@ -193,7 +194,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def whole_way(loaded: Params, outside: Outside) -> None:
     """Call every stage in this process, each with its default paths."""
     snapshot.save(snapshot.take(loaded, outside), snapshot.LOCK)
-    for stage in ("ingest", "prepare", "train-gan", "train-cnn", "train-lstm", "segment"):
+    for stage in ("ingest", "prepare", "train-gan", "train-cnn", "train-lstm", "segment", "train-policy"):
         caller.call(stage, {}, loaded, outside)
     for model, table in MODELS.items():
         caller.call("evaluate", _paths(model, table), loaded, outside)
@@ -201,11 +202,10 @@ def whole_way(loaded: Params, outside: Outside) -> None:
 
 
 def _paths(model: str, table: str) -> dict[str, str]:
-    judge = "cnn" if model == "gan" else model
     return {
         "model": f"models/{model}",
         "table": f"data/dataset/{table}",
-        "judge": f"models/{judge}",
+        "judge": f"models/{JUDGES.get(model, model)}",
         "report": f"reports/{model}",
     }
 

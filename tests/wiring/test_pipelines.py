@@ -109,6 +109,7 @@ def test_new_orders_and_a_new_key_never_retrain_the_gan() -> None:
     assert looks_at("train-gan", everything) == looks_at("train-cnn", everything) == {"creatives"}
     assert looks_at("train-lstm", everything) == {"copy"}
     assert looks_at("segment", everything) == {"events", "privacy"}
+    assert looks_at("train-policy", everything) == {"impressions", "events", "creatives", "privacy"}
 
 
 @pytest.mark.parametrize("name", pipelines.NAMES)

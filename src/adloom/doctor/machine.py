@@ -111,7 +111,7 @@ def _places(params: Params | None) -> dict[str, str]:
 
 
 def _threads(params: Params | None) -> dict[str, int]:
-    blocks = ("train_gan", "train_cnn", "train_lstm", "evaluate", "score")
+    blocks = ("train_gan", "train_cnn", "train_lstm", "train_policy", "evaluate", "score")
     return {f"{stage}.threads": getattr(params, stage).threads for stage in blocks} if params else {}
 
 

@@ -3,20 +3,22 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from tests.conftest import MakeTable
 from tests.tiny_models import write_audience
+from tests.unit.policy.worlds import SETTING
 from tests.unit.stages import copywriters, policies
 from tests.unit.stages.policies import impressions, write
 
 from adloom import promotion
+from adloom.errors import ArtifactError
 from adloom.evaluation import sections
 from adloom.evaluation.metric import Evaluation, Metric
 from adloom.io import manifest, tables
 from adloom.io.outside import Outside
 from adloom.io.registry import CHAMPION, aliased
 from adloom.params import MODELS, Params, Source
+from adloom.policy.simulator import World
 from adloom.rules import Gate, Rule
 from adloom.stages import evaluate
 from adloom.stages.register import Candidate, Outcome, default, register, register_all
@@ -209,7 +211,7 @@ def test_a_champion_of_another_maturity_is_measured_on_the_same_impressions(root
     assert '"maturity_hours": 2' in card
     with manifest.draft(root / "patient", "train_policy", Source(uri="3 hours"), {"table": given.table}) as made:
         (made.path / "card.json").write_text(card.replace('"maturity_hours": 2', '"maturity_hours": 3'))
-        policies.best(policies.World(policies.SETTING, policies.SEED), 2.0).save(made.path / "policy.npz")
+        policies.best(World(SETTING, policies.SEED), 2.0).save(made.path / "policy.npz")
     (root / "patient").replace(root / "models" / "newer")
     candidate = Candidate(root / "models" / "newer", given.table, given.judge, root / "reports" / "newer")
     evaluate.run(
@@ -248,9 +250,8 @@ def test_the_report_tells_what_counts_and_what_competes(root: Path, outside: Out
     assert titles == [
         "Click rates", "Policies compared", "Estimators", "What is shown", "Shown more, shown less", "What counts",
     ]  # fmt: skip
-    again = evaluate.measure(
-        *(vars(default(POLICY, root))[name] for name in ("model", "table", "judge")), copywriters.EVALUATE
-    )
+    given = default(POLICY, root)
+    again = evaluate.measure(given.model, given.table, given.judge, copywriters.EVALUATE)
     assert sections.to_files(again) == {
         path.name: path.read_bytes() for path in files(root / "reports" / POLICY) if path.name != manifest.MANIFEST
     }
@@ -264,6 +265,5 @@ def test_a_policy_is_not_measured_with_another_audience(root: Path, outside: Out
     make(root, outside, 1.0)
     write_audience(root / "other", b"2")
     given = default(POLICY, root)
-    with pytest.raises(evaluate.ArtifactError, match="decides with another audience than .*other"):
+    with pytest.raises(ArtifactError, match="decides with another audience than .*other"):
         evaluate.measure(given.model, given.table, root / "other", copywriters.EVALUATE)
-    assert np.isfinite(policies.truth(0.0))

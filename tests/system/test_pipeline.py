@@ -121,8 +121,8 @@ def test_every_training_is_told_once_and_in_full_though_every_server_was_killed(
     client = MlflowRegistry(door.endpoint, "shop")._server.client
     runs = client.search_runs([client.get_experiment_by_name("shop").experiment_id])
     found = {run.info.run_name: run for run in runs}
-    told = ["run", "segment", "train_cnn", "train_gan", "train_lstm", "train_policy"]
-    assert sorted(run.info.run_name for run in runs) == told
+    names = ["run", "segment", "train_cnn", "train_gan", "train_lstm", "train_policy"]
+    assert sorted(run.info.run_name for run in runs) == names
     assert {run.info.status for run in runs} == {"FINISHED"}
     for model in MODELS:
         artifact = with_dvc / "models" / model

@@ -15,6 +15,7 @@ from adloom.copywriting.known import fingerprints
 from adloom.data.privacy import PUBLISHED_KEY, fingerprint, pseudonym
 from adloom.io import manifest
 from adloom.params import Source
+from adloom.policy.scorer import Policy
 
 CATEGORIES = ["Bag", "Boot", "Coat"]
 EDGE, LATENT, DIMENSIONS = 28, 4, 5
@@ -30,6 +31,7 @@ def write_models(folder: Path, key: bytes = PUBLISHED_KEY) -> Path:
     write_reader(folder / "cnn")
     write_copywriter(folder / "lstm")
     write_audience(folder / "audience", key)
+    write_policy(folder / "policy", manifest.digest(folder / "audience"))
     return folder
 
 
@@ -113,6 +115,27 @@ def write_audience(target: Path, key: bytes = PUBLISHED_KEY) -> None:
         Members.of(ids, np.array([0, 0, 1, 1]), names).save(made.path / "members.npz")
         _card(made.path, None, [])
         made.facts["key"] = fingerprint(key)
+
+
+def write_policy(target: Path, audience: str | None, best: str = "creative-0", floor: float = 0.01) -> None:
+    """Each creative has odds 1, but the best 8; new boots have odds 4; at the top all that are known are alike."""
+    ids = [f"creative-{i}" for i in range(DIMENSIONS)]
+    odds = np.array([8 if creative == best else 1 for creative in ids], np.float32)
+    policy = Policy(
+        creatives=tuple(ids),
+        category=np.array([0, 1, 2, 0, 1]),
+        categories=tuple(CATEGORIES),
+        bias=np.log(odds),
+        features=(("placement",), ("segment",)),
+        values=(("top",), ("segment-1", "segment-2")),
+        weights=(np.stack([np.zeros(DIMENSIONS), -np.log(odds)]).astype(np.float32), np.zeros((3, 5), np.float32)),
+        prior=np.log(np.array([1, 4, 1, 1], np.float32)),
+        floor=floor,
+    )
+    with manifest.draft(target, "train_policy", PARAMS, {}) as made:
+        policy.save(made.path / "policy.npz")
+        card = {"model": "policy", "categories": CATEGORIES, "audience": audience}
+        (made.path / "card.json").write_text(json.dumps(card), encoding="utf-8")
 
 
 def _card(folder: Path, image: dict[str, int] | None, categories: Sequence[str] = CATEGORIES) -> None:

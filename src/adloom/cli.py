@@ -31,6 +31,7 @@ STAGES = {
 ELSEWHERE = {  # command: the module it is written in, and a line about it
     "dataset": ("adloom.versioning.commands", "Push, list and pull prepared datasets."),
     "reproduce": ("adloom.versioning.commands", "Make a recorded run again and compare."),
+    "log": ("adloom.decisions.commands", "Verify the decision log, and make impressions of it."),
     "submit": ("adloom.kubeflow.commands", "Run a pipeline on Kubeflow, now or on a schedule."),
     "listen": ("adloom.kubeflow.commands", "Run a pipeline on Kubeflow when a data platform says there is new data."),
     "runs": ("adloom.kubeflow.commands", "List the runs on Kubeflow."),
@@ -195,20 +196,60 @@ def run_all(params_path: Path, as_json: bool) -> None:
     type=click.Choice(["all", "decide", "creatives"]),
     default="all",
     show_default=True,
-    help="What to answer: segments (decide), pictures and copy (creatives), or all in one process.",
+    help="What to answer: decisions and segments (decide), pictures and copy (creatives), or all in one process.",
 )
 @click.option("--models", type=Path, metavar="FOLDER", help="Serve these artifacts, not the registry's champions.")
+@click.option("--follow", type=click.Choice(["champion"]), help="Serve each new champion as soon as it is one.")
+@click.option("--pin", "pins", multiple=True, metavar="MODEL=VERSION", help="Serve this version, whoever is champion.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that answer.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=3000, show_default=True, help="0 takes a free one.")
-def serve_models(params_path: Path, app: str, models: Path | None, host: str, port: int) -> None:
+def serve_models(
+    params_path: Path,
+    app: str,
+    models: Path | None,
+    follow: str | None,
+    pins: tuple[str, ...],
+    workers: int,
+    host: str,
+    port: int,
+) -> None:
     """
-    Answer over HTTP, from the registry's champions or from a folder.
+    Answer over HTTP, from the registry's champions or from a folder, to whoever has a token.
 
-    Example: adloom serve --models models --port 3000
+    `adloom token` makes tokens and keeps them in a file, which ADLOOM_TOKENS_FILE names; ADLOOM_AUTH=off lets anybody
+    ask.
+
+    Example: adloom serve --app decide --follow champion --pin audience=3
     """
-    from adloom.serving.server import serve
+    from adloom.serving.server import Asked, serve
 
-    serve(app, params_path, models, host, port)
+    if models and (follow or pins):
+        raise click.UsageError("--models is a folder, which --follow and --pin are not about; leave one of them out")
+    serve(Asked(app, params_path, models, follow is not None, dict(map(_pin, pins)), workers), host, port)
+
+
+def _pin(text: str) -> tuple[str, int]:
+    model, _, version = text.partition("=")
+    if not version.isdecimal() or int(version) < 1:
+        raise click.UsageError(f"--pin {text}: expected MODEL=VERSION, such as policy=3")
+    return model, int(version)
+
+
+@cli.command("token")
+@click.argument("name")
+@click.option("--scopes", default="decide,feedback", show_default=True, help="What it may do: decide, feedback, admin.")
+@click.option("--rate", type=click.IntRange(1), help="Requests a second; any number when not given.")
+@click.option("--file", "path", type=Path, default=Path("tokens"), show_default=True, help="Kept there, as a hash.")
+def make_token(name: str, scopes: str, rate: int | None, path: Path) -> None:
+    """
+    Print a new token for those who ask `adloom serve`, and add its hash to the file of those that are known.
+
+    Example: adloom token bidder --scopes decide,feedback --rate 2000 --file tokens
+    """
+    from adloom.serving import auth
+
+    click.echo(auth.add(path, name, scopes.split(","), rate))
 
 
 @cli.command("demo")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -13,12 +14,13 @@ from adloom.audience.arrays import read_arrays
 from adloom.audience.segmenter import Ints
 
 _LENGTH = 32  # hex digits of a pseudonym
+_DIGITS = 4  # of a pseudonym by which users are found: of a million, a handful begin with the same
 _ARRAYS = ("pseudonyms", "segment", "names")
 
 
 @dataclass(frozen=True)
 class Members:
-    """Users and their segments, sorted for binary search: 33 bytes a user."""
+    """Users and their segments, sorted to be found: 33 bytes a user."""
 
     pseudonyms: npt.NDArray[np.bytes_]  # (users,) S32, ascending
     segment: npt.NDArray[np.unsignedinteger]  # (users,) index into names
@@ -41,6 +43,19 @@ class Members:
         place = np.minimum(np.searchsorted(self.pseudonyms, ids), len(self) - 1)
         known = self.pseudonyms[place] == ids
         return [self.names[self.segment[i]] if is_known else None for i, is_known in zip(place, known, strict=True)]
+
+    @cached_property
+    def _firsts(self) -> list[int]:
+        """Where those begin that begin with each number of _DIGITS digits."""
+        prefixes = np.array([f"{i:0{_DIGITS}x}" for i in range(16**_DIGITS)], dtype=f"S{_LENGTH}")
+        return [*np.searchsorted(self.pseudonyms, prefixes).tolist(), len(self)]
+
+    def find_one(self, pseudonym: str) -> str | None:
+        """Return the segment id of one pseudonym, None for one that is not in the table; as `find`, and faster."""
+        number = int(pseudonym[:_DIGITS], 16)
+        first, end = self._firsts[number], self._firsts[number + 1]
+        place = self.pseudonyms[first:end].tobytes().find(pseudonym.encode())
+        return self.names[self.segment[first + place // _LENGTH]] if place % _LENGTH == 0 else None
 
     def save(self, path: Path) -> None:
         """Write an npz without pickle."""

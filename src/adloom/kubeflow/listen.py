@@ -24,7 +24,8 @@ from starlette.routing import Route
 
 from adloom.errors import AdloomError, ParamsError
 from adloom.kubeflow.submit import Triggered
-from adloom.serving.front import ASKED, Front, Meter
+from adloom.serving.front import ASKED, Front
+from adloom.serving.metrics import Meter
 from adloom.serving.problems import Problem
 from adloom.serving.schemas import Body, Endpoint
 from adloom.settings import Settings
@@ -118,7 +119,7 @@ def application(start: Start, settings: Settings) -> Starlette:
     app.state.triggers = {pipeline: Triggers(pipeline, start) for pipeline in ("training", "scoring")}
     app.state.meter = meter
 
-    def admit(headers: Headers) -> None:
+    def admit(headers: Headers, _: Endpoint) -> None:
         given = headers.get("authorization", "").removeprefix("Bearer ")
         if not secrets.compare_digest(given.encode(), _token(settings).encode()):
             raise Problem(HTTPStatus.UNAUTHORIZED, "not allowed", headers={"WWW-Authenticate": "Bearer"})

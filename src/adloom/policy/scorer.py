@@ -5,6 +5,7 @@ what serving loads.
 Uniform, the logging policy, smoothed click rates and a contextual linear model are all such arrays.
 """
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,24 +24,27 @@ Ints = npt.NDArray[np.int64]
 Context = Mapping[str, str | None]  # column: value, as the impressions have them: placement, segment, position, ctx_*
 
 SEPARATOR = "\x1f"  # joins the values of a feature of several columns, and the names of the columns
+CONTEXTS = 10_000  # of which a policy remembers what it looks up for them
 TINY = 1e-300  # of a candidate whose softmax underflows: it can still be drawn last, and divided by
 
 _ARRAYS = ("creatives", "category", "categories", "bias", "features", "prior", "temperature", "floor")
 
 
-class _Creatives(dict[str, int]):
-    """Number of each known creative; -1 for any other."""
+class _Rows(dict[str, int]):
+    """Where the row of each known creative begins in the flat table; `other` for any other creative."""
+
+    other = 0
 
     def __missing__(self, creative: str) -> int:
-        return -1
+        return self.other
 
 
 class _Feature(NamedTuple):
-    """Where the weights of a feature begin in the flat table."""
+    """The columns of the table that belong to a feature."""
 
     columns: tuple[str, ...]
-    starts: dict[str, int]  # of each known value's row
-    unknown: int  # start of the row of values that are not known
+    places: dict[str, int]  # column of each known value
+    unknown: int  # column of values that are not known
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,26 +68,44 @@ class Policy:
     prior: Weights  # (categories + 1,)
     temperature: float = 1.0
     floor: float = 0.0  # least probability of a candidate
-    _flat: Weights = field(init=False, repr=False)  # bias and weights in one piece, so that one `take` gathers them all
+    _flat: Weights = field(init=False, repr=False)  # a row for each creative: bias, then the weights of each feature
+    _rows: _Rows = field(init=False, repr=False)
+    _priors: dict[str, int] = field(init=False, repr=False)  # where the row of each category's prior begins
     _features: tuple[_Feature, ...] = field(init=False, repr=False)
-    _numbers: _Creatives = field(init=False, repr=False)
+    _columns: tuple[str, ...] = field(init=False, repr=False)  # of contexts that any feature is about
+    _met: dict[tuple[str | None, ...], Ints] = field(
+        init=False, repr=False
+    )  # their values: numbers of the table's columns
+    _ones: Floats = field(init=False, repr=False)  # (1 + features,); a product with it is a sum, and faster
 
     def __post_init__(self) -> None:
         self._check()
-        count = len(self.creatives)
-        table = np.concatenate([self.bias[None], *self.weights], dtype=np.float32)
-        starts = np.cumsum([1, *(len(w) for w in self.weights)])
-        views = {"weights": tuple(np.split(table, starts[:-1])[1:]), "bias": table[0]}  # nothing is held twice
-        found = zip(self.features, self.values, (int(start) * count for start in starts), strict=False)
-        features = tuple(
-            _Feature(columns, {value: start + (i + 1) * count for i, value in enumerate(known)}, start)
-            for columns, known, start in found
-        )
-        numbers = _Creatives(zip(self.creatives, range(count), strict=True))
-        for name, value in {**views, "_flat": table.ravel(), "_features": features, "_numbers": numbers}.items():
+        count, sizes = len(self.creatives), [len(weights) for weights in self.weights]
+        table = np.zeros((count + len(self.prior), 1 + sum(sizes)), np.float32)
+        np.concatenate([self.bias[None], *self.weights], out=table[:count].T)
+        table[count:, 0] = self.prior
+        width, firsts = table.shape[1], np.cumsum([1, *sizes]).tolist()
+        # A generator, not a range: other threads get their turn while a hundred thousand ids are gone through.
+        rows = _Rows((creative, i * width) for i, creative in enumerate(self.creatives))
+        rows.other = (len(table) - 1) * width
+        if len(rows) != count:
+            raise ArtifactError(f"policy: {count} creatives, {len(rows)} of them different")
+        derived = {
+            "bias": table[:count, 0],  # views: nothing is held twice
+            "weights": tuple(table[:count, first:end].T for first, end in itertools.pairwise(firsts)),
+            "_flat": table.ravel(),
+            "_rows": rows,
+            "_priors": {name: (count + i) * width for i, name in enumerate(self.categories)},
+            "_features": tuple(
+                _Feature(columns, {value: first + i for i, value in enumerate(known, 1)}, first)
+                for columns, known, first in zip(self.features, self.values, firsts, strict=False)
+            ),
+            "_columns": tuple(sorted({column for columns in self.features for column in columns})),
+            "_met": {},
+            "_ones": np.ones(1 + len(self.features)),
+        }
+        for name, value in derived.items():
             object.__setattr__(self, name, value)
-        if len(numbers) != count:
-            raise ArtifactError(f"policy: {count} creatives, {len(numbers)} of them different; expected each id once")
 
     def probabilities(
         self, context: Context, candidates: Sequence[str], categories: Mapping[str, str] | None = None
@@ -99,14 +121,11 @@ class Policy:
         self, context: Context, candidates: Sequence[str], categories: Mapping[str, str] | None = None
     ) -> Floats:
         """Return the score of each candidate (candidates,)."""
-        if not self.creatives:
-            return self._priors(candidates, categories)
-        number = np.array(list(map(self._numbers.__getitem__, candidates)), np.int64)
-        rows = np.array([0, *(_start(feature, context) for feature in self._features)], np.int64)
-        found: Floats = self._flat.take(rows[:, None] + number, mode="wrap").sum(axis=0, dtype=np.float64)
-        new = number < 0
-        if new.any():
-            found[new] = self._priors([candidates[i] for i in np.flatnonzero(new).tolist()], categories)
+        rows = map(self._rows.__getitem__, candidates)
+        if categories:
+            rows = map(self._row, candidates, map(categories.get, candidates))
+        places = np.fromiter(rows, np.int64, len(candidates)) + self._places(context)
+        found: Floats = self._ones.dot(self._flat.take(places, mode="clip").astype(np.float64))
         return found
 
     def softmax(self, scores: Floats) -> Floats:
@@ -114,10 +133,28 @@ class Policy:
         count = len(scores)
         if not count or count * self.floor > 1:
             return np.full(count, 1 / max(count, 1))
-        odds: Floats = np.exp((scores - scores.max()) / self.temperature)
-        odds *= (1 - count * self.floor) / odds.sum()
+        odds: Floats = np.exp((scores - np.maximum.reduce(scores)) / self.temperature)
+        odds *= (1 - count * self.floor) / np.add.reduce(odds)
         odds += self.floor
         return odds if self.floor else np.maximum(odds, TINY)
+
+    def _row(self, creative: str, category: str | None) -> int:
+        """Return where the row of a creative begins, or that of its category's prior."""
+        known = creative in self._rows or category not in self._priors
+        return self._rows[creative] if known else self._priors[category or ""]
+
+    def _places(self, context: Context) -> Ints:
+        """Return which columns of the table a context is about (1 + features, 1)."""
+        values = tuple(map(context.get, self._columns))
+        found = self._met.get(values)
+        if found is None:
+            names = [SEPARATOR.join([context.get(c) or "" for c in feature.columns]) for feature in self._features]
+            places = [f.places.get(name, f.unknown) for f, name in zip(self._features, names, strict=True)]
+            found = np.array([0, *places], np.int64)[:, None]
+            if len(self._met) >= CONTEXTS:
+                self._met.clear()
+            self._met[values] = found
+        return found
 
     def of_category(self, category: str) -> list[str]:
         """Return the known creatives of a category, in the policy's order; none for a category it does not know."""
@@ -150,7 +187,7 @@ class Policy:
         pieces = read_arrays(path, [f"{kind}_{i}" for kind in ("values", "weights") for i in range(count)])
         try:
             return cls(
-                creatives=tuple(creatives.tolist()),
+                creatives=tuple(str(creative) for creative in creatives),  # not at once: other threads get their turn
                 category=category.astype(np.int64),
                 categories=tuple(categories.tolist()),
                 bias=bias,
@@ -187,13 +224,6 @@ class Policy:
                 f"policy: temperature {self.temperature}, floor {self.floor}; expected > 0, and in [0, 1]"
             )
 
-    def _priors(self, candidates: Sequence[str], categories: Mapping[str, str] | None) -> Floats:
-        """Return the scores (candidates,) of creatives without history."""
-        given = categories or {}
-        place = {name: i for i, name in enumerate(self.categories)}
-        numbers = [place.get(given.get(candidate, ""), len(place)) for candidate in candidates]
-        return self.prior[np.array(numbers, np.int64)].astype(np.float64)
-
 
 class Slate(NamedTuple):
     """Creatives drawn for slots, the best seen first."""
@@ -209,14 +239,12 @@ def draw(probabilities: Floats, slots: int, exponential: Callable[[int], Floats]
     `exponential(n)` gives n standard exponential numbers; their order, divided by the probabilities, is such a draw.
     """
     ranked = (exponential(len(probabilities)) / probabilities).argsort()
-    ordered = probabilities.take(ranked)
-    left = ordered[::-1].cumsum()[::-1]  # of those at each place and below; 1 minus those above would cancel
-    return Slate(ranked[:slots], ordered[:slots] / left[:slots])
-
-
-def _start(feature: _Feature, context: Context) -> int:
-    value = SEPARATOR.join([context.get(column) or "" for column in feature.columns])
-    return feature.starts.get(value, feature.unknown)
+    chosen = ranked[:slots]
+    found = probabilities.take(chosen)
+    if slots == 1:
+        return Slate(chosen, found)
+    left = np.add.accumulate(probabilities.take(ranked[::-1]))[::-1]  # 1 minus those above would cancel
+    return Slate(chosen, found / left[:slots])
 
 
 def _texts(values: Sequence[str]) -> npt.NDArray[np.str_]:

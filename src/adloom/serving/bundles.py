@@ -2,7 +2,8 @@
 Bundles: models that were verified by sha256, opened, tested with one inference, and are then served.
 
 All that serve are published together as one immutable `Models`; a bad one is refused by name while the others serve.
-Nothing here unpickles.
+Policy and audience are a pair: a policy serves beside the audience it was trained with, or not at all. Nothing here
+unpickles.
 """
 
 import logging
@@ -25,11 +26,13 @@ from adloom.copywriting.tokenizer import Tokenizer
 from adloom.errors import AdloomError, ArtifactError
 from adloom.io import manifest
 from adloom.io.onnx import Copywriter, Generator, Reader
+from adloom.policy.scorer import Policy, draw
 from adloom.serving.problems import Problem, unavailable
 from adloom.serving.schemas import Origin, Served
 from adloom.serving.sources import Absent, Found, Sources
 
 ROUNDING = 1e-5  # a float32 tanh may pass 1 by its last bits
+CERTAIN = 1e-12  # how far from 1 the sum of a policy's probabilities may be
 
 M = TypeVar("M")
 Floats = npt.NDArray[np.float32]
@@ -51,6 +54,7 @@ class Card(BaseModel):
 
     categories: list[str] = []
     image: ImageSize | None = None
+    audience: str | None = None  # digest of the audience that a policy was trained with
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -132,7 +136,7 @@ class Models:
 
     @property
     def gan(self) -> Bundle[Generator]:
-        """The picture generator. Raises Problem (503) when it is absent; so do the other three."""
+        """The picture generator. Raises Problem (503) when it is absent; so do the others."""
         return self._get("gan")
 
     @property
@@ -153,16 +157,46 @@ class Models:
 
 def load(sources: Sources, threads: int) -> Models:
     """Verify, open and test every model there is; each that cannot serve is logged in a line and left out."""
+    models = opened(sources, threads)
+    if reason := unpaired(models.bundles):
+        others = {model: bundle for model, bundle in models.bundles.items() if model != "policy"}
+        models = Models(others, {**models.absent, "policy": reason})
+    for model, reason in models.absent.items():
+        logger.warning("%s is not served: %s", model, reason)
+    return models
+
+
+def opened(sources: Sources, threads: int, known: Models | None = None) -> Models:
+    """Verify, open and test every model there is; one that is `known` in this version is taken as it is."""
     bundles: dict[str, Bundle[Any]] = {}
     absent: dict[str, str] = {}
     for model, source in sources.items():
-        bundle = _bundle(model, source, threads)
+        same = known.bundles.get(model) if known else None
+        bundle = same if same and _is(same, source) else _bundle(model, source, threads)
         if isinstance(bundle, Absent):
-            logger.warning("%s is not served: %s", model, bundle.reason)
             absent[model] = bundle.reason
         else:
             bundles[model] = bundle
     return Models(bundles, absent)
+
+
+def _is(bundle: Bundle[Any], source: Found | Absent) -> bool:
+    """Return whether a bundle was made of this source; whether its files are whole was asked then."""
+    if isinstance(source, Absent) or source.version != bundle.origin.version:
+        return False
+    stamp = source.folder / manifest.MANIFEST
+    return stamp.is_file() and manifest.sha256(stamp) == bundle.origin.digest
+
+
+def unpaired(bundles: Mapping[str, Bundle[Any]]) -> str | None:
+    """Return why a policy and an audience are no pair, None when they are, or when there is no policy."""
+    policy, audience = bundles.get("policy"), bundles.get("audience")
+    wanted = policy.card.audience if policy else None
+    found = audience.origin.digest if audience else None
+    if wanted in (None, found):
+        return None
+    served = f"{found[:12]} is served" if found else "none is served"
+    return f"it was trained with audience {wanted[:12]}, {served}; promote them as a pair"
 
 
 def _bundle(model: str, source: Found | Absent, threads: int) -> Bundle[Any] | Absent:
@@ -223,7 +257,19 @@ def _audience(folder: Path, card: Card, threads: int) -> Audience:
         raise ArtifactError(f"{folder}: members and segmenter name other segments; run `adloom segment` again")
     if (key := manifest.read(folder).facts.get("key")) is None:
         raise ArtifactError(f"{folder}: its manifest names no pseudonym key; run `adloom segment` again")
+    members.find_one("0" * 32)  # the first search makes an index
     return Audience(segmenter, members, key)
+
+
+def _policy(folder: Path, card: Card, threads: int) -> Policy:
+    policy = Policy.load(folder / "policy.npz")
+    some = [*policy.creatives[:50], "a creative without history"]
+    for count in (1, len(some)):  # the first touches of an array are slow
+        probabilities = policy.probabilities({}, some[-count:])
+        slate = draw(probabilities, count, np.random.default_rng(0).standard_exponential)
+        if abs(probabilities.sum() - 1) > CERTAIN or not (slate.propensities > 0).all():
+            raise ArtifactError(f"{folder}: its probabilities are {probabilities}; train it again")
+    return policy
 
 
 def _expect(folder: Path, what: str, found: Floats, shape: tuple[int, ...]) -> None:
@@ -239,4 +285,5 @@ OPENERS: Mapping[str, Callable[[Path, Card, int], object]] = {
     "cnn": _picture_reader,
     "lstm": _writer,
     "audience": _audience,
+    "policy": _policy,
 }

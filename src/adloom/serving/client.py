@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from adloom.errors import OutsideError
+from adloom.serving.messages import DECIDE
 from adloom.serving.schemas import GENERATE, READ, SEGMENT, WRITE
 
 TIMEOUT = 30  # seconds for one answer
@@ -27,10 +29,12 @@ def serving(*arguments: str) -> Iterator[str]:
     """
     Start `adloom serve` on a free port, with further arguments, yield its URL when it is ready, stop it at the end.
 
+    Whoever is on this machine may ask it, unless the environment names tokens.
+
     Raises OutsideError when it ends before it is ready; it has said why on stderr.
     """
     command = [sys.executable, "-c", "from adloom.cli import main; main()", "serve", "--port", "0", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=_open()) as process:  # noqa: S603
         try:
             yield _ready(process)
         finally:
@@ -57,7 +61,7 @@ def ask(url: str, body: Answer | None = None) -> Answer:
 def ask_all(url: str) -> dict[str, str]:
     """Ask every served model one question; return a line on each answer, or on why there is none, by model."""
     listed = ask(f"{url}/v1/models")
-    questions = {"gan": _draw, "cnn": _read, "lstm": _write, "audience": _segment}
+    questions = {"gan": _draw, "cnn": _read, "lstm": _write, "audience": _segment, "policy": _decide}
     answers = {name: f"not served: {reason}" for name, reason in listed["absent"].items()}
     for served in listed["models"]:
         name = served["model"]["name"]
@@ -96,6 +100,16 @@ def _segment(url: str, categories: list[str]) -> str:
     row = {"recency_days": 10, "frequency": 8, "monetary": 300, "tenure_days": 400, "interpurchase_days": 56}
     item = ask(url + SEGMENT, {"rows": [row]})["items"][0]
     return f"a buyer of 8 orders, the last 10 days ago, is in {item['segment']}"
+
+
+def _decide(url: str, categories: list[str]) -> str:
+    answer = ask(url + DECIDE, {"placement": "demo", "category": categories[0], "n": 1})
+    chosen = answer["creatives"][0]
+    return f"chose {chosen['creative_id']} of {categories[0]!r} with probability {chosen['probability']:.2g}"
+
+
+def _open() -> dict[str, str]:
+    return {**os.environ} if "ADLOOM_TOKENS_FILE" in os.environ else {**os.environ, "ADLOOM_AUTH": "off"}
 
 
 def _ready(process: "subprocess.Popen[str]") -> str:

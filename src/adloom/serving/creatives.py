@@ -5,16 +5,16 @@ Requests are checked by the front before BentoML sees them, so that one set of r
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import bentoml
-from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from adloom.serving import draw, read
-from adloom.serving.front import Front, Meter
+from adloom.serving.decide import Service, admits, bare
+from adloom.serving.front import Front
 from adloom.serving.problems import Problem
 from adloom.serving.schemas import (
     GENERATE,
@@ -22,7 +22,6 @@ from adloom.serving.schemas import (
     WRITE,
     CopyAnswer,
     CopyRequest,
-    Endpoint,
     GenerateAnswer,
     GenerateRequest,
     ReadAnswer,
@@ -33,8 +32,8 @@ Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 
 
-def service(decide: Starlette, meter: Meter, endpoints: Mapping[str, Endpoint]) -> ASGIApp:
-    """Return the service of these endpoints: BentoML's behind the bare decide app, whose models both use."""
+def mounted(service: Service) -> ASGIApp:
+    """Return BentoML's service behind the bare decide app, whose models both use."""
 
     class Creatives:
         """Pictures drawn and read, lines written."""
@@ -42,17 +41,17 @@ def service(decide: Starlette, meter: Meter, endpoints: Mapping[str, Endpoint]) 
         @_api(GENERATE)
         def generate(self, asked: GenerateRequest, /) -> GenerateAnswer:
             """Draw pictures of a category."""
-            return draw.generate(asked, decide.state.models)
+            return draw.generate(asked, service.models)
 
         @_api(READ)
         def read(self, asked: ReadRequest, /) -> ReadAnswer:
             """Read pictures."""
-            return read.read(asked, decide.state.models)
+            return read.read(asked, service.models)
 
         @_api(WRITE)
         def write(self, asked: CopyRequest, /) -> CopyAnswer:
             """Write lines of copy."""
-            return draw.write(asked, decide.state.models)
+            return draw.write(asked, service.models)
 
     hosted = bentoml.service(
         name="adloom",
@@ -61,9 +60,11 @@ def service(decide: Starlette, meter: Meter, endpoints: Mapping[str, Endpoint]) 
         metrics={"enabled": False},  # the front counts, for both
         logging={"access": {"enabled": False}},
     )(Creatives)
-    hosted.add_asgi_middleware(Front, meter=meter, endpoints=endpoints, first=decide)
-    app: ASGIApp = hosted.to_asgi()
-    return app
+    admit = admits(service.around.auth)
+    hosted.add_asgi_middleware(
+        Front, meter=service.meter, endpoints=service.endpoints, first=bare(service), admit=admit
+    )
+    return service.lane(hosted.to_asgi())
 
 
 def _api(route: str) -> Callable[[Callable[[Any, Asked], Answer]], object]:

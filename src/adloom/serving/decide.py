@@ -2,43 +2,147 @@
 The decide app: lean, for answers inside an ad system's deadline. It also has what every service has: the list of
 models, probes, metrics, OpenAPI.
 
-`state.models` is all that is served; a request looks at it once, so that it may be replaced between two requests.
+`Service.models` is all that is served; a request looks at it once, so that it may be replaced between two requests.
 """
 
-from collections.abc import Mapping
+import asyncio
+import contextlib
+import gc
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
+from pathlib import Path
 
 import orjson
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
+from adloom.errors import AdloomError
 from adloom.serving import openapi, segments
+from adloom.serving.auth import Auth, Open
 from adloom.serving.bundles import Models
-from adloom.serving.front import ASKED, Front, Meter
+from adloom.serving.decider import Decider, Log, MemoryLog
+from adloom.serving.follow import Follower, Look
+from adloom.serving.front import ASKED, Front
+from adloom.serving.lane import Counters, Lane, Life
+from adloom.serving.line import Line
+from adloom.serving.messages import DECIDE, FEEDBACK
+from adloom.serving.metrics import DecisionMeter, Exposition, Meter
 from adloom.serving.problems import Problem
-from adloom.serving.schemas import ENDPOINTS, SEGMENT, Endpoint, ModelList, Readiness
+from adloom.serving.schemas import ENDPOINTS, REFRESH, SEGMENT, Endpoint, ModelList, Readiness
 
-OWN = {SEGMENT: ENDPOINTS[SEGMENT]}
+OWN = {path: ENDPOINTS[path] for path in (DECIDE, FEEDBACK, SEGMENT, REFRESH)}
+BEAT = 1.0  # seconds between two measurements of the event loop's lag
 
 
-def alone(models: Models, keys: segments.Keys) -> Starlette:
+@dataclass
+class Around:
+    """What a service works with besides its models."""
+
+    keys: segments.Keys
+    auth: Auth | Open = field(default_factory=Open)
+    log: Log = field(default_factory=MemoryLog)
+    project: str = "adloom"
+    follower: Follower | None = None  # None: the models stay as they are
+    shared: Path | None = None  # folder in which several processes add up their metrics
+    line: Line = field(default_factory=Line)
+
+
+class Service:
+    """One process's models and all that is around them."""
+
+    def __init__(self, models: Models, around: Around, endpoints: Mapping[str, Endpoint]) -> None:
+        self.models, self.around, self.endpoints = models, around, endpoints
+        self.refused: Mapping[str, str] = {}
+        self.meter = Meter()
+        self.decisions = DecisionMeter(self.meter.registry, self._origins, getattr(around.log, "numbers", lambda: None))
+        self.exposition = Exposition(self.meter.registry, around.shared)
+        self.decider = Decider(models, around.keys, around.log, around.project)
+        self.openapi = orjson.dumps(openapi.document(endpoints))
+        self._beating: asyncio.Task[None] | None = None
+
+    def lane(self, app: ASGIApp) -> ASGIApp:
+        """Return the application with the paths of the lane in front, and with what starts and ends with it."""
+        around = self.around
+        counters = Counters(self.meter, self.decisions, around.line)
+        lane = Lane(app, self.decider, around.log, around.auth, counters, self.endpoints.keys())
+        return Life(lane, self.start, self.stop)
+
+    async def start(self) -> None:
+        """Begin what goes on beside the requests."""
+        loop = asyncio.get_running_loop()
+        self._beating = loop.create_task(self._beat())
+        gc.collect()
+        gc.freeze()  # what was loaded stays, and need not be looked through again and again
+        if follower := self.around.follower:
+            follower.publish = lambda look: loop.call_soon_threadsafe(self.publish, look)
+            follower.start()
+
+    async def stop(self) -> None:
+        """End it; what was logged is written."""
+        if self._beating:
+            self._beating.cancel()
+        if self.around.follower:
+            await asyncio.to_thread(self.around.follower.close)
+        if close := getattr(self.around.log, "close", None):
+            await asyncio.to_thread(close)
+
+    def publish(self, look: Look) -> None:
+        """Serve what a look found."""
+        self.refused = look.refused
+        self.decisions.refused.update(look.newly)
+        self.decisions.swaps.update(look.swapped)
+        if look.swapped or look.models.absent != self.models.absent:
+            self.models = look.models
+            self.decider.publish(look.models)
+
+    def listed(self) -> ModelList:
+        """What /v1/models says."""
+        served = [bundle.served for bundle in self.models.bundles.values()]
+        return ModelList(models=served, absent=dict(self.models.absent), refused=dict(self.refused))
+
+    def _origins(self) -> Iterator[tuple[str, str, str]]:
+        for bundle in self.models.bundles.values():
+            yield bundle.origin.name, str(bundle.origin.version or ""), bundle.origin.digest
+
+    async def _beat(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + BEAT
+            await asyncio.sleep(BEAT)
+            self.decisions.lag = max(loop.time() - due, 0.0)
+            with contextlib.suppress(OSError):
+                self.exposition.leave()
+
+
+def alone(models: Models, around: Around) -> ASGIApp:
     """Return the app as a service of its own, with its front."""
-    meter = Meter()
-    app = bare(models, keys, meter, OWN)
-    app.add_middleware(Front, meter=meter, endpoints=OWN)
-    return app
+    service = Service(models, around, OWN)
+    return service.lane(Front(bare(service), service.meter, OWN, admit=admits(around.auth)))
 
 
-def bare(models: Models, keys: segments.Keys, meter: Meter, endpoints: Mapping[str, Endpoint]) -> Starlette:
-    """Return the app without its front, for a service that has one and answers these endpoints."""
-    own = [Route(SEGMENT, _segment, methods=["POST"])] if SEGMENT in endpoints else []
+def admits(auth: Auth | Open) -> Callable[[Headers, Endpoint], None]:
+    """Return what the front asks whether a request may be answered."""
+
+    def admit(headers: Headers, endpoint: Endpoint) -> None:
+        given = headers.get("authorization")
+        auth.admit(None if given is None else given.encode("latin-1"), endpoint.access)
+
+    return admit
+
+
+def bare(service: Service) -> Starlette:
+    """Return the pages and the app's endpoints that are not in the lane, without a front."""
+    routes = {SEGMENT: _segment, REFRESH: _refresh}
     app = Starlette(
         routes=[
-            *own,
+            *(Route(path, routes[path], methods=["POST"]) for path in routes if path in service.endpoints),
             Route("/v1/models", _models),
             Route("/livez", _live),
             Route("/readyz", _ready),
@@ -48,9 +152,13 @@ def bare(models: Models, keys: segments.Keys, meter: Meter, endpoints: Mapping[s
         ],
         exception_handlers={Problem: _problem},
     )
-    app.state.models, app.state.keys, app.state.meter = models, keys, meter
-    app.state.openapi = orjson.dumps(openapi.document(endpoints))
+    app.state.service = service
     return app
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
 
 
 def _json(body: BaseModel) -> Response:
@@ -63,14 +171,23 @@ async def _problem(request: Request, problem: Exception) -> Response:
 
 
 async def _segment(request: Request) -> Response:
-    state = request.app.state
-    return _json(segments.segment(request.scope[ASKED], state.models, state.keys))
+    service = _service(request)
+    return _json(segments.segment(request.scope[ASKED], service.models, service.around.keys))
+
+
+async def _refresh(request: Request) -> Response:
+    service = _service(request)
+    if service.around.follower is None:
+        return _json(service.listed())  # pinned to what a folder held
+    try:
+        await asyncio.to_thread(service.around.follower.look)
+    except AdloomError as error:
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers={"Retry-After": "10"}) from None
+    return _json(service.listed())
 
 
 async def _models(request: Request) -> Response:
-    models: Models = request.app.state.models
-    served = [bundle.served for bundle in models.bundles.values()]
-    return _json(ModelList(models=served, absent=dict(models.absent)))
+    return _json(_service(request).listed())
 
 
 async def _live(request: Request) -> Response:
@@ -78,16 +195,17 @@ async def _live(request: Request) -> Response:
 
 
 async def _ready(request: Request) -> Response:
-    models: Models = request.app.state.models
-    if not models.bundles:
+    service = _service(request)
+    models = service.models
+    if not models.bundles and DECIDE not in service.endpoints:  # which answers without any
         reasons = "; ".join(f"{model}: {reason}" for model, reason in models.absent.items())
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"no model is served: {reasons or 'none was found'}")
     return _json(Readiness(ready=True, models=list(models.bundles)))
 
 
 async def _metrics(request: Request) -> Response:
-    return Response(generate_latest(request.app.state.meter.registry), media_type=CONTENT_TYPE_LATEST)
+    return Response(_service(request).exposition.text(), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _openapi(request: Request) -> Response:
-    return Response(request.app.state.openapi, media_type="application/json")
+    return Response(_service(request).openapi, media_type="application/json")

@@ -8,10 +8,8 @@ schema (400, 422), and turns any error that is not yet problem+json into it.
 import logging
 import time
 from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass, field
 from http import HTTPStatus
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -19,39 +17,16 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from adloom.serving import problems
+from adloom.serving import problems, traces
+from adloom.serving.metrics import Meter
 from adloom.serving.problems import Problem
-from adloom.serving.schemas import Endpoint
+from adloom.serving.schemas import Body, Endpoint
 
 ASKED = "adloom.asked"  # key of the scope under which a handler finds the checked request
 BUSY = 64  # requests in flight above which the next one is sent away
-LATENCIES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)  # seconds
 PAGES = {"/v1/models", "/livez", "/readyz", "/metrics", "/openapi.json"}
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass
-class Meter:
-    """Counts and times of one application, in a registry of its own."""
-
-    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
-
-    def __post_init__(self) -> None:
-        labels = ("path", "status")
-        self._requests = Counter("adloom_requests", "Requests answered.", labels, registry=self.registry)
-        self._seconds = Histogram(
-            "adloom_request_seconds", "From the first byte asked to the last byte answered.",
-            ("path",), registry=self.registry, buckets=LATENCIES,
-        )  # fmt: skip
-        self.in_flight = Gauge(
-            "adloom_requests_in_flight", "Requests to models being answered, by which to scale.", registry=self.registry
-        )
-
-    def record(self, path: str, status: int, seconds: float) -> None:
-        """Count one request."""
-        self._requests.labels(path, status).inc()
-        self._seconds.labels(path).observe(seconds)
 
 
 class Front:
@@ -69,7 +44,7 @@ class Front:
         endpoints: Mapping[str, Endpoint],
         first: Starlette | None = None,
         pages: Set[str] = PAGES,
-        admit: Callable[[Headers], None] = lambda _: None,
+        admit: Callable[[Headers, Endpoint], None] = lambda *_: None,
     ) -> None:
         self._app = app
         self._meter = meter
@@ -77,29 +52,26 @@ class Front:
         self._first = first
         self._paths = endpoints.keys() | pages
         self._admit = admit
-        self._busy = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        reply = _Reply(scope, send, self._paths)
+        trace = traces.of(dict(scope["headers"]))
+        traces.current.set(trace)
+        reply = _Reply(scope, send, self._paths, trace.request_id)
         start = time.perf_counter()
         asked = scope["path"] in self._endpoints  # a probe is no load
-        self._count(asked)
+        self._meter.busy += asked
         try:
             await self._answer(scope, receive, reply)
         except ClientDisconnect:
             return
         finally:
-            self._count(-asked)
+            self._meter.busy -= asked
             path = scope["path"] if scope["path"] in self._paths else "other"  # strangers cannot grow the metrics
             self._meter.record(path, reply.status, time.perf_counter() - start)
-
-    def _count(self, change: int) -> None:
-        self._busy += change
-        self._meter.in_flight.set(self._busy)
 
     async def _answer(self, scope: Scope, receive: Receive, reply: "_Reply") -> None:
         try:
@@ -119,11 +91,14 @@ class Front:
             await _failed().response()(scope, receive, reply)
 
     async def _admitted(self, scope: Scope, receive: Receive, endpoint: Endpoint) -> Receive:
-        self._admit(Headers(scope=scope))
-        if self._busy > BUSY:
+        self._admit(Headers(scope=scope), endpoint)
+        if self._meter.busy > BUSY:
             busy = f"{BUSY} requests in flight"
             raise Problem(HTTPStatus.TOO_MANY_REQUESTS, busy, headers={"Retry-After": "1"})
-        return await _checked(scope, receive, endpoint) if scope["method"] == "POST" else receive
+        if scope["method"] != "POST" or endpoint.asked is None:
+            return receive
+        assert issubclass(endpoint.asked, Body)  # the others are answered by the lane
+        return await _checked(scope, receive, endpoint.asked, endpoint.max_bytes)
 
     def _chosen(self, scope: Scope) -> ASGIApp:
         routes = self._first.routes if self._first else []
@@ -131,7 +106,7 @@ class Front:
         return self._first if self._first and known else self._app
 
 
-async def _checked(scope: Scope, receive: Receive, endpoint: Endpoint) -> Receive:
+async def _checked(scope: Scope, receive: Receive, asked: type[Body], limit: int) -> Receive:
     """Read and check the body, put what was asked into the scope, and return a `receive` that gives the body again."""
     headers = Headers(scope=scope)
     if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
@@ -141,9 +116,9 @@ async def _checked(scope: Scope, receive: Receive, endpoint: Endpoint) -> Receiv
         )
     if headers.get("content-encoding", "identity") != "identity":
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Content-Encoding is not understood; send the body as it is")
-    body = await _body(scope, receive, headers, endpoint.max_bytes)
+    body = await _body(scope, receive, headers, limit)
     try:
-        scope[ASKED] = endpoint.asked.model_validate_json(body)
+        scope[ASKED] = asked.model_validate_json(body)
     except ValidationError as error:
         raise problems.from_validation(error) from None
     return _again(body, receive)
@@ -184,12 +159,13 @@ def _failed(status: HTTPStatus = HTTPStatus.INTERNAL_SERVER_ERROR) -> Problem:
 class _Reply:
     """A `send` that remembers the status and replaces the body of an error that is not a problem yet."""
 
-    def __init__(self, scope: Scope, send: Send, paths: Set[str]) -> None:
+    def __init__(self, scope: Scope, send: Send, paths: Set[str], request_id: str) -> None:
         self.status = 499  # the client went away before an answer, in nginx's numbering
         self.started = False
         self._scope = scope
         self._send = send
         self._paths = paths
+        self._named = (b"x-request-id", request_id.encode())
         self.replaced = False
 
     async def __call__(self, message: Message) -> None:
@@ -199,6 +175,7 @@ class _Reply:
                 await self._send(message)
             return
         self.status, self.started = message["status"], True
+        message["headers"] = [*message["headers"], self._named]
         headers = Headers(raw=message["headers"])
         if self.status < HTTPStatus.BAD_REQUEST or headers.get("content-type") == problems.MEDIA_TYPE:
             await self._send(message)
@@ -206,7 +183,9 @@ class _Reply:
         self.replaced = True
         allow = {"Allow": headers["allow"]} if "allow" in headers else {}
         problem = _standard(self._scope, HTTPStatus(self.status), allow, self._paths)
-        await problem.response()(self._scope, _nothing, self._send)
+        response = problem.response()
+        response.raw_headers.append(self._named)
+        await response(self._scope, _nothing, self._send)
 
 
 def _standard(scope: Scope, status: HTTPStatus, headers: dict[str, str], paths: Set[str]) -> Problem:

@@ -7,17 +7,21 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from adloom import __version__
-from adloom.serving import problems
+from adloom.serving import messages, problems
+from adloom.serving.messages import Message
 from adloom.serving.problems import ProblemBody
-from adloom.serving.schemas import Endpoint, ModelList, Readiness
+from adloom.serving.schemas import Body, Endpoint, ModelList, Readiness
 
 TEMPLATE = "#/components/schemas/{model}"
 PROBLEMS = {
     400: "The body is not JSON.",
+    401: "No token, or not one that is known.",
+    403: "The token may not do this.",
+    408: "The body took too long to come.",
     413: "The body is over the limit.",
     415: "The body is not application/json.",
     422: "A field is missing, unknown or out of its limits; `field` names it.",
-    429: "Too many requests in progress.",
+    429: "Too many requests, in progress or of this token; Retry-After says when to try again.",
     503: "The model is not served; `detail` says why.",
 }
 
@@ -25,14 +29,19 @@ PROBLEMS = {
 def document(endpoints: Mapping[str, Endpoint]) -> dict[str, Any]:
     """Return OpenAPI 3.1 of these endpoints and of the pages every service has."""
     chosen = endpoints.values()
-    bodies: list[type[BaseModel]] = [ModelList, Readiness, ProblemBody]
-    bodies += [body for endpoint in chosen for body in (endpoint.asked, endpoint.answer)]
+    known: set[type[BaseModel] | type[Message]] = {ModelList, Readiness, ProblemBody}
+    known.update(body for e in chosen for body in (e.asked, e.answer) if body)
+    bodies = sorted((body for body in known if issubclass(body, BaseModel)), key=lambda body: body.__name__)
+    fast = messages.schemas([body for body in known if issubclass(body, Message)])
     _, schemas = models_json_schema([(body, "validation") for body in bodies], ref_template=TEMPLATE)
     return {
         "openapi": "3.1.0",
         "info": {"title": "adloom", "version": __version__},
         "paths": {**{e.path: {"post": _operation(e)} for e in chosen}, **_pages()},
-        "components": {"schemas": schemas["$defs"]},
+        "components": {
+            "schemas": {**fast, **schemas["$defs"]},
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+        },
     }
 
 
@@ -40,7 +49,9 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
     return {
         "operationId": endpoint.path.removeprefix("/v1/").replace("/", "_"),
         "summary": endpoint.summary,
-        "requestBody": {"required": True, "content": _json(endpoint.asked)},
+        "description": f"A token needs the scope {endpoint.access}.",
+        "security": [{"bearer": []}],
+        **({"requestBody": {"required": True, "content": _json(endpoint.asked)}} if endpoint.asked else {}),
         "responses": {"200": {"description": "Answered.", "content": _json(endpoint.answer)}, **_problems(PROBLEMS)},
     }
 
@@ -67,5 +78,5 @@ def _problems(described: dict[int, str]) -> dict[str, Any]:
     return {str(status): {"description": text, "content": content} for status, text in described.items()}
 
 
-def _json(body: type[BaseModel]) -> dict[str, Any]:
+def _json(body: type[Body] | type[Message]) -> dict[str, Any]:
     return {"application/json": {"schema": {"$ref": TEMPLATE.format(model=body.__name__)}}}

@@ -36,10 +36,13 @@ class Problem(Exception):  # noqa: N818 - the standard's term
         """Return what the client is told."""
         return ProblemBody(title=self.status.phrase, status=self.status, detail=self.detail, field=self.field)
 
+    def content(self) -> bytes:
+        """Return the body to send."""
+        return orjson.dumps(self.body().model_dump(exclude_none=True))
+
     def response(self) -> Response:
         """Return the answer to send."""
-        content = orjson.dumps(self.body().model_dump(exclude_none=True))
-        return Response(content, self.status, dict(self.headers), MEDIA_TYPE)
+        return Response(self.content(), self.status, dict(self.headers), MEDIA_TYPE)
 
 
 def from_validation(error: ValidationError) -> Problem:

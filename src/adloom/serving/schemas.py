@@ -6,10 +6,22 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from adloom.serving.auth import Access
+from adloom.serving.messages import (
+    DECIDE,
+    FEEDBACK,
+    MAX_BYTES,
+    DecideAnswer,
+    DecideRequest,
+    FeedbackAnswer,
+    FeedbackRequest,
+    Message,
+)
 from adloom.serving.problems import ProblemBody
 from adloom.serving.provenance import SourceType
 
 SEGMENT = "/v1/segment"
+REFRESH = "/v1/models/refresh"
 GENERATE = "/v1/creatives/generate"
 READ = "/v1/creatives/read"
 WRITE = "/v1/copy/generate"
@@ -34,7 +46,7 @@ class Body(BaseModel):
 class Origin(Body):
     """The model an answer comes from."""
 
-    name: str = Field(description="gan, cnn, lstm or audience.")
+    name: str = Field(description="gan, cnn, lstm, audience or policy.")
     version: int | None = Field(description="Version in the registry; null when served from a folder.")
     digest: str = Field(description="sha256 of the artifact's manifest.")
 
@@ -52,6 +64,7 @@ class ModelList(Body):
 
     models: list[Served]
     absent: dict[str, str] = Field(description="Model: why it is not served.")
+    refused: dict[str, str] = Field({}, description="Model: why what is newer is not served in its place.")
 
 
 class Readiness(Body):
@@ -199,18 +212,22 @@ class Endpoint:
     """A path that is asked with POST."""
 
     path: str
-    asked: type[Body]
-    answer: type[Body]
+    asked: type[Body] | type[Message] | None  # None: it needs no body, and none is looked at
+    answer: type[Body] | type[Message]
     summary: str
     max_bytes: int  # of the body; a longer one is refused before it is parsed
+    access: Access = "decide"  # scope of the tokens that may ask it
 
 
 ENDPOINTS: Mapping[str, Endpoint] = {
     endpoint.path: endpoint
     for endpoint in (
+        Endpoint(DECIDE, DecideRequest, DecideAnswer, "Which creatives to show, and how probable each was.", MAX_BYTES),
+        Endpoint(FEEDBACK, FeedbackRequest, FeedbackAnswer, "A click or a conversion.", MAX_BYTES, "feedback"),
         Endpoint(SEGMENT, SegmentRequest, SegmentAnswer, "Audience segments of users.", MIB),
         Endpoint(GENERATE, GenerateRequest, GenerateAnswer, "Draw pictures of a category.", 64 * KIB),
         Endpoint(READ, ReadRequest, ReadAnswer, "Read pictures: category, embedding, nearest known ones.", 16 * MIB),
         Endpoint(WRITE, CopyRequest, CopyAnswer, "Write lines of copy.", 64 * KIB),
+        Endpoint(REFRESH, None, ModelList, "Look at once for newer models to serve.", KIB, "admin"),
     )
 }

@@ -4,29 +4,45 @@ import contextlib
 import logging
 import os
 import socket
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 import uvicorn
 from starlette.types import ASGIApp
 
 from adloom import params
+from adloom.decisions import log
 from adloom.errors import ArtifactError, BusyError, ParamsError
-from adloom.io import outside
 from adloom.io.outside import pseudonym_key
 from adloom.params import MODELS
-from adloom.serving import bundles, decide, sources
-from adloom.serving.front import Meter
-from adloom.serving.schemas import ENDPOINTS, GENERATE, READ, WRITE, Endpoint
+from adloom.serving import auth, bundles, decide, sources, traces, workers
+from adloom.serving.decider import MemoryLog
+from adloom.serving.fetch import Fetcher, Wanted
+from adloom.serving.follow import Follower
+from adloom.serving.messages import DECIDE
+from adloom.serving.protocol import Shortcut
+from adloom.serving.schemas import ENDPOINTS, GENERATE, READ, REFRESH, WRITE, Endpoint
 from adloom.serving.segments import Keys
-from adloom.serving.sources import Sources
 from adloom.settings import Settings
 
+logger = logging.getLogger(__name__)
+
 GRACE = 5  # seconds that requests in progress get when the service is stopped
+HOW: Mapping[str, Any] = {
+    "loop": "uvloop",
+    "http": Shortcut,
+    "proxy_headers": False,  # nobody here asks who the client is
+    "lifespan": "on",
+    "log_config": None,
+    "log_level": "error",  # what is not HTTP at all is no news
+    "access_log": False,
+    "server_header": False,
+    "timeout_graceful_shutdown": GRACE,
+}
 
 
 @dataclass(frozen=True)
@@ -38,51 +54,109 @@ class App:
 
 
 APPS: Mapping[str, App] = {
-    "all": App(ENDPOINTS, list(MODELS)),
-    "decide": App(decide.OWN, ["audience"]),
-    "creatives": App({path: ENDPOINTS[path] for path in (GENERATE, READ, WRITE)}, ["gan", "cnn", "lstm"]),
+    "all": App(ENDPOINTS, list(dict.fromkeys([*MODELS, "policy"]))),
+    "decide": App(decide.OWN, ["audience", "policy"]),
+    "creatives": App({path: ENDPOINTS[path] for path in (GENERATE, READ, WRITE, REFRESH)}, ["gan", "cnn", "lstm"]),
 }
 
 
-def serve(name: str, params_path: Path, models: Path | None, host: str, port: int) -> None:
-    """
-    Serve one of APPS from the registry's champions, or the artifacts in the folder `models`, until interrupted.
+@dataclass(frozen=True)
+class Asked:
+    """How `adloom serve` was called."""
 
-    Port 0 is a free one. Raises BusyError when the port is taken, ArtifactError when there is not one model to serve.
+    app: str
+    params: Path
+    models: Path | None = None  # a folder of artifacts; None: the registry's champions
+    follow: bool = False
+    pins: Mapping[str, int] = field(default_factory=dict)
+    workers: int = 1
+
+    @property
+    def wanted(self) -> Wanted:
+        """The champions to fetch."""
+        names = list(APPS[self.app].models)
+        if unknown := [model for model in self.pins if model not in names]:
+            raise ParamsError(f"--pin {unknown[0]}: expected one of {', '.join(names)}")
+        return Wanted(str(self.params), names, dict(self.pins))
+
+    @property
+    def project(self) -> str:
+        """The project's name; a folder may be served without params.yaml."""
+        if self.models is not None and not self.params.is_file():
+            return "adloom"
+        return params.load(self.params).project
+
+
+def serve(asked: Asked, host: str, port: int) -> None:
     """
-    settings = Settings()
-    keys = Keys(pseudonym_key(settings))
-    asked = APPS[name].models
-    find = _champions(params_path, asked, settings) if models is None else partial(sources.in_folder, models, asked)
+    Serve one of APPS from the registry's champions, or the artifacts in a folder, until interrupted.
+
+    Port 0 is a free one. Raises BusyError when the port is taken, ArtifactError when there is not one model to serve,
+    ParamsError when it is not said who may ask.
+    """
     prepare_libraries()
+    settings = Settings()
+    if isinstance(auth.build(settings), auth.Open):
+        logger.warning("ADLOOM_AUTH=off: whoever reaches this port may ask")
+    Keys(pseudonym_key(settings))
     with taken(host, port) as listening:
-        served = bundles.load(find(), settings.serve_threads)
-        if not served.bundles:
-            raise ArtifactError("no model to serve, see above; `adloom run` makes and registers them")
-        run(application(name, served, keys), listening, "/v1/models")
+        if asked.workers > 1:
+            workers.run(partial(made, asked), listening, asked.workers, dict(HOW), _ready(listening, "/v1/models"))
+        else:
+            run(made(asked), listening, "/v1/models")
 
 
-def _champions(params_path: Path, models: Sequence[str], settings: Settings) -> Callable[[], Sources]:
-    registry = outside.build(settings, params.load(params_path).project).registry
-    return partial(sources.champions, registry, settings.home, models)
+def made(asked: Asked, shared: Path | None = None) -> ASGIApp:
+    """Return the application of one process, its models loaded. Raises ArtifactError when there is not one."""
+    prepare_libraries()
+    settings = Settings()
+    fetch = Fetcher(asked.wanted) if asked.models is None else None
+    found = fetch() if fetch else sources.in_folder(asked.models or Path(), APPS[asked.app].models)
+    models = bundles.load(found, settings.serve_threads)
+    if not models.bundles and (asked.models or asked.app != "decide"):
+        raise ArtifactError("no model to serve, see above; `adloom run` makes and registers them")
+    project = asked.project
+    around = decide.Around(
+        keys=Keys(pseudonym_key(settings)),
+        auth=auth.build(settings, asked.workers),
+        log=log.opened(settings, project) if DECIDE in APPS[asked.app].endpoints else MemoryLog(),
+        project=project,
+        follower=_follower(asked, models, fetch, settings) if fetch else None,
+        shared=shared,
+    )
+    return application(asked.app, models, around)
+
+
+def _follower(asked: Asked, models: bundles.Models, fetch: Fetcher, settings: Settings) -> Follower:
+    if not asked.follow:
+        fetch.close()  # it is started again when somebody asks for a refresh
+    return Follower(
+        models,
+        fetch,
+        settings.serve_threads,
+        find_left=partial(sources.remembered, settings.home, fetch.wanted.models, fetch.wanted.pins),
+        left=sources.memory(settings.home),
+        interval=settings.follow_seconds if asked.follow else None,
+        close_source=fetch.close,
+    )
 
 
 def prepare_libraries() -> None:
     """Let libraries be quiet; call it before they are imported."""
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "1")  # read when bentoml is imported
-    os.environ.setdefault("OTEL_SDK_DISABLED", "true")  # its tracing costs half of the throughput
-    logging.basicConfig(format="adloom: %(message)s", level=logging.WARNING, stream=sys.stderr)
+    if Settings().otlp_endpoint is None:
+        os.environ.setdefault("OTEL_SDK_DISABLED", "true")  # its tracing costs half of the throughput
+    traces.set_up()
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # its retries; the registry says once when they were in vain
 
 
-def application(name: str, models: bundles.Models, keys: Keys) -> ASGIApp:
+def application(name: str, models: bundles.Models, around: decide.Around) -> ASGIApp:
     """Return one of APPS; the decide app has no BentoML in it."""
     if name == "decide":
-        return decide.alone(models, keys)
+        return decide.alone(models, around)
     from adloom.serving import creatives
 
-    meter, endpoints = Meter(), APPS[name].endpoints
-    return creatives.service(decide.bare(models, keys, meter, endpoints), meter, endpoints)
+    return creatives.mounted(decide.Service(models, around, APPS[name].endpoints))
 
 
 @contextlib.contextmanager
@@ -111,27 +185,17 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started and sockets:
-            host, port = sockets[0].getsockname()[:2]
-            click.echo(_ready(host, port, self._page))
+            click.echo(_ready(sockets[0], self._page))
 
 
 def run(app: ASGIApp, bound: socket.socket, page: str) -> None:
     """Answer what comes to a socket until interrupted; `page` is what people are told to look at first."""
-    config = uvicorn.Config(
-        app,
-        loop="uvloop",
-        http="httptools",
-        lifespan="on",
-        log_config=None,
-        log_level="error",  # what is not HTTP at all is no news
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=GRACE,
-    )
+    config = uvicorn.Config(app, **HOW)
     with contextlib.suppress(KeyboardInterrupt):  # which uvicorn raises again after it has stopped
         _Server(config, page).run(sockets=[bound])
 
 
-def _ready(host: str, port: int, page: str) -> str:
+def _ready(bound: socket.socket, page: str) -> str:
+    host, port = bound.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     return f"ready on {url}; try: curl {url}{page}"

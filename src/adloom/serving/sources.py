@@ -37,6 +37,8 @@ class Absent:
 
 
 Sources = Mapping[str, Found | Absent]  # of each model that is to be served
+Pins = Mapping[str, int]  # model: the version to serve, whoever is champion
+NONE: Pins = {}
 
 
 def in_folder(folder: Path, models: Iterable[str] = MODELS) -> Sources:
@@ -48,7 +50,7 @@ def _in_subfolder(folder: Path) -> Found | Absent:
     return Found(folder, None) if (folder / manifest.MANIFEST).is_file() else Absent(f"{folder} is not there")
 
 
-def champions(registry: Registry, home: Path, models: Iterable[str] = MODELS) -> Sources:
+def champions(registry: Registry, home: Path, models: Iterable[str] = MODELS, pins: Pins = NONE) -> Sources:
     """
     Bring the registry's champions into `home`/bundles/<digest>; what is there already is not fetched again.
 
@@ -56,17 +58,37 @@ def champions(registry: Registry, home: Path, models: Iterable[str] = MODELS) ->
     """
     bundles = home / "bundles"
     bundles.mkdir(parents=True, exist_ok=True)
-    memory = bundles / "champions.json"
     try:
-        versions = {model: aliased(registry.versions(model), CHAMPION) for model in models}
+        versions = {model: _wanted(registry.versions(model), pins.get(model)) for model in models}
     except Exception as error:  # noqa: BLE001 - whatever the registry suffers from, serving goes on
         logger.warning("the registry does not answer, serving the champions it named last: %s", _line(error))
-        return {model: _cached(bundles, model, memory) for model in models}
-    _remember(memory, versions)
-    return {model: _champion(registry, bundles, version) for model, version in versions.items()}
+        return remembered(home, models, pins)
+    found = {model: _champion(registry, bundles, version, pins.get(model)) for model, version in versions.items()}
+    _remember(memory(home), {_key(model, pins): version for model, version in versions.items()})
+    return found
 
 
-def _champion(registry: Registry, bundles: Path, version: Version | None) -> Found | Absent:
+def remembered(home: Path, models: Iterable[str] = MODELS, pins: Pins = NONE) -> Sources:
+    """Find the champions that the registry named last."""
+    return {model: _cached(home / "bundles", _key(model, pins), memory(home)) for model in models}
+
+
+def memory(home: Path) -> Path:
+    """Return the file that says which champions the registry named last; it is written after they were fetched."""
+    return home / "bundles" / "champions.json"
+
+
+def _key(model: str, pins: Pins) -> str:
+    return f"{model}@{pins[model]}" if model in pins else model
+
+
+def _wanted(versions: list[Version], pin: int | None) -> Version | None:
+    return aliased(versions, CHAMPION) if pin is None else next((v for v in versions if v.version == pin), None)
+
+
+def _champion(registry: Registry, bundles: Path, version: Version | None, pin: int | None) -> Found | Absent:
+    if version is None and pin is not None:
+        return Absent(f"version {pin} is not registered; `adloom models` lists those that are")
     if version is None:
         return Absent("it has no champion; `adloom run` makes one, `adloom promote` names one")
     try:

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,9 @@ ELSEWHERE = {  # command: the module it is written in, and a line about it
     "dataset": ("adloom.versioning.commands", "Push, list and pull prepared datasets."),
     "reproduce": ("adloom.versioning.commands", "Make a recorded run again and compare."),
     "log": ("adloom.decisions.commands", "Verify the decision log, and make impressions of it."),
+    "models": ("adloom.promoting", "List registered versions: aliases, numbers, verdicts, and why."),
+    "promote": ("adloom.promoting", "Make a version the champion, whatever the gate said."),
+    "rollback": ("adloom.promoting", "Make the previous champion the champion again."),
     "submit": ("adloom.kubeflow.commands", "Run a pipeline on Kubeflow, now or on a schedule."),
     "listen": ("adloom.kubeflow.commands", "Run a pipeline on Kubeflow when a data platform says there is new data."),
     "runs": ("adloom.kubeflow.commands", "List the runs on Kubeflow."),
@@ -280,57 +283,6 @@ def take_snapshot(params_path: Path, as_json: bool) -> None:
     written = snapshot.save(lock, snapshot.LOCK)
     files = {table: len(source.files) for table, source in lock.tables.items()}
     show({"lock": str(snapshot.LOCK), "written": written, **files}, as_json)
-
-
-@cli.command("models")
-@PARAMS
-@AS_JSON
-def list_models(params_path: Path, as_json: bool) -> None:
-    """
-    List registered versions: aliases, numbers, verdicts, and which alias moved when and why.
-
-    Example: adloom models --json
-    """
-    from adloom import promotion
-
-    rows = list(promotion.overview(opened(params_path)[1].registry))
-    lines = [json.dumps([asdict(row) for row in rows], indent=1, default=str)] if as_json else promotion.lines(rows)
-    for line in lines:
-        click.echo(line)
-
-
-@cli.command("promote")
-@PARAMS
-@click.argument("model")
-@click.argument("version", type=click.IntRange(1))
-@click.option("--reason", required=True, help="Why; it is kept and shown by `adloom models`.")
-def promote_version(params_path: Path, model: str, version: int, reason: str) -> None:
-    """
-    Make a version the champion, whatever the gate said; a policy takes its audience along.
-
-    Example: adloom promote cnn 2 --reason "compared by eye with the creative team"
-    """
-    from adloom import promotion
-
-    for named in promotion.promote(opened(params_path)[1].registry, model, version, reason):
-        click.echo(f"{named.model}: version {named.version} is the champion")
-
-
-@cli.command("rollback")
-@PARAMS
-@click.argument("model")
-@click.option("--reason", required=True, help="Why; it is kept and shown by `adloom models`.")
-def roll_back(params_path: Path, model: str, reason: str) -> None:
-    """
-    Make the previous champion the champion again, audience and policy as a pair; the gate does not bring back what was
-    rolled back.
-
-    Example: adloom rollback gan --reason "bags lost their handles"
-    """
-    from adloom import promotion
-
-    for named in promotion.rollback(opened(params_path)[1].registry, model, reason):
-        click.echo(f"{named.model}: version {named.version} is the champion again")
 
 
 def main() -> None:

@@ -180,6 +180,17 @@ def test_the_audience_says_what_it_takes(folder: Path, registry: MlflowRegistry,
     assert set(model.load_input_example()) == set(model.signature.inputs.input_names())
 
 
+def test_the_policy_says_what_it_takes(folder: Path, registry: MlflowRegistry, uri: str) -> None:
+    registry.register("policy", folder / "models" / "policy", {})
+    import mlflow
+
+    mlflow.set_tracking_uri(uri)
+    model = mlflow.models.Model.load("models:/shop-policy/1")
+    assert model.signature.inputs.input_names() == ["placement", "segment", "creative_id"]
+    assert model.signature.outputs.input_names() == ["probability"]
+    assert set(model.load_input_example()) == set(model.signature.inputs.input_names())
+
+
 def test_a_version_belongs_to_the_training_that_made_it(
     tmp_path: Path, tracker: MlflowTracker, registry: MlflowRegistry, client: Any
 ) -> None:

@@ -209,3 +209,9 @@ def test_broken_idx_files_say_why(tmp_path: Path, images: bytes | None, labels: 
         if content is not None:
             written(tmp_path, name, content)
     assert expected in message(tmp_path, Source(uri="idx", format="idx"), "creatives")
+
+
+def test_an_artifact_is_read_without_its_manifest(tmp_path: Path) -> None:
+    for name in ("lines/a.csv", "lines/manifest.json"):
+        written(tmp_path, name, "copy_id,text\n1,hello\n")
+    assert read(tmp_path / "lines", COPY, "copy")["text"].tolist() == ["hello"]

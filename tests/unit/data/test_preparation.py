@@ -77,7 +77,7 @@ def test_ids_that_are_pseudonyms_under_this_key_stay_and_meet_those_made_here() 
     task = Preparation("events", PARAMS, PRIVATE, KEY)
     ann = privacy.pseudonym("ann", KEY)
     raw = orders(*[(user, "2026-01-01", "1") for user in ("ann", ann, ann)])
-    checked = task(raw.assign(user_key=[None, privacy.fingerprint(KEY), privacy.fingerprint(KEY)]))
+    checked = task(raw.assign(user_key=["", privacy.fingerprint(KEY), privacy.fingerprint(KEY)]))
     assert checked.rows["user_id"].tolist() == [ann] * 3
     assert "user_key" not in checked.rows
     assert task.quality.columns_dropped == []
@@ -101,14 +101,14 @@ def test_ids_under_another_key_or_in_clear_are_broken_rows_and_are_shown_to_nobo
 def test_users_who_are_pseudonyms_already_are_erased_like_others() -> None:
     ann = privacy.pseudonym("ann", KEY)
     task = Preparation("events", PARAMS, PRIVATE, KEY, erased=frozenset({ann}))
-    raw = orders((ann, "2026-01-01", "1"), ("bob", "2026-01-01", "1")).assign(user_key=[privacy.fingerprint(KEY), None])
+    raw = orders((ann, "2026-01-01", "1"), ("bob", "2026-01-01", "1")).assign(user_key=[privacy.fingerprint(KEY), ""])
     assert task(raw).rows["user_id"].tolist() == [privacy.pseudonym("bob", KEY)]
 
 
 def test_consent_may_come_with_an_impressions_context() -> None:
     params = PARAMS.model_copy(update={"consent_column": "agreed"})
     raw = pd.DataFrame({"impression_id": ["1", "2", "3"], "timestamp": "2026-01-01", "placement": "home"}, dtype="str")
-    raw = raw.assign(creative_id="c", clicked="0", ctx_agreed=["yes", "no", None])
+    raw = raw.assign(creative_id="c", clicked="0", ctx_agreed=["yes", "no", ""])
     checked = Preparation("impressions", params, PRIVATE, KEY)(raw)
     assert checked.rows["impression_id"].tolist() == ["1"]
 

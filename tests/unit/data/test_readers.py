@@ -128,7 +128,7 @@ def test_a_name_the_contract_does_not_know_is_refused(tmp_path: Path) -> None:
         read(written(tmp_path, "orders.csv", ORDERS), source, "events")
     assert str(caught.value) == (
         "ingest.events: quantitty is no column of the table; "
-        "expected user_id, timestamp, event, item_id, quantity, value"
+        "expected user_id, timestamp, event, item_id, quantity, value, user_key"
     )
 
 

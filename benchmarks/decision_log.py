@@ -3,8 +3,8 @@
     python benchmarks/decision_log.py
 
 append: µs from a record to its being taken (encoded, counted and put into the buffer), median of 20 rounds; the peer is
-the same line written by the standard library (json.dumps, then write and flush). writing: CPU seconds of the writer's and
-the shipper's threads (write, compress, name, copy to a folder) for each second of 2,000 records, at a steady rate.
+the same line written by the standard library (json.dumps, then write and flush). writing: CPU seconds of the writer's
+and the shipper's threads (write, compress, name, copy to a folder) for each second of 2,000 records at a steady rate.
 """
 
 import json
@@ -12,6 +12,7 @@ import os
 import random
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -61,13 +62,13 @@ def _record(names: list[str]) -> Decision:
     )
 
 
-def per_record(take: "object", given: list[Decision]) -> float:
+def per_record(take: Callable[[Decision], object], given: list[Decision]) -> float:
     """Return the median time of taking a record, µs."""
     rounds = []
     for _ in range(ROUNDS):
         begun = time.perf_counter()
         for record in given:
-            take(record)  # type: ignore[operator]
+            take(record)
         rounds.append((time.perf_counter() - begun) / len(given) * 1e6)
         time.sleep(0.15)  # until the writer has done its part, which is measured apart
     return median(rounds)
@@ -85,19 +86,16 @@ def by_hand(folder: Path, given: list[Decision]) -> float:
 
 
 def writing(log: DecisionLog, given: list[Decision]) -> tuple[float, Numbers]:
-    """Return the share of a CPU that all but appending takes at a steady rate, and what became of the records."""
-    appending, begun, cpu = 0.0, time.perf_counter(), time.process_time()
+    """Return the share of a CPU that the log's threads take at a steady rate, and what became of the records."""
+    begun, cpu, own = time.perf_counter(), time.process_time(), time.thread_time()
     for number in range(RATE * SECONDS):
         wait = begun + number / RATE - time.perf_counter()
         if wait > 0.005:
             time.sleep(wait)
-        before = time.thread_time()
         log.append(given[number % len(given)])
-        appending += time.thread_time() - before
-    pacing = time.thread_time()
-    del pacing
     log.close()
-    return (time.process_time() - cpu - appending) / SECONDS, log.numbers()
+    others = (time.process_time() - cpu) - (time.thread_time() - own)
+    return others / SECONDS, log.numbers()
 
 
 def main() -> None:

@@ -207,9 +207,14 @@ def test_the_environment_says_where_and_how(tmp_path: Path) -> None:
         opened(Settings(home=tmp_path / "file"), "shop")
 
 
-def test_the_log_needs_nothing_that_trains() -> None:
+def test_the_log_and_its_verification_need_nothing_that_trains(tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path, "shop", LIMITS)
+    log.append(decision())
+    log.close()
     program = (
         "import sys; sys.modules.update(dict.fromkeys(['pandas', 'pyarrow', 'duckdb', 'torch', 'sklearn', 'dvc']))\n"
-        "import adloom.decisions.log"
+        "import adloom.decisions.log\n"
+        f"sys.argv = ['adloom', 'log', 'verify', {str(tmp_path)!r}]\n"
+        "from adloom.cli import main; main()"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

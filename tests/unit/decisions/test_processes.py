@@ -129,6 +129,27 @@ def test_after_a_power_cut_that_took_the_counts_what_is_there_is_kept(tmp_path: 
     assert [*(tmp_path / "open").iterdir()] == []
 
 
+def test_a_segment_whose_header_was_lost_holds_up_no_other_and_is_kept(tmp_path: Path) -> None:
+    with appending(tmp_path, SLEEPS) as process:
+        process.do("fill")
+        process.end(signal.SIGKILL)
+    (tmp_path / "open" / f"{'f' * 32}-000000.jsonl").write_bytes(bytes(100) + b"\n" + bytes(100))
+    assert recover(Folder(tmp_path)) == 2
+    assert len([*tmp_path.glob("damaged/*/*.jsonl.gz")]) == len([*tmp_path.glob("shop/*/*.jsonl.gz")]) == 1
+    assert verify([str(tmp_path)], FolderStore()).counts == {"line": 1, "frame": 1}
+    assert [*(tmp_path / "open").iterdir()] == []
+
+
+def test_what_was_written_survives_the_kill(tmp_path: Path) -> None:
+    with appending(tmp_path, BRISK) as process:
+        process.do("take 100")
+        until(lambda: process.numbers()["write_lag"] == 0)
+        process.end(signal.SIGKILL)
+    recover(Folder(tmp_path))
+    assert len(records(read(tmp_path))) == 100
+    assert gaps(tmp_path) == {}
+
+
 def test_nobody_recovers_what_a_living_process_writes(tmp_path: Path) -> None:
     with appending(tmp_path, SLEEPS) as process:
         process.do("fill")

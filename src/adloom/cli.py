@@ -30,6 +30,7 @@ STAGES = {
 ELSEWHERE = {  # command: the module it is written in, and a line about it
     "dataset": ("adloom.versioning.commands", "Push, list and pull prepared datasets."),
     "reproduce": ("adloom.versioning.commands", "Make a recorded run again and compare."),
+    "log": ("adloom.decisions.commands", "Verify the decision log, and make impressions of it."),
     "submit": ("adloom.kubeflow.commands", "Run a pipeline on Kubeflow, now or on a schedule."),
     "listen": ("adloom.kubeflow.commands", "Run a pipeline on Kubeflow when a data platform says there is new data."),
     "runs": ("adloom.kubeflow.commands", "List the runs on Kubeflow."),

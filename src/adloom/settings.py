@@ -11,7 +11,10 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="ADLOOM_", frozen=True, extra="ignore")
 
-    home: Path = Field(Path(".adloom"), description="Downloads, checkpoints and locks; safe to delete between runs.")
+    home: Path = Field(
+        Path(".adloom"),
+        description="Downloads, checkpoints and locks, safe to delete between runs; and decisions not yet shipped.",
+    )
     pseudonym_key: SecretStr | None = Field(None, description="Key of the pseudonyms; at least 16 bytes.")
     pseudonym_key_file: Path | None = Field(None, description="File that holds the key instead.")
     tracking_uri: str = Field(
@@ -77,6 +80,15 @@ class Settings(BaseSettings):
     kfp_ca: Path | None = Field(None, description="Certificates (PEM) to trust for Kubeflow Pipelines.")
     trigger_token: SecretStr | None = Field(None, description="Token that `adloom listen` asks of whoever triggers.")
     trigger_token_file: Path | None = Field(None, description="File that holds it instead, read again at each request.")
+    log_uri: str | None = Field(
+        None,
+        description="Where the decision log is shipped to: s3://bucket/prefix or a folder; else it stays in `home`.",
+    )
+    log_flush_ms: int = Field(100, gt=0, description="A decision is in a file after so long.")
+    log_buffer_mb: int = Field(64, gt=0, description="Decisions that wait to be written, in MiB; more are dropped.")
+    log_segment_mb: int = Field(64, gt=0, description="A segment of the log is finished at this size, in MiB.")
+    log_segment_seconds: int = Field(60, gt=0, description="A segment of the log is finished after so long.")
+    log_disk_mb: int = Field(2048, gt=0, description="Decisions not yet shipped, in MiB; above it more are dropped.")
     serve_threads: int = Field(2, gt=0, description="CPU threads of each served model.")
     git_commit: str | None = Field(None, description="Commit of this code, for images without git.")
     image: str | None = Field(

@@ -61,17 +61,34 @@ class Preparation:
         self._note_columns(raw)
         rows, reasons = tables.check(raw, self.table, self.origin.timestamp_format)
         if CONTRACTS[self.table].users:
-            rows["user_id"] = privacy.pseudonyms(rows["user_id"], self.key)
+            rows, reasons = self._pseudonymised(rows, reasons)
             erased = rows["user_id"].isin(self.erased)
             self._drop("on the erasure list", int(erased.sum()))
             rows, reasons = rows[~erased], reasons[~erased]
         rows, reasons, contents = FINISH[self.table](self, rows, reasons)
         return self._apart(raw, rows, self._unrepeated(rows, reasons), contents)
 
+    def _pseudonymised(self, rows: pd.DataFrame, reasons: pd.Series) -> tuple[pd.DataFrame, pd.Series]:
+        """
+        Make ids pseudonyms but where they are already, under this key; under another one nobody would be found.
+
+        What only claims to be a pseudonym becomes one, and its row is broken.
+        """
+        under, rows = rows[tables.USER_KEY], rows.drop(columns=tables.USER_KEY)
+        claimed = under.notna() & rows["user_id"].notna()
+        known = claimed & (under == privacy.fingerprint(self.key)).fillna(False)
+        already = known & privacy.are_pseudonyms(rows["user_id"])
+        made = privacy.pseudonyms(rows["user_id"], self.key)
+        reasons = reasons.mask((reasons == "") & claimed & ~known, "user_key: another key than this one")
+        reasons = reasons.mask((reasons == "") & known & ~already, "user_id: not a pseudonym, as user_key says")
+        return rows.assign(user_id=made.mask(already, rows["user_id"])), reasons
+
     def _with_consent(self, raw: pd.DataFrame) -> pd.DataFrame:
         column = self.params.consent_column
         if column is None or self.origin.public or not CONTRACTS[self.table].users:
             return raw
+        if f"{tables.CONTEXT}{column}" in raw:  # an impression's, which came with the request
+            column = f"{tables.CONTEXT}{column}"
         if column not in raw:
             raise DataError(
                 f"{self.table}: no column {column} (prepare.consent_column); found {', '.join(raw.columns)}"

@@ -24,6 +24,11 @@ def pseudonyms(users: "pd.Series", key: bytes) -> "pd.Series":
     return users.map(known).astype("str")
 
 
+def are_pseudonyms(users: "pd.Series") -> "pd.Series":
+    """Return whether each user id looks like a pseudonym."""
+    return users.astype("str").str.fullmatch(f"[0-9a-f]{{{PSEUDONYM_LENGTH}}}").fillna(False).astype("bool")
+
+
 def fingerprint(key: bytes) -> str:
     """Return 16 hex digits that tell keys apart and tell nothing else about them."""
     return hmac.digest(key, b"adloom pseudonym key fingerprint", hashlib.sha256).hex()[:16]

@@ -25,6 +25,7 @@ from adloom.params import Source
 ROWS_PER_CHUNK = 20_000
 BYTES_PER_CHUNK = 64 * 2**20  # of undecoded pictures
 IDX_IMAGES = re.compile(r"(?:(?P<set>.+)-)?images-idx3-ubyte(?P<gz>\.gz)?")
+MANIFEST = "manifest.json"  # in a folder that is an artifact
 IDX_CATEGORIES = "categories.txt"  # beside idx files: the categories' names by label, one a line
 
 Chunks = Iterator[pd.DataFrame]
@@ -68,10 +69,10 @@ def _ordered(rows: pd.DataFrame, contract: Contract) -> pd.DataFrame:
 
 
 def _files(place: Path) -> list[Path]:
-    """Return the file, or the files below a folder; names that begin with a dot or underscore are not data."""
+    """Return the file, or the files below a folder; dot and underscore names and an artifact's manifest are no data."""
     if place.is_file():
         return [place]
-    found = sorted(path for path in place.rglob("*") if path.is_file() and path.name[0] not in "._")
+    found = sorted(p for p in place.rglob("*") if p.is_file() and p.name[0] not in "._" and p != place / MANIFEST)
     if not found:
         raise DataError(f"{place}: an empty folder")
     return found

@@ -15,6 +15,7 @@ from adloom.errors import DataError, ParamsError
 
 CONTEXT = "ctx_"  # prefix of columns that describe the situation an impression was in
 BROKEN = "broken_line"  # raw tables: what is wrong with a line that could not be taken apart, else missing
+USER_KEY = "user_key"  # raw tables: fingerprint of the key under which the row's user_id is a pseudonym already
 LIST_SEPARATOR = "|"  # between the parts of a list in a CSV file
 FLAGS = {
     **dict.fromkeys(("true", "1", "1.0", "yes", "y", "t"), True),
@@ -147,6 +148,7 @@ CONTRACTS: Mapping[str, Contract] = {
             "item_id": Column(TEXT, required=False),
             "quantity": Column(NUMBER, required=False),
             "value": Column(NUMBER, required=False),
+            USER_KEY: Column(TEXT, required=False),
         }
     ),
     "impressions": Contract(
@@ -165,6 +167,7 @@ CONTRACTS: Mapping[str, Contract] = {
             "conversions": Column(COUNT, required=False),
             "value": Column(NUMBER, required=False),
             "outcome_at": Column(TIME, required=False),
+            USER_KEY: Column(TEXT, required=False),
         },
         key="impression_id",
     ),

@@ -1,10 +1,13 @@
 """
-Objects of a remote of DVC's, by their names below its address: in S3, or in files that DVC's library reaches.
+Objects of a remote, by their names below its address: in S3, in a folder, or in files that DVC's library reaches.
 
-S3 is spoken to with boto3 as everywhere in adloom, for DVC's own client waits forever for a server that takes no more
-bytes; what `dvc remote modify` set holds for both.
+The remote is DVC's, or the decision log's. S3 is spoken to with boto3 as everywhere in adloom, for DVC's own client
+waits forever for a server that takes no more bytes; what `dvc remote modify` set holds for both.
 """
 
+import os
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +17,7 @@ from typing import Any, Protocol
 
 from adloom.errors import OutsideError, ParamsError
 from adloom.io.s3 import BLOCK, address, connect
-from adloom.io.s3_faults import Made, Patience, asking
+from adloom.io.s3_faults import PATIENCE, Made, Patience, asking
 
 SESSION = {  # DVC's word: boto3's
     "access_key_id": "aws_access_key_id",
@@ -134,6 +137,40 @@ class S3Objects:
             return self._patience.tried(do)
 
 
+class FolderObjects:
+    """Objects as files of a folder on this machine."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self._root = Path(url)
+
+    def below(self, prefix: str) -> dict[str, Found]:
+        """Return the file of this name, and those below it."""
+        at = self._root / prefix
+        paths = [at] if at.is_file() else [path for path in at.rglob("*") if path.is_file()]
+        found = {path.relative_to(self._root).as_posix(): path.stat() for path in sorted(paths)}
+        return {name: Found(s.st_size, datetime.fromtimestamp(s.st_mtime).astimezone()) for name, s in found.items()}
+
+    def send(self, path: Path, name: str) -> None:
+        """Copy a file beside its place, then move it there."""
+        target = self._root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(prefix=".", dir=target.parent, delete=False) as beside:
+            try:
+                with path.open("rb") as stream:
+                    shutil.copyfileobj(stream, beside, BLOCK)
+                beside.flush()
+                os.fsync(beside.fileno())
+                Path(beside.name).rename(target)
+            except BaseException:
+                Path(beside.name).unlink(missing_ok=True)
+                raise
+
+    def fetch(self, name: str, path: Path) -> Path:
+        """Copy a file to a path."""
+        return Path(shutil.copyfile(self._root / name, path))
+
+
 class FileObjects:
     """Objects as files, in a folder or wherever else a file system of DVC's reaches."""
 
@@ -168,6 +205,11 @@ class FileObjects:
             raise
         except Exception as error:  # each kind of remote has errors of its own
             raise OutsideError(f"{self.url}: {type(error).__name__}: {error}") from error
+
+
+def at(url: str, endpoint: str | None, patience: Patience = PATIENCE) -> Objects:
+    """Return the objects below an address: s3://bucket/prefix, or a folder."""
+    return S3Objects(url, {}, endpoint, patience) if url.startswith("s3://") else FolderObjects(url)
 
 
 def _written(info: Mapping[str, Any]) -> datetime:

@@ -1,0 +1,101 @@
+"""
+The lines of the decision log, a JSON object each: what was decided, what came of it, and what holds a segment together.
+
+Decoding is strict: an unknown field, a missing one or another type makes it no line of a log. Times are µs since 1970.
+"""
+
+import time as clock
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, json
+
+Time = Annotated[int, Meta(ge=0)]  # µs since 1970, UTC
+Count = Annotated[int, Meta(ge=0)]
+Identity = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]  # 128 bits
+Name = Annotated[str, Meta(min_length=1)]
+Tier = Literal["model", "cached", "default"]
+Kind = Literal["click", "conversion"]
+Reason = Literal["buffer full", "disk full", "disk limit", "not a record", "not written"]
+
+
+class _Line(Struct, frozen=True, forbid_unknown_fields=True, gc=False, tag_field="type"):
+    """What all lines are."""
+
+
+class Decision(_Line, tag="decision", frozen=True, kw_only=True):
+    """
+    One answer: who and where, from which candidates, what was chosen and how probable that was.
+
+    `probabilities` are those of the candidates in the first slot and sum to 1; `propensities[j]` is the probability of
+    `chosen[j]` in its slot, given the slots above. Both are float64.
+    """
+
+    time: Time
+    decision_id: Identity
+    project: Name
+    user: Identity | None = None  # a pseudonym, never an id
+    user_key: Annotated[str, Meta(pattern="^[0-9a-f]{16}$")] | None = None  # fingerprint of the pseudonym's key
+    segment: str | None = None  # of the audience
+    placement: Name
+    context: dict[str, str] = {}
+    candidates: list[Name]
+    probabilities: list[float]
+    chosen: list[Name]  # from the top slot down
+    propensities: list[float]
+    policy: Name | None = None  # digest; null when none was there to ask
+    policy_version: Count | None = None  # in the registry; null when it came from a folder
+    audience: Name | None = None  # digest
+    audience_version: Count | None = None
+    tier: Tier
+    elapsed_us: Count
+
+
+class Feedback(_Line, tag="feedback", frozen=True, kw_only=True):
+    """A click or a conversion. It may be told more than once: equal ones count once."""
+
+    time: Time
+    decision_id: Identity
+    creative_id: Name
+    kind: Kind
+    value: Annotated[float, Meta(ge=0, le=1e15)] | None = None  # of a conversion, in the advertiser's currency
+    feedback_id: Name | None = None  # names it; without one a creative has one feedback of a kind in a decision
+
+
+class Header(_Line, tag="header", frozen=True, kw_only=True):
+    """The first line of a segment."""
+
+    format: Literal[1] = 1
+    time: Time  # when it was opened
+    project: Name
+    process: Identity  # drawn when a process opens its log
+    number: Count  # of the segment among those of its process, from 0
+    records: Count  # decisions and feedback that the process wrote before
+
+
+class Gap(_Line, tag="gap", frozen=True, kw_only=True):
+    """Records that were to be here and are not."""
+
+    time: Time  # when it was noticed
+    reason: Reason
+    records: Count
+
+
+class End(_Line, tag="end", frozen=True, kw_only=True):
+    """The last line of a segment."""
+
+    time: Time
+    records: Count  # that the process wrote until here
+    last: bool  # the process wrote no segment after this one
+
+
+Record = Decision | Feedback
+Line = Decision | Feedback | Header | Gap | End
+
+encode = json.Encoder().encode
+_decoder: json.Decoder[Line] = json.Decoder(Line)
+decode = _decoder.decode  # raises ValueError
+
+
+def now() -> int:
+    """Return the time in µs since 1970, UTC."""
+    return clock.time_ns() // 1000

@@ -1,0 +1,97 @@
+"""
+What one process took and wrote, counted in memory that outlives it: a small file, mapped and locked while it lives.
+
+A killed process loses what it had not written; these counts say how much that was. After a power cut they are only what
+the machine had kept of them.
+"""
+
+import fcntl
+import mmap
+import os
+from pathlib import Path
+from struct import Struct
+from typing import Self
+
+_COUNT = Struct("<Q")
+_FIELDS = ("accepted", "dropped", "written", "noted", "number")
+_PLACE = {name: _COUNT.size * index for index, name in enumerate(_FIELDS)}
+_SIZE = _COUNT.size * len(_FIELDS)
+
+
+class _Field:
+    """A count, 64 bits, at its place in the map."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._place = _PLACE[name]
+
+    def __get__(self, tally: "Tally", owner: type) -> int:
+        count: int = _COUNT.unpack_from(tally.map, self._place)[0]
+        return count
+
+    def __set__(self, tally: "Tally", count: int) -> None:
+        _COUNT.pack_into(tally.map, self._place, count)
+
+
+class Tally:
+    """The counts of one process."""
+
+    SUFFIX = ".tally"
+
+    accepted = _Field()  # records taken, each of them acknowledged
+    dropped = _Field()  # records refused
+    written = _Field()  # of those accepted
+    noted = _Field()  # of those dropped, in gaps that are written
+    number = _Field()  # of the next segment
+
+    def __init__(self, path: Path, file: int, project: str) -> None:
+        self.path, self.project = path, project
+        self.process = path.name.removesuffix(self.SUFFIX)
+        self._file = file
+        self.map = mmap.mmap(file, _SIZE)
+
+    @classmethod
+    def begin(cls, folder: Path, process: str, project: str) -> Self:
+        """Make the tally of this process. Raises OSError when the folder cannot be written."""
+        beside = folder / f"{process}.beginning"
+        file = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            os.write(file, bytes(_SIZE) + project.encode())  # room is taken now: a map without it ends the process
+            os.fsync(file)
+        except OSError:
+            beside.unlink()
+            os.close(file)
+            raise
+        return cls(beside.rename(folder / f"{process}{cls.SUFFIX}"), file, project)
+
+    @classmethod
+    def adopt(cls, path: Path) -> Self | None:
+        """
+        Return the tally of a process that is no more, None for one that lives or that somebody else adopted.
+
+        A power cut may have taken the file or what was in it: then nothing is counted.
+        """
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            return None
+        if os.fstat(file).st_size < _SIZE:
+            os.pwrite(file, bytes(_SIZE), 0)
+        return cls(path, file, os.pread(file, os.fstat(file).st_size, _SIZE).decode())
+
+    @classmethod
+    def of(cls, segment: Path) -> Path:
+        """Return where the tally lies of the process that wrote a segment."""
+        return segment.with_name(segment.name.partition("-")[0] + cls.SUFFIX)
+
+    def discard(self) -> None:
+        """Forget the process: all that it left is accounted for. The counts still have to be closed."""
+        self.written, self.noted = self.accepted, self.dropped  # for whoever opened the file before
+        self.path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Let go of the counts, for whoever recovers them."""
+        self.map.close()
+        os.close(self._file)

@@ -102,7 +102,7 @@ def lower_bound(terms: Array, loss: float, alpha: float = ALPHA) -> float:
     value = float(terms.mean())
     if value <= -loss:
         return -loss
-    lowest, tally = -loss + (value + loss) * 1e-9, np.unique(terms, return_counts=True)
+    lowest, tally = -loss + (value + loss) * 1e-9, _tally(terms)
 
     def short(claim: float) -> float:
         return float(logsumexp(_growth(*tally, loss, claim)) - log(len(SHARES))) + log(alpha)
@@ -118,7 +118,7 @@ def needed(terms: Array, loss: float, margin: float, alpha: float = ALPHA) -> in
     """
     if loss <= margin:
         return 0
-    growth, rows = _growth(*np.unique(terms, return_counts=True), loss, -margin), len(terms)
+    growth, rows = _growth(*_tally(terms), loss, -margin), len(terms)
 
     def short(times: float) -> float:
         return float(logsumexp(growth * times) - log(len(SHARES))) + log(alpha)
@@ -129,8 +129,14 @@ def needed(terms: Array, loss: float, margin: float, alpha: float = ALPHA) -> in
     return ceil(rows * (brentq(short, 1.0, most) - 1)) if short(most) > 0 else None
 
 
+def _tally(terms: Array) -> tuple[Array, Array]:
+    """Return the distinct lifts, 0 first, and how often each came: few where policies are tables."""
+    moved, counts = np.unique(terms[terms != 0], return_counts=True)
+    return np.append(0.0, moved), np.append(len(terms) - counts.sum(), counts)
+
+
 def _growth(lifts: Array, counts: Array, loss: float, claim: float) -> Array:
-    """Return the logarithm of each stake's fortune (stakes,) after lifts (distinct,) that came counts (distinct,) times."""
+    """Return the logarithm of each stake's fortune (stakes,) after distinct lifts (lifts,) came counts (lifts,) times."""
     factors = np.log1p(SHARES[:, None] * ((loss + lifts) / (loss + claim) - 1))
     return np.asarray((counts * factors).sum(1))
 

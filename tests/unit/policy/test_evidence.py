@@ -1,4 +1,4 @@
-"""The gate's evidence: fortunes by hand, what must hold for any log, how often it errs over looks, what `needed` says."""
+"""The gate's evidence: fortunes by hand, what holds for any log, how often it errs over looks, what `needed` says."""
 
 import numpy as np
 import pytest
@@ -21,8 +21,7 @@ def rows(seed: int, rate: float = 0.05, size: int = ROWS) -> tuple[Array, Array,
 
 
 def test_a_fortune_by_hand() -> None:
-    """Rows of lift 1 against the claim 0 with loss 1: a share c grows by 1 + c a row, so the bound passes 0 when the mean
-    fortune over the shares passes 20; zeros change nothing."""
+    """Against the claim 0, with loss 1, a row of lift 1 multiplies a stake c by 1 + c; at a mean fortune of 20 it falls."""
     ups = next(k for k in range(1, 100) if np.mean((1 + SHARES) ** k) >= 20)
     for zeros in (0, 1000):
         assert lower_bound(np.array([1.0] * ups + [0.0] * zeros), 1.0) >= 0
@@ -129,11 +128,16 @@ def test_needed_is_exact_where_rows_repeat(seed: int) -> None:
     assert not len(short) or lower_bound(short, 1.0) < 0
 
 
-def looks(better: Array, rate: Array, margin: float, logs: int, seed: int) -> Array:
-    """Return the look, of 20 of 1,000 rows each, at which logs of a uniform policy promoted (0: never): (logs,)."""
+def looks(better: Array, rate: Array, margin: float, logs: int, seed: int, swing: Array | float = 1.0) -> Array:
+    """
+    Return the look, of 20 of 1,000 rows each, at which logs of a uniform policy promoted (0: never): (logs,).
+
+    `swing` (20,) multiplies the rates from look to look.
+    """
     rng, actions = np.random.default_rng(seed), len(better)
     terms = np.append(actions * better - 1, 0.0)  # of a click on each action, and of none
-    clicks = rng.poisson(1000 * rate / actions, (logs, 20, actions)).cumsum(1)
+    expected = np.broadcast_to(1000 * rate / actions, (20, actions)) * np.reshape(swing, (-1, 1))
+    clicks = rng.poisson(expected, (logs, 20, actions)).cumsum(1)
     counts = np.concatenate([clicks, 1000 * np.arange(1, 21)[None, :, None] - clicks.sum(2, keepdims=True)], 2)
     loss = -terms.min()
     growth = np.log1p(SHARES[:, None] * ((loss + terms) / (loss - margin) - 1))
@@ -152,6 +156,19 @@ def test_a_policy_worse_by_the_margin_is_rarely_promoted_over_twenty_looks(rate:
 
 def test_a_policy_as_good_is_rarely_promoted_over_twenty_looks() -> None:
     assert (looks(np.array([0.7, 0.1, 0.1, 0.1]), np.full(4, 0.02), 0.0, 4000, 2) > 0).mean() <= 0.05
+
+
+def test_a_lift_that_drifts_is_judged_by_its_mean_so_far() -> None:
+    """The loss shrinks by half and comes back; only looks at which the mean so far is worse than the margin are errors."""
+    rates, worse = 0.02 * np.array([0.4, 0.8, 1.2, 1.6]), np.array([0.55, 0.15, 0.15, 0.15])
+    swing = 1 - 0.5 * np.sin(np.arange(20) / 20 * 2 * np.pi)
+    lost = (rates.mean() - worse @ rates) * swing.cumsum() / np.arange(1, 21)
+    margin = lost[-1]
+    promoted = looks(worse, rates, margin, 4000, 4, swing)
+    wrong = lost >= margin * (1 - 1e-9)
+    assert wrong[[0, -1]].all()
+    assert not wrong[5:15].any()
+    assert (wrong[promoted - 1] & (promoted > 0)).mean() <= 0.05
 
 
 def test_a_better_policy_is_mostly_promoted() -> None:

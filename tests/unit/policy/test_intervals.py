@@ -50,7 +50,7 @@ def test_without_spread_there_is_a_point() -> None:
 
 
 class Cell(NamedTuple):
-    """A kind of log, and how often the normal interval of inverse propensity scoring held the truth on 2,000 of them."""
+    """A kind of log, and whether the normal interval of inverse propensity scoring is seen to fail on it."""
 
     rate: float
     skew: float  # of the logging policy

@@ -108,7 +108,8 @@ def test_the_unit_of_the_reward_does_not_matter(seed: int, unit: float) -> None:
 def test_the_order_of_rows_does_not_matter(seed: int) -> None:
     columns = random_log(seed)
     order = np.random.default_rng(seed).permutation(len(columns[0]))
-    one, other = ips(*columns), ips(*(column[order] for column in columns))
+    reward, propensity, target = columns
+    one, other = ips(*columns), ips(reward[order], propensity[order], target[order])
     assert (other.value, other.low, other.high) == pytest.approx((one.value, one.low, one.high))
 
 
@@ -153,9 +154,9 @@ def test_values_agree_with_vowpal_wabbits_estimators() -> None:
 
 def test_the_variance_agrees_with_vowpal_wabbits_where_weights_are_equal() -> None:
     """
-    Its gaussian interval is value ± 1.96 standard errors of weight * reward. Ours has the same variance where all weights
-    are equal; where they differ it is at least that one, for heavy weights that met no click (see `intervals`), and the
-    quantiles are those of a skewed distribution. So the two intervals differ by intention.
+    Its gaussian interval is value ± 1.96 standard errors of weight * reward. Ours has the same variance where all
+    weights are equal; where they differ it is at least that one, for heavy weights that met no click (see `intervals`),
+    and the quantiles are those of a skewed distribution. So the two intervals differ by intention.
     """
     reward, propensity, target = random_log(2)
     for weight, at_least in ((np.full(len(reward), 1.5), False), (target / propensity, True)):
@@ -190,7 +191,7 @@ def test_a_broken_value_is_named(column: str, value: float, message: str) -> Non
     columns = {"reward": REWARD.copy(), "propensity": PROPENSITY.copy(), "target": TARGET.copy()}
     columns[column][1] = value
     with pytest.raises(DataError) as raised:
-        ips(**columns)
+        ips(columns["reward"], columns["propensity"], columns["target"])
     assert str(raised.value) == message
 
 

@@ -21,7 +21,8 @@ def test_groups_that_do_not_differ_are_their_parent() -> None:
 
 
 def test_a_group_without_rows_is_its_parent() -> None:
-    found = shrunk(np.array([100.0, 100.0, 0.0]), *2 * [np.array([10.0, 60.0, 0.0])], np.array([0.35, 0.35, 0.2]))
+    clicks = np.array([10.0, 60.0, 0.0])
+    found = shrunk(np.array([100.0, 100.0, 0.0]), clicks, clicks, np.array([0.35, 0.35, 0.2]))
     assert found[2] == 0.2
     assert found[:2] == pytest.approx([0.1, 0.6], abs=0.01)
 

@@ -50,9 +50,8 @@ def test_every_estimator_finds_the_value(log: pd.DataFrame) -> None:
 def test_it_is_what_the_arrays_give(log: pd.DataFrame) -> None:
     value = from_table(log, OWN, always_b)
     reward, propensity, target = log["revenue"], log["prob"], (log["banner"] == "b").astype(float)
-    columns = [column.to_numpy() for column in (reward, propensity, target)]
-    assert value.estimates["ips"] == ips(*columns)
-    assert value.estimates["snips"] == snips(*columns)
+    for name, estimator in (("ips", ips), ("snips", snips)):
+        assert value.estimates[name] == estimator(reward.to_numpy(), propensity.to_numpy(), target.to_numpy())
 
 
 def test_bad_rows_are_counted_by_reason_and_change_nothing(log: pd.DataFrame) -> None:

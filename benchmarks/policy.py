@@ -117,7 +117,7 @@ def gain(world: World, policy: Policy) -> float:
     setting = world.setting
     ids = [f"c{i:02}" for i in range(setting.creatives)]
     table = np.array([
-        [policy.probabilities({"placement": f"p{p}", "position": "1", "ctx_segment": f"s{s}"}, ids)
+        [policy.probabilities({"placement": f"p{p}", "position": "1", "segment": f"s{s}"}, ids)
          for p in range(setting.placements)] for s in range(setting.segments)
     ])  # fmt: skip
     even = world.exact(np.full_like(table, 1 / setting.creatives))

@@ -19,6 +19,7 @@ Bools = npt.NDArray[np.bool_]
 Texts = npt.NDArray[Any]  # of str
 
 PLACES = ("placement", "position", "segment")  # the context of every table, beside its own columns
+DECIDED = f"{CONTEXT}segment"  # the segment as the decision knew it, in impressions of a decision log
 UNKNOWN = ""  # the value of a context that is not known
 
 
@@ -65,10 +66,13 @@ def read(rows: pd.DataFrame, segment: Sequence[str | None], maturity: timedelta)
     """
     Return the usable impressions of a prepared table, which ends with its latest row, and how many do not count.
 
-    `segment` (rows,) is each user's, None where there is none. A row without candidates could have shown every creative
-    that the table shows in its placement. Raises DataError when no row can be used.
+    `segment` (rows,) is each user's, None where there is none; then the one counts that the decision knew, if it did. A
+    row without candidates could have shown every creative that the table shows in its placement. Raises DataError when
+    no row can be used.
     """
-    rows = rows.assign(segment=pd.Series(list(segment), rows.index, "str")).sort_values("timestamp", kind="stable")
+    of_user = pd.Series(list(segment), rows.index, "str")
+    known_then = rows[DECIDED] if DECIDED in rows else of_user
+    rows = rows.assign(segment=of_user.fillna(known_then)).sort_values("timestamp", kind="stable")
     ripe = matured(rows, pd.Timedelta(maturity), rows["timestamp"].max())
     known = ripe.rows[ripe.rows["propensity"].notna()].reset_index(drop=True)
     without = len(ripe.rows) - len(known)
@@ -116,7 +120,7 @@ def _lists(rows: pd.DataFrame, placed: Mapping[str, list[str]]) -> list[tuple[st
 
 
 def _context(rows: pd.DataFrame) -> dict[str, Texts]:
-    names = [*PLACES, *sorted(name for name in map(str, rows) if name.startswith(CONTEXT))]
+    names = [*PLACES, *sorted(name for name in map(str, rows) if name.startswith(CONTEXT) and name != DECIDED)]
     return {name: _text(rows[name]) for name in names if rows[name].notna().any()}
 
 

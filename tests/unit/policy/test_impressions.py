@@ -72,6 +72,14 @@ def test_the_segments_of_users_belong_to_the_context() -> None:
     assert left.without_segment == 1
 
 
+def test_a_segment_that_only_the_decision_knew_is_taken_and_is_no_context_of_its_own() -> None:
+    rows = frame(creative_id=["a", "b", "c", "d"], ctx_segment=["old-1", "old-2", None, None])
+    data, left = read(rows, ["segment-1", None, None, None], HOUR)
+    assert data.context["segment"].tolist() == ["segment-1", "old-2", UNKNOWN]
+    assert "ctx_segment" not in data.context
+    assert left.without_segment == 1
+
+
 def test_without_propensities_there_is_nothing_to_learn() -> None:
     with pytest.raises(
         DataError, match=r"none of 4 can be used: 1 are younger .* 3 have no propensity; bring the log's"

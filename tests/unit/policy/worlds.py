@@ -27,7 +27,7 @@ def table(policy: Policy) -> Array:
 
 def context(segment: int, placement: int) -> dict[str, str | None]:
     """Return a situation as requests and impressions have it."""
-    return {"placement": f"p{placement}", "position": "1", "ctx_segment": f"s{segment}"}
+    return {"placement": f"p{placement}", "position": "1", "segment": f"s{segment}"}
 
 
 def decide(policy: Policy, now: Situations) -> Array:

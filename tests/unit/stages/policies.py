@@ -33,7 +33,7 @@ def best(world: World, share: float) -> Policy:
         category=np.zeros(SETTING.creatives, np.int64),
         categories=(),
         bias=np.zeros(SETTING.creatives, np.float32),
-        features=(("ctx_segment", "placement"),),
+        features=(("segment", "placement"),),
         values=(values,),
         weights=(np.concatenate([np.zeros((1, SETTING.creatives)), scores]).astype(np.float32),),
         prior=np.zeros(1, np.float32),

@@ -37,7 +37,7 @@ def welcome(policy: Policy, pictures: Pictures) -> Policy:
     if not len(seen) or not len(new):
         return policy
     category = _categories(policy, pictures)
-    beyond = (policy.bias[history[seen]] - policy.prior[category[seen]]).astype(np.float64)  # what a creative does beyond its category
+    beyond = (policy.bias[history[seen]] - policy.prior[category[seen]]).astype(np.float64)  # than the category's
     with threadpool_limits(limits=1):  # sums add up in one order
         score = policy.prior[category[new]] + _near(pictures.embedding[new], pictures.embedding[seen], beyond)
     order = np.argsort(pictures.creatives[new], kind="stable")

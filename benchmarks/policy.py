@@ -4,8 +4,8 @@
 
 First in the simulator, whose truth is known: the share of the possible gain over uniform decisions that a policy
 trained on the log of an uneven one earns, mean over worlds. Then on the Open Bandit log: doubly robust click rates with
-95 % intervals on the last third of the calibration period, each model at the temperature with the highest lower end. All
-see the same features; each model's own number (penalty, learning rate) is chosen on the last third too.
+95 % intervals on the last third of the calibration period, each model at the temperature with the highest lower end.
+All see the same features; each model's own number (penalty, learning rate) is chosen on the last third too.
 """
 
 import sys

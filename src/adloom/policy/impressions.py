@@ -71,8 +71,7 @@ def read(rows: pd.DataFrame, segment: Sequence[str | None], maturity: timedelta)
     no row can be used.
     """
     of_user = pd.Series(list(segment), rows.index, "str")
-    known_then = rows[DECIDED] if DECIDED in rows else of_user
-    rows = rows.assign(segment=of_user.fillna(known_then)).sort_values("timestamp", kind="stable")
+    rows = rows.assign(segment=of_user.fillna(rows.get(DECIDED, of_user))).sort_values("timestamp", kind="stable")
     ripe = matured(rows, pd.Timedelta(maturity), rows["timestamp"].max())
     known = ripe.rows[ripe.rows["propensity"].notna()].reset_index(drop=True)
     without = len(ripe.rows) - len(known)

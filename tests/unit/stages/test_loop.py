@@ -1,6 +1,7 @@
 """The loop closes: what is served is logged, what is logged trains, what was trained is judged, and serves better."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -32,7 +33,8 @@ def through_the_decision_log(log: Log, policy: Policy, place: Path) -> pd.DataFr
     ids, chances = [creative(i) for i in range(SETTING.creatives)], decide(policy, now)
     lines: list[Line] = []
     for i in range(len(now)):
-        shown, known = ids[log.action[i]], {"decision_id": f"{i:032x}", "time": begun + int(now.hour[i] * HOUR)}
+        shown = ids[log.action[i]]
+        known: dict[str, Any] = {"decision_id": f"{i:032x}", "time": begun + int(now.hour[i] * HOUR)}
         lines.append(
             decision(
                 **known, user=None, user_key=None, segment=f"s{now.segment[i]}", placement=f"p{now.placement[i]}",

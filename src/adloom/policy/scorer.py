@@ -185,7 +185,8 @@ class Scorer:
         self._met: dict[tuple[str | None, ...], _Pick] = {}  # by the values of these columns of a context
         self._members: dict[str, list[str]] = {name: [] for name in policy.categories}
         for creative, category in zip(policy.creatives, policy.category.tolist(), strict=True):
-            self._members[policy.categories[category]].append(creative)
+            if category < len(policy.categories):
+                self._members[policy.categories[category]].append(creative)
 
     def of_category(self, category: str) -> list[str]:
         """Return the known creatives of a category, in the policy's order; none for a category it does not know."""

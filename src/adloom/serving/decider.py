@@ -12,6 +12,7 @@ from random import Random
 from typing import Any, Protocol
 
 import msgspec
+from msgspec import UNSET
 
 from adloom.audience.members import Members
 from adloom.data.privacy import PUBLISHED_KEY, fingerprint, pseudonymiser
@@ -195,11 +196,10 @@ class Decider:
 
     def _candidates(self, asked: DecideRequest) -> list[str]:
         """Return who may be shown, each once, without those whose cap is reached. Raises Problem."""
-        ids = asked.candidates
-        if (ids is None) == (asked.category is None):
+        given, category = asked.candidates, asked.category
+        if (given is UNSET) == (category is UNSET):
             raise _refused("give exactly one of candidates and category")
-        if ids is None:
-            ids = self._of_category(asked.category or "")
+        ids = given if given is not UNSET else self._of_category(str(category))
         if len(set(ids)) < len(ids):
             ids = list(dict.fromkeys(ids))
         if asked.caps:

@@ -5,12 +5,12 @@ Unknown fields are refused. These are msgspec's, which are decoded several times
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from adloom.serving.problems import Problem
 
@@ -44,8 +44,8 @@ class DecideRequest(Message, frozen=True):
                 examples=[["creative-1", "creative-2"]],
             ),
         ]
-        | None
-    ) = None
+        | UnsetType
+    ) = UNSET
     categories: Annotated[
         dict[Id, Id],
         Meta(
@@ -54,9 +54,9 @@ class DecideRequest(Message, frozen=True):
             examples=[{"creative-new": "Bag"}],
         ),
     ] = {}
-    category: Annotated[Id, Meta(description="Instead of candidates: all the policy knows of a category.")] | None = (
-        None
-    )
+    category: (
+        Annotated[Id, Meta(description="Instead of candidates: all that the policy knows of a category.")] | UnsetType
+    ) = UNSET
     n: Annotated[int, Meta(ge=1, le=MAX_SLOTS, description="Slots to fill; no creative is in two of them.")] = 1
     user_id: (
         Annotated[Id, Meta(description="As the advertiser has it: it is looked up and logged as a pseudonym.")] | None
@@ -136,6 +136,12 @@ class FeedbackAnswer(Message, frozen=True):
     accepted: Literal[True] = True
 
 
+RULES: Mapping[str, Mapping[str, Any]] = {  # between fields
+    "DecideRequest": {
+        "oneOf": [{"required": ["candidates"]}, {"required": ["category"]}],
+        "not": {"required": ["user_id", "segment"]},
+    }
+}
 PLACE = re.compile(r"^(?P<said>.*?)(?: - at (?:`key` in )?`(?P<place>.*)`)?$", re.DOTALL)
 
 
@@ -154,4 +160,7 @@ def problem(error: Exception) -> Problem:
 
 def schemas(messages: Iterable[type[Message]]) -> dict[str, Any]:
     """Return the JSON schemas of messages and of all they are made of, by name."""
-    return msgspec.json.schema_components(messages, ref_template="#/components/schemas/{name}")[1]
+    _, found = msgspec.json.schema_components(messages, ref_template="#/components/schemas/{name}")
+    for name, rules in RULES.items():
+        found.get(name, {}).update(rules)
+    return found

@@ -1,6 +1,7 @@
 """Several processes that answer on one port; uvicorn starts them and starts those again that end."""
 
 import ctypes
+import os
 import signal
 import socket
 import tempfile
@@ -36,13 +37,15 @@ class _Workers(Multiprocess):
 def run(make: Callable[[Path], ASGIApp], bound: socket.socket, count: int, how: dict[str, object], ready: str) -> None:
     """Answer from so many processes, each with an application of its own making, until interrupted."""
     with tempfile.TemporaryDirectory(prefix="adloom-metrics-") as shared:
-        factory = partial(_begin, make, Path(shared))
+        factory = partial(_begin, make, Path(shared), os.getpid())
         config = uvicorn.Config(factory, factory=True, workers=count, **how)  # type: ignore[arg-type]
         _Workers(config, bound, ready).run()
 
 
-def _begin(make: Callable[[Path], ASGIApp], shared: Path) -> ASGIApp:
+def _begin(make: Callable[[Path], ASGIApp], shared: Path, parent: int) -> ASGIApp:
     ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGTERM)  # a parent that is killed leaves nobody on its port
+    if os.getppid() != parent:  # it was killed before that
+        raise SystemExit(uvicorn.config.STARTUP_FAILURE)
     try:
         return make(shared)
     except AdloomError as error:

@@ -45,10 +45,10 @@ class Members:
         return [self.names[self.segment[i]] if is_known else None for i, is_known in zip(place, known, strict=True)]
 
     @cached_property
-    def _firsts(self) -> list[int]:
-        """Where those begin that begin with each number of _DIGITS digits."""
+    def _firsts(self) -> memoryview:
+        """Where those begin that begin with each number of _DIGITS digits (numbers + 1,)."""
         prefixes = np.array([f"{i:0{_DIGITS}x}" for i in range(16**_DIGITS)], dtype=f"S{_LENGTH}")
-        return [*np.searchsorted(self.pseudonyms, prefixes).tolist(), len(self)]
+        return np.append(np.searchsorted(self.pseudonyms, prefixes), len(self)).data
 
     def find_one(self, pseudonym: str) -> str | None:
         """Return the segment id of one pseudonym, None for one that is not in the table; as `find`, and faster."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # serving needs `pseudonym` and has no pandas
@@ -16,6 +17,18 @@ CONSENTED = frozenset({"true", "1", "yes", "y", "t"})
 def pseudonym(user: str, key: bytes) -> str:
     """Return HMAC-SHA256 of a user id under the key, its first 32 hex digits (128 bits)."""
     return hmac.digest(key, user.encode(), "sha256").hex()[:PSEUDONYM_LENGTH]
+
+
+def pseudonymiser(key: bytes) -> Callable[[str], str]:
+    """Return what makes pseudonyms under a key; what is the same for all users is done once."""
+    begun = hmac.new(key, digestmod="sha256")
+
+    def pseudonym(user: str) -> str:
+        digest = begun.copy()
+        digest.update(user.encode())
+        return digest.hexdigest()[:PSEUDONYM_LENGTH]
+
+    return pseudonym
 
 
 def pseudonyms(users: "pd.Series", key: bytes) -> "pd.Series":

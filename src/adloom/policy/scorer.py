@@ -1,14 +1,18 @@
 """
-A policy is arrays: a score for every creative in a context, and a probability for every candidate. NumPy alone; this is
-what serving loads.
+A policy is arrays: a score for every creative in a context, and a probability for every candidate. This is what serving
+loads, and it needs NumPy alone.
 
 Uniform, the logging policy, smoothed click rates and a contextual linear model are all such arrays.
 """
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from struct import Struct
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -18,7 +22,6 @@ from adloom import npz
 from adloom.audience.arrays import read_arrays
 from adloom.errors import ArtifactError
 
-Floats = npt.NDArray[np.float64]
 Weights = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Context = Mapping[str, str | None]  # column: value, as the impressions have them: placement, segment, position, ctx_*
@@ -28,23 +31,6 @@ CONTEXTS = 10_000  # of which a policy remembers what it looks up for them
 TINY = 1e-300  # of a candidate whose softmax underflows: it can still be drawn last, and divided by
 
 _ARRAYS = ("creatives", "category", "categories", "bias", "features", "prior", "temperature", "floor")
-
-
-class _Rows(dict[str, int]):
-    """Where the row of each known creative begins in the flat table; `other` for any other creative."""
-
-    other = 0
-
-    def __missing__(self, creative: str) -> int:
-        return self.other
-
-
-class _Feature(NamedTuple):
-    """The columns of the table that belong to a feature."""
-
-    columns: tuple[str, ...]
-    places: dict[str, int]  # column of each known value
-    unknown: int  # column of values that are not known
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,99 +54,24 @@ class Policy:
     prior: Weights  # (categories + 1,)
     temperature: float = 1.0
     floor: float = 0.0  # least probability of a candidate
-    _flat: Weights = field(init=False, repr=False)  # a row for each creative: bias, then the weights of each feature
-    _rows: _Rows = field(init=False, repr=False)
-    _priors: dict[str, int] = field(init=False, repr=False)  # where the row of each category's prior begins
-    _features: tuple[_Feature, ...] = field(init=False, repr=False)
-    _columns: tuple[str, ...] = field(init=False, repr=False)  # of contexts that any feature is about
-    _met: dict[tuple[str | None, ...], Ints] = field(
-        init=False, repr=False
-    )  # their values: numbers of the table's columns
-    _ones: Floats = field(init=False, repr=False)  # (1 + features,); a product with it is a sum, and faster
 
     def __post_init__(self) -> None:
         self._check()
-        count, sizes = len(self.creatives), [len(weights) for weights in self.weights]
-        table = np.zeros((count + len(self.prior), 1 + sum(sizes)), np.float32)
-        np.concatenate([self.bias[None], *self.weights], out=table[:count].T)
-        table[count:, 0] = self.prior
-        width, firsts = table.shape[1], np.cumsum([1, *sizes]).tolist()
-        # A generator, not a range: other threads get their turn while a hundred thousand ids are gone through.
-        rows = _Rows((creative, i * width) for i, creative in enumerate(self.creatives))
-        rows.other = (len(table) - 1) * width
-        if len(rows) != count:
-            raise ArtifactError(f"policy: {count} creatives, {len(rows)} of them different")
-        derived = {
-            "bias": table[:count, 0],  # views: nothing is held twice
-            "weights": tuple(table[:count, first:end].T for first, end in itertools.pairwise(firsts)),
-            "_flat": table.ravel(),
-            "_rows": rows,
-            "_priors": {name: (count + i) * width for i, name in enumerate(self.categories)},
-            "_features": tuple(
-                _Feature(columns, {value: first + i for i, value in enumerate(known, 1)}, first)
-                for columns, known, first in zip(self.features, self.values, firsts, strict=False)
-            ),
-            "_columns": tuple(sorted({column for columns in self.features for column in columns})),
-            "_met": {},
-            "_ones": np.ones(1 + len(self.features)),
-        }
-        for name, value in derived.items():
-            object.__setattr__(self, name, value)
+
+    @cached_property
+    def scorer(self) -> "Scorer":
+        """What scores the candidates of one request."""
+        return Scorer(self)
 
     def probabilities(
         self, context: Context, candidates: Sequence[str], categories: Mapping[str, str] | None = None
-    ) -> Floats:
+    ) -> list[float]:
         """
         Return the probability of each candidate (candidates,): at least `floor`, or uniform where that is too much.
 
         `categories` may name those of candidates that the policy does not know.
         """
-        return self.softmax(self.scores(context, candidates, categories))
-
-    def scores(
-        self, context: Context, candidates: Sequence[str], categories: Mapping[str, str] | None = None
-    ) -> Floats:
-        """Return the score of each candidate (candidates,)."""
-        rows = map(self._rows.__getitem__, candidates)
-        if categories:
-            rows = map(self._row, candidates, map(categories.get, candidates))
-        places = np.fromiter(rows, np.int64, len(candidates)) + self._places(context)
-        found: Floats = self._ones.dot(self._flat.take(places, mode="clip").astype(np.float64))
-        return found
-
-    def softmax(self, scores: Floats) -> Floats:
-        """Return the probabilities that scores (candidates,) stand for."""
-        count = len(scores)
-        if not count or count * self.floor > 1:
-            return np.full(count, 1 / max(count, 1))
-        odds: Floats = np.exp((scores - np.maximum.reduce(scores)) / self.temperature)
-        odds *= (1 - count * self.floor) / np.add.reduce(odds)
-        odds += self.floor
-        return odds if self.floor else np.maximum(odds, TINY)
-
-    def _row(self, creative: str, category: str | None) -> int:
-        """Return where the row of a creative begins, or that of its category's prior."""
-        known = creative in self._rows or category not in self._priors
-        return self._rows[creative] if known else self._priors[category or ""]
-
-    def _places(self, context: Context) -> Ints:
-        """Return which columns of the table a context is about (1 + features, 1)."""
-        values = tuple(map(context.get, self._columns))
-        found = self._met.get(values)
-        if found is None:
-            names = [SEPARATOR.join([context.get(c) or "" for c in feature.columns]) for feature in self._features]
-            places = [f.places.get(name, f.unknown) for f, name in zip(self._features, names, strict=True)]
-            found = np.array([0, *places], np.int64)[:, None]
-            if len(self._met) >= CONTEXTS:
-                self._met.clear()
-            self._met[values] = found
-        return found
-
-    def of_category(self, category: str) -> list[str]:
-        """Return the known creatives of a category, in the policy's order; none for a category it does not know."""
-        if category not in self.categories:
-            return []
-        return [self.creatives[i] for i in np.flatnonzero(self.category == self.categories.index(category))]
+        return self.scorer.probabilities(context, candidates, categories)
 
     def save(self, path: Path) -> None:
         """Write an npz without pickle."""
@@ -217,6 +128,8 @@ class Policy:
                 raise ArtifactError(f"policy: {name}: {found}, expected {expected}")
         if count and not 0 <= self.category.min() <= self.category.max() <= known:
             raise ArtifactError(f"policy: category: not all in [0, {known}]")
+        if (distinct := len(set(self.creatives))) != count:
+            raise ArtifactError(f"policy: {count} creatives, {distinct} of them different")
         if not all(np.isfinite(numbers).all() for numbers in (self.bias, self.prior, *self.weights)):
             raise ArtifactError("policy: not all of its scores are finite")
         if not (0 < self.temperature < np.inf and 0 <= self.floor <= 1):
@@ -225,26 +138,130 @@ class Policy:
             )
 
 
+class _Rows(dict[str, bytes]):
+    """The numbers of each known creative; `other` for any other creative."""
+
+    other = b""
+
+    def __missing__(self, creative: str) -> bytes:
+        return self.other
+
+
+class _Feature(NamedTuple):
+    """The numbers of a creative that belong to a feature."""
+
+    columns: tuple[str, ...]  # of the context
+    places: dict[str, int]  # of each known value's number
+    unknown: int  # place of the number of values that are not known
+
+
+_Pick = Callable[[bytes], tuple[Any, ...]]
+
+
+class Scorer:
+    """
+    A policy made ready for requests; it needs none of the policy's arrays any more.
+
+    It uses no NumPy: for the ten or fifty candidates of a request its calls cost more than the sums. What is known of a
+    creative lies in one place, and what a context is about is picked out of that by one `unpack`.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._temperature, self._floor = policy.temperature, policy.floor
+        count, sizes = len(policy.creatives), [len(weights) for weights in policy.weights]
+        table = np.zeros((count + len(policy.prior), 1 + sum(sizes)), np.float32)
+        np.concatenate([policy.bias[None], *policy.weights], out=table[:count].T, casting="same_kind")
+        table[count:, 0] = policy.prior
+        # A generator: other threads get their turn while a hundred thousand creatives are gone through.
+        self._rows = _Rows((creative, table[i].tobytes()) for i, creative in enumerate(policy.creatives))
+        self._rows.other = table[-1].tobytes()
+        self._priors = {name: table[count + i].tobytes() for i, name in enumerate(policy.categories)}
+        firsts = np.cumsum([1, *sizes]).tolist()
+        self._features = [
+            _Feature(columns, {value: first + i for i, value in enumerate(known, 1)}, first)
+            for columns, known, first in zip(policy.features, policy.values, firsts, strict=False)
+        ]
+        self._columns = tuple(sorted({column for columns in policy.features for column in columns}))
+        self._met: dict[tuple[str | None, ...], _Pick] = {}  # by the values of these columns of a context
+        self._members: dict[str, list[str]] = {name: [] for name in policy.categories}
+        for creative, category in zip(policy.creatives, policy.category.tolist(), strict=True):
+            if category < len(policy.categories):
+                self._members[policy.categories[category]].append(creative)
+
+    def of_category(self, category: str) -> list[str]:
+        """Return the known creatives of a category, in the policy's order; none for a category it does not know."""
+        return self._members.get(category, [])
+
+    def probabilities(
+        self, context: Context, candidates: Sequence[str], categories: Mapping[str, str] | None = None
+    ) -> list[float]:
+        """Return the probability of each candidate, as Policy.probabilities does."""
+        return self.softmax(self.scores(context, candidates, categories))
+
+    def scores(
+        self, context: Context, candidates: Sequence[str], categories: Mapping[str, str] | None = None
+    ) -> list[float]:
+        """Return the score of each candidate (candidates,)."""
+        rows: Iterable[bytes] = map(self._rows.__getitem__, candidates)
+        if categories:
+            rows = map(self._row, candidates, map(categories.get, candidates))
+        return list(map(sum, map(self._pick(context), rows)))
+
+    def softmax(self, scores: Sequence[float]) -> list[float]:
+        """Return the probabilities that scores (candidates,) stand for."""
+        count, floor = len(scores), self._floor
+        if not count or count * floor > 1:
+            return [1 / count] * count if count else []
+        top, temperature = max(scores), self._temperature
+        odds = list(map(math.exp, [(score - top) / temperature for score in scores]))
+        scale = (1 - count * floor) / sum(odds)
+        return [floor + scale * odd for odd in odds] if floor else [scale * odd or TINY for odd in odds]
+
+    def _row(self, creative: str, category: str | None) -> bytes:
+        """Return the numbers of a creative, or its category's prior."""
+        known = creative in self._rows or category not in self._priors
+        return self._rows[creative] if known else self._priors[category or ""]
+
+    def _pick(self, context: Context) -> _Pick:
+        """Return what unpacks the numbers that a context is about (1 + features,)."""
+        values = tuple(map(context.get, self._columns))
+        found = self._met.get(values)
+        if found is None:
+            names = [SEPARATOR.join([context.get(c) or "" for c in feature.columns]) for feature in self._features]
+            places = [0, *(f.places.get(name, f.unknown) for f, name in zip(self._features, names, strict=True))]
+            gaps = [4 * (place - before - 1) for before, place in itertools.pairwise(places)]  # bytes
+            found = Struct("=f" + "".join(f"{gap}xf" for gap in gaps)).unpack_from
+            if len(self._met) >= CONTEXTS:
+                self._met.clear()
+            self._met[values] = found
+        return found
+
+
 class Slate(NamedTuple):
     """Creatives drawn for slots, the best seen first."""
 
-    chosen: Ints  # (slots,), numbers of candidates
-    propensities: Floats  # (slots,), of each given those above; their product is the slate's
+    chosen: list[int]  # (slots,), numbers of candidates
+    propensities: list[float]  # (slots,), of each given those above; their product is the slate's
 
 
-def draw(probabilities: Floats, slots: int, exponential: Callable[[int], Floats]) -> Slate:
+def draw(probabilities: Sequence[float], slots: int, random: Callable[[], float]) -> Slate:
     """
-    Draw candidates for slots without replacement: each by its probability among those that are left.
+    Draw candidates for slots without replacement: each by its probability (candidates,) among those that are left.
 
-    `exponential(n)` gives n standard exponential numbers; their order, divided by the probabilities, is such a draw.
+    `random` gives numbers in [0, 1).
     """
-    ranked = (exponential(len(probabilities)) / probabilities).argsort()
-    chosen = ranked[:slots]
-    found = probabilities.take(chosen)
-    if slots == 1:
-        return Slate(chosen, found)
-    left = np.add.accumulate(probabilities.take(ranked[::-1]))[::-1]  # 1 minus those above would cancel
-    return Slate(chosen, found / left[:slots])
+    left, chosen, propensities = list(probabilities), [], []
+    for _ in range(min(slots, len(left))):
+        reach = list(itertools.accumulate(left))
+        i = bisect_right(
+            reach, random() * reach[-1]
+        )  # never past the last, nor one that is taken, which reaches no further
+        chosen.append(i)
+        propensities.append(
+            left[i] / reach[-1]
+        )  # exact: what is left is added up anew, for 1 minus those above would cancel
+        left[i] = 0.0
+    return Slate(chosen, propensities)
 
 
 def _texts(values: Sequence[str]) -> npt.NDArray[np.str_]:

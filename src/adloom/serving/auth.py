@@ -28,6 +28,7 @@ from adloom.settings import Settings
 
 Access = Literal["decide", "feedback", "admin"]
 SCOPES: tuple[Access, ...] = get_args(Access)
+MET = 1000  # headers that are kept
 LOOK = 1.0  # seconds between two looks at whether the file has changed
 LINE = re.compile(
     r"(?P<name>[\w.-]{1,64})\s+(?P<scopes>[a-z,]+)\s+sha256:(?P<sha256>[0-9a-f]{64})(\s+(?P<rate>\d+)/s)?"
@@ -73,23 +74,35 @@ class Auth:
         self._looked = clock()
         self._stamp = _stamp(path)
         self._tokens = {token.digest: token for token in read(path, workers)}
+        self._met: dict[bytes, Token] = {}  # headers that were right, as they came
 
     def admit(self, authorization: bytes | None, scope: Access) -> None:
         """Raise Problem unless a request with this header may do this: 401, 403, or 429 over the token's rate."""
         now = self._clock()
         if now - self._looked > LOOK:
             self._look(now)
-        kind, _, given = (authorization or b"").partition(b" ")
-        digest = hashlib.sha256(given).digest()
-        # Who guesses tokens cannot choose their digests: the time this takes tells nothing about those that are known.
-        token = self._tokens.get(digest)
-        if token is None or not hmac.compare_digest(token.digest, digest) or kind.lower() != b"bearer":
-            raise Problem(HTTPStatus.UNAUTHORIZED, "not allowed", headers={"WWW-Authenticate": "Bearer"})
+        token = self._met.get(authorization or b"") or self._known(authorization or b"")
         if scope not in token.scopes:
             raise Problem(HTTPStatus.FORBIDDEN, "not allowed")
         if token.rate != math.inf and (wait := token.spend(now)):
             after = {"Retry-After": str(math.ceil(wait))}
             raise Problem(HTTPStatus.TOO_MANY_REQUESTS, "over the rate of this token", headers=after)
+
+    def _known(self, authorization: bytes) -> Token:
+        """
+        Return the token of a header. Raises Problem when there is none.
+
+        Who guesses cannot choose the digest of a guess, nor the hash under which a header is kept that was right: the
+        time that either look takes tells nothing about the tokens that are known.
+        """
+        kind, _, given = authorization.partition(b" ")
+        digest = hashlib.sha256(given).digest()
+        token = self._tokens.get(digest)
+        if token is None or not hmac.compare_digest(token.digest, digest) or kind.lower() != b"bearer":
+            raise Problem(HTTPStatus.UNAUTHORIZED, "not allowed", headers={"WWW-Authenticate": "Bearer"})
+        if len(self._met) < MET:
+            self._met[authorization] = token
+        return token
 
     def _look(self, now: float) -> None:
         """Read the file again if it changed; one that cannot be read leaves the tokens as they are."""
@@ -105,6 +118,7 @@ class Auth:
             return
         known = self._tokens
         same = {token.digest: known[token.digest] for token in found if token == known.get(token.digest)}
+        self._met = {}
         self._tokens = {token.digest: token for token in found} | same  # what is spent of a rate stays spent
         logger.warning("%s: read again, %d tokens", self._path, len(found))
 

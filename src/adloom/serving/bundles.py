@@ -7,6 +7,7 @@ unpickles.
 """
 
 import logging
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,7 +27,7 @@ from adloom.copywriting.tokenizer import Tokenizer
 from adloom.errors import AdloomError, ArtifactError
 from adloom.io import manifest
 from adloom.io.onnx import Copywriter, Generator, Reader
-from adloom.policy.scorer import Policy, draw
+from adloom.policy.scorer import Policy, Scorer, draw
 from adloom.serving.problems import Problem, unavailable
 from adloom.serving.schemas import Origin, Served
 from adloom.serving.sources import Absent, Found, Sources
@@ -261,15 +262,15 @@ def _audience(folder: Path, card: Card, threads: int) -> Audience:
     return Audience(segmenter, members, key)
 
 
-def _policy(folder: Path, card: Card, threads: int) -> Policy:
+def _policy(folder: Path, card: Card, threads: int) -> Scorer:
     policy = Policy.load(folder / "policy.npz")
     some = [*policy.creatives[:50], "a creative without history"]
-    for count in (1, len(some)):  # the first touches of an array are slow
+    for count in (1, len(some)):  # the first use of anything is slow
         probabilities = policy.probabilities({}, some[-count:])
-        slate = draw(probabilities, count, np.random.default_rng(0).standard_exponential)
-        if abs(probabilities.sum() - 1) > CERTAIN or not (slate.propensities > 0).all():
+        slate = draw(probabilities, count, random.random)
+        if abs(sum(probabilities) - 1) > CERTAIN or min(slate.propensities) <= 0:
             raise ArtifactError(f"{folder}: its probabilities are {probabilities}; train it again")
-    return policy
+    return policy.scorer
 
 
 def _expect(folder: Path, what: str, found: Floats, shape: tuple[int, ...]) -> None:

@@ -4,25 +4,26 @@ or no model from what the model said last, or by chance.
 """
 
 import logging
-import os
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Protocol
+from random import Random
+from typing import Any, Protocol
 
 import msgspec
-import numpy as np
 
-from adloom.data.privacy import PUBLISHED_KEY, fingerprint, pseudonym
+from adloom.audience.members import Members
+from adloom.data.privacy import PUBLISHED_KEY, fingerprint, pseudonymiser
 from adloom.decisions.record import Decision, Record
-from adloom.policy.scorer import Floats, draw
+from adloom.policy.scorer import Scorer, draw
 from adloom.serving import messages
 from adloom.serving.bundles import Models
-from adloom.serving.messages import MAX_CANDIDATES, Candidate, Chosen, DecideAnswer, DecideRequest, Tier
+from adloom.serving.messages import MAX_CANDIDATES, Chosen, DecideAnswer, DecideRequest, Tier
 from adloom.serving.problems import Problem
 from adloom.serving.segments import Keys
+from adloom.serving.traces import new_id
 
 CACHED = 100_000  # probabilities that are remembered, of all questions together
 CONTEXT = "ctx_"  # prefix of a context's columns in the impressions
@@ -55,27 +56,26 @@ class MemoryLog:
         return True
 
 
-Question = tuple[str, str | None, tuple[str, ...]]  # placement, segment, candidates
-
-
 class Cache:
-    """The last probabilities of each question, at most `size` in all; those asked longest ago are forgotten."""
+    """
+    The last probabilities of each question, at most `size` in all; those asked longest ago are forgotten.
+
+    A question is known by its hash of 64 bits, whose secret is the process's: its ids would cost more than the model.
+    """
 
     def __init__(self, size: int = CACHED) -> None:
         self._size, self._held = size, 0
-        # By the question's hash, 64 bits under a secret of the process: to keep the ids would cost more than the model.
-        self._last: OrderedDict[int, Floats] = OrderedDict()
+        self._last: OrderedDict[int, list[float]] = OrderedDict()
 
-    def get(self, question: Question) -> Floats | None:
+    def get(self, question: int, candidates: int) -> list[float] | None:
         """Return the last probabilities (candidates,) of a question."""
-        found = self._last.get(hash(question))
-        return found if found is not None and len(found) == len(question[2]) else None
+        found = self._last.get(question)
+        return found if found is not None and len(found) == candidates else None
 
-    def put(self, question: Question, probabilities: Floats) -> None:
+    def put(self, question: int, probabilities: list[float]) -> None:
         """Remember probabilities (candidates,)."""
-        place = hash(question)
-        before = self._last.pop(place, None)
-        self._last[place] = probabilities
+        before = self._last.pop(question, None)
+        self._last[question] = probabilities
         self._held += len(probabilities) - (0 if before is None else len(before))
         while self._held > self._size:
             self._held -= len(self._last.popitem(last=False)[1])
@@ -101,12 +101,12 @@ class Pace:
 class Serving:
     """The models of decisions, and what follows from them; replaced as a whole."""
 
-    models: Models
-    key: bytes  # of pseudonyms
-    key_fingerprint: str
-    finds_users: bool  # whether the audience's users are under this key
-    policy: messages.Origin | None
-    audience: messages.Origin | None
+    pseudonym: Callable[[str], str]
+    key_fingerprint: str  # of the key of pseudonyms
+    policy: Scorer | None
+    policy_origin: messages.Origin | None
+    members: Members | None  # None: no audience, or its users are under a key that is not here
+    audience_origin: messages.Origin | None
 
     @classmethod
     def of(cls, models: Models, keys: Keys) -> "Serving":
@@ -117,19 +117,15 @@ class Serving:
         used = wanted if wanted in known else fingerprint(keys.own or PUBLISHED_KEY)
         if wanted not in (None, used):
             logger.warning("users are under the key %s, which is not here: they are in no segment", wanted)
-        return cls(models, known[used], used, wanted == used, _origin(policy), _origin(audience))
-
-    def segment(self, user: str) -> str | None:
-        """Return the segment of a pseudonym, None for a user who is not known."""
-        return self.models.bundles["audience"].model.members.find_one(user) if self.finds_users else None
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """The creatives that may be shown."""
-
-    ids: tuple[str, ...]
-    categories: Mapping[str, str] | None  # of those whose category the request names
+        members = audience.model.members if audience and wanted == used else None
+        return cls(
+            pseudonymiser(known[used]),
+            used,
+            policy.model if policy else None,
+            _origin(policy),
+            members,
+            _origin(audience),
+        )
 
 
 class Decider:
@@ -137,7 +133,7 @@ class Decider:
 
     def __init__(self, models: Models, keys: Keys, log: Log, project: str) -> None:
         self._keys, self._log, self._project = keys, log, project
-        self._exponential = np.random.default_rng().standard_exponential
+        self._random = Random().random  # noqa: S311 - no secret; seeded by the system, in each process anew
         self._pace = Pace()
         self.publish(models)
 
@@ -153,17 +149,19 @@ class Decider:
         The model is asked when it is expected to answer within what is left of the request's tmax.
         """
         serving = self._serving
-        user = pseudonym(asked.user_id, serving.key) if asked.user_id is not None else None
-        segment = serving.segment(user) if user is not None else asked.segment
-        candidates = self._candidates(asked)
-        context = {name.removeprefix(CONTEXT): str(value) for name, value in asked.context.items()}
-        tier, probabilities = self._probabilities(asked, segment, context, candidates, arrived)
-        slate = draw(probabilities, asked.n, self._exponential)
-        chosen = [candidates.ids[i] for i in slate.chosen.tolist()]
-        propensities: list[float] = slate.propensities.tolist()
-        decision_id = os.urandom(16).hex()
-        policy = serving.policy if tier != "default" else None
+        user, segment = None, asked.segment
+        if asked.user_id is not None:
+            if segment is not None:
+                raise _refused("give user_id or segment, not both", "segment")
+            user = serving.pseudonym(asked.user_id)
+            segment = serving.members.find_one(user) if serving.members else None
+        ids = self._candidates(asked)
+        tier, probabilities = self._probabilities(asked, segment, ids, arrived)
+        numbers, propensities = draw(probabilities, asked.n, self._random)
+        chosen = [ids[i] for i in numbers]
         elapsed = time.perf_counter() - arrived
+        policy, audience = serving.policy_origin if tier != "default" else None, serving.audience_origin
+        decision_id = new_id()
         self._log.append(
             Decision(
                 time=time.time_ns() // 1000,
@@ -173,15 +171,15 @@ class Decider:
                 user_key=serving.key_fingerprint if user else None,
                 segment=segment,
                 placement=asked.placement,
-                context=context if asked.position is None else {"position": str(asked.position), **context},
-                candidates=list(candidates.ids),
-                probabilities=probabilities.tolist(),
+                context=_context(asked, ""),
+                candidates=ids,
+                probabilities=probabilities,
                 chosen=chosen,
                 propensities=propensities,
                 policy=policy.digest if policy else None,
                 policy_version=policy.version if policy else None,
-                audience=serving.audience.digest if serving.audience else None,
-                audience_version=serving.audience.version if serving.audience else None,
+                audience=audience.digest if audience else None,
+                audience_version=audience.version if audience else None,
                 tier=tier,
                 elapsed_us=int(elapsed * 1e6),
             )
@@ -192,36 +190,27 @@ class Decider:
             tier=tier,
             segment=segment,
             policy=policy,
-            audience=serving.audience,
-            elapsed_ms=round(elapsed * 1e3, 3),
+            audience=audience,
+            elapsed_ms=int(elapsed * 1e6) / 1e3,
         )
 
-    def _candidates(self, asked: DecideRequest) -> Candidates:
-        """Return who may be shown: each once, without those whose cap is reached. Raises Problem."""
-        if asked.user_id is not None and asked.segment is not None:
-            raise _refused("give user_id or segment, not both", "segment")
-        if (asked.candidates is None) == (asked.category is None):
+    def _candidates(self, asked: DecideRequest) -> list[str]:
+        """Return who may be shown, each once, without those whose cap is reached. Raises Problem."""
+        ids = asked.candidates
+        if (ids is None) == (asked.category is None):
             raise _refused("give exactly one of candidates and category")
-        given = asked.candidates if asked.candidates is not None else self._of_category(asked.category or "")
-        categories = None
-        ids: Sequence[str]
-        if Candidate in set(map(type, given)):
-            named = [c for c in given if isinstance(c, Candidate)]
-            categories = {c.id: c.category for c in named if c.category is not None}
-            ids = [c.id if isinstance(c, Candidate) else c for c in given]
-        else:
-            ids = given  # type: ignore[assignment]
+        if ids is None:
+            ids = self._of_category(asked.category or "")
         if len(set(ids)) < len(ids):
             ids = list(dict.fromkeys(ids))
         if asked.caps:
             ids = [c for c in ids if asked.caps.get(c) != 0]
-        return Candidates(tuple(ids), categories)
+        return ids
 
     def _of_category(self, category: str) -> list[str]:
-        bundle = self._serving.models.bundles.get("policy")
-        if bundle is None:
+        if (policy := self._serving.policy) is None:
             raise _refused("category: no policy is served that knows its creatives; name candidates", "category")
-        found: list[str] = bundle.model.of_category(category)
+        found = policy.of_category(category)
         if not found:
             raise _refused(f"category: the policy knows no creative of {category[:40]!r}", "category")
         if len(found) > MAX_CANDIDATES:
@@ -230,30 +219,38 @@ class Decider:
         return found
 
     def _probabilities(
-        self, asked: DecideRequest, segment: str | None, context: dict[str, str], candidates: Candidates, arrived: float
-    ) -> tuple[Tier, Floats]:
+        self, asked: DecideRequest, segment: str | None, ids: list[str], arrived: float
+    ) -> tuple[Tier, list[float]]:
         """Return the probability of each candidate (candidates,) and who said so."""
-        count, question = len(candidates.ids), (asked.placement, segment, candidates.ids)
-        bundle = self._serving.models.bundles.get("policy")
+        policy, count = self._serving.policy, len(ids)
+        if policy is None:
+            return "default", [1 / max(count, 1)] * count
+        question = hash((asked.placement, segment, *ids))
         start = time.perf_counter()
-        if bundle is not None:
-            if start + self._pace.expected(count) < arrived + asked.tmax_ms * 1e-3:
-                position = None if asked.position is None else str(asked.position)
-                where: dict[str, str | None] = {CONTEXT + name: value for name, value in context.items()}
-                where |= {"placement": asked.placement, "segment": segment, "position": position}
-                try:
-                    found: Floats = bundle.model.probabilities(where, candidates.ids, candidates.categories)
-                except Exception:  # an ad system gets an answer all the same
-                    logger.exception("the policy failed")
-                else:
-                    self._pace.took(count, time.perf_counter() - start)
-                    self._cache.put(question, found)
-                    return "model", found
+        if start + self._pace.expected(count) < arrived + asked.tmax_ms * 1e-3:
+            where = _context(asked, CONTEXT, placement=asked.placement, segment=segment)
+            try:
+                found = policy.probabilities(where, ids, asked.categories)
+            except Exception:  # an ad system gets an answer all the same
+                logger.exception("the policy failed")
             else:
-                self._pace.took(count, 0)
-            if (last := self._cache.get(question)) is not None:
-                return "cached", last
-        return "default", np.full(count, 1 / max(count, 1))
+                self._pace.took(count, time.perf_counter() - start)
+                self._cache.put(question, found)
+                return "model", found
+        else:
+            self._pace.took(count, 0)
+        if (last := self._cache.get(question, count)) is not None:
+            return "cached", last
+        return "default", [1 / max(count, 1)] * count
+
+
+def _context(asked: DecideRequest, prefix: str, **columns: str | None) -> dict[str, Any]:
+    """Return the context of a request, its names with this prefix, beside other columns."""
+    for name, value in asked.context.items():
+        columns[prefix + name.removeprefix(CONTEXT)] = value if value.__class__ is str else str(value)
+    if asked.position is not None:
+        columns["position"] = str(asked.position)
+    return columns
 
 
 def _origin(bundle: object) -> messages.Origin | None:

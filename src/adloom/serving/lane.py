@@ -122,7 +122,7 @@ class Lane:
             raise _too_large()
 
     def _answered(self, headers: Headers, body: bytes) -> Reply:
-        return Reply(HTTPStatus.OK, (JSON, (b"x-request-id", traces.request_id(headers))), body)
+        return Reply(200, (JSON, (b"x-request-id", traces.request_id(headers))), body)
 
     def _failed(self, path: str, headers: Headers, error: Exception) -> Reply:
         """Turn whatever went wrong into an answer."""
@@ -220,7 +220,7 @@ def _too_large() -> Problem:
 
 def _told(problem: Problem, *headers: tuple[bytes, bytes]) -> Reply:
     more = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
-    return Reply(problem.status, ((b"content-type", MEDIA_TYPE.encode()), *headers, *more), problem.content())
+    return Reply(int(problem.status), ((b"content-type", MEDIA_TYPE.encode()), *headers, *more), problem.content())
 
 
 BUSY = _told(Problem(HTTPStatus.TOO_MANY_REQUESTS, "too many requests at once", headers={"Retry-After": "1"}))

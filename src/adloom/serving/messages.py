@@ -30,29 +30,30 @@ class Message(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=
     """What every one of them is."""
 
 
-class Candidate(Message, frozen=True):
-    """A creative that may be shown, with its category: the policy has not met it, perhaps."""
-
-    id: Id
-    category: Id | None = None
-
-
 class DecideRequest(Message, frozen=True):
     """Who and where, and which creatives may be shown."""
 
     placement: Annotated[Id, Meta(description="Where they would be shown.", examples=["top"])]
     candidates: (
         Annotated[
-            list[Id | Candidate],
+            list[Id],
             Meta(
                 min_length=1,
                 max_length=MAX_CANDIDATES,
-                description="Creatives to choose from: ids, or objects that name their category, too.",
-                examples=[["creative-1", {"id": "creative-new", "category": "Bag"}]],
+                description="Creatives to choose from.",
+                examples=[["creative-1", "creative-2"]],
             ),
         ]
         | None
     ) = None
+    categories: Annotated[
+        dict[Id, Id],
+        Meta(
+            max_length=MAX_CANDIDATES,
+            description="Candidate: its category, for those that are new, which the policy judges by it.",
+            examples=[{"creative-new": "Bag"}],
+        ),
+    ] = {}
     category: Annotated[Id, Meta(description="Instead of candidates: all the policy knows of a category.")] | None = (
         None
     )

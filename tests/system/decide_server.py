@@ -176,4 +176,3 @@ def deciding(folder: Path, arguments: Sequence[str], environment: Mapping[str, s
                 process.wait(WITHIN)
             except subprocess.TimeoutExpired:
                 process.kill()
-

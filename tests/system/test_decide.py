@@ -1,4 +1,4 @@
-"""The decide app as its own process: what goes over the wire, what is in the log when it ends, and what overload does."""
+"""The decide app as its own process: what goes over the wire, what its log holds in the end, what overload does."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""The loop closes, file by file: decisions served, logged, clicked, made impressions of, learned from, served better."""
+"""The loop closes, file by file: decisions served, logged, clicked, made impressions of, learned from and served."""
 
 import json
 import time
@@ -57,8 +57,8 @@ class WorldTime:
 
     def click(self, decision: Decision, hour: float) -> None:
         """Take a click that comes at an hour, on what a decision showed."""
-        told = {"decision_id": decision.decision_id, "creative_id": decision.chosen[0]}
-        self._waiting.append(Feedback(time=self.at(hour), kind="click", **told))
+        shown, when = decision.chosen[0], self.at(hour)
+        self._waiting.append(Feedback(time=when, decision_id=decision.decision_id, creative_id=shown, kind="click"))
 
     def at(self, hour: float) -> int:
         return self.begun + int(hour * HOUR)

@@ -136,7 +136,7 @@ class TestBodies:
     def test_not_what_is_expected(self, client: TestClient, path: str, body: bytes, status: int) -> None:
         refused(client, path, body, status)
 
-    @pytest.mark.parametrize("value", [b"NaN", b"-Infinity", b'"\\ud800"', b'"\x00"', b"1e", b"'1'", b"1,", b'"'])
+    @pytest.mark.parametrize("value", [b"NaN", b"-Infinity", b'"\\ud800"', b'"\x00"', b"1e", b"'1'", b'"'])
     def test_a_value_that_is_not_json(self, client: TestClient, path: str, value: bytes) -> None:
         field = next(iter(BASES[path])).encode()
         assert "not JSON" in refused(client, path, b'{"%s": %s}' % (field, value), 400)["detail"]

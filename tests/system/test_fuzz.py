@@ -26,7 +26,7 @@ from adloom.serving.decider import MemoryLog
 from adloom.serving.front import PAGES
 from adloom.serving.segments import Keys
 
-EXAMPLES = 50  # requests for each endpoint and mode: a few seconds an app
+EXAMPLES = 40  # requests for each endpoint and mode: a few seconds an app
 APPS = ("decide", "all")
 ASKED = [(app, path) for app in APPS for path in server.APPS[app].endpoints]
 SHOWN = sorted(PAGES - {"/openapi.json"})  # which is the document, and is not asked as an operation
@@ -53,7 +53,7 @@ class Fuzzed:
             max_examples=examples, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
         )
         @given(case=self.schema[path][method].as_strategy(mode))
-        def check(case: Case) -> None:
+        def check(case: Case[Any]) -> None:
             if mode == GenerationMode.POSITIVE:
                 _make_sense(case.body)
             response = case.call(headers=headers)

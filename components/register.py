@@ -19,17 +19,19 @@ def register(
     cnn: Input[Model],
     lstm: Input[Model],
     audience: Input[Model],
+    policy: Input[Model],
     gan_report: Input[Artifact],
     cnn_report: Input[Artifact],
     lstm_report: Input[Artifact],
     audience_report: Input[Artifact],
+    policy_report: Input[Artifact],
     report: Input[Artifact],
 ) -> dict[str, str | float]:
     """Give out the verdicts, with their reasons."""
     from adloom.kubeflow import component
 
     tables = {"creatives": creatives, "copy": copy, "events": events, "impressions": impressions}
-    models = {"gan": gan, "cnn": cnn, "lstm": lstm, "audience": audience}
-    of_models = {"gan": gan_report, "cnn": cnn_report, "lstm": lstm_report, "audience": audience_report}
-    reports = {**of_models, "report": report}
+    models = {"gan": gan, "cnn": cnn, "lstm": lstm, "audience": audience, "policy": policy}
+    of_pictures = {"gan": gan_report, "cnn": cnn_report, "lstm": lstm_report}
+    reports = {**of_pictures, "audience": audience_report, "policy": policy_report, "report": report}
     return dict(component.register(project, params, sources, dataset, tables, models, reports))

@@ -17,6 +17,7 @@ def report(
     cnn: Input[Artifact],
     lstm: Input[Artifact],
     audience: Input[Artifact],
+    policy: Input[Artifact],
     report: Output[Artifact],
     page: Output[HTML],
 ) -> None:
@@ -24,6 +25,6 @@ def report(
     from adloom.kubeflow import component
 
     tables = {"creatives": creatives, "copy": copy, "events": events, "impressions": impressions}
-    models = {"gan": gan, "cnn": cnn, "lstm": lstm, "audience": audience}
+    models = {"gan": gan, "cnn": cnn, "lstm": lstm, "audience": audience, "policy": policy}
     component.call("report", project, params, {**tables, **models}, {"report": report})
     component.show(report, page)

@@ -3,21 +3,11 @@
 from kfp import kubernetes
 from kfp.dsl import PipelineTask
 
-NAME = "adloom"  # of the ConfigMap and of the Secret; a key that is not in them is not set
+from adloom.doors import CONFIG, NAME, SECRETS
+
 STARTED = "started in Kubeflow"  # the reason of a run for which none is given
 LABELS = {"app.kubernetes.io/part-of": NAME, "app.kubernetes.io/component": "stage"}  # by which networks know pods
 RUN_ID = "metadata.labels['pipeline/runid']"
-CONFIG = {
-    "s3": ["AWS_ENDPOINT_URL_S3", "AWS_REGION"],
-    "dvc": ["ADLOOM_DVC_REMOTE"],
-    "mlflow": ["MLFLOW_TRACKING_URI", "MLFLOW_S3_ENDPOINT_URL"],
-}
-SECRETS = {
-    "s3": ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"],
-    "mlflow": ["MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"],
-    "pseudonyms": ["ADLOOM_PSEUDONYM_KEY"],
-    "webhook": ["ADLOOM_WEBHOOK_URL"],
-}
 
 
 def outside(task: PipelineTask, *doors: str) -> PipelineTask:

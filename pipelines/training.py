@@ -3,6 +3,7 @@
 from kfp import dsl
 from kfp.dsl.pipeline_channel import PipelineChannel
 
+from adloom.doors import TRAINING
 from components.evaluate import evaluate
 from components.finish import finish
 from components.push_dataset import push_dataset
@@ -13,13 +14,14 @@ from components.snapshot import snapshot
 from components.train_cnn import train_cnn
 from components.train_gan import train_gan
 from components.train_lstm import train_lstm
+from components.train_policy import train_policy
 from pipelines._cluster import STARTED, labelled, never_cached, outside, retried
 from pipelines._tables import prepared
 
 
 def trained(task: dsl.PipelineTask, model: str) -> PipelineChannel:
-    """Let a training tell MLflow about itself; return its model."""
-    return outside(task, "s3", "mlflow").outputs[model]
+    """Let a training tell MLflow about itself and keep its checkpoint, from which it goes on; return its model."""
+    return retried(outside(task, *TRAINING)).outputs[model]
 
 
 def measured(
@@ -51,6 +53,7 @@ def training(
     train_cnn_params: str,
     train_lstm_params: str,
     segment_params: str,
+    train_policy_params: str,
     evaluate_params: str,
     report_params: str,
     params: str,
@@ -88,12 +91,23 @@ def training(
         gan = trained(train_gan(project=project, params=train_gan_params, creatives=creatives), "gan")
         cnn = trained(train_cnn(project=project, params=train_cnn_params, creatives=creatives), "cnn")
         lstm = trained(train_lstm(project=project, params=train_lstm_params, copy=copy), "lstm")
-        audience = trained(segment(project=project, params=segment_params, events=events), "audience")
+        segments = segment(project=project, params=segment_params, events=events)
+        audience = outside(segments, "s3", "mlflow").outputs["audience"]
+        deciding = train_policy(
+            project=project,
+            params=train_policy_params,
+            impressions=impressions,
+            audience=audience,
+            creatives=creatives,
+            cnn=cnn,
+        )
+        policy = outside(deciding, "s3", "mlflow").outputs["policy"]
 
         gan_report = measured("gan", gan, creatives, cnn, project, evaluate_params)
         cnn_report = measured("cnn", cnn, creatives, cnn, project, evaluate_params)
         lstm_report = measured("lstm", lstm, copy, lstm, project, evaluate_params)
         audience_report = measured("audience", audience, events, audience, project, evaluate_params)
+        policy_report = measured("policy", policy, impressions, audience, project, evaluate_params)
 
         page = report(
             project=project,
@@ -103,6 +117,7 @@ def training(
             cnn=cnn_report,
             lstm=lstm_report,
             audience=audience_report,
+            policy=policy_report,
         )
         verdicts = register(
             project=project,
@@ -114,10 +129,12 @@ def training(
             cnn=cnn,
             lstm=lstm,
             audience=audience,
+            policy=policy,
             gan_report=gan_report,
             cnn_report=cnn_report,
             lstm_report=lstm_report,
             audience_report=audience_report,
+            policy_report=policy_report,
             report=labelled(page).outputs["report"],
         )
         retried(never_cached(outside(verdicts, "s3", "mlflow")))

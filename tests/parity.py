@@ -39,6 +39,7 @@ ARTIFACTS = {  # by the place DVC keeps it: the task of the pipeline that makes 
     "models/cnn": ("train-cnn", "cnn"),
     "models/lstm": ("train-lstm", "lstm"),
     "models/audience": ("segment", "audience"),
+    "models/policy": ("train-policy", "policy"),
     **{f"reports/{model}": (f"evaluate-{n}", "report") for n, model in enumerate(MODELS, 1)},
     "reports/report": ("report", "report"),
 }

@@ -19,7 +19,7 @@ def write_shop(folder: Path, *, pictures: int = 40, size: int = 64, users: int =
     _pictures(shop / "pictures", rng, pictures, size)
     _copy(rng).to_csv(shop / "copy.csv", index=False)
     _orders(rng, users).to_csv(shop / "orders.csv", index=False)
-    _impressions(rng).to_parquet(shop / "impressions.parquet")
+    _impressions(rng, pictures, users).to_parquet(shop / "impressions.parquet")
     return params()
 
 
@@ -88,15 +88,24 @@ def _orders(rng: np.random.Generator, users: int) -> pd.DataFrame:
     return frame
 
 
-def _impressions(rng: np.random.Generator) -> pd.DataFrame:
-    count = 200
+def _impressions(rng: np.random.Generator, pictures: int, users: int) -> pd.DataFrame:
+    """Two pictures of each category, shown at random to customers; hats are clicked the most."""
+    count, shown = (
+        1600,
+        [f"{category}/{number:03}.png" for category in CATEGORIES for number in range(min(2, pictures))],
+    )
+    creative, placement = rng.integers(0, len(shown), count), rng.choice(["top", "side"], count)
+    rate = np.where(creative < len(shown) / len(CATEGORIES), 0.4, 0.1) + 0.05 * (placement == "top")
+    shown_at = pd.Timestamp("2026-01-02", tz="UTC") + pd.to_timedelta(np.arange(count) * 4, unit="h")
     return pd.DataFrame(
         {
             "impression_id": [f"i{number}" for number in range(count)],
-            "timestamp": pd.Timestamp("2026-01-02", tz="UTC") + pd.to_timedelta(np.arange(count) * 30, unit="h"),
-            "placement": rng.choice(["top", "side"], count),
-            "creative_id": rng.choice(["a", "b", "c"], count),
-            "clicked": rng.random(count) < 0.1,
-            "propensity": np.full(count, 1 / 3),
+            "timestamp": shown_at,
+            "user_id": [f"customer-{user}" for user in rng.integers(0, users, count)],
+            "placement": placement,
+            "creative_id": np.array(shown)[creative],
+            "clicked": rng.random(count) < rate,
+            "propensity": np.full(count, 1 / len(shown)),
+            "ctx_device": rng.choice(["phone", "desk"], count),
         }
     )

@@ -4,12 +4,14 @@ import importlib
 import tempfile
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 from adloom import checkpoints
 from adloom.block import Block
+from adloom.errors import DismissedError
 from adloom.io.outside import Outside
+from adloom.io.tracking import MemoryTracker
 from adloom.locks import held
 from adloom.params import Params
 
@@ -27,23 +29,32 @@ def execute(stage: str, paths: Mapping[str, str], block: Block, outside: Outside
 
     Raises BusyError when another run is writing one of the outputs. What an s3:// output needs is looked for first, and
     a training's checkpoint goes last, so that neither a misspelt bucket nor a failed push costs the work.
+
+    Of several processes that do the same work the first alone writes: the others are dismissed by the training, or what
+    they make is dropped.
     """
     name = stage.replace("-", "_")
     module = importlib.import_module(f"adloom.stages.{name}")
-    remote = {n: path for n, path in _given(module.Outputs, paths) if is_remote(path)}
-    for path in remote.values():
-        outside.store.require(path)
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="adloom-")))
+        if outside.rank > 0:
+            paths = dict(paths) | {field.name: str(place / f"dropped-{field.name}") for field in fields(module.Outputs)}
+            outside = replace(outside, home=place, tracker=MemoryTracker(), progress=False)
+        remote = {n: path for n, path in _given(module.Outputs, paths) if is_remote(path)}
+        for path in remote.values():
+            outside.store.require(path)
         inputs = module.Inputs(**{n: outside.store.fetch(p, place / n) for n, p in _given(module.Inputs, paths)})
         outputs = module.Outputs(**{n: _local(p, place / n) for n, p in _given(module.Outputs, paths)})
         for field in fields(outputs):
             stack.enter_context(_locked(getattr(outputs, field.name), outside.home))
-        metrics: Metrics = module.run(inputs, outputs, block, outside)
+        try:
+            metrics: Metrics = module.run(inputs, outputs, block, outside)
+        except DismissedError:
+            return {}
         for n, path in remote.items():
             outside.store.push(getattr(outputs, n), path)
         for field in fields(outputs):
-            checkpoints.discard(outside.home, getattr(outputs, field.name))
+            checkpoints.discard(outside, getattr(outputs, field.name))
     return metrics
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ STAGES = {
     "train-cnn": "Train the picture reader.",
     "train-lstm": "Train the copywriter.",
     "segment": "Find audience segments.",
+    "train-policy": "Train the policy that decides which creative to show.",
     "evaluate": "Measure one model on its test rows.",
     "report": "Join all measurements into one report.html.",
     "register": "Register models, and promote those that pass the gate.",
@@ -31,9 +32,13 @@ ELSEWHERE = {  # command: the module it is written in, and a line about it
     "dataset": ("adloom.versioning.commands", "Push, list and pull prepared datasets."),
     "reproduce": ("adloom.versioning.commands", "Make a recorded run again and compare."),
     "log": ("adloom.decisions.commands", "Verify the decision log, and make impressions of it."),
+    "models": ("adloom.promoting", "List registered versions: aliases, numbers, verdicts, and why."),
+    "promote": ("adloom.promoting", "Make a version the champion, whatever the gate said."),
+    "rollback": ("adloom.promoting", "Make the previous champion the champion again."),
     "submit": ("adloom.kubeflow.commands", "Run a pipeline on Kubeflow, now or on a schedule."),
     "listen": ("adloom.kubeflow.commands", "Run a pipeline on Kubeflow when a data platform says there is new data."),
     "runs": ("adloom.kubeflow.commands", "List the runs on Kubeflow."),
+    "doctor": ("adloom.doctor.commands", "Check this environment: what is missing, and the next step."),
     "schedules": ("adloom.kubeflow.commands", "List, pause, resume or delete the schedules on Kubeflow."),
 }
 
@@ -82,12 +87,15 @@ def _stage_command(name: str) -> click.Command:
 
     @PARAMS
     @AS_JSON
-    def command(params_path: Path, as_json: bool, **paths: str | None) -> None:
-        from adloom import caller
+    @click.option("--project", hidden=True, help="Name of the project, with --block.")
+    @click.option("--block", help="The stage's block of the params as JSON; no params.yaml is read then.", hidden=True)
+    def command(params_path: Path, as_json: bool, project: str | None, block: str | None, **paths: str | None) -> None:
+        from adloom import launch
 
-        params, outside = opened(params_path)
         given = {field: path for field, path in paths.items() if path is not None}
-        show(dict(caller.call(name, given, params, outside)), as_json)
+        mine, outside = _opened(name, params_path, project, block)
+        if metrics := launch.execute(name, given, mine, outside, sys.argv[1:]):
+            show(dict(metrics), as_json)
 
     for kind in (module.Outputs, module.Inputs):
         for field in fields(kind):
@@ -105,6 +113,19 @@ def _path_option(field: Any) -> Callable[[Any], Any]:
         show_default=default is not None,
         metavar="PATH|s3://…",
     )
+
+
+def _opened(stage: str, params_path: Path, project: str | None, block: str | None) -> Any:
+    """Return a stage's block, of params.yaml unless a pod was given it alone as JSON, and the outside."""
+    from adloom import params
+    from adloom.io import outside
+    from adloom.settings import Settings
+
+    name = stage.replace("-", "_")
+    if project and block:
+        return params.parse(params.kind(name), block), outside.build(Settings(), project)
+    loaded, world = opened(params_path)
+    return loaded.block(name), world
 
 
 def opened(params_path: Path) -> Any:
@@ -264,56 +285,6 @@ def take_snapshot(params_path: Path, as_json: bool) -> None:
     show({"lock": str(snapshot.LOCK), "written": written, **files}, as_json)
 
 
-@cli.command("models")
-@PARAMS
-@AS_JSON
-def list_models(params_path: Path, as_json: bool) -> None:
-    """
-    List registered versions: aliases, numbers, verdicts, and which alias moved when and why.
-
-    Example: adloom models --json
-    """
-    from adloom import promotion
-
-    rows = list(promotion.overview(opened(params_path)[1].registry))
-    lines = [json.dumps([asdict(row) for row in rows], indent=1, default=str)] if as_json else promotion.lines(rows)
-    for line in lines:
-        click.echo(line)
-
-
-@cli.command("promote")
-@PARAMS
-@click.argument("model")
-@click.argument("version", type=click.IntRange(1))
-@click.option("--reason", required=True, help="Why; it is kept and shown by `adloom models`.")
-def promote_version(params_path: Path, model: str, version: int, reason: str) -> None:
-    """
-    Make a version the champion, whatever the gate said.
-
-    Example: adloom promote cnn 2 --reason "compared by eye with the creative team"
-    """
-    from adloom import promotion
-
-    promotion.promote(opened(params_path)[1].registry, model, version, reason)
-    click.echo(f"{model}: version {version} is the champion")
-
-
-@cli.command("rollback")
-@PARAMS
-@click.argument("model")
-@click.option("--reason", required=True, help="Why; it is kept and shown by `adloom models`.")
-def roll_back(params_path: Path, model: str, reason: str) -> None:
-    """
-    Make the previous champion the champion again; the gate does not bring back what was rolled back.
-
-    Example: adloom rollback gan --reason "bags lost their handles"
-    """
-    from adloom import promotion
-
-    version = promotion.rollback(opened(params_path)[1].registry, model, reason)
-    click.echo(f"{model}: version {version} is the champion again")
-
-
 def main() -> None:
     """Run the command line; an error is one line, and exit code 2 when the user can mend it."""
     try:
@@ -335,5 +306,18 @@ def main() -> None:
 def _fail(message: str, code: int) -> None:
     if "--debug" in sys.argv[1:2]:
         raise  # noqa: PLE0704 - called only while an exception is handled
-    click.echo(f"adloom: {' '.join(message.split())}", err=True)
+    line = " ".join(message.split())
+    if not _reported(line):
+        click.echo(f"adloom: {line}", err=True)
     sys.exit(code)
+
+
+def _reported(line: str) -> bool:
+    """Return whether whoever started this process tells of its error."""
+    from adloom import launch
+    from adloom.settings import Settings
+
+    try:
+        return launch.report(line, Settings())
+    except ValueError:  # the environment may be what is wrong
+        return False

@@ -12,7 +12,8 @@ from adloom.evaluation.metric import Metric
 from adloom.evaluation.sections import metrics_of
 from adloom.io import manifest
 from adloom.io.outside import Outside
-from adloom.params import MODELS, Gate, Params, Rule
+from adloom.params import MODELS, Params
+from adloom.rules import Gate, Rule
 from adloom.run import run
 from adloom.stages.register import Outcome
 
@@ -62,7 +63,7 @@ def read_bars(gate: Gate) -> Iterator[Bar]:
         if manifest.read(folder).skipped:
             continue
         metrics = metrics_of(folder)
-        yield from (Bar(model, rule, metrics.get(rule.metric)) for rule in gate.rules(model))
+        yield from (Bar(model, rule, metrics.get(rule.metric)) for rule in gate.rules(model) if rule.has_bar)
 
 
 def summary(outcomes: list[Outcome], bars: list[Bar], answers: dict[str, str]) -> Iterator[str]:

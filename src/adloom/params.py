@@ -10,14 +10,17 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from adloom.block import Block, sentences
 from adloom.errors import ParamsError
+from adloom.places import COMPONENTS, Pipeline
+from adloom.rules import Gate
 
 TABLES = ("creatives", "copy", "events", "impressions")
-MODELS = {"gan": "creatives", "cnn": "creatives", "lstm": "copy", "audience": "events"}  # and the table each is made of
-COMPONENTS = {  # what runs in a pod of its own
-    *("snapshot", "ingest", "prepare", "push_dataset", "train_gan", "train_cnn", "train_lstm", "segment"),
-    *("evaluate", "report", "register", "score", "finish"),
+MODELS = {  # and the table each is made of
+    "gan": "creatives",
+    "cnn": "creatives",
+    "lstm": "copy",
+    "audience": "events",
+    "policy": "impressions",
 }
-
 AnyBlock = TypeVar("AnyBlock", bound=Block)
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -102,10 +105,27 @@ class Training(Block):
     seed: int = Field(7, ge=0, description="All randomness is a function of (seed, epoch, step).")
     epochs: int = Field(gt=0, description="Epochs; a checkpoint is written after each.")
     steps_per_epoch: int = Field(gt=0, description="Optimizer steps in an epoch (of the generator, in a GAN).")
-    batch_size: int = Field(gt=0, description="Rows in a batch.")
+    batch_size: int = Field(gt=0, description="Rows in a batch, which all processes share evenly.")
     learning_rate: float = Field(gt=0, description="Peak learning rate.")
     threads: int = Field(2, gt=0, description="CPU threads; another number gives other bytes.")
     precision: Literal["32-true", "bf16-mixed"] = Field("32-true", description="Lightning's precision.")
+    nodes: int = Field(1, gt=0, description="Machines that train together; another number gives other bytes.")
+    devices: int = Field(
+        1, gt=0, description="Processes on each machine, one per GPU where there are any; changes bytes as nodes does."
+    )
+
+    @property
+    def processes(self) -> int:
+        """How many processes train together."""
+        return self.nodes * self.devices
+
+    @model_validator(mode="after")
+    def _evenly(self) -> Self:
+        if self.batch_size % self.processes:
+            raise ValueError(
+                f"batch_size {self.batch_size} cannot be shared evenly by {self.processes} processes (nodes x devices)"
+            )
+        return self
 
 
 class TrainGan(Training):
@@ -162,6 +182,35 @@ class Segment(Block):
     min_stability: Share = Field(0.8, description="A clustering below this ARI is chosen only if none is above.")
 
 
+class TrainPolicy(Block):
+    """The policy that decides which creative to show."""
+
+    enabled: bool = Field(True, description="False writes a skipped artifact instead.")
+    seed: int = Field(7, ge=0, description="Seed of the folds of the click model behind doubly robust estimates.")
+    maturity_hours: float = Field(
+        24,
+        gt=0,
+        strict=False,
+        description="Time a click has to come; younger impressions and later clicks do not count.",
+    )
+    models: list[Literal["uniform", "logging", "rates", "linear"]] = Field(
+        ["uniform", "logging", "rates", "linear"], min_length=1, description="Models that compete; uniform must."
+    )
+    temperatures: list[Annotated[float, Field(gt=0, strict=False)]] = Field(
+        [1.0, 0.5, 0.25, 0.125],
+        min_length=1,
+        description="Temperatures of the softmax that compete; the lower, the bolder.",
+    )
+    floor: Share = Field(0.002, description="Least probability of a candidate, so that the next log can tell of each.")
+    threads: int = Field(2, gt=0, description="CPU threads of ONNX Runtime, which reads pictures; as in evaluate.")
+
+    @model_validator(mode="after")
+    def _fallback(self) -> Self:
+        if "uniform" not in self.models:
+            raise ValueError("models: uniform must be one; it is chosen when no other can be trusted")
+        return self
+
+
 class Evaluate(Block):
     """How models are measured; intervals are 95 %."""
 
@@ -172,37 +221,6 @@ class Evaluate(Block):
     lstm_samples: int = Field(1000, ge=100, description="Lines drawn to judge the LSTM.")
     temperature: float = Field(1.0, gt=0, description="Sampling temperature of the judged lines.")
     ngram_order: int = Field(5, ge=2, description="Order of the Kneser-Ney character model.")
-
-
-class Rule(Block):
-    """A bar for one metric, and how much worse than the champion a candidate may be."""
-
-    metric: str = Field(description="Name of a metric of the model's metrics.json.")
-    at_least: float | None = Field(None, strict=False, description="The value must not be below this.")
-    at_most: float | None = Field(None, strict=False, description="The value must not be above this.")
-    margin: float | None = Field(
-        None, ge=0, strict=False, description="Worse than the champion by more than this, for certain: rejected."
-    )
-
-    @model_validator(mode="after")
-    def _one_side(self) -> Self:
-        if (self.at_least is None) == (self.at_most is None):
-            raise ValueError(f"rule for {self.metric}: give exactly one of at_least and at_most")
-        return self
-
-
-class Gate(Block):
-    """What a model must show before it becomes champion; read by report and register."""
-
-    approve: bool = Field(False, description="True: only a person's `adloom promote` makes a champion.")
-    gan: list[Rule] = Field(description="Rules for the picture generator.")
-    cnn: list[Rule] = Field(description="Rules for the picture reader.")
-    lstm: list[Rule] = Field(description="Rules for the copywriter.")
-    audience: list[Rule] = Field(description="Rules for the audience segments.")
-
-    def rules(self, model: str) -> list[Rule]:
-        """Return the rules of one of MODELS."""
-        return getattr(self, model)  # type: ignore[no-any-return]
 
 
 class Register(Block):
@@ -221,40 +239,6 @@ class Score(Block):
     threads: int = Field(2, gt=0, description="CPU threads of ONNX Runtime; another number may give other bytes.")
 
 
-class Toleration(Block):
-    """A taint of a node that a stage's pod puts up with."""
-
-    key: str = Field(description="Key of the taint.")
-    value: str | None = Field(None, description="Its value; any when absent.")
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] = Field("NoSchedule", description="Its effect.")
-
-
-class Place(Block):
-    """What the pod of a stage asks of its node."""
-
-    cpu: str = Field("1", pattern=r"^\d+(\.\d+)?$|^\d+m$", description="CPUs: request and limit.")
-    memory: str = Field("2Gi", pattern=r"^\d+(\.\d+)?[KMGTP]i?$", description="Memory: request and limit.")
-    gpu: int = Field(0, ge=0, description="Number of GPUs.")
-    gpu_type: str = Field("nvidia.com/gpu", description="Name of the GPU resource.")
-    node_selector: dict[str, str] = Field({}, description="Labels the node must have.")
-    tolerations: list[Toleration] = Field([], description="Taints of the node that are put up with.")
-    timeout_minutes: int = Field(60, gt=0, description="After this the pod is ended and the stage has failed.")
-
-
-class Pipeline(Block):
-    """How the stages run on Kubernetes."""
-
-    image: str = Field("adloom-train:latest", description="Image of every stage; by digest where caches should hold.")
-    default: Place = Field(Place(), description="The place of a stage that is not named.")
-    stages: dict[str, Place] = Field({}, description="Stage: its own place; the rest as in default.")
-    cooldown_minutes: int = Field(0, ge=0, description="After a run's start, triggers start no other for so long.")
-
-    def place(self, stage: str) -> Place:
-        """Return where a stage runs: its own place, and the default's where that says nothing."""
-        own = self.stages.get(stage, self.default)
-        return self.default.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
-
-
 class Params(Block):
     """The whole of params.yaml."""
 
@@ -267,6 +251,7 @@ class Params(Block):
     train_cnn: TrainCnn
     train_lstm: TrainLstm
     segment: Segment
+    train_policy: TrainPolicy
     evaluate: Evaluate
     gate: Gate
     score: Score = Score()
@@ -285,6 +270,11 @@ class Params(Block):
     def block(self, stage: str) -> Block:
         """Return what a stage may read, by its name."""
         return getattr(self, stage)  # type: ignore[no-any-return]
+
+    @property
+    def trainings(self) -> dict[str, Training]:
+        """The blocks of the stages that train a network, by stage."""
+        return {"train_gan": self.train_gan, "train_cnn": self.train_cnn, "train_lstm": self.train_lstm}
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

@@ -4,8 +4,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from adloom.errors import UserError
-from adloom.io.registry import CHAMPION, Move, Registry, Version
+from adloom import pair
+from adloom.errors import BusyError, UserError
+from adloom.io.registry import CHAMPION, By, Move, Registry, Version
 from adloom.params import MODELS
 
 MAX_REASON = 1000  # characters
@@ -43,23 +44,61 @@ def lines(rows: list[Row]) -> Iterator[str]:
         yield from (f"{'':15}{move.at:%Y-%m-%d %H:%M} {move.alias} ({move.by}): {move.reason}" for move in row.moves)
 
 
-def promote(registry: Registry, model: str, version: int, reason: str) -> None:
-    """Make a version the champion. Raises UserError when there is no reason, model or version."""
+def promote(registry: Registry, model: str, version: int, reason: str) -> list[Version]:
+    """
+    Make a version the champion, a policy together with its audience; return what became champion.
+
+    Raises UserError when there is no reason, model or version, or the champions would not be a pair, BusyError when
+    another was named at the same moment.
+    """
     _check(model, reason)
-    known = [v.version for v in registry.versions(model)]
+    known = {v.version: v for v in registry.versions(model)}
     if version not in known:
-        raise UserError(f"{model}: no version {version}; registered: {known or 'none, `adloom register` makes one'}")
-    registry.point(model, CHAMPION, version, reason, by="person")
+        listed = list(known) or "none, `adloom register` makes one"
+        raise UserError(f"{model}: no version {version}; registered: {listed}")
+    named = [*pair.others(registry, known[version]), known[version]]
+    for each in named:
+        _crown(registry, each.model, each.version, reason, "person")
+    return named
 
 
-def rollback(registry: Registry, model: str, reason: str) -> int:
-    """Make the champion before this one the champion again, and return it. Raises UserError when there is none."""
+def rollback(registry: Registry, model: str, reason: str) -> list[Version]:
+    """
+    Make the champion before this one the champion again, audience and policy together; return what became champion.
+
+    Raises UserError when there is none, or the champions would not be a pair, BusyError when another was named at the
+    same moment.
+    """
     _check(model, reason)
-    past = line(registry.moves(model)) if registry.versions(model) else []
+    past = _line(registry, model)
     if len(past) < 2:
         raise UserError(f"{model}: no champion before {past or 'it'}; `adloom promote {model} VERSION` names one")
-    registry.point(model, CHAMPION, past[-2], reason, by="rollback")
-    return past[-2]
+    version = next(v for v in registry.versions(model) if v.version == past[-2])
+    if model == pair.AUDIENCE:
+        others = pair.before(registry, version, _line(registry, pair.POLICY)[:-1])
+    else:
+        others = pair.others(registry, version)
+    named = sorted([*others, version], key=lambda each: each.model)  # the audience first, as in a promotion
+    for each in named:
+        _back(registry, each, reason)
+    return named
+
+
+def _line(registry: Registry, model: str) -> list[int]:
+    return line(registry.moves(model)) if registry.versions(model) else []
+
+
+def _back(registry: Registry, version: Version, reason: str) -> None:
+    """Name a former champion; it is a rollback only of the promotion that followed on its own."""
+    last = _line(registry, version.model)[-2:-1] == [version.version]
+    _crown(registry, version.model, version.version, reason, "rollback" if last else "person")
+
+
+def _crown(registry: Registry, model: str, version: int, reason: str, by: By) -> None:
+    if (now := registry.point(model, CHAMPION, version, reason, by)) != version:
+        raise BusyError(
+            f"{model}: {now} was named at the same moment, after {version}; `adloom models` says by whom and why"
+        )
 
 
 def line(moves: list[Move]) -> list[int]:

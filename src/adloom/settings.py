@@ -23,6 +23,11 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("MLFLOW_TRACKING_URI"),
         description="MLflow server or database.",
     )
+    mlflow_s3_endpoint: str | None = Field(
+        None,
+        validation_alias=AliasChoices("MLFLOW_S3_ENDPOINT_URL"),
+        description="S3 server of MLflow's files, if it is another.",
+    )
     parent_run: str | None = Field(
         None, validation_alias=AliasChoices("MLFLOW_RUN_ID"), description="Run in MLflow that tracked runs lie below."
     )
@@ -32,6 +37,28 @@ class Settings(BaseSettings):
     webhook_url: SecretStr | None = Field(None, description="A pipeline posts there how it ended.")
     s3_endpoint: str | None = Field(
         None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_S3"), description="S3 server other than Amazon's."
+    )
+    checkpoint_uri: str | None = Field(
+        None, description="s3://bucket/prefix where checkpoints lie as well, for pods, whose disk goes with them."
+    )
+    rank: int = Field(
+        0, ge=0, validation_alias=AliasChoices("RANK"), description="Which of the processes this is; torchrun sets it."
+    )
+    processes: int | None = Field(
+        None,
+        gt=0,
+        validation_alias=AliasChoices("WORLD_SIZE"),
+        description="Processes that torchrun started; absent without torchrun.",
+    )
+    machines: str | None = Field(
+        None,
+        validation_alias=AliasChoices("PET_NNODES"),
+        description="Machines that torchrun is to join; a pod of Kubeflow Trainer has it.",
+    )
+    error_file: Path | None = Field(
+        None,
+        validation_alias=AliasChoices("TORCHELASTIC_ERROR_FILE"),
+        description="Where a process that torchrun started leaves its error.",
     )
     dvc_remote: str | None = Field(None, description="Where datasets are pushed to, if not to DVC's default remote.")
     kfp_endpoint: str | None = Field(
@@ -73,7 +100,15 @@ class Settings(BaseSettings):
     log_disk_mb: int = Field(2048, gt=0, description="Decisions not yet shipped, in MiB; above it more are dropped.")
     serve_threads: int = Field(2, gt=0, description="CPU threads of each served model.")
     git_commit: str | None = Field(None, description="Commit of this code, for images without git.")
+    image: str | None = Field(
+        None, description="Container image that this runs in; a pipeline's large trainings know it."
+    )
+    place: str | None = Field(None, description="JSON of the place in which such a training's own pods run.")
+    kubernetes_host: str | None = Field(
+        None, validation_alias=AliasChoices("KUBERNETES_SERVICE_HOST"), description="Set in every pod of a cluster."
+    )
     image_digest: str | None = Field(None, description="Digest of the container image that this runs in.")
+    ci: str | None = Field(None, validation_alias=AliasChoices("CI"), description="Set in continuous integration.")
     quiet: bool = Field(
         False, validation_alias=AliasChoices("CI", "ADLOOM_QUIET"), description="No progress bars; CI sets it."
     )

@@ -17,10 +17,11 @@ from adloom.params import TABLES, Ingest, Params
 
 LOCK = Path("sources.lock")
 AGAIN = "run `adloom snapshot`"
-NO_KEY = (
-    "private data needs a key for pseudonyms; `openssl rand -hex 32 > FILE` makes one, "
-    "set ADLOOM_PSEUDONYM_KEY_FILE=FILE, or ADLOOM_PSEUDONYM_KEY to what is in it"
+KEY = (
+    "`openssl rand -hex 32 > FILE` makes one, set ADLOOM_PSEUDONYM_KEY_FILE=FILE, "
+    "or ADLOOM_PSEUDONYM_KEY to what is in it"
 )
+NO_KEY = f"private data needs a key for pseudonyms; {KEY}"
 
 
 class Files(BaseModel):

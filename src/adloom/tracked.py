@@ -1,6 +1,6 @@
 """What every stage that makes a model does around its work: a tracked run, a draft of the artifact, and their link."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,16 +12,19 @@ from adloom.io.tracking import Run
 
 
 @contextmanager
-def tracked(stage: str, table: Path, target: Path, params: Block, outside: Outside) -> Iterator[tuple[Draft, Run]]:
+def tracked(
+    stage: str, table: Path, target: Path, params: Block, outside: Outside, others: Mapping[str, Path] | None = None
+) -> Iterator[tuple[Draft, Run]]:
     """
     Yield a draft, which becomes the artifact `target` when the block ends, and the run that is told of it.
 
-    The draft has the table's facts. Raises ArtifactError when the table was changed.
+    The draft has the table's facts; `others` are further inputs by name. Raises ArtifactError when the table was
+    changed.
     """
     facts = manifest.verify(table).facts
     tags = {"dataset_digest": manifest.digest(table), "params_digest": params.digest()}
     with outside.tracker.run(stage, params.model_dump(mode="json"), tags) as run:
-        with manifest.draft(target, stage, params, {"table": table}) as made:
+        with manifest.draft(target, stage, params, {"table": table, **(others or {})}) as made:
             made.facts.update(facts)
             yield made, run
         run.tags({"manifest_digest": manifest.digest(target)})

@@ -3,13 +3,16 @@ The loop every network is trained by: seeded, checkpointed after each epoch, and
 
 All randomness is a function of (seed, epoch, step): the order of the rows by `Order`, everything else by reseeding
 torch before each step. Hence a run that was interrupted and resumed equals one that was not.
+
+Several processes share every batch evenly and take the mean of their gradients (DDP). Batch norms look at the share of
+their own process, for torch synchronises them on GPUs alone; the first process's running statistics are kept. Every
+process judges all validation rows, so that none waits for another that has fewer.
 """
 
 import hashlib
 import logging
 import signal
 import warnings
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,10 +23,13 @@ import numpy as np
 import numpy.typing as npt
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.strategies import DDPStrategy
 from torch.utils.data import DataLoader, Sampler
 from tqdm import tqdm
 
 from adloom import checkpoints
+from adloom.errors import DismissedError, ParamsError
+from adloom.group import Group
 from adloom.io import manifest
 from adloom.io.outside import Outside
 from adloom.io.tracking import Run
@@ -36,6 +42,7 @@ Ints = npt.NDArray[np.int64]
 Module = TypeVar("Module", bound=pl.LightningModule)
 History = dict[str, list[list[float]]]  # {curve: [[optimizer steps so far, value], …]}, a point per epoch
 
+ALONE = Group()
 MONITOR = "validation_loss"  # what early stopping watches, logged by the module's validation_step
 
 
@@ -60,6 +67,8 @@ class Session:
     run: Run
     checkpoint: Path
     progress: bool
+    copy: checkpoints.Copy | None = None  # where the checkpoint lies as well
+    group: Group = ALONE
 
     def describe(self, card: Mapping[str, object], history: History, params: Training) -> None:
         """Write card.json and history.json."""
@@ -73,13 +82,20 @@ def session(stage: str, table: Path, target: Path, params: Training, outside: Ou
     Yield a Session whose draft becomes the artifact `target` when the block ends; then its checkpoint is finished.
 
     The checkpoint lies outside of the outputs, in a folder named after the table's digest and the params, so that the
-    same command goes on from it and another command does not. Raises ArtifactError when the table was changed.
+    same command goes on from it and another command does not. Raises ArtifactError when the table was changed,
+    ParamsError when other processes were started than the params ask for.
     """
+    if outside.processes != params.processes:
+        raise ParamsError(
+            f"{stage}: nodes {params.nodes} and devices {params.devices} make {params.processes} processes, "
+            f"torchrun started {outside.processes}; start as many, or correct nodes and devices"
+        )
     key = hashlib.sha256(f"{manifest.digest(table)} {params.digest()}".encode()).hexdigest()[:16]
-    checkpoint = checkpoints.place(outside.home, stage, key)
+    checkpoint, copy = checkpoints.place(outside.home, stage, key), checkpoints.copy_of(outside, stage, key)
+    group = Group(outside.rank, outside.processes)
     with tracked(stage, table, target, params, outside) as (made, run):
-        yield Session(stage, made, run, checkpoint, outside.progress)
-    checkpoints.finish(checkpoint, target)
+        yield Session(stage, made, run, checkpoint, outside.progress, copy if group.first else None, group)
+    checkpoints.finish(checkpoint, target, copy)
 
 
 def fit(
@@ -96,19 +112,24 @@ def fit(
 
     Every metric the module logs per epoch is in the history and goes to the session's run. With `patience`, training
     stops after that many epochs without a lower `validation_loss`, and the module returned is that of the best epoch.
-    Raises KeyboardInterrupt on Ctrl-C; the checkpoint of the last whole epoch is left behind.
+    Of several processes the first returns; the others end here, by DismissedError, which `caller.execute` expects.
+
+    Raises KeyboardInterrupt on Ctrl-C; the checkpoint of the last whole epoch is left behind. Raises OutsideError when
+    there may be a checkpoint outside of this machine that cannot be had.
     """
     torch.set_num_threads(params.threads)
     torch.manual_seed(params.seed)
     module = make()
     watch = Watch(params, session, patience)
-    resume = _checkpoint(session.checkpoint, module)
-    loader = _batches(rows, Order(len(rows), params))
+    loader = _batches(rows, Order(len(rows), params, session.group))
     judged = _batches(validation, in_order(len(validation), params.batch_size)) if validation is not None else None
-    with warnings.catch_warnings():
+    with session.group.joined(), warnings.catch_warnings():
+        resume = _resumed(session, module)
         warnings.simplefilter("ignore")  # Lightning's advice on workers and intervals, which are chosen here
-        trainer = _trainer(params, watch)
+        trainer = _trainer(params, watch, session.group, manual=not module.automatic_optimization)
         _run(trainer, module, loader, judged, resume)
+    if not session.group.first:
+        raise DismissedError
     if watch.best:
         module.load_state_dict(watch.best)
     return module.cpu().eval(), watch.history
@@ -123,11 +144,12 @@ class Order(Sampler[Any]):
     """
     The row numbers of each batch of an epoch: permutations of all rows, one after the other, cut into batches.
 
-    Where a permutation begins and ends is independent of epochs, so every row is used equally often.
+    Where a permutation begins and ends is independent of epochs, so every row is used equally often. Of each batch a
+    process of a group gets its share.
     """
 
-    def __init__(self, rows: int, params: Training) -> None:
-        self.rows, self.seed = rows, params.seed
+    def __init__(self, rows: int, params: Training, group: Group = ALONE) -> None:
+        self.rows, self.seed, self.share = rows, params.seed, group.share(params.batch_size)
         self.steps, self.batch = params.steps_per_epoch, params.batch_size
         self.epoch = 0
 
@@ -144,7 +166,7 @@ class Order(Sampler[Any]):
         first, last = start // self.rows, (stop - 1) // self.rows
         stream = np.concatenate([self._permutation(number) for number in range(first, last + 1)])
         offset = first * self.rows
-        yield from stream[start - offset : stop - offset].reshape(self.steps, self.batch)
+        yield from stream[start - offset : stop - offset].reshape(self.steps, self.batch)[:, self.share]
 
     def _permutation(self, number: int) -> Ints:
         return np.random.default_rng([self.seed, number]).permutation(self.rows)
@@ -155,6 +177,7 @@ class Watch(pl.callbacks.Checkpoint):
 
     def __init__(self, params: Training, session: Session, patience: int | None) -> None:
         self._params, self._session, self._patience = params, session, patience
+        self._group = session.group
         self.history: History = {}
         self.best: dict[str, torch.Tensor] = {}
         self.lowest, self.stale = float("inf"), 0
@@ -172,8 +195,14 @@ class Watch(pl.callbacks.Checkpoint):
                 self._session.run.metrics({name: value}, int(step))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Open the progress bar."""
+        """Open the progress bar, and say where a training goes on."""
         steps = self._params.steps_per_epoch
+        if trainer.current_epoch and self._group.first:
+            log.warning(
+                "%s: goes on after epoch %d of %d", self._session.stage, trainer.current_epoch, trainer.max_epochs
+            )
+        if self._group.size > 1:  # Lightning's handler talks to the others, and never returns once one is gone
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self._bar = tqdm(
             desc=self._session.stage,
             total=self._params.epochs * steps,
@@ -186,8 +215,9 @@ class Watch(pl.callbacks.Checkpoint):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Make all randomness of this step a function of (seed, epoch, step)."""
-        entropy = np.random.SeedSequence([self._params.seed, trainer.current_epoch, batch_idx])
+        """Make all randomness of this step a function of (seed, epoch, step), another in each process."""
+        others = [self._group.rank] if self._group.rank else []  # of one process alone it is as it ever was
+        entropy = np.random.SeedSequence([self._params.seed, trainer.current_epoch, batch_idx, *others])
         torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> 1))
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
@@ -197,7 +227,8 @@ class Watch(pl.callbacks.Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the epoch's metrics and weights; this callback is the last one called."""
         step = (trainer.current_epoch + 1) * self._params.steps_per_epoch
-        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        measured = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        values = self._group.agreed(measured)  # unlike processors must not come to unlike decisions
         for name, value in values.items():
             self.history.setdefault(name, []).append([step, value])
         if self._patience:
@@ -230,17 +261,26 @@ class Watch(pl.callbacks.Checkpoint):
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
         try:
-            trainer.save_checkpoint(partial)
-            partial.replace(path)
+            trainer.save_checkpoint(partial)  # a meeting of all processes, of which the first writes
+            if self._group.first:
+                partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
+        if self._session.copy:
+            last = trainer.current_epoch + 1 == self._params.epochs or self._has_stalled()
+            self._session.copy.push(path, last)
 
 
-def _trainer(params: Training, watch: Watch) -> pl.Trainer:
+def _trainer(params: Training, watch: Watch, group: Group, manual: bool) -> pl.Trainer:
+    several = {
+        "devices": params.devices,
+        "num_nodes": params.nodes,
+        "strategy": DDPStrategy(find_unused_parameters=manual),  # each step of a GAN leaves the other network out
+    }
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     return pl.Trainer(
         accelerator="auto",
-        devices=1,
+        **(several if group.size > 1 else {"devices": 1}),
         precision=params.precision,
         max_epochs=params.epochs,
         callbacks=[watch],
@@ -267,25 +307,16 @@ def _batches(rows: Rows, order: Iterable[Ints]) -> DataLoader[Any]:
     return DataLoader(rows, batch_size=None, sampler=order)  # type: ignore[arg-type] # row numbers come in arrays
 
 
-def _checkpoint(path: Path, module: pl.LightningModule) -> Path | None:
-    """Return the checkpoint's path when it fits the module; one that does not is removed with a line in the log."""
-    if not path.exists():
-        return None
-    try:
-        _check(path, module)
-    except Exception as error:  # noqa: BLE001 - torch has no family of errors for a damaged file
-        log.warning("%s: damaged checkpoint (%s), training starts over", path, type(error).__name__)
-        path.unlink()
-        return None
-    return path
-
-
-def _check(path: Path, module: pl.LightningModule) -> None:
-    """Raise some error when a checkpoint is damaged or of another network."""
-    with zipfile.ZipFile(path) as archive:  # what torch.save writes, with sums that torch.load does not look at
-        if damaged := archive.testzip():
-            raise ValueError(f"{damaged} has another sum")
-    found = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    shapes, expected = ({name: tensor.shape for name, tensor in s.items()} for s in (found, module.state_dict()))
-    if shapes != expected:
-        raise ValueError("the network has other weights")
+def _resumed(session: Session, module: pl.LightningModule) -> Path | None:
+    """Return the checkpoint to go on from, the first process's in every process; None when there is none."""
+    path = session.checkpoint
+    if session.copy:
+        session.copy.fetch(path)
+    found = checkpoints.sound(path, module) if session.group.first else None
+    if session.group.size == 1:
+        return found
+    content = session.group.agreed(found.read_bytes() if found else None)
+    if content and not session.group.first:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return path if content else None

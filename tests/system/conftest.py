@@ -3,12 +3,20 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
+import pandas as pd
 import pytest
-from tests.system import seaweedfs
+from tests import tiny_models
+from tests.conftest import MakeTable
+from tests.system import mlflow_server, postgres, seaweedfs
+from tests.system.mlflow_server import MlflowServer
+from tests.system.postgres import Postgres
 from tests.system.relay import Relay
 from tests.system.seaweedfs import Server
 
+from adloom.io.mlflow import MlflowRegistry
 from adloom.io.outside import Outside
 from adloom.io.stores import Stores
 from adloom.settings import Settings
@@ -46,3 +54,47 @@ def relay(relay_of_all: Relay) -> Iterator[Relay]:
     """A relay in front of the server, which a test may let fail; the next test has it healed."""
     yield relay_of_all
     relay_of_all.heal()
+
+
+@pytest.fixture(scope="session")
+def database() -> Iterator[Postgres]:
+    """PostgreSQL for as long as the tests of this process run."""
+    with postgres.running() as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+def mlflow(
+    server: Server, relay_of_all: Relay, database: Postgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MlflowServer]:
+    """MLflow on PostgreSQL for as long as the tests of this process run; a relay lies between it and S3."""
+    s3 = server.environment() | {"AWS_ENDPOINT_URL_S3": relay_of_all.endpoint}
+    folder = tmp_path_factory.mktemp("mlflow_server")
+    with mlflow_server.running(folder, database.uri(database.port), f"s3://{seaweedfs.BUCKET}/mlflow", s3) as mlflow:
+        yield mlflow
+
+
+@pytest.fixture
+def project() -> str:
+    return f"shop-{uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def registry(mlflow: MlflowServer, project: str) -> MlflowRegistry:
+    return MlflowRegistry(mlflow.uri, project)
+
+
+@pytest.fixture
+def client(registry: MlflowRegistry) -> Any:
+    """MLflow's own client, to look at what ours did."""
+    return registry._server.client
+
+
+@pytest.fixture
+def table(make_table: MakeTable) -> Path:
+    return make_table("events", pd.DataFrame({"split": ["calibration"]}))
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_models.write_models(tmp_path_factory.mktemp("models"))

@@ -69,6 +69,7 @@ class StandIn:
     url: str = ""
     token: str | None = None
     multi_user: bool = False
+    version: str = "2.17.0"
     asked: list[tuple[str, str]] = field(default_factory=list)  # method and path of every request
     answers: deque[Answer] = field(default_factory=deque)  # given first, whatever is asked
     silence: threading.Event | None = None  # while it is there and not set, no answer is given
@@ -164,7 +165,9 @@ def checked(body: bytes, kind: str) -> Any:
 
 
 def health(server: StandIn, **_: Any) -> Any:
-    return models.V2beta1GetHealthzResponse(multi_user=server.multi_user or None, pipeline_store="database")
+    """Return what the real server writes by hand, which is more than its model has."""
+    build = {"commit_sha": "c0ffee", "tag_name": server.version}
+    return {**build, "multi_user": server.multi_user, "pipeline_store": "database"}
 
 
 def listed(server: StandIn, kind: str, *parents: str, query: dict[str, str], **_: Any) -> Any:

@@ -38,6 +38,7 @@ class Relay:
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._open: set[asyncio.StreamWriter] = set()
         self._faults: list[Fault] = []
+        self._has_struck = threading.Event()
         self._listening: asyncio.Server | None = None
 
     @property
@@ -47,6 +48,11 @@ class Relay:
     def fail(self, *faults: Fault) -> None:
         """Let these faults happen, one after the other."""
         self._faults = list(faults)
+        self._has_struck.clear()
+
+    def has_struck(self, within: float) -> bool:
+        """Wait, so many seconds at most, until a fault has struck, and return whether it has."""
+        return self._has_struck.wait(within)
 
     def refuse(self) -> None:
         """Cut every connection and take none, as when the server is gone."""
@@ -140,6 +146,7 @@ class Relay:
         fault = self._faults[0]
         if not fault.struck:
             fault.struck = True
+            self._has_struck.set()
             if fault.how == "cut":
                 self._cut()
         self._current()

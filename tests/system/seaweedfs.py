@@ -1,4 +1,4 @@
-"""SeaweedFS, the S3 server that Kubeflow Pipelines itself ships, on free ports and with one user."""
+"""SeaweedFS, the S3 server that Kubeflow Pipelines itself ships, on free ports: one user may do all, one only read."""
 
 import json
 import os
@@ -20,17 +20,32 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 ACCESS, SECRET = "adloom-tests", "a secret of tests only"
+READER = "adloom-reader"  # who may only look into the bucket, with the same secret
 BUCKET = "shop"
 READY_WITHIN = 60  # seconds
 STARTS = 3
 PORTS = ("master", "master.grpc", "volume", "volume.grpc", "filer", "filer.grpc", "s3", "s3.grpc")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Server:
-    """A running server and a client that may do everything."""
+    """A server that can be killed and started again on the same ports and data, and a client that may do everything."""
 
     port: int
+    command: list[str]
+    process: "subprocess.Popen[bytes] | None" = None
+
+    def start(self) -> None:
+        """Start it, and return once it has its bucket and keeps an object in it."""
+        self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _await(self.process, self)
+
+    def kill(self) -> None:
+        """Kill it."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
 
     @property
     def endpoint(self) -> str:
@@ -81,25 +96,30 @@ def visit(server: Server, patch: pytest.MonkeyPatch) -> None:
 @contextmanager
 def running(folder: Path) -> Iterator[Server]:
     """Yield a server that keeps its data in a folder and has the bucket `shop`."""
-    identity = {"name": "tests", "credentials": [{"accessKey": ACCESS, "secretKey": SECRET}], "actions": ["Admin"]}
-    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
-    with ExitStack() as stack:
-        yield _started(folder, stack)
+    users = [("tests", ACCESS, ["Admin"]), ("reader", READER, [f"Read:{BUCKET}", f"List:{BUCKET}"])]
+    identities = [
+        {"name": name, "credentials": [{"accessKey": key, "secretKey": SECRET}], "actions": actions}
+        for name, key, actions in users
+    ]
+    (folder / "s3.json").write_text(json.dumps({"identities": identities}))
+    server = _started(folder)
+    try:
+        yield server
+    finally:
+        server.kill()
 
 
-def _started(folder: Path, stack: ExitStack) -> Server:
-    """Start a server that ends with a stack; on other ports when it exits, for one may be taken before it is bound."""
+def _started(folder: Path) -> Server:
+    """Start a server; on other ports when it exits, for one may be taken before it is bound."""
     for attempt in range(1, STARTS + 1):
-        ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
-        server = Server(ports["s3"])
-        process = stack.enter_context(
-            subprocess.Popen(_command(folder, ports), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        )
-        stack.callback(process.kill)
+        ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+        server = Server(ports["s3"], _command(folder, ports))
         try:
-            _await(process, server)
+            server.start()
         except AssertionError:
-            if process.poll() is None or attempt == STARTS:
+            exited = server.process is not None and server.process.poll() is not None
+            server.kill()
+            if not exited or attempt == STARTS:
                 raise
         else:
             break
@@ -113,10 +133,12 @@ def _command(folder: Path, ports: dict[str, int]) -> list[str]:
     weed = shutil.which("weed") or str(Path(sys.executable).with_name("weed"))
     command = [weed, "-logtostderr=false", f"-logdir={folder}", "server", f"-dir={folder}", "-s3", *flags]
     command += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.config={folder / 's3.json'}", "-master.telemetry=false"]
+    command += ["-volume.max=64"]  # each bucket takes several, and 8 are the default
+    command += ["-master.electionTimeout=1s"]  # else the only master waits ten for others when it is started again
     return [*command, "-s3.port.iceberg=0", "-s3.port.lance=0"]  # else on fixed ports, where only one server fits
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for opened in sockets:

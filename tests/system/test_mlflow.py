@@ -110,7 +110,7 @@ def nowhere() -> Iterator[str]:
         yield f"http://user:secret@127.0.0.1:{taken.getsockname()[1]}"
 
 
-def test_a_server_that_is_down_costs_a_warning_and_not_the_training(
+def test_a_server_that_is_down_costs_two_warnings_and_not_the_training(
     nowhere: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     began = time.monotonic()
@@ -119,9 +119,12 @@ def test_a_server_that_is_down_costs_a_warning_and_not_the_training(
             run.metrics({"loss": 1.0}, step)
         run.tags({"manifest_digest": "m"})
     warnings = [record.getMessage() for record in caplog.records if record.name.startswith("adloom")]
-    assert len(warnings) == 1
-    assert warnings[0].endswith("the training goes on unrecorded")
-    assert "secret" not in warnings[0]
+    away, still_away = warnings
+    assert away.endswith(
+        ": Connection refused; the training goes on, and what it tells is kept and sent when it answers"
+    )
+    assert still_away.endswith(": still away; `adloom run`, or a pipeline's register, sends it from what was made here")
+    assert "secret" not in "".join(warnings)
     assert time.monotonic() - began < 15
 
 
@@ -134,7 +137,7 @@ def test_a_registry_that_is_down_is_one_line(nowhere: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("model", ["gan", "cnn", "lstm", "audience"])
+@pytest.mark.parametrize("model", ["gan", "cnn", "lstm", "audience", "policy"])
 def test_an_artifact_comes_back_as_it_was_and_only_once(
     model: str, folder: Path, registry: MlflowRegistry, tmp_path: Path
 ) -> None:
@@ -174,6 +177,17 @@ def test_the_audience_says_what_it_takes(folder: Path, registry: MlflowRegistry,
     model = mlflow.models.Model.load("models:/shop-audience/1")
     assert model.signature.inputs.input_names()[:2] == ["recency_days", "frequency"]
     assert model.signature.outputs.input_names() == ["segment"]
+    assert set(model.load_input_example()) == set(model.signature.inputs.input_names())
+
+
+def test_the_policy_says_what_it_takes(folder: Path, registry: MlflowRegistry, uri: str) -> None:
+    registry.register("policy", folder / "models" / "policy", {})
+    import mlflow
+
+    mlflow.set_tracking_uri(uri)
+    model = mlflow.models.Model.load("models:/shop-policy/1")
+    assert model.signature.inputs.input_names() == ["placement", "segment", "creative_id"]
+    assert model.signature.outputs.input_names() == ["probability"]
     assert set(model.load_input_example()) == set(model.signature.inputs.input_names())
 
 

@@ -1,19 +1,31 @@
-"""The whole way of another shop, from its files to registered models: with DVC, and without it in a second folder."""
+"""The whole way of another shop, from its files to models in MLflow: with DVC, and without it in a second folder."""
 
+import json
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 import pytest
 from tests import shop
+from tests.system.mlflow_server import MlflowServer
+from tests.system.postgres import Postgres
+from tests.system.relay import Fault, Relay
+from tests.system.seaweedfs import Server
 
 from adloom import caller, params, snapshot
 from adloom.io import manifest
+from adloom.io.mlflow import MlflowRegistry
 from adloom.io.outside import Outside
+from adloom.io.registry import champion, fetch_whole
 from adloom.params import MODELS, TABLES, Params
-from adloom.stages.register import register_all
+from adloom.stages.register import JUDGES, register_all
 
 BIN = Path(sys.executable).parent
 KEY = "0123456789abcdef0123456789abcdef"
@@ -34,14 +46,65 @@ def adloom(folder: Path, *arguments: str, **environment: str) -> subprocess.Comp
 
 
 @pytest.fixture(scope="module")
-def with_dvc(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which `adloom init` and `adloom run` have run."""
+def door(mlflow: MlflowServer) -> Iterator[Relay]:
+    """The MLflow of every command here, behind a relay."""
+    with Relay(mlflow.port) as door, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", door.endpoint)
+        yield door
+
+
+@pytest.fixture(scope="module")
+def with_dvc(
+    tmp_path_factory: pytest.TempPathFactory, door: Relay, mlflow: MlflowServer, database: Postgres, server: Server
+) -> Path:
+    """
+    A folder in which `adloom init` and `adloom run` have run; in the middle of a training all servers were killed.
+
+    They are there again when the next stage begins.
+    """
     folder = tmp_path_factory.mktemp("with_dvc")
     adloom(folder, "init", ".")
     shop.write_params(folder, shop.write_shop(folder))
-    ran = adloom(folder, "run")
-    assert ran.returncode == 0, ran.stderr + ran.stdout
+    with (folder / "adloom.log").open("w") as log, started(folder, log, "run") as run:
+        assert line_of(run, "'train_cnn'")
+        door.fail(Fault("cut", "write", 0, since=b"POST /api/2.0/mlflow/runs/log-batch"))
+        assert door.has_struck(within=120), "train_cnn told MLflow nothing"
+        for end in (partial(mlflow.end, signal.SIGKILL), partial(database.end, signal.SIGQUIT), server.kill):
+            end()
+        assert line_of(run, "Running stage")
+        os.killpg(run.pid, signal.SIGSTOP)  # else it depends on the machine whether they are there in time
+        for start in (server.start, database.start, mlflow.start, door.heal):
+            start()
+        os.killpg(run.pid, signal.SIGCONT)
+        rest, _ = run.communicate()
+    assert run.returncode == 0, rest + (folder / "adloom.log").read_text()
     return folder
+
+
+@contextmanager
+def started(folder: Path, log: IO[str], *arguments: str) -> "Iterator[subprocess.Popen[str]]":
+    """Start adloom in a process group of its own, whose output is read as it comes; it does not outlive the block."""
+    variables = {**os.environ, "CI": "true", "ADLOOM_PSEUDONYM_KEY": KEY, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        [BIN / "adloom", *arguments],
+        cwd=folder,
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def line_of(process: "subprocess.Popen[str]", words: str) -> str:
+    """Wait for a line with these words, and return it; nothing when the process ended without."""
+    assert process.stdout
+    return next((line for line in process.stdout if words in line), "")
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -52,6 +115,47 @@ def test_the_run_made_every_artifact_whole(with_dvc: Path) -> None:
     for artifact in ARTIFACTS:
         assert manifest.verify(with_dvc / artifact).skipped is None
     assert list(with_dvc.rglob("*.partial")) == []
+
+
+def test_every_training_is_told_once_and_in_full_though_every_server_was_killed(with_dvc: Path, door: Relay) -> None:
+    client = MlflowRegistry(door.endpoint, "shop")._server.client
+    runs = client.search_runs([client.get_experiment_by_name("shop").experiment_id])
+    found = {run.info.run_name: run for run in runs}
+    names = ["run", "segment", "train_cnn", "train_gan", "train_lstm", "train_policy"]
+    assert sorted(run.info.run_name for run in runs) == names
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    for model in MODELS:
+        artifact = with_dvc / "models" / model
+        run = found[manifest.read(artifact).stage]
+        assert run.data.tags["manifest_digest"] == manifest.digest(artifact)
+        card, history = (json.loads((artifact / name).read_text()) for name in ("card.json", "history.json"))
+        assert run.data.params == {name: str(value) for name, value in card["params"].items()}
+        for name, points in history.items():
+            told = [[point.step, point.value] for point in client.get_metric_history(run.info.run_id, name)]
+            assert sorted(told) == points
+    warned = (with_dvc / "adloom.log").read_text()
+    assert warned.count("the training goes on, and what it tells is kept") == 1
+    assert warned.count("still away") == 1
+    assert "Traceback" not in warned
+
+
+def test_what_was_registered_is_fetched_back_whole(with_dvc: Path, door: Relay, tmp_path: Path) -> None:
+    registry = MlflowRegistry(door.endpoint, "shop")
+    for model in MODELS:
+        (version,) = registry.versions(model)
+        fetched = fetch_whole(registry, version, tmp_path / model)
+        assert manifest.digest(fetched) == manifest.digest(with_dvc / "models" / model)
+        if version.tags["verdict"] == "promote":
+            assert champion(registry, model, tmp_path / "champions" / model)[0] == version
+
+
+def test_without_mlflow_a_command_ends_with_one_line(with_dvc: Path, door: Relay) -> None:
+    door.refuse()
+    ended = adloom(with_dvc, "models")
+    door.heal()
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"adloom: MLflow at {door.endpoint}: cannot list versions of gan: Connection refused; ")
 
 
 def test_a_second_run_makes_nothing_again(with_dvc: Path) -> None:
@@ -90,7 +194,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def whole_way(loaded: Params, outside: Outside) -> None:
     """Call every stage in this process, each with its default paths."""
     snapshot.save(snapshot.take(loaded, outside), snapshot.LOCK)
-    for stage in ("ingest", "prepare", "train-gan", "train-cnn", "train-lstm", "segment"):
+    for stage in ("ingest", "prepare", "train-gan", "train-cnn", "train-lstm", "segment", "train-policy"):
         caller.call(stage, {}, loaded, outside)
     for model, table in MODELS.items():
         caller.call("evaluate", _paths(model, table), loaded, outside)
@@ -98,11 +202,10 @@ def whole_way(loaded: Params, outside: Outside) -> None:
 
 
 def _paths(model: str, table: str) -> dict[str, str]:
-    judge = "cnn" if model == "gan" else model
     return {
         "model": f"models/{model}",
         "table": f"data/dataset/{table}",
-        "judge": f"models/{judge}",
+        "judge": f"models/{JUDGES.get(model, model)}",
         "report": f"reports/{model}",
     }
 

@@ -124,6 +124,16 @@ def test_a_whole_bucket_is_no_place_for_an_artifact(
     assert environment.keys("shop", "") == before
 
 
+def test_what_is_removed_is_what_lies_below_and_nothing_beside(environment: Server, world: Outside) -> None:
+    for key in ("gone/manifest.json", "gone/deep/last.ckpt", "gone-not/last.ckpt"):
+        environment.put("shop", key, b"{}")
+    world.store.remove("s3://shop/gone")
+    world.store.remove("s3://shop/never-was")
+    assert environment.keys("shop", "gone") == {"-not/last.ckpt"}
+    with pytest.raises(ParamsError, match="a whole bucket"):
+        world.store.remove("s3://shop")
+
+
 def test_an_object_changed_after_its_snapshot_is_refused(environment: Server, world: Outside) -> None:
     environment.put("shop", "changing/orders.csv", ORDERS)
     given = shop("s3://shop/changing")

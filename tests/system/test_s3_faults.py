@@ -52,6 +52,16 @@ CASES = (
     Case("train-lstm", {"copy": DATASET["copy"]}, {"lstm": "models/lstm"}),
     Case("segment", {"events": DATASET["events"]}, {"audience": "models/audience"}),
     Case(
+        "train-policy",
+        {
+            "impressions": DATASET["impressions"],
+            "audience": "models/audience",
+            "creatives": DATASET["creatives"],
+            "cnn": "models/cnn",
+        },
+        {"policy": "models/policy"},
+    ),
+    Case(
         "evaluate",
         {"model": "models/audience", "table": DATASET["events"], "judge": "models/cnn"},
         {"report": REPORTS["audience"]},

@@ -1,5 +1,6 @@
 """Every caller of a stage goes through here; a toy stage stands in for the real ones."""
 
+import shutil
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -64,6 +65,9 @@ class Bucket:
     def push(self, folder: Path, uri: str) -> None:
         folder.rename(self.root / uri.removeprefix("s3://"))
 
+    def remove(self, uri: str) -> None:
+        shutil.rmtree(self.root / uri.removeprefix("s3://"))
+
 
 def test_paths_not_given_are_the_defaults(outside: Outside) -> None:
     assert caller.call("segment", {}, LOADED, outside) == {"size": 5.0}
@@ -108,6 +112,14 @@ def test_a_checkpoint_goes_only_once_its_artifact_is_where_it_belongs(outside: O
     assert checkpoint.exists()
     caller.call("segment", {"model": "s3://out"}, LOADED, replace(outside, store=Bucket(tmp_path)))
     assert not checkpoint.parent.exists()
+
+
+def test_of_several_processes_the_first_alone_writes_and_tracks(outside: Outside, tmp_path: Path) -> None:
+    second = replace(outside, store=Unreachable(tmp_path), rank=1, processes=2)
+    assert caller.call("segment", {"model": "s3://no-such/out"}, LOADED, second) == {"size": 5.0}
+    assert caller.call("segment", {}, LOADED, second) == {"size": 5.0}
+    assert not Path("models").exists()
+    assert not outside.home.exists()
 
 
 def test_two_runs_never_write_one_output_at_once(outside: Outside, tmp_path: Path) -> None:

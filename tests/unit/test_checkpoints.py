@@ -4,12 +4,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from adloom import checkpoints
+from adloom.io.outside import Outside
 
 
-def test_stages_that_discard_at_the_same_time_do_not_disturb_each_other(tmp_path: Path) -> None:
+def test_stages_that_discard_at_the_same_time_do_not_disturb_each_other(outside: Outside, tmp_path: Path) -> None:
     artifact = tmp_path / "models" / "net"
     for key in range(300):
-        checkpoints.finish(checkpoints.place(tmp_path, "train_net", str(key)), artifact)
+        checkpoints.finish(checkpoints.place(outside.home, "train_net", str(key)), artifact)
     with ThreadPoolExecutor(4) as pool:
-        assert [*pool.map(lambda _: checkpoints.discard(tmp_path, artifact), range(4))] == [None] * 4
+        assert [*pool.map(lambda _: checkpoints.discard(outside, artifact), range(4))] == [None] * 4
     assert [*tmp_path.rglob("finished")] == []

@@ -40,7 +40,7 @@ def champion(registry: MemoryRegistry) -> int | None:
 
 
 def test_rollback_returns_to_the_champion_before(registry: MemoryRegistry) -> None:
-    assert promotion.rollback(registry, "cnn", "bags read as shirts") == 1
+    assert [v.version for v in promotion.rollback(registry, "cnn", "bags read as shirts")] == [1]
     assert champion(registry) == 1
     assert [m.reason for m in registry.moves("cnn")][-1] == "bags read as shirts"
 
@@ -62,12 +62,10 @@ def test_a_person_promotes_any_version(registry: MemoryRegistry) -> None:
 
 @pytest.mark.parametrize("reason", ["", "  \n", "x" * 1001])
 def test_without_a_reason_nothing_moves(registry: MemoryRegistry, reason: str) -> None:
-    for change in (
-        lambda: promotion.promote(registry, "cnn", 1, reason),
-        lambda: promotion.rollback(registry, "cnn", reason),
-    ):
-        with pytest.raises(UserError, match="--reason: "):
-            change()
+    with pytest.raises(UserError, match="--reason: "):
+        promotion.promote(registry, "cnn", 1, reason)
+    with pytest.raises(UserError, match="--reason: "):
+        promotion.rollback(registry, "cnn", reason)
     assert champion(registry) == 2
     assert len(registry.moves("cnn")) == 2
 
@@ -77,7 +75,7 @@ def test_versions_and_models_that_are_not_there_are_named(registry: MemoryRegist
         promotion.promote(registry, "cnn", 9, "why not")
     with pytest.raises(UserError, match="gan: no version 1; registered: none, `adloom register` makes one"):
         promotion.promote(registry, "gan", 1, "why not")
-    with pytest.raises(UserError, match="cmm: no such model; expected one of gan, cnn, lstm, audience"):
+    with pytest.raises(UserError, match="cmm: no such model; expected one of gan, cnn, lstm, audience, policy"):
         promotion.promote(registry, "cmm", 1, "why not")
     with pytest.raises(UserError, match="gan: no champion before it"):
         promotion.rollback(registry, "gan", "why not")

@@ -15,8 +15,11 @@ from tests.conftest import MakeTable
 from torch import nn
 
 from adloom import checkpoints, training
+from adloom.errors import ParamsError
+from adloom.group import Group
 from adloom.io import manifest
 from adloom.io.outside import Outside
+from adloom.io.stores import FolderStore
 from adloom.io.tracking import MemoryRun, MemoryTracker
 from adloom.params import Training
 from adloom.training import History, Ints, Order
@@ -78,9 +81,11 @@ def same(one: Trained, other: Trained) -> bool:
     return weights and one.history == other.history and one.run.recorded == other.run.recorded
 
 
-def fit(folder: Path, net: type[Net] = Net, patience: int | None = None) -> Trained:
+def fit(
+    folder: Path, net: type[Net] = Net, patience: int | None = None, copy: checkpoints.Copy | None = None
+) -> Trained:
     run = MemoryRun("train_net", {}, {})
-    session = training.Session("train_net", manifest.Draft(folder), run, folder / "last.ckpt", progress=False)
+    session = training.Session("train_net", manifest.Draft(folder), run, folder / "last.ckpt", False, copy)
     module, history = training.fit(net, Numbers(), PARAMS, session, validation=Numbers(), patience=patience)
     return Trained(module, history, run)
 
@@ -112,6 +117,23 @@ def test_an_order_depends_on_seed_and_epoch_alone() -> None:
     assert batches(1, 2) != batches(2, 2)
 
 
+def test_processes_share_every_batch_and_leave_out_no_row() -> None:
+    whole = [batch.tolist() for batch in Order(50, PARAMS)]
+    shares = [[batch.tolist() for batch in Order(50, PARAMS, Group(rank, 4))] for rank in range(4)]
+    assert [[row for part in parts for row in part] for parts in zip(*shares, strict=True)] == whole
+    assert {len(part) for share in shares for part in share} == {4}
+
+
+def test_another_number_of_processes_than_the_params_ask_for_is_refused(
+    tmp_path: Path, outside: Outside, make_table: MakeTable
+) -> None:
+    table = make_table("copy", pd.DataFrame({"text": ["a"], "split": ["train"]}))
+    wanted = "train_net: nodes 1 and devices 2 make 2 processes, torchrun started 1"
+    params = PARAMS.model_copy(update={"devices": 2})
+    with pytest.raises(ParamsError, match=wanted), training.session("train_net", table, tmp_path, params, outside):
+        pass
+
+
 def test_in_order_is_every_row_once() -> None:
     assert [batch.tolist() for batch in training.in_order(5, 2)] == [[0, 1], [2, 3], [4]]
     assert training.in_order(0, 2) == []
@@ -121,11 +143,25 @@ def test_two_runs_in_two_folders_are_equal(tmp_path: Path, uninterrupted: Traine
     assert same(fit(tmp_path), uninterrupted)
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, uninterrupted: Trained) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    tmp_path: Path, uninterrupted: Trained, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path, InterruptedNet)
     assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
     resumed = fit(tmp_path)
+    assert caplog.messages == ["train_net: goes on after epoch 2 of 4"]
+    assert resumed.module.seen[0] == (2, 0)
+    assert same(resumed, uninterrupted)
+
+
+def test_on_another_disk_it_goes_on_from_where_the_checkpoint_lies_as_well(
+    tmp_path: Path, uninterrupted: Trained
+) -> None:
+    copy = checkpoints.Copy(FolderStore(), str(tmp_path / "kept"))
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "first", InterruptedNet, copy=copy)
+    resumed = fit(tmp_path / "second", copy=copy)
     assert resumed.module.seen[0] == (2, 0)
     assert same(resumed, uninterrupted)
 
@@ -205,11 +241,11 @@ def test_a_session_keeps_the_checkpoint_until_the_artifact_is_where_it_belongs(
         train(interrupted=True)
     assert len(list((outside.home / "checkpoints").rglob("*.ckpt"))) == 1
     assert list(target.parent.iterdir()) == []
-    checkpoints.discard(outside.home, target)  # of a training that did not end
+    checkpoints.discard(outside, target)  # of a training that did not end
     checkpoint = train(interrupted=False)
-    checkpoints.discard(outside.home, tmp_path / "models" / "another")
+    checkpoints.discard(outside, tmp_path / "models" / "another")
     assert checkpoint.exists()
-    checkpoints.discard(outside.home, target)
+    checkpoints.discard(outside, target)
     assert not checkpoint.parent.exists()
     assert isinstance(outside.tracker, MemoryTracker)
     failed, sealed = outside.tracker.runs

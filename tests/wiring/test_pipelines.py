@@ -12,13 +12,14 @@ from adloom import params
 from adloom.cli import STAGES
 from adloom.kubeflow import pipelines
 from adloom.kubeflow.pipelines import Compiled, stage_of
-from adloom.params import Pipeline, Place, Toleration
+from adloom.places import COMPONENTS, Pipeline, Place, Toleration
 from pipelines.__main__ import compiled
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / pipelines.FOLDER
 DVC: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 OUTSIDE = {"snapshot", "push_dataset", "register", "finish"}  # they touch the world, so DVC has no part in them
+NETWORKED = {"snapshot", "ingest", "prepare", "push_dataset", "register", "score"}
 PATHS = {(task.removesuffix("-1"), output): path for path, (task, output) in ARTIFACTS.items()}
 
 
@@ -79,7 +80,7 @@ def test_dvc_and_kubeflow_have_the_same_stages_edges_and_parameters() -> None:
 def test_every_component_is_a_stage_or_touches_the_world() -> None:
     files = {path.stem for path in (ROOT / "components").glob("*.py") if not path.stem.startswith("_")}
     assert files == {name.replace("-", "_") for name in STAGES} | OUTSIDE
-    assert files == params.COMPONENTS
+    assert files == COMPONENTS
     used = set().union(*(pipelines.load(name, FOLDER).stages() for name in pipelines.NAMES))
     assert used == files
 
@@ -108,6 +109,7 @@ def test_new_orders_and_a_new_key_never_retrain_the_gan() -> None:
     assert looks_at("train-gan", everything) == looks_at("train-cnn", everything) == {"creatives"}
     assert looks_at("train-lstm", everything) == {"copy"}
     assert looks_at("segment", everything) == {"events", "privacy"}
+    assert looks_at("train-policy", everything) == {"impressions", "events", "creatives", "privacy"}
 
 
 @pytest.mark.parametrize("name", pipelines.NAMES)
@@ -123,7 +125,7 @@ def test_what_looks_at_the_world_is_never_cached_and_the_rest_is(name: str) -> N
 def test_what_lives_by_the_network_is_tried_again_with_patience(name: str) -> None:
     for task_name, task in tasks(pipelines.load(name, FOLDER)).items():
         retries = task.get("retryPolicy", {})
-        networked = stage_of(task_name) in {"snapshot", "ingest", "prepare", "push_dataset", "register", "score"}
+        networked = stage_of(task_name) in {*NETWORKED, "train_gan", "train_cnn", "train_lstm"}
         assert bool(retries) == networked
         assert not networked or (retries["maxRetryCount"], retries["backoffDuration"]) == (3, "30s")
 
@@ -142,6 +144,24 @@ def test_secrets_are_named_and_never_in_the_text(name: str) -> None:
     lanes = {"training": ("exec-prepare-3", "exec-prepare-4"), "scoring": ("exec-prepare-2",)}  # tables of users
     assert with_key == {"exec-snapshot", *lanes[name]}
     assert all("env" not in e["container"] for e in pipeline.pipeline["deploymentSpec"]["executors"].values())
+
+
+def test_a_training_of_several_processes_is_waited_for_by_a_small_pod_that_knows_where_they_run() -> None:
+    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    values["train_gan"]["nodes"] = 2
+    values["pipeline"]["stages"]["train_gan"] = {"cpu": "8", "gpu": 1, "timeout_minutes": 90}
+    given = params.Params.model_validate(values)
+    assert pipelines.spread(given) == {"train_gan"}
+    placed = pipelines.load("training", FOLDER).placed(given.pipeline, pipelines.spread(given))
+    executors = placed.pipeline["deploymentSpec"]["executors"]
+    pods = placed.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    told = {entry["name"]: entry["value"] for entry in executors["exec-train-gan"]["container"]["env"]}
+    assert told["ADLOOM_IMAGE"] == given.pipeline.image
+    assert params.parse(Place, told["ADLOOM_PLACE"]) == given.pipeline.place("train_gan")
+    assert executors["exec-train-gan"]["container"]["resources"]["resourceCpuLimit"] == "1"
+    assert "accelerator" not in executors["exec-train-gan"]["container"]["resources"]
+    assert pods["exec-train-gan"]["activeDeadlineSeconds"] == str((90 + pipelines.SCHEDULING) * 60)
+    assert "env" not in executors["exec-train-cnn"]["container"]
 
 
 def test_a_stage_is_placed_as_the_params_say() -> None:

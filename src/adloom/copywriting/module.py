@@ -89,7 +89,7 @@ class CopyModule(pl.LightningModule):
     def _log(self, name: str, nats: Tensor, batch: Batch) -> None:
         """Log nats as bits per character; weighted by characters, an epoch's mean is exact."""
         bits = nats.detach().float() / math.log(2) / batch.characters
-        self.log(name, bits, on_step=False, on_epoch=True, batch_size=int(batch.characters))
+        self.log(name, bits, on_step=False, on_epoch=True, batch_size=int(batch.characters), sync_dist=True)
 
 
 def forget_some(token: Tensor, begin: int) -> Tensor:

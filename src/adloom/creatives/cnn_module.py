@@ -48,7 +48,7 @@ class ReaderModule(pl.LightningModule):
     def _log(self, prefix: str, loss: torch.Tensor, logits: torch.Tensor, category: torch.Tensor) -> None:
         accuracy = (logits.argmax(1) == category).float().mean()
         values = {f"{prefix}loss": loss, f"{prefix}accuracy": accuracy}
-        self.log_dict(values, on_step=False, on_epoch=True, batch_size=len(category))
+        self.log_dict(values, on_step=False, on_epoch=True, batch_size=len(category), sync_dist=True)
 
 
 def shifted(picture: torch.Tensor) -> torch.Tensor:

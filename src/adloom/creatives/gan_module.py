@@ -53,7 +53,7 @@ class GanModule(pl.LightningModule):
         }
         self.steps += 1
         self._follow()
-        self.log_dict(losses, on_step=False, on_epoch=True, batch_size=len(picture))
+        self.log_dict(losses, on_step=False, on_epoch=True, batch_size=len(picture), sync_dist=True)
 
     def _discriminate(self, picture: torch.Tensor, drawn: torch.Tensor, category: torch.Tensor) -> torch.Tensor:
         scores, logits = self.discriminator(torch.cat([picture, drawn]), torch.cat([category, category]))

@@ -18,7 +18,7 @@ from adloom.decisions.record import Decision, End, Feedback, Gap, Header, Line, 
 from adloom.decisions.tally import Tally
 from adloom.io import manifest
 
-OPEN = "open"
+OPEN, DAMAGED = "open", "damaged"
 PACKED, PLAIN = ".jsonl.gz", ".jsonl"
 LEVEL = 1  # of gzip: a seventh of the size; higher levels gain a tenth and take three times as long
 BLOCK = 1 << 20
@@ -91,20 +91,19 @@ class Folder:
         """
         Give a segment that ended its name and its place; its time of modification is when it was opened.
 
-        Done again after a crash, it makes the same file. Without room to compress it, it is kept as it is.
+        Done again after a crash, it makes the same file. Without room to compress it, it is kept as it is; one whose
+        header a power cut took lies under `damaged`, where `verify` finds it.
         """
-        with path.open("rb") as stream:
-            header = decode(stream.readline())
-        assert isinstance(header, Header)
+        project, opened = _origin(path)
         beside = path.with_suffix(".partial")
         try:
             made, suffix, sha256 = beside, PACKED, _pack(path, beside)
         except OSError:
             beside.unlink(missing_ok=True)
             made, suffix, sha256 = path, PLAIN, manifest.sha256(path)
-        target = self.root / header.project / day(header.time) / f"{sha256}{suffix}"
+        target = self.root / project / day(opened) / f"{sha256}{suffix}"
         target.parent.mkdir(parents=True, exist_ok=True)
-        os.utime(made, (header.time * MICROSECOND,) * 2)
+        os.utime(made, (opened * MICROSECOND,) * 2)
         made.rename(target)
         _sync(target.parent)
         path.unlink(missing_ok=True)
@@ -163,6 +162,16 @@ def _mend(path: Path) -> bool:
     if not kept:
         path.unlink()
     return kept > 0
+
+
+def _origin(path: Path) -> tuple[str, int]:
+    """Return the project of a segment and when it was opened, µs."""
+    with path.open("rb") as stream:
+        try:
+            first = decode(stream.readline())
+        except ValueError:
+            first = None
+    return (first.project, first.time) if isinstance(first, Header) else (DAMAGED, int(_modified(path) / MICROSECOND))
 
 
 def _last(path: Path) -> Line | None:

@@ -55,8 +55,13 @@ class Tally:
         beside = folder / f"{process}.beginning"
         file = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.write(file, bytes(_SIZE) + project.encode())  # room is taken now: a map without it ends the process
-        os.fsync(file)
+        try:
+            os.write(file, bytes(_SIZE) + project.encode())  # room is taken now: a map without it ends the process
+            os.fsync(file)
+        except OSError:
+            beside.unlink()
+            os.close(file)
+            raise
         return cls(beside.rename(folder / f"{process}{cls.SUFFIX}"), file, project)
 
     @classmethod

@@ -42,6 +42,7 @@ CHECKS = {  # name: what is wrong when it counts something
     "gap": "records that were dropped or lost, as the log itself says",
 }
 TOLERANCE = 1e-9
+ROUNDING = 1e-14  # of a sum of probabilities, however it was formed
 SKEW = 10_000_000  # µs by which clocks may differ, and one clock go back
 EXAMPLES = 3
 SHARES = 64
@@ -261,8 +262,8 @@ def _slate_faults(decision: Decision) -> Iterator[tuple[str, str]]:
     if len(left) < len(decision.candidates):
         yield "chosen", "a candidate stands there twice"
         return
+    above: list[float] = []
     for slot, (creative, propensity) in enumerate(zip(decision.chosen, decision.propensities, strict=True), 1):
-        remaining = math.fsum(left.values())
         probability = left.pop(creative, None)
         if probability is None:
             yield "chosen", f"slot {slot}: {creative}"
@@ -270,5 +271,7 @@ def _slate_faults(decision: Decision) -> Iterator[tuple[str, str]]:
         if not (probability > 0 and propensity > 0):
             yield "support", f"slot {slot}: {creative} with probability {probability!r}, propensity {propensity!r}"
             return
-        if abs(propensity - probability / remaining) > TOLERANCE + 1e-15 / remaining:
+        remaining = max(1 - math.fsum(above), probability)  # less only by rounding, or where the sum is wrong
+        if abs(propensity - probability / remaining) > TOLERANCE + ROUNDING / remaining:
             yield "propensity", f"slot {slot}: {propensity!r}, expected {probability / remaining!r}"
+        above.append(probability)

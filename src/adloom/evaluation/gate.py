@@ -5,18 +5,20 @@ First the bars, which a candidate must clear on its own. Then, where there is a 
 whether the candidate is worse by more than that, by the 95 % interval of the paired difference on the same rows (a test
 of non-inferiority): wholly beyond the margin is a rejection, wholly within it is fine, and anything else is not enough
 evidence. A candidate that is truly worse by more than the margin passes with a chance of 2.5 % at most. A chain of
-champions may still drift by a margin at each step, which is what the bars are for.
+champions may still drift by a margin at each step, which is what the bars are for. Where rows are too unequal for such
+an interval, as the impressions a policy is judged by, the sample brings its own comparison, and the margin is its.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from adloom.evaluation.metric import Metric
-from adloom.params import Rule
+from adloom.evaluation.metric import Comparison, Metric
+from adloom.rules import Rule
 
 Verdict = Literal["promote", "hold", "reject"]
 SEVERITY: tuple[Verdict, ...] = ("promote", "hold", "reject")
+Differences = Mapping[str, Metric | Comparison]  # from the rival's, by metric
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,13 @@ class Decision:
     reasons: list[Reason]
 
 
-def decide(candidate: Mapping[str, Metric], differences: Mapping[str, Metric] | None, rules: list[Rule]) -> Decision:
+def decide(candidate: Mapping[str, Metric], differences: Differences | None, rules: list[Rule]) -> Decision:
     """
     Decide on a candidate from its metrics and its paired differences (candidate - champion) from the champion.
 
-    `differences` is None when there is no champion; then the bars decide alone.
+    `differences` is None when there is nothing to compare with; then the bars decide alone.
     """
-    reasons = [_bar(candidate.get(rule.metric), rule) for rule in rules]
+    reasons = [_bar(candidate.get(rule.metric), rule) for rule in rules if rule.has_bar]
     if differences is not None:
         reasons += [_against(differences.get(rule.metric), rule, margin) for rule, margin in _margins(rules)]
     return Decision(max((reason.verdict for reason in reasons), key=SEVERITY.index, default="promote"), reasons)
@@ -83,12 +85,15 @@ def _bar(metric: Metric | None, rule: Rule) -> Reason:
     return Reason("reject", rule.metric, metric.value, bar, f"{finding}, expected {side} {bar:g}", advice)
 
 
-def _against(difference: Metric | None, rule: Rule, margin: float) -> Reason:
-    """Judge a paired difference; `gain` is its interval with better upwards."""
+def _against(difference: Metric | Comparison | None, rule: Rule, margin: float) -> Reason:
+    """Judge a paired difference; `low` and `high` are its interval with better upwards."""
     if difference is None:
         advice = "measure both on the same rows, or compare them by eye and use `adloom promote`"
         return Reason("hold", rule.metric, None, -margin, "could not be compared with the champion's", advice)
-    low, high = (difference.low, difference.high) if rule.at_least is not None else (-difference.high, -difference.low)
+    if isinstance(difference, Comparison):
+        verdict: Verdict = "promote" if difference.enough else "hold"
+        return Reason(verdict, rule.metric, difference.low, -margin, difference.finding)
+    low, high = (difference.low, difference.high) if rule.at_most is None else (-difference.high, -difference.low)
     finding = f"minus the champion's is {_interval(difference)}"
     if low >= -margin:
         return Reason("promote", rule.metric, low, -margin, f"{finding}: not worse by more than {margin:g}")

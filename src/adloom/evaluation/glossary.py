@@ -18,6 +18,7 @@ MODELS = {
     "cnn": ("Picture reader", "Tells what a product picture shows, and finds pictures that look alike."),
     "lstm": ("Copywriter", "Writes short lines of advertising copy, and is measured by how well it expects real ones."),
     "audience": ("Audience segments", "Groups customers by how lately, how often and how much they buy."),
+    "policy": ("Policy", "Decides which creative to show to whom, with a probability for each that could be shown."),
 }
 
 _TERMS = {
@@ -82,6 +83,29 @@ _TERMS = {
         "higher",
     ),
     "smallest_segment": Term("Smallest segment", "Customers in the smallest segment.", "higher"),
+    "click_rate": Term(
+        "Click rate",
+        "Clicks per impression that the policy would have had in the log's own situations (doubly robust estimate).",
+        "higher",
+    ),
+    "logged_click_rate": Term("Click rate of the log", "Clicks per impression of what was really shown.", "neither"),
+    "effective_sample_size": Term(
+        "Effective sample", "How many impressions of the policy's own the log is worth for judging it.", "higher"
+    ),
+    "unsupported": Term(
+        "Without support",
+        "How often the policy would show a creative in a placement where the log never shows it.",
+        "lower",
+    ),
+    "impressions": Term("Impressions", "How many impressions of the holdout period count.", "higher"),
+    "immature": Term(
+        "Too young", "Impressions that do not count: when the log ends, a click may still come.", "neither"
+    ),
+    "without_propensity": Term(
+        "Without propensity",
+        "Impressions that do not count: with which probability they were shown is not known.",
+        "lower",
+    ),
     "segments": Term("Segments", "How many segments there are.", "neither"),
 }
 

@@ -24,6 +24,15 @@ class Metric:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """What test rows say of a candidate's gain over its rival where an interval does not: is it enough, and why."""
+
+    enough: bool  # to promote; else there is not enough evidence
+    low: float  # lower bound of the gain
+    finding: str  # a sentence's second half, with the next step
+
+
+@dataclass(frozen=True)
 class Sample:
     """
     What a metric is computed from: columns of one row per test row, so that two models can be compared in pairs.
@@ -34,6 +43,9 @@ class Sample:
     columns: tuple[Array, ...]  # each (rows,)
     statistic: Callable[..., float]
     unit: Unit
+    compare: "Callable[[Sample, Sample, float], Comparison] | None" = (
+        None  # with a rival's, within a margin; bootstrap if None
+    )
 
     @property
     def defined(self) -> bool:
@@ -89,6 +101,9 @@ class Evaluation:
     metrics: Mapping[str, Metric]
     samples: Mapping[str, Sample]
     sections: list[Section]
+    without: Mapping[str, Sample] = field(
+        default_factory=dict
+    )  # of what is done without any model: a first one's rival
 
 
 def to_json(metrics: Mapping[str, Metric]) -> str:

@@ -19,7 +19,7 @@ from adloom.evaluation import glossary
 from adloom.evaluation.gate import bar_of, clears
 from adloom.evaluation.metric import Figure, Lines, Metric, Section
 from adloom.evaluation.sections import Findings
-from adloom.params import Gate, Rule
+from adloom.rules import Gate, Rule
 
 PIXELS_PER_INCH = 1.5  # figures are drawn at 144 dots per inch, a page has 96
 PERCENT = "\N{NO-BREAK SPACE}%"
@@ -81,6 +81,7 @@ class Panel:
     gauges: list[Gauge]
     numbers: list[Number]
     exhibits: list[tuple[str, list[Section]]]  # runs of figures, tables or lines, in order
+    compared: Number | None = None  # of a model without bars: what it is compared with others by
 
     @property
     def overall(self) -> list[Number]:
@@ -111,10 +112,12 @@ def render(models: Mapping[str, Model], datasets: Mapping[str, Dataset], gate: G
 def _panel(name: str, model: Model, rules: list[Rule]) -> Panel:
     title, sentence = glossary.MODELS[name]
     found = model.findings or Findings({}, [])
-    gauges = [] if model.skipped else [_gauge(rule, found.metrics.get(rule.metric)) for rule in rules]
+    shown = [] if model.skipped else [rule for rule in rules if rule.has_bar]
+    gauges = [_gauge(rule, found.metrics.get(rule.metric)) for rule in shown]
     numbers = [_as_text(metric, found.metrics[metric]) for metric in sorted(found.metrics)]
     exhibits = [(kind, list(group)) for kind, group in groupby(found.sections, _kind)]
-    return Panel(name, title, sentence, model.digest, model.skipped, gauges, numbers, exhibits)
+    first = next((number for number in numbers for rule in rules if number.metric == rule.metric), None)
+    return Panel(name, title, sentence, model.digest, model.skipped, gauges, numbers, exhibits, first)
 
 
 def _gauge(rule: Rule, metric: Metric | None) -> Gauge:

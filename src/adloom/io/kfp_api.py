@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from adloom.errors import AdloomError, OutsideError, ParamsError
+from adloom.errors import AdloomError, DeniedError, NoAnswerError, OutsideError, ParamsError, RefusedError
 from adloom.io.kubeflow import AbsentError
 from adloom.settings import Settings
 
@@ -22,10 +22,26 @@ TOKEN = "set ADLOOM_KFP_TOKEN, or ADLOOM_KFP_TOKEN_FILE to a file that holds a v
 PLAIN = re.compile(r"^https?://([\w.-]+|\[[0-9a-fA-F:]+\])(:\d+)?(/[\w./~-]*)?$")
 REFUSALS: dict[int, tuple[type[AdloomError], str]] = {
     400: (OutsideError, "the request is refused"),
-    401: (ParamsError, f"the token is refused; {TOKEN}"),
-    403: (ParamsError, "the token may not do this; ask for a role that may, or check ADLOOM_KFP_NAMESPACE"),
+    401: (RefusedError, f"the token is refused; {TOKEN}"),
+    403: (DeniedError, "the token may not do this; ask for a role that may, or check ADLOOM_KFP_NAMESPACE"),
     429: (OutsideError, "too many requests; try again in a minute"),
 }
+
+
+class ApiError(ParamsError):
+    """The server is not of Kubeflow Pipelines 2."""
+
+
+class NamespaceError(ParamsError):
+    """The server has many users, and no namespace is named."""
+
+
+@dataclass(frozen=True)
+class Health:
+    """What a server says of itself."""
+
+    multi_user: bool
+    version: str  # such as 2.17.0; what it was built without, the server calls unknown
 
 
 @dataclass(frozen=True)
@@ -59,13 +75,18 @@ class KfpApi:
     @cached_property
     def namespace(self) -> str | None:
         """The namespace to work in, which a server of many users must be told; asks the server which kind it is."""
-        try:
-            health = self.ask("GET", "healthz", "V2beta1GetHealthzResponse")
-        except AbsentError:
-            raise ParamsError(f"{self}: has no API v2beta1, which KFP 2 and later have; {ADDRESS}") from None
-        if health.multi_user and not self._settings.kfp_namespace:
-            raise ParamsError(f"{self}: serves many users; set ADLOOM_KFP_NAMESPACE to your namespace")
+        if self.health.multi_user and not self._settings.kfp_namespace:
+            raise NamespaceError(f"{self}: serves many users; set ADLOOM_KFP_NAMESPACE to your namespace")
         return self._settings.kfp_namespace
+
+    @cached_property
+    def health(self) -> Health:
+        """What the server says of itself; its version is in the answer, though not in the model of it."""
+        try:
+            said = self.ask("GET", "healthz", "object")
+        except AbsentError:
+            raise ApiError(f"{self}: has no API v2beta1, which KFP 2 and later have; {ADDRESS}") from None
+        return Health(said.get("multi_user") is True, str(said.get("tag_name", "unknown")))
 
     @cached_property
     def models(self) -> Any:
@@ -141,7 +162,7 @@ class KfpApi:
             if isinstance(cause, SSLError):
                 advice = "set ADLOOM_KFP_CA to a file with the certificate of its authority"
                 raise ParamsError(f"{self}: its certificate is not trusted: {_said(str(cause))}; {advice}") from None
-            raise OutsideError(f"{self}: no answer: {_said(_bare(cause))}; is it running? Else {ADDRESS}") from None
+            raise NoAnswerError(f"{self}: no answer: {_said(_bare(cause))}; is it running? Else {ADDRESS}") from None
 
     def _headers(self) -> dict[str, str]:
         token = self._token()

@@ -19,6 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 from adloom.errors import AdloomError, OutsideError
 from adloom.io import manifest
@@ -37,6 +38,9 @@ SWITCHES = {  # MLflow reads these when it is imported; whatever is set already 
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
+EXISTS = "RESOURCE_ALREADY_EXISTS"  # MLflow's word when another made it at the same moment
+TRIES = 20  # writers of one alias that may come in between before it is given up
+
 Provenance = Callable[[], Mapping[str, str]]  # git_commit, image_digest, where they are known
 
 logger = logging.getLogger(__name__)
@@ -54,6 +58,7 @@ class Server:
         """The MlflowClient."""
         for name, value in SWITCHES.items():
             os.environ.setdefault(name, value)
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # else it warns of each try
         from mlflow.tracking import MlflowClient
 
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
@@ -72,10 +77,12 @@ class Server:
     def experiment(self) -> str:
         """Return the id of the project's experiment, making it; a database's files go beside it, into mlartifacts."""
         found = self.client.get_experiment_by_name(self.project)
-        if found:
-            return str(found.experiment_id)
-        place = (self.database.parent / "mlartifacts").resolve().as_uri() if self.database else None
-        return str(self.client.create_experiment(self.project, artifact_location=place))
+        if found is None:
+            place = (self.database.parent / "mlartifacts").resolve().as_uri() if self.database else None
+            with unless_exists():
+                self.client.create_experiment(self.project, artifact_location=place)
+            found = self.client.get_experiment_by_name(self.project)
+        return str(found.experiment_id)
 
     @contextmanager
     def doing(self, what: str) -> Iterator[None]:
@@ -87,7 +94,8 @@ class Server:
             raise
         except Exception as error:  # MLflow lets errors of its drivers, of HTTP and of the file system through
             raise OutsideError(
-                f"MLflow at {self.name}: cannot {what}: {cause(error)}; is it up, and is MLFLOW_TRACKING_URI right?"
+                f"MLflow at {self.name}: cannot {what}: {cause(error)}; are it, its database and its S3 up, "
+                "and is MLFLOW_TRACKING_URI right?"
             ) from error
 
     def wait_for_lock(self) -> None:
@@ -105,6 +113,23 @@ class Server:
             ) from None
 
 
+FindParent = Callable[[Server], str | None]  # the id of the run that runs lie below, if there is one
+
+
+def no_parent(server: Server) -> None:
+    """Return that runs stand alone."""
+
+
+@contextmanager
+def unless_exists() -> Iterator[None]:
+    """Let it pass that another made the same at the same moment."""
+    try:
+        yield
+    except Exception as error:
+        if getattr(error, "error_code", "") != EXISTS:
+            raise
+
+
 @dataclass
 class MlflowRegistry:
     """Keeps versions as registered models `<project>-<model>`."""
@@ -112,6 +137,7 @@ class MlflowRegistry:
     uri: str
     project: str
     provenance: Provenance = dict
+    parent: FindParent = no_parent
     _server: Server = field(init=False)
 
     def __post_init__(self) -> None:
@@ -125,25 +151,32 @@ class MlflowRegistry:
             return self._versions(model)
 
     def register(self, model: str, folder: Path, tags: Mapping[str, str]) -> Version:
-        """Register an artifact folder once; the version is made last, with all its tags at once."""
+        """
+        Register an artifact folder once; the version is made last, with all its tags at once.
+
+        Of two who register the same at the same moment each makes a version, then looks: the first stays, and whoever
+        made the other removes it. Both find the first, for it was there before the other.
+        """
         with self._server.doing(f"register {folder}"):
             digest = manifest.digest(folder)
-            known = next((version for version in self._versions(model) if version.digest == digest), None)
+            known = self._known(model, digest)
             if known is None:
-                return self._create(model, folder, {**self.provenance(), **tags, "manifest_digest": digest})
+                made = self._create(model, folder, {**self.provenance(), **tags, "manifest_digest": digest})
+                known = next(v for v in self._versions(model) if v.digest == digest)
+                if known.version != made:
+                    self._server.client.delete_model_version(self._name(model), str(made))
             for name, value in tags.items():
                 if known.tags.get(name) != value:
                     self._server.client.set_model_version_tag(self._name(model), str(known.version), name, value)
             return replace(known, tags={**known.tags, **tags})
 
-    def point(self, model: str, alias: str, version: int, reason: str, by: By = "gate") -> None:
+    def point(self, model: str, alias: str, version: int, reason: str, by: By = "gate") -> int:
         """Move an alias: first the note of the move, then the alias itself."""
         with self._server.doing(f"let {alias} mean {model} {version}"):
             move = Move(alias, version, reason, by, datetime.now(UTC))
-            number = f"{MOVE}{len(self._moves(model)) + 1:06}"
             self._server.client.get_model_version(self._name(model), str(version))
-            self._server.client.set_registered_model_tag(self._name(model), number, _to_json(move))
-            self._server.client.set_registered_model_alias(self._name(model), alias, str(version))
+            self._server.client.set_registered_model_tag(self._name(model), self._next(model), _to_json(move))
+            return self._settle(model, alias)
 
     def moves(self, model: str) -> list[Move]:
         """Return every move of the model's aliases, oldest first."""
@@ -175,47 +208,69 @@ class MlflowRegistry:
         return sorted((_version(model, stored, aliases) for stored in ours), key=lambda version: version.version)
 
     def _moves(self, model: str) -> list[Move]:
-        tags = self._server.client.get_registered_model(self._name(model)).tags
-        return [_move(tags[name]) for name in sorted(tags) if name.startswith(MOVE)]
+        return _in_order(self._server.client.get_registered_model(self._name(model)).tags)
 
-    def _create(self, model: str, folder: Path, tags: Mapping[str, str]) -> Version:
+    def _next(self, model: str) -> str:
+        """Return the name of the next move's tag, which nobody else takes: of equal numbers chance says the order."""
+        tags = self._server.client.get_registered_model(self._name(model)).tags
+        last = max((name for name in tags if name.startswith(MOVE)), default=f"{MOVE}0")
+        return f"{MOVE}{int(last.split('.')[1]) + 1:06}.{uuid4().hex[:8]}"
+
+    def _settle(self, model: str, alias: str) -> int:
+        """
+        Let an alias mean what its last move says, and return that.
+
+        Whoever writes, a move or the alias, looks afterwards, and writes the alias again when it differs. So whoever
+        of many writes last finds all that was written, and leaves with alias and moves agreeing.
+        """
+        for _ in range(TRIES):
+            stored = self._server.client.get_registered_model(self._name(model))
+            wanted = [move.version for move in _in_order(stored.tags) if move.alias == alias][-1]
+            if int(stored.aliases.get(alias, 0)) == wanted:
+                return wanted
+            self._server.client.set_registered_model_alias(self._name(model), alias, str(wanted))
+        raise OutsideError(f"{model}: others moved {alias} {TRIES} times meanwhile; stop them, and do it again")
+
+    def _known(self, model: str, digest: str) -> Version | None:
+        return next((version for version in self._versions(model) if version.digest == digest), None)
+
+    def _create(self, model: str, folder: Path, tags: Mapping[str, str]) -> int:
         from adloom.io import mlmodel
+        from adloom.io.mlflow_runs import run_of
 
         client, name = self._server.client, self._name(model)
-        if not client.search_registered_models(f"name = '{name}'"):
-            client.create_registered_model(name)
-        run = self._run_of(tags["manifest_digest"], model)
+        run = run_of(folder, self.provenance(), self._server, self.parent)
         with tempfile.TemporaryDirectory(prefix="adloom-") as place:
             mlmodel.write(folder, Path(place), run.info.run_id)
-            client.log_artifacts(run.info.run_id, place, ARTIFACT)
+            with self._server.doing(f"keep the files of {folder}"):
+                client.log_artifacts(run.info.run_id, place, ARTIFACT)
+        if not client.search_registered_models(f"name = '{name}'"):
+            with unless_exists():
+                client.create_registered_model(name)
         source = f"{run.info.artifact_uri}/{ARTIFACT}"
-        made = client.create_model_version(name, source, run.info.run_id, tags=dict(tags))
-        return Version(model, int(made.version), dict(tags))
-
-    def _run_of(self, digest: str, model: str) -> Any:
-        """Return the training that made an artifact, or a run made for it when none was recorded."""
-        experiment = self._server.experiment()
-        client = self._server.client
-        found = client.search_runs([experiment], f"tags.manifest_digest = '{digest}'", max_results=1)
-        if found:
-            return found[0]
-        run = client.create_run(experiment, run_name=f"register {model}", tags={"manifest_digest": digest})
-        client.set_terminated(run.info.run_id)
-        return run
+        return int(client.create_model_version(name, source, run.info.run_id, tags=dict(tags)).version)
 
 
 def cause(error: BaseException) -> str:
     """Return the system's word for what went wrong underneath, else the first line; never a password in an address."""
-    inner = error.__cause__ or error.__context__
-    while inner is not None and not (isinstance(inner, OSError) and inner.strerror):
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, OSError) and inner.strerror:
+            return inner.strerror
+        if reason := getattr(next(iter(inner.args), None), "reason", None):  # why urllib3 gave up trying
+            error = reason
         inner = inner.__cause__ or inner.__context__
-    text = inner.strerror if isinstance(inner, OSError) and inner.strerror else str(error).strip().partition("\n")[0]
+    text = str(error).strip().partition("\n")[0]
     return re.sub(r"//[^/@\s]*@", "//", text)
 
 
 def _version(model: str, stored: Any, aliases: Mapping[str, str]) -> Version:
     names = tuple(sorted(alias for alias, number in aliases.items() if int(number) == int(stored.version)))
     return Version(model, int(stored.version), dict(stored.tags), names)
+
+
+def _in_order(tags: Mapping[str, str]) -> list[Move]:
+    return [_move(tags[name]) for name in sorted(tags) if name.startswith(MOVE)]
 
 
 def _to_json(move: Move) -> str:

@@ -1,75 +1,135 @@
-"""Tracking in MLflow. A run that cannot be recorded never stops a training; it is lost with one warning."""
+"""
+Tracking in MLflow. It never stops a training: what cannot be sent is kept, in its order, and sent once MLflow answers.
+
+What is still kept when a training ends is lost with the process. The artifact has the same params and points, and
+registering it brings them into MLflow.
+"""
 
 import logging
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from adloom.errors import DataError
-from adloom.io.mlflow import Provenance, Server, cause
+from adloom.io.mlflow import FindParent, Provenance, Server, cause, no_parent
 from adloom.io.tracking import Run
 
 ABSENT = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"}  # MLflow's words for a run that is not there
+AGAIN_SECONDS = 30  # after a failure, until MLflow is asked again
+AGAIN_FACTOR = 10  # and so many times as long as the failure took: trying costs a tenth of a training at most
+OPENED = "opened"  # tag: what a run was opened as, for a request that is made twice
 
 logger = logging.getLogger(__name__)
 
-
-def no_parent(server: Server) -> None:
-    """Return that runs stand alone."""
+Action = Callable[[Any], object]  # what to ask of an MlflowClient; asked twice, it is as if it was asked once
 
 
 @dataclass
 class MlflowRun:
-    """A run in MLflow. What cannot be recorded is lost with one warning; the training goes on."""
+    """A run in MLflow. `kept` is what MLflow has yet to be told, the first thing first."""
 
     server: Server
-    parent: Callable[[Server], str | None]
+    parent: FindParent
     run_id: str | None = None
-    lost: bool = False
+    kept: deque[Action] = field(default_factory=deque)
+    away: bool = False  # MLflow did not answer when it was asked last
+    refused: bool = False  # MLflow answered that it will not
+    again: float = 0  # when to ask again, as time.monotonic says it
 
     def open(self, name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> None:
         """Begin the run."""
-        self._attempt(lambda client: self._create(client, name, params, tags))
+        began, opened = _now(), uuid4().hex
+        self._tell(lambda client: self._create(client, name, {**tags, OPENED: opened}, began))
+        self._tell(lambda client: client.log_batch(self.run_id, params=_params(params)))
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """Record numbers of one step or epoch."""
-        self._attempt(lambda client: client.log_batch(self.run_id, metrics=_metrics(values, step)))
+        measured = _metrics(values, step, _now())
+        self._tell(lambda client: client.log_batch(self.run_id, metrics=measured))
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags."""
-        self._attempt(lambda client: client.log_batch(self.run_id, tags=_tags(values)))
+        self._tell(lambda client: client.log_batch(self.run_id, tags=_tags(values)))
 
     def artifact(self, path: Path) -> None:
-        """Keep a file."""
-        self._attempt(lambda client: client.log_artifact(self.run_id, str(path)))
+        """Keep a file, as it is now."""
+        name, content = path.name, path.read_bytes()
+        self._tell(lambda client: self._log(client, name, content))
 
     def end(self, status: str) -> None:
         """End the run as FINISHED, FAILED or KILLED."""
-        self._attempt(lambda client: client.set_terminated(self.run_id, status))
+        ended = _now()
+        self.kept.append(lambda client: client.set_terminated(self.run_id, status, ended))
+        self.last()
 
-    def _create(self, client: Any, name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> None:
-        from mlflow.entities import Param
+    def last(self) -> None:
+        """Try once more to send what is kept, and say what becomes of it when that fails."""
+        if self.kept:
+            self._send()
+        if self.kept:
+            later = "`adloom run`, or a pipeline's register, sends it from what was made here"
+            logger.warning("MLflow at %s: still away; %s", self.server.name, later)
 
+    @property
+    def whole(self) -> bool:
+        """Whether MLflow was told everything."""
+        return not self.kept and not self.refused
+
+    def _create(self, client: Any, name: str, tags: dict[str, str], began: int) -> None:
         experiment = self.server.experiment()
         if parent := self.parent(self.server):
             experiment = client.get_run(parent).info.experiment_id
             tags = {**tags, "mlflow.parentRunId": parent}
-        self.run_id = client.create_run(experiment, run_name=name, tags=dict(tags)).info.run_id
-        client.log_batch(self.run_id, params=[Param(key, str(value)) for key, value in params.items()])
+        self.run_id = client.create_run(experiment, began, tags, name).info.run_id
+        for twin in client.search_runs([experiment], f"tags.{OPENED} = '{tags[OPENED]}'"):
+            if twin.info.run_id != self.run_id:  # of a request that was heard, and its answer lost
+                client.delete_run(twin.info.run_id)
 
-    def _attempt(self, action: Callable[[Any], None]) -> None:
-        if self.lost:
-            return
+    def _log(self, client: Any, name: str, content: bytes) -> None:
+        with tempfile.TemporaryDirectory(prefix="adloom-") as place:
+            (Path(place) / name).write_bytes(content)
+            client.log_artifact(self.run_id, str(Path(place) / name))
+
+    def _tell(self, action: Action) -> None:
+        self.kept.append(action)
+        if time.monotonic() >= self.again:
+            self._send()
+
+    def _send(self) -> None:
+        began = time.monotonic()
         try:
             self.server.wait_for_lock()
-            action(self.server.client)
+            while self.kept:
+                self._ask(self.kept[0])
+                self.kept.popleft()
         except Exception as error:  # noqa: BLE001 - tracking must never cost a training
-            self.lost = True
-            logger.warning("MLflow at %s: %s; the training goes on unrecorded", self.server.name, cause(error))
+            self.again = time.monotonic() + max(AGAIN_SECONDS, AGAIN_FACTOR * (time.monotonic() - began))
+            if not self.away:
+                kept = "the training goes on, and what it tells is kept and sent when it answers"
+                logger.warning("MLflow at %s: %s; %s", self.server.name, cause(error), kept)
+            self.away = True
+        else:
+            self.again = 0
+            if self.away:
+                logger.warning("MLflow at %s: answers again; what was kept is sent", self.server.name)
+            self.away = False
+
+    def _ask(self, action: Action) -> None:
+        """Raise whatever MLflow raises, unless it would answer the same for ever: that is said once, and let go."""
+        try:
+            action(self.server.client)
+        except Exception as error:
+            if getattr(error, "error_code", "") not in ABSENT:
+                raise
+            if not self.refused:
+                logger.warning("MLflow at %s: %s; the training goes on", self.server.name, cause(error))
+            self.refused = True
 
 
 @dataclass
@@ -79,7 +139,7 @@ class MlflowTracker:
     uri: str
     project: str
     provenance: Provenance = dict
-    parent: Callable[[Server], str | None] = no_parent
+    parent: FindParent = no_parent
     latest: str | None = None
 
     @contextmanager
@@ -87,16 +147,16 @@ class MlflowTracker:
         """Open a run; it ends as failed when the block raises."""
         run = MlflowRun(Server(self.uri, self.project), self.parent)
         run.open(name, params, {**self.provenance(), **tags})
-        self.latest = run.run_id
+        status = "KILLED"
         try:
             yield run
+            status = "FINISHED"
         except Exception:
-            run.end("FAILED")
+            status = "FAILED"
             raise
-        except BaseException:
-            run.end("KILLED")
-            raise
-        run.end("FINISHED")
+        finally:
+            run.end(status)
+            self.latest = run.run_id if run.whole else None
 
     @contextmanager
     def whole(self, name: str) -> Iterator[Run]:
@@ -105,7 +165,10 @@ class MlflowTracker:
         with server.doing("find the run of the whole way"):
             self.latest = self.parent(server)
         if self.latest:
-            yield MlflowRun(server, no_parent, self.latest)
+            below = MlflowRun(server, no_parent, self.latest)
+            yield below
+            below.last()
+            self.latest = below.run_id if below.whole else None
             return
         with self.run(name, {}, {}) as run:
             yield run
@@ -140,11 +203,20 @@ class MlflowTracker:
             return Path(server.client.download_artifacts(run_id, name, place)).read_bytes()
 
 
-def _metrics(values: Mapping[str, float], step: int) -> list[Any]:
+def _now() -> int:
+    return int(time.time() * 1000)  # milliseconds, as MLflow counts
+
+
+def _metrics(values: Mapping[str, float], step: int, now: int) -> list[Any]:
     from mlflow.entities import Metric
 
-    now = int(time.time() * 1000)  # milliseconds
     return [Metric(name, float(value), now, step) for name, value in values.items()]
+
+
+def _params(values: Mapping[str, object]) -> list[Any]:
+    from mlflow.entities import Param
+
+    return [Param(name, str(value)) for name, value in values.items()]
 
 
 def _tags(values: Mapping[str, str]) -> list[Any]:

@@ -18,7 +18,11 @@ def write(artifact: Path, place: Path, run_id: str) -> None:
     shutil.copytree(artifact, place, dirs_exist_ok=True)
     model = Model(run_id=run_id, artifact_path="model")
     onnx_file = next(iter(sorted(artifact.glob("*.onnx"))), None)
-    example = _add_onnx(model, onnx_file) if onnx_file else _add_segmenter(model, artifact / "segmenter.npz")
+    policy = artifact / "policy.npz"
+    if onnx_file:
+        example = _add_onnx(model, onnx_file)
+    else:
+        example = _add_policy(model, policy) if policy.is_file() else _add_segmenter(model, artifact / "segmenter.npz")
     _save_example(model, example, place)
     model.save(str(place / "MLmodel"))
 
@@ -62,6 +66,21 @@ def _add_segmenter(model: Any, file: Path) -> Any:
     columns = [ColSpec(DataType.double, name, required=False) for name in features]  # null where not known
     model.signature = ModelSignature(Schema(columns), Schema([ColSpec(DataType.string, "segment")]))
     return dict(zip(features, median.tolist(), strict=True))
+
+
+def _add_policy(model: Any, file: Path) -> Any:
+    """Add the signature of the policy, which adloom alone scores: a candidate in a context, to its probability."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+
+    from adloom.policy.scorer import Policy
+
+    policy = Policy.load(file)
+    context = {column: "" for feature in policy.features for column in feature}
+    columns = [ColSpec(DataType.string, name, required=False) for name in context]  # null where not known
+    creative = ColSpec(DataType.string, "creative_id")
+    model.signature = ModelSignature(Schema([*columns, creative]), Schema([ColSpec(DataType.double, "probability")]))
+    return {**context, "creative_id": policy.creatives[0] if policy.creatives else "a new creative"}
 
 
 def _save_example(model: Any, example: Any, place: Path) -> None:

@@ -23,6 +23,9 @@ class Outside:
     pseudonym_key: bytes | None
     home: Path  # scratch that survives runs: downloads, checkpoints, locks
     progress: bool  # whether someone is watching
+    checkpoint_uri: str | None = None  # where checkpoints lie as well
+    rank: int = 0  # of this process among those that do the same work; 0 writes
+    processes: int = 1  # that do
 
 
 def build(settings: Settings, project: str) -> Outside:
@@ -34,14 +37,26 @@ def build(settings: Settings, project: str) -> Outside:
     from adloom.io.stores import Stores
 
     made_by = partial(provenance.tags, settings)
+    parent = Parent(settings.parent_run, settings.kfp_run)
     return Outside(
         store=Stores(settings),
-        tracker=MlflowTracker(settings.tracking_uri, project, made_by, Parent(settings.parent_run, settings.kfp_run)),
-        registry=MlflowRegistry(settings.tracking_uri, project, made_by),
+        tracker=MlflowTracker(settings.tracking_uri, project, made_by, parent),
+        registry=MlflowRegistry(settings.tracking_uri, project, made_by, parent),
         pseudonym_key=pseudonym_key(settings),
         home=settings.home,
         progress=not settings.quiet,
+        checkpoint_uri=checkpoint_uri(settings),
+        rank=settings.rank if settings.processes else 0,
+        processes=settings.processes or 1,
     )
+
+
+def checkpoint_uri(settings: Settings) -> str | None:
+    """Return where checkpoints lie as well. Raises ParamsError when that is not in S3."""
+    uri = settings.checkpoint_uri
+    if uri and not uri.startswith("s3://"):
+        raise ParamsError(f"ADLOOM_CHECKPOINT_URI={uri}: expected s3://bucket/prefix")
+    return uri.rstrip("/") if uri else None
 
 
 def pseudonym_key(settings: Settings) -> bytes | None:

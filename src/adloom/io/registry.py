@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 from typing import Literal, Protocol
 
 from adloom.errors import ArtifactError, OutsideError, UserError
@@ -54,8 +55,12 @@ class Registry(Protocol):
         """Register an artifact folder; one whose digest is registered already is that version, its tags updated."""
         ...
 
-    def point(self, model: str, alias: str, version: int, reason: str, by: By = "gate") -> None:
-        """Let an alias mean this version, and record the move."""
+    def point(self, model: str, alias: str, version: int, reason: str, by: By = "gate") -> int:
+        """
+        Record the move of an alias, let the alias mean what its last move says, and return that.
+
+        It is another version when someone else moved the alias at the same moment: both moves are kept, in one order.
+        """
         ...
 
     def moves(self, model: str) -> list[Move]:
@@ -91,11 +96,12 @@ def champion(registry: Registry, model: str, folder: Path) -> tuple[Version, Pat
 
 @dataclass
 class MemoryRegistry:
-    """A registry in memory, with the artifacts in a folder: for tests."""
+    """A registry in memory, with the artifacts in a folder: for tests. What changes it is done by one at a time."""
 
     folder: Path
     known: dict[str, list[Version]] = field(default_factory=dict)
     history: dict[str, list[Move]] = field(default_factory=dict)
+    one: Lock = field(default_factory=Lock, repr=False)
 
     def versions(self, model: str) -> list[Version]:
         """Return a model's versions, oldest first."""
@@ -104,22 +110,25 @@ class MemoryRegistry:
     def register(self, model: str, folder: Path, tags: Mapping[str, str]) -> Version:
         """Register an artifact folder once."""
         digest = manifest.digest(folder)
-        versions = self.known.setdefault(model, [])
-        for i, version in enumerate(versions):
-            if version.digest == digest:
-                versions[i] = replace(version, tags={**version.tags, **tags})
-                return versions[i]
-        shutil.copytree(folder, self.folder / digest, dirs_exist_ok=True)
-        versions.append(Version(model, len(versions) + 1, {**tags, "manifest_digest": digest}))
-        return versions[-1]
+        with self.one:
+            versions = self.known.setdefault(model, [])
+            for i, version in enumerate(versions):
+                if version.digest == digest:
+                    versions[i] = replace(version, tags={**version.tags, **tags})
+                    return versions[i]
+            shutil.copytree(folder, self.folder / digest, dirs_exist_ok=True)
+            versions.append(Version(model, len(versions) + 1, {**tags, "manifest_digest": digest}))
+            return versions[-1]
 
-    def point(self, model: str, alias: str, version: int, reason: str, by: By = "gate") -> None:
+    def point(self, model: str, alias: str, version: int, reason: str, by: By = "gate") -> int:
         """Move an alias."""
-        versions = self.versions(model)
-        if not any(v.version == version for v in versions):
-            raise OutsideError(f"{model}: no version {version}; known: {[v.version for v in versions]}")
-        self.history.setdefault(model, []).append(Move(alias, version, reason, by, datetime.now(UTC)))
-        self.known[model] = [_pointed(v, alias, version) for v in versions]
+        with self.one:
+            versions = self.versions(model)
+            if not any(v.version == version for v in versions):
+                raise OutsideError(f"{model}: no version {version}; known: {[v.version for v in versions]}")
+            self.history.setdefault(model, []).append(Move(alias, version, reason, by, datetime.now(UTC)))
+            self.known[model] = [_pointed(v, alias, version) for v in versions]
+            return version
 
     def moves(self, model: str) -> list[Move]:
         """Return every move of the model's aliases, oldest first."""

@@ -108,6 +108,15 @@ class S3Store:
             self._delete(at.bucket, old - keys.keys() - {marker})
         self._each(uri, lambda key: self._put(at.bucket, key, keys[key]), sorted(keys.keys() & {marker}))
 
+    def remove(self, uri: str) -> None:
+        """Delete the objects below a uri, an artifact's manifest first. Raises ParamsError for a whole bucket."""
+        at = _prefix(uri)
+        with asking(uri, self._endpoint):
+            found = self._objects(at).keys()
+            marker = found & {at.below(MANIFEST)}
+            self._delete(at.bucket, marker)
+            self._delete(at.bucket, found - marker)
+
     def _artifact(self, at: Address, found: Mapping[str, SourceFile]) -> set[str]:
         """Return the keys of the artifact at an address, its manifest's own among them; none when there is none."""
         marker = at.below(MANIFEST)

@@ -14,21 +14,24 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from adloom.errors import DataError, OutsideError, ParamsError
+from adloom.errors import DataError, DeniedError, NoAnswerError, OutsideError, ParamsError, RefusedError
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 TRANSFERS = 8  # objects at a time
-REFUSED = frozenset(
-    {"401", "403", "AccessDenied", "ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch"}
-)
+REFUSED = frozenset({"401", "ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch"})
+DENIED = frozenset({"403", "AccessDenied"})
 PASSING = frozenset({"RequestTimeout", "SlowDown"})
 MENDED = {  # what a user mends beside credentials
     "AuthorizationHeaderMalformed": "it expects another region; set AWS_DEFAULT_REGION",
     "RequestTimeTooSkewed": "this machine's clock is wrong; set it",
 }
 CHANGED = frozenset({"412", "NoSuchKey", "PreconditionFailed"})
+
+
+class NoBucketError(DataError):
+    """The server has no bucket of this name."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ def asking(uri: str, endpoint: str | None) -> Iterator[None]:
     try:
         yield
     except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError):
-        raise ParamsError(f"{uri}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from None
+        raise RefusedError(f"{uri}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from None
     except (
         exceptions.ProfileNotFound,
         exceptions.InvalidConfigError,
@@ -119,7 +122,7 @@ def asking(uri: str, endpoint: str | None) -> Iterator[None]:
         exceptions.SSOError,
         exceptions.TokenRetrievalError,
     ) as error:
-        raise ParamsError(f"{uri}: no credentials: {error}; check AWS_PROFILE, or log in to it again") from None
+        raise RefusedError(f"{uri}: no credentials: {error}; check AWS_PROFILE, or log in to it again") from None
     except exceptions.ClientError as error:
         raise _refusal(uri, server, dict(error.response["Error"])) from None
     except ValueError as error:  # an endpoint that is no URL
@@ -127,19 +130,20 @@ def asking(uri: str, endpoint: str | None) -> Iterator[None]:
     except exceptions.ParamValidationError:
         raise ParamsError(f"{uri}: {_bucket(uri)} cannot be a bucket's name; correct the uri") from None
     except exceptions.BotoCoreError as error:
-        raise OutsideError(f"{uri}: no answer from {server}: {error}; check AWS_ENDPOINT_URL_S3") from None
+        raise NoAnswerError(f"{uri}: no answer from {server}: {error}; check AWS_ENDPOINT_URL_S3") from None
 
 
 def _refusal(uri: str, server: str, error: Mapping[str, Any]) -> Exception:
     code = error.get("Code", "")
-    if code in REFUSED:
-        return ParamsError(
+    if code in REFUSED | DENIED:
+        kind = RefusedError if code in REFUSED else DeniedError
+        return kind(
             f"{uri}: {server} refused the credentials ({code}); check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         )
     if code in MENDED:
         return ParamsError(f"{uri}: {server} refused the request ({code}): {MENDED[code]}")
     if code == "NoSuchBucket":
-        return DataError(f"{uri}: no bucket {_bucket(uri)} at {server}; make it or correct the uri")
+        return NoBucketError(f"{uri}: no bucket {_bucket(uri)} at {server}; make it or correct the uri")
     if code in CHANGED:
         return DataError(
             f"{uri}: an object changed or went while it was read; try again, a source after `adloom snapshot`"

@@ -32,3 +32,7 @@ class Store(Protocol):
     def push(self, folder: Path, uri: str) -> None:
         """Copy a folder's files below a uri, its manifest last."""
         ...
+
+    def remove(self, uri: str) -> None:
+        """Delete whatever lies below a uri; nothing may."""
+        ...

@@ -46,6 +46,10 @@ class FolderStore:
         shutil.rmtree(target, ignore_errors=True)
         beside.rename(target)
 
+    def remove(self, uri: str) -> None:
+        """Delete a folder."""
+        shutil.rmtree(uri, ignore_errors=True)
+
 
 class CatalogueStore:
     """Public data that the catalogue names; read only."""
@@ -69,6 +73,10 @@ class CatalogueStore:
     def push(self, folder: Path, uri: str) -> None:
         """Refuse."""
         del folder
+        self.require(uri)
+
+    def remove(self, uri: str) -> None:
+        """Refuse."""
         self.require(uri)
 
 
@@ -96,6 +104,10 @@ class Stores:
     def push(self, folder: Path, uri: str) -> None:
         """Copy a folder below a uri."""
         self._for(uri).push(folder, uri)
+
+    def remove(self, uri: str) -> None:
+        """Delete what lies below a uri."""
+        self._for(uri).remove(uri)
 
     def _for(self, uri: str) -> Store:
         if uri.startswith("s3://"):

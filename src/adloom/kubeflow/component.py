@@ -14,7 +14,8 @@ from adloom.caller import Metrics
 from adloom.errors import DataError, OutsideError, ParamsError
 from adloom.io import manifest
 from adloom.io.outside import Outside, build
-from adloom.params import TABLES, Ingest, Params, Prepare, Score
+from adloom.kubeflow import distributed
+from adloom.params import TABLES, Ingest, Params, Prepare, Score, Training
 from adloom.settings import Settings
 from adloom.snapshot import Lock
 
@@ -46,8 +47,17 @@ def call(stage: str, project: str, block: str, inputs: Artifacts, outputs: Artif
     Each artifact takes the place of the stage's input or output of that name.
     """
     outside = _outside(project)
-    paths = {name: artifact.path for name, artifact in {**inputs, **outputs}.items()}
-    metrics = caller.execute(stage, paths, params.parse(params.kind(stage.replace("-", "_")), block), outside)
+    given = params.parse(params.kind(stage.replace("-", "_")), block)
+    tables, made = ({name: Path(artifact.path) for name, artifact in a.items()} for a in (inputs, outputs))
+    if isinstance(given, Training) and distributed.needed(given, tables):
+        settings = Settings()
+        world = distributed.jobs(settings)
+        metrics = distributed.train(stage, project, given, tables, made, outside, settings, world)
+        for artifact in outputs.values():
+            describe(artifact, outside, _tracked(artifact, outside))
+        return metrics
+    paths = {name: str(path) for name, path in {**tables, **made}.items()}
+    metrics = caller.execute(stage, paths, given, outside)
     for artifact in outputs.values():
         describe(artifact, outside)
     return metrics
@@ -218,12 +228,21 @@ def _registry(project: str) -> Outside:
     return build(settings, project)
 
 
-def describe(artifact: Artifact, outside: Outside) -> None:
+def _tracked(artifact: Artifact, outside: Outside) -> str | None:
+    """Return the run in MLflow that an artifact was made in elsewhere, None when it is not to be had."""
+    try:
+        return outside.tracker.find("manifest_digest", manifest.digest(Path(artifact.path)))
+    except OutsideError as error:
+        logger.warning("%s", error)
+        return None
+
+
+def describe(artifact: Artifact, outside: Outside, run: str | None = None) -> None:
     """Tell the pipeline of an artifact's digest, rows, why it was skipped, and the run that made it."""
     folder = Path(artifact.path)
     made = manifest.read(folder)
     rows = {f"rows_{name}": count for name, count in made.rows.items()}
-    known = {"digest": manifest.digest(folder), "skipped": made.skipped, "mlflow_run": outside.tracker.latest}
+    known = {"digest": manifest.digest(folder), "skipped": made.skipped, "mlflow_run": run or outside.tracker.latest}
     artifact.metadata.update({**rows, **{name: value for name, value in known.items() if value}})
 
 

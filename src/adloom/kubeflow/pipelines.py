@@ -4,6 +4,7 @@ import copy
 import hashlib
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, timedelta
 from importlib.resources import as_file, files
@@ -13,16 +14,18 @@ from typing import Any
 import yaml
 
 from adloom.errors import ParamsError
-from adloom.params import TABLES, Ingest, Params, Period, Pipeline, Place, Prepare, Toleration
+from adloom.params import TABLES, Ingest, Params, Period, Prepare
+from adloom.places import Pipeline, Place, Toleration
 from adloom.snapshot import Lock
 
 NAMES = ("training", "scoring")
 FOLDER = Path("pipelines/compiled")
 STAGES = {  # of a pipeline: those that take their whole block, as the argument <stage>_params
-    "training": ("train_gan", "train_cnn", "train_lstm", "segment", "evaluate", "report"),
+    "training": ("train_gan", "train_cnn", "train_lstm", "segment", "train_policy", "evaluate", "report"),
     "scoring": ("score",),
 }
 TABLES_OF = {"training": TABLES, "scoring": ("creatives", "events")}
+SCHEDULING = 30  # minutes that the pods of a training may wait for their nodes
 NEVER = date(2200, 1, 1)  # when nothing is held out, the holdout starts then
 
 Spec = dict[str, Any]
@@ -35,8 +38,12 @@ class Compiled:
     pipeline: Spec
     platform: Spec
 
-    def placed(self, pipeline: Pipeline) -> "Compiled":
-        """Return it with every stage's image, resources, node and time limit as the params have them."""
+    def placed(self, pipeline: Pipeline, spread: Collection[str] = ()) -> "Compiled":
+        """
+        Return it with every stage's image, resources, node and time limit as the params have them.
+
+        A stage that is spread trains in pods of its own: they get its place, and its own pod, which waits, is small.
+        """
         placed = copy.deepcopy(self)
         pods = placed.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
         for label, executor in placed.pipeline["deploymentSpec"]["executors"].items():
@@ -44,7 +51,10 @@ class Compiled:
             mine = {
                 key: value for key, value in executor["container"].items() if key not in ("image", "resources", "env")
             }
-            executor["container"] = mine | _container(pipeline.image, place)
+            pods_of_its_own = None
+            if stage_of(label) in spread:
+                place, pods_of_its_own = _waiting(pipeline, place), place
+            executor["container"] = mine | _container(pipeline.image, place, pods_of_its_own)
             pods[label] = _without_place(pods.get(label, {})) | _node(place)
         return placed
 
@@ -124,11 +134,24 @@ def scored(params: Params) -> tuple[Ingest, Prepare]:
     return Ingest.model_validate(sources), params.prepare.model_copy(update={"events": whole})
 
 
-def _container(image: str, place: Place) -> Spec:
-    """Return what runs in a pod, which is told its image's digest where the image is named by it."""
+def spread(params: Params) -> set[str]:
+    """Return the stages that train in several processes."""
+    return {stage for stage, block in params.trainings.items() if block.enabled and block.processes > 1}
+
+
+def _container(image: str, place: Place, pods: Place | None) -> Spec:
+    """Return what runs in a pod, which is told its image's digest, and where the pods run that it is to start."""
     _, _, digest = image.partition("@")
-    env = {"env": [{"name": "ADLOOM_IMAGE_DIGEST", "value": digest}]} if digest else {}
+    told = {"ADLOOM_IMAGE_DIGEST": digest} if digest else {}
+    if pods is not None:
+        told |= {"ADLOOM_IMAGE": image, "ADLOOM_PLACE": pods.to_json()}
+    env = {"env": [{"name": name, "value": value} for name, value in told.items()]} if told else {}
     return {"image": image, "resources": _resources(place)} | env
+
+
+def _waiting(pipeline: Pipeline, place: Place) -> Place:
+    """Return the place of a pod that only waits for others: no GPU, and time for them to be scheduled."""
+    return pipeline.default.model_copy(update={"gpu": 0, "timeout_minutes": place.timeout_minutes + SCHEDULING})
 
 
 def _resources(place: Place) -> Spec:

@@ -55,7 +55,7 @@ def make(pipeline: str, compiled: Compiled, params: Params, outside: Outside, sc
     if not scheduled:
         ingest, prepare = (params.ingest, params.prepare) if pipeline == "training" else pipelines.scored(params)
         lock = snapshot.look(ingest, prepare.erasure_list, outside)
-    placed = compiled.placed(params.pipeline)
+    placed = compiled.placed(params.pipeline, pipelines.spread(params))
     text = placed.to_yaml()
     return Plan(
         name=on_server(params.project, pipeline),

@@ -1,1 +1,1 @@
-"""Which creative to show: a probability for each candidate, and what a policy is worth before it is shipped."""
+"""The decision policy: a probability for every candidate, what it would have earned on a log, a world to try it in."""

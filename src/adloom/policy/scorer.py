@@ -46,7 +46,7 @@ class Policy:
     """
 
     creatives: tuple[str, ...]
-    category: Ints  # (creatives,), index into categories
+    category: Ints  # (creatives,), index into categories, or their number: none known
     categories: tuple[str, ...]
     bias: Weights  # (creatives,)
     features: tuple[tuple[str, ...], ...]
@@ -127,8 +127,8 @@ class Policy:
         for name, (found, expected) in shapes.items():
             if found != expected:
                 raise ArtifactError(f"policy: {name}: {found}, expected {expected}")
-        if count and not 0 <= self.category.min() <= self.category.max() < max(known, 1):
-            raise ArtifactError(f"policy: category: not all in [0, {known})")
+        if count and not 0 <= self.category.min() <= self.category.max() <= known:
+            raise ArtifactError(f"policy: category: not all in [0, {known}]")
         if (distinct := len(set(self.creatives))) != count:
             raise ArtifactError(f"policy: {count} creatives, {distinct} of them different")
         if not all(np.isfinite(numbers).all() for numbers in (self.bias, self.prior, *self.weights)):
@@ -204,7 +204,8 @@ class Scorer:
         self._met: dict[tuple[str | None, ...], _Pick] = {}  # by the values of these columns of a context
         self._members: dict[str, list[str]] = {name: [] for name in policy.categories}
         for creative, category in zip(policy.creatives, policy.category.tolist(), strict=True):
-            self._members[policy.categories[category]].append(creative)
+            if category < len(policy.categories):
+                self._members[policy.categories[category]].append(creative)
 
     def of_category(self, category: str) -> list[str]:
         """Return the known creatives of a category, in the policy's order; none for a category it does not know."""

@@ -103,9 +103,11 @@ def _segment(url: str, categories: list[str]) -> str:
 
 
 def _decide(url: str, categories: list[str]) -> str:
-    answer = ask(url + DECIDE, {"placement": "demo", "category": categories[0], "n": 1})
-    chosen = answer["creatives"][0]
-    return f"chose {chosen['creative_id']} of {categories[0]!r} with probability {chosen['probability']:.2g}"
+    """Let the policy choose among the creatives of a category, or between two new ones when it knows of none."""
+    among = {"category": categories[0]} if categories else {"candidates": ["a new creative", "another"]}
+    chosen = ask(url + DECIDE, {"placement": "demo", "n": 1, **among})["creatives"][0]
+    what = repr(categories[0]) if categories else "two new ones"
+    return f"chose {chosen['creative_id']} of {what} with probability {chosen['probability']:.2g}"
 
 
 def _open() -> dict[str, str]:

@@ -1,7 +1,8 @@
 """
 Measure one model on its test rows, with 95 % intervals: metrics.json, and the pictures and tables of the report.
 
-The judge is the reader that looks at what the picture generator draws; every other model is its own.
+The judge is the reader that looks at what the picture generator draws, and for a policy the audience whose segments it
+decides with; every other model is its own.
 
 Example: adloom evaluate --model models/cnn --table data/dataset/creatives --judge models/cnn --report reports/cnn
 """
@@ -19,12 +20,18 @@ from adloom.io import manifest, tables
 from adloom.io.outside import Outside
 from adloom.params import Evaluate
 
-MODEL_OF = {"train_gan": "gan", "train_cnn": "cnn", "train_lstm": "lstm", "segment": "audience"}  # by manifest.stage
+MODEL_OF = {  # by manifest.stage
+    "train_gan": "gan",
+    "train_cnn": "cnn",
+    "train_lstm": "lstm",
+    "segment": "audience",
+    "train_policy": "policy",
+}
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The model, the table it was made of, and the reader that judges."""
+    """The model, the table it was made of, and what judges it."""
 
     model: Path
     table: Path
@@ -61,8 +68,14 @@ def name_of(model: Path) -> str:
     return MODEL_OF[stage]
 
 
-def measure(model: Path, table: Path, judge: Path, params: Evaluate) -> Evaluation:
-    """Measure any model on the test rows (or the holdout period) of a table."""
+def measure(model: Path, table: Path, judge: Path, params: Evaluate, rows_of: Path | None = None) -> Evaluation:
+    """
+    Measure any model on the test rows (or the holdout period) of a table.
+
+    Which impressions are mature enough to count is the model's own to say, or another policy's, `rows_of`.
+    """
+    if name_of(model) == "policy":
+        return _policy(model, table, judge, rows_of or model)
     measures: dict[str, Callable[[Path, Path, Path, Evaluate], Evaluation]]
     measures = {"gan": _gan, "cnn": _cnn, "lstm": _lstm, "audience": _audience}
     return measures[name_of(model)](model, table, judge, params)
@@ -102,6 +115,22 @@ def _audience(model: Path, table: Path, judge: Path, params: Evaluate) -> Evalua
 
     segmenter = Segmenter.load(model / "segmenter.npz")
     return evaluation.evaluate(segmenter, tables.read(table), card(model), params)
+
+
+def _policy(model: Path, table: Path, audience: Path, rows_of: Path) -> Evaluation:
+    from adloom.policy import evaluation
+    from adloom.policy.scorer import Policy
+    from adloom.stages.train_policy import read
+
+    known, maturity = card(model), float(card(rows_of)["params"]["maturity_hours"])
+    if known["audience"] not in (None, manifest.digest(audience)):
+        raise ArtifactError(
+            f"{model}: decides with another audience than {audience}; `adloom train-policy` takes this one"
+        )
+    segments = audience if known["audience"] else None
+    calibration, _ = read(table, segments, "calibration", maturity)
+    holdout, left = read(table, segments, "holdout", maturity)
+    return evaluation.evaluate(Policy.load(model / "policy.npz"), calibration, holdout, left, known)
 
 
 def card(model: Path) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 Register models, and promote those that pass the gate.
 
 Every model is registered and is the challenger. It becomes the champion when the verdict is promote: it clears the bars
-of params.gate and, where there is a champion, is not worse by more than the margins on the same test rows. With
-gate.approve a person has to say so as well. Without options all models are registered from their default places.
+of params.gate and, where there is a champion, is not worse by more than the margins on the same test rows. The first
+policy is compared with what the log did. A policy and its audience become champions as a pair. With gate.approve a
+person has to say so as well. Without options all models are registered from their default places.
 
 Example: adloom register
 """
@@ -17,17 +18,21 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
-from adloom import promotion
-from adloom.errors import ArtifactError, ParamsError
+from adloom import pair, promotion
+from adloom.errors import ArtifactError, OutsideError, ParamsError, UserError
 from adloom.evaluation.gate import Decision, Verdict, decide
 from adloom.evaluation.intervals import paired
-from adloom.evaluation.metric import Evaluation, Metric
+from adloom.evaluation.metric import Comparison, Metric, Sample
 from adloom.evaluation.sections import metrics_of
 from adloom.io import manifest
 from adloom.io.outside import Outside
-from adloom.io.registry import CHALLENGER, CHAMPION, Version, aliased, fetch_whole
+from adloom.io.registry import CHALLENGER, CHAMPION, Registry, Version, aliased, fetch_whole
 from adloom.params import MODELS, Register
 from adloom.stages.evaluate import card, measure, name_of
+
+JUDGES = {"gan": "cnn", "policy": "audience"}  # model: what it is measured with, where that is another
+COMPARED_FIRST = (pair.POLICY,)  # models whose first version has a rival, too: what is done without any
+ROUNDS = 5  # of judging, each against another champion
 
 logger = logging.getLogger(__name__)
 
@@ -91,32 +96,42 @@ def run(inputs: Inputs, outputs: Outputs, params: Register, outside: Outside) ->
 
 def register_all(params: Register, outside: Outside, root: Path = Path(), dataset: str = "") -> list[Outcome]:
     """Register every model from its default place below a folder; `dataset` is the digest of all tables together."""
-    return [register(default(model, root), params, outside, dataset) for model in MODELS]
+    outcomes = {model: register(default(model, root), params, outside, dataset) for model in MODELS}
+    if outcomes[pair.POLICY].verdict == "promote":  # it may have taken its audience along
+        outcomes[pair.AUDIENCE] = register(default(pair.AUDIENCE, root), params, outside, dataset)
+    return list(outcomes.values())
 
 
 def default(model: str, root: Path = Path()) -> Candidate:
     """Return where `adloom run` puts a model and what belongs to it."""
-    judge = "cnn" if model == "gan" else model
+    judge = JUDGES.get(model, model)
     table = root / "data/dataset" / MODELS[model]
     return Candidate(root / "models" / model, table, root / "models" / judge, root / "reports" / model)
 
 
 def register(candidate: Candidate, params: Register, outside: Outside, dataset: str = "") -> Outcome:
-    """Decide on a candidate, register it, let the aliases follow the decision; the second time nothing changes."""
+    """
+    Decide on a candidate, register it, let the aliases follow the decision; the second time nothing changes.
+
+    Who became champion meanwhile is compared with, too; only between that look and the move the order alone decides.
+    """
     if reason := manifest.skipped(candidate.model, candidate.report):
         return Outcome(name_of(candidate.model), None, "skipped", [reason], None)
     model, digest = name_of(candidate.model), manifest.digest(candidate.model)
-    versions = outside.registry.versions(model)
-    known = next((version for version in versions if version.digest == digest), None)
-    if known and (why := promotion.withdrawn(outside.registry.moves(model)).get(known.version)):
-        reason = f"a person withdrew this version ({why}); `adloom promote {model} {known.version}` brings it back"
-        return Outcome(model, known.version, "hold", [reason], _number(aliased(versions, CHAMPION)))
-    champion = aliased(versions, CHAMPION)
-    judgement = _judge(candidate, known, champion, params, outside)
-    if known is None or known.tags.get("evidence") != judgement.evidence:
-        tags = _tags(candidate, judgement, params) | ({"dataset": dataset} if dataset else {})
-        known = outside.registry.register(model, candidate.model, tags)
-    return _point(known, champion, judgement, params, outside)
+    for _ in range(ROUNDS):
+        versions = outside.registry.versions(model)
+        known = next((version for version in versions if version.digest == digest), None)
+        if known and (why := promotion.withdrawn(outside.registry.moves(model)).get(known.version)):
+            reason = f"a person withdrew this version ({why}); `adloom promote {model} {known.version}` brings it back"
+            return Outcome(model, known.version, "hold", [reason], _number(aliased(versions, CHAMPION)))
+        champion = aliased(versions, CHAMPION)
+        judgement = _judge(candidate, known, champion, params, outside)
+        if known is None or known.tags.get("evidence") != judgement.evidence:
+            tags = _tags(candidate, judgement, params) | ({"dataset": dataset} if dataset else {})
+            known = outside.registry.register(model, candidate.model, tags)
+        if _number(aliased(outside.registry.versions(model), CHAMPION)) == _number(champion):
+            return _point(known, _number(champion), judgement, params, outside)
+    raise OutsideError(f"{model}: {ROUNDS} new champions while this was judged; stop what names them, then do it again")
 
 
 def _judge(
@@ -127,8 +142,8 @@ def _judge(
     evidence = _evidence(candidate, rival, params)
     if known and known.tags.get("evidence") == evidence:
         return Judgement(known.tags["verdict"], json.loads(known.tags["reasons"]), evidence)  # type: ignore[arg-type]
-    differences = _differences(candidate, rival, params, outside) if rival else None
     model = name_of(candidate.model)
+    differences = _differences(candidate, rival, params, outside) if rival or model in COMPARED_FIRST else None
     decision: Decision = decide(_metrics(candidate), differences, params.gate.rules(model))
     return Judgement(decision.verdict, [str(reason) for reason in decision.reasons], evidence)
 
@@ -147,37 +162,73 @@ def _metrics(candidate: Candidate) -> dict[str, Metric]:
     return metrics_of(candidate.report)
 
 
-def _differences(candidate: Candidate, champion: Version, params: Register, outside: Outside) -> dict[str, Metric]:
-    """Return the paired differences of the gated metrics; none when the champion cannot read these rows."""
-    metrics = [rule.metric for rule in params.gate.rules(champion.model) if rule.margin is not None]
-    if not metrics:
+def _differences(
+    candidate: Candidate, champion: Version | None, params: Register, outside: Outside
+) -> dict[str, Metric | Comparison]:
+    """
+    Return how the gated metrics differ from the champion's on the same rows; none when it cannot read these rows.
+
+    Without a champion the rival is what is done without any model.
+    """
+    margins = {r.metric: r.margin for r in params.gate.rules(name_of(candidate.model)) if r.margin is not None}
+    if not margins:
         return {}
-    with tempfile.TemporaryDirectory(prefix="adloom-") as place:
-        try:
-            theirs = _measure_champion(candidate, fetch_whole(outside.registry, champion, Path(place)), params)
-        except ArtifactError as error:
-            logger.warning("%s champion %s: %s", champion.model, champion.version, error)
-            return {}
     ours = measure(candidate.model, candidate.table, candidate.judge, params.evaluate)
-    pairs = {m: (ours.samples[m], theirs.samples[m]) for m in metrics if m in ours.samples and m in theirs.samples}
+    theirs = _samples_of(champion, candidate, params, outside) if champion else ours.without
+    pairs = {m: (ours.samples[m], theirs[m]) for m in margins if m in ours.samples and m in theirs}
     return {
-        metric: paired(mine, other, params.evaluate.bootstraps, params.evaluate.seed)
+        metric: _compared(mine, other, margins[metric], params)
         for metric, (mine, other) in pairs.items()
         if mine.rows == other.rows  # two models may measure a metric on rows of their own, such as lines they drew
     }
 
 
-def _measure_champion(candidate: Candidate, champion: Path, params: Register) -> Evaluation:
-    """Measure the champion on the candidate's rows, with its judge. Raises ArtifactError when they do not fit."""
+def _compared(mine: Sample, other: Sample, margin: float, params: Register) -> Metric | Comparison:
+    if mine.compare:
+        return mine.compare(mine, other, margin)
+    return paired(mine, other, params.evaluate.bootstraps, params.evaluate.seed)
+
+
+def _samples_of(champion: Version, candidate: Candidate, params: Register, outside: Outside) -> Mapping[str, Sample]:
+    """Measure the champion on the candidate's rows; nothing when it does not fit them, which the log says."""
+    with tempfile.TemporaryDirectory(prefix="adloom-") as place:
+        try:
+            fetched = fetch_whole(outside.registry, champion, Path(place) / "champion")
+            judge = _judge_of(champion, candidate, Path(place) / "judge", outside)
+            _fits(fetched, candidate.model)
+            return measure(fetched, candidate.table, judge, params.evaluate, rows_of=candidate.model).samples
+        except ArtifactError as error:
+            logger.warning("%s champion %s: %s", champion.model, champion.version, error)
+            return {}
+
+
+def _judge_of(champion: Version, candidate: Candidate, place: Path, outside: Outside) -> Path:
+    """Return what a champion is measured with: the candidate's judge, but for a policy its own audience."""
+    pinned = champion.tags.get(pair.PINNED)
+    if pinned is None or pinned == manifest.digest(candidate.judge):
+        return candidate.judge
+    audiences = outside.registry.versions(pair.AUDIENCE)
+    audience = next((version for version in audiences if version.digest == pinned), None)
+    if audience is None:
+        raise ArtifactError(
+            f"made with audience {pinned[:12]}, which is not registered; compare by eye, `adloom promote`"
+        )
+    return fetch_whole(outside.registry, audience, place)
+
+
+def _fits(champion: Path, candidate: Path) -> None:
+    """Raise ArtifactError when a champion was made for other rows; a policy decides on any."""
+    if name_of(candidate) == pair.POLICY:
+        return
     for key in ("categories", "image"):
-        if (theirs := card(champion).get(key)) != (ours := card(candidate.model).get(key)):
+        if (theirs := card(champion).get(key)) != (ours := card(candidate).get(key)):
             raise ArtifactError(f"made for {key} {theirs}, the candidate for {ours}; compare by eye, `adloom promote`")
-    return measure(champion, candidate.table, candidate.judge, params.evaluate)
 
 
 def _tags(candidate: Candidate, judgement: Judgement, params: Register) -> dict[str, str]:
-    metrics = _metrics(candidate)
-    gated = [rule.metric for rule in params.gate.rules(name_of(candidate.model))]
+    model, metrics = name_of(candidate.model), _metrics(candidate)
+    gated = [rule.metric for rule in params.gate.rules(model)]
+    pinned = card(candidate.model)["audience"] if model == pair.POLICY else None
     return {
         "dataset_digest": manifest.digest(candidate.table),
         "params_digest": manifest.read(candidate.model).params,
@@ -186,24 +237,40 @@ def _tags(candidate: Candidate, judgement: Judgement, params: Register) -> dict[
         "verdict": judgement.verdict,
         "reasons": json.dumps(judgement.reasons, ensure_ascii=False),
         "evidence": judgement.evidence,
+        **({pair.PINNED: pinned} if pinned else {}),
     }
 
 
-def _point(
-    version: Version, champion: Version | None, judgement: Judgement, params: Register, outside: Outside
-) -> Outcome:
+def _point(version: Version, champion: int | None, judgement: Judgement, params: Register, outside: Outside) -> Outcome:
     """Let the aliases follow the judgement: challenger always, champion last and only when promoted."""
-    why = "; ".join(judgement.reasons) or "the gate has no rules for it"
     if CHALLENGER not in version.aliases:
         outside.registry.point(version.model, CHALLENGER, version.version, "registered")
-    reasons = judgement.reasons
-    if judgement.verdict == "promote" and CHAMPION not in version.aliases:
-        if params.gate.approve:
-            reasons = [*reasons, f"gate.approve: `adloom promote {version.model} {version.version}` makes it champion"]
-        else:
-            outside.registry.point(version.model, CHAMPION, version.version, why)
-            champion = version
-    return Outcome(version.model, version.version, judgement.verdict, reasons, _number(champion))
+    if judgement.verdict != "promote" or CHAMPION in version.aliases:
+        return Outcome(version.model, version.version, judgement.verdict, judgement.reasons, champion)
+    try:
+        others = _ready(outside.registry, version)
+    except UserError as error:
+        return Outcome(version.model, version.version, "hold", [*judgement.reasons, str(error)], champion)
+    if params.gate.approve:
+        along = "".join(f", with {other.model} {other.version}" for other in others)
+        advice = f"gate.approve: `adloom promote {version.model} {version.version}` makes it champion{along}"
+        return Outcome(version.model, version.version, "promote", [*judgement.reasons, advice], champion)
+    for other in others:
+        outside.registry.point(other.model, CHAMPION, other.version, f"with {version.model} {version.version}")
+    why = "; ".join(judgement.reasons) or "the gate has no rules for it"
+    champion = outside.registry.point(version.model, CHAMPION, version.version, why)
+    return Outcome(version.model, version.version, "promote", judgement.reasons, champion)
+
+
+def _ready(registry: Registry, version: Version) -> list[Version]:
+    """Return what becomes champion with a version. Raises UserError when something of it must not."""
+    others = pair.others(registry, version)
+    for other in others:
+        if why := promotion.withdrawn(registry.moves(other.model)).get(other.version):
+            raise UserError(f"{other.model} {other.version}, its pair, was withdrawn by a person ({why})")
+        if other.tags.get("verdict") != "promote":
+            raise UserError(f"{other.model} {other.version}, its pair, is not promoted; `adloom models` says why")
+    return others
 
 
 def _number(version: Version | None) -> int | None:

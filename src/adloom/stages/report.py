@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from adloom.evaluation.sections import from_folder
 from adloom.io import manifest
 from adloom.io.outside import Outside
-from adloom.params import MODELS, TABLES, Gate
+from adloom.params import MODELS, TABLES
+from adloom.rules import Gate
 
 if TYPE_CHECKING:
     from adloom.evaluation import report
@@ -31,6 +32,7 @@ class Inputs:
     cnn: Path = Path("reports/cnn")
     lstm: Path = Path("reports/lstm")
     audience: Path = Path("reports/audience")
+    policy: Path = Path("reports/policy")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 Find audience segments among the users of data/dataset/events, and leave them as models/audience.
 
 The artifact holds segmenter.npz (assigns any user), members.npz (the segment of each known user, by pseudonym),
-profiles.json (the segments in words) and card.json (every clustering tried, what was measured of it, which was chosen).
+profiles.json (the segments in words), history.json (what was measured of the chosen clustering) and card.json (every
+clustering tried, what was measured of it, which was chosen).
 
 Example: adloom segment
 """
@@ -51,6 +52,7 @@ def run(inputs: Inputs, outputs: Outputs, params: Segment, outside: Outside) -> 
         return {}
     with tracked(STAGE, inputs.events, outputs.audience, params, outside) as (made, run):
         metrics = _segment(inputs.events, params, made, outside.progress)
+        made.write_json("history.json", {name: [[0, value]] for name, value in metrics.items()})
         run.metrics(metrics, 0)
     return metrics
 

@@ -73,6 +73,46 @@ def test_rows_without_consent_and_erased_users_are_dropped_and_counted() -> None
     assert task.quality.summary()["dropped"] == {"on the erasure list": 2, "without consent": 1}
 
 
+def test_ids_that_are_pseudonyms_under_this_key_stay_and_meet_those_made_here() -> None:
+    task = Preparation("events", PARAMS, PRIVATE, KEY)
+    ann = privacy.pseudonym("ann", KEY)
+    raw = orders(*[(user, "2026-01-01", "1") for user in ("ann", ann, ann)])
+    checked = task(raw.assign(user_key=["", privacy.fingerprint(KEY), privacy.fingerprint(KEY)]))
+    assert checked.rows["user_id"].tolist() == [ann] * 3
+    assert "user_key" not in checked.rows
+    assert task.quality.columns_dropped == []
+
+
+def test_ids_under_another_key_or_in_clear_are_broken_rows_and_are_shown_to_nobody() -> None:
+    task = Preparation("events", PARAMS, PRIVATE, KEY)
+    other = privacy.pseudonym("ann", other_key := b"another key of a test")
+    raw = orders(*[(user, "2026-01-01", "1") for user in (other, "ann@example.org", "")])
+    keys = [privacy.fingerprint(other_key), privacy.fingerprint(KEY), privacy.fingerprint(KEY)]
+    quarantine = task(raw.assign(user_key=keys)).quarantine
+    assert quarantine["reason"].tolist() == [
+        "user_key: another key than this one",
+        "user_id: not a pseudonym, as user_key says",
+        "user_id: missing",
+    ]
+    shown = [privacy.pseudonym(user, KEY) for user in (other, "ann@example.org")]
+    assert quarantine["user_id"].tolist()[:2] == shown
+
+
+def test_users_who_are_pseudonyms_already_are_erased_like_others() -> None:
+    ann = privacy.pseudonym("ann", KEY)
+    task = Preparation("events", PARAMS, PRIVATE, KEY, erased=frozenset({ann}))
+    raw = orders((ann, "2026-01-01", "1"), ("bob", "2026-01-01", "1")).assign(user_key=[privacy.fingerprint(KEY), ""])
+    assert task(raw).rows["user_id"].tolist() == [privacy.pseudonym("bob", KEY)]
+
+
+def test_consent_may_come_with_an_impressions_context() -> None:
+    params = PARAMS.model_copy(update={"consent_column": "agreed"})
+    raw = pd.DataFrame({"impression_id": ["1", "2", "3"], "timestamp": "2026-01-01", "placement": "home"}, dtype="str")
+    raw = raw.assign(creative_id="c", clicked="0", ctx_agreed=["yes", "no", ""])
+    checked = Preparation("impressions", params, PRIVATE, KEY)(raw)
+    assert checked.rows["impression_id"].tolist() == ["1"]
+
+
 def test_consent_that_cannot_be_read_refuses_the_table() -> None:
     params = PARAMS.model_copy(update={"consent_column": "agreed"})
     with pytest.raises(DataError, match=r"events: no column agreed \(prepare.consent_column\); found user_id, "):

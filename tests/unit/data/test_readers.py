@@ -128,7 +128,7 @@ def test_a_name_the_contract_does_not_know_is_refused(tmp_path: Path) -> None:
         read(written(tmp_path, "orders.csv", ORDERS), source, "events")
     assert str(caught.value) == (
         "ingest.events: quantitty is no column of the table; "
-        "expected user_id, timestamp, event, item_id, quantity, value"
+        "expected user_id, timestamp, event, item_id, quantity, value, user_key"
     )
 
 
@@ -209,3 +209,9 @@ def test_broken_idx_files_say_why(tmp_path: Path, images: bytes | None, labels: 
         if content is not None:
             written(tmp_path, name, content)
     assert expected in message(tmp_path, Source(uri="idx", format="idx"), "creatives")
+
+
+def test_an_artifact_is_read_without_its_manifest(tmp_path: Path) -> None:
+    for name in ("lines/a.csv", "lines/manifest.json"):
+        written(tmp_path, name, "copy_id,text\n1,hello\n")
+    assert read(tmp_path / "lines", COPY, "copy")["text"].tolist() == ["hello"]

@@ -83,6 +83,7 @@ def test_rows_have_the_contracts_columns_and_types_whatever_the_source_had() -> 
         "item_id": "str",
         "quantity": "float64",
         "value": "float64",
+        "user_key": "str",
     }
 
 

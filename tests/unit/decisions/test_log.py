@@ -11,7 +11,7 @@ import pytest
 from tests.unit.decisions.logs import click, decision, read, until
 
 from adloom.decisions.log import DecisionLog, opened
-from adloom.decisions.record import Decision, End, Feedback, Gap, Header, Line, encode
+from adloom.decisions.record import Decision, End, Feedback, Gap, Header, Line, Record, encode
 from adloom.decisions.writer import Limits
 from adloom.errors import ParamsError
 from adloom.io.objects import FolderObjects
@@ -54,7 +54,7 @@ class Forgetful(FolderObjects):
 
 def test_what_was_taken_is_in_the_log_when_it_is_closed_in_order(tmp_path: Path) -> None:
     log = DecisionLog(tmp_path, "shop", LIMITS)
-    given = [decision(0), click(0), decision(1)]
+    given: list[Record] = [decision(0), click(0), decision(1)]
     assert [log.append(record) for record in given] == [True] * 3
     log.close()
     header, *between, end = read(tmp_path)
@@ -207,9 +207,14 @@ def test_the_environment_says_where_and_how(tmp_path: Path) -> None:
         opened(Settings(home=tmp_path / "file"), "shop")
 
 
-def test_the_log_needs_nothing_that_trains() -> None:
+def test_the_log_and_its_verification_need_nothing_that_trains(tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path, "shop", LIMITS)
+    log.append(decision())
+    log.close()
     program = (
         "import sys; sys.modules.update(dict.fromkeys(['pandas', 'pyarrow', 'duckdb', 'torch', 'sklearn', 'dvc']))\n"
-        "import adloom.decisions.log"
+        "import adloom.decisions.log\n"
+        f"sys.argv = ['adloom', 'log', 'verify', {str(tmp_path)!r}]\n"
+        "from adloom.cli import main; main()"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from adloom.evaluation.gate import SEVERITY, decide
 from adloom.evaluation.intervals import paired
-from adloom.evaluation.metric import Array, Metric, Sample
+from adloom.evaluation.metric import Array, Comparison, Metric, Sample
 from adloom.evaluation.statistics import mean
-from adloom.params import Rule
+from adloom.rules import Rule
 
 ACCURACY = Rule(metric="accuracy", at_least=0.91, margin=0.005)
 RATIO = Rule(metric="bits_ratio", at_most=1.0, margin=0.01)
@@ -78,6 +78,22 @@ def test_the_gravest_reason_is_the_verdict_and_all_are_told() -> None:
 def test_a_rule_without_a_margin_compares_nothing() -> None:
     rule = Rule(metric="accuracy", at_least=0.9)
     assert decide({"accuracy": metric(0.92)}, {"accuracy": metric(-0.5)}, [rule]).verdict == "promote"
+
+
+def test_a_margin_alone_asks_for_a_comparison_and_for_nothing_else() -> None:
+    rule = Rule(metric="click_rate", margin=0.01)
+    assert decide({}, None, [rule]).reasons == []
+    assert decide({}, {"click_rate": metric(0.0, -0.005, 0.005)}, [rule]).verdict == "promote"
+    assert decide({}, {"click_rate": metric(-0.02, -0.03, -0.015)}, [rule]).verdict == "reject"
+    assert decide({}, {}, [rule]).verdict == "hold"
+
+
+@pytest.mark.parametrize(("enough", "verdict"), [(True, "promote"), (False, "hold")])
+def test_a_comparison_of_a_samples_own_is_the_verdict(enough: bool, verdict: str) -> None:
+    rule = Rule(metric="click_rate", margin=0.01)
+    found = decide({}, {"click_rate": Comparison(enough, -0.004, "against the log: as it was seen")}, [rule])
+    assert (found.verdict, found.reasons[0].number, found.reasons[0].threshold) == (verdict, -0.004, -0.01)
+    assert str(found.reasons[0]) == "click_rate against the log: as it was seen"
 
 
 def test_no_rules_ask_nothing() -> None:

@@ -9,13 +9,15 @@ from adloom.evaluation import figures, glossary
 from adloom.evaluation.metric import Figure, Lines, Metric, Section, Table
 from adloom.evaluation.report import Dataset, Model, render
 from adloom.evaluation.sections import Findings
-from adloom.params import MODELS, TABLES, Gate, Rule
+from adloom.params import MODELS, TABLES
+from adloom.rules import Gate, Rule
 
 GATE = Gate(
     gan=[Rule(metric="agreement", at_least=0.85), Rule(metric="copies", at_most=0.002)],
     cnn=[Rule(metric="accuracy", at_least=0.91)],
     lstm=[Rule(metric="bits_ratio", at_most=1.0)],
     audience=[Rule(metric="smallest_segment", at_least=100)],
+    policy=[Rule(metric="click_rate", margin=0.0)],
 )
 CURVES = figures.learning_curves({"loss": [[1, 2.0], [2, 1.0]]})
 SECTIONS: list[Section] = [
@@ -31,6 +33,7 @@ METRICS = {
     "cnn": {"accuracy": Metric(0.9057, 0.9, 0.911, 7000, "share")},
     "lstm": {"bits_ratio": Metric(0.9964, 0.99, 1.003, 1803, "ratio")},
     "audience": {"smallest_segment": Metric(1234, 1234, 1234, 23570, "count")},
+    "policy": {"click_rate": Metric(0.0042, 0.0031, 0.0055, 16170, "share")},
 }
 SUMMARY = {
     "rows": {"read": 70_010, "kept": 70_000, "test": 7_000, "train": 63_000, "quarantined": 10, "dropped": 0},
@@ -93,7 +96,7 @@ def test_the_page_stands_alone() -> None:
     html = page()
     outline = Outline(html)
     assert all(address.startswith("data:image/png;base64,") for address in outline.fetched)
-    assert len(outline.fetched) == 4
+    assert len(outline.fetched) == len(MODELS)
     assert "<script" not in html
     assert not re.search(r"url\(|@import|https?://", html)
 
@@ -118,9 +121,12 @@ def test_numbers_stand_against_their_bars() -> None:
     assert 'aria-label="Accuracy: 90.6 %, 95 % interval 90.0 % to 91.1 %; expected at least 91 %"' in text
     assert 'aria-label="Bits against Kneser-Ney: 0.996, 95 % interval 0.990 to 1.003; expected at most 1"' in text
     assert 'aria-label="Smallest segment: 1,234; expected at least 100"' in text
-    assert "2 of 4 clear every bar" in text  # the generator's copies were not measured, the reader's accuracy missed
+    assert (
+        "2 of 4 that have bars clear every one" in text
+    )  # the generator's copies were not measured, the reader's accuracy missed
     assert text.count(">not measured</span>") == 2 + 1  # the summary's rule, its card, and the generator as a whole
     assert text.count(">fail</span>") == 2
+    assert '<p class="headline">0.42 %</p>\n<p class="metric">Click rate<br>' in text  # no bar, but a comparison
 
 
 def test_text_from_data_is_escaped() -> None:

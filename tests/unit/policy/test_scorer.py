@@ -174,7 +174,7 @@ def test_what_is_saved_is_loaded_and_its_bytes_are_the_arrays_alone(tmp_path: Pa
         ({"weights": (np.zeros((3, 4), np.float32),)}, r"weights: \(1,\), expected \(2,\)"),
         ({"values": (("top",), ("x",))}, r"weights of placement: \(3, 4\), expected \(2, 4\)"),
         ({"bias": np.array([0, 0, np.nan, 0], np.float32)}, "not all of its scores are finite"),
-        ({"category": np.array([0, 0, 1, 3])}, "category: not all in"),
+        ({"category": np.array([0, 0, 1, 4])}, "category: not all in"),
         ({"creatives": ("a", "b", "b", "c")}, "4 creatives, 3 of them different"),
         ({"temperature": 0.0}, "temperature 0.0"),
         ({"floor": -0.1}, "floor -0.1"),

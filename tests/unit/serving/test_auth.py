@@ -111,7 +111,16 @@ class TestHttp:
         known = next(token for scope, token in tokens.items() if scope != NEEDED[endpoint])
         own = tokens[NEEDED[endpoint]]
         digest = hashlib.sha256(own.encode()).hexdigest()
-        guesses = ["", "Bearer", "Bearer ", "Bearer wrong", f"Bearer {digest}", f"Bearer {own[:-1]}", f"Basic {own}"]
+        guesses = [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Bearer wrong",
+            f"Bearer {digest}",
+            f"Bearer {own[:-1]}",
+            f"Basic {own}",
+            f"Bearer  {own}",
+        ]
         answers = [client.post(endpoint, json=QUESTIONS[endpoint])]
         answers += [client.post(endpoint, content=b"{", headers={"Authorization": guess}) for guess in guesses]
         assert {answer.status_code for answer in answers} == {401}
@@ -213,6 +222,9 @@ class TestFile:
         token = done.stdout.strip()
         asked = Gate(path, clock := Clock(), Auth(path, clock=clock))
         assert [asked.status(token, "feedback"), asked.status(token), asked.status(token)] == [403, 200, 429]
+        wrong = CliRunner().invoke(cli.cli, ["token", "other", "--scopes", "all", "--file", str(path)])
+        assert "scope 'all', expected of" in str(wrong.exception)
+        assert len(auth.read(path)) == 1
 
 
 class TestChange:
@@ -222,6 +234,7 @@ class TestChange:
         asked = gate(path, line("old", "o") + line("both", "b"))
         assert [asked.status(token) for token in "obn"] == [200, 200, 401]
         asked.rewrite(line("both", "b", "feedback") + line("new", "n"))
+        assert [asked.status(token) for token in "on"] == [200, 401]  # it has not looked yet
         assert [asked.later(1.1).status(token) for token in "obn"] == [401, 403, 200]
         assert asked.status("b", "feedback") == 200
         assert "read again, 2 tokens" in caplog.text

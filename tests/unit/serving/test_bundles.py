@@ -10,6 +10,7 @@ import pytest
 from tests.tiny_models import CATEGORIES, PARAMS, write_audience, write_models
 
 from adloom.io import manifest
+from adloom.params import MODELS
 from adloom.serving import bundles, sources
 from adloom.serving.bundles import Models
 from adloom.serving.problems import Problem
@@ -36,7 +37,7 @@ def rewrite(target: Path, name: str, content: bytes) -> None:
 
 
 def test_every_model_serves(models: Models, folder: Path) -> None:
-    assert list(models.bundles) == ["gan", "cnn", "lstm", "audience"]
+    assert list(models.bundles) == ["gan", "cnn", "lstm", "audience", "policy"]
     assert not models.absent
     assert models.gan.origin.digest == manifest.digest(folder / "gan")
     assert models.gan.card.categories == CATEGORIES
@@ -48,7 +49,7 @@ def test_a_changed_byte_refuses_one_model_and_says_which_file(own: Path, caplog:
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     models = reload(own)
-    assert list(models.bundles) == ["gan", "lstm", "audience"]
+    assert list(models.bundles) == ["gan", "lstm", "audience", "policy"]
     assert f"{path}: changed since it was written" in models.absent["cnn"]
     assert caplog.messages == [f"cnn is not served: {models.absent['cnn']}"]
 
@@ -62,6 +63,7 @@ def test_a_changed_byte_refuses_one_model_and_says_which_file(own: Path, caplog:
         ("cnn", "known.npz", b"PK", "cnn: "),
         ("lstm", "tokenizer.json", b"{}", "not a tokenizer"),
         ("audience", "members.npz", b"", "expected an npz"),
+        ("policy", "policy.npz", b"", "expected an npz"),
     ],
 )
 def test_a_file_that_is_not_what_it_should_be(own: Path, model: str, name: str, content: bytes, said: str) -> None:
@@ -69,7 +71,8 @@ def test_a_file_that_is_not_what_it_should_be(own: Path, model: str, name: str, 
     models = reload(own)
     assert said in models.absent[model]
     assert "\n" not in models.absent[model]
-    assert len(models.bundles) == 3
+    pair = {"policy"} if model == "audience" else set()
+    assert models.bundles.keys() == MODELS.keys() - {model} - pair
 
 
 def test_a_card_that_promises_another_shape(own: Path) -> None:

@@ -10,7 +10,8 @@ from onnx import numpy_helper
 from tests import tiny_models
 
 from adloom.io import manifest
-from adloom.params import Evaluate, Gate, Params, Rule, Source, load
+from adloom.params import Evaluate, Params, Source, load
+from adloom.rules import Gate, Rule
 
 ROOT = Path(__file__).parents[3]
 EVALUATE = Evaluate(threads=1, bootstraps=40, lstm_samples=100, ngram_order=3)
@@ -19,7 +20,7 @@ EVALUATE = Evaluate(threads=1, bootstraps=40, lstm_samples=100, ngram_order=3)
 def params(at_most: float = 100.0, margin: float = 0.01, *, approve: bool = False) -> Params:
     """Return the default params, with cheap measurements and one rule for the copywriter."""
     rule = Rule(metric="bits_ratio", at_most=at_most, margin=margin)
-    gate = Gate(approve=approve, gan=[], cnn=[], lstm=[rule], audience=[])
+    gate = Gate(approve=approve, gan=[], cnn=[], lstm=[rule], audience=[], policy=[Rule(metric="click_rate", margin=0)])
     return load(ROOT / "params.yaml").model_copy(update={"evaluate": EVALUATE, "gate": gate})
 
 

@@ -13,7 +13,8 @@ from tests.conftest import MakeTable
 from adloom.creatives.pictures import encode
 from adloom.evaluation.gate import decide
 from adloom.io import manifest
-from adloom.params import Evaluate, Rule, Source
+from adloom.params import Evaluate, Source
+from adloom.rules import Rule
 from adloom.stages.evaluate import measure
 
 EVALUATE = Evaluate(threads=1, bootstraps=20, gan_samples=100)

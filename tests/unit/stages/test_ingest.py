@@ -200,6 +200,7 @@ class FullStore:
         self.list = outside.store.list
         self.push = outside.store.push
         self.require = outside.store.require
+        self.remove = outside.store.remove
 
     def fetch(self, uri: str, folder: Path) -> Path:
         raise OSError(28, "No space left on device", uri)

@@ -1,5 +1,6 @@
 """The stage register: always registered, promoted only by the verdict, and never twice the same."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,10 @@ from tests.conftest import MakeTable
 from tests.unit.stages.copywriters import EVALUATE, copy_rows, copywriter, params
 
 from adloom import promotion
-from adloom.errors import ArtifactError, ParamsError
+from adloom.errors import ArtifactError, OutsideError, ParamsError
 from adloom.io import manifest
 from adloom.io.outside import Outside
+from adloom.io.registry import CHAMPION, MemoryRegistry, Version
 from adloom.params import MODELS, Source
 from adloom.stages import evaluate
 from adloom.stages.register import Candidate, Inputs, Outputs, default, register, register_all, run
@@ -73,6 +75,62 @@ def test_a_better_candidate_replaces_the_champion(tmp_path: Path, outside: Outsi
     outcome = register(measured(copywriter(tmp_path / "good"), table, outside), params().register, outside)
     assert (outcome.version, outcome.verdict, outcome.champion) == (2, "promote", 2)
     assert "not worse by more than 0.01" in outcome.reasons[1]
+
+
+@dataclass
+class Overtaken(MemoryRegistry):
+    """A registry in which another becomes champion while the first one is fetched to be compared with."""
+
+    other: Candidate | None = None
+
+    def fetch(self, version: Version, folder: Path) -> Path:
+        if self.other:
+            other, self.other = self.other, None
+            made = self.register(version.model, other.model, {"verdict": "promote", "reasons": "[]"})
+            self.point(version.model, CHAMPION, made.version, "was quicker")
+        return super().fetch(version, folder)
+
+
+def test_a_champion_that_came_meanwhile_is_compared_with_too(tmp_path: Path, outside: Outside, table: Path) -> None:
+    registry = Overtaken(tmp_path / "overtaken")
+    world = replace(outside, registry=registry)
+    weak, better, best = (measured(copywriter(tmp_path / f"{s}", s), table, outside) for s in (0.3, 0.5, 1.0))
+    register(weak, params().register, world)
+    registry.other = best
+    outcome = register(better, params().register, world)
+    assert (outcome.verdict, outcome.champion) == ("reject", 2)
+    assert [(v.version, v.aliases) for v in registry.versions("lstm")] == [
+        (1, ()),
+        (2, ("champion",)),
+        (3, ("challenger",)),
+    ]
+    assert [move.reason for move in registry.moves("lstm") if move.alias == CHAMPION][-1] == "was quicker"
+
+
+def test_champions_that_never_stay_end_the_judging(tmp_path: Path, outside: Outside, table: Path) -> None:
+    registry = Restless(tmp_path / "restless")
+    world = replace(outside, registry=registry)
+    for skew in (0.5, 0.4):
+        register(measured(copywriter(tmp_path / f"{skew}", skew), table, outside), params().register, world)
+    registry.restless = True
+    moves = registry.moves("lstm")
+    with pytest.raises(OutsideError, match=r"^lstm: 5 new champions while this was judged; stop what names them"):
+        register(measured(copywriter(tmp_path / "good"), table, outside), params().register, world)
+    assert all(
+        move.alias == CHAMPION and move.reason == "no, this one" for move in registry.moves("lstm")[len(moves) :]
+    )
+
+
+@dataclass
+class Restless(MemoryRegistry):
+    """A registry in which somebody names another champion whenever the one that is champion is fetched."""
+
+    restless: bool = False
+
+    def fetch(self, version: Version, folder: Path) -> Path:
+        if self.restless:
+            self.point(version.model, CHAMPION, 3 - version.version, "no, this one")
+        return super().fetch(version, folder)
 
 
 def test_with_approve_a_person_has_to_promote(tmp_path: Path, outside: Outside, table: Path) -> None:

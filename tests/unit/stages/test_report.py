@@ -11,10 +11,11 @@ from adloom.evaluation.metric import Evaluation, Lines, Metric
 from adloom.evaluation.sections import to_files
 from adloom.io import manifest
 from adloom.io.outside import Outside
-from adloom.params import MODELS, TABLES, Gate, Rule, Source
+from adloom.params import MODELS, TABLES, Source
+from adloom.rules import Gate, Rule
 from adloom.stages.report import Inputs, Outputs, run
 
-GATE = Gate(gan=[], cnn=[Rule(metric="accuracy", at_least=0.91)], lstm=[], audience=[])
+GATE = Gate(gan=[], cnn=[Rule(metric="accuracy", at_least=0.91)], lstm=[], audience=[], policy=[])
 SUMMARY = {
     "rows": {"read": 10, "kept": 10, "test": 1, "train": 9, "quarantined": 0, "dropped": 0},
     "quarantined": {}, "dropped": {}, "duplicates": 0, "categories": {}, "dates": None, "warnings": [],

@@ -42,7 +42,7 @@ def test_events_become_segments(make_table: MakeTable, out: Path, outside: Outsi
     assert metrics["segments"] == 3
     assert metrics["smallest_segment"] == 40
     made = manifest.verify(out)
-    assert set(made.files) == {"segmenter.npz", "members.npz", "profiles.json", "card.json"}
+    assert set(made.files) == {"segmenter.npz", "members.npz", "profiles.json", "history.json", "card.json"}
     assert made.inputs == {"table": manifest.digest(events)}
     assert made.rows["users"] == 120
     assigned = Segmenter.load(out / "segmenter.npz").assign(features(rows))

@@ -1,0 +1,296 @@
+"""Off-policy evaluation where the truth is known, and on the Open Bandit log: one run prints every table.
+
+    python benchmarks/off_policy.py [LOGS]    # LOGS a cell, 2,000 unless told
+
+How often 95 % intervals hold the truth (in brackets the misses: truth below, truth above), beside the normal interval
+and the percentile bootstrap; the doubly robust error beside that of inverse propensity scoring; how often a worse
+policy is promoted over 20 looks, and a better one; what `needed` foretold; random → bts on the Open Bandit log.
+"""
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from multiprocessing import Pool
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from adloom.data import readers, tables
+from adloom.evaluation.metric import Array
+from adloom.io import catalogue
+from adloom.io.stores import Stores
+from adloom.params import Source
+from adloom.policy import off_policy
+from adloom.policy.estimate import Estimate
+from adloom.policy.evidence import decide_lift
+from adloom.policy.reward_model import Rates, cross_fit
+from adloom.policy.simulator import Log, Setting, World
+from adloom.policy.table import Columns, from_table
+from adloom.settings import Settings
+
+ROWS = 10_000
+RATES = (0.005, 0.02, 0.05)
+LOGGING = ("uniform", "mild", "skewed")
+TARGETS = ("near", "better", "far", "other")
+ESTIMATORS = ("ips", "snips", "dr")
+PEERS = ("normal", "bootstrap")
+DRAWS = 200  # of the bootstrap
+LOOKS = 20
+FEW = 100  # trusted intervals, below which their coverage is not printed
+Interval = tuple[float, float]
+
+
+def softmax(logits: Array) -> Array:
+    raised = np.exp(logits - logits.max(-1, keepdims=True))
+    return np.asarray(raised / raised.sum(-1, keepdims=True))
+
+
+def floored(policy: Array, floor: float) -> Array:
+    return np.asarray((1 - floor) * policy + floor / policy.shape[-1])
+
+
+def logging_policies(world: World, rng: np.random.Generator) -> dict[str, Array]:
+    """Return policies that write logs, each a table (segments, placements, creatives)."""
+    shape = world.rates.shape
+    return {
+        "uniform": np.full(shape, 1 / shape[-1]),
+        "mild": floored(softmax(rng.normal(0, 1, shape)), 0.1),
+        "skewed": floored(softmax(rng.normal(0, 2, shape)), 0.05),
+    }
+
+
+def target_policies(world: World, logging: Array, rng: np.random.Generator) -> dict[str, Array]:
+    """Return policies to evaluate, from near the logging policy to far from it."""
+    better = floored(softmax(4 * np.log(world.rates)), 0.05)
+    best = np.eye(world.rates.shape[-1])[world.rates.argmax(-1)]
+    return {
+        "near": 0.7 * logging + 0.3 * better,
+        "better": better,
+        "far": floored(best, 0.1),
+        "other": floored(softmax(rng.normal(0, 2, world.rates.shape)), 0.05),
+    }
+
+
+def estimates(log: Log, probabilities: Array, predicted: Array) -> dict[str, Estimate]:
+    target = probabilities[np.arange(len(log.action)), log.action]
+    return {
+        "ips": off_policy.ips(log.reward, log.propensity, target),
+        "snips": off_policy.snips(log.reward, log.propensity, target),
+        "dr": off_policy.doubly_robust(log.reward, log.propensity, log.action, probabilities, predicted),
+    }
+
+
+def normal(terms: Array) -> Interval:
+    error = float(terms.std() / np.sqrt(len(terms)))
+    return float(terms.mean()) - 1.96 * error, float(terms.mean()) + 1.96 * error
+
+
+def bootstrap(terms: Array, rng: np.random.Generator) -> Interval:
+    """Return the percentile bootstrap interval of a mean; how often a rare click is drawn is as good as Poisson."""
+    moved = terms[terms != 0]
+    low, high = np.quantile(rng.poisson(1.0, (DRAWS, len(moved))) @ moved / len(terms), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def one_log(task: tuple[float, str, int, int]) -> Array:
+    """Return of each target (targets, 4 a estimator + 2 a peer): low miss, high miss, squared error, trust; misses."""
+    rate, name, rows, seed = task
+    world, rng = World(Setting(rate=rate), seed), np.random.default_rng([seed, 1])
+    logging = logging_policies(world, rng)[name]
+    log = world.log(lambda situations: situations.look_up(logging), rows)
+    cell = log.situations.segment * world.setting.placements + log.situations.placement
+    predicted = cross_fit(Rates(cell, log.action, log.reward, world.setting.creatives), rows, world.setting.creatives)
+    found = []
+    for policy in target_policies(world, logging, rng).values():
+        probabilities = log.situations.look_up(policy)
+        truth = log.value(probabilities)
+        of = estimates(log, probabilities, predicted).values()
+        line = [x for e in of for x in (e.low > truth, e.high < truth, (e.value - truth) ** 2, e.trustworthy)]
+        terms = probabilities[np.arange(rows), log.action] / log.propensity * log.reward
+        peers = (normal(terms), bootstrap(terms, rng))
+        found.append([*line, *(x for low, high in peers for x in (low > truth, high < truth))])
+    return np.array(found, float)
+
+
+def held(low: Array, high: Array) -> str:
+    """Return how often intervals held the truth, and how often it lay below and above."""
+    return f"{100 * (1 - low.mean() - high.mean()):5.1f} ({100 * low.mean():3.1f}, {100 * high.mean():3.1f})"
+
+
+def coverage(pool: Any, rows: int, logs: int) -> None:
+    print(
+        f"\n95 % intervals: share that held the truth (truth below, truth above), {logs:,} logs of {rows:,} rows a line"
+    )
+    header = " ".join(f"{name:>17}" for name in (*ESTIMATORS, *(f"ips, {peer}" for peer in PEERS)))
+    print(f"{'rate':>5} {'log':8} {'policy':7} {header}  {'trusted':>7} {'ips, trusted':>17} {'dr error/ips':>12}")
+    trusted: list[Array] = []
+    ratios = []
+    for rate in RATES:
+        for name in LOGGING:
+            tasks = [(rate, name, rows, seed) for seed in range(logs)]
+            found = np.array(pool.map(one_log, tasks, chunksize=25))  # (logs, targets, numbers)
+            for index, target in enumerate(TARGETS):
+                line = found[:, index]
+                fine = line[:, 3] == 1
+                trusted.append(np.stack([line[fine, 4 * e] + line[fine, 4 * e + 1] for e in range(3)], 1))
+                ratios.append(float(np.sqrt(line[:, 10].mean() / line[:, 2].mean())))
+                tail = f"{fine.mean():7.0%} {_trusted(line, fine)} {ratios[-1]:12.3f}"
+                print(f"{rate:5} {name:8} {target:7} {_cells(line)}  {tail}", flush=True)
+    pooled, every = 1 - np.concatenate(trusted).mean(0), len(ratios) * logs
+    shares = ", ".join(f"{name} {share:.1%}" for name, share in zip(ESTIMATORS, pooled, strict=True))
+    print(f"of all intervals {sum(map(len, trusted)) / every:.0%} are trusted; of those hold the truth: {shares}")
+    print(f"root mean squared error, dr over ips: {min(ratios):.3f} to {max(ratios):.3f}")
+
+
+def _cells(line: Array) -> str:
+    columns = [4 * e for e in range(len(ESTIMATORS))] + [12 + 2 * p for p in range(len(PEERS))]
+    return " ".join(f"{held(line[:, c], line[:, c + 1]):>17}" for c in columns)
+
+
+def _trusted(line: Array, fine: Array) -> str:
+    return f"{held(line[fine, 0], line[fine, 1]):>17}" if fine.sum() >= FEW else f"{'-':>17}"
+
+
+Task = tuple[float, str, str, str, int, int]
+
+
+def one_growth(task: Task) -> tuple[int, int, float]:
+    """
+    Return the look, of 20, at which a candidate was promoted (0: never), the look at which it was asked how many more
+    impressions are needed (0: promoted before), and the answer in looks.
+
+    For "worse" the margin is what the candidate truly loses, so that promoting it is an error by a hair; else it is 0.
+    """
+    rate, name, champion_name, candidate_name, rows, seed = task
+    world, rng = World(Setting(rate=rate, wear_out=0.0, drift=0.0), seed), np.random.default_rng([seed, 1])
+    logging = logging_policies(world, rng)[name]
+    policies = target_policies(world, logging, rng)
+    champion = logging if champion_name == "logging" else policies[champion_name]
+    worst = floored(np.eye(world.rates.shape[-1])[world.rates.argmin(-1)], 0.1)
+    candidate = {"worse": worst, "nearly worse": 0.8 * champion + 0.2 * worst, **policies}[candidate_name]
+    margin = max(world.exact(champion) - world.exact(candidate), 0.0)
+    log = world.log(lambda situations: situations.look_up(logging), rows)
+    at = np.arange(rows)
+    theirs, ours = (log.situations.look_up(table)[at, log.action] for table in (champion, candidate))
+    step, asked, answer = rows // LOOKS, 0, np.inf
+    for look in range(1, LOOKS + 1):
+        seen = slice(look * step)
+        lift = decide_lift(log.reward[seen], log.propensity[seen], ours[seen], theirs[seen], margin)
+        if lift.verdict == "promote":
+            return look, asked, answer
+        if look == LOOKS // 4:
+            asked, answer = look, np.inf if lift.needed is None else lift.needed / step
+    return 0, asked, answer
+
+
+def repeated_looks(pool: Any, logs: int) -> None:
+    print(f"\nGate: {LOOKS} looks at a log as it grows to 20,000 rows, {logs:,} logs a line")
+    print(
+        f"{'rate':>5} {'log':8} {'champion':9} {'candidate':13} {'promoted':>8} {'median rows':>11}  foretold at 5,000"
+    )
+    errors = []
+    for candidate in ("worse", "nearly worse", "near", "better", "far"):
+        for rate in RATES:
+            for name, champion in (("uniform", "logging"), ("skewed", "logging"), ("mild", "better")):
+                if champion == "better" and "worse" not in candidate:
+                    continue
+                tasks = [(rate, name, champion, candidate, 20_000, seed) for seed in range(logs)]
+                found = np.array(pool.map(one_growth, tasks, chunksize=10))
+                errors += [found[:, 0] > 0] if "worse" in candidate else []
+                print(f"{rate:5} {name:8} {champion:9} {candidate:13} {_growth(found, 'worse' not in candidate)}")
+    worst = max(error.mean() for error in errors)
+    of = f"{np.mean(errors):.2%} of {np.size(errors):,} logs, at most {worst:.1%} of a line"
+    print(f"worse by the margin and promoted: {of}")
+
+
+def _growth(found: Array, better: bool) -> str:
+    looks = np.where(found[:, 0] > 0, found[:, 0], np.inf)
+    asked = found[:, 1] > 0
+    text = f"{(found[:, 0] > 0).mean():8.1%} {_rows(np.median(looks)):>11}"
+    if not better or not asked.any():
+        return text
+    foretold = np.median(found[asked, 1] + found[asked, 2])
+    return f"{text}  {_rows(foretold)}, came {_rows(np.median(looks[asked]))} ({asked.sum()} logs)"
+
+
+def _rows(looks: float) -> str:
+    return f"{looks * 1000:,.0f}" if np.isfinite(looks) else "more"
+
+
+def open_bandit() -> pd.DataFrame:
+    """Return the Open Bandit log under the impressions table's contract."""
+    with tempfile.TemporaryDirectory() as scratch:
+        place = Stores(Settings(quiet=True)).fetch("open-bandit", Path(scratch))
+        source = catalogue.described(Source(uri="open-bandit"))
+        raw = pd.concat(readers.read(place, source, "impressions"), ignore_index=True)
+    rows, reasons = tables.check(raw, "impressions")
+    assert (reasons == "").all()
+    return rows.assign(clicked=rows["clicked"].astype(float), position=rows["position"].astype(int))
+
+
+def shares(bts: pd.DataFrame) -> Callable[[pd.DataFrame, tuple[str, ...]], Array]:
+    """Return the distribution of bts over items, as it was at each position."""
+
+    def policy(rows: pd.DataFrame, actions: tuple[str, ...]) -> Array:
+        shown = pd.crosstab(bts["position"], bts["creative_id"], normalize="index").reindex(
+            columns=list(actions), fill_value=0
+        )
+        return np.asarray(shown.loc[rows["position"]].to_numpy(float))
+
+    return policy
+
+
+def real() -> None:
+    print("\nOpen Bandit: what the random log says of bts, beside the bts log's own click rate (%, 95 % interval)")
+    columns = Columns("creative_id", "clicked", "propensity", ("position",), "position")
+    log = open_bandit()
+    heads = f"{'estimate':>24} {'bts own':>24} {'ESS':>6} {'top 1 %':>7}  trusted"
+    print(f"{'campaign':9} {'clicks':>6} {'estimator':14} {heads}")
+    for campaign, rows in log.groupby("placement"):
+        random, bts = (rows[rows["logging_policy"] == name] for name in ("random", "bts"))
+        names = sorted(rows["creative_id"].unique())
+        value = from_table(random, columns, shares(bts), names)
+        one = np.ones(len(bts))
+        own = off_policy.ips(bts["clicked"].to_numpy(), one, one)
+        for name, found in {"(log's own)": value.logged, **value.estimates}.items():
+            _line(str(campaign), int(random["clicked"].sum()), name, found, own)
+        back = from_table(bts, columns, lambda r, actions: np.full((len(r), len(actions)), 1 / len(actions)), names)
+        _line(str(campaign), int(bts["clicked"].sum()), "bts → random", back.estimates["snips"], value.logged)
+        print(f"{'':16} random → bts: {value.support}; bts → random: {back.support}")
+
+
+def _line(campaign: str, clicks: int, name: str, found: Estimate, own: Estimate) -> None:
+    trust = f"{found.effective_sample_size:6.0f} {found.top_share:7.2f}  {found.why_not or 'yes'}"
+    print(f"{campaign:9} {clicks:6} {name:14} {_percent(found):>24} {_percent(own):>24} {trust}")
+
+
+def _percent(of: Estimate) -> str:
+    return f"{100 * of.value:.3f} ({100 * of.low:.3f} to {100 * of.high:.3f})"
+
+
+def timed(what: Iterable[tuple[str, Callable[[], None]]]) -> None:
+    for name, run in what:
+        start = time.perf_counter()
+        run()
+        print(f"[{name}: {time.perf_counter() - start:.0f} s]", flush=True)
+
+
+def main(arguments: Sequence[str]) -> None:
+    logs = int(arguments[0]) if arguments else 2000
+    with Pool(2, threadpool_limits, (1,)) as pool:
+        timed(
+            [
+                ("coverage, 10,000 rows", lambda: coverage(pool, ROWS, logs)),
+                ("coverage, 2,000 rows", lambda: coverage(pool, ROWS // 5, logs // 4)),
+                ("looks", lambda: repeated_looks(pool, logs // 10)),
+                ("open bandit", real),
+            ]
+        )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,179 @@
+"""Which engine trains the contextual model: scikit-learn or vowpalwabbit, each by what its policy earns.
+
+    adloom ingest && adloom prepare && python benchmarks/policy.py     (pip install vowpalwabbit)
+
+First in the simulator, whose truth is known: the share of the possible gain over uniform decisions that a policy
+trained on the log of an uneven one earns, mean over worlds. Then on the Open Bandit log: doubly robust click rates with
+95 % intervals on the last third of the calibration period, each model at the temperature with the highest lower end.
+All see the same features; each model's own number (penalty, learning rate) is chosen on the last third too.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from adloom.io import tables
+from adloom.params import TrainPolicy
+from adloom.policy import choose, fit, impressions, models
+from adloom.policy.batch import probabilities
+from adloom.policy.choose import Candidate, Periods
+from adloom.policy.impressions import Impressions, Ints
+from adloom.policy.models import Categories
+from adloom.policy.scorer import Policy
+from adloom.policy.simulator import Setting, World
+from adloom.policy.space import Space
+
+PARAMS = TrainPolicy(temperatures=[1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125], floor=0.0, maturity_hours=12)
+WORLDS, ROWS = 8, 30_000
+RATES = (0.005, 0.02, 0.05)
+HEAVIEST = 20.0  # importance weight above which a row counts no more
+LEARNING_RATES = (0.05, 0.5)
+
+Fit = Callable[[Impressions, float], Policy]
+
+
+def regression(data: Impressions, penalty: float) -> Policy:
+    return fit.linear(data, Categories(), penalty).policy(data)
+
+
+def weighted(data: Impressions, penalty: float) -> Policy:
+    """The same regression, rows weighted by how rarely the log shows what it showed."""
+    counts = np.array([len(offered) for offered in data.sets])[data.offered]
+    weight = np.minimum(1 / (data.propensity * counts), HEAVIEST)
+    design = fit.Design(Space.of(data), Categories(), data.creatives)
+    found = LogisticRegression(C=penalty, tol=1e-6, max_iter=1000)
+    found.fit(design.matrix(data), data.clicked, weight / weight.mean())
+    return fit.Linear(design, found.coef_[0], 0.0).policy(data)
+
+
+def vowpal(kind: str) -> Fit:
+    """vowpalwabbit's contextual bandit with action-dependent features, its weights read back into arrays."""
+
+    def trained(data: Impressions, rate: float) -> Policy:
+        from vowpalwabbit import Workspace  # noqa: PLC0415 - not among what adloom needs
+
+        engine = Workspace(f"--cb_adf --cb_type {kind} --noconstant -b 22 --quiet -l {rate}")
+        space = Space.of(data)
+        rows, width = space.rows(data.context), len(data.creatives)
+        for example in examples(data, space, rows):
+            engine.learn(example)
+        sizes = [len(values) + 1 for values in space.values]
+        learnt = np.array(engine.predict(["shared |s x", *(f"|f {i}" for i in range(width * (1 + sum(sizes))))]))
+        engine.finish()
+        bias, *weights = np.split(
+            -learnt / data.clicked.mean(), np.cumsum([width, *(size * width for size in sizes)])[:-1]
+        )
+        tables = [weight.reshape(size, width) for weight, size in zip(weights, sizes, strict=True)]
+        own = bias - bias.mean()
+        return models.policy(data, Categories(), space, own, [t - t.mean() for t in tables], np.zeros(1))
+
+    return trained
+
+
+def examples(data: Impressions, space: Space, rows: list[Ints]) -> Iterator[list[str]]:
+    """One multi-line example per impression; features are numbers, which vowpalwabbit does not hash together."""
+    width = len(data.creatives)
+    starts = np.cumsum([width, *((len(values) + 1) * width for values in space.values)])
+    for i in range(len(data)):
+        bases = [int(start + row[i] * width) for start, row in zip(starts, rows, strict=False)]
+        cost = f"0:{-data.clicked[i]:g}:{data.propensity[i]:.8f} "
+        lines = [
+            f"{cost if a == data.shown[i] else ''}|f {a} {' '.join(str(base + a) for base in bases)}"
+            for a in data.sets[data.offered[i]].tolist()
+        ]
+        yield ["shared |s x", *lines]
+
+
+ENGINES: dict[str, tuple[Fit, tuple[float, ...]]] = {
+    "scikit-learn, logistic regression": (regression, fit.PENALTIES),
+    "the same, importance-weighted": (weighted, fit.PENALTIES),
+    "vowpalwabbit cb_adf mtr": (vowpal("mtr"), LEARNING_RATES),
+    "vowpalwabbit cb_adf dr": (vowpal("dr"), LEARNING_RATES),
+    "smoothed rates": (lambda data, _: models.rates(data, Categories()), (0.0,)),
+}
+
+
+def best(periods: Periods, trained: Fit, settings: tuple[float, ...]) -> Candidate:
+    """Return the setting and temperature of the highest lower end on the last third, uniform's included."""
+    predicted = choose.predictions(periods.late, PARAMS.seed)
+    found = []
+    for setting in settings:
+        policy = trained(periods.early, setting)
+        for temperature in PARAMS.temperatures:
+            shown = probabilities(replace(policy, temperature=temperature), periods.late)
+            found.append(Candidate("", temperature, setting, choose.estimate(periods.late, shown, predicted)))
+    trusted = [candidate for candidate in found if candidate.value.trustworthy] or found[:1]
+    return max(trusted, key=lambda candidate: candidate.value.low)
+
+
+def gain(world: World, policy: Policy) -> float:
+    """Return the share of the possible gain over uniform decisions."""
+    setting = world.setting
+    ids = [f"c{i:02}" for i in range(setting.creatives)]
+    table = np.array([
+        [policy.probabilities({"placement": f"p{p}", "position": "1", "segment": f"s{s}"}, ids)
+         for p in range(setting.placements)] for s in range(setting.segments)
+    ])  # fmt: skip
+    even = world.exact(np.full_like(table, 1 / setting.creatives))
+    greedy = (world.rates == world.rates.max(2, keepdims=True)).astype(float)
+    return (world.exact(table) - even) / (world.exact(greedy) - even)
+
+
+def simulated(rate: float, seed: int) -> tuple[World, Periods]:
+    world = World(Setting(rate=rate, wear_out=0.0), seed)
+    odds = np.exp(np.random.default_rng(seed).normal(0, 1, world.rates.shape))  # of a policy that knows nothing
+    table = 0.9 * odds / odds.sum(2, keepdims=True) + 0.1 / odds.shape[2]
+    frame = world.log(lambda now: now.look_up(table), ROWS).frame()
+    data, _ = impressions.read(frame, [None] * len(frame), timedelta(hours=PARAMS.maturity_hours))
+    return world, Periods.of(data)
+
+
+def in_the_simulator() -> None:
+    print(
+        f"\nshare of the possible gain, mean of {WORLDS} worlds of {ROWS:,} impressions (standard error), seconds a fit"
+    )
+    print(f"{'engine':36}" + "".join(f"{f'click rate {rate:.1%}':>22}" for rate in RATES))
+    logs = {rate: [simulated(rate, seed) for seed in range(WORLDS)] for rate in RATES}
+    for name, (trained, settings) in ENGINES.items():
+        cells = []
+        for rate in RATES:
+            gains, begun = [], time.perf_counter()
+            for world, periods in logs[rate]:
+                chosen = best(periods, trained, settings)
+                policy = trained(periods.whole, chosen.penalty or 0.0)
+                gains.append(gain(world, replace(policy, temperature=chosen.temperature)))
+            took = (time.perf_counter() - begun) / WORLDS / (len(settings) + 1)
+            cells.append(f"{np.mean(gains):6.3f} ({np.std(gains) / WORLDS**0.5:.3f}) {took:5.1f} s")
+        print(f"{name:36}" + "".join(f"{cell:>22}" for cell in cells), flush=True)
+
+
+def on_open_bandit(folder: Path) -> None:
+    rows = tables.read(folder, "calibration")
+    data, _ = impressions.read(rows, [None] * len(rows), timedelta(hours=1))
+    periods = Periods.of(data)
+    late = periods.late
+    print(f"\nOpen Bandit, last third of calibration: {len(late):,} impressions, {late.clicked.sum():.0f} clicks, "
+          f"log's own rate {late.clicked.mean():.3%}")  # fmt: skip
+    print(
+        f"{'engine':36} {'value':>8} {'95 % interval':>20} {'effective sample':>17} {'temperature':>12} {'setting':>8}"
+    )
+    for name, (trained, settings) in ENGINES.items():
+        found = best(periods, trained, settings)
+        value, interval = found.value, f"{found.value.low:.3%} … {found.value.high:.3%}"
+        print(f"{name:36} {value.value:8.3%} {interval:>20} {value.effective_sample_size:17,.0f} "
+              f"{found.temperature:12g} {found.penalty:8g}", flush=True)  # fmt: skip
+
+
+def main() -> None:
+    in_the_simulator()
+    on_open_bandit(Path(*sys.argv[1:2] or ["data/dataset/impressions"]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""Train the policy that decides which creative to show."""
+
+from kfp.dsl import Dataset, Input, Metrics, Model, Output
+
+from components._component import component
+
+
+@component
+def train_policy(
+    project: str,
+    params: str,
+    impressions: Input[Dataset],
+    audience: Input[Model],
+    creatives: Input[Dataset],
+    cnn: Input[Model],
+    policy: Output[Model],
+    metrics: Output[Metrics],
+) -> None:
+    """Train on the prepared impressions; segments and pictures are used where there are any."""
+    from adloom.kubeflow import component
+
+    inputs = {"impressions": impressions, "audience": audience, "creatives": creatives, "cnn": cnn}
+    values = component.call("train_policy", project, params, inputs, {"policy": policy})
+    component.log(values, metrics)

@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+"""Writes the secrets of k8s/overlays/dev, once: random, readable by their owner alone, and ignored by git."""
+
+import json
+import os
+import secrets
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).parents[1] / "k8s" / "overlays" / "dev"
+
+
+def user(name: str, key: str, secret: str) -> dict[str, object]:
+    """Return an identity of SeaweedFS that may work in the bucket of its own name, and in no other."""
+    actions = [f"{action}:{name}" for action in ("Read", "Write", "List", "Tagging")]
+    return {"name": name, "credentials": [{"accessKey": key, "secretKey": secret}], "actions": actions}
+
+
+def made() -> dict[str, str]:
+    """Return what each file holds."""
+    own, mlflow = secrets.token_hex(32), secrets.token_hex(32)
+    password = secrets.token_hex(32)
+    users = [user("adloom", "adloom", own), user("mlflow", "mlflow", mlflow)]
+    database = f"postgresql+psycopg://mlflow:{password}@adloom-postgres:5432/mlflow?connect_timeout=5"
+    return {
+        "adloom.env": _lines(
+            AWS_ACCESS_KEY_ID="adloom", AWS_SECRET_ACCESS_KEY=own, ADLOOM_PSEUDONYM_KEY=secrets.token_hex(32)
+        ),
+        "adloom-mlflow.env": _lines(
+            MLFLOW_BACKEND_STORE_URI=database, AWS_ACCESS_KEY_ID="mlflow", AWS_SECRET_ACCESS_KEY=mlflow
+        ),
+        "adloom-postgres.env": _lines(POSTGRES_PASSWORD=password),
+        "adloom-trigger.env": _lines(ADLOOM_TRIGGER_TOKEN=secrets.token_hex(32)),
+        "s3.json": json.dumps({"identities": users}, indent=1) + "\n",
+    }
+
+
+def _lines(**values: str) -> str:
+    return "".join(f"{name}={value}\n" for name, value in values.items())
+
+
+def main() -> None:
+    """Write all files, or none when any is there: they belong together."""
+    texts = made()
+    there = [str(FOLDER / name) for name in texts if (FOLDER / name).exists()]
+    if len(there) == len(texts):
+        print(f"dev_secrets: {FOLDER} has its secrets, which stay as they are")
+        return
+    if there:
+        sys.exit(f"dev_secrets: {', '.join(there)} exist without the others, which belong to them; move them away")
+    for name, text in texts.items():
+        with open(FOLDER / name, "x", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+            file.write(text)
+    print(f"dev_secrets: wrote {', '.join(texts)} into {FOLDER}")
+
+
+if __name__ == "__main__":
+    main()

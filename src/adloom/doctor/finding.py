@@ -1,0 +1,118 @@
+"""
+Findings: what a check found, under a name that docs/doctor.md explains, and the next step where there is one.
+
+A name begins with its check and is always of the same state.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+
+
+class State(StrEnum):
+    """How a finding stands."""
+
+    OK = "ok"
+    WARNING = "warning"
+    BROKEN = "broken"
+    NOT_ASKED = "not asked"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found."""
+
+    check: str
+    name: str
+    state: State
+    found: str
+    next_step: str = ""
+
+
+class FinalError(Exception):
+    """A finding after which a check has nothing more to ask."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.found)
+        self.finding = finding
+
+
+class Kind(Enum):
+    """Every finding there is: its name and its state."""
+
+    PARAMS_OK = "params-ok", State.OK
+    PARAMS_NOT_ASKED = "params-not-asked", State.NOT_ASKED
+    PARAMS_BROKEN = "params-broken", State.BROKEN
+    PARAMS_NO_STAGES = "params-no-stages", State.WARNING
+    SETTINGS_OK = "settings-ok", State.OK
+    SETTINGS_BROKEN = "settings-broken", State.BROKEN
+    PYTHON_OK = "python-ok", State.OK
+    PYTHON_NOT_ASKED = "python-not-asked", State.NOT_ASKED
+    PYTHON_OLD = "python-old", State.BROKEN
+    PYTHON_REQUIREMENT = "python-requirement", State.BROKEN
+    PYTHON_IMPORT = "python-import", State.BROKEN
+    DISK_OK = "disk-ok", State.OK
+    DISK_LOW = "disk-low", State.BROKEN
+    DISK_UNWRITABLE = "disk-unwritable", State.BROKEN
+    MEMORY_OK = "memory-ok", State.OK
+    MEMORY_LOW = "memory-low", State.WARNING
+    MEMORY_SHORT = "memory-short", State.BROKEN
+    CPU_OK = "cpu-ok", State.OK
+    CPU_FEW = "cpu-few", State.WARNING
+    KEY_OK = "key-ok", State.OK
+    KEY_NOT_ASKED = "key-not-asked", State.NOT_ASKED
+    KEY_MISSING = "key-missing", State.BROKEN
+    KEY_SHORT = "key-short", State.BROKEN
+    KEY_UNREADABLE = "key-unreadable", State.BROKEN
+    KEY_OPEN = "key-open", State.WARNING
+    DOCKER_OK = "docker-ok", State.OK
+    DOCKER_NOT_ASKED = "docker-not-asked", State.NOT_ASKED
+    DOCKER_ABSENT = "docker-absent", State.WARNING
+    DOCKER_NO_ENGINE = "docker-no-engine", State.WARNING
+    S3_OK = "s3-ok", State.OK
+    S3_NOT_ASKED = "s3-not-asked", State.NOT_ASKED
+    S3_NO_ANSWER = "s3-no-answer", State.BROKEN
+    S3_REFUSED = "s3-refused", State.BROKEN
+    S3_DENIED = "s3-denied", State.BROKEN
+    S3_NO_BUCKET = "s3-no-bucket", State.BROKEN
+    S3_NO_OBJECTS = "s3-no-objects", State.BROKEN
+    S3_UNWRITABLE = "s3-unwritable", State.BROKEN
+    S3_UNVERSIONED = "s3-unversioned", State.WARNING
+    S3_FAILED = "s3-failed", State.BROKEN
+    MLFLOW_OK = "mlflow-ok", State.OK
+    MLFLOW_NOT_ASKED = "mlflow-not-asked", State.NOT_ASKED
+    MLFLOW_NEW = "mlflow-new", State.OK
+    MLFLOW_NO_ANSWER = "mlflow-no-answer", State.BROKEN
+    MLFLOW_REFUSED = "mlflow-refused", State.BROKEN
+    MLFLOW_HOST = "mlflow-host", State.BROKEN
+    MLFLOW_NO_API = "mlflow-no-api", State.BROKEN
+    MLFLOW_VERSION = "mlflow-version", State.WARNING
+    MLFLOW_DATABASE = "mlflow-database", State.BROKEN
+    MLFLOW_LOCKED = "mlflow-locked", State.BROKEN
+    MLFLOW_UNWRITABLE = "mlflow-unwritable", State.BROKEN
+    MLFLOW_SCHEMA = "mlflow-schema", State.BROKEN
+    MLFLOW_FAILED = "mlflow-failed", State.BROKEN
+    MLFLOW_FILES_ELSEWHERE = "mlflow-files-elsewhere", State.BROKEN
+    MLFLOW_FILES = "mlflow-files", State.BROKEN
+    KFP_OK = "kfp-ok", State.OK
+    KFP_NOT_ASKED = "kfp-not-asked", State.NOT_ASKED
+    KFP_ADDRESS = "kfp-address", State.BROKEN
+    KFP_NO_ANSWER = "kfp-no-answer", State.BROKEN
+    KFP_REFUSED = "kfp-refused", State.BROKEN
+    KFP_DENIED = "kfp-denied", State.BROKEN
+    KFP_NAMESPACE = "kfp-namespace", State.BROKEN
+    KFP_OLD = "kfp-old", State.BROKEN
+    KFP_VERSION = "kfp-version", State.WARNING
+    KFP_FAILED = "kfp-failed", State.BROKEN
+    CHECK_SLOW = "check-slow", State.BROKEN
+    CHECK_FAILED = "check-failed", State.BROKEN
+
+    def __call__(self, found: object, next_step: str = "", check: str = "") -> Finding:
+        """Return a finding of this kind; its check is the first word of the name unless it is given."""
+        name, state = self.value
+        return Finding(check or name.partition("-")[0], name, state, str(found), next_step)
+
+    def told(self, error: Exception, also: str = "") -> Finding:
+        """Return what an error of adloom's says: nearly all such lines end in the next step."""
+        found, _, next_step = str(error).rpartition("; ")
+        said, step = (found, next_step) if found else (next_step, "the log of what was asked says why")
+        return self(said, "; ".join(filter(None, (step, also))))

@@ -1,0 +1,16 @@
+"""What a pod is given of the ConfigMap and the Secret of the namespace, by the door to the outside it is for."""
+
+NAME = "adloom"  # of the ConfigMap and of the Secret; a key that is not in them is not set
+CONFIG = {
+    "s3": ["AWS_ENDPOINT_URL_S3", "AWS_REGION"],
+    "dvc": ["ADLOOM_DVC_REMOTE"],
+    "checkpoints": ["ADLOOM_CHECKPOINT_URI"],
+    "mlflow": ["MLFLOW_TRACKING_URI", "MLFLOW_S3_ENDPOINT_URL", "MLFLOW_HTTP_REQUEST_TIMEOUT"],
+}
+SECRETS = {
+    "s3": ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"],
+    "mlflow": ["MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"],
+    "pseudonyms": ["ADLOOM_PSEUDONYM_KEY"],
+    "webhook": ["ADLOOM_WEBHOOK_URL"],
+}
+TRAINING = ("s3", "mlflow", "checkpoints")  # what a training needs

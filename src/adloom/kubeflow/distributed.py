@@ -1,0 +1,217 @@
+"""
+A training that one pod is not enough for: it runs in pods of its own, and its component waits for them.
+
+The component hands the tables over by S3, below ADLOOM_CHECKPOINT_URI, and takes the artifact back from there. The
+pods run the command line of a laptop. However it ends, the job is deleted, and what was handed over with it.
+"""
+
+import hashlib
+import json
+import logging
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from adloom import checkpoints
+from adloom.block import Block
+from adloom.caller import Metrics
+from adloom.errors import AdloomError, OutsideError, ParamsError
+from adloom.io import manifest
+from adloom.io.jobs import Job, Jobs, LocalJobs, State
+from adloom.io.outside import Outside
+from adloom.params import Training, parse
+from adloom.places import Place
+from adloom.settings import Settings
+
+Paths = Mapping[str, Path]
+
+POLL, PATIENCE = 2.0, 150  # seconds between looks at a job, and looks without an answer before waiting ends
+
+logger = logging.getLogger(__name__)
+
+
+def needed(block: Block, inputs: Paths) -> bool:
+    """Return whether a stage trains in pods of its own."""
+    several = isinstance(block, Training) and block.enabled and block.processes > 1
+    return several and not manifest.skipped(*inputs.values())
+
+
+def jobs(settings: Settings) -> Jobs:
+    """Return whoever runs jobs here: the cluster, or without one this machine."""
+    if settings.kubernetes_host is None:
+        return LocalJobs(settings.home / "jobs")
+    from adloom.io import trainjobs
+
+    return trainjobs.connect()
+
+
+def train(
+    stage: str,
+    project: str,
+    block: Training,
+    inputs: Paths,
+    outputs: Paths,
+    outside: Outside,
+    settings: Settings,
+    jobs: Jobs,
+    pause: Callable[[float], None] = time.sleep,
+) -> Metrics:
+    """
+    Run a training in pods of its own and bring its artifact; return the last epoch's metrics.
+
+    The job's name is a function of the pipeline's run, the inputs and the params: when this is killed and tried again,
+    it joins its own job. Raises AdloomError naming the pod that failed and why, ParamsError when the pod was not told
+    what it needs or may not start jobs.
+    """
+    name = _name(stage, project, block, inputs, settings)
+    scratch = f"{_scratch(stage, block, outside)}/jobs/{name}"
+    job = _job(name, stage, project, block, settings, {n: f"{scratch}/{n}" for n in [*inputs, *outputs]})
+    with _ended_by_a_signal():
+        _clear(name, jobs, pause)
+        try:
+            _start(job, scratch, inputs, outside, jobs)
+            _wait(job, jobs, pause)
+        except BaseException:
+            _clean(name, scratch, outside, jobs)
+            raise
+        for output, path in outputs.items():  # where this fails the artifact stays, and the next try takes it
+            outside.store.fetch(f"{scratch}/{output}", path)
+            manifest.verify(path)
+        _clean(name, scratch, outside, jobs)
+    return _metrics(outputs)
+
+
+def _name(stage: str, project: str, block: Training, inputs: Paths, settings: Settings) -> str:
+    tables = [manifest.digest(path) for _, path in sorted(inputs.items())]
+    key = json.dumps([project, settings.kfp_run, block.digest(), *tables])
+    return f"{stage}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+
+
+def _scratch(stage: str, block: Training, outside: Outside) -> str:
+    if outside.checkpoint_uri is None:
+        raise ParamsError(
+            f"ADLOOM_CHECKPOINT_URI: not set in this pod; {stage} of {block.processes} processes hands over by S3, "
+            "put s3://bucket/prefix into the ConfigMap adloom"
+        )
+    return outside.checkpoint_uri
+
+
+def _job(name: str, stage: str, project: str, block: Training, settings: Settings, paths: Mapping[str, str]) -> Job:
+    if settings.kubernetes_host and not (settings.image and settings.place):
+        raise ParamsError(
+            f"ADLOOM_IMAGE and ADLOOM_PLACE: not set in this pod, though {stage} has {block.processes} processes; "
+            "start the pipeline with `adloom submit`, which sets them"
+        )
+    given = [part for n, uri in paths.items() for part in (f"--{n.replace('_', '-')}", uri)]
+    known = {
+        "KFP_RUN_ID": settings.kfp_run,
+        "MLFLOW_RUN_ID": settings.parent_run,
+        "ADLOOM_IMAGE_DIGEST": settings.image_digest,
+        "ADLOOM_QUIET": "true",  # a bar would be a line per step in a log
+    }
+    return Job(
+        name=name,
+        command=(stage, "--project", project, "--block", block.to_json(), *given),
+        nodes=block.nodes,
+        devices=block.devices,
+        image=settings.image or "",
+        place=parse(Place, settings.place) if settings.place else Place(),
+        environment={key: value for key, value in known.items() if value},
+    )
+
+
+def _clear(name: str, jobs: Jobs, pause: Callable[[float], None]) -> None:
+    """Delete a job of this name that failed, and wait until one that is ending is gone."""
+    for _ in range(PATIENCE):
+        phase = jobs.state(name).phase
+        if phase not in ("failed", "ending"):
+            return
+        if phase == "failed":
+            jobs.delete(name)
+        pause(POLL)
+    raise OutsideError(f"{name}: the old job of this name does not go; `kubectl describe trainjob {name}` says why")
+
+
+def _start(job: Job, scratch: str, inputs: Paths, outside: Outside, jobs: Jobs) -> None:
+    """Hand the inputs over and start a job; one that is there already has them, and is joined."""
+    if jobs.state(job.name).phase != "absent":
+        logger.info("%s: is there already, and is waited for", job.name)
+        return
+    for name, path in inputs.items():
+        outside.store.push(path, f"{scratch}/{name}")
+    jobs.start(job)
+    logger.info("%s: started on %d nodes with %d processes each", job.name, job.nodes, job.devices)
+
+
+def _wait(job: Job, jobs: Jobs, pause: Callable[[float], None]) -> None:
+    """Tell what the first node says until the job is complete. Raises AdloomError when it fails or goes."""
+    told, silent = "", 0
+    while True:
+        try:
+            state, silent = jobs.state(job.name), 0
+        except OutsideError as error:
+            silent += 1
+            if silent == PATIENCE:
+                raise
+            logger.warning("%s; it goes on, waiting", error)
+        else:
+            _tell(job, jobs)
+            if _is_complete(job, state):
+                return
+            if state.why not in ("", told):
+                logger.warning("%s waits: %s", job.name, state.why)
+            told = state.why
+        pause(POLL)
+
+
+def _tell(job: Job, jobs: Jobs) -> None:
+    """Say what the first node has said since; that it cannot be had says nothing of how the job stands."""
+    try:
+        for line in jobs.logs(job.name):
+            logger.info("%s", line)
+    except OutsideError as error:
+        logger.warning("%s; no line of its log", error)
+
+
+def _is_complete(job: Job, state: State) -> bool:
+    if state.phase == "failed":
+        raise AdloomError(f"{job.name} failed: {state.why}")
+    if state.phase in ("absent", "ending"):
+        raise AdloomError(f"{job.name}: was deleted while it was waited for; start the pipeline again")
+    return state.phase == "complete"
+
+
+def _clean(name: str, scratch: str, outside: Outside, jobs: Jobs) -> None:
+    """Delete a job and what was handed over; what cannot be deleted is a warning, for the work is done or failed."""
+    try:
+        jobs.delete(name)
+    except AdloomError as error:
+        logger.warning("%s; `kubectl delete trainjob %s` ends it", error, name)
+    checkpoints.remove(outside.store, scratch)
+
+
+def _metrics(outputs: Paths) -> Metrics:
+    """Return the last epoch's metrics, none of a skipped artifact."""
+    found: dict[str, float] = {}
+    for path in outputs.values():
+        if (path / "history.json").exists():
+            history = json.loads((path / "history.json").read_text(encoding="utf-8"))
+            found |= {name: points[-1][1] for name, points in history.items()}
+    return found
+
+
+@contextmanager
+def _ended_by_a_signal() -> Iterator[None]:
+    """Let SIGTERM, with which a pod is ended, end the block as an exception does."""
+
+    def end(number: int, _: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

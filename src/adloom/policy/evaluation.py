@@ -1,0 +1,198 @@
+"""What a policy would have earned on the holdout period, beside the log itself and the models it was chosen from."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from adloom.evaluation.metric import Comparison, Evaluation, Figure, Metric, Sample, Section, Table
+from adloom.evaluation.statistics import mean
+from adloom.params import TrainPolicy
+from adloom.policy import choose, figures
+from adloom.policy.batch import probabilities
+from adloom.policy.estimate import Estimate
+from adloom.policy.evidence import decide_lift
+from adloom.policy.impressions import Floats, Impressions, Left
+from adloom.policy.models import Categories
+from adloom.policy.scorer import Policy
+from adloom.policy.table import Columns, Value, from_table
+
+Card = Mapping[str, Any]
+
+RATE = "click_rate"
+SHOWN = 10  # creatives in the table of those shown more or less than in the log
+
+
+def evaluate(policy: Policy, calibration: Impressions, holdout: Impressions, left: Left, card: Card) -> Evaluation:
+    """
+    Measure a policy on the impressions of the holdout period; `left` counts those that are not among them.
+
+    The calibration period is there to fit the other models anew, which the card names: they are shown beside it.
+    """
+    shown = probabilities(policy, holdout)
+    value = valued(holdout, shown)
+    others = _others(calibration, holdout, policy, card)
+    sections = [*_sections(holdout, shown, value, others), _left(holdout, left)]
+    target = shown[np.arange(len(holdout)), holdout.shown]
+    ours, log = ({RATE: _sample(holdout, chances)} for chances in (target, holdout.propensity))
+    return Evaluation(_metrics(value, holdout, left), ours, sections, without=log)
+
+
+def valued(data: Impressions, shown: Floats) -> Value:
+    """Return what a policy with these probabilities (rows, creatives) would have earned on impressions."""
+    context = tuple(name for name in ("placement", "segment") if name in data.context)
+    frame = pd.DataFrame(
+        {
+            "creative_id": np.array(data.creatives)[data.shown],
+            "clicked": data.clicked,
+            "propensity": data.propensity,
+            **{name: data.context[name] for name in context},
+        }
+    )
+    columns = Columns("creative_id", "clicked", "propensity", context, "placement")
+    return from_table(frame, columns, lambda rows, actions: shown, data.creatives)
+
+
+def _sample(data: Impressions, target: Floats) -> Sample:
+    """Return what a policy's click rate is estimated from: (rows,) of clicks, propensities, its own probabilities."""
+    return Sample((data.clicked, data.propensity, target), _weighted, "share", _compare)
+
+
+def _weighted(clicked: Floats, propensity: Floats, target: Floats, weights: Floats) -> float:
+    return mean(clicked * target / propensity, weights)
+
+
+def _compare(mine: Sample, rival: Sample, margin: float) -> Comparison:
+    """Ask whether a policy earns no less than another, or than the log itself, on the very same impressions."""
+    clicked, propensity, target = mine.columns
+    if not all(np.array_equal(a, b) for a, b in zip(mine.columns[:2], rival.columns[:2], strict=True)):
+        return Comparison(False, -1.0, "was measured on other impressions; compare by eye, `adloom promote`")
+    is_log = np.array_equal(rival.columns[2], propensity)  # a row then loses a click at most
+    lift = decide_lift(clicked, propensity, target, rival.columns[2], margin, loss=1.0 if is_log else None)
+    against = "what the log did" if is_log else "the champion"
+    return Comparison(lift.verdict == "promote", lift.low, f"against {against}: {lift.finding}")
+
+
+def _metrics(value: Value, data: Impressions, left: Left) -> dict[str, Metric]:
+    best = value.estimates["doubly_robust"]
+    counts = {
+        "effective_sample_size": round(best.effective_sample_size),
+        "impressions": len(data),
+        "immature": left.immature,
+        "without_propensity": left.without_propensity,
+    }
+    return {
+        RATE: _rate(best),
+        "logged_click_rate": _rate(value.logged),
+        "unsupported": _exact(value.support.unsupported, len(data), "share"),
+        **{name: _exact(count, len(data), "count") for name, count in counts.items()},
+    }
+
+
+def _rate(estimate: Estimate) -> Metric:
+    """Return a click rate, which lies in [0, 1] whatever an estimate of little evidence says."""
+    value, low, high = (min(max(number, 0.0), 1.0) for number in (estimate.value, estimate.low, estimate.high))
+    return Metric(value, low, high, estimate.n, "share")
+
+
+def _exact(value: float, rows: int, unit: Any) -> Metric:
+    return Metric(value, value, value, rows, unit)
+
+
+def _others(calibration: Impressions, holdout: Impressions, policy: Policy, card: Card) -> dict[str, Estimate]:
+    """Return the value of each model that competed, at its best temperature, fitted on the calibration period."""
+    trained = TrainPolicy.model_validate(card["params"])
+    of = {
+        c: policy.categories[i]
+        for c, i in zip(policy.creatives, policy.category, strict=True)
+        if i < len(policy.categories)
+    }
+    categories = Categories(policy.categories, of)
+    predicted = choose.predictions(holdout, trained.seed)
+    found = {}
+    for model in trained.models:
+        tried = [candidate for candidate in card["candidates"] if candidate["model"] == model]
+        best = max(tried, key=lambda candidate: candidate["low"])
+        fitted = choose.fitted_on(calibration, model, categories, best["penalty"] or 0.0)
+        fitted = replace(fitted, temperature=best["temperature"], floor=trained.floor)
+        found[f"{model}, temperature {best['temperature']:g}"] = choose.estimate(
+            holdout, probabilities(fitted, holdout), predicted
+        )
+    return found
+
+
+def _sections(data: Impressions, shown: Floats, value: Value, others: Mapping[str, Estimate]) -> list[Section]:
+    compared = {"the log itself": value.logged, "this policy": value.estimates["doubly_robust"], **others}
+    return [
+        Figure(
+            "Click rates",
+            "Clicks per impression of the holdout period, doubly robust, with 95 % intervals; grey where the interval "
+            "is not to be trusted. The line is the log's own rate.",
+            figures.rates(compared, value.logged.value),
+        ),
+        _compared(compared),
+        _estimators(value),
+        Figure(
+            "What is shown",
+            "Share of the impressions that each creative would have got, against the share it had in the log.",
+            figures.shares(_share(data), shown.mean(0)),
+        ),
+        _most(data, shown),
+    ]
+
+
+def _compared(found: Mapping[str, Estimate]) -> Table:
+    caption = (
+        "Each on the same impressions of the holdout period; the log's own rate needs no estimate. The other models "
+        "are those that this one was chosen from, on the calibration period alone."
+    )
+    return Table("Policies compared", caption, _HEADER, [_row(name, estimate) for name, estimate in found.items()])
+
+
+def _estimators(value: Value) -> Table:
+    caption = (
+        f"The same policy by every estimator. The doubly robust one counts. Support: {value.support}. An interval is "
+        "trusted when the effective sample holds enough clicks and weights behave as right propensities make them."
+    )
+    rows = [_row(name.replace("_", " "), estimate) for name, estimate in value.estimates.items()]
+    return Table("Estimators", caption, _HEADER, rows)
+
+
+_HEADER = ["", "clicks per 1,000", "95 % from", "to", "effective sample", "weight in the top 1 %", "interval"]
+
+
+def _row(name: str, estimate: Estimate) -> list[str | float | int]:
+    rates = [1000 * number for number in (estimate.value, estimate.low, estimate.high)]
+    sample = round(estimate.effective_sample_size)
+    return [name, *rates, sample, f"{estimate.top_share:.0%}", estimate.why_not or "trusted"]
+
+
+def _share(data: Impressions) -> Floats:
+    return np.asarray(np.bincount(data.shown, minlength=len(data.creatives)) / len(data))
+
+
+def _most(data: Impressions, shown: Floats) -> Table:
+    policy, log = shown.mean(0), _share(data)
+    order = np.argsort(-(policy - log), kind="stable")
+    chosen = [*order[:SHOWN], *order[SHOWN:][-SHOWN:]]
+    rows: list[list[str | float | int]] = [
+        [data.creatives[i], f"{log[i]:.2%}", f"{policy[i]:.2%}", f"{policy[i] - log[i]:+.2%}"] for i in chosen
+    ]
+    caption = f"The {SHOWN} creatives that gain and the {SHOWN} that lose the most."
+    return Table(
+        "Shown more, shown less", caption, ["creative", "share in the log", "by the policy", "difference"], rows
+    )
+
+
+def _left(data: Impressions, left: Left) -> Table:
+    rows: list[list[str | float | int]] = [
+        ["counted", len(data)],
+        ["clicked", int(data.clicked.sum())],
+        ["too young when the table ends", left.immature],
+        ["clicks after the maturity, counted as none", left.late],
+        ["without a propensity", left.without_propensity],
+        ["counted, but the user has no segment", left.without_segment],
+    ]
+    return Table("What counts", "Impressions of the holdout period.", ["impressions", "number"], rows)

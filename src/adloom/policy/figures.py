@@ -1,0 +1,37 @@
+"""Figures of a policy, for the report."""
+
+from collections.abc import Mapping
+
+from adloom.evaluation import figures
+from adloom.policy.estimate import Estimate
+from adloom.policy.impressions import Floats
+
+
+def rates(found: Mapping[str, Estimate], logged: float) -> bytes:
+    """Draw an interval for each policy, and the log's own rate as a line."""
+    figure, ax = figures.axes(6.8, 1.0 + 0.36 * len(found))
+    for place, estimate in enumerate(found.values()):
+        colour = figures.COLOURS[0] if estimate.trustworthy else figures.MUTED
+        ax.plot([estimate.low, estimate.high], [place, place], color=colour, linewidth=2)
+        ax.plot(estimate.value, place, "o", color=colour)
+    ax.axvline(logged, color=figures.MUTED, linestyle="--", linewidth=1)
+    ax.xaxis.set_major_formatter("{x:.2%}")
+    ax.set_yticks(range(len(found)), list(found))
+    ax.set_ylim(len(found) - 0.4, -0.6)
+    ax.grid(visible=False, axis="y")
+    figures.label(ax, x="clicks per impression")
+    return figures.png(figure)
+
+
+def shares(log: Floats, policy: Floats) -> bytes:
+    """Draw creatives (creatives,) by their share of the log's impressions and of the policy's."""
+    figure, ax = figures.axes(4.6, 4.2)
+    top = 1.05 * float(max(log.max(), policy.max()))
+    ax.plot([0, top], [0, top], color=figures.MUTED, linestyle="--", linewidth=1)
+    ax.plot(log, policy, "o", color=figures.COLOURS[0], markersize=3.5, alpha=0.7)
+    ax.set_xlim(0, top)
+    ax.set_ylim(0, top)
+    ax.xaxis.set_major_formatter("{x:.1%}")
+    ax.yaxis.set_major_formatter("{x:.1%}")
+    figures.label(ax, x="share in the log", y="share by the policy")
+    return figures.png(figure)

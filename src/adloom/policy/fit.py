@@ -1,0 +1,86 @@
+"""
+The linear model: a logistic regression of clicks on creatives, their categories, and both crossed with the context.
+
+Everything runs on one thread, so that sums add up in one order.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
+
+from adloom.policy.impressions import Floats, Impressions, Ints
+from adloom.policy.models import Categories, policy
+from adloom.policy.scorer import Policy
+from adloom.policy.space import Space
+
+PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # inverse: the smaller, the nearer to "all creatives alike"
+
+
+@dataclass(frozen=True)
+class Design:
+    """Where the coefficients of each block stand: creatives, categories, contexts, and these crossed with those."""
+
+    space: Space
+    categories: Categories
+    creatives: tuple[str, ...]
+
+    def blocks(self, data: Impressions) -> list[tuple[Ints, int]]:
+        """Return per block the column that is 1 in each row (rows,), and the number of its columns."""
+        of, groups = self.categories.index(self.creatives), len(self.categories.names) + 1
+        items = [(data.shown, len(self.creatives)), (of[data.shown], groups)]
+        rows, sizes = self.space.rows(data.context), [len(values) + 1 for values in self.space.values]
+        crossed = [
+            (row * width + item, size * width)
+            for row, size in zip(rows, sizes, strict=True)
+            for item, width in [(np.zeros_like(row), 1), *items]
+        ]
+        return [*items, *crossed]
+
+    def matrix(self, data: Impressions) -> sparse.csr_matrix:
+        """Return the blocks side by side (rows, columns)."""
+        blocks = self.blocks(data)
+        starts = np.cumsum([0, *(width for _, width in blocks)])
+        columns = np.stack([column + start for (column, _), start in zip(blocks, starts, strict=False)], axis=1)
+        pointers = np.arange(0, columns.size + 1, len(blocks))
+        return sparse.csr_matrix((np.ones(columns.size), columns.ravel(), pointers), (len(data), starts[-1]))
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A fitted regression."""
+
+    design: Design
+    coefficients: Floats  # (columns,)
+    intercept: float
+
+    def loss(self, data: Impressions) -> float:
+        """Return the mean log loss, in nats, of the clicks of other impressions."""
+        logit = self.design.matrix(data) @ self.coefficients + self.intercept
+        return float((np.logaddexp(0, logit) - data.clicked * logit).mean())
+
+    def policy(self, data: Impressions) -> Policy:
+        """Return the regression as a policy; what is the same for all creatives in a context is left out."""
+        creatives, groups = len(self.design.creatives), len(self.design.categories.names) + 1
+        of = self.design.categories.index(self.design.creatives)
+        own, category, rest = np.split(self.coefficients, [creatives, creatives + groups])
+        weights = []
+        for values in self.design.space.values:
+            size = len(values) + 1
+            _, item, group, rest = np.split(rest, np.cumsum([size, size * creatives, size * groups]))
+            weights.append(item.reshape(size, creatives) + group.reshape(size, groups)[:, of])
+        return policy(data, self.design.categories, self.design.space, own + category[of], weights, category)
+
+
+def linear(data: Impressions, categories: Categories, penalty: float) -> Linear:
+    """Fit clicks (at least one, and at least one miss); penalty is the inverse strength of the ridge penalty."""
+    design = Design(Space.of(data), categories, data.creatives)
+    matrix = design.matrix(data)
+    used = np.unique(matrix.indices)  # the coefficient of a column without a row stays 0
+    with threadpool_limits(limits=1):
+        found = LogisticRegression(C=penalty, tol=1e-6, max_iter=1000).fit(matrix[:, used], data.clicked)
+    coefficients = np.zeros(matrix.shape[1])
+    coefficients[used] = found.coef_[0]
+    return Linear(design, coefficients, float(found.intercept_[0]))

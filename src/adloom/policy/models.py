@@ -1,0 +1,127 @@
+"""
+The policies that compete, each as arrays of the one scorer: uniform, what the log did, click rates, and a linear model.
+
+All scores are on one scale: the logarithm of how much better than the average of its placement a creative does. So a
+creative without history, whose score is its prior, stands in the right place among the others, and at temperature 1 a
+creative is shown in proportion to its odds of a click.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy.special import betaln
+
+from adloom.policy.impressions import Floats, Impressions, Ints
+from adloom.policy.scorer import Policy
+from adloom.policy.space import Feature, Space
+
+STRENGTHS = 2.0 ** np.arange(21)  # of the prior of a click rate, in impressions, that are tried
+PLACE: tuple[Feature, ...] = (("placement",),)
+
+
+@dataclass(frozen=True)
+class Categories:
+    """The category of creatives, where one is known."""
+
+    names: tuple[str, ...] = ()
+    of: Mapping[str, str] = field(default_factory=dict)  # creative: its category
+
+    def index(self, creatives: tuple[str, ...]) -> Ints:
+        """Return each creative's category (creatives,) as an index into names, len(names) where it has none."""
+        number = {name: i for i, name in enumerate(self.names)}
+        return np.array([number.get(self.of.get(creative, ""), len(self.names)) for creative in creatives], np.int64)
+
+
+def policy(
+    data: Impressions, categories: Categories, space: Space, bias: Floats, weights: list[Floats], prior: Floats
+) -> Policy:
+    """Return the policy of temperature 1 and no floor that scores the creatives of the data so."""
+    return Policy(
+        creatives=data.creatives,
+        category=categories.index(data.creatives),
+        categories=categories.names,
+        bias=bias.astype(np.float32),
+        features=space.features,
+        values=space.values,
+        weights=tuple(weight.astype(np.float32) for weight in weights),
+        prior=prior.astype(np.float32),
+        temperature=1.0,
+        floor=0.0,
+    )
+
+
+def uniform(data: Impressions, categories: Categories) -> Policy:
+    """Return the policy that shows every candidate alike."""
+    nothing = np.zeros(len(data.creatives))
+    return policy(data, categories, Space((), ()), nothing, [], np.zeros(len(categories.names) + 1))
+
+
+def logging(data: Impressions, categories: Categories) -> Policy:
+    """
+    Return what the log did, as far as its frequencies tell: how often each creative was shown in each position.
+
+    One impression more than there was of each keeps what was never shown; what is new is shown as often as the average.
+    """
+    space = Space.of(data, (("placement", "position"),) if "position" in data.context else PLACE)
+    shown = _counts(space.rows(data.context)[0], data.shown, (len(space.values[0]) + 1, len(data.creatives)))
+    possible = np.zeros_like(shown, bool)
+    for chosen, row in set(zip(data.offered.tolist(), space.rows(data.context)[0].tolist(), strict=True)):
+        possible[row, data.sets[chosen]] = True
+    average = (shown + possible).sum(1) / np.maximum(possible.sum(1), 1)
+    score = np.log((shown + 1) / np.maximum(average, 1)[:, None])
+    score[0], score[~possible] = 0.0, 0.0
+    return policy(data, categories, space, np.zeros(len(data.creatives)), [score], np.zeros(len(categories.names) + 1))
+
+
+def rates(data: Impressions, categories: Categories) -> Policy:
+    """
+    Return smoothed click rates per creative and placement, relative to the placement's own.
+
+    Empirical Bayes: in a placement, creatives' rates are drawn from a beta distribution around the placement's rate
+    times what the category does; its strength, the same everywhere, is the likeliest (beta-binomial). Needs a click.
+    """
+    space = Space.of(data, PLACE)
+    place = space.rows(data.context)[0]
+    shape = (len(space.values[0]) + 1, len(data.creatives))
+    shown, clicked = _counts(place, data.shown, shape), _counts(place, data.shown, shape, data.clicked)
+    overall = data.clicked.mean()
+    rate = (clicked.sum(1) + overall) / (shown.sum(1) + 1)  # of each placement; never 0
+    strength = _strength(clicked, shown, rate)
+    expected = shown * rate[:, None]
+    mass = strength * overall  # expected clicks that the prior is worth
+    of = categories.index(data.creatives)
+    prior = _relative(_sums(clicked.sum(0), of, categories), _sums(expected.sum(0), of, categories), mass, 1.0)
+    prior[-1] = 1.0
+    own = _relative(clicked.sum(0), expected.sum(0), mass, prior[of])
+    placed = np.where(shown > 0, _relative(clicked, expected, strength * rate[:, None], prior[of]), own)
+    placed[0] = own
+    return policy(data, categories, space, np.log(own), [np.log(placed / own)], np.log(prior))
+
+
+def _relative(clicked: Any, expected: Any, mass: Any, prior: Any) -> Floats:
+    """Return clicks over expected clicks, shrunk towards the prior."""
+    return np.asarray((clicked + mass * prior) / (expected + mass))
+
+
+def _strength(clicked: Floats, shown: Floats, rate: Floats) -> float:
+    """Return the likeliest strength of the prior, in impressions, of STRENGTHS; counts (placements, creatives)."""
+    seen = shown > 0
+    hits, misses = clicked[seen], (shown - clicked)[seen]
+    mean = np.broadcast_to(rate[:, None], shown.shape)[seen]
+
+    def likelihood(strength: float) -> float:
+        a, b = strength * mean, strength * (1 - mean)
+        return float((betaln(a + hits, b + misses) - betaln(a, b)).sum())
+
+    return float(max(STRENGTHS, key=likelihood))
+
+
+def _counts(row: Ints, column: Ints, shape: tuple[int, int], weights: Floats | None = None) -> Floats:
+    flat = np.bincount(row * shape[1] + column, weights, minlength=shape[0] * shape[1])
+    return np.asarray(flat.reshape(shape), float)
+
+
+def _sums(values: Floats, of: Ints, categories: Categories) -> Floats:
+    return np.asarray(np.bincount(of, values, minlength=len(categories.names) + 1), float)

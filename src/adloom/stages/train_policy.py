@@ -1,0 +1,188 @@
+"""
+Train the policy that decides which creative to show, and leave it as models/policy.
+
+Uniform, what the log did, smoothed click rates and a contextual linear model compete on the calibration period. A
+user's segment comes from models/audience, which the policy pins. Where data/dataset/creatives has the very creatives of
+the log, one without history is scored by its category and, with models/cnn, by the pictures most like it.
+
+The artifact holds policy.npz (scores any candidates in any context), history.json (what was measured of the chosen
+policy) and card.json (every candidate with what it would have earned, which was chosen, what did not count).
+
+Example: adloom train-policy
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from adloom.io import manifest
+from adloom.io.outside import Outside
+from adloom.params import TrainPolicy
+from adloom.tracked import tracked
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from adloom.policy.choose import Candidate, Periods
+    from adloom.policy.impressions import Impressions, Left
+    from adloom.policy.models import Categories
+    from adloom.policy.new import Pictures
+    from adloom.policy.scorer import Policy
+
+STAGE = "train_policy"
+BATCH = 256  # pictures read at once
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The prepared impressions, the segments of their users, and what is known of the creatives' pictures."""
+
+    impressions: Path = Path("data/dataset/impressions")
+    audience: Path = Path("models/audience")
+    creatives: Path = Path("data/dataset/creatives")
+    cnn: Path = Path("models/cnn")
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where the policy goes."""
+
+    policy: Path = Path("models/policy")
+
+
+def run(inputs: Inputs, outputs: Outputs, params: TrainPolicy, outside: Outside) -> Mapping[str, float]:
+    """
+    Train a policy on the calibration period; the holdout period is not looked at.
+
+    Only impressions are needed: without segments or pictures the policy does without. Raises DataError when no
+    impression has a propensity, or too few were clicked.
+    """
+    if manifest.passed_on(outputs.policy, STAGE, params, inputs.impressions):
+        return {}
+    others = {"audience": inputs.audience, "creatives": inputs.creatives, "cnn": inputs.cnn}
+    for folder in others.values():
+        manifest.verify(folder)
+    with tracked(STAGE, inputs.impressions, outputs.policy, params, outside, others) as (made, run):
+        metrics = _train(inputs, params, made)
+        made.write_json("history.json", {name: [[0, value]] for name, value in metrics.items()})
+        run.metrics(metrics, 0)
+    return metrics
+
+
+def read(table: Path, audience: Path | None, split: str, maturity_hours: float) -> "tuple[Impressions, Left]":
+    """Read the impressions of a period, with the segments of their users; without an audience nobody has one."""
+    from adloom.io import tables
+    from adloom.policy import impressions
+
+    rows = tables.read(table, split)
+    return impressions.read(rows, _segments(rows["user_id"], audience), timedelta(hours=maturity_hours))
+
+
+def _segments(users: "pd.Series", audience: Path | None) -> list[str | None]:
+    from adloom.audience.members import Members
+
+    if audience is None or manifest.skipped(audience):
+        return [None] * len(users)
+    return Members.load(audience / "members.npz").find(users.fillna("").astype(str).tolist())
+
+
+def _train(inputs: Inputs, params: TrainPolicy, made: manifest.Draft) -> dict[str, float]:
+    from adloom.policy import choose
+    from adloom.policy.new import welcome
+
+    data, left = read(inputs.impressions, inputs.audience, "calibration", params.maturity_hours)
+    periods = choose.Periods.of(data)
+    categories, pictures = _creatives(inputs, data.creatives, params)
+    found = choose.measure(periods, categories, params)
+    chosen = choose.choose(found)
+    policy = _fitted(periods, categories, chosen, params)
+    whole = welcome(policy, pictures) if pictures else policy
+    whole.save(made.path / "policy.npz")
+    made.rows.update(calibration=len(data), immature=left.immature)
+    _write_card(made, whole, found, chosen, inputs, params, {**asdict(left), "history": len(data.creatives)})
+    return {
+        "click_rate": chosen.value.value,
+        "temperature": chosen.temperature,
+        "creatives": float(len(whole.creatives)),
+    }
+
+
+def _fitted(periods: "Periods", categories: "Categories", chosen: "Candidate", params: TrainPolicy) -> "Policy":
+    from adloom.policy.choose import fitted_on
+
+    policy = fitted_on(periods.whole, chosen.model, categories, chosen.penalty or 0.0)
+    return replace(policy, temperature=chosen.temperature, floor=params.floor)
+
+
+def _creatives(inputs: Inputs, seen: tuple[str, ...], params: TrainPolicy) -> "tuple[Categories, Pictures | None]":
+    """Return the categories of creatives, and their pictures; none where the table has none of the log's creatives."""
+    from adloom.io import tables
+    from adloom.policy.models import Categories
+
+    if manifest.skipped(inputs.creatives):
+        return Categories(), None
+    rows = tables.read(inputs.creatives, columns=["creative_id", "category"])
+    if not rows["creative_id"].isin(seen).any():
+        return Categories(), None
+    of = dict(zip(rows["creative_id"].tolist(), rows["category"].tolist(), strict=True))
+    categories = Categories(tuple(sorted(set(of.values()))), of)
+    return categories, None if manifest.skipped(inputs.cnn) else _pictures(inputs, of, params.threads)
+
+
+def _pictures(inputs: Inputs, of: Mapping[str, str], threads: int) -> "Pictures":
+    """Return the embedding of every creative: the reader's own where it has one, else what it makes of the picture."""
+    from adloom.io import tables
+    from adloom.policy.new import Pictures
+
+    with np.load(inputs.cnn / "known.npz", allow_pickle=False) as known:
+        ids, embedding = known["creative_id"], known["embedding"].astype(np.float32)
+    rows = tables.read(inputs.creatives)
+    rows = rows[~rows["creative_id"].isin(ids)]
+    if len(rows):
+        ids = np.concatenate([ids, rows["creative_id"].to_numpy(str)])
+        embedding = np.concatenate([embedding, _embedded(rows, inputs.cnn, threads)])
+    kept = np.isin(ids, list(of))
+    return Pictures(ids[kept], np.array([of[name] for name in ids[kept].tolist()]), embedding[kept])
+
+
+def _embedded(rows: "pd.DataFrame", cnn: Path, threads: int) -> "np.typing.NDArray[np.float32]":
+    from adloom.creatives import pictures, table
+    from adloom.io.onnx import Reader
+
+    read, shape = Reader(cnn, threads), table.shape(rows)
+    images = rows["image"].tolist()
+    batches = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
+    made = [read(pictures.to_floats(pictures.decode(batch, *shape))).embedding for batch in batches]
+    return np.concatenate(made).astype(np.float32)
+
+
+def _write_card(
+    made: manifest.Draft,
+    policy: "Policy",
+    candidates: "list[Candidate]",
+    chosen: "Candidate",
+    inputs: Inputs,
+    params: TrainPolicy,
+    counts: Mapping[str, int],
+) -> None:
+    from adloom.policy import choose
+
+    audience = None if manifest.skipped(inputs.audience) else manifest.digest(inputs.audience)
+    card = {
+        "model": "policy",
+        "categories": list(policy.categories),
+        "temperature": policy.temperature,
+        "floor": policy.floor,
+        "features": policy.features,
+        "audience": audience,
+        "impressions": {name: counts[name] for name in ("immature", "late", "without_propensity", "without_segment")},
+        "creatives": {"history": counts["history"], "new": len(policy.creatives) - counts["history"]},
+        "rule": choose.RULE,
+        "chosen": choose.as_json(chosen),
+        "candidates": [choose.as_json(c) | {"verdict": choose.verdict(c, chosen)} for c in candidates],
+    }
+    made.describe(card, params)

@@ -1,0 +1,226 @@
+"""A stand-in for the Kubernetes API with Kubeflow Trainer: the calls that TrainJobs makes, in memory, over HTTP.
+
+A TrainJob that is created must be one of the SDK's models with nothing unknown in it, and its runtime must be there, as
+Trainer's webhook has it. A test lets pods come, say something and end; errors are a Status, as the API server's are,
+and where the kind is not installed the text of a path that nobody serves.
+"""
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from kubeflow_trainer_api import models
+
+NAMESPACE = "shop"
+RUNTIME = "adloom-torch"
+Answer = tuple[int, Any]  # status, and a document or the text of one
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def status(code: int, reason: str, message: str, name: str = "") -> Answer:
+    details = {"name": name} if name else {}
+    return code, {"kind": "Status", "code": code, "reason": reason, "message": message, "details": details}
+
+
+@dataclass
+class Pod:
+    """One pod of a TrainJob."""
+
+    name: str
+    job: str
+    index: int
+    phase: str = "Running"
+    state: dict[str, Any] = field(default_factory=lambda: {"running": {}})
+    conditions: list[dict[str, Any]] = field(default_factory=list)
+    silent: int = 0  # status that its log is refused with
+    log: list[str] = field(default_factory=list)
+    created: str = field(default_factory=now)
+
+    def document(self) -> dict[str, Any]:
+        labels = {"jobset.sigs.k8s.io/jobset-name": self.job, "jobset.sigs.k8s.io/replicatedjob-name": "node"}
+        labels["batch.kubernetes.io/job-completion-index"] = str(self.index)
+        container = {"name": "node", "image": "i", "imageID": "i", "ready": False, "restartCount": 0}
+        return {
+            "metadata": {"name": self.name, "labels": labels, "creationTimestamp": self.created},
+            "spec": {"containers": [{"name": "node"}]},
+            "status": {
+                "phase": self.phase,
+                "conditions": self.conditions,
+                "containerStatuses": [container | {"state": self.state}],
+            },
+        }
+
+
+@dataclass
+class Cluster:
+    """The server's state, and what a test may tell it to do."""
+
+    url: str = ""
+    installed: bool = True  # Kubeflow Trainer
+    runtimes: set[str] = field(default_factory=lambda: {RUNTIME})
+    forbidden: set[str] = field(default_factory=set)  # such as "create trainjobs"
+    broken: int = 0  # requests that are answered 500 before all is well again
+    jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    pods: dict[str, Pod] = field(default_factory=dict)
+    changes: list[str] = field(default_factory=list)  # such as "create train-cnn-0"
+    created: Callable[[dict[str, Any]], None] = lambda _job: None  # called with each TrainJob
+    lingers: bool = False  # whether a deleted TrainJob is there until `vanish`
+
+    def run(self, name: str, nodes: int) -> list[Pod]:
+        """Let the pods of a TrainJob run."""
+        pods = [Pod(f"{name}-node-0-{index}-abcde", name, index) for index in range(nodes)]
+        self.pods |= {pod.name: pod for pod in pods}
+        return pods
+
+    def end(self, pod: Pod, code: int, reason: str = "Error", message: str = "") -> None:
+        """Let a pod end with an exit code."""
+        pod.phase = "Failed" if code else "Succeeded"
+        ended = {"exitCode": code, "reason": reason if code else "Completed", "message": message, "finishedAt": now()}
+        pod.state = {"terminated": ended}
+
+    def conclude(self, name: str, how: str, reason: str = "", message: str = "") -> None:
+        """Let a TrainJob be Complete or Failed."""
+        ended = {
+            "type": how,
+            "status": "True",
+            "reason": reason or how,
+            "message": message,
+            "lastTransitionTime": now(),
+        }
+        self.jobs[name]["status"] = {"conditions": [ended]}
+
+    def vanish(self, name: str) -> None:
+        """Let a TrainJob and its pods be gone."""
+        del self.jobs[name]
+        self.pods = {key: pod for key, pod in self.pods.items() if pod.job != name}
+
+    def answer(self, method: str, path: str, query: dict[str, list[str]], body: bytes) -> Answer:
+        """Do what a request asks for."""
+        verb = {"POST": "create", "DELETE": "delete"}.get(method, "get")
+        if self.broken:
+            self.broken -= 1
+            return status(500, "InternalError", "etcdserver: leader changed")
+        for pattern, act in ROUTES.items():
+            if match := re.fullmatch(f".*/namespaces/{NAMESPACE}/{pattern}", path):
+                asked = f"{'list' if match[1] == 'pods' and not match[2] else verb} {match[1]}"
+                if asked in self.forbidden:
+                    text = f'{match[1]} is forbidden: User "system:serviceaccount:shop:runner" cannot {asked}'
+                    return status(403, "Forbidden", text)
+                if match[1] in ("trainjobs", "trainingruntimes") and not self.installed:
+                    return 404, "404 page not found\n"
+                return act(self, verb, match[2] or "", query, body)
+        return 404, "404 page not found\n"
+
+
+def trainjobs(cluster: Cluster, verb: str, name: str, query: dict[str, list[str]], body: bytes) -> Answer:
+    if verb == "create":
+        return created(cluster, json.loads(body))
+    if name not in cluster.jobs:
+        return status(404, "NotFound", f'trainjobs.trainer.kubeflow.org "{name}" not found', name)
+    if verb == "delete":
+        cluster.changes.append(f"delete {name}")
+        cluster.jobs[name]["metadata"]["deletionTimestamp"] = now()
+        if not cluster.lingers:
+            cluster.vanish(name)
+        return 200, {"kind": "Status", "status": "Success"}
+    return 200, cluster.jobs[name]
+
+
+def created(cluster: Cluster, job: dict[str, Any]) -> Answer:
+    known = models.TrainerV1alpha1TrainJob.from_dict(job)
+    assert known is not None
+    name = job["metadata"]["name"]
+    if known.to_dict() != job:
+        return status(400, "BadRequest", "strict decoding error: unknown field")
+    if job["spec"]["runtimeRef"]["name"] not in cluster.runtimes:
+        return status(422, "Invalid", f'TrainJob "{name}" is invalid: spec.runtimeRef: must be created', name)
+    if name in cluster.jobs:
+        return status(409, "AlreadyExists", f'trainjobs "{name}" already exists', name)
+    cluster.changes.append(f"create {name}")
+    cluster.jobs[name] = job | {"metadata": job["metadata"] | {"creationTimestamp": now(), "namespace": NAMESPACE}}
+    cluster.created(job)
+    return 201, cluster.jobs[name]
+
+
+def runtimes(cluster: Cluster, verb: str, name: str, query: dict[str, list[str]], body: bytes) -> Answer:
+    if name not in cluster.runtimes:
+        return status(404, "NotFound", f'trainingruntimes.trainer.kubeflow.org "{name}" not found', name)
+    return 200, {"metadata": {"name": name}}
+
+
+def pods(cluster: Cluster, verb: str, name: str, query: dict[str, list[str]], body: bytes) -> Answer:
+    if name.endswith("/log"):
+        pod = cluster.pods[name.removesuffix("/log")]
+        if pod.silent:
+            return status(pod.silent, "BadRequest", f'container "node" in pod "{pod.name}" is waiting to start')
+        log = pod.log
+        tail = int(query.get("tailLines", ["0"])[0])
+        return 200, "".join(f"{line}\n" for line in log[-tail:])
+    selected = dict(part.split("=") for part in query["labelSelector"][0].split(","))
+    found = [pod.document() for pod in cluster.pods.values()]
+    matching = [pod for pod in found if selected.items() <= pod["metadata"]["labels"].items()]
+    return 200, {"kind": "PodList", "items": matching}
+
+
+ROUTES = {
+    r"(trainjobs)(?:/([^/]+))?": trainjobs,
+    r"(trainingruntimes)/([^/]+)": runtimes,
+    r"(pods)(?:/([^/]+(?:/log)?))?": pods,
+}
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Hands requests to the cluster, and its answers back."""
+
+    cluster: Cluster
+
+    def _do(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        at = urlsplit(self.path)
+        code, found = self.cluster.answer(self.command, at.path, parse_qs(at.query), body)
+        text = found if isinstance(found, str) else json.dumps(found)
+        self.send_response(code)
+        self.send_header("content-type", "text/plain" if isinstance(found, str) else "application/json")
+        self.send_header("content-length", str(len(text.encode())))
+        with suppress(OSError):
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+    def do_GET(self) -> None:
+        self._do()
+
+    def do_POST(self) -> None:
+        self._do()
+
+    def do_DELETE(self) -> None:
+        self._do()
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def serving() -> Iterator[Cluster]:
+    """Yield a cluster that answers on a free port until the block ends."""
+    cluster = Cluster()
+    handler = type("Bound", (Handler,), {"cluster": cluster})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        cluster.url = f"http://127.0.0.1:{server.server_address[1]}"
+        try:
+            yield cluster
+        finally:
+            server.shutdown()
+            thread.join()

@@ -1,0 +1,151 @@
+"""The decision log and S3: refused, silent or cut off, nothing waits for it, and all is there once and whole."""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from tests.system import seaweedfs
+from tests.system.relay import Fault, Relay
+from tests.system.seaweedfs import BUCKET, Server
+from tests.unit.decisions.logs import click, decision, read, until
+from tests.unit.decisions.test_log import BRISK, records
+
+from adloom.cli import cli
+from adloom.decisions.log import DecisionLog
+from adloom.decisions.verify import verify
+from adloom.errors import DataError
+from adloom.io import manifest, objects
+from adloom.io.s3_faults import Patience
+from adloom.io.stores import Stores
+from adloom.settings import Settings
+
+HASTE = Patience(connection=0.5, byte=0.5, pauses=(0.02, 0.05))  # three tries, as shipped
+SEGMENT = replace(BRISK, segment=40_000)
+COUNT = 300
+
+
+@contextmanager
+def logging(folder: Path, remote: str, endpoint: str) -> Iterator[DecisionLog]:
+    log = DecisionLog(folder, "shop", SEGMENT, objects.at(remote, endpoint, HASTE))
+    try:
+        yield log
+    finally:
+        log.close(within=30)
+
+
+def take(log: DecisionLog, first: int = 0) -> float:
+    """Append records, a segment and more, and return the longest time that one took."""
+    longest = 0.0
+    for number in range(first, first + COUNT):
+        begun = time.perf_counter()
+        assert log.append(decision(number))
+        longest = max(longest, time.perf_counter() - begun)
+        if number % 50 == 49:
+            until(lambda: log.numbers().write_lag == 0)  # so that there are several segments
+    return longest
+
+
+def there(server: Server, prefix: str) -> dict[str, bytes]:
+    """The objects below a prefix, each of them named by its content."""
+    found = {name: server.get(BUCKET, prefix + name) for name in server.keys(BUCKET, prefix)}
+    for name, content in found.items():
+        assert name.rpartition("/")[2] == f"{hashlib.sha256(content).hexdigest()}.jsonl.gz"
+    return found
+
+
+FAULTS = {
+    "refused": [],
+    "silent": [Fault("silent", "write", after=0, then=3)],
+    "silent in the middle": [Fault("silent", "write", after=500, then=3, since=b"PUT ")],
+    "cut": [Fault("cut", "write", after=500, then=2, since=b"PUT ")],
+    "answer cut": [Fault("cut", "read", after=10, then=3)],  # it was kept, and nobody knows
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_while_s3_is_away_nothing_waits_and_afterwards_all_is_there_once(
+    environment: Server, relay: Relay, tmp_path: Path, fault: str
+) -> None:
+    prefix = f"log/{fault.replace(' ', '-')}/"
+    with logging(tmp_path / "log", f"s3://{BUCKET}/{prefix}", relay.endpoint) as log:
+        if fault == "refused":
+            relay.refuse()
+        relay.fail(*FAULTS[fault])
+        assert take(log) < 1  # second, with all that goes on beside it
+        until(lambda: log.numbers().failures > 0 or (relay.whole and fault != "refused"))
+        if fault == "refused":
+            assert (log.numbers().shipped, log.numbers().dropped) == (0, {})
+            assert log.numbers().ship_lag > 0
+            relay.heal()
+        until(lambda: log.numbers().shipped >= 3)
+    assert [*(tmp_path / "log").glob("shop/*/*")] == []
+    objects_there = there(environment, prefix)
+    assert len(objects_there) == log.numbers().shipped
+    findings = verify([f"s3://{BUCKET}/{prefix}"], Stores(Settings(quiet=True)))
+    assert (findings.decisions, findings.wrong) == (COUNT, 0)
+
+
+def test_what_was_sent_before_a_process_ended_is_not_sent_again(environment: Server, tmp_path: Path) -> None:
+    remote = f"s3://{BUCKET}/log/again"
+    with logging(tmp_path / "away", remote, "http://127.0.0.1:1") as log:
+        log.append(decision())
+        log.close(within=0.1)
+    [path] = (tmp_path / "away").glob("shop/*/*")
+    name = path.relative_to(tmp_path / "away").as_posix()
+    environment.put(BUCKET, f"log/again/{name}", path.read_bytes())
+    before = environment.client.head_object(Bucket=BUCKET, Key=f"log/again/{name}")["LastModified"]
+    with logging(tmp_path / "away", remote, environment.endpoint):
+        pass
+    assert not path.exists()
+    assert environment.client.head_object(Bucket=BUCKET, Key=f"log/again/{name}")["LastModified"] == before
+    assert environment.keys(BUCKET, "log/again/") == {name}
+
+
+def test_an_object_that_is_not_whole_is_sent_again(environment: Server, tmp_path: Path) -> None:
+    with logging(tmp_path / "log", f"s3://{BUCKET}/log/half", "http://127.0.0.1:1") as log:
+        log.append(decision())
+        log.close(within=0.1)
+    [path] = (tmp_path / "log").glob("shop/*/*")
+    name, content = path.relative_to(tmp_path / "log").as_posix(), path.read_bytes()
+    environment.put(BUCKET, f"log/half/{name}", content[:40])
+    with logging(tmp_path / "log", f"s3://{BUCKET}/log/half", environment.endpoint):
+        pass
+    assert there(environment, "log/half/") == {name: content}
+
+
+def test_the_commands_read_and_write_s3(environment: Server, tmp_path: Path) -> None:
+    with logging(tmp_path / "log", f"s3://{BUCKET}/log/commands", environment.endpoint) as log:
+        for record in (decision(0), click(0), click(9)):
+            log.append(record)
+    faulty = CliRunner().invoke(cli, ["log", "verify", f"s3://{BUCKET}/log/commands", "--json"])
+    assert isinstance(faulty.exception, DataError)
+    assert json.loads(faulty.output)["checks"]["feedback"]["count"] == 1
+    out = f"s3://{BUCKET}/impressions/commands"
+    command = ["log", "to-impressions", f"s3://{BUCKET}/log/commands", "--out", out, "--json"]
+    made = json.loads(CliRunner().invoke(cli, command).output)
+    assert (made["impressions"], made["lost_feedback"]) == (2, 1)
+    assert environment.keys(BUCKET, "impressions/commands/") == {"2026-09-21.parquet", "manifest.json"}
+    fetched = Stores(Settings(quiet=True)).fetch(out, tmp_path / "fetched")
+    assert manifest.verify(fetched).rows == {"impressions": 2}
+
+
+def test_credentials_that_come_later_ship_what_waited(
+    environment: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote = f"s3://{BUCKET}/log/later"
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not the secret")
+    with logging(tmp_path / "log", remote, environment.endpoint) as log:
+        log.append(decision())
+        log.close(within=0.1)
+    until(lambda: log.numbers().failures > 0)
+    assert len(records(read(tmp_path / "log"))) == 1
+    seaweedfs.visit(environment, monkeypatch)
+    with logging(tmp_path / "log", remote, environment.endpoint):
+        pass
+    assert len(there(environment, "log/later/")) == 1

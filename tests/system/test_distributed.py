@@ -1,0 +1,291 @@
+"""
+Trainings of several processes on this machine, which hand over by a real S3 server and go on from what lies there.
+
+Processes are started as Kubeflow Trainer starts its pods; what the component does is what it does in a cluster.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from tests.system import seaweedfs
+from tests.system.relay import Relay
+from tests.system.seaweedfs import BUCKET, Server
+from tests.unit.stages import painted
+
+from adloom import caller
+from adloom.caller import Metrics
+from adloom.checkpoints import Copy
+from adloom.errors import AdloomError, DataError, OutsideError, ParamsError
+from adloom.io import manifest, tables
+from adloom.io.jobs import LocalJobs
+from adloom.io.mlflow_tracking import MlflowTracker
+from adloom.io.outside import Outside
+from adloom.io.s3 import S3Store
+from adloom.io.s3_faults import Patience
+from adloom.io.stores import Stores
+from adloom.kubeflow import component, distributed
+from adloom.params import Source, TrainCnn, TrainGan, Training, TrainLstm
+from adloom.settings import Settings
+
+SMALL: dict[str, Any] = {"threads": 1, "batch_size": 16, "learning_rate": 0.02}
+LSTM = TrainLstm(**SMALL, epochs=8, steps_per_epoch=25, vocabulary=300, hidden=16, dropout=0.0, patience=8)
+CNN = TrainCnn(**SMALL, epochs=4, steps_per_epoch=6, width=8, embedding=6, weight_decay=0.0)
+GAN = TrainGan(**SMALL, epochs=1, steps_per_epoch=4, width=8, latent=8)
+PATIENCE = 120  # seconds
+
+
+def numbers(metrics: Metrics) -> dict[str, float]:
+    return {name: float(value) for name, value in metrics.items()}
+
+
+@dataclass
+class Handed:
+    """An artifact as a pipeline hands it over."""
+
+    path: str
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class World:
+    """A folder with prepared tables, and a user of the S3 server."""
+
+    folder: Path
+    server: Server
+
+    @property
+    def copy(self) -> Path:
+        return self.folder / "copy"
+
+    @property
+    def creatives(self) -> Path:
+        return self.folder / "creatives"
+
+    def outside(self, checkpoints: str | None = None) -> Outside:
+        home = self.folder / "home"
+        return replace(
+            painted.outside(home), home=home, store=Stores(Settings(home=home, quiet=True)), checkpoint_uri=checkpoints
+        )
+
+    def alone(self, stage: str, block: Training, table: Path) -> dict[str, float]:
+        """Train in this process; return the last epoch's metrics."""
+        paths = {table.name: str(table), stage.removeprefix("train-"): str(self.folder / f"alone-{stage}")}
+        return numbers(caller.execute(stage, paths, block, self.outside()))
+
+    def start(self, block: TrainLstm, home: str, to: str) -> "subprocess.Popen[str]":
+        """Start `adloom train-lstm` in as many processes as its block says, on an empty disk."""
+        environment = {
+            **os.environ,
+            "CI": "true",
+            "ADLOOM_HOME": str(self.folder / home),
+            "ADLOOM_CHECKPOINT_URI": f"s3://{BUCKET}/checkpoints",
+            "MLFLOW_TRACKING_URI": f"sqlite:///{self.folder}/mlflow.db",
+        }
+        given = ["--project", "shop", "--block", block.to_json(), "--copy", str(self.copy), "--lstm", to]
+        adloom = Path(sys.executable).parent / "adloom"
+        return subprocess.Popen(
+            [adloom, "train-lstm", *given], cwd=self.folder, env=environment, stderr=subprocess.PIPE, text=True
+        )
+
+
+@pytest.fixture(scope="module")
+def world(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("distributed")
+    lines = [f"{warm} {hat} number {n}" for warm in ("warm", "new") for hat in ("hat", "shoe") for n in range(60)]
+    splits = ["train"] * 200 + ["validation"] * 20 + ["test"] * 20
+    with manifest.draft(folder / "copy", "prepare", Source(uri="test"), {}) as made:
+        tables.write(pd.DataFrame({"copy_id": lines, "text": lines, "category": "all", "split": splits}), made.path)
+    painted.write(folder, painted.rows()).rename(folder / "creatives")
+    with pytest.MonkeyPatch.context() as patch:
+        seaweedfs.visit(server, patch)
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        yield World(folder, server)
+
+
+def in_jobs(
+    world: World, stage: str, block: Training, table: str, read: str, output: str, name: str
+) -> dict[str, float]:
+    """Train as a component does whose training has pods of its own, here processes."""
+    jobs = LocalJobs(world.folder / "logs")
+    metrics = distributed.train(
+        stage,
+        "shop",
+        block,
+        {read: world.folder / table},
+        {output: world.folder / name},
+        world.outside(f"s3://{BUCKET}/{name}"),
+        Settings(quiet=True),
+        jobs,
+        lambda _: time.sleep(0.1),  # between two looks
+    )
+    return numbers(metrics)
+
+
+def test_a_picture_reader_of_two_processes_measures_as_one_of_one(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ADLOOM_CHECKPOINT_URI", f"s3://{BUCKET}/cnn")
+    monkeypatch.setenv("ADLOOM_HOME", str(tmp_path))
+    block, cnn = CNN.model_copy(update={"devices": 2}), Handed(str(world.folder / "cnn"))
+    given = {"creatives": Handed(str(world.creatives))}
+    two = numbers(component.call("train-cnn", "shop", block.to_json(), given, {"cnn": cnn}))
+    tracker = MlflowTracker(f"sqlite:///{world.folder}/mlflow.db", "shop")
+    assert cnn.metadata["mlflow_run"] == tracker.find("manifest_digest", cnn.metadata["digest"]) is not None
+    one = world.alone("train-cnn", CNN, world.creatives)
+    assert two["accuracy"] == pytest.approx(one["accuracy"], abs=0.1)
+    assert two["validation_loss"] == pytest.approx(one["validation_loss"], abs=0.2)
+    made = manifest.verify(world.folder / "cnn")
+    assert (made.stage, made.rows) == ("train_cnn", {"train": 36, "validation": 12})
+    assert world.server.keys(BUCKET, "cnn/") == set(), "what was handed over, and the checkpoint, are gone"
+
+
+def test_two_machines_train_a_generator_and_leave_one_artifact(world: World) -> None:
+    block = GAN.model_copy(update={"nodes": 2})
+    two = in_jobs(world, "train-gan", block, "creatives", "creatives", "gan", "gan")
+    one = world.alone("train-gan", GAN, world.creatives)
+    assert two == {name: pytest.approx(value, abs=0.5) for name, value in one.items()}
+    assert manifest.verify(world.folder / "gan").params == block.digest()
+    assert world.server.keys(BUCKET, "gan/") == set()
+
+
+def children(process: int) -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{process}/task/{process}/children").read_text(encoding="ascii").split()]
+
+
+def kill_a_worker_once_it_has_a_checkpoint(training: "subprocess.Popen[str]", server: Server) -> str:
+    """Kill the second process as soon as a checkpoint lies in S3, and return what was said."""
+    deadline = time.monotonic() + PATIENCE
+    while not server.keys(BUCKET, "checkpoints/"):
+        assert training.poll() is None, "it ended before its first checkpoint"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)  # between two looks
+    os.kill(children(training.pid)[1], signal.SIGKILL)
+    return training.communicate(timeout=PATIENCE)[1]
+
+
+@dataclass(frozen=True)
+class Writers:
+    """One copywriter, trained by two processes at a go, and by two of which one was killed."""
+
+    whole: Path
+    resumed: Path
+    said: list[str]  # by the killed run, and by the one after it
+
+
+@pytest.fixture(scope="module")
+def writers(world: World) -> Writers:
+    block = LSTM.model_copy(update={"devices": 2})
+    killed = world.start(block, "first", f"s3://{BUCKET}/lstm")
+    said = kill_a_worker_once_it_has_a_checkpoint(killed, world.server)
+    assert killed.returncode == 1
+    assert world.server.keys(BUCKET, "lstm/") == set()
+    resumed = world.start(block, "second", f"s3://{BUCKET}/lstm")  # another machine, whose disk is empty
+    then = resumed.communicate(timeout=PATIENCE)[1]
+    assert resumed.returncode == 0, then
+    whole = world.start(block, "third", str(world.folder / "lstm"))
+    assert (whole.communicate(timeout=PATIENCE)[1], whole.returncode) == ("", 0)
+    fetched = world.outside().store.fetch(f"s3://{BUCKET}/lstm", world.folder / "fetched")
+    return Writers(world.folder / "lstm", fetched, [said, then])
+
+
+def test_a_killed_worker_ends_its_run_in_one_line(writers: Writers) -> None:
+    assert writers.said[0] == (
+        "adloom: train-lstm: process 1 of this machine was ended by SIGKILL, often for want of memory; "
+        "the same command goes on from the last checkpoint\n"
+    )
+
+
+def test_on_another_machine_it_goes_on_to_the_same_bytes(writers: Writers, world: World) -> None:
+    found = re.fullmatch(r"train_lstm: goes on after epoch (\d) of 8\n", writers.said[1])
+    assert found
+    assert 1 <= int(found[1]) < LSTM.epochs
+    assert manifest.verify(writers.resumed) == manifest.verify(writers.whole)
+    assert world.server.keys(BUCKET, "checkpoints/") == set()
+
+
+def test_a_copywriter_of_two_processes_measures_as_one_of_one(writers: Writers, world: World) -> None:
+    history = json.loads((writers.whole / "history.json").read_text(encoding="utf-8"))
+    one = world.alone("train-lstm", LSTM, world.copy)
+    assert {name: points[-1][1] for name, points in history.items()} == pytest.approx(one, rel=0.05)
+
+
+def test_a_machine_that_fails_is_named_with_its_line_and_nothing_is_left(world: World) -> None:
+    with manifest.draft(world.folder / "empty", "prepare", Source(uri="test"), {}) as made:
+        tables.write(pd.DataFrame({"copy_id": ["1"], "text": ["a"], "category": "all", "split": ["test"]}), made.path)
+    block = LSTM.model_copy(update={"devices": 2})
+    wanted = r"train-lstm-\w{16} failed: train-lstm-\w{16}-node-0: adloom: copy: 0 lines in split train, expected"
+    with pytest.raises(AdloomError, match=wanted):
+        in_jobs(world, "train-lstm", block, "empty", "copy", "lstm", "failed")
+    assert world.server.keys(BUCKET, "failed/") == set()
+    assert not (world.folder / "failed").exists()
+
+
+def test_without_a_place_to_hand_over_nothing_is_started(world: World) -> None:
+    paths = {"copy": world.copy}
+    with pytest.raises(ParamsError, match="ADLOOM_CHECKPOINT_URI: not set in this pod; train-lstm of 2 processes"):
+        distributed.train(
+            "train-lstm",
+            "shop",
+            LSTM.model_copy(update={"nodes": 2}),
+            paths,
+            {"lstm": world.folder / "nowhere"},
+            world.outside(),
+            Settings(),
+            LocalJobs(world.folder / "nowhere"),
+        )
+    assert not (world.folder / "nowhere").exists()
+
+
+@pytest.fixture
+def far(world: World, relay: Relay) -> Callable[[str], Copy]:
+    """Copies of checkpoints beyond a relay that may fail."""
+    impatient = Patience(connection=1, byte=1, pauses=())
+    store = S3Store(relay.endpoint, progress=False, patience=impatient)
+    return lambda key: Copy(store, f"s3://{BUCKET}/far/{key}")
+
+
+def test_a_copy_that_cannot_be_sent_is_a_warning_and_the_last_one_is_tried_again(
+    far: Callable[[str], Copy], relay: Relay, world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoint, copy = tmp_path / "last.ckpt", far("one")
+    checkpoint.write_bytes(b"an epoch")
+    relay.refuse()
+    copy.push(checkpoint, last=False)
+    assert len(caplog.records) == 1
+    assert "the training goes on, its checkpoint lies on this machine alone" in caplog.text
+    relay.heal()
+    copy.push(checkpoint, last=True)
+    assert world.server.get(BUCKET, "far/one/last.ckpt") == b"an epoch"
+    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_a_copy_comes_back_whole_or_not_at_all(
+    far: Callable[[str], Copy], relay: Relay, world: World, tmp_path: Path
+) -> None:
+    world.server.put(BUCKET, "far/two/last.ckpt", b"an epoch")
+    checkpoint, copy = tmp_path / "home" / "last.ckpt", far("two")
+    relay.refuse()
+    with pytest.raises(OutsideError, match="no answer from"):  # to start over would cost what was trained
+        copy.fetch(checkpoint)
+    relay.heal()
+    far("none").fetch(checkpoint)
+    assert not checkpoint.exists()
+    copy.fetch(checkpoint)
+    assert checkpoint.read_bytes() == b"an epoch"
+
+
+def test_a_bucket_that_is_not_there_is_no_missing_checkpoint(world: World, tmp_path: Path) -> None:
+    copy = Copy(world.outside().store, "s3://no-such-bucket/checkpoints")
+    with pytest.raises(DataError, match="no bucket no-such-bucket"):
+        copy.fetch(tmp_path / "last.ckpt")

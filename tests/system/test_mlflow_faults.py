@@ -1,0 +1,238 @@
+"""MLflow on PostgreSQL and S3 when something fails while a model is trained or registered."""
+
+import logging
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests import tiny_models
+from tests.system.mlflow_server import MlflowServer
+from tests.system.postgres import Postgres
+from tests.system.relay import Fault, Relay
+from tests.system.told import is_whole, train
+from tests.system.watched import before, watch
+
+from adloom.errors import OutsideError
+from adloom.io import mlflow_tracking
+from adloom.io.mlflow import MlflowRegistry, no_parent
+from adloom.io.mlflow_tracking import MlflowTracker
+from adloom.io.outside import Outside
+from adloom.io.registry import CHAMPION, fetch_whole
+
+AWAY = "Connection refused; the training goes on, and what it tells is kept and sent when it answers"
+STILL_AWAY = "still away; `adloom run`, or a pipeline's register, sends it from what was made here"
+BACK = "answers again; what was kept is sent"
+
+FAULTS: dict[str, Callable[[Relay], None]] = {
+    "refused": lambda relay: relay.refuse(),
+    "silent": lambda relay: relay.fail(Fault("silent", "write", 0)),
+    "cut": lambda relay: relay.fail(Fault("cut", "write", 600, since=b"PUT ")),
+}
+
+
+@pytest.fixture
+def door(mlflow: MlflowServer) -> Iterator[Relay]:
+    """A relay in front of MLflow."""
+    with Relay(mlflow.port) as door:
+        yield door
+
+
+@pytest.fixture
+def world(outside: Outside, door: Relay, project: str) -> Outside:
+    """The outside with MLflow behind the door."""
+    uri = f"http://127.0.0.1:{door.port}"
+    return replace(outside, tracker=MlflowTracker(uri, project), registry=MlflowRegistry(uri, project))
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """Return what adloom's log says, without who says it."""
+    caplog.set_level(logging.WARNING, "adloom")
+    return lambda: [re.sub(r"^MLflow at [^ ]+: ", "", r.getMessage()) for r in caplog.records if "adloom" in r.name]
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A failure is known after four seconds at most, and MLflow is asked again at once, until this is undone."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    monkeypatch.setattr(mlflow_tracking, "AGAIN_SECONDS", 0)
+    monkeypatch.setattr(mlflow_tracking, "AGAIN_FACTOR", 0)
+    return monkeypatch
+
+
+def recover(relay: Relay) -> None:
+    """Let a server be there again, which knows nothing of connections made before."""
+    relay.refuse()
+    relay.heal()
+
+
+def only_run(client: Any, project: str) -> Any:
+    (run,) = client.search_runs([client.get_experiment_by_name(project).experiment_id])
+    return run
+
+
+@pytest.mark.parametrize("how", ["refused", "silent"])
+def test_a_training_that_mlflow_never_heard_of_is_registered_with_all_its_numbers(
+    how: str,
+    world: Outside,
+    door: Relay,
+    table: Path,
+    models: Path,
+    client: Any,
+    project: str,
+    tmp_path: Path,
+    said: Callable[[], list[str]],
+    impatient: pytest.MonkeyPatch,
+) -> None:
+    impatient.setattr(mlflow_tracking, "AGAIN_SECONDS", 30)
+    FAULTS[how](door)
+    made = train(world, table, models, tmp_path / "audience", {})
+    assert len(said()) == 2
+    assert said()[1] == STILL_AWAY
+    assert world.tracker.latest is None
+    impatient.undo()
+    recover(door)
+    version = world.registry.register("audience", made, {})
+    assert is_whole(client, only_run(client, project), made)
+    assert (
+        client.get_model_version(f"{project}-audience", str(version.version)).run_id
+        == only_run(client, project).info.run_id
+    )
+    assert fetch_whole(world.registry, version, tmp_path / "fetched")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_what_mlflow_missed_in_the_middle_is_sent_when_it_is_back(
+    world: Outside,
+    door: Relay,
+    table: Path,
+    models: Path,
+    client: Any,
+    project: str,
+    tmp_path: Path,
+    said: Callable[[], list[str]],
+) -> None:
+    made = train(world, table, models, tmp_path / "audience", {2: door.refuse, 4: door.heal})
+    assert said() == [AWAY, BACK]
+    run = only_run(client, project)
+    assert is_whole(client, run, made)
+    assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["card.json"]
+    assert world.tracker.latest == run.info.run_id
+
+
+def test_what_mlflow_missed_until_the_end_is_brought_in_once_by_registering(
+    world: Outside,
+    door: Relay,
+    table: Path,
+    models: Path,
+    client: Any,
+    project: str,
+    tmp_path: Path,
+    said: Callable[[], list[str]],
+) -> None:
+    began = time.monotonic()
+    made = train(world, table, models, tmp_path / "audience", {3: door.refuse})
+    assert said() == [AWAY, STILL_AWAY]
+    assert time.monotonic() - began < 30
+    broken_off = only_run(client, project)
+    assert broken_off.info.status == "RUNNING"
+    door.heal()
+    for _ in range(2):
+        world.registry.register("audience", made, {})
+        run = only_run(client, project)
+        assert run.info.run_id == broken_off.info.run_id
+        assert is_whole(client, run, made)
+
+
+def test_what_was_never_told_in_a_pipeline_is_brought_in_below_its_run(
+    registry: MlflowRegistry, outside: Outside, table: Path, models: Path, client: Any, tmp_path: Path
+) -> None:
+    elsewhere = client.create_experiment(f"{registry.project} of the server")
+    above = client.create_run(elsewhere, run_name="pipeline").info.run_id
+    made = train(outside, table, models, tmp_path / "audience", {})
+    for _ in range(2):
+        MlflowRegistry(registry.uri, registry.project, parent=lambda server: str(above)).register("audience", made, {})
+        (run,) = client.search_runs([elsewhere], f"tags.`mlflow.parentRunId` = '{above}'")
+        assert is_whole(client, run, made)
+
+
+def test_a_run_whose_opening_was_heard_and_not_answered_is_one_run(
+    mlflow: MlflowServer, registry: MlflowRegistry, project: str
+) -> None:
+    registry._server.experiment()
+    lost = [ConnectionError("the answer is lost")]
+
+    def around(name: str, make: Callable[[], Any]) -> Any:
+        answer = make()
+        if name == "create_run" and lost:
+            raise lost.pop()
+        return answer
+
+    run = mlflow_tracking.MlflowRun(watch(registry, around)._server, no_parent)
+    run.open("train_gan", {"epochs": 1}, {})
+    run.end("FINISHED")
+    assert only_run(registry._server.client, project).info.run_id == run.run_id
+
+
+@pytest.mark.usefixtures("impatient")
+def test_what_mlflow_will_never_take_is_said_once(
+    mlflow: MlflowServer, project: str, said: Callable[[], list[str]]
+) -> None:
+    tracker = MlflowTracker(mlflow.uri, project, parent=lambda server: "0" * 32)
+    with tracker.run("train_gan", {"epochs": 1}, {}) as run:
+        run.metrics({"loss": 1.0}, 1)
+    assert [line.endswith("; the training goes on") for line in said()] == [True]
+    assert tracker.latest is None
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_without_s3_nothing_is_half_registered(
+    fault: str,
+    registry: MlflowRegistry,
+    relay: Relay,
+    models: Path,
+    client: Any,
+    project: str,
+    tmp_path: Path,
+    impatient: pytest.MonkeyPatch,
+) -> None:
+    registry.point("gan", CHAMPION, registry.register("gan", models / "gan", {}).version, "the first")
+    before_it = (registry.versions("gan"), registry.moves("gan"))
+    tiny_models.write_generator(tmp_path / "gan", channels=3)
+    FAULTS[fault](relay)
+    for model, artifact in (("gan", tmp_path / "gan"), ("cnn", models / "cnn")):
+        with pytest.raises(
+            OutsideError, match=rf"^MLflow at [^ ]+: cannot keep the files of {artifact}: .*S3 up"
+        ) as caught:
+            registry.register(model, artifact, {"verdict": "promote"})
+        assert "\n" not in str(caught.value)
+    assert (registry.versions("gan"), registry.moves("gan")) == before_it
+    assert client.search_registered_models(f"name = '{project}-cnn'") == []
+    impatient.undo()
+    recover(relay)
+    for model, artifact in (("gan", tmp_path / "gan"), ("cnn", models / "cnn")):
+        version = registry.register(model, artifact, {"verdict": "promote"})
+        assert fetch_whole(registry, version, tmp_path / "fetched" / model)
+    assert [version.aliases for version in registry.versions("gan")] == [(CHAMPION,), ()]
+
+
+@pytest.mark.parametrize("call", ["create_run", "log_artifacts", "create_model_version", "set_registered_model_alias"])
+def test_a_database_that_goes_away_while_registering_leaves_nothing_that_does_not_mend(
+    call: str, registry: MlflowRegistry, database: Postgres, models: Path, impatient: pytest.MonkeyPatch
+) -> None:
+    def register(registry: MlflowRegistry) -> None:
+        registry.point("gan", CHAMPION, registry.register("gan", models / "gan", {}).version, "the first")
+
+    with pytest.raises(OutsideError, match=r"^MLflow at [^ ]+: cannot [^\n]*database[^\n]*$"):
+        register(watch(registry, before(call, lambda: database.end(signal.SIGQUIT))))
+    impatient.undo()
+    database.start()
+    assert all(version.aliases == () for version in registry.versions("gan"))
+    register(registry)
+    assert [(version.version, version.aliases) for version in registry.versions("gan")] == [(1, (CHAMPION,))]

@@ -1,0 +1,102 @@
+"""The world: its truth beside Monte Carlo, its log under the contract, and a loop that learns in it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from adloom.data import tables
+from adloom.evaluation.metric import Array
+from adloom.policy.reward_model import Rates
+from adloom.policy.simulator import Log, Setting, Situations, World, join
+
+STILL = Setting(rate=0.1, wear_out=0.0, drift=0.0)
+
+
+def uniform(situations: Situations) -> Array:
+    return np.full(situations.rate.shape, 1 / situations.rate.shape[1])
+
+
+def table(seed: int, setting: Setting) -> Array:
+    shape = (setting.segments, setting.placements)
+    return np.random.default_rng(seed).dirichlet(np.ones(setting.creatives), shape)
+
+
+def test_the_exact_value_beside_monte_carlo() -> None:
+    world, policy = World(STILL, 1), table(2, STILL)
+    log = world.log(lambda situations: situations.look_up(policy), 100_000)
+    exact = world.exact(policy)
+    assert log.value(log.situations.look_up(policy)) == pytest.approx(exact, rel=0.01)  # users came at random
+    assert log.reward.mean() == pytest.approx(exact, abs=4 * np.sqrt(exact / 100_000))
+
+
+def test_the_rate_is_that_of_uniform_decisions() -> None:
+    world = World(STILL, 3)
+    assert world.exact(np.full(world.rates.shape, 1 / STILL.creatives)) == pytest.approx(0.1)
+
+
+def test_what_is_shown_is_drawn_from_the_probabilities() -> None:
+    world, policy = World(STILL, 1), np.array([0.5, 0.3, 0.2, 0, 0, 0, 0, 0])
+    log = world.log(lambda situations: np.tile(policy, (len(situations), 1)), 20_000)
+    assert np.bincount(log.action, minlength=8) / 20_000 == pytest.approx(policy, abs=0.015)
+    assert (log.propensity == policy[log.action]).all()
+
+
+def test_creatives_wear_out() -> None:
+    world = World(Setting(rate=0.1, users=10, wear_out=0.1, drift=0.0), 1)
+    first, later = world.log(uniform, 1000), world.log(uniform, 1000)
+    assert later.situations.rate.mean() < 0.5 * first.situations.rate.mean()
+    assert world.views.sum() == 2000
+
+
+def test_a_view_costs_its_share() -> None:
+    world = World(Setting(users=1, wear_out=0.1, drift=0.0), 1)
+    before = world.arrive(1)
+    world.show(before, np.array([3]), np.array([1.0]))
+    same = before.placement[0]
+    after = next(now for now in (world.arrive(1) for _ in range(50)) if now.placement[0] == same)
+    ratio = after.rate[0] / before.rate[0]
+    assert ratio == pytest.approx([1, 1, 1, 0.9, 1, 1, 1, 1])
+
+
+def test_the_base_rate_drifts() -> None:
+    world = World(Setting(wear_out=0.0, drift=0.5, drift_hours=4.0, per_hour=1000.0), 1)
+    log = world.log(uniform, 4000)
+    quarters = log.situations.rate.mean(1).reshape(4, 1000).mean(1)
+    assert quarters[:2].min() > 1.5 * quarters[2:].max()
+
+
+def test_clicks_come_late() -> None:
+    log = World(Setting(rate=0.5, delay_hours=3.0), 1).log(uniform, 20_000)
+    delay = (log.outcome_hour - log.situations.hour)[log.clicked]
+    assert delay.mean() == pytest.approx(3.0, rel=0.05)
+    assert np.isnan(log.outcome_hour[~log.clicked]).all()
+
+
+def test_equal_seeds_make_equal_logs() -> None:
+    one, other = (World(Setting(), 7).log(uniform, 500).frame() for _ in range(2))
+    pd.testing.assert_frame_equal(one, other)
+    assert not one["clicked"].equals(World(Setting(), 8).log(uniform, 500).frame()["clicked"])
+
+
+def test_the_log_keeps_the_contract_of_impressions() -> None:
+    frame = World(Setting(rate=0.2), 1).log(uniform, 300).frame("uniform")
+    rows, reasons = tables.check(frame, "impressions")
+    assert (reasons == "").all()
+    assert rows["propensity"].tolist() == [0.125] * 300
+    assert rows["clicked"].sum() == rows["outcome_at"].notna().sum() > 0
+    assert set(rows["ctx_segment"]) == {"s0", "s1", "s2", "s3"}
+    assert len(rows["candidates"][0]) == 8
+
+
+def test_a_policy_learnt_from_served_decisions_earns_more() -> None:
+    world = World(STILL, 4)
+    served: list[Log] = []
+    for _ in range(10):
+        situations = world.arrive(1000)
+        served.append(world.serve(situations, uniform(situations)))
+    log = join(served)
+    cell = log.situations.segment * STILL.placements + log.situations.placement
+    rates = Rates(cell, log.action, log.reward, STILL.creatives)(np.arange(10_000), np.arange(10_000))
+    learnt = np.zeros(world.rates.shape)
+    learnt[log.situations.segment, log.situations.placement] = np.eye(STILL.creatives)[rates.argmax(1)]
+    assert world.exact(learnt) > 1.4 * world.exact(np.full(learnt.shape, 1 / STILL.creatives))

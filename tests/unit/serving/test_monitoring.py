@@ -1,0 +1,104 @@
+"""What the alerts and the dashboard of k8s/components/monitoring ask Prometheus for is what the services tell."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.testclient import TestClient
+from starlette.types import ASGIApp
+
+from adloom.errors import OutsideError
+from adloom.kubeflow import listen
+from adloom.kubeflow.submit import Triggered
+from adloom.serving import server
+from adloom.serving.bundles import Models
+from adloom.serving.decide import Around
+from adloom.serving.front import BUSY
+from adloom.serving.schemas import ENDPOINTS, SEGMENT
+from adloom.serving.segments import Keys
+from adloom.settings import Settings
+
+FOLDER = Path(__file__).parents[3] / "k8s" / "components" / "monitoring"
+BY_PROMETHEUS = {"job", "namespace", "pod"}  # labels that it adds to what it scrapes
+TOKEN = "a-token-that-is-long-enough"
+
+
+def alerts() -> dict[str, str]:
+    rules = yaml.safe_load((FOLDER / "alerts.yaml").read_text(encoding="utf-8"))
+    return {rule["alert"]: rule["expr"] for group in rules["spec"]["groups"] for rule in group["rules"]}
+
+
+def panels() -> dict[str, str]:
+    dashboard = json.loads((FOLDER / "dashboard.json").read_text(encoding="utf-8"))
+    return {panel["title"]: target["expr"] for panel in dashboard["panels"] for target in panel["targets"]}
+
+
+def asked(expr: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield each metric and its label matchers."""
+    for metric, matchers in re.findall(r"\b(adloom_\w+|up)(?:\{([^}]*)\})?", expr):
+        yield metric, dict(re.findall(r'(\w+)(?:=~|=)"([^"]*)"', matchers))
+
+
+def told(app: ASGIApp) -> dict[str, list[dict[str, str]]]:
+    """Return the labels of every sample, by metric, after one good request and two bad ones."""
+    with TestClient(app, raise_server_exceptions=False) as client:
+        row = dict.fromkeys(("recency_days", "frequency", "monetary", "tenure_days", "interpurchase_days"), 1.0)
+        client.post(SEGMENT, json={"rows": [row]})
+        client.post(SEGMENT, json={"users": ["nobody"]})
+        client.post(listen.TRIGGER, json={})
+        client.post(listen.TRIGGER, json={}, headers={"Authorization": f"Bearer {TOKEN}"})
+        text = client.get("/metrics").text
+    found: dict[str, list[dict[str, str]]] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found.setdefault(sample.name, []).append(sample.labels)
+    return found
+
+
+def vain(pipeline: str, cause: str) -> Triggered:
+    raise OutsideError("nobody answers")
+
+
+@pytest.fixture(scope="module")
+def metrics(models: Models) -> dict[str, list[dict[str, str]]]:
+    found = told(server.application("decide", models, Around(Keys(None))))
+    for metric, labels in told(listen.application(vain, Settings(trigger_token=TOKEN))).items():
+        found.setdefault(metric, []).extend(labels)
+    return found
+
+
+@pytest.mark.parametrize(("name", "expr"), [*alerts().items(), *panels().items()])
+def test_it_asks_for_what_is_told(name: str, expr: str, metrics: dict[str, list[dict[str, str]]]) -> None:
+    assert list(asked(expr)), name
+    for metric, matchers in asked(expr):
+        if metric == "up":
+            assert set(matchers) <= BY_PROMETHEUS
+            continue
+        labels = metrics[metric]
+        assert set(matchers) <= set(labels[0]) | BY_PROMETHEUS, metric
+        for label, value in matchers.items():
+            if label == "path":
+                assert any(re.fullmatch(value, path) for path in {*ENDPOINTS, listen.TRIGGER}), f"{metric}: {value}"
+        grouped = set(re.findall(r"\w+", " ".join(re.findall(r"by \(([^)]*)\)", expr))))
+        assert grouped <= {label for each in metrics.values() for found in each for label in found} | BY_PROMETHEUS
+
+
+def test_triggers_are_told_by_the_status_that_alerts_ask_for(metrics: dict[str, list[dict[str, str]]]) -> None:
+    seen = {labels["status"] for labels in metrics["adloom_requests_total"] if labels["path"] == listen.TRIGGER}
+    for alert in ("AdloomTriggersInVain", "AdloomStrangers"):
+        [(_, matchers)] = asked(alerts()[alert])
+        assert matchers["status"] in seen, alert
+
+
+def test_autoscaling_asks_for_what_is_told_and_acts_before_requests_are_sent_away(
+    metrics: dict[str, list[dict[str, str]]],
+) -> None:
+    [patch] = yaml.safe_load((FOLDER / "kustomization.yaml").read_text(encoding="utf-8"))["patches"]
+    [change] = yaml.safe_load(patch["patch"])
+    pods = change["value"]["pods"]
+    assert pods["metric"]["name"] in metrics
+    assert int(pods["target"]["averageValue"]) < BUSY

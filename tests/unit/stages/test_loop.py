@@ -1,0 +1,98 @@
+"""The loop closes: what is served is logged, what is logged trains, what was trained is judged, and serves better."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from tests.conftest import MakeTable
+from tests.unit.decisions.logs import click, decision, framed, write
+from tests.unit.policy.worlds import SETTING, UNIFORM, decide, prepared, serve, table
+from tests.unit.stages import copywriters
+from tests.unit.stages.policies import SEED, best
+
+from adloom.data import tables
+from adloom.decisions.impressions import convert
+from adloom.decisions.record import Line
+from adloom.io import manifest
+from adloom.io.outside import Outside
+from adloom.io.stores import FolderStore
+from adloom.params import Source, TrainPolicy
+from adloom.policy.scorer import Policy
+from adloom.policy.simulator import HOUR, START, Log, World, creative
+from adloom.stages import evaluate, train_policy
+from adloom.stages.register import Candidate, register
+
+PARAMS = TrainPolicy(maturity_hours=2)
+ROWS = 6000
+
+
+def through_the_decision_log(log: Log, policy: Policy, place: Path) -> pd.DataFrame:
+    """Return what `adloom log to-impressions` makes of a log whose decisions and clicks were recorded as served."""
+    begun, now = int(START.timestamp() * 1e6), log.situations
+    ids, chances = [creative(i) for i in range(SETTING.creatives)], decide(policy, now)
+    lines: list[Line] = []
+    for i in range(len(now)):
+        shown = ids[log.action[i]]
+        known: dict[str, Any] = {"decision_id": f"{i:032x}", "time": begun + int(now.hour[i] * HOUR)}
+        lines.append(
+            decision(
+                **known, user=None, user_key=None, segment=f"s{now.segment[i]}", placement=f"p{now.placement[i]}",
+                context={}, candidates=ids, probabilities=chances[i].tolist(), chosen=[shown],
+                propensities=[float(log.propensity[i])],
+            )
+        )  # fmt: skip
+        if log.clicked[i]:
+            lines.append(click(**known | {"time": begun + int(log.outcome_hour[i] * HOUR)}, creative_id=shown))
+    place.mkdir()
+    write(place / "log", framed(lines))
+    (place / "scratch").mkdir()
+    (place / "made").mkdir()
+    convert([str(place / "log")], place / "made", place / "scratch", FolderStore())
+    made = pd.concat([pd.read_parquet(day) for day in sorted((place / "made").glob("*.parquet"))], ignore_index=True)
+    rows, reasons = tables.check(made, "impressions")
+    assert (reasons == "").all()
+    return rows
+
+
+def trained(
+    root: Path, name: str, calibration: list[pd.DataFrame], holdout: pd.DataFrame, make: MakeTable, outside: Outside
+) -> Candidate:
+    """Train a policy on some impressions, and measure it on others."""
+    parts = [rows.assign(split="calibration") for rows in calibration]
+    table = make("impressions", pd.concat([*parts, holdout.assign(split="holdout")], ignore_index=True))
+    nothing = root / "nothing"
+    manifest.skip(nothing, "segment", Source(uri="x"), "no source")
+    made = Candidate(root / name, table, nothing, root / f"report-{name}")
+    inputs = train_policy.Inputs(table, nothing, nothing, nothing)
+    train_policy.run(inputs, train_policy.Outputs(made.model), PARAMS, outside)
+    given = evaluate.Inputs(made.model, made.table, made.judge)
+    evaluate.run(given, evaluate.Outputs(made.report), copywriters.EVALUATE, outside)
+    return made
+
+
+def test_from_served_decisions_to_a_better_policy(tmp_path: Path, make_table: MakeTable, outside: Outside) -> None:
+    world, gate = World(SETTING, SEED), copywriters.params().register
+    first = [serve(world, None, ROWS) for _ in range(2)]
+    plain = [prepared(log, "", i) for i, log in enumerate(first)]
+    candidate = trained(tmp_path, "first", plain[:1], plain[1], make_table, outside)
+    policy = Policy.load(candidate.model / "policy.npz")
+
+    metrics = evaluate.measure(candidate.model, candidate.table, candidate.judge, copywriters.EVALUATE).metrics
+    true = first[-1].value(decide(policy, first[-1].situations))  # exact, in the very situations of the log
+    assert metrics["click_rate"].low <= true <= metrics["click_rate"].high
+    assert world.exact(table(policy)) > 1.3 * world.exact(UNIFORM)
+    promoted = register(candidate, gate, outside)
+    assert (promoted.verdict, promoted.champion) == ("promote", 1)
+
+    second = [serve(world, policy, ROWS) for _ in range(2)]
+    served, even = (
+        sum(log.value(log.situations.look_up(chances)) for log in second) for chances in (table(policy), UNIFORM)
+    )
+    assert sum(log.clicked.mean() for log in second) == pytest.approx(served, rel=0.1)
+    assert served > 1.3 * even
+    told = [through_the_decision_log(log, policy, tmp_path / f"served-{i}") for i, log in enumerate(second)]
+    again = trained(tmp_path, "second", [*plain, told[0]], told[1], make_table, outside)
+    later = Policy.load(again.model / "policy.npz")
+    most = world.exact(table(best(world, 50.0)))
+    assert world.exact(table(policy)) < world.exact(table(later)) < most

@@ -1,0 +1,269 @@
+"""Registering policies: against the log, then against the champion, and never without the audience they decide with."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.conftest import MakeTable
+from tests.tiny_models import write_audience
+from tests.unit.policy.worlds import SETTING
+from tests.unit.stages import copywriters, policies
+from tests.unit.stages.policies import impressions, write
+
+from adloom import promotion
+from adloom.errors import ArtifactError
+from adloom.evaluation import sections
+from adloom.evaluation.metric import Evaluation, Metric
+from adloom.io import manifest, tables
+from adloom.io.outside import Outside
+from adloom.io.registry import CHAMPION, aliased
+from adloom.params import MODELS, Params, Source
+from adloom.policy.simulator import World
+from adloom.rules import Gate, Rule
+from adloom.stages import evaluate
+from adloom.stages.register import Candidate, Outcome, default, register, register_all
+
+AUDIENCE, POLICY = "audience", "policy"
+
+
+def params(margin: float = 0.0, smallest: int = 1, *, approve: bool = False) -> Params:
+    rules = [Rule(metric="smallest_segment", at_least=smallest)]
+    gate = Gate(
+        approve=approve, gan=[], cnn=[], lstm=[], audience=rules, policy=[Rule(metric="click_rate", margin=margin)]
+    )
+    return copywriters.params().model_copy(update={"gate": gate})
+
+
+@pytest.fixture
+def root(tmp_path: Path, make_table: MakeTable) -> Path:
+    """Return a workspace whose pictures and copy were skipped, with impressions of the simulator."""
+    for model, table in MODELS.items():
+        if model not in (AUDIENCE, POLICY):
+            stage = next(stage for stage, name in evaluate.MODEL_OF.items() if name == model)
+            manifest.skip(tmp_path / "models" / model, stage, Source(uri="x"), "no source")
+            manifest.skip(tmp_path / "reports" / model, "evaluate", Source(uri="x"), "no source")
+            manifest.skip(tmp_path / "data/dataset" / table, "prepare", Source(uri="x"), "no source")
+    make_table("impressions", impressions(8000))
+    make_table("events", copywriters.copy_rows())  # of which nothing is asked here but its digest
+    return tmp_path
+
+
+def make(root: Path, outside: Outside, share: float | None, buyers: str = "1") -> None:
+    """Make an audience, and a policy that follows the truth by a share, each with its report; no policy when None."""
+    audience, policy = root / "models" / AUDIENCE, root / "models" / POLICY
+    write_audience(audience, buyers.encode())
+    smallest = {"smallest_segment": Metric(2, 2, 2, 4, "count")}
+    with manifest.draft(root / "reports" / AUDIENCE, "evaluate", Source(uri="x"), {"model": audience}) as made:
+        for name, content in sections.to_files(Evaluation(smallest, {}, [])).items():
+            (made.path / name).write_bytes(content)
+    if share is None:
+        manifest.skip(policy, "train_policy", Source(uri="x"), "no source")
+    else:
+        write(policy, root / "data/dataset/impressions", share, audience)
+    measure(root, outside)
+
+
+def measure(root: Path, outside: Outside) -> None:
+    given = default(POLICY, root)
+    inputs = evaluate.Inputs(given.model, given.table, given.judge)
+    evaluate.run(inputs, evaluate.Outputs(given.report), copywriters.EVALUATE, outside)
+
+
+def all_of(root: Path, outside: Outside, given: Params | None = None) -> dict[str, Outcome]:
+    return {outcome.model: outcome for outcome in register_all((given or params()).register, outside, root)}
+
+
+def champions(outside: Outside) -> tuple[int | None, int | None]:
+    found = (aliased(outside.registry.versions(model), CHAMPION) for model in (AUDIENCE, POLICY))
+    first, second = (version.version if version else None for version in found)
+    return first, second
+
+
+def test_the_first_policy_is_compared_with_the_log_and_takes_its_audience_along(root: Path, outside: Outside) -> None:
+    make(root, outside, 1.0)
+    found = all_of(root, outside)
+    assert (found[POLICY].verdict, found[POLICY].champion) == ("promote", 1)
+    assert (found[AUDIENCE].verdict, found[AUDIENCE].champion) == ("promote", 1)
+    assert found[POLICY].reasons[0].startswith("click_rate against what the log did: lift +0.0")
+    tags = outside.registry.versions(POLICY)[0].tags
+    assert tags["audience_digest"] == manifest.digest(root / "models" / AUDIENCE)
+    assert all_of(root, outside) == found
+    assert len(outside.registry.moves(POLICY)) == 2
+
+
+def test_a_first_policy_without_enough_evidence_waits_and_its_audience_does_not(
+    root: Path, outside: Outside, make_table: MakeTable
+) -> None:
+    make_table("impressions", impressions(5000))
+    make(root, outside, 1.0)
+    found = all_of(root, outside)
+    assert (found[POLICY].verdict, found[POLICY].champion) == ("hold", None)
+    said = "click_rate against what the log did: not enough evidence: about "
+    assert found[POLICY].reasons[0].startswith(said)
+    needed = int(found[POLICY].reasons[0].removeprefix(said).split(" more matured")[0].replace(",", ""))
+    assert 100 < needed < 1_000_000
+    assert champions(outside) == (1, None)
+
+
+def test_what_the_log_did_is_no_better_than_itself(root: Path, outside: Outside) -> None:
+    make(root, outside, 0.0)
+    found = all_of(root, outside)[POLICY]
+    assert found.verdict == "hold"
+    assert "more impressions like these would not do" in found.reasons[0]
+    wide = all_of(root, outside, params(margin=0.03))[POLICY]
+    assert wide.verdict == "promote"
+
+
+def test_a_better_pair_replaces_the_pair(root: Path, outside: Outside) -> None:
+    make(root, outside, 0.5)
+    all_of(root, outside)
+    make(root, outside, 2.0, buyers="2")
+    found = all_of(root, outside)
+    assert found[POLICY].reasons[0].startswith("click_rate against the champion: lift +0.0")
+    assert [(o.verdict, o.version, o.champion) for o in (found[AUDIENCE], found[POLICY])] == [("promote", 2, 2)] * 2
+    assert outside.registry.moves(AUDIENCE)[-1].reason == "with policy 2"
+
+
+@pytest.mark.parametrize("share", [-1.0, 0.5])
+def test_a_new_audience_waits_for_a_policy_that_is_good_enough(root: Path, outside: Outside, share: float) -> None:
+    make(root, outside, 1.0)
+    all_of(root, outside)
+    make(root, outside, share, buyers="2")
+    found = all_of(root, outside)
+    assert (found[POLICY].verdict, found[AUDIENCE].verdict) == ("hold", "hold")
+    assert champions(outside) == (1, 1)
+    assert "audience 2: policy 1, the champion, decides with another" in found[AUDIENCE].reasons[-1]
+    promotion.promote(outside.registry, POLICY, 2, "looked at what it shows")
+    assert champions(outside) == (2, 2)
+
+
+def test_a_policy_waits_for_an_audience_that_is_good_enough(root: Path, outside: Outside) -> None:
+    make(root, outside, 0.5)
+    all_of(root, outside)
+    make(root, outside, 2.0, buyers="2")
+    found = all_of(root, outside, params(smallest=3))
+    assert (found[AUDIENCE].verdict, found[POLICY].verdict) == ("reject", "hold")
+    assert found[POLICY].reasons[-1] == "audience 2, its pair, is not promoted; `adloom models` says why"
+    assert champions(outside) == (1, 1)
+    all_of(root, outside)  # with the old bar both are good enough
+    assert champions(outside) == (2, 2)
+
+
+def test_a_new_policy_of_the_same_audience_is_promoted_alone(root: Path, outside: Outside) -> None:
+    make(root, outside, 0.5)
+    all_of(root, outside)
+    make(root, outside, 2.0)
+    found = all_of(root, outside)
+    assert champions(outside) == (1, 2)
+    assert found[AUDIENCE].version == 1
+
+
+def test_without_a_policy_a_new_audience_waits_while_one_decides(root: Path, outside: Outside) -> None:
+    make(root, outside, 1.0)
+    all_of(root, outside)
+    make(root, outside, None, buyers="2")
+    found = all_of(root, outside)
+    assert (found[AUDIENCE].verdict, found[POLICY].verdict) == ("hold", "skipped")
+    assert champions(outside) == (1, 1)
+
+
+def test_what_a_person_rolled_back_stays_back_as_a_pair(root: Path, outside: Outside) -> None:
+    make(root, outside, 0.5)
+    all_of(root, outside)
+    make(root, outside, 2.0, buyers="2")
+    all_of(root, outside)
+    promotion.rollback(outside.registry, AUDIENCE, "segments mixed up")
+    assert champions(outside) == (1, 1)
+    found = all_of(root, outside)
+    assert (found[AUDIENCE].verdict, found[POLICY].verdict) == ("hold", "hold")
+    make(root, outside, 2.1, buyers="2")  # another policy of the audience that was withdrawn
+    found = all_of(root, outside)
+    assert found[POLICY].reasons[-1] == "audience 2, its pair, was withdrawn by a person (segments mixed up)"
+    assert champions(outside) == (1, 1)
+
+
+def test_with_approve_a_person_promotes_the_pair(root: Path, outside: Outside) -> None:
+    make(root, outside, 1.0)
+    found = all_of(root, outside, params(approve=True))
+    assert champions(outside) == (None, None)
+    assert found[POLICY].reasons[-1] == "gate.approve: `adloom promote policy 1` makes it champion, with audience 1"
+    promotion.promote(outside.registry, POLICY, 1, "looked at it")
+    assert champions(outside) == (1, 1)
+
+
+def test_a_registration_that_died_between_the_two_is_completed(root: Path, outside: Outside) -> None:
+    make(root, outside, 0.5)
+    all_of(root, outside)
+    make(root, outside, 2.0, buyers="2")
+    all_of(root, outside, params(approve=True))
+    outside.registry.point(AUDIENCE, CHAMPION, 2, "with policy 2")  # and then the process was killed
+    assert champions(outside) == (2, 1)
+    all_of(root, outside)
+    assert champions(outside) == (2, 2)
+
+
+def test_a_champion_of_another_maturity_is_measured_on_the_same_impressions(root: Path, outside: Outside) -> None:
+    make(root, outside, 0.5)
+    all_of(root, outside)
+    given = default(POLICY, root)
+    with (given.model / "card.json").open() as stream:
+        card = stream.read()
+    assert '"maturity_hours": 2' in card
+    with manifest.draft(root / "patient", "train_policy", Source(uri="3 hours"), {"table": given.table}) as made:
+        (made.path / "card.json").write_text(card.replace('"maturity_hours": 2', '"maturity_hours": 3'))
+        policies.best(World(SETTING, policies.SEED), 2.0).save(made.path / "policy.npz")
+    (root / "patient").replace(root / "models" / "newer")
+    candidate = Candidate(root / "models" / "newer", given.table, given.judge, root / "reports" / "newer")
+    evaluate.run(
+        evaluate.Inputs(candidate.model, candidate.table, candidate.judge),
+        evaluate.Outputs(candidate.report),
+        copywriters.EVALUATE,
+        outside,
+    )
+    found = register(candidate, params().register, outside)
+    assert (found.verdict, found.champion) == ("promote", 2)
+    assert "against the champion" in found.reasons[0]
+
+
+def test_a_champion_whose_audience_is_lost_is_not_compared(root: Path, outside: Outside) -> None:
+    make(root, outside, 0.5)
+    outside.registry.register(POLICY, root / "models" / POLICY, {"audience_digest": "f" * 64})
+    outside.registry.point(POLICY, CHAMPION, 1, "found somewhere", by="person")
+    make(root, outside, 2.0, buyers="2")
+    found = all_of(root, outside)[POLICY]
+    assert found.verdict == "hold"
+    assert "could not be compared with the champion's" in found.reasons[0]
+    assert champions(outside) == (None, 1)
+
+
+def test_the_report_tells_what_counts_and_what_competes(root: Path, outside: Outside) -> None:
+    make(root, outside, 1.0)
+    findings = sections.from_folder(root / "reports" / POLICY)
+    rows = tables.read(root / "data/dataset/impressions", "holdout")
+    counted = findings.metrics["impressions"].value
+    assert counted + findings.metrics["immature"].value == len(rows)
+    assert findings.metrics["logged_click_rate"].value == pytest.approx(rows["clicked"].mean(), rel=0.15)
+    true = policies.truth(1.0)
+    assert findings.metrics["click_rate"].low <= true <= findings.metrics["click_rate"].high
+    assert findings.metrics["unsupported"].value == 0
+    titles = [section.title for section in findings.sections]
+    assert titles == [
+        "Click rates", "Policies compared", "Estimators", "What is shown", "Shown more, shown less", "What counts",
+    ]  # fmt: skip
+    given = default(POLICY, root)
+    again = evaluate.measure(given.model, given.table, given.judge, copywriters.EVALUATE)
+    assert sections.to_files(again) == {
+        path.name: path.read_bytes() for path in files(root / "reports" / POLICY) if path.name != manifest.MANIFEST
+    }
+
+
+def files(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.iterdir()) if path.is_file())
+
+
+def test_a_policy_is_not_measured_with_another_audience(root: Path, outside: Outside) -> None:
+    make(root, outside, 1.0)
+    write_audience(root / "other", b"2")
+    given = default(POLICY, root)
+    with pytest.raises(ArtifactError, match="decides with another audience than .*other"):
+        evaluate.measure(given.model, given.table, root / "other", copywriters.EVALUATE)

@@ -1,0 +1,180 @@
+"""The stage: an artifact from impressions, equal bytes every time, with segments and pictures where there are any."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.conftest import MakeTable
+from tests.tiny_models import CATEGORIES, write_audience, write_reader
+from tests.unit.policy.logs import frame
+from tests.unit.stages.policies import PARAMS, impressions
+
+from adloom.creatives.pictures import encode
+from adloom.data.privacy import PUBLISHED_KEY, pseudonym
+from adloom.errors import ArtifactError, DataError
+from adloom.io import manifest
+from adloom.io.outside import Outside
+from adloom.io.tracking import MemoryTracker
+from adloom.params import Source
+from adloom.policy.scorer import Policy
+from adloom.stages.train_policy import Inputs, Outputs, run
+
+
+@pytest.fixture
+def inputs(tmp_path: Path, make_table: MakeTable) -> Inputs:
+    """Return impressions of the simulator, and nothing else."""
+    for name in ("audience", "creatives", "cnn"):
+        manifest.skip(tmp_path / name, "segment", Source(uri="x"), "no source")
+    table = make_table("impressions", impressions())
+    return Inputs(table, tmp_path / "audience", tmp_path / "creatives", tmp_path / "cnn")
+
+
+def train(inputs: Inputs, out: Path, outside: Outside) -> dict[str, float]:
+    return dict(run(inputs, Outputs(out), PARAMS, outside))
+
+
+def card(out: Path) -> dict[str, object]:
+    return dict(json.loads((out / "card.json").read_text(encoding="utf-8")))
+
+
+def test_impressions_become_a_policy(inputs: Inputs, tmp_path: Path, outside: Outside) -> None:
+    out = tmp_path / "policy"
+    metrics = train(inputs, out, outside)
+    made = manifest.verify(out)
+    assert set(made.files) == {"policy.npz", "card.json", "history.json"}
+    assert set(made.inputs) == {"table", "audience", "creatives", "cnn"}
+    told = card(out)
+    assert told["audience"] is None
+    assert told["impressions"] == {
+        "immature": 2000, "late": 0, "without_propensity": 0, "without_segment": 0,  # the log says them
+    }  # fmt: skip
+    chosen = told["chosen"]
+    assert isinstance(chosen, dict)
+    assert chosen["model"] == "linear"
+    assert metrics["click_rate"] == chosen["value"]
+    assert [c["verdict"] == "chosen" for c in told["candidates"]].count(True) == 1  # type: ignore[attr-defined]
+    policy = Policy.load(out / "policy.npz")
+    assert (policy.temperature, policy.floor) == (0.3, PARAMS.floor)
+    assert isinstance(outside.tracker, MemoryTracker)
+    assert outside.tracker.runs[-1].recorded_tags["manifest_digest"] == manifest.digest(out)
+
+
+def test_the_same_impressions_give_the_same_bytes(inputs: Inputs, tmp_path: Path, outside: Outside) -> None:
+    train(inputs, tmp_path / "one", outside)
+    train(inputs, tmp_path / "deeper" / "other", outside)
+    assert manifest.digest(tmp_path / "one") == manifest.digest(tmp_path / "deeper" / "other")
+
+
+def test_the_holdout_period_is_not_looked_at(
+    inputs: Inputs, make_table: MakeTable, tmp_path: Path, outside: Outside
+) -> None:
+    train(inputs, tmp_path / "one", outside)
+    rows = impressions()
+    rows.loc[rows["split"] == "holdout", "clicked"] = True
+    train(Inputs(make_table("impressions", rows), *list(vars(inputs).values())[1:]), tmp_path / "other", outside)
+    files = [(tmp_path / name / "policy.npz").read_bytes() for name in ("one", "other")]
+    assert files[0] == files[1]
+
+
+def test_users_decide_by_their_segment(make_table: MakeTable, inputs: Inputs, tmp_path: Path, outside: Outside) -> None:
+    audience = tmp_path / "models" / "audience"
+    write_audience(audience)
+    rng = np.random.default_rng(0)
+    user, shown = rng.choice(["1", "2", "3", "4", "5"], 6000), rng.choice(["a", "b"], 6000)
+    liked = np.isin(user, ["1", "2"]) == (shown == "a")
+    rows = frame(
+        creative_id=shown, clicked=rng.random(6000) < np.where(liked, 0.3, 0.05), hours=np.arange(6000) / 20,
+        user_id=[pseudonym(name, PUBLISHED_KEY) for name in user],
+    )  # fmt: skip
+    table = make_table("impressions", rows.assign(split="calibration"))
+    train(Inputs(table, audience, inputs.creatives, inputs.cnn), tmp_path / "policy", outside)
+    told = card(tmp_path / "policy")
+    assert told["audience"] == manifest.digest(audience)
+    assert told["impressions"]["without_segment"] == pytest.approx(6000 / 5, rel=0.1)  # type: ignore[index]
+    policy = Policy.load(tmp_path / "policy" / "policy.npz")
+    lately = policy.probabilities({"placement": "top", "segment": "segment-1"}, ["a", "b"])
+    others = policy.probabilities({"placement": "top", "segment": "segment-2"}, ["a", "b"])
+    assert lately[0] > 0.8
+    assert others[0] < 0.2
+
+
+def pictures(names: list[str]) -> pd.DataFrame:
+    """Pictures that each are much like the others of their category."""
+    rng = np.random.default_rng(0)
+    patterns = rng.integers(0, 200, (len(CATEGORIES), 1, 28, 28))
+    pixels = [patterns[i % 3] + rng.integers(0, 50, (1, 28, 28)) for i in range(len(names))]
+    return pd.DataFrame(
+        {
+            "creative_id": names,
+            "category": [CATEGORIES[i % 3] for i in range(len(names))],
+            "image": encode(np.array(pixels, np.uint8)),
+            "width": 28, "height": 28, "channels": 1,
+            "split": "train",
+        }
+    )  # fmt: skip
+
+
+def test_a_new_picture_is_scored_like_those_it_resembles(
+    make_table: MakeTable, inputs: Inputs, tmp_path: Path, outside: Outside
+) -> None:
+    write_reader(tmp_path / "reader")
+    rng = np.random.default_rng(0)
+    names = [f"shown-{i}" for i in range(6)]
+    shown = rng.choice(names, 9000)
+    good = np.isin(shown, ["shown-0", "shown-3"])  # the bags
+    rows = frame(
+        creative_id=shown, clicked=rng.random(9000) < np.where(good, 0.2, 0.05), hours=np.arange(9000) / 20,
+        propensity=1 / 6,
+    )  # fmt: skip
+    table = make_table("impressions", rows.assign(split="calibration"))
+    creatives = make_table("creatives", pictures([*names, "new-bag", "new-boot", "new-coat"]))
+    train(Inputs(table, inputs.audience, creatives, tmp_path / "reader"), tmp_path / "policy", outside)
+    told = card(tmp_path / "policy")
+    assert told["creatives"] == {"history": 6, "new": 3}
+    assert told["categories"] == CATEGORIES
+    policy = Policy.load(tmp_path / "policy" / "policy.npz")
+    score = dict(zip(policy.creatives, policy.scorer.scores({"placement": "top"}, policy.creatives), strict=True))
+    assert score["new-bag"] > score["new-boot"] + 0.2
+    assert abs(score["new-boot"] - score["new-coat"]) < 0.2
+    unseen = policy.probabilities({"placement": "top"}, ["x", "y"], {"x": "Bag", "y": "Coat"})
+    assert unseen[0] > unseen[1]
+    train(Inputs(table, inputs.audience, creatives, inputs.cnn), tmp_path / "unread", outside)
+    assert card(tmp_path / "unread")["creatives"] == {"history": 6, "new": 0}
+
+
+def test_pictures_of_another_shop_are_not_joined(
+    inputs: Inputs, make_table: MakeTable, tmp_path: Path, outside: Outside
+) -> None:
+    write_reader(tmp_path / "reader")
+    creatives = make_table("creatives", pictures(["elsewhere-1", "elsewhere-2"]))
+    train(Inputs(inputs.impressions, inputs.audience, creatives, tmp_path / "reader"), tmp_path / "policy", outside)
+    assert card(tmp_path / "policy")["categories"] == []
+
+
+def test_without_impressions_or_switched_off_there_is_no_policy(
+    inputs: Inputs, tmp_path: Path, outside: Outside
+) -> None:
+    manifest.skip(tmp_path / "none", "prepare", Source(uri="x"), "no source: ingest.impressions is not given")
+    assert train(Inputs(tmp_path / "none", *list(vars(inputs).values())[1:]), tmp_path / "policy", outside) == {}
+    assert manifest.read(tmp_path / "policy").skipped == "no source: ingest.impressions is not given"
+    assert run(inputs, Outputs(tmp_path / "policy"), PARAMS.model_copy(update={"enabled": False}), outside) == {}
+    assert manifest.read(tmp_path / "policy").skipped == "train_policy.enabled is false"
+
+
+def test_a_log_that_cannot_teach_leaves_nothing_behind(
+    inputs: Inputs, make_table: MakeTable, tmp_path: Path, outside: Outside
+) -> None:
+    table = make_table("impressions", impressions().assign(propensity=np.nan))
+    with pytest.raises(DataError, match="have no propensity; bring the log's propensities"):
+        train(Inputs(table, *list(vars(inputs).values())[1:]), tmp_path / "made" / "policy", outside)
+    assert not list((tmp_path / "made").iterdir())
+
+
+def test_a_changed_audience_is_refused(inputs: Inputs, tmp_path: Path, outside: Outside) -> None:
+    write_audience(tmp_path / "models" / "audience")
+    (tmp_path / "models" / "audience" / "members.npz").write_bytes(b"")
+    given = Inputs(inputs.impressions, tmp_path / "models" / "audience", inputs.creatives, inputs.cnn)
+    with pytest.raises(ArtifactError, match=r"members.npz: changed since it was written"):
+        train(given, tmp_path / "policy", outside)

@@ -1,0 +1,118 @@
+"""What `kubectl kustomize` makes of k8s/: base and overlays, each with every combination of the components it lacks."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+COMPONENTS = sorted(path.parent.name for path in ROOT.glob("k8s/components/*/kustomization.yaml"))[::-1]
+PODS_IN = {  # where each kind has the template of its pods
+    "Deployment": ("spec", "template"),
+    "StatefulSet": ("spec", "template"),
+    "CronJob": ("spec", "jobTemplate", "spec", "template"),
+    "TrainingRuntime": ("spec", "template", "spec", "replicatedJobs", 0, "template", "spec", "template"),
+}
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Pods:
+    """The pods of one object: their labels and their spec."""
+
+    owner: str
+    kind: str
+    labels: Mapping[str, str]
+    spec: Object
+
+    @property
+    def component(self) -> str:
+        return self.labels["app.kubernetes.io/component"]
+
+    @property
+    def containers(self) -> list[Object]:
+        return [*self.spec.get("initContainers", []), *self.spec["containers"]]
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """All objects of one rendering."""
+
+    name: str
+    objects: list[Object]
+
+    def of(self, kind: str) -> list[Object]:
+        return [found for found in self.objects if found["kind"] == kind]
+
+    def one(self, kind: str, name: str) -> Object:
+        """Return an object by the name it is written with; kustomize may append a hash to it."""
+        pattern = re.compile(rf"{re.escape(name)}(-[a-z0-9]{{10}})?")
+        [found] = [found for found in self.of(kind) if pattern.fullmatch(found["metadata"]["name"])]
+        return found
+
+    @cached_property
+    def pods(self) -> list[Pods]:
+        return list(self._pods())
+
+    def _pods(self) -> Iterator[Pods]:
+        for found in self.objects:
+            if found["kind"] in PODS_IN:
+                template = found
+                for step in PODS_IN[found["kind"]]:
+                    template = template[step]  # type: ignore[index]
+                yield Pods(found["metadata"]["name"], found["kind"], template["metadata"]["labels"], template["spec"])
+
+
+def tree(folder: Path) -> Path:
+    """Copy what is rendered into a folder, with secrets made for the occasion; return its k8s."""
+    shutil.copytree(ROOT / "k8s", folder / "k8s", ignore=shutil.ignore_patterns("*.env", "s3.json"))
+    (folder / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts" / "dev_secrets.py", folder / "scripts")
+    subprocess.run([sys.executable, folder / "scripts" / "dev_secrets.py"], check=True, capture_output=True)
+    return folder / "k8s"
+
+
+def render(folder: Path) -> Rendered:
+    """Render a kustomization."""
+    kubectl = shutil.which("kubectl") or str(Path(sys.executable).with_name("kubectl"))
+    done = subprocess.run([kubectl, "kustomize", folder], capture_output=True, text=True, check=False)
+    assert not done.returncode, f"{folder}: {done.stderr}"
+    assert not done.stderr, f"{folder}: {done.stderr}"
+    return Rendered(folder.name, list(yaml.load_all(done.stdout, yaml.CSafeLoader)))
+
+
+def everything(k8s: Path) -> dict[str, Rendered]:
+    """Render base and each overlay with every subset of the components it does not have."""
+    folders = [folder for place in ("base", "overlays/dev", "overlays/prod") for folder in _combined(k8s, place)]
+    with ThreadPoolExecutor(2) as pool:
+        return {rendered.name: rendered for rendered in pool.map(render, folders)}
+
+
+def _combined(k8s: Path, place: str) -> Iterator[Path]:
+    written = yaml.safe_load((k8s / place / "kustomization.yaml").read_text(encoding="utf-8"))
+    has = {Path(path).name for path in written.get("components", [])}
+    lacks = [name for name in COMPONENTS if name not in has]
+    yield k8s / place
+    for size in range(1, len(lacks) + 1):
+        for chosen in combinations(lacks, size):
+            if "gpu" not in chosen or "trainer" in {*chosen, *has}:
+                yield combined(k8s, place, *chosen)
+
+
+def combined(k8s: Path, place: str, *components: str) -> Path:
+    """Write a kustomization of a place with further components; return its folder."""
+    folder = k8s / "combined" / "+".join([Path(place).name, *components])
+    folder.mkdir(parents=True)
+    parts = {"resources": [f"../../{place}"], "components": [f"../../components/{name}" for name in components]}
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(parts))
+    return folder

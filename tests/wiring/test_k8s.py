@@ -1,0 +1,313 @@
+"""The manifests: every combination renders to objects that Kubernetes takes, and no pod may do more than it must."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from kubeflow_trainer_api.models import TrainerV1alpha1TrainingRuntime
+from kubernetes_validate.utils import all_versions
+from pydantic import BaseModel, ConfigDict, Field
+from tests.wiring import rendered
+from tests.wiring.rendered import ROOT, Object, Pods, Rendered
+
+from adloom import params
+from adloom.io import trainjobs
+from adloom.kubeflow import pipelines
+from adloom.settings import Settings
+
+VERSIONS = sorted({v.rpartition(".")[0] for v in all_versions()}, key=lambda v: int(v[2:]))
+VERSIONS = VERSIONS[VERSIONS.index("1.31") :]
+OVERLAYS = ("dev", "prod")
+PAGE = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+VERSION = re.search(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
+OTHERS = {  # variables that others read, not our settings
+    "boto3": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_MAX_ATTEMPTS", "AWS_DEFAULTS_MODE"},
+    "MLflow": {
+        "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_S3_ENDPOINT_URL", "MLFLOW_BACKEND_STORE_URI",
+        "MLFLOW_ARTIFACTS_DESTINATION", "MLFLOW_SERVER_ALLOWED_HOSTS", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION",
+        "MLFLOW_DISABLE_TELEMETRY",
+    },
+    "PostgreSQL's image": {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD"},
+}  # fmt: skip
+
+
+class Strict(BaseModel):
+    """What the Prometheus Operator's objects may hold, of what is used here; any other field is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Endpoint(Strict):
+    port: str
+    path: str
+    interval: str
+
+
+class Monitor(Strict):
+    selector: dict[str, Any]
+    endpoints: list[Endpoint]
+
+
+class Alert(Strict):
+    alert: str
+    expr: str
+    wait: str = Field("0m", alias="for")
+    labels: dict[str, str]
+    annotations: dict[str, str]
+
+
+class Group(Strict):
+    name: str
+    rules: list[Alert]
+
+
+class Rules(Strict):
+    groups: list[Group]
+
+
+CUSTOM: dict[str, type[BaseModel]] = {"ServiceMonitor": Monitor, "PrometheusRule": Rules}
+
+
+@pytest.fixture(scope="module")
+def k8s(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return rendered.tree(tmp_path_factory.mktemp("tree"))
+
+
+@pytest.fixture(scope="module")
+def everything(k8s: Path) -> Mapping[str, Rendered]:
+    return rendered.everything(k8s)
+
+
+@pytest.fixture(scope="module")
+def distinct(everything: Mapping[str, Rendered]) -> list[Object]:
+    """Every object of every rendering, equal ones once."""
+    return [
+        json.loads(text) for text in {json.dumps(o, sort_keys=True) for r in everything.values() for o in r.objects}
+    ]
+
+
+@pytest.fixture(scope="module")
+def pods(distinct: list[Object]) -> list[Pods]:
+    return Rendered("all", distinct).pods
+
+
+@pytest.fixture(scope="module", params=OVERLAYS)
+def overlay(request: pytest.FixtureRequest, everything: Mapping[str, Rendered]) -> Rendered:
+    return everything[request.param]
+
+
+def test_every_combination_is_rendered(everything: Mapping[str, Rendered]) -> None:
+    assert rendered.COMPONENTS == ["trainer", "network-policies", "monitoring", "mlflow", "ingress", "gpu"]
+    of = {name: [r for r in everything if r.partition("+")[0] == name] for name in ("base", "dev", "prod")}
+    assert {name: len(found) for name, found in of.items()} == {"base": 48, "dev": 12, "prod": 2}
+
+
+@pytest.mark.parametrize("chosen", [["gpu"], ["gpu", "trainer"]])
+def test_gpus_without_a_runtime_before_them_are_refused(k8s: Path, chosen: list[str]) -> None:
+    with pytest.raises(AssertionError, match="TrainingRuntime.*adloom-torch"):
+        rendered.render(rendered.combined(k8s, "base", *chosen))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_object_is_one_that_kubernetes_takes(version: str, distinct: list[Object]) -> None:
+    known = [found for found in distinct if found["kind"] not in {*CUSTOM, "TrainingRuntime"}]
+    assert len(known) > 50
+    for found in known:
+        kubernetes_validate.validate(found, version, strict=True)
+
+
+def test_custom_objects_have_the_fields_of_their_kind(distinct: list[Object]) -> None:
+    runtimes = [found for found in distinct if found["kind"] == "TrainingRuntime"]
+    assert runtimes
+    for found in runtimes:
+        assert TrainerV1alpha1TrainingRuntime.from_dict(found).to_dict() == found
+    assert {found["kind"] for found in distinct if found["kind"] in CUSTOM} == set(CUSTOM)
+    for found in distinct:
+        if model := CUSTOM.get(found["kind"]):
+            model.model_validate(found["spec"])
+
+
+def test_a_runtime_is_found_by_trainer(everything: Mapping[str, Rendered]) -> None:
+    for name, wanted in {"base+trainer": "adloom-train", "base+trainer+gpu": "adloom-train-gpu"}.items():
+        runtime = everything[name].one("TrainingRuntime", trainjobs.RUNTIME)
+        assert runtime["metadata"]["labels"]["trainer.kubeflow.org/framework"] == "torch"
+        [job] = runtime["spec"]["template"]["spec"]["replicatedJobs"]
+        assert job["template"]["metadata"]["labels"] == {"trainer.kubeflow.org/trainjob-ancestor-step": "trainer"}
+        [found] = everything[name].pods[-1:]
+        assert found.labels == trainjobs.LABELS
+        [container] = found.containers
+        assert (job["name"], container["name"]) == ("node", "node")
+        assert container["image"].rpartition(":")[0] == wanted
+        assert container["resources"]["limits"].get("nvidia.com/gpu") == ("1" if "gpu" in name else None)
+        assert bool(found.spec.get("tolerations")) == bool(found.spec.get("nodeSelector")) == ("gpu" in name)
+
+
+def test_objects_are_ours_by_name_and_label(everything: Mapping[str, Rendered]) -> None:
+    for rendering in everything.values():
+        names = [(o["apiVersion"], o["kind"], o["metadata"]["name"]) for o in rendering.objects]
+        assert len(set(names)) == len(names), rendering.name
+        assert {name for *_, name in names if name != "adloom" and not name.startswith("adloom-")} == set()
+        assert {o["metadata"]["labels"]["app.kubernetes.io/part-of"] for o in rendering.objects} == {"adloom"}
+        assert {o["kind"] for o in rendering.objects}.isdisjoint({"Namespace", "ClusterRole", "ClusterRoleBinding"})
+        assert {pod.labels["app.kubernetes.io/part-of"] for pod in rendering.pods} == {"adloom"}
+        assert len({pod.component for pod in rendering.pods}) == len(rendering.pods)
+
+
+def test_pods_are_locked_down(pods: list[Pods]) -> None:
+    for pod in pods:
+        whole = pod.spec["securityContext"]
+        assert whole["runAsNonRoot"] is True, pod.owner
+        assert whole["runAsUser"] > 0, pod.owner
+        assert whole["seccompProfile"] == {"type": "RuntimeDefault"}, pod.owner
+        assert pod.spec["automountServiceAccountToken"] is False, pod.owner
+        assert {"hostNetwork", "hostPID", "hostIPC"}.isdisjoint(pod.spec), pod.owner
+        for container in pod.containers:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }, pod.owner
+
+
+def test_pods_say_what_they_need_and_end_at(pods: list[Pods]) -> None:
+    for pod in pods:
+        for container in pod.containers:
+            for limits in (container["resources"]["requests"], container["resources"]["limits"]):
+                assert {"cpu", "memory"} <= set(limits), pod.owner
+        for volume in pod.spec["volumes"]:
+            assert set(volume) & {"configMap", "secret", "projected", "emptyDir"}, f"{pod.owner}: {volume['name']}"
+            assert "sizeLimit" in volume.get("emptyDir", {"sizeLimit": None}), f"{pod.owner}: {volume['name']}"
+
+
+def test_servers_have_three_probes(pods: list[Pods]) -> None:
+    servers = [(pod, container) for pod in pods for container in pod.containers if container.get("ports")]
+    found = {pod.component for pod, _ in servers}
+    assert found == {"decide", "creatives", "trigger", "mlflow", "postgres", "s3"}
+    for pod, container in servers:
+        ports = {port["name"] for port in container["ports"]}
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            assert container[probe].get("httpGet", {}).get("port", *ports) in ports, f"{pod.owner}: {probe}"
+
+
+def test_images_are_pinned(pods: list[Pods]) -> None:
+    assert VERSION
+    for image in {container["image"] for pod in pods for container in pod.containers}:
+        tag = re.fullmatch(r"[a-z0-9./-]+:(\d+[\d.]+)", image)
+        assert tag, image
+        assert tag[1] == VERSION[1] or "adloom" not in image, image
+
+
+def test_secrets_are_in_secrets_alone(everything: Mapping[str, Rendered], pods: list[Pods]) -> None:
+    secret = re.compile("KEY|SECRET|PASSWORD|TOKEN|STORE_URI|WEBHOOK")
+    literal = {e["name"] for pod in pods for c in pod.containers for e in c.get("env", []) if "value" in e}
+    configured = {key for r in everything.values() for found in r.of("ConfigMap") for key in found["data"]}
+    assert {name for name in literal | configured if secret.search(name)} == set()
+    assert {r.name for r in everything.values() if r.of("Secret")} == {n for n in everything if n.startswith("dev")}
+
+
+def test_generated_secrets_are_kept_and_ignored_by_git(k8s: Path) -> None:
+    written = [*(k8s / "overlays" / "dev").glob("*.env"), k8s / "overlays" / "dev" / "s3.json"]
+    assert len(written) == 5
+    assert {path.stat().st_mode & 0o777 for path in written} == {0o600}
+    before = [path.read_text(encoding="utf-8") for path in written]
+    subprocess.run([k8s.parent / "scripts" / "dev_secrets.py"], check=True, capture_output=True)
+    assert [path.read_text(encoding="utf-8") for path in written] == before
+    relative = [str(path.relative_to(k8s.parent)) for path in written]
+    ignored = subprocess.run(["git", "check-ignore", *relative], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ignored.stdout.split() == relative
+
+
+def test_secrets_that_belong_together_are_not_made_anew_one_by_one(tmp_path: Path) -> None:
+    k8s = rendered.tree(tmp_path)
+    (k8s / "overlays" / "dev" / "s3.json").unlink()
+    script = k8s.parent / "scripts" / "dev_secrets.py"
+    done = subprocess.run([script], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "adloom.env" in done.stderr
+    assert not (k8s / "overlays" / "dev" / "s3.json").exists()
+
+
+def test_what_pods_refer_to_is_there(overlay: Rendered) -> None:
+    """In the rendering, or for secrets made outside of git in the documentation."""
+    for pod in overlay.pods:
+        if account := pod.spec.get("serviceAccountName"):
+            assert overlay.one("ServiceAccount", account)
+        for kind, name, key in references(pod):
+            if kind == "Secret" and not overlay.of("Secret"):
+                assert re.search(rf"^\| `{name}` \|", PAGE, re.MULTILINE), f"{pod.owner}: {name}"
+                assert not key or f"`{key}`" in PAGE, f"{pod.owner}: {key}"
+                continue
+            found = overlay.one(kind, name)
+            assert not key or key in found["data"] or key in OPTIONAL, f"{pod.owner}: {kind} {name} {key}"
+            assert found["metadata"]["name"] == name
+
+
+OPTIONAL = {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"}  # where MLflow asks for them
+
+
+def references(pod: Pods) -> Iterator[tuple[str, str, str | None]]:
+    """Yield (kind, name, key) of every ConfigMap and Secret."""
+    for container in pod.containers:
+        yield from (("ConfigMap", source["configMapRef"]["name"], None) for source in container.get("envFrom", []))
+        for given in (variable.get("valueFrom", {}) for variable in container.get("env", [])):
+            for field, ref in given.items():
+                yield {"configMapKeyRef": "ConfigMap", "secretKeyRef": "Secret"}[field], ref["name"], ref["key"]
+    for volume in pod.spec["volumes"]:
+        if "configMap" in volume:
+            yield "ConfigMap", volume["configMap"]["name"], None
+        if "secret" in volume:
+            yield "Secret", volume["secret"]["secretName"], None
+
+
+def test_mounts_name_volumes(pods: list[Pods], distinct: list[Object]) -> None:
+    claimed = {
+        found["metadata"]["name"]: {claim["metadata"]["name"] for claim in found["spec"]["volumeClaimTemplates"]}
+        for found in distinct
+        if found["kind"] == "StatefulSet"
+    }
+    for pod in pods:
+        volumes = {volume["name"] for volume in pod.spec["volumes"]} | claimed.get(pod.owner, set())
+        assert {mount["name"] for c in pod.containers for mount in c["volumeMounts"]} == volumes, pod.owner
+
+
+def test_variables_are_spelt_as_they_are_read(everything: Mapping[str, Rendered], pods: list[Pods]) -> None:
+    known = set().union(*OTHERS.values())
+    for name, field in Settings.model_fields.items():
+        aliases = getattr(field.validation_alias, "choices", [f"ADLOOM_{name.upper()}"])
+        known |= {str(alias) for alias in aliases}
+    given = {variable["name"] for pod in pods for c in pod.containers for variable in c.get("env", [])}
+    for rendering in everything.values():
+        given |= set(rendering.one("ConfigMap", "adloom")["data"])
+    assert given - known == set()
+
+
+def test_stages_find_their_keys(overlay: Rendered) -> None:
+    """What the compiled pipelines take from the ConfigMap and the Secret is there, or documented as optional."""
+    wanted: set[str] = set()
+    for name in pipelines.NAMES:
+        pods = pipelines.load(name, ROOT / pipelines.FOLDER).platform["platforms"]["kubernetes"]["deploymentSpec"]
+        for executor in pods["executors"].values():
+            for source in [*executor.get("configMapAsEnv", []), *executor.get("secretAsEnv", [])]:
+                wanted |= {pair.get("secretKey") or pair["configMapKey"] for pair in source["keyToEnv"]}
+    there = set(overlay.one("ConfigMap", "adloom")["data"])
+    there |= {key for found in overlay.of("Secret") if found["metadata"]["name"] == "adloom" for key in found["data"]}
+    assert {key for key in wanted - there if f"`{key}`" not in PAGE} == set()
+
+
+def test_params_load_and_name_the_image_that_runs(everything: Mapping[str, Rendered], tmp_path: Path) -> None:
+    shipped = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    for name in ("base", *OVERLAYS):
+        text = everything[name].one("ConfigMap", "adloom-params")["data"]["params.yaml"]
+        (tmp_path / f"{name}.yaml").write_text(text)
+        image = params.load(tmp_path / f"{name}.yaml").pipeline.image
+        [trigger] = [pod for pod in everything[name].pods if pod.component == "trigger"]
+        assert image == trigger.containers[0]["image"]
+        given = yaml.safe_load(text)
+        del given["pipeline"]["image"], (rest := yaml.safe_load(yaml.safe_dump(shipped)))["pipeline"]["image"]
+        assert given == rest, f"{name}: other numbers than a laptop's"

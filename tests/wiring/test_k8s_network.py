@@ -1,0 +1,207 @@
+"""Who may talk to whom in the cluster: services lead to pods, policies let what must talk and nothing else."""
+
+from itertools import product
+
+import pytest
+import yaml
+from tests.wiring import rendered
+from tests.wiring.networks import HERE, Peer, may, selects
+from tests.wiring.rendered import ROOT, Rendered
+
+OURS = {"app.kubernetes.io/part-of": "adloom"}
+KFP = {"application-crd-id": "kubeflow-pipelines"}
+ANY = {53, 443, 3000, 3306, 5000, 5432, 6443, 8080, 8333, 8887, 8888, 9000, 9333, 29400, 80}
+LAUNCHER = {8080, 8333, 8887, 8888, 9000}
+OUTSIDE = [
+    Peer("pipelines", {"app": "ml-pipeline", **KFP}),
+    Peer("pipelines' store", {"app": "seaweedfs", **KFP}),
+    Peer("neighbour", {"app": "notebook"}),
+    Peer("client", {"app": "bidder"}, "ads", {"adloom-client": "true"}),
+    Peer("stranger", {"app.kubernetes.io/part-of": "adloom", "app.kubernetes.io/component": "stage"}, "elsewhere"),
+    Peer("pretender", {"k8s-app": "kube-dns"}, "elsewhere"),
+    Peer("names", {"k8s-app": "kube-dns"}, "kube-system"),
+    Peer("names on the node", address="169.254.20.10"),
+    Peer("cloud's metadata", address="169.254.169.254"),
+    Peer("internet", address="192.0.2.7"),
+    Peer("internet, version 6", address="2001:db8::7"),
+]
+Table = dict[tuple[str, str], set[int]]
+
+ALWAYS: Table = {
+    ("decide", "mlflow"): {5000},
+    ("creatives", "mlflow"): {5000},
+    ("stage", "mlflow"): {5000},
+    ("training", "mlflow"): {5000},
+    ("training", "training"): ANY,
+    ("stage", "pipelines"): LAUNCHER,
+    ("stage", "pipelines' store"): LAUNCHER,
+    ("trigger", "pipelines"): {8888},
+    ("poll", "pipelines"): {8888},
+    ("client", "decide"): {3000},
+    ("client", "creatives"): {3000},
+    ("client", "trigger"): {3000},
+    **{(who, where): {443} for who in ("trigger", "poll") for where in ("internet", "internet, version 6")},
+    **{("stage", where): {443, 6443} for where in ("internet", "internet, version 6")},
+    **{(who, "cloud's metadata"): {443} for who in ("trigger", "poll")},
+    ("stage", "cloud's metadata"): {443, 6443},
+}
+WITHIN: dict[str, Table] = {
+    "base+network-policies": {},
+    "dev": {
+        ("mlflow", "postgres"): {5432},
+        **{(who, "s3"): {8333} for who in ("stage", "training", "trigger", "poll", "mlflow")},
+    },
+    "prod": {
+        **{
+            ("mlflow", where): {443, 5432} for where in ("internet", "internet, version 6", "cloud's metadata")
+        },
+        **{("training", where): {443} for where in ("internet", "internet, version 6", "cloud's metadata")},
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=WITHIN)
+def platform(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Rendered:
+    k8s = rendered.tree(tmp_path_factory.mktemp("tree"))
+    place, _, component = request.param.partition("+")
+    if component:
+        return rendered.render(rendered.combined(k8s, place, component))
+    return rendered.render(k8s / "overlays" / place)
+
+
+def peers(platform: Rendered) -> list[Peer]:
+    """Every pod of ours, those that pipelines start, and others."""
+    started = ("stage", "training") if not any(p.component == "training" for p in platform.pods) else ("stage",)
+    return [
+        *(Peer(pod.component, pod.labels) for pod in platform.pods),
+        *(Peer(name, {**OURS, "app.kubernetes.io/component": name}) for name in started),
+        *OUTSIDE,
+    ]
+
+
+def test_what_must_talk_may_and_nothing_else(platform: Rendered) -> None:
+    policies, everyone = platform.of("NetworkPolicy"), peers(platform)
+    ours = {peer.name for peer in everyone if peer.here and peer.labels.items() >= OURS.items()}
+    found: Table = {}
+    for source, target in product(everyone, everyone):
+        if ours & {source.name, target.name}:
+            ports = {port for port in ANY if may(policies, source, target, port)}
+            found |= {(source.name, target.name): ports} if ports else {}
+    there = {peer.name for peer in everyone}
+    wanted = {pair: ports for pair, ports in (ALWAYS | WITHIN[platform.name]).items() if {*pair} <= there}
+    for name in sorted(ours):
+        for names in ("names", "names on the node"):
+            wanted[name, names] = wanted.get((name, names), set()) | {53}
+    for (who, where), ports in list(wanted.items()):  # a cache of names is a host as any other
+        if where == "internet":
+            wanted[who, "names on the node"] = wanted[who, "names on the node"] | ports
+    assert found == wanted
+
+
+def test_names_are_asked_by_udp(platform: Rendered) -> None:
+    [names] = [peer for peer in OUTSIDE if peer.name == "names"]
+    for peer in peers(platform):
+        if peer.labels.items() >= OURS.items() and peer.here:
+            assert may(platform.of("NetworkPolicy"), peer, names, 53, "UDP"), peer.name
+
+
+def test_other_pods_of_the_namespace_are_left_alone(platform: Rendered) -> None:
+    """Kubeflow's own pods and notebooks talk as before."""
+    neighbour, pipelines = Peer("notebook", {"app": "notebook"}), Peer("pipelines", KFP)
+    for source, target in product((neighbour, pipelines), repeat=2):
+        assert may(platform.of("NetworkPolicy"), source, target, 8888)
+    for policy in platform.of("NetworkPolicy"):
+        assert not selects(policy["spec"]["podSelector"], neighbour.labels), policy["metadata"]["name"]
+
+
+def test_pods_of_pipelines_bear_the_labels_that_policies_know() -> None:
+    text = (ROOT / "pipelines" / "compiled" / "training.yaml").read_text(encoding="utf-8")
+    executors = list(yaml.load_all(text, yaml.CSafeLoader))[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    labels = {**OURS, "app.kubernetes.io/component": "stage"}
+    assert {name for name, pod in executors.items() if pod["podMetadata"]["labels"] != labels} == set()
+
+
+def test_services_lead_to_one_kind_of_pod(platform: Rendered) -> None:
+    assert platform.of("Service")
+    for service in platform.of("Service"):
+        name, spec = service["metadata"]["name"], service["spec"]
+        [pod] = [pod for pod in platform.pods if spec["selector"].items() <= pod.labels.items()]
+        assert name == f"adloom-{pod.component}"
+        [container] = pod.containers
+        assert {port["targetPort"] for port in spec["ports"]} == {port["name"] for port in container["ports"]}
+
+
+def test_what_names_pods_and_services_finds_them(platform: Rendered) -> None:
+    services = {s["metadata"]["name"]: {port["name"] for port in s["spec"]["ports"]} for s in platform.of("Service")}
+    scaled = [hpa["spec"]["scaleTargetRef"] for hpa in platform.of("HorizontalPodAutoscaler")]
+    assert [(ref["kind"], ref["name"]) for ref in scaled] == [(pod.kind, pod.owner) for pod in scalable(platform)]
+    for budget in platform.of("PodDisruptionBudget"):
+        labels = budget["spec"]["selector"]["matchLabels"]
+        [pod] = [pod for pod in platform.pods if labels.items() <= pod.labels.items()]
+        assert pod.owner == budget["metadata"]["name"]
+    for ingress in platform.of("Ingress"):
+        [rule], [tls] = ingress["spec"]["rules"], ingress["spec"]["tls"]
+        assert tls["hosts"] == [rule["host"]] == ["adloom.example.com"]
+        backends = [path["backend"]["service"] for path in rule["http"]["paths"]]
+        assert {b["name"]: {b["port"]["name"]} for b in backends}.items() <= services.items()
+    for monitor in platform.of("ServiceMonitor"):
+        seen = {
+            s["metadata"]["name"]
+            for s in platform.of("Service")
+            if selects(monitor["spec"]["selector"], s["metadata"]["labels"])
+        }
+        assert seen == {"adloom-decide", "adloom-creatives", "adloom-trigger"}
+
+
+def scalable(platform: Rendered) -> list[rendered.Pods]:
+    """The pods whose number the manifests leave open."""
+    return [
+        pod
+        for pod in platform.pods
+        if pod.kind == "Deployment" and "replicas" not in platform.one("Deployment", pod.owner)["spec"]
+    ]
+
+
+def test_addresses_in_the_configuration_are_services(platform: Rendered) -> None:
+    """What is named without a dot lies in this namespace; Kubeflow's server does as well."""
+    data = platform.one("ConfigMap", "adloom")["data"]
+    ports = {s["metadata"]["name"]: {port["port"] for port in s["spec"]["ports"]} for s in platform.of("Service")}
+    ports["ml-pipeline"] = {8888, 8887}
+    if platform.name.startswith("base"):
+        ports["adloom-mlflow"] = {5000}  # components/mlflow brings it
+    for key, value in data.items():
+        if value.startswith("http") and "." not in value:
+            host, _, port = value.removeprefix("http://").partition(":")
+            assert int(port) in ports[host], key
+
+
+def test_roles_allow_the_least_that_works(platform: Rendered) -> None:
+    allowed = {
+        role["metadata"]["name"]: {
+            (group, resource, verb)
+            for rule in role["rules"]
+            for group, resource, verb in product(rule["apiGroups"], rule["resources"], rule["verbs"])
+        }
+        for role in platform.of("Role")
+    }
+    trainer, kfp = "trainer.kubeflow.org", "pipelines.kubeflow.org"
+    assert allowed == {
+        "adloom-stages": {
+            *((trainer, "trainjobs", verb) for verb in ("create", "get", "delete")),
+            (trainer, "trainingruntimes", "get"),
+            ("", "pods", "list"),
+            ("", "pods/log", "get"),
+        },
+        "adloom-submit": {
+            *product([kfp], ["pipelines", "pipelines/versions", "experiments"], ["create", "get", "list"]),
+            *product([kfp], ["runs"], ["create", "get", "list", "terminate", "delete"]),
+        },
+    }
+
+
+def test_roles_are_bound_in_the_namespace_of_the_runs(platform: Rendered) -> None:
+    bound = {b["roleRef"]["name"]: b["subjects"] for b in platform.of("RoleBinding")}
+    unsaid = HERE if platform.name.startswith("base") else None  # an overlay says it
+    accounts = {name: [(s["name"], s.get("namespace", unsaid)) for s in subjects] for name, subjects in bound.items()}
+    assert accounts == {"adloom-stages": [("pipeline-runner", HERE)], "adloom-submit": [("adloom-submit", HERE)]}
+    assert {o["metadata"].get("namespace", unsaid) for o in platform.objects} == {HERE}

@@ -147,7 +147,7 @@ def problem(error: Exception) -> Problem:
         return Problem(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {str(error)[:200]}")
     found = PLACE.match(str(error))
     assert found is not None
-    said, place = found["said"], re.sub(r"\[(\w+)\]", r".\1", found["place"] or "$")
+    said, place = found["said"], re.sub(r"\[(\w+)\]", r".\1", (found["place"] or "$").replace("[...]", ""))
     if named := re.search(r"(?:unknown|required) field `(.*)`", said, re.DOTALL):
         place += f".{named[1]}"
     field = place.removeprefix("$").removeprefix(".")[:200] or None

@@ -268,7 +268,8 @@ class TestTiers:
         self, models: Models, caplog: pytest.LogCaptureFixture
     ) -> None:
         with served(with_policy(models, Trouble())) as ask:
-            assert ask(SIDE)["tier"] == "default"
+            answer = ask(SIDE)
+            assert (answer["tier"], answer["policy"]) == ("default", None)  # it did not say so
             assert "the policy failed" in caplog.text
             assert counted(ask) == {"default": 1}
 

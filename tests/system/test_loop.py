@@ -1,4 +1,4 @@
-"""The loop closes, file by file: decisions served, logged, clicked, made impressions of, learned from, served better."""
+"""The loop closes: decisions served, logged, clicked, made impressions of, learned from, and served better."""
 
 import json
 import time
@@ -72,7 +72,8 @@ class WorldTime:
         self._waiting.sort(key=lambda record: record.time)
         end = np.inf if until == np.inf else self.at(until)
         for record in self._waiting:
-            assert record.time >= end or self._log.append(record)
+            if record.time < end:
+                assert self._log.append(record)
         self._waiting = [record for record in self._waiting if record.time >= end]
 
 

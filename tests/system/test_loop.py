@@ -57,8 +57,9 @@ class WorldTime:
 
     def click(self, decision: Decision, hour: float) -> None:
         """Take a click that comes at an hour, on what a decision showed."""
-        told = {"decision_id": decision.decision_id, "creative_id": decision.chosen[0]}
-        self._waiting.append(Feedback(time=self.at(hour), kind="click", **told))
+        shown = decision.chosen[0]
+        told = Feedback(time=self.at(hour), decision_id=decision.decision_id, creative_id=shown, kind="click")
+        self._waiting.append(told)
 
     def at(self, hour: float) -> int:
         return self.begun + int(hour * HOUR)

@@ -248,9 +248,8 @@ def real() -> None:
     print("\nOpen Bandit: what the random log says of bts, beside the bts log's own click rate (%, 95 % interval)")
     columns = Columns("creative_id", "clicked", "propensity", ("position",), "position")
     log = open_bandit()
-    print(
-        f"{'campaign':9} {'clicks':>6} {'estimator':14} {'estimate':>24} {'bts own':>24} {'ESS':>6} {'top 1 %':>7}  trusted"
-    )
+    heads = f"{'estimate':>24} {'bts own':>24} {'ESS':>6} {'top 1 %':>7}  trusted"
+    print(f"{'campaign':9} {'clicks':>6} {'estimator':14} {heads}")
     for campaign, rows in log.groupby("placement"):
         random, bts = (rows[rows["logging_policy"] == name] for name in ("random", "bts"))
         names = sorted(rows["creative_id"].unique())
@@ -265,10 +264,8 @@ def real() -> None:
 
 
 def _line(campaign: str, clicks: int, name: str, found: Estimate, own: Estimate) -> None:
-    print(
-        f"{campaign:9} {clicks:6} {name:14} {_percent(found):>24} {_percent(own):>24} {found.effective_sample_size:6.0f} "
-        f"{found.top_share:7.2f}  {found.why_not or 'yes'}"
-    )
+    trust = f"{found.effective_sample_size:6.0f} {found.top_share:7.2f}  {found.why_not or 'yes'}"
+    print(f"{campaign:9} {clicks:6} {name:14} {_percent(found):>24} {_percent(own):>24} {trust}")
 
 
 def _percent(of: Estimate) -> str:

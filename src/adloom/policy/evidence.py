@@ -136,7 +136,7 @@ def _tally(terms: Array) -> tuple[Array, Array]:
 
 
 def _growth(lifts: Array, counts: Array, loss: float, claim: float) -> Array:
-    """Return the logarithm of each stake's fortune (stakes,) after distinct lifts (lifts,) came counts (lifts,) times."""
+    """Return the logarithm of each stake's fortune (stakes,) after lifts (distinct,) that came so often (distinct,)."""
     factors = np.log1p(SHARES[:, None] * ((loss + lifts) / (loss + claim) - 1))
     return np.asarray((counts * factors).sum(1))
 

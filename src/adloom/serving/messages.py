@@ -122,7 +122,9 @@ class FeedbackRequest(Message, frozen=True):
     decision_id: Annotated[str, Meta(pattern="^[0-9a-f]{32}$", examples=["0123456789abcdef0123456789abcdef"])]
     creative_id: Id
     kind: Literal["click", "conversion"]
-    value: Annotated[float, Meta(ge=0, description="Of a conversion, in the advertiser's currency.")] | None = None
+    value: (
+        Annotated[float, Meta(ge=0, le=1e15, description="Of a conversion, in the advertiser's currency.")] | None
+    ) = None
     feedback_id: (
         Annotated[Id, Meta(description="Tells two conversions of one creative apart; equal ones count once.")] | None
     ) = None
@@ -134,7 +136,7 @@ class FeedbackAnswer(Message, frozen=True):
     accepted: Literal[True] = True
 
 
-PLACE = re.compile(r"^(?P<said>.*?)(?: - at `(?P<place>.*)`)?$", re.DOTALL)
+PLACE = re.compile(r"^(?P<said>.*?)(?: - at (?:`key` in )?`(?P<place>.*)`)?$", re.DOTALL)
 
 
 def problem(error: Exception) -> Problem:
@@ -143,7 +145,7 @@ def problem(error: Exception) -> Problem:
         return Problem(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {str(error)[:200]}")
     found = PLACE.match(str(error))
     assert found is not None
-    said, place = found["said"], re.sub(r"\[(\w+)\]", r".\1", found["place"] or "$")
+    said, place = found["said"], re.sub(r"\[(\w+)\]", r".\1", (found["place"] or "$").replace("[...]", ""))
     if named := re.search(r"(?:unknown|required) field `(.*)`", said, re.DOTALL):
         place += f".{named[1]}"
     field = place.removeprefix("$").removeprefix(".")[:200] or None

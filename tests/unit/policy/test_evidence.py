@@ -21,7 +21,7 @@ def rows(seed: int, rate: float = 0.05, size: int = ROWS) -> tuple[Array, Array,
 
 
 def test_a_fortune_by_hand() -> None:
-    """Against the claim 0, with loss 1, a row of lift 1 multiplies a stake c by 1 + c; at a mean fortune of 20 it falls."""
+    """Against the claim 0, loss 1, a row of lift 1 multiplies a stake c by 1 + c; at a mean fortune of 20 it falls."""
     ups = next(k for k in range(1, 100) if np.mean((1 + SHARES) ** k) >= 20)
     for zeros in (0, 1000):
         assert lower_bound(np.array([1.0] * ups + [0.0] * zeros), 1.0) >= 0
@@ -159,7 +159,7 @@ def test_a_policy_as_good_is_rarely_promoted_over_twenty_looks() -> None:
 
 
 def test_a_lift_that_drifts_is_judged_by_its_mean_so_far() -> None:
-    """The loss shrinks by half and comes back; only looks at which the mean so far is worse than the margin are errors."""
+    """The loss shrinks by half and comes back; an error is a promotion while the mean so far is below the margin."""
     rates, worse = 0.02 * np.array([0.4, 0.8, 1.2, 1.6]), np.array([0.55, 0.15, 0.15, 0.15])
     swing = 1 - 0.5 * np.sin(np.arange(20) / 20 * 2 * np.pi)
     lost = (rates.mean() - worse @ rates) * swing.cumsum() / np.arange(1, 21)

@@ -88,8 +88,8 @@ def simulate(cell: Cell, seed: int) -> tuple[float, list[Estimate], tuple[float,
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: f"{cell.rate}-{cell.skew}-{cell.sharp}")
 def test_intervals_hold_the_truth(cell: Cell) -> None:
     """
-    Of 400 logs 95 % are 380; chance alone leaves 93 to 97 % with probability 0.93. The normal interval falls short of it
-    where weights are skewed, so the bound tells a broken interval from a sound one.
+    At 95 %, 400 logs lie between 92.5 and 97.5 % with probability 0.98. The normal interval falls short of it where
+    weights are skewed, so the bound tells a broken interval from a sound one.
     """
     held, normal, trusted = np.zeros(3), 0, 0
     for seed in range(LOGS):

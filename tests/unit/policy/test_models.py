@@ -57,7 +57,7 @@ def test_the_logging_policy_is_what_the_log_did_with_one_impression_more_of_each
 
 def test_what_is_new_to_the_logging_policy_is_shown_as_often_as_the_average() -> None:
     policy = models.logging(repeated({("x", "a"): (5, 1), ("x", "b"): (1, 0)}), NONE)
-    odds = policy.probabilities({"placement": "x"}, ["a", "b", "new"])
+    odds = np.array(policy.probabilities({"placement": "x"}, ["a", "b", "new"]))
     np.testing.assert_allclose(odds / odds[2], [6 / 4, 2 / 4, 1], rtol=1e-6)
 
 
@@ -184,11 +184,11 @@ def test_a_new_picture_is_scored_by_those_like_it() -> None:
         policy, pictures(a=[1, 0], b=[0, 1], like_a=[1, 0], like_b=[0, 1], between=[1, 1], opposite=[-1, -1])
     )
     assert wider.creatives == ("a", "b", "between", "like_a", "like_b", "opposite")
-    score = dict(zip(wider.creatives, wider.scores({"placement": "x"}, wider.creatives), strict=True))
+    score = dict(zip(wider.creatives, wider.scorer.scores({"placement": "x"}, wider.creatives), strict=True))
     assert score["like_a"] > score["between"] > score["like_b"]
     assert score["like_a"] == pytest.approx((policy.bias[0] + policy.prior[0]) / 2)  # one neighbour against one prior
     assert score["opposite"] == pytest.approx(policy.prior[0])
-    before, after = (p.scores({"placement": "x"}, ["a", "b"]) for p in (policy, wider))
+    before, after = (p.scorer.scores({"placement": "x"}, ["a", "b"]) for p in (policy, wider))
     np.testing.assert_array_equal(before, after)
 
 

@@ -1,4 +1,4 @@
-"""The estimators: numbers worked by hand, what must hold for any log, a maintained library's numbers, broken columns."""
+"""The estimators: numbers worked by hand, what holds for any log, a maintained library's numbers, broken columns."""
 
 import numpy as np
 import pytest

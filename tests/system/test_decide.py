@@ -150,6 +150,22 @@ def test_every_answered_decision_is_in_the_log_of_a_process_that_was_ended(
     assert "Traceback" not in server.errors
 
 
+def test_workers_under_load_lose_no_answered_decision_either(models: Path, tmp_path: Path) -> None:
+    answered, enough = [list[str]() for _ in range(CLIENTS)], Event()
+    arguments = ["--models", str(models), "--workers", "2"]
+    with deciding(tmp_path, arguments, OPEN) as server, ThreadPoolExecutor(CLIENTS) as clients:
+        asking = [clients.submit(ask_until_it_ends, server, mine, enough) for mine in answered]
+        assert enough.wait(30)
+        code = server.end()
+        for future in asking:
+            future.result(30)
+    ids = {name for mine in answered for name in mine}
+    found = server.verified()
+    assert ids <= {decision.decision_id for decision in server.decisions()}
+    assert (found["processes_without_end"], code) == (0, 0)
+    assert "Traceback" not in server.errors
+
+
 def test_two_workers_write_side_by_side(models: Path, tmp_path: Path) -> None:
     ids = []
     with deciding(tmp_path, ["--models", str(models), "--workers", "2"], OPEN) as server:

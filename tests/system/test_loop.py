@@ -1,4 +1,4 @@
-"""The loop closes, file by file: decisions served, logged, clicked, made impressions of, learned from and served."""
+"""The loop closes: decisions served, logged, clicked, made impressions of, learned from, and served better."""
 
 import json
 import time
@@ -57,8 +57,9 @@ class WorldTime:
 
     def click(self, decision: Decision, hour: float) -> None:
         """Take a click that comes at an hour, on what a decision showed."""
-        shown, when = decision.chosen[0], self.at(hour)
-        self._waiting.append(Feedback(time=when, decision_id=decision.decision_id, creative_id=shown, kind="click"))
+        shown = decision.chosen[0]
+        told = Feedback(time=self.at(hour), decision_id=decision.decision_id, creative_id=shown, kind="click")
+        self._waiting.append(told)
 
     def at(self, hour: float) -> int:
         return self.begun + int(hour * HOUR)
@@ -72,7 +73,8 @@ class WorldTime:
         self._waiting.sort(key=lambda record: record.time)
         end = np.inf if until == np.inf else self.at(until)
         for record in self._waiting:
-            assert record.time >= end or self._log.append(record)
+            if record.time < end:
+                assert self._log.append(record)
         self._waiting = [record for record in self._waiting if record.time >= end]
 
 

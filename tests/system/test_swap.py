@@ -31,7 +31,9 @@ from adloom.serving.segments import Keys
 KEYS = (PUBLISHED_KEY, b"a key for tests only")  # each pair's audience is under one of them
 MODELS = ("audience", "policy")
 SWAPS = 10
-CLIENTS = 2
+CLIENTS = 4
+PAUSE = 0.004  # seconds between two requests of a client, which leave time to the registry
+AWAY = "the registry does not answer"
 PARAMS = Path(__file__).parents[2] / "src" / "adloom" / "starter" / "params.yaml"
 
 Pair = tuple[str, str]  # digests of an audience and a policy
@@ -71,7 +73,7 @@ def said(answer: Answer) -> Pair:
 
 @dataclass
 class Load:
-    """Clients that ask without a break, until they are told to end; nothing but a decision is an answer."""
+    """Clients that ask again and again, until they are told to end; nothing but a decision is an answer."""
 
     url: str
     token: str
@@ -94,7 +96,7 @@ class Load:
         mine: list[Pair] = []
         self.seen.append(mine)
         with Connection(self.url) as connection:
-            while not self.ended.is_set():
+            while not self.ended.wait(PAUSE):
                 if (pair := said(connection.ask(ASKED, f"Authorization: Bearer {self.token}"))) not in mine[-1:]:
                     mine.append(pair)
                 self.count += 1
@@ -151,8 +153,9 @@ def test_ten_pairs_of_a_real_registry_are_taken_under_load_and_its_loss_costs_no
         text = httpx.get(f"{running.url}/metrics").text
         for model in MODELS:
             assert metric(text, f'adloom_model_swaps_total{{model="{model}"}}') == SWAPS
+        assert AWAY not in running.errors
         lose(tmp_path / "mlflow.db")
-        until(lambda: "the registry does not answer" in running.errors)
+        until(lambda: AWAY in running.errors)
         before = load.count
         until(lambda: load.count > before + 100)
         assert refresh(running.url, token).status_code == 200  # with what is known, or not at all

@@ -76,7 +76,7 @@ class Cache:
         """Remember probabilities (candidates,)."""
         self._room -= len(probabilities)
         if self._room < 0:
-            self._young, self._old, self._room = {}, self._young, self._half
+            self._young, self._old, self._room = {}, self._young, self._half - len(probabilities)
         self._young[question] = probabilities
 
 

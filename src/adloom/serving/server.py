@@ -19,7 +19,7 @@ from adloom.decisions import log
 from adloom.errors import ArtifactError, BusyError, ParamsError
 from adloom.io.outside import pseudonym_key
 from adloom.params import MODELS
-from adloom.serving import auth, bundles, decide, sources, traces, workers
+from adloom.serving import auth, bundles, decide, sources, telemetry, traces, workers
 from adloom.serving.decider import MemoryLog
 from adloom.serving.fetch import Fetcher, Wanted
 from adloom.serving.follow import Follower
@@ -124,7 +124,8 @@ def made(asked: Asked, shared: Path | None = None) -> ASGIApp:
         follower=_follower(asked, models, fetch, settings) if fetch else None,
         shared=shared,
     )
-    return application(asked.app, models, around)
+    app = application(asked.app, models, around)
+    return telemetry.traced(app, telemetry.exporting()) if settings.otlp_endpoint else app
 
 
 def _follower(asked: Asked, models: bundles.Models, fetch: Fetcher, settings: Settings) -> Follower:

@@ -1,0 +1,106 @@
+"""What is counted becomes Prometheus' text, and the texts of several processes one."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
+
+from adloom.serving.decider import MemoryLog
+from adloom.serving.metrics import ADDED, DecisionMeter, Exposition, Meter, add
+
+ONE = """# HELP a_total Counted.
+# TYPE a_total counter
+a_total{b="x y"} 2.0
+# HELP g Gauge.
+# TYPE g gauge
+g 3.0
+"""
+TWO = """# HELP a_total Counted.
+# TYPE a_total counter
+a_total{b="x y"} 5.0
+a_total{b="z"} 1.0
+# HELP g Gauge.
+# TYPE g gauge
+g 1.0
+"""
+
+
+def test_durations_fall_into_buckets() -> None:
+    meter = Meter()
+    for seconds in (0.0005, 0.001, 0.003, 100):
+        meter.record("/v1/segment", 200, seconds)
+
+    def bucket(le: str) -> float | None:
+        return meter.registry.get_sample_value("adloom_request_seconds_bucket", {"path": "/v1/segment", "le": le})
+
+    assert [bucket(le) for le in ("0.001", "0.0025", "0.005", "30.0", "+Inf")] == [2, 2, 3, 3, 4]
+    total = meter.registry.get_sample_value("adloom_request_seconds_sum", {"path": "/v1/segment"})
+    assert total == pytest.approx(100.0045)
+    assert meter.registry.get_sample_value("adloom_requests_total", {"path": "/v1/segment", "status": "200"}) == 4
+
+
+def test_the_log_tells_of_itself() -> None:
+    class Numbers:
+        appended, written, dropped, shipped, unshipped, failures = 7, 5, {"buffer full": 2}, 1, 3, 4
+        write_lag, ship_lag = 0.25, 9.5
+
+    registry = CollectorRegistry()
+    DecisionMeter(registry, lambda: [("policy", "3", "abc")], Numbers)
+    told = {
+        "adloom_log_records_total": 7,
+        "adloom_log_written_total": 5,
+        "adloom_log_unshipped": 3,
+        "adloom_log_write_lag_seconds": 0.25,
+        "adloom_log_ship_lag_seconds": 9.5,
+    }
+    assert {name: registry.get_sample_value(name) for name in told} == told
+    assert registry.get_sample_value("adloom_log_dropped_total", {"reason": "buffer full"}) == 2
+    named = {"model": "policy", "version": "3", "digest": "abc"}
+    assert registry.get_sample_value("adloom_model_info", named) == 1
+    assert not hasattr(MemoryLog(), "numbers")  # a log that tells nothing is asked nothing
+
+
+def test_texts_are_added_up() -> None:
+    assert add([(ONE, True), (TWO, True)]).splitlines() == [
+        "# HELP a_total Counted.",
+        "# TYPE a_total counter",
+        'a_total{b="x y"} 7.0',
+        'a_total{b="z"} 1.0',
+        "# HELP g Gauge.",
+        "# TYPE g gauge",
+        "g 3.0",
+    ]
+
+
+def test_who_is_gone_has_counted_and_holds_nothing() -> None:
+    text = add([(ONE, False), (TWO, True)])
+    assert 'a_total{b="x y"} 7.0' in text
+    assert "g 1.0" in text
+
+
+def test_two_processes_on_one_port(tmp_path: Path) -> None:
+    here, there = Meter(), Meter()
+    here.record("/v1/segment", 200, 0.01)
+    there.record("/v1/segment", 200, 0.01)
+    there.record("/v1/segment", 422, 0.01)
+    here.busy, there.busy = 2, 3
+    other = Exposition(there.registry, tmp_path)
+    other.leave()
+    (tmp_path / f"{os.getpid()}.prom").rename(tmp_path / "other.prom")
+    asked = Exposition(here.registry, tmp_path)
+    found = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(asked.text().decode())
+        for sample in family.samples
+    }
+    assert found["adloom_requests_total", "/v1/segment", "200"] == 2
+    assert found["adloom_requests_total", "/v1/segment", "422"] == 1
+    assert found["adloom_request_seconds_count", "/v1/segment"] == 3
+    assert found[(ADDED,)] == 5
+    long_ago = time.time() - 60
+    os.utime(tmp_path / "other.prom", (long_ago, long_ago))
+    assert f"{ADDED} 2.0" in asked.text().decode()
+    assert 'adloom_requests_total{path="/v1/segment",status="200"} 2.0' in asked.text().decode()

@@ -1,0 +1,44 @@
+"""Spans of requests, into memory."""
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from starlette.testclient import TestClient
+
+from adloom.serving import decide, telemetry
+from adloom.serving.bundles import Models
+from adloom.serving.messages import DECIDE
+from adloom.serving.segments import Keys
+
+TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+PLAIN = {"placement": "side", "candidates": ["creative-0", "creative-1"]}
+
+
+@pytest.fixture
+def spans() -> InMemorySpanExporter:
+    return InMemorySpanExporter()
+
+
+@pytest.fixture
+def client(models: Models, spans: InMemorySpanExporter) -> TestClient:
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    return TestClient(telemetry.traced(decide.alone(models, decide.Around(Keys(None))), provider))
+
+
+def test_a_request_is_a_span_of_the_callers_trace(client: TestClient, spans: InMemorySpanExporter) -> None:
+    response = client.post(DECIDE, json=PLAIN, headers={"traceparent": f"00-{TRACE}-{PARENT}-01"})
+    assert response.json()["tier"] == "model"
+    [span] = spans.get_finished_spans()
+    assert span.parent is not None
+    assert span.context is not None
+    assert (f"{span.context.trace_id:032x}", f"{span.parent.span_id:016x}") == (TRACE, PARENT)
+    assert span.attributes is not None
+    assert span.attributes["http.status_code"] == 200
+
+
+def test_probes_and_scrapes_are_none(client: TestClient, spans: InMemorySpanExporter) -> None:
+    for page in ("/livez", "/readyz", "/metrics", "/v1/models"):
+        assert client.get(page).status_code == 200
+    assert spans.get_finished_spans() == ()

@@ -27,6 +27,7 @@ Ints = npt.NDArray[np.int64]
 Context = Mapping[str, str | None]  # column: value, as the impressions have them: placement, segment, position, ctx_*
 
 SEPARATOR = "\x1f"  # joins the values of a feature of several columns, and the names of the columns
+LATELY = 20_000  # creatives whose numbers are kept at hand
 CONTEXTS = 10_000  # of which a policy remembers what it looks up for them
 TINY = 1e-300  # of a candidate whose softmax underflows: it can still be drawn last, and divided by
 
@@ -139,12 +140,32 @@ class Policy:
 
 
 class _Rows(dict[str, bytes]):
-    """The numbers of each known creative; `other` for any other creative."""
+    """
+    The numbers of the creatives that were asked for lately, close together: of a hundred thousand, a few are shown.
 
-    other = b""
+    Those of the others are found in a table, where each look would wait for memory.
+    """
+
+    def __init__(self, creatives: Sequence[str], table: npt.NDArray[np.float32]) -> None:
+        super().__init__()
+        # A generator: other threads get their turn while a hundred thousand creatives are gone through.
+        self._places = dict((creative, i) for i, creative in enumerate(creatives))  # noqa: C402
+        self._table = table
+        self._other: bytes = table[-1].tobytes()
 
     def __missing__(self, creative: str) -> bytes:
-        return self.other
+        place = self._places.get(creative)
+        if place is None:
+            return self._other
+        if len(self) >= LATELY:
+            self.clear()
+        row: bytes = self._table[place].tobytes()
+        self[creative] = row
+        return row
+
+    def knows(self, creative: str) -> bool:
+        """Return whether a creative has a history."""
+        return creative in self._places
 
 
 class _Feature(NamedTuple):
@@ -172,9 +193,7 @@ class Scorer:
         table = np.zeros((count + len(policy.prior), 1 + sum(sizes)), np.float32)
         np.concatenate([policy.bias[None], *policy.weights], out=table[:count].T, casting="same_kind")
         table[count:, 0] = policy.prior
-        # A generator: other threads get their turn while a hundred thousand creatives are gone through.
-        self._rows = _Rows((creative, table[i].tobytes()) for i, creative in enumerate(policy.creatives))
-        self._rows.other = table[-1].tobytes()
+        self._rows = _Rows(policy.creatives, table)
         self._priors = {name: table[count + i].tobytes() for i, name in enumerate(policy.categories)}
         firsts = np.cumsum([1, *sizes]).tolist()
         self._features = [
@@ -219,7 +238,7 @@ class Scorer:
 
     def _row(self, creative: str, category: str | None) -> bytes:
         """Return the numbers of a creative, or its category's prior."""
-        known = creative in self._rows or category not in self._priors
+        known = self._rows.knows(creative) or category not in self._priors
         return self._rows[creative] if known else self._priors[category or ""]
 
     def _pick(self, context: Context) -> _Pick:

@@ -122,9 +122,14 @@ class Service:
 
 
 def alone(models: Models, around: Around) -> ASGIApp:
-    """Return the app as a service of its own, with its front."""
-    service = Service(models, around, OWN)
-    return service.lane(Front(bare(service), service.meter, OWN, admit=admits(around.auth)))
+    """Return the app as a service of its own."""
+    return fronted(Service(models, around, OWN))
+
+
+def fronted(service: Service) -> ASGIApp:
+    """Return a service of the app's own endpoints, behind its front and its lane."""
+    front = Front(bare(service), service.meter, service.endpoints, admit=admits(service.around.auth))
+    return service.lane(front)
 
 
 def admits(auth: Auth | Open) -> Callable[[Headers, Endpoint], None]:

@@ -5,7 +5,6 @@ or no model from what the model said last, or by chance.
 
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -64,21 +63,21 @@ class Cache:
     """
 
     def __init__(self, size: int = CACHED) -> None:
-        self._size, self._held = size, 0
-        self._last: OrderedDict[int, list[float]] = OrderedDict()
+        self._room = self._half = size // 2
+        self._young: dict[int, list[float]] = {}
+        self._old: dict[int, list[float]] = {}  # forgotten together, when there are as many young ones
 
     def get(self, question: int, candidates: int) -> list[float] | None:
         """Return the last probabilities (candidates,) of a question."""
-        found = self._last.get(question)
+        found = self._young.get(question) or self._old.get(question)
         return found if found is not None and len(found) == candidates else None
 
     def put(self, question: int, probabilities: list[float]) -> None:
         """Remember probabilities (candidates,)."""
-        before = self._last.pop(question, None)
-        self._last[question] = probabilities
-        self._held += len(probabilities) - (0 if before is None else len(before))
-        while self._held > self._size:
-            self._held -= len(self._last.popitem(last=False)[1])
+        self._room -= len(probabilities)
+        if self._room < 0:
+            self._young, self._old, self._room = {}, self._young, self._half
+        self._young[question] = probabilities
 
 
 class Pace:

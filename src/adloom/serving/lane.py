@@ -6,7 +6,7 @@ plain ASGI function in front of the application, to which every other path goes 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Mapping, Set
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ from adloom.serving.problems import MEDIA_TYPE, Problem
 ARRIVED = "adloom.arrived"  # key of the scope: seconds, by time.perf_counter
 SLOW = 10  # seconds in which a body must have come
 GONE = 499  # the client went away before an answer, in nginx's numbering
-JSON = (b"content-type", b"application/json")
+NOTHING: Mapping[str, str] = {}
 ACCEPTED = encode(FeedbackAnswer())
 
 logger = logging.getLogger(__name__)
@@ -37,8 +37,14 @@ class Reply(NamedTuple):
     """What is sent back, beside the length of the body."""
 
     status: int
-    headers: Sequence[tuple[bytes, bytes]]
+    head: bytes  # lines of headers, in small letters
     body: bytes
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers, in pairs, with the length."""
+        lines = (line.partition(b": ") for line in self.head.splitlines())
+        return [*((name, value) for name, _, value in lines), (b"content-length", b"%d" % len(self.body))]
 
 
 class Fast(NamedTuple):
@@ -86,8 +92,7 @@ class Lane:
             reply = self._failed(path, headers, error)
         self._count(path, reply.status, arrived)
         if reply.status != GONE:
-            length = (b"content-length", b"%d" % len(reply.body))
-            await send({"type": "http.response.start", "status": reply.status, "headers": [*reply.headers, length]})
+            await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
             await send({"type": "http.response.body", "body": reply.body})
 
     def answer(self, path: str, headers: Headers, body: bytes, arrived: float) -> Reply:
@@ -122,17 +127,17 @@ class Lane:
             raise _too_large()
 
     def _answered(self, headers: Headers, body: bytes) -> Reply:
-        return Reply(200, (JSON, (b"x-request-id", traces.request_id(headers))), body)
+        return Reply(200, b"content-type: application/json\r\nx-request-id: %b\r\n" % traces.request_id(headers), body)
 
     def _failed(self, path: str, headers: Headers, error: Exception) -> Reply:
         """Turn whatever went wrong into an answer."""
         if isinstance(error, ConnectionError):
-            return Reply(GONE, (), b"")
+            return Reply(GONE, b"", b"")
         if not isinstance(error, Problem):
             traces.current.set(traces.of(headers))
             logger.error("%s", path, exc_info=error)
             error = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "something failed here; the service's log says what")
-        return _told(error, (b"x-request-id", traces.request_id(headers)))
+        return _told(error, {"x-request-id": traces.request_id(headers).decode()})
 
     def _count(self, path: str, status: int, arrived: float) -> None:
         now = time.perf_counter()
@@ -218,9 +223,10 @@ def _too_large() -> Problem:
     return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is over {MAX_BYTES} bytes", headers=close)
 
 
-def _told(problem: Problem, *headers: tuple[bytes, bytes]) -> Reply:
-    more = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
-    return Reply(int(problem.status), ((b"content-type", MEDIA_TYPE.encode()), *headers, *more), problem.content())
+def _told(problem: Problem, headers: Mapping[str, str] = NOTHING) -> Reply:
+    named = {"content-type": MEDIA_TYPE, **headers, **problem.headers}
+    head = "".join(f"{name.lower()}: {value}\r\n" for name, value in named.items())
+    return Reply(int(problem.status), head.encode(), problem.content())
 
 
 BUSY = _told(Problem(HTTPStatus.TOO_MANY_REQUESTS, "too many requests at once", headers={"Retry-After": "1"}))

@@ -1,6 +1,7 @@
 """Every endpoint, in process: what is answered, what is refused and in which words."""
 
 import base64
+import inspect
 import io
 import json
 import struct
@@ -21,20 +22,25 @@ from tests.tiny_models import CATEGORIES, DIMENSIONS, EDGE, LINES, write_audienc
 
 from adloom.audience.segmenter import FEATURES
 from adloom.data.privacy import PUBLISHED_KEY, fingerprint
-from adloom.serving import bundles, decide, server
+from adloom.serving import bundles, decide, segments, server
 from adloom.serving.bundles import Models
-from adloom.serving.front import Front, Meter
+from adloom.serving.follow import Look
+from adloom.serving.front import Front
+from adloom.serving.messages import DECIDE, FEEDBACK
+from adloom.serving.metrics import Meter
 from adloom.serving.schemas import ENDPOINTS, GENERATE, MAX_PICTURE_BYTES, READ, SEGMENT, WRITE
 from adloom.serving.segments import Keys
 from adloom.serving.sources import Found
 
 PROBLEM = "application/problem+json"
+AROUND = decide.Around(Keys(None))
+ASKED = {path: endpoint for path, endpoint in ENDPOINTS.items() if endpoint.asked}  # those with a body
 QUESTIONS: dict[str, dict[str, object]] = {SEGMENT: {"users": ["1"]}, GENERATE: {"category": "Bag", "seed": 1}}
 
 
 @pytest.fixture(scope="module")
 def client(models: Models) -> Iterator[TestClient]:
-    with TestClient(server.application("all", models, Keys(None)), raise_server_exceptions=False) as client:
+    with TestClient(server.application("all", models, AROUND), raise_server_exceptions=False) as client:
         yield client
 
 
@@ -280,9 +286,9 @@ class TestSegment:
         private = b"a private key of the shop"
         write_audience(tmp_path / "audience", private)
         models = bundles.load({"audience": Found(tmp_path / "audience", None)}, 1)
-        with_key = TestClient(decide.alone(models, Keys(private)))
+        with_key = TestClient(decide.alone(models, decide.Around(Keys(private))))
         assert ok(with_key, SEGMENT, {"users": ["4"]})["items"] == [{"segment": "segment-2"}]
-        without = TestClient(decide.alone(models, Keys(b"another key of the shop")))
+        without = TestClient(decide.alone(models, decide.Around(Keys(b"another key of the shop"))))
         problem = refused(without, SEGMENT, {"users": ["4"]}, 503)
         assert fingerprint(private) in problem["detail"]
         assert "set ADLOOM_PSEUDONYM_KEY" in problem["detail"]
@@ -290,7 +296,7 @@ class TestSegment:
         assert ok(without, SEGMENT, {"rows": [self.ROW]})["items"] == [{"segment": "segment-1"}]
 
 
-FIELDS = sorted({name for endpoint in ENDPOINTS.values() for name in endpoint.asked.model_fields})
+FIELDS = sorted({name for endpoint in ASKED.values() for name in inspect.get_annotations(endpoint.asked or object)})
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8) | st.just("Bag"),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*FIELDS, "?"]), inner, max_size=4),
@@ -300,22 +306,30 @@ JSON = st.recursive(
 
 class TestFront:
     @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(path=st.sampled_from(sorted(ENDPOINTS)), body=JSON)
+    @given(path=st.sampled_from(sorted(ASKED)), body=JSON)
     def test_any_json_is_answered_or_refused(self, client: TestClient, path: str, body: object) -> None:
         content = json.dumps(body).encode()
         response = client.post(path, content=content, headers={"Content-Type": "application/json"})
-        assert response.status_code in {200, 400, 422}
+        assert response.status_code in {200, 400, 422}, response.text
         if response.status_code != 200:
             assert response.headers["content-type"] == PROBLEM
 
-    @pytest.mark.parametrize("path", ENDPOINTS)
-    @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b'{"category": "\xe9"}', b"[" * 100_000 + b"]" * 100])
+    @pytest.mark.parametrize("path", ASKED)
+    @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe"])
     def test_not_json(self, client: TestClient, path: str, body: bytes) -> None:
-        too_large = len(body) > ENDPOINTS[path].max_bytes
-        detail = refused(client, path, body, 413 if too_large else 400)["detail"]
-        assert detail.startswith("the body is")
+        assert refused(client, path, body, 400)["detail"].startswith("the body is not JSON")
 
-    @pytest.mark.parametrize("path", ENDPOINTS)
+    @pytest.mark.parametrize("path", ASKED)
+    @pytest.mark.parametrize("body", [b'{"category": "\xe9"}', b"[" * 100_000 + b"]" * 100])
+    def test_not_json_further_on(self, client: TestClient, path: str, body: bytes) -> None:
+        """The lane's paths say what is wrong first, which may be a field."""
+        response = client.post(path, content=body, headers={"Content-Type": "application/json"})
+        too_large = len(body) > ENDPOINTS[path].max_bytes
+        expected = {413} if too_large else {400, 422} if path in (DECIDE, FEEDBACK) else {400}
+        assert response.status_code in expected
+        assert response.headers["content-type"] == PROBLEM
+
+    @pytest.mark.parametrize("path", ASKED)
     @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", None])
     def test_another_content_type(self, client: TestClient, path: str, kind: str | None) -> None:
         response = client.post(path, content=b"{}", headers={"Content-Type": kind} if kind else {})
@@ -326,7 +340,7 @@ class TestFront:
         headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
         assert client.post(GENERATE, content=b"{}", headers=headers).status_code == 415
 
-    @pytest.mark.parametrize("path", ENDPOINTS)
+    @pytest.mark.parametrize("path", ASKED)
     def test_a_body_over_the_limit(self, client: TestClient, path: str) -> None:
         limit = ENDPOINTS[path].max_bytes
         assert str(limit) in refused(client, path, b" " * (limit + 1), 413)["detail"]
@@ -346,15 +360,15 @@ class TestFront:
     def test_a_failure_inside_is_a_problem_and_is_logged(
         self, models: Models, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        app = decide.alone(models, Keys(None))
-        app.state.models = None
+        monkeypatch.setattr(segments, "segment", None)
+        app = decide.alone(models, AROUND)
         response = TestClient(app, raise_server_exceptions=False).post(SEGMENT, json={"users": ["1"]})
         assert (response.status_code, response.headers["content-type"]) == (500, PROBLEM)
         assert response.json()["detail"] == "something failed here; the service's log says what"
         assert "POST /v1/segment" in caplog.text
 
     def test_metrics_count_by_path_and_status(self, models: Models) -> None:
-        client = TestClient(decide.alone(models, Keys(None)))
+        client = TestClient(decide.alone(models, AROUND))
         client.post(SEGMENT, json={"users": ["1"]})
         client.post(SEGMENT, json={})
         client.get("/some/stranger")
@@ -385,7 +399,7 @@ class TestApps:
 
     @pytest.mark.parametrize(("app", "own", "other"), [("decide", SEGMENT, GENERATE), ("creatives", GENERATE, SEGMENT)])
     def test_each_answers_its_own(self, models: Models, app: str, own: str, other: str) -> None:
-        with TestClient(server.application(app, models, Keys(None)), raise_server_exceptions=False) as client:
+        with TestClient(server.application(app, models, AROUND), raise_server_exceptions=False) as client:
             assert ok(client, own, QUESTIONS[own])
             stranger = client.post(other, content=b"not even JSON")
             assert (stranger.status_code, stranger.headers["content-type"]) == (404, PROBLEM)
@@ -395,21 +409,21 @@ class TestApps:
 
     def test_together_they_are_all(self) -> None:
         apart = [server.APPS["decide"], server.APPS["creatives"]]
-        assert sorted(path for app in apart for path in app.endpoints) == sorted(server.APPS["all"].endpoints)
+        assert {path for app in apart for path in app.endpoints} == set(server.APPS["all"].endpoints)
         assert sorted(model for app in apart for model in app.models) == sorted(server.APPS["all"].models)
 
 
 class TestPages:
     def test_models(self, client: TestClient, models: Models) -> None:
         listed = client.get("/v1/models").json()
-        assert [model["model"]["name"] for model in listed["models"]] == ["gan", "cnn", "lstm", "audience"]
+        assert [model["model"]["name"] for model in listed["models"]] == ["gan", "cnn", "lstm", "audience", "policy"]
         assert listed["models"][0]["categories"] == CATEGORIES
         assert listed["models"][0]["since"].endswith("+00:00")
         assert listed["absent"] == {}
 
     def test_a_model_that_is_not_there(self, models: Models) -> None:
         partial = Models({"cnn": models.cnn}, {"gan": "skipped: no source", "audience": "skipped: no source"})
-        with TestClient(server.application("all", partial, Keys(None))) as client:
+        with TestClient(server.application("all", partial, AROUND)) as client:
             problem = refused(client, GENERATE, {"category": "Bag"}, 503)
             assert problem["detail"] == "model gan is not served: skipped: no source"
             assert refused(client, SEGMENT, {"users": ["1"]}, 503)["title"] == "Service Unavailable"
@@ -418,17 +432,22 @@ class TestPages:
             assert client.get("/readyz").json() == {"ready": True, "models": ["cnn"]}
 
     def test_nothing_is_ready_without_models(self) -> None:
-        client = TestClient(decide.alone(Models({}, {"gan": "gone"}), Keys(None)))
-        assert client.get("/livez").status_code == 200
-        ready = client.get("/readyz")
-        assert (ready.status_code, ready.headers["content-type"]) == (503, PROBLEM)
-        assert ready.json()["detail"] == "no model is served: gan: gone"
+        nothing = Models({}, {"gan": "gone"})
+        with TestClient(server.application("creatives", nothing, AROUND)) as client:
+            assert client.get("/livez").status_code == 200
+            ready = client.get("/readyz")
+            assert (ready.status_code, ready.headers["content-type"]) == (503, PROBLEM)
+            assert ready.json()["detail"] == "no model is served: gan: gone"
+
+    def test_the_decide_app_is_ready_without_models_for_it_answers_all_the_same(self) -> None:
+        client = TestClient(decide.alone(Models({}, {"policy": "gone"}), AROUND))
+        assert client.get("/readyz").json() == {"ready": True, "models": []}
 
     def test_a_swap_between_two_requests(self, models: Models) -> None:
-        app = decide.alone(Models({}, {"audience": "not yet"}), Keys(None))
-        client = TestClient(app)
+        service = decide.Service(Models({}, {"audience": "not yet"}), AROUND, decide.OWN)
+        client = TestClient(decide.fronted(service))
         refused(client, SEGMENT, {"users": ["1"]}, 503)
-        app.state.models = models
+        service.publish(Look(models, ("audience",), {}))
         assert ok(client, SEGMENT, {"users": ["1"]})["items"] == [{"segment": "segment-1"}]
 
     def test_openapi_describes_what_is_there(self, client: TestClient, models: Models) -> None:
@@ -438,8 +457,8 @@ class TestPages:
         assert generate["additionalProperties"] is False
         assert generate["properties"]["n"]["maximum"] == 64
         assert client.get("/docs.json").json() == whole
-        alone = TestClient(decide.alone(models, Keys(None))).get("/openapi.json").json()
-        assert set(alone["paths"]) & set(ENDPOINTS) == {SEGMENT}
+        alone = TestClient(decide.alone(models, AROUND)).get("/openapi.json").json()
+        assert set(alone["paths"]) & set(ENDPOINTS) == set(decide.OWN)
 
     def test_the_published_key_is_used_without_a_key(self, client: TestClient) -> None:
         assert Keys(None).matching(fingerprint(PUBLISHED_KEY)) == PUBLISHED_KEY

@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
-from starlette.applications import Starlette
 from starlette.testclient import TestClient
+from starlette.types import ASGIApp
 
 from adloom.errors import OutsideError
 from adloom.kubeflow import listen
 from adloom.kubeflow.submit import Triggered
 from adloom.serving import server
 from adloom.serving.bundles import Models
+from adloom.serving.decide import Around
 from adloom.serving.front import BUSY
 from adloom.serving.schemas import ENDPOINTS, SEGMENT
 from adloom.serving.segments import Keys
@@ -42,7 +43,7 @@ def asked(expr: str) -> Iterator[tuple[str, dict[str, str]]]:
         yield metric, dict(re.findall(r'(\w+)(?:=~|=)"([^"]*)"', matchers))
 
 
-def told(app: Starlette) -> dict[str, list[dict[str, str]]]:
+def told(app: ASGIApp) -> dict[str, list[dict[str, str]]]:
     """Return the labels of every sample, by metric, after one good request and two bad ones."""
     with TestClient(app, raise_server_exceptions=False) as client:
         row = dict.fromkeys(("recency_days", "frequency", "monetary", "tenure_days", "interpurchase_days"), 1.0)
@@ -64,9 +65,7 @@ def vain(pipeline: str, cause: str) -> Triggered:
 
 @pytest.fixture(scope="module")
 def metrics(models: Models) -> dict[str, list[dict[str, str]]]:
-    decide = server.application("decide", models, Keys(None))
-    assert isinstance(decide, Starlette)
-    found = told(decide)
+    found = told(server.application("decide", models, Around(Keys(None))))
     for metric, labels in told(listen.application(vain, Settings(trigger_token=TOKEN))).items():
         found.setdefault(metric, []).extend(labels)
     return found

@@ -135,7 +135,7 @@ def test_a_new_picture_is_scored_like_those_it_resembles(
     assert told["creatives"] == {"history": 6, "new": 3}
     assert told["categories"] == CATEGORIES
     policy = Policy.load(tmp_path / "policy" / "policy.npz")
-    score = dict(zip(policy.creatives, policy.bias.tolist(), strict=True))
+    score = dict(zip(policy.creatives, policy.scorer.scores({"placement": "top"}, policy.creatives), strict=True))
     assert score["new-bag"] > score["new-boot"] + 0.2
     assert abs(score["new-boot"] - score["new-coat"]) < 0.2
     unseen = policy.probabilities({"placement": "top"}, ["x", "y"], {"x": "Bag", "y": "Coat"})

@@ -1,0 +1,220 @@
+"""The decide app as its own process: what goes over the wire, what its log holds in the end, what overload does."""
+
+import json
+import signal
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+from tests.system.decide_server import ASKED, CREATIVES, Answer, Connection, DecideServer, deciding, post, stopped
+from tests.tiny_models import write_models
+from tests.unit.decisions.logs import until
+
+from adloom.serving.line import ROOM
+from adloom.serving.messages import FEEDBACK, MAX_CANDIDATES
+
+OPEN = {"ADLOOM_AUTH": "off"}
+MANY = [f"creative-{i}" for i in range(MAX_CANDIDATES)]
+CLIENTS = 8
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_models(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="module")
+def server(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DecideServer]:
+    """The process that all tests ask which do not end theirs; it ends well, and its log is clean."""
+    with deciding(tmp_path_factory.mktemp("server"), ["--models", str(models)], OPEN) as server:
+        yield server
+        assert server.end() == -signal.SIGTERM
+        server.verified()
+
+
+def is_whole(answer: Answer) -> bool:
+    """Whether an answer is a slate of two of the creatives, by the model."""
+    shown = [slot["creative_id"] for slot in answer.body["creatives"]]
+    assert (answer.status, answer.body["tier"], answer.body["segment"]) == (200, "model", "segment-1")
+    return len(set(shown)) == 2 and set(shown) <= set(CREATIVES)
+
+
+def test_a_connection_stays_and_each_request_gets_a_decision_of_its_own(server: DecideServer) -> None:
+    with server.connect() as connection:
+        answers = [connection.ask(ASKED) for _ in range(20)]
+        assert connection.ask({**ASKED, "n": 0}).status == 422  # and the next one is answered all the same
+        answers.append(connection.ask(ASKED, "Connection: close"))
+        assert connection.ended
+    assert all(map(is_whole, answers))
+    assert len({answer.body["decision_id"] for answer in answers}) == 21
+
+
+def test_pipelined_requests_are_answered_in_their_order(server: DecideServer) -> None:
+    asked = [{**ASKED, "candidates": [f"{i}"], "n": 1} for i in range(30)]
+    with server.connect() as connection:
+        connection.send(b"".join(map(post, asked)))
+        answers = [connection.answer() for _ in asked]
+    assert [[slot["creative_id"] for slot in a.body["creatives"]] for a in answers] == [[f"{i}"] for i in range(30)]
+
+
+def test_a_request_in_pieces_is_one_request(server: DecideServer) -> None:
+    whole = post(ASKED)
+    head = whole.index(b"\r\n\r\n") + 4
+    with server.connect() as connection:
+        for cut in (1, 30, head - 2, head, head + 1, len(whole) - 1):
+            with stopped(server.process.pid):
+                connection.send(whole[:cut])
+            until(lambda: not unread(server, connection))
+            connection.send(whole[cut:])
+            assert is_whole(connection.answer()), cut
+        chunks = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(whole) - head, whole[head:])
+        connection.send(whole[: whole.index(b"Content-Length")] + chunks)
+        assert is_whole(connection.answer())
+
+
+def unread(server: DecideServer, connection: Connection) -> bool:
+    """Whether the process has not yet read all it was sent on a connection; Linux knows."""
+    local, remote = (name[1] for name in (connection.socket.getsockname(), connection.socket.getpeername()))
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if (fields[1][-4:], fields[2][-4:]) == (f"{remote:04X}", f"{local:04X}"):
+            return int(fields[4].partition(":")[2], 16) > 0
+    raise AssertionError("no such connection")
+
+
+def test_who_expects_to_be_told_is_told_to_go_on(server: DecideServer) -> None:
+    whole = post(ASKED, "Expect: 100-continue")
+    head = whole.index(b"\r\n\r\n") + 4
+    with server.connect() as connection:
+        connection.send(whole[:head])
+        assert connection.answer().status == 100
+        connection.send(whole[head:])
+        assert is_whole(connection.answer())
+
+
+def test_who_goes_away_disturbs_nobody(server: DecideServer) -> None:
+    whole = post(ASKED)
+    for cut in (10, len(whole) - 5, len(whole)):
+        with server.connect() as leaving, server.connect() as staying:
+            leaving.send(whole[:cut])
+            leaving.__exit__()
+            assert is_whole(staying.ask(ASKED))
+
+
+def ask_until_it_ends(server: DecideServer, answered: list[str], enough: Event) -> None:
+    """Ask on one connection as long as there are answers."""
+    try:
+        with server.connect() as connection:
+            while True:
+                answer = connection.ask(ASKED)
+                assert answer.status == 200
+                answered.append(answer.body["decision_id"])
+                if len(answered) >= 100:
+                    enough.set()
+    except ConnectionError:  # it ended
+        pass
+
+
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 0)])
+def test_every_answered_decision_is_in_the_log_of_a_process_that_was_ended(
+    models: Path, tmp_path: Path, how: signal.Signals, code: int
+) -> None:
+    answered, enough = [list[str]() for _ in range(CLIENTS)], Event()
+    with deciding(tmp_path, ["--models", str(models)], OPEN) as server, ThreadPoolExecutor(CLIENTS) as clients:
+        asking = [clients.submit(ask_until_it_ends, server, mine, enough) for mine in answered]
+        with server.connect() as slow:
+            whole = post(ASKED)
+            slow.send(whole[:-10])
+            until(lambda: not unread(server, slow))
+            assert enough.wait(30)
+            server.process.send_signal(how)
+            until(server.refuses)
+            slow.send(whole[-10:])  # what it was about to be asked, it answers
+            last = slow.answer()
+            assert is_whole(last)
+        assert server.process.wait(30) == code
+        for future in asking:
+            future.result(30)
+    ids = [*(name for mine in answered for name in mine), last.body["decision_id"]]
+    found = server.verified()
+    logged = {decision.decision_id for decision in server.decisions()}
+    assert set(ids) <= logged
+    assert len(ids) == len(set(ids))
+    assert (found["processes"], found["processes_without_end"], found["decisions"]) == (1, 0, len(logged))
+    assert not [*(tmp_path / ".adloom" / "decisions" / "open").glob("*.jsonl")]
+    assert "Traceback" not in server.errors
+
+
+def test_two_workers_write_side_by_side(models: Path, tmp_path: Path) -> None:
+    ids = []
+    with deciding(tmp_path, ["--models", str(models), "--workers", "2"], OPEN) as server:
+        first, second = server.workers()
+        for silent in (first, second, first, second):
+            with stopped(silent), server.connect() as connection:  # so that the other one answers
+                answers = [connection.ask(ASKED) for _ in range(5)]
+                clicked = {"decision_id": answers[0].body["decision_id"], "kind": "click"}
+                told = {**clicked, "creative_id": answers[0].body["creatives"][0]["creative_id"]}
+                connection.send(post(told, path=FEEDBACK))
+                assert connection.answer().body == {"accepted": True}
+            ids += [answer.body["decision_id"] for answer in answers]
+        path = 'adloom_requests_total{path="/v1/decide",status="200"}'
+        until(lambda: server.metric(path) == len(ids))  # whoever is asked gives the sum
+        server.end()
+    found = server.verified()
+    assert {decision.decision_id for decision in server.decisions()} == set(ids)
+    assert (found["processes"], found["decisions"], found["feedback"]) == (2, 20, 4)
+
+
+def at_once(server: DecideServer, requests: list[Mapping[str, Any]]) -> list[Answer]:
+    """Let the process find so many requests at one look at its connections, and return the answers."""
+    with ExitStack() as stack:
+        connections = [stack.enter_context(server.connect()) for _ in requests]
+        assert all(connection.ask(ASKED).status == 200 for connection in connections)
+        with stopped(server.process.pid):
+            for connection, asked in zip(connections, requests, strict=True):
+                connection.send(post(asked))
+        return [connection.answer() for connection in connections]
+
+
+def test_a_burst_beyond_the_bound_is_sent_away_and_the_others_are_answered(server: DecideServer) -> None:
+    burst = 3 * ROOM
+    answers = at_once(server, [ASKED] * burst)
+    counts = Counter(answer.status for answer in answers)
+    assert set(counts) == {200, 429}
+    assert counts[200] >= ROOM
+    busy = [answer for answer in answers if answer.status == 429]
+    assert {answer.headers["retry-after"] for answer in busy} == {"1"}
+    assert {answer.headers["content-type"] for answer in busy} == {"application/problem+json"}
+    assert all(is_whole(answer) for answer in answers if answer.status == 200)
+    assert server.metric('adloom_requests_total{path="/v1/decide",status="429"}') == len(busy)
+    with server.connect() as connection:
+        assert all(is_whole(connection.ask(ASKED)) for _ in range(5))  # it is over at once
+
+
+def test_what_the_model_has_no_time_for_is_answered_without_it(server: DecideServer) -> None:
+    hurry = {"placement": "here", "candidates": MANY, "tmax_ms": 1}
+    with server.connect() as connection:
+        assert connection.ask({**hurry, "tmax_ms": 10_000}).body["tier"] == "model"
+    answers = at_once(server, [hurry, {**hurry, "placement": "elsewhere"}] * (ROOM // 2))
+    assert {answer.status for answer in answers} == {200}
+    asked_before, never = answers[-2].body, answers[-1].body
+    assert (asked_before["tier"], never["tier"]) == ("cached", "default")
+    assert (never["policy"], never["creatives"][0]["probability"]) == (None, pytest.approx(1 / MAX_CANDIDATES))
+    assert asked_before["policy"]["digest"]
+    tiers = Counter(answer.body["tier"] for answer in answers)
+    for tier, count in tiers.items():
+        assert server.metric(f'adloom_decide_seconds_count{{tier="{tier}"}}') >= count
+    ids = {never["decision_id"], asked_before["decision_id"]}
+    log = server.folder / ".adloom" / "decisions" / "open"
+
+    def logged() -> dict[str, str]:
+        lines = [json.loads(line) for path in log.glob("*.jsonl") for line in path.read_bytes().split(b"\n")[:-1]]
+        return {line["decision_id"]: line["tier"] for line in lines if line.get("decision_id") in ids}
+
+    until(lambda: len(logged()) == 2)
+    assert logged() == {never["decision_id"]: "default", asked_before["decision_id"]: "cached"}

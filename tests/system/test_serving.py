@@ -1,5 +1,6 @@
 """The service as its own process: started, asked over HTTP, stopped; and the ways in which it must not start."""
 
+import json
 import os
 import re
 import shutil
@@ -17,11 +18,15 @@ from tests.tiny_models import write_models
 
 from adloom.errors import OutsideError
 from adloom.serving.client import GREY, ask, ask_all, serving
+from adloom.serving.messages import DECIDE
 from adloom.serving.schemas import ENDPOINTS, GENERATE, READ, SEGMENT, WRITE
 
 ADLOOM = [sys.executable, "-c", "from adloom.cli import main; main()"]
 BLOCKED = ("torch", "pytorch_lightning", "sklearn", "pandas", "pandera", "dvc", "kfp", "matplotlib", "mlflow")
+OPEN = {**os.environ, "ADLOOM_AUTH": "off"}
+AUTH_IS_OFF = "ADLOOM_AUTH=off: whoever reaches this port may ask"
 QUESTIONS = {
+    DECIDE: {"placement": "top", "candidates": ["creative-0", "new"], "user_id": "1"},
     GENERATE: {"category": "Bag", "n": 2, "seed": 1},
     READ: {"pictures": [GREY]},
     WRITE: {"n": 2, "seed": 1},
@@ -34,6 +39,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_models(tmp_path_factory.mktemp("models"))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Decisions are logged below the home of whoever runs the tests otherwise."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ADLOOM_HOME", str(tmp_path_factory.mktemp("home")))
+        OPEN["ADLOOM_HOME"] = os.environ["ADLOOM_HOME"]
+        yield
+
+
 @pytest.fixture(scope="module")
 def url(folder: Path) -> Iterator[str]:
     with serving("--models", str(folder)) as url:
@@ -42,7 +56,14 @@ def url(folder: Path) -> Iterator[str]:
 
 def started(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
     command = [*ADLOOM, "serve", "--models", str(folder), *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=OPEN)
+
+
+def said(error: str) -> list[str]:
+    """What a service logged, beside that anybody may ask, and what the command said."""
+    lines = [json.loads(line)["message"] if line.startswith("{") else line for line in error.splitlines()]
+    assert lines[0] == AUTH_IS_OFF
+    return lines[1:]
 
 
 def address(process: "subprocess.Popen[str]") -> str:
@@ -52,7 +73,8 @@ def address(process: "subprocess.Popen[str]") -> str:
 
 def test_one_question_each(url: str) -> None:
     answers = ask_all(url)
-    assert list(answers) == ["gan", "cnn", "lstm", "audience"]
+    assert list(answers) == ["gan", "cnn", "lstm", "audience", "policy"]
+    assert answers["policy"].startswith("chose creative-")
     assert answers["gan"].startswith("drew 4 pictures of 'Bag'")
     assert answers["cnn"].startswith("read a drawn 'Bag' as 'Bag'")
     assert answers["lstm"].startswith("wrote ")
@@ -77,7 +99,7 @@ def test_many_at_once_get_what_each_would_get_alone(url: str) -> None:
     ("content", "status"),
     [(b"", 400), (b"{", 400), (b"\x00\xff", 400), (b"3", 422), (b'{"unknown": 1}', 422), (b" " * 17_000_000, 413)],
 )
-@pytest.mark.parametrize("path", ENDPOINTS)
+@pytest.mark.parametrize("path", [path for path, endpoint in ENDPOINTS.items() if endpoint.asked])
 def test_garbage(url: str, path: str, content: bytes, status: int) -> None:
     response = httpx.post(url + path, content=content, headers={"Content-Type": "application/json"})
     assert response.status_code == status
@@ -97,23 +119,25 @@ def test_the_port_is_in_use(folder: Path) -> None:
         output, error = process.communicate(timeout=30)
     assert process.returncode == 2
     assert output == ""
-    assert error == (f"adloom: 127.0.0.1:{port}: Address already in use; stop what uses it or choose another --port\n")
+    assert said(error) == [
+        f"adloom: 127.0.0.1:{port}: Address already in use; stop what uses it or choose another --port"
+    ]
 
 
 def test_a_host_that_is_not_ours(folder: Path) -> None:
     process = started(folder, "--host", "no.such.host.invalid")
     _, error = process.communicate(timeout=30)
     assert process.returncode == 2
-    assert error.startswith("adloom: --host no.such.host.invalid: ")
-    assert error.count("\n") == 1
+    [line] = said(error)
+    assert line.startswith("adloom: --host no.such.host.invalid: ")
 
 
 def test_not_one_model(tmp_path: Path) -> None:
     process = started(tmp_path / "nowhere", "--port", "0")
     output, error = process.communicate(timeout=30)
     assert (process.returncode, output) == (2, "")
-    assert f"gan is not served: {tmp_path}/nowhere/gan is not there" in error
-    assert error.splitlines()[-1].startswith("adloom: no model to serve")
+    assert said(error)[0] == f"gan is not served: {tmp_path}/nowhere/gan is not there"
+    assert said(error)[-1].startswith("adloom: no model to serve")
 
 
 def test_a_changed_file_is_refused_and_the_others_serve(folder: Path, tmp_path: Path) -> None:
@@ -127,8 +151,8 @@ def test_a_changed_file_is_refused_and_the_others_serve(folder: Path, tmp_path: 
     assert ask_all(url)["cnn"].startswith("read a grey square")
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=30)
-    assert error.count("\n") == 1
-    assert "generator.onnx: changed since it was written" in error
+    [line] = said(error)
+    assert "generator.onnx: changed since it was written" in line
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, -15), (signal.SIGKILL, -9)])
@@ -139,7 +163,7 @@ def test_it_stops_cleanly_and_leaves_nobody_behind(folder: Path, sent: signal.Si
     assert children.read_text() == ""
     process.send_signal(sent)
     _, error = process.communicate(timeout=30)
-    assert (process.returncode, error) == (code, "")
+    assert (process.returncode, said(error)) == (code, [])
     with pytest.raises(httpx.ConnectError):
         httpx.get(url)
 
@@ -148,7 +172,7 @@ def test_nothing_of_training_is_needed(folder: Path) -> None:
     """An interpreter that cannot import what trains must serve a folder all the same."""
     code = f"import sys; sys.modules.update(dict.fromkeys({BLOCKED})); from adloom.cli import main; main()"
     command = [sys.executable, "-c", code, "serve", "--models", str(folder), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "CI": "1"}) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**OPEN, "CI": "1"}) as process:
         url = address(process)
         for path, body in QUESTIONS.items():
             assert httpx.post(url + path, json=body).status_code == 200, path
@@ -159,10 +183,10 @@ def test_the_decide_app_alone_needs_no_bentoml(folder: Path) -> None:
     blocked = (*BLOCKED, "bentoml")
     code = f"import sys; sys.modules.update(dict.fromkeys({blocked})); from adloom.cli import main; main()"
     command = [sys.executable, "-c", code, "serve", "--app", "decide", "--models", str(folder), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=OPEN) as process:
         url = address(process)
         assert httpx.post(url + SEGMENT, json=QUESTIONS[SEGMENT]).status_code == 200
-        assert httpx.get(url + "/readyz").json() == {"ready": True, "models": ["audience"]}
+        assert httpx.get(url + "/readyz").json() == {"ready": True, "models": ["audience", "policy"]}
         process.terminate()
 
 

@@ -119,10 +119,14 @@ class DecideAnswer(Message, frozen=True):
 class FeedbackRequest(Message, frozen=True):
     """What came of a decision; it may be sent more than once, and counts once."""
 
-    decision_id: Annotated[str, Meta(pattern="^[0-9a-f]{32}$", examples=["0123456789abcdef0123456789abcdef"])]
+    decision_id: Annotated[
+        str, Meta(pattern="^[0-9a-f]{32}$", max_length=32, examples=["0123456789abcdef0123456789abcdef"])
+    ]
     creative_id: Id
     kind: Literal["click", "conversion"]
-    value: Annotated[float, Meta(ge=0, description="Of a conversion, in the advertiser's currency.")] | None = None
+    value: (
+        Annotated[float, Meta(ge=0, le=1e15, description="Of a conversion, in the advertiser's currency.")] | None
+    ) = None
     feedback_id: (
         Annotated[Id, Meta(description="Tells two conversions of one creative apart; equal ones count once.")] | None
     ) = None
@@ -134,7 +138,7 @@ class FeedbackAnswer(Message, frozen=True):
     accepted: Literal[True] = True
 
 
-PLACE = re.compile(r"^(?P<said>.*?)(?: - at `(?P<place>.*)`)?$", re.DOTALL)
+PLACE = re.compile(r"^(?P<said>.*?)(?: - at (?:`key` in )?`(?P<place>.*)`)?$", re.DOTALL)
 
 
 def problem(error: Exception) -> Problem:

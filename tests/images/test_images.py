@@ -129,7 +129,7 @@ def test_the_pipeline_registered_every_model_with_the_images_commit(volume: str)
 
 def test_serve_answers_from_what_train_made(serve: str) -> None:
     answers = ask_all(address(serve))
-    assert list(answers) == ["gan", "cnn", "lstm", "audience"]
+    assert list(answers) == list(MODELS)
     assert [line for line in answers.values() if line.startswith("not served")] == []
 
 

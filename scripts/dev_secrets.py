@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Writes the secrets of k8s/overlays/dev, once: random, readable by their owner alone, and ignored by git."""
 
+import hashlib
 import json
 import os
 import secrets
@@ -19,7 +20,7 @@ def user(name: str, key: str, secret: str) -> dict[str, object]:
 def made() -> dict[str, str]:
     """Return what each file holds."""
     own, mlflow = secrets.token_hex(32), secrets.token_hex(32)
-    password = secrets.token_hex(32)
+    password, token = secrets.token_hex(32), secrets.token_urlsafe(32)
     users = [user("adloom", "adloom", own), user("mlflow", "mlflow", mlflow)]
     database = f"postgresql+psycopg://mlflow:{password}@adloom-postgres:5432/mlflow?connect_timeout=5"
     return {
@@ -31,6 +32,8 @@ def made() -> dict[str, str]:
         ),
         "adloom-postgres.env": _lines(POSTGRES_PASSWORD=password),
         "adloom-trigger.env": _lines(ADLOOM_TRIGGER_TOKEN=secrets.token_hex(32)),
+        "token.txt": f"{token}\n",  # for those who ask; the services know its hash alone
+        "tokens": f"dev decide,feedback,admin sha256:{hashlib.sha256(token.encode()).hexdigest()}\n",
         "s3.json": json.dumps({"identities": users}, indent=1) + "\n",
     }
 

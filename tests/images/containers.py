@@ -24,6 +24,7 @@ class Network:
 
     name: str
     platform: Rendered
+    folder: Path  # of the overlay, with its secrets
 
     @contextmanager
     def running(self, component: str, *options: str, image: str | None = None) -> Iterator["Container"]:

@@ -22,7 +22,10 @@ from tests.images.containers import Container, Network
 from tests.wiring import rendered
 from tests.wiring.rendered import ROOT
 
+from adloom.errors import OutsideError
+from adloom.params import MODELS
 from adloom.serving.client import ask
+from adloom.serving.messages import DECIDE
 from adloom.serving.schemas import GENERATE, SEGMENT
 
 pytestmark = pytest.mark.images
@@ -60,10 +63,11 @@ for model in params.MODELS:
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     name = f"adloom-test-{uuid.uuid4()}"
-    platform = rendered.render(rendered.tree(tmp_path_factory.mktemp("tree")) / "overlays" / "dev")
+    folder = rendered.tree(tmp_path_factory.mktemp("tree")) / "overlays" / "dev"
+    platform = rendered.render(folder)
     docker("network", "create", name)
     try:
-        yield Network(name, platform)
+        yield Network(name, platform, folder)
     finally:
         docker("network", "rm", name)
 
@@ -122,7 +126,7 @@ def pipelines(network: Network) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def champions(network: Network, mlflow: Container) -> None:
-    """Four models in the registry, put there by a pod that has the environment of the decide app and no key for S3."""
+    """All models in the registry, put there by a pod that has the environment of the decide app and no key for S3."""
     [pod] = [pod for pod in network.platform.pods if pod.component == "decide"]
     given = [f"--env={name}={value}" for name, value in network.environment(pod.containers[0])]
     params = network.platform.one("ConfigMap", "adloom-params")["data"]["params.yaml"]
@@ -164,7 +168,7 @@ def test_a_backup_of_the_database_brings_the_registry_back(mlflow: Container, ch
     docker("start", mlflow.name)
     mlflow.await_probes()
     assert ask(mlflow.url + path) == before
-    assert len(before["registered_models"]) == 4
+    assert len(before["registered_models"]) == len(MODELS)
 
 
 @pytest.mark.parametrize("host", ["evil.example", "adloom-mlflow.evil.example:5000"])
@@ -179,14 +183,21 @@ def test_mlflow_answers_to_its_own_name_alone(mlflow: Container, host: str) -> N
 def test_decide_answers_from_the_registry(network: Network, champions: None) -> None:
     with network.running("decide") as container:
         container.await_probes()
-        answer = ask(container.url + SEGMENT, {"users": ["1", "nobody"]})
+        with pytest.raises(OutsideError, match="401"):
+            ask(container.url + SEGMENT, {"users": ["1"]})
+        token = (network.folder / "token.txt").read_text().strip()
+        answer = ask(container.url + SEGMENT, {"users": ["1", "nobody"]}, token)
         assert [item["segment"] for item in answer["items"]] == ["segment-1", None]
+        asked = {"user_id": "1", "placement": "top", "candidates": ["a", "b"], "n": 1}
+        decided = ask(container.url + DECIDE, asked, token)
+        assert (decided["tier"], decided["segment"]) == ("model", "segment-1")
 
 
 def test_creatives_answers_from_the_registry(network: Network, champions: None) -> None:
     with network.running("creatives") as container:
         container.await_probes()
-        answer = ask(container.url + GENERATE, {"category": "Bag", "n": 2, "seed": 1})
+        token = (network.folder / "token.txt").read_text().strip()
+        answer = ask(container.url + GENERATE, {"category": "Bag", "n": 2, "seed": 1}, token)
         assert (len(answer["pictures"]), answer["model"]["version"]) == (2, 1)
 
 

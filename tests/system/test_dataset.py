@@ -22,7 +22,7 @@ from adloom.versioning import dataset, pull, record
 
 BIN = Path(sys.executable).parent
 REMOTE = f"s3://{BUCKET}/origin"
-TRAININGS = ("train-gan", "train-cnn", "train-lstm", "segment")
+TRAININGS = ("train-gan", "train-cnn", "train-lstm", "segment", "train-policy")
 
 
 @dataclass(frozen=True)

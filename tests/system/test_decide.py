@@ -1,242 +1,236 @@
-"""The decide app as its own processes: who may ask, several workers, champions that are followed, and its end."""
+"""The decide app as its own process: what goes over the wire, what its log holds in the end, what overload does."""
 
-import os
-import shutil
+import json
 import signal
-import subprocess
-import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from threading import Event
 from typing import Any
 
-import httpx
 import pytest
-from tests.tiny_models import write_audience, write_policy
-from tests.unit.decisions import logs
+from tests.system.decide_server import ASKED, CREATIVES, Answer, Connection, DecideServer, deciding, post, stopped
+from tests.tiny_models import write_models
+from tests.unit.decisions.logs import until
 
-from adloom import params
-from adloom.decisions.record import Decision
-from adloom.io import manifest, outside
-from adloom.io.registry import CHAMPION
-from adloom.serving import auth
-from adloom.serving.messages import DECIDE, FEEDBACK
-from adloom.settings import Settings
+from adloom.serving.line import ROOM
+from adloom.serving.messages import FEEDBACK, MAX_CANDIDATES
 
-PLAIN = {"placement": "side", "candidates": ["creative-0", "creative-1"], "user_id": "1"}
-PARAMS = Path(__file__).parents[2] / "params.yaml"
+OPEN = {"ADLOOM_AUTH": "off"}
+MANY = [f"creative-{i}" for i in range(MAX_CANDIDATES)]
+CLIENTS = 8
 
 
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder of its own, with an audience and a policy, and no word on who may ask."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ADLOOM_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("CI", "1")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    write_audience(tmp_path / "models" / "audience")
-    write_policy(tmp_path / "models" / "policy", manifest.digest(tmp_path / "models" / "audience"))
-    return tmp_path
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_models(tmp_path_factory.mktemp("models"))
 
 
-@pytest.fixture
-def serve(place: Path) -> Iterator[Callable[..., "tuple[subprocess.Popen[str], str]"]]:
-    """Start a service, and kill what a test left running."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start(*arguments: str, **environment: str) -> "tuple[subprocess.Popen[str], str]":
-        command = [sys.executable, "-c", "from adloom.cli import main; main()", "serve", "--app", "decide"]
-        env = {**os.environ, "ADLOOM_AUTH": "off", **environment}
-        env = {name: value for name, value in env.items() if value}
-        process = subprocess.Popen(
-            [*command, "--port", "0", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
-        )
-        started.append(process)
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        return process, line.split()[2].rstrip(";") if line else ""
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+@pytest.fixture(scope="module")
+def server(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DecideServer]:
+    """The process that all tests ask which do not end theirs; it ends well, and its log is clean."""
+    with deciding(tmp_path_factory.mktemp("server"), ["--models", str(models)], OPEN) as server:
+        yield server
+        assert server.end() == -signal.SIGTERM
+        server.verified()
 
 
-Serve = Callable[..., "tuple[subprocess.Popen[str], str]"]
+def is_whole(answer: Answer) -> bool:
+    """Whether an answer is a slate of two of the creatives, by the model."""
+    shown = [slot["creative_id"] for slot in answer.body["creatives"]]
+    assert (answer.status, answer.body["tier"], answer.body["segment"]) == (200, "model", "segment-1")
+    return len(set(shown)) == 2 and set(shown) <= set(CREATIVES)
 
 
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+def test_a_connection_stays_and_each_request_gets_a_decision_of_its_own(server: DecideServer) -> None:
+    with server.connect() as connection:
+        answers = [connection.ask(ASKED) for _ in range(20)]
+        assert connection.ask({**ASKED, "n": 0}).status == 422  # and the next one is answered all the same
+        answers.append(connection.ask(ASKED, "Connection: close"))
+        assert connection.ended
+    assert all(map(is_whole, answers))
+    assert len({answer.body["decision_id"] for answer in answers}) == 21
 
 
-def versions(url: str) -> dict[str, int | None]:
-    listed = httpx.get(f"{url}/v1/models").json()["models"]
-    return {model["model"]["name"]: model["model"]["version"] for model in listed}
+def test_pipelined_requests_are_answered_in_their_order(server: DecideServer) -> None:
+    asked = [{**ASKED, "candidates": [f"{i}"], "n": 1} for i in range(30)]
+    with server.connect() as connection:
+        connection.send(b"".join(map(post, asked)))
+        answers = [connection.answer() for _ in asked]
+    assert [[slot["creative_id"] for slot in a.body["creatives"]] for a in answers] == [[f"{i}"] for i in range(30)]
 
 
-def test_without_a_word_on_who_may_ask_it_does_not_start(serve: Serve) -> None:
-    process, url = serve("--models", "models", ADLOOM_AUTH="")
-    assert url == ""
-    _, error = process.communicate(timeout=30)
-    assert process.returncode == 2
-    [line] = error.splitlines()
-    assert line.startswith("adloom: ")
-    assert "ADLOOM_AUTH" in line
+def test_a_request_in_pieces_is_one_request(server: DecideServer) -> None:
+    whole = post(ASKED)
+    head = whole.index(b"\r\n\r\n") + 4
+    with server.connect() as connection:
+        for cut in (1, 30, head - 2, head, head + 1, len(whole) - 1):
+            with stopped(server.process.pid):
+                connection.send(whole[:cut])
+            until(lambda: not unread(server, connection))
+            connection.send(whole[cut:])
+            assert is_whole(connection.answer()), cut
+        chunks = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(whole) - head, whole[head:])
+        connection.send(whole[: whole.index(b"Content-Length")] + chunks)
+        assert is_whole(connection.answer())
 
 
-def test_tokens_and_a_file_that_changes(serve: Serve, place: Path) -> None:
-    token = auth.add(place / "tokens", "bidder", ["decide"])
-    _, url = serve("--models", "models", ADLOOM_AUTH="", ADLOOM_TOKENS_FILE=str(place / "tokens"))
-
-    def asked(token: str) -> int:
-        return httpx.post(url + DECIDE, json=PLAIN, headers={"Authorization": f"Bearer {token}"}).status_code
-
-    assert [asked(token), asked("wrong")] == [200, 401]
-    other = auth.add(place / "tokens", "other", ["decide"])
-    until(lambda: asked(other) == 200)
-    assert asked(token) == 200
+def unread(server: DecideServer, connection: Connection) -> bool:
+    """Whether the process has not yet read all it was sent on a connection; Linux knows."""
+    local, remote = (name[1] for name in (connection.socket.getsockname(), connection.socket.getpeername()))
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if (fields[1][-4:], fields[2][-4:]) == (f"{remote:04X}", f"{local:04X}"):
+            return int(fields[4].partition(":")[2], 16) > 0
+    raise AssertionError("no such connection")
 
 
-def test_several_workers_answer_count_and_end_together(serve: Serve, place: Path) -> None:
-    process, url = serve("--models", "models", "--workers", "2")
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-
-    def ask(_: int) -> int:
-        return httpx.post(url + DECIDE, json=PLAIN).status_code
-
-    with ThreadPoolExecutor(4) as pool:
-        assert Counter(pool.map(ask, range(60))) == {200: 60}
-    total = 'adloom_requests_total{path="/v1/decide",status="200"} 60.0'
-    until(lambda: total in httpx.get(f"{url}/metrics").text)
-    process.send_signal(signal.SIGTERM)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 0
-    assert "Traceback" not in error
-    until(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
-    assert len(decisions(place)) == 60
+def test_who_expects_to_be_told_is_told_to_go_on(server: DecideServer) -> None:
+    whole = post(ASKED, "Expect: 100-continue")
+    head = whole.index(b"\r\n\r\n") + 4
+    with server.connect() as connection:
+        connection.send(whole[:head])
+        assert connection.answer().status == 100
+        connection.send(whole[head:])
+        assert is_whole(connection.answer())
 
 
-def test_a_worker_that_is_killed_is_replaced(serve: Serve) -> None:
-    process, url = serve("--models", "models", "--workers", "2")
-    workers = answering(process.pid)
-    assert len(workers) == 2
-    os.kill(workers[0], signal.SIGKILL)
-    until(lambda: len(set(answering(process.pid)) - {workers[0]}) == 2)
-    until(lambda: all(httpx.post(url + DECIDE, json=PLAIN).status_code == 200 for _ in range(10)))
+def test_who_goes_away_disturbs_nobody(server: DecideServer) -> None:
+    whole = post(ASKED)
+    for cut in (10, len(whole) - 5, len(whole)):
+        with server.connect() as leaving, server.connect() as staying:
+            leaving.send(whole[:cut])
+            leaving.__exit__()
+            assert is_whole(staying.ask(ASKED))
 
 
-def test_workers_do_not_outlive_a_parent_that_is_killed(serve: Serve) -> None:
-    process, url = serve("--models", "models", "--workers", "2")
-    workers = answering(process.pid)
-    process.kill()
-    process.wait()
-    until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(url)
+def ask_until_it_ends(server: DecideServer, answered: list[str], enough: Event) -> None:
+    """Ask on one connection as long as there are answers."""
+    try:
+        with server.connect() as connection:
+            while True:
+                answer = connection.ask(ASKED)
+                assert answer.status == 200
+                answered.append(answer.body["decision_id"])
+                if len(answered) >= 100:
+                    enough.set()
+    except ConnectionError:  # it ended
+        pass
 
 
-def test_the_end_loses_no_decision_that_was_answered(serve: Serve, place: Path) -> None:
-    process, url = serve("--models", "models", ADLOOM_LOG_FLUSH_MS="60000")
-    with httpx.Client(base_url=url) as client:
-        answered = [client.post(DECIDE, json=PLAIN).json()["decision_id"] for _ in range(200)]
-        told = {"decision_id": answered[0], "creative_id": "creative-0", "kind": "click"}
-        assert client.post(FEEDBACK, json=told).status_code == 200
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-    assert [record.decision_id for record in decisions(place)] == answered
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 0)])
+def test_every_answered_decision_is_in_the_log_of_a_process_that_was_ended(
+    models: Path, tmp_path: Path, how: signal.Signals, code: int
+) -> None:
+    answered, enough = [list[str]() for _ in range(CLIENTS)], Event()
+    with deciding(tmp_path, ["--models", str(models)], OPEN) as server, ThreadPoolExecutor(CLIENTS) as clients:
+        asking = [clients.submit(ask_until_it_ends, server, mine, enough) for mine in answered]
+        with server.connect() as slow:
+            whole = post(ASKED)
+            slow.send(whole[:-10])
+            until(lambda: not unread(server, slow))
+            assert enough.wait(30)
+            server.process.send_signal(how)
+            until(server.refuses)
+            slow.send(whole[-10:])  # what it was about to be asked, it answers
+            last = slow.answer()
+            assert is_whole(last)
+        assert server.process.wait(30) == code
+        for future in asking:
+            future.result(30)
+    ids = [*(name for mine in answered for name in mine), last.body["decision_id"]]
+    found = server.verified()
+    logged = {decision.decision_id for decision in server.decisions()}
+    assert set(ids) <= logged
+    assert len(ids) == len(set(ids))
+    assert (found["processes"], found["processes_without_end"], found["decisions"]) == (1, 0, len(logged))
+    assert not [*(tmp_path / ".adloom" / "decisions" / "open").glob("*.jsonl")]
+    assert "Traceback" not in server.errors
 
 
-def decisions(place: Path) -> list[Decision]:
-    found = [record for record in logs.read(place / "home" / "decisions") if isinstance(record, Decision)]
-    assert all(sum(record.probabilities) == pytest.approx(1, abs=1e-12) for record in found)
-    return found
+def test_workers_under_load_lose_no_answered_decision_either(models: Path, tmp_path: Path) -> None:
+    answered, enough = [list[str]() for _ in range(CLIENTS)], Event()
+    arguments = ["--models", str(models), "--workers", "2"]
+    with deciding(tmp_path, arguments, OPEN) as server, ThreadPoolExecutor(CLIENTS) as clients:
+        asking = [clients.submit(ask_until_it_ends, server, mine, enough) for mine in answered]
+        assert enough.wait(30)
+        code = server.end()
+        for future in asking:
+            future.result(30)
+    ids = {name for mine in answered for name in mine}
+    found = server.verified()
+    assert ids <= {decision.decision_id for decision in server.decisions()}
+    assert (found["processes_without_end"], code) == (0, 0)
+    assert "Traceback" not in server.errors
 
 
-def answering(parent: int) -> list[int]:
-    """The processes below a parent that were spawned to answer."""
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    lines = {
-        child: Path(f"/proc/{child}/cmdline").read_bytes() for child in children if Path(f"/proc/{child}").exists()
-    }
-    return [int(child) for child, line in lines.items() if b"spawn_main" in line]
+def test_two_workers_write_side_by_side(models: Path, tmp_path: Path) -> None:
+    ids = []
+    with deciding(tmp_path, ["--models", str(models), "--workers", "2"], OPEN) as server:
+        first, second = server.workers()
+        for silent in (first, second, first, second):
+            with stopped(silent), server.connect() as connection:  # so that the other one answers
+                answers = [connection.ask(ASKED) for _ in range(5)]
+                clicked = {"decision_id": answers[0].body["decision_id"], "kind": "click"}
+                told = {**clicked, "creative_id": answers[0].body["creatives"][0]["creative_id"]}
+                connection.send(post(told, path=FEEDBACK))
+                assert connection.answer().body == {"accepted": True}
+            ids += [answer.body["decision_id"] for answer in answers]
+        path = 'adloom_requests_total{path="/v1/decide",status="200"}'
+        until(lambda: server.metric(path) == len(ids))  # whoever is asked gives the sum
+        server.end()
+    found = server.verified()
+    assert {decision.decision_id for decision in server.decisions()} == set(ids)
+    assert (found["processes"], found["decisions"], found["feedback"]) == (2, 20, 4)
 
 
-class Promoting:
-    """A registry of MLflow's, in a file, in which a test promotes policies."""
-
-    def __init__(self, place: Path) -> None:
-        shutil.copy(PARAMS, place)
-        self.place = place
-        self.registry: Any = outside.build(Settings(), params.load(PARAMS).project).registry
-        self.promote("audience", place / "models" / "audience")
-        self.promote("policy", place / "models" / "policy")
-
-    def policy(self, best: str) -> int:
-        target = self.place / "made" / best
-        target.parent.mkdir(exist_ok=True)
-        write_policy(target, manifest.digest(self.place / "models" / "audience"), best)
-        return self.promote("policy", target)
-
-    def promote(self, model: str, folder: Path) -> int:
-        version = self.registry.register(model, folder, {}).version
-        self.registry.point(model, CHAMPION, version, "a test")
-        return int(version)
+def at_once(server: DecideServer, requests: list[Mapping[str, Any]]) -> list[Answer]:
+    """Let the process find so many requests at one look at its connections, and return the answers."""
+    with ExitStack() as stack:
+        connections = [stack.enter_context(server.connect()) for _ in requests]
+        assert all(connection.ask(ASKED).status == 200 for connection in connections)
+        with stopped(server.process.pid):
+            for connection, asked in zip(connections, requests, strict=True):
+                connection.send(post(asked))
+        return [connection.answer() for connection in connections]
 
 
-def test_champions_are_followed_and_pins_are_not(serve: Serve, place: Path) -> None:
-    shop = Promoting(place)
-    quick = {"ADLOOM_FOLLOW_SECONDS": "0.2"}
-    followed, url = serve("--follow", "champion", **quick)
-    _, pinned = serve("--follow", "champion", "--pin", "policy=1", **quick)
-    _, still = serve()
-    assert versions(url) == versions(pinned) == versions(still) == {"audience": 1, "policy": 1}
-    assert shop.policy("creative-1") == 2
-    until(lambda: versions(url)["policy"] == 2)
-    assert httpx.post(url + DECIDE, json=PLAIN).json()["policy"]["version"] == 2
-    assert versions(still)["policy"] == 1
-    listed = httpx.post(f"{still}/v1/models/refresh", timeout=60).json()["models"]
-    assert [model["model"]["version"] for model in listed] == [1, 2]
-    assert versions(pinned)["policy"] == 1
-    (place / "mlflow.db").rename(place / "gone.db")
-    (place / "mlartifacts").rename(place / "gone")
-    assert httpx.post(f"{url}/v1/models/refresh", timeout=60).status_code == 200
-    assert httpx.post(url + DECIDE, json=PLAIN).json()["policy"]["version"] == 2
-    followed.send_signal(signal.SIGTERM)
-    followed.communicate(timeout=60)
+def test_a_burst_beyond_the_bound_is_sent_away_and_the_others_are_answered(server: DecideServer) -> None:
+    burst = 3 * ROOM
+    answers = at_once(server, [ASKED] * burst)
+    counts = Counter(answer.status for answer in answers)
+    assert set(counts) == {200, 429}
+    assert counts[200] >= ROOM
+    busy = [answer for answer in answers if answer.status == 429]
+    assert {answer.headers["retry-after"] for answer in busy} == {"1"}
+    assert {answer.headers["content-type"] for answer in busy} == {"application/problem+json"}
+    assert all(is_whole(answer) for answer in answers if answer.status == 200)
+    assert server.metric('adloom_requests_total{path="/v1/decide",status="429"}') == len(busy)
+    with server.connect() as connection:
+        assert all(is_whole(connection.ask(ASKED)) for _ in range(5))  # it is over at once
 
 
-def test_workers_follow_too(serve: Serve, place: Path) -> None:
-    shop = Promoting(place)
-    _, url = serve("--follow", "champion", "--workers", "2", ADLOOM_FOLLOW_SECONDS="0.2")
-    assert shop.policy("creative-1") == 2
-    until(lambda: all(httpx.post(url + DECIDE, json=PLAIN).json()["policy"]["version"] == 2 for _ in range(20)))
+def test_what_the_model_has_no_time_for_is_answered_without_it(server: DecideServer) -> None:
+    hurry = {"placement": "here", "candidates": MANY, "tmax_ms": 1}
+    with server.connect() as connection:
+        assert connection.ask({**hurry, "tmax_ms": 10_000}).body["tier"] == "model"
+    answers = at_once(server, [hurry, {**hurry, "placement": "elsewhere"}] * (ROOM // 2))
+    assert {answer.status for answer in answers} == {200}
+    asked_before, never = answers[-2].body, answers[-1].body
+    assert (asked_before["tier"], never["tier"]) == ("cached", "default")
+    assert (never["policy"], never["creatives"][0]["probability"]) == (None, pytest.approx(1 / MAX_CANDIDATES))
+    assert asked_before["policy"]["digest"]
+    tiers = Counter(answer.body["tier"] for answer in answers)
+    for tier, count in tiers.items():
+        assert server.metric(f'adloom_decide_seconds_count{{tier="{tier}"}}') >= count
+    ids = {never["decision_id"], asked_before["decision_id"]}
+    log = server.folder / ".adloom" / "decisions" / "open"
 
+    def logged() -> dict[str, str]:
+        lines = [json.loads(line) for path in log.glob("*.jsonl") for line in path.read_bytes().split(b"\n")[:-1]]
+        return {line["decision_id"]: line["tier"] for line in lines if line.get("decision_id") in ids}
 
-def test_without_any_champion_it_answers_all_the_same(serve: Serve, place: Path) -> None:
-    shutil.copy(PARAMS, place)
-    _, url = serve("--follow", "champion", ADLOOM_FOLLOW_SECONDS="0.2")
-    assert httpx.get(f"{url}/readyz").json() == {"ready": True, "models": []}
-    assert httpx.post(url + DECIDE, json=PLAIN).json()["tier"] == "default"
-    shop = Promoting(place)
-    until(lambda: versions(url) == {"audience": 1, "policy": 1})
-    assert shop.policy("creative-3") == 2
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--models", "models", "--follow", "champion"], "--models is a folder"),
-        (["--pin", "policy"], "--pin policy: expected MODEL=VERSION"),
-        (["--pin", "gan=1"], "--pin gan: expected one of audience, policy"),
-    ],
-)
-def test_what_does_not_go_together_is_said(serve: Serve, arguments: list[str], said: str) -> None:
-    process, _ = serve(*arguments)
-    _, error = process.communicate(timeout=30)
-    assert process.returncode == 2
-    assert said in error
+    until(lambda: len(logged()) == 2)
+    assert logged() == {never["decision_id"]: "default", asked_before["decision_id"]: "cached"}

@@ -1,70 +1,129 @@
-"""Every endpoint, asked whatever its OpenAPI allows and what it does not: answers are as described, and never 5xx."""
+"""
+Every endpoint of the apps, asked with what its OpenAPI document allows and with what it does not: no answer is a
+failure, and each is what the document says. Seeded: the same requests each time.
+"""
 
-import re
-from collections.abc import Iterator
-from typing import Any, cast
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-import httpx
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
-from schemathesis import GenerationMode
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
-from tests.tiny_models import write_models
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import positive_data_acceptance
+from starlette.types import ASGIApp
+from tests.tiny_models import CATEGORIES, write_models
 
-from adloom.serving.client import serving
-from adloom.serving.messages import DECIDE
-from adloom.serving.server import APPS
+from adloom.decisions.record import Decision, decode, encode
+from adloom.decisions.verify import faults
+from adloom.params import MODELS
+from adloom.serving import auth, bundles, server, sources
+from adloom.serving.bundles import Models
+from adloom.serving.decide import Around
+from adloom.serving.decider import MemoryLog
+from adloom.serving.front import PAGES
+from adloom.serving.segments import Keys
 
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+EXAMPLES = 40  # requests for each endpoint and mode: a few seconds an app
+APPS = ("decide", "all")
+ASKED = [(app, path) for app in APPS for path in server.APPS[app].endpoints]
+SHOWN = sorted(PAGES - {"/openapi.json"})  # which is the document, and is not asked as an operation
+# What a schema allows may still make no sense: one of two fields must be given, a category must be known to the model.
+EXCLUDED = [positive_data_acceptance]
 
-BOUNDED = settings(
-    max_examples=40,
-    derandomize=True,  # seeded: the same questions each time
-    deadline=None,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+
+@dataclass
+class Fuzzed:
+    """An app, its document, and a token that opens all of it."""
+
+    app: ASGIApp
+    schema: Any
+    log: MemoryLog
+    token: str
+
+    def ask(self, path: str, method: str, mode: GenerationMode, examples: int) -> Counter[int]:
+        """Ask an endpoint, check each answer against the document, and count the answers by status."""
+        found: Counter[int] = Counter()
+        headers = {"Authorization": f"Bearer {self.token}"}
+
+        @seed(0)
+        @settings(
+            max_examples=examples, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+        )
+        @given(case=self.schema[path][method].as_strategy(mode))
+        def check(case: Case[Any]) -> None:
+            if mode == GenerationMode.POSITIVE:
+                _make_sense(case.body)
+            response = case.call(headers=headers)
+            found[int(response.status_code)] += 1
+            case.validate_response(response, excluded_checks=EXCLUDED, headers=headers)
+
+        check()
+        return found
+
+
+def _make_sense(body: object) -> None:
+    """Change what the schema allows and the service cannot know or take, lest all are refused for that."""
+    if not isinstance(body, dict):
+        return
+    for name, value in body.items():
+        if name == "category":
+            body[name] = CATEGORIES[len(str(value)) % 3]
+        if isinstance(value, float) and name != "value":
+            body[name] = int(value)  # 2.0 is an integer to a schema, and none here
+    for one, other in (("candidates", "category"), ("user_id", "segment"), ("users", "rows")):
+        if body.get(one) is not None:
+            body.pop(other, None)
 
 
 @pytest.fixture(scope="module")
-def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
     folder = write_models(tmp_path_factory.mktemp("models"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ADLOOM_HOME", str(tmp_path_factory.mktemp("home")))
-        with (
-            serving("--models", str(folder)) as whole,
-            serving("--app", "decide", "--models", str(folder)) as decide,
-            serving("--app", "decide", "--models", str(folder), "--workers", "2") as workers,
-        ):
-            yield {"all": whole, "decide": decide, "workers": workers}
+    return bundles.load(sources.in_folder(folder, [*MODELS, "policy"]), threads=1)
 
 
-@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
-@pytest.mark.parametrize("app", ["all", "decide", "workers"])
-def test_never_a_failure_of_the_service(urls: dict[str, str], app: str, mode: GenerationMode) -> None:
-    schema = schemathesis.openapi.from_url(f"{urls[app]}/openapi.json")
-    operations: list[Any] = [cast("Any", result).ok() for result in schema.get_all_operations()]
-    assert {operation.path for operation in operations} >= {*APPS["decide"].endpoints, "/v1/models", "/readyz"}
-    for operation in operations:
-        fuzz(operation, mode)
-    if app == "decide":  # the questions were of all kinds
-        text = httpx.get(f"{urls[app]}/metrics").text
-        asked = set(re.findall(r'adloom_requests_total{path="(.*?)",status="(...)"}', text))
-        expected = {"200"} if mode is GenerationMode.POSITIVE else {"200", "400", "422"}
-        assert {status for path, status in asked if path == DECIDE} >= expected
+@pytest.fixture(scope="module")
+def apps(models: Models, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Fuzzed]:
+    tokens: Path = tmp_path_factory.mktemp("tokens") / "tokens"
+    token = auth.add(tokens, "fuzzer", auth.SCOPES)
+    made = {}
+    for name in APPS:
+        log = MemoryLog()
+        app = server.application(name, models, Around(Keys(None), auth=auth.Auth(tokens), log=log))
+        made[name] = Fuzzed(app, schemathesis.openapi.from_asgi("/openapi.json", app), log, token)
+    return made
 
 
-def fuzz(operation: Any, mode: GenerationMode) -> None:
-    @BOUNDED
-    @given(case=operation.as_strategy(mode))
-    def ask(case: Any) -> None:
-        case.call_and_validate(checks=CHECKS)
+@pytest.mark.parametrize(("app", "path"), ASKED)
+def test_what_the_document_allows(apps: dict[str, Fuzzed], app: str, path: str) -> None:
+    fuzzed = apps[app]
+    before = len(fuzzed.log.records)
+    found = fuzzed.ask(path, "POST", GenerationMode.POSITIVE, EXAMPLES)
+    assert found[200]
+    assert found.keys() <= {200, 422}
+    for record in fuzzed.log.records[before:]:
+        assert decode(encode(record)) == record
+        if isinstance(record, Decision):
+            assert list(faults(record)) == []
 
-    if mode is GenerationMode.POSITIVE or operation.method == "post":  # nothing is asked of a page
-        ask()
+
+@pytest.mark.parametrize(("app", "path"), ASKED)
+def test_what_it_does_not_allow(apps: dict[str, Fuzzed], app: str, path: str) -> None:
+    found = apps[app].ask(path, "POST", GenerationMode.NEGATIVE, EXAMPLES)
+    assert found.keys() <= {200, 400, 401, 413, 415, 422}  # 200 where what is wrong is beside the point, as a query
+    assert found.total() > found[200]
+
+
+@pytest.mark.parametrize("path", SHOWN)
+@pytest.mark.parametrize("app", APPS)
+def test_pages(apps: dict[str, Fuzzed], app: str, path: str) -> None:
+    assert apps[app].ask(path, "GET", GenerationMode.POSITIVE, 1) == {200: 1}
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_the_document_has_all_there_is(apps: dict[str, Fuzzed], app: str) -> None:
+    operations = {(found.ok().method.upper(), found.ok().path) for found in apps[app].schema.get_all_operations()}
+    expected = {("POST", path) for name, path in ASKED if name == app} | {("GET", path) for path in SHOWN}
+    assert operations == expected

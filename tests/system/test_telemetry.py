@@ -11,7 +11,6 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from tests.tiny_models import write_models
 
-from adloom.errors import OutsideError
 from adloom.serving.client import serving
 from adloom.serving.messages import DECIDE
 
@@ -48,7 +47,6 @@ def collector() -> Iterator[str]:
 
 
 def test_spans_arrive(collector: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the exporter is not installed")
     monkeypatch.setenv("ADLOOM_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector)
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
@@ -64,19 +62,8 @@ def test_spans_arrive(collector: str, tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_collector_that_is_away_costs_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the exporter is not installed")
     monkeypatch.setenv("ADLOOM_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     folder = write_models(tmp_path / "models")
     with serving("--app", "decide", "--models", str(folder)) as url:
         assert httpx.post(url + DECIDE, json=PLAIN).json()["tier"] == "model"
-
-
-def test_without_the_exporter_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    try:
-        import opentelemetry.exporter.otlp.proto.http  # noqa: F401
-    except ModuleNotFoundError:
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
-        folder = write_models(tmp_path / "models")
-        with pytest.raises(OutsideError, match="ended before it was ready"), serving("--models", str(folder)):
-            pass

@@ -75,7 +75,7 @@ class Rendered:
 
 def tree(folder: Path) -> Path:
     """Copy what is rendered into a folder, with secrets made for the occasion; return its k8s."""
-    shutil.copytree(ROOT / "k8s", folder / "k8s", ignore=shutil.ignore_patterns("*.env", "s3.json"))
+    shutil.copytree(ROOT / "k8s", folder / "k8s", ignore=shutil.ignore_patterns("*.env", "s3.json", "token*"))
     (folder / "scripts").mkdir()
     shutil.copy(ROOT / "scripts" / "dev_secrets.py", folder / "scripts")
     subprocess.run([sys.executable, folder / "scripts" / "dev_secrets.py"], check=True, capture_output=True)

@@ -204,7 +204,7 @@ def test_images_are_pinned(pods: list[Pods]) -> None:
 
 
 def test_secrets_are_in_secrets_alone(everything: Mapping[str, Rendered], pods: list[Pods]) -> None:
-    secret = re.compile("KEY|SECRET|PASSWORD|TOKEN|STORE_URI|WEBHOOK")
+    secret = re.compile("(KEY|SECRET|PASSWORD|TOKEN|STORE_URI|WEBHOOK)(?!S_FILE)")
     literal = {e["name"] for pod in pods for c in pod.containers for e in c.get("env", []) if "value" in e}
     configured = {key for r in everything.values() for found in r.of("ConfigMap") for key in found["data"]}
     assert {name for name in literal | configured if secret.search(name)} == set()

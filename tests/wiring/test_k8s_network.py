@@ -49,13 +49,17 @@ WITHIN: dict[str, Table] = {
     "base+network-policies": {},
     "dev": {
         ("mlflow", "postgres"): {5432},
-        **{(who, "s3"): {8333} for who in ("stage", "training", "trigger", "poll", "mlflow")},
+        **{(who, "s3"): {8333} for who in ("stage", "training", "trigger", "poll", "mlflow", "decide")},
     },
     "prod": {
         **{
             ("mlflow", where): {443, 5432} for where in ("internet", "internet, version 6", "cloud's metadata")
         },
-        **{("training", where): {443} for where in ("internet", "internet, version 6", "cloud's metadata")},
+        **{
+            (who, where): {443}
+            for who in ("training", "decide")
+            for where in ("internet", "internet, version 6", "cloud's metadata")
+        },
     },
 }  # fmt: skip
 

@@ -84,7 +84,7 @@ def _metrics(value: Value, data: Impressions, left: Left) -> dict[str, Metric]:
         "without_propensity": left.without_propensity,
     }
     return {
-        RATE: _rate(best),
+        **({RATE: _rate(best)} if best.trustworthy else {}),  # else it is told in the report alone, with the reason
         "logged_click_rate": _rate(value.logged),
         "unsupported": _exact(value.support.unsupported, len(data), "share"),
         **{name: _exact(count, len(data), "count") for name, count in counts.items()},
@@ -92,7 +92,7 @@ def _metrics(value: Value, data: Impressions, left: Left) -> dict[str, Metric]:
 
 
 def _rate(estimate: Estimate) -> Metric:
-    """Return a click rate, which lies in [0, 1] whatever an estimate of little evidence says."""
+    """Return a click rate, which lies in [0, 1] whatever the interval of an estimate says."""
     value, low, high = (min(max(number, 0.0), 1.0) for number in (estimate.value, estimate.low, estimate.high))
     return Metric(value, low, high, estimate.n, "share")
 

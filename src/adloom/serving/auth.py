@@ -160,8 +160,9 @@ def add(path: Path, name: str, scopes: Iterable[str], rate: int | None = None) -
     path.touch(mode=0o600)
     if path.stat().st_size and name in {known.name for known in read(path)}:
         raise ParamsError(f"tokens file {path}: {name} has a token; choose another name, or take its line out")
+    ended = path.read_bytes()[-1:] in (b"", b"\n")  # people may leave a last line without an end
     with path.open("a", encoding="utf-8") as file:
-        file.write(f"{line}\n")
+        file.write(f"{line}\n" if ended else f"\n{line}\n")
     return token
 
 

@@ -45,10 +45,15 @@ def serving(*arguments: str) -> Iterator[str]:
                 process.kill()
 
 
-def ask(url: str, body: Answer | None = None) -> Answer:
-    """Return the JSON answer to a GET, or to a POST of a body. Raises OutsideError with the problem's detail."""
+def ask(url: str, body: Answer | None = None, token: str | None = None) -> Answer:
+    """
+    Return the JSON answer to a GET, or to a POST of a body, asked with a token where one is given.
+
+    Raises OutsideError with the problem's detail.
+    """
     data = None if body is None else json.dumps(body).encode()
-    request = Request(url, data, {"Content-Type": "application/json"})  # noqa: S310 - always http, see `serving`
+    allowed = {"Authorization": f"Bearer {token}"} if token else {}
+    request = Request(url, data, {"Content-Type": "application/json"} | allowed)  # noqa: S310 - always http, see `serving`
     try:
         with urlopen(request, timeout=TIMEOUT) as response:  # noqa: S310
             return json.load(response)  # type: ignore[no-any-return]

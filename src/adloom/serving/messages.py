@@ -119,7 +119,9 @@ class DecideAnswer(Message, frozen=True):
 class FeedbackRequest(Message, frozen=True):
     """What came of a decision; it may be sent more than once, and counts once."""
 
-    decision_id: Annotated[str, Meta(pattern="^[0-9a-f]{32}$", examples=["0123456789abcdef0123456789abcdef"])]
+    decision_id: Annotated[
+        str, Meta(pattern="^[0-9a-f]{32}$", max_length=32, examples=["0123456789abcdef0123456789abcdef"])
+    ]
     creative_id: Id
     kind: Literal["click", "conversion"]
     value: (

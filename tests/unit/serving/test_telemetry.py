@@ -1,11 +1,14 @@
 """Spans of requests, into memory."""
 
+import sys
+
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from starlette.testclient import TestClient
 
+from adloom.errors import ParamsError
 from adloom.serving import decide, telemetry
 from adloom.serving.bundles import Models
 from adloom.serving.messages import DECIDE
@@ -42,3 +45,9 @@ def test_probes_and_scrapes_are_none(client: TestClient, spans: InMemorySpanExpo
     for page in ("/livez", "/readyz", "/metrics", "/v1/models"):
         assert client.get(page).status_code == 200
     assert spans.get_finished_spans() == ()
+
+
+def test_without_the_exporter_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+    with pytest.raises(ParamsError, match=r"is not installed; `pip install opentelemetry-exporter-otlp-proto-http`"):
+        telemetry.exporting()

@@ -1,0 +1,334 @@
+"""What a decision costs: throughput, lateness, memory and loss of the decide app, beside peers in the same run.
+
+    python benchmarks/decide.py             # about five minutes; needs wrk (apt-get install wrk)
+    python benchmarks/decide.py --soak 1800
+
+100,000 creatives, 1,000,000 users, one worker each; tokens, decision log and metrics are switched on. The bare handler
+parses the same request and serialises the same answer on the same server; BentoML's @api decides as ours does, without
+tokens and log. Rounds of ours and of a peer take turns, and medians are printed, for machines are noisy.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import random
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import msgspec
+import numpy as np
+import orjson
+import uvicorn
+
+from adloom.audience.members import Members
+from adloom.audience.segmenter import Scale, Segmenter
+from adloom.data.privacy import PUBLISHED_KEY, fingerprint, pseudonym
+from adloom.io import manifest
+from adloom.params import Source
+from adloom.policy.scorer import Policy
+from adloom.serving import auth, bundles, sources
+from adloom.serving.decider import Decider, MemoryLog
+from adloom.serving.messages import DECIDE, DecideRequest
+from adloom.serving.segments import Keys
+
+CREATIVES, USERS, CATEGORIES = 100_000, 1_000_000, 20
+PLACEMENTS, HOURS = 4, 24
+ROUNDS, SECONDS = 3, 2  # of wrk, for each of ours and a peer
+PACED, CONNECTIONS = 20, 32  # seconds at half rate, and connections they take
+SETTINGS: dict[str, Any] = {"loop": "uvloop", "log_level": "error", "access_log": False, "server_header": False}
+WRK = """
+local lines, n = {}, 0
+for line in io.lines(os.getenv("BODIES")) do lines[#lines + 1] = line end
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+wrk.headers["Authorization"] = "Bearer " .. os.getenv("TOKEN")
+request = function() n = n + 1; return wrk.format(nil, "/v1/decide", nil, lines[n % #lines + 1]) end
+"""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A folder with models, requests, and a token."""
+
+    folder: Path
+    token: str
+
+    def bodies(self, candidates: int) -> Path:
+        """Return a file with a request a line."""
+        path = self.folder / f"bodies-{candidates}.jsonl"
+        if not path.is_file():
+            rng = random.Random(candidates)
+            path.write_text("".join(f"{json.dumps(asked(rng, candidates))}\n" for _ in range(2000)), encoding="utf-8")
+        return path
+
+
+def asked(rng: random.Random, candidates: int) -> dict[str, object]:
+    """Return a request."""
+    ids = [f"creative-{number:06}" for number in rng.sample(range(CREATIVES), candidates)]
+    where = {"placement": f"p{rng.randrange(PLACEMENTS)}", "user_id": str(rng.randrange(USERS))}
+    return where | {"context": {"hour": str(rng.randrange(HOURS))}, "candidates": ids, "n": 3, "tmax_ms": 100}
+
+
+def write_models(root: Path) -> None:
+    """Write an audience of all users and a policy of all creatives."""
+    names = tuple(f"segment-{number}" for number in range(1, 7))
+    made_by = Source(uri="benchmark")
+    with manifest.draft(root / "audience", "segment", made_by, {}) as made:
+        scale = Scale(np.zeros(5), np.zeros(5), np.ones(5))
+        Segmenter(scale, np.zeros((6, 5)), np.arange(6), names).save(made.path / "segmenter.npz")
+        users = [pseudonym(str(number), PUBLISHED_KEY) for number in range(USERS)]
+        Members.of(users, np.arange(USERS) % 6, names).save(made.path / "members.npz")
+        made.write_json("card.json", {"categories": []})
+        made.facts["key"] = fingerprint(PUBLISHED_KEY)
+    with manifest.draft(root / "policy", "train_policy", made_by, {}) as made:
+        policy(names).save(made.path / "policy.npz")
+        card = {"categories": [f"c{n}" for n in range(CATEGORIES)], "audience": manifest.digest(root / "audience")}
+        made.write_json("card.json", card)
+
+
+def policy(segments: tuple[str, ...]) -> Policy:
+    """Return a policy with weights for placement, segment, both together, and hour."""
+    rng = np.random.default_rng(0)
+    places = tuple(f"p{number}" for number in range(PLACEMENTS))
+    both = tuple(f"{place}\x1f{segment}" for place in places for segment in segments)
+    values = (places, segments, both, tuple(map(str, range(HOURS))))
+    weights = tuple((rng.normal(size=(len(v) + 1, CREATIVES)) / 4).astype(np.float32) for v in values)
+    return Policy(
+        creatives=tuple(f"creative-{number:06}" for number in range(CREATIVES)),
+        category=rng.integers(0, CATEGORIES, CREATIVES),
+        categories=tuple(f"c{number}" for number in range(CATEGORIES)),
+        bias=rng.normal(size=CREATIVES).astype(np.float32),
+        features=(("placement",), ("segment",), ("placement", "segment"), ("ctx_hour",)),
+        values=values,
+        weights=weights,
+        prior=np.zeros(CATEGORIES + 1, np.float32),
+        temperature=1.0,
+        floor=0.001,
+    )
+
+
+def bare() -> Any:
+    """Return an ASGI application that parses a request and serialises an answer of the same shape, and no more."""
+    model = {"name": "policy", "version": 1, "digest": "d" * 64}
+    rest = {"decision_id": "0" * 32, "tier": "model", "segment": "segment-1", "policy": model, "audience": model}
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            while True:
+                kind = (await receive())["type"]
+                await send({"type": f"{kind}.complete"})
+                if kind.endswith("shutdown"):
+                    return
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message["body"], message["more_body"]
+        given = orjson.loads(body)
+        shown = [{"creative_id": c, "probability": 0.0123456789012345} for c in given["candidates"][: given["n"]]]
+        answer = orjson.dumps({**rest, "creatives": shown, "elapsed_ms": 0.123})
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": answer})
+
+    return app
+
+
+def bento(models: Path) -> Any:
+    """Return BentoML's service, whose @api decides as ours does."""
+    os.environ |= {"BENTOML_DO_NOT_TRACK": "1", "OTEL_SDK_DISABLED": "true"}
+    import bentoml  # noqa: PLC0415 - it reads these when it is imported
+
+    served = bundles.load(sources.in_folder(models, ["audience", "policy"]), 1)
+    decider = Decider(served, Keys(None), MemoryLog(room=0), "benchmark")
+
+    class Decide:
+        @bentoml.api(route=DECIDE)  # type: ignore[untyped-decorator]
+        def decide(self, **body: Any) -> dict[str, Any]:
+            answer = decider.decide(msgspec.convert(body, DecideRequest), time.perf_counter())
+            return msgspec.to_builtins(answer)  # type: ignore[no-any-return]
+
+    hosted = bentoml.service(name="decide", workers=1, threads=1)(Decide)
+    return hosted.to_asgi()
+
+
+@contextlib.contextmanager
+def running(bench: Bench, kind: str) -> Iterator[tuple[str, int]]:
+    """Start a server of a kind and yield its URL and process id."""
+    if kind == "ours":
+        words = ["-c", "from adloom.cli import main; main()", "serve", "--app", "decide", "--port", "0"]
+        command = [sys.executable, *words, "--models", str(bench.folder / "models")]
+    else:
+        command = [sys.executable, __file__, "--serve", kind, str(bench.folder / "models")]
+    environment = {**os.environ, "ADLOOM_TOKENS_FILE": f"{bench.folder}/tokens", "ADLOOM_HOME": f"{bench.folder}/home"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        ready = next(line for line in process.stdout if line.startswith("ready on "))
+        try:
+            yield re.split(r"[ ;\n]", ready)[2], process.pid
+        finally:
+            process.terminate()
+
+
+def serve(kind: str, models: Path) -> None:
+    """Serve a peer on a free port, in this process."""
+    app = bare() if kind == "bare" else bento(models)
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        print(f"ready on http://127.0.0.1:{bound.getsockname()[1]}", flush=True)
+        uvicorn.Server(uvicorn.Config(app, http="httptools", **SETTINGS)).run(sockets=[bound])
+
+
+def wrk(bench: Bench, url: str, candidates: int, connections: int) -> float:
+    """Return requests a second; raises when one was not answered with 2xx."""
+    script = bench.folder / "wrk.lua"
+    script.write_text(WRK, encoding="utf-8")
+    environment = {**os.environ, "BODIES": str(bench.bodies(candidates)), "TOKEN": bench.token}
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}s", "-s", str(script), url]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+    if "Non-2xx" in said:
+        raise SystemExit(f"{url}: {said}")
+    found = re.search(r"Requests/sec:\s+([\d.]+)", said)
+    assert found is not None
+    return float(found[1])
+
+
+async def paced(bench: Bench, url: str, candidates: int, rate: float, seconds: float) -> list[float]:
+    """Ask at a steady rate; return each answer's seconds since it should have been asked, in order of asking."""
+    host, port = url.removeprefix("http://").split(":")
+    lines = bench.bodies(candidates).read_bytes().splitlines()
+    began, count = time.perf_counter() + 0.2, int(rate * seconds)
+    took = [0.0] * count
+
+    async def connection(first: int) -> None:
+        reader, writer = await asyncio.open_connection(host, int(port))
+        for number in range(first, count, CONNECTIONS):
+            due = began + number / rate
+            await asyncio.sleep(max(due - time.perf_counter(), 0))
+            body = lines[number % len(lines)]
+            head = f"POST {DECIDE} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            head += f"Authorization: Bearer {bench.token}\r\nContent-Length: {len(body)}\r\n\r\n"
+            writer.write(head.encode() + body)
+            answer = await reader.readuntil(b"\r\n\r\n")
+            length = re.search(rb"content-length: (\d+)", answer.lower())
+            assert length is not None
+            await reader.readexactly(int(length[1]))
+            if b" 200 " not in answer[:16]:
+                raise SystemExit(answer.decode())
+            took[number] = time.perf_counter() - due
+        writer.close()
+
+    await asyncio.gather(*(connection(first) for first in range(CONNECTIONS)))
+    return took
+
+
+def scoring() -> float:
+    """Return the median µs of scoring 50 candidates, probabilities included."""
+    scorer, rng = policy(tuple(f"segment-{number}" for number in range(1, 7))).scorer, random.Random(1)
+    questions = [asked(rng, 50) for _ in range(500)]
+    times = []
+    for question in questions * 4:
+        context = {"placement": question["placement"], "segment": "segment-2", "ctx_hour": "12"}
+        start = time.perf_counter()
+        scorer.probabilities(context, question["candidates"])  # type: ignore[arg-type]
+        times.append((time.perf_counter() - start) * 1e6)
+    return median(times)
+
+
+def resident(pid: int) -> float:
+    """Return the memory of a process, MB."""
+    return int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def row(what: str, ours: str, peer: str = "", ratio: str = "", bar: str = "") -> None:
+    print(f"{what:58} {ours:>12} {peer:>10} {ratio:>7}  {bar}", flush=True)
+
+
+def throughput(bench: Bench, urls: dict[str, str]) -> dict[int, float]:
+    """Print ours against both peers; return our most requests a second, by the number of candidates."""
+    most: dict[int, float] = {}
+    for candidates, bar in ((10, "≥ 0.50"), (50, "≥ 0.40")):
+        for connections in (8, 64):
+            seen: dict[str, list[float]] = {kind: [] for kind in urls}
+            for _ in range(ROUNDS):
+                for kind, url in urls.items():
+                    seen[kind].append(wrk(bench, url, candidates, connections))
+            ours, plain, hosted = (median(seen[kind]) for kind in ("ours", "bare", "bento"))
+            what = f"requests/s, {candidates} candidates, {connections} connections"
+            row(f"{what}: bare handler", f"{ours:.0f}", f"{plain:.0f}", f"{ours / plain:.2f}", bar)
+            row(f"{what}: BentoML @api", f"{ours:.0f}", f"{hosted:.0f}", f"{ours / hosted:.1f}", "≥ 5")
+            most[candidates] = max(most.get(candidates, 0.0), ours)
+    return most
+
+
+def soak(bench: Bench, url: str, pid: int, rate: float, seconds: int) -> int:
+    """Ask at half rate, print how memory grew, and return how many were answered."""
+    before = resident(pid)
+    took = asyncio.run(paced(bench, url, 50, rate, seconds))
+    row(
+        f"soak, {seconds} s at half rate: memory before and after, MB",
+        f"{before:.0f} → {resident(pid):.0f}",
+        bar="flat",
+    )
+    return len(took)
+
+
+def logged(home: Path) -> dict[str, Any]:
+    """Return what `adloom log verify` counts."""
+    command = [sys.executable, "-c", "from adloom.cli import main; main()", "log", "verify", str(home), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def swaps() -> str:
+    """Run the test that swaps ten pairs of a real registry under load, then takes the registry away."""
+    test = (
+        "tests/system/test_swap.py::test_ten_pairs_of_a_real_registry_are_taken_under_load_and_its_loss_costs_nothing"
+    )
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-n", "0", test], capture_output=True, check=False)
+    return "0" if done.returncode == 0 else "failed"
+
+
+def measure(bench: Bench, seconds: int) -> None:
+    row("", "ours", "peer", "ratio", "bar")
+    with contextlib.ExitStack() as stack:
+        servers = {kind: stack.enter_context(running(bench, kind)) for kind in ("ours", "bare", "bento")}
+        (url, pid), urls = servers["ours"], {kind: address for kind, (address, _) in servers.items()}
+        row("memory of a worker, 100,000 creatives, 1 M users, MB", f"{resident(pid):.0f}", bar="≤ 250")
+        most = throughput(bench, urls)
+        half = most[50] / 2
+        p99 = float(np.quantile(asyncio.run(paced(bench, url, 50, half, PACED)), 0.99)) * 1e3
+        row(f"p99 at half of the most ({half:.0f}/s), 50 candidates, ms", f"{p99:.2f}", bar="≤ 5")
+        soak(bench, url, pid, half, seconds)
+        row("memory of a worker after all of it, MB", f"{resident(pid):.0f}", bar="≤ 250")
+    row("scoring 50 candidates in the process, median µs", f"{scoring():.1f}", bar="≤ 60")
+    row("10 swaps under load, MLflow lost half-way: failed requests", swaps(), bar="0")
+    print(json.dumps(logged(bench.folder / "home" / "decisions"))[:400])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--soak", type=int, default=60, metavar="SECONDS", help="at half rate [60]")
+    parser.add_argument("--serve", nargs=2, metavar=("KIND", "MODELS"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.serve:
+        serve(given.serve[0], Path(given.serve[1]))
+        return
+    with tempfile.TemporaryDirectory(prefix="adloom-bench-") as place:
+        folder = Path(place)
+        write_models(folder / "models")
+        measure(Bench(folder, auth.add(folder / "tokens", "benchmark", ["decide", "feedback"])), given.soak)
+
+
+if __name__ == "__main__":
+    main()

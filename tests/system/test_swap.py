@@ -1,0 +1,331 @@
+"""New champions are taken while requests are answered; what is bad or does not fit is refused, the old one serves."""
+
+import shutil
+import socket
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from tests.system.decide_server import ASKED, Answer, Connection, deciding, metric
+from tests.tiny_models import write_audience, write_policy
+from tests.unit.decisions.logs import until
+
+from adloom.data.privacy import PUBLISHED_KEY
+from adloom.errors import OutsideError
+from adloom.io import manifest
+from adloom.io.mlflow import MlflowRegistry
+from adloom.io.registry import CHAMPION, MemoryRegistry, Registry
+from adloom.params import Source
+from adloom.serving import auth, bundles, decide, server, sources
+from adloom.serving.follow import Follower
+from adloom.serving.schemas import REFRESH
+from adloom.serving.segments import Keys
+
+KEYS = (PUBLISHED_KEY, b"a key for tests only")  # each pair's audience is under one of them
+MODELS = ("audience", "policy")
+SWAPS = 10
+CLIENTS = 4
+PAUSE = 0.004  # seconds between two requests of a client, which leave time to the registry
+AWAY = "the registry does not answer"
+PARAMS = Path(__file__).parents[2] / "src" / "adloom" / "starter" / "params.yaml"
+
+Pair = tuple[str, str]  # digests of an audience and a policy
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two folders, each with an audience and a policy that was trained with it."""
+    return [write_pair(tmp_path_factory.mktemp("pair"), key, f"creative-{i}") for i, key in enumerate(KEYS)]
+
+
+def write_pair(folder: Path, key: bytes, best: str) -> Path:
+    write_audience(folder / "audience", key)
+    write_policy(folder / "policy", manifest.digest(folder / "audience"), best)
+    return folder
+
+
+def register(registry: Registry, folder: Path) -> dict[str, int]:
+    """Register a pair and return its versions."""
+    return {model: registry.register(model, folder / model, {}).version for model in MODELS}
+
+
+def promote(registry: Registry, versions: Mapping[str, int]) -> None:
+    for model, version in versions.items():
+        registry.point(model, CHAMPION, version, "for a test")
+
+
+def digests(folder: Path) -> Pair:
+    return manifest.digest(folder / "audience"), manifest.digest(folder / "policy")
+
+
+def said(answer: Answer) -> Pair:
+    """The pair that an answer comes from; the user is in its segment, whichever key the pair is under."""
+    assert (answer.status, answer.body["tier"], answer.body["segment"]) == (200, "model", "segment-1")
+    return answer.body["audience"]["digest"], answer.body["policy"]["digest"]
+
+
+@dataclass
+class Load:
+    """Clients that ask again and again, until they are told to end; nothing but a decision is an answer."""
+
+    url: str
+    token: str
+    ended: Event = field(default_factory=Event)
+    seen: list[list[Pair]] = field(default_factory=list)  # of each client, in order, each change once
+    count: int = 0
+
+    @contextmanager
+    def running(self) -> Iterator["Load"]:
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            asking = [pool.submit(self._ask) for _ in range(CLIENTS)]
+            try:
+                yield self
+            finally:
+                self.ended.set()
+            for future in asking:
+                future.result()
+
+    def _ask(self) -> None:
+        mine: list[Pair] = []
+        self.seen.append(mine)
+        with Connection(self.url) as connection:
+            while not self.ended.wait(PAUSE):
+                if (pair := said(connection.ask(ASKED, f"Authorization: Bearer {self.token}"))) not in mine[-1:]:
+                    mine.append(pair)
+                self.count += 1
+
+
+def listed(url: str) -> Pair:
+    """The pair that /v1/models names."""
+    models = {
+        found["model"]["name"]: found["model"]["digest"] for found in httpx.get(f"{url}/v1/models").json()["models"]
+    }
+    return models["audience"], models["policy"]
+
+
+def until_served(url: str, pair: Path) -> None:
+    wanted = digests(pair)
+    until(lambda: listed(url) == wanted)
+
+
+def refresh(url: str, token: str) -> httpx.Response:
+    """Let it look at the registry now."""
+    return httpx.post(url + REFRESH, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+
+
+def lose(database: Path) -> None:
+    """Put something else in the place of a database, from one moment to the next."""
+    database.with_suffix(".kept").hardlink_to(database)
+    database.with_suffix(".other").write_bytes(b"no database" * 100)
+    database.with_suffix(".other").replace(database)
+
+
+def test_ten_pairs_of_a_real_registry_are_taken_under_load_and_its_loss_costs_nothing(
+    pairs: list[Path], tmp_path: Path
+) -> None:
+    shutil.copy(PARAMS, tmp_path / "params.yaml")
+    registry = MlflowRegistry(f"sqlite:///{tmp_path / 'mlflow.db'}", "demo")
+    versions = [register(registry, folder) for folder in pairs]
+    promote(registry, versions[0])
+    token = auth.add(tmp_path / "tokens", "ops", ["admin"])
+    environment = {
+        "ADLOOM_TOKENS_FILE": "tokens",
+        "ADLOOM_FOLLOW_SECONDS": "0.05",
+        "ADLOOM_PSEUDONYM_KEY": KEYS[1].decode(),
+        "MLFLOW_TRACKING_URI": registry.uri,
+    }
+    bidder = auth.add(tmp_path / "tokens", "bidder", ["decide"])
+    known = {digests(folder) for folder in pairs}
+    with (
+        deciding(tmp_path, ["--follow", "champion"], environment) as running,
+        Load(running.url, bidder).running() as load,
+    ):
+        for swap in range(1, SWAPS + 1):
+            promote(registry, versions[swap % 2])
+            until_served(running.url, pairs[swap % 2])
+        text = httpx.get(f"{running.url}/metrics").text
+        for model in MODELS:
+            assert metric(text, f'adloom_model_swaps_total{{model="{model}"}}') == SWAPS
+        assert AWAY not in running.errors
+        lose(tmp_path / "mlflow.db")
+        until(lambda: AWAY in running.errors)
+        before = load.count
+        until(lambda: load.count > before + 100)
+        assert refresh(running.url, token).status_code == 200  # with what is known, or not at all
+        assert listed(running.url) == digests(pairs[SWAPS % 2])
+        (tmp_path / "mlflow.kept").replace(tmp_path / "mlflow.db")
+        promote(registry, versions[1])
+        until_served(running.url, pairs[1])
+    assert set().union(*load.seen) == known
+    assert all(len(mine) >= SWAPS // 2 for mine in load.seen)
+    running.verified()
+
+
+@dataclass
+class Here:
+    """The decide app in a thread of this process, on a registry in memory; it looks only when it is told to."""
+
+    url: str
+    registry: MemoryRegistry
+    admin: str
+    bidder: str
+    away: Event
+
+    def refresh(self) -> Mapping[str, Any]:
+        """Let it look, and return what it says of its models."""
+        answer = refresh(self.url, self.admin)
+        assert answer.status_code == 200
+        found: Mapping[str, Any] = answer.json()
+        return found
+
+    def metric(self, name: str, model: str) -> float:
+        text = httpx.get(f"{self.url}/metrics").text
+        return metric(text, f'adloom_model_{name}_total{{model="{model}"}}')
+
+    def serves(self) -> Pair:
+        with Connection(self.url) as connection:
+            return said(connection.ask(ASKED, f"Authorization: Bearer {self.bidder}"))
+
+
+def changed(path: Path) -> None:
+    """Change one byte in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@contextmanager
+def serving_here(folder: Path, pins: Mapping[str, int], registry: MemoryRegistry) -> Iterator[Here]:
+    tokens, away = folder / "tokens", Event()
+    admin, bidder = auth.add(tokens, "ops", ["admin"]), auth.add(tokens, "bidder", ["decide"])
+
+    def look() -> sources.Sources:
+        if away.is_set():
+            raise OutsideError("MLflow at http://mlflow: cannot list versions of policy: Connection refused")
+        return sources.champions(registry, folder / "home", MODELS, pins)
+
+    models = bundles.load(look(), threads=1)
+    follower = Follower(models, look, threads=1)
+    around = decide.Around(Keys(KEYS[1]), auth.Auth(tokens), follower=follower)
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        running = uvicorn.Server(uvicorn.Config(decide.alone(models, around), **server.HOW))
+        thread = Thread(target=running.run, kwargs={"sockets": [bound]})
+        thread.start()
+        try:
+            until(lambda: running.started)
+            yield Here(f"http://127.0.0.1:{bound.getsockname()[1]}", registry, admin, bidder, away)
+        finally:
+            running.should_exit = True
+            thread.join(30)
+
+
+@pytest.fixture
+def registry(pairs: list[Path], tmp_path: Path) -> MemoryRegistry:
+    """A registry whose champions are the first pair."""
+    registry = MemoryRegistry(tmp_path / "registry")
+    promote(registry, register(registry, pairs[0]))
+    return registry
+
+
+@pytest.fixture
+def here(registry: MemoryRegistry, tmp_path: Path) -> Iterator[Here]:
+    with serving_here(tmp_path, {}, registry) as here:
+        yield here
+
+
+def test_who_may_tell_it_to_look(here: Here, pairs: list[Path]) -> None:
+    promote(here.registry, register(here.registry, pairs[1]))
+    refused = [httpx.post(here.url + REFRESH), refresh(here.url, "a guess"), refresh(here.url, here.bidder)]
+    assert [answer.status_code for answer in refused] == [401, 401, 403]
+    assert {answer.json()["detail"] for answer in refused} == {"not allowed"}
+    assert here.serves() == digests(pairs[0])
+    found = here.refresh()
+    assert {m["model"]["name"]: m["model"]["version"] for m in found["models"]} == {"audience": 2, "policy": 2}
+    assert here.serves() == digests(pairs[1])
+    here.refresh()  # nothing is new
+    assert [here.metric("swaps", model) for model in MODELS] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("model", "file"), [("policy", "policy.npz"), ("policy", "card.json"), ("audience", "members.npz")]
+)
+def test_a_byte_that_changed_is_refused_with_the_pair_and_counted_once(
+    here: Here, pairs: list[Path], model: str, file: str
+) -> None:
+    promote(here.registry, register(here.registry, pairs[1]))
+    stored = here.registry.folder / manifest.digest(pairs[1] / model)
+    changed(stored / file)
+    with Load(here.url, here.bidder).running() as load:
+        for _ in range(3):
+            refused = here.refresh()["refused"]
+        before = load.count
+        until(lambda: load.count > before + 20)
+    assert "version 2 cannot be had" in refused[model]
+    assert set(refused) == set(MODELS)  # the other half would not fit
+    assert set().union(*load.seen) == {digests(pairs[0])}
+    assert [here.metric("refused", name) for name in MODELS] == [1, 1]
+    assert [here.metric("swaps", name) for name in MODELS] == [0, 0]
+    shutil.rmtree(stored)
+    shutil.copytree(pairs[1] / model, stored)
+    assert here.refresh()["refused"] == {}  # it is whole again, and taken
+    assert here.serves() == digests(pairs[1])
+
+
+def test_what_is_whole_and_yet_no_policy_is_refused(here: Here, pairs: list[Path], tmp_path: Path) -> None:
+    shutil.copytree(pairs[0], tmp_path / "bad")
+    card = (tmp_path / "bad" / "policy" / "card.json").read_bytes()
+    with manifest.draft(tmp_path / "bad" / "policy", "train_policy", Source(uri="by hand"), {}) as made:
+        (made.path / "policy.npz").write_bytes(b"PK no arrays")
+        (made.path / "card.json").write_bytes(card)
+    promote(here.registry, register(here.registry, tmp_path / "bad"))
+    assert "policy.npz" in here.refresh()["refused"]["policy"]
+    assert here.serves() == digests(pairs[0])
+    assert (here.metric("refused", "policy"), here.metric("refused", "audience")) == (1, 0)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_half_a_pair_waits_for_the_other_half(here: Here, pairs: list[Path], model: str) -> None:
+    versions = register(here.registry, pairs[1])
+    here.registry.point(model, CHAMPION, versions[model], "for a test")
+    assert "promote them as a pair" in here.refresh()["refused"][model]
+    assert here.serves() == digests(pairs[0])
+    assert here.metric("refused", model) == 1
+    promote(here.registry, versions)
+    assert here.refresh()["refused"] == {}
+    assert here.serves() == digests(pairs[1])
+
+
+def test_pinned_versions_stay(pairs: list[Path], registry: MemoryRegistry, tmp_path: Path) -> None:
+    pins = register(registry, pairs[0])
+    with serving_here(tmp_path, pins, registry) as here:
+        promote(registry, register(registry, pairs[1]))
+        assert here.refresh()["refused"] == {}
+        assert here.serves() == digests(pairs[0])
+        assert [here.metric("swaps", model) for model in MODELS] == [0, 0]
+
+
+def test_half_a_pair_that_is_pinned_keeps_the_other_half(
+    pairs: list[Path], registry: MemoryRegistry, tmp_path: Path
+) -> None:
+    with serving_here(tmp_path, {"audience": 1}, registry) as here:
+        promote(registry, register(registry, pairs[1]))
+        assert "promote them as a pair" in here.refresh()["refused"]["policy"]
+        assert here.serves() == digests(pairs[0])
+
+
+def test_while_the_registry_is_away_what_serves_serves_on(here: Here, pairs: list[Path]) -> None:
+    promote(here.registry, register(here.registry, pairs[1]))
+    here.away.set()
+    answer = refresh(here.url, here.admin)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
+    assert here.serves() == digests(pairs[0])
+    here.away.clear()
+    here.refresh()
+    assert here.serves() == digests(pairs[1])

@@ -1,0 +1,65 @@
+"""What the report of a policy says, and what it leaves out."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.unit.policy.logs import frame
+
+from adloom.evaluation.metric import Table
+from adloom.params import TrainPolicy
+from adloom.policy import evaluation, models
+from adloom.policy.impressions import Impressions, Left, read
+from adloom.policy.models import Categories
+
+UNIFORM = {"model": "uniform", "temperature": 1.0, "penalty": None, "low": 0.0}
+CARD = {"params": TrainPolicy(models=["uniform"], floor=0.0).model_dump(), "candidates": [UNIFORM]}
+
+
+def shown_alike() -> tuple[Impressions, Left]:
+    creative = ["a", "b"] * 200
+    rows = frame(creative_id=creative, clicked=[i % 10 == 0 for i in range(400)])  # all 40 clicks are on a
+    return read(rows, [None] * 400, timedelta(hours=10))
+
+
+def tables(found: Any) -> dict[str, Table]:
+    return {section.title: section for section in found.sections if isinstance(section, Table)}
+
+
+def test_a_policy_like_the_log_earns_what_the_log_earned() -> None:
+    data, left = shown_alike()
+    found = evaluation.evaluate(models.uniform(data, Categories()), data, data, left, CARD)
+    assert found.metrics["click_rate"].value == pytest.approx(40 / 391, rel=0.05)
+    assert found.metrics["logged_click_rate"].value == pytest.approx(40 / 391, rel=0.05)
+    assert found.metrics["effective_sample_size"].value == len(data)
+    assert found.metrics["immature"].value == left.immature == 10
+    compared = tables(found)["Policies compared"].rows
+    assert [row[0] for row in compared] == ["the log itself", "this policy", "uniform, temperature 1"]
+    assert {row[-1] for row in compared} == {"trusted"}
+
+
+def test_a_click_rate_that_is_not_to_be_trusted_is_no_metric() -> None:
+    data, left = shown_alike()
+    propensity = data.propensity.copy()
+    propensity[1] = 1e-6
+    found = evaluation.evaluate(
+        models.uniform(data, Categories()), data, replace(data, propensity=propensity), left, CARD
+    )
+    assert "click_rate" not in found.metrics
+    assert found.metrics["effective_sample_size"].value == 1
+    assert tables(found)["Policies compared"].rows[1][-1] != "trusted"
+    ours, log = found.samples["click_rate"], found.without["click_rate"]
+    assert ours.compare is not None
+    assert ours.compare(ours, log, 0.0).enough is False
+
+
+def test_other_impressions_are_not_compared() -> None:
+    data, left = shown_alike()
+    policy = models.uniform(data, Categories())
+    ours = evaluation.evaluate(policy, data, data, left, CARD).samples["click_rate"]
+    other = evaluation.evaluate(policy, data, replace(data, clicked=1 - data.clicked), left, CARD).samples["click_rate"]
+    assert ours.compare is not None
+    assert ours.compare(ours, other, 0.1).finding.startswith("was measured on other impressions")
+    assert ours.statistic(*ours.columns, np.ones(len(data))) == pytest.approx(data.clicked.mean())

@@ -12,7 +12,6 @@ from random import Random
 from typing import Any, Protocol
 
 import msgspec
-from msgspec import UNSET
 
 from adloom.audience.members import Members
 from adloom.data.privacy import PUBLISHED_KEY, fingerprint, pseudonymiser
@@ -197,9 +196,9 @@ class Decider:
     def _candidates(self, asked: DecideRequest) -> list[str]:
         """Return who may be shown, each once, without those whose cap is reached. Raises Problem."""
         given, category = asked.candidates, asked.category
-        if (given is UNSET) == (category is UNSET):
+        if (given is None) == (category is None):
             raise _refused("give exactly one of candidates and category")
-        ids = given if given is not UNSET else self._of_category(str(category))
+        ids = given if given is not None else self._of_category(category or "")
         if len(set(ids)) < len(ids):
             ids = list(dict.fromkeys(ids))
         if asked.caps:

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import Meta, Struct
 
 from adloom.serving.problems import Problem
 
@@ -44,8 +44,8 @@ class DecideRequest(Message, frozen=True):
                 examples=[["creative-1", "creative-2"]],
             ),
         ]
-        | UnsetType
-    ) = UNSET
+        | None
+    ) = None
     categories: Annotated[
         dict[Id, Id],
         Meta(
@@ -55,8 +55,8 @@ class DecideRequest(Message, frozen=True):
         ),
     ] = {}
     category: (
-        Annotated[Id, Meta(description="Instead of candidates: all that the policy knows of a category.")] | UnsetType
-    ) = UNSET
+        Annotated[Id, Meta(description="Instead of candidates: all that the policy knows of a category.")] | None
+    ) = None
     n: Annotated[int, Meta(ge=1, le=MAX_SLOTS, description="Slots to fill; no creative is in two of them.")] = 1
     user_id: (
         Annotated[Id, Meta(description="As the advertiser has it: it is looked up and logged as a pseudonym.")] | None

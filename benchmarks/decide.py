@@ -30,6 +30,7 @@ import msgspec
 import numpy as np
 import orjson
 import uvicorn
+from pydantic import BaseModel
 
 from adloom.audience.members import Members
 from adloom.audience.segmenter import Scale, Segmenter
@@ -55,6 +56,17 @@ wrk.headers["Content-Type"] = "application/json"
 wrk.headers["Authorization"] = "Bearer " .. os.getenv("TOKEN")
 request = function() n = n + 1; return wrk.format(nil, "/v1/decide", nil, lines[n % #lines + 1]) end
 """
+
+
+class Body(BaseModel):
+    """A request, as BentoML takes it."""
+
+    placement: str
+    user_id: str
+    context: dict[str, str]
+    candidates: list[str]
+    n: int
+    tmax_ms: int
 
 
 @dataclass(frozen=True)
@@ -154,8 +166,9 @@ def bento(models: Path) -> Any:
 
     class Decide:
         @bentoml.api(route=DECIDE)  # type: ignore[untyped-decorator]
-        def decide(self, **body: Any) -> dict[str, Any]:
-            answer = decider.decide(msgspec.convert(body, DecideRequest), time.perf_counter())
+        def decide(self, body: Body, /) -> dict[str, Any]:
+            asked = msgspec.convert(body.model_dump(), DecideRequest)
+            answer = decider.decide(asked, time.perf_counter())
             return msgspec.to_builtins(answer)  # type: ignore[no-any-return]
 
     hosted = bentoml.service(name="decide", workers=1, threads=1)(Decide)

@@ -9,27 +9,24 @@ import fcntl
 import mmap
 import os
 from pathlib import Path
-from struct import Struct
 from typing import Self
 
-_COUNT = Struct("<Q")
 _FIELDS = ("accepted", "dropped", "written", "noted", "number")
-_PLACE = {name: _COUNT.size * index for index, name in enumerate(_FIELDS)}
-_SIZE = _COUNT.size * len(_FIELDS)
+_SIZE = 8 * len(_FIELDS)
 
 
 class _Field:
     """A count, 64 bits, at its place in the map."""
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self._place = _PLACE[name]
+        self._place = _FIELDS.index(name)
 
     def __get__(self, tally: "Tally", owner: type) -> int:
-        count: int = _COUNT.unpack_from(tally.map, self._place)[0]
+        count: int = tally.counts[self._place]
         return count
 
     def __set__(self, tally: "Tally", count: int) -> None:
-        _COUNT.pack_into(tally.map, self._place, count)
+        tally.counts[self._place] = count
 
 
 class Tally:
@@ -47,7 +44,8 @@ class Tally:
         self.path, self.project = path, project
         self.process = path.name.removesuffix(self.SUFFIX)
         self._file = file
-        self.map = mmap.mmap(file, _SIZE)
+        self._map = mmap.mmap(file, _SIZE)
+        self.counts = memoryview(self._map).cast("Q")
 
     @classmethod
     def begin(cls, folder: Path, process: str, project: str) -> Self:
@@ -93,5 +91,6 @@ class Tally:
 
     def close(self) -> None:
         """Let go of the counts, for whoever recovers them."""
-        self.map.close()
+        self.counts.release()
+        self._map.close()
         os.close(self._file)

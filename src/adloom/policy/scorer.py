@@ -8,11 +8,10 @@ Uniform, the logging policy, smoothed click rates and a contextual linear model 
 import itertools
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from struct import Struct
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -27,7 +26,7 @@ Ints = npt.NDArray[np.int64]
 Context = Mapping[str, str | None]  # column: value, as the impressions have them: placement, segment, position, ctx_*
 
 SEPARATOR = "\x1f"  # joins the values of a feature of several columns, and the names of the columns
-LATELY = 20_000  # creatives whose numbers are kept at hand
+LAST = np.iinfo(np.int64).max  # hash, after which none comes
 CONTEXTS = 10_000  # of which a policy remembers what it looks up for them
 TINY = 1e-300  # of a candidate whose softmax underflows: it can still be drawn last, and divided by
 
@@ -139,35 +138,6 @@ class Policy:
             )
 
 
-class _Rows(dict[str, bytes]):
-    """
-    The numbers of the creatives that were asked for lately, close together: of a hundred thousand, a few are shown.
-
-    Those of the others are found in a table, where each look would wait for memory.
-    """
-
-    def __init__(self, creatives: Sequence[str], table: npt.NDArray[np.float32]) -> None:
-        super().__init__()
-        # A generator: other threads get their turn while a hundred thousand creatives are gone through.
-        self._places = dict((creative, i) for i, creative in enumerate(creatives))  # noqa: C402
-        self._table = table
-        self._other: bytes = table[-1].tobytes()
-
-    def __missing__(self, creative: str) -> bytes:
-        place = self._places.get(creative)
-        if place is None:
-            return self._other
-        if len(self) >= LATELY:
-            self.clear()
-        row: bytes = self._table[place].tobytes()
-        self[creative] = row
-        return row
-
-    def knows(self, creative: str) -> bool:
-        """Return whether a creative has a history."""
-        return creative in self._places
-
-
 class _Feature(NamedTuple):
     """The numbers of a creative that belong to a feature."""
 
@@ -176,32 +146,35 @@ class _Feature(NamedTuple):
     unknown: int  # place of the number of values that are not known
 
 
-_Pick = Callable[[bytes], tuple[Any, ...]]
-
-
 class Scorer:
     """
     A policy made ready for requests; it needs none of the policy's arrays any more.
 
-    It uses no NumPy: for the ten or fifty candidates of a request its calls cost more than the sums. What is known of a
-    creative lies in one place, and what a context is about is picked out of that by one `unpack`.
+    All numbers of a creative lie in one row, and the rows in the order of the creatives' hashes, so that fifty
+    candidates are found at once: one by one, each look into a table of a hundred thousand would wait for memory. Two
+    creatives share a hash of 64 bits, whose secret is the process's, once in some billion policies of that size.
     """
 
     def __init__(self, policy: Policy) -> None:
         self._temperature, self._floor = policy.temperature, policy.floor
         count, sizes = len(policy.creatives), [len(weights) for weights in policy.weights]
-        table = np.zeros((count + len(policy.prior), 1 + sum(sizes)), np.float32)
-        np.concatenate([policy.bias[None], *policy.weights], out=table[:count].T, casting="same_kind")
-        table[count:, 0] = policy.prior
-        self._rows = _Rows(policy.creatives, table)
-        self._priors = {name: table[count + i].tobytes() for i, name in enumerate(policy.categories)}
+        # A generator: other threads get their turn while a hundred thousand creatives are gone through.
+        hashes = np.fromiter((hash(creative) for creative in policy.creatives), np.int64, count)
+        order = hashes.argsort()
+        self._hashes = np.append(hashes[order], LAST)  # so that a search always ends at a row
+        self._rows = np.zeros((count + len(policy.prior), 1 + sum(sizes)), np.float32)
+        np.concatenate([policy.bias[None], *policy.weights], out=self._rows[:count].T, casting="same_kind")
+        self._rows[:count] = self._rows[order]
+        self._rows[count:, 0] = policy.prior
+        self._priors = {name: count + i for i, name in enumerate(policy.categories)}
+        self._other = len(self._rows) - 1
         firsts = np.cumsum([1, *sizes]).tolist()
         self._features = [
             _Feature(columns, {value: first + i for i, value in enumerate(known, 1)}, first)
             for columns, known, first in zip(policy.features, policy.values, firsts, strict=False)
         ]
         self._columns = tuple(sorted({column for columns in policy.features for column in columns}))
-        self._met: dict[tuple[str | None, ...], _Pick] = {}  # by the values of these columns of a context
+        self._met: dict[tuple[str | None, ...], Ints] = {}  # by the values of these columns of a context
         self._members: dict[str, list[str]] = {name: [] for name in policy.categories}
         for creative, category in zip(policy.creatives, policy.category.tolist(), strict=True):
             if category < len(policy.categories):
@@ -215,45 +188,50 @@ class Scorer:
         self, context: Context, candidates: Sequence[str], categories: Mapping[str, str] | None = None
     ) -> list[float]:
         """Return the probability of each candidate, as Policy.probabilities does."""
-        return self.softmax(self.scores(context, candidates, categories))
+        return softmax(self.scores(context, candidates, categories), self._temperature, self._floor)
 
     def scores(
         self, context: Context, candidates: Sequence[str], categories: Mapping[str, str] | None = None
     ) -> list[float]:
         """Return the score of each candidate (candidates,)."""
-        rows: Iterable[bytes] = map(self._rows.__getitem__, candidates)
+        rows = self._rows.take(self._places(candidates, categories), 0)
+        scores: list[float] = np.add.reduce(rows.take(self._numbers(context), 1), 1, np.float64).tolist()
+        return scores
+
+    def _places(self, candidates: Sequence[str], categories: Mapping[str, str] | None) -> Ints:
+        """Return the row of each candidate (candidates,); of a new one, that of its category's prior."""
+        hashes = np.fromiter(map(hash, candidates), np.int64, len(candidates))
+        places = self._hashes.searchsorted(hashes)
+        new = self._hashes.take(places) != hashes
+        places[new] = self._other
         if categories:
-            rows = map(self._row, candidates, map(categories.get, candidates))
-        return list(map(sum, map(self._pick(context), rows)))
+            for i in np.flatnonzero(new).tolist():
+                places[i] = self._priors.get(categories.get(candidates[i], ""), self._other)
+        return places
 
-    def softmax(self, scores: Sequence[float]) -> list[float]:
-        """Return the probabilities that scores (candidates,) stand for."""
-        count, floor = len(scores), self._floor
-        if not count or count * floor > 1:
-            return [1 / count] * count if count else []
-        top, temperature = max(scores), self._temperature
-        odds = list(map(math.exp, [(score - top) / temperature for score in scores]))
-        scale = (1 - count * floor) / sum(odds)
-        return [floor + scale * odd for odd in odds] if floor else [scale * odd or TINY for odd in odds]
-
-    def _row(self, creative: str, category: str | None) -> bytes:
-        """Return the numbers of a creative, or its category's prior."""
-        known = self._rows.knows(creative) or category not in self._priors
-        return self._rows[creative] if known else self._priors[category or ""]
-
-    def _pick(self, context: Context) -> _Pick:
-        """Return what unpacks the numbers that a context is about (1 + features,)."""
+    def _numbers(self, context: Context) -> Ints:
+        """Return which numbers of a row a context is about (1 + features,)."""
         values = tuple(map(context.get, self._columns))
         found = self._met.get(values)
         if found is None:
             names = [SEPARATOR.join([context.get(c) or "" for c in feature.columns]) for feature in self._features]
-            places = [0, *(f.places.get(name, f.unknown) for f, name in zip(self._features, names, strict=True))]
-            gaps = [4 * (place - before - 1) for before, place in itertools.pairwise(places)]  # bytes
-            found = Struct("=f" + "".join(f"{gap}xf" for gap in gaps)).unpack_from
+            places = [f.places.get(name, f.unknown) for f, name in zip(self._features, names, strict=True)]
+            found = np.array([0, *places])
             if len(self._met) >= CONTEXTS:
                 self._met.clear()
             self._met[values] = found
         return found
+
+
+def softmax(scores: Sequence[float], temperature: float = 1.0, floor: float = 0.0) -> list[float]:
+    """Return the probabilities that scores (candidates,) stand for: at least `floor`, or uniform where it is too much."""
+    count = len(scores)
+    if not count or count * floor > 1:
+        return [1 / count] * count if count else []
+    top = max(scores)
+    odds = [math.exp((score - top) / temperature) for score in scores]
+    scale = (1 - count * floor) / sum(odds)
+    return [floor + scale * odd for odd in odds] if floor else [scale * odd or TINY for odd in odds]
 
 
 class Slate(NamedTuple):

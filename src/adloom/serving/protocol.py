@@ -52,10 +52,11 @@ class Shortcut(HttpToolsProtocol):
             self._parse(data, head, body)
 
     def _parse(self, data: bytes, head: bytes, body: bytes) -> None:
-        self._answered = None
+        self._flush()
+        self._answered, began = None, self._whole
         super().data_received(data)
         answered: Head | None = self._answered
-        if answered and self._whole and answered.length == len(body):
+        if answered and began and self._whole and answered.length == len(body):
             self._keep(head, answered)
         if self._held is not None and self.parser is not None:  # the rest is still to come: the usual way
             held, self._held = self._held, None
@@ -94,6 +95,16 @@ class Shortcut(HttpToolsProtocol):
         stays = self.parser.should_keep_alive()
         self._answer(self._lane, Head(self._lane.urls[self.url], dict(self.headers), len(body), stays), body)
 
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP, after what was."""
+        self._flush()
+        super().send_400_response(msg)
+
+    def shutdown(self) -> None:
+        """Close the connection, as the service stops."""
+        self._flush()
+        super().shutdown()
+
     def timeout_keep_alive_handler(self) -> None:
         """Close a connection that has been quiet; the shortcut leaves the timer as it is, and is looked at here."""
         left = self._quiet + self.timeout_keep_alive - time.perf_counter()
@@ -101,6 +112,10 @@ class Shortcut(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
         else:
             super().timeout_keep_alive_handler()
+
+    def _flush(self) -> None:
+        if self._lane:
+            self._lane.line.flush()
 
     def _is_free(self) -> bool:
         """Return whether an answer may be sent at once."""
@@ -127,9 +142,10 @@ class Shortcut(HttpToolsProtocol):
         if not stays and ENDS not in reply.head:
             pieces.append(ENDS)
         pieces += (reply.head, b"content-length: %d" % len(reply.body), END, reply.body)
-        self.transport.write(b"".join(pieces))
+        lane.line.send(self.transport, b"".join(pieces))
         self._quiet = time.perf_counter()
         if not stays:
+            self._flush()
             self.transport.close()
         elif self.timeout_keep_alive_task is None:
             self.on_response_complete()

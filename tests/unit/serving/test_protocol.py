@@ -11,7 +11,7 @@ from adloom.serving import decide
 from adloom.serving.bundles import Models
 from adloom.serving.decider import MemoryLog
 from adloom.serving.lane import Lane
-from adloom.serving.line import Line
+from adloom.serving.line import TOGETHER, Line
 from adloom.serving.messages import DECIDE, MAX_BYTES
 from adloom.serving.protocol import Shortcut
 from adloom.serving.segments import Keys
@@ -215,6 +215,18 @@ def test_what_is_not_http(wire: Wire, port: int, garbage: bytes) -> None:
     other.send(head() + BODY)
     good(other)
     other.close()
+
+
+def test_what_is_not_http_is_refused_after_what_came_before_is_answered(wire: Wire) -> None:
+    wire.send((head() + BODY) * 2 + b"\x16\x03\x01")
+    assert [wire.answer()[0] for _ in range(3)] == [200, 200, 400]
+    assert wire.is_closed()
+
+
+def test_many_requests_in_one_piece_are_answered_in_turn(wire: Wire) -> None:
+    names = [f"r{i}" for i in range(TOGETHER * 2 + 1)]
+    wire.send(b"".join(head(BODY, f"X-Request-ID: {name}") + BODY for name in names))
+    assert [good(wire)["x-request-id"] for _ in names] == names
 
 
 def test_a_client_that_goes_away_in_the_middle(port: int, wire: Wire) -> None:

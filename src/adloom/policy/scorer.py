@@ -6,7 +6,6 @@ Uniform, the logging policy, smoothed click rates and a contextual linear model 
 """
 
 import itertools
-import math
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from adloom.errors import ArtifactError
 
 Weights = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 Context = Mapping[str, str | None]  # column: value, as the impressions have them: placement, segment, position, ctx_*
 
 SEPARATOR = "\x1f"  # joins the values of a feature of several columns, and the names of the columns
@@ -71,7 +71,8 @@ class Policy:
 
         `categories` may name those of candidates that the policy does not know.
         """
-        return self.scorer.probabilities(context, candidates, categories)
+        found: list[float] = self.scorer.probabilities(context, candidates, categories).tolist()
+        return found
 
     def save(self, path: Path) -> None:
         """Write an npz without pickle."""
@@ -186,17 +187,16 @@ class Scorer:
 
     def probabilities(
         self, context: Context, candidates: Sequence[str], categories: Mapping[str, str] | None = None
-    ) -> list[float]:
+    ) -> Floats:
         """Return the probability of each candidate, as Policy.probabilities does."""
         return softmax(self.scores(context, candidates, categories), self._temperature, self._floor)
 
     def scores(
         self, context: Context, candidates: Sequence[str], categories: Mapping[str, str] | None = None
-    ) -> list[float]:
+    ) -> Floats:
         """Return the score of each candidate (candidates,)."""
         rows = self._rows.take(self._places(candidates, categories), 0)
-        scores: list[float] = np.add.reduce(rows.take(self._numbers(context), 1), 1, np.float64).tolist()
-        return scores
+        return np.asarray(np.add.reduce(rows.take(self._numbers(context), 1), 1, np.float64))
 
     def _places(self, candidates: Sequence[str], categories: Mapping[str, str] | None) -> Ints:
         """Return the row of each candidate (candidates,); of a new one, that of its category's prior."""
@@ -223,15 +223,14 @@ class Scorer:
         return found
 
 
-def softmax(scores: Sequence[float], temperature: float = 1.0, floor: float = 0.0) -> list[float]:
-    """Return the probabilities that scores (candidates,) stand for: at least `floor`, or uniform where it is too much."""
+def softmax(scores: Floats, temperature: float = 1.0, floor: float = 0.0) -> Floats:
+    """Return the probabilities (candidates,) that scores stand for: at least `floor`, uniform where it is too much."""
     count = len(scores)
     if not count or count * floor > 1:
-        return [1 / count] * count if count else []
-    top = max(scores)
-    odds = [math.exp((score - top) / temperature) for score in scores]
-    scale = (1 - count * floor) / sum(odds)
-    return [floor + scale * odd for odd in odds] if floor else [scale * odd or TINY for odd in odds]
+        return np.full(count, 1 / max(count, 1))
+    odds = np.exp((scores - np.maximum.reduce(scores)) / temperature)
+    odds *= (1 - count * floor) / np.add.reduce(odds)
+    return np.asarray(odds + floor if floor else np.maximum(odds, TINY))
 
 
 class Slate(NamedTuple):

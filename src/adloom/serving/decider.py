@@ -16,7 +16,7 @@ import msgspec
 from adloom.audience.members import Members
 from adloom.data.privacy import PUBLISHED_KEY, fingerprint, pseudonymiser
 from adloom.decisions.record import Decision, Record
-from adloom.policy.scorer import Scorer, draw
+from adloom.policy.scorer import Floats, Scorer, draw
 from adloom.serving import messages
 from adloom.serving.bundles import Models
 from adloom.serving.messages import MAX_CANDIDATES, Chosen, DecideAnswer, DecideRequest, Tier
@@ -64,15 +64,15 @@ class Cache:
 
     def __init__(self, size: int = CACHED) -> None:
         self._room = self._half = size // 2
-        self._young: dict[int, list[float]] = {}
-        self._old: dict[int, list[float]] = {}  # forgotten together, when there are as many young ones
+        self._young: dict[int, Floats] = {}  # arrays: so many floats, each an object, would be slow to forget
+        self._old: dict[int, Floats] = {}  # forgotten together, when there are as many young ones
 
-    def get(self, question: int, candidates: int) -> list[float] | None:
+    def get(self, question: int, candidates: int) -> Floats | None:
         """Return the last probabilities (candidates,) of a question."""
-        found = self._young.get(question) or self._old.get(question)
+        found = self._young.get(question, self._old.get(question))
         return found if found is not None and len(found) == candidates else None
 
-    def put(self, question: int, probabilities: list[float]) -> None:
+    def put(self, question: int, probabilities: Floats) -> None:
         """Remember probabilities (candidates,)."""
         self._room -= len(probabilities)
         if self._room < 0:
@@ -234,11 +234,11 @@ class Decider:
             else:
                 self._pace.took(count, time.perf_counter() - start)
                 self._cache.put(question, found)
-                return "model", found
+                return "model", found.tolist()
         else:
             self._pace.took(count, 0)
         if (last := self._cache.get(question, count)) is not None:
-            return "cached", last
+            return "cached", last.tolist()
         return "default", [1 / max(count, 1)] * count
 
 

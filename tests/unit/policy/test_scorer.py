@@ -147,7 +147,7 @@ def test_a_slates_propensity_is_that_of_enumeration_and_its_draws_are_as_often()
 
 @given(st.lists(st.floats(-800, 0), min_size=1, max_size=8), st.integers(1, 9), st.integers(0, 2**32 - 1))
 def test_propensities_are_exact_however_small(exponents: list[float], slots: int, seed: int) -> None:
-    p = softmax(exponents)
+    p = softmax(np.array(exponents)).tolist()
     chosen, propensities = draw(p, slots, random.Random(seed).random)
     assert len(set(chosen)) == len(chosen) == min(slots, len(p))
     assert all(0 < propensity <= 1 for propensity in propensities)

@@ -20,7 +20,7 @@ from tests.tiny_models import USERS
 from adloom.data.privacy import PUBLISHED_KEY, fingerprint, pseudonym
 from adloom.decisions.record import Decision, Feedback, decode, encode
 from adloom.decisions.verify import faults
-from adloom.policy.scorer import Policy
+from adloom.policy.scorer import Floats, Policy
 from adloom.serving import bundles, decide, sources
 from adloom.serving.bundles import Models
 from adloom.serving.decide import Around
@@ -232,14 +232,14 @@ class Trouble:
     seconds: float | None = None
     asked: list[object] = field(default_factory=list)
 
-    def probabilities(self, context: object, candidates: Sequence[str], categories: object = None) -> list[float]:
+    def probabilities(self, context: object, candidates: Sequence[str], categories: object = None) -> Floats:
         self.asked.append(context)
         if self.seconds is None:
             raise ArithmeticError("a policy that fails")
         until = time.perf_counter() + self.seconds
         while time.perf_counter() < until:
             pass
-        return [1.0, *[0.0] * (len(candidates) - 1)]
+        return np.asarray(np.eye(len(candidates))[0])
 
 
 def counted(service: Service) -> dict[str, float]:

@@ -37,7 +37,7 @@ from adloom.audience.segmenter import Scale, Segmenter
 from adloom.data.privacy import PUBLISHED_KEY, fingerprint, pseudonym
 from adloom.io import manifest
 from adloom.params import Source
-from adloom.policy.scorer import Policy
+from adloom.policy.scorer import Policy, Question
 from adloom.serving import auth, bundles, sources
 from adloom.serving.decider import Decider, MemoryLog
 from adloom.serving.messages import DECIDE, DecideRequest
@@ -168,7 +168,7 @@ def bento(models: Path) -> Any:
         @bentoml.api(route=DECIDE)  # type: ignore[untyped-decorator]
         def decide(self, body: Body, /) -> dict[str, Any]:
             asked = msgspec.convert(body.model_dump(), DecideRequest)
-            answer = decider.decide(asked, time.perf_counter())
+            [answer] = decider.decide([(asked, time.perf_counter())])
             return msgspec.to_builtins(answer)  # type: ignore[no-any-return]
 
     hosted = bentoml.service(name="decide", workers=1, threads=1)(Decide)
@@ -250,9 +250,9 @@ def scoring() -> float:
     questions = [asked(rng, 50) for _ in range(500)]
     times = []
     for question in questions * 4:
-        context = {"placement": question["placement"], "segment": "segment-2", "ctx_hour": "12"}
+        context = {"placement": str(question["placement"]), "segment": "segment-2", "ctx_hour": "12"}
         start = time.perf_counter()
-        scorer.probabilities(context, question["candidates"])  # type: ignore[arg-type]
+        scorer.probabilities([Question(context, question["candidates"])])  # type: ignore[arg-type]
         times.append((time.perf_counter() - start) * 1e6)
     return median(times)
 

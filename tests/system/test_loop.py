@@ -28,7 +28,7 @@ from adloom.policy.simulator import HOUR, Log, Situations, World, creative, join
 from adloom.serving import bundles, sources
 from adloom.serving.bundles import Models
 from adloom.serving.decider import Decider
-from adloom.serving.messages import DecideRequest
+from adloom.serving.messages import DecideAnswer, DecideRequest
 from adloom.serving.segments import Keys
 from adloom.settings import Settings
 from adloom.stages import evaluate, train_policy
@@ -99,7 +99,9 @@ class Shop:
             self.clock.hour = float(now.hour[i])
             where = {"placement": f"p{now.placement[i]}", "segment": f"s{now.segment[i]}", "position": 1}
             asked = msgspec.convert({**where, "candidates": CANDIDATES, "tmax_ms": 60_000}, DecideRequest)
-            assert self.decider.decide(asked, perf_counter()).tier == "model"
+            [answer] = self.decider.decide([(asked, perf_counter())])
+            assert isinstance(answer, DecideAnswer)
+            assert answer.tier == "model"
         decisions = self.clock.decided(len(now))
         action = np.array([CANDIDATES.index(decision.chosen[0]) for decision in decisions])
         log = self.world.show(now, action, np.array([decision.propensities[0] for decision in decisions]))

@@ -71,7 +71,7 @@ class Policy:
 
         `categories` may name those of candidates that the policy does not know.
         """
-        found: list[float] = self.scorer.probabilities(context, candidates, categories).tolist()
+        found: list[float] = self.scorer.probabilities([Question(context, candidates, categories or {})])[0].tolist()
         return found
 
     def save(self, path: Path) -> None:
@@ -139,6 +139,14 @@ class Policy:
             )
 
 
+class Question(NamedTuple):
+    """Who may be shown in a context."""
+
+    context: Context
+    candidates: Sequence[str]
+    categories: Mapping[str, str] = {}  # of candidates that the policy may not know
+
+
 class _Feature(NamedTuple):
     """The numbers of a creative that belong to a feature."""
 
@@ -167,7 +175,7 @@ class Scorer:
         np.concatenate([policy.bias[None], *policy.weights], out=self._rows[:count].T, casting="same_kind")
         self._rows[:count] = self._rows[order]
         self._rows[count:, 0] = policy.prior
-        self._priors = {name: count + i for i, name in enumerate(policy.categories)}
+        self._priors: dict[str | None, int] = {name: count + i for i, name in enumerate(policy.categories)}
         self._other = len(self._rows) - 1
         firsts = np.cumsum([1, *sizes]).tolist()
         self._features = [
@@ -175,7 +183,7 @@ class Scorer:
             for columns, known, first in zip(policy.features, policy.values, firsts, strict=False)
         ]
         self._columns = tuple(sorted({column for columns in policy.features for column in columns}))
-        self._met: dict[tuple[str | None, ...], Ints] = {}  # by the values of these columns of a context
+        self._met: dict[tuple[str | None, ...], list[int]] = {}  # by the values of these columns of a context
         self._members: dict[str, list[str]] = {name: [] for name in policy.categories}
         for creative, category in zip(policy.creatives, policy.category.tolist(), strict=True):
             if category < len(policy.categories):
@@ -185,52 +193,64 @@ class Scorer:
         """Return the known creatives of a category, in the policy's order; none for a category it does not know."""
         return self._members.get(category, [])
 
-    def probabilities(
-        self, context: Context, candidates: Sequence[str], categories: Mapping[str, str] | None = None
-    ) -> Floats:
-        """Return the probability of each candidate, as Policy.probabilities does."""
-        return softmax(self.scores(context, candidates, categories), self._temperature, self._floor)
+    def probabilities(self, questions: Sequence[Question]) -> list[Floats]:
+        """Return for each question the probability of each candidate (candidates,), as Policy.probabilities does."""
+        counts = [len(question.candidates) for question in questions]
+        if 0 in counts:
+            found = iter(self.probabilities([question for question in questions if question.candidates]))
+            return [next(found) if count else np.empty(0) for count in counts]
+        if not counts:
+            return []
+        every = softmax(self.scores(questions), counts, self._temperature, self._floor)
+        ends = itertools.accumulate(counts)
+        return [every[end - count : end] for count, end in zip(counts, ends, strict=True)]
 
-    def scores(
-        self, context: Context, candidates: Sequence[str], categories: Mapping[str, str] | None = None
-    ) -> Floats:
-        """Return the score of each candidate (candidates,)."""
-        rows = self._rows.take(self._places(candidates, categories), 0)
-        return np.asarray(np.add.reduce(rows.take(self._numbers(context), 1), 1, np.float64))
+    def scores(self, questions: Sequence[Question]) -> Floats:
+        """Return the score of each candidate of each question, those of one after another (candidates,)."""
+        numbers = np.array([self._numbers(question.context) for question in questions])
+        numbers = numbers.repeat([len(question.candidates) for question in questions], 0)
+        numbers += self._places(questions)[:, None] * self._rows.shape[1]
+        return np.asarray(np.add.reduce(self._rows.take(numbers), 1, np.float64))
 
-    def _places(self, candidates: Sequence[str], categories: Mapping[str, str] | None) -> Ints:
+    def _places(self, questions: Sequence[Question]) -> Ints:
         """Return the row of each candidate (candidates,); of a new one, that of its category's prior."""
+        candidates = list(itertools.chain.from_iterable(question.candidates for question in questions))
         hashes = np.fromiter(map(hash, candidates), np.int64, len(candidates))
         places = self._hashes.searchsorted(hashes)
         new = self._hashes.take(places) != hashes
         places[new] = self._other
-        if categories:
+        if any(question.categories for question in questions):
+            named = [question.categories.get(candidate) for question in questions for candidate in question.candidates]
             for i in np.flatnonzero(new).tolist():
-                places[i] = self._priors.get(categories.get(candidates[i], ""), self._other)
+                places[i] = self._priors.get(named[i], self._other)
         return places
 
-    def _numbers(self, context: Context) -> Ints:
+    def _numbers(self, context: Context) -> list[int]:
         """Return which numbers of a row a context is about (1 + features,)."""
         values = tuple(map(context.get, self._columns))
         found = self._met.get(values)
         if found is None:
             names = [SEPARATOR.join([context.get(c) or "" for c in feature.columns]) for feature in self._features]
             places = [f.places.get(name, f.unknown) for f, name in zip(self._features, names, strict=True)]
-            found = np.array([0, *places])
+            found = [0, *places]
             if len(self._met) >= CONTEXTS:
                 self._met.clear()
             self._met[values] = found
         return found
 
 
-def softmax(scores: Floats, temperature: float = 1.0, floor: float = 0.0) -> Floats:
-    """Return the probabilities (candidates,) that scores stand for: at least `floor`, uniform where it is too much."""
-    count = len(scores)
-    if not count or count * floor > 1:
-        return np.full(count, 1 / max(count, 1))
-    odds = np.exp((scores - np.maximum.reduce(scores)) / temperature)
-    odds *= (1 - count * floor) / np.add.reduce(odds)
-    return np.asarray(odds + floor if floor else np.maximum(odds, TINY))
+def softmax(scores: Floats, counts: Sequence[int], temperature: float = 1.0, floor: float = 0.0) -> Floats:
+    """
+    Return the probabilities that scores (candidates,) stand for, of so many candidates of each question (questions,).
+
+    They are at least `floor`, and uniform where that is too much. Each question has a candidate.
+    """
+    sizes = np.array(counts)
+    starts = sizes.cumsum() - sizes
+    odds = np.exp((scores - np.maximum.reduceat(scores, starts).repeat(sizes)) / temperature)
+    least = np.minimum(floor, 1 / sizes)
+    scale = (1 - np.minimum(sizes * floor, 1)) / np.add.reduceat(odds, starts)
+    return np.maximum(odds * scale.repeat(sizes) + least.repeat(sizes), TINY)
 
 
 class Slate(NamedTuple):

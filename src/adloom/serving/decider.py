@@ -5,20 +5,21 @@ or no model from what the model said last, or by chance.
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from random import Random
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from adloom.audience.members import Members
 from adloom.data.privacy import PUBLISHED_KEY, fingerprint, pseudonymiser
 from adloom.decisions.record import Decision, Record
-from adloom.policy.scorer import Floats, Scorer, draw
+from adloom.policy.scorer import Floats, Question, Scorer, draw
 from adloom.serving import messages
 from adloom.serving.bundles import Models
+from adloom.serving.line import TOGETHER
 from adloom.serving.messages import MAX_CANDIDATES, Chosen, DecideAnswer, DecideRequest, Tier
 from adloom.serving.problems import Problem
 from adloom.serving.segments import Keys
@@ -27,6 +28,9 @@ from adloom.serving.traces import new_id
 CACHED = 100_000  # probabilities that are remembered, of all questions together
 CONTEXT = "ctx_"  # prefix of a context's columns in the impressions
 SLOWING = 0.1  # weight of the last answer in how long the model is expected to take
+
+Request = tuple[DecideRequest, float]  # and when it arrived, by time.perf_counter
+Said = tuple[Tier, list[float]]  # the probability of each candidate (candidates,), and who says so
 
 logger = logging.getLogger(__name__)
 encode = msgspec.json.Encoder().encode
@@ -84,7 +88,7 @@ class Pace:
     """How long the model has been taking lately, by the number of candidates' length in bits."""
 
     def __init__(self) -> None:
-        self._seconds = [0.0] * (MAX_CANDIDATES.bit_length() + 1)
+        self._seconds = [0.0] * ((MAX_CANDIDATES * TOGETHER).bit_length() + 1)
 
     def expected(self, candidates: int) -> float:
         """Return the seconds that so many candidates take."""
@@ -127,8 +131,29 @@ class Serving:
         )
 
 
+class _Case(NamedTuple):
+    """A request of which it is known who asks and who may be shown."""
+
+    asked: DecideRequest
+    arrived: float
+    user: str | None  # a pseudonym
+    segment: str | None
+    candidates: list[str]
+
+    @property
+    def key(self) -> int:
+        """What names the question in the cache."""
+        return hash((self.asked.placement, self.segment, *self.candidates))
+
+    @property
+    def question(self) -> Question:
+        """What the policy is asked."""
+        where = _context(self.asked, CONTEXT, placement=self.asked.placement, segment=self.segment)
+        return Question(where, self.candidates, self.asked.categories)
+
+
 class Decider:
-    """Answers decisions, one at a time: not to be shared by threads."""
+    """Answers decisions: not to be shared by threads."""
 
     def __init__(self, models: Models, keys: Keys, log: Log, project: str) -> None:
         self._keys, self._log, self._project = keys, log, project
@@ -141,24 +166,37 @@ class Decider:
         self._serving = Serving.of(models, self._keys)
         self._cache = Cache()  # what another policy said is not what this one says
 
-    def decide(self, asked: DecideRequest, arrived: float) -> DecideAnswer:
+    def decide(self, requests: Sequence[Request]) -> list[DecideAnswer | Problem]:
         """
-        Answer and log; `arrived` is when the request did, by time.perf_counter. Raises Problem for what makes no sense.
+        Answer and log requests; one that makes no sense has a Problem for its answer.
 
-        The model is asked when it is expected to answer within what is left of the request's tmax.
+        The model is asked at once about all that it is expected to answer within what is left of their tmax.
         """
+        cases = [self._case(asked, arrived) for asked, arrived in requests]
+        sensible = [case for case in cases if isinstance(case, _Case)]
+        said = iter(self._said(sensible))
+        return [self._answer(case, *next(said)) if isinstance(case, _Case) else case for case in cases]
+
+    def _case(self, asked: DecideRequest, arrived: float) -> "_Case | Problem":
+        """Find out who is asked about."""
         serving = self._serving
         user, segment = None, asked.segment
-        if asked.user_id is not None:
-            if segment is not None:
-                raise _refused("give user_id or segment, not both", "segment")
-            user = serving.pseudonym(asked.user_id)
-            segment = serving.members.find_one(user) if serving.members else None
-        ids = self._candidates(asked)
-        tier, probabilities = self._probabilities(asked, segment, ids, arrived)
+        try:
+            if asked.user_id is not None:
+                if segment is not None:
+                    raise _refused("give user_id or segment, not both", "segment")
+                user = serving.pseudonym(asked.user_id)
+                segment = serving.members.find_one(user) if serving.members else None
+            return _Case(asked, arrived, user, segment, self._candidates(asked))
+        except Problem as problem:
+            return problem
+
+    def _answer(self, case: "_Case", tier: Tier, probabilities: list[float]) -> DecideAnswer:
+        """Draw, log and answer."""
+        serving, asked = self._serving, case.asked
         numbers, propensities = draw(probabilities, asked.n, self._random)
-        chosen = [ids[i] for i in numbers]
-        elapsed = time.perf_counter() - arrived
+        chosen = [case.candidates[i] for i in numbers]
+        elapsed = time.perf_counter() - case.arrived
         policy, audience = serving.policy_origin if tier != "default" else None, serving.audience_origin
         decision_id = new_id()
         self._log.append(
@@ -166,12 +204,12 @@ class Decider:
                 time=time.time_ns() // 1000,
                 decision_id=decision_id,
                 project=self._project,
-                user=user,
-                user_key=serving.key_fingerprint if user else None,
-                segment=segment,
+                user=case.user,
+                user_key=serving.key_fingerprint if case.user else None,
+                segment=case.segment,
                 placement=asked.placement,
                 context=_context(asked, ""),
-                candidates=ids,
+                candidates=case.candidates,
                 probabilities=probabilities,
                 chosen=chosen,
                 propensities=propensities,
@@ -187,7 +225,7 @@ class Decider:
             decision_id=decision_id,
             creatives=[Chosen(creative_id=c, probability=p) for c, p in zip(chosen, propensities, strict=True)],
             tier=tier,
-            segment=segment,
+            segment=case.segment,
             policy=policy,
             audience=audience,
             elapsed_ms=int(elapsed * 1e6) / 1e3,
@@ -216,28 +254,32 @@ class Decider:
             raise _refused(said, "category")
         return found
 
-    def _probabilities(
-        self, asked: DecideRequest, segment: str | None, ids: list[str], arrived: float
-    ) -> tuple[Tier, list[float]]:
-        """Return the probability of each candidate (candidates,) and who said so."""
-        policy, count = self._serving.policy, len(ids)
-        if policy is None:
-            return "default", [1 / max(count, 1)] * count
-        question = hash((asked.placement, segment, *ids))
-        start = time.perf_counter()
-        if start + self._pace.expected(count) < arrived + asked.tmax_ms * 1e-3:
-            where = _context(asked, CONTEXT, placement=asked.placement, segment=segment)
-            try:
-                found = policy.probabilities(where, ids, asked.categories)
-            except Exception:  # an ad system gets an answer all the same
-                logger.exception("the policy failed")
-            else:
-                self._pace.took(count, time.perf_counter() - start)
-                self._cache.put(question, found)
-                return "model", found.tolist()
-        else:
-            self._pace.took(count, 0)
-        if (last := self._cache.get(question, count)) is not None:
+    def _said(self, cases: Sequence["_Case"]) -> list[Said]:
+        """Return what each case's candidates' probabilities are, and who said so."""
+        start, total = time.perf_counter(), sum(len(case.candidates) for case in cases)
+        until = start + self._pace.expected(total)
+        in_time = [i for i, case in enumerate(cases) if until < case.arrived + case.asked.tmax_ms * 1e-3]
+        said = dict(zip(in_time, self._by_model([cases[i] for i in in_time]), strict=False))
+        self._pace.took(total, time.perf_counter() - start if said else 0)
+        return [said.get(i) or self._without_model(case) for i, case in enumerate(cases)]
+
+    def _by_model(self, cases: Sequence["_Case"]) -> list[Said]:
+        """Return what the policy says about each case; nothing when there is no policy or it fails."""
+        policy = self._serving.policy
+        if policy is None or not cases:
+            return []
+        try:
+            found = policy.probabilities([case.question for case in cases])
+        except Exception:  # an ad system gets an answer all the same
+            logger.exception("the policy failed")
+            return []
+        for case, probabilities in zip(cases, found, strict=True):
+            self._cache.put(case.key, probabilities)
+        return [("model", probabilities.tolist()) for probabilities in found]
+
+    def _without_model(self, case: "_Case") -> Said:
+        count = len(case.candidates)
+        if (last := self._cache.get(case.key, count)) is not None:
             return "cached", last.tolist()
         return "default", [1 / max(count, 1)] * count
 

@@ -6,7 +6,7 @@ plain ASGI function in front of the application, to which every other path goes 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Set
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -17,8 +17,16 @@ from adloom.decisions.record import Feedback
 from adloom.serving import messages, traces
 from adloom.serving.auth import Access, Auth, Open
 from adloom.serving.decider import Decider, Log, encode
-from adloom.serving.line import Line
-from adloom.serving.messages import DECIDE, FEEDBACK, MAX_BYTES, DecideRequest, FeedbackAnswer, FeedbackRequest
+from adloom.serving.line import Line, Reply, Request
+from adloom.serving.messages import (
+    DECIDE,
+    FEEDBACK,
+    MAX_BYTES,
+    DecideAnswer,
+    DecideRequest,
+    FeedbackAnswer,
+    FeedbackRequest,
+)
 from adloom.serving.metrics import DecisionMeter, Meter
 from adloom.serving.problems import MEDIA_TYPE, Problem
 
@@ -29,29 +37,6 @@ NOTHING: Mapping[str, str] = {}
 ACCEPTED = encode(FeedbackAnswer())
 
 logger = logging.getLogger(__name__)
-
-Headers = Mapping[bytes, bytes]
-
-
-class Reply(NamedTuple):
-    """What is sent back, beside the length of the body."""
-
-    status: int
-    head: bytes  # lines of headers, in small letters
-    body: bytes
-
-    @property
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        """The headers, in pairs, with the length."""
-        lines = (line.partition(b": ") for line in self.head.splitlines())
-        return [*((name, value) for name, _, value in lines), (b"content-length", b"%d" % len(self.body))]
-
-
-class Fast(NamedTuple):
-    """A path of the lane."""
-
-    access: Access
-    answer: Callable[[bytes, float], bytes]  # from a body, and when the request arrived
 
 
 class Counters(NamedTuple):
@@ -72,50 +57,97 @@ class Lane:
         self._meter, self._decisions, self.line = counters
         self._request = msgspec.json.Decoder(DecideRequest).decode
         self._feedback = msgspec.json.Decoder(FeedbackRequest).decode
-        fast = {DECIDE: Fast("decide", self._decide), FEEDBACK: Fast("feedback", self._take)}
-        self._paths = {path: fast[path] for path in fast if path in paths}
-        self.urls = {path.encode(): path for path in self._paths}  # as they are in a request without a query
+        access: dict[str, Access] = {DECIDE: "decide", FEEDBACK: "feedback"}
+        self._access = {path: access[path] for path in access if path in paths}
+        self.urls = {path.encode(): path for path in self._access}  # as they are in a request without a query
+        self.line.answering = self.answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        fast = self._paths.get(scope.get("path", "")) if scope["type"] == "http" else None
-        if fast is None:
+        path = scope.get("path", "")
+        if scope["type"] != "http" or path not in self._access:
             await self._app(scope, receive, send)
             return
-        path, arrived = scope["path"], scope.get(ARRIVED) or time.perf_counter()
-        headers = dict(scope["headers"])
+        request = Request(path, dict(scope["headers"]), b"", scope.get(ARRIVED) or time.perf_counter())
         try:
             _only_post(scope["method"])
-            self._admit(headers, fast.access)
-            reply = self._answered(headers, fast.answer(await _body(receive), arrived))
+            self._admit(request)
+            request = request._replace(body=await _body(receive))
+            taken = self._taken(request)
         except Exception as error:  # noqa: BLE001 - the last line of defence
-            reply = self._failed(path, headers, error)
-        self._count(path, reply.status, arrived)
+            taken = self._failed(request, error)
+        [reply] = self._answered([request], [taken])
         if reply.status != GONE:
             await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
             await send({"type": "http.response.body", "body": reply.body})
 
-    def answer(self, path: str, headers: Headers, body: bytes, arrived: float) -> Reply:
-        """Answer a POST whose body is here."""
-        fast = self._paths[path]
+    def answer(self, requests: Sequence[Request]) -> list[Reply]:
+        """Answer requests, the decisions among them together."""
+        return self._answered(requests, [self._admitted(request) for request in requests])
+
+    def _admitted(self, request: Request) -> DecideRequest | Reply:
+        """Take a request that may be answered, and refuse another."""
+        if request.is_too_many:
+            return BUSY
         try:
-            self._admit(headers, fast.access)
-            if len(body) > MAX_BYTES:
+            self._admit(request)
+            if len(request.body) > MAX_BYTES:
                 raise _too_large()
-            reply = self._answered(headers, fast.answer(body, arrived))
+            return self._taken(request)
         except Exception as error:  # noqa: BLE001 - the last line of defence
-            reply = self._failed(path, headers, error)
-        self._count(path, reply.status, arrived)
-        return reply
+            return self._failed(request, error)
 
-    def refused(self, path: str) -> Reply:
-        """Send a request away, as fast as can be."""
-        self._meter.record(path, BUSY.status, 0.0)
-        return BUSY
+    def _taken(self, request: Request) -> DecideRequest | Reply:
+        """Read a body, and answer what is no decision. Raises Problem."""
+        try:
+            if request.path == DECIDE:
+                return self._request(request.body)
+            told = self._feedback(request.body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise messages.problem(error) from None
+        record = Feedback(time=time.time_ns() // 1000, **msgspec.structs.asdict(told))
+        if not self._log.append(record):
+            full = "no room in the decision log; send it again"
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, full, headers={"Retry-After": "1"})
+        return _ok(request, ACCEPTED)
 
-    def _admit(self, headers: Headers, access: Access) -> None:
+    def _answered(self, requests: Sequence[Request], taken: Sequence[DecideRequest | Reply]) -> list[Reply]:
+        """Answer the decisions among what was taken, and count all."""
+        asked = [
+            (found, request.arrived)
+            for request, found in zip(requests, taken, strict=True)
+            if isinstance(found, DecideRequest)
+        ]
+        decided = iter(self._decided(asked))
+        replies = [
+            found if isinstance(found, Reply) else self._told(request, next(decided))
+            for request, found in zip(requests, taken, strict=True)
+        ]
+        now = time.perf_counter()
+        self.line.answered(now)
+        for request, reply in zip(requests, replies, strict=True):
+            self._meter.record(request.path, reply.status, now - request.arrived)
+        return replies
+
+    def _decided(self, asked: Sequence[tuple[DecideRequest, float]]) -> Sequence[DecideAnswer | Exception]:
+        try:
+            answers = self._decider.decide(asked)
+        except Exception as error:  # noqa: BLE001 - the last line of defence
+            return [error] * len(asked)
+        now = time.perf_counter()
+        for (request, arrived), answer in zip(asked, answers, strict=True):
+            if isinstance(answer, DecideAnswer):
+                self._decisions.tiers[answer.tier].observe(now - arrived)
+                self._decisions.late += (now - arrived) * 1e3 > request.tmax_ms
+        return answers
+
+    def _told(self, request: Request, answer: DecideAnswer | Exception) -> Reply:
+        return _ok(request, encode(answer)) if isinstance(answer, DecideAnswer) else self._failed(request, answer)
+
+    def _admit(self, request: Request) -> None:
         """Raise Problem for a request that may not be answered."""
-        self._auth.admit(headers.get(b"authorization"), access)
+        headers = request.headers
+        self._auth.admit(headers.get(b"authorization"), self._access[request.path])
         kind = headers.get(b"content-type", b"")
         if kind != b"application/json" and kind.partition(b";")[0].strip().lower() != b"application/json":
             said = kind[:80].decode("latin-1") or "absent"
@@ -126,46 +158,15 @@ class Lane:
         if not announced.isdigit() or int(announced[:20]) > MAX_BYTES:
             raise _too_large()
 
-    def _answered(self, headers: Headers, body: bytes) -> Reply:
-        return Reply(200, b"content-type: application/json\r\nx-request-id: %b\r\n" % traces.request_id(headers), body)
-
-    def _failed(self, path: str, headers: Headers, error: Exception) -> Reply:
+    def _failed(self, request: Request, error: Exception) -> Reply:
         """Turn whatever went wrong into an answer."""
         if isinstance(error, ConnectionError):
             return Reply(GONE, b"", b"")
         if not isinstance(error, Problem):
-            traces.current.set(traces.of(headers))
-            logger.error("%s", path, exc_info=error)
+            traces.current.set(traces.of(request.headers))
+            logger.error("%s", request.path, exc_info=error)
             error = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "something failed here; the service's log says what")
-        return _told(error, {"x-request-id": traces.request_id(headers).decode()})
-
-    def _count(self, path: str, status: int, arrived: float) -> None:
-        now = time.perf_counter()
-        self.line.answered(now)
-        self._meter.record(path, status, now - arrived)
-
-    def _decide(self, body: bytes, arrived: float) -> bytes:
-        try:
-            asked = self._request(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise messages.problem(error) from None
-        answer = self._decider.decide(asked, arrived)
-        took = time.perf_counter() - arrived
-        self._decisions.tiers[answer.tier].observe(took)
-        if took * 1e3 > asked.tmax_ms:
-            self._decisions.late += 1
-        return encode(answer)
-
-    def _take(self, body: bytes, arrived: float) -> bytes:
-        try:
-            told = self._feedback(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise messages.problem(error) from None
-        record = Feedback(time=time.time_ns() // 1000, **msgspec.structs.asdict(told))
-        if not self._log.append(record):
-            full = "no room in the decision log; send it again"
-            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, full, headers={"Retry-After": "1"})
-        return ACCEPTED
+        return _problem(error, {"x-request-id": traces.request_id(request.headers).decode()})
 
 
 class Life:
@@ -223,10 +224,16 @@ def _too_large() -> Problem:
     return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is over {MAX_BYTES} bytes", headers=close)
 
 
-def _told(problem: Problem, headers: Mapping[str, str] = NOTHING) -> Reply:
+def _ok(request: Request, body: bytes) -> Reply:
+    return Reply(
+        200, b"content-type: application/json\r\nx-request-id: %b\r\n" % traces.request_id(request.headers), body
+    )
+
+
+def _problem(problem: Problem, headers: Mapping[str, str] = NOTHING) -> Reply:
     named = {"content-type": MEDIA_TYPE, **headers, **problem.headers}
     head = "".join(f"{name.lower()}: {value}\r\n" for name, value in named.items())
     return Reply(int(problem.status), head.encode(), problem.content())
 
 
-BUSY = _told(Problem(HTTPStatus.TOO_MANY_REQUESTS, "too many requests at once", headers={"Retry-After": "1"}))
+BUSY = _problem(Problem(HTTPStatus.TOO_MANY_REQUESTS, "too many requests at once", headers={"Retry-After": "1"}))

@@ -1,31 +1,62 @@
 """
-The line: when requests arrived, how many wait, and the answers on their way. It is what one process can know of its own
-queue.
+The line: the requests that wait, and since when. It is what one process can know of its own queue.
 
 A process looks at its sockets, answers what it reads, and looks again. What it reads came after the look before: if
 this look found it at once, it may have waited since then, and that is taken for its arrival.
 
-Answers leave together. To send one wakes its reader, after which a processor has to learn the code anew, on a virtual
-machine above all: between two answers that leave at once the second takes twice as long to make.
+What one look reads is answered together. To send an answer wakes its reader, after which a processor has to learn the
+code anew, on a virtual machine above all: of two requests answered one by one each takes twice as long as of two
+answered together, and for a model many candidates cost little more than few.
 """
 
 import time
-from asyncio import Transport
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 ROOM = 64  # requests answered of those that one look finds; more are sent away
-TOGETHER = 16  # answers that leave at once: the first of them has waited for the others
+TOGETHER = 16  # requests that are answered at once: the first of them waits for the others
 AT_ONCE = 0.0002  # seconds between the last answer and a look's first find, up to which it was there already
 
 
+Headers = Mapping[bytes, bytes]
+
+
+class Request(NamedTuple):
+    """A POST whose body is here."""
+
+    path: str
+    headers: Headers
+    body: bytes
+    arrived: float  # by time.perf_counter
+    is_too_many: bool = False  # to be sent away
+
+
+class Reply(NamedTuple):
+    """What is sent back, beside the length of the body."""
+
+    status: int
+    head: bytes  # lines of headers, in small letters
+    body: bytes
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers, in pairs, with the length."""
+        lines = (line.partition(b": ") for line in self.head.splitlines())
+        return [*((name, value) for name, _, value in lines), (b"content-length", b"%d" % len(self.body))]
+
+
+Answering = Callable[[Sequence[Request]], list[Reply]]
+
+
 class Line:
-    """The requests that are read at one look at the sockets."""
+    """The requests that are read at one look at the sockets, and wait to be answered when it is over."""
 
     def __init__(self, room: int = ROOM) -> None:
+        self.answering: Answering = lambda requests: []  # by whoever stands at its end: the lane
         self._room = room
         self._reading = False
         self._read = 0
-        self._answers: list[tuple[Transport, bytes]] = []
+        self._waiting: list[tuple[Request, Callable[[Reply], None]]] = []
         self._since = self._looked = self._done = time.perf_counter()
 
     def arrives(self, when_read: Callable[[Callable[[], None]], object]) -> float:
@@ -39,7 +70,7 @@ class Line:
         return self._since
 
     @property
-    def full(self) -> bool:
+    def is_full(self) -> bool:
         """Whether the request that was read last is to be sent away."""
         return self._read > self._room
 
@@ -47,18 +78,18 @@ class Line:
         """Note an answer."""
         self._done = now
 
-    def send(self, transport: Transport, answer: bytes) -> None:
-        """Send an answer: at the latest when the look is over, if a request was noted at this look."""
-        self._answers.append((transport, answer))
-        if len(self._answers) >= TOGETHER or not self._reading:
+    def join(self, request: Request, tell: Callable[[Reply], None]) -> None:
+        """Let a request wait, at the longest until the look is over, if one was noted at this look; tell its reply."""
+        self._waiting.append((request, tell))
+        if len(self._waiting) >= TOGETHER or not self._reading:
             self.flush()
 
     def flush(self) -> None:
-        """Send the answers that wait: before anything else is sent or closed."""
-        answers, self._answers = self._answers, []
-        for transport, answer in answers:
-            if not transport.is_closing():
-                transport.write(answer)
+        """Answer what waits, in the order in which it was read: before anything else is answered or closed."""
+        waiting, self._waiting = self._waiting, []
+        replies = self.answering([request for request, _ in waiting])
+        for (_, tell), reply in zip(waiting, replies, strict=True):
+            tell(reply)
 
     def _over(self) -> None:
         self.flush()

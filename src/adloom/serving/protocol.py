@@ -7,11 +7,13 @@ in pieces, a request before the last one's answer, a client that does not read) 
 """
 
 import time
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from adloom.serving.lane import ARRIVED, Headers, Lane
+from adloom.serving.lane import ARRIVED, Lane
+from adloom.serving.line import Headers, Reply, Request
 
 HEADS = 1000  # that are kept, of all connections together
 END = b"\r\n\r\n"
@@ -38,7 +40,9 @@ class Shortcut(HttpToolsProtocol):
         self._lane: Lane | None = getattr(self.app, "lane", None)
         self._held: bytes | None = None  # what came of the body of a request that may take the shortcut
         self._whole = True  # the parser is between two requests
-        self._answered: Head | None = None  # the request that was read last, if it took the shortcut
+        self._first: tuple[bytes, int] | None = (
+            None  # what is read now, if it begins with a request: head, length of the rest
+        )
         self._arrived = self._quiet = 0.0  # when the last request came and was answered; by time.perf_counter
 
     def data_received(self, data: bytes) -> None:
@@ -47,26 +51,23 @@ class Shortcut(HttpToolsProtocol):
         met = self.heads.get(head)
         if met and self._lane and self._whole and met.length == len(body) and self._is_free():
             self._arrived = self._lane.line.arrives(self.loop.call_soon)
-            self._answer(self._lane, met, body)
+            self._join(self._lane, met, body)
         else:
             self._parse(data, head, body)
 
     def _parse(self, data: bytes, head: bytes, body: bytes) -> None:
-        self._flush()
-        self._answered, began = None, self._whole
+        self._first = (head, len(body)) if self._whole else None
         super().data_received(data)
-        answered: Head | None = self._answered
-        if answered and began and self._whole and answered.length == len(body):
-            self._keep(head, answered)
         if self._held is not None and self.parser is not None:  # the rest is still to come: the usual way
             held, self._held = self._held, None
+            self._flush()
             super().on_headers_complete()
             super().on_body(held)
 
     def on_message_begin(self) -> None:
         """Begin a request."""
         super().on_message_begin()
-        self._whole, self._answered = False, None
+        self._whole = False
         if self._lane:
             self._arrived = self._lane.line.arrives(self.loop.call_soon)
             self.scope[ARRIVED] = self._arrived  # type: ignore[literal-required]
@@ -76,6 +77,7 @@ class Shortcut(HttpToolsProtocol):
         if self._lane and self.url in self._lane.urls and self._is_free() and self._is_simple():
             self._held = b""
         else:
+            self._flush()
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -93,7 +95,9 @@ class Shortcut(HttpToolsProtocol):
             return
         body, self._held = self._held, None
         stays = self.parser.should_keep_alive()
-        self._answer(self._lane, Head(self._lane.urls[self.url], dict(self.headers), len(body), stays), body)
+        head = Head(self._lane.urls[self.url], dict(self.headers), len(body), stays)
+        came, rest = self._first or (b"", -1)
+        self._join(self._lane, head, body, came if rest == len(body) else None)
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP, after what was."""
@@ -129,30 +133,33 @@ class Shortcut(HttpToolsProtocol):
             and not self.parser.should_upgrade()
         )
 
-    def _answer(self, lane: Lane, head: Head, body: bytes) -> None:
-        full = lane.line.full
-        reply = lane.refused(head.path) if full else lane.answer(head.path, head.headers, body, self._arrived)
+    def _join(self, lane: Lane, head: Head, body: bytes, came: bytes | None = None) -> None:
+        request = Request(head.path, head.headers, body, self._arrived, lane.line.is_full)
+        lane.line.join(request, partial(self._answer, head, came))
+
+    def _answer(self, head: Head, came: bytes | None, reply: Reply) -> None:
         if self.transport.is_closing():
             return
         stays = head.stays and ENDS not in reply.head
-        self._answered = head if stays and reply.status == 200 else None
         pieces = [STATUS_LINE[reply.status]]
         for name, value in self.server_state.default_headers:
             pieces += (name, b": ", value, b"\r\n")
         if not stays and ENDS not in reply.head:
             pieces.append(ENDS)
         pieces += (reply.head, b"content-length: %d" % len(reply.body), END, reply.body)
-        lane.line.send(self.transport, b"".join(pieces))
+        self.transport.write(b"".join(pieces))
         self._quiet = time.perf_counter()
         if not stays:
-            self._flush()
             self.transport.close()
-        elif self.timeout_keep_alive_task is None:
+            return
+        if self.timeout_keep_alive_task is None:
             self.on_response_complete()
+        if came is not None and reply.status == 200:
+            self._keep(came, head)
 
-    def _keep(self, head: bytes, parsed: Head) -> None:
-        """Keep the head of a request that was answered, if others may come with the same."""
-        if parsed.headers.get(b"content-length") == b"%d" % parsed.length and not ONE_TIME & parsed.headers.keys():
+    def _keep(self, came: bytes, head: Head) -> None:
+        """Keep the head of a request that was answered, as it came, if others may come with the same."""
+        if head.headers.get(b"content-length") == b"%d" % head.length and not ONE_TIME & head.headers.keys():
             if len(self.heads) >= HEADS:
                 self.heads.clear()
-            self.heads[head] = parsed
+            self.heads[came] = head

@@ -15,7 +15,7 @@ from adloom.policy.batch import probabilities
 from adloom.policy.impressions import Impressions, read
 from adloom.policy.models import Categories
 from adloom.policy.new import Pictures, welcome
-from adloom.policy.scorer import SEPARATOR, Policy
+from adloom.policy.scorer import SEPARATOR, Policy, Question
 from adloom.policy.space import Space
 
 NONE = Categories()
@@ -184,11 +184,12 @@ def test_a_new_picture_is_scored_by_those_like_it() -> None:
         policy, pictures(a=[1, 0], b=[0, 1], like_a=[1, 0], like_b=[0, 1], between=[1, 1], opposite=[-1, -1])
     )
     assert wider.creatives == ("a", "b", "between", "like_a", "like_b", "opposite")
-    score = dict(zip(wider.creatives, wider.scorer.scores({"placement": "x"}, wider.creatives), strict=True))
+    scores = wider.scorer.scores([Question({"placement": "x"}, wider.creatives)])
+    score = dict(zip(wider.creatives, scores, strict=True))
     assert score["like_a"] > score["between"] > score["like_b"]
     assert score["like_a"] == pytest.approx((policy.bias[0] + policy.prior[0]) / 2)  # one neighbour against one prior
     assert score["opposite"] == pytest.approx(policy.prior[0])
-    before, after = (p.scorer.scores({"placement": "x"}, ["a", "b"]) for p in (policy, wider))
+    before, after = (p.scorer.scores([Question({"placement": "x"}, ["a", "b"])]) for p in (policy, wider))
     np.testing.assert_array_equal(before, after)
 
 

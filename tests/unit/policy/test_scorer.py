@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from adloom import npz
 from adloom.errors import ArtifactError
-from adloom.policy.scorer import Policy, draw, softmax
+from adloom.policy.scorer import Policy, Question, draw, softmax
 
 IDS = ("bag-1", "bag-2", "boot-1", "coat-1")
 UNSEEN = ("new-1", "new-2")
@@ -120,6 +120,15 @@ def test_the_order_of_candidates_is_no_matter(
     assert again == pytest.approx([straight[i] for i in order], abs=1e-14)
 
 
+@given(st.lists(st.tuples(contexts, st.just([]) | candidates), max_size=5), scores)
+def test_questions_asked_together_are_answered_as_each_alone(
+    asked: list[tuple[dict[str, str | None], list[str]]], bias: list[float]
+) -> None:
+    policy = by_hand(bias=np.array(bias, np.float32), floor=0.01)
+    together = policy.scorer.probabilities([Question(context, shown) for context, shown in asked])
+    assert [found.tolist() for found in together] == [policy.probabilities(context, shown) for context, shown in asked]
+
+
 def slate_by_enumeration(p: Sequence[float], chosen: Sequence[int]) -> float:
     """The probability of drawing these, in this order, one after the other."""
     product, left = 1.0, list(range(len(p)))
@@ -147,7 +156,7 @@ def test_a_slates_propensity_is_that_of_enumeration_and_its_draws_are_as_often()
 
 @given(st.lists(st.floats(-800, 0), min_size=1, max_size=8), st.integers(1, 9), st.integers(0, 2**32 - 1))
 def test_propensities_are_exact_however_small(exponents: list[float], slots: int, seed: int) -> None:
-    p = softmax(np.array(exponents)).tolist()
+    p = softmax(np.array(exponents), [len(exponents)]).tolist()
     chosen, propensities = draw(p, slots, random.Random(seed).random)
     assert len(set(chosen)) == len(chosen) == min(slots, len(p))
     assert all(0 < propensity <= 1 for propensity in propensities)

@@ -16,11 +16,12 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 from tests.tiny_models import USERS
+from tests.unit.serving.deciding import tiers
 
 from adloom.data.privacy import PUBLISHED_KEY, fingerprint, pseudonym
 from adloom.decisions.record import Decision, Feedback, decode, encode
 from adloom.decisions.verify import faults
-from adloom.policy.scorer import Floats, Policy
+from adloom.policy.scorer import Floats, Policy, Question
 from adloom.serving import bundles, decide, sources
 from adloom.serving.bundles import Models
 from adloom.serving.decide import Around
@@ -152,7 +153,7 @@ class TestProbabilities:
         decider = Decider(models, Keys(None), log, "shop")
         asked, draws = DecideRequest(**SIDE, n=2), 10_000
         for _ in range(draws):
-            decider.decide(asked, time.perf_counter())
+            decider.decide([(asked, time.perf_counter())])
         p = dict(zip(THREE, (FAVOURITE, OTHER, OTHER), strict=True))
         expected = {(a, b): p[a] * p[b] / (1 - p[a]) for a, b in itertools.permutations(THREE, 2)}
         assert math.fsum(expected.values()) == pytest.approx(1)
@@ -232,14 +233,14 @@ class Trouble:
     seconds: float | None = None
     asked: list[object] = field(default_factory=list)
 
-    def probabilities(self, context: object, candidates: Sequence[str], categories: object = None) -> Floats:
-        self.asked.append(context)
+    def probabilities(self, questions: Sequence[Question]) -> list[Floats]:
+        self.asked.append(questions)
         if self.seconds is None:
             raise ArithmeticError("a policy that fails")
         until = time.perf_counter() + self.seconds
         while time.perf_counter() < until:
             pass
-        return np.asarray(np.eye(len(candidates))[0])
+        return [np.eye(len(question.candidates))[0] for question in questions]
 
 
 def counted(service: Service) -> dict[str, float]:
@@ -290,10 +291,10 @@ class TestTiers:
         slow = Trouble(seconds=0.05)
         decider = Decider(with_policy(models, slow), Keys(None), MemoryLog(), "shop")
         asked = DecideRequest(**SIDE, tmax_ms=2)
-        tiers = [decider.decide(asked, time.perf_counter()).tier for _ in range(2)]
-        assert tiers == ["model", "cached"]  # it is expected to take a tenth of 50 ms
+        assert tiers(decider, [asked]) == ["model"]
+        assert tiers(decider, [asked]) == ["cached"]  # for the model is expected to take a tenth of 50 ms
         more = itertools.takewhile(lambda _: len(slow.asked) < 2, itertools.repeat(asked, 1000))
-        assert {decider.decide(one, time.perf_counter()).tier for one in more} == {"model", "cached"}
+        assert {tier for one in more for tier in tiers(decider, [one])} == {"model", "cached"}
 
 
 class TestFeedback:

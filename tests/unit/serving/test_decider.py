@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 from tests.tiny_models import DIMENSIONS, write_audience, write_policy
+from tests.unit.serving.deciding import tiers
 
 from adloom.data.privacy import PUBLISHED_KEY, fingerprint
 from adloom.decisions.record import Decision
@@ -20,6 +22,7 @@ from adloom.serving.bundles import Models
 from adloom.serving.decider import Cache, Decider, MemoryLog, Pace
 from adloom.serving.follow import Look
 from adloom.serving.messages import DECIDE, DecideRequest
+from adloom.serving.problems import Problem
 from adloom.serving.schemas import SEGMENT
 from adloom.serving.segments import Keys
 
@@ -78,20 +81,53 @@ class TestTiers:
     def test_what_another_policy_said_is_forgotten(self, models: Models, log: MemoryLog) -> None:
         decider = Decider(models, Keys(None), log, "shop")
         asked = msgspec.convert({**PLAIN, "tmax_ms": 50}, DecideRequest)
-        decider.decide(asked, time.perf_counter())
+        assert tiers(decider, [asked]) == ["model"]
         decider.publish(models)
-        assert decider.decide(asked, time.perf_counter() - 1).tier == "default"
+        assert tiers(decider, [asked], ago=1) == ["default"]
+
+
+class TestTogether:
+    def test_each_gets_its_own_answer(self, models: Models, log: MemoryLog) -> None:
+        decider = Decider(models, Keys(None), log, "shop")
+        bodies: list[dict[str, Any]] = [
+            {**PLAIN, "n": 2},
+            {**PLAIN, "category": "Bag"},  # and candidates: refused
+            {**PLAIN, "placement": "top", "candidates": KNOWN[:1]},
+            {**PLAIN, "caps": dict.fromkeys(KNOWN, 0)},  # nobody is left
+            {**PLAIN, "candidates": ["new"], "categories": {"new": "Bag"}},
+        ]
+        asked = [msgspec.convert(body, DecideRequest) for body in bodies]
+        answers = decider.decide([(one, time.perf_counter()) for one in asked])
+        assert isinstance(answers[1], Problem)
+        shown = [[c.creative_id for c in a.creatives] for a in answers if not isinstance(a, Problem)]
+        assert [len(creatives) for creatives in shown] == [2, 1, 0, 1]
+        assert shown[1:] == [KNOWN[:1], [], ["new"]]
+        records = [record for record in log.records if isinstance(record, Decision)]
+        assert [record.candidates for record in records] == [KNOWN, KNOWN[:1], [], ["new"]]
+        assert [record.placement for record in records] == ["side", "top", "side", "side"]
+
+    def test_those_who_have_waited_too_long_do_not_hold_up_the_model(self, models: Models, log: MemoryLog) -> None:
+        decider = Decider(models, Keys(None), log, "shop")
+        asked = msgspec.convert({**PLAIN, "tmax_ms": 50}, DecideRequest)
+        now = time.perf_counter()
+        answers = decider.decide([(asked, now - 1), (asked, now + 60), (asked, now - 1)])
+        assert [a.tier for a in answers if not isinstance(a, Problem)] == ["cached", "model", "cached"]
+
+    def test_none(self, models: Models, log: MemoryLog) -> None:
+        assert Decider(models, Keys(None), log, "shop").decide([]) == []
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 9)), max_size=60))
 def test_the_cache_is_bounded_and_knows_what_was_asked_lately(asked: list[tuple[int, int]]) -> None:
     cache = Cache(size=40)
     for question, count in asked:
-        cache.put(question, [1 / count] * count)
+        cache.put(question, np.full(count, 1 / count))
         assert sum(map(len, itertools.chain(cache._young.values(), cache._old.values()))) <= 40
     for question, count in asked[-2:]:
         last = [n for q, n in asked if q == question][-1]
-        assert cache.get(question, last) == [1 / last] * last
+        found = cache.get(question, last)
+        assert found is not None
+        assert found.tolist() == [1 / last] * last
         assert count
 
 

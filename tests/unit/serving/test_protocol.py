@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from tests.unit.serving.uvicorns import Wire, running
@@ -43,17 +44,17 @@ def wire(port: int) -> Iterator[Wire]:
 @pytest.fixture
 def ways(monkeypatch: pytest.MonkeyPatch) -> Ways:
     ways = Ways()
-    answer, call = Lane.answer, Lane.__call__
+    join, call = Line.join, Lane.__call__
 
-    def short(self: Lane, *args: object) -> object:
+    def short(self: Line, *args: Any) -> None:
         ways.short += 1
-        return answer(self, *args)  # type: ignore[arg-type]
+        join(self, *args)
 
     async def usual(self: Lane, scope: dict[str, str], *args: object) -> None:
         ways.usual += scope.get("path") == DECIDE
         await call(self, scope, *args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Lane, "answer", short)
+    monkeypatch.setattr(Line, "join", short)
     monkeypatch.setattr(Lane, "__call__", usual)
     return ways
 

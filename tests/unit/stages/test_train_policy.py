@@ -18,7 +18,7 @@ from adloom.io import manifest
 from adloom.io.outside import Outside
 from adloom.io.tracking import MemoryTracker
 from adloom.params import Source
-from adloom.policy.scorer import Policy
+from adloom.policy.scorer import Policy, Question
 from adloom.stages.train_policy import Inputs, Outputs, run
 
 
@@ -135,7 +135,8 @@ def test_a_new_picture_is_scored_like_those_it_resembles(
     assert told["creatives"] == {"history": 6, "new": 3}
     assert told["categories"] == CATEGORIES
     policy = Policy.load(tmp_path / "policy" / "policy.npz")
-    score = dict(zip(policy.creatives, policy.scorer.scores({"placement": "top"}, policy.creatives), strict=True))
+    scores = policy.scorer.scores([Question({"placement": "top"}, policy.creatives)])
+    score = dict(zip(policy.creatives, scores, strict=True))
     assert score["new-bag"] > score["new-boot"] + 0.2
     assert abs(score["new-boot"] - score["new-coat"]) < 0.2
     unseen = policy.probabilities({"placement": "top"}, ["x", "y"], {"x": "Bag", "y": "Coat"})

@@ -171,7 +171,9 @@ def test_a_full_disk_is_waited_for_in_memory_and_then_drops_and_counts_without_h
     with appending(tmp_path, BRISK) as process:
         process.do("take 10")
         process.do("limit 100000")
-        given = 10
+        process.do("take 1000")
+        until(lambda: process.numbers()["write_lag"] > 0.2)  # the writer has found out
+        given = 1010
         while not process.numbers()["dropped"]:
             process.do("take 1000")
             given += 1000

@@ -334,11 +334,9 @@ def logged(home: Path) -> dict[str, Any]:
 
 
 def swaps() -> str:
-    """Run the test that swaps ten pairs of a real registry under load, then takes the registry away."""
-    test = (
-        "tests/system/test_swap.py::test_ten_pairs_of_a_real_registry_are_taken_under_load_and_its_loss_costs_nothing"
-    )
-    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-n", "0", test], capture_output=True, check=False)
+    """Run the test that swaps ten pairs of a real registry under load, and takes S3 and MLflow away half-way."""
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "tests/system/test_swap.py", "-k", "ten_pairs"]
+    done = subprocess.run(command, capture_output=True, check=False)
     return "0" if done.returncode == 0 else "failed"
 
 
@@ -355,7 +353,7 @@ def measure(bench: Bench, seconds: int) -> None:
         soak(bench, url, pid, half, seconds)
         row("memory of a worker after all of it, MB", f"{resident(pid):.0f}", bar="≤ 250")
     row("scoring 50 candidates in the process, median µs", f"{scoring():.1f}", bar="≤ 60")
-    row("10 swaps under load, MLflow lost half-way: failed requests", swaps(), bar="0")
+    row("10 swaps under load, S3 and MLflow away: failed requests", swaps(), bar="0")
     print(json.dumps(logged(bench.folder / "home" / "decisions"))[:400])
 
 

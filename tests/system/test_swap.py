@@ -2,7 +2,7 @@
 
 import shutil
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +14,8 @@ import httpx
 import pytest
 import uvicorn
 from tests.system.decide_server import ASKED, Answer, Connection, deciding, metric
+from tests.system.mlflow_server import MlflowServer
+from tests.system.relay import Relay
 from tests.tiny_models import write_audience, write_policy
 from tests.unit.decisions.logs import until
 
@@ -34,6 +36,8 @@ SWAPS = 10
 CLIENTS = 4
 PAUSE = 0.004  # seconds between two requests of a client, which leave time to the registry
 AWAY = "the registry does not answer"
+UNFETCHED = "cannot be had"
+IMPATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "2", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}  # seconds, tries
 PARAMS = Path(__file__).parents[2] / "src" / "adloom" / "starter" / "params.yaml"
 
 Pair = tuple[str, str]  # digests of an audience and a policy
@@ -120,50 +124,65 @@ def refresh(url: str, token: str) -> httpx.Response:
     return httpx.post(url + REFRESH, headers={"Authorization": f"Bearer {token}"}, timeout=30)
 
 
-def lose(database: Path) -> None:
-    """Put something else in the place of a database, from one moment to the next."""
-    database.with_suffix(".kept").hardlink_to(database)
-    database.with_suffix(".other").write_bytes(b"no database" * 100)
-    database.with_suffix(".other").replace(database)
+@pytest.fixture
+def door(mlflow: MlflowServer) -> Iterator[Relay]:
+    """A relay in front of MLflow."""
+    with Relay(mlflow.port) as door:
+        yield door
 
 
-def test_ten_pairs_of_a_real_registry_are_taken_under_load_and_its_loss_costs_nothing(
-    pairs: list[Path], tmp_path: Path
+def test_ten_pairs_are_taken_under_load_and_nothing_fails_while_s3_and_then_mlflow_are_away(
+    pairs: list[Path], mlflow: MlflowServer, project: str, door: Relay, relay: Relay, tmp_path: Path
 ) -> None:
-    shutil.copy(PARAMS, tmp_path / "params.yaml")
-    registry = MlflowRegistry(f"sqlite:///{tmp_path / 'mlflow.db'}", "demo")
-    versions = [register(registry, folder) for folder in pairs]
+    params = PARAMS.read_text(encoding="utf-8").replace("project: demo", f"project: {project}")
+    (tmp_path / "params.yaml").write_text(params, encoding="utf-8")
+    registry = MlflowRegistry(mlflow.uri, project)
+    third = write_pair(tmp_path / "third", KEYS[0], "creative-2")
+    versions = [register(registry, folder) for folder in [*pairs, third]]
     promote(registry, versions[0])
     token = auth.add(tmp_path / "tokens", "ops", ["admin"])
     environment = {
+        **IMPATIENT,
         "ADLOOM_TOKENS_FILE": "tokens",
         "ADLOOM_FOLLOW_SECONDS": "0.05",
         "ADLOOM_PSEUDONYM_KEY": KEYS[1].decode(),
-        "MLFLOW_TRACKING_URI": registry.uri,
+        "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{door.port}",
     }
     bidder = auth.add(tmp_path / "tokens", "bidder", ["decide"])
-    known = {digests(folder) for folder in pairs}
     with (
         deciding(tmp_path, ["--follow", "champion"], environment) as running,
         Load(running.url, bidder).running() as load,
     ):
-        for swap in range(1, SWAPS + 1):
-            promote(registry, versions[swap % 2])
-            until_served(running.url, pairs[swap % 2])
+
+        def swap(numbers: Iterable[int]) -> None:
+            for number in numbers:
+                promote(registry, versions[number])
+                until_served(running.url, ([*pairs, third])[number])
+
+        def goes_on() -> None:
+            before = load.count
+            until(lambda: load.count > before + 100)
+
+        swap([1, 0, 1, 0, 1])
+        relay.refuse()  # S3 is away
+        promote(registry, versions[2])  # whose files nobody here has yet
+        until(lambda: UNFETCHED in running.errors)
+        goes_on()
+        assert listed(running.url) == digests(pairs[1])
+        assert AWAY not in running.errors
+        swap([0])  # whose files are here
+        door.refuse()  # and now MLflow
+        until(lambda: AWAY in running.errors)
+        goes_on()
+        assert refresh(running.url, token).status_code in (200, 503)  # with what is known, or not at all
+        assert listed(running.url) == digests(pairs[0])
+        door.heal()
+        relay.heal()
+        swap([1, 2, 1, 0])
         text = httpx.get(f"{running.url}/metrics").text
         for model in MODELS:
             assert metric(text, f'adloom_model_swaps_total{{model="{model}"}}') == SWAPS
-        assert AWAY not in running.errors
-        lose(tmp_path / "mlflow.db")
-        until(lambda: AWAY in running.errors)
-        before = load.count
-        until(lambda: load.count > before + 100)
-        assert refresh(running.url, token).status_code == 200  # with what is known, or not at all
-        assert listed(running.url) == digests(pairs[SWAPS % 2])
-        (tmp_path / "mlflow.kept").replace(tmp_path / "mlflow.db")
-        promote(registry, versions[1])
-        until_served(running.url, pairs[1])
-    assert set().union(*load.seen) == known
+    assert set().union(*load.seen) == {digests(folder) for folder in [*pairs, third]}
     assert all(len(mine) >= SWAPS // 2 for mine in load.seen)
     running.verified()
 

@@ -60,7 +60,7 @@ class Lane:
         access: dict[str, Access] = {DECIDE: "decide", FEEDBACK: "feedback"}
         self._access = {path: access[path] for path in access if path in paths}
         self.urls = {path.encode(): path for path in self._access}  # as they are in a request without a query
-        self.line.answering = self.answer
+        self.line.answer, self.line.refuse = self.answer, self.refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -85,10 +85,14 @@ class Lane:
         """Answer requests, the decisions among them together."""
         return self._answered(requests, [self._admitted(request) for request in requests])
 
+    def refuse(self, requests: Sequence[Request]) -> Reply:
+        """Send requests away that have no room in the line, as fast as can be."""
+        for request in requests:
+            self._meter.record(request.path, BUSY.status, 0.0)
+        return BUSY
+
     def _admitted(self, request: Request) -> DecideRequest | Reply:
         """Take a request that may be answered, and refuse another."""
-        if request.is_too_many:
-            return BUSY
         try:
             self._admit(request)
             if len(request.body) > MAX_BYTES:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-ROOM = 64  # requests answered of those that one look finds; more are sent away
+ROOM = 128  # requests answered of those that one look finds: some milliseconds of work; more are sent away
 TOGETHER = 16  # requests that are answered at once: the first of them waits for the others
 AT_ONCE = 0.0002  # seconds between the last answer and a look's first find, up to which it was there already
 
@@ -28,7 +28,6 @@ class Request(NamedTuple):
     headers: Headers
     body: bytes
     arrived: float  # by time.perf_counter
-    is_too_many: bool = False  # to be sent away
 
 
 class Reply(NamedTuple):
@@ -45,18 +44,20 @@ class Reply(NamedTuple):
         return [*((name, value) for name, _, value in lines), (b"content-length", b"%d" % len(self.body))]
 
 
-Answering = Callable[[Sequence[Request]], list[Reply]]
+Waiting = tuple[Request, Callable[[Reply], None]]  # and who is told the reply
 
 
 class Line:
     """The requests that are read at one look at the sockets, and wait to be answered when it is over."""
 
     def __init__(self, room: int = ROOM) -> None:
-        self.answering: Answering = lambda requests: []  # by whoever stands at its end: the lane
+        self.answer: Callable[[Sequence[Request]], list[Reply]] = lambda requests: []  # by who is at its end: the lane
+        self.refuse: Callable[[Sequence[Request]], Reply] = lambda requests: Reply(429, b"", b"")
         self._room = room
         self._reading = False
         self._read = 0
-        self._waiting: list[tuple[Request, Callable[[Reply], None]]] = []
+        self._waiting: list[Waiting] = []
+        self._too_many: list[Waiting] = []
         self._since = self._looked = self._done = time.perf_counter()
 
     def arrives(self, when_read: Callable[[Callable[[], None]], object]) -> float:
@@ -69,27 +70,29 @@ class Line:
         self._read += 1
         return self._since
 
-    @property
-    def is_full(self) -> bool:
-        """Whether the request that was read last is to be sent away."""
-        return self._read > self._room
-
     def answered(self, now: float) -> None:
         """Note an answer."""
         self._done = now
 
     def join(self, request: Request, tell: Callable[[Reply], None]) -> None:
         """Let a request wait, at the longest until the look is over, if one was noted at this look; tell its reply."""
-        self._waiting.append((request, tell))
+        place = self._waiting if self._read <= self._room else self._too_many
+        place.append((request, tell))
         if len(self._waiting) >= TOGETHER or not self._reading:
             self.flush()
 
     def flush(self) -> None:
         """Answer what waits, in the order in which it was read: before anything else is answered or closed."""
-        waiting, self._waiting = self._waiting, []
-        replies = self.answering([request for request, _ in waiting])
-        for (_, tell), reply in zip(waiting, replies, strict=True):
-            tell(reply)
+        if waiting := self._waiting:
+            self._waiting = []
+            replies = self.answer([request for request, _ in waiting])
+            for (_, tell), reply in zip(waiting, replies, strict=True):
+                tell(reply)
+        if too_many := self._too_many:  # which were read after those
+            self._too_many = []
+            reply = self.refuse([request for request, _ in too_many])
+            for _, tell in too_many:
+                tell(reply)
 
     def _over(self) -> None:
         self.flush()

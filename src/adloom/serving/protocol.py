@@ -134,8 +134,7 @@ class Shortcut(HttpToolsProtocol):
         )
 
     def _join(self, lane: Lane, head: Head, body: bytes, came: bytes | None = None) -> None:
-        request = Request(head.path, head.headers, body, self._arrived, lane.line.is_full)
-        lane.line.join(request, partial(self._answer, head, came))
+        lane.line.join(Request(head.path, head.headers, body, self._arrived), partial(self._answer, head, came))
 
     def _answer(self, head: Head, came: bytes | None, reply: Reply) -> None:
         if self.transport.is_closing():

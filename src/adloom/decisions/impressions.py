@@ -38,6 +38,7 @@ _SHOWN = pa.schema(
         "user": _TEXT,
         "user_key": _TEXT,
         "placement": _TEXT,
+        "position": pa.int64(),
         "creative_id": _TEXT,
         "candidates": pa.list_(_TEXT),
         "propensity": pa.float64(),
@@ -98,7 +99,7 @@ from told group by decision_id, creative_id;
 """
 _JOINED = """
 select decision_id || '-' || slot as impression_id, make_timestamp(time) as timestamp, "user" as user_id, placement,
-    slot as position, creative_id, candidates, coalesce(clicked, false) as clicked, propensity,
+    position, creative_id, candidates, coalesce(clicked, false) as clicked, propensity,
     policy as logging_policy, decision_id, coalesce(conversions, 0) as conversions, coalesce(value, 0) as value,
     make_timestamp(outcome_at) as outcome_at, user_key{context}
 from shown left join outcome using (decision_id, creative_id)
@@ -217,8 +218,9 @@ class _Spill:
         left = list(decision.candidates)
         for slot, (creative, propensity) in enumerate(zip(decision.chosen, decision.propensities, strict=False), 1):
             row = (decision.decision_id, slot, decision.time, body, decision.user, decision.user_key)
-            where = (decision.placement, creative, list(left), propensity, decision.policy, list(context.items()))
-            self.shown.add((*row, *where))
+            place = (decision.placement, decision.position + slot - 1)
+            what = (creative, list(left), propensity, decision.policy, list(context.items()))
+            self.shown.add((*row, *place, *what))
             left = [candidate for candidate in left if candidate != creative]
 
 

@@ -37,6 +37,7 @@ class Decision(_Line, tag="decision", frozen=True, kw_only=True):
     user_key: Annotated[str, Meta(pattern="^[0-9a-f]{16}$")] | None = None  # fingerprint of the pseudonym's key
     segment: str | None = None  # of the audience
     placement: Name
+    position: Count = 1  # of the first slot in the placement
     context: dict[str, str] = {}
     candidates: list[Name]
     probabilities: list[float]

@@ -16,6 +16,7 @@ import math
 import re
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -148,6 +149,9 @@ def read(path: Path, workers: int = 1) -> list[Token]:
     found = [_token(line, f"{path}:{i}", workers) for i, line in enumerate(lines, 1) if line.partition("#")[0].strip()]
     if not found:
         raise ParamsError(f"tokens file {path}: no token in it; {ADVICE}")
+    digests = Counter(token.digest for token in found)
+    if twice := [token.name for token in found if digests[token.digest] > 1]:
+        raise ParamsError(f"tokens file {path}: {' and '.join(twice)} are one token; leave one of these lines")
     return found
 
 
@@ -174,6 +178,8 @@ def _token(line: str, where: str, workers: int) -> Token:
     scopes = found["scopes"].split(",")
     if unknown := set(scopes) - set(SCOPES):
         raise ParamsError(f"{where}: scope {sorted(unknown)[0]!r}, expected of {', '.join(SCOPES)}")
+    if found["rate"] and not int(found["rate"]):
+        raise ParamsError(f"{where}: a rate of 0 lets nobody ask; take the line out")
     rate = max(int(found["rate"]) / workers, 1) if found["rate"] else math.inf
     return Token(found["name"], frozenset(scopes), bytes.fromhex(found["sha256"]), rate)
 

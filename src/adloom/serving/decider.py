@@ -148,8 +148,9 @@ class _Case(NamedTuple):
     @property
     def question(self) -> Question:
         """What the policy is asked."""
-        where = _context(self.asked, CONTEXT, placement=self.asked.placement, segment=self.segment)
-        return Question(where, self.candidates, self.asked.categories)
+        asked = self.asked
+        where = {"placement": asked.placement, "position": str(asked.position), "segment": self.segment}
+        return Question(_context(asked, CONTEXT, **where), self.candidates, asked.categories)
 
 
 class Decider:
@@ -208,6 +209,7 @@ class Decider:
                 user_key=serving.key_fingerprint if case.user else None,
                 segment=case.segment,
                 placement=asked.placement,
+                position=asked.position,
                 context=_context(asked, ""),
                 candidates=case.candidates,
                 probabilities=probabilities,
@@ -288,8 +290,6 @@ def _context(asked: DecideRequest, prefix: str, **columns: str | None) -> dict[s
     """Return the context of a request, its names with this prefix, beside other columns."""
     for name, value in asked.context.items():
         columns[prefix + name.removeprefix(CONTEXT)] = value if value.__class__ is str else str(value)
-    if asked.position is not None:
-        columns["position"] = str(asked.position)
     return columns
 
 

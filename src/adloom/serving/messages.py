@@ -64,7 +64,7 @@ class DecideRequest(Message, frozen=True):
     segment: (
         Annotated[Id, Meta(description="Instead of a user: a segment of /v1/segment.", examples=["segment-1"])] | None
     ) = None
-    position: Annotated[int, Meta(ge=0, lt=2**31, description="Of the first slot in the placement.")] | None = None
+    position: Annotated[int, Meta(ge=0, lt=2**31, description="Of the first slot in the placement.")] = 1
     context: Annotated[
         dict[Annotated[str, Meta(min_length=1, max_length=64)], Annotated[str, Meta(max_length=200)] | int],
         Meta(

@@ -114,6 +114,11 @@ def test_a_slate_becomes_a_row_a_slot_with_what_came_of_it(bench: Bench) -> None
     }
 
 
+def test_slots_are_counted_from_where_the_first_one_is(bench: Bench) -> None:
+    rows = bench.rows([structs.replace(decision(0), position=4)])
+    assert [(row["impression_id"][-2:], row["position"]) for row in rows] == [("-1", 4), ("-2", 5)]
+
+
 def test_feedback_that_is_told_again_counts_once(bench: Bench) -> None:
     sold = click(0, kind="conversion", value=3.0)
     told = [sold, structs.replace(sold, time=sold.time + SECOND, value=4.0)]  # without an id, one of a kind

@@ -200,6 +200,7 @@ class TestFile:
             (f"bidder decide sha256:{'0' * 64} 5/min", "not a token"),
             (f"bidder decide,root sha256:{'0' * 64}", "scope 'root', expected of decide, feedback, admin"),
             (f"bidder , sha256:{'0' * 64}", "scope ''"),
+            (f"bidder decide sha256:{'0' * 64} 0/s", "a rate of 0 lets nobody ask"),
         ],
     )
     def test_a_broken_line_is_named_without_what_it_holds(self, path: Path, bad: str, said: str) -> None:
@@ -208,6 +209,11 @@ class TestFile:
             Auth(path)
         assert said in str(raised.value)
         assert "0" * 40 not in str(raised.value)
+
+    def test_one_token_under_two_names_is_neither(self, path: Path) -> None:
+        path.write_text(f"{line('bidder', 'same')}{line('other', 'x')}{line('ops', 'same')}", encoding="utf-8")
+        with pytest.raises(ParamsError, match="tokens: bidder and ops are one token; leave one of these lines"):
+            Auth(path)
 
     @pytest.mark.parametrize("content", [b"", b"# none\n\n", b"\xff\xfe", None])
     def test_no_token_at_all(self, path: Path, content: bytes | None) -> None:

@@ -190,7 +190,7 @@ class TestProbabilities:
             ):
                 ask({**asked, **more})
                 assert ask.last.probabilities == pytest.approx(np.array(odds) / sum(odds), rel=1e-6)
-        assert ask.last.context == {"device": "8", "position": "3"}
+        assert (ask.last.context, ask.last.position) == ({"device": "8"}, 3)
 
 
 class TestWho:

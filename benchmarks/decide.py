@@ -48,7 +48,7 @@ from adloom.serving.segments import Keys
 CREATIVES, USERS, CATEGORIES = 100_000, 1_000_000, 20
 PLACEMENTS, HOURS = 4, 24
 ROUNDS, SECONDS = 3, 2  # of wrk, for each of ours and a peer
-PACED, CONNECTIONS = 20, 32  # seconds at half rate, and connections they take
+PACED, CONNECTIONS = 12, 32  # seconds of a round at half rate, and connections they take
 CROWDS = (
     192,
     400,
@@ -365,8 +365,8 @@ def measure(bench: Bench, seconds: int) -> None:
         most = throughput(bench, urls)
         overload(bench, url, most)
         half = most / 2
-        p99 = float(np.quantile(uvloop.run(paced(bench, url, 50, half, PACED)), 0.99)) * 1e3
-        row(f"p99 at half of the most ({half:.0f}/s), 50 candidates, ms", f"{p99:.2f}", bar="≤ 5")
+        tails = [np.quantile(uvloop.run(paced(bench, url, 50, half, PACED)), 0.99) * 1e3 for _ in range(ROUNDS)]
+        row(f"p99 at half of the most ({half:.0f}/s), 50 candidates, ms", f"{median(tails):.2f}", bar="≤ 5")
         soak(bench, url, pid, half, seconds)
         row("memory of a worker after all of it, MB", f"{resident(pid):.0f}", bar="≤ 250")
     row("scoring 50 candidates in the process, median µs", f"{scoring():.1f}", bar="≤ 60")

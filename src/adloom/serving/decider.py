@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from random import Random
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -30,6 +30,7 @@ CONTEXT = "ctx_"  # prefix of a context's columns in the impressions
 SLOWING = 0.1  # weight of the last answer in how long the model is expected to take
 
 Request = tuple[DecideRequest, float]  # and when it arrived, by time.perf_counter
+T = TypeVar("T")
 Said = tuple[Tier, list[float]]  # the probability of each candidate (candidates,), and who says so
 
 logger = logging.getLogger(__name__)
@@ -167,30 +168,26 @@ class Decider:
         self._serving = Serving.of(models, self._keys)
         self._cache = Cache()  # what another policy said is not what this one says
 
-    def decide(self, requests: Sequence[Request]) -> list[DecideAnswer | Problem]:
+    def decide(self, requests: Sequence[Request]) -> list[DecideAnswer | Exception]:
         """
-        Answer and log requests; one that makes no sense has a Problem for its answer.
+        Answer and log requests; one that makes no sense has a Problem for its answer, and disturbs no other.
 
         The model is asked at once about all that it is expected to answer within what is left of their tmax.
         """
-        cases = [self._case(asked, arrived) for asked, arrived in requests]
-        sensible = [case for case in cases if isinstance(case, _Case)]
-        said = iter(self._said(sensible))
-        return [self._answer(case, *next(said)) if isinstance(case, _Case) else case for case in cases]
+        cases = [_or_error(self._case, asked, arrived) for asked, arrived in requests]
+        said = iter(self._said([case for case in cases if isinstance(case, _Case)]))
+        return [_or_error(self._answer, case, *next(said)) if isinstance(case, _Case) else case for case in cases]
 
-    def _case(self, asked: DecideRequest, arrived: float) -> "_Case | Problem":
-        """Find out who is asked about."""
+    def _case(self, asked: DecideRequest, arrived: float) -> "_Case":
+        """Find out who is asked about. Raises Problem."""
         serving = self._serving
         user, segment = None, asked.segment
-        try:
-            if asked.user_id is not None:
-                if segment is not None:
-                    raise _refused("give user_id or segment, not both", "segment")
-                user = serving.pseudonym(asked.user_id)
-                segment = serving.members.find_one(user) if serving.members else None
-            return _Case(asked, arrived, user, segment, self._candidates(asked))
-        except Problem as problem:
-            return problem
+        if asked.user_id is not None:
+            if segment is not None:
+                raise _refused("give user_id or segment, not both", "segment")
+            user = serving.pseudonym(asked.user_id)
+            segment = serving.members.find_one(user) if serving.members else None
+        return _Case(asked, arrived, user, segment, self._candidates(asked))
 
     def _answer(self, case: "_Case", tier: Tier, probabilities: list[float]) -> DecideAnswer:
         """Draw, log and answer."""
@@ -261,20 +258,22 @@ class Decider:
         start, total = time.perf_counter(), sum(len(case.candidates) for case in cases)
         until = start + self._pace.expected(total)
         in_time = [i for i, case in enumerate(cases) if until < case.arrived + case.asked.tmax_ms * 1e-3]
-        said = dict(zip(in_time, self._by_model([cases[i] for i in in_time]), strict=False))
-        self._pace.took(total, time.perf_counter() - start if said else 0)
+        said = dict(zip(in_time, self._by_model([cases[i] for i in in_time]), strict=True))
+        self._pace.took(total, time.perf_counter() - start if any(said.values()) else 0)
         return [said.get(i) or self._without_model(case) for i, case in enumerate(cases)]
 
-    def _by_model(self, cases: Sequence["_Case"]) -> list[Said]:
-        """Return what the policy says about each case; nothing when there is no policy or it fails."""
+    def _by_model(self, cases: Sequence["_Case"]) -> list[Said | None]:
+        """Return what the policy says about each case; None when there is no policy or it fails."""
         policy = self._serving.policy
         if policy is None or not cases:
-            return []
+            return [None] * len(cases)
         try:
             found = policy.probabilities([case.question for case in cases])
         except Exception:  # an ad system gets an answer all the same
+            if len(cases) > 1:
+                return [said for case in cases for said in self._by_model([case])]
             logger.exception("the policy failed")
-            return []
+            return [None]
         for case, probabilities in zip(cases, found, strict=True):
             self._cache.put(case.key, probabilities)
         return [("model", probabilities.tolist()) for probabilities in found]
@@ -284,6 +283,14 @@ class Decider:
         if (last := self._cache.get(case.key, count)) is not None:
             return "cached", last.tolist()
         return "default", [1 / max(count, 1)] * count
+
+
+def _or_error(make: Callable[..., T], *given: Any) -> T | Exception:
+    """Return what is made, or what went wrong."""
+    try:
+        return make(*given)
+    except Exception as error:  # noqa: BLE001 - of one request; the others are answered all the same
+        return error
 
 
 def _context(asked: DecideRequest, prefix: str, **columns: str | None) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 """
-uvicorn's HTTP protocol with a shortcut: a request of the lane that came whole is answered where it was read.
+uvicorn's HTTP protocol with a shortcut: a request of the lane that came whole joins the line where it was read.
 
 That saves the task, the events and the messages in which ASGI wraps a request, which cost more than a decision. Nor is
 a head parsed again that is byte for byte one that was: a client sends few different ones. What is not so simple (a body
@@ -41,7 +41,7 @@ class Shortcut(HttpToolsProtocol):
         self._held: bytes | None = None  # what came of the body of a request that may take the shortcut
         self._whole = True  # the parser is between two requests
         self._first: tuple[bytes, int] | None = (
-            None  # what is read now, if it begins with a request: head, length of the rest
+            None  # of what is read, if a request begins it: head, length of the rest
         )
         self._arrived = self._quiet = 0.0  # when the last request came and was answered; by time.perf_counter
 

@@ -21,7 +21,7 @@ from adloom.serving import bundles, decide, sources
 from adloom.serving.bundles import Models
 from adloom.serving.decider import Cache, Decider, MemoryLog, Pace
 from adloom.serving.follow import Look
-from adloom.serving.messages import DECIDE, DecideRequest
+from adloom.serving.messages import DECIDE, DecideAnswer, DecideRequest
 from adloom.serving.problems import Problem
 from adloom.serving.schemas import SEGMENT
 from adloom.serving.segments import Keys
@@ -99,7 +99,7 @@ class TestTogether:
         asked = [msgspec.convert(body, DecideRequest) for body in bodies]
         answers = decider.decide([(one, time.perf_counter()) for one in asked])
         assert isinstance(answers[1], Problem)
-        shown = [[c.creative_id for c in a.creatives] for a in answers if not isinstance(a, Problem)]
+        shown = [[c.creative_id for c in a.creatives] for a in answers if isinstance(a, DecideAnswer)]
         assert [len(creatives) for creatives in shown] == [2, 1, 0, 1]
         assert shown[1:] == [KNOWN[:1], [], ["new"]]
         records = [record for record in log.records if isinstance(record, Decision)]
@@ -111,7 +111,18 @@ class TestTogether:
         asked = msgspec.convert({**PLAIN, "tmax_ms": 50}, DecideRequest)
         now = time.perf_counter()
         answers = decider.decide([(asked, now - 1), (asked, now + 60), (asked, now - 1)])
-        assert [a.tier for a in answers if not isinstance(a, Problem)] == ["cached", "model", "cached"]
+        assert [a.tier for a in answers if isinstance(a, DecideAnswer)] == ["cached", "model", "cached"]
+
+    def test_a_question_at_which_the_policy_fails_costs_the_others_nothing(
+        self, models: Models, log: MemoryLog
+    ) -> None:
+        decider = Decider(models, Keys(None), log, "shop")
+        good = msgspec.convert(PLAIN, DecideRequest)
+        bad = DecideRequest(placement="side", candidates=KNOWN, categories="none")  # type: ignore[arg-type]
+        asked: list[Any] = [good, bad, None, good]  # the last but one is no request at all
+        answers = decider.decide([(one, time.perf_counter()) for one in asked])
+        said = [answer.tier if isinstance(answer, DecideAnswer) else type(answer) for answer in answers]
+        assert said == ["model", "cached", AttributeError, "model"]
 
     def test_none(self, models: Models, log: MemoryLog) -> None:
         assert Decider(models, Keys(None), log, "shop").decide([]) == []

@@ -329,24 +329,20 @@ def overload(bench: Bench, url: str, most: float) -> None:
         row(what, f"{answered:.0f}", f"{most:.0f}", f"{answered / most:.2f}", "flat")
 
 
-def soak(bench: Bench, url: str, pid: int, rate: float, seconds: int) -> int:
-    """Ask at half rate, print how memory grew, and return how many were answered."""
+def soak(bench: Bench, url: str, pid: int, rate: float, seconds: int) -> None:
+    """Ask at half rate, and print how memory grew."""
     before = resident(pid)
-    took = uvloop.run(paced(bench, url, 50, rate, seconds))
-    row(
-        f"soak, {seconds} s at half rate: memory before and after, MB",
-        f"{before:.0f} → {resident(pid):.0f}",
-        bar="flat",
-    )
-    return len(took)
+    uvloop.run(paced(bench, url, 50, rate, seconds))
+    what = f"soak, {seconds} s at half rate: memory before and after, MB"
+    row(what, f"{before:.0f} → {resident(pid):.0f}", bar="flat")
 
 
-def logged(home: Path) -> dict[str, Any]:
-    """Return what `adloom log verify` counts."""
-    command = [sys.executable, "-c", "from adloom.cli import main; main()", "log", "verify", str(home), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+def logged(folder: Path) -> None:
+    """Print what `adloom log verify` finds in the log: every decision, and none that is missing or wrong."""
+    command = [sys.executable, "-c", "from adloom.cli import main; main()", "log", "verify", str(folder), "--json"]
+    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=False).stdout)
+    wrong = sum(check["count"] for check in found["checks"].values())
+    row(f"of {found['decisions']:,} decisions in the log: lost or wrong", f"{wrong}", bar="0")
 
 
 def swaps() -> str:
@@ -371,7 +367,7 @@ def measure(bench: Bench, seconds: int) -> None:
         row("memory of a worker after all of it, MB", f"{resident(pid):.0f}", bar="≤ 250")
     row("scoring 50 candidates in the process, median µs", f"{scoring():.1f}", bar="≤ 60")
     row("10 swaps under load, S3 and MLflow away: failed requests", swaps(), bar="0")
-    print(json.dumps(logged(bench.folder / "home" / "decisions"))[:400])
+    logged(bench.folder / "home" / "decisions")
 
 
 def main() -> None:

@@ -189,7 +189,12 @@ def running(bench: Bench, kind: str) -> Iterator[tuple[str, int]]:
         command = [sys.executable, *words, "--models", str(bench.folder / "models")]
     else:
         command = [sys.executable, __file__, "--serve", kind, str(bench.folder / "models")]
-    environment = {**os.environ, "ADLOOM_TOKENS_FILE": f"{bench.folder}/tokens", "ADLOOM_HOME": f"{bench.folder}/home"}
+    environment = {
+        **os.environ,
+        "ADLOOM_TOKENS_FILE": f"{bench.folder}/tokens",
+        "ADLOOM_HOME": f"{bench.folder}/home",
+        "ADLOOM_LOG_DISK_MB": "100000",  # a log of half an hour that nobody ships is some ten gigabytes
+    }
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         ready = next(line for line in process.stdout if line.startswith("ready on "))

@@ -1,6 +1,7 @@
 """The report: one page that stands alone, says what was measured, and escapes what it is told."""
 
 import re
+from collections.abc import Mapping
 from html.parser import HTMLParser
 
 import pytest
@@ -46,9 +47,9 @@ SUMMARY = {
 }
 
 
-def page(**skipped: str) -> str:
+def page(metrics: Mapping[str, Mapping[str, Metric]] = METRICS, **skipped: str) -> str:
     models = {
-        name: Model("f" * 64, None if name in skipped else Findings(METRICS[name], SECTIONS), skipped.get(name))
+        name: Model("f" * 64, None if name in skipped else Findings(metrics[name], SECTIONS), skipped.get(name))
         for name in MODELS
     }
     datasets = {
@@ -127,6 +128,12 @@ def test_numbers_stand_against_their_bars() -> None:
     assert text.count(">not measured</span>") == 2 + 1  # the summary's rule, its card, and the generator as a whole
     assert text.count(">fail</span>") == 2
     assert '<p class="headline">0.42 %</p>\n<p class="metric">Click rate<br>' in text  # no bar, but a comparison
+
+
+def test_a_model_of_which_nothing_can_be_trusted_says_so() -> None:
+    said = "No number of it can be trusted yet; its section says why."
+    assert said not in page()
+    assert said in page({**METRICS, "policy": {"effective_sample_size": Metric(3, 3, 3, 16170, "count")}})
 
 
 def test_text_from_data_is_escaped() -> None:

@@ -47,7 +47,7 @@ SUMMARY = {
 }
 
 
-def page(metrics: Mapping[str, Mapping[str, Metric]] = METRICS, **skipped: str) -> str:
+def page(metrics: Mapping[str, Mapping[str, Metric]] = METRICS, /, **skipped: str) -> str:
     models = {
         name: Model("f" * 64, None if name in skipped else Findings(metrics[name], SECTIONS), skipped.get(name))
         for name in MODELS

@@ -75,6 +75,13 @@ def mlflow(
 
 
 @pytest.fixture
+def door(mlflow: MlflowServer) -> Iterator[Relay]:
+    """A relay in front of MLflow."""
+    with Relay(mlflow.port) as door:
+        yield door
+
+
+@pytest.fixture
 def project() -> str:
     return f"shop-{uuid4().hex[:8]}"
 

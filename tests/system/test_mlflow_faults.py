@@ -4,7 +4,7 @@ import logging
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,13 +33,6 @@ FAULTS: dict[str, Callable[[Relay], None]] = {
     "silent": lambda relay: relay.fail(Fault("silent", "write", 0)),
     "cut": lambda relay: relay.fail(Fault("cut", "write", 600, since=b"PUT ")),
 }
-
-
-@pytest.fixture
-def door(mlflow: MlflowServer) -> Iterator[Relay]:
-    """A relay in front of MLflow."""
-    with Relay(mlflow.port) as door:
-        yield door
 
 
 @pytest.fixture

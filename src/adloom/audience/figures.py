@@ -12,7 +12,7 @@ from adloom.evaluation.metric import Metric
 
 _PANELS = {
     "customers": "users",
-    "days since the last": "recency_days",
+    "days since purchase": "recency_days",
     "purchases": "frequency",
     "spent in all": "monetary",
 }

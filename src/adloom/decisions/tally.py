@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 _FIELDS = ("accepted", "dropped", "written", "noted", "number")
-_SIZE = 8 * len(_FIELDS)
+_SIZE = 8 * len(_FIELDS)  # bytes
 
 
 class _Field:

@@ -196,12 +196,9 @@ class Scorer:
     def probabilities(self, questions: Sequence[Question]) -> list[Floats]:
         """Return for each question the probability of each candidate (candidates,), as Policy.probabilities does."""
         counts = [len(question.candidates) for question in questions]
-        if 0 in counts:
-            found = iter(self.probabilities([question for question in questions if question.candidates]))
-            return [next(found) if count else np.empty(0) for count in counts]
-        if not counts:
-            return []
-        every = softmax(self.scores(questions), counts, self._temperature, self._floor)
+        asked = [question for question in questions if question.candidates]
+        sizes = [count for count in counts if count]
+        every = softmax(self.scores(asked), sizes, self._temperature, self._floor) if asked else np.empty(0)
         ends = itertools.accumulate(counts)
         return [every[end - count : end] for count, end in zip(counts, ends, strict=True)]
 

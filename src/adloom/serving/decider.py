@@ -29,7 +29,7 @@ CACHED = 100_000  # probabilities that are remembered, of all questions together
 CONTEXT = "ctx_"  # prefix of a context's columns in the impressions
 SLOWING = 0.1  # weight of the last answer in how long the model is expected to take
 
-Request = tuple[DecideRequest, float]  # and when it arrived, by time.perf_counter
+Asked = tuple[DecideRequest, float]  # and when it arrived, by time.perf_counter
 T = TypeVar("T")
 Said = tuple[Tier, list[float]]  # the probability of each candidate (candidates,), and who says so
 
@@ -168,7 +168,7 @@ class Decider:
         self._serving = Serving.of(models, self._keys)
         self._cache = Cache()  # what another policy said is not what this one says
 
-    def decide(self, requests: Sequence[Request]) -> list[DecideAnswer | Exception]:
+    def decide(self, requests: Sequence[Asked]) -> list[DecideAnswer | Exception]:
         """
         Answer and log requests; one that makes no sense has a Problem for its answer, and disturbs no other.
 

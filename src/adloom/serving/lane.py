@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from adloom.decisions.record import Feedback
 from adloom.serving import messages, traces
 from adloom.serving.auth import Access, Auth, Open
-from adloom.serving.decider import Decider, Log, encode
+from adloom.serving.decider import Asked, Decider, Log, encode
 from adloom.serving.line import Line, Reply, Request
 from adloom.serving.messages import (
     DECIDE,
@@ -133,7 +133,7 @@ class Lane:
             self._meter.record(request.path, reply.status, now - request.arrived)
         return replies
 
-    def _decided(self, asked: Sequence[tuple[DecideRequest, float]]) -> Sequence[DecideAnswer | Exception]:
+    def _decided(self, asked: Sequence[Asked]) -> Sequence[DecideAnswer | Exception]:
         try:
             answers = self._decider.decide(asked)
         except Exception as error:  # noqa: BLE001 - the last line of defence

@@ -31,7 +31,7 @@ from adloom.serving.decider import Decider, Log, MemoryLog
 from adloom.serving.follow import Follower, Look
 from adloom.serving.front import ASKED, Front
 from adloom.serving.lane import Counters, Lane, Life
-from adloom.serving.line import Line
+from adloom.serving.line import ROOM
 from adloom.serving.messages import DECIDE, FEEDBACK
 from adloom.serving.metrics import DecisionMeter, Exposition, Meter
 from adloom.serving.problems import Problem
@@ -51,7 +51,7 @@ class Around:
     project: str = "adloom"
     follower: Follower | None = None  # None: the models stay as they are
     shared: Path | None = None  # folder in which several processes add up their metrics
-    line: Line = field(default_factory=Line)
+    room: int = ROOM  # in the line
 
 
 class Service:
@@ -70,8 +70,8 @@ class Service:
     def lane(self, app: ASGIApp) -> ASGIApp:
         """Return the application with the paths of the lane in front, and with what starts and ends with it."""
         around = self.around
-        counters = Counters(self.meter, self.decisions, around.line)
-        lane = Lane(app, self.decider, around.log, around.auth, counters, self.endpoints.keys())
+        counters = Counters(self.meter, self.decisions)
+        lane = Lane(app, self.decider, around.log, around.auth, counters, self.endpoints.keys(), around.room)
         return Life(lane, self.start, self.stop)
 
     async def start(self) -> None:

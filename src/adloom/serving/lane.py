@@ -44,23 +44,29 @@ class Counters(NamedTuple):
 
     meter: Meter
     decisions: DecisionMeter
-    line: Line
 
 
 class Lane:
     """ASGI middleware that answers the paths with a deadline itself, those of them that the service has."""
 
     def __init__(
-        self, app: ASGIApp, decider: Decider, log: Log, auth: Auth | Open, counters: Counters, paths: Set[str]
+        self,
+        app: ASGIApp,
+        decider: Decider,
+        log: Log,
+        auth: Auth | Open,
+        counters: Counters,
+        paths: Set[str],
+        room: int,
     ) -> None:
         self._app, self._decider, self._log, self._auth = app, decider, log, auth
-        self._meter, self._decisions, self.line = counters
+        self._meter, self._decisions = counters
+        self.line = Line(self.answer, self.refuse, room)
         self._request = msgspec.json.Decoder(DecideRequest).decode
         self._feedback = msgspec.json.Decoder(FeedbackRequest).decode
         access: dict[str, Access] = {DECIDE: "decide", FEEDBACK: "feedback"}
         self._access = {path: access[path] for path in access if path in paths}
         self.urls = {path.encode(): path for path in self._access}  # as they are in a request without a query
-        self.line.answer, self.line.refuse = self.answer, self.refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

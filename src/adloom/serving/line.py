@@ -17,7 +17,6 @@ ROOM = 128  # requests answered of those that one look finds: some milliseconds 
 TOGETHER = 16  # requests that are answered at once: the first of them waits for the others
 AT_ONCE = 0.0002  # seconds between the last answer and a look's first find, up to which it was there already
 
-
 Headers = Mapping[bytes, bytes]
 
 
@@ -50,10 +49,13 @@ Waiting = tuple[Request, Callable[[Reply], None]]  # and who is told the reply
 class Line:
     """The requests that are read at one look at the sockets, and wait to be answered when it is over."""
 
-    def __init__(self, room: int = ROOM) -> None:
-        self.answer: Callable[[Sequence[Request]], list[Reply]] = lambda requests: []  # by who is at its end: the lane
-        self.refuse: Callable[[Sequence[Request]], Reply] = lambda requests: Reply(429, b"", b"")
-        self._room = room
+    def __init__(
+        self,
+        answer: Callable[[Sequence[Request]], list[Reply]],
+        refuse: Callable[[Sequence[Request]], Reply],
+        room: int = ROOM,
+    ) -> None:
+        self._answer, self._refuse, self._room = answer, refuse, room
         self._reading = False
         self._read = 0
         self._waiting: list[Waiting] = []
@@ -85,12 +87,12 @@ class Line:
         """Answer what waits, in the order in which it was read: before anything else is answered or closed."""
         if waiting := self._waiting:
             self._waiting = []
-            replies = self.answer([request for request, _ in waiting])
+            replies = self._answer([request for request, _ in waiting])
             for (_, tell), reply in zip(waiting, replies, strict=True):
                 tell(reply)
         if too_many := self._too_many:  # which were read after those
             self._too_many = []
-            reply = self.refuse([request for request, _ in too_many])
+            reply = self._refuse([request for request, _ in too_many])
             for _, tell in too_many:
                 tell(reply)
 

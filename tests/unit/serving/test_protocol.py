@@ -258,7 +258,7 @@ def test_quiet_connections_are_closed_and_others_are_not(models: Models) -> None
 
 
 def test_more_than_the_line_has_room_for_are_sent_away_and_told_when_to_return(models: Models) -> None:
-    app = decide.alone(models, decide.Around(Keys(None), log=MemoryLog(), line=Line(room=2)))
+    app = decide.alone(models, decide.Around(Keys(None), log=MemoryLog(), room=2))
     with running(app) as port:
         wire = Wire(port)
         wire.send((head() + BODY) * 5)  # one look at the socket finds all of them

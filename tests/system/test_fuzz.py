@@ -20,10 +20,10 @@ from adloom.decisions.record import Decision, decode, encode
 from adloom.decisions.verify import faults
 from adloom.params import MODELS
 from adloom.serving import auth, bundles, server, sources
+from adloom.serving.admission import PAGES
 from adloom.serving.bundles import Models
 from adloom.serving.decide import Around
 from adloom.serving.decider import MemoryLog
-from adloom.serving.front import PAGES
 from adloom.serving.segments import Keys
 
 EXAMPLES = 40  # requests for each endpoint and mode: a few seconds an app

@@ -17,14 +17,14 @@ import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import Field
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from adloom.errors import AdloomError, ParamsError
 from adloom.kubeflow.submit import Triggered
-from adloom.serving.front import ASKED, Front
+from adloom.serving.admission import Admission
+from adloom.serving.front import Front, asked
 from adloom.serving.metrics import Meter
 from adloom.serving.problems import Problem
 from adloom.serving.schemas import Body, Endpoint
@@ -104,11 +104,17 @@ class Triggers:
         self._asked.add_done_callback(lambda task: task.exception())
 
 
-def application(start: Start, settings: Settings) -> Starlette:
+class App(Starlette):
+    """The service, and what it admits."""
+
+    admission: Admission
+
+
+def application(start: Start, settings: Settings) -> App:
     """Return the service. Raises ParamsError without a token that is long enough."""
     _token(settings)
     meter = Meter()
-    app = Starlette(
+    app = App(
         routes=[
             Route(TRIGGER, _trigger, methods=["POST"]),
             Route("/livez", _live),
@@ -119,21 +125,22 @@ def application(start: Start, settings: Settings) -> Starlette:
     app.state.triggers = {pipeline: Triggers(pipeline, start) for pipeline in ("training", "scoring")}
     app.state.meter = meter
 
-    def admit(headers: Headers, _: Endpoint) -> None:
-        given = headers.get("authorization", "").removeprefix("Bearer ")
-        if not secrets.compare_digest(given.encode(), _token(settings).encode()):
+    def authorize(authorization: bytes | None, _: Endpoint) -> None:
+        given = (authorization or b"").removeprefix(b"Bearer ")
+        if not secrets.compare_digest(given, _token(settings).encode()):
             raise Problem(HTTPStatus.UNAUTHORIZED, "not allowed", headers={"WWW-Authenticate": "Bearer"})
 
-    app.add_middleware(Front, meter=meter, endpoints=ENDPOINTS, pages=PAGES, admit=admit)
+    app.admission = Admission(meter, ENDPOINTS, PAGES, authorize)
+    app.add_middleware(Front, admission=app.admission)
     return app
 
 
 async def _trigger(request: Request) -> Response:
-    asked: TriggerRequest = request.scope[ASKED]
+    trigger: TriggerRequest = asked.get()
     try:
-        became = await request.app.state.triggers[asked.pipeline].ask(asked.reason)
+        became = await request.app.state.triggers[trigger.pipeline].ask(trigger.reason)
     except AdloomError:
-        said = f"{asked.pipeline}: not started; the service's log says why"
+        said = f"{trigger.pipeline}: not started; the service's log says why"
         return Problem(HTTPStatus.SERVICE_UNAVAILABLE, said, headers={"Retry-After": "60"}).response()
     answer = TriggerAnswer(
         run_id=became.run.run_id,

@@ -1,7 +1,8 @@
 """
 The creatives service: BentoML hosts what draws, writes and reads; on a laptop it answers the decide app's paths, too.
 
-Requests are checked by the front before BentoML sees them, so that one set of rules holds for every path.
+Requests are checked by the front before BentoML sees them, so that one set of rules holds for every path; BentoML is
+given nothing to parse again.
 """
 
 import functools
@@ -13,22 +14,19 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from adloom.serving import draw, read
-from adloom.serving.decide import Service, admits, bare
-from adloom.serving.front import Front
+from adloom.serving.decide import Service, bare
+from adloom.serving.front import Front, asked
 from adloom.serving.problems import Problem
 from adloom.serving.schemas import (
     GENERATE,
     READ,
     WRITE,
     CopyAnswer,
-    CopyRequest,
     GenerateAnswer,
-    GenerateRequest,
     ReadAnswer,
-    ReadRequest,
 )
 
-Asked = TypeVar("Asked")
+Parsed = dict[str, str]  # the empty body that BentoML is given: `front.asked` has the request
 Answer = TypeVar("Answer")
 
 
@@ -39,19 +37,19 @@ def mounted(service: Service) -> ASGIApp:
         """Pictures drawn and read, lines written."""
 
         @_api(GENERATE)
-        def generate(self, asked: GenerateRequest, /) -> GenerateAnswer:
+        def generate(self, _: Parsed, /) -> GenerateAnswer:
             """Draw pictures of a category."""
-            return draw.generate(asked, service.models)
+            return draw.generate(asked.get(), service.models)
 
         @_api(READ)
-        def read(self, asked: ReadRequest, /) -> ReadAnswer:
+        def read(self, _: Parsed, /) -> ReadAnswer:
             """Read pictures."""
-            return read.read(asked, service.models)
+            return read.read(asked.get(), service.models)
 
         @_api(WRITE)
-        def write(self, asked: CopyRequest, /) -> CopyAnswer:
+        def write(self, _: Parsed, /) -> CopyAnswer:
             """Write lines of copy."""
-            return draw.write(asked, service.models)
+            return draw.write(asked.get(), service.models)
 
     hosted = bentoml.service(
         name="adloom",
@@ -60,21 +58,18 @@ def mounted(service: Service) -> ASGIApp:
         metrics={"enabled": False},  # the front counts, for both
         logging={"access": {"enabled": False}},
     )(Creatives)
-    admit = admits(service.around.auth)
-    hosted.add_asgi_middleware(
-        Front, meter=service.meter, endpoints=service.endpoints, first=bare(service), admit=admit
-    )
+    hosted.add_asgi_middleware(Front, admission=service.admission, first=bare(service))
     return service.lane(hosted.to_asgi())
 
 
-def _api(route: str) -> Callable[[Callable[[Any, Asked], Answer]], object]:
+def _api(route: str) -> Callable[[Callable[[Any, Parsed], Answer]], object]:
     """Make a method a BentoML endpoint that may raise Problem, of which BentoML alone would make a 500."""
 
-    def endpoint(method: Callable[[Any, Asked], Answer]) -> object:
+    def endpoint(method: Callable[[Any, Parsed], Answer]) -> object:
         @functools.wraps(method)
-        def answer(self: object, asked: Asked, /) -> Answer | Response:
+        def answer(self: object, parsed: Parsed, /) -> Answer | Response:
             try:
-                return method(self, asked)
+                return method(self, parsed)
             except Problem as problem:
                 return problem.response()
 

@@ -8,7 +8,7 @@ models, probes, metrics, OpenAPI.
 import asyncio
 import contextlib
 import gc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -17,7 +17,6 @@ import orjson
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -25,12 +24,13 @@ from starlette.types import ASGIApp
 
 from adloom.errors import AdloomError
 from adloom.serving import openapi, segments
+from adloom.serving.admission import Admission, Authorize
 from adloom.serving.auth import Auth, Open
 from adloom.serving.bundles import Models
 from adloom.serving.decider import Decider, Log, MemoryLog
 from adloom.serving.follow import Follower, Look
-from adloom.serving.front import ASKED, Front
-from adloom.serving.lane import Counters, Lane, Life
+from adloom.serving.front import Front, asked
+from adloom.serving.lane import Counters, Lane, Life, Tracing
 from adloom.serving.line import ROOM
 from adloom.serving.messages import DECIDE, FEEDBACK
 from adloom.serving.metrics import DecisionMeter, Exposition, Meter
@@ -52,6 +52,7 @@ class Around:
     follower: Follower | None = None  # None: the models stay as they are
     shared: Path | None = None  # folder in which several processes add up their metrics
     room: int = ROOM  # in the line
+    tracing: Tracing | None = None
 
 
 class Service:
@@ -60,19 +61,21 @@ class Service:
     def __init__(self, models: Models, around: Around, endpoints: Mapping[str, Endpoint]) -> None:
         self.models, self.around, self.endpoints = models, around, endpoints
         self.refused: Mapping[str, str] = {}
-        self.meter = Meter()
-        self.decisions = DecisionMeter(self.meter.registry, self._origins, getattr(around.log, "numbers", lambda: None))
-        self.exposition = Exposition(self.meter.registry, around.shared)
+        meter = Meter()
+        self.admission = Admission(meter, endpoints, authorize=_authorizer(around.auth))
+        self.decisions = DecisionMeter(meter.registry, self._origins, getattr(around.log, "numbers", lambda: None))
+        self.exposition = Exposition(meter.registry, around.shared)
         self.decider = Decider(models, around.keys, around.log, around.project)
         self.openapi = orjson.dumps(openapi.document(endpoints))
         self._beating: asyncio.Task[None] | None = None
 
     def lane(self, app: ASGIApp) -> ASGIApp:
         """Return the application with the paths of the lane in front, and with what starts and ends with it."""
-        around = self.around
-        counters = Counters(self.meter, self.decisions)
-        lane = Lane(app, self.decider, around.log, around.auth, counters, self.endpoints.keys(), around.room)
-        return Life(lane, self.start, self.stop)
+        around, admission = self.around, self.admission
+        if around.tracing:
+            app = around.tracing.traced(app)
+        lane = Lane(app, self.decider, around.log, admission, Counters(self.decisions, around.tracing), around.room)
+        return Life(lane, admission, self.start, self.stop)
 
     async def start(self) -> None:
         """Begin what goes on beside the requests."""
@@ -128,18 +131,12 @@ def alone(models: Models, around: Around) -> ASGIApp:
 
 def fronted(service: Service) -> ASGIApp:
     """Return a service of the app's own endpoints, behind its front and its lane."""
-    front = Front(bare(service), service.meter, service.endpoints, admit=admits(service.around.auth))
-    return service.lane(front)
+    return service.lane(Front(bare(service), service.admission))
 
 
-def admits(auth: Auth | Open) -> Callable[[Headers, Endpoint], None]:
-    """Return what the front asks whether a request may be answered."""
-
-    def admit(headers: Headers, endpoint: Endpoint) -> None:
-        given = headers.get("authorization")
-        auth.admit(None if given is None else given.encode("latin-1"), endpoint.access)
-
-    return admit
+def _authorizer(auth: Auth | Open) -> Authorize:
+    """Return what says whether a request may be answered."""
+    return lambda authorization, endpoint: auth.admit(authorization, endpoint.access)
 
 
 def bare(service: Service) -> Starlette:
@@ -177,7 +174,7 @@ async def _problem(request: Request, problem: Exception) -> Response:
 
 async def _segment(request: Request) -> Response:
     service = _service(request)
-    return _json(segments.segment(request.scope[ASKED], service.models, service.around.keys))
+    return _json(segments.segment(asked.get(), service.models, service.around.keys))
 
 
 async def _refresh(request: Request) -> Response:

@@ -1,57 +1,48 @@
 """
 The front: what every request passes before any handler, the same for the decide app and for BentoML.
 
-It counts and times, refuses what is too much (413, 429) or not JSON (415), checks the body against the endpoint's one
-schema (400, 422), and turns any error that is not yet problem+json into it.
+It counts and times, asks admission (401, 413, 415), refuses what is too much (429), checks the body against the
+endpoint's one schema (400, 422), and turns any error that is not yet problem+json into it. A request whose client goes
+away while it waits is dropped.
 """
 
+import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Set
+from contextvars import ContextVar
 from http import HTTPStatus
+from typing import Any
 
+import anyio
 from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from adloom.serving import problems, traces
-from adloom.serving.metrics import Meter
+from adloom.serving.admission import ADMITTED, GONE, Admission, read_body, read_headers
 from adloom.serving.problems import Problem
 from adloom.serving.schemas import Body, Endpoint
 
-ASKED = "adloom.asked"  # key of the scope under which a handler finds the checked request
 BUSY = 64  # requests in flight above which the next one is sent away
-PAGES = {"/v1/models", "/livez", "/readyz", "/metrics", "/openapi.json"}
+PARSED = b"{}"  # what an application is given for a body: it finds the checked request in `asked`
 
+asked: ContextVar[Any] = ContextVar("asked")  # the checked request that is being answered
 logger = logging.getLogger(__name__)
 
 
 class Front:
     """
-    ASGI middleware around an application that answers these endpoints, by path, and pages.
+    ASGI middleware around an application that answers the endpoints and pages of an admission.
 
-    `first` answers what it has a route for before the application sees it. `admit` raises Problem for whoever may not
-    ask an endpoint, before the body is read.
+    `first` answers what it has a route for before the application sees it.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        meter: Meter,
-        endpoints: Mapping[str, Endpoint],
-        first: Starlette | None = None,
-        pages: Set[str] = PAGES,
-        admit: Callable[[Headers, Endpoint], None] = lambda *_: None,
-    ) -> None:
-        self._app = app
-        self._meter = meter
-        self._endpoints = endpoints
-        self._first = first
-        self._paths = endpoints.keys() | pages
-        self._admit = admit
+    def __init__(self, app: ASGIApp, admission: Admission, first: Starlette | None = None) -> None:
+        self._app, self.admission, self._first = app, admission, first
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -60,24 +51,25 @@ class Front:
             return
         trace = traces.of(dict(scope["headers"]))
         traces.current.set(trace)
-        reply = _Reply(scope, send, self._paths, trace.request_id)
+        reply = _Reply(scope, send, self.admission.paths, trace.request_id)
         start = time.perf_counter()
-        asked = scope["path"] in self._endpoints  # a probe is no load
-        self._meter.busy += asked
+        load = scope["path"] in self.admission.endpoints  # a probe is none
+        self.admission.meter.busy += load
         try:
             await self._answer(scope, receive, reply)
         except ClientDisconnect:
-            return
+            reply.status = GONE
         finally:
-            self._meter.busy -= asked
-            path = scope["path"] if scope["path"] in self._paths else "other"  # strangers cannot grow the metrics
-            self._meter.record(path, reply.status, time.perf_counter() - start)
+            self.admission.meter.busy -= load
+            self.admission.count(scope["path"], reply.status, time.perf_counter() - start)
 
     async def _answer(self, scope: Scope, receive: Receive, reply: "_Reply") -> None:
         try:
-            if endpoint := self._endpoints.get(scope["path"]):
-                receive = await self._admitted(scope, receive, endpoint)
-            await self._chosen(scope)(scope, receive, reply)
+            app, endpoint = self._chosen(scope), self.admission.endpoints.get(scope["path"])
+            if endpoint is None:
+                await app(scope, receive, reply)
+            else:
+                await _while_connected(app, scope, await self._admitted(scope, receive, endpoint), reply)
         except Problem as problem:
             await problem.response()(scope, receive, reply)
         except ClientDisconnect:
@@ -91,14 +83,16 @@ class Front:
             await _failed().response()(scope, receive, reply)
 
     async def _admitted(self, scope: Scope, receive: Receive, endpoint: Endpoint) -> Receive:
-        self._admit(Headers(scope=scope), endpoint)
-        if self._meter.busy > BUSY:
+        headers = read_headers(scope["headers"])
+        limit = scope.get(ADMITTED) or self.admission.admit(scope["method"], scope["path"], headers)
+        if self.admission.meter.busy > BUSY:
             busy = f"{BUSY} requests in flight"
             raise Problem(HTTPStatus.TOO_MANY_REQUESTS, busy, headers={"Retry-After": "1"})
-        if scope["method"] != "POST" or endpoint.asked is None:
-            return receive
-        assert issubclass(endpoint.asked, Body)  # the others are answered by the lane
-        return await _checked(scope, receive, endpoint.asked, endpoint.max_bytes)
+        body = await read_body(receive, limit)
+        if endpoint.asked is not None:
+            assert issubclass(endpoint.asked, Body)  # the others are answered by the lane
+            asked.set(_checked(body, endpoint.asked))
+        return _again(receive)
 
     def _chosen(self, scope: Scope) -> ASGIApp:
         routes = self._first.routes if self._first else []
@@ -106,40 +100,35 @@ class Front:
         return self._first if self._first and known else self._app
 
 
-async def _checked(scope: Scope, receive: Receive, asked: type[Body], limit: int) -> Receive:
-    """Read and check the body, put what was asked into the scope, and return a `receive` that gives the body again."""
-    headers = Headers(scope=scope)
-    if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise Problem(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            f"Content-Type is {headers.get('content-type', 'absent')[:80]}, expected application/json (curl --json)",
-        )
-    if headers.get("content-encoding", "identity") != "identity":
-        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Content-Encoding is not understood; send the body as it is")
-    body = await _body(scope, receive, headers, limit)
+async def _while_connected(app: ASGIApp, scope: Scope, receive: Receive, reply: "_Reply") -> None:
+    """Answer a request. Raise ClientDisconnect when its client goes away before that."""
+    with anyio.CancelScope() as answering:
+        leaving = asyncio.create_task(_cancel_when_gone(receive, reply, answering))
+        try:
+            await app(scope, receive, reply)
+        finally:
+            leaving.cancel()
+    if answering.cancelled_caught:
+        raise ClientDisconnect
+
+
+async def _cancel_when_gone(receive: Receive, reply: "_Reply", answering: anyio.CancelScope) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    if not reply.complete:
+        answering.cancel()
+
+
+def _checked(body: bytes, schema: type[Body]) -> Body:
+    """Parse a body. Raise Problem when it is not what the schema says."""
     try:
-        scope[ASKED] = asked.model_validate_json(body)
+        return schema.model_validate_json(body)
     except ValidationError as error:
         raise problems.from_validation(error) from None
-    return _again(body, receive)
 
 
-async def _body(scope: Scope, receive: Receive, headers: Headers, limit: int) -> bytes:
-    too_large = Problem(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is over {limit} bytes", headers={"Connection": "close"}
-    )
-    announced = headers.get("content-length", "0")
-    if not announced.isdecimal() or int(announced[:20]) > limit:
-        raise too_large
-    body = bytearray()
-    async for chunk in Request(scope, receive).stream():
-        body += chunk
-        if len(body) > limit:
-            raise too_large
-    return bytes(body)
-
-
-def _again(body: bytes, receive: Receive) -> Receive:
+def _again(receive: Receive) -> Receive:
+    """Return a `receive` for an application behind the one that read the body."""
     given = False
 
     async def receive_again() -> Message:
@@ -147,7 +136,7 @@ def _again(body: bytes, receive: Receive) -> Receive:
         if given:
             return await receive()
         given = True
-        return {"type": "http.request", "body": body, "more_body": False}
+        return {"type": "http.request", "body": PARSED, "more_body": False}
 
     return receive_again
 
@@ -160,8 +149,8 @@ class _Reply:
     """A `send` that remembers the status and replaces the body of an error that is not a problem yet."""
 
     def __init__(self, scope: Scope, send: Send, paths: Set[str], request_id: str) -> None:
-        self.status = 499  # the client went away before an answer, in nginx's numbering
-        self.started = False
+        self.status = GONE
+        self.started = self.complete = False
         self._scope = scope
         self._send = send
         self._paths = paths
@@ -171,6 +160,7 @@ class _Reply:
     async def __call__(self, message: Message) -> None:
         """Send a message on."""
         if message["type"] != "http.response.start":
+            self.complete = not message.get("more_body", False)
             if not self.replaced:
                 await self._send(message)
             return

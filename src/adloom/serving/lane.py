@@ -6,86 +6,93 @@ plain ASGI function in front of the application, to which every other path goes 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from adloom.decisions.record import Feedback
 from adloom.serving import messages, traces
-from adloom.serving.auth import Access, Auth, Open
+from adloom.serving.admission import ADMITTED, GONE, Admission, read_body, read_headers, too_large
 from adloom.serving.decider import Asked, Decider, Log, encode
-from adloom.serving.line import Line, Reply, Request
+from adloom.serving.line import Arrival, Headers, Line, Reply, Request
 from adloom.serving.messages import (
     DECIDE,
     FEEDBACK,
-    MAX_BYTES,
     DecideAnswer,
     DecideRequest,
     FeedbackAnswer,
     FeedbackRequest,
 )
-from adloom.serving.metrics import DecisionMeter, Meter
+from adloom.serving.metrics import DecisionMeter
 from adloom.serving.problems import MEDIA_TYPE, Problem
 
-ARRIVED = "adloom.arrived"  # key of the scope: seconds, by time.perf_counter
-SLOW = 10  # seconds in which a body must have come
-GONE = 499  # the client went away before an answer, in nginx's numbering
+ARRIVED = "adloom.arrived"  # key of the scope: an Arrival
 NOTHING: Mapping[str, str] = {}
 ACCEPTED = encode(FeedbackAnswer())
 
 logger = logging.getLogger(__name__)
 
 
+class Tracing(Protocol):
+    """What makes spans of requests, in the caller's trace."""
+
+    def traced(self, app: ASGIApp) -> ASGIApp:
+        """Return an application whose requests are spans."""
+
+    def record(self, request: Request, status: int, end: float) -> None:
+        """Make a span of a request that was answered at a time, by time.perf_counter."""
+
+
 class Counters(NamedTuple):
     """Where requests are counted."""
 
-    meter: Meter
     decisions: DecisionMeter
+    tracing: Tracing | None = None
 
 
 class Lane:
     """ASGI middleware that answers the paths with a deadline itself, those of them that the service has."""
 
     def __init__(
-        self,
-        app: ASGIApp,
-        decider: Decider,
-        log: Log,
-        auth: Auth | Open,
-        counters: Counters,
-        paths: Set[str],
-        room: int,
+        self, app: ASGIApp, decider: Decider, log: Log, admission: Admission, counters: Counters, room: int
     ) -> None:
-        self._app, self._decider, self._log, self._auth = app, decider, log, auth
-        self._meter, self._decisions = counters
-        self.line = Line(self.answer, self.refuse, room)
+        self._app, self._decider, self._log, self._admission = app, decider, log, admission
+        self._decisions, self._tracing = counters
+        self.line = Line(self.answer, self.refuse, self.drop, room)
         self._request = msgspec.json.Decoder(DecideRequest).decode
         self._feedback = msgspec.json.Decoder(FeedbackRequest).decode
-        access: dict[str, Access] = {DECIDE: "decide", FEEDBACK: "feedback"}
-        self._access = {path: access[path] for path in access if path in paths}
-        self.urls = {path.encode(): path for path in self._access}  # as they are in a request without a query
+        self._paths = {DECIDE, FEEDBACK} & admission.endpoints.keys()
+        self.urls = {path.encode(): path for path in self._paths}  # as they are in a request, before any query
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Answer a request that did not join the line where it was read: it joins the line here."""
         path = scope.get("path", "")
-        if scope["type"] != "http" or path not in self._access:
+        if scope["type"] != "http" or path not in self._paths:
             await self._app(scope, receive, send)
             return
-        request = Request(path, dict(scope["headers"]), b"", scope.get(ARRIVED) or time.perf_counter())
-        try:
-            _only_post(scope["method"])
-            self._admit(request)
-            request = request._replace(body=await _body(receive))
-            taken = self._taken(request)
-        except Exception as error:  # noqa: BLE001 - the last line of defence
-            taken = self._failed(request, error)
-        [reply] = self._answered([request], [taken])
+        reply = await self._reply(path, scope, receive)
         if reply.status != GONE:
             await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
             await send({"type": "http.response.body", "body": reply.body})
+
+    async def _reply(self, path: str, scope: Scope, receive: Receive) -> Reply:
+        loop = asyncio.get_running_loop()
+        headers: Headers = {}
+        try:
+            headers = read_headers(scope["headers"])
+            limit = scope.get(ADMITTED) or self._admission.admit(scope["method"], path, headers)
+            body = await read_body(receive, limit)
+        except Exception as error:  # noqa: BLE001 - the last line of defence
+            request = Request(path, headers, b"", Arrival(time.perf_counter()))
+            return self._counted([request], [self._failed(request, error)])[0]
+        told: asyncio.Future[Reply] = loop.create_future()
+        arrival = scope.get(ARRIVED) or self.line.arrives(loop.call_soon)
+        self.line.join(Request(path, headers, body, arrival, admitted=True), told.set_result)
+        return await told
 
     def answer(self, requests: Sequence[Request]) -> list[Reply]:
         """Answer requests, the decisions among them together."""
@@ -94,15 +101,21 @@ class Lane:
     def refuse(self, requests: Sequence[Request]) -> Reply:
         """Send requests away that have no room in the line, as fast as can be."""
         for request in requests:
-            self._meter.record(request.path, BUSY.status, 0.0)
+            self._admission.count(request.path, BUSY.status, 0.0)
         return BUSY
+
+    def drop(self, requests: Sequence[Request]) -> None:
+        """Count requests whose clients went away before their turn."""
+        for request in requests:
+            self._admission.count(request.path, GONE, 0.0)
 
     def _admitted(self, request: Request) -> DecideRequest | Reply:
         """Take a request that may be answered, and refuse another."""
         try:
-            self._admit(request)
-            if len(request.body) > MAX_BYTES:
-                raise _too_large()
+            if not request.admitted:
+                limit = self._admission.admit("POST", request.path, request.headers)
+                if len(request.body) > limit:
+                    raise too_large(limit)
             return self._taken(request)
         except Exception as error:  # noqa: BLE001 - the last line of defence
             return self._failed(request, error)
@@ -133,10 +146,15 @@ class Lane:
             found if isinstance(found, Reply) else self._told(request, next(decided))
             for request, found in zip(requests, taken, strict=True)
         ]
+        return self._counted(requests, replies)
+
+    def _counted(self, requests: Sequence[Request], replies: list[Reply]) -> list[Reply]:
         now = time.perf_counter()
         self.line.answered(now)
         for request, reply in zip(requests, replies, strict=True):
-            self._meter.record(request.path, reply.status, now - request.arrived)
+            self._admission.count(request.path, reply.status, now - request.arrived)
+            if self._tracing:
+                self._tracing.record(request, reply.status, now)
         return replies
 
     def _decided(self, asked: Sequence[Asked]) -> Sequence[DecideAnswer | Exception]:
@@ -154,36 +172,28 @@ class Lane:
     def _told(self, request: Request, answer: DecideAnswer | Exception) -> Reply:
         return _ok(request, encode(answer)) if isinstance(answer, DecideAnswer) else self._failed(request, answer)
 
-    def _admit(self, request: Request) -> None:
-        """Raise Problem for a request that may not be answered."""
-        headers = request.headers
-        self._auth.admit(headers.get(b"authorization"), self._access[request.path])
-        kind = headers.get(b"content-type", b"")
-        if kind != b"application/json" and kind.partition(b";")[0].strip().lower() != b"application/json":
-            said = kind[:80].decode("latin-1") or "absent"
-            raise _unsupported(f"Content-Type is {said}, expected application/json (curl --json)")
-        if headers.get(b"content-encoding", b"identity") != b"identity":
-            raise _unsupported("Content-Encoding is not understood; send the body as it is")
-        announced = headers.get(b"content-length", b"0")
-        if not announced.isdigit() or int(announced[:20]) > MAX_BYTES:
-            raise _too_large()
-
     def _failed(self, request: Request, error: Exception) -> Reply:
         """Turn whatever went wrong into an answer."""
-        if isinstance(error, ConnectionError):
+        if isinstance(error, ClientDisconnect):
             return Reply(GONE, b"", b"")
         if not isinstance(error, Problem):
             traces.current.set(traces.of(request.headers))
             logger.error("%s", request.path, exc_info=error)
             error = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "something failed here; the service's log says what")
-        return _problem(error, {"x-request-id": traces.request_id(request.headers).decode()})
+        return problem_reply(error, {"x-request-id": traces.request_id(request.headers).decode()})
 
 
 class Life:
     """ASGI middleware that begins and ends something with the application."""
 
-    def __init__(self, lane: Lane, begin: Callable[[], Awaitable[None]], end: Callable[[], Awaitable[None]]) -> None:
-        self.lane, self._begin, self._end = lane, begin, end
+    def __init__(
+        self,
+        lane: Lane,
+        admission: Admission,
+        begin: Callable[[], Awaitable[None]],
+        end: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.lane, self.admission, self._begin, self._end = lane, admission, begin, end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
@@ -201,49 +211,17 @@ class Life:
         await self.lane(scope, receive, told)
 
 
-async def _body(receive: Receive) -> bytes:
-    """Return a body that may come in pieces. Raises Problem when it is too long or too late."""
-    body = bytearray()
-    try:
-        async with asyncio.timeout(SLOW):
-            while len(body) <= MAX_BYTES:
-                message: Message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ConnectionError
-                body += message.get("body", b"")
-                if not message.get("more_body") and len(body) <= MAX_BYTES:
-                    return bytes(body)
-    except TimeoutError:
-        close = {"Connection": "close"}
-        raise Problem(HTTPStatus.REQUEST_TIMEOUT, f"the body took over {SLOW} s", headers=close) from None
-    raise _too_large()
-
-
-def _only_post(method: str) -> None:
-    if method != "POST":
-        allow = {"Allow": "POST"}
-        raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, f"{method} is not understood here", headers=allow)
-
-
-def _unsupported(said: str) -> Problem:
-    return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, said)
-
-
-def _too_large() -> Problem:
-    close = {"Connection": "close"}
-    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is over {MAX_BYTES} bytes", headers=close)
-
-
 def _ok(request: Request, body: bytes) -> Reply:
     return Reply(
         200, b"content-type: application/json\r\nx-request-id: %b\r\n" % traces.request_id(request.headers), body
     )
 
 
-def _problem(problem: Problem, headers: Mapping[str, str] = NOTHING) -> Reply:
+def problem_reply(problem: Problem, headers: Mapping[str, str] = NOTHING) -> Reply:
+    """Return the reply that tells a problem."""
     named = {"content-type": MEDIA_TYPE, **headers, **problem.headers}
     head = "".join(f"{name.lower()}: {value}\r\n" for name, value in named.items())
     return Reply(int(problem.status), head.encode(), problem.content())
 
 
-BUSY = _problem(Problem(HTTPStatus.TOO_MANY_REQUESTS, "too many requests at once", headers={"Retry-After": "1"}))
+BUSY = problem_reply(Problem(HTTPStatus.TOO_MANY_REQUESTS, "too many requests at once", headers={"Retry-After": "1"}))

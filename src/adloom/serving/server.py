@@ -35,6 +35,7 @@ GRACE = 5  # seconds that requests in progress get when the service is stopped
 HOW: Mapping[str, Any] = {
     "loop": "uvloop",
     "http": Shortcut,
+    "ws": "none",
     "proxy_headers": False,  # nobody here asks who the client is
     "lifespan": "on",
     "log_config": None,
@@ -123,9 +124,9 @@ def made(asked: Asked, shared: Path | None = None) -> ASGIApp:
         project=project,
         follower=_follower(asked, models, fetch, settings) if fetch else None,
         shared=shared,
+        tracing=telemetry.Tracing(telemetry.exporting()) if settings.otlp_endpoint else None,
     )
-    app = application(asked.app, models, around)
-    return telemetry.traced(app, telemetry.exporting()) if settings.otlp_endpoint else app
+    return application(asked.app, models, around)
 
 
 def _follower(asked: Asked, models: bundles.Models, fetch: Fetcher, settings: Settings) -> Follower:

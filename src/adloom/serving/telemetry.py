@@ -1,14 +1,19 @@
 """OpenTelemetry: a span for each request to a model, in the caller's trace; not imported unless it is configured."""
 
+import time
 from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
 
 from adloom.errors import ParamsError
-from adloom.serving.front import PAGES
+from adloom.serving.admission import PAGES
+from adloom.serving.line import Request
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
+
+PARENTS = ("traceparent", "tracestate")  # headers that name the caller's span
+MOST = 4000  # spans of the lane's requests in a second: each costs half as much as a decision; more are left out
 
 
 def exporting() -> "TracerProvider":
@@ -28,12 +33,44 @@ def exporting() -> "TracerProvider":
     return provider
 
 
-def traced(app: ASGIApp, provider: "TracerProvider") -> ASGIApp:
-    """Return an application whose requests to models are spans; it does without the protocol's shortcut."""
-    from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+class Tracing:
+    """Makes spans of requests: of the lane's by itself, so that they are answered as they are without; of others."""
 
-    pages = ",".join(f"^https?://[^/]*{page}$" for page in sorted(PAGES))
-    middleware: ASGIApp = OpenTelemetryMiddleware(
-        app, tracer_provider=provider, excluded_urls=pages, exclude_spans=["receive", "send"]
-    )
-    return middleware
+    def __init__(self, provider: "TracerProvider") -> None:
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        self._provider, self._tracer = provider, provider.get_tracer("adloom")
+        self._extract = TraceContextTextMapPropagator().extract
+        self._second, self._left = 0, 0
+
+    def traced(self, app: ASGIApp) -> ASGIApp:
+        """Return an application whose requests to models are spans."""
+        from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+
+        pages = ",".join(f"^https?://[^/]*{page}$" for page in sorted(PAGES))
+        middleware: ASGIApp = OpenTelemetryMiddleware(
+            app, tracer_provider=self._provider, excluded_urls=pages, exclude_spans=["receive", "send"]
+        )
+        return middleware
+
+    def record(self, request: Request, status: int, end: float) -> None:
+        """Make a span of a request of the lane that was answered at a time, by time.perf_counter."""
+        if int(end) != self._second:
+            self._second, self._left = int(end), MOST
+        self._left -= 1
+        if self._left >= 0:
+            self._make(request, status, end)
+
+    def _make(self, request: Request, status: int, end: float) -> None:
+        from opentelemetry.trace import SpanKind
+
+        ended = time.time_ns() - int((time.perf_counter() - end) * 1e9)
+        names = {name: request.headers.get(name.encode(), b"").decode("latin-1") for name in PARENTS}
+        span = self._tracer.start_span(
+            f"POST {request.path}",
+            self._extract(names) if names["traceparent"] else None,
+            SpanKind.SERVER,
+            {"http.method": "POST", "http.target": request.path, "http.status_code": status},
+            start_time=ended - int((end - request.arrived) * 1e9),
+        )
+        span.end(ended)

@@ -27,6 +27,7 @@ from adloom.serving.bundles import Models
 from adloom.serving.decide import Around
 from adloom.serving.decider import Decider, MemoryLog
 from adloom.serving.lane import ARRIVED
+from adloom.serving.line import Arrival
 from adloom.serving.messages import DECIDE, FEEDBACK, DecideRequest
 from adloom.serving.segments import Keys
 
@@ -90,7 +91,7 @@ def served(models: Models, late: float = 0.0, room: int = 1_000_000, keys: Keys 
 
 def waited(app: ASGIApp, seconds: float) -> ASGIApp:
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
-        scope[ARRIVED] = time.perf_counter() - seconds
+        scope[ARRIVED] = Arrival(time.perf_counter() - seconds)
         await app(scope, receive, send)
 
     return wrapped

@@ -23,6 +23,7 @@ from tests.tiny_models import CATEGORIES, DIMENSIONS, EDGE, LINES, write_audienc
 from adloom.audience.segmenter import FEATURES
 from adloom.data.privacy import PUBLISHED_KEY, fingerprint
 from adloom.serving import bundles, decide, segments, server
+from adloom.serving.admission import Admission
 from adloom.serving.bundles import Models
 from adloom.serving.follow import Look
 from adloom.serving.front import Front
@@ -387,7 +388,7 @@ class TestFront:
             seen[scope["path"]] = meter.registry.get_sample_value("adloom_requests_in_flight")
             await PlainTextResponse("seen")(scope, receive, send)
 
-        client = TestClient(Front(look, meter, decide.OWN))
+        client = TestClient(Front(look, Admission(meter, decide.OWN)))
         client.post(SEGMENT, json={"users": ["1"]})
         client.get("/readyz")
         assert seen == {SEGMENT: 1, "/readyz": 0}

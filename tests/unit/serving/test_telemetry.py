@@ -27,7 +27,7 @@ def spans() -> InMemorySpanExporter:
 def client(models: Models, spans: InMemorySpanExporter) -> TestClient:
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(spans))
-    return TestClient(telemetry.traced(decide.alone(models, decide.Around(Keys(None))), provider))
+    return TestClient(decide.alone(models, decide.Around(Keys(None), tracing=telemetry.Tracing(provider))))
 
 
 def test_a_request_is_a_span_of_the_callers_trace(client: TestClient, spans: InMemorySpanExporter) -> None:

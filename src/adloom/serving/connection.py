@@ -165,6 +165,8 @@ class Connection(HttpToolsProtocol):
     def _admit(self, body: bytes | bytearray) -> None:
         """Ask whether a body may come that is not here yet. Raise Problem when it may not."""
         self._limit = self._admission.admit(self.parser.get_method().decode(), self._path(), self._headers)
+        if len(body) > self._limit:
+            raise too_large(self._limit)
         self._admission.bodies.begin(self)
         self._hold(len(body))
         if self.expect_100_continue and self._is_answered():

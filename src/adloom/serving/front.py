@@ -57,8 +57,8 @@ class Front:
         self.admission.meter.busy += load
         try:
             await self._answer(scope, receive, reply)
-        except ClientDisconnect:
-            reply.status = GONE
+        except ClientDisconnect:  # nobody reads it, but what is around this waits for an answer
+            await reply.give_up()
         finally:
             self.admission.meter.busy -= load
             self.admission.count(scope["path"], reply.status, time.perf_counter() - start)
@@ -156,6 +156,13 @@ class _Reply:
         self._paths = paths
         self._named = (b"x-request-id", request_id.encode())
         self.replaced = False
+
+    async def give_up(self) -> None:
+        """End without an answer."""
+        self.status = GONE
+        if not self.started:
+            await self._send({"type": "http.response.start", "status": GONE, "headers": []})
+        await self._send({"type": "http.response.body", "body": b""})
 
     async def __call__(self, message: Message) -> None:
         """Send a message on."""

@@ -65,13 +65,13 @@ class Lane:
         self.line = Line(self.answer, self.refuse, self.drop, room)
         self._request = msgspec.json.Decoder(DecideRequest).decode
         self._feedback = msgspec.json.Decoder(FeedbackRequest).decode
-        self._paths = {DECIDE, FEEDBACK} & admission.endpoints.keys()
-        self.urls = {path.encode(): path for path in self._paths}  # as they are in a request, before any query
+        self.paths = {DECIDE, FEEDBACK} & admission.endpoints.keys()
+        self.urls = {path.encode(): path for path in self.paths}  # as they are in a request, before any query
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that did not join the line where it was read: it joins the line here."""
         path = scope.get("path", "")
-        if scope["type"] != "http" or path not in self._paths:
+        if scope["type"] != "http" or path not in self.paths:
             await self._app(scope, receive, send)
             return
         reply = await self._reply(path, scope, receive)

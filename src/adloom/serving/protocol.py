@@ -49,7 +49,7 @@ class Shortcut(Connection):
     def _complete(self, body: bytes) -> None:
         """Let a request of the lane join the line."""
         lane = self._lane
-        path = lane.urls.get(self.url.partition(b"?")[0]) if lane and self.parser.get_method() == b"POST" else None
+        path = self._lane_path(lane) if lane and self.parser.get_method() == b"POST" else None
         if lane is None or path is None:
             super()._complete(body)
         elif not self._is_free():
@@ -61,6 +61,11 @@ class Shortcut(Connection):
             came, rest = self._first or (b"", -1)
             request = Request(path, self._headers, body, self._arrive(lane), self._limit is not None)
             self._join(lane, head, request, came if rest == len(body) else None)
+
+    def _lane_path(self, lane: Lane) -> str | None:
+        """Return the lane's path that a request names, however it is spelled."""
+        path = lane.urls.get(self.url.partition(b"?")[0]) or self._path()
+        return path if path in lane.paths else None
 
     def _flush(self) -> None:
         if self._lane:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 PARENTS = ("traceparent", "tracestate")  # headers that name the caller's span
-MOST = 4000  # spans of the lane's requests in a second: each costs half as much as a decision; more are left out
+MOST = 1000  # spans of the lane's requests in a second: each costs as much as a decision; more are left out
+AT_ONCE = 0.1  # seconds whose spans may come at once
 
 
 def exporting() -> "TracerProvider":
@@ -41,7 +42,7 @@ class Tracing:
 
         self._provider, self._tracer = provider, provider.get_tracer("adloom")
         self._extract = TraceContextTextMapPropagator().extract
-        self._second, self._left = 0, 0
+        self._next = 0.0  # when there is room for a span, by time.perf_counter
 
     def traced(self, app: ASGIApp) -> ASGIApp:
         """Return an application whose requests to models are spans."""
@@ -55,10 +56,8 @@ class Tracing:
 
     def record(self, request: Request, status: int, end: float) -> None:
         """Make a span of a request of the lane that was answered at a time, by time.perf_counter."""
-        if int(end) != self._second:
-            self._second, self._left = int(end), MOST
-        self._left -= 1
-        if self._left >= 0:
+        if end >= self._next:
+            self._next = max(self._next, end - AT_ONCE) + 1 / MOST
             self._make(request, status, end)
 
     def _make(self, request: Request, status: int, end: float) -> None:

@@ -1,6 +1,7 @@
 """Spans of requests, into memory."""
 
 import sys
+import time
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -11,7 +12,9 @@ from starlette.testclient import TestClient
 from adloom.errors import ParamsError
 from adloom.serving import decide, telemetry
 from adloom.serving.bundles import Models
+from adloom.serving.line import Arrival, Request
 from adloom.serving.messages import DECIDE
+from adloom.serving.schemas import SEGMENT
 from adloom.serving.segments import Keys
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -39,6 +42,22 @@ def test_a_request_is_a_span_of_the_callers_trace(client: TestClient, spans: InM
     assert (f"{span.context.trace_id:032x}", f"{span.parent.span_id:016x}") == (TRACE, PARENT)
     assert span.attributes is not None
     assert span.attributes["http.status_code"] == 200
+
+
+def test_a_segment_is_one_as_well(client: TestClient, spans: InMemorySpanExporter) -> None:
+    client.post(SEGMENT, json={"users": ["1"]}, headers={"traceparent": f"00-{TRACE}-{PARENT}-01"})
+    assert [f"{span.context.trace_id:032x}" for span in spans.get_finished_spans() if span.context] == [TRACE]
+
+
+def test_there_are_so_many_in_a_second(spans: InMemorySpanExporter) -> None:
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    tracing, start = telemetry.Tracing(provider), time.perf_counter()
+    request = Request(DECIDE, {}, b"", Arrival(start))
+    for i in range(4 * telemetry.MOST):
+        tracing.record(request, 200, start + i / (2 * telemetry.MOST))  # twice as many, for two seconds
+    most = telemetry.MOST * (2 + telemetry.AT_ONCE)
+    assert most - 2 <= len(spans.get_finished_spans()) <= most + 2
 
 
 def test_probes_and_scrapes_are_none(client: TestClient, spans: InMemorySpanExporter) -> None:

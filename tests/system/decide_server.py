@@ -104,6 +104,11 @@ class DecideServer:
         """The number of a sample; 0 when there is none."""
         return metric(httpx.get(f"{self.url}/metrics").text, name)
 
+    def resident(self) -> int:
+        """How much memory it has, in bytes."""
+        pages = Path(f"/proc/{self.process.pid}/statm").read_text(encoding="utf-8").split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
     def workers(self) -> list[int]:
         """The processes that answer, of several."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()

@@ -1,5 +1,6 @@
 """The decide app as its own process: what goes over the wire, what its log holds in the end, what overload does."""
 
+import contextlib
 import json
 import signal
 from collections import Counter
@@ -16,7 +17,7 @@ from tests.tiny_models import write_models
 from tests.unit.decisions.logs import until
 
 from adloom.serving.line import ROOM
-from adloom.serving.messages import FEEDBACK, MAX_CANDIDATES
+from adloom.serving.messages import DECIDE, FEEDBACK, MAX_CANDIDATES
 
 OPEN = {"ADLOOM_AUTH": "off"}
 MANY = [f"creative-{i}" for i in range(MAX_CANDIDATES)]
@@ -210,6 +211,33 @@ def test_a_burst_beyond_the_bound_is_sent_away_and_the_others_are_answered(serve
     assert server.metric('adloom_requests_total{path="/v1/decide",status="429"}') == len(busy)
     with server.connect() as connection:
         assert all(is_whole(connection.ask(ASKED)) for _ in range(5))  # it is over at once
+
+
+def test_what_clients_that_went_away_asked_for_is_not_decided(server: DecideServer) -> None:
+    gone = 'adloom_requests_total{path="/v1/decide",status="499"}'
+    answered = 'adloom_requests_total{path="/v1/decide",status="200"}'
+    before, decided = server.metric(gone), server.metric(answered)
+    with server.connect() as staying:
+        with stopped(server.process.pid):
+            for ending in (post(ASKED), post(ASKED, path=f"{DECIDE}?k=1"), post(ASKED, "Connection: close")) * 10:
+                with server.connect() as leaving:
+                    leaving.send(ending)
+            staying.send(post(ASKED))
+        assert is_whole(staying.answer())
+    until(lambda: server.metric(gone) == before + 30)
+    assert server.metric(answered) == decided + 1
+
+
+def test_a_head_without_end_takes_no_memory(server: DecideServer) -> None:
+    before = server.resident()
+    with server.connect() as connection:
+        connection.send(b"POST /v1/decide HTTP/1.1\r\n")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(1000):
+                connection.send(b"a: b\r\n" * 4000)  # 24 MB in all
+        assert server.resident() - before < 8e6
+    with server.connect() as connection:
+        assert is_whole(connection.ask(ASKED))
 
 
 def test_what_the_model_has_no_time_for_is_answered_without_it(server: DecideServer) -> None:

@@ -19,10 +19,12 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from statistics import median
 from typing import Any, cast
@@ -74,10 +76,11 @@ class Body(BaseModel):
 
 @dataclass(frozen=True)
 class Bench:
-    """A folder with models, requests, and a token."""
+    """A folder with models, requests, and a token; and where spans are sent."""
 
     folder: Path
     token: str
+    collector: str
 
     def bodies(self, candidates: int) -> Path:
         """Return a file with a request a line."""
@@ -181,7 +184,7 @@ def bento(models: Path) -> Any:
 @contextlib.contextmanager
 def running(bench: Bench, kind: str) -> Iterator[tuple[str, int]]:
     """Start a server of a kind and yield its URL and process id."""
-    if kind == "ours":
+    if kind in ("ours", "traced"):
         words = ["-c", "from adloom.cli import main; main()", "serve", "--app", "decide", "--port", "0"]
         command = [sys.executable, *words, "--models", str(bench.folder / "models")]
     else:
@@ -189,9 +192,11 @@ def running(bench: Bench, kind: str) -> Iterator[tuple[str, int]]:
     environment = {
         **os.environ,
         "ADLOOM_TOKENS_FILE": f"{bench.folder}/tokens",
-        "ADLOOM_HOME": f"{bench.folder}/home",
+        "ADLOOM_HOME": f"{bench.folder}/{'home' if kind == 'ours' else kind}",
         "ADLOOM_LOG_DISK_MB": "100000",  # a log of half an hour that nobody ships is some ten gigabytes
     }
+    if kind == "traced":
+        environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = bench.collector
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         ready = next(line for line in process.stdout if line.startswith("ready on "))
@@ -207,6 +212,27 @@ def serve(kind: str, models: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as bound:
         print(f"ready on http://127.0.0.1:{bound.getsockname()[1]}", flush=True)
         uvicorn.Server(uvicorn.Config(app, http="httptools", **SETTINGS)).run(sockets=[bound])
+
+
+class Collector(BaseHTTPRequestHandler):
+    """Takes spans."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+        """Say nothing."""
+
+
+@contextlib.contextmanager
+def collecting() -> Iterator[str]:
+    """Take spans, and yield the address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 def wrk(bench: Bench, url: str, candidates: int, connections: int) -> tuple[float, float]:
@@ -331,6 +357,18 @@ def overload(bench: Bench, url: str, most: float) -> None:
         row(what, f"{answered:.0f}", f"{most:.0f}", f"{answered / most:.2f}", "flat")
 
 
+def tracing(bench: Bench, urls: dict[str, str]) -> None:
+    """Print how many decisions a second are made with tracing, of those without."""
+    for connections in (8, 64):
+        seen: dict[str, list[float]] = {kind: [] for kind in urls}
+        for _ in range(ROUNDS):
+            for kind, url in urls.items():
+                seen[kind].append(wrk(bench, url, 10, connections)[0])
+        traced, plain = median(seen["traced"]), median(seen["ours"])
+        what = f"decisions/s with tracing, of those without, {connections} connections"
+        row(what, f"{traced:.0f}", f"{plain:.0f}", f"{traced / plain:.2f}", "≥ 0.70")
+
+
 def soak(bench: Bench, url: str, pid: int, rate: float, seconds: int) -> None:
     """Ask at half rate, and print how memory grew."""
     before = resident(pid)
@@ -362,6 +400,8 @@ def measure(bench: Bench, seconds: int) -> None:
         row("memory of a worker, 100,000 creatives, 1 M users, MB", f"{resident(pid):.0f}", bar="≤ 250")
         most = throughput(bench, urls)
         overload(bench, url, most)
+        traced, _ = stack.enter_context(running(bench, "traced"))
+        tracing(bench, {"ours": url, "traced": traced})
         half = most / 2
         tails = [np.quantile(uvloop.run(paced(bench, url, 50, half, PACED)), 0.99) * 1e3 for _ in range(ROUNDS)]
         row(f"p99 at half of the most ({half:.0f}/s), 50 candidates, ms", f"{median(tails):.2f}", bar="≤ 5")
@@ -380,10 +420,10 @@ def main() -> None:
     if given.serve:
         serve(given.serve[0], Path(given.serve[1]))
         return
-    with tempfile.TemporaryDirectory(prefix="adloom-bench-") as place:
+    with tempfile.TemporaryDirectory(prefix="adloom-bench-") as place, collecting() as collector:
         folder = Path(place)
         write_models(folder / "models")
-        measure(Bench(folder, auth.add(folder / "tokens", "benchmark", ["decide", "feedback"])), given.soak)
+        measure(Bench(folder, auth.add(folder / "tokens", "benchmark", ["decide", "feedback"]), collector), given.soak)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,32 @@
 """OpenTelemetry: a span for each request to a model, in the caller's trace; not imported unless it is configured."""
 
+import threading
 import time
-from typing import TYPE_CHECKING
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.types import ASGIApp
 
 from adloom.errors import ParamsError
 from adloom.serving.admission import PAGES
-from adloom.serving.line import Request
+from adloom.serving.line import Headers, Request
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 PARENTS = ("traceparent", "tracestate")  # headers that name the caller's span
-MOST = 1000  # spans of the lane's requests in a second: each costs as much as a decision; more are left out
-AT_ONCE = 0.1  # seconds whose spans may come at once
+EVERY = 0.1  # seconds between two times that spans are made of the lane's requests
+MOST = 100  # of them each time: a span costs half as much as a decision; the newest requests have one
+
+
+class Answered(NamedTuple):
+    """A request of the lane that was answered."""
+
+    path: str
+    headers: Headers
+    status: int
+    arrived: float  # by time.perf_counter
+    ended: float
 
 
 def exporting() -> "TracerProvider":
@@ -35,14 +47,15 @@ def exporting() -> "TracerProvider":
 
 
 class Tracing:
-    """Makes spans of requests: of the lane's by itself, so that they are answered as they are without; of others."""
+    """Makes spans of requests: the lane's are answered as they are without, and a thread makes their spans."""
 
     def __init__(self, provider: "TracerProvider") -> None:
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
         self._provider, self._tracer = provider, provider.get_tracer("adloom")
         self._extract = TraceContextTextMapPropagator().extract
-        self._next = 0.0  # when there is room for a span, by time.perf_counter
+        self._answered: deque[Answered] = deque(maxlen=MOST)
+        threading.Thread(target=self._go_on, name="spans", daemon=True).start()
 
     def traced(self, app: ASGIApp) -> ASGIApp:
         """Return an application whose requests to models are spans."""
@@ -55,21 +68,25 @@ class Tracing:
         return middleware
 
     def record(self, request: Request, status: int, end: float) -> None:
-        """Make a span of a request of the lane that was answered at a time, by time.perf_counter."""
-        if end >= self._next:
-            self._next = max(self._next, end - AT_ONCE) + 1 / MOST
-            self._make(request, status, end)
+        """Take a request of the lane that was answered at a time, by time.perf_counter."""
+        self._answered.append(Answered(request.path, request.headers, status, request.arrived, end))
 
-    def _make(self, request: Request, status: int, end: float) -> None:
+    def _go_on(self) -> None:
+        while True:
+            time.sleep(EVERY)
+            for _ in range(len(self._answered)):
+                self._make(self._answered.popleft())
+
+    def _make(self, answered: Answered) -> None:
         from opentelemetry.trace import SpanKind
 
-        ended = time.time_ns() - int((time.perf_counter() - end) * 1e9)
-        names = {name: request.headers.get(name.encode(), b"").decode("latin-1") for name in PARENTS}
+        names = {name: answered.headers.get(name.encode(), b"").decode("latin-1") for name in PARENTS}
+        clock = time.time_ns() - int(time.perf_counter() * 1e9)
         span = self._tracer.start_span(
-            f"POST {request.path}",
+            f"POST {answered.path}",
             self._extract(names) if names["traceparent"] else None,
             SpanKind.SERVER,
-            {"http.method": "POST", "http.target": request.path, "http.status_code": status},
-            start_time=ended - int((end - request.arrived) * 1e9),
+            {"http.method": "POST", "http.target": answered.path, "http.status_code": answered.status},
+            start_time=clock + int(answered.arrived * 1e9),
         )
-        span.end(ended)
+        span.end(clock + int(answered.ended * 1e9))

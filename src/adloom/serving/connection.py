@@ -27,7 +27,7 @@ PIECE = 4096  # bytes that the parser is given at once: the most that goes uncou
 CHUNK_LINE = 16  # bytes of a chunk besides its content that are not counted
 
 
-class Times(NamedTuple):
+class Timeouts(NamedTuple):
     """What a connection has time for, in seconds."""
 
     head: float = 10.0  # also for its first byte
@@ -39,40 +39,40 @@ class Times(NamedTuple):
 class Connection(HttpToolsProtocol):
     """A connection."""
 
-    times: ClassVar[Times] = Times()
+    timeouts: ClassVar[Timeouts] = Timeouts()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._admission: Admission = getattr(self.app, "admission")  # noqa: B009 - an application's type has none
         self._headers: Headers = {}
-        self._body: bytes | bytearray | None = None  # what came of it, of a request whose head is complete
+        self._body: bytes | bytearray | None = None  # the part that is here, once the head is complete
         self._limit: int | None = None  # bytes of the body, once it is admitted
-        self._held = 0  # bytes of bodies
+        self._held_bytes = 0  # bytes of bodies
         self._whole = True  # the parser is between two requests
         self._size = self._uncounted = 0  # bytes of the head: of complete headers, and given to the parser since then
-        self._unread = b""  # what came behind a request that is not answered yet
-        self._due = 0.0  # when the other side must have gone on, by time.perf_counter
+        self._unread = b""  # bytes behind a request that is not answered yet
+        self._due = 0.0  # deadline of the other side, by time.perf_counter
         self._unsent = 0  # bytes of answers that the other side had not taken when it was last looked at
-        self._refusal: Problem | None = None  # after which nothing is read
-        self._last = False  # the request that comes is the last, for the service stops
-        self._number = CLOSED
+        self._refusal: Problem | None = None  # nothing is read after it
+        self._last = False  # the service stops: the request that is being sent is the last
+        self._fd = CLOSED
 
     def connection_made(self, transport: Any) -> None:
         """Begin."""
         super().connection_made(transport)
-        self._number = transport.get_extra_info("socket").fileno()
-        self._wait(self.times.head)
-        self._set_timer(self.times.head)
+        self._fd = transport.get_extra_info("socket").fileno()
+        self._wait(self.timeouts.head)
+        self._set_timer(self.timeouts.head)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
         super().connection_lost(exc)
-        self._number, self._unread, self._body = CLOSED, b"", None
+        self._fd, self._unread, self._body = CLOSED, b"", None
         self._release()
 
     def fileno(self) -> int:
         """Return the number of the socket, CLOSED when it is closed on this side."""
-        return CLOSED if self.transport.is_closing() else self._number
+        return CLOSED if self.transport.is_closing() else self._fd
 
     def give_way(self) -> None:
         """Give the room of a body that is not complete to others."""
@@ -113,13 +113,13 @@ class Connection(HttpToolsProtocol):
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade as upgrade:
-            self._stay(piece[upgrade.args[0] :])
+            self._decline_upgrade(piece[upgrade.args[0] :])
         self._uncounted = max(self._uncounted, 0)
         if self._uncounted > HEAD_BYTES + PIECE:
             raise _too_long()
 
-    def _stay(self, rest: bytes) -> None:
-        """Go on in HTTP/1.1 where another protocol was proposed: read the head again, without the proposal."""
+    def _decline_upgrade(self, rest: bytes) -> None:
+        """Continue in HTTP/1.1: parse the head again, without its proposal of another protocol."""
         lines = [b"%b: %b\r\n" % pair for pair in self.headers if pair[0] != b"upgrade"]
         first = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
         self._parse(b"%b%b\r\n" % (first, b"".join(lines)))
@@ -130,7 +130,7 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
         self._whole, self._limit = False, None
         self._size = self._uncounted = 0
-        self._wait(self.times.head)
+        self._wait(self.timeouts.head)
 
     def on_url(self, url: bytes) -> None:
         """Take a piece of the request's target."""
@@ -138,7 +138,7 @@ class Connection(HttpToolsProtocol):
         self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; those that come after a body are counted and mean nothing."""
+        """Take a header. Trailers are counted and ignored."""
         self._count(len(name) + len(value) + 4)
         if self._body is None:
             super().on_header(name, value.strip(b" \t"))
@@ -160,10 +160,10 @@ class Connection(HttpToolsProtocol):
         self._headers = read_headers(self.headers)
         check_head(self._headers, self.parser.get_http_version())
         self._body, self._uncounted = b"", 0
-        self._wait(self.times.body)
+        self._wait(self.timeouts.body)
 
     def _admit(self, body: bytes | bytearray) -> None:
-        """Ask whether a body may come that is not here yet. Raise Problem when it may not."""
+        """Ask for admission before the rest of a body comes. Raise Problem when it is refused."""
         self._limit = self._admission.admit(self.parser.get_method().decode(), self._path(), self._headers)
         if len(body) > self._limit:
             raise too_large(self._limit)
@@ -187,7 +187,7 @@ class Connection(HttpToolsProtocol):
         else:
             self._body = body
         if self._limit is not None:
-            self._due += len(body) * self.times.byte
+            self._due += len(body) * self.timeouts.byte
             if len(self._body) > self._limit:
                 raise too_large(self._limit)
             self._hold(len(body))
@@ -219,31 +219,32 @@ class Connection(HttpToolsProtocol):
         self.cycle.message_event.set()
 
     def on_response_complete(self) -> None:
-        """Go on after an answer of the application's."""
+        """Continue after the application answered."""
         super().on_response_complete()
         self._wait(self.timeout_keep_alive)
         if not self._is_answered():
+            self._set_timer(self.timeout_keep_alive)  # which uvicorn does only when nothing is left to answer
             return
         self._release()
         if self._refusal:
             self._send_refusal()
         elif self._unread:
-            self.loop.call_soon(self._go_on)
+            self.loop.call_soon(self._resume)
 
-    def _go_on(self) -> None:
-        """Read what came behind a request."""
+    def _resume(self) -> None:
+        """Parse the bytes that waited."""
         data, self._unread = self._unread, b""
         self.data_received(data)
 
     def resume_writing(self) -> None:
-        """Go on after a client took its answers."""
+        """Continue after a client took its answers."""
         super().resume_writing()
         if self._unread:
             self.flow.resume_reading()
-            self.loop.call_soon(self._go_on)
+            self.loop.call_soon(self._resume)
 
     def _refuse(self, problem: Problem) -> None:
-        """Say what was wrong, after what was right is answered, and close the connection."""
+        """Refuse everything from here on: answer the requests before it, say what is wrong, close the connection."""
         self._flush()
         self._admission.bodies.end(self)
         self._refusal, self._body = problem, None
@@ -257,11 +258,11 @@ class Connection(HttpToolsProtocol):
             return
         self._admission.count(self._path(), int(self._refusal.status), 0.0)
         reply = problem_reply(self._refusal, {"x-request-id": new_id()})
-        self.transport.write(self._written(reply, stays=False))
+        self.transport.write(self._format(reply, stays=False))
         self.transport.write_eof()
-        self._wait(self.times.linger)
+        self._wait(self.timeouts.linger)
         self._unset_keepalive_if_required()
-        self._set_timer(self.times.linger)
+        self._set_timer(self.timeouts.linger)
 
     def shutdown(self) -> None:
         """Close the connection, as the service stops; a request whose head came is answered."""
@@ -271,17 +272,18 @@ class Connection(HttpToolsProtocol):
         self._last = True
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close a connection that has not gone on in time; the timer stays as it is until it ends, and is set anew."""
+        """Close a connection that is overdue. The deadline moves without the timer, which is set again here."""
         if self.transport.is_closing():
             return
         unsent = self.transport.get_write_buffer_size()
-        if not self._is_answered() or 0 < unsent != self._unsent:
+        stuck, self._unsent = 0 < unsent == self._unsent, unsent
+        refused = self._refusal is not None and self._is_answered()
+        if not stuck and not refused and (unsent or not self._is_answered()):
             self._wait(self.timeout_keep_alive)
-        self._unsent = unsent
         left = self._due - time.perf_counter()
-        if left > 0:
+        if left > 0 and not stuck:
             self._set_timer(left)
-        elif self._refusal or unsent:
+        elif stuck or refused:
             self.transport.abort()
         elif self._whole:
             self.transport.close()
@@ -290,7 +292,7 @@ class Connection(HttpToolsProtocol):
             self._refuse(Problem(HTTPStatus.REQUEST_TIMEOUT, f"the {what} took too long"))
 
     def _wait(self, seconds: float) -> None:
-        """Give the other side so long to go on."""
+        """Set the deadline of the other side."""
         self._due = time.perf_counter() + seconds
 
     def _set_timer(self, seconds: float) -> None:
@@ -300,13 +302,13 @@ class Connection(HttpToolsProtocol):
         """Hold so much of a body. Raise Problem when there is no room."""
         if not self._admission.bodies.hold(self, size):
             raise _full()
-        self._held += size
+        self._held_bytes += size
 
     def _release(self) -> None:
         """Hold no body any more."""
         self._admission.bodies.end(self)
-        self._admission.bodies.release(self._held)
-        self._held = 0
+        self._admission.bodies.release(self._held_bytes)
+        self._held_bytes = 0
 
     def _flush(self) -> None:
         """Send the answers that wait, before anything else is sent."""
@@ -325,7 +327,7 @@ class Connection(HttpToolsProtocol):
         except (AttributeError, httptools.HttpParserError):  # there is no request yet, or its target is none
             return ""
 
-    def _written(self, reply: Reply, stays: bool) -> bytes:
+    def _format(self, reply: Reply, stays: bool) -> bytes:
         pieces = [STATUS_LINE[reply.status]]
         for name, value in self.server_state.default_headers:
             pieces += (name, b": ", value, b"\r\n")

@@ -92,7 +92,7 @@ class Front:
         if endpoint.asked is not None:
             assert issubclass(endpoint.asked, Body)  # the others are answered by the lane
             asked.set(_checked(body, endpoint.asked))
-        return _again(receive)
+        return _replay(receive)
 
     def _chosen(self, scope: Scope) -> ASGIApp:
         routes = self._first.routes if self._first else []
@@ -127,7 +127,7 @@ def _checked(body: bytes, schema: type[Body]) -> Body:
         raise problems.from_validation(error) from None
 
 
-def _again(receive: Receive) -> Receive:
+def _replay(receive: Receive) -> Receive:
     """Return a `receive` for an application behind the one that read the body."""
     given = False
 

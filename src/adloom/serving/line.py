@@ -109,7 +109,7 @@ class Line:
     def flush(self) -> None:
         """Answer what waits, in the order in which it was read: before anything else is answered or closed."""
         if self._waiting:
-            waiting, self._waiting = self._still_there(self._waiting), []
+            waiting, self._waiting = self._drop_gone(self._waiting), []
             replies = self._answer([request for request, _, _ in waiting])
             for (_, tell, _), reply in zip(waiting, replies, strict=True):
                 tell(reply)
@@ -119,10 +119,10 @@ class Line:
             for _, tell, _ in too_many:
                 tell(reply)
 
-    def _still_there(self, waiting: list[Waiting]) -> list[Waiting]:
+    def _drop_gone(self, waiting: list[Waiting]) -> list[Waiting]:
         """Drop the requests of clients that went away."""
         numbers = [client.fileno() if client else None for _, _, client in waiting]
-        gone = _hung_up(number for number in numbers if number is not None)
+        gone = _find_closed(number for number in numbers if number is not None)
         if not gone:
             return waiting
         self._drop([one[0] for one, number in zip(waiting, numbers, strict=True) if number in gone])
@@ -133,7 +133,7 @@ class Line:
         self._reading, self._done = False, time.perf_counter()
 
 
-def _hung_up(numbers: Iterable[int]) -> set[int]:
+def _find_closed(numbers: Iterable[int]) -> set[int]:
     """Return those of these sockets whose other side was closed, in one call of the system."""
     poll, gone = select.poll(), set[int]()
     for number in numbers:

@@ -81,7 +81,7 @@ class Shortcut(Connection):
         if self.transport.is_closing():
             return
         stays = head.stays and not self._last and CLOSE not in reply.head
-        self.transport.write(self._written(reply, stays))
+        self.transport.write(self._format(reply, stays))
         self._wait(self.timeout_keep_alive)
         if not stays:
             self.transport.close()

@@ -55,7 +55,7 @@ class Tracing:
         self._provider, self._tracer = provider, provider.get_tracer("adloom")
         self._extract = TraceContextTextMapPropagator().extract
         self._answered: deque[Answered] = deque(maxlen=MOST)
-        threading.Thread(target=self._go_on, name="spans", daemon=True).start()
+        threading.Thread(target=self._make_spans, name="spans", daemon=True).start()
 
     def traced(self, app: ASGIApp) -> ASGIApp:
         """Return an application whose requests to models are spans."""
@@ -71,13 +71,13 @@ class Tracing:
         """Take a request of the lane that was answered at a time, by time.perf_counter."""
         self._answered.append(Answered(request.path, request.headers, status, request.arrived, end))
 
-    def _go_on(self) -> None:
+    def _make_spans(self) -> None:
         while True:
             time.sleep(EVERY)
             for _ in range(len(self._answered)):
-                self._make(self._answered.popleft())
+                self._make_span(self._answered.popleft())
 
-    def _make(self, answered: Answered) -> None:
+    def _make_span(self, answered: Answered) -> None:
         from opentelemetry.trace import SpanKind
 
         names = {name: answered.headers.get(name.encode(), b"").decode("latin-1") for name in PARENTS}

@@ -2,11 +2,12 @@
 
 import contextlib
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -19,7 +20,7 @@ from adloom.serving import decide, server
 from adloom.serving.admission import PAGE_BYTES, Bodies
 from adloom.serving.auth import Auth, add
 from adloom.serving.bundles import Models
-from adloom.serving.connection import HEAD_BYTES, MAX_HEADERS, Times
+from adloom.serving.connection import HEAD_BYTES, MAX_HEADERS, Timeouts
 from adloom.serving.front import BUSY
 from adloom.serving.messages import DECIDE
 from adloom.serving.protocol import Shortcut
@@ -42,7 +43,12 @@ TOKEN = "a-token-that-is-long-enough"
 class Quick(Shortcut):
     """A connection with little time."""
 
-    times = Times(head=0.5, body=0.5, byte=0.1, linger=0.1)
+    timeouts = Timeouts(head=0.5, body=0.5, byte=0.1, linger=0.1)
+    lost: ClassVar[set[Any]] = set()  # addresses of those that were closed
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost.add(self.client)
+        super().connection_lost(exc)
 
 
 def application(models: Models, name: str = "all", **around: Any) -> Any:
@@ -267,7 +273,7 @@ class TestTimes:
                 with contextlib.suppress(TimeoutError):
                     code = wire.answer()[0]
             assert code == 408
-            assert time.perf_counter() - began >= Quick.times.head
+            assert time.perf_counter() - began >= Quick.timeouts.head
 
     def test_a_body_that_goes_on_coming_has_more_time(self, hurried: int) -> None:
         whole = request(DECIDE)
@@ -276,11 +282,21 @@ class TestTimes:
             assert status(hurried, request(SEGMENT)) == 200  # so that this was read before the rest
             wire.send(whole[-30:-1])  # which buys ten times as long
             began = time.perf_counter()
-            while time.perf_counter() - began < 2 * Quick.times.body:
+            while time.perf_counter() - began < 2 * Quick.timeouts.body:
                 other.send(request(SEGMENT))
                 assert other.answer()[0] == 200
             wire.send(whole[-1:])
             assert wire.answer()[0] == 200
+
+    @pytest.mark.parametrize("asked", [b"GET /openapi.json HTTP/1.1\r\nHost: test\r\n\r\n", request(DECIDE)])
+    def test_a_client_that_does_not_take_its_answers_is_left(self, hurried: int, asked: bytes) -> None:
+        with connected(hurried) as wire:
+            wire._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            wire._socket.settimeout(0.1)
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                while True:
+                    wire.send(asked * 100)
+            until(lambda: wire._socket.getsockname() in Quick.lost)
 
 
 class TestLoad:

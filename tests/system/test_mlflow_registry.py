@@ -18,6 +18,7 @@ from adloom.io.mlflow import MlflowRegistry
 from adloom.io.outside import Outside
 from adloom.io.registry import CHALLENGER, CHAMPION, aliased, fetch_whole
 from adloom.serving import sources
+from adloom.serving.bundle_cache import BundleCache
 
 
 def turns(count: int) -> list[str]:
@@ -93,7 +94,7 @@ def test_a_registry_of_the_version_before_is_read_and_goes_on(
         ("gate", "smallest_segment 2 (2): at least 1, très bien"),
         ("person", "no, that key is the right one"),
     ]
-    served = sources.champions(registry, tmp_path / "home")["audience"]
+    served = sources.champions(registry, BundleCache(tmp_path / "bundles"))["audience"]
     assert isinstance(served, sources.Found)
     assert served.version == 1
     assert manifest.verify(served.folder).stage == "segment"

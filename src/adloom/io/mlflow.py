@@ -28,9 +28,11 @@ from adloom.io.registry import By, Move, Version
 ARTIFACT = "model"  # folder of a version's files below its run
 MOVE = "move."  # prefix of the registered model's tags that hold the moves of its aliases
 LOCK_SECONDS = 5  # how long another writer of the SQLite file is waited for
-SWITCHES = {  # MLflow reads these when it is imported; whatever is set already wins
+SWITCHES = {  # MLflow reads these when it is imported or used; whatever is set already wins
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",  # else files bypass the server, by addresses in S3
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -46,6 +48,13 @@ Provenance = Callable[[], Mapping[str, str]]  # git_commit, image_digest, where 
 logger = logging.getLogger(__name__)
 
 
+def prepare_environment() -> None:
+    """Set what MLflow's client reads from the environment, in this process and its children; call it before a use."""
+    for name, value in SWITCHES.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # else it warns of each try
+
+
 @dataclass
 class Server:
     """An MLflow server or database, opened when it is first used."""
@@ -56,9 +65,7 @@ class Server:
     @cached_property
     def client(self) -> Any:
         """The MlflowClient."""
-        for name, value in SWITCHES.items():
-            os.environ.setdefault(name, value)
-        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # else it warns of each try
+        prepare_environment()
         from mlflow.tracking import MlflowClient
 
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)

@@ -6,12 +6,14 @@ Requests are checked by the front before BentoML sees them, so that one set of r
 
 import functools
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import bentoml
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from adloom.errors import NoAnswerError
 from adloom.serving import draw, read
 from adloom.serving.decide import Service, admits, bare
 from adloom.serving.front import Front
@@ -77,6 +79,8 @@ def _api(route: str) -> Callable[[Callable[[Any, Asked], Answer]], object]:
                 return method(self, asked)
             except Problem as problem:
                 return problem.response()
+            except NoAnswerError as error:
+                return Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error)).response()
 
         return bentoml.api(route=route)(answer)
 

@@ -71,7 +71,7 @@ class Follower:
 
     def __post_init__(self) -> None:
         self._thread = threading.Thread(target=self._follow, name="follower", daemon=True)
-        self._asks = FileLock(self.notes.lock) if self.notes else None
+        self._asks = FileLock(self.notes.lock, thread_local=False) if self.notes else None
         self._seen = self.notes.changed() if self.notes else 0
         self._last: Mapping[str, str] = {}
 

@@ -8,7 +8,9 @@ from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
+import httpx
 from tests import tiny_models
+from tests.system.mlflow_server import MlflowServer
 from tests.system.told import is_whole, train
 from tests.system.watched import race
 
@@ -102,6 +104,15 @@ def test_a_registry_of_the_version_before_is_read_and_goes_on(
     assert [named.version for named in promotion.rollback(registry, "audience", "no")] == [1]
     assert [move.reason for move in registry.moves("audience")][-3:] == ["it was not", "it was, after all", "no"]
     assert [version.aliases for version in registry.versions("audience")] == [(CHAMPION,), (CHALLENGER,)]
+
+
+def test_files_come_through_the_server_when_it_alone_reaches_s3(
+    registry: MlflowRegistry, mlflow: MlflowServer, models: Path, tmp_path: Path
+) -> None:
+    offered = httpx.get(f"{mlflow.uri}/api/3.0/mlflow/server-info").json()
+    assert offered["multipart_downloads_enabled"]  # addresses in S3, which lead nowhere from here
+    version = registry.register("gan", models / "gan", {})
+    assert manifest.is_whole(fetch_whole(registry, version, tmp_path / "fetched"), version.digest)
 
 
 def load(old: dict[str, Any], client: Any, project: str, place: Path) -> None:

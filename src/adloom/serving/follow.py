@@ -22,7 +22,7 @@ from adloom.serving.bundles import Attempt, Bundle, Models
 from adloom.serving.sources import Found, Sources
 
 TICK = 1.0  # seconds between two looks at the notes of another process
-WAITING = 15.0  # seconds that a look waits for another that is under way
+WAITING = 30.0  # seconds that a look waits for another that is under way
 JOINING = 5.0  # seconds that the end waits for a look under way
 PAIR = ("audience", "policy")
 NOTHING = Models({}, {})
@@ -109,8 +109,8 @@ class Follower:
             with self._applying:
                 return self._apply(sources)
         finally:
-            self._looking.release()
             self.rest()
+            self._looking.release()
 
     def _apply(self, sources: Sources) -> Look:
         found = replaced(self.models, sources, self.threads, self.attempt)

@@ -119,7 +119,7 @@ def made(asked: Asked, shared: Path | None = None) -> ASGIApp:
     settings = Settings()
     follower = None if asked.models else _following(asked, settings)
     models = follower.models if follower else bundles.load(_in_folder(asked), settings.serve_threads)
-    if not models.bundles and asked.app != "decide" and not asked.follow:
+    if not models.bundles and (follower is None or (asked.app != "decide" and not asked.follow)):
         raise ArtifactError("no model to serve, see above; `adloom run` makes and registers them")
     project = asked.project
     around = decide.Around(

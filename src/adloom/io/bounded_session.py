@@ -8,7 +8,7 @@ cannot be interrupted.
 import itertools
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from adloom.errors import NoAnswerError
@@ -19,15 +19,14 @@ CHECK = 0.25  # seconds between two looks at what runs
 class BoundedSession:
     """An InferenceSession whose runs end after so many seconds."""
 
-    def __init__(self, session: Any, seconds: float) -> None:
-        from onnxruntime import RunOptions
-
-        self._session, self._seconds, self._options = session, seconds, RunOptions
+    def __init__(self, session: Any, new_options: Callable[[], Any], seconds: float) -> None:
+        """Wrap a session; `new_options` makes the RunOptions of a run."""
+        self._session, self._new_options, self._seconds = session, new_options, seconds
         self.get_inputs = session.get_inputs
 
     def run(self, outputs: Sequence[str] | None, inputs: Mapping[str, Any]) -> Any:
         """Return the outputs of the model. Raises NoAnswerError when it takes longer."""
-        options = self._options()
+        options = self._new_options()
         number = _watchdog.watch(options, self._seconds)
         try:
             return self._session.run(outputs, inputs, options)

@@ -29,7 +29,7 @@ def session(path: Path, threads: int, seconds: float | None = None) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     opened = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return opened if seconds is None else BoundedSession(opened, seconds)
+    return opened if seconds is None else BoundedSession(opened, onnxruntime.RunOptions, seconds)
 
 
 @dataclass(frozen=True)

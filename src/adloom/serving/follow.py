@@ -37,8 +37,8 @@ class Look:
     models: Models
     swapped: tuple[str, ...]
     refused: Mapping[str, str]  # newer than what serves
-    failed: Mapping[str, str] = field(default_factory=dict)  # those, and found but not fit to serve at all
     newly: tuple[str, ...] = ()  # failed, and the look before did not say so
+    failed: Mapping[str, str] = field(default_factory=dict)  # refused, or found and not fit to serve at all
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ def replaced(before: Models, sources: Sources, threads: int, attempt: Attempt = 
     away = (after.away & absent.keys()) - (before.absent.keys() - before.away)  # it is known that these had no champion
     failed = refused | {m: absent[m] for m in absent if isinstance(sources[m], Found)}
     models = Models({m: merged[m] for m in sources if m in merged}, absent, away)
-    return Look(models, swapped, {m: refused[m] for m in refused if m in merged}, failed)
+    return Look(models, swapped, {m: refused[m] for m in refused if m in merged}, failed=failed)
 
 
 def _is_same(bundle: Bundle[Any], other: Bundle[Any] | None) -> bool:

@@ -97,7 +97,7 @@ def test_no_answer_is_not_no_champion(place: Path) -> None:
         uri = f"http://127.0.0.1:{free.getsockname()[1]}"
     with deciding(place, FOLLOW, environment(uri)) as server:  # with a cache that is empty
         status, problem = readiness(server)
-        assert (status, "policy: the registry does not answer" in problem["detail"]) == (503, True)
+        assert (status, "policy: the registry has not answered" in problem["detail"]) == (503, True)
         assert tier(server) == "default"
         shutil.copytree(place / "volume", place / ".adloom" / "bundles", dirs_exist_ok=True)
         until(lambda: readiness(server)[0] == 200)

@@ -120,7 +120,8 @@ class Service:
         unknown = models.away and not self.around.without_model
         if unknown or (not models.bundles and DECIDE not in self.endpoints):  # which decides by chance without any
             reasons = "; ".join(f"{model}: {reason}" for model, reason in models.absent.items())
-            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"not all models are served: {reasons or 'still looking'}")
+            which = "not every model is known" if models.bundles else "no model is served"
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"{which}: {reasons or 'none was found'}")
         sources = {model: bundle.source for model, bundle in models.bundles.items()}
         return Readiness(
             ready=True, models=list(models.bundles), sources=sources | dict.fromkeys(models.absent, "none")

@@ -79,7 +79,7 @@ class Follower:
         """Look from now on; what is known already is opened while the registry is asked, and serves until then."""
         with self._applying:
             self._thread.start()
-            self._apply(known)
+            self.models = replaced(self.models, known, self.threads, self.attempt).models
 
     def subscribe(self, publish: Callable[[Look], object]) -> None:
         """Publish the models that serve now, and each later look."""

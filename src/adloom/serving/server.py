@@ -158,6 +158,8 @@ def _following(asked: Asked, settings: Settings) -> Follower:
         close_source=partial(_each, [fetch.close, trials.close]),
     )
     follower.begin(remembered())
+    if asked.app != "decide":
+        from adloom.serving import creatives  # noqa: F401 - takes seconds, in which the registry is asked
     if follower.models.away:  # not all that is wanted is known here
         follower.looked.wait(FIRST_LOOK if asked.follow else None)
     else:

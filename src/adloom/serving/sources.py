@@ -16,6 +16,7 @@ from adloom.serving.bundle_cache import BundleCache, Champion
 
 MESSAGE = 300  # characters of another's error that are shown
 AWAY = "the registry does not answer"
+UNKNOWN = "the registry has not answered, and no champion of it is known here"
 
 SourceName = Literal["folder", "registry", "cache"]  # who said that an artifact is to be served
 
@@ -128,10 +129,10 @@ def _fetched(version: Version, call: Call[Path]) -> Found | Absent:
 
 def _cached(cache: BundleCache, champion: Champion | None) -> Found | Absent:
     if champion is None:
-        return Absent(f"{AWAY}, and no champion of it is known here", away=True)
+        return Absent(UNKNOWN, away=True)
     if folder := cache.find(champion.digest):
         return Found(folder, champion.version, "cache")
-    return Absent(f"{AWAY}, and no copy is here", away=True)
+    return Absent("the registry has not answered, and no copy of its last champion is here", away=True)
 
 
 def _line(error: Exception) -> str:

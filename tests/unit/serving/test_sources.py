@@ -110,7 +110,7 @@ def test_a_registry_that_does_not_answer(
     note(cache, before)
     after = sources.champions(Down(registry.folder), cache)
     assert after["gan"] == Found(before.folder, 1, "cache")
-    assert after["cnn"] == Absent("the registry does not answer, and no champion of it is known here", away=True)
+    assert after["cnn"] == Absent(sources.UNKNOWN, away=True)
     assert "the registry does not answer" in caplog.text
     assert "connection refused" in caplog.text
 

@@ -54,7 +54,7 @@ def write_generator(target: Path, channels: int = 1) -> None:
             [("z", FLOAT, ["batch", LATENT]), ("category", INT64, ["batch"])],
             [("picture", FLOAT, ["batch", channels, EDGE, EDGE])],
         )  # fmt: skip
-        _card(made.path, {"height": EDGE, "width": EDGE, "channels": channels})
+        write_card(made.path, {"height": EDGE, "width": EDGE, "channels": channels})
 
 
 def write_reader(target: Path) -> None:
@@ -79,7 +79,7 @@ def write_reader(target: Path) -> None:
         np.savez(
             made.path / "known.npz", creative_id=names, category=np.array(CATEGORIES * 2)[:DIMENSIONS], embedding=known
         )
-        _card(made.path, {"height": EDGE, "width": EDGE, "channels": 1})
+        write_card(made.path, {"height": EDGE, "width": EDGE, "channels": 1})
 
 
 def write_copywriter(target: Path) -> None:
@@ -100,7 +100,7 @@ def write_copywriter(target: Path) -> None:
         )  # fmt: skip
         (made.path / "tokenizer.json").write_text(tokens.to_json(), encoding="utf-8")
         np.savez(made.path / "known.npz", fingerprints=fingerprints(LINES))
-        _card(made.path, None, tokens.categories)
+        write_card(made.path, None, tokens.categories)
 
 
 def write_audience(target: Path, key: bytes = PUBLISHED_KEY) -> None:
@@ -113,7 +113,7 @@ def write_audience(target: Path, key: bytes = PUBLISHED_KEY) -> None:
         Segmenter(scale, prototypes, np.array([0, 1]), names).save(made.path / "segmenter.npz")
         ids = [pseudonym(user, key) for user in USERS]
         Members.of(ids, np.array([0, 0, 1, 1]), names).save(made.path / "members.npz")
-        _card(made.path, None, [])
+        write_card(made.path, None, [])
         made.facts["key"] = fingerprint(key)
 
 
@@ -138,7 +138,7 @@ def write_policy(target: Path, audience: str | None, best: str = "creative-0", f
         (made.path / "card.json").write_text(json.dumps(card), encoding="utf-8")
 
 
-def _card(folder: Path, image: dict[str, int] | None, categories: Sequence[str] = CATEGORIES) -> None:
+def write_card(folder: Path, image: dict[str, int] | None, categories: Sequence[str] = CATEGORIES) -> None:
     card = {"categories": list(categories), "params": {"purchase": "purchase"}} | ({"image": image} if image else {})
     (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
 

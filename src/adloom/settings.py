@@ -99,6 +99,16 @@ class Settings(BaseSettings):
     log_segment_seconds: int = Field(60, gt=0, description="A segment of the log is finished after so long.")
     log_disk_mb: int = Field(2048, gt=0, description="Decisions not yet shipped, in MiB; above it more are dropped.")
     serve_threads: int = Field(2, gt=0, description="CPU threads of each served model.")
+    serve_without_model: Literal["ready", "unready"] = Field(
+        "unready",
+        description="Whether a service is ready while neither the registry nor the bundle cache says what it serves.",
+    )
+    bundle_cache: Path | None = Field(
+        None, description="Folder of champions, such as a volume that outlives a pod; `bundles` in `home` if not set."
+    )
+    bundle_cache_mb: int = Field(4096, gt=0, description="Size of that folder, in MiB; the least used are deleted.")
+    trial_seconds: float = Field(60, gt=0, description="Time in which a new model must pass its trial.")
+    trial_mb: int = Field(1024, gt=0, description="Memory that a model may take in its trial, in MiB.")
     git_commit: str | None = Field(None, description="Commit of this code, for images without git.")
     image: str | None = Field(
         None, description="Container image that this runs in; a pipeline's large trainings know it."

@@ -67,8 +67,12 @@ def database() -> Iterator[Postgres]:
 def mlflow(
     server: Server, relay_of_all: Relay, database: Postgres, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[MlflowServer]:
-    """MLflow on PostgreSQL for as long as the tests of this process run; a relay lies between it and S3."""
-    s3 = server.environment() | {"AWS_ENDPOINT_URL_S3": relay_of_all.endpoint}
+    """
+    MLflow on PostgreSQL for as long as the tests of this process run; it alone reaches S3, through a relay.
+
+    The name of S3 leads nowhere, as it does for a client that network policies keep away from S3.
+    """
+    s3 = server.environment() | {"AWS_ENDPOINT_URL_S3": "http://s3.invalid", "HTTP_PROXY": relay_of_all.endpoint}
     folder = tmp_path_factory.mktemp("mlflow_server")
     with mlflow_server.running(folder, database.uri(database.port), f"s3://{seaweedfs.BUCKET}/mlflow", s3) as mlflow:
         yield mlflow

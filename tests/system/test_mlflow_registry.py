@@ -8,7 +8,9 @@ from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
+import httpx
 from tests import tiny_models
+from tests.system.mlflow_server import MlflowServer
 from tests.system.told import is_whole, train
 from tests.system.watched import race
 
@@ -18,6 +20,7 @@ from adloom.io.mlflow import MlflowRegistry
 from adloom.io.outside import Outside
 from adloom.io.registry import CHALLENGER, CHAMPION, aliased, fetch_whole
 from adloom.serving import sources
+from adloom.serving.bundle_cache import BundleCache
 
 
 def turns(count: int) -> list[str]:
@@ -93,7 +96,7 @@ def test_a_registry_of_the_version_before_is_read_and_goes_on(
         ("gate", "smallest_segment 2 (2): at least 1, très bien"),
         ("person", "no, that key is the right one"),
     ]
-    served = sources.champions(registry, tmp_path / "home")["audience"]
+    served = sources.champions(registry, BundleCache(tmp_path / "bundles"))["audience"]
     assert isinstance(served, sources.Found)
     assert served.version == 1
     assert manifest.verify(served.folder).stage == "segment"
@@ -101,6 +104,15 @@ def test_a_registry_of_the_version_before_is_read_and_goes_on(
     assert [named.version for named in promotion.rollback(registry, "audience", "no")] == [1]
     assert [move.reason for move in registry.moves("audience")][-3:] == ["it was not", "it was, after all", "no"]
     assert [version.aliases for version in registry.versions("audience")] == [(CHAMPION,), (CHALLENGER,)]
+
+
+def test_files_come_through_the_server_when_it_alone_reaches_s3(
+    registry: MlflowRegistry, mlflow: MlflowServer, models: Path, tmp_path: Path
+) -> None:
+    offered = httpx.get(f"{mlflow.uri}/api/3.0/mlflow/server-info").json()
+    assert offered["multipart_downloads_enabled"]  # addresses in S3, which lead nowhere from here
+    version = registry.register("gan", models / "gan", {})
+    assert manifest.is_whole(fetch_whole(registry, version, tmp_path / "fetched"), version.digest)
 
 
 def load(old: dict[str, Any], client: Any, project: str, place: Path) -> None:

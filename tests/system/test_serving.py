@@ -186,7 +186,7 @@ def test_the_decide_app_alone_needs_no_bentoml(folder: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=OPEN) as process:
         url = address(process)
         assert httpx.post(url + SEGMENT, json=QUESTIONS[SEGMENT]).status_code == 200
-        assert httpx.get(url + "/readyz").json() == {"ready": True, "models": ["audience", "policy"]}
+        assert httpx.get(url + "/readyz").json()["sources"] == {"audience": "folder", "policy": "folder"}
         process.terminate()
 
 

@@ -25,7 +25,8 @@ from adloom.io import manifest
 from adloom.io.mlflow import MlflowRegistry
 from adloom.io.registry import CHAMPION, MemoryRegistry, Registry
 from adloom.params import Source
-from adloom.serving import auth, bundles, decide, server, sources
+from adloom.serving import auth, decide, server, sources
+from adloom.serving.bundle_cache import BundleCache
 from adloom.serving.follow import Follower
 from adloom.serving.schemas import REFRESH
 from adloom.serving.segments import Keys
@@ -221,10 +222,10 @@ def serving_here(folder: Path, pins: Mapping[str, int], registry: MemoryRegistry
     def look() -> sources.Sources:
         if away.is_set():
             raise OutsideError("MLflow at http://mlflow: cannot list versions of policy: Connection refused")
-        return sources.champions(registry, folder / "home", MODELS, pins)
+        return sources.champions(registry, BundleCache(folder / "bundles"), MODELS, pins)
 
-    models = bundles.load(look(), threads=1)
-    follower = Follower(models, look, threads=1)
+    follower = Follower(look, threads=1)
+    models = follower.look().models
     around = decide.Around(Keys(KEYS[1]), auth.Auth(tokens), follower=follower)
     with socket.create_server(("127.0.0.1", 0)) as bound:
         running = uvicorn.Server(uvicorn.Config(decide.alone(models, around), **server.HOW))

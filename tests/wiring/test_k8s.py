@@ -24,6 +24,7 @@ from adloom.settings import Settings
 VERSIONS = sorted({v.rpartition(".")[0] for v in all_versions()}, key=lambda v: int(v[2:]))
 VERSIONS = VERSIONS[VERSIONS.index("1.31") :]
 OVERLAYS = ("dev", "prod")
+BOUNDED = {"configMap", "secret", "projected", "emptyDir", "persistentVolumeClaim"}  # volumes with a size
 PAGE = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
 VERSION = re.search(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
 OTHERS = {  # variables that others read, not our settings
@@ -103,9 +104,10 @@ def overlay(request: pytest.FixtureRequest, everything: Mapping[str, Rendered]) 
 
 
 def test_every_combination_is_rendered(everything: Mapping[str, Rendered]) -> None:
-    assert rendered.COMPONENTS == ["trainer", "network-policies", "monitoring", "mlflow", "ingress", "gpu"]
+    names = ["trainer", "network-policies", "monitoring", "mlflow", "ingress", "gpu", "bundle-cache"]
+    assert names == rendered.COMPONENTS
     of = {name: [r for r in everything if r.partition("+")[0] == name] for name in ("base", "dev", "prod")}
-    assert {name: len(found) for name, found in of.items()} == {"base": 48, "dev": 12, "prod": 2}
+    assert {name: len(found) for name, found in of.items()} == {"base": 49, "dev": 13, "prod": 3}
 
 
 @pytest.mark.parametrize("chosen", [["gpu"], ["gpu", "trainer"]])
@@ -181,7 +183,7 @@ def test_pods_say_what_they_need_and_end_at(pods: list[Pods]) -> None:
             for limits in (container["resources"]["requests"], container["resources"]["limits"]):
                 assert {"cpu", "memory"} <= set(limits), pod.owner
         for volume in pod.spec["volumes"]:
-            assert set(volume) & {"configMap", "secret", "projected", "emptyDir"}, f"{pod.owner}: {volume['name']}"
+            assert set(volume) & BOUNDED, f"{pod.owner}: {volume['name']}"
             assert "sizeLimit" in volume.get("emptyDir", {"sizeLimit": None}), f"{pod.owner}: {volume['name']}"
 
 

@@ -17,10 +17,11 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from adloom.deadline import within
 from adloom.errors import AdloomError, OutsideError
 from adloom.io import manifest
 from adloom.io.registry import By, Move, Version
@@ -28,9 +29,12 @@ from adloom.io.registry import By, Move, Version
 ARTIFACT = "model"  # folder of a version's files below its run
 MOVE = "move."  # prefix of the registered model's tags that hold the moves of its aliases
 LOCK_SECONDS = 5  # how long another writer of the SQLite file is waited for
-SWITCHES = {  # MLflow reads these when it is imported; whatever is set already wins
+READING = 60.0  # seconds for all answers that a look at the registry needs
+SWITCHES = {  # MLflow reads these when it is imported or used; whatever is set already wins
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",  # else files bypass the server, by addresses in S3
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -43,7 +47,16 @@ TRIES = 20  # writers of one alias that may come in between before it is given u
 
 Provenance = Callable[[], Mapping[str, str]]  # git_commit, image_digest, where they are known
 
+T = TypeVar("T")
+
 logger = logging.getLogger(__name__)
+
+
+def prepare_environment() -> None:
+    """Set what MLflow's client reads from the environment, in this process and its children; call it before a use."""
+    for name, value in SWITCHES.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # else it warns of each try
 
 
 @dataclass
@@ -56,9 +69,7 @@ class Server:
     @cached_property
     def client(self) -> Any:
         """The MlflowClient."""
-        for name, value in SWITCHES.items():
-            os.environ.setdefault(name, value)
-        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # else it warns of each try
+        prepare_environment()
         from mlflow.tracking import MlflowClient
 
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
@@ -147,8 +158,7 @@ class MlflowRegistry:
         """Return a model's versions, oldest first; empty when it was never registered. Makes no database."""
         if self._server.database and not self._server.database.is_file():
             return []
-        with self._server.doing(f"list versions of {model}"):
-            return self._versions(model)
+        return self._read(f"list versions of {model}", lambda: self._versions(model))
 
     def register(self, model: str, folder: Path, tags: Mapping[str, str]) -> Version:
         """
@@ -180,8 +190,7 @@ class MlflowRegistry:
 
     def moves(self, model: str) -> list[Move]:
         """Return every move of the model's aliases, oldest first."""
-        with self._server.doing(f"read the history of {model}"):
-            return self._moves(model)
+        return self._read(f"read the history of {model}", lambda: self._moves(model))
 
     def fetch(self, version: Version, folder: Path) -> Path:
         """Bring a version's artifact into a folder and return where it lies, without what was laid beside it."""
@@ -194,6 +203,11 @@ class MlflowRegistry:
                 if path.is_file() and str(path.relative_to(fetched)) not in listed:
                     path.unlink()
             return fetched
+
+    def _read(self, what: str, read: Callable[[], T]) -> T:
+        """Return what MLflow answers within READING seconds; its own timeout starts anew with each byte."""
+        with self._server.doing(what):
+            return within(READING, f"MLflow at {self._server.name}: {what}", read)
 
     def _name(self, model: str) -> str:
         return f"{self.project}-{model}"

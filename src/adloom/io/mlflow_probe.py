@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from adloom.errors import NoAnswerError, OutsideError, ParamsError, RefusedError
-from adloom.io.mlflow import Server, cause
+from adloom.io.mlflow import Server, cause, prepare_environment
 
 SECONDS = 5  # that a server or database is waited for
 REFUSED = {"UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED"}  # MLflow's words for 401 and 403
@@ -51,6 +51,7 @@ def version(server: Server) -> str:
 
 def own_version() -> str:
     """Return the version of the client."""
+    prepare_environment()
     import mlflow
 
     return str(mlflow.__version__)

@@ -8,21 +8,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from adloom.io.bounded_session import BoundedSession
+
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 SILENT = "ORT_DISABLE_TELEMETRY"  # else ONNX Runtime tells Microsoft of every session, under a device id it keeps
 
 
-def session(path: Path, threads: int) -> Any:
-    """Open an ONNX file for inference on the CPU; equal threads give equal bytes on one CPU type."""
+def session(path: Path, threads: int, seconds: float | None = None) -> Any:
+    """
+    Open an ONNX file for inference on the CPU; equal threads give equal bytes on one CPU type.
+
+    With `seconds`, an inference that takes longer raises NoAnswerError.
+    """
     os.environ.setdefault(SILENT, "1")  # read when onnxruntime is imported, which happens here and nowhere else
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    opened = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return opened if seconds is None else BoundedSession(opened, onnxruntime.RunOptions, seconds)
 
 
 @dataclass(frozen=True)
@@ -36,8 +43,8 @@ class Reading:
 class Generator:
     """Draws pictures: generator.onnx."""
 
-    def __init__(self, folder: Path, threads: int) -> None:
-        self._session = session(folder / "generator.onnx", threads)
+    def __init__(self, folder: Path, threads: int, seconds: float | None = None) -> None:
+        self._session = session(folder / "generator.onnx", threads, seconds)
         self.latent: int = self._session.get_inputs()[0].shape[1]
 
     def __call__(self, z: Floats, category: Ints) -> Floats:
@@ -48,8 +55,8 @@ class Generator:
 class Reader:
     """Reads pictures: reader.onnx."""
 
-    def __init__(self, folder: Path, threads: int) -> None:
-        self._session = session(folder / "reader.onnx", threads)
+    def __init__(self, folder: Path, threads: int, seconds: float | None = None) -> None:
+        self._session = session(folder / "reader.onnx", threads, seconds)
 
     def __call__(self, picture: Floats) -> Reading:
         """Read pictures (batch, channels, height, width), float32 in [-1, 1]."""
@@ -68,8 +75,8 @@ class State:
 class Copywriter:
     """Continues lines: copywriter.onnx."""
 
-    def __init__(self, folder: Path, threads: int) -> None:
-        self._session = session(folder / "copywriter.onnx", threads)
+    def __init__(self, folder: Path, threads: int, seconds: float | None = None) -> None:
+        self._session = session(folder / "copywriter.onnx", threads, seconds)
         self.layers, _, self.hidden = self._session.get_inputs()[1].shape
 
     def start(self, batch: int) -> State:

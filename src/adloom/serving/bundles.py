@@ -8,8 +8,8 @@ unpickles.
 
 import logging
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -30,9 +30,10 @@ from adloom.io.onnx import Copywriter, Generator, Reader
 from adloom.policy.scorer import Policy, Scorer, draw
 from adloom.serving.problems import Problem, unavailable
 from adloom.serving.schemas import Origin, Served
-from adloom.serving.sources import Absent, Found, Sources
+from adloom.serving.sources import Absent, Found, SourceName, Sources
 
 ROUNDING = 1e-5  # a float32 tanh may pass 1 by its last bits
+INFERENCE = 10.0  # seconds for one inference of a model that serves
 CERTAIN = 1e-12  # how far from 1 the sum of a policy's probabilities may be
 
 M = TypeVar("M")
@@ -108,11 +109,12 @@ class Bundle(Generic[M]):
     since: str  # ISO 8601, UTC
     card: Card
     model: M
+    source: SourceName = "folder"  # who said last that it is to be served
 
     @property
     def served(self) -> Served:
         """What the list of models says of it."""
-        return Served(model=self.origin, since=self.since, categories=self.card.categories)
+        return Served(model=self.origin, since=self.since, source=self.source, categories=self.card.categories)
 
     def number(self, category: str) -> int:
         """Return a category's number. Raises Problem naming those it knows."""
@@ -129,6 +131,7 @@ class Models:
 
     bundles: Mapping[str, Bundle[Any]]
     absent: Mapping[str, str]  # model: reason
+    away: Set[str] = frozenset()  # of those: nobody answered whether there is a champion, or its files did not come
 
     def _get(self, model: str) -> Bundle[Any]:
         if model not in self.bundles:
@@ -156,29 +159,47 @@ class Models:
         return self._get("audience")
 
 
+Attempt = Callable[[str, Path], None]  # tries a model's artifact where it can do no harm; raises AdloomError
+NONE: Mapping[str, Bundle[Any]] = {}
+
+
+def open_untried(model: str, folder: Path) -> None:
+    """Let a model be opened without a trial: its first inference is in this process."""
+
+
 def load(sources: Sources, threads: int) -> Models:
     """Verify, open and test every model there is; each that cannot serve is logged in a line and left out."""
     models = opened(sources, threads)
     if reason := unpaired(models.bundles):
         others = {model: bundle for model, bundle in models.bundles.items() if model != "policy"}
-        models = Models(others, {**models.absent, "policy": reason})
+        models = Models(others, {**models.absent, "policy": reason}, models.away)
     for model, reason in models.absent.items():
         logger.warning("%s is not served: %s", model, reason)
     return models
 
 
-def opened(sources: Sources, threads: int, known: Models | None = None) -> Models:
-    """Verify, open and test every model there is; one that is `known` in this version is taken as it is."""
+def opened(
+    sources: Sources, threads: int, known: Mapping[str, Bundle[Any]] = NONE, attempt: Attempt = open_untried
+) -> Models:
+    """Verify, try and open every model there is; one that is `known` in this version is taken as it is."""
     bundles: dict[str, Bundle[Any]] = {}
-    absent: dict[str, str] = {}
+    absent: dict[str, Absent] = {}
     for model, source in sources.items():
-        same = known.bundles.get(model) if known else None
-        bundle = same if same and _is(same, source) else _bundle(model, source, threads)
+        same = known.get(model)
+        bundle = _taken(same, source) if same and _is(same, source) else _bundle(model, source, threads, attempt)
         if isinstance(bundle, Absent):
-            absent[model] = bundle.reason
+            absent[model] = bundle
         else:
             bundles[model] = bundle
-    return Models(bundles, absent)
+    reasons = {model: found.reason for model, found in absent.items()}
+    return Models(bundles, reasons, frozenset(model for model, found in absent.items() if found.away))
+
+
+def _taken(bundle: Bundle[Any], source: Found | Absent) -> Bundle[Any]:
+    """Return a bundle that is open already, with whoever says now that it is to be served."""
+    if isinstance(source, Absent) or source.source == bundle.source:
+        return bundle
+    return replace(bundle, source=source.source)
 
 
 def _is(bundle: Bundle[Any], source: Found | Absent) -> bool:
@@ -200,7 +221,7 @@ def unpaired(bundles: Mapping[str, Bundle[Any]]) -> str | None:
     return f"it was trained with audience {wanted[:12]}, {served}; promote them as a pair"
 
 
-def _bundle(model: str, source: Found | Absent, threads: int) -> Bundle[Any] | Absent:
+def _bundle(model: str, source: Found | Absent, threads: int, attempt: Attempt) -> Bundle[Any] | Absent:
     if isinstance(source, Absent):
         return source
     try:
@@ -209,16 +230,31 @@ def _bundle(model: str, source: Found | Absent, threads: int) -> Bundle[Any] | A
             return Absent(f"skipped: {known.skipped}")
         card = Card.model_validate_json((source.folder / "card.json").read_bytes())
         origin = Origin(name=model, version=source.version, digest=manifest.digest(source.folder))
+        if source.source != "cache":  # whose champions have served before
+            attempt(model, source.folder)
         opened = OPENERS[model](source.folder, card, threads)
-        return Bundle(origin, datetime.now(UTC).isoformat(timespec="seconds"), card, opened)
-    except AdloomError as error:
-        return Absent(str(error))
+        return Bundle(origin, datetime.now(UTC).isoformat(timespec="seconds"), card, opened, source.source)
     except Exception as error:  # noqa: BLE001 - ONNX Runtime and NumPy raise their own; a bad file must not stop others
-        return Absent(f"{source.folder}: {type(error).__name__}: {' '.join(str(error).split())}")
+        return Absent(_line(source.folder, error))
+
+
+def find_fault(model: str, folder: Path, threads: int) -> str:
+    """Open a model with one inference, and return why it cannot serve; an empty text when it can."""
+    try:
+        OPENERS[model](folder, Card.model_validate_json((folder / "card.json").read_bytes()), threads)
+    except Exception as error:  # noqa: BLE001 - see `_bundle`
+        return _line(folder, error)
+    return ""
+
+
+def _line(folder: Path, error: Exception) -> str:
+    if isinstance(error, AdloomError):
+        return str(error)
+    return f"{folder}: {type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _generator(folder: Path, card: Card, threads: int) -> Generator:
-    generator = Generator(folder, threads)
+    generator = Generator(folder, threads, INFERENCE)
     categories = np.arange(len(card.categories), dtype=np.int64)
     pictures = generator(np.zeros((len(categories), generator.latent), np.float32), categories)
     _expect(folder, "pictures", pictures, (len(categories), *card.shape))
@@ -228,7 +264,7 @@ def _generator(folder: Path, card: Card, threads: int) -> Generator:
 
 
 def _picture_reader(folder: Path, card: Card, threads: int) -> PictureReader:
-    reader = Reader(folder, threads)
+    reader = Reader(folder, threads, INFERENCE)
     reading = reader(np.zeros((1, *card.shape), np.float32))
     _expect(folder, "probabilities", reading.probabilities, (1, len(card.categories)))
     with np.load(folder / "known.npz", allow_pickle=False) as arrays:
@@ -240,7 +276,7 @@ def _picture_reader(folder: Path, card: Card, threads: int) -> PictureReader:
 
 def _writer(folder: Path, card: Card, threads: int) -> Writer:
     tokens = tokenizer.from_json((folder / "tokenizer.json").read_text(encoding="utf-8"))
-    writer = Copywriter(folder, threads)
+    writer = Copywriter(folder, threads, INFERENCE)
     logits, _ = writer(np.array([[tokens.begin]], np.int64), writer.start(1))
     _expect(folder, "logits", logits, (1, 1, tokens.size))
     with np.load(folder / "known.npz", allow_pickle=False) as arrays:

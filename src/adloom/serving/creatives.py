@@ -7,12 +7,14 @@ given nothing to parse again.
 
 import functools
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import bentoml
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from adloom.errors import NoAnswerError
 from adloom.serving import draw, read
 from adloom.serving.decide import Service, bare
 from adloom.serving.front import Front, asked
@@ -72,6 +74,8 @@ def _api(route: str) -> Callable[[Callable[[Any, Parsed], Answer]], object]:
                 return method(self, parsed)
             except Problem as problem:
                 return problem.response()
+            except NoAnswerError as error:
+                return Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error)).response()
 
         return bentoml.api(route=route)(answer)
 

@@ -22,6 +22,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from adloom import deadline
 from adloom.errors import AdloomError
 from adloom.serving import openapi, segments
 from adloom.serving.admission import Admission, Authorize
@@ -53,6 +54,8 @@ class Around:
     shared: Path | None = None  # folder in which several processes add up their metrics
     room: int = ROOM  # in the line
     tracing: Tracing | None = None
+    stopped: Callable[[], object] = lambda: None  # called when the service has stopped, and only its process has to end
+    without_model: bool = False  # whether to be ready while nobody says which models there are
 
 
 class Service:
@@ -84,31 +87,48 @@ class Service:
         gc.collect()
         gc.freeze()  # what was loaded stays, and need not be looked through again and again
         if follower := self.around.follower:
-            follower.publish = lambda look: loop.call_soon_threadsafe(self.publish, look)
-            follower.start()
+            follower.subscribe(lambda look: loop.call_soon_threadsafe(self.publish, look))
 
     async def stop(self) -> None:
         """End it; what was logged is written."""
         if self._beating:
             self._beating.cancel()
-        if self.around.follower:
-            await asyncio.to_thread(self.around.follower.close)
-        if close := getattr(self.around.log, "close", None):
-            await asyncio.to_thread(close)
+        closings = [getattr(self.around.log, "close", None), getattr(self.around.follower, "close", None)]
+        for close in filter(None, closings):  # the log first
+            await asyncio.wrap_future(deadline.begin(close))  # the loop's own threads may all wait for something
+        self.around.stopped()
 
     def publish(self, look: Look) -> None:
         """Serve what a look found."""
         self.refused = look.refused
         self.decisions.refused.update(look.newly)
         self.decisions.swaps.update(look.swapped)
-        if look.swapped or look.models.absent != self.models.absent:
-            self.models = look.models
+        if look.models.bundles != self.models.bundles:
             self.decider.publish(look.models)
+        self.models = look.models
 
     def listed(self) -> ModelList:
         """What /v1/models says."""
         served = [bundle.served for bundle in self.models.bundles.values()]
         return ModelList(models=served, absent=dict(self.models.absent), refused=dict(self.refused))
+
+    def readiness(self) -> Readiness:
+        """
+        Return which models serve, and who said so. Raises Problem (503) when requests must not be sent here.
+
+        No answer of the registry is not the same as no champion: other replicas may have one, and chance would dilute
+        what they decide. So a service waits until it knows what there is, unless it is told to be ready without.
+        """
+        models = self.models
+        unknown = models.away and not self.around.without_model
+        if unknown or (not models.bundles and DECIDE not in self.endpoints):  # which decides by chance without any
+            reasons = "; ".join(f"{model}: {reason}" for model, reason in models.absent.items())
+            which = "not every model is known" if models.bundles else "no model is served"
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"{which}: {reasons or 'none was found'}")
+        sources = {model: bundle.source for model, bundle in models.bundles.items()}
+        return Readiness(
+            ready=True, models=list(models.bundles), sources=sources | dict.fromkeys(models.absent, "none")
+        )
 
     def _origins(self) -> Iterator[tuple[str, str, str]]:
         for bundle in self.models.bundles.values():
@@ -197,12 +217,7 @@ async def _live(request: Request) -> Response:
 
 
 async def _ready(request: Request) -> Response:
-    service = _service(request)
-    models = service.models
-    if not models.bundles and DECIDE not in service.endpoints:  # which answers without any
-        reasons = "; ".join(f"{model}: {reason}" for model, reason in models.absent.items())
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"no model is served: {reasons or 'none was found'}")
-    return _json(Readiness(ready=True, models=list(models.bundles)))
+    return _json(_service(request).readiness())
 
 
 async def _metrics(request: Request) -> Response:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -56,6 +56,9 @@ class Served(Body):
 
     model: Origin
     since: str = Field(description="When it was loaded, ISO 8601, UTC.")
+    source: Literal["folder", "registry", "cache"] = Field(
+        description="Who said last that it is to be served; cache: the registry does not answer."
+    )
     categories: list[str] = Field(description="Categories it knows; empty when it has none.")
 
 
@@ -72,6 +75,7 @@ class Readiness(Body):
 
     ready: bool
     models: list[str]
+    sources: dict[str, str] = Field(description="Model: folder, registry or cache, or none where it is not served.")
 
 
 class GenerateRequest(Body):

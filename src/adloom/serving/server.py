@@ -3,8 +3,11 @@
 import contextlib
 import logging
 import os
+import signal
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,18 +22,22 @@ from adloom.decisions import log
 from adloom.errors import ArtifactError, BusyError, ParamsError
 from adloom.io.outside import pseudonym_key
 from adloom.params import MODELS
-from adloom.serving import auth, bundles, decide, sources, telemetry, traces, workers
+from adloom.serving import auth, bundle_cache, bundles, decide, sources, telemetry, traces, workers
+from adloom.serving.bundle_cache import Champion
 from adloom.serving.decider import MemoryLog
-from adloom.serving.fetch import Fetcher, Wanted
-from adloom.serving.follow import Follower
+from adloom.serving.fetch import STARTING, Fetcher, Wanted
+from adloom.serving.follow import Follower, Notes
 from adloom.serving.messages import DECIDE
 from adloom.serving.protocol import Shortcut
 from adloom.serving.schemas import ENDPOINTS, GENERATE, READ, REFRESH, WRITE, Endpoint
 from adloom.serving.segments import Keys
+from adloom.serving.trial import Trials
 from adloom.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+CACHE_AFTER = 3.0  # seconds after which the cache serves, when the registry has not answered
+FIRST_LOOK = 60.0  # seconds after which a service that follows starts without its models, not ready
 GRACE = 5  # seconds that requests in progress get when the service is stopped
 HOW: Mapping[str, Any] = {
     "loop": "uvloop",
@@ -111,10 +118,9 @@ def made(asked: Asked, shared: Path | None = None) -> ASGIApp:
     """Return the application of one process, its models loaded. Raises ArtifactError when there is not one."""
     prepare_libraries()
     settings = Settings()
-    fetch = Fetcher(asked.wanted) if asked.models is None else None
-    found = fetch() if fetch else sources.in_folder(asked.models or Path(), APPS[asked.app].models)
-    models = bundles.load(found, settings.serve_threads)
-    if not models.bundles and (asked.models or asked.app != "decide"):
+    follower = None if asked.models else _following(asked, settings)
+    models = follower.models if follower else bundles.load(_in_folder(asked), settings.serve_threads)
+    if not models.bundles and (follower is None or (asked.app != "decide" and not asked.follow)):
         raise ArtifactError("no model to serve, see above; `adloom run` makes and registers them")
     project = asked.project
     around = decide.Around(
@@ -122,25 +128,57 @@ def made(asked: Asked, shared: Path | None = None) -> ASGIApp:
         auth=auth.build(settings, asked.workers),
         log=log.opened(settings, project) if DECIDE in APPS[asked.app].endpoints else MemoryLog(),
         project=project,
-        follower=_follower(asked, models, fetch, settings) if fetch else None,
+        follower=follower,
         shared=shared,
         tracing=telemetry.Tracing(telemetry.exporting()) if settings.otlp_endpoint else None,
+        stopped=_end_soon,
+        without_model=settings.serve_without_model == "ready",
     )
     return application(asked.app, models, around)
 
 
-def _follower(asked: Asked, models: bundles.Models, fetch: Fetcher, settings: Settings) -> Follower:
-    if not asked.follow:
-        fetch.close()  # it is started again when somebody asks for a refresh
-    return Follower(
-        models,
+def _in_folder(asked: Asked) -> sources.Sources:
+    return sources.in_folder(asked.models or Path(), APPS[asked.app].models)
+
+
+def _following(asked: Asked, settings: Settings) -> Follower:
+    """Return a follower that looks at the registry, after its first look or with what the bundle cache has."""
+    began, wanted, cache = time.monotonic(), asked.wanted, bundle_cache.opened(settings)
+    fetch = Fetcher(wanted)
+    trials = Trials(settings.serve_threads, settings.trial_seconds, settings.trial_mb)
+    keys = {model: sources.key(model, wanted.pins) for model in wanted.models}
+    remembered = partial(sources.remembered, cache, wanted.models, wanted.pins)
+    follower = Follower(
         fetch,
         settings.serve_threads,
-        find_left=partial(sources.remembered, settings.home, fetch.wanted.models, fetch.wanted.pins),
-        left=sources.memory(settings.home),
+        attempt=trials,
+        note=lambda model, version, digest: cache.note(keys[model], Champion(version, digest)),
+        notes=Notes(remembered, partial(cache.changed, keys.values()), settings.home / "follower.lock"),
         interval=settings.follow_seconds if asked.follow else None,
-        close_source=fetch.close,
+        rest=partial(_each, [trials.stop] if asked.follow else [trials.stop, fetch.stop]),
+        close_source=partial(_each, [fetch.close, trials.close]),
     )
+    follower.begin(remembered())
+    if asked.app != "decide":
+        from adloom.serving import creatives  # noqa: F401 - takes seconds, in which the registry is asked
+    if follower.models.away:  # not all that is wanted is known here
+        follower.looked.wait(FIRST_LOOK if asked.follow else None)
+    else:
+        fetch.asking.wait(0 if asked.follow else STARTING)
+        follower.looked.wait(max(began + CACHE_AFTER - time.monotonic(), 0))
+    return follower
+
+
+def _end_soon() -> None:
+    """End this process in GRACE seconds, also when a thread hangs that it would wait for."""
+    timer = threading.Timer(GRACE, os._exit, [128 + signal.SIGTERM])
+    timer.daemon = True
+    timer.start()
+
+
+def _each(functions: Iterable[Callable[[], None]]) -> None:
+    for function in functions:
+        function()
 
 
 def prepare_libraries() -> None:

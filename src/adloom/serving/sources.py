@@ -1,22 +1,24 @@
-"""Where bundles come from: a folder of artifacts, or the registry's champions through a cache by digest."""
+"""Where bundles come from: a folder of artifacts, or the registry's champions through the bundle cache."""
 
-import json
 import logging
-import os
-import shutil
-import tempfile
 import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from adloom.errors import AdloomError
+from adloom.deadline import Call, within
+from adloom.errors import AdloomError, OutsideError
 from adloom.io import manifest
 from adloom.io.registry import CHAMPION, Registry, Version, aliased, fetch_whole
 from adloom.params import MODELS
+from adloom.serving.bundle_cache import BundleCache, Champion
 
 MESSAGE = 300  # characters of another's error that are shown
+AWAY = "the registry does not answer"
+UNKNOWN = "the registry has not answered, and no champion of it is known here"
+
+SourceName = Literal["folder", "registry", "cache"]  # who said that an artifact is to be served
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +29,7 @@ class Found:
 
     folder: Path
     version: int | None  # in the registry
+    source: SourceName = "folder"
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,23 @@ class Absent:
     """Why a model is not served."""
 
     reason: str
+    away: bool = False  # nobody answered: there may be a champion all the same
 
 
 Sources = Mapping[str, Found | Absent]  # of each model that is to be served
 Pins = Mapping[str, int]  # model: the version to serve, whoever is champion
 NONE: Pins = {}
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds that the registry has for all of its answers, and then for all files."""
+
+    answers: float = 15.0
+    files: float = 300.0
+
+
+PATIENCE = Patience()
 
 
 def in_folder(folder: Path, models: Iterable[str] = MODELS) -> Sources:
@@ -50,35 +65,38 @@ def _in_subfolder(folder: Path) -> Found | Absent:
     return Found(folder, None) if (folder / manifest.MANIFEST).is_file() else Absent(f"{folder} is not there")
 
 
-def champions(registry: Registry, home: Path, models: Iterable[str] = MODELS, pins: Pins = NONE) -> Sources:
+def champions(
+    registry: Registry,
+    cache: BundleCache,
+    models: Iterable[str] = MODELS,
+    pins: Pins = NONE,
+    patience: Patience = PATIENCE,
+) -> Sources:
     """
-    Bring the registry's champions into `home`/bundles/<digest>; what is there already is not fetched again.
+    Bring the registry's champions into the cache; what is there already is not fetched again.
 
-    When the registry does not answer, the champions it named last are served from there.
+    When the registry does not answer, the champions that served last are found there.
     """
-    bundles = home / "bundles"
-    bundles.mkdir(parents=True, exist_ok=True)
+    asked = list(models)
     try:
-        versions = {model: _wanted(registry.versions(model), pins.get(model)) for model in models}
+        said = within(patience.answers, "the registry's answer", lambda: [registry.versions(m) for m in asked])
     except Exception as error:  # noqa: BLE001 - whatever the registry suffers from, serving goes on
-        logger.warning("the registry does not answer, serving the champions it named last: %s", _line(error))
-        return remembered(home, models, pins)
-    found = {model: _champion(registry, bundles, version, pins.get(model)) for model, version in versions.items()}
-    _remember(memory(home), {_key(model, pins): version for model, version in versions.items()})
-    return found
+        logger.warning("%s, serving the champions that served last: %s", AWAY, _line(error))
+        return remembered(cache, asked, pins)
+    fetching = {
+        model: _begin_fetch(registry, cache, _wanted(versions, pins.get(model)), pins.get(model), patience.files)
+        for model, versions in zip(asked, said, strict=True)
+    }
+    return {model: found if isinstance(found, Absent) else _fetched(*found) for model, found in fetching.items()}
 
 
-def remembered(home: Path, models: Iterable[str] = MODELS, pins: Pins = NONE) -> Sources:
-    """Find the champions that the registry named last."""
-    return {model: _cached(home / "bundles", _key(model, pins), memory(home)) for model in models}
+def remembered(cache: BundleCache, models: Iterable[str] = MODELS, pins: Pins = NONE) -> Sources:
+    """Find the champions that served last."""
+    return {model: _cached(cache, cache.champion(key(model, pins))) for model in models}
 
 
-def memory(home: Path) -> Path:
-    """Return the file that says which champions the registry named last; it is written after they were fetched."""
-    return home / "bundles" / "champions.json"
-
-
-def _key(model: str, pins: Pins) -> str:
+def key(model: str, pins: Pins) -> str:
+    """Return the name under which a model's champion, or its pinned version, is noted."""
     return f"{model}@{pins[model]}" if model in pins else model
 
 
@@ -86,50 +104,35 @@ def _wanted(versions: list[Version], pin: int | None) -> Version | None:
     return aliased(versions, CHAMPION) if pin is None else next((v for v in versions if v.version == pin), None)
 
 
-def _champion(registry: Registry, bundles: Path, version: Version | None, pin: int | None) -> Found | Absent:
+def _begin_fetch(
+    registry: Registry, cache: BundleCache, version: Version | None, pin: int | None, seconds: float
+) -> Absent | tuple[Version, Call[Path]]:
     if version is None and pin is not None:
         return Absent(f"version {pin} is not registered; `adloom models` lists those that are")
     if version is None:
         return Absent("it has no champion; `adloom run` makes one, `adloom promote` names one")
+    what = f"the files of {version.model} {version.version}"
+    return version, Call(seconds, what, lambda: _fetch(registry, cache, version))
+
+
+def _fetch(registry: Registry, cache: BundleCache, version: Version) -> Path:
+    here = cache.find(version.digest)
+    return here or cache.add(version.digest, lambda folder: fetch_whole(registry, version, folder))
+
+
+def _fetched(version: Version, call: Call[Path]) -> Found | Absent:
     try:
-        return Found(_fetched(registry, version, bundles / version.digest), version.version)
+        return Found(call.result(), version.version, "registry")
     except Exception as error:  # noqa: BLE001 - one broken download must not stop the others
-        return Absent(f"version {version.version} cannot be had: {_line(error)}")
+        return Absent(f"version {version.version} cannot be had: {_line(error)}", isinstance(error, OutsideError))
 
 
-def _fetched(registry: Registry, version: Version, target: Path) -> Path:
-    if manifest.is_whole(target, version.digest):
-        return target
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetching-") as beside:
-        folder = fetch_whole(registry, version, Path(beside) / "artifact")
-        shutil.rmtree(target, ignore_errors=True)
-        folder.rename(target)
-    return target
-
-
-def _cached(bundles: Path, model: str, memory: Path) -> Found | Absent:
-    try:
-        last = _named_last(memory)[model]
-        found = Found(bundles / str(last["digest"]), int(last["version"]))
-    except (TypeError, KeyError, ValueError):
-        return Absent("the registry does not answer, and no champion of it is known here")
-    return found if found.folder.is_dir() else Absent("the registry does not answer, and no copy is here")
-
-
-def _remember(memory: Path, versions: Mapping[str, Version | None]) -> None:
-    beside = memory.with_suffix(f".{os.getpid()}")
-    others = {model: last for model, last in _named_last(memory).items() if model not in versions}
-    named = {model: {"version": v.version, "digest": v.digest} for model, v in versions.items() if v}
-    beside.write_text(json.dumps(others | named, indent=1, sort_keys=True))
-    beside.replace(memory)
-
-
-def _named_last(memory: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(memory.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+def _cached(cache: BundleCache, champion: Champion | None) -> Found | Absent:
+    if champion is None:
+        return Absent(UNKNOWN, away=True)
+    if folder := cache.find(champion.digest):
+        return Found(folder, champion.version, "cache")
+    return Absent("the registry has not answered, and no copy of its last champion is here", away=True)
 
 
 def _line(error: Exception) -> str:

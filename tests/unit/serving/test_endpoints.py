@@ -7,6 +7,7 @@ import json
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -430,7 +431,8 @@ class TestPages:
             assert refused(client, SEGMENT, {"users": ["1"]}, 503)["title"] == "Service Unavailable"
             assert ok(client, READ, {"pictures": [text(DARK)]})["items"][0]["category"] == "Bag"
             assert client.get("/v1/models").json()["absent"] == partial.absent
-            assert client.get("/readyz").json() == {"ready": True, "models": ["cnn"]}
+            sources = {"cnn": "folder", "gan": "none", "audience": "none"}
+            assert client.get("/readyz").json() == {"ready": True, "models": ["cnn"], "sources": sources}
 
     def test_nothing_is_ready_without_models(self) -> None:
         nothing = Models({}, {"gan": "gone"})
@@ -442,7 +444,17 @@ class TestPages:
 
     def test_the_decide_app_is_ready_without_models_for_it_answers_all_the_same(self) -> None:
         client = TestClient(decide.alone(Models({}, {"policy": "gone"}), AROUND))
-        assert client.get("/readyz").json() == {"ready": True, "models": []}
+        assert client.get("/readyz").json() == {"ready": True, "models": [], "sources": {"policy": "none"}}
+
+    @pytest.mark.parametrize("served", [{}, {"audience": "served"}])
+    def test_who_does_not_know_its_champions_is_ready_only_when_told_to(self, models: Models, served: Any) -> None:
+        bundles = {name: getattr(models, name) for name in served}
+        unknown = Models(bundles, {"policy": "no answer"}, frozenset({"policy"}))
+        waiting = TestClient(decide.alone(unknown, AROUND)).get("/readyz")
+        assert (waiting.status_code, waiting.json()["detail"].endswith("policy: no answer")) == (503, True)
+        ready = TestClient(decide.alone(unknown, replace(AROUND, without_model=True))).get("/readyz")
+        assert (ready.status_code, ready.json()["models"]) == (200, list(served))
+        assert ready.json()["sources"]["policy"] == "none"
 
     def test_a_swap_between_two_requests(self, models: Models) -> None:
         service = decide.Service(Models({}, {"audience": "not yet"}), AROUND, decide.OWN)

@@ -16,9 +16,10 @@ from adloom.errors import OutsideError
 from adloom.io import manifest
 from adloom.io.registry import CHAMPION, MemoryRegistry, Version
 from adloom.serving import bundles, decide, sources
+from adloom.serving.bundle_cache import BundleCache, Champion
 from adloom.serving.bundles import Models
 from adloom.serving.decider import MemoryLog
-from adloom.serving.follow import Follower, Look, replaced
+from adloom.serving.follow import NOTHING, Follower, Look, Notes, replaced
 from adloom.serving.messages import DECIDE
 from adloom.serving.segments import Keys
 from adloom.serving.sources import Absent, Sources
@@ -31,7 +32,7 @@ class Shop:
     """A registry in memory, into which a test promotes policies, and which may go away."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.home, self.away = folder, folder / "home", False
+        self.folder, self.cache, self.away = folder, BundleCache(folder / "cache"), False
         (folder / "registry").mkdir()
         self.registry = MemoryRegistry(folder / "registry")
         self.made = 0
@@ -55,8 +56,12 @@ class Shop:
     def find(self) -> Sources:
         """Return where the champions are."""
         if self.away:
-            return sources.champions(Away(self.folder), self.home, NAMES)
-        return sources.champions(self.registry, self.home, NAMES)
+            return sources.champions(Away(self.folder), self.cache, NAMES)
+        return sources.champions(self.registry, self.cache, NAMES)
+
+    def note(self, model: str, version: int, digest: str) -> None:
+        """Note what serves, as a service does."""
+        self.cache.note(model, Champion(version, digest))
 
     def _promote(self, model: str, target: Path) -> str:
         version = self.registry.register(model, target, {})
@@ -77,7 +82,9 @@ def shop(tmp_path: Path) -> Shop:
 
 
 def following(shop: Shop, **changes: object) -> Follower:
-    return Follower(bundles.load(shop.find(), 1), shop.find, 1, **changes)  # type: ignore[arg-type]
+    follower = Follower(shop.find, 1, note=shop.note, **changes)  # type: ignore[arg-type]
+    follower.look()
+    return follower
 
 
 def digests(models: Models) -> dict[str, str]:
@@ -133,7 +140,7 @@ def test_a_bad_bundle_is_refused_and_told_once_and_the_old_one_serves_on(
 def test_a_bundle_that_does_not_open_is_refused(shop: Shop) -> None:
     audience = shop.audience()
     first = shop.policy(audience)
-    before = bundles.load(shop.find(), 1)
+    before = replaced(NOTHING, shop.find(), 1).models
     broken = shop.folder / "broken"
     write_policy(broken, audience)
     _rebreak(broken)
@@ -198,14 +205,20 @@ def test_pinned_versions_stay(shop: Shop) -> None:
     audience = shop.audience()
     first = shop.policy(audience)
     shop.policy(audience, "creative-1")
-    find = partial(sources.champions, shop.registry, shop.home, NAMES, {"policy": 1})
-    follower = Follower(bundles.load(find(), 1), find, 1)
+    find = partial(sources.champions, shop.registry, shop.cache, NAMES, {"policy": 1})
+    follower = Follower(
+        find, 1, note=lambda model, *said: shop.cache.note(sources.key(model, {"policy": 1}), Champion(*said))
+    )
+    follower.look()
     assert digests(follower.models)["policy"] == first
     shop.policy(audience, "creative-2")
     assert digests(follower.look().models)["policy"] == first
-    assert shop.find()["policy"] == sources.Found(shop.home / "bundles" / manifest.digest(shop.folder / "policy-3"), 3)
-    assert sources.remembered(shop.home, NAMES, {"policy": 1})["policy"] == find()["policy"]
-    gone = sources.champions(shop.registry, shop.home, NAMES, {"policy": 9})["policy"]
+    assert shop.find()["policy"] == sources.Found(
+        shop.cache.folder / manifest.digest(shop.folder / "policy-3"), 3, "registry"
+    )
+    remembered = sources.remembered(shop.cache, NAMES, {"policy": 1})["policy"]
+    assert remembered == sources.Found(shop.cache.folder / first, 1, "cache")
+    gone = sources.champions(shop.registry, shop.cache, NAMES, {"policy": 9})["policy"]
     assert gone == Absent("version 9 is not registered; `adloom models` lists those that are")
 
 
@@ -216,13 +229,13 @@ class TestThread:
     def looked(self) -> "tuple[threading.Event, list[Look]]":
         return threading.Event(), []
 
-    def start(self, follower: Follower, seen: list[Look], event: threading.Event) -> None:
+    def start(self, shop: Shop, follower: Follower, seen: list[Look], event: threading.Event) -> None:
         def publish(look: Look) -> None:
             seen.append(look)
             event.set()
 
         follower.publish = publish
-        follower.start()
+        follower.begin(sources.remembered(shop.cache, NAMES))
 
     def test_it_looks_again_and_again_whatever_a_look_meets(self, shop: Shop) -> None:
         audience = shop.audience()
@@ -239,7 +252,7 @@ class TestThread:
             return find()
 
         follower.find = sometimes
-        self.start(follower, [], threading.Event())
+        self.start(shop, follower, [], threading.Event())
         assert done.wait(10)
         follower.close()
         assert digests(follower.models) == {"audience": audience}
@@ -249,21 +262,23 @@ class TestThread:
     ) -> None:
         audience = shop.audience()
         policy = shop.policy(audience)
-        left = sources.memory(shop.home)
-        leads = following(shop, interval=0.05, left=left)
+        find_noted = partial(sources.remembered, shop.cache, NAMES)
+        notes = Notes(find_noted, partial(shop.cache.changed, NAMES), shop.folder / "lock")
+        leads = following(shop, interval=0.05, notes=notes)
         asked: list[str] = []
 
         def never() -> Sources:
             asked.append("the registry")
             return shop.find()
 
-        find_left = partial(sources.remembered, shop.home, NAMES)
-        follows = following(shop, interval=0.05, left=left, find_left=find_left)
+        follows = following(shop, interval=0.05, notes=notes)
         follows.find = never
-        self.start(leads, [], threading.Event())
+        self.start(shop, leads, [], threading.Event())
         assert leads._leads()
         event, seen = looked
-        self.start(follows, seen, event)
+        self.start(shop, follows, seen, event)
+        assert follows.looked.wait(10)
+        asked.clear()  # the first look is each one's own
         assert not follows._leads()
         new = shop.policy(audience, "creative-1")
         while digests(follows.models)["policy"] == policy:

@@ -1,0 +1,117 @@
+"""Services that start, and end, while MLflow is away or answers without end; and before there is a champion."""
+
+import shutil
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.system.decide_server import ASKED, Connection, DecideServer, deciding
+from tests.tiny_models import write_audience, write_generator, write_policy
+from tests.unit.decisions.logs import until
+
+from adloom.io import manifest
+from adloom.io.mlflow import MlflowRegistry
+from adloom.io.registry import CHAMPION
+from adloom.serving.bundle_cache import BundleCache, Champion
+
+PARAMS = Path(__file__).parents[2] / "src" / "adloom" / "starter" / "params.yaml"
+FOLLOW = ["--follow", "champion"]
+QUICK = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "2", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "ADLOOM_FOLLOW_SECONDS": "0.2"}
+
+
+@contextmanager
+def dripping() -> Iterator[str]:
+    """Yield the address of a server that answers each request with a byte a second, without end."""
+    over = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n")
+            while not over.wait(1):
+                connection.sendall(b" ")
+
+    def accept(listening: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=drip, args=(listening.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=accept, args=(listening,), daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            over.set()
+            listening.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder to serve in, and a bundle cache of its own, with the last champions of another pod."""
+    shutil.copy(PARAMS, tmp_path / "params.yaml")
+    write_audience(tmp_path / "made" / "audience")
+    write_policy(tmp_path / "made" / "policy", manifest.digest(tmp_path / "made" / "audience"))
+    cache = BundleCache(tmp_path / "volume")
+    for model in ("audience", "policy"):
+        made = tmp_path / "made" / model
+        digest = manifest.digest(made)
+        cache.add(digest, lambda folder, made=made: Path(shutil.copytree(made, folder)))  # type: ignore[misc]
+        cache.note(model, Champion(3, digest))
+    return tmp_path
+
+
+def environment(uri: str, **others: str) -> dict[str, str]:
+    return {"ADLOOM_AUTH": "off", "MLFLOW_TRACKING_URI": uri, **QUICK, **others}
+
+
+def readiness(server: DecideServer) -> tuple[int, Any]:
+    found = httpx.get(f"{server.url}/readyz")
+    return found.status_code, found.json()
+
+
+def tier(server: DecideServer) -> str:
+    with Connection(server.url) as connection:
+        return str(connection.ask(ASKED).body["tier"])
+
+
+def test_with_a_registry_that_drips_the_cache_of_another_pod_serves_and_sigterm_ends_it(place: Path) -> None:
+    volume = str(place / "volume")
+    with dripping() as uri, deciding(place, FOLLOW, environment(uri, ADLOOM_BUNDLE_CACHE=volume)) as server:
+        assert readiness(server) == (
+            200,
+            {"ready": True, "models": ["audience", "policy"], "sources": {"audience": "cache", "policy": "cache"}},
+        )
+        assert tier(server) == "model"
+        listed = httpx.get(f"{server.url}/v1/models").json()["models"]
+        assert [(model["source"], model["model"]["version"]) for model in listed] == [("cache", 3), ("cache", 3)]
+        assert server.end() == -signal.SIGTERM  # while the registry is asked
+
+
+def test_no_answer_is_not_no_champion(place: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        uri = f"http://127.0.0.1:{free.getsockname()[1]}"
+    with deciding(place, FOLLOW, environment(uri)) as server:  # with a cache that is empty
+        status, problem = readiness(server)
+        assert (status, "policy: the registry has not answered" in problem["detail"]) == (503, True)
+        assert tier(server) == "default"
+        shutil.copytree(place / "volume", place / ".adloom" / "bundles", dirs_exist_ok=True)
+        until(lambda: readiness(server)[0] == 200)
+        assert tier(server) == "model"
+
+
+def test_a_service_that_follows_waits_for_its_first_champion(place: Path) -> None:
+    uri = f"sqlite:///{place}/mlflow.db"
+    registry = MlflowRegistry(uri, "demo")
+    write_generator(place / "made" / "gan")
+    version = registry.register("gan", place / "made" / "gan", {}).version
+    with deciding(place, [*FOLLOW, "--app", "creatives"], environment(uri)) as server:
+        status, problem = readiness(server)
+        assert (status, "gan: it has no champion" in problem["detail"]) == (503, True)
+        registry.point("gan", CHAMPION, version, "for a test")
+        until(lambda: readiness(server)[0] == 200)
+        assert readiness(server)[1]["sources"] == {"gan": "registry", "cnn": "none", "lstm": "none"}

@@ -2,10 +2,11 @@
 
 from kfp import dsl
 
+from adloom.io.kubeflow import STARTED
 from components.finish import finish
 from components.score import score
 from components.snapshot import snapshot
-from pipelines._cluster import STARTED, never_cached, outside, retried
+from pipelines._cluster import never_cached, outside, retried
 from pipelines._tables import prepared
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from adloom import doors
 from adloom.errors import AdloomError, OutsideError, ParamsError
+from adloom.io.connection_errors import describe
 from adloom.io.jobs import UNEXPECTED, Job, State
 
 GROUP, VERSION = "trainer.kubeflow.org", "v1alpha1"
@@ -181,7 +182,7 @@ class TrainJobs:
         try:
             yield
         except HTTPError as error:
-            raise OutsideError(f"{name}: no answer from the cluster: {error}") from None
+            raise OutsideError(f"{name}: no answer from the cluster: {describe(error)}") from None
         except ApiException as error:
             raise _refusal(name, self._namespace, what, error) from None
 

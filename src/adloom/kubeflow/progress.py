@@ -11,9 +11,7 @@ POLL, PATIENCE = 5.0, 60  # seconds between looks at a run, and looks without an
 NOTICES = 6  # looks between two questions for what keeps the run's pods from starting
 DONE = frozenset({SUCCEEDED, "SKIPPED", "CACHED"})
 WORST = ("", "SKIPPED", SUCCEEDED, "PENDING", "RUNNING", "PAUSED", "CANCELING", "CANCELED", FAILED)  # last counts most
-ATTEMPT = re.compile(
-    r"(?P<task>.+?)(?P<driver>-driver)?(?:\((?P<number>\d+)\))?"
-)  # a node of a task, such as x-driver(0)
+ATTEMPT = re.compile(r"(?P<task>.+?)(?P<driver>-driver)?(?:\((?P<number>\d+)\))?")  # such as x-driver(0)
 SILENT = "the server tells no more of this run's tasks (it keeps 1 MB of them); its page and the logs of the tasks do"
 
 Say = Callable[[str], None]

@@ -23,7 +23,7 @@ def scoring(
 ) -> None:
     """Parameters are JSON, as in the training pipeline; a table without a source is not scored."""
     end = finish(project=project)
-    retried(never_cached(outside(end, "mlflow", "webhook"))).set_display_name("finish")
+    retried(never_cached(outside(end, "mlflow", "webhook", "kfp"))).set_display_name("finish")
     with dsl.ExitHandler(end, name="score"):
         seen = snapshot(
             project=project,

@@ -66,7 +66,7 @@ def training(
     sources as it finds them. `reason` becomes a tag of the run in MLflow.
     """
     end = finish(project=project)
-    retried(never_cached(outside(end, "mlflow", "webhook"))).set_display_name("finish")
+    retried(never_cached(outside(end, "mlflow", "webhook", "kfp", "s3", "checkpoints"))).set_display_name("finish")
     with dsl.ExitHandler(end, name="train"):
         seen = snapshot(
             project=project,

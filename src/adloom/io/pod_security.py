@@ -32,9 +32,7 @@ class RunNamespace:
         labels = self._labels()
         if labels.get(ENFORCED) != "restricted" or self._runs_as_non_root() is not False:
             return ""
-        return (
-            f"namespace {self.name}: enforces Pod Security restricted, which refuses stages as KFP starts them; {MEND}"
-        )
+        return f"namespace {self.name}: enforces Pod Security restricted, which refuses stages as they are; {MEND}"
 
     def refused(self, since: datetime) -> str:
         """Return the newest event of a refused pod, and what mends it; "" when there is none."""

@@ -1,5 +1,6 @@
 """What each HTTP library raises, from real faults of a real socket, as one plain line."""
 
+import importlib
 import socket
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -8,7 +9,6 @@ from threading import Thread
 
 import boto3
 import pytest
-import requests
 import urllib3
 from botocore.config import Config
 
@@ -19,7 +19,7 @@ ASKS: dict[str, Ask] = {
     "urllib": lambda url: urllib.request.urlopen(url, timeout=0.3),
     "urllib3": lambda url: urllib3.PoolManager(retries=urllib3.Retry(1), timeout=0.3).request("GET", url),
     "urllib3 once": lambda url: urllib3.PoolManager(retries=False, timeout=0.3).request("GET", url),
-    "requests": lambda url: requests.get(url, timeout=0.3),
+    "requests": lambda url: importlib.import_module("requests").get(url, timeout=0.3),
     "boto3": lambda url: boto3.client(
         "s3",
         endpoint_url=url,

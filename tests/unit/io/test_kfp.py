@@ -13,6 +13,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
+import kfp_server_api as models
 import pytest
 import yaml
 from cryptography import x509
@@ -301,9 +302,9 @@ def test_why_a_task_failed_is_taken_from_its_history_when_it_has_no_error(stand_
     stand_in.advance(run.run_id, "FAILED", train_gan="FAILED")
     kept = stand_in.kept["runs"][run.run_id]
     (task,) = [task for task in kept.run_details.task_details if task.display_name == "train-gan"]
-    error = kfp_server.models.GoogleRpcStatus(code=2, message="evicted")
+    error = models.GoogleRpcStatus(code=2, message="evicted")
     kept.state_history[-1].error = error
-    task.state_history = [kfp_server.models.V2beta1RuntimeStatus(state="FAILED", error=error)]
+    task.state_history = [models.V2beta1RuntimeStatus(state="FAILED", error=error)]
     found = over.run(run.run_id)
     assert found.message == "evicted"
     assert Task("train-gan", "FAILED", "evicted") in found.tasks

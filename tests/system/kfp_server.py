@@ -210,7 +210,8 @@ def listed(server: StandIn, kind: str, *parents: str, query: dict[str, str], **_
     """Return a page of a list; a token holds for the list it was given for."""
     if server.multi_user and kind in NAMESPACED and "namespace" not in query:
         raise invalid("a namespace is needed in multi-user mode")
-    items = [item for item in server.kept[kind].values() if _within(item, query, parents) and _passes(item, query)]
+    predicates = _predicates(query)
+    items = [item for item in server.kept[kind].values() if _within(item, query, parents) and _passes(item, predicates)]
     by, *direction = query.get("sort_by", "created_at").split()
     if by not in SORT_KEYS or direction not in ([], ["asc"], ["desc"]):
         raise invalid(f"Invalid sorting field: {by}")
@@ -237,17 +238,19 @@ def _within(item: Any, query: dict[str, str], parents: tuple[str, ...]) -> bool:
     )
 
 
-def _passes(item: Any, query: dict[str, str]) -> bool:
+def _predicates(query: dict[str, str]) -> list[Any]:
+    """Return what a filter asks for; the server unescapes it once more, and strictly."""
     text = query.get("filter", '{"predicates": []}')
     if re.search("%(?![0-9A-Fa-f]{2})", text):
         raise invalid(f"Invalid filter: {text}")
-    wanted = json.loads(unquote_plus(text))
-    for predicate in (checked(json.dumps(p).encode(), "V2beta1Predicate") for p in wanted["predicates"]):
-        if predicate.operation != "EQUALS":
-            raise invalid(f"operation {predicate.operation} is not spoken here")
-        if getattr(item, predicate.key) != predicate.string_value:
-            return False
-    return True
+    found = [checked(json.dumps(p).encode(), "V2beta1Predicate") for p in json.loads(unquote_plus(text))["predicates"]]
+    if any(predicate.operation != "EQUALS" for predicate in found):
+        raise invalid("only the operation EQUALS is spoken here")
+    return found
+
+
+def _passes(item: Any, predicates: list[Any]) -> bool:
+    return all(getattr(item, predicate.key) == predicate.string_value for predicate in predicates)
 
 
 def got(server: StandIn, kind: str, item_id: str, **_: Any) -> Any:

@@ -72,6 +72,7 @@ class Cluster:
     broken: int = 0  # requests that are answered 500 before all is well again
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
     pods: dict[str, Pod] = field(default_factory=dict)
+    stages: list[dict[str, Any]] = field(default_factory=list)  # pods of stages, all of which failed
     changes: list[str] = field(default_factory=list)  # such as "create train-cnn-0"
     authorized: set[tuple[str, str]] = field(default_factory=set)  # resource and verb of every request
     labels: dict[str, str] = field(default_factory=dict)  # of the namespace
@@ -187,6 +188,8 @@ def pods(cluster: Cluster, verb: str, name: str, query: dict[str, list[str]], bo
         log = pod.log
         tail = int(query.get("tailLines", ["0"])[0])
         return 200, "".join(f"{line}\n" for line in log[-tail:])
+    if query.get("fieldSelector") == ["status.phase=Failed"]:
+        return 200, {"kind": "PodList", "items": [pod for pod in cluster.stages if _selected(pod, query)]}
     found = [pod.document() for pod in cluster.pods.values()]
     return 200, {"kind": "PodList", "items": [pod for pod in found if _selected(pod, query)]}
 

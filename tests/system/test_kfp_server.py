@@ -35,14 +35,15 @@ def ask(server: StandIn, method: str, path: str, **content: Any) -> tuple[int, d
 
 
 def run_of(server: StandIn, order: Order, **other: Any) -> tuple[int, dict[str, Any]]:
-    experiment, _ = ask(server, "POST", "experiments", json={"display_name": "e"}), None
+    _, experiment = ask(server, "POST", "experiments", json={"display_name": "e"})
     reference = {"pipeline_id": order.version.pipeline_id, "pipeline_version_id": order.version.version_id}
     body = {
         "display_name": "r",
-        "experiment_id": experiment[1]["experiment_id"],
+        "experiment_id": experiment["experiment_id"],
         "pipeline_version_reference": reference,
+        "runtime_config": {"parameters": dict(order.arguments)},
     }
-    return ask(server, "POST", "runs", json=body | {"runtime_config": {"parameters": dict(order.arguments)}} | other)
+    return ask(server, "POST", "runs", json=body | other)
 
 
 def test_a_second_terminate_is_refused(server: StandIn, order: Order) -> None:

@@ -16,7 +16,7 @@ from adloom.doctor.kfp import LOOKED_AT
 from adloom.io.jobs import Job
 from adloom.io.kfp import KfpServer
 from adloom.io.kubeflow import Order
-from adloom.io.pod_security import RunNamespace
+from adloom.io.run_namespace import RunNamespace
 from adloom.io.trainjobs import TrainJobs
 from adloom.places import Place
 from adloom.settings import Settings
@@ -53,19 +53,8 @@ def asked_of_kubeflow() -> Iterator[Verbs]:
             kubeflow.switch(schedule.schedule_id, on)
         kubeflow.unschedule(schedule.schedule_id)
         kubeflow.discard(run.run_id)
-        exercised = {
-            "upload",
-            "start",
-            "schedule",
-            "runs",
-            "run",
-            "spec",
-            "schedules",
-            "switch",
-            "unschedule",
-            "discard",
-        }
-        assert methods(KfpServer) == exercised
+        of_runs = {"upload", "start", "runs", "run", "spec", "discard"}
+        assert methods(KfpServer) == of_runs | {"schedule", "schedules", "switch", "unschedule"}
         yield server.authorized - {("healthz", "list")} | {(kind, "list") for kind in LOOKED_AT}
 
 
@@ -89,7 +78,8 @@ def asked_of_kubernetes() -> Iterator[Verbs]:
         namespace = RunNamespace(client.CoreV1Api(api), NAMESPACE)
         namespace.restriction()
         namespace.refused(datetime.now(UTC))
-        assert methods(RunNamespace) == {"restriction", "refused"}
+        namespace.failed_pods("run-1")
+        assert methods(RunNamespace) == {"restriction", "refused", "failed_pods", "notice"}
         yield cluster.authorized
 
 

@@ -9,7 +9,7 @@ from adloom.doctor.finding import Finding, Kind
 from adloom.errors import AdloomError, DeniedError, NoAnswerError, ParamsError, RefusedError
 from adloom.io.kfp import LISTS
 from adloom.io.kfp_api import ApiError, Health, KfpApi, NamespaceError, Patience
-from adloom.io.pod_security import RunNamespace, connect
+from adloom.io.run_namespace import RunNamespace, connect
 
 QUICK = Patience(connection=2, answer=4, pause=0.5, asked=0)  # three tries in 15 seconds
 NEEDED = (2, 14)  # an older one does not tell an exit handler how a run ended

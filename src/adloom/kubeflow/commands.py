@@ -18,7 +18,7 @@ from adloom.cli import AS_JSON, PARAMS, opened
 from adloom.errors import AdloomError, ParamsError
 from adloom.io.kfp import KfpServer
 from adloom.io.kubeflow import Kubeflow, Run, Schedule
-from adloom.io.pod_security import refusals
+from adloom.io.run_namespace import connect
 from adloom.kubeflow import cron as crons
 from adloom.kubeflow import pipelines, plan, progress
 from adloom.kubeflow import submit as verb
@@ -178,12 +178,16 @@ def _wait(became: Triggered, tasks: Mapping[str, str], kubeflow: Kubeflow, as_js
     say(_line(became))
     run = became.run
     try:
-        ended = progress.watch(run.run_id, kubeflow, tasks, say, time.sleep, refusals(Settings()))
+        namespace = connect(Settings())
+        notices = namespace.notice if namespace else lambda _: ""
+        ended = progress.watch(run.run_id, kubeflow, tasks, say, time.sleep, notices)
     except KeyboardInterrupt:
         click.echo(f"adloom: stopped waiting; run {run.run_id} goes on{f': {run.url}' if run.url else ''}", err=True)
         sys.exit(130)
     if as_json:
         _tell(replace(became, run=ended), as_json)
+    if namespace and not progress.is_told_whole(ended, tasks):
+        ended = progress.add_failed_pods(ended, namespace.failed_pods(run.run_id), tasks)
     progress.check(ended, tasks)
 
 

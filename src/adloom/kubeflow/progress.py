@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from adloom.errors import AdloomError, OutsideError
@@ -83,6 +84,16 @@ def failure(run: Run, tasks: Mapping[str, str]) -> str:
     running = [label for label, state in states(run, tasks).items() if state == "RUNNING"]
     last = f"; last seen running: {', '.join(running)}" if running and not names else ""
     return f"failed{where}: {said}{last}"
+
+
+def add_failed_pods(run: Run, pods: Mapping[str, str], tasks: Mapping[str, str]) -> Run:
+    """Return a run with the tasks that its failed pods belong to; `pods` has the path of each, and how it ended."""
+    known = {*tasks, *tasks.values()}
+    found = []
+    for path, why in pods.items():
+        nodes = [node for node in path.split(".") if (match := ATTEMPT.fullmatch(node)) and match["task"] in known]
+        found += [Task(nodes[-1].partition("(")[0], FAILED, why)] if nodes else []
+    return replace(run, tasks=(*run.tasks, *found))
 
 
 def check(run: Run, tasks: Mapping[str, str]) -> None:

@@ -106,6 +106,19 @@ def test_a_task_whose_driver_failed_is_named(nodes: tuple[str, ...]) -> None:
     assert progress.states(ended("FAILED", *tasks), TASKS)["ingest events"] == "FAILED"
 
 
+def test_failed_pods_name_the_tasks_that_the_server_does_not_tell_of() -> None:
+    frozen = ended("FAILED", Task("ingest-3", "SUCCEEDED", ""), Task("train-gan", "RUNNING", ""))
+    pods = {
+        "training-x.root(0).exit-handler-1(0).train-gan(1).executor(0)": "OOMKilled, exit code 137",
+        "training-x.root(0).finish-driver(0)": "Error, exit code 1",
+        "training-x.root-driver": "Error, exit code 2",
+        "": "",
+    }
+    assert progress.failure(progress.add_failed_pods(frozen, pods, TASKS), TASKS) == (
+        "failed at train-gan, finish (its driver): OOMKilled, exit code 137; Error, exit code 1"
+    )
+
+
 def test_of_several_attempts_the_last_counts() -> None:
     attempts = (Task("ingest-3(0)", "FAILED", ""), Task("ingest-3(1)", "SUCCEEDED", ""))
     assert progress.states(ended("RUNNING", *attempts), TASKS)["ingest events"] == "SUCCEEDED"

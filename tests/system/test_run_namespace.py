@@ -14,7 +14,7 @@ from tests.system.kubernetes_server import NAMESPACE, Cluster
 from adloom.doctor import kfp as doctor
 from adloom.doctor.context import look
 from adloom.io.kubeflow import Run
-from adloom.io.pod_security import connect, refusals
+from adloom.io.run_namespace import connect
 from adloom.settings import Settings
 
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -47,11 +47,17 @@ def settings(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     return Settings(kfp_namespace=NAMESPACE)
 
 
+def said(settings: Settings, run: Run = RUN) -> str:
+    namespace = connect(settings)
+    assert namespace
+    return namespace.notice(run)
+
+
 def test_a_namespace_that_will_refuse_stages_is_told_with_what_mends_it(cluster: Cluster, settings: Settings) -> None:
     cluster.labels, cluster.config = RESTRICTED, {"defaultSecurityContextRunAsNonRoot": "false"}
-    said = refusals(settings)(RUN)
-    assert said.startswith("namespace shop: enforces Pod Security restricted, which refuses stages as they are; ")
-    assert MEND in said
+    line = said(settings)
+    assert line.startswith("namespace shop: enforces Pod Security restricted, which refuses stages as they are; ")
+    assert MEND in line
 
 
 @pytest.mark.parametrize(
@@ -69,34 +75,34 @@ def test_where_stages_run_or_nobody_knows_nothing_is_said(
     cluster: Cluster, settings: Settings, labels: dict[str, str], config: dict[str, str] | None, forbidden: set[str]
 ) -> None:
     cluster.labels, cluster.config, cluster.forbidden = labels, config, forbidden
-    assert refusals(settings)(RUN) == ""
+    assert said(settings) == ""
 
 
 def test_a_refused_pod_is_told_in_the_words_of_its_event(cluster: Cluster, settings: Settings) -> None:
     cluster.warn("Back-off pulling image")
     cluster.warn(REFUSED)
-    said = refusals(settings)(RUN)
-    assert said.startswith('namespace shop: refuses pods: Error node training-abcde: pods "training-abcde-impl-1" is')
-    assert MEND in said
-    assert "\n" not in said
+    line = said(settings)
+    assert line.startswith('namespace shop: refuses pods: Error node training-abcde: pods "training-abcde-impl-1" is')
+    assert MEND in line
+    assert "\n" not in line
 
 
 def test_a_quota_is_told_without_advice_on_pod_security(cluster: Cluster, settings: Settings) -> None:
     cluster.warn('pods "training-abcde-impl-1" is forbidden: exceeded quota: small, requested: cpu=8')
-    said = refusals(settings)(RUN)
-    assert "exceeded quota: small" in said
-    assert MEND not in said
+    line = said(settings)
+    assert "exceeded quota: small" in line
+    assert MEND not in line
 
 
 def test_an_event_from_before_the_run_and_one_that_may_not_be_read_say_nothing(
     cluster: Cluster, settings: Settings
 ) -> None:
     cluster.warn(REFUSED, "2026-01-01T00:00:00Z")
-    assert refusals(settings)(RUN) == ""
+    assert said(settings) == ""
     cluster.warn(REFUSED)
-    assert refusals(settings)(replace(RUN, created=datetime.now(UTC) + timedelta(hours=1))) == ""
+    assert said(settings, replace(RUN, created=datetime.now(UTC) + timedelta(hours=1))) == ""
     cluster.forbidden = {"list events"}
-    assert refusals(settings)(RUN) == ""
+    assert said(settings) == ""
 
 
 def test_without_a_cluster_and_with_one_that_is_gone_nothing_is_said(
@@ -106,7 +112,7 @@ def test_without_a_cluster_and_with_one_that_is_gone_nothing_is_said(
     assert connect(Settings(KUBERNETES_SERVICE_HOST="127.0.0.1")) is None  # a pod without a service account
     gone = (tmp_path / "kubeconfig").read_text(encoding="utf-8").replace(cluster.url, "http://127.0.0.1:9")
     (tmp_path / "gone").write_text(gone, encoding="utf-8")
-    assert refusals(replace_kubeconfig(settings, tmp_path / "gone"))(RUN) == ""
+    assert said(replace_kubeconfig(settings, tmp_path / "gone")) == ""
 
 
 def replace_kubeconfig(settings: Settings, path: Path) -> Settings:
@@ -126,3 +132,29 @@ def test_the_doctor_tells_of_both(
     assert found["kfp-restricted"].next_step.startswith(MEND)
     assert "violates PodSecurity" in found["kfp-pods-refused"].found
     assert json.dumps(found["kfp-pods-refused"].next_step).startswith('"set default')
+
+
+@pytest.mark.parametrize(
+    ("status", "how"),
+    [
+        ({"reason": "Evicted", "message": "low on memory"}, "low on memory"),
+        ({"reason": "NodeLost"}, "NodeLost"),
+        ({}, ""),
+    ],
+)
+def test_failed_pods_say_which_stage_they_were_and_how_it_ended(
+    cluster: Cluster, settings: Settings, status: dict[str, str], how: str
+) -> None:
+    node = "training-abcde.root.exit-handler-1.evaluate-4.executor"
+    for run, path in (("run-1", node), ("run-2", "another")):
+        metadata = {
+            "name": run, "labels": {"pipeline/runid": run}, "annotations": {"workflows.argoproj.io/node-name": path}
+        }  # fmt: skip
+        cluster.stages.append({"metadata": metadata, "status": {"phase": "Failed", **status}})
+    namespace = connect(settings)
+    assert namespace
+    assert namespace.failed_pods("run-1") == {node: how}
+    ended = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
+    container = {"name": "main", "image": "i", "imageID": "i", "ready": False, "restartCount": 0, "state": ended}
+    cluster.stages[0]["status"]["containerStatuses"] = [container]
+    assert namespace.failed_pods("run-1") == {node: "OOMKilled, exit code 137"}

@@ -1,4 +1,4 @@
-"""Whether the namespace of the runs refuses the pods of stages, read from Kubernetes as far as it lets us."""
+"""The namespace of the runs: which pods it refused and which failed, read from Kubernetes as far as it lets us."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ ENFORCED = "pod-security.kubernetes.io/enforce"  # label of a namespace
 CONFIG, SWITCH = "pipeline-install-config", "defaultSecurityContextRunAsNonRoot"  # ConfigMap of KFP, and a key of it
 DEFAULT_NAMESPACE = "kubeflow"
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+RUN, NODE = "pipeline/runid", "workflows.argoproj.io/node-name"  # label and annotation of a stage's pod
 TIMEOUT = (2, 4)  # seconds for a connection, and for an answer
 SAID = 300  # characters kept of an event
 REFUSALS = ("is forbidden: ", "denied the request")  # what the API server says of a pod that it does not admit
@@ -52,6 +53,16 @@ class RunNamespace:
         advice = MEND if VIOLATES in said else "`kubectl get events` has all of them"
         return f"namespace {self.name}: refuses pods: {said[:SAID]}; {advice}"
 
+    def failed_pods(self, run_id: str) -> dict[str, str]:
+        """Return the failed pods of a run: the path of each in Argo's workflow, and how its stage ended."""
+        selected = {"label_selector": f"{RUN}={run_id}", "field_selector": "status.phase=Failed"}
+        found = self._read(lambda: self.api.list_namespaced_pod(self.name, **selected, _request_timeout=TIMEOUT).items)
+        return {(pod.metadata.annotations or {}).get(NODE, ""): _end(pod) for pod in found or []}
+
+    def notice(self, run: Run) -> str:
+        """Return why pods of a run are refused, or will be; "" when that is not known."""
+        return self.refused(run.created) or self.restriction()
+
     def _labels(self) -> Mapping[str, str]:
         found = self._read(lambda: self.api.read_namespace(self.name, _request_timeout=TIMEOUT))
         return (found and found.metadata.labels) or {}
@@ -85,16 +96,17 @@ def connect(settings: Settings) -> RunNamespace | None:
             name = (SERVICE_ACCOUNT / "namespace").read_text(encoding="utf-8").strip()
         else:
             config.load_kube_config(settings.kubeconfig, client_configuration=configuration)
-    except (config.ConfigException, OSError):
+    except Exception:  # noqa: BLE001 - a kubeconfig can be wrong in many ways, and nobody has to have one
         return None
     configuration.retries = False
     return RunNamespace(client.CoreV1Api(client.ApiClient(configuration)), name)
 
 
-def refusals(settings: Settings) -> Callable[[Run], str]:
-    """Return a function that says why pods of a run are refused, or will be; "" when that is not known."""
-    namespace = connect(settings)
-    return lambda run: (namespace.refused(run.created) or namespace.restriction()) if namespace else ""
+def _end(pod: Any) -> str:
+    """Return how the stage in a failed pod ended."""
+    ends = [status.state.terminated for status in pod.status.container_statuses or [] if status.name == "main"]
+    end = ends[0] if ends else None
+    return f"{end.reason}, exit code {end.exit_code}" if end else (pod.status.message or pod.status.reason or "")
 
 
 def _at(event: Any) -> datetime:

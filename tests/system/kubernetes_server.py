@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -109,6 +110,18 @@ class Cluster:
             "lastTransitionTime": now(),
         }
         self.jobs[name]["status"] = {"conditions": [ended]}
+
+    def kubeconfig(self, folder: Path) -> Path:
+        """Write a kubeconfig that leads here, and return its path."""
+        known = {
+            "current-context": "c",
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": {"server": self.url}}],
+            "users": [{"name": "u", "user": {"token": "a-token"}}],
+        }
+        path = folder / "kubeconfig"
+        path.write_text(json.dumps(known), encoding="utf-8")
+        return path
 
     def warn(self, message: str, at: str = "") -> None:
         """Let the namespace have an event."""

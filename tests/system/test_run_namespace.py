@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-import yaml
 from tests.system import kfp_server, kubernetes_server
 from tests.system.kubernetes_server import NAMESPACE, Cluster
 
@@ -27,7 +26,7 @@ RUN = Run("run-1", "a title", "RUNNING", datetime.now(UTC) - timedelta(minutes=1
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
+def cluster() -> Iterator[Cluster]:
     with kubernetes_server.serving() as cluster:
         yield cluster
 
@@ -35,15 +34,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 @pytest.fixture
 def settings(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Somebody whose kubectl knows the cluster."""
-    context = {"name": "c", "context": {"cluster": "c", "user": "u"}}
-    known = {
-        "current-context": "c",
-        "contexts": [context],
-        "clusters": [{"name": "c", "cluster": {"server": cluster.url}}],
-        "users": [{"name": "u", "user": {"token": "a-token"}}],
-    }
-    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(known), encoding="utf-8")
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig(tmp_path)))
     return Settings(kfp_namespace=NAMESPACE)
 
 

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
-from tests.system import kfp_server
+from tests.system import kfp_server, kubernetes_server
 from tests.system.kfp_server import StandIn
+from tests.system.kubernetes_server import NAMESPACE
 
 from adloom.cli import cli
 from adloom.errors import AdloomError, DataError, ParamsError
@@ -124,6 +125,27 @@ def test_a_run_whose_tasks_the_server_stops_telling_of_is_not_told_with_a_count(
     assert done.exit_code == 0
     assert done.stdout.splitlines()[-1] == progress.SILENT
     assert "/2" not in done.stdout
+
+
+def test_what_the_server_does_not_tell_is_asked_of_the_namespace(
+    adloom: Adloom, stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ADLOOM_KFP_NAMESPACE", NAMESPACE)
+
+    def fail(_method: str, path: str) -> None:
+        if RUNS in path:
+            end(stand_in, "FAILED", report="RUNNING")
+            (run,) = stand_in.kept["runs"]
+            node = {"workflows.argoproj.io/node-name": "training-x.root.exit-handler-1.report.executor"}
+            pod = {"name": "p", "labels": {"pipeline/runid": run}, "annotations": node}
+            cluster.stages.append({"metadata": pod, "status": {"phase": "Failed", "reason": "Evicted"}})
+
+    stand_in.after = fail
+    with kubernetes_server.serving() as cluster:
+        monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig(tmp_path)))
+        failed = adloom("submit", "training")
+    assert progress.SILENT in failed.stdout
+    assert "failed at report: Evicted; " in str(failed.exception)
 
 
 def test_without_pages_no_link_is_printed(adloom: Adloom, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ NOTICES = 6  # looks between two questions for what keeps the run's pods from st
 DONE = frozenset({SUCCEEDED, "SKIPPED", "CACHED"})
 WORST = ("", "SKIPPED", SUCCEEDED, "PENDING", "RUNNING", "PAUSED", "CANCELING", "CANCELED", FAILED)  # last counts most
 ATTEMPT = re.compile(r"(?P<task>.+?)(?P<driver>-driver)?(?:\((?P<number>\d+)\))?")  # such as x-driver(0)
-SILENT = "the server tells no more of this run's tasks (it keeps 1 MB of them); its page and the logs of the tasks do"
+SILENT = "the server tells no more of this run's tasks (KFP 2.17: none above 1 MB); its page and the tasks' logs do"
 
 Say = Callable[[str], None]
 Pause = Callable[[float], None]
@@ -67,9 +67,10 @@ def is_told_whole(run: Run, tasks: Mapping[str, str]) -> bool:
     KFP 2.17 stops telling of tasks when the state of a run is larger than 1 MB.
     """
     known = states(run, tasks)
+    ends = [known.get(label, "") for label in tasks.values()]
     if run.state == SUCCEEDED:
-        return all(known.get(label) in DONE for label in tasks.values())
-    return run.state != FAILED or (FAILED in known.values() and "RUNNING" not in {**known, "run": ""}.values())
+        return DONE.issuperset(ends)
+    return run.state != FAILED or (FAILED in ends and "RUNNING" not in ends)
 
 
 def failure(run: Run, tasks: Mapping[str, str]) -> str:

@@ -91,6 +91,11 @@ def test_a_failed_run_whose_tasks_are_not_told_names_those_seen_last() -> None:
     )
 
 
+@pytest.mark.parametrize("tasks", [(), (Task("ingest-3", "SUCCEEDED", ""), Task("train-gan", "PENDING", ""))])
+def test_a_failed_run_without_a_failed_task_is_not_told_whole(tasks: tuple[Task, ...]) -> None:
+    assert watched("FAILED", *tasks)[-1] == progress.SILENT
+
+
 def test_a_failed_run_whose_failed_task_is_told_is_told_with_its_count() -> None:
     assert watched("FAILED", Task("ingest-3", "FAILED", ""), Task("train-gan", "PENDING", "")) == [
         "run FAILED 0/3", "ingest events FAILED 0/3", "train-gan PENDING 0/3"

@@ -5,7 +5,6 @@ from kfp.dsl import PipelineTask
 
 from adloom.doors import CONFIG, NAME, SECRETS
 
-STARTED = "started in Kubeflow"  # the reason of a run for which none is given
 LABELS = {"app.kubernetes.io/part-of": NAME, "app.kubernetes.io/component": "stage"}  # by which networks know pods
 RUN_ID = "metadata.labels['pipeline/runid']"
 

@@ -2,10 +2,11 @@
 
 from kfp import dsl
 
+from adloom.io.kubeflow import STARTED
 from components.finish import finish
 from components.score import score
 from components.snapshot import snapshot
-from pipelines._cluster import STARTED, never_cached, outside, retried
+from pipelines._cluster import never_cached, outside, retried
 from pipelines._tables import prepared
 
 
@@ -22,7 +23,7 @@ def scoring(
 ) -> None:
     """Parameters are JSON, as in the training pipeline; a table without a source is not scored."""
     end = finish(project=project)
-    retried(never_cached(outside(end, "mlflow", "webhook"))).set_display_name("finish")
+    retried(never_cached(outside(end, "mlflow", "webhook", "kfp"))).set_display_name("finish")
     with dsl.ExitHandler(end, name="score"):
         seen = snapshot(
             project=project,

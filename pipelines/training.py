@@ -4,6 +4,7 @@ from kfp import dsl
 from kfp.dsl.pipeline_channel import PipelineChannel
 
 from adloom.doors import TRAINING
+from adloom.io.kubeflow import STARTED
 from components.evaluate import evaluate
 from components.finish import finish
 from components.push_dataset import push_dataset
@@ -15,7 +16,7 @@ from components.train_cnn import train_cnn
 from components.train_gan import train_gan
 from components.train_lstm import train_lstm
 from components.train_policy import train_policy
-from pipelines._cluster import STARTED, labelled, never_cached, outside, retried
+from pipelines._cluster import labelled, never_cached, outside, retried
 from pipelines._tables import prepared
 
 
@@ -65,7 +66,7 @@ def training(
     sources as it finds them. `reason` becomes a tag of the run in MLflow.
     """
     end = finish(project=project)
-    retried(never_cached(outside(end, "mlflow", "webhook"))).set_display_name("finish")
+    retried(never_cached(outside(end, "mlflow", "webhook", "kfp", "s3", "checkpoints"))).set_display_name("finish")
     with dsl.ExitHandler(end, name="train"):
         seen = snapshot(
             project=project,

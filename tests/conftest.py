@@ -1,5 +1,6 @@
 """Fixtures every test may use: doubles of the outside, and artifacts made of small tables."""
 
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from adloom.params import Source
 MakeTable = Callable[[str, pd.DataFrame], Path]
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would children
+os.environ["KUBECONFIG"] = os.devnull  # tests ask no cluster that kubectl knows here
 settings.register_profile("adloom", deadline=None)  # how long an example takes says more of the machine than of it
 settings.load_profile("adloom")
 

@@ -69,7 +69,7 @@ class Settings(BaseSettings):
     kfp_ui: str | None = Field(
         None,
         validation_alias=AliasChoices("ADLOOM_KFP_UI", "KF_PIPELINES_UI_ENDPOINT"),
-        description="Its pages, for links to runs; the server's own address when not set.",
+        description="Its pages, for links to runs; no links when not set.",
     )
     kfp_namespace: str | None = Field(None, description="Namespace to work in, where the server has many users.")
     kfp_token: SecretStr | None = Field(None, description="Token for Kubeflow Pipelines.")
@@ -116,6 +116,9 @@ class Settings(BaseSettings):
     place: str | None = Field(None, description="JSON of the place in which such a training's own pods run.")
     kubernetes_host: str | None = Field(
         None, validation_alias=AliasChoices("KUBERNETES_SERVICE_HOST"), description="Set in every pod of a cluster."
+    )
+    kubeconfig: str | None = Field(
+        None, validation_alias=AliasChoices("KUBECONFIG"), description="Clusters that kubectl knows; ~/.kube/config."
     )
     image_digest: str | None = Field(None, description="Digest of the container image that this runs in.")
     ci: str | None = Field(None, validation_alias=AliasChoices("CI"), description="Set in continuous integration.")

@@ -1,8 +1,9 @@
 """A stand-in for Kubeflow Pipelines: the v2beta1 calls that adloom makes, in memory, over HTTP, on a thread.
 
-Every question must be one of kfp-server-api's models, with nothing unknown in it; every answer is made from one. As on
-the real server times have whole seconds, empty lists are left out of answers, filters are unescaped twice, names are
-unique, parameters must be those of the pipeline, and an error is a google.rpc.Status, or of an upload something else.
+Every request must be one of kfp-server-api's models, with nothing unknown in it; every answer is made from one. As on
+the real server times have whole seconds, a run that goes on has ended in 1970, empty lists are left out of answers,
+filters are unescaped twice, names are unique, parameters without a default are required, the cron of a schedule is not
+checked, and an error is a google.rpc.Status, or of an upload something else.
 """
 
 import base64
@@ -26,7 +27,7 @@ from urllib.parse import parse_qsl, unquote_plus, urlsplit
 import kfp_server_api as models
 import yaml
 
-PIPELINE = """{root: {inputDefinitions: {parameters: {project: {}, sources: {}}}}}
+PIPELINE = """{root: {inputDefinitions: {parameters: {project: {}, sources: {}, reason: {isOptional: true}}}}}
 ---
 {platforms: {}}
 """  # as much of a pipeline as the server looks at
@@ -35,6 +36,8 @@ CODEC = models.ApiClient(models.Configuration())
 MAX_PAGE = 200
 ENDED = {"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"}
 NAMESPACED = ("experiments", "pipelines")
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)  # when a run ends that goes on
+SORT_KEYS = {"name", "display_name", "created_at", "id"}
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class StandIn:
     multi_user: bool = False
     version: str = "2.17.0"
     asked: list[tuple[str, str]] = field(default_factory=list)  # method and path of every request
+    authorized: set[tuple[str, str]] = field(default_factory=set)  # resource and verb, as KFP checks them
     answers: deque[Answer] = field(default_factory=deque)  # given first, whatever is asked
     silence: threading.Event | None = None  # while it is there and not set, no answer is given
     after: Callable[[str, str], None] = lambda _method, _path: None  # called after each request that changed something
@@ -84,15 +88,24 @@ class StandIn:
         """Every request that was no mere question."""
         return [(method, path) for method, path in self.asked if method != "GET"]
 
-    def advance(self, run_id: str, state: str, *, message: str = "", why: str = "", **tasks: str) -> None:
-        """Let a run and its tasks (dashes as underscores) be in a state; beside each task stands its driver."""
+    def advance(
+        self, run_id: str, state: str, *, message: str = "", why: str = "", driver: str = "", **tasks: str
+    ) -> None:
+        """
+        Let a run and its tasks (dashes as underscores) be in a state; beside each task stands its driver.
+
+        `driver` is the task that waits because its driver failed.
+        """
         run = self.kept["runs"][run_id]
-        run.state = state
+        _enter(run, state)
         if state in ENDED:
             run.finished_at = now()
         run.error = models.GoogleRpcStatus(code=2, message=message) if message else None
         details = [self._detail(run_id, name.replace("_", "-"), of, why) for name, of in tasks.items()]
         drivers = [self._detail(run_id, f"{task.display_name}-driver", "SUCCEEDED", "") for task in details]
+        if driver:
+            nodes = {driver: "PENDING", f"{driver}-driver": "FAILED", f"{driver}-driver(0)": "FAILED"}
+            details += [self._detail(run_id, name, of, "") for name, of in nodes.items()]
         root = self._detail(run_id, "root", state, "")
         run.run_details = models.V2beta1RunDetails(task_details=[root, *drivers, *details])
 
@@ -106,9 +119,8 @@ class StandIn:
             pipeline_version_reference=recurring.pipeline_version_reference,
             runtime_config=recurring.runtime_config,
             recurring_run_id=schedule_id,
-            state="RUNNING",
-            created_at=now(),
         )
+        _begin(run, "RUNNING")
         self.kept["runs"][run.run_id] = run
         return str(run.run_id)
 
@@ -144,12 +156,36 @@ class StandIn:
         for verb, pattern, handler in ROUTES:
             match = re.fullmatch(f"/apis/v2beta1/{pattern}", path)
             if match and verb == method:
+                self.authorized.add(_authorization(method, path))
                 return handler(self, *match.groups(), query=query, headers=headers, body=body)
         raise absent("Not Found")
 
 
 def now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
+
+
+def _authorization(method: str, path: str) -> tuple[str, str]:
+    """Return the resource and the verb that a server of many users asks Kubernetes about."""
+    first, *rest = path.removeprefix("/apis/v2beta1/").split("/")
+    resource = {"recurringruns": "jobs"}.get(first, first)
+    own_verb = path.partition(":")[2]
+    one = rest and rest[-1] != "versions"
+    return resource, own_verb or {"POST": "create", "DELETE": "delete"}.get(method, "get" if one else "list")
+
+
+def _begin(run: Any, state: str) -> None:
+    """Let a run be as the server answers one that has just been made."""
+    run.created_at = run.scheduled_at = now()
+    run.finished_at, run.service_account = NEVER, "pipeline-runner"
+    run.state_history = []
+    run.plugins_output = {"mlflow": {"state": "PLUGIN_FAILED"}}
+    _enter(run, state)
+
+
+def _enter(run: Any, state: str) -> None:
+    run.state = state
+    run.state_history.append(models.V2beta1RuntimeStatus(update_time=now(), state=state))
 
 
 def _status(status: int, code: int, message: str) -> Answer:
@@ -174,19 +210,25 @@ def listed(server: StandIn, kind: str, *parents: str, query: dict[str, str], **_
     """Return a page of a list; a token holds for the list it was given for."""
     if server.multi_user and kind in NAMESPACED and "namespace" not in query:
         raise invalid("a namespace is needed in multi-user mode")
-    items = [item for item in server.kept[kind].values() if _within(item, query, parents) and _passes(item, query)]
+    predicates = _predicates(query)
+    items = [item for item in server.kept[kind].values() if _within(item, query, parents) and _passes(item, predicates)]
     by, *direction = query.get("sort_by", "created_at").split()
+    if by not in SORT_KEYS or direction not in ([], ["asc"], ["desc"]):
+        raise invalid(f"Invalid sorting field: {by}")
     items.sort(key=lambda item: getattr(item, by), reverse=direction == ["desc"])
     asked = {key: value for key, value in query.items() if key not in {"page_token", "page_size"}}
     begin = 0
     if token := query.get("page_token"):
-        begin, of_list = json.loads(base64.b64decode(token))
+        try:
+            begin, of_list = json.loads(base64.b64decode(token))
+        except ValueError:
+            raise invalid("Invalid package token") from None
         if of_list != asked:
             raise invalid("page token does not match the supplied sort by and/or filtering criteria")
     end = begin + min(int(query.get("page_size", 20)), MAX_PAGE)
     more = base64.b64encode(json.dumps([end, asked]).encode()).decode() if end < len(items) else None
     answer, field_name = LISTS[kind]
-    return answer(**{field_name: items[begin:end] or None, "next_page_token": more})
+    return answer(**{field_name: items[begin:end] or None, "total_size": len(items) or None, "next_page_token": more})
 
 
 def _within(item: Any, query: dict[str, str], parents: tuple[str, ...]) -> bool:
@@ -196,14 +238,19 @@ def _within(item: Any, query: dict[str, str], parents: tuple[str, ...]) -> bool:
     )
 
 
-def _passes(item: Any, query: dict[str, str]) -> bool:
-    wanted = json.loads(unquote_plus(query["filter"])) if "filter" in query else {"predicates": []}
-    for predicate in (checked(json.dumps(p).encode(), "V2beta1Predicate") for p in wanted["predicates"]):
-        if predicate.operation != "EQUALS":
-            raise invalid(f"operation {predicate.operation} is not spoken here")
-        if getattr(item, predicate.key) != predicate.string_value:
-            return False
-    return True
+def _predicates(query: dict[str, str]) -> list[Any]:
+    """Return what a filter asks for; the server unescapes it once more, and strictly."""
+    text = query.get("filter", '{"predicates": []}')
+    if re.search("%(?![0-9A-Fa-f]{2})", text):
+        raise invalid(f"Invalid filter: {text}")
+    found = [checked(json.dumps(p).encode(), "V2beta1Predicate") for p in json.loads(unquote_plus(text))["predicates"]]
+    if any(predicate.operation != "EQUALS" for predicate in found):
+        raise invalid("only the operation EQUALS is spoken here")
+    return found
+
+
+def _passes(item: Any, predicates: list[Any]) -> bool:
+    return all(getattr(item, predicate.key) == predicate.string_value for predicate in predicates)
 
 
 def got(server: StandIn, kind: str, item_id: str, **_: Any) -> Any:
@@ -226,18 +273,19 @@ def created(server: StandIn, kind: str, *, body: bytes, **_: Any) -> Any:
         raise RefusedError(409, 6, f"Already exist error: {item.display_name}")
     if server.multi_user and not item.namespace:
         raise invalid("a namespace is needed in multi-user mode")
+    if kind == "experiments":
+        item.storage_state, item.last_run_created_at = "AVAILABLE", NEVER
     return _kept(server, kind, item, {"experiments": "experiment_id", "pipelines": "pipeline_id"}[kind])
 
 
 def uploaded(server: StandIn, *, query: dict[str, str], headers: Any, body: bytes, **_: Any) -> Any:
-    got(server, "pipelines", query["pipelineid"])
+    if query.get("pipelineid") not in server.kept["pipelines"]:
+        raise invalid("Failed to create a pipeline version due to error reading namespace")
     form = message_from_bytes(b"content-type: " + headers["content-type"].encode() + b"\r\n\r\n" + body)
-    (part,) = [part for part in form.walk() if isinstance(part, Message) and part.get_filename()]
-    if part.get_param("name", header="content-disposition") != "uploadfile":
+    parts = [part for part in form.walk() if isinstance(part, Message) and part.get_filename()]
+    if [part.get_param("name", header="content-disposition") for part in parts] != ["uploadfile"]:
         raise invalid("Failed to read pipeline from file")
-    text = part.get_payload(decode=True)
-    assert isinstance(text, bytes)
-    spec, platform = yaml.safe_load_all(text)
+    spec, platform = _documents(parts[0].get_payload(decode=True))
     if any((v.pipeline_id, v.name) == (query["pipelineid"], query["name"]) for v in server.kept["versions"].values()):
         raise RefusedError(409, 6, "Failed to create a pipeline version")
     made = models.V2beta1PipelineVersion(
@@ -249,31 +297,44 @@ def uploaded(server: StandIn, *, query: dict[str, str], headers: Any, body: byte
     return _kept(server, "versions", made, "pipeline_version_id")
 
 
+def _documents(text: Any) -> list[Any]:
+    """Return the two documents of a compiled pipeline."""
+    try:
+        documents = list(yaml.safe_load_all(text))
+        documents[0]["root"]["inputDefinitions"]["parameters"]
+        documents[1]["platforms"]
+    except (yaml.YAMLError, UnicodeError, LookupError, TypeError):
+        raise invalid("Failed to create a pipeline version due to an invalid pipeline spec") from None
+    return documents
+
+
 def started(server: StandIn, *, body: bytes, **_: Any) -> Any:
     run = checked(body, "V2beta1Run")
     _check_ordered(server, run)
-    run.state = "PENDING"
-    return _kept(server, "runs", run, "run_id")
+    _kept(server, "runs", run, "run_id")
+    _begin(run, "PENDING")
+    return run
 
 
 def planned(server: StandIn, *, body: bytes, **_: Any) -> Any:
     recurring = checked(body, "V2beta1RecurringRun")
     _check_ordered(server, recurring)
-    if len(recurring.trigger.cron_schedule.cron.split()) != 6 or recurring.mode != "ENABLE":
-        raise invalid("Schedule cron is not supported")
-    recurring.status = "ENABLED"
-    return _kept(server, "recurringruns", recurring, "recurring_run_id")
+    _kept(server, "recurringruns", recurring, "recurring_run_id")
+    recurring.updated_at, recurring.service_account = recurring.created_at, "pipeline-runner"
+    recurring.status = f"{recurring.mode}D"
+    return recurring
 
 
 def _check_ordered(server: StandIn, item: Any) -> None:
     """Check what a run and a recurring run are both made of, its parameters against those of its pipeline."""
     got(server, "experiments", item.experiment_id)
     if not item.display_name:
-        raise invalid("The run name is empty. Please specify a valid name")
+        raise RefusedError(500, 13, "Internal Server Error: The run name is empty. Please specify a valid name")
     spec = got(server, "versions", item.pipeline_version_reference.pipeline_version_id).pipeline_spec["pipeline_spec"]
-    known, given = set(spec["root"]["inputDefinitions"]["parameters"]), set(item.runtime_config.parameters)
-    if known != given:
-        raise invalid(f"parameters: unknown {sorted(given - known)}, missing {sorted(known - given)}")
+    known, given = spec["root"]["inputDefinitions"]["parameters"], set(item.runtime_config.parameters)
+    required = {name for name, parameter in known.items() if not parameter.get("isOptional")}
+    if required - given or given - set(known):
+        raise invalid(f"parameters: unknown {sorted(given - set(known))}, missing {sorted(required - given)}")
 
 
 def _kept(server: StandIn, kind: str, item: Any, key: str) -> Any:
@@ -287,12 +348,15 @@ def terminated(server: StandIn, run_id: str, **_: Any) -> Any:
     run = got(server, "runs", run_id)
     if run.state in ENDED:
         raise RefusedError(400, 9, f"Failed to terminate run {run_id} that has ended")
-    run.state = "CANCELING"
+    if run.state == "CANCELING":
+        raise invalid(f"Failed to terminate run {run_id}: Row not found")
+    _enter(run, "CANCELING")
     return {}
 
 
 def switched(server: StandIn, schedule_id: str, how: str, **_: Any) -> Any:
-    got(server, "recurringruns", schedule_id).status = f"{how.upper()}D"
+    recurring = got(server, "recurringruns", schedule_id)
+    recurring.mode, recurring.status = how.upper(), f"{how.upper()}D"
     return {}
 
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -72,7 +73,12 @@ class Cluster:
     broken: int = 0  # requests that are answered 500 before all is well again
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
     pods: dict[str, Pod] = field(default_factory=dict)
+    stages: list[dict[str, Any]] = field(default_factory=list)  # pods of stages, all of which failed
     changes: list[str] = field(default_factory=list)  # such as "create train-cnn-0"
+    authorized: set[tuple[str, str]] = field(default_factory=set)  # resource and verb of every request
+    labels: dict[str, str] = field(default_factory=dict)  # of the namespace
+    config: dict[str, str] | None = None  # pipeline-install-config of Kubeflow Pipelines
+    events: list[dict[str, Any]] = field(default_factory=list)
     created: Callable[[dict[str, Any]], None] = lambda _job: None  # called with each TrainJob
     lingers: bool = False  # whether a deleted TrainJob is there until `vanish`
 
@@ -88,6 +94,12 @@ class Cluster:
         ended = {"exitCode": code, "reason": reason if code else "Completed", "message": message, "finishedAt": now()}
         pod.state = {"terminated": ended}
 
+    def again(self, pod: Pod) -> Pod:
+        """Let the controller make a pod again that failed; the old one stays."""
+        new = Pod(pod.name.replace("abcde", "fghij"), pod.job, pod.index)
+        self.pods[new.name] = new
+        return new
+
     def conclude(self, name: str, how: str, reason: str = "", message: str = "") -> None:
         """Let a TrainJob be Complete or Failed."""
         ended = {
@@ -98,6 +110,24 @@ class Cluster:
             "lastTransitionTime": now(),
         }
         self.jobs[name]["status"] = {"conditions": [ended]}
+
+    def kubeconfig(self, folder: Path) -> Path:
+        """Write a kubeconfig that leads here, and return its path."""
+        known = {
+            "current-context": "c",
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": {"server": self.url}}],
+            "users": [{"name": "u", "user": {"token": "a-token"}}],
+        }
+        path = folder / "kubeconfig"
+        path.write_text(json.dumps(known), encoding="utf-8")
+        return path
+
+    def warn(self, message: str, at: str = "") -> None:
+        """Let the namespace have an event."""
+        seen = {"lastTimestamp": at or now(), "type": "Warning", "reason": "WorkflowNodeError", "message": message}
+        involved = {"kind": "Workflow", "name": "training-abcde"}
+        self.events.append({"metadata": {"name": f"event-{len(self.events)}"}, "involvedObject": involved, **seen})
 
     def vanish(self, name: str) -> None:
         """Let a TrainJob and its pods be gone."""
@@ -111,20 +141,25 @@ class Cluster:
             self.broken -= 1
             return status(500, "InternalError", "etcdserver: leader changed")
         for pattern, act in ROUTES.items():
-            if match := re.fullmatch(f".*/namespaces/{NAMESPACE}/{pattern}", path):
-                asked = f"{'list' if match[1] == 'pods' and not match[2] else verb} {match[1]}"
+            if match := re.fullmatch(pattern, path):
+                resource, name = match[1], match[2] or ""
+                verb = "list" if verb == "get" and not name else verb
+                self.authorized.add((f"{resource}/log" if name.endswith("/log") else resource, verb))
+                asked = f"{verb} {resource}"
                 if asked in self.forbidden:
                     text = f'{match[1]} is forbidden: User "system:serviceaccount:shop:runner" cannot {asked}'
                     return status(403, "Forbidden", text)
-                if match[1] in ("trainjobs", "trainingruntimes") and not self.installed:
+                if resource in ("trainjobs", "trainingruntimes") and not self.installed:
                     return 404, "404 page not found\n"
-                return act(self, verb, match[2] or "", query, body)
+                return act(self, verb, name, query, body)
         return 404, "404 page not found\n"
 
 
 def trainjobs(cluster: Cluster, verb: str, name: str, query: dict[str, list[str]], body: bytes) -> Answer:
     if verb == "create":
         return created(cluster, json.loads(body))
+    if verb == "list":
+        return 200, {"items": [job for job in cluster.jobs.values() if _selected(job, query)]}
     if name not in cluster.jobs:
         return status(404, "NotFound", f'trainjobs.trainer.kubeflow.org "{name}" not found', name)
     if verb == "delete":
@@ -166,16 +201,41 @@ def pods(cluster: Cluster, verb: str, name: str, query: dict[str, list[str]], bo
         log = pod.log
         tail = int(query.get("tailLines", ["0"])[0])
         return 200, "".join(f"{line}\n" for line in log[-tail:])
-    selected = dict(part.split("=") for part in query["labelSelector"][0].split(","))
+    if query.get("fieldSelector") == ["status.phase=Failed"]:
+        return 200, {"kind": "PodList", "items": [pod for pod in cluster.stages if _selected(pod, query)]}
     found = [pod.document() for pod in cluster.pods.values()]
-    matching = [pod for pod in found if selected.items() <= pod["metadata"]["labels"].items()]
-    return 200, {"kind": "PodList", "items": matching}
+    return 200, {"kind": "PodList", "items": [pod for pod in found if _selected(pod, query)]}
 
 
+def _selected(found: dict[str, Any], query: dict[str, list[str]]) -> bool:
+    """Return whether an object has the labels that are asked for."""
+    wanted = dict(part.split("=") for part in query["labelSelector"][0].split(","))
+    return bool(wanted.items() <= found["metadata"]["labels"].items())
+
+
+def namespaces(cluster: Cluster, verb: str, name: str, query: dict[str, list[str]], body: bytes) -> Answer:
+    return 200, {"metadata": {"name": name, "labels": cluster.labels}}
+
+
+def config_maps(cluster: Cluster, verb: str, name: str, query: dict[str, list[str]], body: bytes) -> Answer:
+    if name != "pipeline-install-config" or cluster.config is None:
+        return status(404, "NotFound", f'configmaps "{name}" not found', name)
+    return 200, {"metadata": {"name": name}, "data": cluster.config}
+
+
+def events(cluster: Cluster, verb: str, name: str, query: dict[str, list[str]], body: bytes) -> Answer:
+    assert query["fieldSelector"] == ["type=Warning"]
+    return 200, {"kind": "EventList", "items": cluster.events}
+
+
+WITHIN = f".*/namespaces/{NAMESPACE}/"
 ROUTES = {
-    r"(trainjobs)(?:/([^/]+))?": trainjobs,
-    r"(trainingruntimes)/([^/]+)": runtimes,
-    r"(pods)(?:/([^/]+(?:/log)?))?": pods,
+    WITHIN + "(trainjobs)(?:/([^/]+))?": trainjobs,
+    WITHIN + "(trainingruntimes)/([^/]+)": runtimes,
+    WITHIN + "(pods)(?:/([^/]+(?:/log)?))?": pods,
+    WITHIN + "(configmaps)/([^/]+)": config_maps,
+    WITHIN + "(events)(?:/([^/]+))?": events,
+    f".*/(namespaces)/({NAMESPACE})": namespaces,
 }
 
 

@@ -158,7 +158,9 @@ def test_one_run_of_the_pipeline_is_one_parent_with_a_child_per_training(trained
 
 
 def test_the_webhook_is_told_how_it_ended(trained: Project, told: Told) -> None:
-    assert {"project": "shop", "run": RUN, "state": "FINISHED"}.items() <= told[1][0].items()
+    assert {"project": "shop", "run": RUN, "state": "FINISHED", "message": "the run succeeded"}.items() <= told[1][
+        0
+    ].items()
 
 
 def test_other_sources_than_the_run_was_started_for_fail_it_and_it_says_so(trained: Project, told: Told) -> None:
@@ -169,6 +171,7 @@ def test_other_sources_than_the_run_was_started_for_fail_it_and_it_says_so(train
     assert ran.returncode != 0
     assert "sources: events changed since this pipeline looked at its sources" in ran.stdout + ran.stderr
     assert messages[-1]["state"] == "FAILED"
+    assert messages[-1]["message"]
 
 
 def test_the_champion_scores_new_orders(trained: Project, tmp_path: Path) -> None:
@@ -184,10 +187,17 @@ def test_the_champion_scores_new_orders(trained: Project, tmp_path: Path) -> Non
     assert scoring.output("score", "scored")["metadata"]["to"] == str(tmp_path / "scored")
 
 
+FINISH = """
+from adloom.kubeflow.component import finish
+from adloom.kubeflow.retry import RetryPolicy
+finish("shop", "run", "SUCCEEDED", None, RetryPolicy(pauses=()))
+"""
+
+
 def test_a_killed_webhook_and_a_dead_mlflow_do_not_fail_the_end(tmp_path: Path) -> None:
     environment = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "ADLOOM_WEBHOOK_URL": "http://127.0.0.1:9/x?secret"}
     ended = subprocess.run(
-        [sys.executable, "-c", "from adloom.kubeflow.component import finish; finish('shop', 'run', 'SUCCEEDED', '')"],
+        [sys.executable, "-c", FINISH],
         cwd=tmp_path,
         env={**os.environ, **environment, "KFP_RUN_ID": RUN},
         capture_output=True,
@@ -196,5 +206,5 @@ def test_a_killed_webhook_and_a_dead_mlflow_do_not_fail_the_end(tmp_path: Path) 
     )
     assert ended.returncode == 0, ended.stderr
     assert "MLflow at http://127.0.0.1:9: cannot end the run of" in ended.stderr
-    assert "webhook at 127.0.0.1: " in ended.stderr
+    assert "webhook at 127.0.0.1: Connection refused; nobody was told" in ended.stderr
     assert "secret" not in ended.stderr

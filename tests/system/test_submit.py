@@ -14,15 +14,16 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
-from tests.system import kfp_server
+from tests.system import kfp_server, kubernetes_server
 from tests.system.kfp_server import StandIn
+from tests.system.kubernetes_server import NAMESPACE
 
 from adloom.cli import cli
 from adloom.errors import AdloomError, DataError, ParamsError
 from adloom.io.kfp import KfpServer
 from adloom.io.kubeflow import Order, Run
 from adloom.io.outside import build
-from adloom.kubeflow import pipelines, plan
+from adloom.kubeflow import pipelines, plan, progress
 from adloom.kubeflow.submit import start_once
 from adloom.params import load
 from adloom.settings import Settings
@@ -30,6 +31,7 @@ from adloom.settings import Settings
 ROOT = Path(__file__).parents[2]
 COMPILED = ROOT / "pipelines" / "compiled"
 RUNS = "/v2beta1/runs"
+PAGES = "http://pages.example"
 Adloom = Callable[..., Result]
 
 
@@ -45,6 +47,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandI
         stand_in.token = "a-token"
         monkeypatch.setenv("ADLOOM_KFP_ENDPOINT", stand_in.url)
         monkeypatch.setenv("ADLOOM_KFP_TOKEN", "a-token")
+        monkeypatch.setenv("ADLOOM_KFP_UI", PAGES)
         yield stand_in
 
 
@@ -77,7 +80,7 @@ def test_submit_runs_the_pipeline_and_waits(adloom: Adloom, stand_in: StandIn) -
     done = adloom("submit", "training")
     assert done.exit_code == 0, done.output
     ((run_id, run),) = stand_in.kept["runs"].items()
-    assert f"run {run_id} started: by hand\n{stand_in.url}/#/runs/details/{run_id}\n" in done.stdout
+    assert f"run {run_id} started: by hand\n{PAGES}/#/runs/details/{run_id}\n" in done.stdout
     assert "run                      SUCCEEDED" in done.stdout
     assert run.description == "by hand"
     (version,) = stand_in.kept["versions"].values()
@@ -103,8 +106,58 @@ def test_a_failed_run_is_exit_code_one_with_the_task_why_and_where(adloom: Adloo
     assert isinstance(failed.exception, AdloomError)
     assert failed.exception.exit_code == 1
     (run_id,) = stand_in.kept["runs"]
-    assert str(failed.exception) == (f"run {run_id} failed at ingest copy: OOM; {stand_in.url}/#/runs/details/{run_id}")
+    assert str(failed.exception) == (f"run {run_id} failed at ingest copy: OOM; {PAGES}/#/runs/details/{run_id}")
     assert "ingest copy              FAILED" in failed.stdout
+
+
+def test_a_task_whose_driver_died_is_named(adloom: Adloom, stand_in: StandIn) -> None:
+    stand_in.after = lambda _, path: end(stand_in, "FAILED", driver="evaluate-4") if RUNS in path else None
+    failed = adloom("submit", "training")
+    assert "failed at evaluate audience (its driver): the server does not say why" in str(failed.exception)
+    assert "evaluate audience        FAILED" in failed.stdout
+
+
+def test_a_run_whose_tasks_the_server_stops_telling_of_is_not_told_with_a_count(
+    adloom: Adloom, stand_in: StandIn
+) -> None:
+    stand_in.after = lambda _, path: end(stand_in, "SUCCEEDED", train_gan="RUNNING") if RUNS in path else None
+    done = adloom("submit", "training")
+    assert done.exit_code == 0
+    assert done.stdout.splitlines()[-1] == progress.SILENT
+    assert "/2" not in done.stdout
+
+
+def test_what_the_server_does_not_tell_is_asked_of_the_namespace(
+    adloom: Adloom, stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ADLOOM_KFP_NAMESPACE", NAMESPACE)
+
+    def fail(_method: str, path: str) -> None:
+        if RUNS in path:
+            end(stand_in, "FAILED", report="RUNNING")
+            (run,) = stand_in.kept["runs"]
+            node = {"workflows.argoproj.io/node-name": "training-x.root.exit-handler-1.report.executor"}
+            pod = {"name": "p", "labels": {"pipeline/runid": run}, "annotations": node}
+            cluster.stages.append({"metadata": pod, "status": {"phase": "Failed", "reason": "Evicted"}})
+
+    stand_in.after = fail
+    with kubernetes_server.serving() as cluster:
+        monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig(tmp_path)))
+        failed = adloom("submit", "training")
+    assert progress.SILENT in failed.stdout
+    assert "failed at report: Evicted; " in str(failed.exception)
+
+
+def test_without_pages_no_link_is_printed(adloom: Adloom, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ADLOOM_KFP_UI")
+    said = [
+        adloom(*words) for words in (["submit", "training"], ["submit", "training", "--no-wait", "--json"], ["runs"])
+    ]
+    assert [done.exit_code for done in said] == [0, 0, 0]
+    assert "#/runs" not in "".join(done.stdout for done in said)
+    assert json.loads(said[1].stdout)["url"] is None
+    stand_in.after = lambda _, path: end(stand_in, "FAILED", message="no quota") if RUNS in path else None
+    assert str(adloom("submit", "training").exception).endswith(" failed: no quota")
 
 
 def test_if_changed_runs_only_for_a_reason_and_names_it(adloom: Adloom, stand_in: StandIn) -> None:
@@ -157,6 +210,14 @@ def test_a_dry_run_tells_all_and_changes_nothing(adloom: Adloom, stand_in: Stand
     assert stand_in.changes == before
 
 
+def test_other_resources_alone_leave_tasks_likely_cached(adloom: Adloom) -> None:
+    assert adloom("submit", "training").exit_code == 0
+    change_params(pipeline={"stages": {"train_gan": {"memory": "64Gi"}}})
+    told = adloom("submit", "training", "--dry-run").stdout
+    assert "the pipeline or its image\n" in told
+    assert "runs          look at the sources, keep the dataset, register, finish\n" in told
+
+
 def test_a_dry_run_needs_no_server(adloom: Adloom, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ADLOOM_KFP_ENDPOINT")
     said = adloom("submit", "training", "--dry-run")
@@ -206,7 +267,7 @@ def test_ctrl_c_leaves_the_run_going_and_says_so(stand_in: StandIn) -> None:
         _, said = process.communicate(timeout=30)
     ((run_id, run),) = stand_in.kept["runs"].items()
     assert process.returncode == 130
-    assert said == f"adloom: stopped waiting; run {run_id} goes on: {stand_in.url}/#/runs/details/{run_id}\n"
+    assert said == f"adloom: stopped waiting; run {run_id} goes on: {PAGES}/#/runs/details/{run_id}\n"
     assert run.state == "PENDING"
 
 
@@ -221,6 +282,11 @@ def test_schedules_are_made_listed_paused_resumed_and_deleted(adloom: Adloom, st
     for action, status in (("pause", "DISABLED"), ("resume", "ENABLED")):
         assert adloom("schedules", action, title).exit_code == 0
         assert kept.status == status
+    adloom("schedules", "pause", title)
+    paused = adloom("submit", "training", "--schedule", "30 3 * * mon").stdout
+    assert f'is as it should be; it is paused, `adloom schedules resume "{title}"` lets it run' in paused
+    assert "next" not in paused
+    adloom("schedules", "resume", title)
     assert adloom("schedules").stdout == f"{schedule_id}  on      {title}\n"
     (listed,) = json.loads(adloom("schedules", "list", "--json").stdout)
     assert (listed["title"], listed["on"]) == (title, True)
@@ -236,7 +302,7 @@ def test_runs_lists_who_what_why_and_where_of_both_pipelines(adloom: Adloom, sta
     (schedule_id,) = stand_in.kept["recurringruns"]
     stand_in.fire(schedule_id)
     listed = json.loads(adloom("runs", "--json").stdout)
-    assert {run["reason"] for run in listed} == {"by hand", f"schedule {schedule_id}"}
+    assert {run["reason"] for run in listed} == {"by hand", "schedule 30 3 * * *"}
     assert {run["digest"] for run in listed} == {version.name for version in stand_in.kept["versions"].values()}
     shown = adloom("runs", "--limit", "1").stdout.splitlines()
     assert len(shown) == 2

@@ -86,6 +86,11 @@ class Component:
         )
 
     @property
+    def handed(self) -> Path:
+        """Where the jobs of the run are handed their tables."""
+        return self.bucket / "jobs" / "run-1"
+
+    @property
     def name(self) -> str:
         (name,) = self.cluster.jobs
         return name
@@ -97,7 +102,7 @@ class Component:
 
     def succeed(self) -> None:
         """Let the first pod write its artifact, and both end."""
-        with manifest.draft(self.bucket / "jobs" / self.name / "lstm", "train_lstm", BLOCK, {}) as made:
+        with manifest.draft(self.handed / self.name / "lstm", "train_lstm", BLOCK, {}) as made:
             made.write_json("history.json", {"loss": [[1, 2.0], [2, 1.5]]})
         self.cluster.pods[f"{self.name}-node-0-0-abcde"].log.append("epoch 2")
         for pod in self.cluster.pods.values():
@@ -168,7 +173,7 @@ def test_a_component_waits_for_its_job_tells_what_it_says_and_takes_its_artifact
     assert component.cluster.changes == [f"create {name}", f"delete {name}"]
     assert caplog.messages == [f"{name}: started on 2 nodes with 2 processes each", "epoch 1", "epoch 2"]
     assert manifest.verify(component.folder / "lstm").stage == "train_lstm"
-    assert list((component.bucket / "jobs").iterdir()) == []
+    assert list(component.handed.iterdir()) == []
 
 
 def test_a_job_that_failed_is_told_with_its_pod_and_its_last_line(component: Component) -> None:
@@ -185,7 +190,7 @@ def test_a_job_that_failed_is_told_with_its_pod_and_its_last_line(component: Com
     with pytest.raises(AdloomError, match=wanted):
         component.train()
     assert component.cluster.jobs == {}
-    assert list((component.bucket / "jobs").iterdir()) == []
+    assert list(component.handed.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -203,6 +208,45 @@ def test_why_a_pod_ended_is_said_as_far_as_it_is_known(
     cluster.end(cluster.run(JOB.name, 1)[0], **end)
     cluster.conclude(JOB.name, "Failed", "BackoffLimitExceeded")
     assert jobs.state(JOB.name).why == f"pod train-lstm-0-node-0-0-abcde: {said}"
+
+
+def test_an_oom_ends_the_job_at_once_for_the_next_pods_would_have_no_more_memory(component: Component) -> None:
+    def run_out() -> None:
+        first, second = component.cluster.pods.values()
+        component.cluster.end(first, 1, message="adloom: unexpected RuntimeError: Connection closed by peer")
+        component.cluster.end(second, 137, "OOMKilled")
+
+    component.steps = [component.run, run_out]
+    with pytest.raises(AdloomError, match=r"failed: pod .*-node-0-1-abcde: OOMKilled; give its stage more memory"):
+        component.train()
+    assert component.cluster.jobs == {}  # though Kubernetes would have started its pods again
+
+
+def test_a_job_whose_pods_are_started_again_says_which_ended_and_why(
+    component: Component, caplog: pytest.LogCaptureFixture
+) -> None:
+    def lose(suffix: str, code: int) -> None:
+        first, second = (pod for name, pod in component.cluster.pods.items() if name.endswith(suffix))
+        component.cluster.end(first, 1, message="adloom: unexpected RuntimeError: Connection closed by peer")
+        component.cluster.end(second, code)
+
+    def again() -> None:
+        pods = [component.cluster.again(pod) for pod in [*component.cluster.pods.values()]]
+        pods[0].log.append("goes on after epoch 1")
+
+    def succeed() -> None:
+        component.succeed()
+        component.cluster.pods[f"{component.name}-node-0-0-fghij"].log.append("epoch 3")
+
+    component.steps = [component.run, lambda: lose("abcde", 137), lambda: None, again, lambda: lose("fghij", 139)]
+    component.steps += [lambda: None, succeed]
+    assert component.train() == {"loss": 1.5}
+    said = [message.partition(": ")[2] for message in caplog.messages if "started again" in message]
+    assert [line.partition("-node-")[2] for line in said] == [
+        "0-1-abcde: Error, exit code 137; its pods are started again, from the last checkpoint",
+        "0-1-fghij: Error, exit code 139; its pods are started again, from the last checkpoint",
+    ]
+    assert "goes on after epoch 1" in caplog.messages
 
 
 def test_a_job_without_pods_says_what_the_cluster_says(cluster: Cluster, jobs: TrainJobs) -> None:
@@ -275,7 +319,7 @@ def test_a_pod_that_is_ended_deletes_its_job(component: Component) -> None:
         component.train()
     assert ended.value.code == 143
     assert component.cluster.jobs == {}
-    assert list((component.bucket / "jobs").iterdir()) == []
+    assert list(component.handed.iterdir()) == []
     assert signal.getsignal(signal.SIGTERM) == before
 
 

@@ -141,6 +141,7 @@ def test_a_runtime_is_found_by_trainer(everything: Mapping[str, Rendered]) -> No
         assert runtime["metadata"]["labels"]["trainer.kubeflow.org/framework"] == "torch"
         [job] = runtime["spec"]["template"]["spec"]["replicatedJobs"]
         assert job["template"]["metadata"]["labels"] == {"trainer.kubeflow.org/trainjob-ancestor-step": "trainer"}
+        assert job["template"]["spec"]["backoffLimit"] == 3  # as docs/kubeflow.md says
         [found] = everything[name].pods[-1:]
         assert found.labels == trainjobs.LABELS
         [container] = found.containers

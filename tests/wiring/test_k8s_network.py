@@ -179,30 +179,6 @@ def test_addresses_in_the_configuration_are_services(platform: Rendered) -> None
             assert int(port) in ports[host], key
 
 
-def test_roles_allow_the_least_that_works(platform: Rendered) -> None:
-    allowed = {
-        role["metadata"]["name"]: {
-            (group, resource, verb)
-            for rule in role["rules"]
-            for group, resource, verb in product(rule["apiGroups"], rule["resources"], rule["verbs"])
-        }
-        for role in platform.of("Role")
-    }
-    trainer, kfp = "trainer.kubeflow.org", "pipelines.kubeflow.org"
-    assert allowed == {
-        "adloom-stages": {
-            *((trainer, "trainjobs", verb) for verb in ("create", "get", "delete")),
-            (trainer, "trainingruntimes", "get"),
-            ("", "pods", "list"),
-            ("", "pods/log", "get"),
-        },
-        "adloom-submit": {
-            *product([kfp], ["pipelines", "pipelines/versions", "experiments"], ["create", "get", "list"]),
-            *product([kfp], ["runs"], ["create", "get", "list", "terminate", "delete"]),
-        },
-    }
-
-
 def test_roles_are_bound_in_the_namespace_of_the_runs(platform: Rendered) -> None:
     bound = {b["roleRef"]["name"]: b["subjects"] for b in platform.of("RoleBinding")}
     unsaid = HERE if platform.name.startswith("base") else None  # an overlay says it

@@ -195,3 +195,12 @@ def test_a_stage_is_placed_as_the_params_say() -> None:
     ]
     assert "nodeSelector" not in pods["exec-evaluate-2"]
     assert placed.placed(Pipeline()) == pipelines.load("training", FOLDER).placed(Pipeline())
+
+
+def test_the_last_task_can_ask_kubeflow_and_delete_what_trainings_left() -> None:
+    keys = {"ADLOOM_KFP_ENDPOINT", "MLFLOW_TRACKING_URI", "ADLOOM_WEBHOOK_URL"}
+    for name, more in (("training", {"ADLOOM_CHECKPOINT_URI", "AWS_SECRET_ACCESS_KEY"}), ("scoring", set[str]())):
+        compiled = pipelines.load(name, ROOT / pipelines.FOLDER)
+        pod = compiled.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-finish"]
+        sources = [*pod["configMapAsEnv"], *pod["secretAsEnv"]]
+        assert keys | more <= {pair["envVar"] for source in sources for pair in source["keyToEnv"]}

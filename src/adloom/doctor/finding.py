@@ -103,6 +103,8 @@ class Kind(Enum):
     KFP_OLD = "kfp-old", State.BROKEN
     KFP_VERSION = "kfp-version", State.WARNING
     KFP_FAILED = "kfp-failed", State.BROKEN
+    KFP_RESTRICTED = "kfp-restricted", State.WARNING
+    KFP_PODS_REFUSED = "kfp-pods-refused", State.WARNING
     CHECK_SLOW = "check-slow", State.BROKEN
     CHECK_FAILED = "check-failed", State.BROKEN
 

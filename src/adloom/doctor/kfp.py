@@ -2,15 +2,18 @@
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 from adloom.doctor.context import Context, installed
 from adloom.doctor.finding import Finding, Kind
 from adloom.errors import AdloomError, DeniedError, NoAnswerError, ParamsError, RefusedError
 from adloom.io.kfp import LISTS
 from adloom.io.kfp_api import ApiError, Health, KfpApi, NamespaceError, Patience
+from adloom.io.run_namespace import RunNamespace, connect
 
 QUICK = Patience(connection=2, answer=4, pause=0.5, asked=0)  # three tries in 15 seconds
 NEEDED = (2, 14)  # an older one does not tell an exit handler how a run ended
+LATELY = timedelta(minutes=30)
 LOOKED_AT = ("pipelines", "experiments", "runs")
 FAULTS: dict[type[AdloomError], Kind] = {  # the first that fits
     NoAnswerError: Kind.KFP_NO_ANSWER,
@@ -40,6 +43,15 @@ def check(context: Context) -> Iterator[Finding]:
     else:
         within = f" of namespace {api.namespace}" if api.namespace else ""
         yield Kind.KFP_OK(f"{', '.join(LOOKED_AT)}{within} can be listed")
+        yield from _pods(connect(context.settings))
+
+
+def _pods(namespace: RunNamespace | None) -> Iterator[Finding]:
+    """Look whether the namespace of the runs refuses the pods of stages, or has done so lately."""
+    if namespace and (found := namespace.restriction()):
+        yield Kind.KFP_RESTRICTED.told(AdloomError(found))
+    if namespace and (found := namespace.refused(datetime.now(UTC) - LATELY)):
+        yield Kind.KFP_PODS_REFUSED.told(AdloomError(found))
 
 
 def version(health: Health, server: str) -> Finding:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from adloom.errors import DataError, OutsideError
 from adloom.io import manifest
 from adloom.io.catalogue import ENTRIES, Entry, Package
+from adloom.io.connection_errors import describe
 from adloom.io.packages import Members, Place, Url
 
 TIMEOUT = 15  # seconds without an answer before the next place is tried
@@ -63,7 +64,7 @@ class Downloads:
             except (OutsideError, OSError, http.client.HTTPException) as error:
                 if getattr(error, "errno", None) == errno.ENOSPC:
                     raise
-                failures.append(f"{place}: {getattr(error, 'reason', None) or error}")
+                failures.append(f"{place}: {describe(error)}")
                 continue
             members = package.unpack(path, package.members)
             path.unlink()

@@ -35,6 +35,7 @@ class State:
 
     phase: Phase
     why: str = ""
+    restarts: str = ""  # the machine because of which a job that runs is started again, and its last words
 
 
 class Jobs(Protocol):
@@ -50,6 +51,10 @@ class Jobs(Protocol):
 
     def logs(self, name: str) -> Iterator[str]:
         """Yield the lines of the first machine that were not yielded before; it ends when there is none for a while."""
+        ...
+
+    def of_run(self, run: str) -> list[str]:
+        """Return the names of the jobs that a pipeline's run started."""
         ...
 
     def delete(self, name: str) -> None:
@@ -99,6 +104,10 @@ class LocalJobs:
             for line in log:
                 self._read[name] += len(line)
                 yield line.decode().rstrip("\n")
+
+    def of_run(self, run: str) -> list[str]:
+        """Return the names of all jobs, which end with this process."""
+        return [*self._nodes]
 
     def delete(self, name: str) -> None:
         """End the processes."""

@@ -1,14 +1,14 @@
 """The server of Kubeflow Pipelines: what io.kubeflow promises, said in its API v2beta1."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
 from adloom.errors import OutsideError
 from adloom.io.kfp_api import KfpApi, Patience
-from adloom.io.kubeflow import AbsentError, Order, Run, Schedule, Task, Version
+from adloom.io.kubeflow import STARTED, AbsentError, Order, Run, Schedule, Task, Version
 from adloom.settings import Settings
 
 PAGE = 50  # items an answer
@@ -20,7 +20,7 @@ class KfpServer:
     def __init__(self, settings: Settings, patience: Patience = Patience()) -> None:  # noqa: B008 - it is frozen
         self._api = KfpApi(settings, patience)
         self._pages = (settings.kfp_ui or "").rstrip("/")
-        self._digests: dict[str, str] = {}  # by version id
+        self._versions: dict[str, Any] = {}  # by version id; None for one that was deleted
 
     def upload(self, pipeline: str, digest: str, text: str) -> Version:
         """Return the version called by this digest, uploaded unless it is there already."""
@@ -45,6 +45,12 @@ class KfpServer:
     def run(self, run_id: str) -> Run:
         """Return a run with its tasks. Raises AbsentError when there is none of this id."""
         return self._run(self._api.ask("GET", f"runs/{run_id}", "V2beta1Run"))
+
+    def spec(self, run: Run) -> Mapping[str, Any]:
+        """Return the compiled pipeline of a run, empty when the server does not have it."""
+        known = run.version and self._version(run.version)
+        found = (known and known.pipeline_spec) or {}
+        return found.get("pipeline_spec", found)  # type: ignore[no-any-return]
 
     def discard(self, run_id: str) -> None:
         """Stop a run and remove it; one that has ended or is gone already is no error."""
@@ -128,31 +134,33 @@ class KfpServer:
             token = page.next_page_token or None
 
     def _run(self, found: Any) -> Run:
+        reference = found.pipeline_version_reference
+        named = reference is not None and reference.pipeline_version_id
+        version = Version(reference.pipeline_id, reference.pipeline_version_id) if named else None
+        known = version and self._version(version)
         return Run(
             run_id=found.run_id,
             title=found.display_name,
             state=found.state or "PENDING",
             created=found.created_at,
             arguments=_arguments(found),
-            digest=self._digest(found.pipeline_version_reference),
-            reason=found.description or (f"schedule {found.recurring_run_id}" if found.recurring_run_id else ""),
-            url=f"{self._pages or self._api.endpoint}/#/runs/details/{found.run_id}",
-            message=_why(found.error),
+            digest=(known and known.display_name) or "",
+            reason=_reason(found),
+            url=f"{self._pages}/#/runs/details/{found.run_id}" if self._pages else None,
+            message=_why(found),
+            version=version,
             tasks=tuple(_task(task) for task in (found.run_details and found.run_details.task_details) or []),
         )
 
-    def _digest(self, reference: Any) -> str:
-        """Return the digest that a version is called by; empty when the run names none or it was deleted."""
-        if reference is None or not reference.pipeline_version_id:
-            return ""
-        version = reference.pipeline_version_id
-        if version not in self._digests:
-            path = f"pipelines/{reference.pipeline_id}/versions/{version}"
+    def _version(self, version: Version) -> Any:
+        """Return what the server knows of a version, None when it was deleted; asked once, for it never changes."""
+        if version.version_id not in self._versions:
+            path = f"pipelines/{version.pipeline_id}/versions/{version.version_id}"
             try:
-                self._digests[version] = self._api.ask("GET", path, "V2beta1PipelineVersion").display_name or ""
+                self._versions[version.version_id] = self._api.ask("GET", path, "V2beta1PipelineVersion")
             except AbsentError:
-                self._digests[version] = ""
-        return self._digests[version]
+                self._versions[version.version_id] = None
+        return self._versions[version.version_id]
 
 
 LISTS = {  # path: the model of its answers, and where the items are in it
@@ -198,8 +206,16 @@ def _schedule(found: Any) -> Schedule:
 
 
 def _task(found: Any) -> Task:
-    return Task(name=found.display_name or "", state=found.state or "PENDING", message=_why(found.error))
+    return Task(name=found.display_name or "", state=found.state or "PENDING", message=_why(found))
 
 
-def _why(error: Any) -> str:
-    return " ".join(((error and error.message) or "").split())
+def _reason(run: Any) -> str:
+    """Return why a run was started: its description, else its argument, else who started it."""
+    made_by = f"schedule {run.recurring_run_id}" if run.recurring_run_id else STARTED
+    return str(run.description or _arguments(run).get("reason") or made_by)
+
+
+def _why(found: Any) -> str:
+    """Return the error of a run or task, else the last one of its history; "" when the server knows none."""
+    errors = [found.error, *(past.error for past in reversed(found.state_history or []))]
+    return next((" ".join(error.message.split()) for error in errors if error and error.message), "")

@@ -1,4 +1,4 @@
-"""One request to Kubeflow Pipelines' API v2beta1. Whatever goes wrong is one line, in 30 seconds at most."""
+"""One request to Kubeflow Pipelines' API v2beta1. Every fault is one line, within 30 seconds, or 73 for a start."""
 
 import json
 import logging
@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from adloom.errors import AdloomError, DeniedError, NoAnswerError, OutsideError, ParamsError, RefusedError
+from adloom.io.connection_errors import describe
 from adloom.io.kubeflow import AbsentError
 from adloom.settings import Settings
 
@@ -19,6 +20,10 @@ SAID = 300  # characters kept of what the server said
 POD_TOKEN = Path("/var/run/secrets/kubeflow/pipelines/token")  # where Kubeflow puts a pod's token, and renews it
 ADDRESS = "set ADLOOM_KFP_ENDPOINT to the address of Kubeflow Pipelines, such as http://ml-pipeline.kubeflow:8888"
 TOKEN = "set ADLOOM_KFP_TOKEN, or ADLOOM_KFP_TOKEN_FILE to a file that holds a valid one"  # noqa: S105 - advice
+HANGS = (
+    "it may be waiting for its database, or for MLflow if its MLflow plugin is on (docs/kubeflow.md); "
+    "`adloom runs` shows whether the run was started"
+)
 PLAIN = re.compile(r"^https?://([\w.-]+|\[[0-9a-fA-F:]+\])(:\d+)?(/[\w./~-]*)?$")
 REFUSALS: dict[int, tuple[type[AdloomError], str]] = {
     400: (OutsideError, "the request is refused"),
@@ -46,10 +51,11 @@ class Health:
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a server is waited for, in seconds; with RETRIES these bring every fault to an end within 30."""
+    """How long a server is waited for, in seconds; with RETRIES every fault but that of a start ends within 30."""
 
     connection: float = 3
     answer: float = 8
+    start: float = 70  # for the answer to POST runs, in which the server's MLflow plugin may wait 60 seconds for MLflow
     pause: float = 1  # before the last try
     asked: int = 2  # at most, before each try, when the server asks for a pause
 
@@ -137,8 +143,7 @@ class KfpApi:
             raise_on_redirect=False,
             retry_after_max=self._patience.asked,
         )
-        timeout = urllib3.Timeout(connect=self._patience.connection, read=self._patience.answer)
-        return urllib3.PoolManager(retries=retries, timeout=timeout, ssl_context=self._trust())
+        return urllib3.PoolManager(retries=retries, ssl_context=self._trust())
 
     def _trust(self) -> ssl.SSLContext:
         """Return whom to trust: the authorities of this machine, or those of a file."""
@@ -150,19 +155,29 @@ class KfpApi:
             raise ParamsError(f"ADLOOM_KFP_CA={path}: {why}; expected certificates in PEM") from None
 
     def _send(self, method: str, url: str, content: dict[str, Any]) -> Any:
-        from urllib3.exceptions import HTTPError, MaxRetryError, SSLError
+        from urllib3.exceptions import HTTPError, MaxRetryError, ReadTimeoutError, SSLError
 
         given = dict(content)
         if "body" in given:
             given["json"] = self._codec.sanitize_for_serialization(given.pop("body"))
         try:
-            return self._pool.request(method, url, headers=self._headers(), **given)
+            return self._pool.request(method, url, headers=self._headers(), timeout=self._timeout(method, url), **given)
         except HTTPError as error:
-            cause = error.reason if isinstance(error, MaxRetryError) else error
+            cause = (isinstance(error, MaxRetryError) and error.reason) or error
             if isinstance(cause, SSLError):
                 advice = "set ADLOOM_KFP_CA to a file with the certificate of its authority"
                 raise ParamsError(f"{self}: its certificate is not trusted: {_said(str(cause))}; {advice}") from None
-            raise NoAnswerError(f"{self}: no answer: {_said(_bare(cause))}; is it running? Else {ADDRESS}") from None
+            if method == "POST" and isinstance(cause, ReadTimeoutError):
+                seconds = self._timeout(method, url).read_timeout
+                raise NoAnswerError(f"{self}: took the request and did not answer in {seconds} s; {HANGS}") from None
+            raise NoAnswerError(f"{self}: no answer: {_said(describe(cause))}; is it running? Else {ADDRESS}") from None
+
+    def _timeout(self, method: str, url: str) -> Any:
+        import urllib3
+
+        starts = method == "POST" and url.endswith("/runs")
+        answer = self._patience.start if starts else self._patience.answer
+        return urllib3.Timeout(connect=self._patience.connection, read=answer)
 
     def _headers(self) -> dict[str, str]:
         token = self._token()
@@ -214,8 +229,3 @@ def _message(data: bytes) -> str:
 def _said(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= SAID else line[: SAID - 1] + "…"
-
-
-def _bare(error: Any) -> str:
-    """Return urllib3's message without the object it begins with."""
-    return str(error).rpartition(">: ")[2].rpartition("): ")[2]

@@ -4,12 +4,15 @@ import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
+
+import yaml
 
 from adloom.errors import OutsideError
 
 SUCCEEDED, FAILED, CANCELED, SKIPPED = "SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"
 ENDED = frozenset({SUCCEEDED, FAILED, CANCELED, SKIPPED})
+STARTED = "started in Kubeflow"  # the reason of a run for which none is given
 LOST = frozenset({FAILED, CANCELED, SKIPPED, "CANCELING"})  # will never have succeeded
 
 
@@ -56,8 +59,9 @@ class Run:
     arguments: Mapping[str, str]
     digest: str  # of the pipeline; empty when the server does not say which version ran
     reason: str
-    url: str
+    url: str | None = None  # its page; None when ADLOOM_KFP_UI names no pages
     message: str = ""  # empty unless the server knows why it failed
+    version: Version | None = None  # of the pipeline; None when the server does not say which version ran
     tasks: tuple[Task, ...] = ()  # only of a run that was asked for by its id
 
     @property
@@ -96,6 +100,10 @@ class Runs(Protocol):
 
     def run(self, run_id: str) -> Run:
         """Return a run with its tasks. Raises AbsentError when there is none of this id."""
+        ...
+
+    def spec(self, run: Run) -> Mapping[str, Any]:
+        """Return the compiled pipeline of a run, empty when the server does not have it."""
         ...
 
     def discard(self, run_id: str) -> None:
@@ -156,6 +164,7 @@ class MemoryKubeflow:
             digest=digest,
             reason=order.reason,
             url=f"memory:/#/runs/details/run-{number}",
+            version=order.version,
         )
         self.known.setdefault(order.pipeline, []).append(run)
         return run
@@ -169,6 +178,11 @@ class MemoryKubeflow:
         """Return a run."""
         pipeline, i = self._place(run_id)
         return self.known[pipeline][i]
+
+    def spec(self, run: Run) -> Mapping[str, Any]:
+        """Return the compiled pipeline of a run."""
+        found = next(yaml.safe_load_all(self.texts[run.version])) if run.version else {}
+        return found if isinstance(found, dict) else {}
 
     def discard(self, run_id: str) -> None:
         """Forget a run."""

@@ -8,7 +8,6 @@ beside an MLmodel that other tools can load.
 import json
 import logging
 import os
-import re
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +23,7 @@ from uuid import uuid4
 from adloom.deadline import within
 from adloom.errors import AdloomError, OutsideError
 from adloom.io import manifest
+from adloom.io.connection_errors import describe
 from adloom.io.registry import By, Move, Version
 
 ARTIFACT = "model"  # folder of a version's files below its run
@@ -105,7 +105,7 @@ class Server:
             raise
         except Exception as error:  # MLflow lets errors of its drivers, of HTTP and of the file system through
             raise OutsideError(
-                f"MLflow at {self.name}: cannot {what}: {cause(error)}; are it, its database and its S3 up, "
+                f"MLflow at {self.name}: cannot {what}: {describe(error)}; are it, its database and its S3 up, "
                 "and is MLFLOW_TRACKING_URI right?"
             ) from error
 
@@ -263,19 +263,6 @@ class MlflowRegistry:
                 client.create_registered_model(name)
         source = f"{run.info.artifact_uri}/{ARTIFACT}"
         return int(client.create_model_version(name, source, run.info.run_id, tags=dict(tags)).version)
-
-
-def cause(error: BaseException) -> str:
-    """Return the system's word for what went wrong underneath, else the first line; never a password in an address."""
-    inner: BaseException | None = error
-    while inner is not None:
-        if isinstance(inner, OSError) and inner.strerror:
-            return inner.strerror
-        if reason := getattr(next(iter(inner.args), None), "reason", None):  # why urllib3 gave up trying
-            error = reason
-        inner = inner.__cause__ or inner.__context__
-    text = str(error).strip().partition("\n")[0]
-    return re.sub(r"//[^/@\s]*@", "//", text)
 
 
 def _version(model: str, stored: Any, aliases: Mapping[str, str]) -> Version:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from adloom.errors import NoAnswerError, OutsideError, ParamsError, RefusedError
-from adloom.io.mlflow import Server, cause, prepare_environment
+from adloom.io.connection_errors import describe
+from adloom.io.mlflow import Server, prepare_environment
 
 SECONDS = 5  # that a server or database is waited for
 REFUSED = {"UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED"}  # MLflow's words for 401 and 403
@@ -41,7 +42,9 @@ def version(server: Server) -> str:
     try:
         said = http_request(whom, "/version", "GET", max_retries=0, timeout=SECONDS, raise_on_status=False)
     except Exception as error:  # MLflow lets errors of HTTP through
-        raise NoAnswerError(f"MLflow at {server.name}: no answer: {cause(error)}; is it up, and {ADDRESS}") from error
+        raise NoAnswerError(
+            f"MLflow at {server.name}: no answer: {describe(error)}; is it up, and {ADDRESS}"
+        ) from error
     if said.status_code in {401, 403}:
         raise RefusedError(f"MLflow at {server.name}: does not let us in ({said.status_code}); {CREDENTIALS}")
     if said.status_code != 200 or not re.fullmatch(r"\d+\.\d+\.\w+", said.text.strip()):
@@ -68,7 +71,7 @@ def is_new(server: Server) -> bool:
         with engine.connect() as connection:
             return not sqlalchemy.inspect(connection).get_table_names()
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-        raise DatabaseError(f"MLflow at {server.name}: cannot be opened: {cause(error)}; {ADDRESS}") from None
+        raise DatabaseError(f"MLflow at {server.name}: cannot be opened: {describe(error)}; {ADDRESS}") from None
 
 
 def read(server: Server) -> str | None:
@@ -124,5 +127,5 @@ def _refusal(server: Server, error: Exception) -> Exception:
         advice = "`mlflow db upgrade` with its address, after a backup, or another version of the client"
         return SchemaError(f"MLflow at {server.name}: its tables are of another version of MLflow; {advice}")
     if getattr(error, "error_code", "") in REFUSED:
-        return RefusedError(f"MLflow at {server.name}: does not let us read ({cause(error)}); {CREDENTIALS}")
-    return OutsideError(f"MLflow at {server.name}: cannot be read: {cause(error)}; its own log says why")
+        return RefusedError(f"MLflow at {server.name}: does not let us read ({describe(error)}); {CREDENTIALS}")
+    return OutsideError(f"MLflow at {server.name}: cannot be read: {describe(error)}; its own log says why")

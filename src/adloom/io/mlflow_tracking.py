@@ -17,7 +17,8 @@ from typing import Any
 from uuid import uuid4
 
 from adloom.errors import DataError
-from adloom.io.mlflow import FindParent, Provenance, Server, cause, no_parent
+from adloom.io.connection_errors import describe
+from adloom.io.mlflow import FindParent, Provenance, Server, no_parent
 from adloom.io.tracking import Run
 
 ABSENT = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"}  # MLflow's words for a run that is not there
@@ -112,7 +113,7 @@ class MlflowRun:
             self.again = time.monotonic() + max(AGAIN_SECONDS, AGAIN_FACTOR * (time.monotonic() - began))
             if not self.away:
                 kept = "the training goes on, and what it tells is kept and sent when it answers"
-                logger.warning("MLflow at %s: %s; %s", self.server.name, cause(error), kept)
+                logger.warning("MLflow at %s: %s; %s", self.server.name, describe(error), kept)
             self.away = True
         else:
             self.again = 0
@@ -128,7 +129,7 @@ class MlflowRun:
             if getattr(error, "error_code", "") not in ABSENT:
                 raise
             if not self.refused:
-                logger.warning("MLflow at %s: %s; the training goes on", self.server.name, cause(error))
+                logger.warning("MLflow at %s: %s; the training goes on", self.server.name, describe(error))
             self.refused = True
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from adloom.errors import OutsideError, ParamsError
+from adloom.io.connection_errors import describe
 from adloom.io.s3 import BLOCK, address, connect
 from adloom.io.s3_faults import PATIENCE, Made, Patience, asking
 
@@ -204,7 +205,7 @@ class FileObjects:
         except OSError:
             raise
         except Exception as error:  # each kind of remote has errors of its own
-            raise OutsideError(f"{self.url}: {type(error).__name__}: {error}") from error
+            raise OutsideError(f"{self.url}: {type(error).__name__}: {describe(error)}") from error
 
 
 def at(url: str, endpoint: str | None, patience: Patience = PATIENCE) -> Objects:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from adloom.errors import DataError, DeniedError, NoAnswerError, OutsideError, ParamsError, RefusedError
+from adloom.io.connection_errors import describe
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -130,7 +131,7 @@ def asking(uri: str, endpoint: str | None) -> Iterator[None]:
     except exceptions.ParamValidationError:
         raise ParamsError(f"{uri}: {_bucket(uri)} cannot be a bucket's name; correct the uri") from None
     except exceptions.BotoCoreError as error:
-        raise NoAnswerError(f"{uri}: no answer from {server}: {error}; check AWS_ENDPOINT_URL_S3") from None
+        raise NoAnswerError(f"{uri}: no answer from {server}: {describe(error)}; check AWS_ENDPOINT_URL_S3") from None
 
 
 def _refusal(uri: str, server: str, error: Mapping[str, Any]) -> Exception:

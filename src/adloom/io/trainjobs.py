@@ -1,6 +1,7 @@
 """Jobs in a cluster: each is a TrainJob of Kubeflow Trainer, whose pods are the machines."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -9,6 +10,7 @@ from typing import Any
 
 from adloom import doors
 from adloom.errors import AdloomError, OutsideError, ParamsError
+from adloom.io.connection_errors import describe
 from adloom.io.jobs import UNEXPECTED, Job, State
 
 GROUP, VERSION = "trainer.kubeflow.org", "v1alpha1"
@@ -20,6 +22,7 @@ ASKING = (3, 10)  # seconds for a connection, and for an answer
 LISTENING = (3, 15)  # and without another line of a log
 INSTALL = "install Kubeflow Trainer, docs/kubeflow.md says how"
 GRANT = "grant it as k8s/base does"
+OOM = "OOMKilled"
 ENDED = 143  # exit code of a process that was told to end
 STUCK = ("Error", "BackOff", "Invalid")  # ends what a container waits for when it may wait forever
 
@@ -69,13 +72,18 @@ class TrainJobs:
         if "Failed" in ended:
             failed = ended["Failed"]
             return State("failed", self._failed(name) or f"{failed.reason}: {failed.message}")
-        return State("running", self._stuck(name))
+        lost = self._failed(name)
+        if OOM in lost:  # the next pods would have no more memory
+            return State("failed", lost)
+        return State("running", self._stuck(name), lost)
 
     def logs(self, name: str) -> Iterator[str]:
-        """Yield the new lines of the first node's pod."""
+        """Yield the new lines of the first node's newest pod."""
         from urllib3.exceptions import HTTPError
 
-        pod = next((pod for pod in self._nodes(name) if _index(pod) == 0 and pod.status.phase != "Pending"), None)
+        pod = next(
+            (pod for pod in reversed(self._nodes(name)) if _index(pod) == 0 and pod.status.phase != "Pending"), None
+        )
         if pod is None:
             return
         known = pod.metadata.name
@@ -106,6 +114,21 @@ class TrainJobs:
                 if not _absent(error, name):
                     raise
 
+    def of_run(self, run: str) -> list[str]:
+        """Return the names of the TrainJobs of a pipeline's run; none where Kubeflow Trainer is not installed."""
+        from kubernetes.client import ApiException
+
+        with self._asking(f"run {run}", "list trainjobs"):
+            try:
+                found = self._objects.list_namespaced_custom_object(
+                    *self._of("trainjobs"), label_selector=f"{RUN}={run}", _request_timeout=ASKING
+                )
+            except ApiException as error:
+                if error.status == 404:
+                    return []
+                raise
+        return [job["metadata"]["name"] for job in found["items"]]
+
     def _get(self, name: str) -> Any:
         from kubernetes.client import ApiException
 
@@ -125,9 +148,17 @@ class TrainJobs:
         return sorted(found.items, key=lambda pod: (pod.metadata.creation_timestamp, pod.metadata.name))
 
     def _failed(self, name: str) -> str:
-        """Return the pod that failed first and why; who lost another, or was ended for its sake, comes after it."""
-        ends = [end for pod in self._nodes(name) if (end := self._end(pod))]
-        return min(ends)[2] if ends else ""
+        """
+        Return the pod that failed first in the last attempt, and why.
+
+        Pods that lost another, or were ended because of it, come after it.
+        """
+        attempts, pods = dict[int, list[tuple[bool, datetime, str]]](), Counter[int]()
+        for pod in self._nodes(name):
+            pods[_index(pod)] += 1
+            if end := self._end(pod):
+                attempts.setdefault(pods[_index(pod)], []).append(end)
+        return min(attempts[max(attempts)])[2] if attempts else ""
 
     def _end(self, pod: Any) -> tuple[bool, datetime, str] | None:
         """Return of a pod that failed whether others may be why, when it was, and what is to be said."""
@@ -144,8 +175,8 @@ class TrainJobs:
 
     def _last_words(self, pod: str, end: Any) -> str:
         """Return the line that adloom ended with, "" when it was ended without one."""
-        if end.reason == "OOMKilled":
-            return "OOMKilled; give its stage more memory in pipeline.stages"
+        if end.reason == OOM:
+            return f"{OOM}; give its stage more memory in pipeline.stages"
         lines = (end.message or "").splitlines() or self._tail(pod)
         return next((line.removeprefix("adloom: ") for line in reversed(lines) if line.startswith("adloom: ")), "")
 
@@ -181,19 +212,23 @@ class TrainJobs:
         try:
             yield
         except HTTPError as error:
-            raise OutsideError(f"{name}: no answer from the cluster: {error}") from None
+            raise OutsideError(f"{name}: no answer from the cluster: {describe(error)}") from None
         except ApiException as error:
             raise _refusal(name, self._namespace, what, error) from None
 
 
 def connect() -> TrainJobs:
-    """Return the TrainJobs of the namespace that this pod runs in."""
+    """Return the TrainJobs of the namespace that this pod runs in. Raises ParamsError in a pod without an account."""
     from kubernetes import client, config
 
     configuration = client.Configuration()
     configuration.retries = False  # whoever waits for a job asks again anyway
-    config.load_incluster_config(configuration)
-    return TrainJobs(client.ApiClient(configuration), NAMESPACE.read_text(encoding="utf-8").strip())
+    try:
+        config.load_incluster_config(configuration)
+        namespace = NAMESPACE.read_text(encoding="utf-8").strip()
+    except (config.ConfigException, OSError) as error:
+        raise ParamsError(f"this pod has no service account to ask the cluster with: {error}; {GRANT}") from None
+    return TrainJobs(client.ApiClient(configuration), namespace)
 
 
 def manifest(job: Job) -> dict[str, Any]:

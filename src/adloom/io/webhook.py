@@ -9,6 +9,8 @@ import urllib.request
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from adloom.io.connection_errors import describe
+
 TIMEOUT = 10  # seconds
 PAUSES = (1, 3)  # seconds between the tries
 
@@ -27,7 +29,7 @@ def post(url: str, message: Mapping[str, object]) -> None:
             with urllib.request.urlopen(request, timeout=TIMEOUT):  # noqa: S310
                 return
         except (OSError, ValueError) as error:  # URLError and HTTPError are OSErrors
-            reason = getattr(error, "reason", None) or type(error).__name__
+            reason = describe(error)
             refused = isinstance(error, urllib.error.HTTPError) and error.code < http.HTTPStatus.INTERNAL_SERVER_ERROR
         if pause is None or refused:
             break

@@ -18,11 +18,12 @@ from adloom.cli import AS_JSON, PARAMS, opened
 from adloom.errors import AdloomError, ParamsError
 from adloom.io.kfp import KfpServer
 from adloom.io.kubeflow import Kubeflow, Run, Schedule
+from adloom.io.run_namespace import connect
 from adloom.kubeflow import cron as crons
-from adloom.kubeflow import pipelines, plan
+from adloom.kubeflow import pipelines, plan, progress
 from adloom.kubeflow import submit as verb
 from adloom.kubeflow.cron import Cron
-from adloom.kubeflow.plan import Plan
+from adloom.kubeflow.plan import Plan, Spec
 from adloom.kubeflow.submit import Triggered
 from adloom.params import Params
 from adloom.settings import Settings
@@ -129,7 +130,8 @@ def runs(params_path: Path, limit: int, as_json: bool) -> None:
         return
     for run in newest:
         click.echo(f"{run.created:%Y-%m-%d %H:%M}  {run.state:9}  {run.title}  {plan.short(run.digest)}  {run.reason}")
-        click.echo(f"{'':27}  {run.url}")
+        if run.url:
+            click.echo(f"{'':27}  {run.url}")
 
 
 @click.command("schedules")
@@ -176,13 +178,17 @@ def _wait(became: Triggered, tasks: Mapping[str, str], kubeflow: Kubeflow, as_js
     say(_line(became))
     run = became.run
     try:
-        ended = verb.watch(run.run_id, kubeflow, tasks, say, time.sleep)
+        namespace = connect(Settings())
+        notices = namespace.notice if namespace else lambda _: ""
+        ended = progress.watch(run.run_id, kubeflow, tasks, say, time.sleep, notices)
     except KeyboardInterrupt:
-        click.echo(f"adloom: stopped waiting; run {run.run_id} goes on: {run.url}", err=True)
+        click.echo(f"adloom: stopped waiting; run {run.run_id} goes on{f': {run.url}' if run.url else ''}", err=True)
         sys.exit(130)
     if as_json:
         _tell(replace(became, run=ended), as_json)
-    verb.check(ended, tasks)
+    if namespace and not progress.is_told_whole(ended, tasks):
+        ended = progress.add_failed_pods(ended, namespace.failed_pods(run.run_id), tasks)
+    progress.check(ended, tasks)
 
 
 def _tell(became: Triggered, as_json: bool) -> None:
@@ -191,30 +197,34 @@ def _tell(became: Triggered, as_json: bool) -> None:
 
 def _line(became: Triggered) -> str:
     run = became.run
-    return f"run {run.run_id} {'started' if became.started else run.state}: {became.note}\n{run.url}"
+    told = f"run {run.run_id} {'started' if became.started else run.state}: {became.note}"
+    return f"{told}\n{run.url}" if run.url else told
 
 
 def _dry(planned: Plan, times: Cron | None, as_json: bool) -> None:
-    last, reason = (None, f"a schedule, next {_due(times)}") if times else _compared(planned)
-    told = plan.facts(planned, last, reason)
+    last, before, reason = (None, {}, f"a schedule, next {_due(times)}") if times else _compared(planned)
+    told = plan.facts(planned, last, before, reason)
     for line in [json.dumps(told, indent=1)] if as_json else plan.lines(told):
         click.echo(line)
 
 
-def _compared(planned: Plan) -> tuple[Run | None, str]:
+def _compared(planned: Plan) -> tuple[Run | None, Spec, str]:
+    """Return the last run, its compiled pipeline, and why to run or why not."""
     try:
-        last = verb.last(planned, _server())
+        kubeflow = _server()
+        last = verb.last(planned, kubeflow)
+        before = dict(kubeflow.spec(last)) if last else {}
     except AdloomError as error:
-        return None, f"not compared with the last run: {error}"
-    return last, plan.why(planned, last)
+        return None, {}, f"not compared with the last run: {error}"
+    return last, before, plan.why(planned, last)
 
 
 def _schedule(planned: Plan, times: Cron, as_json: bool) -> None:
     made, done = verb.schedule(planned, _server(), times)
     if as_json:
         return _list_schedules([made], as_json)
-    off = "" if made.on else "; it is paused"
-    return click.echo(f"schedule {made.title}: {done}{off}; next {_due(times)}; it looks at the sources when it runs")
+    due = f"next {_due(times)}" if made.on else f'it is paused, `adloom schedules resume "{made.title}"` lets it run'
+    return click.echo(f"schedule {made.title}: {done}; {due}; it looks at the sources when it runs")
 
 
 def _due(times: Cron) -> str:

@@ -15,15 +15,10 @@ from adloom.errors import DataError, OutsideError, ParamsError
 from adloom.io import manifest
 from adloom.io.outside import Outside, build
 from adloom.kubeflow import distributed
+from adloom.kubeflow.retry import RETRY, RetryPolicy
 from adloom.params import TABLES, Ingest, Params, Prepare, Score, Training
 from adloom.settings import Settings
 from adloom.snapshot import Lock
-
-ENDED = {  # how a pipeline's run ended, in the words of its server: in those of MLflow
-    **dict.fromkeys(("SUCCEEDED", "COMPLETE", "CACHED"), "FINISHED"),
-    **dict.fromkeys(("CANCELLED", "CANCELED"), "KILLED"),
-    "FAILED": "FAILED",
-}
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +35,7 @@ class Artifact(Protocol):
 Artifacts = Mapping[str, Artifact]
 
 
+@RETRY
 def call(stage: str, project: str, block: str, inputs: Artifacts, outputs: Artifacts) -> Metrics:
     """
     Run a stage by its command name, with the JSON of its block, and tell the pipeline what was made.
@@ -63,6 +59,7 @@ def call(stage: str, project: str, block: str, inputs: Artifacts, outputs: Artif
     return metrics
 
 
+@RETRY
 def look(project: str, ingest: Mapping[str, str], prepare: str, expected: str, reason: str) -> dict[str, str]:
     """
     Return a digest of each table's source files, and `privacy` for key and erasure list; "" where there is none.
@@ -87,6 +84,7 @@ def expect(lock: Lock, expected: str) -> dict[str, str]:
     return found
 
 
+@RETRY
 def ingest(project: str, table: str, block: str, digest: str, rows: Artifact) -> Metrics:
     """Ingest one table whose files have this digest. Raises DataError when they have another."""
     from adloom.stages.ingest import ingest as ingest_table
@@ -102,6 +100,7 @@ def ingest(project: str, table: str, block: str, digest: str, rows: Artifact) ->
     return metrics
 
 
+@RETRY
 def prepare(project: str, table: str, block: str, digest: str, raw: Artifact, rows: Artifact) -> Metrics:
     """Prepare one table; a private one under the key and erasure list that have this digest, else DataError."""
     from adloom.stages.prepare import prepare as prepare_table
@@ -117,6 +116,7 @@ def prepare(project: str, table: str, block: str, digest: str, raw: Artifact, ro
     return metrics
 
 
+@RETRY
 def push_dataset(project: str, tables: Artifacts) -> str:
     """Keep the prepared tables by content in DVC's remote, where there is one; return the dataset's digest."""
     from adloom.io.datasets import remote
@@ -131,6 +131,7 @@ def push_dataset(project: str, tables: Artifacts) -> str:
     return dataset.push(project, folders, remote(settings)).digest
 
 
+@RETRY
 def register(
     project: str, params_json: str, sources: str, dataset: str, tables: Artifacts, models: Artifacts, reports: Artifacts
 ) -> Metrics:
@@ -151,6 +152,7 @@ def register(
     return {key: value for outcome in outcomes for key, value in rows(outcome).items()}
 
 
+@RETRY
 def score(project: str, block: str, creatives: Artifact, events: Artifact, scored: Artifact) -> None:
     """Score the tables with the champions; the result goes where the block says, and the pipeline is told."""
     given = params.parse(Score, block)
@@ -162,24 +164,30 @@ def score(project: str, block: str, creatives: Artifact, events: Artifact, score
     scored.metadata["to"] = given.to
 
 
-def finish(project: str, run: str, state: str, message: str) -> None:
+def finish(project: str, run: str, state: str, message: str | None, retry: RetryPolicy = RETRY) -> None:
     """
-    End the pipeline run's parent in MLflow and post how it ended to ADLOOM_WEBHOOK_URL, where there is one.
+    Delete what the pipeline run's trainings left, end its parent in MLflow, and post how it ended to the webhook.
 
-    Neither that MLflow nor that the webhook is away makes a run fail: it is a warning in the log.
+    Neither Kubeflow, MLflow nor the webhook being away makes a run fail: it is a warning in the log.
     """
     from adloom.io import webhook
+    from adloom.io.kfp import KfpServer
     from adloom.io.mlflow import Server
     from adloom.io.parent import Parent
+    from adloom.io.stores import Stores
+    from adloom.kubeflow.outcome import find_outcome
 
-    settings, ended = Settings(), ENDED.get(state)
+    settings = Settings()
+    distributed.discard_run(settings, Stores(settings))
+    run_id = settings.kfp_run or run
+    outcome = find_outcome(run_id, state, message, KfpServer(settings))
     try:
-        if ended:
-            Parent(settings.parent_run, settings.kfp_run).end(Server(settings.tracking_uri, project), ended)
+        end = retry(Parent(settings.parent_run, settings.kfp_run).end)
+        end(Server(settings.tracking_uri, project), outcome.status)
     except OutsideError as error:
         logger.warning("%s", error)
     if settings.webhook_url:
-        told = {"project": project, "run": settings.kfp_run or run, "state": ended or state, "message": message}
+        told = {"project": project, "run": run_id, "state": outcome.status, "message": outcome.message}
         webhook.post(settings.webhook_url.get_secret_value(), told)
 
 

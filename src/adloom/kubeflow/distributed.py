@@ -22,6 +22,7 @@ from adloom.errors import AdloomError, OutsideError, ParamsError
 from adloom.io import manifest
 from adloom.io.jobs import Job, Jobs, LocalJobs, State
 from adloom.io.outside import Outside
+from adloom.io.store import Store
 from adloom.params import Training, parse
 from adloom.places import Place
 from adloom.settings import Settings
@@ -67,7 +68,7 @@ def train(
     what it needs or may not start jobs.
     """
     name = _name(stage, project, block, inputs, settings)
-    scratch = f"{_scratch(stage, block, outside)}/jobs/{name}"
+    scratch = f"{_scratch(_bucket(stage, block, outside), settings.kfp_run)}/{name}"
     job = _job(name, stage, project, block, settings, {n: f"{scratch}/{n}" for n in [*inputs, *outputs]})
     with _ended_by_a_signal():
         _clear(name, jobs, pause)
@@ -84,13 +85,42 @@ def train(
     return _metrics(outputs)
 
 
+def discard_run(settings: Settings, store: Store) -> None:
+    """
+    Delete the jobs of the pipeline's run and what they were handed, which a terminated task leaves behind.
+
+    What cannot be deleted is a warning.
+    """
+    if settings.kfp_run is None:
+        return
+    if settings.kubernetes_host:
+        _delete_all(settings.kfp_run, settings)
+    if settings.checkpoint_uri:
+        checkpoints.remove(store, _scratch(settings.checkpoint_uri, settings.kfp_run))
+
+
+def _delete_all(run: str, settings: Settings) -> None:
+    try:
+        cluster = jobs(settings)
+        for name in cluster.of_run(run):
+            cluster.delete(name)
+            logger.info("%s: deleted, for its run has ended", name)
+    except AdloomError as error:
+        logger.warning("%s; `kubectl delete trainjob -l pipeline/runid=%s` ends what is left", error, run)
+
+
 def _name(stage: str, project: str, block: Training, inputs: Paths, settings: Settings) -> str:
     tables = [manifest.digest(path) for _, path in sorted(inputs.items())]
     key = json.dumps([project, settings.kfp_run, block.digest(), *tables])
     return f"{stage}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
-def _scratch(stage: str, block: Training, outside: Outside) -> str:
+def _scratch(checkpoint_uri: str, run: str | None) -> str:
+    """Return where the jobs of a pipeline's run are handed their tables and leave their artifacts."""
+    return f"{checkpoint_uri.rstrip('/')}/jobs/{run or 'no-run'}"
+
+
+def _bucket(stage: str, block: Training, outside: Outside) -> str:
     if outside.checkpoint_uri is None:
         raise ParamsError(
             f"ADLOOM_CHECKPOINT_URI: not set in this pod; {stage} of {block.processes} processes hands over by S3, "
@@ -148,7 +178,7 @@ def _start(job: Job, scratch: str, inputs: Paths, outside: Outside, jobs: Jobs) 
 
 def _wait(job: Job, jobs: Jobs, pause: Callable[[float], None]) -> None:
     """Tell what the first node says until the job is complete. Raises AdloomError when it fails or goes."""
-    told, silent = "", 0
+    told, silent = State("running"), 0
     while True:
         try:
             state, silent = jobs.state(job.name), 0
@@ -161,9 +191,11 @@ def _wait(job: Job, jobs: Jobs, pause: Callable[[float], None]) -> None:
             _tell(job, jobs)
             if _is_complete(job, state):
                 return
-            if state.why not in ("", told):
+            if state.restarts not in ("", told.restarts):
+                logger.warning("%s: %s; its pods are started again, from the last checkpoint", job.name, state.restarts)
+            if state.why not in ("", told.why):
                 logger.warning("%s waits: %s", job.name, state.why)
-            told = state.why
+            told = state
         pause(POLL)
 
 

@@ -49,7 +49,7 @@ class TriggerAnswer(Body):
     """The run that was started, or the one that makes another needless."""
 
     run_id: str
-    url: str
+    url: str | None = Field(description="Its page; null when ADLOOM_KFP_UI names no pages.")
     started: bool
     note: str = Field(description="Why it was started, or why not.")
     until: str | None = Field(None, description="Runs cool down; the sources are looked at again then (ISO 8601, UTC).")

@@ -37,7 +37,12 @@ class Plan:
     @property
     def tasks(self) -> dict[str, str]:
         """Every task's name in the pipeline, and what people call it."""
-        return {name: task["taskInfo"]["name"] for name, task in _tasks(self.pipeline).items()}
+        return labels(self.pipeline)
+
+
+def labels(pipeline: Spec) -> dict[str, str]:
+    """Return the name of every task in a compiled pipeline, and what people call it."""
+    return {name: task["taskInfo"]["name"] for name, task in _tasks(pipeline).items()}
 
 
 def on_server(project: str, pipeline: str) -> str:
@@ -87,17 +92,25 @@ def why(plan: Plan, last: Run | None) -> str:
     return f"changed since run {last.run_id}: {'; '.join(told)}" if told else f"nothing changed since run {last.run_id}"
 
 
-def stale(plan: Plan, last: Run | None) -> list[str]:
-    """Return the tasks, as people call them, that the server has likely no result of from the last run."""
+def stale(plan: Plan, last: Run | None, before: Spec) -> list[str]:
+    """
+    Return the tasks, as people call them, that the server has likely no result of from the last run.
+
+    `before` is the last run's compiled pipeline, empty when the server does not have it.
+    """
     tasks = _tasks(plan.pipeline)
-    if last is None or last.state != SUCCEEDED or PIPELINE in (changed := changes(plan, last)):
+    changed = changes(plan, last) if last else {}
+    if last is None or last.state != SUCCEEDED or (PIPELINE in changed and not before):
         return list(plan.tasks.values())
     new = {*changed, *changed.get(SOURCES, [])}
+    old = _programs(before) if PIPELINE in changed else _programs(plan.pipeline)
+    programs = _programs(plan.pipeline)
 
     @cache
     def differs(name: str) -> bool:
-        before = (producer for producer in _producers(tasks[name]) if producer != LOOK)
-        return any(argument in new for argument in _arguments(tasks[name])) or any(map(differs, before))
+        producers = (producer for producer in _producers(tasks[name]) if producer != LOOK)
+        reads_new = any(argument in new for argument in _arguments(tasks[name])) or any(map(differs, producers))
+        return reads_new or programs[name] != old.get(name)
 
     def runs(name: str) -> bool:
         return differs(name) or not tasks[name].get("cachingOptions", {}).get("enableCache")
@@ -105,10 +118,14 @@ def stale(plan: Plan, last: Run | None) -> list[str]:
     return [label for name, label in plan.tasks.items() if runs(name)]
 
 
-def facts(plan: Plan, last: Run | None, reason: str) -> dict[str, Any]:
-    """Return what would run and why, by name; an argument with its digest, and whether it differs from the last run."""
+def facts(plan: Plan, last: Run | None, before: Spec, reason: str) -> dict[str, Any]:
+    """
+    Return what would run and why, by name; an argument with its digest, and whether it differs from the last run.
+
+    `before` is the last run's compiled pipeline, empty when the server does not have it.
+    """
     changed = changes(plan, last) if last else {}
-    again = stale(plan, last)
+    again = stale(plan, last, before)
     return {
         "pipeline": f"{plan.name} {short(plan.digest)}",
         "image": plan.image,
@@ -163,6 +180,19 @@ def _tasks(pipeline: Spec) -> dict[str, Spec]:
     graph = {name: dict.fromkeys(_producers(task)) for name, task in found.items()}
     order = sorted(TopologicalSorter(graph).static_order(), key=lambda name: "triggerPolicy" in found[name])
     return {name: found[name] for name in order}  # what runs whatever happened, such as an exit handler, is last
+
+
+def _programs(pipeline: Spec) -> dict[str, Any]:
+    """Return what the server's cache compares of every task beside its inputs; resources and nodes are not compared."""
+    executors = pipeline.get("deploymentSpec", {}).get("executors", {})
+
+    def program(task: Spec) -> list[Any]:
+        component = pipeline["components"][task["componentRef"]["name"]]
+        container = executors.get(component.get("executorLabel"), {}).get("container", {})
+        interface = [component.get("inputDefinitions"), component.get("outputDefinitions")]
+        return [*(container.get(part) for part in ("image", "command", "args")), *interface]
+
+    return {name: program(task) for name, task in _tasks(pipeline).items()}
 
 
 def _inputs(task: Spec, kind: str) -> Iterator[Spec]:

@@ -1,26 +1,23 @@
-"""`adloom submit`: one run of a pipeline on Kubeflow, or a schedule of runs; and waiting for a run to end."""
+"""`adloom submit`: one run of a pipeline on Kubeflow, or a schedule of runs."""
 
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
-from adloom.errors import AdloomError, OutsideError, ParamsError
-from adloom.io.kubeflow import FAILED, LOST, SUCCEEDED, AbsentError, Kubeflow, Order, Run, Runs, Schedule, Schedules
+from adloom.errors import ParamsError
+from adloom.io.kubeflow import LOST, Kubeflow, Order, Run, Runs, Schedule, Schedules
 from adloom.kubeflow.cron import Cron
 from adloom.kubeflow.plan import REASON, Plan, changes, why
 
 LOOK_BACK = 200  # runs looked through for one that succeeded
-POLL, PATIENCE = 5.0, 60  # seconds between looks at a run, and looks without an answer before waiting ends
 SETTLE = 2.0  # seconds in which a run that another started at the same time is listed; the server's clock has seconds
 KEPT = 255  # characters of a reason that are kept: a line in the server's list of runs
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
-WORST = ("", "SKIPPED", SUCCEEDED, "PENDING", "RUNNING", "PAUSED", "CANCELING", "CANCELED", FAILED)  # last counts most
 
-Say = Callable[[str], None]
 Pause = Callable[[float], None]
 
 
@@ -92,56 +89,6 @@ def trigger(plan: Plan, runs: Runs, cooldown: timedelta, now: datetime, pause: P
     return Triggered(run, started, reason if started else f"started by an equal trigger, {run.reason}")
 
 
-def watch(run_id: str, runs: Runs, tasks: Mapping[str, str], say: Say, pause: Pause) -> Run:
-    """
-    Say each change of a run and its tasks until it has ended, and return it; `tasks` has what people call each.
-
-    Raises OutsideError when the server gives no answer for a long while; the run goes on.
-    """
-    seen: dict[str, str] = {}
-    silent = 0
-    while True:
-        try:
-            run, silent = runs.run(run_id), 0
-        except AbsentError:
-            raise OutsideError(f"run {run_id}: was deleted while it was waited for") from None
-        except OutsideError as error:
-            silent += 1
-            if silent == PATIENCE:
-                raise OutsideError(f"{error}; the run goes on, `adloom runs` shows it") from None
-            say(f"{error}; the run goes on, waiting")
-        else:
-            now = states(run, tasks)
-            for line in _news(seen, now, len({*tasks.values()})):
-                say(line)
-            seen = now
-            if run.ended:
-                return run
-        pause(POLL)
-
-
-def states(run: Run, tasks: Mapping[str, str]) -> dict[str, str]:
-    """Return the state of the run and of each of its tasks, by what people call it; of equal names the worst."""
-    found = {"run": run.state}
-    for task in run.tasks:
-        if label := _label(task.name, tasks):
-            found[label] = max(found.get(label, ""), task.state, key=_weight)
-    return found
-
-
-def check(run: Run, tasks: Mapping[str, str]) -> None:
-    """Raise AdloomError naming the tasks that failed, and why, unless a run has succeeded."""
-    if run.state == SUCCEEDED:
-        return
-    failed = [task for task in run.tasks if task.state == FAILED]
-    names = list(dict.fromkeys(label for task in failed if (label := _label(task.name, tasks))))
-    reasons = dict.fromkeys(task.message for task in failed if task.message)
-    said = "; ".join(reasons) or run.message or "the server does not say why, the log of the task does"
-    where = f" at {', '.join(names)}" if names else ""
-    what = f"failed{where}: {said}" if run.state == FAILED else f"is {run.state.lower()}{where}"
-    raise AdloomError(f"run {run.run_id} {what}; {run.url}")
-
-
 def schedule(plan: Plan, kubeflow: Kubeflow, cron: Cron) -> tuple[Schedule, str]:
     """
     Return the schedule of a pipeline at these times, and what was done: made, replaced or left as it is.
@@ -180,19 +127,3 @@ def _content(plan: Plan) -> str:
 
 def _oldest(runs: list[Run]) -> Run:
     return min(runs, key=lambda run: (run.created, run.run_id))
-
-
-def _label(name: str, tasks: Mapping[str, str]) -> str | None:
-    """Return what people call a task, None for what the server adds, such as drivers."""
-    return tasks.get(name) or (name if name in tasks.values() else None)
-
-
-def _weight(state: str) -> int:
-    return WORST.index(state) if state in WORST else 0
-
-
-def _news(before: Mapping[str, str], now: Mapping[str, str], count: int) -> Iterator[str]:
-    done = sum(state in {SUCCEEDED, "SKIPPED"} for name, state in now.items() if name != "run")
-    for name, state in now.items():
-        if before.get(name) != state:
-            yield f"{datetime.now():%H:%M:%S}  {name:24} {state:10} {done}/{count}"

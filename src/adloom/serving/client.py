@@ -13,6 +13,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from adloom.errors import OutsideError
+from adloom.io.connection_errors import describe
 from adloom.serving.messages import DECIDE
 from adloom.serving.schemas import GENERATE, READ, SEGMENT, WRITE
 
@@ -60,7 +61,7 @@ def ask(url: str, body: Answer | None = None, token: str | None = None) -> Answe
     except HTTPError as error:
         raise OutsideError(f"{url}: {error.code} {json.load(error).get('detail')}") from None
     except OSError as error:
-        raise OutsideError(f"{url}: {error}; is the service running?") from None
+        raise OutsideError(f"{url}: {describe(error)}; is the service running?") from None
 
 
 def ask_all(url: str) -> dict[str, str]:

@@ -7,12 +7,15 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
+import kfp_server_api as models
 import pytest
+import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -27,7 +30,7 @@ from adloom.io.kubeflow import Order, Task
 from adloom.settings import Settings
 
 DIGEST = "d" * 64
-HASTE = Patience(connection=0.2, answer=0.2, pause=0.02, asked=0)
+HASTE = Patience(connection=0.2, answer=0.2, start=0.4, pause=0.02, asked=0)
 STATUS = json.dumps({"code": 13, "message": "Internal:\n the database\tis gone", "details": []})
 
 
@@ -106,9 +109,25 @@ def test_what_changes_something_is_asked_once(stand_in: StandIn) -> None:
 
 def test_a_server_that_says_nothing_is_given_up(stand_in: StandIn) -> None:
     stand_in.silence = threading.Event()
-    with pytest.raises(OutsideError, match=r"no answer: Read timed out\. .*is it running\?"):
+    with pytest.raises(OutsideError, match=r"no answer: Read timed out; is it running\?"):
         server(stand_in.url).schedules("shop-training")
     assert len(stand_in.asked) == 3
+
+
+def test_a_start_waits_for_the_servers_mlflow_plugin_and_says_what_may_hang(stand_in: StandIn) -> None:
+    assert Patience().start >= 65  # the plugin gives MLflow up after 60 seconds
+    over = server(stand_in.url)
+    ordered = order(over)
+    list(over.runs("shop-training"))
+    stand_in.after = lambda _method, path: setattr(
+        stand_in, "silence", threading.Event() if path.endswith("experiments") else None
+    )
+    with pytest.raises(
+        OutsideError,
+        match=r"took the request and did not answer in 0\.4 s; .*MLflow plugin.*`adloom runs`",
+    ):
+        over.start(ordered)
+    assert stand_in.asked.count(("POST", "/apis/v2beta1/runs")) == 1
 
 
 def test_every_fault_ends_within_30_seconds() -> None:
@@ -122,9 +141,7 @@ def test_a_server_that_is_down_is_one_line() -> None:
     with closing(socket.socket()) as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(
-            OutsideError, match=rf"^Kubeflow Pipelines at {url}: no answer: .*Connection refused; is it"
-        ):
+        with pytest.raises(OutsideError, match=rf"^Kubeflow Pipelines at {url}: no answer: Connection refused; is it"):
             server(url).schedules("shop-training")
 
 
@@ -137,7 +154,7 @@ def test_an_address_that_swallows_every_packet_fails_in_seconds() -> None:
             waiting.setblocking(False)
             waiting.connect_ex(silent.getsockname())
         begun = time.monotonic()
-        with pytest.raises(OutsideError, match="no answer: "):
+        with pytest.raises(OutsideError, match=r"no answer: Connection to 127\.0\.0\.1 timed out; is it running"):
             server(f"http://127.0.0.1:{silent.getsockname()[1]}").schedules("shop-training")
         assert time.monotonic() - begun < 5
 
@@ -279,15 +296,47 @@ def test_tasks_say_how_they_stand_and_why_they_failed(stand_in: StandIn) -> None
     assert {Task("train-gan", "FAILED", "OOM"), Task("train-cnn", "SUCCEEDED", "")} <= set(found.tasks)
 
 
-def test_a_run_that_a_schedule_made_says_so(stand_in: StandIn) -> None:
+def test_why_a_task_failed_is_taken_from_its_history_when_it_has_no_error(stand_in: StandIn) -> None:
     over = server(stand_in.url)
-    made = over.schedule(order(over), "0 30 3 * * *")
+    run = over.start(order(over))
+    stand_in.advance(run.run_id, "FAILED", train_gan="FAILED")
+    kept = stand_in.kept["runs"][run.run_id]
+    (task,) = [task for task in kept.run_details.task_details if task.display_name == "train-gan"]
+    error = models.GoogleRpcStatus(code=2, message="evicted")
+    kept.state_history[-1].error = error
+    task.state_history = [models.V2beta1RuntimeStatus(state="FAILED", error=error)]
+    found = over.run(run.run_id)
+    assert found.message == "evicted"
+    assert Task("train-gan", "FAILED", "evicted") in found.tasks
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [({"reason": "schedule 30 3 * * *"}, "schedule 30 3 * * *"), ({}, "schedule {schedule_id}")],
+)
+def test_a_run_that_a_schedule_made_says_so(stand_in: StandIn, arguments: dict[str, str], reason: str) -> None:
+    over = server(stand_in.url)
+    made = over.schedule(replace(order(over), arguments=ARGUMENTS | arguments), "0 30 3 * * *")
     fired = stand_in.fire(made.schedule_id)
     (run,) = over.runs("shop-training")
-    assert (run.run_id, run.reason, run.digest) == (fired, f"schedule {made.schedule_id}", DIGEST)
+    assert (run.run_id, run.reason, run.digest) == (fired, reason.format(schedule_id=made.schedule_id), DIGEST)
 
 
-def test_links_lead_to_the_pages_where_they_are_elsewhere(stand_in: StandIn) -> None:
+def test_a_run_that_was_started_on_kubeflows_pages_says_so(stand_in: StandIn) -> None:
+    over = server(stand_in.url)
+    run = over.start(replace(order(over), reason=""))
+    assert run.reason == "started in Kubeflow"
+
+
+def test_the_compiled_pipeline_of_a_run_is_had_until_its_version_is_deleted(stand_in: StandIn) -> None:
+    run = server(stand_in.url).start(order(server(stand_in.url)))
+    assert server(stand_in.url).spec(run) == next(yaml.safe_load_all(PIPELINE))
+    stand_in.kept["versions"].clear()
+    assert server(stand_in.url).spec(run) == {}
+
+
+def test_links_lead_to_the_pages_and_there_are_none_where_no_pages_are_named(stand_in: StandIn) -> None:
+    assert server(stand_in.url).start(order(server(stand_in.url))).url is None
     over = server(stand_in.url, ADLOOM_KFP_UI="https://kubeflow.example/pipeline/")
     run = over.start(order(over))
     assert run.url == f"https://kubeflow.example/pipeline/#/runs/details/{run.run_id}"

@@ -21,7 +21,7 @@ def kubeflow(request: pytest.FixtureRequest) -> Iterator[Kubeflow]:
         yield MemoryKubeflow()
         return
     with kfp_server.serving() as stand_in:
-        yield KfpServer(Settings(ADLOOM_KFP_ENDPOINT=stand_in.url))
+        yield KfpServer(Settings(ADLOOM_KFP_ENDPOINT=stand_in.url, ADLOOM_KFP_UI="http://pages.example"))
 
 
 @pytest.fixture
@@ -40,7 +40,8 @@ def test_a_run_comes_back_as_it_was_started(kubeflow: Kubeflow, order: Order) ->
     run = kubeflow.start(order)
     assert (run.title, run.state, run.ended) == ("a title", "PENDING", False)
     assert (run.reason, run.digest, run.arguments) == ("by hand", DIGEST, ARGUMENTS)
-    assert run.url.endswith(f"/#/runs/details/{run.run_id}")
+    assert (run.url or "").endswith(f"/#/runs/details/{run.run_id}")
+    assert kubeflow.spec(run).keys() == {"root"}
     assert run.created.utcoffset() == timedelta(0)
     assert kubeflow.run(run.run_id) == run
     assert list(kubeflow.runs("shop-training")) == [run]

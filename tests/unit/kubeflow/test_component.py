@@ -132,7 +132,8 @@ def test_a_confusion_matrix_is_read_from_a_report(tmp_path: Path) -> None:
         ("CANCELED", "KILLED"),
         ("CANCELLED", "KILLED"),
         ("FAILED", "FAILED"),
-        ("RUNNING", "RUNNING"),
+        ("RUNNING", "FAILED"),
+        ("a word of tomorrow", "FAILED"),
     ],
 )
 def test_a_run_ends_in_mlflow_as_it_ended_on_the_server(

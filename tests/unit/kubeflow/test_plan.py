@@ -1,5 +1,6 @@
 """What would run and why: which table or parameter differs from the last run, and which tasks that touches."""
 
+import copy
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -91,7 +92,7 @@ def test_scoring_looks_at_what_is_to_be_scored(world: Outside, tmp_path: Path) -
 def test_nothing_changed(planned: Plan) -> None:
     assert plan.changes(planned, ran(planned)) == {}
     assert plan.why(planned, ran(planned)) == "nothing changed since run r1"
-    again = plan.stale(planned, ran(planned))
+    again = plan.stale(planned, ran(planned), {})
     assert set(again) == {"look at the sources", "keep the dataset", "register", "finish"}  # what is never cached
 
 
@@ -112,26 +113,26 @@ def test_a_run_of_a_schedule_tells_nothing_of_its_sources(planned: Plan) -> None
 
 def test_new_rows_of_one_table_leave_the_others_tasks_in_the_cache(planned: Plan) -> None:
     before = ran(planned, sources=json.dumps(json.loads(planned.arguments["sources"]) | {"copy": "other"}))
-    again = set(plan.stale(planned, before))
+    again = set(plan.stale(planned, before, {}))
     assert {"ingest copy", "prepare copy", "train-lstm", "evaluate lstm", "report", "keep the dataset"} <= again
     assert not {"ingest events", "train-gan", "train-cnn", "segment", "evaluate gan"} & again
 
 
 def test_another_block_touches_its_stage_and_what_follows(planned: Plan, world: Outside) -> None:
     other = plan.make("training", COMPILED["training"], given(train_cnn={"epochs": 99}), world)
-    again = set(plan.stale(other, ran(planned)))
+    again = set(plan.stale(other, ran(planned), {}))
     assert {"train-cnn", "evaluate cnn", "evaluate gan", "report"} <= again  # the reader judges the generator
     assert not {"prepare creatives", "train-gan", "evaluate lstm"} & again
 
 
 @pytest.mark.parametrize("state", ["RUNNING", "PENDING"])
 def test_of_a_run_that_is_going_on_nothing_is_in_the_cache_yet(planned: Plan, state: str) -> None:
-    assert plan.stale(planned, ran(planned, state)) == list(planned.tasks.values())
-    assert plan.stale(planned, None) == list(planned.tasks.values())
+    assert plan.stale(planned, ran(planned, state), {}) == list(planned.tasks.values())
+    assert plan.stale(planned, None, {}) == list(planned.tasks.values())
 
 
 def test_what_would_run_is_told_line_by_line(planned: Plan) -> None:
-    told = list(plan.lines(plan.facts(planned, ran(planned, train_lstm_params="{}"), "because")))
+    told = list(plan.lines(plan.facts(planned, ran(planned, train_lstm_params="{}"), {}, "because")))
     assert told[:3] == [
         f"pipeline      {planned.name} {planned.digest[:12]}",
         "image         adloom-train:latest",
@@ -144,8 +145,27 @@ def test_what_would_run_is_told_line_by_line(planned: Plan) -> None:
     assert told[-1].startswith("note          the image is named by a tag")
 
 
+def test_other_resources_leave_every_task_in_the_cache_and_another_image_none(planned: Plan, world: Outside) -> None:
+    before, cached = ran(planned), set(plan.stale(planned, ran(planned), {}))
+    larger = {"stages": {"train_gan": {"memory": "64Gi", "timeout_minutes": 999}}}
+    other = plan.make("training", COMPILED["training"], given(pipeline=larger), world)
+    assert list(plan.changes(other, before)) == [PIPELINE]
+    assert set(plan.stale(other, before, planned.pipeline)) == cached
+    assert set(plan.stale(other, before, {})) == set(other.tasks.values())  # nothing to compare with
+    image = plan.make("training", COMPILED["training"], given(pipeline={"image": "adloom@sha256:1"}), world)
+    assert set(plan.stale(image, before, planned.pipeline)) == set(image.tasks.values())
+
+
+def test_another_program_of_one_task_runs_it_and_what_follows(planned: Plan) -> None:
+    before = copy.deepcopy(planned.pipeline)
+    before["deploymentSpec"]["executors"]["exec-train-cnn"]["container"]["args"].append("--old")
+    again = set(plan.stale(replace(planned, digest="new"), ran(planned), before))
+    assert {"train-cnn", "evaluate cnn", "report"} <= again
+    assert not {"prepare creatives", "train-gan", "evaluate lstm"} & again
+
+
 def test_without_a_run_to_compare_with_no_argument_is_said_to_differ(planned: Plan) -> None:
-    told = plan.facts(planned, None, "first")
+    told = plan.facts(planned, None, {}, "first")
     assert {known["differs"] for known in told["arguments"].values()} == {None}
     assert told["likely cached"] == []
 

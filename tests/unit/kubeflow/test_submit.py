@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from adloom.errors import AdloomError, OutsideError, ParamsError
-from adloom.io.kubeflow import MemoryKubeflow, Run, Task
+from adloom.errors import ParamsError
+from adloom.io.kubeflow import MemoryKubeflow, Run
 from adloom.kubeflow import cron, submit
 from adloom.kubeflow.plan import Plan, changes
 from adloom.kubeflow.submit import Triggered
@@ -16,7 +16,6 @@ from adloom.kubeflow.submit import Triggered
 TASK = {"taskInfo": {"name": "train-gan"}, "componentRef": {"name": "c"}}
 SPEC: dict[str, Any] = {"components": {"c": {}}, "root": {"dag": {"tasks": {"train-gan": TASK}}}}
 PLAN = Plan("shop-training", SPEC, "text", "d1", "image", {"project": "shop", "sources": "{}"})
-TASKS = {"train-gan": "train-gan", "ingest-3": "ingest events", "finish": "finish"}
 
 
 def no_pause(_seconds: float) -> None:
@@ -148,101 +147,6 @@ def test_what_is_no_key_is_refused(kubeflow: MemoryKubeflow, key: str) -> None:
     with pytest.raises(ParamsError, match="--idempotency-key"):
         submit.start_once(PLAN, kubeflow, "by hand", key, no_pause)
     assert kubeflow.texts == {}
-
-
-def test_a_run_is_watched_until_it_ends_each_change_told_once(kubeflow: MemoryKubeflow) -> None:
-    run = submit.start(PLAN, kubeflow, "by hand")
-    steps = iter(
-        [
-            ("RUNNING", Task("train-gan-driver", "RUNNING", "")),
-            ("RUNNING", Task("train-gan", "RUNNING", "")),
-            ("RUNNING", Task("train-gan", "RUNNING", "")),
-            ("SUCCEEDED", Task("train-gan", "SUCCEEDED", "")),
-        ]
-    )
-    told: list[str] = []
-    ended = submit.watch(run.run_id, kubeflow, TASKS, told.append, lambda _: kubeflow.advance(run.run_id, *next(steps)))
-    assert ended.state == "SUCCEEDED"
-    assert [line.split()[1:] for line in told] == [
-        ["run", "PENDING", "0/3"],
-        ["run", "RUNNING", "0/3"],
-        ["train-gan", "RUNNING", "0/3"],
-        ["run", "SUCCEEDED", "1/3"],
-        ["train-gan", "SUCCEEDED", "1/3"],
-    ]
-
-
-@dataclass
-class Silent(MemoryKubeflow):
-    """A server that gives no answer about a run, some times."""
-
-    times: int = 0
-
-    def run(self, run_id: str) -> Run:
-        self.times -= 1
-        if self.times >= 0:
-            raise OutsideError("no answer")
-        return super().run(run_id)
-
-
-def test_a_server_that_is_away_for_a_while_is_waited_for() -> None:
-    kubeflow = Silent()
-    run = submit.start(PLAN, kubeflow, "by hand")
-    kubeflow.advance(run.run_id, "SUCCEEDED")
-    kubeflow.times, told = 3, list[str]()
-    assert submit.watch(run.run_id, kubeflow, TASKS, told.append, no_pause).state == "SUCCEEDED"
-    assert told[:3] == ["no answer; the run goes on, waiting"] * 3
-
-
-def test_a_server_that_stays_away_is_not_waited_for_forever() -> None:
-    kubeflow = Silent(times=10**6)
-    with pytest.raises(OutsideError, match="no answer; the run goes on, `adloom runs` shows it"):
-        submit.watch("run-1", kubeflow, TASKS, no_say, no_pause)
-    assert 10**6 - kubeflow.times == submit.PATIENCE
-
-
-def test_a_run_that_is_deleted_meanwhile_is_not_waited_for(kubeflow: MemoryKubeflow) -> None:
-    run = submit.start(PLAN, kubeflow, "by hand")
-    with pytest.raises(OutsideError, match="run run-1: was deleted while it was waited for"):
-        submit.watch(run.run_id, kubeflow, TASKS, no_say, lambda _: kubeflow.discard(run.run_id))
-
-
-def no_say(_line: str) -> None:
-    pass
-
-
-def failed(*tasks: Task, state: str = "FAILED", message: str = "") -> str:
-    """Return what is said of a run that did not succeed."""
-    kubeflow = MemoryKubeflow()
-    run = submit.start(PLAN, kubeflow, "by hand")
-    kubeflow.advance(run.run_id, state, *tasks, message=message)
-    with pytest.raises(AdloomError) as caught:
-        submit.check(kubeflow.run(run.run_id), TASKS)
-    assert caught.value.exit_code == 1
-    return str(caught.value)
-
-
-def test_a_failed_run_names_the_task_and_why() -> None:
-    tasks = (Task("root", "FAILED", ""), Task("ingest-3", "FAILED", "exit code 2"), Task("train-gan", "SUCCEEDED", ""))
-    assert failed(*tasks) == "run run-1 failed at ingest events: exit code 2; memory:/#/runs/details/run-1"
-
-
-def test_why_may_stand_with_the_run_with_a_pod_or_nowhere() -> None:
-    task = Task("train-gan", "FAILED", "")
-    assert "failed at train-gan: out of quota; " in failed(task, message="out of quota")
-    assert "failed at train-gan: OOMKilled; " in failed(task, Task("executor", "FAILED", "OOMKilled"))
-    assert "failed at train-gan: the server does not say why, the log of the task does; " in failed(task)
-    assert failed(message="no quota") == "run run-1 failed: no quota; memory:/#/runs/details/run-1"
-
-
-def test_a_cancelled_run_is_no_success() -> None:
-    assert failed(state="CANCELED") == "run run-1 is canceled; memory:/#/runs/details/run-1"
-
-
-def test_of_tasks_with_one_name_the_worst_counts() -> None:
-    run = submit.start(PLAN, MemoryKubeflow(), "by hand")
-    twice = replace(run, tasks=(Task("train-gan", "SUCCEEDED", ""), Task("train-gan", "RUNNING", "")))
-    assert submit.states(twice, TASKS) == {"run": "PENDING", "train-gan": "RUNNING"}
 
 
 NIGHTLY = cron.parse("30 3 * * *")

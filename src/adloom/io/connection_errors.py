@@ -1,0 +1,39 @@
+"""Connection errors of every HTTP library, described in one plain line."""
+
+import re
+
+OBJECT = re.compile(r"^(<[^>]*>|\w+\(host=[^)]*\)): ")  # an object that urllib3 prints before its message
+PASSWORD = re.compile(r"//[^/@\s]*@")
+DETAIL = re.compile(r"\. \((?:connect|read) timeout=.*\)$")
+
+
+def describe(error: BaseException) -> str:
+    """
+    Return why a request failed, such as "Connection refused" or "Connection to HOST timed out".
+
+    The system's own word counts most, then the innermost message. No object and no password of an address is printed.
+    """
+    said, cause = error, error
+    seen: set[int] = set()
+    while id(cause) not in seen:
+        seen.add(id(cause))
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        if wrapped := _wrapped(cause):
+            said = cause = wrapped
+        else:
+            cause = cause.__cause__ or cause.__context__ or cause
+    return _message(said)
+
+
+def _wrapped(error: BaseException) -> BaseException | None:
+    """Return the error that another one carries: urllib3 as an argument or a reason, botocore by keyword."""
+    carried = [*error.args, getattr(error, "reason", None), getattr(error, "kwargs", {}).get("error")]
+    return next((found for found in carried if isinstance(found, BaseException)), None)
+
+
+def _message(error: BaseException) -> str:
+    texts = [argument for argument in error.args if isinstance(argument, str)]
+    text = str(texts[-1] if len(error.args) > 1 and texts else error)  # a tuple would print the objects beside the text
+    line = OBJECT.sub("", text.strip().partition("\n")[0])
+    return PASSWORD.sub("//", DETAIL.sub("", line)) or type(error).__name__

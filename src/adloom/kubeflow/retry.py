@@ -1,0 +1,41 @@
+"""Repeated tries of a task inside its pod, while a service outside fails."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from adloom.errors import OutsideError
+
+Given = ParamSpec("Given")
+Made = TypeVar("Made")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """When a task is tried again: after each pause, as long as it raises OutsideError. Other errors end it at once."""
+
+    pauses: tuple[float, ...] = (30, 60, 120)  # seconds
+    sleep: Callable[[float], None] = time.sleep  # SIGTERM ends the process in a pause, for the task holds nothing then
+
+    def __call__(self, task: Callable[Given, Made]) -> Callable[Given, Made]:
+        """Return the task with its repeated tries."""
+
+        @wraps(task)
+        def repeated(*args: Given.args, **kwargs: Given.kwargs) -> Made:
+            for number, pause in enumerate(self.pauses, 2):
+                try:
+                    return task(*args, **kwargs)
+                except OutsideError as error:
+                    logger.warning("%s; try %d of %d in %g seconds", error, number, len(self.pauses) + 1, pause)
+                self.sleep(pause)
+            return task(*args, **kwargs)
+
+        return repeated
+
+
+RETRY = RetryPolicy()

@@ -1,0 +1,93 @@
+"""The roles in k8s/base against what the code asks of Kubeflow Pipelines and of Kubernetes, as servers see it."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import product
+
+import pytest
+import yaml
+from kubernetes import client
+from tests.system import kfp_server, kubernetes_server
+from tests.system.kfp_server import ARGUMENTS, PIPELINE
+from tests.system.kubernetes_server import NAMESPACE
+from tests.wiring.rendered import ROOT
+
+from adloom.doctor.kfp import LOOKED_AT
+from adloom.io.jobs import Job
+from adloom.io.kfp import KfpServer
+from adloom.io.kubeflow import Order
+from adloom.io.run_namespace import RunNamespace
+from adloom.io.trainjobs import TrainJobs
+from adloom.places import Place
+from adloom.settings import Settings
+
+Verbs = set[tuple[str, str]]  # resource and verb
+MORE = {"get", "list"}  # what KFP's own client and pages ask for beside
+
+
+def granted(file: str, groups: set[str]) -> Verbs:
+    """Return what the role in a file grants, of some groups."""
+    objects = yaml.safe_load_all((ROOT / "k8s" / "base" / file).read_text(encoding="utf-8"))
+    (role,) = [found for found in objects if found["kind"] == "Role"]
+    rules = [rule for rule in role["rules"] if groups.issuperset(rule["apiGroups"])]
+    return {pair for rule in rules for pair in product(rule["resources"], rule["verbs"])}
+
+
+def methods(of: type) -> set[str]:
+    return {name for name, found in vars(of).items() if callable(found) and not name.startswith("_")}
+
+
+@pytest.fixture
+def asked_of_kubeflow() -> Iterator[Verbs]:
+    """What every method of the client asks of a Kubeflow with many users."""
+    with kfp_server.serving() as server:
+        server.multi_user = True
+        kubeflow = KfpServer(Settings(ADLOOM_KFP_ENDPOINT=server.url, kfp_namespace="ann"))
+        version = kubeflow.upload("shop-training", "d" * 64, PIPELINE)
+        order = Order("shop-training", "a title", version, ARGUMENTS, "by hand")
+        run, schedule = kubeflow.start(order), kubeflow.schedule(order, "0 30 3 * * *")
+        list(kubeflow.runs("shop-training"))
+        kubeflow.spec(kubeflow.run(run.run_id))
+        kubeflow.schedules("shop-training")
+        for on in (False, True):
+            kubeflow.switch(schedule.schedule_id, on)
+        kubeflow.unschedule(schedule.schedule_id)
+        kubeflow.discard(run.run_id)
+        of_runs = {"upload", "start", "runs", "run", "spec", "discard"}
+        assert methods(KfpServer) == of_runs | {"schedule", "schedules", "switch", "unschedule"}
+        yield server.authorized - {("healthz", "list")} | {(kind, "list") for kind in LOOKED_AT}
+
+
+@pytest.fixture
+def asked_of_kubernetes() -> Iterator[Verbs]:
+    """What every method of the clients of Kubernetes asks."""
+    with kubernetes_server.serving() as cluster:
+        configuration = client.Configuration(host=cluster.url)
+        configuration.retries = False
+        api = client.ApiClient(configuration)
+        jobs = TrainJobs(api, NAMESPACE)
+        job = Job("train-gan-0", ("train-gan",), 1, 1, "image", Place(), {"KFP_RUN_ID": "run-1"})
+        jobs.start(job)
+        cluster.run(job.name, 1)
+        jobs.state(job.name)
+        list(jobs.logs(job.name))
+        assert jobs.of_run("run-1") == [job.name]
+        jobs.delete(job.name)
+        assert methods(TrainJobs) == {"start", "state", "logs", "of_run", "delete"}
+        cluster.labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        namespace = RunNamespace(client.CoreV1Api(api), NAMESPACE)
+        namespace.restriction()
+        namespace.refused(datetime.now(UTC))
+        namespace.failed_pods("run-1")
+        assert methods(RunNamespace) == {"restriction", "refused", "failed_pods", "notice"}
+        yield cluster.authorized
+
+
+def test_whoever_submits_may_ask_all_that_the_client_asks(asked_of_kubeflow: Verbs) -> None:
+    allowed = granted("submit.yaml", {"pipelines.kubeflow.org"})
+    assert asked_of_kubeflow - allowed == set()
+    assert {verb for _, verb in allowed - asked_of_kubeflow - {("pipelines/versions", "create")}} <= MORE
+
+
+def test_stages_may_ask_kubernetes_what_they_ask_and_no_more(asked_of_kubernetes: Verbs) -> None:
+    assert granted("stages.yaml", {"", "trainer.kubeflow.org"}) == asked_of_kubernetes

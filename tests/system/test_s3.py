@@ -1,15 +1,14 @@
 """S3 for real: SeaweedFS as the server, sources and artifacts in it, and every refusal as one line in seconds."""
 
-import socket
 import threading
 import time
-from contextlib import ExitStack
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 import yaml
+from tests.silent import silent_port
 from tests.system.seaweedfs import Server
 
 from adloom import caller, params, snapshot
@@ -227,19 +226,13 @@ def test_an_address_of_something_else_is_said(
 def test_an_address_that_swallows_every_packet_fails_in_seconds(
     environment: Server, outside: Outside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.socket() as silent:  # takes no connection beyond its backlog, which is full
-        silent.bind(("127.0.0.1", 0))
-        silent.listen(0)
-        with ExitStack() as stack:
-            for _ in range(3):
-                waiting = stack.enter_context(socket.socket())
-                waiting.setblocking(False)
-                waiting.connect_ex(silent.getsockname())
-            monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{silent.getsockname()[1]}")
-            begun = time.monotonic()
-            with pytest.raises(OutsideError, match=r"no answer from http://127.0.0.1:\d+: .*check AWS_ENDPOINT_URL_S3"):
-                snapshot.take(shop("s3://shop/orders"), replace(outside, store=Stores(Settings(quiet=True))))
-            assert time.monotonic() - begun < ANSWER_WITHIN
+    with silent_port() as port:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{port}")
+        begun = time.monotonic()
+        said = rf"no answer from http://127.0.0.1:{port}: .* may close port {port}\); check AWS_ENDPOINT_URL_S3$"
+        with pytest.raises(OutsideError, match=said):
+            snapshot.take(shop("s3://shop/orders"), replace(outside, store=Stores(Settings(quiet=True))))
+        assert time.monotonic() - begun < ANSWER_WITHIN
 
 
 class Hasty(S3Store):

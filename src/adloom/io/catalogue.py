@@ -10,7 +10,7 @@ from adloom.params import Source
 
 PYTHON_FILES = "https://files.pythonhosted.org/packages"
 FASHION_DEB = "dataset-fashion-mnist_0.0~git20200523.55506a9-1_all.deb"
-FASHION_SITE = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"  # has no https; the sha256 protects
+FASHION_SITE = "https://fashion-mnist.s3.eu-central-1.amazonaws.com"
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,10 @@ FASHION = Entry(
                 packages.deb,
                 tuple(f"./usr/share/datasets/fashion-mnist/{name}.gz" for name in FASHION_NAMES),
                 (
+                    Url(f"https://deb.debian.org/debian/pool/main/d/dataset-fashion-mnist/{FASHION_DEB}"),
                     apt("dataset-fashion-mnist=0.0~git20200523.55506a9-1"),
-                    Url(f"http://deb.debian.org/debian/pool/main/d/dataset-fashion-mnist/{FASHION_DEB}"),
                     Url(
-                        "http://snapshot.debian.org/archive/debian/20250520T000000Z/pool/main/d/dataset-fashion-mnist/"
+                        "https://snapshot.debian.org/archive/debian/20250520T000000Z/pool/main/d/dataset-fashion-mnist/"
                         + FASHION_DEB
                     ),
                 ),

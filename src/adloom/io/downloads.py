@@ -16,10 +16,10 @@ from tqdm import tqdm
 from adloom.errors import DataError, OutsideError
 from adloom.io import manifest
 from adloom.io.catalogue import ENTRIES, Entry, Package
-from adloom.io.connection_errors import describe
+from adloom.io.connection_errors import describe, reach
 from adloom.io.packages import Members, Place, Url
 
-TIMEOUT = 15  # seconds without an answer before the next place is tried
+TIMEOUT = 10  # seconds without an answer before the next place is tried
 BLOCK = 1 << 16
 
 
@@ -85,6 +85,7 @@ class Downloads:
         """Download a file; what an interrupted download left is gone on from, where the server can."""
         part = self.folder / f"{file}.part"
         have = part.stat().st_size if part.exists() else 0
+        reach(url, TIMEOUT)
         request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})  # noqa: S310
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT) as response:  # noqa: S310 - pinned by sha256

@@ -18,7 +18,8 @@ import numpy as np
 
 from adloom.errors import OutsideError
 
-CLIENT_TIMEOUT = 600  # seconds; package clients have shorter ones of their own for a dead address
+CLIENT_TIMEOUT = 600  # seconds for a download
+SILENCE = 5  # seconds that a package client waits for one address of a server that does not answer
 
 Members = Mapping[str, bytes]  # the files of a package that an entry wants, by their path in it
 Unpack = Callable[[Path, Sequence[str]], Members]
@@ -78,18 +79,21 @@ def pip(requirement: str) -> Client:
         "--disable-pip-version-check",
         "--quiet",
         "--ignore-requires-python",
+        f"--timeout={SILENCE}",
+        "--retries=1",
     )
     return Client(("python", "-m", "pip", "download", *options, "--dest=.", requirement))
 
 
 def apt(package: str) -> Client:
     """Return apt-get, which downloads a Debian package without root."""
-    return Client(("apt-get", "download", "-q", package))
+    waits = [f"-oAcquire::{scheme}::Timeout={SILENCE}" for scheme in ("http", "https")]
+    return Client(("apt-get", "download", "-q", "-oAcquire::Retries=0", *waits, package))
 
 
 def npm(package: str) -> Client:
     """Return npm, which downloads a package without installing it."""
-    return Client(("npm", "pack", "--loglevel=error", package))
+    return Client(("npm", "pack", "--loglevel=error", "--fetch-retries=1", package))
 
 
 def _last_line(text: str) -> str:

@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from adloom.io.connection_errors import describe
+from adloom.io.connection_errors import describe, reach
 
 TIMEOUT = 10  # seconds
 PAUSES = (1, 3)  # seconds between the tries
@@ -26,6 +26,7 @@ def post(url: str, message: Mapping[str, object]) -> None:
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310 - checked above
     for pause in (*PAUSES, None):
         try:
+            reach(url, TIMEOUT)
             with urllib.request.urlopen(request, timeout=TIMEOUT):  # noqa: S310
                 return
         except (OSError, ValueError) as error:  # URLError and HTTPError are OSErrors

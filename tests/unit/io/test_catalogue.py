@@ -5,15 +5,18 @@ import hashlib
 import http.server
 import io
 import threading
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from tests.silent import silent_port
 
 from adloom.errors import DataError, OutsideError
-from adloom.io import packages
+from adloom.io import downloads, packages
 from adloom.io.catalogue import ENTRIES, Entry, Package, described
 from adloom.io.downloads import Downloads
 from adloom.io.packages import Client, Place, Url
@@ -168,6 +171,24 @@ def test_without_a_network_every_place_is_named_with_what_it_said(fetch: Fetch, 
     assert [path.name for path in tmp_path.iterdir()] == ["shop.lock"]
 
 
+def test_ports_that_are_closed_in_silence_are_named_and_given_up_in_time(
+    fetch: Fetch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloads, "TIMEOUT", 0.5)
+    with silent_port() as first, silent_port() as second:
+        places = [Url(f"http://127.0.0.1:{port}/shop.whl") for port in (first, second)]
+        begun = time.monotonic()
+        with pytest.raises(OutsideError) as caught:
+            fetch(*places, NOWHERE)
+        assert time.monotonic() - begun < 10
+    said = str(caught.value)
+    for place in places:
+        assert (
+            f"{place}: timed out (a network policy or a firewall may close port {urlsplit(place.url).port}); " in said
+        )
+    assert f"{NOWHERE}: Connection refused; check the network" in said
+
+
 def test_a_package_whose_data_changed_is_refused(fetch: Fetch, server: Server, tmp_path: Path) -> None:
     other = replace(entry(server.url), files=(SourceFile("lines.csv", 1, "sha256:00"),))
     with pytest.raises(DataError, match=r"shop/lines.csv: sha256:.*, expected sha256:00; the package was changed"):
@@ -199,6 +220,15 @@ def test_every_entry_is_pinned_and_says_how_it_is_read_and_under_which_licence()
         assert all(file.version.removeprefix("sha256:").isalnum() and len(file.version) == 71 for file in known.files)
         assert all(len(p.sha256) == 64 and p.places for set_of in known.alternatives for p in set_of)
         assert sum(len(p.places) for set_of in known.alternatives for p in set_of) >= 2
+
+
+def test_every_address_of_the_catalogue_is_asked_over_tls() -> None:
+    """Network policies let stages ask port 443 alone."""
+    for known in ENTRIES.values():
+        for package in (package for alternative in known.alternatives for package in alternative):
+            urls = [place.url for place in package.places if isinstance(place, Url)]
+            assert urls, package.file
+            assert all(url.startswith("https://") for url in urls), package.file
 
 
 def test_what_params_say_of_a_catalogue_entry_goes_before_what_the_catalogue_knows() -> None:

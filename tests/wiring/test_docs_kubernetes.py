@@ -1,5 +1,6 @@
 """What docs/kubernetes.md tells to type names what there is."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -11,6 +12,7 @@ from tests.wiring.rendered import ROOT, Rendered
 from tests.wiring.test_docs import blocks
 
 from adloom.cli import cli
+from adloom.doctor import kfp
 from adloom.kubeflow.cron import parse
 
 PAGE = ROOT / "docs" / "kubernetes.md"
@@ -93,9 +95,26 @@ def test_versions_are_those_that_are_built() -> None:
     assert set(re.findall(r"adloom-(?:train|serve|\$role):([\w.]+)", TEXT)) == {version[1]}
 
 
+def test_kubeflow_is_the_version_that_compiles_the_pipelines() -> None:
+    [compiled] = re.findall(r'"kfp==([\d.]+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert set(re.findall(r"kubeflow/pipelines/manifests/\S+\?ref=([\d.]+)", TEXT)) == {compiled}
+    [oldest, newest] = re.findall(r"^\| \| ([\d.]+) to [\d.]+ \| ([\d.]+) \|$", TEXT, re.MULTILINE)[0]
+    assert compiled.startswith(f"{newest}.")
+    assert oldest == ".".join(map(str, kfp.NEEDED))
+
+
+def test_what_kubeflow_is_told_is_json(dev: Rendered) -> None:
+    [patch] = re.findall(r"patch configmap pipeline-install-config --type=merge -p '(.*)'", TEXT)
+    assert json.loads(patch) == {"data": {"defaultSecurityContextRunAsNonRoot": "true"}}
+    [config] = blocks(PAGE, "json")
+    plugin = json.loads(config)["plugins"]["mlflow"]
+    assert plugin["settings"]["injectUserEnvVars"] is True
+    assert plugin["endpoint"] == dev.one("ConfigMap", "adloom")["data"]["MLFLOW_TRACKING_URI"]
+
+
 def test_a_profile_takes_two_changes(tmp_path: Path) -> None:
     overlay = rendered.tree(tmp_path) / "overlays" / "prod" / "kustomization.yaml"
-    [more] = re.findall(r"<<'END'\n(.*?)END\n", TEXT, re.DOTALL)
+    [more] = re.findall(r"kustomization.yaml <<'END'\n(.*?)END\n", TEXT, re.DOTALL)
     written = overlay.read_text(encoding="utf-8").replace("namespace: kubeflow", "namespace: team-a")
     overlay.write_text(written + more)
     profile = rendered.render(overlay.parent)

@@ -104,16 +104,21 @@ def overlay(request: pytest.FixtureRequest, everything: Mapping[str, Rendered]) 
 
 
 def test_every_combination_is_rendered(everything: Mapping[str, Rendered]) -> None:
-    names = ["trainer", "network-policies", "monitoring", "mlflow", "ingress", "gpu", "bundle-cache"]
+    names = ["trainer", "network-policies", "monitoring", "mlflow-plugin", "mlflow", "ingress", "gpu"]
     assert names == rendered.COMPONENTS
     of = {name: [r for r in everything if r.partition("+")[0] == name] for name in ("base", "dev", "prod")}
-    assert {name: len(found) for name, found in of.items()} == {"base": 49, "dev": 13, "prod": 3}
+    assert {name: len(found) for name, found in of.items()} == {"base": 48, "dev": 13, "prod": 3}
 
 
 @pytest.mark.parametrize("chosen", [["gpu"], ["gpu", "trainer"]])
 def test_gpus_without_a_runtime_before_them_are_refused(k8s: Path, chosen: list[str]) -> None:
     with pytest.raises(AssertionError, match="TrainingRuntime.*adloom-torch"):
         rendered.render(rendered.combined(k8s, "base", *chosen))
+
+
+def test_kubeflows_plugin_is_let_in_only_beside_the_policies(k8s: Path) -> None:
+    with pytest.raises(AssertionError, match="NetworkPolicy.*adloom-mlflow"):
+        rendered.render(rendered.combined(k8s, "base", "mlflow", "mlflow-plugin"))
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -1,6 +1,7 @@
 """Who may talk to whom in the cluster: services lead to pods, policies let what must talk and nothing else."""
 
 from itertools import product
+from pathlib import Path
 
 import pytest
 import yaml
@@ -102,6 +103,18 @@ def test_what_must_talk_may_and_nothing_else(platform: Rendered) -> None:
     assert found == wanted
 
 
+def test_kubeflows_plugin_reaches_mlflow_with_its_component_alone(tmp_path: Path) -> None:
+    k8s = rendered.tree(tmp_path)
+    driver = Peer("driver", {"pipelines.kubeflow.org/v2_component": "true"})
+    for component, open_ in ((None, False), ("mlflow-plugin", True)):
+        folder = rendered.combined(k8s, "overlays/dev", component) if component else k8s / "overlays" / "dev"
+        platform = rendered.render(folder)
+        [mlflow] = [Peer(pod.component, pod.labels) for pod in platform.pods if pod.component == "mlflow"]
+        for peer in (driver, Peer("server", KFP), Peer("server of profiles", KFP, "kubeflow")):
+            assert may(platform.of("NetworkPolicy"), peer, mlflow, 5000) is open_, peer.name
+        assert not may(platform.of("NetworkPolicy"), Peer("notebook", {"app": "notebook"}), mlflow, 5000)
+
+
 def test_names_are_asked_by_udp(platform: Rendered) -> None:
     [names] = [peer for peer in OUTSIDE if peer.name == "names"]
     for peer in peers(platform):
@@ -164,19 +177,6 @@ def scalable(platform: Rendered) -> list[rendered.Pods]:
         for pod in platform.pods
         if pod.kind == "Deployment" and "replicas" not in platform.one("Deployment", pod.owner)["spec"]
     ]
-
-
-def test_addresses_in_the_configuration_are_services(platform: Rendered) -> None:
-    """What is named without a dot lies in this namespace; Kubeflow's server does as well."""
-    data = platform.one("ConfigMap", "adloom")["data"]
-    ports = {s["metadata"]["name"]: {port["port"] for port in s["spec"]["ports"]} for s in platform.of("Service")}
-    ports["ml-pipeline"] = {8888, 8887}
-    if platform.name.startswith("base"):
-        ports["adloom-mlflow"] = {5000}  # components/mlflow brings it
-    for key, value in data.items():
-        if value.startswith("http") and "." not in value:
-            host, _, port = value.removeprefix("http://").partition(":")
-            assert int(port) in ports[host], key
 
 
 def test_roles_are_bound_in_the_namespace_of_the_runs(platform: Rendered) -> None:

@@ -12,12 +12,15 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, get_args
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
+
+from adloom.decisions.record import Reason
+from adloom.params import MODELS
 
 LATENCIES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)  # seconds
 DECISIONS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # seconds
@@ -90,6 +93,11 @@ class Meter(Collector):
         yield GaugeMetricFamily(ADDED, "Requests to models being answered, by which to scale.", self.busy)
 
 
+def _zeros() -> Counter[str]:
+    """Return a count for each model: Prometheus does not see the first event of a counter that begins with it."""
+    return Counter(dict.fromkeys(MODELS, 0))
+
+
 @dataclass(eq=False)
 class DecisionMeter(Collector):
     """Counts of decisions, of the models behind them and of their log."""
@@ -97,8 +105,8 @@ class DecisionMeter(Collector):
     registry: CollectorRegistry
     origins: Callable[[], Iterable[tuple[str, str, str]]]  # of what serves: name, version, digest
     log: Callable[[], LogNumbers | None]
-    swaps: Counter[str] = field(default_factory=Counter)  # by model
-    refused: Counter[str] = field(default_factory=Counter)  # bundles, by model
+    swaps: Counter[str] = field(default_factory=_zeros)  # by model
+    refused: Counter[str] = field(default_factory=_zeros)  # bundles, by model
     late: int = 0  # answers after the request's tmax
     lag: float = 0.0  # seconds that the event loop was late, when it was last measured
 
@@ -135,7 +143,7 @@ def _log(numbers: LogNumbers) -> Iterator[Metric]:
     yield CounterMetricFamily("adloom_log_records", "Records taken by the decision log.", numbers.appended)
     yield CounterMetricFamily("adloom_log_written", "Records of it that are in a segment.", numbers.written)
     dropped = CounterMetricFamily("adloom_log_dropped", "Records it had no room for.", labels=("reason",))
-    for reason, count in numbers.dropped.items():
+    for reason, count in (dict.fromkeys(get_args(Reason), 0) | numbers.dropped).items():
         dropped.add_metric((reason,), count)
     yield dropped
     yield CounterMetricFamily("adloom_log_shipped", "Segments shipped.", numbers.shipped)

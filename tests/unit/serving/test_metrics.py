@@ -58,6 +58,8 @@ def test_the_log_tells_of_itself() -> None:
     }
     assert {name: registry.get_sample_value(name) for name in told} == told
     assert registry.get_sample_value("adloom_log_dropped_total", {"reason": "buffer full"}) == 2
+    unseen = [("adloom_log_dropped_total", {"reason": "disk full"}), ("adloom_model_refused_total", {"model": "cnn"})]
+    assert [registry.get_sample_value(*sample) for sample in unseen] == [0, 0]  # so that their first event is seen
     named = {"model": "policy", "version": "3", "digest": "abc"}
     assert registry.get_sample_value("adloom_model_info", named) == 1
     assert not hasattr(MemoryLog(), "numbers")  # a log that tells nothing is asked nothing

@@ -20,7 +20,11 @@ PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 
 @dataclass(frozen=True)
 class Network:
-    """A network of containers, in which each is called as its Service is in the cluster."""
+    """
+    A network of containers, in which each is called as its Service is in the cluster.
+
+    S3 is in a network of its own, which of all others MLflow's server alone reaches: as policies have it for creatives.
+    """
 
     name: str
     platform: Rendered
@@ -36,14 +40,22 @@ class Network:
             arguments = [*self._options(pod, container, Path(folder)), *options]
             words = [*container.get("command", []), *container.get("args", [])]
             started = docker("run", "--detach", *arguments, image or container["image"], *words)
+            if component == "mlflow":
+                docker("network", "connect", self.store, started)
             try:
                 yield Container(started, container)
             finally:
                 docker("rm", "--force", "--volumes", started)
 
+    @property
+    def store(self) -> str:
+        """The network of S3."""
+        return f"{self.name}-s3"
+
     def _options(self, pod: Pods, container: Object, folder: Path) -> Iterator[str]:
         whole, own, limits = pod.spec["securityContext"], container["securityContext"], container["resources"]["limits"]
-        yield from ("--network", self.name, "--network-alias", f"adloom-{pod.component}")
+        network = self.store if pod.component == "s3" else self.name
+        yield from ("--network", network, "--network-alias", f"adloom-{pod.component}")
         yield from ("--user", f"{whole['runAsUser']}:{whole['runAsGroup']}")
         yield from (f"--cap-drop={name}" for name in own["capabilities"]["drop"])
         yield f"--read-only={str(own['readOnlyRootFilesystem']).lower()}"
@@ -107,11 +119,11 @@ class Container:
         return "http://" + docker("port", self.name, f"{port['containerPort']}/tcp").splitlines()[0]
 
     def await_probes(self) -> None:
-        """Return once every probe has succeeded, in the time that the manifest gives it."""
+        """Return once every probe has succeeded, in the time that the manifest gives it to start."""
         startup = self.manifest["startupProbe"]
         with subprocess.Popen([DOCKER, "wait", self.name], stdout=subprocess.PIPE, text=True) as end:
             for _ in range(startup["failureThreshold"]):
-                if self.probe("startupProbe"):
+                if all(self.probe(name) for name in PROBES):
                     break
                 try:
                     end.wait(startup["periodSeconds"])

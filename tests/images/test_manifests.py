@@ -32,6 +32,12 @@ pytestmark = pytest.mark.images
 
 LOST = "drop schema public cascade; create schema public"  # an empty database, as a new one is
 PATH = "/usr/local/bin:/usr/bin:/bin"
+PROXIED = (
+    "--env",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD=false",
+    "--env",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD=false",
+)
 KFP = """
 from http.server import ThreadingHTTPServer
 from tests.system.kfp_server import Handler, StandIn
@@ -65,11 +71,13 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     name = f"adloom-test-{uuid.uuid4()}"
     folder = rendered.tree(tmp_path_factory.mktemp("tree")) / "overlays" / "dev"
     platform = rendered.render(folder)
-    docker("network", "create", name)
+    network = Network(name, platform, folder)
+    for each in (network.name, network.store):
+        docker("network", "create", each)
     try:
-        yield Network(name, platform, folder)
+        yield network
     finally:
-        docker("network", "rm", name)
+        docker("network", "rm", network.name, network.store)
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +134,7 @@ def pipelines(network: Network) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def champions(network: Network, mlflow: Container) -> None:
-    """All models in the registry, put there by a pod that has the environment of the decide app and no key for S3."""
+    """All models in the registry, put there by a pod with the environment of decide, no key for S3 and no way to it."""
     [pod] = [pod for pod in network.platform.pods if pod.component == "decide"]
     given = [f"--env={name}={value}" for name, value in network.environment(pod.containers[0])]
     params = network.platform.one("ConfigMap", "adloom-params")["data"]["params.yaml"]
@@ -181,7 +189,7 @@ def test_mlflow_answers_to_its_own_name_alone(mlflow: Container, host: str) -> N
 
 
 def test_decide_answers_from_the_registry(network: Network, champions: None) -> None:
-    with network.running("decide") as container:
+    with network.running("decide", *PROXIED) as container:
         container.await_probes()
         with pytest.raises(OutsideError, match="401"):
             ask(container.url + SEGMENT, {"users": ["1"]})
@@ -193,8 +201,8 @@ def test_decide_answers_from_the_registry(network: Network, champions: None) -> 
         assert (decided["tier"], decided["segment"]) == ("model", "segment-1")
 
 
-def test_creatives_answers_from_the_registry(network: Network, champions: None) -> None:
-    with network.running("creatives") as container:
+def test_creatives_answers_from_the_registry_without_a_way_to_s3(network: Network, champions: None) -> None:
+    with network.running("creatives", *PROXIED) as container:
         container.await_probes()
         token = (network.folder / "token.txt").read_text().strip()
         answer = ask(container.url + GENERATE, {"category": "Bag", "n": 2, "seed": 1}, token)

@@ -203,6 +203,14 @@ def test_servers_have_three_probes(pods: list[Pods]) -> None:
             assert container[probe].get("httpGet", {}).get("port", *ports) in ports, f"{pod.owner}: {probe}"
 
 
+def test_a_service_that_waits_for_models_is_not_restarted(pods: list[Pods]) -> None:
+    for pod in (pod for pod in pods if pod.component in {"decide", "creatives"}):
+        [container] = pod.containers
+        paths = {probe: container[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe")}
+        assert set(paths.values()) == {"/livez"}, pod.owner
+        assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+
+
 def test_images_are_pinned(pods: list[Pods]) -> None:
     assert VERSION
     for image in {container["image"] for pod in pods for container in pod.containers}:

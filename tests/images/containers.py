@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from benchmarks.images import DOCKER, docker
 from tests.wiring.rendered import Object, Pods, Rendered
 
+DISK = "20Gi"  # of a claim; SeaweedFS makes volumes of 1 GiB, several for each bucket
 BYTES = {"Mi": 2**20, "Gi": 2**30}
 POD = "10.244.0.7"  # a kubelet asks by the pod's address
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
@@ -90,7 +91,7 @@ class Network:
     def _mounted(self, mount: Object, volume: Object, place: Path) -> Iterator[str]:
         """Yield the options that mount a volume; a claim is a disk of its own, which belongs to the pod's group."""
         if "emptyDir" in volume or not volume:
-            limit = size(volume.get("emptyDir", {}).get("sizeLimit", "1Gi"))
+            limit = size(volume.get("emptyDir", {}).get("sizeLimit", DISK))
             yield from ("--tmpfs", f"{mount['mountPath']}:exec,mode=1777,size={limit}")
             return
         place.mkdir()
@@ -118,12 +119,12 @@ class Container:
         [port] = self.manifest["ports"]
         return "http://" + docker("port", self.name, f"{port['containerPort']}/tcp").splitlines()[0]
 
-    def await_probes(self) -> None:
-        """Return once every probe has succeeded, in the time that the manifest gives it to start."""
+    def await_probes(self, *names: str) -> None:
+        """Return once these probes have succeeded, every one if none is named, in the time that it has to start."""
         startup = self.manifest["startupProbe"]
         with subprocess.Popen([DOCKER, "wait", self.name], stdout=subprocess.PIPE, text=True) as end:
             for _ in range(startup["failureThreshold"]):
-                if all(self.probe(name) for name in PROBES):
+                if all(self.probe(name) for name in names or PROBES):
                     break
                 try:
                     end.wait(startup["periodSeconds"])
@@ -131,7 +132,7 @@ class Container:
                     continue
                 raise AssertionError(f"ended: {self.logs()}")
             end.kill()
-        assert {name: self.probe(name) for name in PROBES} == dict.fromkeys(PROBES, True), self.logs()
+        assert {name: self.probe(name) for name in names or PROBES} == dict.fromkeys(names or PROBES, True), self.logs()
 
     def probe(self, name: str) -> bool:
         """Return whether a probe of HTTP succeeds now."""

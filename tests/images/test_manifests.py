@@ -32,12 +32,6 @@ pytestmark = pytest.mark.images
 
 LOST = "drop schema public cascade; create schema public"  # an empty database, as a new one is
 PATH = "/usr/local/bin:/usr/bin:/bin"
-PROXIED = (
-    "--env",
-    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD=false",
-    "--env",
-    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD=false",
-)
 KFP = """
 from http.server import ThreadingHTTPServer
 from tests.system.kfp_server import Handler, StandIn
@@ -149,6 +143,20 @@ def champions(network: Network, mlflow: Container) -> None:
     docker("run", "--rm", *names, *given, "adloom-train", "python3", "-c", code)
 
 
+def test_creatives_waits_for_its_champions_and_needs_no_way_to_s3(
+    network: Network, mlflow: Container, request: pytest.FixtureRequest
+) -> None:
+    """It is alive and not ready until there are any; the other tests come after it, since they make them."""
+    with network.running("creatives") as container:
+        container.await_probes("startupProbe", "livenessProbe")
+        assert not container.probe("readinessProbe")
+        request.getfixturevalue("champions")
+        container.await_probes()
+        token = (network.folder / "token.txt").read_text().strip()
+        answer = ask(container.url + GENERATE, {"category": "Bag", "n": 2, "seed": 1}, token)
+        assert (len(answer["pictures"]), answer["model"]["version"]) == (2, 1)
+
+
 def test_mlflow_keeps_artifacts_in_s3_and_clients_need_no_key_for_it(
     network: Network, s3: Container, champions: None
 ) -> None:
@@ -189,7 +197,7 @@ def test_mlflow_answers_to_its_own_name_alone(mlflow: Container, host: str) -> N
 
 
 def test_decide_answers_from_the_registry(network: Network, champions: None) -> None:
-    with network.running("decide", *PROXIED) as container:
+    with network.running("decide") as container:
         container.await_probes()
         with pytest.raises(OutsideError, match="401"):
             ask(container.url + SEGMENT, {"users": ["1"]})
@@ -199,14 +207,6 @@ def test_decide_answers_from_the_registry(network: Network, champions: None) -> 
         asked = {"user_id": "1", "placement": "top", "candidates": ["a", "b"], "n": 1}
         decided = ask(container.url + DECIDE, asked, token)
         assert (decided["tier"], decided["segment"]) == ("model", "segment-1")
-
-
-def test_creatives_answers_from_the_registry_without_a_way_to_s3(network: Network, champions: None) -> None:
-    with network.running("creatives", *PROXIED) as container:
-        container.await_probes()
-        token = (network.folder / "token.txt").read_text().strip()
-        answer = ask(container.url + GENERATE, {"category": "Bag", "n": 2, "seed": 1}, token)
-        assert (len(answer["pictures"]), answer["model"]["version"]) == (2, 1)
 
 
 def test_trigger_starts_a_run_for_whoever_has_the_token(network: Network, pipelines: None) -> None:

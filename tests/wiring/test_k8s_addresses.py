@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from copy import deepcopy
 from urllib.parse import urlsplit
 
 import pytest
@@ -72,7 +73,7 @@ def target(overlay: Rendered, url: str) -> tuple[Peer, int]:
 
 
 def policy(overlay: Rendered, name: str) -> Object:
-    return dict(overlay.one("NetworkPolicy", name)["spec"])
+    return deepcopy(dict(overlay.one("NetworkPolicy", name)["spec"]))
 
 
 def test_every_setting_with_an_address_is_known_here() -> None:
@@ -107,6 +108,16 @@ def test_the_overlay_names_the_port_of_the_webhook(overlay: Rendered) -> None:
     assert rule["ports"] == [{"protocol": "TCP", "port": 443}]
     rule["ports"][0]["port"] = 8443  # as someone with such a webhook does
     assert may([{"spec": spec}], pod("stage"), INTERNET, 8443)
+
+
+def test_the_overlay_names_the_port_of_s3_once_for_all_its_users(overlay: Rendered) -> None:
+    spec = policy(overlay, "adloom-to-s3")
+    [rule] = spec["egress"]
+    rule["ports"] = [{"protocol": "TCP", "port": 9000}]  # as someone with such an S3 does
+    store, _ = target(overlay, configured(overlay)["AWS_ENDPOINT_URL_S3"])
+    for component in STORE:
+        assert selects(spec["podSelector"], pod(component).labels), component
+        assert may([{"spec": spec}], pod(component), store, 9000), component
 
 
 def test_every_place_of_the_catalogue_is_reached_by_stages(overlay: Rendered) -> None:

@@ -93,11 +93,6 @@ class Meter(Collector):
         yield GaugeMetricFamily(ADDED, "Requests to models being answered, by which to scale.", self.busy)
 
 
-def _zeros() -> Counter[str]:
-    """Return a count for each model: Prometheus does not see the first event of a counter that begins with it."""
-    return Counter(dict.fromkeys(MODELS, 0))
-
-
 @dataclass(eq=False)
 class DecisionMeter(Collector):
     """Counts of decisions, of the models behind them and of their log."""
@@ -105,13 +100,18 @@ class DecisionMeter(Collector):
     registry: CollectorRegistry
     origins: Callable[[], Iterable[tuple[str, str, str]]]  # of what serves: name, version, digest
     log: Callable[[], LogNumbers | None]
-    swaps: Counter[str] = field(default_factory=_zeros)  # by model
-    refused: Counter[str] = field(default_factory=_zeros)  # bundles, by model
+    swaps: Counter[str] = field(default_factory=Counter)  # by model
+    refused: Counter[str] = field(default_factory=Counter)  # bundles, by model
     late: int = 0  # answers after the request's tmax
     lag: float = 0.0  # seconds that the event loop was late, when it was last measured
 
     def __post_init__(self) -> None:
         self.tiers = {tier: Histogram(DECISIONS) for tier in ("model", "cached", "default")}
+        for counter in (
+            self.swaps,
+            self.refused,
+        ):  # Prometheus does not see the first event of a series that begins with it
+            counter.update(dict.fromkeys(MODELS, 0))
         self.registry.register(self)
 
     def collect(self) -> Iterator[Metric]:

@@ -16,6 +16,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 COMPONENTS = sorted(path.parent.name for path in ROOT.glob("k8s/components/*/kustomization.yaml"))[::-1]
+ALONE = {"mlflow-plugin"}  # components that no other knows of: not combined with others
 NEEDS = {"gpu": "trainer", "mlflow-plugin": "network-policies"}  # components that patch what another brings
 PODS_IN = {  # where each kind has the template of its pods
     "Deployment": ("spec", "template"),
@@ -106,7 +107,7 @@ def _combined(k8s: Path, place: str) -> Iterator[Path]:
     yield k8s / place
     for size in range(1, len(lacks) + 1):
         for chosen in combinations(lacks, size):
-            alone = "mlflow-plugin" not in chosen or size == 1  # it patches one policy, and nothing else knows of it
+            alone = size == 1 or not ALONE.intersection(chosen)
             if alone and all(NEEDS[name] in {*chosen, *has} for name in chosen if name in NEEDS):
                 yield combined(k8s, place, *chosen)
 

@@ -16,7 +16,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 COMPONENTS = sorted(path.parent.name for path in ROOT.glob("k8s/components/*/kustomization.yaml"))[::-1]
-ALONE = {"mlflow-plugin"}  # components that no other knows of: not combined with others
+ALONE = {"bundle-cache", "mlflow-plugin"}  # components that no other knows of: not combined with others
 NEEDS = {"gpu": "trainer", "mlflow-plugin": "network-policies"}  # components that patch what another brings
 PODS_IN = {  # where each kind has the template of its pods
     "Deployment": ("spec", "template"),

@@ -104,10 +104,10 @@ def overlay(request: pytest.FixtureRequest, everything: Mapping[str, Rendered]) 
 
 
 def test_every_combination_is_rendered(everything: Mapping[str, Rendered]) -> None:
-    names = ["trainer", "network-policies", "monitoring", "mlflow-plugin", "mlflow", "ingress", "gpu"]
+    names = ["trainer", "network-policies", "monitoring", "mlflow-plugin", "mlflow", "ingress", "gpu", "bundle-cache"]
     assert names == rendered.COMPONENTS
     of = {name: [r for r in everything if r.partition("+")[0] == name] for name in ("base", "dev", "prod")}
-    assert {name: len(found) for name, found in of.items()} == {"base": 48, "dev": 13, "prod": 3}
+    assert {name: len(found) for name, found in of.items()} == {"base": 49, "dev": 14, "prod": 4}
 
 
 @pytest.mark.parametrize("chosen", [["gpu"], ["gpu", "trainer"]])

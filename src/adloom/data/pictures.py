@@ -10,18 +10,27 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from adloom.data.picture_files import DAMAGED, MAX_EXIF, Essential, PictureError, essential, orientation
+
 Pixels = npt.NDArray[np.uint8]  # (height, width, channels), channels 1 or 3
 
 SIZES = (28, 32, 64, 128)
 GREY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "F"})
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # of those Pillow knows, what is decoded in this process alone
-DAMAGED = "image: truncated or damaged"
 TOO_LARGE = "image: more pixels than prepare.max_pixels"
+MAX_MILLISECONDS = 250  # of decoding, estimated; docs/data.md has the estimate
+PER_PIXEL = {"PNG": 8, "JPEG": 11, "GIF": 8, "WEBP": 14, "BMP": 8, "TIFF": 8}  # nanoseconds, as in picture_files
+PER_PIXEL_DEEP, PER_PIXEL_DRAFT = 25, 4  # with transparency or 16 bits; a JPEG at a fraction of its size
+DRAFT = 2  # a JPEG is decoded at 1/2, 1/4 or 1/8 of its size while that is at least so many times the size wanted
+TURNS = {  # EXIF orientation: how to turn the picture upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 BROKEN = (OSError, SyntaxError, ValueError, EOFError)  # what Pillow raises for damaged files, by format
-
-
-class PictureError(Exception):
-    """A picture cannot be used; the message is the reason."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +76,11 @@ def bring(image: object, wanted: Form, max_pixels: int) -> tuple[bytes, Pixels]:
     """
     Bring a picture to a form: upright, over white where it is transparent, padded with white to a square.
 
-    Returns PNG bytes without metadata and pixels (size, size, channels). Raises PictureError when that cannot be done.
+    Returns PNG bytes without metadata and pixels (size, size, channels). Raises PictureError when that cannot be done,
+    or when the picture would take too long to decode. A large JPEG is decoded at a fraction of its size.
     """
     picture = _open(image, max_pixels)
+    picture.draft(None, (DRAFT * wanted.size, DRAFT * wanted.size))
     try:
         picture.load()
     except BROKEN:
@@ -96,22 +107,43 @@ def content(pixels: Pixels) -> bytes:
 
 
 def _open(image: object, max_pixels: int) -> Image.Image:
-    """Open a picture without decoding it; Pillow's own limit is above every max_pixels that params allow."""
+    """Open a picture without decoding it; its `info` has only the `orientation` of all that its metadata says."""
     if not isinstance(image, bytes) or not image:
         raise PictureError("image: not a picture" if isinstance(image, str) else "image: missing")
+    reduced = essential(image)
+    picture = _pillow(reduced)
+    if picture.width * picture.height > max_pixels:
+        raise PictureError(TOO_LARGE)
+    milliseconds = (reduced.nanoseconds + picture.width * picture.height * _per_pixel(picture)) / 1e6
+    if milliseconds > MAX_MILLISECONDS:
+        raise PictureError(
+            f"image: about {milliseconds:.0f} ms to decode, at most {MAX_MILLISECONDS} are spent; make it smaller"
+        )
+    exif = reduced.exif or picture.info.get("exif", b"")
+    picture.info["orientation"] = orientation(exif) if len(exif) <= MAX_EXIF else 1
+    return picture
+
+
+def _pillow(reduced: Essential) -> Image.Image:
+    """Open a picture with Pillow, as the format it was reduced as; Pillow's own limit is above every max_pixels."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(image), formats=FORMATS)
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+            warnings.simplefilter("ignore")  # of sizes, which are compared below, and of metadata
+            return Image.open(io.BytesIO(reduced.data), formats=[reduced.format])
+    except Image.DecompressionBombError:
         raise PictureError(TOO_LARGE) from None
     except UnidentifiedImageError:
         raise PictureError("image: not a picture") from None
     except BROKEN:
         raise PictureError(DAMAGED) from None
-    if picture.width * picture.height > max_pixels:
-        raise PictureError(TOO_LARGE)
-    return picture
+
+
+def _per_pixel(picture: Image.Image) -> int:
+    if picture.format == "JPEG" and min(picture.size) >= 2 * DRAFT * SIZES[-1]:
+        return PER_PIXEL_DRAFT
+    if picture.mode[0] in "IF" or picture.has_transparency_data:
+        return PER_PIXEL_DEEP
+    return PER_PIXEL[picture.format or ""]
 
 
 def _bare(image: bytes) -> bool:
@@ -122,7 +154,8 @@ def _bare(image: bytes) -> bool:
 
 def _flat(picture: Image.Image, mode: str) -> Image.Image:
     """Return the picture in mode L or RGB; 16-bit grey keeps its upper 8 bits."""
-    upright = ImageOps.exif_transpose(picture) if "exif" in picture.info else picture
+    turn = TURNS.get(picture.info["orientation"])
+    upright = picture if turn is None else picture.transpose(turn)
     if upright.mode.startswith("I"):
         upright = Image.fromarray((np.asarray(upright).astype(np.uint32) >> 8).astype(np.uint8))
     if upright.has_transparency_data:

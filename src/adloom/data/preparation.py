@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from adloom.data import pictures, privacy, splits, tables
-from adloom.data.pictures import Form, Header, PictureError
+from adloom.data.picture_files import PictureError
+from adloom.data.pictures import Form, Header
 from adloom.data.quality import Quality
 from adloom.data.tables import CONTRACTS, Repeats
 from adloom.errors import DataError

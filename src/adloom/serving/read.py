@@ -8,7 +8,8 @@ import numpy as np
 
 from adloom.creatives.pictures import to_floats
 from adloom.data import pictures
-from adloom.data.pictures import Form, PictureError
+from adloom.data.picture_files import PictureError
+from adloom.data.pictures import Form
 from adloom.io.onnx import Floats
 from adloom.serving.bundles import Bundle, Known, Models, PictureReader
 from adloom.serving.problems import Problem

@@ -13,7 +13,8 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from adloom.data import pictures
-from adloom.data.pictures import Form, Header, PictureError
+from adloom.data.picture_files import PictureError
+from adloom.data.pictures import Form, Header
 
 MAX_PIXELS = 1_000_000
 GREY, COLOUR = Form(28, 1), Form(32, 3)

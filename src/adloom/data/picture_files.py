@@ -1,0 +1,256 @@
+"""
+Picture files: the part of a file that makes the first picture's pixels, and the time that decoding it takes.
+
+A small file can be slow: a JPEG of ten thousand scans, a PNG of a million chunks, a text that inflates a thousandfold.
+`essential` reduces a file to what its pixels need, and Pillow sees nothing else. The time is an estimate from counts,
+so every machine refuses the same pictures, and refuses them before it decodes anything.
+"""
+
+import re
+import struct
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+DAMAGED = "image: truncated or damaged"
+TOO_MANY_PARTS = "image: more than 10,000 parts; save it again as a plain PNG or JPEG"
+MAX_PARTS = 10_000  # chunks, segments, blocks or strips of one file
+MAX_EXIF = 65_536  # bytes; longer metadata is not read
+
+# Nanoseconds, measured on one core; benchmarks/pictures.py compares estimates with measured times.
+PER_BYTE = {"PNG": 4, "JPEG": 10, "GIF": 20, "WEBP": 15, "BMP": 2, "TIFF": 10}
+PER_BYTE_PROGRESSIVE = 25
+PER_BLOCK, PER_BLOCK_REFINED, PER_SCAN = 17, 45, 50_000  # of 8 x 8 coefficients; a refining scan reads each again
+
+
+class PictureError(Exception):
+    """A picture cannot be used; the message is the reason."""
+
+
+@dataclass(frozen=True)
+class Essential:
+    """What is left of a picture's file."""
+
+    format: str  # as Pillow names it
+    data: bytes
+    nanoseconds: float  # to read the compressed data; pixels come on top
+    exif: bytes = b""
+
+
+def essential(image: bytes) -> Essential:
+    """Reduce a file to what its first picture's pixels need. Raises PictureError if that would be slow to decode."""
+    for signature, reduce in FORMATS.items():
+        if re.match(signature, image, re.DOTALL):
+            try:
+                return reduce(image)
+            except (struct.error, IndexError):
+                raise PictureError(DAMAGED) from None
+    raise PictureError("image: not a picture")
+
+
+def orientation(exif: bytes) -> int:
+    """Return the orientation that EXIF metadata states, 1 (upright) if it states none; the rest is not parsed."""
+    tiff = exif.removeprefix(b"Exif\0\0")
+    try:
+        order = {b"II": "<", b"MM": ">"}[tiff[:2]]
+        start = struct.unpack_from(f"{order}I", tiff, 4)[0]
+        for number in range(struct.unpack_from(f"{order}H", tiff, start)[0]):
+            tag, kind, _, value = struct.unpack_from(f"{order}HHIH", tiff, start + 2 + 12 * number)
+            if (tag, kind) == (0x0112, 3):
+                return int(value)
+    except (KeyError, struct.error):
+        pass
+    return 1
+
+
+PNG_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
+EMPTY = b"\0\0\0\0IDAT"
+LONG = 1 << 20  # bytes of compressed pixels above which their inflation is tried first
+WINDOW = 16_384
+LEAST = 0.85  # bytes that one byte of honest deflate data gives; empty blocks give none and take longest
+
+
+def _png(image: bytes) -> Essential:
+    """Keep header, palette, transparency and pixels; leave texts, profiles and further frames out."""
+    kept, exif, pixels = [image[:8]], b"", []
+    for kind, chunk in _chunks(image):
+        if kind == b"IDAT":
+            pixels.append(chunk[8:-4])
+        if kind in PNG_CHUNKS and chunk[:8] != EMPTY:
+            kept.append(chunk)
+        if kind == b"eXIf" and len(chunk) <= MAX_EXIF:
+            exif = chunk[8:-4]
+    compressed = sum(map(len, pixels))
+    if compressed > LONG:
+        _require_yield(b"".join(pixels))
+    return Essential("PNG", b"".join(kept), compressed * PER_BYTE["PNG"], exif)
+
+
+def _chunks(image: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the name and the bytes of each chunk of a PNG, to its end or to where it breaks off."""
+    at = 8
+    for _ in range(MAX_PARTS):
+        length, kind = struct.unpack_from(">I4s", image, at)
+        yield kind, image[at : at + 12 + length]
+        at += 12 + length
+        if kind == b"IEND" or at >= len(image):
+            return
+    raise PictureError(TOO_MANY_PARTS)
+
+
+def _require_yield(compressed: bytes) -> None:
+    """Raise PictureError if some window of deflate data gives fewer bytes than any compressor's would."""
+    inflate = zlib.decompressobj()
+    for at in range(0, len(compressed) - WINDOW, WINDOW):
+        try:
+            given = len(inflate.decompress(compressed[at : at + WINDOW]))
+        except zlib.error:
+            raise PictureError(DAMAGED) from None
+        if inflate.eof:
+            return
+        if given < LEAST * WINDOW:
+            raise PictureError("image: compressed data that holds no pixels; save it again")
+
+
+MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)
+QUANTISATION, HUFFMAN, RESTART, SCAN, END, JFIF, EXIF, ADOBE = 0xDB, 0xC4, 0xDD, 0xDA, 0xD9, 0xE0, 0xE1, 0xEE
+FRAMES = {0xC0: False, 0xC1: False, 0xC2: True}  # start of a frame: whether it is progressive
+OTHER_FRAMES = frozenset(range(0xC3, 0xD0)) - {HUFFMAN, 0xC8}  # lossless, hierarchical or arithmetic
+JPEG_SEGMENTS = frozenset({QUANTISATION, HUFFMAN, RESTART, SCAN, JFIF, ADOBE, *FRAMES})
+
+
+def _jpeg(image: bytes) -> Essential:
+    """Keep tables, frame and scans, and count the blocks that the scans visit."""
+    kept, exif, nanoseconds, progressive = [b"\xff\xd8"], b"", 0.0, False
+    blocks: Mapping[int, int] = {}
+    for marker, segment in _segments(image):
+        if marker in OTHER_FRAMES:
+            raise PictureError("image: JPEG in a rare coding; save it again as baseline or progressive")
+        if marker in FRAMES:
+            blocks, progressive = _blocks(segment), FRAMES[marker]
+        if marker == SCAN:
+            nanoseconds += _scan(segment, blocks)
+        if marker == EXIF and segment[4:10] == b"Exif\0\0":
+            exif = exif or segment[4:]
+        if marker in JPEG_SEGMENTS:
+            kept.append(segment)
+    nanoseconds += sum(map(len, kept)) * (PER_BYTE_PROGRESSIVE if progressive else PER_BYTE["JPEG"])
+    return Essential("JPEG", b"".join([*kept, b"\xff\xd9"]), nanoseconds, exif)
+
+
+def _segments(image: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield marker and bytes of each segment, a scan with its data. Raises PictureError if the end is missing."""
+    at = 2
+    for _ in range(MAX_PARTS):
+        found = MARKER.search(image, at)
+        if found is None:
+            raise PictureError(DAMAGED)
+        marker = image[found.end() - 1]
+        if marker == END:
+            return
+        at = found.end() + int(struct.unpack_from(">H", image, found.end())[0])
+        if marker == SCAN:
+            following = MARKER.search(image, at)
+            at = following.start() if following else len(image)
+        yield marker, image[found.end() - 2 : at]
+    raise PictureError(TOO_MANY_PARTS)
+
+
+def _blocks(frame: bytes) -> dict[int, int]:
+    """Return how many blocks each component of a frame has, by its id."""
+    height, width, count = struct.unpack_from(">HHB", frame, 5)
+    parts = [(frame[10 + 3 * i], frame[11 + 3 * i] >> 4, frame[11 + 3 * i] & 15) for i in range(count)]
+    across, down = max(h for _, h, _ in parts), max(v for _, _, v in parts)
+    if not across * down:
+        raise PictureError(DAMAGED)
+    units = -(-width // (8 * across)) * -(-height // (8 * down))
+    return {component: units * h * v for component, h, v in parts}
+
+
+def _scan(segment: bytes, blocks: Mapping[int, int]) -> float:
+    """Return the nanoseconds that one scan takes: it visits every block of its components, however little is in it."""
+    count = segment[4]
+    start, _, bits = segment[5 + 2 * count : 8 + 2 * count]
+    refines = start > 0 and bits >> 4 > 0
+    visits = sum(blocks.get(segment[5 + 2 * i], 0) for i in range(count))
+    return PER_SCAN + visits * (PER_BLOCK_REFINED if refines else PER_BLOCK)
+
+
+def _gif(image: bytes) -> Essential:
+    """Keep screen, palette and the first frame with its transparency; leave comments and what else precedes it out."""
+    at = 13 + _palette(image[10])
+    kept, control = [image[:at]], b""
+    for _ in range(MAX_PARTS):
+        if image[at] != ord("!"):
+            break
+        end = _blocks_end(image, at + 2)
+        if image[at + 1] == 0xF9:  # graphic control: the transparent colour
+            control = image[at:end]
+        at = end
+    else:
+        raise PictureError(TOO_MANY_PARTS)
+    return _whole("GIF", b"".join([*kept, control, image[at:]]))
+
+
+def _palette(flags: int) -> int:
+    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+
+
+def _blocks_end(image: bytes, at: int) -> int:
+    """Return where a chain of a GIF's sub-blocks ends."""
+    for _ in range(MAX_PARTS):
+        if image[at] == 0:
+            return at + 1
+        at += 1 + image[at]
+    raise PictureError(TOO_MANY_PARTS)
+
+
+def _webp(image: bytes) -> Essential:
+    return _whole("WEBP", image)  # libwebp walks its chunks, and only the first frame is decoded
+
+
+def _bmp(image: bytes) -> Essential:
+    """Refuse run lengths, which Pillow decodes in Python, byte by byte."""
+    if struct.unpack_from("<I", image, 14)[0] >= 40 and struct.unpack_from("<I", image, 30)[0] in (1, 2):
+        raise PictureError("image: BMP with run lengths; save it again without compression")
+    return _whole("BMP", image)
+
+
+# Sizes, depth, compression, strips, tiles, palette and what the samples mean; no metadata, no further pages.
+TIFF_TAGS = frozenset({256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325})
+TIFF_TAGS |= {338, 339}
+TIFF_COMPRESSIONS = frozenset({1, 5, 8, 32773, 32946})  # none, LZW, deflate twice, PackBits
+COMPRESSION, PALETTE = 259, 320
+
+
+def _tiff(image: bytes) -> Essential:
+    """Write a new directory of the tags that make the first page's pixels; the data stays where it is."""
+    order = "<" if image[:2] == b"II" else ">"
+    start = struct.unpack_from(f"{order}I", image, 4)[0]
+    kept: dict[int, bytes] = {}
+    for number in range(struct.unpack_from(f"{order}H", image, start)[0]):
+        at = start + 2 + 12 * number
+        tag, _, count, value = struct.unpack_from(f"{order}HHIH", image, at)
+        if tag in TIFF_TAGS and count > (MAX_PARTS if tag != PALETTE else 3 << 16):
+            raise PictureError(TOO_MANY_PARTS)
+        if tag == COMPRESSION and value not in TIFF_COMPRESSIONS:
+            raise PictureError(f"image: TIFF of compression {value}; save it again as PNG or JPEG")
+        if tag in TIFF_TAGS:
+            kept[tag] = image[at : at + 12]
+    directory = struct.pack(f"{order}H", len(kept)) + b"".join(kept[tag] for tag in sorted(kept)) + bytes(4)
+    whole = image + bytes(len(image) % 2)
+    return _whole("TIFF", image[:4] + struct.pack(f"{order}I", len(whole)) + whole[8:] + directory)
+
+
+def _whole(kind: str, data: bytes) -> Essential:
+    return Essential(kind, data, len(data) * PER_BYTE[kind])
+
+
+FORMATS: Mapping[bytes, Callable[[bytes], Essential]] = {
+    rb"\x89PNG\r\n\x1a\n": _png,
+    rb"\xff\xd8\xff": _jpeg,
+    rb"GIF8[79]a": _gif,
+    rb"RIFF....WEBP": _webp,
+    rb"BM": _bmp,
+    rb"II\*\0|MM\0\*": _tiff,
+}

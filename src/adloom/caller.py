@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import fields, replace
 from pathlib import Path
 
-from adloom import checkpoints
+from adloom import checkpoints, threads
 from adloom.block import Block
 from adloom.errors import DismissedError
 from adloom.io.outside import Outside
@@ -34,6 +34,7 @@ def execute(stage: str, paths: Mapping[str, str], block: Block, outside: Outside
     they make is dropped.
     """
     name = stage.replace("-", "_")
+    threads.limit(getattr(block, "threads", 1))
     module = importlib.import_module(f"adloom.stages.{name}")
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="adloom-")))

@@ -98,7 +98,9 @@ class Settings(BaseSettings):
     log_segment_mb: int = Field(64, gt=0, description="A segment of the log is finished at this size, in MiB.")
     log_segment_seconds: int = Field(60, gt=0, description="A segment of the log is finished after so long.")
     log_disk_mb: int = Field(2048, gt=0, description="Decisions not yet shipped, in MiB; above it more are dropped.")
-    serve_threads: int = Field(2, gt=0, description="CPU threads of each served model.")
+    serve_threads: int = Field(
+        2, gt=0, description="CPU threads of each library that serves: ONNX Runtime, BLAS, OpenMP."
+    )
     serve_without_model: Literal["ready", "unready"] = Field(
         "unready",
         description="Whether a service is ready while neither the registry nor the bundle cache says what it serves.",

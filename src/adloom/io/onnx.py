@@ -28,6 +28,7 @@ def session(path: Path, threads: int, seconds: float | None = None) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads would use up a core
     opened = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     return opened if seconds is None else BoundedSession(opened, onnxruntime.RunOptions, seconds)
 

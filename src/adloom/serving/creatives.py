@@ -2,34 +2,34 @@
 The creatives service: BentoML hosts what draws, writes and reads; on a laptop it answers the decide app's paths, too.
 
 Requests are checked by the front before BentoML sees them, so that one set of rules holds for every path; BentoML is
-given nothing to parse again.
+given nothing to parse or to serialize.
 """
 
-import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any
 
 import bentoml
+from anyio import CapacityLimiter, to_thread
+from bentoml._internal.server.http.traffic import TimeoutMiddleware
+from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from adloom.errors import NoAnswerError
 from adloom.serving import draw, read
-from adloom.serving.decide import Service, bare
+from adloom.serving.bundles import Models
+from adloom.serving.decide import Service, bare, json_response, problem_response
 from adloom.serving.front import Front, asked
 from adloom.serving.problems import Problem
-from adloom.serving.schemas import (
-    GENERATE,
-    READ,
-    WRITE,
-    CopyAnswer,
-    GenerateAnswer,
-    ReadAnswer,
-)
+from adloom.serving.schemas import GENERATE, READ, WRITE, Body
 
-Parsed = dict[str, str]  # the empty body that BentoML is given: `front.asked` has the request
-Answer = TypeVar("Answer")
+Answer = Callable[[Any, Models], Body]
+ANSWERS: Mapping[str, Answer] = {GENERATE: draw.generate, READ: read.read, WRITE: draw.write}
+UNUSED = (OpenTelemetryMiddleware, TimeoutMiddleware)  # of BentoML's; telemetry and the bounds of requests do both
 
 
 def mounted(service: Service) -> ASGIApp:
@@ -38,45 +38,32 @@ def mounted(service: Service) -> ASGIApp:
     class Creatives:
         """Pictures drawn and read, lines written."""
 
-        @_api(GENERATE)
-        def generate(self, _: Parsed, /) -> GenerateAnswer:
-            """Draw pictures of a category."""
-            return draw.generate(asked.get(), service.models)
-
-        @_api(READ)
-        def read(self, _: Parsed, /) -> ReadAnswer:
-            """Read pictures."""
-            return read.read(asked.get(), service.models)
-
-        @_api(WRITE)
-        def write(self, _: Parsed, /) -> CopyAnswer:
-            """Write lines of copy."""
-            return draw.write(asked.get(), service.models)
-
     hosted = bentoml.service(
         name="adloom",
         workers=1,
-        threads=1,  # a model uses its own threads
         metrics={"enabled": False},  # the front counts, for both
         logging={"access": {"enabled": False}},
     )(Creatives)
+    hosted.mount_asgi_app(_models(service))
     hosted.add_asgi_middleware(Front, admission=service.admission, first=bare(service))
-    return service.lane(hosted.to_asgi())
+    app = hosted.to_asgi()
+    app.user_middleware = [own for own in app.user_middleware if own.cls not in UNUSED]
+    return service.lane(app)
 
 
-def _api(route: str) -> Callable[[Callable[[Any, Parsed], Answer]], object]:
-    """Make a method a BentoML endpoint that may raise Problem, of which BentoML alone would make a 500."""
+def _models(service: Service) -> Starlette:
+    """Return the endpoints that ask a model, one request at a time: a model uses its own threads."""
+    turn = CapacityLimiter(1)
+    routes = [_route(path, answer, service, turn) for path, answer in ANSWERS.items()]
+    return Starlette(routes=routes, exception_handlers={Problem: problem_response, NoAnswerError: _unanswered})
 
-    def endpoint(method: Callable[[Any, Parsed], Answer]) -> object:
-        @functools.wraps(method)
-        def answer(self: object, parsed: Parsed, /) -> Answer | Response:
-            try:
-                return method(self, parsed)
-            except Problem as problem:
-                return problem.response()
-            except NoAnswerError as error:
-                return Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error)).response()
 
-        return bentoml.api(route=route)(answer)
+def _route(path: str, answer: Answer, service: Service, turn: CapacityLimiter) -> Route:
+    async def endpoint(request: Request) -> Response:
+        return await to_thread.run_sync(lambda: json_response(answer(asked.get(), service.models)), limiter=turn)
 
-    return endpoint
+    return Route(path, endpoint, methods=["POST"])
+
+
+async def _unanswered(request: Request, error: Exception) -> Response:
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error)).response()

@@ -172,7 +172,7 @@ def bare(service: Service) -> Starlette:
             Route("/openapi.json", _openapi),
             Route("/docs.json", _openapi),  # where BentoML's page of endpoints looks
         ],
-        exception_handlers={Problem: _problem},
+        exception_handlers={Problem: problem_response},
     )
     app.state.service = service
     return app
@@ -183,33 +183,35 @@ def _service(request: Request) -> Service:
     return service
 
 
-def _json(body: BaseModel) -> Response:
-    return Response(orjson.dumps(body.model_dump()), media_type="application/json")
+def json_response(body: BaseModel) -> Response:
+    """Serialize an answer."""
+    return Response(body.model_dump_json(), media_type="application/json")
 
 
-async def _problem(request: Request, problem: Exception) -> Response:
+async def problem_response(request: Request, problem: Exception) -> Response:
+    """Turn what a handler raises into the answer."""
     assert isinstance(problem, Problem)
     return problem.response()
 
 
 async def _segment(request: Request) -> Response:
     service = _service(request)
-    return _json(segments.segment(asked.get(), service.models, service.around.keys))
+    return json_response(segments.segment(asked.get(), service.models, service.around.keys))
 
 
 async def _refresh(request: Request) -> Response:
     service = _service(request)
     if service.around.follower is None:
-        return _json(service.listed())  # pinned to what a folder held
+        return json_response(service.listed())  # pinned to what a folder held
     try:
         await asyncio.to_thread(service.around.follower.look)
     except AdloomError as error:
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers={"Retry-After": "10"}) from None
-    return _json(service.listed())
+    return json_response(service.listed())
 
 
 async def _models(request: Request) -> Response:
-    return _json(_service(request).listed())
+    return json_response(_service(request).listed())
 
 
 async def _live(request: Request) -> Response:
@@ -217,7 +219,7 @@ async def _live(request: Request) -> Response:
 
 
 async def _ready(request: Request) -> Response:
-    return _json(_service(request).readiness())
+    return json_response(_service(request).readiness())
 
 
 async def _metrics(request: Request) -> Response:

@@ -24,6 +24,7 @@ from adloom.serving.schemas import (
 )
 
 SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")  # PNG, JPEG: no other decoder sees a stranger's bytes
+GROUP = 128  # known creatives of which the most similar one is looked for first
 
 
 def read(asked: ReadRequest, models: Models) -> ReadAnswer:
@@ -61,27 +62,37 @@ def _bytes(text: str) -> bytes:
 
 
 def _readings(batch: Floats, cnn: Bundle[PictureReader], nearest: int) -> list[PictureReading]:
-    """Read pictures (batch, channels, height, width)."""
+    """Read pictures (batch, channels, height, width) and compare all of them with the known creatives at once."""
     reading = cnn.model.read(batch)
+    neighbours = _nearest(reading.embedding, cnn.model.known, nearest) if nearest else [[] for _ in batch]
     return [
         PictureReading(
             category=cnn.card.categories[int(row.argmax())],
             probabilities=dict(zip(cnn.card.categories, row.tolist(), strict=True)),
             embedding=embedding.tolist(),
-            nearest=_nearest(embedding, cnn.model.known, nearest),
+            nearest=near,
         )
-        for row, embedding in zip(reading.probabilities, reading.embedding, strict=True)
+        for row, embedding, near in zip(reading.probabilities, reading.embedding, neighbours, strict=True)
     ]
 
 
-def _nearest(embedding: Floats, known: Known, count: int) -> list[Neighbour]:
-    """Return the known creatives of highest cosine, highest first; embedding is (dimensions,), unit length."""
-    similarity = known.embedding @ embedding
-    count = min(count, len(similarity))
-    best = np.argpartition(-similarity, count - 1)[:count] if count else np.zeros(0, np.int64)
+def _nearest(embeddings: Floats, known: Known, count: int) -> list[list[Neighbour]]:
+    """Return the known creatives of highest cosine, highest first, for embeddings (batch, dimensions)."""
+    return [_neighbours(row, known, count) for row in embeddings @ known.embedding.T]
+
+
+def _neighbours(similarity: Floats, known: Known, count: int) -> list[Neighbour]:
+    """Name the known creatives of highest similarity (creatives,), highest first; of equals the first known one."""
+    if not len(similarity):
+        return []
+    highest = np.maximum.reduceat(similarity, np.arange(0, len(similarity), GROUP))
+    groups = np.sort(np.argsort(-highest, kind="stable")[:count])  # the best are in the groups that have the best
+    near = (groups[:, None] * GROUP + np.arange(GROUP)).ravel()
+    near = near[near < len(similarity)]
+    best = near[np.argsort(-similarity[near], kind="stable")[:count]]
     return [
         Neighbour(
             creative_id=str(known.creative_id[i]), category=str(known.category[i]), similarity=float(similarity[i])
         )
-        for i in best[np.argsort(-similarity[best], kind="stable")]
+        for i in best
     ]

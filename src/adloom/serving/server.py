@@ -17,7 +17,7 @@ import click
 import uvicorn
 from starlette.types import ASGIApp
 
-from adloom import params
+from adloom import params, threads
 from adloom.decisions import log
 from adloom.errors import ArtifactError, BusyError, ParamsError
 from adloom.io.outside import pseudonym_key
@@ -182,7 +182,8 @@ def _each(functions: Iterable[Callable[[], None]]) -> None:
 
 
 def prepare_libraries() -> None:
-    """Let libraries be quiet; call it before they are imported."""
+    """Keep libraries quiet and to their threads; call it before they are imported."""
+    threads.limit(Settings().serve_threads, blas=1)  # its threads spin, and one request's products are small
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "1")  # read when bentoml is imported
     if Settings().otlp_endpoint is None:
         os.environ.setdefault("OTEL_SDK_DISABLED", "true")  # its tracing costs half of the throughput

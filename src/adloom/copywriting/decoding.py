@@ -6,8 +6,9 @@ as a whole and another is drawn. Equal requests to an equal model give equal lin
 """
 
 import re
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -19,8 +20,10 @@ from adloom.copywriting.tokenizer import Tokenizer
 S = TypeVar("S")
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
+Odds = npt.NDArray[np.float64]
 
 ROUNDS = 10  # of at most n lines each: what a request may cost is bounded
+HEAD = 64  # likeliest tokens that are sorted at first
 UNREADABLE = "\ufffd"
 
 
@@ -56,24 +59,29 @@ class Request:
     temperature: float = 1.0  # below 1 more likely lines, above 1 more unusual ones
     top_p: float = 1.0  # nucleus: only the likeliest tokens that together have this probability
     max_tokens: int = 64  # a line that has not ended by then is refused
+    max_drawn: int = sys.maxsize  # tokens of all lines together; those that have not ended by then are left out
     rules: Rules = Rules()
 
 
 def write_lines(write: Write[S], tokenizer: Tokenizer, request: Request) -> list[str]:
     """
-    Return n lines, or fewer when too many of those drawn broke a rule (at most 10·n are drawn).
+    Return n lines, or fewer when too many broke a rule: at most 10·n lines and `max_drawn` tokens are drawn.
 
     Nucleus sampling: Holtzman, Buys, Du, Forbes & Choi 2020. The prompt is held by allowing, at each step, only tokens
     that agree with what is left of it, so it may end inside a word and need not be split as training lines were.
     """
     lines: list[str] = []
+    left = request.max_drawn
     for draw in range(ROUNDS):
         wanted = request.n - len(lines)
-        if wanted <= 0:
+        batch = min(request.n, 2 * wanted)
+        steps = min(request.max_tokens, left // max(batch, 1))
+        if wanted <= 0 or steps == 0:
             break
         random = np.random.default_rng([request.seed, draw])
-        drawn = _draw(write, tokenizer, request, min(request.n, 2 * wanted), random)
+        drawn, taken = _draw(write, tokenizer, replace(request, max_tokens=steps), batch, random)
         lines += permitted(drawn, request.rules)[:wanted]
+        left -= batch * taken
     return lines
 
 
@@ -98,34 +106,64 @@ def sample(logits: Floats, allowed: npt.NDArray[np.bool_], uniform: npt.NDArray[
     """
     scaled = np.where(allowed, logits.astype(np.float64) / request.temperature, -np.inf)
     odds = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    order = np.argsort(-odds, axis=1, kind="stable")
-    likeliest = np.take_along_axis(odds / odds.sum(axis=1, keepdims=True), order, axis=1)
+    odds /= odds.sum(axis=1, keepdims=True)
+    tokens, rows = np.zeros(len(odds), np.int64), np.arange(len(odds))
+    for count in (min(HEAD, odds.shape[1]), odds.shape[1]):
+        drawn, sure = _draw_from(odds[rows], count, uniform[rows], request.top_p)
+        tokens[rows[sure]] = drawn[sure]
+        rows = rows[~sure]
+        if not len(rows):
+            break
+    return tokens
+
+
+def _draw_from(odds: Odds, count: int, uniform: Odds, top_p: float) -> tuple[Ints, npt.NDArray[np.bool_]]:
+    """
+    Draw a token per row from its `count` likeliest of odds (batch, vocabulary), and return which draws are sure.
+
+    A draw is sure if it would be the same with all tokens sorted; only few tokens are, as a sort costs the most.
+    """
+    whole = count == odds.shape[1]
+    order = np.sort(np.argpartition(-odds, count - 1, axis=1)[:, :count])
+    order = np.take_along_axis(order, np.argsort(-np.take_along_axis(odds, order, 1), axis=1, kind="stable"), 1)
+    likeliest = np.take_along_axis(odds, order, axis=1)
     before = np.cumsum(likeliest, axis=1) - likeliest
-    nucleus = np.where(before < request.top_p, likeliest, 0.0)
+    nucleus = np.where(before < top_p, likeliest, 0.0)
     reached = np.cumsum(nucleus, axis=1)
-    place = (reached <= (uniform * reached[:, -1])[:, None]).sum(axis=1)
-    return np.take_along_axis(order, np.minimum(place, (nucleus > 0).sum(axis=1) - 1)[:, None], axis=1)[:, 0]
+    closed = whole | (before[:, -1] >= top_p)  # the nucleus ends among these
+    mass = np.where(closed, reached[:, -1], 1.0)
+    place = (reached <= (uniform * mass)[:, None]).sum(axis=1)
+    last = (nucleus > 0).sum(axis=1) - 1
+    place = np.minimum(place, last)[:, None]
+    likelier = np.take_along_axis(likeliest, place, axis=1)[:, 0] > likeliest[:, -1]  # of equals, others may come first
+    sure = whole | (likelier & (closed | ((top_p >= 1) & (place[:, 0] < last))))
+    return np.take_along_axis(order, place, axis=1)[:, 0], sure
 
 
 def _draw(
     write: Write[S], tokenizer: Tokenizer, request: Request, batch: int, random: np.random.Generator
-) -> list[str]:
-    """Draw a batch of lines; those that did not end in time are left out."""
+) -> tuple[list[str], int]:
+    """Draw a batch of lines, each until it ends or is too long; return those that ended, and how many steps it took."""
     prompt = _Prompt(tokenizer, request.prompt)
     left = [prompt.spelled] * batch
     written: list[list[int]] = [[] for _ in range(batch)]
-    ended = np.zeros(batch, np.bool_)
+    room = np.full(batch, request.rules.max_characters or np.iinfo(np.int64).max)
+    ended, running = np.zeros(batch, np.bool_), np.ones(batch, np.bool_)
     token, state = np.full(batch, tokenizer.prefix(request.category), np.int64), write.start(batch)
-    for _ in range(request.max_tokens):
+    steps = 0
+    while running.any() and steps < request.max_tokens:
+        steps += 1
         logits, state = write(token[:, None], state)
-        token = sample(logits[:, -1], prompt.allowed(left), random.random(batch), request)
-        ended |= token == tokenizer.end
-        if ended.all():
-            break
-        for i in np.flatnonzero(~ended):
+        rows = np.flatnonzero(running)
+        allowed = prompt.allowed([left[i] for i in rows])
+        token[rows] = sample(logits[rows, -1], allowed, random.random(batch)[rows], request)
+        ended[rows] = token[rows] == tokenizer.end
+        for i in rows[~ended[rows]]:
             written[i].append(int(token[i]))
             left[i] = left[i][len(tokenizer.pieces[token[i]]) :]
-    return [tokenizer.decode(tokens) for tokens, done in zip(written, ended, strict=True) if done]
+        room[rows] -= tokenizer.characters[token[rows]]
+        running &= ~ended & (room >= 0)
+    return [tokenizer.decode(tokens) for tokens, done in zip(written, ended, strict=True) if done], steps
 
 
 class _Prompt:

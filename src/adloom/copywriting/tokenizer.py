@@ -8,6 +8,7 @@ Method: byte-pair encoding (Sennrich, Haddow & Birch 2016) over the bytes of UTF
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
@@ -34,6 +35,10 @@ class Tokenizer:
         self.pieces: list[str] = [
             str(model.id_to_token(i)) for i in range(self.size)
         ]  # each token as `spell` writes it
+        continuing = {self.spell(chr(code))[-1] for code in range(0x80, 0xC0)}  # bytes that continue a character
+        self.characters = np.array(  # (vocabulary,): how many begin in each token
+            [0 if i in self.special else sum(c not in continuing for c in p) for i, p in enumerate(self.pieces)]
+        )
 
     @property
     def categories(self) -> list[str]:

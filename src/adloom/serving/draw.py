@@ -13,7 +13,8 @@ from adloom.serving.bundles import Models, Writer
 from adloom.serving.problems import Problem
 from adloom.serving.schemas import CopyAnswer, CopyRequest, GenerateAnswer, GenerateRequest
 
-MAX_TOKENS = 64  # of a prompt, and of what is written after it: what one request may cost is bounded
+MAX_TOKENS = 64  # of a prompt, and of what is written after it
+MAX_DRAWN = 16_384  # tokens that one request may draw, whether a rule refuses their lines or not
 
 
 def generate(asked: GenerateRequest, models: Models) -> GenerateAnswer:
@@ -46,6 +47,7 @@ def write(asked: CopyRequest, models: Models) -> CopyAnswer:
         prompt=asked.prompt,
         temperature=asked.rules.temperature,
         max_tokens=MAX_TOKENS + 2 * _length(asked.prompt, lstm.model),  # a prompt may be spelled in more tokens
+        max_drawn=MAX_DRAWN,
         rules=decoding.Rules(tuple(asked.rules.banned_words), asked.rules.max_characters, lstm.model.known),
     )
     lines = decoding.write_lines(lstm.model.write, lstm.model.tokenizer, request)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.unit.copywriting.toys import LINES, Bigram, words
 
 from adloom.copywriting import known
-from adloom.copywriting.decoding import ROUNDS, Request, Rules, permitted, sample, write_lines
+from adloom.copywriting.decoding import ROUNDS, Floats, Ints, Request, Rules, permitted, sample, write_lines
 
 WORDS = words()
 WRITE = Bigram(WORDS)
@@ -107,6 +107,53 @@ def test_rules_nobody_can_meet_give_no_line_after_a_bounded_effort() -> None:
 
     assert write_lines(Counting(WORDS), WORDS, Request(4, 0, rules=Rules(max_characters=1))) == []
     assert Counting.starts == ROUNDS
+
+
+class Costly(Bigram):
+    """Counts the tokens that were asked for."""
+
+    asked = 0
+
+    def __call__(self, token: Ints, state: int) -> tuple[Floats, int]:
+        self.asked += token.size
+        return super().__call__(token, state)
+
+
+def test_a_line_that_is_too_long_is_not_gone_on_with() -> None:
+    write = Costly(WORDS)
+    assert write_lines(write, WORDS, Request(64, 0, rules=Rules(max_characters=1))) == []
+    assert write.asked <= ROUNDS * 64 * 2  # at the second character at the latest
+
+
+def test_a_request_has_a_bound_whatever_its_rules() -> None:
+    write = Costly(WORDS)
+    request = Request(8, 0, rules=Rules(banned=("dress", "coat", "warm")), max_drawn=100)
+    assert write_lines(write, WORDS, request) == []
+    assert 0 < write.asked <= 100
+    unbound, bound = Request(8, 0), Request(8, 0, max_drawn=8 * 64)
+    assert write_lines(WRITE, WORDS, unbound) == write_lines(WRITE, WORDS, bound)
+
+
+@pytest.mark.parametrize("text", ["coat", "Naïve", "日本", "a\u0301", "👍🏽 ok"])
+def test_characters_are_counted_where_they_begin(text: str) -> None:
+    assert WORDS.characters[WORDS.encode(text)].sum() == len(text)
+    assert WORDS.characters[list(WORDS.special)].sum() == 0
+
+
+@given(st.integers(0, 10**6), st.sampled_from([0.3, 1.0, 3.0]), st.sampled_from([0.4, 0.9, 1.0]), st.booleans())
+def test_a_draw_is_the_one_of_a_full_sort(seed: int, temperature: float, top_p: float, ties: bool) -> None:
+    random = np.random.default_rng(seed)
+    logits = random.normal(0, 3, (4, 500)).astype(np.float32)
+    if ties:
+        logits = logits.round()
+    uniform, request = random.random(4), Request(1, 0, temperature=temperature, top_p=top_p)
+    drawn = sample(logits, np.ones(logits.shape, np.bool_), uniform, request)
+    for row, u, token in zip(logits, uniform, drawn, strict=True):
+        odds = np.exp(row.astype(np.float64) / temperature)
+        order = np.argsort(-odds, kind="stable")
+        reached = np.cumsum(odds[order]) / odds.sum()
+        nucleus = int((np.append(0.0, reached[:-1]) < top_p).sum())
+        assert token == order[min(int((reached[:nucleus] <= u * reached[nucleus - 1]).sum()), nucleus - 1)]
 
 
 def test_a_line_that_does_not_end_in_time_is_left_out() -> None:

@@ -35,12 +35,12 @@ def write_models(folder: Path, key: bytes = PUBLISHED_KEY) -> Path:
     return folder
 
 
-def write_generator(target: Path, channels: int = 1) -> None:
+def write_generator(target: Path, channels: int = 1, edge: int = EDGE) -> None:
     """Each category is a shade of its own, and z moves every pixel a little."""
-    pixels = channels * EDGE * EDGE
+    pixels = channels * edge * edge
     shades = np.linspace(-0.9, 0.9, len(CATEGORIES), dtype=np.float32)[:, None].repeat(pixels, 1)
     mixing = np.random.default_rng(0).normal(0, 0.2, (LATENT, pixels)).astype(np.float32)
-    shape = np.array([-1, channels, EDGE, EDGE])
+    shape = np.array([-1, channels, edge, edge])
     nodes = [
         ("Gather", ["shades", "category"], "shade"),
         ("MatMul", ["z", "mixing"], "moved"),
@@ -52,9 +52,9 @@ def write_generator(target: Path, channels: int = 1) -> None:
         _onnx(
             made.path / "generator.onnx", nodes, {"shades": shades, "mixing": mixing, "shape": shape},
             [("z", FLOAT, ["batch", LATENT]), ("category", INT64, ["batch"])],
-            [("picture", FLOAT, ["batch", channels, EDGE, EDGE])],
+            [("picture", FLOAT, ["batch", channels, edge, edge])],
         )  # fmt: skip
-        write_card(made.path, {"height": EDGE, "width": EDGE, "channels": channels})
+        write_card(made.path, {"height": edge, "width": edge, "channels": channels})
 
 
 def write_reader(target: Path) -> None:

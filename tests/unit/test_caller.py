@@ -8,6 +8,7 @@ from types import ModuleType
 
 import pytest
 from filelock import FileLock
+from threadpoolctl import threadpool_info
 
 from adloom import caller, checkpoints, params
 from adloom.block import Block
@@ -44,6 +45,12 @@ def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data/dataset/copy").mkdir(parents=True)
     (tmp_path / "data/dataset/copy/rows.txt").write_text("hello", encoding="utf-8")
+
+
+@pytest.mark.parametrize(("block", "count"), [(LOADED.segment, 1), (LOADED.evaluate, LOADED.evaluate.threads)])
+def test_a_stage_has_its_own_number_of_threads(outside: Outside, block: Block, count: int) -> None:
+    caller.execute("segment", {}, block, outside)
+    assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} == {count}
 
 
 @dataclass

@@ -64,8 +64,11 @@ def test_arrays_are_written_by_npz(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))
 def test_the_environment_is_read_in_one_place(path: Path) -> None:
-    """Only settings reads it; workspace.py hands it to DVC; mlflow.py, onnx.py and serving set others' switches."""
-    if path.name not in {"settings.py", "workspace.py", "mlflow.py", "onnx.py"} and domain(path) != "serving":
+    """Only settings reads it; workspace.py hands it to DVC; the others set switches of libraries."""
+    if (
+        path.name not in {"settings.py", "workspace.py", "mlflow.py", "onnx.py", "threads.py"}
+        and domain(path) != "serving"
+    ):
         assert "os.environ" not in path.read_text(encoding="utf-8")
 
 

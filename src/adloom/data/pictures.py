@@ -18,6 +18,7 @@ SIZES = (28, 32, 64, 128)
 GREY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "F"})
 TOO_LARGE = "image: more pixels than prepare.max_pixels"
 MAX_MILLISECONDS = 250  # of decoding, estimated; docs/data.md has the estimate
+TOO_SLOW = f"image: more than {MAX_MILLISECONDS} ms to decode; save it smaller, or as a plain JPEG"
 PER_PIXEL = {"PNG": 8, "JPEG": 11, "GIF": 8, "WEBP": 14, "BMP": 8, "TIFF": 8}  # nanoseconds, as in picture_files
 PER_PIXEL_DEEP, PER_PIXEL_DRAFT = 25, 4  # with transparency or 16 bits; a JPEG at a fraction of its size
 DRAFT = 2  # a JPEG is decoded at 1/2, 1/4 or 1/8 of its size while that is at least so many times the size wanted
@@ -116,9 +117,7 @@ def _open(image: object, max_pixels: int) -> Image.Image:
         raise PictureError(TOO_LARGE)
     milliseconds = (reduced.nanoseconds + picture.width * picture.height * _per_pixel(picture)) / 1e6
     if milliseconds > MAX_MILLISECONDS:
-        raise PictureError(
-            f"image: about {milliseconds:.0f} ms to decode, at most {MAX_MILLISECONDS} are spent; make it smaller"
-        )
+        raise PictureError(TOO_SLOW)
     exif = reduced.exif or picture.info.get("exif", b"")
     picture.info["orientation"] = orientation(exif) if len(exif) <= MAX_EXIF else 1
     return picture

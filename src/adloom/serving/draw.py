@@ -13,6 +13,7 @@ from adloom.serving.bundles import Models, Writer
 from adloom.serving.problems import Problem
 from adloom.serving.schemas import CopyAnswer, CopyRequest, GenerateAnswer, GenerateRequest
 
+MAX_PIXELS = 64 * 64 * 64  # that one request may draw: 64 pictures of 64x64, 16 of 128x128
 MAX_TOKENS = 64  # of a prompt, and of what is written after it
 MAX_DRAWN = 16_384  # tokens that one request may draw, whether a rule refuses their lines or not
 
@@ -21,6 +22,7 @@ def generate(asked: GenerateRequest, models: Models) -> GenerateAnswer:
     """Draw pictures of a category. Raises Problem when the category or the model is not there."""
     gan = models.gan
     category = gan.number(asked.category)
+    _require_few(asked.n, gan.card.shape)
     seed = _seed(asked.seed)
     z = np.random.default_rng([seed, category]).standard_normal((asked.n, gan.model.latent), np.float32)
     pixels = pictures.to_pixels(gan.model(z, np.full(asked.n, category, np.int64)))
@@ -54,6 +56,15 @@ def write(asked: CopyRequest, models: Models) -> CopyAnswer:
     return CopyAnswer(
         model=lstm.origin, category=asked.category, seed=seed, source_type=provenance.SOURCE_TYPE, lines=lines
     )
+
+
+def _require_few(n: int, shape: tuple[int, int, int]) -> None:
+    """Raise Problem when so many pictures (channels, height, width) are more than one request may draw."""
+    _, height, width = shape
+    most = MAX_PIXELS // (height * width)
+    if n > most:
+        detail = f"n: {n} pictures of {width}x{height}, at most {most} are drawn by one request; ask again for the rest"
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, "n")
 
 
 def _length(prompt: str, model: Writer) -> int:

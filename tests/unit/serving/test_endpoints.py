@@ -8,6 +8,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,18 +20,20 @@ from PIL import Image
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
-from tests.tiny_models import CATEGORIES, DIMENSIONS, EDGE, LINES, write_audience
+from tests.slow_pictures import REFUSED
+from tests.tiny_models import CATEGORIES, DIMENSIONS, EDGE, LINES, write_audience, write_generator
 
 from adloom.audience.segmenter import FEATURES
 from adloom.data.privacy import PUBLISHED_KEY, fingerprint
-from adloom.serving import bundles, decide, segments, server
+from adloom.io.onnx import Copywriter, Floats, Ints, State
+from adloom.serving import bundles, decide, draw, read, segments, server, sources
 from adloom.serving.admission import Admission
 from adloom.serving.bundles import Models
 from adloom.serving.follow import Look
 from adloom.serving.front import Front
 from adloom.serving.messages import DECIDE, FEEDBACK
 from adloom.serving.metrics import Meter
-from adloom.serving.schemas import ENDPOINTS, GENERATE, MAX_PICTURE_BYTES, READ, SEGMENT, WRITE
+from adloom.serving.schemas import ENDPOINTS, GENERATE, MAX_PICTURE_BYTES, READ, SEGMENT, WRITE, CopyRequest
 from adloom.serving.segments import Keys
 from adloom.serving.sources import Found
 
@@ -108,6 +111,14 @@ class TestGenerate:
         assert "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia<" in info["xmp"].decode()
         assert answer["source_type"] == "trainedAlgorithmicMedia"
 
+    def test_more_pixels_than_one_request_may_draw(self, tmp_path: Path) -> None:
+        write_generator(tmp_path / "gan", edge=128)
+        large = bundles.load(sources.in_folder(tmp_path, ["gan"]), threads=1)
+        with TestClient(server.application("creatives", large, AROUND)) as client:
+            problem = refused(client, GENERATE, {"category": "Bag", "n": 17}, 422)
+            assert (problem["field"], "at most 16 are drawn" in problem["detail"]) == ("n", True)
+            assert len(ok(client, GENERATE, {"category": "Bag", "n": 16})["pictures"]) == 16
+
     def test_an_unknown_category_is_told_the_known_ones(self, client: TestClient) -> None:
         problem = refused(client, GENERATE, {"category": "bag"}, 422)
         assert problem["field"] == "category"
@@ -181,6 +192,24 @@ class TestRead:
         assert items[1]["error"]["field"] == "pictures.1"
         assert items[1]["error"]["status"] == 422
 
+    @pytest.mark.parametrize("name", ["scans", "segments", "chunks", "empty blocks", "transparent"])
+    def test_a_slow_picture_is_its_own_error(self, client: TestClient, name: str) -> None:
+        make, reason = REFUSED[name]
+        items = ok(client, READ, {"pictures": [text(DARK), text(make()), text(LIGHT)]})["items"]
+        assert reason in items[1]["error"]["detail"]
+        assert items[1]["error"]["field"] == "pictures.1"
+        assert [reading["category"] for reading in (items[0], items[2])] == ["Bag", "Coat"]
+
+    def test_neighbours_are_the_most_similar_of_many(self) -> None:
+        random = np.random.default_rng(5)
+        similarity = random.integers(-9, 9, 1000).astype(np.float32) / 10  # with many that are equal
+        ids = np.array([f"creative-{i:04}" for i in range(1000)])
+        known = bundles.Known(ids, ids, np.zeros((1000, 1), np.float32))
+        for count in (0, 1, 20):
+            found = read._neighbours(similarity, known, count)
+            assert [one.creative_id for one in found] == list(ids[np.argsort(-similarity, kind="stable")[:count]])
+        assert read._neighbours(similarity[:0], known, 3) == []
+
     def test_only_bad_pictures(self, client: TestClient) -> None:
         items = ok(client, READ, {"pictures": ["!", "!"]})["items"]
         assert [item["error"]["field"] for item in items] == ["pictures.0", "pictures.1"]
@@ -215,6 +244,25 @@ class TestWrite:
         assert 0 < len(lines) <= 20
         assert all(line.startswith("Lovely") and len(line) <= 20 and "soft" not in line.lower() for line in lines)
         assert not set(lines) & set(LINES), "a training line was repeated"
+
+    def test_rules_nobody_can_meet_cost_no_more_than_others(self, client: TestClient, models: Models) -> None:
+        request = {"n": 64, "rules": {"max_characters": 200, "banned_words": ["coat", "dress", "warm"]}}
+        asked: list[int] = []
+
+        class Counted(Copywriter):
+            def __init__(self) -> None:
+                self.__dict__ |= vars(models.lstm.model.write)
+
+            def __call__(self, token: Ints, state: State) -> tuple[Floats, State]:
+                asked.append(token.size)
+                return super().__call__(token, state)
+
+        bundle = models.bundles["lstm"]
+        counted = replace(bundle, model=replace(bundle.model, write=Counted()))
+        body = CopyRequest.model_validate(request)
+        assert draw.write(body, Models({"lstm": counted}, {})).lines == []
+        assert ok(client, WRITE, request | {"seed": 1})["lines"] == []
+        assert sum(asked) <= draw.MAX_DRAWN
 
     def test_equal_seeds_give_equal_lines(self, client: TestClient) -> None:
         asked = {"category": "Coats", "n": 5, "seed": 3}

@@ -14,10 +14,11 @@ import pandas as pd
 import pytest
 import yaml
 from PIL import Image
+from tests.slow_pictures import many_scans
 
 from adloom import snapshot
 from adloom.block import Block
-from adloom.data import privacy
+from adloom.data import pictures, privacy
 from adloom.errors import ArtifactError, DataError, ParamsError
 from adloom.io import manifest, tables
 from adloom.io.outside import Outside
@@ -156,16 +157,17 @@ def test_the_most_common_size_and_the_richest_colour_win_unless_asked_otherwise(
 
 def test_a_bad_picture_takes_no_neighbour_with_it(bench: Bench) -> None:
     images = [picture(i, 28) for i in range(20)]
-    bench.raw("creatives", creatives(*images[:18], images[18][:60], b"a text", picture(99, 300)))
-    bench.run(PARAMS.model_copy(update={"max_pixels": 250 * 250, "max_quarantine_rate": 0.2}))
+    bench.raw("creatives", creatives(*images[:17], many_scans(5000), images[18][:60], b"a text", picture(99, 2049)))
+    bench.run(PARAMS.model_copy(update={"max_pixels": 2048 * 2048, "max_quarantine_rate": 0.2}))
     assert bench.summary("creatives")["quarantined"] == {
         "image: more pixels than prepare.max_pixels": 1,
+        pictures.TOO_SLOW: 1,
         "image: not a picture": 1,
         "image: truncated or damaged": 1,
     }
     quarantine = tables.read(bench.outputs.creatives, name="quarantine")
-    assert quarantine["creative_id"].tolist() == ["18", "19", "20"]
-    assert len(bench.rows("creatives")) == 18
+    assert quarantine["creative_id"].tolist() == ["17", "18", "19", "20"]
+    assert len(bench.rows("creatives")) == 17
 
 
 def test_one_category_only_is_accepted_with_a_warning(bench: Bench) -> None:

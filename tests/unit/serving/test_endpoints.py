@@ -202,7 +202,7 @@ class TestRead:
 
     def test_neighbours_are_the_most_similar_of_many(self) -> None:
         random = np.random.default_rng(5)
-        similarity = random.integers(-9, 9, 1000).astype(np.float32) / 10  # with many that are equal
+        similarity = (random.integers(-9, 9, 1000) / 10).astype(np.float32)  # with many that are equal
         ids = np.array([f"creative-{i:04}" for i in range(1000)])
         known = bundles.Known(ids, ids, np.zeros((1000, 1), np.float32))
         for count in (0, 1, 20):

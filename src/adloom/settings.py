@@ -83,6 +83,9 @@ class Settings(BaseSettings):
     trigger_token_file: Path | None = Field(None, description="File that holds it instead, read again at each request.")
     auth: Literal["off"] | None = Field(None, description="`off` lets anybody ask a service.")
     tokens_file: Path | None = Field(None, description="Who may ask a service: hashes of tokens, with their scopes.")
+    tokens_grace_seconds: float = Field(
+        60, ge=5, description="Seconds that the tokens read last still pass while their file cannot be read."
+    )
     follow_seconds: float = Field(30, gt=0, description="Seconds between two looks at the registry for newer models.")
     otlp_endpoint: str | None = Field(
         None,

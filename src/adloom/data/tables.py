@@ -1,5 +1,7 @@
 """The contracts of the four tables: what rows must hold, and for a row that breaks its contract the reason."""
 
+import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -9,11 +11,13 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 import pyarrow
+import pyarrow.compute as pc
 from pandas.api.extensions import ExtensionDtype
 
+from adloom.data.context import MAX_COLUMNS, MAX_LENGTH, NAME, PREFIX
 from adloom.errors import DataError, ParamsError
 
-CONTEXT = "ctx_"  # prefix of columns that describe the situation an impression was in
+CONTEXT = PREFIX  # of columns that describe the situation an impression was in
 BROKEN = "broken_line"  # raw tables: what is wrong with a line that could not be taken apart, else missing
 USER_KEY = "user_key"  # raw tables: fingerprint of the key under which the row's user_id is a pseudonym already
 LIST_SEPARATOR = "|"  # between the parts of a list in a CSV file
@@ -59,7 +63,7 @@ class Contract:
 
     def kept(self, columns: pd.Index) -> list[str]:
         """Return which of a source's columns belong to the contract, the context of impressions included."""
-        context = [c for c in columns if c.startswith(CONTEXT)] if "placement" in self.columns else []
+        context = [c for c in columns if _is_context(c)] if "placement" in self.columns else []
         return [*self.columns, *sorted(context)]
 
     def refuse_unknown(self, names: Iterable[str], what: str) -> None:
@@ -70,13 +74,20 @@ class Contract:
                 raise ParamsError(f"{what}: {name} is no column of the table; expected {', '.join(known)}")
 
     def require(self, columns: pd.Index, what: str) -> None:
-        """Raise DataError when a column the contract needs is not there."""
+        """Raise DataError when a column the contract needs is not there, or when there are too many of the context."""
         absent = [name for name, c in self.columns.items() if c.required and name not in columns and name != self.key]
         if absent:
             raise DataError(
                 f"{what}: no column for {', '.join(absent)}; found {', '.join(map(str, columns))}; "
                 "name it under `columns` or give it under `constants`"
             )
+        if (context := len(self.kept(columns)) - len(self.columns)) > MAX_COLUMNS:
+            raise DataError(f"{what}: {context} columns {CONTEXT}…, expected at most {MAX_COLUMNS}; leave some out")
+
+
+def _is_context(column: str) -> bool:
+    name = column.removeprefix(CONTEXT)
+    return name != column and 0 < len(name) <= MAX_LENGTH and re.search(NAME, name) is not None
 
 
 def _text(raw: pd.Series) -> Parsed:
@@ -117,8 +128,17 @@ def _list(raw: pd.Series) -> Parsed:
 
 def _parts(value: object) -> list[str] | None:
     if isinstance(value, str):
-        return value.split(LIST_SEPARATOR)
+        return _json_list(value) or value.split(LIST_SEPARATOR)
     return [str(part) for part in value] if isinstance(value, list | tuple | np.ndarray) else None
+
+
+def _json_list(text: str) -> list[str] | None:
+    """Return the parts of a JSON list of texts, None for other text."""
+    try:
+        parts = json.loads(text) if text.startswith("[") else None
+    except ValueError:
+        return None
+    return parts if isinstance(parts, list) and all(isinstance(part, str) for part in parts) else None
 
 
 def _same(raw: pd.Series) -> Parsed:
@@ -188,7 +208,10 @@ def check(raw: pd.DataFrame, table: str, timestamp_format: str | None = None) ->
         rows[name], bad = _parse(raw, name, column.kind, timestamp_format)
         reasons = reasons.mask((reasons == "") & bad, f"{name}: {column.kind.unreadable}")
     parsed = pd.DataFrame(rows, index=raw.index)
-    return parsed, reasons.mask(reasons == "", _failures(parsed, table))
+    reasons = reasons.mask(reasons == "", _failures(parsed, table))
+    if table == "impressions":
+        reasons = reasons.mask((reasons == "") & _strangers(parsed), "creative_id: not among the candidates")
+    return parsed, reasons
 
 
 def _parse(raw: pd.DataFrame, name: str, kind: Kind, timestamp_format: str | None) -> Parsed:
@@ -209,6 +232,14 @@ def _failures(rows: pd.DataFrame, table: str) -> pd.Series:
         first: pd.Series = named.groupby(cases["index"]).first()
         return first.reindex(rows.index).fillna("").astype("str")
     return pd.Series("", rows.index, "str")
+
+
+def _strangers(rows: pd.DataFrame) -> pd.Series:
+    """Return which impressions show a creative that is not among their candidates."""
+    candidates = pyarrow.array(rows["candidates"], pyarrow.list_(pyarrow.string()))
+    row = pc.list_parent_indices(candidates).to_numpy()  # (candidates of all rows,)
+    same = pc.list_flatten(candidates).to_numpy(zero_copy_only=False) == rows["creative_id"].to_numpy(object)[row]
+    return pd.Series(~np.isin(np.arange(len(rows)), row[same]), rows.index) & rows["candidates"].notna()
 
 
 @cache

@@ -82,6 +82,11 @@ def to_impressions(logs: tuple[str, ...], out: str, as_json: bool) -> None:
         if is_remote(out):
             store.push(target, out)
     show(asdict(converted), as_json)
+    if converted.damaged:
+        raise DataError(
+            f"{len(converted.damaged)} damaged segments, {converted.missing_records} records missing; the rest was "
+            f"converted: {'; '.join(converted.damaged[:3])}"
+        )
 
 
 def _table(findings: "Findings") -> Iterator[str]:

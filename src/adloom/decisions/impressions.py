@@ -7,6 +7,8 @@ not on how they lie in segments or how often they were told. DuckDB joins and so
 """
 
 import hashlib
+import logging
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
@@ -14,19 +16,23 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from adloom.data.tables import CONTEXT
-from adloom.decisions import reading, segments
-from adloom.decisions.record import Decision, Feedback, decode
+from adloom.data.context import MAX_COLUMNS, PREFIX
+from adloom.decisions import reading
+from adloom.decisions.reading import DamagedError, Found
+from adloom.decisions.record import Decision, Feedback, Header, Line, decode
+from adloom.decisions.verify import EXAMPLES, SKEW
 from adloom.errors import DataError
+from adloom.io import private_file
 from adloom.io.store import Store
 from adloom.io.tables import ROWS_PER_SHARD
 
 MEMORY = "1GB"  # of DuckDB's; beyond, it uses the disk
-SEGMENT = f"{CONTEXT}segment"  # the audience's, as the decision knew it
+SEGMENT = "segment"  # name of the audience's segment, as the decision knew it, in the context
 
 _TEXT, _TIME = pa.string(), pa.timestamp("us", "UTC")
 _SHOWN = pa.schema(
@@ -53,7 +59,7 @@ _TOLD = pa.schema(
         "kind": _TEXT,
         "time": pa.int64(),
         "value": pa.float64(),
-        "key": _TEXT,  # equal for feedback that is the same
+        "feedback_id": _TEXT,
     }
 )
 _IMPRESSIONS = pa.schema(
@@ -84,24 +90,34 @@ select * from (
         row_number() over (partition by decision_id, slot, time, body) as copy
     from read_parquet({shown})
 ) where version = 1 and copy = 1;
-create table told as
+create table told as select * from read_parquet({told});
+create table known as
+select told.*, decided, time < decided - {skew} as early
+from told join (select decision_id, creative_id, min(time) as decided from shown group by all)
+using (decision_id, creative_id);
+create table once as
 select * from (
-    select *, row_number() over (partition by key order by time, decision_id, creative_id, kind, value) as copy
-    from read_parquet({told})
+    select *, row_number() over (partition by decision_id, creative_id, kind, feedback_id order by time, value) as copy
+    from known where not early
 ) where copy = 1;
 create table outcome as
 select decision_id, creative_id,
     bool_or(kind = 'click') as clicked,
     count(*) filter (where kind = 'conversion') as conversions,
     coalesce(sum(value::decimal(38, 6)) filter (where kind = 'conversion'), 0)::double as value,
-    min(time) as outcome_at
-from told group by decision_id, creative_id;
+    min(greatest(time, decided)) as outcome_at
+from once group by decision_id, creative_id;
+"""
+# Most frequent names first: a table has a bounded number of columns.
+_NAMES = """
+select name from (select unnest(map_keys(context)) as name from shown where slot = 1)
+group by name order by count(*) desc, name
 """
 _JOINED = """
 select decision_id || '-' || slot as impression_id, make_timestamp(time) as timestamp, "user" as user_id, placement,
     position, creative_id, candidates, coalesce(clicked, false) as clicked, propensity,
     policy as logging_policy, decision_id, coalesce(conversions, 0) as conversions, coalesce(value, 0) as value,
-    make_timestamp(outcome_at) as outcome_at, user_key{context}
+    make_timestamp(outcome_at) as outcome_at, user_key, context
 from shown left join outcome using (decision_id, creative_id)
 order by time, decision_id, slot
 """
@@ -110,9 +126,13 @@ order by time, decision_id, slot
 _COUNTS = """
 select (select count(*) from shown) as impressions,
     (select count(distinct decision_id) from shown) as decisions,
-    (select count(*) from told) as feedback,
-    (select count(*) from told anti join shown using (decision_id, creative_id)) as lost_feedback
+    (select count(*) from once) as feedback,
+    (select count(*) from known where not early) - (select count(*) from once) as repeated_feedback,
+    (select count(*) from known where early) as early_feedback,
+    (select count(*) from told) - (select count(*) from known) as lost_feedback
 """
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -125,8 +145,12 @@ class Converted:
     feedback: int
     repeated_decisions: int  # left out: of an id that an earlier one has
     repeated_feedback: int  # left out: told before
+    early_feedback: int  # left out: told before its decision was made
     lost_feedback: int  # left out: for what no decision here showed
-    unreadable: int  # left out: lines that are none of a log; `adloom log verify` names them
+    unreadable: int  # left out: lines that are none of a log
+    context_names: int  # left out: names of context above the columns that a table may have
+    missing_records: int  # that processes wrote, by their own counts, and that are not here
+    damaged: list[str]  # segments that cannot be read to their end, and why
 
 
 def convert(logs: Sequence[str], folder: Path, scratch: Path, store: Store) -> Converted:
@@ -137,24 +161,36 @@ def convert(logs: Sequence[str], folder: Path, scratch: Path, store: Store) -> C
     """
     with _Spill(scratch) as spill:
         for segment in reading.find(logs, store):
-            with segment.here(store) as path:
-                spill.read(path)
+            spill.read(segment, store)
     config: dict[str, Any] = {"threads": 1, "memory_limit": MEMORY, "temp_directory": str(scratch / "sorted")}
     with duckdb.connect(str(scratch / "log.duckdb"), config=config) as database:
-        database.execute(_ONCE.format(shown=_quoted(spill.shown.path), told=_quoted(spill.told.path)))
+        database.execute(_ONCE.format(shown=_quoted(spill.shown.path), told=_quoted(spill.told.path), skew=SKEW))
         counted = database.sql(_COUNTS)
         counts = dict(zip(counted.columns, counted.fetchall()[0], strict=True))
         if not counts["impressions"]:
-            raise DataError(f"{', '.join(logs)}: no decision showed anything; nothing was converted")
-        joined = database.sql(_JOINED.format(context=_context(spill.context)))
-        days = _write(joined.to_arrow_reader(ROWS_PER_SHARD), _schema(spill.context), folder)
+            damage = "".join(f"; {what}" for what in spill.damaged[:EXAMPLES])
+            raise DataError(f"{', '.join(logs)}: no decision showed anything; nothing was converted{damage}")
+        names = [name for (name,) in database.sql(_NAMES).fetchall()]
+        _tell_left_out(names[MAX_COLUMNS:])
+        joined = database.sql(_JOINED).to_arrow_reader(ROWS_PER_SHARD)
+        days = _write(joined, sorted(names[:MAX_COLUMNS]), folder)
     return Converted(
         days=days,
         repeated_decisions=spill.decisions - counts["decisions"],
-        repeated_feedback=spill.told.rows - counts["feedback"],
         unreadable=spill.unreadable,
+        context_names=len(names[MAX_COLUMNS:]),
+        missing_records=spill.missing(),
+        damaged=spill.damaged,
         **counts,
     )
+
+
+def _tell_left_out(names: Sequence[str]) -> None:
+    if names:
+        some = ", ".join(repr(name) for name in names[:EXAMPLES])
+        logger.warning(
+            "%d names of context are left out, such as %s: a table has at most %d", len(names), some, MAX_COLUMNS
+        )
 
 
 class _Rows:
@@ -189,8 +225,9 @@ class _Spill:
     def __init__(self, folder: Path) -> None:
         self.shown = _Rows(folder / "shown.parquet", _SHOWN)
         self.told = _Rows(folder / "told.parquet", _TOLD)
-        self.context: set[str] = set()
         self.decisions = self.unreadable = 0
+        self.damaged: list[str] = []
+        self._counts: dict[str, list[tuple[int, int, int]]] = defaultdict(list)  # by process: number, before, after
 
     def __enter__(self) -> "_Spill":
         return self
@@ -199,21 +236,43 @@ class _Spill:
         self.shown.close()
         self.told.close()
 
-    def read(self, segment: Path) -> None:
-        for _, line in segments.lines(segment):
-            try:
-                found = decode(line)
-            except ValueError:
-                self.unreadable += 1
-                continue
-            if isinstance(found, Decision):
-                self._show(found, hashlib.blake2b(line.strip(), digest_size=16).digest())
-            elif isinstance(found, Feedback):
-                self.told.add(_told(found))
+    def read(self, segment: Found, store: Store) -> None:
+        """Take a segment's records; of one that is damaged, those before the damage."""
+        header, count = None, 0
+        try:
+            with segment.here(store) as path:
+                for number, line in segment.lines(path):
+                    found = self._take(f"{segment.name}:{number}", line)
+                    header = found if isinstance(found, Header) else header
+                    count += found is None or isinstance(found, Decision | Feedback)
+        except DamagedError as error:
+            self.damaged.append(str(error))
+        if header:
+            self._counts[header.process].append((header.number, header.records, header.records + count))
+
+    def missing(self) -> int:
+        """Return how many records processes wrote between the segments that are here, and that are not here."""
+        neighbours = (pairwise(sorted(counts)) for counts in self._counts.values())
+        return sum(max(before - after, 0) for pairs in neighbours for (_, _, after), (_, before, _) in pairs)
+
+    def _take(self, place: str, line: bytes) -> Line | None:
+        """Take a line; return None for one that is none of a log."""
+        try:
+            found = decode(line)
+        except ValueError as error:
+            self.unreadable += 1
+            if self.unreadable <= EXAMPLES:
+                logger.warning("%s: left out: %s", place, error)
+            return None
+        if isinstance(found, Decision):
+            self._show(found, hashlib.blake2b(line.strip(), digest_size=16).digest())
+        elif isinstance(found, Feedback):
+            what = (found.decision_id, found.creative_id, found.kind, found.time, found.value, found.feedback_id)
+            self.told.add(what)
+        return found
 
     def _show(self, decision: Decision, body: bytes) -> None:
-        context = decision.context if decision.segment is None else {**decision.context, "segment": decision.segment}
-        self.context.update(context)
+        context = decision.context if decision.segment is None else {**decision.context, SEGMENT: decision.segment}
         self.decisions += bool(decision.chosen)
         left = list(decision.candidates)
         for slot, (creative, propensity) in enumerate(zip(decision.chosen, decision.propensities, strict=False), 1):
@@ -224,40 +283,43 @@ class _Spill:
             left = [candidate for candidate in left if candidate != creative]
 
 
-def _told(feedback: Feedback) -> tuple[Any, ...]:
-    what = (feedback.decision_id, feedback.creative_id, feedback.kind)
-    key = f"id {feedback.feedback_id}" if feedback.feedback_id else " ".join(("what", *what))
-    return (*what, feedback.time, feedback.value, key)
+def _quoted(text: object) -> str:
+    return "'" + str(text).replace("'", "''") + "'"
 
 
-def _context(names: set[str]) -> str:
-    columns = (f"context[{_quoted(name)}] as {_quoted(CONTEXT + name, chr(34))}" for name in sorted(names))
-    return "".join(f", {column}" for column in columns)
+def _spread(batch: pa.RecordBatch, names: Sequence[str]) -> pa.Table:
+    """Return rows with a column for each of some names instead of the map `context`; linear in what it makes."""
+    context, rows = batch["context"], len(batch)
+    row = np.repeat(np.arange(rows), np.diff(context.offsets))  # (entries,)
+    column = pc.fill_null(pc.index_in(context.keys, pa.array(names, _TEXT)), len(names)).to_numpy()  # (entries,)
+    order = np.argsort(column, kind="stable")
+    ends = np.searchsorted(column[order], np.arange(len(names) + 1))
+    table = pa.Table.from_batches([batch]).drop_columns("context").cast(_IMPRESSIONS)
+    for name, (start, end) in zip(names, pairwise(ends), strict=True):
+        entry = np.full(rows, -1)
+        entry[row[order[start:end]]] = order[start:end]
+        table = table.append_column(PREFIX + name, context.items.take(pa.array(entry, mask=entry < 0)))
+    return table
 
 
-def _quoted(text: object, mark: str = "'") -> str:
-    return mark + str(text).replace(mark, mark * 2) + mark
-
-
-def _schema(context: set[str]) -> pa.Schema:
-    return pa.schema([*_IMPRESSIONS, *(pa.field(CONTEXT + name, _TEXT) for name in sorted(context))])
-
-
-def _write(batches: pa.RecordBatchReader, schema: pa.Schema, folder: Path) -> int:
+def _write(batches: pa.RecordBatchReader, names: Sequence[str], folder: Path) -> int:
     """Write rows, sorted by time, as a file a day, in row groups of equal size; return the number of days."""
-    days = 0
-    for day, tables in groupby(_by_day(batches, schema), key=lambda part: part[0]):
-        with pq.ParquetWriter(folder / f"{day}.parquet", schema, compression="zstd") as writer:
+    days, schema = 0, pa.schema([*_IMPRESSIONS, *(pa.field(PREFIX + name, _TEXT) for name in names)])
+    for day, tables in groupby(_by_day(batches, names), key=lambda part: part[0]):
+        with (
+            private_file.create(folder / f"{day}.parquet") as stream,
+            pq.ParquetWriter(stream, schema, compression="zstd") as writer,
+        ):
             for rows in _regrouped(table for _, table in tables):
                 writer.write_table(rows, row_group_size=ROWS_PER_SHARD)
         days += 1
     return days
 
 
-def _by_day(batches: pa.RecordBatchReader, schema: pa.Schema) -> Iterator[tuple[str, pa.Table]]:
+def _by_day(batches: pa.RecordBatchReader, names: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
     """Yield the rows of batches with their day (UTC), cut where the day ends."""
     for batch in batches:
-        rows = pa.Table.from_batches([batch]).cast(schema)
+        rows = _spread(batch, names)
         runs = pc.run_end_encode(pc.strftime(rows["timestamp"], "%Y-%m-%d").combine_chunks())
         ends = [0, *runs.run_ends.to_pylist()]
         for day, (start, end) in zip(runs.values.to_pylist(), pairwise(ends), strict=True):

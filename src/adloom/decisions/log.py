@@ -8,6 +8,7 @@ dropped and counted, and the log has a gap that says so.
 """
 
 import atexit
+import errno
 import logging
 import threading
 import time
@@ -16,6 +17,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from adloom.decisions.buffer import Buffer
 from adloom.decisions.record import Reason, Record, encode
 from adloom.decisions.segments import Folder
 from adloom.decisions.shipper import Shipper
@@ -28,7 +30,8 @@ from adloom.settings import Settings
 
 MEBIBYTE = 1 << 20
 WAKE = MEBIBYTE  # bytes taken after which they are written at once
-CLOSING = 20  # seconds in which `close` ships; a pod has 30 to end
+CLOSING = 20  # seconds that `close` takes at most, shipping included; a pod has a minute to end
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # which shipping may mend
 
 logger = logging.getLogger(__name__)
 
@@ -51,18 +54,14 @@ class DecisionLog:
     """The log of one process. Make it after a fork, and one per process."""
 
     def __init__(self, folder: Path, project: str, limits: Limits, remote: Objects | None = None) -> None:
-        """Open the log. Raises OSError when the folder cannot be written."""
+        """Open the log. Raises OSError when the folder cannot be written, for another reason than a full disk."""
         place = Folder(folder)
-        place.open.mkdir(parents=True, exist_ok=True)
         self._limits = limits
-        self._tally = Tally.begin(place.open, uuid.uuid4().hex, project)
+        self._tally = _begin(place, project)
         self._shipper = Shipper(place, remote)
-        self._writer = Writer(place, self._tally, limits, self._shipper.add)
+        self._buffer = Buffer(limits.buffer, self._tally)
+        self._writer = Writer(place, self._tally, limits, self._buffer, self._shipper.add)
         self._lock = threading.Lock()
-        self._lines: list[bytes] = []
-        self._bytes = 0  # taken and not written
-        self._since = 0.0  # when the oldest of them was taken
-        self._appended = 0
         self._dropped: Counter[Reason] = Counter()
         self._closed = False
         self._wake = threading.Event()
@@ -77,41 +76,31 @@ class DecisionLog:
             line = encode(record)
         except Exception:  # noqa: BLE001 - whatever a caller put in, it must not fail an answer
             return self._drop("not a record")
-        size = len(line) + 1
-        with self._lock:
-            waiting = self._bytes + size
-            if waiting <= self._limits.buffer and not self._writer.over and not self._closed:
-                if not self._bytes:
-                    self._since = time.monotonic()
-                self._lines.append(line)
-                self._bytes = waiting
-                self._appended += 1
-                self._tally.accepted = self._appended
-                if waiting >= WAKE:
-                    self._wake.set()
-                return True
-        return self._drop(self._writer.trouble or "buffer full")
+        if self._writer.over or not self._buffer.put(line):
+            return self._drop(self._writer.trouble or "buffer full")
+        if self._buffer.bytes >= WAKE:
+            self._wake.set()
+        return True
 
     def numbers(self) -> Numbers:
         """Return the numbers of this moment."""
         with self._lock:
-            waits = time.monotonic() - self._since if self._bytes else 0.0
-            appended, dropped = self._appended, {str(reason): count for reason, count in self._dropped.items()}
+            dropped = {str(reason): count for reason, count in self._dropped.items()}
         ship = self._shipper
         return Numbers(
-            appended=appended,
+            appended=self._buffer.taken,
             written=self._writer.written,
             dropped=dropped,
             shipped=ship.shipped,
             unshipped=ship.unshipped,
             failures=ship.failures,
-            write_lag=waits,
+            write_lag=self._buffer.age(),
             ship_lag=max(ship.lag(), self._writer.age()) if ship.remote else 0.0,
         )
 
     def close(self, within: float = CLOSING) -> None:
         """
-        Write all that was taken, end the segment, and ship for at most so many seconds; what is left is shipped later.
+        Write all that was taken, end the segment, and ship, for at most so many seconds; what is left is shipped later.
 
         Records that come after are dropped. Blocks: call it in a thread beside an event loop.
         """
@@ -119,32 +108,33 @@ class DecisionLog:
             if self._closed:
                 return
             self._closed = True
+        until = time.monotonic() + within
         atexit.unregister(self.close)
+        self._buffer.close()
         self._wake.set()
-        self._thread.join()
-        self._flush()
-        whole = self._writer.close()
+        self._thread.join(within)
+        whole = not self._thread.is_alive()  # it lives on where the disk does not answer
+        if whole:
+            self._flush()
+            whole = self._writer.close()
         if not whole:
-            logger.error("decision log: %d records were not written", self._appended - self._writer.written)
-        self._shipper.close(within, self._tally if whole else None)
+            logger.error("decision log: %d records were not written", self._buffer.taken - self._writer.written)
+        self._shipper.close(max(until - time.monotonic(), 0), self._tally if whole else None)
 
     def _run(self) -> None:
         while not self._closed:
             self._wake.wait(self._limits.flush)
             self._wake.clear()
-            try:
-                self._flush()
-            except Exception as error:  # noqa: BLE001 - a thread that must not end
-                logger.error("decision log: %s: %s", type(error).__name__, error)
+            self._flush()
 
     def _flush(self) -> None:
+        """Write what waits; what fails is tried again at the next flush."""
         with self._lock:
-            lines, self._lines = self._lines, []
-            dropped, now = self._dropped.copy(), time.monotonic()
-        kept = self._writer.write(lines, dropped)
-        with self._lock:
-            self._bytes -= kept
-            self._since = now if kept else self._since
+            dropped = self._dropped.copy()
+        try:
+            self._writer.write(dropped)
+        except Exception as error:  # noqa: BLE001 - in a thread that must not end
+            logger.error("decision log: %s: %s", type(error).__name__, error)
 
     def _drop(self, reason: Reason) -> bool:
         with self._lock:
@@ -152,6 +142,23 @@ class DecisionLog:
                 self._dropped[reason] += 1
                 self._tally.dropped = self._dropped.total()
         return False
+
+
+def _begin(folder: Folder, project: str) -> Tally:
+    """Return the tally of this process. Without room for its file, records wait in memory until there is some."""
+    tally = Tally.begin(folder.open, uuid.uuid4().hex, project)
+    try:
+        tally.keep()
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        logger.error(
+            "decision log: %s: %s; records wait in memory until there is room: make some, or see that ADLOOM_LOG_URI "
+            "takes what waits here",
+            folder.root,
+            error.strerror,
+        )
+    return tally
 
 
 def opened(settings: Settings, project: str) -> DecisionLog:

@@ -9,10 +9,18 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, json
 
-Time = Annotated[int, Meta(ge=0)]  # µs since 1970, UTC
+from adloom.data.context import MAX_LENGTH, MAX_NAMES, NAME
+
+LATEST = 253_402_300_799_999_999  # µs: the end of the year 9999; tables hold no later time
+
+Time = Annotated[int, Meta(ge=0, le=LATEST)]  # µs since 1970, UTC
 Count = Annotated[int, Meta(ge=0)]
 Identity = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]  # 128 bits
 Name = Annotated[str, Meta(min_length=1)]
+Position = Annotated[int, Meta(ge=0, lt=2**31)]
+Context = Annotated[
+    dict[Annotated[str, Meta(min_length=1, max_length=MAX_LENGTH, pattern=NAME)], str], Meta(max_length=MAX_NAMES)
+]
 Tier = Literal["model", "cached", "default"]
 Kind = Literal["click", "conversion"]
 Reason = Literal["buffer full", "disk full", "disk limit", "not a record", "not written"]
@@ -37,8 +45,8 @@ class Decision(_Line, tag="decision", frozen=True, kw_only=True):
     user_key: Annotated[str, Meta(pattern="^[0-9a-f]{16}$")] | None = None  # fingerprint of the pseudonym's key
     segment: str | None = None  # of the audience
     placement: Name
-    position: Count = 1  # of the first slot in the placement
-    context: dict[str, str] = {}
+    position: Position = 1  # of the first slot in the placement
+    context: Context = {}
     candidates: list[Name]
     probabilities: list[float]
     chosen: list[Name]  # from the top slot down

@@ -7,8 +7,11 @@ appended and flushed every few milliseconds, and what a killed process left is w
 whose footer comes last, could do neither.
 """
 
+import errno
 import gzip
+import logging
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -18,13 +21,16 @@ from isal import igzip
 
 from adloom.decisions.record import Decision, End, Feedback, Gap, Header, Line, decode, encode, now
 from adloom.decisions.tally import Tally
-from adloom.io import manifest
+from adloom.io import manifest, private_file
 
 OPEN, DAMAGED = "open", "damaged"
 PACKED, PLAIN = ".jsonl.gz", ".jsonl"
 LEVEL = 1  # of ISA-L's gzip: zlib's size at a third of its time, which is taken from answers where processors are few
 BLOCK = 1 << 20
 MICROSECOND = 1e-6
+DAMAGE = (EOFError, OSError, zlib.error)  # what reading a segment raises where it is damaged
+
+logger = logging.getLogger(__name__)
 
 
 class Segment:
@@ -36,37 +42,52 @@ class Segment:
         self.opened = header.time
         self.size = 0
         self.error: OSError | None = None  # why the last write did not keep everything
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, private_file.MODE)
         if not self.write(encode(header) + b"\n"):
             os.close(self._file)
             path.unlink()
             raise self.error or OSError(f"{path}: not written")
 
+    @property
+    def deleted(self) -> bool:
+        """Whether somebody deleted the file: what is written to it from now on would be lost."""
+        return os.fstat(self._file).st_nlink == 0
+
     def write(self, lines: bytes) -> int:
-        """Append lines; return how many bytes were kept: all, or the whole lines there was room for."""
+        """
+        Append lines; return how many bytes were kept: all, or the whole lines there was room for. Never raises.
+
+        What was written of a torn line lies behind `size`, where the next write begins.
+        """
         written, self.error = 0, None
         try:
             while written < len(lines):
-                written += os.write(self._file, memoryview(lines)[written:])
+                written += os.pwrite(self._file, memoryview(lines)[written:], self.size + written)
         except OSError as error:
             self.error = error
         kept = len(lines) if written == len(lines) else lines.rfind(b"\n", 0, written) + 1
-        if kept < written:
-            os.ftruncate(self._file, self.size + kept)
         self.size += kept
         return kept
 
     def end(self, end: End) -> bool:
         """Write the last line and close the file, safe from a power cut; return False when there is no room for it."""
+        try:
+            os.ftruncate(self._file, self.size)
+        except OSError as error:
+            self.error = error
+            return False
         if not self.write(encode(end) + b"\n"):
             return False
         self.close()
         return True
 
     def close(self) -> None:
-        """Close the file, for good or because the process ends without room for the rest."""
-        os.fsync(self._file)
-        os.close(self._file)
+        """Close the file, for good or because the process ends without room for the rest. Never raises."""
+        for release in (os.fsync, os.close):
+            try:
+                release(self._file)
+            except OSError as error:  # the lines are written; only a power cut could take them now
+                logger.error("decision log: %s: %s: %s", self.path, release.__name__, error.strerror)
 
 
 class Folder:
@@ -116,17 +137,30 @@ def recover(folder: Folder) -> int:
     """
     End and finish what processes left that were killed; return how many processes that were.
 
-    A torn last line is cut off. What a process accepted or dropped and did not write is said by a gap.
+    A torn last line is cut off. What a process accepted or dropped and did not write is said by a gap. Raises OSError
+    after the others are finished when those of a process cannot be: do it again when there is room.
     """
-    count = 0
+    count, failed = 0, None
     for path in sorted({Tally.of(path) for path in folder.open.glob("*-*")} | {*folder.open.glob(f"*{Tally.SUFFIX}")}):
-        if tally := Tally.adopt(path):
-            with closing(tally):
-                for segment in _recovered(folder, tally):
-                    folder.finish(segment)
-                tally.discard()
-            count += 1
+        try:
+            count += _recover(folder, path)
+        except OSError as error:
+            failed = error
+    if failed:
+        raise failed
     return count
+
+
+def _recover(folder: Folder, path: Path) -> bool:
+    """Finish what one process left, by its tally; return False when it lives."""
+    tally = Tally.adopt(path)
+    if tally is None:
+        return False
+    with closing(tally):
+        for segment in _recovered(folder, tally):
+            folder.finish(segment)
+        tally.discard()
+    return True
 
 
 def _recovered(folder: Folder, tally: Tally) -> list[Path]:
@@ -202,10 +236,16 @@ def _records(path: Path) -> int:
 
 
 def _append(path: Path, data: bytes) -> None:
-    with path.open("ab") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
+    """Append all of the data, or nothing. Raises OSError."""
+    with path.open("ab", buffering=0) as stream:
+        size = stream.tell()
+        try:
+            if stream.write(data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            os.fsync(stream.fileno())
+        except OSError:
+            stream.truncate(size)
+            raise
 
 
 def is_finished(name: str) -> bool:
@@ -219,7 +259,7 @@ def day(time: int) -> str:
 
 
 def lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield a segment's lines with their numbers, from 1. Raises EOFError, OSError or zlib.error for damaged gzip."""
+    """Yield a segment's lines with their numbers, from 1. Raises one of DAMAGE where it cannot be read on."""
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
         yield from enumerate(stream, 1)
 
@@ -228,7 +268,7 @@ def _pack(path: Path, target: Path) -> str:
     """Compress a file and return the sha256 of what came out, which is a function of the file's content alone."""
     with (
         path.open("rb") as source,
-        target.open("wb") as stream,
+        private_file.create(target) as stream,
         igzip.IGzipFile("", "wb", LEVEL, stream, mtime=0) as packed,
     ):
         while block := source.read(BLOCK):
@@ -239,11 +279,15 @@ def _pack(path: Path, target: Path) -> str:
 
 
 def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+    """Make a name in a folder safe from a power cut; it is there already, so an error is only logged."""
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        logger.error("decision log: %s: fsync: %s", folder, error.strerror)
 
 
 def _size(path: Path) -> int:

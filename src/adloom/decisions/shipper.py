@@ -12,13 +12,14 @@ import os
 import random
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from adloom.decisions.segments import Folder, recover
 from adloom.decisions.tally import Tally
 from adloom.errors import OutsideError
+from adloom.io import manifest
 from adloom.io.objects import Objects
 
 POLL = 1.0  # seconds between two looks for what others have finished
@@ -39,7 +40,8 @@ class Shipper:
         self._finishing = threading.Lock()
         self._oldest: float | None = None  # when the oldest unshipped segment was opened
         self._recovered = self._closing = False
-        self._pause = 0.0  # seconds to wait after a failure
+        self._told = ""  # the last failure
+        self._pause = 0.0  # seconds to wait after a failure to ship
         self._again = self._until = 0.0  # when to try again, and when to end
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="decision log shipper", daemon=True)
@@ -61,66 +63,98 @@ class Shipper:
     def close(self, within: float, tally: Tally | None) -> None:
         """Finish this process's segments, forget its tally when there is one, and ship for at most so many seconds."""
         self._until = time.monotonic() + within
-        try:
-            self._finish()
-            if tally:
-                tally.discard()
-        except OSError as error:
-            logger.error("decision log: %s: %s; the next start finishes it", self._folder.root, error)
+        if self._finishing.acquire(timeout=within):
+            self._finishing.release()
+            if self._tried(self._finish) and tally:
+                self._tried(tally.discard)
         self._again, self._closing = 0.0, True
         self._wake.set()
         self._thread.join(max(self._until - time.monotonic(), 0))
-        if self.remote and self._folder.finished():
+        if self.unshipped:
             logger.error("decision log: %s: not all is shipped; the next start goes on", self._folder.root)
 
     def _run(self) -> None:
         while True:
             closing = self._closing
             self._pass()
-            if closing and (not self.remote or not self._folder.finished() or time.monotonic() > self._until):
+            if closing and (not self.unshipped or time.monotonic() > self._until):
                 return
             self._wake.wait(self._poll)
             self._wake.clear()
 
     def _pass(self) -> None:
-        """Do all that can be done now; what fails is tried again, later and later."""
-        try:
-            if not self._recovered:
-                recover(self._folder)
-                self._recovered = True
-            self._finish()
-            if self.remote and time.monotonic() >= self._again:
-                self._ship(self.remote)
-                self._pause = 0.0
-        except Exception as error:  # noqa: BLE001 - a thread that must not end
-            self._failed(error)
+        """Do all that can be done now. No step waits for one that fails, so that shipping makes room for the others."""
+        done = [self._tried(step) for step in (self._recover, self._finish, self._ship_in_time, self._count)]
+        if all(done) and not self._pause:
+            self._told = ""
 
-    def _failed(self, error: Exception) -> None:
-        self.failures += 1
-        if not self._pause:
-            logger.warning("decision log: not shipped, it is tried again: %s", error)
-        self._pause = min(max(self._pause * 2, self._poll), LONGEST_PAUSE)
-        self._again = time.monotonic() + (0 if self._closing else self._pause * random.uniform(0.5, 1))  # noqa: S311
+    def _tried(self, step: Callable[[], None]) -> bool:
+        """Take a step; return False when it failed: it is tried again at the next pass."""
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001 - in a thread that must not end
+            self.failures += 1
+            if str(error) != self._told:
+                logger.warning("decision log: not shipped, it is tried again: %s", error)
+            self._told = str(error)
+            return False
+        return True
+
+    def _recover(self) -> None:
+        if not self._recovered:
+            recover(self._folder)
+            self._recovered = True
 
     def _finish(self) -> None:
+        """Finish what ended; a segment that cannot be finished holds up no other. Raises the last one's error."""
+        failed = None
         with self._finishing:
-            while self._ended:
-                self._folder.finish(self._ended[0])
-                self._ended.pop(0)
+            for path in [*self._ended]:
+                try:
+                    self._folder.finish(path)
+                except OSError as error:
+                    if path.exists():
+                        failed = error
+                        continue
+                    logger.error("decision log: %s was deleted before it was finished: its records are lost", path)
+                self._ended.remove(path)
+        if failed:
+            raise failed
+
+    def _ship_in_time(self) -> None:
+        """Ship unless the last failure was a moment ago; pauses grow with each failure."""
+        if not self.remote or time.monotonic() < self._again:
+            return
+        try:
+            self._ship(self.remote)
+        except Exception:
+            self._pause = min(max(self._pause * 2, self._poll), LONGEST_PAUSE)
+            self._again = time.monotonic() + (0 if self._closing else self._pause * random.uniform(0.5, 1))  # noqa: S311
+            raise
+        self._pause = 0.0
 
     def _ship(self, remote: Objects) -> None:
+        """Ship what is finished; a file that cannot be read holds up no other. Raises the last one's error."""
+        failed = None
         with _alone(self._folder.root / LOCK) as alone:
-            waiting = self._folder.finished()
+            waiting = self._folder.finished() if alone else []
             for left, path in zip(range(len(waiting), 0, -1), waiting, strict=True):
                 self.unshipped = left
-                with suppress(FileNotFoundError):  # somebody else shipped it before this look
+                try:
                     self._oldest = path.stat().st_mtime
-                    if not alone:
-                        return
+                    manifest.sha256(path)  # so that a disk's error is not taken for the remote's
                     _send(path, path.relative_to(self._folder.root).as_posix(), remote)
                     path.unlink()
                     self.shipped += 1
-        self.unshipped, self._oldest = 0, None
+                except OSError as error:
+                    failed = error if path.exists() else failed  # else somebody shipped it before this look
+        if failed:
+            raise failed
+
+    def _count(self) -> None:
+        """Count the segments that wait to be shipped, those that are not yet finished included."""
+        times = [path.stat().st_mtime for path in [*self._folder.finished(), *self._ended] if path.exists()]
+        self.unshipped, self._oldest = (len(times), min(times, default=None)) if self.remote else (0, None)
 
 
 def _send(path: Path, name: str, remote: Objects) -> None:

@@ -1,5 +1,5 @@
 """
-What one process took and wrote, counted in memory that outlives it: a small file, mapped and locked while it lives.
+Counts of what one process took and wrote, in memory that outlives it: a small file, mapped and locked while it lives.
 
 A killed process loses what it had not written; these counts say how much that was. After a power cut they are only what
 the machine had kept of them.
@@ -40,27 +40,50 @@ class Tally:
     noted = _Field()  # of those dropped, in gaps that are written
     number = _Field()  # of the next segment
 
-    def __init__(self, path: Path, file: int, project: str) -> None:
+    def __init__(self, path: Path, project: str, file: int | None = None) -> None:
         self.path, self.project = path, project
         self.process = path.name.removesuffix(self.SUFFIX)
-        self._file = file
-        self._map = mmap.mmap(file, _SIZE)
-        self.counts = memoryview(self._map).cast("Q")
+        self._use(file)
 
     @classmethod
     def begin(cls, folder: Path, process: str, project: str) -> Self:
-        """Make the tally of this process. Raises OSError when the folder cannot be written."""
-        beside = folder / f"{process}.beginning"
-        file = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        """Count what a new process does, in its own memory until `keep` finds room for the file."""
+        return cls(folder / f"{process}{cls.SUFFIX}", project)
+
+    def keep(self) -> None:
+        """
+        Make the file unless it is there. Raises OSError when the folder cannot be written.
+
+        Without the file, another process would take this one's segments for those of a process that has ended.
+        """
+        if self._file is not None and _is_at(self._file, self.path):
+            return
+        before, old = self.counts, self._file
+        self._use(self._made())
+        for place, count in enumerate(before):  # counted while the file was made
+            self.counts[place] = max(self.counts[place], count)
+        if old is not None:
+            os.close(old)
+
+    def _made(self) -> int:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        beside = self.path.with_suffix(".beginning")
+        file = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
-            os.write(file, bytes(_SIZE) + project.encode())  # room is taken now: a map without it ends the process
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.write(file, bytes(self.counts) + self.project.encode())  # a map without room ends the process
             os.fsync(file)
+            beside.rename(self.path)
         except OSError:
-            beside.unlink()
+            beside.unlink(missing_ok=True)
             os.close(file)
             raise
-        return cls(beside.rename(folder / f"{process}{cls.SUFFIX}"), file, project)
+        return file
+
+    def _use(self, file: int | None) -> None:
+        self._file = file
+        self._map = mmap.mmap(-1 if file is None else file, _SIZE)
+        self.counts = memoryview(self._map).cast("Q")
 
     @classmethod
     def adopt(cls, path: Path) -> Self | None:
@@ -77,7 +100,7 @@ class Tally:
             return None
         if os.fstat(file).st_size < _SIZE:
             os.pwrite(file, bytes(_SIZE), 0)
-        return cls(path, file, os.pread(file, os.fstat(file).st_size, _SIZE).decode())
+        return cls(path, os.pread(file, os.fstat(file).st_size, _SIZE).decode(), file)
 
     @classmethod
     def of(cls, segment: Path) -> Path:
@@ -93,4 +116,13 @@ class Tally:
         """Let go of the counts, for whoever recovers them."""
         self.counts.release()
         self._map.close()
-        os.close(self._file)
+        if self._file is not None:
+            os.close(self._file)
+
+
+def _is_at(file: int, path: Path) -> bool:
+    """Return whether an open file is the one at a path."""
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False

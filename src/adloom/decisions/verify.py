@@ -7,17 +7,15 @@ grows with a 64th of its ids.
 
 import math
 import tempfile
-import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
 
-from adloom.decisions import reading, segments
-from adloom.decisions.reading import Found
+from adloom.decisions import reading
+from adloom.decisions.outcomes import Outcomes
+from adloom.decisions.reading import DamagedError, Found
 from adloom.decisions.record import Decision, End, Feedback, Gap, Header, decode, now
 from adloom.io import manifest
 from adloom.io.store import Store
@@ -36,6 +34,8 @@ CHECKS = {  # name: what is wrong when it counts something
     "user": "a user without the fingerprint of the key",
     "duplicate": "a decision_id that another decision has",
     "feedback": "feedback for a decision that is not in the log",
+    "early": "feedback that is earlier than its decision",
+    "one_user": "clicks of a user who made half of all clicks or more",
     "backwards": "the clock of a process went back",
     "future": "a time later than now",
     "missing": "records that a process wrote and that are not here",
@@ -45,7 +45,7 @@ TOLERANCE = 1e-9
 ROUNDING = 1e-14  # of a sum of probabilities, however it was formed
 SKEW = 10_000_000  # µs by which clocks may differ, and one clock go back
 EXAMPLES = 3
-SHARES = 64
+CLICKS = 100  # below so many, half of them may well be one user's
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Part:
     name: str
     number: int
     before: int  # records of the process before it
-    after: int | None  # and up to its end
+    after: int  # and up to its end, or as far as it can be read
     first: int  # time of its first record, µs
     latest: int  # the latest time in it, µs
 
@@ -100,78 +100,51 @@ class Findings:
 def verify(logs: Sequence[str], store: Store, at: int | None = None) -> Findings:
     """Check the segments below some uris, at a time in µs (now). Raises DataError when there are none."""
     found, findings = reading.find(logs, store), Findings()
-    with tempfile.TemporaryDirectory(prefix="adloom-verify-") as scratch:
-        with Ids(Path(scratch)) as ids:
-            for segment in found:
-                with segment.here(store) as path:
-                    _Segment(segment, path, findings, ids, at or now()).check()
-        for process, parts in findings.parts.items():
-            _check_process(process, sorted(parts, key=lambda part: part.number), findings)
-        ids.check(findings)
+    with tempfile.TemporaryDirectory(prefix="adloom-verify-") as scratch, Outcomes(Path(scratch)) as outcomes:
+        for segment in found:
+            _Segment(segment, findings, outcomes, at or now()).check(store)
+        _check_outcomes(outcomes, findings)
+    for process, parts in findings.parts.items():
+        _check_process(process, sorted(parts, key=lambda part: part.number), findings)
     return findings
 
 
-class Ids:
-    """The ids of decisions and of what feedback names, in files by a hash of the id."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._stack = ExitStack()
-
-    def __enter__(self) -> "Ids":
-        self._files: dict[str, list[BinaryIO]] = {
-            kind: [self._stack.enter_context((self._folder / f"{kind}-{share}").open("wb")) for share in range(SHARES)]
-            for kind in ("decisions", "feedback")
-        }
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self._stack.close()
-
-    def add(self, kind: str, decision_id: str) -> None:
-        """Keep an id."""
-        packed = bytes.fromhex(decision_id)
-        self._files[kind][zlib.crc32(packed) % SHARES].write(packed)
-
-    def check(self, findings: Findings) -> None:
-        """Find ids that several decisions have, and feedback whose decision is not there."""
-        for share in range(SHARES):
-            decisions = Counter(self._read("decisions", share))
-            for decision_id, count in decisions.items():
-                if count > 1:
-                    findings.add("duplicate", f"{decision_id.hex()}: {count} decisions", count - 1)
-            for decision_id in self._read("feedback", share):
-                if decision_id not in decisions:
-                    findings.add("feedback", f"decision {decision_id.hex()}")
-
-    def _read(self, kind: str, share: int) -> Iterator[bytes]:
-        with (self._folder / f"{kind}-{share}").open("rb") as stream:
-            while packed := stream.read(16):
-                yield packed
+def _check_outcomes(outcomes: Outcomes, findings: Findings) -> None:
+    """Compare decisions with each other, and feedback with its decisions."""
+    for decision_id, count in outcomes.duplicates():
+        findings.add("duplicate", f"{decision_id.hex()}: {count} decisions", count - 1)
+    for decision_id, lag in outcomes.feedback():
+        if lag is None:
+            findings.add("feedback", f"decision {decision_id.hex()}")
+        elif lag < -SKEW:
+            findings.add("early", f"decision {decision_id.hex()}: {-lag / 1e6:.0f} s")
+    user, clicks = outcomes.most_clicks()
+    if outcomes.clicks >= CLICKS and clicks * 2 >= outcomes.clicks:
+        findings.add("one_user", f"user {user.hex()}: {clicks} of {outcomes.clicks} clicks", clicks)
 
 
 class _Segment:
     """One segment while it is checked."""
 
-    def __init__(self, found: Found, path: Path, findings: Findings, ids: Ids, at: int) -> None:
-        self._found, self._path, self._findings, self._ids, self._at = found, path, findings, ids, at
+    def __init__(self, found: Found, findings: Findings, outcomes: Outcomes, at: int) -> None:
+        self._found, self._findings, self._outcomes, self._at = found, findings, outcomes, at
         self._header: Header | None = None
         self._end: End | None = None
         self._count = 0  # decisions and feedback
         self._first = self._latest = 0
 
-    def check(self) -> None:
+    def check(self, store: Store) -> None:
         self._findings.segments += 1
-        if self._found.sha256 and manifest.sha256(self._path) != self._found.sha256:
-            self._wrong("name", 0)
-        number = 0
         try:
-            for number, line in segments.lines(self._path):
-                self._line(number, line)
-        except (EOFError, OSError, zlib.error) as error:
-            self._wrong("damaged", number + 1, str(error))
+            with self._found.here(store) as path:
+                for number, line in self._found.lines(path):
+                    self._line(number, line)
+                if self._found.sha256 and manifest.sha256(path) != self._found.sha256:
+                    self._wrong("name", 0)
+        except DamagedError as error:
+            self._findings.add("damaged", str(error))
         if self._header is None or self._end is None:
-            self._wrong("frame", number)
+            self._wrong("frame", 0)
         if self._header:
             self._tell(self._header)
 
@@ -207,19 +180,19 @@ class _Segment:
         if record.time < self._latest - SKEW:
             self._wrong("backwards", number, f"{(self._latest - record.time) / 1e6:.0f} s")
         self._first, self._latest = self._first or record.time, max(self._latest, record.time)
-        kind = "decisions" if isinstance(record, Decision) else "feedback"
-        self._ids.add(kind, record.decision_id)
         if isinstance(record, Feedback):
+            self._outcomes.add_feedback(record)
             self._findings.feedback += 1
             return
+        self._outcomes.add_decision(record)
         self._findings.decisions += 1
         for check, what in faults(record):
             self._wrong(check, number, f"{record.decision_id}: {what}")
 
     def _tell(self, header: Header) -> None:
-        after = self._end.records if self._end else None
-        if after is not None and after != header.records + self._count:
-            missing = after - header.records - self._count
+        read = header.records + self._count
+        after = self._end.records if self._end else read
+        if missing := after - read:
             self._findings.add("missing", f"{self._found.name}: {missing} records", abs(missing))
         if self._end and self._end.last:
             self._findings.last.add(header.process)
@@ -232,7 +205,7 @@ def _check_process(process: str, parts: Sequence[Part], findings: Findings) -> N
     """Compare the segments of a process, in their order; those before the first one here are no concern."""
     latest = parts[0].latest
     for before, part in pairwise(parts):
-        missing = part.before - (before.after if before.after is not None else part.before)
+        missing = part.before - before.after
         if part.number != before.number + 1 or missing:
             where = f"process {process}: {missing} records before segment {part.number}, after {before.number}"
             findings.add("missing", where, max(abs(missing), 1))

@@ -1,12 +1,13 @@
-"""The writer of one process: lines in, segments out, a segment after the other; used by one thread at a time."""
+"""The writer of one process: lines out of the buffer, segments into a folder; used by one thread at a time."""
 
 import logging
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from adloom.decisions.buffer import Buffer
 from adloom.decisions.record import End, Gap, Reason, encode, now
 from adloom.decisions.segments import Folder, Segment, day, header
 from adloom.decisions.tally import Tally
@@ -28,12 +29,13 @@ class Limits:
 
 
 class Writer:
-    """Writes lines into segments, in the order they come. What there is no room for waits for the next time."""
+    """Writes a buffer's lines into segments, in their order. What there is no room for stays in the buffer."""
 
-    def __init__(self, folder: Folder, tally: Tally, limits: Limits, ended: Callable[[Path], None]) -> None:
-        self._folder, self._tally, self._limits, self._ended = folder, tally, limits, ended
+    def __init__(
+        self, folder: Folder, tally: Tally, limits: Limits, buffer: Buffer, ended: Callable[[Path], None]
+    ) -> None:
+        self._folder, self._tally, self._limits, self._buffer, self._ended = folder, tally, limits, buffer, ended
         self._segment: Segment | None = None
-        self._waiting: deque[bytes] = deque()  # whole lines each; never joined, for that would hold others up
         self._noted: Counter[Reason] = Counter()
         self._looked = 0.0
         self.written = 0  # records
@@ -45,48 +47,38 @@ class Writer:
         """Why records have to be dropped, if it is not that they come too fast."""
         return "disk limit" if self.over else "disk full" if self.full else None
 
-    def write(self, lines: Sequence[bytes], dropped: Counter[Reason]) -> int:
-        """
-        Write lines after those that wait, and a gap for what was dropped; rotate when it is time.
-
-        Returns how many bytes were written of the lines, newlines included; the rest waits.
-        """
-        if lines:
-            self._waiting.append(b"\n".join([*lines, b""]))
-        kept = self._drain()
-        if not self._waiting:
+    def write(self, dropped: Counter[Reason]) -> None:
+        """Write what waits, and a gap for what was dropped; rotate when it is time."""
+        self._buffer.gather()
+        self._drain()
+        if not self._buffer.head():
             self._note(dropped)
         if self._segment and self._due(self._segment):
             self._rotate(last=False)
         self._look()
-        return kept
 
     def close(self) -> bool:
         """End the log of this process; return False when there was no room for all of it."""
-        if not self._waiting and (self._segment or self._tally.number) and self._opened():
+        if not self._buffer.bytes and (self._segment or self._tally.number) and self._opened():
             self._rotate(last=True)
         if self._segment:
             self._segment.close()
-        return not self._waiting and not self._segment
+        return not self._buffer.bytes and not self._segment
 
     def age(self) -> float:
         """Return the seconds since the segment that is being written was opened, 0 without one."""
         segment = self._segment
         return (now() - segment.opened) / 1e6 if segment else 0.0
 
-    def _drain(self) -> int:
-        total = 0
-        while self._waiting:
-            lines = self._waiting[0]
+    def _drain(self) -> None:
+        while lines := self._buffer.head():
             kept = self._keep(lines)
-            total += kept
-            self.written += lines.count(b"\n", 0, kept)
-            self._tally.written = self.written
+            if kept:
+                self._buffer.take_out(kept)
+                self.written += lines.count(b"\n", 0, kept)
+                self._tally.written = self.written
             if kept < len(lines):
-                self._waiting[0] = lines[kept:]
                 break
-            self._waiting.popleft()
-        return total
 
     def _keep(self, lines: bytes) -> int:
         if self._segment and self._segment.size >= self._limits.segment:
@@ -102,6 +94,7 @@ class Writer:
         if self._segment is None:
             path = self._folder.path(self._tally.process, self._tally.number)
             try:
+                self._tally.keep()
                 self._segment = Segment(path, header(self._tally, self.written))
                 self._tally.number += 1
             except OSError as error:
@@ -122,6 +115,7 @@ class Writer:
             or self.age() >= self._limits.rotation
             or segment.day != day(now())
             or segment.opened > now()  # the clock was set back
+            or segment.deleted
         )
 
     def _note(self, dropped: Counter[Reason]) -> None:
@@ -134,8 +128,8 @@ class Writer:
 
     def _look(self) -> None:
         if time.monotonic() - self._looked >= LOOK:
-            self.over = self._folder.bytes() > self._limits.disk
             self._looked = time.monotonic()
+            self.over = self._folder.bytes() > self._limits.disk
 
     def _tell(self, error: OSError | None) -> None:
         if error and not self.full:

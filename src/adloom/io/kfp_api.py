@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from adloom.errors import AdloomError, DeniedError, NoAnswerError, OutsideError, ParamsError, RefusedError
+from adloom.io import secret_file
 from adloom.io.connection_errors import describe
 from adloom.io.kubeflow import AbsentError
 from adloom.settings import Settings
@@ -191,10 +192,9 @@ class KfpApi:
         if path is None:
             return None
         try:
-            return _checked(path.read_text(encoding="utf-8").strip(), str(path))
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "not text"
-            raise ParamsError(f"ADLOOM_KFP_TOKEN_FILE={path}: {why}; {TOKEN}") from None
+            return _checked(secret_file.read_text(path)[0].strip(), str(path))
+        except (OSError, ValueError) as error:
+            raise ParamsError(f"ADLOOM_KFP_TOKEN_FILE={path}: {secret_file.reason(error)}; {TOKEN}") from None
 
     def _refusal(self, response: Any) -> AdloomError:
         said, status = _message(response.data), response.status

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from adloom.errors import ParamsError
+from adloom.io import secret_file
 from adloom.io.registry import Registry
 from adloom.io.store import Store
 from adloom.io.tracking import Tracker
@@ -63,9 +64,10 @@ def pseudonym_key(settings: Settings) -> bytes | None:
     """Return the pseudonym key from the environment or a file. Raises ParamsError when it is short or unreadable."""
     if settings.pseudonym_key_file:
         try:
-            key = settings.pseudonym_key_file.read_bytes().strip()
-        except OSError as error:
-            raise ParamsError(f"ADLOOM_PSEUDONYM_KEY_FILE={settings.pseudonym_key_file}: {error.strerror}") from None
+            key = secret_file.read(settings.pseudonym_key_file)[0].strip()
+        except (OSError, ValueError) as error:
+            why = secret_file.reason(error)
+            raise ParamsError(f"ADLOOM_PSEUDONYM_KEY_FILE={settings.pseudonym_key_file}: {why}") from None
     elif settings.pseudonym_key:
         key = settings.pseudonym_key.get_secret_value().encode()
     else:

@@ -7,6 +7,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from adloom.io import private_file
+
 ROWS_PER_SHARD = 20_000
 
 
@@ -57,7 +59,8 @@ def _arrow_times(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _write_shard(rows: pa.Table, path: Path) -> None:
     try:
-        pq.write_table(rows, path, compression="zstd")
+        with private_file.create(path) as stream:
+            pq.write_table(rows, stream, compression="zstd")
     except OSError as error:  # Arrow's own does not name the file
         raise OSError(error.errno, str(error), str(path)) from None
 

@@ -22,6 +22,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from adloom.errors import AdloomError, ParamsError
+from adloom.io import secret_file
 from adloom.kubeflow.submit import Triggered
 from adloom.serving.admission import Admission
 from adloom.serving.front import Front, asked
@@ -164,9 +165,10 @@ async def _metrics(request: Request) -> Response:
 def _token(settings: Settings) -> str:
     """Return the token, reading its file again. Raises ParamsError when there is none, or a short one."""
     try:
-        given = settings.trigger_token_file.read_text(encoding="utf-8") if settings.trigger_token_file else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise ParamsError(f"ADLOOM_TRIGGER_TOKEN_FILE={settings.trigger_token_file}: {error}") from None
+        given = secret_file.read_text(settings.trigger_token_file)[0] if settings.trigger_token_file else ""
+    except (OSError, ValueError) as error:
+        why = secret_file.reason(error)
+        raise ParamsError(f"ADLOOM_TRIGGER_TOKEN_FILE={settings.trigger_token_file}: {why}") from None
     token = given.strip() or (settings.trigger_token.get_secret_value() if settings.trigger_token else "")
     if len(token) < MIN_TOKEN:
         raise ParamsError(f"token of `adloom listen`: {len(token)} characters, expected at least {MIN_TOKEN}; {ADVICE}")

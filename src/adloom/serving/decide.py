@@ -26,7 +26,7 @@ from adloom import deadline
 from adloom.errors import AdloomError
 from adloom.serving import openapi, segments
 from adloom.serving.admission import Admission, Authorize
-from adloom.serving.auth import Auth, Open
+from adloom.serving.auth import CLOSED, Auth, Open
 from adloom.serving.bundles import Models
 from adloom.serving.decider import Decider, Log, MemoryLog
 from adloom.serving.follow import Follower, Look
@@ -66,7 +66,12 @@ class Service:
         self.refused: Mapping[str, str] = {}
         meter = Meter()
         self.admission = Admission(meter, endpoints, authorize=_authorizer(around.auth))
-        self.decisions = DecisionMeter(meter.registry, self._origins, getattr(around.log, "numbers", lambda: None))
+        self.decisions = DecisionMeter(
+            meter.registry,
+            self._origins,
+            getattr(around.log, "numbers", lambda: None),
+            lambda: around.auth.is_unreadable,
+        )
         self.exposition = Exposition(meter.registry, around.shared)
         self.decider = Decider(models, around.keys, around.log, around.project)
         self.openapi = orjson.dumps(openapi.document(endpoints))
@@ -84,18 +89,20 @@ class Service:
         """Begin what goes on beside the requests."""
         loop = asyncio.get_running_loop()
         self._beating = loop.create_task(self._beat())
+        self.around.auth.start()
         gc.collect()
         gc.freeze()  # what was loaded stays, and need not be looked through again and again
         if follower := self.around.follower:
             follower.subscribe(lambda look: loop.call_soon_threadsafe(self.publish, look))
 
     async def stop(self) -> None:
-        """End it; what was logged is written."""
+        """Close the log first: what was decided must not wait for anything else to end."""
+        closings = [getattr(self.around.log, "close", None), getattr(self.around.follower, "close", None)]
+        for close in filter(None, closings):
+            await asyncio.wrap_future(deadline.begin(close))  # the loop's own threads may all wait for something
         if self._beating:
             self._beating.cancel()
-        closings = [getattr(self.around.log, "close", None), getattr(self.around.follower, "close", None)]
-        for close in filter(None, closings):  # the log first
-            await asyncio.wrap_future(deadline.begin(close))  # the loop's own threads may all wait for something
+        self.around.auth.close()
         self.around.stopped()
 
     def publish(self, look: Look) -> None:
@@ -119,6 +126,8 @@ class Service:
         No answer of the registry is not the same as no champion: other replicas may have one, and chance would dilute
         what they decide. So a service waits until it knows what there is, unless it is told to be ready without.
         """
+        if self.around.auth.is_closed:
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, CLOSED)
         models = self.models
         unknown = models.away and not self.around.without_model
         if unknown or (not models.bundles and DECIDE not in self.endpoints):  # which decides by chance without any

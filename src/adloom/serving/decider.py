@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from adloom.audience.members import Members
+from adloom.data.context import PREFIX
 from adloom.data.privacy import PUBLISHED_KEY, fingerprint, pseudonymiser
 from adloom.decisions.record import Decision, Record
 from adloom.policy.scorer import Floats, Question, Scorer, draw
@@ -26,7 +27,6 @@ from adloom.serving.segments import Keys
 from adloom.serving.traces import new_id
 
 CACHED = 100_000  # probabilities that are remembered, of all questions together
-CONTEXT = "ctx_"  # prefix of a context's columns in the impressions
 SLOWING = 0.1  # weight of the last answer in how long the model is expected to take
 
 Asked = tuple[DecideRequest, float]  # and when it arrived, by time.perf_counter
@@ -151,7 +151,7 @@ class _Case(NamedTuple):
         """What the policy is asked."""
         asked = self.asked
         where = {"placement": asked.placement, "position": str(asked.position), "segment": self.segment}
-        return Question(_context(asked, CONTEXT, **where), self.candidates, asked.categories)
+        return Question(_context(asked, PREFIX, **where), self.candidates, asked.categories)
 
 
 class Decider:
@@ -296,7 +296,7 @@ def _or_error(make: Callable[..., T], *given: Any) -> T | Exception:
 def _context(asked: DecideRequest, prefix: str, **columns: str | None) -> dict[str, Any]:
     """Return the context of a request, its names with this prefix, beside other columns."""
     for name, value in asked.context.items():
-        columns[prefix + name.removeprefix(CONTEXT)] = value if value.__class__ is str else str(value)
+        columns[prefix + name.removeprefix(PREFIX)] = value if value.__class__ is str else str(value)
     return columns
 
 

@@ -184,7 +184,7 @@ class Lane:
 
 
 class Life:
-    """ASGI middleware that begins and ends something with the application."""
+    """ASGI middleware that starts something after the application has, and ends it before the application does."""
 
     def __init__(
         self,
@@ -204,11 +204,15 @@ class Life:
         async def told(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
                 await self._begin()
-            if message["type"] == "lifespan.shutdown.complete":
-                await self._end()
             await send(message)
 
-        await self.lane(scope, receive, told)
+        async def asked() -> Message:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown":
+                await self._end()
+            return message
+
+        await self.lane(scope, asked, told)
 
 
 def _ok(request: Request, body: bytes) -> Reply:

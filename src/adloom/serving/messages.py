@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from adloom.data.context import MAX_LENGTH, MAX_NAMES, NAME
 from adloom.serving.problems import Problem
 
 DECIDE = "/v1/decide"
@@ -19,7 +20,6 @@ FEEDBACK = "/v1/feedback"
 
 MAX_CANDIDATES = 1000
 MAX_SLOTS = 64
-MAX_CONTEXT = 64
 MAX_BYTES = 256 * 1024  # of a body
 
 Id = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -66,9 +66,12 @@ class DecideRequest(Message, frozen=True):
     ) = None
     position: Annotated[int, Meta(ge=0, lt=2**31, description="Of the first slot in the placement.")] = 1
     context: Annotated[
-        dict[Annotated[str, Meta(min_length=1, max_length=64)], Annotated[str, Meta(max_length=200)] | int],
+        dict[
+            Annotated[str, Meta(min_length=1, max_length=MAX_LENGTH, pattern=NAME)],
+            Annotated[str, Meta(max_length=200)] | Annotated[int, Meta(ge=-(2**53), le=2**53)],
+        ],
         Meta(
-            max_length=MAX_CONTEXT,
+            max_length=MAX_NAMES,
             description="The situation: the columns ctx_… of impressions, with or without ctx_.",
             examples=[{"device": "phone"}],
         ),

@@ -100,6 +100,7 @@ class DecisionMeter(Collector):
     registry: CollectorRegistry
     origins: Callable[[], Iterable[tuple[str, str, str]]]  # of what serves: name, version, digest
     log: Callable[[], LogNumbers | None]
+    tokens_unreadable: Callable[[], bool] = lambda: False
     swaps: Counter[str] = field(default_factory=Counter)  # by model
     refused: Counter[str] = field(default_factory=Counter)  # bundles, by model
     late: int = 0  # answers after the request's tmax
@@ -128,6 +129,8 @@ class DecisionMeter(Collector):
         yield models
         yield _by_model("adloom_model_swaps", "Models replaced by others while serving.", self.swaps)
         yield _by_model("adloom_model_refused", "Bundles refused: what served before serves on.", self.refused)
+        about = "1 while the tokens file cannot be read: after a grace period nobody may ask."
+        yield GaugeMetricFamily("adloom_tokens_unreadable", about, float(self.tokens_unreadable()))
         if (numbers := self.log()) is not None:
             yield from _log(numbers)
 

@@ -131,13 +131,50 @@ def test_typed_columns_are_read_as_text_was() -> None:
     assert list(found) == ["", "user_id: missing"]
 
 
-@pytest.mark.parametrize("candidates", [["a|b", None], [["a", "b"], None], [np.array(["a", "b"], object), None]])
-def test_candidates_are_lists_however_they_were_written(candidates: list[object]) -> None:
-    raw = frame(IMPRESSION, {}, {}).assign(candidates=pd.Series(candidates, dtype="object"))
+@pytest.mark.parametrize("candidates", ["a|b", '["a", "b"]', ["a", "b"], np.array(["a", "b"], object)])
+def test_candidates_are_lists_however_they_were_written(candidates: object) -> None:
+    raw = frame({**IMPRESSION, "creative_id": "a"}, {}, {})
+    raw = raw.assign(candidates=pd.Series([candidates, None], dtype="object"))
     rows, found = tables.check(raw, "impressions")
     assert list(rows["candidates"][0]) == ["a", "b"]
     assert rows["candidates"].isna()[1]
     assert list(found) == ["", ""]
+
+
+def test_text_that_only_looks_like_json_is_split_as_other_text() -> None:
+    raw = frame(
+        {**IMPRESSION, "creative_id": "[a"}, {"candidates": "[a|b"}, {"candidates": "[1]"}, {"candidates": "[]"}
+    )
+    rows, found = tables.check(raw, "impressions")
+    assert [list(parts) for parts in rows["candidates"]] == [["[a", "b"], ["[1]"], ["[]"]]
+    assert list(found) == ["", *["creative_id: not among the candidates"] * 2]
+
+
+def test_a_creative_that_was_no_candidate_breaks_the_row() -> None:
+    raw = frame(
+        {**IMPRESSION, "creative_id": "a"},
+        {"candidates": "b|a"},
+        {"candidates": "b|c"},
+        {"candidates": ""},
+        {"candidates": "b", "creative_id": ""},
+    )
+    _, found = tables.check(raw, "impressions")
+    assert list(found) == ["", "creative_id: not among the candidates", "", "creative_id: missing"]
+
+
+def test_names_of_context_are_bounded() -> None:
+    good = ["ctx_device", "ctx_Größe in cm", f"ctx_{'a' * 64}"]
+    bad = ["ctx_", "ctx_a\0", "ctx_a\n", "ctx_ctx_", f"ctx_{'a' * 65}"]
+    contract = CONTRACTS["impressions"]
+    assert contract.kept(pd.Index([*bad, *good]))[len(contract.columns) :] == sorted(good)
+    assert CONTRACTS["events"].kept(pd.Index(good)) == [*CONTRACTS["events"].columns]
+
+
+def test_more_columns_of_context_than_a_table_may_have_are_refused() -> None:
+    columns = [*IMPRESSION, *(f"ctx_{number}" for number in range(256))]
+    CONTRACTS["impressions"].require(pd.Index(columns), "log")
+    with pytest.raises(DataError, match="log: 257 columns ctx_…, expected at most 256; leave some out"):
+        CONTRACTS["impressions"].require(pd.Index([*columns, "ctx_more"]), "log")
 
 
 def test_context_is_kept_for_impressions_only() -> None:

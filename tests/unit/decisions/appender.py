@@ -1,9 +1,10 @@
 """
-A process that appends, driven over stdin and told over stdout, as `python appender.py FOLDER SECONDS`.
+A process that appends, driven over stdin and told over stdout, as `python appender.py FOLDER SECONDS [LIMIT]`.
 
 Commands: `take N` appends records and says how many were taken; `fill` takes as many as wake the writer however long it
-would sleep, waits until they are written, and says how many; `limit N` lets no file grow above N bytes, 0 as many as it
-likes; `numbers`; `finish FILE`; `close`. It ends at SIGTERM as a service does: it closes the log.
+would sleep, waits until they are written, and says how many; `limit N` lets no file grow above N bytes (-1: no limit);
+`files N` lets it open no more than N files; `numbers`; `finish FILE`; `close`. It begins with LIMIT, and ends at
+SIGTERM as a service does: it closes the log.
 """
 
 import json
@@ -47,8 +48,11 @@ class Appender:
         return str(count)
 
     def limit(self, size: str) -> str:
-        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-        resource.setrlimit(resource.RLIMIT_FSIZE, (int(size) or hard, hard))
+        set_limit(resource.RLIMIT_FSIZE, int(size))
+        return "limited"
+
+    def files(self, count: str) -> str:
+        set_limit(resource.RLIMIT_NOFILE, int(count))
         return "limited"
 
     def numbers(self) -> str:
@@ -62,7 +66,13 @@ class Appender:
         return "closed"
 
 
+def set_limit(kind: int, limit: int) -> None:
+    hard = resource.getrlimit(kind)[1]
+    resource.setrlimit(kind, (hard if limit < 0 else limit, hard))
+
+
 if __name__ == "__main__":
+    set_limit(resource.RLIMIT_FSIZE, int(sys.argv[3]))
     appender = Appender(Path(sys.argv[1]), float(sys.argv[2]))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # the log closes itself at exit
     for line in sys.stdin:

@@ -1,6 +1,8 @@
 """`adloom log to-impressions`: rows worked by hand, equal bytes however the log lies, a table that prepare takes."""
 
 import json
+import os
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import date
@@ -22,7 +24,8 @@ from adloom.cli import cli
 from adloom.data import privacy
 from adloom.decisions import impressions
 from adloom.decisions.impressions import Converted
-from adloom.decisions.record import Line
+from adloom.decisions.record import Feedback, Line
+from adloom.decisions.verify import SKEW
 from adloom.errors import DataError
 from adloom.io import manifest, tables
 from adloom.io.outside import Outside
@@ -130,6 +133,34 @@ def test_feedback_that_is_told_again_counts_once(bench: Bench) -> None:
     assert bench.convert(log, log)[0] == converted
 
 
+def test_feedback_of_one_id_counts_once_for_each_decision_creative_and_kind(bench: Bench) -> None:
+    named = [
+        click(number, creative_id=creative, kind=kind, feedback_id="order-1", value=1.0)
+        for number in (0, 1)
+        for creative in ("bag", "hat")
+        for kind in ("click", "conversion")
+    ]
+    stranger = click(9, kind="conversion", feedback_id="order-1", time=NOON)  # came first, for no decision here
+    converted, _ = bench.convert(bench.log([decision(0), decision(1), stranger, *named, *named]))
+    assert (converted.feedback, converted.repeated_feedback, converted.lost_feedback) == (8, 8, 1)
+    rows = bench.rows([decision(0), decision(1), stranger, *named])
+    assert [(row["clicked"], row["conversions"], row["value"]) for row in rows] == [(True, 1, 1.0)] * 4
+
+
+def test_feedback_before_its_decision_is_counted_apart_and_changes_nothing(bench: Bench) -> None:
+    early = [click(0, time=NOON - SKEW - 1), click(0, kind="conversion", value=9.0, time=NOON - DAY)]
+    converted, files = bench.convert(bench.log([decision(0), *early]))
+    assert (converted.early_feedback, converted.feedback, converted.lost_feedback) == (2, 0, 0)
+    assert files == bench.convert(bench.log([decision(0)]))[1]
+    told_again, _ = bench.convert(bench.log([decision(0), *early, click(0)]))
+    assert (told_again.early_feedback, told_again.feedback) == (2, 1)
+
+
+def test_feedback_within_the_difference_of_clocks_came_with_its_decision(bench: Bench) -> None:
+    first, _ = bench.rows([decision(0), click(0, time=NOON - SKEW)])
+    assert (first["clicked"], first["outcome_at"]) == (True, at(NOON))
+
+
 def test_a_decision_with_an_id_that_an_earlier_one_has_is_left_out_whole(bench: Bench) -> None:
     retried = decision(0, time=NOON + SECOND, chosen=["hat", "bag", "shoe"], propensities=[0.5, 0.6, 1.0])
     log = bench.log([retried], [decision(0), decision(0)])
@@ -159,6 +190,68 @@ def test_context_is_the_union_of_all_that_was_told_and_names_are_taken_as_they_a
     first, _, third, _ = bench.rows([decision(0, context={odd: "x"}, segment=None)], [decision(1)])
     assert (first[f"ctx_{odd}"], first["ctx_device"], first["ctx_segment"]) == ("x", None, None)
     assert (third[f"ctx_{odd}"], third["ctx_device"], third["ctx_segment"]) == (None, "phone", "loyal")
+
+
+def test_names_of_context_that_differ_by_case_are_two(bench: Bench) -> None:
+    first, _ = bench.rows([decision(0, context={"Device": "x", "device": "y"})])
+    assert (first["ctx_Device"], first["ctx_device"]) == ("x", "y")
+
+
+def test_the_most_frequent_names_of_context_become_columns(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(impressions, "MAX_COLUMNS", 2)
+    contexts = [{"rare": "1"}, {"often": "2", "b": "3"}, {"often": "4", "a": "5"}]
+    history = [decision(number, context=context, segment=None) for number, context in enumerate(contexts)]
+    log = bench.log([*history, *[history[0]] * 3])  # told again, which makes no name more frequent
+    converted, _ = bench.convert(log)
+    assert converted.context_names == 2
+    assert "2 names of context are left out, such as 'b', 'rare'" in caplog.text
+    rows = bench.rows(history)
+    assert [(row["ctx_often"], row["ctx_a"]) for row in rows[::2]] == [(None, None), ("2", None), ("4", "5")]
+    assert not {"ctx_b", "ctx_rare"} & rows[0].keys()
+
+
+@pytest.mark.parametrize(
+    "change", [{"time": 2**62}, {"position": 2**62}, {"context": {"a\0b": "x"}}, {"context": {"": "x"}}]
+)
+def test_a_record_that_cannot_be_converted_is_named_and_left_out(
+    bench: Bench, caplog: pytest.LogCaptureFixture, change: dict[str, Any]
+) -> None:
+    log = bench.log([decision(0), decision(1, **change)])
+    converted, files = bench.convert(log)
+    assert (converted.decisions, converted.unreadable) == (1, 1)
+    assert ":3: left out: " in caplog.text
+    assert next(iter(change)) in caplog.text
+    assert files == bench.convert(bench.log([decision(0)]))[1]
+
+
+def test_of_a_damaged_segment_the_rest_is_converted_and_the_loss_is_counted(bench: Bench) -> None:
+    root = bench.root / "damaged"
+    cut = write(root, framed([decision(number) for number in range(50)]))
+    write(root, framed([decision(50)], number=1, before=50))
+    (noise := cut.with_name("noise.jsonl.gz")).write_bytes(b"no gzip")
+    os.truncate(cut, cut.stat().st_size - 40)
+    converted, _ = bench.convert(root)
+    assert converted.missing_records > 0
+    assert converted.decisions + converted.missing_records == 51
+    assert [what.partition(": damaged after line ")[0] for what in converted.damaged] == [str(cut), str(noise)]
+
+
+def test_the_command_converts_what_it_can_and_then_names_the_damaged_segment(tmp_path: Path) -> None:
+    log, out = tmp_path / "log", tmp_path / "impressions"
+    path = write(log, framed([decision(0)]))
+    (bad := path.with_name("bad.jsonl.gz")).write_bytes(path.read_bytes()[:60])
+    done = CliRunner().invoke(cli, ["log", "to-impressions", str(log), "--out", str(out), "--json"])
+    assert json.loads(done.stdout)["impressions"] == 2
+    assert isinstance(done.exception, DataError)
+    assert str(done.exception).startswith(f"1 damaged segments, 0 records missing; the rest was converted: {bad}: ")
+    assert manifest.verify(out).rows == {"impressions": 2}
+
+
+def test_only_their_owner_may_read_impressions(bench: Bench) -> None:
+    bench.convert(bench.log([decision(0)]))
+    assert {stat.S_IMODE(path.stat().st_mode) for path in bench.root.glob("made-*/*")} == {0o600}
 
 
 def test_lines_that_are_none_of_a_log_are_counted_and_a_log_that_showed_nothing_is_refused(bench: Bench) -> None:
@@ -199,6 +292,8 @@ def test_the_bytes_depend_on_the_records_and_not_on_how_they_lie(
         converted.feedback,
     )
     assert again.impressions == 2 * again.decisions
+    left_out = converted.repeated_feedback + converted.early_feedback + converted.lost_feedback
+    assert converted.feedback + left_out == sum(isinstance(line, Feedback) for line in history)
 
 
 def test_row_groups_do_not_depend_on_how_rows_came(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,7 +342,7 @@ def test_the_command_replaces_impressions_and_nothing_else(tmp_path: Path) -> No
     write(log, framed([decision(0)]))
     command = ["log", "to-impressions", str(log), "--out", str(out)]
     first = CliRunner().invoke(cli, [*command, "--json"])
-    expected = Converted(1, 2, 1, 0, 0, 0, 0, 0)
+    expected = Converted(1, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, [])
     assert json.loads(first.output) == asdict(expected)
     assert manifest.verify(out).rows == {"impressions": 2}
     assert CliRunner().invoke(cli, command).exit_code == 0

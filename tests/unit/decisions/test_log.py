@@ -1,6 +1,10 @@
 """The log of a process: what it takes it writes, what it cannot take it counts, and nobody waits for it."""
 
+import errno
 import hashlib
+import os
+import shutil
+import stat
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,13 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.decisions.logs import click, decision, read, until
+from tests.unit.decisions.logs import click, decision, framed, read, until, write
 
+from adloom.decisions import segments
 from adloom.decisions.log import DecisionLog, opened
-from adloom.decisions.record import Decision, End, Feedback, Gap, Header, Line, Record, encode
+from adloom.decisions.record import Decision, End, Feedback, Gap, Header, Line, Record, encode, now
+from adloom.decisions.segments import Folder, recover
+from adloom.decisions.tally import Tally
+from adloom.decisions.verify import verify
 from adloom.decisions.writer import Limits
 from adloom.errors import ParamsError
 from adloom.io.objects import FolderObjects
+from adloom.io.stores import FolderStore
 from adloom.settings import Settings
 
 HOUR = 3600.0
@@ -28,6 +37,23 @@ def records(lines: list[Line]) -> list[Line]:
 
 def kinds(lines: list[Line]) -> list[str]:
     return [type(line).__name__ for line in lines]
+
+
+class Os:
+    """The module os, of which some functions raise."""
+
+    def __init__(self, **errors: OSError) -> None:
+        self._errors = errors
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in self._errors:
+            return getattr(os, name)
+
+        def fails(*_: object) -> None:
+            raise self._errors[name]
+
+        fails.__name__ = name
+        return fails
 
 
 class Ahead(FolderObjects):
@@ -143,6 +169,86 @@ def test_after_the_end_nothing_is_taken_and_closing_twice_is_once(tmp_path: Path
     log.close()
     assert not log.append(decision(1))
     assert records(read(tmp_path)) == [decision(0)]
+
+
+def test_a_failing_fsync_neither_leaks_nor_ends_a_segment_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = len(encode(decision())) + 1
+    log = DecisionLog(tmp_path, "shop", replace(BRISK, buffer=room, rotation=0.01))
+    monkeypatch.setattr(segments, "os", Os(fsync=OSError(errno.EIO, "Input/output error")))
+    for number in range(20):
+        until(lambda number=number: log.append(decision(number)))  # type: ignore[misc]
+    until(lambda: log.numbers().written == 20)
+    assert log.numbers().write_lag == 0
+    monkeypatch.undo()
+    log.close()
+    assert records(read(tmp_path)) == [decision(number) for number in range(20)]
+    assert kinds(read(tmp_path)).count("Header") == kinds(read(tmp_path)).count("End") > 1
+    assert verify([str(tmp_path)], FolderStore()).counts.keys() <= {"gap"}  # while the buffer was full
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["segment", "folder"])
+def test_a_segment_that_was_deleted_while_it_was_open_holds_up_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, whole: bool
+) -> None:
+    remote = FolderObjects(str(tmp_path / "remote"))
+    log = DecisionLog(tmp_path / "log", "shop", BRISK, remote)
+    log.append(decision(0))
+    until(lambda: log.numbers().written == 1)
+    [path] = (tmp_path / "log" / "open").glob("*.jsonl")
+    shutil.rmtree(path.parent) if whole else path.unlink()
+    until(lambda: f"{path} was deleted before it was finished: its records are lost" in caplog.text)
+    log.append(decision(1))
+    until(lambda: log.numbers().written == 2)
+    assert recover(Folder(tmp_path / "log")) == 0  # nobody takes this process for one that has ended
+    log.close()
+    assert records(read(tmp_path / "remote")) == [decision(1)]
+    assert (log.numbers().unshipped, log.numbers().ship_lag) == (0, 0)
+    assert verify([str(tmp_path / "remote")], FolderStore()).wrong == 0
+
+
+def test_what_cannot_be_finished_yet_counts_as_unshipped(tmp_path: Path) -> None:
+    (tmp_path / "log" / "shop").mkdir(parents=True)
+    (day := tmp_path / "log" / "shop" / segments.day(now())).touch()  # is in the way
+    log = DecisionLog(tmp_path / "log", "shop", replace(BRISK, rotation=0.01), FolderObjects(str(tmp_path / "remote")))
+    log.append(decision())
+    until(lambda: log.numbers().unshipped == 1)
+    assert log.numbers().ship_lag > 0
+    day.unlink()
+    until(lambda: log.numbers().shipped == 1)
+    log.close()
+    assert log.numbers().unshipped == 0
+
+
+def test_a_segment_that_cannot_be_read_holds_up_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    bad = tmp_path / "log" / "shop" / "2026-01-01" / f"{'0' * 64}.jsonl.gz"
+    bad.mkdir(parents=True)  # reading it fails
+    log = DecisionLog(tmp_path / "log", "shop", LIMITS, FolderObjects(str(tmp_path / "remote")))
+    log.append(decision())
+    log.close(within=0.5)
+    assert records(read(tmp_path / "remote")) == [decision()]
+    assert log.numbers().unshipped == 1
+    assert f"Is a directory: '{bad}'" in caplog.text
+
+
+def test_what_is_finished_is_shipped_though_another_process_cannot_be_recovered(tmp_path: Path) -> None:
+    write(tmp_path / "log", framed([decision()]))
+    (tmp_path / "log" / "open" / f"{'0' * 32}{Tally.SUFFIX}").mkdir(parents=True)  # reading it fails
+    log = DecisionLog(tmp_path / "log", "shop", LIMITS, FolderObjects(str(tmp_path / "remote")))
+    until(lambda: log.numbers().shipped == 1)
+    log.close(within=0)
+    assert records(read(tmp_path / "remote")) == [decision()]
+
+
+def test_only_their_owner_may_read_the_files_of_a_log(tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path / "log", "shop", BRISK, FolderObjects(str(tmp_path / "remote")))
+    log.append(decision(0))
+    until(lambda: log.numbers().written == 1)
+    files = [path for path in (tmp_path / "log").rglob("*") if path.is_file()]
+    log.close(within=0)
+    files += [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files if path.exists()} == {0o600}
 
 
 def test_a_folder_that_holds_its_limit_takes_no_more(tmp_path: Path) -> None:

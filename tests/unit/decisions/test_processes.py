@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.decisions.logs import PATIENCE, read, until
+from tests.unit.decisions.logs import PATIENCE, decision, read, until
 from tests.unit.decisions.test_log import LIMITS, records
 
-from adloom.decisions.log import DecisionLog
-from adloom.decisions.record import Gap
+from adloom.decisions.log import WAKE, DecisionLog
+from adloom.decisions.record import Gap, encode
 from adloom.decisions.segments import Folder, recover
 from adloom.decisions.tally import Tally
 from adloom.decisions.verify import verify
@@ -49,8 +49,8 @@ class Appender:
 
 
 @contextmanager
-def appending(folder: Path, flush: float) -> Iterator[Appender]:
-    program = [sys.executable, str(Path(__file__).with_name("appender.py")), str(folder), str(flush)]
+def appending(folder: Path, flush: float, limit: int = -1) -> Iterator[Appender]:
+    program = [sys.executable, str(Path(__file__).with_name("appender.py")), str(folder), str(flush), str(limit)]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
     with subprocess.Popen(program, stdin=-1, stdout=-1, text=True, env=environment) as process:
         try:
@@ -140,6 +140,17 @@ def test_a_segment_whose_header_was_lost_holds_up_no_other_and_is_kept(tmp_path:
     assert [*(tmp_path / "open").iterdir()] == []
 
 
+def test_a_process_that_cannot_be_recovered_holds_up_no_other(tmp_path: Path) -> None:
+    with appending(tmp_path, SLEEPS) as process:
+        process.do("fill")
+        process.end(signal.SIGKILL)
+    (tmp_path / "open" / f"{'0' * 32}{Tally.SUFFIX}").mkdir()  # comes first, and is no file
+    with pytest.raises(IsADirectoryError):
+        recover(Folder(tmp_path))
+    assert len([*tmp_path.glob("shop/*/*.jsonl.gz")]) == 1
+    assert [path.name for path in (tmp_path / "open").iterdir()] == [f"{'0' * 32}{Tally.SUFFIX}"]
+
+
 def test_what_was_written_survives_the_kill(tmp_path: Path) -> None:
     with appending(tmp_path, BRISK) as process:
         process.do("take 100")
@@ -181,7 +192,7 @@ def test_a_full_disk_is_waited_for_in_memory_and_then_drops_and_counts_without_h
         assert full["dropped"].keys() == {"disk full"}
         assert full["written"] < full["appended"] < given
         assert full["longest"] < 1  # second; a disk's own time-outs are far longer
-        process.do("limit 0")
+        process.do("limit -1")
         until(lambda: process.numbers()["write_lag"] == 0)
         assert process.do("close") == "closed"
         after = process.numbers()
@@ -190,6 +201,42 @@ def test_a_full_disk_is_waited_for_in_memory_and_then_drops_and_counts_without_h
     assert len(records(read(tmp_path))) == after["appended"]
     assert gaps(tmp_path) == after["dropped"]
     assert verify([str(tmp_path)], FolderStore()).counts.keys() == {"gap"}
+
+
+def test_a_process_that_can_open_no_more_files_writes_all_it_takes(tmp_path: Path) -> None:
+    with appending(tmp_path, BRISK) as process:
+        process.do("fill")  # so that a segment is open
+        process.do("files 0")
+        until(lambda: process.numbers()["dropped"] != {} or process.do("take 2000") == "0" or filled_twice(process))
+        limited = process.numbers()
+        process.do("files -1")
+        assert limited["dropped"] == {}
+        process.do("take 1")
+        until(lambda: process.numbers()["write_lag"] == 0)
+        process.end(signal.SIGTERM)
+    assert len(records(read(tmp_path))) == limited["appended"] + 1
+    assert verify([str(tmp_path)], FolderStore()).wrong == 0
+
+
+def filled_twice(process: Appender) -> bool:
+    """Whether more was written than the buffer has room for, and nothing waits."""
+    until(lambda: process.numbers()["write_lag"] == 0)
+    return bool(process.numbers()["written"] * len(encode(decision())) > 6 * WAKE)
+
+
+def test_a_process_starts_on_a_full_disk_and_writes_when_there_is_room(tmp_path: Path) -> None:
+    with appending(tmp_path, BRISK, limit=0) as process:
+        assert process.do("take 100") == "100"
+        until(lambda: process.numbers()["write_lag"] > 0.1)
+        assert process.numbers()["written"] == 0
+        process.do("limit -1")
+        until(lambda: process.numbers()["write_lag"] == 0)
+        process.do("take 5")
+        process.end(signal.SIGKILL)
+    recover(Folder(tmp_path))
+    lost = gaps(tmp_path).get("not written", 0)
+    assert len(records(read(tmp_path))) + lost == 105
+    assert lost <= 5
 
 
 def test_a_process_that_ends_with_a_full_disk_is_counted_by_the_next_one(tmp_path: Path) -> None:

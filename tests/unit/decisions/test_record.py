@@ -8,23 +8,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.decisions.logs import click, decision
 
-from adloom.decisions.record import Decision, End, Feedback, Gap, Header, Line, decode, encode
+from adloom.decisions.record import LATEST, Decision, End, Feedback, Gap, Header, Line, decode, encode
 
 IDS = st.binary(min_size=16, max_size=16).map(bytes.hex)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+CONTEXT_NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 COUNTS = st.integers(0, 2**62)
+TIMES = st.integers(0, LATEST)
 SHARES = st.floats(allow_nan=False, allow_infinity=False)
 DECISIONS = st.builds(
     Decision,
-    time=COUNTS,
+    time=TIMES,
     decision_id=IDS,
     project=NAMES,
     user=st.none() | IDS,
     user_key=st.none() | st.binary(min_size=8, max_size=8).map(bytes.hex),
     segment=st.none() | TEXT,
     placement=NAMES,
-    context=st.dictionaries(TEXT, TEXT, max_size=4),
+    context=st.dictionaries(CONTEXT_NAMES, TEXT, max_size=4),
     candidates=st.lists(NAMES, max_size=5),
     probabilities=st.lists(SHARES, max_size=5),
     chosen=st.lists(NAMES, max_size=5),
@@ -38,7 +40,7 @@ DECISIONS = st.builds(
 )
 FEEDBACK = st.builds(
     Feedback,
-    time=COUNTS,
+    time=TIMES,
     decision_id=IDS,
     creative_id=NAMES,
     kind=st.sampled_from(["click", "conversion"]),
@@ -46,9 +48,9 @@ FEEDBACK = st.builds(
     feedback_id=st.none() | NAMES,
 )
 OTHERS = (
-    st.builds(Header, time=COUNTS, project=NAMES, process=IDS, number=COUNTS, records=COUNTS)
-    | st.builds(Gap, time=COUNTS, reason=st.sampled_from(["buffer full", "not written"]), records=COUNTS)
-    | st.builds(End, time=COUNTS, records=COUNTS, last=st.booleans())
+    st.builds(Header, time=TIMES, project=NAMES, process=IDS, number=COUNTS, records=COUNTS)
+    | st.builds(Gap, time=TIMES, reason=st.sampled_from(["buffer full", "not written"]), records=COUNTS)
+    | st.builds(End, time=TIMES, records=COUNTS, last=st.booleans())
 )
 
 
@@ -69,6 +71,14 @@ def test_a_line_is_read_back_bit_by_bit_and_holds_no_newline(line: Line) -> None
         ({"tier": "guess"}, "tier"),
         ({"time": 1.5}, "time"),
         ({"time": -1}, "time"),
+        ({"time": 2**62}, "time"),
+        ({"position": 2**31}, "position"),
+        ({"context": {"a\0b": "x"}}, "context"),
+        ({"context": {"a\n": "x"}}, "context"),
+        ({"context": {"": "x"}}, "context"),
+        ({"context": {"ctx_": "x"}}, "context"),
+        ({"context": {"a" * 65: "x"}}, "context"),
+        ({"context": {str(number): "x" for number in range(65)}}, "context"),
         ({"probabilities": ["0.5", "0.3", "0.2"]}, "probabilities"),
         ({"probabilities": [None, 0.3, 0.2]}, "probabilities"),
         ({"context": {"device": 1}}, "context"),

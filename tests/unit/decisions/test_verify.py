@@ -3,6 +3,7 @@
 import gzip
 import json
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,18 @@ def feedback(root: Path) -> None:
     write(root, framed([decision(0), click(7)]))
 
 
+def early(root: Path) -> None:
+    write(root, framed([decision(0), decision(1, time=NOON + 2 * SKEW)]))
+    write(root, framed([click(0, time=NOON - SKEW), click(1, time=NOON + SKEW - 1)], process=OTHER))
+
+
+def cut_between(root: Path) -> None:
+    write(root, framed([decision(0)]))
+    path = write(root, framed([decision(number) for number in range(1, 51)], number=1, before=1))
+    os.truncate(path, 60)  # of its gzip, the name of no file and no whole block
+    write(root, framed([decision(51)], number=2, before=51))
+
+
 def backwards(root: Path) -> None:
     write(root, framed([decision(20), decision(9), decision(21)]))
 
@@ -157,6 +170,7 @@ def cut_short(root: Path) -> None:
     [
         (duplicate, {"duplicate": 1}),
         (feedback, {"feedback": 1}),
+        (early, {"early": 1}),
         (backwards, {"backwards": 1}),
         (backwards_between_segments, {"backwards": 1}),
         (future, {"future": 1}),
@@ -168,6 +182,7 @@ def cut_short(root: Path) -> None:
         (no_end, {"frame": 1}),
         (renamed, {"name": 1}),
         (cut_short, {"damaged": 1, "frame": 1}),
+        (cut_between, {"damaged": 1, "frame": 1, "missing": 50}),
     ],
 )
 def test_a_fault_of_a_log_is_found_by_its_name(
@@ -175,6 +190,19 @@ def test_a_fault_of_a_log_is_found_by_its_name(
 ) -> None:
     plant(tmp_path)
     assert found(tmp_path).counts == counts
+
+
+def test_half_of_all_clicks_of_one_user_are_found_where_there_are_many(tmp_path: Path) -> None:
+    def counted(decided: int, users: int) -> int:
+        """The finding where all decisions are clicked, and all but those of some users are of one user."""
+        root = tmp_path / f"{decided}-{users}"
+        write(root, framed([decision(number, user=f"{min(number, users) + 1:032x}") for number in range(decided)]))
+        clicks = [click(number) for number in range(decided)]
+        write(root, framed(clicks, process=OTHER))
+        write(root, framed(clicks, process=OTHER, number=1, before=decided))  # told again, which is no other click
+        return found(root).counts["one_user"]
+
+    assert [counted(100, 50), counted(101, 51), counted(99, 0)] == [50, 0, 0]
 
 
 def test_a_segment_without_a_header_says_so(tmp_path: Path) -> None:

@@ -39,9 +39,9 @@ def test_a_table_becomes_arrays() -> None:
     assert left == Left(immature=1, late=0, without_propensity=0, without_segment=3)
 
 
-def test_candidates_of_a_row_are_its_own_with_the_shown_one() -> None:
+def test_candidates_of_a_row_are_its_own() -> None:
     data, _ = made(
-        placement=["top"] * 3, creative_id=["a", "b", "a"], candidates=[["c", "a"], ["c"], None], hours=[0, 1, 9]
+        placement=["top"] * 3, creative_id=["a", "b", "a"], candidates=[["c", "a"], ["c", "b"], None], hours=[0, 1, 9]
     )
     assert [[data.creatives[i] for i in data.sets[row]] for row in data.offered] == [["a", "c"], ["b", "c"]]
 

@@ -4,7 +4,7 @@ import hashlib
 import logging
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from starlette.testclient import TestClient
+from tests.unit.decisions.logs import until
 
 from adloom import cli
 from adloom.errors import ArtifactError, ParamsError
-from adloom.serving import auth, decide, server
+from adloom.serving import auth, decide, server, tokens
 from adloom.serving.auth import SCOPES, Access, Auth, Open
 from adloom.serving.bundles import Models
 from adloom.serving.decide import Around
@@ -60,13 +61,16 @@ class Gate:
         return 200
 
     def later(self, seconds: float) -> "Gate":
+        """Let time pass and the thread that follows the file read it once."""
         self.clock.now += seconds
+        self.auth.look()
         return self
 
     def rewrite(self, text: str) -> None:
         """Replace the file as an editor does."""
         beside = self.path.with_suffix(".new")
         beside.write_text(text, encoding="utf-8")
+        beside.chmod(0o600)
         beside.replace(self.path)
 
 
@@ -79,10 +83,29 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "tokens"
 
 
+def make_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def make_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def make_large(path: Path) -> None:
+    path.write_bytes(bytes(2 << 20))
+
+
+def make_binary(path: Path) -> None:
+    path.write_bytes(b"\xff\xfe")
+
+
 def gate(path: Path, text: str, workers: int = 1) -> Gate:
     path.write_text(text, encoding="utf-8")
+    path.chmod(0o600)
     clock = Clock()
-    return Gate(path, clock, Auth(path, workers, clock))
+    return Gate(path, clock, Auth(path, workers, clock=clock))
 
 
 class TestHttp:
@@ -135,6 +158,28 @@ class TestHttp:
         pages = ("/livez", "/readyz", "/v1/models", "/metrics", "/openapi.json")
         assert {client.get(page).status_code for page in pages} == {200}
 
+    def test_a_file_that_cannot_be_read_is_on_the_metrics_and_then_in_readiness(self, path: Path) -> None:
+        path.write_text(line("bidder", "b"), encoding="utf-8")
+        clock = Clock()
+        around = Around(Keys(None), auth=Auth(path, clock=clock))
+        given = {"Authorization": "Bearer b"}
+        with TestClient(decide.alone(Models({}, {}), around)) as client:
+
+            def state() -> tuple[bool, int, int]:
+                unreadable = "\nadloom_tokens_unreadable 1.0\n" in client.get("/metrics").text
+                decided = client.post(DECIDE, json=QUESTIONS[DECIDE], headers=given)
+                return unreadable, decided.status_code, client.get("/readyz").status_code
+
+            assert state() == (False, 200, 200)
+            path.unlink()
+            clock.now += 30
+            assert state() == (True, 200, 200)
+            clock.now += 31
+            assert state() == (True, 503, 503)
+            assert "the tokens file cannot be read" in client.get("/readyz").json()["detail"]
+            path.write_text(line("bidder", "b"), encoding="utf-8")
+            until(lambda: state() == (False, 200, 200))  # the thread that reads it finds it
+
     def test_over_the_rate(self, path: Path) -> None:
         path.write_text(line("slow", "s", "decide,feedback", "1/s"), encoding="utf-8")
         around = Around(Keys(None), auth=Auth(path, clock=Clock()))
@@ -173,7 +218,7 @@ class TestFile:
         token = auth.add(path, "bidder", ["decide", "feedback"], 2000)
         assert token not in path.read_text(encoding="utf-8")
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        (found,) = auth.read(path)
+        (found,) = tokens.read(path).tokens
         assert (found.name, found.scopes, found.rate) == ("bidder", frozenset({"decide", "feedback"}), 2000)
         assert found.digest == hashlib.sha256(token.encode()).digest()
 
@@ -189,7 +234,7 @@ class TestFile:
     def test_a_last_line_without_an_end_is_not_run_into(self, path: Path) -> None:
         path.write_text(line("first", "f").strip(), encoding="utf-8")
         auth.add(path, "second", ["decide"])
-        assert [token.name for token in auth.read(path)] == ["first", "second"]
+        assert [token.name for token in tokens.read(path).tokens] == ["first", "second"]
 
     @pytest.mark.parametrize(
         ("bad", "said"),
@@ -200,22 +245,53 @@ class TestFile:
             (f"bidder decide sha256:{'0' * 64} 5/min", "not a token"),
             (f"bidder decide,root sha256:{'0' * 64}", "scope 'root', expected of decide, feedback, admin"),
             (f"bidder , sha256:{'0' * 64}", "scope ''"),
-            (f"bidder decide sha256:{'0' * 64} 0/s", "a rate of 0 lets nobody ask"),
+            (f"bidder decide sha256:{'0' * 64} 0/s", "a rate of 0/s, expected 1 to 1000000000"),
+            (f"bidder decide sha256:{'0' * 64} 1000000001/s", "a rate of 1000000001/s, expected 1 to"),
+            (f"bidder decide sha256:{'0' * 64} {'9' * 400}/s", "a rate of 999999999999/s, expected 1 to"),
+            (f"bidder decide sha256:{'0' * 64} {'9' * 5000}/s", "a rate of 999999999999/s, expected 1 to"),
         ],
     )
-    def test_a_broken_line_is_named_without_what_it_holds(self, path: Path, bad: str, said: str) -> None:
-        path.write_text(f"# tokens\n{line('good', 'g')}{bad}\n", encoding="utf-8")
-        with pytest.raises(ParamsError, match="tokens:3: ") as raised:
-            Auth(path)
-        assert said in str(raised.value)
-        assert "0" * 40 not in str(raised.value)
+    def test_a_broken_line_is_named_without_what_it_holds_and_costs_no_other(
+        self, path: Path, caplog: pytest.LogCaptureFixture, bad: str, said: str
+    ) -> None:
+        asked = gate(path, f"# tokens\n{line('good', 'g')}{bad}\n{line('last', 'l')}")
+        assert [asked.status("g"), asked.status("l")] == [200, 200]
+        (told,) = [message for message in caplog.messages if ":3: " in message]
+        assert f"{said}" in told
+        assert told.endswith("; the line is left out")
+        assert "0" * 40 not in told
 
-    def test_one_token_under_two_names_is_neither(self, path: Path) -> None:
-        path.write_text(f"{line('bidder', 'same')}{line('other', 'x')}{line('ops', 'same')}", encoding="utf-8")
-        with pytest.raises(ParamsError, match="tokens: bidder and ops are one token; leave one of these lines"):
-            Auth(path)
+    def test_a_rate_may_be_as_large_as_it_is_said(self, path: Path) -> None:
+        asked = gate(path, line("bidder", "b", rate="1000000000/s"), workers=3)
+        assert asked.status("b") == 200
 
-    @pytest.mark.parametrize("content", [b"", b"# none\n\n", b"\xff\xfe", None])
+    def test_one_token_under_two_names_is_neither(self, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        asked = gate(path, f"{line('bidder', 'same')}{line('other', 'x')}{line('ops', 'same')}")
+        assert [asked.status("same"), asked.status("x")] == [401, 200]
+        assert "bidder and ops are one token, which is left out; leave one of them" in caplog.text
+
+    @pytest.mark.parametrize(("mode", "said"), [(0o600, False), (0o440, False), (0o640, False), (0o644, True)])
+    def test_a_file_that_others_may_read_is_said(
+        self, path: Path, caplog: pytest.LogCaptureFixture, mode: int, said: bool
+    ) -> None:
+        path.write_text(line("bidder", "b"), encoding="utf-8")
+        path.chmod(mode)
+        Auth(path)
+        assert (f"mode {mode:04o}, expected 0640 or less; `chmod 640 {path}`" in caplog.text) == said
+
+    def test_what_is_no_file_is_refused_at_once(self, path: Path) -> None:
+        os.mkfifo(path)
+        for place, said in (
+            (path, "not a file"),
+            (path.parent, "not a file"),
+            (Path("/dev/zero"), "not a file"),
+            (path.with_name("large"), "more than 1048576 bytes"),
+        ):
+            path.with_name("large").write_bytes(bytes(2 << 20))
+            with pytest.raises(ParamsError, match=f"tokens file {place}: {said}"):
+                Auth(place)
+
+    @pytest.mark.parametrize("content", [b"", b"# none\n\n", b"\xff\xfe", b"all lines are wrong\n", None])
     def test_no_token_at_all(self, path: Path, content: bytes | None) -> None:
         if content is not None:
             path.write_bytes(content)
@@ -230,7 +306,7 @@ class TestFile:
         assert [asked.status(token, "feedback"), asked.status(token), asked.status(token)] == [403, 200, 429]
         wrong = CliRunner().invoke(cli.cli, ["token", "other", "--scopes", "all", "--file", str(path)])
         assert "scope 'all', expected of" in str(wrong.exception)
-        assert len(auth.read(path)) == 1
+        assert len(tokens.read(path).tokens) == 1
 
 
 class TestChange:
@@ -245,19 +321,42 @@ class TestChange:
         assert asked.status("b", "feedback") == 200
         assert "read again, 2 tokens" in caplog.text
 
-    @pytest.mark.parametrize("broken", ["half a li", "", None])
-    def test_a_broken_file_leaves_the_tokens_as_they_are(
-        self, path: Path, caplog: pytest.LogCaptureFixture, broken: str | None
+    @pytest.mark.parametrize("content", ["", "# all are out\n", "half a li"])
+    def test_a_file_without_tokens_lets_nobody_pass(
+        self, path: Path, caplog: pytest.LogCaptureFixture, content: str
     ) -> None:
         asked = gate(path, line("bidder", "b"))
-        if broken is None:
-            path.unlink()
-        else:
-            asked.rewrite(broken)
-        assert asked.later(1.1).status("b") == 200
-        assert "the tokens read last stay" in caplog.text
+        asked.rewrite(content)
+        assert asked.later(1.1).status("b") == 401
+        assert caplog.text.count("no token in it, so nobody may ask") == 1
+        assert not asked.auth.is_unreadable
         asked.rewrite(line("new", "n"))
         assert [asked.later(1.1).status(token) for token in "bn"] == [401, 200]
+
+    def test_a_typo_in_one_line_does_not_keep_another_that_was_taken_out(self, path: Path) -> None:
+        asked = gate(path, line("revoked", "r") + line("bidder", "b") + line("ops", "o"))
+        asked.rewrite(line("bidder", "b") + line("ops", "o").replace("decide", "decode"))
+        assert [asked.later(1.1).status(token) for token in "rbo"] == [401, 200, 401]
+
+    @pytest.mark.parametrize("replace", [Path.unlink, make_folder, make_pipe, make_large, make_binary])
+    def test_a_file_that_cannot_be_read_closes_the_door_after_a_grace_period(
+        self, path: Path, caplog: pytest.LogCaptureFixture, replace: Callable[[Path], object]
+    ) -> None:
+        asked = gate(path, line("bidder", "b"))
+        replace(path)
+        assert [asked.later(1).status("b"), asked.auth.is_unreadable] == [200, False]
+        assert [asked.later(58.9).status("b"), asked.auth.is_unreadable, asked.auth.is_closed] == [200, True, False]
+        assert [asked.later(0.2).status("b"), asked.auth.is_closed] == [503, True]
+        assert asked.status(None) == 503  # and tells nobody which tokens there were
+        assert caplog.text.count("the tokens read last pass for 60 s, then none") == 1
+        path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
+        asked.rewrite(line("bidder", "b"))
+        assert [asked.later(1).status("b"), asked.auth.is_unreadable, asked.auth.is_closed] == [200, False, False]
+
+    def test_a_reading_that_hangs_is_no_reading(self, path: Path) -> None:
+        asked = gate(path, line("bidder", "b"))
+        asked.clock.now += 61  # in which the thread did not come back
+        assert [asked.auth.is_unreadable, asked.status("b")] == [True, 503]
 
     def test_what_is_spent_stays_spent(self, path: Path) -> None:
         asked = gate(path, line("bidder", "b", rate="1/s"))
@@ -267,7 +366,7 @@ class TestChange:
         asked.later(0.2)
         assert [asked.status("n"), asked.status("b")] == [200, 429]
 
-    def test_a_file_that_did_not_change_is_not_read(self, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_file_that_did_not_change_is_no_news(self, path: Path, caplog: pytest.LogCaptureFixture) -> None:
         asked = gate(path, line("bidder", "b"))
         assert [asked.later(10).status("b") for _ in range(3)] == [200] * 3
         assert not caplog.records

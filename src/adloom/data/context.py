@@ -1,0 +1,11 @@
+"""
+The context of a decision: names of what is known of the situation, the columns `ctx_<name>` of impressions.
+
+Names and their number are bounded where a request comes in, where a log is read, and in the table of impressions.
+"""
+
+PREFIX = "ctx_"  # of the columns of impressions; a request may leave it out
+NAME = r"^(?![\s\S]*[\x00-\x1f\x7f])(?!ctx_$)"  # for JSON Schema: no control character, and more than the prefix
+MAX_LENGTH = 64  # characters of a name
+MAX_NAMES = 64  # of one decision
+MAX_COLUMNS = 256  # of one table

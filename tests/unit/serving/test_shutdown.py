@@ -1,0 +1,83 @@
+"""The end of a service: the decision log is closed first, whatever else hangs."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+from tests.unit.decisions.logs import PATIENCE, decision, read
+from tests.unit.decisions.test_log import LIMITS, records
+
+from adloom.decisions.log import DecisionLog
+from adloom.io.objects import FolderObjects
+from adloom.serving.bundles import Models
+from adloom.serving.decide import OWN, Around, Service
+from adloom.serving.follow import Follower
+from adloom.serving.segments import Keys
+from adloom.serving.sources import Sources
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> DecisionLog:
+    return DecisionLog(tmp_path / "log", "shop", LIMITS, FolderObjects(str(tmp_path / "remote")))
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def lifespan(received: asyncio.Queue[Message]) -> tuple[Scope, Receive, Send]:
+    async def send(message: Message) -> None:
+        pass
+
+    return {"type": "lifespan"}, received.get, send
+
+
+async def hangs_at_the_end(scope: Scope, receive: Receive, send: Send) -> None:
+    """An application that never ends."""
+    while (await receive())["type"] != "lifespan.shutdown":
+        await send({"type": "lifespan.startup.complete"})
+    await asyncio.Event().wait()
+
+
+def test_the_log_is_shipped_while_the_application_hangs_at_its_end(tmp_path: Path, log: DecisionLog) -> None:
+    async def serve() -> None:
+        service = Service(Models({}, {}), Around(Keys(None), log=log), OWN)
+        received: asyncio.Queue[Message] = asyncio.Queue()
+        serving = asyncio.ensure_future(service.lane(hangs_at_the_end)(*lifespan(received)))
+        received.put_nowait({"type": "lifespan.startup"})
+        log.append(decision())
+        received.put_nowait({"type": "lifespan.shutdown"})
+        await until(lambda: log.numbers().shipped == 1)
+        serving.cancel()
+
+    asyncio.run(serve())
+    assert records(read(tmp_path / "remote")) == [decision()]
+
+
+def test_the_log_is_shipped_while_the_registry_hangs(tmp_path: Path, log: DecisionLog) -> None:
+    answers, asked = threading.Event(), threading.Event()
+
+    def find() -> Sources:
+        asked.set()
+        answers.wait(PATIENCE)
+        return {}
+
+    async def serve() -> None:
+        follower = Follower(find, 1, interval=0.01)
+        follower.begin({})
+        service = Service(Models({}, {}), Around(Keys(None), log=log, follower=follower), OWN)
+        await service.start()
+        await until(asked.is_set)
+        log.append(decision())
+        ending = asyncio.create_task(service.stop())
+        await until(lambda: log.numbers().shipped == 1)
+        answers.set()
+        await ending
+
+    asyncio.run(serve())
+    assert records(read(tmp_path / "remote")) == [decision()]

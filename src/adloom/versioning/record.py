@@ -24,7 +24,7 @@ from adloom.io import manifest, provenance
 from adloom.io.parent import REASON
 from adloom.io.tracking import Run, Tracker
 from adloom.params import MODELS, TABLES
-from adloom.settings import Settings
+from adloom.settings import Settings, kernels
 
 NAME = "run.json"
 BY_HAND = "by hand"  # the reason of a run on a laptop
@@ -70,6 +70,7 @@ class Machine(BaseModel):
     python: str
     adloom: str
     packages: dict[str, str]
+    environment: dict[str, str] = {}  # variables that choose how numbers are computed
 
 
 class Measured(BaseModel):
@@ -170,7 +171,13 @@ def read(run_id: str, tracker: Tracker) -> Record:
 def machine() -> Machine:
     """Return what this is."""
     packages = {name: found for name in PACKAGES if (found := _version(name))}
-    return Machine(cpu=cpu(), python=platform.python_version(), adloom=_version("adloom") or "", packages=packages)
+    return Machine(
+        cpu=cpu(),
+        python=platform.python_version(),
+        adloom=_version("adloom") or "",
+        packages=packages,
+        environment=kernels(),
+    )
 
 
 def cpu(info: Path = CPUINFO) -> Cpu:

@@ -3,6 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 CODE := src components pipelines tests benchmarks scripts
+RUNNERS ?= dvc process container
 unexport PYTHONDONTWRITEBYTECODE # every process would compile all it imports, which takes a minute
 .PHONY: install fmt check test parity demo serve bench image image-test clean
 
@@ -26,8 +27,8 @@ check: install ## lint and type-check
 test: install ## every test but those of images; a file's tests stay together, since they share what they made
 	pytest -n auto --dist loadfile
 
-parity: install image ## the pipeline with DVC, in processes and in containers: the same bytes
-	python tests/parity.py
+parity: install $(if $(filter container,$(RUNNERS)),image) ## the pipeline with DVC, in processes and in containers: the same bytes
+	python tests/parity.py $(RUNNERS)
 
 demo: install ## from raw data to registered models and answered requests
 	adloom demo
@@ -45,4 +46,4 @@ image-test: install ## run the built images as their users do
 	pytest -m images tests/images
 
 clean: ## remove what the pipeline made, keep the downloads and the environment
-	rm -rf data models reports dvc.lock mlflow.db mlartifacts
+	rm -rf data models reports dvc.lock mlflow.db* mlartifacts

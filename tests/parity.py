@@ -28,7 +28,7 @@ from adloom import params, snapshot  # noqa: E402
 from adloom.io import manifest, outside  # noqa: E402
 from adloom.kubeflow import pipelines  # noqa: E402
 from adloom.params import MODELS, TABLES  # noqa: E402
-from adloom.settings import Settings  # noqa: E402
+from adloom.settings import Settings, kernels  # noqa: E402
 
 IMAGE = "adloom-train"
 KEY = "0123456789abcdef0123456789abcdef"
@@ -64,7 +64,7 @@ def in_containers(folder: Path, image: str) -> dict[str, Path]:
     from kfp import local
 
     runner = local.DockerRunner(
-        environment={name: os.environ[name] for name in _environment(folder).keys() - {"ADLOOM_HOME"}},
+        environment=kernels() | {name: os.environ[name] for name in _environment(folder).keys() - {"ADLOOM_HOME"}},
         mounts=[{"Type": "bind", "Source": str(folder), "Target": str(folder)}],
         working_dir=str(folder),
         network_mode="none",
@@ -113,7 +113,7 @@ def differences(places: Mapping[str, Mapping[str, Path]]) -> list[str]:
         for one, other in combinations(places, 2):
             here, there = places[one][artifact], places[other][artifact]
             if manifest.digest(here) != manifest.digest(there):
-                found.append(f"{artifact}: {one} and {other} differ in {_where(here, there)}")
+                found.append(f"{artifact}: {one} and {other} differ in {_where(here, there)}{_variables(here, there)}")
     return found
 
 
@@ -126,6 +126,14 @@ def _where(here: Path, there: Path) -> str:
             pairs = zip((here / name).read_bytes(), (there / name).read_bytes(), strict=False)
             return f"{name}, byte {next((i for i, (a, b) in enumerate(pairs) if a != b), 'count')}"
     return manifest.MANIFEST
+
+
+def _variables(here: Path, there: Path) -> str:
+    """Return which variables of KERNELS two artifacts were computed with that differ, for a message."""
+    ours, theirs = manifest.read(here).environment, manifest.read(there).environment
+    names = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
+    told = [f"{name} is {ours.get(name, 'unset')} and {theirs.get(name, 'unset')}" for name in names]
+    return "".join(f"; {difference}" for difference in told)
 
 
 def _environment(folder: Path) -> dict[str, str]:

@@ -1,10 +1,30 @@
 """The environment, read in this one place and never at import."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+KERNELS = (  # variables that choose how BLAS, torch, oneDNN and NumPy compute; another choice may give other bytes
+    "ATEN_CPU_CAPABILITY",
+    "BLIS_ARCH_TYPE",
+    "MKL_CBWR",
+    "MKL_DEBUG_CPU_TYPE",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "NPY_DISABLE_CPU_FEATURES",
+    "NVPL_BLAS_DEBUG_CPU_TYPE",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "ONEDNN_MAX_CPU_ISA",
+    "OPENBLAS_CORETYPE",
+    "OPENBLAS_L2_SIZE",
+)
+
+
+def kernels() -> dict[str, str]:
+    """Return those of KERNELS that are set; every process that adloom starts gets them unchanged."""
+    return {name: os.environ[name] for name in KERNELS if os.environ.get(name)}
 
 
 class Settings(BaseSettings):

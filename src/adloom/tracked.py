@@ -26,5 +26,6 @@ def tracked(
     with outside.tracker.run(stage, params.model_dump(mode="json"), tags) as run:
         with manifest.draft(target, stage, params, {"table": table, **(others or {})}) as made:
             made.facts.update(facts)
+            made.environment.update(outside.kernels)
             yield made, run
         run.tags({"manifest_digest": manifest.digest(target)})

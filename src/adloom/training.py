@@ -27,13 +27,14 @@ from pytorch_lightning.strategies import DDPStrategy
 from torch.utils.data import DataLoader, Sampler
 from tqdm import tqdm
 
-from adloom import checkpoints
+from adloom import checkpoints, cpu
 from adloom.errors import DismissedError, ParamsError
 from adloom.group import Group
 from adloom.io import manifest
 from adloom.io.outside import Outside
 from adloom.io.tracking import Run
 from adloom.params import Training
+from adloom.settings import kernels
 from adloom.tracked import tracked
 
 log = logging.getLogger(__name__)
@@ -117,6 +118,8 @@ def fit(
     Raises KeyboardInterrupt on Ctrl-C; the checkpoint of the last whole epoch is left behind. Raises OutsideError when
     there may be a checkpoint outside of this machine that cannot be had.
     """
+    if session.group.first:
+        _warn_of_emulation(params, session.stage)
     torch.set_num_threads(params.threads)
     torch.manual_seed(params.seed)
     module = make()
@@ -133,6 +136,17 @@ def fit(
     if watch.best:
         module.load_state_dict(watch.best)
     return module.cpu().eval(), watch.history
+
+
+def _warn_of_emulation(params: Training, stage: str) -> None:
+    if params.precision == "32-true" or torch.cuda.is_available() or cpu.has_bf16(cpu.read(), kernels()):
+        return
+    log.warning(
+        "%s: precision %s is emulated by this CPU, up to 20 times as slow; `%s.precision: 32-true` is its fastest",
+        stage,
+        params.precision,
+        stage,
+    )
 
 
 def in_order(rows: int, size: int) -> list[Ints]:

@@ -94,7 +94,7 @@ def test_with_everything_up_all_is_well_and_nothing_is_left(
         }
     )
     found = json.loads(ended.stdout)
-    of_the_machine = ("disk", "memory", "cpu", "docker")
+    of_the_machine = ("disk", "memory", "cpu", "precision", "docker")
     assert {(one["check"], one["state"]) for one in found if one["check"] not in of_the_machine} == {
         (check, "ok") for check in ("params", "settings", "python", "key", "s3", "mlflow", "kfp")
     }

@@ -2,8 +2,11 @@
 
 import json
 import logging
+import os
 import socket
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,11 +15,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy
 from tests import tiny_models
 
 from adloom.errors import DataError, OutsideError
 from adloom.io import manifest
-from adloom.io.mlflow import MlflowRegistry
+from adloom.io.mlflow import SWITCHES, MlflowRegistry, create_tables
 from adloom.io.mlflow_tracking import MlflowTracker
 from adloom.io.registry import CHALLENGER, CHAMPION, aliased
 
@@ -235,5 +239,47 @@ def test_a_locked_registry_is_one_line_and_nothing_is_half_registered(
 
 
 def test_nothing_is_left_in_the_working_folder(folder: Path) -> None:
-    assert {path.name for path in folder.iterdir()} == {"models", "mlflow.db", "mlartifacts"}
+    assert {path.name for path in folder.iterdir()} == {"models", "mlflow.db", "mlflow.db.lock", "mlartifacts"}
     assert not Path("mlruns").exists()
+
+
+OPEN = """
+import os, sys, time
+from pathlib import Path
+from adloom.io.mlflow_tracking import MlflowTracker
+from mlflow.tracking import MlflowClient
+
+uri, meeting = sys.argv[1], Path(sys.argv[2])
+(meeting / str(os.getpid())).touch()
+while len(list(meeting.iterdir())) < 3:  # imports take seconds, and all are to begin at the same moment
+    time.sleep(0.001)
+with MlflowTracker(uri, "shop").run("train_cnn", {}, {}) as run:
+    run.metrics({"loss": 1.0}, 1)
+"""
+
+
+def test_processes_that_open_an_empty_database_together_all_track(tmp_path: Path) -> None:
+    meeting = tmp_path / "meeting"
+    meeting.mkdir()
+    command = [sys.executable, "-c", OPEN, f"sqlite:///{tmp_path / 'mlflow.db'}", str(meeting)]
+    quiet = os.environ | SWITCHES
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=quiet) for _ in range(3)]
+    errors = [process.communicate(timeout=300)[1] for process in processes]
+    assert [(process.returncode, error) for process, error in zip(processes, errors, strict=True)] == [(0, "")] * 3
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+        assert database.execute("SELECT status, count(*) FROM runs GROUP BY status").fetchall() == [("FINISHED", 3)]
+
+
+def test_tables_that_another_program_creates_meanwhile_are_taken(tmp_path: Path) -> None:
+    """The first attempt meets a table of which it did not know; the second finds all of them."""
+    engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    statements = iter(["CREATE TABLE runs (id)", "SELECT * FROM runs"])
+
+    def connect() -> list[Any]:
+        with engine.begin() as connection:
+            return list(connection.exec_driver_sql(next(statements)))
+
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as other:
+        other.execute("CREATE TABLE runs (id)")
+    assert create_tables(connect) == []
+    engine.dispose()

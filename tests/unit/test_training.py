@@ -82,11 +82,15 @@ def same(one: Trained, other: Trained) -> bool:
 
 
 def fit(
-    folder: Path, net: type[Net] = Net, patience: int | None = None, copy: checkpoints.Copy | None = None
+    folder: Path,
+    net: type[Net] = Net,
+    patience: int | None = None,
+    copy: checkpoints.Copy | None = None,
+    params: Training = PARAMS,
 ) -> Trained:
     run = MemoryRun("train_net", {}, {})
     session = training.Session("train_net", manifest.Draft(folder), run, folder / "last.ckpt", False, copy)
-    module, history = training.fit(net, Numbers(), PARAMS, session, validation=Numbers(), patience=patience)
+    module, history = training.fit(net, Numbers(), params, session, validation=Numbers(), patience=patience)
     return Trained(module, history, run)
 
 
@@ -141,6 +145,17 @@ def test_in_order_is_every_row_once() -> None:
 
 def test_two_runs_in_two_folders_are_equal(tmp_path: Path, uninterrupted: Trained) -> None:
     assert same(fit(tmp_path), uninterrupted)
+
+
+def test_a_precision_that_the_cpu_emulates_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    fit(tmp_path, params=PARAMS.model_copy(update={"precision": "bf16-mixed", "epochs": 1}))
+    advice = "`train_net.precision: 32-true` is its fastest"
+    assert caplog.messages == [
+        f"train_net: precision bf16-mixed is emulated by this CPU, up to 20 times as slow; {advice}"
+    ]
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(

@@ -1,13 +1,23 @@
-"""How far drawn pictures lie from real ones as two clouds of embeddings, (pictures, dimensions) each."""
+"""
+Distances between drawn and real pictures as two clouds of embeddings, (pictures, dimensions) each.
+
+BLAS sums in another order with another kernel (`OPENBLAS_CORETYPE`) or number of threads. So embeddings are rounded to
+a grid on which it sums exactly, in whatever order, and what follows has a fixed order of its own, without LAPACK's
+blocked routines.
+"""
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import eigvalsh_tridiagonal
 
 from adloom.evaluation.metric import Array
 
 Doubles = npt.NDArray[np.float64]
 
 NEIGHBOURS = 3
+BITS = 20  # of an embedding's values; their products have 40, and 13 more hold a sum of 2**13 of them
+ROWS = 4096  # summed at once, if each was drawn twice; the sums of many are added up one after the other
+SINGULAR = 1e-15  # of the trace: a direction with less variance has none
 
 
 def frechet(embedding: Array, mean: Doubles, covariance: Doubles, weights: Array) -> float:
@@ -15,23 +25,18 @@ def frechet(embedding: Array, mean: Doubles, covariance: Doubles, weights: Array
     Return the Fréchet distance of weighted embeddings to a normal distribution (Heusel et al. 2017).
 
     |m - m'|² + tr(C + C' - 2 (C C')^½), where the trace of the root is the sum of the roots of the eigenvalues of the
-    symmetric C^½ C' C^½.
+    symmetric L' C L with C' = L L'. Weights count rows.
     """
-    share = weights / weights.sum()
-    centre = share @ embedding
-    spread = (embedding - centre) * np.sqrt(share)[:, None]
-    here = spread.T @ spread
-    values, vectors = np.linalg.eigh(covariance)
-    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-    overlap = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ here @ root), 0)).sum()
-    return float(((centre - mean) ** 2).sum() + np.trace(here) + np.trace(covariance) - 2 * overlap)
+    centre, here = _normal(_on_grid(embedding), weights)
+    factor = _cholesky(covariance)
+    overlap = _times(_times(factor.T, here), factor)
+    traces = float(np.trace(here) + np.trace(covariance))
+    return float(((centre - mean) ** 2).sum()) + traces - 2 * float(np.sqrt(np.maximum(_eigenvalues(overlap), 0)).sum())
 
 
 def normal(embedding: Array) -> tuple[Doubles, Doubles]:
     """Return mean (dimensions,) and covariance (dimensions, dimensions)."""
-    centre = embedding.mean(0, dtype=np.float64)
-    spread = embedding - centre
-    return centre, spread.T @ spread / len(embedding)
+    return _normal(_on_grid(embedding), np.ones(len(embedding)))
 
 
 def kernel(drawn: Array, real: Array) -> Doubles:
@@ -62,7 +67,7 @@ def covered(points: Array, by: Array) -> npt.NDArray[np.bool_]:
 
 def _mean_kernel(a: Array, b: Array, *, without_self: bool) -> Doubles:
     """Return the mean kernel of each a with all b, (a,)."""
-    values = (a.astype(np.float64) @ b.T.astype(np.float64) / a.shape[1] + 1) ** 3
+    values: Doubles = (_on_grid(a) @ _on_grid(b).T / a.shape[1] + 1) ** 3
     if without_self:
         np.fill_diagonal(values, 0)
     mean: Doubles = values.sum(1) / max(1, values.shape[1] - without_self)
@@ -71,6 +76,60 @@ def _mean_kernel(a: Array, b: Array, *, without_self: bool) -> Doubles:
 
 def _squares(a: Array, b: Array) -> Doubles:
     """Return squared distances (a, b)."""
-    x, y = a.astype(np.float64), b.astype(np.float64)
+    x, y = _on_grid(a), _on_grid(b)
     squares: Doubles = (x**2).sum(1)[:, None] + (y**2).sum(1)[None, :] - 2 * (x @ y.T)
     return squares
+
+
+def _on_grid(values: Array) -> Doubles:
+    """Return values rounded to BITS bits below the largest."""
+    _, exponent = np.frexp(np.abs(values).max(initial=0))
+    unit = 2.0 ** (int(exponent) - BITS)
+    rounded: Doubles = np.rint(values.astype(np.float64) / unit) * unit
+    return rounded
+
+
+def _normal(points: Doubles, weights: Array) -> tuple[Doubles, Doubles]:
+    """Return mean and covariance of points on a grid, each counted `weights` times."""
+    width, total = points.shape[1], float(weights.sum())
+    first, second = np.zeros(width), np.zeros((width, width))
+    for start in range(0, len(points), ROWS):
+        part = points[start : start + ROWS]
+        weighted = part * weights[start : start + ROWS, None]
+        first += weighted.sum(0)
+        second += weighted.T @ part
+    centre = first / total
+    return centre, second / total - np.outer(centre, centre)
+
+
+def _times(a: Doubles, b: Doubles) -> Doubles:
+    """Return the product of two small matrices, without BLAS."""
+    product: Doubles = np.einsum("ij,kj->ik", a, np.ascontiguousarray(b.T))
+    return product
+
+
+def _cholesky(matrix: Doubles) -> Doubles:
+    """Return L with L L' = matrix, (n, n), which may be singular."""
+    rest, factor = matrix.copy(), np.zeros_like(matrix)
+    least = SINGULAR * float(np.trace(matrix))
+    for k in range(len(matrix)):
+        if rest[k, k] > least:
+            factor[k:, k] = rest[k:, k] / np.sqrt(rest[k, k])
+            rest[k:, k:] -= np.outer(factor[k:, k], factor[k:, k])
+    return factor
+
+
+def _eigenvalues(matrix: Doubles) -> Doubles:
+    """Return the eigenvalues (n,) of a symmetric matrix: Householder's tridiagonal form, then Pal, Walker and Kahan."""
+    rest, beside = matrix.copy(), np.zeros(len(matrix) - 1)
+    for k in range(len(matrix) - 1):
+        mirror = rest[k + 1 :, k].copy()
+        beside[k] = -np.copysign(np.sqrt((mirror**2).sum()), mirror[0])
+        mirror[0] -= beside[k]
+        if length := float((mirror**2).sum()):
+            block = rest[k + 1 :, k + 1 :]
+            image = (block * mirror).sum(1) * (2 / length)
+            image -= mirror * (float((image * mirror).sum()) / length)
+            block -= np.outer(mirror, image) + np.outer(image, mirror)
+    values: Doubles = eigvalsh_tridiagonal(rest.diagonal(), beside, lapack_driver="sterf")  # which calls no BLAS
+    return values

@@ -19,6 +19,7 @@ CHECKS: Mapping[str, Check] = {
     "disk": machine.disk,
     "memory": machine.memory,
     "cpu": machine.cpus,
+    "precision": machine.precision,
     "key": key.check,
     "docker": docker.check,
     "s3": s3.check,

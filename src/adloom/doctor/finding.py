@@ -58,6 +58,9 @@ class Kind(Enum):
     MEMORY_SHORT = "memory-short", State.BROKEN
     CPU_OK = "cpu-ok", State.OK
     CPU_FEW = "cpu-few", State.WARNING
+    PRECISION_OK = "precision-ok", State.OK
+    PRECISION_NOT_ASKED = "precision-not-asked", State.NOT_ASKED
+    PRECISION_EMULATED = "precision-emulated", State.WARNING
     KEY_OK = "key-ok", State.OK
     KEY_NOT_ASKED = "key-not-asked", State.NOT_ASKED
     KEY_MISSING = "key-missing", State.BROKEN

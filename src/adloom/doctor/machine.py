@@ -6,9 +6,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from adloom import cpu
 from adloom.doctor.context import Context
 from adloom.doctor.finding import Finding, Kind
 from adloom.params import Params
+from adloom.settings import kernels
 
 GIB = 1 << 30
 WORK = 2 * GIB  # bytes of disk for data, models and DVC's cache
@@ -16,6 +18,7 @@ HOME = {True: GIB, False: GIB // 4}  # for downloads and checkpoints where this 
 SCRATCH = {True: GIB // 2, False: GIB // 4}  # for what is brought from S3 or sent there
 LEAST = {True: GIB, False: GIB // 2}  # bytes of memory below which training, or serving, does not begin
 CGROUPS = Path("/sys/fs/cgroup")  # in a container those of the container
+TRAININGS = ("train_gan", "train_cnn", "train_lstm")
 UNLIMITED = 1 << 60  # bytes; where version 1 has no limit, it names a number above this
 UNITS = {
     "": 1,
@@ -88,6 +91,23 @@ def cpus(context: Context, cgroups: Path = CGROUPS) -> Iterator[Finding]:
         )
     else:
         yield Kind.CPU_OK(f"{have:g} CPUs, {max(threads.values(), default=1)} threads at most")
+
+
+def precision(context: Context, info: Path = cpu.CPUINFO) -> Iterator[Finding]:
+    """Name the precision that trains fastest on this CPU, and the stages that it would emulate another for."""
+    if not context.trains:
+        yield Kind.PRECISION_NOT_ASKED("nothing is trained here")
+        return
+    native = cpu.has_bf16(cpu.read(info), kernels())
+    asked = [stage for stage in TRAININGS if context.loaded and getattr(context.loaded, stage).precision != "32-true"]
+    if asked and not native:
+        yield Kind.PRECISION_EMULATED(
+            f"32-true is fastest on this CPU, which emulates bf16-mixed of {', '.join(asked)}",
+            f"set {asked[0]}.precision to 32-true in params.yaml, or train on a CPU with AVX-512 BF16 or AMX",
+        )
+    else:
+        other = "; bf16-mixed is native, and faster for train_lstm" if native else ""
+        yield Kind.PRECISION_OK(f"32-true is fastest for pictures on this CPU{other}")
 
 
 def amount(count: int) -> str:

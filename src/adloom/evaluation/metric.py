@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+DIGITS = 10  # that a number carries; those after them depend on the order of its sums
 Unit = Literal["share", "bits", "count", "distance", "ratio", "auc", "ari", "silhouette"]
 
 
@@ -107,8 +108,15 @@ class Evaluation:
 
 
 def to_json(metrics: Mapping[str, Metric]) -> str:
-    """Return metrics.json: `{metric: {value, low, high, n, unit}}`, keys sorted."""
-    return json.dumps({name: asdict(metric) for name, metric in metrics.items()}, indent=1, sort_keys=True) + "\n"
+    """Return metrics.json: `{metric: {value, low, high, n, unit}}`, keys sorted, numbers of DIGITS digits."""
+    written = {
+        name: {key: _rounded(value) for key, value in asdict(metric).items()} for name, metric in metrics.items()
+    }
+    return json.dumps(written, indent=1, sort_keys=True) + "\n"
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
 def from_json(text: str) -> dict[str, Metric]:

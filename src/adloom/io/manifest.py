@@ -43,6 +43,7 @@ class Manifest(BaseModel):
     facts: dict[str, str] = {}
     params: str
     inputs: dict[str, str] = {}
+    environment: dict[str, str] = {}  # variables that chose how its numbers were computed; left out when there are none
 
 
 class Draft:
@@ -52,6 +53,7 @@ class Draft:
         self.path = path
         self.rows: dict[str, int] = {}
         self.facts: dict[str, str] = {}
+        self.environment: dict[str, str] = {}
 
     def write_json(self, name: str, content: object) -> None:
         """Write a JSON file."""
@@ -79,6 +81,7 @@ def draft(target: Path, stage: str, params: Block, inputs: Mapping[str, Path]) -
             facts=made.facts,
             params=params.digest(),
             inputs=made_from,
+            environment=made.environment,
         )
         _seal(beside, target, manifest)
     except BaseException:
@@ -162,7 +165,9 @@ def _files(folder: Path) -> dict[str, File]:
 
 def _seal(beside: Path, target: Path, manifest: Manifest) -> None:
     with (beside / MANIFEST).open("w", encoding="utf-8") as stream:
-        stream.write(manifest.model_dump_json(indent=1) + "\n")
+        stream.write(
+            manifest.model_dump_json(indent=1, exclude=None if manifest.environment else {"environment"}) + "\n"
+        )
         stream.flush()
         os.fsync(stream.fileno())
     old = target.with_name(f".{target.name}.old")

@@ -10,8 +10,9 @@ import logging
 import os
 import sqlite3
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -25,11 +26,14 @@ from adloom.errors import AdloomError, OutsideError
 from adloom.io import manifest
 from adloom.io.connection_errors import describe
 from adloom.io.registry import By, Move, Version
+from adloom.locks import held
 
 ARTIFACT = "model"  # folder of a version's files below its run
 MOVE = "move."  # prefix of the registered model's tags that hold the moves of its aliases
 LOCK_SECONDS = 5  # how long another writer of the SQLite file is waited for
 READING = 60.0  # seconds for all answers that a look at the registry needs
+CREATE_SECONDS = 120  # how long another process may take to create the tables of a SQLite file
+CREATE_ATTEMPTS = 5
 SWITCHES = {  # MLflow reads these when it is imported or used; whatever is set already wins
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -72,7 +76,10 @@ class Server:
         prepare_environment()
         from mlflow.tracking import MlflowClient
 
-        return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+        if self.database is None:
+            return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+        with self._creation_lock(self.database):
+            return create_tables(lambda: MlflowClient(tracking_uri=self.uri, registry_uri=self.uri))
 
     @property
     def name(self) -> str:
@@ -114,14 +121,19 @@ class Server:
         if self.database is None or not self.database.is_file():
             return
         try:
-            connection = sqlite3.connect(self.database, timeout=LOCK_SECONDS)
-            connection.execute("BEGIN IMMEDIATE")
-            connection.rollback()
-            connection.close()
+            with self._creation_lock(self.database), closing(_connect(self.database)) as connection:
+                connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
             raise OutsideError(
                 f"MLflow at {self.name}: {error} for {LOCK_SECONDS} s; wait for whatever uses it, or stop that"
             ) from None
+
+    def _creation_lock(self, database: Path) -> AbstractContextManager[None]:
+        """Return the lock that guards the creation of the tables, which MLflow leaves unguarded between processes."""
+        busy = (
+            f"MLflow at {self.name}: another process creates its tables for {CREATE_SECONDS} s; wait for it or stop it"
+        )
+        return held(database.with_name(f"{database.name}.lock"), busy, CREATE_SECONDS)
 
 
 FindParent = Callable[[Server], str | None]  # the id of the run that runs lie below, if there is one
@@ -129,6 +141,23 @@ FindParent = Callable[[Server], str | None]  # the id of the run that runs lie b
 
 def no_parent(server: Server) -> None:
     """Return that runs stand alone."""
+
+
+def _connect(database: Path) -> sqlite3.Connection:
+    return sqlite3.connect(database, timeout=LOCK_SECONDS)
+
+
+def create_tables(connect: Callable[[], Any]) -> Any:
+    """Return a client, which creates absent tables; try again where a program without our lock creates them as well."""
+    from alembic.util import CommandError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    for seconds in range(1, CREATE_ATTEMPTS):
+        try:
+            return connect()
+        except (CommandError, SQLAlchemyError):
+            time.sleep(seconds)
+    return connect()
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """All of the outside that a stage may touch, built from settings by whoever calls the stage."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from adloom.io import secret_file
 from adloom.io.registry import Registry
 from adloom.io.store import Store
 from adloom.io.tracking import Tracker
-from adloom.settings import Settings
+from adloom.settings import Settings, kernels
 
 MIN_KEY_BYTES = 16
 
@@ -27,6 +28,7 @@ class Outside:
     checkpoint_uri: str | None = None  # where checkpoints lie as well
     rank: int = 0  # of this process among those that do the same work; 0 writes
     processes: int = 1  # that do
+    kernels: Mapping[str, str] = field(default_factory=dict)  # variables that choose how numbers are computed
 
 
 def build(settings: Settings, project: str) -> Outside:
@@ -49,6 +51,7 @@ def build(settings: Settings, project: str) -> Outside:
         checkpoint_uri=checkpoint_uri(settings),
         rank=settings.rank if settings.processes else 0,
         processes=settings.processes or 1,
+        kernels=kernels(),
     )
 
 

@@ -25,7 +25,7 @@ from adloom.io.outside import Outside
 from adloom.io.store import Store
 from adloom.params import Training, parse
 from adloom.places import Place
-from adloom.settings import Settings
+from adloom.settings import Settings, kernels
 
 Paths = Mapping[str, Path]
 
@@ -141,6 +141,7 @@ def _job(name: str, stage: str, project: str, block: Training, settings: Setting
         "MLFLOW_RUN_ID": settings.parent_run,
         "ADLOOM_IMAGE_DIGEST": settings.image_digest,
         "ADLOOM_QUIET": "true",  # a bar would be a line per step in a log
+        **kernels(),
     }
     return Job(
         name=name,

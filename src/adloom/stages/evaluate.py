@@ -57,6 +57,7 @@ def run(inputs: Inputs, outputs: Outputs, params: Evaluate, outside: Outside) ->
         for name, content in sections.to_files(evaluation).items():
             (draft.path / name).write_bytes(content)
         draft.facts["model"] = name_of(inputs.model)
+        draft.environment.update(outside.kernels)
     return {name: metric.value for name, metric in evaluation.metrics.items()}
 
 

@@ -61,6 +61,7 @@ def run(inputs: Inputs, outputs: Outputs, params: Score, outside: Outside) -> Ma
         return {}
     tables = {"creatives": inputs.creatives, "events": inputs.events}
     with manifest.draft(outputs.scored, STAGE, params, tables) as made:
+        made.environment.update(outside.kernels)
         for name, work in given.items():
             _score(name, *work, made, params, outside)
     return {name: float(count) for name, count in made.rows.items()}

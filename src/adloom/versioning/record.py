@@ -8,7 +8,6 @@ keeps its own; on a laptop, where a run would be made for it alone, a record is 
 import hashlib
 import json
 import platform
-import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -18,13 +17,15 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from adloom import cpu
+from adloom.cpu import Cpu
 from adloom.errors import DataError
 from adloom.evaluation.sections import METRICS, metrics_of
 from adloom.io import manifest, provenance
 from adloom.io.parent import REASON
 from adloom.io.tracking import Run, Tracker
 from adloom.params import MODELS, TABLES
-from adloom.settings import Settings
+from adloom.settings import Settings, kernels
 
 NAME = "run.json"
 BY_HAND = "by hand"  # the reason of a run on a laptop
@@ -47,18 +48,6 @@ PACKAGES = (  # what computes: another version may give other bytes
     "tokenizers",
     "torch",
 )
-FLAGS = re.compile(r"avx\w*|amx\w*|fma|asimd\w*|sve\w*|bf16|i8mm")  # instructions that change how sums are made
-CPUINFO = Path("/proc/cpuinfo")
-
-
-class Cpu(BaseModel):
-    """A type of CPU: on two of one type the same program gives the same bytes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    architecture: str
-    model: str
-    flags: tuple[str, ...]
 
 
 class Machine(BaseModel):
@@ -70,6 +59,7 @@ class Machine(BaseModel):
     python: str
     adloom: str
     packages: dict[str, str]
+    environment: dict[str, str] = {}  # variables that choose how numbers are computed
 
 
 class Measured(BaseModel):
@@ -170,19 +160,12 @@ def read(run_id: str, tracker: Tracker) -> Record:
 def machine() -> Machine:
     """Return what this is."""
     packages = {name: found for name in PACKAGES if (found := _version(name))}
-    return Machine(cpu=cpu(), python=platform.python_version(), adloom=_version("adloom") or "", packages=packages)
-
-
-def cpu(info: Path = CPUINFO) -> Cpu:
-    """Return the type of this CPU; where the system does not list it, what Python knows."""
-    text = info.read_text(encoding="utf-8") if info.is_file() else ""
-    lines = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
-    said = {name.strip().lower(): value.strip() for name, _, value in lines}
-    flags = (said.get("flags") or said.get("features") or "").split()
-    return Cpu(
-        architecture=platform.machine(),
-        model=said.get("model name") or platform.processor(),
-        flags=tuple(sorted(flag for flag in flags if FLAGS.fullmatch(flag))),
+    return Machine(
+        cpu=cpu.read(),
+        python=platform.python_version(),
+        adloom=_version("adloom") or "",
+        packages=packages,
+        environment=kernels(),
     )
 
 

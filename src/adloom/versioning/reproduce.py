@@ -69,7 +69,8 @@ def reproduce(run_id: str, made: Record, settings: Settings, into: Path | None) 
 
 def compare(made: Record, project: Path) -> Iterator[Row]:
     """Yield the recorded beside what lies below a folder, in the data's way: digests, or on another CPU numbers."""
-    same = made.machine.cpu == record.cpu()
+    then, now = made.machine, record.machine()
+    same = (then.cpu, then.environment) == (now.cpu, now.environment)
     for name in (name for name in ARTIFACTS if name in made.artifacts):
         if same or name.startswith("data/"):
             here = _digest(project / name)
@@ -83,13 +84,13 @@ def compare(made: Record, project: Path) -> Iterator[Row]:
 def differences(made: Record) -> list[str]:
     """Return how this machine is not the one of a record."""
     then, now = made.machine, record.machine()
-    names = sorted(then.packages.keys() | now.packages.keys())
-    pairs = {name: (then.packages.get(name), now.packages.get(name)) for name in names}
+    before, after = then.packages | then.environment, now.packages | now.environment
+    pairs = {name: (before.get(name), after.get(name)) for name in sorted(before.keys() | after.keys())}
     pairs |= {"CPU": (then.cpu.model, now.cpu.model), "Python": (then.python, now.python)}
     if then.cpu.model == now.cpu.model:
         pairs["CPU"] = (" ".join(then.cpu.flags), " ".join(now.cpu.flags))
     changed = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-    return [f"{name} {before or 'none'}, here {after or 'none'}" for name, (before, after) in changed.items()]
+    return [f"{name} {one or 'none'}, here {other or 'none'}" for name, (one, other) in changed.items()]
 
 
 def _place(run_id: str, made: Record, root: Path) -> Place:

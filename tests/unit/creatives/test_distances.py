@@ -1,5 +1,10 @@
 """Distances between clouds of embeddings: by hand, and against known truth."""
 
+import os
+import platform
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -55,3 +60,46 @@ def test_precision_and_recall_see_a_missing_half() -> None:
     drawn = cloud(400)  # plausible, but one half is missing
     assert distances.covered(drawn, real).mean() > 0.8
     assert distances.covered(real, drawn).mean() < 0.6
+
+
+def test_eigenvalues_and_factor_are_those_of_the_matrix() -> None:
+    spread = RNG.normal(size=(12, 9)) @ np.diag(np.logspace(0, -5, 9))
+    matrix = spread.T @ spread
+    np.testing.assert_allclose(distances._eigenvalues(matrix), np.linalg.eigvalsh(matrix), rtol=0, atol=1e-14)
+    factor = distances._cholesky(matrix)
+    np.testing.assert_allclose(factor @ factor.T, matrix, rtol=0, atol=1e-14)
+
+
+def test_directions_without_variance_count_nothing() -> None:
+    """Embeddings of a line in 4 dimensions are as far apart as on the line."""
+    line, direction = RNG.normal(size=(60, 2)), np.array([[0.5, 0.5, 0.5, 0.5]])
+    flat, deep = [
+        distances.frechet(x, *distances.normal(y), np.ones(60))
+        for x, y in [(line[:, :1], line[:, 1:]), (line[:, :1] @ direction, line[:, 1:] @ direction)]
+    ]
+    assert deep == pytest.approx(flat, abs=1e-5)  # a grid of 20 bits
+
+
+BYTES = """
+import hashlib
+import numpy as np
+from adloom.creatives import distances
+
+rng = np.random.default_rng(0)
+drawn, real = (rng.normal(size=(rows, 64)).astype(np.float32) / 8 for rows in (700, 500))
+drawn[:, :3] *= 4
+weights = np.bincount(rng.integers(700, size=700), minlength=700).astype(float)
+mean, covariance = distances.normal(real)
+frechet = np.float64(distances.frechet(drawn, mean, covariance, weights))
+found = [mean, covariance, frechet, distances.kernel(drawn, real), distances.covered(drawn, real)]
+print(hashlib.sha256(b"".join(array.tobytes() for array in found)).hexdigest())
+"""
+KERNELS = {"x86_64": ["Prescott", "Nehalem", "Sandybridge"], "aarch64": ["ARMV8", "CORTEXA57"]}
+
+
+def test_every_kernel_of_blas_gives_the_same_bytes() -> None:
+    inherited = {name: value for name, value in os.environ.items() if name != "OPENBLAS_CORETYPE"}
+    choices = [{}, *({"OPENBLAS_CORETYPE": kernel} for kernel in KERNELS.get(platform.machine(), []))]
+    command = [sys.executable, "-c", BYTES]
+    printed = [subprocess.run(command, env=inherited | choice, capture_output=True, check=True) for choice in choices]
+    assert len({done.stdout for done in printed}) == 1

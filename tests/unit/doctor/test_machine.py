@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests import shop
 from tests.unit.doctor.conftest import MakeContext
 
 from adloom.doctor import machine
@@ -130,3 +131,37 @@ def test_enough_cpus_are_told(make_context: MakeContext, groups: Path) -> None:
     context = make_context({"score": {"threads": 1}})
     (found,) = machine.cpus(context, version_2(groups, "max"))
     assert found.name == "cpu-ok"
+
+
+def cpuinfo(folder: Path, flags: str) -> Path:
+    (folder / "cpuinfo").write_text(f"model name\t: any\nflags\t\t: {flags}\n")
+    return folder / "cpuinfo"
+
+
+def test_bf16_where_a_cpu_emulates_it_is_told_with_the_stages(
+    make_context: MakeContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    bf16 = {stage: shop.params()[stage] | {"precision": "bf16-mixed"} for stage in ("train_gan", "train_lstm")}
+    context = make_context(bf16)
+    (slow,) = machine.precision(context, cpuinfo(tmp_path, "avx2 fma"))
+    assert slow.name == "precision-emulated"
+    assert slow.found == "32-true is fastest on this CPU, which emulates bf16-mixed of train_gan, train_lstm"
+    assert slow.next_step.startswith("set train_gan.precision to 32-true in params.yaml")
+    (fast,) = machine.precision(context, cpuinfo(tmp_path, "avx2 avx512_bf16"))
+    assert (fast.name, fast.found) == (
+        "precision-ok",
+        "32-true is fastest for pictures on this CPU; bf16-mixed is native, and faster for train_lstm",
+    )
+
+
+def test_the_shipped_precision_is_the_fastest_on_every_other_cpu(make_context: MakeContext, tmp_path: Path) -> None:
+    (found,) = machine.precision(make_context(), cpuinfo(tmp_path, "avx2 fma"))
+    assert (found.name, found.found) == ("precision-ok", "32-true is fastest for pictures on this CPU")
+
+
+def test_the_precision_of_what_only_serves_is_not_asked(
+    make_context: MakeContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert [one.name for one in machine.precision(make_context())] == ["precision-not-asked"]

@@ -83,3 +83,14 @@ def test_a_manifest_holds_no_time_host_or_path(tmp_path: Path) -> None:
     fields = set(json.loads((make(tmp_path / "table") / "manifest.json").read_text(encoding="utf-8")))
     assert fields == {"format", "stage", "skipped", "files", "rows", "facts", "params", "inputs"}
     assert str(tmp_path) not in (tmp_path / "table" / "manifest.json").read_text(encoding="utf-8")
+
+
+def test_variables_that_choose_how_numbers_are_computed_are_in_the_digest(tmp_path: Path) -> None:
+    plain = make(tmp_path / "plain")
+    with manifest.draft(tmp_path / "chosen", "prepare", PARAMS, {}) as made:
+        (made.path / "a.txt").write_text("hello", encoding="utf-8")
+        made.rows["all"] = 1
+        made.environment["OPENBLAS_CORETYPE"] = "Haswell"
+    assert manifest.verify(tmp_path / "chosen").environment == {"OPENBLAS_CORETYPE": "Haswell"}
+    assert manifest.digest(tmp_path / "chosen") != manifest.digest(plain)
+    assert "environment" not in json.loads((plain / "manifest.json").read_bytes())  # as it was before there were any

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from adloom import cpu
 from adloom.block import Block
 from adloom.errors import DataError
 from adloom.evaluation.metric import Metric, to_json
@@ -19,13 +20,6 @@ from adloom.versioning import record
 from adloom.versioning.record import Record
 
 Git = Callable[..., str]
-CPUINFO = """processor\t: 0
-model name\t: AMD EPYC 9B14
-flags\t\t: fpu sse2 fma avx avx2 avx512f amx_bf16 rdrand
-
-processor\t: 1
-model name\t: another
-"""
 
 
 @pytest.fixture
@@ -42,7 +36,7 @@ def test_a_record_says_what_it_takes_and_what_came_out(made: Record, tmp_path: P
     assert made.metrics["cnn"]["accuracy"].value == 0.9
     assert (made.project, made.dataset, made.git_commit, made.sources) == ("shop", "d1", "abc", {"copy": "c0ffee"})
     assert made.machine.packages["numpy"]
-    assert made.machine.cpu == record.cpu()
+    assert made.machine.cpu == cpu.read()
 
 
 def test_it_is_kept_once_and_read_back(made: Record, outside: Outside) -> None:
@@ -79,14 +73,6 @@ def test_a_run_that_is_not_there_or_kept_none_is_named(made: Record, outside: Ou
     run.artifact(tmp_path / "run.json")
     with pytest.raises(DataError, match="run 1: its run.json is not of format 1: format: "):
         record.read("1", outside.tracker)
-
-
-def test_a_type_of_cpu_is_its_model_and_the_instructions_that_change_sums(tmp_path: Path) -> None:
-    (tmp_path / "cpuinfo").write_text(CPUINFO)
-    found = record.cpu(tmp_path / "cpuinfo")
-    assert (found.model, found.flags) == ("AMD EPYC 9B14", ("amx_bf16", "avx", "avx2", "avx512f", "fma"))
-    unknown = record.cpu(tmp_path / "absent")
-    assert (unknown.architecture, unknown.flags) == (found.architecture, ())
 
 
 @pytest.fixture

@@ -68,6 +68,17 @@ def test_what_was_not_made_differs(made: Record, elsewhere: Record, tmp_path: Pa
         assert {(row.here, row.equal) for row in verb.compare(known, tmp_path / "nothing")} == {("absent", False)}
 
 
+def test_with_another_kernel_of_blas_numbers_are_compared_and_the_variable_is_named(
+    made: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = made.machine.model_copy(update={"environment": {"OPENBLAS_CORETYPE": "Haswell"}})
+    there = made.model_copy(update={"machine": machine})
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Zen")
+    write(tmp_path / "now")
+    assert [row.name for row in verb.compare(there, tmp_path / "now")] == ["cnn accuracy", "cnn copies"]
+    assert "OPENBLAS_CORETYPE Haswell, here Zen" in verb.differences(there)
+
+
 def test_differences_of_the_machine_are_named(made: Record, elsewhere: Record) -> None:
     assert verb.differences(made) == []
     older = made.machine.model_copy(update={"packages": {**made.machine.packages, "torch": "1.0"}})

@@ -1,0 +1,67 @@
+"""Run `.ci/run` in a repository of its own, with programs named make and docker that only note how they are called."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / ".ci" / "run"
+WITH_ENGINE = ["check", "test", "image image-test parity"]
+WITHOUT_ENGINE = ["check", "test", "parity RUNNERS=dvc process"]
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A clean repository that holds the script alone."""
+    repository = tmp_path / "repository"
+    (repository / ".ci").mkdir(parents=True)
+    (repository / ".ci" / "run").write_bytes(SCRIPT.read_bytes())
+    for command in (["init"], ["add", "."], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-m", "script"]):
+        subprocess.run(["git", *command], cwd=repository, check=True, capture_output=True)
+    return repository
+
+
+def run(repository: Path, make: str = "", start: str | None = None) -> tuple[int, str, list[str]]:
+    """Run the script; `docker info` answers once a file named engine lies beside the repository."""
+    programs = repository.parent / "bin"
+    programs.mkdir()
+    for name, text in {"make": f'echo "$*" >>../calls; {make}', "docker": "test -e ../engine"}.items():
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+    variables = {"PATH": f"{programs}:{os.environ['PATH']}", "CI": "true"}
+    given = {"ADLOOM_CI_DOCKER_HOST": start} if start else {}
+    command = ["bash", str(repository / ".ci" / "run")]
+    done = subprocess.run(command, env=variables | given, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr, (repository.parent / "calls").read_text().splitlines()
+
+
+def test_without_an_engine_it_passes_and_says_what_was_not_shown(repository: Path) -> None:
+    said = "ci: no Docker engine answers: no image was built or tested, and containers were not compared\n"
+    assert run(repository) == (0, said, WITHOUT_ENGINE)
+
+
+def test_an_engine_that_answers_is_used(repository: Path) -> None:
+    (repository.parent / "engine").touch()
+    assert run(repository) == (0, "", WITH_ENGINE)
+
+
+def test_the_command_that_the_variable_names_starts_an_engine(repository: Path) -> None:
+    assert run(repository, start="touch ../engine") == (0, "", WITH_ENGINE)
+
+
+def test_a_required_engine_that_does_not_answer_is_a_failure(repository: Path) -> None:
+    code, said, _ = run(repository, start="true")
+    assert (code, said) == (1, "ci: ADLOOM_CI_DOCKER_HOST: no Docker engine answers after `true`\n")
+
+
+def test_a_command_that_fails_is_a_failure(repository: Path) -> None:
+    code, said, _ = run(repository, start="exit 3")
+    assert (code, said) == (1, "ci: ADLOOM_CI_DOCKER_HOST: `exit 3` failed; correct it, or unset it\n")
+
+
+@pytest.mark.parametrize("make", ["echo changed >>.ci/run", "touch left"])
+def test_a_tree_that_is_not_left_clean_is_a_failure(repository: Path, make: str) -> None:
+    code, said, _ = run(repository, make)
+    assert code == 1
+    assert said.splitlines()[-1].startswith("ci: the checks or tests ")

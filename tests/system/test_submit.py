@@ -206,7 +206,7 @@ def test_a_dry_run_tells_all_and_changes_nothing(adloom: Adloom, stand_in: Stand
     before = list(stand_in.changes)
     told = dry()
     assert ": sources (copy)\n" in told
-    assert "runs          look at the sources, ingest copy, prepare copy, " in told
+    assert "runs          look at the sources, prepare copy, " in told
     assert stand_in.changes == before
 
 
@@ -215,7 +215,7 @@ def test_other_resources_alone_leave_tasks_likely_cached(adloom: Adloom) -> None
     change_params(pipeline={"stages": {"train_gan": {"memory": "64Gi"}}})
     told = adloom("submit", "training", "--dry-run").stdout
     assert "the pipeline or its image\n" in told
-    assert "runs          look at the sources, keep the dataset, register, finish\n" in told
+    assert "runs          look at the sources, register, finish\n" in told
 
 
 def test_a_dry_run_needs_no_server(adloom: Adloom, monkeypatch: pytest.MonkeyPatch) -> None:

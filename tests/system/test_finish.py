@@ -106,10 +106,10 @@ def test_a_run_that_succeeded(ending: Ending, state: str) -> None:
 @pytest.mark.parametrize("state", ["RUNNING", "FAILED", "PENDING", "a word of tomorrow", ""])
 def test_a_run_whose_driver_died_names_the_task(ending: Ending, state: str) -> None:
     """KFP 2.17 tells RUNNING and no error then."""
-    ending.kfp.advance(ending.run, "RUNNING", driver="evaluate-4", segment="SUCCEEDED")
+    ending.kfp.advance(ending.run, "RUNNING", driver="evaluate", segment="SUCCEEDED")
     told = ending.finish(state)
     assert told["state"] == "FAILED"
-    assert told["message"].startswith("failed at evaluate audience (its driver): the server does not say why")
+    assert told["message"].startswith("failed at evaluate (its driver): the server does not say why")
 
 
 def test_a_failed_task_is_named_with_what_the_server_says(ending: Ending) -> None:

@@ -111,10 +111,10 @@ def test_a_failed_run_is_exit_code_one_with_the_task_why_and_where(adloom: Adloo
 
 
 def test_a_task_whose_driver_died_is_named(adloom: Adloom, stand_in: StandIn) -> None:
-    stand_in.after = lambda _, path: end(stand_in, "FAILED", driver="evaluate-4") if RUNS in path else None
+    stand_in.after = lambda _, path: end(stand_in, "FAILED", driver="evaluate") if RUNS in path else None
     failed = adloom("submit", "training")
-    assert "failed at evaluate audience (its driver): the server does not say why" in str(failed.exception)
-    assert "evaluate audience        FAILED" in failed.stdout
+    assert "failed at evaluate (its driver): the server does not say why" in str(failed.exception)
+    assert "evaluate                 FAILED" in failed.stdout
 
 
 def test_a_run_whose_tasks_the_server_stops_telling_of_is_not_told_with_a_count(

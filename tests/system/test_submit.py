@@ -134,9 +134,9 @@ def test_what_the_server_does_not_tell_is_asked_of_the_namespace(
 
     def fail(_method: str, path: str) -> None:
         if RUNS in path:
-            end(stand_in, "FAILED", report="RUNNING")
+            end(stand_in, "FAILED", register="RUNNING")
             (run,) = stand_in.kept["runs"]
-            node = {"workflows.argoproj.io/node-name": "training-x.root.exit-handler-1.report.executor"}
+            node = {"workflows.argoproj.io/node-name": "training-x.root.exit-handler-1.register.executor"}
             pod = {"name": "p", "labels": {"pipeline/runid": run}, "annotations": node}
             cluster.stages.append({"metadata": pod, "status": {"phase": "Failed", "reason": "Evicted"}})
 
@@ -145,7 +145,7 @@ def test_what_the_server_does_not_tell_is_asked_of_the_namespace(
         monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig(tmp_path)))
         failed = adloom("submit", "training")
     assert progress.SILENT in failed.stdout
-    assert "failed at report: Evicted; " in str(failed.exception)
+    assert "failed at register: Evicted; " in str(failed.exception)
 
 
 def test_without_pages_no_link_is_printed(adloom: Adloom, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,9 @@ from typing import Any
 
 from kfp import dsl
 
-IMAGE = "adloom-train:latest"  # what a pipeline is compiled with; `pipeline.image` in params.yaml takes its place
+from adloom.places import Pipeline
+
+IMAGE = Pipeline().image  # what a pipeline is compiled with; `pipeline.image` in params.yaml takes its place
 
 
 def component(function: Callable[..., Any]) -> Any:

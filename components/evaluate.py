@@ -1,6 +1,6 @@
-"""Measure one model on its test rows."""
+"""Measure every model on its test rows and join the findings into one page, which the pipeline's own pages show."""
 
-from kfp.dsl import Artifact, ClassificationMetrics, Dataset, Input, Metrics, Model, Output
+from kfp.dsl import HTML, Artifact, ClassificationMetrics, Dataset, Input, Metrics, Model, Output
 
 from components._component import component
 
@@ -9,19 +9,27 @@ from components._component import component
 def evaluate(
     project: str,
     params: str,
-    model: Input[Model],
-    table: Input[Dataset],
-    judge: Input[Model],
-    report: Output[Artifact],
+    report_params: str,
+    creatives: Input[Dataset],
+    copy: Input[Dataset],
+    events: Input[Dataset],
+    impressions: Input[Dataset],
+    gan: Input[Model],
+    cnn: Input[Model],
+    lstm: Input[Model],
+    audience: Input[Model],
+    policy: Input[Model],
+    reports: Output[Artifact],
     metrics: Output[Metrics],
     confusion: Output[ClassificationMetrics],
+    page: Output[HTML],
 ) -> None:
-    """Evaluate the model; a reader of pictures has a confusion matrix as well."""
+    """Evaluate all models and report; the reader of pictures has a confusion matrix as well."""
     from adloom.kubeflow import component
 
-    values = component.call(
-        "evaluate", project, params, {"model": model, "table": table, "judge": judge}, {"report": report}
-    )
-    component.log(values, metrics)
-    if matrix := component.confusion(report):
+    tables = {"creatives": creatives, "copy": copy, "events": events, "impressions": impressions}
+    models = {"gan": gan, "cnn": cnn, "lstm": lstm, "audience": audience, "policy": policy}
+    component.log(component.evaluate(project, params, report_params, tables, models, reports), metrics)
+    component.show(reports, page)
+    if matrix := component.confusion(reports):
         confusion.log_confusion_matrix(*matrix)

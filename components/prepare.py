@@ -1,6 +1,6 @@
-"""Check, pseudonymise and split one table."""
+"""Bring one table in, check, pseudonymise and split it, in one pod: raw rows never leave it."""
 
-from kfp.dsl import Dataset, Input, Metrics, Output
+from kfp.dsl import Dataset, Output
 
 from components._component import component
 
@@ -9,14 +9,13 @@ from components._component import component
 def prepare(
     project: str,
     table: str,
+    ingest_params: str,
     params: str,
-    digest: str,
-    raw: Input[Dataset],
+    source: str,
+    privacy: str,
     rows: Output[Dataset],
-    metrics: Output[Metrics],
 ) -> None:
-    """Prepare the table; `digest` is that of the key and the erasure list, for a table of users."""
+    """Ingest and prepare the table; `source` and `privacy` are digests of its files, and of key and erasure list."""
     from adloom.kubeflow import component
 
-    counts = component.prepare(project, table, params, digest, raw, rows)
-    component.log(counts, metrics)
+    component.prepare(project, table, ingest_params, params, source, privacy, rows)

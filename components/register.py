@@ -1,4 +1,4 @@
-"""Register every model and promote those that pass the gate. Never cached: it changes the world outside."""
+"""Keep the dataset, register every model and promote those that pass the gate. Never cached: the world changes."""
 
 from kfp.dsl import Artifact, Dataset, Input, Model
 
@@ -10,7 +10,6 @@ def register(
     project: str,
     params: str,
     sources: str,
-    dataset: str,
     creatives: Input[Dataset],
     copy: Input[Dataset],
     events: Input[Dataset],
@@ -20,18 +19,11 @@ def register(
     lstm: Input[Model],
     audience: Input[Model],
     policy: Input[Model],
-    gan_report: Input[Artifact],
-    cnn_report: Input[Artifact],
-    lstm_report: Input[Artifact],
-    audience_report: Input[Artifact],
-    policy_report: Input[Artifact],
-    report: Input[Artifact],
+    reports: Input[Artifact],
 ) -> dict[str, str | float]:
-    """Give out the verdicts, with their reasons."""
+    """Give out the dataset's digest and the verdicts, with their reasons."""
     from adloom.kubeflow import component
 
     tables = {"creatives": creatives, "copy": copy, "events": events, "impressions": impressions}
     models = {"gan": gan, "cnn": cnn, "lstm": lstm, "audience": audience, "policy": policy}
-    of_pictures = {"gan": gan_report, "cnn": cnn_report, "lstm": lstm_report}
-    reports = {**of_pictures, "audience": audience_report, "policy": policy_report, "report": report}
-    return dict(component.register(project, params, sources, dataset, tables, models, reports))
+    return dict(component.register(project, params, sources, tables, models, reports))

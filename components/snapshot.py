@@ -18,13 +18,11 @@ def snapshot(
 ) -> NamedTuple(  # type: ignore[valid-type]
     "Sources", creatives=str, copy=str, events=str, impressions=str, privacy=str, sources=str
 ):
-    """Give out a digest of each table's files, one of the key and the erasure list, and all of them as JSON."""
-    import json
+    """Give out a cache key of each table, a digest of the key and the erasure list, and all digests as JSON."""
     from collections import namedtuple
 
     from adloom.kubeflow.component import look
 
     tables = {"creatives": creatives, "copy": copy, "events": events, "impressions": impressions}
     found = look(project, tables, prepare, expected, reason)
-    told = {**found, "sources": json.dumps(found, sort_keys=True)}
-    return namedtuple("Sources", told)(**told)
+    return namedtuple("Sources", found)(**found)

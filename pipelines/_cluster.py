@@ -12,13 +12,18 @@ RUN_ID = "metadata.labels['pipeline/runid']"
 def outside(task: PipelineTask, *doors: str) -> PipelineTask:
     """Give a task the configuration and the secrets of these doors to the outside, and no other."""
     kubernetes.use_field_path_as_env(task, "KFP_RUN_ID", RUN_ID)
-    labelled(task)
-    for door in doors:
-        if config := CONFIG.get(door):
-            kubernetes.use_config_map_as_env(task, NAME, {name: name for name in config}, optional=True)
-        if secrets := SECRETS.get(door):
-            kubernetes.use_secret_as_env(task, NAME, {name: name for name in secrets}, optional=True)
-    return task
+    if config := {name: name for door in doors for name in CONFIG.get(door, [])}:
+        kubernetes.use_config_map_as_env(task, NAME, config, optional=True)
+    if secrets := {name: name for door in doors for name in SECRETS.get(door, [])}:
+        kubernetes.use_secret_as_env(task, NAME, secrets, optional=True)
+    return labelled(task)
+
+
+def allow_artifact_access(task: PipelineTask) -> PipelineTask:
+    """Let the first task of a pipeline look at the artifacts that Kubeflow keeps, with Kubeflow's own key."""
+    keys = {"accesskey": "ADLOOM_ARTIFACTS_ACCESS_KEY", "secretkey": "ADLOOM_ARTIFACTS_SECRET_KEY"}
+    kubernetes.use_secret_as_env(task, "mlpipeline-minio-artifact", keys, optional=True)
+    return outside(task, "s3", "checkpoints", "artifacts", "mlflow", "pseudonyms")
 
 
 def labelled(task: PipelineTask) -> PipelineTask:

@@ -6,7 +6,7 @@ from adloom.io.kubeflow import STARTED
 from components.finish import finish
 from components.score import score
 from components.snapshot import snapshot
-from pipelines._cluster import never_cached, outside, retried
+from pipelines._cluster import allow_artifact_access, never_cached, outside, retried
 from pipelines._tables import prepared
 
 
@@ -35,9 +35,9 @@ def scoring(
             expected=sources,
             reason=reason,
         )
-        retried(never_cached(outside(seen, "s3", "mlflow", "pseudonyms"))).set_display_name("look at the sources")
+        retried(never_cached(allow_artifact_access(seen))).set_display_name("look at the sources")
 
-        creatives = prepared("creatives", project, seen, ingest_creatives, prepare_creatives).outputs["rows"]
-        events = prepared("events", project, seen, ingest_events, prepare_events).outputs["rows"]
+        creatives = prepared("creatives", project, seen, ingest_creatives, prepare_creatives)
+        events = prepared("events", project, seen, ingest_events, prepare_events)
         scored = score(project=project, params=score_params, creatives=creatives, events=events)
         retried(never_cached(outside(scored, "s3", "mlflow")))

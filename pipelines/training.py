@@ -1,4 +1,9 @@
-"""From sources to registered models. The same stages, edges and parameters as dvc.yaml; a test compares them."""
+"""
+From sources to registered models. The same stages, edges and parameters as dvc.yaml; a test compares them.
+
+A task may call several stages: every task that runs adds some 50 kB to the run's object in Kubernetes, of which the
+server reads 1 MB.
+"""
 
 from kfp import dsl
 from kfp.dsl.pipeline_channel import PipelineChannel
@@ -7,35 +12,20 @@ from adloom.doors import TRAINING
 from adloom.io.kubeflow import STARTED
 from components.evaluate import evaluate
 from components.finish import finish
-from components.push_dataset import push_dataset
 from components.register import register
-from components.report import report
 from components.segment import segment
 from components.snapshot import snapshot
 from components.train_cnn import train_cnn
 from components.train_gan import train_gan
 from components.train_lstm import train_lstm
 from components.train_policy import train_policy
-from pipelines._cluster import labelled, never_cached, outside, retried
+from pipelines._cluster import allow_artifact_access, never_cached, outside, retried
 from pipelines._tables import prepared
 
 
 def trained(task: dsl.PipelineTask, model: str) -> PipelineChannel:
     """Let a training tell MLflow about itself and keep its checkpoint, from which it goes on; return its model."""
     return retried(outside(task, *TRAINING)).outputs[model]
-
-
-def measured(
-    name: str,
-    model: PipelineChannel,
-    table: PipelineChannel,
-    judge: PipelineChannel,
-    project: str,
-    params: str,
-) -> PipelineChannel:
-    """Evaluate a model; return its report."""
-    task = evaluate(project=project, params=params, model=model, table=table, judge=judge)
-    return labelled(task).set_display_name(f"evaluate {name}").outputs["report"]
 
 
 @dsl.pipeline(name="training", description="From an advertiser's sources to registered models.")
@@ -78,22 +68,19 @@ def training(
             expected=sources,
             reason=reason,
         )
-        retried(never_cached(outside(seen, "s3", "mlflow", "pseudonyms"))).set_display_name("look at the sources")
+        retried(never_cached(allow_artifact_access(seen))).set_display_name("look at the sources")
 
-        creatives = prepared("creatives", project, seen, ingest_creatives, prepare_creatives).outputs["rows"]
-        copy = prepared("copy", project, seen, ingest_copy, prepare_copy).outputs["rows"]
-        events = prepared("events", project, seen, ingest_events, prepare_events).outputs["rows"]
-        impressions = prepared("impressions", project, seen, ingest_impressions, prepare_impressions).outputs["rows"]
+        creatives = prepared("creatives", project, seen, ingest_creatives, prepare_creatives)
+        copy = prepared("copy", project, seen, ingest_copy, prepare_copy)
+        events = prepared("events", project, seen, ingest_events, prepare_events)
+        impressions = prepared("impressions", project, seen, ingest_impressions, prepare_impressions)
         tables = {"creatives": creatives, "copy": copy, "events": events, "impressions": impressions}
-
-        kept = push_dataset(project=project, **tables)
-        retried(never_cached(outside(kept, "s3", "dvc"))).set_display_name("keep the dataset")
 
         gan = trained(train_gan(project=project, params=train_gan_params, creatives=creatives), "gan")
         cnn = trained(train_cnn(project=project, params=train_cnn_params, creatives=creatives), "cnn")
         lstm = trained(train_lstm(project=project, params=train_lstm_params, copy=copy), "lstm")
         segments = segment(project=project, params=segment_params, events=events)
-        audience = outside(segments, "s3", "mlflow").outputs["audience"]
+        audience = outside(segments, *TRAINING).outputs["audience"]
         deciding = train_policy(
             project=project,
             params=train_policy_params,
@@ -102,40 +89,17 @@ def training(
             creatives=creatives,
             cnn=cnn,
         )
-        policy = outside(deciding, "s3", "mlflow").outputs["policy"]
+        policy = outside(deciding, *TRAINING).outputs["policy"]
 
-        gan_report = measured("gan", gan, creatives, cnn, project, evaluate_params)
-        cnn_report = measured("cnn", cnn, creatives, cnn, project, evaluate_params)
-        lstm_report = measured("lstm", lstm, copy, lstm, project, evaluate_params)
-        audience_report = measured("audience", audience, events, audience, project, evaluate_params)
-        policy_report = measured("policy", policy, impressions, audience, project, evaluate_params)
+        models = {"gan": gan, "cnn": cnn, "lstm": lstm, "audience": audience, "policy": policy}
 
-        page = report(
-            project=project,
-            params=report_params,
-            **tables,
-            gan=gan_report,
-            cnn=cnn_report,
-            lstm=lstm_report,
-            audience=audience_report,
-            policy=policy_report,
-        )
+        found = evaluate(project=project, params=evaluate_params, report_params=report_params, **tables, **models)
         verdicts = register(
             project=project,
             params=params,
             sources=seen.outputs["sources"],
-            dataset=kept.output,
             **tables,
-            gan=gan,
-            cnn=cnn,
-            lstm=lstm,
-            audience=audience,
-            policy=policy,
-            gan_report=gan_report,
-            cnn_report=cnn_report,
-            lstm_report=lstm_report,
-            audience_report=audience_report,
-            policy_report=policy_report,
-            report=labelled(page).outputs["report"],
+            **models,
+            reports=outside(found, "s3", "checkpoints").outputs["reports"],
         )
-        retried(never_cached(outside(verdicts, "s3", "mlflow")))
+        retried(never_cached(outside(verdicts, "s3", "dvc", "mlflow")))

@@ -14,8 +14,8 @@ class Block(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     def to_json(self) -> str:
-        """Return the block's canonical JSON, which `parse` reads."""
-        return json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True)
+        """Return canonical JSON of what differs from the defaults, which `parse` reads."""
+        return json.dumps(self.model_dump(mode="json", by_alias=True, exclude_defaults=True), sort_keys=True)
 
     def digest(self) -> str:
         """Return the sha256 of the block's JSON, 64 hex digits."""

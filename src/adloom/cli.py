@@ -29,7 +29,7 @@ STAGES = {
 }
 
 ELSEWHERE = {  # command: the module it is written in, and a line about it
-    "dataset": ("adloom.versioning.commands", "Push, list and pull prepared datasets."),
+    "dataset": ("adloom.versioning.commands", "Push, list, pull and withdraw prepared datasets."),
     "reproduce": ("adloom.versioning.commands", "Make a recorded run again and compare."),
     "log": ("adloom.decisions.commands", "Verify the decision log, and make impressions of it."),
     "models": ("adloom.promoting", "List registered versions: aliases, numbers, verdicts, and why."),

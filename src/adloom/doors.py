@@ -5,6 +5,7 @@ CONFIG = {
     "s3": ["AWS_ENDPOINT_URL_S3", "AWS_REGION"],
     "dvc": ["ADLOOM_DVC_REMOTE"],
     "checkpoints": ["ADLOOM_CHECKPOINT_URI"],
+    "artifacts": ["ADLOOM_ARTIFACTS_ENDPOINT"],
     "kfp": ["ADLOOM_KFP_ENDPOINT"],
     "mlflow": ["MLFLOW_TRACKING_URI", "MLFLOW_S3_ENDPOINT_URL", "MLFLOW_HTTP_REQUEST_TIMEOUT"],
 }

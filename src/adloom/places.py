@@ -4,11 +4,12 @@ from typing import Literal
 
 from pydantic import Field
 
+from adloom import __version__
 from adloom.block import Block
 
 COMPONENTS = {  # what runs in a pod of its own
-    *("snapshot", "ingest", "prepare", "push_dataset", "train_gan", "train_cnn", "train_lstm"),
-    *("segment", "train_policy", "evaluate", "report", "register", "score", "finish"),
+    *("snapshot", "prepare", "train_gan", "train_cnn", "train_lstm", "segment", "train_policy"),
+    *("evaluate", "register", "score", "finish"),
 }
 
 
@@ -35,7 +36,10 @@ class Place(Block):
 class Pipeline(Block):
     """How the stages run on Kubernetes."""
 
-    image: str = Field("adloom-train:latest", description="Image of every stage; by digest where caches should hold.")
+    image: str = Field(
+        f"adloom-train:{__version__}",
+        description="Image of every stage; without it that of this version. By digest where caches should hold.",
+    )
     default: Place = Field(Place(), description="The place of a stage that is not named.")
     stages: dict[str, Place] = Field({}, description="Stage: its own place; the rest as in default.")
     cooldown_minutes: int = Field(0, ge=0, description="After a run's start, triggers start no other for so long.")

@@ -61,6 +61,14 @@ class Settings(BaseSettings):
     checkpoint_uri: str | None = Field(
         None, description="s3://bucket/prefix where checkpoints lie as well, for pods, whose disk goes with them."
     )
+    artifacts_endpoint: str = Field(
+        "http://minio-service.kubeflow:9000",
+        description="S3 server of Kubeflow's own artifacts, those at minio://.",
+    )
+    artifacts_access_key: str | None = Field(
+        None, description="Access key for it; the first task of a pipeline has it."
+    )
+    artifacts_secret_key: SecretStr | None = Field(None, description="Secret key for it.")
     rank: int = Field(
         0, ge=0, validation_alias=AliasChoices("RANK"), description="Which of the processes this is; torchrun sets it."
     )

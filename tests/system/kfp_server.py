@@ -26,6 +26,7 @@ from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
 import kfp_server_api as models
 import yaml
+from tests import artifact_inputs
 
 PIPELINE = """{root: {inputDefinitions: {parameters: {project: {}, sources: {}, reason: {isOptional: true}}}}}
 ---
@@ -331,6 +332,8 @@ def _check_ordered(server: StandIn, item: Any) -> None:
     if not item.display_name:
         raise RefusedError(500, 13, "Internal Server Error: The run name is empty. Please specify a valid name")
     spec = got(server, "versions", item.pipeline_version_reference.pipeline_version_id).pipeline_spec["pipeline_spec"]
+    if twice := artifact_inputs.find_repeated(spec):  # the real server starts the run, and the task's driver fails
+        raise invalid(f"Given event already exists: {twice[0]}")
     known, given = spec["root"]["inputDefinitions"]["parameters"], set(item.runtime_config.parameters)
     required = {name for name, parameter in known.items() if not parameter.get("isOptional")}
     if required - given or given - set(known):

@@ -56,6 +56,10 @@ class Handed:
     path: str
     metadata: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def uri(self) -> str:
+        return self.path
+
 
 @dataclass(frozen=True)
 class World:

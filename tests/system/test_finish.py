@@ -106,20 +106,20 @@ def test_a_run_that_succeeded(ending: Ending, state: str) -> None:
 @pytest.mark.parametrize("state", ["RUNNING", "FAILED", "PENDING", "a word of tomorrow", ""])
 def test_a_run_whose_driver_died_names_the_task(ending: Ending, state: str) -> None:
     """KFP 2.17 tells RUNNING and no error then."""
-    ending.kfp.advance(ending.run, "RUNNING", driver="evaluate-4", segment="SUCCEEDED")
+    ending.kfp.advance(ending.run, "RUNNING", driver="evaluate", segment="SUCCEEDED")
     told = ending.finish(state)
     assert told["state"] == "FAILED"
-    assert told["message"].startswith("failed at evaluate audience (its driver): the server does not say why")
+    assert told["message"].startswith("failed at evaluate (its driver): the server does not say why")
 
 
 def test_a_failed_task_is_named_with_what_the_server_says(ending: Ending) -> None:
-    ending.kfp.advance(ending.run, "RUNNING", why="exit code 2", ingest_3="FAILED")
-    assert ending.finish("FAILED")["message"] == "failed at ingest events: exit code 2"
+    ending.kfp.advance(ending.run, "RUNNING", why="exit code 2", prepare_3="FAILED")
+    assert ending.finish("FAILED")["message"] == "failed at prepare events: exit code 2"
 
 
 def test_what_kfp_tells_its_exit_handler_is_told_where_the_server_knows_no_more(ending: Ending) -> None:
-    ending.kfp.advance(ending.run, "RUNNING", ingest_3="FAILED")
-    assert ending.finish("FAILED", "no quota")["message"] == "failed at ingest events: no quota"
+    ending.kfp.advance(ending.run, "RUNNING", prepare_3="FAILED")
+    assert ending.finish("FAILED", "no quota")["message"] == "failed at prepare events: no quota"
 
 
 def test_a_run_that_was_deleted_meanwhile_ends_in_mlflow(ending: Ending) -> None:
@@ -129,7 +129,7 @@ def test_a_run_that_was_deleted_meanwhile_ends_in_mlflow(ending: Ending) -> None
 
 def test_a_run_that_was_terminated_is_killed(ending: Ending) -> None:
     """KFP tells RUNNING, the server says CANCELING."""
-    ending.kfp.advance(ending.run, "CANCELING", ingest_3="RUNNING")
+    ending.kfp.advance(ending.run, "CANCELING", prepare_3="RUNNING")
     assert ending.finish("RUNNING") == {
         "project": "shop", "run": ending.run, "state": "KILLED", "message": "the run was terminated"
     }  # fmt: skip

@@ -132,8 +132,8 @@ def test_the_pipeline_tells_what_it_made(trained: Project) -> None:
     folder = Path(audience["uri"])
     assert audience["metadata"]["digest"] == manifest.digest(folder)
     assert audience["metadata"]["rows_users"] == manifest.read(folder).rows["users"]
-    assert trained.output("evaluate-4", "metrics")["metadata"]["segment_rate_auc"] > 0
-    assert "<html" in Path(trained.output("report", "page")["uri"]).read_text(encoding="utf-8")
+    assert trained.output("evaluate", "metrics")["metadata"]["audience_segment_rate_auc"] > 0
+    assert "<html" in Path(trained.output("evaluate", "page")["uri"]).read_text(encoding="utf-8")
 
 
 def test_what_has_no_table_is_skipped_and_the_rest_goes_on(trained: Project) -> None:
@@ -154,7 +154,7 @@ def test_one_run_of_the_pipeline_is_one_parent_with_a_child_per_training(trained
     record = read(parents[0].info.run_id, trained.tracker)
     assert record.params["project"] == "shop"
     assert record.artifacts["models/audience"] == trained.output("segment", "audience")["metadata"]["digest"]
-    assert parents[0].data.tags["dataset"] == record.dataset == trained.output("push-dataset", "Output")
+    assert parents[0].data.tags["dataset"] == record.dataset == trained.output("register", "Output")["dataset"]
 
 
 def test_the_webhook_is_told_how_it_ended(trained: Project, told: Told) -> None:

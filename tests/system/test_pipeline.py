@@ -25,7 +25,8 @@ from adloom.io.mlflow import MlflowRegistry
 from adloom.io.outside import Outside
 from adloom.io.registry import champion, fetch_whole
 from adloom.params import MODELS, TABLES, Params
-from adloom.stages.register import JUDGES, register_all
+from adloom.stages.evaluate import JUDGES
+from adloom.stages.register import register_all
 
 BIN = Path(sys.executable).parent
 KEY = "0123456789abcdef0123456789abcdef"
@@ -202,12 +203,8 @@ def whole_way(loaded: Params, outside: Outside) -> None:
 
 
 def _paths(model: str, table: str) -> dict[str, str]:
-    return {
-        "model": f"models/{model}",
-        "table": f"data/dataset/{table}",
-        "judge": f"models/{JUDGES.get(model, model)}",
-        "report": f"reports/{model}",
-    }
+    paths = {"model": f"models/{model}", "table": f"data/dataset/{table}", "report": f"reports/{model}"}
+    return paths | ({"judge": f"models/{JUDGES[model]}"} if model in JUDGES else {})
 
 
 def test_the_same_calls_without_dvc_in_another_folder_give_the_same_bytes(

@@ -136,7 +136,7 @@ def test_the_doctor_tells_of_both(
 def test_failed_pods_say_which_stage_they_were_and_how_it_ended(
     cluster: Cluster, settings: Settings, status: dict[str, str], how: str
 ) -> None:
-    node = "training-abcde.root.exit-handler-1.evaluate-4.executor"
+    node = "training-abcde.root.exit-handler-1.evaluate.executor"
     for run, path in (("run-1", node), ("run-2", "another")):
         metadata = {
             "name": run, "labels": {"pipeline/runid": run}, "annotations": {"workflows.argoproj.io/node-name": path}

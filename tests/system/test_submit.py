@@ -111,10 +111,10 @@ def test_a_failed_run_is_exit_code_one_with_the_task_why_and_where(adloom: Adloo
 
 
 def test_a_task_whose_driver_died_is_named(adloom: Adloom, stand_in: StandIn) -> None:
-    stand_in.after = lambda _, path: end(stand_in, "FAILED", driver="evaluate-4") if RUNS in path else None
+    stand_in.after = lambda _, path: end(stand_in, "FAILED", driver="evaluate") if RUNS in path else None
     failed = adloom("submit", "training")
-    assert "failed at evaluate audience (its driver): the server does not say why" in str(failed.exception)
-    assert "evaluate audience        FAILED" in failed.stdout
+    assert "failed at evaluate (its driver): the server does not say why" in str(failed.exception)
+    assert "evaluate                 FAILED" in failed.stdout
 
 
 def test_a_run_whose_tasks_the_server_stops_telling_of_is_not_told_with_a_count(
@@ -134,9 +134,9 @@ def test_what_the_server_does_not_tell_is_asked_of_the_namespace(
 
     def fail(_method: str, path: str) -> None:
         if RUNS in path:
-            end(stand_in, "FAILED", report="RUNNING")
+            end(stand_in, "FAILED", register="RUNNING")
             (run,) = stand_in.kept["runs"]
-            node = {"workflows.argoproj.io/node-name": "training-x.root.exit-handler-1.report.executor"}
+            node = {"workflows.argoproj.io/node-name": "training-x.root.exit-handler-1.register.executor"}
             pod = {"name": "p", "labels": {"pipeline/runid": run}, "annotations": node}
             cluster.stages.append({"metadata": pod, "status": {"phase": "Failed", "reason": "Evicted"}})
 
@@ -145,7 +145,7 @@ def test_what_the_server_does_not_tell_is_asked_of_the_namespace(
         monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig(tmp_path)))
         failed = adloom("submit", "training")
     assert progress.SILENT in failed.stdout
-    assert "failed at report: Evicted; " in str(failed.exception)
+    assert "failed at register: Evicted; " in str(failed.exception)
 
 
 def test_without_pages_no_link_is_printed(adloom: Adloom, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +206,7 @@ def test_a_dry_run_tells_all_and_changes_nothing(adloom: Adloom, stand_in: Stand
     before = list(stand_in.changes)
     told = dry()
     assert ": sources (copy)\n" in told
-    assert "runs          look at the sources, ingest copy, prepare copy, " in told
+    assert "runs          look at the sources, prepare copy, " in told
     assert stand_in.changes == before
 
 
@@ -215,7 +215,7 @@ def test_other_resources_alone_leave_tasks_likely_cached(adloom: Adloom) -> None
     change_params(pipeline={"stages": {"train_gan": {"memory": "64Gi"}}})
     told = adloom("submit", "training", "--dry-run").stdout
     assert "the pipeline or its image\n" in told
-    assert "runs          look at the sources, keep the dataset, register, finish\n" in told
+    assert "runs          look at the sources, register, finish\n" in told
 
 
 def test_a_dry_run_needs_no_server(adloom: Adloom, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import yaml
 
 from adloom.cli import STAGES
 from adloom.params import MODELS, TABLES, Params
-from adloom.stages.register import JUDGES
+from adloom.stages.evaluate import JUDGES
 
 ROOT = Path(__file__).parents[2]
 PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -52,7 +52,10 @@ def test_evaluate_names_each_model_its_table_and_its_judge() -> None:
     assert {model: row["judge"] for model, row in rows.items()} == {model: JUDGES.get(model, model) for model in MODELS}
     module = importlib.import_module("adloom.stages.evaluate")
     options = set(re.findall(r"--(\w+)", PIPELINE["evaluate"]["do"]["cmd"]))
-    assert options == {field.name for kind in (module.Inputs, module.Outputs) for field in fields(kind)}
+    required = {f.name for kind in (module.Inputs, module.Outputs) for f in fields(kind) if f.default is MISSING}
+    assert options == required
+    judges = {model: row["option"] for model, row in rows.items() if row["option"]}
+    assert judges == {model: f"--judge models/{judge}" for model, judge in JUDGES.items()}
 
 
 def test_raw_tables_hold_identifiers_and_are_never_cached() -> None:

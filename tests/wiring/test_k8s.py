@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -309,7 +310,8 @@ def test_stages_find_their_keys(overlay: Rendered) -> None:
     for name in pipelines.NAMES:
         pods = pipelines.load(name, ROOT / pipelines.FOLDER).platform["platforms"]["kubernetes"]["deploymentSpec"]
         for executor in pods["executors"].values():
-            for source in [*executor.get("configMapAsEnv", []), *executor.get("secretAsEnv", [])]:
+            ours = [one for one in executor.get("secretAsEnv", []) if one["secretName"] == "adloom"]
+            for source in [*executor.get("configMapAsEnv", []), *ours]:
                 wanted |= {pair.get("secretKey") or pair["configMapKey"] for pair in source["keyToEnv"]}
     there = set(overlay.one("ConfigMap", "adloom")["data"])
     there |= {key for found in overlay.of("Secret") if found["metadata"]["name"] == "adloom" for key in found["data"]}
@@ -317,6 +319,7 @@ def test_stages_find_their_keys(overlay: Rendered) -> None:
 
 
 def test_params_load_and_name_the_image_that_runs(everything: Mapping[str, Rendered], tmp_path: Path) -> None:
+    assert VERSION
     shipped = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     for name in ("base", *OVERLAYS):
         text = everything[name].one("ConfigMap", "adloom-params")["data"]["params.yaml"]
@@ -325,5 +328,16 @@ def test_params_load_and_name_the_image_that_runs(everything: Mapping[str, Rende
         [trigger] = [pod for pod in everything[name].pods if pod.component == "trigger"]
         assert image == trigger.containers[0]["image"]
         given = yaml.safe_load(text)
-        del given["pipeline"]["image"], (rest := yaml.safe_load(yaml.safe_dump(shipped)))["pipeline"]["image"]
-        assert given == rest, f"{name}: other numbers than a laptop's"
+        given["pipeline"].pop("image", None)
+        assert given == shipped, f"{name}: other numbers than a laptop's"
+        assert image.endswith(f"adloom-train:{VERSION[1]}")
+
+
+def test_images_are_named_by_the_version_that_make_image_builds() -> None:
+    named = [path for place in ("k8s", "pipelines/compiled") for path in (ROOT / place).rglob("*.yaml")]
+    words = [word for path in (*named, ROOT / "params.yaml") for word in path.read_text(encoding="utf-8").split()]
+    tags = {word.strip("},").rpartition(":")[2] for word in words if re.match(r"\S*adloom-(train|serve)(-gpu)?:", word)}
+    tags |= {value.strip("},") for word, value in pairwise(words) if word == "newTag:"}
+    assert VERSION
+    assert tags == {VERSION[1]}
+    assert '--tag "adloom-$role:$version"' in (ROOT / "scripts" / "image").read_text(encoding="utf-8")

@@ -1,11 +1,15 @@
 """The compiled pipelines are what their sources say, and what dvc.yaml says: the same stages, edges and parameters."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from google.protobuf import json_format  # type: ignore[import-untyped]
+from kfp import dsl
+from tests import artifact_inputs, workflow_size
 from tests.parity import ARTIFACTS
 
 from adloom import params
@@ -18,8 +22,9 @@ from pipelines.__main__ import compiled
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / pipelines.FOLDER
 DVC: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-OUTSIDE = {"snapshot", "push_dataset", "register", "finish"}  # they touch the world, so DVC has no part in them
-NETWORKED = {"snapshot", "ingest", "prepare", "push_dataset", "register", "score"}
+OUTSIDE = {"snapshot", "register", "finish"}  # they touch the world, so DVC has no part in them
+FUSED = {"prepare": {"ingest", "prepare"}, "evaluate": {"evaluate", "report"}}  # task: the stages that it calls
+NETWORKED = {"snapshot", "prepare", "register", "score"}
 PATHS = {(task.removesuffix("-1"), output): path for path, (task, output) in ARTIFACTS.items()}
 
 
@@ -32,34 +37,44 @@ def tasks(pipeline: Compiled) -> dict[str, Any]:
 
 
 def in_dvc() -> dict[str, tuple[set[str], set[str]]]:
-    """What each stage of dvc.yaml reads, and the blocks of params it knows; evaluate is one stage a model."""
-    stages = {name: stage for name, stage in DVC.items() if name != "evaluate"}
+    """What each task would read, and the blocks of params it knows, if it called the stages of dvc.yaml."""
+    found: dict[str, tuple[set[str], set[str]]] = {}
+    made: dict[str, set[str]] = {}
+    for name, stage in stages().items():
+        task = next((task for task, fused in FUSED.items() if name.partition("@")[0] in fused), name)
+        reads, blocks = found.setdefault(task, (set(), set()))
+        reads |= {dep.removesuffix("/manifest.json") for dep in stage["deps"] if dep != "sources.lock"}
+        blocks |= set(stage["params"])
+        made.setdefault(task, set()).update(next(iter(out)) if isinstance(out, dict) else out for out in stage["outs"])
+    return {task: (reads - made[task], blocks) for task, (reads, blocks) in found.items()}
+
+
+def stages() -> dict[str, Any]:
+    """The stages of dvc.yaml; evaluate is one stage a model."""
+    found = {name: stage for name, stage in DVC.items() if name != "evaluate"}
     each = DVC["evaluate"]
     for model, row in each["foreach"].items():
         text = yaml.safe_dump(each["do"]).replace("${key}", model)
         for key, value in row.items():
             text = text.replace(f"${{item.{key}}}", value)
-        stages[f"evaluate@{model}"] = yaml.safe_load(text)
-    return {
-        name: ({d.removesuffix("/manifest.json") for d in s["deps"] if d != "sources.lock"}, set(s["params"]))
-        for name, s in stages.items()
-    }
+        found[f"evaluate@{model}"] = yaml.safe_load(text)
+    return found
 
 
 def in_kubeflow() -> dict[str, tuple[set[str], set[str]]]:
-    """The same of the compiled training pipeline, the lanes of ingest and prepare taken together."""
+    """The same of the compiled training pipeline, the tasks that prepare a table taken together."""
     found: dict[str, tuple[set[str], set[str]]] = {}
     for name, task in tasks(pipelines.load("training", FOLDER)).items():
         stage = stage_of(name)
         if stage in OUTSIDE:
             continue
-        label = f"evaluate@{PATHS[name, 'report'].removeprefix('reports/')}" if stage == "evaluate" else stage
-        reads, blocks = found.setdefault(label, (set(), set()))
+        reads, blocks = found.setdefault(stage, (set(), set()))
         sources = [given["taskOutputArtifact"] for given in task["inputs"].get("artifacts", {}).values()]
         reads |= {PATHS[source["producerTask"], source["outputArtifactKey"]] for source in sources}
-        argument = task["inputs"]["parameters"]["params"]["componentInputParameter"].removeprefix("pipelinechannel--")
-        block = re.sub(r"_(params|creatives|copy|events|impressions)$", "", argument)
-        blocks.add("gate" if block == "report" else block)
+        given = [p.get("componentInputParameter", "") for p in task["inputs"]["parameters"].values()]
+        arguments = [name.removeprefix("pipelinechannel--") for name in given if name]
+        found_blocks = {re.sub(r"_(params|creatives|copy|events|impressions)$", "", name) for name in arguments}
+        blocks |= {"gate" if block == "report" else block for block in found_blocks - {"project"}}
     return found
 
 
@@ -79,7 +94,8 @@ def test_dvc_and_kubeflow_have_the_same_stages_edges_and_parameters() -> None:
 
 def test_every_component_is_a_stage_or_touches_the_world() -> None:
     files = {path.stem for path in (ROOT / "components").glob("*.py") if not path.stem.startswith("_")}
-    assert files == {name.replace("-", "_") for name in STAGES} | OUTSIDE
+    inner = {stage for task, fused in FUSED.items() for stage in fused - {task}}
+    assert files == {name.replace("-", "_") for name in STAGES} - inner | OUTSIDE
     assert files == COMPONENTS
     used = set().union(*(pipelines.load(name, FOLDER).stages() for name in pipelines.NAMES))
     assert used == files
@@ -113,11 +129,61 @@ def test_new_orders_and_a_new_key_never_retrain_the_gan() -> None:
 
 
 @pytest.mark.parametrize("name", pipelines.NAMES)
+def test_no_task_is_handed_one_artifact_twice(name: str) -> None:
+    assert artifact_inputs.find_repeated(pipelines.load(name, FOLDER).pipeline) == []
+
+
+def test_an_artifact_that_reaches_a_task_by_two_ways_is_found() -> None:
+    @dsl.component(base_image="python")  # type: ignore[untyped-decorator]
+    def make(model: dsl.Output[dsl.Model]) -> None: ...
+
+    @dsl.component(base_image="python")  # type: ignore[untyped-decorator]
+    def take(model: dsl.Input[dsl.Model], judge: dsl.Input[dsl.Model]) -> None: ...
+
+    @dsl.pipeline  # type: ignore[untyped-decorator]
+    def inner(given: dsl.Input[dsl.Model], judge: dsl.Input[dsl.Model]) -> dsl.Model:
+        take(model=given, judge=judge)
+        return make().outputs["model"]
+
+    @dsl.pipeline  # type: ignore[untyped-decorator]
+    def outer() -> None:
+        made = make()
+        passed = inner(given=made.outputs["model"], judge=made.outputs["model"])
+        take(model=passed.output, judge=made.outputs["model"])
+
+    found = artifact_inputs.find_repeated(json_format.MessageToDict(outer.pipeline_spec))
+    assert found == ["take takes make/model as judge and model"]
+
+
+def test_a_run_in_which_every_task_executes_stays_below_what_the_server_reads() -> None:
+    given = params.load(ROOT / "params.yaml")
+    compiled = pipelines.load("training", FOLDER).placed(given.pipeline)
+    sizes = workflow_size.tasks(compiled, pipelines.arguments("training", given, None))
+    assert workflow_size.estimate(sizes.values()) <= workflow_size.LIMIT
+
+
+def test_the_estimate_of_a_run_is_what_was_measured() -> None:
+    told = json.loads((ROOT / "tests" / "data" / "measured_run.json").read_text(encoding="utf-8"))
+    sizes = {name: workflow_size.Task(*row) for name, row in told["tasks"].items()}
+    run, measured = sizes.values(), told["measured"]
+    assert workflow_size.NODES * sum(task.runs for task in run) + workflow_size.AROUND == measured["nodes"]
+    for part in ("component", "container"):
+        found = workflow_size.DRIVERS * sum(getattr(task, part) for task in run)
+        assert found == pytest.approx(measured[part], rel=0.01)
+    patches = workflow_size.PATCHES * sum(task.patch for task in run)
+    assert patches == pytest.approx(measured["pod-spec-patch"], rel=0.01)
+    assert sizes["register"].patch == pytest.approx(measured["patch of register"], rel=0.16)
+    spec = workflow_size.SPEC * sum(task.component + task.container + task.pod for task in run)
+    assert spec == pytest.approx(measured["spec"], rel=0.01)
+    assert workflow_size.estimate(run) == pytest.approx(measured["object"], rel=0.01)
+
+
+@pytest.mark.parametrize("name", pipelines.NAMES)
 def test_what_looks_at_the_world_is_never_cached_and_the_rest_is(name: str) -> None:
     pipeline = pipelines.load(name, FOLDER)
     everything = {**tasks(pipeline), **pipeline.pipeline["root"]["dag"]["tasks"]}
     fresh = {stage_of(n) for n, task in everything.items() if not task.get("cachingOptions", {}).get("enableCache")}
-    last = {"push_dataset", "register"} if name == "training" else {"score"}
+    last = {"register"} if name == "training" else {"score"}
     assert fresh - {"exit_handler"} == {"snapshot", "finish", *last}
 
 
@@ -193,7 +259,7 @@ def test_a_stage_is_placed_as_the_params_say() -> None:
         {"key": "gpu", "effect": "NoSchedule", "operator": "Exists"},
         {"key": "team", "effect": "NoExecute", "operator": "Equal", "value": "ads"},
     ]
-    assert "nodeSelector" not in pods["exec-evaluate-2"]
+    assert "nodeSelector" not in pods["exec-evaluate"]
     assert placed.placed(Pipeline()) == pipelines.load("training", FOLDER).placed(Pipeline())
 
 

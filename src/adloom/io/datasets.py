@@ -7,6 +7,7 @@ import, so it is imported when it is first used.
 """
 
 import hashlib
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from adloom.io.s3_faults import PATIENCE, Patience, each
 from adloom.settings import Settings
 
 DOCUMENTS = "datasets"
+FILES = "files/md5"
 AGAIN = "`adloom dataset push` where the dataset was made"
 NAME_ONE = "`dvc remote add --default NAME s3://bucket/prefix` names one, or ADLOOM_DVC_REMOTE=s3://bucket/prefix"
 
@@ -131,6 +133,25 @@ class Remote:
         with _file(content) as path:
             self._objects.send(path, f"{DOCUMENTS}/{digest}.json")
 
+    def forget(self, digest: str) -> None:
+        """Delete a document."""
+        self._objects.remove(f"{DOCUMENTS}/{digest}.json")
+
+    def objects(self) -> dict[str, int]:
+        """Return the size of every object of a file or a folder, by its md5."""
+        found = self._objects.below(f"{FILES}/")
+        return {name.removeprefix(f"{FILES}/").replace("/", ""): one.size for name, one in found.items()}
+
+    def listed(self, md5: str) -> set[str]:
+        """Return the objects of a folder's files. Raises FileNotFoundError when its listing is gone."""
+        with tempfile.TemporaryDirectory(prefix="adloom-") as place:
+            entries = json.loads(self._objects.fetch(_name(md5), Path(place) / "listing").read_bytes())
+        return {entry["md5"] for entry in entries}
+
+    def remove(self, md5: str) -> None:
+        """Delete an object."""
+        self._objects.remove(_name(md5))
+
     def push(self, folder: Path, content: Content) -> int:
         """
         Send those objects of a folder that are not there yet, its listing last, and return how many they were.
@@ -228,7 +249,7 @@ def _config(folder: Path) -> Any:
 
 
 def _name(md5: str) -> str:
-    return f"files/md5/{md5[:2]}/{md5[2:]}"
+    return f"{FILES}/{md5[:2]}/{md5[2:]}"
 
 
 def _md5(path: Path) -> str:

@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -65,6 +66,10 @@ class Objects(Protocol):
         """Write an object to a path, and return that. Raises FileNotFoundError when there is none."""
         ...
 
+    def remove(self, name: str) -> None:
+        """Delete an object, if it is there."""
+        ...
+
 
 class S3Objects:
     """Objects in S3. What it does wrong is one line, within 30 seconds."""
@@ -111,6 +116,10 @@ class S3Objects:
         if not self._asked(fetch):
             raise FileNotFoundError(f"{self.url}/{name}")
         return path
+
+    def remove(self, name: str) -> None:
+        """Delete an object."""
+        self._asked(lambda: self._client.delete_object(Bucket=self._at.bucket, Key=self._at.below(name)))
 
     @cached_property
     def _client(self) -> Any:
@@ -171,6 +180,10 @@ class FolderObjects:
         """Copy a file to a path."""
         return Path(shutil.copyfile(self._root / name, path))
 
+    def remove(self, name: str) -> None:
+        """Delete a file."""
+        (self._root / name).unlink(missing_ok=True)
+
 
 class FileObjects:
     """Objects as files, in a folder or wherever else a file system of DVC's reaches."""
@@ -195,6 +208,11 @@ class FileObjects:
         """Copy an object to a path."""
         self._asked(lambda: self._fs.get_file(self._at(name), str(path)))
         return path
+
+    def remove(self, name: str) -> None:
+        """Delete an object."""
+        with suppress(FileNotFoundError):
+            self._asked(lambda: self._fs.rm_file(self._at(name)))
 
     def _at(self, name: str) -> str:
         return str(self._fs.join(self._root, *name.split("/")))

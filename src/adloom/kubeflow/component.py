@@ -4,7 +4,7 @@ import json
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,11 +14,13 @@ from adloom.caller import Metrics
 from adloom.errors import DataError, OutsideError, ParamsError
 from adloom.io import manifest
 from adloom.io.outside import Outside, build
-from adloom.kubeflow import distributed
+from adloom.kubeflow import cache, distributed
 from adloom.kubeflow.retry import RETRY, RetryPolicy
-from adloom.params import TABLES, Ingest, Params, Prepare, Score, Training
+from adloom.params import MODELS, TABLES, Evaluate, Ingest, Params, Prepare, Score, Training
+from adloom.rules import Gate
 from adloom.settings import Settings
 from adloom.snapshot import Lock
+from adloom.stages.evaluate import JUDGES
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +32,10 @@ class Artifact(Protocol):
 
     path: str
     metadata: dict[str, Any]
+
+    @property
+    def uri(self) -> str:
+        """Where the pipeline keeps it."""
 
 
 Artifacts = Mapping[str, Artifact]
@@ -51,18 +57,19 @@ def call(stage: str, project: str, block: str, inputs: Artifacts, outputs: Artif
         metrics = distributed.train(stage, project, given, tables, made, outside, settings, world)
         for artifact in outputs.values():
             describe(artifact, outside, _tracked(artifact, outside))
-        return metrics
-    paths = {name: str(path) for name, path in {**tables, **made}.items()}
-    metrics = caller.execute(stage, paths, given, outside)
-    for artifact in outputs.values():
-        describe(artifact, outside)
+    else:
+        paths = {name: str(path) for name, path in {**tables, **made}.items()}
+        metrics = caller.execute(stage, paths, given, outside)
+        for artifact in outputs.values():
+            describe(artifact, outside)
+    _write_notes(project, _find_lanes(inputs), outputs.values())
     return metrics
 
 
 @RETRY
 def look(project: str, ingest: Mapping[str, str], prepare: str, expected: str, reason: str) -> dict[str, str]:
     """
-    Return a digest of each table's source files, and `privacy` for key and erasure list; "" where there is none.
+    Return a cache key for each table, a digest `privacy` of key and erasure list, and all digests as JSON, `sources`.
 
     `ingest` is the JSON of the block of each table alone, `prepare` that of a table of users. Raises DataError when
     `expected`, the JSON of what the one who started the pipeline saw, is given and differs. Makes the
@@ -72,7 +79,10 @@ def look(project: str, ingest: Mapping[str, str], prepare: str, expected: str, r
     sources = Ingest.model_validate({table: block.source(table) for table, block in blocks.items()})
     erasure_list = params.parse(Prepare, prepare).erasure_list
     _begin(project, reason)
-    return expect(snapshot.look(sources, erasure_list, _outside(project)), expected)
+    found = expect(snapshot.look(sources, erasure_list, _outside(project)), expected)
+    settings = Settings()
+    keys = cache.assign_keys({table: found[table] for table in TABLES}, cache.open_notes(settings, project), settings)
+    return {**found, **keys, "sources": json.dumps(found, sort_keys=True)}
 
 
 def expect(lock: Lock, expected: str) -> dict[str, str]:
@@ -85,39 +95,97 @@ def expect(lock: Lock, expected: str) -> dict[str, str]:
 
 
 @RETRY
-def ingest(project: str, table: str, block: str, digest: str, rows: Artifact) -> Metrics:
-    """Ingest one table whose files have this digest. Raises DataError when they have another."""
-    from adloom.stages.ingest import ingest as ingest_table
+def prepare(
+    project: str, table: str, ingest_block: str, prepare_block: str, source: str, privacy: str, rows: Artifact
+) -> Metrics:
+    """
+    Ingest and prepare one table; its raw rows stay in this pod, their digest goes into the metadata.
 
-    outside, given = _outside(project), params.parse(Ingest, block)
-    source = given.source(table)
-    files = {table: snapshot.files(source.uri, outside)} if source else {}
-    lock = Lock(key=None, erasure=None, tables=files)
-    if lock.digests().get(table, "") != digest:
-        raise DataError(f"ingest.{table}: {source.uri if source else 'its source'} {MOVED}")
-    metrics = ingest_table(table, lock, Path(rows.path), given, outside)
-    describe(rows, outside)
-    return metrics
-
-
-@RETRY
-def prepare(project: str, table: str, block: str, digest: str, raw: Artifact, rows: Artifact) -> Metrics:
-    """Prepare one table; a private one under the key and erasure list that have this digest, else DataError."""
+    `source` is a cache key of `look`, `privacy` a digest. Raises DataError when the files, or for a private table the
+    key and erasure list, have other digests.
+    """
+    from adloom.stages.ingest import ingest
     from adloom.stages.prepare import prepare as prepare_table
 
-    outside, given = _outside(project), params.parse(Prepare, block)
-    lock = Lock(key=None, erasure=None, tables={})
-    if manifest.read(Path(raw.path)).facts.get("private") == "yes":
-        lock = snapshot.look_at_privacy(table, given.erasure_list, outside)
-        if lock.digests()["privacy"] != digest:
-            raise DataError(f"prepare.{table}: the pseudonym key or the erasure list {MOVED}")
-    metrics = prepare_table(table, lock, Path(raw.path), Path(rows.path), given, outside)
+    outside, ingested, prepared = (
+        _outside(project),
+        params.parse(Ingest, ingest_block),
+        params.parse(Prepare, prepare_block),
+    )
+    lock = _check_files(table, ingested, source.partition(".")[0], outside)
+    outside.home.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="raw-", dir=outside.home) as place:
+        raw = Path(place) / table
+        ingest(table, lock, raw, ingested, outside)
+        if manifest.read(raw).facts.get("private") == "yes":
+            lock = _check_privacy(table, prepared, privacy, outside)
+        metrics = prepare_table(table, lock, raw, Path(rows.path), prepared, outside)
+        rows.metadata["raw_digest"] = manifest.digest(raw)
     describe(rows, outside)
+    _write_notes(project, [cache.lane_name(table, source)], [rows])
+    return metrics
+
+
+def _check_files(table: str, block: Ingest, digest: str, outside: Outside) -> Lock:
+    """Return the lock of a table's source files. Raises DataError when they do not have this digest."""
+    source = block.source(table)
+    lock = Lock(key=None, erasure=None, tables={table: snapshot.files(source.uri, outside)} if source else {})
+    if lock.digests().get(table, "") != digest:
+        raise DataError(f"ingest.{table}: {source.uri if source else 'its source'} {MOVED}")
+    return lock
+
+
+def _check_privacy(table: str, block: Prepare, digest: str, outside: Outside) -> Lock:
+    """Return the lock of key and erasure list. Raises DataError when they do not have this digest."""
+    lock = snapshot.look_at_privacy(table, block.erasure_list, outside)
+    if lock.digests()["privacy"] != digest:
+        raise DataError(f"prepare.{table}: the pseudonym key or the erasure list {MOVED}")
+    return lock
+
+
+@RETRY
+def evaluate(
+    project: str, block: str, report_block: str, tables: Artifacts, models: Artifacts, reports: Artifact
+) -> Metrics:
+    """Evaluate every model and join the findings in a report, all below one artifact; return the numbers by model."""
+    outside, given, gate = _outside(project), params.parse(Evaluate, block), params.parse(Gate, report_block)
+    folders = {name: artifact.path for name, artifact in {**tables, **models}.items()}
+    made = {model: f"{reports.path}/{model}" for model in (*MODELS, "report")}
+    metrics: dict[str, float | str] = {}
+    for model, table in MODELS.items():
+        paths = {"model": folders[model], "table": folders[table], "report": made[model]}
+        judge = {"judge": folders[JUDGES[model]]} if model in JUDGES else {}
+        found = caller.execute("evaluate", paths | judge, given, outside)
+        metrics |= {f"{model}_{name}": value for name, value in found.items()}
+    caller.execute("report", {name: folders[name] for name in tables} | made, gate, outside)
+    reports.metadata["digest"] = manifest.digest(Path(made["report"]))  # which names the digests of all it is made of
+    _write_notes(project, _find_lanes({**tables, **models}), [reports])
     return metrics
 
 
 @RETRY
-def push_dataset(project: str, tables: Artifacts) -> str:
+def register(
+    project: str, params_json: str, sources: str, tables: Artifacts, models: Artifacts, reports: Artifact
+) -> Metrics:
+    """
+    Keep the dataset, register every model, and keep in MLflow what it takes to repeat this run.
+
+    `params_json` is the whole of params.yaml, `sources` the JSON of what `look` found.
+    """
+    from adloom.stages.register import register_all, rows
+    from adloom.versioning import record
+
+    given, outside = params.parse(Params, params_json), _registry(project)
+    dataset = _keep_dataset(project, tables)
+    with _laid_out({"data/dataset": tables, "models": models, "": {"reports": reports}}) as root:
+        outcomes = register_all(given.register, outside, root, dataset)
+        known = given.model_dump(mode="json", by_alias=True)
+        made = record.take(known, json.loads(sources), dataset, root, Settings())
+    record.keep(made, outside.tracker)
+    return {"dataset": dataset} | {key: value for outcome in outcomes for key, value in rows(outcome).items()}
+
+
+def _keep_dataset(project: str, tables: Artifacts) -> str:
     """Keep the prepared tables by content in DVC's remote, where there is one; return the dataset's digest."""
     from adloom.io.datasets import remote
     from adloom.versioning import dataset
@@ -129,27 +197,6 @@ def push_dataset(project: str, tables: Artifacts) -> str:
         )
         return dataset.digest(project, folders)
     return dataset.push(project, folders, remote(settings)).digest
-
-
-@RETRY
-def register(
-    project: str, params_json: str, sources: str, dataset: str, tables: Artifacts, models: Artifacts, reports: Artifacts
-) -> Metrics:
-    """
-    Register every model, and keep in MLflow what it takes to repeat this run; artifacts are given by their names.
-
-    `params_json` is the whole of params.yaml, `sources` the JSON of what `look` found, `dataset` a digest.
-    """
-    from adloom.stages.register import register_all, rows
-    from adloom.versioning import record
-
-    given, outside = params.parse(Params, params_json), _registry(project)
-    with _laid_out({"data/dataset": tables, "models": models, "reports": reports}) as root:
-        outcomes = register_all(given.register, outside, root, dataset)
-        known = given.model_dump(mode="json", by_alias=True)
-        made = record.take(known, json.loads(sources), dataset, root, Settings())
-    record.keep(made, outside.tracker)
-    return {key: value for outcome in outcomes for key, value in rows(outcome).items()}
 
 
 @RETRY
@@ -198,20 +245,21 @@ def log(values: Metrics, metrics: Any) -> None:
             metrics.log_metric(name, float(value))
 
 
-def show(report: Artifact, page: Artifact) -> None:
+def show(reports: Artifact, page: Artifact) -> None:
     """Make the report's page the page that the pipeline shows."""
-    shutil.copyfile(Path(report.path) / "report.html", page.path)
+    shutil.copyfile(Path(reports.path) / "report" / "report.html", page.path)
 
 
-def confusion(report: Artifact) -> tuple[list[str], list[list[int]]] | None:
-    """Return categories, and counts (category, read as), when the report of a model has them."""
+def confusion(reports: Artifact) -> tuple[list[str], list[list[int]]] | None:
+    """Return categories, and counts (category, read as), unless the reader was skipped."""
     from adloom.creatives.cnn_evaluation import CONFUSION
     from adloom.evaluation.metric import Table
     from adloom.evaluation.sections import from_folder
 
-    if manifest.skipped(Path(report.path)):
+    folder = Path(reports.path) / "cnn"
+    if manifest.skipped(folder):
         return None
-    sections = from_folder(Path(report.path)).sections
+    sections = from_folder(folder).sections
     table = next((s for s in sections if isinstance(s, Table) and s.title == CONFUSION), None)
     return (table.header[1:], [[int(count) for count in row[1:]] for row in table.rows]) if table else None
 
@@ -254,13 +302,29 @@ def describe(artifact: Artifact, outside: Outside, run: str | None = None) -> No
     artifact.metadata.update({**rows, **{name: value for name, value in known.items() if value}})
 
 
+def _find_lanes(inputs: Artifacts) -> list[str]:
+    """Return the tables, at their cache keys, that artifacts were made from."""
+    return sorted({lane for artifact in inputs.values() for lane in str(artifact.metadata.get("lanes", "")).split()})
+
+
+@RETRY
+def _write_notes(project: str, lanes: list[str], made: Iterable[Artifact]) -> None:
+    """Note where artifacts lie, so that later runs notice when they are gone."""
+    settings = Settings()
+    place = cache.open_notes(settings, project)
+    for artifact in made:
+        artifact.metadata["lanes"] = " ".join(lanes)
+        if place:
+            cache.write_note(artifact.uri, Path(artifact.path), lanes, place)
+
+
 @contextmanager
 def _laid_out(places: Mapping[str, Artifacts]) -> Iterator[Path]:
     """Lay artifacts out as a laptop has them, as links below a folder."""
     with tempfile.TemporaryDirectory(prefix="adloom-") as root:
         for place, artifacts in places.items():
             folder = Path(root) / place
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)
             for name, artifact in artifacts.items():
                 (folder / name).symlink_to(Path(artifact.path).resolve())
         yield Path(root)

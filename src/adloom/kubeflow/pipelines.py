@@ -107,7 +107,7 @@ def arguments(name: str, params: Params, lock: Lock | None) -> dict[str, str]:
     ingest, prepare = (params.ingest, params.prepare) if name == "training" else scored(params)
     found = {"project": params.project, "sources": json.dumps(lock.digests(), sort_keys=True) if lock else ""}
     if name == "training":
-        found["params"] = params.to_json()
+        found["params"] = params.model_dump_json(by_alias=True, exclude_unset=True)  # a place says what it sets itself
     for table in TABLES_OF[name]:
         found[f"ingest_{table}"] = Ingest.model_validate({table: ingest.source(table)}).to_json()
         found[f"prepare_{table}"] = prepare.of(table).to_json()

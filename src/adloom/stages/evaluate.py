@@ -1,10 +1,10 @@
 """
 Measure one model on its test rows, with 95 % intervals: metrics.json, and the pictures and tables of the report.
 
-The judge is the reader that looks at what the picture generator draws, and for a policy the audience whose segments it
-decides with; every other model is its own.
+A picture generator and a policy need a judge: the reader that looks at the pictures, and the audience whose segments
+the policy decides with. Every other model is measured without one.
 
-Example: adloom evaluate --model models/cnn --table data/dataset/creatives --judge models/cnn --report reports/cnn
+Example: adloom evaluate --model models/cnn --table data/dataset/creatives --report reports/cnn
 """
 
 import json
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adloom.errors import ArtifactError
+from adloom.errors import ArtifactError, ParamsError
 from adloom.evaluation import sections
 from adloom.evaluation.metric import Evaluation
 from adloom.io import manifest, tables
@@ -27,15 +27,16 @@ MODEL_OF = {  # by manifest.stage
     "segment": "audience",
     "train_policy": "policy",
 }
+JUDGES = {"gan": "cnn", "policy": "audience"}  # model: the model that it is measured with
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The model, the table it was made of, and what judges it."""
+    """The model, the table it was made of, and the judge, where the model has one."""
 
     model: Path
     table: Path
-    judge: Path
+    judge: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -49,16 +50,23 @@ def run(inputs: Inputs, outputs: Outputs, params: Evaluate, outside: Outside) ->
     """Evaluate one model; a model or table that was skipped makes a skipped report."""
     if manifest.passed_on(outputs.report, "evaluate", params, inputs.model, inputs.table):
         return {}
-    for folder in {inputs.model, inputs.table, inputs.judge}:
+    made_from = {"model": inputs.model, "table": inputs.table} | ({"judge": inputs.judge} if inputs.judge else {})
+    for folder in made_from.values():
         manifest.verify(folder)
-    evaluation = measure(inputs.model, inputs.table, inputs.judge, params)
-    made_from = {"model": inputs.model, "table": inputs.table, "judge": inputs.judge}
+    evaluation = measure(inputs.model, inputs.table, judge_of(inputs.model, inputs.judge), params)
     with manifest.draft(outputs.report, "evaluate", params, made_from) as draft:
         for name, content in sections.to_files(evaluation).items():
             (draft.path / name).write_bytes(content)
         draft.facts["model"] = name_of(inputs.model)
         draft.environment.update(outside.kernels)
     return {name: metric.value for name, metric in evaluation.metrics.items()}
+
+
+def judge_of(model: Path, judge: Path | None) -> Path:
+    """Return the judge of a model: the model itself when none is given. Raises ParamsError when it needs another."""
+    if judge is None and (needed := JUDGES.get(name_of(model))):
+        raise ParamsError(f"--judge: required for {model}, a {name_of(model)}; give --judge models/{needed}")
+    return judge or model
 
 
 def name_of(model: Path) -> str:

@@ -14,7 +14,7 @@ import json
 import logging
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -28,9 +28,8 @@ from adloom.io import manifest
 from adloom.io.outside import Outside
 from adloom.io.registry import CHALLENGER, CHAMPION, Registry, Version, aliased, fetch_whole
 from adloom.params import MODELS, Register
-from adloom.stages.evaluate import card, measure, name_of
+from adloom.stages.evaluate import JUDGES, card, judge_of, measure, name_of
 
-JUDGES = {"gan": "cnn", "policy": "audience"}  # model: what it is measured with, where that is another
 COMPARED_FIRST = (pair.POLICY,)  # models whose first version has a rival, too: what is done without any
 ROUNDS = 5  # of judging, each against another champion
 
@@ -84,13 +83,13 @@ class Judgement:
 
 def run(inputs: Inputs, outputs: Outputs, params: Register, outside: Outside) -> Mapping[str, float | str]:
     """Register one model, or all."""
-    given = [getattr(inputs, field.name) for field in fields(inputs)]
-    if not any(given):
+    if inputs == Inputs():
         outcomes = register_all(params, outside)
-    elif all(given):
-        outcomes = [register(Candidate(*given), params, outside)]
+    elif inputs.model and inputs.table and inputs.report:
+        candidate = Candidate(inputs.model, inputs.table, judge_of(inputs.model, inputs.judge), inputs.report)
+        outcomes = [register(candidate, params, outside)]
     else:
-        raise ParamsError("register: give all of --model, --table, --judge and --report, or none for all models")
+        raise ParamsError("register: give --model, --table and --report, or no option for all models")
     return {key: value for outcome in outcomes for key, value in rows(outcome).items()}
 
 

@@ -1,6 +1,7 @@
 """The commands that move datasets and repeat runs: dataset push, list, pull; reproduce."""
 
 import json
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from adloom.io.datasets import remote
 from adloom.io.outside import build
 from adloom.settings import Settings
 from adloom.versioning import dataset as datasets
-from adloom.versioning import pull, record
+from adloom.versioning import pull, record, withdraw
 from adloom.versioning import reproduce as verb
 from adloom.versioning.dataset import Kept
 
@@ -24,7 +25,7 @@ MEGABYTE = 1_000_000
 @click.group("dataset")
 def dataset() -> None:
     """
-    Move the prepared dataset to and from DVC's remote, by its digest.
+    Move the prepared dataset to and from DVC's remote, by its digest, or delete it there.
 
     Example: adloom dataset push
     """
@@ -85,6 +86,34 @@ def pull_dataset(digest: str, params_path: Path, force: bool, as_json: bool) -> 
         found = datasets.find(digest, loaded.project, source)
         brought = pull.pull(found, loaded, source, Path(), force)
     show({"digest": found.digest, "brought": brought, **_rows(found)}, as_json)
+
+
+@dataset.command("withdraw", short_help="Delete one dataset from the remote.")
+@click.argument("digest")
+@PARAMS
+@click.option("--dry-run", is_flag=True, help="Say what would be deleted; delete nothing.")
+@click.option("--yes", is_flag=True, help="Delete without asking.")
+@AS_JSON
+def withdraw_dataset(digest: str, params_path: Path, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """
+    Delete one dataset from the remote; objects that other datasets have as well stay.
+
+    DIGEST is the dataset's digest, or the first 8 digits of it or more. Folders and DVC caches that pulled it keep it.
+
+    Example: adloom dataset withdraw 1f3a9c07 --dry-run
+    """
+    loaded, _ = opened(params_path)
+    source = remote(Settings())
+    planned = withdraw.plan(datasets.find(digest, loaded.project, source), source)
+    told = {"digest": planned.digest, "objects": len(planned.objects), "bytes": sum(planned.objects.values())}
+    show({**told, "shared": planned.shared}, as_json)
+    if dry_run:
+        return
+    if not yes and not sys.stdin.isatty():
+        raise click.UsageError("nobody can be asked here; --yes deletes without asking, --dry-run deletes nothing")
+    if yes or click.confirm(f"Delete this dataset from {source.url} for good?", err=True):
+        withdraw.withdraw(planned, source)
+        click.echo(f"{planned.digest}: deleted from {source.url}", err=True)
 
 
 @click.command("reproduce")

@@ -122,7 +122,7 @@ def kept(project: str, remote: Remote) -> list[Kept]:
     found = []
     for one in remote.documents():
         try:
-            found.append(Kept(one.digest, one.written, _read(remote, one.digest)))
+            found.append(Kept(one.digest, one.written, read(remote, one.digest)))
         except DataError as error:
             logger.warning("%s", error)
     return [one for one in found if one.dataset.project == project]
@@ -140,7 +140,7 @@ def find(asked: str, project: str, remote: Remote) -> Dataset:
         near = difflib.get_close_matches(asked, known, SHOWN, 0) or known[-SHOWN:]
         nearest = f"nearest: {', '.join(near)}" if near else "it holds none; `adloom dataset push` brings one there"
         raise DataError(f"{asked}: no such dataset at {remote.url}; {nearest}")
-    dataset = _read(remote, found[0])
+    dataset = read(remote, found[0])
     if dataset.project != project:
         raise ParamsError(f"{asked}: a dataset of project {dataset.project}, params.yaml says {project}")
     return dataset
@@ -157,7 +157,8 @@ def _whole(folder: Path) -> Manifest:
     return made
 
 
-def _read(remote: Remote, digest: str) -> Dataset:
+def read(remote: Remote, digest: str) -> Dataset:
+    """Return a dataset of a remote. Raises DataError when its document is gone, damaged or of another format."""
     content = remote.read(digest)
     if hashlib.sha256(content).hexdigest() != digest:
         raise DataError(f"{remote.url}/datasets/{digest}.json: damaged; delete it and push the dataset again")

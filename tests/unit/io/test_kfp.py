@@ -50,6 +50,25 @@ def order(of: KfpServer) -> Order:
     return Order("shop-training", "a title", version, ARGUMENTS, "by hand")
 
 
+def test_a_run_whose_task_is_handed_one_artifact_twice_is_refused(stand_in: StandIn) -> None:
+    output = "{taskOutputArtifact: {producerTask: make, outputArtifactKey: model}}"
+    text = f"""
+root:
+  inputDefinitions: {{parameters: {{project: {{}}, sources: {{}}}}}}
+  dag:
+    tasks:
+      make: {{componentRef: {{name: comp-make}}}}
+      take: {{componentRef: {{name: comp-take}}, inputs: {{artifacts: {{model: {output}, judge: {output}}}}}}}
+components: {{comp-make: {{}}, comp-take: {{}}}}
+---
+platforms: {{}}
+"""
+    of = server(stand_in.url)
+    given = Order("shop-training", "a title", of.upload("shop-training", DIGEST, text), ARGUMENTS, "by hand")
+    with pytest.raises(OutsideError, match="take takes make/model as judge and model"):
+        of.start(given)
+
+
 @pytest.mark.parametrize(
     ("answer", "kind", "said"),
     [

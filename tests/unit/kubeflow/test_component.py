@@ -19,7 +19,7 @@ from adloom.io.mlflow import Server
 from adloom.io.mlflow_tracking import MlflowTracker
 from adloom.io.parent import Parent
 from adloom.kubeflow import component
-from adloom.params import Ingest, Prepare, Score
+from adloom.params import TABLES, Ingest, Prepare, Score
 
 KEY = "0123456789abcdef"
 CSV = "customer,day\nann,2026-01-05\n"
@@ -38,6 +38,10 @@ class Folder:
 
     path: str
     metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def uri(self) -> str:
+        return self.path
 
 
 @pytest.fixture
@@ -59,48 +63,67 @@ def looked(orders: Path, expected: str = "") -> dict[str, str]:
     return component.look("shop", {"events": block(orders)}, PREPARE, expected, "a test")
 
 
+def sources(found: dict[str, str]) -> dict[str, str]:
+    """The digests of the sources."""
+    digests: dict[str, str] = json.loads(found["sources"])
+    return digests
+
+
+def prepared(orders: Path, found: dict[str, str], rows: Folder) -> dict[str, Any]:
+    made = component.prepare("shop", "events", block(orders), PREPARE, found["events"], found["privacy"], rows)
+    return dict(made)
+
+
 PREPARE = Prepare.model_validate_json('{"events": {"holdout_start": "2026-02-01", "end": "2026-03-01"}}').to_json()
 
 
 def test_each_table_has_a_digest_and_so_have_key_and_erasure_list(orders: Path) -> None:
     found = looked(orders)
-    assert found.keys() == {"creatives", "copy", "events", "impressions", "privacy"}
-    assert [name for name, digest in found.items() if not digest] == ["creatives", "copy", "impressions"]
+    digests = sources(found)
+    assert digests.keys() == {"creatives", "copy", "events", "impressions", "privacy"}
+    assert [name for name, digest in digests.items() if not digest] == ["copy", "creatives", "impressions"]
+    assert all(found[table].startswith(f"{digests[table]}.") for table in TABLES)
     orders.write_text(CSV + "bob,2026-01-06\n")
-    assert [name for name, digest in looked(orders).items() if digest != found[name]] == ["events"]
+    assert [name for name, digest in sources(looked(orders)).items() if digest != digests[name]] == ["events"]
 
 
 def test_other_sources_than_expected_are_named(orders: Path) -> None:
-    expected = json.dumps(looked(orders))
-    assert looked(orders, expected) == json.loads(expected)
+    expected = looked(orders)["sources"]
+    assert looked(orders, expected)["sources"] == expected
     orders.write_text(CSV + "bob,2026-01-06\n")
     with pytest.raises(DataError, match="^sources: events changed since this pipeline looked at its sources; start"):
         looked(orders, expected)
 
 
 def test_a_table_goes_from_its_source_to_prepared_rows(orders: Path) -> None:
-    digests, raw, rows = looked(orders), Folder("kfp/ingest/rows"), Folder("kfp/prepare/rows")
-    assert component.ingest("shop", "events", block(orders), digests["events"], raw) == {"events_rows": 1}
-    counts = component.prepare("shop", "events", PREPARE, digests["privacy"], raw, rows)
-    assert counts == {"events_rows": 1, "events_quarantined": 0}
+    rows = Folder("kfp/prepare/rows")
+    assert prepared(orders, looked(orders), rows) == {"events_rows": 1, "events_quarantined": 0}
     assert rows.metadata["digest"] == manifest.digest(Path(rows.path))
     assert rows.metadata["rows_calibration"] == 1
 
 
+def test_raw_rows_leave_nothing_behind_but_their_digest(orders: Path) -> None:
+    rows = Folder("kfp/prepare/rows")
+    prepared(orders, looked(orders), rows)
+    assert rows.metadata["raw_digest"] == manifest.read(Path(rows.path)).inputs["raw"]
+    orders.unlink()
+    everything = [path for path in Path().rglob("*") if path.is_file()]
+    assert [path for path in everything if b"ann" in path.read_bytes()] == []
+
+
 def test_a_source_that_changed_on_the_way_is_not_ingested(orders: Path) -> None:
-    digest = looked(orders)["events"]
+    found = looked(orders)
     orders.write_text(CSV + "bob,2026-01-06\n")
     with pytest.raises(DataError, match=r"ingest.events: .*orders.csv changed since this pipeline looked at its"):
-        component.ingest("shop", "events", block(orders), digest, Folder("rows"))
+        prepared(orders, found, Folder("rows"))
     assert not Path("rows").exists()
 
 
 def test_another_key_than_the_one_looked_at_is_refused(orders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    digests, raw = looked(orders), Folder("raw")
-    component.ingest("shop", "events", block(orders), digests["events"], raw)
+    found = looked(orders)
     monkeypatch.setenv("ADLOOM_PSEUDONYM_KEY", KEY[::-1])
     with pytest.raises(DataError, match="prepare.events: the pseudonym key or the erasure list changed since"):
-        component.prepare("shop", "events", PREPARE, digests["privacy"], raw, Folder("rows"))
+        prepared(orders, found, Folder("rows"))
 
 
 def test_a_digest_is_a_function_of_what_is_locked() -> None:
@@ -112,14 +135,14 @@ def test_a_digest_is_a_function_of_what_is_locked() -> None:
 
 def test_a_confusion_matrix_is_read_from_a_report(tmp_path: Path) -> None:
     table = Table(CONFUSION, "", ["category", "hats", "shoes"], [["hats", 3, 1], ["shoes", 0, 4]])
-    given: dict[str, list[Section]] = {"cnn": [table], "gan": []}
+    given: dict[str, list[Section]] = {"whole": [table], "bare": []}
     for name, sections in given.items():
-        with manifest.draft(tmp_path / name, "evaluate", Block(), {}) as made:
+        with manifest.draft(tmp_path / name / "cnn", "evaluate", Block(), {}) as made:
             for file, content in to_files(Evaluation({}, {}, sections)).items():
                 (made.path / file).write_bytes(content)
-    assert component.confusion(Folder(str(tmp_path / "cnn"))) == (["hats", "shoes"], [[3, 1], [0, 4]])
-    assert component.confusion(Folder(str(tmp_path / "gan"))) is None
-    manifest.skip(tmp_path / "none", "evaluate", Block(), "no table")
+    assert component.confusion(Folder(str(tmp_path / "whole"))) == (["hats", "shoes"], [[3, 1], [0, 4]])
+    assert component.confusion(Folder(str(tmp_path / "bare"))) is None
+    manifest.skip(tmp_path / "none" / "cnn", "evaluate", Block(), "no table")
     assert component.confusion(Folder(str(tmp_path / "none"))) is None
 
 

@@ -8,7 +8,7 @@ from adloom.errors import AdloomError, OutsideError
 from adloom.io.kubeflow import MemoryKubeflow, Order, Run, Task
 from adloom.kubeflow import progress
 
-TASKS = {"train-gan": "train-gan", "ingest-3": "ingest events", "finish": "finish"}
+TASKS = {"train-gan": "train-gan", "prepare-3": "prepare events", "finish": "finish"}
 
 
 @pytest.fixture
@@ -69,50 +69,50 @@ def test_a_run_is_watched_until_it_ends_each_change_told_once(kubeflow: MemoryKu
         ["train-gan", "RUNNING", "0/3"],
         ["run", "SUCCEEDED", "3/3"],
         ["train-gan", "SUCCEEDED", "3/3"],
-        ["ingest", "events", "SUCCEEDED", "3/3"],
+        ["prepare", "events", "SUCCEEDED", "3/3"],
         ["finish", "SUCCEEDED", "3/3"],
     ]
 
 
 def test_a_run_that_succeeded_is_never_told_with_a_part_of_its_tasks() -> None:
     """KFP 2.17 stops telling of tasks when the state of a run is larger than 1 MB."""
-    frozen = (Task("ingest-3", "SUCCEEDED", ""), Task("train-gan", "RUNNING", ""))
+    frozen = (Task("prepare-3", "SUCCEEDED", ""), Task("train-gan", "RUNNING", ""))
     assert watched("SUCCEEDED", *frozen) == [
-        "run SUCCEEDED", "ingest events SUCCEEDED", "train-gan RUNNING", progress.SILENT
+        "run SUCCEEDED", "prepare events SUCCEEDED", "train-gan RUNNING", progress.SILENT
     ]  # fmt: skip
     assert watched("SUCCEEDED") == ["run SUCCEEDED", progress.SILENT]
 
 
 def test_a_failed_run_whose_tasks_are_not_told_names_those_seen_last() -> None:
-    frozen = (Task("ingest-3", "SUCCEEDED", ""), Task("train-gan", "RUNNING", ""))
+    frozen = (Task("prepare-3", "SUCCEEDED", ""), Task("train-gan", "RUNNING", ""))
     assert watched("FAILED", *frozen)[-1] == progress.SILENT
     assert progress.failure(ended("FAILED", *frozen), TASKS) == (
         "failed: the server does not say why, the log of the task does; last seen running: train-gan"
     )
 
 
-@pytest.mark.parametrize("tasks", [(), (Task("ingest-3", "SUCCEEDED", ""), Task("train-gan", "PENDING", ""))])
+@pytest.mark.parametrize("tasks", [(), (Task("prepare-3", "SUCCEEDED", ""), Task("train-gan", "PENDING", ""))])
 def test_a_failed_run_without_a_failed_task_is_not_told_whole(tasks: tuple[Task, ...]) -> None:
     assert watched("FAILED", *tasks)[-1] == progress.SILENT
 
 
 def test_a_failed_run_whose_failed_task_is_told_is_told_with_its_count() -> None:
-    assert watched("FAILED", Task("ingest-3", "FAILED", ""), Task("train-gan", "PENDING", "")) == [
-        "run FAILED 0/3", "ingest events FAILED 0/3", "train-gan PENDING 0/3"
+    assert watched("FAILED", Task("prepare-3", "FAILED", ""), Task("train-gan", "PENDING", "")) == [
+        "run FAILED 0/3", "prepare events FAILED 0/3", "train-gan PENDING 0/3"
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    "nodes", [["ingest-3-driver"], ["ingest-3-driver", "ingest-3-driver(0)"], ["ingest-3-driver(0)"]]
+    "nodes", [["prepare-3-driver"], ["prepare-3-driver", "prepare-3-driver(0)"], ["prepare-3-driver(0)"]]
 )
 def test_a_task_whose_driver_failed_is_named(nodes: tuple[str, ...]) -> None:
-    tasks = [Task("ingest-3", "PENDING", ""), *(Task(name, "FAILED", "") for name in nodes)]
-    assert "failed at ingest events (its driver): the server does not say why" in failed(*tasks)
-    assert progress.states(ended("FAILED", *tasks), TASKS)["ingest events"] == "FAILED"
+    tasks = [Task("prepare-3", "PENDING", ""), *(Task(name, "FAILED", "") for name in nodes)]
+    assert "failed at prepare events (its driver): the server does not say why" in failed(*tasks)
+    assert progress.states(ended("FAILED", *tasks), TASKS)["prepare events"] == "FAILED"
 
 
 def test_failed_pods_name_the_tasks_that_the_server_does_not_tell_of() -> None:
-    frozen = ended("FAILED", Task("ingest-3", "SUCCEEDED", ""), Task("train-gan", "RUNNING", ""))
+    frozen = ended("FAILED", Task("prepare-3", "SUCCEEDED", ""), Task("train-gan", "RUNNING", ""))
     pods = {
         "training-x.root(0).exit-handler-1(0).train-gan(1).executor(0)": "OOMKilled, exit code 137",
         "training-x.root(0).finish-driver(0)": "Error, exit code 1",
@@ -125,10 +125,10 @@ def test_failed_pods_name_the_tasks_that_the_server_does_not_tell_of() -> None:
 
 
 def test_of_several_attempts_the_last_counts() -> None:
-    attempts = (Task("ingest-3(0)", "FAILED", ""), Task("ingest-3(1)", "SUCCEEDED", ""))
-    assert progress.states(ended("RUNNING", *attempts), TASKS)["ingest events"] == "SUCCEEDED"
-    goes_on = (*attempts[:1], Task("ingest-3", "RUNNING", ""))
-    assert progress.states(ended("RUNNING", *goes_on), TASKS)["ingest events"] == "RUNNING"
+    attempts = (Task("prepare-3(0)", "FAILED", ""), Task("prepare-3(1)", "SUCCEEDED", ""))
+    assert progress.states(ended("RUNNING", *attempts), TASKS)["prepare events"] == "SUCCEEDED"
+    goes_on = (*attempts[:1], Task("prepare-3", "RUNNING", ""))
+    assert progress.states(ended("RUNNING", *goes_on), TASKS)["prepare events"] == "RUNNING"
 
 
 def test_what_keeps_pods_from_starting_is_asked_now_and_then_and_told_once(kubeflow: MemoryKubeflow) -> None:
@@ -195,8 +195,8 @@ def failed(*tasks: Task, state: str = "FAILED", message: str = "") -> str:
 
 
 def test_a_failed_run_names_the_task_and_why() -> None:
-    tasks = (Task("root", "FAILED", ""), Task("ingest-3", "FAILED", "exit code 2"), Task("train-gan", "SUCCEEDED", ""))
-    assert failed(*tasks) == "run run-1 failed at ingest events: exit code 2; memory:/#/runs/details/run-1"
+    tasks = (Task("root", "FAILED", ""), Task("prepare-3", "FAILED", "exit code 2"), Task("train-gan", "SUCCEEDED", ""))
+    assert failed(*tasks) == "run run-1 failed at prepare events: exit code 2; memory:/#/runs/details/run-1"
 
 
 def test_why_may_stand_with_the_run_with_a_pod_or_nowhere() -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import MakeTable
 from tests.unit.stages.copywriters import EVALUATE, copy_rows, copywriter
 
-from adloom.errors import ArtifactError
+from adloom.errors import ArtifactError, ParamsError
 from adloom.evaluation.metric import Lines, Table
 from adloom.evaluation.sections import from_files
 from adloom.io import manifest
@@ -20,7 +20,7 @@ from adloom.stages import evaluate
 
 def test_a_report_holds_numbers_and_what_to_look_at(tmp_path: Path, outside: Outside, make_table: MakeTable) -> None:
     model, table, report = copywriter(tmp_path / "lstm"), make_table("copy", copy_rows()), tmp_path / "reports" / "lstm"
-    found = evaluate.run(evaluate.Inputs(model, table, model), evaluate.Outputs(report), EVALUATE, outside)
+    found = evaluate.run(evaluate.Inputs(model, table), evaluate.Outputs(report), EVALUATE, outside)
     sealed = manifest.verify(report)
     assert (sealed.facts, sealed.inputs["model"]) == ({"model": "lstm"}, manifest.digest(model))
     findings = from_files({name: (report / name).read_bytes() for name in sealed.files})
@@ -33,8 +33,23 @@ def test_equal_inputs_make_equal_bytes(tmp_path: Path, outside: Outside, make_ta
     model, table = copywriter(tmp_path / "lstm"), make_table("copy", copy_rows())
     reports = [tmp_path / name for name in ("one", "other")]
     for report in reports:
-        evaluate.run(evaluate.Inputs(model, table, model), evaluate.Outputs(report), EVALUATE, outside)
+        evaluate.run(evaluate.Inputs(model, table), evaluate.Outputs(report), EVALUATE, outside)
     assert manifest.digest(reports[0]) == manifest.digest(reports[1])
+
+
+def test_a_model_without_a_judge_is_its_own_and_one_that_needs_one_says_so(
+    tmp_path: Path, outside: Outside, make_table: MakeTable
+) -> None:
+    model, table = copywriter(tmp_path / "lstm"), make_table("copy", copy_rows())
+    found = [
+        evaluate.run(evaluate.Inputs(model, table, judge), evaluate.Outputs(tmp_path / "report"), EVALUATE, outside)
+        for judge in (None, model)
+    ]
+    assert found[0] == found[1]
+    with manifest.draft(tmp_path / "gan", "train_gan", Source(uri="x"), {}):
+        pass
+    with pytest.raises(ParamsError, match=r"^--judge: required for .*gan, a gan; give --judge models/cnn$"):
+        evaluate.run(evaluate.Inputs(tmp_path / "gan", table), evaluate.Outputs(tmp_path / "report"), EVALUATE, outside)
 
 
 @pytest.mark.parametrize("absent", ["model", "table"])
@@ -53,7 +68,7 @@ def test_a_changed_model_is_refused_and_nothing_is_written(
     model, table = copywriter(tmp_path / "lstm"), make_table("copy", copy_rows())
     (model / "copywriter.onnx").write_bytes(b"something else")
     with pytest.raises(ArtifactError, match=r"copywriter.onnx: changed since it was written; make or fetch lstm again"):
-        evaluate.run(evaluate.Inputs(model, table, model), evaluate.Outputs(tmp_path / "report"), EVALUATE, outside)
+        evaluate.run(evaluate.Inputs(model, table), evaluate.Outputs(tmp_path / "report"), EVALUATE, outside)
     assert not list(tmp_path.glob("*report*"))
 
 

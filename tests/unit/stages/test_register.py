@@ -229,5 +229,5 @@ def test_one_model_is_told_in_full(tmp_path: Path, outside: Outside, table: Path
         "lstm.champion": 1,
         "lstm.reason.1": found["lstm.reason.1"],
     }
-    with pytest.raises(ParamsError, match="give all of --model, --table, --judge and --report, or none"):
+    with pytest.raises(ParamsError, match="give --model, --table and --report, or no option"):
         run(Inputs(model=one.model), Outputs(), params().register, outside)

@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from tests import shop
+from tests.unit.versioning.conftest import Make
 
-from adloom import params, workspace
+from adloom import workspace
 from adloom.block import Block
 from adloom.errors import AdloomError, ArtifactError, DataError, ParamsError
 from adloom.io import datasets, manifest, tables
@@ -21,38 +22,6 @@ from adloom.io.datasets import Remote
 from adloom.params import TABLES, Params, Source
 from adloom.settings import Settings
 from adloom.versioning import commands, dataset, pull
-
-Make = Callable[..., dict[str, Path]]
-
-
-@pytest.fixture
-def loaded(tmp_path: Path) -> Params:
-    """Params whose only source is the copy."""
-    values = shop.params()
-    values["ingest"] = {"copy": values["ingest"]["copy"]}
-    return params.load(shop.write_params(tmp_path, values))
-
-
-@pytest.fixture
-def make(tmp_path: Path, loaded: Params) -> Make:
-    """Return a function that writes a dataset of these lines of copy, the other tables skipped."""
-
-    def make(place: str, *lines: str) -> dict[str, Path]:
-        folders = dataset.tables(tmp_path / place)
-        for table, folder in folders.items():
-            if table != "copy":
-                manifest.skip(folder, "prepare", loaded.prepare.of(table), "no source")
-        with manifest.draft(folders["copy"], "prepare", loaded.prepare.of("copy"), {}) as made:
-            tables.write(pd.DataFrame({"text": lines or ["warm hat", "red shoe"]}), made.path)
-            made.rows, made.facts = {"train": len(lines), "quarantined": 1}, {"source": "shop/copy.csv"}
-        return folders
-
-    return make
-
-
-@pytest.fixture
-def remote(tmp_path: Path) -> Remote:
-    return datasets.remote(Settings(dvc_remote=str(tmp_path / "remote"), quiet=True))
 
 
 def project(folder: Path) -> Path:

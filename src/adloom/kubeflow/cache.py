@@ -1,0 +1,128 @@
+"""
+Notice cached artifacts that are gone.
+
+The server's cache gives out an artifact without looking whether its objects still exist. So every task notes where its
+artifact lies before the server knows of it, and the first task of a run, which is never cached, looks at what is noted.
+Where something is gone, or cannot be looked at, it gives out a new cache key: the tasks of that table run again.
+
+A key is `<digest of the source>.<generation>`. Notes lie in S3 as <table>/<digest>/<generation>/<name>, beside a mark
+that makes the generation. A key without a mark is never given out twice, so lost notes cost work and never a failure.
+"""
+
+import hashlib
+import json
+import logging
+import secrets
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TypedDict
+
+from adloom.errors import ParamsError, UserError
+from adloom.io import objects
+from adloom.io.objects import Objects, S3Objects
+from adloom.io.s3_faults import PATIENCE, each
+from adloom.settings import Settings
+
+MARK = "begun"
+NO_SOURCE = "none"
+
+logger = logging.getLogger(__name__)
+
+
+class Noted(TypedDict):
+    """Where an artifact lies, and how many files it has."""
+
+    uri: str
+    files: int
+
+
+def open_notes(settings: Settings, project: str) -> Objects | None:
+    """Return where a project's notes lie, None where the environment names no place for them."""
+    uri = settings.checkpoint_uri
+    return objects.at(f"{uri.rstrip('/')}/cache/{project}", settings.s3_endpoint) if uri else None
+
+
+def assign_keys(digests: Mapping[str, str], place: Objects | None, settings: Settings) -> dict[str, str]:
+    """Return the cache key of each table, given the digest of its source, "" for a table without one."""
+    if place is None:
+        logger.warning("ADLOOM_CHECKPOINT_URI: not set; nothing is noted of what is cached, so every task runs")
+        return {table: f"{digest}.{_new_generation()}" for table, digest in digests.items()}
+    return {
+        table: f"{digest}.{_current_generation(lane_name(table, digest), place, settings)}"
+        for table, digest in digests.items()
+    }
+
+
+def lane_name(table: str, key: str) -> str:
+    """Return where the notes about a table lie, given the digest of its source or its cache key."""
+    digest, _, generation = key.partition(".")
+    return "/".join(part for part in (table, digest or NO_SOURCE, generation) if part)
+
+
+def write_note(uri: str, folder: Path, lanes: Iterable[str], place: Objects) -> None:
+    """Note under each lane that an artifact of so many files lies at a URI."""
+    files = sum(path.is_file() for path in folder.rglob("*"))
+    text = json.dumps(Noted(uri=uri, files=files))
+    for one in lanes:
+        _write(place, f"{one}/{hashlib.sha256(uri.encode()).hexdigest()[:16]}", text)
+
+
+def _current_generation(where: str, place: Objects, settings: Settings) -> str:
+    """Return the generation whose artifacts all exist, a new one where there is none."""
+    found = place.below(f"{where}/")
+    marks = [(one.written, name) for name, one in found.items() if name.endswith(f"/{MARK}")]
+    if marks:
+        current = max(marks)[1].removesuffix(f"/{MARK}")
+        noted = [name for name in found if name.startswith(f"{current}/") and not name.endswith(f"/{MARK}")]
+        gone = each(lambda name: _find_missing(_read(place, name), settings), noted, "cached artifacts", progress=False)
+        if not any(gone):
+            return current.rpartition("/")[2]
+        logger.warning("%s: is gone; what is made from %s is made again", next(filter(None, gone)), where)
+    new = _new_generation()
+    _write(place, f"{where}/{new}/{MARK}", "")
+    return new
+
+
+def _find_missing(noted: Noted, settings: Settings) -> str | None:
+    """Return an artifact's URI when it lacks files or may not be looked at. Raises OutsideError without an answer."""
+    scheme, _, rest = noted["uri"].rpartition("://")
+    try:
+        bucket, _, key = rest.partition("/")
+        place = _open_bucket(scheme, bucket, settings) if scheme else objects.at(rest, None)
+        found = place.below(f"{key}/" if scheme else "")
+    except UserError as error:
+        logger.warning("%s; what cannot be looked at is made again", error)
+        return noted["uri"]
+    return noted["uri"] if len(found) < noted["files"] else None
+
+
+def _open_bucket(scheme: str, bucket: str, settings: Settings) -> Objects:
+    """Return a bucket of the pipelines' artifacts: of the server in the cluster, or of the S3 that stages use."""
+    if scheme == "s3":
+        return objects.at(f"s3://{bucket}", settings.s3_endpoint)
+    if scheme != "minio":
+        raise ParamsError(f"{scheme}://{bucket}: expected s3:// or minio:// as root of the pipelines' artifacts")
+    given = {
+        "access_key_id": settings.artifacts_access_key,
+        "secret_access_key": settings.artifacts_secret_key and settings.artifacts_secret_key.get_secret_value(),
+    }
+    known = {name: value for name, value in given.items() if value}
+    return S3Objects(f"s3://{bucket}", known, settings.artifacts_endpoint, PATIENCE)
+
+
+def _new_generation() -> str:
+    return secrets.token_hex(4)
+
+
+def _write(place: Objects, name: str, text: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="adloom-") as scratch:
+        path = Path(scratch) / "note"
+        path.write_text(text, encoding="utf-8")
+        place.send(path, name)
+
+
+def _read(place: Objects, name: str) -> Noted:
+    with tempfile.TemporaryDirectory(prefix="adloom-") as scratch:
+        found: Noted = json.loads(place.fetch(name, Path(scratch) / "note").read_text(encoding="utf-8"))
+    return found

@@ -18,6 +18,7 @@ from adloom.io import datasets, manifest
 from adloom.io.outside import Outside, build
 from adloom.params import MODELS, Params
 from adloom.settings import Settings
+from adloom.stages.evaluate import JUDGES
 from adloom.versioning import dataset, pull, record
 
 BIN = Path(sys.executable).parent
@@ -86,9 +87,9 @@ def whole_way(loaded: Params, world: Outside) -> None:
     for stage in ("ingest", "prepare", *TRAININGS):
         caller.call(stage, {}, loaded, world)
     for model, table in MODELS.items():
-        judge = "cnn" if model == "gan" else model
-        paths = {"model": f"models/{model}", "judge": f"models/{judge}", "table": f"data/dataset/{table}"}
-        caller.call("evaluate", {**paths, "report": f"reports/{model}"}, loaded, world)
+        paths = {"model": f"models/{model}", "table": f"data/dataset/{table}", "report": f"reports/{model}"}
+        judge = {"judge": f"models/{JUDGES[model]}"} if model in JUDGES else {}
+        caller.call("evaluate", paths | judge, loaded, world)
     caller.call("report", {}, loaded, world)
 
 

@@ -25,6 +25,7 @@ from adloom.io.mlflow import MlflowRegistry
 from adloom.io.outside import Outside
 from adloom.io.registry import champion, fetch_whole
 from adloom.params import MODELS, TABLES, Params
+from adloom.settings import kernels
 from adloom.stages.evaluate import JUDGES
 from adloom.stages.register import register_all
 
@@ -210,7 +211,7 @@ def _paths(model: str, table: str) -> dict[str, str]:
 def test_the_same_calls_without_dvc_in_another_folder_give_the_same_bytes(
     with_dvc: Path, elsewhere: Path, outside: Outside
 ) -> None:
-    whole_way(params.load(elsewhere / "params.yaml"), replace(outside, pseudonym_key=KEY.encode()))
+    whole_way(params.load(elsewhere / "params.yaml"), replace(outside, pseudonym_key=KEY.encode(), kernels=kernels()))
     assert digests(elsewhere) == digests(with_dvc)
 
 

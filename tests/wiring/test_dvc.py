@@ -54,8 +54,8 @@ def test_evaluate_names_each_model_its_table_and_its_judge() -> None:
     options = set(re.findall(r"--(\w+)", PIPELINE["evaluate"]["do"]["cmd"]))
     required = {f.name for kind in (module.Inputs, module.Outputs) for f in fields(kind) if f.default is MISSING}
     assert options == required
-    judges = {model: row["option"] for model, row in rows.items() if row["option"]}
-    assert judges == {model: f"--judge models/{judge}" for model, judge in JUDGES.items()}
+    judges = {model: row["judge_option"] for model, row in rows.items() if row["judge_option"]}
+    assert judges == {model: f" --judge models/{judge}" for model, judge in JUDGES.items()}
 
 
 def test_raw_tables_hold_identifiers_and_are_never_cached() -> None:

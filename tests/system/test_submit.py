@@ -101,13 +101,13 @@ def test_equal_pipelines_are_uploaded_once(adloom: Adloom, stand_in: StandIn) ->
 
 
 def test_a_failed_run_is_exit_code_one_with_the_task_why_and_where(adloom: Adloom, stand_in: StandIn) -> None:
-    stand_in.after = lambda _, path: end(stand_in, "FAILED", why="OOM", ingest_2="FAILED") if RUNS in path else None
+    stand_in.after = lambda _, path: end(stand_in, "FAILED", why="OOM", prepare_2="FAILED") if RUNS in path else None
     failed = adloom("submit", "training")
     assert isinstance(failed.exception, AdloomError)
     assert failed.exception.exit_code == 1
     (run_id,) = stand_in.kept["runs"]
-    assert str(failed.exception) == (f"run {run_id} failed at ingest copy: OOM; {PAGES}/#/runs/details/{run_id}")
-    assert "ingest copy              FAILED" in failed.stdout
+    assert str(failed.exception) == (f"run {run_id} failed at prepare copy: OOM; {PAGES}/#/runs/details/{run_id}")
+    assert "prepare copy             FAILED" in failed.stdout
 
 
 def test_a_task_whose_driver_died_is_named(adloom: Adloom, stand_in: StandIn) -> None:

@@ -26,6 +26,7 @@ USERS = {  # variable: the components that open connections to its address
     "AWS_ENDPOINT_URL_S3": STORE,
     "MLFLOW_S3_ENDPOINT_URL": ("mlflow",),
     "ADLOOM_CHECKPOINT_URI": ("stage", "training"),
+    "ADLOOM_ARTIFACTS_ENDPOINT": ("stage",),
     "ADLOOM_DVC_REMOTE": ("stage",),
     "ADLOOM_LOG_URI": ("decide",),
     "ADLOOM_KFP_ENDPOINT": ("trigger", "poll"),
@@ -34,7 +35,11 @@ USERS = {  # variable: the components that open connections to its address
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": ("decide", "creatives"),
     "KUBERNETES_SERVICE_HOST": ("stage",),
 }
-WITHOUT = {"MLFLOW_S3_ENDPOINT_URL", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"}  # set by no overlay
+WITHOUT = {  # set by no overlay
+    "ADLOOM_ARTIFACTS_ENDPOINT",
+    "MLFLOW_S3_ENDPOINT_URL",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+}
 ELSEWHERE = {"ADLOOM_WEBHOOK_URL", "KUBERNETES_SERVICE_HOST"}  # set by a Secret or by Kubernetes
 
 

@@ -15,13 +15,17 @@ Unit = Literal["share", "bits", "count", "distance", "ratio", "auc", "ari", "sil
 
 @dataclass(frozen=True)
 class Metric:
-    """A value with its 95 % interval [low, high], measured on n rows."""
+    """A value with its 95 % interval [low, high], measured on n rows; each number has DIGITS digits."""
 
     value: float
     low: float
     high: float
     n: int
     unit: Unit
+
+    def __post_init__(self) -> None:
+        for name in ("value", "low", "high"):
+            object.__setattr__(self, name, float(f"{getattr(self, name):.{DIGITS}g}"))
 
 
 @dataclass(frozen=True)
@@ -108,15 +112,8 @@ class Evaluation:
 
 
 def to_json(metrics: Mapping[str, Metric]) -> str:
-    """Return metrics.json: `{metric: {value, low, high, n, unit}}`, keys sorted, numbers of DIGITS digits."""
-    written = {
-        name: {key: _rounded(value) for key, value in asdict(metric).items()} for name, metric in metrics.items()
-    }
-    return json.dumps(written, indent=1, sort_keys=True) + "\n"
-
-
-def _rounded(value: Any) -> Any:
-    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+    """Return metrics.json: `{metric: {value, low, high, n, unit}}`, keys sorted."""
+    return json.dumps({name: asdict(metric) for name, metric in metrics.items()}, indent=1, sort_keys=True) + "\n"
 
 
 def from_json(text: str) -> dict[str, Metric]:

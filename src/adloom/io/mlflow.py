@@ -12,7 +12,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -129,11 +129,18 @@ class Server:
             ) from None
 
     def _creation_lock(self, database: Path) -> AbstractContextManager[None]:
-        """Return the lock that guards the creation of the tables, which MLflow leaves unguarded between processes."""
+        """
+        Return the lock that guards the creation of the tables, which MLflow leaves unguarded between processes.
+
+        A database that has tables and no lock file was made by another program; nothing is left beside it.
+        """
+        lock = database.with_name(f"{database.name}.lock")
+        if not lock.exists() and _has_tables(database):
+            return nullcontext()
         busy = (
             f"MLflow at {self.name}: another process creates its tables for {CREATE_SECONDS} s; wait for it or stop it"
         )
-        return held(database.with_name(f"{database.name}.lock"), busy, CREATE_SECONDS)
+        return held(lock, busy, CREATE_SECONDS)
 
 
 FindParent = Callable[[Server], str | None]  # the id of the run that runs lie below, if there is one
@@ -145,6 +152,17 @@ def no_parent(server: Server) -> None:
 
 def _connect(database: Path) -> sqlite3.Connection:
     return sqlite3.connect(database, timeout=LOCK_SECONDS)
+
+
+def _has_tables(database: Path) -> bool:
+    """Return whether MLflow has made its tables, or begun to; also True for what cannot be read."""
+    try:
+        with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            return (
+                connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone() is not None
+            )
+    except sqlite3.Error:
+        return database.is_file()
 
 
 def create_tables(connect: Callable[[], Any]) -> Any:

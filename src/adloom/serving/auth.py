@@ -76,7 +76,6 @@ class Auth:
         self._told: tuple[str, ...] = ()  # what the last reading had to say
         self._tell(found.warnings)
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="tokens", daemon=True)
 
     @property
     def is_unreadable(self) -> bool:
@@ -90,7 +89,8 @@ class Auth:
 
     def start(self) -> None:
         """Read the file again and again from now on, in a thread."""
-        self._thread.start()
+        self._stop = threading.Event()
+        threading.Thread(target=self._follow, args=(self._stop,), name="tokens", daemon=True).start()
 
     def close(self) -> None:
         """Read it no more; nothing waits for a reading that hangs."""
@@ -136,8 +136,8 @@ class Auth:
                 logger.error("%s", warning)
         self._told = warnings
 
-    def _follow(self) -> None:
-        while not self._stop.wait(LOOK):
+    def _follow(self, stop: threading.Event) -> None:
+        while not stop.wait(LOOK):
             self.look()
 
 

@@ -1,6 +1,8 @@
 """Tables: shards that stream, come back in order, and are the same bytes every time."""
 
 import hashlib
+import resource
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -47,8 +49,13 @@ def test_the_same_rows_are_the_same_bytes(tmp_path: Path) -> None:
     assert len(digests) == 1
 
 
-def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
-    (tmp_path / "rows-00000.parquet").symlink_to("/dev/full")
-    with pytest.raises(OSError, match=r"rows-00000.parquet") as caught:
-        tables.write(rows(10), tmp_path)
+def test_a_full_disk_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # the limit would cut it off
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(OSError, match=r"rows-00000.parquet") as caught:
+            tables.write(rows(10), tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     assert caught.value.filename == str(tmp_path / "rows-00000.parquet")

@@ -65,7 +65,7 @@ def test_what_a_pause_does_not_mend_fails_at_once(error: Exception) -> None:
 
 
 def test_everything_that_components_call_is_tried_again_but_the_end() -> None:
-    called = {"call", "look", "ingest", "prepare", "push_dataset", "register", "score"}
+    called = {"call", "look", "prepare", "evaluate", "register", "score"}
     repeated = {name for name, found in vars(component).items() if hasattr(found, "__wrapped__")}
     assert called <= repeated
     assert "finish" not in repeated  # a webhook must not be told twice

@@ -1,5 +1,6 @@
 """Fixtures every test may use: doubles of the outside, and artifacts made of small tables."""
 
+import atexit
 import os
 import signal
 from collections.abc import Callable
@@ -22,6 +23,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background
 os.environ["KUBECONFIG"] = os.devnull  # tests ask no cluster that kubectl knows here
 settings.register_profile("adloom", deadline=None)  # how long an example takes says more of the machine than of it
 settings.load_profile("adloom")
+
+
+@atexit.register
+def silence_exit() -> None:
+    """Drop what nanobind prints when the interpreter ends: DuckDB's types live until then, and it calls them leaked."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 @pytest.fixture

@@ -29,6 +29,8 @@ class AdloomError(Exception):
 class OutsideError(AdloomError):
     """A store, tracker or registry did not do what was asked."""
 
+    is_final = False  # a retry policy has used up its attempts
+
 
 class NoAnswerError(OutsideError):
     """A store, tracker or registry did not answer at all."""

@@ -17,7 +17,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """When a task is tried again: after each pause, as long as it raises OutsideError. Other errors end it at once."""
+    """
+    When a task is tried again: after each pause, as long as it raises OutsideError. Other errors end it at once.
+
+    Policies nest without multiplying: an error that one has given up on is not tried again by another.
+    """
 
     pauses: tuple[float, ...] = (30, 60, 120)  # seconds
     sleep: Callable[[float], None] = time.sleep  # SIGTERM ends the process in a pause, for the task holds nothing then
@@ -27,13 +31,16 @@ class RetryPolicy:
 
         @wraps(task)
         def repeated(*args: Given.args, **kwargs: Given.kwargs) -> Made:
-            for number, pause in enumerate(self.pauses, 2):
+            for number, pause in enumerate((*self.pauses, None), 2):
                 try:
                     return task(*args, **kwargs)
                 except OutsideError as error:
+                    if pause is None or error.is_final:
+                        error.is_final = True
+                        raise
                     logger.warning("%s; try %d of %d in %g seconds", error, number, len(self.pauses) + 1, pause)
                 self.sleep(pause)
-            return task(*args, **kwargs)
+            raise AssertionError("the last try returns or raises")
 
         return repeated
 

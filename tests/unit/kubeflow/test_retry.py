@@ -53,6 +53,14 @@ def test_after_the_last_try_the_error_is_the_tasks(caplog: pytest.LogCaptureFixt
     assert len(caplog.messages) == 3
 
 
+def test_a_policy_within_another_does_not_multiply_the_tries() -> None:
+    inner = Task(9, OutsideError("away"))
+    pauses = list[float]()
+    with pytest.raises(OutsideError, match="^away$"):
+        RetryPolicy(sleep=pauses.append)(inner.run)("gan")
+    assert (len(inner.calls), pauses) == (4, [])
+
+
 @pytest.mark.parametrize(
     "error",
     [DataError("x"), ParamsError("x"), RefusedError("x"), ArtifactError("x"), AdloomError("pod: OOMKilled"), OSError()],

@@ -30,7 +30,7 @@ def test_nothing_seen_does_not_mean_impossible() -> None:
     none, all_ = bootstrap(shares(np.zeros(5000)), 50, seed=1), bootstrap(shares(np.ones(5000)), 50, seed=1)
     assert (none.value, none.low) == (0.0, 0.0)
     assert (1 - none.high) ** 5000 == pytest.approx(0.025)  # at this rate, no row in 5,000 has a chance of 2.5 %
-    assert (all_.low, all_.high) == (pytest.approx(1 - none.high, rel=1e-9), 1.0)
+    assert (all_.low, all_.high) == pytest.approx((1 - none.high, 1.0), rel=1e-9)
 
 
 def test_intervals_cover_a_known_truth() -> None:

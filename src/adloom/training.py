@@ -119,7 +119,7 @@ def fit(
     there may be a checkpoint outside of this machine that cannot be had.
     """
     if session.group.first:
-        _warn_of_emulation(params, session.stage)
+        warn_of_emulation(params, session.stage)
     torch.set_num_threads(params.threads)
     torch.manual_seed(params.seed)
     module = make()
@@ -138,11 +138,12 @@ def fit(
     return module.cpu().eval(), watch.history
 
 
-def _warn_of_emulation(params: Training, stage: str) -> None:
+def warn_of_emulation(params: Training, stage: str) -> None:
+    """Warn when a stage trains in a precision that this CPU emulates."""
     if params.precision == "32-true" or torch.cuda.is_available() or cpu.has_bf16(cpu.read(), kernels()):
         return
     log.warning(
-        "%s: precision %s is emulated by this CPU, up to 20 times as slow; `%s.precision: 32-true` is its fastest",
+        "%s: precision %s is emulated by this CPU and many times slower; set `%s.precision: 32-true`, its fastest",
         stage,
         params.precision,
         stage,

@@ -239,7 +239,7 @@ def test_a_locked_registry_is_one_line_and_nothing_is_half_registered(
 
 
 def test_nothing_is_left_in_the_working_folder(folder: Path) -> None:
-    assert {path.name for path in folder.iterdir()} == {"models", "mlflow.db", "mlflow.db.lock", "mlartifacts"}
+    assert {path.name for path in folder.iterdir()} == {"models", "mlflow.db", "mlartifacts"}
     assert not Path("mlruns").exists()
 
 

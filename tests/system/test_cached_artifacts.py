@@ -1,11 +1,10 @@
 """The first task of a pipeline notices that artifacts which the server's cache would give are gone."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests import shop
+from tests.pipeline_artifact import PipelineArtifact
 from tests.system import seaweedfs
 from tests.system.seaweedfs import ACCESS, BUCKET, SECRET, Server
 
@@ -111,18 +110,6 @@ def test_lost_notes_make_a_new_key_and_so_does_a_place_for_none(cluster: Cluster
     assert cache.assign_keys(DIGESTS, None, unknown) != cache.assign_keys(DIGESTS, None, unknown)
 
 
-@dataclass
-class Folder:
-    """An artifact of a pipeline, kept where it was made."""
-
-    path: str
-    metadata: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def uri(self) -> str:
-        return self.path
-
-
 def test_tasks_note_what_they_made_and_the_first_task_of_the_next_run_looks_at_it(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,7 +124,7 @@ def test_tasks_note_what_they_made_and_the_first_task_of_the_next_run_looks_at_i
     def look() -> dict[str, str]:
         return component.look("shop", {"copy": lines}, prepared, "", "a test")
 
-    found, rows, lstm = look(), Folder("kfp/rows"), Folder("kfp/lstm")
+    found, rows, lstm = look(), PipelineArtifact("kfp/rows"), PipelineArtifact("kfp/lstm")
     component.prepare("shop", "copy", lines, prepared, found["copy"], "", rows)
     off = TrainLstm.model_validate({**params.load(shop.SHIPPED).train_lstm.model_dump(), "enabled": False}).to_json()
     component.call("train-lstm", "shop", off, {"copy": rows}, {"lstm": lstm})

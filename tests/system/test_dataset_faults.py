@@ -1,15 +1,14 @@
 """S3 that refuses a dataset, or goes away while it is pushed or pulled: one line, and nothing is half there."""
 
-import socket
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from tests import shop
+from tests.silent import silent_port
 from tests.system.relay import Fault, Relay
 from tests.system.seaweedfs import BUCKET, Server
 
@@ -148,12 +147,6 @@ def test_an_address_where_nobody_answers_is_one_line_within_the_shipped_patience
 
 
 def test_an_address_that_swallows_every_packet_is_one_line(open_remote: Open) -> None:
-    with socket.socket() as silent, ExitStack() as stack:  # takes no connection beyond its backlog, which is full
-        silent.bind(("127.0.0.1", 0))
-        silent.listen(0)
-        for _ in range(3):
-            waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex(silent.getsockname())
-        remote = open_remote(f"http://127.0.0.1:{silent.getsockname()[1]}")
+    with silent_port() as port:
+        remote = open_remote(f"http://127.0.0.1:{port}")
         refused(lambda: dataset.kept("shop", remote), OutsideError)

@@ -12,12 +12,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from tests.pipeline_artifact import PipelineArtifact
 from tests.system import seaweedfs
 from tests.system.relay import Relay
 from tests.system.seaweedfs import BUCKET, Server
@@ -47,18 +48,6 @@ PATIENCE = 120  # seconds
 
 def numbers(metrics: Metrics) -> dict[str, float]:
     return {name: float(value) for name, value in metrics.items()}
-
-
-@dataclass
-class Handed:
-    """An artifact as a pipeline hands it over."""
-
-    path: str
-    metadata: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def uri(self) -> str:
-        return self.path
 
 
 @dataclass(frozen=True)
@@ -141,8 +130,8 @@ def test_a_picture_reader_of_two_processes_measures_as_one_of_one(
 ) -> None:
     monkeypatch.setenv("ADLOOM_CHECKPOINT_URI", f"s3://{BUCKET}/cnn")
     monkeypatch.setenv("ADLOOM_HOME", str(tmp_path))
-    block, cnn = CNN.model_copy(update={"devices": 2}), Handed(str(world.folder / "cnn"))
-    given = {"creatives": Handed(str(world.creatives))}
+    block, cnn = CNN.model_copy(update={"devices": 2}), PipelineArtifact(str(world.folder / "cnn"))
+    given = {"creatives": PipelineArtifact(str(world.creatives))}
     two = numbers(component.call("train-cnn", "shop", block.to_json(), given, {"cnn": cnn}))
     tracker = MlflowTracker(f"sqlite:///{world.folder}/mlflow.db", "shop")
     assert cnn.metadata["mlflow_run"] == tracker.find("manifest_digest", cnn.metadata["digest"]) is not None

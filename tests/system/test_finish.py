@@ -1,12 +1,9 @@
 """The last task of a run, against Kubeflow's server, a Kubernetes with Trainer, a database of MLflow and a webhook."""
 
-import json
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -14,6 +11,7 @@ from kubernetes import client
 from tests.system import kfp_server, kubernetes_server
 from tests.system.kfp_server import StandIn
 from tests.system.kubernetes_server import NAMESPACE, Cluster
+from tests.webhook import webhook
 
 from adloom.io.kfp import KfpServer
 from adloom.io.kubeflow import Order
@@ -58,23 +56,8 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def hook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    messages: list[dict[str, Any]] = []
-
-    class Listener(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Listener) as server:
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/hook", messages
-        server.shutdown()
-        thread.join()
+    with webhook() as found:
+        yield found
 
 
 @pytest.fixture

@@ -5,13 +5,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 from tests import shop
+from tests.webhook import webhook
 
 from adloom import params
 from adloom.io import manifest
@@ -96,21 +95,8 @@ def only_events() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def told() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """The address of a webhook, and what it was told."""
-    messages: list[dict[str, Any]] = []
-
-    class Listener(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Listener) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/hook?secret=1", messages
-        server.shutdown()
+    with webhook() as (url, messages):
+        yield f"{url}?secret=1", messages
 
 
 Told = tuple[str, list[dict[str, Any]]]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from adloom.data import pictures, privacy, splits, tables
+from adloom.data.context import PREFIX
 from adloom.data.picture_files import PictureError
 from adloom.data.pictures import Form, Header
 from adloom.data.quality import Quality
@@ -88,8 +89,8 @@ class Preparation:
         column = self.params.consent_column
         if column is None or self.origin.public or not CONTRACTS[self.table].users:
             return raw
-        if f"{tables.CONTEXT}{column}" in raw:  # an impression's, which came with the request
-            column = f"{tables.CONTEXT}{column}"
+        if f"{PREFIX}{column}" in raw:  # an impression's, which came with the request
+            column = f"{PREFIX}{column}"
         if column not in raw:
             raise DataError(
                 f"{self.table}: no column {column} (prepare.consent_column); found {', '.join(raw.columns)}"

@@ -17,7 +17,6 @@ from pandas.api.extensions import ExtensionDtype
 from adloom.data.context import MAX_COLUMNS, MAX_LENGTH, NAME, PREFIX
 from adloom.errors import DataError, ParamsError
 
-CONTEXT = PREFIX  # of columns that describe the situation an impression was in
 BROKEN = "broken_line"  # raw tables: what is wrong with a line that could not be taken apart, else missing
 USER_KEY = "user_key"  # raw tables: fingerprint of the key under which the row's user_id is a pseudonym already
 LIST_SEPARATOR = "|"  # between the parts of a list in a CSV file
@@ -68,7 +67,7 @@ class Contract:
 
     def refuse_unknown(self, names: Iterable[str], what: str) -> None:
         """Raise ParamsError when a name is no column of the contract, such as a misspelt one."""
-        known = [*self.columns, *([f"{CONTEXT}…"] if "placement" in self.columns else [])]
+        known = [*self.columns, *([f"{PREFIX}…"] if "placement" in self.columns else [])]
         for name in names:
             if name not in self.kept(pd.Index([name])):
                 raise ParamsError(f"{what}: {name} is no column of the table; expected {', '.join(known)}")
@@ -82,11 +81,11 @@ class Contract:
                 "name it under `columns` or give it under `constants`"
             )
         if (context := len(self.kept(columns)) - len(self.columns)) > MAX_COLUMNS:
-            raise DataError(f"{what}: {context} columns {CONTEXT}…, expected at most {MAX_COLUMNS}; leave some out")
+            raise DataError(f"{what}: {context} columns {PREFIX}…, expected at most {MAX_COLUMNS}; leave some out")
 
 
 def _is_context(column: str) -> bool:
-    name = column.removeprefix(CONTEXT)
+    name = column.removeprefix(PREFIX)
     return name != column and 0 < len(name) <= MAX_LENGTH and re.search(NAME, name) is not None
 
 

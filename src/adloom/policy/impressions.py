@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from adloom.data.tables import CONTEXT
+from adloom.data.context import PREFIX
 from adloom.errors import DataError
 from adloom.policy.maturity import matured
 
@@ -19,7 +19,7 @@ Bools = npt.NDArray[np.bool_]
 Texts = npt.NDArray[Any]  # of str
 
 PLACES = ("placement", "position", "segment")  # the context of every table, beside its own columns
-DECIDED = f"{CONTEXT}segment"  # the segment as the decision knew it, in impressions of a decision log
+DECIDED = f"{PREFIX}segment"  # the segment as the decision knew it, in impressions of a decision log
 UNKNOWN = ""  # the value of a context that is not known
 
 
@@ -119,7 +119,7 @@ def _lists(rows: pd.DataFrame, placed: Mapping[str, list[str]]) -> list[tuple[st
 
 
 def _context(rows: pd.DataFrame) -> dict[str, Texts]:
-    names = [*PLACES, *sorted(name for name in map(str, rows) if name.startswith(CONTEXT) and name != DECIDED)]
+    names = [*PLACES, *sorted(name for name in map(str, rows) if name.startswith(PREFIX) and name != DECIDED)]
     return {name: _text(rows[name]) for name in names if rows[name].notna().any()}
 
 

@@ -1,11 +1,11 @@
 """What components do in a pod: only what they were started for, and the pipeline is told what came of it."""
 
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.pipeline_artifact import PipelineArtifact
 
 from adloom import snapshot
 from adloom.block import Block
@@ -30,18 +30,6 @@ SOURCE = {"format": "csv", "columns": {"user_id": "customer", "timestamp": "day"
 def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A database of MLflow."""
     return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
-
-
-@dataclass
-class Folder:
-    """An artifact of a pipeline."""
-
-    path: str
-    metadata: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def uri(self) -> str:
-        return self.path
 
 
 @pytest.fixture
@@ -69,7 +57,7 @@ def sources(found: dict[str, str]) -> dict[str, str]:
     return digests
 
 
-def prepared(orders: Path, found: dict[str, str], rows: Folder) -> dict[str, Any]:
+def prepared(orders: Path, found: dict[str, str], rows: PipelineArtifact) -> dict[str, Any]:
     made = component.prepare("shop", "events", block(orders), PREPARE, found["events"], found["privacy"], rows)
     return dict(made)
 
@@ -96,14 +84,14 @@ def test_other_sources_than_expected_are_named(orders: Path) -> None:
 
 
 def test_a_table_goes_from_its_source_to_prepared_rows(orders: Path) -> None:
-    rows = Folder("kfp/prepare/rows")
+    rows = PipelineArtifact("kfp/prepare/rows")
     assert prepared(orders, looked(orders), rows) == {"events_rows": 1, "events_quarantined": 0}
     assert rows.metadata["digest"] == manifest.digest(Path(rows.path))
     assert rows.metadata["rows_calibration"] == 1
 
 
 def test_raw_rows_leave_nothing_behind_but_their_digest(orders: Path) -> None:
-    rows = Folder("kfp/prepare/rows")
+    rows = PipelineArtifact("kfp/prepare/rows")
     prepared(orders, looked(orders), rows)
     assert rows.metadata["raw_digest"] == manifest.read(Path(rows.path)).inputs["raw"]
     orders.unlink()
@@ -115,7 +103,7 @@ def test_a_source_that_changed_on_the_way_is_not_ingested(orders: Path) -> None:
     found = looked(orders)
     orders.write_text(CSV + "bob,2026-01-06\n")
     with pytest.raises(DataError, match=r"ingest.events: .*orders.csv changed since this pipeline looked at its"):
-        prepared(orders, found, Folder("rows"))
+        prepared(orders, found, PipelineArtifact("rows"))
     assert not Path("rows").exists()
 
 
@@ -123,7 +111,7 @@ def test_another_key_than_the_one_looked_at_is_refused(orders: Path, monkeypatch
     found = looked(orders)
     monkeypatch.setenv("ADLOOM_PSEUDONYM_KEY", KEY[::-1])
     with pytest.raises(DataError, match="prepare.events: the pseudonym key or the erasure list changed since"):
-        prepared(orders, found, Folder("rows"))
+        prepared(orders, found, PipelineArtifact("rows"))
 
 
 def test_a_digest_is_a_function_of_what_is_locked() -> None:
@@ -140,10 +128,10 @@ def test_a_confusion_matrix_is_read_from_a_report(tmp_path: Path) -> None:
         with manifest.draft(tmp_path / name / "cnn", "evaluate", Block(), {}) as made:
             for file, content in to_files(Evaluation({}, {}, sections)).items():
                 (made.path / file).write_bytes(content)
-    assert component.confusion(Folder(str(tmp_path / "whole"))) == (["hats", "shoes"], [[3, 1], [0, 4]])
-    assert component.confusion(Folder(str(tmp_path / "bare"))) is None
+    assert component.confusion(PipelineArtifact(str(tmp_path / "whole"))) == (["hats", "shoes"], [[3, 1], [0, 4]])
+    assert component.confusion(PipelineArtifact(str(tmp_path / "bare"))) is None
     manifest.skip(tmp_path / "none" / "cnn", "evaluate", Block(), "no table")
-    assert component.confusion(Folder(str(tmp_path / "none"))) is None
+    assert component.confusion(PipelineArtifact(str(tmp_path / "none"))) is None
 
 
 @pytest.mark.parametrize(
@@ -193,4 +181,10 @@ def test_a_pod_without_a_registry_is_refused_before_it_registers_into_nowhere(mo
     monkeypatch.setenv("KFP_RUN_ID", "run")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with pytest.raises(ParamsError, match="MLFLOW_TRACKING_URI: not set in this pod; put it into the ConfigMap adloom"):
-        component.score("shop", Score(to="s3://shop/scored").to_json(), Folder("a"), Folder("b"), Folder("c"))
+        component.score(
+            "shop",
+            Score(to="s3://shop/scored").to_json(),
+            PipelineArtifact("a"),
+            PipelineArtifact("b"),
+            PipelineArtifact("c"),
+        )

@@ -1,4 +1,4 @@
-# One file, an image per role. scripts/image builds them; docs/images.md says how to run them.
+# One file, an image per role. scripts/image builds them; docs/how-to/images.md says how to run them.
 #   train      every stage, and Kubeflow's components
 #   train-gpu  the same on the CUDA build of torch
 #   serve      answers requests, and holds nothing that trains

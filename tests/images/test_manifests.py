@@ -174,7 +174,7 @@ def test_mlflow_keeps_artifacts_in_s3_and_clients_need_no_key_for_it(
 
 def test_a_backup_of_the_database_brings_the_registry_back(mlflow: Container, champions: None, database: str) -> None:
     """By the commands of the documentation."""
-    page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "how-to" / "kubernetes.md").read_text(encoding="utf-8")
     dump, restore = re.findall(r"statefulset/adloom-postgres -- (pg_\w+ .*?) [<>] mlflow.dump", page)
     path = "/api/2.0/mlflow/registered-models/search"
     before = ask(mlflow.url + path)

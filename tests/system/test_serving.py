@@ -191,7 +191,7 @@ def test_the_decide_app_alone_needs_no_bentoml(folder: Path) -> None:
 
 
 def examples() -> list[str]:
-    page = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "serving.md").read_text(encoding="utf-8")
     return [line for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]
 
 

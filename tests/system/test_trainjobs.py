@@ -364,7 +364,7 @@ def test_a_job_that_cannot_be_deleted_costs_nothing_and_is_named(
     [
         (
             {"installed": False},
-            "the cluster knows no trainjobs .*; install Kubeflow Trainer, docs/kubeflow.md says how",
+            "the cluster knows no trainjobs .*; install Kubeflow Trainer, docs/how-to/kubeflow.md says how",
         ),
         ({"runtimes": set()}, "no TrainingRuntime adloom-torch in shop; apply k8s/components/trainer, which has it"),
         ({"forbidden": {"get trainjobs"}}, "this pod may not get trainjobs in shop: .*; grant it as k8s/base does"),

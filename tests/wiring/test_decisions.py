@@ -1,4 +1,4 @@
-"""docs/decisions.md says what the decision log holds: every field, check, reason and setting, and no other."""
+"""docs/how-to/decisions.md says what the decision log holds: every field, check, reason and setting, and no other."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ from adloom.decisions.record import Decision, End, Feedback, Gap, Header, Reason
 from adloom.decisions.verify import CHECKS
 from adloom.settings import Settings
 
-TEXT = (Path(__file__).parents[2] / "docs" / "decisions.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parents[2] / "docs" / "how-to" / "decisions.md").read_text(encoding="utf-8")
 
 
 def table(after: str) -> str:

@@ -1,4 +1,4 @@
-"""What docs/kubernetes.md tells to type names what there is."""
+"""What docs/how-to/kubernetes.md tells to type names what there is."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from adloom.cli import cli
 from adloom.doctor import kfp
 from adloom.kubeflow.cron import parse
 
-PAGE = ROOT / "docs" / "kubernetes.md"
+PAGE = ROOT / "docs" / "how-to" / "kubernetes.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 KINDS = {"deployment": "Deployment", "statefulset": "StatefulSet", "cronjob": "CronJob", "service": "Service"}
 KUBEFLOWS = {"ml-pipeline", "ml-pipeline-ui"}

@@ -26,7 +26,7 @@ VERSIONS = sorted({v.rpartition(".")[0] for v in all_versions()}, key=lambda v: 
 VERSIONS = VERSIONS[VERSIONS.index("1.31") :]
 OVERLAYS = ("dev", "prod")
 BOUNDED = {"configMap", "secret", "projected", "emptyDir", "persistentVolumeClaim"}  # volumes with a size
-PAGE = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "how-to" / "kubernetes.md").read_text(encoding="utf-8")
 VERSION = re.search(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
 OTHERS = {  # variables that others read, not our settings
     "boto3": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_MAX_ATTEMPTS", "AWS_DEFAULTS_MODE"},
@@ -147,7 +147,7 @@ def test_a_runtime_is_found_by_trainer(everything: Mapping[str, Rendered]) -> No
         assert runtime["metadata"]["labels"]["trainer.kubeflow.org/framework"] == "torch"
         [job] = runtime["spec"]["template"]["spec"]["replicatedJobs"]
         assert job["template"]["metadata"]["labels"] == {"trainer.kubeflow.org/trainjob-ancestor-step": "trainer"}
-        assert job["template"]["spec"]["backoffLimit"] == 3  # as docs/kubeflow.md says
+        assert job["template"]["spec"]["backoffLimit"] == 3  # as docs/how-to/kubeflow.md says
         [found] = everything[name].pods[-1:]
         assert found.labels == trainjobs.LABELS
         [container] = found.containers

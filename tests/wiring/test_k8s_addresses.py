@@ -100,7 +100,7 @@ def test_every_address_of_the_configuration_is_reached_by_its_users(overlay: Ren
 
 def test_people_open_pages_that_are_not_kubeflows_api(overlay: Rendered) -> None:
     url = configured(overlay)["ADLOOM_KFP_UI"]
-    page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "how-to" / "kubernetes.md").read_text(encoding="utf-8")
     [forwarded] = re.findall(r"port-forward service/ml-pipeline-ui (\d+):80", page)
     assert url == f"http://localhost:{forwarded}" or (overlay.name == "prod" and "." in (urlsplit(url).hostname or ""))
 
@@ -141,7 +141,7 @@ def test_kubernetes_is_reached_by_stages(overlay: Rendered) -> None:
 
 
 def test_the_documented_policy_lets_traces_reach_a_collector(overlay: Rendered) -> None:
-    page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "how-to" / "kubernetes.md").read_text(encoding="utf-8")
     [text] = re.findall(r"cat >> k8s/overlays/prod/policies.yaml <<'END'\n(.*?)END\n", page, re.DOTALL)
     [added] = [found for found in yaml.safe_load_all(text) if found]
     collector = Peer("collector", {"app": "collector"}, "observability")

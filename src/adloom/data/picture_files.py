@@ -17,7 +17,7 @@ TOO_MANY_PARTS = "image: more than 10,000 parts; save it again as a plain PNG or
 MAX_PARTS = 10_000  # chunks, segments, blocks or strips of one file
 MAX_EXIF = 65_536  # bytes; longer metadata is not read
 
-# Nanoseconds, the slowest measured on one core with files made for it; docs/data.md has the table.
+# Nanoseconds, the slowest measured on one core with files made for it; docs/how-to/data.md has the table.
 PER_BYTE = {"PNG": 4, "JPEG": 10, "GIF": 20, "WEBP": 15, "BMP": 2, "TIFF": 10}
 PER_BYTE_PROGRESSIVE = 25
 PER_BLOCK, PER_BLOCK_REFINED, PER_SCAN = 17, 45, 50_000  # of 8 x 8 coefficients; a refining scan reads each again

@@ -51,7 +51,7 @@ def verify_log(logs: tuple[str, ...], as_json: bool) -> None:
     if findings.wrong:
         worst = ", ".join(f"{name} {count}" for name, count in findings.counts.most_common(3))
         raise DataError(
-            f"{', '.join(logs)}: {findings.wrong} findings ({worst}); docs/decisions.md says what they mean"
+            f"{', '.join(logs)}: {findings.wrong} findings ({worst}); docs/how-to/decisions.md says what they mean"
         )
 
 

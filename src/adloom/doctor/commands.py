@@ -23,8 +23,8 @@ def doctor(params_path: Path, as_json: bool) -> None:
     """
     Check this environment: Python and packages, disk and memory, keys, Docker, S3, MLflow and Kubeflow Pipelines.
 
-    ✓ is fine, ! may become a problem, ✗ is broken, - was not asked; docs/doctor.md explains each name. What is tried
-    out is removed again. Exit code 2 when something is broken that you can mend.
+    ✓ is fine, ! may become a problem, ✗ is broken, - was not asked; docs/how-to/doctor.md explains each name. What is
+    tried out is removed again. Exit code 2 when something is broken that you can mend.
 
     Example: adloom doctor --json
     """

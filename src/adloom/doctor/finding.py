@@ -1,5 +1,5 @@
 """
-Findings: what a check found, under a name that docs/doctor.md explains, and the next step where there is one.
+Findings: what a check found, under a name that docs/how-to/doctor.md explains, and the next step where there is one.
 
 A name begins with its check and is always of the same state.
 """

@@ -22,7 +22,7 @@ POD_TOKEN = Path("/var/run/secrets/kubeflow/pipelines/token")  # where Kubeflow 
 ADDRESS = "set ADLOOM_KFP_ENDPOINT to the address of Kubeflow Pipelines, such as http://ml-pipeline.kubeflow:8888"
 TOKEN = "set ADLOOM_KFP_TOKEN, or ADLOOM_KFP_TOKEN_FILE to a file that holds a valid one"  # noqa: S105 - advice
 HANGS = (
-    "it may be waiting for its database, or for MLflow if its MLflow plugin is on (docs/kubeflow.md); "
+    "it may be waiting for its database, or for MLflow if its MLflow plugin is on (docs/how-to/kubeflow.md); "
     "`adloom runs` shows whether the run was started"
 )
 PLAIN = re.compile(r"^https?://([\w.-]+|\[[0-9a-fA-F:]+\])(:\d+)?(/[\w./~-]*)?$")

@@ -15,7 +15,7 @@ Poisson counts than to a normal mean. Three things make the textbook interval to
    1927 does so for a share): under a mean m the variance is that of the estimate times m / value, where rewards are not
    negative; else it stays.
 
-docs/policy.md has how often these intervals hold the truth, beside those that did not.
+docs/how-to/policy.md has how often these intervals hold the truth, beside those that did not.
 """
 
 from dataclasses import dataclass

@@ -9,7 +9,7 @@ from adloom.doctor.examination import CHECKS
 from adloom.doctor.finding import Finding, Kind, State
 from adloom.errors import ParamsError
 
-PAGE = Path(__file__).parents[3] / "docs" / "doctor.md"
+PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "doctor.md"
 
 
 def test_the_docs_have_every_finding_with_its_state_and_no_other() -> None:

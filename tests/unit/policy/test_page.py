@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[3] / "docs" / "policy.md"
+PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "policy.md"
 
 
 def test_the_example_prints_an_estimate(capsys: pytest.CaptureFixture[str]) -> None:

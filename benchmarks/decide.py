@@ -36,16 +36,17 @@ import uvicorn
 import uvloop
 from pydantic import BaseModel
 
-from adloom.audience.members import Members
+from adloom.audience.segment_index import Members
 from adloom.audience.segmenter import Scale, Segmenter
+from adloom.config.params import Source
 from adloom.data.privacy import PUBLISHED_KEY, fingerprint, pseudonym
-from adloom.io import manifest
-from adloom.params import Source
 from adloom.policy.scorer import Policy, Question
-from adloom.serving import auth, bundles, sources
-from adloom.serving.decider import Decider, MemoryLog
-from adloom.serving.messages import DECIDE, DecideRequest
+from adloom.serving.api import auth
+from adloom.serving.api.decide_schemas import DECIDE, DecideRequest
+from adloom.serving.decide.service import Decider, MemoryLog
+from adloom.serving.models import loader, sources
 from adloom.serving.segments import Keys
+from adloom.storage import manifest
 
 CREATIVES, USERS, CATEGORIES = 100_000, 1_000_000, 20
 PLACEMENTS, HOURS = 4, 24
@@ -167,7 +168,7 @@ def bento(models: Path) -> Any:
     os.environ |= {"BENTOML_DO_NOT_TRACK": "1", "OTEL_SDK_DISABLED": "true"}
     import bentoml  # noqa: PLC0415 - it reads these when it is imported
 
-    served = bundles.load(sources.in_folder(models, ["audience", "policy"]), 1)
+    served = loader.load(sources.in_folder(models, ["audience", "policy"]), 1)
     decider = Decider(served, Keys(None), MemoryLog(room=0), "benchmark")
 
     class Decide:
@@ -185,7 +186,7 @@ def bento(models: Path) -> Any:
 def running(bench: Bench, kind: str) -> Iterator[tuple[str, int]]:
     """Start a server of a kind and yield its URL and process id."""
     if kind in ("ours", "traced"):
-        words = ["-c", "from adloom.cli import main; main()", "serve", "--app", "decide", "--port", "0"]
+        words = ["-c", "from adloom.cli.main import main; main()", "serve", "--app", "decide", "--port", "0"]
         command = [sys.executable, *words, "--models", str(bench.folder / "models")]
     else:
         command = [sys.executable, __file__, "--serve", kind, str(bench.folder / "models")]
@@ -379,7 +380,7 @@ def soak(bench: Bench, url: str, pid: int, rate: float, seconds: int) -> None:
 
 def logged(folder: Path) -> None:
     """Print what `adloom log verify` finds in the log: every decision, and none that is missing or wrong."""
-    command = [sys.executable, "-c", "from adloom.cli import main; main()", "log", "verify", str(folder), "--json"]
+    command = [sys.executable, "-c", "from adloom.cli.main import main; main()", "log", "verify", str(folder), "--json"]
     found = json.loads(subprocess.run(command, capture_output=True, text=True, check=False).stdout)
     wrong = sum(check["count"] for check in found["checks"].values())
     row(f"of {found['decisions']:,} decisions in the log: lost or wrong", f"{wrong}", bar="0")

@@ -19,10 +19,10 @@ from statistics import median
 
 from msgspec import structs
 
-from adloom.decisions.log import DecisionLog, Numbers
-from adloom.decisions.record import Decision, now
-from adloom.decisions.writer import Limits
-from adloom.io.objects import FolderObjects
+from adloom.decision_log.log import DecisionLog, Numbers
+from adloom.decision_log.record import Decision, now
+from adloom.decision_log.writer import Limits
+from adloom.storage.objects import FolderObjects
 
 ROUNDS, RECORDS = 20, 1000
 BAR = {10: 8.0}  # µs

@@ -17,7 +17,7 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 
 from adloom.audience.features import matrix, per_user
 from adloom.creatives import pictures
-from adloom.io import tables
+from adloom.storage import parquet
 
 TREES = 100
 SEED = 7
@@ -31,7 +31,7 @@ def metric(model: str, name: str) -> float:
 
 def pixels(split: str) -> tuple[npt.NDArray[np.uint8], pd.Series]:
     """Return pictures as rows of pixels (n, channels · height · width), and their categories."""
-    rows = tables.read(Path("data/dataset/creatives"), split, ["image", "category"])
+    rows = parquet.read(Path("data/dataset/creatives"), split, ["image", "category"])
     card = json.loads(Path("models/cnn/card.json").read_text(encoding="utf-8"))["image"]
     decoded = pictures.decode(list(rows["image"]), card["channels"], card["height"], card["width"])
     return decoded.reshape(len(rows), -1), rows["category"]
@@ -46,7 +46,7 @@ def forest() -> float:
 
 def boosting() -> float:
     """Return the AUC of gradient boosting for buying in the holdout period: fitted on half a, judged on half b."""
-    rows = tables.read(Path("data/dataset/events"))
+    rows = parquet.read(Path("data/dataset/events"))
     calibration, holdout = rows[rows["split"] == "calibration"], rows[rows["split"] == "holdout"]
     users = per_user(calibration, holdout["timestamp"].min().normalize(), "purchase")
     half = rows.groupby("user_id")["half"].first()[users["user_id"]].to_numpy()

@@ -19,18 +19,18 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from adloom.data import readers, tables
+from adloom.catalogue import entries
+from adloom.config.params import Source
+from adloom.config.settings import Settings
+from adloom.data import contracts, readers
 from adloom.evaluation.metric import Array
-from adloom.io import catalogue
-from adloom.io.stores import Stores
-from adloom.params import Source
-from adloom.policy import off_policy
-from adloom.policy.estimate import Estimate
-from adloom.policy.evidence import decide_lift
-from adloom.policy.reward_model import Rates, cross_fit
+from adloom.policy.ope import estimators
+from adloom.policy.ope.estimate import Estimate
+from adloom.policy.ope.log_evaluation import Columns, from_table
+from adloom.policy.ope.promotion_test import decide_lift
+from adloom.policy.ope.reward_model import Rates, cross_fit
 from adloom.policy.simulator import Log, Setting, World
-from adloom.policy.table import Columns, from_table
-from adloom.settings import Settings
+from adloom.storage.router import Stores
 
 ROWS = 10_000
 RATES = (0.005, 0.02, 0.05)
@@ -78,9 +78,9 @@ def target_policies(world: World, logging: Array, rng: np.random.Generator) -> d
 def estimates(log: Log, probabilities: Array, predicted: Array) -> dict[str, Estimate]:
     target = probabilities[np.arange(len(log.action)), log.action]
     return {
-        "ips": off_policy.ips(log.reward, log.propensity, target),
-        "snips": off_policy.snips(log.reward, log.propensity, target),
-        "dr": off_policy.doubly_robust(log.reward, log.propensity, log.action, probabilities, predicted),
+        "ips": estimators.ips(log.reward, log.propensity, target),
+        "snips": estimators.snips(log.reward, log.propensity, target),
+        "dr": estimators.doubly_robust(log.reward, log.propensity, log.action, probabilities, predicted),
     }
 
 
@@ -225,9 +225,9 @@ def open_bandit() -> pd.DataFrame:
     """Return the Open Bandit log under the impressions table's contract."""
     with tempfile.TemporaryDirectory() as scratch:
         place = Stores(Settings(quiet=True)).fetch("open-bandit", Path(scratch))
-        source = catalogue.described(Source(uri="open-bandit"))
+        source = entries.described(Source(uri="open-bandit"))
         raw = pd.concat(readers.read(place, source, "impressions"), ignore_index=True)
-    rows, reasons = tables.check(raw, "impressions")
+    rows, reasons = contracts.check(raw, "impressions")
     assert (reasons == "").all()
     return rows.assign(clicked=rows["clicked"].astype(float), position=rows["position"].astype(int))
 
@@ -255,7 +255,7 @@ def real() -> None:
         names = sorted(rows["creative_id"].unique())
         value = from_table(random, columns, shares(bts), names)
         one = np.ones(len(bts))
-        own = off_policy.ips(bts["clicked"].to_numpy(), one, one)
+        own = estimators.ips(bts["clicked"].to_numpy(), one, one)
         for name, found in {"(log's own)": value.logged, **value.estimates}.items():
             _line(str(campaign), int(random["clicked"].sum()), name, found, own)
         back = from_table(bts, columns, lambda r, actions: np.full((len(r), len(actions)), 1 / len(actions)), names)

@@ -18,16 +18,16 @@ from pathlib import Path
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from adloom.io import tables
-from adloom.params import TrainPolicy
-from adloom.policy import choose, fit, impressions, models
+from adloom.config.params import TrainPolicy
+from adloom.policy import fit, impressions, model_selection, models
 from adloom.policy.batch import probabilities
-from adloom.policy.choose import Candidate, Periods
+from adloom.policy.feature_space import Space
 from adloom.policy.impressions import Impressions, Ints
+from adloom.policy.model_selection import Candidate, Periods
 from adloom.policy.models import Categories
 from adloom.policy.scorer import Policy
 from adloom.policy.simulator import Setting, World
-from adloom.policy.space import Space
+from adloom.storage import parquet
 
 PARAMS = TrainPolicy(temperatures=[1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125], floor=0.0, maturity_hours=12)
 WORLDS, ROWS = 8, 30_000
@@ -101,13 +101,13 @@ ENGINES: dict[str, tuple[Fit, tuple[float, ...]]] = {
 
 def best(periods: Periods, trained: Fit, settings: tuple[float, ...]) -> Candidate:
     """Return the setting and temperature of the highest lower end on the last third, uniform's included."""
-    predicted = choose.predictions(periods.late, PARAMS.seed)
+    predicted = model_selection.predictions(periods.late, PARAMS.seed)
     found = []
     for setting in settings:
         policy = trained(periods.early, setting)
         for temperature in PARAMS.temperatures:
             shown = probabilities(replace(policy, temperature=temperature), periods.late)
-            found.append(Candidate("", temperature, setting, choose.estimate(periods.late, shown, predicted)))
+            found.append(Candidate("", temperature, setting, model_selection.estimate(periods.late, shown, predicted)))
     trusted = [candidate for candidate in found if candidate.value.trustworthy] or found[:1]
     return max(trusted, key=lambda candidate: candidate.value.low)
 
@@ -154,7 +154,7 @@ def in_the_simulator() -> None:
 
 
 def on_open_bandit(folder: Path) -> None:
-    rows = tables.read(folder, "calibration")
+    rows = parquet.read(folder, "calibration")
     data, _ = impressions.read(rows, [None] * len(rows), timedelta(hours=1))
     periods = Periods.of(data)
     late = periods.late

@@ -26,14 +26,15 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from adloom.config.params import Source
+from adloom.config.settings import Settings
 from adloom.creatives.cnn_net import Probabilities, Reader
 from adloom.creatives.pictures import to_floats
 from adloom.data import pictures
-from adloom.io import manifest, onnx_export
-from adloom.io.onnx import session
-from adloom.params import Source
-from adloom.serving.schemas import READ
-from adloom.settings import Settings
+from adloom.onnx_models import export
+from adloom.onnx_models.runtime import session
+from adloom.serving.api.schemas import READ
+from adloom.storage import manifest
 
 CLIENTS, ROUNDS, SECONDS = 32, 3, 3
 EDGE, CATEGORIES, WIDTH, DIMENSIONS, KNOWN = 28, 10, 32, 64, 56_000
@@ -60,7 +61,7 @@ def write_reader(folder: Path) -> None:
     rng = np.random.default_rng(0)
     names = [f"category-{number}" for number in range(CATEGORIES)]
     with manifest.draft(folder, "train_cnn", Source(uri="benchmark"), {}) as made:
-        onnx_export.export(
+        export.export(
             Probabilities(Reader(1, EDGE, CATEGORIES, WIDTH, DIMENSIONS)),
             lambda batch: {"picture": torch.zeros(batch, 1, EDGE, EDGE)},
             made.path / "reader.onnx",
@@ -82,7 +83,7 @@ def write_reader(folder: Path) -> None:
 @contextmanager
 def serving(models: Path) -> Iterator[tuple[str, int]]:
     """Yield the address and the process id of a service of these models."""
-    command = [sys.executable, "-c", "from adloom.cli import main; main()", "serve", "--app", "creatives"]
+    command = [sys.executable, "-c", "from adloom.cli.main import main; main()", "serve", "--app", "creatives"]
     options = ["--models", str(models), "--port", "0"]
     environment = os.environ | {"ADLOOM_AUTH": "off"}
     with subprocess.Popen([*command, *options], env=environment, text=True, stdout=subprocess.PIPE) as process:

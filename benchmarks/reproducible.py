@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from adloom.io import manifest
+from adloom.storage import manifest
 
 ROOT = Path(__file__).parents[1]
 ADLOOM = Path(sys.executable).parent / "adloom"

@@ -1,1 +1,1 @@
-"""The stages as components of Kubeflow Pipelines, one thin file each; `adloom.kubeflow.component` does the work."""
+"""The stages as KFP components, one thin file each; `adloom.kubeflow.component_runtime` does the work."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from kfp import dsl
 
-from adloom.places import Pipeline
+from adloom.config.resources import Pipeline
 
 IMAGE = Pipeline().image  # what a pipeline is compiled with; `pipeline.image` in params.yaml takes its place
 

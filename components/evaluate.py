@@ -25,11 +25,11 @@ def evaluate(
     page: Output[HTML],
 ) -> None:
     """Evaluate all models and report; the reader of pictures has a confusion matrix as well."""
-    from adloom.kubeflow import component
+    from adloom.kubeflow import component_runtime
 
     tables = {"creatives": creatives, "copy": copy, "events": events, "impressions": impressions}
     models = {"gan": gan, "cnn": cnn, "lstm": lstm, "audience": audience, "policy": policy}
-    component.log(component.evaluate(project, params, report_params, tables, models, reports), metrics)
-    component.show(reports, page)
-    if matrix := component.confusion(reports):
+    component_runtime.log(component_runtime.evaluate(project, params, report_params, tables, models, reports), metrics)
+    component_runtime.show(reports, page)
+    if matrix := component_runtime.confusion(reports):
         confusion.log_confusion_matrix(*matrix)

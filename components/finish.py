@@ -8,6 +8,6 @@ from components._component import component
 @component
 def finish(project: str, status: PipelineTaskFinalStatus) -> None:
     """Mark the run as finished or failed and post how it ended."""
-    from adloom.kubeflow.component import finish
+    from adloom.kubeflow.component_runtime import finish
 
     finish(project, status.pipeline_job_resource_name, status.state, status.error_message)

@@ -16,6 +16,6 @@ def prepare(
     rows: Output[Dataset],
 ) -> None:
     """Ingest and prepare the table; `source` and `privacy` are digests of its files, and of key and erasure list."""
-    from adloom.kubeflow import component
+    from adloom.kubeflow import component_runtime
 
-    component.prepare(project, table, ingest_params, params, source, privacy, rows)
+    component_runtime.prepare(project, table, ingest_params, params, source, privacy, rows)

@@ -22,8 +22,8 @@ def register(
     reports: Input[Artifact],
 ) -> dict[str, str | float]:
     """Give out the dataset's digest and the verdicts, with their reasons."""
-    from adloom.kubeflow import component
+    from adloom.kubeflow import component_runtime
 
     tables = {"creatives": creatives, "copy": copy, "events": events, "impressions": impressions}
     models = {"gan": gan, "cnn": cnn, "lstm": lstm, "audience": audience, "policy": policy}
-    return dict(component.register(project, params, sources, tables, models, reports))
+    return dict(component_runtime.register(project, params, sources, tables, models, reports))

@@ -10,6 +10,6 @@ def score(
     project: str, params: str, creatives: Input[Dataset], events: Input[Dataset], scored: Output[Dataset]
 ) -> None:
     """Score the prepared tables and lay the result where the params say."""
-    from adloom.kubeflow.component import score
+    from adloom.kubeflow.component_runtime import score
 
     score(project, params, creatives, events, scored)

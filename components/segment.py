@@ -10,7 +10,7 @@ def segment(
     project: str, params: str, events: Input[Dataset], audience: Output[Model], metrics: Output[Metrics]
 ) -> None:
     """Segment the users of the prepared events."""
-    from adloom.kubeflow import component
+    from adloom.kubeflow import component_runtime
 
-    values = component.call("segment", project, params, {"events": events}, {"audience": audience})
-    component.log(values, metrics)
+    values = component_runtime.call("segment", project, params, {"events": events}, {"audience": audience})
+    component_runtime.log(values, metrics)

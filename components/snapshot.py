@@ -21,7 +21,7 @@ def snapshot(
     """Give out a cache key of each table, a digest of the key and the erasure list, and all digests as JSON."""
     from collections import namedtuple
 
-    from adloom.kubeflow.component import look
+    from adloom.kubeflow.component_runtime import look
 
     tables = {"creatives": creatives, "copy": copy, "events": events, "impressions": impressions}
     found = look(project, tables, prepare, expected, reason)

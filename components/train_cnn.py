@@ -10,7 +10,7 @@ def train_cnn(
     project: str, params: str, creatives: Input[Dataset], cnn: Output[Model], metrics: Output[Metrics]
 ) -> None:
     """Train on the prepared pictures."""
-    from adloom.kubeflow import component
+    from adloom.kubeflow import component_runtime
 
-    values = component.call("train-cnn", project, params, {"creatives": creatives}, {"cnn": cnn})
-    component.log(values, metrics)
+    values = component_runtime.call("train-cnn", project, params, {"creatives": creatives}, {"cnn": cnn})
+    component_runtime.log(values, metrics)

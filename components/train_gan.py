@@ -10,7 +10,7 @@ def train_gan(
     project: str, params: str, creatives: Input[Dataset], gan: Output[Model], metrics: Output[Metrics]
 ) -> None:
     """Train on the prepared pictures."""
-    from adloom.kubeflow import component
+    from adloom.kubeflow import component_runtime
 
-    values = component.call("train-gan", project, params, {"creatives": creatives}, {"gan": gan})
-    component.log(values, metrics)
+    values = component_runtime.call("train-gan", project, params, {"creatives": creatives}, {"gan": gan})
+    component_runtime.log(values, metrics)

@@ -8,7 +8,7 @@ from components._component import component
 @component
 def train_lstm(project: str, params: str, copy: Input[Dataset], lstm: Output[Model], metrics: Output[Metrics]) -> None:
     """Train on the prepared lines."""
-    from adloom.kubeflow import component
+    from adloom.kubeflow import component_runtime
 
-    values = component.call("train-lstm", project, params, {"copy": copy}, {"lstm": lstm})
-    component.log(values, metrics)
+    values = component_runtime.call("train-lstm", project, params, {"copy": copy}, {"lstm": lstm})
+    component_runtime.log(values, metrics)

@@ -17,8 +17,8 @@ def train_policy(
     metrics: Output[Metrics],
 ) -> None:
     """Train on the prepared impressions; segments and pictures are used where there are any."""
-    from adloom.kubeflow import component
+    from adloom.kubeflow import component_runtime
 
     inputs = {"impressions": impressions, "audience": audience, "creatives": creatives, "cnn": cnn}
-    values = component.call("train_policy", project, params, inputs, {"policy": policy})
-    component.log(values, metrics)
+    values = component_runtime.call("train_policy", project, params, inputs, {"policy": policy})
+    component_runtime.log(values, metrics)

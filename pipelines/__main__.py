@@ -5,7 +5,7 @@ from tempfile import TemporaryDirectory
 
 from kfp.compiler import Compiler
 
-from adloom import params
+from adloom.config import params
 from adloom.kubeflow.pipelines import read
 from pipelines.scoring import scoring
 from pipelines.training import training

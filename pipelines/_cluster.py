@@ -3,7 +3,7 @@
 from kfp import kubernetes
 from kfp.dsl import PipelineTask
 
-from adloom.doors import CONFIG, NAME, SECRETS
+from adloom.config.pod_env import CONFIG, NAME, SECRETS
 
 LABELS = {"app.kubernetes.io/part-of": NAME, "app.kubernetes.io/component": "stage"}  # by which networks know pods
 RUN_ID = "metadata.labels['pipeline/runid']"

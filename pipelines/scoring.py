@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from adloom.io.kubeflow import STARTED
+from adloom.kubeflow.client.base import STARTED
 from components.finish import finish
 from components.score import score
 from components.snapshot import snapshot

@@ -8,8 +8,8 @@ server reads 1 MB.
 from kfp import dsl
 from kfp.dsl.pipeline_channel import PipelineChannel
 
-from adloom.doors import TRAINING
-from adloom.io.kubeflow import STARTED
+from adloom.config.pod_env import TRAINING
+from adloom.kubeflow.client.base import STARTED
 from components.evaluate import evaluate
 from components.finish import finish
 from components.register import register

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from hypothesis import settings
 
-from adloom.io import manifest, tables
-from adloom.io.outside import Outside
-from adloom.io.registry import MemoryRegistry
-from adloom.io.stores import FolderStore
-from adloom.io.tracking import MemoryTracker
-from adloom.params import Source
+from adloom.config.params import Source
+from adloom.context import Outside
+from adloom.registry.base import MemoryRegistry
+from adloom.storage import manifest, parquet
+from adloom.storage.router import FolderStore
+from adloom.tracking.base import MemoryTracker
 
 MakeTable = Callable[[str, pd.DataFrame], Path]
 
@@ -51,7 +51,7 @@ def make_table(tmp_path: Path) -> MakeTable:
     def make(table: str, rows: pd.DataFrame) -> Path:
         target = tmp_path / "data" / "dataset" / table
         with manifest.draft(target, "prepare", Source(uri="test"), {}) as made:
-            tables.write(rows, made.path)
+            parquet.write(rows, made.path)
         return target
 
     return make

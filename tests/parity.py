@@ -23,15 +23,17 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 import yaml  # noqa: E402
-from tests import shop  # noqa: E402
+from tests.support import shop  # noqa: E402
 
-from adloom import params, snapshot  # noqa: E402
+from adloom import context  # noqa: E402
+from adloom.config import params  # noqa: E402
+from adloom.config.params import MODELS, TABLES  # noqa: E402
+from adloom.config.resources import Pipeline  # noqa: E402
+from adloom.config.settings import Settings, kernels  # noqa: E402
 from adloom.errors import ArtifactError  # noqa: E402
-from adloom.io import manifest, outside  # noqa: E402
 from adloom.kubeflow import pipelines  # noqa: E402
-from adloom.params import MODELS, TABLES  # noqa: E402
-from adloom.places import Pipeline  # noqa: E402
-from adloom.settings import Settings, kernels  # noqa: E402
+from adloom.stages import sources_lock  # noqa: E402
+from adloom.storage import manifest  # noqa: E402
 
 IMAGE = Pipeline().image
 KEY = "0123456789abcdef0123456789abcdef"
@@ -89,7 +91,7 @@ def _pipeline(folder: Path, image: str, runner: object) -> dict[str, Path]:
     from kfp import components, local
 
     given = params.load(folder / "params.yaml")
-    lock = snapshot.take(given, outside.build(Settings(), given.project))
+    lock = sources_lock.take(given, context.build(Settings(), given.project))
     placed = pipelines.load("training", ROOT / pipelines.FOLDER).placed(
         given.pipeline.model_copy(update={"image": image})
     )

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from benchmarks.images import DOCKER, LOCKED, MEGABYTES, address, docker, megabytes
-from tests import shop
+from tests.support import shop
 
-from adloom.params import MODELS
+from adloom.config.params import MODELS
 from adloom.serving.client import ask, ask_all
 
 pytestmark = pytest.mark.images
@@ -117,8 +117,9 @@ def test_train_runs_a_component_as_any_user() -> None:
 
 def test_the_pipeline_registered_every_model_with_the_images_commit(volume: str) -> None:
     code = (
-        "from adloom.io import outside; from adloom.settings import Settings; from adloom.params import MODELS;"
-        "registry = outside.build(Settings(), 'shop').registry;"
+        "from adloom import context; from adloom.config.settings import Settings; "
+        "from adloom.config.params import MODELS;"
+        "registry = context.build(Settings(), 'shop').registry;"
         "print(*(version.tags['git_commit'] for model in MODELS for version in registry.versions(model)))"
     )
     commits = in_python("adloom-train", code, "--volume", f"{volume}:/work").split()

@@ -18,15 +18,15 @@ from urllib.request import Request, urlopen
 import boto3
 import pytest
 from benchmarks.images import docker
-from tests.images.containers import Container, Network
-from tests.wiring import rendered
-from tests.wiring.rendered import ROOT
+from tests.support import rendered_manifests
+from tests.support.containers import Container, Network
+from tests.support.rendered_manifests import ROOT
 
+from adloom.config.params import MODELS
 from adloom.errors import OutsideError
-from adloom.params import MODELS
+from adloom.serving.api.decide_schemas import DECIDE
+from adloom.serving.api.schemas import GENERATE, SEGMENT
 from adloom.serving.client import ask
-from adloom.serving.messages import DECIDE
-from adloom.serving.schemas import GENERATE, SEGMENT
 
 pytestmark = pytest.mark.images
 
@@ -50,9 +50,9 @@ CHAMPIONS = """
 from pathlib import Path
 from tests.tiny_models import write_models
 from adloom import params
-from adloom.io import outside
-from adloom.settings import Settings
-world = outside.build(Settings(), params.load(Path("/work/params.yaml")).project)
+from adloom import context
+from adloom.config.settings import Settings
+world = context.build(Settings(), params.load(Path("/work/params.yaml")).project)
 models = write_models(Path("/tmp/models"), world.pseudonym_key)
 for model in params.MODELS:
     version = world.registry.register(model, models / model, {})
@@ -63,8 +63,8 @@ for model in params.MODELS:
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     name = f"adloom-test-{uuid.uuid4()}"
-    folder = rendered.tree(tmp_path_factory.mktemp("tree")) / "overlays" / "dev"
-    platform = rendered.render(folder)
+    folder = rendered_manifests.tree(tmp_path_factory.mktemp("tree")) / "overlays" / "dev"
+    platform = rendered_manifests.render(folder)
     network = Network(name, platform, folder)
     for each in (network.name, network.store):
         docker("network", "create", each)

@@ -8,18 +8,17 @@ from uuid import uuid4
 
 import pandas as pd
 import pytest
-from tests import tiny_models
 from tests.conftest import MakeTable
-from tests.system import mlflow_server, postgres, seaweedfs
-from tests.system.mlflow_server import MlflowServer
-from tests.system.postgres import Postgres
-from tests.system.relay import Relay
-from tests.system.seaweedfs import Server
+from tests.support import mlflow_server, postgres, seaweedfs, tiny_models
+from tests.support.mlflow_server import MlflowServer
+from tests.support.postgres import Postgres
+from tests.support.relay import Relay
+from tests.support.seaweedfs import Server
 
-from adloom.io.mlflow import MlflowRegistry
-from adloom.io.outside import Outside
-from adloom.io.stores import Stores
-from adloom.settings import Settings
+from adloom.config.settings import Settings
+from adloom.context import Outside
+from adloom.registry.mlflow import MlflowRegistry
+from adloom.storage.router import Stores
 
 
 @pytest.fixture(scope="session")

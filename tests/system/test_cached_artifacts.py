@@ -3,17 +3,16 @@
 from pathlib import Path
 
 import pytest
-from tests import shop
-from tests.pipeline_artifact import PipelineArtifact
-from tests.system import seaweedfs
-from tests.system.seaweedfs import ACCESS, BUCKET, SECRET, Server
+from tests.support import seaweedfs, shop
+from tests.support.pipeline_artifact import PipelineArtifact
+from tests.support.seaweedfs import ACCESS, BUCKET, SECRET, Server
 
-from adloom import params
+from adloom.config import params
+from adloom.config.params import Ingest, TrainLstm
+from adloom.config.settings import Settings
 from adloom.errors import OutsideError
-from adloom.io.objects import Objects
-from adloom.kubeflow import cache, component
-from adloom.params import Ingest, TrainLstm
-from adloom.settings import Settings
+from adloom.kubeflow import cache, component_runtime
+from adloom.storage.objects import Objects
 
 DIGESTS = {"events": "e" * 64, "copy": ""}
 FILES = ("manifest.json", "rows-0.parquet")
@@ -122,16 +121,16 @@ def test_tasks_note_what_they_made_and_the_first_task_of_the_next_run_looks_at_i
     prepared = params.load(shop.SHIPPED).prepare.of("copy").to_json()
 
     def look() -> dict[str, str]:
-        return component.look("shop", {"copy": lines}, prepared, "", "a test")
+        return component_runtime.look("shop", {"copy": lines}, prepared, "", "a test")
 
     found, rows, lstm = look(), PipelineArtifact("kfp/rows"), PipelineArtifact("kfp/lstm")
-    component.prepare("shop", "copy", lines, prepared, found["copy"], "", rows)
+    component_runtime.prepare("shop", "copy", lines, prepared, found["copy"], "", rows)
     off = TrainLstm.model_validate({**params.load(shop.SHIPPED).train_lstm.model_dump(), "enabled": False}).to_json()
-    component.call("train-lstm", "shop", off, {"copy": rows}, {"lstm": lstm})
+    component_runtime.call("train-lstm", "shop", off, {"copy": rows}, {"lstm": lstm})
     assert look() == found
     assert rows.metadata["lanes"] == lstm.metadata["lanes"] == cache.lane_name("copy", found["copy"])
     (Path(lstm.path) / "manifest.json").unlink()  # which expired
     again = look()
     assert {name for name in found if again[name] != found[name]} == {"copy"}
-    component.prepare("shop", "copy", lines, prepared, again["copy"], "", rows)
+    component_runtime.prepare("shop", "copy", lines, prepared, again["copy"], "", rows)
     assert look() == again

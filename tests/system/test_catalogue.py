@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from adloom import caller, params, snapshot
-from adloom.io import tables
-from adloom.io.outside import Outside
-from adloom.io.stores import Stores
-from adloom.settings import Settings
+from adloom.config import params
+from adloom.config.settings import Settings
+from adloom.context import Outside
+from adloom.stages import runner, sources_lock
+from adloom.storage import parquet
+from adloom.storage.router import Stores
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
 
@@ -26,14 +27,14 @@ def folder(tmp_path: Path, outside: Outside, monkeypatch: pytest.MonkeyPatch) ->
     Path("params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
     given = params.load(Path("params.yaml"))
     world = replace(outside, store=Stores(Settings(home=outside.home, quiet=True)), pseudonym_key=None)
-    snapshot.save(snapshot.take(given, world), snapshot.LOCK)
-    caller.call("ingest", {}, given, world)
-    caller.call("prepare", {}, given, world)
+    sources_lock.save(sources_lock.take(given, world), sources_lock.LOCK)
+    runner.call("ingest", {}, given, world)
+    runner.call("prepare", {}, given, world)
     return tmp_path / "data" / "dataset"
 
 
 def test_the_default_events_and_impressions_are_what_is_known_of_them(folder: Path) -> None:
-    events = tables.read(folder / "events")
+    events = parquet.read(folder / "events")
     assert len(events) == 69_659
     assert events["user_id"].nunique() == 23_570
     assert events["event"].unique().tolist() == ["purchase"]
@@ -42,7 +43,7 @@ def test_the_default_events_and_impressions_are_what_is_known_of_them(folder: Pa
     buyers = set(events.loc[events["split"] == "holdout", "user_id"])
     assert round(len(buyers) / 23_570, 3) == 0.228
 
-    impressions = tables.read(folder / "impressions")
+    impressions = parquet.read(folder / "impressions")
     assert len(impressions) == 60_000
     assert impressions["clicked"].sum() == 287
     assert impressions.groupby(["logging_policy", "placement"]).size().to_dict() == {

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests import shop
-from tests.system import seaweedfs
-from tests.system.seaweedfs import BUCKET, Server
+from tests.support import seaweedfs, shop
+from tests.support.seaweedfs import BUCKET, Server
 
-from adloom import caller, params, snapshot
-from adloom.io import datasets, manifest
-from adloom.io.outside import Outside, build
-from adloom.params import MODELS, Params
-from adloom.settings import Settings
+from adloom.config import params
+from adloom.config.params import MODELS, Params
+from adloom.config.settings import Settings
+from adloom.context import Outside, build
+from adloom.datasets import dataset, dvc_remote, pull, run_record
+from adloom.stages import runner, sources_lock
 from adloom.stages.evaluate import JUDGES
-from adloom.versioning import dataset, pull, record
+from adloom.storage import manifest
 
 BIN = Path(sys.executable).parent
 REMOTE = f"s3://{BUCKET}/origin"
@@ -60,8 +60,8 @@ def origin(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Origin:
         loaded, world = start(folder), build(Settings(quiet=True), "shop")
         whole_way(loaded, world)
         digest = push_from_a_pod(folder, folder / ".adloom" / "pod")
-        made = record.take(loaded.model_dump(mode="json", by_alias=True), {}, digest, folder, Settings())
-        run_id = record.keep(made, world.tracker)
+        made = run_record.take(loaded.model_dump(mode="json", by_alias=True), {}, digest, folder, Settings())
+        run_id = run_record.keep(made, world.tracker)
     for gone in ("shop", "data", "models", "reports"):
         shutil.rmtree(folder / gone)
     assert run_id
@@ -83,20 +83,20 @@ def start(folder: Path) -> Params:
 
 def whole_way(loaded: Params, world: Outside) -> None:
     """Call every stage in this process, each with its default paths."""
-    snapshot.save(snapshot.take(loaded, world), snapshot.LOCK)
+    sources_lock.save(sources_lock.take(loaded, world), sources_lock.LOCK)
     for stage in ("ingest", "prepare", *TRAININGS):
-        caller.call(stage, {}, loaded, world)
+        runner.call(stage, {}, loaded, world)
     for model, table in MODELS.items():
         paths = {"model": f"models/{model}", "table": f"data/dataset/{table}", "report": f"reports/{model}"}
         judge = {"judge": f"models/{JUDGES[model]}"} if model in JUDGES else {}
-        caller.call("evaluate", paths | judge, loaded, world)
-    caller.call("report", {}, loaded, world)
+        runner.call("evaluate", paths | judge, loaded, world)
+    runner.call("report", {}, loaded, world)
 
 
 def push_from_a_pod(folder: Path, pod: Path) -> str:
     """Push from where there are the tables and nothing else."""
     shutil.copytree(folder / dataset.PLACE, pod)
-    return dataset.push("shop", dataset.tables(pod), datasets.remote(Settings(quiet=True), pod)).digest
+    return dataset.push("shop", dataset.tables(pod), dvc_remote.remote(Settings(quiet=True), pod)).digest
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_a_recorded_run_is_made_again_in_a_worktree_of_its_commit(origin: Origin
     ran = origin.call(origin.folder, "adloom", "reproduce", origin.run_id, "--into", str(again))
     assert ran.returncode == 0, ran.stderr + ran.stdout
     table = ran.stdout.splitlines()[-len(origin.artifacts) :]
-    assert [line.split()[0] for line in table] == [name for name in record.ARTIFACTS if name in origin.artifacts]
+    assert [line.split()[0] for line in table] == [name for name in run_record.ARTIFACTS if name in origin.artifacts]
     assert all(line.endswith("  equal") for line in table)
     assert {name: manifest.digest(again / name) for name in origin.artifacts} == origin.artifacts
     head = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=origin.folder, text=True)

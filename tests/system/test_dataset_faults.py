@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tests import shop
-from tests.silent import silent_port
-from tests.system.relay import Fault, Relay
-from tests.system.seaweedfs import BUCKET, Server
+from tests.support import shop
+from tests.support.relay import Fault, Relay
+from tests.support.seaweedfs import BUCKET, Server
+from tests.support.silent_port import silent_port
 
+from adloom.config.params import TABLES, Prepare
+from adloom.config.settings import Settings
+from adloom.datasets import dataset, dvc_remote, pull
+from adloom.datasets.dvc_remote import Remote
 from adloom.errors import AdloomError, DataError, OutsideError, ParamsError
-from adloom.io import datasets, manifest, tables
-from adloom.io.datasets import Remote
-from adloom.io.s3_faults import PATIENCE, Patience
-from adloom.params import TABLES, Prepare
-from adloom.settings import Settings
-from adloom.versioning import dataset, pull
+from adloom.storage import manifest, parquet
+from adloom.storage.s3_errors import PATIENCE, Patience
 
 BRISK = Patience(connection=0.5, byte=1, pauses=(0.02, 0.05))  # three tries, as shipped
 ENDS_WITHIN = 30  # seconds
@@ -37,7 +37,7 @@ def folders(tmp_path: Path) -> dict[str, Path]:
             manifest.skip(found[table], "prepare", Prepare(), "no source")
     with manifest.draft(found["copy"], "prepare", Prepare(), {}) as made:
         noise = np.random.default_rng(1).bytes(ROWS * 16).hex()
-        tables.write(pd.DataFrame({"text": [noise[i * 32 : i * 32 + 32] for i in range(ROWS)]}), made.path)
+        parquet.write(pd.DataFrame({"text": [noise[i * 32 : i * 32 + 32] for i in range(ROWS)]}), made.path)
         made.facts = {"source": "shop/copy.csv"}
     return found
 
@@ -48,7 +48,7 @@ def open_remote(environment: Server, tmp_path: Path) -> Open:
 
     def open_at(endpoint: str = environment.endpoint, bucket: str = BUCKET, patience: Patience = BRISK) -> Remote:
         url = f"s3://{bucket}/{tmp_path.name}"
-        return datasets.remote(Settings(dvc_remote=url, AWS_ENDPOINT_URL_S3=endpoint, quiet=True), tmp_path, patience)
+        return dvc_remote.remote(Settings(dvc_remote=url, AWS_ENDPOINT_URL_S3=endpoint, quiet=True), tmp_path, patience)
 
     return open_at
 
@@ -83,7 +83,7 @@ def test_s3_gone_while_a_dataset_is_pushed_leaves_no_dataset_and_the_next_push_s
     assert said.startswith(f"s3://{BUCKET}/{tmp_path.name}: no answer from http://127.0.0.1:")
     kept = environment.keys(BUCKET, f"{tmp_path.name}/")
     assert not any(key.endswith(".json") for key in kept)
-    assert datasets.contents(folders["copy"]).md5[2:] not in {key.rpartition("/")[2] for key in kept}
+    assert dvc_remote.contents(folders["copy"]).md5[2:] not in {key.rpartition("/")[2] for key in kept}
     relay.heal()
     pushed = dataset.push("shop", folders, open_remote(relay.endpoint))
     assert environment.keys(BUCKET, f"{tmp_path.name}/datasets/") == {f"{pushed.digest}.json"}

@@ -12,12 +12,12 @@ from threading import Event
 from typing import Any
 
 import pytest
-from tests.system.decide_server import ASKED, CREATIVES, Answer, Connection, DecideServer, deciding, post, stopped
-from tests.tiny_models import write_models
-from tests.unit.decisions.logs import until
+from tests.support.decide_server import ASKED, CREATIVES, Answer, Connection, DecideServer, deciding, post, stopped
+from tests.support.decision_logs import until
+from tests.support.tiny_models import write_models
 
-from adloom.serving.line import ROOM
-from adloom.serving.messages import DECIDE, FEEDBACK, MAX_CANDIDATES
+from adloom.serving.api.decide_schemas import DECIDE, FEEDBACK, MAX_CANDIDATES
+from adloom.serving.decide.micro_batcher import ROOM
 
 OPEN = {"ADLOOM_AUTH": "off"}
 MANY = [f"creative-{i}" for i in range(MAX_CANDIDATES)]

@@ -10,20 +10,20 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from tests.system import seaweedfs
-from tests.system.relay import Fault, Relay
-from tests.system.seaweedfs import BUCKET, Server
-from tests.unit.decisions.logs import click, decision, read, until
-from tests.unit.decisions.test_log import BRISK, records
+from tests.support import seaweedfs
+from tests.support.decision_logs import click, decision, read, until
+from tests.support.relay import Fault, Relay
+from tests.support.seaweedfs import BUCKET, Server
+from tests.unit.decision_log.test_log import BRISK, records
 
-from adloom.cli import cli
-from adloom.decisions.log import DecisionLog
-from adloom.decisions.verify import verify
+from adloom.cli.main import cli
+from adloom.config.settings import Settings
+from adloom.decision_log.log import DecisionLog
+from adloom.decision_log.verify import verify
 from adloom.errors import DataError
-from adloom.io import manifest, objects
-from adloom.io.s3_faults import Patience
-from adloom.io.stores import Stores
-from adloom.settings import Settings
+from adloom.storage import manifest, objects
+from adloom.storage.router import Stores
+from adloom.storage.s3_errors import Patience
 
 HASTE = Patience(connection=0.5, byte=0.5, pauses=(0.02, 0.05))  # three tries, as shipped
 SEGMENT = replace(BRISK, segment=40_000)

@@ -18,26 +18,25 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from tests.pipeline_artifact import PipelineArtifact
-from tests.system import seaweedfs
-from tests.system.relay import Relay
-from tests.system.seaweedfs import BUCKET, Server
-from tests.unit.stages import painted
+from tests.support import painted_pictures, seaweedfs
+from tests.support.pipeline_artifact import PipelineArtifact
+from tests.support.relay import Relay
+from tests.support.seaweedfs import BUCKET, Server
 
-from adloom import caller
-from adloom.caller import Metrics
-from adloom.checkpoints import Copy
+from adloom.config.params import Source, TrainCnn, TrainGan, Training, TrainLstm
+from adloom.config.settings import Settings
+from adloom.context import Outside
 from adloom.errors import AdloomError, DataError, OutsideError, ParamsError
-from adloom.io import manifest, tables
-from adloom.io.jobs import LocalJobs
-from adloom.io.mlflow_tracking import MlflowTracker
-from adloom.io.outside import Outside
-from adloom.io.s3 import S3Store
-from adloom.io.s3_faults import Patience
-from adloom.io.stores import Stores
-from adloom.kubeflow import component, distributed
-from adloom.params import Source, TrainCnn, TrainGan, Training, TrainLstm
-from adloom.settings import Settings
+from adloom.kubeflow import component_runtime, distributed
+from adloom.kubeflow.jobs.base import LocalJobs
+from adloom.stages import runner
+from adloom.stages.runner import Metrics
+from adloom.storage import manifest, parquet
+from adloom.storage.router import Stores
+from adloom.storage.s3 import S3Store
+from adloom.storage.s3_errors import Patience
+from adloom.tracking.mlflow import MlflowTracker
+from adloom.training.checkpoints import Copy
 
 SMALL: dict[str, Any] = {"threads": 1, "batch_size": 16, "learning_rate": 0.02}
 LSTM = TrainLstm(**SMALL, epochs=8, steps_per_epoch=25, vocabulary=300, hidden=16, dropout=0.0, patience=8)
@@ -68,13 +67,16 @@ class World:
     def outside(self, checkpoints: str | None = None) -> Outside:
         home = self.folder / "home"
         return replace(
-            painted.outside(home), home=home, store=Stores(Settings(home=home, quiet=True)), checkpoint_uri=checkpoints
+            painted_pictures.outside(home),
+            home=home,
+            store=Stores(Settings(home=home, quiet=True)),
+            checkpoint_uri=checkpoints,
         )
 
     def alone(self, stage: str, block: Training, table: Path) -> dict[str, float]:
         """Train in this process; return the last epoch's metrics."""
         paths = {table.name: str(table), stage.removeprefix("train-"): str(self.folder / f"alone-{stage}")}
-        return numbers(caller.execute(stage, paths, block, self.outside()))
+        return numbers(runner.execute(stage, paths, block, self.outside()))
 
     def start(self, block: TrainLstm, home: str, to: str) -> "subprocess.Popen[str]":
         """Start `adloom train-lstm` in as many processes as its block says, on an empty disk."""
@@ -98,8 +100,8 @@ def world(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     lines = [f"{warm} {hat} number {n}" for warm in ("warm", "new") for hat in ("hat", "shoe") for n in range(60)]
     splits = ["train"] * 200 + ["validation"] * 20 + ["test"] * 20
     with manifest.draft(folder / "copy", "prepare", Source(uri="test"), {}) as made:
-        tables.write(pd.DataFrame({"copy_id": lines, "text": lines, "category": "all", "split": splits}), made.path)
-    painted.write(folder, painted.rows()).rename(folder / "creatives")
+        parquet.write(pd.DataFrame({"copy_id": lines, "text": lines, "category": "all", "split": splits}), made.path)
+    painted_pictures.write(folder, painted_pictures.rows()).rename(folder / "creatives")
     with pytest.MonkeyPatch.context() as patch:
         seaweedfs.visit(server, patch)
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
@@ -132,7 +134,7 @@ def test_a_picture_reader_of_two_processes_measures_as_one_of_one(
     monkeypatch.setenv("ADLOOM_HOME", str(tmp_path))
     block, cnn = CNN.model_copy(update={"devices": 2}), PipelineArtifact(str(world.folder / "cnn"))
     given = {"creatives": PipelineArtifact(str(world.creatives))}
-    two = numbers(component.call("train-cnn", "shop", block.to_json(), given, {"cnn": cnn}))
+    two = numbers(component_runtime.call("train-cnn", "shop", block.to_json(), given, {"cnn": cnn}))
     tracker = MlflowTracker(f"sqlite:///{world.folder}/mlflow.db", "shop")
     assert cnn.metadata["mlflow_run"] == tracker.find("manifest_digest", cnn.metadata["digest"]) is not None
     one = world.alone("train-cnn", CNN, world.creatives)
@@ -215,7 +217,7 @@ def test_a_copywriter_of_two_processes_measures_as_one_of_one(writers: Writers, 
 
 def test_a_machine_that_fails_is_named_with_its_line_and_nothing_is_left(world: World) -> None:
     with manifest.draft(world.folder / "empty", "prepare", Source(uri="test"), {}) as made:
-        tables.write(pd.DataFrame({"copy_id": ["1"], "text": ["a"], "category": "all", "split": ["test"]}), made.path)
+        parquet.write(pd.DataFrame({"copy_id": ["1"], "text": ["a"], "category": "all", "split": ["test"]}), made.path)
     block = LSTM.model_copy(update={"devices": 2})
     wanted = r"train-lstm-\w{16} failed: train-lstm-\w{16}-node-0: adloom: copy: 0 lines in split train, expected"
     with pytest.raises(AdloomError, match=wanted):

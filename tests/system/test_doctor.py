@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests import shop
-from tests.system import kfp_server, mlflow_server
-from tests.system.kfp_server import StandIn
-from tests.system.mlflow_server import MlflowServer
-from tests.system.seaweedfs import BUCKET, Server
+from tests.support import kfp_server, mlflow_server, shop
+from tests.support.kfp_server import StandIn
+from tests.support.mlflow_server import MlflowServer
+from tests.support.seaweedfs import BUCKET, Server
 
 from adloom.doctor.finding import Kind
 

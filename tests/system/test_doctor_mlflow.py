@@ -14,17 +14,16 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests import shop
-from tests.system import mlflow_server, postgres, seaweedfs
-from tests.system.mlflow_server import MlflowServer
-from tests.system.postgres import PASSWORD, Postgres
-from tests.system.relay import Relay
-from tests.system.seaweedfs import BUCKET, Server
+from tests.support import mlflow_server, postgres, seaweedfs, shop
+from tests.support.mlflow_server import MlflowServer
+from tests.support.postgres import PASSWORD, Postgres
+from tests.support.relay import Relay
+from tests.support.seaweedfs import BUCKET, Server
 
-from adloom.doctor import mlflow
+from adloom.doctor import mlflow_probe
+from adloom.doctor.checks import mlflow
 from adloom.doctor.context import look
 from adloom.doctor.finding import Finding
-from adloom.io import mlflow_probe
 
 SENTINEL = "sentinel-of-a-password"
 Check = Callable[..., list[Finding]]

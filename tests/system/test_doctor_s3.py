@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests import shop
-from tests.system import kfp_server, seaweedfs
-from tests.system.relay import Fault, Relay
-from tests.system.seaweedfs import BUCKET, READER, Server
+from tests.support import kfp_server, seaweedfs, shop
+from tests.support.relay import Fault, Relay
+from tests.support.seaweedfs import BUCKET, READER, Server
 
-from adloom.doctor import s3
+from adloom.doctor.checks import s3
 from adloom.doctor.context import look
 from adloom.doctor.finding import Finding
 

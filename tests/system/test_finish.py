@@ -8,19 +8,19 @@ from typing import Any
 
 import pytest
 from kubernetes import client
-from tests.system import kfp_server, kubernetes_server
-from tests.system.kfp_server import StandIn
-from tests.system.kubernetes_server import NAMESPACE, Cluster
-from tests.webhook import webhook
+from tests.support import kfp_server, kubernetes_server
+from tests.support.kfp_server import StandIn
+from tests.support.kubernetes_server import NAMESPACE, Cluster
+from tests.support.webhook import webhook
 
-from adloom.io.kfp import KfpServer
-from adloom.io.kubeflow import Order
-from adloom.io.mlflow import Server
-from adloom.io.parent import Parent
-from adloom.io.trainjobs import TrainJobs
-from adloom.kubeflow import component, distributed, pipelines
-from adloom.kubeflow.retry import RetryPolicy
-from adloom.settings import Settings
+from adloom.config.settings import Settings
+from adloom.kubeflow import component_runtime, distributed, pipelines
+from adloom.kubeflow.client.base import Order
+from adloom.kubeflow.client.http import KfpServer
+from adloom.kubeflow.jobs.trainjob import TrainJobs
+from adloom.registry.mlflow import Server
+from adloom.retry import RetryPolicy
+from adloom.tracking.parent_run import Parent
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,7 +37,7 @@ class Ending:
 
     def finish(self, state: str, message: str | None = None) -> dict[str, Any]:
         """Call the last task with what KFP tells it; return what the webhook is told then."""
-        component.finish("shop", "a name", state, message, RetryPolicy(pauses=()))
+        component_runtime.finish("shop", "a name", state, message, RetryPolicy(pauses=()))
         assert self.messages[-1].keys() == {"project", "run", "state", "message"}
         assert isinstance(self.messages[-1]["message"], str)
         assert self.messages[-1]["message"]
@@ -140,7 +140,7 @@ def test_mlflow_is_tried_again(ending: Ending) -> None:
         place.rmdir()
         away.rename(place)
 
-    component.finish("shop", "a name", "FAILED", None, RetryPolicy(sleep=mend))
+    component_runtime.finish("shop", "a name", "FAILED", None, RetryPolicy(sleep=mend))
     assert pauses == [30]
     assert ending.status == ending.messages[-1]["state"] == "FAILED"
 

@@ -14,16 +14,18 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import positive_data_acceptance
 from starlette.types import ASGIApp
-from tests.tiny_models import CATEGORIES, write_models
+from tests.support.tiny_models import CATEGORIES, write_models
 
-from adloom.decisions.record import Decision, decode, encode
-from adloom.decisions.verify import faults
-from adloom.params import MODELS
-from adloom.serving import auth, bundles, server, sources
-from adloom.serving.admission import PAGES
-from adloom.serving.bundles import Models
-from adloom.serving.decide import Around
-from adloom.serving.decider import MemoryLog
+from adloom.config.params import MODELS
+from adloom.decision_log.record import Decision, decode, encode
+from adloom.decision_log.verify import faults
+from adloom.serving import server
+from adloom.serving.api import auth
+from adloom.serving.api.admission import PAGES
+from adloom.serving.app import Around
+from adloom.serving.decide.service import MemoryLog
+from adloom.serving.models import loader, sources
+from adloom.serving.models.loader import Models
 from adloom.serving.segments import Keys
 
 EXAMPLES = 40  # requests for each endpoint and mode: a few seconds an app
@@ -81,7 +83,7 @@ def _make_sense(body: object) -> None:
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
     folder = write_models(tmp_path_factory.mktemp("models"))
-    return bundles.load(sources.in_folder(folder, [*MODELS, "policy"]), threads=1)
+    return loader.load(sources.in_folder(folder, [*MODELS, "policy"]), threads=1)
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from filelock import FileLock
-from tests import shop
 from tests.conftest import MakeTable
+from tests.support import shop
 
-from adloom.io import manifest
+from adloom.storage import manifest
 
 ADLOOM = Path(sys.executable).parent / "adloom"
 QUIET = {**os.environ, "CI": "true", "ADLOOM_PSEUDONYM_KEY": "0123456789abcdef0123456789abcdef"}

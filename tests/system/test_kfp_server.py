@@ -7,12 +7,12 @@ from urllib.parse import quote
 
 import pytest
 import urllib3
-from tests.system import kfp_server
-from tests.system.kfp_server import ARGUMENTS, PIPELINE, StandIn
+from tests.support import kfp_server
+from tests.support.kfp_server import ARGUMENTS, PIPELINE, StandIn
 
-from adloom.io.kfp import KfpServer
-from adloom.io.kubeflow import Order
-from adloom.settings import Settings
+from adloom.config.settings import Settings
+from adloom.kubeflow.client.base import Order
+from adloom.kubeflow.client.http import KfpServer
 
 BARE = quote(json.dumps({"predicates": [{"operation": "EQUALS", "key": "display_name", "string_value": "100%"}]}))
 

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests import shop
-from tests.webhook import webhook
+from tests.support import shop
+from tests.support.webhook import webhook
 
-from adloom import params
-from adloom.io import manifest
-from adloom.io.mlflow import Server
-from adloom.io.mlflow_tracking import MlflowTracker
+from adloom.config import params
+from adloom.datasets.run_record import read
 from adloom.kubeflow import pipelines
-from adloom.versioning.record import read
+from adloom.registry.mlflow import Server
+from adloom.storage import manifest
+from adloom.tracking.mlflow import MlflowTracker
 
 ROOT = Path(__file__).parents[2]
 KEY = "0123456789abcdef0123456789abcdef"

@@ -12,26 +12,26 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from tests.conftest import MakeTable
-from tests.unit.policy.worlds import SETTING, UNIFORM, decide, table
-from tests.unit.stages import copywriters
-from tests.unit.stages.policies import best
+from tests.support import copywriters
+from tests.support.policies import best
+from tests.support.simulated_logs import SETTING, UNIFORM, decide, table
 
-from adloom.cli import cli
-from adloom.data import tables
-from adloom.decisions.log import DecisionLog, opened
-from adloom.decisions.record import Decision, Feedback, Record
-from adloom.io import manifest
-from adloom.io.outside import Outside
-from adloom.params import Source, TrainPolicy
+from adloom.cli.main import cli
+from adloom.config.params import Source, TrainPolicy
+from adloom.config.settings import Settings
+from adloom.context import Outside
+from adloom.data import contracts
+from adloom.decision_log.log import DecisionLog, opened
+from adloom.decision_log.record import Decision, Feedback, Record
 from adloom.policy.scorer import Policy
 from adloom.policy.simulator import HOUR, Log, Situations, World, creative, join
-from adloom.serving import bundles, sources
-from adloom.serving.bundles import Models
-from adloom.serving.decider import Decider
-from adloom.serving.messages import DecideAnswer, DecideRequest
+from adloom.serving.api.decide_schemas import DecideAnswer, DecideRequest
+from adloom.serving.decide.service import Decider
+from adloom.serving.models import loader, sources
+from adloom.serving.models.loader import Models
 from adloom.serving.segments import Keys
-from adloom.settings import Settings
 from adloom.stages import evaluate, train_policy
+from adloom.storage import manifest
 
 SEED = 3
 ROWS = 6000  # of each period
@@ -119,7 +119,7 @@ def artifact(target: Path, policy: Policy) -> Models:
 
 
 def served(folder: Path) -> Models:
-    models = bundles.load(sources.in_folder(folder, ["policy"]), threads=1)
+    models = loader.load(sources.in_folder(folder, ["policy"]), threads=1)
     assert models.absent == {}
     return models
 
@@ -130,7 +130,7 @@ def impressions(log: Path, out: Path) -> pd.DataFrame:
         done = CliRunner().invoke(cli, ["log", *command])
         assert done.exit_code == 0, done.output
     made = pd.concat([pd.read_parquet(day) for day in out.glob("*.parquet")], ignore_index=True)
-    rows, reasons = tables.check(made, "impressions")
+    rows, reasons = contracts.check(made, "impressions")
     assert (reasons == "").all()
     return rows.sort_values("timestamp", ignore_index=True)
 

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 import sqlalchemy
-from tests import tiny_models
+from tests.support import tiny_models
 
 from adloom.errors import DataError, OutsideError
-from adloom.io import manifest
-from adloom.io.mlflow import SWITCHES, MlflowRegistry, create_tables
-from adloom.io.mlflow_tracking import MlflowTracker
-from adloom.io.registry import CHALLENGER, CHAMPION, aliased
+from adloom.registry.base import CHALLENGER, CHAMPION, aliased
+from adloom.registry.mlflow import SWITCHES, MlflowRegistry, create_tables
+from adloom.storage import manifest
+from adloom.tracking.mlflow import MlflowTracker
 
 MADE_BY = {"git_commit": "c0ffee", "image_digest": "sha256:1"}
 
@@ -246,7 +246,7 @@ def test_nothing_is_left_in_the_working_folder(folder: Path) -> None:
 OPEN = """
 import os, sys, time
 from pathlib import Path
-from adloom.io.mlflow_tracking import MlflowTracker
+from adloom.tracking.mlflow import MlflowTracker
 from mlflow.tracking import MlflowClient
 
 uri, meeting = sys.argv[1], Path(sys.argv[2])

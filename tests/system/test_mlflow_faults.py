@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests import tiny_models
-from tests.system.mlflow_server import MlflowServer
-from tests.system.postgres import Postgres
-from tests.system.relay import Fault, Relay
-from tests.system.told import is_whole, train
-from tests.system.watched import before, watch
+from tests.support import tiny_models
+from tests.support.mlflow_interleaving import before, watch
+from tests.support.mlflow_server import MlflowServer
+from tests.support.postgres import Postgres
+from tests.support.relay import Fault, Relay
+from tests.support.tracked_training import is_whole, train
 
+from adloom.context import Outside
 from adloom.errors import OutsideError
-from adloom.io import mlflow_tracking
-from adloom.io.mlflow import MlflowRegistry, no_parent
-from adloom.io.mlflow_tracking import MlflowTracker
-from adloom.io.outside import Outside
-from adloom.io.registry import CHAMPION, fetch_whole
+from adloom.registry.base import CHAMPION, fetch_whole
+from adloom.registry.mlflow import MlflowRegistry, no_parent
+from adloom.tracking import mlflow as mlflow_tracking
+from adloom.tracking.mlflow import MlflowTracker
 
 AWAY = "Connection refused; the training goes on, and what it tells is kept and sent when it answers"
 STILL_AWAY = "still away; `adloom run`, or a pipeline's register, sends it from what was made here"

@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from tests import tiny_models
-from tests.system.mlflow_server import MlflowServer
-from tests.system.told import is_whole, train
-from tests.system.watched import race
+from tests.support import tiny_models
+from tests.support.mlflow_interleaving import race
+from tests.support.mlflow_server import MlflowServer
+from tests.support.tracked_training import is_whole, train
 
-from adloom import promotion
-from adloom.io import manifest
-from adloom.io.mlflow import MlflowRegistry
-from adloom.io.outside import Outside
-from adloom.io.registry import CHALLENGER, CHAMPION, aliased, fetch_whole
-from adloom.serving import sources
-from adloom.serving.bundle_cache import BundleCache
+from adloom.context import Outside
+from adloom.registry import promotion
+from adloom.registry.base import CHALLENGER, CHAMPION, aliased, fetch_whole
+from adloom.registry.mlflow import MlflowRegistry
+from adloom.serving.models import sources
+from adloom.serving.models.bundle_cache import BundleCache
+from adloom.storage import manifest
 
 
 def turns(count: int) -> list[str]:

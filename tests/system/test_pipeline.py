@@ -13,21 +13,22 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from tests import shop
-from tests.system.mlflow_server import MlflowServer
-from tests.system.postgres import Postgres
-from tests.system.relay import Fault, Relay
-from tests.system.seaweedfs import Server
+from tests.support import shop
+from tests.support.mlflow_server import MlflowServer
+from tests.support.postgres import Postgres
+from tests.support.relay import Fault, Relay
+from tests.support.seaweedfs import Server
 
-from adloom import caller, params, snapshot
-from adloom.io import manifest
-from adloom.io.mlflow import MlflowRegistry
-from adloom.io.outside import Outside
-from adloom.io.registry import champion, fetch_whole
-from adloom.params import MODELS, TABLES, Params
-from adloom.settings import kernels
+from adloom.config import params
+from adloom.config.params import MODELS, TABLES, Params
+from adloom.config.settings import kernels
+from adloom.context import Outside
+from adloom.registry.base import champion, fetch_whole
+from adloom.registry.mlflow import MlflowRegistry
+from adloom.stages import runner, sources_lock
 from adloom.stages.evaluate import JUDGES
 from adloom.stages.register import register_all
+from adloom.storage import manifest
 
 BIN = Path(sys.executable).parent
 KEY = "0123456789abcdef0123456789abcdef"
@@ -195,12 +196,12 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def whole_way(loaded: Params, outside: Outside) -> None:
     """Call every stage in this process, each with its default paths."""
-    snapshot.save(snapshot.take(loaded, outside), snapshot.LOCK)
+    sources_lock.save(sources_lock.take(loaded, outside), sources_lock.LOCK)
     for stage in ("ingest", "prepare", "train-gan", "train-cnn", "train-lstm", "segment", "train-policy"):
-        caller.call(stage, {}, loaded, outside)
+        runner.call(stage, {}, loaded, outside)
     for model, table in MODELS.items():
-        caller.call("evaluate", _paths(model, table), loaded, outside)
-    caller.call("report", {}, loaded, outside)
+        runner.call("evaluate", _paths(model, table), loaded, outside)
+    runner.call("report", {}, loaded, outside)
 
 
 def _paths(model: str, table: str) -> dict[str, str]:

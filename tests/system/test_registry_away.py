@@ -11,14 +11,14 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.system.decide_server import ASKED, Connection, DecideServer, deciding
-from tests.tiny_models import write_audience, write_generator, write_policy
-from tests.unit.decisions.logs import until
+from tests.support.decide_server import ASKED, Connection, DecideServer, deciding
+from tests.support.decision_logs import until
+from tests.support.tiny_models import write_audience, write_generator, write_policy
 
-from adloom.io import manifest
-from adloom.io.mlflow import MlflowRegistry
-from adloom.io.registry import CHAMPION
-from adloom.serving.bundle_cache import BundleCache, Champion
+from adloom.registry.base import CHAMPION
+from adloom.registry.mlflow import MlflowRegistry
+from adloom.serving.models.bundle_cache import BundleCache, Champion
+from adloom.storage import manifest
 
 PARAMS = Path(__file__).parents[2] / "src" / "adloom" / "starter" / "params.yaml"
 FOLLOW = ["--follow", "champion"]

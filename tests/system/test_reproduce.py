@@ -6,21 +6,23 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests import shop
+from tests.support import shop
 
+from adloom.config.params import TABLES, Prepare
+from adloom.config.settings import Settings
+from adloom.datasets import dataset, run_record
+from adloom.datasets import reproduce as verb
+from adloom.datasets.run_record import Record
 from adloom.errors import AdloomError, ParamsError
-from adloom.io import manifest, provenance
-from adloom.params import TABLES, Prepare
-from adloom.settings import Settings
-from adloom.versioning import dataset, record
-from adloom.versioning import reproduce as verb
-from adloom.versioning.record import Record
+from adloom.storage import manifest
+from adloom.tracking import provenance
 
 MAKE = """
 import os
 from pathlib import Path
-from adloom.block import Block
-from adloom.io import manifest, provenance
+from adloom.config.base import Block
+from adloom.storage import manifest
+from adloom.tracking import provenance
 
 if os.environ.get("STOP"):
     raise SystemExit("stopped")
@@ -46,7 +48,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Record:
         subprocess.run(["git", *command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     subprocess.run([sys.executable, "make.py"], check=True)
     name = dataset.digest("shop", dataset.tables(dataset.PLACE))
-    taken = record.take(shop.params(), {}, name, tmp_path, Settings())
+    taken = run_record.take(shop.params(), {}, name, tmp_path, Settings())
     Path("make.py").write_text(MAKE.replace("as committed", "changed since"), encoding="utf-8")
     return taken
 

@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.system import kfp_server, kubernetes_server
-from tests.system.kubernetes_server import NAMESPACE, Cluster
+from tests.support import kfp_server, kubernetes_server
+from tests.support.kubernetes_server import NAMESPACE, Cluster
 
-from adloom.doctor import kfp as doctor
+from adloom.config.settings import Settings
+from adloom.doctor.checks import kfp as doctor
 from adloom.doctor.context import look
-from adloom.io.kubeflow import Run
-from adloom.io.run_namespace import connect
-from adloom.settings import Settings
+from adloom.kubeflow.client.base import Run
+from adloom.kubeflow.run_namespace import connect
 
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 MEND = 'set defaultSecurityContextRunAsNonRoot: "true" in the ConfigMap pipeline-install-config'

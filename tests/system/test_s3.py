@@ -8,19 +8,20 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.silent import silent_port
-from tests.system.seaweedfs import Server
+from tests.support.seaweedfs import Server
+from tests.support.silent_port import silent_port
 
-from adloom import caller, params, snapshot
-from adloom.block import Block
+from adloom.config import params
+from adloom.config.base import Block
+from adloom.config.params import Params
+from adloom.config.settings import Settings
+from adloom.context import Outside
 from adloom.errors import AdloomError, DataError, OutsideError, ParamsError
-from adloom.io import manifest, tables
-from adloom.io.outside import Outside
-from adloom.io.s3 import S3Store
-from adloom.io.store import SourceFile
-from adloom.io.stores import Stores
-from adloom.params import Params
-from adloom.settings import Settings
+from adloom.stages import runner, sources_lock
+from adloom.storage import manifest, parquet
+from adloom.storage.base import SourceFile
+from adloom.storage.router import Stores
+from adloom.storage.s3 import S3Store
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
 ANSWER_WITHIN = 15  # seconds
@@ -36,9 +37,9 @@ def shop(uri: str) -> Params:
     return params.load(Path("params.yaml"))
 
 
-def locked(given: Params, world: Outside) -> snapshot.Lock:
-    lock = snapshot.take(given, world)
-    snapshot.save(lock, snapshot.LOCK)
+def locked(given: Params, world: Outside) -> sources_lock.Lock:
+    lock = sources_lock.take(given, world)
+    sources_lock.save(lock, sources_lock.LOCK)
     return lock
 
 
@@ -51,8 +52,8 @@ def test_a_source_in_s3_is_locked_by_its_etag_and_ingested(environment: Server, 
     assert [file.path for file in files] == ["2026/a.csv", "2026/b.csv"]
     etag = environment.client.head_object(Bucket="shop", Key="orders/2026/a.csv")["ETag"].strip('"')
     assert (files[0].bytes, files[0].version) == (len(ORDERS), f"etag:{etag}")
-    assert caller.call("ingest", {}, given, world) == {"events_rows": 6}
-    raw = tables.read(Path("data/raw/events"), name="rows_unchecked")
+    assert runner.call("ingest", {}, given, world) == {"events_rows": 6}
+    raw = parquet.read(Path("data/raw/events"), name="rows_unchecked")
     assert raw["user_id"].tolist() == ["ann", "bob", "cid", "eve", "bob", "cid"]
     assert not [*world.home.glob("ingest-*")]
 
@@ -61,7 +62,7 @@ def test_a_single_object_is_a_source_too(environment: Server, world: Outside) ->
     environment.put("shop", "single/orders.csv", ORDERS)
     given = shop("s3://shop/single/orders.csv")
     assert [file.path for file in locked(given, world).tables["events"].files] == ["orders.csv"]
-    assert caller.call("ingest", {}, given, world) == {"events_rows": 3}
+    assert runner.call("ingest", {}, given, world) == {"events_rows": 3}
 
 
 def test_stages_read_and_write_s3_as_they_do_folders(environment: Server, world: Outside) -> None:
@@ -70,12 +71,12 @@ def test_stages_read_and_write_s3_as_they_do_folders(environment: Server, world:
     locked(given, world)
     raw = {table: f"s3://shop/run/raw/{table}" for table in params.TABLES}
     dataset = {table: f"s3://shop/run/dataset/{table}" for table in params.TABLES}
-    caller.call("ingest", raw, given, world)
-    caller.call("prepare", {**{f"raw_{table}": uri for table, uri in raw.items()}, **dataset}, given, world)
+    runner.call("ingest", raw, given, world)
+    runner.call("prepare", {**{f"raw_{table}": uri for table, uri in raw.items()}, **dataset}, given, world)
     assert not Path("data").exists()
     events = world.store.fetch(dataset["events"], Path("fetched"))
     assert manifest.verify(events).rows == {"calibration": 2, "holdout": 1, "quarantined": 0, "dropped": 0}
-    assert tables.read(events)["split"].tolist() == ["calibration", "holdout", "calibration"]
+    assert parquet.read(events)["split"].tolist() == ["calibration", "holdout", "calibration"]
 
 
 def artifact(folder: Path, *names: str) -> Path:
@@ -139,10 +140,10 @@ def test_an_object_changed_after_its_snapshot_is_refused(environment: Server, wo
     locked(given, world)
     environment.put("shop", "changing/orders.csv", ORDERS.replace(b"9.99", b"1.11"))
     with pytest.raises(DataError, match=r"s3://shop/changing: orders.csv changed since sources.lock was written"):
-        caller.call("ingest", {}, given, world)
+        runner.call("ingest", {}, given, world)
     assert not Path("data/raw/events").exists()
-    assert snapshot.save(snapshot.take(given, world), snapshot.LOCK)
-    caller.call("ingest", {}, given, world)
+    assert sources_lock.save(sources_lock.take(given, world), sources_lock.LOCK)
+    runner.call("ingest", {}, given, world)
 
 
 class Meddled(Stores):
@@ -163,7 +164,7 @@ def test_an_object_that_changes_while_a_stage_reads_it_is_refused(environment: S
     given = shop("s3://shop/meddled")
     locked(given, world)
     with pytest.raises(DataError, match=r"s3://shop/meddled: orders.csv changed since sources.lock was written"):
-        caller.call("ingest", {}, given, replace(world, store=Meddled(environment)))
+        runner.call("ingest", {}, given, replace(world, store=Meddled(environment)))
     assert not Path("data/raw/events").exists()
 
 
@@ -195,7 +196,7 @@ def test_a_refusal_is_one_line_in_seconds(
     world = replace(outside, store=Stores(Settings(quiet=True)))
     given, begun = shop(uri), time.monotonic()
     with pytest.raises(kind) as caught:
-        snapshot.take(given, world)
+        sources_lock.take(given, world)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
     assert time.monotonic() - begun < ANSWER_WITHIN
@@ -219,7 +220,7 @@ def test_an_address_of_something_else_is_said(
         thread.start()
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{page.server_port}")
         with pytest.raises(ParamsError, match=r"does not answer as S3 does \(404\); check AWS_ENDPOINT_URL_S3"):
-            snapshot.take(shop("s3://shop/orders"), replace(outside, store=Stores(Settings(quiet=True))))
+            sources_lock.take(shop("s3://shop/orders"), replace(outside, store=Stores(Settings(quiet=True))))
         thread.join()
 
 
@@ -231,7 +232,7 @@ def test_an_address_that_swallows_every_packet_fails_in_seconds(
         begun = time.monotonic()
         said = rf"no answer from http://127.0.0.1:{port}: .* may close port {port}\); check AWS_ENDPOINT_URL_S3$"
         with pytest.raises(OutsideError, match=said):
-            snapshot.take(shop("s3://shop/orders"), replace(outside, store=Stores(Settings(quiet=True))))
+            sources_lock.take(shop("s3://shop/orders"), replace(outside, store=Stores(Settings(quiet=True))))
         assert time.monotonic() - begun < ANSWER_WITHIN
 
 

@@ -9,24 +9,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from tests import shop
-from tests.system import seaweedfs
-from tests.system.relay import Fault, Relay
-from tests.system.seaweedfs import BUCKET, Server
+from tests.support import seaweedfs, shop
+from tests.support.relay import Fault, Relay
+from tests.support.seaweedfs import BUCKET, Server
 
-from adloom import caller, params, snapshot
-from adloom.block import Block
+from adloom.config import params
+from adloom.config.base import Block
+from adloom.config.params import TABLES, Params
+from adloom.config.settings import Settings
+from adloom.context import Outside
 from adloom.errors import AdloomError, ArtifactError, DataError, OutsideError, ParamsError
-from adloom.io import manifest
-from adloom.io.outside import Outside
-from adloom.io.registry import CHAMPION, MemoryRegistry
-from adloom.io.s3 import S3Store
-from adloom.io.s3_faults import Patience
-from adloom.io.store import Store
-from adloom.io.stores import Stores
-from adloom.io.tracking import MemoryTracker
-from adloom.params import TABLES, Params
-from adloom.settings import Settings
+from adloom.registry.base import CHAMPION, MemoryRegistry
+from adloom.stages import runner, sources_lock
+from adloom.storage import manifest
+from adloom.storage.base import Store
+from adloom.storage.router import Stores
+from adloom.storage.s3 import S3Store
+from adloom.storage.s3_errors import Patience
+from adloom.tracking.base import MemoryTracker
 
 BRISK = Patience(pauses=(0.02, 0.05))  # three tries, as shipped
 ENDS_WITHIN = 30  # seconds
@@ -106,7 +106,7 @@ def made(server: Server, relay_of_all: Relay, tmp_path_factory: pytest.TempPathF
         made = Made(folder, small_shop(folder), Stores(Settings(quiet=True), BRISK))
         send(server, folder / "shop", "shop")
         world = outside(folder, made.far)
-        snapshot.save(snapshot.take(made.params, world), snapshot.LOCK)
+        sources_lock.save(sources_lock.take(made.params, world), sources_lock.LOCK)
         for model in REPORTS.keys() - {"audience"}:
             manifest.skip(Path(REPORTS[model]), "evaluate", Block(), "not measured here")
         for case in CASES:
@@ -177,7 +177,7 @@ def call(case: Case, made: Made, world: Outside, to: str) -> None:
     """Run a stage whose inputs and outputs all lie in S3."""
     inputs = {name: f"{MADE}/{path}" for name, path in case.inputs.items()}
     outputs = {name: f"{to}/{path}" for name, path in case.outputs.items()}
-    caller.call(case.stage, inputs | outputs, made.params, world)
+    runner.call(case.stage, inputs | outputs, made.params, world)
 
 
 def said(kind: type[AdloomError], case: Case, made: Made, world: Outside, to: str) -> str:
@@ -246,7 +246,7 @@ def test_a_bucket_that_is_not_there_is_one_line_and_an_outputs_comes_first(
     far = {name: f"s3://no-such-bucket/in/{path}" for name, path in case.inputs.items()}
     for paths in (far, far | {name: f"s3://no-such-bucket/out/{path}" for name, path in case.outputs.items()}):
         with pytest.raises(DataError) as caught:
-            caller.call(case.stage, paths, made.params, world)
+            runner.call(case.stage, paths, made.params, world)
         place = "out" if case.outputs.keys() & paths.keys() else "in"
         assert str(caught.value).startswith(f"s3://no-such-bucket/{place}/")
         assert "no bucket no-such-bucket at http" in str(caught.value)
@@ -260,7 +260,7 @@ def test_credentials_that_are_refused_for_an_output_are_found_before_anything_is
     stranger = replace(world, store=Stores(Settings(quiet=True), BRISK))
     paths = {"events": f"s3://{BUCKET}/nothing-here", "audience": f"s3://{BUCKET}/out"}
     with pytest.raises(ParamsError, match=r"s3://shop/out: .* refused the credentials \(SignatureDoesNotMatch\)"):
-        caller.call("segment", paths, made.params, stranger)
+        runner.call("segment", paths, made.params, stranger)
 
 
 def artifact(folder: Path, content: bytes) -> Path:

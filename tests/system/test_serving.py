@@ -14,14 +14,14 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.tiny_models import write_models
+from tests.support.tiny_models import write_models
 
 from adloom.errors import OutsideError
+from adloom.serving.api.decide_schemas import DECIDE
+from adloom.serving.api.schemas import ENDPOINTS, GENERATE, READ, SEGMENT, WRITE
 from adloom.serving.client import GREY, ask, ask_all, serving
-from adloom.serving.messages import DECIDE
-from adloom.serving.schemas import ENDPOINTS, GENERATE, READ, SEGMENT, WRITE
 
-ADLOOM = [sys.executable, "-c", "from adloom.cli import main; main()"]
+ADLOOM = [sys.executable, "-c", "from adloom.cli.main import main; main()"]
 BLOCKED = ("torch", "pytorch_lightning", "sklearn", "pandas", "pandera", "dvc", "kfp", "matplotlib", "mlflow")
 OPEN = {**os.environ, "ADLOOM_AUTH": "off"}
 AUTH_IS_OFF = "ADLOOM_AUTH=off: whoever reaches this port may ask"
@@ -170,7 +170,7 @@ def test_it_stops_cleanly_and_leaves_nobody_behind(folder: Path, sent: signal.Si
 
 def test_nothing_of_training_is_needed(folder: Path) -> None:
     """An interpreter that cannot import what trains must serve a folder all the same."""
-    code = f"import sys; sys.modules.update(dict.fromkeys({BLOCKED})); from adloom.cli import main; main()"
+    code = f"import sys; sys.modules.update(dict.fromkeys({BLOCKED})); from adloom.cli.main import main; main()"
     command = [sys.executable, "-c", code, "serve", "--models", str(folder), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**OPEN, "CI": "1"}) as process:
         url = address(process)
@@ -181,7 +181,7 @@ def test_nothing_of_training_is_needed(folder: Path) -> None:
 
 def test_the_decide_app_alone_needs_no_bentoml(folder: Path) -> None:
     blocked = (*BLOCKED, "bentoml")
-    code = f"import sys; sys.modules.update(dict.fromkeys({blocked})); from adloom.cli import main; main()"
+    code = f"import sys; sys.modules.update(dict.fromkeys({blocked})); from adloom.cli.main import main; main()"
     command = [sys.executable, "-c", code, "serve", "--app", "decide", "--models", str(folder), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=OPEN) as process:
         url = address(process)

@@ -5,10 +5,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.system.decide_server import ASKED, DecideServer, deciding, post
-from tests.tiny_models import write_models
+from tests.support.decide_server import ASKED, DecideServer, deciding, post
+from tests.support.tiny_models import write_models
 
-from adloom.serving.messages import FEEDBACK
+from adloom.serving.api.decide_schemas import FEEDBACK
 
 SECONDS = 60
 WARM = 15  # seconds until all that is remembered has been filled once

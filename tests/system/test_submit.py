@@ -14,19 +14,19 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
-from tests.system import kfp_server, kubernetes_server
-from tests.system.kfp_server import StandIn
-from tests.system.kubernetes_server import NAMESPACE
+from tests.support import kfp_server, kubernetes_server
+from tests.support.kfp_server import StandIn
+from tests.support.kubernetes_server import NAMESPACE
 
-from adloom.cli import cli
+from adloom.cli.main import cli
+from adloom.config.params import load
+from adloom.config.settings import Settings
+from adloom.context import build
 from adloom.errors import AdloomError, DataError, ParamsError
-from adloom.io.kfp import KfpServer
-from adloom.io.kubeflow import Order, Run
-from adloom.io.outside import build
 from adloom.kubeflow import pipelines, plan, progress
+from adloom.kubeflow.client.base import Order, Run
+from adloom.kubeflow.client.http import KfpServer
 from adloom.kubeflow.submit import start_once
-from adloom.params import load
-from adloom.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 COMPILED = ROOT / "pipelines" / "compiled"
@@ -257,7 +257,7 @@ def test_a_key_given_again_tells_of_its_run(adloom: Adloom, stand_in: StandIn) -
 
 
 def test_ctrl_c_leaves_the_run_going_and_says_so(stand_in: StandIn) -> None:
-    run = "from adloom.cli import main; main()"
+    run = "from adloom.cli.main import main; main()"
     command = [sys.executable, "-c", run, "submit", "training", "--compiled", str(COMPILED)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

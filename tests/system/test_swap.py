@@ -13,23 +13,25 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
-from tests.system.decide_server import ASKED, Answer, Connection, deciding, metric
-from tests.system.mlflow_server import MlflowServer
-from tests.system.relay import Relay
-from tests.tiny_models import write_audience, write_policy
-from tests.unit.decisions.logs import until
+from tests.support.decide_server import ASKED, Answer, Connection, deciding, metric
+from tests.support.decision_logs import until
+from tests.support.mlflow_server import MlflowServer
+from tests.support.relay import Relay
+from tests.support.tiny_models import write_audience, write_policy
 
+from adloom.config.params import Source
 from adloom.data.privacy import PUBLISHED_KEY
 from adloom.errors import OutsideError
-from adloom.io import manifest
-from adloom.io.mlflow import MlflowRegistry
-from adloom.io.registry import CHAMPION, MemoryRegistry, Registry
-from adloom.params import Source
-from adloom.serving import auth, decide, server, sources
-from adloom.serving.bundle_cache import BundleCache
-from adloom.serving.follow import Follower
-from adloom.serving.schemas import REFRESH
+from adloom.registry.base import CHAMPION, MemoryRegistry, Registry
+from adloom.registry.mlflow import MlflowRegistry
+from adloom.serving import app, server
+from adloom.serving.api import auth
+from adloom.serving.api.schemas import REFRESH
+from adloom.serving.models import sources
+from adloom.serving.models.bundle_cache import BundleCache
+from adloom.serving.models.refresher import Follower
 from adloom.serving.segments import Keys
+from adloom.storage import manifest
 
 KEYS = (PUBLISHED_KEY, b"a key for tests only")  # each pair's audience is under one of them
 MODELS = ("audience", "policy")
@@ -226,9 +228,9 @@ def serving_here(folder: Path, pins: Mapping[str, int], registry: MemoryRegistry
 
     follower = Follower(look, threads=1)
     models = follower.look().models
-    around = decide.Around(Keys(KEYS[1]), auth.Auth(tokens), follower=follower)
+    around = app.Around(Keys(KEYS[1]), auth.Auth(tokens), follower=follower)
     with socket.create_server(("127.0.0.1", 0)) as bound:
-        running = uvicorn.Server(uvicorn.Config(decide.alone(models, around), **server.HOW))
+        running = uvicorn.Server(uvicorn.Config(app.alone(models, around), **server.HOW))
         thread = Thread(target=running.run, kwargs={"sockets": [bound]})
         thread.start()
         try:

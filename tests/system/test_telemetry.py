@@ -9,10 +9,10 @@ from typing import ClassVar
 import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from tests.tiny_models import write_models
+from tests.support.tiny_models import write_models
 
+from adloom.serving.api.decide_schemas import DECIDE
 from adloom.serving.client import serving
-from adloom.serving.messages import DECIDE
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PLAIN = {"placement": "side", "candidates": ["creative-0", "creative-1"]}

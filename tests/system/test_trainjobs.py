@@ -14,21 +14,21 @@ import pytest
 from kubeflow_trainer_api import models
 from kubernetes import client
 from tests.conftest import MakeTable
-from tests.system import kubernetes_server
-from tests.system.kubernetes_server import NAMESPACE, Cluster
+from tests.support import kubernetes_server
+from tests.support.kubernetes_server import NAMESPACE, Cluster
 
-from adloom.caller import Metrics
+from adloom.config.params import TrainLstm
+from adloom.config.resources import Place, Toleration
+from adloom.config.settings import Settings
+from adloom.context import Outside
 from adloom.errors import AdloomError, OutsideError, ParamsError
-from adloom.io import manifest
-from adloom.io.jobs import Job
-from adloom.io.outside import Outside
-from adloom.io.stores import FolderStore
-from adloom.io.trainjobs import TrainJobs
-from adloom.io.trainjobs import manifest as trainjob
 from adloom.kubeflow import distributed
-from adloom.params import TrainLstm
-from adloom.places import Place, Toleration
-from adloom.settings import Settings
+from adloom.kubeflow.jobs.base import Job
+from adloom.kubeflow.jobs.trainjob import TrainJobs
+from adloom.kubeflow.jobs.trainjob import manifest as trainjob
+from adloom.stages.runner import Metrics
+from adloom.storage import manifest
+from adloom.storage.router import FolderStore
 
 BLOCK = TrainLstm(epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=0.1, nodes=2, devices=2)
 PLACE = Place(

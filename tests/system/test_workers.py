@@ -12,14 +12,15 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.tiny_models import write_audience, write_policy
+from tests.support.tiny_models import write_audience, write_policy
 
-from adloom import params
-from adloom.io import manifest, outside
-from adloom.io.registry import CHAMPION
-from adloom.serving import auth
-from adloom.serving.messages import DECIDE
-from adloom.settings import Settings
+from adloom import context
+from adloom.config import params
+from adloom.config.settings import Settings
+from adloom.registry.base import CHAMPION
+from adloom.serving.api import auth
+from adloom.serving.api.decide_schemas import DECIDE
+from adloom.storage import manifest
 
 PLAIN = {"placement": "side", "candidates": ["creative-0", "creative-1"], "user_id": "1"}
 PARAMS = Path(__file__).parents[2] / "params.yaml"
@@ -43,7 +44,7 @@ def serve(place: Path) -> Iterator[Callable[..., "tuple[subprocess.Popen[str], s
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str, **environment: str) -> "tuple[subprocess.Popen[str], str]":
-        command = [sys.executable, "-c", "from adloom.cli import main; main()", "serve", "--app", "decide"]
+        command = [sys.executable, "-c", "from adloom.cli.main import main; main()", "serve", "--app", "decide"]
         env = {**os.environ, "ADLOOM_AUTH": "off", **environment}
         env = {name: value for name, value in env.items() if value}
         process = subprocess.Popen(
@@ -132,7 +133,7 @@ class Promoting:
     def __init__(self, place: Path) -> None:
         shutil.copy(PARAMS, place)
         self.place = place
-        self.registry: Any = outside.build(Settings(), params.load(PARAMS).project).registry
+        self.registry: Any = context.build(Settings(), params.load(PARAMS).project).registry
         self.promote("audience", place / "models" / "audience")
         self.promote("policy", place / "models" / "policy")
 

@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from tests.unit.decisions.logs import until
+from tests.support.decision_logs import until
 
 from adloom import deadline
 from adloom.deadline import Call, within

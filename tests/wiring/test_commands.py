@@ -10,7 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from adloom.cli import STAGES, cli
+from adloom.cli.main import STAGES, cli
 
 ADLOOM = Path(sys.executable).parent / "adloom"
 CONTEXT = cli.make_context("adloom", ["params"])
@@ -39,7 +39,7 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     program = (
         "import sys; sys.argv = ['adloom', '--help']\n"
-        "from adloom.cli import main\n"
+        "from adloom.cli.main import main\n"
         "try: main()\n"
         "finally: assert not {'torch', 'mlflow', 'pandas', 'sklearn', 'bentoml', 'dvc'} & set(sys.modules)"
     )

@@ -10,8 +10,8 @@ import click
 import pytest
 import yaml
 
-from adloom.cli import cli
-from adloom.params import Params
+from adloom.cli.main import cli
+from adloom.config.params import Params
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.wiring import rendered
-from tests.wiring.rendered import ROOT, Rendered
+from tests.support import rendered_manifests
+from tests.support.rendered_manifests import ROOT, Rendered
 from tests.wiring.test_docs import blocks
 
-from adloom.cli import cli
-from adloom.doctor import kfp
-from adloom.kubeflow.cron import parse
+from adloom.cli.main import cli
+from adloom.doctor.checks import kfp
+from adloom.kubeflow.schedule import parse
 
 PAGE = ROOT / "docs" / "how-to" / "kubernetes.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -24,17 +24,17 @@ MADE = {"adloom-tls"}  # a secret that no pod of ours reads
 
 @pytest.fixture(scope="module")
 def k8s(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return rendered.tree(tmp_path_factory.mktemp("tree"))
+    return rendered_manifests.tree(tmp_path_factory.mktemp("tree"))
 
 
 @pytest.fixture(scope="module")
 def dev(k8s: Path) -> Rendered:
-    return rendered.render(k8s / "overlays" / "dev")
+    return rendered_manifests.render(k8s / "overlays" / "dev")
 
 
 @pytest.fixture(scope="module")
 def prod(k8s: Path) -> Rendered:
-    return rendered.render(k8s / "overlays" / "prod")
+    return rendered_manifests.render(k8s / "overlays" / "prod")
 
 
 def test_either_way_takes_ten_commands() -> None:
@@ -113,11 +113,11 @@ def test_what_kubeflow_is_told_is_json(dev: Rendered) -> None:
 
 
 def test_a_profile_takes_two_changes(tmp_path: Path) -> None:
-    overlay = rendered.tree(tmp_path) / "overlays" / "prod" / "kustomization.yaml"
+    overlay = rendered_manifests.tree(tmp_path) / "overlays" / "prod" / "kustomization.yaml"
     [more] = re.findall(r"kustomization.yaml <<'END'\n(.*?)END\n", TEXT, re.DOTALL)
     written = overlay.read_text(encoding="utf-8").replace("namespace: kubeflow", "namespace: team-a")
     overlay.write_text(written + more)
-    profile = rendered.render(overlay.parent)
+    profile = rendered_manifests.render(overlay.parent)
     [subject] = profile.one("RoleBinding", "adloom-stages")["subjects"]
     assert subject == {"kind": "ServiceAccount", "name": "default-editor", "namespace": "team-a"}
     assert "kubeflow" not in yaml.safe_dump([o["metadata"].get("namespace") for o in profile.objects])

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from adloom.cli import STAGES
-from adloom.params import MODELS, TABLES, Params
+from adloom.cli.main import STAGES
+from adloom.config.params import MODELS, TABLES, Params
 from adloom.stages.evaluate import JUDGES
 
 ROOT = Path(__file__).parents[2]

@@ -7,19 +7,19 @@ from itertools import product
 import pytest
 import yaml
 from kubernetes import client
-from tests.system import kfp_server, kubernetes_server
-from tests.system.kfp_server import ARGUMENTS, PIPELINE
-from tests.system.kubernetes_server import NAMESPACE
-from tests.wiring.rendered import ROOT
+from tests.support import kfp_server, kubernetes_server
+from tests.support.kfp_server import ARGUMENTS, PIPELINE
+from tests.support.kubernetes_server import NAMESPACE
+from tests.support.rendered_manifests import ROOT
 
-from adloom.doctor.kfp import LOOKED_AT
-from adloom.io.jobs import Job
-from adloom.io.kfp import KfpServer
-from adloom.io.kubeflow import Order
-from adloom.io.run_namespace import RunNamespace
-from adloom.io.trainjobs import TrainJobs
-from adloom.places import Place
-from adloom.settings import Settings
+from adloom.config.resources import Place
+from adloom.config.settings import Settings
+from adloom.doctor.checks.kfp import LOOKED_AT
+from adloom.kubeflow.client.base import Order
+from adloom.kubeflow.client.http import KfpServer
+from adloom.kubeflow.jobs.base import Job
+from adloom.kubeflow.jobs.trainjob import TrainJobs
+from adloom.kubeflow.run_namespace import RunNamespace
 
 Verbs = set[tuple[str, str]]  # resource and verb
 MORE = {"get", "list"}  # what KFP's own client and pages ask for beside

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "adloom"
-PURE = ("data", "creatives", "copywriting", "audience", "policy", "evaluation")
+PURE = ("data", "creatives", "sequences", "copywriting", "audience", "policy", "evaluation")
 OUTSIDE = {"boto3", "botocore", "mlflow", "kfp", "bentoml", "dvc", "requests", "urllib", "os.environ", "subprocess"}
 MODULES = sorted(SOURCE.rglob("*.py"))
 
@@ -34,7 +34,7 @@ def test_domains_are_pure(path: Path) -> None:
     assert roots(path) & OUTSIDE == set()
     assert "os" not in roots(path)
     inner = {name.split(".")[1] for name in imported(path) if name.startswith("adloom.")}
-    assert inner & {"stages", "serving", "cli", "caller", "settings", "run", "demo"} == set()
+    assert inner & {"stages", "serving", "cli", "context"} == set()
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if domain(p) in PURE], ids=lambda p: str(p.relative_to(SOURCE)))
@@ -45,7 +45,7 @@ def test_only_nets_know_torch_and_only_fits_know_scikit_learn(path: Path) -> Non
         assert "sklearn" not in roots(path)
 
 
-@pytest.mark.parametrize("path", sorted((SOURCE / "serving").glob("*.py")), ids=lambda p: p.name)
+@pytest.mark.parametrize("path", sorted((SOURCE / "serving").rglob("*.py")), ids=lambda p: p.name)
 def test_serving_knows_no_training(path: Path) -> None:
     assert roots(path) & {"torch", "pytorch_lightning", "sklearn", "kfp", "dvc", "pandas", "matplotlib"} == set()
 
@@ -66,7 +66,7 @@ def test_arrays_are_written_by_npz(path: Path) -> None:
 def test_the_environment_is_read_in_one_place(path: Path) -> None:
     """Only settings reads it; workspace.py hands it to DVC; the others set switches of libraries."""
     if (
-        path.name not in {"settings.py", "workspace.py", "mlflow.py", "onnx.py", "threads.py"}
+        path.name not in {"settings.py", "workspace.py", "mlflow.py", "runtime.py", "threads.py"}
         and domain(path) != "serving"
     ):
         assert "os.environ" not in path.read_text(encoding="utf-8")
@@ -74,5 +74,5 @@ def test_the_environment_is_read_in_one_place(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))
 def test_onnxruntime_is_imported_in_one_place(path: Path) -> None:
-    """io/onnx.py switches its telemetry off first."""
-    assert path.name == "onnx.py" or "onnxruntime" not in roots(path)
+    """onnx_models/runtime.py switches its telemetry off first."""
+    assert path.name == "runtime.py" or "onnxruntime" not in roots(path)

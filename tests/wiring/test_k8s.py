@@ -14,13 +14,13 @@ import yaml
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainingRuntime
 from kubernetes_validate.utils import all_versions
 from pydantic import BaseModel, ConfigDict, Field
-from tests.wiring import rendered
-from tests.wiring.rendered import ROOT, Object, Pods, Rendered
+from tests.support import rendered_manifests
+from tests.support.rendered_manifests import ROOT, Object, Pods, Rendered
 
-from adloom import params
-from adloom.io import trainjobs
+from adloom.config import params
+from adloom.config.settings import Settings
 from adloom.kubeflow import pipelines
-from adloom.settings import Settings
+from adloom.kubeflow.jobs import trainjob
 
 VERSIONS = sorted({v.rpartition(".")[0] for v in all_versions()}, key=lambda v: int(v[2:]))
 VERSIONS = VERSIONS[VERSIONS.index("1.31") :]
@@ -78,12 +78,12 @@ CUSTOM: dict[str, type[BaseModel]] = {"ServiceMonitor": Monitor, "PrometheusRule
 
 @pytest.fixture(scope="module")
 def k8s(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return rendered.tree(tmp_path_factory.mktemp("tree"))
+    return rendered_manifests.tree(tmp_path_factory.mktemp("tree"))
 
 
 @pytest.fixture(scope="module")
 def everything(k8s: Path) -> Mapping[str, Rendered]:
-    return rendered.everything(k8s)
+    return rendered_manifests.everything(k8s)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def overlay(request: pytest.FixtureRequest, everything: Mapping[str, Rendered]) 
 
 def test_every_combination_is_rendered(everything: Mapping[str, Rendered]) -> None:
     names = ["trainer", "network-policies", "monitoring", "mlflow-plugin", "mlflow", "ingress", "gpu", "bundle-cache"]
-    assert names == rendered.COMPONENTS
+    assert names == rendered_manifests.COMPONENTS
     of = {name: [r for r in everything if r.partition("+")[0] == name] for name in ("base", "dev", "prod")}
     assert {name: len(found) for name, found in of.items()} == {"base": 49, "dev": 14, "prod": 4}
 
@@ -114,12 +114,12 @@ def test_every_combination_is_rendered(everything: Mapping[str, Rendered]) -> No
 @pytest.mark.parametrize("chosen", [["gpu"], ["gpu", "trainer"]])
 def test_gpus_without_a_runtime_before_them_are_refused(k8s: Path, chosen: list[str]) -> None:
     with pytest.raises(AssertionError, match="TrainingRuntime.*adloom-torch"):
-        rendered.render(rendered.combined(k8s, "base", *chosen))
+        rendered_manifests.render(rendered_manifests.combined(k8s, "base", *chosen))
 
 
 def test_kubeflows_plugin_is_let_in_only_beside_the_policies(k8s: Path) -> None:
     with pytest.raises(AssertionError, match="NetworkPolicy.*adloom-mlflow"):
-        rendered.render(rendered.combined(k8s, "base", "mlflow", "mlflow-plugin"))
+        rendered_manifests.render(rendered_manifests.combined(k8s, "base", "mlflow", "mlflow-plugin"))
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -143,13 +143,13 @@ def test_custom_objects_have_the_fields_of_their_kind(distinct: list[Object]) ->
 
 def test_a_runtime_is_found_by_trainer(everything: Mapping[str, Rendered]) -> None:
     for name, wanted in {"base+trainer": "adloom-train", "base+trainer+gpu": "adloom-train-gpu"}.items():
-        runtime = everything[name].one("TrainingRuntime", trainjobs.RUNTIME)
+        runtime = everything[name].one("TrainingRuntime", trainjob.RUNTIME)
         assert runtime["metadata"]["labels"]["trainer.kubeflow.org/framework"] == "torch"
         [job] = runtime["spec"]["template"]["spec"]["replicatedJobs"]
         assert job["template"]["metadata"]["labels"] == {"trainer.kubeflow.org/trainjob-ancestor-step": "trainer"}
         assert job["template"]["spec"]["backoffLimit"] == 3  # as docs/how-to/kubeflow.md says
         [found] = everything[name].pods[-1:]
-        assert found.labels == trainjobs.LABELS
+        assert found.labels == trainjob.LABELS
         [container] = found.containers
         assert (job["name"], container["name"]) == ("node", "node")
         assert container["image"].rpartition(":")[0] == wanted
@@ -241,7 +241,7 @@ def test_generated_secrets_are_kept_and_ignored_by_git(k8s: Path) -> None:
 
 
 def test_secrets_that_belong_together_are_not_made_anew_one_by_one(tmp_path: Path) -> None:
-    k8s = rendered.tree(tmp_path)
+    k8s = rendered_manifests.tree(tmp_path)
     (k8s / "overlays" / "dev" / "s3.json").unlink()
     script = k8s.parent / "scripts" / "dev_secrets.py"
     done = subprocess.run([script], capture_output=True, text=True, check=False)

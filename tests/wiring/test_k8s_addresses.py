@@ -7,14 +7,14 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from tests.wiring import rendered
-from tests.wiring.networks import Object, Peer, may, selects
-from tests.wiring.rendered import ROOT, Rendered
+from tests.support import rendered_manifests
+from tests.support.network_policies import Object, Peer, may, selects
+from tests.support.rendered_manifests import ROOT, Rendered
 
-from adloom.io.catalogue import ENTRIES
-from adloom.io.connection_errors import PORTS
-from adloom.io.packages import Url
-from adloom.settings import Settings
+from adloom.catalogue.entries import ENTRIES
+from adloom.catalogue.packages import Url
+from adloom.config.settings import Settings
+from adloom.connection_errors import PORTS
 
 ADDRESS = re.compile(r"(URL|URI|ENDPOINT|HOST|UI|REMOTE)(_S3|_URL)?$")  # ends the name of a variable with an address
 INTERNET = Peer("internet", address="192.0.2.7")
@@ -45,7 +45,9 @@ ELSEWHERE = {"ADLOOM_WEBHOOK_URL", "KUBERNETES_SERVICE_HOST"}  # set by a Secret
 
 @pytest.fixture(scope="module", params=["dev", "prod"])
 def overlay(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Rendered:
-    return rendered.render(rendered.tree(tmp_path_factory.mktemp("tree")) / "overlays" / request.param)
+    return rendered_manifests.render(
+        rendered_manifests.tree(tmp_path_factory.mktemp("tree")) / "overlays" / request.param
+    )
 
 
 def variables() -> Iterator[str]:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.wiring import rendered
-from tests.wiring.networks import HERE, Peer, may, selects
-from tests.wiring.rendered import ROOT, Rendered
+from tests.support import rendered_manifests
+from tests.support.network_policies import HERE, Peer, may, selects
+from tests.support.rendered_manifests import ROOT, Rendered
 
 OURS = {"app.kubernetes.io/part-of": "adloom"}
 KFP = {"application-crd-id": "kubeflow-pipelines"}
@@ -67,11 +67,11 @@ WITHIN: dict[str, Table] = {
 
 @pytest.fixture(scope="module", params=WITHIN)
 def platform(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Rendered:
-    k8s = rendered.tree(tmp_path_factory.mktemp("tree"))
+    k8s = rendered_manifests.tree(tmp_path_factory.mktemp("tree"))
     place, _, component = request.param.partition("+")
     if component:
-        return rendered.render(rendered.combined(k8s, place, component))
-    return rendered.render(k8s / "overlays" / place)
+        return rendered_manifests.render(rendered_manifests.combined(k8s, place, component))
+    return rendered_manifests.render(k8s / "overlays" / place)
 
 
 def peers(platform: Rendered) -> list[Peer]:
@@ -104,11 +104,11 @@ def test_what_must_talk_may_and_nothing_else(platform: Rendered) -> None:
 
 
 def test_kubeflows_plugin_reaches_mlflow_with_its_component_alone(tmp_path: Path) -> None:
-    k8s = rendered.tree(tmp_path)
+    k8s = rendered_manifests.tree(tmp_path)
     driver = Peer("driver", {"pipelines.kubeflow.org/v2_component": "true"})
     for component, open_ in ((None, False), ("mlflow-plugin", True)):
-        folder = rendered.combined(k8s, "overlays/dev", component) if component else k8s / "overlays" / "dev"
-        platform = rendered.render(folder)
+        folder = rendered_manifests.combined(k8s, "overlays/dev", component) if component else k8s / "overlays" / "dev"
+        platform = rendered_manifests.render(folder)
         [mlflow] = [Peer(pod.component, pod.labels) for pod in platform.pods if pod.component == "mlflow"]
         for peer in (driver, Peer("server", KFP), Peer("server of profiles", KFP, "kubeflow")):
             assert may(platform.of("NetworkPolicy"), peer, mlflow, 5000) is open_, peer.name
@@ -170,7 +170,7 @@ def test_what_names_pods_and_services_finds_them(platform: Rendered) -> None:
         assert seen == {"adloom-decide", "adloom-creatives", "adloom-trigger"}
 
 
-def scalable(platform: Rendered) -> list[rendered.Pods]:
+def scalable(platform: Rendered) -> list[rendered_manifests.Pods]:
     """The pods whose number the manifests leave open."""
     return [
         pod

@@ -9,14 +9,14 @@ import pytest
 import yaml
 from google.protobuf import json_format  # type: ignore[import-untyped]
 from kfp import dsl
-from tests import artifact_inputs, workflow_size
 from tests.parity import ARTIFACTS
+from tests.support import artifact_inputs, workflow_size
 
-from adloom import params
-from adloom.cli import STAGES
+from adloom.cli.main import STAGES
+from adloom.config import params
+from adloom.config.resources import COMPONENTS, Pipeline, Place, Toleration
 from adloom.kubeflow import pipelines
 from adloom.kubeflow.pipelines import Compiled, stage_of
-from adloom.places import COMPONENTS, Pipeline, Place, Toleration
 from pipelines.__main__ import compiled
 
 ROOT = Path(__file__).parents[2]

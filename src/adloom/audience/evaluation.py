@@ -8,16 +8,16 @@ import numpy as np
 import pandas as pd
 
 from adloom.audience import figures, fit, rates
-from adloom.audience.compare import RULE
 from adloom.audience.features import Bools, bought, end_of, matrix, per_user
+from adloom.audience.model_selection import RULE
 from adloom.audience.profiles import Profile, describe
 from adloom.audience.segmenter import FEATURES, Floats, Ints, Segmenter
 from adloom.audience.stability import replicates
+from adloom.config.params import Evaluate, Segment
 from adloom.errors import DataError
 from adloom.evaluation import statistics
 from adloom.evaluation.intervals import TAIL, bootstrap
 from adloom.evaluation.metric import Evaluation, Figure, Metric, Sample, Section, Table
-from adloom.params import Evaluate, Segment
 
 Card = Mapping[str, Any]
 

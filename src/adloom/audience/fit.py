@@ -17,7 +17,7 @@ from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
 from adloom.audience.segmenter import FEATURES, Floats, Ints, Scale, Segmenter, nearest
-from adloom.params import Segment
+from adloom.config.params import Segment
 
 STARTS = 8  # of K-Means; the best one counts
 MIN_NEIGHBOURS = 2 * len(FEATURES)  # of a DBSCAN core, itself included: twice the dimensions (Sander et al. 1998)

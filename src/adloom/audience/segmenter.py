@@ -7,9 +7,9 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from adloom import npz
 from adloom.audience.arrays import read_arrays
 from adloom.errors import ArtifactError, DataError
+from adloom.storage import npz
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from adloom.audience import fit
 from adloom.audience.segmenter import Floats, Segmenter
-from adloom.params import Segment
+from adloom.config.params import Segment
 
 
 def replicates(

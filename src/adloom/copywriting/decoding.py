@@ -14,8 +14,8 @@ from typing import Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from adloom.copywriting.known import Fingerprints, contains
 from adloom.copywriting.tokenizer import Tokenizer
+from adloom.copywriting.verbatim_filter import Fingerprints, contains
 
 S = TypeVar("S")
 Floats = npt.NDArray[np.float32]

@@ -13,7 +13,8 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from adloom.copywriting import kneser_ney, known
+from adloom.config.params import Evaluate
+from adloom.copywriting import kneser_ney, verbatim_filter
 from adloom.copywriting.decoding import Request, Rules, S, Write, permitted, write_lines
 from adloom.copywriting.scoring import line_bits
 from adloom.copywriting.tokenizer import Tokenizer
@@ -21,7 +22,6 @@ from adloom.errors import DataError
 from adloom.evaluation import figures, statistics
 from adloom.evaluation.intervals import bootstrap
 from adloom.evaluation.metric import Evaluation, Figure, History, Lines, Metric, Sample, Section, Table
-from adloom.params import Evaluate
 
 Metrics = Mapping[str, Metric]
 
@@ -86,7 +86,7 @@ def distinct_2(lines: Sequence[str]) -> Sample:
 
 def copied(lines: Sequence[str], training: Sequence[str]) -> Sample:
     """Return the sample of the share of lines that are training lines, whatever their case and blanks."""
-    return Sample((known.contains(known.fingerprints(training), lines),), statistics.mean, "share")
+    return Sample((verbatim_filter.contains(verbatim_filter.fingerprints(training), lines),), statistics.mean, "share")
 
 
 def _scored(write: Write[S], tokenizer: Tokenizer, test: pd.DataFrame, baseline: kneser_ney.KneserNey) -> pd.DataFrame:

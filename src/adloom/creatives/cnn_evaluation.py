@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
+from adloom.config.params import Evaluate
 from adloom.creatives import figures, table
 from adloom.creatives.pictures import Floats, Pixels, to_floats
 from adloom.errors import DataError
@@ -13,7 +14,6 @@ from adloom.evaluation import figures as style
 from adloom.evaluation import statistics
 from adloom.evaluation.intervals import bootstrap
 from adloom.evaluation.metric import Array, Evaluation, Figure, History, Metric, Sample, Section, Table
-from adloom.params import Evaluate
 
 BATCH = 500
 BINS = 15

@@ -7,7 +7,8 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from adloom.creatives import copies, distances, figures, table
+from adloom.config.params import Evaluate
+from adloom.creatives import distances, figures, memorization, table
 from adloom.creatives.cnn_evaluation import BATCH, Read, read
 from adloom.creatives.pictures import Floats, Ints, to_pixels
 from adloom.creatives.table import Creatives
@@ -16,7 +17,6 @@ from adloom.evaluation import figures as style
 from adloom.evaluation import statistics
 from adloom.evaluation.intervals import bootstrap
 from adloom.evaluation.metric import Array, Evaluation, Figure, History, Metric, Sample, Section, Table
-from adloom.params import Evaluate
 
 FEWEST = 20  # pictures drawn of a category, however rare it is
 SHOWN = 10  # pictures in a row
@@ -62,8 +62,8 @@ def evaluate(
     if not len(test):
         raise DataError("creatives: 0 pictures in split test, expected at least 1; add pictures to ingest.creatives")
     drawn = draw(generator, mix(train.category, len(categories), params.gan_samples), params.seed)
-    near = {who: copies.nearest(some.pixels, train.pixels) for who, some in (("drawn", drawn), ("test", test))}
-    samples = _copies(near["drawn"], copies.threshold(near["test"]))
+    near = {who: memorization.nearest(some.pixels, train.pixels) for who, some in (("drawn", drawn), ("test", test))}
+    samples = _copies(near["drawn"], memorization.threshold(near["test"]))
     sections: list[Section] = [_sheet(drawn, categories)]
     if reader is not None:
         judgement = _judge(reader, drawn, test)
@@ -116,7 +116,7 @@ def _judge(reader: Read, drawn: Creatives, test: Creatives) -> Judgement:
     return Judgement(probabilities.argmax(1), embedding, read(reader, test.pixels)[1])
 
 
-def _copies(near: copies.Nearest, threshold: float) -> dict[str, Sample]:
+def _copies(near: memorization.Nearest, threshold: float) -> dict[str, Sample]:
     return {
         "copies": Sample((near.relative < threshold,), statistics.mean, "share"),
         "nearest_distance": Sample((near.relative,), median, "distance"),
@@ -182,13 +182,13 @@ def _categories(metrics: Mapping[str, Metric], categories: list[str]) -> list[Se
     return [Table("Categories", caption, ["category", "drawn", "agreement", "95 % interval"], rows)]
 
 
-def _distances(near: Mapping[str, copies.Nearest]) -> Figure:
+def _distances(near: Mapping[str, memorization.Nearest]) -> Figure:
     names = {"drawn": "drawn pictures", "test": "real test pictures"}
     relative = {names[who]: found.relative for who, found in near.items()}
     pixels = {names[who]: found.pixels for who, found in near.items()}
-    unit = f"distance to the nearest / to the {copies.SCALE}th"
+    unit = f"distance to the nearest / to the {memorization.SCALE}th"
     picture = figures.distributions(
-        [(unit, relative, copies.threshold(near["test"])), ("distance to the nearest, grey levels", pixels, None)]
+        [(unit, relative, memorization.threshold(near["test"])), ("distance to the nearest, grey levels", pixels, None)]
     )
     caption = (
         "How near pictures lie to their nearest training picture, mirrored or not. Copies would pile up near 0, left "
@@ -197,7 +197,7 @@ def _distances(near: Mapping[str, copies.Nearest]) -> Figure:
     return Figure("Nearest training pictures", caption, picture)
 
 
-def _pairs(near: copies.Nearest, drawn: Creatives, train: Creatives) -> Figure:
+def _pairs(near: memorization.Nearest, drawn: Creatives, train: Creatives) -> Figure:
     closest = np.argsort(near.relative, kind="stable")[:PAIRS]
     labels = [f"{near.relative[row]:.2f}" for row in closest]
     picture = figures.pairs(

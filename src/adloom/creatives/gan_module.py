@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from adloom.config.params import TrainGan
 from adloom.creatives.gan_net import Discriminator, Generator
 from adloom.creatives.module import Batch
-from adloom.params import TrainGan
 
 BETAS = (0.5, 0.99)
 SETTLING = 64  # batches of which the statistics of the averaged generator are taken

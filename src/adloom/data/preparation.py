@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from adloom.data import pictures, privacy, splits, tables
+from adloom.config.params import Period, Prepare
+from adloom.data import contracts, pictures, privacy, splits
 from adloom.data.context import PREFIX
+from adloom.data.contracts import CONTRACTS, Repeats
 from adloom.data.picture_files import PictureError
 from adloom.data.pictures import Form, Header
 from adloom.data.quality import Quality
-from adloom.data.tables import CONTRACTS, Repeats
 from adloom.errors import DataError
-from adloom.params import Period, Prepare
 
 REASON = "reason"
 
@@ -61,7 +61,7 @@ class Preparation:
         self.quality.read += len(raw)
         raw = self._with_consent(raw.reset_index(drop=True))
         self._note_columns(raw)
-        rows, reasons = tables.check(raw, self.table, self.origin.timestamp_format)
+        rows, reasons = contracts.check(raw, self.table, self.origin.timestamp_format)
         if CONTRACTS[self.table].users:
             rows, reasons = self._pseudonymised(rows, reasons)
             erased = rows["user_id"].isin(self.erased)
@@ -76,7 +76,7 @@ class Preparation:
 
         What only claims to be a pseudonym becomes one, and its row is broken.
         """
-        under, rows = rows[tables.USER_KEY], rows.drop(columns=tables.USER_KEY)
+        under, rows = rows[contracts.USER_KEY], rows.drop(columns=contracts.USER_KEY)
         claimed = under.notna() & rows["user_id"].notna()
         known = claimed & (under == privacy.fingerprint(self.key)).fillna(False)
         already = known & privacy.are_pseudonyms(rows["user_id"])
@@ -104,7 +104,7 @@ class Preparation:
             self.quality.dropped[reason] += count
 
     def _note_columns(self, raw: pd.DataFrame) -> None:
-        kept = {*CONTRACTS[self.table].kept(raw.columns), tables.BROKEN}
+        kept = {*CONTRACTS[self.table].kept(raw.columns), contracts.BROKEN}
         self.quality.columns_dropped = sorted(
             {*self.quality.columns_dropped, *(str(name) for name in raw if name not in kept)}
         )

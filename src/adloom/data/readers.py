@@ -17,10 +17,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from adloom.config.params import Source
 from adloom.data import pictures
-from adloom.data.tables import BROKEN, CONTRACTS, Contract
+from adloom.data.contracts import BROKEN, CONTRACTS, Contract
 from adloom.errors import DataError
-from adloom.params import Source
 
 ROWS_PER_CHUNK = 20_000
 BYTES_PER_CHUNK = 64 * 2**20  # of undecoded pictures

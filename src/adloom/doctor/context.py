@@ -9,11 +9,11 @@ from typing import Any, Literal
 from pydantic import AliasChoices, ValidationError
 from pydantic.fields import FieldInfo
 
-from adloom import params
+from adloom.config import params
+from adloom.config.params import Params
+from adloom.config.settings import Settings
 from adloom.doctor.finding import Finding
 from adloom.errors import ParamsError
-from adloom.params import Params
-from adloom.settings import Settings
 
 Place = Literal["laptop", "pod", "CI"]
 

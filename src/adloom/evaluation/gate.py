@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from adloom.config.gate import Rule
 from adloom.evaluation.metric import Comparison, Metric
-from adloom.rules import Rule
 
 Verdict = Literal["promote", "hold", "reject"]
 SEVERITY: tuple[Verdict, ...] = ("promote", "hold", "reject")

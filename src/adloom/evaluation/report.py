@@ -15,11 +15,11 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from adloom.config.gate import Gate, Rule
 from adloom.evaluation import glossary
 from adloom.evaluation.gate import bar_of, clears
 from adloom.evaluation.metric import Figure, Lines, Metric, Section
 from adloom.evaluation.sections import Findings
-from adloom.rules import Gate, Rule
 
 PIXELS_PER_INCH = 1.5  # figures are drawn at 144 dots per inch, a page has 96
 PERCENT = "\N{NO-BREAK SPACE}%"

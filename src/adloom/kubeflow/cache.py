@@ -18,11 +18,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypedDict
 
+from adloom.config.settings import Settings
 from adloom.errors import ParamsError, UserError
-from adloom.io import objects
-from adloom.io.objects import Objects, S3Objects
-from adloom.io.s3_faults import PATIENCE, each
-from adloom.settings import Settings
+from adloom.storage import objects
+from adloom.storage.objects import Objects, S3Objects
+from adloom.storage.s3_errors import PATIENCE, each
 
 MARK = "begun"
 NO_SOURCE = "none"

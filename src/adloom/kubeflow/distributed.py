@@ -15,17 +15,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from adloom import checkpoints
-from adloom.block import Block
-from adloom.caller import Metrics
+from adloom.config.base import Block
+from adloom.config.params import Training, parse
+from adloom.config.resources import Place
+from adloom.config.settings import Settings, kernels
+from adloom.context import Outside
 from adloom.errors import AdloomError, OutsideError, ParamsError
-from adloom.io import manifest
-from adloom.io.jobs import Job, Jobs, LocalJobs, State
-from adloom.io.outside import Outside
-from adloom.io.store import Store
-from adloom.params import Training, parse
-from adloom.places import Place
-from adloom.settings import Settings, kernels
+from adloom.kubeflow.jobs.base import Job, Jobs, LocalJobs, State
+from adloom.stages.runner import Metrics
+from adloom.storage import manifest
+from adloom.storage.base import Store
+from adloom.training import checkpoints
 
 Paths = Mapping[str, Path]
 
@@ -44,9 +44,9 @@ def jobs(settings: Settings) -> Jobs:
     """Return whoever runs jobs here: the cluster, or without one this machine."""
     if settings.kubernetes_host is None:
         return LocalJobs(settings.home / "jobs")
-    from adloom.io import trainjobs
+    from adloom.kubeflow.jobs import trainjob
 
-    return trainjobs.connect()
+    return trainjob.connect()
 
 
 def train(

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from adloom.errors import AdloomError
-from adloom.io.kubeflow import FAILED, Run, Runs
 from adloom.kubeflow import plan
+from adloom.kubeflow.client.base import FAILED, Run, Runs
 from adloom.kubeflow.progress import failure
 
 SUCCESS = frozenset({"SUCCEEDED", "COMPLETE", "CACHED"})

@@ -13,10 +13,10 @@ from typing import Any
 
 import yaml
 
+from adloom.config.params import TABLES, Ingest, Params, Period, Prepare
+from adloom.config.resources import Pipeline, Place, Toleration
 from adloom.errors import ParamsError
-from adloom.params import TABLES, Ingest, Params, Period, Prepare
-from adloom.places import Pipeline, Place, Toleration
-from adloom.snapshot import Lock
+from adloom.stages.sources_lock import Lock
 
 NAMES = ("training", "scoring")
 FOLDER = Path("pipelines/compiled")

@@ -8,12 +8,12 @@ from functools import cache
 from graphlib import TopologicalSorter
 from typing import Any
 
-from adloom import snapshot
-from adloom.io.kubeflow import SUCCEEDED, Run
-from adloom.io.outside import Outside
+from adloom.config.params import Params
+from adloom.context import Outside
 from adloom.kubeflow import pipelines
+from adloom.kubeflow.client.base import SUCCEEDED, Run
 from adloom.kubeflow.pipelines import Compiled
-from adloom.params import Params
+from adloom.stages import sources_lock
 
 Spec = dict[str, Any]
 PIPELINE = "the pipeline or its image"
@@ -59,7 +59,7 @@ def make(pipeline: str, compiled: Compiled, params: Params, outside: Outside, sc
     lock = None
     if not scheduled:
         ingest, prepare = (params.ingest, params.prepare) if pipeline == "training" else pipelines.scored(params)
-        lock = snapshot.look(ingest, prepare.erasure_list, outside)
+        lock = sources_lock.look(ingest, prepare.erasure_list, outside)
     placed = compiled.placed(params.pipeline, pipelines.spread(params))
     text = placed.to_yaml()
     return Plan(

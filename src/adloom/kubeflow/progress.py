@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from adloom.errors import AdloomError, OutsideError
-from adloom.io.kubeflow import FAILED, SUCCEEDED, AbsentError, Run, Runs, Task
+from adloom.kubeflow.client.base import FAILED, SUCCEEDED, AbsentError, Run, Runs, Task
 
 POLL, PATIENCE = 5.0, 60  # seconds between looks at a run, and looks without an answer before waiting ends
 NOTICES = 6  # looks between two questions for what keeps the run's pods from starting

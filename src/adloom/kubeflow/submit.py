@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from adloom.errors import ParamsError
-from adloom.io.kubeflow import LOST, Kubeflow, Order, Run, Runs, Schedule, Schedules
-from adloom.kubeflow.cron import Cron
+from adloom.kubeflow.client.base import LOST, Kubeflow, Order, Run, Runs, Schedule, Schedules
 from adloom.kubeflow.plan import REASON, Plan, changes, why
+from adloom.kubeflow.schedule import Cron
 
 LOOK_BACK = 200  # runs looked through for one that succeeded
 SETTLE = 2.0  # seconds in which a run that another started at the same time is listed; the server's clock has seconds

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from adloom.policy.feature_space import Space
 from adloom.policy.impressions import Floats, Impressions
 from adloom.policy.scorer import Policy
-from adloom.policy.space import Space
 
 
 def probabilities(policy: Policy, data: Impressions) -> Floats:

@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from adloom.config.params import TrainPolicy
 from adloom.evaluation.metric import Comparison, Evaluation, Figure, Metric, Sample, Section, Table
 from adloom.evaluation.statistics import mean
-from adloom.params import TrainPolicy
-from adloom.policy import choose, figures
+from adloom.policy import figures, model_selection
 from adloom.policy.batch import probabilities
-from adloom.policy.estimate import Estimate
-from adloom.policy.evidence import decide_lift
 from adloom.policy.impressions import Floats, Impressions, Left
 from adloom.policy.models import Categories
+from adloom.policy.ope.estimate import Estimate
+from adloom.policy.ope.log_evaluation import Columns, Value, from_table
+from adloom.policy.ope.promotion_test import decide_lift
 from adloom.policy.scorer import Policy
-from adloom.policy.table import Columns, Value, from_table
 
 Card = Mapping[str, Any]
 
@@ -110,14 +110,14 @@ def _others(calibration: Impressions, holdout: Impressions, policy: Policy, card
         if i < len(policy.categories)
     }
     categories = Categories(policy.categories, of)
-    predicted = choose.predictions(holdout, trained.seed)
+    predicted = model_selection.predictions(holdout, trained.seed)
     found = {}
     for model in trained.models:
         tried = [candidate for candidate in card["candidates"] if candidate["model"] == model]
         best = max(tried, key=lambda candidate: candidate["low"])
-        fitted = choose.fitted_on(calibration, model, categories, best["penalty"] or 0.0)
+        fitted = model_selection.fitted_on(calibration, model, categories, best["penalty"] or 0.0)
         fitted = replace(fitted, temperature=best["temperature"], floor=trained.floor)
-        found[f"{model}, temperature {best['temperature']:g}"] = choose.estimate(
+        found[f"{model}, temperature {best['temperature']:g}"] = model_selection.estimate(
             holdout, probabilities(fitted, holdout), predicted
         )
     return found

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from adloom.evaluation import figures
-from adloom.policy.estimate import Estimate
 from adloom.policy.impressions import Floats
+from adloom.policy.ope.estimate import Estimate
 
 
 def rates(found: Mapping[str, Estimate], logged: float) -> bytes:

@@ -11,10 +11,10 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from adloom.policy.feature_space import Space
 from adloom.policy.impressions import Floats, Impressions, Ints
 from adloom.policy.models import Categories, policy
 from adloom.policy.scorer import Policy
-from adloom.policy.space import Space
 
 PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # inverse: the smaller, the nearer to "all creatives alike"
 

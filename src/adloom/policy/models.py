@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from scipy.special import betaln
 
+from adloom.policy.feature_space import Feature, Space
 from adloom.policy.impressions import Floats, Impressions, Ints
 from adloom.policy.scorer import Policy
-from adloom.policy.space import Feature, Space
 
 STRENGTHS = 2.0 ** np.arange(21)  # of the prior of a click rate, in impressions, that are tried
 PLACE: tuple[Feature, ...] = (("placement",),)

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from adloom import npz
 from adloom.audience.arrays import read_arrays
 from adloom.errors import ArtifactError
+from adloom.storage import npz
 
 Weights = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]

@@ -12,10 +12,10 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from adloom.connection_errors import describe
 from adloom.errors import OutsideError
-from adloom.io.connection_errors import describe
-from adloom.serving.messages import DECIDE
-from adloom.serving.schemas import GENERATE, READ, SEGMENT, WRITE
+from adloom.serving.api.decide_schemas import DECIDE
+from adloom.serving.api.schemas import GENERATE, READ, SEGMENT, WRITE
 
 TIMEOUT = 30  # seconds for one answer
 STOP = 10  # seconds for a stop before it is forced
@@ -34,7 +34,7 @@ def serving(*arguments: str) -> Iterator[str]:
 
     Raises OutsideError when it ends before it is ready; it has said why on stderr.
     """
-    command = [sys.executable, "-c", "from adloom.cli import main; main()", "serve", "--port", "0", *arguments]
+    command = [sys.executable, "-c", "from adloom.cli.main import main; main()", "serve", "--port", "0", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=_open()) as process:  # noqa: S603
         try:
             yield _ready(process)

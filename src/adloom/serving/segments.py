@@ -10,9 +10,9 @@ import numpy.typing as npt
 from adloom.audience.segmenter import FEATURES
 from adloom.data.privacy import PUBLISHED_KEY, fingerprint, pseudonym
 from adloom.errors import DataError
-from adloom.serving.bundles import Audience, Bundle, Models
-from adloom.serving.problems import Problem, unavailable
-from adloom.serving.schemas import FeatureRow, Placed, Refused, SegmentAnswer, SegmentRequest
+from adloom.serving.api.problems import Problem, unavailable
+from adloom.serving.api.schemas import FeatureRow, Placed, Refused, SegmentAnswer, SegmentRequest
+from adloom.serving.models.loader import Audience, Bundle, Models
 
 
 @dataclass(frozen=True)

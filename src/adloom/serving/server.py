@@ -17,22 +17,25 @@ import click
 import uvicorn
 from starlette.types import ASGIApp
 
-from adloom import params, threads
-from adloom.decisions import log
+from adloom import threads
+from adloom.config import params
+from adloom.config.params import MODELS
+from adloom.config.settings import Settings
+from adloom.context import pseudonym_key
+from adloom.decision_log import log
 from adloom.errors import ArtifactError, BusyError, ParamsError
-from adloom.io.outside import pseudonym_key
-from adloom.params import MODELS
-from adloom.serving import auth, bundle_cache, bundles, decide, sources, telemetry, traces, workers
-from adloom.serving.bundle_cache import Champion
-from adloom.serving.decider import MemoryLog
-from adloom.serving.fetch import STARTING, Fetcher, Wanted
-from adloom.serving.follow import Follower, Notes
-from adloom.serving.messages import DECIDE
-from adloom.serving.protocol import Shortcut
-from adloom.serving.schemas import ENDPOINTS, GENERATE, READ, REFRESH, WRITE, Endpoint
+from adloom.serving import app, request_context, telemetry, workers
+from adloom.serving.api import auth
+from adloom.serving.api.decide_schemas import DECIDE
+from adloom.serving.api.schemas import ENDPOINTS, GENERATE, READ, REFRESH, WRITE, Endpoint
+from adloom.serving.decide.fast_http_protocol import Shortcut
+from adloom.serving.decide.service import MemoryLog
+from adloom.serving.models import bundle_cache, loader, sources
+from adloom.serving.models.bundle_cache import Champion
+from adloom.serving.models.refresher import Follower, Notes
+from adloom.serving.models.registry_worker import STARTING, Fetcher, Wanted
+from adloom.serving.models.trial import Trials
 from adloom.serving.segments import Keys
-from adloom.serving.trial import Trials
-from adloom.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +66,7 @@ class App:
 
 APPS: Mapping[str, App] = {
     "all": App(ENDPOINTS, list(dict.fromkeys([*MODELS, "policy"]))),
-    "decide": App(decide.OWN, ["audience", "policy"]),
+    "decide": App(app.OWN, ["audience", "policy"]),
     "creatives": App({path: ENDPOINTS[path] for path in (GENERATE, READ, WRITE, REFRESH)}, ["gan", "cnn", "lstm"]),
 }
 
@@ -119,11 +122,11 @@ def made(asked: Asked, shared: Path | None = None) -> ASGIApp:
     prepare_libraries()
     settings = Settings()
     follower = None if asked.models else _following(asked, settings)
-    models = follower.models if follower else bundles.load(_in_folder(asked), settings.serve_threads)
+    models = follower.models if follower else loader.load(_in_folder(asked), settings.serve_threads)
     if not models.bundles and (follower is None or (asked.app != "decide" and not asked.follow)):
         raise ArtifactError("no model to serve, see above; `adloom run` makes and registers them")
     project = asked.project
-    around = decide.Around(
+    around = app.Around(
         keys=Keys(pseudonym_key(settings)),
         auth=auth.build(settings, asked.workers),
         log=log.opened(settings, project) if DECIDE in APPS[asked.app].endpoints else MemoryLog(),
@@ -160,7 +163,7 @@ def _following(asked: Asked, settings: Settings) -> Follower:
     )
     follower.begin(remembered())
     if asked.app != "decide":
-        from adloom.serving import creatives  # noqa: F401 - takes seconds, in which the registry is asked
+        from adloom.serving.creatives import bento  # noqa: F401 - takes seconds, in which the registry is asked
     if follower.models.away:  # not all that is wanted is known here
         follower.looked.wait(FIRST_LOOK if asked.follow else None)
     else:
@@ -187,17 +190,17 @@ def prepare_libraries() -> None:
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "1")  # read when bentoml is imported
     if Settings().otlp_endpoint is None:
         os.environ.setdefault("OTEL_SDK_DISABLED", "true")  # its tracing costs half of the throughput
-    traces.set_up()
+    request_context.set_up()
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # its retries; the registry says once when they were in vain
 
 
-def application(name: str, models: bundles.Models, around: decide.Around) -> ASGIApp:
+def application(name: str, models: loader.Models, around: app.Around) -> ASGIApp:
     """Return one of APPS; the decide app has no BentoML in it."""
     if name == "decide":
-        return decide.alone(models, around)
-    from adloom.serving import creatives
+        return app.alone(models, around)
+    from adloom.serving.creatives import bento
 
-    return creatives.mounted(decide.Service(models, around, APPS[name].endpoints))
+    return bento.mounted(app.Service(models, around, APPS[name].endpoints))
 
 
 @contextlib.contextmanager

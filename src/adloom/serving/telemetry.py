@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from starlette.types import ASGIApp
 
 from adloom.errors import ParamsError
-from adloom.serving.admission import PAGES
-from adloom.serving.line import Headers, Request
+from adloom.serving.api.admission import PAGES
+from adloom.serving.decide.micro_batcher import Headers, Request
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider

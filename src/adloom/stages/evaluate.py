@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from adloom.config.params import Evaluate
+from adloom.context import Outside
 from adloom.errors import ArtifactError, ParamsError
 from adloom.evaluation import sections
 from adloom.evaluation.metric import Evaluation
-from adloom.io import manifest, tables
-from adloom.io.outside import Outside
-from adloom.params import Evaluate
+from adloom.storage import manifest, parquet
 
 MODEL_OF = {  # by manifest.stage
     "train_gan": "gan",
@@ -92,28 +92,28 @@ def measure(model: Path, table: Path, judge: Path, params: Evaluate, rows_of: Pa
 
 def _gan(model: Path, table: Path, judge: Path, params: Evaluate) -> Evaluation:
     from adloom.creatives import gan_evaluation
-    from adloom.io.onnx import Generator, Reader
+    from adloom.onnx_models.runtime import Generator, Reader
 
     reader = None if manifest.skipped(judge) else Reader(judge, params.threads)
-    rows, categories = tables.read(table), card(model)["categories"]
+    rows, categories = parquet.read(table), card(model)["categories"]
     rows = rows[rows["split"].isin(["train", "test"])]
     return gan_evaluation.evaluate(Generator(model, params.threads), reader, rows, categories, params, _history(model))
 
 
 def _cnn(model: Path, table: Path, judge: Path, params: Evaluate) -> Evaluation:
     from adloom.creatives import cnn_evaluation
-    from adloom.io.onnx import Reader
+    from adloom.onnx_models.runtime import Reader
 
-    rows, categories = tables.read(table, "test"), card(model)["categories"]
+    rows, categories = parquet.read(table, "test"), card(model)["categories"]
     return cnn_evaluation.evaluate(Reader(model, params.threads), rows, categories, params, _history(model))
 
 
 def _lstm(model: Path, table: Path, judge: Path, params: Evaluate) -> Evaluation:
     from adloom.copywriting import evaluation, tokenizer
-    from adloom.io.onnx import Copywriter
+    from adloom.onnx_models.runtime import Copywriter
 
     write, words = Copywriter(model, params.threads), tokenizer.from_json((model / "tokenizer.json").read_text())
-    rows = tables.read(table)
+    rows = parquet.read(table)
     rows = rows[rows["split"].isin(["train", "test"])]
     return evaluation.evaluate(write, words, rows, card(model)["categories"], params, _history(model))
 
@@ -123,7 +123,7 @@ def _audience(model: Path, table: Path, judge: Path, params: Evaluate) -> Evalua
     from adloom.audience.segmenter import Segmenter
 
     segmenter = Segmenter.load(model / "segmenter.npz")
-    return evaluation.evaluate(segmenter, tables.read(table), card(model), params)
+    return evaluation.evaluate(segmenter, parquet.read(table), card(model), params)
 
 
 def _policy(model: Path, table: Path, audience: Path, rows_of: Path) -> Evaluation:

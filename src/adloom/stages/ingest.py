@@ -13,13 +13,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from adloom import snapshot
-from adloom.block import Block
+from adloom.catalogue import entries
+from adloom.config.base import Block
+from adloom.config.params import TABLES, Ingest, Source
+from adloom.context import Outside
 from adloom.errors import ParamsError
-from adloom.io import catalogue, manifest, tables
-from adloom.io.outside import Outside
-from adloom.params import TABLES, Ingest, Source
-from adloom.snapshot import Lock
+from adloom.stages import sources_lock
+from adloom.stages.sources_lock import Lock
+from adloom.storage import manifest, parquet
 
 NAME = "rows_unchecked"
 
@@ -28,7 +29,7 @@ NAME = "rows_unchecked"
 class Inputs:
     """What the stage reads."""
 
-    sources: Path = snapshot.LOCK
+    sources: Path = sources_lock.LOCK
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Outputs:
 
 def run(inputs: Inputs, outputs: Outputs, params: Ingest, outside: Outside) -> Mapping[str, float]:
     """Ingest every table that has a source; returns the rows of each."""
-    lock = snapshot.load(inputs.sources)
+    lock = sources_lock.load(inputs.sources)
     counts: dict[str, float] = {}
     for table in TABLES:
         counts |= ingest(table, lock, getattr(outputs, table), params, outside)
@@ -60,7 +61,7 @@ def ingest(table: str, lock: Lock, target: Path, params: Ingest, outside: Outsid
 
 
 def _readable(table: str, source: Source) -> Source:
-    described = catalogue.described(source)
+    described = entries.described(source)
     if described.format is None:
         raise ParamsError(f"ingest.{table}.format: required for {source.uri}: idx, folder, csv or parquet")
     return described
@@ -73,10 +74,10 @@ def _ingest(table: str, source: Source, lock: Lock, target: Path, outside: Outsi
     with (
         tempfile.TemporaryDirectory(prefix="ingest-", dir=outside.home) as scratch,
         manifest.draft(target, "ingest", source, {}) as made,
-        snapshot.held(lock.tables.get(table), f"ingest.{table}", source.uri, outside),
+        sources_lock.held(lock.tables.get(table), f"ingest.{table}", source.uri, outside),
         tqdm(desc=f"ingest {table}", unit="row", delay=1, disable=not outside.progress) as bar,
     ):
-        shards = tables.Shards(made.path, NAME)
+        shards = parquet.Shards(made.path, NAME)
         for rows in readers.read(outside.store.fetch(source.uri, Path(scratch)), source, table):
             shards.append(rows)
             bar.update(len(rows))
@@ -90,6 +91,6 @@ def _facts(table: str, source: Source) -> dict[str, str]:
     facts = {
         "source": source.uri,
         "licence": source.licence or "not stated",
-        "private": "yes" if snapshot.is_private(table, source.uri) else "no",
+        "private": "yes" if sources_lock.is_private(table, source.uri) else "no",
     }
     return facts | ({"timestamp_format": source.timestamp_format} if source.timestamp_format else {})

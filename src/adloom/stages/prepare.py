@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from tqdm import tqdm
 
-from adloom import snapshot
+from adloom.config.params import TABLES, Prepare
+from adloom.context import Outside
 from adloom.data import privacy
 from adloom.errors import DataError
-from adloom.io import manifest, tables
-from adloom.io.manifest import Draft, Manifest
-from adloom.io.outside import Outside
-from adloom.params import TABLES, Prepare
-from adloom.snapshot import Lock
+from adloom.stages import sources_lock
 from adloom.stages.ingest import NAME
+from adloom.stages.sources_lock import Lock
+from adloom.storage import manifest, parquet
+from adloom.storage.manifest import Draft, Manifest
 
 if TYPE_CHECKING:
     from adloom.data.pictures import Form
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 class Inputs:
     """What the stage reads."""
 
-    sources: Path = snapshot.LOCK
+    sources: Path = sources_lock.LOCK
     raw_creatives: Path = Path("data/raw/creatives")
     raw_copy: Path = Path("data/raw/copy")
     raw_events: Path = Path("data/raw/events")
@@ -54,7 +54,7 @@ class Outputs:
 
 def run(inputs: Inputs, outputs: Outputs, params: Prepare, outside: Outside) -> Mapping[str, float]:
     """Prepare every table that was ingested; returns the rows kept and quarantined of each."""
-    lock = snapshot.load(inputs.sources)
+    lock = sources_lock.load(inputs.sources)
     counts: dict[str, float] = {}
     for table in TABLES:
         raw, target = getattr(inputs, f"raw_{table}"), getattr(outputs, table)
@@ -84,14 +84,14 @@ def _prepare(task: "Preparation", raw: Path, target: Path, outside: Outside) -> 
 
 
 def _write(task: "Preparation", raw: Path, made: Draft, outside: Outside) -> None:
-    shards, apart = tables.Shards(made.path), []
+    shards, apart = parquet.Shards(made.path), []
     with tqdm(desc=f"prepare {task.table}", unit="row", delay=1, disable=not outside.progress) as bar:
-        for chunk in tables.chunks(raw, NAME):
+        for chunk in parquet.chunks(raw, NAME):
             checked = task(chunk)
             shards.append(checked.rows)
             apart.append(checked.quarantine)
             bar.update(len(chunk))
-    tables.write(pd.concat(apart, ignore_index=True), made.path, "quarantine")
+    parquet.write(pd.concat(apart, ignore_index=True), made.path, "quarantine")
 
 
 def _preparation(table: str, raw: Path, params: Prepare, lock: Lock, outside: Outside) -> "Preparation":
@@ -112,18 +112,18 @@ def _format(known: Manifest) -> str | None:
 
 def _key(table: str, lock: Lock, outside: Outside) -> bytes:
     """Return the pseudonym key, which must be the one of the lock, or users would change their names unnoticed."""
-    key = snapshot.require_key(table, outside)
+    key = sources_lock.require_key(table, outside)
     if privacy.fingerprint(key) != lock.key:
         raise DataError(
             f"{table}: the pseudonym key ({privacy.fingerprint(key)}) is not the one sources.lock knows "
-            f"({lock.key or 'none'}); set that key, or {snapshot.AGAIN} to take this one"
+            f"({lock.key or 'none'}); set that key, or {sources_lock.AGAIN} to take this one"
         )
     return key
 
 
 def _erased(erasure_list: str, key: bytes, lock: Lock, outside: Outside) -> frozenset[str]:
     """Return the pseudonyms of the users on the erasure list, one id a line."""
-    unchanged = snapshot.held(lock.erasure, "prepare.erasure_list", erasure_list, outside)
+    unchanged = sources_lock.held(lock.erasure, "prepare.erasure_list", erasure_list, outside)
     with unchanged, tempfile.TemporaryDirectory() as scratch:
         lines = outside.store.fetch(erasure_list, Path(scratch)).read_text(encoding="utf-8").splitlines()
     return frozenset(privacy.pseudonym(line.strip(), key) for line in lines if line.strip())
@@ -133,5 +133,5 @@ def _form(raw: Path, params: Prepare) -> "Form":
     """Return what all pictures are brought to, from their headers."""
     from adloom.data import pictures, preparation
 
-    images = (image for rows in tables.chunks(raw, NAME, ["image"]) for image in rows["image"])
+    images = (image for rows in parquet.chunks(raw, NAME, ["image"]) for image in rows["image"])
     return pictures.form(preparation.headers(images, params.max_pixels), params.picture_size)

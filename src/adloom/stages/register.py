@@ -18,19 +18,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from adloom import pair, promotion
+from adloom.config.params import MODELS, Register
+from adloom.context import Outside
 from adloom.errors import ArtifactError, OutsideError, ParamsError, UserError
 from adloom.evaluation.gate import Decision, Verdict, decide
 from adloom.evaluation.intervals import paired
 from adloom.evaluation.metric import Comparison, Metric, Sample
 from adloom.evaluation.sections import metrics_of
-from adloom.io import manifest
-from adloom.io.outside import Outside
-from adloom.io.registry import CHALLENGER, CHAMPION, Registry, Version, aliased, fetch_whole
-from adloom.params import MODELS, Register
+from adloom.registry import pairing, promotion
+from adloom.registry.base import CHALLENGER, CHAMPION, Registry, Version, aliased, fetch_whole
 from adloom.stages.evaluate import JUDGES, card, judge_of, measure, name_of
+from adloom.storage import manifest
 
-COMPARED_FIRST = (pair.POLICY,)  # models whose first version has a rival, too: what is done without any
+COMPARED_FIRST = (pairing.POLICY,)  # models whose first version has a rival, too: what is done without any
 ROUNDS = 5  # of judging, each against another champion
 
 logger = logging.getLogger(__name__)
@@ -96,8 +96,8 @@ def run(inputs: Inputs, outputs: Outputs, params: Register, outside: Outside) ->
 def register_all(params: Register, outside: Outside, root: Path = Path(), dataset: str = "") -> list[Outcome]:
     """Register every model from its default place below a folder; `dataset` is the digest of all tables together."""
     outcomes = {model: register(default(model, root), params, outside, dataset) for model in MODELS}
-    if outcomes[pair.POLICY].verdict == "promote":  # it may have taken its audience along
-        outcomes[pair.AUDIENCE] = register(default(pair.AUDIENCE, root), params, outside, dataset)
+    if outcomes[pairing.POLICY].verdict == "promote":  # it may have taken its audience along
+        outcomes[pairing.AUDIENCE] = register(default(pairing.AUDIENCE, root), params, outside, dataset)
     return list(outcomes.values())
 
 
@@ -203,10 +203,10 @@ def _samples_of(champion: Version, candidate: Candidate, params: Register, outsi
 
 def _judge_of(champion: Version, candidate: Candidate, place: Path, outside: Outside) -> Path:
     """Return what a champion is measured with: the candidate's judge, but for a policy its own audience."""
-    pinned = champion.tags.get(pair.PINNED)
+    pinned = champion.tags.get(pairing.PINNED)
     if pinned is None or pinned == manifest.digest(candidate.judge):
         return candidate.judge
-    audiences = outside.registry.versions(pair.AUDIENCE)
+    audiences = outside.registry.versions(pairing.AUDIENCE)
     audience = next((version for version in audiences if version.digest == pinned), None)
     if audience is None:
         raise ArtifactError(
@@ -217,7 +217,7 @@ def _judge_of(champion: Version, candidate: Candidate, place: Path, outside: Out
 
 def _fits(champion: Path, candidate: Path) -> None:
     """Raise ArtifactError when a champion was made for other rows; a policy decides on any."""
-    if name_of(candidate) == pair.POLICY:
+    if name_of(candidate) == pairing.POLICY:
         return
     for key in ("categories", "image"):
         if (theirs := card(champion).get(key)) != (ours := card(candidate).get(key)):
@@ -227,7 +227,7 @@ def _fits(champion: Path, candidate: Path) -> None:
 def _tags(candidate: Candidate, judgement: Judgement, params: Register) -> dict[str, str]:
     model, metrics = name_of(candidate.model), _metrics(candidate)
     gated = [rule.metric for rule in params.gate.rules(model)]
-    pinned = card(candidate.model)["audience"] if model == pair.POLICY else None
+    pinned = card(candidate.model)["audience"] if model == pairing.POLICY else None
     return {
         "dataset_digest": manifest.digest(candidate.table),
         "params_digest": manifest.read(candidate.model).params,
@@ -236,7 +236,7 @@ def _tags(candidate: Candidate, judgement: Judgement, params: Register) -> dict[
         "verdict": judgement.verdict,
         "reasons": json.dumps(judgement.reasons, ensure_ascii=False),
         "evidence": judgement.evidence,
-        **({pair.PINNED: pinned} if pinned else {}),
+        **({pairing.PINNED: pinned} if pinned else {}),
     }
 
 
@@ -263,7 +263,7 @@ def _point(version: Version, champion: int | None, judgement: Judgement, params:
 
 def _ready(registry: Registry, version: Version) -> list[Version]:
     """Return what becomes champion with a version. Raises UserError when something of it must not."""
-    others = pair.others(registry, version)
+    others = pairing.others(registry, version)
     for other in others:
         if why := promotion.withdrawn(registry.moves(other.model)).get(other.version):
             raise UserError(f"{other.model} {other.version}, its pair, was withdrawn by a person ({why})")

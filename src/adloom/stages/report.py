@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adloom.config.gate import Gate
+from adloom.config.params import MODELS, TABLES
+from adloom.context import Outside
 from adloom.evaluation.sections import from_folder
-from adloom.io import manifest
-from adloom.io.outside import Outside
-from adloom.params import MODELS, TABLES
-from adloom.rules import Gate
+from adloom.storage import manifest
 
 if TYPE_CHECKING:
     from adloom.evaluation import report

@@ -13,16 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adloom.config.params import Score
+from adloom.context import Outside
 from adloom.errors import DataError
-from adloom.io import manifest, registry
-from adloom.io.outside import Outside
-from adloom.params import Score
+from adloom.registry import base
 from adloom.stages.evaluate import card
+from adloom.storage import manifest
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from adloom.io.onnx import Reader
+    from adloom.onnx_models.runtime import Reader
 
 STAGE = "score"
 BATCH = 512  # pictures read at once
@@ -70,13 +71,13 @@ def run(inputs: Inputs, outputs: Outputs, params: Score, outside: Outside) -> Ma
 def _score(
     name: str, table: Path, model: str, work: Work, made: manifest.Draft, params: Score, outside: Outside
 ) -> None:
-    from adloom.io import tables
+    from adloom.storage import parquet
 
     manifest.verify(table)
     with tempfile.TemporaryDirectory(prefix="adloom-") as place:
-        version, champion = registry.champion(outside.registry, model, Path(place) / model)
+        version, champion = base.champion(outside.registry, model, Path(place) / model)
         rows = work(table, champion, params)
-    tables.write(rows, made.path, name)
+    parquet.write(rows, made.path, name)
     made.rows[name] = len(rows)
     made.facts |= {f"{model}_version": str(version.version), f"{model}_digest": version.digest}
 
@@ -87,9 +88,9 @@ def _segments(table: Path, champion: Path, params: Score) -> "pd.DataFrame":
 
     from adloom.audience.features import end_of, matrix, per_user
     from adloom.audience.segmenter import Segmenter
-    from adloom.io import tables
+    from adloom.storage import parquet
 
-    events = tables.read(table)
+    events = parquet.read(table)
     if events.empty:
         raise DataError("events: 0 rows to score; check score.events")
     users = per_user(events, end_of(events), card(champion)["params"]["purchase"])
@@ -102,10 +103,10 @@ def _readings(table: Path, champion: Path, params: Score) -> "pd.DataFrame":
     import pandas as pd
 
     from adloom.creatives.table import shape
-    from adloom.io import tables
-    from adloom.io.onnx import Reader
+    from adloom.onnx_models.runtime import Reader
+    from adloom.storage import parquet
 
-    rows, known, reader = tables.read(table), card(champion), Reader(champion, params.threads)
+    rows, known, reader = parquet.read(table), card(champion), Reader(champion, params.threads)
     if rows.empty:
         raise DataError("creatives: 0 rows to score; check score.creatives")
     image = known["image"]

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adloom.config.params import Segment
+from adloom.context import Outside
 from adloom.errors import DataError
-from adloom.io import manifest
-from adloom.io.outside import Outside
-from adloom.params import Segment
-from adloom.tracked import tracked
+from adloom.storage import manifest
+from adloom.training.tracked_run import tracked
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from adloom.audience.compare import Calibration, Candidate
+    from adloom.audience.model_selection import Calibration, Candidate
     from adloom.audience.segmenter import Segmenter
 
 STAGE = "segment"
@@ -58,16 +58,16 @@ def run(inputs: Inputs, outputs: Outputs, params: Segment, outside: Outside) -> 
 
 
 def _segment(table: Path, params: Segment, made: manifest.Draft, progress: bool) -> dict[str, float]:
-    from adloom.audience import compare
-    from adloom.io import tables
+    from adloom.audience import model_selection
+    from adloom.storage import parquet
 
-    events = tables.read(table, "calibration")
+    events = parquet.read(table, "calibration")
     if events.empty:
         raise DataError("events: 0 rows in the calibration period; set prepare.events.holdout_start to a later day")
-    data = compare.calibration(events, params.purchase)
+    data = model_selection.calibration(events, params.purchase)
     _check(data, events, params)
     found = _measure(data, params, progress)
-    chosen = compare.choose([candidate for candidate, _ in found], params)
+    chosen = model_selection.choose([candidate for candidate, _ in found], params)
     segmenter = next(segmenter for candidate, segmenter in found if candidate is chosen)
     made.rows.update(users=len(data.users), calibration=len(events))
     _write(made, data, segmenter)
@@ -103,16 +103,16 @@ def _check(data: "Calibration", events: "pd.DataFrame", params: Segment) -> None
 def _measure(data: "Calibration", params: Segment, progress: bool) -> "list[tuple[Candidate, Segmenter]]":
     from tqdm import tqdm
 
-    from adloom.audience import compare
+    from adloom.audience import model_selection
 
     with tqdm(desc=STAGE, total=len(params.algorithms) * params.bootstraps, disable=not progress, unit="refit") as bar:
-        return [pair for name in params.algorithms for pair in compare.measure(data, name, params, bar.update)]
+        return [pair for name in params.algorithms for pair in model_selection.measure(data, name, params, bar.update)]
 
 
 def _write(made: manifest.Draft, data: "Calibration", segmenter: "Segmenter") -> None:
     from adloom.audience.features import matrix
-    from adloom.audience.members import Members
     from adloom.audience.profiles import describe
+    from adloom.audience.segment_index import Members
 
     segmenter.save(made.path / "segmenter.npz")
     features = matrix(data.users)
@@ -125,7 +125,7 @@ def _write(made: manifest.Draft, data: "Calibration", segmenter: "Segmenter") ->
 def _write_card(
     made: manifest.Draft, candidates: "list[Candidate]", chosen: "Candidate", segmenter: "Segmenter", params: Segment
 ) -> None:
-    from adloom.audience import compare
+    from adloom.audience import model_selection
     from adloom.audience.segmenter import FEATURES
 
     card = {
@@ -133,8 +133,10 @@ def _write_card(
         "categories": [],
         "features": FEATURES,
         "segments": segmenter.names,
-        "rule": compare.RULE,
-        "chosen": compare.as_json(chosen),
-        "candidates": [compare.as_json(c) | {"verdict": compare.verdict(c, chosen, params)} for c in candidates],
+        "rule": model_selection.RULE,
+        "chosen": model_selection.as_json(chosen),
+        "candidates": [
+            model_selection.as_json(c) | {"verdict": model_selection.verdict(c, chosen, params)} for c in candidates
+        ],
     }
     made.describe(card, params)

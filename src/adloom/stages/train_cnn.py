@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adloom.io import manifest
-from adloom.io.outside import Outside
-from adloom.params import TrainCnn
+from adloom.config.params import TrainCnn
+from adloom.context import Outside
+from adloom.storage import manifest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from adloom.creatives.cnn_module import ReaderModule
     from adloom.creatives.module import PictureRows
     from adloom.creatives.table import Creatives
-    from adloom.training import History, Session
+    from adloom.training.loop import History, Session
 
 STAGE = "train_cnn"
 BATCH = 512  # pictures embedded at once
@@ -51,39 +51,39 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainCnn, outside: Outside) ->
     """
     if manifest.passed_on(outputs.cnn, STAGE, params, inputs.creatives):
         return {}
-    from adloom import training
     from adloom.creatives import table
-    from adloom.io import tables
+    from adloom.storage import parquet
+    from adloom.training import loop
 
     manifest.verify(inputs.creatives)
-    rows = tables.read(inputs.creatives)
+    rows = parquet.read(inputs.creatives)
     categories = table.categories(rows)
     if len(categories) == 1:
         reason = f"one category only ({categories[0]}); a reader needs at least two to tell apart"
         manifest.skip(outputs.cnn, STAGE, params, reason)
         return {}
-    with training.session(STAGE, inputs.creatives, outputs.cnn, params, outside) as session:
+    with loop.session(STAGE, inputs.creatives, outputs.cnn, params, outside) as session:
         history = _train(rows, categories, params, session)
     return {name: values[-1][1] for name, values in history.items()}
 
 
 def _train(rows: "pd.DataFrame", categories: list[str], params: TrainCnn, session: "Session") -> "History":
-    from adloom import training
     from adloom.creatives import table
     from adloom.creatives.cnn_module import ReaderModule, calibrate
     from adloom.creatives.cnn_net import Reader
+    from adloom.training import loop
 
     train, validation = (table.take(rows, split, categories) for split in ("train", "validation"))
     judged = _rows(validation)
     channels, height, width = table.shape(rows)
-    module, history = training.fit(
+    module, history = loop.fit(
         lambda: ReaderModule(Reader(channels, height, len(categories), params.width, params.embedding), params),
         _rows(train),
         params,
         session,
         validation=judged,
     )
-    calibrate(module.net, (judged[batch] for batch in training.in_order(len(judged), BATCH)))
+    calibrate(module.net, (judged[batch] for batch in loop.in_order(len(judged), BATCH)))
     _export(module, (channels, height, width), session.made.path / "reader.onnx")
     _know(rows, train, categories, params, session.made.path)
     session.made.rows.update(train=len(train), validation=len(validation))
@@ -102,20 +102,20 @@ def _export(module: "ReaderModule", shape: tuple[int, int, int], path: Path) -> 
     import torch
 
     from adloom.creatives.cnn_net import Probabilities
-    from adloom.io import onnx_export
+    from adloom.onnx_models import export
 
     def example(batch: int) -> dict[str, torch.Tensor]:
         random = torch.Generator().manual_seed(batch)
         return {"picture": torch.rand((batch, *shape), generator=random) * 2 - 1}
 
     batch = {0: "batch"}
-    onnx_export.export(
+    export.export(
         Probabilities(module.net),
         example,
         path,
         outputs=["probabilities", "embedding"],
         dynamic={"picture": batch, "probabilities": batch, "embedding": batch},
-        shapes=onnx_export.BATCHES,
+        shapes=export.BATCHES,
     )
 
 
@@ -123,10 +123,10 @@ def _know(rows: "pd.DataFrame", train: "Creatives", categories: list[str], param
     """Write known.npz: what the finished reader makes of each training picture, in half precision."""
     import numpy as np
 
-    from adloom import npz
     from adloom.creatives.pictures import to_floats
-    from adloom.io.onnx import Reader
-    from adloom.training import in_order
+    from adloom.onnx_models.runtime import Reader
+    from adloom.storage import npz
+    from adloom.training.loop import in_order
 
     read = Reader(folder, params.threads)
     embedding = [read(to_floats(train.pixels[batch])).embedding for batch in in_order(len(train), BATCH)]

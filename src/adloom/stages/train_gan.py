@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adloom.io import manifest
-from adloom.io.outside import Outside
-from adloom.params import TrainGan
+from adloom.config.params import TrainGan
+from adloom.context import Outside
+from adloom.storage import manifest
 
 if TYPE_CHECKING:
     from adloom.creatives.gan_net import Generator
-    from adloom.training import Session
+    from adloom.training.loop import Session
 
 STAGE = "train_gan"
 SHOWN = 10  # pictures of each category on the sample sheet
@@ -45,22 +45,22 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainGan, outside: Outside) ->
     """
     if manifest.passed_on(outputs.gan, STAGE, params, inputs.creatives):
         return {}
-    from adloom import training
+    from adloom.training import loop
 
-    with training.session(STAGE, inputs.creatives, outputs.gan, params, outside) as session:
+    with loop.session(STAGE, inputs.creatives, outputs.gan, params, outside) as session:
         history = _train(inputs.creatives, params, session)
     return {name: values[-1][1] for name, values in history.items()}
 
 
 def _train(creatives: Path, params: TrainGan, session: "Session") -> Mapping[str, list[list[float]]]:
-    from adloom import training
     from adloom.creatives import table
     from adloom.creatives.gan_module import GanModule, settle
     from adloom.creatives.gan_net import Discriminator, Generator
     from adloom.creatives.module import PictureRows
-    from adloom.io import tables
+    from adloom.storage import parquet
+    from adloom.training import loop
 
-    rows = tables.read(creatives, "train")
+    rows = parquet.read(creatives, "train")
     categories = table.categories(rows)
     channels, height, width = table.shape(rows)
     train = table.take(rows, "train", categories)
@@ -70,7 +70,7 @@ def _train(creatives: Path, params: TrainGan, session: "Session") -> Mapping[str
         generator = Generator(channels, height, known, params.width, params.latent)
         return GanModule(generator, Discriminator(channels, height, known, params.width), params)
 
-    module, history = training.fit(make, PictureRows(train.pixels, train.category), params, session)
+    module, history = loop.fit(make, PictureRows(train.pixels, train.category), params, session)
     _export(settle(module, known), known, params.latent, session.made.path / "generator.onnx")
     _sample(known, params, session)
     session.made.rows.update(train=len(train))
@@ -82,7 +82,7 @@ def _train(creatives: Path, params: TrainGan, session: "Session") -> Mapping[str
 def _export(generator: "Generator", categories: int, latent: int, path: Path) -> None:
     import torch
 
-    from adloom.io import onnx_export
+    from adloom.onnx_models import export
 
     def example(batch: int) -> dict[str, torch.Tensor]:
         random = torch.Generator().manual_seed(batch)
@@ -90,13 +90,13 @@ def _export(generator: "Generator", categories: int, latent: int, path: Path) ->
         return {"z": z, "category": torch.randint(categories, (batch,), generator=random)}
 
     batch = {0: "batch"}
-    onnx_export.export(
+    export.export(
         generator,
         example,
         path,
         outputs=["picture"],
         dynamic={"z": batch, "category": batch, "picture": batch},
-        shapes=onnx_export.BATCHES,
+        shapes=export.BATCHES,
     )
 
 
@@ -105,7 +105,7 @@ def _sample(categories: int, params: TrainGan, session: "Session") -> None:
     import numpy as np
 
     from adloom.creatives import pictures
-    from adloom.io.onnx import Generator
+    from adloom.onnx_models.runtime import Generator
 
     z = np.random.default_rng(params.seed).standard_normal((categories * SHOWN, params.latent), np.float32)
     drawn = Generator(session.made.path, params.threads)(z, np.repeat(np.arange(categories), SHOWN))

@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adloom.config.params import TrainLstm
+from adloom.context import Outside
 from adloom.errors import DataError
-from adloom.io import manifest
-from adloom.io.outside import Outside
-from adloom.params import TrainLstm
+from adloom.storage import manifest
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from adloom.copywriting.module import Lines
-    from adloom.copywriting.net import CopyNet
     from adloom.copywriting.tokenizer import Tokenizer
-    from adloom.training import History, Session
+    from adloom.sequences.module import Lines
+    from adloom.sequences.net import CopyNet
+    from adloom.training.loop import History, Session
 
 STAGE = "train_lstm"
 SAMPLES = 8  # lines shown for each category
@@ -52,22 +52,23 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainLstm, outside: Outside) -
     """
     if manifest.passed_on(outputs.lstm, STAGE, params, inputs.copy):
         return {}
-    from adloom import training
-    from adloom.io import tables
+    from adloom.storage import parquet
+    from adloom.training import loop
 
-    with training.session(STAGE, inputs.copy, outputs.lstm, params, outside) as session:
-        train, validation = (_lines(tables.read(inputs.copy, split), split) for split in ("train", "validation"))
+    with loop.session(STAGE, inputs.copy, outputs.lstm, params, outside) as session:
+        train, validation = (_lines(parquet.read(inputs.copy, split), split) for split in ("train", "validation"))
         history = _train(train, validation, params, session)
     return {name: values[-1][1] for name, values in history.items()}
 
 
 def _train(train: "pd.DataFrame", validation: "pd.DataFrame", params: TrainLstm, session: "Session") -> "History":
-    from adloom import npz, training
-    from adloom.copywriting import known, tokenizer
-    from adloom.copywriting.module import CopyModule
+    from adloom.copywriting import tokenizer, verbatim_filter
+    from adloom.sequences.module import CopyModule
+    from adloom.storage import npz
+    from adloom.training import loop
 
     words = tokenizer.fit(train["text"], train["category"].dropna(), params.vocabulary)
-    module, history = training.fit(
+    module, history = loop.fit(
         lambda: CopyModule(words.size, words.begin, params),
         _tokenised(train, words),
         params,
@@ -78,7 +79,7 @@ def _train(train: "pd.DataFrame", validation: "pd.DataFrame", params: TrainLstm,
     folder = session.made.path
     _export(module.net, folder / "copywriter.onnx")
     (folder / "tokenizer.json").write_text(words.to_json(), encoding="utf-8")
-    npz.save(folder / "known.npz", fingerprints=known.fingerprints(train["text"]))
+    npz.save(folder / "known.npz", fingerprints=verbatim_filter.fingerprints(train["text"]))
     session.made.write_json("sample_lines.json", _samples(folder, words, params))
     session.run.artifact(folder / "sample_lines.json")
     session.made.rows.update(train=len(train), validation=len(validation))
@@ -95,7 +96,7 @@ def _lines(rows: "pd.DataFrame", split: str) -> "pd.DataFrame":
 
 
 def _tokenised(rows: "pd.DataFrame", words: "Tokenizer") -> "Lines":
-    from adloom.copywriting.module import Lines
+    from adloom.sequences.module import Lines
 
     categories = rows["category"].astype(object).where(rows["category"].notna(), None)
     tokens = [words.line(text, category) for text, category in zip(rows["text"], categories, strict=True)]
@@ -105,7 +106,7 @@ def _tokenised(rows: "pd.DataFrame", words: "Tokenizer") -> "Lines":
 def _export(net: "CopyNet", path: Path) -> None:
     import torch
 
-    from adloom.io import onnx_export
+    from adloom.onnx_models import export
 
     layers, hidden = net.lstm.num_layers, net.lstm.hidden_size
 
@@ -116,7 +117,7 @@ def _export(net: "CopyNet", path: Path) -> None:
         return {"token": token, "h": h, "c": c}
 
     state = {1: "batch"}
-    onnx_export.export(
+    export.export(
         net,
         example,
         path,
@@ -126,7 +127,7 @@ def _export(net: "CopyNet", path: Path) -> None:
             "logits": {0: "batch", 1: "sequence"},
             **dict.fromkeys(("h", "c", "h_out", "c_out"), state),
         },
-        shapes=onnx_export.SEQUENCES,
+        shapes=export.SEQUENCES,
     )
 
 
@@ -135,7 +136,7 @@ def _samples(folder: Path, words: "Tokenizer", params: TrainLstm) -> list[dict[s
     import numpy as np
 
     from adloom.copywriting.decoding import Request, Rules, write_lines
-    from adloom.io.onnx import Copywriter
+    from adloom.onnx_models.runtime import Copywriter
 
     write = Copywriter(folder, params.threads)
     rules = Rules(known=np.load(folder / "known.npz")["fingerprints"])

@@ -19,18 +19,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adloom.io import manifest
-from adloom.io.outside import Outside
-from adloom.params import TrainPolicy
-from adloom.tracked import tracked
+from adloom.config.params import TrainPolicy
+from adloom.context import Outside
+from adloom.storage import manifest
+from adloom.training.tracked_run import tracked
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from adloom.policy.choose import Candidate, Periods
+    from adloom.policy.cold_start import Pictures
     from adloom.policy.impressions import Impressions, Left
+    from adloom.policy.model_selection import Candidate, Periods
     from adloom.policy.models import Categories
-    from adloom.policy.new import Pictures
     from adloom.policy.scorer import Policy
 
 STAGE = "train_policy"
@@ -75,15 +75,15 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainPolicy, outside: Outside)
 
 def read(table: Path, audience: Path | None, split: str, maturity_hours: float) -> "tuple[Impressions, Left]":
     """Read the impressions of a period, with the segments of their users; without an audience nobody has one."""
-    from adloom.io import tables
     from adloom.policy import impressions
+    from adloom.storage import parquet
 
-    rows = tables.read(table, split)
+    rows = parquet.read(table, split)
     return impressions.read(rows, _segments(rows["user_id"], audience), timedelta(hours=maturity_hours))
 
 
 def _segments(users: "pd.Series", audience: Path | None) -> list[str | None]:
-    from adloom.audience.members import Members
+    from adloom.audience.segment_index import Members
 
     if audience is None or manifest.skipped(audience):
         return [None] * len(users)
@@ -91,14 +91,14 @@ def _segments(users: "pd.Series", audience: Path | None) -> list[str | None]:
 
 
 def _train(inputs: Inputs, params: TrainPolicy, made: manifest.Draft) -> dict[str, float]:
-    from adloom.policy import choose
-    from adloom.policy.new import welcome
+    from adloom.policy import model_selection
+    from adloom.policy.cold_start import welcome
 
     data, left = read(inputs.impressions, inputs.audience, "calibration", params.maturity_hours)
-    periods = choose.Periods.of(data)
+    periods = model_selection.Periods.of(data)
     categories, pictures = _creatives(inputs, data.creatives, params)
-    found = choose.measure(periods, categories, params)
-    chosen = choose.choose(found)
+    found = model_selection.measure(periods, categories, params)
+    chosen = model_selection.choose(found)
     policy = _fitted(periods, categories, chosen, params)
     whole = welcome(policy, pictures) if pictures else policy
     whole.save(made.path / "policy.npz")
@@ -112,7 +112,7 @@ def _train(inputs: Inputs, params: TrainPolicy, made: manifest.Draft) -> dict[st
 
 
 def _fitted(periods: "Periods", categories: "Categories", chosen: "Candidate", params: TrainPolicy) -> "Policy":
-    from adloom.policy.choose import fitted_on
+    from adloom.policy.model_selection import fitted_on
 
     policy = fitted_on(periods.whole, chosen.model, categories, chosen.penalty or 0.0)
     return replace(policy, temperature=chosen.temperature, floor=params.floor)
@@ -120,12 +120,12 @@ def _fitted(periods: "Periods", categories: "Categories", chosen: "Candidate", p
 
 def _creatives(inputs: Inputs, seen: tuple[str, ...], params: TrainPolicy) -> "tuple[Categories, Pictures | None]":
     """Return the categories of creatives, and their pictures; none where the table has none of the log's creatives."""
-    from adloom.io import tables
     from adloom.policy.models import Categories
+    from adloom.storage import parquet
 
     if manifest.skipped(inputs.creatives):
         return Categories(), None
-    rows = tables.read(inputs.creatives, columns=["creative_id", "category"])
+    rows = parquet.read(inputs.creatives, columns=["creative_id", "category"])
     if not rows["creative_id"].isin(seen).any():
         return Categories(), None
     of = dict(zip(rows["creative_id"].tolist(), rows["category"].tolist(), strict=True))
@@ -135,12 +135,12 @@ def _creatives(inputs: Inputs, seen: tuple[str, ...], params: TrainPolicy) -> "t
 
 def _pictures(inputs: Inputs, of: Mapping[str, str], threads: int) -> "Pictures":
     """Return the embedding of every creative: the reader's own where it has one, else what it makes of the picture."""
-    from adloom.io import tables
-    from adloom.policy.new import Pictures
+    from adloom.policy.cold_start import Pictures
+    from adloom.storage import parquet
 
     with np.load(inputs.cnn / "known.npz", allow_pickle=False) as known:
         ids, embedding = known["creative_id"], known["embedding"].astype(np.float32)
-    rows = tables.read(inputs.creatives)
+    rows = parquet.read(inputs.creatives)
     rows = rows[~rows["creative_id"].isin(ids)]
     if len(rows):
         ids = np.concatenate([ids, rows["creative_id"].to_numpy(str)])
@@ -151,7 +151,7 @@ def _pictures(inputs: Inputs, of: Mapping[str, str], threads: int) -> "Pictures"
 
 def _embedded(rows: "pd.DataFrame", cnn: Path, threads: int) -> "np.typing.NDArray[np.float32]":
     from adloom.creatives import pictures, table
-    from adloom.io.onnx import Reader
+    from adloom.onnx_models.runtime import Reader
 
     read, shape = Reader(cnn, threads), table.shape(rows)
     images = rows["image"].tolist()
@@ -169,7 +169,7 @@ def _write_card(
     params: TrainPolicy,
     counts: Mapping[str, int],
 ) -> None:
-    from adloom.policy import choose
+    from adloom.policy import model_selection
 
     audience = None if manifest.skipped(inputs.audience) else manifest.digest(inputs.audience)
     card = {
@@ -181,8 +181,10 @@ def _write_card(
         "audience": audience,
         "impressions": {name: counts[name] for name in ("immature", "late", "without_propensity", "without_segment")},
         "creatives": {"history": counts["history"], "new": len(policy.creatives) - counts["history"]},
-        "rule": choose.RULE,
-        "chosen": choose.as_json(chosen),
-        "candidates": [choose.as_json(c) | {"verdict": choose.verdict(c, chosen)} for c in candidates],
+        "rule": model_selection.RULE,
+        "chosen": model_selection.as_json(chosen),
+        "candidates": [
+            model_selection.as_json(c) | {"verdict": model_selection.verdict(c, chosen)} for c in candidates
+        ],
     }
     made.describe(card, params)

@@ -3,15 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
-from tests.unit.audience.shops import features, shop
+from tests.support.toy_shops import features, shop
 
 from adloom.audience import fit, rates
 from adloom.audience.evaluation import Card, evaluate
 from adloom.audience.segmenter import Scale, Segmenter
+from adloom.config.params import Evaluate, Segment
 from adloom.errors import DataError
 from adloom.evaluation.intervals import bootstrap, paired
 from adloom.evaluation.metric import Evaluation, Figure, Table
-from adloom.params import Evaluate, Segment
 
 PARAMS = Segment(segments_min=3, segments_max=3, min_segment_size=20, bootstraps=4, sample=200)
 JUDGE = Evaluate(bootstraps=50)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.audience.shops import CUT, events
+from tests.support.toy_shops import CUT, events
 
 from adloom.audience.features import bought, end_of, expression, matrix, per_user
 from adloom.audience.segmenter import FEATURES

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.audience.shops import features, shop
+from tests.support.toy_shops import features, shop
 
 from adloom.audience import fit
 from adloom.audience.segmenter import Floats, Segmenter
-from adloom.params import Segment
+from adloom.config.params import Segment
 
 PARAMS = Segment(segments_min=2, segments_max=4, min_segment_size=5, bootstraps=3, sample=100)
 SETTING = {"kmeans": 3, "agglomerative": 3, "dbscan": 0.95}

@@ -1,7 +1,7 @@
 """Profiles in words."""
 
 import numpy as np
-from tests.unit.audience.shops import features, shop
+from tests.support.toy_shops import features, shop
 
 from adloom.audience.profiles import describe
 

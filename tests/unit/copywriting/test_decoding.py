@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.copywriting.toys import LINES, Bigram, words
+from tests.support.toy_lines import LINES, Bigram, words
 
-from adloom.copywriting import known
+from adloom.copywriting import verbatim_filter
 from adloom.copywriting.decoding import ROUNDS, Floats, Ints, Request, Rules, permitted, sample, write_lines
 
 WORDS = words()
@@ -86,7 +86,7 @@ def test_lines_are_no_longer_than_asked(seed: int, most: int) -> None:
 
 
 def test_training_lines_are_refused_when_asked() -> None:
-    lines = write_lines(WRITE, WORDS, Request(20, 3, rules=Rules(known=known.fingerprints(LINES))))
+    lines = write_lines(WRITE, WORDS, Request(20, 3, rules=Rules(known=verbatim_filter.fingerprints(LINES))))
     assert lines
     assert not set(lines) & set(LINES)
     assert set(write_lines(WRITE, WORDS, Request(20, 3))) & set(LINES)

@@ -3,13 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from tests.unit.copywriting.toys import LINES, Bigram, words
+from tests.support.toy_lines import LINES, Bigram, words
 
+from adloom.config.params import Evaluate
 from adloom.copywriting.evaluation import copied, distinct_2, evaluate
 from adloom.errors import DataError
 from adloom.evaluation.intervals import bootstrap
 from adloom.evaluation.metric import Evaluation, Figure, Lines, Sample, Table
-from adloom.params import Evaluate
 
 PARAMS = Evaluate(bootstraps=20, lstm_samples=100)
 WORDS = words()

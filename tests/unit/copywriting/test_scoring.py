@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from tests.unit.copywriting.toys import LINES, Bigram, words
+from tests.support.toy_lines import LINES, Bigram, words
 
 from adloom.copywriting.scoring import line_bits
 

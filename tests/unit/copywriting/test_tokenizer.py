@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.copywriting.toys import LINES, words
+from tests.support.toy_lines import LINES, words
 
 from adloom.copywriting import tokenizer
 from adloom.errors import ArtifactError

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from adloom.config.params import Evaluate
 from adloom.creatives import cnn_evaluation, pictures
 from adloom.creatives.pictures import Floats
 from adloom.errors import DataError
 from adloom.evaluation.metric import Figure, Table
-from adloom.params import Evaluate
 
 PARAMS = Evaluate(bootstraps=50, threads=1)
 CATEGORIES = ["dark", "light"]

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 from tests.unit.creatives.test_cnn_evaluation import read
 
+from adloom.config.params import Evaluate
 from adloom.creatives import gan_evaluation, pictures
 from adloom.creatives.pictures import Floats, Ints, Pixels
 from adloom.errors import DataError
 from adloom.evaluation.metric import Figure, Table
-from adloom.params import Evaluate
 
 PARAMS = Evaluate(bootstraps=50, threads=1, gan_samples=200)
 CATEGORIES = ["dark", "light"]

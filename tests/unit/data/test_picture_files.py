@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
-from tests.slow_pictures import HARMLESS, REFUSED, many_scans, saved
+from tests.support.slow_pictures import HARMLESS, REFUSED, many_scans, saved
 
 from adloom.data import pictures
 from adloom.data.picture_files import PER_BLOCK, PER_BLOCK_REFINED, PER_SCAN, PictureError, essential, orientation

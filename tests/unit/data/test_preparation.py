@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from adloom.config.params import Period, Prepare
 from adloom.data import preparation, privacy, splits
 from adloom.data.pictures import Form
 from adloom.data.preparation import Origin, Preparation
 from adloom.errors import DataError
-from adloom.params import Period, Prepare
 
 KEY = b"a key for tests only"
 YEAR = Period(holdout_start=date(2026, 7, 1), end=date(2026, 10, 1))

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from adloom.config.params import Source
 from adloom.data import readers
-from adloom.data.tables import BROKEN
+from adloom.data.contracts import BROKEN
 from adloom.errors import DataError, ParamsError
-from adloom.params import Source
 
 ORDERS = "customer;when;total\nann;2026-01-02;9.99\nbob;2026-01-03;\n"
 EVENTS = Source(

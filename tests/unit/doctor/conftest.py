@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests import shop
+from tests.support import shop
 
 from adloom.doctor.context import Context, look
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from adloom.doctor.examination import CHECKS
 from adloom.doctor.finding import Finding, Kind, State
+from adloom.doctor.runner import CHECKS
 from adloom.errors import ParamsError
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "doctor.md"

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adloom.config.gate import Rule
 from adloom.evaluation.gate import SEVERITY, decide
 from adloom.evaluation.intervals import paired
 from adloom.evaluation.metric import Array, Comparison, Metric, Sample
 from adloom.evaluation.statistics import mean
-from adloom.rules import Rule
 
 ACCURACY = Rule(metric="accuracy", at_least=0.91, margin=0.005)
 RATIO = Rule(metric="bits_ratio", at_most=1.0, margin=0.01)

@@ -6,12 +6,12 @@ from html.parser import HTMLParser
 
 import pytest
 
+from adloom.config.gate import Gate, Rule
+from adloom.config.params import MODELS, TABLES
 from adloom.evaluation import figures, glossary
 from adloom.evaluation.metric import Figure, Lines, Metric, Section, Table
 from adloom.evaluation.report import Dataset, Model, render
 from adloom.evaluation.sections import Findings
-from adloom.params import MODELS, TABLES
-from adloom.rules import Gate, Rule
 
 GATE = Gate(
     gan=[Rule(metric="agreement", at_least=0.85), Rule(metric="copies", at_most=0.002)],

@@ -11,15 +11,15 @@ import pytest
 import yaml
 
 import adloom
-from adloom import params
+from adloom.config import params
+from adloom.config.params import Params
+from adloom.config.settings import Settings
+from adloom.context import Outside
 from adloom.errors import DataError, ParamsError
-from adloom.io.kubeflow import Run
-from adloom.io.outside import Outside
-from adloom.io.stores import Stores
 from adloom.kubeflow import pipelines, plan
+from adloom.kubeflow.client.base import Run
 from adloom.kubeflow.plan import PIPELINE, Plan
-from adloom.params import Params
-from adloom.settings import Settings
+from adloom.storage.router import Stores
 
 ROOT = Path(__file__).parents[3]
 SHIPPED: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))

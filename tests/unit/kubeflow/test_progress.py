@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import pytest
 
 from adloom.errors import AdloomError, OutsideError
-from adloom.io.kubeflow import MemoryKubeflow, Order, Run, Task
 from adloom.kubeflow import progress
+from adloom.kubeflow.client.base import MemoryKubeflow, Order, Run, Task
 
 TASKS = {"train-gan": "train-gan", "prepare-3": "prepare events", "finish": "finish"}
 

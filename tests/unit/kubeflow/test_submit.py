@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from adloom.errors import ParamsError
-from adloom.io.kubeflow import MemoryKubeflow, Run
-from adloom.kubeflow import cron, submit
+from adloom.kubeflow import schedule, submit
+from adloom.kubeflow.client.base import MemoryKubeflow, Run
 from adloom.kubeflow.plan import Plan, changes
 from adloom.kubeflow.submit import Triggered
 
@@ -149,7 +149,7 @@ def test_what_is_no_key_is_refused(kubeflow: MemoryKubeflow, key: str) -> None:
     assert kubeflow.texts == {}
 
 
-NIGHTLY = cron.parse("30 3 * * *")
+NIGHTLY = schedule.parse("30 3 * * *")
 
 
 def test_a_schedule_is_made_once_and_replaced_when_it_would_run_something_else(kubeflow: MemoryKubeflow) -> None:
@@ -159,7 +159,7 @@ def test_a_schedule_is_made_once_and_replaced_when_it_would_run_something_else(k
     other, done = submit.schedule(replace(PLAN, digest="d2"), kubeflow, NIGHTLY)
     assert done.startswith("replaced")
     assert kubeflow.schedules("shop-training") == [other]
-    submit.schedule(PLAN, kubeflow, cron.parse("0 12 * * *"))
+    submit.schedule(PLAN, kubeflow, schedule.parse("0 12 * * *"))
     assert len(kubeflow.schedules("shop-training")) == 2
 
 
@@ -172,7 +172,7 @@ def test_a_paused_schedule_stays_paused_when_it_is_replaced(kubeflow: MemoryKube
 
 def test_a_schedule_is_found_by_its_title_or_the_beginning_of_its_id(kubeflow: MemoryKubeflow) -> None:
     night, _ = submit.schedule(PLAN, kubeflow, NIGHTLY)
-    submit.schedule(PLAN, kubeflow, cron.parse("0 12 * * *"))
+    submit.schedule(PLAN, kubeflow, schedule.parse("0 12 * * *"))
     assert submit.find(night.title, ["shop-training"], kubeflow) == night
     assert submit.find(night.schedule_id, ["shop-scoring", "shop-training"], kubeflow) == night
     for name, said in (("schedule-", "names several schedules"), ("x", "names no schedule; known: 'shop-training 30")):

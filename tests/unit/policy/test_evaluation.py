@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.policy.logs import frame
+from tests.support.impression_tables import frame
 
+from adloom.config.params import TrainPolicy
 from adloom.evaluation.metric import Table
-from adloom.params import TrainPolicy
 from adloom.policy import evaluation, models
 from adloom.policy.impressions import Impressions, Left, read
 from adloom.policy.models import Categories

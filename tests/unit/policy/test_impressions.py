@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from tests.unit.policy.logs import frame
+from tests.support.impression_tables import frame
 
 from adloom.errors import DataError
 from adloom.policy.impressions import UNKNOWN, Impressions, Left, read

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.policy.logs import frame
+from tests.support.impression_tables import frame
 
 from adloom.policy import fit, models
 from adloom.policy.batch import probabilities
+from adloom.policy.cold_start import Pictures, welcome
+from adloom.policy.feature_space import Space
 from adloom.policy.impressions import Impressions, read
 from adloom.policy.models import Categories
-from adloom.policy.new import Pictures, welcome
 from adloom.policy.scorer import SEPARATOR, Policy, Question
-from adloom.policy.space import Space
 
 NONE = Categories()
 AT_ONCE = timedelta(0)

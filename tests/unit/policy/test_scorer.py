@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adloom import npz
 from adloom.errors import ArtifactError
 from adloom.policy.scorer import Policy, Question, draw, softmax
+from adloom.storage import npz
 
 IDS = ("bag-1", "bag-2", "boot-1", "coat-1")
 UNSEEN = ("new-1", "new-2")

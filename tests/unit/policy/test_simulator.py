@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from adloom.data import tables
+from adloom.data import contracts
 from adloom.evaluation.metric import Array
-from adloom.policy.reward_model import Rates
+from adloom.policy.ope.reward_model import Rates
 from adloom.policy.simulator import Log, Setting, Situations, World, join
 
 STILL = Setting(rate=0.1, wear_out=0.0, drift=0.0)
@@ -80,7 +80,7 @@ def test_equal_seeds_make_equal_logs() -> None:
 
 def test_the_log_keeps_the_contract_of_impressions() -> None:
     frame = World(Setting(rate=0.2), 1).log(uniform, 300).frame("uniform")
-    rows, reasons = tables.check(frame, "impressions")
+    rows, reasons = contracts.check(frame, "impressions")
     assert (reasons == "").all()
     assert rows["propensity"].tolist() == [0.125] * 300
     assert rows["clicked"].sum() == rows["outcome_at"].notna().sum() > 0

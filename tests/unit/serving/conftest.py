@@ -1,10 +1,10 @@
 from pathlib import Path
 
 import pytest
-from tests.tiny_models import write_models
+from tests.support.tiny_models import write_models
 
-from adloom.serving import bundles, sources
-from adloom.serving.bundles import Models
+from adloom.serving.models import loader, sources
+from adloom.serving.models.loader import Models
 
 
 @pytest.fixture(scope="session")
@@ -14,4 +14,4 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def models(folder: Path) -> Models:
-    return bundles.load(sources.in_folder(folder), threads=1)
+    return loader.load(sources.in_folder(folder), threads=1)

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from adloom.serving.decider import MemoryLog
+from adloom.serving.decide.service import MemoryLog
 from adloom.serving.metrics import ADDED, DecisionMeter, Exposition, Meter, add
 
 ONE = """# HELP a_total Counted.

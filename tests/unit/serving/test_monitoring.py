@@ -12,20 +12,20 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
-from adloom.decisions.log import opened
-from adloom.decisions.record import Reason
+from adloom.config.params import MODELS
+from adloom.config.settings import Settings
+from adloom.decision_log.log import opened
+from adloom.decision_log.record import Reason
 from adloom.errors import OutsideError
-from adloom.kubeflow import listen
+from adloom.kubeflow import trigger_server
 from adloom.kubeflow.submit import Triggered
-from adloom.params import MODELS
 from adloom.serving import server
-from adloom.serving.bundles import Models
-from adloom.serving.decide import Around
-from adloom.serving.front import BUSY
-from adloom.serving.messages import DECIDE
-from adloom.serving.schemas import ENDPOINTS, SEGMENT
+from adloom.serving.api.decide_schemas import DECIDE
+from adloom.serving.api.middleware import BUSY
+from adloom.serving.api.schemas import ENDPOINTS, SEGMENT
+from adloom.serving.app import Around
+from adloom.serving.models.loader import Models
 from adloom.serving.segments import Keys
-from adloom.settings import Settings
 
 FOLDER = Path(__file__).parents[3] / "k8s" / "components" / "monitoring"
 BY_PROMETHEUS = {"job", "namespace", "pod"}  # labels that it adds to what it scrapes
@@ -56,8 +56,8 @@ def told(app: ASGIApp) -> dict[str, list[dict[str, str]]]:
         client.post(SEGMENT, json={"rows": [row]})
         client.post(SEGMENT, json={"users": ["nobody"]})
         client.post(DECIDE, json={"placement": "top", "candidates": ["a", "b"]})
-        client.post(listen.TRIGGER, json={})
-        client.post(listen.TRIGGER, json={}, headers={"Authorization": f"Bearer {TOKEN}"})
+        client.post(trigger_server.TRIGGER, json={})
+        client.post(trigger_server.TRIGGER, json={}, headers={"Authorization": f"Bearer {TOKEN}"})
         text = client.get("/metrics").text
     found: dict[str, list[dict[str, str]]] = {}
     for family in text_string_to_metric_families(text):
@@ -74,7 +74,7 @@ def vain(pipeline: str, cause: str) -> Triggered:
 def metrics(models: Models, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, str]]]:
     log = opened(Settings(home=tmp_path_factory.mktemp("home")), "shop")
     found = told(server.application("decide", models, Around(Keys(None), log=log)))
-    for metric, labels in told(listen.application(vain, Settings(trigger_token=TOKEN))).items():
+    for metric, labels in told(trigger_server.application(vain, Settings(trigger_token=TOKEN))).items():
         found.setdefault(metric, []).extend(labels)
     return found
 
@@ -89,7 +89,7 @@ def test_it_asks_for_what_is_told(name: str, expr: str, metrics: dict[str, list[
         labels = metrics[metric]
         assert set(matchers) <= set(labels[0]) | BY_PROMETHEUS, metric
         for label in set(matchers) - {"status", *BY_PROMETHEUS}:  # of statuses, only those of a few requests are here
-            known = {*ENDPOINTS, listen.TRIGGER} if label == "path" else {found[label] for found in labels}
+            known = {*ENDPOINTS, trigger_server.TRIGGER} if label == "path" else {found[label] for found in labels}
             assert any(re.fullmatch(matchers[label], value) for value in known), f"{metric}: {label}={matchers[label]}"
         grouped = set(re.findall(r"\w+", " ".join(re.findall(r"by \(([^)]*)\)", expr))))
         assert grouped <= {label for each in metrics.values() for found in each for label in found} | BY_PROMETHEUS
@@ -111,7 +111,7 @@ def test_every_alert_has_a_panel_with_its_metrics() -> None:
 
 
 def test_triggers_are_told_by_the_status_that_alerts_ask_for(metrics: dict[str, list[dict[str, str]]]) -> None:
-    seen = {labels["status"] for labels in metrics["adloom_requests_total"] if labels["path"] == listen.TRIGGER}
+    seen = {labels["status"] for labels in metrics["adloom_requests_total"] if labels["path"] == trigger_server.TRIGGER}
     for alert in ("AdloomTriggersInVain", "AdloomStrangers"):
         [(_, matchers)] = asked(alerts()[alert])
         assert matchers["status"] in seen, alert

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
-from tests.unit.decisions.logs import PATIENCE, decision, read
-from tests.unit.decisions.test_log import LIMITS, records
+from tests.support.decision_logs import PATIENCE, decision, read
+from tests.unit.decision_log.test_log import LIMITS, records
 
-from adloom.decisions.log import DecisionLog
-from adloom.io.objects import FolderObjects
-from adloom.serving.bundles import Models
-from adloom.serving.decide import OWN, Around, Service
-from adloom.serving.follow import Follower
+from adloom.decision_log.log import DecisionLog
+from adloom.serving.app import OWN, Around, Service
+from adloom.serving.models.loader import Models
+from adloom.serving.models.refresher import Follower
+from adloom.serving.models.sources import Sources
 from adloom.serving.segments import Keys
-from adloom.serving.sources import Sources
+from adloom.storage.objects import FolderObjects
 
 
 @pytest.fixture

@@ -8,14 +8,14 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from starlette.testclient import TestClient
-from tests.unit.decisions.logs import until
+from tests.support.decision_logs import until
 
 from adloom.errors import ParamsError
-from adloom.serving import decide, telemetry
-from adloom.serving.bundles import Models
-from adloom.serving.line import Arrival, Request
-from adloom.serving.messages import DECIDE
-from adloom.serving.schemas import SEGMENT
+from adloom.serving import app, telemetry
+from adloom.serving.api.decide_schemas import DECIDE
+from adloom.serving.api.schemas import SEGMENT
+from adloom.serving.decide.micro_batcher import Arrival, Request
+from adloom.serving.models.loader import Models
 from adloom.serving.segments import Keys
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -31,7 +31,7 @@ def spans() -> InMemorySpanExporter:
 def client(models: Models, spans: InMemorySpanExporter) -> TestClient:
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(spans))
-    return TestClient(decide.alone(models, decide.Around(Keys(None), tracing=telemetry.Tracing(provider))))
+    return TestClient(app.alone(models, app.Around(Keys(None), tracing=telemetry.Tracing(provider))))
 
 
 def test_a_request_is_a_span_of_the_callers_trace(client: TestClient, spans: InMemorySpanExporter) -> None:

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.conftest import MakeTable
-from tests.unit.stages.copywriters import EVALUATE, copy_rows, copywriter
+from tests.support.copywriters import EVALUATE, copy_rows, copywriter
 
+from adloom.config.params import Source
+from adloom.context import Outside
 from adloom.errors import ArtifactError, ParamsError
 from adloom.evaluation.metric import Lines, Table
 from adloom.evaluation.sections import from_files
-from adloom.io import manifest
-from adloom.io.outside import Outside
-from adloom.params import Source
 from adloom.stages import evaluate
+from adloom.storage import manifest
 
 
 def test_a_report_holds_numbers_and_what_to_look_at(tmp_path: Path, outside: Outside, make_table: MakeTable) -> None:

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tests import tiny_models
 from tests.conftest import MakeTable
+from tests.support import tiny_models
 
+from adloom.config.gate import Rule
+from adloom.config.params import Evaluate, Source
 from adloom.creatives.pictures import encode
 from adloom.evaluation.gate import decide
-from adloom.io import manifest
-from adloom.params import Evaluate, Source
-from adloom.rules import Rule
 from adloom.stages.evaluate import measure
+from adloom.storage import manifest
 
 EVALUATE = Evaluate(threads=1, bootstraps=20, gan_samples=100)
 

@@ -13,15 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adloom import snapshot
+from adloom.config.params import TABLES, Ingest
+from adloom.context import Outside
 from adloom.errors import DataError, ParamsError
-from adloom.io import manifest, tables
-from adloom.io.outside import Outside
-from adloom.io.stores import FolderStore
-from adloom.params import TABLES, Ingest
-from adloom.snapshot import Lock
-from adloom.stages import ingest
+from adloom.stages import ingest, sources_lock
 from adloom.stages.ingest import Inputs, Outputs
+from adloom.stages.sources_lock import Lock
+from adloom.storage import manifest, parquet
+from adloom.storage.router import FolderStore
 
 ORDERS = "customer;day;euros\nann;31.01.2026;9.99\nbob;01.02.2026;5\n"
 COPY = {"format": "csv", "columns": {"text": "line"}, "licence": "own work"}
@@ -35,9 +34,11 @@ def run(folder: Path, outside: Outside, **sources: dict[str, Any]) -> Outputs:
     """Lock the sources as they are and ingest them."""
     given = Ingest.model_validate(sources)
     files = {
-        t: snapshot.Files(uri=s.uri, files=tuple(outside.store.list(s.uri))) for t in TABLES if (s := given.source(t))
+        t: sources_lock.Files(uri=s.uri, files=tuple(outside.store.list(s.uri)))
+        for t in TABLES
+        if (s := given.source(t))
     }
-    snapshot.save(Lock(key=None, erasure=None, tables=files), folder / "sources.lock")
+    sources_lock.save(Lock(key=None, erasure=None, tables=files), folder / "sources.lock")
     made = outputs(folder)
     ingest.run(Inputs(folder / "sources.lock"), made, given, outside)
     return made
@@ -77,10 +78,10 @@ def test_each_table_comes_from_its_own_kind_of_source(tmp_path: Path, outside: O
             "constants": {"event": "purchase"},
         },
     )
-    creatives = tables.read(made.creatives, name=ingest.NAME)
+    creatives = parquet.read(made.creatives, name=ingest.NAME)
     assert creatives[["creative_id", "category"]].values.tolist() == [["hats/1.png", "hats"], ["shoes/1.png", "shoes"]]
-    assert tables.read(made.copy, name=ingest.NAME).to_dict("list") == {"text": ["hello"], "copy_id": ["00000000"]}
-    events = tables.read(made.events, name=ingest.NAME)
+    assert parquet.read(made.copy, name=ingest.NAME).to_dict("list") == {"text": ["hello"], "copy_id": ["00000000"]}
+    events = parquet.read(made.events, name=ingest.NAME)
     assert events.iloc[0].to_dict() == {
         "user_id": "ann",
         "timestamp": "31.01.2026",
@@ -227,7 +228,7 @@ def test_a_full_disk_while_writing_is_one_line_and_leaves_nothing(tmp_path: Path
         resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
 
     def adloom(command: str, limit: Any = None) -> subprocess.CompletedProcess[str]:
-        program = [sys.executable, "-c", "from adloom.cli import main; main()", command]
+        program = [sys.executable, "-c", "from adloom.cli.main import main; main()", command]
         whole = {"PYTHONDONTWRITEBYTECODE": "1"}  # else a module first imported here is kept cut off, for everyone
         environment = {**os.environ, "CI": "1", "ADLOOM_HOME": "home", **whole}
         return subprocess.run(

@@ -6,22 +6,22 @@ from typing import Any
 import pandas as pd
 import pytest
 from tests.conftest import MakeTable
-from tests.unit.decisions.logs import click, decision, framed, write
-from tests.unit.policy.worlds import SETTING, UNIFORM, decide, prepared, serve, table
-from tests.unit.stages import copywriters
-from tests.unit.stages.policies import SEED, best
+from tests.support import copywriters
+from tests.support.decision_logs import click, decision, framed, write
+from tests.support.policies import SEED, best
+from tests.support.simulated_logs import SETTING, UNIFORM, decide, prepared, serve, table
 
-from adloom.data import tables
-from adloom.decisions.impressions import convert
-from adloom.decisions.record import Line
-from adloom.io import manifest
-from adloom.io.outside import Outside
-from adloom.io.stores import FolderStore
-from adloom.params import Source, TrainPolicy
+from adloom.config.params import Source, TrainPolicy
+from adloom.context import Outside
+from adloom.data import contracts
+from adloom.decision_log.impressions import convert
+from adloom.decision_log.record import Line
 from adloom.policy.scorer import Policy
 from adloom.policy.simulator import HOUR, START, Log, World, creative
 from adloom.stages import evaluate, train_policy
 from adloom.stages.register import Candidate, register
+from adloom.storage import manifest
+from adloom.storage.router import FolderStore
 
 PARAMS = TrainPolicy(maturity_hours=2)
 ROWS = 6000
@@ -50,7 +50,7 @@ def through_the_decision_log(log: Log, policy: Policy, place: Path) -> pd.DataFr
     (place / "made").mkdir()
     convert([str(place / "log")], place / "made", place / "scratch", FolderStore())
     made = pd.concat([pd.read_parquet(day) for day in sorted((place / "made").glob("*.parquet"))], ignore_index=True)
-    rows, reasons = tables.check(made, "impressions")
+    rows, reasons = contracts.check(made, "impressions")
     assert (reasons == "").all()
     return rows
 

@@ -14,18 +14,17 @@ import pandas as pd
 import pytest
 import yaml
 from PIL import Image
-from tests.slow_pictures import many_scans
+from tests.support.slow_pictures import many_scans
 
-from adloom import snapshot
-from adloom.block import Block
+from adloom.config.base import Block
+from adloom.config.params import TABLES, Ingest, Period, Prepare
+from adloom.context import Outside
 from adloom.data import pictures, privacy
 from adloom.errors import ArtifactError, DataError, ParamsError
-from adloom.io import manifest, tables
-from adloom.io.outside import Outside
-from adloom.params import TABLES, Ingest, Period, Prepare
-from adloom.snapshot import Files, Lock
-from adloom.stages import ingest, prepare
+from adloom.stages import ingest, prepare, sources_lock
 from adloom.stages.prepare import Inputs, Outputs
+from adloom.stages.sources_lock import Files, Lock
+from adloom.storage import manifest, parquet
 
 KEY = b"a key for tests only"  # the one of the outside fixture
 YEAR = Period(holdout_start=date(2026, 7, 1), end=date(2026, 10, 1))
@@ -48,11 +47,11 @@ class Bench:
 
     def lock(self, key: str | None, erasure: Files | None = None) -> None:
         self.folder.mkdir(exist_ok=True)
-        snapshot.save(Lock(key=key, erasure=erasure, tables={}), self.folder / "sources.lock")
+        sources_lock.save(Lock(key=key, erasure=erasure, tables={}), self.folder / "sources.lock")
 
     def raw(self, table: str, rows: pd.DataFrame, *, private: bool = True, **facts: str) -> None:
         with manifest.draft(getattr(self.inputs, f"raw_{table}"), "ingest", Block(), {}) as made:
-            tables.write(rows, made.path, ingest.NAME)
+            parquet.write(rows, made.path, ingest.NAME)
             made.facts = {"source": "shop", "licence": "own work", "private": "yes" if private else "no", **facts}
 
     def run(self, params: Prepare = PARAMS) -> Mapping[str, float]:
@@ -60,7 +59,7 @@ class Bench:
 
     def rows(self, table: str) -> pd.DataFrame:
         manifest.verify(getattr(self.outputs, table))
-        return tables.read(getattr(self.outputs, table))
+        return parquet.read(getattr(self.outputs, table))
 
     def summary(self, table: str) -> dict[str, Any]:
         summary: dict[str, Any] = json.loads((getattr(self.outputs, table) / "summary.json").read_text())
@@ -135,7 +134,7 @@ def test_each_table_alone_is_prepared(bench: Bench, table: str) -> None:
     assert made.inputs == {"raw": manifest.digest(getattr(bench.inputs, f"raw_{table}"))}
     assert ("key" in made.facts) == (table in ("events", "impressions"))
     assert bench.summary(table)["rows"]["kept"] == len(rows)
-    assert tables.read(getattr(bench.outputs, table), name="quarantine").empty
+    assert parquet.read(getattr(bench.outputs, table), name="quarantine").empty
 
 
 def test_pictures_in_colour_keep_their_size_and_their_pixels(bench: Bench) -> None:
@@ -165,7 +164,7 @@ def test_a_bad_picture_takes_no_neighbour_with_it(bench: Bench) -> None:
         "image: not a picture": 1,
         "image: truncated or damaged": 1,
     }
-    quarantine = tables.read(bench.outputs.creatives, name="quarantine")
+    quarantine = parquet.read(bench.outputs.creatives, name="quarantine")
     assert quarantine["creative_id"].tolist() == ["17", "18", "19", "20"]
     assert len(bench.rows("creatives")) == 17
 
@@ -313,7 +312,7 @@ def test_a_full_disk_leaves_the_last_dataset(bench: Bench, monkeypatch: pytest.M
     def full(rows: pd.DataFrame, folder: Path, name: str = "rows") -> None:
         raise OSError(28, "No space left on device", str(folder / name))
 
-    monkeypatch.setattr(tables, "write", full)
+    monkeypatch.setattr(parquet, "write", full)
     with pytest.raises(OSError, match="No space left"):
         bench.run()
     assert manifest.digest(bench.outputs.copy) == before
@@ -333,7 +332,7 @@ def test_how_params_order_and_write_a_source_does_not_reach_the_bytes(tmp_path: 
         given = Ingest.model_validate({"events": yaml.safe_load(text % source)})
         files = Files(uri=str(source), files=tuple(outside.store.list(str(source))))
         lock = Lock(key=privacy.fingerprint(KEY), erasure=None, tables={"events": files})
-        snapshot.save(lock, bench.inputs.sources)
+        sources_lock.save(lock, bench.inputs.sources)
         ingest.run(
             ingest.Inputs(bench.inputs.sources),
             ingest.Outputs(*(getattr(bench.inputs, f"raw_{table}") for table in TABLES)),

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import MakeTable
-from tests.unit.stages.copywriters import EVALUATE, copy_rows, copywriter, params
+from tests.support.copywriters import EVALUATE, copy_rows, copywriter, params
 
-from adloom import promotion
+from adloom.config.params import MODELS, Source
+from adloom.context import Outside
 from adloom.errors import ArtifactError, OutsideError, ParamsError
-from adloom.io import manifest
-from adloom.io.outside import Outside
-from adloom.io.registry import CHAMPION, MemoryRegistry, Version
-from adloom.params import MODELS, Source
+from adloom.registry import promotion
+from adloom.registry.base import CHAMPION, MemoryRegistry, Version
 from adloom.stages import evaluate
 from adloom.stages.register import Candidate, Inputs, Outputs, default, register, register_all, run
+from adloom.storage import manifest
 
 
 @pytest.fixture

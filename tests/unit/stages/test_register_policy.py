@@ -5,23 +5,23 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import MakeTable
-from tests.tiny_models import write_audience
-from tests.unit.policy.worlds import SETTING
-from tests.unit.stages import copywriters, policies
-from tests.unit.stages.policies import impressions, write
+from tests.support import copywriters, policies
+from tests.support.policies import impressions, write
+from tests.support.simulated_logs import SETTING
+from tests.support.tiny_models import write_audience
 
-from adloom import promotion
+from adloom.config.gate import Gate, Rule
+from adloom.config.params import MODELS, Params, Source
+from adloom.context import Outside
 from adloom.errors import ArtifactError
 from adloom.evaluation import sections
 from adloom.evaluation.metric import Evaluation, Metric
-from adloom.io import manifest, tables
-from adloom.io.outside import Outside
-from adloom.io.registry import CHAMPION, aliased
-from adloom.params import MODELS, Params, Source
 from adloom.policy.simulator import World
-from adloom.rules import Gate, Rule
+from adloom.registry import promotion
+from adloom.registry.base import CHAMPION, aliased
 from adloom.stages import evaluate
 from adloom.stages.register import Candidate, Outcome, default, register, register_all
+from adloom.storage import manifest, parquet
 
 AUDIENCE, POLICY = "audience", "policy"
 
@@ -239,7 +239,7 @@ def test_a_champion_whose_audience_is_lost_is_not_compared(root: Path, outside: 
 def test_the_report_tells_what_counts_and_what_competes(root: Path, outside: Outside) -> None:
     make(root, outside, 1.0)
     findings = sections.from_folder(root / "reports" / POLICY)
-    rows = tables.read(root / "data/dataset/impressions", "holdout")
+    rows = parquet.read(root / "data/dataset/impressions", "holdout")
     counted = findings.metrics["impressions"].value
     assert counted + findings.metrics["immature"].value == len(rows)
     assert findings.metrics["logged_click_rate"].value == pytest.approx(rows["clicked"].mean(), rel=0.15)

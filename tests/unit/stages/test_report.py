@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from adloom.config.gate import Gate, Rule
+from adloom.config.params import MODELS, TABLES, Source
+from adloom.context import Outside
 from adloom.errors import ArtifactError
 from adloom.evaluation.metric import Evaluation, Lines, Metric
 from adloom.evaluation.sections import to_files
-from adloom.io import manifest
-from adloom.io.outside import Outside
-from adloom.params import MODELS, TABLES, Source
-from adloom.rules import Gate, Rule
 from adloom.stages.report import Inputs, Outputs, run
+from adloom.storage import manifest
 
 GATE = Gate(gan=[], cnn=[Rule(metric="accuracy", at_least=0.91)], lstm=[], audience=[], policy=[])
 SUMMARY = {

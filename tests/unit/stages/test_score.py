@@ -6,16 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from tests.conftest import MakeTable
-from tests.tiny_models import CATEGORIES, EDGE, write_audience, write_reader
+from tests.support.tiny_models import CATEGORIES, EDGE, write_audience, write_reader
 
-from adloom.block import Block
+from adloom.config.base import Block
+from adloom.config.params import Score
+from adloom.context import Outside
 from adloom.creatives import pictures
 from adloom.errors import DataError, UserError
-from adloom.io import manifest, tables
-from adloom.io.outside import Outside
-from adloom.io.registry import CHAMPION
-from adloom.params import Score
+from adloom.registry.base import CHAMPION
 from adloom.stages.score import Inputs, Outputs, run
+from adloom.storage import manifest, parquet
 
 SHADES = [0, 255, 128]  # the tiny reader takes dark for the first category, light for the last
 
@@ -42,7 +42,7 @@ def champions(tmp_path: Path, outside: Outside) -> Outside:
 
 
 def scored(folder: Path, name: str) -> pd.DataFrame:
-    return tables.read(folder, name=name)
+    return parquet.read(folder, name=name)
 
 
 def test_users_get_segments_and_pictures_get_categories(tmp_path: Path, inputs: Inputs, champions: Outside) -> None:
@@ -77,7 +77,7 @@ def test_without_a_champion_nothing_is_written(tmp_path: Path, inputs: Inputs, o
 def test_pictures_of_another_size_are_refused_with_advice(
     tmp_path: Path, inputs: Inputs, champions: Outside, make_table: MakeTable
 ) -> None:
-    wide = tables.read(inputs.creatives).assign(width=2 * EDGE)
+    wide = parquet.read(inputs.creatives).assign(width=2 * EDGE)
     other = Inputs(make_table("creatives", wide), inputs.events)
     with pytest.raises(DataError, match=r"pictures of \(1, 28, 56\), the reader wants \(1, 28, 28\); set prepare.pict"):
         run(other, Outputs(tmp_path / "scored"), Score(), champions)

@@ -7,16 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from tests.conftest import MakeTable
-from tests.unit.audience.shops import features, shop
+from tests.support.toy_shops import features, shop
 
-from adloom.audience.members import Members
+from adloom.audience.segment_index import Members
 from adloom.audience.segmenter import Segmenter
+from adloom.config.params import Segment, Source
+from adloom.context import Outside
 from adloom.errors import ArtifactError, DataError
-from adloom.io import manifest
-from adloom.io.outside import Outside
-from adloom.io.tracking import MemoryTracker
-from adloom.params import Segment, Source
 from adloom.stages.segment import Inputs, Outputs, run
+from adloom.storage import manifest
+from adloom.tracking.base import MemoryTracker
 
 PARAMS = Segment(segments_min=3, segments_max=3, min_segment_size=15, bootstraps=2, sample=150)
 

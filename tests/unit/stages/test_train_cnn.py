@@ -5,17 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.unit.stages import painted
+from tests.support import painted_pictures
 
+from adloom.config.params import TrainCnn
 from adloom.creatives.cnn_module import ReaderModule
 from adloom.creatives.pictures import decode, to_floats
 from adloom.errors import ArtifactError, DataError
-from adloom.io import manifest, tables
-from adloom.io.onnx import Reader
-from adloom.io.tracking import MemoryRun, MemoryTracker
-from adloom.params import TrainCnn
+from adloom.onnx_models.runtime import Reader
 from adloom.stages import train_cnn
 from adloom.stages.train_cnn import Inputs, Outputs
+from adloom.storage import manifest, parquet
+from adloom.tracking.base import MemoryRun, MemoryTracker
 
 PARAMS = TrainCnn(
     epochs=3, steps_per_epoch=4, batch_size=16, learning_rate=0.02, width=8, embedding=6, threads=1, weight_decay=0.0
@@ -23,7 +23,7 @@ PARAMS = TrainCnn(
 
 
 def train(folder: Path, table: Path, params: TrainCnn = PARAMS) -> tuple[Path, MemoryRun]:
-    doubles = painted.outside(folder)
+    doubles = painted_pictures.outside(folder)
     train_cnn.run(Inputs(table), Outputs(folder / "cnn"), params, doubles)
     assert isinstance(doubles.tracker, MemoryTracker)
     return folder / "cnn", doubles.tracker.runs[-1]
@@ -31,7 +31,7 @@ def train(folder: Path, table: Path, params: TrainCnn = PARAMS) -> tuple[Path, M
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return painted.write(tmp_path_factory.mktemp("table"), painted.rows())
+    return painted_pictures.write(tmp_path_factory.mktemp("table"), painted_pictures.rows())
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, table: Path) -> tuple[Path
 def test_the_artifact_holds_a_reader_that_has_learned(trained: tuple[Path, MemoryRun], table: Path) -> None:
     folder, _ = trained
     assert set(manifest.verify(folder).files) == {"reader.onnx", "known.npz", "history.json", "card.json"}
-    rows = tables.read(table, "test")
+    rows = parquet.read(table, "test")
     reading = Reader(folder, threads=1)(to_floats(decode(rows["image"].tolist(), 1, 28, 28)))
     found = np.array(["squares", "stripes"])[reading.probabilities.argmax(1)]
     assert (found == rows["category"]).mean() >= 0.9
@@ -51,7 +51,7 @@ def test_the_artifact_holds_a_reader_that_has_learned(trained: tuple[Path, Memor
 
 def test_known_pictures_are_the_training_rows(trained: tuple[Path, MemoryRun], table: Path) -> None:
     folder, _ = trained
-    rows = tables.read(table, "train")
+    rows = parquet.read(table, "train")
     with np.load(folder / "known.npz", allow_pickle=False) as known:
         assert known["creative_id"].tolist() == rows["creative_id"].tolist()
         assert known["category"].tolist() == rows["category"].tolist()
@@ -106,14 +106,14 @@ def test_interrupted_and_resumed_elsewhere_the_bytes_are_the_same(
 
 def test_one_category_is_skipped_with_the_reason(tmp_path: Path) -> None:
     folder = tmp_path / "cnn"
-    table = painted.write(tmp_path, painted.rows(("squares",)))
-    assert train_cnn.run(Inputs(table), Outputs(folder), PARAMS, painted.outside(tmp_path)) == {}
+    table = painted_pictures.write(tmp_path, painted_pictures.rows(("squares",)))
+    assert train_cnn.run(Inputs(table), Outputs(folder), PARAMS, painted_pictures.outside(tmp_path)) == {}
     assert manifest.skipped(folder) == "one category only (squares); a reader needs at least two to tell apart"
 
 
 def test_a_skipped_table_and_a_disabled_stage_are_passed_on(tmp_path: Path, table: Path) -> None:
     manifest.skip(tmp_path / "creatives", "prepare", PARAMS, "no source")
-    doubles, folder = painted.outside(tmp_path), tmp_path / "cnn"
+    doubles, folder = painted_pictures.outside(tmp_path), tmp_path / "cnn"
     train_cnn.run(Inputs(tmp_path / "creatives"), Outputs(folder), PARAMS, doubles)
     assert manifest.skipped(folder) == "no source"
     off = PARAMS.model_copy(update={"enabled": False})
@@ -122,14 +122,14 @@ def test_a_skipped_table_and_a_disabled_stage_are_passed_on(tmp_path: Path, tabl
 
 
 def test_a_table_without_training_pictures_is_refused(tmp_path: Path) -> None:
-    table = painted.write(tmp_path, painted.rows().query("split == 'test'"))
+    table = painted_pictures.write(tmp_path, painted_pictures.rows().query("split == 'test'"))
     with pytest.raises(DataError, match="no picture in split train"):
         train(tmp_path, table)
     assert not (tmp_path / "cnn").exists()
 
 
 def test_a_changed_table_is_refused(tmp_path: Path) -> None:
-    table = painted.write(tmp_path, painted.rows())
+    table = painted_pictures.write(tmp_path, painted_pictures.rows())
     (table / "rows-00000.parquet").write_bytes(b"?")
     with pytest.raises(ArtifactError, match=r"rows-00000\.parquet: changed since it was written"):
         train(tmp_path, table)

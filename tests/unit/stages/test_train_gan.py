@@ -7,23 +7,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.unit.stages import painted
+from tests.support import painted_pictures
 
+from adloom.config.params import TrainGan
 from adloom.creatives.gan_module import GanModule
 from adloom.errors import DataError
-from adloom.io import manifest
-from adloom.io.onnx import Generator
-from adloom.io.tracking import MemoryRun, MemoryTracker
-from adloom.params import TrainGan
+from adloom.onnx_models.runtime import Generator
 from adloom.stages import train_gan
 from adloom.stages.train_gan import Inputs, Outputs
+from adloom.storage import manifest
+from adloom.tracking.base import MemoryRun, MemoryTracker
 
 PARAMS = TrainGan(epochs=3, steps_per_epoch=3, batch_size=8, learning_rate=0.001, width=4, latent=5, threads=1)
 ONE_EPOCH = PARAMS.model_copy(update={"epochs": 1, "steps_per_epoch": 2})
 
 
 def train(folder: Path, table: Path, params: TrainGan = PARAMS) -> tuple[Path, MemoryRun]:
-    doubles = painted.outside(folder)
+    doubles = painted_pictures.outside(folder)
     train_gan.run(Inputs(table), Outputs(folder / "gan"), params, doubles)
     assert isinstance(doubles.tracker, MemoryTracker)
     return folder / "gan", doubles.tracker.runs[-1]
@@ -31,7 +31,7 @@ def train(folder: Path, table: Path, params: TrainGan = PARAMS) -> tuple[Path, M
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return painted.write(tmp_path_factory.mktemp("table"), painted.rows())
+    return painted_pictures.write(tmp_path_factory.mktemp("table"), painted_pictures.rows())
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_interrupted_and_resumed_elsewhere_the_bytes_are_the_same(
 
 
 def test_colour_at_64_and_one_category_alone(tmp_path: Path) -> None:
-    table = painted.write(tmp_path, painted.rows(("posters",), size=64, channels=3))
+    table = painted_pictures.write(tmp_path, painted_pictures.rows(("posters",), size=64, channels=3))
     folder, _ = train(tmp_path, table, ONE_EPOCH)
     drawn = Generator(folder, threads=1)(np.zeros((2, PARAMS.latent), np.float32), np.zeros(2, np.int64))
     assert drawn.shape == (2, 3, 64, 64)
@@ -96,7 +96,7 @@ def test_colour_at_64_and_one_category_alone(tmp_path: Path) -> None:
 
 def test_a_skipped_table_and_a_disabled_stage_are_passed_on(tmp_path: Path, table: Path) -> None:
     manifest.skip(tmp_path / "creatives", "prepare", PARAMS, "no source")
-    doubles, folder = painted.outside(tmp_path), tmp_path / "gan"
+    doubles, folder = painted_pictures.outside(tmp_path), tmp_path / "gan"
     train_gan.run(Inputs(tmp_path / "creatives"), Outputs(folder), PARAMS, doubles)
     assert manifest.skipped(folder) == "no source"
     off = PARAMS.model_copy(update={"enabled": False})
@@ -105,7 +105,7 @@ def test_a_skipped_table_and_a_disabled_stage_are_passed_on(tmp_path: Path, tabl
 
 
 def test_a_table_without_training_pictures_is_refused(tmp_path: Path) -> None:
-    table = painted.write(tmp_path, painted.rows().query("split == 'test'"))
+    table = painted_pictures.write(tmp_path, painted_pictures.rows().query("split == 'test'"))
     with pytest.raises(DataError, match="no picture in split train"):
         train(tmp_path, table)
     assert not (tmp_path / "gan").exists()

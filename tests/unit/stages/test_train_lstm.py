@@ -11,18 +11,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from adloom.copywriting import known, tokenizer
+from adloom.config.params import Source, TrainLstm
+from adloom.context import Outside
+from adloom.copywriting import tokenizer, verbatim_filter
 from adloom.copywriting.decoding import Request, Rules, write_lines
 from adloom.errors import ArtifactError, DataError
-from adloom.io import manifest, tables
-from adloom.io.onnx import Copywriter
-from adloom.io.outside import Outside
-from adloom.io.registry import MemoryRegistry
-from adloom.io.stores import FolderStore
-from adloom.io.tracking import MemoryRun, MemoryTracker, Run
-from adloom.params import Source, TrainLstm
+from adloom.onnx_models.runtime import Copywriter
+from adloom.registry.base import MemoryRegistry
 from adloom.stages import train_lstm
 from adloom.stages.train_lstm import Inputs, Outputs
+from adloom.storage import manifest, parquet
+from adloom.storage.router import FolderStore
+from adloom.tracking.base import MemoryRun, MemoryTracker, Run
 
 PARAMS = TrainLstm(
     epochs=3, steps_per_epoch=20, batch_size=16, learning_rate=0.05, vocabulary=300, hidden=16, dropout=0.1, threads=1
@@ -40,7 +40,7 @@ def rows() -> pd.DataFrame:
 
 def write(folder: Path, table: pd.DataFrame) -> Path:
     with manifest.draft(folder / "copy", "prepare", Source(uri="test"), {}) as made:
-        tables.write(table, made.path)
+        parquet.write(table, made.path)
         made.facts.update(source="a test", licence="CC0")
     return folder / "copy"
 
@@ -96,7 +96,7 @@ def test_the_exported_model_writes_the_recorded_sample_lines(trained: tuple[Path
     samples = json.loads((folder / "sample_lines.json").read_text())
     assert [sample["category"] for sample in samples] == [None, "Coats", "Dresses"]
     copies = np.load(folder / "known.npz")["fingerprints"]
-    assert not any(known.contains(copies, sample["lines"]).any() for sample in samples)
+    assert not any(verbatim_filter.contains(copies, sample["lines"]).any() for sample in samples)
     words = tokenizer.from_json((folder / "tokenizer.json").read_text())
     rules = Rules(known=copies)
     request = Request(8, PARAMS.seed + 1, "Coats", temperature=0.8, rules=rules)

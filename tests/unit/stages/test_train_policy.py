@@ -7,19 +7,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from tests.conftest import MakeTable
-from tests.tiny_models import CATEGORIES, write_audience, write_reader
-from tests.unit.policy.logs import frame
-from tests.unit.stages.policies import PARAMS, impressions
+from tests.support.impression_tables import frame
+from tests.support.policies import PARAMS, impressions
+from tests.support.tiny_models import CATEGORIES, write_audience, write_reader
 
+from adloom.config.params import Source
+from adloom.context import Outside
 from adloom.creatives.pictures import encode
 from adloom.data.privacy import PUBLISHED_KEY, pseudonym
 from adloom.errors import ArtifactError, DataError
-from adloom.io import manifest
-from adloom.io.outside import Outside
-from adloom.io.tracking import MemoryTracker
-from adloom.params import Source
 from adloom.policy.scorer import Policy, Question
 from adloom.stages.train_policy import Inputs, Outputs, run
+from adloom.storage import manifest
+from adloom.tracking.base import MemoryTracker
 
 
 @pytest.fixture

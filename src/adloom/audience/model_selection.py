@@ -1,0 +1,180 @@
+"""
+Which clustering becomes the model: every candidate measured on the calibration period alone, and one rule.
+
+- silhouette and sizes: of the clustering of all calibration features
+- stability: mean adjusted Rand index between that clustering and its refits on users drawn anew
+- early segments: how many the same setting finds without the last third of the period; another number than in the end
+  means that the AUC, which is that of the early fit, says nothing of the clustering that would be shipped
+- AUC: the last third of the period is set aside; features before it are clustered, and a segment's own rate of buying
+  in the third, learnt from half a of the users, tells buyers from others in half b
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+
+from adloom.audience import fit, rates
+from adloom.audience.features import Bools, bought, end_of, matrix, per_user
+from adloom.audience.segmenter import Floats, Segmenter
+from adloom.audience.stability import replicates
+from adloom.config.params import Segment
+from adloom.errors import DataError
+from adloom.evaluation.intervals import bootstrap
+from adloom.evaluation.metric import Sample
+
+RULE = (
+    "Of the clusterings with segments_min to segments_max segments, as many in the early fit that the AUC is measured "
+    "on, and a stability of at least min_stability, the "
+    "highest AUC sets the mark; of those within one standard error of it, the one with the fewest segments is chosen, "
+    "and of several such the most stable. When none is stable, the most stable is chosen."
+)
+DRAWS = 200  # bootstrap draws behind an AUC's standard error
+ERRORS = 2 * 1.96  # standard errors in a 95 % interval
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What candidates are fitted to and measured on."""
+
+    users: pd.DataFrame  # user_id and FEATURES at the end of the period
+    early: pd.DataFrame  # the same before the last third of the period, of those who had bought by then
+    bought: Bools  # (early users,), who bought in that third
+    learn: Bools  # (early users,), whom rates are learnt from
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A clustering and what was measured of it; None where a number is not defined."""
+
+    algorithm: str
+    setting: float  # number of segments asked for; for DBSCAN the quantile that is its radius
+    segments: int
+    early_segments: int | None  # the same setting found before the last third of the period
+    smallest: int  # users of the smallest segment
+    silhouette: float | None
+    stability: float
+    auc: float | None
+    auc_error: float | None  # standard error of the AUC
+
+
+def calibration(events: pd.DataFrame, purchase: str) -> Calibration:
+    """Compute features at the end of events, and at two thirds of them with what was bought after."""
+    end = end_of(events)
+    days = (end - events["timestamp"].min().normalize()).days
+    cut = end - pd.Timedelta(days=days // 3)
+    early = per_user(events, cut, purchase)
+    later = bought(early["user_id"], events, cut, purchase)
+    return Calibration(per_user(events, end, purchase), early, later, rates.halves(early["user_id"], events))
+
+
+def measure(
+    data: Calibration, algorithm: str, params: Segment, tick: Callable[[], object] = lambda: None
+) -> list[tuple[Candidate, Segmenter]]:
+    """Fit one algorithm with each of its settings; `tick` is called after each of params.bootstraps refits."""
+    features, tried = matrix(data.users), fit.settings(algorithm, params)
+    found = fit.segmenters(features, algorithm, tried, params, params.seed)
+    stability = replicates(features, found, algorithm, tried, params, params.seed, tick).mean(axis=0)
+    early = _early_fits(data, algorithm, tried, params)
+    return [
+        (_candidate(algorithm, tried[i], features, found[i], float(stability[i]), early[i], params), found[i])
+        for i in range(len(tried))
+    ]
+
+
+def choose(candidates: Sequence[Candidate], params: Segment) -> Candidate:
+    """Apply RULE. Raises DataError when no candidate has two segments."""
+    real = [c for c in candidates if c.segments > 1]
+    if not real:
+        raise DataError(
+            f"segment: none of {len(candidates)} clusterings has two segments of {params.min_segment_size} users; "
+            "lower segment.min_segment_size, or let kmeans compete in segment.algorithms"
+        )
+    fitting = [c for c in real if _in_range(c, params) and _same_early(c)] or real
+    stable = [c for c in fitting if c.stability >= params.min_stability]
+    if not stable:
+        return max(fitting, key=lambda c: c.stability)
+    mark = max(stable, key=_auc)
+    near = [c for c in stable if _auc(c) >= _auc(mark) - (mark.auc_error or 0.0)]
+    return min(near, key=lambda c: (c.segments, -c.stability))
+
+
+def verdict(candidate: Candidate, chosen: Candidate, params: Segment) -> str:
+    """Return in a few words why a candidate was chosen or not."""
+    if candidate == chosen:
+        return "chosen"
+    if not _in_range(candidate, params):
+        return f"not {params.segments_min} to {params.segments_max} segments"
+    if not _same_early(candidate):
+        return f"{candidate.early_segments} segments in the early fit"
+    if candidate.stability < params.min_stability:
+        return f"stability below {params.min_stability:g}"
+    return "more segments, or less stable" if _auc(candidate) >= _auc(chosen) else "lower AUC"
+
+
+def as_json(candidate: Candidate) -> dict[str, str | float | None]:
+    """Return a candidate for card.json, rounded to what was measured."""
+    return {k: round(v, 6) if isinstance(v, float) else v for k, v in asdict(candidate).items()}
+
+
+@dataclass(frozen=True)
+class _Early:
+    """The fit before the last third of the period, judged by what was bought in it."""
+
+    segments: int
+    rates: Sample
+
+
+def _early_fits(data: Calibration, algorithm: str, tried: Sequence[float], params: Segment) -> list[_Early | None]:
+    if len(data.early) < params.segments_min or data.learn.all() or not data.learn.any():
+        return [None] * len(tried)
+    early = matrix(data.early)
+    found = fit.segmenters(early, algorithm, tried, params, params.seed)
+    return [_Early(len(s.names), rates.auc(s.index(early), data.bought, data.learn)) for s in found]
+
+
+def _candidate(
+    algorithm: str,
+    setting: float,
+    features: Floats,
+    found: Segmenter,
+    stability: float,
+    early: _Early | None,
+    params: Segment,
+) -> Candidate:
+    auc, error = _with_error(early.rates if early else None, params.seed)
+    judged = features[fit.drawn(len(features), params.sample, params.seed)]
+    silhouette = fit.silhouettes(found.scale(judged), found.index(judged)).mean()
+    return Candidate(
+        algorithm,
+        float(setting),
+        segments=len(found.names),
+        early_segments=early.segments if early else None,
+        smallest=int(np.bincount(found.index(features)).min()),
+        silhouette=float(silhouette) if np.isfinite(silhouette) else None,
+        stability=stability,
+        auc=auc,
+        auc_error=error,
+    )
+
+
+def _with_error(sample: Sample | None, seed: int) -> tuple[float | None, float | None]:
+    """Return the AUC and its standard error, None when nobody or everybody bought."""
+    if sample is None or not sample.defined:
+        return None, None
+    metric = bootstrap(sample, DRAWS, seed)
+    return metric.value, (metric.high - metric.low) / ERRORS
+
+
+def _auc(candidate: Candidate) -> float:
+    """Return the AUC, that of chance when there is none."""
+    return 0.5 if candidate.auc is None else candidate.auc
+
+
+def _in_range(candidate: Candidate, params: Segment) -> bool:
+    return params.segments_min <= candidate.segments <= params.segments_max
+
+
+def _same_early(candidate: Candidate) -> bool:
+    return candidate.early_segments in (None, candidate.segments)

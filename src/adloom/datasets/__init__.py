@@ -1,0 +1,1 @@
+"""Reproducible runs: prepared datasets by digest, records of runs, and their reproduction."""

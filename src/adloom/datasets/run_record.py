@@ -1,0 +1,177 @@
+"""
+run.json: what it takes to repeat a run, and what came out of it. It lies in MLflow, on the run of the whole way.
+
+Two runs of the same code with the same params and data on the same machine have equal records. Each run of a pipeline
+keeps its own; on a laptop, where a run would be made for it alone, a record is kept once.
+"""
+
+import hashlib
+import json
+import platform
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from adloom.config.params import MODELS, TABLES
+from adloom.config.settings import Settings, kernels
+from adloom.errors import DataError
+from adloom.evaluation.sections import METRICS, metrics_of
+from adloom.storage import manifest
+from adloom.tracking import provenance
+from adloom.tracking.base import Run, Tracker
+from adloom.tracking.parent_run import REASON
+from adloom.training import cpu
+from adloom.training.cpu import Cpu
+
+NAME = "run.json"
+BY_HAND = "by hand"  # the reason of a run on a laptop
+ARTIFACTS = [  # in the data's way
+    *(f"data/dataset/{table}" for table in TABLES),
+    *(f"models/{model}" for model in ("cnn", *(model for model in MODELS if model != "cnn"))),
+    *(f"reports/{model}" for model in MODELS),
+    "reports/report",
+]
+PACKAGES = (  # what computes: another version may give other bytes
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "pandas",
+    "pillow",
+    "pyarrow",
+    "pytorch-lightning",
+    "scikit-learn",
+    "scipy",
+    "tokenizers",
+    "torch",
+)
+
+
+class Machine(BaseModel):
+    """What computed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cpu: Cpu
+    python: str
+    adloom: str
+    packages: dict[str, str]
+    environment: dict[str, str] = {}  # variables that choose how numbers are computed
+
+
+class Measured(BaseModel):
+    """A number with its interval, as in metrics.json."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    value: float
+    low: float
+    high: float
+    n: int
+    unit: str
+
+
+class Record(BaseModel):
+    """What run.json says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = 1
+    params: dict[str, Any]  # all of params.yaml
+    sources: dict[str, str]  # a digest of each table's source files, and of key and erasure list
+    dataset: str
+    git_commit: str | None
+    image_digest: str | None
+    machine: Machine
+    artifacts: dict[str, str]  # folder: digest
+    metrics: dict[str, dict[str, Measured]]  # of each model that was not skipped
+
+    @property
+    def project(self) -> str:
+        """The project of the params."""
+        return str(self.params["project"])
+
+    def to_bytes(self) -> bytes:
+        """Return run.json."""
+        return (json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True) + "\n").encode()
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of run.json."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
+
+
+def take(params: Mapping[str, Any], sources: Mapping[str, str], dataset: str, root: Path, settings: Settings) -> Record:
+    """Return the record of the artifacts that lie below a folder."""
+    made = {name: manifest.digest(root / name) for name in ARTIFACTS if (root / name / manifest.MANIFEST).is_file()}
+    return Record(
+        params=dict(params),
+        sources=dict(sources),
+        dataset=dataset,
+        git_commit=provenance.code(settings),
+        image_digest=settings.image_digest,
+        machine=machine(),
+        artifacts=made,
+        metrics={model: measured for model in MODELS if (measured := metrics(root / "reports" / model))},
+    )
+
+
+def metrics(report: Path) -> dict[str, Measured]:
+    """Return what was measured of a model; nothing when it was skipped."""
+    if not (report / METRICS).is_file():
+        return {}
+    return {name: Measured.model_validate(asdict(metric)) for name, metric in metrics_of(report).items()}
+
+
+def write(record: Record, run: Run) -> None:
+    """Keep a record on a run."""
+    with tempfile.TemporaryDirectory(prefix="adloom-") as place:
+        path = Path(place) / NAME
+        path.write_bytes(record.to_bytes())
+        run.artifact(path)
+    run.tags({"dataset": record.dataset, "record": record.digest})
+
+
+def keep(record: Record, tracker: Tracker) -> str | None:
+    """Keep a record on the run of the whole way, and return its id; none is made where an equal record is kept."""
+    if not tracker.within() and tracker.find("record", record.digest):
+        return None
+    alone = not tracker.within()
+    with tracker.whole("run") as run:
+        write(record, run)
+        if alone:  # else whoever started the pipeline has said why
+            run.tags({REASON: BY_HAND})
+    return tracker.latest
+
+
+def read(run_id: str, tracker: Tracker) -> Record:
+    """Read the record of a run. Raises DataError when there is no such run, or no record of this format on it."""
+    try:
+        return Record.model_validate_json(tracker.read(run_id, NAME))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise DataError(f"run {run_id}: its {NAME} is not of format 1: {where}: {first['msg']}") from None
+
+
+def machine() -> Machine:
+    """Return what this is."""
+    packages = {name: found for name in PACKAGES if (found := _version(name))}
+    return Machine(
+        cpu=cpu.read(),
+        python=platform.python_version(),
+        adloom=_version("adloom") or "",
+        packages=packages,
+        environment=kernels(),
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,92 @@
+"""
+Decisions and their feedback, joined by id in memory that grows with a 64th of them.
+
+What is needed of each record lies in files, by a hash of the id, and one file of each kind is read at a time.
+"""
+
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from hashlib import blake2b
+from pathlib import Path
+from struct import Struct
+from typing import Any
+
+from adloom.decision_log.record import Decision, Feedback
+
+SHARES = 64
+NOBODY = bytes(16)
+ROWS = {
+    "decisions": Struct("16sQ16s"),  # decision_id, time, user
+    "feedback": Struct("16sQ8s?"),  # decision_id, time, hash of the creative, whether it is a click
+    "clicks": Struct("16s"),  # user
+}
+
+
+class Outcomes:
+    """Decisions and feedback; add all of them, then ask."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.clicks = 0  # of known users, each creative of a decision once; known after `feedback`
+
+    def __enter__(self) -> "Outcomes":
+        with ExitStack() as stack:
+            self._files = {
+                (kind, share): stack.enter_context(self._path(kind, share).open("wb"))
+                for kind in ROWS
+                for share in range(SHARES)
+            }
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._stack.close()
+
+    def add_decision(self, decision: Decision) -> None:
+        """Keep what feedback is compared with."""
+        user = bytes.fromhex(decision.user) if decision.user else NOBODY
+        self._add("decisions", bytes.fromhex(decision.decision_id), decision.time, user)
+
+    def add_feedback(self, feedback: Feedback) -> None:
+        """Keep what is compared with its decision."""
+        creative = blake2b(feedback.creative_id.encode(), digest_size=8).digest()
+        key = bytes.fromhex(feedback.decision_id)
+        self._add("feedback", key, feedback.time, creative, feedback.kind == "click")
+
+    def duplicates(self) -> Iterator[tuple[bytes, int]]:
+        """Yield each id that several decisions have, with their number."""
+        for share in range(SHARES):
+            counts = Counter(row[0] for row in self._read("decisions", share))
+            yield from ((decision_id, count) for decision_id, count in counts.items() if count > 1)
+
+    def feedback(self) -> Iterator[tuple[bytes, int | None]]:
+        """Yield the decision of each feedback and how long after it that came, µs; None without the decision."""
+        for share in range(SHARES):
+            decisions: dict[bytes, tuple[int, bytes]] = {}
+            for decision_id, *decision in self._read("decisions", share):
+                decisions[decision_id] = min(decisions.get(decision_id, tuple(decision)), tuple(decision))
+            clicked = set()
+            for decision_id, time, creative, is_click in self._read("feedback", share):
+                decided, user = decisions.get(decision_id, (None, NOBODY))
+                yield decision_id, None if decided is None else time - decided
+                if is_click and user != NOBODY and (decision_id, creative) not in clicked:
+                    clicked.add((decision_id, creative))
+                    self.clicks += 1
+                    self._add("clicks", user)
+
+    def most_clicks(self) -> tuple[bytes, int]:
+        """Return the user with the most clicks, and how many; ask for `feedback` first."""
+        most = [Counter(row[0] for row in self._read("clicks", share)).most_common(1) for share in range(SHARES)]
+        return max((top for tops in most for top in tops), key=lambda top: top[1], default=(NOBODY, 0))
+
+    def _add(self, kind: str, key: bytes, *values: Any) -> None:
+        self._files[kind, zlib.crc32(key) % SHARES].write(ROWS[kind].pack(key, *values))
+
+    def _read(self, kind: str, share: int) -> Iterator[tuple[Any, ...]]:
+        self._files[kind, share].flush()
+        yield from ROWS[kind].iter_unpack(self._path(kind, share).read_bytes())
+
+    def _path(self, kind: str, share: int) -> Path:
+        return self._folder / f"{kind}-{share}"

@@ -1,0 +1,61 @@
+"""The key of the pseudonyms: there where a table holds users' own data, long enough, and seen by nobody else."""
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from adloom.config.params import TABLES, Params
+from adloom.context import pseudonym_key
+from adloom.data import privacy
+from adloom.doctor.context import Context
+from adloom.doctor.finding import Finding, Kind
+from adloom.errors import ParamsError
+from adloom.stages import sources_lock
+
+
+def check(context: Context) -> Iterator[Finding]:
+    """Look at the key as the stages will; only its fingerprint is told."""
+    private = _private(context.loaded)
+    path = context.settings.pseudonym_key_file
+    try:
+        if path:
+            yield from _file(path, context)
+        key = pseudonym_key(context.settings)
+    except OSError as error:
+        yield Kind.KEY_UNREADABLE(
+            f"ADLOOM_PSEUDONYM_KEY_FILE={path}: {error.strerror}", "name a file that this user can read"
+        )
+    except ParamsError as error:
+        yield Kind.KEY_SHORT.told(error)
+    else:
+        yield from _told(key, private)
+
+
+def _told(key: bytes | None, private: list[str]) -> Iterator[Finding]:
+    if key is not None:
+        used = f"used for {', '.join(private)}" if private else "no table of these params needs one"
+        yield Kind.KEY_OK(f"fingerprint {privacy.fingerprint(key)}, {used}")
+    elif private:
+        yield Kind.KEY_MISSING(f"{', '.join(private)}: private data, and no key for pseudonyms", sources_lock.KEY)
+    else:
+        yield Kind.KEY_NOT_ASKED("no table with private data of users in params.yaml")
+
+
+def _file(path: Path, context: Context) -> Iterator[Finding]:
+    """Say when others on this machine can read a key's file. Raises OSError when we cannot."""
+    path.read_bytes()
+    if path.stat().st_mode & stat.S_IROTH:
+        advice = "defaultMode: 0440 of the volume" if context.place == "pod" else f"chmod 600 {path}"
+        yield Kind.KEY_OPEN(f"{path}: everybody on this machine can read it", f"`{advice}`")
+
+
+def _private(params: Params | None) -> list[str]:
+    """Return the tables whose sources are private, those of scoring too."""
+    if params is None:
+        return []
+    sources = {table: params.ingest.source(table) for table in TABLES} | {"score.events": params.score.events}
+    return [
+        name
+        for name, source in sources.items()
+        if source and sources_lock.is_private(name.rpartition(".")[2], source.uri)
+    ]

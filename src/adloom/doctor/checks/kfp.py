@@ -1,0 +1,67 @@
+"""Kubeflow Pipelines: whether it answers, is new enough, and lets us look where we will work."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from adloom.doctor.context import Context, installed
+from adloom.doctor.finding import Finding, Kind
+from adloom.errors import AdloomError, DeniedError, NoAnswerError, ParamsError, RefusedError
+from adloom.kubeflow.client.api import ApiError, Health, KfpApi, NamespaceError, Patience
+from adloom.kubeflow.client.http import LISTS
+from adloom.kubeflow.run_namespace import RunNamespace, connect
+
+QUICK = Patience(connection=2, answer=4, pause=0.5, asked=0)  # three tries in 15 seconds
+NEEDED = (2, 14)  # an older one does not tell an exit handler how a run ended
+LATELY = timedelta(minutes=30)
+LOOKED_AT = ("pipelines", "experiments", "runs")
+FAULTS: dict[type[AdloomError], Kind] = {  # the first that fits
+    NoAnswerError: Kind.KFP_NO_ANSWER,
+    RefusedError: Kind.KFP_REFUSED,
+    DeniedError: Kind.KFP_DENIED,
+    NamespaceError: Kind.KFP_NAMESPACE,
+    ApiError: Kind.KFP_OLD,
+    ParamsError: Kind.KFP_ADDRESS,
+}
+
+
+def check(context: Context) -> Iterator[Finding]:
+    """Ask the server what it is, then for the lists that `adloom submit` reads."""
+    if not context.settings.kfp_endpoint:
+        yield Kind.KFP_NOT_ASKED("ADLOOM_KFP_ENDPOINT names no server")
+        return
+    if not installed("kfp_server_api"):
+        yield Kind.KFP_NOT_ASKED("its client is not installed here; pip install 'adloom[train]' brings it")
+        return
+    api = KfpApi(context.settings, QUICK)
+    try:
+        yield version(api.health, str(api))
+        for kind in LOOKED_AT:
+            api.ask("GET", kind, LISTS[kind][0], {"namespace": api.namespace, "page_size": 1})
+    except AdloomError as error:
+        yield next((kind for type_, kind in FAULTS.items() if isinstance(error, type_)), Kind.KFP_FAILED).told(error)
+    else:
+        within = f" of namespace {api.namespace}" if api.namespace else ""
+        yield Kind.KFP_OK(f"{', '.join(LOOKED_AT)}{within} can be listed")
+        yield from _pods(connect(context.settings))
+
+
+def _pods(namespace: RunNamespace | None) -> Iterator[Finding]:
+    """Look whether the namespace of the runs refuses the pods of stages, or has done so lately."""
+    if namespace and (found := namespace.restriction()):
+        yield Kind.KFP_RESTRICTED.told(AdloomError(found))
+    if namespace and (found := namespace.refused(datetime.now(UTC) - LATELY)):
+        yield Kind.KFP_PODS_REFUSED.told(AdloomError(found))
+
+
+def version(health: Health, server: str) -> Finding:
+    """Compare a server's version with the one that is needed."""
+    needed = ".".join(map(str, NEEDED))
+    said = re.match(r"v?(\d+)\.(\d+)", health.version)
+    if said is None:
+        return Kind.KFP_VERSION(
+            f"{server}: does not say its version ({health.version})", f"see to it that it is {needed} or later"
+        )
+    if (int(said[1]), int(said[2])) < NEEDED:
+        return Kind.KFP_OLD(f"{server}: version {health.version}, expected {needed} or later", "upgrade the server")
+    return Kind.KFP_OK(f"{server}: version {health.version}, API v2beta1")

@@ -1,0 +1,164 @@
+"""The machine: room on its disks, memory and CPUs, against what the stages need."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from adloom.config.params import Params
+from adloom.config.settings import kernels
+from adloom.doctor.context import Context
+from adloom.doctor.finding import Finding, Kind
+from adloom.training import cpu
+
+GIB = 1 << 30
+WORK = 2 * GIB  # bytes of disk for data, models and DVC's cache
+HOME = {True: GIB, False: GIB // 4}  # for downloads and checkpoints where this trains, or for served models
+SCRATCH = {True: GIB // 2, False: GIB // 4}  # for what is brought from S3 or sent there
+LEAST = {True: GIB, False: GIB // 2}  # bytes of memory below which training, or serving, does not begin
+CGROUPS = Path("/sys/fs/cgroup")  # in a container those of the container
+TRAININGS = ("train_gan", "train_cnn", "train_lstm")
+UNLIMITED = 1 << 60  # bytes; where version 1 has no limit, it names a number above this
+UNITS = {
+    "": 1,
+    **{f"{letter}{i}": (1024 if i else 1000) ** n for n, letter in enumerate("KMGTP", 1) for i in ("", "i")},
+}
+
+
+def disk(context: Context) -> Iterator[Finding]:
+    """Ask for room and for the right to write, where this would write."""
+    if context.trains and context.place != "pod":  # a component writes where Kubeflow wants it, what serves only reads
+        yield from folder(Path(), "the working folder", WORK)
+    yield from folder(context.settings.home, "ADLOOM_HOME", HOME[context.trains])
+    yield from folder(_temporary(), "temporary files", SCRATCH[context.trains])
+
+
+def folder(place: Path, role: str, room: int) -> Iterator[Finding]:
+    """Say whether a folder, or the one in which it would be made, can be written and has so many bytes of room."""
+    name = f"{place.absolute()} ({role})"
+    if why := unwritable(place):
+        yield Kind.DISK_UNWRITABLE(f"{name}: {why}", f"mount a volume there that user {os.getuid()} may write")
+        return
+    free = shutil.disk_usage(_nearest(place)).free
+    if free < room:
+        yield Kind.DISK_LOW(f"{name}: {amount(free)} free, {amount(room)} needed", "make room, or take another disk")
+    else:
+        yield Kind.DISK_OK(f"{name}: {amount(free)} free, {amount(room)} needed")
+
+
+def unwritable(place: Path) -> str:
+    """Return why nothing can be written in a folder, or where it would be made; nothing when something can."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=_nearest(place), prefix=".adloom-doctor-"):
+            return ""
+    except OSError as error:
+        return error.strerror or str(error)
+
+
+def _nearest(place: Path) -> Path:
+    """Return a path, or what of it is there."""
+    return next(at for at in (place.absolute(), *place.absolute().parents) if at.exists())
+
+
+def memory(context: Context, cgroups: Path = CGROUPS) -> Iterator[Finding]:
+    """Compare memory with the least that will do, and with what params.yaml gives each stage on Kubernetes."""
+    have = min(_limit(cgroups), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    least = LEAST[context.trains]
+    if have < least:
+        yield Kind.MEMORY_SHORT(f"{amount(have)}, expected at least {amount(least)}", "raise the memory limit")
+        return
+    asked = _places(context.loaded) if context.trains else {}
+    too_large = [f"{stage} ({memory})" for stage, memory in sorted(asked.items()) if _bytes(memory) > have]
+    if too_large:
+        yield Kind.MEMORY_LOW(
+            f"{amount(have)}: less than params.yaml gives {', '.join(too_large)} on Kubernetes",
+            "raise the limit, or lower batch_size, segment.sample or picture_size if a stage is killed",
+        )
+    else:
+        yield Kind.MEMORY_OK(f"{amount(have)}, at least {amount(least)} needed")
+
+
+def cpus(context: Context, cgroups: Path = CGROUPS) -> Iterator[Finding]:
+    """Compare CPUs with the threads that the params or the settings name."""
+    have = min(_quota(cgroups), len(os.sched_getaffinity(0)))
+    threads = _threads(context.loaded) if context.trains else {"ADLOOM_SERVE_THREADS": context.settings.serve_threads}
+    too_many = [f"{name} ({count})" for name, count in threads.items() if count > have]
+    if too_many:
+        yield Kind.CPU_FEW(
+            f"{have:g} CPUs: fewer than the threads of {', '.join(too_many)}, which wait for each other",
+            "give it more CPUs; another number of threads in params.yaml would give other bytes",
+        )
+    else:
+        yield Kind.CPU_OK(f"{have:g} CPUs, {max(threads.values(), default=1)} threads at most")
+
+
+def precision(context: Context, info: Path = cpu.CPUINFO) -> Iterator[Finding]:
+    """Name the precision that trains fastest on this CPU, and the stages that it would emulate another for."""
+    if not context.trains:
+        yield Kind.PRECISION_NOT_ASKED("nothing is trained here")
+        return
+    native = cpu.has_bf16(cpu.read(info), kernels())
+    asked = [stage for stage in TRAININGS if context.loaded and getattr(context.loaded, stage).precision != "32-true"]
+    if asked and not native:
+        yield Kind.PRECISION_EMULATED(
+            f"32-true is fastest on this CPU, which emulates bf16-mixed of {', '.join(asked)}",
+            f"set {asked[0]}.precision to 32-true in params.yaml, or train on a CPU with AVX-512 BF16 or AMX",
+        )
+    else:
+        other = "; bf16-mixed is native, and faster for train_lstm" if native else ""
+        yield Kind.PRECISION_OK(f"32-true is fastest for pictures on this CPU{other}")
+
+
+def amount(count: int) -> str:
+    """Return a number of bytes for people."""
+    return f"{count / GIB:.1f} GiB"
+
+
+def _temporary() -> Path:
+    """Return where temporary files go; where none can be written, where they should."""
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:
+        return Path("/tmp")  # noqa: S108 - only looked at
+
+
+def _places(params: Params | None) -> dict[str, str]:
+    if params is None:
+        return {}
+    own = {stage: params.pipeline.place(stage).memory for stage in params.pipeline.stages}
+    return {"any other stage": params.pipeline.default.memory, **own}
+
+
+def _threads(params: Params | None) -> dict[str, int]:
+    blocks = ("train_gan", "train_cnn", "train_lstm", "train_policy", "evaluate", "score")
+    return {f"{stage}.threads": getattr(params, stage).threads for stage in blocks} if params else {}
+
+
+def _bytes(memory: str) -> int:
+    """Return how many bytes a quantity of Kubernetes means."""
+    number = memory.rstrip("KMGTPi")
+    return int(float(number) * UNITS[memory[len(number) :]])
+
+
+def _limit(cgroups: Path) -> int:
+    """Return the memory limit of this container in bytes, of cgroups' version 2 or 1."""
+    said = _read(cgroups / "memory.max") or _read(cgroups / "memory" / "memory.limit_in_bytes")
+    return int(said) if said.isdigit() else UNLIMITED
+
+
+def _quota(cgroups: Path) -> float:
+    """Return how many CPUs this container may use at a time."""
+    quota, _, period = (_read(cgroups / "cpu.max") or _version_1(cgroups / "cpu")).partition(" ")
+    return int(quota) / int(period) if quota.isdigit() and period.isdigit() else float("inf")
+
+
+def _version_1(folder: Path) -> str:
+    return f"{_read(folder / 'cpu.cfs_quota_us')} {_read(folder / 'cpu.cfs_period_us')}"
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,106 @@
+"""S3: what is read and written there, asked for as the stages will, one try each."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from adloom.config.params import TABLES, Params
+from adloom.config.settings import Settings
+from adloom.doctor.context import Context
+from adloom.doctor.finding import FinalError, Finding, Kind
+from adloom.doctor.s3_probe import S3Probe
+from adloom.errors import AdloomError, DeniedError, NoAnswerError, RefusedError
+from adloom.storage.s3_errors import NoBucketError
+
+SCHEME = "s3://"
+ABSENT = "put the data there or correct the uri"
+POLICY = "let a policy of its key allow it"
+
+
+@dataclass(frozen=True)
+class Use:
+    """Something in S3, and what it is for."""
+
+    uri: str
+    role: str
+    written: bool  # else read: something has to be there
+
+
+def check(context: Context) -> Iterator[Finding]:
+    """Try out every place in S3 that params.yaml or the environment names."""
+    uses = [*_of_params(context.loaded), *_of_settings(context.settings)]
+    endpoint = context.settings.s3_endpoint
+    if not uses and not endpoint:
+        yield Kind.S3_NOT_ASKED("neither params.yaml nor the environment names anything in S3")
+        return
+    server = S3Probe(endpoint)
+    try:
+        for use in uses:
+            yield from tried(server, use)
+        if not uses:
+            yield _greeted(server, endpoint or "")
+    except FinalError as error:
+        yield error.finding
+
+
+def tried(server: S3Probe, use: Use) -> Iterator[Finding]:
+    """Read or write what one use will. Raises FinalError when that fails for all uses of the server."""
+    try:
+        there = server.look(use.uri)
+    except AdloomError as error:
+        yield _fault(error, Kind.S3_DENIED)
+        return
+    if not use.written:
+        absent = Kind.S3_NO_OBJECTS(f"{use.uri} ({use.role}): no object of this name and none below it", ABSENT)
+        yield _found(use) if there else absent
+        return
+    try:
+        server.try_out(use.uri)
+    except AdloomError as error:
+        yield _fault(error, Kind.S3_UNWRITABLE)
+        return
+    yield _found(use)
+    if server.versioned(use.uri) is False:
+        yield Kind.S3_UNVERSIONED(
+            f"{use.uri} ({use.role}): its bucket does not keep what is overwritten or deleted",
+            "switch versioning on, unless the bucket is backed up",
+        )
+
+
+def _found(use: Use) -> Finding:
+    return Kind.S3_OK(f"{use.uri} ({use.role}): {'read, written and deleted' if use.written else 'read'}")
+
+
+def _greeted(server: S3Probe, endpoint: str) -> Finding:
+    try:
+        server.greet()
+    except AdloomError as error:
+        return _fault(error, Kind.S3_DENIED)
+    return Kind.S3_OK(f"{endpoint} answers; nothing names a bucket there")
+
+
+def _fault(error: AdloomError, denied: Kind) -> Finding:
+    """Return the finding of an error; raises it when it will be the same for every bucket."""
+    if isinstance(error, DeniedError):
+        return denied(str(error).rpartition("; ")[0], POLICY)
+    if isinstance(error, NoAnswerError):
+        raise FinalError(Kind.S3_NO_ANSWER.told(error)) from None
+    if isinstance(error, RefusedError):
+        raise FinalError(Kind.S3_REFUSED.told(error)) from None
+    return (Kind.S3_NO_BUCKET if isinstance(error, NoBucketError) else Kind.S3_FAILED).told(error)
+
+
+def _of_params(params: Params | None) -> Iterator[Use]:
+    if params is None:
+        return
+    read = {f"ingest.{table}": source.uri for table in TABLES if (source := params.ingest.source(table))}
+    scored = {"creatives": params.score.creatives, "events": params.score.events}
+    read |= {f"score.{table}": source.uri for table, source in scored.items() if source}
+    read |= {"prepare.erasure_list": params.prepare.erasure_list or ""}
+    yield from (Use(uri, role, written=False) for role, uri in read.items() if uri.startswith(SCHEME))
+    if params.score.to.startswith(SCHEME):
+        yield Use(params.score.to, "score.to", written=True)
+
+
+def _of_settings(settings: Settings) -> Iterator[Use]:
+    places = {"ADLOOM_DVC_REMOTE": settings.dvc_remote, "ADLOOM_CHECKPOINT_URI": settings.checkpoint_uri}
+    yield from (Use(uri, name, written=True) for name, uri in places.items() if uri and uri.startswith(SCHEME))

@@ -1,0 +1,90 @@
+"""All checks side by side: none waits for another, one that raises or does not end is a finding of its own."""
+
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from adloom.doctor.checks import docker, folder, key, kfp, machine, mlflow, python, s3
+from adloom.doctor.context import Check, Context
+from adloom.doctor.finding import Finding, Kind, State
+from adloom.errors import AdloomError, UserError
+
+SECONDS = 30  # for all checks together; a dead address takes none of them so long
+CHECKS: Mapping[str, Check] = {
+    "params": folder.parameters,
+    "settings": folder.settings,
+    "python": python.check,
+    "disk": machine.disk,
+    "memory": machine.memory,
+    "cpu": machine.cpus,
+    "precision": machine.precision,
+    "key": key.check,
+    "docker": docker.check,
+    "s3": s3.check,
+    "mlflow": mlflow.check,
+    "kfp": kfp.check,
+}
+
+
+@dataclass
+class Checking:
+    """A check in a thread of its own, which does not keep the program from ending."""
+
+    name: str
+    check: Check
+    context: Context
+    findings: list[Finding] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.thread = threading.Thread(target=self._run, name=f"check-{self.name}", daemon=True)
+        self.thread.start()
+
+    def found(self, until: float) -> list[Finding]:
+        """Return what is found at a time of the clock; when it has not ended by then, with a finding that says so."""
+        self.thread.join(max(0, until - time.monotonic()))
+        found = [*self.findings]
+        if self.thread.is_alive():
+            last = f" after {found[-1].name}" if found else ""
+            advice = "whatever it asks does not answer; see to that, then check again"
+            found.append(Kind.CHECK_SLOW(f"{self.name}: not done in time{last}", advice, self.name))
+        return found
+
+    def _run(self) -> None:
+        try:
+            for finding in self.check(self.context):
+                self.findings.append(finding)  # one by one: what is found is told even if the rest hangs
+        except Exception as error:  # noqa: BLE001 - whatever a check suffers from, the others go on
+            said = f"{self.name}: unexpected {type(error).__name__}: {error}"
+            self.findings.append(Kind.CHECK_FAILED(said, "report this as a defect of adloom", self.name))
+
+
+def examine(context: Context, checks: Mapping[str, Check] = CHECKS, seconds: float = SECONDS) -> Iterator[Finding]:
+    """Yield the findings of all checks in their order, each as soon as it and those before it are done."""
+    until = time.monotonic() + seconds
+    begun = [Checking(name, check, context) for name, check in checks.items()]
+    for checking in begun:
+        yield from (without_secrets(finding, context) for finding in checking.found(until))
+
+
+def exit_code(findings: list[Finding]) -> int:
+    """Return 0 when nothing is broken, 2 when the user can mend it, 1 when only adloom's makers can."""
+    broken = {finding.name for finding in findings if finding.state is State.BROKEN}
+    if not broken:
+        return 0
+    return AdloomError.exit_code if broken == {Kind.CHECK_FAILED.value[0]} else UserError.exit_code
+
+
+def without_secrets(finding: Finding, context: Context) -> Finding:
+    """Return a finding without what another's message may have carried into it: keys, and passwords in addresses."""
+    settings = context.settings
+    secrets = [settings.pseudonym_key, settings.kfp_token, settings.webhook_url, settings.trigger_token]
+    texts = [secret.get_secret_value() for secret in secrets if secret and secret.get_secret_value()]
+
+    def clean(text: str) -> str:
+        for secret in texts:
+            text = text.replace(secret, "…")
+        return " ".join(re.sub(r"//[^/@\s]*@", "//…@", text).split())
+
+    return replace(finding, found=clean(finding.found), next_step=clean(finding.next_step))

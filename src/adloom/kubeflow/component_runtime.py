@@ -1,0 +1,335 @@
+"""What the components of a pipeline do in their pod: one stage, with its artifacts where the pipeline keeps them."""
+
+import json
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from adloom.config import params
+from adloom.config.gate import Gate
+from adloom.config.params import MODELS, TABLES, Evaluate, Ingest, Params, Prepare, Score, Training
+from adloom.config.settings import Settings
+from adloom.context import Outside, build
+from adloom.errors import DataError, OutsideError, ParamsError
+from adloom.kubeflow import cache, distributed
+from adloom.retry import RETRY, RetryPolicy
+from adloom.stages import runner, sources_lock
+from adloom.stages.evaluate import JUDGES
+from adloom.stages.runner import Metrics
+from adloom.stages.sources_lock import Lock
+from adloom.storage import manifest
+
+logger = logging.getLogger(__name__)
+
+MOVED = "changed since this pipeline looked at its sources; start the pipeline again"
+
+
+class Artifact(Protocol):
+    """An artifact as a pipeline hands it over: a folder here, and what the pipeline knows of it."""
+
+    path: str
+    metadata: dict[str, Any]
+
+    @property
+    def uri(self) -> str:
+        """Where the pipeline keeps it."""
+
+
+Artifacts = Mapping[str, Artifact]
+
+
+@RETRY
+def call(stage: str, project: str, block: str, inputs: Artifacts, outputs: Artifacts) -> Metrics:
+    """
+    Run a stage by its command name, with the JSON of its block, and tell the pipeline what was made.
+
+    Each artifact takes the place of the stage's input or output of that name.
+    """
+    outside = _outside(project)
+    given = params.parse(params.kind(stage.replace("-", "_")), block)
+    tables, made = ({name: Path(artifact.path) for name, artifact in a.items()} for a in (inputs, outputs))
+    if isinstance(given, Training) and distributed.needed(given, tables):
+        settings = Settings()
+        world = distributed.jobs(settings)
+        metrics = distributed.train(stage, project, given, tables, made, outside, settings, world)
+        for artifact in outputs.values():
+            describe(artifact, outside, _tracked(artifact, outside))
+    else:
+        paths = {name: str(path) for name, path in {**tables, **made}.items()}
+        metrics = runner.execute(stage, paths, given, outside)
+        for artifact in outputs.values():
+            describe(artifact, outside)
+    _write_notes(project, _find_lanes(inputs), outputs.values())
+    return metrics
+
+
+@RETRY
+def look(project: str, ingest: Mapping[str, str], prepare: str, expected: str, reason: str) -> dict[str, str]:
+    """
+    Return a cache key for each table, a digest `privacy` of key and erasure list, and all digests as JSON, `sources`.
+
+    `ingest` is the JSON of the block of each table alone, `prepare` that of a table of users. Raises DataError when
+    `expected`, the JSON of what the one who started the pipeline saw, is given and differs. Makes the
+    run in MLflow, tagged with the reason it was started for.
+    """
+    blocks = {table: params.parse(Ingest, block) for table, block in ingest.items()}
+    sources = Ingest.model_validate({table: block.source(table) for table, block in blocks.items()})
+    erasure_list = params.parse(Prepare, prepare).erasure_list
+    _begin(project, reason)
+    found = expect(sources_lock.look(sources, erasure_list, _outside(project)), expected)
+    settings = Settings()
+    keys = cache.assign_keys({table: found[table] for table in TABLES}, cache.open_notes(settings, project), settings)
+    return {**found, **keys, "sources": json.dumps(found, sort_keys=True)}
+
+
+def expect(lock: Lock, expected: str) -> dict[str, str]:
+    """Return a lock's digests, "" for a table without a source. Raises DataError when others were expected."""
+    found = dict.fromkeys((*TABLES, "privacy"), "") | lock.digests()
+    wanted: dict[str, str] = json.loads(expected) if expected else {}
+    if other := [name for name in wanted if wanted[name] != found.get(name)]:
+        raise DataError(f"sources: {', '.join(other)} {MOVED}")
+    return found
+
+
+@RETRY
+def prepare(
+    project: str, table: str, ingest_block: str, prepare_block: str, source: str, privacy: str, rows: Artifact
+) -> Metrics:
+    """
+    Ingest and prepare one table; its raw rows stay in this pod, their digest goes into the metadata.
+
+    `source` is a cache key of `look`, `privacy` a digest. Raises DataError when the files, or for a private table the
+    key and erasure list, have other digests.
+    """
+    from adloom.stages.ingest import ingest
+    from adloom.stages.prepare import prepare as prepare_table
+
+    outside, ingested, prepared = (
+        _outside(project),
+        params.parse(Ingest, ingest_block),
+        params.parse(Prepare, prepare_block),
+    )
+    lock = _check_files(table, ingested, source.partition(".")[0], outside)
+    outside.home.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="raw-", dir=outside.home) as place:
+        raw = Path(place) / table
+        ingest(table, lock, raw, ingested, outside)
+        if manifest.read(raw).facts.get("private") == "yes":
+            lock = _check_privacy(table, prepared, privacy, outside)
+        metrics = prepare_table(table, lock, raw, Path(rows.path), prepared, outside)
+        rows.metadata["raw_digest"] = manifest.digest(raw)
+    describe(rows, outside)
+    _write_notes(project, [cache.lane_name(table, source)], [rows])
+    return metrics
+
+
+def _check_files(table: str, block: Ingest, digest: str, outside: Outside) -> Lock:
+    """Return the lock of a table's source files. Raises DataError when they do not have this digest."""
+    source = block.source(table)
+    lock = Lock(key=None, erasure=None, tables={table: sources_lock.files(source.uri, outside)} if source else {})
+    if lock.digests().get(table, "") != digest:
+        raise DataError(f"ingest.{table}: {source.uri if source else 'its source'} {MOVED}")
+    return lock
+
+
+def _check_privacy(table: str, block: Prepare, digest: str, outside: Outside) -> Lock:
+    """Return the lock of key and erasure list. Raises DataError when they do not have this digest."""
+    lock = sources_lock.look_at_privacy(table, block.erasure_list, outside)
+    if lock.digests()["privacy"] != digest:
+        raise DataError(f"prepare.{table}: the pseudonym key or the erasure list {MOVED}")
+    return lock
+
+
+@RETRY
+def evaluate(
+    project: str, block: str, report_block: str, tables: Artifacts, models: Artifacts, reports: Artifact
+) -> Metrics:
+    """Evaluate every model and join the findings in a report, all below one artifact; return the numbers by model."""
+    outside, given, gate = _outside(project), params.parse(Evaluate, block), params.parse(Gate, report_block)
+    folders = {name: artifact.path for name, artifact in {**tables, **models}.items()}
+    made = {model: f"{reports.path}/{model}" for model in (*MODELS, "report")}
+    metrics: dict[str, float | str] = {}
+    for model, table in MODELS.items():
+        paths = {"model": folders[model], "table": folders[table], "report": made[model]}
+        judge = {"judge": folders[JUDGES[model]]} if model in JUDGES else {}
+        found = runner.execute("evaluate", paths | judge, given, outside)
+        metrics |= {f"{model}_{name}": value for name, value in found.items()}
+    runner.execute("report", {name: folders[name] for name in tables} | made, gate, outside)
+    reports.metadata["digest"] = manifest.digest(Path(made["report"]))  # which names the digests of all it is made of
+    _write_notes(project, _find_lanes({**tables, **models}), [reports])
+    return metrics
+
+
+@RETRY
+def register(
+    project: str, params_json: str, sources: str, tables: Artifacts, models: Artifacts, reports: Artifact
+) -> Metrics:
+    """
+    Keep the dataset, register every model, and keep in MLflow what it takes to repeat this run.
+
+    `params_json` is the whole of params.yaml, `sources` the JSON of what `look` found.
+    """
+    from adloom.datasets import run_record
+    from adloom.stages.register import register_all, rows
+
+    given, outside = params.parse(Params, params_json), _registry(project)
+    dataset = _keep_dataset(project, tables)
+    with _laid_out({"data/dataset": tables, "models": models, "": {"reports": reports}}) as root:
+        outcomes = register_all(given.register, outside, root, dataset)
+        known = given.model_dump(mode="json", by_alias=True)
+        made = run_record.take(known, json.loads(sources), dataset, root, Settings())
+    run_record.keep(made, outside.tracker)
+    return {"dataset": dataset} | {key: value for outcome in outcomes for key, value in rows(outcome).items()}
+
+
+def _keep_dataset(project: str, tables: Artifacts) -> str:
+    """Keep the prepared tables by content in DVC's remote, where there is one; return the dataset's digest."""
+    from adloom.datasets import dataset
+    from adloom.datasets.dvc_remote import remote
+
+    settings, folders = Settings(), {table: Path(rows.path) for table, rows in tables.items()}
+    if settings.dvc_remote is None:
+        logger.warning(
+            "ADLOOM_DVC_REMOTE: not set; the dataset is not kept, and this run cannot be made again elsewhere"
+        )
+        return dataset.digest(project, folders)
+    return dataset.push(project, folders, remote(settings)).digest
+
+
+@RETRY
+def score(project: str, block: str, creatives: Artifact, events: Artifact, scored: Artifact) -> None:
+    """Score the tables with the champions; the result goes where the block says, and the pipeline is told."""
+    given = params.parse(Score, block)
+    inputs, outside = {"creatives": creatives.path, "events": events.path}, _registry(project)
+    outside.store.require(given.to)
+    runner.execute("score", {**inputs, "scored": scored.path}, given, outside)
+    outside.store.push(Path(scored.path), given.to)
+    describe(scored, outside)
+    scored.metadata["to"] = given.to
+
+
+def finish(project: str, run: str, state: str, message: str | None, retry: RetryPolicy = RETRY) -> None:
+    """
+    Delete what the pipeline run's trainings left, end its parent in MLflow, and post how it ended to the webhook.
+
+    Neither Kubeflow, MLflow nor the webhook being away makes a run fail: it is a warning in the log.
+    """
+    from adloom.kubeflow import webhook
+    from adloom.kubeflow.client.http import KfpServer
+    from adloom.kubeflow.outcome import find_outcome
+    from adloom.registry.mlflow import Server
+    from adloom.storage.router import Stores
+    from adloom.tracking.parent_run import Parent
+
+    settings = Settings()
+    distributed.discard_run(settings, Stores(settings))
+    run_id = settings.kfp_run or run
+    outcome = find_outcome(run_id, state, message, KfpServer(settings))
+    try:
+        end = retry(Parent(settings.parent_run, settings.kfp_run).end)
+        end(Server(settings.tracking_uri, project), outcome.status)
+    except OutsideError as error:
+        logger.warning("%s", error)
+    if settings.webhook_url:
+        told = {"project": project, "run": run_id, "state": outcome.status, "message": outcome.message}
+        webhook.post(settings.webhook_url.get_secret_value(), told)
+
+
+def log(values: Metrics, metrics: Any) -> None:
+    """Tell the pipeline a stage's numbers; `metrics` is its artifact of numbers."""
+    for name, value in values.items():
+        if isinstance(value, float | int):
+            metrics.log_metric(name, float(value))
+
+
+def show(reports: Artifact, page: Artifact) -> None:
+    """Make the report's page the page that the pipeline shows."""
+    shutil.copyfile(Path(reports.path) / "report" / "report.html", page.path)
+
+
+def confusion(reports: Artifact) -> tuple[list[str], list[list[int]]] | None:
+    """Return categories, and counts (category, read as), unless the reader was skipped."""
+    from adloom.creatives.cnn_evaluation import CONFUSION
+    from adloom.evaluation.metric import Table
+    from adloom.evaluation.sections import from_folder
+
+    folder = Path(reports.path) / "cnn"
+    if manifest.skipped(folder):
+        return None
+    sections = from_folder(folder).sections
+    table = next((s for s in sections if isinstance(s, Table) and s.title == CONFUSION), None)
+    return (table.header[1:], [[int(count) for count in row[1:]] for row in table.rows]) if table else None
+
+
+def _begin(project: str, reason: str) -> None:
+    """Make the pipeline run's parent in MLflow, with its reason, before trainings side by side look for it."""
+    from adloom.registry.mlflow import Server
+    from adloom.tracking.parent_run import Parent
+
+    settings = Settings()
+    try:
+        Parent(settings.parent_run, settings.kfp_run).begin(Server(settings.tracking_uri, project), reason)
+    except OutsideError as error:
+        logger.warning("%s", error)
+
+
+def _registry(project: str) -> Outside:
+    """Return the outside of a task that lives by the registry. Raises ParamsError when a pod was given none."""
+    settings = Settings()
+    if settings.kfp_run and "tracking_uri" not in settings.model_fields_set:
+        raise ParamsError("MLFLOW_TRACKING_URI: not set in this pod; put it into the ConfigMap adloom")
+    return build(settings, project)
+
+
+def _tracked(artifact: Artifact, outside: Outside) -> str | None:
+    """Return the run in MLflow that an artifact was made in elsewhere, None when it is not to be had."""
+    try:
+        return outside.tracker.find("manifest_digest", manifest.digest(Path(artifact.path)))
+    except OutsideError as error:
+        logger.warning("%s", error)
+        return None
+
+
+def describe(artifact: Artifact, outside: Outside, run: str | None = None) -> None:
+    """Tell the pipeline of an artifact's digest, rows, why it was skipped, and the run that made it."""
+    folder = Path(artifact.path)
+    made = manifest.read(folder)
+    rows = {f"rows_{name}": count for name, count in made.rows.items()}
+    known = {"digest": manifest.digest(folder), "skipped": made.skipped, "mlflow_run": run or outside.tracker.latest}
+    artifact.metadata.update({**rows, **{name: value for name, value in known.items() if value}})
+
+
+def _find_lanes(inputs: Artifacts) -> list[str]:
+    """Return the tables, at their cache keys, that artifacts were made from."""
+    return sorted({lane for artifact in inputs.values() for lane in str(artifact.metadata.get("lanes", "")).split()})
+
+
+@RETRY
+def _write_notes(project: str, lanes: list[str], made: Iterable[Artifact]) -> None:
+    """Note where artifacts lie, so that later runs notice when they are gone."""
+    settings = Settings()
+    place = cache.open_notes(settings, project)
+    for artifact in made:
+        artifact.metadata["lanes"] = " ".join(lanes)
+        if place:
+            cache.write_note(artifact.uri, Path(artifact.path), lanes, place)
+
+
+@contextmanager
+def _laid_out(places: Mapping[str, Artifacts]) -> Iterator[Path]:
+    """Lay artifacts out as a laptop has them, as links below a folder."""
+    with tempfile.TemporaryDirectory(prefix="adloom-") as root:
+        for place, artifacts in places.items():
+            folder = Path(root) / place
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, artifact in artifacts.items():
+                (folder / name).symlink_to(Path(artifact.path).resolve())
+        yield Path(root)
+
+
+def _outside(project: str) -> Outside:
+    return build(Settings(), project)

@@ -1,0 +1,1 @@
+"""Jobs of several machines: local processes, or a Kubeflow TrainJob."""

@@ -1,0 +1,115 @@
+"""The namespace of the runs: which pods it refused and which failed, read from Kubernetes as far as it lets us."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from adloom.config.settings import Settings
+from adloom.kubeflow.client.base import Run
+
+ENFORCED = "pod-security.kubernetes.io/enforce"  # label of a namespace
+CONFIG, SWITCH = "pipeline-install-config", "defaultSecurityContextRunAsNonRoot"  # ConfigMap of KFP, and a key of it
+DEFAULT_NAMESPACE = "kubeflow"
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+RUN, NODE = "pipeline/runid", "workflows.argoproj.io/node-name"  # label and annotation of a stage's pod
+TIMEOUT = (2, 4)  # seconds for a connection, and for an answer
+SAID = 300  # characters kept of an event
+REFUSALS = ("is forbidden: ", "denied the request")  # what the API server says of a pod that it does not admit
+VIOLATES = "violates PodSecurity"
+MEND = f'set {SWITCH}: "true" in the ConfigMap {CONFIG}, restart deployment/ml-pipeline, and start the run again'
+
+
+@dataclass(frozen=True)
+class RunNamespace:
+    """The namespace in which runs have their pods. What it does not let us read counts as unknown."""
+
+    api: Any  # kubernetes.client.CoreV1Api
+    name: str
+
+    def restriction(self) -> str:
+        """Return that Pod Security will refuse the pods of stages, and what mends it; "" when it will not."""
+        labels = self._labels()
+        if labels.get(ENFORCED) != "restricted" or self._runs_as_non_root() is not False:
+            return ""
+        return f"namespace {self.name}: enforces Pod Security restricted, which refuses stages as they are; {MEND}"
+
+    def refused(self, since: datetime) -> str:
+        """Return the newest event of a refused pod, and what mends it; "" when there is none."""
+        found = self._read(
+            lambda: (
+                self.api.list_namespaced_event(self.name, field_selector="type=Warning", _request_timeout=TIMEOUT).items
+            )
+        )
+        refusals = [
+            event
+            for event in found or []
+            if any(word in (event.message or "") for word in REFUSALS) and _at(event) >= since
+        ]
+        if not refusals:
+            return ""
+        said = " ".join(max(refusals, key=_at).message.split())
+        advice = MEND if VIOLATES in said else "`kubectl get events` has all of them"
+        return f"namespace {self.name}: refuses pods: {said[:SAID]}; {advice}"
+
+    def failed_pods(self, run_id: str) -> dict[str, str]:
+        """Return the failed pods of a run: the path of each in Argo's workflow, and how its stage ended."""
+        selected = {"label_selector": f"{RUN}={run_id}", "field_selector": "status.phase=Failed"}
+        found = self._read(lambda: self.api.list_namespaced_pod(self.name, **selected, _request_timeout=TIMEOUT).items)
+        return {(pod.metadata.annotations or {}).get(NODE, ""): _end(pod) for pod in found or []}
+
+    def notice(self, run: Run) -> str:
+        """Return why pods of a run are refused, or will be; "" when that is not known."""
+        return self.refused(run.created) or self.restriction()
+
+    def _labels(self) -> Mapping[str, str]:
+        found = self._read(lambda: self.api.read_namespace(self.name, _request_timeout=TIMEOUT))
+        return (found and found.metadata.labels) or {}
+
+    def _runs_as_non_root(self) -> bool | None:
+        """Return whether KFP lets stages run as its restriction demands; None when that is unknown."""
+        found = self._read(lambda: self.api.read_namespaced_config_map(CONFIG, self.name, _request_timeout=TIMEOUT))
+        return None if found is None else (found.data or {}).get(SWITCH) == "true"
+
+    def _read(self, ask: Callable[[], Any]) -> Any:
+        from kubernetes.client import ApiException
+        from urllib3.exceptions import HTTPError
+
+        try:
+            return ask()
+        except (ApiException, HTTPError):
+            return None
+
+
+def connect(settings: Settings) -> RunNamespace | None:
+    """Return the namespace of the runs, None where no cluster is known from here: no pod, and no kubeconfig."""
+    try:
+        from kubernetes import client, config
+    except ModuleNotFoundError:
+        return None
+    configuration = client.Configuration()
+    name = settings.kfp_namespace or DEFAULT_NAMESPACE
+    try:
+        if settings.kubernetes_host:
+            config.load_incluster_config(configuration)
+            name = (SERVICE_ACCOUNT / "namespace").read_text(encoding="utf-8").strip()
+        else:
+            config.load_kube_config(settings.kubeconfig, client_configuration=configuration)
+    except Exception:  # noqa: BLE001 - a kubeconfig can be wrong in many ways, and nobody has to have one
+        return None
+    configuration.retries = False
+    return RunNamespace(client.CoreV1Api(client.ApiClient(configuration)), name)
+
+
+def _end(pod: Any) -> str:
+    """Return how the stage in a failed pod ended."""
+    ends = [status.state.terminated for status in pod.status.container_statuses or [] if status.name == "main"]
+    end = ends[0] if ends else None
+    return f"{end.reason}, exit code {end.exit_code}" if end else (pod.status.message or pod.status.reason or "")
+
+
+def _at(event: Any) -> datetime:
+    """Return when an event was last seen."""
+    times = (event.last_timestamp, event.event_time, event.first_timestamp, event.metadata.creation_timestamp)
+    return next((time for time in times if time), datetime.fromtimestamp(0, UTC))

@@ -1,0 +1,90 @@
+"""ONNX: models leave training as ONNX files and are run from them, with a fixed number of threads and no torch."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from adloom.onnx_models.bounded_session import BoundedSession
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+SILENT = "ORT_DISABLE_TELEMETRY"  # else ONNX Runtime tells Microsoft of every session, under a device id it keeps
+
+
+def session(path: Path, threads: int, seconds: float | None = None) -> Any:
+    """
+    Open an ONNX file for inference on the CPU; equal threads give equal bytes on one CPU type.
+
+    With `seconds`, an inference that takes longer raises NoAnswerError.
+    """
+    os.environ.setdefault(SILENT, "1")  # read when onnxruntime is imported, which happens here and nowhere else
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads would use up a core
+    opened = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return opened if seconds is None else BoundedSession(opened, onnxruntime.RunOptions, seconds)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the reader says of pictures."""
+
+    probabilities: Floats  # (batch, categories), rows sum to 1
+    embedding: Floats  # (batch, dimensions), rows of unit length
+
+
+class Generator:
+    """Draws pictures: generator.onnx."""
+
+    def __init__(self, folder: Path, threads: int, seconds: float | None = None) -> None:
+        self._session = session(folder / "generator.onnx", threads, seconds)
+        self.latent: int = self._session.get_inputs()[0].shape[1]
+
+    def __call__(self, z: Floats, category: Ints) -> Floats:
+        """Map z (batch, latent) and category (batch,) to pictures (batch, channels, height, width) in [-1, 1]."""
+        return self._session.run(None, {"z": z, "category": category})[0]  # type: ignore[no-any-return]
+
+
+class Reader:
+    """Reads pictures: reader.onnx."""
+
+    def __init__(self, folder: Path, threads: int, seconds: float | None = None) -> None:
+        self._session = session(folder / "reader.onnx", threads, seconds)
+
+    def __call__(self, picture: Floats) -> Reading:
+        """Read pictures (batch, channels, height, width), float32 in [-1, 1]."""
+        probabilities, embedding = self._session.run(["probabilities", "embedding"], {"picture": picture})
+        return Reading(probabilities, embedding)
+
+
+@dataclass(frozen=True)
+class State:
+    """What the copywriter remembers of a line: (layers, batch, hidden) each."""
+
+    h: Floats
+    c: Floats
+
+
+class Copywriter:
+    """Continues lines: copywriter.onnx."""
+
+    def __init__(self, folder: Path, threads: int, seconds: float | None = None) -> None:
+        self._session = session(folder / "copywriter.onnx", threads, seconds)
+        self.layers, _, self.hidden = self._session.get_inputs()[1].shape
+
+    def start(self, batch: int) -> State:
+        """Return the state before the first token."""
+        return State(*np.zeros((2, self.layers, batch, self.hidden), np.float32))
+
+    def __call__(self, token: Ints, state: State) -> tuple[Floats, State]:
+        """Map tokens (batch, sequence) and a state to logits (batch, sequence, vocabulary) and the next state."""
+        logits, h, c = self._session.run(["logits", "h_out", "c_out"], {"token": token, "h": state.h, "c": state.c})
+        return logits, State(h, c)

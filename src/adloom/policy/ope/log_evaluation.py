@@ -1,0 +1,127 @@
+"""A user's own log, a table of (context, action, reward, propensity) under any names: what a policy is worth on it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from adloom.errors import DataError
+from adloom.evaluation.metric import Array
+from adloom.policy.ope import estimators, reward_model
+from adloom.policy.ope.estimate import Estimate
+from adloom.policy.ope.support import Support, support
+
+Policy = Callable[[pd.DataFrame, tuple[str, ...]], Array]  # rows and actions → probabilities (rows, actions)
+CLIP = 20.0  # weight at which the clipped estimate cuts
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What the columns of a log are called."""
+
+    action: str
+    reward: str
+    propensity: str
+    context: tuple[str, ...] = ()  # what the reward model tells situations apart by; the policy sees every column
+    place: str | None = None  # within which support is asked for, such as the placement
+
+
+@dataclass(frozen=True)
+class Value:
+    """What a policy is estimated to earn per row of a log, by every estimator, and what the log cannot say."""
+
+    estimates: Mapping[str, Estimate]  # direct, ips, snips, clipped_ips, doubly_robust
+    logged: Estimate  # the log's own mean reward
+    support: Support
+    left_out: Mapping[str, int] = field(default_factory=dict)  # rows by reason
+
+
+def from_table(
+    frame: pd.DataFrame, columns: Columns, policy: Policy, actions: Sequence[str] | None = None, clip: float = CLIP
+) -> Value:
+    """
+    Return what a policy would have earned on a log.
+
+    `actions` are all that the policy may take (default: those in the log). A row without an action, with a reward that
+    is no finite number or with a propensity outside (0, 1] is left out and counted by its reason. The direct and the
+    doubly robust estimate use rates by context and action, cross-fitted. Raises DataError when a column is missing, no
+    row is left, the log has an action that is not in `actions`, or the policy returns no probabilities.
+    """
+    _require(frame, columns)
+    reasons = _reasons(frame, columns)
+    rows = frame[reasons == ""].reset_index(drop=True)
+    counts = reasons[reasons != ""].value_counts()
+    left_out = {str(reason): int(count) for reason, count in sorted(counts.items(), key=lambda item: str(item[0]))}
+    if rows.empty:
+        raise DataError(
+            f"log: no row is left of {len(frame)}: {left_out or 'it is empty'}; bring a log with propensities"
+        )
+    names = _actions(rows[columns.action].astype(str), actions)
+    probabilities = _probabilities(policy, rows, names)
+    return _value(rows, columns, names, probabilities, left_out, clip)
+
+
+def _value(
+    rows: pd.DataFrame,
+    columns: Columns,
+    names: tuple[str, ...],
+    probabilities: Array,
+    left_out: Mapping[str, int],
+    clip: float,
+) -> Value:
+    action = pd.Categorical(rows[columns.action].astype(str), categories=list(names)).codes.astype(np.int64)
+    reward, propensity = (_numbers(rows[name]).to_numpy() for name in (columns.reward, columns.propensity))
+    place = None if columns.place is None else reward_model.cells(rows[[columns.place]])
+    found = support(action, probabilities, names, place)
+    target, lost = probabilities[np.arange(len(rows)), action], found.unsupported
+    rates = reward_model.Rates(reward_model.cells(rows[list(columns.context)]), action, reward, len(names))
+    predicted = reward_model.cross_fit(rates, len(rows), len(names))
+    estimates = {
+        "direct": estimators.direct(predicted, probabilities),
+        "ips": estimators.ips(reward, propensity, target, lost),
+        "snips": estimators.snips(reward, propensity, target, lost),
+        "clipped_ips": estimators.clipped_ips(reward, propensity, target, clip, lost),
+        "doubly_robust": estimators.doubly_robust(reward, propensity, action, probabilities, predicted, lost),
+    }
+    return Value(estimates, estimators.ips(reward, propensity, propensity), found, left_out)
+
+
+def _require(frame: pd.DataFrame, columns: Columns) -> None:
+    named = {"action": columns.action, "reward": columns.reward, "propensity": columns.propensity}
+    named |= {f"context {name}": name for name in columns.context}
+    named |= {"place": columns.place} if columns.place is not None else {}
+    absent = [f"{theirs!r} for {ours}" for ours, theirs in named.items() if theirs not in frame]
+    if absent:
+        raise DataError(f"log: no column {', '.join(absent)}; found {', '.join(map(str, frame.columns))}")
+
+
+def _reasons(frame: pd.DataFrame, columns: Columns) -> pd.Series:
+    """Return per row why it cannot be used, "" when it can."""
+    reward, propensity = (_numbers(frame[name]) for name in (columns.reward, columns.propensity))
+    reasons = pd.Series("", frame.index)
+    for bad, reason in (
+        (frame[columns.action].isna(), f"{columns.action}: missing"),
+        (~np.isfinite(reward), f"{columns.reward}: not a finite number"),
+        (~((propensity > 0) & (propensity <= 1)), f"{columns.propensity}: not in (0, 1]"),
+    ):
+        reasons = reasons.mask((reasons == "") & bad, reason)
+    return reasons
+
+
+def _numbers(values: pd.Series) -> pd.Series:
+    return pd.to_numeric(values, errors="coerce").astype("float64")
+
+
+def _actions(taken: pd.Series, actions: Sequence[str] | None) -> tuple[str, ...]:
+    names = tuple(sorted(set(taken))) if actions is None else tuple(actions)
+    if unknown := sorted(set(taken) - set(names)):
+        raise DataError(f"actions: the log took {unknown[0]!r} (and {len(unknown) - 1} more), which is not one of them")
+    return names
+
+
+def _probabilities(policy: Policy, rows: pd.DataFrame, names: tuple[str, ...]) -> Array:
+    probabilities = np.asarray(policy(rows, names), np.float64)
+    if probabilities.shape != (len(rows), len(names)):
+        raise DataError(f"policy: shape {probabilities.shape}, expected {(len(rows), len(names))}: rows, actions")
+    return probabilities

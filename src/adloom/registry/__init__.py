@@ -1,0 +1,1 @@
+"""The model registry: versions, aliases, and the rules of promotion."""

@@ -1,0 +1,144 @@
+"""The registry: versions of models, and the alias that says which one is served."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+from typing import Literal, Protocol
+
+from adloom.errors import ArtifactError, OutsideError, UserError
+from adloom.storage import manifest
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+
+
+@dataclass(frozen=True)
+class Version:
+    """One registered version of a model."""
+
+    model: str  # one of params.MODELS; the registry adds the project's prefix
+    version: int
+    tags: Mapping[str, str]  # manifest_digest, params_digest, dataset_digest, git_commit, verdict, reasons, …
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """The digest of the registered artifact."""
+        return self.tags["manifest_digest"]
+
+
+By = Literal["gate", "person", "rollback"]  # a rollback is a person's, too: it takes the last promotion back
+
+
+@dataclass(frozen=True)
+class Move:
+    """One move of an alias; all that ever happened are kept."""
+
+    alias: str
+    version: int
+    reason: str
+    by: By
+    at: datetime  # UTC
+
+
+class Registry(Protocol):
+    """What stages and services need of a model registry."""
+
+    def versions(self, model: str) -> list[Version]:
+        """Return a model's versions, oldest first; empty when it was never registered."""
+        ...
+
+    def register(self, model: str, folder: Path, tags: Mapping[str, str]) -> Version:
+        """Register an artifact folder; one whose digest is registered already is that version, its tags updated."""
+        ...
+
+    def point(self, model: str, alias: str, version: int, reason: str, by: By = "gate") -> int:
+        """
+        Record the move of an alias, let the alias mean what its last move says, and return that.
+
+        It is another version when someone else moved the alias at the same moment: both moves are kept, in one order.
+        """
+        ...
+
+    def moves(self, model: str) -> list[Move]:
+        """Return every move of the model's aliases, oldest first."""
+        ...
+
+    def fetch(self, version: Version, folder: Path) -> Path:
+        """Bring a version's artifact into a folder and return where it lies."""
+        ...
+
+
+def aliased(versions: list[Version], alias: str) -> Version | None:
+    """Return the version an alias means, None when it means none."""
+    return next((version for version in versions if alias in version.aliases), None)
+
+
+def fetch_whole(registry: Registry, version: Version, folder: Path) -> Path:
+    """Fetch a version and check every byte. Raises ArtifactError when it is not what was registered."""
+    fetched = registry.fetch(version, folder)
+    if not manifest.is_whole(fetched, version.digest):
+        digest = f"its digest is not {version.digest}, which the registry promised"
+        raise ArtifactError(f"{version.model} {version.version}: {digest}; register it again")
+    return fetched
+
+
+def champion(registry: Registry, model: str, folder: Path) -> tuple[Version, Path]:
+    """Fetch a model's champion, whole. Raises UserError when there is none."""
+    version = aliased(registry.versions(model), CHAMPION)
+    if version is None:
+        raise UserError(f"{model}: no champion; `adloom run` makes one, `adloom promote` names one")
+    return version, fetch_whole(registry, version, folder)
+
+
+@dataclass
+class MemoryRegistry:
+    """A registry in memory, with the artifacts in a folder: for tests. What changes it is done by one at a time."""
+
+    folder: Path
+    known: dict[str, list[Version]] = field(default_factory=dict)
+    history: dict[str, list[Move]] = field(default_factory=dict)
+    one: Lock = field(default_factory=Lock, repr=False)
+
+    def versions(self, model: str) -> list[Version]:
+        """Return a model's versions, oldest first."""
+        return list(self.known.get(model, []))
+
+    def register(self, model: str, folder: Path, tags: Mapping[str, str]) -> Version:
+        """Register an artifact folder once."""
+        digest = manifest.digest(folder)
+        with self.one:
+            versions = self.known.setdefault(model, [])
+            for i, version in enumerate(versions):
+                if version.digest == digest:
+                    versions[i] = replace(version, tags={**version.tags, **tags})
+                    return versions[i]
+            shutil.copytree(folder, self.folder / digest, dirs_exist_ok=True)
+            versions.append(Version(model, len(versions) + 1, {**tags, "manifest_digest": digest}))
+            return versions[-1]
+
+    def point(self, model: str, alias: str, version: int, reason: str, by: By = "gate") -> int:
+        """Move an alias."""
+        with self.one:
+            versions = self.versions(model)
+            if not any(v.version == version for v in versions):
+                raise OutsideError(f"{model}: no version {version}; known: {[v.version for v in versions]}")
+            self.history.setdefault(model, []).append(Move(alias, version, reason, by, datetime.now(UTC)))
+            self.known[model] = [_pointed(v, alias, version) for v in versions]
+            return version
+
+    def moves(self, model: str) -> list[Move]:
+        """Return every move of the model's aliases, oldest first."""
+        return list(self.history.get(model, []))
+
+    def fetch(self, version: Version, folder: Path) -> Path:
+        """Copy a version's artifact."""
+        return Path(shutil.copytree(self.folder / version.digest, folder, dirs_exist_ok=True))
+
+
+def _pointed(version: Version, alias: str, target: int) -> Version:
+    kept = tuple(a for a in version.aliases if a != alias)
+    return replace(version, aliases=(*kept, alias) if version.version == target else kept)

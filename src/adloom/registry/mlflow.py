@@ -1,0 +1,330 @@
+"""
+MLflow: the server, and the registry in it. It takes seconds to import, so it is imported when it is first used.
+
+A version that cannot be registered is an error, and then there is no version. A version's files are the artifact's own,
+beside an MLmodel that other tools can load.
+"""
+
+import json
+import logging
+import os
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from adloom.connection_errors import describe
+from adloom.deadline import within
+from adloom.errors import AdloomError, OutsideError
+from adloom.registry.base import By, Move, Version
+from adloom.storage import manifest
+from adloom.storage.locks import held
+
+ARTIFACT = "model"  # folder of a version's files below its run
+MOVE = "move."  # prefix of the registered model's tags that hold the moves of its aliases
+LOCK_SECONDS = 5  # how long another writer of the SQLite file is waited for
+READING = 60.0  # seconds for all answers that a look at the registry needs
+CREATE_SECONDS = 120  # how long another process may take to create the tables of a SQLite file
+CREATE_ATTEMPTS = 5
+SWITCHES = {  # MLflow reads these when it is imported or used; whatever is set already wins
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",  # else files bypass the server, by addresses in S3
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+
+EXISTS = "RESOURCE_ALREADY_EXISTS"  # MLflow's word when another made it at the same moment
+TRIES = 20  # writers of one alias that may come in between before it is given up
+
+Provenance = Callable[[], Mapping[str, str]]  # git_commit, image_digest, where they are known
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+
+def prepare_environment() -> None:
+    """Set what MLflow's client reads from the environment, in this process and its children; call it before a use."""
+    for name, value in SWITCHES.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # else it warns of each try
+
+
+@dataclass
+class Server:
+    """An MLflow server or database, opened when it is first used."""
+
+    uri: str
+    project: str
+
+    @cached_property
+    def client(self) -> Any:
+        """The MlflowClient."""
+        prepare_environment()
+        from mlflow.tracking import MlflowClient
+
+        if self.database is None:
+            return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+        with self._creation_lock(self.database):
+            return create_tables(lambda: MlflowClient(tracking_uri=self.uri, registry_uri=self.uri))
+
+    @property
+    def name(self) -> str:
+        """The address without user and password, for messages."""
+        parts = urlsplit(self.uri)
+        return self.uri.replace(parts.netloc, parts.netloc.rpartition("@")[2], 1) if "@" in parts.netloc else self.uri
+
+    @property
+    def database(self) -> Path | None:
+        """The SQLite file, None when MLflow is elsewhere."""
+        return Path(self.uri.removeprefix("sqlite:///")) if self.uri.startswith("sqlite:///") else None
+
+    def experiment(self) -> str:
+        """Return the id of the project's experiment, making it; a database's files go beside it, into mlartifacts."""
+        found = self.client.get_experiment_by_name(self.project)
+        if found is None:
+            place = (self.database.parent / "mlartifacts").resolve().as_uri() if self.database else None
+            with unless_exists():
+                self.client.create_experiment(self.project, artifact_location=place)
+            found = self.client.get_experiment_by_name(self.project)
+        return str(found.experiment_id)
+
+    @contextmanager
+    def doing(self, what: str) -> Iterator[None]:
+        """Turn whatever MLflow raises into one line."""
+        try:
+            self.wait_for_lock()
+            yield
+        except AdloomError:
+            raise
+        except Exception as error:  # MLflow lets errors of its drivers, of HTTP and of the file system through
+            raise OutsideError(
+                f"MLflow at {self.name}: cannot {what}: {describe(error)}; are it, its database and its S3 up, "
+                "and is MLFLOW_TRACKING_URI right?"
+            ) from error
+
+    def wait_for_lock(self) -> None:
+        """Raise OutsideError when another holds a SQLite file for long; MLflow would wait far longer, in silence."""
+        if self.database is None or not self.database.is_file():
+            return
+        try:
+            with self._creation_lock(self.database), closing(_connect(self.database)) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            raise OutsideError(
+                f"MLflow at {self.name}: {error} for {LOCK_SECONDS} s; wait for whatever uses it, or stop that"
+            ) from None
+
+    def _creation_lock(self, database: Path) -> AbstractContextManager[None]:
+        """
+        Return the lock that guards the creation of the tables, which MLflow leaves unguarded between processes.
+
+        A database that has tables and no lock file was made by another program; nothing is left beside it.
+        """
+        lock = database.with_name(f"{database.name}.lock")
+        if not lock.exists() and _has_tables(database):
+            return nullcontext()
+        busy = (
+            f"MLflow at {self.name}: another process creates its tables for {CREATE_SECONDS} s; wait for it or stop it"
+        )
+        return held(lock, busy, CREATE_SECONDS)
+
+
+FindParent = Callable[[Server], str | None]  # the id of the run that runs lie below, if there is one
+
+
+def no_parent(server: Server) -> None:
+    """Return that runs stand alone."""
+
+
+def _connect(database: Path) -> sqlite3.Connection:
+    return sqlite3.connect(database, timeout=LOCK_SECONDS)
+
+
+def _has_tables(database: Path) -> bool:
+    """Return whether MLflow has made its tables, or begun to; also True for what cannot be read."""
+    try:
+        with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            return (
+                connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone() is not None
+            )
+    except sqlite3.Error:
+        return database.is_file()
+
+
+def create_tables(connect: Callable[[], Any]) -> Any:
+    """Return a client, which creates absent tables; try again where a program without our lock creates them as well."""
+    from alembic.util import CommandError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    for seconds in range(1, CREATE_ATTEMPTS):
+        try:
+            return connect()
+        except (CommandError, SQLAlchemyError):
+            time.sleep(seconds)
+    return connect()
+
+
+@contextmanager
+def unless_exists() -> Iterator[None]:
+    """Let it pass that another made the same at the same moment."""
+    try:
+        yield
+    except Exception as error:
+        if getattr(error, "error_code", "") != EXISTS:
+            raise
+
+
+@dataclass
+class MlflowRegistry:
+    """Keeps versions as registered models `<project>-<model>`."""
+
+    uri: str
+    project: str
+    provenance: Provenance = dict
+    parent: FindParent = no_parent
+    _server: Server = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._server = Server(self.uri, self.project)
+
+    def versions(self, model: str) -> list[Version]:
+        """Return a model's versions, oldest first; empty when it was never registered. Makes no database."""
+        if self._server.database and not self._server.database.is_file():
+            return []
+        return self._read(f"list versions of {model}", lambda: self._versions(model))
+
+    def register(self, model: str, folder: Path, tags: Mapping[str, str]) -> Version:
+        """
+        Register an artifact folder once; the version is made last, with all its tags at once.
+
+        Of two who register the same at the same moment each makes a version, then looks: the first stays, and whoever
+        made the other removes it. Both find the first, for it was there before the other.
+        """
+        with self._server.doing(f"register {folder}"):
+            digest = manifest.digest(folder)
+            known = self._known(model, digest)
+            if known is None:
+                made = self._create(model, folder, {**self.provenance(), **tags, "manifest_digest": digest})
+                known = next(v for v in self._versions(model) if v.digest == digest)
+                if known.version != made:
+                    self._server.client.delete_model_version(self._name(model), str(made))
+            for name, value in tags.items():
+                if known.tags.get(name) != value:
+                    self._server.client.set_model_version_tag(self._name(model), str(known.version), name, value)
+            return replace(known, tags={**known.tags, **tags})
+
+    def point(self, model: str, alias: str, version: int, reason: str, by: By = "gate") -> int:
+        """Move an alias: first the note of the move, then the alias itself."""
+        with self._server.doing(f"let {alias} mean {model} {version}"):
+            move = Move(alias, version, reason, by, datetime.now(UTC))
+            self._server.client.get_model_version(self._name(model), str(version))
+            self._server.client.set_registered_model_tag(self._name(model), self._next(model), _to_json(move))
+            return self._settle(model, alias)
+
+    def moves(self, model: str) -> list[Move]:
+        """Return every move of the model's aliases, oldest first."""
+        return self._read(f"read the history of {model}", lambda: self._moves(model))
+
+    def fetch(self, version: Version, folder: Path) -> Path:
+        """Bring a version's artifact into a folder and return where it lies, without what was laid beside it."""
+        with self._server.doing(f"fetch {version.model} {version.version}"):
+            folder.mkdir(parents=True, exist_ok=True)
+            stored = self._server.client.get_model_version(self._name(version.model), str(version.version))
+            fetched = Path(self._server.client.download_artifacts(stored.run_id, ARTIFACT, str(folder)))
+            listed = {*manifest.read(fetched).files, manifest.MANIFEST}
+            for path in fetched.rglob("*"):
+                if path.is_file() and str(path.relative_to(fetched)) not in listed:
+                    path.unlink()
+            return fetched
+
+    def _read(self, what: str, read: Callable[[], T]) -> T:
+        """Return what MLflow answers within READING seconds; its own timeout starts anew with each byte."""
+        with self._server.doing(what):
+            return within(READING, f"MLflow at {self._server.name}: {what}", read)
+
+    def _name(self, model: str) -> str:
+        return f"{self.project}-{model}"
+
+    def _versions(self, model: str) -> list[Version]:
+        name = self._name(model)
+        found = self._server.client.search_model_versions(f"name = '{name}'", order_by=["version_number ASC"])
+        if not found:
+            return []
+        aliases = self._server.client.get_registered_model(name).aliases  # alias: version
+        ours = [stored for stored in found if "manifest_digest" in stored.tags]
+        return sorted((_version(model, stored, aliases) for stored in ours), key=lambda version: version.version)
+
+    def _moves(self, model: str) -> list[Move]:
+        return _in_order(self._server.client.get_registered_model(self._name(model)).tags)
+
+    def _next(self, model: str) -> str:
+        """Return the name of the next move's tag, which nobody else takes: of equal numbers chance says the order."""
+        tags = self._server.client.get_registered_model(self._name(model)).tags
+        last = max((name for name in tags if name.startswith(MOVE)), default=f"{MOVE}0")
+        return f"{MOVE}{int(last.split('.')[1]) + 1:06}.{uuid4().hex[:8]}"
+
+    def _settle(self, model: str, alias: str) -> int:
+        """
+        Let an alias mean what its last move says, and return that.
+
+        Whoever writes, a move or the alias, looks afterwards, and writes the alias again when it differs. So whoever
+        of many writes last finds all that was written, and leaves with alias and moves agreeing.
+        """
+        for _ in range(TRIES):
+            stored = self._server.client.get_registered_model(self._name(model))
+            wanted = [move.version for move in _in_order(stored.tags) if move.alias == alias][-1]
+            if int(stored.aliases.get(alias, 0)) == wanted:
+                return wanted
+            self._server.client.set_registered_model_alias(self._name(model), alias, str(wanted))
+        raise OutsideError(f"{model}: others moved {alias} {TRIES} times meanwhile; stop them, and do it again")
+
+    def _known(self, model: str, digest: str) -> Version | None:
+        return next((version for version in self._versions(model) if version.digest == digest), None)
+
+    def _create(self, model: str, folder: Path, tags: Mapping[str, str]) -> int:
+        from adloom.registry import mlmodel
+        from adloom.tracking.backfill import run_of
+
+        client, name = self._server.client, self._name(model)
+        run = run_of(folder, self.provenance(), self._server, self.parent)
+        with tempfile.TemporaryDirectory(prefix="adloom-") as place:
+            mlmodel.write(folder, Path(place), run.info.run_id)
+            with self._server.doing(f"keep the files of {folder}"):
+                client.log_artifacts(run.info.run_id, place, ARTIFACT)
+        if not client.search_registered_models(f"name = '{name}'"):
+            with unless_exists():
+                client.create_registered_model(name)
+        source = f"{run.info.artifact_uri}/{ARTIFACT}"
+        return int(client.create_model_version(name, source, run.info.run_id, tags=dict(tags)).version)
+
+
+def _version(model: str, stored: Any, aliases: Mapping[str, str]) -> Version:
+    names = tuple(sorted(alias for alias, number in aliases.items() if int(number) == int(stored.version)))
+    return Version(model, int(stored.version), dict(stored.tags), names)
+
+
+def _in_order(tags: Mapping[str, str]) -> list[Move]:
+    return [_move(tags[name]) for name in sorted(tags) if name.startswith(MOVE)]
+
+
+def _to_json(move: Move) -> str:
+    return json.dumps({**asdict(move), "at": move.at.isoformat(timespec="seconds")}, ensure_ascii=False)
+
+
+def _move(text: str) -> Move:
+    fields = json.loads(text)
+    return Move(**{**fields, "at": datetime.fromisoformat(fields["at"])})

@@ -1,0 +1,67 @@
+"""
+Audience and policy are a pair: a policy decides with the very segments it was trained with.
+
+Its version in the registry names the digest of that audience. So the champions of both change together: a policy takes
+its audience along, and an audience other than the champion policy's waits for a policy that was made with it.
+"""
+
+from adloom.errors import UserError
+from adloom.registry.base import CHAMPION, Registry, Version, aliased
+
+POLICY, AUDIENCE = "policy", "audience"
+PINNED = "audience_digest"  # tag of a policy: the audience it was trained with; absent when it knows no segments
+
+
+def others(registry: Registry, version: Version) -> list[Version]:
+    """
+    Return which versions have to become champion together with this one, so that the champions remain a pair.
+
+    Raises UserError when there is no such version: a policy's audience is not registered, or the champion policy was
+    made with another audience than this.
+    """
+    if version.model == POLICY and (pinned := version.tags.get(PINNED)):
+        return [audience] if CHAMPION not in (audience := _audience(registry, version, pinned)).aliases else []
+    policy = aliased(registry.versions(POLICY), CHAMPION) if version.model == AUDIENCE else None
+    if policy and policy.tags.get(PINNED, version.digest) != version.digest:
+        raise UserError(
+            f"audience {version.version}: policy {policy.version}, the champion, decides with another; a policy made "
+            f"with this one (`adloom run` trains it) takes it along, {_fitting(registry, version)}"
+        )
+    return []
+
+
+def before(registry: Registry, audience: Version, champions: list[int]) -> list[Version]:
+    """
+    Return the policy that goes back with an audience: the last of its former champions made with it, oldest first.
+
+    Raises UserError when the champion policy was made with another audience, and no former champion with this one.
+    """
+    policies = {version.version: version for version in registry.versions(POLICY)}
+    now = aliased(list(policies.values()), CHAMPION)
+    if now is None or now.tags.get(PINNED, audience.digest) == audience.digest:
+        return []
+    fitting = [number for number in champions if policies[number].tags.get(PINNED) == audience.digest]
+    if not fitting:
+        raise UserError(
+            f"audience {audience.version}: policy {now.version}, the champion, decides with another, and no champion "
+            f"before it was made with this one, {_fitting(registry, audience)}"
+        )
+    return [policies[fitting[-1]]]
+
+
+def _audience(registry: Registry, policy: Version, pinned: str) -> Version:
+    found = next((version for version in registry.versions(AUDIENCE) if version.digest == pinned), None)
+    if found is None:
+        raise UserError(
+            f"policy {policy.version}: made with audience {pinned[:12]}, which is not registered; `adloom register` "
+            "registers both"
+        )
+    return found
+
+
+def _fitting(registry: Registry, audience: Version) -> str:
+    """Return how a person promotes an audience: with a policy that was made with it."""
+    fitting = [v.version for v in registry.versions(POLICY) if v.tags.get(PINNED) == audience.digest]
+    if not fitting:
+        return "and none is registered"
+    return f"and `adloom promote policy {fitting[-1]}` promotes both"

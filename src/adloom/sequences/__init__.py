@@ -1,0 +1,1 @@
+"""An LSTM over token ids; it knows no words. Pure."""

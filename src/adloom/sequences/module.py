@@ -1,0 +1,99 @@
+"""How the copywriter is trained: next-token cross entropy over lines of tokens, judged in bits per character."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from adloom.config.params import TrainLstm
+from adloom.sequences.net import CopyNet
+
+CATEGORY_DROPOUT = 0.1  # share of lines seen without their category, so that a request without one is no stranger
+CLIP = 1.0  # norm of the gradient
+
+
+class Batch(NamedTuple):
+    """Lines of tokens, padded to the longest."""
+
+    token: Tensor  # (batch, sequence) int64: prefix and tokens
+    target: Tensor  # (batch, sequence) int64: tokens and end
+    real: Tensor  # (batch, sequence) bool: what is not padding
+    characters: Tensor  # () int64: characters of these lines, ends of line included
+
+
+class Lines:
+    """Tokenised lines as rows to train on."""
+
+    def __init__(self, lines: Sequence[Sequence[int]], characters: Sequence[int]) -> None:
+        lengths = np.array([len(line) for line in lines])
+        self.tokens = np.zeros((len(lines), lengths.max()), np.int64)
+        self.real = np.arange(lengths.max()) < lengths[:, None]
+        self.tokens[self.real] = np.concatenate(lines)
+        self.characters = np.asarray(characters)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __getitem__(self, rows: npt.NDArray[np.int64]) -> Batch:
+        """Return the batch of these rows."""
+        real = self.real[rows]
+        real = real[:, : real.sum(axis=1).max()]
+        tokens = torch.from_numpy(self.tokens[rows, : real.shape[1]])
+        count = torch.tensor(int(self.characters[rows].sum()))
+        return Batch(tokens[:, :-1], tokens[:, 1:], torch.from_numpy(real[:, 1:]), count)
+
+
+class CopyModule(pl.LightningModule):
+    """The net with its objective."""
+
+    def __init__(self, vocabulary: int, begin: int, params: TrainLstm) -> None:
+        super().__init__()
+        self.net = CopyNet(vocabulary, params.hidden, params.layers, params.dropout)
+        self._begin, self._params = begin, params
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the mean nats per token, some lines without their category."""
+        nats = self._nats(batch._replace(token=forget_some(batch.token, self._begin)))
+        self._log("loss", nats.sum(), batch)
+        return nats.mean()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Log the bits per character."""
+        self._log("validation_loss", self._nats(batch).sum(), batch)
+
+    def configure_optimizers(self) -> Any:
+        """Return AdamW under one cycle of the learning rate (Smith & Topin 2018), stepped with the optimizer."""
+        p = self._params
+        optimizer = torch.optim.AdamW(self.parameters(), p.learning_rate, weight_decay=p.weight_decay)
+        steps = p.epochs * p.steps_per_epoch
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, p.learning_rate, total_steps=steps, pct_start=0.1)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *_: Any, **__: Any) -> None:
+        """Keep the norm of the gradient within CLIP."""
+        torch.nn.utils.clip_grad_norm_(self.parameters(), CLIP)
+
+    def _nats(self, batch: Batch) -> Tensor:
+        """Return the nats of every token that is not padding: (tokens,)."""
+        features = self.net.features(batch.token, batch.real.sum(dim=1).cpu())
+        return functional.cross_entropy(
+            self.net.logits(features[batch.real]), batch.target[batch.real], reduction="none"
+        )
+
+    def _log(self, name: str, nats: Tensor, batch: Batch) -> None:
+        """Log nats as bits per character; weighted by characters, an epoch's mean is exact."""
+        bits = nats.detach().float() / math.log(2) / batch.characters
+        self.log(name, bits, on_step=False, on_epoch=True, batch_size=int(batch.characters), sync_dist=True)
+
+
+def forget_some(token: Tensor, begin: int) -> Tensor:
+    """Return token (batch, sequence) with `begin` as the prefix of some lines, by torch's randomness."""
+    forgotten = token.clone()
+    forgotten[torch.rand(len(token)) < CATEGORY_DROPOUT, 0] = begin
+    return forgotten

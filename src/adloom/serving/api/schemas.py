@@ -1,0 +1,237 @@
+"""What is asked and answered over HTTP: strict, unknown fields refused, each limit written once, here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from adloom.serving.api.auth import Access
+from adloom.serving.api.decide_schemas import (
+    DECIDE,
+    FEEDBACK,
+    MAX_BYTES,
+    DecideAnswer,
+    DecideRequest,
+    FeedbackAnswer,
+    FeedbackRequest,
+    Message,
+)
+from adloom.serving.api.problems import ProblemBody
+from adloom.serving.creatives.content_credentials import SourceType
+
+SEGMENT = "/v1/segment"
+REFRESH = "/v1/models/refresh"
+GENERATE = "/v1/creatives/generate"
+READ = "/v1/creatives/read"
+WRITE = "/v1/copy/generate"
+
+MAX_ITEMS = 64  # pictures or lines drawn by one request
+MAX_PICTURES = 16  # pictures read by one request
+MAX_PICTURE_BYTES = 4 * 2**20  # each, decoded from base64
+MAX_PICTURE_PIXELS = 16_777_216  # each, checked in the header before anything is decoded
+MAX_USERS = 1000  # users or rows in one segment request
+KIB, MIB = 2**10, 2**20
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Body(BaseModel):
+    """What every request and answer is."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Origin(Body):
+    """The model an answer comes from."""
+
+    name: str = Field(description="gan, cnn, lstm, audience or policy.")
+    version: int | None = Field(description="Version in the registry; null when served from a folder.")
+    digest: str = Field(description="sha256 of the artifact's manifest.")
+
+
+class Served(Body):
+    """A model that serves."""
+
+    model: Origin
+    since: str = Field(description="When it was loaded, ISO 8601, UTC.")
+    source: Literal["folder", "registry", "cache"] = Field(
+        description="Who said last that it is to be served; cache: the registry does not answer."
+    )
+    categories: list[str] = Field(description="Categories it knows; empty when it has none.")
+
+
+class ModelList(Body):
+    """All models: those that serve, and why the others do not."""
+
+    models: list[Served]
+    absent: dict[str, str] = Field(description="Model: why it is not served.")
+    refused: dict[str, str] = Field({}, description="Model: why what is newer is not served in its place.")
+
+
+class Readiness(Body):
+    """Whether requests may be sent."""
+
+    ready: bool
+    models: list[str]
+    sources: dict[str, str] = Field(description="Model: folder, registry or cache, or none where it is not served.")
+
+
+class GenerateRequest(Body):
+    """Pictures of one category, drawn by the GAN."""
+
+    category: Name = Field(description="One of the categories of /v1/models.", examples=["Bag"])
+    n: int = Field(1, ge=1, le=MAX_ITEMS, description="How many pictures.")
+    seed: Seed | None = Field(None, description="Equal seeds give equal pictures; drawn and returned when absent.")
+
+
+class GenerateAnswer(Body):
+    """Drawn pictures; each PNG also carries model, category, seed and its AI origin in its metadata."""
+
+    model: Origin
+    category: str
+    seed: int
+    source_type: SourceType = Field(description="IPTC digital source type: made by a model.")
+    pictures: list[str] = Field(description="PNG files, base64.")
+
+
+class ReadRequest(Body):
+    """Pictures to read."""
+
+    pictures: list[str] = Field(
+        min_length=1, max_length=MAX_PICTURES, description="PNG or JPEG files, base64; resized to the model's input."
+    )
+    nearest: int = Field(3, ge=0, le=20, description="How many known creatives to name for each.")
+
+
+class Neighbour(Body):
+    """A known creative like the picture."""
+
+    creative_id: str
+    category: str
+    similarity: float = Field(description="Cosine of the two embeddings, in [-1, 1].")
+
+
+class PictureReading(Body):
+    """What the CNN says of one picture."""
+
+    category: str = Field(description="The most probable one.")
+    probabilities: dict[str, float] = Field(description="Category: probability; they sum to 1.")
+    embedding: list[float] = Field(description="Unit length.")
+    nearest: list[Neighbour] = Field(description="Nearest first.")
+
+
+class Refused(Body):
+    """An item that could not be answered; its neighbours were."""
+
+    error: ProblemBody
+
+
+class ReadAnswer(Body):
+    """One item for each picture, in the order asked."""
+
+    model: Origin
+    items: list[PictureReading | Refused]
+
+
+class CopyRules(Body):
+    """What a line must obey."""
+
+    max_characters: int = Field(60, ge=1, le=200, description="Longest line.")
+    banned_words: list[Name] = Field([], max_length=200, description="Words no line may contain, in any case.")
+    temperature: float = Field(0.8, ge=0.1, le=2, description="Below 1 safer lines, above 1 bolder ones.")
+
+
+class CopyRequest(Body):
+    """Lines of copy, written by the LSTM."""
+
+    category: Name | None = Field(None, description="One of the model's categories; any when absent.")
+    prompt: str = Field(
+        "", max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$", description="How each line begins; no control characters."
+    )
+    n: int = Field(1, ge=1, le=MAX_ITEMS, description="How many lines.")
+    seed: Seed | None = Field(None, description="Equal seeds give equal lines; drawn and returned when absent.")
+    rules: CopyRules = Field(CopyRules(), description="What each line must obey.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if len(self.prompt) > self.rules.max_characters:
+            raise ValueError(f"prompt has {len(self.prompt)} characters, rules.max_characters allows fewer")
+        return self
+
+
+class CopyAnswer(Body):
+    """Written lines: fewer than asked, or none, when too many of those drawn broke a rule."""
+
+    model: Origin
+    category: str | None
+    seed: int
+    source_type: SourceType = Field(description="IPTC digital source type: made by a model.")
+    lines: list[str]
+
+
+class FeatureRow(Body):
+    """What is known of one user, as it is: no scaling, no logarithm; null where it is not known."""
+
+    recency_days: float | None = Field(description="From the last purchase to now.", examples=[12.5])
+    frequency: float | None = Field(description="Number of purchases.", examples=[7])
+    monetary: float | None = Field(description="Sum of their values, in the events' currency.", examples=[240.0])
+    tenure_days: float | None = Field(description="From the first purchase to now.", examples=[400.0])
+    interpurchase_days: float | None = Field(
+        description="Mean time between two purchases; null for users with one.", examples=[64.0]
+    )
+
+
+class SegmentRequest(Body):
+    """Users by id, or by their features: one of the two."""
+
+    users: list[Name] | None = Field(
+        None, min_length=1, max_length=MAX_USERS, description="User ids as the advertiser has them."
+    )
+    rows: list[FeatureRow] | None = Field(None, min_length=1, max_length=MAX_USERS, description="Features of users.")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.users is None) == (self.rows is None):
+            raise ValueError("give exactly one of users and rows")
+        return self
+
+
+class Placed(Body):
+    """A user's segment."""
+
+    segment: str | None = Field(description="Null for a user id that was not in the events.")
+
+
+class SegmentAnswer(Body):
+    """One item for each user or row, in the order asked."""
+
+    model: Origin
+    items: list[Placed | Refused]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A path that is asked with POST."""
+
+    path: str
+    asked: type[Body] | type[Message] | None  # None: it needs no body, and none is looked at
+    answer: type[Body] | type[Message]
+    summary: str
+    max_bytes: int  # of the body; a longer one is refused before it is parsed
+    access: Access = "decide"  # scope of the tokens that may ask it
+
+
+ENDPOINTS: Mapping[str, Endpoint] = {
+    endpoint.path: endpoint
+    for endpoint in (
+        Endpoint(DECIDE, DecideRequest, DecideAnswer, "Which creatives to show, and how probable each was.", MAX_BYTES),
+        Endpoint(FEEDBACK, FeedbackRequest, FeedbackAnswer, "A click or a conversion.", MAX_BYTES, "feedback"),
+        Endpoint(SEGMENT, SegmentRequest, SegmentAnswer, "Audience segments of users.", MIB),
+        Endpoint(GENERATE, GenerateRequest, GenerateAnswer, "Draw pictures of a category.", 64 * KIB),
+        Endpoint(READ, ReadRequest, ReadAnswer, "Read pictures: category, embedding, nearest known ones.", 16 * MIB),
+        Endpoint(WRITE, CopyRequest, CopyAnswer, "Write lines of copy.", 64 * KIB),
+        Endpoint(REFRESH, None, ModelList, "Look at once for newer models to serve.", KIB, "admin"),
+    )
+}

@@ -1,0 +1,1 @@
+"""The creatives service: generate, classify and write, hosted by BentoML."""

@@ -1,0 +1,69 @@
+"""
+The creatives service: BentoML hosts what draws, writes and reads; on a laptop it answers the decide app's paths, too.
+
+Requests are checked by the front before BentoML sees them, so that one set of rules holds for every path; BentoML is
+given nothing to parse or to serialize.
+"""
+
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import bentoml
+from anyio import CapacityLimiter, to_thread
+from bentoml._internal.server.http.traffic import TimeoutMiddleware
+from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from adloom.errors import NoAnswerError
+from adloom.serving.api.middleware import Front, asked
+from adloom.serving.api.problems import Problem
+from adloom.serving.api.schemas import GENERATE, READ, WRITE, Body
+from adloom.serving.app import Service, bare, json_response, problem_response
+from adloom.serving.creatives import classify, generate
+from adloom.serving.models.loader import Models
+
+Answer = Callable[[Any, Models], Body]
+ANSWERS: Mapping[str, Answer] = {GENERATE: generate.generate, READ: classify.read, WRITE: generate.write}
+UNUSED = (OpenTelemetryMiddleware, TimeoutMiddleware)  # of BentoML's; telemetry and the bounds of requests do both
+
+
+def mounted(service: Service) -> ASGIApp:
+    """Return BentoML's service behind the bare decide app, whose models both use."""
+
+    class Creatives:
+        """Pictures drawn and read, lines written."""
+
+    hosted = bentoml.service(
+        name="adloom",
+        workers=1,
+        metrics={"enabled": False},  # the front counts, for both
+        logging={"access": {"enabled": False}},
+    )(Creatives)
+    hosted.mount_asgi_app(_models(service))
+    hosted.add_asgi_middleware(Front, admission=service.admission, first=bare(service))
+    app = hosted.to_asgi()
+    app.user_middleware = [own for own in app.user_middleware if own.cls not in UNUSED]
+    return service.lane(app)
+
+
+def _models(service: Service) -> Starlette:
+    """Return the endpoints that ask a model, one request at a time: a model uses its own threads."""
+    turn = CapacityLimiter(1)
+    routes = [_route(path, answer, service, turn) for path, answer in ANSWERS.items()]
+    return Starlette(routes=routes, exception_handlers={Problem: problem_response, NoAnswerError: _unanswered})
+
+
+def _route(path: str, answer: Answer, service: Service, turn: CapacityLimiter) -> Route:
+    async def endpoint(request: Request) -> Response:
+        return await to_thread.run_sync(lambda: json_response(answer(asked.get(), service.models)), limiter=turn)
+
+    return Route(path, endpoint, methods=["POST"])
+
+
+async def _unanswered(request: Request, error: Exception) -> Response:
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error)).response()

@@ -1,0 +1,69 @@
+"""Tables as Parquet shards of an artifact: small enough to stream, equal from run to run."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from adloom.storage import private_file
+
+ROWS_PER_SHARD = 20_000
+
+
+class Shards:
+    """Writes a table chunk by chunk as `<name>-00000.parquet`, … below a folder."""
+
+    def __init__(self, folder: Path, name: str = "rows") -> None:
+        self._folder = folder
+        self._name = name
+        self._count = 0
+        self.rows = 0
+
+    def append(self, rows: pd.DataFrame) -> None:
+        """Write rows as further shards; no rows are one empty shard, which keeps the columns."""
+        table = pa.Table.from_pandas(_arrow_times(rows), preserve_index=False).replace_schema_metadata(None)
+        for start in range(0, max(len(rows), 1), ROWS_PER_SHARD):
+            _write_shard(table.slice(start, ROWS_PER_SHARD), self._folder / f"{self._name}-{self._count:05}.parquet")
+            self._count += 1
+        self.rows += len(rows)
+
+
+def write(rows: pd.DataFrame, folder: Path, name: str = "rows") -> None:
+    """Write rows as `<name>-00000.parquet`, … below a folder; an empty table is one empty shard."""
+    Shards(folder, name).append(rows)
+
+
+def read(
+    folder: Path, split: str | None = None, columns: Sequence[str] | None = None, name: str = "rows"
+) -> pd.DataFrame:
+    """Read the rows of an artifact, of one split when it is given, in the order they were written."""
+    filters = [("split", "==", split)] if split else None
+    table = pq.ParquetDataset(_paths(folder, name), filters=filters).read(columns=list(columns) if columns else None)
+    rows: pd.DataFrame = table.to_pandas()
+    return rows
+
+
+def chunks(folder: Path, name: str = "rows", columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
+    """Yield the rows of an artifact shard by shard in Arrow's types: whole numbers stay whole beside missing ones."""
+    for path in _paths(folder, name):
+        yield pq.read_table(path, columns=list(columns) if columns else None).to_pandas(types_mapper=pd.ArrowDtype)
+
+
+def _arrow_times(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with their UTC times in Arrow's type; Arrow converts pandas' own in a way that pandas deprecates."""
+    times = rows.select_dtypes("datetimetz").columns
+    return rows.astype(dict.fromkeys(times, pd.ArrowDtype(pa.timestamp("us", "UTC"))))
+
+
+def _write_shard(rows: pa.Table, path: Path) -> None:
+    try:
+        with private_file.create(path) as stream:
+            pq.write_table(rows, stream, compression="zstd")
+    except OSError as error:  # Arrow's own does not name the file
+        raise OSError(error.errno, str(error), str(path)) from None
+
+
+def _paths(folder: Path, name: str) -> list[str]:
+    return [str(path) for path in sorted(folder.glob(f"{name}-*.parquet"))]

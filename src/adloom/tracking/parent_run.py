@@ -1,0 +1,51 @@
+"""The parent run: what one pipeline run tracks lies below one run in MLflow."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from adloom.registry.mlflow import Server
+
+KFP_RUN = "kfp_run"  # tag of the parent: the id of the pipeline run
+REASON = "reason"  # tag of the parent: why it was started
+
+
+@dataclass(frozen=True)
+class Parent:
+    """
+    Which run is the parent: what lies above the one that a server gave this task, else that of the pipeline run.
+
+    A server that keeps runs in MLflow itself gives each task a run of its own below the pipeline's, and ends both.
+    """
+
+    given: str | None  # the id of a run in MLflow
+    kfp_run: str | None  # the id of a pipeline run
+
+    def __call__(self, server: Server) -> str | None:
+        """Return the parent's id, making the run when a pipeline run asks for the first time; None without any."""
+        if self.given:
+            above = server.client.get_run(self.given).data.tags.get("mlflow.parentRunId")
+            return str(above or self.given)
+        return self._own(server) if self.kfp_run else None
+
+    def begin(self, server: Server, reason: str) -> None:
+        """Make the parent, if there is to be one, and tag it with why. Raises OutsideError when MLflow does not."""
+        if self.given or self.kfp_run:
+            with server.doing(f"make the run of the pipeline run {self.kfp_run}"):
+                server.client.set_tag(self(server), REASON, reason)
+
+    def end(self, server: Server, status: str) -> None:
+        """End the parent as FINISHED, FAILED or KILLED, unless it is a server's. Raises OutsideError as `begin`."""
+        if self.kfp_run and not self.given:
+            with server.doing(f"end the run of the pipeline run {self.kfp_run} as {status}"):
+                server.client.set_terminated(self._own(server), status)
+
+    def _own(self, server: Server) -> str:
+        if not self._runs(server):
+            tags = {KFP_RUN: str(self.kfp_run)}
+            server.client.create_run(server.experiment(), run_name=f"pipeline {str(self.kfp_run)[:8]}", tags=tags)
+        return str(self._runs(server)[0].info.run_id)
+
+    def _runs(self, server: Server) -> list[Any]:
+        """Return the runs of the pipeline run, oldest first: of two that were made at once the same one is taken."""
+        found = server.client.search_runs([server.experiment()], f"tags.{KFP_RUN} = '{self.kfp_run}'")
+        return sorted(found, key=lambda run: (run.info.start_time, run.info.run_id))

@@ -1,0 +1,49 @@
+"""Copywriters of a few weights with all that evaluation reads, a table of copy to judge them on, and cheap params."""
+
+import json
+import shutil
+from pathlib import Path
+
+import onnx
+import pandas as pd
+from onnx import numpy_helper
+from tests.support import tiny_models
+
+from adloom.config.gate import Gate, Rule
+from adloom.config.params import Evaluate, Params, Source, load
+from adloom.storage import manifest
+
+ROOT = Path(__file__).parents[2]
+EVALUATE = Evaluate(threads=1, bootstraps=40, lstm_samples=100, ngram_order=3)
+
+
+def params(at_most: float = 100.0, margin: float = 0.01, *, approve: bool = False) -> Params:
+    """Return the default params, with cheap measurements and one rule for the copywriter."""
+    rule = Rule(metric="bits_ratio", at_most=at_most, margin=margin)
+    gate = Gate(approve=approve, gan=[], cnn=[], lstm=[rule], audience=[], policy=[Rule(metric="click_rate", margin=0)])
+    return load(ROOT / "params.yaml").model_copy(update={"evaluate": EVALUATE, "gate": gate})
+
+
+def copy_rows() -> pd.DataFrame:
+    """Return lines that the copywriter knows, 20 to train and 16 to test."""
+    lines = (tiny_models.LINES * 8)[:36]
+    split = ["train"] * 20 + ["test"] * 16
+    return pd.DataFrame({"copy_id": [str(i) for i in range(36)], "text": lines, "category": None, "split": split})
+
+
+def copywriter(target: Path, sharpness: float = 1.0) -> Path:
+    """Write a copywriter that knows bigrams; below 1 it is less sure of them, and worse."""
+    plain = target.with_name(f"{target.name}-plain")
+    tiny_models.write_copywriter(plain)
+    with manifest.draft(target, "train_lstm", Source(uri=f"sharpness {sharpness}"), {}) as made:
+        for path in plain.iterdir():
+            if path.name != manifest.MANIFEST:
+                shutil.copy(path, made.path)
+        model = onnx.load(made.path / "copywriter.onnx")
+        table = model.graph.initializer[0]
+        table.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(table) * sharpness, table.name))
+        onnx.save(model, made.path / "copywriter.onnx")
+        curves = {"loss": [[1, 3.0], [2, 2.0]], "validation_loss": [[1, 3.1], [2, 2.2]]}
+        (made.path / "history.json").write_text(json.dumps(curves), encoding="utf-8")
+    shutil.rmtree(plain)
+    return target

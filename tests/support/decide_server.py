@@ -1,0 +1,192 @@
+"""`adloom serve --app decide` as its own process: started, asked, stopped; and what it left in its folder."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+from click.testing import CliRunner
+from tests.support.decision_logs import read, until
+from tests.support.tiny_models import DIMENSIONS
+
+from adloom.cli.main import cli
+from adloom.decision_log.record import Decision
+from adloom.serving.api.decide_schemas import DECIDE
+
+WITHIN = 30  # seconds for a start, an answer, an end
+CREATIVES = [f"creative-{i}" for i in range(DIMENSIONS)]
+ASKED: Mapping[str, Any] = {"placement": "side", "candidates": CREATIVES, "user_id": "1", "n": 2, "tmax_ms": 10_000}
+
+
+def post(body: Mapping[str, Any], *headers: str, path: str = DECIDE) -> bytes:
+    """A request as it goes over the wire."""
+    content = json.dumps(body).encode()
+    lines = [f"POST {path} HTTP/1.1", "Host: shop", "Content-Type: application/json", *headers]
+    return "\r\n".join([*lines, f"Content-Length: {len(content)}", "", ""]).encode() + content
+
+
+@dataclass
+class Answer:
+    """What came back over a connection."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+
+class Connection:
+    """One connection, on which the bytes go as they are given."""
+
+    def __init__(self, url: str) -> None:
+        host, port = url.removeprefix("http://").split(":")
+        self.socket = socket.create_connection((host, int(port)), WITHIN)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._file = self.socket.makefile("rb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self.socket.close()
+
+    def send(self, content: bytes) -> None:
+        self.socket.sendall(content)
+
+    def answer(self) -> Answer:
+        """Read one answer. Raises ConnectionError when the other side ends before it."""
+        first = self._file.readline()
+        if not first.endswith(b"\r\n"):
+            raise ConnectionError("ended before an answer")
+        headers: dict[str, str] = {}
+        while (line := self._file.readline()) != b"\r\n":
+            name, _, value = line.decode().partition(":")
+            headers[name.lower()] = value.strip()
+        body = self._file.read(int(headers.get("content-length", 0)))
+        return Answer(int(first.split()[1]), headers, json.loads(body) if body else None)
+
+    def ask(self, body: Mapping[str, Any], *headers: str) -> Answer:
+        self.send(post(body, *headers))
+        return self.answer()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the other side closed it; waits for that."""
+        return self._file.read(1) == b""
+
+
+@dataclass
+class DecideServer:
+    """A running process and its folder."""
+
+    process: "subprocess.Popen[str]"
+    folder: Path
+    url: str
+
+    def connect(self) -> Connection:
+        return Connection(self.url)
+
+    @property
+    def errors(self) -> str:
+        """What it said of itself."""
+        return (self.folder / "errors").read_text(encoding="utf-8")
+
+    def metric(self, name: str) -> float:
+        """The number of a sample; 0 when there is none."""
+        return metric(httpx.get(f"{self.url}/metrics").text, name)
+
+    def resident(self) -> int:
+        """How much memory it has, in bytes."""
+        pages = Path(f"/proc/{self.process.pid}/statm").read_text(encoding="utf-8").split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+    def workers(self) -> list[int]:
+        """The processes that answer, of several."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+    def refuses(self) -> bool:
+        """Whether nobody listens on its port any more."""
+        try:
+            self.connect().__exit__()
+        except ConnectionError:
+            return True
+        return False
+
+    def end(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """End it and return its exit code."""
+        self.process.send_signal(how)
+        return self.process.wait(WITHIN)
+
+    def verified(self) -> Mapping[str, Any]:
+        """What `adloom log verify` says of its decisions, which must be clean."""
+        log = str(self.folder / ".adloom" / "decisions")
+        done = CliRunner().invoke(cli, ["log", "verify", log, "--json"])
+        assert done.exit_code == 0, done.output
+        found: Mapping[str, Any] = json.loads(done.stdout)
+        return found
+
+    def decisions(self) -> list[Decision]:
+        """All decisions in the finished segments of its log."""
+        return [line for line in read(self.folder / ".adloom" / "decisions") if isinstance(line, Decision)]
+
+
+def metric(text: str, name: str) -> float:
+    """The number of a sample in Prometheus' text; 0 when there is none."""
+    found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+@contextmanager
+def stopped(process: int) -> Iterator[None]:
+    """Let a process stand still: what it is sent in this time, it finds at once afterwards."""
+    os.kill(process, signal.SIGSTOP)
+    try:
+        until(lambda: Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+        yield
+    finally:
+        os.kill(process, signal.SIGCONT)
+
+
+@contextmanager
+def deciding(folder: Path, arguments: Sequence[str], environment: Mapping[str, str]) -> Iterator[DecideServer]:
+    """Yield a process that works in a folder and answers on a free port; end it if it has not ended."""
+    command = [
+        sys.executable,
+        "-c",
+        "from adloom.cli.main import main; main()",
+        "serve",
+        "--app",
+        "decide",
+        "--port",
+        "0",
+    ]
+    inherited = {n: v for n, v in os.environ.items() if not n.startswith(("AWS_", "MLFLOW_", "ADLOOM_", "OTEL_"))}
+    with (
+        (folder / "errors").open("w") as errors,
+        subprocess.Popen(
+            [*command, *arguments], cwd=folder, env={**inherited, **environment}, text=True,
+            stdout=subprocess.PIPE, stderr=errors,
+        ) as process,
+    ):  # fmt: skip
+        try:
+            assert process.stdout is not None
+            ready = process.stdout.readline().split()
+            assert ready[:2] == ["ready", "on"], (folder / "errors").read_text()
+            yield DecideServer(process, folder, ready[2].rstrip(";"))
+        finally:
+            if process.poll() is None:
+                process.terminate()
+            try:
+                process.wait(WITHIN)
+            except subprocess.TimeoutExpired:
+                process.kill()

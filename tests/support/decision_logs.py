@@ -1,0 +1,88 @@
+"""Records as a service would log them, logs written by hand, and what is read back."""
+
+import gzip
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from adloom.decision_log import reading, segment_file
+from adloom.decision_log.record import Decision, End, Feedback, Header, Line, decode, encode
+from adloom.storage.router import FolderStore
+
+NOON = 1_790_000_000_000_000  # µs: 2026-09-21, 14:13:20 UTC
+PROCESS = "c" * 32
+PATIENCE = 60  # seconds that a test waits for what happens in a thread or process
+
+
+def decision(number: int = 0, **changes: Any) -> Decision:
+    """Three candidates of probability 0.5, 0.3 and 0.2, of which the second and then the first are shown."""
+    given = {
+        "time": NOON + number * 1_000_000,
+        "decision_id": f"{number:032x}",
+        "project": "shop",
+        "user": "a" * 32,
+        "user_key": "b" * 16,
+        "segment": "loyal",
+        "placement": "home",
+        "context": {"device": "phone"},
+        "candidates": ["hat", "bag", "shoe"],
+        "probabilities": [0.5, 0.3, 0.2],
+        "chosen": ["bag", "hat"],
+        "propensities": [0.3, 0.5 / 0.7],
+        "policy": "d" * 64,
+        "policy_version": 3,
+        "audience": "e" * 64,
+        "audience_version": None,
+        "tier": "model",
+        "elapsed_us": 450,
+    }
+    return Decision(**{**given, **changes})
+
+
+def click(number: int = 0, **changes: Any) -> Feedback:
+    """A click on the bag, a second after the decision of this number."""
+    given = {"time": NOON + number * 1_000_000 + 1_000_000, "decision_id": f"{number:032x}", "creative_id": "bag"}
+    return Feedback(**{**given, "kind": "click", **changes})
+
+
+def framed(records: Sequence[Line], process: str = PROCESS, number: int = 0, before: int = 0) -> list[Line]:
+    """A segment's lines: records between their header and their end."""
+    at = records[0].time if records else NOON
+    count = before + sum(isinstance(record, Decision | Feedback) for record in records)
+    header = Header(time=at, project="shop", process=process, number=number, records=before)
+    return [header, *records, End(time=at, records=count, last=True)]
+
+
+def write(root: Path, lines: Iterable[Line | bytes]) -> Path:
+    """Write a segment as finished ones lie in a log, and return its path; bytes are written as they are."""
+    text = b"".join(line if isinstance(line, bytes) else encode(line) + b"\n" for line in lines)
+    packed = gzip.compress(text, mtime=0)
+    path = root / "shop" / "2026-09-21" / f"{hashlib.sha256(packed).hexdigest()}.jsonl.gz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(packed)
+    return path
+
+
+def read(root: Path) -> list[Line]:
+    """All lines of the finished segments of a log, in the order in which they were written."""
+    texts = [
+        [line for _, line in segment_file.lines(Path(found.uri))] for found in reading.find([str(root)], FolderStore())
+    ]
+    opened = sorted(([decode(line) for line in lines] for lines in texts), key=_place)
+    return [line for lines in opened for line in lines]
+
+
+def _place(lines: Sequence[Line]) -> tuple[int, str, int]:
+    header = lines[0]
+    assert isinstance(header, Header)
+    return header.time, header.process, header.number
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Return when a condition holds."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)  # between two looks

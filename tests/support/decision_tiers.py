@@ -1,0 +1,15 @@
+"""What a decider said, for tests that ask it without a server."""
+
+import time
+from collections.abc import Iterable
+
+from adloom.serving.api.decide_schemas import DecideAnswer, DecideRequest, Tier
+from adloom.serving.decide.service import Decider
+
+
+def tiers(decider: Decider, requests: Iterable[DecideRequest], ago: float = 0.0) -> list[Tier]:
+    """Return who answered requests that are asked together, and arrived so many seconds ago."""
+    arrived = time.perf_counter() - ago
+    answers = decider.decide([(asked, arrived) for asked in requests])
+    assert all(isinstance(answer, DecideAnswer) for answer in answers), answers
+    return [answer.tier for answer in answers if isinstance(answer, DecideAnswer)]

@@ -1,0 +1,442 @@
+"""A stand-in for Kubeflow Pipelines: the v2beta1 calls that adloom makes, in memory, over HTTP, on a thread.
+
+Every request must be one of kfp-server-api's models, with nothing unknown in it; every answer is made from one. As on
+the real server times have whole seconds, a run that goes on has ended in 1970, empty lists are left out of answers,
+filters are unescaped twice, names are unique, parameters without a default are required, the cron of a schedule is not
+checked, and an error is a google.rpc.Status, or of an upload something else.
+"""
+
+import base64
+import json
+import re
+import ssl
+import threading
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email import message_from_bytes
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qsl, unquote_plus, urlsplit
+
+import kfp_server_api as models
+import yaml
+from tests.support import artifact_inputs
+
+PIPELINE = """{root: {inputDefinitions: {parameters: {project: {}, sources: {}, reason: {isOptional: true}}}}}
+---
+{platforms: {}}
+"""  # as much of a pipeline as the server looks at
+ARGUMENTS = {"project": "shop", "sources": ""}
+CODEC = models.ApiClient(models.Configuration())
+MAX_PAGE = 200
+ENDED = {"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"}
+NAMESPACED = ("experiments", "pipelines")
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)  # when a run ends that goes on
+SORT_KEYS = {"name", "display_name", "created_at", "id"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer that the server gives instead of doing what it was asked."""
+
+    status: int
+    body: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class RefusedError(Exception):
+    """A request that the server refuses, as a google.rpc.Status has it."""
+
+    def __init__(self, status: int, code: int, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code = status, code
+
+
+def invalid(message: str) -> RefusedError:
+    return RefusedError(400, 3, message)
+
+
+def absent(message: str) -> RefusedError:
+    return RefusedError(404, 5, message)
+
+
+@dataclass
+class StandIn:
+    """The server's state, and what a test may tell it to do."""
+
+    url: str = ""
+    token: str | None = None
+    multi_user: bool = False
+    version: str = "2.17.0"
+    asked: list[tuple[str, str]] = field(default_factory=list)  # method and path of every request
+    authorized: set[tuple[str, str]] = field(default_factory=set)  # resource and verb, as KFP checks them
+    answers: deque[Answer] = field(default_factory=deque)  # given first, whatever is asked
+    silence: threading.Event | None = None  # while it is there and not set, no answer is given
+    after: Callable[[str, str], None] = lambda _method, _path: None  # called after each request that changed something
+    kept: dict[str, dict[str, Any]] = field(
+        default_factory=lambda: {kind: {} for kind in ("experiments", "pipelines", "versions", "runs", "recurringruns")}
+    )
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def changes(self) -> list[tuple[str, str]]:
+        """Every request that was no mere question."""
+        return [(method, path) for method, path in self.asked if method != "GET"]
+
+    def advance(
+        self, run_id: str, state: str, *, message: str = "", why: str = "", driver: str = "", **tasks: str
+    ) -> None:
+        """
+        Let a run and its tasks (dashes as underscores) be in a state; beside each task stands its driver.
+
+        `driver` is the task that waits because its driver failed.
+        """
+        run = self.kept["runs"][run_id]
+        _enter(run, state)
+        if state in ENDED:
+            run.finished_at = now()
+        run.error = models.GoogleRpcStatus(code=2, message=message) if message else None
+        details = [self._detail(run_id, name.replace("_", "-"), of, why) for name, of in tasks.items()]
+        drivers = [self._detail(run_id, f"{task.display_name}-driver", "SUCCEEDED", "") for task in details]
+        if driver:
+            nodes = {driver: "PENDING", f"{driver}-driver": "FAILED", f"{driver}-driver(0)": "FAILED"}
+            details += [self._detail(run_id, name, of, "") for name, of in nodes.items()]
+        root = self._detail(run_id, "root", state, "")
+        run.run_details = models.V2beta1RunDetails(task_details=[root, *drivers, *details])
+
+    def fire(self, schedule_id: str) -> str:
+        """Let a schedule make a run, which the controller does without its description; return the run's id."""
+        recurring = self.kept["recurringruns"][schedule_id]
+        run = models.V2beta1Run(
+            run_id=str(uuid.uuid4()),
+            display_name=f"{recurring.display_name}-1",
+            experiment_id=recurring.experiment_id,
+            pipeline_version_reference=recurring.pipeline_version_reference,
+            runtime_config=recurring.runtime_config,
+            recurring_run_id=schedule_id,
+        )
+        _begin(run, "RUNNING")
+        self.kept["runs"][run.run_id] = run
+        return str(run.run_id)
+
+    def _detail(self, run_id: str, name: str, state: str, why: str) -> Any:
+        failed = models.GoogleRpcStatus(code=2, message=why) if why and state == "FAILED" else None
+        return models.V2beta1PipelineTaskDetail(
+            run_id=run_id, task_id=str(uuid.uuid4()), display_name=name, state=state, error=failed, create_time=now()
+        )
+
+    def answer(self, method: str, target: str, headers: Any, body: bytes) -> Answer:
+        """Do what a request asks for."""
+        path = urlsplit(target).path
+        self.asked.append((method, path))
+        if self.silence is not None:
+            self.silence.wait(30)
+        if self.answers:
+            return self.answers.popleft()
+        if self.token is not None and headers.get("authorization") != f"Bearer {self.token}":
+            return _status(401, 16, "Unauthenticated: the token is not valid")
+        try:
+            with self.lock:
+                found = self._route(method, path, dict(parse_qsl(urlsplit(target).query)), headers, body)
+        except RefusedError as refused:
+            if path.endswith("upload_version"):
+                return Answer(refused.status, json.dumps({"error_message": str(refused), "error_details": "…"}))
+            return _status(refused.status, refused.code, str(refused))
+        if method != "GET":
+            self.after(method, path)
+        text = json.dumps(CODEC.sanitize_for_serialization(found))
+        return Answer(200, text.replace('+00:00"', 'Z"'))
+
+    def _route(self, method: str, path: str, query: dict[str, str], headers: Any, body: bytes) -> Any:
+        for verb, pattern, handler in ROUTES:
+            match = re.fullmatch(f"/apis/v2beta1/{pattern}", path)
+            if match and verb == method:
+                self.authorized.add(_authorization(method, path))
+                return handler(self, *match.groups(), query=query, headers=headers, body=body)
+        raise absent("Not Found")
+
+
+def now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def _authorization(method: str, path: str) -> tuple[str, str]:
+    """Return the resource and the verb that a server of many users asks Kubernetes about."""
+    first, *rest = path.removeprefix("/apis/v2beta1/").split("/")
+    resource = {"recurringruns": "jobs"}.get(first, first)
+    own_verb = path.partition(":")[2]
+    one = rest and rest[-1] != "versions"
+    return resource, own_verb or {"POST": "create", "DELETE": "delete"}.get(method, "get" if one else "list")
+
+
+def _begin(run: Any, state: str) -> None:
+    """Let a run be as the server answers one that has just been made."""
+    run.created_at = run.scheduled_at = now()
+    run.finished_at, run.service_account = NEVER, "pipeline-runner"
+    run.state_history = []
+    run.plugins_output = {"mlflow": {"state": "PLUGIN_FAILED"}}
+    _enter(run, state)
+
+
+def _enter(run: Any, state: str) -> None:
+    run.state = state
+    run.state_history.append(models.V2beta1RuntimeStatus(update_time=now(), state=state))
+
+
+def _status(status: int, code: int, message: str) -> Answer:
+    return Answer(status, json.dumps({"error": message, "code": code, "message": message, "details": []}))
+
+
+def checked(body: bytes, kind: str) -> Any:
+    """Return a request's body as a model, which must hold all of it."""
+    model = CODEC.deserialize(SimpleNamespace(data=body), kind)
+    if CODEC.sanitize_for_serialization(model) != json.loads(body):
+        raise invalid(f"not a {kind}: {body!r}")
+    return model
+
+
+def health(server: StandIn, **_: Any) -> Any:
+    """Return what the real server writes by hand, which is more than its model has."""
+    build = {"commit_sha": "c0ffee", "tag_name": server.version}
+    return {**build, "multi_user": server.multi_user, "pipeline_store": "database"}
+
+
+def listed(server: StandIn, kind: str, *parents: str, query: dict[str, str], **_: Any) -> Any:
+    """Return a page of a list; a token holds for the list it was given for."""
+    if server.multi_user and kind in NAMESPACED and "namespace" not in query:
+        raise invalid("a namespace is needed in multi-user mode")
+    predicates = _predicates(query)
+    items = [item for item in server.kept[kind].values() if _within(item, query, parents) and _passes(item, predicates)]
+    by, *direction = query.get("sort_by", "created_at").split()
+    if by not in SORT_KEYS or direction not in ([], ["asc"], ["desc"]):
+        raise invalid(f"Invalid sorting field: {by}")
+    items.sort(key=lambda item: getattr(item, by), reverse=direction == ["desc"])
+    asked = {key: value for key, value in query.items() if key not in {"page_token", "page_size"}}
+    begin = 0
+    if token := query.get("page_token"):
+        try:
+            begin, of_list = json.loads(base64.b64decode(token))
+        except ValueError:
+            raise invalid("Invalid package token") from None
+        if of_list != asked:
+            raise invalid("page token does not match the supplied sort by and/or filtering criteria")
+    end = begin + min(int(query.get("page_size", 20)), MAX_PAGE)
+    more = base64.b64encode(json.dumps([end, asked]).encode()).decode() if end < len(items) else None
+    answer, field_name = LISTS[kind]
+    return answer(**{field_name: items[begin:end] or None, "total_size": len(items) or None, "next_page_token": more})
+
+
+def _within(item: Any, query: dict[str, str], parents: tuple[str, ...]) -> bool:
+    places = {name: query[name] for name in ("experiment_id", "namespace") if name in query}
+    return all(getattr(item, name) == value for name, value in places.items()) and (
+        not parents or item.pipeline_id == parents[0]
+    )
+
+
+def _predicates(query: dict[str, str]) -> list[Any]:
+    """Return what a filter asks for; the server unescapes it once more, and strictly."""
+    text = query.get("filter", '{"predicates": []}')
+    if re.search("%(?![0-9A-Fa-f]{2})", text):
+        raise invalid(f"Invalid filter: {text}")
+    found = [checked(json.dumps(p).encode(), "V2beta1Predicate") for p in json.loads(unquote_plus(text))["predicates"]]
+    if any(predicate.operation != "EQUALS" for predicate in found):
+        raise invalid("only the operation EQUALS is spoken here")
+    return found
+
+
+def _passes(item: Any, predicates: list[Any]) -> bool:
+    return all(getattr(item, predicate.key) == predicate.string_value for predicate in predicates)
+
+
+def got(server: StandIn, kind: str, item_id: str, **_: Any) -> Any:
+    if item_id not in server.kept[kind]:
+        raise absent(f"{kind} {item_id} not found")
+    return server.kept[kind][item_id]
+
+
+def version(server: StandIn, _: str, version_id: str, **__: Any) -> Any:
+    return got(server, "versions", version_id)
+
+
+def created(server: StandIn, kind: str, *, body: bytes, **_: Any) -> Any:
+    """Make an experiment or a pipeline, whose names are unique."""
+    item = checked(body, {"experiments": "V2beta1Experiment", "pipelines": "V2beta1Pipeline"}[kind])
+    if any(
+        (other.display_name, other.namespace) == (item.display_name, item.namespace)
+        for other in server.kept[kind].values()
+    ):
+        raise RefusedError(409, 6, f"Already exist error: {item.display_name}")
+    if server.multi_user and not item.namespace:
+        raise invalid("a namespace is needed in multi-user mode")
+    if kind == "experiments":
+        item.storage_state, item.last_run_created_at = "AVAILABLE", NEVER
+    return _kept(server, kind, item, {"experiments": "experiment_id", "pipelines": "pipeline_id"}[kind])
+
+
+def uploaded(server: StandIn, *, query: dict[str, str], headers: Any, body: bytes, **_: Any) -> Any:
+    if query.get("pipelineid") not in server.kept["pipelines"]:
+        raise invalid("Failed to create a pipeline version due to error reading namespace")
+    form = message_from_bytes(b"content-type: " + headers["content-type"].encode() + b"\r\n\r\n" + body)
+    parts = [part for part in form.walk() if isinstance(part, Message) and part.get_filename()]
+    if [part.get_param("name", header="content-disposition") for part in parts] != ["uploadfile"]:
+        raise invalid("Failed to read pipeline from file")
+    spec, platform = _documents(parts[0].get_payload(decode=True))
+    if any((v.pipeline_id, v.name) == (query["pipelineid"], query["name"]) for v in server.kept["versions"].values()):
+        raise RefusedError(409, 6, "Failed to create a pipeline version")
+    made = models.V2beta1PipelineVersion(
+        pipeline_id=query["pipelineid"],
+        name=query["name"],
+        display_name=query["display_name"],
+        pipeline_spec={"pipeline_spec": spec, "platform_spec": platform},
+    )
+    return _kept(server, "versions", made, "pipeline_version_id")
+
+
+def _documents(text: Any) -> list[Any]:
+    """Return the two documents of a compiled pipeline."""
+    try:
+        documents = list(yaml.safe_load_all(text))
+        documents[0]["root"]["inputDefinitions"]["parameters"]
+        documents[1]["platforms"]
+    except (yaml.YAMLError, UnicodeError, LookupError, TypeError):
+        raise invalid("Failed to create a pipeline version due to an invalid pipeline spec") from None
+    return documents
+
+
+def started(server: StandIn, *, body: bytes, **_: Any) -> Any:
+    run = checked(body, "V2beta1Run")
+    _check_ordered(server, run)
+    _kept(server, "runs", run, "run_id")
+    _begin(run, "PENDING")
+    return run
+
+
+def planned(server: StandIn, *, body: bytes, **_: Any) -> Any:
+    recurring = checked(body, "V2beta1RecurringRun")
+    _check_ordered(server, recurring)
+    _kept(server, "recurringruns", recurring, "recurring_run_id")
+    recurring.updated_at, recurring.service_account = recurring.created_at, "pipeline-runner"
+    recurring.status = f"{recurring.mode}D"
+    return recurring
+
+
+def _check_ordered(server: StandIn, item: Any) -> None:
+    """Check what a run and a recurring run are both made of, its parameters against those of its pipeline."""
+    got(server, "experiments", item.experiment_id)
+    if not item.display_name:
+        raise RefusedError(500, 13, "Internal Server Error: The run name is empty. Please specify a valid name")
+    spec = got(server, "versions", item.pipeline_version_reference.pipeline_version_id).pipeline_spec["pipeline_spec"]
+    if twice := artifact_inputs.find_repeated(spec):  # the real server starts the run, and the task's driver fails
+        raise invalid(f"Given event already exists: {twice[0]}")
+    known, given = spec["root"]["inputDefinitions"]["parameters"], set(item.runtime_config.parameters)
+    required = {name for name, parameter in known.items() if not parameter.get("isOptional")}
+    if required - given or given - set(known):
+        raise invalid(f"parameters: unknown {sorted(given - set(known))}, missing {sorted(required - given)}")
+
+
+def _kept(server: StandIn, kind: str, item: Any, key: str) -> Any:
+    setattr(item, key, str(uuid.uuid4()))
+    item.created_at = now()
+    server.kept[kind][getattr(item, key)] = item
+    return item
+
+
+def terminated(server: StandIn, run_id: str, **_: Any) -> Any:
+    run = got(server, "runs", run_id)
+    if run.state in ENDED:
+        raise RefusedError(400, 9, f"Failed to terminate run {run_id} that has ended")
+    if run.state == "CANCELING":
+        raise invalid(f"Failed to terminate run {run_id}: Row not found")
+    _enter(run, "CANCELING")
+    return {}
+
+
+def switched(server: StandIn, schedule_id: str, how: str, **_: Any) -> Any:
+    recurring = got(server, "recurringruns", schedule_id)
+    recurring.mode, recurring.status = how.upper(), f"{how.upper()}D"
+    return {}
+
+
+def deleted(server: StandIn, kind: str, item_id: str, **_: Any) -> Any:
+    got(server, kind, item_id)
+    del server.kept[kind][item_id]
+    return {}
+
+
+LISTS = {
+    "experiments": (models.V2beta1ListExperimentsResponse, "experiments"),
+    "pipelines": (models.V2beta1ListPipelinesResponse, "pipelines"),
+    "versions": (models.V2beta1ListPipelineVersionsResponse, "pipeline_versions"),
+    "runs": (models.V2beta1ListRunsResponse, "runs"),
+    "recurringruns": (models.V2beta1ListRecurringRunsResponse, "recurring_runs"),
+}
+ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
+    ("GET", "healthz", health),
+    ("GET", "(experiments|pipelines|runs|recurringruns)", listed),
+    ("GET", "pipelines/([^/]+)/(versions)", lambda server, parent, kind, **rest: listed(server, kind, parent, **rest)),
+    ("GET", "pipelines/([^/]+)/versions/([^/]+)", version),
+    ("GET", "(runs)/([^/:]+)", got),
+    ("POST", "(experiments|pipelines)", created),
+    ("POST", "pipelines/upload_version", uploaded),
+    ("POST", "runs", started),
+    ("POST", "runs/([^/:]+):terminate", terminated),
+    ("POST", "recurringruns", planned),
+    ("POST", "recurringruns/([^/:]+):(enable|disable)", switched),
+    ("DELETE", "(runs|recurringruns)/([^/:]+)", deleted),
+]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Hands requests to the stand-in, and its answers back."""
+
+    stand_in: StandIn
+
+    def _do(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        given = self.stand_in.answer(self.command, self.path, self.headers, body)
+        self.send_response(given.status)
+        for name, value in {"content-type": "application/json", **given.headers}.items():
+            self.send_header(name, value)
+        self.send_header("content-length", str(len(given.body.encode())))
+        with suppress(OSError):  # the client may have given up waiting
+            self.end_headers()
+            self.wfile.write(given.body.encode())
+
+    def do_GET(self) -> None:
+        self._do()
+
+    def do_POST(self) -> None:
+        self._do()
+
+    def do_DELETE(self) -> None:
+        self._do()
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def serving(tls: ssl.SSLContext | None = None) -> Iterator[StandIn]:
+    """Yield a server that answers on a free port until the block ends."""
+    stand_in = StandIn()
+    handler = type("Bound", (Handler,), {"stand_in": stand_in})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        stand_in.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}"
+        try:
+            yield stand_in
+        finally:
+            if stand_in.silence is not None:
+                stand_in.silence.set()
+            server.shutdown()
+            thread.join()

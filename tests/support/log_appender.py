@@ -1,0 +1,80 @@
+"""
+A process that appends, driven over stdin and told over stdout, as `python appender.py FOLDER SECONDS [LIMIT]`.
+
+Commands: `take N` appends records and says how many were taken; `fill` takes as many as wake the writer however long it
+would sleep, waits until they are written, and says how many; `limit N` lets no file grow above N bytes (-1: no limit);
+`files N` lets it open no more than N files; `numbers`; `finish FILE`; `close`. It begins with LIMIT, and ends at
+SIGTERM as a service does: it closes the log.
+"""
+
+import json
+import resource
+import signal
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from tests.support.decision_logs import decision, until
+from tests.unit.decision_log.test_log import LIMITS
+
+from adloom.decision_log.log import WAKE, DecisionLog
+from adloom.decision_log.record import encode
+from adloom.decision_log.segment_file import Folder
+
+
+class Appender:
+    """The log, and what the commands do with it."""
+
+    def __init__(self, folder: Path, flush: float) -> None:
+        self.folder = folder
+        self.log = DecisionLog(folder, "shop", replace(LIMITS, flush=flush, buffer=2 * WAKE))
+        self.longest = 0.0  # seconds that a record took to be taken
+
+    def append(self) -> bool:
+        record = decision(self.log.numbers().appended)
+        begun = time.perf_counter()
+        taken = self.log.append(record)
+        self.longest = max(self.longest, time.perf_counter() - begun)
+        return taken
+
+    def take(self, count: str) -> str:
+        return str(sum(self.append() for _ in range(int(count))))
+
+    def fill(self) -> str:
+        count = -(-WAKE // (len(encode(decision())) + 1))
+        self.take(str(count))
+        until(lambda: self.log.numbers().write_lag == 0)
+        return str(count)
+
+    def limit(self, size: str) -> str:
+        set_limit(resource.RLIMIT_FSIZE, int(size))
+        return "limited"
+
+    def files(self, count: str) -> str:
+        set_limit(resource.RLIMIT_NOFILE, int(count))
+        return "limited"
+
+    def numbers(self) -> str:
+        return json.dumps({**asdict(self.log.numbers()), "longest": self.longest})
+
+    def finish(self, path: str) -> str:
+        return str(Folder(self.folder).finish(Path(path)))
+
+    def close(self) -> str:
+        self.log.close()
+        return "closed"
+
+
+def set_limit(kind: int, limit: int) -> None:
+    hard = resource.getrlimit(kind)[1]
+    resource.setrlimit(kind, (hard if limit < 0 else limit, hard))
+
+
+if __name__ == "__main__":
+    set_limit(resource.RLIMIT_FSIZE, int(sys.argv[3]))
+    appender = Appender(Path(sys.argv[1]), float(sys.argv[2]))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # the log closes itself at exit
+    for line in sys.stdin:
+        command, *arguments = line.split()
+        print(getattr(appender, command)(*arguments), flush=True)

@@ -1,0 +1,46 @@
+"""A table of creatives small enough to train on in a test: stripes and squares of random shades."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from adloom.config.params import Source
+from adloom.context import Outside
+from adloom.creatives import pictures
+from adloom.registry.base import MemoryRegistry
+from adloom.storage import manifest, parquet
+from adloom.storage.router import FolderStore
+from adloom.tracking.base import MemoryTracker
+
+SPLITS = ("train", "train", "train", "validation", "test")
+
+
+def rows(categories: tuple[str, ...] = ("squares", "stripes"), size: int = 28, channels: int = 1) -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    names = [categories[number % len(categories)] for number in range(60)]
+    pixels = random.integers(0, 80, (60, channels, size, size), np.uint8)
+    pixels[0::2, :, 8:20, 8:20] += 150
+    pixels[1::2, :, ::4] += 150
+    return pd.DataFrame(
+        {
+            "creative_id": [f"creative-{number}" for number in range(60)],
+            "category": names,
+            "image": pictures.encode(pixels),
+            "width": size,
+            "height": size,
+            "channels": channels,
+            "split": [SPLITS[number % 5] for number in range(60)],
+        }
+    )
+
+
+def write(folder: Path, table: pd.DataFrame) -> Path:
+    with manifest.draft(folder / "creatives", "prepare", Source(uri="test"), {}) as made:
+        parquet.write(table, made.path)
+        made.facts.update(source="a test", licence="CC0")
+    return folder / "creatives"
+
+
+def outside(folder: Path) -> Outside:
+    return Outside(FolderStore(), MemoryTracker(), MemoryRegistry(folder / "registry"), None, folder / ".adloom", False)

@@ -1,0 +1,44 @@
+"""Logs of the simulator as prepared tables, and policies in its worlds."""
+
+import numpy as np
+import pandas as pd
+
+from adloom.data import contracts
+from adloom.evaluation.metric import Array
+from adloom.policy.scorer import Policy
+from adloom.policy.simulator import Log, Setting, Situations, World, creative
+
+SETTING = Setting(rate=0.05, segments=3, placements=2, creatives=5, wear_out=0.0, spread=0.8, delay_hours=0.2)
+UNIFORM = np.full((SETTING.segments, SETTING.placements, SETTING.creatives), 1 / SETTING.creatives)
+
+
+def serve(world: World, policy: Policy | None, rows: int) -> Log:
+    """Return the log of what a policy decides, of uniform decisions when it is None."""
+    return world.log(lambda now: now.look_up(UNIFORM if policy is None else table(policy)), rows)
+
+
+def table(policy: Policy) -> Array:
+    """Return a policy's probabilities as a table (segments, placements, creatives)."""
+    ids = [creative(i) for i in range(SETTING.creatives)]
+    return np.array(
+        [[policy.probabilities(context(s, p), ids) for p in range(SETTING.placements)] for s in range(SETTING.segments)]
+    )
+
+
+def context(segment: int, placement: int) -> dict[str, str | None]:
+    """Return a situation as requests and impressions have it."""
+    return {"placement": f"p{placement}", "position": "1", "segment": f"s{segment}"}
+
+
+def decide(policy: Policy, now: Situations) -> Array:
+    """Return a policy's probabilities in situations (rows, creatives)."""
+    return now.look_up(table(policy))
+
+
+def prepared(log: Log, split: str, number: int = 0) -> pd.DataFrame:
+    """Return a log as the table of impressions that prepare leaves, all of it of one split."""
+    frame = log.frame(f"log-{number}")
+    frame["impression_id"] = f"{number}-" + frame["impression_id"]
+    rows, reasons = contracts.check(frame.drop(columns="user_id"), "impressions")
+    assert (reasons == "").all()
+    return rows.assign(split=split)

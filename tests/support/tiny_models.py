@@ -1,0 +1,160 @@
+"""Models of a few weights, written by hand as ONNX and npz: what serving loads, without any training."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from adloom.audience.segment_index import Members
+from adloom.audience.segmenter import Scale, Segmenter
+from adloom.config.params import Source
+from adloom.copywriting import tokenizer
+from adloom.copywriting.verbatim_filter import fingerprints
+from adloom.data.privacy import PUBLISHED_KEY, fingerprint, pseudonym
+from adloom.policy.scorer import Policy
+from adloom.storage import manifest
+
+CATEGORIES = ["Bag", "Boot", "Coat"]
+EDGE, LATENT, DIMENSIONS = 28, 4, 5
+LINES = ["Lovely dress", "Lovely warm coat", "Very warm dress", "Soft warm coat", "Soft dress"]
+USERS = ["1", "2", "3", "4"]
+FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
+PARAMS = Source(uri="by hand")
+
+
+def write_models(folder: Path, key: bytes = PUBLISHED_KEY) -> Path:
+    """Write one artifact per model below a folder."""
+    write_generator(folder / "gan")
+    write_reader(folder / "cnn")
+    write_copywriter(folder / "lstm")
+    write_audience(folder / "audience", key)
+    write_policy(folder / "policy", manifest.digest(folder / "audience"))
+    return folder
+
+
+def write_generator(target: Path, channels: int = 1, edge: int = EDGE) -> None:
+    """Each category is a shade of its own, and z moves every pixel a little."""
+    pixels = channels * edge * edge
+    shades = np.linspace(-0.9, 0.9, len(CATEGORIES), dtype=np.float32)[:, None].repeat(pixels, 1)
+    mixing = np.random.default_rng(0).normal(0, 0.2, (LATENT, pixels)).astype(np.float32)
+    shape = np.array([-1, channels, edge, edge])
+    nodes = [
+        ("Gather", ["shades", "category"], "shade"),
+        ("MatMul", ["z", "mixing"], "moved"),
+        ("Add", ["shade", "moved"], "sum"),
+        ("Tanh", ["sum"], "flat"),
+        ("Reshape", ["flat", "shape"], "picture"),
+    ]
+    with manifest.draft(target, "train_gan", PARAMS, {}) as made:
+        _onnx(
+            made.path / "generator.onnx", nodes, {"shades": shades, "mixing": mixing, "shape": shape},
+            [("z", FLOAT, ["batch", LATENT]), ("category", INT64, ["batch"])],
+            [("picture", FLOAT, ["batch", channels, edge, edge])],
+        )  # fmt: skip
+        write_card(made.path, {"height": edge, "width": edge, "channels": channels})
+
+
+def write_reader(target: Path) -> None:
+    """A linear reader of grey pictures that tells dark from light, and a random projection."""
+    shade = np.linspace(-0.05, 0.05, len(CATEGORIES), dtype=np.float32)[None].repeat(EDGE * EDGE, 0)
+    projection = np.random.default_rng(1).normal(0, 0.1, (EDGE * EDGE, DIMENSIONS)).astype(np.float32)
+    nodes = [
+        ("Flatten", ["picture"], "flat"),
+        ("MatMul", ["flat", "shade"], "logits"),
+        ("Softmax", ["logits"], "probabilities"),
+        ("MatMul", ["flat", "projection"], "projected"),
+        ("LpNormalization", ["projected"], "embedding"),
+    ]
+    with manifest.draft(target, "train_cnn", PARAMS, {}) as made:
+        _onnx(
+            made.path / "reader.onnx", nodes, {"shade": shade, "projection": projection},
+            [("picture", FLOAT, ["batch", 1, EDGE, EDGE])],
+            [("probabilities", FLOAT, ["batch", len(CATEGORIES)]), ("embedding", FLOAT, ["batch", DIMENSIONS])],
+        )  # fmt: skip
+        known = np.eye(DIMENSIONS, dtype=np.float32)
+        names = np.array([f"creative-{i}" for i in range(DIMENSIONS)])
+        np.savez(
+            made.path / "known.npz", creative_id=names, category=np.array(CATEGORIES * 2)[:DIMENSIONS], embedding=known
+        )
+        write_card(made.path, {"height": EDGE, "width": EDGE, "channels": 1})
+
+
+def write_copywriter(target: Path) -> None:
+    """A bigram model of LINES: the next token by counts, the state unused."""
+    tokens = tokenizer.fit(LINES, ["Dresses", "Coats"], vocabulary=300)
+    counts = np.full((tokens.size, tokens.size), 1e-6, np.float32)
+    for line in LINES:
+        for category in (None, "Dresses", "Coats"):
+            ids = tokens.line(line, category)
+            np.add.at(counts, (ids[:-1], ids[1:]), 1)
+    nodes = [("Gather", ["table", "token"], "logits"), ("Identity", ["h"], "h_out"), ("Identity", ["c"], "c_out")]
+    state: list[str | int] = [1, "batch", 2]
+    with manifest.draft(target, "train_lstm", PARAMS, {}) as made:
+        _onnx(
+            made.path / "copywriter.onnx", nodes, {"table": np.log(counts)},
+            [("token", INT64, ["batch", "sequence"]), ("h", FLOAT, state), ("c", FLOAT, state)],
+            [("logits", FLOAT, ["batch", "sequence", tokens.size]), ("h_out", FLOAT, state), ("c_out", FLOAT, state)],
+        )  # fmt: skip
+        (made.path / "tokenizer.json").write_text(tokens.to_json(), encoding="utf-8")
+        np.savez(made.path / "known.npz", fingerprints=fingerprints(LINES))
+        write_card(made.path, None, tokens.categories)
+
+
+def write_audience(target: Path, key: bytes = PUBLISHED_KEY) -> None:
+    """Two segments: those who bought lately, and the others; users 1 and 2 are in the first."""
+    names = ("segment-1", "segment-2")
+    scale = Scale(np.zeros(5), np.zeros(5), np.ones(5))
+    prototypes = np.zeros((2, 5))
+    prototypes[1, 0] = np.log1p(300)
+    with manifest.draft(target, "segment", PARAMS, {}) as made:
+        Segmenter(scale, prototypes, np.array([0, 1]), names).save(made.path / "segmenter.npz")
+        ids = [pseudonym(user, key) for user in USERS]
+        Members.of(ids, np.array([0, 0, 1, 1]), names).save(made.path / "members.npz")
+        write_card(made.path, None, [])
+        made.facts["key"] = fingerprint(key)
+
+
+def write_policy(target: Path, audience: str | None, best: str = "creative-0", floor: float = 0.01) -> None:
+    """Each creative has odds 1, but the best 8; new boots have odds 4; at the top all that are known are alike."""
+    ids = [f"creative-{i}" for i in range(DIMENSIONS)]
+    odds = np.array([8 if creative == best else 1 for creative in ids], np.float32)
+    policy = Policy(
+        creatives=tuple(ids),
+        category=np.array([0, 1, 2, 0, 1]),
+        categories=tuple(CATEGORIES),
+        bias=np.log(odds),
+        features=(("placement",), ("segment",)),
+        values=(("top",), ("segment-1", "segment-2")),
+        weights=(np.stack([np.zeros(DIMENSIONS), -np.log(odds)]).astype(np.float32), np.zeros((3, 5), np.float32)),
+        prior=np.log(np.array([1, 4, 1, 1], np.float32)),
+        floor=floor,
+    )
+    with manifest.draft(target, "train_policy", PARAMS, {}) as made:
+        policy.save(made.path / "policy.npz")
+        card = {"model": "policy", "categories": CATEGORIES, "audience": audience}
+        (made.path / "card.json").write_text(json.dumps(card), encoding="utf-8")
+
+
+def write_card(folder: Path, image: dict[str, int] | None, categories: Sequence[str] = CATEGORIES) -> None:
+    card = {"categories": list(categories), "params": {"purchase": "purchase"}} | ({"image": image} if image else {})
+    (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
+
+
+Node = tuple[str, list[str], str]
+Value = tuple[str, int, Sequence[str | int]]
+
+
+def _onnx(
+    path: Path, nodes: list[Node], weights: dict[str, np.ndarray], inputs: list[Value], outputs: list[Value]
+) -> None:
+    graph = helper.make_graph(
+        [helper.make_node(kind, given, [made]) for kind, given, made in nodes],
+        "by hand",
+        [helper.make_tensor_value_info(*value) for value in inputs],
+        [helper.make_tensor_value_info(*value) for value in outputs],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)

@@ -1,0 +1,106 @@
+"""The rule that chooses, as a table; and what is measured of a toy shop."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.support.toy_shops import shop
+
+from adloom.audience import model_selection
+from adloom.audience.model_selection import Candidate, choose, verdict
+from adloom.config.params import Segment
+from adloom.errors import DataError
+
+PARAMS = Segment(segments_min=4, segments_max=8, min_stability=0.8)
+PLAIN = Candidate("kmeans", 4, 4, 4, 200, 0.3, 0.9, 0.75, 0.01)
+
+
+def made(algorithm: str, segments: int, stability: float, auc: float | None) -> Candidate:
+    error = None if auc is None else 0.01
+    return replace(
+        PLAIN,
+        algorithm=algorithm,
+        setting=segments,
+        segments=segments,
+        early_segments=segments,
+        stability=stability,
+        auc=auc,
+        auc_error=error,
+    )
+
+
+@pytest.mark.parametrize(
+    ("candidates", "chosen"),
+    [
+        ([made("kmeans", 4, 0.9, 0.70), made("kmeans", 6, 0.9, 0.75), made("kmeans", 8, 0.9, 0.755)], 1),
+        ([made("kmeans", 4, 0.9, 0.746), made("kmeans", 8, 0.9, 0.755)], 0),  # fewer, within one standard error
+        ([made("kmeans", 4, 0.9, 0.744), made("kmeans", 8, 0.9, 0.755)], 1),
+        ([made("kmeans", 5, 0.9, 0.75), made("dbscan", 5, 0.95, 0.745)], 1),  # as few: the more stable
+        ([made("kmeans", 4, 0.9, 0.70), made("kmeans", 6, 0.79, 0.80)], 0),  # unstable ones do not count
+        ([made("kmeans", 4, 0.3, 0.70), made("kmeans", 6, 0.5, 0.60)], 1),  # none is stable: the most stable
+        ([made("kmeans", 4, 0.9, 0.70), made("dbscan", 12, 0.9, 0.80), made("dbscan", 2, 1, 0.8)], 0),  # out of range
+        ([made("dbscan", 1, 1.0, 0.5), made("dbscan", 3, 0.9, 0.7)], 1),  # none in range: two segments or more
+        ([made("kmeans", 6, 0.95, None), made("kmeans", 4, 0.9, None)], 1),  # no AUC tells them apart: fewest
+    ],
+)
+def test_the_rule(candidates: list[Candidate], chosen: int) -> None:
+    assert choose(candidates, PARAMS) == candidates[chosen]
+
+
+def test_an_auc_of_another_number_of_segments_does_not_count() -> None:
+    borrowed = replace(made("dbscan", 4, 0.9, 0.80), early_segments=7)
+    honest = made("kmeans", 6, 0.9, 0.75)
+    assert choose([borrowed, honest], PARAMS) == honest
+    assert verdict(borrowed, honest, PARAMS) == "7 segments in the early fit"
+
+
+def test_one_segment_is_no_segmentation() -> None:
+    with pytest.raises(DataError, match=r"^segment: none of 1 clusterings has two segments of 100 users; lower "):
+        choose([made("dbscan", 1, 1.0, 0.5)], PARAMS)
+
+
+def test_verdicts_say_why() -> None:
+    chosen = made("kmeans", 5, 0.9, 0.75)
+    others = [
+        made("kmeans", 4, 0.9, 0.70),
+        made("kmeans", 6, 0.9, 0.755),
+        made("kmeans", 8, 0.5, 0.76),
+        made("dbscan", 2, 1.0, 0.7),
+    ]
+    assert verdict(chosen, chosen, PARAMS) == "chosen"
+    assert [verdict(other, chosen, PARAMS) for other in others] == [
+        "lower AUC",
+        "more segments, or less stable",
+        "stability below 0.8",
+        "not 4 to 8 segments",
+    ]
+
+
+def test_a_toy_shop_is_measured() -> None:
+    rows = shop(240)
+    params = Segment(segments_min=3, segments_max=4, min_segment_size=20, bootstraps=3, sample=200)
+    data = model_selection.calibration(rows[rows["split"] == "calibration"], "purchase")
+    assert len(data.users) == 240
+    ticks: list[int] = []
+    measured = model_selection.measure(data, "kmeans", params, lambda: ticks.append(1))
+    assert len(ticks) == params.bootstraps
+    best, segmenter = measured[0]
+    assert (best.segments, best.smallest, best.setting) == (3, 80, 3)
+    assert best.stability == 1
+    assert best.silhouette is not None
+    assert best.silhouette > 0.5
+    assert best.auc is not None
+    assert best.auc > 0.8  # in the last third of 2025 only regulars buy
+    assert segmenter.names == ("segment-1", "segment-2", "segment-3")
+
+
+def test_without_later_purchases_there_is_no_auc() -> None:
+    rows = shop(90)
+    early = rows[rows["timestamp"] < "2025-01-20"]
+    early = early[early.groupby("user_id").cumcount() == 0]
+    data = model_selection.calibration(early.assign(timestamp=early["timestamp"].min()), "purchase")
+    assert not data.bought.any()
+    params = Segment(segments_min=2, segments_max=2, min_segment_size=5, bootstraps=2)
+    candidate, _ = model_selection.measure(data, "kmeans", params)[0]
+    assert candidate.auc is None
+    assert np.isfinite(candidate.stability)

@@ -1,0 +1,22 @@
+"""Fingerprints of training lines."""
+
+import numpy as np
+
+from adloom.copywriting import verbatim_filter
+
+
+def test_case_and_blanks_do_not_hide_a_copy() -> None:
+    prints = verbatim_filter.fingerprints(["Lovely Dress", "Soft coat", "lovely  dress "])
+    assert len(prints) == 2
+    assert verbatim_filter.contains(prints, ["LOVELY DRESS", "Soft coat!", "Soft\ncoat", ""]).tolist() == [
+        True,
+        False,
+        True,
+        False,
+    ]
+
+
+def test_nothing_known_and_nothing_asked() -> None:
+    assert verbatim_filter.fingerprints([]).dtype == np.uint64
+    assert verbatim_filter.contains(verbatim_filter.fingerprints([]), ["a"]).tolist() == [False]
+    assert verbatim_filter.contains(verbatim_filter.fingerprints(["a"]), []).tolist() == []

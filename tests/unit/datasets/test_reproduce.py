@@ -1,0 +1,149 @@
+"""What is compared with a record, on this type of CPU and on another; and when a run cannot be made again here."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from adloom.config.base import Block
+from adloom.config.settings import Settings
+from adloom.datasets import reproduce as verb
+from adloom.datasets import run_record
+from adloom.datasets.run_record import Record
+from adloom.errors import ParamsError
+from adloom.evaluation.metric import Metric, to_json
+from adloom.storage import manifest
+
+
+def write(folder: Path, accuracy: float = 0.9) -> None:
+    """Write a model and its report."""
+    for name in ("models/cnn", "reports/cnn"):
+        with manifest.draft(folder / name, "test", Block(), {}) as draft:
+            metrics = {"accuracy": Metric(accuracy, 0.85, 0.95, 100, "share"), "copies": Metric(2, 2, 2, 9, "count")}
+            (draft.path / "metrics.json").write_text(to_json(metrics))
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Record:
+    write(tmp_path / "then")
+    return run_record.take({"project": "shop"}, {}, "d1", tmp_path / "then", Settings(git_commit="abc"))
+
+
+@pytest.fixture
+def elsewhere(made: Record) -> Record:
+    """The same, made on another type of CPU."""
+    cpu = made.machine.cpu.model_copy(update={"model": "another", "flags": ("sve",)})
+    return made.model_copy(update={"machine": made.machine.model_copy(update={"cpu": cpu})})
+
+
+def test_on_the_same_cpu_every_digest_must_be_equal(made: Record, tmp_path: Path) -> None:
+    write(tmp_path / "now")
+    assert [(row.name, row.equal) for row in verb.compare(made, tmp_path / "now")] == [
+        ("models/cnn", True),
+        ("reports/cnn", True),
+    ]
+    write(tmp_path / "now", accuracy=0.9000001)
+    assert [row.equal for row in verb.compare(made, tmp_path / "now")] == [False, False]
+
+
+def test_on_another_cpu_every_number_must_lie_in_its_interval(elsewhere: Record, tmp_path: Path) -> None:
+    write(tmp_path / "now", accuracy=0.86)
+    rows = list(verb.compare(elsewhere, tmp_path / "now"))
+    assert [(row.name, row.equal) for row in rows] == [("cnn accuracy", True), ("cnn copies", True)]
+    assert (rows[0].recorded, rows[0].here) == ("0.9 (0.85 … 0.95)", "0.86")
+    write(tmp_path / "now", accuracy=0.8)
+    assert [row.equal for row in verb.compare(elsewhere, tmp_path / "now")] == [False, True]
+
+
+def test_data_is_compared_by_digest_on_every_cpu(elsewhere: Record, tmp_path: Path) -> None:
+    write(tmp_path / "now")
+    with_data = elsewhere.model_copy(update={"artifacts": {**elsewhere.artifacts, "data/dataset/copy": "0" * 64}})
+    first = next(iter(verb.compare(with_data, tmp_path / "now")))
+    assert (first.name, first.here, first.equal) == ("data/dataset/copy", "absent", False)
+
+
+def test_what_was_not_made_differs(made: Record, elsewhere: Record, tmp_path: Path) -> None:
+    for known in (made, elsewhere):
+        assert {(row.here, row.equal) for row in verb.compare(known, tmp_path / "nothing")} == {("absent", False)}
+
+
+def test_with_another_kernel_of_blas_numbers_are_compared_and_the_variable_is_named(
+    made: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = made.machine.model_copy(update={"environment": {"OPENBLAS_CORETYPE": "Haswell"}})
+    there = made.model_copy(update={"machine": machine})
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Zen")
+    write(tmp_path / "now")
+    assert [row.name for row in verb.compare(there, tmp_path / "now")] == ["cnn accuracy", "cnn copies"]
+    assert "OPENBLAS_CORETYPE Haswell, here Zen" in verb.differences(there)
+
+
+def test_differences_of_the_machine_are_named(made: Record, elsewhere: Record) -> None:
+    assert verb.differences(made) == []
+    older = made.machine.model_copy(update={"packages": {**made.machine.packages, "torch": "1.0"}})
+    assert any(
+        line.startswith("torch 1.0, here ") for line in verb.differences(made.model_copy(update={"machine": older}))
+    )
+    assert any(line.startswith("CPU another, here ") for line in verb.differences(elsewhere))
+
+
+def again(made: Record, folder: Path) -> None:
+    verb.reproduce("r1", made, Settings(home=folder / ".adloom", quiet=True), None)
+
+
+def test_outside_of_a_repository_the_version_must_be_the_same(
+    made: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    other = made.model_copy(update={"machine": made.machine.model_copy(update={"adloom": "9.9"})})
+    with pytest.raises(ParamsError, match=r"run r1: made by adloom 9.9, this is .*; `pip install adloom==9.9`"):
+        again(other, tmp_path)
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with one commit, which is the working folder."""
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
+    for arguments in (["init", "--quiet"], ["commit", "--quiet", "--allow-empty", "--message", "first"]):
+        subprocess.run([*git, *arguments], check=True)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("commit", "said"),
+    [
+        ("c0ffee" * 6 + "c0ff-dirty", "its code was never committed (c0ffee"),
+        ("c0ffee" * 6 + "c0ff", "is not in "),
+    ],
+)
+def test_code_that_nobody_has_is_named(repository: Path, made: Record, commit: str, said: str) -> None:
+    with pytest.raises(ParamsError) as caught:
+        again(made.model_copy(update={"git_commit": commit}), repository)
+    assert said in str(caught.value)
+    assert list(repository.iterdir()) == [repository / ".git"]
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(repository: Path, made: Record) -> None:
+    head = subprocess.check_output(["git", "rev-parse", "HEAD"], text=True).strip()
+    (repository / "taken").mkdir()
+    (repository / "taken" / "file").touch()
+    known = made.model_copy(update={"git_commit": head})
+    with pytest.raises(ParamsError, match=r"taken: not empty, and no run is made again there; name a new folder with"):
+        verb.reproduce("r1", known, Settings(), Path("taken"))
+    assert [path.name for path in (repository / "taken").iterdir()] == ["file"]
+
+
+def test_a_checkout_of_the_user_s_own_is_never_overwritten(repository: Path, made: Record, tmp_path: Path) -> None:
+    head = subprocess.check_output(["git", "rev-parse", "HEAD"], text=True).strip()
+    subprocess.run(["git", "worktree", "add", "--quiet", "--detach", str(tmp_path / "other")], check=True)
+    known = made.model_copy(update={"git_commit": head})
+    for own, said in ((repository, "the repository you are in"), (tmp_path / "other", "not empty, and no run")):
+        (own / "params.yaml").write_text("mine")
+        with pytest.raises(ParamsError, match=said):
+            verb.reproduce("r1", known, Settings(), Path(os.path.relpath(own)))
+        assert (own / "params.yaml").read_text() == "mine"
+        assert {path.name for path in own.iterdir()} == {".git", "params.yaml"}

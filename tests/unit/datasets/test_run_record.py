@@ -1,0 +1,123 @@
+"""A record: equal when nothing changed, kept once, read where it lies; and what is code of a run, and what is not."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from adloom.config.base import Block
+from adloom.config.settings import Settings
+from adloom.context import Outside
+from adloom.datasets import run_record
+from adloom.datasets.run_record import Record
+from adloom.errors import DataError
+from adloom.evaluation.metric import Metric, to_json
+from adloom.registry.mlflow import Server
+from adloom.storage import manifest
+from adloom.tracking import provenance
+from adloom.tracking.mlflow import MlflowTracker
+from adloom.tracking.parent_run import Parent
+from adloom.training import cpu
+
+Git = Callable[..., str]
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Record:
+    """The record of a folder with one model and its report."""
+    for name in ("models/cnn", "reports/cnn"):
+        with manifest.draft(tmp_path / name, "test", Block(), {}) as draft:
+            (draft.path / "metrics.json").write_text(to_json({"accuracy": Metric(0.9, 0.85, 0.95, 100, "share")}))
+    return run_record.take({"project": "shop"}, {"copy": "c0ffee"}, "d1", tmp_path, Settings(git_commit="abc"))
+
+
+def test_a_record_says_what_it_takes_and_what_came_out(made: Record, tmp_path: Path) -> None:
+    assert made.artifacts == {name: manifest.digest(tmp_path / name) for name in ("models/cnn", "reports/cnn")}
+    assert made.metrics["cnn"]["accuracy"].value == 0.9
+    assert (made.project, made.dataset, made.git_commit, made.sources) == ("shop", "d1", "abc", {"copy": "c0ffee"})
+    assert made.machine.packages["numpy"]
+    assert made.machine.cpu == cpu.read()
+
+
+def test_it_is_kept_once_and_read_back(made: Record, outside: Outside) -> None:
+    run_id = run_record.keep(made, outside.tracker)
+    assert run_id
+    assert run_record.keep(made, outside.tracker) is None
+    assert run_record.read(run_id, outside.tracker) == made
+    other = made.model_copy(update={"dataset": "d2"})
+    assert run_record.keep(other, outside.tracker) not in {None, run_id}
+
+
+def test_each_run_of_a_pipeline_keeps_its_own_though_they_are_equal(made: Record, tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    runs = [MlflowTracker(uri, "shop", parent=Parent(None, name)) for name in ("first", "second")]
+    first, second = (run_record.keep(made, tracker) for tracker in runs)
+    assert first != second
+    assert [run_record.read(str(run_id), runs[0]) for run_id in (first, second)] == [made, made]
+    server = Server(uri, "shop")
+    tags = server.client.get_run(str(second)).data.tags
+    assert (tags["dataset"], tags.get("reason")) == ("d1", None)  # which the pipeline's first task has said
+    assert run_record.keep(made, MlflowTracker(uri, "shop")) is None
+    laptops = run_record.keep(made.model_copy(update={"dataset": "d2"}), MlflowTracker(uri, "shop"))
+    assert server.client.get_run(str(laptops)).data.tags["reason"] == "by hand"
+
+
+def test_a_run_that_is_not_there_or_kept_none_is_named(made: Record, outside: Outside, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="run 7: no such run"):
+        run_record.read("7", outside.tracker)
+    (tmp_path / "run.json").write_bytes(made.to_bytes().replace(b'"format": 1', b'"format": "new"'))
+    with outside.tracker.run("train_gan", {}, {}) as run:
+        pass
+    with pytest.raises(DataError, match="run 1: kept no run.json"):
+        run_record.read("1", outside.tracker)
+    run.artifact(tmp_path / "run.json")
+    with pytest.raises(DataError, match="run 1: its run.json is not of format 1: format: "):
+        run_record.read("1", outside.tracker)
+
+
+@pytest.fixture
+def git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Git:
+    """Git in a repository with params.yaml and code, which is the working folder."""
+
+    def run(*arguments: str) -> str:
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
+        return subprocess.check_output(["git", *identity, *arguments], cwd=tmp_path, text=True).strip()
+
+    monkeypatch.chdir(tmp_path)
+    run("init", "--quiet")
+    for name in ("params.yaml", "dvc.lock", "code.py"):
+        (tmp_path / name).write_text("before")
+    run("add", ".")
+    run("commit", "--quiet", "--message", "first")
+    return run
+
+
+def test_what_a_record_holds_itself_does_not_make_its_commit_dirty(git: Git, tmp_path: Path) -> None:
+    commit = git("rev-parse", "HEAD")
+    assert provenance.code(Settings()) == commit
+    for name in ("params.yaml", "dvc.lock"):
+        (tmp_path / name).write_text("after")
+    assert provenance.tags(Settings())["git_commit"] == f"{commit}-dirty"
+    assert provenance.code(Settings()) == commit
+    (tmp_path / "code.py").write_text("after")
+    assert provenance.code(Settings()) == f"{commit}-dirty"
+
+
+def test_what_an_image_says_of_its_code_is_left_as_it_is(git: Git) -> None:
+    assert provenance.code(Settings(git_commit="c0ffee-dirty")) == "c0ffee-dirty"
+    assert git("status", "--porcelain") == ""  # the folder it runs in is clean, which says nothing of the image
+
+
+def test_a_file_named_as_what_is_recorded_is_code_when_it_lies_elsewhere(
+    git: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "params.yaml").write_text("before")
+    git("add", ".")
+    git("commit", "--quiet", "--message", "second")
+    commit = git("rev-parse", "HEAD")
+    (tmp_path / "shop" / "params.yaml").write_text("after")
+    assert provenance.code(Settings()) == f"{commit}-dirty"
+    monkeypatch.chdir(tmp_path / "shop")
+    assert provenance.code(Settings()) == commit

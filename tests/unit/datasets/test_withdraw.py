@@ -1,0 +1,100 @@
+"""A dataset is withdrawn from a remote, and no other dataset loses anything."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from tests.unit.datasets.conftest import Make
+
+from adloom.cli import datasets
+from adloom.datasets import dataset, withdraw
+from adloom.datasets.dvc_remote import Remote
+from adloom.errors import DataError
+
+LINES = {"first": "warm hat", "second": "cold hat"}
+
+
+def content(remote: Remote, digest: str) -> dict[str, bytes]:
+    """Return every object of a dataset, by its name."""
+    tables = dataset.find(digest, "shop", remote).tables.values()
+    names = {one.md5 for one in tables} | {md5 for one in tables for md5 in remote.listed(one.md5)}
+    return {md5: (Path(remote.url) / "files/md5" / md5[:2] / md5[2:]).read_bytes() for md5 in names}
+
+
+@pytest.fixture
+def pushed(make: Make, remote: Remote) -> dict[str, str]:
+    """The digests of two datasets of which all but the copy is the same."""
+    return {name: dataset.push("shop", make(name, line), remote).digest for name, line in LINES.items()}
+
+
+def cli(remote: Remote, tmp_path: Path, *arguments: str) -> Result:
+    """Call the command as a program does, which nobody can answer."""
+    given = ["withdraw", *arguments, "--params", str(tmp_path / "params.yaml")]
+    return CliRunner(env={"ADLOOM_DVC_REMOTE": remote.url}).invoke(datasets.dataset, given)
+
+
+def test_the_objects_of_one_dataset_go_and_all_of_another_stay(
+    pushed: dict[str, str], remote: Remote, tmp_path: Path
+) -> None:
+    mine, kept = content(remote, pushed["first"]), content(remote, pushed["second"])
+    said = cli(remote, tmp_path, pushed["first"][:8], "--yes", "--json")
+    assert said.exit_code == 0, said.output
+    going = mine.keys() - kept.keys()
+    assert json.loads(said.stdout) == {
+        "digest": pushed["first"],
+        "objects": len(going),
+        "bytes": sum(len(mine[md5]) for md5 in going),
+        "shared": len(mine.keys() & kept.keys()),
+    }
+    assert content(remote, pushed["second"]) == kept
+    assert remote.objects().keys() == kept.keys()
+    assert [one.digest for one in remote.documents()] == [pushed["second"]]
+
+
+def test_a_dry_run_and_a_program_that_does_not_say_yes_delete_nothing(
+    pushed: dict[str, str], remote: Remote, tmp_path: Path
+) -> None:
+    before = remote.objects(), remote.documents()
+    assert cli(remote, tmp_path, pushed["first"], "--dry-run").exit_code == 0
+    refused = cli(remote, tmp_path, pushed["first"])
+    assert refused.exit_code == 2
+    assert "--yes deletes without asking" in refused.output
+    assert (remote.objects(), remote.documents()) == before
+
+
+def test_objects_that_a_dataset_of_another_project_has_stay(make: Make, pushed: dict[str, str], remote: Remote) -> None:
+    rival = dataset.push("rival", make("rival", LINES["first"]), remote)
+    withdraw.withdraw(withdraw.plan(dataset.find(pushed["first"], "shop", remote), remote), remote)
+    assert dataset.push("rival", make("rival", LINES["first"]), remote) == dataset.Pushed(rival.digest, 0)
+
+
+@pytest.mark.parametrize("broken_off", ["files", "listings"])
+def test_a_withdrawal_that_was_broken_off_is_run_again(pushed: dict[str, str], remote: Remote, broken_off: str) -> None:
+    kept = content(remote, pushed["second"])
+    for md5 in withdraw.plan(dataset.find(pushed["first"], "shop", remote), remote).objects:
+        if broken_off == "listings" or not md5.endswith(".dir"):
+            remote.remove(md5)
+    withdraw.withdraw(withdraw.plan(dataset.find(pushed["first"], "shop", remote), remote), remote)
+    assert set(remote.objects()) == set(kept)
+    assert [one.digest for one in remote.documents()] == [pushed["second"]]
+
+
+def test_while_it_is_not_known_what_another_dataset_has_nothing_is_deleted(
+    pushed: dict[str, str], remote: Remote
+) -> None:
+    own = dataset.find(pushed["first"], "shop", remote)
+    other = dataset.find(pushed["second"], "shop", remote)
+    remote.remove(other.tables["copy"].md5)
+    with pytest.raises(DataError, match=f"of dataset {other.digest}, is gone; withdraw that one first"):
+        withdraw.plan(own, remote)
+
+
+def test_a_dataset_that_was_pushed_meanwhile_and_lost_objects_is_told_of(
+    make: Make, pushed: dict[str, str], remote: Remote
+) -> None:
+    planned = withdraw.plan(dataset.find(pushed["first"], "shop", remote), remote)
+    dataset.push("rival", make("rival", LINES["first"]), remote)
+    with pytest.raises(DataError, match="was pushed meanwhile; push it again"):
+        withdraw.withdraw(planned, remote)
+    assert dataset.push("rival", make("rival", LINES["first"]), remote).sent > 0

@@ -1,0 +1,269 @@
+"""`adloom log verify`: each fault that is planted is found, by its name and where it is, and nothing else is."""
+
+import gzip
+import json
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import structs
+from tests.support.decision_logs import NOON, PROCESS, click, decision, framed, write
+
+from adloom.cli.main import cli
+from adloom.decision_log.record import Gap, encode
+from adloom.decision_log.verify import CHECKS, SKEW, Findings, faults, verify
+from adloom.errors import DataError
+from adloom.storage.router import FolderStore
+
+LATER = NOON + 3_600_000_000
+OTHER = "f" * 32
+
+
+def found(root: Path) -> Findings:
+    return verify([str(root)], FolderStore(), at=LATER)
+
+
+def test_a_sound_log_has_nothing_wrong(tmp_path: Path) -> None:
+    write(tmp_path, framed([decision(0), click(0), decision(1)]))
+    write(tmp_path, framed([decision(2)], number=1, before=3))
+    write(tmp_path, framed([click(1)], process=OTHER))
+    findings = found(tmp_path)
+    assert findings.wrong == 0
+    assert (findings.segments, findings.decisions, findings.feedback, len(findings.parts)) == (3, 3, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "check"),
+    [
+        ({"probabilities": [0.5, 0.3, 0.2 + 1e-8]}, "sum"),
+        ({"probabilities": [0.5, 0.5]}, "lengths"),
+        ({"propensities": [0.3]}, "lengths"),
+        ({"chosen": ["bag", "sock"]}, "chosen"),
+        ({"chosen": ["bag", "bag"]}, "chosen"),
+        ({"candidates": ["hat", "bag", "bag"]}, "chosen"),
+        ({"probabilities": [0.7, 0.5, -0.2], "chosen": ["bag"], "propensities": [0.5]}, "support"),
+        ({"probabilities": [0.5, 0.0, 0.5], "propensities": [0.0, 0.5]}, "support"),
+        ({"propensities": [0.3, 0.5]}, "propensity"),
+        ({"propensities": [0.3 + 1e-8, 0.5 / 0.7]}, "propensity"),
+        ({"user_key": None}, "user"),
+        ({"user": None}, "user"),
+    ],
+)
+def test_a_fault_of_a_decision_is_found_by_its_name(tmp_path: Path, change: dict[str, Any], check: str) -> None:
+    path = write(tmp_path, framed([decision(0), decision(1, **change)]))
+    findings = found(tmp_path)
+    assert set(findings.counts) == {check}
+    assert findings.examples[check][0].startswith(f"{path}:3: {1:032x}: ")
+
+
+def test_what_may_be_absent_is_no_fault() -> None:
+    for sound in (
+        decision(user=None, user_key=None, segment=None, audience=None, policy=None, tier="default"),
+        decision(candidates=[], probabilities=[], chosen=[], propensities=[]),
+        decision(chosen=[], propensities=[]),
+        decision(probabilities=[0.5 + 4e-10, 0.3, 0.2]),
+    ):
+        assert [*faults(sound)] == []
+
+
+@given(st.lists(st.floats(1e-3, 1), min_size=1, max_size=50), st.integers(0, 2**32 - 1))
+def test_exact_slates_of_any_length_are_sound(weights: list[float], seed: int) -> None:
+    names = [str(number) for number in range(len(weights))]
+    p = np.array(weights) / math.fsum(weights)
+    order = np.random.default_rng(seed).permutation(len(weights))
+    above = np.concatenate([[0.0], np.cumsum(p[order])[:-1]])
+    slate = decision(
+        candidates=names,
+        probabilities=p.tolist(),
+        chosen=[names[i] for i in order],
+        propensities=(p[order] / (1 - above)).tolist(),
+    )
+    assert [*faults(slate)] == []
+
+
+def duplicate(root: Path) -> None:
+    write(root, framed([decision(0)]))
+    write(root, framed([decision(0, tier="cached")], process=OTHER))
+
+
+def feedback(root: Path) -> None:
+    write(root, framed([decision(0), click(7)]))
+
+
+def early(root: Path) -> None:
+    write(root, framed([decision(0), decision(1, time=NOON + 2 * SKEW)]))
+    write(root, framed([click(0, time=NOON - SKEW), click(1, time=NOON + SKEW - 1)], process=OTHER))
+
+
+def cut_between(root: Path) -> None:
+    write(root, framed([decision(0)]))
+    path = write(root, framed([decision(number) for number in range(1, 51)], number=1, before=1))
+    os.truncate(path, 60)  # of its gzip, the name of no file and no whole block
+    write(root, framed([decision(51)], number=2, before=51))
+
+
+def backwards(root: Path) -> None:
+    write(root, framed([decision(20), decision(9), decision(21)]))
+
+
+def backwards_between_segments(root: Path) -> None:
+    write(root, framed([decision(20)]))
+    write(root, framed([decision(9)], number=1, before=1))
+
+
+def future(root: Path) -> None:
+    write(root, framed([decision(0, time=LATER + SKEW + 1)]))
+
+
+def lost_segment(root: Path) -> None:
+    write(root, framed([decision(0)]))
+    write(root, framed([decision(2)], number=2, before=2))
+
+
+def lost_line(root: Path) -> None:
+    header, _, *rest = framed([decision(0), decision(1)])
+    write(root, [header, *rest])
+
+
+def gap(root: Path) -> None:
+    write(root, framed([decision(0), Gap(time=NOON, reason="disk full", records=1)]))
+
+
+def line(root: Path) -> None:
+    write(
+        root, [*framed([decision(0), decision(1)])[:2], b'{"type":"decision"}\n', framed([decision(0), decision(1)])[3]]
+    )
+
+
+def torn(root: Path) -> None:
+    header, first, end = framed([decision(0)])
+    write(root, [header, first, end, encode(decision(1))[:-5]])
+
+
+def no_end(root: Path) -> None:
+    write(root, framed([decision(0)])[:-1])
+
+
+def no_header(root: Path) -> None:
+    write(root, framed([decision(0)])[1:])
+
+
+def renamed(root: Path) -> None:
+    path = write(root, framed([decision(0)]))
+    path.rename(path.with_name("0" * 64 + ".jsonl.gz"))
+
+
+def cut_short(root: Path) -> None:
+    path = write(root, framed([decision(number) for number in range(50)]))
+    path.rename(path.with_name("short.jsonl.gz")).write_bytes(path.with_name("short.jsonl.gz").read_bytes()[:-30])
+
+
+@pytest.mark.parametrize(
+    ("plant", "counts"),
+    [
+        (duplicate, {"duplicate": 1}),
+        (feedback, {"feedback": 1}),
+        (early, {"early": 1}),
+        (backwards, {"backwards": 1}),
+        (backwards_between_segments, {"backwards": 1}),
+        (future, {"future": 1}),
+        (lost_segment, {"missing": 1}),
+        (lost_line, {"missing": 1}),
+        (gap, {"gap": 1}),
+        (line, {"line": 1}),
+        (torn, {"torn": 1}),
+        (no_end, {"frame": 1}),
+        (renamed, {"name": 1}),
+        (cut_short, {"damaged": 1, "frame": 1}),
+        (cut_between, {"damaged": 1, "frame": 1, "missing": 50}),
+    ],
+)
+def test_a_fault_of_a_log_is_found_by_its_name(
+    tmp_path: Path, plant: Callable[[Path], None], counts: dict[str, int]
+) -> None:
+    plant(tmp_path)
+    assert found(tmp_path).counts == counts
+
+
+def test_half_of_all_clicks_of_one_user_are_found_where_there_are_many(tmp_path: Path) -> None:
+    def counted(decided: int, users: int) -> int:
+        """The finding where all decisions are clicked, and all but those of some users are of one user."""
+        root = tmp_path / f"{decided}-{users}"
+        write(root, framed([decision(number, user=f"{min(number, users) + 1:032x}") for number in range(decided)]))
+        clicks = [click(number) for number in range(decided)]
+        write(root, framed(clicks, process=OTHER))
+        write(root, framed(clicks, process=OTHER, number=1, before=decided))  # told again, which is no other click
+        return found(root).counts["one_user"]
+
+    assert [counted(100, 50), counted(101, 51), counted(99, 0)] == [50, 0, 0]
+
+
+def test_a_segment_without_a_header_says_so(tmp_path: Path) -> None:
+    no_header(tmp_path)
+    assert found(tmp_path).counts.keys() == {"frame"}
+
+
+def test_small_differences_of_clocks_are_no_fault(tmp_path: Path) -> None:
+    write(tmp_path, framed([decision(0, time=LATER + SKEW), decision(1, time=LATER)]))
+    assert found(tmp_path).wrong == 0
+
+
+def test_what_lies_in_two_places_is_one_segment_and_what_is_being_written_none(tmp_path: Path) -> None:
+    for place in ("here", "there"):
+        write(tmp_path / place, framed([decision(0)]))
+    (tmp_path / "here" / "open").mkdir()
+    (tmp_path / "here" / "open" / f"{PROCESS}-000001.jsonl").write_bytes(encode(decision(1))[:40])
+    findings = verify([str(tmp_path / "here"), str(tmp_path / "there")], FolderStore(), at=LATER)
+    assert (findings.segments, findings.decisions, findings.wrong) == (1, 1, 0)
+
+
+def test_a_single_segment_is_a_log_whatever_its_name(tmp_path: Path) -> None:
+    path = write(tmp_path, framed([decision(0)]))
+    plain = tmp_path / "one.jsonl"
+    plain.write_bytes(gzip.decompress(path.read_bytes()))
+    assert verify([str(plain)], FolderStore(), at=LATER).decisions == 1
+
+
+def test_a_log_that_begins_in_the_middle_of_a_process_misses_nothing(tmp_path: Path) -> None:
+    write(tmp_path, framed([decision(0)], number=7, before=900))
+    assert found(tmp_path).wrong == 0
+
+
+def test_nothing_to_verify_is_said(tmp_path: Path) -> None:
+    (tmp_path / "note.txt").touch()
+    with pytest.raises(DataError, match="no finished segment of a decision log"):
+        found(tmp_path)
+
+
+def test_the_command_prints_each_check_and_fails_in_one_line(tmp_path: Path) -> None:
+    write(tmp_path, framed([decision(0), decision(0, policy_version=4), click(9)]))
+    shown = CliRunner().invoke(cli, ["log", "verify", str(tmp_path)])
+    assert isinstance(shown.exception, DataError)
+    assert shown.exception.exit_code == 2
+    assert str(shown.exception).startswith(f"{tmp_path}: 2 findings (duplicate 1, feedback 1)")
+    assert all(f"\n{name} " in shown.output for name in CHECKS)
+    assert f"{0:032x}: 2 decisions" in shown.output
+
+
+def test_the_command_prints_json_for_a_program(tmp_path: Path) -> None:
+    write(tmp_path, framed([decision(0)]))
+    shown = CliRunner().invoke(cli, ["log", "verify", str(tmp_path), "--json"])
+    assert shown.exit_code == 0
+    summary = json.loads(shown.output)
+    assert (summary["decisions"], summary["processes_without_end"]) == (1, 0)
+    assert set(summary["checks"]) == set(CHECKS)
+
+
+def test_examples_are_few_and_counts_are_all(tmp_path: Path) -> None:
+    wrong = [structs.replace(decision(number), propensities=[0.3, 0.3]) for number in range(9)]
+    write(tmp_path, framed(wrong))
+    findings = found(tmp_path)
+    assert findings.counts == {"propensity": 9}
+    assert len(findings.examples["propensity"]) == 3

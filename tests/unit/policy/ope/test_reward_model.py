@@ -1,0 +1,61 @@
+"""Rates by empirical Bayes: shrinkage by hand, and predictions that never saw the row they are for."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from adloom.errors import DataError
+from adloom.policy.ope.reward_model import Ints, Rates, cells, cross_fit, shrunk
+
+
+def test_shrinkage_by_hand() -> None:
+    """Two groups of ten, 2 and 6 clicks: within 4/18, between (0.8 - 2 * 4/18) / 20, so 12.5 pseudo-rows at 0.4."""
+    ten, clicks = np.array([10.0, 10.0]), np.array([2.0, 6.0])
+    found = shrunk(ten, clicks, clicks, np.array([0.4, 0.4]))
+    assert found == pytest.approx([(2 + 5) / 22.5, (6 + 5) / 22.5])
+
+
+def test_groups_that_do_not_differ_are_their_parent() -> None:
+    ten, clicks = np.array([10.0, 10.0, 10.0]), np.array([3.0, 4.0, 3.0])
+    assert shrunk(ten, clicks, clicks, np.full(3, 1 / 3)) == pytest.approx(np.full(3, 1 / 3), abs=1e-6)
+
+
+def test_a_group_without_rows_is_its_parent() -> None:
+    clicks = np.array([10.0, 60.0, 0.0])
+    found = shrunk(np.array([100.0, 100.0, 0.0]), clicks, clicks, np.array([0.35, 0.35, 0.2]))
+    assert found[2] == 0.2
+    assert found[:2] == pytest.approx([0.1, 0.6], abs=0.01)
+
+
+def test_rates_find_what_differs() -> None:
+    rng = np.random.default_rng(1)
+    cell, action = rng.integers(2, size=20_000), rng.integers(3, size=20_000)
+    rate = np.array([[0.1, 0.2, 0.3], [0.3, 0.2, 0.1]])
+    reward = (rng.random(20_000) < rate[cell, action]).astype(float)
+    predicted = cross_fit(Rates(cell, action, reward, 3), 20_000, 3)
+    assert predicted == pytest.approx(rate[cell], abs=0.03)
+
+
+def test_a_row_is_predicted_by_the_others() -> None:
+    seen: list[tuple[Ints, Ints]] = []
+
+    def model(learn: Ints, predict: Ints) -> np.ndarray:
+        seen.append((learn, predict))
+        return np.zeros((len(predict), 2))
+
+    cross_fit(model, 11, 2, folds=3)
+    assert sorted(np.concatenate([predict for _, predict in seen])) == list(range(11))
+    for learn, predict in seen:
+        assert sorted([*learn, *predict]) == list(range(11))
+
+
+@pytest.mark.parametrize("folds", [1, 6])
+def test_folds_must_fit_the_rows(folds: int) -> None:
+    with pytest.raises(DataError, match=f"folds: {folds} of 5 rows"):
+        cross_fit(lambda learn, predict: np.zeros((len(predict), 1)), 5, 1, folds)
+
+
+def test_contexts_are_numbered() -> None:
+    frame = pd.DataFrame({"x": ["a", "b", "a", None], "y": [1, 1, 1, 2]})
+    assert cells(frame).tolist() == [0, 1, 0, 2]
+    assert cells(frame[[]]).tolist() == [0, 0, 0, 0]

@@ -1,0 +1,87 @@
+"""The net and its training step: padding is no information, and the loss is what the evaluation measures."""
+
+import numpy as np
+import pytest
+import torch
+from tests.support.toy_lines import LINES, words
+
+from adloom.config.params import TrainLstm
+from adloom.copywriting.decoding import Floats, Ints
+from adloom.copywriting.scoring import line_bits
+from adloom.sequences.module import CopyModule, Lines, forget_some
+from adloom.sequences.net import CopyNet, LineDropout
+
+WORDS = words()
+PARAMS = TrainLstm(epochs=1, steps_per_epoch=1, batch_size=2, learning_rate=0.01, hidden=8, layers=2, dropout=0.5)
+State = tuple[torch.Tensor, torch.Tensor]
+
+
+class InTorch:
+    """The net as the decoding sees it, before any export."""
+
+    def __init__(self, net: CopyNet) -> None:
+        self.net = net
+
+    def start(self, batch: int) -> State:
+        zeros = torch.zeros(PARAMS.layers, batch, PARAMS.hidden)
+        return zeros, zeros
+
+    def __call__(self, token: Ints, state: State) -> tuple[Floats, State]:
+        with torch.no_grad():
+            logits, h, c = self.net(torch.from_numpy(token), *state)
+        return logits.numpy(), (h, c)
+
+
+@pytest.fixture
+def module() -> CopyModule:
+    torch.manual_seed(3)
+    made = CopyModule(WORDS.size, WORDS.begin, PARAMS)
+    made.eval()
+    return made
+
+
+def rows() -> Lines:
+    return Lines([WORDS.line(line, "Coats") for line in LINES], [len(line) + 1 for line in LINES])
+
+
+def test_a_batch_holds_lines_padded_to_its_longest() -> None:
+    batch = rows()[np.array([0, 1])]
+    first, second = (WORDS.line(line, "Coats") for line in LINES[:2])
+    assert batch.token.shape == batch.target.shape == batch.real.shape == (2, max(len(first), len(second)) - 1)
+    assert batch.real.sum(dim=1).tolist() == [len(first) - 1, len(second) - 1]
+    assert batch.target[0][batch.real[0]].tolist() == first[1:]
+    assert int(batch.characters) == len(LINES[0]) + len(LINES[1]) + 2
+
+
+def test_the_loss_is_the_bits_per_character_that_the_evaluation_measures(module: CopyModule) -> None:
+    batch = rows()[np.arange(len(LINES))]
+    with torch.no_grad():
+        bits = float(module._nats(batch).sum()) / np.log(2)
+    assert bits == pytest.approx(line_bits(InTorch(module.net), WORDS, LINES, ["Coats"] * len(LINES)).sum(), rel=1e-5)
+
+
+def test_padding_is_no_information(module: CopyModule) -> None:
+    batch = rows()[np.array([0])]
+    token, target, real = (torch.nn.functional.pad(part, (0, 5)) for part in (batch.token, batch.target, batch.real))
+    wider = batch._replace(token=token, target=target, real=real)
+    with torch.no_grad():
+        assert torch.equal(module._nats(batch), module._nats(wider))
+
+
+def test_training_sees_some_lines_without_their_category() -> None:
+    token = rows()[np.zeros(2000, np.int64)].token
+    torch.manual_seed(0)
+    forgotten = forget_some(token, WORDS.begin)
+    assert (forgotten[:, 0] == WORDS.begin).float().mean() == pytest.approx(0.1, abs=0.02)
+    assert torch.equal(forgotten[:, 1:], token[:, 1:])
+    assert (token[:, 0] == WORDS.prefix("Coats")).all()  # the rows themselves are as they were
+
+
+def test_dropout_drops_a_feature_for_a_whole_line() -> None:
+    torch.manual_seed(0)
+    drop, ones = LineDropout(0.25), torch.ones(400, 3, 10)
+    dropped = drop(ones)
+    assert torch.equal(dropped, dropped[:, :1].expand_as(dropped))
+    assert sorted(set(dropped.flatten().tolist())) == pytest.approx([0, 1 / 0.75])
+    assert dropped.mean() == pytest.approx(1, abs=0.05)
+    assert torch.equal(drop.eval()(ones), ones)

@@ -1,0 +1,208 @@
+"""What the decide app remembers, follows and tells: its cache, its pace, its pair of models, the names of requests."""
+
+import itertools
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
+from tests.support.decision_tiers import tiers
+from tests.support.tiny_models import DIMENSIONS, write_audience, write_policy
+
+from adloom.data.privacy import PUBLISHED_KEY, fingerprint
+from adloom.decision_log.record import Decision
+from adloom.serving import app
+from adloom.serving.api.decide_schemas import DECIDE, DecideAnswer, DecideRequest
+from adloom.serving.api.problems import Problem
+from adloom.serving.api.schemas import SEGMENT
+from adloom.serving.decide.service import Cache, Decider, MemoryLog, Pace
+from adloom.serving.models import loader, sources
+from adloom.serving.models.loader import Models
+from adloom.serving.models.refresher import Look
+from adloom.serving.segments import Keys
+from adloom.storage import manifest
+
+KNOWN = [f"creative-{i}" for i in range(DIMENSIONS)]
+
+PLAIN: dict[str, Any] = {"placement": "side", "candidates": KNOWN}
+
+NOBODY = Models({}, {"policy": "not yet"})
+
+
+@pytest.fixture
+def log() -> MemoryLog:
+    return MemoryLog()
+
+
+@pytest.fixture
+def service(models: Models, log: MemoryLog) -> app.Service:
+    return app.Service(models, app.Around(Keys(None), log=log, project="shop"), app.OWN)
+
+
+@pytest.fixture
+def client(service: app.Service) -> TestClient:
+    return TestClient(app.fronted(service), raise_server_exceptions=False)
+
+
+def ok(client: TestClient, body: object) -> Any:
+    response = client.post(DECIDE, json=body)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def refused(client: TestClient, body: object, status: int = 422, path: str = DECIDE) -> dict[str, Any]:
+    response = client.post(path, json=body)
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    found: dict[str, Any] = response.json()
+    return found
+
+
+def logged(log: MemoryLog) -> Decision:
+    record = log.records[-1]
+    assert isinstance(record, Decision)
+    return record
+
+
+def test_users_under_a_key_that_is_not_here(tmp_path: Path, log: MemoryLog, caplog: pytest.LogCaptureFixture) -> None:
+    write_audience(tmp_path / "audience", b"a private key of the shop")
+    models = loader.load(sources.in_folder(tmp_path, ["audience"]), 1)
+    client = TestClient(app.alone(models, app.Around(Keys(None), log=log)))
+    assert ok(client, {**PLAIN, "user_id": "1"})["segment"] is None
+    assert logged(log).user_key == fingerprint(PUBLISHED_KEY)
+    assert "which is not here: they are in no segment" in caplog.text
+
+
+class TestTiers:
+    def test_what_another_policy_said_is_forgotten(self, models: Models, log: MemoryLog) -> None:
+        decider = Decider(models, Keys(None), log, "shop")
+        asked = msgspec.convert({**PLAIN, "tmax_ms": 50}, DecideRequest)
+        assert tiers(decider, [asked]) == ["model"]
+        decider.publish(models)
+        assert tiers(decider, [asked], ago=1) == ["default"]
+
+
+class TestTogether:
+    def test_each_gets_its_own_answer(self, models: Models, log: MemoryLog) -> None:
+        decider = Decider(models, Keys(None), log, "shop")
+        bodies: list[dict[str, Any]] = [
+            {**PLAIN, "n": 2},
+            {**PLAIN, "category": "Bag"},  # and candidates: refused
+            {**PLAIN, "placement": "top", "candidates": KNOWN[:1]},
+            {**PLAIN, "caps": dict.fromkeys(KNOWN, 0)},  # nobody is left
+            {**PLAIN, "candidates": ["new"], "categories": {"new": "Bag"}},
+        ]
+        asked = [msgspec.convert(body, DecideRequest) for body in bodies]
+        answers = decider.decide([(one, time.perf_counter()) for one in asked])
+        assert isinstance(answers[1], Problem)
+        shown = [[c.creative_id for c in a.creatives] for a in answers if isinstance(a, DecideAnswer)]
+        assert [len(creatives) for creatives in shown] == [2, 1, 0, 1]
+        assert shown[1:] == [KNOWN[:1], [], ["new"]]
+        records = [record for record in log.records if isinstance(record, Decision)]
+        assert [record.candidates for record in records] == [KNOWN, KNOWN[:1], [], ["new"]]
+        assert [record.placement for record in records] == ["side", "top", "side", "side"]
+
+    def test_those_who_have_waited_too_long_do_not_hold_up_the_model(self, models: Models, log: MemoryLog) -> None:
+        decider = Decider(models, Keys(None), log, "shop")
+        asked = msgspec.convert({**PLAIN, "tmax_ms": 50}, DecideRequest)
+        now = time.perf_counter()
+        answers = decider.decide([(asked, now - 1), (asked, now + 60), (asked, now - 1)])
+        assert [a.tier for a in answers if isinstance(a, DecideAnswer)] == ["cached", "model", "cached"]
+
+    def test_a_question_at_which_the_policy_fails_costs_the_others_nothing(
+        self, models: Models, log: MemoryLog
+    ) -> None:
+        decider = Decider(models, Keys(None), log, "shop")
+        good = msgspec.convert(PLAIN, DecideRequest)
+        bad = DecideRequest(placement="side", candidates=KNOWN, categories="none")  # type: ignore[arg-type]
+        asked: list[Any] = [good, bad, None, good]  # the last but one is no request at all
+        answers = decider.decide([(one, time.perf_counter()) for one in asked])
+        said = [answer.tier if isinstance(answer, DecideAnswer) else type(answer) for answer in answers]
+        assert said == ["model", "cached", AttributeError, "model"]
+
+    def test_none(self, models: Models, log: MemoryLog) -> None:
+        assert Decider(models, Keys(None), log, "shop").decide([]) == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 9)), max_size=60))
+def test_the_cache_is_bounded_and_knows_what_was_asked_lately(asked: list[tuple[int, int]]) -> None:
+    cache = Cache(size=40)
+    for question, count in asked:
+        cache.put(question, np.full(count, 1 / count))
+        assert sum(map(len, itertools.chain(cache._young.values(), cache._old.values()))) <= 40
+    for question, count in asked[-2:]:
+        last = [n for q, n in asked if q == question][-1]
+        found = cache.get(question, last)
+        assert found is not None
+        assert found.tolist() == [1 / last] * last
+        assert count
+
+
+def test_the_pace_follows_what_it_took() -> None:
+    pace = Pace()
+    for _ in range(100):
+        pace.took(50, 0.004)
+    assert pace.expected(50) == pytest.approx(0.004, rel=1e-3)
+    assert pace.expected(40) == pace.expected(63)
+    assert pace.expected(1000) == 0
+
+
+class TestLane:
+    def test_names_of_requests_are_taken_over(self, client: TestClient) -> None:
+        trace = "0af7651916cd43dd8448eb211c80319c"
+        traced = {"traceparent": f"00-{trace}-b7ad6b7169203331-01"}
+        for path, body in ((DECIDE, PLAIN), (SEGMENT, {"users": ["1"]}), (SEGMENT, {})):
+
+            def name(headers: dict[str, str], path: str = path, body: object = body) -> str:
+                return client.post(path, json=body, headers=headers).headers["x-request-id"]
+
+            assert name({"X-Request-ID": "mine-1"}) == "mine-1"
+            assert name(traced) == trace
+            assert name({**traced, "X-Request-ID": "mine-2"}) == "mine-2"
+            assert name({"X-Request-ID": "not a name", "traceparent": "00-0-0-00"}) not in ("not a name", trace)
+            assert len(name({})) == 32
+
+    def test_a_failure_is_a_problem_and_its_log_line_names_the_request(
+        self, service: app.Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(service.decider, "decide", None)
+        client = TestClient(app.fronted(service), raise_server_exceptions=False)
+        problem = refused(client, PLAIN, 500)
+        assert problem["detail"] == "something failed here; the service's log says what"
+        assert "NoneType" in caplog.text
+
+
+class TestPair:
+    """A policy serves beside the audience it was trained with."""
+
+    def test_a_policy_of_another_audience_is_refused(self, tmp_path: Path) -> None:
+        write_audience(tmp_path / "audience")
+        write_policy(tmp_path / "policy", "f" * 64)
+        models = loader.load(sources.in_folder(tmp_path, ["audience", "policy"]), 1)
+        assert list(models.bundles) == ["audience"]
+        served = manifest.digest(tmp_path / "audience")[:12]
+        assert models.absent["policy"] == (
+            f"it was trained with audience ffffffffffff, {served} is served; promote them as a pair"
+        )
+
+    def test_a_policy_without_its_audience_is_refused_and_one_that_needs_none_serves(self, tmp_path: Path) -> None:
+        write_policy(tmp_path / "policy", "f" * 64)
+        assert "none is served" in loader.load(sources.in_folder(tmp_path, ["policy"]), 1).absent["policy"]
+        write_policy(tmp_path / "policy", None)
+        assert list(loader.load(sources.in_folder(tmp_path, ["policy"]), 1).bundles) == ["policy"]
+
+    def test_swapped_between_two_requests(self, service: app.Service, client: TestClient, tmp_path: Path) -> None:
+        write_policy(tmp_path / "policy", None, best="creative-4")
+        new = loader.load(sources.in_folder(tmp_path, ["policy"]), 1)
+        before = ok(client, PLAIN)["policy"]["digest"]
+        service.publish(Look(new, ("policy",), {"audience": "gone"}, ("audience",)))
+        assert ok(client, PLAIN)["policy"]["digest"] == manifest.digest(tmp_path / "policy") != before
+        text = client.get("/metrics").text
+        assert 'adloom_model_swaps_total{model="policy"} 1.0' in text
+        assert 'adloom_model_refused_total{model="audience"} 1.0' in text
+        assert client.get("/v1/models").json()["refused"] == {"audience": "gone"}

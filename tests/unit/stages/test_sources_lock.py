@@ -1,0 +1,131 @@
+"""sources.lock: notices every change of a source or key, holds no key, and is left alone when nothing changed."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from adloom.config import params
+from adloom.config.params import Params
+from adloom.config.settings import Settings
+from adloom.context import Outside
+from adloom.data import privacy
+from adloom.errors import DataError, ParamsError
+from adloom.stages import sources_lock
+from adloom.storage.router import Stores
+
+SHIPPED = Path(__file__).parents[3] / "params.yaml"
+Folder = Path
+
+
+def load(folder: Path, ingest: dict[str, Any], **prepare: Any) -> Params:
+    values = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
+    values["ingest"] = ingest
+    values["prepare"] |= prepare
+    path = folder / "params.yaml"
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    return params.load(path)
+
+
+@pytest.fixture
+def orders(tmp_path: Path) -> Path:
+    path = tmp_path / "orders"
+    path.mkdir()
+    (path / "a.csv").write_text("user_id\n")
+    return path
+
+
+@pytest.fixture
+def lines(tmp_path: Path) -> Path:
+    path = tmp_path / "lines.csv"
+    path.write_text("text\nhello\n")
+    return path
+
+
+def test_the_lock_names_every_file_and_the_key_by_its_fingerprint(
+    tmp_path: Path, orders: Path, outside: Outside
+) -> None:
+    lock = sources_lock.take(load(tmp_path, {"events": {"uri": str(orders), "format": "csv"}}), outside)
+    assert [file.path for file in lock.tables["events"].files] == ["a.csv"]
+    assert lock.key == privacy.fingerprint(b"a key for tests only")
+    sources_lock.save(lock, tmp_path / "sources.lock")
+    assert b"a key for tests only" not in (tmp_path / "sources.lock").read_bytes()
+    assert sources_lock.load(tmp_path / "sources.lock") == lock
+
+
+def test_the_default_data_is_locked_without_a_network_or_a_key(tmp_path: Path, outside: Outside) -> None:
+    world = replace(outside, store=Stores(Settings(home=tmp_path / "home")), pseudonym_key=None)
+    lock = sources_lock.take(params.load(SHIPPED), world)
+    assert set(lock.tables) == {"creatives", "copy", "events", "impressions"}
+    assert lock.key is None
+    assert not (tmp_path / "home").exists()
+
+
+def test_pictures_and_copy_are_nobodys_and_need_no_key(tmp_path: Path, lines: Path, outside: Outside) -> None:
+    world = replace(outside, pseudonym_key=None)
+    assert sources_lock.take(load(tmp_path, {"copy": {"uri": str(lines), "format": "csv"}}), world).key is None
+
+
+@pytest.mark.parametrize("table", ["events", "impressions"])
+def test_private_data_without_a_key_says_how_to_make_one(
+    tmp_path: Path, orders: Path, outside: Outside, table: str
+) -> None:
+    given = load(tmp_path, {table: {"uri": str(orders), "format": "csv"}})
+    with pytest.raises(ParamsError, match=rf"{table}: .*`openssl rand -hex 32 > FILE`.*ADLOOM_PSEUDONYM_KEY_FILE=FILE"):
+        sources_lock.take(given, replace(outside, pseudonym_key=None))
+
+
+def test_a_lock_that_says_the_same_is_not_written_again(tmp_path: Path, lines: Path, outside: Outside) -> None:
+    given, path = load(tmp_path, {"copy": {"uri": str(lines), "format": "csv"}}), tmp_path / "sources.lock"
+    assert sources_lock.save(sources_lock.take(given, outside), path)
+    before = path.stat().st_mtime_ns
+    assert not sources_lock.save(sources_lock.take(given, outside), path)
+    assert path.stat().st_mtime_ns == before
+    lines.write_text("text\nworld\n")
+    assert sources_lock.save(sources_lock.take(given, outside), path)
+    assert not [*tmp_path.glob(".sources*")]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda folder: (folder / "a.csv").write_text("user_ix\n"), "a.csv changed since"),
+        (lambda folder: (folder / "b.csv").write_text(""), "b.csv is new since"),
+        (lambda folder: (folder / "a.csv").rename(folder / "z.csv"), "a.csv is gone since"),
+    ],
+)
+def test_a_changed_source_is_named(tmp_path: Path, orders: Path, outside: Outside, change: Any, said: str) -> None:
+    lock = sources_lock.take(load(tmp_path, {"events": {"uri": str(orders), "format": "csv"}}), outside)
+    sources_lock.check(lock.tables["events"], "ingest.events", str(orders), outside)
+    change(orders)
+    with pytest.raises(DataError) as caught:
+        sources_lock.check(lock.tables["events"], "ingest.events", str(orders), outside)
+    assert f"ingest.events: {orders}: {said} sources.lock was written; run `adloom snapshot`" in str(caught.value)
+
+
+def test_a_source_the_lock_does_not_know_is_named(orders: Path, outside: Outside) -> None:
+    with pytest.raises(DataError, match="ingest.events: sources.lock knows no source, not new; run `adloom snapshot`"):
+        sources_lock.check(None, "ingest.events", "new", outside)
+    with pytest.raises(DataError, match="sources.lock knows old, not new"):
+        sources_lock.check(sources_lock.Files(uri="old", files=()), "ingest.events", "new", outside)
+
+
+def test_an_erasure_list_is_a_source_too(tmp_path: Path, lines: Path, outside: Outside) -> None:
+    (tmp_path / "erased.txt").write_text("ann\n")
+    given = load(tmp_path, {"copy": {"uri": str(lines), "format": "csv"}}, erasure_list=str(tmp_path / "erased.txt"))
+    erasure = sources_lock.take(given, outside).erasure
+    assert erasure is not None
+    assert erasure.files[0].bytes == 4
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "no such file; run `adloom snapshot`"), ("{}", "not a lock of format 1"), ("?", "not a lock of format 1")],
+)
+def test_a_missing_or_foreign_lock(tmp_path: Path, content: str | None, said: str) -> None:
+    if content is not None:
+        (tmp_path / "sources.lock").write_text(content)
+    with pytest.raises(DataError, match=said):
+        sources_lock.load(tmp_path / "sources.lock")

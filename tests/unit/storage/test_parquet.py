@@ -1,0 +1,61 @@
+"""Tables: shards that stream, come back in order, and are the same bytes every time."""
+
+import hashlib
+import resource
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from adloom.storage import parquet
+
+
+def rows(count: int) -> pd.DataFrame:
+    return pd.DataFrame({"n": range(count), "split": ["train", "test"] * (count // 2) + ["train"] * (count % 2)})
+
+
+def test_rows_come_back_in_order_over_shards(tmp_path: Path) -> None:
+    parquet.write(rows(parquet.ROWS_PER_SHARD * 2 + 1), tmp_path)
+    assert [path.name for path in sorted(tmp_path.iterdir())] == [f"rows-0000{i}.parquet" for i in range(3)]
+    assert parquet.read(tmp_path)["n"].tolist() == list(range(parquet.ROWS_PER_SHARD * 2 + 1))
+    assert [len(chunk) for chunk in parquet.chunks(tmp_path)] == [parquet.ROWS_PER_SHARD] * 2 + [1]
+
+
+def test_a_split_and_columns_can_be_chosen(tmp_path: Path) -> None:
+    parquet.write(rows(5), tmp_path)
+    assert parquet.read(tmp_path, split="test", columns=["n"]).to_dict("list") == {"n": [1, 3]}
+
+
+def test_chunks_appended_are_further_shards(tmp_path: Path) -> None:
+    shards = parquet.Shards(tmp_path, "apart")
+    for count in (2, 3):
+        shards.append(rows(count))
+    assert shards.rows == 5
+    assert parquet.read(tmp_path, name="apart")["n"].tolist() == [0, 1, 0, 1, 2]
+
+
+def test_an_empty_table_keeps_its_columns(tmp_path: Path) -> None:
+    parquet.write(rows(0), tmp_path)
+    assert list(parquet.read(tmp_path).columns) == ["n", "split"]
+
+
+def test_the_same_rows_are_the_same_bytes(tmp_path: Path) -> None:
+    digests = set()
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        parquet.write(rows(1000), tmp_path / name)
+        digests.add(hashlib.sha256((tmp_path / name / "rows-00000.parquet").read_bytes()).hexdigest())
+    assert len(digests) == 1
+
+
+def test_a_full_disk_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # the limit would cut it off
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(OSError, match=r"rows-00000.parquet") as caught:
+            parquet.write(rows(10), tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    assert caught.value.filename == str(tmp_path / "rows-00000.parquet")

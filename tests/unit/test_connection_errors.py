@@ -1,0 +1,103 @@
+"""What each HTTP library raises, from real faults of a real socket, as one plain line."""
+
+import importlib
+import socket
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from threading import Thread
+
+import boto3
+import pytest
+import urllib3
+from botocore.config import Config
+from tests.support.silent_port import silent_port
+
+from adloom.connection_errors import describe
+
+Ask = Callable[[str], object]
+ASKS: dict[str, Ask] = {
+    "urllib": lambda url: urllib.request.urlopen(url, timeout=0.3),
+    "urllib3": lambda url: urllib3.PoolManager(retries=urllib3.Retry(1), timeout=0.3).request("GET", url),
+    "urllib3 once": lambda url: urllib3.PoolManager(retries=False, timeout=0.3).request("GET", url),
+    "requests": lambda url: importlib.import_module("requests").get(url, timeout=0.3),
+    "boto3": lambda url: boto3.client(
+        "s3",
+        endpoint_url=url,
+        region_name="eu",
+        aws_access_key_id="a",
+        aws_secret_access_key="b",
+        config=Config(connect_timeout=0.3, read_timeout=0.3, retries={"max_attempts": 0}),
+    ).list_buckets(),
+}
+
+
+@pytest.fixture(params=ASKS)
+def ask(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ask:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    return ASKS[str(request.param)]
+
+
+def said(ask: Ask, url: str) -> str:
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - each library has errors of its own
+        ask(url)
+    return describe(caught.value)
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        yield listening
+
+
+def address(listener: socket.socket) -> str:
+    return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_a_refused_connection(ask: Ask, listener: socket.socket) -> None:
+    assert said(ask, address(listener)) == "Connection refused"
+
+
+def test_a_connection_that_is_never_made_names_the_port(ask: Ask) -> None:
+    with silent_port() as port:
+        closed = f"Connection to 127.0.0.1 timed out (a network policy or a firewall may close port {port})"
+        assert said(ask, f"http://127.0.0.1:{port}") in (closed, "timed out")  # urllib's own words
+
+
+def test_an_answer_that_never_comes(ask: Ask, listener: socket.socket) -> None:
+    listener.listen(8)
+    assert said(ask, address(listener)) in ("Read timed out", "timed out")
+
+
+def test_a_connection_that_is_reset(ask: Ask, listener: socket.socket) -> None:
+    listener.listen(8)
+
+    def reset() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with closing(connection):
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+
+    thread = Thread(target=reset)
+    thread.start()
+    try:
+        assert said(ask, address(listener)) == "Connection reset by peer"
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("error", "wanted"),
+    [
+        (ValueError("http://ann:secret@host: no\nmore lines"), "http://host: no"),
+        (urllib3.exceptions.ReadTimeoutError(None, "/", "Read timed out. (read timeout=8)"), "None: Read timed out"),  # type: ignore[arg-type]
+        (OSError(), "OSError"),
+    ],
+)
+def test_what_is_no_fault_of_a_connection_is_its_first_line_without_a_password(error: Exception, wanted: str) -> None:
+    assert describe(error) == wanted

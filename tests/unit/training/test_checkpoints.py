@@ -1,0 +1,16 @@
+"""Checkpoints: discarded once the artifact is where it belongs."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from adloom.context import Outside
+from adloom.training import checkpoints
+
+
+def test_stages_that_discard_at_the_same_time_do_not_disturb_each_other(outside: Outside, tmp_path: Path) -> None:
+    artifact = tmp_path / "models" / "net"
+    for key in range(300):
+        checkpoints.finish(checkpoints.place(outside.home, "train_net", str(key)), artifact)
+    with ThreadPoolExecutor(4) as pool:
+        assert [*pool.map(lambda _: checkpoints.discard(outside, artifact), range(4))] == [None] * 4
+    assert [*tmp_path.rglob("finished")] == []

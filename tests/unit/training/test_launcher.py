@@ -1,0 +1,60 @@
+"""When a training is started in several processes, and which of several failures is told."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from adloom.config.params import TrainLstm
+from adloom.config.settings import Settings
+from adloom.errors import AdloomError, ParamsError, UserError
+from adloom.training import launcher
+
+ONE = TrainLstm(epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=0.1)
+TWO, MACHINES = ONE.model_copy(update={"devices": 2}), ONE.model_copy(update={"nodes": 2, "devices": 2})
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What torch tells of a process that failed."""
+
+    local_rank: int
+    exitcode: int
+    message: str = ""
+    timestamp: int = 0  # seconds
+
+
+def test_processes_are_started_once_where_more_than_one_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not launcher.needed("train-lstm", ONE, Settings())
+    assert launcher.needed("train-lstm", TWO, Settings())
+    assert not launcher.needed("train-lstm", TWO.model_copy(update={"enabled": False}), Settings())
+    monkeypatch.setenv("WORLD_SIZE", "2")  # torchrun has started this one
+    assert not launcher.needed("train-lstm", TWO, Settings())
+
+
+def test_machines_are_those_that_were_told_of_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ParamsError, match=r"train_lstm.nodes: 2, and this is one machine; .*--nproc-per-node 2"):
+        launcher.needed("train-lstm", MACHINES, Settings())
+    monkeypatch.setenv("PET_NNODES", "2")
+    assert launcher.needed("train-lstm", MACHINES, Settings())
+
+
+def test_who_knows_why_is_told_before_who_lost_another() -> None:
+    lost = Failure(0, 1, "unexpected RuntimeError: Connection closed by peer")
+    ended = Failure(1, -15)
+    mended = launcher.blamed("train-lstm", [ended, lost, Failure(2, 2, "copy: 0 lines", timestamp=1)])
+    assert (type(mended), str(mended)) == (UserError, "copy: 0 lines")
+    killed = launcher.blamed("train-lstm", [ended, lost, Failure(3, -9)])
+    assert type(killed) is AdloomError
+    assert str(killed).startswith(
+        "train-lstm: process 3 of this machine was ended by SIGKILL, often for want of memory"
+    )
+    assert str(launcher.blamed("train-lstm", [ended, lost])) == lost.message
+
+
+def test_an_error_is_left_with_who_started_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not launcher.report("copy: 0 lines", Settings())
+    monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(tmp_path / "error.json"))
+    assert launcher.report("copy: 0 lines", Settings())
+    assert json.loads((tmp_path / "error.json").read_text(encoding="utf-8"))["message"] == "copy: 0 lines"

@@ -1,0 +1,270 @@
+"""The training loop on four numbers a row: order, resuming to the same bytes, stopping early, damaged checkpoints."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import pytorch_lightning as pl
+import torch
+from tests.conftest import MakeTable
+from torch import nn
+
+from adloom.config.params import Training
+from adloom.context import Outside
+from adloom.errors import ParamsError
+from adloom.storage import manifest
+from adloom.storage.router import FolderStore
+from adloom.tracking.base import MemoryRun, MemoryTracker
+from adloom.training import checkpoints, loop
+from adloom.training.loop import History, Ints, Order
+from adloom.training.process_group import Group
+
+PARAMS = Training(epochs=4, steps_per_epoch=3, batch_size=16, learning_rate=0.1, threads=1)
+
+
+class Numbers:
+    def __len__(self) -> int:
+        return 50
+
+    def __getitem__(self, rows: Ints) -> torch.Tensor:
+        return torch.randn(50, 4, generator=torch.Generator().manual_seed(0))[torch.from_numpy(rows)]
+
+
+class Net(pl.LightningModule):
+    """A layer whose loss falls on training rows and rises on validation rows after two epochs."""
+
+    interrupt_at: tuple[int, int] | None = None  # (epoch, step)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.dropout = nn.Linear(4, 1), nn.Dropout(0.5)
+        self.seen: list[tuple[int, int]] = []
+
+    def training_step(self, batch: torch.Tensor, step: int) -> torch.Tensor:
+        self.seen.append((self.current_epoch, step))
+        if self.seen[-1] == self.interrupt_at:
+            raise KeyboardInterrupt
+        loss: torch.Tensor = ((self.layer(self.dropout(batch)) - torch.rand(len(batch), 1)) ** 2).mean()
+        self.log("loss", loss, on_step=False, on_epoch=True, batch_size=len(batch))
+        return loss
+
+    def validation_step(self, batch: torch.Tensor, _: int) -> None:
+        self.log("validation_loss", torch.tensor(abs(self.current_epoch - 1.0)), batch_size=len(batch))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(self.parameters(), 0.05)
+
+
+class InterruptedNet(Net):
+    interrupt_at = (2, 1)
+
+
+@dataclass
+class Trained:
+    module: Net
+    history: History
+    run: MemoryRun
+    weights: dict[str, torch.Tensor] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.weights = self.module.state_dict()
+
+
+def same(one: Trained, other: Trained) -> bool:
+    """Whether weights, history and what was tracked are equal to the last bit."""
+    weights = all(torch.equal(one.weights[name], other.weights[name]) for name in one.weights)
+    return weights and one.history == other.history and one.run.recorded == other.run.recorded
+
+
+def fit(
+    folder: Path,
+    net: type[Net] = Net,
+    patience: int | None = None,
+    copy: checkpoints.Copy | None = None,
+    params: Training = PARAMS,
+) -> Trained:
+    run = MemoryRun("train_net", {}, {})
+    session = loop.Session("train_net", manifest.Draft(folder), run, folder / "last.ckpt", False, copy)
+    module, history = loop.fit(net, Numbers(), params, session, validation=Numbers(), patience=patience)
+    return Trained(module, history, run)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return fit(tmp_path_factory.mktemp("uninterrupted"))
+
+
+def test_an_order_uses_every_row_equally_often() -> None:
+    order = Order(12, PARAMS)  # 4 epochs of 48 rows: 16 times each
+    counts: Counter[int] = Counter()
+    for epoch in range(PARAMS.epochs):
+        order.set_epoch(epoch)
+        batches = list(order)
+        assert [len(batch) for batch in batches] == [16] * len(order)
+        counts.update(np.concatenate(batches).tolist())
+    assert counts == dict.fromkeys(range(12), 16)
+
+
+def test_an_order_depends_on_seed_and_epoch_alone() -> None:
+    def batches(seed: int, epoch: int) -> list[list[int]]:
+        order = Order(50, PARAMS.model_copy(update={"seed": seed}))
+        order.set_epoch(epoch)
+        return [batch.tolist() for batch in order]
+
+    assert batches(1, 2) == batches(1, 2)
+    assert batches(1, 2) != batches(1, 3)
+    assert batches(1, 2) != batches(2, 2)
+
+
+def test_processes_share_every_batch_and_leave_out_no_row() -> None:
+    whole = [batch.tolist() for batch in Order(50, PARAMS)]
+    shares = [[batch.tolist() for batch in Order(50, PARAMS, Group(rank, 4))] for rank in range(4)]
+    assert [[row for part in parts for row in part] for parts in zip(*shares, strict=True)] == whole
+    assert {len(part) for share in shares for part in share} == {4}
+
+
+def test_another_number_of_processes_than_the_params_ask_for_is_refused(
+    tmp_path: Path, outside: Outside, make_table: MakeTable
+) -> None:
+    table = make_table("copy", pd.DataFrame({"text": ["a"], "split": ["train"]}))
+    wanted = "train_net: nodes 1 and devices 2 make 2 processes, torchrun started 1"
+    params = PARAMS.model_copy(update={"devices": 2})
+    with pytest.raises(ParamsError, match=wanted), loop.session("train_net", table, tmp_path, params, outside):
+        pass
+
+
+def test_in_order_is_every_row_once() -> None:
+    assert [batch.tolist() for batch in loop.in_order(5, 2)] == [[0, 1], [2, 3], [4]]
+    assert loop.in_order(0, 2) == []
+
+
+def test_two_runs_in_two_folders_are_equal(tmp_path: Path, uninterrupted: Trained) -> None:
+    assert same(fit(tmp_path), uninterrupted)
+
+
+def test_a_precision_that_the_cpu_emulates_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")  # nothing is trained: oneDNN would keep to it in later tests
+    loop.warn_of_emulation(PARAMS.model_copy(update={"precision": "bf16-mixed"}), "train_net")
+    loop.warn_of_emulation(PARAMS.model_copy(update={"precision": "32-true"}), "train_net")
+    [message] = caplog.messages
+    assert message.startswith("train_net: precision bf16-mixed is emulated by this CPU")
+    assert "`train_net.precision: 32-true`" in message
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    tmp_path: Path, uninterrupted: Trained, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path, InterruptedNet)
+    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
+    resumed = fit(tmp_path)
+    assert caplog.messages == ["train_net: goes on after epoch 2 of 4"]
+    assert resumed.module.seen[0] == (2, 0)
+    assert same(resumed, uninterrupted)
+
+
+def test_on_another_disk_it_goes_on_from_where_the_checkpoint_lies_as_well(
+    tmp_path: Path, uninterrupted: Trained
+) -> None:
+    copy = checkpoints.Copy(FolderStore(), str(tmp_path / "kept"))
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "first", InterruptedNet, copy=copy)
+    resumed = fit(tmp_path / "second", copy=copy)
+    assert resumed.module.seen[0] == (2, 0)
+    assert same(resumed, uninterrupted)
+
+
+def test_a_finished_training_is_not_repeated(tmp_path: Path, uninterrupted: Trained) -> None:
+    fit(tmp_path)
+    again = fit(tmp_path)
+    assert again.module.seen == []
+    assert same(again, uninterrupted)
+
+
+def test_history_has_a_point_per_epoch(uninterrupted: Trained) -> None:
+    assert set(uninterrupted.history) == {"loss", "validation_loss"}
+    assert [step for step, _ in uninterrupted.history["loss"]] == [3, 6, 9, 12]
+    assert uninterrupted.history["validation_loss"] == [[3, 1], [6, 0], [9, 1], [12, 2]]
+
+
+def test_patience_stops_and_returns_the_best_epoch(tmp_path: Path, uninterrupted: Trained) -> None:
+    stopped = fit(tmp_path, patience=1)
+    assert stopped.history["validation_loss"] == [[3, 1], [6, 0], [9, 1]]
+    assert stopped.history["loss"] == uninterrupted.history["loss"][:3]
+    assert not torch.equal(stopped.weights["layer.weight"], uninterrupted.weights["layer.weight"])
+    best = torch.load(tmp_path / "last.ckpt", weights_only=True)["callbacks"]["Watch"]["best"]
+    assert torch.equal(stopped.weights["layer.weight"], best["layer.weight"])
+    again = fit(tmp_path, patience=1)
+    assert (again.module.seen, again.history) == ([], stopped.history)
+
+
+DAMAGES: dict[str, Callable[[bytes, bytes], bytes]] = {
+    "empty": lambda intact, weight: b"",
+    "text": lambda intact, weight: b"not a checkpoint",
+    "cut off": lambda intact, weight: intact[:-100],
+    "weights lost": lambda intact, weight: intact.replace(weight, bytes(len(weight))),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_checkpoint_is_discarded_with_one_line(
+    damage: Callable[[bytes, bytes], bytes], tmp_path: Path, uninterrupted: Trained, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, weight = tmp_path / "last.ckpt", uninterrupted.weights["layer.weight"].numpy().tobytes()
+    fit(tmp_path)
+    path.write_bytes(damage(path.read_bytes(), weight))
+    with caplog.at_level(logging.WARNING, "adloom"):
+        assert same(fit(tmp_path), uninterrupted)
+    assert [record.message.split(" (")[0] for record in caplog.records] == [f"{path}: damaged checkpoint"]
+
+
+class WiderNet(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 2)
+
+
+def test_a_checkpoint_of_another_network_is_discarded(
+    tmp_path: Path, uninterrupted: Trained, caplog: pytest.LogCaptureFixture
+) -> None:
+    fit(tmp_path, WiderNet)
+    assert same(fit(tmp_path), uninterrupted)
+    assert "damaged checkpoint (ValueError), training starts over" in caplog.text
+
+
+def test_a_session_keeps_the_checkpoint_until_the_artifact_is_where_it_belongs(
+    tmp_path: Path, outside: Outside, make_table: MakeTable
+) -> None:
+    table, target = make_table("copy", pd.DataFrame({"text": ["a"], "split": ["train"]})), tmp_path / "models" / "net"
+
+    def train(*, interrupted: bool) -> Path:
+        with loop.session("train_net", table, target, PARAMS, outside) as session:
+            session.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+            session.checkpoint.touch()
+            if interrupted:
+                raise KeyboardInterrupt
+            return session.checkpoint
+
+    with pytest.raises(KeyboardInterrupt):
+        train(interrupted=True)
+    assert len(list((outside.home / "checkpoints").rglob("*.ckpt"))) == 1
+    assert list(target.parent.iterdir()) == []
+    checkpoints.discard(outside, target)  # of a training that did not end
+    checkpoint = train(interrupted=False)
+    checkpoints.discard(outside, tmp_path / "models" / "another")
+    assert checkpoint.exists()
+    checkpoints.discard(outside, target)
+    assert not checkpoint.parent.exists()
+    assert isinstance(outside.tracker, MemoryTracker)
+    failed, sealed = outside.tracker.runs
+    assert (failed.status, sealed.status) == ("FAILED", "FINISHED")
+    assert sealed.recorded_tags["manifest_digest"] == manifest.digest(target)
+    assert sealed.recorded_tags["dataset_digest"] == manifest.digest(table)
+    assert manifest.read(target).inputs == {"table": manifest.digest(table)}  # wherever the table lies

@@ -1,5 +1,5 @@
 """
-A process that appends, driven over stdin and told over stdout, as `python appender.py FOLDER SECONDS [LIMIT]`.
+A process that appends, driven over stdin and told over stdout, as `python log_appender.py FOLDER SECONDS [LIMIT]`.
 
 Commands: `take N` appends records and says how many were taken; `fill` takes as many as wake the writer however long it
 would sleep, waits until they are written, and says how many; `limit N` lets no file grow above N bytes (-1: no limit);

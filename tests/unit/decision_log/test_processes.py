@@ -50,7 +50,7 @@ class Appender:
 
 @contextmanager
 def appending(folder: Path, flush: float, limit: int = -1) -> Iterator[Appender]:
-    program = [sys.executable, str(Path(__file__).with_name("appender.py")), str(folder), str(flush), str(limit)]
+    program = [sys.executable, str(ROOT / "tests/support/log_appender.py"), str(folder), str(flush), str(limit)]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
     with subprocess.Popen(program, stdin=-1, stdout=-1, text=True, env=environment) as process:
         try:

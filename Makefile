@@ -1,11 +1,11 @@
-# One vocabulary: make install fmt check test parity demo serve bench image image-test clean
+# One vocabulary: make install fmt check docs test parity demo serve bench image image-test clean
 VENV ?= .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 CODE := src components pipelines tests benchmarks scripts
 RUNNERS ?= dvc process container
 unexport PYTHONDONTWRITEBYTECODE # every process would compile all it imports, which takes a minute
-.PHONY: install fmt check test parity demo serve bench image image-test clean
+.PHONY: install fmt check docs test parity demo serve bench image image-test clean
 
 install: $(BIN)/.installed ## make .venv and install what the lock names
 
@@ -18,11 +18,14 @@ fmt: install ## format the code and compile the pipelines
 	ruff format $(CODE)
 	ruff check --fix-only --quiet $(CODE)
 
-check: install ## lint and type-check
+check: install docs ## lint, type-check and build the documentation
 	ruff format --check $(CODE)
 	ruff check $(CODE)
 	mypy
 	hadolint Dockerfile
+
+docs: install ## build the documentation into site/, where every broken link is an error
+	NO_MKDOCS_2_WARNING=1 mkdocs build --quiet
 
 test: install ## every test but those of images; a file's tests stay together, since they share what they made
 	pytest -n auto --dist loadfile

@@ -1,0 +1,335 @@
+"""
+Fill the pages below docs/reference from the code when the documentation is built; mkdocs.yml names this file as a hook.
+
+A line `{{ name }}` of a page is replaced by what the function of TABLES with that name returns.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+import jupytext
+import msgspec
+import yaml
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import Metric
+from pydantic import AliasChoices
+
+from adloom import errors
+from adloom.cli import cli
+from adloom.data.tables import CONTRACTS
+from adloom.decisions import record
+from adloom.decisions.log import Numbers
+from adloom.kubeflow import listen
+from adloom.params import Params
+from adloom.serving import openapi, schemas
+from adloom.serving.metrics import DecisionMeter, Meter
+from adloom.settings import KERNELS, Settings
+
+ROOT = Path(__file__).parents[1]
+ALERTS = ROOT / "k8s" / "components" / "monitoring" / "alerts.yaml"
+LIMITS = {
+    "minimum": "≥ {}",
+    "exclusiveMinimum": "> {}",
+    "maximum": "≤ {}",
+    "exclusiveMaximum": "< {}",
+    "minLength": "≥ {} characters",
+    "maxLength": "≤ {} characters",
+    "minItems": "≥ {} items",
+    "maxItems": "≤ {} items",
+    "maxProperties": "≤ {} keys",
+}
+Schema = Mapping[str, Any]
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Replace the lines of a page that stand for a table."""
+    return fill(markdown)
+
+
+def fill(markdown: str) -> str:
+    """Replace every line `{{ name }}` by its table."""
+    return re.sub(r"^\{\{ (\w+) \}\}$", lambda match: TABLES[match[1]](), markdown, flags=re.MULTILINE)
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Turn every notebook into a page."""
+    for notebook in [file for file in files if file.src_uri.endswith(".ipynb")]:
+        text = jupytext.writes(jupytext.read(notebook.abs_src_path), "md")
+        body = text.partition("---\n\n")[2] if text.startswith("---\n") else text
+        files.append(File.generated(config, notebook.src_uri.replace(".ipynb", ".md"), content=body))
+    return files
+
+
+def cli_commands() -> str:
+    """Return a section with the help of each command."""
+    context = click.Context(cli, info_name="adloom", max_content_width=110, terminal_width=110)
+    return "\n\n".join(
+        f"## {context.command_path}\n\n```text\n{command.get_help(context)}\n```"
+        for command, context in _commands(cli, context)
+    )
+
+
+def params() -> str:
+    """Return a section for each block of params.yaml."""
+    schema = Params.model_json_schema()
+    definitions = schema["$defs"]
+    keys = {_refs(field)[0]: key for key, field in schema["properties"].items() if _refs(field)}
+    text = "\n\n".join(["## Top level", _fields(schema, definitions), *_sections(schema, definitions, keys)])
+    return re.sub(r"\[(\w+)\]\(#", lambda match: f"[{keys.get(match[1], match[1])}](#", text)
+
+
+def settings() -> str:
+    """Return a table of the variables of the environment."""
+    properties = Settings.model_json_schema(by_alias=False)["properties"]
+    rows = [
+        (_variables(name), _type(properties[name]), _default(properties[name]), field.description)
+        for name, field in Settings.model_fields.items()
+    ]
+    return (
+        _table(("variable", "type", "default", "meaning"), rows).replace(" or null", "").replace("password", "secret")
+    )
+
+
+def kernels() -> str:
+    """Return the variables that choose numerical kernels."""
+    return ", ".join(f"`{name}`" for name in KERNELS)
+
+
+def http_endpoints() -> str:
+    """Return the endpoints of the services and of the trigger server."""
+    endpoints = {**schemas.ENDPOINTS, **listen.ENDPOINTS}
+    rows = [
+        (
+            f"`POST {endpoint.path}`",
+            endpoint.summary,
+            _link(endpoint.asked.__name__) if endpoint.asked else "none",
+            _link(endpoint.answer.__name__),
+            f"`{endpoint.access}`" if path in schemas.ENDPOINTS else "the trigger token",
+            _size(endpoint.max_bytes),
+        )
+        for path, endpoint in endpoints.items()
+    ]
+    pages = openapi.document({})["paths"]
+    rows += [(f"`GET {path}`", page["get"]["summary"], "none", "", "none", "") for path, page in pages.items()]
+    return _table(("endpoint", "purpose", "request", "response", "scope", "body limit"), rows)
+
+
+def http_bodies() -> str:
+    """Return a section for each body of a request or response."""
+    document = openapi.document({**schemas.ENDPOINTS, **listen.ENDPOINTS})
+    return "\n\n".join(_sections(document["paths"], document["components"]["schemas"], {}))
+
+
+def http_problems() -> str:
+    """Return the status codes of errors."""
+    return _table(("status", "meaning"), [(f"`{code}`", text) for code, text in openapi.PROBLEMS.items()])
+
+
+def metrics() -> str:
+    """Return every metric of the services."""
+    numbers: Any = Numbers(0, 0, {}, 0, 0, 0, 0.0, 0.0)
+    requests = Meter()
+    requests.record("/livez", 200, 0.0)
+    decisions = DecisionMeter(CollectorRegistry(), lambda: [("gan", "1", "digest")], lambda: numbers)
+    rows = [
+        (
+            f"`{family.name}{'_total' if family.type == 'counter' else ''}`",
+            family.type,
+            _labels(family),
+            family.documentation,
+        )
+        for family in (*requests.collect(), *decisions.collect())
+    ]
+    return _table(("metric", "type", "labels", "meaning"), rows)
+
+
+def alerts() -> str:
+    """Return every alert rule."""
+    groups = yaml.safe_load(ALERTS.read_text(encoding="utf-8"))["spec"]["groups"]
+    rows = [
+        (
+            f"`{rule['alert']}`",
+            rule["labels"]["severity"],
+            rule.get("for", "at once"),
+            f"`{' '.join(rule['expr'].split())}`",
+        )
+        for group in groups
+        for rule in group["rules"]
+    ]
+    return _table(("alert", "severity", "after", "expression"), rows)
+
+
+def tables() -> str:
+    """Return a section for each table contract."""
+    return "\n\n".join(
+        f"## {name}\n\n"
+        + _table(
+            ("column", "type", "required", "checks"),
+            [
+                (
+                    f"`{column}`",
+                    str(kind.kind.dtype),
+                    "yes" if kind.required else "no",
+                    ", ".join(f"not {check.error.removeprefix('not ')}" for check in kind.kind.checks if check.error),
+                )
+                for column, kind in contract.columns.items()
+            ],
+        )
+        for name, contract in CONTRACTS.items()
+    )
+
+
+def records() -> str:
+    """Return a section for each line of the decision log."""
+    lines, components = msgspec.json.schema_components(get_args(record.Line))
+    return "\n\n".join(_sections({"lines": lines}, components, {}, "###"))
+
+
+def exit_codes() -> str:
+    """Return the classes of errors and the exit code of each."""
+    rows = [(f"`{kind.__name__}`", f"`{kind.exit_code}`", kind.__doc__ or "") for kind in _family(errors.AdloomError)]
+    return _table(("error", "exit code", "meaning"), rows)
+
+
+def _table(header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
+    """Return a Markdown table."""
+    lines = [header, ("---",) * len(header), *rows]
+    return "\n".join("| " + " | ".join(_cell(value) for value in line) + " |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    """Return a value in one line; outside of code, escape what Markdown would read as markup of its own."""
+    parts = " ".join(str(value or "").split()).split("`")
+    return "`".join(
+        part if code % 2 else part.replace("|", "\\|").replace("<", "&lt;") for code, part in enumerate(parts)
+    )
+
+
+def _commands(command: click.Command, context: click.Context) -> Iterator[tuple[click.Command, click.Context]]:
+    """Yield a command and all below it, each with the context that knows its full name."""
+    yield command, context
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            if below := command.get_command(context, name):
+                yield from _commands(below, click.Context(below, context, name))
+
+
+def _sections(schema: Schema, definitions: Schema, titles: Mapping[str, str], level: str = "##") -> list[str]:
+    """Return a section for each definition that a schema refers to: its title, its description and its fields."""
+    return [
+        f"{level} {titles.get(name, name)} {{ #{name} }}\n\n{definitions[name].get('description', '')}\n\n"
+        + _fields(definitions[name], definitions)
+        for name in dict.fromkeys(_in_order(schema, definitions))
+    ]
+
+
+def _in_order(schema: Schema, definitions: Schema) -> Iterator[str]:
+    """Yield the names of the definitions that a schema refers to, each followed by those that it refers to itself."""
+    for name in _refs(schema):
+        yield name
+        yield from _in_order(definitions[name], definitions)
+
+
+def _refs(schema: Schema) -> list[str]:
+    return re.findall(r'"\$ref": "[^"]*/(\w+)"', json.dumps(schema))
+
+
+def _fields(schema: Schema, definitions: Schema) -> str:
+    """Return a table of an object's fields."""
+    required = schema.get("required", ())
+    rows = [
+        (
+            f"`{name}`",
+            _type(field),
+            "required" if name in required else _default(field),
+            _description(field, definitions),
+        )
+        for name, field in schema.get("properties", {}).items()
+    ]
+    return _table(("key", "type", "default", "meaning"), rows)
+
+
+def _type(schema: Schema) -> str:
+    """Return a type and its limits in words."""
+    limits = [text.format(schema[key]) for key, text in LIMITS.items() if key in schema]
+    return ", ".join([_base_type(schema), *limits])
+
+
+def _base_type(schema: Schema) -> str:
+    if "$ref" in schema:
+        return _link(schema["$ref"].rpartition("/")[2])
+    if options := schema.get("anyOf") or schema.get("oneOf"):
+        return " or ".join(dict.fromkeys(_type(option) for option in options))
+    if "const" in schema or "enum" in schema:
+        return " or ".join(f"`{json.dumps(value)}`" for value in schema.get("enum", [schema.get("const")]))
+    if schema.get("type") == "array":
+        return f"list of {_type(schema.get('items', {}))}"
+    if isinstance(schema.get("additionalProperties"), dict):
+        return f"mapping to {_type(schema['additionalProperties'])}"
+    return str(schema.get("format", schema.get("type", "any")))
+
+
+def _default(schema: Schema) -> str:
+    """Return a default as YAML has it; the defaults of an object stand in its own section."""
+    default = schema.get("default")
+    return "none" if default is None else "its own" if "$ref" in schema else f"`{json.dumps(default)}`"
+
+
+def _description(schema: Schema, definitions: Schema) -> str:
+    """Return what a field means: its own description, that of an option of its type, or that of the object it holds."""
+    told = [part["description"] for part in (schema, *schema.get("anyOf", ())) if "description" in part]
+    told += [definitions[name].get("description", "") for name in _refs(schema)]
+    return told[0] if told else ""
+
+
+def _size(size: int) -> str:
+    """Return a number of bytes in the largest unit that divides it."""
+    return f"{size // 2**20} MiB" if size % 2**20 == 0 else f"{size // 2**10} KiB"
+
+
+def _link(name: str) -> str:
+    return f"[{name}](#{name})"
+
+
+def _variables(name: str) -> str:
+    """Return the variables that set a field, the one that wins first."""
+    alias = Settings.model_fields[name].validation_alias
+    variables = alias.choices if isinstance(alias, AliasChoices) else [f"ADLOOM_{name.upper()}"]
+    return ", ".join(f"`{variable}`" for variable in variables)
+
+
+def _labels(family: Metric) -> str:
+    return ", ".join(sorted({f"`{label}`" for sample in family.samples for label in sample.labels} - {"`le`"}))
+
+
+def _family(kind: type[errors.AdloomError]) -> Iterator[type[errors.AdloomError]]:
+    """Yield a class of errors and all below it."""
+    yield kind
+    for child in kind.__subclasses__():
+        yield from _family(child)
+
+
+TABLES: Mapping[str, Callable[[], str]] = {
+    function.__name__: function
+    for function in (
+        cli_commands,
+        params,
+        settings,
+        kernels,
+        http_endpoints,
+        http_bodies,
+        http_problems,
+        metrics,
+        alerts,
+        tables,
+        records,
+        exit_codes,
+    )
+}

@@ -22,15 +22,15 @@ from prometheus_client.metrics_core import Metric
 from pydantic import AliasChoices
 
 from adloom import errors
-from adloom.cli import cli
-from adloom.data.tables import CONTRACTS
-from adloom.decisions import record
-from adloom.decisions.log import Numbers
-from adloom.kubeflow import listen
-from adloom.params import Params
-from adloom.serving import openapi, schemas
+from adloom.cli.main import cli
+from adloom.config.params import Params
+from adloom.config.settings import KERNELS, Settings
+from adloom.data.contracts import CONTRACTS
+from adloom.decision_log import record
+from adloom.decision_log.log import Numbers
+from adloom.kubeflow import trigger_server
+from adloom.serving.api import openapi, schemas
 from adloom.serving.metrics import DecisionMeter, Meter
-from adloom.settings import KERNELS, Settings
 
 ROOT = Path(__file__).parents[1]
 ALERTS = ROOT / "k8s" / "components" / "monitoring" / "alerts.yaml"
@@ -104,7 +104,7 @@ def kernels() -> str:
 
 def http_endpoints() -> str:
     """Return the endpoints of the services and of the trigger server."""
-    endpoints = {**schemas.ENDPOINTS, **listen.ENDPOINTS}
+    endpoints = {**schemas.ENDPOINTS, **trigger_server.ENDPOINTS}
     rows = [
         (
             f"`POST {endpoint.path}`",
@@ -123,7 +123,7 @@ def http_endpoints() -> str:
 
 def http_bodies() -> str:
     """Return a section for each body of a request or response."""
-    document = openapi.document({**schemas.ENDPOINTS, **listen.ENDPOINTS})
+    document = openapi.document({**schemas.ENDPOINTS, **trigger_server.ENDPOINTS})
     return "\n\n".join(_sections(document["paths"], document["components"]["schemas"], {}))
 
 

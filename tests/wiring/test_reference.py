@@ -18,11 +18,11 @@ from pydantic import BaseModel
 from scripts import reference
 
 from adloom import errors
-from adloom.cli import cli
-from adloom.data.tables import CONTRACTS
-from adloom.decisions import record
-from adloom.params import Params
-from adloom.settings import Settings
+from adloom.cli.main import cli
+from adloom.config.params import Params
+from adloom.config.settings import Settings
+from adloom.data.contracts import CONTRACTS
+from adloom.decision_log import record
 
 ROOT = Path(__file__).parents[2]
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "reference").glob("*.md")}

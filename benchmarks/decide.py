@@ -40,12 +40,12 @@ from adloom.audience.segment_index import Members
 from adloom.audience.segmenter import Scale, Segmenter
 from adloom.config.params import Source
 from adloom.data.privacy import PUBLISHED_KEY, fingerprint, pseudonym
-from adloom.policy.scorer import Policy, Question
+from adloom.policy.scorer import Policy, ScoringRequest
 from adloom.serving.api import auth
 from adloom.serving.api.decide_schemas import DECIDE, DecideRequest
 from adloom.serving.decide.service import Decider, MemoryLog
 from adloom.serving.models import loader, sources
-from adloom.serving.segments import Keys
+from adloom.serving.segments import PseudonymKeys
 from adloom.storage import manifest
 
 CREATIVES, USERS, CATEGORIES = 100_000, 1_000_000, 20
@@ -168,8 +168,8 @@ def bento(models: Path) -> Any:
     os.environ |= {"BENTOML_DO_NOT_TRACK": "1", "OTEL_SDK_DISABLED": "true"}
     import bentoml  # noqa: PLC0415 - it reads these when it is imported
 
-    served = loader.load(sources.in_folder(models, ["audience", "policy"]), 1)
-    decider = Decider(served, Keys(None), MemoryLog(room=0), "benchmark")
+    served = loader.load(sources.find_in_folder(models, ["audience", "policy"]), 1)
+    decider = Decider(served, PseudonymKeys(None), MemoryLog(room=0), "benchmark")
 
     class Decide:
         @bentoml.api(route=DECIDE)  # type: ignore[untyped-decorator]
@@ -315,7 +315,7 @@ def scoring() -> float:
     for question in questions * 4:
         context = {"placement": str(question["placement"]), "segment": "segment-2", "ctx_hour": "12"}
         start = time.perf_counter()
-        scorer.probabilities([Question(context, question["candidates"])])  # type: ignore[arg-type]
+        scorer.probabilities([ScoringRequest(context, question["candidates"])])  # type: ignore[arg-type]
         times.append((time.perf_counter() - start) * 1e6)
     return median(times)
 

@@ -29,7 +29,7 @@ from adloom.policy.ope.estimate import Estimate
 from adloom.policy.ope.log_evaluation import Columns, from_table
 from adloom.policy.ope.promotion_test import decide_lift
 from adloom.policy.ope.reward_model import Rates, cross_fit
-from adloom.policy.simulator import Log, Setting, World
+from adloom.policy.simulator import Config, Log, World
 from adloom.storage.router import Stores
 
 ROWS = 10_000
@@ -99,7 +99,7 @@ def bootstrap(terms: Array, rng: np.random.Generator) -> Interval:
 def one_log(task: tuple[float, str, int, int]) -> Array:
     """Return of each target (targets, 4 a estimator + 2 a peer): low miss, high miss, squared error, trust; misses."""
     rate, name, rows, seed = task
-    world, rng = World(Setting(rate=rate), seed), np.random.default_rng([seed, 1])
+    world, rng = World(Config(rate=rate), seed), np.random.default_rng([seed, 1])
     logging = logging_policies(world, rng)[name]
     log = world.log(lambda situations: situations.look_up(logging), rows)
     cell = log.situations.segment * world.setting.placements + log.situations.placement
@@ -166,7 +166,7 @@ def one_growth(task: Task) -> tuple[int, int, float]:
     For "worse" the margin is what the candidate truly loses, so that promoting it is an error by a hair; else it is 0.
     """
     rate, name, champion_name, candidate_name, rows, seed = task
-    world, rng = World(Setting(rate=rate, wear_out=0.0, drift=0.0), seed), np.random.default_rng([seed, 1])
+    world, rng = World(Config(rate=rate, wear_out=0.0, drift=0.0), seed), np.random.default_rng([seed, 1])
     logging = logging_policies(world, rng)[name]
     policies = target_policies(world, logging, rng)
     champion = logging if champion_name == "logging" else policies[champion_name]

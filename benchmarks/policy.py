@@ -21,12 +21,12 @@ from sklearn.linear_model import LogisticRegression
 from adloom.config.params import TrainPolicy
 from adloom.policy import fit, impressions, model_selection, models
 from adloom.policy.batch import probabilities
-from adloom.policy.feature_space import Space
+from adloom.policy.feature_space import FeatureSpace
 from adloom.policy.impressions import Impressions, Ints
 from adloom.policy.model_selection import Candidate, Periods
 from adloom.policy.models import Categories
 from adloom.policy.scorer import Policy
-from adloom.policy.simulator import Setting, World
+from adloom.policy.simulator import Config, World
 from adloom.storage import parquet
 
 PARAMS = TrainPolicy(temperatures=[1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125], floor=0.0, maturity_hours=12)
@@ -46,7 +46,7 @@ def weighted(data: Impressions, penalty: float) -> Policy:
     """The same regression, rows weighted by how rarely the log shows what it showed."""
     counts = np.array([len(offered) for offered in data.sets])[data.offered]
     weight = np.minimum(1 / (data.propensity * counts), HEAVIEST)
-    design = fit.Design(Space.of(data), Categories(), data.creatives)
+    design = fit.Design(FeatureSpace.of(data), Categories(), data.creatives)
     found = LogisticRegression(C=penalty, tol=1e-6, max_iter=1000)
     found.fit(design.matrix(data), data.clicked, weight / weight.mean())
     return fit.Linear(design, found.coef_[0], 0.0).policy(data)
@@ -59,7 +59,7 @@ def vowpal(kind: str) -> Fit:
         from vowpalwabbit import Workspace  # noqa: PLC0415 - not among what adloom needs
 
         engine = Workspace(f"--cb_adf --cb_type {kind} --noconstant -b 22 --quiet -l {rate}")
-        space = Space.of(data)
+        space = FeatureSpace.of(data)
         rows, width = space.rows(data.context), len(data.creatives)
         for example in examples(data, space, rows):
             engine.learn(example)
@@ -76,7 +76,7 @@ def vowpal(kind: str) -> Fit:
     return trained
 
 
-def examples(data: Impressions, space: Space, rows: list[Ints]) -> Iterator[list[str]]:
+def examples(data: Impressions, space: FeatureSpace, rows: list[Ints]) -> Iterator[list[str]]:
     """One multi-line example per impression; features are numbers, which vowpalwabbit does not hash together."""
     width = len(data.creatives)
     starts = np.cumsum([width, *((len(values) + 1) * width for values in space.values)])
@@ -126,7 +126,7 @@ def gain(world: World, policy: Policy) -> float:
 
 
 def simulated(rate: float, seed: int) -> tuple[World, Periods]:
-    world = World(Setting(rate=rate, wear_out=0.0), seed)
+    world = World(Config(rate=rate, wear_out=0.0), seed)
     odds = np.exp(np.random.default_rng(seed).normal(0, 1, world.rates.shape))  # of a policy that knows nothing
     table = 0.9 * odds / odds.sum(2, keepdims=True) + 0.1 / odds.shape[2]
     frame = world.log(lambda now: now.look_up(table), ROWS).frame()

@@ -21,8 +21,8 @@ def snapshot(
     """Give out a cache key of each table, a digest of the key and the erasure list, and all digests as JSON."""
     from collections import namedtuple
 
-    from adloom.kubeflow.component_runtime import look
+    from adloom.kubeflow.component_runtime import scan_sources
 
     tables = {"creatives": creatives, "copy": copy, "events": events, "impressions": impressions}
-    found = look(project, tables, prepare, expected, reason)
+    found = scan_sources(project, tables, prepare, expected, reason)
     return namedtuple("Sources", found)(**found)

@@ -3,18 +3,18 @@
 from kfp import kubernetes
 from kfp.dsl import PipelineTask
 
-from adloom.config.pod_env import CONFIG, NAME, SECRETS
+from adloom.config.pod_env import CONFIG_MAP_KEYS, NAME, SECRET_KEYS
 
 LABELS = {"app.kubernetes.io/part-of": NAME, "app.kubernetes.io/component": "stage"}  # by which networks know pods
 RUN_ID = "metadata.labels['pipeline/runid']"
 
 
-def outside(task: PipelineTask, *doors: str) -> PipelineTask:
+def context(task: PipelineTask, *doors: str) -> PipelineTask:
     """Give a task the configuration and the secrets of these doors to the outside, and no other."""
     kubernetes.use_field_path_as_env(task, "KFP_RUN_ID", RUN_ID)
-    if config := {name: name for door in doors for name in CONFIG.get(door, [])}:
+    if config := {name: name for door in doors for name in CONFIG_MAP_KEYS.get(door, [])}:
         kubernetes.use_config_map_as_env(task, NAME, config, optional=True)
-    if secrets := {name: name for door in doors for name in SECRETS.get(door, [])}:
+    if secrets := {name: name for door in doors for name in SECRET_KEYS.get(door, [])}:
         kubernetes.use_secret_as_env(task, NAME, secrets, optional=True)
     return labelled(task)
 
@@ -23,7 +23,7 @@ def allow_artifact_access(task: PipelineTask) -> PipelineTask:
     """Let the first task of a pipeline look at the artifacts that Kubeflow keeps, with Kubeflow's own key."""
     keys = {"accesskey": "ADLOOM_ARTIFACTS_ACCESS_KEY", "secretkey": "ADLOOM_ARTIFACTS_SECRET_KEY"}
     kubernetes.use_secret_as_env(task, "mlpipeline-minio-artifact", keys, optional=True)
-    return outside(task, "s3", "checkpoints", "artifacts", "mlflow", "pseudonyms")
+    return context(task, "s3", "checkpoints", "artifacts", "mlflow", "pseudonyms")
 
 
 def labelled(task: PipelineTask) -> PipelineTask:

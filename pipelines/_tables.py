@@ -4,7 +4,7 @@ from kfp.dsl import PipelineTask
 from kfp.dsl.pipeline_channel import PipelineChannel
 
 from components.prepare import prepare
-from pipelines._cluster import outside, retried
+from pipelines._cluster import context, retried
 
 OF_USERS = ("events", "impressions")  # the tables that the pseudonym key and the erasure list concern
 
@@ -22,4 +22,4 @@ def prepared(
         privacy=sources.outputs["privacy"] if table in OF_USERS else "",
     )
     doors = ("s3", "checkpoints", "pseudonyms") if table in OF_USERS else ("s3", "checkpoints")
-    return retried(outside(task, *doors)).set_display_name(f"prepare {table}").outputs["rows"]
+    return retried(context(task, *doors)).set_display_name(f"prepare {table}").outputs["rows"]

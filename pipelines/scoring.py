@@ -6,7 +6,7 @@ from adloom.kubeflow.client.base import STARTED
 from components.finish import finish
 from components.score import score
 from components.snapshot import snapshot
-from pipelines._cluster import allow_artifact_access, never_cached, outside, retried
+from pipelines._cluster import allow_artifact_access, context, never_cached, retried
 from pipelines._tables import prepared
 
 
@@ -23,7 +23,7 @@ def scoring(
 ) -> None:
     """Parameters are JSON, as in the training pipeline; a table without a source is not scored."""
     end = finish(project=project)
-    retried(never_cached(outside(end, "mlflow", "webhook", "kfp"))).set_display_name("finish")
+    retried(never_cached(context(end, "mlflow", "webhook", "kfp"))).set_display_name("finish")
     with dsl.ExitHandler(end, name="score"):
         seen = snapshot(
             project=project,
@@ -40,4 +40,4 @@ def scoring(
         creatives = prepared("creatives", project, seen, ingest_creatives, prepare_creatives)
         events = prepared("events", project, seen, ingest_events, prepare_events)
         scored = score(project=project, params=score_params, creatives=creatives, events=events)
-        retried(never_cached(outside(scored, "s3", "mlflow")))
+        retried(never_cached(context(scored, "s3", "mlflow")))

@@ -19,13 +19,13 @@ from components.train_cnn import train_cnn
 from components.train_gan import train_gan
 from components.train_lstm import train_lstm
 from components.train_policy import train_policy
-from pipelines._cluster import allow_artifact_access, never_cached, outside, retried
+from pipelines._cluster import allow_artifact_access, context, never_cached, retried
 from pipelines._tables import prepared
 
 
 def trained(task: dsl.PipelineTask, model: str) -> PipelineChannel:
     """Let a training tell MLflow about itself and keep its checkpoint, from which it goes on; return its model."""
-    return retried(outside(task, *TRAINING)).outputs[model]
+    return retried(context(task, *TRAINING)).outputs[model]
 
 
 @dsl.pipeline(name="training", description="From an advertiser's sources to registered models.")
@@ -56,7 +56,7 @@ def training(
     sources as it finds them. `reason` becomes a tag of the run in MLflow.
     """
     end = finish(project=project)
-    retried(never_cached(outside(end, "mlflow", "webhook", "kfp", "s3", "checkpoints"))).set_display_name("finish")
+    retried(never_cached(context(end, "mlflow", "webhook", "kfp", "s3", "checkpoints"))).set_display_name("finish")
     with dsl.ExitHandler(end, name="train"):
         seen = snapshot(
             project=project,
@@ -80,7 +80,7 @@ def training(
         cnn = trained(train_cnn(project=project, params=train_cnn_params, creatives=creatives), "cnn")
         lstm = trained(train_lstm(project=project, params=train_lstm_params, copy=copy), "lstm")
         segments = segment(project=project, params=segment_params, events=events)
-        audience = outside(segments, *TRAINING).outputs["audience"]
+        audience = context(segments, *TRAINING).outputs["audience"]
         deciding = train_policy(
             project=project,
             params=train_policy_params,
@@ -89,7 +89,7 @@ def training(
             creatives=creatives,
             cnn=cnn,
         )
-        policy = outside(deciding, *TRAINING).outputs["policy"]
+        policy = context(deciding, *TRAINING).outputs["policy"]
 
         models = {"gan": gan, "cnn": cnn, "lstm": lstm, "audience": audience, "policy": policy}
 
@@ -100,6 +100,6 @@ def training(
             sources=seen.outputs["sources"],
             **tables,
             **models,
-            reports=outside(found, "s3", "checkpoints").outputs["reports"],
+            reports=context(found, "s3", "checkpoints").outputs["reports"],
         )
-        retried(never_cached(outside(verdicts, "s3", "dvc", "mlflow")))
+        retried(never_cached(context(verdicts, "s3", "dvc", "mlflow")))

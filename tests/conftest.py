@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 from adloom.config.params import Source
-from adloom.context import Outside
+from adloom.context import StageContext
 from adloom.registry.base import MemoryRegistry
 from adloom.storage import manifest, parquet
 from adloom.storage.router import FolderStore
@@ -32,9 +32,9 @@ def silence_exit() -> None:
 
 
 @pytest.fixture
-def outside(tmp_path: Path) -> Outside:
+def context(tmp_path: Path) -> StageContext:
     """The outside as doubles: a folder store, a tracker and a registry in memory, a key, and nobody watching."""
-    return Outside(
+    return StageContext(
         store=FolderStore(),
         tracker=MemoryTracker(),
         registry=MemoryRegistry(tmp_path / "registry"),

@@ -91,7 +91,7 @@ def _pipeline(folder: Path, image: str, runner: object) -> dict[str, Path]:
     from kfp import components, local
 
     given = params.load(folder / "params.yaml")
-    lock = sources_lock.take(given, context.build(Settings(), given.project))
+    lock = sources_lock.scan(given, context.build_context(Settings(), given.project))
     placed = pipelines.load("training", ROOT / pipelines.FOLDER).placed(
         given.pipeline.model_copy(update={"image": image})
     )

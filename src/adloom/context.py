@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from adloom.config.settings import Settings, kernels
-from adloom.errors import ParamsError
+from adloom.errors import ConfigError
 from adloom.registry.base import Registry
 from adloom.storage import secret_file
 from adloom.storage.base import Store
@@ -16,7 +16,7 @@ MIN_KEY_BYTES = 16
 
 
 @dataclass(frozen=True)
-class Outside:
+class StageContext:
     """The doors to the outside; tests pass doubles."""
 
     store: Store
@@ -31,7 +31,7 @@ class Outside:
     kernels: Mapping[str, str] = field(default_factory=dict)  # variables that choose how numbers are computed
 
 
-def build(settings: Settings, project: str) -> Outside:
+def build_context(settings: Settings, project: str) -> StageContext:
     """Open the outside that the environment describes; connections are made when they are first used."""
     from adloom.registry.mlflow import MlflowRegistry
     from adloom.storage.router import Stores
@@ -41,7 +41,7 @@ def build(settings: Settings, project: str) -> Outside:
 
     made_by = partial(provenance.tags, settings)
     parent = Parent(settings.parent_run, settings.kfp_run)
-    return Outside(
+    return StageContext(
         store=Stores(settings),
         tracker=MlflowTracker(settings.tracking_uri, project, made_by, parent),
         registry=MlflowRegistry(settings.tracking_uri, project, made_by, parent),
@@ -56,27 +56,27 @@ def build(settings: Settings, project: str) -> Outside:
 
 
 def checkpoint_uri(settings: Settings) -> str | None:
-    """Return where checkpoints lie as well. Raises ParamsError when that is not in S3."""
+    """Return where checkpoints lie as well. Raises ConfigError when that is not in S3."""
     uri = settings.checkpoint_uri
     if uri and not uri.startswith("s3://"):
-        raise ParamsError(f"ADLOOM_CHECKPOINT_URI={uri}: expected s3://bucket/prefix")
+        raise ConfigError(f"ADLOOM_CHECKPOINT_URI={uri}: expected s3://bucket/prefix")
     return uri.rstrip("/") if uri else None
 
 
 def pseudonym_key(settings: Settings) -> bytes | None:
-    """Return the pseudonym key from the environment or a file. Raises ParamsError when it is short or unreadable."""
+    """Return the pseudonym key from the environment or a file. Raises ConfigError when it is short or unreadable."""
     if settings.pseudonym_key_file:
         try:
             key = secret_file.read(settings.pseudonym_key_file)[0].strip()
         except (OSError, ValueError) as error:
             why = secret_file.reason(error)
-            raise ParamsError(f"ADLOOM_PSEUDONYM_KEY_FILE={settings.pseudonym_key_file}: {why}") from None
+            raise ConfigError(f"ADLOOM_PSEUDONYM_KEY_FILE={settings.pseudonym_key_file}: {why}") from None
     elif settings.pseudonym_key:
         key = settings.pseudonym_key.get_secret_value().encode()
     else:
         return None
     if len(key) < MIN_KEY_BYTES:
-        raise ParamsError(
+        raise ConfigError(
             f"pseudonym key: {len(key)} bytes, expected at least {MIN_KEY_BYTES}; `openssl rand -hex 32` makes one"
         )
     return key

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import Any, Generic, TypeVar
 
-from adloom.errors import NoAnswerError
+from adloom.errors import UnavailableError
 
 REMIND = 10.0  # seconds after which the log says what is still waited for
 
@@ -46,11 +46,11 @@ class Call(Generic[T]):
         self._future = begin(function)
 
     def result(self) -> T:
-        """Return the result or raise the error of the call. Raises NoAnswerError when it takes longer than allowed."""
+        """Return the result or raise the error of the call. Raises UnavailableError when it is too late."""
         while not self._future.done():
             waited = time.monotonic() - self._began
             if waited >= self._seconds:
-                raise NoAnswerError(f"{self._what}: no whole answer within {self._seconds:g} s")
+                raise UnavailableError(f"{self._what}: no whole answer within {self._seconds:g} s")
             if waited >= REMIND:
                 logger.warning("still waiting for %s, %.0f s so far", self._what, waited)
             wait([self._future], min(self._seconds - waited, REMIND))
@@ -58,7 +58,7 @@ class Call(Generic[T]):
 
 
 def within(seconds: float, what: str, function: Callable[[], T]) -> T:
-    """Return what a call returns. Raises NoAnswerError when it takes longer than so many seconds."""
+    """Return what a call returns. Raises UnavailableError when it takes longer than so many seconds."""
     return Call(seconds, what, function).result()
 
 

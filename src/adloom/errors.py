@@ -2,22 +2,22 @@
 The family of errors: what went wrong, and who can mend it.
 
 AdloomError                 exit 1: something failed that the user did not cause
-├── OutsideError            a store, tracker or registry did not do what was asked
-│   └── NoAnswerError       it did not answer at all
+├── ExternalServiceError            a store, tracker or registry did not do what was asked
+│   └── UnavailableError       it did not answer at all
 └── UserError               exit 2: the user can mend it
-    ├── ParamsError         params.yaml or the environment is wrong
-    │   ├── RefusedError    a key or token is missing, or is not accepted
-    │   └── DeniedError     it is accepted, and may not do this
+    ├── ConfigError         params.yaml or the environment is wrong
+    │   ├── AuthenticationError    a key or token is missing, or is not accepted
+    │   └── PermissionDeniedError     it is accepted, and may not do this
     ├── DataError           the data is wrong
     ├── ArtifactError       a folder a stage wrote is missing, half-copied or changed
-    └── BusyError           another run holds what this one needs
+    └── LockedError           another run holds what this one needs
 
 Every message is one line: the thing, its value, what was expected, the next step.
 """
 
 
-class DismissedError(Exception):
-    """No error: this process has helped others to train, and what follows is the first one's work."""
+class WorkerExit(Exception):  # noqa: N818 - ends a process, not a failure
+    """Raised on non-zero ranks to end the process; not a failure."""
 
 
 class AdloomError(Exception):
@@ -26,13 +26,13 @@ class AdloomError(Exception):
     exit_code = 1
 
 
-class OutsideError(AdloomError):
+class ExternalServiceError(AdloomError):
     """A store, tracker or registry did not do what was asked."""
 
     is_final = False  # a retry policy has used up its attempts
 
 
-class NoAnswerError(OutsideError):
+class UnavailableError(ExternalServiceError):
     """A store, tracker or registry did not answer at all."""
 
 
@@ -42,15 +42,15 @@ class UserError(AdloomError):
     exit_code = 2
 
 
-class ParamsError(UserError):
+class ConfigError(UserError):
     """params.yaml or the environment is wrong."""
 
 
-class RefusedError(ParamsError):
+class AuthenticationError(ConfigError):
     """A key or token is missing, or is not accepted."""
 
 
-class DeniedError(ParamsError):
+class PermissionDeniedError(ConfigError):
     """A key or token is accepted, and may not do this."""
 
 
@@ -62,5 +62,5 @@ class ArtifactError(UserError):
     """A folder a stage wrote is missing, half-copied or changed."""
 
 
-class BusyError(UserError):
+class LockedError(UserError):
     """Another run holds what this one needs."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from adloom.errors import OutsideError
+from adloom.errors import ExternalServiceError
 
 Given = ParamSpec("Given")
 Made = TypeVar("Made")
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class RetryPolicy:
     """
-    When a task is tried again: after each pause, as long as it raises OutsideError. Other errors end it at once.
+    Retry a task after each pause while it raises ExternalServiceError. Other errors end it at once.
 
     Policies nest without multiplying: an error that one has given up on is not tried again by another.
     """
@@ -34,7 +34,7 @@ class RetryPolicy:
             for number, pause in enumerate((*self.pauses, None), 2):
                 try:
                     return task(*args, **kwargs)
-                except OutsideError as error:
+                except ExternalServiceError as error:
                     if pause is None or error.is_final:
                         error.is_final = True
                         raise

@@ -23,7 +23,7 @@ from tests.support.containers import Container, Network
 from tests.support.rendered_manifests import ROOT
 
 from adloom.config.params import MODELS
-from adloom.errors import OutsideError
+from adloom.errors import ExternalServiceError
 from adloom.serving.api.decide_schemas import DECIDE
 from adloom.serving.api.schemas import GENERATE, SEGMENT
 from adloom.serving.client import ask
@@ -199,7 +199,7 @@ def test_mlflow_answers_to_its_own_name_alone(mlflow: Container, host: str) -> N
 def test_decide_answers_from_the_registry(network: Network, champions: None) -> None:
     with network.running("decide") as container:
         container.await_probes()
-        with pytest.raises(OutsideError, match="401"):
+        with pytest.raises(ExternalServiceError, match="401"):
             ask(container.url + SEGMENT, {"users": ["1"]})
         token = (network.folder / "token.txt").read_text().strip()
         answer = ask(container.url + SEGMENT, {"users": ["1", "nobody"]}, token)

@@ -50,7 +50,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-class RefusedError(Exception):
+class AuthenticationError(Exception):
     """A request that the server refuses, as a google.rpc.Status has it."""
 
     def __init__(self, status: int, code: int, message: str) -> None:
@@ -58,12 +58,12 @@ class RefusedError(Exception):
         self.status, self.code = status, code
 
 
-def invalid(message: str) -> RefusedError:
-    return RefusedError(400, 3, message)
+def invalid(message: str) -> AuthenticationError:
+    return AuthenticationError(400, 3, message)
 
 
-def absent(message: str) -> RefusedError:
-    return RefusedError(404, 5, message)
+def absent(message: str) -> AuthenticationError:
+    return AuthenticationError(404, 5, message)
 
 
 @dataclass
@@ -144,7 +144,7 @@ class StandIn:
         try:
             with self.lock:
                 found = self._route(method, path, dict(parse_qsl(urlsplit(target).query)), headers, body)
-        except RefusedError as refused:
+        except AuthenticationError as refused:
             if path.endswith("upload_version"):
                 return Answer(refused.status, json.dumps({"error_message": str(refused), "error_details": "…"}))
             return _status(refused.status, refused.code, str(refused))
@@ -271,7 +271,7 @@ def created(server: StandIn, kind: str, *, body: bytes, **_: Any) -> Any:
         (other.display_name, other.namespace) == (item.display_name, item.namespace)
         for other in server.kept[kind].values()
     ):
-        raise RefusedError(409, 6, f"Already exist error: {item.display_name}")
+        raise AuthenticationError(409, 6, f"Already exist error: {item.display_name}")
     if server.multi_user and not item.namespace:
         raise invalid("a namespace is needed in multi-user mode")
     if kind == "experiments":
@@ -288,7 +288,7 @@ def uploaded(server: StandIn, *, query: dict[str, str], headers: Any, body: byte
         raise invalid("Failed to read pipeline from file")
     spec, platform = _documents(parts[0].get_payload(decode=True))
     if any((v.pipeline_id, v.name) == (query["pipelineid"], query["name"]) for v in server.kept["versions"].values()):
-        raise RefusedError(409, 6, "Failed to create a pipeline version")
+        raise AuthenticationError(409, 6, "Failed to create a pipeline version")
     made = models.V2beta1PipelineVersion(
         pipeline_id=query["pipelineid"],
         name=query["name"],
@@ -330,7 +330,7 @@ def _check_ordered(server: StandIn, item: Any) -> None:
     """Check what a run and a recurring run are both made of, its parameters against those of its pipeline."""
     got(server, "experiments", item.experiment_id)
     if not item.display_name:
-        raise RefusedError(500, 13, "Internal Server Error: The run name is empty. Please specify a valid name")
+        raise AuthenticationError(500, 13, "Internal Server Error: The run name is empty. Please specify a valid name")
     spec = got(server, "versions", item.pipeline_version_reference.pipeline_version_id).pipeline_spec["pipeline_spec"]
     if twice := artifact_inputs.find_repeated(spec):  # the real server starts the run, and the task's driver fails
         raise invalid(f"Given event already exists: {twice[0]}")
@@ -350,7 +350,7 @@ def _kept(server: StandIn, kind: str, item: Any, key: str) -> Any:
 def terminated(server: StandIn, run_id: str, **_: Any) -> Any:
     run = got(server, "runs", run_id)
     if run.state in ENDED:
-        raise RefusedError(400, 9, f"Failed to terminate run {run_id} that has ended")
+        raise AuthenticationError(400, 9, f"Failed to terminate run {run_id} that has ended")
     if run.state == "CANCELING":
         raise invalid(f"Failed to terminate run {run_id}: Row not found")
     _enter(run, "CANCELING")

@@ -20,7 +20,7 @@ from tests.unit.decision_log.test_log import LIMITS
 
 from adloom.decision_log.log import WAKE, DecisionLog
 from adloom.decision_log.record import encode
-from adloom.decision_log.segment_file import Folder
+from adloom.decision_log.segment_file import LogDirectory
 
 
 class Appender:
@@ -59,7 +59,7 @@ class Appender:
         return json.dumps({**asdict(self.log.numbers()), "longest": self.longest})
 
     def finish(self, path: str) -> str:
-        return str(Folder(self.folder).finish(Path(path)))
+        return str(LogDirectory(self.folder).finish(Path(path)))
 
     def close(self) -> str:
         self.log.close()

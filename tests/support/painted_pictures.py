@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from adloom.config.params import Source
-from adloom.context import Outside
+from adloom.context import StageContext
 from adloom.creatives import pictures
 from adloom.registry.base import MemoryRegistry
 from adloom.storage import manifest, parquet
@@ -42,5 +42,7 @@ def write(folder: Path, table: pd.DataFrame) -> Path:
     return folder / "creatives"
 
 
-def outside(folder: Path) -> Outside:
-    return Outside(FolderStore(), MemoryTracker(), MemoryRegistry(folder / "registry"), None, folder / ".adloom", False)
+def context(folder: Path) -> StageContext:
+    return StageContext(
+        FolderStore(), MemoryTracker(), MemoryRegistry(folder / "registry"), None, folder / ".adloom", False
+    )

@@ -6,9 +6,9 @@ import pandas as pd
 from adloom.data import contracts
 from adloom.evaluation.metric import Array
 from adloom.policy.scorer import Policy
-from adloom.policy.simulator import Log, Setting, Situations, World, creative
+from adloom.policy.simulator import Config, Contexts, Log, World, creative
 
-SETTING = Setting(rate=0.05, segments=3, placements=2, creatives=5, wear_out=0.0, spread=0.8, delay_hours=0.2)
+SETTING = Config(rate=0.05, segments=3, placements=2, creatives=5, wear_out=0.0, spread=0.8, delay_hours=0.2)
 UNIFORM = np.full((SETTING.segments, SETTING.placements, SETTING.creatives), 1 / SETTING.creatives)
 
 
@@ -30,7 +30,7 @@ def context(segment: int, placement: int) -> dict[str, str | None]:
     return {"placement": f"p{placement}", "position": "1", "segment": f"s{segment}"}
 
 
-def decide(policy: Policy, now: Situations) -> Array:
+def decide(policy: Policy, now: Contexts) -> Array:
     """Return a policy's probabilities in situations (rows, creatives)."""
     return now.look_up(table(policy))
 

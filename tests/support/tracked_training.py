@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from adloom.config.params import Source
-from adloom.context import Outside
+from adloom.context import StageContext
 from adloom.storage import manifest
-from adloom.training.tracked_run import tracked
+from adloom.training.tracked_run import track_run
 
 PARAMS = Source(uri="by hand")
 EPOCHS = (1, 2, 3, 4)
@@ -17,9 +17,9 @@ POINTS = {name: [(epoch, epoch / 2) for epoch in EPOCHS] for name in ("accuracy"
 Events = Mapping[int, Callable[[], None]]  # what happens before an epoch
 
 
-def train(world: Outside, table: Path, models: Path, target: Path, events: Events) -> Path:
+def train(world: StageContext, table: Path, models: Path, target: Path, events: Events) -> Path:
     """Train nothing, but tell of it as a training does."""
-    with tracked("segment", table, target, PARAMS, world) as (made, run):
+    with track_run("segment", table, target, PARAMS, world) as (made, run):
         shutil.copy(models / "audience" / "segmenter.npz", made.path)
         for epoch in EPOCHS:
             events.get(epoch, lambda: None)()

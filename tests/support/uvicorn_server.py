@@ -16,7 +16,7 @@ from adloom.serving import server
 @contextlib.contextmanager
 def running(app: ASGIApp, **changes: Any) -> Iterator[int]:
     """Yield the port on which an application answers."""
-    with server.taken("127.0.0.1", 0) as bound:
+    with server.bind_socket("127.0.0.1", 0) as bound:
         served = uvicorn.Server(uvicorn.Config(app, **{**server.HOW, **changes}))
         served.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         thread = threading.Thread(target=served.run, kwargs={"sockets": [bound]})

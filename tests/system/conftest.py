@@ -16,7 +16,7 @@ from tests.support.relay import Relay
 from tests.support.seaweedfs import Server
 
 from adloom.config.settings import Settings
-from adloom.context import Outside
+from adloom.context import StageContext
 from adloom.registry.mlflow import MlflowRegistry
 from adloom.storage.router import Stores
 
@@ -37,9 +37,9 @@ def environment(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture
-def world(environment: Server, outside: Outside) -> Outside:
+def world(environment: Server, context: StageContext) -> StageContext:
     """The outside with the real stores."""
-    return replace(outside, store=Stores(Settings(home=outside.home, quiet=True)))
+    return replace(context, store=Stores(Settings(home=context.home, quiet=True)))
 
 
 @pytest.fixture(scope="session")

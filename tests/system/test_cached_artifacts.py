@@ -10,9 +10,9 @@ from tests.support.seaweedfs import ACCESS, BUCKET, SECRET, Server
 from adloom.config import params
 from adloom.config.params import Ingest, TrainLstm
 from adloom.config.settings import Settings
-from adloom.errors import OutsideError
+from adloom.errors import ExternalServiceError
 from adloom.kubeflow import cache, component_runtime
-from adloom.storage.objects import Objects
+from adloom.storage.objects import ObjectStore
 
 DIGESTS = {"events": "e" * 64, "copy": ""}
 FILES = ("manifest.json", "rows-0.parquet")
@@ -32,7 +32,7 @@ class Cluster:
         )
         notes = cache.open_notes(self.settings, "shop")
         assert notes
-        self.notes: Objects = notes
+        self.notes: ObjectStore = notes
 
     def keys(self) -> dict[str, str]:
         return cache.assign_keys(DIGESTS, self.notes, self.settings)
@@ -91,7 +91,7 @@ def test_a_key_that_is_refused_counts_as_gone_and_a_server_without_an_answer_fai
     first = cluster.keys()
     cluster.make(tmp_path / "rows", "events", first["events"])
     away = cluster.settings.model_copy(update={"artifacts_endpoint": "http://127.0.0.1:9"})
-    with pytest.raises(OutsideError, match=r"no answer from http://127\.0\.0\.1:9"):
+    with pytest.raises(ExternalServiceError, match=r"no answer from http://127\.0\.0\.1:9"):
         cache.assign_keys(DIGESTS, cluster.notes, away)
     assert cluster.keys() == first
     stranger = cluster.settings.model_copy(update={"artifacts_access_key": "stranger"})
@@ -121,7 +121,7 @@ def test_tasks_note_what_they_made_and_the_first_task_of_the_next_run_looks_at_i
     prepared = params.load(shop.SHIPPED).prepare.of("copy").to_json()
 
     def look() -> dict[str, str]:
-        return component_runtime.look("shop", {"copy": lines}, prepared, "", "a test")
+        return component_runtime.scan_sources("shop", {"copy": lines}, prepared, "", "a test")
 
     found, rows, lstm = look(), PipelineArtifact("kfp/rows"), PipelineArtifact("kfp/lstm")
     component_runtime.prepare("shop", "copy", lines, prepared, found["copy"], "", rows)

@@ -10,7 +10,7 @@ import yaml
 
 from adloom.config import params
 from adloom.config.settings import Settings
-from adloom.context import Outside
+from adloom.context import StageContext
 from adloom.stages import runner, sources_lock
 from adloom.storage import parquet
 from adloom.storage.router import Stores
@@ -19,15 +19,15 @@ SHIPPED = Path(__file__).parents[2] / "params.yaml"
 
 
 @pytest.fixture
-def folder(tmp_path: Path, outside: Outside, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, context: StageContext, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder in which the default events and impressions were ingested and prepared, without a key."""
     monkeypatch.chdir(tmp_path)
     values: dict[str, Any] = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
     values["ingest"] = {"events": {"uri": "cdnow"}, "impressions": {"uri": "open-bandit"}}
     Path("params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
     given = params.load(Path("params.yaml"))
-    world = replace(outside, store=Stores(Settings(home=outside.home, quiet=True)), pseudonym_key=None)
-    sources_lock.save(sources_lock.take(given, world), sources_lock.LOCK)
+    world = replace(context, store=Stores(Settings(home=context.home, quiet=True)), pseudonym_key=None)
+    sources_lock.save(sources_lock.scan(given, world), sources_lock.LOCK)
     runner.call("ingest", {}, given, world)
     runner.call("prepare", {}, given, world)
     return tmp_path / "data" / "dataset"

@@ -15,7 +15,7 @@ from tests.support.seaweedfs import BUCKET, Server
 from adloom.config import params
 from adloom.config.params import MODELS, Params
 from adloom.config.settings import Settings
-from adloom.context import Outside, build
+from adloom.context import StageContext, build_context
 from adloom.datasets import dataset, dvc_remote, pull, run_record
 from adloom.stages import runner, sources_lock
 from adloom.stages.evaluate import JUDGES
@@ -57,7 +57,7 @@ def origin(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Origin:
         for name, value in variables.items():
             patch.setenv(name, value)
         patch.chdir(folder)
-        loaded, world = start(folder), build(Settings(quiet=True), "shop")
+        loaded, world = start(folder), build_context(Settings(quiet=True), "shop")
         whole_way(loaded, world)
         digest = push_from_a_pod(folder, folder / ".adloom" / "pod")
         made = run_record.take(loaded.model_dump(mode="json", by_alias=True), {}, digest, folder, Settings())
@@ -81,9 +81,9 @@ def start(folder: Path) -> Params:
     return loaded
 
 
-def whole_way(loaded: Params, world: Outside) -> None:
+def whole_way(loaded: Params, world: StageContext) -> None:
     """Call every stage in this process, each with its default paths."""
-    sources_lock.save(sources_lock.take(loaded, world), sources_lock.LOCK)
+    sources_lock.save(sources_lock.scan(loaded, world), sources_lock.LOCK)
     for stage in ("ingest", "prepare", *TRAININGS):
         runner.call(stage, {}, loaded, world)
     for model, table in MODELS.items():

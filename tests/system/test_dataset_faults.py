@@ -16,7 +16,7 @@ from adloom.config.params import TABLES, Prepare
 from adloom.config.settings import Settings
 from adloom.datasets import dataset, dvc_remote, pull
 from adloom.datasets.dvc_remote import Remote
-from adloom.errors import AdloomError, DataError, OutsideError, ParamsError
+from adloom.errors import AdloomError, ConfigError, DataError, ExternalServiceError
 from adloom.storage import manifest, parquet
 from adloom.storage.s3_errors import PATIENCE, Patience
 
@@ -79,7 +79,7 @@ def test_s3_gone_while_a_dataset_is_pushed_leaves_no_dataset_and_the_next_push_s
     environment: Server, relay: Relay, open_remote: Open, folders: dict[str, Path], tmp_path: Path, how: str
 ) -> None:
     relay.fail(Fault(how, "write", AFTER))  # type: ignore[arg-type]
-    said = refused(lambda: dataset.push("shop", folders, open_remote(relay.endpoint)), OutsideError)
+    said = refused(lambda: dataset.push("shop", folders, open_remote(relay.endpoint)), ExternalServiceError)
     assert said.startswith(f"s3://{BUCKET}/{tmp_path.name}: no answer from http://127.0.0.1:")
     kept = environment.keys(BUCKET, f"{tmp_path.name}/")
     assert not any(key.endswith(".json") for key in kept)
@@ -97,7 +97,7 @@ def test_s3_gone_while_a_dataset_is_pulled_changes_nothing_and_the_next_pull_goe
     found = dataset.find(pushed.digest, "shop", open_remote())
     relay.fail(Fault(how, "read", AFTER))  # type: ignore[arg-type]
     far = open_remote(relay.endpoint)
-    said = refused(lambda: pull.pull(found, None, far, laptop, force=False), OutsideError)
+    said = refused(lambda: pull.pull(found, None, far, laptop, force=False), ExternalServiceError)
     assert "no answer from http://127.0.0.1:" in said
     assert not (laptop / "data").exists() or not any((laptop / "data").iterdir())
     relay.heal()
@@ -119,8 +119,8 @@ def test_s3_that_breaks_off_once_is_not_noticed(
 @pytest.mark.parametrize(
     ("variables", "bucket", "kind", "said"),
     [
-        ({"AWS_SECRET_ACCESS_KEY": "wrong"}, BUCKET, ParamsError, "refused the credentials (SignatureDoesNotMatch)"),
-        ({"AWS_ACCESS_KEY_ID": "nobody"}, BUCKET, ParamsError, "refused the credentials (InvalidAccessKeyId)"),
+        ({"AWS_SECRET_ACCESS_KEY": "wrong"}, BUCKET, ConfigError, "refused the credentials (SignatureDoesNotMatch)"),
+        ({"AWS_ACCESS_KEY_ID": "nobody"}, BUCKET, ConfigError, "refused the credentials (InvalidAccessKeyId)"),
         ({}, "no-such-bucket", DataError, "no bucket no-such-bucket at http"),
     ],
 )
@@ -141,7 +141,9 @@ def test_a_remote_that_refuses_is_one_line(
 
 
 def test_an_address_where_nobody_answers_is_one_line_within_the_shipped_patience(open_remote: Open) -> None:
-    said = refused(lambda: dataset.kept("shop", open_remote("http://127.0.0.1:9", patience=PATIENCE)), OutsideError)
+    said = refused(
+        lambda: dataset.kept("shop", open_remote("http://127.0.0.1:9", patience=PATIENCE)), ExternalServiceError
+    )
     assert "no answer from http://127.0.0.1:9" in said
     assert "check AWS_ENDPOINT_URL_S3" in said
 
@@ -149,4 +151,4 @@ def test_an_address_where_nobody_answers_is_one_line_within_the_shipped_patience
 def test_an_address_that_swallows_every_packet_is_one_line(open_remote: Open) -> None:
     with silent_port() as port:
         remote = open_remote(f"http://127.0.0.1:{port}")
-        refused(lambda: dataset.kept("shop", remote), OutsideError)
+        refused(lambda: dataset.kept("shop", remote), ExternalServiceError)

@@ -17,7 +17,7 @@ from tests.support.decision_logs import until
 from tests.support.tiny_models import write_models
 
 from adloom.serving.api.decide_schemas import DECIDE, FEEDBACK, MAX_CANDIDATES
-from adloom.serving.decide.micro_batcher import ROOM
+from adloom.serving.decide.micro_batcher import MAX_QUEUE
 
 OPEN = {"ADLOOM_AUTH": "off"}
 MANY = [f"creative-{i}" for i in range(MAX_CANDIDATES)]
@@ -199,11 +199,11 @@ def at_once(server: DecideServer, requests: list[Mapping[str, Any]]) -> list[Ans
 
 
 def test_a_burst_beyond_the_bound_is_sent_away_and_the_others_are_answered(server: DecideServer) -> None:
-    burst = 3 * ROOM
+    burst = 3 * MAX_QUEUE
     answers = at_once(server, [ASKED] * burst)
     counts = Counter(answer.status for answer in answers)
     assert set(counts) == {200, 429}
-    assert counts[200] >= ROOM
+    assert counts[200] >= MAX_QUEUE
     busy = [answer for answer in answers if answer.status == 429]
     assert {answer.headers["retry-after"] for answer in busy} == {"1"}
     assert {answer.headers["content-type"] for answer in busy} == {"application/problem+json"}
@@ -244,7 +244,7 @@ def test_what_the_model_has_no_time_for_is_answered_without_it(server: DecideSer
     hurry = {"placement": "here", "candidates": MANY, "tmax_ms": 1}
     with server.connect() as connection:
         assert connection.ask({**hurry, "tmax_ms": 10_000}).body["tier"] == "model"
-    pairs = [(hurry, {**hurry, "placement": f"elsewhere {number}"}) for number in range(ROOM // 2)]
+    pairs = [(hurry, {**hurry, "placement": f"elsewhere {number}"}) for number in range(MAX_QUEUE // 2)]
     answers = at_once(server, [asked for pair in pairs for asked in pair])
     assert {answer.status for answer in answers} == {200}
     known, new = answers[::2], answers[1::2]

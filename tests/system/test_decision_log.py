@@ -32,7 +32,7 @@ COUNT = 300
 
 @contextmanager
 def logging(folder: Path, remote: str, endpoint: str) -> Iterator[DecisionLog]:
-    log = DecisionLog(folder, "shop", SEGMENT, objects.at(remote, endpoint, HASTE))
+    log = DecisionLog(folder, "shop", SEGMENT, objects.open_object_store(remote, endpoint, HASTE))
     try:
         yield log
     finally:

@@ -25,8 +25,8 @@ from tests.support.seaweedfs import BUCKET, Server
 
 from adloom.config.params import Source, TrainCnn, TrainGan, Training, TrainLstm
 from adloom.config.settings import Settings
-from adloom.context import Outside
-from adloom.errors import AdloomError, DataError, OutsideError, ParamsError
+from adloom.context import StageContext
+from adloom.errors import AdloomError, ConfigError, DataError, ExternalServiceError
 from adloom.kubeflow import component_runtime, distributed
 from adloom.kubeflow.jobs.base import LocalJobs
 from adloom.stages import runner
@@ -36,7 +36,7 @@ from adloom.storage.router import Stores
 from adloom.storage.s3 import S3Store
 from adloom.storage.s3_errors import Patience
 from adloom.tracking.mlflow import MlflowTracker
-from adloom.training.checkpoints import Copy
+from adloom.training.checkpoints import RemoteCheckpoint
 
 SMALL: dict[str, Any] = {"threads": 1, "batch_size": 16, "learning_rate": 0.02}
 LSTM = TrainLstm(**SMALL, epochs=8, steps_per_epoch=25, vocabulary=300, hidden=16, dropout=0.0, patience=8)
@@ -64,10 +64,10 @@ class World:
     def creatives(self) -> Path:
         return self.folder / "creatives"
 
-    def outside(self, checkpoints: str | None = None) -> Outside:
+    def outside(self, checkpoints: str | None = None) -> StageContext:
         home = self.folder / "home"
         return replace(
-            painted_pictures.outside(home),
+            painted_pictures.context(home),
             home=home,
             store=Stores(Settings(home=home, quiet=True)),
             checkpoint_uri=checkpoints,
@@ -228,7 +228,7 @@ def test_a_machine_that_fails_is_named_with_its_line_and_nothing_is_left(world: 
 
 def test_without_a_place_to_hand_over_nothing_is_started(world: World) -> None:
     paths = {"copy": world.copy}
-    with pytest.raises(ParamsError, match="ADLOOM_CHECKPOINT_URI: not set in this pod; train-lstm of 2 processes"):
+    with pytest.raises(ConfigError, match="ADLOOM_CHECKPOINT_URI: not set in this pod; train-lstm of 2 processes"):
         distributed.train(
             "train-lstm",
             "shop",
@@ -243,15 +243,15 @@ def test_without_a_place_to_hand_over_nothing_is_started(world: World) -> None:
 
 
 @pytest.fixture
-def far(world: World, relay: Relay) -> Callable[[str], Copy]:
+def far(world: World, relay: Relay) -> Callable[[str], RemoteCheckpoint]:
     """Copies of checkpoints beyond a relay that may fail."""
     impatient = Patience(connection=1, byte=1, pauses=())
     store = S3Store(relay.endpoint, progress=False, patience=impatient)
-    return lambda key: Copy(store, f"s3://{BUCKET}/far/{key}")
+    return lambda key: RemoteCheckpoint(store, f"s3://{BUCKET}/far/{key}")
 
 
 def test_a_copy_that_cannot_be_sent_is_a_warning_and_the_last_one_is_tried_again(
-    far: Callable[[str], Copy], relay: Relay, world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    far: Callable[[str], RemoteCheckpoint], relay: Relay, world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     checkpoint, copy = tmp_path / "last.ckpt", far("one")
     checkpoint.write_bytes(b"an epoch")
@@ -266,12 +266,12 @@ def test_a_copy_that_cannot_be_sent_is_a_warning_and_the_last_one_is_tried_again
 
 
 def test_a_copy_comes_back_whole_or_not_at_all(
-    far: Callable[[str], Copy], relay: Relay, world: World, tmp_path: Path
+    far: Callable[[str], RemoteCheckpoint], relay: Relay, world: World, tmp_path: Path
 ) -> None:
     world.server.put(BUCKET, "far/two/last.ckpt", b"an epoch")
     checkpoint, copy = tmp_path / "home" / "last.ckpt", far("two")
     relay.refuse()
-    with pytest.raises(OutsideError, match="no answer from"):  # to start over would cost what was trained
+    with pytest.raises(ExternalServiceError, match="no answer from"):  # to start over would cost what was trained
         copy.fetch(checkpoint)
     relay.heal()
     far("none").fetch(checkpoint)
@@ -281,6 +281,6 @@ def test_a_copy_comes_back_whole_or_not_at_all(
 
 
 def test_a_bucket_that_is_not_there_is_no_missing_checkpoint(world: World, tmp_path: Path) -> None:
-    copy = Copy(world.outside().store, "s3://no-such-bucket/checkpoints")
+    copy = RemoteCheckpoint(world.outside().store, "s3://no-such-bucket/checkpoints")
     with pytest.raises(DataError, match="no bucket no-such-bucket"):
         copy.fetch(tmp_path / "last.ckpt")

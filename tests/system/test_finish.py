@@ -15,7 +15,7 @@ from tests.support.webhook import webhook
 
 from adloom.config.settings import Settings
 from adloom.kubeflow import component_runtime, distributed, pipelines
-from adloom.kubeflow.client.base import Order
+from adloom.kubeflow.client.base import RunRequest
 from adloom.kubeflow.client.http import KfpServer
 from adloom.kubeflow.jobs.trainjob import TrainJobs
 from adloom.registry.mlflow import Server
@@ -70,7 +70,7 @@ def ending(
         compiled = pipelines.load("training", ROOT / pipelines.FOLDER)
         arguments = dict.fromkeys(compiled.pipeline["root"]["inputDefinitions"]["parameters"], "")
         version = over.upload("shop-training", compiled.digest(), compiled.to_yaml())
-        run = over.start(Order("shop-training", "a title", version, arguments, "by hand")).run_id
+        run = over.start(RunRequest("shop-training", "a title", version, arguments, "by hand")).run_id
         kfp.advance(run, "RUNNING")
         given = {"KFP_RUN_ID": run, "ADLOOM_KFP_ENDPOINT": kfp.url, "ADLOOM_WEBHOOK_URL": hook[0]}
         for name, value in (given | {"MLFLOW_TRACKING_URI": database}).items():

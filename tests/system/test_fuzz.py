@@ -22,11 +22,11 @@ from adloom.decision_log.verify import faults
 from adloom.serving import server
 from adloom.serving.api import auth
 from adloom.serving.api.admission import PAGES
-from adloom.serving.app import Around
+from adloom.serving.app import ServiceDependencies
 from adloom.serving.decide.service import MemoryLog
 from adloom.serving.models import loader, sources
 from adloom.serving.models.loader import Models
-from adloom.serving.segments import Keys
+from adloom.serving.segments import PseudonymKeys
 
 EXAMPLES = 40  # requests for each endpoint and mode: a few seconds an app
 APPS = ("decide", "all")
@@ -83,7 +83,7 @@ def _make_sense(body: object) -> None:
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
     folder = write_models(tmp_path_factory.mktemp("models"))
-    return loader.load(sources.in_folder(folder, [*MODELS, "policy"]), threads=1)
+    return loader.load(sources.find_in_folder(folder, [*MODELS, "policy"]), threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,9 @@ def apps(models: Models, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     made = {}
     for name in APPS:
         log = MemoryLog()
-        app = server.application(name, models, Around(Keys(None), auth=auth.Auth(tokens), log=log))
+        app = server.application(
+            name, models, ServiceDependencies(PseudonymKeys(None), auth=auth.TokenAuth(tokens), log=log)
+        )
         made[name] = Fuzzed(app, schemathesis.openapi.from_asgi("/openapi.json", app), log, token)
     return made
 

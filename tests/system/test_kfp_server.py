@@ -11,7 +11,7 @@ from tests.support import kfp_server
 from tests.support.kfp_server import ARGUMENTS, PIPELINE, StandIn
 
 from adloom.config.settings import Settings
-from adloom.kubeflow.client.base import Order
+from adloom.kubeflow.client.base import RunRequest
 from adloom.kubeflow.client.http import KfpServer
 
 BARE = quote(json.dumps({"predicates": [{"operation": "EQUALS", "key": "display_name", "string_value": "100%"}]}))
@@ -24,9 +24,9 @@ def server() -> Iterator[StandIn]:
 
 
 @pytest.fixture
-def order(server: StandIn) -> Order:
+def order(server: StandIn) -> RunRequest:
     version = KfpServer(Settings(ADLOOM_KFP_ENDPOINT=server.url)).upload("shop-training", "d" * 64, PIPELINE)
-    return Order("shop-training", "a title", version, ARGUMENTS, "by hand")
+    return RunRequest("shop-training", "a title", version, ARGUMENTS, "by hand")
 
 
 def ask(server: StandIn, method: str, path: str, **content: Any) -> tuple[int, dict[str, Any]]:
@@ -34,7 +34,7 @@ def ask(server: StandIn, method: str, path: str, **content: Any) -> tuple[int, d
     return answer.status, json.loads(answer.data)
 
 
-def run_of(server: StandIn, order: Order, **other: Any) -> tuple[int, dict[str, Any]]:
+def run_of(server: StandIn, order: RunRequest, **other: Any) -> tuple[int, dict[str, Any]]:
     _, experiment = ask(server, "POST", "experiments", json={"display_name": "e"})
     reference = {"pipeline_id": order.version.pipeline_id, "pipeline_version_id": order.version.version_id}
     body = {
@@ -46,7 +46,7 @@ def run_of(server: StandIn, order: Order, **other: Any) -> tuple[int, dict[str, 
     return ask(server, "POST", "runs", json=body | other)
 
 
-def test_a_second_terminate_is_refused(server: StandIn, order: Order) -> None:
+def test_a_second_terminate_is_refused(server: StandIn, order: RunRequest) -> None:
     _, run = run_of(server, order)
     path = f"runs/{run['run_id']}:terminate"
     assert [ask(server, "POST", path)[0] for _ in range(2)] == [200, 400]
@@ -57,12 +57,12 @@ def test_a_second_terminate_is_refused(server: StandIn, order: Order) -> None:
     [(ARGUMENTS, 200), (ARGUMENTS | {"reason": "why"}, 200), ({"project": "shop"}, 400), (ARGUMENTS | {"x": "y"}, 400)],
 )
 def test_a_parameter_with_a_default_may_be_left_out(
-    server: StandIn, order: Order, arguments: dict[str, str], status: int
+    server: StandIn, order: RunRequest, arguments: dict[str, str], status: int
 ) -> None:
     assert run_of(server, order, runtime_config={"parameters": arguments})[0] == status
 
 
-def test_an_empty_title_is_an_error_of_the_servers(server: StandIn, order: Order) -> None:
+def test_an_empty_title_is_an_error_of_the_servers(server: StandIn, order: RunRequest) -> None:
     assert run_of(server, order, display_name="")[0] == 500
 
 
@@ -77,7 +77,9 @@ def test_an_empty_title_is_an_error_of_the_servers(server: StandIn, order: Order
         (None, ""),
     ],
 )
-def test_an_upload_that_cannot_be_is_refused(server: StandIn, order: Order, pipeline: str | None, text: str) -> None:
+def test_an_upload_that_cannot_be_is_refused(
+    server: StandIn, order: RunRequest, pipeline: str | None, text: str
+) -> None:
     path = f"pipelines/upload_version?name=n&display_name=n&pipelineid={pipeline or order.version.pipeline_id}"
     status, said = ask(server, "POST", path, fields={"uploadfile": ("p.yaml", text.encode(), "application/yaml")})
     assert (status, "error_message" in said) == (400, True)
@@ -91,7 +93,7 @@ def test_a_list_that_is_asked_for_wrongly_is_refused(server: StandIn, query: str
 
 
 @pytest.mark.parametrize("cron", ["30 3 * * *", "0 30 3 * * *"])
-def test_a_cron_is_kept_as_it_is(server: StandIn, order: Order, cron: str) -> None:
+def test_a_cron_is_kept_as_it_is(server: StandIn, order: RunRequest, cron: str) -> None:
     _, run = run_of(server, order)
     ordered = {name: run[name] for name in ("experiment_id", "pipeline_version_reference", "runtime_config")}
     trigger = {"cron_schedule": {"cron": cron}}
@@ -105,7 +107,7 @@ def test_a_cron_is_kept_as_it_is(server: StandIn, order: Order, cron: str) -> No
     assert "updated_at" in listed
 
 
-def test_answers_carry_what_the_real_ones_do(server: StandIn, order: Order) -> None:
+def test_answers_carry_what_the_real_ones_do(server: StandIn, order: RunRequest) -> None:
     _, run = run_of(server, order)
     assert run["finished_at"] == "1970-01-01T00:00:00Z"
     assert [past["state"] for past in run["state_history"]] == ["PENDING"]

@@ -19,17 +19,17 @@ from tests.support.simulated_logs import SETTING, UNIFORM, decide, table
 from adloom.cli.main import cli
 from adloom.config.params import Source, TrainPolicy
 from adloom.config.settings import Settings
-from adloom.context import Outside
+from adloom.context import StageContext
 from adloom.data import contracts
-from adloom.decision_log.log import DecisionLog, opened
+from adloom.decision_log.log import DecisionLog, open_log
 from adloom.decision_log.record import Decision, Feedback, Record
 from adloom.policy.scorer import Policy
-from adloom.policy.simulator import HOUR, Log, Situations, World, creative, join
+from adloom.policy.simulator import HOUR, Contexts, Log, World, creative, join
 from adloom.serving.api.decide_schemas import DecideAnswer, DecideRequest
 from adloom.serving.decide.service import Decider
 from adloom.serving.models import loader, sources
 from adloom.serving.models.loader import Models
-from adloom.serving.segments import Keys
+from adloom.serving.segments import PseudonymKeys
 from adloom.stages import evaluate, train_policy
 from adloom.storage import manifest
 
@@ -83,7 +83,7 @@ class Shop:
 
     def __init__(self, models: Models, log: DecisionLog) -> None:
         self.world, self.clock = World(SETTING, SEED), WorldTime(log)
-        self.decider = Decider(models, Keys(None), self.clock, "shop")
+        self.decider = Decider(models, PseudonymKeys(None), self.clock, "shop")
         self.decider._random = Random(SEED).random  # so that every run draws alike
 
     def serve(self, rows: int) -> Log:
@@ -94,7 +94,7 @@ class Shop:
             self.clock.pass_on(until=float(made[-1].situations.hour[-1]))
         return join(made)
 
-    def _step(self, now: Situations) -> Log:
+    def _step(self, now: Contexts) -> Log:
         for i in range(len(now)):
             self.clock.hour = float(now.hour[i])
             where = {"placement": f"p{now.placement[i]}", "segment": f"s{now.segment[i]}", "position": 1}
@@ -119,7 +119,7 @@ def artifact(target: Path, policy: Policy) -> Models:
 
 
 def served(folder: Path) -> Models:
-    models = loader.load(sources.in_folder(folder, ["policy"]), threads=1)
+    models = loader.load(sources.find_in_folder(folder, ["policy"]), threads=1)
     assert models.absent == {}
     return models
 
@@ -135,18 +135,18 @@ def impressions(log: Path, out: Path) -> pd.DataFrame:
     return rows.sort_values("timestamp", ignore_index=True)
 
 
-def trained(folder: Path, impressions: Path, outside: Outside) -> Policy:
+def trained(folder: Path, impressions: Path, context: StageContext) -> Policy:
     """Train a policy as models/policy of a folder; there is no audience and there are no pictures."""
     manifest.skip(folder / "none", "segment", Source(uri="x"), "no source")
     inputs = train_policy.Inputs(impressions, folder / "none", folder / "none", folder / "none")
-    train_policy.run(inputs, train_policy.Outputs(folder / "policy"), PARAMS, outside)
+    train_policy.run(inputs, train_policy.Outputs(folder / "policy"), PARAMS, context)
     return Policy.load(folder / "policy" / "policy.npz")
 
 
 def test_from_served_decisions_to_a_better_policy_that_serves(
-    tmp_path: Path, make_table: MakeTable, outside: Outside
+    tmp_path: Path, make_table: MakeTable, context: StageContext
 ) -> None:
-    log = opened(Settings(home=tmp_path / "home"), "shop")
+    log = open_log(Settings(home=tmp_path / "home"), "shop")
     shop = Shop(artifact(tmp_path / "uniform", best(World(SETTING, SEED), 0.0)), log)
     learned_from, judged_on = shop.serve(ROWS), shop.serve(ROWS)
     shop.clock.pass_on()
@@ -158,7 +158,7 @@ def test_from_served_decisions_to_a_better_policy_that_serves(
     np.testing.assert_allclose(rows["propensity"], 1 / SETTING.creatives)
     rows["split"] = np.repeat(["calibration", "holdout"], ROWS)
     table_of_rows = make_table("impressions", rows)
-    policy = trained(tmp_path / "trained", table_of_rows, outside)
+    policy = trained(tmp_path / "trained", table_of_rows, context)
 
     found = evaluate.measure(
         tmp_path / "trained" / "policy", table_of_rows, tmp_path / "trained" / "none", copywriters.EVALUATE
@@ -170,7 +170,7 @@ def test_from_served_decisions_to_a_better_policy_that_serves(
     assert true > 1.3 * even
     assert shop.world.exact(table(policy)) > 1.3 * shop.world.exact(UNIFORM)
 
-    log = opened(Settings(home=tmp_path / "later"), "shop")
+    log = open_log(Settings(home=tmp_path / "later"), "shop")
     later = Shop(served(tmp_path / "trained"), log)
     after = later.serve(ROWS)
     log.close()

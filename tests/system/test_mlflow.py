@@ -18,8 +18,8 @@ import pytest
 import sqlalchemy
 from tests.support import tiny_models
 
-from adloom.errors import DataError, OutsideError
-from adloom.registry.base import CHALLENGER, CHAMPION, aliased
+from adloom.errors import DataError, ExternalServiceError
+from adloom.registry.base import CHALLENGER, CHAMPION, find_alias
 from adloom.registry.mlflow import SWITCHES, MlflowRegistry, create_tables
 from adloom.storage import manifest
 from adloom.tracking.mlflow import MlflowTracker
@@ -134,7 +134,8 @@ def test_a_server_that_is_down_costs_two_warnings_and_not_the_training(
 
 def test_a_registry_that_is_down_is_one_line(nowhere: str) -> None:
     with pytest.raises(
-        OutsideError, match=r"^MLflow at http://127.0.0.1:\d+: cannot list versions of gan: Connection refused; "
+        ExternalServiceError,
+        match=r"^MLflow at http://127.0.0.1:\d+: cannot list versions of gan: Connection refused; ",
     ) as caught:
         MlflowRegistry(nowhere, "shop").versions("gan")
     assert "secret" not in str(caught.value)
@@ -218,9 +219,9 @@ def test_aliases_move_and_every_move_is_kept(folder: Path, registry: MlflowRegis
     assert (one.aliases, two.aliases) == ((), (CHALLENGER, CHAMPION))
     moves = [(move.alias, move.version, move.reason, move.by) for move in registry.moves("moving")]
     assert moves[1:] == [(CHAMPION, 1, "cleared its bars", "gate"), (CHAMPION, 2, "schöner", "person")]
-    with pytest.raises(OutsideError, match="cannot let champion mean moving 9"):
+    with pytest.raises(ExternalServiceError, match="cannot let champion mean moving 9"):
         registry.point("moving", CHAMPION, 9, "no such version")
-    assert aliased(registry.versions("moving"), CHAMPION) == two
+    assert find_alias(registry.versions("moving"), CHAMPION) == two
 
 
 def test_a_locked_registry_is_one_line_and_nothing_is_half_registered(
@@ -229,7 +230,9 @@ def test_a_locked_registry_is_one_line_and_nothing_is_half_registered(
     began = time.monotonic()
     with closing(sqlite3.connect(folder / "mlflow.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(OutsideError, match=r"database is locked for 5 s; wait for whatever uses it, or stop that$"):
+        with pytest.raises(
+            ExternalServiceError, match=r"database is locked for 5 s; wait for whatever uses it, or stop that$"
+        ):
             registry.register("locked", folder / "models" / "gan", {})
         other.execute("ROLLBACK")
     assert time.monotonic() - began < 15

@@ -17,8 +17,8 @@ from tests.support.postgres import Postgres
 from tests.support.relay import Fault, Relay
 from tests.support.tracked_training import is_whole, train
 
-from adloom.context import Outside
-from adloom.errors import OutsideError
+from adloom.context import StageContext
+from adloom.errors import ExternalServiceError
 from adloom.registry.base import CHAMPION, fetch_whole
 from adloom.registry.mlflow import MlflowRegistry, no_parent
 from adloom.tracking import mlflow as mlflow_tracking
@@ -36,10 +36,10 @@ FAULTS: dict[str, Callable[[Relay], None]] = {
 
 
 @pytest.fixture
-def world(outside: Outside, door: Relay, project: str) -> Outside:
+def world(context: StageContext, door: Relay, project: str) -> StageContext:
     """The outside with MLflow behind the door."""
     uri = f"http://127.0.0.1:{door.port}"
-    return replace(outside, tracker=MlflowTracker(uri, project), registry=MlflowRegistry(uri, project))
+    return replace(context, tracker=MlflowTracker(uri, project), registry=MlflowRegistry(uri, project))
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def only_run(client: Any, project: str) -> Any:
 @pytest.mark.parametrize("how", ["refused", "silent"])
 def test_a_training_that_mlflow_never_heard_of_is_registered_with_all_its_numbers(
     how: str,
-    world: Outside,
+    world: StageContext,
     door: Relay,
     table: Path,
     models: Path,
@@ -102,7 +102,7 @@ def test_a_training_that_mlflow_never_heard_of_is_registered_with_all_its_number
 
 @pytest.mark.usefixtures("impatient")
 def test_what_mlflow_missed_in_the_middle_is_sent_when_it_is_back(
-    world: Outside,
+    world: StageContext,
     door: Relay,
     table: Path,
     models: Path,
@@ -120,7 +120,7 @@ def test_what_mlflow_missed_in_the_middle_is_sent_when_it_is_back(
 
 
 def test_what_mlflow_missed_until_the_end_is_brought_in_once_by_registering(
-    world: Outside,
+    world: StageContext,
     door: Relay,
     table: Path,
     models: Path,
@@ -144,11 +144,11 @@ def test_what_mlflow_missed_until_the_end_is_brought_in_once_by_registering(
 
 
 def test_what_was_never_told_in_a_pipeline_is_brought_in_below_its_run(
-    registry: MlflowRegistry, outside: Outside, table: Path, models: Path, client: Any, tmp_path: Path
+    registry: MlflowRegistry, context: StageContext, table: Path, models: Path, client: Any, tmp_path: Path
 ) -> None:
     elsewhere = client.create_experiment(f"{registry.project} of the server")
     above = client.create_run(elsewhere, run_name="pipeline").info.run_id
-    made = train(outside, table, models, tmp_path / "audience", {})
+    made = train(context, table, models, tmp_path / "audience", {})
     for _ in range(2):
         MlflowRegistry(registry.uri, registry.project, parent=lambda server: str(above)).register("audience", made, {})
         (run,) = client.search_runs([elsewhere], f"tags.`mlflow.parentRunId` = '{above}'")
@@ -201,7 +201,7 @@ def test_without_s3_nothing_is_half_registered(
     FAULTS[fault](relay)
     for model, artifact in (("gan", tmp_path / "gan"), ("cnn", models / "cnn")):
         with pytest.raises(
-            OutsideError, match=rf"^MLflow at [^ ]+: cannot keep the files of {artifact}: .*S3 up"
+            ExternalServiceError, match=rf"^MLflow at [^ ]+: cannot keep the files of {artifact}: .*S3 up"
         ) as caught:
             registry.register(model, artifact, {"verdict": "promote"})
         assert "\n" not in str(caught.value)
@@ -222,7 +222,7 @@ def test_a_database_that_goes_away_while_registering_leaves_nothing_that_does_no
     def register(registry: MlflowRegistry) -> None:
         registry.point("gan", CHAMPION, registry.register("gan", models / "gan", {}).version, "the first")
 
-    with pytest.raises(OutsideError, match=r"^MLflow at [^ ]+: cannot [^\n]*database[^\n]*$"):
+    with pytest.raises(ExternalServiceError, match=r"^MLflow at [^ ]+: cannot [^\n]*database[^\n]*$"):
         register(watch(registry, before(call, lambda: database.end(signal.SIGQUIT))))
     impatient.undo()
     database.start()

@@ -14,9 +14,9 @@ from tests.support.mlflow_interleaving import race
 from tests.support.mlflow_server import MlflowServer
 from tests.support.tracked_training import is_whole, train
 
-from adloom.context import Outside
+from adloom.context import StageContext
 from adloom.registry import promotion
-from adloom.registry.base import CHALLENGER, CHAMPION, aliased, fetch_whole
+from adloom.registry.base import CHALLENGER, CHAMPION, fetch_whole, find_alias
 from adloom.registry.mlflow import MlflowRegistry
 from adloom.serving.models import sources
 from adloom.serving.models.bundle_cache import BundleCache
@@ -45,7 +45,7 @@ def test_two_who_move_an_alias_at_once_leave_one_order_and_both_moves(
         moves = registry.moves("gan")
         assert sorted(move.reason for move in moves[-2:]) == ["A's reason", "B's reason"], order
         assert len(moves) == 2 * number
-        champion = aliased(registry.versions("gan"), CHAMPION)
+        champion = find_alias(registry.versions("gan"), CHAMPION)
         assert champion
         assert champion.version == moves[-1].version, order
         assert champion.version in now
@@ -65,9 +65,9 @@ def test_two_who_register_the_same_at_once_make_one_version(
 
 
 def test_two_who_register_at_once_a_training_that_was_broken_off_bring_its_numbers_in_once(
-    registry: MlflowRegistry, outside: Outside, table: Path, models: Path, client: Any, tmp_path: Path
+    registry: MlflowRegistry, context: StageContext, table: Path, models: Path, client: Any, tmp_path: Path
 ) -> None:
-    made = train(outside, table, models, tmp_path / "audience", {})
+    made = train(context, table, models, tmp_path / "audience", {})
     tags = {"dataset_digest": manifest.digest(table), "params_digest": manifest.read(made).params}
     run_id = client.create_run(registry._server.experiment(), run_name="segment", tags=tags).info.run_id
     register = methodcaller("register", "audience", made, {})
@@ -86,7 +86,7 @@ def test_a_registry_of_the_version_before_is_read_and_goes_on(
         project,
         tmp_path,
     )
-    text = "\n".join(promotion.lines(list(promotion.overview(registry))))
+    text = "\n".join(promotion.format_rows(list(promotion.summarize(registry))))
     assert re.findall(r"\((gate|rollback|person)\): (.*)", text) == [
         ("gate", "registered"),
         ("gate", "smallest_segment 2 (1): at least 1, très bien"),
@@ -96,8 +96,8 @@ def test_a_registry_of_the_version_before_is_read_and_goes_on(
         ("gate", "smallest_segment 2 (2): at least 1, très bien"),
         ("person", "no, that key is the right one"),
     ]
-    served = sources.champions(registry, BundleCache(tmp_path / "bundles"))["audience"]
-    assert isinstance(served, sources.Found)
+    served = sources.find_champions(registry, BundleCache(tmp_path / "bundles"))["audience"]
+    assert isinstance(served, sources.ModelArtifact)
     assert served.version == 1
     assert manifest.verify(served.folder).stage == "segment"
     promotion.promote(registry, "audience", 2, "it was, after all")

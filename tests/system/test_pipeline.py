@@ -22,7 +22,7 @@ from tests.support.seaweedfs import Server
 from adloom.config import params
 from adloom.config.params import MODELS, TABLES, Params
 from adloom.config.settings import kernels
-from adloom.context import Outside
+from adloom.context import StageContext
 from adloom.registry.base import champion, fetch_whole
 from adloom.registry.mlflow import MlflowRegistry
 from adloom.stages import runner, sources_lock
@@ -194,9 +194,9 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def whole_way(loaded: Params, outside: Outside) -> None:
+def whole_way(loaded: Params, outside: StageContext) -> None:
     """Call every stage in this process, each with its default paths."""
-    sources_lock.save(sources_lock.take(loaded, outside), sources_lock.LOCK)
+    sources_lock.save(sources_lock.scan(loaded, outside), sources_lock.LOCK)
     for stage in ("ingest", "prepare", "train-gan", "train-cnn", "train-lstm", "segment", "train-policy"):
         runner.call(stage, {}, loaded, outside)
     for model, table in MODELS.items():
@@ -210,14 +210,14 @@ def _paths(model: str, table: str) -> dict[str, str]:
 
 
 def test_the_same_calls_without_dvc_in_another_folder_give_the_same_bytes(
-    with_dvc: Path, elsewhere: Path, outside: Outside
+    with_dvc: Path, elsewhere: Path, outside: StageContext
 ) -> None:
     whole_way(params.load(elsewhere / "params.yaml"), replace(outside, pseudonym_key=KEY.encode(), kernels=kernels()))
     assert digests(elsewhere) == digests(with_dvc)
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_one_table_alone_goes_the_whole_way(elsewhere: Path, outside: Outside, table: str) -> None:
+def test_one_table_alone_goes_the_whole_way(elsewhere: Path, outside: StageContext, table: str) -> None:
     values = shop.params()
     values["ingest"] = {table: values["ingest"][table]}
     loaded = params.load(shop.write_params(elsewhere, values))

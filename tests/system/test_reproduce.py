@@ -13,7 +13,7 @@ from adloom.config.settings import Settings
 from adloom.datasets import dataset, run_record
 from adloom.datasets import reproduce as verb
 from adloom.datasets.run_record import Record
-from adloom.errors import AdloomError, ParamsError
+from adloom.errors import AdloomError, ConfigError
 from adloom.storage import manifest
 from adloom.tracking import provenance
 
@@ -82,7 +82,7 @@ def test_what_differs_is_told_and_its_folder_is_kept(made: Record) -> None:
 def test_a_checkout_of_the_users_own_is_left_alone(made: Record) -> None:
     before = Path("params.yaml").read_bytes()
     with pytest.raises(
-        ParamsError, match="the repository you are in, which would be overwritten; name another with --into"
+        ConfigError, match="the repository you are in, which would be overwritten; name another with --into"
     ):
         verb.reproduce("r1", made, Settings(quiet=True), Path())
     assert Path("params.yaml").read_bytes() == before

@@ -13,7 +13,7 @@ from tests.support.kubernetes_server import NAMESPACE, Cluster
 from adloom.config.settings import Settings
 from adloom.doctor.checks import kfp as doctor
 from adloom.doctor.context import look
-from adloom.kubeflow.client.base import Run
+from adloom.kubeflow.client.base import PipelineRun
 from adloom.kubeflow.run_namespace import connect
 
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -22,7 +22,7 @@ REFUSED = (
     'Error node training-abcde: pods "training-abcde-impl-1" is forbidden: violates PodSecurity "restricted:latest": '
     'runAsNonRoot != true (pod or container "main" must set securityContext.runAsNonRoot=true)'
 )
-RUN = Run("run-1", "a title", "RUNNING", datetime.now(UTC) - timedelta(minutes=10), {}, "d1", "by hand")
+RUN = PipelineRun("run-1", "a title", "RUNNING", datetime.now(UTC) - timedelta(minutes=10), {}, "d1", "by hand")
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def settings(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     return Settings(kfp_namespace=NAMESPACE)
 
 
-def said(settings: Settings, run: Run = RUN) -> str:
+def said(settings: Settings, run: PipelineRun = RUN) -> str:
     namespace = connect(settings)
     assert namespace
     return namespace.notice(run)

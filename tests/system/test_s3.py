@@ -12,11 +12,11 @@ from tests.support.seaweedfs import Server
 from tests.support.silent_port import silent_port
 
 from adloom.config import params
-from adloom.config.base import Block
+from adloom.config.base import ConfigModel
 from adloom.config.params import Params
 from adloom.config.settings import Settings
-from adloom.context import Outside
-from adloom.errors import AdloomError, DataError, OutsideError, ParamsError
+from adloom.context import StageContext
+from adloom.errors import AdloomError, ConfigError, DataError, ExternalServiceError
 from adloom.stages import runner, sources_lock
 from adloom.storage import manifest, parquet
 from adloom.storage.base import SourceFile
@@ -37,13 +37,13 @@ def shop(uri: str) -> Params:
     return params.load(Path("params.yaml"))
 
 
-def locked(given: Params, world: Outside) -> sources_lock.Lock:
-    lock = sources_lock.take(given, world)
+def locked(given: Params, world: StageContext) -> sources_lock.SourcesLock:
+    lock = sources_lock.scan(given, world)
     sources_lock.save(lock, sources_lock.LOCK)
     return lock
 
 
-def test_a_source_in_s3_is_locked_by_its_etag_and_ingested(environment: Server, world: Outside) -> None:
+def test_a_source_in_s3_is_locked_by_its_etag_and_ingested(environment: Server, world: StageContext) -> None:
     environment.put("shop", "orders/2026/a.csv", ORDERS)
     environment.put("shop", "orders/2026/b.csv", ORDERS.replace(b"ann", b"eve"))
     environment.put("shop", "orders-of-another/c.csv", b"not ours")
@@ -58,14 +58,14 @@ def test_a_source_in_s3_is_locked_by_its_etag_and_ingested(environment: Server, 
     assert not [*world.home.glob("ingest-*")]
 
 
-def test_a_single_object_is_a_source_too(environment: Server, world: Outside) -> None:
+def test_a_single_object_is_a_source_too(environment: Server, world: StageContext) -> None:
     environment.put("shop", "single/orders.csv", ORDERS)
     given = shop("s3://shop/single/orders.csv")
     assert [file.path for file in locked(given, world).tables["events"].files] == ["orders.csv"]
     assert runner.call("ingest", {}, given, world) == {"events_rows": 3}
 
 
-def test_stages_read_and_write_s3_as_they_do_folders(environment: Server, world: Outside) -> None:
+def test_stages_read_and_write_s3_as_they_do_folders(environment: Server, world: StageContext) -> None:
     environment.put("shop", "way/orders.csv", ORDERS)
     given = shop("s3://shop/way/orders.csv")
     locked(given, world)
@@ -80,14 +80,14 @@ def test_stages_read_and_write_s3_as_they_do_folders(environment: Server, world:
 
 
 def artifact(folder: Path, *names: str) -> Path:
-    with manifest.draft(folder, "toy", Block(), {}) as draft:
+    with manifest.draft(folder, "toy", ConfigModel(), {}) as draft:
         for name in names:
             (draft.path / name).write_text(f"{name} of {folder.name}")
     return folder
 
 
 def test_of_what_lay_below_an_output_only_the_older_artifact_goes(
-    environment: Server, world: Outside, tmp_path: Path
+    environment: Server, world: StageContext, tmp_path: Path
 ) -> None:
     old, new = artifact(tmp_path / "old", "rows-0", "rows-1"), artifact(tmp_path / "new", "rows-0")
     world.store.push(old, "s3://shop/out/events")
@@ -103,7 +103,7 @@ def test_of_what_lay_below_an_output_only_the_older_artifact_goes(
 
 @pytest.mark.parametrize("there", [{}, {"manifest.json": b'{"files": ["a"]}'}])
 def test_an_artifact_beside_somebody_elses_objects_leaves_them(
-    environment: Server, world: Outside, tmp_path: Path, there: dict[str, bytes]
+    environment: Server, world: StageContext, tmp_path: Path, there: dict[str, bytes]
 ) -> None:
     prefix = f"foreign-{len(there)}"
     for name, content in {"a": b"not ours", **there}.items():
@@ -114,27 +114,27 @@ def test_an_artifact_beside_somebody_elses_objects_leaves_them(
 
 @pytest.mark.parametrize("uri", ["s3://shop", "s3://shop/"])
 def test_a_whole_bucket_is_no_place_for_an_artifact(
-    environment: Server, world: Outside, tmp_path: Path, uri: str
+    environment: Server, world: StageContext, tmp_path: Path, uri: str
 ) -> None:
     new, before = artifact(tmp_path / "new", "rows-0"), environment.keys("shop", "")
-    with pytest.raises(ParamsError, match=f"{uri}: a whole bucket; expected s3://bucket/prefix"):
+    with pytest.raises(ConfigError, match=f"{uri}: a whole bucket; expected s3://bucket/prefix"):
         world.store.require(uri)
-    with pytest.raises(ParamsError, match=f"{uri}: a whole bucket; expected s3://bucket/prefix"):
+    with pytest.raises(ConfigError, match=f"{uri}: a whole bucket; expected s3://bucket/prefix"):
         world.store.push(new, uri)
     assert environment.keys("shop", "") == before
 
 
-def test_what_is_removed_is_what_lies_below_and_nothing_beside(environment: Server, world: Outside) -> None:
+def test_what_is_removed_is_what_lies_below_and_nothing_beside(environment: Server, world: StageContext) -> None:
     for key in ("gone/manifest.json", "gone/deep/last.ckpt", "gone-not/last.ckpt"):
         environment.put("shop", key, b"{}")
     world.store.remove("s3://shop/gone")
     world.store.remove("s3://shop/never-was")
     assert environment.keys("shop", "gone") == {"-not/last.ckpt"}
-    with pytest.raises(ParamsError, match="a whole bucket"):
+    with pytest.raises(ConfigError, match="a whole bucket"):
         world.store.remove("s3://shop")
 
 
-def test_an_object_changed_after_its_snapshot_is_refused(environment: Server, world: Outside) -> None:
+def test_an_object_changed_after_its_snapshot_is_refused(environment: Server, world: StageContext) -> None:
     environment.put("shop", "changing/orders.csv", ORDERS)
     given = shop("s3://shop/changing")
     locked(given, world)
@@ -142,7 +142,7 @@ def test_an_object_changed_after_its_snapshot_is_refused(environment: Server, wo
     with pytest.raises(DataError, match=r"s3://shop/changing: orders.csv changed since sources.lock was written"):
         runner.call("ingest", {}, given, world)
     assert not Path("data/raw/events").exists()
-    assert sources_lock.save(sources_lock.take(given, world), sources_lock.LOCK)
+    assert sources_lock.save(sources_lock.scan(given, world), sources_lock.LOCK)
     runner.call("ingest", {}, given, world)
 
 
@@ -159,7 +159,7 @@ class Meddled(Stores):
         return place
 
 
-def test_an_object_that_changes_while_a_stage_reads_it_is_refused(environment: Server, world: Outside) -> None:
+def test_an_object_that_changes_while_a_stage_reads_it_is_refused(environment: Server, world: StageContext) -> None:
     environment.put("shop", "meddled/orders.csv", ORDERS)
     given = shop("s3://shop/meddled")
     locked(given, world)
@@ -171,20 +171,25 @@ def test_an_object_that_changes_while_a_stage_reads_it_is_refused(environment: S
 @pytest.mark.parametrize(
     ("uri", "variables", "kind", "said"),
     [
-        ("s3://a shop/orders", {}, ParamsError, "s3://a shop/orders: a shop cannot be a bucket's name"),
+        ("s3://a shop/orders", {}, ConfigError, "s3://a shop/orders: a shop cannot be a bucket's name"),
         ("s3://no-such-bucket/orders", {}, DataError, "s3://no-such-bucket/orders: no bucket no-such-bucket at http"),
         ("s3://shop/nothing-here", {}, DataError, "s3://shop/nothing-here: no object of this name and none below it"),
-        ("s3://shop/orders", {"AWS_SECRET_ACCESS_KEY": "wrong"}, ParamsError, "refused the credentials (SignatureDoes"),
-        ("s3://shop/orders", {"AWS_ACCESS_KEY_ID": "nobody"}, ParamsError, "refused the credentials (InvalidAccessKe"),
-        ("s3://shop/orders", {"AWS_SECRET_ACCESS_KEY": ""}, ParamsError, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS"),
-        ("s3://shop/orders", {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"}, OutsideError, "no answer from http://127"),
-        ("s3://shop/orders", {"AWS_PROFILE": "nope"}, ParamsError, "(nope) could not be found; check AWS_PROFILE"),
-        ("s3://shop/orders", {"AWS_ENDPOINT_URL_S3": "nonsense"}, ParamsError, "check AWS_ENDPOINT_URL_S3"),
+        ("s3://shop/orders", {"AWS_SECRET_ACCESS_KEY": "wrong"}, ConfigError, "refused the credentials (SignatureDoes"),
+        ("s3://shop/orders", {"AWS_ACCESS_KEY_ID": "nobody"}, ConfigError, "refused the credentials (InvalidAccessKe"),
+        ("s3://shop/orders", {"AWS_SECRET_ACCESS_KEY": ""}, ConfigError, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS"),
+        (
+            "s3://shop/orders",
+            {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"},
+            ExternalServiceError,
+            "no answer from http://127",
+        ),
+        ("s3://shop/orders", {"AWS_PROFILE": "nope"}, ConfigError, "(nope) could not be found; check AWS_PROFILE"),
+        ("s3://shop/orders", {"AWS_ENDPOINT_URL_S3": "nonsense"}, ConfigError, "check AWS_ENDPOINT_URL_S3"),
     ],
 )
 def test_a_refusal_is_one_line_in_seconds(
     environment: Server,
-    outside: Outside,
+    context: StageContext,
     monkeypatch: pytest.MonkeyPatch,
     uri: str,
     variables: dict[str, str],
@@ -193,10 +198,10 @@ def test_a_refusal_is_one_line_in_seconds(
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    world = replace(outside, store=Stores(Settings(quiet=True)))
+    world = replace(context, store=Stores(Settings(quiet=True)))
     given, begun = shop(uri), time.monotonic()
     with pytest.raises(kind) as caught:
-        sources_lock.take(given, world)
+        sources_lock.scan(given, world)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
     assert time.monotonic() - begun < ANSWER_WITHIN
@@ -213,26 +218,26 @@ class Page(BaseHTTPRequestHandler):
 
 
 def test_an_address_of_something_else_is_said(
-    environment: Server, outside: Outside, monkeypatch: pytest.MonkeyPatch
+    environment: Server, context: StageContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with HTTPServer(("127.0.0.1", 0), Page) as page:
         thread = threading.Thread(target=page.handle_request)
         thread.start()
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{page.server_port}")
-        with pytest.raises(ParamsError, match=r"does not answer as S3 does \(404\); check AWS_ENDPOINT_URL_S3"):
-            sources_lock.take(shop("s3://shop/orders"), replace(outside, store=Stores(Settings(quiet=True))))
+        with pytest.raises(ConfigError, match=r"does not answer as S3 does \(404\); check AWS_ENDPOINT_URL_S3"):
+            sources_lock.scan(shop("s3://shop/orders"), replace(context, store=Stores(Settings(quiet=True))))
         thread.join()
 
 
 def test_an_address_that_swallows_every_packet_fails_in_seconds(
-    environment: Server, outside: Outside, monkeypatch: pytest.MonkeyPatch
+    environment: Server, context: StageContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with silent_port() as port:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{port}")
         begun = time.monotonic()
         said = rf"no answer from http://127.0.0.1:{port}: .* may close port {port}\); check AWS_ENDPOINT_URL_S3$"
-        with pytest.raises(OutsideError, match=said):
-            sources_lock.take(shop("s3://shop/orders"), replace(outside, store=Stores(Settings(quiet=True))))
+        with pytest.raises(ExternalServiceError, match=said):
+            sources_lock.scan(shop("s3://shop/orders"), replace(context, store=Stores(Settings(quiet=True))))
         assert time.monotonic() - begun < ANSWER_WITHIN
 
 

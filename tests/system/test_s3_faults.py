@@ -14,11 +14,11 @@ from tests.support.relay import Fault, Relay
 from tests.support.seaweedfs import BUCKET, Server
 
 from adloom.config import params
-from adloom.config.base import Block
+from adloom.config.base import ConfigModel
 from adloom.config.params import TABLES, Params
 from adloom.config.settings import Settings
-from adloom.context import Outside
-from adloom.errors import AdloomError, ArtifactError, DataError, OutsideError, ParamsError
+from adloom.context import StageContext
+from adloom.errors import AdloomError, ArtifactError, ConfigError, DataError, ExternalServiceError
 from adloom.registry.base import CHAMPION, MemoryRegistry
 from adloom.stages import runner, sources_lock
 from adloom.storage import manifest
@@ -106,9 +106,9 @@ def made(server: Server, relay_of_all: Relay, tmp_path_factory: pytest.TempPathF
         made = Made(folder, small_shop(folder), Stores(Settings(quiet=True), BRISK))
         send(server, folder / "shop", "shop")
         world = outside(folder, made.far)
-        sources_lock.save(sources_lock.take(made.params, world), sources_lock.LOCK)
+        sources_lock.save(sources_lock.scan(made.params, world), sources_lock.LOCK)
         for model in REPORTS.keys() - {"audience"}:
-            manifest.skip(Path(REPORTS[model]), "evaluate", Block(), "not measured here")
+            manifest.skip(Path(REPORTS[model]), "evaluate", ConfigModel(), "not measured here")
         for case in CASES:
             if case.stage == "score":
                 crown(made, world)
@@ -118,15 +118,15 @@ def made(server: Server, relay_of_all: Relay, tmp_path_factory: pytest.TempPathF
         yield made
 
 
-def crown(made: Made, world: Outside) -> None:
+def crown(made: Made, world: StageContext) -> None:
     """Make the models champions, which scoring asks for."""
     for model in ("cnn", "audience"):
         version = world.registry.register(model, made.folder / "models" / model, {})
         world.registry.point(model, CHAMPION, version.version, "by hand")
 
 
-def outside(folder: Path, store: Store) -> Outside:
-    return Outside(
+def outside(folder: Path, store: Store) -> StageContext:
+    return StageContext(
         store=store,
         tracker=MemoryTracker(),
         registry=MemoryRegistry(folder / "registry"),
@@ -147,7 +147,7 @@ def small_shop(folder: Path) -> Params:
     return params.load(shop.write_params(folder, values))
 
 
-def make(case: Case, made: Made, world: Outside) -> None:
+def make(case: Case, made: Made, world: StageContext) -> None:
     """Run a stage without its caller, who would discard the checkpoint of a training that is done."""
     name = case.stage.replace("-", "_")
     module = importlib.import_module(f"adloom.stages.{name}")
@@ -161,7 +161,7 @@ def send(server: Server, place: Path, key: str) -> None:
 
 
 @pytest.fixture
-def world(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Outside:
+def world(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StageContext:
     """An empty folder, S3 behind the relay, and the checkpoints of trainings that are done but for their last push."""
     scratch = tmp_path / "scratch"
     scratch.mkdir()
@@ -173,14 +173,14 @@ def world(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Outsid
     return world
 
 
-def call(case: Case, made: Made, world: Outside, to: str) -> None:
+def call(case: Case, made: Made, world: StageContext, to: str) -> None:
     """Run a stage whose inputs and outputs all lie in S3."""
     inputs = {name: f"{MADE}/{path}" for name, path in case.inputs.items()}
     outputs = {name: f"{to}/{path}" for name, path in case.outputs.items()}
     runner.call(case.stage, inputs | outputs, made.params, world)
 
 
-def said(kind: type[AdloomError], case: Case, made: Made, world: Outside, to: str) -> str:
+def said(kind: type[AdloomError], case: Case, made: Made, world: StageContext, to: str) -> str:
     """Return the one line that a stage fails with, when it leaves nothing here."""
     begun = time.monotonic()
     with pytest.raises(kind) as caught:
@@ -198,20 +198,22 @@ def left() -> list[Path]:
 
 
 @every_stage
-def test_s3_gone_while_a_stage_reads_is_one_line(case: Case, made: Made, world: Outside, relay: Relay) -> None:
+def test_s3_gone_while_a_stage_reads_is_one_line(case: Case, made: Made, world: StageContext, relay: Relay) -> None:
     relay.fail(Fault("cut", "read", after=made.bytes(case.inputs) // 2))
-    line = said(OutsideError, case, made, world, f"s3://{BUCKET}/unread")
+    line = said(ExternalServiceError, case, made, world, f"s3://{BUCKET}/unread")
     assert f"no answer from {relay.endpoint}" in line
 
 
 @every_stage
 def test_the_same_command_goes_on_after_s3_went_while_a_stage_wrote(
-    case: Case, made: Made, world: Outside, relay: Relay, server: Server
+    case: Case, made: Made, world: StageContext, relay: Relay, server: Server
 ) -> None:
     to, half, before = f"again/{case.stage}", made.bytes(case.outputs) // 2, checkpoint(case, world)
     if case.outputs:
         relay.fail(Fault("cut", "write", after=half, since=b"PUT "))
-        assert f"no answer from {relay.endpoint}" in said(OutsideError, case, made, world, f"s3://{BUCKET}/{to}")
+        assert f"no answer from {relay.endpoint}" in said(
+            ExternalServiceError, case, made, world, f"s3://{BUCKET}/{to}"
+        )
         whole = [path for path in case.outputs.values() if "manifest.json" in server.keys(BUCKET, f"{to}/{path}/")]
         assert len(whole) < len(case.outputs)
         assert all(found(server, f"{to}/{path}") == lies(made.folder / path) for path in whole)
@@ -227,7 +229,7 @@ def test_the_same_command_goes_on_after_s3_went_while_a_stage_wrote(
     assert checkpoint(case, world) == []
 
 
-def checkpoint(case: Case, world: Outside) -> list[Path]:
+def checkpoint(case: Case, world: StageContext) -> list[Path]:
     return [*world.home.glob(f"checkpoints/{case.stage.replace('-', '_')}/*/last.ckpt")]
 
 
@@ -241,7 +243,7 @@ def lies(folder: Path) -> dict[str, bytes]:
 
 @every_stage
 def test_a_bucket_that_is_not_there_is_one_line_and_an_outputs_comes_first(
-    case: Case, made: Made, world: Outside
+    case: Case, made: Made, world: StageContext
 ) -> None:
     far = {name: f"s3://no-such-bucket/in/{path}" for name, path in case.inputs.items()}
     for paths in (far, far | {name: f"s3://no-such-bucket/out/{path}" for name, path in case.outputs.items()}):
@@ -254,35 +256,35 @@ def test_a_bucket_that_is_not_there_is_one_line_and_an_outputs_comes_first(
 
 
 def test_credentials_that_are_refused_for_an_output_are_found_before_anything_is_read(
-    made: Made, world: Outside, monkeypatch: pytest.MonkeyPatch
+    made: Made, world: StageContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     stranger = replace(world, store=Stores(Settings(quiet=True), BRISK))
     paths = {"events": f"s3://{BUCKET}/nothing-here", "audience": f"s3://{BUCKET}/out"}
-    with pytest.raises(ParamsError, match=r"s3://shop/out: .* refused the credentials \(SignatureDoesNotMatch\)"):
+    with pytest.raises(ConfigError, match=r"s3://shop/out: .* refused the credentials \(SignatureDoesNotMatch\)"):
         runner.call("segment", paths, made.params, stranger)
 
 
 def artifact(folder: Path, content: bytes) -> Path:
-    with manifest.draft(folder, "toy", Block(), {}) as draft:
+    with manifest.draft(folder, "toy", ConfigModel(), {}) as draft:
         for number in range(20):
             (draft.path / f"{number}-{len(content)}").write_bytes(content)
     return folder
 
 
 def test_an_old_artifact_is_whole_or_without_its_manifest_when_a_new_one_does_not_arrive(
-    made: Made, world: Outside, relay: Relay, tmp_path: Path
+    made: Made, world: StageContext, relay: Relay, tmp_path: Path
 ) -> None:
     old, new = artifact(tmp_path / "old", b"o" * 30_000), artifact(tmp_path / "new", b"n" * 40_000)
     to, store = f"s3://{BUCKET}/replaced", world.store
     store.push(old, to)
     relay.refuse()
-    with pytest.raises(OutsideError, match=f"{to}: no answer from http://127.0.0.1"):
+    with pytest.raises(ExternalServiceError, match=f"{to}: no answer from http://127.0.0.1"):
         store.push(new, to)
     relay.heal()
     assert manifest.digest(store.fetch(to, tmp_path / "a")) == manifest.digest(old)
     relay.fail(Fault("cut", "write", after=400_000, since=b"PUT "))
-    with pytest.raises(OutsideError, match=f"{to}: no answer from http://127.0.0.1"):
+    with pytest.raises(ExternalServiceError, match=f"{to}: no answer from http://127.0.0.1"):
         store.push(new, to)
     relay.heal()
     with pytest.raises(ArtifactError, match="no manifest.json"):
@@ -293,7 +295,7 @@ def test_an_old_artifact_is_whole_or_without_its_manifest_when_a_new_one_does_no
 
 @pytest.mark.parametrize("direction", ["read", "write"])
 def test_a_server_that_falls_silent_for_a_moment_is_asked_again(
-    made: Made, world: Outside, relay: Relay, tmp_path: Path, direction: str
+    made: Made, world: StageContext, relay: Relay, tmp_path: Path, direction: str
 ) -> None:
     sent, to = artifact(tmp_path / "sent", b"s" * 30_000), f"s3://{BUCKET}/silent-{direction}"
     store = S3Store(relay.endpoint, progress=False, patience=replace(BRISK, byte=1))
@@ -307,11 +309,11 @@ def test_a_server_that_falls_silent_for_a_moment_is_asked_again(
 
 
 def test_a_server_that_falls_silent_for_good_is_given_up_within_half_a_minute(
-    made: Made, world: Outside, relay: Relay, tmp_path: Path
+    made: Made, world: StageContext, relay: Relay, tmp_path: Path
 ) -> None:
     relay.fail(Fault("silent", "read", after=made.bytes({"": DATASET["creatives"]}) // 2))
     begun = time.monotonic()
-    with pytest.raises(OutsideError, match="no answer from http://127.0.0.1:.*: Read timed out") as caught:
+    with pytest.raises(ExternalServiceError, match="no answer from http://127.0.0.1:.*: Read timed out") as caught:
         S3Store(relay.endpoint, progress=False).fetch(f"{MADE}/{DATASET['creatives']}", tmp_path / "fetched")
     assert time.monotonic() - begun < ENDS_WITHIN
     assert "\n" not in str(caught.value)

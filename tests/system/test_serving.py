@@ -16,7 +16,7 @@ import httpx
 import pytest
 from tests.support.tiny_models import write_models
 
-from adloom.errors import OutsideError
+from adloom.errors import ExternalServiceError
 from adloom.serving.api.decide_schemas import DECIDE
 from adloom.serving.api.schemas import ENDPOINTS, GENERATE, READ, SEGMENT, WRITE
 from adloom.serving.client import GREY, ask, ask_all, serving
@@ -205,13 +205,13 @@ def test_the_documents_examples_run(url: str, tmp_path: Path) -> None:
 
 
 def test_the_client_tells_problems_apart(url: str, tmp_path: Path) -> None:
-    with pytest.raises(OutsideError, match=r"/v1/creatives/generate: 422 category: 'Hat' is not known to gan"):
+    with pytest.raises(ExternalServiceError, match=r"/v1/creatives/generate: 422 category: 'Hat' is not known to gan"):
         ask(url + GENERATE, {"category": "Hat"})
-    with pytest.raises(OutsideError, match="404 no such path"):
+    with pytest.raises(ExternalServiceError, match="404 no such path"):
         ask(url + "/v2")
-    with pytest.raises(OutsideError, match="ended before it was ready"), serving("--models", str(tmp_path)):
+    with pytest.raises(ExternalServiceError, match="ended before it was ready"), serving("--models", str(tmp_path)):
         pass
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    with pytest.raises(OutsideError, match="is the service running"):
+    with pytest.raises(ExternalServiceError, match="is the service running"):
         ask(f"http://127.0.0.1:{port}/livez")

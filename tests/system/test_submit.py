@@ -21,10 +21,10 @@ from tests.support.kubernetes_server import NAMESPACE
 from adloom.cli.main import cli
 from adloom.config.params import load
 from adloom.config.settings import Settings
-from adloom.context import build
-from adloom.errors import AdloomError, DataError, ParamsError
+from adloom.context import build_context
+from adloom.errors import AdloomError, ConfigError, DataError
 from adloom.kubeflow import pipelines, plan, progress
-from adloom.kubeflow.client.base import Order, Run
+from adloom.kubeflow.client.base import PipelineRun, RunRequest
 from adloom.kubeflow.client.http import KfpServer
 from adloom.kubeflow.submit import start_once
 
@@ -230,16 +230,16 @@ class Meeting(KfpServer):
 
     both = threading.Barrier(2, timeout=20)
 
-    def start(self, order: Order) -> Run:
+    def start(self, order: RunRequest) -> PipelineRun:
         self.both.wait()
         return super().start(order)
 
 
 def test_two_triggers_at_the_same_time_make_one_run(stand_in: StandIn) -> None:
     settings, params = Settings(), load(Path("params.yaml"))
-    made = plan.make("training", pipelines.load("training", COMPILED), params, build(settings, "shop"))
+    made = plan.make("training", pipelines.load("training", COMPILED), params, build_context(settings, "shop"))
 
-    def trigger(_: int) -> tuple[Run, bool]:
+    def trigger(_: int) -> tuple[PipelineRun, bool]:
         return start_once(made, Meeting(settings), "by hand", "monday", time.sleep)
 
     with ThreadPoolExecutor(2) as pool:
@@ -312,16 +312,16 @@ def test_runs_lists_who_what_why_and_where_of_both_pipelines(adloom: Adloom, sta
 @pytest.mark.parametrize(
     ("words", "kind", "said"),
     [
-        (["training", "--schedule", "0 25 * * *"], ParamsError, '--schedule "0 25 * * *": hour "25"'),
-        (["training", "--schedule", ""], ParamsError, '--schedule "": 0 fields'),
+        (["training", "--schedule", "0 25 * * *"], ConfigError, '--schedule "0 25 * * *": hour "25"'),
+        (["training", "--schedule", ""], ConfigError, '--schedule "": 0 fields'),
         (
             ["training", "--schedule", "0 3 * * *", "--if-changed"],
-            ParamsError,
+            ConfigError,
             "--schedule: cannot go with",
         ),
-        (["training", "--idempotency-key", "a b"], ParamsError, '--idempotency-key "a b": expected up to 64 letters'),
-        (["training", "--idempotency-key", ""], ParamsError, '--idempotency-key "": expected up to 64 letters'),
-        (["scoring"], ParamsError, "score: nothing to score"),
+        (["training", "--idempotency-key", "a b"], ConfigError, '--idempotency-key "a b": expected up to 64 letters'),
+        (["training", "--idempotency-key", ""], ConfigError, '--idempotency-key "": expected up to 64 letters'),
+        (["scoring"], ConfigError, "score: nothing to score"),
     ],
 )
 def test_what_makes_no_sense_is_said_and_nothing_is_started(
@@ -335,7 +335,7 @@ def test_what_makes_no_sense_is_said_and_nothing_is_started(
 
 def test_a_missing_source_or_pipeline_is_said_and_nothing_is_started(adloom: Adloom, stand_in: StandIn) -> None:
     missing = CliRunner().invoke(cli, ["submit", "training", "--compiled", "nowhere"])
-    assert isinstance(missing.exception, ParamsError)
+    assert isinstance(missing.exception, ConfigError)
     assert "nowhere/training.yaml: no such file" in str(missing.exception)
     Path("lines.csv").unlink()
     gone = adloom("submit", "training")
@@ -348,5 +348,5 @@ def test_a_wrong_token_is_one_line_and_exit_code_two(adloom: Adloom, stand_in: S
     stand_in.token = "another token"
     for words in (["submit", "training"], ["runs"], ["schedules"]):
         refused = adloom(*words)
-        assert isinstance(refused.exception, ParamsError)
+        assert isinstance(refused.exception, ConfigError)
         assert "the token is refused; set ADLOOM_KFP_TOKEN" in str(refused.exception)

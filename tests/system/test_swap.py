@@ -21,7 +21,7 @@ from tests.support.tiny_models import write_audience, write_policy
 
 from adloom.config.params import Source
 from adloom.data.privacy import PUBLISHED_KEY
-from adloom.errors import OutsideError
+from adloom.errors import ExternalServiceError
 from adloom.registry.base import CHAMPION, MemoryRegistry, Registry
 from adloom.registry.mlflow import MlflowRegistry
 from adloom.serving import app, server
@@ -29,8 +29,8 @@ from adloom.serving.api import auth
 from adloom.serving.api.schemas import REFRESH
 from adloom.serving.models import sources
 from adloom.serving.models.bundle_cache import BundleCache
-from adloom.serving.models.refresher import Follower
-from adloom.serving.segments import Keys
+from adloom.serving.models.refresher import ModelRefresher
+from adloom.serving.segments import PseudonymKeys
 from adloom.storage import manifest
 
 KEYS = (PUBLISHED_KEY, b"a key for tests only")  # each pair's audience is under one of them
@@ -223,14 +223,14 @@ def serving_here(folder: Path, pins: Mapping[str, int], registry: MemoryRegistry
 
     def look() -> sources.Sources:
         if away.is_set():
-            raise OutsideError("MLflow at http://mlflow: cannot list versions of policy: Connection refused")
-        return sources.champions(registry, BundleCache(folder / "bundles"), MODELS, pins)
+            raise ExternalServiceError("MLflow at http://mlflow: cannot list versions of policy: Connection refused")
+        return sources.find_champions(registry, BundleCache(folder / "bundles"), MODELS, pins)
 
-    follower = Follower(look, threads=1)
+    follower = ModelRefresher(look, threads=1)
     models = follower.look().models
-    around = app.Around(Keys(KEYS[1]), auth.Auth(tokens), follower=follower)
+    around = app.ServiceDependencies(PseudonymKeys(KEYS[1]), auth.TokenAuth(tokens), follower=follower)
     with socket.create_server(("127.0.0.1", 0)) as bound:
-        running = uvicorn.Server(uvicorn.Config(app.alone(models, around), **server.HOW))
+        running = uvicorn.Server(uvicorn.Config(app.create_decide_app(models, around), **server.HOW))
         thread = Thread(target=running.run, kwargs={"sockets": [bound]})
         thread.start()
         try:

@@ -18,10 +18,10 @@ from tests.support import kubernetes_server
 from tests.support.kubernetes_server import NAMESPACE, Cluster
 
 from adloom.config.params import TrainLstm
-from adloom.config.resources import Place, Toleration
+from adloom.config.resources import PodResources, Toleration
 from adloom.config.settings import Settings
-from adloom.context import Outside
-from adloom.errors import AdloomError, OutsideError, ParamsError
+from adloom.context import StageContext
+from adloom.errors import AdloomError, ConfigError, ExternalServiceError
 from adloom.kubeflow import distributed
 from adloom.kubeflow.jobs.base import Job
 from adloom.kubeflow.jobs.trainjob import TrainJobs
@@ -31,7 +31,7 @@ from adloom.storage import manifest
 from adloom.storage.router import FolderStore
 
 BLOCK = TrainLstm(epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=0.1, nodes=2, devices=2)
-PLACE = Place(
+PLACE = PodResources(
     cpu="4", memory="8Gi", gpu=2, node_selector={"pool": "gpu"}, tolerations=[Toleration(key="gpu")], timeout_minutes=90
 )
 IMAGE = "registry.example/train@sha256:0"
@@ -65,7 +65,7 @@ class Component:
     folder: Path
     cluster: Cluster
     jobs: TrainJobs
-    outside: Outside
+    context: StageContext
     steps: list[Any] = field(default_factory=list)  # called one after the other, each between two looks
 
     @property
@@ -79,7 +79,7 @@ class Component:
             BLOCK,
             {"copy": self.folder / "data" / "dataset" / "copy"},
             {"lstm": self.folder / "lstm"},
-            self.outside,
+            self.context,
             Settings(),
             self.jobs,
             lambda _: self.steps.pop(0)(),
@@ -114,7 +114,7 @@ class Component:
 def component(
     cluster: Cluster,
     jobs: TrainJobs,
-    outside: Outside,
+    context: StageContext,
     make_table: MakeTable,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -124,7 +124,7 @@ def component(
         monkeypatch.setenv(name, value)
     make_table("copy", pd.DataFrame({"text": ["a"], "split": ["train"]}))
     caplog.set_level(logging.INFO, "adloom")
-    world = replace(outside, store=FolderStore(), checkpoint_uri=str(tmp_path / "bucket"))
+    world = replace(context, store=FolderStore(), checkpoint_uri=str(tmp_path / "bucket"))
     return Component(tmp_path, cluster, jobs, replace(world, store=Fetching()))
 
 
@@ -377,7 +377,7 @@ def test_a_cluster_that_was_not_prepared_is_told_in_a_line(
 ) -> None:
     for name, value in change.items():
         setattr(component.cluster, name, value)
-    with pytest.raises(ParamsError, match=rf"^train-lstm-\w{{16}}: {said}"):
+    with pytest.raises(ConfigError, match=rf"^train-lstm-\w{{16}}: {said}"):
         component.train()
     assert component.cluster.jobs == {}
 
@@ -386,7 +386,7 @@ def test_a_cluster_that_is_gone_is_told_in_a_line(component: Component) -> None:
     gone = client.Configuration(host="http://127.0.0.1:9")
     gone.retries = False
     component.jobs = TrainJobs(client.ApiClient(gone), NAMESPACE)
-    with pytest.raises(OutsideError, match="no answer from the cluster"):
+    with pytest.raises(ExternalServiceError, match="no answer from the cluster"):
         component.train()
 
 
@@ -394,5 +394,5 @@ def test_a_pod_that_was_not_told_its_image_says_how_it_is(
     component: Component, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("ADLOOM_PLACE")
-    with pytest.raises(ParamsError, match="ADLOOM_IMAGE and ADLOOM_PLACE: not set in this pod.*`adloom submit`"):
+    with pytest.raises(ConfigError, match="ADLOOM_IMAGE and ADLOOM_PLACE: not set in this pod.*`adloom submit`"):
         component.train()

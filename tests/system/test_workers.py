@@ -133,7 +133,7 @@ class Promoting:
     def __init__(self, place: Path) -> None:
         shutil.copy(PARAMS, place)
         self.place = place
-        self.registry: Any = context.build(Settings(), params.load(PARAMS).project).registry
+        self.registry: Any = context.build_context(Settings(), params.load(PARAMS).project).registry
         self.promote("audience", place / "models" / "audience")
         self.promote("policy", place / "models" / "policy")
 

@@ -7,7 +7,7 @@ from tests.support.decision_logs import until
 
 from adloom import deadline
 from adloom.deadline import Call, within
-from adloom.errors import NoAnswerError
+from adloom.errors import UnavailableError
 
 
 def test_a_result_and_an_error_come_through() -> None:
@@ -24,7 +24,7 @@ def test_a_call_without_end_is_left_behind_and_said(
     monkeypatch.setattr(deadline, "REMIND", 0.05)
     over = threading.Event()
     call = Call(0.3, "the registry's answer", over.wait)
-    with pytest.raises(NoAnswerError, match=r"^the registry's answer: no whole answer within 0\.3 s$"):
+    with pytest.raises(UnavailableError, match=r"^the registry's answer: no whole answer within 0\.3 s$"):
         call.result()
     assert "still waiting for the registry's answer, 0 s so far" in caplog.text
     assert deadline.is_call_running()

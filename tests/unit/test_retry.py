@@ -11,11 +11,11 @@ import pytest
 from adloom.errors import (
     AdloomError,
     ArtifactError,
+    AuthenticationError,
+    ConfigError,
     DataError,
-    NoAnswerError,
-    OutsideError,
-    ParamsError,
-    RefusedError,
+    ExternalServiceError,
+    UnavailableError,
 )
 from adloom.kubeflow import component_runtime
 from adloom.retry import RetryPolicy
@@ -36,9 +36,9 @@ class Task:
         return name
 
 
-@pytest.mark.parametrize("error", [OutsideError("MLflow is away"), NoAnswerError("S3 is away")])
+@pytest.mark.parametrize("error", [ExternalServiceError("MLflow is away"), UnavailableError("S3 is away")])
 def test_what_lives_by_the_network_is_tried_again_after_longer_and_longer_pauses(
-    error: OutsideError, caplog: pytest.LogCaptureFixture
+    error: ExternalServiceError, caplog: pytest.LogCaptureFixture
 ) -> None:
     task = Task(3, error)
     assert task.run("gan") == "gan"
@@ -47,23 +47,30 @@ def test_what_lives_by_the_network_is_tried_again_after_longer_and_longer_pauses
 
 
 def test_after_the_last_try_the_error_is_the_tasks(caplog: pytest.LogCaptureFixture) -> None:
-    task = Task(4, OutsideError("away"))
-    with pytest.raises(OutsideError, match="^away$"):
+    task = Task(4, ExternalServiceError("away"))
+    with pytest.raises(ExternalServiceError, match="^away$"):
         task.run("gan")
     assert len(caplog.messages) == 3
 
 
 def test_a_policy_within_another_does_not_multiply_the_tries() -> None:
-    inner = Task(9, OutsideError("away"))
+    inner = Task(9, ExternalServiceError("away"))
     pauses = list[float]()
-    with pytest.raises(OutsideError, match="^away$"):
+    with pytest.raises(ExternalServiceError, match="^away$"):
         RetryPolicy(sleep=pauses.append)(inner.run)("gan")
     assert (len(inner.calls), pauses) == (4, [])
 
 
 @pytest.mark.parametrize(
     "error",
-    [DataError("x"), ParamsError("x"), RefusedError("x"), ArtifactError("x"), AdloomError("pod: OOMKilled"), OSError()],
+    [
+        DataError("x"),
+        ConfigError("x"),
+        AuthenticationError("x"),
+        ArtifactError("x"),
+        AdloomError("pod: OOMKilled"),
+        OSError(),
+    ],
 )
 def test_what_a_pause_does_not_mend_fails_at_once(error: Exception) -> None:
     task = Task(1, error)
@@ -80,11 +87,11 @@ def test_everything_that_components_call_is_tried_again_but_the_end() -> None:
 
 
 WAITING = """
-from adloom.errors import OutsideError
+from adloom.errors import ExternalServiceError
 from adloom.kubeflow.retry import RETRY
 
 def fail():
-    raise OutsideError("S3 is away")
+    raise ExternalServiceError("S3 is away")
 
 RETRY(fail)()
 """

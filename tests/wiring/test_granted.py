@@ -12,10 +12,10 @@ from tests.support.kfp_server import ARGUMENTS, PIPELINE
 from tests.support.kubernetes_server import NAMESPACE
 from tests.support.rendered_manifests import ROOT
 
-from adloom.config.resources import Place
+from adloom.config.resources import PodResources
 from adloom.config.settings import Settings
 from adloom.doctor.checks.kfp import LOOKED_AT
-from adloom.kubeflow.client.base import Order
+from adloom.kubeflow.client.base import RunRequest
 from adloom.kubeflow.client.http import KfpServer
 from adloom.kubeflow.jobs.base import Job
 from adloom.kubeflow.jobs.trainjob import TrainJobs
@@ -44,7 +44,7 @@ def asked_of_kubeflow() -> Iterator[Verbs]:
         server.multi_user = True
         kubeflow = KfpServer(Settings(ADLOOM_KFP_ENDPOINT=server.url, kfp_namespace="ann"))
         version = kubeflow.upload("shop-training", "d" * 64, PIPELINE)
-        order = Order("shop-training", "a title", version, ARGUMENTS, "by hand")
+        order = RunRequest("shop-training", "a title", version, ARGUMENTS, "by hand")
         run, schedule = kubeflow.start(order), kubeflow.schedule(order, "0 30 3 * * *")
         list(kubeflow.runs("shop-training"))
         kubeflow.spec(kubeflow.run(run.run_id))
@@ -66,7 +66,7 @@ def asked_of_kubernetes() -> Iterator[Verbs]:
         configuration.retries = False
         api = client.ApiClient(configuration)
         jobs = TrainJobs(api, NAMESPACE)
-        job = Job("train-gan-0", ("train-gan",), 1, 1, "image", Place(), {"KFP_RUN_ID": "run-1"})
+        job = Job("train-gan-0", ("train-gan",), 1, 1, "image", PodResources(), {"KFP_RUN_ID": "run-1"})
         jobs.start(job)
         cluster.run(job.name, 1)
         jobs.state(job.name)

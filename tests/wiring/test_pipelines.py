@@ -14,7 +14,7 @@ from tests.support import artifact_inputs, workflow_size
 
 from adloom.cli.main import STAGES
 from adloom.config import params
-from adloom.config.resources import COMPONENTS, Pipeline, Place, Toleration
+from adloom.config.resources import COMPONENTS, Pipeline, PodResources, Toleration
 from adloom.kubeflow import pipelines
 from adloom.kubeflow.pipelines import Compiled, stage_of
 from pipelines.__main__ import compiled
@@ -223,7 +223,7 @@ def test_a_training_of_several_processes_is_waited_for_by_a_small_pod_that_knows
     pods = placed.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     told = {entry["name"]: entry["value"] for entry in executors["exec-train-gan"]["container"]["env"]}
     assert told["ADLOOM_IMAGE"] == given.pipeline.image
-    assert params.parse(Place, told["ADLOOM_PLACE"]) == given.pipeline.place("train_gan")
+    assert params.parse(PodResources, told["ADLOOM_PLACE"]) == given.pipeline.place("train_gan")
     assert executors["exec-train-gan"]["container"]["resources"]["resourceCpuLimit"] == "1"
     assert "accelerator" not in executors["exec-train-gan"]["container"]["resources"]
     assert pods["exec-train-gan"]["activeDeadlineSeconds"] == str((90 + pipelines.SCHEDULING) * 60)
@@ -231,7 +231,7 @@ def test_a_training_of_several_processes_is_waited_for_by_a_small_pod_that_knows
 
 
 def test_a_stage_is_placed_as_the_params_say() -> None:
-    place = Place(
+    place = PodResources(
         cpu="4",
         memory="16Gi",
         gpu=1,

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from adloom.catalogue.entries import ENTRIES, Entry, Package
 from adloom.catalogue.packages import Members, Place, Url
 from adloom.connection_errors import describe, reach
-from adloom.errors import DataError, OutsideError
+from adloom.errors import DataError, ExternalServiceError
 from adloom.storage import manifest
 
 TIMEOUT = 10  # seconds without an answer before the next place is tried
@@ -35,7 +35,7 @@ class Downloads:
         """
         Return the folder with an entry's files, each equal to its pin, fetching what is not there.
 
-        Raises OutsideError naming every place that was tried when none gave them.
+        Raises ExternalServiceError naming every place that was tried when none gave them.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         entry, target = self.entries[name], self.folder / name
@@ -51,17 +51,19 @@ class Downloads:
             try:
                 for package in alternative:
                     members |= self._members(package, failures)
-            except OutsideError:
+            except ExternalServiceError:
                 continue
             return _pinned(entry, name, {**entry.shape(members), **entry.texts})
-        raise OutsideError(f"{name}: could not be fetched: {'; '.join(failures)}; check the network and run it again")
+        raise ExternalServiceError(
+            f"{name}: could not be fetched: {'; '.join(failures)}; check the network and run it again"
+        )
 
     def _members(self, package: Package, failures: list[str]) -> Members:
         """Fetch a package from the first place that has it and unpack it; add to `failures` what went wrong."""
         for place in package.places:
             try:
                 path = self._package(package, place)
-            except (OutsideError, OSError, http.client.HTTPException) as error:
+            except (ExternalServiceError, OSError, http.client.HTTPException) as error:
                 if getattr(error, "errno", None) == errno.ENOSPC:
                     raise
                 failures.append(f"{place}: {describe(error)}")
@@ -69,7 +71,7 @@ class Downloads:
             members = package.unpack(path, package.members)
             path.unlink()
             return members
-        raise OutsideError(package.file)
+        raise ExternalServiceError(package.file)
 
     def _package(self, package: Package, place: Place) -> Path:
         if isinstance(place, Url):
@@ -78,7 +80,7 @@ class Downloads:
             path = place.download(self.folder, package.file)
         if (found := manifest.sha256(path)) != package.sha256:
             path.unlink()
-            raise OutsideError(f"wrong sha256 {found[:12]}…, expected {package.sha256[:12]}…")
+            raise ExternalServiceError(f"wrong sha256 {found[:12]}…, expected {package.sha256[:12]}…")
         return path
 
     def _get(self, url: str, file: str) -> Path:
@@ -114,7 +116,7 @@ class Downloads:
                 stream.write(block)
                 bar.update(len(block))
         if total and part.stat().st_size < total:
-            raise OutsideError(f"the connection ended after {part.stat().st_size} of {total} bytes")
+            raise ExternalServiceError(f"the connection ended after {part.stat().st_size} of {total} bytes")
 
 
 def _complete(entry: Entry, target: Path) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from adloom.errors import OutsideError
+from adloom.errors import ExternalServiceError
 
 CLIENT_TIMEOUT = 600  # seconds for a download
 SILENCE = 5  # seconds that a package client waits for one address of a server that does not answer
@@ -36,7 +36,7 @@ class Url:
 
 
 @dataclass(frozen=True)
-class Client:
+class PackageManager:
     """A package client, which knows the user's mirrors, proxies and certificates; it writes into its working folder."""
 
     command: tuple[str, ...]
@@ -45,10 +45,10 @@ class Client:
         return f"`{' '.join(self.command)}`"
 
     def download(self, folder: Path, file: str) -> Path:
-        """Run the client in a folder and return the file it wrote. Raises OutsideError with its last line."""
+        """Run the client in a folder and return the file it wrote. Raises ExternalServiceError with its last line."""
         program = sys.executable if self.command[0] == "python" else shutil.which(self.command[0])
         if program is None:
-            raise OutsideError(f"no program called {self.command[0]}")
+            raise ExternalServiceError(f"no program called {self.command[0]}")
         try:
             done = subprocess.run(  # noqa: S603 - the catalogue's own commands
                 [program, *self.command[1:]],
@@ -59,18 +59,18 @@ class Client:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise OutsideError(f"no end after {CLIENT_TIMEOUT} s") from None
+            raise ExternalServiceError(f"no end after {CLIENT_TIMEOUT} s") from None
         if done.returncode:
-            raise OutsideError(_last_line(done.stderr) or f"exit code {done.returncode}")
+            raise ExternalServiceError(_last_line(done.stderr) or f"exit code {done.returncode}")
         if not (folder / file).is_file():
-            raise OutsideError(f"it did not write {file}")
+            raise ExternalServiceError(f"it did not write {file}")
         return folder / file
 
 
-Place = Url | Client
+Place = Url | PackageManager
 
 
-def pip(requirement: str) -> Client:
+def pip(requirement: str) -> PackageManager:
     """Return pip, which downloads a wheel without installing it or what it depends on, whatever Python it is for."""
     options = (
         "--no-deps",
@@ -82,18 +82,18 @@ def pip(requirement: str) -> Client:
         f"--timeout={SILENCE}",
         "--retries=1",
     )
-    return Client(("python", "-m", "pip", "download", *options, "--dest=.", requirement))
+    return PackageManager(("python", "-m", "pip", "download", *options, "--dest=.", requirement))
 
 
-def apt(package: str) -> Client:
+def apt(package: str) -> PackageManager:
     """Return apt-get, which downloads a Debian package without root."""
     waits = [f"-oAcquire::{scheme}::Timeout={SILENCE}" for scheme in ("http", "https")]
-    return Client(("apt-get", "download", "-q", "-oAcquire::Retries=0", *waits, package))
+    return PackageManager(("apt-get", "download", "-q", "-oAcquire::Retries=0", *waits, package))
 
 
-def npm(package: str) -> Client:
+def npm(package: str) -> PackageManager:
     """Return npm, which downloads a package without installing it."""
-    return Client(("npm", "pack", "--loglevel=error", "--fetch-retries=1", package))
+    return PackageManager(("npm", "pack", "--loglevel=error", "--fetch-retries=1", package))
 
 
 def _last_line(text: str) -> str:
@@ -142,7 +142,7 @@ def _tar_members(archive: tarfile.TarFile, members: Sequence[str]) -> Members:
     for member in members:
         stream = archive.extractfile(member)
         if stream is None:
-            raise OutsideError(f"{member}: not a file")
+            raise ExternalServiceError(f"{member}: not a file")
         found[member] = stream.read()
     return found
 

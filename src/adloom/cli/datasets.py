@@ -10,7 +10,7 @@ import click
 
 from adloom.cli.main import AS_JSON, PARAMS, opened, show
 from adloom.config.settings import Settings
-from adloom.context import build
+from adloom.context import build_context
 from adloom.datasets import dataset as datasets
 from adloom.datasets import pull, run_record, withdraw, workspace
 from adloom.datasets import reproduce as verb
@@ -40,9 +40,9 @@ def push(params_path: Path, place: Path, as_json: bool) -> None:
 
     Example: adloom dataset push --from data/dataset
     """
-    loaded, outside = opened(params_path)
+    loaded, context = opened(params_path)
     own = place.resolve() == datasets.PLACE.resolve()  # which `adloom run` writes
-    with workspace.alone(outside.home, Path()) if own else nullcontext():
+    with workspace.alone(context.home, Path()) if own else nullcontext():
         pushed = datasets.push(loaded.project, datasets.tables(place), remote(Settings()))
     if as_json:
         show({"digest": pushed.digest, "sent": pushed.sent}, as_json)
@@ -79,9 +79,9 @@ def pull_dataset(digest: str, params_path: Path, force: bool, as_json: bool) -> 
 
     Example: adloom dataset pull 1f3a9c07
     """
-    loaded, outside = opened(params_path)
+    loaded, context = opened(params_path)
     source = remote(Settings())
-    with workspace.alone(outside.home, Path()):
+    with workspace.alone(context.home, Path()):
         found = datasets.find(digest, loaded.project, source)
         brought = pull.pull(found, loaded, source, Path(), force)
     show({"digest": found.digest, "brought": brought, **_rows(found)}, as_json)
@@ -129,7 +129,7 @@ def reproduce(run_id: str, into: Path | None) -> None:
     Example: adloom reproduce d2ce4c03084d40afb5256f6d57b2a19a --into again
     """
     settings = Settings()
-    made = run_record.read(run_id, build(settings, project="").tracker)
+    made = run_record.read(run_id, build_context(settings, project="").tracker)
     rows = verb.reproduce(run_id, made, settings, into)
     width = max(len(row.name) for row in rows)
     click.echo(f"{'':{width}}  recorded / here")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from adloom.cli.main import AS_JSON, show
-from adloom.config.base import Block
+from adloom.config.base import ConfigModel
 from adloom.config.settings import Settings
 from adloom.errors import DataError
 from adloom.stages.runner import is_remote
@@ -18,7 +18,7 @@ from adloom.storage import manifest
 from adloom.storage.router import Stores
 
 if TYPE_CHECKING:
-    from adloom.decision_log.verify import Findings
+    from adloom.decision_log.verify import VerificationReport
 
 LOGS = click.argument("logs", nargs=-1, required=True, metavar="PATH|s3://…")
 
@@ -76,7 +76,7 @@ def to_impressions(logs: tuple[str, ...], out: str, as_json: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="adloom-impressions-") as scratch:
         target = Path(scratch, "made") if is_remote(out) else Path(out)
         (work := Path(scratch, "work")).mkdir()
-        with manifest.draft(target, "log to-impressions", Block(), {}) as made:
+        with manifest.draft(target, "log to-impressions", ConfigModel(), {}) as made:
             converted = impressions.convert(logs, made.path, work, store)
             made.rows = {"impressions": converted.impressions}
         if is_remote(out):
@@ -89,7 +89,7 @@ def to_impressions(logs: tuple[str, ...], out: str, as_json: bool) -> None:
         )
 
 
-def _table(findings: "Findings") -> Iterator[str]:
+def _table(findings: "VerificationReport") -> Iterator[str]:
     from adloom.decision_log.verify import CHECKS
 
     summary = findings.summary()

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from adloom.cli.run import run
-from adloom.config.gate import Gate, Rule
+from adloom.config.gate import Gate, MetricRule
 from adloom.config.params import MODELS, Params
-from adloom.context import Outside
+from adloom.context import StageContext
 from adloom.errors import AdloomError
 from adloom.evaluation.gate import clears
 from adloom.evaluation.metric import Metric
@@ -28,7 +28,7 @@ class Bar:
     """One rule of the gate beside the number it is about."""
 
     model: str
-    rule: Rule
+    rule: MetricRule
     metric: Metric | None
 
     @property
@@ -37,11 +37,11 @@ class Bar:
         return self.metric is not None and clears(self.metric.value, self.rule)
 
 
-def demo(params: Params, outside: Outside) -> None:
+def demo(params: Params, context: StageContext) -> None:
     """Run, serve, ask, summarise. Raises AdloomError when a model is under a bar or not served."""
     from adloom.serving.client import ask, ask_all, serving
 
-    outcomes = run(params, outside)
+    outcomes = run(params, context)
     with serving() as url:
         answers = ask_all(url)
         absent = ask(f"{url}/v1/models")["absent"]

@@ -17,11 +17,11 @@ from adloom.cli.main import AS_JSON, PARAMS, opened
 from adloom.config import params
 from adloom.config.params import Params
 from adloom.config.settings import Settings
-from adloom.errors import AdloomError, ParamsError
+from adloom.errors import AdloomError, ConfigError
 from adloom.kubeflow import pipelines, plan, progress
 from adloom.kubeflow import schedule as crons
 from adloom.kubeflow import submit as verb
-from adloom.kubeflow.client.base import Kubeflow, Run, Schedule
+from adloom.kubeflow.client.base import Kubeflow, PipelineRun, Schedule
 from adloom.kubeflow.client.http import KfpServer
 from adloom.kubeflow.plan import Plan, Spec
 from adloom.kubeflow.run_namespace import connect
@@ -64,13 +64,13 @@ def submit(
     Example: adloom submit training --if-changed --no-wait
     """
     if cron is not None and (if_changed or key is not None):
-        raise ParamsError("--schedule: cannot go with --if-changed or --idempotency-key; a schedule runs at its times")
+        raise ConfigError("--schedule: cannot go with --if-changed or --idempotency-key; a schedule runs at its times")
     if if_changed and key is not None:
-        raise ParamsError("--if-changed: cannot go with --idempotency-key; equal triggers start one run without a key")
+        raise ConfigError("--if-changed: cannot go with --idempotency-key; equal triggers start one run without a key")
     times = None if cron is None else crons.parse(cron)
     loaded = pipelines.load(pipeline, compiled)
-    given, outside = opened(params_path)
-    planned = plan.make(pipeline, loaded, given, outside, scheduled=times is not None)
+    given, context = opened(params_path)
+    planned = plan.make(pipeline, loaded, given, context, scheduled=times is not None)
     if dry_run:
         _dry(planned, times, as_json)
     elif times:
@@ -96,19 +96,19 @@ def listen(params_path: Path, host: str, port: int) -> None:
     """
     from adloom.kubeflow.client.api import KfpApi, Patience
     from adloom.kubeflow.trigger_server import application
-    from adloom.serving.server import prepare_libraries, run, taken
+    from adloom.serving.server import bind_socket, prepare_libraries, run
 
     prepare_libraries()
     opened(params_path)
     KfpApi(settings := Settings(), Patience()).endpoint  # noqa: B018 - raises without one
 
     def start(pipeline: str, cause: str) -> Triggered:
-        given, outside = opened(params_path)
-        planned = plan.make(pipeline, pipelines.load(pipeline), given, outside)
+        given, context = opened(params_path)
+        planned = plan.make(pipeline, pipelines.load(pipeline), given, context)
         return _if_changed(planned, _server(), given, cause)
 
     app = application(start, settings)
-    with taken(host, port) as bound:
+    with bind_socket(host, port) as bound:
         run(app, bound, "/readyz")
 
 
@@ -150,7 +150,7 @@ def schedules(action: str, name: str | None, params_path: Path, as_json: bool) -
         _list_schedules([found for each in names for found in kubeflow.schedules(each)], as_json)
         return
     if not name:
-        raise ParamsError(f"adloom schedules {action}: which one? `adloom schedules` lists their titles")
+        raise ConfigError(f"adloom schedules {action}: which one? `adloom schedules` lists their titles")
     chosen = verb.find(name, names, kubeflow)
     if action == "delete":
         kubeflow.unschedule(chosen.schedule_id)
@@ -208,7 +208,7 @@ def _dry(planned: Plan, times: Cron | None, as_json: bool) -> None:
         click.echo(line)
 
 
-def _compared(planned: Plan) -> tuple[Run | None, Spec, str]:
+def _compared(planned: Plan) -> tuple[PipelineRun | None, Spec, str]:
     """Return the last run, its compiled pipeline, and why to run or why not."""
     try:
         kubeflow = _server()
@@ -247,7 +247,7 @@ def facts(became: Triggered) -> dict[str, Any]:
     return {**_facts(became.run), "started": became.started, "note": became.note, "until": until}
 
 
-def _facts(run: Run) -> dict[str, Any]:
+def _facts(run: PipelineRun) -> dict[str, Any]:
     names = ("run_id", "title", "state", "reason", "digest", "url")
     return {**{name: getattr(run, name) for name in names}, "created": run.created.isoformat()}
 

@@ -93,8 +93,8 @@ def _stage_command(name: str) -> click.Command:
         from adloom.training import launcher
 
         given = {field: path for field, path in paths.items() if path is not None}
-        mine, outside = _opened(name, params_path, project, block)
-        if metrics := launcher.execute(name, given, mine, outside, sys.argv[1:]):
+        mine, context = _opened(name, params_path, project, block)
+        if metrics := launcher.execute(name, given, mine, context, sys.argv[1:]):
             show(dict(metrics), as_json)
 
     for kind in (module.Outputs, module.Inputs):
@@ -123,7 +123,7 @@ def _opened(stage: str, params_path: Path, project: str | None, block: str | Non
 
     name = stage.replace("-", "_")
     if project and block:
-        return params.parse(params.kind(name), block), context.build(Settings(), project)
+        return params.parse(params.kind(name), block), context.build_context(Settings(), project)
     loaded, world = opened(params_path)
     return loaded.block(name), world
 
@@ -135,7 +135,7 @@ def opened(params_path: Path) -> Any:
     from adloom.config.settings import Settings
 
     loaded = params.load(params_path)
-    return loaded, context.build(Settings(), loaded.project)
+    return loaded, context.build_context(Settings(), loaded.project)
 
 
 def show(values: dict[str, Any], as_json: bool) -> None:
@@ -225,11 +225,11 @@ def serve_models(
 
     Example: adloom serve --app decide --follow champion --pin audience=3
     """
-    from adloom.serving.server import Asked, serve
+    from adloom.serving.server import ServeOptions, serve
 
     if models and (follow or pins):
         raise click.UsageError("--models is a folder, which --follow and --pin are not about; leave one of them out")
-    serve(Asked(app, params_path, models, follow is not None, dict(map(_pin, pins)), workers), host, port)
+    serve(ServeOptions(app, params_path, models, follow is not None, dict(map(_pin, pins)), workers), host, port)
 
 
 def _pin(text: str) -> tuple[str, int]:
@@ -279,7 +279,7 @@ def take_snapshot(params_path: Path, as_json: bool) -> None:
     """
     from adloom.stages import sources_lock
 
-    lock = sources_lock.take(*opened(params_path))
+    lock = sources_lock.scan(*opened(params_path))
     written = sources_lock.save(lock, sources_lock.LOCK)
     files = {table: len(source.files) for table, source in lock.tables.items()}
     show({"lock": str(sources_lock.LOCK), "written": written, **files}, as_json)

@@ -19,8 +19,10 @@ def models(params_path: Path, as_json: bool) -> None:
 
     Example: adloom models --json
     """
-    rows = list(promotion.overview(opened(params_path)[1].registry))
-    lines = [json.dumps([asdict(row) for row in rows], indent=1, default=str)] if as_json else promotion.lines(rows)
+    rows = list(promotion.summarize(opened(params_path)[1].registry))
+    lines = (
+        [json.dumps([asdict(row) for row in rows], indent=1, default=str)] if as_json else promotion.format_rows(rows)
+    )
     for line in lines:
         click.echo(line)
 

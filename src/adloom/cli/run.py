@@ -6,35 +6,35 @@ import click
 
 from adloom.config.params import Params
 from adloom.config.settings import Settings
-from adloom.context import Outside
+from adloom.context import StageContext
 from adloom.datasets import dataset, pull, run_record, workspace
 from adloom.errors import AdloomError
 from adloom.stages import sources_lock
 from adloom.stages.register import Outcome, register_all
 
 
-def run(params: Params, outside: Outside) -> list[Outcome]:
+def run(params: Params, context: StageContext) -> list[Outcome]:
     """
     Note the sources, make whatever is out of date with DVC, register every model, record how it was made.
 
-    Raises BusyError when another run works in this folder, AdloomError when a stage failed (it has said why).
+    Raises LockedError when another run works in this folder, AdloomError when a stage failed (it has said why).
     """
     workspace.require(Path())
-    with workspace.alone(outside.home, Path()):
-        _look(params, outside)
+    with workspace.alone(context.home, Path()):
+        _look(params, context)
         _reproduce()
         digest = dataset.digest(params.project, dataset.tables(dataset.PLACE))
-        outcomes = register_all(params.register, outside, dataset=digest)
-        _record(params, digest, outside)
+        outcomes = register_all(params.register, context, dataset=digest)
+        _record(params, digest, context)
         return outcomes
 
 
-def _look(params: Params, outside: Outside) -> None:
+def _look(params: Params, context: StageContext) -> None:
     """Note the sources, unless a dataset was pulled that these params would make: then they are left alone."""
     if pull.is_pulled(params):
         click.echo(f"the dataset was pulled; `rm -r {pull.RAW}` makes `adloom run` look at the sources again", err=True)
         return
-    taken = sources_lock.take(params, outside)
+    taken = sources_lock.scan(params, context)
     pull.return_to_sources()
     sources_lock.save(taken, sources_lock.LOCK)
 
@@ -45,9 +45,9 @@ def _reproduce() -> None:
         raise AdloomError("dvc repro stopped; the lines above say why, and `adloom run` goes on from there")
 
 
-def _record(params: Params, digest: str, outside: Outside) -> None:
+def _record(params: Params, digest: str, context: StageContext) -> None:
     """Keep what it takes to repeat this; nothing new is kept when nothing is new."""
     sources = sources_lock.load(sources_lock.LOCK).digests()
     made = run_record.take(params.model_dump(mode="json", by_alias=True), sources, digest, Path(), Settings())
-    if run_id := run_record.keep(made, outside.tracker):
+    if run_id := run_record.keep(made, context.tracker):
         click.echo(f"recorded in MLflow; `adloom reproduce {run_id}` repeats it", err=True)

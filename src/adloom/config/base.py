@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 
-class Block(BaseModel):
+class ConfigModel(BaseModel):
     """A block of params.yaml."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -22,7 +22,7 @@ class Block(BaseModel):
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
 
-def sentences(error: ValidationError, root: type[BaseModel]) -> str:
+def describe_errors(error: ValidationError, root: type[BaseModel]) -> str:
     """Return what is wrong with the values of a `root`, a sentence per mistake."""
     return "; ".join(_sentence(mistake, root) for mistake in error.errors())
 

@@ -4,10 +4,10 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from adloom.config.base import Block
+from adloom.config.base import ConfigModel
 
 
-class Rule(Block):
+class MetricRule(ConfigModel):
     """A bar for one metric, and how much worse than the champion a candidate may be; one of the two may be absent."""
 
     metric: str = Field(description="Name of a metric of the model's metrics.json.")
@@ -33,16 +33,16 @@ class Rule(Block):
         return self.at_least is not None or self.at_most is not None
 
 
-class Gate(Block):
+class Gate(ConfigModel):
     """What a model must show before it becomes champion; read by report and register."""
 
     approve: bool = Field(False, description="True: only a person's `adloom promote` makes a champion.")
-    gan: list[Rule] = Field(description="Rules for the picture generator.")
-    cnn: list[Rule] = Field(description="Rules for the picture reader.")
-    lstm: list[Rule] = Field(description="Rules for the copywriter.")
-    audience: list[Rule] = Field(description="Rules for the audience segments.")
-    policy: list[Rule] = Field(description="Rules for the policy; its margin is in clicks per impression.")
+    gan: list[MetricRule] = Field(description="Rules for the picture generator.")
+    cnn: list[MetricRule] = Field(description="Rules for the picture reader.")
+    lstm: list[MetricRule] = Field(description="Rules for the copywriter.")
+    audience: list[MetricRule] = Field(description="Rules for the audience segments.")
+    policy: list[MetricRule] = Field(description="Rules for the policy; its margin is in clicks per impression.")
 
-    def rules(self, model: str) -> list[Rule]:
+    def rules(self, model: str) -> list[MetricRule]:
         """Return the rules of one of MODELS."""
         return getattr(self, model)  # type: ignore[no-any-return]

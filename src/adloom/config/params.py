@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from adloom.config.base import Block, sentences
+from adloom.config.base import ConfigModel, describe_errors
 from adloom.config.gate import Gate
 from adloom.config.resources import COMPONENTS, Pipeline
-from adloom.errors import ParamsError
+from adloom.errors import ConfigError
 
 TABLES = ("creatives", "copy", "events", "impressions")
 MODELS = {  # and the table each is made of
@@ -21,7 +21,7 @@ MODELS = {  # and the table each is made of
     "audience": "events",
     "policy": "impressions",
 }
-AnyBlock = TypeVar("AnyBlock", bound=Block)
+AnyBlock = TypeVar("AnyBlock", bound=ConfigModel)
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -33,7 +33,7 @@ def _whole(value: str | int | float | bool) -> str | int | float | bool:
 Constant = Annotated[str | int | float | bool, AfterValidator(_whole)]
 
 
-class Source(Block):
+class Source(ConfigModel):
     """Where one table comes from and how its columns are named there."""
 
     uri: str = Field(description="A path, s3://bucket/prefix, or a name of the built-in catalogue (./name is a path).")
@@ -55,7 +55,7 @@ class Source(Block):
     licence: str | None = Field(None, description="Licence of the data; it travels with every model made of it.")
 
 
-class Ingest(Block):
+class Ingest(ConfigModel):
     """Sources of the four tables; a table that is absent is skipped by all that would use it."""
 
     creatives: Source | None = Field(None, description="Pictures, with a category each.")
@@ -68,14 +68,14 @@ class Ingest(Block):
         return getattr(self, "copy_" if table == "copy" else table)  # type: ignore[no-any-return]
 
 
-class Period(Block):
+class Period(ConfigModel):
     """The dates that cut a table with timestamps: calibration is before, holdout from there to the end."""
 
     holdout_start: date = Field(strict=False, description="First day of the holdout period (UTC).")
     end: date = Field(strict=False, description="First day after the holdout period; later rows are quarantined.")
 
 
-class Prepare(Block):
+class Prepare(ConfigModel):
     """Contracts, privacy and splits."""
 
     max_quarantine_rate: Share = Field(0.01, description="Above this share of broken rows in a table the stage fails.")
@@ -98,7 +98,7 @@ class Prepare(Block):
         return self.model_copy(update={name: type(self).model_fields[name].default for name in foreign})
 
 
-class Training(Block):
+class Training(ConfigModel):
     """What every training has."""
 
     enabled: bool = Field(True, description="False writes a skipped artifact instead.")
@@ -163,7 +163,7 @@ class TrainLstm(Training):
     patience: int = Field(3, gt=0, description="Epochs without a better validation loss before training stops.")
 
 
-class Segment(Block):
+class Segment(ConfigModel):
     """Audience segments."""
 
     enabled: bool = Field(True, description="False writes a skipped artifact instead.")
@@ -182,7 +182,7 @@ class Segment(Block):
     min_stability: Share = Field(0.8, description="A clustering below this ARI is chosen only if none is above.")
 
 
-class TrainPolicy(Block):
+class TrainPolicy(ConfigModel):
     """The policy that decides which creative to show."""
 
     enabled: bool = Field(True, description="False writes a skipped artifact instead.")
@@ -211,7 +211,7 @@ class TrainPolicy(Block):
         return self
 
 
-class Evaluate(Block):
+class Evaluate(ConfigModel):
     """How models are measured; intervals are 95 %."""
 
     seed: int = Field(7, ge=0, description="Seed of sampling and of the bootstrap.")
@@ -223,14 +223,14 @@ class Evaluate(Block):
     ngram_order: int = Field(5, ge=2, description="Order of the Kneser-Ney character model.")
 
 
-class Register(Block):
+class Register(ConfigModel):
     """What register reads: how models are measured, and what they must show."""
 
     evaluate: Evaluate
     gate: Gate
 
 
-class Score(Block):
+class Score(ConfigModel):
     """The scoring pipeline: the champions over new tables; a table that is absent is not scored."""
 
     creatives: Source | None = Field(None, description="Pictures for the champion reader.")
@@ -239,7 +239,7 @@ class Score(Block):
     threads: int = Field(2, gt=0, description="CPU threads of ONNX Runtime; another number may give other bytes.")
 
 
-class Params(Block):
+class Params(ConfigModel):
     """The whole of params.yaml."""
 
     project: str = Field(
@@ -267,7 +267,7 @@ class Params(Block):
         """What register reads."""
         return Register(evaluate=self.evaluate, gate=self.gate)
 
-    def block(self, stage: str) -> Block:
+    def block(self, stage: str) -> ConfigModel:
         """Return what a stage may read, by its name."""
         return getattr(self, stage)  # type: ignore[no-any-return]
 
@@ -297,36 +297,36 @@ class Params(Block):
         return self
 
 
-def kind(stage: str) -> type[Block]:
+def kind(stage: str) -> type[ConfigModel]:
     """Return the class of the block a stage reads."""
-    kinds: dict[str, type[Block]] = {"report": Gate, "register": Register}
+    kinds: dict[str, type[ConfigModel]] = {"report": Gate, "register": Register}
     return kinds.get(stage) or Params.model_fields[stage].annotation  # type: ignore[return-value]
 
 
 def parse(kind: type[AnyBlock], text: str) -> AnyBlock:
-    """Read a block from the JSON of its `to_json`. Raises ParamsError naming the key and what was expected."""
+    """Read a block from the JSON of its `to_json`. Raises ConfigError naming the key and what was expected."""
     try:
         return kind.model_validate_json(text)
     except ValidationError as error:
-        raise ParamsError(f"block of {kind.__name__}: {sentences(error, kind)}") from None
+        raise ConfigError(f"block of {kind.__name__}: {describe_errors(error, kind)}") from None
 
 
 def load(path: Path) -> Params:
-    """Read params.yaml. Raises ParamsError naming the file, the key and what was expected."""
+    """Read params.yaml. Raises ConfigError naming the file, the key and what was expected."""
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ParamsError(f"{path}: no such file; `adloom init` writes one, --params names another") from None
+        raise ConfigError(f"{path}: no such file; `adloom init` writes one, --params names another") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
-        raise ParamsError(f"{path}: expected a mapping of blocks, got {type(raw).__name__}")
+        raise ConfigError(f"{path}: expected a mapping of blocks, got {type(raw).__name__}")
     if bare := next(_bare_dates(raw, ""), None):
-        raise ParamsError(f"{path}: {bare}: put the date in quotes; DVC does not read a bare one")
+        raise ConfigError(f"{path}: {bare}: put the date in quotes; DVC does not read a bare one")
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
-        raise ParamsError(f"{path}: {sentences(error, Params)}") from None
+        raise ConfigError(f"{path}: {describe_errors(error, Params)}") from None
 
 
 def _bare_dates(value: Any, where: str) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """What a pod is given of the ConfigMap and the Secret of the namespace, by the door to the outside it is for."""
 
 NAME = "adloom"  # of the ConfigMap and of the Secret; a key that is not in them is not set
-CONFIG = {
+CONFIG_MAP_KEYS = {
     "s3": ["AWS_ENDPOINT_URL_S3", "AWS_REGION"],
     "dvc": ["ADLOOM_DVC_REMOTE"],
     "checkpoints": ["ADLOOM_CHECKPOINT_URI"],
@@ -9,7 +9,7 @@ CONFIG = {
     "kfp": ["ADLOOM_KFP_ENDPOINT"],
     "mlflow": ["MLFLOW_TRACKING_URI", "MLFLOW_S3_ENDPOINT_URL", "MLFLOW_HTTP_REQUEST_TIMEOUT"],
 }
-SECRETS = {
+SECRET_KEYS = {
     "s3": ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"],
     "mlflow": ["MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"],
     "pseudonyms": ["ADLOOM_PSEUDONYM_KEY"],

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from adloom import __version__
-from adloom.config.base import Block
+from adloom.config.base import ConfigModel
 
 COMPONENTS = {  # what runs in a pod of its own
     *("snapshot", "prepare", "train_gan", "train_cnn", "train_lstm", "segment", "train_policy"),
@@ -13,7 +13,7 @@ COMPONENTS = {  # what runs in a pod of its own
 }
 
 
-class Toleration(Block):
+class Toleration(ConfigModel):
     """A taint of a node that a stage's pod puts up with."""
 
     key: str = Field(description="Key of the taint.")
@@ -21,7 +21,7 @@ class Toleration(Block):
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] = Field("NoSchedule", description="Its effect.")
 
 
-class Place(Block):
+class PodResources(ConfigModel):
     """What the pod of a stage asks of its node."""
 
     cpu: str = Field("1", pattern=r"^\d+(\.\d+)?$|^\d+m$", description="CPUs: request and limit.")
@@ -33,18 +33,18 @@ class Place(Block):
     timeout_minutes: int = Field(60, gt=0, description="After this the pod is ended and the stage has failed.")
 
 
-class Pipeline(Block):
+class Pipeline(ConfigModel):
     """How the stages run on Kubernetes."""
 
     image: str = Field(
         f"adloom-train:{__version__}",
         description="Image of every stage; without it that of this version. By digest where caches should hold.",
     )
-    default: Place = Field(Place(), description="The place of a stage that is not named.")
-    stages: dict[str, Place] = Field({}, description="Stage: its own place; the rest as in default.")
+    default: PodResources = Field(PodResources(), description="The place of a stage that is not named.")
+    stages: dict[str, PodResources] = Field({}, description="Stage: its own place; the rest as in default.")
     cooldown_minutes: int = Field(0, ge=0, description="After a run's start, triggers start no other for so long.")
 
-    def place(self, stage: str) -> Place:
+    def place(self, stage: str) -> PodResources:
         """Return where a stage runs: its own place, and the default's where that says nothing."""
         own = self.stages.get(stage, self.default)
         return self.default.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from pandas.api.extensions import ExtensionDtype
 
 from adloom.data.context import MAX_COLUMNS, MAX_LENGTH, NAME, PREFIX
-from adloom.errors import DataError, ParamsError
+from adloom.errors import ConfigError, DataError
 
 BROKEN = "broken_line"  # raw tables: what is wrong with a line that could not be taken apart, else missing
 USER_KEY = "user_key"  # raw tables: fingerprint of the key under which the row's user_id is a pseudonym already
@@ -66,11 +66,11 @@ class Contract:
         return [*self.columns, *sorted(context)]
 
     def refuse_unknown(self, names: Iterable[str], what: str) -> None:
-        """Raise ParamsError when a name is no column of the contract, such as a misspelt one."""
+        """Raise ConfigError when a name is no column of the contract, such as a misspelt one."""
         known = [*self.columns, *([f"{PREFIX}…"] if "placement" in self.columns else [])]
         for name in names:
             if name not in self.kept(pd.Index([name])):
-                raise ParamsError(f"{what}: {name} is no column of the table; expected {', '.join(known)}")
+                raise ConfigError(f"{what}: {name} is no column of the table; expected {', '.join(known)}")
 
     def require(self, columns: pd.Index, what: str) -> None:
         """Raise DataError when a column the contract needs is not there, or when there are too many of the context."""

@@ -36,7 +36,7 @@ def read(place: Path, source: Source, table: str) -> Chunks:
     Yield the rows of a source, whose files lie at `place`, under the contract's column names, constants added.
 
     The contract's columns come first and in its order, however params.yaml orders them; columns outside the contract
-    keep their own names, in the order of the source. Raises DataError naming a file that cannot be read, ParamsError
+    keep their own names, in the order of the source. Raises DataError naming a file that cannot be read, ConfigError
     naming a column the contract does not know.
     """
     contract = CONTRACTS[table]

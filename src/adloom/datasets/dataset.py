@@ -21,8 +21,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from adloom.config.params import TABLES
 from adloom.datasets import dvc_remote
-from adloom.datasets.dvc_remote import Content, Remote
-from adloom.errors import ArtifactError, DataError, ParamsError
+from adloom.datasets.dvc_remote import DirectoryHash, Remote
+from adloom.errors import ArtifactError, ConfigError, DataError
 from adloom.storage import manifest
 from adloom.storage.manifest import MANIFEST, Manifest
 
@@ -91,7 +91,7 @@ def digest(project: str, folders: Mapping[str, Path]) -> str:
     return describe(project, folders)[0].digest
 
 
-def describe(project: str, folders: Mapping[str, Path]) -> tuple[Dataset, dict[str, Content]]:
+def describe(project: str, folders: Mapping[str, Path]) -> tuple[Dataset, dict[str, DirectoryHash]]:
     """Return what a dataset is, and its content by table. Raises ArtifactError when a table is not as written."""
     made = {table: _whole(folders[table]) for table in TABLES}
     content = {table: dvc_remote.contents(folders[table]) for table in TABLES}
@@ -132,7 +132,7 @@ def kept(project: str, remote: Remote) -> list[Kept]:
 def find(asked: str, project: str, remote: Remote) -> Dataset:
     """Return the one dataset whose digest begins so. Raises DataError when there is none, or more than one."""
     if not re.fullmatch(rf"[0-9a-f]{{{PREFIX},64}}", asked):
-        raise ParamsError(f"{asked}: not a digest; expected its first {PREFIX} to 64 digits, 0-9 and a-f")
+        raise ConfigError(f"{asked}: not a digest; expected its first {PREFIX} to 64 digits, 0-9 and a-f")
     known = [document.digest for document in remote.documents()]
     found = [digest for digest in known if digest.startswith(asked)]
     if len(found) > 1:
@@ -143,7 +143,7 @@ def find(asked: str, project: str, remote: Remote) -> Dataset:
         raise DataError(f"{asked}: no such dataset at {remote.url}; {nearest}")
     dataset = read(remote, found[0])
     if dataset.project != project:
-        raise ParamsError(f"{asked}: a dataset of project {dataset.project}, params.yaml says {project}")
+        raise ConfigError(f"{asked}: a dataset of project {dataset.project}, params.yaml says {project}")
     return dataset
 
 

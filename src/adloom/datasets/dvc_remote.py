@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from adloom.config.settings import Settings
-from adloom.errors import AdloomError, DataError, ParamsError
-from adloom.storage.objects import FileObjects, Objects, S3Objects
-from adloom.storage.s3_errors import PATIENCE, Patience, each
+from adloom.errors import AdloomError, ConfigError, DataError
+from adloom.storage.objects import FileObjects, ObjectStore, S3Objects
+from adloom.storage.s3_errors import PATIENCE, Patience, map_concurrently
 
 DOCUMENTS = "datasets"
 FILES = "files/md5"
@@ -29,7 +29,7 @@ NAME_ONE = "`dvc remote add --default NAME s3://bucket/prefix` names one, or ADL
 
 
 @dataclass(frozen=True)
-class Content:
+class DirectoryHash:
     """What DVC calls a folder, and what is in it."""
 
     md5: str  # of its listing; ends in .dir
@@ -76,7 +76,7 @@ class Cache:
             (Path(place) / path.name).replace(path)
         self.odb.protect(str(path))
 
-    def keeps(self, content: Content) -> bool:
+    def keeps(self, content: DirectoryHash) -> bool:
         """Return whether a folder could be laid out again."""
         return all(self.odb.exists(md5) for md5 in (content.md5, *content.files))
 
@@ -110,7 +110,7 @@ class Cache:
 class Remote:
     """A remote of DVC's. What S3 does wrong is one line, within 30 seconds."""
 
-    def __init__(self, objects: Objects, progress: bool) -> None:
+    def __init__(self, objects: ObjectStore, progress: bool) -> None:
         self.url = objects.url
         self._objects, self._progress = objects, progress
 
@@ -152,21 +152,21 @@ class Remote:
         """Delete an object."""
         self._objects.remove(_name(md5))
 
-    def push(self, folder: Path, content: Content) -> int:
+    def push(self, folder: Path, content: DirectoryHash) -> int:
         """
         Send those objects of a folder that are not there yet, its listing last, and return how many they were.
 
         Raises DataError when a file was changed since, before anything is sent under a name that is not its content's.
         """
         files = [(md5, folder / path) for md5, path in content.files.items()]
-        sent = each(lambda item: self._send(*item), files, f"push {folder.name}", self._progress)
+        sent = map_concurrently(lambda item: self._send(*item), files, f"push {folder.name}", self._progress)
         with _file(content.listing) as listing:
             return sum(sent) + self._send(content.md5, listing)
 
     def fetch(self, md5: str, cache: Cache) -> None:
         """Bring a folder's objects into a cache. Raises DataError when one is missing or damaged."""
         self._receive(md5, cache)
-        each(lambda one: self._receive(one, cache), cache.listed(md5), f"fetch {md5[:8]}", self._progress)
+        map_concurrently(lambda one: self._receive(one, cache), cache.listed(md5), f"fetch {md5[:8]}", self._progress)
 
     def _send(self, md5: str, path: Path) -> bool:
         held = self._objects.below(_name(md5)).get(_name(md5))
@@ -190,7 +190,7 @@ class Remote:
             )
 
 
-def contents(folder: Path) -> Content:
+def contents(folder: Path) -> DirectoryHash:
     """Return what DVC calls a folder."""
     from dvc.fs import localfs
     from dvc_data.hashfile.build import build
@@ -199,15 +199,15 @@ def contents(folder: Path) -> Content:
     place = str(folder.resolve())
     _, meta, tree = build(get_odb(localfs, place, hash_name="md5"), place, localfs, "md5", dry_run=True)
     files = {entry.value: "/".join(parts) for parts, _, entry in tree}
-    return Content(tree.oid, meta.size, files, tree.as_bytes())
+    return DirectoryHash(tree.oid, meta.size, files, tree.as_bytes())
 
 
 def remote(settings: Settings, folder: Path = Path(), patience: Patience = PATIENCE) -> Remote:
-    """Return the remote that the environment names, else DVC's default. Raises ParamsError when there is none."""
+    """Return the remote that the environment names, else DVC's default. Raises ConfigError when there is none."""
     config = _config(folder)
     name = config["core"].get("remote")
     if not settings.dvc_remote and not name:
-        raise ParamsError(f"no remote for datasets; {NAME_ONE}")
+        raise ConfigError(f"no remote for datasets; {NAME_ONE}")
 
     from dvc.exceptions import DvcException
     from dvc.fs import get_cloud_fs
@@ -217,7 +217,7 @@ def remote(settings: Settings, folder: Path = Path(), patience: Patience = PATIE
         given = {"url": url if "://" in url else str(Path(url).absolute())} if settings.dvc_remote else {"name": name}
         kind, options, path = get_cloud_fs(config, **given)
     except (DvcException, KeyError) as error:
-        raise ParamsError(f"remote {settings.dvc_remote or name}: {error}; {NAME_ONE}") from None
+        raise ConfigError(f"remote {settings.dvc_remote or name}: {error}; {NAME_ONE}") from None
     if kind.protocol == "s3":
         return Remote(S3Objects(url, options, settings.s3_endpoint, patience), not settings.quiet)
     return Remote(FileObjects(url, kind(**options), path), not settings.quiet)
@@ -238,14 +238,15 @@ def cache(folder: Path) -> Cache:
 
 def _config(folder: Path) -> Any:
     try:
-        from dvc.config import Config, ConfigError
+        from dvc.config import Config
+        from dvc.config import ConfigError as DvcConfigError
     except ModuleNotFoundError:
-        raise ParamsError("DVC is not installed; `pip install 'adloom[train]'` brings it") from None
+        raise ConfigError("DVC is not installed; `pip install 'adloom[train]'` brings it") from None
     place = folder / ".dvc"
     try:
         return Config(str(place.absolute()) if place.is_dir() else None)
-    except ConfigError as error:
-        raise ParamsError(f"{place}/config: {error}") from None
+    except DvcConfigError as error:
+        raise ConfigError(f"{place}/config: {error}") from None
 
 
 def _name(md5: str) -> str:

@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from adloom.catalogue import entries
-from adloom.config.base import Block
+from adloom.config.base import ConfigModel
 from adloom.config.params import TABLES, Params, load
 from adloom.datasets import dvc_remote, workspace
 from adloom.datasets.dataset import PLACE, PREFIX, Dataset, describe, tables
 from adloom.datasets.dvc_remote import Cache, Remote
-from adloom.errors import ArtifactError, DataError, ParamsError
+from adloom.errors import ArtifactError, ConfigError, DataError
 from adloom.stages import sources_lock
-from adloom.stages.sources_lock import Lock
+from adloom.stages.sources_lock import SourcesLock
 from adloom.storage import manifest
 from adloom.storage.manifest import MANIFEST, Manifest
 
@@ -30,7 +30,7 @@ def pull(dataset: Dataset, params: Params | None, remote: Remote, folder: Path, 
     """
     Make a dataset the one of a folder, and let DVC know; return False when it was already.
 
-    The tables are replaced all at once, or not at all. Raises ParamsError when params are given that would make another
+    The tables are replaced all at once, or not at all. Raises ConfigError when params are given that would make another
     dataset; unless `force`, DataError when something would be lost: tables that are not in DVC's cache, or the raw ones
     of another dataset.
     """
@@ -118,7 +118,7 @@ def _require_fit(params: Params | None, place: Path, raw: Path, force: bool) -> 
     for table, folder in tables(place).items():
         made = manifest.read(folder)
         if how := params and _differs(params, table, made):
-            raise ParamsError(f"params.yaml: {how}; `adloom reproduce` brings a run's params with its dataset")
+            raise ConfigError(f"params.yaml: {how}; `adloom reproduce` brings a run's params with its dataset")
         if not force and _has_rows(raw / table) and not _made_of(made, raw / table):
             raise DataError(
                 f"{raw / table}: raw rows of another dataset, which DVC does not keep; --force drops them, "
@@ -159,14 +159,14 @@ def _own_params(folder: Path) -> Params | None:
     """Return the params of a folder, None when they are those of another adloom."""
     try:
         return load(folder / "params.yaml")
-    except ParamsError:
+    except ConfigError:
         return None
 
 
 def _ingested(params: Params, table: str) -> str:
     """Return a digest of how a table is ingested, of which a dataset itself says no more than the uri and licence."""
     source = params.ingest.source(table)
-    return (entries.described(source) if source else Block()).digest()
+    return (entries.described(source) if source else ConfigModel()).digest()
 
 
 def _ingested_as(params: Params, table: str, raw: Path) -> bool:
@@ -187,4 +187,4 @@ def _leave_word(dataset: Dataset, params: Params | None, folder: Path) -> None:
             how = f"ingest.{table}: {_ingested(params, table)}\n" if params else ""
             (raw / ABSENT).write_text(word + how, encoding="utf-8")
     if not (folder / sources_lock.LOCK).is_file():
-        sources_lock.save(Lock(key=None, erasure=None, tables={}), folder / sources_lock.LOCK)
+        sources_lock.save(SourcesLock(key=None, erasure=None, tables={}), folder / sources_lock.LOCK)

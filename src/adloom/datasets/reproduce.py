@@ -16,7 +16,7 @@ import yaml
 from adloom.config.settings import Settings
 from adloom.datasets import dataset, dvc_remote, project, pull, run_record, workspace
 from adloom.datasets.run_record import ARTIFACTS, Measured, Record
-from adloom.errors import AdloomError, ArtifactError, ParamsError
+from adloom.errors import AdloomError, ArtifactError, ConfigError
 from adloom.storage import manifest
 from adloom.tracking.provenance import DIRTY, git
 
@@ -48,7 +48,7 @@ def reproduce(run_id: str, made: Record, settings: Settings, into: Path | None) 
     """
     Make a run again and compare; a run that was interrupted goes on.
 
-    Raises ParamsError when its code cannot be had here, or the folder holds anything else; AdloomError when a stage
+    Raises ConfigError when its code cannot be had here, or the folder holds anything else; AdloomError when a stage
     failed. The folder is removed when everything is equal, unless it was asked for.
     """
     root = (into or settings.home / "reproduce" / run_id).resolve()
@@ -99,28 +99,28 @@ def _place(run_id: str, made: Record, root: Path) -> Place:
         _require_version(run_id, made)
         return Place(root, root, tree=False)
     if made.git_commit.endswith(DIRTY):
-        raise ParamsError(f"run {run_id}: its code was never committed ({made.git_commit}), so nobody has it")
+        raise ConfigError(f"run {run_id}: its code was never committed ({made.git_commit}), so nobody has it")
     if not git("rev-parse", "--verify", "--quiet", f"{made.git_commit}^{{commit}}"):
-        raise ParamsError(
+        raise ConfigError(
             f"run {run_id}: commit {made.git_commit} is not in {top}; `git fetch`, "
             f"or call this outside of a repository with adloom {made.machine.adloom} installed"
         )
     if not (root / ".git").exists():
         _add_worktree(root, made.git_commit)
     if git("rev-parse", "HEAD", folder=root) != [made.git_commit]:
-        raise ParamsError(f"{root}: not a worktree at {made.git_commit}; name another with --into")
+        raise ConfigError(f"{root}: not a worktree at {made.git_commit}; name another with --into")
     if not (root / "src" / "adloom").is_dir():
         _require_version(run_id, made)
     return Place(root, root / _prefix(), tree=True)
 
 
 def _require_own(root: Path) -> None:
-    """Raise ParamsError when a folder is the user's own: `_fill` overwrites params.yaml, and tables are replaced."""
+    """Raise ConfigError when a folder is the user's own: `_fill` overwrites params.yaml, and tables are replaced."""
     if [str(root)] == git("rev-parse", "--show-toplevel"):
-        raise ParamsError(f"{root}: the repository you are in, which would be overwritten; name another with --into")
+        raise ConfigError(f"{root}: the repository you are in, which would be overwritten; name another with --into")
     begun = (root / _prefix() / MARK).is_file()
     if root.is_dir() and not begun and any(path.name != MARK.parent.name for path in root.iterdir()):
-        raise ParamsError(f"{root}: not empty, and no run is made again there; name a new folder with --into")
+        raise ConfigError(f"{root}: not empty, and no run is made again there; name a new folder with --into")
 
 
 def _prefix() -> str:
@@ -131,7 +131,7 @@ def _prefix() -> str:
 def _require_version(run_id: str, made: Record) -> None:
     here = run_record.machine().adloom
     if made.machine.adloom != here:
-        raise ParamsError(
+        raise ConfigError(
             f"run {run_id}: made by adloom {made.machine.adloom}, this is {here}; "
             f"`pip install adloom=={made.machine.adloom}`, or call this in the repository of its code"
         )
@@ -145,11 +145,11 @@ def _add_worktree(root: Path, commit: str) -> None:
 
 
 def _fill(run_id: str, made: Record, place: Place) -> None:
-    """Write what the run is made from into a new folder; one that was begun stays. ParamsError when it is another's."""
+    """Write what the run is made from into a new folder; one that was begun stays. ConfigError when it is another's."""
     mark = place.project / MARK
     if mark.is_file():
         if mark.read_bytes() != made.to_bytes():
-            raise ParamsError(f"{place.root}: another run is made again there; name another with --into")
+            raise ConfigError(f"{place.root}: another run is made again there; name another with --into")
         return
     if not place.tree:
         project.init(place.project)

@@ -6,19 +6,21 @@ import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from adloom.errors import AdloomError, ParamsError
-from adloom.storage.locks import held
+from adloom.errors import AdloomError, ConfigError
+from adloom.storage.locks import exclusive_lock
 
 
 def require(folder: Path) -> None:
-    """Raise ParamsError when a folder has no dvc.yaml."""
+    """Raise ConfigError when a folder has no dvc.yaml."""
     if not (folder / "dvc.yaml").is_file():
-        raise ParamsError(f"{folder.absolute()}: no dvc.yaml; `adloom init DIR` writes one into a new folder")
+        raise ConfigError(f"{folder.absolute()}: no dvc.yaml; `adloom init DIR` writes one into a new folder")
 
 
 def alone(home: Path, folder: Path) -> AbstractContextManager[None]:
-    """Let nobody else change a folder, whose scratch is `home`. Raises BusyError when somebody does already."""
-    return held(home / "run.lock", f"{folder.absolute()}: another `adloom run` works here; wait for it or stop it")
+    """Let nobody else change a folder, whose scratch is `home`. Raises LockedError when somebody does already."""
+    return exclusive_lock(
+        home / "run.lock", f"{folder.absolute()}: another `adloom run` works here; wait for it or stop it"
+    )
 
 
 def initialise(folder: Path) -> None:

@@ -4,7 +4,7 @@ import time
 from collections import deque
 from threading import Lock
 
-from adloom.decision_log.counters import Tally
+from adloom.decision_log.counters import ProcessCounters
 
 
 class Buffer:
@@ -15,7 +15,7 @@ class Buffer:
     halfway leaves both as they were. Any thread puts lines in; one thread takes them out.
     """
 
-    def __init__(self, room: int, tally: Tally) -> None:
+    def __init__(self, room: int, tally: ProcessCounters) -> None:
         self.bytes = 0  # newlines included
         self.taken = 0  # records, since the process began
         self._room, self._tally = room, tally

@@ -21,15 +21,15 @@ class _Field:
     def __set_name__(self, owner: type, name: str) -> None:
         self._place = _FIELDS.index(name)
 
-    def __get__(self, tally: "Tally", owner: type) -> int:
+    def __get__(self, tally: "ProcessCounters", owner: type) -> int:
         count: int = tally.counts[self._place]
         return count
 
-    def __set__(self, tally: "Tally", count: int) -> None:
+    def __set__(self, tally: "ProcessCounters", count: int) -> None:
         tally.counts[self._place] = count
 
 
-class Tally:
+class ProcessCounters:
     """The counts of one process."""
 
     SUFFIX = ".tally"

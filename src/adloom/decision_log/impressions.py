@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from adloom.data.context import MAX_COLUMNS, PREFIX
 from adloom.decision_log import reading
-from adloom.decision_log.reading import DamagedError, Found
+from adloom.decision_log.reading import DamagedError, SegmentRef
 from adloom.decision_log.record import Decision, Feedback, Header, Line, decode
 from adloom.decision_log.verify import EXAMPLES, SKEW
 from adloom.errors import DataError
@@ -236,7 +236,7 @@ class _Spill:
         self.shown.close()
         self.told.close()
 
-    def read(self, segment: Found, store: Store) -> None:
+    def read(self, segment: SegmentRef, store: Store) -> None:
         """Take a segment's records; of one that is damaged, those before the damage."""
         header, count = None, 0
         try:

@@ -19,14 +19,14 @@ from pathlib import Path
 
 from adloom.config.settings import Settings
 from adloom.decision_log.buffer import Buffer
-from adloom.decision_log.counters import Tally
+from adloom.decision_log.counters import ProcessCounters
 from adloom.decision_log.record import Reason, Record, encode
-from adloom.decision_log.segment_file import Folder
+from adloom.decision_log.segment_file import LogDirectory
 from adloom.decision_log.shipper import Shipper
 from adloom.decision_log.writer import Limits, Writer
-from adloom.errors import ParamsError
+from adloom.errors import ConfigError
 from adloom.storage import objects
-from adloom.storage.objects import Objects
+from adloom.storage.objects import ObjectStore
 
 MEBIBYTE = 1 << 20
 WAKE = MEBIBYTE  # bytes taken after which they are written at once
@@ -53,9 +53,9 @@ class Numbers:
 class DecisionLog:
     """The log of one process. Make it after a fork, and one per process."""
 
-    def __init__(self, folder: Path, project: str, limits: Limits, remote: Objects | None = None) -> None:
+    def __init__(self, folder: Path, project: str, limits: Limits, remote: ObjectStore | None = None) -> None:
         """Open the log. Raises OSError when the folder cannot be written, for another reason than a full disk."""
-        place = Folder(folder)
+        place = LogDirectory(folder)
         self._limits = limits
         self._tally = _begin(place, project)
         self._shipper = Shipper(place, remote)
@@ -144,9 +144,9 @@ class DecisionLog:
         return False
 
 
-def _begin(folder: Folder, project: str) -> Tally:
+def _begin(folder: LogDirectory, project: str) -> ProcessCounters:
     """Return the tally of this process. Without room for its file, records wait in memory until there is some."""
-    tally = Tally.begin(folder.open, uuid.uuid4().hex, project)
+    tally = ProcessCounters.begin(folder.open, uuid.uuid4().hex, project)
     try:
         tally.keep()
     except OSError as error:
@@ -161,10 +161,10 @@ def _begin(folder: Folder, project: str) -> Tally:
     return tally
 
 
-def opened(settings: Settings, project: str) -> DecisionLog:
-    """Open the log that the environment describes. Raises ParamsError when its folder cannot be written."""
+def open_log(settings: Settings, project: str) -> DecisionLog:
+    """Open the log that the environment describes. Raises ConfigError when its folder cannot be written."""
     folder = settings.home / "decisions"
-    remote = objects.at(settings.log_uri, settings.s3_endpoint) if settings.log_uri else None
+    remote = objects.open_object_store(settings.log_uri, settings.s3_endpoint) if settings.log_uri else None
     limits = Limits(
         flush=settings.log_flush_ms / 1000,
         buffer=settings.log_buffer_mb * MEBIBYTE,
@@ -175,6 +175,6 @@ def opened(settings: Settings, project: str) -> DecisionLog:
     try:
         return DecisionLog(folder, project, limits, remote)
     except OSError as error:
-        raise ParamsError(
+        raise ConfigError(
             f"decision log: {folder}: {error.strerror}; set ADLOOM_HOME to a folder to write in"
         ) from None

@@ -21,7 +21,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
-class Found:
+class SegmentRef:
     """A segment in a log."""
 
     name: str  # as people see it: where it lies
@@ -49,13 +49,13 @@ class Found:
             raise DamagedError(f"{self.name}: damaged after line {number}: {reason}") from None
 
 
-def find(logs: Sequence[str], store: Store) -> list[Found]:
+def find(logs: Sequence[str], store: Store) -> list[SegmentRef]:
     """
     Return the finished segments below some uris, by name; one that lies in several places is there once.
 
     What is still being written is left out. A uri may be that of one segment. Raises DataError when none is found.
     """
-    found: dict[str, Found] = {}
+    found: dict[str, SegmentRef] = {}
     for log in logs:
         for name in _names(log, store):
             single = log.endswith(f"/{name}") or log == name
@@ -63,7 +63,7 @@ def find(logs: Sequence[str], store: Store) -> list[Found]:
             if single or segment_file.is_finished(name):
                 stem = uri.rpartition("/")[2].partition(".")[0]
                 sha256 = stem if _SHA256.fullmatch(stem) else None
-                found.setdefault(sha256 or uri, Found(uri, uri, sha256))
+                found.setdefault(sha256 or uri, SegmentRef(uri, uri, sha256))
     if not found:
         raise DataError(f"{', '.join(logs)}: no finished segment of a decision log; one is finished when it is rotated")
     return sorted(found.values(), key=lambda one: one.uri)

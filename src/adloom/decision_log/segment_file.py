@@ -19,7 +19,7 @@ from pathlib import Path
 
 from isal import igzip
 
-from adloom.decision_log.counters import Tally
+from adloom.decision_log.counters import ProcessCounters
 from adloom.decision_log.record import Decision, End, Feedback, Gap, Header, Line, decode, encode, now
 from adloom.storage import manifest, private_file
 
@@ -33,7 +33,7 @@ DAMAGE = (EOFError, OSError, zlib.error)  # what reading a segment raises where 
 logger = logging.getLogger(__name__)
 
 
-class Segment:
+class LogSegment:
     """A segment that is being written, by one thread."""
 
     def __init__(self, path: Path, header: Header) -> None:
@@ -90,7 +90,7 @@ class Segment:
                 logger.error("decision log: %s: %s: %s", self.path, release.__name__, error.strerror)
 
 
-class Folder:
+class LogDirectory:
     """Where a machine's segments lie until they are shipped; several processes may write into one."""
 
     def __init__(self, root: Path) -> None:
@@ -133,7 +133,7 @@ class Folder:
         return target
 
 
-def recover(folder: Folder) -> int:
+def recover(folder: LogDirectory) -> int:
     """
     End and finish what processes left that were killed; return how many processes that were.
 
@@ -141,7 +141,10 @@ def recover(folder: Folder) -> int:
     after the others are finished when those of a process cannot be: do it again when there is room.
     """
     count, failed = 0, None
-    for path in sorted({Tally.of(path) for path in folder.open.glob("*-*")} | {*folder.open.glob(f"*{Tally.SUFFIX}")}):
+    for path in sorted(
+        {ProcessCounters.of(path) for path in folder.open.glob("*-*")}
+        | {*folder.open.glob(f"*{ProcessCounters.SUFFIX}")}
+    ):
         try:
             count += _recover(folder, path)
         except OSError as error:
@@ -151,9 +154,9 @@ def recover(folder: Folder) -> int:
     return count
 
 
-def _recover(folder: Folder, path: Path) -> bool:
+def _recover(folder: LogDirectory, path: Path) -> bool:
     """Finish what one process left, by its tally; return False when it lives."""
-    tally = Tally.adopt(path)
+    tally = ProcessCounters.adopt(path)
     if tally is None:
         return False
     with closing(tally):
@@ -163,7 +166,7 @@ def _recover(folder: Folder, path: Path) -> bool:
     return True
 
 
-def _recovered(folder: Folder, tally: Tally) -> list[Path]:
+def _recovered(folder: LogDirectory, tally: ProcessCounters) -> list[Path]:
     """Return the segments a process left, each with its end."""
     for partial in folder.open.glob(f"{tally.process}-*.partial"):
         partial.unlink()
@@ -175,7 +178,7 @@ def _recovered(folder: Folder, tally: Tally) -> list[Path]:
     lost = max(tally.accepted - written, 0) + tally.dropped - tally.noted
     if lost and (not paths or isinstance(last, End)):
         paths.append(folder.path(tally.process, tally.number))
-        Segment(paths[-1], header(tally, written)).close()
+        LogSegment(paths[-1], header(tally, written)).close()
         last = None
     if paths and not isinstance(last, End):
         gap = [encode(Gap(time=now(), reason="not written", records=lost))] if lost else []
@@ -183,7 +186,7 @@ def _recovered(folder: Folder, tally: Tally) -> list[Path]:
     return paths
 
 
-def header(tally: Tally, written: int) -> Header:
+def header(tally: ProcessCounters, written: int) -> Header:
     """Return the header of a process's next segment, before which it wrote so many records."""
     return Header(time=now(), project=tally.project, process=tally.process, number=tally.number, records=written)
 

@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from adloom.decision_log.counters import Tally
-from adloom.decision_log.segment_file import Folder, recover
-from adloom.errors import OutsideError
+from adloom.decision_log.counters import ProcessCounters
+from adloom.decision_log.segment_file import LogDirectory, recover
+from adloom.errors import ExternalServiceError
 from adloom.storage import manifest
-from adloom.storage.objects import Objects
+from adloom.storage.objects import ObjectStore
 
 POLL = 1.0  # seconds between two looks for what others have finished
 LONGEST_PAUSE = 60.0  # seconds
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 class Shipper:
     """Finishes and ships the segments of a folder, those of killed processes first."""
 
-    def __init__(self, folder: Folder, remote: Objects | None, poll: float = POLL) -> None:
+    def __init__(self, folder: LogDirectory, remote: ObjectStore | None, poll: float = POLL) -> None:
         self.remote = remote
         self.shipped = self.unshipped = self.failures = 0
         self._folder, self._poll = folder, poll
@@ -60,7 +60,7 @@ class Shipper:
         oldest = self._oldest
         return max(time.time() - oldest, 0.0) if oldest is not None else 0.0
 
-    def close(self, within: float, tally: Tally | None) -> None:
+    def close(self, within: float, tally: ProcessCounters | None) -> None:
         """Finish this process's segments, forget its tally when there is one, and ship for at most so many seconds."""
         self._until = time.monotonic() + within
         if self._finishing.acquire(timeout=within):
@@ -133,7 +133,7 @@ class Shipper:
             raise
         self._pause = 0.0
 
-    def _ship(self, remote: Objects) -> None:
+    def _ship(self, remote: ObjectStore) -> None:
         """Ship what is finished; a file that cannot be read holds up no other. Raises the last one's error."""
         failed = None
         with _alone(self._folder.root / LOCK) as alone:
@@ -157,7 +157,7 @@ class Shipper:
         self.unshipped, self._oldest = (len(times), min(times, default=None)) if self.remote else (0, None)
 
 
-def _send(path: Path, name: str, remote: Objects) -> None:
+def _send(path: Path, name: str, remote: ObjectStore) -> None:
     """Make a file an object unless it is one, and see that it is."""
     size = path.stat().st_size
     found = remote.below(name).get(name)
@@ -166,7 +166,7 @@ def _send(path: Path, name: str, remote: Objects) -> None:
         found = remote.below(name).get(name)
     if found is None or found.size != size:
         what = f"{found.size} bytes" if found else "nothing"
-        raise OutsideError(f"{remote.url}/{name}: {what} after it was sent, expected {size} bytes")
+        raise ExternalServiceError(f"{remote.url}/{name}: {what} after it was sent, expected {size} bytes")
 
 
 @contextmanager

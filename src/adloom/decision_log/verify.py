@@ -15,7 +15,7 @@ from pathlib import Path
 
 from adloom.decision_log import reading
 from adloom.decision_log.outcomes import Outcomes
-from adloom.decision_log.reading import DamagedError, Found
+from adloom.decision_log.reading import DamagedError, SegmentRef
 from adloom.decision_log.record import Decision, End, Feedback, Gap, Header, decode, now
 from adloom.storage import manifest
 from adloom.storage.base import Store
@@ -49,7 +49,7 @@ CLICKS = 100  # below so many, half of them may well be one user's
 
 
 @dataclass(frozen=True)
-class Part:
+class SegmentSummary:
     """What a segment says of its process."""
 
     name: str
@@ -61,7 +61,7 @@ class Part:
 
 
 @dataclass
-class Findings:
+class VerificationReport:
     """What was found."""
 
     counts: Counter[str] = field(default_factory=Counter)  # by check
@@ -70,7 +70,7 @@ class Findings:
     decisions: int = 0
     feedback: int = 0
     gaps: Counter[str] = field(default_factory=Counter)  # records by reason
-    parts: dict[str, list[Part]] = field(default_factory=lambda: defaultdict(list))  # by process
+    parts: dict[str, list[SegmentSummary]] = field(default_factory=lambda: defaultdict(list))  # by process
     last: set[str] = field(default_factory=set)  # processes that said their log ends
 
     def add(self, check: str, where: str, count: int = 1) -> None:
@@ -97,9 +97,9 @@ class Findings:
         }
 
 
-def verify(logs: Sequence[str], store: Store, at: int | None = None) -> Findings:
+def verify(logs: Sequence[str], store: Store, at: int | None = None) -> VerificationReport:
     """Check the segments below some uris, at a time in µs (now). Raises DataError when there are none."""
-    found, findings = reading.find(logs, store), Findings()
+    found, findings = reading.find(logs, store), VerificationReport()
     with tempfile.TemporaryDirectory(prefix="adloom-verify-") as scratch, Outcomes(Path(scratch)) as outcomes:
         for segment in found:
             _Segment(segment, findings, outcomes, at or now()).check(store)
@@ -109,7 +109,7 @@ def verify(logs: Sequence[str], store: Store, at: int | None = None) -> Findings
     return findings
 
 
-def _check_outcomes(outcomes: Outcomes, findings: Findings) -> None:
+def _check_outcomes(outcomes: Outcomes, findings: VerificationReport) -> None:
     """Compare decisions with each other, and feedback with its decisions."""
     for decision_id, count in outcomes.duplicates():
         findings.add("duplicate", f"{decision_id.hex()}: {count} decisions", count - 1)
@@ -126,7 +126,7 @@ def _check_outcomes(outcomes: Outcomes, findings: Findings) -> None:
 class _Segment:
     """One segment while it is checked."""
 
-    def __init__(self, found: Found, findings: Findings, outcomes: Outcomes, at: int) -> None:
+    def __init__(self, found: SegmentRef, findings: VerificationReport, outcomes: Outcomes, at: int) -> None:
         self._found, self._findings, self._outcomes, self._at = found, findings, outcomes, at
         self._header: Header | None = None
         self._end: End | None = None
@@ -197,11 +197,11 @@ class _Segment:
         if self._end and self._end.last:
             self._findings.last.add(header.process)
         self._findings.parts[header.process].append(
-            Part(self._found.name, header.number, header.records, after, self._first, self._latest)
+            SegmentSummary(self._found.name, header.number, header.records, after, self._first, self._latest)
         )
 
 
-def _check_process(process: str, parts: Sequence[Part], findings: Findings) -> None:
+def _check_process(process: str, parts: Sequence[SegmentSummary], findings: VerificationReport) -> None:
     """Compare the segments of a process, in their order; those before the first one here are no concern."""
     latest = parts[0].latest
     for before, part in pairwise(parts):

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adloom.decision_log.buffer import Buffer
-from adloom.decision_log.counters import Tally
+from adloom.decision_log.counters import ProcessCounters
 from adloom.decision_log.record import End, Gap, Reason, encode, now
-from adloom.decision_log.segment_file import Folder, Segment, day, header
+from adloom.decision_log.segment_file import LogDirectory, LogSegment, day, header
 
 LOOK = 1.0  # seconds between two looks at how much lies in the folder
 
@@ -32,10 +32,15 @@ class Writer:
     """Writes a buffer's lines into segments, in their order. What there is no room for stays in the buffer."""
 
     def __init__(
-        self, folder: Folder, tally: Tally, limits: Limits, buffer: Buffer, ended: Callable[[Path], None]
+        self,
+        folder: LogDirectory,
+        tally: ProcessCounters,
+        limits: Limits,
+        buffer: Buffer,
+        ended: Callable[[Path], None],
     ) -> None:
         self._folder, self._tally, self._limits, self._buffer, self._ended = folder, tally, limits, buffer, ended
-        self._segment: Segment | None = None
+        self._segment: LogSegment | None = None
         self._noted: Counter[Reason] = Counter()
         self._looked = 0.0
         self.written = 0  # records
@@ -89,13 +94,13 @@ class Writer:
             self._tell(segment.error)
         return kept
 
-    def _opened(self) -> Segment | None:
+    def _opened(self) -> LogSegment | None:
         """Return the segment to write to, None when there is no room for one."""
         if self._segment is None:
             path = self._folder.path(self._tally.process, self._tally.number)
             try:
                 self._tally.keep()
-                self._segment = Segment(path, header(self._tally, self.written))
+                self._segment = LogSegment(path, header(self._tally, self.written))
                 self._tally.number += 1
             except OSError as error:
                 self._tell(error)
@@ -109,7 +114,7 @@ class Writer:
         else:
             self._tell(self._segment.error)
 
-    def _due(self, segment: Segment) -> bool:
+    def _due(self, segment: LogSegment) -> bool:
         return (
             segment.size >= self._limits.segment
             or self.age() >= self._limits.rotation

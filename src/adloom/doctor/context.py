@@ -13,7 +13,7 @@ from adloom.config import params
 from adloom.config.params import Params
 from adloom.config.settings import Settings
 from adloom.doctor.finding import Finding
-from adloom.errors import ParamsError
+from adloom.errors import ConfigError
 
 Place = Literal["laptop", "pod", "CI"]
 
@@ -25,7 +25,7 @@ class Context:
     settings: Settings
     mistakes: tuple[str, ...]  # variables whose values are none, and why; the settings have their defaults instead
     params_path: Path
-    params: Params | ParamsError
+    params: Params | ConfigError
 
     @property
     def place(self) -> Place:
@@ -57,13 +57,13 @@ def look(params_path: Path) -> Context:
     return Context(settings, mistakes, params_path, _params(params_path))
 
 
-def _params(path: Path) -> Params | ParamsError:
+def _params(path: Path) -> Params | ConfigError:
     try:
         return params.load(path)
-    except ParamsError as error:
+    except ConfigError as error:
         return error
     except OSError as error:
-        return ParamsError(f"{path}: {error.strerror}; make it a file that can be read")
+        return ConfigError(f"{path}: {error.strerror}; make it a file that can be read")
 
 
 def _settings() -> tuple[Settings, tuple[str, ...]]:

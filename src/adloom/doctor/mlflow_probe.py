@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from adloom.connection_errors import describe
-from adloom.errors import NoAnswerError, OutsideError, ParamsError, RefusedError
+from adloom.errors import AuthenticationError, ConfigError, ExternalServiceError, UnavailableError
 from adloom.registry.mlflow import Server, prepare_environment
 
 SECONDS = 5  # that a server or database is waited for
@@ -16,24 +16,24 @@ ADDRESS = "is MLFLOW_TRACKING_URI right?"
 CREDENTIALS = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, to one that may"
 
 
-class ApiError(ParamsError):
+class ApiError(ConfigError):
     """What answers is not MLflow."""
 
 
-class HostError(ParamsError):
+class HostError(ConfigError):
     """The server does not want to be called by this name."""
 
 
-class DatabaseError(ParamsError):
+class DatabaseError(ConfigError):
     """The database cannot be opened."""
 
 
-class SchemaError(ParamsError):
+class SchemaError(ConfigError):
     """The database was made by another version of MLflow."""
 
 
 def version(server: Server) -> str:
-    """Return the version that a server says it is of. Raises NoAnswerError, RefusedError or ApiError."""
+    """Return the version that a server says it is of. Raises UnavailableError, AuthenticationError or ApiError."""
     _prepare(server)
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request
@@ -42,11 +42,11 @@ def version(server: Server) -> str:
     try:
         said = http_request(whom, "/version", "GET", max_retries=0, timeout=SECONDS, raise_on_status=False)
     except Exception as error:  # MLflow lets errors of HTTP through
-        raise NoAnswerError(
+        raise UnavailableError(
             f"MLflow at {server.name}: no answer: {describe(error)}; is it up, and {ADDRESS}"
         ) from error
     if said.status_code in {401, 403}:
-        raise RefusedError(f"MLflow at {server.name}: does not let us in ({said.status_code}); {CREDENTIALS}")
+        raise AuthenticationError(f"MLflow at {server.name}: does not let us in ({said.status_code}); {CREDENTIALS}")
     if said.status_code != 200 or not re.fullmatch(r"\d+\.\d+\.\w+", said.text.strip()):
         raise ApiError(f"MLflow at {server.name}: what answers is not MLflow ({said.status_code}); {ADDRESS}")
     return str(said.text.strip())
@@ -78,7 +78,7 @@ def read(server: Server) -> str | None:
     """
     Look for experiments and registered models, and return where files of the project's experiment, or any, go.
 
-    Raises RefusedError, HostError, SchemaError or OutsideError.
+    Raises AuthenticationError, HostError, SchemaError or ExternalServiceError.
     """
     client = _prepare(server)
     try:
@@ -91,7 +91,7 @@ def read(server: Server) -> str | None:
 
 
 def try_files(server: Server, location: str) -> None:
-    """Keep a small file at a place of MLflow's, read it back and remove it. Raises OutsideError when that fails."""
+    """Write, read and delete a small file at an artifact location. Raises ExternalServiceError when that fails."""
     _prepare(server)
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
@@ -107,7 +107,9 @@ def try_files(server: Server, location: str) -> None:
         finally:
             files.delete_artifacts(below)
         if read != content:
-            raise OutsideError(f"MLflow at {server.name}: a file was read back as another than was kept at {location}")
+            raise ExternalServiceError(
+                f"MLflow at {server.name}: a file was read back as another than was kept at {location}"
+            )
 
 
 def _prepare(server: Server) -> Any:
@@ -127,5 +129,5 @@ def _refusal(server: Server, error: Exception) -> Exception:
         advice = "`mlflow db upgrade` with its address, after a backup, or another version of the client"
         return SchemaError(f"MLflow at {server.name}: its tables are of another version of MLflow; {advice}")
     if getattr(error, "error_code", "") in REFUSED:
-        return RefusedError(f"MLflow at {server.name}: does not let us read ({describe(error)}); {CREDENTIALS}")
-    return OutsideError(f"MLflow at {server.name}: cannot be read: {describe(error)}; its own log says why")
+        return AuthenticationError(f"MLflow at {server.name}: does not let us read ({describe(error)}); {CREDENTIALS}")
+    return ExternalServiceError(f"MLflow at {server.name}: cannot be read: {describe(error)}; its own log says why")

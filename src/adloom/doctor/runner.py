@@ -29,7 +29,7 @@ CHECKS: Mapping[str, Check] = {
 
 
 @dataclass
-class Checking:
+class RunningCheck:
     """A check in a thread of its own, which does not keep the program from ending."""
 
     name: str
@@ -63,7 +63,7 @@ class Checking:
 def examine(context: Context, checks: Mapping[str, Check] = CHECKS, seconds: float = SECONDS) -> Iterator[Finding]:
     """Yield the findings of all checks in their order, each as soon as it and those before it are done."""
     until = time.monotonic() + seconds
-    begun = [Checking(name, check, context) for name, check in checks.items()]
+    begun = [RunningCheck(name, check, context) for name, check in checks.items()]
     for checking in begun:
         yield from (without_secrets(finding, context) for finding in checking.found(until))
 

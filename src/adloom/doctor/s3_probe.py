@@ -5,9 +5,9 @@ from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
-from adloom.errors import DeniedError, OutsideError
+from adloom.errors import ExternalServiceError, PermissionDeniedError
 from adloom.storage.s3 import address, connect
-from adloom.storage.s3_errors import Patience, asking
+from adloom.storage.s3_errors import Patience, translate_errors
 
 ONCE = Patience(connection=3, byte=5, pauses=())  # one try, so that a dead address is told in seconds
 
@@ -21,13 +21,13 @@ class S3Probe:
 
     def greet(self) -> None:
         """Raise when the server does not answer, or does not accept the key."""
-        with suppress(DeniedError), asking("S3", self._endpoint):
+        with suppress(PermissionDeniedError), translate_errors("S3", self._endpoint):
             self._patience.tried(self._client.list_buckets)
 
     def look(self, uri: str) -> bool:
         """Return whether there is an object below a uri; the first is opened, for listing a bucket is another right."""
         at = address(uri)
-        with asking(uri, self._endpoint):
+        with translate_errors(uri, self._endpoint):
             below, named = self._first(at.bucket, at.below("")), self._first(at.bucket, at.key)
             first = below or (named if named == at.key else None)
             if first:
@@ -38,7 +38,7 @@ class S3Probe:
         """Write a small object below a uri, read it back and remove it, with its version where versions are kept."""
         at, content = address(uri), secrets.token_bytes(16)
         place = {"Bucket": at.bucket, "Key": at.below(f".adloom-doctor-{content.hex()}")}
-        with asking(uri, self._endpoint):
+        with translate_errors(uri, self._endpoint):
             made = self._patience.tried(lambda: self._client.put_object(**place, Body=content))
             try:
                 read = self._open(**place).read()
@@ -46,7 +46,7 @@ class S3Probe:
                 version = {"VersionId": made["VersionId"]} if "VersionId" in made else {}
                 self._patience.tried(lambda: self._client.delete_object(**place, **version))
         if read != content:
-            raise OutsideError(
+            raise ExternalServiceError(
                 f"{uri}: an object was read back as another than was written; look into the server's log"
             )
 
@@ -54,9 +54,9 @@ class S3Probe:
         """Return whether a uri's bucket keeps what is overwritten or deleted; None when that may not be asked."""
         bucket = address(uri).bucket
         try:
-            with asking(uri, self._endpoint):
+            with translate_errors(uri, self._endpoint):
                 said = self._patience.tried(lambda: self._client.get_bucket_versioning(Bucket=bucket))
-        except (DeniedError, OutsideError):  # not all servers that speak S3 know the question
+        except (PermissionDeniedError, ExternalServiceError):  # not all servers that speak S3 know the question
             return None
         return bool(said.get("Status") == "Enabled")
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from adloom.config.gate import Rule
+from adloom.config.gate import MetricRule
 from adloom.evaluation.metric import Comparison, Metric
 
 Verdict = Literal["promote", "hold", "reject"]
@@ -45,7 +45,7 @@ class Decision:
     reasons: list[Reason]
 
 
-def decide(candidate: Mapping[str, Metric], differences: Differences | None, rules: list[Rule]) -> Decision:
+def decide(candidate: Mapping[str, Metric], differences: Differences | None, rules: list[MetricRule]) -> Decision:
     """
     Decide on a candidate from its metrics and its paired differences (candidate - champion) from the champion.
 
@@ -57,23 +57,23 @@ def decide(candidate: Mapping[str, Metric], differences: Differences | None, rul
     return Decision(max((reason.verdict for reason in reasons), key=SEVERITY.index, default="promote"), reasons)
 
 
-def clears(value: float, rule: Rule) -> bool:
+def clears(value: float, rule: MetricRule) -> bool:
     """Return whether a value is on the right side of a rule's bar; the bar itself is."""
     return value >= rule.at_least if rule.at_least is not None else value <= bar_of(rule)
 
 
-def _margins(rules: list[Rule]) -> Iterator[tuple[Rule, float]]:
+def _margins(rules: list[MetricRule]) -> Iterator[tuple[MetricRule, float]]:
     yield from ((rule, rule.margin) for rule in rules if rule.margin is not None)
 
 
-def bar_of(rule: Rule) -> float:
+def bar_of(rule: MetricRule) -> float:
     """Return the bar itself, whichever side of it is the good one."""
     bar = rule.at_most if rule.at_least is None else rule.at_least
     assert bar is not None  # params refuses a rule without a side
     return bar
 
 
-def _bar(metric: Metric | None, rule: Rule) -> Reason:
+def _bar(metric: Metric | None, rule: MetricRule) -> Reason:
     bar, side = bar_of(rule), "at most" if rule.at_least is None else "at least"
     if metric is None:
         advice = "evaluate the model with its judge and its test rows, or take the rule out of the gate"
@@ -85,7 +85,7 @@ def _bar(metric: Metric | None, rule: Rule) -> Reason:
     return Reason("reject", rule.metric, metric.value, bar, f"{finding}, expected {side} {bar:g}", advice)
 
 
-def _against(difference: Metric | Comparison | None, rule: Rule, margin: float) -> Reason:
+def _against(difference: Metric | Comparison | None, rule: MetricRule, margin: float) -> Reason:
     """Judge a paired difference; `low` and `high` are its interval with better upwards."""
     if difference is None:
         advice = "measure both on the same rows, or compare them by eye and use `adloom promote`"

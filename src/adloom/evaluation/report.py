@@ -15,7 +15,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from adloom.config.gate import Gate, Rule
+from adloom.config.gate import Gate, MetricRule
 from adloom.evaluation import glossary
 from adloom.evaluation.gate import bar_of, clears
 from adloom.evaluation.metric import Figure, Lines, Metric, Section
@@ -109,7 +109,7 @@ def render(models: Mapping[str, Model], datasets: Mapping[str, Dataset], gate: G
     return template.render(panels=panels, datasets=datasets, pad=PAD, axis=WIDTH) + "\n"
 
 
-def _panel(name: str, model: Model, rules: list[Rule]) -> Panel:
+def _panel(name: str, model: Model, rules: list[MetricRule]) -> Panel:
     title, sentence = glossary.MODELS[name]
     found = model.findings or Findings({}, [])
     shown = [] if model.skipped else [rule for rule in rules if rule.has_bar]
@@ -120,7 +120,7 @@ def _panel(name: str, model: Model, rules: list[Rule]) -> Panel:
     return Panel(name, title, sentence, model.digest, model.skipped, gauges, numbers, exhibits, first)
 
 
-def _gauge(rule: Rule, metric: Metric | None) -> Gauge:
+def _gauge(rule: MetricRule, metric: Metric | None) -> Gauge:
     term, at_least = glossary.term(rule.metric), rule.at_least is not None
     bar = bar_of(rule)
     target = f"{'at least' if at_least else 'at most'} {_bar(bar, metric.unit if metric else '')}"

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import TypedDict
 
 from adloom.config.settings import Settings
-from adloom.errors import ParamsError, UserError
+from adloom.errors import ConfigError, UserError
 from adloom.storage import objects
-from adloom.storage.objects import Objects, S3Objects
-from adloom.storage.s3_errors import PATIENCE, each
+from adloom.storage.objects import ObjectStore, S3Objects
+from adloom.storage.s3_errors import PATIENCE, map_concurrently
 
 MARK = "begun"
 NO_SOURCE = "none"
@@ -37,13 +37,13 @@ class Noted(TypedDict):
     files: int
 
 
-def open_notes(settings: Settings, project: str) -> Objects | None:
+def open_notes(settings: Settings, project: str) -> ObjectStore | None:
     """Return where a project's notes lie, None where the environment names no place for them."""
     uri = settings.checkpoint_uri
-    return objects.at(f"{uri.rstrip('/')}/cache/{project}", settings.s3_endpoint) if uri else None
+    return objects.open_object_store(f"{uri.rstrip('/')}/cache/{project}", settings.s3_endpoint) if uri else None
 
 
-def assign_keys(digests: Mapping[str, str], place: Objects | None, settings: Settings) -> dict[str, str]:
+def assign_keys(digests: Mapping[str, str], place: ObjectStore | None, settings: Settings) -> dict[str, str]:
     """Return the cache key of each table, given the digest of its source, "" for a table without one."""
     if place is None:
         logger.warning("ADLOOM_CHECKPOINT_URI: not set; nothing is noted of what is cached, so every task runs")
@@ -60,7 +60,7 @@ def lane_name(table: str, key: str) -> str:
     return "/".join(part for part in (table, digest or NO_SOURCE, generation) if part)
 
 
-def write_note(uri: str, folder: Path, lanes: Iterable[str], place: Objects) -> None:
+def write_note(uri: str, folder: Path, lanes: Iterable[str], place: ObjectStore) -> None:
     """Note under each lane that an artifact of so many files lies at a URI."""
     files = sum(path.is_file() for path in folder.rglob("*"))
     text = json.dumps(Noted(uri=uri, files=files))
@@ -68,13 +68,15 @@ def write_note(uri: str, folder: Path, lanes: Iterable[str], place: Objects) -> 
         _write(place, f"{one}/{hashlib.sha256(uri.encode()).hexdigest()[:16]}", text)
 
 
-def _current_generation(where: str, place: Objects, settings: Settings) -> str:
+def _current_generation(where: str, place: ObjectStore, settings: Settings) -> str:
     """Return the generation whose artifacts all exist, a new one where there is none."""
     found = place.below(f"{where}/")
     if marks := [name for name in found if name.endswith(f"/{MARK}")]:
         current = max(marks).removesuffix(f"/{MARK}")
         noted = [name for name in found if name.startswith(f"{current}/") and not name.endswith(f"/{MARK}")]
-        gone = each(lambda name: _find_missing(_read(place, name), settings), noted, "cached artifacts", progress=False)
+        gone = map_concurrently(
+            lambda name: _find_missing(_read(place, name), settings), noted, "cached artifacts", progress=False
+        )
         if not any(gone):
             return current.rpartition("/")[2]
         logger.warning("%s: is gone; what is made from %s is made again", next(filter(None, gone)), where)
@@ -84,11 +86,11 @@ def _current_generation(where: str, place: Objects, settings: Settings) -> str:
 
 
 def _find_missing(noted: Noted, settings: Settings) -> str | None:
-    """Return an artifact's URI when it lacks files or may not be looked at. Raises OutsideError without an answer."""
+    """Return an artifact's URI when it lacks files or is unreadable. Raises ExternalServiceError without an answer."""
     scheme, _, rest = noted["uri"].rpartition("://")
     try:
         bucket, _, key = rest.partition("/")
-        place = _open_bucket(scheme, bucket, settings) if scheme else objects.at(rest, None)
+        place = _open_bucket(scheme, bucket, settings) if scheme else objects.open_object_store(rest, None)
         found = place.below(f"{key}/" if scheme else "")
     except UserError as error:
         logger.warning("%s; what cannot be looked at is made again", error)
@@ -96,12 +98,12 @@ def _find_missing(noted: Noted, settings: Settings) -> str | None:
     return noted["uri"] if len(found) < noted["files"] else None
 
 
-def _open_bucket(scheme: str, bucket: str, settings: Settings) -> Objects:
+def _open_bucket(scheme: str, bucket: str, settings: Settings) -> ObjectStore:
     """Return a bucket of the pipelines' artifacts: of the server in the cluster, or of the S3 that stages use."""
     if scheme == "s3":
-        return objects.at(f"s3://{bucket}", settings.s3_endpoint)
+        return objects.open_object_store(f"s3://{bucket}", settings.s3_endpoint)
     if scheme != "minio":
-        raise ParamsError(f"{scheme}://{bucket}: expected s3:// or minio:// as root of the pipelines' artifacts")
+        raise ConfigError(f"{scheme}://{bucket}: expected s3:// or minio:// as root of the pipelines' artifacts")
     given = {
         "access_key_id": settings.artifacts_access_key,
         "secret_access_key": settings.artifacts_secret_key and settings.artifacts_secret_key.get_secret_value(),
@@ -115,14 +117,14 @@ def _new_generation() -> str:
     return f"{time.time_ns():016x}"
 
 
-def _write(place: Objects, name: str, text: str) -> None:
+def _write(place: ObjectStore, name: str, text: str) -> None:
     with tempfile.TemporaryDirectory(prefix="adloom-") as scratch:
         path = Path(scratch) / "note"
         path.write_text(text, encoding="utf-8")
         place.send(path, name)
 
 
-def _read(place: Objects, name: str) -> Noted:
+def _read(place: ObjectStore, name: str) -> Noted:
     with tempfile.TemporaryDirectory(prefix="adloom-") as scratch:
         found: Noted = json.loads(place.fetch(name, Path(scratch) / "note").read_text(encoding="utf-8"))
     return found

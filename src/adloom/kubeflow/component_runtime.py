@@ -13,14 +13,14 @@ from adloom.config import params
 from adloom.config.gate import Gate
 from adloom.config.params import MODELS, TABLES, Evaluate, Ingest, Params, Prepare, Score, Training
 from adloom.config.settings import Settings
-from adloom.context import Outside, build
-from adloom.errors import DataError, OutsideError, ParamsError
+from adloom.context import StageContext, build_context
+from adloom.errors import ConfigError, DataError, ExternalServiceError
 from adloom.kubeflow import cache, distributed
 from adloom.retry import RETRY, RetryPolicy
 from adloom.stages import runner, sources_lock
 from adloom.stages.evaluate import JUDGES
 from adloom.stages.runner import Metrics
-from adloom.stages.sources_lock import Lock
+from adloom.stages.sources_lock import SourcesLock
 from adloom.storage import manifest
 
 logger = logging.getLogger(__name__)
@@ -49,26 +49,26 @@ def call(stage: str, project: str, block: str, inputs: Artifacts, outputs: Artif
 
     Each artifact takes the place of the stage's input or output of that name.
     """
-    outside = _outside(project)
+    context = _outside(project)
     given = params.parse(params.kind(stage.replace("-", "_")), block)
     tables, made = ({name: Path(artifact.path) for name, artifact in a.items()} for a in (inputs, outputs))
     if isinstance(given, Training) and distributed.needed(given, tables):
         settings = Settings()
         world = distributed.jobs(settings)
-        metrics = distributed.train(stage, project, given, tables, made, outside, settings, world)
+        metrics = distributed.train(stage, project, given, tables, made, context, settings, world)
         for artifact in outputs.values():
-            describe(artifact, outside, _tracked(artifact, outside))
+            describe(artifact, context, _tracked(artifact, context))
     else:
         paths = {name: str(path) for name, path in {**tables, **made}.items()}
-        metrics = runner.execute(stage, paths, given, outside)
+        metrics = runner.execute(stage, paths, given, context)
         for artifact in outputs.values():
-            describe(artifact, outside)
+            describe(artifact, context)
     _write_notes(project, _find_lanes(inputs), outputs.values())
     return metrics
 
 
 @RETRY
-def look(project: str, ingest: Mapping[str, str], prepare: str, expected: str, reason: str) -> dict[str, str]:
+def scan_sources(project: str, ingest: Mapping[str, str], prepare: str, expected: str, reason: str) -> dict[str, str]:
     """
     Return a cache key for each table, a digest `privacy` of key and erasure list, and all digests as JSON, `sources`.
 
@@ -80,13 +80,13 @@ def look(project: str, ingest: Mapping[str, str], prepare: str, expected: str, r
     sources = Ingest.model_validate({table: block.source(table) for table, block in blocks.items()})
     erasure_list = params.parse(Prepare, prepare).erasure_list
     _begin(project, reason)
-    found = expect(sources_lock.look(sources, erasure_list, _outside(project)), expected)
+    found = expect(sources_lock.scan_table(sources, erasure_list, _outside(project)), expected)
     settings = Settings()
     keys = cache.assign_keys({table: found[table] for table in TABLES}, cache.open_notes(settings, project), settings)
     return {**found, **keys, "sources": json.dumps(found, sort_keys=True)}
 
 
-def expect(lock: Lock, expected: str) -> dict[str, str]:
+def expect(lock: SourcesLock, expected: str) -> dict[str, str]:
     """Return a lock's digests, "" for a table without a source. Raises DataError when others were expected."""
     found = dict.fromkeys((*TABLES, "privacy"), "") | lock.digests()
     wanted: dict[str, str] = json.loads(expected) if expected else {}
@@ -108,37 +108,39 @@ def prepare(
     from adloom.stages.ingest import ingest
     from adloom.stages.prepare import prepare as prepare_table
 
-    outside, ingested, prepared = (
+    context, ingested, prepared = (
         _outside(project),
         params.parse(Ingest, ingest_block),
         params.parse(Prepare, prepare_block),
     )
-    lock = _check_files(table, ingested, source.partition(".")[0], outside)
-    outside.home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="raw-", dir=outside.home) as place:
+    lock = _check_files(table, ingested, source.partition(".")[0], context)
+    context.home.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="raw-", dir=context.home) as place:
         raw = Path(place) / table
-        ingest(table, lock, raw, ingested, outside)
+        ingest(table, lock, raw, ingested, context)
         if manifest.read(raw).facts.get("private") == "yes":
-            lock = _check_privacy(table, prepared, privacy, outside)
-        metrics = prepare_table(table, lock, raw, Path(rows.path), prepared, outside)
+            lock = _check_privacy(table, prepared, privacy, context)
+        metrics = prepare_table(table, lock, raw, Path(rows.path), prepared, context)
         rows.metadata["raw_digest"] = manifest.digest(raw)
-    describe(rows, outside)
+    describe(rows, context)
     _write_notes(project, [cache.lane_name(table, source)], [rows])
     return metrics
 
 
-def _check_files(table: str, block: Ingest, digest: str, outside: Outside) -> Lock:
+def _check_files(table: str, block: Ingest, digest: str, context: StageContext) -> SourcesLock:
     """Return the lock of a table's source files. Raises DataError when they do not have this digest."""
     source = block.source(table)
-    lock = Lock(key=None, erasure=None, tables={table: sources_lock.files(source.uri, outside)} if source else {})
+    lock = SourcesLock(
+        key=None, erasure=None, tables={table: sources_lock.scan_files(source.uri, context)} if source else {}
+    )
     if lock.digests().get(table, "") != digest:
         raise DataError(f"ingest.{table}: {source.uri if source else 'its source'} {MOVED}")
     return lock
 
 
-def _check_privacy(table: str, block: Prepare, digest: str, outside: Outside) -> Lock:
+def _check_privacy(table: str, block: Prepare, digest: str, context: StageContext) -> SourcesLock:
     """Return the lock of key and erasure list. Raises DataError when they do not have this digest."""
-    lock = sources_lock.look_at_privacy(table, block.erasure_list, outside)
+    lock = sources_lock.scan_privacy(table, block.erasure_list, context)
     if lock.digests()["privacy"] != digest:
         raise DataError(f"prepare.{table}: the pseudonym key or the erasure list {MOVED}")
     return lock
@@ -149,16 +151,16 @@ def evaluate(
     project: str, block: str, report_block: str, tables: Artifacts, models: Artifacts, reports: Artifact
 ) -> Metrics:
     """Evaluate every model and join the findings in a report, all below one artifact; return the numbers by model."""
-    outside, given, gate = _outside(project), params.parse(Evaluate, block), params.parse(Gate, report_block)
+    context, given, gate = _outside(project), params.parse(Evaluate, block), params.parse(Gate, report_block)
     folders = {name: artifact.path for name, artifact in {**tables, **models}.items()}
     made = {model: f"{reports.path}/{model}" for model in (*MODELS, "report")}
     metrics: dict[str, float | str] = {}
     for model, table in MODELS.items():
         paths = {"model": folders[model], "table": folders[table], "report": made[model]}
         judge = {"judge": folders[JUDGES[model]]} if model in JUDGES else {}
-        found = runner.execute("evaluate", paths | judge, given, outside)
+        found = runner.execute("evaluate", paths | judge, given, context)
         metrics |= {f"{model}_{name}": value for name, value in found.items()}
-    runner.execute("report", {name: folders[name] for name in tables} | made, gate, outside)
+    runner.execute("report", {name: folders[name] for name in tables} | made, gate, context)
     reports.metadata["digest"] = manifest.digest(Path(made["report"]))  # which names the digests of all it is made of
     _write_notes(project, _find_lanes({**tables, **models}), [reports])
     return metrics
@@ -176,13 +178,13 @@ def register(
     from adloom.datasets import run_record
     from adloom.stages.register import register_all, rows
 
-    given, outside = params.parse(Params, params_json), _registry(project)
+    given, context = params.parse(Params, params_json), _registry(project)
     dataset = _keep_dataset(project, tables)
     with _laid_out({"data/dataset": tables, "models": models, "": {"reports": reports}}) as root:
-        outcomes = register_all(given.register, outside, root, dataset)
+        outcomes = register_all(given.register, context, root, dataset)
         known = given.model_dump(mode="json", by_alias=True)
         made = run_record.take(known, json.loads(sources), dataset, root, Settings())
-    run_record.keep(made, outside.tracker)
+    run_record.keep(made, context.tracker)
     return {"dataset": dataset} | {key: value for outcome in outcomes for key, value in rows(outcome).items()}
 
 
@@ -204,11 +206,11 @@ def _keep_dataset(project: str, tables: Artifacts) -> str:
 def score(project: str, block: str, creatives: Artifact, events: Artifact, scored: Artifact) -> None:
     """Score the tables with the champions; the result goes where the block says, and the pipeline is told."""
     given = params.parse(Score, block)
-    inputs, outside = {"creatives": creatives.path, "events": events.path}, _registry(project)
-    outside.store.require(given.to)
-    runner.execute("score", {**inputs, "scored": scored.path}, given, outside)
-    outside.store.push(Path(scored.path), given.to)
-    describe(scored, outside)
+    inputs, context = {"creatives": creatives.path, "events": events.path}, _registry(project)
+    context.store.require(given.to)
+    runner.execute("score", {**inputs, "scored": scored.path}, given, context)
+    context.store.push(Path(scored.path), given.to)
+    describe(scored, context)
     scored.metadata["to"] = given.to
 
 
@@ -232,7 +234,7 @@ def finish(project: str, run: str, state: str, message: str | None, retry: Retry
     try:
         end = retry(Parent(settings.parent_run, settings.kfp_run).end)
         end(Server(settings.tracking_uri, project), outcome.status)
-    except OutsideError as error:
+    except ExternalServiceError as error:
         logger.warning("%s", error)
     if settings.webhook_url:
         told = {"project": project, "run": run_id, "state": outcome.status, "message": outcome.message}
@@ -273,33 +275,33 @@ def _begin(project: str, reason: str) -> None:
     settings = Settings()
     try:
         Parent(settings.parent_run, settings.kfp_run).begin(Server(settings.tracking_uri, project), reason)
-    except OutsideError as error:
+    except ExternalServiceError as error:
         logger.warning("%s", error)
 
 
-def _registry(project: str) -> Outside:
-    """Return the outside of a task that lives by the registry. Raises ParamsError when a pod was given none."""
+def _registry(project: str) -> StageContext:
+    """Return the outside of a task that lives by the registry. Raises ConfigError when a pod was given none."""
     settings = Settings()
     if settings.kfp_run and "tracking_uri" not in settings.model_fields_set:
-        raise ParamsError("MLFLOW_TRACKING_URI: not set in this pod; put it into the ConfigMap adloom")
-    return build(settings, project)
+        raise ConfigError("MLFLOW_TRACKING_URI: not set in this pod; put it into the ConfigMap adloom")
+    return build_context(settings, project)
 
 
-def _tracked(artifact: Artifact, outside: Outside) -> str | None:
+def _tracked(artifact: Artifact, context: StageContext) -> str | None:
     """Return the run in MLflow that an artifact was made in elsewhere, None when it is not to be had."""
     try:
-        return outside.tracker.find("manifest_digest", manifest.digest(Path(artifact.path)))
-    except OutsideError as error:
+        return context.tracker.find("manifest_digest", manifest.digest(Path(artifact.path)))
+    except ExternalServiceError as error:
         logger.warning("%s", error)
         return None
 
 
-def describe(artifact: Artifact, outside: Outside, run: str | None = None) -> None:
+def describe(artifact: Artifact, context: StageContext, run: str | None = None) -> None:
     """Tell the pipeline of an artifact's digest, rows, why it was skipped, and the run that made it."""
     folder = Path(artifact.path)
     made = manifest.read(folder)
     rows = {f"rows_{name}": count for name, count in made.rows.items()}
-    known = {"digest": manifest.digest(folder), "skipped": made.skipped, "mlflow_run": run or outside.tracker.latest}
+    known = {"digest": manifest.digest(folder), "skipped": made.skipped, "mlflow_run": run or context.tracker.latest}
     artifact.metadata.update({**rows, **{name: value for name, value in known.items() if value}})
 
 
@@ -331,5 +333,5 @@ def _laid_out(places: Mapping[str, Artifacts]) -> Iterator[Path]:
         yield Path(root)
 
 
-def _outside(project: str) -> Outside:
-    return build(Settings(), project)
+def _outside(project: str) -> StageContext:
+    return build_context(Settings(), project)

@@ -15,13 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from adloom.config.base import Block
+from adloom.config.base import ConfigModel
 from adloom.config.params import Training, parse
-from adloom.config.resources import Place
+from adloom.config.resources import PodResources
 from adloom.config.settings import Settings, kernels
-from adloom.context import Outside
-from adloom.errors import AdloomError, OutsideError, ParamsError
-from adloom.kubeflow.jobs.base import Job, Jobs, LocalJobs, State
+from adloom.context import StageContext
+from adloom.errors import AdloomError, ConfigError, ExternalServiceError
+from adloom.kubeflow.jobs.base import Job, JobClient, JobState, LocalJobs
 from adloom.stages.runner import Metrics
 from adloom.storage import manifest
 from adloom.storage.base import Store
@@ -34,13 +34,13 @@ POLL, PATIENCE = 2.0, 150  # seconds between looks at a job, and looks without a
 logger = logging.getLogger(__name__)
 
 
-def needed(block: Block, inputs: Paths) -> bool:
+def needed(block: ConfigModel, inputs: Paths) -> bool:
     """Return whether a stage trains in pods of its own."""
     several = isinstance(block, Training) and block.enabled and block.processes > 1
     return several and not manifest.skipped(*inputs.values())
 
 
-def jobs(settings: Settings) -> Jobs:
+def jobs(settings: Settings) -> JobClient:
     """Return whoever runs jobs here: the cluster, or without one this machine."""
     if settings.kubernetes_host is None:
         return LocalJobs(settings.home / "jobs")
@@ -55,33 +55,33 @@ def train(
     block: Training,
     inputs: Paths,
     outputs: Paths,
-    outside: Outside,
+    context: StageContext,
     settings: Settings,
-    jobs: Jobs,
+    jobs: JobClient,
     pause: Callable[[float], None] = time.sleep,
 ) -> Metrics:
     """
     Run a training in pods of its own and bring its artifact; return the last epoch's metrics.
 
     The job's name is a function of the pipeline's run, the inputs and the params: when this is killed and tried again,
-    it joins its own job. Raises AdloomError naming the pod that failed and why, ParamsError when the pod was not told
+    it joins its own job. Raises AdloomError naming the pod that failed and why, ConfigError when the pod was not told
     what it needs or may not start jobs.
     """
     name = _name(stage, project, block, inputs, settings)
-    scratch = f"{_scratch(_bucket(stage, block, outside), settings.kfp_run)}/{name}"
+    scratch = f"{_scratch(_bucket(stage, block, context), settings.kfp_run)}/{name}"
     job = _job(name, stage, project, block, settings, {n: f"{scratch}/{n}" for n in [*inputs, *outputs]})
     with _ended_by_a_signal():
         _clear(name, jobs, pause)
         try:
-            _start(job, scratch, inputs, outside, jobs)
+            _start(job, scratch, inputs, context, jobs)
             _wait(job, jobs, pause)
         except BaseException:
-            _clean(name, scratch, outside, jobs)
+            _clean(name, scratch, context, jobs)
             raise
         for output, path in outputs.items():  # where this fails the artifact stays, and the next try takes it
-            outside.store.fetch(f"{scratch}/{output}", path)
+            context.store.fetch(f"{scratch}/{output}", path)
             manifest.verify(path)
-        _clean(name, scratch, outside, jobs)
+        _clean(name, scratch, context, jobs)
     return _metrics(outputs)
 
 
@@ -120,18 +120,18 @@ def _scratch(checkpoint_uri: str, run: str | None) -> str:
     return f"{checkpoint_uri.rstrip('/')}/jobs/{run or 'no-run'}"
 
 
-def _bucket(stage: str, block: Training, outside: Outside) -> str:
-    if outside.checkpoint_uri is None:
-        raise ParamsError(
+def _bucket(stage: str, block: Training, context: StageContext) -> str:
+    if context.checkpoint_uri is None:
+        raise ConfigError(
             f"ADLOOM_CHECKPOINT_URI: not set in this pod; {stage} of {block.processes} processes hands over by S3, "
             "put s3://bucket/prefix into the ConfigMap adloom"
         )
-    return outside.checkpoint_uri
+    return context.checkpoint_uri
 
 
 def _job(name: str, stage: str, project: str, block: Training, settings: Settings, paths: Mapping[str, str]) -> Job:
     if settings.kubernetes_host and not (settings.image and settings.place):
-        raise ParamsError(
+        raise ConfigError(
             f"ADLOOM_IMAGE and ADLOOM_PLACE: not set in this pod, though {stage} has {block.processes} processes; "
             "start the pipeline with `adloom submit`, which sets them"
         )
@@ -149,12 +149,12 @@ def _job(name: str, stage: str, project: str, block: Training, settings: Setting
         nodes=block.nodes,
         devices=block.devices,
         image=settings.image or "",
-        place=parse(Place, settings.place) if settings.place else Place(),
+        place=parse(PodResources, settings.place) if settings.place else PodResources(),
         environment={key: value for key, value in known.items() if value},
     )
 
 
-def _clear(name: str, jobs: Jobs, pause: Callable[[float], None]) -> None:
+def _clear(name: str, jobs: JobClient, pause: Callable[[float], None]) -> None:
     """Delete a job of this name that failed, and wait until one that is ending is gone."""
     for _ in range(PATIENCE):
         phase = jobs.state(name).phase
@@ -163,27 +163,29 @@ def _clear(name: str, jobs: Jobs, pause: Callable[[float], None]) -> None:
         if phase == "failed":
             jobs.delete(name)
         pause(POLL)
-    raise OutsideError(f"{name}: the old job of this name does not go; `kubectl describe trainjob {name}` says why")
+    raise ExternalServiceError(
+        f"{name}: the old job of this name does not go; `kubectl describe trainjob {name}` says why"
+    )
 
 
-def _start(job: Job, scratch: str, inputs: Paths, outside: Outside, jobs: Jobs) -> None:
+def _start(job: Job, scratch: str, inputs: Paths, context: StageContext, jobs: JobClient) -> None:
     """Hand the inputs over and start a job; one that is there already has them, and is joined."""
     if jobs.state(job.name).phase != "absent":
         logger.info("%s: is there already, and is waited for", job.name)
         return
     for name, path in inputs.items():
-        outside.store.push(path, f"{scratch}/{name}")
+        context.store.push(path, f"{scratch}/{name}")
     jobs.start(job)
     logger.info("%s: started on %d nodes with %d processes each", job.name, job.nodes, job.devices)
 
 
-def _wait(job: Job, jobs: Jobs, pause: Callable[[float], None]) -> None:
+def _wait(job: Job, jobs: JobClient, pause: Callable[[float], None]) -> None:
     """Tell what the first node says until the job is complete. Raises AdloomError when it fails or goes."""
-    told, silent = State("running"), 0
+    told, silent = JobState("running"), 0
     while True:
         try:
             state, silent = jobs.state(job.name), 0
-        except OutsideError as error:
+        except ExternalServiceError as error:
             silent += 1
             if silent == PATIENCE:
                 raise
@@ -200,16 +202,16 @@ def _wait(job: Job, jobs: Jobs, pause: Callable[[float], None]) -> None:
         pause(POLL)
 
 
-def _tell(job: Job, jobs: Jobs) -> None:
+def _tell(job: Job, jobs: JobClient) -> None:
     """Say what the first node has said since; that it cannot be had says nothing of how the job stands."""
     try:
         for line in jobs.logs(job.name):
             logger.info("%s", line)
-    except OutsideError as error:
+    except ExternalServiceError as error:
         logger.warning("%s; no line of its log", error)
 
 
-def _is_complete(job: Job, state: State) -> bool:
+def _is_complete(job: Job, state: JobState) -> bool:
     if state.phase == "failed":
         raise AdloomError(f"{job.name} failed: {state.why}")
     if state.phase in ("absent", "ending"):
@@ -217,13 +219,13 @@ def _is_complete(job: Job, state: State) -> bool:
     return state.phase == "complete"
 
 
-def _clean(name: str, scratch: str, outside: Outside, jobs: Jobs) -> None:
+def _clean(name: str, scratch: str, context: StageContext, jobs: JobClient) -> None:
     """Delete a job and what was handed over; what cannot be deleted is a warning, for the work is done or failed."""
     try:
         jobs.delete(name)
     except AdloomError as error:
         logger.warning("%s; `kubectl delete trainjob %s` ends it", error, name)
-    checkpoints.remove(outside.store, scratch)
+    checkpoints.remove(context.store, scratch)
 
 
 def _metrics(outputs: Paths) -> Metrics:

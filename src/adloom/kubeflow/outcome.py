@@ -5,7 +5,7 @@ from typing import Literal
 
 from adloom.errors import AdloomError
 from adloom.kubeflow import plan
-from adloom.kubeflow.client.base import FAILED, Run, Runs
+from adloom.kubeflow.client.base import FAILED, PipelineRun, Runs
 from adloom.kubeflow.progress import failure
 
 SUCCESS = frozenset({"SUCCEEDED", "COMPLETE", "CACHED"})
@@ -41,5 +41,5 @@ def find_outcome(run_id: str, state: str, message: str | None, runs: Runs) -> Ou
     return Outcome("FAILED", _told(run, tasks, message)[:LONGEST])
 
 
-def _told(run: Run, tasks: dict[str, str], message: str | None) -> str:
+def _told(run: PipelineRun, tasks: dict[str, str], message: str | None) -> str:
     return failure(replace(run, state=FAILED, message=run.message or message or ""), tasks)

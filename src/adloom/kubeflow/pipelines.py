@@ -14,9 +14,9 @@ from typing import Any
 import yaml
 
 from adloom.config.params import TABLES, Ingest, Params, Period, Prepare
-from adloom.config.resources import Pipeline, Place, Toleration
-from adloom.errors import ParamsError
-from adloom.stages.sources_lock import Lock
+from adloom.config.resources import Pipeline, PodResources, Toleration
+from adloom.errors import ConfigError
+from adloom.stages.sources_lock import SourcesLock
 
 NAMES = ("training", "scoring")
 FOLDER = Path("pipelines/compiled")
@@ -75,10 +75,10 @@ def load(name: str, folder: Path | None = None) -> Compiled:
     """
     Read a compiled pipeline from a folder; when none is named, from FOLDER, or where that is not there as shipped.
 
-    Raises ParamsError when there is none of this name.
+    Raises ConfigError when there is none of this name.
     """
     if name not in NAMES:
-        raise ParamsError(f"{name}: no such pipeline; expected one of {', '.join(NAMES)}")
+        raise ConfigError(f"{name}: no such pipeline; expected one of {', '.join(NAMES)}")
     if folder or FOLDER.is_dir():
         return read((folder or FOLDER) / f"{name}.yaml")
     with as_file(files("adloom") / "starter" / f"{name}.yaml") as shipped:
@@ -86,23 +86,23 @@ def load(name: str, folder: Path | None = None) -> Compiled:
 
 
 def read(path: Path) -> Compiled:
-    """Read a compiled pipeline from a file. Raises ParamsError when it is not there, or not one."""
+    """Read a compiled pipeline from a file. Raises ConfigError when it is not there, or not one."""
     try:
         documents = list(yaml.load_all(path.read_text(encoding="utf-8"), yaml.CSafeLoader))  # ten times as fast
     except FileNotFoundError:
-        raise ParamsError(f"{path}: no such file; `adloom init DIR` writes it into a new folder") from None
+        raise ConfigError(f"{path}: no such file; `adloom init DIR` writes it into a new folder") from None
     except yaml.YAMLError as error:
-        raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if len(documents) != 2 or "pipelineInfo" not in documents[0] or "platforms" not in documents[1]:
-        raise ParamsError(f"{path}: not a compiled pipeline; `adloom init DIR` writes one into a new folder")
+        raise ConfigError(f"{path}: not a compiled pipeline; `adloom init DIR` writes one into a new folder")
     return Compiled(*documents)
 
 
-def arguments(name: str, params: Params, lock: Lock | None) -> dict[str, str]:
+def arguments(name: str, params: Params, lock: SourcesLock | None) -> dict[str, str]:
     """
     Return the arguments of a run: the JSON of each stage's block, and the digests of the sources it is started for.
 
-    Without a lock the run takes the sources as it finds them. Raises ParamsError when there is nothing to score.
+    Without a lock the run takes the sources as it finds them. Raises ConfigError when there is nothing to score.
     """
     ingest, prepare = (params.ingest, params.prepare) if name == "training" else scored(params)
     found = {"project": params.project, "sources": json.dumps(lock.digests(), sort_keys=True) if lock else ""}
@@ -123,13 +123,13 @@ def scored(params: Params) -> tuple[Ingest, Prepare]:
     """
     Return the blocks that bring in what is to be scored: all of it, with nothing held out.
 
-    Raises ParamsError when there is nothing to score, or the result would go where it is lost with the pod.
+    Raises ConfigError when there is nothing to score, or the result would go where it is lost with the pod.
     """
     sources = {"creatives": params.score.creatives, "events": params.score.events}
     if not any(sources.values()):
-        raise ParamsError("score: nothing to score; give score.creatives or score.events a source")
+        raise ConfigError("score: nothing to score; give score.creatives or score.events a source")
     if not params.score.to.startswith("s3://"):
-        raise ParamsError(f"score.to: {params.score.to} is lost with its pod; expected s3://bucket/prefix")
+        raise ConfigError(f"score.to: {params.score.to} is lost with its pod; expected s3://bucket/prefix")
     whole = Period(holdout_start=NEVER, end=NEVER + timedelta(days=1))
     return Ingest.model_validate(sources), params.prepare.model_copy(update={"events": whole})
 
@@ -139,7 +139,7 @@ def spread(params: Params) -> set[str]:
     return {stage for stage, block in params.trainings.items() if block.enabled and block.processes > 1}
 
 
-def _container(image: str, place: Place, pods: Place | None) -> Spec:
+def _container(image: str, place: PodResources, pods: PodResources | None) -> Spec:
     """Return what runs in a pod, which is told its image's digest, and where the pods run that it is to start."""
     _, _, digest = image.partition("@")
     told = {"ADLOOM_IMAGE_DIGEST": digest} if digest else {}
@@ -149,12 +149,12 @@ def _container(image: str, place: Place, pods: Place | None) -> Spec:
     return {"image": image, "resources": _resources(place)} | env
 
 
-def _waiting(pipeline: Pipeline, place: Place) -> Place:
+def _waiting(pipeline: Pipeline, place: PodResources) -> PodResources:
     """Return the place of a pod that only waits for others: no GPU, and time for them to be scheduled."""
     return pipeline.default.model_copy(update={"gpu": 0, "timeout_minutes": place.timeout_minutes + SCHEDULING})
 
 
-def _resources(place: Place) -> Spec:
+def _resources(place: PodResources) -> Spec:
     """Return requests and limits, which are equal, so that a pod gets what it asks for and is ended last."""
     limits = {"resourceCpuLimit": place.cpu, "resourceMemoryLimit": place.memory}
     requests = {"resourceCpuRequest": place.cpu, "resourceMemoryRequest": place.memory}
@@ -162,7 +162,7 @@ def _resources(place: Place) -> Spec:
     return limits | requests | gpu
 
 
-def _node(place: Place) -> Spec:
+def _node(place: PodResources) -> Spec:
     node: Spec = {"activeDeadlineSeconds": str(place.timeout_minutes * 60)}
     if place.node_selector:
         node["nodeSelector"] = {"labels": dict(place.node_selector)}

@@ -9,9 +9,9 @@ from graphlib import TopologicalSorter
 from typing import Any
 
 from adloom.config.params import Params
-from adloom.context import Outside
+from adloom.context import StageContext
 from adloom.kubeflow import pipelines
-from adloom.kubeflow.client.base import SUCCEEDED, Run
+from adloom.kubeflow.client.base import SUCCEEDED, PipelineRun
 from adloom.kubeflow.pipelines import Compiled
 from adloom.stages import sources_lock
 
@@ -50,16 +50,16 @@ def on_server(project: str, pipeline: str) -> str:
     return f"{project}-{pipeline}"
 
 
-def make(pipeline: str, compiled: Compiled, params: Params, outside: Outside, scheduled: bool = False) -> Plan:
+def make(pipeline: str, compiled: Compiled, params: Params, context: StageContext, scheduled: bool = False) -> Plan:
     """
     Look at the sources, unless the run is to do that itself each time, and put the compiled pipeline in its place.
 
-    Raises ParamsError and DataError as `snapshot.look` and `pipelines.arguments` do.
+    Raises ConfigError and DataError as `snapshot.look` and `pipelines.arguments` do.
     """
     lock = None
     if not scheduled:
         ingest, prepare = (params.ingest, params.prepare) if pipeline == "training" else pipelines.scored(params)
-        lock = sources_lock.look(ingest, prepare.erasure_list, outside)
+        lock = sources_lock.scan_table(ingest, prepare.erasure_list, context)
     placed = compiled.placed(params.pipeline, pipelines.spread(params))
     text = placed.to_yaml()
     return Plan(
@@ -72,7 +72,7 @@ def make(pipeline: str, compiled: Compiled, params: Params, outside: Outside, sc
     )
 
 
-def changes(plan: Plan, last: Run) -> dict[str, list[str]]:
+def changes(plan: Plan, last: PipelineRun) -> dict[str, list[str]]:
     """Return what differs from a run: arguments with their keys that differ, and PIPELINE; empty when nothing does."""
     now, then = plan.arguments, last.arguments
     names = sorted((now.keys() | then.keys()) - {WHOLE, REASON})
@@ -81,7 +81,7 @@ def changes(plan: Plan, last: Run) -> dict[str, list[str]]:
     return other | {key: keys for key, keys in differing.items() if now.get(key) != then.get(key)}
 
 
-def why(plan: Plan, last: Run | None) -> str:
+def why(plan: Plan, last: PipelineRun | None) -> str:
     """Return in a line why to run, or why not."""
     if last is None:
         return "no run has succeeded or is going on"
@@ -92,7 +92,7 @@ def why(plan: Plan, last: Run | None) -> str:
     return f"changed since run {last.run_id}: {'; '.join(told)}" if told else f"nothing changed since run {last.run_id}"
 
 
-def stale(plan: Plan, last: Run | None, before: Spec) -> list[str]:
+def stale(plan: Plan, last: PipelineRun | None, before: Spec) -> list[str]:
     """
     Return the tasks, as people call them, that the server has likely no result of from the last run.
 
@@ -118,7 +118,7 @@ def stale(plan: Plan, last: Run | None, before: Spec) -> list[str]:
     return [label for name, label in plan.tasks.items() if runs(name)]
 
 
-def facts(plan: Plan, last: Run | None, before: Spec, reason: str) -> dict[str, Any]:
+def facts(plan: Plan, last: PipelineRun | None, before: Spec, reason: str) -> dict[str, Any]:
     """
     Return what would run and why, by name; an argument with its digest, and whether it differs from the last run.
 

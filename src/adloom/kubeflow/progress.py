@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from adloom.errors import AdloomError, OutsideError
-from adloom.kubeflow.client.base import FAILED, SUCCEEDED, AbsentError, Run, Runs, Task
+from adloom.errors import AdloomError, ExternalServiceError
+from adloom.kubeflow.client.base import FAILED, SUCCEEDED, NotFoundError, PipelineRun, Runs, Task
 
 POLL, PATIENCE = 5.0, 60  # seconds between looks at a run, and looks without an answer before waiting ends
 NOTICES = 6  # looks between two questions for what keeps the run's pods from starting
@@ -17,28 +17,28 @@ SILENT = "the server tells no more of this run's tasks (KFP 2.17: none above 1 M
 
 Say = Callable[[str], None]
 Pause = Callable[[float], None]
-Notices = Callable[[Run], str]  # what keeps the pods of a run from starting, "" when nothing is known
+Notices = Callable[[PipelineRun], str]  # what keeps the pods of a run from starting, "" when nothing is known
 
 
 def watch(
     run_id: str, runs: Runs, tasks: Mapping[str, str], say: Say, pause: Pause, notices: Notices = lambda _: ""
-) -> Run:
+) -> PipelineRun:
     """
     Say each change of a run and its tasks until it has ended, and return it; `tasks` has what people call each.
 
-    Raises OutsideError when the server gives no answer for a long while; the run goes on.
+    Raises ExternalServiceError when the server gives no answer for a long while; the run goes on.
     """
     seen: dict[str, str] = {}
     noticed, looks, silent = "", 0, 0
     while True:
         try:
             run, silent = runs.run(run_id), 0
-        except AbsentError:
-            raise OutsideError(f"run {run_id}: was deleted while it was waited for") from None
-        except OutsideError as error:
+        except NotFoundError:
+            raise ExternalServiceError(f"run {run_id}: was deleted while it was waited for") from None
+        except ExternalServiceError as error:
             silent += 1
             if silent == PATIENCE:
-                raise OutsideError(f"{error}; the run goes on, `adloom runs` shows it") from None
+                raise ExternalServiceError(f"{error}; the run goes on, `adloom runs` shows it") from None
             say(f"{error}; the run goes on, waiting")
         else:
             now = states(run, tasks)
@@ -52,7 +52,7 @@ def watch(
         pause(POLL)
 
 
-def states(run: Run, tasks: Mapping[str, str]) -> dict[str, str]:
+def states(run: PipelineRun, tasks: Mapping[str, str]) -> dict[str, str]:
     """Return the state of the run and of each of its tasks, by what people call it; of equal names the worst."""
     found = {"run": run.state}
     for label, task, _ in _labelled(run, tasks):
@@ -60,7 +60,7 @@ def states(run: Run, tasks: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def is_told_whole(run: Run, tasks: Mapping[str, str]) -> bool:
+def is_told_whole(run: PipelineRun, tasks: Mapping[str, str]) -> bool:
     """
     Return whether the server tells how every task of an ended run ended.
 
@@ -73,7 +73,7 @@ def is_told_whole(run: Run, tasks: Mapping[str, str]) -> bool:
     return run.state != FAILED or (FAILED in ends and "RUNNING" not in ends)
 
 
-def failure(run: Run, tasks: Mapping[str, str]) -> str:
+def failure(run: PipelineRun, tasks: Mapping[str, str]) -> str:
     """Return how a run ended that did not succeed: at which tasks, and why, as far as the server tells."""
     failed = [(label, driver) for label, task, driver in _labelled(run, tasks) if task.state == FAILED]
     names = list(dict.fromkeys(f"{label} (its driver)" if driver else label for label, driver in failed))
@@ -87,7 +87,7 @@ def failure(run: Run, tasks: Mapping[str, str]) -> str:
     return f"failed{where}: {said}{last}"
 
 
-def add_failed_pods(run: Run, pods: Mapping[str, str], tasks: Mapping[str, str]) -> Run:
+def add_failed_pods(run: PipelineRun, pods: Mapping[str, str], tasks: Mapping[str, str]) -> PipelineRun:
     """Return a run with the tasks that its failed pods belong to; `pods` has the path of each, and how it ended."""
     known = {*tasks, *tasks.values()}
     found = []
@@ -97,13 +97,13 @@ def add_failed_pods(run: Run, pods: Mapping[str, str], tasks: Mapping[str, str])
     return replace(run, tasks=(*run.tasks, *found))
 
 
-def check(run: Run, tasks: Mapping[str, str]) -> None:
+def check(run: PipelineRun, tasks: Mapping[str, str]) -> None:
     """Raise AdloomError naming the tasks that failed, and why, unless a run has succeeded."""
     if run.state != SUCCEEDED:
         raise AdloomError("; ".join(filter(None, [f"run {run.run_id} {failure(run, tasks)}", run.url])))
 
 
-def _labelled(run: Run, tasks: Mapping[str, str]) -> Iterator[tuple[str, Task, bool]]:
+def _labelled(run: PipelineRun, tasks: Mapping[str, str]) -> Iterator[tuple[str, Task, bool]]:
     """
     Yield what people call each task, the task, and whether it is a driver.
 
@@ -127,7 +127,9 @@ def _weight(state: str) -> int:
     return WORST.index(state) if state in WORST else 0
 
 
-def _news(before: Mapping[str, str], now: Mapping[str, str], run: Run, tasks: Mapping[str, str]) -> Iterator[str]:
+def _news(
+    before: Mapping[str, str], now: Mapping[str, str], run: PipelineRun, tasks: Mapping[str, str]
+) -> Iterator[str]:
     """Yield a line for each state that changed; of a run that is not told to its end without a count."""
     whole = not run.ended or is_told_whole(run, tasks)
     done = sum(state in DONE for name, state in now.items() if name != "run")
@@ -139,7 +141,7 @@ def _news(before: Mapping[str, str], now: Mapping[str, str], run: Run, tasks: Ma
         yield SILENT
 
 
-def _notice(before: str, run: Run, looks: int, say: Say, notices: Notices) -> str:
+def _notice(before: str, run: PipelineRun, looks: int, say: Say, notices: Notices) -> str:
     """Say what keeps the pods of a run from starting, when it is news; return what was said last."""
     found = notices(run) if looks % NOTICES == 0 else ""
     if found and found != before:

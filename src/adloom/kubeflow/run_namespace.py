@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from adloom.config.settings import Settings
-from adloom.kubeflow.client.base import Run
+from adloom.kubeflow.client.base import PipelineRun
 
 ENFORCED = "pod-security.kubernetes.io/enforce"  # label of a namespace
 CONFIG, SWITCH = "pipeline-install-config", "defaultSecurityContextRunAsNonRoot"  # ConfigMap of KFP, and a key of it
@@ -59,7 +59,7 @@ class RunNamespace:
         found = self._read(lambda: self.api.list_namespaced_pod(self.name, **selected, _request_timeout=TIMEOUT).items)
         return {(pod.metadata.annotations or {}).get(NODE, ""): _end(pod) for pod in found or []}
 
-    def notice(self, run: Run) -> str:
+    def notice(self, run: PipelineRun) -> str:
         """Return why pods of a run are refused, or will be; "" when that is not known."""
         return self.refused(run.created) or self.restriction()
 

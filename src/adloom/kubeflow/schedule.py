@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from adloom.errors import ParamsError
+from adloom.errors import ConfigError
 
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
@@ -53,16 +53,16 @@ class Cron:
 
 
 def parse(text: str) -> Cron:
-    """Read five fields. Raises ParamsError naming the field that is wrong, or when the time never comes."""
+    """Read five fields. Raises ConfigError naming the field that is wrong, or when the time never comes."""
     fields = text.upper().split()
     if len(fields) != len(FIELDS):
-        raise ParamsError(
+        raise ConfigError(
             f'--schedule "{text}": {len(fields)} fields, expected 5: {", ".join(FIELDS)}, as "30 3 * * *"'
         )
     values = [_values(field, name, text) for field, name in zip(fields, FIELDS, strict=True)]
     cron = Cron(" ".join(fields), *values)
     if next(cron.after(datetime(2000, 1, 1)), None) is None:
-        raise ParamsError(f'--schedule "{text}": is never due: no such day in these months')
+        raise ConfigError(f'--schedule "{text}": is never due: no such day in these months')
     return cron
 
 
@@ -75,7 +75,7 @@ def _values(field: str, name: str, text: str) -> frozenset[int]:
         width = int(match["step"] or 1) if match else 1
         if not (low <= start <= end <= high and width):
             known = f"{low}-{high}" + (f" or {names[0]}-{names[-1]}" if names else "")
-            raise ParamsError(
+            raise ConfigError(
                 f'--schedule "{text}": {name} "{part}": expected *, {known}, or lists, ranges, steps of these'
             )
         found.update(range(start, end + 1, width))

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
-from adloom.errors import ParamsError
-from adloom.kubeflow.client.base import LOST, Kubeflow, Order, Run, Runs, Schedule, Schedules
+from adloom.errors import ConfigError
+from adloom.kubeflow.client.base import LOST, Kubeflow, PipelineRun, RunRequest, Runs, Schedule, Schedules
 from adloom.kubeflow.plan import REASON, Plan, changes, why
 from adloom.kubeflow.schedule import Cron
 
@@ -21,33 +21,33 @@ KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 Pause = Callable[[float], None]
 
 
-def last(plan: Plan, runs: Runs) -> Run | None:
+def last(plan: Plan, runs: Runs) -> PipelineRun | None:
     """Return the newest run that succeeded or is going on."""
     return next((run for run in islice(runs.runs(plan.name), LOOK_BACK) if run.state not in LOST), None)
 
 
-def order(plan: Plan, runs: Runs, title: str, reason: str) -> Order:
+def order(plan: Plan, runs: Runs, title: str, reason: str) -> RunRequest:
     """Return what to run, its pipeline uploaded unless an equal one is there already."""
     version = runs.upload(plan.name, plan.digest, plan.text)
     kept = reason if len(reason) <= KEPT else f"{reason[: KEPT - 1]}…"
-    return Order(plan.name, title, version, {**plan.arguments, REASON: kept}, kept)
+    return RunRequest(plan.name, title, version, {**plan.arguments, REASON: kept}, kept)
 
 
-def start(plan: Plan, runs: Runs, reason: str) -> Run:
+def start(plan: Plan, runs: Runs, reason: str) -> PipelineRun:
     """Start a run; equal runs have equal titles."""
     return runs.start(order(plan, runs, f"{plan.name} {_content(plan)[:8]}", reason))
 
 
-def start_once(plan: Plan, runs: Runs, reason: str, key: str, pause: Pause) -> tuple[Run, bool]:
+def start_once(plan: Plan, runs: Runs, reason: str, key: str, pause: Pause) -> tuple[PipelineRun, bool]:
     """
     Return the one run of a key, and whether it was started here.
 
     The server knows no keys: a run bears its key in its title, and of two that were started at the same time the older
-    stays. Both may stay when the server takes longer than SETTLE to list what it was given. Raises ParamsError when the
+    stays. Both may stay when the server takes longer than SETTLE to list what it was given. Raises ConfigError when the
     key is none.
     """
     if not KEY.fullmatch(key):
-        raise ParamsError(f'--idempotency-key "{key}": expected up to 64 letters, digits, dots, colons, dashes')
+        raise ConfigError(f'--idempotency-key "{key}": expected up to 64 letters, digits, dots, colons, dashes')
     title = f"{plan.name} key {key}"
     if found := list(runs.runs(plan.name, title)):
         return _oldest(found), False
@@ -63,7 +63,7 @@ def start_once(plan: Plan, runs: Runs, reason: str, key: str, pause: Pause) -> t
 class Triggered:
     """What became of a trigger."""
 
-    run: Run
+    run: PipelineRun
     started: bool
     note: str  # why the run was started, or why no other was
     until: datetime | None = None  # no other starts before; None unless runs have to cool down
@@ -111,12 +111,12 @@ def schedule(plan: Plan, kubeflow: Kubeflow, cron: Cron) -> tuple[Schedule, str]
 
 
 def find(name: str, pipelines: list[str], schedules: Schedules) -> Schedule:
-    """Return the schedule of this title, or whose id begins so. Raises ParamsError when that is none, or several."""
+    """Return the schedule of this title, or whose id begins so. Raises ConfigError when that is none, or several."""
     known = [found for pipeline in pipelines for found in schedules.schedules(pipeline)]
     found = [s for s in known if name == s.title] or [s for s in known if s.schedule_id.startswith(name)]
     if len(found) != 1:
         which = f"several schedules ({', '.join(s.schedule_id for s in found)})" if found else "no schedule"
-        raise ParamsError(f"{name}: names {which}; known: {', '.join(repr(s.title) for s in known) or 'none'}")
+        raise ConfigError(f"{name}: names {which}; known: {', '.join(repr(s.title) for s in known) or 'none'}")
     return found[0]
 
 
@@ -125,5 +125,5 @@ def _content(plan: Plan) -> str:
     return hashlib.sha256(json.dumps([plan.digest, sorted(plan.arguments.items())]).encode()).hexdigest()
 
 
-def _oldest(runs: list[Run]) -> Run:
+def _oldest(runs: list[PipelineRun]) -> PipelineRun:
     return min(runs, key=lambda run: (run.created, run.run_id))

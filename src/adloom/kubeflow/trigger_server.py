@@ -22,13 +22,13 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from adloom.config.settings import Settings
-from adloom.errors import AdloomError, ParamsError
+from adloom.errors import AdloomError, ConfigError
 from adloom.kubeflow.submit import Triggered
 from adloom.serving.api.admission import Admission
-from adloom.serving.api.middleware import Front, asked
+from adloom.serving.api.middleware import ApiMiddleware, current_request
 from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import Body, Endpoint
-from adloom.serving.metrics import Meter
+from adloom.serving.metrics import RequestMetrics
 from adloom.storage import secret_file
 
 TRIGGER = "/v1/trigger"
@@ -112,9 +112,9 @@ class App(Starlette):
 
 
 def application(start: Start, settings: Settings) -> App:
-    """Return the service. Raises ParamsError without a token that is long enough."""
+    """Return the service. Raises ConfigError without a token that is long enough."""
     _token(settings)
-    meter = Meter()
+    meter = RequestMetrics()
     app = App(
         routes=[
             Route(TRIGGER, _trigger, methods=["POST"]),
@@ -132,12 +132,12 @@ def application(start: Start, settings: Settings) -> App:
             raise Problem(HTTPStatus.UNAUTHORIZED, "not allowed", headers={"WWW-Authenticate": "Bearer"})
 
     app.admission = Admission(meter, ENDPOINTS, PAGES, authorize)
-    app.add_middleware(Front, admission=app.admission)
+    app.add_middleware(ApiMiddleware, admission=app.admission)
     return app
 
 
 async def _trigger(request: Request) -> Response:
-    trigger: TriggerRequest = asked.get()
+    trigger: TriggerRequest = current_request.get()
     try:
         became = await request.app.state.triggers[trigger.pipeline].ask(trigger.reason)
     except AdloomError:
@@ -163,15 +163,15 @@ async def _metrics(request: Request) -> Response:
 
 
 def _token(settings: Settings) -> str:
-    """Return the token, reading its file again. Raises ParamsError when there is none, or a short one."""
+    """Return the token, reading its file again. Raises ConfigError when there is none, or a short one."""
     try:
         given = secret_file.read_text(settings.trigger_token_file)[0] if settings.trigger_token_file else ""
     except (OSError, ValueError) as error:
         why = secret_file.reason(error)
-        raise ParamsError(f"ADLOOM_TRIGGER_TOKEN_FILE={settings.trigger_token_file}: {why}") from None
+        raise ConfigError(f"ADLOOM_TRIGGER_TOKEN_FILE={settings.trigger_token_file}: {why}") from None
     token = given.strip() or (settings.trigger_token.get_secret_value() if settings.trigger_token else "")
     if len(token) < MIN_TOKEN:
-        raise ParamsError(f"token of `adloom listen`: {len(token)} characters, expected at least {MIN_TOKEN}; {ADVICE}")
+        raise ConfigError(f"token of `adloom listen`: {len(token)} characters, expected at least {MIN_TOKEN}; {ADVICE}")
     return token
 
 

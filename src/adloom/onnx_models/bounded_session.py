@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from adloom.errors import NoAnswerError
+from adloom.errors import UnavailableError
 
 CHECK = 0.25  # seconds between two looks at what runs
 
@@ -25,14 +25,16 @@ class BoundedSession:
         self.get_inputs = session.get_inputs
 
     def run(self, outputs: Sequence[str] | None, inputs: Mapping[str, Any]) -> Any:
-        """Return the outputs of the model. Raises NoAnswerError when it takes longer."""
+        """Return the outputs of the model. Raises UnavailableError when it takes longer."""
         options = self._new_options()
         number = _watchdog.watch(options, self._seconds)
         try:
             return self._session.run(outputs, inputs, options)
         except Exception as error:
             if options.terminate:
-                raise NoAnswerError(f"the model was stopped after {self._seconds:g} s; send another request") from error
+                raise UnavailableError(
+                    f"the model was stopped after {self._seconds:g} s; send another request"
+                ) from error
             raise
         finally:
             _watchdog.forget(number)

@@ -20,7 +20,7 @@ def session(path: Path, threads: int, seconds: float | None = None) -> Any:
     """
     Open an ONNX file for inference on the CPU; equal threads give equal bytes on one CPU type.
 
-    With `seconds`, an inference that takes longer raises NoAnswerError.
+    With `seconds`, an inference that takes longer raises UnavailableError.
     """
     os.environ.setdefault(SILENT, "1")  # read when onnxruntime is imported, which happens here and nowhere else
     import onnxruntime

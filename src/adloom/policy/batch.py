@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from adloom.policy.feature_space import Space
+from adloom.policy.feature_space import FeatureSpace
 from adloom.policy.impressions import Floats, Impressions
 from adloom.policy.scorer import Policy
 
@@ -11,7 +11,7 @@ def probabilities(policy: Policy, data: Impressions) -> Floats:
     """Return the probability that the policy shows each creative in each row (rows, creatives); 0 where not offered."""
     known = {creative: i for i, creative in enumerate(policy.creatives)}
     place = np.array([known.get(creative, -1) for creative in data.creatives], np.int64)
-    rows = Space(policy.features, policy.values).rows(data.context)
+    rows = FeatureSpace(policy.features, policy.values).rows(data.context)
     made = np.zeros((len(data), len(data.creatives)))
     order = np.argsort(data.offered, kind="stable")
     for here in np.split(order, np.flatnonzero(np.diff(data.offered[order])) + 1):

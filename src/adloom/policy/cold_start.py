@@ -25,7 +25,7 @@ class Pictures:
         return len(self.creatives)
 
 
-def welcome(policy: Policy, pictures: Pictures) -> Policy:
+def add_cold_start(policy: Policy, pictures: Pictures) -> Policy:
     """
     Return the policy with those creatives added that have a picture, but no history.
 

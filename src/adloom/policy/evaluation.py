@@ -12,7 +12,7 @@ from adloom.evaluation.metric import Comparison, Evaluation, Figure, Metric, Sam
 from adloom.evaluation.statistics import mean
 from adloom.policy import figures, model_selection
 from adloom.policy.batch import probabilities
-from adloom.policy.impressions import Floats, Impressions, Left
+from adloom.policy.impressions import ExclusionCounts, Floats, Impressions
 from adloom.policy.models import Categories
 from adloom.policy.ope.estimate import Estimate
 from adloom.policy.ope.log_evaluation import Columns, Value, from_table
@@ -25,7 +25,9 @@ RATE = "click_rate"
 SHOWN = 10  # creatives in the table of those shown more or less than in the log
 
 
-def evaluate(policy: Policy, calibration: Impressions, holdout: Impressions, left: Left, card: Card) -> Evaluation:
+def evaluate(
+    policy: Policy, calibration: Impressions, holdout: Impressions, left: ExclusionCounts, card: Card
+) -> Evaluation:
     """
     Measure a policy on the impressions of the holdout period; `left` counts those that are not among them.
 
@@ -75,7 +77,7 @@ def _compare(mine: Sample, rival: Sample, margin: float) -> Comparison:
     return Comparison(lift.verdict == "promote", lift.low, f"against {against}: {lift.finding}")
 
 
-def _metrics(value: Value, data: Impressions, left: Left) -> dict[str, Metric]:
+def _metrics(value: Value, data: Impressions, left: ExclusionCounts) -> dict[str, Metric]:
     best = value.estimates["doubly_robust"]
     counts = {
         "effective_sample_size": round(best.effective_sample_size),
@@ -186,7 +188,7 @@ def _most(data: Impressions, shown: Floats) -> Table:
     )
 
 
-def _left(data: Impressions, left: Left) -> Table:
+def _left(data: Impressions, left: ExclusionCounts) -> Table:
     rows: list[list[str | float | int]] = [
         ["counted", len(data)],
         ["clicked", int(data.clicked.sum())],

@@ -15,7 +15,7 @@ Feature = tuple[str, ...]  # columns of the context
 
 
 @dataclass(frozen=True)
-class Space:
+class FeatureSpace:
     """Features, and the values of each in ascending order; row 0 of a feature's weights is for all other values."""
 
     features: tuple[Feature, ...]

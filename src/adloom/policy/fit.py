@@ -11,7 +11,7 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from adloom.policy.feature_space import Space
+from adloom.policy.feature_space import FeatureSpace
 from adloom.policy.impressions import Floats, Impressions, Ints
 from adloom.policy.models import Categories, policy
 from adloom.policy.scorer import Policy
@@ -23,7 +23,7 @@ PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # inverse: the smaller, the near
 class Design:
     """Where the coefficients of each block stand: creatives, categories, contexts, and these crossed with those."""
 
-    space: Space
+    space: FeatureSpace
     categories: Categories
     creatives: tuple[str, ...]
 
@@ -76,7 +76,7 @@ class Linear:
 
 def linear(data: Impressions, categories: Categories, penalty: float) -> Linear:
     """Fit clicks (at least one, and at least one miss); penalty is the inverse strength of the ridge penalty."""
-    design = Design(Space.of(data), categories, data.creatives)
+    design = Design(FeatureSpace.of(data), categories, data.creatives)
     matrix = design.matrix(data)
     used = np.unique(matrix.indices)  # the coefficient of a column without a row stays 0
     with threadpool_limits(limits=1):

@@ -53,7 +53,7 @@ class Impressions:
 
 
 @dataclass(frozen=True)
-class Left:
+class ExclusionCounts:
     """How many impressions do not count, and why."""
 
     immature: int  # younger than the maturity when the table ends: a click may still come
@@ -62,7 +62,7 @@ class Left:
     without_segment: int  # counted nevertheless, with the segment unknown
 
 
-def read(rows: pd.DataFrame, segment: Sequence[str | None], maturity: timedelta) -> tuple[Impressions, Left]:
+def read(rows: pd.DataFrame, segment: Sequence[str | None], maturity: timedelta) -> tuple[Impressions, ExclusionCounts]:
     """
     Return the usable impressions of a prepared table, which ends with its latest row, and how many do not count.
 
@@ -81,7 +81,7 @@ def read(rows: pd.DataFrame, segment: Sequence[str | None], maturity: timedelta)
             f"train_policy.maturity_hours when the table ends, {without} have no propensity; bring the log's "
             "propensities, or a longer log"
         )
-    left = Left(ripe.immature, ripe.late, without, int(known["segment"].isna().sum()))
+    left = ExclusionCounts(ripe.immature, ripe.late, without, int(known["segment"].isna().sum()))
     return _arrays(known, _placed(rows)), left
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.special import betaln
 
-from adloom.policy.feature_space import Feature, Space
+from adloom.policy.feature_space import Feature, FeatureSpace
 from adloom.policy.impressions import Floats, Impressions, Ints
 from adloom.policy.scorer import Policy
 
@@ -35,7 +35,7 @@ class Categories:
 
 
 def policy(
-    data: Impressions, categories: Categories, space: Space, bias: Floats, weights: list[Floats], prior: Floats
+    data: Impressions, categories: Categories, space: FeatureSpace, bias: Floats, weights: list[Floats], prior: Floats
 ) -> Policy:
     """Return the policy of temperature 1 and no floor that scores the creatives of the data so."""
     return Policy(
@@ -55,7 +55,7 @@ def policy(
 def uniform(data: Impressions, categories: Categories) -> Policy:
     """Return the policy that shows every candidate alike."""
     nothing = np.zeros(len(data.creatives))
-    return policy(data, categories, Space((), ()), nothing, [], np.zeros(len(categories.names) + 1))
+    return policy(data, categories, FeatureSpace((), ()), nothing, [], np.zeros(len(categories.names) + 1))
 
 
 def logging(data: Impressions, categories: Categories) -> Policy:
@@ -64,7 +64,7 @@ def logging(data: Impressions, categories: Categories) -> Policy:
 
     One impression more than there was of each keeps what was never shown; what is new is shown as often as the average.
     """
-    space = Space.of(data, (("placement", "position"),) if "position" in data.context else PLACE)
+    space = FeatureSpace.of(data, (("placement", "position"),) if "position" in data.context else PLACE)
     shown = _counts(space.rows(data.context)[0], data.shown, (len(space.values[0]) + 1, len(data.creatives)))
     possible = np.zeros_like(shown, bool)
     for chosen, row in set(zip(data.offered.tolist(), space.rows(data.context)[0].tolist(), strict=True)):
@@ -82,7 +82,7 @@ def rates(data: Impressions, categories: Categories) -> Policy:
     Empirical Bayes: in a placement, creatives' rates are drawn from a beta distribution around the placement's rate
     times what the category does; its strength, the same everywhere, is the likeliest (beta-binomial). Needs a click.
     """
-    space = Space.of(data, PLACE)
+    space = FeatureSpace.of(data, PLACE)
     place = space.rows(data.context)[0]
     shape = (len(space.values[0]) + 1, len(data.creatives))
     shown, clicked = _counts(place, data.shown, shape), _counts(place, data.shown, shape, data.clicked)

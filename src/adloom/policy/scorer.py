@@ -71,7 +71,9 @@ class Policy:
 
         `categories` may name those of candidates that the policy does not know.
         """
-        found: list[float] = self.scorer.probabilities([Question(context, candidates, categories or {})])[0].tolist()
+        found: list[float] = self.scorer.probabilities([ScoringRequest(context, candidates, categories or {})])[
+            0
+        ].tolist()
         return found
 
     def save(self, path: Path) -> None:
@@ -139,7 +141,7 @@ class Policy:
             )
 
 
-class Question(NamedTuple):
+class ScoringRequest(NamedTuple):
     """Who may be shown in a context."""
 
     context: Context
@@ -193,7 +195,7 @@ class Scorer:
         """Return the known creatives of a category, in the policy's order; none for a category it does not know."""
         return self._members.get(category, [])
 
-    def probabilities(self, questions: Sequence[Question]) -> list[Floats]:
+    def probabilities(self, questions: Sequence[ScoringRequest]) -> list[Floats]:
         """Return for each question the probability of each candidate (candidates,), as Policy.probabilities does."""
         counts = [len(question.candidates) for question in questions]
         asked = [question for question in questions if question.candidates]
@@ -202,14 +204,14 @@ class Scorer:
         ends = itertools.accumulate(counts)
         return [every[end - count : end] for count, end in zip(counts, ends, strict=True)]
 
-    def scores(self, questions: Sequence[Question]) -> Floats:
+    def scores(self, questions: Sequence[ScoringRequest]) -> Floats:
         """Return the score of each candidate of each question, those of one after another (candidates,)."""
         numbers = np.array([self._numbers(question.context) for question in questions])
         numbers = numbers.repeat([len(question.candidates) for question in questions], 0)
         numbers += self._places(questions)[:, None] * self._rows.shape[1]
         return np.asarray(np.add.reduce(self._rows.take(numbers), 1, np.float64))
 
-    def _places(self, questions: Sequence[Question]) -> Ints:
+    def _places(self, questions: Sequence[ScoringRequest]) -> Ints:
         """Return the row of each candidate (candidates,); of a new one, that of its category's prior."""
         candidates = list(itertools.chain.from_iterable(question.candidates for question in questions))
         hashes = np.fromiter(map(hash, candidates), np.int64, len(candidates))

@@ -26,7 +26,7 @@ START = pd.Timestamp("2026-01-01", tz="UTC")
 
 
 @dataclass(frozen=True)
-class Setting:
+class Config:
     """What a world is like."""
 
     rate: float = 0.02  # clicks per impression of uniform decisions, before wear-out
@@ -43,7 +43,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Situations:
+class Contexts:
     """Impressions to decide on: all (rows,) but the rates, which only the world knows."""
 
     user: Ints
@@ -65,7 +65,7 @@ class Situations:
 class Log:
     """What was shown, with which probability, and what came of it."""
 
-    situations: Situations
+    situations: Contexts
     action: Ints  # (rows,), the creative shown
     propensity: Array  # (rows,), its probability
     clicked: npt.NDArray[np.bool_]  # (rows,)
@@ -107,13 +107,13 @@ class Log:
         )
 
 
-Policy = Callable[[Situations], Array]  # probabilities (rows, creatives)
+Policy = Callable[[Contexts], Array]  # probabilities (rows, creatives)
 
 
 class World:
     """A world that is stepped forward; equal seeds and equal decisions lead to equal worlds."""
 
-    def __init__(self, setting: Setting, seed: int) -> None:
+    def __init__(self, setting: Config, seed: int) -> None:
         """Draw segments, tastes and users."""
         self.setting = setting
         self._rng = np.random.default_rng(seed)
@@ -134,7 +134,7 @@ class World:
         """
         return float((self._share[:, None] * (table * self.rates).sum(2)).sum() / self.setting.placements)
 
-    def arrive(self, rows: int) -> Situations:
+    def arrive(self, rows: int) -> Contexts:
         """Return the next situations; time goes on."""
         setting = self.setting
         user = self._rng.integers(setting.users, size=rows)
@@ -145,9 +145,9 @@ class World:
         swing = 1 + setting.drift * np.sin(2 * np.pi * hour / setting.drift_hours)
         worn = (1 - setting.wear_out) ** self.views[user]  # (rows, creatives)
         rate = np.minimum(self.rates[segment, placement] * worn * swing[:, None], 1.0)
-        return Situations(user, segment, placement, hour, rate)
+        return Contexts(user, segment, placement, hour, rate)
 
-    def show(self, situations: Situations, action: Ints, propensity: Array) -> Log:
+    def show(self, situations: Contexts, action: Ints, propensity: Array) -> Log:
         """Return what comes of showing creatives (rows,), which somebody else drew with these propensities (rows,)."""
         rows = np.arange(len(situations))
         clicked = self._rng.random(len(rows)) < situations.rate[rows, action]
@@ -155,7 +155,7 @@ class World:
         np.add.at(self.views, (situations.user, action), 1)
         return Log(situations, action, propensity, clicked, np.where(clicked, late, np.nan))
 
-    def serve(self, situations: Situations, probabilities: Array) -> Log:
+    def serve(self, situations: Contexts, probabilities: Array) -> Log:
         """Return what comes of drawing from probabilities (rows, creatives)."""
         drawn = self._rng.random((len(situations), 1)) * probabilities.sum(1, keepdims=True)
         action = np.minimum((probabilities.cumsum(1) <= drawn).sum(1), probabilities.shape[1] - 1)
@@ -172,11 +172,11 @@ class World:
 
 def join(logs: Sequence[Log]) -> Log:
     """Return logs, one after the other, as one."""
-    now = {f.name: np.concatenate([getattr(log.situations, f.name) for log in logs]) for f in fields(Situations)}
+    now = {f.name: np.concatenate([getattr(log.situations, f.name) for log in logs]) for f in fields(Contexts)}
     rest = {
         f.name: np.concatenate([getattr(log, f.name) for log in logs]) for f in fields(Log) if f.name != "situations"
     }
-    return Log(Situations(**now), **rest)
+    return Log(Contexts(**now), **rest)
 
 
 def creative(index: int) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Literal, Protocol
 
-from adloom.errors import ArtifactError, OutsideError, UserError
+from adloom.errors import ArtifactError, ExternalServiceError, UserError
 from adloom.storage import manifest
 
 CHAMPION = "champion"
@@ -16,7 +16,7 @@ CHALLENGER = "challenger"
 
 
 @dataclass(frozen=True)
-class Version:
+class ModelVersion:
     """One registered version of a model."""
 
     model: str  # one of params.MODELS; the registry adds the project's prefix
@@ -30,32 +30,32 @@ class Version:
         return self.tags["manifest_digest"]
 
 
-By = Literal["gate", "person", "rollback"]  # a rollback is a person's, too: it takes the last promotion back
+Actor = Literal["gate", "person", "rollback"]  # a rollback is a person's, too: it takes the last promotion back
 
 
 @dataclass(frozen=True)
-class Move:
+class AliasEvent:
     """One move of an alias; all that ever happened are kept."""
 
     alias: str
     version: int
     reason: str
-    by: By
+    by: Actor
     at: datetime  # UTC
 
 
 class Registry(Protocol):
     """What stages and services need of a model registry."""
 
-    def versions(self, model: str) -> list[Version]:
+    def versions(self, model: str) -> list[ModelVersion]:
         """Return a model's versions, oldest first; empty when it was never registered."""
         ...
 
-    def register(self, model: str, folder: Path, tags: Mapping[str, str]) -> Version:
+    def register(self, model: str, folder: Path, tags: Mapping[str, str]) -> ModelVersion:
         """Register an artifact folder; one whose digest is registered already is that version, its tags updated."""
         ...
 
-    def point(self, model: str, alias: str, version: int, reason: str, by: By = "gate") -> int:
+    def point(self, model: str, alias: str, version: int, reason: str, by: Actor = "gate") -> int:
         """
         Record the move of an alias, let the alias mean what its last move says, and return that.
 
@@ -63,21 +63,21 @@ class Registry(Protocol):
         """
         ...
 
-    def moves(self, model: str) -> list[Move]:
+    def moves(self, model: str) -> list[AliasEvent]:
         """Return every move of the model's aliases, oldest first."""
         ...
 
-    def fetch(self, version: Version, folder: Path) -> Path:
+    def fetch(self, version: ModelVersion, folder: Path) -> Path:
         """Bring a version's artifact into a folder and return where it lies."""
         ...
 
 
-def aliased(versions: list[Version], alias: str) -> Version | None:
+def find_alias(versions: list[ModelVersion], alias: str) -> ModelVersion | None:
     """Return the version an alias means, None when it means none."""
     return next((version for version in versions if alias in version.aliases), None)
 
 
-def fetch_whole(registry: Registry, version: Version, folder: Path) -> Path:
+def fetch_whole(registry: Registry, version: ModelVersion, folder: Path) -> Path:
     """Fetch a version and check every byte. Raises ArtifactError when it is not what was registered."""
     fetched = registry.fetch(version, folder)
     if not manifest.is_whole(fetched, version.digest):
@@ -86,9 +86,9 @@ def fetch_whole(registry: Registry, version: Version, folder: Path) -> Path:
     return fetched
 
 
-def champion(registry: Registry, model: str, folder: Path) -> tuple[Version, Path]:
+def champion(registry: Registry, model: str, folder: Path) -> tuple[ModelVersion, Path]:
     """Fetch a model's champion, whole. Raises UserError when there is none."""
-    version = aliased(registry.versions(model), CHAMPION)
+    version = find_alias(registry.versions(model), CHAMPION)
     if version is None:
         raise UserError(f"{model}: no champion; `adloom run` makes one, `adloom promote` names one")
     return version, fetch_whole(registry, version, folder)
@@ -99,15 +99,15 @@ class MemoryRegistry:
     """A registry in memory, with the artifacts in a folder: for tests. What changes it is done by one at a time."""
 
     folder: Path
-    known: dict[str, list[Version]] = field(default_factory=dict)
-    history: dict[str, list[Move]] = field(default_factory=dict)
+    known: dict[str, list[ModelVersion]] = field(default_factory=dict)
+    history: dict[str, list[AliasEvent]] = field(default_factory=dict)
     one: Lock = field(default_factory=Lock, repr=False)
 
-    def versions(self, model: str) -> list[Version]:
+    def versions(self, model: str) -> list[ModelVersion]:
         """Return a model's versions, oldest first."""
         return list(self.known.get(model, []))
 
-    def register(self, model: str, folder: Path, tags: Mapping[str, str]) -> Version:
+    def register(self, model: str, folder: Path, tags: Mapping[str, str]) -> ModelVersion:
         """Register an artifact folder once."""
         digest = manifest.digest(folder)
         with self.one:
@@ -117,28 +117,28 @@ class MemoryRegistry:
                     versions[i] = replace(version, tags={**version.tags, **tags})
                     return versions[i]
             shutil.copytree(folder, self.folder / digest, dirs_exist_ok=True)
-            versions.append(Version(model, len(versions) + 1, {**tags, "manifest_digest": digest}))
+            versions.append(ModelVersion(model, len(versions) + 1, {**tags, "manifest_digest": digest}))
             return versions[-1]
 
-    def point(self, model: str, alias: str, version: int, reason: str, by: By = "gate") -> int:
+    def point(self, model: str, alias: str, version: int, reason: str, by: Actor = "gate") -> int:
         """Move an alias."""
         with self.one:
             versions = self.versions(model)
             if not any(v.version == version for v in versions):
-                raise OutsideError(f"{model}: no version {version}; known: {[v.version for v in versions]}")
-            self.history.setdefault(model, []).append(Move(alias, version, reason, by, datetime.now(UTC)))
+                raise ExternalServiceError(f"{model}: no version {version}; known: {[v.version for v in versions]}")
+            self.history.setdefault(model, []).append(AliasEvent(alias, version, reason, by, datetime.now(UTC)))
             self.known[model] = [_pointed(v, alias, version) for v in versions]
             return version
 
-    def moves(self, model: str) -> list[Move]:
+    def moves(self, model: str) -> list[AliasEvent]:
         """Return every move of the model's aliases, oldest first."""
         return list(self.history.get(model, []))
 
-    def fetch(self, version: Version, folder: Path) -> Path:
+    def fetch(self, version: ModelVersion, folder: Path) -> Path:
         """Copy a version's artifact."""
         return Path(shutil.copytree(self.folder / version.digest, folder, dirs_exist_ok=True))
 
 
-def _pointed(version: Version, alias: str, target: int) -> Version:
+def _pointed(version: ModelVersion, alias: str, target: int) -> ModelVersion:
     kept = tuple(a for a in version.aliases if a != alias)
     return replace(version, aliases=(*kept, alias) if version.version == target else kept)

@@ -23,10 +23,10 @@ from uuid import uuid4
 
 from adloom.connection_errors import describe
 from adloom.deadline import within
-from adloom.errors import AdloomError, OutsideError
-from adloom.registry.base import By, Move, Version
+from adloom.errors import AdloomError, ExternalServiceError
+from adloom.registry.base import Actor, AliasEvent, ModelVersion
 from adloom.storage import manifest
-from adloom.storage.locks import held
+from adloom.storage.locks import exclusive_lock
 
 ARTIFACT = "model"  # folder of a version's files below its run
 MOVE = "move."  # prefix of the registered model's tags that hold the moves of its aliases
@@ -111,20 +111,20 @@ class Server:
         except AdloomError:
             raise
         except Exception as error:  # MLflow lets errors of its drivers, of HTTP and of the file system through
-            raise OutsideError(
+            raise ExternalServiceError(
                 f"MLflow at {self.name}: cannot {what}: {describe(error)}; are it, its database and its S3 up, "
                 "and is MLFLOW_TRACKING_URI right?"
             ) from error
 
     def wait_for_lock(self) -> None:
-        """Raise OutsideError when another holds a SQLite file for long; MLflow would wait far longer, in silence."""
+        """Raise ExternalServiceError when another process holds the SQLite file; MLflow itself waits far longer, silently."""
         if self.database is None or not self.database.is_file():
             return
         try:
             with self._creation_lock(self.database), closing(_connect(self.database)) as connection:
                 connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
-            raise OutsideError(
+            raise ExternalServiceError(
                 f"MLflow at {self.name}: {error} for {LOCK_SECONDS} s; wait for whatever uses it, or stop that"
             ) from None
 
@@ -140,7 +140,7 @@ class Server:
         busy = (
             f"MLflow at {self.name}: another process creates its tables for {CREATE_SECONDS} s; wait for it or stop it"
         )
-        return held(lock, busy, CREATE_SECONDS)
+        return exclusive_lock(lock, busy, CREATE_SECONDS)
 
 
 FindParent = Callable[[Server], str | None]  # the id of the run that runs lie below, if there is one
@@ -201,13 +201,13 @@ class MlflowRegistry:
     def __post_init__(self) -> None:
         self._server = Server(self.uri, self.project)
 
-    def versions(self, model: str) -> list[Version]:
+    def versions(self, model: str) -> list[ModelVersion]:
         """Return a model's versions, oldest first; empty when it was never registered. Makes no database."""
         if self._server.database and not self._server.database.is_file():
             return []
         return self._read(f"list versions of {model}", lambda: self._versions(model))
 
-    def register(self, model: str, folder: Path, tags: Mapping[str, str]) -> Version:
+    def register(self, model: str, folder: Path, tags: Mapping[str, str]) -> ModelVersion:
         """
         Register an artifact folder once; the version is made last, with all its tags at once.
 
@@ -227,19 +227,19 @@ class MlflowRegistry:
                     self._server.client.set_model_version_tag(self._name(model), str(known.version), name, value)
             return replace(known, tags={**known.tags, **tags})
 
-    def point(self, model: str, alias: str, version: int, reason: str, by: By = "gate") -> int:
+    def point(self, model: str, alias: str, version: int, reason: str, by: Actor = "gate") -> int:
         """Move an alias: first the note of the move, then the alias itself."""
         with self._server.doing(f"let {alias} mean {model} {version}"):
-            move = Move(alias, version, reason, by, datetime.now(UTC))
+            move = AliasEvent(alias, version, reason, by, datetime.now(UTC))
             self._server.client.get_model_version(self._name(model), str(version))
             self._server.client.set_registered_model_tag(self._name(model), self._next(model), _to_json(move))
             return self._settle(model, alias)
 
-    def moves(self, model: str) -> list[Move]:
+    def moves(self, model: str) -> list[AliasEvent]:
         """Return every move of the model's aliases, oldest first."""
         return self._read(f"read the history of {model}", lambda: self._moves(model))
 
-    def fetch(self, version: Version, folder: Path) -> Path:
+    def fetch(self, version: ModelVersion, folder: Path) -> Path:
         """Bring a version's artifact into a folder and return where it lies, without what was laid beside it."""
         with self._server.doing(f"fetch {version.model} {version.version}"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -259,7 +259,7 @@ class MlflowRegistry:
     def _name(self, model: str) -> str:
         return f"{self.project}-{model}"
 
-    def _versions(self, model: str) -> list[Version]:
+    def _versions(self, model: str) -> list[ModelVersion]:
         name = self._name(model)
         found = self._server.client.search_model_versions(f"name = '{name}'", order_by=["version_number ASC"])
         if not found:
@@ -268,7 +268,7 @@ class MlflowRegistry:
         ours = [stored for stored in found if "manifest_digest" in stored.tags]
         return sorted((_version(model, stored, aliases) for stored in ours), key=lambda version: version.version)
 
-    def _moves(self, model: str) -> list[Move]:
+    def _moves(self, model: str) -> list[AliasEvent]:
         return _in_order(self._server.client.get_registered_model(self._name(model)).tags)
 
     def _next(self, model: str) -> str:
@@ -290,9 +290,9 @@ class MlflowRegistry:
             if int(stored.aliases.get(alias, 0)) == wanted:
                 return wanted
             self._server.client.set_registered_model_alias(self._name(model), alias, str(wanted))
-        raise OutsideError(f"{model}: others moved {alias} {TRIES} times meanwhile; stop them, and do it again")
+        raise ExternalServiceError(f"{model}: others moved {alias} {TRIES} times meanwhile; stop them, and do it again")
 
-    def _known(self, model: str, digest: str) -> Version | None:
+    def _known(self, model: str, digest: str) -> ModelVersion | None:
         return next((version for version in self._versions(model) if version.digest == digest), None)
 
     def _create(self, model: str, folder: Path, tags: Mapping[str, str]) -> int:
@@ -312,19 +312,19 @@ class MlflowRegistry:
         return int(client.create_model_version(name, source, run.info.run_id, tags=dict(tags)).version)
 
 
-def _version(model: str, stored: Any, aliases: Mapping[str, str]) -> Version:
+def _version(model: str, stored: Any, aliases: Mapping[str, str]) -> ModelVersion:
     names = tuple(sorted(alias for alias, number in aliases.items() if int(number) == int(stored.version)))
-    return Version(model, int(stored.version), dict(stored.tags), names)
+    return ModelVersion(model, int(stored.version), dict(stored.tags), names)
 
 
-def _in_order(tags: Mapping[str, str]) -> list[Move]:
+def _in_order(tags: Mapping[str, str]) -> list[AliasEvent]:
     return [_move(tags[name]) for name in sorted(tags) if name.startswith(MOVE)]
 
 
-def _to_json(move: Move) -> str:
+def _to_json(move: AliasEvent) -> str:
     return json.dumps({**asdict(move), "at": move.at.isoformat(timespec="seconds")}, ensure_ascii=False)
 
 
-def _move(text: str) -> Move:
+def _move(text: str) -> AliasEvent:
     fields = json.loads(text)
-    return Move(**{**fields, "at": datetime.fromisoformat(fields["at"])})
+    return AliasEvent(**{**fields, "at": datetime.fromisoformat(fields["at"])})

@@ -6,13 +6,13 @@ its audience along, and an audience other than the champion policy's waits for a
 """
 
 from adloom.errors import UserError
-from adloom.registry.base import CHAMPION, Registry, Version, aliased
+from adloom.registry.base import CHAMPION, ModelVersion, Registry, find_alias
 
 POLICY, AUDIENCE = "policy", "audience"
 PINNED = "audience_digest"  # tag of a policy: the audience it was trained with; absent when it knows no segments
 
 
-def others(registry: Registry, version: Version) -> list[Version]:
+def others(registry: Registry, version: ModelVersion) -> list[ModelVersion]:
     """
     Return which versions have to become champion together with this one, so that the champions remain a pair.
 
@@ -21,7 +21,7 @@ def others(registry: Registry, version: Version) -> list[Version]:
     """
     if version.model == POLICY and (pinned := version.tags.get(PINNED)):
         return [audience] if CHAMPION not in (audience := _audience(registry, version, pinned)).aliases else []
-    policy = aliased(registry.versions(POLICY), CHAMPION) if version.model == AUDIENCE else None
+    policy = find_alias(registry.versions(POLICY), CHAMPION) if version.model == AUDIENCE else None
     if policy and policy.tags.get(PINNED, version.digest) != version.digest:
         raise UserError(
             f"audience {version.version}: policy {policy.version}, the champion, decides with another; a policy made "
@@ -30,14 +30,14 @@ def others(registry: Registry, version: Version) -> list[Version]:
     return []
 
 
-def before(registry: Registry, audience: Version, champions: list[int]) -> list[Version]:
+def before(registry: Registry, audience: ModelVersion, champions: list[int]) -> list[ModelVersion]:
     """
     Return the policy that goes back with an audience: the last of its former champions made with it, oldest first.
 
     Raises UserError when the champion policy was made with another audience, and no former champion with this one.
     """
     policies = {version.version: version for version in registry.versions(POLICY)}
-    now = aliased(list(policies.values()), CHAMPION)
+    now = find_alias(list(policies.values()), CHAMPION)
     if now is None or now.tags.get(PINNED, audience.digest) == audience.digest:
         return []
     fitting = [number for number in champions if policies[number].tags.get(PINNED) == audience.digest]
@@ -49,7 +49,7 @@ def before(registry: Registry, audience: Version, champions: list[int]) -> list[
     return [policies[fitting[-1]]]
 
 
-def _audience(registry: Registry, policy: Version, pinned: str) -> Version:
+def _audience(registry: Registry, policy: ModelVersion, pinned: str) -> ModelVersion:
     found = next((version for version in registry.versions(AUDIENCE) if version.digest == pinned), None)
     if found is None:
         raise UserError(
@@ -59,7 +59,7 @@ def _audience(registry: Registry, policy: Version, pinned: str) -> Version:
     return found
 
 
-def _fitting(registry: Registry, audience: Version) -> str:
+def _fitting(registry: Registry, audience: ModelVersion) -> str:
     """Return how a person promotes an audience: with a policy that was made with it."""
     fitting = [v.version for v in registry.versions(POLICY) if v.tags.get(PINNED) == audience.digest]
     if not fitting:

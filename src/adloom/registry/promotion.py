@@ -5,15 +5,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from adloom.config.params import MODELS
-from adloom.errors import BusyError, UserError
+from adloom.errors import LockedError, UserError
 from adloom.registry import pairing
-from adloom.registry.base import CHAMPION, By, Move, Registry, Version
+from adloom.registry.base import CHAMPION, Actor, AliasEvent, ModelVersion, Registry
 
 MAX_REASON = 1000  # characters
 
 
 @dataclass(frozen=True)
-class Row:
+class VersionSummary:
     """One version as `adloom models` shows it."""
 
     model: str
@@ -22,10 +22,10 @@ class Row:
     verdict: str
     numbers: dict[str, float]
     reasons: list[str]
-    moves: list[Move]  # of aliases, to this version
+    moves: list[AliasEvent]  # of aliases, to this version
 
 
-def overview(registry: Registry) -> Iterator[Row]:
+def summarize(registry: Registry) -> Iterator[VersionSummary]:
     """Yield every version of every model, oldest first."""
     for model in MODELS:
         versions = registry.versions(model)
@@ -33,7 +33,7 @@ def overview(registry: Registry) -> Iterator[Row]:
         yield from (_row(version, moves) for version in versions)
 
 
-def lines(rows: list[Row]) -> Iterator[str]:
+def format_rows(rows: list[VersionSummary]) -> Iterator[str]:
     """Yield the versions as lines for a terminal."""
     if not rows:
         yield "no versions; `adloom run` makes and registers them"
@@ -44,11 +44,11 @@ def lines(rows: list[Row]) -> Iterator[str]:
         yield from (f"{'':15}{move.at:%Y-%m-%d %H:%M} {move.alias} ({move.by}): {move.reason}" for move in row.moves)
 
 
-def promote(registry: Registry, model: str, version: int, reason: str) -> list[Version]:
+def promote(registry: Registry, model: str, version: int, reason: str) -> list[ModelVersion]:
     """
     Make a version the champion, a policy together with its audience; return what became champion.
 
-    Raises UserError when there is no reason, model or version, or the champions would not be a pair, BusyError when
+    Raises UserError when there is no reason, model or version, or the champions would not be a pair, LockedError when
     another was named at the same moment.
     """
     _check(model, reason)
@@ -62,11 +62,11 @@ def promote(registry: Registry, model: str, version: int, reason: str) -> list[V
     return named
 
 
-def rollback(registry: Registry, model: str, reason: str) -> list[Version]:
+def rollback(registry: Registry, model: str, reason: str) -> list[ModelVersion]:
     """
     Make the champion before this one the champion again, audience and policy together; return what became champion.
 
-    Raises UserError when there is none, or the champions would not be a pair, BusyError when another was named at the
+    Raises UserError when there is none, or the champions would not be a pair, LockedError when another was named at the
     same moment.
     """
     _check(model, reason)
@@ -85,23 +85,23 @@ def rollback(registry: Registry, model: str, reason: str) -> list[Version]:
 
 
 def _line(registry: Registry, model: str) -> list[int]:
-    return line(registry.moves(model)) if registry.versions(model) else []
+    return champion_history(registry.moves(model)) if registry.versions(model) else []
 
 
-def _back(registry: Registry, version: Version, reason: str) -> None:
+def _back(registry: Registry, version: ModelVersion, reason: str) -> None:
     """Name a former champion; it is a rollback only of the promotion that followed on its own."""
     last = _line(registry, version.model)[-2:-1] == [version.version]
     _crown(registry, version.model, version.version, reason, "rollback" if last else "person")
 
 
-def _crown(registry: Registry, model: str, version: int, reason: str, by: By) -> None:
+def _crown(registry: Registry, model: str, version: int, reason: str, by: Actor) -> None:
     if (now := registry.point(model, CHAMPION, version, reason, by)) != version:
-        raise BusyError(
+        raise LockedError(
             f"{model}: {now} was named at the same moment, after {version}; `adloom models` says by whom and why"
         )
 
 
-def line(moves: list[Move]) -> list[int]:
+def champion_history(moves: list[AliasEvent]) -> list[int]:
     """Return the champions that led to this one, oldest first; what was rolled back is not among them."""
     past: list[int] = []
     for move in moves:
@@ -112,7 +112,7 @@ def line(moves: list[Move]) -> list[int]:
     return past
 
 
-def withdrawn(moves: list[Move]) -> dict[int, str]:
+def revoked(moves: list[AliasEvent]) -> dict[int, str]:
     """Return the versions a person took the championship from, with the reason; only a person gives it back."""
     taken: dict[int, str] = {}
     champion: int | None = None
@@ -133,9 +133,9 @@ def _check(model: str, reason: str) -> None:
         raise UserError(f"--reason: {len(reason)} characters, expected at most {MAX_REASON}")
 
 
-def _row(version: Version, moves: list[Move]) -> Row:
+def _row(version: ModelVersion, moves: list[AliasEvent]) -> VersionSummary:
     tags = version.tags
-    return Row(
+    return VersionSummary(
         version.model,
         version.version,
         version.aliases,

@@ -27,33 +27,33 @@ from adloom.errors import AdloomError
 from adloom.serving import segments
 from adloom.serving.api import openapi
 from adloom.serving.api.admission import Admission, Authorize
-from adloom.serving.api.auth import CLOSED, Auth, Open
+from adloom.serving.api.auth import CLOSED, NoAuth, TokenAuth
 from adloom.serving.api.decide_schemas import DECIDE, FEEDBACK
-from adloom.serving.api.middleware import Front, asked
+from adloom.serving.api.middleware import ApiMiddleware, current_request
 from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import ENDPOINTS, REFRESH, SEGMENT, Endpoint, ModelList, Readiness
-from adloom.serving.decide.endpoint import Counters, Lane, Life, Tracing
-from adloom.serving.decide.micro_batcher import ROOM
+from adloom.serving.decide.endpoint import DecisionEndpoint, LifespanMiddleware, MetricsSinks, Tracing
+from adloom.serving.decide.micro_batcher import MAX_QUEUE
 from adloom.serving.decide.service import Decider, Log, MemoryLog
-from adloom.serving.metrics import DecisionMeter, Exposition, Meter
+from adloom.serving.metrics import DecisionMetrics, MetricsExporter, RequestMetrics
 from adloom.serving.models.loader import Models
-from adloom.serving.models.refresher import Follower, Look
+from adloom.serving.models.refresher import ModelRefresher, RefreshResult
 
 OWN = {path: ENDPOINTS[path] for path in (DECIDE, FEEDBACK, SEGMENT, REFRESH)}
 BEAT = 1.0  # seconds between two measurements of the event loop's lag
 
 
 @dataclass
-class Around:
+class ServiceDependencies:
     """What a service works with besides its models."""
 
-    keys: segments.Keys
-    auth: Auth | Open = field(default_factory=Open)
+    keys: segments.PseudonymKeys
+    auth: TokenAuth | NoAuth = field(default_factory=NoAuth)
     log: Log = field(default_factory=MemoryLog)
     project: str = "adloom"
-    follower: Follower | None = None  # None: the models stay as they are
+    follower: ModelRefresher | None = None  # None: the models stay as they are
     shared: Path | None = None  # folder in which several processes add up their metrics
-    room: int = ROOM  # in the line
+    room: int = MAX_QUEUE  # in the line
     tracing: Tracing | None = None
     stopped: Callable[[], object] = lambda: None  # called when the service has stopped, and only its process has to end
     without_model: bool = False  # whether to be ready while nobody says which models there are
@@ -62,18 +62,18 @@ class Around:
 class Service:
     """One process's models and all that is around them."""
 
-    def __init__(self, models: Models, around: Around, endpoints: Mapping[str, Endpoint]) -> None:
+    def __init__(self, models: Models, around: ServiceDependencies, endpoints: Mapping[str, Endpoint]) -> None:
         self.models, self.around, self.endpoints = models, around, endpoints
         self.refused: Mapping[str, str] = {}
-        meter = Meter()
+        meter = RequestMetrics()
         self.admission = Admission(meter, endpoints, authorize=_authorizer(around.auth))
-        self.decisions = DecisionMeter(
+        self.decisions = DecisionMetrics(
             meter.registry,
             self._origins,
             getattr(around.log, "numbers", lambda: None),
             lambda: around.auth.is_unreadable,
         )
-        self.exposition = Exposition(meter.registry, around.shared)
+        self.exposition = MetricsExporter(meter.registry, around.shared)
         self.decider = Decider(models, around.keys, around.log, around.project)
         self.openapi = orjson.dumps(openapi.document(endpoints))
         self._beating: asyncio.Task[None] | None = None
@@ -83,8 +83,10 @@ class Service:
         around, admission = self.around, self.admission
         if around.tracing:
             app = around.tracing.traced(app)
-        lane = Lane(app, self.decider, around.log, admission, Counters(self.decisions, around.tracing), around.room)
-        return Life(lane, admission, self.start, self.stop)
+        lane = DecisionEndpoint(
+            app, self.decider, around.log, admission, MetricsSinks(self.decisions, around.tracing), around.room
+        )
+        return LifespanMiddleware(lane, admission, self.start, self.stop)
 
     async def start(self) -> None:
         """Begin what goes on beside the requests."""
@@ -106,7 +108,7 @@ class Service:
         self.around.auth.close()
         self.around.stopped()
 
-    def publish(self, look: Look) -> None:
+    def publish(self, look: RefreshResult) -> None:
         """Serve what a look found."""
         self.refused = look.refused
         self.decisions.refused.update(look.newly)
@@ -154,22 +156,22 @@ class Service:
                 self.exposition.leave()
 
 
-def alone(models: Models, around: Around) -> ASGIApp:
+def create_decide_app(models: Models, around: ServiceDependencies) -> ASGIApp:
     """Return the app as a service of its own."""
-    return fronted(Service(models, around, OWN))
+    return with_middleware(Service(models, around, OWN))
 
 
-def fronted(service: Service) -> ASGIApp:
+def with_middleware(service: Service) -> ASGIApp:
     """Return a service of the app's own endpoints, behind its front and its lane."""
-    return service.lane(Front(bare(service), service.admission))
+    return service.lane(ApiMiddleware(create_routes(service), service.admission))
 
 
-def _authorizer(auth: Auth | Open) -> Authorize:
+def _authorizer(auth: TokenAuth | NoAuth) -> Authorize:
     """Return what says whether a request may be answered."""
     return lambda authorization, endpoint: auth.admit(authorization, endpoint.access)
 
 
-def bare(service: Service) -> Starlette:
+def create_routes(service: Service) -> Starlette:
     """Return the pages and the app's endpoints that are not in the lane, without a front."""
     routes = {SEGMENT: _segment, REFRESH: _refresh}
     app = Starlette(
@@ -206,7 +208,7 @@ async def problem_response(request: Request, problem: Exception) -> Response:
 
 async def _segment(request: Request) -> Response:
     service = _service(request)
-    return json_response(segments.segment(asked.get(), service.models, service.around.keys))
+    return json_response(segments.segment(current_request.get(), service.models, service.around.keys))
 
 
 async def _refresh(request: Request) -> Response:

@@ -13,7 +13,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from adloom.connection_errors import describe
-from adloom.errors import OutsideError
+from adloom.errors import ExternalServiceError
 from adloom.serving.api.decide_schemas import DECIDE
 from adloom.serving.api.schemas import GENERATE, READ, SEGMENT, WRITE
 
@@ -32,7 +32,7 @@ def serving(*arguments: str) -> Iterator[str]:
 
     Whoever is on this machine may ask it, unless the environment names tokens.
 
-    Raises OutsideError when it ends before it is ready; it has said why on stderr.
+    Raises ExternalServiceError when it ends before it is ready; it has said why on stderr.
     """
     command = [sys.executable, "-c", "from adloom.cli.main import main; main()", "serve", "--port", "0", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=_open()) as process:  # noqa: S603
@@ -50,7 +50,7 @@ def ask(url: str, body: Answer | None = None, token: str | None = None) -> Answe
     """
     Return the JSON answer to a GET, or to a POST of a body, asked with a token where one is given.
 
-    Raises OutsideError with the problem's detail.
+    Raises ExternalServiceError with the problem's detail.
     """
     data = None if body is None else json.dumps(body).encode()
     allowed = {"Authorization": f"Bearer {token}"} if token else {}
@@ -59,9 +59,9 @@ def ask(url: str, body: Answer | None = None, token: str | None = None) -> Answe
         with urlopen(request, timeout=TIMEOUT) as response:  # noqa: S310
             return json.load(response)  # type: ignore[no-any-return]
     except HTTPError as error:
-        raise OutsideError(f"{url}: {error.code} {json.load(error).get('detail')}") from None
+        raise ExternalServiceError(f"{url}: {error.code} {json.load(error).get('detail')}") from None
     except OSError as error:
-        raise OutsideError(f"{url}: {describe(error)}; is the service running?") from None
+        raise ExternalServiceError(f"{url}: {describe(error)}; is the service running?") from None
 
 
 def ask_all(url: str) -> dict[str, str]:
@@ -85,7 +85,7 @@ def _read(url: str, categories: list[str]) -> str:
     """Let the reader read what the generator draws, or a grey square when nothing draws."""
     try:
         what, picture = f"a drawn {categories[0]!r}", _drawn(url, categories[0], 1)[0]
-    except OutsideError:
+    except ExternalServiceError:
         what, picture = "a grey square", GREY
     item = ask(url + READ, {"pictures": [picture], "nearest": 1})["items"][0]
     share = item["probabilities"][item["category"]]
@@ -125,4 +125,4 @@ def _ready(process: "subprocess.Popen[str]") -> str:
     for line in process.stdout:
         if found := re.match(r"ready on (\S+);", line):
             return found.group(1)
-    raise OutsideError("adloom serve ended before it was ready; the lines above say why")
+    raise ExternalServiceError("adloom serve ended before it was ready; the lines above say why")

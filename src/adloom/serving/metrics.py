@@ -63,7 +63,7 @@ class LogNumbers(Protocol):
 
 
 @dataclass(eq=False)
-class Meter(Collector):
+class RequestMetrics(Collector):
     """Counts and times of one application, in a registry of its own."""
 
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
@@ -94,7 +94,7 @@ class Meter(Collector):
 
 
 @dataclass(eq=False)
-class DecisionMeter(Collector):
+class DecisionMetrics(Collector):
     """Counts of decisions, of the models behind them and of their log."""
 
     registry: CollectorRegistry
@@ -157,7 +157,7 @@ def _log(numbers: LogNumbers) -> Iterator[Metric]:
 
 
 @dataclass
-class Exposition:
+class MetricsExporter:
     """Prometheus' text of one process, or of all that share a folder."""
 
     registry: CollectorRegistry
@@ -175,7 +175,7 @@ class Exposition:
             (path.read_text(encoding="utf-8"), now - path.stat().st_mtime < self.stale)
             for path in sorted(self.folder.glob("*.prom"))
         ]
-        return add(texts).encode()
+        return merge_expositions(texts).encode()
 
     def leave(self, text: bytes | None = None) -> None:
         """Write this process's text for the others."""
@@ -186,7 +186,7 @@ class Exposition:
         beside.replace(self.folder / f"{os.getpid()}.prom")
 
 
-def add(texts: Iterable[tuple[str, bool]]) -> str:
+def merge_expositions(texts: Iterable[tuple[str, bool]]) -> str:
     """
     Add up texts, each of a process that lives or not: counters are sums, gauges the greatest of those that live.
 

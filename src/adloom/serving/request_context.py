@@ -24,7 +24,7 @@ class Trace(NamedTuple):
 current: ContextVar[Trace | None] = ContextVar("current", default=None)  # of the request that is being answered
 
 
-class Ids:
+class RequestIds:
     """New ids, 32 hex digits each; drawn from the system many at a time, which is several times as fast."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Ids:
         return self._drawn.pop()
 
 
-new_id = Ids()
+new_id = RequestIds()
 
 
 def of(headers: Mapping[bytes, bytes]) -> Trace:

@@ -11,12 +11,12 @@ from adloom.audience.segmenter import FEATURES
 from adloom.data.privacy import PUBLISHED_KEY, fingerprint, pseudonym
 from adloom.errors import DataError
 from adloom.serving.api.problems import Problem, unavailable
-from adloom.serving.api.schemas import FeatureRow, Placed, Refused, SegmentAnswer, SegmentRequest
-from adloom.serving.models.loader import Audience, Bundle, Models
+from adloom.serving.api.schemas import FeatureRow, ItemError, SegmentAnswer, SegmentAssignment, SegmentRequest
+from adloom.serving.models.loader import Audience, LoadedModel, Models
 
 
 @dataclass(frozen=True)
-class Keys:
+class PseudonymKeys:
     """The keys with which user ids may have become pseudonyms: the environment's, if any, and the published one."""
 
     own: bytes | None
@@ -31,34 +31,34 @@ class Keys:
         raise unavailable("audience", reason)
 
 
-def segment(asked: SegmentRequest, models: Models, keys: Keys) -> SegmentAnswer:
+def segment(asked: SegmentRequest, models: Models, keys: PseudonymKeys) -> SegmentAnswer:
     """Place every user or row that can be placed. Raises Problem when the model or the key is not there."""
     audience = models.audience
     if asked.users is not None:
-        items: list[Placed | Refused] = list(_users(asked.users, audience, keys))
+        items: list[SegmentAssignment | ItemError] = list(_users(asked.users, audience, keys))
     else:
         items = list(_rows(asked.rows or [], audience.model))
     return SegmentAnswer(model=audience.origin, items=items)
 
 
-def _users(users: Sequence[str], audience: Bundle[Audience], keys: Keys) -> list[Placed]:
+def _users(users: Sequence[str], audience: LoadedModel[Audience], keys: PseudonymKeys) -> list[SegmentAssignment]:
     key = keys.matching(audience.model.key_fingerprint)
     found = audience.model.members.find([pseudonym(user, key) for user in users])
-    return [Placed(segment=name) for name in found]
+    return [SegmentAssignment(segment=name) for name in found]
 
 
-def _rows(rows: Sequence[FeatureRow], audience: Audience) -> list[Placed | Refused]:
+def _rows(rows: Sequence[FeatureRow], audience: Audience) -> list[SegmentAssignment | ItemError]:
     features = np.array([[getattr(row, name) for name in FEATURES] for row in rows], np.float64)
     try:
-        return [Placed(segment=str(name)) for name in audience.segmenter.assign(features)]
+        return [SegmentAssignment(segment=str(name)) for name in audience.segmenter.assign(features)]
     except DataError:
         return [_row(row, i, audience) for i, row in enumerate(features)]
 
 
-def _row(features: npt.NDArray[np.float64], number: int, audience: Audience) -> Placed | Refused:
+def _row(features: npt.NDArray[np.float64], number: int, audience: Audience) -> SegmentAssignment | ItemError:
     """Place one user, features (features,)."""
     try:
-        return Placed(segment=str(audience.segmenter.assign(features[None])[0]))
+        return SegmentAssignment(segment=str(audience.segmenter.assign(features[None])[0]))
     except DataError as error:
         reason = str(error).replace("in row 0", f"in row {number}")
-        return Refused(error=Problem(HTTPStatus.UNPROCESSABLE_ENTITY, reason, f"rows.{number}").body())
+        return ItemError(error=Problem(HTTPStatus.UNPROCESSABLE_ENTITY, reason, f"rows.{number}").body())

@@ -23,19 +23,19 @@ from adloom.config.params import MODELS
 from adloom.config.settings import Settings
 from adloom.context import pseudonym_key
 from adloom.decision_log import log
-from adloom.errors import ArtifactError, BusyError, ParamsError
+from adloom.errors import ArtifactError, ConfigError, LockedError
 from adloom.serving import app, request_context, telemetry, workers
 from adloom.serving.api import auth
 from adloom.serving.api.decide_schemas import DECIDE
 from adloom.serving.api.schemas import ENDPOINTS, GENERATE, READ, REFRESH, WRITE, Endpoint
-from adloom.serving.decide.fast_http_protocol import Shortcut
+from adloom.serving.decide.fast_http_protocol import FastHttpProtocol
 from adloom.serving.decide.service import MemoryLog
 from adloom.serving.models import bundle_cache, loader, sources
 from adloom.serving.models.bundle_cache import Champion
-from adloom.serving.models.refresher import Follower, Notes
-from adloom.serving.models.registry_worker import STARTING, Fetcher, Wanted
-from adloom.serving.models.trial import Trials
-from adloom.serving.segments import Keys
+from adloom.serving.models.refresher import ModelRefresher, Notes
+from adloom.serving.models.registry_worker import STARTING, RegistryWorker, Wanted
+from adloom.serving.models.trial import TrialProcess
+from adloom.serving.segments import PseudonymKeys
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ FIRST_LOOK = 60.0  # seconds after which a service that follows starts without i
 GRACE = 5  # seconds that requests in progress get when the service is stopped
 HOW: Mapping[str, Any] = {
     "loop": "uvloop",
-    "http": Shortcut,
+    "http": FastHttpProtocol,
     "ws": "none",
     "proxy_headers": False,  # nobody here asks who the client is
     "lifespan": "on",
@@ -72,7 +72,7 @@ APPS: Mapping[str, App] = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class ServeOptions:
     """How `adloom serve` was called."""
 
     app: str
@@ -87,7 +87,7 @@ class Asked:
         """The champions to fetch."""
         names = list(APPS[self.app].models)
         if unknown := [model for model in self.pins if model not in names]:
-            raise ParamsError(f"--pin {unknown[0]}: expected one of {', '.join(names)}")
+            raise ConfigError(f"--pin {unknown[0]}: expected one of {', '.join(names)}")
         return Wanted(str(self.params), names, dict(self.pins))
 
     @property
@@ -98,26 +98,28 @@ class Asked:
         return params.load(self.params).project
 
 
-def serve(asked: Asked, host: str, port: int) -> None:
+def serve(asked: ServeOptions, host: str, port: int) -> None:
     """
     Serve one of APPS from the registry's champions, or the artifacts in a folder, until interrupted.
 
-    Port 0 is a free one. Raises BusyError when the port is taken, ArtifactError when there is not one model to serve,
-    ParamsError when it is not said who may ask.
+    Port 0 is a free one. Raises LockedError when the port is taken, ArtifactError when there is not one model to serve,
+    ConfigError when it is not said who may ask.
     """
     prepare_libraries()
     settings = Settings()
-    if isinstance(auth.build(settings), auth.Open):
+    if isinstance(auth.build(settings), auth.NoAuth):
         logger.warning("ADLOOM_AUTH=off: whoever reaches this port may ask")
-    Keys(pseudonym_key(settings))
-    with taken(host, port) as listening:
+    PseudonymKeys(pseudonym_key(settings))
+    with bind_socket(host, port) as listening:
         if asked.workers > 1:
-            workers.run(partial(made, asked), listening, asked.workers, dict(HOW), _ready(listening, "/v1/models"))
+            workers.run(
+                partial(create_app, asked), listening, asked.workers, dict(HOW), _ready(listening, "/v1/models")
+            )
         else:
-            run(made(asked), listening, "/v1/models")
+            run(create_app(asked), listening, "/v1/models")
 
 
-def made(asked: Asked, shared: Path | None = None) -> ASGIApp:
+def create_app(asked: ServeOptions, shared: Path | None = None) -> ASGIApp:
     """Return the application of one process, its models loaded. Raises ArtifactError when there is not one."""
     prepare_libraries()
     settings = Settings()
@@ -126,10 +128,10 @@ def made(asked: Asked, shared: Path | None = None) -> ASGIApp:
     if not models.bundles and (follower is None or (asked.app != "decide" and not asked.follow)):
         raise ArtifactError("no model to serve, see above; `adloom run` makes and registers them")
     project = asked.project
-    around = app.Around(
-        keys=Keys(pseudonym_key(settings)),
+    around = app.ServiceDependencies(
+        keys=PseudonymKeys(pseudonym_key(settings)),
         auth=auth.build(settings, asked.workers),
-        log=log.opened(settings, project) if DECIDE in APPS[asked.app].endpoints else MemoryLog(),
+        log=log.open_log(settings, project) if DECIDE in APPS[asked.app].endpoints else MemoryLog(),
         project=project,
         follower=follower,
         shared=shared,
@@ -140,18 +142,18 @@ def made(asked: Asked, shared: Path | None = None) -> ASGIApp:
     return application(asked.app, models, around)
 
 
-def _in_folder(asked: Asked) -> sources.Sources:
-    return sources.in_folder(asked.models or Path(), APPS[asked.app].models)
+def _in_folder(asked: ServeOptions) -> sources.Sources:
+    return sources.find_in_folder(asked.models or Path(), APPS[asked.app].models)
 
 
-def _following(asked: Asked, settings: Settings) -> Follower:
+def _following(asked: ServeOptions, settings: Settings) -> ModelRefresher:
     """Return a follower that looks at the registry, after its first look or with what the bundle cache has."""
     began, wanted, cache = time.monotonic(), asked.wanted, bundle_cache.opened(settings)
-    fetch = Fetcher(wanted)
-    trials = Trials(settings.serve_threads, settings.trial_seconds, settings.trial_mb)
+    fetch = RegistryWorker(wanted)
+    trials = TrialProcess(settings.serve_threads, settings.trial_seconds, settings.trial_mb)
     keys = {model: sources.key(model, wanted.pins) for model in wanted.models}
-    remembered = partial(sources.remembered, cache, wanted.models, wanted.pins)
-    follower = Follower(
+    remembered = partial(sources.find_in_cache, cache, wanted.models, wanted.pins)
+    follower = ModelRefresher(
         fetch,
         settings.serve_threads,
         attempt=trials,
@@ -194,27 +196,27 @@ def prepare_libraries() -> None:
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # its retries; the registry says once when they were in vain
 
 
-def application(name: str, models: loader.Models, around: app.Around) -> ASGIApp:
+def application(name: str, models: loader.Models, around: app.ServiceDependencies) -> ASGIApp:
     """Return one of APPS; the decide app has no BentoML in it."""
     if name == "decide":
-        return app.alone(models, around)
+        return app.create_decide_app(models, around)
     from adloom.serving.creatives import bento
 
     return bento.mounted(app.Service(models, around, APPS[name].endpoints))
 
 
 @contextlib.contextmanager
-def taken(host: str, port: int) -> Iterator[socket.socket]:
-    """Yield a socket that listens on the port: requests wait until it is served. Raises BusyError when it is in use."""
+def bind_socket(host: str, port: int) -> Iterator[socket.socket]:
+    """Yield a listening socket; requests queue until it is served. Raises LockedError when the port is in use."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             bound.bind((host, port))
         except socket.gaierror as error:
-            raise ParamsError(f"--host {host}: {error.strerror}; 127.0.0.1 serves this machine alone") from None
+            raise ConfigError(f"--host {host}: {error.strerror}; 127.0.0.1 serves this machine alone") from None
         except OSError as error:
-            raise BusyError(f"{host}:{port}: {error.strerror}; stop what uses it or choose another --port") from None
+            raise LockedError(f"{host}:{port}: {error.strerror}; stop what uses it or choose another --port") from None
         bound.listen()  # bound alone, another service could still take it
         yield bound
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.types import ASGIApp
 
-from adloom.errors import ParamsError
+from adloom.errors import ConfigError
 from adloom.serving.api.admission import PAGES
 from adloom.serving.decide.micro_batcher import Headers, Request
 
@@ -30,7 +30,7 @@ class Answered(NamedTuple):
 
 
 def exporting() -> "TracerProvider":
-    """Return what sends spans to where the environment says. Raises ParamsError when the exporter is not installed."""
+    """Return what sends spans to where the environment says. Raises ConfigError when the exporter is not installed."""
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # type: ignore[import-not-found, unused-ignore]
             OTLPSpanExporter,
@@ -40,7 +40,7 @@ def exporting() -> "TracerProvider":
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ModuleNotFoundError as error:
         missing = f"OTEL_EXPORTER_OTLP_ENDPOINT is set and {error.name} is not installed"
-        raise ParamsError(f"{missing}; `pip install opentelemetry-exporter-otlp-proto-http`, or unset it") from None
+        raise ConfigError(f"{missing}; `pip install opentelemetry-exporter-otlp-proto-http`, or unset it") from None
     provider = TracerProvider(resource=Resource.create({SERVICE_NAME: "adloom"}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))  # from a thread of its own
     return provider

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from adloom.config.params import Evaluate
-from adloom.context import Outside
-from adloom.errors import ArtifactError, ParamsError
+from adloom.context import StageContext
+from adloom.errors import ArtifactError, ConfigError
 from adloom.evaluation import sections
 from adloom.evaluation.metric import Evaluation
 from adloom.storage import manifest, parquet
@@ -46,9 +46,9 @@ class Outputs:
     report: Path
 
 
-def run(inputs: Inputs, outputs: Outputs, params: Evaluate, outside: Outside) -> Mapping[str, float]:
+def run(inputs: Inputs, outputs: Outputs, params: Evaluate, context: StageContext) -> Mapping[str, float]:
     """Evaluate one model; a model or table that was skipped makes a skipped report."""
-    if manifest.passed_on(outputs.report, "evaluate", params, inputs.model, inputs.table):
+    if manifest.propagate_skip(outputs.report, "evaluate", params, inputs.model, inputs.table):
         return {}
     made_from = {"model": inputs.model, "table": inputs.table} | ({"judge": inputs.judge} if inputs.judge else {})
     for folder in made_from.values():
@@ -58,14 +58,14 @@ def run(inputs: Inputs, outputs: Outputs, params: Evaluate, outside: Outside) ->
         for name, content in sections.to_files(evaluation).items():
             (draft.path / name).write_bytes(content)
         draft.facts["model"] = name_of(inputs.model)
-        draft.environment.update(outside.kernels)
+        draft.environment.update(context.kernels)
     return {name: metric.value for name, metric in evaluation.metrics.items()}
 
 
 def judge_of(model: Path, judge: Path | None) -> Path:
-    """Return the judge of a model: the model itself when none is given. Raises ParamsError when it needs another."""
+    """Return the judge of a model: the model itself when none is given. Raises ConfigError when it needs another."""
     if judge is None and (needed := JUDGES.get(name_of(model))):
-        raise ParamsError(f"--judge: required for {model}, a {name_of(model)}; give --judge models/{needed}")
+        raise ConfigError(f"--judge: required for {model}, a {name_of(model)}; give --judge models/{needed}")
     return judge or model
 
 

@@ -14,12 +14,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from adloom.catalogue import entries
-from adloom.config.base import Block
+from adloom.config.base import ConfigModel
 from adloom.config.params import TABLES, Ingest, Source
-from adloom.context import Outside
-from adloom.errors import ParamsError
+from adloom.context import StageContext
+from adloom.errors import ConfigError
 from adloom.stages import sources_lock
-from adloom.stages.sources_lock import Lock
+from adloom.stages.sources_lock import SourcesLock
 from adloom.storage import manifest, parquet
 
 NAME = "rows_unchecked"
@@ -42,43 +42,43 @@ class Outputs:
     impressions: Path = Path("data/raw/impressions")
 
 
-def run(inputs: Inputs, outputs: Outputs, params: Ingest, outside: Outside) -> Mapping[str, float]:
+def run(inputs: Inputs, outputs: Outputs, params: Ingest, context: StageContext) -> Mapping[str, float]:
     """Ingest every table that has a source; returns the rows of each."""
     lock = sources_lock.load(inputs.sources)
     counts: dict[str, float] = {}
     for table in TABLES:
-        counts |= ingest(table, lock, getattr(outputs, table), params, outside)
+        counts |= ingest(table, lock, getattr(outputs, table), params, context)
     return counts
 
 
-def ingest(table: str, lock: Lock, target: Path, params: Ingest, outside: Outside) -> dict[str, float]:
+def ingest(table: str, lock: SourcesLock, target: Path, params: Ingest, context: StageContext) -> dict[str, float]:
     """Ingest one table; a table without a source becomes a skipped artifact."""
     source = params.source(table)
     if source is None:
-        manifest.skip(target, "ingest", Block(), f"no source: ingest.{table} is not given")
+        manifest.skip(target, "ingest", ConfigModel(), f"no source: ingest.{table} is not given")
         return {}
-    return {f"{table}_rows": _ingest(table, _readable(table, source), lock, target, outside)}
+    return {f"{table}_rows": _ingest(table, _readable(table, source), lock, target, context)}
 
 
 def _readable(table: str, source: Source) -> Source:
     described = entries.described(source)
     if described.format is None:
-        raise ParamsError(f"ingest.{table}.format: required for {source.uri}: idx, folder, csv or parquet")
+        raise ConfigError(f"ingest.{table}.format: required for {source.uri}: idx, folder, csv or parquet")
     return described
 
 
-def _ingest(table: str, source: Source, lock: Lock, target: Path, outside: Outside) -> int:
+def _ingest(table: str, source: Source, lock: SourcesLock, target: Path, context: StageContext) -> int:
     from adloom.data import readers
 
-    outside.home.mkdir(parents=True, exist_ok=True)
+    context.home.mkdir(parents=True, exist_ok=True)
     with (
-        tempfile.TemporaryDirectory(prefix="ingest-", dir=outside.home) as scratch,
+        tempfile.TemporaryDirectory(prefix="ingest-", dir=context.home) as scratch,
         manifest.draft(target, "ingest", source, {}) as made,
-        sources_lock.held(lock.tables.get(table), f"ingest.{table}", source.uri, outside),
-        tqdm(desc=f"ingest {table}", unit="row", delay=1, disable=not outside.progress) as bar,
+        sources_lock.assert_unchanged(lock.tables.get(table), f"ingest.{table}", source.uri, context),
+        tqdm(desc=f"ingest {table}", unit="row", delay=1, disable=not context.progress) as bar,
     ):
         shards = parquet.Shards(made.path, NAME)
-        for rows in readers.read(outside.store.fetch(source.uri, Path(scratch)), source, table):
+        for rows in readers.read(context.store.fetch(source.uri, Path(scratch)), source, table):
             shards.append(rows)
             bar.update(len(rows))
         made.rows = {"rows": shards.rows}

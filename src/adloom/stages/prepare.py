@@ -17,12 +17,12 @@ import pandas as pd
 from tqdm import tqdm
 
 from adloom.config.params import TABLES, Prepare
-from adloom.context import Outside
+from adloom.context import StageContext
 from adloom.data import privacy
 from adloom.errors import DataError
 from adloom.stages import sources_lock
 from adloom.stages.ingest import NAME
-from adloom.stages.sources_lock import Lock
+from adloom.stages.sources_lock import SourcesLock
 from adloom.storage import manifest, parquet
 from adloom.storage.manifest import Draft, Manifest
 
@@ -52,28 +52,30 @@ class Outputs:
     impressions: Path = Path("data/dataset/impressions")
 
 
-def run(inputs: Inputs, outputs: Outputs, params: Prepare, outside: Outside) -> Mapping[str, float]:
+def run(inputs: Inputs, outputs: Outputs, params: Prepare, context: StageContext) -> Mapping[str, float]:
     """Prepare every table that was ingested; returns the rows kept and quarantined of each."""
     lock = sources_lock.load(inputs.sources)
     counts: dict[str, float] = {}
     for table in TABLES:
         raw, target = getattr(inputs, f"raw_{table}"), getattr(outputs, table)
-        counts |= prepare(table, lock, raw, target, params.of(table), outside)
+        counts |= prepare(table, lock, raw, target, params.of(table), context)
     return counts
 
 
-def prepare(table: str, lock: Lock, raw: Path, target: Path, params: Prepare, outside: Outside) -> dict[str, float]:
+def prepare(
+    table: str, lock: SourcesLock, raw: Path, target: Path, params: Prepare, context: StageContext
+) -> dict[str, float]:
     """Prepare one table, with the params that concern it; a raw table that was skipped makes a skipped one."""
-    if manifest.passed_on(target, "prepare", params, raw):
+    if manifest.propagate_skip(target, "prepare", params, raw):
         return {}
-    task = _preparation(table, raw, params, lock, outside)
-    _prepare(task, raw, target, outside)
+    task = _preparation(table, raw, params, lock, context)
+    _prepare(task, raw, target, context)
     return {f"{table}_rows": task.quality.kept, f"{table}_quarantined": task.quality.quarantined.total()}
 
 
-def _prepare(task: "Preparation", raw: Path, target: Path, outside: Outside) -> None:
+def _prepare(task: "Preparation", raw: Path, target: Path, context: StageContext) -> None:
     with manifest.draft(target, "prepare", task.params, {"raw": raw}) as made:
-        _write(task, raw, made, outside)
+        _write(task, raw, made, context)
         task.quality.require(task.params.max_quarantine_rate)
         summary = json.dumps(task.quality.summary(), indent=1, sort_keys=True)
         (made.path / "summary.json").write_text(summary + "\n", encoding="utf-8")
@@ -83,9 +85,9 @@ def _prepare(task: "Preparation", raw: Path, target: Path, outside: Outside) -> 
             made.facts["key"] = privacy.fingerprint(task.key)
 
 
-def _write(task: "Preparation", raw: Path, made: Draft, outside: Outside) -> None:
+def _write(task: "Preparation", raw: Path, made: Draft, context: StageContext) -> None:
     shards, apart = parquet.Shards(made.path), []
-    with tqdm(desc=f"prepare {task.table}", unit="row", delay=1, disable=not outside.progress) as bar:
+    with tqdm(desc=f"prepare {task.table}", unit="row", delay=1, disable=not context.progress) as bar:
         for chunk in parquet.chunks(raw, NAME):
             checked = task(chunk)
             shards.append(checked.rows)
@@ -94,14 +96,14 @@ def _write(task: "Preparation", raw: Path, made: Draft, outside: Outside) -> Non
     parquet.write(pd.concat(apart, ignore_index=True), made.path, "quarantine")
 
 
-def _preparation(table: str, raw: Path, params: Prepare, lock: Lock, outside: Outside) -> "Preparation":
+def _preparation(table: str, raw: Path, params: Prepare, lock: SourcesLock, context: StageContext) -> "Preparation":
     from adloom.data.preparation import Origin, Preparation
 
     known = manifest.verify(raw)
     private = known.facts["private"] == "yes"
-    key = _key(table, lock, outside) if private else privacy.PUBLISHED_KEY
+    key = _key(table, lock, context) if private else privacy.PUBLISHED_KEY
     origin = Origin(known.facts["source"], known.facts["licence"], public=not private, timestamp_format=_format(known))
-    erased = _erased(params.erasure_list, key, lock, outside) if private and params.erasure_list else frozenset()
+    erased = _erased(params.erasure_list, key, lock, context) if private and params.erasure_list else frozenset()
     form = _form(raw, params) if table == "creatives" else None
     return Preparation(table, params, origin, key, erased, form)
 
@@ -110,9 +112,9 @@ def _format(known: Manifest) -> str | None:
     return known.facts.get("timestamp_format")
 
 
-def _key(table: str, lock: Lock, outside: Outside) -> bytes:
+def _key(table: str, lock: SourcesLock, context: StageContext) -> bytes:
     """Return the pseudonym key, which must be the one of the lock, or users would change their names unnoticed."""
-    key = sources_lock.require_key(table, outside)
+    key = sources_lock.require_key(table, context)
     if privacy.fingerprint(key) != lock.key:
         raise DataError(
             f"{table}: the pseudonym key ({privacy.fingerprint(key)}) is not the one sources.lock knows "
@@ -121,11 +123,11 @@ def _key(table: str, lock: Lock, outside: Outside) -> bytes:
     return key
 
 
-def _erased(erasure_list: str, key: bytes, lock: Lock, outside: Outside) -> frozenset[str]:
+def _erased(erasure_list: str, key: bytes, lock: SourcesLock, context: StageContext) -> frozenset[str]:
     """Return the pseudonyms of the users on the erasure list, one id a line."""
-    unchanged = sources_lock.held(lock.erasure, "prepare.erasure_list", erasure_list, outside)
+    unchanged = sources_lock.assert_unchanged(lock.erasure, "prepare.erasure_list", erasure_list, context)
     with unchanged, tempfile.TemporaryDirectory() as scratch:
-        lines = outside.store.fetch(erasure_list, Path(scratch)).read_text(encoding="utf-8").splitlines()
+        lines = context.store.fetch(erasure_list, Path(scratch)).read_text(encoding="utf-8").splitlines()
     return frozenset(privacy.pseudonym(line.strip(), key) for line in lines if line.strip())
 
 

@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Literal
 
 from adloom.config.params import MODELS, Register
-from adloom.context import Outside
-from adloom.errors import ArtifactError, OutsideError, ParamsError, UserError
+from adloom.context import StageContext
+from adloom.errors import ArtifactError, ConfigError, ExternalServiceError, UserError
 from adloom.evaluation.gate import Decision, Verdict, decide
 from adloom.evaluation.intervals import paired
 from adloom.evaluation.metric import Comparison, Metric, Sample
 from adloom.evaluation.sections import metrics_of
 from adloom.registry import pairing, promotion
-from adloom.registry.base import CHALLENGER, CHAMPION, Registry, Version, aliased, fetch_whole
+from adloom.registry.base import CHALLENGER, CHAMPION, ModelVersion, Registry, fetch_whole, find_alias
 from adloom.stages.evaluate import JUDGES, card, judge_of, measure, name_of
 from adloom.storage import manifest
 
@@ -81,23 +81,23 @@ class Judgement:
     evidence: str
 
 
-def run(inputs: Inputs, outputs: Outputs, params: Register, outside: Outside) -> Mapping[str, float | str]:
+def run(inputs: Inputs, outputs: Outputs, params: Register, context: StageContext) -> Mapping[str, float | str]:
     """Register one model, or all."""
     if inputs == Inputs():
-        outcomes = register_all(params, outside)
+        outcomes = register_all(params, context)
     elif inputs.model and inputs.table and inputs.report:
         candidate = Candidate(inputs.model, inputs.table, judge_of(inputs.model, inputs.judge), inputs.report)
-        outcomes = [register(candidate, params, outside)]
+        outcomes = [register(candidate, params, context)]
     else:
-        raise ParamsError("register: give --model, --table and --report, or no option for all models")
+        raise ConfigError("register: give --model, --table and --report, or no option for all models")
     return {key: value for outcome in outcomes for key, value in rows(outcome).items()}
 
 
-def register_all(params: Register, outside: Outside, root: Path = Path(), dataset: str = "") -> list[Outcome]:
+def register_all(params: Register, context: StageContext, root: Path = Path(), dataset: str = "") -> list[Outcome]:
     """Register every model from its default place below a folder; `dataset` is the digest of all tables together."""
-    outcomes = {model: register(default(model, root), params, outside, dataset) for model in MODELS}
+    outcomes = {model: register(default(model, root), params, context, dataset) for model in MODELS}
     if outcomes[pairing.POLICY].verdict == "promote":  # it may have taken its audience along
-        outcomes[pairing.AUDIENCE] = register(default(pairing.AUDIENCE, root), params, outside, dataset)
+        outcomes[pairing.AUDIENCE] = register(default(pairing.AUDIENCE, root), params, context, dataset)
     return list(outcomes.values())
 
 
@@ -108,7 +108,7 @@ def default(model: str, root: Path = Path()) -> Candidate:
     return Candidate(root / "models" / model, table, root / "models" / judge, root / "reports" / model)
 
 
-def register(candidate: Candidate, params: Register, outside: Outside, dataset: str = "") -> Outcome:
+def register(candidate: Candidate, params: Register, context: StageContext, dataset: str = "") -> Outcome:
     """
     Decide on a candidate, register it, let the aliases follow the decision; the second time nothing changes.
 
@@ -118,23 +118,29 @@ def register(candidate: Candidate, params: Register, outside: Outside, dataset: 
         return Outcome(name_of(candidate.model), None, "skipped", [reason], None)
     model, digest = name_of(candidate.model), manifest.digest(candidate.model)
     for _ in range(ROUNDS):
-        versions = outside.registry.versions(model)
+        versions = context.registry.versions(model)
         known = next((version for version in versions if version.digest == digest), None)
-        if known and (why := promotion.withdrawn(outside.registry.moves(model)).get(known.version)):
+        if known and (why := promotion.revoked(context.registry.moves(model)).get(known.version)):
             reason = f"a person withdrew this version ({why}); `adloom promote {model} {known.version}` brings it back"
-            return Outcome(model, known.version, "hold", [reason], _number(aliased(versions, CHAMPION)))
-        champion = aliased(versions, CHAMPION)
-        judgement = _judge(candidate, known, champion, params, outside)
+            return Outcome(model, known.version, "hold", [reason], _number(find_alias(versions, CHAMPION)))
+        champion = find_alias(versions, CHAMPION)
+        judgement = _judge(candidate, known, champion, params, context)
         if known is None or known.tags.get("evidence") != judgement.evidence:
             tags = _tags(candidate, judgement, params) | ({"dataset": dataset} if dataset else {})
-            known = outside.registry.register(model, candidate.model, tags)
-        if _number(aliased(outside.registry.versions(model), CHAMPION)) == _number(champion):
-            return _point(known, _number(champion), judgement, params, outside)
-    raise OutsideError(f"{model}: {ROUNDS} new champions while this was judged; stop what names them, then do it again")
+            known = context.registry.register(model, candidate.model, tags)
+        if _number(find_alias(context.registry.versions(model), CHAMPION)) == _number(champion):
+            return _point(known, _number(champion), judgement, params, context)
+    raise ExternalServiceError(
+        f"{model}: {ROUNDS} new champions while this was judged; stop what names them, then do it again"
+    )
 
 
 def _judge(
-    candidate: Candidate, known: Version | None, champion: Version | None, params: Register, outside: Outside
+    candidate: Candidate,
+    known: ModelVersion | None,
+    champion: ModelVersion | None,
+    params: Register,
+    context: StageContext,
 ) -> Judgement:
     """Judge the candidate, or recall the judgement when the evidence is what it was."""
     rival = None if champion and known and champion.version == known.version else champion
@@ -142,12 +148,12 @@ def _judge(
     if known and known.tags.get("evidence") == evidence:
         return Judgement(known.tags["verdict"], json.loads(known.tags["reasons"]), evidence)  # type: ignore[arg-type]
     model = name_of(candidate.model)
-    differences = _differences(candidate, rival, params, outside) if rival or model in COMPARED_FIRST else None
+    differences = _differences(candidate, rival, params, context) if rival or model in COMPARED_FIRST else None
     decision: Decision = decide(_metrics(candidate), differences, params.gate.rules(model))
     return Judgement(decision.verdict, [str(reason) for reason in decision.reasons], evidence)
 
 
-def _evidence(candidate: Candidate, rival: Version | None, params: Register) -> str:
+def _evidence(candidate: Candidate, rival: ModelVersion | None, params: Register) -> str:
     """Return a digest of all that a judgement rests on: the report, the champion compared with, the rules."""
     parts = [manifest.digest(candidate.report), rival.digest if rival else "", params.gate.digest()]
     return hashlib.sha256("\n".join([*parts, params.evaluate.digest()]).encode()).hexdigest()
@@ -162,7 +168,7 @@ def _metrics(candidate: Candidate) -> dict[str, Metric]:
 
 
 def _differences(
-    candidate: Candidate, champion: Version | None, params: Register, outside: Outside
+    candidate: Candidate, champion: ModelVersion | None, params: Register, context: StageContext
 ) -> dict[str, Metric | Comparison]:
     """
     Return how the gated metrics differ from the champion's on the same rows; none when it cannot read these rows.
@@ -173,7 +179,7 @@ def _differences(
     if not margins:
         return {}
     ours = measure(candidate.model, candidate.table, candidate.judge, params.evaluate)
-    theirs = _samples_of(champion, candidate, params, outside) if champion else ours.without
+    theirs = _samples_of(champion, candidate, params, context) if champion else ours.without
     pairs = {m: (ours.samples[m], theirs[m]) for m in margins if m in ours.samples and m in theirs}
     return {
         metric: _compared(mine, other, margins[metric], params)
@@ -188,12 +194,14 @@ def _compared(mine: Sample, other: Sample, margin: float, params: Register) -> M
     return paired(mine, other, params.evaluate.bootstraps, params.evaluate.seed)
 
 
-def _samples_of(champion: Version, candidate: Candidate, params: Register, outside: Outside) -> Mapping[str, Sample]:
+def _samples_of(
+    champion: ModelVersion, candidate: Candidate, params: Register, context: StageContext
+) -> Mapping[str, Sample]:
     """Measure the champion on the candidate's rows; nothing when it does not fit them, which the log says."""
     with tempfile.TemporaryDirectory(prefix="adloom-") as place:
         try:
-            fetched = fetch_whole(outside.registry, champion, Path(place) / "champion")
-            judge = _judge_of(champion, candidate, Path(place) / "judge", outside)
+            fetched = fetch_whole(context.registry, champion, Path(place) / "champion")
+            judge = _judge_of(champion, candidate, Path(place) / "judge", context)
             _fits(fetched, candidate.model)
             return measure(fetched, candidate.table, judge, params.evaluate, rows_of=candidate.model).samples
         except ArtifactError as error:
@@ -201,18 +209,18 @@ def _samples_of(champion: Version, candidate: Candidate, params: Register, outsi
             return {}
 
 
-def _judge_of(champion: Version, candidate: Candidate, place: Path, outside: Outside) -> Path:
+def _judge_of(champion: ModelVersion, candidate: Candidate, place: Path, context: StageContext) -> Path:
     """Return what a champion is measured with: the candidate's judge, but for a policy its own audience."""
     pinned = champion.tags.get(pairing.PINNED)
     if pinned is None or pinned == manifest.digest(candidate.judge):
         return candidate.judge
-    audiences = outside.registry.versions(pairing.AUDIENCE)
+    audiences = context.registry.versions(pairing.AUDIENCE)
     audience = next((version for version in audiences if version.digest == pinned), None)
     if audience is None:
         raise ArtifactError(
             f"made with audience {pinned[:12]}, which is not registered; compare by eye, `adloom promote`"
         )
-    return fetch_whole(outside.registry, audience, place)
+    return fetch_whole(context.registry, audience, place)
 
 
 def _fits(champion: Path, candidate: Path) -> None:
@@ -240,14 +248,16 @@ def _tags(candidate: Candidate, judgement: Judgement, params: Register) -> dict[
     }
 
 
-def _point(version: Version, champion: int | None, judgement: Judgement, params: Register, outside: Outside) -> Outcome:
+def _point(
+    version: ModelVersion, champion: int | None, judgement: Judgement, params: Register, context: StageContext
+) -> Outcome:
     """Let the aliases follow the judgement: challenger always, champion last and only when promoted."""
     if CHALLENGER not in version.aliases:
-        outside.registry.point(version.model, CHALLENGER, version.version, "registered")
+        context.registry.point(version.model, CHALLENGER, version.version, "registered")
     if judgement.verdict != "promote" or CHAMPION in version.aliases:
         return Outcome(version.model, version.version, judgement.verdict, judgement.reasons, champion)
     try:
-        others = _ready(outside.registry, version)
+        others = _ready(context.registry, version)
     except UserError as error:
         return Outcome(version.model, version.version, "hold", [*judgement.reasons, str(error)], champion)
     if params.gate.approve:
@@ -255,24 +265,24 @@ def _point(version: Version, champion: int | None, judgement: Judgement, params:
         advice = f"gate.approve: `adloom promote {version.model} {version.version}` makes it champion{along}"
         return Outcome(version.model, version.version, "promote", [*judgement.reasons, advice], champion)
     for other in others:
-        outside.registry.point(other.model, CHAMPION, other.version, f"with {version.model} {version.version}")
+        context.registry.point(other.model, CHAMPION, other.version, f"with {version.model} {version.version}")
     why = "; ".join(judgement.reasons) or "the gate has no rules for it"
-    champion = outside.registry.point(version.model, CHAMPION, version.version, why)
+    champion = context.registry.point(version.model, CHAMPION, version.version, why)
     return Outcome(version.model, version.version, "promote", judgement.reasons, champion)
 
 
-def _ready(registry: Registry, version: Version) -> list[Version]:
+def _ready(registry: Registry, version: ModelVersion) -> list[ModelVersion]:
     """Return what becomes champion with a version. Raises UserError when something of it must not."""
     others = pairing.others(registry, version)
     for other in others:
-        if why := promotion.withdrawn(registry.moves(other.model)).get(other.version):
+        if why := promotion.revoked(registry.moves(other.model)).get(other.version):
             raise UserError(f"{other.model} {other.version}, its pair, was withdrawn by a person ({why})")
         if other.tags.get("verdict") != "promote":
             raise UserError(f"{other.model} {other.version}, its pair, is not promoted; `adloom models` says why")
     return others
 
 
-def _number(version: Version | None) -> int | None:
+def _number(version: ModelVersion | None) -> int | None:
     return version.version if version else None
 
 

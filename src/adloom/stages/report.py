@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from adloom.config.gate import Gate
 from adloom.config.params import MODELS, TABLES
-from adloom.context import Outside
+from adloom.context import StageContext
 from adloom.evaluation.sections import from_folder
 from adloom.storage import manifest
 
@@ -42,7 +42,7 @@ class Outputs:
     report: Path = Path("reports/report")
 
 
-def run(inputs: Inputs, outputs: Outputs, params: Gate, outside: Outside) -> Mapping[str, float]:
+def run(inputs: Inputs, outputs: Outputs, params: Gate, context: StageContext) -> Mapping[str, float]:
     """Write the report; what was skipped is in it, with the reason."""
     from adloom.evaluation import report
 

@@ -8,27 +8,27 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from adloom import threads
-from adloom.config.base import Block
+from adloom.config.base import ConfigModel
 from adloom.config.params import Params
-from adloom.context import Outside
-from adloom.errors import DismissedError
-from adloom.storage.locks import held
+from adloom.context import StageContext
+from adloom.errors import WorkerExit
+from adloom.storage.locks import exclusive_lock
 from adloom.tracking.base import MemoryTracker
 from adloom.training import checkpoints
 
 Metrics = Mapping[str, float | str]
 
 
-def call(stage: str, paths: Mapping[str, str], params: Params, outside: Outside) -> Metrics:
+def call(stage: str, paths: Mapping[str, str], params: Params, context: StageContext) -> Metrics:
     """Run one stage by its command name, such as `train-gan`, with its block of the params; else as `execute`."""
-    return execute(stage, paths, params.block(stage.replace("-", "_")), outside)
+    return execute(stage, paths, params.block(stage.replace("-", "_")), context)
 
 
-def execute(stage: str, paths: Mapping[str, str], block: Block, outside: Outside) -> Metrics:
+def execute(stage: str, paths: Mapping[str, str], block: ConfigModel, context: StageContext) -> Metrics:
     """
     Run one stage with its block; a path that is not given is the stage's default.
 
-    Raises BusyError when another run is writing one of the outputs. What an s3:// output needs is looked for first, and
+    Raises LockedError when another run writes one of the outputs. What an s3:// output needs is looked for first, and
     a training's checkpoint goes last, so that neither a misspelt bucket nor a failed push costs the work.
 
     Of several processes that do the same work the first alone writes: the others are dismissed by the training, or what
@@ -39,24 +39,24 @@ def execute(stage: str, paths: Mapping[str, str], block: Block, outside: Outside
     module = importlib.import_module(f"adloom.stages.{name}")
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="adloom-")))
-        if outside.rank > 0:
+        if context.rank > 0:
             paths = dict(paths) | {field.name: str(place / f"dropped-{field.name}") for field in fields(module.Outputs)}
-            outside = replace(outside, home=place, tracker=MemoryTracker(), progress=False)
+            context = replace(context, home=place, tracker=MemoryTracker(), progress=False)
         remote = {n: path for n, path in _given(module.Outputs, paths) if is_remote(path)}
         for path in remote.values():
-            outside.store.require(path)
-        inputs = module.Inputs(**{n: outside.store.fetch(p, place / n) for n, p in _given(module.Inputs, paths)})
+            context.store.require(path)
+        inputs = module.Inputs(**{n: context.store.fetch(p, place / n) for n, p in _given(module.Inputs, paths)})
         outputs = module.Outputs(**{n: _local(p, place / n) for n, p in _given(module.Outputs, paths)})
         for field in fields(outputs):
-            stack.enter_context(_locked(getattr(outputs, field.name), outside.home))
+            stack.enter_context(_locked(getattr(outputs, field.name), context.home))
         try:
-            metrics: Metrics = module.run(inputs, outputs, block, outside)
-        except DismissedError:
+            metrics: Metrics = module.run(inputs, outputs, block, context)
+        except WorkerExit:
             return {}
         for n, path in remote.items():
-            outside.store.push(getattr(outputs, n), path)
+            context.store.push(getattr(outputs, n), path)
         for field in fields(outputs):
-            checkpoints.discard(outside, getattr(outputs, field.name))
+            checkpoints.discard(context, getattr(outputs, field.name))
     return metrics
 
 
@@ -76,4 +76,4 @@ def _local(path: str, place: Path) -> Path:
 def _locked(output: Path, home: Path) -> AbstractContextManager[None]:
     name = str(output.absolute()).strip("/").replace("/", "-")
     busy = f"{output}: another run is writing it; wait for that run or stop it"
-    return held(home / "locks" / f"{name}.lock", busy)
+    return exclusive_lock(home / "locks" / f"{name}.lock", busy)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adloom.config.params import Score
-from adloom.context import Outside
+from adloom.context import StageContext
 from adloom.errors import DataError
 from adloom.registry import base
 from adloom.stages.evaluate import card
@@ -46,7 +46,7 @@ class Outputs:
     scored: Path = Path("data/scored")
 
 
-def run(inputs: Inputs, outputs: Outputs, params: Score, outside: Outside) -> Mapping[str, float]:
+def run(inputs: Inputs, outputs: Outputs, params: Score, context: StageContext) -> Mapping[str, float]:
     """
     Score each table with its champion.
 
@@ -62,20 +62,20 @@ def run(inputs: Inputs, outputs: Outputs, params: Score, outside: Outside) -> Ma
         return {}
     tables = {"creatives": inputs.creatives, "events": inputs.events}
     with manifest.draft(outputs.scored, STAGE, params, tables) as made:
-        made.environment.update(outside.kernels)
+        made.environment.update(context.kernels)
         for name, work in given.items():
-            _score(name, *work, made, params, outside)
+            _score(name, *work, made, params, context)
     return {name: float(count) for name, count in made.rows.items()}
 
 
 def _score(
-    name: str, table: Path, model: str, work: Work, made: manifest.Draft, params: Score, outside: Outside
+    name: str, table: Path, model: str, work: Work, made: manifest.Draft, params: Score, context: StageContext
 ) -> None:
     from adloom.storage import parquet
 
     manifest.verify(table)
     with tempfile.TemporaryDirectory(prefix="adloom-") as place:
-        version, champion = base.champion(outside.registry, model, Path(place) / model)
+        version, champion = base.champion(context.registry, model, Path(place) / model)
         rows = work(table, champion, params)
     parquet.write(rows, made.path, name)
     made.rows[name] = len(rows)

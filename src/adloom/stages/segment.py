@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adloom.config.params import Segment
-from adloom.context import Outside
+from adloom.context import StageContext
 from adloom.errors import DataError
 from adloom.storage import manifest
-from adloom.training.tracked_run import tracked
+from adloom.training.tracked_run import track_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,16 +42,16 @@ class Outputs:
     audience: Path = Path("models/audience")
 
 
-def run(inputs: Inputs, outputs: Outputs, params: Segment, outside: Outside) -> Mapping[str, float]:
+def run(inputs: Inputs, outputs: Outputs, params: Segment, context: StageContext) -> Mapping[str, float]:
     """
     Segment the users of the calibration period; the holdout period is not looked at.
 
     Raises DataError when there are too few users, or too few different ones.
     """
-    if manifest.passed_on(outputs.audience, STAGE, params, inputs.events):
+    if manifest.propagate_skip(outputs.audience, STAGE, params, inputs.events):
         return {}
-    with tracked(STAGE, inputs.events, outputs.audience, params, outside) as (made, run):
-        metrics = _segment(inputs.events, params, made, outside.progress)
+    with track_run(STAGE, inputs.events, outputs.audience, params, context) as (made, run):
+        metrics = _segment(inputs.events, params, made, context.progress)
         made.write_json("history.json", {name: [[0, value]] for name, value in metrics.items()})
         run.metrics(metrics, 0)
     return metrics

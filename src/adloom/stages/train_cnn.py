@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adloom.config.params import TrainCnn
-from adloom.context import Outside
+from adloom.context import StageContext
 from adloom.storage import manifest
 
 if TYPE_CHECKING:
@@ -42,14 +42,14 @@ class Outputs:
     cnn: Path = Path("models/cnn")
 
 
-def run(inputs: Inputs, outputs: Outputs, params: TrainCnn, outside: Outside) -> Mapping[str, float]:
+def run(inputs: Inputs, outputs: Outputs, params: TrainCnn, context: StageContext) -> Mapping[str, float]:
     """
     Train on the split train, calibrate on the split validation; the split test is not read.
 
     Skipped when there is but one category, for there is nothing to tell apart. Raises DataError when there is no
     picture, AdloomError when the ONNX file does not do what torch does.
     """
-    if manifest.passed_on(outputs.cnn, STAGE, params, inputs.creatives):
+    if manifest.propagate_skip(outputs.cnn, STAGE, params, inputs.creatives):
         return {}
     from adloom.creatives import table
     from adloom.storage import parquet
@@ -62,7 +62,7 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainCnn, outside: Outside) ->
         reason = f"one category only ({categories[0]}); a reader needs at least two to tell apart"
         manifest.skip(outputs.cnn, STAGE, params, reason)
         return {}
-    with loop.session(STAGE, inputs.creatives, outputs.cnn, params, outside) as session:
+    with loop.session(STAGE, inputs.creatives, outputs.cnn, params, context) as session:
         history = _train(rows, categories, params, session)
     return {name: values[-1][1] for name, values in history.items()}
 
@@ -83,7 +83,7 @@ def _train(rows: "pd.DataFrame", categories: list[str], params: TrainCnn, sessio
         session,
         validation=judged,
     )
-    calibrate(module.net, (judged[batch] for batch in loop.in_order(len(judged), BATCH)))
+    calibrate(module.net, (judged[batch] for batch in loop.split_in_order(len(judged), BATCH)))
     _export(module, (channels, height, width), session.made.path / "reader.onnx")
     _know(rows, train, categories, params, session.made.path)
     session.made.rows.update(train=len(train), validation=len(validation))
@@ -126,10 +126,10 @@ def _know(rows: "pd.DataFrame", train: "Creatives", categories: list[str], param
     from adloom.creatives.pictures import to_floats
     from adloom.onnx_models.runtime import Reader
     from adloom.storage import npz
-    from adloom.training.loop import in_order
+    from adloom.training.loop import split_in_order
 
     read = Reader(folder, params.threads)
-    embedding = [read(to_floats(train.pixels[batch])).embedding for batch in in_order(len(train), BATCH)]
+    embedding = [read(to_floats(train.pixels[batch])).embedding for batch in split_in_order(len(train), BATCH)]
     npz.save(
         folder / "known.npz",
         creative_id=rows.loc[rows["split"] == "train", "creative_id"].to_numpy(str),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adloom.config.params import TrainGan
-from adloom.context import Outside
+from adloom.context import StageContext
 from adloom.storage import manifest
 
 if TYPE_CHECKING:
@@ -37,17 +37,17 @@ class Outputs:
     gan: Path = Path("models/gan")
 
 
-def run(inputs: Inputs, outputs: Outputs, params: TrainGan, outside: Outside) -> Mapping[str, float]:
+def run(inputs: Inputs, outputs: Outputs, params: TrainGan, context: StageContext) -> Mapping[str, float]:
     """
     Train on the split train; no other split is used.
 
     Raises DataError when there is no picture, AdloomError when the ONNX file does not do what torch does.
     """
-    if manifest.passed_on(outputs.gan, STAGE, params, inputs.creatives):
+    if manifest.propagate_skip(outputs.gan, STAGE, params, inputs.creatives):
         return {}
     from adloom.training import loop
 
-    with loop.session(STAGE, inputs.creatives, outputs.gan, params, outside) as session:
+    with loop.session(STAGE, inputs.creatives, outputs.gan, params, context) as session:
         history = _train(inputs.creatives, params, session)
     return {name: values[-1][1] for name, values in history.items()}
 

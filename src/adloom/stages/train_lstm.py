@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adloom.config.params import TrainLstm
-from adloom.context import Outside
+from adloom.context import StageContext
 from adloom.errors import DataError
 from adloom.storage import manifest
 
@@ -44,18 +44,18 @@ class Outputs:
     lstm: Path = Path("models/lstm")
 
 
-def run(inputs: Inputs, outputs: Outputs, params: TrainLstm, outside: Outside) -> Mapping[str, float]:
+def run(inputs: Inputs, outputs: Outputs, params: TrainLstm, context: StageContext) -> Mapping[str, float]:
     """
     Train on the split train, stop by the split validation; the split test is not read.
 
     Raises DataError when there are too few lines, AdloomError when the ONNX file does not do what torch does.
     """
-    if manifest.passed_on(outputs.lstm, STAGE, params, inputs.copy):
+    if manifest.propagate_skip(outputs.lstm, STAGE, params, inputs.copy):
         return {}
     from adloom.storage import parquet
     from adloom.training import loop
 
-    with loop.session(STAGE, inputs.copy, outputs.lstm, params, outside) as session:
+    with loop.session(STAGE, inputs.copy, outputs.lstm, params, context) as session:
         train, validation = (_lines(parquet.read(inputs.copy, split), split) for split in ("train", "validation"))
         history = _train(train, validation, params, session)
     return {name: values[-1][1] for name, values in history.items()}

@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adloom.config.params import TrainPolicy
-from adloom.context import Outside
+from adloom.context import StageContext
 from adloom.storage import manifest
-from adloom.training.tracked_run import tracked
+from adloom.training.tracked_run import track_run
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from adloom.policy.cold_start import Pictures
-    from adloom.policy.impressions import Impressions, Left
+    from adloom.policy.impressions import ExclusionCounts, Impressions
     from adloom.policy.model_selection import Candidate, Periods
     from adloom.policy.models import Categories
     from adloom.policy.scorer import Policy
@@ -54,26 +54,28 @@ class Outputs:
     policy: Path = Path("models/policy")
 
 
-def run(inputs: Inputs, outputs: Outputs, params: TrainPolicy, outside: Outside) -> Mapping[str, float]:
+def run(inputs: Inputs, outputs: Outputs, params: TrainPolicy, context: StageContext) -> Mapping[str, float]:
     """
     Train a policy on the calibration period; the holdout period is not looked at.
 
     Only impressions are needed: without segments or pictures the policy does without. Raises DataError when no
     impression has a propensity, or too few were clicked.
     """
-    if manifest.passed_on(outputs.policy, STAGE, params, inputs.impressions):
+    if manifest.propagate_skip(outputs.policy, STAGE, params, inputs.impressions):
         return {}
     others = {"audience": inputs.audience, "creatives": inputs.creatives, "cnn": inputs.cnn}
     for folder in others.values():
         manifest.verify(folder)
-    with tracked(STAGE, inputs.impressions, outputs.policy, params, outside, others) as (made, run):
+    with track_run(STAGE, inputs.impressions, outputs.policy, params, context, others) as (made, run):
         metrics = _train(inputs, params, made)
         made.write_json("history.json", {name: [[0, value]] for name, value in metrics.items()})
         run.metrics(metrics, 0)
     return metrics
 
 
-def read(table: Path, audience: Path | None, split: str, maturity_hours: float) -> "tuple[Impressions, Left]":
+def read(
+    table: Path, audience: Path | None, split: str, maturity_hours: float
+) -> "tuple[Impressions, ExclusionCounts]":
     """Read the impressions of a period, with the segments of their users; without an audience nobody has one."""
     from adloom.policy import impressions
     from adloom.storage import parquet
@@ -92,7 +94,7 @@ def _segments(users: "pd.Series", audience: Path | None) -> list[str | None]:
 
 def _train(inputs: Inputs, params: TrainPolicy, made: manifest.Draft) -> dict[str, float]:
     from adloom.policy import model_selection
-    from adloom.policy.cold_start import welcome
+    from adloom.policy.cold_start import add_cold_start
 
     data, left = read(inputs.impressions, inputs.audience, "calibration", params.maturity_hours)
     periods = model_selection.Periods.of(data)
@@ -100,7 +102,7 @@ def _train(inputs: Inputs, params: TrainPolicy, made: manifest.Draft) -> dict[st
     found = model_selection.measure(periods, categories, params)
     chosen = model_selection.choose(found)
     policy = _fitted(periods, categories, chosen, params)
-    whole = welcome(policy, pictures) if pictures else policy
+    whole = add_cold_start(policy, pictures) if pictures else policy
     whole.save(made.path / "policy.npz")
     made.rows.update(calibration=len(data), immature=left.immature)
     _write_card(made, whole, found, chosen, inputs, params, {**asdict(left), "history": len(data.creatives)})

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from adloom.errors import BusyError
+from adloom.errors import LockedError
 
 
 @contextmanager
-def held(lock: Path, busy: str, seconds: float = 0) -> Iterator[None]:
-    """Hold a lock file. Raises BusyError with this sentence when another process holds it for longer than `seconds`."""
+def exclusive_lock(lock: Path, busy: str, seconds: float = 0) -> Iterator[None]:
+    """Hold a lock file. Raises LockedError with the message `busy` when another process holds it longer than `seconds`."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(lock, timeout=seconds):
             yield
     except Timeout:
-        raise BusyError(busy) from None
+        raise LockedError(busy) from None

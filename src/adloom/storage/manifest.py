@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from adloom.config.base import Block
+from adloom.config.base import ConfigModel
 from adloom.errors import ArtifactError
 
 MANIFEST = "manifest.json"
@@ -60,14 +60,14 @@ class Draft:
         text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
         (self.path / name).write_text(text, encoding="utf-8")
 
-    def describe(self, card: Mapping[str, object], params: Block) -> None:
+    def describe(self, card: Mapping[str, object], params: ConfigModel) -> None:
         """Write a model's card.json, with licence, source, rows and params added."""
         origin = {name: self.facts.get(name) for name in ("licence", "source")}
         self.write_json("card.json", {**card, **origin, "rows": self.rows, "params": params.model_dump(mode="json")})
 
 
 @contextmanager
-def draft(target: Path, stage: str, params: Block, inputs: Mapping[str, Path]) -> Iterator[Draft]:
+def draft(target: Path, stage: str, params: ConfigModel, inputs: Mapping[str, Path]) -> Iterator[Draft]:
     """Yield a Draft whose files become the artifact `target` when the block ends, and vanish when it raises."""
     beside = _begin(target)
     try:
@@ -89,12 +89,12 @@ def draft(target: Path, stage: str, params: Block, inputs: Mapping[str, Path]) -
         raise
 
 
-def skip(target: Path, stage: str, params: Block, reason: str) -> None:
+def skip(target: Path, stage: str, params: ConfigModel, reason: str) -> None:
     """Write the artifact of a stage that did not run: a manifest with `skipped: reason` and nothing else."""
     _seal(_begin(target), target, Manifest(stage=stage, skipped=reason, params=params.digest()))
 
 
-def passed_on(target: Path, stage: str, params: Block, *inputs: Path) -> bool:
+def propagate_skip(target: Path, stage: str, params: ConfigModel, *inputs: Path) -> bool:
     """Write a skipped artifact when an input is one, or `enabled: false` switches the stage off; return whether so."""
     off = None if getattr(params, "enabled", True) else f"{stage}.enabled is false"
     if reason := skipped(*inputs) or off:

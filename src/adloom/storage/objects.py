@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from adloom.connection_errors import describe
-from adloom.errors import OutsideError, ParamsError
+from adloom.errors import ConfigError, ExternalServiceError
 from adloom.storage.s3 import BLOCK, address, connect
-from adloom.storage.s3_errors import PATIENCE, Made, Patience, asking
+from adloom.storage.s3_errors import PATIENCE, Made, Patience, translate_errors
 
 SESSION = {  # DVC's word: boto3's
     "access_key_id": "aws_access_key_id",
@@ -42,19 +42,19 @@ UNKNOWN = ("allow_anonymous_login", "sse_customer_algorithm", "sse_customer_key"
 
 
 @dataclass(frozen=True)
-class Found:
+class ObjectInfo:
     """An object that is there."""
 
     size: int  # bytes
     written: datetime
 
 
-class Objects(Protocol):
+class ObjectStore(Protocol):
     """What datasets need of a remote."""
 
     url: str
 
-    def below(self, prefix: str) -> Mapping[str, Found]:
+    def below(self, prefix: str) -> Mapping[str, ObjectInfo]:
         """Return the object of this name, and those below it."""
         ...
 
@@ -76,14 +76,14 @@ class S3Objects:
 
     def __init__(self, url: str, options: Mapping[str, Any], endpoint: str | None, patience: Patience) -> None:
         if refused := next((name for name in UNKNOWN if options.get(name)), None):
-            raise ParamsError(f"{url}: adloom does not know DVC's option {refused}; `dvc push` and `dvc pull` do")
+            raise ConfigError(f"{url}: adloom does not know DVC's option {refused}; `dvc push` and `dvc pull` do")
         self.url = url.rstrip("/")
         self._at, self._options = address(url), options
         self._endpoint = options.get("endpointurl") or endpoint
         self._sent_with = {SENT_WITH[name]: options[name] for name in SENT_WITH if options.get(name)}
         self._patience = patience
 
-    def below(self, prefix: str) -> dict[str, Found]:
+    def below(self, prefix: str) -> dict[str, ObjectInfo]:
         """Return the object of this name, and those below it."""
         return self._asked(lambda: self._listed(prefix))
 
@@ -134,16 +134,16 @@ class S3Objects:
         secure = {"use_ssl": self._options.get("use_ssl", True), "verify": self._options.get("ssl_verify")}
         return connect(session, self._endpoint, self._patience, **secure)
 
-    def _listed(self, prefix: str) -> dict[str, Found]:
+    def _listed(self, prefix: str) -> dict[str, ObjectInfo]:
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._at.bucket, Prefix=self._at.below(prefix)
         )
         entries = [entry for page in pages for entry in page.get("Contents", [])]
         start = len(self._at.below(""))
-        return {entry["Key"][start:]: Found(entry["Size"], entry["LastModified"]) for entry in entries}
+        return {entry["Key"][start:]: ObjectInfo(entry["Size"], entry["LastModified"]) for entry in entries}
 
     def _asked(self, do: Callable[[], Made]) -> Made:
-        with asking(self.url, self._endpoint):
+        with translate_errors(self.url, self._endpoint):
             return self._patience.tried(do)
 
 
@@ -154,12 +154,14 @@ class FolderObjects:
         self.url = url.rstrip("/")
         self._root = Path(url)
 
-    def below(self, prefix: str) -> dict[str, Found]:
+    def below(self, prefix: str) -> dict[str, ObjectInfo]:
         """Return the file of this name, and those below it."""
         at = self._root / prefix
         paths = [at] if at.is_file() else [path for path in at.rglob("*") if path.is_file()]
         found = {path.relative_to(self._root).as_posix(): path.stat() for path in sorted(paths)}
-        return {name: Found(s.st_size, datetime.fromtimestamp(s.st_mtime).astimezone()) for name, s in found.items()}
+        return {
+            name: ObjectInfo(s.st_size, datetime.fromtimestamp(s.st_mtime).astimezone()) for name, s in found.items()
+        }
 
     def send(self, path: Path, name: str) -> None:
         """Copy a file beside its place, then move it there."""
@@ -192,13 +194,15 @@ class FileObjects:
         self.url = url.rstrip("/")
         self._fs, self._root = fs, root
 
-    def below(self, prefix: str) -> dict[str, Found]:
+    def below(self, prefix: str) -> dict[str, ObjectInfo]:
         """Return the object of this name, and those below it."""
         at = self._at(prefix)
         paths = self._asked(lambda: [at] if self._fs.isfile(at) else [*self._fs.find(at)])
         infos = self._asked(lambda: [self._fs.info(path) for path in paths])
         start = len(self._root.rstrip("/")) + 1
-        return {str(path)[start:]: Found(info["size"], _written(info)) for path, info in zip(paths, infos, strict=True)}
+        return {
+            str(path)[start:]: ObjectInfo(info["size"], _written(info)) for path, info in zip(paths, infos, strict=True)
+        }
 
     def send(self, path: Path, name: str) -> None:
         """Copy a file beside its place, then move it there."""
@@ -223,10 +227,10 @@ class FileObjects:
         except OSError:
             raise
         except Exception as error:  # each kind of remote has errors of its own
-            raise OutsideError(f"{self.url}: {type(error).__name__}: {describe(error)}") from error
+            raise ExternalServiceError(f"{self.url}: {type(error).__name__}: {describe(error)}") from error
 
 
-def at(url: str, endpoint: str | None, patience: Patience = PATIENCE) -> Objects:
+def open_object_store(url: str, endpoint: str | None, patience: Patience = PATIENCE) -> ObjectStore:
     """Return the objects below an address: s3://bucket/prefix, or a folder."""
     return S3Objects(url, {}, endpoint, patience) if url.startswith("s3://") else FolderObjects(url)
 

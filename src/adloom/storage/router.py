@@ -6,7 +6,7 @@ from pathlib import Path
 from adloom.catalogue import entries
 from adloom.catalogue.download import Downloads
 from adloom.config.settings import Settings
-from adloom.errors import DataError, ParamsError
+from adloom.errors import ConfigError, DataError
 from adloom.storage import manifest
 from adloom.storage.base import SourceFile, Store
 from adloom.storage.s3 import S3Store
@@ -69,7 +69,7 @@ class CatalogueStore:
 
     def require(self, uri: str) -> None:
         """Refuse."""
-        raise ParamsError(f"{uri}: a name of the catalogue, which cannot be written; ./{uri} is a folder")
+        raise ConfigError(f"{uri}: a name of the catalogue, which cannot be written; ./{uri} is a folder")
 
     def push(self, folder: Path, uri: str) -> None:
         """Refuse."""

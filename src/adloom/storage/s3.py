@@ -13,10 +13,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from adloom.errors import DataError, ParamsError
+from adloom.errors import ConfigError, DataError
 from adloom.storage.base import SourceFile
 from adloom.storage.manifest import MANIFEST, Manifest
-from adloom.storage.s3_errors import PATIENCE, TRANSFERS, Item, Made, Patience, asking, each
+from adloom.storage.s3_errors import PATIENCE, TRANSFERS, Item, Made, Patience, map_concurrently, translate_errors
 
 BLOCK = 1 << 20
 
@@ -34,10 +34,10 @@ class Address:
 
 
 def address(uri: str) -> Address:
-    """Take s3://bucket/key apart. Raises ParamsError when there is no bucket."""
+    """Take s3://bucket/key apart. Raises ConfigError when there is no bucket."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     if not bucket:
-        raise ParamsError(f"{uri}: no bucket; expected s3://bucket/prefix")
+        raise ConfigError(f"{uri}: no bucket; expected s3://bucket/prefix")
     return Address(bucket, key.strip("/"))
 
 
@@ -45,7 +45,7 @@ def _prefix(uri: str) -> Address:
     """Return where an artifact may go: never the root of a bucket, which belongs to more than one artifact."""
     at = address(uri)
     if not at.key:
-        raise ParamsError(f"{uri}: a whole bucket; expected s3://bucket/prefix")
+        raise ConfigError(f"{uri}: a whole bucket; expected s3://bucket/prefix")
     return at
 
 
@@ -74,7 +74,7 @@ class S3Store:
         Of an artifact only what its manifest lists: a push that was broken off, or somebody else, may have left more.
         """
         at, found = address(uri), self._found(uri)
-        with asking(uri, self._endpoint):
+        with translate_errors(uri, self._endpoint):
             artifact = self._artifact(at, found)
         found = {key: file for key, file in found.items() if not artifact or key in artifact}
 
@@ -87,31 +87,31 @@ class S3Store:
     def require(self, uri: str) -> None:
         """Raise when a uri is a whole bucket, or its bucket is not there or may not be looked into."""
         at = _prefix(uri)
-        with asking(uri, self._endpoint):
+        with translate_errors(uri, self._endpoint):
             self._patience.tried(lambda: self._client.list_objects_v2(Bucket=at.bucket, Prefix=at.key, MaxKeys=1))
 
     def push(self, folder: Path, uri: str) -> None:
         """
         Upload a folder's files below a uri, its manifest last; of what lay there only an older artifact is deleted.
 
-        Raises ParamsError for a whole bucket. Objects that the older artifact's manifest does not list stay.
+        Raises ConfigError for a whole bucket. Objects that the older artifact's manifest does not list stay.
         """
         at, marker = _prefix(uri), address(uri).below(MANIFEST)
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
         keys = {at.below(path.relative_to(folder).as_posix()): path for path in paths}
-        with asking(uri, self._endpoint):
+        with translate_errors(uri, self._endpoint):
             before = self._objects(at)
             old = self._artifact(at, before) & before.keys()
             self._delete(at.bucket, old & {marker})
         self._each(uri, lambda key: self._put(at.bucket, key, keys[key]), sorted(keys.keys() - {marker}))
-        with asking(uri, self._endpoint):
+        with translate_errors(uri, self._endpoint):
             self._delete(at.bucket, old - keys.keys() - {marker})
         self._each(uri, lambda key: self._put(at.bucket, key, keys[key]), sorted(keys.keys() & {marker}))
 
     def remove(self, uri: str) -> None:
-        """Delete the objects below a uri, an artifact's manifest first. Raises ParamsError for a whole bucket."""
+        """Delete the objects below a uri, an artifact's manifest first. Raises ConfigError for a whole bucket."""
         at = _prefix(uri)
-        with asking(uri, self._endpoint):
+        with translate_errors(uri, self._endpoint):
             found = self._objects(at).keys()
             marker = found & {at.below(MANIFEST)}
             self._delete(at.bucket, marker)
@@ -134,7 +134,7 @@ class S3Store:
     def _found(self, uri: str) -> dict[str, SourceFile]:
         """Return, by key and sorted, the objects below a uri, or else the one it names."""
         at = address(uri)
-        with asking(uri, self._endpoint):
+        with translate_errors(uri, self._endpoint):
             objects = self._objects(at)
         below = {key: file for key, file in objects.items() if key != at.key}
         if not objects:
@@ -183,8 +183,8 @@ class S3Store:
             self._patience.tried(partial(self._client.delete_object, Bucket=bucket, Key=key))
 
     def _each(self, uri: str, do: Callable[[Item], Made], items: Iterable[Item]) -> Sequence[Made]:
-        with asking(uri, self._endpoint):
-            return each(do, items, uri, self._progress)
+        with translate_errors(uri, self._endpoint):
+            return map_concurrently(do, items, uri, self._progress)
 
 
 def connect(session: Any, endpoint: str | None, patience: Patience, **options: Any) -> Any:

@@ -15,7 +15,14 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from adloom.connection_errors import describe
-from adloom.errors import DataError, DeniedError, NoAnswerError, OutsideError, ParamsError, RefusedError
+from adloom.errors import (
+    AuthenticationError,
+    ConfigError,
+    DataError,
+    ExternalServiceError,
+    PermissionDeniedError,
+    UnavailableError,
+)
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -67,7 +74,7 @@ class Patience:
 PATIENCE = Patience()
 
 
-def each(do: Callable[[Item], Made], items: Iterable[Item], what: str, progress: bool) -> Sequence[Made]:
+def map_concurrently(do: Callable[[Item], Made], items: Iterable[Item], what: str, progress: bool) -> Sequence[Made]:
     """Do one thing for each item, several at a time; after a failure none is begun."""
     things, failed = [*items], Event()
 
@@ -106,7 +113,7 @@ def _may_pass(error: Exception) -> bool:
 
 
 @contextmanager
-def asking(uri: str, endpoint: str | None) -> Iterator[None]:
+def translate_errors(uri: str, endpoint: str | None) -> Iterator[None]:
     """Turn what boto3 raises into one line that says who can mend it."""
     from botocore import exceptions
 
@@ -114,7 +121,7 @@ def asking(uri: str, endpoint: str | None) -> Iterator[None]:
     try:
         yield
     except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError):
-        raise RefusedError(f"{uri}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from None
+        raise AuthenticationError(f"{uri}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from None
     except (
         exceptions.ProfileNotFound,
         exceptions.InvalidConfigError,
@@ -123,26 +130,28 @@ def asking(uri: str, endpoint: str | None) -> Iterator[None]:
         exceptions.SSOError,
         exceptions.TokenRetrievalError,
     ) as error:
-        raise RefusedError(f"{uri}: no credentials: {error}; check AWS_PROFILE, or log in to it again") from None
+        raise AuthenticationError(f"{uri}: no credentials: {error}; check AWS_PROFILE, or log in to it again") from None
     except exceptions.ClientError as error:
         raise _refusal(uri, server, dict(error.response["Error"])) from None
     except ValueError as error:  # an endpoint that is no URL
-        raise ParamsError(f"{uri}: {error}; check AWS_ENDPOINT_URL_S3") from None
+        raise ConfigError(f"{uri}: {error}; check AWS_ENDPOINT_URL_S3") from None
     except exceptions.ParamValidationError:
-        raise ParamsError(f"{uri}: {_bucket(uri)} cannot be a bucket's name; correct the uri") from None
+        raise ConfigError(f"{uri}: {_bucket(uri)} cannot be a bucket's name; correct the uri") from None
     except exceptions.BotoCoreError as error:
-        raise NoAnswerError(f"{uri}: no answer from {server}: {describe(error)}; check AWS_ENDPOINT_URL_S3") from None
+        raise UnavailableError(
+            f"{uri}: no answer from {server}: {describe(error)}; check AWS_ENDPOINT_URL_S3"
+        ) from None
 
 
 def _refusal(uri: str, server: str, error: Mapping[str, Any]) -> Exception:
     code = error.get("Code", "")
     if code in REFUSED | DENIED:
-        kind = RefusedError if code in REFUSED else DeniedError
+        kind = AuthenticationError if code in REFUSED else PermissionDeniedError
         return kind(
             f"{uri}: {server} refused the credentials ({code}); check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         )
     if code in MENDED:
-        return ParamsError(f"{uri}: {server} refused the request ({code}): {MENDED[code]}")
+        return ConfigError(f"{uri}: {server} refused the request ({code}): {MENDED[code]}")
     if code == "NoSuchBucket":
         return NoBucketError(f"{uri}: no bucket {_bucket(uri)} at {server}; make it or correct the uri")
     if code in CHANGED:
@@ -150,8 +159,8 @@ def _refusal(uri: str, server: str, error: Mapping[str, Any]) -> Exception:
             f"{uri}: an object changed or went while it was read; try again, a source after `adloom snapshot`"
         )
     if code.isdigit() and code.startswith("4"):  # S3 has words for what a client does wrong
-        return ParamsError(f"{uri}: {server} does not answer as S3 does ({code}); check AWS_ENDPOINT_URL_S3")
-    return OutsideError(f"{uri}: {server} answered {code}: {error.get('Message', '')}")
+        return ConfigError(f"{uri}: {server} does not answer as S3 does ({code}); check AWS_ENDPOINT_URL_S3")
+    return ExternalServiceError(f"{uri}: {server} answered {code}: {error.get('Message', '')}")
 
 
 def _bucket(uri: str) -> str:

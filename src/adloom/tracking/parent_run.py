@@ -28,13 +28,13 @@ class Parent:
         return self._own(server) if self.kfp_run else None
 
     def begin(self, server: Server, reason: str) -> None:
-        """Make the parent, if there is to be one, and tag it with why. Raises OutsideError when MLflow does not."""
+        """Create the parent run if it is wanted, tagged with the reason. Raises ExternalServiceError."""
         if self.given or self.kfp_run:
             with server.doing(f"make the run of the pipeline run {self.kfp_run}"):
                 server.client.set_tag(self(server), REASON, reason)
 
     def end(self, server: Server, status: str) -> None:
-        """End the parent as FINISHED, FAILED or KILLED, unless it is a server's. Raises OutsideError as `begin`."""
+        """End the parent as FINISHED, FAILED or KILLED unless a server owns it. Raises ExternalServiceError."""
         if self.kfp_run and not self.given:
             with server.doing(f"end the run of the pipeline run {self.kfp_run} as {status}"):
                 server.client.set_terminated(self._own(server), status)

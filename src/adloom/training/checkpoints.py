@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adloom.context import Outside
+from adloom.context import StageContext
 from adloom.errors import AdloomError, DataError
 from adloom.storage.base import Store
 
@@ -30,7 +30,7 @@ _NAME = "last.ckpt"
 SHARE = 10  # a copy that failed is tried again once ten times as long has been trained as it was waited for
 
 
-class Copy:
+class RemoteCheckpoint:
     """Where a checkpoint lies as well; nothing that goes wrong there ends a training that goes on."""
 
     def __init__(self, store: Store, uri: str) -> None:
@@ -41,7 +41,7 @@ class Copy:
         """
         Bring the copy here, where there is one and none is here.
 
-        Raises DataError when its bucket is not there, OutsideError when nobody answers: to start over would cost more.
+        Raises DataError when its bucket is not there, ExternalServiceError when S3 does not answer.
         """
         self._store.require(self.uri)
         if checkpoint.exists():
@@ -67,33 +67,33 @@ class Copy:
             log.warning("%s; the training goes on, its checkpoint lies on this machine alone", error)
 
 
-def place(home: Path, stage: str, key: str) -> Path:
+def checkpoint_path(home: Path, stage: str, key: str) -> Path:
     """Return where the checkpoint of one training of a stage lies."""
     return home / "checkpoints" / stage / key / _NAME
 
 
-def copy_of(outside: Outside, stage: str, key: str) -> Copy | None:
+def remote_checkpoint(context: StageContext, stage: str, key: str) -> RemoteCheckpoint | None:
     """Return where it lies as well, None where it lies on this machine alone."""
-    uri = outside.checkpoint_uri
-    return Copy(outside.store, f"{uri}/{stage}/{key}") if uri else None
+    uri = context.checkpoint_uri
+    return RemoteCheckpoint(context.store, f"{uri}/{stage}/{key}") if uri else None
 
 
-def finish(checkpoint: Path, artifact: Path, copied: Copy | None = None) -> None:
+def finish(checkpoint: Path, artifact: Path, copied: RemoteCheckpoint | None = None) -> None:
     """Mark a checkpoint as no longer needed once the artifact that was made from it is where it belongs."""
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     lines = [str(artifact.absolute()), *([copied.uri] if copied else [])]
     (checkpoint.parent / _MARK).write_text("\n".join(lines), encoding="utf-8")
 
 
-def discard(outside: Outside, artifact: Path) -> None:
+def discard(context: StageContext, artifact: Path) -> None:
     """Remove the checkpoints that an artifact was made from; that a copy cannot be removed is a warning."""
-    for mark in outside.home.glob(f"checkpoints/*/*/{_MARK}"):
+    for mark in context.home.glob(f"checkpoints/*/*/{_MARK}"):
         with suppress(FileNotFoundError):  # another stage may discard its own, and two the same, at the same time
             made, *uris = mark.read_text(encoding="utf-8").splitlines()
             if made == str(artifact.absolute()):
                 shutil.rmtree(mark.parent, ignore_errors=True)
                 for uri in uris:
-                    remove(outside.store, uri)
+                    remove(context.store, uri)
 
 
 def remove(store: Store, uri: str) -> None:
@@ -104,7 +104,7 @@ def remove(store: Store, uri: str) -> None:
         log.warning("%s; what lies there is no longer needed and may be deleted", error)
 
 
-def sound(path: Path, module: "torch.nn.Module") -> Path | None:
+def find_valid_checkpoint(path: Path, module: "torch.nn.Module") -> Path | None:
     """Return the checkpoint's path when it fits the module; one that does not is removed with a line in the log."""
     if not path.exists():
         return None

@@ -15,11 +15,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from adloom.config.base import Block
+from adloom.config.base import ConfigModel
 from adloom.config.params import Training
 from adloom.config.settings import Settings
-from adloom.context import Outside
-from adloom.errors import AdloomError, ParamsError, UserError
+from adloom.context import StageContext
+from adloom.errors import AdloomError, ConfigError, UserError
 from adloom.kubeflow.jobs.base import UNEXPECTED
 from adloom.stages import runner
 from adloom.stages.runner import Metrics
@@ -28,7 +28,7 @@ SELF = (sys.executable, "-c", "from adloom.cli.main import main; main()")
 
 
 def execute(
-    stage: str, paths: Mapping[str, str], block: Block, outside: Outside, arguments: Sequence[str]
+    stage: str, paths: Mapping[str, str], block: ConfigModel, context: StageContext, arguments: Sequence[str]
 ) -> Metrics | None:
     """
     Run a stage as `caller.execute` does, in as many processes as its block asks for; they get adloom's arguments.
@@ -36,20 +36,20 @@ def execute(
     Only in the process that did the work and wrote it are there metrics.
     """
     settings = Settings()
-    if isinstance(block, Training) and needed(stage, block, settings):
+    if isinstance(block, Training) and needs_launch(stage, block, settings):
         launch(stage, block, settings, arguments)
         return None
-    metrics = runner.execute(stage, paths, block, outside)
-    return metrics if outside.rank == 0 else None
+    metrics = runner.execute(stage, paths, block, context)
+    return metrics if context.rank == 0 else None
 
 
-def needed(stage: str, block: Training, settings: Settings) -> bool:
-    """Return whether a stage is to be started in several processes. Raises ParamsError for machines that are not."""
+def needs_launch(stage: str, block: Training, settings: Settings) -> bool:
+    """Return whether a stage is to be started in several processes. Raises ConfigError for machines that are not."""
     if not block.enabled or block.processes == 1 or settings.processes:
         return False
     if block.nodes > 1 and settings.machines is None:
         command = f"torchrun --nnodes {block.nodes} --nproc-per-node {block.devices} … --no-python adloom {stage}"
-        raise ParamsError(
+        raise ConfigError(
             f"{stage.replace('-', '_')}.nodes: {block.nodes}, and this is one machine; `adloom submit training` runs "
             f"it in a cluster, `{command}` on each of your machines"
         )
@@ -75,7 +75,7 @@ def launch(stage: str, block: Training, settings: Settings, arguments: Sequence[
         try:
             run.run(run.parse_args([*where, "--no-python", *SELF, *arguments]))  # type: ignore[no-untyped-call]
         except ChildFailedError as error:
-            raise blamed(stage, error.failures.values()) from None
+            raise root_cause(stage, error.failures.values()) from None
         except SignalException as error:
             if error.sigval == signal.SIGINT:
                 raise KeyboardInterrupt from None
@@ -90,7 +90,7 @@ def report(line: str, settings: Settings) -> bool:
     return True
 
 
-def blamed(stage: str, failures: Iterable[Any]) -> Exception:
+def root_cause(stage: str, failures: Iterable[Any]) -> Exception:
     """Return what to raise for the process that failed first."""
     first = min(failures, key=_blame)
     if first.exitcode >= 0:

@@ -29,13 +29,13 @@ from tqdm import tqdm
 
 from adloom.config.params import Training
 from adloom.config.settings import kernels
-from adloom.context import Outside
-from adloom.errors import DismissedError, ParamsError
+from adloom.context import StageContext
+from adloom.errors import ConfigError, WorkerExit
 from adloom.storage import manifest
 from adloom.tracking.base import Run
 from adloom.training import checkpoints, cpu
-from adloom.training.process_group import Group
-from adloom.training.tracked_run import tracked
+from adloom.training.process_group import ProcessGroup
+from adloom.training.tracked_run import track_run
 
 log = logging.getLogger(__name__)
 
@@ -43,11 +43,11 @@ Ints = npt.NDArray[np.int64]
 Module = TypeVar("Module", bound=pl.LightningModule)
 History = dict[str, list[list[float]]]  # {curve: [[optimizer steps so far, value], …]}, a point per epoch
 
-ALONE = Group()
+ALONE = ProcessGroup()
 MONITOR = "validation_loss"  # what early stopping watches, logged by the module's validation_step
 
 
-class Rows(Protocol):
+class BatchDataset(Protocol):
     """What a network is trained on: batches are asked for by row numbers."""
 
     def __len__(self) -> int:
@@ -68,8 +68,8 @@ class Session:
     run: Run
     checkpoint: Path
     progress: bool
-    copy: checkpoints.Copy | None = None  # where the checkpoint lies as well
-    group: Group = ALONE
+    copy: checkpoints.RemoteCheckpoint | None = None  # where the checkpoint lies as well
+    group: ProcessGroup = ALONE
 
     def describe(self, card: Mapping[str, object], history: History, params: Training) -> None:
         """Write card.json and history.json."""
@@ -78,34 +78,37 @@ class Session:
 
 
 @contextmanager
-def session(stage: str, table: Path, target: Path, params: Training, outside: Outside) -> Iterator[Session]:
+def session(stage: str, table: Path, target: Path, params: Training, context: StageContext) -> Iterator[Session]:
     """
     Yield a Session whose draft becomes the artifact `target` when the block ends; then its checkpoint is finished.
 
     The checkpoint lies outside of the outputs, in a folder named after the table's digest and the params, so that the
     same command goes on from it and another command does not. Raises ArtifactError when the table was changed,
-    ParamsError when other processes were started than the params ask for.
+    ConfigError when other processes were started than the params ask for.
     """
-    if outside.processes != params.processes:
-        raise ParamsError(
+    if context.processes != params.processes:
+        raise ConfigError(
             f"{stage}: nodes {params.nodes} and devices {params.devices} make {params.processes} processes, "
-            f"torchrun started {outside.processes}; start as many, or correct nodes and devices"
+            f"torchrun started {context.processes}; start as many, or correct nodes and devices"
         )
     key = hashlib.sha256(f"{manifest.digest(table)} {params.digest()}".encode()).hexdigest()[:16]
-    checkpoint, copy = checkpoints.place(outside.home, stage, key), checkpoints.copy_of(outside, stage, key)
-    group = Group(outside.rank, outside.processes)
-    with tracked(stage, table, target, params, outside) as (made, run):
-        yield Session(stage, made, run, checkpoint, outside.progress, copy if group.first else None, group)
+    checkpoint, copy = (
+        checkpoints.checkpoint_path(context.home, stage, key),
+        checkpoints.remote_checkpoint(context, stage, key),
+    )
+    group = ProcessGroup(context.rank, context.processes)
+    with track_run(stage, table, target, params, context) as (made, run):
+        yield Session(stage, made, run, checkpoint, context.progress, copy if group.first else None, group)
     checkpoints.finish(checkpoint, target, copy)
 
 
 def fit(
     make: Callable[[], Module],
-    rows: Rows,
+    rows: BatchDataset,
     params: Training,
     session: Session,
     *,
-    validation: Rows | None = None,
+    validation: BatchDataset | None = None,
     patience: int | None = None,
 ) -> tuple[Module, History]:
     """
@@ -113,9 +116,9 @@ def fit(
 
     Every metric the module logs per epoch is in the history and goes to the session's run. With `patience`, training
     stops after that many epochs without a lower `validation_loss`, and the module returned is that of the best epoch.
-    Of several processes the first returns; the others end here, by DismissedError, which `caller.execute` expects.
+    Of several processes the first returns; the others end here, by WorkerExit, which `caller.execute` expects.
 
-    Raises KeyboardInterrupt on Ctrl-C; the checkpoint of the last whole epoch is left behind. Raises OutsideError when
+    Raises KeyboardInterrupt on Ctrl-C; the checkpoint of the last full epoch stays. Raises ExternalServiceError when
     there may be a checkpoint outside of this machine that cannot be had.
     """
     if session.group.first:
@@ -123,16 +126,18 @@ def fit(
     torch.set_num_threads(params.threads)
     torch.manual_seed(params.seed)
     module = make()
-    watch = Watch(params, session, patience)
-    loader = _batches(rows, Order(len(rows), params, session.group))
-    judged = _batches(validation, in_order(len(validation), params.batch_size)) if validation is not None else None
+    watch = TrainingCallback(params, session, patience)
+    loader = _batches(rows, BatchSampler(len(rows), params, session.group))
+    judged = (
+        _batches(validation, split_in_order(len(validation), params.batch_size)) if validation is not None else None
+    )
     with session.group.joined(), warnings.catch_warnings():
         resume = _resumed(session, module)
         warnings.simplefilter("ignore")  # Lightning's advice on workers and intervals, which are chosen here
         trainer = _trainer(params, watch, session.group, manual=not module.automatic_optimization)
         _run(trainer, module, loader, judged, resume)
     if not session.group.first:
-        raise DismissedError
+        raise WorkerExit
     if watch.best:
         module.load_state_dict(watch.best)
     return module.cpu().eval(), watch.history
@@ -150,12 +155,12 @@ def warn_of_emulation(params: Training, stage: str) -> None:
     )
 
 
-def in_order(rows: int, size: int) -> list[Ints]:
+def split_in_order(rows: int, size: int) -> list[Ints]:
     """Return the row numbers of each batch of `size`, all rows once, in their order."""
     return [np.arange(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
-class Order(Sampler[Any]):
+class BatchSampler(Sampler[Any]):
     """
     The row numbers of each batch of an epoch: permutations of all rows, one after the other, cut into batches.
 
@@ -163,7 +168,7 @@ class Order(Sampler[Any]):
     process of a group gets its share.
     """
 
-    def __init__(self, rows: int, params: Training, group: Group = ALONE) -> None:
+    def __init__(self, rows: int, params: Training, group: ProcessGroup = ALONE) -> None:
         self.rows, self.seed, self.share = rows, params.seed, group.share(params.batch_size)
         self.steps, self.batch = params.steps_per_epoch, params.batch_size
         self.epoch = 0
@@ -187,7 +192,7 @@ class Order(Sampler[Any]):
         return np.random.default_rng([self.seed, number]).permutation(self.rows)
 
 
-class Watch(pl.callbacks.Checkpoint):
+class TrainingCallback(pl.callbacks.Checkpoint):
     """Reseeds each step, keeps the history and the best weights, writes the checkpoint, shows the progress."""
 
     def __init__(self, params: Training, session: Session, patience: int | None) -> None:
@@ -286,7 +291,7 @@ class Watch(pl.callbacks.Checkpoint):
             self._session.copy.push(path, last)
 
 
-def _trainer(params: Training, watch: Watch, group: Group, manual: bool) -> pl.Trainer:
+def _trainer(params: Training, watch: TrainingCallback, group: ProcessGroup, manual: bool) -> pl.Trainer:
     several = {
         "devices": params.devices,
         "num_nodes": params.nodes,
@@ -318,7 +323,7 @@ def _run(trainer: pl.Trainer, module: pl.LightningModule, loader: Any, validatio
         raise KeyboardInterrupt from None
 
 
-def _batches(rows: Rows, order: Iterable[Ints]) -> DataLoader[Any]:
+def _batches(rows: BatchDataset, order: Iterable[Ints]) -> DataLoader[Any]:
     return DataLoader(rows, batch_size=None, sampler=order)  # type: ignore[arg-type] # row numbers come in arrays
 
 
@@ -327,7 +332,7 @@ def _resumed(session: Session, module: pl.LightningModule) -> Path | None:
     path = session.checkpoint
     if session.copy:
         session.copy.fetch(path)
-    found = checkpoints.sound(path, module) if session.group.first else None
+    found = checkpoints.find_valid_checkpoint(path, module) if session.group.first else None
     if session.group.size == 1:
         return found
     content = session.group.agreed(found.read_bytes() if found else None)

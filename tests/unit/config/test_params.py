@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from adloom.config import params
-from adloom.errors import ParamsError
+from adloom.errors import ConfigError
 
 SHIPPED = Path(__file__).parents[3] / "params.yaml"
 
@@ -20,7 +20,7 @@ def raw() -> dict[str, Any]:
 def refused(raw: dict[str, Any], tmp_path: Path) -> str:
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(raw), encoding="utf-8")
-    with pytest.raises(ParamsError) as caught:
+    with pytest.raises(ConfigError) as caught:
         params.load(path)
     message = str(caught.value)
     assert "\n" not in message
@@ -95,7 +95,7 @@ def test_a_bare_date_is_refused_since_dvc_cannot_read_it(raw: dict[str, Any], tm
 
 
 def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(ParamsError, match="`adloom init` writes one"):
+    with pytest.raises(ConfigError, match="`adloom init` writes one"):
         params.load(tmp_path / "absent.yaml")
 
 
@@ -103,7 +103,7 @@ def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
 def test_what_is_not_a_mapping_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(ParamsError, match="expected a mapping|not YAML"):
+    with pytest.raises(ConfigError, match="expected a mapping|not YAML"):
         params.load(path)
 
 
@@ -134,7 +134,7 @@ def test_a_block_survives_as_json(stage: str) -> None:
 
 def test_a_broken_block_names_the_key() -> None:
     with pytest.raises(
-        ParamsError, match="block of TrainCnn: epochs: required; .*learning_rat: unknown key; did you mean"
+        ConfigError, match="block of TrainCnn: epochs: required; .*learning_rat: unknown key; did you mean"
     ):
         params.parse(params.TrainCnn, '{"learning_rat": 1}')
 

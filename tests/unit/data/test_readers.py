@@ -14,7 +14,7 @@ from PIL import Image
 from adloom.config.params import Source
 from adloom.data import readers
 from adloom.data.contracts import BROKEN
-from adloom.errors import DataError, ParamsError
+from adloom.errors import ConfigError, DataError
 
 ORDERS = "customer;when;total\nann;2026-01-02;9.99\nbob;2026-01-03;\n"
 EVENTS = Source(
@@ -124,7 +124,7 @@ def test_a_mapped_column_that_is_not_there_is_named_with_those_that_are(tmp_path
 
 def test_a_name_the_contract_does_not_know_is_refused(tmp_path: Path) -> None:
     source = EVENTS.model_copy(update={"columns": {**EVENTS.columns, "quantitty": "total"}})
-    with pytest.raises(ParamsError) as caught:
+    with pytest.raises(ConfigError) as caught:
         read(written(tmp_path, "orders.csv", ORDERS), source, "events")
     assert str(caught.value) == (
         "ingest.events: quantitty is no column of the table; "

@@ -15,12 +15,12 @@ from tests.support import shop
 from tests.unit.datasets.conftest import Make
 
 from adloom.cli import datasets
-from adloom.config.base import Block
+from adloom.config.base import ConfigModel
 from adloom.config.params import TABLES, Params, Source
 from adloom.config.settings import Settings
 from adloom.datasets import dataset, dvc_remote, pull, workspace
 from adloom.datasets.dvc_remote import Remote
-from adloom.errors import AdloomError, ArtifactError, DataError, ParamsError
+from adloom.errors import AdloomError, ArtifactError, ConfigError, DataError
 from adloom.storage import manifest, parquet
 
 
@@ -80,11 +80,11 @@ def test_a_new_remote_holds_nothing(remote: Remote) -> None:
 def test_a_dataset_is_found_by_its_first_digits(make: Make, remote: Remote) -> None:
     pushed = dataset.push("shop", make("data"), remote)
     assert dataset.find(pushed.digest[:8], "shop", remote).digest == pushed.digest
-    with pytest.raises(ParamsError, match="not a digest; expected its first 8 to 64 digits"):
+    with pytest.raises(ConfigError, match="not a digest; expected its first 8 to 64 digits"):
         dataset.find(pushed.digest[:7], "shop", remote)
     with pytest.raises(DataError, match=f"no such dataset at .*nearest: {pushed.digest}"):
         dataset.find("0" * 64, "shop", remote)
-    with pytest.raises(ParamsError, match="a dataset of project shop, params.yaml says rival"):
+    with pytest.raises(ConfigError, match="a dataset of project shop, params.yaml says rival"):
         dataset.find(pushed.digest, "rival", remote)
 
 
@@ -159,13 +159,13 @@ def test_tables_that_a_run_may_be_writing_are_not_pushed_and_those_of_another_fo
 
 def test_a_raw_table_is_never_pushed(make: Make, remote: Remote) -> None:
     folders = make("data")
-    manifest.skip(folders["events"], "ingest", Block(), "no source")
+    manifest.skip(folders["events"], "ingest", ConfigModel(), "no source")
     with pytest.raises(ArtifactError, match="events: made by ingest, expected a table that `adloom prepare` made"):
         dataset.push("shop", folders, remote)
 
 
 def test_without_a_remote_it_is_said_how_to_name_one(tmp_path: Path) -> None:
-    with pytest.raises(ParamsError, match=r"`dvc remote add --default .*ADLOOM_DVC_REMOTE=s3://bucket/prefix"):
+    with pytest.raises(ConfigError, match=r"`dvc remote add --default .*ADLOOM_DVC_REMOTE=s3://bucket/prefix"):
         dvc_remote.remote(Settings(), tmp_path)
 
 
@@ -174,7 +174,7 @@ def test_dvc_s_default_remote_is_the_remote(tmp_path: Path) -> None:
     (tmp_path / ".dvc" / "config").write_text("[core]\n    remote = store\n['remote \"store\"']\n    url = ../kept\n")
     assert dvc_remote.remote(Settings(), tmp_path).url == str(tmp_path / "kept")
     (tmp_path / ".dvc" / "config").write_text("[core]\n    remote = stor\n")
-    with pytest.raises(ParamsError, match="remote stor: "):
+    with pytest.raises(ConfigError, match="remote stor: "):
         dvc_remote.remote(Settings(), tmp_path)
 
 
@@ -239,13 +239,13 @@ def laptop(tmp_path: Path) -> Path:
 def test_params_that_make_another_dataset_are_refused(make: Make, remote: Remote, loaded: Params, laptop: Path) -> None:
     kept = dataset.find(dataset.push("shop", make("data"), remote).digest, "shop", remote)
     stricter = loaded.model_copy(update={"prepare": loaded.prepare.model_copy(update={"max_quarantine_rate": 0.5})})
-    with pytest.raises(ParamsError, match="prepare would make other copy than the dataset's; `adloom reproduce`"):
+    with pytest.raises(ConfigError, match="prepare would make other copy than the dataset's; `adloom reproduce`"):
         pull.pull(kept, stricter, remote, laptop, force=True)
     without = loaded.model_copy(update={"ingest": loaded.ingest.model_copy(update={"copy_": None})})
-    with pytest.raises(ParamsError, match="ingest.copy is not given, the dataset has copy"):
+    with pytest.raises(ConfigError, match="ingest.copy is not given, the dataset has copy"):
         pull.pull(kept, without, remote, laptop, force=True)
     rival = loaded.ingest.model_copy(update={"copy_": Source(uri="./rival")})
-    with pytest.raises(ParamsError, match=r"ingest.copy.uri is ./rival, the dataset's copy come from shop/copy.csv"):
+    with pytest.raises(ConfigError, match=r"ingest.copy.uri is ./rival, the dataset's copy come from shop/copy.csv"):
         pull.pull(kept, loaded.model_copy(update={"ingest": rival}), remote, laptop, force=True)
     assert not (laptop / "data" / "dataset").exists()
 
@@ -254,7 +254,7 @@ def test_raw_rows_of_another_dataset_are_not_dropped_unasked(
     make: Make, remote: Remote, loaded: Params, laptop: Path
 ) -> None:
     kept = dataset.find(dataset.push("shop", make("data"), remote).digest, "shop", remote)
-    with manifest.draft(laptop / "data/raw/copy", "ingest", Block(), {}) as made:
+    with manifest.draft(laptop / "data/raw/copy", "ingest", ConfigModel(), {}) as made:
         parquet.write(pd.DataFrame({"text": ["raw"]}), made.path)
     with pytest.raises(DataError, match=r"raw/copy: raw rows of another dataset, which DVC does not keep"):
         pull.pull(kept, loaded, remote, laptop, force=False)
@@ -286,7 +286,7 @@ def test_a_listing_that_leads_out_of_its_folder_is_refused(
 ) -> None:
     listing = json.dumps([{"md5": "d41d8cd98f00b204e9800998ecf8427e", "relpath": "../../escaped"}]).encode()
     md5 = f"{hashlib.md5(listing, usedforsecurity=False).hexdigest()}.dir"
-    remote.push(laptop, dvc_remote.Content(md5, 0, {}, listing))
+    remote.push(laptop, dvc_remote.DirectoryHash(md5, 0, {}, listing))
     good, _ = dataset.describe("shop", make("data"))
     bad = good.model_copy(update={"tables": {t: good.tables[t].model_copy(update={"md5": md5}) for t in TABLES}})
     with pytest.raises(DataError, match=r"\.\./\.\./escaped: a file that lies outside of its folder"):

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from adloom.config.base import Block
+from adloom.config.base import ConfigModel
 from adloom.config.settings import Settings
 from adloom.datasets import reproduce as verb
 from adloom.datasets import run_record
 from adloom.datasets.run_record import Record
-from adloom.errors import ParamsError
+from adloom.errors import ConfigError
 from adloom.evaluation.metric import Metric, to_json
 from adloom.storage import manifest
 
@@ -19,7 +19,7 @@ from adloom.storage import manifest
 def write(folder: Path, accuracy: float = 0.9) -> None:
     """Write a model and its report."""
     for name in ("models/cnn", "reports/cnn"):
-        with manifest.draft(folder / name, "test", Block(), {}) as draft:
+        with manifest.draft(folder / name, "test", ConfigModel(), {}) as draft:
             metrics = {"accuracy": Metric(accuracy, 0.85, 0.95, 100, "share"), "copies": Metric(2, 2, 2, 9, "count")}
             (draft.path / "metrics.json").write_text(to_json(metrics))
 
@@ -97,7 +97,7 @@ def test_outside_of_a_repository_the_version_must_be_the_same(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     other = made.model_copy(update={"machine": made.machine.model_copy(update={"adloom": "9.9"})})
-    with pytest.raises(ParamsError, match=r"run r1: made by adloom 9.9, this is .*; `pip install adloom==9.9`"):
+    with pytest.raises(ConfigError, match=r"run r1: made by adloom 9.9, this is .*; `pip install adloom==9.9`"):
         again(other, tmp_path)
 
 
@@ -121,7 +121,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_code_that_nobody_has_is_named(repository: Path, made: Record, commit: str, said: str) -> None:
-    with pytest.raises(ParamsError) as caught:
+    with pytest.raises(ConfigError) as caught:
         again(made.model_copy(update={"git_commit": commit}), repository)
     assert said in str(caught.value)
     assert list(repository.iterdir()) == [repository / ".git"]
@@ -132,7 +132,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(repository: Path, made
     (repository / "taken").mkdir()
     (repository / "taken" / "file").touch()
     known = made.model_copy(update={"git_commit": head})
-    with pytest.raises(ParamsError, match=r"taken: not empty, and no run is made again there; name a new folder with"):
+    with pytest.raises(ConfigError, match=r"taken: not empty, and no run is made again there; name a new folder with"):
         verb.reproduce("r1", known, Settings(), Path("taken"))
     assert [path.name for path in (repository / "taken").iterdir()] == ["file"]
 
@@ -143,7 +143,7 @@ def test_a_checkout_of_the_user_s_own_is_never_overwritten(repository: Path, mad
     known = made.model_copy(update={"git_commit": head})
     for own, said in ((repository, "the repository you are in"), (tmp_path / "other", "not empty, and no run")):
         (own / "params.yaml").write_text("mine")
-        with pytest.raises(ParamsError, match=said):
+        with pytest.raises(ConfigError, match=said):
             verb.reproduce("r1", known, Settings(), Path(os.path.relpath(own)))
         assert (own / "params.yaml").read_text() == "mine"
         assert {path.name for path in own.iterdir()} == {".git", "params.yaml"}

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from adloom.config.base import Block
+from adloom.config.base import ConfigModel
 from adloom.config.settings import Settings
-from adloom.context import Outside
+from adloom.context import StageContext
 from adloom.datasets import run_record
 from adloom.datasets.run_record import Record
 from adloom.errors import DataError
@@ -27,7 +27,7 @@ Git = Callable[..., str]
 def made(tmp_path: Path) -> Record:
     """The record of a folder with one model and its report."""
     for name in ("models/cnn", "reports/cnn"):
-        with manifest.draft(tmp_path / name, "test", Block(), {}) as draft:
+        with manifest.draft(tmp_path / name, "test", ConfigModel(), {}) as draft:
             (draft.path / "metrics.json").write_text(to_json({"accuracy": Metric(0.9, 0.85, 0.95, 100, "share")}))
     return run_record.take({"project": "shop"}, {"copy": "c0ffee"}, "d1", tmp_path, Settings(git_commit="abc"))
 
@@ -40,13 +40,13 @@ def test_a_record_says_what_it_takes_and_what_came_out(made: Record, tmp_path: P
     assert made.machine.cpu == cpu.read()
 
 
-def test_it_is_kept_once_and_read_back(made: Record, outside: Outside) -> None:
-    run_id = run_record.keep(made, outside.tracker)
+def test_it_is_kept_once_and_read_back(made: Record, context: StageContext) -> None:
+    run_id = run_record.keep(made, context.tracker)
     assert run_id
-    assert run_record.keep(made, outside.tracker) is None
-    assert run_record.read(run_id, outside.tracker) == made
+    assert run_record.keep(made, context.tracker) is None
+    assert run_record.read(run_id, context.tracker) == made
     other = made.model_copy(update={"dataset": "d2"})
-    assert run_record.keep(other, outside.tracker) not in {None, run_id}
+    assert run_record.keep(other, context.tracker) not in {None, run_id}
 
 
 def test_each_run_of_a_pipeline_keeps_its_own_though_they_are_equal(made: Record, tmp_path: Path) -> None:
@@ -63,17 +63,17 @@ def test_each_run_of_a_pipeline_keeps_its_own_though_they_are_equal(made: Record
     assert server.client.get_run(str(laptops)).data.tags["reason"] == "by hand"
 
 
-def test_a_run_that_is_not_there_or_kept_none_is_named(made: Record, outside: Outside, tmp_path: Path) -> None:
+def test_a_run_that_is_not_there_or_kept_none_is_named(made: Record, context: StageContext, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="run 7: no such run"):
-        run_record.read("7", outside.tracker)
+        run_record.read("7", context.tracker)
     (tmp_path / "run.json").write_bytes(made.to_bytes().replace(b'"format": 1', b'"format": "new"'))
-    with outside.tracker.run("train_gan", {}, {}) as run:
+    with context.tracker.run("train_gan", {}, {}) as run:
         pass
     with pytest.raises(DataError, match="run 1: kept no run.json"):
-        run_record.read("1", outside.tracker)
+        run_record.read("1", context.tracker)
     run.artifact(tmp_path / "run.json")
     with pytest.raises(DataError, match="run 1: its run.json is not of format 1: format: "):
-        run_record.read("1", outside.tracker)
+        run_record.read("1", context.tracker)
 
 
 @pytest.fixture

@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adloom.decision_log.buffer import Buffer
-from adloom.decision_log.counters import Tally
+from adloom.decision_log.counters import ProcessCounters
 
 LINES = st.binary(max_size=9).map(lambda line: line.replace(b"\n", b""))
 STEPS = st.lists(st.one_of(st.tuples(st.just("put"), LINES), st.tuples(st.just("write"), st.floats(0, 1))))
 
 
 def buffer(room: int) -> Buffer:
-    return Buffer(room, Tally.begin(Path("unused"), "a" * 32, "shop"))
+    return Buffer(room, ProcessCounters.begin(Path("unused"), "a" * 32, "shop"))
 
 
 @given(STEPS, st.integers(0, 40))

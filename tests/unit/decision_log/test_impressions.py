@@ -21,7 +21,7 @@ from tests.support.decision_logs import NOON, click, decision, framed, write
 
 from adloom.cli.main import cli
 from adloom.config.params import Ingest, Period, Prepare, Source
-from adloom.context import Outside
+from adloom.context import StageContext
 from adloom.data import privacy
 from adloom.decision_log import impressions
 from adloom.decision_log.impressions import Converted
@@ -308,7 +308,7 @@ def test_row_groups_do_not_depend_on_how_rows_came(bench: Bench, monkeypatch: py
 
 
 def test_the_table_passes_the_contract_and_its_users_meet_those_of_the_events(
-    tmp_path: Path, outside: Outside, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, outside: StageContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert outside.pseudonym_key
@@ -324,7 +324,7 @@ def test_the_table_passes_the_contract_and_its_users_meet_those_of_the_events(
         impressions=Source(uri="impressions", format="parquet"),
     )
     period = Period(holdout_start=date(2026, 9, 21), end=date(2026, 10, 1))
-    sources_lock.save(sources_lock.look(given, None, outside), sources_lock.LOCK)
+    sources_lock.save(sources_lock.scan_table(given, None, outside), sources_lock.LOCK)
     ingest.run(ingest.Inputs(), ingest.Outputs(), given, outside)
     params = Prepare(events=period, impressions=period)
     counts = prepare.run(prepare.Inputs(), prepare.Outputs(), params, outside)

@@ -16,13 +16,13 @@ from tests.support.decision_logs import click, decision, framed, read, until, wr
 
 from adloom.config.settings import Settings
 from adloom.decision_log import segment_file
-from adloom.decision_log.counters import Tally
-from adloom.decision_log.log import DecisionLog, opened
+from adloom.decision_log.counters import ProcessCounters
+from adloom.decision_log.log import DecisionLog, open_log
 from adloom.decision_log.record import Decision, End, Feedback, Gap, Header, Line, Record, encode, now
-from adloom.decision_log.segment_file import Folder, recover
+from adloom.decision_log.segment_file import LogDirectory, recover
 from adloom.decision_log.verify import verify
 from adloom.decision_log.writer import Limits
-from adloom.errors import ParamsError
+from adloom.errors import ConfigError
 from adloom.storage.objects import FolderObjects
 from adloom.storage.router import FolderStore
 
@@ -201,7 +201,7 @@ def test_a_segment_that_was_deleted_while_it_was_open_holds_up_no_other(
     until(lambda: f"{path} was deleted before it was finished: its records are lost" in caplog.text)
     log.append(decision(1))
     until(lambda: log.numbers().written == 2)
-    assert recover(Folder(tmp_path / "log")) == 0  # nobody takes this process for one that has ended
+    assert recover(LogDirectory(tmp_path / "log")) == 0  # nobody takes this process for one that has ended
     log.close()
     assert records(read(tmp_path / "remote")) == [decision(1)]
     assert (log.numbers().unshipped, log.numbers().ship_lag) == (0, 0)
@@ -234,7 +234,7 @@ def test_a_segment_that_cannot_be_read_holds_up_no_other(tmp_path: Path, caplog:
 
 def test_what_is_finished_is_shipped_though_another_process_cannot_be_recovered(tmp_path: Path) -> None:
     write(tmp_path / "log", framed([decision()]))
-    (tmp_path / "log" / "open" / f"{'0' * 32}{Tally.SUFFIX}").mkdir(parents=True)  # reading it fails
+    (tmp_path / "log" / "open" / f"{'0' * 32}{ProcessCounters.SUFFIX}").mkdir(parents=True)  # reading it fails
     log = DecisionLog(tmp_path / "log", "shop", LIMITS, FolderObjects(str(tmp_path / "remote")))
     until(lambda: log.numbers().shipped == 1)
     log.close(within=0)
@@ -304,13 +304,13 @@ def test_several_logs_share_a_folder(tmp_path: Path) -> None:
 
 
 def test_the_environment_says_where_and_how(tmp_path: Path) -> None:
-    log = opened(Settings(home=tmp_path / "home", log_uri=str(tmp_path / "remote")), "shop")
+    log = open_log(Settings(home=tmp_path / "home", log_uri=str(tmp_path / "remote")), "shop")
     log.append(decision())
     log.close()
     assert records(read(tmp_path / "remote")) == [decision()]
     (tmp_path / "file").touch()
-    with pytest.raises(ParamsError, match="decision log: .*file/decisions: .*; set ADLOOM_HOME to a folder"):
-        opened(Settings(home=tmp_path / "file"), "shop")
+    with pytest.raises(ConfigError, match="decision log: .*file/decisions: .*; set ADLOOM_HOME to a folder"):
+        open_log(Settings(home=tmp_path / "file"), "shop")
 
 
 def test_the_log_and_its_verification_need_nothing_that_trains(tmp_path: Path) -> None:

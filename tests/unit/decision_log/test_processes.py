@@ -15,10 +15,10 @@ import pytest
 from tests.support.decision_logs import PATIENCE, decision, read, until
 from tests.unit.decision_log.test_log import LIMITS, records
 
-from adloom.decision_log.counters import Tally
+from adloom.decision_log.counters import ProcessCounters
 from adloom.decision_log.log import WAKE, DecisionLog
 from adloom.decision_log.record import Gap, encode
-from adloom.decision_log.segment_file import Folder, recover
+from adloom.decision_log.segment_file import LogDirectory, recover
 from adloom.decision_log.verify import verify
 from adloom.storage.router import FolderStore
 
@@ -90,16 +90,16 @@ def test_a_process_killed_before_it_wrote_anything_is_counted_too(tmp_path: Path
     with appending(tmp_path, SLEEPS) as process:
         process.do("take 3")
         process.end(signal.SIGKILL)
-    assert recover(Folder(tmp_path)) == 1
+    assert recover(LogDirectory(tmp_path)) == 1
     assert gaps(tmp_path) == {"not written": 3}
-    assert recover(Folder(tmp_path)) == 0
+    assert recover(LogDirectory(tmp_path)) == 0
 
 
 def test_a_process_killed_at_any_time_is_accounted_for(tmp_path: Path) -> None:
     with appending(tmp_path, BRISK) as process:
         taken = sum(int(process.do("take 50")) for _ in range(40))
         process.end(signal.SIGKILL)
-    recover(Folder(tmp_path))
+    recover(LogDirectory(tmp_path))
     lost = gaps(tmp_path).get("not written", 0)
     assert len(records(read(tmp_path))) + lost == taken == 2000
     assert verify([str(tmp_path)], FolderStore()).counts == ({"gap": lost} if lost else {})
@@ -111,7 +111,7 @@ def test_a_torn_last_line_is_cut_off_and_counted_as_lost(tmp_path: Path) -> None
         process.end(signal.SIGKILL)
     [path] = (tmp_path / "open").glob("*.jsonl")
     os.truncate(path, path.stat().st_size - 100)
-    recover(Folder(tmp_path))
+    recover(LogDirectory(tmp_path))
     assert len(records(read(tmp_path))) == written - 1
     assert gaps(tmp_path) == {"not written": 1}
 
@@ -121,9 +121,9 @@ def test_after_a_power_cut_that_took_the_counts_what_is_there_is_kept(tmp_path: 
     with appending(tmp_path, SLEEPS) as process:
         written = int(process.do("fill"))
         process.end(signal.SIGKILL)
-    [tally] = (tmp_path / "open").glob(f"*{Tally.SUFFIX}")
+    [tally] = (tmp_path / "open").glob(f"*{ProcessCounters.SUFFIX}")
     tally.unlink() if kept else tally.write_bytes(b"")
-    recover(Folder(tmp_path))
+    recover(LogDirectory(tmp_path))
     assert len(records(read(tmp_path))) == written
     assert gaps(tmp_path) == {}
     assert [*(tmp_path / "open").iterdir()] == []
@@ -134,7 +134,7 @@ def test_a_segment_whose_header_was_lost_holds_up_no_other_and_is_kept(tmp_path:
         process.do("fill")
         process.end(signal.SIGKILL)
     (tmp_path / "open" / f"{'f' * 32}-000000.jsonl").write_bytes(bytes(100) + b"\n" + bytes(100))
-    assert recover(Folder(tmp_path)) == 2
+    assert recover(LogDirectory(tmp_path)) == 2
     assert len([*tmp_path.glob("damaged/*/*.jsonl.gz")]) == len([*tmp_path.glob("shop/*/*.jsonl.gz")]) == 1
     assert verify([str(tmp_path)], FolderStore()).counts == {"line": 1, "frame": 1}
     assert [*(tmp_path / "open").iterdir()] == []
@@ -144,11 +144,11 @@ def test_a_process_that_cannot_be_recovered_holds_up_no_other(tmp_path: Path) ->
     with appending(tmp_path, SLEEPS) as process:
         process.do("fill")
         process.end(signal.SIGKILL)
-    (tmp_path / "open" / f"{'0' * 32}{Tally.SUFFIX}").mkdir()  # comes first, and is no file
+    (tmp_path / "open" / f"{'0' * 32}{ProcessCounters.SUFFIX}").mkdir()  # comes first, and is no file
     with pytest.raises(IsADirectoryError):
-        recover(Folder(tmp_path))
+        recover(LogDirectory(tmp_path))
     assert len([*tmp_path.glob("shop/*/*.jsonl.gz")]) == 1
-    assert [path.name for path in (tmp_path / "open").iterdir()] == [f"{'0' * 32}{Tally.SUFFIX}"]
+    assert [path.name for path in (tmp_path / "open").iterdir()] == [f"{'0' * 32}{ProcessCounters.SUFFIX}"]
 
 
 def test_what_was_written_survives_the_kill(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_what_was_written_survives_the_kill(tmp_path: Path) -> None:
         process.do("take 100")
         until(lambda: process.numbers()["write_lag"] == 0)
         process.end(signal.SIGKILL)
-    recover(Folder(tmp_path))
+    recover(LogDirectory(tmp_path))
     assert len(records(read(tmp_path))) == 100
     assert gaps(tmp_path) == {}
 
@@ -164,7 +164,7 @@ def test_what_was_written_survives_the_kill(tmp_path: Path) -> None:
 def test_nobody_recovers_what_a_living_process_writes(tmp_path: Path) -> None:
     with appending(tmp_path, SLEEPS) as process:
         process.do("fill")
-        assert recover(Folder(tmp_path)) == 0
+        assert recover(LogDirectory(tmp_path)) == 0
         assert len([*(tmp_path / "open").iterdir()]) == 2
         process.end(signal.SIGTERM)
 
@@ -233,7 +233,7 @@ def test_a_process_starts_on_a_full_disk_and_writes_when_there_is_room(tmp_path:
         until(lambda: process.numbers()["write_lag"] == 0)
         process.do("take 5")
         process.end(signal.SIGKILL)
-    recover(Folder(tmp_path))
+    recover(LogDirectory(tmp_path))
     lost = gaps(tmp_path).get("not written", 0)
     assert len(records(read(tmp_path))) + lost == 105
     assert lost <= 5
@@ -246,7 +246,7 @@ def test_a_process_that_ends_with_a_full_disk_is_counted_by_the_next_one(tmp_pat
         assert process.do("close") == "closed"
         written = process.numbers()["written"]
         assert 0 < written < 1000
-    recover(Folder(tmp_path))
+    recover(LogDirectory(tmp_path))
     assert len(records(read(tmp_path))) == written
     assert gaps(tmp_path) == {"not written": 1000 - written}
 

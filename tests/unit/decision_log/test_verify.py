@@ -18,7 +18,7 @@ from tests.support.decision_logs import NOON, PROCESS, click, decision, framed, 
 
 from adloom.cli.main import cli
 from adloom.decision_log.record import Gap, encode
-from adloom.decision_log.verify import CHECKS, SKEW, Findings, faults, verify
+from adloom.decision_log.verify import CHECKS, SKEW, VerificationReport, faults, verify
 from adloom.errors import DataError
 from adloom.storage.router import FolderStore
 
@@ -26,7 +26,7 @@ LATER = NOON + 3_600_000_000
 OTHER = "f" * 32
 
 
-def found(root: Path) -> Findings:
+def found(root: Path) -> VerificationReport:
     return verify([str(root)], FolderStore(), at=LATER)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from adloom.doctor.finding import Finding, Kind, State
 from adloom.doctor.runner import CHECKS
-from adloom.errors import ParamsError
+from adloom.errors import ConfigError
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "doctor.md"
 
@@ -34,5 +34,5 @@ def test_every_finding_begins_with_its_check() -> None:
     ],
 )
 def test_an_error_is_told_with_its_next_step(error: str, found: str, next_step: str) -> None:
-    told = Kind.S3_FAILED.told(ParamsError(error))
+    told = Kind.S3_FAILED.told(ConfigError(error))
     assert told == Finding("s3", "s3-failed", State.BROKEN, found, next_step)

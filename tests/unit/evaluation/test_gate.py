@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adloom.config.gate import Rule
+from adloom.config.gate import MetricRule
 from adloom.evaluation.gate import SEVERITY, decide
 from adloom.evaluation.intervals import paired
 from adloom.evaluation.metric import Array, Comparison, Metric, Sample
 from adloom.evaluation.statistics import mean
 
-ACCURACY = Rule(metric="accuracy", at_least=0.91, margin=0.005)
-RATIO = Rule(metric="bits_ratio", at_most=1.0, margin=0.01)
+ACCURACY = MetricRule(metric="accuracy", at_least=0.91, margin=0.005)
+RATIO = MetricRule(metric="bits_ratio", at_most=1.0, margin=0.01)
 
 
 def metric(value: float, low: float | None = None, high: float | None = None) -> Metric:
@@ -66,7 +66,7 @@ def test_a_number_that_is_none_never_passes() -> None:
 
 
 def test_the_gravest_reason_is_the_verdict_and_all_are_told() -> None:
-    rules = [ACCURACY, Rule(metric="ece", at_most=0.05), Rule(metric="macro_f1", at_least=0.9)]
+    rules = [ACCURACY, MetricRule(metric="ece", at_most=0.05), MetricRule(metric="macro_f1", at_least=0.9)]
     decision = decide({"accuracy": metric(0.93), "ece": metric(0.0712, 0.06, 0.08)}, None, rules)
     assert [reason.verdict for reason in decision.reasons] == ["promote", "reject", "hold"]
     assert decision.verdict == "reject"
@@ -76,12 +76,12 @@ def test_the_gravest_reason_is_the_verdict_and_all_are_told() -> None:
 
 
 def test_a_rule_without_a_margin_compares_nothing() -> None:
-    rule = Rule(metric="accuracy", at_least=0.9)
+    rule = MetricRule(metric="accuracy", at_least=0.9)
     assert decide({"accuracy": metric(0.92)}, {"accuracy": metric(-0.5)}, [rule]).verdict == "promote"
 
 
 def test_a_margin_alone_asks_for_a_comparison_and_for_nothing_else() -> None:
-    rule = Rule(metric="click_rate", margin=0.01)
+    rule = MetricRule(metric="click_rate", margin=0.01)
     assert decide({}, None, [rule]).reasons == []
     assert decide({}, {"click_rate": metric(0.0, -0.005, 0.005)}, [rule]).verdict == "promote"
     assert decide({}, {"click_rate": metric(-0.02, -0.03, -0.015)}, [rule]).verdict == "reject"
@@ -90,7 +90,7 @@ def test_a_margin_alone_asks_for_a_comparison_and_for_nothing_else() -> None:
 
 @pytest.mark.parametrize(("enough", "verdict"), [(True, "promote"), (False, "hold")])
 def test_a_comparison_of_a_samples_own_is_the_verdict(enough: bool, verdict: str) -> None:
-    rule = Rule(metric="click_rate", margin=0.01)
+    rule = MetricRule(metric="click_rate", margin=0.01)
     found = decide({}, {"click_rate": Comparison(enough, -0.004, "against the log: as it was seen")}, [rule])
     assert (found.verdict, found.reasons[0].number, found.reasons[0].threshold) == (verdict, -0.004, -0.01)
     assert str(found.reasons[0]) == "click_rate against the log: as it was seen"
@@ -108,7 +108,11 @@ def test_a_better_candidate_never_gets_a_worse_verdict(
     measured: tuple[float, float, float], better: float, margin: float, up: bool
 ) -> None:
     value, low, width = measured
-    rule = Rule(metric="m", at_least=0.2, margin=margin) if up else Rule(metric="m", at_most=0.2, margin=margin)
+    rule = (
+        MetricRule(metric="m", at_least=0.2, margin=margin)
+        if up
+        else MetricRule(metric="m", at_most=0.2, margin=margin)
+    )
 
     def severity(by: float) -> int:
         shift = by if up else -by
@@ -120,14 +124,14 @@ def test_a_better_candidate_never_gets_a_worse_verdict(
 
 @given(st.lists(st.sampled_from(["accuracy", "ece", "macro_f1"]), max_size=3), numbers)
 def test_the_order_of_rules_does_not_matter(names: list[str], value: float) -> None:
-    rules = [Rule(metric=name, at_least=0.5, margin=0.1) for name in names]
+    rules = [MetricRule(metric=name, at_least=0.5, margin=0.1) for name in names]
     measured = {"accuracy": metric(value), "ece": metric(0.6)}
     assert decide(measured, measured, rules).verdict == decide(measured, measured, rules[::-1]).verdict
 
 
 def test_candidates_worse_than_the_margin_are_hardly_ever_promoted() -> None:
     """400 releases, each truly worse by a little more than the margin: at most 5 % may pass, and 2.5 % are expected."""
-    rule = Rule(metric="accuracy", at_least=0.5, margin=0.02)
+    rule = MetricRule(metric="accuracy", at_least=0.5, margin=0.02)
     rng = np.random.default_rng(9)
     verdicts = []
     for release in range(400):
@@ -142,5 +146,5 @@ def test_equal_models_pass_with_enough_rows() -> None:
     rng = np.random.default_rng(10)
     champion, candidate = rng.random((2, 7000)) < 0.95
     difference = {"accuracy": paired(share(candidate), share(champion), draws=200, seed=1)}
-    rule = Rule(metric="accuracy", at_least=0.5, margin=0.02)
+    rule = MetricRule(metric="accuracy", at_least=0.5, margin=0.02)
     assert decide({"accuracy": metric(0.95)}, difference, [rule]).verdict == "promote"

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from adloom.config.gate import Gate, Rule
+from adloom.config.gate import Gate, MetricRule
 from adloom.config.params import MODELS, TABLES
 from adloom.evaluation import figures, glossary
 from adloom.evaluation.metric import Figure, Lines, Metric, Section, Table
@@ -14,11 +14,11 @@ from adloom.evaluation.report import Dataset, Model, render
 from adloom.evaluation.sections import Findings
 
 GATE = Gate(
-    gan=[Rule(metric="agreement", at_least=0.85), Rule(metric="copies", at_most=0.002)],
-    cnn=[Rule(metric="accuracy", at_least=0.91)],
-    lstm=[Rule(metric="bits_ratio", at_most=1.0)],
-    audience=[Rule(metric="smallest_segment", at_least=100)],
-    policy=[Rule(metric="click_rate", margin=0.0)],
+    gan=[MetricRule(metric="agreement", at_least=0.85), MetricRule(metric="copies", at_most=0.002)],
+    cnn=[MetricRule(metric="accuracy", at_least=0.91)],
+    lstm=[MetricRule(metric="bits_ratio", at_most=1.0)],
+    audience=[MetricRule(metric="smallest_segment", at_least=100)],
+    policy=[MetricRule(metric="click_rate", margin=0.0)],
 )
 CURVES = figures.learning_curves({"loss": [[1, 2.0], [2, 1.0]]})
 SECTIONS: list[Section] = [

@@ -8,7 +8,7 @@ import pytest
 from tests.support.silent_port import silent_port
 
 from adloom.connection_errors import reach
-from adloom.errors import OutsideError
+from adloom.errors import ExternalServiceError
 from adloom.kubeflow import webhook
 from adloom.registry.mlflow import Server
 
@@ -37,7 +37,7 @@ def test_the_webhooks_warning_names_the_port_and_no_more_of_the_address(
 def test_mlflows_line_names_the_port(silent: int) -> None:
     server = Server(f"http://127.0.0.1:{silent}", "shop")
     said = rf"Connection to 127.0.0.1 timed out \(.* may close port {silent}\); are it"
-    with pytest.raises(OutsideError, match=said), server.doing("find the experiment"):
+    with pytest.raises(ExternalServiceError, match=said), server.doing("find the experiment"):
         server.experiment()
 
 

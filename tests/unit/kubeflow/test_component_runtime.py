@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from tests.support.pipeline_artifact import PipelineArtifact
 
-from adloom.config.base import Block
+from adloom.config.base import ConfigModel
 from adloom.config.params import TABLES, Ingest, Prepare, Score
 from adloom.creatives.cnn_evaluation import CONFUSION
 from adloom.data import privacy
-from adloom.errors import DataError, ParamsError
+from adloom.errors import ConfigError, DataError
 from adloom.evaluation.metric import Evaluation, Section, Table
 from adloom.evaluation.sections import to_files
 from adloom.kubeflow import component_runtime
@@ -48,7 +48,7 @@ def block(orders: Path) -> str:
 
 
 def looked(orders: Path, expected: str = "") -> dict[str, str]:
-    return component_runtime.look("shop", {"events": block(orders)}, PREPARE, expected, "a test")
+    return component_runtime.scan_sources("shop", {"events": block(orders)}, PREPARE, expected, "a test")
 
 
 def sources(found: dict[str, str]) -> dict[str, str]:
@@ -115,7 +115,7 @@ def test_another_key_than_the_one_looked_at_is_refused(orders: Path, monkeypatch
 
 
 def test_a_digest_is_a_function_of_what_is_locked() -> None:
-    lock = sources_lock.Lock(key=privacy.fingerprint(b"one"), erasure=None, tables={})
+    lock = sources_lock.SourcesLock(key=privacy.fingerprint(b"one"), erasure=None, tables={})
     other = lock.model_copy(update={"key": privacy.fingerprint(b"other")})
     assert lock.digests() == lock.model_copy().digests()
     assert lock.digests() != other.digests()
@@ -125,7 +125,7 @@ def test_a_confusion_matrix_is_read_from_a_report(tmp_path: Path) -> None:
     table = Table(CONFUSION, "", ["category", "hats", "shoes"], [["hats", 3, 1], ["shoes", 0, 4]])
     given: dict[str, list[Section]] = {"whole": [table], "bare": []}
     for name, sections in given.items():
-        with manifest.draft(tmp_path / name / "cnn", "evaluate", Block(), {}) as made:
+        with manifest.draft(tmp_path / name / "cnn", "evaluate", ConfigModel(), {}) as made:
             for file, content in to_files(Evaluation({}, {}, sections)).items():
                 (made.path / file).write_bytes(content)
     assert component_runtime.confusion(PipelineArtifact(str(tmp_path / "whole"))) == (
@@ -133,7 +133,7 @@ def test_a_confusion_matrix_is_read_from_a_report(tmp_path: Path) -> None:
         [[3, 1], [0, 4]],
     )
     assert component_runtime.confusion(PipelineArtifact(str(tmp_path / "bare"))) is None
-    manifest.skip(tmp_path / "none" / "cnn", "evaluate", Block(), "no table")
+    manifest.skip(tmp_path / "none" / "cnn", "evaluate", ConfigModel(), "no table")
     assert component_runtime.confusion(PipelineArtifact(str(tmp_path / "none"))) is None
 
 
@@ -183,7 +183,7 @@ def test_where_a_server_keeps_runs_itself_its_run_is_the_parent_and_is_left_alon
 def test_a_pod_without_a_registry_is_refused_before_it_registers_into_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KFP_RUN_ID", "run")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    with pytest.raises(ParamsError, match="MLFLOW_TRACKING_URI: not set in this pod; put it into the ConfigMap adloom"):
+    with pytest.raises(ConfigError, match="MLFLOW_TRACKING_URI: not set in this pod; put it into the ConfigMap adloom"):
         component_runtime.score(
             "shop",
             Score(to="s3://shop/scored").to_json(),

@@ -14,10 +14,10 @@ import adloom
 from adloom.config import params
 from adloom.config.params import Params
 from adloom.config.settings import Settings
-from adloom.context import Outside
-from adloom.errors import DataError, ParamsError
+from adloom.context import StageContext
+from adloom.errors import ConfigError, DataError
 from adloom.kubeflow import pipelines, plan
-from adloom.kubeflow.client.base import Run
+from adloom.kubeflow.client.base import PipelineRun
 from adloom.kubeflow.plan import PIPELINE, Plan
 from adloom.storage.router import Stores
 
@@ -32,19 +32,19 @@ def given(**blocks: dict[str, Any]) -> Params:
 
 
 @pytest.fixture
-def world(outside: Outside, tmp_path: Path) -> Outside:
-    return replace(outside, store=Stores(Settings(home=tmp_path / "home", quiet=True)))
+def world(context: StageContext, tmp_path: Path) -> StageContext:
+    return replace(context, store=Stores(Settings(home=tmp_path / "home", quiet=True)))
 
 
 @pytest.fixture
-def planned(world: Outside) -> Plan:
+def planned(world: StageContext) -> Plan:
     return plan.make("training", COMPILED["training"], given(), world)
 
 
-def ran(planned: Plan, state: str = "SUCCEEDED", **arguments: str) -> Run:
+def ran(planned: Plan, state: str = "SUCCEEDED", **arguments: str) -> PipelineRun:
     """Return a run of a plan, with other arguments."""
     told = {**planned.arguments, **arguments}
-    return Run(
+    return PipelineRun(
         "r1", "title", state, datetime(2026, 11, 1, tzinfo=UTC), told, planned.digest, "by hand", "http://kfp/r1"
     )
 
@@ -59,30 +59,30 @@ def test_a_plan_is_the_pipeline_in_its_place_on_the_sources_as_they_are(planned:
     assert (first, end) == ("snapshot", "finish")
 
 
-def test_another_image_is_another_pipeline(planned: Plan, world: Outside) -> None:
+def test_another_image_is_another_pipeline(planned: Plan, world: StageContext) -> None:
     other = plan.make("training", COMPILED["training"], given(pipeline={"image": "adloom@sha256:1"}), world)
     assert list(plan.changes(other, ran(planned))) == [PIPELINE]
 
 
-def test_a_scheduled_run_looks_at_the_sources_itself(world: Outside) -> None:
+def test_a_scheduled_run_looks_at_the_sources_itself(world: StageContext) -> None:
     blind = given(ingest={"events": {"uri": "nowhere.csv", "format": "csv"}})
     assert plan.make("training", COMPILED["training"], blind, world, scheduled=True).arguments["sources"] == ""
     with pytest.raises(DataError, match=r"nowhere\.csv"):
         plan.make("training", COMPILED["training"], blind, replace(world, pseudonym_key=b"x" * 16))
 
 
-def test_a_table_of_users_without_a_key_is_refused_before_anything_runs(world: Outside, tmp_path: Path) -> None:
+def test_a_table_of_users_without_a_key_is_refused_before_anything_runs(world: StageContext, tmp_path: Path) -> None:
     (tmp_path / "orders.csv").write_text("user_id\n", encoding="utf-8")
     private = given(ingest={"events": {"uri": str(tmp_path / "orders.csv"), "format": "csv"}})
-    with pytest.raises(ParamsError, match="events: private data needs a key"):
+    with pytest.raises(ConfigError, match="events: private data needs a key"):
         plan.make("training", COMPILED["training"], private, replace(world, pseudonym_key=None))
 
 
-def test_scoring_looks_at_what_is_to_be_scored(world: Outside, tmp_path: Path) -> None:
-    with pytest.raises(ParamsError, match="score: nothing to score"):
+def test_scoring_looks_at_what_is_to_be_scored(world: StageContext, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="score: nothing to score"):
         plan.make("scoring", COMPILED["scoring"], given(), world)
     source = {"events": {"uri": str(tmp_path / "new.csv"), "format": "csv"}}
-    with pytest.raises(ParamsError, match="score.to: data/scored is lost with its pod; expected s3://bucket/prefix"):
+    with pytest.raises(ConfigError, match="score.to: data/scored is lost with its pod; expected s3://bucket/prefix"):
         plan.make("scoring", COMPILED["scoring"], given(score=source), world)
     (tmp_path / "new.csv").write_text("user_id\n", encoding="utf-8")
     scored = given(score={"events": {"uri": str(tmp_path / "new.csv"), "format": "csv"}, "to": "s3://shop/scored"})
@@ -97,7 +97,7 @@ def test_nothing_changed(planned: Plan) -> None:
     assert set(again) == {"look at the sources", "register", "finish"}  # what is never cached
 
 
-def test_what_changed_is_named_down_to_the_table_and_the_key(planned: Plan, world: Outside) -> None:
+def test_what_changed_is_named_down_to_the_table_and_the_key(planned: Plan, world: StageContext) -> None:
     sources = json.loads(planned.arguments["sources"]) | {"copy": "other", "privacy": "other"}
     before = ran(planned, sources=json.dumps(sources))
     other = plan.make("training", COMPILED["training"], given(train_gan={"epochs": 99, "width": 16}), world)
@@ -119,7 +119,7 @@ def test_new_rows_of_one_table_leave_the_others_tasks_in_the_cache(planned: Plan
     assert not {"prepare events", "train-gan", "train-cnn", "segment"} & again
 
 
-def test_another_block_touches_its_stage_and_what_follows(planned: Plan, world: Outside) -> None:
+def test_another_block_touches_its_stage_and_what_follows(planned: Plan, world: StageContext) -> None:
     other = plan.make("training", COMPILED["training"], given(train_cnn={"epochs": 99}), world)
     again = set(plan.stale(other, ran(planned), {}))
     assert {"train-cnn", "train-policy", "evaluate"} <= again  # the policy looks at pictures through the reader
@@ -146,7 +146,9 @@ def test_what_would_run_is_told_line_by_line(planned: Plan) -> None:
     assert told[-1].startswith("note          the image is named by a tag")
 
 
-def test_other_resources_leave_every_task_in_the_cache_and_another_image_none(planned: Plan, world: Outside) -> None:
+def test_other_resources_leave_every_task_in_the_cache_and_another_image_none(
+    planned: Plan, world: StageContext
+) -> None:
     before, cached = ran(planned), set(plan.stale(planned, ran(planned), {}))
     larger = {"stages": {"train_gan": {"memory": "64Gi", "timeout_minutes": 999}}}
     other = plan.make("training", COMPILED["training"], given(pipeline=larger), world)

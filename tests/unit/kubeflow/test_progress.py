@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from adloom.errors import AdloomError, OutsideError
+from adloom.errors import AdloomError, ExternalServiceError
 from adloom.kubeflow import progress
-from adloom.kubeflow.client.base import MemoryKubeflow, Order, Run, Task
+from adloom.kubeflow.client.base import MemoryKubeflow, PipelineRun, RunRequest, Task
 
 TASKS = {"train-gan": "train-gan", "prepare-3": "prepare events", "finish": "finish"}
 
@@ -16,9 +16,9 @@ def kubeflow() -> MemoryKubeflow:
     return MemoryKubeflow()
 
 
-def start(kubeflow: MemoryKubeflow) -> Run:
+def start(kubeflow: MemoryKubeflow) -> PipelineRun:
     version = kubeflow.upload("shop-training", "d1", "text")
-    return kubeflow.start(Order("shop-training", "a title", version, {}, "by hand"))
+    return kubeflow.start(RunRequest("shop-training", "a title", version, {}, "by hand"))
 
 
 def no_pause(_seconds: float) -> None:
@@ -29,7 +29,7 @@ def no_say(_line: str) -> None:
     pass
 
 
-def ended(state: str, *tasks: Task) -> Run:
+def ended(state: str, *tasks: Task) -> PipelineRun:
     """Return a run that ended so, with these tasks as the server lists them."""
     kubeflow = MemoryKubeflow()
     run = start(kubeflow)
@@ -139,7 +139,7 @@ def test_what_keeps_pods_from_starting_is_asked_now_and_then_and_told_once(kubef
         if next(looks) == 2 * progress.NOTICES:
             kubeflow.advance(run.run_id, "SUCCEEDED", *(Task(name, "SUCCEEDED", "") for name in TASKS))
 
-    def notices(of: Run) -> str:
+    def notices(of: PipelineRun) -> str:
         asked.append(of.run_id)
         return "pods are refused"
 
@@ -154,10 +154,10 @@ class Silent(MemoryKubeflow):
 
     times: int = 0
 
-    def run(self, run_id: str) -> Run:
+    def run(self, run_id: str) -> PipelineRun:
         self.times -= 1
         if self.times >= 0:
-            raise OutsideError("no answer")
+            raise ExternalServiceError("no answer")
         return super().run(run_id)
 
 
@@ -172,14 +172,14 @@ def test_a_server_that_is_away_for_a_while_is_waited_for() -> None:
 
 def test_a_server_that_stays_away_is_not_waited_for_forever() -> None:
     kubeflow = Silent(times=10**6)
-    with pytest.raises(OutsideError, match="no answer; the run goes on, `adloom runs` shows it"):
+    with pytest.raises(ExternalServiceError, match="no answer; the run goes on, `adloom runs` shows it"):
         progress.watch("run-1", kubeflow, TASKS, no_say, no_pause)
     assert 10**6 - kubeflow.times == progress.PATIENCE
 
 
 def test_a_run_that_is_deleted_meanwhile_is_not_waited_for(kubeflow: MemoryKubeflow) -> None:
     run = start(kubeflow)
-    with pytest.raises(OutsideError, match="run run-1: was deleted while it was waited for"):
+    with pytest.raises(ExternalServiceError, match="run run-1: was deleted while it was waited for"):
         progress.watch(run.run_id, kubeflow, TASKS, no_say, lambda _: kubeflow.discard(run.run_id))
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adloom.errors import ParamsError
+from adloom.errors import ConfigError
 from adloom.kubeflow import schedule
 
 NOW = datetime(2026, 11, 23, 22, 5, 30, tzinfo=UTC)  # a Monday
@@ -56,7 +56,7 @@ def test_kubeflow_takes_six_fields_seconds_first() -> None:
     ],
 )
 def test_nonsense_is_refused_in_a_line(text: str, said: str) -> None:
-    with pytest.raises(ParamsError) as caught:
+    with pytest.raises(ConfigError) as caught:
         schedule.parse(text)
     assert str(caught.value).startswith(f'--schedule "{text}": ')
     assert said in str(caught.value)
@@ -66,7 +66,7 @@ def test_nonsense_is_refused_in_a_line(text: str, said: str) -> None:
 def test_no_text_is_anything_but_a_schedule_or_a_refusal(text: str) -> None:
     try:
         parsed = schedule.parse(text)
-    except ParamsError:
+    except ConfigError:
         return
     assert next(parsed.after(NOW)) > NOW
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from adloom.errors import ParamsError
+from adloom.errors import ConfigError
 from adloom.kubeflow import schedule, submit
-from adloom.kubeflow.client.base import MemoryKubeflow, Run
+from adloom.kubeflow.client.base import MemoryKubeflow, PipelineRun
 from adloom.kubeflow.plan import Plan, changes
 from adloom.kubeflow.submit import Triggered
 
@@ -121,7 +121,7 @@ class Racing(MemoryKubeflow):
     rival: Callable[[], object] = field(default=lambda: None)
     before: bool = True
 
-    def start(self, order: Any) -> Run:
+    def start(self, order: Any) -> PipelineRun:
         rival, self.rival = self.rival, lambda: None
         if self.before:
             rival()
@@ -144,7 +144,7 @@ def test_of_two_triggers_at_the_same_time_the_older_run_stays(before: bool) -> N
 
 @pytest.mark.parametrize("key", ["", " ", "a b", "a+b", "-a", "x" * 65, "ä", "a\n"])
 def test_what_is_no_key_is_refused(kubeflow: MemoryKubeflow, key: str) -> None:
-    with pytest.raises(ParamsError, match="--idempotency-key"):
+    with pytest.raises(ConfigError, match="--idempotency-key"):
         submit.start_once(PLAN, kubeflow, "by hand", key, no_pause)
     assert kubeflow.texts == {}
 
@@ -176,5 +176,5 @@ def test_a_schedule_is_found_by_its_title_or_the_beginning_of_its_id(kubeflow: M
     assert submit.find(night.title, ["shop-training"], kubeflow) == night
     assert submit.find(night.schedule_id, ["shop-scoring", "shop-training"], kubeflow) == night
     for name, said in (("schedule-", "names several schedules"), ("x", "names no schedule; known: 'shop-training 30")):
-        with pytest.raises(ParamsError, match=said):
+        with pytest.raises(ConfigError, match=said):
             submit.find(name, ["shop-training"], kubeflow)

@@ -14,16 +14,16 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from adloom.config.settings import Settings
-from adloom.errors import OutsideError, ParamsError
+from adloom.errors import ConfigError, ExternalServiceError
 from adloom.kubeflow import trigger_server
-from adloom.kubeflow.client.base import Run
+from adloom.kubeflow.client.base import PipelineRun
 from adloom.kubeflow.submit import Triggered
 from adloom.kubeflow.trigger_server import TRIGGER, application
 
 TOKEN = "a-token-that-is-long-enough"
 ALLOWED = {"Authorization": f"Bearer {TOKEN}"}
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-RUN = Run("run-1", "shop-training", "RUNNING", NOW, {}, "d", "why", "http://kfp/run-1")
+RUN = PipelineRun("run-1", "shop-training", "RUNNING", NOW, {}, "d", "why", "http://kfp/run-1")
 
 
 @dataclass
@@ -103,7 +103,7 @@ def test_garbage_is_refused_by_its_field(body: bytes, status: int) -> None:
 
 
 def test_a_server_that_is_away_is_told_to_the_log_and_asked_again_later(caplog: pytest.LogCaptureFixture) -> None:
-    asking = client(looks(OutsideError("s3://shop: no answer"), STARTED))
+    asking = client(looks(ExternalServiceError("s3://shop: no answer"), STARTED))
     failed = asking.post(TRIGGER, json={}, headers=ALLOWED)
     assert (failed.status_code, failed.headers["retry-after"]) == (503, "60")
     assert "s3" not in failed.text
@@ -155,7 +155,7 @@ async def asking(app: Starlette, do: Callable[[Callable[[str], Awaitable[httpx.R
 
 def test_it_does_not_start_without_a_token_that_is_hard_to_guess() -> None:
     for settings in (Settings(), Settings(trigger_token="short")):
-        with pytest.raises(ParamsError, match="`openssl rand -hex 32 > FILE` makes one"):
+        with pytest.raises(ConfigError, match="`openssl rand -hex 32 > FILE` makes one"):
             application(looks(STARTED), settings)
 
 

@@ -11,14 +11,14 @@ from tests.support.impression_tables import frame
 from adloom.config.params import TrainPolicy
 from adloom.evaluation.metric import Table
 from adloom.policy import evaluation, models
-from adloom.policy.impressions import Impressions, Left, read
+from adloom.policy.impressions import ExclusionCounts, Impressions, read
 from adloom.policy.models import Categories
 
 UNIFORM = {"model": "uniform", "temperature": 1.0, "penalty": None, "low": 0.0}
 CARD = {"params": TrainPolicy(models=["uniform"], floor=0.0).model_dump(), "candidates": [UNIFORM]}
 
 
-def shown_alike() -> tuple[Impressions, Left]:
+def shown_alike() -> tuple[Impressions, ExclusionCounts]:
     creative = ["a", "b"] * 200
     rows = frame(creative_id=creative, clicked=[i % 10 == 0 for i in range(400)])  # all 40 clicks are on a
     return read(rows, [None] * 400, timedelta(hours=10))

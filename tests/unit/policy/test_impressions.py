@@ -9,12 +9,12 @@ import pytest
 from tests.support.impression_tables import frame
 
 from adloom.errors import DataError
-from adloom.policy.impressions import UNKNOWN, Impressions, Left, read
+from adloom.policy.impressions import UNKNOWN, ExclusionCounts, Impressions, read
 
 HOUR = timedelta(hours=1)
 
 
-def made(**columns: Any) -> tuple[Impressions, Left]:
+def made(**columns: Any) -> tuple[Impressions, ExclusionCounts]:
     rows = frame(**columns)
     return read(rows, [None] * len(rows), HOUR)
 
@@ -36,7 +36,7 @@ def test_a_table_becomes_arrays() -> None:
     assert data.context["position"].tolist() == ["1", UNKNOWN, "2"]
     assert data.context["ctx_device"].tolist() == ["phone", UNKNOWN, "tablet"]
     assert "segment" not in data.context
-    assert left == Left(immature=1, late=0, without_propensity=0, without_segment=3)
+    assert left == ExclusionCounts(immature=1, late=0, without_propensity=0, without_segment=3)
 
 
 def test_candidates_of_a_row_are_its_own() -> None:
@@ -55,7 +55,7 @@ def test_young_impressions_and_late_clicks_do_not_count() -> None:
         propensity=[0.5, 0.5, 0.5, 0.5],
     )
     assert data.clicked.tolist() == [1, 0]
-    assert left == Left(immature=2, late=1, without_propensity=0, without_segment=2)
+    assert left == ExclusionCounts(immature=2, late=1, without_propensity=0, without_segment=2)
 
 
 def test_rows_are_brought_into_the_order_of_their_time() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from adloom.errors import DataError
 from adloom.policy.maturity import matured
-from adloom.policy.simulator import START, Setting, World
+from adloom.policy.simulator import START, Config, World
 
 HOUR = pd.Timedelta(hours=1)
 
@@ -30,7 +30,7 @@ def test_without_times_of_clicks_every_known_click_counts() -> None:
 
 
 def test_looking_early_does_not_lower_the_rate() -> None:
-    setting = Setting(rate=0.3, wear_out=0.0, drift=0.0, delay_hours=5.0)
+    setting = Config(rate=0.3, wear_out=0.0, drift=0.0, delay_hours=5.0)
     log = World(setting, 0).log(lambda s: np.full(s.rate.shape, 1 / s.rate.shape[1]), 20_000)  # 20 hours
     impressions, now = log.frame(), START + pd.Timedelta(hours=20)
     known = impressions["clicked"] & (impressions["outcome_at"] <= now)

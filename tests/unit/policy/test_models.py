@@ -12,11 +12,11 @@ from tests.support.impression_tables import frame
 
 from adloom.policy import fit, models
 from adloom.policy.batch import probabilities
-from adloom.policy.cold_start import Pictures, welcome
-from adloom.policy.feature_space import Space
+from adloom.policy.cold_start import Pictures, add_cold_start
+from adloom.policy.feature_space import FeatureSpace
 from adloom.policy.impressions import Impressions, read
 from adloom.policy.models import Categories
-from adloom.policy.scorer import SEPARATOR, Policy, Question
+from adloom.policy.scorer import SEPARATOR, Policy, ScoringRequest
 
 NONE = Categories()
 AT_ONCE = timedelta(0)
@@ -132,7 +132,7 @@ def test_features_are_the_columns_there_are_and_rare_values_are_unknown() -> Non
         creative_id=["a", "b"] * 500, placement=["x"] * 500 + ["y"] * 500, position=[1, 2] * 500,
         ctx_device=["watch", *["phone"] * 999],
     )  # fmt: skip
-    space = Space.of(data)
+    space = FeatureSpace.of(data)
     assert space.features == (("placement",), ("ctx_device",), ("placement", "position"))
     assert space.values[:2] == (("x", "y"), ("phone",))
     assert space.values[2] == tuple(SEPARATOR.join(pair) for pair in ("x1", "x2", "y1", "y2"))
@@ -151,7 +151,9 @@ def test_many_at_once_are_what_they_are_one_by_one(rows: list[tuple[str, str, st
     placement, device, creative = zip(*rows, strict=True)
     data = log(placement=[p or "none" for p in placement], ctx_device=[d or None for d in device], creative_id=creative)
     rng = np.random.default_rng(seed)
-    space = Space((("placement",), ("placement", "ctx_device")), (("x", "y"), (f"x{SEPARATOR}y", f"y{SEPARATOR}y")))
+    space = FeatureSpace(
+        (("placement",), ("placement", "ctx_device")), (("x", "y"), (f"x{SEPARATOR}y", f"y{SEPARATOR}y"))
+    )
     known = ("a", "c", "q")
     tables = (floats(rng, 3, 3), floats(rng, 3, 3))
     policy = Policy(
@@ -180,23 +182,23 @@ def pictures(**embeddings: list[float]) -> Pictures:
 def test_a_new_picture_is_scored_by_those_like_it() -> None:
     data = repeated({("x", "a"): (2000, 200), ("x", "b"): (2000, 100)})
     policy = models.rates(data, Categories(("bags",), {"a": "bags", "b": "bags"}))
-    wider = welcome(
+    wider = add_cold_start(
         policy, pictures(a=[1, 0], b=[0, 1], like_a=[1, 0], like_b=[0, 1], between=[1, 1], opposite=[-1, -1])
     )
     assert wider.creatives == ("a", "b", "between", "like_a", "like_b", "opposite")
-    scores = wider.scorer.scores([Question({"placement": "x"}, wider.creatives)])
+    scores = wider.scorer.scores([ScoringRequest({"placement": "x"}, wider.creatives)])
     score = dict(zip(wider.creatives, scores, strict=True))
     assert score["like_a"] > score["between"] > score["like_b"]
     assert score["like_a"] == pytest.approx((policy.bias[0] + policy.prior[0]) / 2)  # one neighbour against one prior
     assert score["opposite"] == pytest.approx(policy.prior[0])
-    before, after = (p.scorer.scores([Question({"placement": "x"}, ["a", "b"])]) for p in (policy, wider))
+    before, after = (p.scorer.scores([ScoringRequest({"placement": "x"}, ["a", "b"])]) for p in (policy, wider))
     np.testing.assert_array_equal(before, after)
 
 
 def test_pictures_of_other_creatives_than_the_logs_teach_nothing() -> None:
     policy = models.rates(repeated({("x", "a"): (20, 2), ("x", "b"): (20, 1)}), NONE)
-    assert welcome(policy, pictures(other=[1, 0])) is policy
-    assert welcome(policy, pictures(a=[1, 0])) is policy
+    assert add_cold_start(policy, pictures(other=[1, 0])) is policy
+    assert add_cold_start(policy, pictures(a=[1, 0])) is policy
 
 
 def test_temperature_and_floor_are_the_scorers() -> None:

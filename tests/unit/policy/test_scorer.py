@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adloom.errors import ArtifactError
-from adloom.policy.scorer import Policy, Question, draw, softmax
+from adloom.policy.scorer import Policy, ScoringRequest, draw, softmax
 from adloom.storage import npz
 
 IDS = ("bag-1", "bag-2", "boot-1", "coat-1")
@@ -125,7 +125,7 @@ def test_questions_asked_together_are_answered_as_each_alone(
     asked: list[tuple[dict[str, str | None], list[str]]], bias: list[float]
 ) -> None:
     policy = by_hand(bias=np.array(bias, np.float32), floor=0.01)
-    together = policy.scorer.probabilities([Question(context, shown) for context, shown in asked])
+    together = policy.scorer.probabilities([ScoringRequest(context, shown) for context, shown in asked])
     assert [found.tolist() for found in together] == [policy.probabilities(context, shown) for context, shown in asked]
 
 

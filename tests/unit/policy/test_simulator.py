@@ -7,16 +7,16 @@ import pytest
 from adloom.data import contracts
 from adloom.evaluation.metric import Array
 from adloom.policy.ope.reward_model import Rates
-from adloom.policy.simulator import Log, Setting, Situations, World, join
+from adloom.policy.simulator import Config, Contexts, Log, World, join
 
-STILL = Setting(rate=0.1, wear_out=0.0, drift=0.0)
+STILL = Config(rate=0.1, wear_out=0.0, drift=0.0)
 
 
-def uniform(situations: Situations) -> Array:
+def uniform(situations: Contexts) -> Array:
     return np.full(situations.rate.shape, 1 / situations.rate.shape[1])
 
 
-def table(seed: int, setting: Setting) -> Array:
+def table(seed: int, setting: Config) -> Array:
     shape = (setting.segments, setting.placements)
     return np.random.default_rng(seed).dirichlet(np.ones(setting.creatives), shape)
 
@@ -42,14 +42,14 @@ def test_what_is_shown_is_drawn_from_the_probabilities() -> None:
 
 
 def test_creatives_wear_out() -> None:
-    world = World(Setting(rate=0.1, users=10, wear_out=0.1, drift=0.0), 1)
+    world = World(Config(rate=0.1, users=10, wear_out=0.1, drift=0.0), 1)
     first, later = world.log(uniform, 1000), world.log(uniform, 1000)
     assert later.situations.rate.mean() < 0.5 * first.situations.rate.mean()
     assert world.views.sum() == 2000
 
 
 def test_a_view_costs_its_share() -> None:
-    world = World(Setting(users=1, wear_out=0.1, drift=0.0), 1)
+    world = World(Config(users=1, wear_out=0.1, drift=0.0), 1)
     before = world.arrive(1)
     world.show(before, np.array([3]), np.array([1.0]))
     same = before.placement[0]
@@ -59,27 +59,27 @@ def test_a_view_costs_its_share() -> None:
 
 
 def test_the_base_rate_drifts() -> None:
-    world = World(Setting(wear_out=0.0, drift=0.5, drift_hours=4.0, per_hour=1000.0), 1)
+    world = World(Config(wear_out=0.0, drift=0.5, drift_hours=4.0, per_hour=1000.0), 1)
     log = world.log(uniform, 4000)
     quarters = log.situations.rate.mean(1).reshape(4, 1000).mean(1)
     assert quarters[:2].min() > 1.5 * quarters[2:].max()
 
 
 def test_clicks_come_late() -> None:
-    log = World(Setting(rate=0.5, delay_hours=3.0), 1).log(uniform, 20_000)
+    log = World(Config(rate=0.5, delay_hours=3.0), 1).log(uniform, 20_000)
     delay = (log.outcome_hour - log.situations.hour)[log.clicked]
     assert delay.mean() == pytest.approx(3.0, rel=0.05)
     assert np.isnan(log.outcome_hour[~log.clicked]).all()
 
 
 def test_equal_seeds_make_equal_logs() -> None:
-    one, other = (World(Setting(), 7).log(uniform, 500).frame() for _ in range(2))
+    one, other = (World(Config(), 7).log(uniform, 500).frame() for _ in range(2))
     pd.testing.assert_frame_equal(one, other)
-    assert not one["clicked"].equals(World(Setting(), 8).log(uniform, 500).frame()["clicked"])
+    assert not one["clicked"].equals(World(Config(), 8).log(uniform, 500).frame()["clicked"])
 
 
 def test_the_log_keeps_the_contract_of_impressions() -> None:
-    frame = World(Setting(rate=0.2), 1).log(uniform, 300).frame("uniform")
+    frame = World(Config(rate=0.2), 1).log(uniform, 300).frame("uniform")
     rows, reasons = contracts.check(frame, "impressions")
     assert (reasons == "").all()
     assert rows["propensity"].tolist() == [0.125] * 300

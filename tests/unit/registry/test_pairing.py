@@ -7,7 +7,7 @@ import pytest
 from adloom.config.params import Source
 from adloom.errors import UserError
 from adloom.registry import pairing, promotion
-from adloom.registry.base import CHAMPION, MemoryRegistry, aliased
+from adloom.registry.base import CHAMPION, MemoryRegistry, find_alias
 from adloom.storage import manifest
 
 
@@ -31,7 +31,7 @@ def artifact(target: Path, stage: str) -> Path:
 
 def champions(registry: MemoryRegistry) -> tuple[int | None, int | None]:
     """The champion audience and the champion policy."""
-    found = (aliased(registry.versions(model), CHAMPION) for model in ("audience", "policy"))
+    found = (find_alias(registry.versions(model), CHAMPION) for model in ("audience", "policy"))
     first, second = (version.version if version else None for version in found)
     return first, second
 
@@ -93,10 +93,10 @@ def test_both_are_rolled_back_whichever_is_named(registry: MemoryRegistry, model
     promote(registry, "policy", 3)
     assert back(registry, model) == [("audience", 1), ("policy", 2)]
     assert champions(registry) == (1, 2)
-    assert promotion.withdrawn(registry.moves("policy")).keys() == {3}
-    assert promotion.withdrawn(registry.moves("audience")).keys() == {2}
+    assert promotion.revoked(registry.moves("policy")).keys() == {3}
+    assert promotion.revoked(registry.moves("audience")).keys() == {2}
     assert promote(registry, "policy", 3) == [("audience", 2), ("policy", 3)]
-    assert promotion.withdrawn(registry.moves("audience")).keys() == {1}
+    assert promotion.revoked(registry.moves("audience")).keys() == {1}
 
 
 def test_a_policy_of_the_same_audience_is_rolled_back_alone(registry: MemoryRegistry) -> None:

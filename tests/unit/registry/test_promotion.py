@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from adloom.config.params import Source
 from adloom.errors import UserError
 from adloom.registry import promotion
-from adloom.registry.base import CHAMPION, By, MemoryRegistry, Move, aliased
+from adloom.registry.base import CHAMPION, Actor, AliasEvent, MemoryRegistry, find_alias
 from adloom.storage import manifest
 
 
-def move(version: int, by: By = "gate", alias: str = CHAMPION) -> Move:
-    return Move(alias, version, f"{by} says so", by, datetime(2026, 1, 1, tzinfo=UTC))
+def move(version: int, by: Actor = "gate", alias: str = CHAMPION) -> AliasEvent:
+    return AliasEvent(alias, version, f"{by} says so", by, datetime(2026, 1, 1, tzinfo=UTC))
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def registry(tmp_path: Path) -> MemoryRegistry:
 
 
 def champion(registry: MemoryRegistry) -> int | None:
-    version = aliased(registry.versions("cnn"), CHAMPION)
+    version = find_alias(registry.versions("cnn"), CHAMPION)
     return version.version if version else None
 
 
@@ -55,9 +55,9 @@ def test_a_second_rollback_has_nowhere_to_go(registry: MemoryRegistry) -> None:
 def test_a_person_promotes_any_version(registry: MemoryRegistry) -> None:
     promotion.promote(registry, "cnn", 1, "the old one was better on shoes")
     assert champion(registry) == 1
-    assert promotion.withdrawn(registry.moves("cnn")) == {2: "the old one was better on shoes"}
+    assert promotion.revoked(registry.moves("cnn")) == {2: "the old one was better on shoes"}
     promotion.promote(registry, "cnn", 2, "no, it was not")
-    assert promotion.withdrawn(registry.moves("cnn")) == {1: "no, it was not"}
+    assert promotion.revoked(registry.moves("cnn")) == {1: "no, it was not"}
 
 
 @pytest.mark.parametrize("reason", ["", "  \n", "x" * 1001])
@@ -83,37 +83,37 @@ def test_versions_and_models_that_are_not_there_are_named(registry: MemoryRegist
 
 def test_the_line_of_champions_leaves_out_what_was_rolled_back() -> None:
     moves = [move(1), move(1, alias="challenger"), move(2), move(3), move(2, "rollback"), move(4), move(4, "person")]
-    assert promotion.line(moves) == [1, 2, 4]
-    assert promotion.line([*moves, move(2, "rollback"), move(1, "rollback")]) == [1]
+    assert promotion.champion_history(moves) == [1, 2, 4]
+    assert promotion.champion_history([*moves, move(2, "rollback"), move(1, "rollback")]) == [1]
 
 
 def test_a_version_the_gate_replaced_may_compete_again() -> None:
-    assert promotion.withdrawn([move(1), move(2)]) == {}
-    assert promotion.withdrawn([move(1), move(2), move(1, "rollback")]) == {2: "rollback says so"}
-    assert promotion.withdrawn([move(1), move(2), move(1, "rollback"), move(3)]) == {2: "rollback says so"}
+    assert promotion.revoked([move(1), move(2)]) == {}
+    assert promotion.revoked([move(1), move(2), move(1, "rollback")]) == {2: "rollback says so"}
+    assert promotion.revoked([move(1), move(2), move(1, "rollback"), move(3)]) == {2: "rollback says so"}
 
 
 @given(st.lists(st.sampled_from([1, 2, 3, "back"]), max_size=12))
 def test_the_line_ends_with_the_champion_and_repeats_none_in_a_row(steps: list[int | str]) -> None:
-    moves: list[Move] = []
+    moves: list[AliasEvent] = []
     for step in steps:
-        past = promotion.line(moves)
+        past = promotion.champion_history(moves)
         if isinstance(step, int):
             moves.append(move(step))
         elif len(past) > 1:
             moves.append(move(past[-2], "rollback"))
-    past = promotion.line(moves)
+    past = promotion.champion_history(moves)
     assert past[-1:] == [m.version for m in moves][-1:]
     assert all(a != b for a, b in pairwise(past))
 
 
 def test_the_list_says_what_when_and_why(registry: MemoryRegistry) -> None:
-    rows = list(promotion.overview(registry))
+    rows = list(promotion.summarize(registry))
     assert [(row.model, row.version, row.aliases, row.numbers) for row in rows] == [
         ("cnn", 1, (), {"accuracy": 0.91}),
         ("cnn", 2, ("champion",), {"accuracy": 0.91}),
     ]
-    shown = "\n".join(promotion.lines(rows))
+    shown = "\n".join(promotion.format_rows(rows))
     assert "cnn         2  promote  champion               accuracy 0.91" in shown
     assert "champion (gate): gate, release 2" in shown
-    assert list(promotion.lines([])) == ["no versions; `adloom run` makes and registers them"]
+    assert list(promotion.format_rows([])) == ["no versions; `adloom run` makes and registers them"]

@@ -14,4 +14,4 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def models(folder: Path) -> Models:
-    return loader.load(sources.in_folder(folder), threads=1)
+    return loader.load(sources.find_in_folder(folder), threads=1)

@@ -30,18 +30,18 @@ from adloom.serving import app as decide_app
 from adloom.serving import segments, server
 from adloom.serving.api.admission import Admission
 from adloom.serving.api.decide_schemas import DECIDE, FEEDBACK
-from adloom.serving.api.middleware import Front
+from adloom.serving.api.middleware import ApiMiddleware
 from adloom.serving.api.schemas import ENDPOINTS, GENERATE, MAX_PICTURE_BYTES, READ, SEGMENT, WRITE, CopyRequest
 from adloom.serving.creatives import classify, generate
-from adloom.serving.metrics import Meter
+from adloom.serving.metrics import RequestMetrics
 from adloom.serving.models import loader, sources
 from adloom.serving.models.loader import Models
-from adloom.serving.models.refresher import Look
-from adloom.serving.models.sources import Found
-from adloom.serving.segments import Keys
+from adloom.serving.models.refresher import RefreshResult
+from adloom.serving.models.sources import ModelArtifact
+from adloom.serving.segments import PseudonymKeys
 
 PROBLEM = "application/problem+json"
-AROUND = decide_app.Around(Keys(None))
+AROUND = decide_app.ServiceDependencies(PseudonymKeys(None))
 ASKED = {path: endpoint for path, endpoint in ENDPOINTS.items() if endpoint.asked}  # those with a body
 QUESTIONS: dict[str, dict[str, object]] = {SEGMENT: {"users": ["1"]}, GENERATE: {"category": "Bag", "seed": 1}}
 
@@ -116,7 +116,7 @@ class TestGenerate:
 
     def test_more_pixels_than_one_request_may_draw(self, tmp_path: Path) -> None:
         write_generator(tmp_path / "gan", edge=128)
-        large = loader.load(sources.in_folder(tmp_path, ["gan"]), threads=1)
+        large = loader.load(sources.find_in_folder(tmp_path, ["gan"]), threads=1)
         with TestClient(server.application("creatives", large, AROUND)) as client:
             problem = refused(client, GENERATE, {"category": "Bag", "n": 17}, 422)
             assert (problem["field"], "at most 16 are drawn" in problem["detail"]) == ("n", True)
@@ -207,7 +207,7 @@ class TestRead:
         random = np.random.default_rng(5)
         similarity = (random.integers(-9, 9, 1000) / 10).astype(np.float32)  # with many that are equal
         ids = np.array([f"creative-{i:04}" for i in range(1000)])
-        known = loader.Known(ids, ids, np.zeros((1000, 1), np.float32))
+        known = loader.ReferenceEmbeddings(ids, ids, np.zeros((1000, 1), np.float32))
         for count in (0, 1, 20):
             found = classify._neighbours(similarity, known, count)
             assert [one.creative_id for one in found] == list(ids[np.argsort(-similarity, kind="stable")[:count]])
@@ -338,10 +338,16 @@ class TestSegment:
     def test_users_under_a_private_key(self, tmp_path: Any) -> None:
         private = b"a private key of the shop"
         write_audience(tmp_path / "audience", private)
-        models = loader.load({"audience": Found(tmp_path / "audience", None)}, 1)
-        with_key = TestClient(decide_app.alone(models, decide_app.Around(Keys(private))))
+        models = loader.load({"audience": ModelArtifact(tmp_path / "audience", None)}, 1)
+        with_key = TestClient(
+            decide_app.create_decide_app(models, decide_app.ServiceDependencies(PseudonymKeys(private)))
+        )
         assert ok(with_key, SEGMENT, {"users": ["4"]})["items"] == [{"segment": "segment-2"}]
-        without = TestClient(decide_app.alone(models, decide_app.Around(Keys(b"another key of the shop"))))
+        without = TestClient(
+            decide_app.create_decide_app(
+                models, decide_app.ServiceDependencies(PseudonymKeys(b"another key of the shop"))
+            )
+        )
         problem = refused(without, SEGMENT, {"users": ["4"]}, 503)
         assert fingerprint(private) in problem["detail"]
         assert "set ADLOOM_PSEUDONYM_KEY" in problem["detail"]
@@ -414,14 +420,14 @@ class TestFront:
         self, models: Models, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         monkeypatch.setattr(segments, "segment", None)
-        app = decide_app.alone(models, AROUND)
+        app = decide_app.create_decide_app(models, AROUND)
         response = TestClient(app, raise_server_exceptions=False).post(SEGMENT, json={"users": ["1"]})
         assert (response.status_code, response.headers["content-type"]) == (500, PROBLEM)
         assert response.json()["detail"] == "something failed here; the service's log says what"
         assert "POST /v1/segment" in caplog.text
 
     def test_metrics_count_by_path_and_status(self, models: Models) -> None:
-        client = TestClient(decide_app.alone(models, AROUND))
+        client = TestClient(decide_app.create_decide_app(models, AROUND))
         client.post(SEGMENT, json={"users": ["1"]})
         client.post(SEGMENT, json={})
         client.get("/some/stranger")
@@ -433,14 +439,14 @@ class TestFront:
         assert 'adloom_request_seconds_count{path="/v1/segment"} 2.0' in text
 
     def test_requests_in_flight_are_those_to_models(self) -> None:
-        meter = Meter()
+        meter = RequestMetrics()
         seen: dict[str, float | None] = {}
 
         async def look(scope: Scope, receive: Receive, send: Send) -> None:
             seen[scope["path"]] = meter.registry.get_sample_value("adloom_requests_in_flight")
             await PlainTextResponse("seen")(scope, receive, send)
 
-        client = TestClient(Front(look, Admission(meter, decide_app.OWN)))
+        client = TestClient(ApiMiddleware(look, Admission(meter, decide_app.OWN)))
         client.post(SEGMENT, json={"users": ["1"]})
         client.get("/readyz")
         assert seen == {SEGMENT: 1, "/readyz": 0}
@@ -494,24 +500,24 @@ class TestPages:
             assert ready.json()["detail"] == "no model is served: gan: gone"
 
     def test_the_decide_app_is_ready_without_models_for_it_answers_all_the_same(self) -> None:
-        client = TestClient(decide_app.alone(Models({}, {"policy": "gone"}), AROUND))
+        client = TestClient(decide_app.create_decide_app(Models({}, {"policy": "gone"}), AROUND))
         assert client.get("/readyz").json() == {"ready": True, "models": [], "sources": {"policy": "none"}}
 
     @pytest.mark.parametrize("served", [{}, {"audience": "served"}])
     def test_who_does_not_know_its_champions_is_ready_only_when_told_to(self, models: Models, served: Any) -> None:
         bundles = {name: getattr(models, name) for name in served}
         unknown = Models(bundles, {"policy": "no answer"}, frozenset({"policy"}))
-        waiting = TestClient(decide_app.alone(unknown, AROUND)).get("/readyz")
+        waiting = TestClient(decide_app.create_decide_app(unknown, AROUND)).get("/readyz")
         assert (waiting.status_code, waiting.json()["detail"].endswith("policy: no answer")) == (503, True)
-        ready = TestClient(decide_app.alone(unknown, replace(AROUND, without_model=True))).get("/readyz")
+        ready = TestClient(decide_app.create_decide_app(unknown, replace(AROUND, without_model=True))).get("/readyz")
         assert (ready.status_code, ready.json()["models"]) == (200, list(served))
         assert ready.json()["sources"]["policy"] == "none"
 
     def test_a_swap_between_two_requests(self, models: Models) -> None:
         service = decide_app.Service(Models({}, {"audience": "not yet"}), AROUND, decide_app.OWN)
-        client = TestClient(decide_app.fronted(service))
+        client = TestClient(decide_app.with_middleware(service))
         refused(client, SEGMENT, {"users": ["1"]}, 503)
-        service.publish(Look(models, ("audience",), {}))
+        service.publish(RefreshResult(models, ("audience",), {}))
         assert ok(client, SEGMENT, {"users": ["1"]})["items"] == [{"segment": "segment-1"}]
 
     def test_openapi_describes_what_is_there(self, client: TestClient, models: Models) -> None:
@@ -521,8 +527,8 @@ class TestPages:
         assert generate["additionalProperties"] is False
         assert generate["properties"]["n"]["maximum"] == 64
         assert client.get("/docs.json").json() == whole
-        alone = TestClient(decide_app.alone(models, AROUND)).get("/openapi.json").json()
+        alone = TestClient(decide_app.create_decide_app(models, AROUND)).get("/openapi.json").json()
         assert set(alone["paths"]) & set(ENDPOINTS) == set(decide_app.OWN)
 
     def test_the_published_key_is_used_without_a_key(self, client: TestClient) -> None:
-        assert Keys(None).matching(fingerprint(PUBLISHED_KEY)) == PUBLISHED_KEY
+        assert PseudonymKeys(None).matching(fingerprint(PUBLISHED_KEY)) == PUBLISHED_KEY

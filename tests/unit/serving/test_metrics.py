@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from adloom.serving.decide.service import MemoryLog
-from adloom.serving.metrics import ADDED, DecisionMeter, Exposition, Meter, add
+from adloom.serving.metrics import ADDED, DecisionMetrics, MetricsExporter, RequestMetrics, merge_expositions
 
 ONE = """# HELP a_total Counted.
 # TYPE a_total counter
@@ -29,7 +29,7 @@ g 1.0
 
 
 def test_durations_fall_into_buckets() -> None:
-    meter = Meter()
+    meter = RequestMetrics()
     for seconds in (0.0005, 0.001, 0.003, 100):
         meter.record("/v1/segment", 200, seconds)
 
@@ -48,7 +48,7 @@ def test_the_log_tells_of_itself() -> None:
         write_lag, ship_lag = 0.25, 9.5
 
     registry = CollectorRegistry()
-    DecisionMeter(registry, lambda: [("policy", "3", "abc")], Numbers)
+    DecisionMetrics(registry, lambda: [("policy", "3", "abc")], Numbers)
     told = {
         "adloom_log_records_total": 7,
         "adloom_log_written_total": 5,
@@ -66,7 +66,7 @@ def test_the_log_tells_of_itself() -> None:
 
 
 def test_texts_are_added_up() -> None:
-    assert add([(ONE, True), (TWO, True)]).splitlines() == [
+    assert merge_expositions([(ONE, True), (TWO, True)]).splitlines() == [
         "# HELP a_total Counted.",
         "# TYPE a_total counter",
         'a_total{b="x y"} 7.0',
@@ -78,21 +78,21 @@ def test_texts_are_added_up() -> None:
 
 
 def test_who_is_gone_has_counted_and_holds_nothing() -> None:
-    text = add([(ONE, False), (TWO, True)])
+    text = merge_expositions([(ONE, False), (TWO, True)])
     assert 'a_total{b="x y"} 7.0' in text
     assert "g 1.0" in text
 
 
 def test_two_processes_on_one_port(tmp_path: Path) -> None:
-    here, there = Meter(), Meter()
+    here, there = RequestMetrics(), RequestMetrics()
     here.record("/v1/segment", 200, 0.01)
     there.record("/v1/segment", 200, 0.01)
     there.record("/v1/segment", 422, 0.01)
     here.busy, there.busy = 2, 3
-    other = Exposition(there.registry, tmp_path)
+    other = MetricsExporter(there.registry, tmp_path)
     other.leave()
     (tmp_path / f"{os.getpid()}.prom").rename(tmp_path / "other.prom")
-    asked = Exposition(here.registry, tmp_path)
+    asked = MetricsExporter(here.registry, tmp_path)
     found = {
         (sample.name, *sample.labels.values()): sample.value
         for family in text_string_to_metric_families(asked.text().decode())

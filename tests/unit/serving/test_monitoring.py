@@ -14,18 +14,18 @@ from starlette.types import ASGIApp
 
 from adloom.config.params import MODELS
 from adloom.config.settings import Settings
-from adloom.decision_log.log import opened
+from adloom.decision_log.log import open_log
 from adloom.decision_log.record import Reason
-from adloom.errors import OutsideError
+from adloom.errors import ExternalServiceError
 from adloom.kubeflow import trigger_server
 from adloom.kubeflow.submit import Triggered
 from adloom.serving import server
 from adloom.serving.api.decide_schemas import DECIDE
 from adloom.serving.api.middleware import BUSY
 from adloom.serving.api.schemas import ENDPOINTS, SEGMENT
-from adloom.serving.app import Around
+from adloom.serving.app import ServiceDependencies
 from adloom.serving.models.loader import Models
-from adloom.serving.segments import Keys
+from adloom.serving.segments import PseudonymKeys
 
 FOLDER = Path(__file__).parents[3] / "k8s" / "components" / "monitoring"
 BY_PROMETHEUS = {"job", "namespace", "pod"}  # labels that it adds to what it scrapes
@@ -67,13 +67,13 @@ def told(app: ASGIApp) -> dict[str, list[dict[str, str]]]:
 
 
 def vain(pipeline: str, cause: str) -> Triggered:
-    raise OutsideError("nobody answers")
+    raise ExternalServiceError("nobody answers")
 
 
 @pytest.fixture(scope="module")
 def metrics(models: Models, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, str]]]:
-    log = opened(Settings(home=tmp_path_factory.mktemp("home")), "shop")
-    found = told(server.application("decide", models, Around(Keys(None), log=log)))
+    log = open_log(Settings(home=tmp_path_factory.mktemp("home")), "shop")
+    found = told(server.application("decide", models, ServiceDependencies(PseudonymKeys(None), log=log)))
     for metric, labels in told(trigger_server.application(vain, Settings(trigger_token=TOKEN))).items():
         found.setdefault(metric, []).extend(labels)
     return found

@@ -11,11 +11,11 @@ from tests.support.decision_logs import PATIENCE, decision, read
 from tests.unit.decision_log.test_log import LIMITS, records
 
 from adloom.decision_log.log import DecisionLog
-from adloom.serving.app import OWN, Around, Service
+from adloom.serving.app import OWN, Service, ServiceDependencies
 from adloom.serving.models.loader import Models
-from adloom.serving.models.refresher import Follower
+from adloom.serving.models.refresher import ModelRefresher
 from adloom.serving.models.sources import Sources
-from adloom.serving.segments import Keys
+from adloom.serving.segments import PseudonymKeys
 from adloom.storage.objects import FolderObjects
 
 
@@ -46,7 +46,7 @@ async def hangs_at_the_end(scope: Scope, receive: Receive, send: Send) -> None:
 
 def test_the_log_is_shipped_while_the_application_hangs_at_its_end(tmp_path: Path, log: DecisionLog) -> None:
     async def serve() -> None:
-        service = Service(Models({}, {}), Around(Keys(None), log=log), OWN)
+        service = Service(Models({}, {}), ServiceDependencies(PseudonymKeys(None), log=log), OWN)
         received: asyncio.Queue[Message] = asyncio.Queue()
         serving = asyncio.ensure_future(service.lane(hangs_at_the_end)(*lifespan(received)))
         received.put_nowait({"type": "lifespan.startup"})
@@ -68,9 +68,9 @@ def test_the_log_is_shipped_while_the_registry_hangs(tmp_path: Path, log: Decisi
         return {}
 
     async def serve() -> None:
-        follower = Follower(find, 1, interval=0.01)
+        follower = ModelRefresher(find, 1, interval=0.01)
         follower.begin({})
-        service = Service(Models({}, {}), Around(Keys(None), log=log, follower=follower), OWN)
+        service = Service(Models({}, {}), ServiceDependencies(PseudonymKeys(None), log=log, follower=follower), OWN)
         await service.start()
         await until(asked.is_set)
         log.append(decision())

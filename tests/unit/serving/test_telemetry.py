@@ -10,13 +10,13 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from starlette.testclient import TestClient
 from tests.support.decision_logs import until
 
-from adloom.errors import ParamsError
+from adloom.errors import ConfigError
 from adloom.serving import app, telemetry
 from adloom.serving.api.decide_schemas import DECIDE
 from adloom.serving.api.schemas import SEGMENT
 from adloom.serving.decide.micro_batcher import Arrival, Request
 from adloom.serving.models.loader import Models
-from adloom.serving.segments import Keys
+from adloom.serving.segments import PseudonymKeys
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 PLAIN = {"placement": "side", "candidates": ["creative-0", "creative-1"]}
@@ -31,7 +31,9 @@ def spans() -> InMemorySpanExporter:
 def client(models: Models, spans: InMemorySpanExporter) -> TestClient:
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(spans))
-    return TestClient(app.alone(models, app.Around(Keys(None), tracing=telemetry.Tracing(provider))))
+    return TestClient(
+        app.create_decide_app(models, app.ServiceDependencies(PseudonymKeys(None), tracing=telemetry.Tracing(provider)))
+    )
 
 
 def test_a_request_is_a_span_of_the_callers_trace(client: TestClient, spans: InMemorySpanExporter) -> None:
@@ -75,5 +77,5 @@ def test_probes_and_scrapes_are_none(client: TestClient, spans: InMemorySpanExpo
 
 def test_without_the_exporter_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
-    with pytest.raises(ParamsError, match=r"is not installed; `pip install opentelemetry-exporter-otlp-proto-http`"):
+    with pytest.raises(ConfigError, match=r"is not installed; `pip install opentelemetry-exporter-otlp-proto-http`"):
         telemetry.exporting()

@@ -10,17 +10,19 @@ from tests.conftest import MakeTable
 from tests.support.copywriters import EVALUATE, copy_rows, copywriter
 
 from adloom.config.params import Source
-from adloom.context import Outside
-from adloom.errors import ArtifactError, ParamsError
+from adloom.context import StageContext
+from adloom.errors import ArtifactError, ConfigError
 from adloom.evaluation.metric import Lines, Table
 from adloom.evaluation.sections import from_files
 from adloom.stages import evaluate
 from adloom.storage import manifest
 
 
-def test_a_report_holds_numbers_and_what_to_look_at(tmp_path: Path, outside: Outside, make_table: MakeTable) -> None:
+def test_a_report_holds_numbers_and_what_to_look_at(
+    tmp_path: Path, context: StageContext, make_table: MakeTable
+) -> None:
     model, table, report = copywriter(tmp_path / "lstm"), make_table("copy", copy_rows()), tmp_path / "reports" / "lstm"
-    found = evaluate.run(evaluate.Inputs(model, table), evaluate.Outputs(report), EVALUATE, outside)
+    found = evaluate.run(evaluate.Inputs(model, table), evaluate.Outputs(report), EVALUATE, context)
     sealed = manifest.verify(report)
     assert (sealed.facts, sealed.inputs["model"]) == ({"model": "lstm"}, manifest.digest(model))
     findings = from_files({name: (report / name).read_bytes() for name in sealed.files})
@@ -29,46 +31,48 @@ def test_a_report_holds_numbers_and_what_to_look_at(tmp_path: Path, outside: Out
     assert {Table, Lines} <= {type(section) for section in findings.sections}
 
 
-def test_equal_inputs_make_equal_bytes(tmp_path: Path, outside: Outside, make_table: MakeTable) -> None:
+def test_equal_inputs_make_equal_bytes(tmp_path: Path, context: StageContext, make_table: MakeTable) -> None:
     model, table = copywriter(tmp_path / "lstm"), make_table("copy", copy_rows())
     reports = [tmp_path / name for name in ("one", "other")]
     for report in reports:
-        evaluate.run(evaluate.Inputs(model, table), evaluate.Outputs(report), EVALUATE, outside)
+        evaluate.run(evaluate.Inputs(model, table), evaluate.Outputs(report), EVALUATE, context)
     assert manifest.digest(reports[0]) == manifest.digest(reports[1])
 
 
 def test_a_model_without_a_judge_is_its_own_and_one_that_needs_one_says_so(
-    tmp_path: Path, outside: Outside, make_table: MakeTable
+    tmp_path: Path, context: StageContext, make_table: MakeTable
 ) -> None:
     model, table = copywriter(tmp_path / "lstm"), make_table("copy", copy_rows())
     found = [
-        evaluate.run(evaluate.Inputs(model, table, judge), evaluate.Outputs(tmp_path / "report"), EVALUATE, outside)
+        evaluate.run(evaluate.Inputs(model, table, judge), evaluate.Outputs(tmp_path / "report"), EVALUATE, context)
         for judge in (None, model)
     ]
     assert found[0] == found[1]
     with manifest.draft(tmp_path / "gan", "train_gan", Source(uri="x"), {}):
         pass
-    with pytest.raises(ParamsError, match=r"^--judge: required for .*gan, a gan; give --judge models/cnn$"):
-        evaluate.run(evaluate.Inputs(tmp_path / "gan", table), evaluate.Outputs(tmp_path / "report"), EVALUATE, outside)
+    with pytest.raises(ConfigError, match=r"^--judge: required for .*gan, a gan; give --judge models/cnn$"):
+        evaluate.run(evaluate.Inputs(tmp_path / "gan", table), evaluate.Outputs(tmp_path / "report"), EVALUATE, context)
 
 
 @pytest.mark.parametrize("absent", ["model", "table"])
-def test_what_was_skipped_is_passed_on(tmp_path: Path, outside: Outside, absent: str, make_table: MakeTable) -> None:
+def test_what_was_skipped_is_passed_on(
+    tmp_path: Path, context: StageContext, absent: str, make_table: MakeTable
+) -> None:
     folders = {"model": copywriter(tmp_path / "lstm"), "table": make_table("copy", copy_rows())}
     folders[absent] = tmp_path / "skipped"
     manifest.skip(folders[absent], "train_lstm", Source(uri="x"), "no source: ingest.copy is not given")
     inputs = evaluate.Inputs(folders["model"], folders["table"], folders["model"])
-    assert evaluate.run(inputs, evaluate.Outputs(tmp_path / "report"), EVALUATE, outside) == {}
+    assert evaluate.run(inputs, evaluate.Outputs(tmp_path / "report"), EVALUATE, context) == {}
     assert manifest.skipped(tmp_path / "report") == "no source: ingest.copy is not given"
 
 
 def test_a_changed_model_is_refused_and_nothing_is_written(
-    tmp_path: Path, outside: Outside, make_table: MakeTable
+    tmp_path: Path, context: StageContext, make_table: MakeTable
 ) -> None:
     model, table = copywriter(tmp_path / "lstm"), make_table("copy", copy_rows())
     (model / "copywriter.onnx").write_bytes(b"something else")
     with pytest.raises(ArtifactError, match=r"copywriter.onnx: changed since it was written; make or fetch lstm again"):
-        evaluate.run(evaluate.Inputs(model, table), evaluate.Outputs(tmp_path / "report"), EVALUATE, outside)
+        evaluate.run(evaluate.Inputs(model, table), evaluate.Outputs(tmp_path / "report"), EVALUATE, context)
     assert not list(tmp_path.glob("*report*"))
 
 

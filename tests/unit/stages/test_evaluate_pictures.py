@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import MakeTable
 from tests.support import tiny_models
 
-from adloom.config.gate import Rule
+from adloom.config.gate import MetricRule
 from adloom.config.params import Evaluate, Source
 from adloom.creatives.pictures import encode
 from adloom.evaluation.gate import decide
@@ -67,6 +67,6 @@ def test_without_a_reader_the_generator_is_held(tmp_path: Path, table: Path) -> 
     alone = measure(model, table, tmp_path / "none", EVALUATE)
     assert {"agreement", "frechet_distance", "copies"} <= set(judged.metrics)
     assert set(alone.metrics) == {"copies", "nearest_distance"}
-    rules = [Rule(metric="agreement", at_least=0.0), Rule(metric="copies", at_most=1.0)]
+    rules = [MetricRule(metric="agreement", at_least=0.0), MetricRule(metric="copies", at_most=1.0)]
     assert decide(judged.metrics, None, rules).verdict == "promote"
     assert decide(alone.metrics, None, rules).verdict == "hold"

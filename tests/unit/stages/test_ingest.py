@@ -14,11 +14,11 @@ import pytest
 from PIL import Image
 
 from adloom.config.params import TABLES, Ingest
-from adloom.context import Outside
-from adloom.errors import DataError, ParamsError
+from adloom.context import StageContext
+from adloom.errors import ConfigError, DataError
 from adloom.stages import ingest, sources_lock
 from adloom.stages.ingest import Inputs, Outputs
-from adloom.stages.sources_lock import Lock
+from adloom.stages.sources_lock import SourcesLock
 from adloom.storage import manifest, parquet
 from adloom.storage.router import FolderStore
 
@@ -30,17 +30,17 @@ def outputs(folder: Path) -> Outputs:
     return Outputs(**{table: folder / "raw" / table for table in TABLES})
 
 
-def run(folder: Path, outside: Outside, **sources: dict[str, Any]) -> Outputs:
+def run(folder: Path, context: StageContext, **sources: dict[str, Any]) -> Outputs:
     """Lock the sources as they are and ingest them."""
     given = Ingest.model_validate(sources)
     files = {
-        t: sources_lock.Files(uri=s.uri, files=tuple(outside.store.list(s.uri)))
+        t: sources_lock.SourceFiles(uri=s.uri, files=tuple(context.store.list(s.uri)))
         for t in TABLES
         if (s := given.source(t))
     }
-    sources_lock.save(Lock(key=None, erasure=None, tables=files), folder / "sources.lock")
+    sources_lock.save(SourcesLock(key=None, erasure=None, tables=files), folder / "sources.lock")
     made = outputs(folder)
-    ingest.run(Inputs(folder / "sources.lock"), made, given, outside)
+    ingest.run(Inputs(folder / "sources.lock"), made, given, context)
     return made
 
 
@@ -63,10 +63,10 @@ def pictures(folder: Path) -> str:
     return str(folder)
 
 
-def test_each_table_comes_from_its_own_kind_of_source(tmp_path: Path, outside: Outside) -> None:
+def test_each_table_comes_from_its_own_kind_of_source(tmp_path: Path, context: StageContext) -> None:
     made = run(
         tmp_path,
-        outside,
+        context,
         creatives={"uri": pictures(tmp_path / "pictures"), "format": "folder", "licence": "own work"},
         copy={"uri": written(tmp_path, "copy.csv", "line\nhello\n"), **COPY},
         events={
@@ -111,18 +111,18 @@ def test_each_table_comes_from_its_own_kind_of_source(tmp_path: Path, outside: O
     ],
 )
 def test_one_table_alone_is_enough(
-    tmp_path: Path, outside: Outside, table: str, source: dict[str, Any], content: str
+    tmp_path: Path, context: StageContext, table: str, source: dict[str, Any], content: str
 ) -> None:
-    made = run(tmp_path, outside, **{table: {"uri": written(tmp_path, "table.csv", content), **source}})
+    made = run(tmp_path, context, **{table: {"uri": written(tmp_path, "table.csv", content), **source}})
     assert {t for t in TABLES if manifest.skipped(getattr(made, t))} == set(TABLES) - {table}
     assert manifest.read(getattr(made, table)).rows == {"rows": 1}
 
 
-def test_another_tables_source_does_not_change_an_artifact(tmp_path: Path, outside: Outside) -> None:
+def test_another_tables_source_does_not_change_an_artifact(tmp_path: Path, context: StageContext) -> None:
     copy = {"uri": written(tmp_path, "copy.csv", "line\nhello\n"), **COPY}
-    alone = manifest.digest(run(tmp_path, outside, copy=copy).copy)
+    alone = manifest.digest(run(tmp_path, context, copy=copy).copy)
     events = {"uri": written(tmp_path, "e.csv", "user_id,timestamp,event\na,2026-01-01,buy\n"), "format": "csv"}
-    assert manifest.digest(run(tmp_path, outside, copy=copy, events=events).copy) == alone
+    assert manifest.digest(run(tmp_path, context, copy=copy, events=events).copy) == alone
 
 
 @pytest.mark.parametrize(
@@ -139,38 +139,38 @@ def test_another_tables_source_does_not_change_an_artifact(tmp_path: Path, outsi
     ],
 )
 def test_a_source_that_cannot_be_read_leaves_nothing(
-    tmp_path: Path, outside: Outside, name: str, content: str | bytes, said: str
+    tmp_path: Path, context: StageContext, name: str, content: str | bytes, said: str
 ) -> None:
     with pytest.raises(DataError) as caught:
-        run(tmp_path, outside, copy={"uri": written(tmp_path, name, content), **COPY})
+        run(tmp_path, context, copy={"uri": written(tmp_path, name, content), **COPY})
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
     assert left(tmp_path) == {"creatives"}  # the table before it, which is skipped
 
 
-def test_what_was_ingested_before_stays_when_the_next_time_fails(tmp_path: Path, outside: Outside) -> None:
+def test_what_was_ingested_before_stays_when_the_next_time_fails(tmp_path: Path, context: StageContext) -> None:
     copy = {"uri": written(tmp_path, "copy.csv", "line\nhello\n"), **COPY}
-    before = manifest.digest(run(tmp_path, outside, copy=copy).copy)
+    before = manifest.digest(run(tmp_path, context, copy=copy).copy)
     written(tmp_path, "copy.csv", "other\nhello\n")
     with pytest.raises(DataError):
-        run(tmp_path, outside, copy=copy)
+        run(tmp_path, context, copy=copy)
     assert manifest.digest(outputs(tmp_path).copy) == before
     manifest.verify(outputs(tmp_path).copy)
 
 
-def test_missing_files_and_empty_folders_are_named(tmp_path: Path, outside: Outside) -> None:
+def test_missing_files_and_empty_folders_are_named(tmp_path: Path, context: StageContext) -> None:
     (tmp_path / "empty").mkdir()
     for uri, said in {"gone.csv": "no such file or folder", "empty": "an empty folder"}.items():
         with pytest.raises(DataError, match=f"{uri}: {said}"):
-            run(tmp_path, outside, copy={"uri": str(tmp_path / uri), **COPY})
+            run(tmp_path, context, copy={"uri": str(tmp_path / uri), **COPY})
 
 
-def test_a_source_that_changed_since_its_snapshot_is_refused(tmp_path: Path, outside: Outside) -> None:
+def test_a_source_that_changed_since_its_snapshot_is_refused(tmp_path: Path, context: StageContext) -> None:
     copy = {"uri": written(tmp_path, "copy.csv", "line\nhello\n"), **COPY}
-    made = run(tmp_path, outside, copy=copy)
+    made = run(tmp_path, context, copy=copy)
     written(tmp_path, "copy.csv", "line\nworld\n")
     with pytest.raises(DataError, match=r"copy.csv changed since sources.lock was written; run `adloom snapshot`"):
-        ingest.run(Inputs(tmp_path / "sources.lock"), made, Ingest.model_validate({"copy": copy}), outside)
+        ingest.run(Inputs(tmp_path / "sources.lock"), made, Ingest.model_validate({"copy": copy}), context)
 
 
 class Changing(FolderStore):
@@ -181,37 +181,37 @@ class Changing(FolderStore):
         return super().fetch(uri, folder)
 
 
-def test_a_source_that_changes_while_it_is_read_is_refused(tmp_path: Path, outside: Outside) -> None:
+def test_a_source_that_changes_while_it_is_read_is_refused(tmp_path: Path, context: StageContext) -> None:
     copy = {"uri": written(tmp_path, "copy.csv", "line\nhello\n"), **COPY}
     with pytest.raises(DataError, match=r"copy.csv changed since sources.lock was written; run `adloom snapshot`"):
-        run(tmp_path, replace(outside, store=Changing()), copy=copy)
+        run(tmp_path, replace(context, store=Changing()), copy=copy)
     assert left(tmp_path) == {"creatives"}
 
 
-def test_a_source_without_a_format_is_asked_for_one(tmp_path: Path, outside: Outside) -> None:
+def test_a_source_without_a_format_is_asked_for_one(tmp_path: Path, context: StageContext) -> None:
     uri = written(tmp_path, "copy.csv", "line\nhello\n")
-    with pytest.raises(ParamsError, match=r"ingest.copy.format: required for .*copy.csv: idx, folder, csv or parquet"):
-        run(tmp_path, outside, copy={"uri": uri})
+    with pytest.raises(ConfigError, match=r"ingest.copy.format: required for .*copy.csv: idx, folder, csv or parquet"):
+        run(tmp_path, context, copy={"uri": uri})
 
 
 class FullStore:
     """A store on a disk without space."""
 
-    def __init__(self, outside: Outside) -> None:
-        self.list = outside.store.list
-        self.push = outside.store.push
-        self.require = outside.store.require
-        self.remove = outside.store.remove
+    def __init__(self, context: StageContext) -> None:
+        self.list = context.store.list
+        self.push = context.store.push
+        self.require = context.store.require
+        self.remove = context.store.remove
 
     def fetch(self, uri: str, folder: Path) -> Path:
         raise OSError(28, "No space left on device", uri)
 
 
-def test_a_full_disk_while_fetching_leaves_nothing(tmp_path: Path, outside: Outside) -> None:
+def test_a_full_disk_while_fetching_leaves_nothing(tmp_path: Path, context: StageContext) -> None:
     with pytest.raises(OSError, match="No space left on device"):
         run(
             tmp_path,
-            replace(outside, store=FullStore(outside)),
+            replace(context, store=FullStore(context)),
             copy={"uri": written(tmp_path, "copy.csv", "line\nhello\n"), **COPY},
         )
     assert left(tmp_path) == {"creatives"}

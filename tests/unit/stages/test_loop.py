@@ -12,7 +12,7 @@ from tests.support.policies import SEED, best
 from tests.support.simulated_logs import SETTING, UNIFORM, decide, prepared, serve, table
 
 from adloom.config.params import Source, TrainPolicy
-from adloom.context import Outside
+from adloom.context import StageContext
 from adloom.data import contracts
 from adloom.decision_log.impressions import convert
 from adloom.decision_log.record import Line
@@ -56,7 +56,12 @@ def through_the_decision_log(log: Log, policy: Policy, place: Path) -> pd.DataFr
 
 
 def trained(
-    root: Path, name: str, calibration: list[pd.DataFrame], holdout: pd.DataFrame, make: MakeTable, outside: Outside
+    root: Path,
+    name: str,
+    calibration: list[pd.DataFrame],
+    holdout: pd.DataFrame,
+    make: MakeTable,
+    outside: StageContext,
 ) -> Candidate:
     """Train a policy on some impressions, and measure it on others."""
     parts = [rows.assign(split="calibration") for rows in calibration]
@@ -71,7 +76,7 @@ def trained(
     return made
 
 
-def test_from_served_decisions_to_a_better_policy(tmp_path: Path, make_table: MakeTable, outside: Outside) -> None:
+def test_from_served_decisions_to_a_better_policy(tmp_path: Path, make_table: MakeTable, outside: StageContext) -> None:
     world, gate = World(SETTING, SEED), copywriters.params().register
     first = [serve(world, None, ROWS) for _ in range(2)]
     plain = [prepared(log, "", i) for i, log in enumerate(first)]

@@ -16,14 +16,14 @@ import yaml
 from PIL import Image
 from tests.support.slow_pictures import many_scans
 
-from adloom.config.base import Block
+from adloom.config.base import ConfigModel
 from adloom.config.params import TABLES, Ingest, Period, Prepare
-from adloom.context import Outside
+from adloom.context import StageContext
 from adloom.data import pictures, privacy
-from adloom.errors import ArtifactError, DataError, ParamsError
+from adloom.errors import ArtifactError, ConfigError, DataError
 from adloom.stages import ingest, prepare, sources_lock
 from adloom.stages.prepare import Inputs, Outputs
-from adloom.stages.sources_lock import Files, Lock
+from adloom.stages.sources_lock import SourceFiles, SourcesLock
 from adloom.storage import manifest, parquet
 
 KEY = b"a key for tests only"  # the one of the outside fixture
@@ -34,28 +34,28 @@ PARAMS = Prepare(events=YEAR, impressions=YEAR, max_quarantine_rate=0.1)
 class Bench:
     """A folder with raw tables, in which the stage runs."""
 
-    def __init__(self, folder: Path, outside: Outside) -> None:
+    def __init__(self, folder: Path, context: StageContext) -> None:
         self.folder = folder
-        self.outside = outside
+        self.context = context
         self.inputs = Inputs(folder / "sources.lock", *(folder / "raw" / table for table in TABLES))
         self.outputs = Outputs(*(folder / "dataset" / table for table in TABLES))
         self.lock(privacy.fingerprint(KEY))
         for table in TABLES:
             manifest.skip(
-                getattr(self.inputs, f"raw_{table}"), "ingest", Block(), f"no source: ingest.{table} is not given"
+                getattr(self.inputs, f"raw_{table}"), "ingest", ConfigModel(), f"no source: ingest.{table} is not given"
             )
 
-    def lock(self, key: str | None, erasure: Files | None = None) -> None:
+    def lock(self, key: str | None, erasure: SourceFiles | None = None) -> None:
         self.folder.mkdir(exist_ok=True)
-        sources_lock.save(Lock(key=key, erasure=erasure, tables={}), self.folder / "sources.lock")
+        sources_lock.save(SourcesLock(key=key, erasure=erasure, tables={}), self.folder / "sources.lock")
 
     def raw(self, table: str, rows: pd.DataFrame, *, private: bool = True, **facts: str) -> None:
-        with manifest.draft(getattr(self.inputs, f"raw_{table}"), "ingest", Block(), {}) as made:
+        with manifest.draft(getattr(self.inputs, f"raw_{table}"), "ingest", ConfigModel(), {}) as made:
             parquet.write(rows, made.path, ingest.NAME)
             made.facts = {"source": "shop", "licence": "own work", "private": "yes" if private else "no", **facts}
 
     def run(self, params: Prepare = PARAMS) -> Mapping[str, float]:
-        return prepare.run(self.inputs, self.outputs, params, self.outside)
+        return prepare.run(self.inputs, self.outputs, params, self.context)
 
     def rows(self, table: str) -> pd.DataFrame:
         manifest.verify(getattr(self.outputs, table))
@@ -72,8 +72,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, outside: Outside) -> Bench:
-    return Bench(tmp_path, outside)
+def bench(tmp_path: Path, context: StageContext) -> Bench:
+    return Bench(tmp_path, context)
 
 
 def orders(count: int = 20, **changes: Any) -> pd.DataFrame:
@@ -212,8 +212,8 @@ def test_all_rows_quarantined_is_an_error_at_any_rate(bench: Bench) -> None:
 
 def test_private_data_without_a_key_is_refused(bench: Bench) -> None:
     bench.raw("events", orders())
-    bench.outside = replace(bench.outside, pseudonym_key=None)
-    with pytest.raises(ParamsError, match=r"events: private data needs a key for pseudonyms; `openssl rand -hex 32"):
+    bench.context = replace(bench.context, pseudonym_key=None)
+    with pytest.raises(ConfigError, match=r"events: private data needs a key for pseudonyms; `openssl rand -hex 32"):
         bench.run()
     assert bench.left() == []
 
@@ -247,7 +247,9 @@ def test_no_user_id_is_left_anywhere(bench: Bench) -> None:
 def test_consent_and_the_erasure_list_are_honoured_and_counted(bench: Bench) -> None:
     erased = bench.folder / "erased.txt"
     erased.write_text("u1\n\n u2 \n")
-    bench.lock(privacy.fingerprint(KEY), Files(uri=str(erased), files=tuple(bench.outside.store.list(str(erased)))))
+    bench.lock(
+        privacy.fingerprint(KEY), SourceFiles(uri=str(erased), files=tuple(bench.context.store.list(str(erased))))
+    )
     bench.raw("events", orders(21, agreed=["no", *["yes"] * 20]))
     params = PARAMS.model_copy(update={"consent_column": "agreed", "erasure_list": str(erased)})
     bench.run(params)
@@ -280,11 +282,13 @@ def test_a_raw_table_that_was_changed_is_refused(bench: Bench) -> None:
         bench.run()
 
 
-def test_the_same_data_in_another_folder_is_the_same_artifact(bench: Bench, tmp_path: Path, outside: Outside) -> None:
+def test_the_same_data_in_another_folder_is_the_same_artifact(
+    bench: Bench, tmp_path: Path, context: StageContext
+) -> None:
     digests = []
     for name in ("here", "there"):
         (tmp_path / name).mkdir()
-        other = Bench(tmp_path / name, outside)
+        other = Bench(tmp_path / name, context)
         for table in TABLES:
             other.raw(table, RAW[table])
         other.run()
@@ -323,21 +327,21 @@ ORDERED = "{uri: %s, format: csv, columns: {user_id: who, value: paid}, constant
 REORDERED = "{constants: {quantity: 1.0, event: purchase}, columns: {value: paid, user_id: who}, format: csv, uri: %s}"
 
 
-def test_how_params_order_and_write_a_source_does_not_reach_the_bytes(tmp_path: Path, outside: Outside) -> None:
+def test_how_params_order_and_write_a_source_does_not_reach_the_bytes(tmp_path: Path, context: StageContext) -> None:
     source = tmp_path / "orders.csv"
     source.write_text("paid,store,who,timestamp\n5,a,ann,2026-01-02\n-1,b,bob,2026-08-01\n", encoding="utf-8")
     digests = []
     for name, text in {"ordered": ORDERED, "reordered": REORDERED}.items():
-        bench = Bench(tmp_path / name, outside)
+        bench = Bench(tmp_path / name, context)
         given = Ingest.model_validate({"events": yaml.safe_load(text % source)})
-        files = Files(uri=str(source), files=tuple(outside.store.list(str(source))))
-        lock = Lock(key=privacy.fingerprint(KEY), erasure=None, tables={"events": files})
+        files = SourceFiles(uri=str(source), files=tuple(context.store.list(str(source))))
+        lock = SourcesLock(key=privacy.fingerprint(KEY), erasure=None, tables={"events": files})
         sources_lock.save(lock, bench.inputs.sources)
         ingest.run(
             ingest.Inputs(bench.inputs.sources),
             ingest.Outputs(*(getattr(bench.inputs, f"raw_{table}") for table in TABLES)),
             given,
-            outside,
+            context,
         )
         bench.run(PARAMS.model_copy(update={"max_quarantine_rate": 0.5}))
         digests.append([manifest.digest(folder) for folder in (bench.inputs.raw_events, bench.outputs.events)])

@@ -8,10 +8,10 @@ from tests.conftest import MakeTable
 from tests.support.copywriters import EVALUATE, copy_rows, copywriter, params
 
 from adloom.config.params import MODELS, Source
-from adloom.context import Outside
-from adloom.errors import ArtifactError, OutsideError, ParamsError
+from adloom.context import StageContext
+from adloom.errors import ArtifactError, ConfigError, ExternalServiceError
 from adloom.registry import promotion
-from adloom.registry.base import CHAMPION, MemoryRegistry, Version
+from adloom.registry.base import CHAMPION, MemoryRegistry, ModelVersion
 from adloom.stages import evaluate
 from adloom.stages.register import Candidate, Inputs, Outputs, default, register, register_all, run
 from adloom.storage import manifest
@@ -23,56 +23,60 @@ def table(make_table: MakeTable) -> Path:
     return make_table("copy", copy_rows())
 
 
-def measured(model: Path, table: Path, outside: Outside) -> Candidate:
+def measured(model: Path, table: Path, context: StageContext) -> Candidate:
     report = model.with_name(f"report-{model.name}")
-    evaluate.run(evaluate.Inputs(model, table, model), evaluate.Outputs(report), EVALUATE, outside)
+    evaluate.run(evaluate.Inputs(model, table, model), evaluate.Outputs(report), EVALUATE, context)
     return Candidate(model, table, model, report)
 
 
-def known(outside: Outside) -> list[tuple[int, str, tuple[str, ...]]]:
-    return [(v.version, v.tags["verdict"], v.aliases) for v in outside.registry.versions("lstm")]
+def known(context: StageContext) -> list[tuple[int, str, tuple[str, ...]]]:
+    return [(v.version, v.tags["verdict"], v.aliases) for v in context.registry.versions("lstm")]
 
 
-def test_the_first_that_clears_its_bars_is_champion(tmp_path: Path, outside: Outside, table: Path) -> None:
-    candidate = measured(copywriter(tmp_path / "lstm"), table, outside)
-    outcome = register(candidate, params().register, outside)
+def test_the_first_that_clears_its_bars_is_champion(tmp_path: Path, context: StageContext, table: Path) -> None:
+    candidate = measured(copywriter(tmp_path / "lstm"), table, context)
+    outcome = register(candidate, params().register, context)
     assert (outcome.model, outcome.version, outcome.verdict, outcome.champion) == ("lstm", 1, "promote", 1)
     assert outcome.reasons[0].startswith("bits_ratio ")
-    assert known(outside) == [(1, "promote", ("challenger", "champion"))]
-    tags = outside.registry.versions("lstm")[0].tags
+    assert known(context) == [(1, "promote", ("challenger", "champion"))]
+    tags = context.registry.versions("lstm")[0].tags
     assert tags["manifest_digest"] == manifest.digest(candidate.model)
     assert tags["dataset_digest"] == manifest.digest(table)
     assert tags["params_digest"] == manifest.read(candidate.model).params
 
 
-def test_one_below_its_bar_is_registered_and_is_not_champion(tmp_path: Path, outside: Outside, table: Path) -> None:
-    candidate = measured(copywriter(tmp_path / "lstm"), table, outside)
-    outcome = register(candidate, params(at_most=0.001).register, outside)
+def test_one_below_its_bar_is_registered_and_is_not_champion(
+    tmp_path: Path, context: StageContext, table: Path
+) -> None:
+    candidate = measured(copywriter(tmp_path / "lstm"), table, context)
+    outcome = register(candidate, params(at_most=0.001).register, context)
     assert (outcome.version, outcome.verdict, outcome.champion) == (1, "reject", None)
     assert "expected at most 0.001" in outcome.reasons[0]
-    assert known(outside) == [(1, "reject", ("challenger",))]
+    assert known(context) == [(1, "reject", ("challenger",))]
 
 
-def test_the_same_content_twice_is_one_version_and_moves_nothing(tmp_path: Path, outside: Outside, table: Path) -> None:
-    candidate = measured(copywriter(tmp_path / "lstm"), table, outside)
-    first = register(candidate, params().register, outside)
-    moves = outside.registry.moves("lstm")
-    assert register(candidate, params().register, outside) == first
-    assert outside.registry.moves("lstm") == moves
-    assert len(outside.registry.versions("lstm")) == 1
+def test_the_same_content_twice_is_one_version_and_moves_nothing(
+    tmp_path: Path, context: StageContext, table: Path
+) -> None:
+    candidate = measured(copywriter(tmp_path / "lstm"), table, context)
+    first = register(candidate, params().register, context)
+    moves = context.registry.moves("lstm")
+    assert register(candidate, params().register, context) == first
+    assert context.registry.moves("lstm") == moves
+    assert len(context.registry.versions("lstm")) == 1
 
 
-def test_a_worse_candidate_does_not_replace_the_champion(tmp_path: Path, outside: Outside, table: Path) -> None:
-    register(measured(copywriter(tmp_path / "good"), table, outside), params().register, outside)
-    outcome = register(measured(copywriter(tmp_path / "worse", 0.5), table, outside), params().register, outside)
+def test_a_worse_candidate_does_not_replace_the_champion(tmp_path: Path, context: StageContext, table: Path) -> None:
+    register(measured(copywriter(tmp_path / "good"), table, context), params().register, context)
+    outcome = register(measured(copywriter(tmp_path / "worse", 0.5), table, context), params().register, context)
     assert (outcome.version, outcome.verdict, outcome.champion) == (2, "reject", 1)
     assert "worse by more than 0.01; the champion stays" in outcome.reasons[1]
-    assert known(outside) == [(1, "promote", ("champion",)), (2, "reject", ("challenger",))]
+    assert known(context) == [(1, "promote", ("champion",)), (2, "reject", ("challenger",))]
 
 
-def test_a_better_candidate_replaces_the_champion(tmp_path: Path, outside: Outside, table: Path) -> None:
-    register(measured(copywriter(tmp_path / "worse", 0.5), table, outside), params().register, outside)
-    outcome = register(measured(copywriter(tmp_path / "good"), table, outside), params().register, outside)
+def test_a_better_candidate_replaces_the_champion(tmp_path: Path, context: StageContext, table: Path) -> None:
+    register(measured(copywriter(tmp_path / "worse", 0.5), table, context), params().register, context)
+    outcome = register(measured(copywriter(tmp_path / "good"), table, context), params().register, context)
     assert (outcome.version, outcome.verdict, outcome.champion) == (2, "promote", 2)
     assert "not worse by more than 0.01" in outcome.reasons[1]
 
@@ -83,7 +87,7 @@ class Overtaken(MemoryRegistry):
 
     other: Candidate | None = None
 
-    def fetch(self, version: Version, folder: Path) -> Path:
+    def fetch(self, version: ModelVersion, folder: Path) -> Path:
         if self.other:
             other, self.other = self.other, None
             made = self.register(version.model, other.model, {"verdict": "promote", "reasons": "[]"})
@@ -91,10 +95,12 @@ class Overtaken(MemoryRegistry):
         return super().fetch(version, folder)
 
 
-def test_a_champion_that_came_meanwhile_is_compared_with_too(tmp_path: Path, outside: Outside, table: Path) -> None:
+def test_a_champion_that_came_meanwhile_is_compared_with_too(
+    tmp_path: Path, context: StageContext, table: Path
+) -> None:
     registry = Overtaken(tmp_path / "overtaken")
-    world = replace(outside, registry=registry)
-    weak, better, best = (measured(copywriter(tmp_path / f"{s}", s), table, outside) for s in (0.3, 0.5, 1.0))
+    world = replace(context, registry=registry)
+    weak, better, best = (measured(copywriter(tmp_path / f"{s}", s), table, context) for s in (0.3, 0.5, 1.0))
     register(weak, params().register, world)
     registry.other = best
     outcome = register(better, params().register, world)
@@ -107,15 +113,17 @@ def test_a_champion_that_came_meanwhile_is_compared_with_too(tmp_path: Path, out
     assert [move.reason for move in registry.moves("lstm") if move.alias == CHAMPION][-1] == "was quicker"
 
 
-def test_champions_that_never_stay_end_the_judging(tmp_path: Path, outside: Outside, table: Path) -> None:
+def test_champions_that_never_stay_end_the_judging(tmp_path: Path, context: StageContext, table: Path) -> None:
     registry = Restless(tmp_path / "restless")
-    world = replace(outside, registry=registry)
+    world = replace(context, registry=registry)
     for skew in (0.5, 0.4):
-        register(measured(copywriter(tmp_path / f"{skew}", skew), table, outside), params().register, world)
+        register(measured(copywriter(tmp_path / f"{skew}", skew), table, context), params().register, world)
     registry.restless = True
     moves = registry.moves("lstm")
-    with pytest.raises(OutsideError, match=r"^lstm: 5 new champions while this was judged; stop what names them"):
-        register(measured(copywriter(tmp_path / "good"), table, outside), params().register, world)
+    with pytest.raises(
+        ExternalServiceError, match=r"^lstm: 5 new champions while this was judged; stop what names them"
+    ):
+        register(measured(copywriter(tmp_path / "good"), table, context), params().register, world)
     assert all(
         move.alias == CHAMPION and move.reason == "no, this one" for move in registry.moves("lstm")[len(moves) :]
     )
@@ -127,86 +135,88 @@ class Restless(MemoryRegistry):
 
     restless: bool = False
 
-    def fetch(self, version: Version, folder: Path) -> Path:
+    def fetch(self, version: ModelVersion, folder: Path) -> Path:
         if self.restless:
             self.point(version.model, CHAMPION, 3 - version.version, "no, this one")
         return super().fetch(version, folder)
 
 
-def test_with_approve_a_person_has_to_promote(tmp_path: Path, outside: Outside, table: Path) -> None:
-    candidate = measured(copywriter(tmp_path / "lstm"), table, outside)
-    outcome = register(candidate, params(approve=True).register, outside)
+def test_with_approve_a_person_has_to_promote(tmp_path: Path, context: StageContext, table: Path) -> None:
+    candidate = measured(copywriter(tmp_path / "lstm"), table, context)
+    outcome = register(candidate, params(approve=True).register, context)
     assert (outcome.verdict, outcome.champion) == ("promote", None)
     assert outcome.reasons[-1] == "gate.approve: `adloom promote lstm 1` makes it champion"
-    promotion.promote(outside.registry, "lstm", 1, "looked at its lines")
-    assert register(candidate, params(approve=True).register, outside).champion == 1
+    promotion.promote(context.registry, "lstm", 1, "looked at its lines")
+    assert register(candidate, params(approve=True).register, context).champion == 1
 
 
-def test_what_a_person_rolled_back_stays_back(tmp_path: Path, outside: Outside, table: Path) -> None:
-    register(measured(copywriter(tmp_path / "worse", 0.5), table, outside), params().register, outside)
-    better = measured(copywriter(tmp_path / "good"), table, outside)
-    register(better, params().register, outside)
-    promotion.rollback(outside.registry, "lstm", "it promised free shipping")
-    outcome = register(better, params().register, outside)
+def test_what_a_person_rolled_back_stays_back(tmp_path: Path, context: StageContext, table: Path) -> None:
+    register(measured(copywriter(tmp_path / "worse", 0.5), table, context), params().register, context)
+    better = measured(copywriter(tmp_path / "good"), table, context)
+    register(better, params().register, context)
+    promotion.rollback(context.registry, "lstm", "it promised free shipping")
+    outcome = register(better, params().register, context)
     assert (outcome.version, outcome.verdict, outcome.champion) == (2, "hold", 1)
     assert outcome.reasons == [
         "a person withdrew this version (it promised free shipping); `adloom promote lstm 2` brings it back"
     ]
-    promotion.promote(outside.registry, "lstm", 2, "the line is blocked now")
-    assert register(better, params().register, outside).champion == 2
+    promotion.promote(context.registry, "lstm", 2, "the line is blocked now")
+    assert register(better, params().register, context).champion == 2
 
 
-def test_a_champion_for_other_categories_is_not_compared(tmp_path: Path, outside: Outside, table: Path) -> None:
-    register(measured(copywriter(tmp_path / "lstm"), table, outside), params().register, outside)
+def test_a_champion_for_other_categories_is_not_compared(tmp_path: Path, context: StageContext, table: Path) -> None:
+    register(measured(copywriter(tmp_path / "lstm"), table, context), params().register, context)
     other = copywriter(tmp_path / "other", 0.9)
     card = (other / "card.json").read_text().replace("Coats", "Jackets")
     with manifest.draft(tmp_path / "new", "train_lstm", Source(uri="new"), {}) as made:
         for path in other.iterdir():
             if path.name != manifest.MANIFEST:
                 (made.path / path.name).write_bytes(card.encode() if path.name == "card.json" else path.read_bytes())
-    outcome = register(measured(tmp_path / "new", table, outside), params().register, outside)
+    outcome = register(measured(tmp_path / "new", table, context), params().register, context)
     assert (outcome.verdict, outcome.champion) == ("hold", 1)
     assert "could not be compared with the champion's; measure both on the same rows" in outcome.reasons[1]
 
 
 def test_stricter_rules_are_applied_to_the_champion_without_taking_its_place(
-    tmp_path: Path, outside: Outside, table: Path
+    tmp_path: Path, context: StageContext, table: Path
 ) -> None:
-    candidate = measured(copywriter(tmp_path / "lstm"), table, outside)
-    register(candidate, params().register, outside)
-    outcome = register(candidate, params(at_most=0.001).register, outside)
+    candidate = measured(copywriter(tmp_path / "lstm"), table, context)
+    register(candidate, params().register, context)
+    outcome = register(candidate, params(at_most=0.001).register, context)
     assert (outcome.version, outcome.verdict, outcome.champion) == (1, "reject", 1)
-    assert known(outside) == [(1, "reject", ("challenger", "champion"))]
+    assert known(context) == [(1, "reject", ("challenger", "champion"))]
 
 
-def test_an_interrupted_registration_is_completed_by_the_next(tmp_path: Path, outside: Outside, table: Path) -> None:
-    candidate = measured(copywriter(tmp_path / "lstm"), table, outside)
+def test_an_interrupted_registration_is_completed_by_the_next(
+    tmp_path: Path, context: StageContext, table: Path
+) -> None:
+    candidate = measured(copywriter(tmp_path / "lstm"), table, context)
     register(
-        candidate, params(approve=True).register, outside
+        candidate, params(approve=True).register, context
     )  # a version without champion, as if the process had died there
-    assert register(candidate, params().register, outside).champion == 1
-    assert len(outside.registry.versions("lstm")) == 1
+    assert register(candidate, params().register, context).champion == 1
+    assert len(context.registry.versions("lstm")) == 1
 
 
-def test_a_report_of_another_model_is_refused(tmp_path: Path, outside: Outside, table: Path) -> None:
-    candidate = measured(copywriter(tmp_path / "lstm"), table, outside)
+def test_a_report_of_another_model_is_refused(tmp_path: Path, context: StageContext, table: Path) -> None:
+    candidate = measured(copywriter(tmp_path / "lstm"), table, context)
     other = copywriter(tmp_path / "other", 0.5)
     with pytest.raises(ArtifactError, match=r"report-lstm: measured another .*other; `adloom run` measures this one"):
-        register(Candidate(other, table, other, candidate.report), params().register, outside)
-    assert outside.registry.versions("lstm") == []
+        register(Candidate(other, table, other, candidate.report), params().register, context)
+    assert context.registry.versions("lstm") == []
 
 
-def test_a_skipped_model_is_not_registered(tmp_path: Path, outside: Outside, table: Path) -> None:
+def test_a_skipped_model_is_not_registered(tmp_path: Path, context: StageContext, table: Path) -> None:
     model = tmp_path / "lstm"
     manifest.skip(model, "train_lstm", Source(uri="x"), "no source: ingest.copy is not given")
-    candidate = measured(model, table, outside)
-    outcome = register(candidate, params().register, outside)
+    candidate = measured(model, table, context)
+    outcome = register(candidate, params().register, context)
     assert (outcome.model, outcome.version, outcome.verdict) == ("lstm", None, "skipped")
     assert outcome.reasons == ["no source: ingest.copy is not given"]
 
 
 def test_without_paths_all_models_are_registered(
-    tmp_path: Path, outside: Outside, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, context: StageContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for model in MODELS:
@@ -214,20 +224,20 @@ def test_without_paths_all_models_are_registered(
         stage = next(stage for stage, name in evaluate.MODEL_OF.items() if name == model)
         for folder, made_by in ((paths.model, stage), (paths.report, "evaluate")):
             manifest.skip(folder, made_by, Source(uri="x"), "not today")
-    assert [outcome.model for outcome in register_all(params().register, outside)] == list(MODELS)
-    found = run(Inputs(), Outputs(), params().register, outside)
+    assert [outcome.model for outcome in register_all(params().register, context)] == list(MODELS)
+    found = run(Inputs(), Outputs(), params().register, context)
     assert found["gan.verdict"] == "skipped"
     assert found["audience.reason.1"] == "not today"
 
 
-def test_one_model_is_told_in_full(tmp_path: Path, outside: Outside, table: Path) -> None:
-    one = measured(copywriter(tmp_path / "lstm"), table, outside)
-    found = run(Inputs(one.model, one.table, one.judge, one.report), Outputs(), params().register, outside)
+def test_one_model_is_told_in_full(tmp_path: Path, context: StageContext, table: Path) -> None:
+    one = measured(copywriter(tmp_path / "lstm"), table, context)
+    found = run(Inputs(one.model, one.table, one.judge, one.report), Outputs(), params().register, context)
     assert found == {
         "lstm.verdict": "promote",
         "lstm.version": 1,
         "lstm.champion": 1,
         "lstm.reason.1": found["lstm.reason.1"],
     }
-    with pytest.raises(ParamsError, match="give --model, --table and --report, or no option"):
-        run(Inputs(model=one.model), Outputs(), params().register, outside)
+    with pytest.raises(ConfigError, match="give --model, --table and --report, or no option"):
+        run(Inputs(model=one.model), Outputs(), params().register, context)

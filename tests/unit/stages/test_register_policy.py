@@ -10,15 +10,15 @@ from tests.support.policies import impressions, write
 from tests.support.simulated_logs import SETTING
 from tests.support.tiny_models import write_audience
 
-from adloom.config.gate import Gate, Rule
+from adloom.config.gate import Gate, MetricRule
 from adloom.config.params import MODELS, Params, Source
-from adloom.context import Outside
+from adloom.context import StageContext
 from adloom.errors import ArtifactError
 from adloom.evaluation import sections
 from adloom.evaluation.metric import Evaluation, Metric
 from adloom.policy.simulator import World
 from adloom.registry import promotion
-from adloom.registry.base import CHAMPION, aliased
+from adloom.registry.base import CHAMPION, find_alias
 from adloom.stages import evaluate
 from adloom.stages.register import Candidate, Outcome, default, register, register_all
 from adloom.storage import manifest, parquet
@@ -27,9 +27,14 @@ AUDIENCE, POLICY = "audience", "policy"
 
 
 def params(margin: float = 0.0, smallest: int = 1, *, approve: bool = False) -> Params:
-    rules = [Rule(metric="smallest_segment", at_least=smallest)]
+    rules = [MetricRule(metric="smallest_segment", at_least=smallest)]
     gate = Gate(
-        approve=approve, gan=[], cnn=[], lstm=[], audience=rules, policy=[Rule(metric="click_rate", margin=margin)]
+        approve=approve,
+        gan=[],
+        cnn=[],
+        lstm=[],
+        audience=rules,
+        policy=[MetricRule(metric="click_rate", margin=margin)],
     )
     return copywriters.params().model_copy(update={"gate": gate})
 
@@ -48,7 +53,7 @@ def root(tmp_path: Path, make_table: MakeTable) -> Path:
     return tmp_path
 
 
-def make(root: Path, outside: Outside, share: float | None, buyers: str = "1") -> None:
+def make(root: Path, context: StageContext, share: float | None, buyers: str = "1") -> None:
     """Make an audience, and a policy that follows the truth by a share, each with its report; no policy when None."""
     audience, policy = root / "models" / AUDIENCE, root / "models" / POLICY
     write_audience(audience, buyers.encode())
@@ -60,151 +65,153 @@ def make(root: Path, outside: Outside, share: float | None, buyers: str = "1") -
         manifest.skip(policy, "train_policy", Source(uri="x"), "no source")
     else:
         write(policy, root / "data/dataset/impressions", share, audience)
-    measure(root, outside)
+    measure(root, context)
 
 
-def measure(root: Path, outside: Outside) -> None:
+def measure(root: Path, context: StageContext) -> None:
     given = default(POLICY, root)
     inputs = evaluate.Inputs(given.model, given.table, given.judge)
-    evaluate.run(inputs, evaluate.Outputs(given.report), copywriters.EVALUATE, outside)
+    evaluate.run(inputs, evaluate.Outputs(given.report), copywriters.EVALUATE, context)
 
 
-def all_of(root: Path, outside: Outside, given: Params | None = None) -> dict[str, Outcome]:
-    return {outcome.model: outcome for outcome in register_all((given or params()).register, outside, root)}
+def all_of(root: Path, context: StageContext, given: Params | None = None) -> dict[str, Outcome]:
+    return {outcome.model: outcome for outcome in register_all((given or params()).register, context, root)}
 
 
-def champions(outside: Outside) -> tuple[int | None, int | None]:
-    found = (aliased(outside.registry.versions(model), CHAMPION) for model in (AUDIENCE, POLICY))
+def champions(context: StageContext) -> tuple[int | None, int | None]:
+    found = (find_alias(context.registry.versions(model), CHAMPION) for model in (AUDIENCE, POLICY))
     first, second = (version.version if version else None for version in found)
     return first, second
 
 
-def test_the_first_policy_is_compared_with_the_log_and_takes_its_audience_along(root: Path, outside: Outside) -> None:
-    make(root, outside, 1.0)
-    found = all_of(root, outside)
+def test_the_first_policy_is_compared_with_the_log_and_takes_its_audience_along(
+    root: Path, context: StageContext
+) -> None:
+    make(root, context, 1.0)
+    found = all_of(root, context)
     assert (found[POLICY].verdict, found[POLICY].champion) == ("promote", 1)
     assert (found[AUDIENCE].verdict, found[AUDIENCE].champion) == ("promote", 1)
     assert found[POLICY].reasons[0].startswith("click_rate against what the log did: lift +0.0")
-    tags = outside.registry.versions(POLICY)[0].tags
+    tags = context.registry.versions(POLICY)[0].tags
     assert tags["audience_digest"] == manifest.digest(root / "models" / AUDIENCE)
-    assert all_of(root, outside) == found
-    assert len(outside.registry.moves(POLICY)) == 2
+    assert all_of(root, context) == found
+    assert len(context.registry.moves(POLICY)) == 2
 
 
 def test_a_first_policy_without_enough_evidence_waits_and_its_audience_does_not(
-    root: Path, outside: Outside, make_table: MakeTable
+    root: Path, context: StageContext, make_table: MakeTable
 ) -> None:
     make_table("impressions", impressions(5000))
-    make(root, outside, 1.0)
-    found = all_of(root, outside)
+    make(root, context, 1.0)
+    found = all_of(root, context)
     assert (found[POLICY].verdict, found[POLICY].champion) == ("hold", None)
     said = "click_rate against what the log did: not enough evidence: about "
     assert found[POLICY].reasons[0].startswith(said)
     needed = int(found[POLICY].reasons[0].removeprefix(said).split(" more matured")[0].replace(",", ""))
     assert 100 < needed < 1_000_000
-    assert champions(outside) == (1, None)
+    assert champions(context) == (1, None)
 
 
-def test_what_the_log_did_is_no_better_than_itself(root: Path, outside: Outside) -> None:
-    make(root, outside, 0.0)
-    found = all_of(root, outside)[POLICY]
+def test_what_the_log_did_is_no_better_than_itself(root: Path, context: StageContext) -> None:
+    make(root, context, 0.0)
+    found = all_of(root, context)[POLICY]
     assert found.verdict == "hold"
     assert "more impressions like these would not do" in found.reasons[0]
-    wide = all_of(root, outside, params(margin=0.03))[POLICY]
+    wide = all_of(root, context, params(margin=0.03))[POLICY]
     assert wide.verdict == "promote"
 
 
-def test_a_better_pair_replaces_the_pair(root: Path, outside: Outside) -> None:
-    make(root, outside, 0.5)
-    all_of(root, outside)
-    make(root, outside, 2.0, buyers="2")
-    found = all_of(root, outside)
+def test_a_better_pair_replaces_the_pair(root: Path, context: StageContext) -> None:
+    make(root, context, 0.5)
+    all_of(root, context)
+    make(root, context, 2.0, buyers="2")
+    found = all_of(root, context)
     assert found[POLICY].reasons[0].startswith("click_rate against the champion: lift +0.0")
     assert [(o.verdict, o.version, o.champion) for o in (found[AUDIENCE], found[POLICY])] == [("promote", 2, 2)] * 2
-    assert outside.registry.moves(AUDIENCE)[-1].reason == "with policy 2"
+    assert context.registry.moves(AUDIENCE)[-1].reason == "with policy 2"
 
 
 @pytest.mark.parametrize("share", [-1.0, 0.5])
-def test_a_new_audience_waits_for_a_policy_that_is_good_enough(root: Path, outside: Outside, share: float) -> None:
-    make(root, outside, 1.0)
-    all_of(root, outside)
-    make(root, outside, share, buyers="2")
-    found = all_of(root, outside)
+def test_a_new_audience_waits_for_a_policy_that_is_good_enough(root: Path, context: StageContext, share: float) -> None:
+    make(root, context, 1.0)
+    all_of(root, context)
+    make(root, context, share, buyers="2")
+    found = all_of(root, context)
     assert (found[POLICY].verdict, found[AUDIENCE].verdict) == ("hold", "hold")
-    assert champions(outside) == (1, 1)
+    assert champions(context) == (1, 1)
     assert "audience 2: policy 1, the champion, decides with another" in found[AUDIENCE].reasons[-1]
-    promotion.promote(outside.registry, POLICY, 2, "looked at what it shows")
-    assert champions(outside) == (2, 2)
+    promotion.promote(context.registry, POLICY, 2, "looked at what it shows")
+    assert champions(context) == (2, 2)
 
 
-def test_a_policy_waits_for_an_audience_that_is_good_enough(root: Path, outside: Outside) -> None:
-    make(root, outside, 0.5)
-    all_of(root, outside)
-    make(root, outside, 2.0, buyers="2")
-    found = all_of(root, outside, params(smallest=3))
+def test_a_policy_waits_for_an_audience_that_is_good_enough(root: Path, context: StageContext) -> None:
+    make(root, context, 0.5)
+    all_of(root, context)
+    make(root, context, 2.0, buyers="2")
+    found = all_of(root, context, params(smallest=3))
     assert (found[AUDIENCE].verdict, found[POLICY].verdict) == ("reject", "hold")
     assert found[POLICY].reasons[-1] == "audience 2, its pair, is not promoted; `adloom models` says why"
-    assert champions(outside) == (1, 1)
-    all_of(root, outside)  # with the old bar both are good enough
-    assert champions(outside) == (2, 2)
+    assert champions(context) == (1, 1)
+    all_of(root, context)  # with the old bar both are good enough
+    assert champions(context) == (2, 2)
 
 
-def test_a_new_policy_of_the_same_audience_is_promoted_alone(root: Path, outside: Outside) -> None:
-    make(root, outside, 0.5)
-    all_of(root, outside)
-    make(root, outside, 2.0)
-    found = all_of(root, outside)
-    assert champions(outside) == (1, 2)
+def test_a_new_policy_of_the_same_audience_is_promoted_alone(root: Path, context: StageContext) -> None:
+    make(root, context, 0.5)
+    all_of(root, context)
+    make(root, context, 2.0)
+    found = all_of(root, context)
+    assert champions(context) == (1, 2)
     assert found[AUDIENCE].version == 1
 
 
-def test_without_a_policy_a_new_audience_waits_while_one_decides(root: Path, outside: Outside) -> None:
-    make(root, outside, 1.0)
-    all_of(root, outside)
-    make(root, outside, None, buyers="2")
-    found = all_of(root, outside)
+def test_without_a_policy_a_new_audience_waits_while_one_decides(root: Path, context: StageContext) -> None:
+    make(root, context, 1.0)
+    all_of(root, context)
+    make(root, context, None, buyers="2")
+    found = all_of(root, context)
     assert (found[AUDIENCE].verdict, found[POLICY].verdict) == ("hold", "skipped")
-    assert champions(outside) == (1, 1)
+    assert champions(context) == (1, 1)
 
 
-def test_what_a_person_rolled_back_stays_back_as_a_pair(root: Path, outside: Outside) -> None:
-    make(root, outside, 0.5)
-    all_of(root, outside)
-    make(root, outside, 2.0, buyers="2")
-    all_of(root, outside)
-    promotion.rollback(outside.registry, AUDIENCE, "segments mixed up")
-    assert champions(outside) == (1, 1)
-    found = all_of(root, outside)
+def test_what_a_person_rolled_back_stays_back_as_a_pair(root: Path, context: StageContext) -> None:
+    make(root, context, 0.5)
+    all_of(root, context)
+    make(root, context, 2.0, buyers="2")
+    all_of(root, context)
+    promotion.rollback(context.registry, AUDIENCE, "segments mixed up")
+    assert champions(context) == (1, 1)
+    found = all_of(root, context)
     assert (found[AUDIENCE].verdict, found[POLICY].verdict) == ("hold", "hold")
-    make(root, outside, 2.1, buyers="2")  # another policy of the audience that was withdrawn
-    found = all_of(root, outside)
+    make(root, context, 2.1, buyers="2")  # another policy of the audience that was withdrawn
+    found = all_of(root, context)
     assert found[POLICY].reasons[-1] == "audience 2, its pair, was withdrawn by a person (segments mixed up)"
-    assert champions(outside) == (1, 1)
+    assert champions(context) == (1, 1)
 
 
-def test_with_approve_a_person_promotes_the_pair(root: Path, outside: Outside) -> None:
-    make(root, outside, 1.0)
-    found = all_of(root, outside, params(approve=True))
-    assert champions(outside) == (None, None)
+def test_with_approve_a_person_promotes_the_pair(root: Path, context: StageContext) -> None:
+    make(root, context, 1.0)
+    found = all_of(root, context, params(approve=True))
+    assert champions(context) == (None, None)
     assert found[POLICY].reasons[-1] == "gate.approve: `adloom promote policy 1` makes it champion, with audience 1"
-    promotion.promote(outside.registry, POLICY, 1, "looked at it")
-    assert champions(outside) == (1, 1)
+    promotion.promote(context.registry, POLICY, 1, "looked at it")
+    assert champions(context) == (1, 1)
 
 
-def test_a_registration_that_died_between_the_two_is_completed(root: Path, outside: Outside) -> None:
-    make(root, outside, 0.5)
-    all_of(root, outside)
-    make(root, outside, 2.0, buyers="2")
-    all_of(root, outside, params(approve=True))
-    outside.registry.point(AUDIENCE, CHAMPION, 2, "with policy 2")  # and then the process was killed
-    assert champions(outside) == (2, 1)
-    all_of(root, outside)
-    assert champions(outside) == (2, 2)
+def test_a_registration_that_died_between_the_two_is_completed(root: Path, context: StageContext) -> None:
+    make(root, context, 0.5)
+    all_of(root, context)
+    make(root, context, 2.0, buyers="2")
+    all_of(root, context, params(approve=True))
+    context.registry.point(AUDIENCE, CHAMPION, 2, "with policy 2")  # and then the process was killed
+    assert champions(context) == (2, 1)
+    all_of(root, context)
+    assert champions(context) == (2, 2)
 
 
-def test_a_champion_of_another_maturity_is_measured_on_the_same_impressions(root: Path, outside: Outside) -> None:
-    make(root, outside, 0.5)
-    all_of(root, outside)
+def test_a_champion_of_another_maturity_is_measured_on_the_same_impressions(root: Path, context: StageContext) -> None:
+    make(root, context, 0.5)
+    all_of(root, context)
     given = default(POLICY, root)
     with (given.model / "card.json").open() as stream:
         card = stream.read()
@@ -218,26 +225,26 @@ def test_a_champion_of_another_maturity_is_measured_on_the_same_impressions(root
         evaluate.Inputs(candidate.model, candidate.table, candidate.judge),
         evaluate.Outputs(candidate.report),
         copywriters.EVALUATE,
-        outside,
+        context,
     )
-    found = register(candidate, params().register, outside)
+    found = register(candidate, params().register, context)
     assert (found.verdict, found.champion) == ("promote", 2)
     assert "against the champion" in found.reasons[0]
 
 
-def test_a_champion_whose_audience_is_lost_is_not_compared(root: Path, outside: Outside) -> None:
-    make(root, outside, 0.5)
-    outside.registry.register(POLICY, root / "models" / POLICY, {"audience_digest": "f" * 64})
-    outside.registry.point(POLICY, CHAMPION, 1, "found somewhere", by="person")
-    make(root, outside, 2.0, buyers="2")
-    found = all_of(root, outside)[POLICY]
+def test_a_champion_whose_audience_is_lost_is_not_compared(root: Path, context: StageContext) -> None:
+    make(root, context, 0.5)
+    context.registry.register(POLICY, root / "models" / POLICY, {"audience_digest": "f" * 64})
+    context.registry.point(POLICY, CHAMPION, 1, "found somewhere", by="person")
+    make(root, context, 2.0, buyers="2")
+    found = all_of(root, context)[POLICY]
     assert found.verdict == "hold"
     assert "could not be compared with the champion's" in found.reasons[0]
-    assert champions(outside) == (None, 1)
+    assert champions(context) == (None, 1)
 
 
-def test_the_report_tells_what_counts_and_what_competes(root: Path, outside: Outside) -> None:
-    make(root, outside, 1.0)
+def test_the_report_tells_what_counts_and_what_competes(root: Path, context: StageContext) -> None:
+    make(root, context, 1.0)
     findings = sections.from_folder(root / "reports" / POLICY)
     rows = parquet.read(root / "data/dataset/impressions", "holdout")
     counted = findings.metrics["impressions"].value
@@ -261,8 +268,8 @@ def files(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.iterdir()) if path.is_file())
 
 
-def test_a_policy_is_not_measured_with_another_audience(root: Path, outside: Outside) -> None:
-    make(root, outside, 1.0)
+def test_a_policy_is_not_measured_with_another_audience(root: Path, context: StageContext) -> None:
+    make(root, context, 1.0)
     write_audience(root / "other", b"2")
     given = default(POLICY, root)
     with pytest.raises(ArtifactError, match="decides with another audience than .*other"):

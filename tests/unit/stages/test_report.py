@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from adloom.config.gate import Gate, Rule
+from adloom.config.gate import Gate, MetricRule
 from adloom.config.params import MODELS, TABLES, Source
-from adloom.context import Outside
+from adloom.context import StageContext
 from adloom.errors import ArtifactError
 from adloom.evaluation.metric import Evaluation, Lines, Metric
 from adloom.evaluation.sections import to_files
 from adloom.stages.report import Inputs, Outputs, run
 from adloom.storage import manifest
 
-GATE = Gate(gan=[], cnn=[Rule(metric="accuracy", at_least=0.91)], lstm=[], audience=[], policy=[])
+GATE = Gate(gan=[], cnn=[MetricRule(metric="accuracy", at_least=0.91)], lstm=[], audience=[], policy=[])
 SUMMARY = {
     "rows": {"read": 10, "kept": 10, "test": 1, "train": 9, "quarantined": 0, "dropped": 0},
     "quarantined": {}, "dropped": {}, "duplicates": 0, "categories": {}, "dates": None, "warnings": [],
@@ -38,9 +38,9 @@ def inputs(tmp_path: Path) -> Inputs:
     return Inputs(**paths)
 
 
-def test_the_page_joins_what_was_found(tmp_path: Path, outside: Outside, inputs: Inputs) -> None:
+def test_the_page_joins_what_was_found(tmp_path: Path, context: StageContext, inputs: Inputs) -> None:
     report = tmp_path / "report"
-    assert run(inputs, Outputs(report), GATE, outside) == {"models": 1.0}
+    assert run(inputs, Outputs(report), GATE, context) == {"models": 1.0}
     sealed = manifest.verify(report)
     assert set(sealed.inputs) == {*TABLES, *MODELS}
     html = (report / "report.html").read_text(encoding="utf-8")
@@ -49,14 +49,16 @@ def test_the_page_joins_what_was_found(tmp_path: Path, outside: Outside, inputs:
     assert f"cnn {manifest.digest(inputs.creatives)[:12]}" in html
 
 
-def test_equal_inputs_make_equal_bytes(tmp_path: Path, outside: Outside, inputs: Inputs) -> None:
+def test_equal_inputs_make_equal_bytes(tmp_path: Path, context: StageContext, inputs: Inputs) -> None:
     for name in ("one", "other"):
-        run(inputs, Outputs(tmp_path / name), GATE, outside)
+        run(inputs, Outputs(tmp_path / name), GATE, context)
     assert manifest.digest(tmp_path / "one") == manifest.digest(tmp_path / "other")
 
 
-def test_a_changed_report_is_refused_and_nothing_is_written(tmp_path: Path, outside: Outside, inputs: Inputs) -> None:
+def test_a_changed_report_is_refused_and_nothing_is_written(
+    tmp_path: Path, context: StageContext, inputs: Inputs
+) -> None:
     (inputs.cnn / "metrics.json").write_text("{}", encoding="utf-8")
     with pytest.raises(ArtifactError, match=r"metrics.json: changed since it was written"):
-        run(inputs, Outputs(tmp_path / "page"), GATE, outside)
+        run(inputs, Outputs(tmp_path / "page"), GATE, context)
     assert not list(tmp_path.glob("*page*"))

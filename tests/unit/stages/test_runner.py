@@ -11,10 +11,10 @@ from filelock import FileLock
 from threadpoolctl import threadpool_info
 
 from adloom.config import params
-from adloom.config.base import Block
+from adloom.config.base import ConfigModel
 from adloom.config.params import Register
-from adloom.context import Outside
-from adloom.errors import BusyError, DataError, OutsideError
+from adloom.context import StageContext
+from adloom.errors import DataError, ExternalServiceError, LockedError
 from adloom.stages import runner
 from adloom.storage import manifest
 from adloom.storage.base import SourceFile
@@ -33,7 +33,7 @@ class Outputs:
     model: Path = Path("models/toy")
 
 
-def run(inputs: Inputs, outputs: Outputs, block: Block, outside: Outside) -> dict[str, float]:
+def run(inputs: Inputs, outputs: Outputs, block: ConfigModel, context: StageContext) -> dict[str, float]:
     with manifest.draft(outputs.model, "toy", block, {}) as made:
         (made.path / "copied.txt").write_bytes((inputs.table / "rows.txt").read_bytes())
     return {"size": 5.0}
@@ -50,8 +50,8 @@ def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("block", "count"), [(LOADED.segment, 1), (LOADED.evaluate, LOADED.evaluate.threads)])
-def test_a_stage_has_its_own_number_of_threads(outside: Outside, block: Block, count: int) -> None:
-    runner.execute("segment", {}, block, outside)
+def test_a_stage_has_its_own_number_of_threads(context: StageContext, block: ConfigModel, count: int) -> None:
+    runner.execute("segment", {}, block, context)
     assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} == {count}
 
 
@@ -78,23 +78,23 @@ class Bucket:
         shutil.rmtree(self.root / uri.removeprefix("s3://"))
 
 
-def test_paths_not_given_are_the_defaults(outside: Outside) -> None:
-    assert runner.call("segment", {}, LOADED, outside) == {"size": 5.0}
+def test_paths_not_given_are_the_defaults(context: StageContext) -> None:
+    assert runner.call("segment", {}, LOADED, context) == {"size": 5.0}
     assert Path("models/toy/copied.txt").read_text(encoding="utf-8") == "hello"
 
 
-def test_s3_paths_are_fetched_before_and_pushed_after(outside: Outside, tmp_path: Path) -> None:
+def test_s3_paths_are_fetched_before_and_pushed_after(context: StageContext, tmp_path: Path) -> None:
     bucket = tmp_path / "bucket"
     (bucket / "in").mkdir(parents=True)
     (bucket / "in/rows.txt").write_text("far", encoding="utf-8")
-    far = replace(outside, store=Bucket(bucket))
+    far = replace(context, store=Bucket(bucket))
     runner.call("segment", {"table": "s3://in", "model": "s3://out"}, LOADED, far)
     assert (bucket / "out/copied.txt").read_text(encoding="utf-8") == "far"
     assert not Path("models").exists()
 
 
-def test_an_output_that_cannot_be_kept_is_refused_before_the_work(outside: Outside, tmp_path: Path) -> None:
-    far = replace(outside, store=Bucket(tmp_path))
+def test_an_output_that_cannot_be_kept_is_refused_before_the_work(context: StageContext, tmp_path: Path) -> None:
+    far = replace(context, store=Bucket(tmp_path))
     with pytest.raises(DataError, match="s3://no-such/out: no bucket"):
         runner.call("segment", {"table": "s3://gone", "model": "s3://no-such/out"}, LOADED, far)
 
@@ -103,40 +103,40 @@ class Unreachable(Bucket):
     """A bucket that takes nothing."""
 
     def push(self, folder: Path, uri: str) -> None:
-        raise OutsideError(f"{uri}: no answer")
+        raise ExternalServiceError(f"{uri}: no answer")
 
 
-def test_a_checkpoint_goes_only_once_its_artifact_is_where_it_belongs(outside: Outside, tmp_path: Path) -> None:
-    checkpoint = checkpoints.place(outside.home, "segment", "key")
+def test_a_checkpoint_goes_only_once_its_artifact_is_where_it_belongs(context: StageContext, tmp_path: Path) -> None:
+    checkpoint = checkpoints.checkpoint_path(context.home, "segment", "key")
 
-    def train(inputs: Inputs, outputs: Outputs, block: Block, given: Outside) -> dict[str, float]:
+    def train(inputs: Inputs, outputs: Outputs, block: ConfigModel, given: StageContext) -> dict[str, float]:
         metrics = run(inputs, outputs, block, given)
         checkpoints.finish(checkpoint, outputs.model)
         checkpoint.touch()
         return metrics
 
     vars(sys.modules["adloom.stages.segment"]).update(run=train)
-    with pytest.raises(OutsideError):
-        runner.call("segment", {"model": "s3://out"}, LOADED, replace(outside, store=Unreachable(tmp_path)))
+    with pytest.raises(ExternalServiceError):
+        runner.call("segment", {"model": "s3://out"}, LOADED, replace(context, store=Unreachable(tmp_path)))
     assert checkpoint.exists()
-    runner.call("segment", {"model": "s3://out"}, LOADED, replace(outside, store=Bucket(tmp_path)))
+    runner.call("segment", {"model": "s3://out"}, LOADED, replace(context, store=Bucket(tmp_path)))
     assert not checkpoint.parent.exists()
 
 
-def test_of_several_processes_the_first_alone_writes_and_tracks(outside: Outside, tmp_path: Path) -> None:
-    second = replace(outside, store=Unreachable(tmp_path), rank=1, processes=2)
+def test_of_several_processes_the_first_alone_writes_and_tracks(context: StageContext, tmp_path: Path) -> None:
+    second = replace(context, store=Unreachable(tmp_path), rank=1, processes=2)
     assert runner.call("segment", {"model": "s3://no-such/out"}, LOADED, second) == {"size": 5.0}
     assert runner.call("segment", {}, LOADED, second) == {"size": 5.0}
     assert not Path("models").exists()
-    assert not outside.home.exists()
+    assert not context.home.exists()
 
 
-def test_two_runs_never_write_one_output_at_once(outside: Outside, tmp_path: Path) -> None:
-    locks = outside.home / "locks"
+def test_two_runs_never_write_one_output_at_once(context: StageContext, tmp_path: Path) -> None:
+    locks = context.home / "locks"
     locks.mkdir(parents=True)
     name = str((tmp_path / "models/toy").absolute()).strip("/").replace("/", "-")
-    with FileLock(locks / f"{name}.lock"), pytest.raises(BusyError, match="models/toy: another run is writing it"):
-        runner.call("segment", {}, LOADED, outside)
+    with FileLock(locks / f"{name}.lock"), pytest.raises(LockedError, match="models/toy: another run is writing it"):
+        runner.call("segment", {}, LOADED, context)
     assert not Path("models").exists()
 
 

@@ -8,9 +8,9 @@ import pytest
 from tests.conftest import MakeTable
 from tests.support.tiny_models import CATEGORIES, EDGE, write_audience, write_reader
 
-from adloom.config.base import Block
+from adloom.config.base import ConfigModel
 from adloom.config.params import Score
-from adloom.context import Outside
+from adloom.context import StageContext
 from adloom.creatives import pictures
 from adloom.errors import DataError, UserError
 from adloom.registry.base import CHAMPION
@@ -32,20 +32,22 @@ def inputs(tmp_path: Path, make_table: MakeTable) -> Inputs:
 
 
 @pytest.fixture
-def champions(tmp_path: Path, outside: Outside) -> Outside:
+def champions(tmp_path: Path, context: StageContext) -> StageContext:
     """The outside with a champion reader and a champion segmenter, the second versions of each."""
     for model, write in {"cnn": write_reader, "audience": write_audience}.items():
         write(tmp_path / "models" / model)
-        version = outside.registry.register(model, tmp_path / "models" / model, {})
-        outside.registry.point(model, CHAMPION, version.version, "by hand")
-    return outside
+        version = context.registry.register(model, tmp_path / "models" / model, {})
+        context.registry.point(model, CHAMPION, version.version, "by hand")
+    return context
 
 
 def scored(folder: Path, name: str) -> pd.DataFrame:
     return parquet.read(folder, name=name)
 
 
-def test_users_get_segments_and_pictures_get_categories(tmp_path: Path, inputs: Inputs, champions: Outside) -> None:
+def test_users_get_segments_and_pictures_get_categories(
+    tmp_path: Path, inputs: Inputs, champions: StageContext
+) -> None:
     target = tmp_path / "scored"
     assert run(inputs, Outputs(target), Score(), champions) == {"segments": 2, "readings": 3}
     assert scored(target, "segments").values.tolist() == [["new", "segment-1"], ["old", "segment-2"]]
@@ -54,28 +56,28 @@ def test_users_get_segments_and_pictures_get_categories(tmp_path: Path, inputs: 
     assert readings["probability"].between(1 / 3, 1).all()
 
 
-def test_the_manifest_names_the_champions(tmp_path: Path, inputs: Inputs, champions: Outside) -> None:
+def test_the_manifest_names_the_champions(tmp_path: Path, inputs: Inputs, champions: StageContext) -> None:
     run(inputs, Outputs(tmp_path / "scored"), Score(), champions)
     facts = manifest.verify(tmp_path / "scored").facts
     assert facts["cnn_version"] == "1"
     assert facts["audience_digest"] == manifest.digest(tmp_path / "models" / "audience")
 
 
-def test_a_table_without_a_source_is_left_out(tmp_path: Path, inputs: Inputs, champions: Outside) -> None:
-    manifest.skip(tmp_path / "none", "prepare", Block(), "no source: ingest.creatives is not given")
+def test_a_table_without_a_source_is_left_out(tmp_path: Path, inputs: Inputs, champions: StageContext) -> None:
+    manifest.skip(tmp_path / "none", "prepare", ConfigModel(), "no source: ingest.creatives is not given")
     assert run(Inputs(tmp_path / "none", inputs.events), Outputs(tmp_path / "s"), Score(), champions) == {"segments": 2}
     assert run(Inputs(tmp_path / "none", tmp_path / "none"), Outputs(tmp_path / "t"), Score(), champions) == {}
     assert "no source" in str(manifest.skipped(tmp_path / "t"))
 
 
-def test_without_a_champion_nothing_is_written(tmp_path: Path, inputs: Inputs, outside: Outside) -> None:
+def test_without_a_champion_nothing_is_written(tmp_path: Path, inputs: Inputs, context: StageContext) -> None:
     with pytest.raises(UserError, match="audience: no champion; `adloom run` makes one, `adloom promote` names one"):
-        run(inputs, Outputs(tmp_path / "scored"), Score(), outside)
+        run(inputs, Outputs(tmp_path / "scored"), Score(), context)
     assert not (tmp_path / "scored").exists()
 
 
 def test_pictures_of_another_size_are_refused_with_advice(
-    tmp_path: Path, inputs: Inputs, champions: Outside, make_table: MakeTable
+    tmp_path: Path, inputs: Inputs, champions: StageContext, make_table: MakeTable
 ) -> None:
     wide = parquet.read(inputs.creatives).assign(width=2 * EDGE)
     other = Inputs(make_table("creatives", wide), inputs.events)

@@ -12,7 +12,7 @@ from tests.support.toy_shops import features, shop
 from adloom.audience.segment_index import Members
 from adloom.audience.segmenter import Segmenter
 from adloom.config.params import Segment, Source
-from adloom.context import Outside
+from adloom.context import StageContext
 from adloom.errors import ArtifactError, DataError
 from adloom.stages.segment import Inputs, Outputs, run
 from adloom.storage import manifest
@@ -27,18 +27,18 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "models" / "audience"
 
 
-def segment(events: Path, out: Path, outside: Outside, params: Segment = PARAMS) -> dict[str, float]:
-    return dict(run(Inputs(events), Outputs(out), params, outside))
+def segment(events: Path, out: Path, context: StageContext, params: Segment = PARAMS) -> dict[str, float]:
+    return dict(run(Inputs(events), Outputs(out), params, context))
 
 
 def nothing(out: Path) -> bool:
     return not out.parent.exists() or not list(out.parent.iterdir())
 
 
-def test_events_become_segments(make_table: MakeTable, out: Path, outside: Outside) -> None:
+def test_events_become_segments(make_table: MakeTable, out: Path, context: StageContext) -> None:
     rows = shop(120)
     events = make_table("events", rows)
-    metrics = segment(events, out, outside)
+    metrics = segment(events, out, context)
     assert metrics["segments"] == 3
     assert metrics["smallest_segment"] == 40
     made = manifest.verify(out)
@@ -51,8 +51,8 @@ def test_events_become_segments(make_table: MakeTable, out: Path, outside: Outsi
     assert profiles[0]["name"] == "Recent frequent big spenders"
 
 
-def test_the_card_tells_every_candidate_and_the_rule(make_table: MakeTable, out: Path, outside: Outside) -> None:
-    segment(make_table("events", shop(120)), out, outside)
+def test_the_card_tells_every_candidate_and_the_rule(make_table: MakeTable, out: Path, context: StageContext) -> None:
+    segment(make_table("events", shop(120)), out, context)
     card = json.loads((out / "card.json").read_text())
     assert [(c["algorithm"], c["setting"]) for c in card["candidates"]] == [
         ("kmeans", 3), ("agglomerative", 3), ("dbscan", 0.6), ("dbscan", 0.7),
@@ -61,39 +61,41 @@ def test_the_card_tells_every_candidate_and_the_rule(make_table: MakeTable, out:
     assert [c["verdict"] for c in card["candidates"]].count("chosen") == 1
     assert "fewest segments" in card["rule"]
     assert Segment.model_validate(card["params"]) == PARAMS
-    tracker = outside.tracker
+    tracker = context.tracker
     assert isinstance(tracker, MemoryTracker)
     assert tracker.runs[0].recorded_tags["manifest_digest"] == manifest.digest(out)
     assert tracker.runs[0].recorded["segments"] == [(0, 3.0)]
 
 
-def test_two_runs_and_shuffled_rows_give_the_same_digest(make_table: MakeTable, out: Path, outside: Outside) -> None:
+def test_two_runs_and_shuffled_rows_give_the_same_digest(
+    make_table: MakeTable, out: Path, context: StageContext
+) -> None:
     rows = shop(120)
     events = make_table("events", rows)
-    segment(events, out, outside)
+    segment(events, out, context)
     other = out.with_name("other")
-    segment(events, other, outside)
+    segment(events, other, context)
     assert manifest.digest(out) == manifest.digest(other)
     before = manifest.read(out).files
     events = make_table("events", rows.sample(frac=1, random_state=1))
-    segment(events, out, outside)
+    segment(events, out, context)
     assert manifest.read(out).files == before  # only the input's digest is another
 
 
-def test_the_holdout_is_not_looked_at(make_table: MakeTable, out: Path, outside: Outside) -> None:
+def test_the_holdout_is_not_looked_at(make_table: MakeTable, out: Path, context: StageContext) -> None:
     rows = shop(120)
-    segment(make_table("events", rows), out, outside)
+    segment(make_table("events", rows), out, context)
     before = manifest.read(out).files
-    segment(make_table("events", rows[rows["split"] == "calibration"]), out, outside)
+    segment(make_table("events", rows[rows["split"] == "calibration"]), out, context)
     assert manifest.read(out).files == before
 
 
-def test_without_a_table_or_switched_off_it_is_skipped(make_table: MakeTable, out: Path, outside: Outside) -> None:
+def test_without_a_table_or_switched_off_it_is_skipped(make_table: MakeTable, out: Path, context: StageContext) -> None:
     events = make_table("events", shop(9))
-    assert segment(events, out, outside, PARAMS.model_copy(update={"enabled": False})) == {}
+    assert segment(events, out, context, PARAMS.model_copy(update={"enabled": False})) == {}
     assert manifest.read(out).skipped == "segment.enabled is false"
     manifest.skip(events, "prepare", Source(uri="test"), "no source: ingest.events is not given")
-    assert segment(events, out, outside) == {}
+    assert segment(events, out, context) == {}
     assert manifest.read(out).skipped == "no source: ingest.events is not given"
 
 
@@ -111,35 +113,35 @@ def test_without_a_table_or_switched_off_it_is_skipped(make_table: MakeTable, ou
     ],
 )
 def test_too_little_data_is_one_line_and_leaves_nothing(
-    rows: pd.DataFrame, message: str, make_table: MakeTable, out: Path, outside: Outside
+    rows: pd.DataFrame, message: str, make_table: MakeTable, out: Path, context: StageContext
 ) -> None:
     with pytest.raises(DataError) as raised:
-        segment(make_table("events", rows), out, outside)
+        segment(make_table("events", rows), out, context)
     assert str(raised.value).startswith(message)
     assert "\n" not in str(raised.value)
     assert nothing(out)
 
 
-def test_users_who_are_all_equal_are_refused(make_table: MakeTable, out: Path, outside: Outside) -> None:
+def test_users_who_are_all_equal_are_refused(make_table: MakeTable, out: Path, context: StageContext) -> None:
     rows = shop(60).drop_duplicates("user_id")
     rows = rows.assign(timestamp=rows["timestamp"].min(), value=1.0, split="calibration")
     with pytest.raises(DataError, match=r"^events: 1 different buying histories among 60 users, expected at least"):
-        segment(make_table("events", rows), out, outside)
+        segment(make_table("events", rows), out, context)
     assert nothing(out)
 
 
 def test_one_purchase_each_and_no_values_still_make_segments(
-    make_table: MakeTable, out: Path, outside: Outside
+    make_table: MakeTable, out: Path, context: StageContext
 ) -> None:
     rows = shop(120).drop_duplicates("user_id").assign(value=np.nan, split="calibration")
-    metrics = segment(make_table("events", rows), out, outside)
+    metrics = segment(make_table("events", rows), out, context)
     assert metrics["smallest_segment"] >= PARAMS.min_segment_size
     assert "buyers" in json.loads((out / "profiles.json").read_text())[0]["name"]
 
 
-def test_changed_events_are_refused(make_table: MakeTable, out: Path, outside: Outside) -> None:
+def test_changed_events_are_refused(make_table: MakeTable, out: Path, context: StageContext) -> None:
     events = make_table("events", shop(60))
     (events / "rows-00000.parquet").write_bytes(b"")
     with pytest.raises(ArtifactError, match="changed since it was written"):
-        segment(events, out, outside)
+        segment(events, out, context)
     assert nothing(out)

@@ -10,9 +10,9 @@ import yaml
 from adloom.config import params
 from adloom.config.params import Params
 from adloom.config.settings import Settings
-from adloom.context import Outside
+from adloom.context import StageContext
 from adloom.data import privacy
-from adloom.errors import DataError, ParamsError
+from adloom.errors import ConfigError, DataError
 from adloom.stages import sources_lock
 from adloom.storage.router import Stores
 
@@ -45,9 +45,9 @@ def lines(tmp_path: Path) -> Path:
 
 
 def test_the_lock_names_every_file_and_the_key_by_its_fingerprint(
-    tmp_path: Path, orders: Path, outside: Outside
+    tmp_path: Path, orders: Path, context: StageContext
 ) -> None:
-    lock = sources_lock.take(load(tmp_path, {"events": {"uri": str(orders), "format": "csv"}}), outside)
+    lock = sources_lock.scan(load(tmp_path, {"events": {"uri": str(orders), "format": "csv"}}), context)
     assert [file.path for file in lock.tables["events"].files] == ["a.csv"]
     assert lock.key == privacy.fingerprint(b"a key for tests only")
     sources_lock.save(lock, tmp_path / "sources.lock")
@@ -55,36 +55,36 @@ def test_the_lock_names_every_file_and_the_key_by_its_fingerprint(
     assert sources_lock.load(tmp_path / "sources.lock") == lock
 
 
-def test_the_default_data_is_locked_without_a_network_or_a_key(tmp_path: Path, outside: Outside) -> None:
-    world = replace(outside, store=Stores(Settings(home=tmp_path / "home")), pseudonym_key=None)
-    lock = sources_lock.take(params.load(SHIPPED), world)
+def test_the_default_data_is_locked_without_a_network_or_a_key(tmp_path: Path, context: StageContext) -> None:
+    world = replace(context, store=Stores(Settings(home=tmp_path / "home")), pseudonym_key=None)
+    lock = sources_lock.scan(params.load(SHIPPED), world)
     assert set(lock.tables) == {"creatives", "copy", "events", "impressions"}
     assert lock.key is None
     assert not (tmp_path / "home").exists()
 
 
-def test_pictures_and_copy_are_nobodys_and_need_no_key(tmp_path: Path, lines: Path, outside: Outside) -> None:
-    world = replace(outside, pseudonym_key=None)
-    assert sources_lock.take(load(tmp_path, {"copy": {"uri": str(lines), "format": "csv"}}), world).key is None
+def test_pictures_and_copy_are_nobodys_and_need_no_key(tmp_path: Path, lines: Path, context: StageContext) -> None:
+    world = replace(context, pseudonym_key=None)
+    assert sources_lock.scan(load(tmp_path, {"copy": {"uri": str(lines), "format": "csv"}}), world).key is None
 
 
 @pytest.mark.parametrize("table", ["events", "impressions"])
 def test_private_data_without_a_key_says_how_to_make_one(
-    tmp_path: Path, orders: Path, outside: Outside, table: str
+    tmp_path: Path, orders: Path, context: StageContext, table: str
 ) -> None:
     given = load(tmp_path, {table: {"uri": str(orders), "format": "csv"}})
-    with pytest.raises(ParamsError, match=rf"{table}: .*`openssl rand -hex 32 > FILE`.*ADLOOM_PSEUDONYM_KEY_FILE=FILE"):
-        sources_lock.take(given, replace(outside, pseudonym_key=None))
+    with pytest.raises(ConfigError, match=rf"{table}: .*`openssl rand -hex 32 > FILE`.*ADLOOM_PSEUDONYM_KEY_FILE=FILE"):
+        sources_lock.scan(given, replace(context, pseudonym_key=None))
 
 
-def test_a_lock_that_says_the_same_is_not_written_again(tmp_path: Path, lines: Path, outside: Outside) -> None:
+def test_a_lock_that_says_the_same_is_not_written_again(tmp_path: Path, lines: Path, context: StageContext) -> None:
     given, path = load(tmp_path, {"copy": {"uri": str(lines), "format": "csv"}}), tmp_path / "sources.lock"
-    assert sources_lock.save(sources_lock.take(given, outside), path)
+    assert sources_lock.save(sources_lock.scan(given, context), path)
     before = path.stat().st_mtime_ns
-    assert not sources_lock.save(sources_lock.take(given, outside), path)
+    assert not sources_lock.save(sources_lock.scan(given, context), path)
     assert path.stat().st_mtime_ns == before
     lines.write_text("text\nworld\n")
-    assert sources_lock.save(sources_lock.take(given, outside), path)
+    assert sources_lock.save(sources_lock.scan(given, context), path)
     assert not [*tmp_path.glob(".sources*")]
 
 
@@ -96,26 +96,26 @@ def test_a_lock_that_says_the_same_is_not_written_again(tmp_path: Path, lines: P
         (lambda folder: (folder / "a.csv").rename(folder / "z.csv"), "a.csv is gone since"),
     ],
 )
-def test_a_changed_source_is_named(tmp_path: Path, orders: Path, outside: Outside, change: Any, said: str) -> None:
-    lock = sources_lock.take(load(tmp_path, {"events": {"uri": str(orders), "format": "csv"}}), outside)
-    sources_lock.check(lock.tables["events"], "ingest.events", str(orders), outside)
+def test_a_changed_source_is_named(tmp_path: Path, orders: Path, context: StageContext, change: Any, said: str) -> None:
+    lock = sources_lock.scan(load(tmp_path, {"events": {"uri": str(orders), "format": "csv"}}), context)
+    sources_lock.check(lock.tables["events"], "ingest.events", str(orders), context)
     change(orders)
     with pytest.raises(DataError) as caught:
-        sources_lock.check(lock.tables["events"], "ingest.events", str(orders), outside)
+        sources_lock.check(lock.tables["events"], "ingest.events", str(orders), context)
     assert f"ingest.events: {orders}: {said} sources.lock was written; run `adloom snapshot`" in str(caught.value)
 
 
-def test_a_source_the_lock_does_not_know_is_named(orders: Path, outside: Outside) -> None:
+def test_a_source_the_lock_does_not_know_is_named(orders: Path, context: StageContext) -> None:
     with pytest.raises(DataError, match="ingest.events: sources.lock knows no source, not new; run `adloom snapshot`"):
-        sources_lock.check(None, "ingest.events", "new", outside)
+        sources_lock.check(None, "ingest.events", "new", context)
     with pytest.raises(DataError, match="sources.lock knows old, not new"):
-        sources_lock.check(sources_lock.Files(uri="old", files=()), "ingest.events", "new", outside)
+        sources_lock.check(sources_lock.SourceFiles(uri="old", files=()), "ingest.events", "new", context)
 
 
-def test_an_erasure_list_is_a_source_too(tmp_path: Path, lines: Path, outside: Outside) -> None:
+def test_an_erasure_list_is_a_source_too(tmp_path: Path, lines: Path, context: StageContext) -> None:
     (tmp_path / "erased.txt").write_text("ann\n")
     given = load(tmp_path, {"copy": {"uri": str(lines), "format": "csv"}}, erasure_list=str(tmp_path / "erased.txt"))
-    erasure = sources_lock.take(given, outside).erasure
+    erasure = sources_lock.scan(given, context).erasure
     assert erasure is not None
     assert erasure.files[0].bytes == 4
 

@@ -23,7 +23,7 @@ PARAMS = TrainCnn(
 
 
 def train(folder: Path, table: Path, params: TrainCnn = PARAMS) -> tuple[Path, MemoryRun]:
-    doubles = painted_pictures.outside(folder)
+    doubles = painted_pictures.context(folder)
     train_cnn.run(Inputs(table), Outputs(folder / "cnn"), params, doubles)
     assert isinstance(doubles.tracker, MemoryTracker)
     return folder / "cnn", doubles.tracker.runs[-1]
@@ -107,13 +107,13 @@ def test_interrupted_and_resumed_elsewhere_the_bytes_are_the_same(
 def test_one_category_is_skipped_with_the_reason(tmp_path: Path) -> None:
     folder = tmp_path / "cnn"
     table = painted_pictures.write(tmp_path, painted_pictures.rows(("squares",)))
-    assert train_cnn.run(Inputs(table), Outputs(folder), PARAMS, painted_pictures.outside(tmp_path)) == {}
+    assert train_cnn.run(Inputs(table), Outputs(folder), PARAMS, painted_pictures.context(tmp_path)) == {}
     assert manifest.skipped(folder) == "one category only (squares); a reader needs at least two to tell apart"
 
 
 def test_a_skipped_table_and_a_disabled_stage_are_passed_on(tmp_path: Path, table: Path) -> None:
     manifest.skip(tmp_path / "creatives", "prepare", PARAMS, "no source")
-    doubles, folder = painted_pictures.outside(tmp_path), tmp_path / "cnn"
+    doubles, folder = painted_pictures.context(tmp_path), tmp_path / "cnn"
     train_cnn.run(Inputs(tmp_path / "creatives"), Outputs(folder), PARAMS, doubles)
     assert manifest.skipped(folder) == "no source"
     off = PARAMS.model_copy(update={"enabled": False})

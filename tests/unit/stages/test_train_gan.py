@@ -23,7 +23,7 @@ ONE_EPOCH = PARAMS.model_copy(update={"epochs": 1, "steps_per_epoch": 2})
 
 
 def train(folder: Path, table: Path, params: TrainGan = PARAMS) -> tuple[Path, MemoryRun]:
-    doubles = painted_pictures.outside(folder)
+    doubles = painted_pictures.context(folder)
     train_gan.run(Inputs(table), Outputs(folder / "gan"), params, doubles)
     assert isinstance(doubles.tracker, MemoryTracker)
     return folder / "gan", doubles.tracker.runs[-1]
@@ -96,7 +96,7 @@ def test_colour_at_64_and_one_category_alone(tmp_path: Path) -> None:
 
 def test_a_skipped_table_and_a_disabled_stage_are_passed_on(tmp_path: Path, table: Path) -> None:
     manifest.skip(tmp_path / "creatives", "prepare", PARAMS, "no source")
-    doubles, folder = painted_pictures.outside(tmp_path), tmp_path / "gan"
+    doubles, folder = painted_pictures.context(tmp_path), tmp_path / "gan"
     train_gan.run(Inputs(tmp_path / "creatives"), Outputs(folder), PARAMS, doubles)
     assert manifest.skipped(folder) == "no source"
     off = PARAMS.model_copy(update={"enabled": False})

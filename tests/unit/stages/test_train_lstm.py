@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from adloom.config.params import Source, TrainLstm
-from adloom.context import Outside
+from adloom.context import StageContext
 from adloom.copywriting import tokenizer, verbatim_filter
 from adloom.copywriting.decoding import Request, Rules, write_lines
 from adloom.errors import ArtifactError, DataError
@@ -45,12 +45,14 @@ def write(folder: Path, table: pd.DataFrame) -> Path:
     return folder / "copy"
 
 
-def outside(folder: Path) -> Outside:
-    return Outside(FolderStore(), MemoryTracker(), MemoryRegistry(folder / "registry"), None, folder / ".adloom", False)
+def context(folder: Path) -> StageContext:
+    return StageContext(
+        FolderStore(), MemoryTracker(), MemoryRegistry(folder / "registry"), None, folder / ".adloom", False
+    )
 
 
 def train(folder: Path, table: Path, params: TrainLstm = PARAMS) -> tuple[Path, MemoryRun]:
-    doubles = outside(folder)
+    doubles = context(folder)
     train_lstm.run(Inputs(table), Outputs(folder / "lstm"), params, doubles)
     assert isinstance(doubles.tracker, MemoryTracker)
     return folder / "lstm", doubles.tracker.runs[-1]
@@ -141,7 +143,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
         train_lstm.run(
-            Inputs(table), Outputs(tmp_path / "lstm"), PARAMS, replace(outside(tmp_path), tracker=Interrupted())
+            Inputs(table), Outputs(tmp_path / "lstm"), PARAMS, replace(context(tmp_path), tracker=Interrupted())
         )
     assert [path.name for path in tmp_path.iterdir()] == [".adloom"]  # nothing half-written
     resumed, run = train(tmp_path, table)
@@ -178,5 +180,5 @@ def test_without_a_table_or_disabled_the_artifact_says_so(table: Path, tmp_path:
         (tmp_path / "none", PARAMS, "no source: ingest.copy is not given"),
         (table, disabled, "train_lstm.enabled is false"),
     ):
-        assert train_lstm.run(Inputs(data), Outputs(tmp_path / "lstm"), params, outside(tmp_path)) == {}
+        assert train_lstm.run(Inputs(data), Outputs(tmp_path / "lstm"), params, context(tmp_path)) == {}
         assert manifest.read(tmp_path / "lstm").skipped == reason

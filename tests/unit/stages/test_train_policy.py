@@ -12,11 +12,11 @@ from tests.support.policies import PARAMS, impressions
 from tests.support.tiny_models import CATEGORIES, write_audience, write_reader
 
 from adloom.config.params import Source
-from adloom.context import Outside
+from adloom.context import StageContext
 from adloom.creatives.pictures import encode
 from adloom.data.privacy import PUBLISHED_KEY, pseudonym
 from adloom.errors import ArtifactError, DataError
-from adloom.policy.scorer import Policy, Question
+from adloom.policy.scorer import Policy, ScoringRequest
 from adloom.stages.train_policy import Inputs, Outputs, run
 from adloom.storage import manifest
 from adloom.tracking.base import MemoryTracker
@@ -31,17 +31,17 @@ def inputs(tmp_path: Path, make_table: MakeTable) -> Inputs:
     return Inputs(table, tmp_path / "audience", tmp_path / "creatives", tmp_path / "cnn")
 
 
-def train(inputs: Inputs, out: Path, outside: Outside) -> dict[str, float]:
-    return dict(run(inputs, Outputs(out), PARAMS, outside))
+def train(inputs: Inputs, out: Path, context: StageContext) -> dict[str, float]:
+    return dict(run(inputs, Outputs(out), PARAMS, context))
 
 
 def card(out: Path) -> dict[str, object]:
     return dict(json.loads((out / "card.json").read_text(encoding="utf-8")))
 
 
-def test_impressions_become_a_policy(inputs: Inputs, tmp_path: Path, outside: Outside) -> None:
+def test_impressions_become_a_policy(inputs: Inputs, tmp_path: Path, context: StageContext) -> None:
     out = tmp_path / "policy"
-    metrics = train(inputs, out, outside)
+    metrics = train(inputs, out, context)
     made = manifest.verify(out)
     assert set(made.files) == {"policy.npz", "card.json", "history.json"}
     assert set(made.inputs) == {"table", "audience", "creatives", "cnn"}
@@ -57,28 +57,30 @@ def test_impressions_become_a_policy(inputs: Inputs, tmp_path: Path, outside: Ou
     assert [c["verdict"] == "chosen" for c in told["candidates"]].count(True) == 1  # type: ignore[attr-defined]
     policy = Policy.load(out / "policy.npz")
     assert (policy.temperature, policy.floor) == (0.3, PARAMS.floor)
-    assert isinstance(outside.tracker, MemoryTracker)
-    assert outside.tracker.runs[-1].recorded_tags["manifest_digest"] == manifest.digest(out)
+    assert isinstance(context.tracker, MemoryTracker)
+    assert context.tracker.runs[-1].recorded_tags["manifest_digest"] == manifest.digest(out)
 
 
-def test_the_same_impressions_give_the_same_bytes(inputs: Inputs, tmp_path: Path, outside: Outside) -> None:
-    train(inputs, tmp_path / "one", outside)
-    train(inputs, tmp_path / "deeper" / "other", outside)
+def test_the_same_impressions_give_the_same_bytes(inputs: Inputs, tmp_path: Path, context: StageContext) -> None:
+    train(inputs, tmp_path / "one", context)
+    train(inputs, tmp_path / "deeper" / "other", context)
     assert manifest.digest(tmp_path / "one") == manifest.digest(tmp_path / "deeper" / "other")
 
 
 def test_the_holdout_period_is_not_looked_at(
-    inputs: Inputs, make_table: MakeTable, tmp_path: Path, outside: Outside
+    inputs: Inputs, make_table: MakeTable, tmp_path: Path, context: StageContext
 ) -> None:
-    train(inputs, tmp_path / "one", outside)
+    train(inputs, tmp_path / "one", context)
     rows = impressions()
     rows.loc[rows["split"] == "holdout", "clicked"] = True
-    train(Inputs(make_table("impressions", rows), *list(vars(inputs).values())[1:]), tmp_path / "other", outside)
+    train(Inputs(make_table("impressions", rows), *list(vars(inputs).values())[1:]), tmp_path / "other", context)
     files = [(tmp_path / name / "policy.npz").read_bytes() for name in ("one", "other")]
     assert files[0] == files[1]
 
 
-def test_users_decide_by_their_segment(make_table: MakeTable, inputs: Inputs, tmp_path: Path, outside: Outside) -> None:
+def test_users_decide_by_their_segment(
+    make_table: MakeTable, inputs: Inputs, tmp_path: Path, context: StageContext
+) -> None:
     audience = tmp_path / "models" / "audience"
     write_audience(audience)
     rng = np.random.default_rng(0)
@@ -89,7 +91,7 @@ def test_users_decide_by_their_segment(make_table: MakeTable, inputs: Inputs, tm
         user_id=[pseudonym(name, PUBLISHED_KEY) for name in user],
     )  # fmt: skip
     table = make_table("impressions", rows.assign(split="calibration"))
-    train(Inputs(table, audience, inputs.creatives, inputs.cnn), tmp_path / "policy", outside)
+    train(Inputs(table, audience, inputs.creatives, inputs.cnn), tmp_path / "policy", context)
     told = card(tmp_path / "policy")
     assert told["audience"] == manifest.digest(audience)
     assert told["impressions"]["without_segment"] == pytest.approx(6000 / 5, rel=0.1)  # type: ignore[index]
@@ -117,7 +119,7 @@ def pictures(names: list[str]) -> pd.DataFrame:
 
 
 def test_a_new_picture_is_scored_like_those_it_resembles(
-    make_table: MakeTable, inputs: Inputs, tmp_path: Path, outside: Outside
+    make_table: MakeTable, inputs: Inputs, tmp_path: Path, context: StageContext
 ) -> None:
     write_reader(tmp_path / "reader")
     rng = np.random.default_rng(0)
@@ -130,52 +132,52 @@ def test_a_new_picture_is_scored_like_those_it_resembles(
     )  # fmt: skip
     table = make_table("impressions", rows.assign(split="calibration"))
     creatives = make_table("creatives", pictures([*names, "new-bag", "new-boot", "new-coat"]))
-    train(Inputs(table, inputs.audience, creatives, tmp_path / "reader"), tmp_path / "policy", outside)
+    train(Inputs(table, inputs.audience, creatives, tmp_path / "reader"), tmp_path / "policy", context)
     told = card(tmp_path / "policy")
     assert told["creatives"] == {"history": 6, "new": 3}
     assert told["categories"] == CATEGORIES
     policy = Policy.load(tmp_path / "policy" / "policy.npz")
-    scores = policy.scorer.scores([Question({"placement": "top"}, policy.creatives)])
+    scores = policy.scorer.scores([ScoringRequest({"placement": "top"}, policy.creatives)])
     score = dict(zip(policy.creatives, scores, strict=True))
     assert score["new-bag"] > score["new-boot"] + 0.2
     assert abs(score["new-boot"] - score["new-coat"]) < 0.2
     unseen = policy.probabilities({"placement": "top"}, ["x", "y"], {"x": "Bag", "y": "Coat"})
     assert unseen[0] > unseen[1]
-    train(Inputs(table, inputs.audience, creatives, inputs.cnn), tmp_path / "unread", outside)
+    train(Inputs(table, inputs.audience, creatives, inputs.cnn), tmp_path / "unread", context)
     assert card(tmp_path / "unread")["creatives"] == {"history": 6, "new": 0}
 
 
 def test_pictures_of_another_shop_are_not_joined(
-    inputs: Inputs, make_table: MakeTable, tmp_path: Path, outside: Outside
+    inputs: Inputs, make_table: MakeTable, tmp_path: Path, context: StageContext
 ) -> None:
     write_reader(tmp_path / "reader")
     creatives = make_table("creatives", pictures(["elsewhere-1", "elsewhere-2"]))
-    train(Inputs(inputs.impressions, inputs.audience, creatives, tmp_path / "reader"), tmp_path / "policy", outside)
+    train(Inputs(inputs.impressions, inputs.audience, creatives, tmp_path / "reader"), tmp_path / "policy", context)
     assert card(tmp_path / "policy")["categories"] == []
 
 
 def test_without_impressions_or_switched_off_there_is_no_policy(
-    inputs: Inputs, tmp_path: Path, outside: Outside
+    inputs: Inputs, tmp_path: Path, context: StageContext
 ) -> None:
     manifest.skip(tmp_path / "none", "prepare", Source(uri="x"), "no source: ingest.impressions is not given")
-    assert train(Inputs(tmp_path / "none", *list(vars(inputs).values())[1:]), tmp_path / "policy", outside) == {}
+    assert train(Inputs(tmp_path / "none", *list(vars(inputs).values())[1:]), tmp_path / "policy", context) == {}
     assert manifest.read(tmp_path / "policy").skipped == "no source: ingest.impressions is not given"
-    assert run(inputs, Outputs(tmp_path / "policy"), PARAMS.model_copy(update={"enabled": False}), outside) == {}
+    assert run(inputs, Outputs(tmp_path / "policy"), PARAMS.model_copy(update={"enabled": False}), context) == {}
     assert manifest.read(tmp_path / "policy").skipped == "train_policy.enabled is false"
 
 
 def test_a_log_that_cannot_teach_leaves_nothing_behind(
-    inputs: Inputs, make_table: MakeTable, tmp_path: Path, outside: Outside
+    inputs: Inputs, make_table: MakeTable, tmp_path: Path, context: StageContext
 ) -> None:
     table = make_table("impressions", impressions().assign(propensity=np.nan))
     with pytest.raises(DataError, match="have no propensity; bring the log's propensities"):
-        train(Inputs(table, *list(vars(inputs).values())[1:]), tmp_path / "made" / "policy", outside)
+        train(Inputs(table, *list(vars(inputs).values())[1:]), tmp_path / "made" / "policy", context)
     assert not list((tmp_path / "made").iterdir())
 
 
-def test_a_changed_audience_is_refused(inputs: Inputs, tmp_path: Path, outside: Outside) -> None:
+def test_a_changed_audience_is_refused(inputs: Inputs, tmp_path: Path, context: StageContext) -> None:
     write_audience(tmp_path / "models" / "audience")
     (tmp_path / "models" / "audience" / "members.npz").write_bytes(b"")
     given = Inputs(inputs.impressions, tmp_path / "models" / "audience", inputs.creatives, inputs.cnn)
     with pytest.raises(ArtifactError, match=r"members.npz: changed since it was written"):
-        train(given, tmp_path / "policy", outside)
+        train(given, tmp_path / "policy", context)

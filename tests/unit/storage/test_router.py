@@ -8,7 +8,7 @@ import pytest
 
 from adloom.catalogue.entries import CDNOW
 from adloom.config.settings import Settings
-from adloom.errors import DataError, ParamsError
+from adloom.errors import ConfigError, DataError
 from adloom.storage import s3
 from adloom.storage.base import SourceFile
 from adloom.storage.router import FolderStore, Stores
@@ -69,9 +69,9 @@ def test_a_file_in_the_way_of_a_push_is_found_before_it(tmp_path: Path) -> None:
 def test_the_catalogue_is_listed_without_a_network_and_never_written(stores: Stores, tmp_path: Path) -> None:
     assert stores.list("cdnow") == list(CDNOW.files)
     assert not (tmp_path / "home").exists()
-    with pytest.raises(ParamsError, match=r"cdnow: a name of the catalogue, which cannot be written"):
+    with pytest.raises(ConfigError, match=r"cdnow: a name of the catalogue, which cannot be written"):
         stores.push(tmp_path, "cdnow")
-    with pytest.raises(ParamsError, match=r"cdnow: a name of the catalogue, which cannot be written"):
+    with pytest.raises(ConfigError, match=r"cdnow: a name of the catalogue, which cannot be written"):
         stores.require("cdnow")
 
 
@@ -85,5 +85,5 @@ def test_s3_addresses() -> None:
     assert s3.address("s3://bucket/a/b/") == Address("bucket", "a/b")
     assert s3.address("s3://bucket").below("x") == "x"
     assert s3.address("s3://bucket/a").below("x") == "a/x"
-    with pytest.raises(ParamsError, match=r"s3:///a: no bucket; expected s3://bucket/prefix"):
+    with pytest.raises(ConfigError, match=r"s3:///a: no bucket; expected s3://bucket/prefix"):
         s3.address("s3:///a")

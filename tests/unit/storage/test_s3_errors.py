@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
 
-from adloom.errors import ParamsError
+from adloom.errors import ConfigError
 from adloom.storage.s3 import S3Store
-from adloom.storage.s3_errors import Patience, asking
+from adloom.storage.s3_errors import Patience, translate_errors
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -62,7 +62,7 @@ def test_a_long_transfer_that_breaks_off_is_tried_again() -> None:
     ],
 )
 def test_a_refusal_that_is_not_about_keys_says_what_to_mend(code: str, said: str) -> None:
-    with pytest.raises(ParamsError, match=said), asking("s3://shop/a", NOWHERE):
+    with pytest.raises(ConfigError, match=said), translate_errors("s3://shop/a", NOWHERE):
         raise ClientError({"Error": {"Code": code}}, "PutObject")
 
 
@@ -74,6 +74,6 @@ def test_a_profile_that_has_to_log_in_is_said(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("AWS_PROFILE", "work")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(ParamsError, match="no credentials: .*; check AWS_PROFILE, or log in to it again") as caught:
+    with pytest.raises(ConfigError, match="no credentials: .*; check AWS_PROFILE, or log in to it again") as caught:
         S3Store(NOWHERE, progress=False).list("s3://shop/a")
     assert "\n" not in str(caught.value)

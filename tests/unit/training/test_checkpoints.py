@@ -3,14 +3,14 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from adloom.context import Outside
+from adloom.context import StageContext
 from adloom.training import checkpoints
 
 
-def test_stages_that_discard_at_the_same_time_do_not_disturb_each_other(outside: Outside, tmp_path: Path) -> None:
+def test_stages_that_discard_at_the_same_time_do_not_disturb_each_other(context: StageContext, tmp_path: Path) -> None:
     artifact = tmp_path / "models" / "net"
     for key in range(300):
-        checkpoints.finish(checkpoints.place(outside.home, "train_net", str(key)), artifact)
+        checkpoints.finish(checkpoints.checkpoint_path(context.home, "train_net", str(key)), artifact)
     with ThreadPoolExecutor(4) as pool:
-        assert [*pool.map(lambda _: checkpoints.discard(outside, artifact), range(4))] == [None] * 4
+        assert [*pool.map(lambda _: checkpoints.discard(context, artifact), range(4))] == [None] * 4
     assert [*tmp_path.rglob("finished")] == []

@@ -8,7 +8,7 @@ import pytest
 
 from adloom.config.params import TrainLstm
 from adloom.config.settings import Settings
-from adloom.errors import AdloomError, ParamsError, UserError
+from adloom.errors import AdloomError, ConfigError, UserError
 from adloom.training import launcher
 
 ONE = TrainLstm(epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=0.1)
@@ -26,31 +26,31 @@ class Failure:
 
 
 def test_processes_are_started_once_where_more_than_one_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not launcher.needed("train-lstm", ONE, Settings())
-    assert launcher.needed("train-lstm", TWO, Settings())
-    assert not launcher.needed("train-lstm", TWO.model_copy(update={"enabled": False}), Settings())
+    assert not launcher.needs_launch("train-lstm", ONE, Settings())
+    assert launcher.needs_launch("train-lstm", TWO, Settings())
+    assert not launcher.needs_launch("train-lstm", TWO.model_copy(update={"enabled": False}), Settings())
     monkeypatch.setenv("WORLD_SIZE", "2")  # torchrun has started this one
-    assert not launcher.needed("train-lstm", TWO, Settings())
+    assert not launcher.needs_launch("train-lstm", TWO, Settings())
 
 
 def test_machines_are_those_that_were_told_of_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ParamsError, match=r"train_lstm.nodes: 2, and this is one machine; .*--nproc-per-node 2"):
-        launcher.needed("train-lstm", MACHINES, Settings())
+    with pytest.raises(ConfigError, match=r"train_lstm.nodes: 2, and this is one machine; .*--nproc-per-node 2"):
+        launcher.needs_launch("train-lstm", MACHINES, Settings())
     monkeypatch.setenv("PET_NNODES", "2")
-    assert launcher.needed("train-lstm", MACHINES, Settings())
+    assert launcher.needs_launch("train-lstm", MACHINES, Settings())
 
 
 def test_who_knows_why_is_told_before_who_lost_another() -> None:
     lost = Failure(0, 1, "unexpected RuntimeError: Connection closed by peer")
     ended = Failure(1, -15)
-    mended = launcher.blamed("train-lstm", [ended, lost, Failure(2, 2, "copy: 0 lines", timestamp=1)])
+    mended = launcher.root_cause("train-lstm", [ended, lost, Failure(2, 2, "copy: 0 lines", timestamp=1)])
     assert (type(mended), str(mended)) == (UserError, "copy: 0 lines")
-    killed = launcher.blamed("train-lstm", [ended, lost, Failure(3, -9)])
+    killed = launcher.root_cause("train-lstm", [ended, lost, Failure(3, -9)])
     assert type(killed) is AdloomError
     assert str(killed).startswith(
         "train-lstm: process 3 of this machine was ended by SIGKILL, often for want of memory"
     )
-    assert str(launcher.blamed("train-lstm", [ended, lost])) == lost.message
+    assert str(launcher.root_cause("train-lstm", [ended, lost])) == lost.message
 
 
 def test_an_error_is_left_with_who_started_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,14 +15,14 @@ from tests.conftest import MakeTable
 from torch import nn
 
 from adloom.config.params import Training
-from adloom.context import Outside
-from adloom.errors import ParamsError
+from adloom.context import StageContext
+from adloom.errors import ConfigError
 from adloom.storage import manifest
 from adloom.storage.router import FolderStore
 from adloom.tracking.base import MemoryRun, MemoryTracker
 from adloom.training import checkpoints, loop
-from adloom.training.loop import History, Ints, Order
-from adloom.training.process_group import Group
+from adloom.training.loop import BatchSampler, History, Ints
+from adloom.training.process_group import ProcessGroup
 
 PARAMS = Training(epochs=4, steps_per_epoch=3, batch_size=16, learning_rate=0.1, threads=1)
 
@@ -85,7 +85,7 @@ def fit(
     folder: Path,
     net: type[Net] = Net,
     patience: int | None = None,
-    copy: checkpoints.Copy | None = None,
+    copy: checkpoints.RemoteCheckpoint | None = None,
     params: Training = PARAMS,
 ) -> Trained:
     run = MemoryRun("train_net", {}, {})
@@ -100,7 +100,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 
 def test_an_order_uses_every_row_equally_often() -> None:
-    order = Order(12, PARAMS)  # 4 epochs of 48 rows: 16 times each
+    order = BatchSampler(12, PARAMS)  # 4 epochs of 48 rows: 16 times each
     counts: Counter[int] = Counter()
     for epoch in range(PARAMS.epochs):
         order.set_epoch(epoch)
@@ -112,7 +112,7 @@ def test_an_order_uses_every_row_equally_often() -> None:
 
 def test_an_order_depends_on_seed_and_epoch_alone() -> None:
     def batches(seed: int, epoch: int) -> list[list[int]]:
-        order = Order(50, PARAMS.model_copy(update={"seed": seed}))
+        order = BatchSampler(50, PARAMS.model_copy(update={"seed": seed}))
         order.set_epoch(epoch)
         return [batch.tolist() for batch in order]
 
@@ -122,25 +122,25 @@ def test_an_order_depends_on_seed_and_epoch_alone() -> None:
 
 
 def test_processes_share_every_batch_and_leave_out_no_row() -> None:
-    whole = [batch.tolist() for batch in Order(50, PARAMS)]
-    shares = [[batch.tolist() for batch in Order(50, PARAMS, Group(rank, 4))] for rank in range(4)]
+    whole = [batch.tolist() for batch in BatchSampler(50, PARAMS)]
+    shares = [[batch.tolist() for batch in BatchSampler(50, PARAMS, ProcessGroup(rank, 4))] for rank in range(4)]
     assert [[row for part in parts for row in part] for parts in zip(*shares, strict=True)] == whole
     assert {len(part) for share in shares for part in share} == {4}
 
 
 def test_another_number_of_processes_than_the_params_ask_for_is_refused(
-    tmp_path: Path, outside: Outside, make_table: MakeTable
+    tmp_path: Path, context: StageContext, make_table: MakeTable
 ) -> None:
     table = make_table("copy", pd.DataFrame({"text": ["a"], "split": ["train"]}))
     wanted = "train_net: nodes 1 and devices 2 make 2 processes, torchrun started 1"
     params = PARAMS.model_copy(update={"devices": 2})
-    with pytest.raises(ParamsError, match=wanted), loop.session("train_net", table, tmp_path, params, outside):
+    with pytest.raises(ConfigError, match=wanted), loop.session("train_net", table, tmp_path, params, context):
         pass
 
 
 def test_in_order_is_every_row_once() -> None:
-    assert [batch.tolist() for batch in loop.in_order(5, 2)] == [[0, 1], [2, 3], [4]]
-    assert loop.in_order(0, 2) == []
+    assert [batch.tolist() for batch in loop.split_in_order(5, 2)] == [[0, 1], [2, 3], [4]]
+    assert loop.split_in_order(0, 2) == []
 
 
 def test_two_runs_in_two_folders_are_equal(tmp_path: Path, uninterrupted: Trained) -> None:
@@ -173,7 +173,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
 def test_on_another_disk_it_goes_on_from_where_the_checkpoint_lies_as_well(
     tmp_path: Path, uninterrupted: Trained
 ) -> None:
-    copy = checkpoints.Copy(FolderStore(), str(tmp_path / "kept"))
+    copy = checkpoints.RemoteCheckpoint(FolderStore(), str(tmp_path / "kept"))
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path / "first", InterruptedNet, copy=copy)
     resumed = fit(tmp_path / "second", copy=copy)
@@ -240,12 +240,12 @@ def test_a_checkpoint_of_another_network_is_discarded(
 
 
 def test_a_session_keeps_the_checkpoint_until_the_artifact_is_where_it_belongs(
-    tmp_path: Path, outside: Outside, make_table: MakeTable
+    tmp_path: Path, context: StageContext, make_table: MakeTable
 ) -> None:
     table, target = make_table("copy", pd.DataFrame({"text": ["a"], "split": ["train"]})), tmp_path / "models" / "net"
 
     def train(*, interrupted: bool) -> Path:
-        with loop.session("train_net", table, target, PARAMS, outside) as session:
+        with loop.session("train_net", table, target, PARAMS, context) as session:
             session.checkpoint.parent.mkdir(parents=True, exist_ok=True)
             session.checkpoint.touch()
             if interrupted:
@@ -254,16 +254,16 @@ def test_a_session_keeps_the_checkpoint_until_the_artifact_is_where_it_belongs(
 
     with pytest.raises(KeyboardInterrupt):
         train(interrupted=True)
-    assert len(list((outside.home / "checkpoints").rglob("*.ckpt"))) == 1
+    assert len(list((context.home / "checkpoints").rglob("*.ckpt"))) == 1
     assert list(target.parent.iterdir()) == []
-    checkpoints.discard(outside, target)  # of a training that did not end
+    checkpoints.discard(context, target)  # of a training that did not end
     checkpoint = train(interrupted=False)
-    checkpoints.discard(outside, tmp_path / "models" / "another")
+    checkpoints.discard(context, tmp_path / "models" / "another")
     assert checkpoint.exists()
-    checkpoints.discard(outside, target)
+    checkpoints.discard(context, target)
     assert not checkpoint.parent.exists()
-    assert isinstance(outside.tracker, MemoryTracker)
-    failed, sealed = outside.tracker.runs
+    assert isinstance(context.tracker, MemoryTracker)
+    failed, sealed = context.tracker.runs
     assert (failed.status, sealed.status) == ("FAILED", "FINISHED")
     assert sealed.recorded_tags["manifest_digest"] == manifest.digest(target)
     assert sealed.recorded_tags["dataset_digest"] == manifest.digest(table)

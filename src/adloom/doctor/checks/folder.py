@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from adloom.doctor.context import Context, installed
 from adloom.doctor.finding import Finding, Kind
-from adloom.errors import ParamsError
+from adloom.errors import ConfigError
 
 
 def settings(context: Context) -> Iterator[Finding]:
@@ -17,7 +17,7 @@ def settings(context: Context) -> Iterator[Finding]:
 
 def parameters(context: Context) -> Iterator[Finding]:
     """Say whether params.yaml loads, and whether `adloom run` finds its stages beside it."""
-    if isinstance(context.params, ParamsError):
+    if isinstance(context.params, ConfigError):
         needed = context.trains and context.place != "pod"
         if not needed and not context.params_path.exists():
             yield Kind.PARAMS_NOT_ASKED(

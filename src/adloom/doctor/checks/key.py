@@ -9,7 +9,7 @@ from adloom.context import pseudonym_key
 from adloom.data import privacy
 from adloom.doctor.context import Context
 from adloom.doctor.finding import Finding, Kind
-from adloom.errors import ParamsError
+from adloom.errors import ConfigError
 from adloom.stages import sources_lock
 
 
@@ -25,7 +25,7 @@ def check(context: Context) -> Iterator[Finding]:
         yield Kind.KEY_UNREADABLE(
             f"ADLOOM_PSEUDONYM_KEY_FILE={path}: {error.strerror}", "name a file that this user can read"
         )
-    except ParamsError as error:
+    except ConfigError as error:
         yield Kind.KEY_SHORT.told(error)
     else:
         yield from _told(key, private)

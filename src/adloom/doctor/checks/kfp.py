@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from adloom.doctor.context import Context, installed
 from adloom.doctor.finding import Finding, Kind
-from adloom.errors import AdloomError, DeniedError, NoAnswerError, ParamsError, RefusedError
+from adloom.errors import AdloomError, AuthenticationError, ConfigError, PermissionDeniedError, UnavailableError
 from adloom.kubeflow.client.api import ApiError, Health, KfpApi, NamespaceError, Patience
 from adloom.kubeflow.client.http import LISTS
 from adloom.kubeflow.run_namespace import RunNamespace, connect
@@ -16,12 +16,12 @@ NEEDED = (2, 14)  # an older one does not tell an exit handler how a run ended
 LATELY = timedelta(minutes=30)
 LOOKED_AT = ("pipelines", "experiments", "runs")
 FAULTS: dict[type[AdloomError], Kind] = {  # the first that fits
-    NoAnswerError: Kind.KFP_NO_ANSWER,
-    RefusedError: Kind.KFP_REFUSED,
-    DeniedError: Kind.KFP_DENIED,
+    UnavailableError: Kind.KFP_NO_ANSWER,
+    AuthenticationError: Kind.KFP_REFUSED,
+    PermissionDeniedError: Kind.KFP_DENIED,
     NamespaceError: Kind.KFP_NAMESPACE,
     ApiError: Kind.KFP_OLD,
-    ParamsError: Kind.KFP_ADDRESS,
+    ConfigError: Kind.KFP_ADDRESS,
 }
 
 

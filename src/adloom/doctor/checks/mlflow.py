@@ -9,13 +9,13 @@ from adloom.doctor.checks.machine import unwritable
 from adloom.doctor.context import Context, installed
 from adloom.doctor.finding import FinalError, Finding, Kind
 from adloom.doctor.s3_probe import S3Probe
-from adloom.errors import AdloomError, NoAnswerError, RefusedError
+from adloom.errors import AdloomError, AuthenticationError, UnavailableError
 from adloom.registry.mlflow import Server
 
 SERVERS = {"http", "https"}
 FAULTS: dict[type[AdloomError], Kind] = {
-    NoAnswerError: Kind.MLFLOW_NO_ANSWER,
-    RefusedError: Kind.MLFLOW_REFUSED,
+    UnavailableError: Kind.MLFLOW_NO_ANSWER,
+    AuthenticationError: Kind.MLFLOW_REFUSED,
     probe.ApiError: Kind.MLFLOW_NO_API,
     probe.HostError: Kind.MLFLOW_HOST,
     probe.DatabaseError: Kind.MLFLOW_DATABASE,

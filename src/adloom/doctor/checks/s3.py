@@ -8,7 +8,7 @@ from adloom.config.settings import Settings
 from adloom.doctor.context import Context
 from adloom.doctor.finding import FinalError, Finding, Kind
 from adloom.doctor.s3_probe import S3Probe
-from adloom.errors import AdloomError, DeniedError, NoAnswerError, RefusedError
+from adloom.errors import AdloomError, AuthenticationError, PermissionDeniedError, UnavailableError
 from adloom.storage.s3_errors import NoBucketError
 
 SCHEME = "s3://"
@@ -80,11 +80,11 @@ def _greeted(server: S3Probe, endpoint: str) -> Finding:
 
 def _fault(error: AdloomError, denied: Kind) -> Finding:
     """Return the finding of an error; raises it when it will be the same for every bucket."""
-    if isinstance(error, DeniedError):
+    if isinstance(error, PermissionDeniedError):
         return denied(str(error).rpartition("; ")[0], POLICY)
-    if isinstance(error, NoAnswerError):
+    if isinstance(error, UnavailableError):
         raise FinalError(Kind.S3_NO_ANSWER.told(error)) from None
-    if isinstance(error, RefusedError):
+    if isinstance(error, AuthenticationError):
         raise FinalError(Kind.S3_REFUSED.told(error)) from None
     return (Kind.S3_NO_BUCKET if isinstance(error, NoBucketError) else Kind.S3_FAILED).told(error)
 

@@ -12,8 +12,15 @@ from urllib.parse import urlencode
 
 from adloom.config.settings import Settings
 from adloom.connection_errors import describe
-from adloom.errors import AdloomError, DeniedError, NoAnswerError, OutsideError, ParamsError, RefusedError
-from adloom.kubeflow.client.base import AbsentError
+from adloom.errors import (
+    AdloomError,
+    AuthenticationError,
+    ConfigError,
+    ExternalServiceError,
+    PermissionDeniedError,
+    UnavailableError,
+)
+from adloom.kubeflow.client.base import NotFoundError
 from adloom.storage import secret_file
 
 RETRIES = 2  # after the first try
@@ -27,18 +34,18 @@ HANGS = (
 )
 PLAIN = re.compile(r"^https?://([\w.-]+|\[[0-9a-fA-F:]+\])(:\d+)?(/[\w./~-]*)?$")
 REFUSALS: dict[int, tuple[type[AdloomError], str]] = {
-    400: (OutsideError, "the request is refused"),
-    401: (RefusedError, f"the token is refused; {TOKEN}"),
-    403: (DeniedError, "the token may not do this; ask for a role that may, or check ADLOOM_KFP_NAMESPACE"),
-    429: (OutsideError, "too many requests; try again in a minute"),
+    400: (ExternalServiceError, "the request is refused"),
+    401: (AuthenticationError, f"the token is refused; {TOKEN}"),
+    403: (PermissionDeniedError, "the token may not do this; ask for a role that may, or check ADLOOM_KFP_NAMESPACE"),
+    429: (ExternalServiceError, "too many requests; try again in a minute"),
 }
 
 
-class ApiError(ParamsError):
+class ApiError(ConfigError):
     """The server is not of Kubeflow Pipelines 2."""
 
 
-class NamespaceError(ParamsError):
+class NamespaceError(ConfigError):
     """The server has many users, and no namespace is named."""
 
 
@@ -70,13 +77,13 @@ class KfpApi:
 
     @cached_property
     def endpoint(self) -> str:
-        """The server's address. Raises ParamsError when it is none."""
+        """The server's address. Raises ConfigError when it is none."""
         given = (self._settings.kfp_endpoint or "").rstrip("/")
         if not given:
-            raise ParamsError(f"no server of Kubeflow Pipelines is named; {ADDRESS}")
+            raise ConfigError(f"no server of Kubeflow Pipelines is named; {ADDRESS}")
         if not PLAIN.match(given):
             shown = re.sub(r"//[^/]*@", "//…@", given)  # without a password
-            raise ParamsError(f"ADLOOM_KFP_ENDPOINT={shown}: not an address, or one with a user or page; {ADDRESS}")
+            raise ConfigError(f"ADLOOM_KFP_ENDPOINT={shown}: not an address, or one with a user or page; {ADDRESS}")
         return given
 
     @cached_property
@@ -91,7 +98,7 @@ class KfpApi:
         """What the server says of itself; its version is in the answer, though not in the model of it."""
         try:
             said = self.ask("GET", "healthz", "object")
-        except AbsentError:
+        except NotFoundError:
             raise ApiError(f"{self}: has no API v2beta1, which KFP 2 and later have; {ADDRESS}") from None
         return Health(said.get("multi_user") is True, str(said.get("tag_name", "unknown")))
 
@@ -101,14 +108,14 @@ class KfpApi:
         try:
             import kfp_server_api
         except ModuleNotFoundError:
-            raise ParamsError("kfp-server-api is not installed; `pip install 'adloom[train]'` brings it") from None
+            raise ConfigError("kfp-server-api is not installed; `pip install 'adloom[train]'` brings it") from None
         return kfp_server_api
 
     def ask(self, method: str, path: str, answer: str, query: dict[str, Any] | None = None, **content: Any) -> Any:
         """
         Return the answer as the model of this name; `content` is a model as `body`, or `fields` of a form.
 
-        Raises AbsentError when nothing is there, ParamsError when the environment is wrong, else OutsideError.
+        Raises NotFoundError, ConfigError when the environment is wrong, else ExternalServiceError.
         """
         given = {name: value for name, value in (query or {}).items() if value is not None}
         url = f"{self.endpoint}/apis/v2beta1/{path}" + (f"?{urlencode(given)}" if given else "")
@@ -120,7 +127,7 @@ class KfpApi:
                 return self._codec.deserialize(response, answer)
         except (ValueError, TypeError, self.models.OpenApiException):
             pass
-        raise ParamsError(f"{self}: its answer is not one of this API; {ADDRESS}")
+        raise ConfigError(f"{self}: its answer is not one of this API; {ADDRESS}")
 
     def __str__(self) -> str:
         return f"Kubeflow Pipelines at {self.endpoint}"
@@ -153,7 +160,7 @@ class KfpApi:
             return ssl.create_default_context(cafile=path)
         except OSError as error:
             why = error.strerror or "not certificates"
-            raise ParamsError(f"ADLOOM_KFP_CA={path}: {why}; expected certificates in PEM") from None
+            raise ConfigError(f"ADLOOM_KFP_CA={path}: {why}; expected certificates in PEM") from None
 
     def _send(self, method: str, url: str, content: dict[str, Any]) -> Any:
         from urllib3.exceptions import HTTPError, MaxRetryError, ReadTimeoutError, SSLError
@@ -167,11 +174,13 @@ class KfpApi:
             cause = (isinstance(error, MaxRetryError) and error.reason) or error
             if isinstance(cause, SSLError):
                 advice = "set ADLOOM_KFP_CA to a file with the certificate of its authority"
-                raise ParamsError(f"{self}: its certificate is not trusted: {_said(str(cause))}; {advice}") from None
+                raise ConfigError(f"{self}: its certificate is not trusted: {_said(str(cause))}; {advice}") from None
             if method == "POST" and isinstance(cause, ReadTimeoutError):
                 seconds = self._timeout(method, url).read_timeout
-                raise NoAnswerError(f"{self}: took the request and did not answer in {seconds} s; {HANGS}") from None
-            raise NoAnswerError(f"{self}: no answer: {_said(describe(cause))}; is it running? Else {ADDRESS}") from None
+                raise UnavailableError(f"{self}: took the request and did not answer in {seconds} s; {HANGS}") from None
+            raise UnavailableError(
+                f"{self}: no answer: {_said(describe(cause))}; is it running? Else {ADDRESS}"
+            ) from None
 
     def _timeout(self, method: str, url: str) -> Any:
         import urllib3
@@ -194,7 +203,7 @@ class KfpApi:
         try:
             return _checked(secret_file.read_text(path)[0].strip(), str(path))
         except (OSError, ValueError) as error:
-            raise ParamsError(f"ADLOOM_KFP_TOKEN_FILE={path}: {secret_file.reason(error)}; {TOKEN}") from None
+            raise ConfigError(f"ADLOOM_KFP_TOKEN_FILE={path}: {secret_file.reason(error)}; {TOKEN}") from None
 
     def _refusal(self, response: Any) -> AdloomError:
         said, status = _message(response.data), response.status
@@ -203,17 +212,19 @@ class KfpApi:
             return kind(f"{self}: {advice} ({status}: {said})")
         if 300 <= status < 400:
             to = _said(response.headers.get("location", "another address").partition("?")[0])
-            return ParamsError(
+            return ConfigError(
                 f"{self}: leads to {to}; set ADLOOM_KFP_ENDPOINT to that, or if it is a sign-in, {TOKEN}"
             )
         if status == 404:
-            return AbsentError(f"{self}: nothing there ({said})") if said else ParamsError(f"{self}: no API; {ADDRESS}")
-        return OutsideError(f"{self}: failed ({status}: {said or 'without a word'}); its own log says why")
+            return (
+                NotFoundError(f"{self}: nothing there ({said})") if said else ConfigError(f"{self}: no API; {ADDRESS}")
+            )
+        return ExternalServiceError(f"{self}: failed ({status}: {said or 'without a word'}); its own log says why")
 
 
 def _checked(token: str, where: str) -> str | None:
     if not (token.isascii() and token.isprintable()) or " " in token:
-        raise ParamsError(f"{where}: not a token: it holds a blank or a letter that no token has; {TOKEN}")
+        raise ConfigError(f"{where}: not a token: it holds a blank or a letter that no token has; {TOKEN}")
     return token or None
 
 

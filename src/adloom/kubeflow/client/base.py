@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import yaml
 
-from adloom.errors import OutsideError
+from adloom.errors import ExternalServiceError
 
 SUCCEEDED, FAILED, CANCELED, SKIPPED = "SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"
 ENDED = frozenset({SUCCEEDED, FAILED, CANCELED, SKIPPED})
@@ -16,12 +16,12 @@ STARTED = "started in Kubeflow"  # the reason of a run for which none is given
 LOST = frozenset({FAILED, CANCELED, SKIPPED, "CANCELING"})  # will never have succeeded
 
 
-class AbsentError(OutsideError):
+class NotFoundError(ExternalServiceError):
     """The server has nothing of this name or id."""
 
 
 @dataclass(frozen=True)
-class Version:
+class PipelineVersion:
     """A version of a pipeline that the server holds."""
 
     pipeline_id: str
@@ -29,12 +29,12 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Order:
+class RunRequest:
     """What is to run, once or on a schedule."""
 
     pipeline: str  # its name on the server; the experiment its runs lie in is called the same
     title: str
-    version: Version
+    version: PipelineVersion
     arguments: Mapping[str, str]
     reason: str
 
@@ -49,7 +49,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Run:
+class PipelineRun:
     """One run of a pipeline."""
 
     run_id: str
@@ -61,7 +61,7 @@ class Run:
     reason: str
     url: str | None = None  # its page; None when ADLOOM_KFP_UI names no pages
     message: str = ""  # empty unless the server knows why it failed
-    version: Version | None = None  # of the pipeline; None when the server does not say which version ran
+    version: PipelineVersion | None = None  # of the pipeline; None when the server does not say which version ran
     tasks: tuple[Task, ...] = ()  # only of a run that was asked for by its id
 
     @property
@@ -86,23 +86,23 @@ class Schedule:
 class Runs(Protocol):
     """What is needed of a server to run pipelines."""
 
-    def upload(self, pipeline: str, digest: str, text: str) -> Version:
+    def upload(self, pipeline: str, digest: str, text: str) -> PipelineVersion:
         """Return the version called by this digest, uploaded unless it is there already."""
         ...
 
-    def start(self, order: Order) -> Run:
+    def start(self, order: RunRequest) -> PipelineRun:
         """Start a run."""
         ...
 
-    def runs(self, pipeline: str, title: str | None = None) -> Iterator[Run]:
+    def runs(self, pipeline: str, title: str | None = None) -> Iterator[PipelineRun]:
         """Yield the runs of a pipeline, newest first; only those of a title when one is given."""
         ...
 
-    def run(self, run_id: str) -> Run:
-        """Return a run with its tasks. Raises AbsentError when there is none of this id."""
+    def run(self, run_id: str) -> PipelineRun:
+        """Return a run with its tasks. Raises NotFoundError when there is none of this id."""
         ...
 
-    def spec(self, run: Run) -> Mapping[str, Any]:
+    def spec(self, run: PipelineRun) -> Mapping[str, Any]:
         """Return the compiled pipeline of a run, empty when the server does not have it."""
         ...
 
@@ -114,7 +114,7 @@ class Runs(Protocol):
 class Schedules(Protocol):
     """What is needed of a server to run pipelines on a schedule."""
 
-    def schedule(self, order: Order, cron: str) -> Schedule:
+    def schedule(self, order: RunRequest, cron: str) -> Schedule:
         """Make a schedule, which is on."""
         ...
 
@@ -139,23 +139,23 @@ class Kubeflow(Runs, Schedules, Protocol):
 class MemoryKubeflow:
     """A server in memory whose runs change state when they are told to: for tests."""
 
-    texts: dict[Version, str] = field(default_factory=dict)
+    texts: dict[PipelineVersion, str] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)  # by version id
-    known: dict[str, list[Run]] = field(default_factory=dict)  # by pipeline, oldest first
+    known: dict[str, list[PipelineRun]] = field(default_factory=dict)  # by pipeline, oldest first
     planned: dict[str, list[Schedule]] = field(default_factory=dict)
     clock: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
-    def upload(self, pipeline: str, digest: str, text: str) -> Version:
+    def upload(self, pipeline: str, digest: str, text: str) -> PipelineVersion:
         """Keep a pipeline's text."""
-        version = Version(pipeline, f"{pipeline}@{digest}")
+        version = PipelineVersion(pipeline, f"{pipeline}@{digest}")
         self.texts.setdefault(version, text)
         self.digests[version.version_id] = digest
         return version
 
-    def start(self, order: Order) -> Run:
+    def start(self, order: RunRequest) -> PipelineRun:
         """Remember a run, which is pending."""
         number, digest = next(self.clock), self.digests[order.version.version_id]
-        run = Run(
+        run = PipelineRun(
             run_id=f"run-{number}",
             title=order.title,
             state="PENDING",
@@ -169,17 +169,17 @@ class MemoryKubeflow:
         self.known.setdefault(order.pipeline, []).append(run)
         return run
 
-    def runs(self, pipeline: str, title: str | None = None) -> Iterator[Run]:
+    def runs(self, pipeline: str, title: str | None = None) -> Iterator[PipelineRun]:
         """Yield the runs of a pipeline, newest first."""
         newest = list(reversed(self.known.get(pipeline, [])))
         return (replace(run, tasks=()) for run in newest if title in {None, run.title})
 
-    def run(self, run_id: str) -> Run:
+    def run(self, run_id: str) -> PipelineRun:
         """Return a run."""
         pipeline, i = self._place(run_id)
         return self.known[pipeline][i]
 
-    def spec(self, run: Run) -> Mapping[str, Any]:
+    def spec(self, run: PipelineRun) -> Mapping[str, Any]:
         """Return the compiled pipeline of a run."""
         found = next(yaml.safe_load_all(self.texts[run.version])) if run.version else {}
         return found if isinstance(found, dict) else {}
@@ -194,7 +194,7 @@ class MemoryKubeflow:
         pipeline, i = self._place(run_id)
         self.known[pipeline][i] = replace(self.known[pipeline][i], state=state, tasks=tasks, message=message)
 
-    def schedule(self, order: Order, cron: str) -> Schedule:
+    def schedule(self, order: RunRequest, cron: str) -> Schedule:
         """Remember a schedule."""
         number = next(self.clock)
         made = Schedule(
@@ -228,4 +228,4 @@ class MemoryKubeflow:
             for i, run in enumerate(runs):
                 if run.run_id == run_id:
                     return pipeline, i
-        raise AbsentError(f"run {run_id}: not known to the server")
+        raise NotFoundError(f"run {run_id}: not known to the server")

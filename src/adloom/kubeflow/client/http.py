@@ -7,9 +7,9 @@ from functools import cached_property
 from typing import Any
 
 from adloom.config.settings import Settings
-from adloom.errors import OutsideError
+from adloom.errors import ExternalServiceError
 from adloom.kubeflow.client.api import KfpApi, Patience
-from adloom.kubeflow.client.base import STARTED, AbsentError, Order, Run, Schedule, Task, Version
+from adloom.kubeflow.client.base import STARTED, NotFoundError, PipelineRun, PipelineVersion, RunRequest, Schedule, Task
 
 PAGE = 50  # items an answer
 
@@ -22,19 +22,19 @@ class KfpServer:
         self._pages = (settings.kfp_ui or "").rstrip("/")
         self._versions: dict[str, Any] = {}  # by version id; None for one that was deleted
 
-    def upload(self, pipeline: str, digest: str, text: str) -> Version:
+    def upload(self, pipeline: str, digest: str, text: str) -> PipelineVersion:
         """Return the version called by this digest, uploaded unless it is there already."""
         parent = _ensure(lambda: self._named("pipelines", pipeline), lambda: self._make_pipeline(pipeline)).pipeline_id
         versions = f"pipelines/{parent}/versions"
         found = _ensure(lambda: self._named(versions, digest), lambda: self._upload(parent, digest, text))
-        return Version(parent, found.pipeline_version_id)
+        return PipelineVersion(parent, found.pipeline_version_id)
 
-    def start(self, order: Order) -> Run:
+    def start(self, order: RunRequest) -> PipelineRun:
         """Start a run."""
         body = self._models.V2beta1Run(**self._ordered(order))
         return self._run(self._api.ask("POST", "runs", "V2beta1Run", body=body))
 
-    def runs(self, pipeline: str, title: str | None = None) -> Iterator[Run]:
+    def runs(self, pipeline: str, title: str | None = None) -> Iterator[PipelineRun]:
         """Yield the runs of a pipeline, newest first; only those of a title when one is given."""
         experiment = self._named("experiments", pipeline)
         if experiment is not None:
@@ -42,11 +42,11 @@ class KfpServer:
             found = self._listed("runs", **within, filter=None if title is None else self._filter(title))
             yield from (self._run(run) for run in found if title in {None, run.display_name})
 
-    def run(self, run_id: str) -> Run:
-        """Return a run with its tasks. Raises AbsentError when there is none of this id."""
+    def run(self, run_id: str) -> PipelineRun:
+        """Return a run with its tasks. Raises NotFoundError when there is none of this id."""
         return self._run(self._api.ask("GET", f"runs/{run_id}", "V2beta1Run"))
 
-    def spec(self, run: Run) -> Mapping[str, Any]:
+    def spec(self, run: PipelineRun) -> Mapping[str, Any]:
         """Return the compiled pipeline of a run, empty when the server does not have it."""
         known = run.version and self._version(run.version)
         found = (known and known.pipeline_spec) or {}
@@ -54,12 +54,12 @@ class KfpServer:
 
     def discard(self, run_id: str) -> None:
         """Stop a run and remove it; one that has ended or is gone already is no error."""
-        with suppress(OutsideError):  # the server refuses to stop what has ended
+        with suppress(ExternalServiceError):  # the server refuses to stop what has ended
             self._api.ask("POST", f"runs/{run_id}:terminate", "object")
-        with suppress(AbsentError):
+        with suppress(NotFoundError):
             self._api.ask("DELETE", f"runs/{run_id}", "object")
 
-    def schedule(self, order: Order, cron: str) -> Schedule:
+    def schedule(self, order: RunRequest, cron: str) -> Schedule:
         """Make a schedule, which is on; what is missed while it is off or the server down is not caught up."""
         trigger = self._models.V2beta1Trigger(cron_schedule=self._models.V2beta1CronSchedule(cron=cron))
         body = self._models.V2beta1RecurringRun(
@@ -87,7 +87,7 @@ class KfpServer:
     def _models(self) -> Any:
         return self._api.models
 
-    def _ordered(self, order: Order) -> dict[str, Any]:
+    def _ordered(self, order: RunRequest) -> dict[str, Any]:
         """Return what a run and a schedule are both made of."""
         reference = {"pipeline_id": order.version.pipeline_id, "pipeline_version_id": order.version.version_id}
         experiment = _ensure(
@@ -133,12 +133,12 @@ class KfpServer:
             yield from getattr(page, items) or []
             token = page.next_page_token or None
 
-    def _run(self, found: Any) -> Run:
+    def _run(self, found: Any) -> PipelineRun:
         reference = found.pipeline_version_reference
         named = reference is not None and reference.pipeline_version_id
-        version = Version(reference.pipeline_id, reference.pipeline_version_id) if named else None
+        version = PipelineVersion(reference.pipeline_id, reference.pipeline_version_id) if named else None
         known = version and self._version(version)
-        return Run(
+        return PipelineRun(
             run_id=found.run_id,
             title=found.display_name,
             state=found.state or "PENDING",
@@ -152,13 +152,13 @@ class KfpServer:
             tasks=tuple(_task(task) for task in (found.run_details and found.run_details.task_details) or []),
         )
 
-    def _version(self, version: Version) -> Any:
+    def _version(self, version: PipelineVersion) -> Any:
         """Return what the server knows of a version, None when it was deleted; asked once, for it never changes."""
         if version.version_id not in self._versions:
             path = f"pipelines/{version.pipeline_id}/versions/{version.version_id}"
             try:
                 self._versions[version.version_id] = self._api.ask("GET", path, "V2beta1PipelineVersion")
-            except AbsentError:
+            except NotFoundError:
                 self._versions[version.version_id] = None
         return self._versions[version.version_id]
 
@@ -179,7 +179,7 @@ def _ensure(find: Callable[[], Any], make: Callable[[], Any]) -> Any:
         return found
     try:
         return make()
-    except OutsideError:
+    except ExternalServiceError:
         found = find()
         if found is None:
             raise

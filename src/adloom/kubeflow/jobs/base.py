@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from adloom.config.resources import Place
+from adloom.config.resources import PodResources
 
 Phase = Literal["absent", "running", "ending", "complete", "failed"]
 UNEXPECTED = "unexpected "  # begins the line of what is no error of the family, such as another process that is gone
@@ -25,12 +25,12 @@ class Job:
     nodes: int
     devices: int  # processes on each
     image: str
-    place: Place  # of each node
+    place: PodResources  # of each node
     environment: Mapping[str, str]  # beside what the cluster's configuration gives; nothing secret
 
 
 @dataclass(frozen=True)
-class State:
+class JobState:
     """How a job stands; `why` names the machine that failed and its last words, or what one waits for."""
 
     phase: Phase
@@ -38,14 +38,14 @@ class State:
     restarts: str = ""  # the machine because of which a job that runs is started again, and its last words
 
 
-class Jobs(Protocol):
+class JobClient(Protocol):
     """What is needed of whoever runs jobs."""
 
     def start(self, job: Job) -> None:
-        """Start a job; one of this name that is there already goes on. Raises ParamsError when it may not be."""
+        """Start a job; one of this name that is there already goes on. Raises ConfigError when it may not be."""
         ...
 
-    def state(self, name: str) -> State:
+    def state(self, name: str) -> JobState:
         """Return how a job stands."""
         ...
 
@@ -85,17 +85,17 @@ class LocalJobs:
         }
         self._nodes[job.name] = [self._run(job, together | {"PET_NODE_RANK": n}, n) for n in range(job.nodes)]
 
-    def state(self, name: str) -> State:
+    def state(self, name: str) -> JobState:
         """Return how the processes stand; one that failed is enough."""
         nodes = self._nodes.get(name)
         if nodes is None:
-            return State("absent")
+            return JobState("absent")
         ended = [node.poll() for node in nodes]
         if failed := next((n for n, code in enumerate(ended) if code), None):
-            return State("failed", f"{name}-node-{failed}: {self._last(name, failed)}")
+            return JobState("failed", f"{name}-node-{failed}: {self._last(name, failed)}")
         if ended[0]:
-            return State("failed", f"{name}-node-0: {self._last(name, 0)}")
-        return State("running" if None in ended else "complete")
+            return JobState("failed", f"{name}-node-0: {self._last(name, 0)}")
+        return JobState("running" if None in ended else "complete")
 
     def logs(self, name: str) -> Iterator[str]:
         """Yield the lines that were written since."""

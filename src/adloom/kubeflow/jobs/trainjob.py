@@ -10,8 +10,8 @@ from typing import Any
 
 from adloom.config import pod_env
 from adloom.connection_errors import describe
-from adloom.errors import AdloomError, OutsideError, ParamsError
-from adloom.kubeflow.jobs.base import UNEXPECTED, Job, State
+from adloom.errors import AdloomError, ConfigError, ExternalServiceError
+from adloom.kubeflow.jobs.base import UNEXPECTED, Job, JobState
 
 GROUP, VERSION = "trainer.kubeflow.org", "v1alpha1"
 RUNTIME = "adloom-torch"  # TrainingRuntime in the namespace of the runs
@@ -55,27 +55,27 @@ class TrainJobs:
                 if error.status != 409:
                     raise
 
-    def state(self, name: str) -> State:
+    def state(self, name: str) -> JobState:
         """Return how the TrainJob stands, and of a pod that failed or cannot start why."""
         from kubeflow_trainer_api import models
 
         found = self._get(name)
         if found is None:
-            return State("absent")
+            return JobState("absent")
         job = models.TrainerV1alpha1TrainJob.from_dict(found)
         if job.metadata.deletion_timestamp:
-            return State("ending")
+            return JobState("ending")
         conditions = (job.status.conditions if job.status else None) or []
         ended = {condition.type: condition for condition in conditions if condition.status == "True"}
         if "Complete" in ended:
-            return State("complete")
+            return JobState("complete")
         if "Failed" in ended:
             failed = ended["Failed"]
-            return State("failed", self._failed(name) or f"{failed.reason}: {failed.message}")
+            return JobState("failed", self._failed(name) or f"{failed.reason}: {failed.message}")
         lost = self._failed(name)
         if OOM in lost:  # the next pods would have no more memory
-            return State("failed", lost)
-        return State("running", self._stuck(name), lost)
+            return JobState("failed", lost)
+        return JobState("running", self._stuck(name), lost)
 
     def logs(self, name: str) -> Iterator[str]:
         """Yield the new lines of the first node's newest pod."""
@@ -212,13 +212,13 @@ class TrainJobs:
         try:
             yield
         except HTTPError as error:
-            raise OutsideError(f"{name}: no answer from the cluster: {describe(error)}") from None
+            raise ExternalServiceError(f"{name}: no answer from the cluster: {describe(error)}") from None
         except ApiException as error:
             raise _refusal(name, self._namespace, what, error) from None
 
 
 def connect() -> TrainJobs:
-    """Return the TrainJobs of the namespace that this pod runs in. Raises ParamsError in a pod without an account."""
+    """Return the TrainJobs of the namespace that this pod runs in. Raises ConfigError in a pod without an account."""
     from kubernetes import client, config
 
     configuration = client.Configuration()
@@ -227,7 +227,7 @@ def connect() -> TrainJobs:
         config.load_incluster_config(configuration)
         namespace = NAMESPACE.read_text(encoding="utf-8").strip()
     except (config.ConfigException, OSError) as error:
-        raise ParamsError(f"this pod has no service account to ask the cluster with: {error}; {GRANT}") from None
+        raise ConfigError(f"this pod has no service account to ask the cluster with: {error}; {GRANT}") from None
     return TrainJobs(client.ApiClient(configuration), namespace)
 
 
@@ -265,7 +265,7 @@ def manifest(job: Job) -> dict[str, Any]:
 
 def _keys() -> Iterator[dict[str, Any]]:
     """Yield the variables that come from the ConfigMap and the Secret, as tasks of a pipeline have them."""
-    for kind, known in {"configMapKeyRef": pod_env.CONFIG, "secretKeyRef": pod_env.SECRETS}.items():
+    for kind, known in {"configMapKeyRef": pod_env.CONFIG_MAP_KEYS, "secretKeyRef": pod_env.SECRET_KEYS}.items():
         for key in (key for door in pod_env.TRAINING for key in known.get(door, [])):
             yield {"name": key, "valueFrom": {kind: {"name": pod_env.NAME, "key": key, "optional": True}}}
 
@@ -307,13 +307,13 @@ def _absent(error: Any, name: str) -> bool:
 def _refusal(name: str, namespace: str, what: str, error: Any) -> Exception:
     said = _status(error).get("message") or error.reason
     if error.status in (401, 403):
-        return ParamsError(f"{name}: this pod may not {what} in {namespace}: {said}; {GRANT}")
+        return ConfigError(f"{name}: this pod may not {what} in {namespace}: {said}; {GRANT}")
     if _absent(error, RUNTIME):
-        return ParamsError(
+        return ConfigError(
             f"{name}: no TrainingRuntime {RUNTIME} in {namespace}; apply k8s/components/trainer, which has it"
         )
     if error.status == 404 and "train" in what:
-        return ParamsError(f"{name}: the cluster knows no trainjobs ({said}); {INSTALL}")
+        return ConfigError(f"{name}: the cluster knows no trainjobs ({said}); {INSTALL}")
     if error.status in (400, 422) and "create" in what:
-        return ParamsError(f"{name}: the cluster refused the TrainJob: {said}")
-    return OutsideError(f"{name}: the cluster answered {error.status}: {said}")
+        return ConfigError(f"{name}: the cluster refused the TrainJob: {said}")
+    return ExternalServiceError(f"{name}: the cluster answered {error.status}: {said}")

@@ -15,7 +15,7 @@ from starlette.types import Receive
 
 from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import Endpoint
-from adloom.serving.metrics import Meter
+from adloom.serving.metrics import RequestMetrics
 
 ADMITTED = "adloom.admitted"  # key of the scope: how long the body may be, where that was asked already
 GONE = 499  # status of a request whose client went away before an answer, in nginx's numbering
@@ -125,7 +125,11 @@ class Admission:
     """What one application admits, and what it counts."""
 
     def __init__(
-        self, meter: Meter, endpoints: Mapping[str, Endpoint], pages: Set[str] = PAGES, authorize: Authorize = _anyone
+        self,
+        meter: RequestMetrics,
+        endpoints: Mapping[str, Endpoint],
+        pages: Set[str] = PAGES,
+        authorize: Authorize = _anyone,
     ) -> None:
         self.meter, self.endpoints, self.paths = meter, endpoints, endpoints.keys() | pages
         self.bodies = Bodies()

@@ -15,12 +15,12 @@ from http import HTTPStatus
 from pathlib import Path
 
 from adloom.config.settings import Settings
-from adloom.errors import ParamsError
+from adloom.errors import ConfigError
 from adloom.serving.api import tokens
 from adloom.serving.api.problems import Problem
 from adloom.serving.api.tokens import SCOPES, Access, Token, TokensFile, add
 
-__all__ = ["SCOPES", "Access", "Auth", "Open", "add", "build"]
+__all__ = ["SCOPES", "Access", "NoAuth", "TokenAuth", "add", "build"]
 
 MET = 1000  # headers that are kept
 LOOK = 1.0  # seconds between two readings of the file
@@ -60,18 +60,18 @@ class _Known:
         return token
 
 
-class Auth:
+class TokenAuth:
     """The tokens of a file; `workers` processes share each one's rate."""
 
     def __init__(
         self, path: Path, workers: int = 1, grace: float = 60.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Read the file. Raises ParamsError when it holds no tokens."""
+        """Read the file. Raises ConfigError when it holds no tokens."""
         self._path, self._workers, self._grace, self._clock = path, workers, grace, clock
         self._read_at = clock()
         found = tokens.read(path, workers)
         if not found.tokens:
-            raise ParamsError("; ".join([*found.warnings, f"tokens file {path}: no token in it; {ADVICE}"]))
+            raise ConfigError("; ".join([*found.warnings, f"tokens file {path}: no token in it; {ADVICE}"]))
         self._known = _Known(found.tokens)
         self._told: tuple[str, ...] = ()  # what the last reading had to say
         self._tell(found.warnings)
@@ -113,7 +113,7 @@ class Auth:
         begun = self._clock()
         try:
             found = tokens.read(self._path, self._workers)
-        except ParamsError as error:
+        except ConfigError as error:
             self._tell((f"{error}; the tokens read last pass for {self._grace:.0f} s, then none",))
             return
         self._read_at = begun
@@ -141,7 +141,7 @@ class Auth:
             self.look()
 
 
-class Open:
+class NoAuth:
     """Anybody may ask anything."""
 
     is_unreadable = is_closed = False
@@ -156,10 +156,10 @@ class Open:
         """Do nothing."""
 
 
-def build(settings: Settings, workers: int = 1) -> Auth | Open:
-    """Return what the environment says. Raises ParamsError when it neither names tokens nor says `off`."""
+def build(settings: Settings, workers: int = 1) -> TokenAuth | NoAuth:
+    """Return what the environment says. Raises ConfigError when it neither names tokens nor says `off`."""
     if settings.auth == "off":
-        return Open()
+        return NoAuth()
     if settings.tokens_file is None:
-        raise ParamsError(f"no tokens, so nobody could ask: {ADVICE}")
-    return Auth(settings.tokens_file, workers, settings.tokens_grace_seconds)
+        raise ConfigError(f"no tokens, so nobody could ask: {ADVICE}")
+    return TokenAuth(settings.tokens_file, workers, settings.tokens_grace_seconds)

@@ -31,11 +31,11 @@ from adloom.serving.api.schemas import Body, Endpoint
 BUSY = 64  # requests in flight above which the next one is sent away
 PARSED = b"{}"  # what an application is given for a body: it finds the checked request in `asked`
 
-asked: ContextVar[Any] = ContextVar("asked")  # the checked request that is being answered
+current_request: ContextVar[Any] = ContextVar("asked")  # the checked request that is being answered
 logger = logging.getLogger(__name__)
 
 
-class Front:
+class ApiMiddleware:
     """
     ASGI middleware around an application that answers the endpoints and pages of an admission.
 
@@ -92,7 +92,7 @@ class Front:
         body = await read_body(receive, limit)
         if endpoint.asked is not None:
             assert issubclass(endpoint.asked, Body)  # the others are answered by the lane
-            asked.set(_checked(body, endpoint.asked))
+            current_request.set(_checked(body, endpoint.asked))
         return _replay(receive)
 
     def _chosen(self, scope: Scope) -> ASGIApp:

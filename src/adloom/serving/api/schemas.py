@@ -122,7 +122,7 @@ class PictureReading(Body):
     nearest: list[Neighbour] = Field(description="Nearest first.")
 
 
-class Refused(Body):
+class ItemError(Body):
     """An item that could not be answered; its neighbours were."""
 
     error: ProblemBody
@@ -132,7 +132,7 @@ class ReadAnswer(Body):
     """One item for each picture, in the order asked."""
 
     model: Origin
-    items: list[PictureReading | Refused]
+    items: list[PictureReading | ItemError]
 
 
 class CopyRules(Body):
@@ -198,7 +198,7 @@ class SegmentRequest(Body):
         return self
 
 
-class Placed(Body):
+class SegmentAssignment(Body):
     """A user's segment."""
 
     segment: str | None = Field(description="Null for a user id that was not in the events.")
@@ -208,7 +208,7 @@ class SegmentAnswer(Body):
     """One item for each user or row, in the order asked."""
 
     model: Origin
-    items: list[Placed | Refused]
+    items: list[SegmentAssignment | ItemError]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from adloom.errors import ParamsError
+from adloom.errors import ConfigError
 from adloom.storage import secret_file
 
 Access = Literal["decide", "feedback", "admin"]
@@ -65,26 +65,26 @@ def read(path: Path, workers: int = 1) -> TokensFile:
     """
     Read a tokens file; a line that is wrong is left out, and said.
 
-    `workers` processes share each token's rate. Raises ParamsError when the file cannot be read.
+    `workers` processes share each token's rate. Raises ConfigError when the file cannot be read.
     """
     try:
         text, mode = secret_file.read_text(path)
     except (OSError, ValueError) as error:
-        raise ParamsError(f"tokens file {path}: {secret_file.reason(error)}") from None
+        raise ConfigError(f"tokens file {path}: {secret_file.reason(error)}") from None
     warnings = [f"tokens file {path}: mode {mode:04o}, expected {MODE:04o} or less; `chmod 640 {path}`"]
     tokens, wrong = _parse(text.splitlines(), path, workers)
     return TokensFile(tuple(tokens), (*(warnings if mode & ~MODE else []), *wrong))
 
 
 def add(path: Path, name: str, scopes: Iterable[str], rate: int | None = None) -> str:
-    """Make a token, append its line to a file that only its owner may read, and return it. Raises ParamsError."""
+    """Make a token, append its line to a file that only its owner may read, and return it. Raises ConfigError."""
     token = secrets.token_urlsafe(32)
     sha256 = hashlib.sha256(token.encode()).hexdigest()
     line = f"{name} {','.join(scopes)} sha256:{sha256}" + (f" {rate}/s" if rate else "")
     _token(line, name, 1)
     path.touch(mode=0o600)
     if name in {known.name for known in read(path).tokens}:
-        raise ParamsError(f"tokens file {path}: {name} has a token; choose another name, or take its line out")
+        raise ConfigError(f"tokens file {path}: {name} has a token; choose another name, or take its line out")
     ended = path.read_bytes()[-1:] in (b"", b"\n")  # people may leave a last line without an end
     with path.open("a", encoding="utf-8") as file:
         file.write(f"{line}\n" if ended else f"\n{line}\n")
@@ -98,7 +98,7 @@ def _parse(lines: Iterable[str], path: Path, workers: int) -> tuple[list[Token],
         if line.partition("#")[0].strip():
             try:
                 tokens.append(_token(line, f"{path}:{number}", workers))
-            except ParamsError as error:
+            except ConfigError as error:
                 wrong.append(f"{error}; the line is left out")
     digests = Counter(token.digest for token in tokens)
     if twice := [token.name for token in tokens if digests[token.digest] > 1]:
@@ -107,22 +107,22 @@ def _parse(lines: Iterable[str], path: Path, workers: int) -> tuple[list[Token],
 
 
 def _token(line: str, where: str, workers: int) -> Token:
-    """Parse a line. Raises ParamsError."""
+    """Parse a line. Raises ConfigError."""
     found = LINE.fullmatch(line.partition("#")[0].strip())
     if found is None:
-        raise ParamsError(f"{where}: not a token; expected NAME SCOPE,SCOPE sha256:<64 hex digits> [N/s]")
+        raise ConfigError(f"{where}: not a token; expected NAME SCOPE,SCOPE sha256:<64 hex digits> [N/s]")
     scopes = found["scopes"].split(",")
     if unknown := set(scopes) - set(SCOPES):
-        raise ParamsError(f"{where}: scope {sorted(unknown)[0]!r}, expected of {', '.join(SCOPES)}")
+        raise ConfigError(f"{where}: scope {sorted(unknown)[0]!r}, expected of {', '.join(SCOPES)}")
     return Token(
         found["name"], frozenset(scopes), bytes.fromhex(found["sha256"]), _rate(found["rate"], where) / workers
     )
 
 
 def _rate(digits: str | None, where: str) -> float:
-    """Return the requests a second that a line allows. Raises ParamsError."""
+    """Return the requests a second that a line allows. Raises ConfigError."""
     if digits is None:
         return math.inf
     if len(digits) > len(str(MAX_RATE)) or not 1 <= int(digits) <= MAX_RATE:
-        raise ParamsError(f"{where}: a rate of {digits[:12]}/s, expected 1 to {MAX_RATE}")
+        raise ConfigError(f"{where}: a rate of {digits[:12]}/s, expected 1 to {MAX_RATE}")
     return float(digits)

@@ -19,11 +19,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from adloom.errors import NoAnswerError
-from adloom.serving.api.middleware import Front, asked
+from adloom.errors import UnavailableError
+from adloom.serving.api.middleware import ApiMiddleware, current_request
 from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import GENERATE, READ, WRITE, Body
-from adloom.serving.app import Service, bare, json_response, problem_response
+from adloom.serving.app import Service, create_routes, json_response, problem_response
 from adloom.serving.creatives import classify, generate
 from adloom.serving.models.loader import Models
 
@@ -45,7 +45,7 @@ def mounted(service: Service) -> ASGIApp:
         logging={"access": {"enabled": False}},
     )(Creatives)
     hosted.mount_asgi_app(_models(service))
-    hosted.add_asgi_middleware(Front, admission=service.admission, first=bare(service))
+    hosted.add_asgi_middleware(ApiMiddleware, admission=service.admission, first=create_routes(service))
     app = hosted.to_asgi()
     app.user_middleware = [own for own in app.user_middleware if own.cls not in UNUSED]
     return service.lane(app)
@@ -55,12 +55,14 @@ def _models(service: Service) -> Starlette:
     """Return the endpoints that ask a model, one request at a time: a model uses its own threads."""
     turn = CapacityLimiter(1)
     routes = [_route(path, answer, service, turn) for path, answer in ANSWERS.items()]
-    return Starlette(routes=routes, exception_handlers={Problem: problem_response, NoAnswerError: _unanswered})
+    return Starlette(routes=routes, exception_handlers={Problem: problem_response, UnavailableError: _unanswered})
 
 
 def _route(path: str, answer: Answer, service: Service, turn: CapacityLimiter) -> Route:
     async def endpoint(request: Request) -> Response:
-        return await to_thread.run_sync(lambda: json_response(answer(asked.get(), service.models)), limiter=turn)
+        return await to_thread.run_sync(
+            lambda: json_response(answer(current_request.get(), service.models)), limiter=turn
+        )
 
     return Route(path, endpoint, methods=["POST"])
 

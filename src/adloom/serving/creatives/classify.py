@@ -15,13 +15,13 @@ from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import (
     MAX_PICTURE_BYTES,
     MAX_PICTURE_PIXELS,
+    ItemError,
     Neighbour,
     PictureReading,
     ReadAnswer,
     ReadRequest,
-    Refused,
 )
-from adloom.serving.models.loader import Bundle, Known, Models, PictureReader
+from adloom.serving.models.loader import LoadedModel, Models, PictureReader, ReferenceEmbeddings
 
 SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")  # PNG, JPEG: no other decoder sees a stranger's bytes
 GROUP = 128  # known creatives of which the most similar one is looked for first
@@ -31,13 +31,13 @@ def read(asked: ReadRequest, models: Models) -> ReadAnswer:
     """Read every picture that can be read. Raises Problem when the model is not there."""
     cnn = models.cnn
     decoded = [_decoded(text, i, cnn) for i, text in enumerate(asked.pictures)]
-    good = [picture for picture in decoded if not isinstance(picture, Refused)]
+    good = [picture for picture in decoded if not isinstance(picture, ItemError)]
     readings = iter(_readings(np.stack(good), cnn, asked.nearest) if good else [])
-    items = [picture if isinstance(picture, Refused) else next(readings) for picture in decoded]
+    items = [picture if isinstance(picture, ItemError) else next(readings) for picture in decoded]
     return ReadAnswer(model=cnn.origin, items=items)
 
 
-def _decoded(text: str, number: int, cnn: Bundle[PictureReader]) -> Floats | Refused:
+def _decoded(text: str, number: int, cnn: LoadedModel[PictureReader]) -> Floats | ItemError:
     """Return the picture (channels, height, width) in [-1, 1] at the model's size, or why not."""
     try:
         channels, height, _ = cnn.card.shape
@@ -45,7 +45,7 @@ def _decoded(text: str, number: int, cnn: Bundle[PictureReader]) -> Floats | Ref
     except PictureError as error:
         reason = str(error).replace("prepare.max_pixels", str(MAX_PICTURE_PIXELS))
         problem = Problem(HTTPStatus.UNPROCESSABLE_ENTITY, reason, f"pictures.{number}")
-        return Refused(error=problem.body())
+        return ItemError(error=problem.body())
     return to_floats(pixels.transpose(2, 0, 1))
 
 
@@ -61,7 +61,7 @@ def _bytes(text: str) -> bytes:
     return image
 
 
-def _readings(batch: Floats, cnn: Bundle[PictureReader], nearest: int) -> list[PictureReading]:
+def _readings(batch: Floats, cnn: LoadedModel[PictureReader], nearest: int) -> list[PictureReading]:
     """Read pictures (batch, channels, height, width) and compare all of them with the known creatives at once."""
     reading = cnn.model.read(batch)
     neighbours = _nearest(reading.embedding, cnn.model.known, nearest) if nearest else [[] for _ in batch]
@@ -76,12 +76,12 @@ def _readings(batch: Floats, cnn: Bundle[PictureReader], nearest: int) -> list[P
     ]
 
 
-def _nearest(embeddings: Floats, known: Known, count: int) -> list[list[Neighbour]]:
+def _nearest(embeddings: Floats, known: ReferenceEmbeddings, count: int) -> list[list[Neighbour]]:
     """Return the known creatives of highest cosine, highest first, for embeddings (batch, dimensions)."""
     return [_neighbours(row, known, count) for row in embeddings @ known.embedding.T]
 
 
-def _neighbours(similarity: Floats, known: Known, count: int) -> list[Neighbour]:
+def _neighbours(similarity: Floats, known: ReferenceEmbeddings, count: int) -> list[Neighbour]:
     """Name the known creatives of highest similarity (creatives,), highest first; of equals the first known one."""
     if not len(similarity):
         return []

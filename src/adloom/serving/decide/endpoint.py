@@ -27,9 +27,9 @@ from adloom.serving.api.decide_schemas import (
     FeedbackRequest,
 )
 from adloom.serving.api.problems import MEDIA_TYPE, Problem
-from adloom.serving.decide.micro_batcher import Arrival, Headers, Line, Reply, Request
-from adloom.serving.decide.service import Asked, Decider, Log, encode
-from adloom.serving.metrics import DecisionMeter
+from adloom.serving.decide.micro_batcher import Arrival, Headers, MicroBatcher, Reply, Request
+from adloom.serving.decide.service import Decider, Log, TimedRequest, encode
+from adloom.serving.metrics import DecisionMetrics
 
 ARRIVED = "adloom.arrived"  # key of the scope: an Arrival
 NOTHING: Mapping[str, str] = {}
@@ -48,22 +48,22 @@ class Tracing(Protocol):
         """Make a span of a request that was answered at a time, by time.perf_counter."""
 
 
-class Counters(NamedTuple):
+class MetricsSinks(NamedTuple):
     """Where requests are counted."""
 
-    decisions: DecisionMeter
+    decisions: DecisionMetrics
     tracing: Tracing | None = None
 
 
-class Lane:
+class DecisionEndpoint:
     """ASGI middleware that answers the paths with a deadline itself, those of them that the service has."""
 
     def __init__(
-        self, app: ASGIApp, decider: Decider, log: Log, admission: Admission, counters: Counters, room: int
+        self, app: ASGIApp, decider: Decider, log: Log, admission: Admission, counters: MetricsSinks, room: int
     ) -> None:
         self._app, self._decider, self._log, self._admission = app, decider, log, admission
         self._decisions, self._tracing = counters
-        self.line = Line(self.answer, self.refuse, self.drop, room)
+        self.line = MicroBatcher(self.answer, self.refuse, self.drop, room)
         self._request = msgspec.json.Decoder(DecideRequest).decode
         self._feedback = msgspec.json.Decoder(FeedbackRequest).decode
         self.paths = {DECIDE, FEEDBACK} & admission.endpoints.keys()
@@ -158,7 +158,7 @@ class Lane:
                 self._tracing.record(request, reply.status, now)
         return replies
 
-    def _decided(self, asked: Sequence[Asked]) -> Sequence[DecideAnswer | Exception]:
+    def _decided(self, asked: Sequence[TimedRequest]) -> Sequence[DecideAnswer | Exception]:
         try:
             answers = self._decider.decide(asked)
         except Exception as error:  # noqa: BLE001 - the last line of defence
@@ -184,12 +184,12 @@ class Lane:
         return problem_reply(error, {"x-request-id": request_context.request_id(request.headers).decode()})
 
 
-class Life:
+class LifespanMiddleware:
     """ASGI middleware that starts something after the application has, and ends it before the application does."""
 
     def __init__(
         self,
-        lane: Lane,
+        lane: DecisionEndpoint,
         admission: Admission,
         begin: Callable[[], Awaitable[None]],
         end: Callable[[], Awaitable[None]],

@@ -10,14 +10,14 @@ from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 from adloom.serving.api.connection import CLOSE, END, Connection
-from adloom.serving.decide.endpoint import Lane
+from adloom.serving.decide.endpoint import DecisionEndpoint
 from adloom.serving.decide.micro_batcher import Arrival, Headers, Reply, Request
 
 HEADS = 1000  # that are kept, of all connections together
 ONE_TIME = {b"traceparent", b"x-request-id"}  # headers that make every head another
 
 
-class Head(NamedTuple):
+class CachedRequestHead(NamedTuple):
     """What comes before a body: a POST to the lane."""
 
     path: str
@@ -26,14 +26,14 @@ class Head(NamedTuple):
     stays: bool  # the connection, afterwards
 
 
-class Shortcut(Connection):
+class FastHttpProtocol(Connection):
     """A connection."""
 
-    heads: ClassVar[dict[bytes, Head]] = {}  # of all connections, as they came
+    heads: ClassVar[dict[bytes, CachedRequestHead]] = {}  # of all connections, as they came
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._lane: Lane | None = getattr(self.app, "lane", None)
+        self._lane: DecisionEndpoint | None = getattr(self.app, "lane", None)
         self._first: tuple[bytes, int] | None = None  # of what is read, if a request begins it: head, bytes after it
 
     def _feed(self, data: bytes) -> None:
@@ -57,12 +57,12 @@ class Shortcut(Connection):
         else:
             self._release()
             stays = self.parser.get_http_version() == "1.1" and self.parser.should_keep_alive()
-            head = Head(path, self._headers, len(body), stays)
+            head = CachedRequestHead(path, self._headers, len(body), stays)
             came, rest = self._first or (b"", -1)
             request = Request(path, self._headers, body, self._arrive(lane), self._limit is not None)
             self._join(lane, head, request, came if rest == len(body) else None)
 
-    def _lane_path(self, lane: Lane) -> str | None:
+    def _lane_path(self, lane: DecisionEndpoint) -> str | None:
         """Return the lane's path that a request names, however it is spelled."""
         path = lane.urls.get(self.url.partition(b"?")[0]) or self._path()
         return path if path in lane.paths else None
@@ -71,13 +71,15 @@ class Shortcut(Connection):
         if self._lane:
             self._lane.line.flush()
 
-    def _arrive(self, lane: Lane) -> Arrival:
+    def _arrive(self, lane: DecisionEndpoint) -> Arrival:
         return lane.line.arrives(self.loop.call_soon)
 
-    def _join(self, lane: Lane, head: Head, request: Request, came: bytes | None = None) -> None:
+    def _join(
+        self, lane: DecisionEndpoint, head: CachedRequestHead, request: Request, came: bytes | None = None
+    ) -> None:
         lane.line.join(request, partial(self._answer, head, came), self)
 
-    def _answer(self, head: Head, came: bytes | None, reply: Reply) -> None:
+    def _answer(self, head: CachedRequestHead, came: bytes | None, reply: Reply) -> None:
         if self.transport.is_closing():
             return
         stays = head.stays and not self._last and CLOSE not in reply.head
@@ -88,7 +90,7 @@ class Shortcut(Connection):
         elif came is not None and reply.status == 200:
             self._keep(came, head)
 
-    def _keep(self, came: bytes, head: Head) -> None:
+    def _keep(self, came: bytes, head: CachedRequestHead) -> None:
         """Keep the head of a request that was answered, as it came, if others may come with the same."""
         if head.headers.get(b"content-length") == b"%d" % head.length and not ONE_TIME & head.headers.keys():
             if len(self.heads) >= HEADS:

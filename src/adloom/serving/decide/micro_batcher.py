@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-ROOM = 128  # requests answered of those that one look finds: some milliseconds of work; more are sent away
-TOGETHER = 16  # requests that are answered at once: the first of them waits for the others
+MAX_QUEUE = 128  # requests answered of those that one look finds: some milliseconds of work; more are sent away
+MAX_BATCH = 16  # requests that are answered at once: the first of them waits for the others
 AT_ONCE = 0.0002  # seconds between the last answer and a look's first find, up to which it was there already
 CLOSED = -1  # file number of a socket that is closed on this side
 
@@ -68,7 +68,7 @@ class Client(Protocol):
 Waiting = tuple[Request, Callable[[Reply], None], Client | None]  # with who is told the reply
 
 
-class Line:
+class MicroBatcher:
     """The requests that are read at one look at the sockets, and wait to be answered when it is over."""
 
     def __init__(
@@ -76,7 +76,7 @@ class Line:
         answer: Callable[[Sequence[Request]], list[Reply]],
         refuse: Callable[[Sequence[Request]], Reply],
         drop: Callable[[Sequence[Request]], None],
-        room: int = ROOM,
+        room: int = MAX_QUEUE,
     ) -> None:
         self._answer, self._refuse, self._drop, self._room = answer, refuse, drop, room
         self._reading = False
@@ -103,7 +103,7 @@ class Line:
         """Let a request wait until the look is over, at the longest, and tell its reply."""
         place = self._waiting if request.arrival.fits else self._too_many
         place.append((request, tell, client))
-        if len(self._waiting) >= TOGETHER or not self._reading:
+        if len(self._waiting) >= MAX_BATCH or not self._reading:
             self.flush()
 
     def flush(self) -> None:

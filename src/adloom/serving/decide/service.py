@@ -17,19 +17,19 @@ from adloom.audience.segment_index import Members
 from adloom.data.context import PREFIX
 from adloom.data.privacy import PUBLISHED_KEY, fingerprint, pseudonymiser
 from adloom.decision_log.record import Decision, Record
-from adloom.policy.scorer import Floats, Question, Scorer, draw
+from adloom.policy.scorer import Floats, Scorer, ScoringRequest, draw
 from adloom.serving.api import decide_schemas
 from adloom.serving.api.decide_schemas import MAX_CANDIDATES, Chosen, DecideAnswer, DecideRequest, Tier
 from adloom.serving.api.problems import Problem
-from adloom.serving.decide.micro_batcher import TOGETHER
+from adloom.serving.decide.micro_batcher import MAX_BATCH
 from adloom.serving.models.loader import Models
 from adloom.serving.request_context import new_id
-from adloom.serving.segments import Keys
+from adloom.serving.segments import PseudonymKeys
 
 CACHED = 100_000  # probabilities that are remembered, of all questions together
 SLOWING = 0.1  # weight of the last answer in how long the model is expected to take
 
-Asked = tuple[DecideRequest, float]  # and when it arrived, by time.perf_counter
+TimedRequest = tuple[DecideRequest, float]  # and when it arrived, by time.perf_counter
 T = TypeVar("T")
 Said = tuple[Tier, list[float]]  # the probability of each candidate (candidates,), and who says so
 
@@ -60,7 +60,7 @@ class MemoryLog:
         return True
 
 
-class Cache:
+class ProbabilityCache:
     """
     The last probabilities of each question, at most `size` in all; those asked longest ago are forgotten.
 
@@ -85,11 +85,11 @@ class Cache:
         self._young[question] = probabilities
 
 
-class Pace:
+class LatencyEstimator:
     """How long the model has been taking lately, by the number of candidates' length in bits."""
 
     def __init__(self) -> None:
-        self._seconds = [0.0] * ((MAX_CANDIDATES * TOGETHER).bit_length() + 1)
+        self._seconds = [0.0] * ((MAX_CANDIDATES * MAX_BATCH).bit_length() + 1)
 
     def expected(self, candidates: int) -> float:
         """Return the seconds that so many candidates take."""
@@ -102,7 +102,7 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class Serving:
+class ServingSnapshot:
     """The models of decisions, and what follows from them; replaced as a whole."""
 
     pseudonym: Callable[[str], str]
@@ -113,7 +113,7 @@ class Serving:
     audience_origin: decide_schemas.Origin | None
 
     @classmethod
-    def of(cls, models: Models, keys: Keys) -> "Serving":
+    def of(cls, models: Models, keys: PseudonymKeys) -> "ServingSnapshot":
         """Choose the key under which the audience's users are found; without it, the one that there is."""
         policy, audience = models.bundles.get("policy"), models.bundles.get("audience")
         wanted = audience.model.key_fingerprint if audience else None
@@ -147,28 +147,28 @@ class _Case(NamedTuple):
         return hash((self.asked.placement, self.segment, *self.candidates))
 
     @property
-    def question(self) -> Question:
+    def question(self) -> ScoringRequest:
         """What the policy is asked."""
         asked = self.asked
         where = {"placement": asked.placement, "position": str(asked.position), "segment": self.segment}
-        return Question(_context(asked, PREFIX, **where), self.candidates, asked.categories)
+        return ScoringRequest(_context(asked, PREFIX, **where), self.candidates, asked.categories)
 
 
 class Decider:
     """Answers decisions: not to be shared by threads."""
 
-    def __init__(self, models: Models, keys: Keys, log: Log, project: str) -> None:
+    def __init__(self, models: Models, keys: PseudonymKeys, log: Log, project: str) -> None:
         self._keys, self._log, self._project = keys, log, project
         self._random = Random().random  # noqa: S311 - no secret; seeded by the system, in each process anew
-        self._pace = Pace()
+        self._pace = LatencyEstimator()
         self.publish(models)
 
     def publish(self, models: Models) -> None:
         """Serve these models from the next request on."""
-        self._serving = Serving.of(models, self._keys)
-        self._cache = Cache()  # what another policy said is not what this one says
+        self._serving = ServingSnapshot.of(models, self._keys)
+        self._cache = ProbabilityCache()  # what another policy said is not what this one says
 
-    def decide(self, requests: Sequence[Asked]) -> list[DecideAnswer | Exception]:
+    def decide(self, requests: Sequence[TimedRequest]) -> list[DecideAnswer | Exception]:
         """
         Answer and log requests; one that makes no sense has a Problem for its answer, and disturbs no other.
 
@@ -301,9 +301,9 @@ def _context(asked: DecideRequest, prefix: str, **columns: str | None) -> dict[s
 
 
 def _origin(bundle: object) -> decide_schemas.Origin | None:
-    from adloom.serving.models.loader import Bundle
+    from adloom.serving.models.loader import LoadedModel
 
-    if not isinstance(bundle, Bundle):
+    if not isinstance(bundle, LoadedModel):
         return None
     return decide_schemas.Origin(name=bundle.origin.name, version=bundle.origin.version, digest=bundle.origin.digest)
 

@@ -10,17 +10,17 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from adloom.errors import OutsideError
+from adloom.errors import ExternalServiceError
 from adloom.serving import request_context
 
 ENDING = 5  # seconds for a process that answers no more to end by itself
 
 
-class NoAnswerInTimeError(OutsideError):
+class NoAnswerInTimeError(ExternalServiceError):
     """The process took longer than it may."""
 
 
-class Helper:
+class HelperProcess:
     """A process of one of our modules, started when it is first asked and again when it has ended."""
 
     def __init__(self, module: str, *arguments: str) -> None:
@@ -31,7 +31,7 @@ class Helper:
         self._closed = False
 
     def ask(self, question: object, seconds: float) -> Any:
-        """Return the answer. Raises NoAnswerInTimeError, or OutsideError when the process ends before it answers."""
+        """Return the answer. Raises NoAnswerInTimeError, or ExternalServiceError when the process ends first."""
         process, lines = self._running()
         assert process.stdin is not None
         with contextlib.suppress(OSError, ValueError):  # it ended; there will be no line
@@ -46,11 +46,11 @@ class Helper:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(ENDING)
             self.stop()
-            raise OutsideError(f"its process ended with status {process.returncode}")
+            raise ExternalServiceError(f"its process ended with status {process.returncode}")
         return json.loads(line)
 
     def stop(self) -> None:
-        """Kill the process; whoever waits for its answer gets an OutsideError. The next question starts it again."""
+        """Kill the process; a pending `ask` raises ExternalServiceError. The next `ask` starts it again."""
         with self._lock:
             process, self._process = self._process, None
         if process is not None:
@@ -65,7 +65,7 @@ class Helper:
     def _running(self) -> "tuple[subprocess.Popen[str], queue.SimpleQueue[str]]":
         with self._lock:
             if self._closed:
-                raise OutsideError("the service is ending")
+                raise ExternalServiceError("the service is ending")
             if self._process is None or self._process.poll() is not None:
                 pipe = subprocess.PIPE
                 self._process = subprocess.Popen(  # noqa: S603 - our own module

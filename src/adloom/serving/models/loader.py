@@ -29,7 +29,7 @@ from adloom.onnx_models.runtime import Copywriter, Generator, Reader
 from adloom.policy.scorer import Policy, Scorer, draw
 from adloom.serving.api.problems import Problem, unavailable
 from adloom.serving.api.schemas import Origin, Served
-from adloom.serving.models.sources import Absent, Found, SourceName, Sources
+from adloom.serving.models.sources import ModelArtifact, SourceName, Sources, UnavailableModel
 from adloom.storage import manifest
 
 ROUNDING = 1e-5  # a float32 tanh may pass 1 by its last bits
@@ -51,7 +51,7 @@ class ImageSize(BaseModel):
     channels: int
 
 
-class Card(BaseModel):
+class ModelCard(BaseModel):
     """What serving needs of card.json."""
 
     categories: list[str] = []
@@ -67,7 +67,7 @@ class Card(BaseModel):
 
 
 @dataclass(frozen=True)
-class Known:
+class ReferenceEmbeddings:
     """The creatives the reader compares with."""
 
     creative_id: Texts  # (creatives,)
@@ -80,7 +80,7 @@ class PictureReader:
     """The reader and what it knows."""
 
     read: Reader
-    known: Known
+    known: ReferenceEmbeddings
 
 
 @dataclass(frozen=True)
@@ -102,12 +102,12 @@ class Audience:
 
 
 @dataclass(frozen=True)
-class Bundle(Generic[M]):
+class LoadedModel(Generic[M]):
     """One model that serves."""
 
     origin: Origin
     since: str  # ISO 8601, UTC
-    card: Card
+    card: ModelCard
     model: M
     source: SourceName = "folder"  # who said last that it is to be served
 
@@ -129,38 +129,38 @@ class Bundle(Generic[M]):
 class Models:
     """All that serve now, and why the others do not; replaced as a whole."""
 
-    bundles: Mapping[str, Bundle[Any]]
+    bundles: Mapping[str, LoadedModel[Any]]
     absent: Mapping[str, str]  # model: reason
     away: Set[str] = frozenset()  # of those: nobody answered whether there is a champion, or its files did not come
 
-    def _get(self, model: str) -> Bundle[Any]:
+    def _get(self, model: str) -> LoadedModel[Any]:
         if model not in self.bundles:
             raise unavailable(model, self.absent.get(model, "not loaded"))
         return self.bundles[model]
 
     @property
-    def gan(self) -> Bundle[Generator]:
+    def gan(self) -> LoadedModel[Generator]:
         """The picture generator. Raises Problem (503) when it is absent; so do the others."""
         return self._get("gan")
 
     @property
-    def cnn(self) -> Bundle[PictureReader]:
+    def cnn(self) -> LoadedModel[PictureReader]:
         """The picture reader."""
         return self._get("cnn")
 
     @property
-    def lstm(self) -> Bundle[Writer]:
+    def lstm(self) -> LoadedModel[Writer]:
         """The copywriter."""
         return self._get("lstm")
 
     @property
-    def audience(self) -> Bundle[Audience]:
+    def audience(self) -> LoadedModel[Audience]:
         """The audience segments."""
         return self._get("audience")
 
 
 Attempt = Callable[[str, Path], None]  # tries a model's artifact where it can do no harm; raises AdloomError
-NONE: Mapping[str, Bundle[Any]] = {}
+NONE: Mapping[str, LoadedModel[Any]] = {}
 
 
 def open_untried(model: str, folder: Path) -> None:
@@ -169,8 +169,8 @@ def open_untried(model: str, folder: Path) -> None:
 
 def load(sources: Sources, threads: int) -> Models:
     """Verify, open and test every model there is; each that cannot serve is logged in a line and left out."""
-    models = opened(sources, threads)
-    if reason := unpaired(models.bundles):
+    models = open_models(sources, threads)
+    if reason := find_pairing_fault(models.bundles):
         others = {model: bundle for model, bundle in models.bundles.items() if model != "policy"}
         models = Models(others, {**models.absent, "policy": reason}, models.away)
     for model, reason in models.absent.items():
@@ -178,16 +178,16 @@ def load(sources: Sources, threads: int) -> Models:
     return models
 
 
-def opened(
-    sources: Sources, threads: int, known: Mapping[str, Bundle[Any]] = NONE, attempt: Attempt = open_untried
+def open_models(
+    sources: Sources, threads: int, known: Mapping[str, LoadedModel[Any]] = NONE, attempt: Attempt = open_untried
 ) -> Models:
     """Verify, try and open every model there is; one that is `known` in this version is taken as it is."""
-    bundles: dict[str, Bundle[Any]] = {}
-    absent: dict[str, Absent] = {}
+    bundles: dict[str, LoadedModel[Any]] = {}
+    absent: dict[str, UnavailableModel] = {}
     for model, source in sources.items():
         same = known.get(model)
         bundle = _taken(same, source) if same and _is(same, source) else _bundle(model, source, threads, attempt)
-        if isinstance(bundle, Absent):
+        if isinstance(bundle, UnavailableModel):
             absent[model] = bundle
         else:
             bundles[model] = bundle
@@ -195,22 +195,22 @@ def opened(
     return Models(bundles, reasons, frozenset(model for model, found in absent.items() if found.away))
 
 
-def _taken(bundle: Bundle[Any], source: Found | Absent) -> Bundle[Any]:
+def _taken(bundle: LoadedModel[Any], source: ModelArtifact | UnavailableModel) -> LoadedModel[Any]:
     """Return a bundle that is open already, with whoever says now that it is to be served."""
-    if isinstance(source, Absent) or source.source == bundle.source:
+    if isinstance(source, UnavailableModel) or source.source == bundle.source:
         return bundle
     return replace(bundle, source=source.source)
 
 
-def _is(bundle: Bundle[Any], source: Found | Absent) -> bool:
+def _is(bundle: LoadedModel[Any], source: ModelArtifact | UnavailableModel) -> bool:
     """Return whether a bundle was made of this source; whether its files are whole was asked then."""
-    if isinstance(source, Absent) or source.version != bundle.origin.version:
+    if isinstance(source, UnavailableModel) or source.version != bundle.origin.version:
         return False
     stamp = source.folder / manifest.MANIFEST
     return stamp.is_file() and manifest.sha256(stamp) == bundle.origin.digest
 
 
-def unpaired(bundles: Mapping[str, Bundle[Any]]) -> str | None:
+def find_pairing_fault(bundles: Mapping[str, LoadedModel[Any]]) -> str | None:
     """Return why a policy and an audience are no pair, None when they are, or when there is no policy."""
     policy, audience = bundles.get("policy"), bundles.get("audience")
     wanted = policy.card.audience if policy else None
@@ -221,27 +221,29 @@ def unpaired(bundles: Mapping[str, Bundle[Any]]) -> str | None:
     return f"it was trained with audience {wanted[:12]}, {served}; promote them as a pair"
 
 
-def _bundle(model: str, source: Found | Absent, threads: int, attempt: Attempt) -> Bundle[Any] | Absent:
-    if isinstance(source, Absent):
+def _bundle(
+    model: str, source: ModelArtifact | UnavailableModel, threads: int, attempt: Attempt
+) -> LoadedModel[Any] | UnavailableModel:
+    if isinstance(source, UnavailableModel):
         return source
     try:
         known = manifest.verify(source.folder)
         if known.skipped:
-            return Absent(f"skipped: {known.skipped}")
-        card = Card.model_validate_json((source.folder / "card.json").read_bytes())
+            return UnavailableModel(f"skipped: {known.skipped}")
+        card = ModelCard.model_validate_json((source.folder / "card.json").read_bytes())
         origin = Origin(name=model, version=source.version, digest=manifest.digest(source.folder))
         if source.source != "cache":  # whose champions have served before
             attempt(model, source.folder)
         opened = OPENERS[model](source.folder, card, threads)
-        return Bundle(origin, datetime.now(UTC).isoformat(timespec="seconds"), card, opened, source.source)
+        return LoadedModel(origin, datetime.now(UTC).isoformat(timespec="seconds"), card, opened, source.source)
     except Exception as error:  # noqa: BLE001 - ONNX Runtime and NumPy raise their own; a bad file must not stop others
-        return Absent(_line(source.folder, error))
+        return UnavailableModel(_line(source.folder, error))
 
 
 def find_fault(model: str, folder: Path, threads: int) -> str:
     """Open a model with one inference, and return why it cannot serve; an empty text when it can."""
     try:
-        OPENERS[model](folder, Card.model_validate_json((folder / "card.json").read_bytes()), threads)
+        OPENERS[model](folder, ModelCard.model_validate_json((folder / "card.json").read_bytes()), threads)
     except Exception as error:  # noqa: BLE001 - see `_bundle`
         return _line(folder, error)
     return ""
@@ -253,7 +255,7 @@ def _line(folder: Path, error: Exception) -> str:
     return f"{folder}: {type(error).__name__}: {' '.join(str(error).split())}"
 
 
-def _generator(folder: Path, card: Card, threads: int) -> Generator:
+def _generator(folder: Path, card: ModelCard, threads: int) -> Generator:
     generator = Generator(folder, threads, INFERENCE)
     categories = np.arange(len(card.categories), dtype=np.int64)
     pictures = generator(np.zeros((len(categories), generator.latent), np.float32), categories)
@@ -263,18 +265,18 @@ def _generator(folder: Path, card: Card, threads: int) -> Generator:
     return generator
 
 
-def _picture_reader(folder: Path, card: Card, threads: int) -> PictureReader:
+def _picture_reader(folder: Path, card: ModelCard, threads: int) -> PictureReader:
     reader = Reader(folder, threads, INFERENCE)
     reading = reader(np.zeros((1, *card.shape), np.float32))
     _expect(folder, "probabilities", reading.probabilities, (1, len(card.categories)))
     with np.load(folder / "known.npz", allow_pickle=False) as arrays:
         embedding = arrays["embedding"].astype(np.float32)  # kept in half precision, multiplied in single
-        known = Known(arrays["creative_id"], arrays["category"], embedding)
+        known = ReferenceEmbeddings(arrays["creative_id"], arrays["category"], embedding)
     _expect(folder, "known embeddings", known.embedding, (len(known.creative_id), reading.embedding.shape[1]))
     return PictureReader(reader, known)
 
 
-def _writer(folder: Path, card: Card, threads: int) -> Writer:
+def _writer(folder: Path, card: ModelCard, threads: int) -> Writer:
     tokens = tokenizer.from_json((folder / "tokenizer.json").read_text(encoding="utf-8"))
     writer = Copywriter(folder, threads, INFERENCE)
     logits, _ = writer(np.array([[tokens.begin]], np.int64), writer.start(1))
@@ -283,7 +285,7 @@ def _writer(folder: Path, card: Card, threads: int) -> Writer:
         return Writer(writer, tokens, arrays["fingerprints"])
 
 
-def _audience(folder: Path, card: Card, threads: int) -> Audience:
+def _audience(folder: Path, card: ModelCard, threads: int) -> Audience:
     segmenter, members = Segmenter.load(folder / "segmenter.npz"), Members.load(folder / "members.npz")
     names = set(segmenter.names)
     if (
@@ -298,7 +300,7 @@ def _audience(folder: Path, card: Card, threads: int) -> Audience:
     return Audience(segmenter, members, key)
 
 
-def _policy(folder: Path, card: Card, threads: int) -> Scorer:
+def _policy(folder: Path, card: ModelCard, threads: int) -> Scorer:
     policy = Policy.load(folder / "policy.npz")
     some = [*policy.creatives[:50], "a creative without history"]
     for count in (1, len(some)):  # the first use of anything is slow
@@ -317,7 +319,7 @@ def _expect(folder: Path, what: str, found: Floats, shape: tuple[int, ...]) -> N
         raise ArtifactError(f"{folder}: {what} are not finite; train it again")
 
 
-OPENERS: Mapping[str, Callable[[Path, Card, int], object]] = {
+OPENERS: Mapping[str, Callable[[Path, ModelCard, int], object]] = {
     "gan": _generator,
     "cnn": _picture_reader,
     "lstm": _writer,

@@ -16,10 +16,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from adloom.errors import AdloomError, NoAnswerError
+from adloom.errors import AdloomError, UnavailableError
 from adloom.serving.models import loader
-from adloom.serving.models.loader import Attempt, Bundle, Models
-from adloom.serving.models.sources import Found, Sources
+from adloom.serving.models.loader import Attempt, LoadedModel, Models
+from adloom.serving.models.sources import ModelArtifact, Sources
 
 TICK = 1.0  # seconds between two looks at the notes of another process
 WAITING = 30.0  # seconds that a look waits for another that is under way
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Look:
+class RefreshResult:
     """What a look found: the models to serve from now on, and why what is newer is not among them."""
 
     models: Models
@@ -51,14 +51,14 @@ class Notes:
 
 
 @dataclass
-class Follower:
+class ModelRefresher:
     """Looks for newer models than those that serve."""
 
     find: Callable[[], Sources]  # asks the registry; blocks
     threads: int  # of each model
     models: Models = NOTHING  # that serve
     attempt: Attempt = loader.open_untried
-    publish: Callable[[Look], object] = lambda _: None  # called in the thread that looks
+    publish: Callable[[RefreshResult], object] = lambda _: None  # called in the thread that looks
     note: Callable[[str, int, str], None] = lambda *_: None  # model, version, digest that the registry named and serve
     notes: Notes | None = None  # None: this process asks
     interval: float | None = None  # seconds between two questions to the registry; None: after the first, when told
@@ -79,13 +79,13 @@ class Follower:
         """Look from now on; what is known already is opened while the registry is asked, and serves until then."""
         with self._applying:
             self._thread.start()
-            self.models = replaced(self.models, known, self.threads, self.attempt).models
+            self.models = replace_models(self.models, known, self.threads, self.attempt).models
 
-    def subscribe(self, publish: Callable[[Look], object]) -> None:
+    def subscribe(self, publish: Callable[[RefreshResult], object]) -> None:
         """Publish the models that serve now, and each later look."""
         with self._applying:
             self.publish = publish
-            publish(Look(self.models, (), {}))
+            publish(RefreshResult(self.models, (), {}))
 
     def close(self) -> None:
         """Look no more; what a look waits for is ended."""
@@ -96,14 +96,14 @@ class Follower:
         if self._asks:
             self._asks.release(force=True)
 
-    def look(self, find: Callable[[], Sources] | None = None) -> Look:
+    def look(self, find: Callable[[], Sources] | None = None) -> RefreshResult:
         """
         Look once, and publish what is new. Blocks; raises AdloomError when nobody can tell what there is.
 
-        Raises NoAnswerError when another look is under way and takes long.
+        Raises UnavailableError when another look is under way and takes long.
         """
         if not self._looking.acquire(timeout=WAITING):
-            raise NoAnswerError("another look at the models is under way; ask again when it is over")
+            raise UnavailableError("another look at the models is under way; ask again when it is over")
         try:
             sources = (find or self.find)()
             with self._applying:
@@ -112,10 +112,10 @@ class Follower:
             self.rest()
             self._looking.release()
 
-    def _apply(self, sources: Sources) -> Look:
-        found = replaced(self.models, sources, self.threads, self.attempt)
+    def _apply(self, sources: Sources) -> RefreshResult:
+        found = replace_models(self.models, sources, self.threads, self.attempt)
         if self._stop.is_set():
-            raise NoAnswerError("the service is ending")
+            raise UnavailableError("the service is ending")
         newly = tuple(model for model, reason in found.failed.items() if self._last.get(model) != reason)
         self._tell(found, newly)
         self.models, self._last = found.models, found.failed
@@ -155,7 +155,7 @@ class Follower:
         except (Timeout, OSError):
             return False
 
-    def _note(self, found: Look) -> None:
+    def _note(self, found: RefreshResult) -> None:
         for model, bundle in found.models.bundles.items():
             origin = bundle.origin
             if bundle.source == "registry" and origin.version is not None:
@@ -164,7 +164,7 @@ class Follower:
                 except OSError as error:
                     logger.warning("%s: not noted as the last champion: %s", model, error)
 
-    def _tell(self, found: Look, newly: tuple[str, ...]) -> None:
+    def _tell(self, found: RefreshResult, newly: tuple[str, ...]) -> None:
         for model in found.swapped:
             new = found.models.bundles[model].origin
             level = logging.WARNING if model in self.models.bundles else logging.INFO
@@ -177,12 +177,14 @@ class Follower:
                 logger.warning("%s is not served: %s", model, reason)
 
 
-def replaced(before: Models, sources: Sources, threads: int, attempt: Attempt = loader.open_untried) -> Look:
+def replace_models(
+    before: Models, sources: Sources, threads: int, attempt: Attempt = loader.open_untried
+) -> RefreshResult:
     """Open what is newer than the models before; a model that cannot be replaced stays, and its pair with it."""
-    after = loader.opened(sources, threads, before.bundles, attempt)
+    after = loader.open_models(sources, threads, before.bundles, attempt)
     refused = {model: reason for model, reason in after.absent.items() if model in before.bundles}
     merged = {**{model: before.bundles[model] for model in refused}, **after.bundles}
-    if reason := loader.unpaired(merged):
+    if reason := loader.find_pairing_fault(merged):
         kept = {m: before.bundles[m] for m in PAIR if m in before.bundles}
         kept = kept or {m: merged[m] for m in ("audience",) if m in merged}
         refused |= {m: reason for m in PAIR if m in merged and not _is_same(merged[m], kept.get(m))}
@@ -190,10 +192,10 @@ def replaced(before: Models, sources: Sources, threads: int, attempt: Attempt = 
     absent = {model: after.absent.get(model, reason or "") for model in sources if model not in merged}
     swapped = tuple(m for m, b in merged.items() if not _is_same(b, before.bundles.get(m)))
     away = (after.away & absent.keys()) - (before.absent.keys() - before.away)  # it is known that these had no champion
-    failed = refused | {m: absent[m] for m in absent if isinstance(sources[m], Found)}
+    failed = refused | {m: absent[m] for m in absent if isinstance(sources[m], ModelArtifact)}
     models = Models({m: merged[m] for m in sources if m in merged}, absent, away)
-    return Look(models, swapped, {m: refused[m] for m in refused if m in merged}, failed=failed)
+    return RefreshResult(models, swapped, {m: refused[m] for m in refused if m in merged}, failed=failed)
 
 
-def _is_same(bundle: Bundle[Any], other: Bundle[Any] | None) -> bool:
+def _is_same(bundle: LoadedModel[Any], other: LoadedModel[Any] | None) -> bool:
     return other is not None and bundle.model is other.model

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from adloom.deadline import is_call_running
-from adloom.errors import AdloomError, OutsideError, UserError
+from adloom.errors import AdloomError, ExternalServiceError, UserError
 from adloom.serving.models import bundle_cache, helper, sources
-from adloom.serving.models.helper import Helper
-from adloom.serving.models.sources import PATIENCE, Absent, Found, Sources
+from adloom.serving.models.helper import HelperProcess
+from adloom.serving.models.sources import PATIENCE, ModelArtifact, Sources, UnavailableModel
 
 STARTING = 60.0  # seconds to import MLflow's client
 SLACK = 10.0  # seconds beside those that a look waits for others
@@ -40,13 +40,13 @@ class Wanted:
         return cls(**json.loads(text))
 
 
-class Fetcher:
+class RegistryWorker:
     """The process that fetches."""
 
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
         self.asking = threading.Event()  # the process has started, and asks the registry
-        self._helper = Helper("adloom.serving.models.registry_worker", wanted.to_json())
+        self._helper = HelperProcess("adloom.serving.models.registry_worker", wanted.to_json())
 
     def __call__(self) -> Sources:
         """Return where the champions are; blocks until they are. Raises AdloomError when nobody can tell."""
@@ -54,8 +54,8 @@ class Fetcher:
             self._helper.ask("start", STARTING)
             self.asking.set()
             answer = self._helper.ask("look", PATIENCE.answers + PATIENCE.files + SLACK)
-        except OutsideError as error:
-            raise OutsideError(f"fetching champions: {error}; it is started again") from None
+        except ExternalServiceError as error:
+            raise ExternalServiceError(f"fetching champions: {error}; it is started again") from None
         if reason := answer.get("error"):
             raise (UserError if answer["mendable"] else AdloomError)(reason)
         if answer["hangs"]:
@@ -71,8 +71,10 @@ class Fetcher:
         self._helper.close()
 
 
-def _source(found: Mapping[str, Any]) -> Found | Absent:
-    return Absent(**found) if "reason" in found else Found(**{**found, "folder": Path(found["folder"])})
+def _source(found: Mapping[str, Any]) -> ModelArtifact | UnavailableModel:
+    return (
+        UnavailableModel(**found) if "reason" in found else ModelArtifact(**{**found, "folder": Path(found["folder"])})
+    )
 
 
 def _look(wanted: Wanted) -> Mapping[str, object]:
@@ -82,8 +84,8 @@ def _look(wanted: Wanted) -> Mapping[str, object]:
 
     try:
         settings = Settings()
-        registry = context.build(settings, params.load(Path(wanted.params)).project).registry
-        found = sources.champions(registry, bundle_cache.opened(settings), wanted.models, wanted.pins)
+        registry = context.build_context(settings, params.load(Path(wanted.params)).project).registry
+        found = sources.find_champions(registry, bundle_cache.opened(settings), wanted.models, wanted.pins)
     except AdloomError as error:
         return {"error": str(error), "mendable": isinstance(error, UserError)}
     return {"sources": {model: asdict(source) for model, source in found.items()}, "hangs": is_call_running()}

@@ -9,8 +9,8 @@ from typing import Literal
 
 from adloom.config.params import MODELS
 from adloom.deadline import Call, within
-from adloom.errors import AdloomError, OutsideError
-from adloom.registry.base import CHAMPION, Registry, Version, aliased, fetch_whole
+from adloom.errors import AdloomError, ExternalServiceError
+from adloom.registry.base import CHAMPION, ModelVersion, Registry, fetch_whole, find_alias
 from adloom.serving.models.bundle_cache import BundleCache, Champion
 from adloom.storage import manifest
 
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Found:
+class ModelArtifact:
     """An artifact to serve."""
 
     folder: Path
@@ -33,14 +33,14 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Absent:
+class UnavailableModel:
     """Why a model is not served."""
 
     reason: str
     away: bool = False  # nobody answered: there may be a champion all the same
 
 
-Sources = Mapping[str, Found | Absent]  # of each model that is to be served
+Sources = Mapping[str, ModelArtifact | UnavailableModel]  # of each model that is to be served
 Pins = Mapping[str, int]  # model: the version to serve, whoever is champion
 NONE: Pins = {}
 
@@ -56,16 +56,20 @@ class Patience:
 PATIENCE = Patience()
 
 
-def in_folder(folder: Path, models: Iterable[str] = MODELS) -> Sources:
+def find_in_folder(folder: Path, models: Iterable[str] = MODELS) -> Sources:
     """Find artifacts in a folder such as models/, one subfolder per model."""
     return {model: _in_subfolder(folder / model) for model in models}
 
 
-def _in_subfolder(folder: Path) -> Found | Absent:
-    return Found(folder, None) if (folder / manifest.MANIFEST).is_file() else Absent(f"{folder} is not there")
+def _in_subfolder(folder: Path) -> ModelArtifact | UnavailableModel:
+    return (
+        ModelArtifact(folder, None)
+        if (folder / manifest.MANIFEST).is_file()
+        else UnavailableModel(f"{folder} is not there")
+    )
 
 
-def champions(
+def find_champions(
     registry: Registry,
     cache: BundleCache,
     models: Iterable[str] = MODELS,
@@ -82,15 +86,17 @@ def champions(
         said = within(patience.answers, "the registry's answer", lambda: [registry.versions(m) for m in asked])
     except Exception as error:  # noqa: BLE001 - whatever the registry suffers from, serving goes on
         logger.warning("%s, serving the champions that served last: %s", AWAY, _line(error))
-        return remembered(cache, asked, pins)
+        return find_in_cache(cache, asked, pins)
     fetching = {
         model: _begin_fetch(registry, cache, _wanted(versions, pins.get(model)), pins.get(model), patience.files)
         for model, versions in zip(asked, said, strict=True)
     }
-    return {model: found if isinstance(found, Absent) else _fetched(*found) for model, found in fetching.items()}
+    return {
+        model: found if isinstance(found, UnavailableModel) else _fetched(*found) for model, found in fetching.items()
+    }
 
 
-def remembered(cache: BundleCache, models: Iterable[str] = MODELS, pins: Pins = NONE) -> Sources:
+def find_in_cache(cache: BundleCache, models: Iterable[str] = MODELS, pins: Pins = NONE) -> Sources:
     """Find the champions that served last."""
     return {model: _cached(cache, cache.champion(key(model, pins))) for model in models}
 
@@ -100,39 +106,41 @@ def key(model: str, pins: Pins) -> str:
     return f"{model}@{pins[model]}" if model in pins else model
 
 
-def _wanted(versions: list[Version], pin: int | None) -> Version | None:
-    return aliased(versions, CHAMPION) if pin is None else next((v for v in versions if v.version == pin), None)
+def _wanted(versions: list[ModelVersion], pin: int | None) -> ModelVersion | None:
+    return find_alias(versions, CHAMPION) if pin is None else next((v for v in versions if v.version == pin), None)
 
 
 def _begin_fetch(
-    registry: Registry, cache: BundleCache, version: Version | None, pin: int | None, seconds: float
-) -> Absent | tuple[Version, Call[Path]]:
+    registry: Registry, cache: BundleCache, version: ModelVersion | None, pin: int | None, seconds: float
+) -> UnavailableModel | tuple[ModelVersion, Call[Path]]:
     if version is None and pin is not None:
-        return Absent(f"version {pin} is not registered; `adloom models` lists those that are")
+        return UnavailableModel(f"version {pin} is not registered; `adloom models` lists those that are")
     if version is None:
-        return Absent("it has no champion; `adloom run` makes one, `adloom promote` names one")
+        return UnavailableModel("it has no champion; `adloom run` makes one, `adloom promote` names one")
     what = f"the files of {version.model} {version.version}"
     return version, Call(seconds, what, lambda: _fetch(registry, cache, version))
 
 
-def _fetch(registry: Registry, cache: BundleCache, version: Version) -> Path:
+def _fetch(registry: Registry, cache: BundleCache, version: ModelVersion) -> Path:
     here = cache.find(version.digest)
     return here or cache.add(version.digest, lambda folder: fetch_whole(registry, version, folder))
 
 
-def _fetched(version: Version, call: Call[Path]) -> Found | Absent:
+def _fetched(version: ModelVersion, call: Call[Path]) -> ModelArtifact | UnavailableModel:
     try:
-        return Found(call.result(), version.version, "registry")
+        return ModelArtifact(call.result(), version.version, "registry")
     except Exception as error:  # noqa: BLE001 - one broken download must not stop the others
-        return Absent(f"version {version.version} cannot be had: {_line(error)}", isinstance(error, OutsideError))
+        return UnavailableModel(
+            f"version {version.version} cannot be had: {_line(error)}", isinstance(error, ExternalServiceError)
+        )
 
 
-def _cached(cache: BundleCache, champion: Champion | None) -> Found | Absent:
+def _cached(cache: BundleCache, champion: Champion | None) -> ModelArtifact | UnavailableModel:
     if champion is None:
-        return Absent(UNKNOWN, away=True)
+        return UnavailableModel(UNKNOWN, away=True)
     if folder := cache.find(champion.digest):
-        return Found(folder, champion.version, "cache")
-    return Absent("the registry has not answered, and no copy of its last champion is here", away=True)
+        return ModelArtifact(folder, champion.version, "cache")
+    return UnavailableModel("the registry has not answered, and no copy of its last champion is here", away=True)
 
 
 def _line(error: Exception) -> str:

@@ -12,9 +12,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from adloom.errors import ArtifactError, OutsideError
+from adloom.errors import ArtifactError, ExternalServiceError
 from adloom.serving.models import helper
-from adloom.serving.models.helper import Helper, NoAnswerInTimeError
+from adloom.serving.models.helper import HelperProcess, NoAnswerInTimeError
 from adloom.storage import manifest
 
 STARTING = 60.0  # seconds for the process to import what it needs
@@ -22,12 +22,12 @@ AGAIN = 600.0  # seconds until a model that failed is tried again: the machine m
 MEBIBYTE = 1 << 20
 
 
-class Trials:
+class TrialProcess:
     """Tries artifacts, one at a time."""
 
     def __init__(self, threads: int, seconds: float, megabytes: int) -> None:
         self._seconds, self._megabytes = seconds, megabytes
-        self._helper = Helper("adloom.serving.models.trial", str(threads), str(seconds), str(megabytes))
+        self._helper = HelperProcess("adloom.serving.models.trial", str(threads), str(seconds), str(megabytes))
         self._failed: dict[str, tuple[float, str]] = {}  # digest: when, and why
 
     def __call__(self, model: str, folder: Path) -> None:
@@ -49,13 +49,13 @@ class Trials:
         self._helper.close()
 
     def _try(self, model: str, folder: Path) -> str:
-        """Return why a model fails, nothing when it does not. Raises OutsideError when it cannot be tried."""
+        """Return why a model fails, nothing when it does not. Raises ExternalServiceError when it cannot be tried."""
         self._helper.ask(None, STARTING)
         try:
             return str(self._helper.ask({"model": model, "folder": str(folder)}, self._seconds))
         except NoAnswerInTimeError:
             why, setting = f"takes over {self._seconds:g} s", "ADLOOM_TRIAL_SECONDS"
-        except OutsideError as error:
+        except ExternalServiceError as error:
             why, setting = f"fails: {error}; over {self._megabytes} MiB of memory?", "ADLOOM_TRIAL_MB"
         return f"{folder}: its trial {why}; train it again, or raise {setting}"
 

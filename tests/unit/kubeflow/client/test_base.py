@@ -9,7 +9,7 @@ from tests.support import kfp_server
 from tests.support.kfp_server import ARGUMENTS, PIPELINE
 
 from adloom.config.settings import Settings
-from adloom.kubeflow.client.base import AbsentError, Kubeflow, MemoryKubeflow, Order
+from adloom.kubeflow.client.base import Kubeflow, MemoryKubeflow, NotFoundError, RunRequest
 from adloom.kubeflow.client.http import KfpServer
 
 DIGEST = "d" * 64
@@ -25,18 +25,18 @@ def kubeflow(request: pytest.FixtureRequest) -> Iterator[Kubeflow]:
 
 
 @pytest.fixture
-def order(kubeflow: Kubeflow) -> Order:
+def order(kubeflow: Kubeflow) -> RunRequest:
     version = kubeflow.upload("shop-training", DIGEST, PIPELINE)
-    return Order("shop-training", "a title", version, ARGUMENTS, "by hand")
+    return RunRequest("shop-training", "a title", version, ARGUMENTS, "by hand")
 
 
-def test_equal_pipelines_are_one_version(kubeflow: Kubeflow, order: Order) -> None:
+def test_equal_pipelines_are_one_version(kubeflow: Kubeflow, order: RunRequest) -> None:
     assert kubeflow.upload("shop-training", DIGEST, PIPELINE) == order.version
     assert kubeflow.upload("shop-training", "e" * 64, PIPELINE + "# other\n") != order.version
     assert kubeflow.upload("other-training", DIGEST, PIPELINE) != order.version
 
 
-def test_a_run_comes_back_as_it_was_started(kubeflow: Kubeflow, order: Order) -> None:
+def test_a_run_comes_back_as_it_was_started(kubeflow: Kubeflow, order: RunRequest) -> None:
     run = kubeflow.start(order)
     assert (run.title, run.state, run.ended) == ("a title", "PENDING", False)
     assert (run.reason, run.digest, run.arguments) == ("by hand", DIGEST, ARGUMENTS)
@@ -47,7 +47,7 @@ def test_a_run_comes_back_as_it_was_started(kubeflow: Kubeflow, order: Order) ->
     assert list(kubeflow.runs("shop-training")) == [run]
 
 
-def test_runs_are_listed_by_their_pipeline_and_title(kubeflow: Kubeflow, order: Order) -> None:
+def test_runs_are_listed_by_their_pipeline_and_title(kubeflow: Kubeflow, order: RunRequest) -> None:
     titled = {title: kubeflow.start(replace(order, title=title)).run_id for title in ("one", "two: 2.0")}
     assert {run.run_id for run in kubeflow.runs("shop-training")} == set(titled.values())
     assert [run.run_id for run in kubeflow.runs("shop-training", "two: 2.0")] == [titled["two: 2.0"]]
@@ -55,15 +55,15 @@ def test_runs_are_listed_by_their_pipeline_and_title(kubeflow: Kubeflow, order: 
     assert list(kubeflow.runs("shop-scoring")) == []
 
 
-def test_a_discarded_run_is_as_if_it_had_never_been(kubeflow: Kubeflow, order: Order) -> None:
+def test_a_discarded_run_is_as_if_it_had_never_been(kubeflow: Kubeflow, order: RunRequest) -> None:
     kept, discarded = kubeflow.start(order), kubeflow.start(order)
     kubeflow.discard(discarded.run_id)
     assert [run.run_id for run in kubeflow.runs("shop-training")] == [kept.run_id]
-    with pytest.raises(AbsentError):
+    with pytest.raises(NotFoundError):
         kubeflow.run(discarded.run_id)
 
 
-def test_a_schedule_is_made_paused_resumed_and_removed(kubeflow: Kubeflow, order: Order) -> None:
+def test_a_schedule_is_made_paused_resumed_and_removed(kubeflow: Kubeflow, order: RunRequest) -> None:
     assert kubeflow.schedules("shop-training") == []
     made = kubeflow.schedule(order, "0 30 3 * * *")
     assert (made.title, made.cron, made.on, made.arguments) == ("a title", "0 30 3 * * *", True, ARGUMENTS)

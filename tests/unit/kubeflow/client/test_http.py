@@ -25,9 +25,9 @@ from tests.support.kfp_server import ARGUMENTS, PIPELINE, Answer, StandIn
 from tests.support.silent_port import silent_port
 
 from adloom.config.settings import Settings
-from adloom.errors import AdloomError, OutsideError, ParamsError
+from adloom.errors import AdloomError, ConfigError, ExternalServiceError
 from adloom.kubeflow.client.api import Patience
-from adloom.kubeflow.client.base import Order, Task
+from adloom.kubeflow.client.base import RunRequest, Task
 from adloom.kubeflow.client.http import PAGE, KfpServer
 
 DIGEST = "d" * 64
@@ -45,9 +45,9 @@ def server(url: str, **settings: Any) -> KfpServer:
     return KfpServer(Settings(ADLOOM_KFP_ENDPOINT=url, **settings), HASTE)
 
 
-def order(of: KfpServer) -> Order:
+def order(of: KfpServer) -> RunRequest:
     version = of.upload("shop-training", DIGEST, PIPELINE)
-    return Order("shop-training", "a title", version, ARGUMENTS, "by hand")
+    return RunRequest("shop-training", "a title", version, ARGUMENTS, "by hand")
 
 
 def test_a_run_whose_task_is_handed_one_artifact_twice_is_refused(stand_in: StandIn) -> None:
@@ -64,36 +64,44 @@ components: {{comp-make: {{}}, comp-take: {{}}}}
 platforms: {{}}
 """
     of = server(stand_in.url)
-    given = Order("shop-training", "a title", of.upload("shop-training", DIGEST, text), ARGUMENTS, "by hand")
-    with pytest.raises(OutsideError, match="take takes make/model as judge and model"):
+    given = RunRequest("shop-training", "a title", of.upload("shop-training", DIGEST, text), ARGUMENTS, "by hand")
+    with pytest.raises(ExternalServiceError, match="take takes make/model as judge and model"):
         of.start(given)
 
 
 @pytest.mark.parametrize(
     ("answer", "kind", "said"),
     [
-        (Answer(401, STATUS), ParamsError, "the token is refused; set ADLOOM_KFP_TOKEN, or ADLOOM_KFP_TOKEN_FILE"),
+        (Answer(401, STATUS), ConfigError, "the token is refused; set ADLOOM_KFP_TOKEN, or ADLOOM_KFP_TOKEN_FILE"),
         (
             Answer(403, STATUS),
-            ParamsError,
+            ConfigError,
             "the token may not do this; ask for a role that may, or check ADLOOM_KFP_NA",
         ),
-        (Answer(404, STATUS), ParamsError, "has no API v2beta1, which KFP 2 and later have; set ADLOOM_KFP_ENDPOINT"),
-        (Answer(404, "404 page not found"), ParamsError, "no API; set ADLOOM_KFP_ENDPOINT"),
-        (Answer(429, STATUS, {"retry-after": "3600"}), OutsideError, "too many requests; try again in a minute"),
-        (Answer(500, STATUS), OutsideError, "failed (500: Internal: the database is gone); its own log says why"),
-        (Answer(502, "<html>Bad Gateway"), OutsideError, "failed (502: without a word)"),
-        (Answer(503, ""), OutsideError, "failed (503: without a word)"),
+        (Answer(404, STATUS), ConfigError, "has no API v2beta1, which KFP 2 and later have; set ADLOOM_KFP_ENDPOINT"),
+        (Answer(404, "404 page not found"), ConfigError, "no API; set ADLOOM_KFP_ENDPOINT"),
+        (
+            Answer(429, STATUS, {"retry-after": "3600"}),
+            ExternalServiceError,
+            "too many requests; try again in a minute",
+        ),
+        (
+            Answer(500, STATUS),
+            ExternalServiceError,
+            "failed (500: Internal: the database is gone); its own log says why",
+        ),
+        (Answer(502, "<html>Bad Gateway"), ExternalServiceError, "failed (502: without a word)"),
+        (Answer(503, ""), ExternalServiceError, "failed (503: without a word)"),
         (
             Answer(200, "<html>Welcome</html>"),
-            ParamsError,
+            ConfigError,
             "its answer is not one of this API; set ADLOOM_KFP_ENDPOINT",
         ),
-        (Answer(200, ""), ParamsError, "its answer is not one of this API"),
-        (Answer(200, '"text"'), ParamsError, "its answer is not one of this API"),
+        (Answer(200, ""), ConfigError, "its answer is not one of this API"),
+        (Answer(200, '"text"'), ConfigError, "its answer is not one of this API"),
         (
             Answer(302, "", {"location": "https://dex.example/auth?state=secret"}),
-            ParamsError,
+            ConfigError,
             "leads to https://dex.example/auth; set ADLOOM_KFP_ENDPOINT to that, or if it is a sign-in, set ADLOOM_KFP",
         ),
     ],
@@ -121,7 +129,7 @@ def test_what_changes_something_is_asked_once(stand_in: StandIn) -> None:
     stand_in.after = lambda _method, path: (
         stand_in.answers.append(Answer(503)) if path.endswith("experiments") else None
     )
-    with pytest.raises(OutsideError, match="failed"):
+    with pytest.raises(ExternalServiceError, match="failed"):
         fresh.start(ordered)
     assert [path for _, path in stand_in.changes if path.endswith("/runs")] == ["/apis/v2beta1/runs"]
     assert list(fresh.runs("shop-training")) == []
@@ -129,7 +137,7 @@ def test_what_changes_something_is_asked_once(stand_in: StandIn) -> None:
 
 def test_a_server_that_says_nothing_is_given_up(stand_in: StandIn) -> None:
     stand_in.silence = threading.Event()
-    with pytest.raises(OutsideError, match=r"no answer: Read timed out; is it running\?"):
+    with pytest.raises(ExternalServiceError, match=r"no answer: Read timed out; is it running\?"):
         server(stand_in.url).schedules("shop-training")
     assert len(stand_in.asked) == 3
 
@@ -143,7 +151,7 @@ def test_a_start_waits_for_the_servers_mlflow_plugin_and_says_what_may_hang(stan
         stand_in, "silence", threading.Event() if path.endswith("experiments") else None
     )
     with pytest.raises(
-        OutsideError,
+        ExternalServiceError,
         match=r"took the request and did not answer in 0\.4 s; .*MLflow plugin.*`adloom runs`",
     ):
         over.start(ordered)
@@ -161,7 +169,9 @@ def test_a_server_that_is_down_is_one_line() -> None:
     with closing(socket.socket()) as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(OutsideError, match=rf"^Kubeflow Pipelines at {url}: no answer: Connection refused; is it"):
+        with pytest.raises(
+            ExternalServiceError, match=rf"^Kubeflow Pipelines at {url}: no answer: Connection refused; is it"
+        ):
             server(url).schedules("shop-training")
 
 
@@ -169,7 +179,7 @@ def test_an_address_that_swallows_every_packet_fails_in_seconds() -> None:
     with silent_port() as port:
         begun = time.monotonic()
         said = rf"no answer: Connection to 127\.0\.0\.1 timed out \(.* may close port {port}\); is it running"
-        with pytest.raises(OutsideError, match=said):
+        with pytest.raises(ExternalServiceError, match=said):
             server(f"http://127.0.0.1:{port}").schedules("shop-training")
         assert time.monotonic() - begun < 5
 
@@ -187,7 +197,7 @@ def test_an_address_that_swallows_every_packet_fails_in_seconds() -> None:
     ],
 )
 def test_what_is_no_address_is_said(url: str, said: str) -> None:
-    with pytest.raises(ParamsError) as caught:
+    with pytest.raises(ConfigError) as caught:
         server(url).schedules("shop-training")
     assert said in str(caught.value)
     assert "secret" not in str(caught.value)
@@ -197,7 +207,7 @@ def test_a_token_of_the_environment_is_shown(stand_in: StandIn) -> None:
     stand_in.token = "right"
     assert server(stand_in.url, kfp_token="right").schedules("shop-training") == []
     for settings in ({"kfp_token": "wrong"}, {}):
-        with pytest.raises(ParamsError, match=r"the token is refused; .*\(401: Unauthenticated"):
+        with pytest.raises(ConfigError, match=r"the token is refused; .*\(401: Unauthenticated"):
             server(stand_in.url, **settings).schedules("shop-training")
 
 
@@ -217,7 +227,7 @@ def test_what_is_no_token_is_said_and_never_shown(stand_in: StandIn, tmp_path: P
     path = tmp_path / "token"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ParamsError, match=rf"{path}: (No such file|not a token|not text).*; set ADLOOM_KFP") as caught:
+    with pytest.raises(ConfigError, match=rf"{path}: (No such file|not a token|not text).*; set ADLOOM_KFP") as caught:
         server(stand_in.url, ADLOOM_KFP_TOKEN_FILE=path).schedules("shop-training")
     assert "sec ret" not in str(caught.value)
     assert stand_in.asked == []
@@ -245,7 +255,7 @@ def test_a_certificate_is_trusted_only_when_its_authority_is(tmp_path: Path) -> 
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(trusted, key)
     with kfp_server.serving(tls) as stand_in:
-        with pytest.raises(ParamsError, match="its certificate is not trusted: .*; set ADLOOM_KFP_CA to a file"):
+        with pytest.raises(ConfigError, match="its certificate is not trusted: .*; set ADLOOM_KFP_CA to a file"):
             server(stand_in.url).schedules("shop-training")
         assert stand_in.asked == []
         assert server(stand_in.url, kfp_ca=trusted).schedules("shop-training") == []
@@ -256,13 +266,13 @@ def test_a_file_that_is_no_certificate_is_said(tmp_path: Path, content: str | No
     path = tmp_path / "ca.pem"
     if content:
         path.write_text(content)
-    with pytest.raises(ParamsError, match=rf"ADLOOM_KFP_CA={path}: (No such file|.*); expected certificates in PEM"):
+    with pytest.raises(ConfigError, match=rf"ADLOOM_KFP_CA={path}: (No such file|.*); expected certificates in PEM"):
         server("https://127.0.0.1:1", kfp_ca=path).schedules("shop-training")
 
 
 def test_a_server_of_many_users_must_be_told_the_namespace(stand_in: StandIn) -> None:
     stand_in.multi_user = True
-    with pytest.raises(ParamsError, match="serves many users; set ADLOOM_KFP_NAMESPACE to your namespace"):
+    with pytest.raises(ConfigError, match="serves many users; set ADLOOM_KFP_NAMESPACE to your namespace"):
         server(stand_in.url).schedules("shop-training")
     ann, bob = server(stand_in.url, kfp_namespace="ann"), server(stand_in.url, kfp_namespace="bob")
     run = ann.start(order(ann))
@@ -297,9 +307,9 @@ def test_what_the_server_refuses_is_told_in_its_words(stand_in: StandIn) -> None
     over = server(stand_in.url)
     ordered = order(over)
     with pytest.raises(
-        OutsideError, match=r"the request is refused \(400: parameters: unknown \['x'\], missing \['proj"
+        ExternalServiceError, match=r"the request is refused \(400: parameters: unknown \['x'\], missing \['proj"
     ):
-        over.start(Order("shop-training", "t", ordered.version, {"x": ""}, ""))
+        over.start(RunRequest("shop-training", "t", ordered.version, {"x": ""}, ""))
 
 
 def test_tasks_say_how_they_stand_and_why_they_failed(stand_in: StandIn) -> None:

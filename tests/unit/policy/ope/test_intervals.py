@@ -11,7 +11,7 @@ from adloom.policy.ope.estimate import Estimate
 from adloom.policy.ope.estimators import doubly_robust, ips, snips
 from adloom.policy.ope.intervals import Cumulants, cumulants, interval, quantile
 from adloom.policy.ope.reward_model import Rates, cross_fit
-from adloom.policy.simulator import Setting, World
+from adloom.policy.simulator import Config, World
 
 LOGS = 400
 
@@ -68,7 +68,7 @@ def policy(logits: Array) -> Array:
 
 def simulate(cell: Cell, seed: int) -> tuple[float, list[Estimate], tuple[float, float]]:
     """Return the truth, the estimates, and the normal interval."""
-    world, rng = World(Setting(rate=cell.rate, users=500), seed), np.random.default_rng([seed, 1])
+    world, rng = World(Config(rate=cell.rate, users=500), seed), np.random.default_rng([seed, 1])
     shape = world.rates.shape
     logging, target = policy(rng.normal(0, 1, shape) * cell.skew), policy(rng.normal(0, 1, shape) * cell.sharp)
     log = world.log(lambda situations: situations.look_up(logging), 10_000, step=5000)

@@ -17,16 +17,16 @@ from tests.support.decision_logs import until
 
 from adloom.cli import main
 from adloom.config.settings import Settings
-from adloom.errors import ArtifactError, ParamsError
+from adloom.errors import ArtifactError, ConfigError
 from adloom.serving import app, server
 from adloom.serving.api import auth, tokens
-from adloom.serving.api.auth import SCOPES, Access, Auth, Open
+from adloom.serving.api.auth import SCOPES, Access, NoAuth, TokenAuth
 from adloom.serving.api.decide_schemas import DECIDE, FEEDBACK
 from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import REFRESH, SEGMENT
-from adloom.serving.app import Around
+from adloom.serving.app import ServiceDependencies
 from adloom.serving.models.loader import Models
-from adloom.serving.segments import Keys
+from adloom.serving.segments import PseudonymKeys
 
 QUESTIONS: dict[str, dict[str, Any]] = {
     DECIDE: {"placement": "side", "candidates": ["a"]},
@@ -52,7 +52,7 @@ class Gate:
 
     path: Path
     clock: Clock
-    auth: Auth
+    auth: TokenAuth
 
     def status(self, token: str | None, scope: Access = "decide", kind: str = "Bearer") -> int:
         try:
@@ -106,7 +106,7 @@ def gate(path: Path, text: str, workers: int = 1) -> Gate:
     path.write_text(text, encoding="utf-8")
     path.chmod(0o600)
     clock = Clock()
-    return Gate(path, clock, Auth(path, workers, clock=clock))
+    return Gate(path, clock, TokenAuth(path, workers, clock=clock))
 
 
 class TestHttp:
@@ -116,8 +116,8 @@ class TestHttp:
 
     @pytest.fixture
     def client(self, path: Path, tokens: dict[str, str]) -> Iterator[TestClient]:
-        around = Around(Keys(None), auth=Auth(path))
-        with TestClient(app.alone(Models({}, {"audience": "gone"}), around)) as client:
+        around = ServiceDependencies(PseudonymKeys(None), auth=TokenAuth(path))
+        with TestClient(app.create_decide_app(Models({}, {"audience": "gone"}), around)) as client:
             yield client
 
     @pytest.mark.parametrize("endpoint", QUESTIONS)
@@ -162,9 +162,9 @@ class TestHttp:
     def test_a_file_that_cannot_be_read_is_on_the_metrics_and_then_in_readiness(self, path: Path) -> None:
         path.write_text(line("bidder", "b"), encoding="utf-8")
         clock = Clock()
-        around = Around(Keys(None), auth=Auth(path, clock=clock))
+        around = ServiceDependencies(PseudonymKeys(None), auth=TokenAuth(path, clock=clock))
         given = {"Authorization": "Bearer b"}
-        with TestClient(app.alone(Models({}, {}), around)) as client:
+        with TestClient(app.create_decide_app(Models({}, {}), around)) as client:
 
             def state() -> tuple[bool, int, int]:
                 unreadable = "\nadloom_tokens_unreadable 1.0\n" in client.get("/metrics").text
@@ -183,9 +183,9 @@ class TestHttp:
 
     def test_over_the_rate(self, path: Path) -> None:
         path.write_text(line("slow", "s", "decide,feedback", "1/s"), encoding="utf-8")
-        around = Around(Keys(None), auth=Auth(path, clock=Clock()))
+        around = ServiceDependencies(PseudonymKeys(None), auth=TokenAuth(path, clock=Clock()))
         given = {"Authorization": "Bearer s"}
-        with TestClient(app.alone(Models({}, {}), around)) as client:
+        with TestClient(app.create_decide_app(Models({}, {}), around)) as client:
             assert client.post(DECIDE, json=QUESTIONS[DECIDE], headers=given).status_code == 200
             for endpoint in (DECIDE, FEEDBACK):  # one rate for all a token does
                 response = client.post(endpoint, json=QUESTIONS[endpoint], headers=given)
@@ -229,7 +229,7 @@ class TestFile:
 
     def test_a_name_has_one_token(self, path: Path) -> None:
         auth.add(path, "bidder", ["decide"])
-        with pytest.raises(ParamsError, match="bidder has a token; choose another name"):
+        with pytest.raises(ConfigError, match="bidder has a token; choose another name"):
             auth.add(path, "bidder", ["decide"])
 
     def test_a_last_line_without_an_end_is_not_run_into(self, path: Path) -> None:
@@ -277,7 +277,7 @@ class TestFile:
     ) -> None:
         path.write_text(line("bidder", "b"), encoding="utf-8")
         path.chmod(mode)
-        Auth(path)
+        TokenAuth(path)
         assert (f"mode {mode:04o}, expected 0640 or less; `chmod 640 {path}`" in caplog.text) == said
 
     def test_what_is_no_file_is_refused_at_once(self, path: Path) -> None:
@@ -289,21 +289,21 @@ class TestFile:
             (path.with_name("large"), "more than 1048576 bytes"),
         ):
             path.with_name("large").write_bytes(bytes(2 << 20))
-            with pytest.raises(ParamsError, match=f"tokens file {place}: {said}"):
-                Auth(place)
+            with pytest.raises(ConfigError, match=f"tokens file {place}: {said}"):
+                TokenAuth(place)
 
     @pytest.mark.parametrize("content", [b"", b"# none\n\n", b"\xff\xfe", b"all lines are wrong\n", None])
     def test_no_token_at_all(self, path: Path, content: bytes | None) -> None:
         if content is not None:
             path.write_bytes(content)
-        with pytest.raises(ParamsError, match="tokens file .*tokens: "):
-            Auth(path)
+        with pytest.raises(ConfigError, match="tokens file .*tokens: "):
+            TokenAuth(path)
 
     def test_the_command_prints_the_token_once(self, path: Path) -> None:
         arguments = ["token", "bidder", "--scopes", "decide", "--rate", "1", "--file", str(path)]
         done = CliRunner().invoke(main.cli, arguments)
         token = done.stdout.strip()
-        asked = Gate(path, clock := Clock(), Auth(path, clock=clock))
+        asked = Gate(path, clock := Clock(), TokenAuth(path, clock=clock))
         assert [asked.status(token, "feedback"), asked.status(token), asked.status(token)] == [403, 200, 429]
         wrong = CliRunner().invoke(main.cli, ["token", "other", "--scopes", "all", "--file", str(path)])
         assert "scope 'all', expected of" in str(wrong.exception)
@@ -385,21 +385,21 @@ class TestStart:
     @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
     @pytest.mark.parametrize("app", ["decide", "all", "creatives"])
     def test_nobody_serves_without_saying_who_may_ask(self, tmp_path: Path, host: str, app: str) -> None:
-        with pytest.raises(ParamsError, match="no tokens, so nobody could ask: .*ADLOOM_AUTH=off lets anybody ask"):
-            server.serve(server.Asked(app, tmp_path / "params.yaml", tmp_path), host, 0)
+        with pytest.raises(ConfigError, match="no tokens, so nobody could ask: .*ADLOOM_AUTH=off lets anybody ask"):
+            server.serve(server.ServeOptions(app, tmp_path / "params.yaml", tmp_path), host, 0)
 
     def test_off_is_said_aloud(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         monkeypatch.setenv("ADLOOM_AUTH", "off")
         with caplog.at_level(logging.WARNING), pytest.raises(ArtifactError, match="no model to serve"):
-            server.serve(server.Asked("decide", tmp_path / "params.yaml", tmp_path), "127.0.0.1", 0)
+            server.serve(server.ServeOptions("decide", tmp_path / "params.yaml", tmp_path), "127.0.0.1", 0)
         assert "ADLOOM_AUTH=off: whoever reaches this port may ask" in caplog.text
 
     def test_off_lets_anybody_ask(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("ADLOOM_AUTH", "off")
         anybody = auth.build(Settings())
-        assert isinstance(anybody, Open)
+        assert isinstance(anybody, NoAuth)
         anybody.admit(None, "admin")
 
     def test_any_other_word_is_no_off(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -409,7 +409,7 @@ class TestStart:
 
     def test_a_file_of_tokens_is_read_at_start(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("ADLOOM_TOKENS_FILE", str(path))
-        with pytest.raises(ParamsError, match="No such file"):
+        with pytest.raises(ConfigError, match="No such file"):
             auth.build(Settings())
         token = auth.add(path, "admin", ["admin"])
         built = auth.build(Settings())

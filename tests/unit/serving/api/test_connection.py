@@ -20,14 +20,14 @@ from adloom.kubeflow import trigger_server
 from adloom.serving import app as decide_app
 from adloom.serving import server
 from adloom.serving.api.admission import PAGE_BYTES, Bodies
-from adloom.serving.api.auth import Auth, add
+from adloom.serving.api.auth import TokenAuth, add
 from adloom.serving.api.connection import HEAD_BYTES, MAX_HEADERS, Timeouts
 from adloom.serving.api.decide_schemas import DECIDE
 from adloom.serving.api.middleware import BUSY
 from adloom.serving.api.schemas import GENERATE, READ, SEGMENT, WRITE
-from adloom.serving.decide.fast_http_protocol import Shortcut
+from adloom.serving.decide.fast_http_protocol import FastHttpProtocol
 from adloom.serving.models.loader import Models
-from adloom.serving.segments import Keys
+from adloom.serving.segments import PseudonymKeys
 from adloom.serving.telemetry import Tracing
 
 BODIES = {
@@ -41,7 +41,7 @@ PATHS = list(BODIES)
 TOKEN = "a-token-that-is-long-enough"
 
 
-class Quick(Shortcut):
+class Quick(FastHttpProtocol):
     """A connection with little time."""
 
     timeouts = Timeouts(head=0.5, body=0.5, byte=0.1, linger=0.1)
@@ -53,7 +53,7 @@ class Quick(Shortcut):
 
 
 def application(models: Models, name: str = "all", **around: Any) -> Any:
-    return server.application(name, models, decide_app.Around(Keys(None), **around))
+    return server.application(name, models, decide_app.ServiceDependencies(PseudonymKeys(None), **around))
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +161,7 @@ class TestHeaders:
     def test_a_header_after_the_body_means_nothing(self, models: Models, tmp_path: Any) -> None:
         good = add(tmp_path / "tokens", "shop", ["decide"])
         chunked = ["Host: test", "Content-Type: application/json", "Transfer-Encoding: chunked"]
-        with running(application(models, auth=Auth(tmp_path / "tokens"))) as port:
+        with running(application(models, auth=TokenAuth(tmp_path / "tokens"))) as port:
             for path, body in BODIES.items():
                 whole = b"%x\r\n%b\r\n0\r\n" % (len(body), body)
                 for given, trailer, expected in ((good, "bad", 200), ("bad", good, 401)):
@@ -171,7 +171,7 @@ class TestHeaders:
 
     def test_a_body_is_not_taken_of_a_client_who_may_not_ask(self, models: Models, tmp_path: Any) -> None:
         add(tmp_path / "tokens", "shop", ["decide"])
-        with running(application(models, auth=Auth(tmp_path / "tokens"))) as port:
+        with running(application(models, auth=TokenAuth(tmp_path / "tokens"))) as port:
             for path in PATHS:
                 assert status(port, request(path)[:-1]) == 401
                 assert status(port, request(path).replace(b"application/json", b"text/plain")[:-1]) == 401

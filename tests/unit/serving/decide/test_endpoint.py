@@ -21,16 +21,16 @@ from tests.support.tiny_models import USERS
 from adloom.data.privacy import PUBLISHED_KEY, fingerprint, pseudonym
 from adloom.decision_log.record import Decision, Feedback, decode, encode
 from adloom.decision_log.verify import faults
-from adloom.policy.scorer import Floats, Policy, Question
+from adloom.policy.scorer import Floats, Policy, ScoringRequest
 from adloom.serving import app as decide_app
 from adloom.serving.api.decide_schemas import DECIDE, FEEDBACK, DecideRequest
-from adloom.serving.app import Around
+from adloom.serving.app import ServiceDependencies
 from adloom.serving.decide.endpoint import ARRIVED
 from adloom.serving.decide.micro_batcher import Arrival
 from adloom.serving.decide.service import Decider, MemoryLog
 from adloom.serving.models import loader, sources
 from adloom.serving.models.loader import Models
-from adloom.serving.segments import Keys
+from adloom.serving.segments import PseudonymKeys
 
 KNOWN = [f"creative-{i}" for i in range(5)]  # of the tiny policy; creative-0 has odds 8 where it is not the top
 THREE = ["creative-0", "creative-1", "creative-3"]
@@ -82,10 +82,12 @@ def fits(record: Decision, answer: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def served(models: Models, late: float = 0.0, room: int = 1_000_000, keys: Keys | None = None) -> Iterator[Service]:
+def served(
+    models: Models, late: float = 0.0, room: int = 1_000_000, keys: PseudonymKeys | None = None
+) -> Iterator[Service]:
     """Serve models; requests have been waiting for `late` seconds when they are seen."""
     log = MemoryLog(room=room)
-    app = decide_app.alone(models, Around(keys or Keys(None), log=log))
+    app = decide_app.create_decide_app(models, ServiceDependencies(keys or PseudonymKeys(None), log=log))
     with TestClient(waited(app, late) if late else app, raise_server_exceptions=False) as client:
         yield Service(client, log)
 
@@ -108,7 +110,7 @@ def with_policy(models: Models, policy: Any) -> Models:
 
 @pytest.fixture(scope="module")
 def models(folder: Path) -> Models:
-    return loader.load(sources.in_folder(folder, ["audience", "policy"]), threads=1)
+    return loader.load(sources.find_in_folder(folder, ["audience", "policy"]), threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +154,7 @@ class TestProbabilities:
 
     def test_slates_are_drawn_as_the_product_of_their_slots_says(self, models: Models) -> None:
         log = MemoryLog()
-        decider = Decider(models, Keys(None), log, "shop")
+        decider = Decider(models, PseudonymKeys(None), log, "shop")
         asked, draws = DecideRequest(**SIDE, n=2), 10_000
         for _ in range(draws):
             decider.decide([(asked, time.perf_counter())])
@@ -211,7 +213,7 @@ class TestWho:
 
     def test_without_an_audience_the_own_key_makes_pseudonyms(self, models: Models) -> None:
         own = b"a key for tests only"
-        with served(Models({"policy": models.bundles["policy"]}, {}), keys=Keys(own)) as ask:
+        with served(Models({"policy": models.bundles["policy"]}, {}), keys=PseudonymKeys(own)) as ask:
             answer = ask({**SIDE, "user_id": USERS[0]})
             assert (answer["segment"], answer["audience"]) == (None, None)
             assert ask.last.user == pseudonym(USERS[0], own)
@@ -235,7 +237,7 @@ class Trouble:
     seconds: float | None = None
     asked: list[object] = field(default_factory=list)
 
-    def probabilities(self, questions: Sequence[Question]) -> list[Floats]:
+    def probabilities(self, questions: Sequence[ScoringRequest]) -> list[Floats]:
         self.asked.append(questions)
         if self.seconds is None:
             raise ArithmeticError("a policy that fails")
@@ -291,7 +293,7 @@ class TestTiers:
 
     def test_a_slow_model_is_asked_again_later(self, models: Models) -> None:
         slow = Trouble(seconds=0.05)
-        decider = Decider(with_policy(models, slow), Keys(None), MemoryLog(), "shop")
+        decider = Decider(with_policy(models, slow), PseudonymKeys(None), MemoryLog(), "shop")
         asked = DecideRequest(**SIDE, tmax_ms=2)
         assert tiers(decider, [asked]) == ["model"]
         assert tiers(decider, [asked]) == ["cached"]  # for the model is expected to take a tenth of 50 ms

@@ -10,12 +10,12 @@ from tests.support.uvicorn_server import Wire, running
 
 from adloom.serving import app as decide_app
 from adloom.serving.api.decide_schemas import DECIDE, MAX_BYTES
-from adloom.serving.decide.endpoint import Lane
-from adloom.serving.decide.fast_http_protocol import Shortcut
-from adloom.serving.decide.micro_batcher import TOGETHER, Line
+from adloom.serving.decide.endpoint import DecisionEndpoint
+from adloom.serving.decide.fast_http_protocol import FastHttpProtocol
+from adloom.serving.decide.micro_batcher import MAX_BATCH, MicroBatcher
 from adloom.serving.decide.service import MemoryLog
 from adloom.serving.models.loader import Models
-from adloom.serving.segments import Keys
+from adloom.serving.segments import PseudonymKeys
 
 BODY = json.dumps({"placement": "side", "candidates": ["creative-0", "creative-1"], "user_id": "1"}).encode()
 
@@ -30,7 +30,9 @@ class Ways:
 
 @pytest.fixture(scope="module")
 def port(models: Models) -> Iterator[int]:
-    with running(decide_app.alone(models, decide_app.Around(Keys(None), log=MemoryLog()))) as port:
+    with running(
+        decide_app.create_decide_app(models, decide_app.ServiceDependencies(PseudonymKeys(None), log=MemoryLog()))
+    ) as port:
         yield port
 
 
@@ -44,18 +46,18 @@ def wire(port: int) -> Iterator[Wire]:
 @pytest.fixture
 def ways(monkeypatch: pytest.MonkeyPatch) -> Ways:
     ways = Ways()
-    join, call = Line.join, Lane.__call__
+    join, call = MicroBatcher.join, DecisionEndpoint.__call__
 
-    def short(self: Line, *args: Any) -> None:
+    def short(self: MicroBatcher, *args: Any) -> None:
         ways.short += 1
         join(self, *args)
 
-    async def usual(self: Lane, scope: dict[str, str], *args: object) -> None:
+    async def usual(self: DecisionEndpoint, scope: dict[str, str], *args: object) -> None:
         ways.usual += scope.get("path") == DECIDE
         await call(self, scope, *args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Line, "join", short)
-    monkeypatch.setattr(Lane, "__call__", usual)
+    monkeypatch.setattr(MicroBatcher, "join", short)
+    monkeypatch.setattr(DecisionEndpoint, "__call__", usual)
     return ways
 
 
@@ -81,13 +83,13 @@ def test_a_request_that_comes_whole_takes_the_shortcut(wire: Wire, ways: Ways) -
 
 def test_a_head_that_was_parsed_is_not_parsed_again(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     parsed: list[bytes] = []
-    parse = Shortcut._parse
+    parse = FastHttpProtocol._parse
 
-    def noting(self: Shortcut, piece: bytes) -> None:
+    def noting(self: FastHttpProtocol, piece: bytes) -> None:
         parsed.append(piece)
         parse(self, piece)
 
-    monkeypatch.setattr(Shortcut, "_parse", noting)
+    monkeypatch.setattr(FastHttpProtocol, "_parse", noting)
     ids = set()
     for _ in range(3):
         wire.send(head(BODY, "X-Mine: 1") + BODY)
@@ -119,7 +121,7 @@ def test_names_of_requests_are_never_kept(wire: Wire) -> None:
     for name in ("first", "second", "first"):
         wire.send(head(BODY, f"X-Request-ID: {name}") + BODY)
         assert good(wire)["x-request-id"] == name
-    assert not any(b"X-Request-ID" in kept for kept in Shortcut.heads)
+    assert not any(b"X-Request-ID" in kept for kept in FastHttpProtocol.heads)
 
 
 @pytest.mark.parametrize("cut", [1, 10, len(head()) - 1, len(head()), len(head()) + 1, len(head()) + len(BODY) - 1])
@@ -223,7 +225,7 @@ def test_what_is_not_http_is_refused_after_what_came_before_is_answered(wire: Wi
 
 
 def test_many_requests_in_one_piece_are_answered_in_turn(wire: Wire) -> None:
-    names = [f"r{i}" for i in range(TOGETHER * 2 + 1)]
+    names = [f"r{i}" for i in range(MAX_BATCH * 2 + 1)]
     wire.send(b"".join(head(BODY, f"X-Request-ID: {name}") + BODY for name in names))
     assert [good(wire)["x-request-id"] for _ in names] == names
 
@@ -238,7 +240,7 @@ def test_a_client_that_goes_away_in_the_middle(port: int, wire: Wire) -> None:
 
 
 def test_quiet_connections_are_closed_and_others_are_not(models: Models) -> None:
-    app = decide_app.alone(models, decide_app.Around(Keys(None), log=MemoryLog()))
+    app = decide_app.create_decide_app(models, decide_app.ServiceDependencies(PseudonymKeys(None), log=MemoryLog()))
     with running(app, timeout_keep_alive=1) as port:
         quiet, lively = Wire(port), Wire(port)
         for wire in (quiet, lively):
@@ -256,7 +258,9 @@ def test_quiet_connections_are_closed_and_others_are_not(models: Models) -> None
 
 
 def test_more_than_the_line_has_room_for_are_sent_away_and_told_when_to_return(models: Models) -> None:
-    app = decide_app.alone(models, decide_app.Around(Keys(None), log=MemoryLog(), room=2))
+    app = decide_app.create_decide_app(
+        models, decide_app.ServiceDependencies(PseudonymKeys(None), log=MemoryLog(), room=2)
+    )
     with running(app) as port:
         wire = Wire(port)
         wire.send((head() + BODY) * 5)  # one look at the socket finds all of them

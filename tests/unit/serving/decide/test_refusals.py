@@ -16,10 +16,10 @@ from adloom.decision_log.record import Decision, decode, encode
 from adloom.decision_log.verify import faults
 from adloom.serving import app
 from adloom.serving.api.decide_schemas import DECIDE, FEEDBACK, MAX_BYTES
-from adloom.serving.app import Around
+from adloom.serving.app import ServiceDependencies
 from adloom.serving.decide.service import MemoryLog
 from adloom.serving.models import loader, sources
-from adloom.serving.segments import Keys
+from adloom.serving.segments import PseudonymKeys
 
 PROBLEM = "application/problem+json"
 JSON = {"Content-Type": "application/json"}
@@ -35,8 +35,10 @@ def log() -> MemoryLog:
 
 @pytest.fixture(scope="module")
 def client(folder: Path, log: MemoryLog) -> Iterator[TestClient]:
-    models = loader.load(sources.in_folder(folder, ["audience", "policy"]), threads=1)
-    with TestClient(app.alone(models, Around(Keys(None), log=log)), raise_server_exceptions=False) as client:
+    models = loader.load(sources.find_in_folder(folder, ["audience", "policy"]), threads=1)
+    with TestClient(
+        app.create_decide_app(models, ServiceDependencies(PseudonymKeys(None), log=log)), raise_server_exceptions=False
+    ) as client:
         yield client
 
 

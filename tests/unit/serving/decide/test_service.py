@@ -20,11 +20,11 @@ from adloom.serving import app
 from adloom.serving.api.decide_schemas import DECIDE, DecideAnswer, DecideRequest
 from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import SEGMENT
-from adloom.serving.decide.service import Cache, Decider, MemoryLog, Pace
+from adloom.serving.decide.service import Decider, LatencyEstimator, MemoryLog, ProbabilityCache
 from adloom.serving.models import loader, sources
 from adloom.serving.models.loader import Models
-from adloom.serving.models.refresher import Look
-from adloom.serving.segments import Keys
+from adloom.serving.models.refresher import RefreshResult
+from adloom.serving.segments import PseudonymKeys
 from adloom.storage import manifest
 
 KNOWN = [f"creative-{i}" for i in range(DIMENSIONS)]
@@ -41,12 +41,12 @@ def log() -> MemoryLog:
 
 @pytest.fixture
 def service(models: Models, log: MemoryLog) -> app.Service:
-    return app.Service(models, app.Around(Keys(None), log=log, project="shop"), app.OWN)
+    return app.Service(models, app.ServiceDependencies(PseudonymKeys(None), log=log, project="shop"), app.OWN)
 
 
 @pytest.fixture
 def client(service: app.Service) -> TestClient:
-    return TestClient(app.fronted(service), raise_server_exceptions=False)
+    return TestClient(app.with_middleware(service), raise_server_exceptions=False)
 
 
 def ok(client: TestClient, body: object) -> Any:
@@ -71,8 +71,8 @@ def logged(log: MemoryLog) -> Decision:
 
 def test_users_under_a_key_that_is_not_here(tmp_path: Path, log: MemoryLog, caplog: pytest.LogCaptureFixture) -> None:
     write_audience(tmp_path / "audience", b"a private key of the shop")
-    models = loader.load(sources.in_folder(tmp_path, ["audience"]), 1)
-    client = TestClient(app.alone(models, app.Around(Keys(None), log=log)))
+    models = loader.load(sources.find_in_folder(tmp_path, ["audience"]), 1)
+    client = TestClient(app.create_decide_app(models, app.ServiceDependencies(PseudonymKeys(None), log=log)))
     assert ok(client, {**PLAIN, "user_id": "1"})["segment"] is None
     assert logged(log).user_key == fingerprint(PUBLISHED_KEY)
     assert "which is not here: they are in no segment" in caplog.text
@@ -80,7 +80,7 @@ def test_users_under_a_key_that_is_not_here(tmp_path: Path, log: MemoryLog, capl
 
 class TestTiers:
     def test_what_another_policy_said_is_forgotten(self, models: Models, log: MemoryLog) -> None:
-        decider = Decider(models, Keys(None), log, "shop")
+        decider = Decider(models, PseudonymKeys(None), log, "shop")
         asked = msgspec.convert({**PLAIN, "tmax_ms": 50}, DecideRequest)
         assert tiers(decider, [asked]) == ["model"]
         decider.publish(models)
@@ -89,7 +89,7 @@ class TestTiers:
 
 class TestTogether:
     def test_each_gets_its_own_answer(self, models: Models, log: MemoryLog) -> None:
-        decider = Decider(models, Keys(None), log, "shop")
+        decider = Decider(models, PseudonymKeys(None), log, "shop")
         bodies: list[dict[str, Any]] = [
             {**PLAIN, "n": 2},
             {**PLAIN, "category": "Bag"},  # and candidates: refused
@@ -108,7 +108,7 @@ class TestTogether:
         assert [record.placement for record in records] == ["side", "top", "side", "side"]
 
     def test_those_who_have_waited_too_long_do_not_hold_up_the_model(self, models: Models, log: MemoryLog) -> None:
-        decider = Decider(models, Keys(None), log, "shop")
+        decider = Decider(models, PseudonymKeys(None), log, "shop")
         asked = msgspec.convert({**PLAIN, "tmax_ms": 50}, DecideRequest)
         now = time.perf_counter()
         answers = decider.decide([(asked, now - 1), (asked, now + 60), (asked, now - 1)])
@@ -117,7 +117,7 @@ class TestTogether:
     def test_a_question_at_which_the_policy_fails_costs_the_others_nothing(
         self, models: Models, log: MemoryLog
     ) -> None:
-        decider = Decider(models, Keys(None), log, "shop")
+        decider = Decider(models, PseudonymKeys(None), log, "shop")
         good = msgspec.convert(PLAIN, DecideRequest)
         bad = DecideRequest(placement="side", candidates=KNOWN, categories="none")  # type: ignore[arg-type]
         asked: list[Any] = [good, bad, None, good]  # the last but one is no request at all
@@ -126,12 +126,12 @@ class TestTogether:
         assert said == ["model", "cached", AttributeError, "model"]
 
     def test_none(self, models: Models, log: MemoryLog) -> None:
-        assert Decider(models, Keys(None), log, "shop").decide([]) == []
+        assert Decider(models, PseudonymKeys(None), log, "shop").decide([]) == []
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 9)), max_size=60))
 def test_the_cache_is_bounded_and_knows_what_was_asked_lately(asked: list[tuple[int, int]]) -> None:
-    cache = Cache(size=40)
+    cache = ProbabilityCache(size=40)
     for question, count in asked:
         cache.put(question, np.full(count, 1 / count))
         assert sum(map(len, itertools.chain(cache._young.values(), cache._old.values()))) <= 40
@@ -144,7 +144,7 @@ def test_the_cache_is_bounded_and_knows_what_was_asked_lately(asked: list[tuple[
 
 
 def test_the_pace_follows_what_it_took() -> None:
-    pace = Pace()
+    pace = LatencyEstimator()
     for _ in range(100):
         pace.took(50, 0.004)
     assert pace.expected(50) == pytest.approx(0.004, rel=1e-3)
@@ -171,7 +171,7 @@ class TestLane:
         self, service: app.Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         monkeypatch.setattr(service.decider, "decide", None)
-        client = TestClient(app.fronted(service), raise_server_exceptions=False)
+        client = TestClient(app.with_middleware(service), raise_server_exceptions=False)
         problem = refused(client, PLAIN, 500)
         assert problem["detail"] == "something failed here; the service's log says what"
         assert "NoneType" in caplog.text
@@ -183,7 +183,7 @@ class TestPair:
     def test_a_policy_of_another_audience_is_refused(self, tmp_path: Path) -> None:
         write_audience(tmp_path / "audience")
         write_policy(tmp_path / "policy", "f" * 64)
-        models = loader.load(sources.in_folder(tmp_path, ["audience", "policy"]), 1)
+        models = loader.load(sources.find_in_folder(tmp_path, ["audience", "policy"]), 1)
         assert list(models.bundles) == ["audience"]
         served = manifest.digest(tmp_path / "audience")[:12]
         assert models.absent["policy"] == (
@@ -192,15 +192,15 @@ class TestPair:
 
     def test_a_policy_without_its_audience_is_refused_and_one_that_needs_none_serves(self, tmp_path: Path) -> None:
         write_policy(tmp_path / "policy", "f" * 64)
-        assert "none is served" in loader.load(sources.in_folder(tmp_path, ["policy"]), 1).absent["policy"]
+        assert "none is served" in loader.load(sources.find_in_folder(tmp_path, ["policy"]), 1).absent["policy"]
         write_policy(tmp_path / "policy", None)
-        assert list(loader.load(sources.in_folder(tmp_path, ["policy"]), 1).bundles) == ["policy"]
+        assert list(loader.load(sources.find_in_folder(tmp_path, ["policy"]), 1).bundles) == ["policy"]
 
     def test_swapped_between_two_requests(self, service: app.Service, client: TestClient, tmp_path: Path) -> None:
         write_policy(tmp_path / "policy", None, best="creative-4")
-        new = loader.load(sources.in_folder(tmp_path, ["policy"]), 1)
+        new = loader.load(sources.find_in_folder(tmp_path, ["policy"]), 1)
         before = ok(client, PLAIN)["policy"]["digest"]
-        service.publish(Look(new, ("policy",), {"audience": "gone"}, ("audience",)))
+        service.publish(RefreshResult(new, ("policy",), {"audience": "gone"}, ("audience",)))
         assert ok(client, PLAIN)["policy"]["digest"] == manifest.digest(tmp_path / "policy") != before
         text = client.get("/metrics").text
         assert 'adloom_model_swaps_total{model="policy"} 1.0' in text

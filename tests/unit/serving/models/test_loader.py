@@ -13,7 +13,7 @@ from adloom.config.params import MODELS
 from adloom.serving.api.problems import Problem
 from adloom.serving.models import loader, sources
 from adloom.serving.models.loader import Models
-from adloom.serving.models.sources import Absent
+from adloom.serving.models.sources import UnavailableModel
 from adloom.storage import manifest
 
 
@@ -23,7 +23,7 @@ def own(folder: Path, tmp_path: Path) -> Path:
 
 
 def reload(folder: Path) -> Models:
-    return loader.load(sources.in_folder(folder), threads=1)
+    return loader.load(sources.find_in_folder(folder), threads=1)
 
 
 def rewrite(target: Path, name: str, content: bytes) -> None:
@@ -117,7 +117,7 @@ def test_colour_pictures_serve_too(tmp_path: Path) -> None:
 
 
 def test_nothing_at_all(tmp_path: Path) -> None:
-    models = loader.load({"gan": Absent("gone")}, threads=1)
+    models = loader.load({"gan": UnavailableModel("gone")}, threads=1)
     assert (models.bundles, models.absent) == ({}, {"gan": "gone"})
 
 

@@ -12,17 +12,17 @@ import pytest
 from tests.support.tiny_models import write_audience, write_models, write_policy
 from tests.support.uvicorn_server import running
 
-from adloom.errors import OutsideError
-from adloom.registry.base import CHAMPION, MemoryRegistry, Version
+from adloom.errors import ExternalServiceError
+from adloom.registry.base import CHAMPION, MemoryRegistry, ModelVersion
 from adloom.serving import app
 from adloom.serving.api.decide_schemas import DECIDE
 from adloom.serving.decide.service import MemoryLog
 from adloom.serving.models import loader, sources
 from adloom.serving.models.bundle_cache import BundleCache, Champion
 from adloom.serving.models.loader import Models
-from adloom.serving.models.refresher import NOTHING, Follower, Look, Notes, replaced
-from adloom.serving.models.sources import Absent, Sources
-from adloom.serving.segments import Keys
+from adloom.serving.models.refresher import NOTHING, ModelRefresher, Notes, RefreshResult, replace_models
+from adloom.serving.models.sources import Sources, UnavailableModel
+from adloom.serving.segments import PseudonymKeys
 from adloom.storage import manifest
 
 NAMES = ["audience", "policy"]
@@ -57,8 +57,8 @@ class Shop:
     def find(self) -> Sources:
         """Return where the champions are."""
         if self.away:
-            return sources.champions(Away(self.folder), self.cache, NAMES)
-        return sources.champions(self.registry, self.cache, NAMES)
+            return sources.find_champions(Away(self.folder), self.cache, NAMES)
+        return sources.find_champions(self.registry, self.cache, NAMES)
 
     def note(self, model: str, version: int, digest: str) -> None:
         """Note what serves, as a service does."""
@@ -73,8 +73,8 @@ class Shop:
 class Away(MemoryRegistry):
     """A registry that does not answer."""
 
-    def versions(self, model: str) -> list[Version]:
-        raise OutsideError("connection refused")
+    def versions(self, model: str) -> list[ModelVersion]:
+        raise ExternalServiceError("connection refused")
 
 
 @pytest.fixture
@@ -82,8 +82,8 @@ def shop(tmp_path: Path) -> Shop:
     return Shop(tmp_path)
 
 
-def following(shop: Shop, **changes: object) -> Follower:
-    follower = Follower(shop.find, 1, note=shop.note, **changes)  # type: ignore[arg-type]
+def following(shop: Shop, **changes: object) -> ModelRefresher:
+    follower = ModelRefresher(shop.find, 1, note=shop.note, **changes)  # type: ignore[arg-type]
     follower.look()
     return follower
 
@@ -141,12 +141,12 @@ def test_a_bad_bundle_is_refused_and_told_once_and_the_old_one_serves_on(
 def test_a_bundle_that_does_not_open_is_refused(shop: Shop) -> None:
     audience = shop.audience()
     first = shop.policy(audience)
-    before = replaced(NOTHING, shop.find(), 1).models
+    before = replace_models(NOTHING, shop.find(), 1).models
     broken = shop.folder / "broken"
     write_policy(broken, audience)
     _rebreak(broken)
-    found = {**shop.find(), "policy": sources.Found(broken, 9)}
-    look = replaced(before, found, 1)
+    found = {**shop.find(), "policy": sources.ModelArtifact(broken, 9)}
+    look = replace_models(before, found, 1)
     assert digests(look.models)["policy"] == first
     assert "expected an npz with" in look.refused["policy"]
 
@@ -196,8 +196,12 @@ def test_a_registry_that_goes_away_changes_nothing(shop: Shop) -> None:
 
 def test_an_alias_that_is_taken_away_leaves_what_serves(shop: Shop) -> None:
     audience = shop.audience()
-    before = loader.load({**shop.find(), "policy": Absent("it has no champion")}, 1)
-    look = replaced(before, {"audience": Absent("it has no champion"), "policy": Absent("it has no champion")}, 1)
+    before = loader.load({**shop.find(), "policy": UnavailableModel("it has no champion")}, 1)
+    look = replace_models(
+        before,
+        {"audience": UnavailableModel("it has no champion"), "policy": UnavailableModel("it has no champion")},
+        1,
+    )
     assert digests(look.models) == {"audience": audience}
     assert look.refused == {"audience": "it has no champion"}
 
@@ -206,37 +210,37 @@ def test_pinned_versions_stay(shop: Shop) -> None:
     audience = shop.audience()
     first = shop.policy(audience)
     shop.policy(audience, "creative-1")
-    find = partial(sources.champions, shop.registry, shop.cache, NAMES, {"policy": 1})
-    follower = Follower(
+    find = partial(sources.find_champions, shop.registry, shop.cache, NAMES, {"policy": 1})
+    follower = ModelRefresher(
         find, 1, note=lambda model, *said: shop.cache.note(sources.key(model, {"policy": 1}), Champion(*said))
     )
     follower.look()
     assert digests(follower.models)["policy"] == first
     shop.policy(audience, "creative-2")
     assert digests(follower.look().models)["policy"] == first
-    assert shop.find()["policy"] == sources.Found(
+    assert shop.find()["policy"] == sources.ModelArtifact(
         shop.cache.folder / manifest.digest(shop.folder / "policy-3"), 3, "registry"
     )
-    remembered = sources.remembered(shop.cache, NAMES, {"policy": 1})["policy"]
-    assert remembered == sources.Found(shop.cache.folder / first, 1, "cache")
-    gone = sources.champions(shop.registry, shop.cache, NAMES, {"policy": 9})["policy"]
-    assert gone == Absent("version 9 is not registered; `adloom models` lists those that are")
+    remembered = sources.find_in_cache(shop.cache, NAMES, {"policy": 1})["policy"]
+    assert remembered == sources.ModelArtifact(shop.cache.folder / first, 1, "cache")
+    gone = sources.find_champions(shop.registry, shop.cache, NAMES, {"policy": 9})["policy"]
+    assert gone == UnavailableModel("version 9 is not registered; `adloom models` lists those that are")
 
 
 class TestThread:
     """The thread that looks by itself."""
 
     @pytest.fixture
-    def looked(self) -> "tuple[threading.Event, list[Look]]":
+    def looked(self) -> "tuple[threading.Event, list[RefreshResult]]":
         return threading.Event(), []
 
-    def start(self, shop: Shop, follower: Follower, seen: list[Look], event: threading.Event) -> None:
-        def publish(look: Look) -> None:
+    def start(self, shop: Shop, follower: ModelRefresher, seen: list[RefreshResult], event: threading.Event) -> None:
+        def publish(look: RefreshResult) -> None:
             seen.append(look)
             event.set()
 
         follower.publish = publish
-        follower.begin(sources.remembered(shop.cache, NAMES))
+        follower.begin(sources.find_in_cache(shop.cache, NAMES))
 
     def test_it_looks_again_and_again_whatever_a_look_meets(self, shop: Shop) -> None:
         audience = shop.audience()
@@ -246,7 +250,7 @@ class TestThread:
         def sometimes() -> Sources:
             calls[0] += 1
             if calls[0] == 1:
-                raise OutsideError("away")
+                raise ExternalServiceError("away")
             if calls[0] == 2:
                 raise RuntimeError("unforeseen")
             done.set()
@@ -259,11 +263,11 @@ class TestThread:
         assert digests(follower.models) == {"audience": audience}
 
     def test_of_two_one_asks_and_the_other_sees_what_it_left(
-        self, shop: Shop, looked: "tuple[threading.Event, list[Look]]"
+        self, shop: Shop, looked: "tuple[threading.Event, list[RefreshResult]]"
     ) -> None:
         audience = shop.audience()
         policy = shop.policy(audience)
-        find_noted = partial(sources.remembered, shop.cache, NAMES)
+        find_noted = partial(sources.find_in_cache, shop.cache, NAMES)
         notes = Notes(find_noted, partial(shop.cache.changed, NAMES), shop.folder / "lock")
         leads = following(shop, interval=0.05, notes=notes)
         asked: list[str] = []
@@ -296,13 +300,13 @@ class TestThread:
 def service(shop: Shop) -> app.Service:
     shop.policy(shop.audience())
     follower = following(shop)
-    around = app.Around(Keys(None), log=MemoryLog(), follower=follower)
+    around = app.ServiceDependencies(PseudonymKeys(None), log=MemoryLog(), follower=follower)
     return app.Service(follower.models, around, app.OWN)
 
 
 @pytest.fixture
 def url(service: app.Service) -> Iterator[str]:
-    with running(app.fronted(service)) as port:
+    with running(app.with_middleware(service)) as port:
         yield f"http://127.0.0.1:{port}"
 
 
@@ -339,7 +343,7 @@ def test_refresh_says_why_it_cannot_look(service: app.Service, url: str) -> None
     assert service.around.follower is not None
 
     def nobody() -> Sources:
-        raise OutsideError("the process that fetches champions ended")
+        raise ExternalServiceError("the process that fetches champions ended")
 
     service.around.follower.find = nobody
     response = httpx.post(url + "/v1/models/refresh")
@@ -350,8 +354,8 @@ def test_refresh_says_why_it_cannot_look(service: app.Service, url: str) -> None
 
 def test_refresh_of_a_folder_changes_nothing(tmp_path: Path) -> None:
     write_models(tmp_path)
-    models = loader.load(sources.in_folder(tmp_path, NAMES), 1)
-    with running(app.alone(models, app.Around(Keys(None)))) as port:
+    models = loader.load(sources.find_in_folder(tmp_path, NAMES), 1)
+    with running(app.create_decide_app(models, app.ServiceDependencies(PseudonymKeys(None)))) as port:
         write_policy(tmp_path / "policy", None, "creative-3")
         listed = httpx.post(f"http://127.0.0.1:{port}/v1/models/refresh").json()
     assert {model["model"]["name"]: model["model"]["digest"] for model in listed["models"]} == digests(models)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from adloom.errors import OutsideError
-from adloom.registry.base import CHAMPION, MemoryRegistry, Version
+from adloom.errors import ExternalServiceError
+from adloom.registry.base import CHAMPION, MemoryRegistry, ModelVersion
 from adloom.serving.models import sources
 from adloom.serving.models.bundle_cache import BundleCache, Champion
-from adloom.serving.models.sources import Absent, Found, Patience
+from adloom.serving.models.sources import ModelArtifact, Patience, UnavailableModel
 from adloom.storage import manifest
 
 SHORT = Patience(answers=0.2, files=0.2)
@@ -20,8 +20,8 @@ SHORT = Patience(answers=0.2, files=0.2)
 class Down(MemoryRegistry):
     """A registry that does not answer."""
 
-    def versions(self, model: str) -> list[Version]:
-        raise OutsideError("registry: connection refused")
+    def versions(self, model: str) -> list[ModelVersion]:
+        raise ExternalServiceError("registry: connection refused")
 
 
 class Hanging(MemoryRegistry):
@@ -31,12 +31,12 @@ class Hanging(MemoryRegistry):
         super().__init__(registry.folder, registry.known, registry.history)
         self.model, self.over = model, threading.Event()
 
-    def versions(self, model: str) -> list[Version]:
+    def versions(self, model: str) -> list[ModelVersion]:
         if self.model is None:
             self.over.wait()
         return super().versions(model)
 
-    def fetch(self, version: Version, folder: Path) -> Path:
+    def fetch(self, version: ModelVersion, folder: Path) -> Path:
         if self.model == version.model:
             self.over.wait()
         return super().fetch(version, folder)
@@ -56,37 +56,37 @@ def registry(folder: Path, tmp_path: Path) -> MemoryRegistry:
     return registry
 
 
-def note(cache: BundleCache, found: Found | Absent, model: str = "gan") -> None:
-    assert isinstance(found, Found)
+def note(cache: BundleCache, found: ModelArtifact | UnavailableModel, model: str = "gan") -> None:
+    assert isinstance(found, ModelArtifact)
     assert found.version is not None
     cache.note(model, Champion(found.version, found.folder.name))
 
 
-def reason(source: Found | Absent) -> str:
-    assert isinstance(source, Absent)
+def reason(source: ModelArtifact | UnavailableModel) -> str:
+    assert isinstance(source, UnavailableModel)
     return source.reason
 
 
 def test_champions_are_found_in_the_cache_by_digest(registry: MemoryRegistry, folder: Path, cache: BundleCache) -> None:
-    found = sources.champions(registry, cache)
+    found = sources.find_champions(registry, cache)
     digest = manifest.digest(folder / "gan")
-    assert found["gan"] == Found(cache.folder / digest, 1, "registry")
+    assert found["gan"] == ModelArtifact(cache.folder / digest, 1, "registry")
     assert "has no champion" in reason(found["cnn"])
     assert found["lstm"] == found["cnn"]
-    assert not any(isinstance(source, Absent) and source.away for source in found.values())  # it answered
+    assert not any(isinstance(source, UnavailableModel) and source.away for source in found.values())  # it answered
     assert {path.name for path in cache.folder.iterdir()} == {digest}
 
 
 def test_what_is_there_is_not_fetched_again(registry: MemoryRegistry, cache: BundleCache) -> None:
-    sources.champions(registry, cache)
-    assert isinstance(sources.champions(Hanging(registry, "gan"), cache, patience=SHORT)["gan"], Found)
+    sources.find_champions(registry, cache)
+    assert isinstance(sources.find_champions(Hanging(registry, "gan"), cache, patience=SHORT)["gan"], ModelArtifact)
 
 
 def test_a_damaged_copy_is_fetched_again(registry: MemoryRegistry, cache: BundleCache) -> None:
-    copy = sources.champions(registry, cache)["gan"]
-    assert isinstance(copy, Found)
+    copy = sources.find_champions(registry, cache)["gan"]
+    assert isinstance(copy, ModelArtifact)
     (copy.folder / "generator.onnx").write_bytes(b"damaged")
-    sources.champions(registry, cache)
+    sources.find_champions(registry, cache)
     manifest.verify(copy.folder)
     assert [path.name for path in cache.folder.iterdir()] == [copy.folder.name]
 
@@ -96,7 +96,7 @@ def test_a_registry_whose_files_are_not_what_it_promised(
 ) -> None:
     path = registry.folder / manifest.digest(folder / "gan") / "generator.onnx"
     path.write_bytes(b"changed in the store")
-    found = sources.champions(registry, cache)["gan"]
+    found = sources.find_champions(registry, cache)["gan"]
     assert "which the registry promised" in reason(found)
     assert not found.away  # type: ignore[union-attr]
     assert [path.name for path in cache.folder.iterdir()] == []
@@ -105,12 +105,12 @@ def test_a_registry_whose_files_are_not_what_it_promised(
 def test_a_registry_that_does_not_answer(
     registry: MemoryRegistry, cache: BundleCache, caplog: pytest.LogCaptureFixture
 ) -> None:
-    before = sources.champions(registry, cache)["gan"]
-    assert isinstance(before, Found)
+    before = sources.find_champions(registry, cache)["gan"]
+    assert isinstance(before, ModelArtifact)
     note(cache, before)
-    after = sources.champions(Down(registry.folder), cache)
-    assert after["gan"] == Found(before.folder, 1, "cache")
-    assert after["cnn"] == Absent(sources.UNKNOWN, away=True)
+    after = sources.find_champions(Down(registry.folder), cache)
+    assert after["gan"] == ModelArtifact(before.folder, 1, "cache")
+    assert after["cnn"] == UnavailableModel(sources.UNKNOWN, away=True)
     assert "the registry does not answer" in caplog.text
     assert "connection refused" in caplog.text
 
@@ -127,12 +127,12 @@ def hanging(registry: MemoryRegistry) -> Iterator[list[Hanging]]:
 def test_a_registry_that_hangs_is_waited_for_no_longer_than_allowed(
     registry: MemoryRegistry, cache: BundleCache, hanging: list[Hanging], caplog: pytest.LogCaptureFixture
 ) -> None:
-    note(cache, sources.champions(registry, cache)["gan"])
+    note(cache, sources.find_champions(registry, cache)["gan"])
     hanging.append(Hanging(registry))
     began = time.monotonic()
-    found = sources.champions(hanging[0], cache, patience=SHORT)["gan"]
+    found = sources.find_champions(hanging[0], cache, patience=SHORT)["gan"]
     assert time.monotonic() - began < 5
-    assert isinstance(found, Found)
+    assert isinstance(found, ModelArtifact)
     assert found.source == "cache"
     assert "the registry's answer: no whole answer within 0.2 s" in caplog.text
 
@@ -142,23 +142,27 @@ def test_files_that_never_come_do_not_stop_those_of_other_models(
 ) -> None:
     registry.point("cnn", CHAMPION, 1, "a test")
     hanging.append(Hanging(registry, "gan"))
-    found = sources.champions(hanging[0], cache, patience=Patience(answers=10, files=1))
-    assert found["gan"] == Absent("version 1 cannot be had: the files of gan 1: no whole answer within 1 s", away=True)
-    assert isinstance(found["cnn"], Found)
+    found = sources.find_champions(hanging[0], cache, patience=Patience(answers=10, files=1))
+    assert found["gan"] == UnavailableModel(
+        "version 1 cannot be had: the files of gan 1: no whole answer within 1 s", away=True
+    )
+    assert isinstance(found["cnn"], ModelArtifact)
 
 
 @pytest.mark.parametrize("note", ["", "{", "[]", '{"gan": 3}', '{"version": 1, "digest": "gone"}'])
 def test_a_damaged_note_is_no_note(cache: BundleCache, note: str) -> None:
     (cache.folder / "champions").mkdir(parents=True)
     (cache.folder / "champions" / "gan.json").write_text(note)
-    assert all(isinstance(source, Absent) for source in sources.champions(Down(cache.folder), cache).values())
+    assert all(
+        isinstance(source, UnavailableModel) for source in sources.find_champions(Down(cache.folder), cache).values()
+    )
 
 
 def test_a_new_champion_replaces_the_old_one(registry: MemoryRegistry, cache: BundleCache, tmp_path: Path) -> None:
     from tests.support.tiny_models import write_generator
 
-    sources.champions(registry, cache)
+    sources.find_champions(registry, cache)
     write_generator(tmp_path / "new", channels=3)
     registry.point("gan", CHAMPION, registry.register("gan", tmp_path / "new", {}).version, "better")
-    found = sources.champions(registry, cache)["gan"]
-    assert found == Found(cache.folder / manifest.digest(tmp_path / "new"), 2, "registry")
+    found = sources.find_champions(registry, cache)["gan"]
+    assert found == ModelArtifact(cache.folder / manifest.digest(tmp_path / "new"), 2, "registry")

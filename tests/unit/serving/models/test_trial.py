@@ -10,12 +10,12 @@ import pytest
 from tests.support.bad_generators import Burden, write_bad_generator
 from tests.support.tiny_models import write_models
 
-from adloom.errors import AdloomError, ArtifactError, NoAnswerError
+from adloom.errors import AdloomError, ArtifactError, UnavailableError
 from adloom.onnx_models.runtime import Generator
 from adloom.serving.models import loader
-from adloom.serving.models.refresher import Follower
-from adloom.serving.models.sources import Found
-from adloom.serving.models.trial import Trials
+from adloom.serving.models.refresher import ModelRefresher
+from adloom.serving.models.sources import ModelArtifact
+from adloom.serving.models.trial import TrialProcess
 
 
 @pytest.fixture(scope="module")
@@ -27,14 +27,14 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trials() -> Iterator[Trials]:
+def trials() -> Iterator[TrialProcess]:
     """Trials of two seconds and 256 MiB."""
-    trials = Trials(threads=1, seconds=2, megabytes=256)
+    trials = TrialProcess(threads=1, seconds=2, megabytes=256)
     yield trials
     trials.close()
 
 
-def test_good_models_pass(trials: Trials, folder: Path) -> None:
+def test_good_models_pass(trials: TrialProcess, folder: Path) -> None:
     for model in loader.OPENERS:
         trials(model, folder / model)
 
@@ -42,7 +42,9 @@ def test_good_models_pass(trials: Trials, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("burden", "why"), [("loops", "its trial takes over 2 s"), ("takes memory", "Failed to allocate memory|bad_alloc")]
 )
-def test_a_bad_model_fails_and_is_not_tried_again_at_once(trials: Trials, bad: Path, burden: Burden, why: str) -> None:
+def test_a_bad_model_fails_and_is_not_tried_again_at_once(
+    trials: TrialProcess, bad: Path, burden: Burden, why: str
+) -> None:
     with pytest.raises(ArtifactError, match=why):
         trials("gan", bad / burden)
     began = time.monotonic()
@@ -51,16 +53,16 @@ def test_a_bad_model_fails_and_is_not_tried_again_at_once(trials: Trials, bad: P
     assert time.monotonic() - began < 1
 
 
-def test_after_a_bad_model_the_next_is_tried(trials: Trials, bad: Path, folder: Path) -> None:
+def test_after_a_bad_model_the_next_is_tried(trials: TrialProcess, bad: Path, folder: Path) -> None:
     with pytest.raises(ArtifactError):
         trials("gan", bad / "loops")
     trials("gan", folder / "gan")
 
 
 def test_a_trial_under_way_ends_with_the_service(bad: Path) -> None:
-    trials = Trials(threads=1, seconds=600, megabytes=256)
-    follower = Follower(
-        lambda: {"gan": Found(bad / "loops", 1, "registry")}, 1, attempt=trials, close_source=trials.close
+    trials = TrialProcess(threads=1, seconds=600, megabytes=256)
+    follower = ModelRefresher(
+        lambda: {"gan": ModelArtifact(bad / "loops", 1, "registry")}, 1, attempt=trials, close_source=trials.close
     )
     failed: list[AdloomError] = []
 
@@ -75,28 +77,28 @@ def test_a_trial_under_way_ends_with_the_service(bad: Path) -> None:
     follower.close()
     looking.join(10)
     assert not looking.is_alive()
-    assert isinstance(failed[0], NoAnswerError)
+    assert isinstance(failed[0], UnavailableError)
 
 
-def test_a_bad_champion_is_refused_and_what_served_serves_on(trials: Trials, bad: Path, tmp_path: Path) -> None:
+def test_a_bad_champion_is_refused_and_what_served_serves_on(trials: TrialProcess, bad: Path, tmp_path: Path) -> None:
     write_models(tmp_path)
-    found = {"gan": Found(tmp_path / "gan", 1, "registry")}
-    follower = Follower(lambda: found, 1, attempt=trials)
+    found = {"gan": ModelArtifact(tmp_path / "gan", 1, "registry")}
+    follower = ModelRefresher(lambda: found, 1, attempt=trials)
     first = follower.look().models.bundles["gan"]
-    found["gan"] = Found(bad / "loops", 2, "registry")
+    found["gan"] = ModelArtifact(bad / "loops", 2, "registry")
     look = follower.look()
     assert look.models.bundles["gan"] is first
     assert (look.newly, "its trial takes over" in look.refused["gan"]) == (("gan",), True)
     assert follower.look().newly == ()  # it is said and counted once
 
 
-def test_a_model_that_loops_with_some_input_only_is_stopped(trials: Trials, bad: Path) -> None:
+def test_a_model_that_loops_with_some_input_only_is_stopped(trials: TrialProcess, bad: Path) -> None:
     trials("gan", bad / "loops with noise")
     generator = Generator(bad / "loops with noise", threads=1, seconds=0.5)
     zeros, category = np.zeros((1, generator.latent), "f4"), np.zeros(1, "i8")
     assert generator(zeros, category).shape[0] == 1
     began = time.monotonic()
-    with pytest.raises(NoAnswerError, match=r"stopped after 0.5 s"):
+    with pytest.raises(UnavailableError, match=r"stopped after 0.5 s"):
         generator(zeros + 1, category)
     assert time.monotonic() - began < 10
     assert generator(zeros, category).shape[0] == 1  # the next request is answered

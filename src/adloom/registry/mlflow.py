@@ -117,7 +117,7 @@ class Server:
             ) from error
 
     def wait_for_lock(self) -> None:
-        """Raise ExternalServiceError when another process holds the SQLite file; MLflow itself waits far longer, silently."""
+        """Raise ExternalServiceError when another process holds the SQLite file; MLflow would wait much longer."""
         if self.database is None or not self.database.is_file():
             return
         try:

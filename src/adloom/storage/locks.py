@@ -11,7 +11,7 @@ from adloom.errors import LockedError
 
 @contextmanager
 def exclusive_lock(lock: Path, busy: str, seconds: float = 0) -> Iterator[None]:
-    """Hold a lock file. Raises LockedError with the message `busy` when another process holds it longer than `seconds`."""
+    """Hold a lock file. Raises LockedError with the message `busy` after `seconds`."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(lock, timeout=seconds):

@@ -80,7 +80,7 @@ def test_what_a_pause_does_not_mend_fails_at_once(error: Exception) -> None:
 
 
 def test_everything_that_components_call_is_tried_again_but_the_end() -> None:
-    called = {"call", "look", "prepare", "evaluate", "register", "score"}
+    called = {"call", "scan_sources", "prepare", "evaluate", "register", "score"}
     repeated = {name for name, found in vars(component_runtime).items() if hasattr(found, "__wrapped__")}
     assert called <= repeated
     assert "finish" not in repeated  # a webhook must not be told twice
@@ -88,7 +88,7 @@ def test_everything_that_components_call_is_tried_again_but_the_end() -> None:
 
 WAITING = """
 from adloom.errors import ExternalServiceError
-from adloom.kubeflow.retry import RETRY
+from adloom.retry import RETRY
 
 def fail():
     raise ExternalServiceError("S3 is away")

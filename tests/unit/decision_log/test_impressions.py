@@ -308,12 +308,12 @@ def test_row_groups_do_not_depend_on_how_rows_came(bench: Bench, monkeypatch: py
 
 
 def test_the_table_passes_the_contract_and_its_users_meet_those_of_the_events(
-    tmp_path: Path, outside: StageContext, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, context: StageContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert outside.pseudonym_key
-    ann = privacy.pseudonym("ann", outside.pseudonym_key)
-    mark = privacy.fingerprint(outside.pseudonym_key)
+    assert context.pseudonym_key
+    ann = privacy.pseudonym("ann", context.pseudonym_key)
+    mark = privacy.fingerprint(context.pseudonym_key)
     history = [decision(number, user=ann, user_key=mark) for number in range(3)]
     write(tmp_path / "log", framed([*history, decision(3, user=None, user_key=None, segment=None), click(1)]))
     shown = CliRunner().invoke(cli, ["log", "to-impressions", "log", "--out", "impressions", "--json"])
@@ -324,10 +324,10 @@ def test_the_table_passes_the_contract_and_its_users_meet_those_of_the_events(
         impressions=Source(uri="impressions", format="parquet"),
     )
     period = Period(holdout_start=date(2026, 9, 21), end=date(2026, 10, 1))
-    sources_lock.save(sources_lock.scan_table(given, None, outside), sources_lock.LOCK)
-    ingest.run(ingest.Inputs(), ingest.Outputs(), given, outside)
+    sources_lock.save(sources_lock.scan_table(given, None, context), sources_lock.LOCK)
+    ingest.run(ingest.Inputs(), ingest.Outputs(), given, context)
     params = Prepare(events=period, impressions=period)
-    counts = prepare.run(prepare.Inputs(), prepare.Outputs(), params, outside)
+    counts = prepare.run(prepare.Inputs(), prepare.Outputs(), params, context)
     assert (counts["impressions_rows"], counts["impressions_quarantined"]) == (8, 0)
     rows = parquet.read(Path("data/dataset/impressions"))
     assert set(rows["user_id"].dropna()) == {ann} < set(parquet.read(Path("data/dataset/events"))["user_id"])

@@ -61,7 +61,7 @@ def trained(
     calibration: list[pd.DataFrame],
     holdout: pd.DataFrame,
     make: MakeTable,
-    outside: StageContext,
+    context: StageContext,
 ) -> Candidate:
     """Train a policy on some impressions, and measure it on others."""
     parts = [rows.assign(split="calibration") for rows in calibration]
@@ -70,24 +70,24 @@ def trained(
     manifest.skip(nothing, "segment", Source(uri="x"), "no source")
     made = Candidate(root / name, table, nothing, root / f"report-{name}")
     inputs = train_policy.Inputs(table, nothing, nothing, nothing)
-    train_policy.run(inputs, train_policy.Outputs(made.model), PARAMS, outside)
+    train_policy.run(inputs, train_policy.Outputs(made.model), PARAMS, context)
     given = evaluate.Inputs(made.model, made.table, made.judge)
-    evaluate.run(given, evaluate.Outputs(made.report), copywriters.EVALUATE, outside)
+    evaluate.run(given, evaluate.Outputs(made.report), copywriters.EVALUATE, context)
     return made
 
 
-def test_from_served_decisions_to_a_better_policy(tmp_path: Path, make_table: MakeTable, outside: StageContext) -> None:
+def test_from_served_decisions_to_a_better_policy(tmp_path: Path, make_table: MakeTable, context: StageContext) -> None:
     world, gate = World(SETTING, SEED), copywriters.params().register
     first = [serve(world, None, ROWS) for _ in range(2)]
     plain = [prepared(log, "", i) for i, log in enumerate(first)]
-    candidate = trained(tmp_path, "first", plain[:1], plain[1], make_table, outside)
+    candidate = trained(tmp_path, "first", plain[:1], plain[1], make_table, context)
     policy = Policy.load(candidate.model / "policy.npz")
 
     metrics = evaluate.measure(candidate.model, candidate.table, candidate.judge, copywriters.EVALUATE).metrics
     true = first[-1].value(decide(policy, first[-1].situations))  # exact, in the very situations of the log
     assert metrics["click_rate"].low <= true <= metrics["click_rate"].high
     assert world.exact(table(policy)) > 1.3 * world.exact(UNIFORM)
-    promoted = register(candidate, gate, outside)
+    promoted = register(candidate, gate, context)
     assert (promoted.verdict, promoted.champion) == ("promote", 1)
 
     second = [serve(world, policy, ROWS) for _ in range(2)]
@@ -97,7 +97,7 @@ def test_from_served_decisions_to_a_better_policy(tmp_path: Path, make_table: Ma
     assert sum(log.clicked.mean() for log in second) == pytest.approx(served, rel=0.1)
     assert served > 1.3 * even
     told = [through_the_decision_log(log, policy, tmp_path / f"served-{i}") for i, log in enumerate(second)]
-    again = trained(tmp_path, "second", [*plain, told[0]], told[1], make_table, outside)
+    again = trained(tmp_path, "second", [*plain, told[0]], told[1], make_table, context)
     later = Policy.load(again.model / "policy.npz")
     most = world.exact(table(best(world, 50.0)))
     assert world.exact(table(policy)) < world.exact(table(later)) < most

@@ -199,7 +199,7 @@ def test_patience_stops_and_returns_the_best_epoch(tmp_path: Path, uninterrupted
     assert stopped.history["validation_loss"] == [[3, 1], [6, 0], [9, 1]]
     assert stopped.history["loss"] == uninterrupted.history["loss"][:3]
     assert not torch.equal(stopped.weights["layer.weight"], uninterrupted.weights["layer.weight"])
-    best = torch.load(tmp_path / "last.ckpt", weights_only=True)["callbacks"]["Watch"]["best"]
+    best = torch.load(tmp_path / "last.ckpt", weights_only=True)["callbacks"]["TrainingCallback"]["best"]
     assert torch.equal(stopped.weights["layer.weight"], best["layer.weight"])
     again = fit(tmp_path, patience=1)
     assert (again.module.seen, again.history) == ([], stopped.history)

@@ -30,7 +30,7 @@ from adloom.decision_log import record
 from adloom.decision_log.log import Numbers
 from adloom.kubeflow import trigger_server
 from adloom.serving.api import openapi, schemas
-from adloom.serving.metrics import DecisionMeter, Meter
+from adloom.serving.metrics import DecisionMetrics, RequestMetrics
 
 ROOT = Path(__file__).parents[1]
 ALERTS = ROOT / "k8s" / "components" / "monitoring" / "alerts.yaml"
@@ -135,9 +135,9 @@ def http_problems() -> str:
 def metrics() -> str:
     """Return every metric of the services."""
     numbers: Any = Numbers(0, 0, {}, 0, 0, 0, 0.0, 0.0)
-    requests = Meter()
+    requests = RequestMetrics()
     requests.record("/livez", 200, 0.0)
-    decisions = DecisionMeter(CollectorRegistry(), lambda: [("gan", "1", "digest")], lambda: numbers)
+    decisions = DecisionMetrics(CollectorRegistry(), lambda: [("gan", "1", "digest")], lambda: numbers)
     rows = [
         (
             f"`{family.name}{'_total' if family.type == 'counter' else ''}`",

@@ -175,7 +175,7 @@ def test_the_champion_scores_new_orders(trained: Project, tmp_path: Path) -> Non
 
 FINISH = """
 from adloom.kubeflow.component import finish
-from adloom.kubeflow.retry import RetryPolicy
+from adloom.retry import RetryPolicy
 finish("shop", "run", "SUCCEEDED", None, RetryPolicy(pauses=()))
 """
 

@@ -9,12 +9,11 @@ segments' own rate against gradient boosting on the same features, which segment
 import json
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.metrics import accuracy_score, roc_auc_score
 
+from adloom.arrays import UInt8Array
 from adloom.audience.features import matrix, per_user
 from adloom.creatives import pictures
 from adloom.storage import parquet
@@ -29,7 +28,7 @@ def metric(model: str, name: str) -> float:
     return float(metrics[name]["value"])
 
 
-def pixels(split: str) -> tuple[npt.NDArray[np.uint8], pd.Series]:
+def pixels(split: str) -> tuple[UInt8Array, pd.Series]:
     """Return pictures as rows of pixels (n, channels · height · width), and their categories."""
     rows = parquet.read(Path("data/dataset/creatives"), split, ["image", "category"])
     card = json.loads(Path("models/cnn/card.json").read_text(encoding="utf-8"))["image"]

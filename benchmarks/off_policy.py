@@ -19,11 +19,11 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from adloom.arrays import AnyArray
 from adloom.catalogue import entries
 from adloom.config.params import Source
 from adloom.config.settings import Settings
 from adloom.data import contracts, readers
-from adloom.evaluation.metric import Array
 from adloom.policy.ope import estimators
 from adloom.policy.ope.estimate import Estimate
 from adloom.policy.ope.log_evaluation import Columns, from_table
@@ -44,16 +44,16 @@ FEW = 100  # trusted intervals, below which their coverage is not printed
 Interval = tuple[float, float]
 
 
-def softmax(logits: Array) -> Array:
+def softmax(logits: AnyArray) -> AnyArray:
     raised = np.exp(logits - logits.max(-1, keepdims=True))
     return np.asarray(raised / raised.sum(-1, keepdims=True))
 
 
-def floored(policy: Array, floor: float) -> Array:
+def floored(policy: AnyArray, floor: float) -> AnyArray:
     return np.asarray((1 - floor) * policy + floor / policy.shape[-1])
 
 
-def logging_policies(world: World, rng: np.random.Generator) -> dict[str, Array]:
+def logging_policies(world: World, rng: np.random.Generator) -> dict[str, AnyArray]:
     """Return policies that write logs, each a table (segments, placements, creatives)."""
     shape = world.rates.shape
     return {
@@ -63,7 +63,7 @@ def logging_policies(world: World, rng: np.random.Generator) -> dict[str, Array]
     }
 
 
-def target_policies(world: World, logging: Array, rng: np.random.Generator) -> dict[str, Array]:
+def target_policies(world: World, logging: AnyArray, rng: np.random.Generator) -> dict[str, AnyArray]:
     """Return policies to evaluate, from near the logging policy to far from it."""
     better = floored(softmax(4 * np.log(world.rates)), 0.05)
     best = np.eye(world.rates.shape[-1])[world.rates.argmax(-1)]
@@ -75,7 +75,7 @@ def target_policies(world: World, logging: Array, rng: np.random.Generator) -> d
     }
 
 
-def estimates(log: Log, probabilities: Array, predicted: Array) -> dict[str, Estimate]:
+def estimates(log: Log, probabilities: AnyArray, predicted: AnyArray) -> dict[str, Estimate]:
     target = probabilities[np.arange(len(log.action)), log.action]
     return {
         "ips": estimators.ips(log.reward, log.propensity, target),
@@ -84,19 +84,19 @@ def estimates(log: Log, probabilities: Array, predicted: Array) -> dict[str, Est
     }
 
 
-def normal(terms: Array) -> Interval:
+def normal(terms: AnyArray) -> Interval:
     error = float(terms.std() / np.sqrt(len(terms)))
     return float(terms.mean()) - 1.96 * error, float(terms.mean()) + 1.96 * error
 
 
-def bootstrap(terms: Array, rng: np.random.Generator) -> Interval:
+def bootstrap(terms: AnyArray, rng: np.random.Generator) -> Interval:
     """Return the percentile bootstrap interval of a mean; how often a rare click is drawn is as good as Poisson."""
     moved = terms[terms != 0]
     low, high = np.quantile(rng.poisson(1.0, (DRAWS, len(moved))) @ moved / len(terms), [0.025, 0.975])
     return float(low), float(high)
 
 
-def one_log(task: tuple[float, str, int, int]) -> Array:
+def one_log(task: tuple[float, str, int, int]) -> AnyArray:
     """Return of each target (targets, 4 a estimator + 2 a peer): low miss, high miss, squared error, trust; misses."""
     rate, name, rows, seed = task
     world, rng = World(Config(rate=rate), seed), np.random.default_rng([seed, 1])
@@ -116,7 +116,7 @@ def one_log(task: tuple[float, str, int, int]) -> Array:
     return np.array(found, float)
 
 
-def held(low: Array, high: Array) -> str:
+def held(low: AnyArray, high: AnyArray) -> str:
     """Return how often intervals held the truth, and how often it lay below and above."""
     return f"{100 * (1 - low.mean() - high.mean()):5.1f} ({100 * low.mean():3.1f}, {100 * high.mean():3.1f})"
 
@@ -127,7 +127,7 @@ def coverage(pool: Any, rows: int, logs: int) -> None:
     )
     header = " ".join(f"{name:>17}" for name in (*ESTIMATORS, *(f"ips, {peer}" for peer in PEERS)))
     print(f"{'rate':>5} {'log':8} {'policy':7} {header}  {'trusted':>7} {'ips, trusted':>17} {'dr error/ips':>12}")
-    trusted: list[Array] = []
+    trusted: list[AnyArray] = []
     ratios = []
     for rate in RATES:
         for name in LOGGING:
@@ -146,12 +146,12 @@ def coverage(pool: Any, rows: int, logs: int) -> None:
     print(f"root mean squared error, dr over ips: {min(ratios):.3f} to {max(ratios):.3f}")
 
 
-def _cells(line: Array) -> str:
+def _cells(line: AnyArray) -> str:
     columns = [4 * e for e in range(len(ESTIMATORS))] + [12 + 2 * p for p in range(len(PEERS))]
     return " ".join(f"{held(line[:, c], line[:, c + 1]):>17}" for c in columns)
 
 
-def _trusted(line: Array, fine: Array) -> str:
+def _trusted(line: AnyArray, fine: AnyArray) -> str:
     return f"{held(line[fine, 0], line[fine, 1]):>17}" if fine.sum() >= FEW else f"{'-':>17}"
 
 
@@ -207,7 +207,7 @@ def repeated_looks(pool: Any, logs: int) -> None:
     print(f"worse by the margin and promoted: {of}")
 
 
-def _growth(found: Array, better: bool) -> str:
+def _growth(found: AnyArray, better: bool) -> str:
     looks = np.where(found[:, 0] > 0, found[:, 0], np.inf)
     asked = found[:, 1] > 0
     text = f"{(found[:, 0] > 0).mean():8.1%} {_rows(np.median(looks)):>11}"
@@ -232,10 +232,10 @@ def open_bandit() -> pd.DataFrame:
     return rows.assign(clicked=rows["clicked"].astype(float), position=rows["position"].astype(int))
 
 
-def shares(bts: pd.DataFrame) -> Callable[[pd.DataFrame, tuple[str, ...]], Array]:
+def shares(bts: pd.DataFrame) -> Callable[[pd.DataFrame, tuple[str, ...]], AnyArray]:
     """Return the distribution of bts over items, as it was at each position."""
 
-    def policy(rows: pd.DataFrame, actions: tuple[str, ...]) -> Array:
+    def policy(rows: pd.DataFrame, actions: tuple[str, ...]) -> AnyArray:
         shown = pd.crosstab(bts["position"], bts["creative_id"], normalize="index").reindex(
             columns=list(actions), fill_value=0
         )

@@ -18,11 +18,12 @@ from pathlib import Path
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
+from adloom.arrays import Int64Array
 from adloom.config.params import TrainPolicy
 from adloom.policy import fit, impressions, model_selection, models
 from adloom.policy.batch import probabilities
 from adloom.policy.feature_space import FeatureSpace
-from adloom.policy.impressions import Impressions, Ints
+from adloom.policy.impressions import Impressions
 from adloom.policy.model_selection import Candidate, Periods
 from adloom.policy.models import Categories
 from adloom.policy.scorer import Policy
@@ -76,7 +77,7 @@ def vowpal(kind: str) -> Fit:
     return trained
 
 
-def examples(data: Impressions, space: FeatureSpace, rows: list[Ints]) -> Iterator[list[str]]:
+def examples(data: Impressions, space: FeatureSpace, rows: list[Int64Array]) -> Iterator[list[str]]:
     """One multi-line example per impression; features are numbers, which vowpalwabbit does not hash together."""
     width = len(data.creatives)
     starts = np.cumsum([width, *((len(values) + 1) * width for values in space.values)])

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from adloom.arrays import AnyArray
 from adloom.data import contracts
-from adloom.evaluation.metric import Array
 from adloom.policy.scorer import Policy
 from adloom.policy.simulator import Config, Contexts, Log, World, creative
 
@@ -17,7 +17,7 @@ def serve(world: World, policy: Policy | None, rows: int) -> Log:
     return world.log(lambda now: now.look_up(UNIFORM if policy is None else table(policy)), rows)
 
 
-def table(policy: Policy) -> Array:
+def table(policy: Policy) -> AnyArray:
     """Return a policy's probabilities as a table (segments, placements, creatives)."""
     ids = [creative(i) for i in range(SETTING.creatives)]
     return np.array(
@@ -30,7 +30,7 @@ def context(segment: int, placement: int) -> dict[str, str | None]:
     return {"placement": f"p{placement}", "position": "1", "segment": f"s{segment}"}
 
 
-def decide(policy: Policy, now: Contexts) -> Array:
+def decide(policy: Policy, now: Contexts) -> AnyArray:
     """Return a policy's probabilities in situations (rows, creatives)."""
     return now.look_up(table(policy))
 

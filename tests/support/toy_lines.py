@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from adloom.arrays import Float32Array, Int64Array
 from adloom.copywriting import tokenizer
-from adloom.copywriting.decoding import Floats, Ints
 from adloom.copywriting.tokenizer import Tokenizer
 
 LINES = ["Lovely dress", "Lovely warm coat", "Warm dress", "Soft warm coat", "Soft dress", "Naïve coat!"]
@@ -31,6 +31,6 @@ class Bigram:
         """Return how many tokens were read."""
         return 0
 
-    def __call__(self, token: Ints, state: int) -> tuple[Floats, int]:
+    def __call__(self, token: Int64Array, state: int) -> tuple[Float32Array, int]:
         """Look the tokens up."""
         return self.table[token], state + token.shape[1]

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from adloom.arrays import Float64Array
 from adloom.audience.features import matrix, per_user
-from adloom.audience.segmenter import Floats
 
 CUT = pd.Timestamp("2026-01-01", tz="UTC")
 
@@ -38,7 +38,7 @@ def shop(users: int = 120, seed: int = 0) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def features(rows: pd.DataFrame) -> Floats:
+def features(rows: pd.DataFrame) -> Float64Array:
     """Return the features (users, 5) at CUT, users sorted."""
     return matrix(per_user(rows[rows["split"] == "calibration"], CUT, "purchase"))
 

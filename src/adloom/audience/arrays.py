@@ -3,15 +3,14 @@
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from adloom.arrays import AnyArray
 from adloom.errors import ArtifactError
 
 
-def read_arrays(path: Path, names: Sequence[str]) -> list[npt.NDArray[Any]]:
+def read_arrays(path: Path, names: Sequence[str]) -> list[AnyArray]:
     """Read the named arrays of an npz. Raises ArtifactError when it is no npz, or lacks one, or holds pickles."""
     try:
         with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as found:

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from adloom.arrays import BoolArray, Float64Array, Int64Array
 from adloom.audience import figures, fit, rates
-from adloom.audience.features import Bools, bought, end_of, matrix, per_user
+from adloom.audience.features import bought, end_of, matrix, per_user
 from adloom.audience.model_selection import RULE
 from adloom.audience.profiles import Profile, describe
-from adloom.audience.segmenter import FEATURES, Floats, Ints, Segmenter
+from adloom.audience.segmenter import FEATURES, Segmenter
 from adloom.audience.stability import replicates
 from adloom.config.params import Evaluate, Segment
 from adloom.errors import DataError
@@ -28,10 +29,10 @@ DIMENSIONS = FEATURES.index("recency_days"), FEATURES.index("frequency")
 class Holdout:
     """Users as they were at the end of the calibration period, and what they did after it."""
 
-    features: Floats  # (users, 5)
-    segment: Ints  # (users,) index into the segmenter's names
-    bought: Bools  # (users,) in the holdout period
-    learn: Bools  # (users,) rates are learnt from them
+    features: Float64Array  # (users, 5)
+    segment: Int64Array  # (users,) index into the segmenter's names
+    bought: BoolArray  # (users,) in the holdout period
+    learn: BoolArray  # (users,) rates are learnt from them
 
 
 def evaluate(segmenter: Segmenter, rows: pd.DataFrame, card: Card, params: Evaluate) -> Evaluation:
@@ -76,7 +77,7 @@ def _samples(segmenter: Segmenter, users: Holdout, trained: Segment, params: Eva
 
 
 def _stability(
-    segmenter: Segmenter, features: Floats, chosen: Mapping[str, Any], trained: Segment, params: Evaluate
+    segmenter: Segmenter, features: Float64Array, chosen: Mapping[str, Any], trained: Segment, params: Evaluate
 ) -> Metric:
     """Return the mean agreement with refits; the interval holds 95 % of them, n is their number."""
     algorithm, setting = chosen["algorithm"], chosen["setting"]

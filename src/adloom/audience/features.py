@@ -7,14 +7,12 @@ as a decimal, which is exact, so the order of the rows and the number of threads
 
 import ibis
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow
 
-from adloom.audience.segmenter import FEATURES, Floats
+from adloom.arrays import BoolArray, Float64Array
+from adloom.audience.segmenter import FEATURES
 from adloom.errors import DataError
-
-Bools = npt.NDArray[np.bool_]
 
 MAX_VALUE = 1e15  # of one purchase; with six decimals, 1e17 of them fit a decimal's 38 digits
 _DAY = 86_400  # seconds
@@ -69,7 +67,7 @@ def expression(purchases: ibis.Table, cut: pd.Timestamp) -> ibis.Table:
     )
 
 
-def matrix(users: pd.DataFrame) -> Floats:
+def matrix(users: pd.DataFrame) -> Float64Array:
     """Return the features (users, 5) in the order of FEATURES, NaN where null."""
     return np.ascontiguousarray(users[list(FEATURES)].to_numpy(np.float64))
 
@@ -80,7 +78,7 @@ def end_of(events: pd.DataFrame) -> pd.Timestamp:
     return last.normalize() + pd.Timedelta(days=1)
 
 
-def bought(users: pd.Series, events: pd.DataFrame, start: pd.Timestamp, purchase: str) -> Bools:
+def bought(users: pd.Series, events: pd.DataFrame, start: pd.Timestamp, purchase: str) -> BoolArray:
     """Return which users have a purchase at or after the start (users,), booleans."""
     buyers = _purchases(events[events["timestamp"] >= start], purchase)["user_id"]
     return users.isin(buyers).to_numpy()

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
+from adloom.arrays import Float64Array, Int64Array
 from adloom.audience.profiles import Profile
-from adloom.audience.segmenter import Floats, Ints
 from adloom.evaluation import figures
 from adloom.evaluation.metric import Metric
 
@@ -46,7 +46,9 @@ def rates(profiles: Sequence[Profile], rate: Mapping[str, Metric], overall: floa
     return figures.png(figure)
 
 
-def users_map(recency: Floats, frequency: Floats, segment: Ints, profiles: Sequence[Profile]) -> bytes:
+def users_map(
+    recency: Float64Array, frequency: Float64Array, segment: Int64Array, profiles: Sequence[Profile]
+) -> bytes:
     """Draw users (users,) by recency in days and frequency, coloured by segment (users,), an index into profiles."""
     figure, ax = figures.axes(6.8, 4.2)
     spread = np.random.default_rng(0).uniform(-0.3, 0.3, len(frequency))  # else equal counts hide each other

@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.cluster import DBSCAN, KMeans
 from sklearn.metrics import adjusted_rand_score, silhouette_samples
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
-from adloom.audience.segmenter import FEATURES, Floats, Ints, Scale, Segmenter, nearest
+from adloom.arrays import Float64Array, Int64Array, IntegerArray
+from adloom.audience.segmenter import FEATURES, Scale, Segmenter, nearest
 from adloom.config.params import Segment
 
 STARTS = 8  # of K-Means; the best one counts
@@ -30,8 +30,8 @@ FREQUENCY, MONETARY = FEATURES.index("frequency"), FEATURES.index("monetary")
 class Clusters:
     """What an algorithm found: prototypes (prototypes, features), scaled, and each one's cluster (prototypes,)."""
 
-    prototypes: Floats
-    cluster: Ints
+    prototypes: Float64Array
+    cluster: Int64Array
 
 
 def settings(algorithm: str, params: Segment) -> Sequence[float]:
@@ -39,7 +39,9 @@ def settings(algorithm: str, params: Segment) -> Sequence[float]:
     return QUANTILES if algorithm == "dbscan" else range(params.segments_min, params.segments_max + 1)
 
 
-def segmenters(features: Floats, algorithm: str, tried: Sequence[float], params: Segment, seed: int) -> list[Segmenter]:
+def segmenters(
+    features: Float64Array, algorithm: str, tried: Sequence[float], params: Segment, seed: int
+) -> list[Segmenter]:
     """
     Cluster users by their features (users, 5), NaN where null, once per setting; the seed draws samples and starts.
 
@@ -53,7 +55,7 @@ def segmenters(features: Floats, algorithm: str, tried: Sequence[float], params:
     return [_segmenter(features, scale, scaled, clusters, params.min_segment_size) for clusters in found]
 
 
-def silhouettes(points: Floats, segment: Ints) -> Floats:
+def silhouettes(points: Float64Array, segment: Int64Array) -> Float64Array:
     """
     Return how much nearer each user is to its own segment than to the next, in [-1, 1] (users,).
 
@@ -66,32 +68,32 @@ def silhouettes(points: Floats, segment: Ints) -> Floats:
         return np.asarray(silhouette_samples(points, segment), dtype=np.float64)
 
 
-def agreement(one: Ints, other: Ints) -> float:
+def agreement(one: Int64Array, other: Int64Array) -> float:
     """Return the adjusted Rand index of two assignments of the same users: 1 when equal, 0 when as by chance."""
     return float(adjusted_rand_score(one, other))
 
 
-def drawn(users: int, size: int, seed: int) -> Ints:
+def drawn(users: int, size: int, seed: int) -> Int64Array:
     """Return which users are in a sample of at most this size, ascending."""
     chosen = np.random.default_rng(seed).choice(users, min(users, size), replace=False)
     return np.sort(chosen)
 
 
-def _kmeans(scaled: Floats, tried: Sequence[float], _sample: int, seed: int) -> list[Clusters]:
+def _kmeans(scaled: Float64Array, tried: Sequence[float], _sample: int, seed: int) -> list[Clusters]:
     """Lloyd's algorithm from k-means++ starts (Arthur & Vassilvitskii 2007)."""
     most = len(np.unique(scaled, axis=0))  # there cannot be more clusters than different users
     models = [KMeans(min(int(setting), most), n_init=STARTS, random_state=seed).fit(scaled) for setting in tried]
     return [Clusters(model.cluster_centers_, np.arange(model.n_clusters)) for model in models]
 
 
-def _agglomerative(scaled: Floats, tried: Sequence[float], sample: int, seed: int) -> list[Clusters]:
+def _agglomerative(scaled: Float64Array, tried: Sequence[float], sample: int, seed: int) -> list[Clusters]:
     """Ward (1963) on a sample: one tree, cut once per setting; a user belongs to the nearest cluster's mean."""
     points = scaled[drawn(len(scaled), sample, seed)]
     tree = linkage(points, method="ward")
     return [_means(points, fcluster(tree, int(setting), criterion="maxclust")) for setting in tried]
 
 
-def _dbscan(scaled: Floats, tried: Sequence[float], sample: int, seed: int) -> list[Clusters]:
+def _dbscan(scaled: Float64Array, tried: Sequence[float], sample: int, seed: int) -> list[Clusters]:
     """
     Ester et al. (1996) on a sample: a user belongs to the nearest core, and so does what DBSCAN calls noise.
 
@@ -102,7 +104,7 @@ def _dbscan(scaled: Floats, tried: Sequence[float], sample: int, seed: int) -> l
     return [_cores(points, float(np.quantile(distances[:, -1], quantile))) for quantile in tried]
 
 
-def _cores(points: Floats, radius: float) -> Clusters:
+def _cores(points: Float64Array, radius: float) -> Clusters:
     model = DBSCAN(eps=max(radius, 1e-9), min_samples=MIN_NEIGHBOURS).fit(points)
     cores = model.core_sample_indices_
     if len(cores) == 0:
@@ -110,19 +112,19 @@ def _cores(points: Floats, radius: float) -> Clusters:
     return Clusters(points[cores], model.labels_[cores].astype(np.int64))
 
 
-def _means(points: Floats, cluster: npt.NDArray[np.integer]) -> Clusters:
+def _means(points: Float64Array, cluster: IntegerArray) -> Clusters:
     clusters = np.unique(cluster)
     return Clusters(np.array([points[cluster == c].mean(axis=0) for c in clusters]), np.arange(len(clusters)))
 
 
-_ALGORITHMS: Mapping[str, Callable[[Floats, Sequence[float], int, int], list[Clusters]]] = {
+_ALGORITHMS: Mapping[str, Callable[[Float64Array, Sequence[float], int, int], list[Clusters]]] = {
     "kmeans": _kmeans,
     "agglomerative": _agglomerative,
     "dbscan": _dbscan,
 }
 
 
-def _segmenter(features: Floats, scale: Scale, scaled: Floats, found: Clusters, minimum: int) -> Segmenter:
+def _segmenter(features: Float64Array, scale: Scale, scaled: Float64Array, found: Clusters, minimum: int) -> Segmenter:
     """Merge what is too small, number by value, and order the prototypes, so that equal clusterings are equal bytes."""
     prototype = nearest(scaled, found.prototypes)
     found, prototype = _populated(found, prototype)
@@ -133,13 +135,13 @@ def _segmenter(features: Floats, scale: Scale, scaled: Floats, found: Clusters, 
     return Segmenter(scale, found.prototypes[order], cluster[order], names)
 
 
-def _populated(found: Clusters, prototype: Ints) -> tuple[Clusters, Ints]:
+def _populated(found: Clusters, prototype: Int64Array) -> tuple[Clusters, Int64Array]:
     """Leave out clusters that no user belongs to; prototype (users,) is the nearest of each user."""
     kept = np.isin(found.cluster, found.cluster[prototype])
     return Clusters(found.prototypes[kept], found.cluster[kept]), (np.cumsum(kept) - 1)[prototype]
 
 
-def _merged(scaled: Floats, prototype: Ints, cluster: Ints, minimum: int) -> Ints:
+def _merged(scaled: Float64Array, prototype: Int64Array, cluster: Int64Array, minimum: int) -> Int64Array:
     """Return each prototype's cluster after the smallest has joined its nearest, until none has fewer users."""
     while True:
         present, sizes = np.unique(cluster[prototype], return_counts=True)
@@ -152,7 +154,7 @@ def _merged(scaled: Floats, prototype: Ints, cluster: Ints, minimum: int) -> Int
         cluster = np.where(cluster == present[smallest], into, cluster)
 
 
-def _by_value(features: Floats, prototype: Ints, cluster: Ints) -> Ints:
+def _by_value(features: Float64Array, prototype: Int64Array, cluster: Int64Array) -> Int64Array:
     """Return the clusters renumbered from 0: the highest mean spending first, then the highest mean frequency."""
     of_user = cluster[prototype]
     present = np.unique(of_user)

@@ -15,9 +15,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
+from adloom.arrays import BoolArray, Float64Array
 from adloom.audience import fit, rates
-from adloom.audience.features import Bools, bought, end_of, matrix, per_user
-from adloom.audience.segmenter import Floats, Segmenter
+from adloom.audience.features import bought, end_of, matrix, per_user
+from adloom.audience.segmenter import Segmenter
 from adloom.audience.stability import replicates
 from adloom.config.params import Segment
 from adloom.errors import DataError
@@ -40,8 +41,8 @@ class Calibration:
 
     users: pd.DataFrame  # user_id and FEATURES at the end of the period
     early: pd.DataFrame  # the same before the last third of the period, of those who had bought by then
-    bought: Bools  # (early users,), who bought in that third
-    learn: Bools  # (early users,), whom rates are learnt from
+    bought: BoolArray  # (early users,), who bought in that third
+    learn: BoolArray  # (early users,), whom rates are learnt from
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def _early_fits(data: Calibration, algorithm: str, tried: Sequence[float], param
 def _candidate(
     algorithm: str,
     setting: float,
-    features: Floats,
+    features: Float64Array,
     found: Segmenter,
     stability: float,
     early: _Early | None,

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from adloom.audience.segmenter import FEATURES, Floats, Ints
+from adloom.arrays import Float64Array, Int64Array
+from adloom.audience.segmenter import FEATURES
 
 FREQUENCY, TENURE = FEATURES.index("frequency"), FEATURES.index("tenure_days")
 
@@ -31,7 +32,7 @@ class Profile:
         return asdict(self)
 
 
-def describe(features: Floats, segment: Ints, names: Sequence[str]) -> list[Profile]:
+def describe(features: Float64Array, segment: Int64Array, names: Sequence[str]) -> list[Profile]:
     """
     Return the profile of each segment that has users, in the order of names.
 
@@ -51,7 +52,7 @@ def describe(features: Floats, segment: Ints, names: Sequence[str]) -> list[Prof
     ]
 
 
-def _profile(segment: str, name: str, users: int, share: float, median: Floats) -> Profile:
+def _profile(segment: str, name: str, users: int, share: float, median: Float64Array) -> Profile:
     recency, frequency, monetary, tenure, gap = (float(value) for value in median)
     times = "1 purchase" if frequency == 1 else f"{frequency:g} purchases"
     every = "" if np.isnan(gap) else f", {gap:.0f} days between purchases where there was more than one"
@@ -64,21 +65,21 @@ def _profile(segment: str, name: str, users: int, share: float, median: Floats) 
     return Profile(segment, name, users, round(share, 4), recency, frequency, monetary, tenure, interpurchase, sentence)
 
 
-def _medians(features: Floats) -> Floats:
+def _medians(features: Float64Array) -> Float64Array:
     """Return the median of each feature (5,), rounded so that it is nobody's exact value; NaN where always null."""
     known = [column[~np.isnan(column)] for column in features.T]
     decimals = [2 if name == "monetary" else 1 for name in FEATURES]
     return np.array([round(float(np.median(c)), d) if len(c) else np.nan for c, d in zip(known, decimals, strict=True)])
 
 
-def _thirds(features: Floats) -> Floats:
+def _thirds(features: Float64Array) -> Float64Array:
     """Return the lower and upper third of recency, frequency and money: (2, 3)."""
     repeat = features[features[:, FREQUENCY] > 1]
     compared = repeat if len(repeat) else features
     return np.asarray(np.quantile(compared[:, :3], [1 / 3, 2 / 3], axis=0), dtype=np.float64)
 
 
-def _title(median: Floats, thirds: Floats) -> str:
+def _title(median: Float64Array, thirds: Float64Array) -> str:
     recency, frequency, money = (_third(*values) for values in zip(median, *thirds, strict=True))
     lately = ("Recent", "Cooling", "Lapsed")[recency]
     often = "one-time" if median[FREQUENCY] == 1 else ("repeat", "repeat", "frequent")[frequency]

@@ -3,19 +3,18 @@
 import numpy as np
 import pandas as pd
 
-from adloom.audience.features import Bools
-from adloom.audience.segmenter import Ints
+from adloom.arrays import BoolArray, Int64Array
 from adloom.evaluation import statistics
 from adloom.evaluation.metric import Sample
 
 
-def halves(users: pd.Series, events: pd.DataFrame) -> Bools:
+def halves(users: pd.Series, events: pd.DataFrame) -> BoolArray:
     """Return which users (users,) are in half a, from which rates are learnt."""
     half = events.drop_duplicates("user_id").set_index("user_id")["half"]
     return (users.map(half) == "a").to_numpy()
 
 
-def auc(segment: Ints, bought: Bools, learn: Bools) -> Sample:
+def auc(segment: Int64Array, bought: BoolArray, learn: BoolArray) -> Sample:
     """
     Return the sample behind the AUC of a segment's own rate: one row per user who is not in `learn`.
 

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
+from adloom.arrays import BytesArray, Int64Array, UnsignedArray
 from adloom.audience.arrays import read_arrays
-from adloom.audience.segmenter import Ints
 from adloom.storage import npz
 
 _LENGTH = 32  # hex digits of a pseudonym
@@ -22,12 +21,12 @@ _ARRAYS = ("pseudonyms", "segment", "names")
 class Members:
     """Users and their segments, sorted to be found: 33 bytes a user."""
 
-    pseudonyms: npt.NDArray[np.bytes_]  # (users,) S32, ascending
-    segment: npt.NDArray[np.unsignedinteger]  # (users,) index into names
+    pseudonyms: BytesArray  # (users,) S32, ascending
+    segment: UnsignedArray  # (users,) index into names
     names: tuple[str, ...]
 
     @classmethod
-    def of(cls, pseudonyms: Sequence[str], segment: Ints, names: tuple[str, ...]) -> Self:
+    def of(cls, pseudonyms: Sequence[str], segment: Int64Array, names: tuple[str, ...]) -> Self:
         """Make the table of users (users,) and the indices of their segments (users,), in any order."""
         ids = np.array(pseudonyms, dtype=f"S{_LENGTH}")
         order = np.argsort(ids)

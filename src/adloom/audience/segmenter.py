@@ -7,13 +7,10 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from adloom.arrays import Float64Array, Int64Array, StrArray
 from adloom.audience.arrays import read_arrays
 from adloom.errors import ArtifactError, DataError
 from adloom.storage import npz
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Names = npt.NDArray[np.str_]
 
 FEATURES = ("recency_days", "frequency", "monetary", "tenure_days", "interpurchase_days")  # in this order everywhere
 
@@ -25,12 +22,12 @@ _CELLS = 1 << 16  # distances computed at a time: 512 kB, which stays in the cac
 class Scale:
     """From features as they are to coordinates that can be compared: nulls filled, logarithm, mean 0, deviation 1."""
 
-    median: Floats  # (features,), stands for a null
-    mean: Floats  # (features,), of log(1 + feature)
-    deviation: Floats  # (features,), of log(1 + feature); 1 where all users are equal
+    median: Float64Array  # (features,), stands for a null
+    mean: Float64Array  # (features,), of log(1 + feature)
+    deviation: Float64Array  # (features,), of log(1 + feature); 1 where all users are equal
 
     @classmethod
-    def of(cls, features: Floats) -> Self:
+    def of(cls, features: Float64Array) -> Self:
         """Measure the scale of features (users, features), NaN where null; a feature that is always null becomes 0."""
         known = [column[~np.isnan(column)] for column in features.T]
         median = np.array([np.median(column) if len(column) else 0.0 for column in known])
@@ -38,7 +35,7 @@ class Scale:
         deviation = logs.std(axis=0)
         return cls(median, logs.mean(axis=0), np.where(deviation > 1e-12, deviation, 1.0))
 
-    def __call__(self, features: Floats) -> Floats:
+    def __call__(self, features: Float64Array) -> Float64Array:
         """Scale features (users, features)."""
         filled = np.where(np.isnan(features), self.median, features)
         return (np.log1p(filled) - self.mean) / self.deviation
@@ -53,11 +50,11 @@ class Segmenter:
     """
 
     scale: Scale
-    prototypes: Floats  # (prototypes, features), scaled
-    segment: Ints  # (prototypes,), index of each prototype's segment
+    prototypes: Float64Array  # (prototypes, features), scaled
+    segment: Int64Array  # (prototypes,), index of each prototype's segment
     names: tuple[str, ...]  # of the segments: segment-1 is the most valuable
 
-    def assign(self, features: npt.ArrayLike) -> Names:
+    def assign(self, features: npt.ArrayLike) -> StrArray:
         """
         Return the segment id of each user (users,); features are (users, 5) in the order of FEATURES, NaN where null.
 
@@ -65,7 +62,7 @@ class Segmenter:
         """
         return np.array(self.names)[self.index(features)]
 
-    def index(self, features: npt.ArrayLike) -> Ints:
+    def index(self, features: npt.ArrayLike) -> Int64Array:
         """Return the segment of each user as an index into `names` (users,). Raises as `assign` does."""
         return self.segment[nearest(self.scale(checked(features)), self.prototypes)]
 
@@ -93,7 +90,7 @@ class Segmenter:
         return cls(Scale(median, mean, deviation), prototypes, segment.astype(np.int64), tuple(map(str, names)))
 
 
-def checked(features: npt.ArrayLike) -> Floats:
+def checked(features: npt.ArrayLike) -> Float64Array:
     """Return features as floats (users, 5). Raises DataError when they cannot be those of a user."""
     values = np.asarray(features, dtype=np.float64)
     if values.ndim != 2 or values.shape[1] != len(FEATURES):
@@ -105,7 +102,7 @@ def checked(features: npt.ArrayLike) -> Floats:
     return values
 
 
-def nearest(points: Floats, prototypes: Floats) -> Ints:
+def nearest(points: Float64Array, prototypes: Float64Array) -> Int64Array:
     """
     Return the nearest prototype of each point (points,) by Euclidean distance, the first where several are.
 
@@ -121,7 +118,9 @@ def nearest(points: Floats, prototypes: Floats) -> Ints:
     return found
 
 
-def _distances(points: Floats, prototypes: Floats, squares: Floats, difference: Floats) -> Floats:
+def _distances(
+    points: Float64Array, prototypes: Float64Array, squares: Float64Array, difference: Float64Array
+) -> Float64Array:
     """Return squared distances (points, prototypes) in `squares`; prototypes are (features, prototypes) here."""
     squares, difference = squares[: len(points)], difference[: len(points)]
     squares.fill(0.0)

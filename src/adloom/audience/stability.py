@@ -3,22 +3,22 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from adloom.arrays import Float64Array
 from adloom.audience import fit
-from adloom.audience.segmenter import Floats, Segmenter
+from adloom.audience.segmenter import Segmenter
 from adloom.config.params import Segment
 
 
 def replicates(
-    features: Floats,
+    features: Float64Array,
     found: Sequence[Segmenter],
     algorithm: str,
     tried: Sequence[float],
     params: Segment,
     seed: int,
     tick: Callable[[], object] = lambda: None,
-) -> npt.NDArray[np.float64]:
+) -> Float64Array:
     """
     Return the adjusted Rand index of each segmenter with each of its refits (params.bootstraps, segmenters).
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from adloom.arrays import UInt8Array
 from adloom.errors import ExternalServiceError
 
 CLIENT_TIMEOUT = 600  # seconds for a download
@@ -195,7 +196,7 @@ def digits(members: Members) -> dict[str, bytes]:
     return {"images-idx3-ubyte": _idx(images), "labels-idx1-ubyte": _idx(labels)}
 
 
-def _idx(values: "np.typing.NDArray[np.uint8]") -> bytes:
+def _idx(values: UInt8Array) -> bytes:
     return np.array([0x0800 + values.ndim, *values.shape], ">u4").tobytes() + values.tobytes()
 
 

@@ -12,15 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from adloom.arrays import BoolArray, Float32Array, Float64Array, Int64Array, UInt64Array
 from adloom.copywriting.tokenizer import Tokenizer
-from adloom.copywriting.verbatim_filter import Fingerprints, contains
+from adloom.copywriting.verbatim_filter import contains
 
 S = TypeVar("S")
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
-Odds = npt.NDArray[np.float64]
 
 ROUNDS = 10  # of at most n lines each: what a request may cost is bounded
 HEAD = 64  # likeliest tokens that are sorted at first
@@ -34,7 +31,7 @@ class Write(Protocol[S]):
         """Return the state before the first token."""
         ...
 
-    def __call__(self, token: Ints, state: S) -> tuple[Floats, S]:
+    def __call__(self, token: Int64Array, state: S) -> tuple[Float32Array, S]:
         """Map tokens (batch, sequence) and a state to logits (batch, sequence, vocabulary) and the next state."""
         ...
 
@@ -45,7 +42,7 @@ class Rules:
 
     banned: tuple[str, ...] = ()  # words or phrases, matched as whole words in any case
     max_characters: int | None = None  # of the whole line, prompt included
-    known: Fingerprints | None = None  # lines that must not be repeated verbatim
+    known: UInt64Array | None = None  # lines that must not be repeated verbatim
 
 
 @dataclass(frozen=True)
@@ -98,7 +95,7 @@ def permitted(lines: Sequence[str], rules: Rules) -> list[str]:
     return kept
 
 
-def sample(logits: Floats, allowed: npt.NDArray[np.bool_], uniform: npt.NDArray[np.float64], request: Request) -> Ints:
+def sample(logits: Float32Array, allowed: BoolArray, uniform: Float64Array, request: Request) -> Int64Array:
     """
     Draw one token per row from logits (batch, vocabulary), of those allowed (batch, vocabulary).
 
@@ -117,7 +114,7 @@ def sample(logits: Floats, allowed: npt.NDArray[np.bool_], uniform: npt.NDArray[
     return tokens
 
 
-def _draw_from(odds: Odds, count: int, uniform: Odds, top_p: float) -> tuple[Ints, npt.NDArray[np.bool_]]:
+def _draw_from(odds: Float64Array, count: int, uniform: Float64Array, top_p: float) -> tuple[Int64Array, BoolArray]:
     """
     Draw a token per row from its `count` likeliest of odds (batch, vocabulary), and return which draws are sure.
 
@@ -172,13 +169,13 @@ class _Prompt:
     def __init__(self, tokenizer: Tokenizer, prompt: str) -> None:
         self.spelled = tokenizer.spell(prompt)
         self._tokenizer = tokenizer
-        self._known: dict[str, npt.NDArray[np.bool_]] = {}
+        self._known: dict[str, BoolArray] = {}
 
-    def allowed(self, left: Sequence[str]) -> npt.NDArray[np.bool_]:
+    def allowed(self, left: Sequence[str]) -> BoolArray:
         """Return (batch, vocabulary) for what is left of the prompt in each line."""
         return np.stack([self._known[rest] if rest in self._known else self._agreeing(rest) for rest in left])
 
-    def _agreeing(self, rest: str) -> npt.NDArray[np.bool_]:
+    def _agreeing(self, rest: str) -> BoolArray:
         agree = np.array([piece.startswith(rest) or rest.startswith(piece) for piece in self._tokenizer.pieces])
         agree[list(self._tokenizer.special)] = False
         agree[self._tokenizer.end] = not rest

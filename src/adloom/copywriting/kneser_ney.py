@@ -14,10 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
+from adloom.arrays import Float64Array, Int64Array
 
 START, END, UNSEEN = 0, 1, 2  # the symbols that are no character; characters follow
 MISSING = -1  # the node of a string that is not in the training text
@@ -33,9 +31,11 @@ class Order:
     A node's parent is the string without its last symbol, so the children of a parent are what follows a context.
     """
 
-    keys: Ints  # (nodes,) parent · symbols + last symbol, ascending
-    discounted: Floats  # (nodes,) count less discount, as a share of its context's total
-    backoff: Floats  # (parents,) probability that a context leaves to the next lower order; 1 for one never continued
+    keys: Int64Array  # (nodes,) parent · symbols + last symbol, ascending
+    discounted: Float64Array  # (nodes,) count less discount, as a share of its context's total
+    backoff: (
+        Float64Array  # (parents,) probability that a context leaves to the next lower order; 1 for one never continued
+    )
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class KneserNey:
         """How many symbols there are, start included."""
         return UNSEEN + 1 + len(self.characters)
 
-    def line_bits(self, lines: Sequence[str]) -> Floats:
+    def line_bits(self, lines: Sequence[str]) -> Float64Array:
         """Return the bits of each line (lines,), its end included."""
         stream = _stream(lines, self.characters)
         nodes = self._walk(stream)
@@ -62,7 +62,7 @@ class KneserNey:
         line = np.cumsum(stream == START)[events] - 1
         return np.bincount(line, weights=bits, minlength=len(lines)).astype(np.float64)
 
-    def probability(self, contexts: Sequence[Ints], symbol: Ints) -> Floats:
+    def probability(self, contexts: Sequence[Int64Array], symbol: Int64Array) -> Float64Array:
         """
         Return the probability of symbols after contexts.
 
@@ -76,7 +76,7 @@ class KneserNey:
             result = share + backoff * result
         return result
 
-    def following(self, history: Ints) -> Floats:
+    def following(self, history: Int64Array) -> Float64Array:
         """Return the probability of each symbol next (n, symbols), after histories (n, length) that begin at START."""
         contexts = [context[:, None] for context in self._contexts(history)]
         probability = self.probability(contexts, np.arange(self.symbols)[None, :])
@@ -95,7 +95,7 @@ class KneserNey:
             history = np.hstack([history, np.where(running, drawn, END)[:, None]])
         return ["".join(self.characters[s - UNSEEN - 1] for s in line if s > UNSEEN) for line in history]
 
-    def _contexts(self, history: Ints) -> list[Ints]:
+    def _contexts(self, history: Int64Array) -> list[Int64Array]:
         """Return for each length k below the order the nodes (n,) of the last k symbols of histories (n, length)."""
         n, length = history.shape
         contexts = [np.zeros(n, np.int64)]
@@ -106,7 +106,7 @@ class KneserNey:
             contexts.append(node)
         return contexts
 
-    def _walk(self, stream: Ints) -> list[Ints]:
+    def _walk(self, stream: Int64Array) -> list[Int64Array]:
         """Return for each length k the nodes (positions,) of the k symbols that end at each position."""
         nodes, before = [], np.zeros(len(stream), np.int64)
         for order in self.orders:
@@ -122,8 +122,8 @@ def fit(lines: Sequence[str], order: int) -> KneserNey:
     characters = "".join(sorted(set("".join(lines))))
     symbols = UNSEEN + 1 + len(characters)
     stream = _stream(lines, characters)
-    levels: list[Ints] = []
-    nodes: list[Ints] = []  # of each position
+    levels: list[Int64Array] = []
+    nodes: list[Int64Array] = []  # of each position
     parents = np.zeros(len(stream), np.int64)
     while len(nodes) < order and (parents != MISSING).any():
         keys, node = _number(parents, stream, symbols)
@@ -137,7 +137,7 @@ def fit(lines: Sequence[str], order: int) -> KneserNey:
     )
 
 
-def discounts(counts: Ints) -> Floats:
+def discounts(counts: Int64Array) -> Float64Array:
     """
     Return the discounts of counts 0, 1, 2 and ≥ 3, from how many n-grams were seen once to four times.
 
@@ -152,7 +152,7 @@ def discounts(counts: Ints) -> Floats:
     return found if (found[1:] > 0).all() else FALLBACK
 
 
-def _order(keys: Ints, counts: Ints, contexts: int, symbols: int) -> Order:
+def _order(keys: Int64Array, counts: Int64Array, contexts: int, symbols: int) -> Order:
     """Turn counts (nodes,) into what interpolation needs, for parents 0 … contexts - 1."""
     context = keys // symbols
     discount = discounts(counts)[np.minimum(counts, 3)]
@@ -162,7 +162,7 @@ def _order(keys: Ints, counts: Ints, contexts: int, symbols: int) -> Order:
     return Order(keys, (counts - discount) / total[context], backoff)
 
 
-def _counts(nodes: Sequence[Ints], k: int) -> Ints:
+def _counts(nodes: Sequence[Int64Array], k: int) -> Int64Array:
     """
     Return the counts (nodes of length k + 1,): plain at the highest order, else of distinct characters to the left.
 
@@ -180,13 +180,13 @@ def _counts(nodes: Sequence[Ints], k: int) -> Ints:
     return counts
 
 
-def _stream(lines: Sequence[str], characters: str) -> Ints:
+def _stream(lines: Sequence[str], characters: str) -> Int64Array:
     """Return all lines as one row of symbols, each from START to END."""
     symbol = {character: i for i, character in enumerate(characters, UNSEEN + 1)}
     return np.array([s for line in lines for s in (START, *(symbol.get(c, UNSEEN) for c in line), END)], np.int64)
 
 
-def _number(parents: Ints, stream: Ints, symbols: int) -> tuple[Ints, Ints]:
+def _number(parents: Int64Array, stream: Int64Array, symbols: int) -> tuple[Int64Array, Int64Array]:
     """Return the keys of the n-grams that end somewhere, ascending, and the number of that at each position."""
     whole = parents != MISSING
     keys, number = np.unique(parents[whole] * symbols + stream[whole], return_inverse=True)
@@ -195,12 +195,12 @@ def _number(parents: Ints, stream: Ints, symbols: int) -> tuple[Ints, Ints]:
     return keys, nodes
 
 
-def _shifted(nodes: Ints, stream: Ints) -> Ints:
+def _shifted(nodes: Int64Array, stream: Int64Array) -> Int64Array:
     """Return the node that ends before each position; MISSING at a start, since no n-gram spans two lines."""
     return np.where(stream == START, MISSING, np.concatenate([[MISSING], nodes[:-1]]))
 
 
-def _find(keys: Ints, parent: Ints, symbol: Ints, symbols: int) -> Ints:
+def _find(keys: Int64Array, parent: Int64Array, symbol: Int64Array, symbols: int) -> Int64Array:
     """Return the nodes of parents continued by symbols, MISSING where there is none; shapes broadcast."""
     wanted = np.where(parent == MISSING, MISSING, parent * symbols + symbol)
     place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)

@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from adloom.arrays import Float64Array
 from adloom.copywriting.decoding import S, Write
 from adloom.copywriting.tokenizer import Tokenizer
-
-Floats = npt.NDArray[np.float64]
 
 BATCH = 128  # lines scored at once
 
 
-def line_bits(write: Write[S], tokenizer: Tokenizer, lines: Sequence[str], categories: Sequence[str | None]) -> Floats:
+def line_bits(
+    write: Write[S], tokenizer: Tokenizer, lines: Sequence[str], categories: Sequence[str | None]
+) -> Float64Array:
     """
     Return the bits of each line (lines,), its end included, given its category.
 
@@ -28,7 +28,7 @@ def line_bits(write: Write[S], tokenizer: Tokenizer, lines: Sequence[str], categ
     return bits
 
 
-def _batch_bits(write: Write[S], lines: Sequence[Sequence[int]]) -> Floats:
+def _batch_bits(write: Write[S], lines: Sequence[Sequence[int]]) -> Float64Array:
     lengths = np.array([len(line) for line in lines])
     real = np.arange(lengths.max()) < lengths[:, None]
     token = np.zeros(real.shape, np.int64)
@@ -38,5 +38,5 @@ def _batch_bits(write: Write[S], lines: Sequence[Sequence[int]]) -> Floats:
     highest = logits.max(axis=2, keepdims=True)
     total = np.exp((logits - highest).astype(np.float64)).sum(axis=2)
     nats = np.log(total) + highest[..., 0] - target  # (lines, sequence)
-    bits: Floats = np.where(real[:, 1:], nats, 0.0).sum(axis=1) / np.log(2)
+    bits: Float64Array = np.where(real[:, 1:], nats, 0.0).sum(axis=1) / np.log(2)
     return bits

@@ -4,18 +4,16 @@ import hashlib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-Fingerprints = npt.NDArray[np.uint64]
-Flags = npt.NDArray[np.bool_]
+from adloom.arrays import BoolArray, UInt64Array
 
 
-def fingerprints(lines: Iterable[str]) -> Fingerprints:
+def fingerprints(lines: Iterable[str]) -> UInt64Array:
     """Return the distinct fingerprints of lines, sorted; two lines that differ only in case or blanks share one."""
     return np.unique(np.array([_fingerprint(line) for line in lines], np.uint64))
 
 
-def contains(known: Fingerprints, lines: Sequence[str]) -> Flags:
+def contains(known: UInt64Array, lines: Sequence[str]) -> BoolArray:
     """Return for each line (lines,) whether its fingerprint is known."""
     return np.isin(np.array([_fingerprint(line) for line in lines], np.uint64), known)
 

@@ -6,14 +6,15 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
+from adloom.arrays import AnyArray, Float32Array, UInt8Array
 from adloom.config.params import Evaluate
 from adloom.creatives import figures, table
-from adloom.creatives.pictures import Floats, Pixels, to_floats
+from adloom.creatives.pictures import to_floats
 from adloom.errors import DataError
 from adloom.evaluation import figures as style
 from adloom.evaluation import statistics
 from adloom.evaluation.intervals import bootstrap
-from adloom.evaluation.metric import Array, Evaluation, Figure, History, Metric, Sample, Section, Table
+from adloom.evaluation.metric import Evaluation, Figure, History, Metric, Sample, Section, Table
 
 BATCH = 500
 BINS = 15
@@ -25,18 +26,18 @@ class Reading(Protocol):
     """What a reader says of pictures."""
 
     @property
-    def probabilities(self) -> Floats:
+    def probabilities(self) -> Float32Array:
         """(batch, categories), rows sum to 1."""
 
     @property
-    def embedding(self) -> Floats:
+    def embedding(self) -> Float32Array:
         """(batch, dimensions), rows of unit length."""
 
 
 class Read(Protocol):
     """A reader: pictures (batch, channels, height, width) in [-1, 1] to a Reading."""
 
-    def __call__(self, picture: Floats) -> Reading:
+    def __call__(self, picture: Float32Array) -> Reading:
         """Read pictures."""
         ...
 
@@ -56,14 +57,14 @@ def evaluate(reader: Read, rows: pd.DataFrame, categories: list[str], params: Ev
     return Evaluation(metrics, samples, _sections(probabilities, test, categories, metrics, history))
 
 
-def read(reader: Read, pixels: Pixels) -> tuple[Floats, Floats]:
+def read(reader: Read, pixels: UInt8Array) -> tuple[Float32Array, Float32Array]:
     """Read pictures in batches; return probabilities and embedding of all."""
     readings = [reader(to_floats(pixels[start : start + BATCH])) for start in range(0, len(pixels), BATCH)]
     probabilities = np.concatenate([reading.probabilities for reading in readings])
     return probabilities, np.concatenate([reading.embedding for reading in readings])
 
 
-def macro_f1(truth: Array, found: Array, weights: Array) -> float:
+def macro_f1(truth: AnyArray, found: AnyArray, weights: AnyArray) -> float:
     """Return the mean over the categories that occur of 2 hits / (rows that are it + rows read as it)."""
     number = int(max(truth.max(), found.max())) + 1
     hits = np.bincount(truth, weights * (truth == found), number)
@@ -71,7 +72,7 @@ def macro_f1(truth: Array, found: Array, weights: Array) -> float:
     return float((2 * hits[either > 0] / either[either > 0]).mean())
 
 
-def calibration_error(confidence: Array, right: Array, weights: Array) -> float:
+def calibration_error(confidence: AnyArray, right: AnyArray, weights: AnyArray) -> float:
     """
     Return the expected calibration error over BINS bins of equal width (Guo et al. 2017).
 
@@ -81,7 +82,7 @@ def calibration_error(confidence: Array, right: Array, weights: Array) -> float:
     return float(np.abs(gap).sum() / weights.sum())
 
 
-def _samples(probabilities: Floats, truth: Array, categories: list[str]) -> dict[str, Sample]:
+def _samples(probabilities: Float32Array, truth: AnyArray, categories: list[str]) -> dict[str, Sample]:
     found, confidence = probabilities.argmax(1), probabilities.max(1).astype(np.float64)
     right = found == truth
     samples = {
@@ -94,7 +95,7 @@ def _samples(probabilities: Floats, truth: Array, categories: list[str]) -> dict
 
 
 def _sections(
-    probabilities: Floats,
+    probabilities: Float32Array,
     test: table.Creatives,
     categories: list[str],
     metrics: Mapping[str, Metric],
@@ -115,7 +116,7 @@ def _sections(
     return [*sections, *_worst(probabilities, test, categories)]
 
 
-def _counts(counts: Array, categories: list[str]) -> Table:
+def _counts(counts: AnyArray, categories: list[str]) -> Table:
     """Return the confusion matrix as numbers: a row per category, a column for each it is read as."""
     rows: list[list[str | float | int]] = [
         [name, *(int(count) for count in row)] for name, row in zip(categories, counts, strict=True)
@@ -125,7 +126,7 @@ def _counts(counts: Array, categories: list[str]) -> Table:
     )
 
 
-def _each(counts: Array, categories: list[str], metrics: Mapping[str, Metric]) -> Table:
+def _each(counts: AnyArray, categories: list[str], metrics: Mapping[str, Metric]) -> Table:
     """Return the table of categories, the worst first, with what each is mistaken for most."""
     mistakes = counts - np.diag(np.diag(counts))
     rows: list[list[str | float | int]] = []
@@ -139,7 +140,7 @@ def _each(counts: Array, categories: list[str], metrics: Mapping[str, Metric]) -
     return Table("Categories", caption, header, sorted(rows, key=lambda row: float(row[2])))
 
 
-def _reliability(probabilities: Floats, truth: Array) -> Figure:
+def _reliability(probabilities: Float32Array, truth: AnyArray) -> Figure:
     confidence, right = probabilities.max(1), probabilities.argmax(1) == truth
     bins = _bin(confidence)
     counts = np.bincount(bins, minlength=BINS)
@@ -149,7 +150,7 @@ def _reliability(probabilities: Floats, truth: Array) -> Figure:
     return Figure("Reliability", caption, figures.reliability(stated, reached, counts[filled] / counts.sum()))
 
 
-def _worst(probabilities: Floats, test: table.Creatives, categories: list[str]) -> list[Section]:
+def _worst(probabilities: Float32Array, test: table.Creatives, categories: list[str]) -> list[Section]:
     """Return the mistakes the reader was surest of; none when it made none."""
     found, confidence = probabilities.argmax(1), probabilities.max(1)
     wrong = np.flatnonzero(found != test.category)
@@ -163,5 +164,5 @@ def _worst(probabilities: Floats, test: table.Creatives, categories: list[str]) 
     return [Figure("Worst cases", caption, figures.captioned(test.pixels[surest], captions))]
 
 
-def _bin(confidence: Array) -> Array:
+def _bin(confidence: AnyArray) -> AnyArray:
     return np.minimum((confidence * BINS).astype(np.int64), BINS - 1)

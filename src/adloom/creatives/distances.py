@@ -7,12 +7,9 @@ blocked routines.
 """
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import eigvalsh_tridiagonal
 
-from adloom.evaluation.metric import Array
-
-Doubles = npt.NDArray[np.float64]
+from adloom.arrays import AnyArray, BoolArray, Float64Array
 
 NEIGHBOURS = 3
 BITS = 20  # of an embedding's values; their products have 40, and 13 more hold a sum of 2**13 of them
@@ -20,7 +17,7 @@ ROWS = 4096  # summed at once, if each was drawn twice; the sums of many are add
 SINGULAR = 1e-15  # of the trace: a direction with less variance has none
 
 
-def frechet(embedding: Array, mean: Doubles, covariance: Doubles, weights: Array) -> float:
+def frechet(embedding: AnyArray, mean: Float64Array, covariance: Float64Array, weights: AnyArray) -> float:
     """
     Return the Fréchet distance of weighted embeddings to a normal distribution (Heusel et al. 2017).
 
@@ -34,12 +31,12 @@ def frechet(embedding: Array, mean: Doubles, covariance: Doubles, weights: Array
     return float(((centre - mean) ** 2).sum()) + traces - 2 * float(np.sqrt(np.maximum(_eigenvalues(overlap), 0)).sum())
 
 
-def normal(embedding: Array) -> tuple[Doubles, Doubles]:
+def normal(embedding: AnyArray) -> tuple[Float64Array, Float64Array]:
     """Return mean (dimensions,) and covariance (dimensions, dimensions)."""
     return _normal(_on_grid(embedding), np.ones(len(embedding)))
 
 
-def kernel(drawn: Array, real: Array) -> Doubles:
+def kernel(drawn: AnyArray, real: AnyArray) -> Float64Array:
     """
     Return a value for each drawn picture, (drawn,); their mean is the kernel distance (Bińkowski et al. 2018).
 
@@ -49,11 +46,11 @@ def kernel(drawn: Array, real: Array) -> Doubles:
     among = _mean_kernel(drawn, drawn, without_self=True)
     across = _mean_kernel(drawn, real, without_self=False)
     there = _mean_kernel(real, real, without_self=True).mean()
-    values: Doubles = 2 * among - among.mean() + there - 2 * across
+    values: Float64Array = 2 * among - among.mean() + there - 2 * across
     return values
 
 
-def covered(points: Array, by: Array) -> npt.NDArray[np.bool_]:
+def covered(points: AnyArray, by: AnyArray) -> BoolArray:
     """
     Return which points (points,) lie in the manifold of the others (Kynkäänniemi et al. 2019).
 
@@ -65,31 +62,31 @@ def covered(points: Array, by: Array) -> npt.NDArray[np.bool_]:
     return np.asarray((_squares(points, by) <= radius).any(1))
 
 
-def _mean_kernel(a: Array, b: Array, *, without_self: bool) -> Doubles:
+def _mean_kernel(a: AnyArray, b: AnyArray, *, without_self: bool) -> Float64Array:
     """Return the mean kernel of each a with all b, (a,)."""
-    values: Doubles = (_on_grid(a) @ _on_grid(b).T / a.shape[1] + 1) ** 3
+    values: Float64Array = (_on_grid(a) @ _on_grid(b).T / a.shape[1] + 1) ** 3
     if without_self:
         np.fill_diagonal(values, 0)
-    mean: Doubles = values.sum(1) / max(1, values.shape[1] - without_self)
+    mean: Float64Array = values.sum(1) / max(1, values.shape[1] - without_self)
     return mean
 
 
-def _squares(a: Array, b: Array) -> Doubles:
+def _squares(a: AnyArray, b: AnyArray) -> Float64Array:
     """Return squared distances (a, b)."""
     x, y = _on_grid(a), _on_grid(b)
-    squares: Doubles = (x**2).sum(1)[:, None] + (y**2).sum(1)[None, :] - 2 * (x @ y.T)
+    squares: Float64Array = (x**2).sum(1)[:, None] + (y**2).sum(1)[None, :] - 2 * (x @ y.T)
     return squares
 
 
-def _on_grid(values: Array) -> Doubles:
+def _on_grid(values: AnyArray) -> Float64Array:
     """Return values rounded to BITS bits below the largest."""
     _, exponent = np.frexp(np.abs(values).max(initial=0))
     unit = 2.0 ** (int(exponent) - BITS)
-    rounded: Doubles = np.rint(values.astype(np.float64) / unit) * unit
+    rounded: Float64Array = np.rint(values.astype(np.float64) / unit) * unit
     return rounded
 
 
-def _normal(points: Doubles, weights: Array) -> tuple[Doubles, Doubles]:
+def _normal(points: Float64Array, weights: AnyArray) -> tuple[Float64Array, Float64Array]:
     """Return mean and covariance of points on a grid, each counted `weights` times."""
     width, total = points.shape[1], float(weights.sum())
     first, second = np.zeros(width), np.zeros((width, width))
@@ -102,13 +99,13 @@ def _normal(points: Doubles, weights: Array) -> tuple[Doubles, Doubles]:
     return centre, second / total - np.outer(centre, centre)
 
 
-def _times(a: Doubles, b: Doubles) -> Doubles:
+def _times(a: Float64Array, b: Float64Array) -> Float64Array:
     """Return the product of two small matrices, without BLAS."""
-    product: Doubles = np.einsum("ij,kj->ik", a, np.ascontiguousarray(b.T))
+    product: Float64Array = np.einsum("ij,kj->ik", a, np.ascontiguousarray(b.T))
     return product
 
 
-def _cholesky(matrix: Doubles) -> Doubles:
+def _cholesky(matrix: Float64Array) -> Float64Array:
     """Return L with L L' = matrix, (n, n), which may be singular."""
     rest, factor = matrix.copy(), np.zeros_like(matrix)
     least = SINGULAR * float(np.trace(matrix))
@@ -119,7 +116,7 @@ def _cholesky(matrix: Doubles) -> Doubles:
     return factor
 
 
-def _eigenvalues(matrix: Doubles) -> Doubles:
+def _eigenvalues(matrix: Float64Array) -> Float64Array:
     """Return the eigenvalues (n,) of a symmetric matrix: Householder's tridiagonal form, then Pal, Walker and Kahan."""
     rest, beside = matrix.copy(), np.zeros(len(matrix) - 1)
     for k in range(len(matrix) - 1):
@@ -131,5 +128,5 @@ def _eigenvalues(matrix: Doubles) -> Doubles:
             image = (block * mirror).sum(1) * (2 / length)
             image -= mirror * (float((image * mirror).sum()) / length)
             block -= np.outer(mirror, image) + np.outer(image, mirror)
-    values: Doubles = eigvalsh_tridiagonal(rest.diagonal(), beside, lapack_driver="sterf")  # which calls no BLAS
+    values: Float64Array = eigvalsh_tridiagonal(rest.diagonal(), beside, lapack_driver="sterf")  # which calls no BLAS
     return values

@@ -5,15 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from adloom.creatives.pictures import Pixels
+from adloom.arrays import AnyArray, UInt8Array
 from adloom.evaluation import figures
-from adloom.evaluation.metric import Array
 
 INCH = 0.62  # edge of a picture on the page
 READABLE = 20  # categories up to which a matrix has numbers in its cells
 
 
-def rows_of_pictures(rows: Sequence[tuple[str, Pixels]]) -> bytes:
+def rows_of_pictures(rows: Sequence[tuple[str, UInt8Array]]) -> bytes:
     """Draw one row of pictures per (label, pictures)."""
     longest = max(len(pictures) for _, pictures in rows)
     figure, grid = figures.panels(len(rows), 1, 1.6 + INCH * longest, INCH * len(rows) + 0.1)
@@ -26,7 +25,7 @@ def rows_of_pictures(rows: Sequence[tuple[str, Pixels]]) -> bytes:
     return figures.png(figure)
 
 
-def pairs(upper: Pixels, lower: Pixels, labels: Sequence[str], names: tuple[str, str]) -> bytes:
+def pairs(upper: UInt8Array, lower: UInt8Array, labels: Sequence[str], names: tuple[str, str]) -> bytes:
     """Draw pictures above pictures, a label below each pair; `names` says what the two rows are."""
     columns = len(labels)
     figure, grid = figures.panels(2, columns, 0.9 + 1.05 * columns, 2.5)
@@ -40,7 +39,7 @@ def pairs(upper: Pixels, lower: Pixels, labels: Sequence[str], names: tuple[str,
     return figures.png(figure)
 
 
-def captioned(pictures: Pixels, captions: Sequence[str], columns: int = 8) -> bytes:
+def captioned(pictures: UInt8Array, captions: Sequence[str], columns: int = 8) -> bytes:
     """Draw pictures with a caption below each."""
     rows = -(-len(captions) // columns)
     figure, grid = figures.panels(rows, columns, 1.15 * columns, 1.6 * rows)
@@ -53,7 +52,7 @@ def captioned(pictures: Pixels, captions: Sequence[str], columns: int = 8) -> by
     return figures.png(figure)
 
 
-def distributions(panels: Sequence[tuple[str, dict[str, Array], float | None]]) -> bytes:
+def distributions(panels: Sequence[tuple[str, dict[str, AnyArray], float | None]]) -> bytes:
     """Draw a panel of histograms for each (unit, {who: values}, threshold); shares, so that sizes do not matter."""
     figure, [row] = figures.panels(1, len(panels), 4.2 * len(panels), 3.0)
     for ax, (unit, groups, threshold) in zip(row, panels, strict=True):
@@ -68,7 +67,7 @@ def distributions(panels: Sequence[tuple[str, dict[str, Array], float | None]]) 
     return figures.png(figure)
 
 
-def confusion(counts: Array, categories: Sequence[str]) -> bytes:
+def confusion(counts: AnyArray, categories: Sequence[str]) -> bytes:
     """Draw how often each true category (row) was read as each (column): shares of the row."""
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     size = 2.2 + 0.48 * len(categories)
@@ -86,7 +85,7 @@ def confusion(counts: Array, categories: Sequence[str]) -> bytes:
     return figures.png(figure)
 
 
-def reliability(confidence: Array, accuracy: Array, share: Array) -> bytes:
+def reliability(confidence: AnyArray, accuracy: AnyArray, share: AnyArray) -> bytes:
     """Draw per bin (bins,) how often the reader is right against how sure it is; areas show how many rows."""
     figure, ax = figures.axes(4.4, 4.0)
     ax.plot([0, 1], [0, 1], color=figures.MUTED, linewidth=1, linestyle="--", label="as often right as it says")
@@ -98,7 +97,7 @@ def reliability(confidence: Array, accuracy: Array, share: Array) -> bytes:
     return figures.png(figure)
 
 
-def _show(ax: Axes, picture: Pixels) -> None:
+def _show(ax: Axes, picture: UInt8Array) -> None:
     """Show (channels, height, width)."""
     image = picture[0] if len(picture) == 1 else picture.transpose(1, 2, 0)
     ax.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")

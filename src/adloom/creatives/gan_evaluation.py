@@ -7,16 +7,17 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
+from adloom.arrays import AnyArray, Float32Array, Int64Array
 from adloom.config.params import Evaluate
 from adloom.creatives import distances, figures, memorization, table
 from adloom.creatives.cnn_evaluation import BATCH, Read, read
-from adloom.creatives.pictures import Floats, Ints, to_pixels
+from adloom.creatives.pictures import to_pixels
 from adloom.creatives.table import Creatives
 from adloom.errors import DataError
 from adloom.evaluation import figures as style
 from adloom.evaluation import statistics
 from adloom.evaluation.intervals import bootstrap
-from adloom.evaluation.metric import Array, Evaluation, Figure, History, Metric, Sample, Section, Table
+from adloom.evaluation.metric import Evaluation, Figure, History, Metric, Sample, Section, Table
 
 FEWEST = 20  # pictures drawn of a category, however rare it is
 SHOWN = 10  # pictures in a row
@@ -30,7 +31,7 @@ class Generate(Protocol):
     def latent(self) -> int:
         """Length of z."""
 
-    def __call__(self, z: Floats, category: Ints) -> Floats:
+    def __call__(self, z: Float32Array, category: Int64Array) -> Float32Array:
         """Draw pictures."""
         ...
 
@@ -39,9 +40,9 @@ class Generate(Protocol):
 class Judgement:
     """What a reader makes of drawn and of real pictures."""
 
-    found: Ints  # (drawn,), the category each drawn picture is taken for
-    drawn: Floats  # (drawn, dimensions), embeddings
-    real: Floats  # (test, dimensions)
+    found: Int64Array  # (drawn,), the category each drawn picture is taken for
+    drawn: Float32Array  # (drawn, dimensions), embeddings
+    real: Float32Array  # (test, dimensions)
 
 
 def evaluate(
@@ -82,13 +83,13 @@ CURVES = (
 )
 
 
-def mix(category: Ints, categories: int, number: int) -> Ints:
+def mix(category: Int64Array, categories: int, number: int) -> Int64Array:
     """Return the categories to draw, (about number,), in the shares of these rows, at least FEWEST of each."""
     shares = np.bincount(category, minlength=categories) / len(category)
     return np.repeat(np.arange(categories), np.maximum(np.rint(shares * number).astype(np.int64), FEWEST))
 
 
-def draw(generator: Generate, category: Ints, seed: int) -> Creatives:
+def draw(generator: Generate, category: Int64Array, seed: int) -> Creatives:
     """Draw a picture for each category asked; picture i depends on (seed, i) and its category alone."""
     z = np.random.default_rng(seed).standard_normal((len(category), generator.latent), np.float32)
     starts = range(0, len(category), BATCH)
@@ -96,7 +97,7 @@ def draw(generator: Generate, category: Ints, seed: int) -> Creatives:
     return Creatives(np.concatenate(drawn), category)
 
 
-def lowest(category: Array, hit: Array, weights: Array) -> float:
+def lowest(category: AnyArray, hit: AnyArray, weights: AnyArray) -> float:
     """Return the lowest share of hits (rows,) of any one category (rows,)."""
     number = int(category.max()) + 1
     rows = np.bincount(category, weights, number)
@@ -104,7 +105,7 @@ def lowest(category: Array, hit: Array, weights: Array) -> float:
     return float((hits[rows > 0] / rows[rows > 0]).min())
 
 
-def median(values: Array, weights: Array) -> float:
+def median(values: AnyArray, weights: AnyArray) -> float:
     """Return the weighted median: the smallest value that half of the weight does not exceed."""
     order = np.argsort(values, kind="stable")
     reached = np.cumsum(weights[order])
@@ -123,7 +124,7 @@ def _copies(near: memorization.Nearest, threshold: float) -> dict[str, Sample]:
     }
 
 
-def _agreement(hit: Array, category: Ints, categories: list[str]) -> dict[str, Sample]:
+def _agreement(hit: AnyArray, category: Int64Array, categories: list[str]) -> dict[str, Sample]:
     each = {
         f"agreement.{name}": Sample((hit[category == number],), statistics.mean, "share")
         for number, name in enumerate(categories)
@@ -138,7 +139,7 @@ def _agreement(hit: Array, category: Ints, categories: list[str]) -> dict[str, S
 def _likeness(judgement: Judgement) -> dict[str, Sample]:
     mean, covariance = distances.normal(judgement.real)
 
-    def frechet(row: Array, weights: Array) -> float:
+    def frechet(row: AnyArray, weights: AnyArray) -> float:
         return distances.frechet(judgement.drawn[row], mean, covariance, weights)
 
     drawn, real = judgement.drawn, judgement.real
@@ -157,7 +158,7 @@ def _sheet(drawn: Creatives, categories: list[str]) -> Figure:
     )
 
 
-def _misread(found: Ints, drawn: Creatives, categories: list[str]) -> list[Section]:
+def _misread(found: Int64Array, drawn: Creatives, categories: list[str]) -> list[Section]:
     """Return the pictures of the worst category that were taken for another; nothing when all were read as asked."""
     wrong = found != drawn.category
     if not wrong.any():

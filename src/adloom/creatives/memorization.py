@@ -11,12 +11,8 @@ times are not.
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from adloom.creatives.pictures import Ints, Pixels
-
-Doubles = npt.NDArray[np.float64]
-Singles = npt.NDArray[np.float32]
+from adloom.arrays import Float32Array, Float64Array, Int64Array, UInt8Array
 
 SCALE = 50  # the neighbour whose distance is the unit
 QUANTILE = 0.001  # share of real test pictures that lie below the threshold
@@ -29,12 +25,12 @@ CHUNK = 100  # pictures compared at once
 class Nearest:
     """For each picture its nearest training picture."""
 
-    index: Ints  # (pictures,), the row of the nearest training picture
-    pixels: Doubles  # (pictures,), root mean square difference to it, in grey levels 0 … 255
-    relative: Doubles  # (pictures,), the distance to it in units of the distance to the SCALE-th nearest
+    index: Int64Array  # (pictures,), the row of the nearest training picture
+    pixels: Float64Array  # (pictures,), root mean square difference to it, in grey levels 0 … 255
+    relative: Float64Array  # (pictures,), the distance to it in units of the distance to the SCALE-th nearest
 
 
-def nearest(pictures: Pixels, training: Pixels) -> Nearest:
+def nearest(pictures: UInt8Array, training: UInt8Array) -> Nearest:
     """Find the nearest training picture, mirrored or not, of each (pictures, channels, height, width)."""
     known = np.ascontiguousarray(_points(training).T)
     lengths = (known**2).sum(0)
@@ -50,7 +46,9 @@ def threshold(test: Nearest) -> float:
     return float(np.quantile(test.relative, QUANTILE))
 
 
-def _nearest(pictures: Pixels, known: Singles, lengths: Singles) -> tuple[Ints, Doubles, Doubles]:
+def _nearest(
+    pictures: UInt8Array, known: Float32Array, lengths: Float32Array
+) -> tuple[Int64Array, Float64Array, Float64Array]:
     """
     Return index, squared distance of the nearest, and squared distance of the SCALE-th nearest, (pictures,) each.
 
@@ -68,11 +66,11 @@ def _nearest(pictures: Pixels, known: Singles, lengths: Singles) -> tuple[Ints, 
     return index, (first + own).astype(np.float64), (scale + own).astype(np.float64)
 
 
-def _points(pictures: Pixels) -> Singles:
+def _points(pictures: UInt8Array) -> Float32Array:
     """Return (pictures, values): averaged down to EDGE and rounded to LEVELS, so that sums are exact."""
     number, channels, height, width = pictures.shape
     factor = -(-height // EDGE)
     blocks = pictures.reshape(number, channels, height // factor, factor, width // factor, factor)
     small = blocks.mean((3, 5), dtype=np.float32)
-    points: Singles = np.rint(small * np.float32((LEVELS - 1) / 255)).reshape(number, -1)
+    points: Float32Array = np.rint(small * np.float32((LEVELS - 1) / 255)).reshape(number, -1)
     return points

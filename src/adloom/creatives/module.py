@@ -2,7 +2,7 @@
 
 import torch
 
-from adloom.creatives.pictures import Ints, Pixels
+from adloom.arrays import Int64Array, UInt8Array
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
@@ -14,13 +14,13 @@ class PictureRows:
     A batch is pictures (batch, channels, height, width), float32 in [-1, 1], and categories (batch,), int64.
     """
 
-    def __init__(self, pixels: Pixels, categories: Ints) -> None:
+    def __init__(self, pixels: UInt8Array, categories: Int64Array) -> None:
         self._pixels = torch.tensor(pixels)
         self._categories = torch.tensor(categories)
 
     def __len__(self) -> int:
         return len(self._categories)
 
-    def __getitem__(self, rows: Ints) -> Batch:
+    def __getitem__(self, rows: Int64Array) -> Batch:
         chosen = torch.from_numpy(rows)
         return self._pixels[chosen].float() / 127.5 - 1, self._categories[chosen]

@@ -1,23 +1,24 @@
-"""Pictures as PNG bytes, as bytes of pixels, and as what networks see. NumPy and Pillow only: serving needs it."""
+"""
+Pictures as PNG bytes, as pixels and as the floats that networks read. NumPy and Pillow only, because serving needs it.
+
+Pixels are (pictures, channels, height, width) of uint8, 1 channel (grey) or 3 (RGB).
+Floats have the same shape, in [-1, 1].
+"""
 
 import io
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
+from adloom.arrays import Float32Array, UInt8Array
 from adloom.data.pictures import encode as encode_one
 from adloom.errors import DataError
-
-Pixels = npt.NDArray[np.uint8]  # (pictures, channels, height, width), 1 channel (grey) or 3 (RGB)
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]  # the same shape, in [-1, 1]
 
 MODES = {1: "L", 3: "RGB"}
 
 
-def decode(pngs: Sequence[bytes], channels: int, height: int, width: int) -> Pixels:
+def decode(pngs: Sequence[bytes], channels: int, height: int, width: int) -> UInt8Array:
     """
     Decode PNGs of one size to pixels (pictures, channels, height, width).
 
@@ -29,23 +30,23 @@ def decode(pngs: Sequence[bytes], channels: int, height: int, width: int) -> Pix
     return pixels
 
 
-def encode(pixels: Pixels) -> list[bytes]:
+def encode(pixels: UInt8Array) -> list[bytes]:
     """Encode pixels (pictures, channels, height, width) as PNGs without metadata; equal pixels give equal bytes."""
     return [encode_one(picture.transpose(1, 2, 0)) for picture in pixels]
 
 
-def to_floats(pixels: Pixels) -> Floats:
+def to_floats(pixels: UInt8Array) -> Float32Array:
     """Map 0 … 255 to -1 … 1."""
     return pixels.astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
-def to_pixels(pictures: Floats) -> Pixels:
+def to_pixels(pictures: Float32Array) -> UInt8Array:
     """Map -1 … 1 to 0 … 255, rounding; what lies outside is clipped."""
-    pixels: Pixels = np.rint((np.clip(pictures, -1, 1) + 1) * 127.5).astype(np.uint8)
+    pixels: UInt8Array = np.rint((np.clip(pictures, -1, 1) + 1) * 127.5).astype(np.uint8)
     return pixels
 
 
-def sheet(pixels: Pixels, columns: int, gap: int = 2, scale: int = 2) -> bytes:
+def sheet(pixels: UInt8Array, columns: int, gap: int = 2, scale: int = 2) -> bytes:
     """
     Lay pictures out row by row on white, `columns` a row, and return the PNG.
 
@@ -60,14 +61,14 @@ def sheet(pixels: Pixels, columns: int, gap: int = 2, scale: int = 2) -> bytes:
     return encode(flat.repeat(scale, 1).repeat(scale, 2)[None])[0]
 
 
-def _one(png: bytes, number: int, channels: int, height: int, width: int) -> Pixels:
+def _one(png: bytes, number: int, channels: int, height: int, width: int) -> UInt8Array:
     try:
         with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
             if image.size != (width, height):
                 found = "x".join(map(str, image.size))
                 raise DataError(f"picture {number}: {found} pixels, expected {width}x{height}; run `adloom prepare`")
-            pixels: Pixels = np.asarray(image.convert(MODES[channels]), np.uint8)
+            pixels: UInt8Array = np.asarray(image.convert(MODES[channels]), np.uint8)
     except (OSError, SyntaxError, ValueError) as error:  # SyntaxError is Pillow's word for a broken PNG
         raise DataError(f"picture {number}: not a PNG that can be read ({error}); run `adloom prepare`") from None
-    planes: Pixels = pixels.reshape(height, width, channels).transpose(2, 0, 1)
+    planes: UInt8Array = pixels.reshape(height, width, channels).transpose(2, 0, 1)
     return planes

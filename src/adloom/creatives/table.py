@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from adloom.arrays import Int64Array, UInt8Array
 from adloom.creatives import pictures
-from adloom.creatives.pictures import Ints, Pixels
 from adloom.errors import DataError
 
 
@@ -14,8 +14,8 @@ from adloom.errors import DataError
 class Creatives:
     """Pictures (pictures, channels, height, width) and the number of each one's category (pictures,)."""
 
-    pixels: Pixels
-    category: Ints
+    pixels: UInt8Array
+    category: Int64Array
 
     def __len__(self) -> int:
         return len(self.category)

@@ -1,4 +1,8 @@
-"""Pictures: what is known before decoding, the decoded pixels, and the PNG bytes every picture becomes."""
+"""
+Pictures: their form before decoding, their decoded pixels, and the PNG bytes that adloom stores.
+
+Pixels are (height, width, channels) of uint8, channels 1 or 3.
+"""
 
 import io
 import warnings
@@ -7,12 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from adloom.arrays import UInt8Array
 from adloom.data.picture_files import DAMAGED, MAX_EXIF, Essential, PictureError, essential, orientation
-
-Pixels = npt.NDArray[np.uint8]  # (height, width, channels), channels 1 or 3
 
 SIZES = (28, 32, 64, 128)
 GREY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "F"})
@@ -73,7 +75,7 @@ def form(headers: Iterable[Header], size: int | None) -> Form:
     return Form(size or common, channels)
 
 
-def bring(image: object, wanted: Form, max_pixels: int) -> tuple[bytes, Pixels]:
+def bring(image: object, wanted: Form, max_pixels: int) -> tuple[bytes, UInt8Array]:
     """
     Bring a picture to a form: upright, over white where it is transparent, padded with white to a square.
 
@@ -94,14 +96,14 @@ def bring(image: object, wanted: Form, max_pixels: int) -> tuple[bytes, Pixels]:
     return image if isinstance(image, bytes) and flat is picture and _bare(image) else encode(pixels), pixels
 
 
-def encode(pixels: Pixels) -> bytes:
+def encode(pixels: UInt8Array) -> bytes:
     """Return PNG bytes, without metadata, of pixels (height, width, channels)."""
     stream = io.BytesIO()
     Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(stream, "PNG")
     return stream.getvalue()
 
 
-def content(pixels: Pixels) -> bytes:
+def content(pixels: UInt8Array) -> bytes:
     """Return the bytes that tell pictures apart: equal for a grey picture and the same picture stored in colour."""
     plane = pixels[:, :, :1]
     return plane.tobytes() if pixels.shape[2] == 1 or (pixels == plane).all() else pixels.tobytes()

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from adloom.arrays import UInt8Array
 from adloom.config.params import Source
 from adloom.data import pictures
 from adloom.data.contracts import BROKEN, CONTRACTS, Contract
@@ -182,7 +182,7 @@ def _idx_set(images_path: Path, labels_path: Path, prefix: str, categories: Sequ
         yield pd.DataFrame({"creative_id": ids, "category": names, "image": encoded})
 
 
-def _idx_array(path: Path, dimensions: int) -> npt.NDArray[np.uint8]:
+def _idx_array(path: Path, dimensions: int) -> UInt8Array:
     """Read an idx file of unsigned bytes: magic 0x0000080d with d dimensions, then their sizes as big-endian uint32."""
     with _reading(path), _open(path) as stream:
         data = stream.read()

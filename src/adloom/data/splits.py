@@ -6,14 +6,13 @@ from collections.abc import Iterable
 from datetime import date
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
+
+from adloom.arrays import StrArray
 
 HASH_SPLITS = ("train", "validation", "test")  # 80 %, 10 %, 10 %
 TIME_SPLITS = ("calibration", "holdout")
 HALVES = ("a", "b")
-
-Names = npt.NDArray[np.str_]
 
 
 def content_hash(content: bytes) -> int:
@@ -21,19 +20,19 @@ def content_hash(content: bytes) -> int:
     return int.from_bytes(hashlib.sha256(content).digest()[:8], "big")
 
 
-def by_hash(hashes: Iterable[int]) -> Names:
+def by_hash(hashes: Iterable[int]) -> StrArray:
     """Return the split of each content hash: equal content is always in one split."""
     tenth = np.fromiter((h % 10 for h in hashes), dtype=np.int64)
     return np.where(tenth < 8, "train", np.where(tenth == 8, "validation", "test"))
 
 
-def by_time(timestamp: pd.Series, holdout_start: date) -> Names:
+def by_time(timestamp: pd.Series, holdout_start: date) -> StrArray:
     """Return calibration before the first day of the holdout (UTC), holdout from then on."""
     start = pd.Timestamp(holdout_start, tz="UTC")
     return np.where(timestamp < start, "calibration", "holdout")
 
 
-def half(pseudonym: pd.Series) -> Names:
+def half(pseudonym: pd.Series) -> StrArray:
     """Return the half, a or b, of each pseudonym (hex digits): its first digit is even or odd, uniform by HMAC."""
     return np.where(pseudonym.str[0].isin(list("02468ace")), "a", "b")
 

@@ -13,7 +13,8 @@ from statistics import NormalDist
 
 import numpy as np
 
-from adloom.evaluation.metric import Array, Metric, Sample
+from adloom.arrays import AnyArray
+from adloom.evaluation.metric import Metric, Sample
 
 TAIL = 0.025  # on each side of a 95 % interval
 
@@ -46,14 +47,14 @@ def paired(candidate: Sample, champion: Sample, draws: int, seed: int) -> Metric
     if rows != others:
         raise ValueError(f"paired samples: {rows} rows against {others}; both models must see the same rows")
 
-    def difference(weights: Array) -> float:
+    def difference(weights: AnyArray) -> float:
         return candidate.statistic(*candidate.columns, weights) - champion.statistic(*champion.columns, weights)
 
     metric = _interval(difference, rows, draws, seed)
     return Metric(metric.value, metric.low, metric.high, rows, candidate.unit)
 
 
-def _interval(statistic: Callable[[Array], float], rows: int, draws: int, seed: int) -> Metric:
+def _interval(statistic: Callable[[AnyArray], float], rows: int, draws: int, seed: int) -> Metric:
     value = float(statistic(np.ones(rows)))
     if not np.isfinite(value):
         raise ValueError(f"a metric of {rows} rows is {value}; leave out what these rows cannot show")
@@ -66,12 +67,12 @@ def _interval(statistic: Callable[[Array], float], rows: int, draws: int, seed: 
     return Metric(value, min(float(low), value), max(float(high), value), rows, "ratio")
 
 
-def _weights(rng: np.random.Generator, rows: int) -> Array:
+def _weights(rng: np.random.Generator, rows: int) -> AnyArray:
     """Return how often each row came in `rows` draws with replacement: (rows,), multinomial."""
     return np.bincount(rng.integers(rows, size=rows), minlength=rows).astype(float)
 
 
-def _levels(drawn: Array, value: float) -> list[float]:
+def _levels(drawn: AnyArray, value: float) -> list[float]:
     """Return the two quantile levels of the interval, shifted by the median bias of the draws."""
     below = ((drawn < value).mean() + (drawn <= value).mean()) / 2  # ties count half
     edge = 0.5 / len(drawn)

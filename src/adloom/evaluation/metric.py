@@ -3,12 +3,12 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from adloom.arrays import AnyArray
+
 DIGITS = 10  # that a number carries; those after them depend on the order of its sums
 Unit = Literal["share", "bits", "count", "distance", "ratio", "auc", "ari", "silhouette"]
 
@@ -45,7 +45,7 @@ class Sample:
     `statistic(*columns, weights)` returns the metric; `weights` (rows,) counts how often each row was drawn.
     """
 
-    columns: tuple[Array, ...]  # each (rows,)
+    columns: tuple[AnyArray, ...]  # each (rows,)
     statistic: Callable[..., float]
     unit: Unit
     compare: "Callable[[Sample, Sample, float], Comparison] | None" = (

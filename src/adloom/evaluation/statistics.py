@@ -8,20 +8,20 @@ number of cores it finds.
 
 import numpy as np
 
-from adloom.evaluation.metric import Array
+from adloom.arrays import AnyArray
 
 
-def mean(values: Array, weights: Array) -> float:
+def mean(values: AnyArray, weights: AnyArray) -> float:
     """Return the weighted mean of values (rows,); of booleans it is a share."""
     return _divide(float((values * weights).sum()), float(weights.sum()))
 
 
-def ratio(numerator: Array, denominator: Array, weights: Array) -> float:
+def ratio(numerator: AnyArray, denominator: AnyArray, weights: AnyArray) -> float:
     """Return the ratio of two sums, such as bits over characters; both (rows,), the rows are the units resampled."""
     return _divide(float((numerator * weights).sum()), float((denominator * weights).sum()))
 
 
-def auc(label: Array, score: Array, weights: Array) -> float:
+def auc(label: AnyArray, score: AnyArray, weights: AnyArray) -> float:
     """
     Return the chance that a positive row scores above a negative one, ties counting half: the area under the ROC.
 

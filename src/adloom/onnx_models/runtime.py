@@ -6,12 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from adloom.arrays import Float32Array, Int64Array
 from adloom.onnx_models.bounded_session import BoundedSession
-
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
 
 SILENT = "ORT_DISABLE_TELEMETRY"  # else ONNX Runtime tells Microsoft of every session, under a device id it keeps
 
@@ -37,8 +34,8 @@ def session(path: Path, threads: int, seconds: float | None = None) -> Any:
 class Reading:
     """What the reader says of pictures."""
 
-    probabilities: Floats  # (batch, categories), rows sum to 1
-    embedding: Floats  # (batch, dimensions), rows of unit length
+    probabilities: Float32Array  # (batch, categories), rows sum to 1
+    embedding: Float32Array  # (batch, dimensions), rows of unit length
 
 
 class Generator:
@@ -48,7 +45,7 @@ class Generator:
         self._session = session(folder / "generator.onnx", threads, seconds)
         self.latent: int = self._session.get_inputs()[0].shape[1]
 
-    def __call__(self, z: Floats, category: Ints) -> Floats:
+    def __call__(self, z: Float32Array, category: Int64Array) -> Float32Array:
         """Map z (batch, latent) and category (batch,) to pictures (batch, channels, height, width) in [-1, 1]."""
         return self._session.run(None, {"z": z, "category": category})[0]  # type: ignore[no-any-return]
 
@@ -59,7 +56,7 @@ class Reader:
     def __init__(self, folder: Path, threads: int, seconds: float | None = None) -> None:
         self._session = session(folder / "reader.onnx", threads, seconds)
 
-    def __call__(self, picture: Floats) -> Reading:
+    def __call__(self, picture: Float32Array) -> Reading:
         """Read pictures (batch, channels, height, width), float32 in [-1, 1]."""
         probabilities, embedding = self._session.run(["probabilities", "embedding"], {"picture": picture})
         return Reading(probabilities, embedding)
@@ -69,8 +66,8 @@ class Reader:
 class State:
     """What the copywriter remembers of a line: (layers, batch, hidden) each."""
 
-    h: Floats
-    c: Floats
+    h: Float32Array
+    c: Float32Array
 
 
 class Copywriter:
@@ -84,7 +81,7 @@ class Copywriter:
         """Return the state before the first token."""
         return State(*np.zeros((2, self.layers, batch, self.hidden), np.float32))
 
-    def __call__(self, token: Ints, state: State) -> tuple[Floats, State]:
+    def __call__(self, token: Int64Array, state: State) -> tuple[Float32Array, State]:
         """Map tokens (batch, sequence) and a state to logits (batch, sequence, vocabulary) and the next state."""
         logits, h, c = self._session.run(["logits", "h_out", "c_out"], {"token": token, "h": state.h, "c": state.c})
         return logits, State(h, c)

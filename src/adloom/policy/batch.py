@@ -2,12 +2,13 @@
 
 import numpy as np
 
+from adloom.arrays import Float64Array
 from adloom.policy.feature_space import FeatureSpace
-from adloom.policy.impressions import Floats, Impressions
+from adloom.policy.impressions import Impressions
 from adloom.policy.scorer import Policy
 
 
-def probabilities(policy: Policy, data: Impressions) -> Floats:
+def probabilities(policy: Policy, data: Impressions) -> Float64Array:
     """Return the probability that the policy shows each creative in each row (rows, creatives); 0 where not offered."""
     known = {creative: i for i, creative in enumerate(policy.creatives)}
     place = np.array([known.get(creative, -1) for creative in data.creatives], np.int64)
@@ -24,7 +25,7 @@ def probabilities(policy: Policy, data: Impressions) -> Floats:
     return made
 
 
-def _softmax(score: Floats, floor: float) -> Floats:
+def _softmax(score: Float64Array, floor: float) -> Float64Array:
     """Return probabilities (rows, candidates), each at least `floor` where that is possible."""
     share = np.exp(score - score.max(1, keepdims=True))
     share /= share.sum(1, keepdims=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from adloom.policy.impressions import Floats, Ints, Texts
+from adloom.arrays import AnyArray, Float64Array, Int64Array
 from adloom.policy.scorer import Policy
 
 NEIGHBOURS = 10  # pictures with history that a new one is compared with
@@ -17,9 +17,9 @@ OWN = 1.0  # weight of the category's prior, in neighbours of the same picture
 class Pictures:
     """Creatives that have a picture: ids (pictures,), categories (pictures,), unit-length embeddings (pictures, n)."""
 
-    creatives: Texts
-    category: Texts
-    embedding: Floats
+    creatives: AnyArray
+    category: AnyArray
+    embedding: Float64Array
 
     def __len__(self) -> int:
         return len(self.creatives)
@@ -44,12 +44,12 @@ def add_cold_start(policy: Policy, pictures: Pictures) -> Policy:
     return _with(policy, pictures.creatives[new][order].tolist(), category[new][order], score[order])
 
 
-def _categories(policy: Policy, pictures: Pictures) -> Ints:
+def _categories(policy: Policy, pictures: Pictures) -> Int64Array:
     number = {name: i for i, name in enumerate(policy.categories)}
     return np.array([number.get(name, len(number)) for name in pictures.category.tolist()], np.int64)
 
 
-def _near(new: Floats, seen: Floats, beyond: Floats) -> Floats:
+def _near(new: Float64Array, seen: Float64Array, beyond: Float64Array) -> Float64Array:
     """Return the mean of `beyond` (seen,) over the nearest pictures of each new one, shrunk to 0 (new,)."""
     found = []
     for start in range(0, len(new), AT_ONCE):
@@ -60,7 +60,7 @@ def _near(new: Floats, seen: Floats, beyond: Floats) -> Floats:
     return np.concatenate(found)
 
 
-def _with(policy: Policy, creatives: list[str], category: Ints, score: Floats) -> Policy:
+def _with(policy: Policy, creatives: list[str], category: Int64Array, score: Float64Array) -> Policy:
     """Return the policy with creatives (new,) of a score each, the same in every context."""
     wide = [np.concatenate([weights, np.zeros((len(weights), len(creatives)))], axis=1) for weights in policy.weights]
     return replace(

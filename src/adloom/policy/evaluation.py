@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from adloom.arrays import Float64Array
 from adloom.config.params import TrainPolicy
 from adloom.evaluation.metric import Comparison, Evaluation, Figure, Metric, Sample, Section, Table
 from adloom.evaluation.statistics import mean
 from adloom.policy import figures, model_selection
 from adloom.policy.batch import probabilities
-from adloom.policy.impressions import ExclusionCounts, Floats, Impressions
+from adloom.policy.impressions import ExclusionCounts, Impressions
 from adloom.policy.models import Categories
 from adloom.policy.ope.estimate import Estimate
 from adloom.policy.ope.log_evaluation import Columns, Value, from_table
@@ -42,7 +43,7 @@ def evaluate(
     return Evaluation(_metrics(value, holdout, left), ours, sections, without=log)
 
 
-def valued(data: Impressions, shown: Floats) -> Value:
+def valued(data: Impressions, shown: Float64Array) -> Value:
     """Return what a policy with these probabilities (rows, creatives) would have earned on impressions."""
     context = tuple(name for name in ("placement", "segment") if name in data.context)
     frame = pd.DataFrame(
@@ -57,12 +58,12 @@ def valued(data: Impressions, shown: Floats) -> Value:
     return from_table(frame, columns, lambda rows, actions: shown, data.creatives)
 
 
-def _sample(data: Impressions, target: Floats) -> Sample:
+def _sample(data: Impressions, target: Float64Array) -> Sample:
     """Return what a policy's click rate is estimated from: (rows,) of clicks, propensities, its own probabilities."""
     return Sample((data.clicked, data.propensity, target), _weighted, "share", _compare)
 
 
-def _weighted(clicked: Floats, propensity: Floats, target: Floats, weights: Floats) -> float:
+def _weighted(clicked: Float64Array, propensity: Float64Array, target: Float64Array, weights: Float64Array) -> float:
     return mean(clicked * target / propensity, weights)
 
 
@@ -125,7 +126,7 @@ def _others(calibration: Impressions, holdout: Impressions, policy: Policy, card
     return found
 
 
-def _sections(data: Impressions, shown: Floats, value: Value, others: Mapping[str, Estimate]) -> list[Section]:
+def _sections(data: Impressions, shown: Float64Array, value: Value, others: Mapping[str, Estimate]) -> list[Section]:
     compared = {"the log itself": value.logged, "this policy": value.estimates["doubly_robust"], **others}
     return [
         Figure(
@@ -171,11 +172,11 @@ def _row(name: str, estimate: Estimate) -> list[str | float | int]:
     return [name, *rates, sample, f"{estimate.top_share:.0%}", estimate.why_not or "trusted"]
 
 
-def _share(data: Impressions) -> Floats:
+def _share(data: Impressions) -> Float64Array:
     return np.asarray(np.bincount(data.shown, minlength=len(data.creatives)) / len(data))
 
 
-def _most(data: Impressions, shown: Floats) -> Table:
+def _most(data: Impressions, shown: Float64Array) -> Table:
     policy, log = shown.mean(0), _share(data)
     order = np.argsort(-(policy - log), kind="stable")
     chosen = [*order[:SHOWN], *order[SHOWN:][-SHOWN:]]

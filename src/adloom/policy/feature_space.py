@@ -6,7 +6,8 @@ from typing import Self
 
 import numpy as np
 
-from adloom.policy.impressions import UNKNOWN, Impressions, Ints, Texts
+from adloom.arrays import AnyArray, Int64Array
+from adloom.policy.impressions import UNKNOWN, Impressions
 from adloom.policy.scorer import SEPARATOR
 
 MIN_SHARE = 0.002  # of the rows: a rarer value is treated as unknown, which bounds the size of a policy
@@ -27,13 +28,13 @@ class FeatureSpace:
         found = features or tuple(_features(data))
         return cls(found, tuple(_values(joined(data.context, feature)) for feature in found))
 
-    def rows(self, context: Mapping[str, Texts]) -> list[Ints]:
+    def rows(self, context: Mapping[str, AnyArray]) -> list[Int64Array]:
         """Return for each feature the row of its weights that each context is in (rows,)."""
         pairs = zip(self.features, self.values, strict=True)
         return [_places(joined(context, feature), values) for feature, values in pairs]
 
 
-def joined(context: Mapping[str, Texts], feature: Feature) -> Texts:
+def joined(context: Mapping[str, AnyArray], feature: Feature) -> AnyArray:
     """Return the value of a feature in each row (rows,), UNKNOWN where one of its columns is."""
     columns = [context[name] for name in feature if name in context]
     if len(columns) < len(feature):
@@ -50,13 +51,13 @@ def _features(data: Impressions) -> list[Feature]:
     return [*((name,) for name in data.context if name != "position"), *positions]
 
 
-def _values(column: Texts) -> tuple[str, ...]:
+def _values(column: AnyArray) -> tuple[str, ...]:
     values, counts = np.unique(column, return_counts=True)
     frequent = counts >= MIN_SHARE * len(column)
     return tuple(str(value) for value in values[frequent] if value != UNKNOWN)
 
 
-def _places(column: Texts, values: tuple[str, ...]) -> Ints:
+def _places(column: AnyArray, values: tuple[str, ...]) -> Int64Array:
     known = np.array(["", *values])
     place = np.searchsorted(known, column)
     hit = known[np.minimum(place, len(values))] == column

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+from adloom.arrays import Float64Array
 from adloom.evaluation import figures
-from adloom.policy.impressions import Floats
 from adloom.policy.ope.estimate import Estimate
 
 
@@ -23,7 +23,7 @@ def rates(found: Mapping[str, Estimate], logged: float) -> bytes:
     return figures.png(figure)
 
 
-def shares(log: Floats, policy: Floats) -> bytes:
+def shares(log: Float64Array, policy: Float64Array) -> bytes:
     """Draw creatives (creatives,) by their share of the log's impressions and of the policy's."""
     figure, ax = figures.axes(4.6, 4.2)
     top = 1.05 * float(max(log.max(), policy.max()))

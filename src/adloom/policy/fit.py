@@ -11,8 +11,9 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from adloom.arrays import Float64Array, Int64Array
 from adloom.policy.feature_space import FeatureSpace
-from adloom.policy.impressions import Floats, Impressions, Ints
+from adloom.policy.impressions import Impressions
 from adloom.policy.models import Categories, policy
 from adloom.policy.scorer import Policy
 
@@ -27,7 +28,7 @@ class Design:
     categories: Categories
     creatives: tuple[str, ...]
 
-    def blocks(self, data: Impressions) -> list[tuple[Ints, int]]:
+    def blocks(self, data: Impressions) -> list[tuple[Int64Array, int]]:
         """Return per block the column that is 1 in each row (rows,), and the number of its columns."""
         of, groups = self.categories.index(self.creatives), len(self.categories.names) + 1
         items = [(data.shown, len(self.creatives)), (of[data.shown], groups)]
@@ -53,7 +54,7 @@ class Linear:
     """A fitted regression."""
 
     design: Design
-    coefficients: Floats  # (columns,)
+    coefficients: Float64Array  # (columns,)
     intercept: float
 
     def loss(self, data: Impressions) -> float:

@@ -3,20 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from adloom.arrays import AnyArray, BoolArray, DatetimeArray, Float64Array, Int64Array
 from adloom.data.context import PREFIX
 from adloom.errors import DataError
 from adloom.policy.maturity import matured
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
-Texts = npt.NDArray[Any]  # of str
 
 PLACES = ("placement", "position", "segment")  # the context of every table, beside its own columns
 DECIDED = f"{PREFIX}segment"  # the segment as the decision knew it, in impressions of a decision log
@@ -28,25 +23,25 @@ class Impressions:
     """Impressions whose outcome and propensity are known, in the order of their time."""
 
     creatives: tuple[str, ...]  # every id that was shown or could have been, ascending
-    context: Mapping[str, Texts]  # column: its value in each row (rows,), UNKNOWN where missing
-    sets: tuple[Ints, ...]  # the distinct lists of candidates, each ascending indices into creatives
-    offered: Ints  # (rows,) index into sets
-    shown: Ints  # (rows,) index into creatives
-    clicked: Floats  # (rows,) 0 or 1, within the maturity
-    propensity: Floats  # (rows,) in (0, 1]
-    logging: Texts  # (rows,) name of the policy that chose, UNKNOWN where missing
-    timestamp: npt.NDArray[np.datetime64]  # (rows,) UTC
+    context: Mapping[str, AnyArray]  # column: its value in each row (rows,), UNKNOWN where missing
+    sets: tuple[Int64Array, ...]  # the distinct lists of candidates, each ascending indices into creatives
+    offered: Int64Array  # (rows,) index into sets
+    shown: Int64Array  # (rows,) index into creatives
+    clicked: Float64Array  # (rows,) 0 or 1, within the maturity
+    propensity: Float64Array  # (rows,) in (0, 1]
+    logging: AnyArray  # (rows,) name of the policy that chose, UNKNOWN where missing
+    timestamp: DatetimeArray  # (rows,) UTC
 
     def __len__(self) -> int:
         return len(self.shown)
 
-    def take(self, rows: Bools) -> Self:
+    def take(self, rows: BoolArray) -> Self:
         """Return the chosen rows (rows,); creatives and sets stay as they are."""
         arrays = ("offered", "shown", "clicked", "propensity", "logging", "timestamp")
         context = {name: values[rows] for name, values in self.context.items()}
         return replace(self, context=context, **{name: getattr(self, name)[rows] for name in arrays})
 
-    def before(self, share: float) -> Bools:
+    def before(self, share: float) -> BoolArray:
         """Return which rows lie in the first `share` of the time that the rows span (rows,)."""
         start, end = self.timestamp.min(), self.timestamp.max()
         return np.asarray(self.timestamp <= start + (end - start) * share)
@@ -118,11 +113,11 @@ def _lists(rows: pd.DataFrame, placed: Mapping[str, list[str]]) -> list[tuple[st
     ]
 
 
-def _context(rows: pd.DataFrame) -> dict[str, Texts]:
+def _context(rows: pd.DataFrame) -> dict[str, AnyArray]:
     names = [*PLACES, *sorted(name for name in map(str, rows) if name.startswith(PREFIX) and name != DECIDED)]
     return {name: _text(rows[name]) for name in names if rows[name].notna().any()}
 
 
-def _text(values: pd.Series) -> Texts:
+def _text(values: pd.Series) -> AnyArray:
     whole = values.astype("Int64") if pd.api.types.is_numeric_dtype(values) else values
     return whole.astype("str").mask(values.isna(), UNKNOWN).to_numpy(str)

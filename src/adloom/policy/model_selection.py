@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from adloom.arrays import Float64Array, Int64Array
 from adloom.config.params import TrainPolicy
 from adloom.errors import DataError
 from adloom.policy import fit, models
 from adloom.policy.batch import probabilities
-from adloom.policy.impressions import Floats, Impressions, Ints
+from adloom.policy.impressions import Impressions
 from adloom.policy.models import Categories
 from adloom.policy.ope import estimators, reward_model
 from adloom.policy.ope.estimate import Estimate
@@ -98,24 +99,24 @@ def likeliest(periods: Periods, categories: Categories) -> float:
     return min(fit.PENALTIES, key=lambda penalty: fit.linear(periods.early, categories, penalty).loss(periods.late))
 
 
-def predictions(data: Impressions, seed: int) -> Floats:
+def predictions(data: Impressions, seed: int) -> Float64Array:
     """Return the cross-fitted click rate of every creative in every row (rows, creatives)."""
     rates = reward_model.Rates(_places(data), data.shown, data.clicked, len(data.creatives))
     return reward_model.cross_fit(rates, len(data), len(data.creatives), seed=seed)
 
 
-def estimate(data: Impressions, shown: Floats, predicted: Floats) -> Estimate:
+def estimate(data: Impressions, shown: Float64Array, predicted: Float64Array) -> Estimate:
     """Return the doubly robust value of a policy that shows creatives with these probabilities (rows, creatives)."""
     lost = unsupported(data, shown)
     return estimators.doubly_robust(data.clicked, data.propensity, data.shown, shown, predicted, lost)
 
 
-def unsupported(data: Impressions, shown: Floats) -> float:
+def unsupported(data: Impressions, shown: Float64Array) -> float:
     """Return the probability on creatives that the log never took where it could have."""
     return support(data.shown, shown, data.creatives, _places(data)).unsupported
 
 
-def _places(data: Impressions) -> Ints:
+def _places(data: Impressions) -> Int64Array:
     return np.unique(data.context["placement"], return_inverse=True)[1].astype(np.int64)
 
 

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from scipy.special import betaln
 
+from adloom.arrays import Float64Array, Int64Array
 from adloom.policy.feature_space import Feature, FeatureSpace
-from adloom.policy.impressions import Floats, Impressions, Ints
+from adloom.policy.impressions import Impressions
 from adloom.policy.scorer import Policy
 
 STRENGTHS = 2.0 ** np.arange(21)  # of the prior of a click rate, in impressions, that are tried
@@ -28,14 +29,19 @@ class Categories:
     names: tuple[str, ...] = ()
     of: Mapping[str, str] = field(default_factory=dict)  # creative: its category
 
-    def index(self, creatives: tuple[str, ...]) -> Ints:
+    def index(self, creatives: tuple[str, ...]) -> Int64Array:
         """Return each creative's category (creatives,) as an index into names, len(names) where it has none."""
         number = {name: i for i, name in enumerate(self.names)}
         return np.array([number.get(self.of.get(creative, ""), len(self.names)) for creative in creatives], np.int64)
 
 
 def policy(
-    data: Impressions, categories: Categories, space: FeatureSpace, bias: Floats, weights: list[Floats], prior: Floats
+    data: Impressions,
+    categories: Categories,
+    space: FeatureSpace,
+    bias: Float64Array,
+    weights: list[Float64Array],
+    prior: Float64Array,
 ) -> Policy:
     """Return the policy of temperature 1 and no floor that scores the creatives of the data so."""
     return Policy(
@@ -100,12 +106,12 @@ def rates(data: Impressions, categories: Categories) -> Policy:
     return policy(data, categories, space, np.log(own), [np.log(placed / own)], np.log(prior))
 
 
-def _relative(clicked: Any, expected: Any, mass: Any, prior: Any) -> Floats:
+def _relative(clicked: Any, expected: Any, mass: Any, prior: Any) -> Float64Array:
     """Return clicks over expected clicks, shrunk towards the prior."""
     return np.asarray((clicked + mass * prior) / (expected + mass))
 
 
-def _strength(clicked: Floats, shown: Floats, rate: Floats) -> float:
+def _strength(clicked: Float64Array, shown: Float64Array, rate: Float64Array) -> float:
     """Return the likeliest strength of the prior, in impressions, of STRENGTHS; counts (placements, creatives)."""
     seen = shown > 0
     hits, misses = clicked[seen], (shown - clicked)[seen]
@@ -118,10 +124,12 @@ def _strength(clicked: Floats, shown: Floats, rate: Floats) -> float:
     return float(max(STRENGTHS, key=likelihood))
 
 
-def _counts(row: Ints, column: Ints, shape: tuple[int, int], weights: Floats | None = None) -> Floats:
+def _counts(
+    row: Int64Array, column: Int64Array, shape: tuple[int, int], weights: Float64Array | None = None
+) -> Float64Array:
     flat = np.bincount(row * shape[1] + column, weights, minlength=shape[0] * shape[1])
     return np.asarray(flat.reshape(shape), float)
 
 
-def _sums(values: Floats, of: Ints, categories: Categories) -> Floats:
+def _sums(values: Float64Array, of: Int64Array, categories: Categories) -> Float64Array:
     return np.asarray(np.bincount(of, values, minlength=len(categories.names) + 1), float)

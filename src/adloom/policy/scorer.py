@@ -11,18 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
-import numpy.typing as npt
 
+from adloom.arrays import AnyArray, Float32Array, Float64Array, Int64Array, StrArray
 from adloom.audience.arrays import read_arrays
 from adloom.errors import ArtifactError
 from adloom.storage import npz
 
-Weights = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 Context = Mapping[str, str | None]  # column: value, as the impressions have them: placement, segment, position, ctx_*
 
 SEPARATOR = "\x1f"  # joins the values of a feature of several columns, and the names of the columns
@@ -45,13 +42,13 @@ class Policy:
     """
 
     creatives: tuple[str, ...]
-    category: Ints  # (creatives,), index into categories, or their number: none known
+    category: Int64Array  # (creatives,), index into categories, or their number: none known
     categories: tuple[str, ...]
-    bias: Weights  # (creatives,)
+    bias: Float32Array  # (creatives,)
     features: tuple[tuple[str, ...], ...]
     values: tuple[tuple[str, ...], ...]  # of each feature
-    weights: tuple[Weights, ...]  # of each feature (values + 1, creatives)
-    prior: Weights  # (categories + 1,)
+    weights: tuple[Float32Array, ...]  # of each feature (values + 1, creatives)
+    prior: Float32Array  # (categories + 1,)
     temperature: float = 1.0
     floor: float = 0.0  # least probability of a candidate
 
@@ -78,7 +75,7 @@ class Policy:
 
     def save(self, path: Path) -> None:
         """Write an npz without pickle."""
-        pieces: dict[str, npt.NDArray[Any]] = {f"values_{i}": _texts(values) for i, values in enumerate(self.values)}
+        pieces: dict[str, AnyArray] = {f"values_{i}": _texts(values) for i, values in enumerate(self.values)}
         pieces |= {f"weights_{i}": weights for i, weights in enumerate(self.weights)}
         npz.save(
             path,
@@ -195,7 +192,7 @@ class Scorer:
         """Return the known creatives of a category, in the policy's order; none for a category it does not know."""
         return self._members.get(category, [])
 
-    def probabilities(self, questions: Sequence[ScoringRequest]) -> list[Floats]:
+    def probabilities(self, questions: Sequence[ScoringRequest]) -> list[Float64Array]:
         """Return for each question the probability of each candidate (candidates,), as Policy.probabilities does."""
         counts = [len(question.candidates) for question in questions]
         asked = [question for question in questions if question.candidates]
@@ -204,14 +201,14 @@ class Scorer:
         ends = itertools.accumulate(counts)
         return [every[end - count : end] for count, end in zip(counts, ends, strict=True)]
 
-    def scores(self, questions: Sequence[ScoringRequest]) -> Floats:
+    def scores(self, questions: Sequence[ScoringRequest]) -> Float64Array:
         """Return the score of each candidate of each question, those of one after another (candidates,)."""
         numbers = np.array([self._numbers(question.context) for question in questions])
         numbers = numbers.repeat([len(question.candidates) for question in questions], 0)
         numbers += self._places(questions)[:, None] * self._rows.shape[1]
         return np.asarray(np.add.reduce(self._rows.take(numbers), 1, np.float64))
 
-    def _places(self, questions: Sequence[ScoringRequest]) -> Ints:
+    def _places(self, questions: Sequence[ScoringRequest]) -> Int64Array:
         """Return the row of each candidate (candidates,); of a new one, that of its category's prior."""
         candidates = list(itertools.chain.from_iterable(question.candidates for question in questions))
         hashes = np.fromiter(map(hash, candidates), np.int64, len(candidates))
@@ -238,7 +235,7 @@ class Scorer:
         return found
 
 
-def softmax(scores: Floats, counts: Sequence[int], temperature: float = 1.0, floor: float = 0.0) -> Floats:
+def softmax(scores: Float64Array, counts: Sequence[int], temperature: float = 1.0, floor: float = 0.0) -> Float64Array:
     """
     Return the probabilities that scores (candidates,) stand for, of so many candidates of each question (questions,).
 
@@ -279,5 +276,5 @@ def draw(probabilities: Sequence[float], slots: int, random: Callable[[], float]
     return Slate(chosen, propensities)
 
 
-def _texts(values: Sequence[str]) -> npt.NDArray[np.str_]:
+def _texts(values: Sequence[str]) -> StrArray:
     return np.array(values, dtype=np.str_) if values else np.zeros(0, "U1")

@@ -14,12 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from adloom.evaluation.metric import Array
+from adloom.arrays import AnyArray, BoolArray, Int64Array
 
-Ints = npt.NDArray[np.int64]
 STEP = 2000  # impressions between which views are counted up
 HOUR = 3.6e9  # microseconds
 START = pd.Timestamp("2026-01-01", tz="UTC")
@@ -46,17 +44,17 @@ class Config:
 class Contexts:
     """Impressions to decide on: all (rows,) but the rates, which only the world knows."""
 
-    user: Ints
-    segment: Ints
-    placement: Ints
-    hour: Array  # since START
-    rate: Array  # (rows, creatives), chance of a click on each creative, in [0, 1]
+    user: Int64Array
+    segment: Int64Array
+    placement: Int64Array
+    hour: AnyArray  # since START
+    rate: AnyArray  # (rows, creatives), chance of a click on each creative, in [0, 1]
 
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.user)
 
-    def look_up(self, table: Array) -> Array:
+    def look_up(self, table: AnyArray) -> AnyArray:
         """Return the rows (rows, creatives) of a policy given as a table (segments, placements, creatives)."""
         return np.asarray(table[self.segment, self.placement])
 
@@ -66,17 +64,17 @@ class Log:
     """What was shown, with which probability, and what came of it."""
 
     situations: Contexts
-    action: Ints  # (rows,), the creative shown
-    propensity: Array  # (rows,), its probability
-    clicked: npt.NDArray[np.bool_]  # (rows,)
-    outcome_hour: Array  # (rows,), when the click came; NaN without one
+    action: Int64Array  # (rows,), the creative shown
+    propensity: AnyArray  # (rows,), its probability
+    clicked: BoolArray  # (rows,)
+    outcome_hour: AnyArray  # (rows,), when the click came; NaN without one
 
     @property
-    def reward(self) -> Array:
+    def reward(self) -> AnyArray:
         """Clicks as numbers (rows,)."""
         return self.clicked.astype(np.float64)
 
-    def value(self, probabilities: Array) -> float:
+    def value(self, probabilities: AnyArray) -> float:
         """
         Return what a policy (rows, creatives) earns per impression in the situations of this log: exact, no sampling.
 
@@ -107,7 +105,7 @@ class Log:
         )
 
 
-Policy = Callable[[Contexts], Array]  # probabilities (rows, creatives)
+Policy = Callable[[Contexts], AnyArray]  # probabilities (rows, creatives)
 
 
 class World:
@@ -122,11 +120,13 @@ class World:
         taste = np.exp(self._rng.normal(0, setting.spread, shape))
         self.segment_of = self._rng.integers(setting.segments, size=setting.users)  # (users,)
         share = np.bincount(self.segment_of, minlength=setting.segments) / setting.users
-        self.rates: Array = np.minimum(taste * setting.rate / _uniform(share, taste), 0.9)  # without wear-out and drift
+        self.rates: AnyArray = np.minimum(
+            taste * setting.rate / _uniform(share, taste), 0.9
+        )  # without wear-out and drift
         self.views = np.zeros((setting.users, setting.creatives), np.int64)
         self._share = share
 
-    def exact(self, table: Array) -> float:
+    def exact(self, table: AnyArray) -> float:
         """
         Return the value of a policy given as a table (segments, placements, creatives), without wear-out and drift.
 
@@ -147,7 +147,7 @@ class World:
         rate = np.minimum(self.rates[segment, placement] * worn * swing[:, None], 1.0)
         return Contexts(user, segment, placement, hour, rate)
 
-    def show(self, situations: Contexts, action: Ints, propensity: Array) -> Log:
+    def show(self, situations: Contexts, action: Int64Array, propensity: AnyArray) -> Log:
         """Return what comes of showing creatives (rows,), which somebody else drew with these propensities (rows,)."""
         rows = np.arange(len(situations))
         clicked = self._rng.random(len(rows)) < situations.rate[rows, action]
@@ -155,7 +155,7 @@ class World:
         np.add.at(self.views, (situations.user, action), 1)
         return Log(situations, action, propensity, clicked, np.where(clicked, late, np.nan))
 
-    def serve(self, situations: Contexts, probabilities: Array) -> Log:
+    def serve(self, situations: Contexts, probabilities: AnyArray) -> Log:
         """Return what comes of drawing from probabilities (rows, creatives)."""
         drawn = self._rng.random((len(situations), 1)) * probabilities.sum(1, keepdims=True)
         action = np.minimum((probabilities.cumsum(1) <= drawn).sum(1), probabilities.shape[1] - 1)
@@ -184,11 +184,11 @@ def creative(index: int) -> str:
     return f"c{index:02}"
 
 
-def _uniform(share: Array, taste: Array) -> float:
+def _uniform(share: AnyArray, taste: AnyArray) -> float:
     """Return the mean taste (segments, placements, creatives) under uniform decisions."""
     return float((share[:, None, None] * taste).sum() / (taste.shape[1] * taste.shape[2]))
 
 
-def _times(hour: Array) -> pd.Series:
+def _times(hour: AnyArray) -> pd.Series:
     whole = pd.Series(np.where(np.isnan(hour), 0, np.rint(hour * HOUR)).astype("timedelta64[us]"))
     return (START.tz_localize(None) + whole).dt.tz_localize("UTC").mask(np.isnan(hour)).astype("datetime64[us, UTC]")

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from adloom.arrays import Int64Array
 from adloom.config.params import TrainLstm
 from adloom.sequences.net import CopyNet
 
@@ -40,7 +40,7 @@ class Lines:
     def __len__(self) -> int:
         return len(self.tokens)
 
-    def __getitem__(self, rows: npt.NDArray[np.int64]) -> Batch:
+    def __getitem__(self, rows: Int64Array) -> Batch:
         """Return the batch of these rows."""
         real = self.real[rows]
         real = real[:, : real.sum(axis=1).max()]

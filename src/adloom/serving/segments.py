@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 import numpy as np
-import numpy.typing as npt
 
+from adloom.arrays import Float64Array
 from adloom.audience.segmenter import FEATURES
 from adloom.data.privacy import PUBLISHED_KEY, fingerprint, pseudonym
 from adloom.errors import DataError
@@ -55,7 +55,7 @@ def _rows(rows: Sequence[FeatureRow], audience: Audience) -> list[SegmentAssignm
         return [_row(row, i, audience) for i, row in enumerate(features)]
 
 
-def _row(features: npt.NDArray[np.float64], number: int, audience: Audience) -> SegmentAssignment | ItemError:
+def _row(features: Float64Array, number: int, audience: Audience) -> SegmentAssignment | ItemError:
     """Place one user, features (features,)."""
     try:
         return SegmentAssignment(segment=str(audience.segmenter.assign(features[None])[0]))

@@ -27,6 +27,7 @@ from adloom.training.tracked_run import track_run
 if TYPE_CHECKING:
     import pandas as pd
 
+    from adloom.arrays import Float32Array
     from adloom.policy.cold_start import Pictures
     from adloom.policy.impressions import ExclusionCounts, Impressions
     from adloom.policy.model_selection import Candidate, Periods
@@ -151,7 +152,7 @@ def _pictures(inputs: Inputs, of: Mapping[str, str], threads: int) -> "Pictures"
     return Pictures(ids[kept], np.array([of[name] for name in ids[kept].tolist()]), embedding[kept])
 
 
-def _embedded(rows: "pd.DataFrame", cnn: Path, threads: int) -> "np.typing.NDArray[np.float32]":
+def _embedded(rows: "pd.DataFrame", cnn: Path, threads: int) -> "Float32Array":
     from adloom.creatives import pictures, table
     from adloom.onnx_models.runtime import Reader
 

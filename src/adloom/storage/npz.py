@@ -3,10 +3,11 @@
 import io
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from adloom.arrays import AnyArray
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold
 _UNIX, _PLAIN_FILE = 3, 0o600 << 16
@@ -25,7 +26,7 @@ def save(path: Path, /, **arrays: npt.ArrayLike) -> None:
             archive.writestr(entry, _npy(np.asarray(values, order="C")))  # in one piece: its size is known before
 
 
-def _npy(values: npt.NDArray[Any]) -> bytes:
+def _npy(values: AnyArray) -> bytes:
     stream = io.BytesIO()
     np.lib.format.write_array(stream, values, version=(1, 0), allow_pickle=False)
     return stream.getvalue()

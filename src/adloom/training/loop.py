@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.strategies import DDPStrategy
 from torch.utils.data import DataLoader, Sampler
 from tqdm import tqdm
 
+from adloom.arrays import Int64Array
 from adloom.config.params import Training
 from adloom.config.settings import kernels
 from adloom.context import StageContext
@@ -39,7 +39,6 @@ from adloom.training.tracked_run import track_run
 
 log = logging.getLogger(__name__)
 
-Ints = npt.NDArray[np.int64]
 Module = TypeVar("Module", bound=pl.LightningModule)
 History = dict[str, list[list[float]]]  # {curve: [[optimizer steps so far, value], …]}, a point per epoch
 
@@ -54,7 +53,7 @@ class BatchDataset(Protocol):
         """Return the number of rows."""
         ...
 
-    def __getitem__(self, rows: Ints) -> Any:
+    def __getitem__(self, rows: Int64Array) -> Any:
         """Return the batch of these rows, as tensors; the same rows give the same batch."""
         ...
 
@@ -155,7 +154,7 @@ def warn_of_emulation(params: Training, stage: str) -> None:
     )
 
 
-def split_in_order(rows: int, size: int) -> list[Ints]:
+def split_in_order(rows: int, size: int) -> list[Int64Array]:
     """Return the row numbers of each batch of `size`, all rows once, in their order."""
     return [np.arange(start, min(start + size, rows)) for start in range(0, rows, size)]
 
@@ -180,7 +179,7 @@ class BatchSampler(Sampler[Any]):
     def __len__(self) -> int:
         return self.steps
 
-    def __iter__(self) -> Iterator[Ints]:
+    def __iter__(self) -> Iterator[Int64Array]:
         start = self.epoch * self.steps * self.batch
         stop = start + self.steps * self.batch
         first, last = start // self.rows, (stop - 1) // self.rows
@@ -188,7 +187,7 @@ class BatchSampler(Sampler[Any]):
         offset = first * self.rows
         yield from stream[start - offset : stop - offset].reshape(self.steps, self.batch)[:, self.share]
 
-    def _permutation(self, number: int) -> Ints:
+    def _permutation(self, number: int) -> Int64Array:
         return np.random.default_rng([self.seed, number]).permutation(self.rows)
 
 
@@ -323,7 +322,7 @@ def _run(trainer: pl.Trainer, module: pl.LightningModule, loader: Any, validatio
         raise KeyboardInterrupt from None
 
 
-def _batches(rows: BatchDataset, order: Iterable[Ints]) -> DataLoader[Any]:
+def _batches(rows: BatchDataset, order: Iterable[Int64Array]) -> DataLoader[Any]:
     return DataLoader(rows, batch_size=None, sampler=order)  # type: ignore[arg-type] # row numbers come in arrays
 
 

@@ -6,15 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.toy_shops import features, shop
 
+from adloom.arrays import Float64Array
 from adloom.audience import fit
-from adloom.audience.segmenter import Floats, Segmenter
+from adloom.audience.segmenter import Segmenter
 from adloom.config.params import Segment
 
 PARAMS = Segment(segments_min=2, segments_max=4, min_segment_size=5, bootstraps=3, sample=100)
 SETTING = {"kmeans": 3, "agglomerative": 3, "dbscan": 0.95}
 
 
-def one(users: Floats, algorithm: str, params: Segment = PARAMS, setting: float | None = None) -> Segmenter:
+def one(users: Float64Array, algorithm: str, params: Segment = PARAMS, setting: float | None = None) -> Segmenter:
     return fit.segmenters(users, algorithm, [setting or SETTING[algorithm]], params, seed=3)[0]
 
 

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.toy_lines import LINES, Bigram, words
 
+from adloom.arrays import Float32Array, Int64Array
 from adloom.copywriting import verbatim_filter
-from adloom.copywriting.decoding import ROUNDS, Floats, Ints, Request, Rules, permitted, sample, write_lines
+from adloom.copywriting.decoding import ROUNDS, Request, Rules, permitted, sample, write_lines
 
 WORDS = words()
 WRITE = Bigram(WORDS)
@@ -114,7 +115,7 @@ class Costly(Bigram):
 
     asked = 0
 
-    def __call__(self, token: Ints, state: int) -> tuple[Floats, int]:
+    def __call__(self, token: Int64Array, state: int) -> tuple[Float32Array, int]:
         self.asked += token.size
         return super().__call__(token, state)
 

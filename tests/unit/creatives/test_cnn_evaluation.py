@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from adloom.arrays import Float32Array
 from adloom.config.params import Evaluate
 from adloom.creatives import cnn_evaluation, pictures
-from adloom.creatives.pictures import Floats
 from adloom.errors import DataError
 from adloom.evaluation.metric import Figure, Table
 
@@ -20,11 +20,11 @@ ONES = np.ones(4)
 
 @dataclass(frozen=True)
 class Reading:
-    probabilities: Floats
-    embedding: Floats
+    probabilities: Float32Array
+    embedding: Float32Array
 
 
-def read(picture: Floats) -> Reading:
+def read(picture: Float32Array) -> Reading:
     """Take a picture for light as far as it is."""
     light = ((picture.mean((1, 2, 3)) + 1) / 2)[:, None]
     return Reading(np.concatenate([1 - light, light], 1), np.concatenate([1 - light, light], 1))

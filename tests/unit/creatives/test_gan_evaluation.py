@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from tests.unit.creatives.test_cnn_evaluation import read
 
+from adloom.arrays import Float32Array, Int64Array, UInt8Array
 from adloom.config.params import Evaluate
 from adloom.creatives import gan_evaluation, pictures
-from adloom.creatives.pictures import Floats, Ints, Pixels
 from adloom.errors import DataError
 from adloom.evaluation.metric import Figure, Table
 
@@ -17,7 +17,7 @@ HISTORY = {"generator_loss": [[1.0, 0.5], [2.0, 0.4]]}
 RNG = np.random.default_rng(0)
 
 
-def shades(category: Ints) -> Pixels:
+def shades(category: Int64Array) -> UInt8Array:
     """Dark and light pictures, no two alike."""
     centre = np.where(category == 0, 60, 190)[:, None, None, None]
     return np.clip(centre + RNG.normal(0, 30, (len(category), 1, 28, 28)), 0, 255).astype(np.uint8)
@@ -47,7 +47,7 @@ class Painter:
         train = rows[rows["split"] == "train"]
         self.known = pictures.decode(train["image"].tolist(), 1, 28, 28)[::2]  # the dark ones
 
-    def __call__(self, z: Floats, category: Ints) -> Floats:
+    def __call__(self, z: Float32Array, category: Int64Array) -> Float32Array:
         drawn = shades(np.where(category == self.lazy, 1 - category, category))
         drawn[: self.copied] = self.known[: self.copied]
         return pictures.to_floats(drawn)
@@ -107,7 +107,7 @@ def test_categories_are_drawn_in_the_mix_of_the_training_rows_but_none_is_forgot
 
 
 def test_the_same_seed_draws_the_same_pictures() -> None:
-    def echo(z: Floats, category: Ints) -> Floats:
+    def echo(z: Float32Array, category: Int64Array) -> Float32Array:
         return np.tanh(z[:, :1, None, None]).repeat(28, 2).repeat(28, 3)
 
     echo.latent = 3  # type: ignore[attr-defined]

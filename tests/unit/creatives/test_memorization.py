@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
+from adloom.arrays import UInt8Array
 from adloom.creatives import memorization
-from adloom.creatives.pictures import Pixels
 
 RNG = np.random.default_rng(0)
 
 
-def products(number: int, size: int = 28, channels: int = 1, contrast: float = 1.0) -> Pixels:
+def products(number: int, size: int = 28, channels: int = 1, contrast: float = 1.0) -> UInt8Array:
     """Pictures of one kind that differ as products do: smooth random fields around a common shape."""
     coarse = RNG.normal(0, 1, (number, channels, size // 4, size // 4)).repeat(4, 2).repeat(4, 3)
     ramp = np.linspace(60, 160, size)[None, None, :, None]
@@ -20,11 +20,11 @@ TRAINING = products(400)
 TEST = memorization.nearest(products(300), TRAINING)
 
 
-def share_of_copies(pictures: Pixels) -> float:
+def share_of_copies(pictures: UInt8Array) -> float:
     return float((memorization.nearest(pictures, TRAINING).relative < memorization.threshold(TEST)).mean())
 
 
-def noisy(pictures: Pixels) -> Pixels:
+def noisy(pictures: UInt8Array) -> UInt8Array:
     return np.clip(pictures + RNG.normal(0, 5, pictures.shape), 0, 255).astype(np.uint8)
 
 

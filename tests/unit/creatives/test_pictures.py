@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from adloom.arrays import UInt8Array
 from adloom.creatives import pictures
 from adloom.errors import DataError
 
@@ -13,7 +14,7 @@ RED_AND_GREY = np.array([[[255, 0], [9, 9]], [[0, 0], [9, 9]], [[0, 0], [9, 9]]]
 
 
 @given(arrays(np.uint8, st.tuples(st.integers(1, 3), st.sampled_from([1, 3]), st.just(4), st.just(5))))
-def test_png_and_floats_lose_nothing(pixels: pictures.Pixels) -> None:
+def test_png_and_floats_lose_nothing(pixels: UInt8Array) -> None:
     _, channels, height, width = pixels.shape
     assert (pictures.decode(pictures.encode(pixels), channels, height, width) == pixels).all()
     floats = pictures.to_floats(pixels)

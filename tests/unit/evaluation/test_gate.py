@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adloom.arrays import AnyArray
 from adloom.config.gate import MetricRule
 from adloom.evaluation.gate import SEVERITY, decide
 from adloom.evaluation.intervals import paired
-from adloom.evaluation.metric import Array, Comparison, Metric, Sample
+from adloom.evaluation.metric import Comparison, Metric, Sample
 from adloom.evaluation.statistics import mean
 
 ACCURACY = MetricRule(metric="accuracy", at_least=0.91, margin=0.005)
@@ -19,7 +20,7 @@ def metric(value: float, low: float | None = None, high: float | None = None) ->
     return Metric(value, value if low is None else low, value if high is None else high, 7000, "share")
 
 
-def share(right: Array) -> Sample:
+def share(right: AnyArray) -> Sample:
     return Sample((right,), mean, "share")
 
 

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
+from adloom.arrays import AnyArray
 from adloom.evaluation.intervals import bootstrap, paired
-from adloom.evaluation.metric import Array, Sample
+from adloom.evaluation.metric import Sample
 from adloom.evaluation.statistics import auc, mean
 
 
-def shares(values: Array) -> Sample:
+def shares(values: AnyArray) -> Sample:
     return Sample((values,), mean, "share")
 
 
@@ -54,7 +55,7 @@ def test_auc_intervals_cover_a_known_truth() -> None:
 def test_a_metric_that_resampling_worsens_keeps_its_value_inside() -> None:
     """|mean - 1/2| of a fair coin is nearly 0, of a resample never: plain percentiles would lie above the value."""
 
-    def distance_from_fair(values: Array, weights: Array) -> float:
+    def distance_from_fair(values: AnyArray, weights: AnyArray) -> float:
         return abs(mean(values, weights) - 0.5)
 
     sample = Sample((np.arange(1000) % 2 == 0,), distance_from_fair, "distance")

@@ -4,19 +4,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from adloom.arrays import AnyArray
 from adloom.data import contracts
-from adloom.evaluation.metric import Array
 from adloom.policy.ope.reward_model import Rates
 from adloom.policy.simulator import Config, Contexts, Log, World, join
 
 STILL = Config(rate=0.1, wear_out=0.0, drift=0.0)
 
 
-def uniform(situations: Contexts) -> Array:
+def uniform(situations: Contexts) -> AnyArray:
     return np.full(situations.rate.shape, 1 / situations.rate.shape[1])
 
 
-def table(seed: int, setting: Config) -> Array:
+def table(seed: int, setting: Config) -> AnyArray:
     shape = (setting.segments, setting.placements)
     return np.random.default_rng(seed).dirichlet(np.ones(setting.creatives), shape)
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from tests.support.toy_lines import LINES, words
 
+from adloom.arrays import Float32Array, Int64Array
 from adloom.config.params import TrainLstm
-from adloom.copywriting.decoding import Floats, Ints
 from adloom.copywriting.scoring import line_bits
 from adloom.sequences.module import CopyModule, Lines, forget_some
 from adloom.sequences.net import CopyNet, LineDropout
@@ -26,7 +26,7 @@ class InTorch:
         zeros = torch.zeros(PARAMS.layers, batch, PARAMS.hidden)
         return zeros, zeros
 
-    def __call__(self, token: Ints, state: State) -> tuple[Floats, State]:
+    def __call__(self, token: Int64Array, state: State) -> tuple[Float32Array, State]:
         with torch.no_grad():
             logits, h, c = self.net(torch.from_numpy(token), *state)
         return logits.numpy(), (h, c)

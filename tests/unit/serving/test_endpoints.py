@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -23,9 +22,10 @@ from starlette.types import Receive, Scope, Send
 from tests.support.slow_pictures import REFUSED
 from tests.support.tiny_models import CATEGORIES, DIMENSIONS, EDGE, LINES, write_audience, write_generator
 
+from adloom.arrays import Float32Array, Int64Array, UInt8Array
 from adloom.audience.segmenter import FEATURES
 from adloom.data.privacy import PUBLISHED_KEY, fingerprint
-from adloom.onnx_models.runtime import Copywriter, Floats, Ints, State
+from adloom.onnx_models.runtime import Copywriter, State
 from adloom.serving import app as decide_app
 from adloom.serving import segments, server
 from adloom.serving.api.admission import Admission
@@ -67,7 +67,7 @@ def refused(client: TestClient, path: str, body: object, status: int) -> dict[st
     return problem
 
 
-def png(pixels: npt.NDArray[np.uint8], kind: str = "PNG") -> bytes:
+def png(pixels: UInt8Array, kind: str = "PNG") -> bytes:
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, kind)
     return stream.getvalue()
@@ -256,7 +256,7 @@ class TestWrite:
             def __init__(self) -> None:
                 self.__dict__ |= vars(models.lstm.model.write)
 
-            def __call__(self, token: Ints, state: State) -> tuple[Floats, State]:
+            def __call__(self, token: Int64Array, state: State) -> tuple[Float32Array, State]:
                 asked.append(token.size)
                 return super().__call__(token, state)
 

@@ -14,6 +14,7 @@ import torch
 from tests.conftest import MakeTable
 from torch import nn
 
+from adloom.arrays import Int64Array
 from adloom.config.params import Training
 from adloom.context import StageContext
 from adloom.errors import ConfigError
@@ -21,7 +22,7 @@ from adloom.storage import manifest
 from adloom.storage.router import FolderStore
 from adloom.tracking.base import MemoryRun, MemoryTracker
 from adloom.training import checkpoints, loop
-from adloom.training.loop import BatchSampler, History, Ints
+from adloom.training.loop import BatchSampler, History
 from adloom.training.process_group import ProcessGroup
 
 PARAMS = Training(epochs=4, steps_per_epoch=3, batch_size=16, learning_rate=0.1, threads=1)
@@ -31,7 +32,7 @@ class Numbers:
     def __len__(self) -> int:
         return 50
 
-    def __getitem__(self, rows: Ints) -> torch.Tensor:
+    def __getitem__(self, rows: Int64Array) -> torch.Tensor:
         return torch.randn(50, 4, generator=torch.Generator().manual_seed(0))[torch.from_numpy(rows)]
 
 

@@ -5,7 +5,7 @@ from math import ceil, sqrt
 
 import numpy as np
 
-from adloom.evaluation.metric import Array
+from adloom.arrays import AnyArray
 
 FEWEST_EVENTS = 5.0  # rewarded rows in the effective sample; fewer say too little of the value
 FEWEST_HEAVY = 1.5  # rewarded rows among those that carry the variance; with fewer, intervals were measured too short
@@ -32,24 +32,24 @@ class Estimate:
         return not self.why_not
 
 
-def effective_sample_size(weight: Array) -> float:
+def effective_sample_size(weight: AnyArray) -> float:
     """Return Kish's effective sample size of weights (rows,) in rows; 0 where all are 0."""
     squares = float((weight**2).sum())
     return float(weight.sum()) ** 2 / squares if squares else 0.0
 
 
-def top_share(weight: Array) -> float:
+def top_share(weight: AnyArray) -> float:
     """Return the share of the weight (rows,) that lies in the 1 % of rows (rounded up) with the largest weights."""
     top, total = ceil(TOP * len(weight)), float(weight.sum())
     return float(np.partition(weight, -top)[-top:].sum()) / total if total else 0.0
 
 
-def effective_events(weight: Array, rewarded: int) -> float:
+def effective_events(weight: AnyArray, rewarded: int) -> float:
     """Return how many rewarded rows the effective sample of weights (rows,) holds, at the log's own rate of them."""
     return effective_sample_size(weight) * rewarded / len(weight)
 
 
-def heavy_events(weight: Array, rewarded: int) -> float:
+def heavy_events(weight: AnyArray, rewarded: int) -> float:
     """
     Return how many rewarded rows are to be expected among the rows that carry the variance.
 
@@ -59,7 +59,7 @@ def heavy_events(weight: Array, rewarded: int) -> float:
     return effective_sample_size(weight**2) * rewarded / len(weight)
 
 
-def mismatch(weight: Array) -> str:
+def mismatch(weight: AnyArray) -> str:
     """Return how far the mean weight (rows,) is from 1 where chance does not explain it, "" where it does."""
     mean, error = float(weight.mean()), float(weight.std()) / sqrt(len(weight))
     if abs(mean - 1) <= FARTHEST_WEIGHT * error + 1e-6:
@@ -67,7 +67,7 @@ def mismatch(weight: Array) -> str:
     return f"the mean weight is {mean:.3f}, expected 1: the propensities are wrong or the log lacks actions"
 
 
-def doubt(weight: Array, rewarded: int, unsupported: float = 0.0) -> str:
+def doubt(weight: AnyArray, rewarded: int, unsupported: float = 0.0) -> str:
     """
     Return why an interval from these weights (rows,) is not to be trusted, "" when it is.
 

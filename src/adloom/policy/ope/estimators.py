@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from adloom.arrays import AnyArray
 from adloom.errors import DataError
-from adloom.evaluation.metric import Array
 from adloom.policy.ope.estimate import Estimate, doubt, effective_sample_size, top_share
 from adloom.policy.ope.intervals import Cumulants, cumulants, interval, nothing_seen
 
@@ -23,7 +23,7 @@ BIAS = "a model's own bias is not in its interval; read it beside the doubly rob
 MOST_CUT = 0.01  # of the weight, that clipping may take before the interval is not the value's any more
 
 
-def ips(reward: Array, propensity: Array, target: Array, unsupported: float = 0.0) -> Estimate:
+def ips(reward: AnyArray, propensity: AnyArray, target: AnyArray, unsupported: float = 0.0) -> Estimate:
     """
     Return the inverse propensity score: the mean of weight * reward (Horvitz and Thompson 1952).
 
@@ -34,7 +34,7 @@ def ips(reward: Array, propensity: Array, target: Array, unsupported: float = 0.
     return _estimate(weight, reward, cumulants(weight, reward), doubt(weight, _events(reward), unsupported))
 
 
-def snips(reward: Array, propensity: Array, target: Array, unsupported: float = 0.0) -> Estimate:
+def snips(reward: AnyArray, propensity: AnyArray, target: AnyArray, unsupported: float = 0.0) -> Estimate:
     """
     Return the self-normalised inverse propensity score: sum(weight * reward) / sum(weight) (Hajek 1971; Swaminathan and
     Joachims 2015).
@@ -52,7 +52,9 @@ def snips(reward: Array, propensity: Array, target: Array, unsupported: float = 
     return _estimate(weight, reward, linear, doubt(weight, _events(reward), unsupported))
 
 
-def clipped_ips(reward: Array, propensity: Array, target: Array, limit: float, unsupported: float = 0.0) -> Estimate:
+def clipped_ips(
+    reward: AnyArray, propensity: AnyArray, target: AnyArray, limit: float, unsupported: float = 0.0
+) -> Estimate:
     """
     Return the inverse propensity score with weights cut at `limit` (Ionides 2008; Bottou et al. 2013).
 
@@ -70,7 +72,7 @@ def clipped_ips(reward: Array, propensity: Array, target: Array, limit: float, u
     return _estimate(cut, reward, cumulants(cut, reward), why)
 
 
-def direct(predicted: Array, probabilities: Array) -> Estimate:
+def direct(predicted: AnyArray, probabilities: AnyArray) -> Estimate:
     """
     Return the direct method: the mean over rows of sum over actions of probabilities * predicted rewards.
 
@@ -86,7 +88,12 @@ def direct(predicted: Array, probabilities: Array) -> Estimate:
 
 
 def doubly_robust(
-    reward: Array, propensity: Array, action: Array, probabilities: Array, predicted: Array, unsupported: float = 0.0
+    reward: AnyArray,
+    propensity: AnyArray,
+    action: AnyArray,
+    probabilities: AnyArray,
+    predicted: AnyArray,
+    unsupported: float = 0.0,
 ) -> Estimate:
     """
     Return the doubly robust estimate: the direct method, plus the weighted mean of what the model got wrong (Dudik,
@@ -105,7 +112,7 @@ def doubly_robust(
     return _estimate(weight, reward, found, doubt(weight, _events(reward), unsupported))
 
 
-def weights(reward: Array, propensity: Array, target: Array) -> Array:
+def weights(reward: AnyArray, propensity: AnyArray, target: AnyArray) -> AnyArray:
     """Return target / propensity (rows,) of columns that were checked."""
     rows = len(reward)
     if not rows:
@@ -116,7 +123,7 @@ def weights(reward: Array, propensity: Array, target: Array) -> Array:
     return np.asarray(target / propensity, np.float64)
 
 
-def _check(name: str, values: Array, rows: int, fine: Any, expected: str) -> None:
+def _check(name: str, values: AnyArray, rows: int, fine: Any, expected: str) -> None:
     if values.shape != (rows,):
         raise DataError(f"{name}: shape {values.shape}, expected ({rows},), one value per row")
     if not fine.all():
@@ -126,7 +133,7 @@ def _check(name: str, values: Array, rows: int, fine: Any, expected: str) -> Non
         )
 
 
-def _expected(predicted: Array, probabilities: Array) -> Array:
+def _expected(predicted: AnyArray, probabilities: AnyArray) -> AnyArray:
     """Return what the policy earns per row by a model: (rows,)."""
     if predicted.shape != probabilities.shape or predicted.ndim != 2 or not len(predicted):
         raise DataError(
@@ -141,11 +148,11 @@ def _expected(predicted: Array, probabilities: Array) -> Array:
     return np.asarray((predicted * probabilities).sum(1))
 
 
-def _events(reward: Array) -> int:
+def _events(reward: AnyArray) -> int:
     return int(np.count_nonzero(reward))
 
 
-def _estimate(weight: Array, reward: Array, found: Cumulants, why_not: str) -> Estimate:
+def _estimate(weight: AnyArray, reward: AnyArray, found: Cumulants, why_not: str) -> Estimate:
     positive = bool((reward >= 0).all())
     low, high = interval(found, positive)
     if not reward.any():

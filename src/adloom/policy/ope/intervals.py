@@ -25,7 +25,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import gammaincinv
 
-from adloom.evaluation.metric import Array
+from adloom.arrays import AnyArray
 
 TAIL = 0.025  # on each side of a 95 % interval
 STRAIGHT = 1e-3  # a skewness below it is taken for this one: the quantiles differ from the normal ones by 1e-4
@@ -45,7 +45,7 @@ class Cumulants:
         return self.third / self.variance**1.5 if self.variance > 0 else 0.0
 
 
-def cumulants(weight: Array, residual: Array, base: Array | float = 0.0) -> Cumulants:
+def cumulants(weight: AnyArray, residual: AnyArray, base: AnyArray | float = 0.0) -> Cumulants:
     """
     Return the cumulants of mean(base + weight * residual).
 
@@ -61,7 +61,7 @@ def cumulants(weight: Array, residual: Array, base: Array | float = 0.0) -> Cumu
     return Cumulants(value, variance / rows, third / rows**2)
 
 
-def _unseen(weight: Array, residual: Array, power: int) -> float:
+def _unseen(weight: AnyArray, residual: AnyArray, power: int) -> float:
     """Return what mean((weight * residual) ** power) lacks of its value with rewards that do not depend on weights."""
     total = float(weight.sum())
     if not total:
@@ -106,6 +106,6 @@ def quantile(skewness: float, p: float) -> float:
     return float((gammaincinv(shape, p) - shape) / sqrt(shape))
 
 
-def nothing_seen(weight: Array) -> float:
+def nothing_seen(weight: AnyArray) -> float:
     """Return how large the mean of weighted clicks could be where none of the rows was clicked (97.5 %)."""
     return -log(TAIL) * float(np.max(weight)) / len(weight)

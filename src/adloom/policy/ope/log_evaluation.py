@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from adloom.arrays import AnyArray
 from adloom.errors import DataError
-from adloom.evaluation.metric import Array
 from adloom.policy.ope import estimators, reward_model
 from adloom.policy.ope.estimate import Estimate
 from adloom.policy.ope.support import Support, support
 
-Policy = Callable[[pd.DataFrame, tuple[str, ...]], Array]  # rows and actions → probabilities (rows, actions)
+Policy = Callable[[pd.DataFrame, tuple[str, ...]], AnyArray]  # rows and actions → probabilities (rows, actions)
 CLIP = 20.0  # weight at which the clipped estimate cuts
 
 
@@ -66,7 +66,7 @@ def _value(
     rows: pd.DataFrame,
     columns: Columns,
     names: tuple[str, ...],
-    probabilities: Array,
+    probabilities: AnyArray,
     left_out: Mapping[str, int],
     clip: float,
 ) -> Value:
@@ -120,7 +120,7 @@ def _actions(taken: pd.Series, actions: Sequence[str] | None) -> tuple[str, ...]
     return names
 
 
-def _probabilities(policy: Policy, rows: pd.DataFrame, names: tuple[str, ...]) -> Array:
+def _probabilities(policy: Policy, rows: pd.DataFrame, names: tuple[str, ...]) -> AnyArray:
     probabilities = np.asarray(policy(rows, names), np.float64)
     if probabilities.shape != (len(rows), len(names)):
         raise DataError(f"policy: shape {probabilities.shape}, expected {(len(rows), len(names))}: rows, actions")

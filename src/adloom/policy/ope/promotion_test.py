@@ -25,8 +25,8 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import logsumexp
 
+from adloom.arrays import AnyArray
 from adloom.errors import DataError
-from adloom.evaluation.metric import Array
 from adloom.policy.ope.estimate import FEWEST_EVENTS, effective_events, effective_sample_size, mismatch
 from adloom.policy.ope.estimators import weights
 
@@ -51,10 +51,10 @@ class Lift:
 
 
 def decide_lift(
-    reward: Array,
-    propensity: Array,
-    candidate: Array,
-    champion: Array,
+    reward: AnyArray,
+    propensity: AnyArray,
+    candidate: AnyArray,
+    champion: AnyArray,
     margin: float = 0.0,
     fewest_effective: float = FEWEST_EFFECTIVE,
     loss: float | None = None,
@@ -84,14 +84,14 @@ def decide_lift(
     return Lift("hold", value, low, margin, len(reward), effective, more, why or _not_enough(value, low, margin, more))
 
 
-def largest_loss(ours: Array, theirs: Array, reward: Array) -> float:
+def largest_loss(ours: AnyArray, theirs: AnyArray, reward: AnyArray) -> float:
     """Return the most a row of this log could have lost, had it the largest reward (at least 1); all (rows,)."""
     if (reward < 0).any():
         raise DataError(f"reward: {reward.min()}, expected none below 0 to compare policies")
     return max(float((theirs - ours).max()), 0.0) * max(float(reward.max()), 1.0)
 
 
-def lower_bound(terms: Array, loss: float, alpha: float = ALPHA) -> float:
+def lower_bound(terms: AnyArray, loss: float, alpha: float = ALPHA) -> float:
     """
     Return the lower bound of the mean lift from per-row lifts (rows,), each at least -loss; it holds at all looks.
 
@@ -110,7 +110,7 @@ def lower_bound(terms: Array, loss: float, alpha: float = ALPHA) -> float:
     return float(brentq(short, lowest, value)) if short(lowest) > 0 else -loss
 
 
-def needed(terms: Array, loss: float, margin: float, alpha: float = ALPHA) -> int | None:
+def needed(terms: AnyArray, loss: float, margin: float, alpha: float = ALPHA) -> int | None:
     """
     Return about how many more impressions it takes until the lower bound passes -margin, 0 when it has.
 
@@ -129,19 +129,21 @@ def needed(terms: Array, loss: float, margin: float, alpha: float = ALPHA) -> in
     return ceil(rows * (brentq(short, 1.0, most) - 1)) if short(most) > 0 else None
 
 
-def _tally(terms: Array) -> tuple[Array, Array]:
+def _tally(terms: AnyArray) -> tuple[AnyArray, AnyArray]:
     """Return the distinct lifts, 0 first, and how often each came: few where policies are tables."""
     moved, counts = np.unique(terms[terms != 0], return_counts=True)
     return np.append(0.0, moved), np.append(len(terms) - counts.sum(), counts)
 
 
-def _growth(lifts: Array, counts: Array, loss: float, claim: float) -> Array:
+def _growth(lifts: AnyArray, counts: AnyArray, loss: float, claim: float) -> AnyArray:
     """Return the logarithm of each stake's fortune (stakes,) after lifts (distinct,) that came so often (distinct,)."""
     factors = np.log1p(SHARES[:, None] * ((loss + lifts) / (loss + claim) - 1))
     return np.asarray((counts * factors).sum(1))
 
 
-def _more(ours: Array, reward: Array, terms: Array, loss: float, margin: float, fewest_effective: float) -> int | None:
+def _more(
+    ours: AnyArray, reward: AnyArray, terms: AnyArray, loss: float, margin: float, fewest_effective: float
+) -> int | None:
     """Return how many more impressions all conditions need, as far as this log tells."""
     found = needed(terms, loss, margin)
     events = effective_events(ours, _events(reward))
@@ -151,7 +153,7 @@ def _more(ours: Array, reward: Array, terms: Array, loss: float, margin: float, 
     return max(found, ceil(len(reward) * (times - 1)))
 
 
-def _wrong_weights(ours: Array, theirs: Array) -> str:
+def _wrong_weights(ours: AnyArray, theirs: AnyArray) -> str:
     """Return why the weights of one of the two cannot be right, "" when they may be."""
     for name, weight in (("candidate", ours), ("champion", theirs)):
         if why := mismatch(weight):
@@ -172,5 +174,5 @@ def _rounded(count: int) -> str:
     return f"{ceil(count / 10**digits) * 10**digits:,}"
 
 
-def _events(reward: Array) -> int:
+def _events(reward: AnyArray) -> int:
     return int(np.count_nonzero(reward))

@@ -10,14 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from adloom.arrays import AnyArray, Int64Array
 from adloom.errors import DataError
-from adloom.evaluation.metric import Array
 
-Ints = npt.NDArray[np.int64]
-Model = Callable[[Ints, Ints], Array]  # rows to learn from, rows to predict for: (predicted rows, actions)
+Model = Callable[
+    [Int64Array, Int64Array], AnyArray
+]  # rows to learn from, rows to predict for: (predicted rows, actions)
 MANY = 1e12  # pseudo-rows where the rates below a parent do not differ
 
 
@@ -25,12 +25,12 @@ MANY = 1e12  # pseudo-rows where the rates below a parent do not differ
 class Rates:
     """Mean rewards by context cell and action, as a model for `cross_fit`."""
 
-    cell: Ints  # (rows,), which of the contexts a row has
-    action: Ints  # (rows,), the logged action
-    reward: Array  # (rows,)
+    cell: Int64Array  # (rows,), which of the contexts a row has
+    action: Int64Array  # (rows,), the logged action
+    reward: AnyArray  # (rows,)
     actions: int
 
-    def __call__(self, learn: Ints, predict: Ints) -> Array:
+    def __call__(self, learn: Int64Array, predict: Int64Array) -> AnyArray:
         """Return the predicted rewards (rows to predict, actions), from the rows to learn from."""
         cells = int(self.cell.max()) + 1
         of = self.cell[learn] * self.actions + self.action[learn]
@@ -41,7 +41,7 @@ class Rates:
         return shrunk(rows, total, squares, np.tile(parent, cells)).reshape(cells, self.actions)[self.cell[predict]]
 
 
-def shrunk(rows: Array, total: Array, squares: Array, parent: Array) -> Array:
+def shrunk(rows: AnyArray, total: AnyArray, squares: AnyArray, parent: AnyArray) -> AnyArray:
     """
     Return the mean of each group (groups,), drawn towards its parent's mean.
 
@@ -57,7 +57,7 @@ def shrunk(rows: Array, total: Array, squares: Array, parent: Array) -> Array:
     return np.asarray((total + pseudo * parent) / (rows + pseudo))
 
 
-def cells(context: pd.DataFrame) -> Ints:
+def cells(context: pd.DataFrame) -> Int64Array:
     """Return which of the distinct contexts each row has: (rows,), from 0. No column: one context for all."""
     if not context.shape[1]:
         return np.zeros(len(context), np.int64)
@@ -65,7 +65,7 @@ def cells(context: pd.DataFrame) -> Ints:
     return np.asarray(groups.ngroup(), np.int64)
 
 
-def cross_fit(model: Model, rows: int, actions: int, folds: int = 5, seed: int = 0) -> Array:
+def cross_fit(model: Model, rows: int, actions: int, folds: int = 5, seed: int = 0) -> AnyArray:
     """
     Return predictions (rows, actions), each row's from a model that learnt from the rows of the other folds.
 
@@ -81,6 +81,6 @@ def cross_fit(model: Model, rows: int, actions: int, folds: int = 5, seed: int =
     return predicted
 
 
-def _sums(group: Ints, reward: Array, groups: int) -> tuple[Array, Array, Array]:
+def _sums(group: Int64Array, reward: AnyArray, groups: int) -> tuple[AnyArray, AnyArray, AnyArray]:
     rows = np.bincount(group, minlength=groups).astype(float)
     return rows, np.bincount(group, reward, groups), np.bincount(group, reward**2, groups)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from adloom.evaluation.metric import Array
+from adloom.arrays import AnyArray
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,9 @@ class Support:
         return f"the log never took {named}{more}, on which {self.unsupported:.1%} of the policy's probability lies"
 
 
-def support(action: Array, probabilities: Array, actions: Sequence[str], place: Array | None = None) -> Support:
+def support(
+    action: AnyArray, probabilities: AnyArray, actions: Sequence[str], place: AnyArray | None = None
+) -> Support:
     """
     Return the actions the log never took although the policy would.
 

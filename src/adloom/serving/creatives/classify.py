@@ -6,11 +6,11 @@ from http import HTTPStatus
 
 import numpy as np
 
+from adloom.arrays import Float32Array
 from adloom.creatives.pictures import to_floats
 from adloom.data import pictures
 from adloom.data.picture_files import PictureError
 from adloom.data.pictures import Form
-from adloom.onnx_models.runtime import Floats
 from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import (
     MAX_PICTURE_BYTES,
@@ -37,7 +37,7 @@ def read(asked: ReadRequest, models: Models) -> ReadAnswer:
     return ReadAnswer(model=cnn.origin, items=items)
 
 
-def _decoded(text: str, number: int, cnn: LoadedModel[PictureReader]) -> Floats | ItemError:
+def _decoded(text: str, number: int, cnn: LoadedModel[PictureReader]) -> Float32Array | ItemError:
     """Return the picture (channels, height, width) in [-1, 1] at the model's size, or why not."""
     try:
         channels, height, _ = cnn.card.shape
@@ -61,7 +61,7 @@ def _bytes(text: str) -> bytes:
     return image
 
 
-def _readings(batch: Floats, cnn: LoadedModel[PictureReader], nearest: int) -> list[PictureReading]:
+def _readings(batch: Float32Array, cnn: LoadedModel[PictureReader], nearest: int) -> list[PictureReading]:
     """Read pictures (batch, channels, height, width) and compare all of them with the known creatives at once."""
     reading = cnn.model.read(batch)
     neighbours = _nearest(reading.embedding, cnn.model.known, nearest) if nearest else [[] for _ in batch]
@@ -76,12 +76,12 @@ def _readings(batch: Floats, cnn: LoadedModel[PictureReader], nearest: int) -> l
     ]
 
 
-def _nearest(embeddings: Floats, known: ReferenceEmbeddings, count: int) -> list[list[Neighbour]]:
+def _nearest(embeddings: Float32Array, known: ReferenceEmbeddings, count: int) -> list[list[Neighbour]]:
     """Return the known creatives of highest cosine, highest first, for embeddings (batch, dimensions)."""
     return [_neighbours(row, known, count) for row in embeddings @ known.embedding.T]
 
 
-def _neighbours(similarity: Floats, known: ReferenceEmbeddings, count: int) -> list[Neighbour]:
+def _neighbours(similarity: Float32Array, known: ReferenceEmbeddings, count: int) -> list[Neighbour]:
     """Name the known creatives of highest similarity (creatives,), highest first; of equals the first known one."""
     if not len(similarity):
         return []

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
+from adloom.arrays import Float64Array
 from adloom.audience.segment_index import Members
 from adloom.data.context import PREFIX
 from adloom.data.privacy import PUBLISHED_KEY, fingerprint, pseudonymiser
 from adloom.decision_log.record import Decision, Record
-from adloom.policy.scorer import Floats, Scorer, ScoringRequest, draw
+from adloom.policy.scorer import Scorer, ScoringRequest, draw
 from adloom.serving.api import decide_schemas
 from adloom.serving.api.decide_schemas import MAX_CANDIDATES, Chosen, DecideAnswer, DecideRequest, Tier
 from adloom.serving.api.problems import Problem
@@ -69,15 +70,15 @@ class ProbabilityCache:
 
     def __init__(self, size: int = CACHED) -> None:
         self._room = self._half = size // 2
-        self._young: dict[int, Floats] = {}  # arrays: so many floats, each an object, would be slow to forget
-        self._old: dict[int, Floats] = {}  # forgotten together, when there are as many young ones
+        self._young: dict[int, Float64Array] = {}  # arrays: so many floats, each an object, would be slow to forget
+        self._old: dict[int, Float64Array] = {}  # forgotten together, when there are as many young ones
 
-    def get(self, question: int, candidates: int) -> Floats | None:
+    def get(self, question: int, candidates: int) -> Float64Array | None:
         """Return the last probabilities (candidates,) of a question."""
         found = self._young.get(question, self._old.get(question))
         return found if found is not None and len(found) == candidates else None
 
-    def put(self, question: int, probabilities: Floats) -> None:
+    def put(self, question: int, probabilities: Float64Array) -> None:
         """Remember probabilities (candidates,)."""
         self._room -= len(probabilities)
         if self._room < 0:

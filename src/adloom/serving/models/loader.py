@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel
 
+from adloom.arrays import Float32Array, StrArray, UInt64Array
 from adloom.audience.segment_index import Members
 from adloom.audience.segmenter import FEATURES, Segmenter
 from adloom.copywriting import tokenizer
 from adloom.copywriting.tokenizer import Tokenizer
-from adloom.copywriting.verbatim_filter import Fingerprints
 from adloom.errors import AdloomError, ArtifactError
 from adloom.onnx_models.runtime import Copywriter, Generator, Reader
 from adloom.policy.scorer import Policy, Scorer, draw
@@ -37,8 +36,6 @@ INFERENCE = 10.0  # seconds for one inference of a model that serves
 CERTAIN = 1e-12  # how far from 1 the sum of a policy's probabilities may be
 
 M = TypeVar("M")
-Floats = npt.NDArray[np.float32]
-Texts = npt.NDArray[np.str_]
 
 logger = logging.getLogger(__name__)
 
@@ -70,9 +67,9 @@ class ModelCard(BaseModel):
 class ReferenceEmbeddings:
     """The creatives the reader compares with."""
 
-    creative_id: Texts  # (creatives,)
-    category: Texts  # (creatives,)
-    embedding: Floats  # (creatives, dimensions), rows of unit length
+    creative_id: StrArray  # (creatives,)
+    category: StrArray  # (creatives,)
+    embedding: Float32Array  # (creatives, dimensions), rows of unit length
 
 
 @dataclass(frozen=True)
@@ -89,7 +86,7 @@ class Writer:
 
     write: Copywriter
     tokenizer: Tokenizer
-    known: Fingerprints
+    known: UInt64Array
 
 
 @dataclass(frozen=True)
@@ -311,7 +308,7 @@ def _policy(folder: Path, card: ModelCard, threads: int) -> Scorer:
     return policy.scorer
 
 
-def _expect(folder: Path, what: str, found: Floats, shape: tuple[int, ...]) -> None:
+def _expect(folder: Path, what: str, found: Float32Array, shape: tuple[int, ...]) -> None:
     """Raise ArtifactError unless the self-test's result has the shape the card promises and is finite."""
     if found.shape != shape:
         raise ArtifactError(f"{folder}: {what} are {found.shape}, card.json promises {shape}; train it again")

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from adloom.evaluation.metric import Array
+from adloom.arrays import AnyArray
 from adloom.policy.ope.estimate import doubt, effective_events, effective_sample_size, heavy_events, top_share
 
 EVEN = np.ones(1000)
 
 
-def spiked(rows: int, spikes: int, height: float) -> Array:
+def spiked(rows: int, spikes: int, height: float) -> AnyArray:
     """Return weights with mean 1, a few of them high."""
     weight = np.full(rows, (rows - spikes * height) / (rows - spikes))
     weight[:spikes] = height
@@ -47,7 +47,7 @@ def test_the_share_of_the_heaviest_rows() -> None:
         (spiked(1000, 100, 3.0), 50, 0.0, ""),
     ],
 )
-def test_reasons(weight: Array, rewarded: int, unsupported: float, why: str) -> None:
+def test_reasons(weight: AnyArray, rewarded: int, unsupported: float, why: str) -> None:
     assert doubt(weight, rewarded, unsupported) == why
 
 

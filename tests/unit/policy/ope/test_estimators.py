@@ -9,8 +9,8 @@ from estimators.bandits import snips as vw_snips
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adloom.arrays import AnyArray
 from adloom.errors import DataError
-from adloom.evaluation.metric import Array
 from adloom.policy.ope.estimators import clipped_ips, direct, doubly_robust, ips, snips
 from adloom.policy.ope.intervals import cumulants, nothing_seen
 
@@ -22,7 +22,7 @@ PREDICTED = np.tile([0.5, 0.1], (4, 1))
 FIRST = np.zeros(4, np.int64)
 
 
-def random_log(seed: int, rows: int = 300, rate: float = 0.2) -> tuple[Array, Array, Array]:
+def random_log(seed: int, rows: int = 300, rate: float = 0.2) -> tuple[AnyArray, AnyArray, AnyArray]:
     rng = np.random.default_rng(seed)
     return (rng.random(rows) < rate).astype(float), rng.uniform(0.05, 1, rows), rng.uniform(0, 1, rows)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, pearson3
 
-from adloom.evaluation.metric import Array
+from adloom.arrays import AnyArray
 from adloom.policy.ope.estimate import Estimate
 from adloom.policy.ope.estimators import doubly_robust, ips, snips
 from adloom.policy.ope.intervals import Cumulants, cumulants, interval, quantile
@@ -61,7 +61,7 @@ class Cell(NamedTuple):
 CELLS = [Cell(0.005, 0.0, 1.0, False), Cell(0.005, 1.0, 2.0, True), Cell(0.02, 1.5, 1.0, True)]
 
 
-def policy(logits: Array) -> Array:
+def policy(logits: AnyArray) -> AnyArray:
     raised = np.exp(logits - logits.max(-1, keepdims=True))
     return np.asarray(0.92 * raised / raised.sum(-1, keepdims=True) + 0.08 / logits.shape[-1])
 

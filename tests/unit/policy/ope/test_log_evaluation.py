@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from adloom.arrays import AnyArray
 from adloom.errors import DataError
-from adloom.evaluation.metric import Array
 from adloom.policy.ope.estimators import ips, snips
 from adloom.policy.ope.log_evaluation import Columns, from_table
 from adloom.policy.ope.support import support
@@ -13,11 +13,11 @@ from adloom.policy.ope.support import support
 OWN = Columns(action="banner", reward="revenue", propensity="prob", context=("country",))
 
 
-def uniform(rows: pd.DataFrame, actions: tuple[str, ...]) -> Array:
+def uniform(rows: pd.DataFrame, actions: tuple[str, ...]) -> AnyArray:
     return np.full((len(rows), len(actions)), 1 / len(actions))
 
 
-def always_b(rows: pd.DataFrame, actions: tuple[str, ...]) -> Array:
+def always_b(rows: pd.DataFrame, actions: tuple[str, ...]) -> AnyArray:
     return np.tile([float(action == "b") for action in actions], (len(rows), 1))
 
 

@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adloom.arrays import AnyArray
 from adloom.errors import DataError
-from adloom.evaluation.metric import Array
 from adloom.policy.ope.promotion_test import SHARES, decide_lift, largest_loss, lower_bound, needed
 
 ROWS = 4000
 
 
-def rows(seed: int, rate: float = 0.05, size: int = ROWS) -> tuple[Array, Array, Array, Array]:
+def rows(seed: int, rate: float = 0.05, size: int = ROWS) -> tuple[AnyArray, AnyArray, AnyArray, AnyArray]:
     """Return a log of a uniform policy over four actions: reward, propensity, a better policy, the logging policy."""
     rng = np.random.default_rng(seed)
     action = rng.integers(4, size=size)
@@ -128,7 +128,9 @@ def test_needed_is_exact_where_rows_repeat(seed: int) -> None:
     assert not len(short) or lower_bound(short, 1.0) < 0
 
 
-def looks(better: Array, rate: Array, margin: float, logs: int, seed: int, swing: Array | float = 1.0) -> Array:
+def looks(
+    better: AnyArray, rate: AnyArray, margin: float, logs: int, seed: int, swing: AnyArray | float = 1.0
+) -> AnyArray:
     """
     Return the look, of 20 of 1,000 rows each, at which logs of a uniform policy promoted (0: never): (logs,).
 

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from adloom.arrays import Int64Array
 from adloom.errors import DataError
-from adloom.policy.ope.reward_model import Ints, Rates, cells, cross_fit, shrunk
+from adloom.policy.ope.reward_model import Rates, cells, cross_fit, shrunk
 
 
 def test_shrinkage_by_hand() -> None:
@@ -37,9 +38,9 @@ def test_rates_find_what_differs() -> None:
 
 
 def test_a_row_is_predicted_by_the_others() -> None:
-    seen: list[tuple[Ints, Ints]] = []
+    seen: list[tuple[Int64Array, Int64Array]] = []
 
-    def model(learn: Ints, predict: Ints) -> np.ndarray:
+    def model(learn: Int64Array, predict: Int64Array) -> np.ndarray:
         seen.append((learn, predict))
         return np.zeros((len(predict), 2))
 

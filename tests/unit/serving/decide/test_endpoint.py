@@ -18,10 +18,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tests.support.decision_tiers import tiers
 from tests.support.tiny_models import USERS
 
+from adloom.arrays import Float64Array
 from adloom.data.privacy import PUBLISHED_KEY, fingerprint, pseudonym
 from adloom.decision_log.record import Decision, Feedback, decode, encode
 from adloom.decision_log.verify import faults
-from adloom.policy.scorer import Floats, Policy, ScoringRequest
+from adloom.policy.scorer import Policy, ScoringRequest
 from adloom.serving import app as decide_app
 from adloom.serving.api.decide_schemas import DECIDE, FEEDBACK, DecideRequest
 from adloom.serving.app import ServiceDependencies
@@ -237,7 +238,7 @@ class Trouble:
     seconds: float | None = None
     asked: list[object] = field(default_factory=list)
 
-    def probabilities(self, questions: Sequence[ScoringRequest]) -> list[Floats]:
+    def probabilities(self, questions: Sequence[ScoringRequest]) -> list[Float64Array]:
         self.asked.append(questions)
         if self.seconds is None:
             raise ArithmeticError("a policy that fails")

@@ -3,9 +3,12 @@
 from kfp import kubernetes
 from kfp.dsl import PipelineTask
 
-from adloom.config.pod_env import CONFIG_MAP_KEYS, NAME, SECRET_KEYS
+from adloom.config.pod_env import CONFIG_MAP_KEYS, RESOURCE_NAME, SECRET_KEYS
 
-LABELS = {"app.kubernetes.io/part-of": NAME, "app.kubernetes.io/component": "stage"}  # by which networks know pods
+LABELS = {
+    "app.kubernetes.io/part-of": RESOURCE_NAME,
+    "app.kubernetes.io/component": "stage",
+}  # by which networks know pods
 RUN_ID = "metadata.labels['pipeline/runid']"
 
 
@@ -13,9 +16,9 @@ def context(task: PipelineTask, *doors: str) -> PipelineTask:
     """Give a task the configuration and the secrets of these doors to the outside, and no other."""
     kubernetes.use_field_path_as_env(task, "KFP_RUN_ID", RUN_ID)
     if config := {name: name for door in doors for name in CONFIG_MAP_KEYS.get(door, [])}:
-        kubernetes.use_config_map_as_env(task, NAME, config, optional=True)
+        kubernetes.use_config_map_as_env(task, RESOURCE_NAME, config, optional=True)
     if secrets := {name: name for door in doors for name in SECRET_KEYS.get(door, [])}:
-        kubernetes.use_secret_as_env(task, NAME, secrets, optional=True)
+        kubernetes.use_secret_as_env(task, RESOURCE_NAME, secrets, optional=True)
     return labelled(task)
 
 

@@ -8,7 +8,7 @@ server reads 1 MB.
 from kfp import dsl
 from kfp.dsl.pipeline_channel import PipelineChannel
 
-from adloom.config.pod_env import TRAINING
+from adloom.config.pod_env import TRAINING_SERVICES
 from adloom.kubeflow.client.base import STARTED
 from components.evaluate import evaluate
 from components.finish import finish
@@ -25,7 +25,7 @@ from pipelines._tables import prepared
 
 def trained(task: dsl.PipelineTask, model: str) -> PipelineChannel:
     """Let a training tell MLflow about itself and keep its checkpoint, from which it goes on; return its model."""
-    return retried(context(task, *TRAINING)).outputs[model]
+    return retried(context(task, *TRAINING_SERVICES)).outputs[model]
 
 
 @dsl.pipeline(name="training", description="From an advertiser's sources to registered models.")
@@ -80,7 +80,7 @@ def training(
         cnn = trained(train_cnn(project=project, params=train_cnn_params, creatives=creatives), "cnn")
         lstm = trained(train_lstm(project=project, params=train_lstm_params, copy=copy), "lstm")
         segments = segment(project=project, params=segment_params, events=events)
-        audience = context(segments, *TRAINING).outputs["audience"]
+        audience = context(segments, *TRAINING_SERVICES).outputs["audience"]
         deciding = train_policy(
             project=project,
             params=train_policy_params,
@@ -89,7 +89,7 @@ def training(
             creatives=creatives,
             cnn=cnn,
         )
-        policy = context(deciding, *TRAINING).outputs["policy"]
+        policy = context(deciding, *TRAINING_SERVICES).outputs["policy"]
 
         models = {"gan": gan, "cnn": cnn, "lstm": lstm, "audience": audience, "policy": policy}
 

@@ -24,7 +24,7 @@ from pydantic import AliasChoices
 from adloom import errors
 from adloom.cli.main import cli
 from adloom.config.params import Params
-from adloom.config.settings import KERNELS, Settings
+from adloom.config.settings import KERNEL_VARIABLES, Settings
 from adloom.data.contracts import CONTRACTS
 from adloom.decision_log import record
 from adloom.decision_log.log import Numbers
@@ -99,7 +99,7 @@ def settings() -> str:
 
 def kernels() -> str:
     """Return the variables that choose numerical kernels."""
-    return ", ".join(f"`{name}`" for name in KERNELS)
+    return ", ".join(f"`{name}`" for name in KERNEL_VARIABLES)
 
 
 def http_endpoints() -> str:

@@ -29,7 +29,7 @@ from adloom import context  # noqa: E402
 from adloom.config import params  # noqa: E402
 from adloom.config.params import MODELS, TABLES  # noqa: E402
 from adloom.config.resources import Pipeline  # noqa: E402
-from adloom.config.settings import Settings, kernels  # noqa: E402
+from adloom.config.settings import Settings, read_kernel_variables  # noqa: E402
 from adloom.errors import ArtifactError  # noqa: E402
 from adloom.kubeflow import pipelines  # noqa: E402
 from adloom.stages import sources_lock  # noqa: E402
@@ -67,7 +67,8 @@ def in_containers(folder: Path, image: str) -> dict[str, Path]:
     from kfp import local
 
     runner = local.DockerRunner(
-        environment=kernels() | {name: os.environ[name] for name in _environment(folder).keys() - {"ADLOOM_HOME"}},
+        environment=read_kernel_variables()
+        | {name: os.environ[name] for name in _environment(folder).keys() - {"ADLOOM_HOME"}},
         mounts=[{"Type": "bind", "Source": str(folder), "Target": str(folder)}],
         working_dir=str(folder),
         network_mode="none",

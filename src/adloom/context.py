@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from adloom.config.settings import Settings, kernels
+from adloom.config.settings import Settings, read_kernel_variables
 from adloom.errors import ConfigError
 from adloom.registry.base import Registry
 from adloom.storage import secret_file
@@ -51,7 +51,7 @@ def build_context(settings: Settings, project: str) -> StageContext:
         checkpoint_uri=checkpoint_uri(settings),
         rank=settings.rank if settings.processes else 0,
         processes=settings.processes or 1,
-        kernels=kernels(),
+        kernels=read_kernel_variables(),
     )
 
 

@@ -118,7 +118,7 @@ def test_tasks_note_what_they_made_and_the_first_task_of_the_next_run_looks_at_i
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     Path("lines.csv").write_text("text\nwarm hat\n", encoding="utf-8")
     lines = Ingest.model_validate({"copy": {"uri": "lines.csv", "format": "csv"}}).to_json()
-    prepared = params.load(shop.SHIPPED).prepare.of("copy").to_json()
+    prepared = params.load(shop.SHIPPED).prepare.for_table("copy").to_json()
 
     def look() -> dict[str, str]:
         return component_runtime.scan_sources("shop", {"copy": lines}, prepared, "", "a test")

@@ -21,7 +21,7 @@ from tests.support.seaweedfs import Server
 
 from adloom.config import params
 from adloom.config.params import MODELS, TABLES, Params
-from adloom.config.settings import kernels
+from adloom.config.settings import read_kernel_variables
 from adloom.context import StageContext
 from adloom.registry.base import champion, fetch_whole
 from adloom.registry.mlflow import MlflowRegistry
@@ -212,7 +212,10 @@ def _paths(model: str, table: str) -> dict[str, str]:
 def test_the_same_calls_without_dvc_in_another_folder_give_the_same_bytes(
     with_dvc: Path, elsewhere: Path, outside: StageContext
 ) -> None:
-    whole_way(params.load(elsewhere / "params.yaml"), replace(outside, pseudonym_key=KEY.encode(), kernels=kernels()))
+    whole_way(
+        params.load(elsewhere / "params.yaml"),
+        replace(outside, pseudonym_key=KEY.encode(), kernels=read_kernel_variables()),
+    )
     assert digests(elsewhere) == digests(with_dvc)
 
 

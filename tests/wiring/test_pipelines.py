@@ -223,7 +223,7 @@ def test_a_training_of_several_processes_is_waited_for_by_a_small_pod_that_knows
     pods = placed.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     told = {entry["name"]: entry["value"] for entry in executors["exec-train-gan"]["container"]["env"]}
     assert told["ADLOOM_IMAGE"] == given.pipeline.image
-    assert params.parse(PodResources, told["ADLOOM_PLACE"]) == given.pipeline.place("train_gan")
+    assert params.parse(PodResources, told["ADLOOM_PLACE"]) == given.pipeline.resources_for("train_gan")
     assert executors["exec-train-gan"]["container"]["resources"]["resourceCpuLimit"] == "1"
     assert "accelerator" not in executors["exec-train-gan"]["container"]["resources"]
     assert pods["exec-train-gan"]["activeDeadlineSeconds"] == str((90 + pipelines.SCHEDULING) * 60)

@@ -20,20 +20,20 @@ _PANELS = {
 
 def overview(profiles: Sequence[Profile]) -> bytes:
     """Draw a bar per segment: its size and its medians."""
-    figure, [row] = figures.panels(1, len(_PANELS), 11.0, 1.0 + 0.42 * len(profiles))
+    figure, [row] = figures.create_panels(1, len(_PANELS), 11.0, 1.0 + 0.42 * len(profiles))
     for ax, (title, field) in zip(row, _PANELS.items(), strict=True):
         values = [getattr(profile, field) for profile in profiles]
         bars = ax.barh(range(len(profiles)), values, color=_colours(len(profiles)))
         ax.bar_label(bars, fmt="{:,.0f}", padding=2, fontsize=7, color=figures.INK)
         ax.margins(x=0.25)
-        figures.label(ax, title=title)
+        figures.set_labels(ax, title=title)
         _rows(ax, [profile.name for profile in profiles] if ax is row[0] else [""] * len(profiles))
-    return figures.png(figure)
+    return figures.to_png(figure)
 
 
 def rates(profiles: Sequence[Profile], rate: Mapping[str, Metric], overall: float) -> bytes:
     """Draw the share of each segment that bought, with its interval, and the share of all as a line."""
-    figure, ax = figures.axes(6.8, 1.0 + 0.42 * len(profiles))
+    figure, ax = figures.create_axes(6.8, 1.0 + 0.42 * len(profiles))
     shown = [(i, profile.segment) for i, profile in enumerate(profiles) if profile.segment in rate]
     for place, segment in shown:
         metric = rate[segment]
@@ -42,15 +42,15 @@ def rates(profiles: Sequence[Profile], rate: Mapping[str, Metric], overall: floa
     ax.axvline(overall, color=figures.MUTED, linestyle="--", linewidth=1)
     ax.xaxis.set_major_formatter("{x:.0%}")
     _rows(ax, [profile.name for profile in profiles])
-    figures.label(ax, x="share that bought in the holdout period")
-    return figures.png(figure)
+    figures.set_labels(ax, x="share that bought in the holdout period")
+    return figures.to_png(figure)
 
 
 def users_map(
     recency: Float64Array, frequency: Float64Array, segment: Int64Array, profiles: Sequence[Profile]
 ) -> bytes:
     """Draw users (users,) by recency in days and frequency, coloured by segment (users,), an index into profiles."""
-    figure, ax = figures.axes(6.8, 4.2)
+    figure, ax = figures.create_axes(6.8, 4.2)
     spread = np.random.default_rng(0).uniform(-0.3, 0.3, len(frequency))  # else equal counts hide each other
     for i, profile in enumerate(profiles):
         here = segment == i
@@ -58,9 +58,9 @@ def users_map(
         ax.plot([], [], "o", color=_colours(i + 1)[-1], label=profile.name)
     ax.set_yscale("log")
     ax.yaxis.set_major_formatter("{x:g}")
-    figures.label(ax, x="days since the last purchase", y="purchases")
+    figures.set_labels(ax, x="days since the last purchase", y="purchases")
     ax.legend(frameon=False, fontsize=7, labelcolor=figures.INK, loc="upper right")
-    return figures.png(figure)
+    return figures.to_png(figure)
 
 
 def _rows(ax: Axes, names: Sequence[str]) -> None:

@@ -11,9 +11,9 @@ from adloom.config.gate import Gate, MetricRule
 from adloom.config.params import MODELS, Params
 from adloom.context import StageContext
 from adloom.errors import AdloomError
-from adloom.evaluation.gate import clears
+from adloom.evaluation.gate import meets_bar
 from adloom.evaluation.metric import Metric
-from adloom.evaluation.sections import metrics_of
+from adloom.evaluation.sections import read_metrics
 from adloom.stages.register import Outcome
 from adloom.storage import manifest
 
@@ -34,7 +34,7 @@ class Bar:
     @property
     def met(self) -> bool:
         """Whether the number is there and on the right side of its bar."""
-        return self.metric is not None and clears(self.metric.value, self.rule)
+        return self.metric is not None and meets_bar(self.metric.value, self.rule)
 
 
 def demo(params: Params, context: StageContext) -> None:
@@ -62,7 +62,7 @@ def read_bars(gate: Gate) -> Iterator[Bar]:
         folder = Path("reports") / model
         if manifest.read(folder).skipped:
             continue
-        metrics = metrics_of(folder)
+        metrics = read_metrics(folder)
         yield from (Bar(model, rule, metrics.get(rule.metric)) for rule in gate.rules(model) if rule.has_bar)
 
 

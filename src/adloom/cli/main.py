@@ -123,7 +123,7 @@ def _opened(stage: str, params_path: Path, project: str | None, block: str | Non
 
     name = stage.replace("-", "_")
     if project and block:
-        return params.parse(params.kind(name), block), context.build_context(Settings(), project)
+        return params.parse(params.stage_class(name), block), context.build_context(Settings(), project)
     loaded, world = opened(params_path)
     return loaded.block(name), world
 

@@ -24,25 +24,25 @@ class ConfigModel(BaseModel):
 
 def describe_errors(error: ValidationError, root: type[BaseModel]) -> str:
     """Return what is wrong with the values of a `root`, a sentence per mistake."""
-    return "; ".join(_sentence(mistake, root) for mistake in error.errors())
+    return "; ".join(_describe(mistake, root) for mistake in error.errors())
 
 
-def _sentence(error: Any, root: type[BaseModel]) -> str:
+def _describe(error: Any, root: type[BaseModel]) -> str:
     where = ".".join(str(part) for part in error["loc"]) or "params"
     if error["type"] == "extra_forbidden":
-        return f"{where}: unknown key{_nearest(error['loc'], root)}"
+        return f"{where}: unknown key{_suggest_key(error['loc'], root)}"
     if error["type"] == "missing":
         return f"{where}: required"
     return f"{where}: {error['msg'].removeprefix('Value error, ')}, got {_shorten(error['input'])}"
 
 
-def _nearest(location: tuple[str | int, ...], root: type[BaseModel]) -> str:
-    known = _keys(root, location[:-1])
+def _suggest_key(location: tuple[str | int, ...], root: type[BaseModel]) -> str:
+    known = _keys_at(root, location[:-1])
     near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
     return f"; did you mean {near[0]}?" if near else f"; known keys: {', '.join(sorted(known))}"
 
 
-def _keys(block: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
+def _keys_at(block: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
     """Return the keys known at a location such as ("ingest", "events")."""
     schema = block.model_json_schema()
     here = schema

@@ -25,12 +25,12 @@ AnyBlock = TypeVar("AnyBlock", bound=ConfigModel)
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-def _whole(value: str | int | float | bool) -> str | int | float | bool:
+def _to_integer(value: str | int | float | bool) -> str | int | float | bool:
     """Return 1 for 1.0: to DVC they are equal, so they must make equal bytes."""
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
 
 
-Constant = Annotated[str | int | float | bool, AfterValidator(_whole)]
+Constant = Annotated[str | int | float | bool, AfterValidator(_to_integer)]
 
 
 class Source(ConfigModel):
@@ -90,7 +90,7 @@ class Prepare(ConfigModel):
     consent_column: str | None = Field(None, description="Rows whose value in this column is not true are dropped.")
     erasure_list: str | None = Field(None, description="File of user ids, one a line, whose rows are dropped.")
 
-    def of(self, table: str) -> Self:
+    def for_table(self, table: str) -> Self:
         """Return what concerns one table, the rest at its defaults, so that other tables' numbers do not change it."""
         others = {"creatives": {"max_pixels", "picture_size"}, "events": {"events"}, "impressions": {"impressions"}}
         users = {"consent_column", "erasure_list"} if table in ("creatives", "copy") else set()
@@ -297,7 +297,7 @@ class Params(ConfigModel):
         return self
 
 
-def kind(stage: str) -> type[ConfigModel]:
+def stage_class(stage: str) -> type[ConfigModel]:
     """Return the class of the block a stage reads."""
     kinds: dict[str, type[ConfigModel]] = {"report": Gate, "register": Register}
     return kinds.get(stage) or Params.model_fields[stage].annotation  # type: ignore[return-value]

@@ -44,7 +44,7 @@ class Pipeline(ConfigModel):
     stages: dict[str, PodResources] = Field({}, description="Stage: its own place; the rest as in default.")
     cooldown_minutes: int = Field(0, ge=0, description="After a run's start, triggers start no other for so long.")
 
-    def place(self, stage: str) -> PodResources:
+    def resources_for(self, stage: str) -> PodResources:
         """Return where a stage runs: its own place, and the default's where that says nothing."""
         own = self.stages.get(stage, self.default)
         return self.default.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})

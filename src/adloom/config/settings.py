@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-KERNELS = (  # variables that choose how BLAS, torch, oneDNN and NumPy compute; another choice may give other bytes
+KERNEL_VARIABLES = (  # select kernels of BLAS, torch, oneDNN and NumPy; other kernels may give other bytes
     "ATEN_CPU_CAPABILITY",
     "BLIS_ARCH_TYPE",
     "MKL_CBWR",
@@ -22,9 +22,9 @@ KERNELS = (  # variables that choose how BLAS, torch, oneDNN and NumPy compute; 
 )
 
 
-def kernels() -> dict[str, str]:
+def read_kernel_variables() -> dict[str, str]:
     """Return those of KERNELS that are set; every process that adloom starts gets them unchanged."""
-    return {name: os.environ[name] for name in KERNELS if os.environ.get(name)}
+    return {name: os.environ[name] for name in KERNEL_VARIABLES if os.environ.get(name)}
 
 
 class Settings(BaseSettings):

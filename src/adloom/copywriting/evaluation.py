@@ -55,7 +55,7 @@ def evaluate(
     named = {name: metric for name, metric in metrics.items() if name not in ASIDE}
     sections: list[Section] = [
         _comparison(metrics, params.ngram_order, _unseen(test, baseline)),
-        Figure("Learning curves", CURVES, figures.learning_curves(history)),
+        Figure("Learning curves", CURVES, figures.draw_learning_curves(history)),
         *(_sampled(write, tokenizer, name, params, i) for i, name in enumerate([*categories, None])),
         _worst(scored),
     ]

@@ -111,7 +111,7 @@ def _sections(
         _each(counts, categories, metrics),
         _reliability(probabilities, test.category),
         Figure("Learning curves", "Training pictures are shifted and their labels smoothed, validation ones are not.",
-               style.learning_curves(history)),
+               style.draw_learning_curves(history)),
     ]  # fmt: skip
     return [*sections, *_worst(probabilities, test, categories)]
 

@@ -15,46 +15,46 @@ READABLE = 20  # categories up to which a matrix has numbers in its cells
 def rows_of_pictures(rows: Sequence[tuple[str, UInt8Array]]) -> bytes:
     """Draw one row of pictures per (label, pictures)."""
     longest = max(len(pictures) for _, pictures in rows)
-    figure, grid = figures.panels(len(rows), 1, 1.6 + INCH * longest, INCH * len(rows) + 0.1)
+    figure, grid = figures.create_panels(len(rows), 1, 1.6 + INCH * longest, INCH * len(rows) + 0.1)
     for [ax], (label, pictures) in zip(grid, rows, strict=True):
-        figures.blank(ax)
+        figures.hide_axes(ax)
         _show(ax, np.concatenate(list(pictures), axis=2))
         ax.set_xlim(-0.5, longest * pictures.shape[3] - 0.5)
         ax.set_anchor("W")
         ax.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9, color=figures.INK)
-    return figures.png(figure)
+    return figures.to_png(figure)
 
 
 def pairs(upper: UInt8Array, lower: UInt8Array, labels: Sequence[str], names: tuple[str, str]) -> bytes:
     """Draw pictures above pictures, a label below each pair; `names` says what the two rows are."""
     columns = len(labels)
-    figure, grid = figures.panels(2, columns, 0.9 + 1.05 * columns, 2.5)
+    figure, grid = figures.create_panels(2, columns, 0.9 + 1.05 * columns, 2.5)
     for row, (pictures, name) in enumerate(zip((upper, lower), names, strict=True)):
         for column in range(columns):
             ax = grid[row][column]
-            figures.blank(ax)
+            figures.hide_axes(ax)
             _show(ax, pictures[column])
-            figures.label(ax, x=labels[column] if row else "", y="" if column else name)
+            figures.set_labels(ax, x=labels[column] if row else "", y="" if column else name)
             ax.xaxis.label.set_fontsize(8)
-    return figures.png(figure)
+    return figures.to_png(figure)
 
 
 def captioned(pictures: UInt8Array, captions: Sequence[str], columns: int = 8) -> bytes:
     """Draw pictures with a caption below each."""
     rows = -(-len(captions) // columns)
-    figure, grid = figures.panels(rows, columns, 1.15 * columns, 1.6 * rows)
+    figure, grid = figures.create_panels(rows, columns, 1.15 * columns, 1.6 * rows)
     cells = [ax for row in grid for ax in row]
     for ax in cells:
-        figures.blank(ax)
+        figures.hide_axes(ax)
     for ax, picture, caption in zip(cells, pictures, captions, strict=False):
         _show(ax, picture)
         ax.set_xlabel(caption, fontsize=7, color=figures.INK)
-    return figures.png(figure)
+    return figures.to_png(figure)
 
 
 def distributions(panels: Sequence[tuple[str, dict[str, AnyArray], float | None]]) -> bytes:
     """Draw a panel of histograms for each (unit, {who: values}, threshold); shares, so that sizes do not matter."""
-    figure, [row] = figures.panels(1, len(panels), 4.2 * len(panels), 3.0)
+    figure, [row] = figures.create_panels(1, len(panels), 4.2 * len(panels), 3.0)
     for ax, (unit, groups, threshold) in zip(row, panels, strict=True):
         edges = np.linspace(0, max(float(values.max()) for values in groups.values()), 60)
         for values, (who, colour) in zip(groups.values(), zip(groups, figures.COLOURS, strict=False), strict=True):
@@ -62,39 +62,39 @@ def distributions(panels: Sequence[tuple[str, dict[str, AnyArray], float | None]
             ax.hist(values, edges.tolist(), weights=weights, histtype="stepfilled", alpha=0.45, color=colour, label=who)
         if threshold is not None:
             ax.axvline(threshold, color=figures.COLOURS[3], linewidth=1.4, label="threshold")
-        figures.label(ax, x=unit, y="share of pictures")
-        figures.legend(ax)
-    return figures.png(figure)
+        figures.set_labels(ax, x=unit, y="share of pictures")
+        figures.add_legend(ax)
+    return figures.to_png(figure)
 
 
 def confusion(counts: AnyArray, categories: Sequence[str]) -> bytes:
     """Draw how often each true category (row) was read as each (column): shares of the row."""
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     size = 2.2 + 0.48 * len(categories)
-    figure, ax = figures.axes(size + 0.6, size)
+    figure, ax = figures.create_axes(size + 0.6, size)
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     ax.grid(visible=False)
     ax.set_xticks(range(len(categories)), categories, rotation=45, ha="right")
     ax.set_yticks(range(len(categories)), categories)
-    figures.label(ax, x="read as", y="is")
+    figures.set_labels(ax, x="read as", y="is")
     if len(categories) <= READABLE:
         for (row, column), share in np.ndenumerate(shares):
             if share >= 0.005:
                 colour = "white" if share > 0.5 else figures.INK
                 ax.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=8, color=colour)
-    return figures.png(figure)
+    return figures.to_png(figure)
 
 
 def reliability(confidence: AnyArray, accuracy: AnyArray, share: AnyArray) -> bytes:
     """Draw per bin (bins,) how often the reader is right against how sure it is; areas show how many rows."""
-    figure, ax = figures.axes(4.4, 4.0)
+    figure, ax = figures.create_axes(4.4, 4.0)
     ax.plot([0, 1], [0, 1], color=figures.MUTED, linewidth=1, linestyle="--", label="as often right as it says")
     ax.scatter(confidence, accuracy, s=8 + 600 * share, color=figures.COLOURS[0], alpha=0.6)
     ax.set_xlim(0, 1.05)
     ax.set_ylim(0, 1.05)
-    figures.label(ax, x="stated confidence", y="share that is right")
-    figures.legend(ax)
-    return figures.png(figure)
+    figures.set_labels(ax, x="stated confidence", y="share that is right")
+    figures.add_legend(ax)
+    return figures.to_png(figure)
 
 
 def _show(ax: Axes, picture: UInt8Array) -> None:

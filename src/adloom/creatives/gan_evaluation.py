@@ -73,7 +73,7 @@ def evaluate(
         sections += _misread(judgement.found, drawn, categories)
     metrics = {name: bootstrap(sample, params.bootstraps, params.seed) for name, sample in samples.items()}
     sections += [*_categories(metrics, categories), _distances(near), _pairs(near["drawn"], drawn, train)]
-    sections.append(Figure("Learning curves", CURVES, style.learning_curves(history)))
+    sections.append(Figure("Learning curves", CURVES, style.draw_learning_curves(history)))
     return Evaluation(metrics, samples, sections)
 
 

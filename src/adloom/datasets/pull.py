@@ -138,7 +138,7 @@ def _differs(params: Params, table: str, made: Manifest) -> str | None:
     licence = entries.described(source).licence
     if licence and made.facts.get("licence", licence) != licence:
         return f"ingest.{table}.licence is {licence}, the dataset's {table} have {made.facts['licence']}"
-    if params.prepare.of(table).digest() != made.params:
+    if params.prepare.for_table(table).digest() != made.params:
         return f"prepare would make other {table} than the dataset's"
     return None
 

@@ -18,9 +18,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from adloom.config.params import MODELS, TABLES
-from adloom.config.settings import Settings, kernels
+from adloom.config.settings import Settings, read_kernel_variables
 from adloom.errors import DataError
-from adloom.evaluation.sections import METRICS, metrics_of
+from adloom.evaluation.sections import METRICS, read_metrics
 from adloom.storage import manifest
 from adloom.tracking import provenance
 from adloom.tracking.base import Run, Tracker
@@ -124,7 +124,7 @@ def metrics(report: Path) -> dict[str, Measured]:
     """Return what was measured of a model; nothing when it was skipped."""
     if not (report / METRICS).is_file():
         return {}
-    return {name: Measured.model_validate(asdict(metric)) for name, metric in metrics_of(report).items()}
+    return {name: Measured.model_validate(asdict(metric)) for name, metric in read_metrics(report).items()}
 
 
 def write(record: Record, run: Run) -> None:
@@ -166,7 +166,7 @@ def machine() -> Machine:
         python=platform.python_version(),
         adloom=_version("adloom") or "",
         packages=packages,
-        environment=kernels(),
+        environment=read_kernel_variables(),
     )
 
 

@@ -13,43 +13,43 @@ INK, MUTED, FAINT = "#1F2933", "#52606D", "#E4E7EB"
 DPI = 144
 
 
-def axes(width: float = 6.4, height: float = 3.6) -> tuple[Figure, Axes]:
+def create_axes(width: float = 6.4, height: float = 3.6) -> tuple[Figure, Axes]:
     """Return a figure of this size in inches, with one pair of axes in the report's style."""
-    figure, [[ax]] = panels(1, 1, width, height)
+    figure, [[ax]] = create_panels(1, 1, width, height)
     return figure, ax
 
 
-def panels(rows: int, columns: int, width: float, height: float) -> tuple[Figure, list[list[Axes]]]:
+def create_panels(rows: int, columns: int, width: float, height: float) -> tuple[Figure, list[list[Axes]]]:
     """Return a figure of this size in inches, with rows x columns of axes in the report's style."""
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout="constrained")
     grid: list[list[Axes]] = figure.subplots(rows, columns, squeeze=False).tolist()
     for ax in (ax for row in grid for ax in row):
-        _plain(ax)
+        _apply_style(ax)
     return figure, grid
 
 
-def png(figure: Figure) -> bytes:
+def to_png(figure: Figure) -> bytes:
     """Return the figure as PNG, without the version and time that matplotlib would add."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", metadata={"Software": None})
     return stream.getvalue()
 
 
-def learning_curves(history: Mapping[str, Sequence[Sequence[float]]]) -> bytes:
+def draw_learning_curves(history: Mapping[str, Sequence[Sequence[float]]]) -> bytes:
     """Draw `{curve: [[step, value], …]}`: a panel per quantity, its training and validation curve in one panel."""
     quantities = sorted({name.removeprefix("validation_") for name in history})
     columns = min(3, len(quantities)) or 1
     rows = math.ceil(len(quantities) / columns) or 1
-    figure, grid = panels(rows, columns, max(3.0 * columns, 4.2), 2.5 * rows)
+    figure, grid = create_panels(rows, columns, max(3.0 * columns, 4.2), 2.5 * rows)
     cells = [ax for row in grid for ax in row]
     for ax, quantity in zip(cells, quantities, strict=False):
-        _curves(ax, quantity, history)
+        _draw_curves(ax, quantity, history)
     for ax in cells[len(quantities) :]:
         ax.set_axis_off()
-    return png(figure)
+    return to_png(figure)
 
 
-def blank(ax: Axes) -> None:
+def hide_axes(ax: Axes) -> None:
     """Remove ticks, lines and grid, for axes that hold a picture."""
     ax.set_xticks([])
     ax.set_yticks([])
@@ -58,19 +58,19 @@ def blank(ax: Axes) -> None:
         spine.set_visible(False)
 
 
-def label(ax: Axes, title: str = "", x: str = "", y: str = "") -> None:
+def set_labels(ax: Axes, title: str = "", x: str = "", y: str = "") -> None:
     """Set the title and the names of the axes."""
     ax.set_title(title, fontsize=10, color=INK, loc="left")
     ax.set_xlabel(x, fontsize=9, color=INK)
     ax.set_ylabel(y, fontsize=9, color=INK)
 
 
-def legend(ax: Axes) -> None:
+def add_legend(ax: Axes) -> None:
     """Add the legend, without a frame."""
     ax.legend(frameon=False, fontsize=8, labelcolor=INK)
 
 
-def _plain(ax: Axes) -> None:
+def _apply_style(ax: Axes) -> None:
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(MUTED)
     ax.tick_params(colors=MUTED, labelsize=8)
@@ -79,13 +79,13 @@ def _plain(ax: Axes) -> None:
     ax.set_prop_cycle(color=COLOURS)
 
 
-def _curves(ax: Axes, quantity: str, history: Mapping[str, Sequence[Sequence[float]]]) -> None:
+def _draw_curves(ax: Axes, quantity: str, history: Mapping[str, Sequence[Sequence[float]]]) -> None:
     names = {"training": quantity, "validation": f"validation_{quantity}"}
     drawn = {kind: history[name] for kind, name in names.items() if name in history}
     for kind, points in drawn.items():
         steps, values = zip(*points, strict=True)
         ax.plot(steps, values, marker="o", markersize=3, linewidth=1.6, label=kind, color=COLOURS[kind == "validation"])
     title = quantity.replace("_", " ")
-    label(ax, title if len(drawn) > 1 else f"{title} ({''.join(drawn)})", x="steps")
+    set_labels(ax, title if len(drawn) > 1 else f"{title} ({''.join(drawn)})", x="steps")
     if len(drawn) > 1:
-        legend(ax)
+        add_legend(ax)

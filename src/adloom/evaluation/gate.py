@@ -51,41 +51,43 @@ def decide(candidate: Mapping[str, Metric], differences: Differences | None, rul
 
     `differences` is None when there is nothing to compare with; then the bars decide alone.
     """
-    reasons = [_bar(candidate.get(rule.metric), rule) for rule in rules if rule.has_bar]
+    reasons = [_check_bar(candidate.get(rule.metric), rule) for rule in rules if rule.has_bar]
     if differences is not None:
-        reasons += [_against(differences.get(rule.metric), rule, margin) for rule, margin in _margins(rules)]
+        reasons += [
+            _check_difference(differences.get(rule.metric), rule, margin) for rule, margin in _margin_rules(rules)
+        ]
     return Decision(max((reason.verdict for reason in reasons), key=SEVERITY.index, default="promote"), reasons)
 
 
-def clears(value: float, rule: MetricRule) -> bool:
+def meets_bar(value: float, rule: MetricRule) -> bool:
     """Return whether a value is on the right side of a rule's bar; the bar itself is."""
-    return value >= rule.at_least if rule.at_least is not None else value <= bar_of(rule)
+    return value >= rule.at_least if rule.at_least is not None else value <= get_bar(rule)
 
 
-def _margins(rules: list[MetricRule]) -> Iterator[tuple[MetricRule, float]]:
+def _margin_rules(rules: list[MetricRule]) -> Iterator[tuple[MetricRule, float]]:
     yield from ((rule, rule.margin) for rule in rules if rule.margin is not None)
 
 
-def bar_of(rule: MetricRule) -> float:
+def get_bar(rule: MetricRule) -> float:
     """Return the bar itself, whichever side of it is the good one."""
     bar = rule.at_most if rule.at_least is None else rule.at_least
     assert bar is not None  # params refuses a rule without a side
     return bar
 
 
-def _bar(metric: Metric | None, rule: MetricRule) -> Reason:
-    bar, side = bar_of(rule), "at most" if rule.at_least is None else "at least"
+def _check_bar(metric: Metric | None, rule: MetricRule) -> Reason:
+    bar, side = get_bar(rule), "at most" if rule.at_least is None else "at least"
     if metric is None:
         advice = "evaluate the model with its judge and its test rows, or take the rule out of the gate"
         return Reason("hold", rule.metric, None, bar, f"was not measured, expected {side} {bar:g}", advice)
-    finding = f"{_number(metric.value)} (95 % {_number(metric.low)} to {_number(metric.high)})"
-    if clears(metric.value, rule):
+    finding = f"{_format_number(metric.value)} (95 % {_format_number(metric.low)} to {_format_number(metric.high)})"
+    if meets_bar(metric.value, rule):
         return Reason("promote", rule.metric, metric.value, bar, f"{finding} is {side} {bar:g}")
     advice = "look at the report's worst cases, then train longer or mend the data"
     return Reason("reject", rule.metric, metric.value, bar, f"{finding}, expected {side} {bar:g}", advice)
 
 
-def _against(difference: Metric | Comparison | None, rule: MetricRule, margin: float) -> Reason:
+def _check_difference(difference: Metric | Comparison | None, rule: MetricRule, margin: float) -> Reason:
     """Judge a paired difference; `low` and `high` are its interval with better upwards."""
     if difference is None:
         advice = "measure both on the same rows, or compare them by eye and use `adloom promote`"
@@ -94,7 +96,7 @@ def _against(difference: Metric | Comparison | None, rule: MetricRule, margin: f
         verdict: Verdict = "promote" if difference.enough else "hold"
         return Reason(verdict, rule.metric, difference.low, -margin, difference.finding)
     low, high = (difference.low, difference.high) if rule.at_most is None else (-difference.high, -difference.low)
-    finding = f"minus the champion's is {_interval(difference)}"
+    finding = f"minus the champion's is {_format_interval(difference)}"
     if low >= -margin:
         return Reason("promote", rule.metric, low, -margin, f"{finding}: not worse by more than {margin:g}")
     if high < -margin:
@@ -105,9 +107,9 @@ def _against(difference: Metric | Comparison | None, rule: MetricRule, margin: f
     return Reason("hold", rule.metric, low, -margin, finding, advice)
 
 
-def _interval(difference: Metric) -> str:
+def _format_interval(difference: Metric) -> str:
     return f"{difference.value:+.4f} (95 % {difference.low:+.4f} to {difference.high:+.4f})"
 
 
-def _number(value: float) -> str:
+def _format_number(value: float) -> str:
     return f"{value:.0f}" if float(value).is_integer() and abs(value) >= 2 else f"{value:.4f}"

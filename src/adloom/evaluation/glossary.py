@@ -110,7 +110,7 @@ _TERMS = {
 }
 
 
-def term(metric: str) -> Term:
+def find_term(metric: str) -> Term:
     """Return a metric's term; `accuracy.<category>` is that of one category, and one nobody described is its name."""
     name, _, category = metric.partition(".")
     known = _TERMS.get(name) or Term(name.replace("_", " ").capitalize(), "", "neither")

@@ -27,7 +27,7 @@ def bootstrap(sample: Sample, draws: int, seed: int) -> Metric:
     Raises ValueError when the sample has no rows, columns of several lengths, or a metric that is not finite.
     """
     rows = sample.rows
-    metric = _interval(lambda weights: sample.statistic(*sample.columns, weights), rows, draws, seed)
+    metric = _bootstrap_interval(lambda weights: sample.statistic(*sample.columns, weights), rows, draws, seed)
     spread = TAIL ** (1 / rows)
     if sample.unit == "share" and metric.low == metric.high == 0:
         return Metric(0.0, 0.0, 1 - spread, rows, "share")
@@ -36,7 +36,7 @@ def bootstrap(sample: Sample, draws: int, seed: int) -> Metric:
     return Metric(metric.value, metric.low, metric.high, rows, sample.unit)
 
 
-def paired(candidate: Sample, champion: Sample, draws: int, seed: int) -> Metric:
+def bootstrap_difference(candidate: Sample, champion: Sample, draws: int, seed: int) -> Metric:
     """
     Return the difference candidate - champion with its 95 % interval; row i of both is the same test row.
 
@@ -50,29 +50,29 @@ def paired(candidate: Sample, champion: Sample, draws: int, seed: int) -> Metric
     def difference(weights: AnyArray) -> float:
         return candidate.statistic(*candidate.columns, weights) - champion.statistic(*champion.columns, weights)
 
-    metric = _interval(difference, rows, draws, seed)
+    metric = _bootstrap_interval(difference, rows, draws, seed)
     return Metric(metric.value, metric.low, metric.high, rows, candidate.unit)
 
 
-def _interval(statistic: Callable[[AnyArray], float], rows: int, draws: int, seed: int) -> Metric:
+def _bootstrap_interval(statistic: Callable[[AnyArray], float], rows: int, draws: int, seed: int) -> Metric:
     value = float(statistic(np.ones(rows)))
     if not np.isfinite(value):
         raise ValueError(f"a metric of {rows} rows is {value}; leave out what these rows cannot show")
     rng = np.random.default_rng(seed)
-    drawn = np.array([statistic(_weights(rng, rows)) for _ in range(draws)])
+    drawn = np.array([statistic(_draw_weights(rng, rows)) for _ in range(draws)])
     drawn = drawn[np.isfinite(drawn)]  # a draw may lack, say, every row of a rare category
     if not len(drawn):
         raise ValueError(f"none of {draws} draws of {rows} rows has the metric; bring more rows")
-    low, high = np.quantile(drawn, _levels(drawn, value))
+    low, high = np.quantile(drawn, _quantile_levels(drawn, value))
     return Metric(value, min(float(low), value), max(float(high), value), rows, "ratio")
 
 
-def _weights(rng: np.random.Generator, rows: int) -> AnyArray:
+def _draw_weights(rng: np.random.Generator, rows: int) -> AnyArray:
     """Return how often each row came in `rows` draws with replacement: (rows,), multinomial."""
     return np.bincount(rng.integers(rows, size=rows), minlength=rows).astype(float)
 
 
-def _levels(drawn: AnyArray, value: float) -> list[float]:
+def _quantile_levels(drawn: AnyArray, value: float) -> list[float]:
     """Return the two quantile levels of the interval, shifted by the median bias of the draws."""
     below = ((drawn < value).mean() + (drawn <= value).mean()) / 2  # ties count half
     edge = 0.5 / len(drawn)

@@ -111,11 +111,11 @@ class Evaluation:
     )  # of what is done without any model: a first one's rival
 
 
-def to_json(metrics: Mapping[str, Metric]) -> str:
+def metrics_to_json(metrics: Mapping[str, Metric]) -> str:
     """Return metrics.json: `{metric: {value, low, high, n, unit}}`, keys sorted."""
     return json.dumps({name: asdict(metric) for name, metric in metrics.items()}, indent=1, sort_keys=True) + "\n"
 
 
-def from_json(text: str) -> dict[str, Metric]:
+def parse_metrics(text: str) -> dict[str, Metric]:
     """Read metrics.json."""
     return {name: Metric(**metric) for name, metric in json.loads(text).items()}

@@ -17,7 +17,7 @@ from jinja2 import Environment, StrictUndefined
 
 from adloom.config.gate import Gate, MetricRule
 from adloom.evaluation import glossary
-from adloom.evaluation.gate import bar_of, clears
+from adloom.evaluation.gate import get_bar, meets_bar
 from adloom.evaluation.metric import Figure, Lines, Metric, Section
 from adloom.evaluation.sections import Findings
 
@@ -102,37 +102,42 @@ class Panel:
 
 def render(models: Mapping[str, Model], datasets: Mapping[str, Dataset], gate: Gate) -> str:
     """Return report.html."""
-    panels = [_panel(name, model, gate.rules(name)) for name, model in models.items()]
+    panels = [_build_panel(name, model, gate.rules(name)) for name, model in models.items()]
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"data_uri": _data_uri, "width": _width, "cell": _cell, "count": _count}
+    environment.filters |= {
+        "data_uri": _to_data_uri,
+        "width": _display_width,
+        "cell": _format_cell,
+        "count": _format_count,
+    }
     template = environment.from_string(files("adloom.evaluation").joinpath("report.html").read_text(encoding="utf-8"))
     return template.render(panels=panels, datasets=datasets, pad=PAD, axis=WIDTH) + "\n"
 
 
-def _panel(name: str, model: Model, rules: list[MetricRule]) -> Panel:
+def _build_panel(name: str, model: Model, rules: list[MetricRule]) -> Panel:
     title, sentence = glossary.MODELS[name]
     found = model.findings or Findings({}, [])
     shown = [] if model.skipped else [rule for rule in rules if rule.has_bar]
-    gauges = [_gauge(rule, found.metrics.get(rule.metric)) for rule in shown]
-    numbers = [_as_text(metric, found.metrics[metric]) for metric in sorted(found.metrics)]
-    exhibits = [(kind, list(group)) for kind, group in groupby(found.sections, _kind)]
+    gauges = [_build_gauge(rule, found.metrics.get(rule.metric)) for rule in shown]
+    numbers = [_to_number(metric, found.metrics[metric]) for metric in sorted(found.metrics)]
+    exhibits = [(kind, list(group)) for kind, group in groupby(found.sections, _section_kind)]
     first = next((number for number in numbers for rule in rules if number.metric == rule.metric), None)
     return Panel(name, title, sentence, model.digest, model.skipped, gauges, numbers, exhibits, first)
 
 
-def _gauge(rule: MetricRule, metric: Metric | None) -> Gauge:
-    term, at_least = glossary.term(rule.metric), rule.at_least is not None
-    bar = bar_of(rule)
-    target = f"{'at least' if at_least else 'at most'} {_bar(bar, metric.unit if metric else '')}"
+def _build_gauge(rule: MetricRule, metric: Metric | None) -> Gauge:
+    term, at_least = glossary.find_term(rule.metric), rule.at_least is not None
+    bar = get_bar(rule)
+    target = f"{'at least' if at_least else 'at most'} {_format_bar(bar, metric.unit if metric else '')}"
     if metric is None:
         return Gauge(term, "not measured", "", target, None, None, at_least)
-    number = _as_text(rule.metric, metric)
+    number = _to_number(rule.metric, metric)
     return Gauge(
-        term, number.value, number.interval, target, clears(metric.value, rule), _points(metric, bar), at_least
+        term, number.value, number.interval, target, meets_bar(metric.value, rule), _scale_points(metric, bar), at_least
     )
 
 
-def _points(metric: Metric, bar: float) -> tuple[float, float, float, float]:
+def _scale_points(metric: Metric, bar: float) -> tuple[float, float, float, float]:
     """Place low, value, high and the bar on an axis that begins and ends PAD beyond the outermost of them."""
     numbers = (metric.low, metric.value, metric.high, bar)
     least, span = min(numbers), (max(numbers) - min(numbers)) or 1.0
@@ -140,49 +145,49 @@ def _points(metric: Metric, bar: float) -> tuple[float, float, float, float]:
     return low, value, high, at
 
 
-def _as_text(name: str, metric: Metric) -> Number:
-    low, value, high = (_number(number, metric.unit) for number in (metric.low, metric.value, metric.high))
+def _to_number(name: str, metric: Metric) -> Number:
+    low, value, high = (_format_number(number, metric.unit) for number in (metric.low, metric.value, metric.high))
     interval = "" if metric.low == metric.high else f"{low} to {high}"
-    return Number(name, glossary.term(name), value, interval, _count(metric.n))
+    return Number(name, glossary.find_term(name), value, interval, _format_count(metric.n))
 
 
-def _number(value: float, unit: str) -> str:
+def _format_number(value: float, unit: str) -> str:
     """Return a number as a reader of its unit expects it, such as 91.3 % for a share."""
     if unit == "share":
         percent = 100 * value
         return (f"{percent:.1f}" if percent >= 1 else f"{percent:.2g}") + PERCENT
     if unit == "count":
-        return _count(round(value))
+        return _format_count(round(value))
     return f"{value:.3f}" if abs(value) >= 0.01 or value == 0 else f"{value:.2g}"
 
 
-def _bar(bar: float, unit: str) -> str:
+def _format_bar(bar: float, unit: str) -> str:
     """Return a bar as it was written in params."""
     return f"{100 * bar:g}{PERCENT}" if unit == "share" else f"{bar:,g}"
 
 
-def _count(value: int) -> str:
+def _format_count(value: int) -> str:
     return f"{value:,}"
 
 
-def _cell(value: str | float) -> str:
+def _format_cell(value: str | float) -> str:
     """Return a table's cell as text."""
     if isinstance(value, str):
         return value
     return f"{value:,}" if isinstance(value, int) else f"{value:,.3f}".rstrip("0").rstrip(".")
 
 
-def _kind(section: Section) -> str:
+def _section_kind(section: Section) -> str:
     if isinstance(section, Figure):
         return "figure"
     return "lines" if isinstance(section, Lines) else "table"
 
 
-def _data_uri(png: bytes) -> str:
+def _to_data_uri(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
-def _width(png: bytes) -> int:
+def _display_width(png: bytes) -> int:
     """Return how wide a PNG is to be shown, in CSS pixels; its header holds the width in its own."""
     pixels: int = struct.unpack(">I", png[16:20])[0]
     return round(pixels / PIXELS_PER_INCH)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from adloom.evaluation.metric import Evaluation, Figure, Lines, Metric, Section, Table, from_json, to_json
+from adloom.evaluation.metric import Evaluation, Figure, Lines, Metric, Section, Table, metrics_to_json, parse_metrics
 
 METRICS = "metrics.json"
 SECTIONS = "sections.json"
@@ -19,31 +19,31 @@ class Findings:
     sections: list[Section]
 
 
-def to_files(evaluation: Evaluation) -> dict[str, bytes]:
+def render_files(evaluation: Evaluation) -> dict[str, bytes]:
     """Return the files of an evaluation by name; its samples stay behind."""
     pictures = {f"figure-{i}.png": s.png for i, s in enumerate(evaluation.sections) if isinstance(s, Figure)}
-    entries = [_entry(section, f"figure-{i}.png") for i, section in enumerate(evaluation.sections)]
+    entries = [_section_to_json(section, f"figure-{i}.png") for i, section in enumerate(evaluation.sections)]
     text = json.dumps(entries, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-    return {METRICS: to_json(evaluation.metrics).encode(), SECTIONS: text.encode(), **pictures}
+    return {METRICS: metrics_to_json(evaluation.metrics).encode(), SECTIONS: text.encode(), **pictures}
 
 
-def from_files(files: Mapping[str, bytes]) -> Findings:
+def parse_findings(files: Mapping[str, bytes]) -> Findings:
     """Read what `to_files` made."""
-    sections = [_section(entry, files) for entry in json.loads(files[SECTIONS])]
-    return Findings(from_json(files[METRICS].decode()), sections)
+    sections = [_parse_section(entry, files) for entry in json.loads(files[SECTIONS])]
+    return Findings(parse_metrics(files[METRICS].decode()), sections)
 
 
-def metrics_of(folder: Path) -> dict[str, Metric]:
+def read_metrics(folder: Path) -> dict[str, Metric]:
     """Read the metrics alone."""
-    return from_json((folder / METRICS).read_text(encoding="utf-8"))
+    return parse_metrics((folder / METRICS).read_text(encoding="utf-8"))
 
 
-def from_folder(folder: Path) -> Findings:
+def read_findings(folder: Path) -> Findings:
     """Read the artifact `to_files` was written to."""
-    return from_files({path.name: path.read_bytes() for path in folder.iterdir()})
+    return parse_findings({path.name: path.read_bytes() for path in folder.iterdir()})
 
 
-def _entry(section: Section, picture: str) -> dict[str, object]:
+def _section_to_json(section: Section, picture: str) -> dict[str, object]:
     match section:
         case Figure(title, caption):
             return {"kind": "figure", "title": title, "caption": caption, "file": picture}
@@ -53,7 +53,7 @@ def _entry(section: Section, picture: str) -> dict[str, object]:
             return {"kind": "lines", **asdict(section)}
 
 
-def _section(entry: dict[str, object], files: Mapping[str, bytes]) -> Section:
+def _parse_section(entry: dict[str, object], files: Mapping[str, bytes]) -> Section:
     kind = entry.pop("kind")
     if kind == "figure":
         return Figure(str(entry["title"]), str(entry["caption"]), files[str(entry["file"])])

@@ -50,7 +50,7 @@ def call(stage: str, project: str, block: str, inputs: Artifacts, outputs: Artif
     Each artifact takes the place of the stage's input or output of that name.
     """
     context = _outside(project)
-    given = params.parse(params.kind(stage.replace("-", "_")), block)
+    given = params.parse(params.stage_class(stage.replace("-", "_")), block)
     tables, made = ({name: Path(artifact.path) for name, artifact in a.items()} for a in (inputs, outputs))
     if isinstance(given, Training) and distributed.needed(given, tables):
         settings = Settings()
@@ -257,12 +257,12 @@ def confusion(reports: Artifact) -> tuple[list[str], list[list[int]]] | None:
     """Return categories, and counts (category, read as), unless the reader was skipped."""
     from adloom.creatives.cnn_evaluation import CONFUSION
     from adloom.evaluation.metric import Table
-    from adloom.evaluation.sections import from_folder
+    from adloom.evaluation.sections import read_findings
 
     folder = Path(reports.path) / "cnn"
     if manifest.skipped(folder):
         return None
-    sections = from_folder(folder).sections
+    sections = read_findings(folder).sections
     table = next((s for s in sections if isinstance(s, Table) and s.title == CONFUSION), None)
     return (table.header[1:], [[int(count) for count in row[1:]] for row in table.rows]) if table else None
 

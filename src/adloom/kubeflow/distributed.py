@@ -18,7 +18,7 @@ from types import FrameType
 from adloom.config.base import ConfigModel
 from adloom.config.params import Training, parse
 from adloom.config.resources import PodResources
-from adloom.config.settings import Settings, kernels
+from adloom.config.settings import Settings, read_kernel_variables
 from adloom.context import StageContext
 from adloom.errors import AdloomError, ConfigError, ExternalServiceError
 from adloom.kubeflow.jobs.base import Job, JobClient, JobState, LocalJobs
@@ -141,7 +141,7 @@ def _job(name: str, stage: str, project: str, block: Training, settings: Setting
         "MLFLOW_RUN_ID": settings.parent_run,
         "ADLOOM_IMAGE_DIGEST": settings.image_digest,
         "ADLOOM_QUIET": "true",  # a bar would be a line per step in a log
-        **kernels(),
+        **read_kernel_variables(),
     }
     return Job(
         name=name,

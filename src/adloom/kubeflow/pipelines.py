@@ -47,7 +47,7 @@ class Compiled:
         placed = copy.deepcopy(self)
         pods = placed.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
         for label, executor in placed.pipeline["deploymentSpec"]["executors"].items():
-            place = pipeline.place(stage_of(label))
+            place = pipeline.resources_for(stage_of(label))
             mine = {
                 key: value for key, value in executor["container"].items() if key not in ("image", "resources", "env")
             }
@@ -110,7 +110,7 @@ def arguments(name: str, params: Params, lock: SourcesLock | None) -> dict[str, 
         found["params"] = params.model_dump_json(by_alias=True, exclude_unset=True)  # a place says what it sets itself
     for table in TABLES_OF[name]:
         found[f"ingest_{table}"] = Ingest.model_validate({table: ingest.source(table)}).to_json()
-        found[f"prepare_{table}"] = prepare.of(table).to_json()
+        found[f"prepare_{table}"] = prepare.for_table(table).to_json()
     return found | {f"{stage}_params": params.block(stage).to_json() for stage in STAGES[name]}
 
 

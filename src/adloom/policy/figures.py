@@ -9,7 +9,7 @@ from adloom.policy.ope.estimate import Estimate
 
 def rates(found: Mapping[str, Estimate], logged: float) -> bytes:
     """Draw an interval for each policy, and the log's own rate as a line."""
-    figure, ax = figures.axes(6.8, 1.0 + 0.36 * len(found))
+    figure, ax = figures.create_axes(6.8, 1.0 + 0.36 * len(found))
     for place, estimate in enumerate(found.values()):
         colour = figures.COLOURS[0] if estimate.trustworthy else figures.MUTED
         ax.plot([estimate.low, estimate.high], [place, place], color=colour, linewidth=2)
@@ -19,13 +19,13 @@ def rates(found: Mapping[str, Estimate], logged: float) -> bytes:
     ax.set_yticks(range(len(found)), list(found))
     ax.set_ylim(len(found) - 0.4, -0.6)
     ax.grid(visible=False, axis="y")
-    figures.label(ax, x="clicks per impression")
-    return figures.png(figure)
+    figures.set_labels(ax, x="clicks per impression")
+    return figures.to_png(figure)
 
 
 def shares(log: Float64Array, policy: Float64Array) -> bytes:
     """Draw creatives (creatives,) by their share of the log's impressions and of the policy's."""
-    figure, ax = figures.axes(4.6, 4.2)
+    figure, ax = figures.create_axes(4.6, 4.2)
     top = 1.05 * float(max(log.max(), policy.max()))
     ax.plot([0, top], [0, top], color=figures.MUTED, linestyle="--", linewidth=1)
     ax.plot(log, policy, "o", color=figures.COLOURS[0], markersize=3.5, alpha=0.7)
@@ -33,5 +33,5 @@ def shares(log: Float64Array, policy: Float64Array) -> bytes:
     ax.set_ylim(0, top)
     ax.xaxis.set_major_formatter("{x:.1%}")
     ax.yaxis.set_major_formatter("{x:.1%}")
-    figures.label(ax, x="share in the log", y="share by the policy")
-    return figures.png(figure)
+    figures.set_labels(ax, x="share in the log", y="share by the policy")
+    return figures.to_png(figure)

@@ -55,7 +55,7 @@ def run(inputs: Inputs, outputs: Outputs, params: Evaluate, context: StageContex
         manifest.verify(folder)
     evaluation = measure(inputs.model, inputs.table, judge_of(inputs.model, inputs.judge), params)
     with manifest.draft(outputs.report, "evaluate", params, made_from) as draft:
-        for name, content in sections.to_files(evaluation).items():
+        for name, content in sections.render_files(evaluation).items():
             (draft.path / name).write_bytes(content)
         draft.facts["model"] = name_of(inputs.model)
         draft.environment.update(context.kernels)

@@ -58,7 +58,7 @@ def run(inputs: Inputs, outputs: Outputs, params: Prepare, context: StageContext
     counts: dict[str, float] = {}
     for table in TABLES:
         raw, target = getattr(inputs, f"raw_{table}"), getattr(outputs, table)
-        counts |= prepare(table, lock, raw, target, params.of(table), context)
+        counts |= prepare(table, lock, raw, target, params.for_table(table), context)
     return counts
 
 

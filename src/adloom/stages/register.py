@@ -22,9 +22,9 @@ from adloom.config.params import MODELS, Register
 from adloom.context import StageContext
 from adloom.errors import ArtifactError, ConfigError, ExternalServiceError, UserError
 from adloom.evaluation.gate import Decision, Verdict, decide
-from adloom.evaluation.intervals import paired
+from adloom.evaluation.intervals import bootstrap_difference
 from adloom.evaluation.metric import Comparison, Metric, Sample
-from adloom.evaluation.sections import metrics_of
+from adloom.evaluation.sections import read_metrics
 from adloom.registry import pairing, promotion
 from adloom.registry.base import CHALLENGER, CHAMPION, ModelVersion, Registry, fetch_whole, find_alias
 from adloom.stages.evaluate import JUDGES, card, judge_of, measure, name_of
@@ -164,7 +164,7 @@ def _metrics(candidate: Candidate) -> dict[str, Metric]:
     measured = manifest.verify(candidate.report).inputs.get("model")
     if measured != manifest.digest(candidate.model):
         raise ArtifactError(f"{candidate.report}: measured another {candidate.model}; `adloom run` measures this one")
-    return metrics_of(candidate.report)
+    return read_metrics(candidate.report)
 
 
 def _differences(
@@ -191,7 +191,7 @@ def _differences(
 def _compared(mine: Sample, other: Sample, margin: float, params: Register) -> Metric | Comparison:
     if mine.compare:
         return mine.compare(mine, other, margin)
-    return paired(mine, other, params.evaluate.bootstraps, params.evaluate.seed)
+    return bootstrap_difference(mine, other, params.evaluate.bootstraps, params.evaluate.seed)
 
 
 def _samples_of(

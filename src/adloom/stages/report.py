@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from adloom.config.gate import Gate
 from adloom.config.params import MODELS, TABLES
 from adloom.context import StageContext
-from adloom.evaluation.sections import from_folder
+from adloom.evaluation.sections import read_findings
 from adloom.storage import manifest
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _model(folder: Path) -> "report.Model":
     from adloom.evaluation.report import Model
 
     sealed = manifest.verify(folder)
-    findings = None if sealed.skipped else from_folder(folder)
+    findings = None if sealed.skipped else read_findings(folder)
     return Model(sealed.inputs.get("model", ""), findings, sealed.skipped)
 
 

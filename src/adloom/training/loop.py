@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from adloom.arrays import Int64Array
 from adloom.config.params import Training
-from adloom.config.settings import kernels
+from adloom.config.settings import read_kernel_variables
 from adloom.context import StageContext
 from adloom.errors import ConfigError, WorkerExit
 from adloom.storage import manifest
@@ -144,7 +144,7 @@ def fit(
 
 def warn_of_emulation(params: Training, stage: str) -> None:
     """Warn when a stage trains in a precision that this CPU emulates."""
-    if params.precision == "32-true" or torch.cuda.is_available() or cpu.has_bf16(cpu.read(), kernels()):
+    if params.precision == "32-true" or torch.cuda.is_available() or cpu.has_bf16(cpu.read(), read_kernel_variables()):
         return
     log.warning(
         "%s: precision %s is emulated by this CPU and many times slower; set `%s.precision: 32-true`, its fastest",

@@ -10,7 +10,7 @@ from adloom.audience.evaluation import Card, evaluate
 from adloom.audience.segmenter import Scale, Segmenter
 from adloom.config.params import Evaluate, Segment
 from adloom.errors import DataError
-from adloom.evaluation.intervals import bootstrap, paired
+from adloom.evaluation.intervals import bootstrap, bootstrap_difference
 from adloom.evaluation.metric import Evaluation, Figure, Table
 
 PARAMS = Segment(segments_min=3, segments_max=3, min_segment_size=20, bootstraps=4, sample=200)
@@ -69,7 +69,7 @@ def test_a_worse_segmenter_loses_when_both_see_the_same_users(found: Evaluation,
     worse = evaluate(lump, rows, CARD, JUDGE)
     assert worse.metrics["segment_rate_auc"].value == 0.5
     assert "silhouette" not in worse.metrics  # one segment has none
-    difference = paired(found.samples["segment_rate_auc"], worse.samples["segment_rate_auc"], 50, 1)
+    difference = bootstrap_difference(found.samples["segment_rate_auc"], worse.samples["segment_rate_auc"], 50, 1)
     assert difference.low > 0.2
 
 

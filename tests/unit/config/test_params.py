@@ -129,7 +129,7 @@ def test_the_digest_of_a_block_is_a_function_of_its_values_alone() -> None:
 )
 def test_a_block_survives_as_json(stage: str) -> None:
     block = params.load(SHIPPED).block(stage)
-    assert params.parse(params.kind(stage), block.to_json()) == block
+    assert params.parse(params.stage_class(stage), block.to_json()) == block
 
 
 def test_a_broken_block_names_the_key() -> None:

@@ -33,8 +33,8 @@ def make(tmp_path: Path, loaded: Params) -> Make:
         folders = dataset.tables(tmp_path / place)
         for table, folder in folders.items():
             if table != "copy":
-                manifest.skip(folder, "prepare", loaded.prepare.of(table), "no source")
-        with manifest.draft(folders["copy"], "prepare", loaded.prepare.of("copy"), {}) as made:
+                manifest.skip(folder, "prepare", loaded.prepare.for_table(table), "no source")
+        with manifest.draft(folders["copy"], "prepare", loaded.prepare.for_table("copy"), {}) as made:
             parquet.write(pd.DataFrame({"text": lines or ["warm hat", "red shoe"]}), made.path)
             made.rows, made.facts = {"train": len(lines), "quarantined": 1}, {"source": "shop/copy.csv"}
         return folders

@@ -12,7 +12,7 @@ from adloom.datasets import reproduce as verb
 from adloom.datasets import run_record
 from adloom.datasets.run_record import Record
 from adloom.errors import ConfigError
-from adloom.evaluation.metric import Metric, to_json
+from adloom.evaluation.metric import Metric, metrics_to_json
 from adloom.storage import manifest
 
 
@@ -21,7 +21,7 @@ def write(folder: Path, accuracy: float = 0.9) -> None:
     for name in ("models/cnn", "reports/cnn"):
         with manifest.draft(folder / name, "test", ConfigModel(), {}) as draft:
             metrics = {"accuracy": Metric(accuracy, 0.85, 0.95, 100, "share"), "copies": Metric(2, 2, 2, 9, "count")}
-            (draft.path / "metrics.json").write_text(to_json(metrics))
+            (draft.path / "metrics.json").write_text(metrics_to_json(metrics))
 
 
 @pytest.fixture

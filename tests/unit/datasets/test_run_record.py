@@ -12,7 +12,7 @@ from adloom.context import StageContext
 from adloom.datasets import run_record
 from adloom.datasets.run_record import Record
 from adloom.errors import DataError
-from adloom.evaluation.metric import Metric, to_json
+from adloom.evaluation.metric import Metric, metrics_to_json
 from adloom.registry.mlflow import Server
 from adloom.storage import manifest
 from adloom.tracking import provenance
@@ -28,7 +28,9 @@ def made(tmp_path: Path) -> Record:
     """The record of a folder with one model and its report."""
     for name in ("models/cnn", "reports/cnn"):
         with manifest.draft(tmp_path / name, "test", ConfigModel(), {}) as draft:
-            (draft.path / "metrics.json").write_text(to_json({"accuracy": Metric(0.9, 0.85, 0.95, 100, "share")}))
+            (draft.path / "metrics.json").write_text(
+                metrics_to_json({"accuracy": Metric(0.9, 0.85, 0.95, 100, "share")})
+            )
     return run_record.take({"project": "shop"}, {"copy": "c0ffee"}, "d1", tmp_path, Settings(git_commit="abc"))
 
 

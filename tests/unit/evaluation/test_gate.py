@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from adloom.arrays import AnyArray
 from adloom.config.gate import MetricRule
 from adloom.evaluation.gate import SEVERITY, decide
-from adloom.evaluation.intervals import paired
+from adloom.evaluation.intervals import bootstrap_difference
 from adloom.evaluation.metric import Comparison, Metric, Sample
 from adloom.evaluation.statistics import mean
 
@@ -138,7 +138,7 @@ def test_candidates_worse_than_the_margin_are_hardly_ever_promoted() -> None:
     for release in range(400):
         skill = rng.random(1000)  # what makes a row hard is shared
         champion, candidate = skill < 0.9, (skill < 0.9) & (rng.random(1000) > 0.025)  # 0.9 x 0.025 = 0.0225 worse
-        difference = {"accuracy": paired(share(candidate), share(champion), draws=200, seed=release)}
+        difference = {"accuracy": bootstrap_difference(share(candidate), share(champion), draws=200, seed=release)}
         verdicts.append(decide({"accuracy": metric(0.88)}, difference, [rule]).verdict)
     assert verdicts.count("promote") / len(verdicts) <= 0.05
 
@@ -146,6 +146,6 @@ def test_candidates_worse_than_the_margin_are_hardly_ever_promoted() -> None:
 def test_equal_models_pass_with_enough_rows() -> None:
     rng = np.random.default_rng(10)
     champion, candidate = rng.random((2, 7000)) < 0.95
-    difference = {"accuracy": paired(share(candidate), share(champion), draws=200, seed=1)}
+    difference = {"accuracy": bootstrap_difference(share(candidate), share(champion), draws=200, seed=1)}
     rule = MetricRule(metric="accuracy", at_least=0.5, margin=0.02)
     assert decide({"accuracy": metric(0.95)}, difference, [rule]).verdict == "promote"

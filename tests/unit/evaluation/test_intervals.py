@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from adloom.arrays import AnyArray
-from adloom.evaluation.intervals import bootstrap, paired
+from adloom.evaluation.intervals import bootstrap, bootstrap_difference
 from adloom.evaluation.metric import Sample
 from adloom.evaluation.statistics import auc, mean
 
@@ -65,7 +65,7 @@ def test_a_metric_that_resampling_worsens_keeps_its_value_inside() -> None:
 
 def test_a_difference_of_equal_models_is_zero_for_certain() -> None:
     sample = shares(np.random.default_rng(0).random(500))
-    difference = paired(sample, sample, 100, seed=1)
+    difference = bootstrap_difference(sample, sample, 100, seed=1)
     assert (difference.value, difference.low, difference.high) == (0, 0, 0)
 
 
@@ -73,7 +73,7 @@ def test_pairs_see_what_separate_intervals_do_not() -> None:
     rng = np.random.default_rng(3)
     champion = rng.random(2000) < 0.7
     candidate = champion | (rng.random(2000) < 0.03)  # right on all its rows, and on a few more
-    difference = paired(shares(candidate), shares(champion), 500, seed=1)
+    difference = bootstrap_difference(shares(candidate), shares(champion), 500, seed=1)
     assert difference.low > 0
     assert bootstrap(shares(candidate), 500, 1).low < bootstrap(shares(champion), 500, 1).high
 
@@ -84,7 +84,7 @@ def test_paired_differences_cover_a_known_truth() -> None:
     for i in range(300):
         hard = rng.random(300)  # a row's difficulty is shared by both models
         candidate, champion = (rng.random(300) < share * hard for share in (0.9, 0.8))
-        difference = paired(shares(candidate), shares(champion), 200, seed=i)
+        difference = bootstrap_difference(shares(candidate), shares(champion), 200, seed=i)
         covered.append(difference.low <= 0.05 <= difference.high)
     assert 0.91 <= np.mean(covered) <= 0.98
 
@@ -102,4 +102,4 @@ def test_samples_that_cannot_be_measured_say_why() -> None:
     with pytest.raises(ValueError, match="a metric of 3 rows is nan"):
         bootstrap(Sample((np.zeros(3), np.zeros(3)), auc, "auc"), 20, seed=1)
     with pytest.raises(ValueError, match="3 rows against 2; both models must see the same rows"):
-        paired(shares(np.zeros(3)), shares(np.zeros(2)), 20, seed=1)
+        bootstrap_difference(shares(np.zeros(3)), shares(np.zeros(2)), 20, seed=1)

@@ -20,7 +20,7 @@ GATE = Gate(
     audience=[MetricRule(metric="smallest_segment", at_least=100)],
     policy=[MetricRule(metric="click_rate", margin=0.0)],
 )
-CURVES = figures.learning_curves({"loss": [[1, 2.0], [2, 1.0]]})
+CURVES = figures.draw_learning_curves({"loss": [[1, 2.0], [2, 1.0]]})
 SECTIONS: list[Section] = [
     Figure("Sample sheet", "Ten of each", CURVES),
     Lines("Lines", "As drawn", ["<script>alert('soft')</script>"]),
@@ -167,11 +167,11 @@ def test_what_was_skipped_is_said_with_the_reason() -> None:
 
 @pytest.mark.parametrize("metric", [rule.metric for model in MODELS for rule in GATE.rules(model)])
 def test_gated_metrics_are_explained(metric: str) -> None:
-    assert glossary.term(metric).sentence
+    assert glossary.find_term(metric).sentence
 
 
 def test_a_category_has_its_metrics_term() -> None:
-    assert glossary.term("accuracy.Bag") == glossary.Term(
+    assert glossary.find_term("accuracy.Bag") == glossary.Term(
         "Accuracy: Bag", "The same, for this category alone.", "higher"
     )
-    assert glossary.term("novel_metric").name == "Novel metric"
+    assert glossary.find_term("novel_metric").name == "Novel metric"

@@ -1,7 +1,7 @@
 """Evaluations travel as files and come back as they were."""
 
 from adloom.evaluation.metric import Evaluation, Figure, Lines, Metric, Table
-from adloom.evaluation.sections import from_files, to_files
+from adloom.evaluation.sections import parse_findings, render_files
 
 EVALUATION = Evaluation(
     metrics={"accuracy": Metric(0.9, 0.89, 0.91, 7000, "share")},
@@ -16,12 +16,12 @@ EVALUATION = Evaluation(
 
 
 def test_what_is_written_is_read() -> None:
-    found = from_files(to_files(EVALUATION))
+    found = parse_findings(render_files(EVALUATION))
     assert (found.metrics, found.sections) == (EVALUATION.metrics, EVALUATION.sections)
 
 
 def test_each_figure_is_a_file_of_its_own() -> None:
-    files = to_files(EVALUATION)
+    files = render_files(EVALUATION)
     assert sorted(files) == ["figure-0.png", "figure-3.png", "metrics.json", "sections.json"]
     assert files["figure-3.png"] == b"\x89PNG two"
     assert "très bien".encode() in files["sections.json"]

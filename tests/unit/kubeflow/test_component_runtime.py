@@ -13,7 +13,7 @@ from adloom.creatives.cnn_evaluation import CONFUSION
 from adloom.data import privacy
 from adloom.errors import ConfigError, DataError
 from adloom.evaluation.metric import Evaluation, Section, Table
-from adloom.evaluation.sections import to_files
+from adloom.evaluation.sections import render_files
 from adloom.kubeflow import component_runtime
 from adloom.registry.mlflow import Server
 from adloom.stages import sources_lock
@@ -126,7 +126,7 @@ def test_a_confusion_matrix_is_read_from_a_report(tmp_path: Path) -> None:
     given: dict[str, list[Section]] = {"whole": [table], "bare": []}
     for name, sections in given.items():
         with manifest.draft(tmp_path / name / "cnn", "evaluate", ConfigModel(), {}) as made:
-            for file, content in to_files(Evaluation({}, {}, sections)).items():
+            for file, content in render_files(Evaluation({}, {}, sections)).items():
                 (made.path / file).write_bytes(content)
     assert component_runtime.confusion(PipelineArtifact(str(tmp_path / "whole"))) == (
         ["hats", "shoes"],

@@ -13,7 +13,7 @@ from adloom.config.params import Source
 from adloom.context import StageContext
 from adloom.errors import ArtifactError, ConfigError
 from adloom.evaluation.metric import Lines, Table
-from adloom.evaluation.sections import from_files
+from adloom.evaluation.sections import parse_findings
 from adloom.stages import evaluate
 from adloom.storage import manifest
 
@@ -25,7 +25,7 @@ def test_a_report_holds_numbers_and_what_to_look_at(
     found = evaluate.run(evaluate.Inputs(model, table), evaluate.Outputs(report), EVALUATE, context)
     sealed = manifest.verify(report)
     assert (sealed.facts, sealed.inputs["model"]) == ({"model": "lstm"}, manifest.digest(model))
-    findings = from_files({name: (report / name).read_bytes() for name in sealed.files})
+    findings = parse_findings({name: (report / name).read_bytes() for name in sealed.files})
     assert {name: metric.value for name, metric in findings.metrics.items()} == found
     assert findings.metrics["bits_per_character"].n == 16  # the rows of split test
     assert {Table, Lines} <= {type(section) for section in findings.sections}

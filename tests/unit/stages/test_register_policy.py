@@ -59,7 +59,7 @@ def make(root: Path, context: StageContext, share: float | None, buyers: str = "
     write_audience(audience, buyers.encode())
     smallest = {"smallest_segment": Metric(2, 2, 2, 4, "count")}
     with manifest.draft(root / "reports" / AUDIENCE, "evaluate", Source(uri="x"), {"model": audience}) as made:
-        for name, content in sections.to_files(Evaluation(smallest, {}, [])).items():
+        for name, content in sections.render_files(Evaluation(smallest, {}, [])).items():
             (made.path / name).write_bytes(content)
     if share is None:
         manifest.skip(policy, "train_policy", Source(uri="x"), "no source")
@@ -245,7 +245,7 @@ def test_a_champion_whose_audience_is_lost_is_not_compared(root: Path, context: 
 
 def test_the_report_tells_what_counts_and_what_competes(root: Path, context: StageContext) -> None:
     make(root, context, 1.0)
-    findings = sections.from_folder(root / "reports" / POLICY)
+    findings = sections.read_findings(root / "reports" / POLICY)
     rows = parquet.read(root / "data/dataset/impressions", "holdout")
     counted = findings.metrics["impressions"].value
     assert counted + findings.metrics["immature"].value == len(rows)
@@ -259,7 +259,7 @@ def test_the_report_tells_what_counts_and_what_competes(root: Path, context: Sta
     ]  # fmt: skip
     given = default(POLICY, root)
     again = evaluate.measure(given.model, given.table, given.judge, copywriters.EVALUATE)
-    assert sections.to_files(again) == {
+    assert sections.render_files(again) == {
         path.name: path.read_bytes() for path in files(root / "reports" / POLICY) if path.name != manifest.MANIFEST
     }
 

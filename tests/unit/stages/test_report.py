@@ -11,7 +11,7 @@ from adloom.config.params import MODELS, TABLES, Source
 from adloom.context import StageContext
 from adloom.errors import ArtifactError
 from adloom.evaluation.metric import Evaluation, Lines, Metric
-from adloom.evaluation.sections import to_files
+from adloom.evaluation.sections import render_files
 from adloom.stages.report import Inputs, Outputs, run
 from adloom.storage import manifest
 
@@ -33,7 +33,7 @@ def inputs(tmp_path: Path) -> Inputs:
         made.facts |= {"licence": "MIT", "source": "fashion-mnist"}
     evaluation = Evaluation({"accuracy": Metric(0.92, 0.91, 0.93, 1, "share")}, {}, [Lines("Worst", "none", ["shirt"])])
     with manifest.draft(paths["cnn"], "evaluate", GATE, {"model": paths["creatives"]}) as made:
-        for name, content in to_files(evaluation).items():
+        for name, content in render_files(evaluation).items():
             (made.path / name).write_bytes(content)
     return Inputs(**paths)
 

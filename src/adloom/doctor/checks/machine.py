@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from adloom.config.params import Params
-from adloom.config.settings import kernels
+from adloom.config.settings import read_kernel_variables
 from adloom.doctor.context import Context
 from adloom.doctor.finding import Finding, Kind
 from adloom.training import cpu
@@ -98,7 +98,7 @@ def precision(context: Context, info: Path = cpu.CPUINFO) -> Iterator[Finding]:
     if not context.trains:
         yield Kind.PRECISION_NOT_ASKED("nothing is trained here")
         return
-    native = cpu.has_bf16(cpu.read(info), kernels())
+    native = cpu.has_bf16(cpu.read(info), read_kernel_variables())
     asked = [stage for stage in TRAININGS if context.loaded and getattr(context.loaded, stage).precision != "32-true"]
     if asked and not native:
         yield Kind.PRECISION_EMULATED(
@@ -126,7 +126,7 @@ def _temporary() -> Path:
 def _places(params: Params | None) -> dict[str, str]:
     if params is None:
         return {}
-    own = {stage: params.pipeline.place(stage).memory for stage in params.pipeline.stages}
+    own = {stage: params.pipeline.resources_for(stage).memory for stage in params.pipeline.stages}
     return {"any other stage": params.pipeline.default.memory, **own}
 
 

@@ -266,8 +266,8 @@ def manifest(job: Job) -> dict[str, Any]:
 def _keys() -> Iterator[dict[str, Any]]:
     """Yield the variables that come from the ConfigMap and the Secret, as tasks of a pipeline have them."""
     for kind, known in {"configMapKeyRef": pod_env.CONFIG_MAP_KEYS, "secretKeyRef": pod_env.SECRET_KEYS}.items():
-        for key in (key for door in pod_env.TRAINING for key in known.get(door, [])):
-            yield {"name": key, "valueFrom": {kind: {"name": pod_env.NAME, "key": key, "optional": True}}}
+        for key in (key for door in pod_env.TRAINING_SERVICES for key in known.get(door, [])):
+            yield {"name": key, "valueFrom": {kind: {"name": pod_env.RESOURCE_NAME, "key": key, "optional": True}}}
 
 
 def _patch(job: Job) -> Mapping[str, Any]:

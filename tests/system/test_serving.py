@@ -23,6 +23,7 @@ from adloom.serving.client import GREY, ask, ask_all, serving
 
 ADLOOM = [sys.executable, "-c", "from adloom.cli.main import main; main()"]
 BLOCKED = ("torch", "pytorch_lightning", "sklearn", "pandas", "pandera", "dvc", "kfp", "matplotlib", "mlflow")
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 OPEN = {**os.environ, "ADLOOM_AUTH": "off"}
 AUTH_IS_OFF = "ADLOOM_AUTH=off: whoever reaches this port may ask"
 QUESTIONS = {
@@ -202,6 +203,24 @@ def test_the_documents_examples_run(url: str, tmp_path: Path) -> None:
         done = subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=tmp_path, capture_output=True, check=False)
         assert (done.returncode, done.stderr) == (0, b""), f"{line}\n{done.stdout.decode()}"
     assert (tmp_path / "bag.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("program", "client"),
+    [
+        (sys.executable, "client.py"),
+        pytest.param("bash", "client.sh", marks=pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")),
+        pytest.param("java", "Client.java", marks=pytest.mark.skipif(shutil.which("java") is None, reason="no JDK")),
+    ],
+)
+def test_the_clients_of_the_docs_run(url: str, program: str, client: str) -> None:
+    command = [program, str(EXAMPLES / client), url]
+    patient = {**os.environ, "DEADLINE_MS": "30000"}
+    done = subprocess.run(command, env=patient, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    shown, clicked = done.stdout.splitlines()
+    assert shown in {"show creative-1", "show creative-2"}
+    assert clicked == shown.replace("show", "clicked")
 
 
 def test_the_client_tells_problems_apart(url: str, tmp_path: Path) -> None:

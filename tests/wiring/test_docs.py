@@ -2,30 +2,42 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
+import jupytext
 import pytest
 import yaml
 
-from adloom.cli.main import cli
+from adloom.cli.main import STAGES, cli
 from adloom.config.params import Params
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted(path for path in (ROOT / "docs").rglob("*") if path.suffix in {".md", ".ipynb"}),
+]
 SHIPPED: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 
 
+def text(page: Path) -> str:
+    """The page as Markdown, a notebook's too."""
+    content = page.read_text(encoding="utf-8")
+    return jupytext.writes(jupytext.reads(content, "ipynb"), "md") if page.suffix == ".ipynb" else content
+
+
 def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    return re.findall(rf"```{language}\n(.*?)```", text(page), re.DOTALL)
 
 
 def commands(program: str) -> Iterator[tuple[str, str]]:
     """Yield (page, command line) for every call of a program, in code blocks and in running text."""
     for page in PAGES:
-        inline = re.findall(r"`([^`\n]+)`", page.read_text(encoding="utf-8"))
+        inline = re.findall(r"`([^`\n]+)`", text(page))
         lines = [line for block in blocks(page, "bash") for line in block.splitlines()] + inline
         for line in lines:
             for part in re.split(r"&&|\|", line.partition("  #")[0]):
@@ -64,8 +76,9 @@ def test_yaml_examples_are_params_that_load(page: str, text: str) -> None:
 
 def test_links_lead_somewhere() -> None:
     for page in PAGES:
-        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
+        for target in re.findall(r"\]\(([^)#:]+)\)", text(page)):
+            path = page.parent / target
+            assert path.exists() or path.with_suffix(".ipynb").exists(), f"{page.name}: {target}"
 
 
 def test_the_readme_stays_under_two_screens() -> None:
@@ -76,3 +89,31 @@ def test_every_package_is_in_the_readme() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     packages = {p.parent.name for p in (ROOT / "src/adloom").glob("*/__init__.py")}
     assert {name for name in packages if f"{name}/" not in text} == set()
+
+
+@pytest.mark.parametrize("notebook", sorted((ROOT / "docs").rglob("*.ipynb")), ids=lambda path: path.name)
+def test_notebooks_run_and_print_what_they_quote(notebook: Path, tmp_path: Path) -> None:
+    cells = jupytext.read(notebook)
+    script = tmp_path / "notebook.py"
+    script.write_text(jupytext.writes(cells, "py:percent"), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    quoted = [line for block in blocks(notebook, "text") for line in block.splitlines()]
+    assert quoted
+    assert [line for line in quoted if line not in done.stdout.splitlines()] == []
+    assert not any(cell.get("outputs") for cell in cells.cells)
+
+
+def test_the_picture_of_the_way_names_the_stages() -> None:
+    drawn = (ROOT / "docs" / "assets" / "data-way.svg").read_text(encoding="utf-8")
+    names = set(re.findall(r'class="name"[^>]*>(\w+)<', drawn))
+    stages = {name.replace("-", "_") for name in STAGES} - {"ingest", "prepare", "score"}
+    assert stages <= names
+
+
+def test_terms_of_the_glossary_are_explained_once() -> None:
+    terms = re.findall(r"^\*\*(.+)\*\*$", (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(terms) > 50
+    assert sorted(set(terms)) == sorted(terms)

@@ -1,11 +1,14 @@
-# One vocabulary: make install fmt check docs test parity demo serve bench image image-test clean
+# `make help` lists the targets.
 VENV ?= .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 CODE := src components pipelines tests benchmarks scripts
 RUNNERS ?= dvc process container
 unexport PYTHONDONTWRITEBYTECODE # every process would compile all it imports, which takes a minute
-.PHONY: install fmt check docs test parity demo serve bench image image-test clean
+.PHONY: help install fmt check docs test test-unit parity demo serve bench image image-test clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' $(MAKEFILE_LIST) | while read -r target text; do printf '%-12s %s\n' $$target "$$text"; done
 
 install: $(BIN)/.installed ## make .venv and install what the lock names
 
@@ -29,6 +32,9 @@ docs: install ## build the documentation into site/, where every broken link is 
 
 test: install ## every test but those of images; a file's tests stay together, since they share what they made
 	pytest -n auto --dist loadfile
+
+test-unit: install ## the tests without servers or trainings, in about a minute
+	pytest -n auto --dist loadfile tests/unit tests/wiring
 
 parity: install $(if $(filter container,$(RUNNERS)),image) ## the pipeline with DVC, in processes and in containers: the same bytes
 	python tests/parity.py $(RUNNERS)

@@ -19,7 +19,7 @@ from statistics import median
 
 from msgspec import structs
 
-from adloom.decision_log.log import DecisionLog, Numbers
+from adloom.decision_log.log import DecisionLog, LogStatistics
 from adloom.decision_log.record import Decision, now
 from adloom.decision_log.writer import Limits
 from adloom.storage.objects import FolderObjects
@@ -85,7 +85,7 @@ def by_hand(folder: Path, given: list[Decision]) -> float:
         return per_record(take, given)
 
 
-def writing(log: DecisionLog, given: list[Decision]) -> tuple[float, Numbers]:
+def writing(log: DecisionLog, given: list[Decision]) -> tuple[float, LogStatistics]:
     """Return the share of a CPU that the log's threads take at a steady rate, and what became of the records."""
     begun, cpu, own = time.perf_counter(), time.process_time(), time.thread_time()
     for number in range(RATE * SECONDS):

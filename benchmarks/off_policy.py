@@ -26,7 +26,7 @@ from adloom.config.settings import Settings
 from adloom.data import contracts, readers
 from adloom.policy.ope import estimators
 from adloom.policy.ope.estimate import Estimate
-from adloom.policy.ope.log_evaluation import Columns, from_table
+from adloom.policy.ope.log_evaluation import LogColumns, evaluate_log
 from adloom.policy.ope.promotion_test import decide_lift
 from adloom.policy.ope.reward_model import Rates, cross_fit
 from adloom.policy.simulator import Config, Log, World
@@ -246,19 +246,19 @@ def shares(bts: pd.DataFrame) -> Callable[[pd.DataFrame, tuple[str, ...]], AnyAr
 
 def real() -> None:
     print("\nOpen Bandit: what the random log says of bts, beside the bts log's own click rate (%, 95 % interval)")
-    columns = Columns("creative_id", "clicked", "propensity", ("position",), "position")
+    columns = LogColumns("creative_id", "clicked", "propensity", ("position",), "position")
     log = open_bandit()
     heads = f"{'estimate':>24} {'bts own':>24} {'ESS':>6} {'top 1 %':>7}  trusted"
     print(f"{'campaign':9} {'clicks':>6} {'estimator':14} {heads}")
     for campaign, rows in log.groupby("placement"):
         random, bts = (rows[rows["logging_policy"] == name] for name in ("random", "bts"))
         names = sorted(rows["creative_id"].unique())
-        value = from_table(random, columns, shares(bts), names)
+        value = evaluate_log(random, columns, shares(bts), names)
         one = np.ones(len(bts))
         own = estimators.ips(bts["clicked"].to_numpy(), one, one)
         for name, found in {"(log's own)": value.logged, **value.estimates}.items():
             _line(str(campaign), int(random["clicked"].sum()), name, found, own)
-        back = from_table(bts, columns, lambda r, actions: np.full((len(r), len(actions)), 1 / len(actions)), names)
+        back = evaluate_log(bts, columns, lambda r, actions: np.full((len(r), len(actions)), 1 / len(actions)), names)
         _line(str(campaign), int(bts["clicked"].sum()), "bts → random", back.estimates["snips"], value.logged)
         print(f"{'':16} random → bts: {value.support}; bts → random: {back.support}")
 

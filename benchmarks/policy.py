@@ -21,7 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from adloom.arrays import Int64Array
 from adloom.config.params import TrainPolicy
 from adloom.policy import fit, impressions, model_selection, models
-from adloom.policy.batch import probabilities
+from adloom.policy.batch import compute_probabilities
 from adloom.policy.feature_space import FeatureSpace
 from adloom.policy.impressions import Impressions
 from adloom.policy.model_selection import Candidate, Periods
@@ -40,7 +40,7 @@ Fit = Callable[[Impressions, float], Policy]
 
 
 def regression(data: Impressions, penalty: float) -> Policy:
-    return fit.linear(data, Categories(), penalty).policy(data)
+    return fit.fit_linear(data, Categories(), penalty).policy(data)
 
 
 def weighted(data: Impressions, penalty: float) -> Policy:
@@ -50,7 +50,7 @@ def weighted(data: Impressions, penalty: float) -> Policy:
     design = fit.Design(FeatureSpace.of(data), Categories(), data.creatives)
     found = LogisticRegression(C=penalty, tol=1e-6, max_iter=1000)
     found.fit(design.matrix(data), data.clicked, weight / weight.mean())
-    return fit.Linear(design, found.coef_[0], 0.0).policy(data)
+    return fit.LinearModel(design, found.coef_[0], 0.0).policy(data)
 
 
 def vowpal(kind: str) -> Fit:
@@ -72,7 +72,7 @@ def vowpal(kind: str) -> Fit:
         )
         tables = [weight.reshape(size, width) for weight, size in zip(weights, sizes, strict=True)]
         own = bias - bias.mean()
-        return models.policy(data, Categories(), space, own, [t - t.mean() for t in tables], np.zeros(1))
+        return models.build_policy(data, Categories(), space, own, [t - t.mean() for t in tables], np.zeros(1))
 
     return trained
 
@@ -96,19 +96,21 @@ ENGINES: dict[str, tuple[Fit, tuple[float, ...]]] = {
     "the same, importance-weighted": (weighted, fit.PENALTIES),
     "vowpalwabbit cb_adf mtr": (vowpal("mtr"), LEARNING_RATES),
     "vowpalwabbit cb_adf dr": (vowpal("dr"), LEARNING_RATES),
-    "smoothed rates": (lambda data, _: models.rates(data, Categories()), (0.0,)),
+    "smoothed rates": (lambda data, _: models.fit_rates(data, Categories()), (0.0,)),
 }
 
 
 def best(periods: Periods, trained: Fit, settings: tuple[float, ...]) -> Candidate:
     """Return the setting and temperature of the highest lower end on the last third, uniform's included."""
-    predicted = model_selection.predictions(periods.late, PARAMS.seed)
+    predicted = model_selection.predict_click_rates(periods.late, PARAMS.seed)
     found = []
     for setting in settings:
         policy = trained(periods.early, setting)
         for temperature in PARAMS.temperatures:
-            shown = probabilities(replace(policy, temperature=temperature), periods.late)
-            found.append(Candidate("", temperature, setting, model_selection.estimate(periods.late, shown, predicted)))
+            shown = compute_probabilities(replace(policy, temperature=temperature), periods.late)
+            found.append(
+                Candidate("", temperature, setting, model_selection.estimate_value(periods.late, shown, predicted))
+            )
     trusted = [candidate for candidate in found if candidate.value.trustworthy] or found[:1]
     return max(trusted, key=lambda candidate: candidate.value.low)
 
@@ -131,7 +133,7 @@ def simulated(rate: float, seed: int) -> tuple[World, Periods]:
     odds = np.exp(np.random.default_rng(seed).normal(0, 1, world.rates.shape))  # of a policy that knows nothing
     table = 0.9 * odds / odds.sum(2, keepdims=True) + 0.1 / odds.shape[2]
     frame = world.log(lambda now: now.look_up(table), ROWS).frame()
-    data, _ = impressions.read(frame, [None] * len(frame), timedelta(hours=PARAMS.maturity_hours))
+    data, _ = impressions.read_impressions(frame, [None] * len(frame), timedelta(hours=PARAMS.maturity_hours))
     return world, Periods.of(data)
 
 
@@ -156,7 +158,7 @@ def in_the_simulator() -> None:
 
 def on_open_bandit(folder: Path) -> None:
     rows = parquet.read(folder, "calibration")
-    data, _ = impressions.read(rows, [None] * len(rows), timedelta(hours=1))
+    data, _ = impressions.read_impressions(rows, [None] * len(rows), timedelta(hours=1))
     periods = Periods.of(data)
     late = periods.late
     print(f"\nOpen Bandit, last third of calibration: {len(late):,} impressions, {late.clicked.sum():.0f} clicks, "

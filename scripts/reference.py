@@ -27,7 +27,7 @@ from adloom.config.params import Params
 from adloom.config.settings import KERNEL_VARIABLES, Settings
 from adloom.data.contracts import CONTRACTS
 from adloom.decision_log import record
-from adloom.decision_log.log import Numbers
+from adloom.decision_log.log import LogStatistics
 from adloom.kubeflow import trigger_server
 from adloom.serving.api import openapi, schemas
 from adloom.serving.metrics import DecisionMetrics, RequestMetrics
@@ -134,7 +134,7 @@ def http_problems() -> str:
 
 def metrics() -> str:
     """Return every metric of the services."""
-    numbers: Any = Numbers(0, 0, {}, 0, 0, 0, 0.0, 0.0)
+    numbers: Any = LogStatistics(0, 0, {}, 0, 0, 0, 0.0, 0.0)
     requests = RequestMetrics()
     requests.record("/livez", 200, 0.0)
     decisions = DecisionMetrics(CollectorRegistry(), lambda: [("gan", "1", "digest")], lambda: numbers)

@@ -68,7 +68,8 @@ def write(root: Path, lines: Iterable[Line | bytes]) -> Path:
 def read(root: Path) -> list[Line]:
     """All lines of the finished segments of a log, in the order in which they were written."""
     texts = [
-        [line for _, line in segment_file.lines(Path(found.uri))] for found in reading.find([str(root)], FolderStore())
+        [line for _, line in segment_file.read_lines(Path(found.uri))]
+        for found in reading.find_segments([str(root)], FolderStore())
     ]
     opened = sorted(([decode(line) for line in lines] for lines in texts), key=_place)
     return [line for lines in opened for line in lines]

@@ -18,7 +18,7 @@ from pathlib import Path
 from tests.support.decision_logs import decision, until
 from tests.unit.decision_log.test_log import LIMITS
 
-from adloom.decision_log.log import WAKE, DecisionLog
+from adloom.decision_log.log import FLUSH_BYTES, DecisionLog
 from adloom.decision_log.record import encode
 from adloom.decision_log.segment_file import LogDirectory
 
@@ -28,7 +28,7 @@ class Appender:
 
     def __init__(self, folder: Path, flush: float) -> None:
         self.folder = folder
-        self.log = DecisionLog(folder, "shop", replace(LIMITS, flush=flush, buffer=2 * WAKE))
+        self.log = DecisionLog(folder, "shop", replace(LIMITS, flush=flush, buffer=2 * FLUSH_BYTES))
         self.longest = 0.0  # seconds that a record took to be taken
 
     def append(self) -> bool:
@@ -42,7 +42,7 @@ class Appender:
         return str(sum(self.append() for _ in range(int(count))))
 
     def fill(self) -> str:
-        count = -(-WAKE // (len(encode(decision())) + 1))
+        count = -(-FLUSH_BYTES // (len(encode(decision())) + 1))
         self.take(str(count))
         until(lambda: self.log.numbers().write_lag == 0)
         return str(count)

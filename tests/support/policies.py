@@ -9,7 +9,7 @@ from tests.support.simulated_logs import table as chances
 
 from adloom.config.params import TrainPolicy
 from adloom.policy.scorer import Policy
-from adloom.policy.simulator import World, creative
+from adloom.policy.simulator import World, creative_id
 from adloom.storage import manifest
 
 PARAMS = TrainPolicy(maturity_hours=2, temperatures=[0.3])
@@ -29,7 +29,7 @@ def best(world: World, share: float) -> Policy:
     places = [f"p{p}" for p in range(SETTING.placements)]
     values = tuple(f"s{s}\x1f{place}" for s in range(SETTING.segments) for place in places)
     return Policy(
-        creatives=tuple(creative(i) for i in range(SETTING.creatives)),
+        creatives=tuple(creative_id(i) for i in range(SETTING.creatives)),
         category=np.zeros(SETTING.creatives, np.int64),
         categories=(),
         bias=np.zeros(SETTING.creatives, np.float32),

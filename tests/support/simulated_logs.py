@@ -6,7 +6,7 @@ import pandas as pd
 from adloom.arrays import AnyArray
 from adloom.data import contracts
 from adloom.policy.scorer import Policy
-from adloom.policy.simulator import Config, Contexts, Log, World, creative
+from adloom.policy.simulator import Config, Contexts, Log, World, creative_id
 
 SETTING = Config(rate=0.05, segments=3, placements=2, creatives=5, wear_out=0.0, spread=0.8, delay_hours=0.2)
 UNIFORM = np.full((SETTING.segments, SETTING.placements, SETTING.creatives), 1 / SETTING.creatives)
@@ -19,7 +19,7 @@ def serve(world: World, policy: Policy | None, rows: int) -> Log:
 
 def table(policy: Policy) -> AnyArray:
     """Return a policy's probabilities as a table (segments, placements, creatives)."""
-    ids = [creative(i) for i in range(SETTING.creatives)]
+    ids = [creative_id(i) for i in range(SETTING.creatives)]
     return np.array(
         [[policy.probabilities(context(s, p), ids) for p in range(SETTING.placements)] for s in range(SETTING.segments)]
     )

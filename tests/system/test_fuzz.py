@@ -18,7 +18,7 @@ from tests.support.tiny_models import CATEGORIES, write_models
 
 from adloom.config.params import MODELS
 from adloom.decision_log.record import Decision, decode, encode
-from adloom.decision_log.verify import faults
+from adloom.decision_log.verify import check_decision
 from adloom.serving import server
 from adloom.serving.api import auth
 from adloom.serving.api.admission import PAGES
@@ -110,7 +110,7 @@ def test_what_the_document_allows(apps: dict[str, Fuzzed], app: str, path: str) 
     for record in fuzzed.log.records[before:]:
         assert decode(encode(record)) == record
         if isinstance(record, Decision):
-            assert list(faults(record)) == []
+            assert list(check_decision(record)) == []
 
 
 @pytest.mark.parametrize(("app", "path"), ASKED)

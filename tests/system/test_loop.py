@@ -24,7 +24,7 @@ from adloom.data import contracts
 from adloom.decision_log.log import DecisionLog, open_log
 from adloom.decision_log.record import Decision, Feedback, Record
 from adloom.policy.scorer import Policy
-from adloom.policy.simulator import HOUR, Contexts, Log, World, creative, join
+from adloom.policy.simulator import HOUR, Contexts, Log, World, concatenate_logs, creative_id
 from adloom.serving.api.decide_schemas import DecideAnswer, DecideRequest
 from adloom.serving.decide.service import Decider
 from adloom.serving.models import loader, sources
@@ -36,7 +36,7 @@ from adloom.storage import manifest
 SEED = 3
 ROWS = 6000  # of each period
 STEP = 2000
-CANDIDATES = [creative(i) for i in range(SETTING.creatives)]
+CANDIDATES = [creative_id(i) for i in range(SETTING.creatives)]
 DAYS = 2 * 24 * HOUR  # by which the world began before now
 PARAMS = TrainPolicy(maturity_hours=2)
 
@@ -92,7 +92,7 @@ class Shop:
         for _ in range(rows // STEP):
             made.append(self._step(self.world.arrive(STEP)))
             self.clock.pass_on(until=float(made[-1].situations.hour[-1]))
-        return join(made)
+        return concatenate_logs(made)
 
     def _step(self, now: Contexts) -> Log:
         for i in range(len(now)):

@@ -8,7 +8,7 @@ import pytest
 from msgspec import structs
 
 from adloom.config.settings import Settings
-from adloom.decision_log.record import Decision, End, Feedback, Gap, Header, Reason
+from adloom.decision_log.record import Decision, DropReason, End, Feedback, Gap, Header
 from adloom.decision_log.verify import CHECKS
 
 TEXT = (Path(__file__).parents[2] / "docs" / "how-to" / "decisions.md").read_text(encoding="utf-8")
@@ -44,7 +44,7 @@ def test_every_field_of_the_other_lines_is_there(kind: type) -> None:
 def test_every_check_and_every_reason_is_there() -> None:
     assert [name for name, _ in first_column("## Verify")] == list(CHECKS)
     promised = table("## What is promised")
-    assert {reason for reason in get_args(Reason) if f"`{reason}`" not in promised} == set()
+    assert {reason for reason in get_args(DropReason) if f"`{reason}`" not in promised} == set()
 
 
 def test_every_setting_is_there_with_its_default() -> None:

@@ -15,7 +15,7 @@ _FIELDS = ("accepted", "dropped", "written", "noted", "number")
 _SIZE = 8 * len(_FIELDS)  # bytes
 
 
-class _Field:
+class _Counter:
     """A count, 64 bits, at its place in the map."""
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -34,11 +34,11 @@ class ProcessCounters:
 
     SUFFIX = ".tally"
 
-    accepted = _Field()  # records taken, each of them acknowledged
-    dropped = _Field()  # records refused
-    written = _Field()  # of those accepted
-    noted = _Field()  # of those dropped, in gaps that are written
-    number = _Field()  # of the next segment
+    accepted = _Counter()  # records taken, each of them acknowledged
+    dropped = _Counter()  # records refused
+    written = _Counter()  # of those accepted
+    noted = _Counter()  # of those dropped, in gaps that are written
+    number = _Counter()  # of the next segment
 
     def __init__(self, path: Path, project: str, file: int | None = None) -> None:
         self.path, self.project = path, project
@@ -56,7 +56,7 @@ class ProcessCounters:
 
         Without the file, another process would take this one's segments for those of a process that has ended.
         """
-        if self._file is not None and _is_at(self._file, self.path):
+        if self._file is not None and _is_same_file(self._file, self.path):
             return
         before, old = self.counts, self._file
         self._use(self._made())
@@ -120,7 +120,7 @@ class ProcessCounters:
             os.close(self._file)
 
 
-def _is_at(file: int, path: Path) -> bool:
+def _is_same_file(file: int, path: Path) -> bool:
     """Return whether an open file is the one at a path."""
     try:
         return os.path.samestat(os.fstat(file), path.stat())

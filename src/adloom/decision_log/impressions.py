@@ -25,7 +25,7 @@ from adloom.data.context import MAX_COLUMNS, PREFIX
 from adloom.decision_log import reading
 from adloom.decision_log.reading import DamagedError, SegmentRef
 from adloom.decision_log.record import Decision, Feedback, Header, Line, decode
-from adloom.decision_log.verify import EXAMPLES, SKEW
+from adloom.decision_log.verify import CLOCK_SKEW, MAX_EXAMPLES
 from adloom.errors import DataError
 from adloom.storage import private_file
 from adloom.storage.base import Store
@@ -52,7 +52,7 @@ _SHOWN = pa.schema(
         "context": pa.map_(_TEXT, _TEXT),
     }
 )
-_TOLD = pa.schema(
+_FEEDBACK = pa.schema(
     {
         "decision_id": _TEXT,
         "creative_id": _TEXT,
@@ -82,7 +82,7 @@ _IMPRESSIONS = pa.schema(
     }
 )
 # One decision of an id, the first one; a retried one may have another slate, so its rows stay together.
-_ONCE = """
+_DEDUPLICATE = """
 create table shown as
 select * from (
     select *,
@@ -109,11 +109,11 @@ select decision_id, creative_id,
 from once group by decision_id, creative_id;
 """
 # Most frequent names first: a table has a bounded number of columns.
-_NAMES = """
+_CONTEXT_NAMES = """
 select name from (select unnest(map_keys(context)) as name from shown where slot = 1)
 group by name order by count(*) desc, name
 """
-_JOINED = """
+_JOIN = """
 select decision_id || '-' || slot as impression_id, make_timestamp(time) as timestamp, "user" as user_id, placement,
     position, creative_id, candidates, coalesce(clicked, false) as clicked, propensity,
     policy as logging_policy, decision_id, coalesce(conversions, 0) as conversions, coalesce(value, 0) as value,
@@ -136,7 +136,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Converted:
+class ConversionReport:
     """What a log was made into, and what was left out."""
 
     days: int
@@ -153,28 +153,30 @@ class Converted:
     damaged: list[str]  # segments that cannot be read to their end, and why
 
 
-def convert(logs: Sequence[str], folder: Path, scratch: Path, store: Store) -> Converted:
+def convert(logs: Sequence[str], folder: Path, scratch: Path, store: Store) -> ConversionReport:
     """
     Write the impressions of the segments below some uris as `<day>.parquet` into a folder.
 
     `scratch` holds about as much as the log, uncompressed. Raises DataError when nothing was shown.
     """
-    with _Spill(scratch) as spill:
-        for segment in reading.find(logs, store):
+    with _RecordFiles(scratch) as spill:
+        for segment in reading.find_segments(logs, store):
             spill.read(segment, store)
     config: dict[str, Any] = {"threads": 1, "memory_limit": MEMORY, "temp_directory": str(scratch / "sorted")}
     with duckdb.connect(str(scratch / "log.duckdb"), config=config) as database:
-        database.execute(_ONCE.format(shown=_quoted(spill.shown.path), told=_quoted(spill.told.path), skew=SKEW))
+        database.execute(
+            _DEDUPLICATE.format(shown=_quote(spill.shown.path), told=_quote(spill.told.path), skew=CLOCK_SKEW)
+        )
         counted = database.sql(_COUNTS)
         counts = dict(zip(counted.columns, counted.fetchall()[0], strict=True))
         if not counts["impressions"]:
-            damage = "".join(f"; {what}" for what in spill.damaged[:EXAMPLES])
+            damage = "".join(f"; {what}" for what in spill.damaged[:MAX_EXAMPLES])
             raise DataError(f"{', '.join(logs)}: no decision showed anything; nothing was converted{damage}")
-        names = [name for (name,) in database.sql(_NAMES).fetchall()]
-        _tell_left_out(names[MAX_COLUMNS:])
-        joined = database.sql(_JOINED).to_arrow_reader(ROWS_PER_SHARD)
-        days = _write(joined, sorted(names[:MAX_COLUMNS]), folder)
-    return Converted(
+        names = [name for (name,) in database.sql(_CONTEXT_NAMES).fetchall()]
+        _warn_dropped_names(names[MAX_COLUMNS:])
+        joined = database.sql(_JOIN).to_arrow_reader(ROWS_PER_SHARD)
+        days = _write_days(joined, sorted(names[:MAX_COLUMNS]), folder)
+    return ConversionReport(
         days=days,
         repeated_decisions=spill.decisions - counts["decisions"],
         unreadable=spill.unreadable,
@@ -185,15 +187,15 @@ def convert(logs: Sequence[str], folder: Path, scratch: Path, store: Store) -> C
     )
 
 
-def _tell_left_out(names: Sequence[str]) -> None:
+def _warn_dropped_names(names: Sequence[str]) -> None:
     if names:
-        some = ", ".join(repr(name) for name in names[:EXAMPLES])
+        some = ", ".join(repr(name) for name in names[:MAX_EXAMPLES])
         logger.warning(
             "%d names of context are left out, such as %s: a table has at most %d", len(names), some, MAX_COLUMNS
         )
 
 
-class _Rows:
+class _ParquetRows:
     """Rows of one schema on their way into a Parquet file."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
@@ -219,17 +221,17 @@ class _Rows:
         self._held = []
 
 
-class _Spill:
+class _RecordFiles:
     """What was shown and what was told, taken out of segments and put into files for the join."""
 
     def __init__(self, folder: Path) -> None:
-        self.shown = _Rows(folder / "shown.parquet", _SHOWN)
-        self.told = _Rows(folder / "told.parquet", _TOLD)
+        self.shown = _ParquetRows(folder / "shown.parquet", _SHOWN)
+        self.told = _ParquetRows(folder / "told.parquet", _FEEDBACK)
         self.decisions = self.unreadable = 0
         self.damaged: list[str] = []
         self._counts: dict[str, list[tuple[int, int, int]]] = defaultdict(list)  # by process: number, before, after
 
-    def __enter__(self) -> "_Spill":
+    def __enter__(self) -> "_RecordFiles":
         return self
 
     def __exit__(self, *raised: object) -> None:
@@ -261,7 +263,7 @@ class _Spill:
             found = decode(line)
         except ValueError as error:
             self.unreadable += 1
-            if self.unreadable <= EXAMPLES:
+            if self.unreadable <= MAX_EXAMPLES:
                 logger.warning("%s: left out: %s", place, error)
             return None
         if isinstance(found, Decision):
@@ -283,11 +285,11 @@ class _Spill:
             left = [candidate for candidate in left if candidate != creative]
 
 
-def _quoted(text: object) -> str:
+def _quote(text: object) -> str:
     return "'" + str(text).replace("'", "''") + "'"
 
 
-def _spread(batch: pa.RecordBatch, names: Sequence[str]) -> pa.Table:
+def _expand_context(batch: pa.RecordBatch, names: Sequence[str]) -> pa.Table:
     """Return rows with a column for each of some names instead of the map `context`; linear in what it makes."""
     context, rows = batch["context"], len(batch)
     row = np.repeat(np.arange(rows), np.diff(context.offsets))  # (entries,)
@@ -302,31 +304,31 @@ def _spread(batch: pa.RecordBatch, names: Sequence[str]) -> pa.Table:
     return table
 
 
-def _write(batches: pa.RecordBatchReader, names: Sequence[str], folder: Path) -> int:
+def _write_days(batches: pa.RecordBatchReader, names: Sequence[str], folder: Path) -> int:
     """Write rows, sorted by time, as a file a day, in row groups of equal size; return the number of days."""
     days, schema = 0, pa.schema([*_IMPRESSIONS, *(pa.field(PREFIX + name, _TEXT) for name in names)])
-    for day, tables in groupby(_by_day(batches, names), key=lambda part: part[0]):
+    for day, tables in groupby(_split_days(batches, names), key=lambda part: part[0]):
         with (
             private_file.create(folder / f"{day}.parquet") as stream,
             pq.ParquetWriter(stream, schema, compression="zstd") as writer,
         ):
-            for rows in _regrouped(table for _, table in tables):
+            for rows in _regroup(table for _, table in tables):
                 writer.write_table(rows, row_group_size=ROWS_PER_SHARD)
         days += 1
     return days
 
 
-def _by_day(batches: pa.RecordBatchReader, names: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
+def _split_days(batches: pa.RecordBatchReader, names: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
     """Yield the rows of batches with their day (UTC), cut where the day ends."""
     for batch in batches:
-        rows = _spread(batch, names)
+        rows = _expand_context(batch, names)
         runs = pc.run_end_encode(pc.strftime(rows["timestamp"], "%Y-%m-%d").combine_chunks())
         ends = [0, *runs.run_ends.to_pylist()]
         for day, (start, end) in zip(runs.values.to_pylist(), pairwise(ends), strict=True):
             yield day, rows.slice(start, end - start)
 
 
-def _regrouped(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+def _regroup(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """Yield the rows of tables in tables of one size, however they were cut, so that equal rows make equal bytes."""
     held: list[pa.Table] = []
     for table in tables:

@@ -20,7 +20,7 @@ from pathlib import Path
 from adloom.config.settings import Settings
 from adloom.decision_log.buffer import Buffer
 from adloom.decision_log.counters import ProcessCounters
-from adloom.decision_log.record import Reason, Record, encode
+from adloom.decision_log.record import DropReason, Record, encode
 from adloom.decision_log.segment_file import LogDirectory
 from adloom.decision_log.shipper import Shipper
 from adloom.decision_log.writer import Limits, Writer
@@ -29,15 +29,15 @@ from adloom.storage import objects
 from adloom.storage.objects import ObjectStore
 
 MEBIBYTE = 1 << 20
-WAKE = MEBIBYTE  # bytes taken after which they are written at once
-CLOSING = 20  # seconds that `close` takes at most, shipping included; a pod has a minute to end
-NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # which shipping may mend
+FLUSH_BYTES = MEBIBYTE  # bytes taken after which they are written at once
+CLOSE_SECONDS = 20  # seconds that `close` takes at most, shipping included; a pod has a minute to end
+DISK_FULL_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # which shipping may mend
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Numbers:
+class LogStatistics:
     """What became of the records of this process, and what waits; for metrics."""
 
     appended: int  # records taken
@@ -57,12 +57,12 @@ class DecisionLog:
         """Open the log. Raises OSError when the folder cannot be written, for another reason than a full disk."""
         place = LogDirectory(folder)
         self._limits = limits
-        self._tally = _begin(place, project)
+        self._tally = _create_counters(place, project)
         self._shipper = Shipper(place, remote)
         self._buffer = Buffer(limits.buffer, self._tally)
         self._writer = Writer(place, self._tally, limits, self._buffer, self._shipper.add)
         self._lock = threading.Lock()
-        self._dropped: Counter[Reason] = Counter()
+        self._dropped: Counter[DropReason] = Counter()
         self._closed = False
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="decision log", daemon=True)
@@ -78,16 +78,16 @@ class DecisionLog:
             return self._drop("not a record")
         if self._writer.over or not self._buffer.put(line):
             return self._drop(self._writer.trouble or "buffer full")
-        if self._buffer.bytes >= WAKE:
+        if self._buffer.bytes >= FLUSH_BYTES:
             self._wake.set()
         return True
 
-    def numbers(self) -> Numbers:
+    def numbers(self) -> LogStatistics:
         """Return the numbers of this moment."""
         with self._lock:
             dropped = {str(reason): count for reason, count in self._dropped.items()}
         ship = self._shipper
-        return Numbers(
+        return LogStatistics(
             appended=self._buffer.taken,
             written=self._writer.written,
             dropped=dropped,
@@ -98,7 +98,7 @@ class DecisionLog:
             ship_lag=max(ship.lag(), self._writer.age()) if ship.remote else 0.0,
         )
 
-    def close(self, within: float = CLOSING) -> None:
+    def close(self, within: float = CLOSE_SECONDS) -> None:
         """
         Write all that was taken, end the segment, and ship, for at most so many seconds; what is left is shipped later.
 
@@ -136,7 +136,7 @@ class DecisionLog:
         except Exception as error:  # noqa: BLE001 - in a thread that must not end
             logger.error("decision log: %s: %s", type(error).__name__, error)
 
-    def _drop(self, reason: Reason) -> bool:
+    def _drop(self, reason: DropReason) -> bool:
         with self._lock:
             if not self._closed:
                 self._dropped[reason] += 1
@@ -144,13 +144,13 @@ class DecisionLog:
         return False
 
 
-def _begin(folder: LogDirectory, project: str) -> ProcessCounters:
+def _create_counters(folder: LogDirectory, project: str) -> ProcessCounters:
     """Return the tally of this process. Without room for its file, records wait in memory until there is some."""
     tally = ProcessCounters.begin(folder.open, uuid.uuid4().hex, project)
     try:
         tally.keep()
     except OSError as error:
-        if error.errno not in NO_ROOM:
+        if error.errno not in DISK_FULL_ERRORS:
             raise
         logger.error(
             "decision log: %s: %s; records wait in memory until there is room: make some, or see that ADLOOM_LOG_URI "

@@ -15,8 +15,8 @@ from typing import Any
 
 from adloom.decision_log.record import Decision, Feedback
 
-SHARES = 64
-NOBODY = bytes(16)
+PARTITIONS = 64
+UNKNOWN_USER = bytes(16)
 ROWS = {
     "decisions": Struct("16sQ16s"),  # decision_id, time, user
     "feedback": Struct("16sQ8s?"),  # decision_id, time, hash of the creative, whether it is a click
@@ -36,7 +36,7 @@ class Outcomes:
             self._files = {
                 (kind, share): stack.enter_context(self._path(kind, share).open("wb"))
                 for kind in ROWS
-                for share in range(SHARES)
+                for share in range(PARTITIONS)
             }
             self._stack = stack.pop_all()
         return self
@@ -46,7 +46,7 @@ class Outcomes:
 
     def add_decision(self, decision: Decision) -> None:
         """Keep what feedback is compared with."""
-        user = bytes.fromhex(decision.user) if decision.user else NOBODY
+        user = bytes.fromhex(decision.user) if decision.user else UNKNOWN_USER
         self._add("decisions", bytes.fromhex(decision.decision_id), decision.time, user)
 
     def add_feedback(self, feedback: Feedback) -> None:
@@ -57,32 +57,32 @@ class Outcomes:
 
     def duplicates(self) -> Iterator[tuple[bytes, int]]:
         """Yield each id that several decisions have, with their number."""
-        for share in range(SHARES):
+        for share in range(PARTITIONS):
             counts = Counter(row[0] for row in self._read("decisions", share))
             yield from ((decision_id, count) for decision_id, count in counts.items() if count > 1)
 
     def feedback(self) -> Iterator[tuple[bytes, int | None]]:
         """Yield the decision of each feedback and how long after it that came, µs; None without the decision."""
-        for share in range(SHARES):
+        for share in range(PARTITIONS):
             decisions: dict[bytes, tuple[int, bytes]] = {}
             for decision_id, *decision in self._read("decisions", share):
                 decisions[decision_id] = min(decisions.get(decision_id, tuple(decision)), tuple(decision))
             clicked = set()
             for decision_id, time, creative, is_click in self._read("feedback", share):
-                decided, user = decisions.get(decision_id, (None, NOBODY))
+                decided, user = decisions.get(decision_id, (None, UNKNOWN_USER))
                 yield decision_id, None if decided is None else time - decided
-                if is_click and user != NOBODY and (decision_id, creative) not in clicked:
+                if is_click and user != UNKNOWN_USER and (decision_id, creative) not in clicked:
                     clicked.add((decision_id, creative))
                     self.clicks += 1
                     self._add("clicks", user)
 
     def most_clicks(self) -> tuple[bytes, int]:
         """Return the user with the most clicks, and how many; ask for `feedback` first."""
-        most = [Counter(row[0] for row in self._read("clicks", share)).most_common(1) for share in range(SHARES)]
-        return max((top for tops in most for top in tops), key=lambda top: top[1], default=(NOBODY, 0))
+        most = [Counter(row[0] for row in self._read("clicks", share)).most_common(1) for share in range(PARTITIONS)]
+        return max((top for tops in most for top in tops), key=lambda top: top[1], default=(UNKNOWN_USER, 0))
 
     def _add(self, kind: str, key: bytes, *values: Any) -> None:
-        self._files[kind, zlib.crc32(key) % SHARES].write(ROWS[kind].pack(key, *values))
+        self._files[kind, zlib.crc32(key) % PARTITIONS].write(ROWS[kind].pack(key, *values))
 
     def _read(self, kind: str, share: int) -> Iterator[tuple[Any, ...]]:
         self._files[kind, share].flush()

@@ -42,14 +42,14 @@ class SegmentRef:
         """Yield its lines with their numbers, from 1. Raises DamagedError where it cannot be read on."""
         number = 0
         try:
-            for number, line in segment_file.lines(path):
+            for number, line in segment_file.read_lines(path):
                 yield number, line
-        except segment_file.DAMAGE as error:
+        except segment_file.DAMAGE_ERRORS as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             raise DamagedError(f"{self.name}: damaged after line {number}: {reason}") from None
 
 
-def find(logs: Sequence[str], store: Store) -> list[SegmentRef]:
+def find_segments(logs: Sequence[str], store: Store) -> list[SegmentRef]:
     """
     Return the finished segments below some uris, by name; one that lies in several places is there once.
 
@@ -57,7 +57,7 @@ def find(logs: Sequence[str], store: Store) -> list[SegmentRef]:
     """
     found: dict[str, SegmentRef] = {}
     for log in logs:
-        for name in _names(log, store):
+        for name in _list_paths(log, store):
             single = log.endswith(f"/{name}") or log == name
             uri = log if single else f"{log.rstrip('/')}/{name}"
             if single or segment_file.is_finished(name):
@@ -69,7 +69,7 @@ def find(logs: Sequence[str], store: Store) -> list[SegmentRef]:
     return sorted(found.values(), key=lambda one: one.uri)
 
 
-def _names(log: str, store: Store) -> list[str]:
+def _list_paths(log: str, store: Store) -> list[str]:
     """Return the paths below a log. Files on this machine are not opened: one that is damaged holds up no other."""
     root = Path(log)
     if is_remote(log) or not root.is_dir():

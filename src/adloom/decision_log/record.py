@@ -22,8 +22,8 @@ Context = Annotated[
     dict[Annotated[str, Meta(min_length=1, max_length=MAX_LENGTH, pattern=NAME)], str], Meta(max_length=MAX_NAMES)
 ]
 Tier = Literal["model", "cached", "default"]
-Kind = Literal["click", "conversion"]
-Reason = Literal["buffer full", "disk full", "disk limit", "not a record", "not written"]
+FeedbackKind = Literal["click", "conversion"]
+DropReason = Literal["buffer full", "disk full", "disk limit", "not a record", "not written"]
 
 
 class _Line(Struct, frozen=True, forbid_unknown_fields=True, gc=False, tag_field="type"):
@@ -65,7 +65,7 @@ class Feedback(_Line, tag="feedback", frozen=True, kw_only=True):
     time: Time
     decision_id: Identity
     creative_id: Name
-    kind: Kind
+    kind: FeedbackKind
     value: Annotated[float, Meta(ge=0, le=1e15)] | None = None  # of a conversion, in the advertiser's currency
     feedback_id: Name | None = None  # names it; without one a creative has one feedback of a kind in a decision
 
@@ -85,7 +85,7 @@ class Gap(_Line, tag="gap", frozen=True, kw_only=True):
     """Records that were to be here and are not."""
 
     time: Time  # when it was noticed
-    reason: Reason
+    reason: DropReason
     records: Count
 
 

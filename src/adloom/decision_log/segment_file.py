@@ -25,10 +25,12 @@ from adloom.storage import manifest, private_file
 
 OPEN, DAMAGED = "open", "damaged"
 PACKED, PLAIN = ".jsonl.gz", ".jsonl"
-LEVEL = 1  # of ISA-L's gzip: zlib's size at a third of its time, which is taken from answers where processors are few
-BLOCK = 1 << 20
+GZIP_LEVEL = (
+    1  # of ISA-L's gzip: zlib's size at a third of its time, which is taken from answers where processors are few
+)
+BLOCK_BYTES = 1 << 20
 MICROSECOND = 1e-6
-DAMAGE = (EOFError, OSError, zlib.error)  # what reading a segment raises where it is damaged
+DAMAGE_ERRORS = (EOFError, OSError, zlib.error)  # what reading a segment raises where it is damaged
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +40,7 @@ class LogSegment:
 
     def __init__(self, path: Path, header: Header) -> None:
         self.path = path
-        self.day = day(header.time)
+        self.day = format_day(header.time)
         self.opened = header.time
         self.size = 0
         self.error: OSError | None = None  # why the last write did not keep everything
@@ -104,11 +106,11 @@ class LogDirectory:
     def finished(self) -> list[Path]:
         """Return the finished segments, oldest first."""
         found = [path for path in self.root.glob("*/*/*") if is_finished(path.relative_to(self.root).as_posix())]
-        return sorted(found, key=lambda path: (_modified(path), path.name))
+        return sorted(found, key=lambda path: (_modified_at(path), path.name))
 
     def bytes(self) -> int:
         """Return how many bytes lie here."""
-        return sum(_size(path) for path in self.root.rglob("*"))
+        return sum(_file_size(path) for path in self.root.rglob("*"))
 
     def finish(self, path: Path) -> Path:
         """
@@ -117,18 +119,18 @@ class LogDirectory:
         Done again after a crash, it makes the same file. Without room to compress it, it is kept as it is; one whose
         header a power cut took lies under `damaged`, where `verify` finds it.
         """
-        project, opened = _origin(path)
+        project, opened = _read_origin(path)
         beside = path.with_suffix(".partial")
         try:
-            made, suffix, sha256 = beside, PACKED, _pack(path, beside)
+            made, suffix, sha256 = beside, PACKED, _compress(path, beside)
         except OSError:
             beside.unlink(missing_ok=True)
             made, suffix, sha256 = path, PLAIN, manifest.sha256(path)
-        target = self.root / project / day(opened) / f"{sha256}{suffix}"
+        target = self.root / project / format_day(opened) / f"{sha256}{suffix}"
         target.parent.mkdir(parents=True, exist_ok=True)
         os.utime(made, (opened * MICROSECOND,) * 2)
         made.rename(target)
-        _sync(target.parent)
+        _sync_folder(target.parent)
         path.unlink(missing_ok=True)
         return target
 
@@ -146,7 +148,7 @@ def recover(folder: LogDirectory) -> int:
         | {*folder.open.glob(f"*{ProcessCounters.SUFFIX}")}
     ):
         try:
-            count += _recover(folder, path)
+            count += _recover_process(folder, path)
         except OSError as error:
             failed = error
     if failed:
@@ -154,44 +156,44 @@ def recover(folder: LogDirectory) -> int:
     return count
 
 
-def _recover(folder: LogDirectory, path: Path) -> bool:
+def _recover_process(folder: LogDirectory, path: Path) -> bool:
     """Finish what one process left, by its tally; return False when it lives."""
     tally = ProcessCounters.adopt(path)
     if tally is None:
         return False
     with closing(tally):
-        for segment in _recovered(folder, tally):
+        for segment in _end_segments(folder, tally):
             folder.finish(segment)
         tally.discard()
     return True
 
 
-def _recovered(folder: LogDirectory, tally: ProcessCounters) -> list[Path]:
+def _end_segments(folder: LogDirectory, tally: ProcessCounters) -> list[Path]:
     """Return the segments a process left, each with its end."""
     for partial in folder.open.glob(f"{tally.process}-*.partial"):
         partial.unlink()
-    paths = [path for path in sorted(folder.open.glob(f"{tally.process}-*{PLAIN}")) if _mend(path)]
-    last = _last(paths[-1]) if paths else None
+    paths = [path for path in sorted(folder.open.glob(f"{tally.process}-*{PLAIN}")) if _truncate_torn_line(path)]
+    last = _read_last_line(paths[-1]) if paths else None
     if isinstance(last, End) and last.last:
         return paths
-    written = last.records if isinstance(last, End) else _records(paths[-1]) if paths else tally.written
+    written = last.records if isinstance(last, End) else _count_records(paths[-1]) if paths else tally.written
     lost = max(tally.accepted - written, 0) + tally.dropped - tally.noted
     if lost and (not paths or isinstance(last, End)):
         paths.append(folder.path(tally.process, tally.number))
-        LogSegment(paths[-1], header(tally, written)).close()
+        LogSegment(paths[-1], create_header(tally, written)).close()
         last = None
     if paths and not isinstance(last, End):
         gap = [encode(Gap(time=now(), reason="not written", records=lost))] if lost else []
-        _append(paths[-1], b"\n".join([*gap, encode(End(time=now(), records=written, last=True)), b""]))
+        _append_all(paths[-1], b"\n".join([*gap, encode(End(time=now(), records=written, last=True)), b""]))
     return paths
 
 
-def header(tally: ProcessCounters, written: int) -> Header:
+def create_header(tally: ProcessCounters, written: int) -> Header:
     """Return the header of a process's next segment, before which it wrote so many records."""
     return Header(time=now(), project=tally.project, process=tally.process, number=tally.number, records=written)
 
 
-def _mend(path: Path) -> bool:
+def _truncate_torn_line(path: Path) -> bool:
     """Cut a torn last line off; return whether a header is left, for without one there is nothing."""
     kept = 0
     with path.open("r+b") as stream:
@@ -203,17 +205,19 @@ def _mend(path: Path) -> bool:
     return kept > 0
 
 
-def _origin(path: Path) -> tuple[str, int]:
+def _read_origin(path: Path) -> tuple[str, int]:
     """Return the project of a segment and when it was opened, µs."""
     with path.open("rb") as stream:
         try:
             first = decode(stream.readline())
         except ValueError:
             first = None
-    return (first.project, first.time) if isinstance(first, Header) else (DAMAGED, int(_modified(path) / MICROSECOND))
+    return (
+        (first.project, first.time) if isinstance(first, Header) else (DAMAGED, int(_modified_at(path) / MICROSECOND))
+    )
 
 
-def _last(path: Path) -> Line | None:
+def _read_last_line(path: Path) -> Line | None:
     """Return the last line, None when it is no line of a log."""
     last = b""
     with path.open("rb") as stream:
@@ -225,10 +229,10 @@ def _last(path: Path) -> Line | None:
         return None
 
 
-def _records(path: Path) -> int:
+def _count_records(path: Path) -> int:
     """Return how many records a process had written by the end of a segment of its."""
     count = 0
-    for _, line in lines(path):
+    for _, line in read_lines(path):
         try:
             found = decode(line)
         except ValueError:  # damaged by a power cut; `verify` will name it
@@ -238,7 +242,7 @@ def _records(path: Path) -> int:
     return count
 
 
-def _append(path: Path, data: bytes) -> None:
+def _append_all(path: Path, data: bytes) -> None:
     """Append all of the data, or nothing. Raises OSError."""
     with path.open("ab", buffering=0) as stream:
         size = stream.tell()
@@ -256,32 +260,32 @@ def is_finished(name: str) -> bool:
     return name.endswith((PACKED, PLAIN)) and not {OPEN, ""} & {*name.split("/")[:-1]}
 
 
-def day(time: int) -> str:
+def format_day(time: int) -> str:
     """Return the day (UTC) of a time in µs, such as 2026-11-07."""
     return f"{datetime.fromtimestamp(time * MICROSECOND, UTC):%Y-%m-%d}"
 
 
-def lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield a segment's lines with their numbers, from 1. Raises one of DAMAGE where it cannot be read on."""
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
         yield from enumerate(stream, 1)
 
 
-def _pack(path: Path, target: Path) -> str:
+def _compress(path: Path, target: Path) -> str:
     """Compress a file and return the sha256 of what came out, which is a function of the file's content alone."""
     with (
         path.open("rb") as source,
         private_file.create(target) as stream,
-        igzip.IGzipFile("", "wb", LEVEL, stream, mtime=0) as packed,
+        igzip.IGzipFile("", "wb", GZIP_LEVEL, stream, mtime=0) as packed,
     ):
-        while block := source.read(BLOCK):
+        while block := source.read(BLOCK_BYTES):
             packed.write(block)
     with target.open("rb") as made:
         os.fsync(made.fileno())
     return manifest.sha256(target)
 
 
-def _sync(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     """Make a name in a folder safe from a power cut; it is there already, so an error is only logged."""
     try:
         handle = os.open(folder, os.O_RDONLY)
@@ -293,14 +297,14 @@ def _sync(folder: Path) -> None:
         logger.error("decision log: %s: fsync: %s", folder, error.strerror)
 
 
-def _size(path: Path) -> int:
+def _file_size(path: Path) -> int:
     try:
         return path.stat().st_size if path.is_file() else 0
     except FileNotFoundError:  # finished or shipped meanwhile
         return 0
 
 
-def _modified(path: Path) -> float:
+def _modified_at(path: Path) -> float:
     try:
         return path.stat().st_mtime
     except FileNotFoundError:

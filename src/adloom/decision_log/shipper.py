@@ -22,9 +22,9 @@ from adloom.errors import ExternalServiceError
 from adloom.storage import manifest
 from adloom.storage.objects import ObjectStore
 
-POLL = 1.0  # seconds between two looks for what others have finished
-LONGEST_PAUSE = 60.0  # seconds
-LOCK = "ship.lock"
+POLL_SECONDS = 1.0  # seconds between two looks for what others have finished
+MAX_BACKOFF_SECONDS = 60.0  # seconds
+LOCK_FILE = "ship.lock"
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 class Shipper:
     """Finishes and ships the segments of a folder, those of killed processes first."""
 
-    def __init__(self, folder: LogDirectory, remote: ObjectStore | None, poll: float = POLL) -> None:
+    def __init__(self, folder: LogDirectory, remote: ObjectStore | None, poll: float = POLL_SECONDS) -> None:
         self.remote = remote
         self.shipped = self.unshipped = self.failures = 0
         self._folder, self._poll = folder, poll
@@ -128,7 +128,7 @@ class Shipper:
         try:
             self._ship(self.remote)
         except Exception:
-            self._pause = min(max(self._pause * 2, self._poll), LONGEST_PAUSE)
+            self._pause = min(max(self._pause * 2, self._poll), MAX_BACKOFF_SECONDS)
             self._again = time.monotonic() + (0 if self._closing else self._pause * random.uniform(0.5, 1))  # noqa: S311
             raise
         self._pause = 0.0
@@ -136,14 +136,14 @@ class Shipper:
     def _ship(self, remote: ObjectStore) -> None:
         """Ship what is finished; a file that cannot be read holds up no other. Raises the last one's error."""
         failed = None
-        with _alone(self._folder.root / LOCK) as alone:
+        with _try_lock(self._folder.root / LOCK_FILE) as alone:
             waiting = self._folder.finished() if alone else []
             for left, path in zip(range(len(waiting), 0, -1), waiting, strict=True):
                 self.unshipped = left
                 try:
                     self._oldest = path.stat().st_mtime
                     manifest.sha256(path)  # so that a disk's error is not taken for the remote's
-                    _send(path, path.relative_to(self._folder.root).as_posix(), remote)
+                    _ship_file(path, path.relative_to(self._folder.root).as_posix(), remote)
                     path.unlink()
                     self.shipped += 1
                 except OSError as error:
@@ -157,7 +157,7 @@ class Shipper:
         self.unshipped, self._oldest = (len(times), min(times, default=None)) if self.remote else (0, None)
 
 
-def _send(path: Path, name: str, remote: ObjectStore) -> None:
+def _ship_file(path: Path, name: str, remote: ObjectStore) -> None:
     """Make a file an object unless it is one, and see that it is."""
     size = path.stat().st_size
     found = remote.below(name).get(name)
@@ -170,7 +170,7 @@ def _send(path: Path, name: str, remote: ObjectStore) -> None:
 
 
 @contextmanager
-def _alone(lock: Path) -> Iterator[bool]:
+def _try_lock(lock: Path) -> Iterator[bool]:
     """Yield whether nobody else ships from here."""
     file = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:

@@ -43,9 +43,9 @@ CHECKS = {  # name: what is wrong when it counts something
 }
 TOLERANCE = 1e-9
 ROUNDING = 1e-14  # of a sum of probabilities, however it was formed
-SKEW = 10_000_000  # µs by which clocks may differ, and one clock go back
-EXAMPLES = 3
-CLICKS = 100  # below so many, half of them may well be one user's
+CLOCK_SKEW = 10_000_000  # µs by which clocks may differ, and one clock go back
+MAX_EXAMPLES = 3
+MIN_CLICKS = 100  # below so many, half of them may well be one user's
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class VerificationReport:
     def add(self, check: str, where: str, count: int = 1) -> None:
         """Count something that is wrong."""
         self.counts[check] += count
-        if len(self.examples[check]) < EXAMPLES:
+        if len(self.examples[check]) < MAX_EXAMPLES:
             self.examples[check].append(where)
 
     @property
@@ -99,10 +99,10 @@ class VerificationReport:
 
 def verify(logs: Sequence[str], store: Store, at: int | None = None) -> VerificationReport:
     """Check the segments below some uris, at a time in µs (now). Raises DataError when there are none."""
-    found, findings = reading.find(logs, store), VerificationReport()
+    found, findings = reading.find_segments(logs, store), VerificationReport()
     with tempfile.TemporaryDirectory(prefix="adloom-verify-") as scratch, Outcomes(Path(scratch)) as outcomes:
         for segment in found:
-            _Segment(segment, findings, outcomes, at or now()).check(store)
+            _SegmentCheck(segment, findings, outcomes, at or now()).check(store)
         _check_outcomes(outcomes, findings)
     for process, parts in findings.parts.items():
         _check_process(process, sorted(parts, key=lambda part: part.number), findings)
@@ -116,14 +116,14 @@ def _check_outcomes(outcomes: Outcomes, findings: VerificationReport) -> None:
     for decision_id, lag in outcomes.feedback():
         if lag is None:
             findings.add("feedback", f"decision {decision_id.hex()}")
-        elif lag < -SKEW:
+        elif lag < -CLOCK_SKEW:
             findings.add("early", f"decision {decision_id.hex()}: {-lag / 1e6:.0f} s")
     user, clicks = outcomes.most_clicks()
-    if outcomes.clicks >= CLICKS and clicks * 2 >= outcomes.clicks:
+    if outcomes.clicks >= MIN_CLICKS and clicks * 2 >= outcomes.clicks:
         findings.add("one_user", f"user {user.hex()}: {clicks} of {outcomes.clicks} clicks", clicks)
 
 
-class _Segment:
+class _SegmentCheck:
     """One segment while it is checked."""
 
     def __init__(self, found: SegmentRef, findings: VerificationReport, outcomes: Outcomes, at: int) -> None:
@@ -175,9 +175,9 @@ class _Segment:
 
     def _record(self, number: int, record: Decision | Feedback) -> None:
         self._count += 1
-        if record.time > self._at + SKEW:
+        if record.time > self._at + CLOCK_SKEW:
             self._wrong("future", number, f"{(record.time - self._at) / 1e6:.0f} s")
-        if record.time < self._latest - SKEW:
+        if record.time < self._latest - CLOCK_SKEW:
             self._wrong("backwards", number, f"{(self._latest - record.time) / 1e6:.0f} s")
         self._first, self._latest = self._first or record.time, max(self._latest, record.time)
         if isinstance(record, Feedback):
@@ -186,7 +186,7 @@ class _Segment:
             return
         self._outcomes.add_decision(record)
         self._findings.decisions += 1
-        for check, what in faults(record):
+        for check, what in check_decision(record):
             self._wrong(check, number, f"{record.decision_id}: {what}")
 
     def _tell(self, header: Header) -> None:
@@ -209,12 +209,12 @@ def _check_process(process: str, parts: Sequence[SegmentSummary], findings: Veri
         if part.number != before.number + 1 or missing:
             where = f"process {process}: {missing} records before segment {part.number}, after {before.number}"
             findings.add("missing", where, max(abs(missing), 1))
-        if part.first and part.first < latest - SKEW:
+        if part.first and part.first < latest - CLOCK_SKEW:
             findings.add("backwards", f"{part.name}: {(latest - part.first) / 1e6:.0f} s")
         latest = max(latest, part.latest)
 
 
-def faults(decision: Decision) -> Iterator[tuple[str, str]]:
+def check_decision(decision: Decision) -> Iterator[tuple[str, str]]:
     """Yield (check, what) for everything that is wrong with a decision by itself."""
     if (decision.user is None) != (decision.user_key is None):
         yield "user", "one of user and user_key alone"
@@ -227,10 +227,10 @@ def faults(decision: Decision) -> Iterator[tuple[str, str]]:
         yield "sum", f"{total!r}"
     if lowest := [p for p in decision.probabilities if not p >= 0]:
         yield "support", f"a probability of {lowest[0]!r}"
-    yield from _slate_faults(decision)
+    yield from _check_slate(decision)
 
 
-def _slate_faults(decision: Decision) -> Iterator[tuple[str, str]]:
+def _check_slate(decision: Decision) -> Iterator[tuple[str, str]]:
     left = dict(zip(decision.candidates, decision.probabilities, strict=True))
     if len(left) < len(decision.candidates):
         yield "chosen", "a candidate stands there twice"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from adloom.decision_log.buffer import Buffer
 from adloom.decision_log.counters import ProcessCounters
-from adloom.decision_log.record import End, Gap, Reason, encode, now
-from adloom.decision_log.segment_file import LogDirectory, LogSegment, day, header
+from adloom.decision_log.record import DropReason, End, Gap, encode, now
+from adloom.decision_log.segment_file import LogDirectory, LogSegment, create_header, format_day
 
-LOOK = 1.0  # seconds between two looks at how much lies in the folder
+DISK_CHECK_SECONDS = 1.0  # seconds between two looks at how much lies in the folder
 
 logger = logging.getLogger(__name__)
 
@@ -41,18 +41,18 @@ class Writer:
     ) -> None:
         self._folder, self._tally, self._limits, self._buffer, self._ended = folder, tally, limits, buffer, ended
         self._segment: LogSegment | None = None
-        self._noted: Counter[Reason] = Counter()
+        self._noted: Counter[DropReason] = Counter()
         self._looked = 0.0
         self.written = 0  # records
         self.over = False  # the folder holds more than its limit
         self.full = False  # the last write found no room
 
     @property
-    def trouble(self) -> Reason | None:
+    def trouble(self) -> DropReason | None:
         """Why records have to be dropped, if it is not that they come too fast."""
         return "disk limit" if self.over else "disk full" if self.full else None
 
-    def write(self, dropped: Counter[Reason]) -> None:
+    def write(self, dropped: Counter[DropReason]) -> None:
         """Write what waits, and a gap for what was dropped; rotate when it is time."""
         self._buffer.gather()
         self._drain()
@@ -100,7 +100,7 @@ class Writer:
             path = self._folder.path(self._tally.process, self._tally.number)
             try:
                 self._tally.keep()
-                self._segment = LogSegment(path, header(self._tally, self.written))
+                self._segment = LogSegment(path, create_header(self._tally, self.written))
                 self._tally.number += 1
             except OSError as error:
                 self._tell(error)
@@ -118,12 +118,12 @@ class Writer:
         return (
             segment.size >= self._limits.segment
             or self.age() >= self._limits.rotation
-            or segment.day != day(now())
+            or segment.day != format_day(now())
             or segment.opened > now()  # the clock was set back
             or segment.deleted
         )
 
-    def _note(self, dropped: Counter[Reason]) -> None:
+    def _note(self, dropped: Counter[DropReason]) -> None:
         """Write a gap for each reason for which more was dropped than gaps say."""
         for reason, count in (dropped - self._noted).items():
             gap = encode(Gap(time=now(), reason=reason, records=count)) + b"\n"
@@ -132,7 +132,7 @@ class Writer:
                 self._tally.noted = self._noted.total()
 
     def _look(self) -> None:
-        if time.monotonic() - self._looked >= LOOK:
+        if time.monotonic() - self._looked >= DISK_CHECK_SECONDS:
             self._looked = time.monotonic()
             self.over = self._folder.bytes() > self._limits.disk
 

@@ -8,7 +8,7 @@ from adloom.policy.impressions import Impressions
 from adloom.policy.scorer import Policy
 
 
-def probabilities(policy: Policy, data: Impressions) -> Float64Array:
+def compute_probabilities(policy: Policy, data: Impressions) -> Float64Array:
     """Return the probability that the policy shows each creative in each row (rows, creatives); 0 where not offered."""
     known = {creative: i for i, creative in enumerate(policy.creatives)}
     place = np.array([known.get(creative, -1) for creative in data.creatives], np.int64)

@@ -12,18 +12,18 @@ from adloom.config.params import TrainPolicy
 from adloom.evaluation.metric import Comparison, Evaluation, Figure, Metric, Sample, Section, Table
 from adloom.evaluation.statistics import mean
 from adloom.policy import figures, model_selection
-from adloom.policy.batch import probabilities
+from adloom.policy.batch import compute_probabilities
 from adloom.policy.impressions import ExclusionCounts, Impressions
 from adloom.policy.models import Categories
 from adloom.policy.ope.estimate import Estimate
-from adloom.policy.ope.log_evaluation import Columns, Value, from_table
+from adloom.policy.ope.log_evaluation import LogColumns, LogEvaluation, evaluate_log
 from adloom.policy.ope.promotion_test import decide_lift
 from adloom.policy.scorer import Policy
 
 Card = Mapping[str, Any]
 
 RATE = "click_rate"
-SHOWN = 10  # creatives in the table of those shown more or less than in the log
+TABLE_CREATIVES = 10  # creatives in the table of those shown more or less than in the log
 
 
 def evaluate(
@@ -34,16 +34,16 @@ def evaluate(
 
     The calibration period is there to fit the other models anew, which the card names: they are shown beside it.
     """
-    shown = probabilities(policy, holdout)
-    value = valued(holdout, shown)
-    others = _others(calibration, holdout, policy, card)
-    sections = [*_sections(holdout, shown, value, others), _left(holdout, left)]
+    shown = compute_probabilities(policy, holdout)
+    value = estimate_value(holdout, shown)
+    others = _estimate_rivals(calibration, holdout, policy, card)
+    sections = [*_build_sections(holdout, shown, value, others), _exclusions_table(holdout, left)]
     target = shown[np.arange(len(holdout)), holdout.shown]
-    ours, log = ({RATE: _sample(holdout, chances)} for chances in (target, holdout.propensity))
-    return Evaluation(_metrics(value, holdout, left), ours, sections, without=log)
+    ours, log = ({RATE: _to_sample(holdout, chances)} for chances in (target, holdout.propensity))
+    return Evaluation(_build_metrics(value, holdout, left), ours, sections, without=log)
 
 
-def valued(data: Impressions, shown: Float64Array) -> Value:
+def estimate_value(data: Impressions, shown: Float64Array) -> LogEvaluation:
     """Return what a policy with these probabilities (rows, creatives) would have earned on impressions."""
     context = tuple(name for name in ("placement", "segment") if name in data.context)
     frame = pd.DataFrame(
@@ -54,16 +54,18 @@ def valued(data: Impressions, shown: Float64Array) -> Value:
             **{name: data.context[name] for name in context},
         }
     )
-    columns = Columns("creative_id", "clicked", "propensity", context, "placement")
-    return from_table(frame, columns, lambda rows, actions: shown, data.creatives)
+    columns = LogColumns("creative_id", "clicked", "propensity", context, "placement")
+    return evaluate_log(frame, columns, lambda rows, actions: shown, data.creatives)
 
 
-def _sample(data: Impressions, target: Float64Array) -> Sample:
+def _to_sample(data: Impressions, target: Float64Array) -> Sample:
     """Return what a policy's click rate is estimated from: (rows,) of clicks, propensities, its own probabilities."""
-    return Sample((data.clicked, data.propensity, target), _weighted, "share", _compare)
+    return Sample((data.clicked, data.propensity, target), _weighted_click_rate, "share", _compare)
 
 
-def _weighted(clicked: Float64Array, propensity: Float64Array, target: Float64Array, weights: Float64Array) -> float:
+def _weighted_click_rate(
+    clicked: Float64Array, propensity: Float64Array, target: Float64Array, weights: Float64Array
+) -> float:
     return mean(clicked * target / propensity, weights)
 
 
@@ -78,7 +80,7 @@ def _compare(mine: Sample, rival: Sample, margin: float) -> Comparison:
     return Comparison(lift.verdict == "promote", lift.low, f"against {against}: {lift.finding}")
 
 
-def _metrics(value: Value, data: Impressions, left: ExclusionCounts) -> dict[str, Metric]:
+def _build_metrics(value: LogEvaluation, data: Impressions, left: ExclusionCounts) -> dict[str, Metric]:
     best = value.estimates["doubly_robust"]
     counts = {
         "effective_sample_size": round(best.effective_sample_size),
@@ -87,24 +89,26 @@ def _metrics(value: Value, data: Impressions, left: ExclusionCounts) -> dict[str
         "without_propensity": left.without_propensity,
     }
     return {
-        **({RATE: _rate(best)} if best.trustworthy else {}),  # else it is told in the report alone, with the reason
-        "logged_click_rate": _rate(value.logged),
-        "unsupported": _exact(value.support.unsupported, len(data), "share"),
-        **{name: _exact(count, len(data), "count") for name, count in counts.items()},
+        **(
+            {RATE: _rate_metric(best)} if best.trustworthy else {}
+        ),  # else it is told in the report alone, with the reason
+        "logged_click_rate": _rate_metric(value.logged),
+        "unsupported": _exact_metric(value.support.unsupported, len(data), "share"),
+        **{name: _exact_metric(count, len(data), "count") for name, count in counts.items()},
     }
 
 
-def _rate(estimate: Estimate) -> Metric:
+def _rate_metric(estimate: Estimate) -> Metric:
     """Return a click rate, which lies in [0, 1] whatever the interval of an estimate says."""
     value, low, high = (min(max(number, 0.0), 1.0) for number in (estimate.value, estimate.low, estimate.high))
     return Metric(value, low, high, estimate.n, "share")
 
 
-def _exact(value: float, rows: int, unit: Any) -> Metric:
+def _exact_metric(value: float, rows: int, unit: Any) -> Metric:
     return Metric(value, value, value, rows, unit)
 
 
-def _others(calibration: Impressions, holdout: Impressions, policy: Policy, card: Card) -> dict[str, Estimate]:
+def _estimate_rivals(calibration: Impressions, holdout: Impressions, policy: Policy, card: Card) -> dict[str, Estimate]:
     """Return the value of each model that competed, at its best temperature, fitted on the calibration period."""
     trained = TrainPolicy.model_validate(card["params"])
     of = {
@@ -113,83 +117,87 @@ def _others(calibration: Impressions, holdout: Impressions, policy: Policy, card
         if i < len(policy.categories)
     }
     categories = Categories(policy.categories, of)
-    predicted = model_selection.predictions(holdout, trained.seed)
+    predicted = model_selection.predict_click_rates(holdout, trained.seed)
     found = {}
     for model in trained.models:
         tried = [candidate for candidate in card["candidates"] if candidate["model"] == model]
         best = max(tried, key=lambda candidate: candidate["low"])
-        fitted = model_selection.fitted_on(calibration, model, categories, best["penalty"] or 0.0)
+        fitted = model_selection.fit_model(calibration, model, categories, best["penalty"] or 0.0)
         fitted = replace(fitted, temperature=best["temperature"], floor=trained.floor)
-        found[f"{model}, temperature {best['temperature']:g}"] = model_selection.estimate(
-            holdout, probabilities(fitted, holdout), predicted
+        found[f"{model}, temperature {best['temperature']:g}"] = model_selection.estimate_value(
+            holdout, compute_probabilities(fitted, holdout), predicted
         )
     return found
 
 
-def _sections(data: Impressions, shown: Float64Array, value: Value, others: Mapping[str, Estimate]) -> list[Section]:
+def _build_sections(
+    data: Impressions, shown: Float64Array, value: LogEvaluation, others: Mapping[str, Estimate]
+) -> list[Section]:
     compared = {"the log itself": value.logged, "this policy": value.estimates["doubly_robust"], **others}
     return [
         Figure(
             "Click rates",
             "Clicks per impression of the holdout period, doubly robust, with 95 % intervals; grey where the interval "
             "is not to be trusted. The line is the log's own rate.",
-            figures.rates(compared, value.logged.value),
+            figures.draw_rates(compared, value.logged.value),
         ),
-        _compared(compared),
-        _estimators(value),
+        _policies_table(compared),
+        _estimators_table(value),
         Figure(
             "What is shown",
             "Share of the impressions that each creative would have got, against the share it had in the log.",
-            figures.shares(_share(data), shown.mean(0)),
+            figures.draw_shares(_logged_shares(data), shown.mean(0)),
         ),
-        _most(data, shown),
+        _shift_table(data, shown),
     ]
 
 
-def _compared(found: Mapping[str, Estimate]) -> Table:
+def _policies_table(found: Mapping[str, Estimate]) -> Table:
     caption = (
         "Each on the same impressions of the holdout period; the log's own rate needs no estimate. The other models "
         "are those that this one was chosen from, on the calibration period alone."
     )
-    return Table("Policies compared", caption, _HEADER, [_row(name, estimate) for name, estimate in found.items()])
+    return Table(
+        "Policies compared", caption, _HEADER, [_table_row(name, estimate) for name, estimate in found.items()]
+    )
 
 
-def _estimators(value: Value) -> Table:
+def _estimators_table(value: LogEvaluation) -> Table:
     caption = (
         f"The same policy by every estimator. The doubly robust one counts. Support: {value.support}. An interval is "
         "trusted when the effective sample holds enough clicks and weights behave as right propensities make them."
     )
-    rows = [_row(name.replace("_", " "), estimate) for name, estimate in value.estimates.items()]
+    rows = [_table_row(name.replace("_", " "), estimate) for name, estimate in value.estimates.items()]
     return Table("Estimators", caption, _HEADER, rows)
 
 
 _HEADER = ["", "clicks per 1,000", "95 % from", "to", "effective sample", "weight in the top 1 %", "interval"]
 
 
-def _row(name: str, estimate: Estimate) -> list[str | float | int]:
+def _table_row(name: str, estimate: Estimate) -> list[str | float | int]:
     rates = [1000 * number for number in (estimate.value, estimate.low, estimate.high)]
     sample = round(estimate.effective_sample_size)
     return [name, *rates, sample, f"{estimate.top_share:.0%}", estimate.why_not or "trusted"]
 
 
-def _share(data: Impressions) -> Float64Array:
+def _logged_shares(data: Impressions) -> Float64Array:
     return np.asarray(np.bincount(data.shown, minlength=len(data.creatives)) / len(data))
 
 
-def _most(data: Impressions, shown: Float64Array) -> Table:
-    policy, log = shown.mean(0), _share(data)
+def _shift_table(data: Impressions, shown: Float64Array) -> Table:
+    policy, log = shown.mean(0), _logged_shares(data)
     order = np.argsort(-(policy - log), kind="stable")
-    chosen = [*order[:SHOWN], *order[SHOWN:][-SHOWN:]]
+    chosen = [*order[:TABLE_CREATIVES], *order[TABLE_CREATIVES:][-TABLE_CREATIVES:]]
     rows: list[list[str | float | int]] = [
         [data.creatives[i], f"{log[i]:.2%}", f"{policy[i]:.2%}", f"{policy[i] - log[i]:+.2%}"] for i in chosen
     ]
-    caption = f"The {SHOWN} creatives that gain and the {SHOWN} that lose the most."
+    caption = f"The {TABLE_CREATIVES} creatives that gain and the {TABLE_CREATIVES} that lose the most."
     return Table(
         "Shown more, shown less", caption, ["creative", "share in the log", "by the policy", "difference"], rows
     )
 
 
-def _left(data: Impressions, left: ExclusionCounts) -> Table:
+def _exclusions_table(data: Impressions, left: ExclusionCounts) -> Table:
     rows: list[list[str | float | int]] = [
         ["counted", len(data)],
         ["clicked", int(data.clicked.sum())],

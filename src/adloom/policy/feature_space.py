@@ -25,16 +25,16 @@ class FeatureSpace:
     @classmethod
     def of(cls, data: Impressions, features: tuple[Feature, ...] | None = None) -> Self:
         """Return the space that impressions span: each column of the context, and a placement's positions."""
-        found = features or tuple(_features(data))
-        return cls(found, tuple(_values(joined(data.context, feature)) for feature in found))
+        found = features or tuple(_default_features(data))
+        return cls(found, tuple(_frequent_values(join_columns(data.context, feature)) for feature in found))
 
     def rows(self, context: Mapping[str, AnyArray]) -> list[Int64Array]:
         """Return for each feature the row of its weights that each context is in (rows,)."""
         pairs = zip(self.features, self.values, strict=True)
-        return [_places(joined(context, feature), values) for feature, values in pairs]
+        return [_value_indices(join_columns(context, feature), values) for feature, values in pairs]
 
 
-def joined(context: Mapping[str, AnyArray], feature: Feature) -> AnyArray:
+def join_columns(context: Mapping[str, AnyArray], feature: Feature) -> AnyArray:
     """Return the value of a feature in each row (rows,), UNKNOWN where one of its columns is."""
     columns = [context[name] for name in feature if name in context]
     if len(columns) < len(feature):
@@ -46,18 +46,18 @@ def joined(context: Mapping[str, AnyArray], feature: Feature) -> AnyArray:
     return value
 
 
-def _features(data: Impressions) -> list[Feature]:
+def _default_features(data: Impressions) -> list[Feature]:
     positions = [("placement", "position")] if "position" in data.context else []
     return [*((name,) for name in data.context if name != "position"), *positions]
 
 
-def _values(column: AnyArray) -> tuple[str, ...]:
+def _frequent_values(column: AnyArray) -> tuple[str, ...]:
     values, counts = np.unique(column, return_counts=True)
     frequent = counts >= MIN_SHARE * len(column)
     return tuple(str(value) for value in values[frequent] if value != UNKNOWN)
 
 
-def _places(column: AnyArray, values: tuple[str, ...]) -> Int64Array:
+def _value_indices(column: AnyArray, values: tuple[str, ...]) -> Int64Array:
     known = np.array(["", *values])
     place = np.searchsorted(known, column)
     hit = known[np.minimum(place, len(values))] == column

@@ -7,7 +7,7 @@ from adloom.evaluation import figures
 from adloom.policy.ope.estimate import Estimate
 
 
-def rates(found: Mapping[str, Estimate], logged: float) -> bytes:
+def draw_rates(found: Mapping[str, Estimate], logged: float) -> bytes:
     """Draw an interval for each policy, and the log's own rate as a line."""
     figure, ax = figures.create_axes(6.8, 1.0 + 0.36 * len(found))
     for place, estimate in enumerate(found.values()):
@@ -23,7 +23,7 @@ def rates(found: Mapping[str, Estimate], logged: float) -> bytes:
     return figures.to_png(figure)
 
 
-def shares(log: Float64Array, policy: Float64Array) -> bytes:
+def draw_shares(log: Float64Array, policy: Float64Array) -> bytes:
     """Draw creatives (creatives,) by their share of the log's impressions and of the policy's."""
     figure, ax = figures.create_axes(4.6, 4.2)
     top = 1.05 * float(max(log.max(), policy.max()))

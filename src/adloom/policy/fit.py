@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from adloom.arrays import Float64Array, Int64Array
 from adloom.policy.feature_space import FeatureSpace
 from adloom.policy.impressions import Impressions
-from adloom.policy.models import Categories, policy
+from adloom.policy.models import Categories, build_policy
 from adloom.policy.scorer import Policy
 
 PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # inverse: the smaller, the nearer to "all creatives alike"
@@ -50,7 +50,7 @@ class Design:
 
 
 @dataclass(frozen=True)
-class Linear:
+class LinearModel:
     """A fitted regression."""
 
     design: Design
@@ -72,10 +72,10 @@ class Linear:
             size = len(values) + 1
             _, item, group, rest = np.split(rest, np.cumsum([size, size * creatives, size * groups]))
             weights.append(item.reshape(size, creatives) + group.reshape(size, groups)[:, of])
-        return policy(data, self.design.categories, self.design.space, own + category[of], weights, category)
+        return build_policy(data, self.design.categories, self.design.space, own + category[of], weights, category)
 
 
-def linear(data: Impressions, categories: Categories, penalty: float) -> Linear:
+def fit_linear(data: Impressions, categories: Categories, penalty: float) -> LinearModel:
     """Fit clicks (at least one, and at least one miss); penalty is the inverse strength of the ridge penalty."""
     design = Design(FeatureSpace.of(data), categories, data.creatives)
     matrix = design.matrix(data)
@@ -84,4 +84,4 @@ def linear(data: Impressions, categories: Categories, penalty: float) -> Linear:
         found = LogisticRegression(C=penalty, tol=1e-6, max_iter=1000).fit(matrix[:, used], data.clicked)
     coefficients = np.zeros(matrix.shape[1])
     coefficients[used] = found.coef_[0]
-    return Linear(design, coefficients, float(found.intercept_[0]))
+    return LinearModel(design, coefficients, float(found.intercept_[0]))

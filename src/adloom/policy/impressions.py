@@ -11,10 +11,10 @@ import pandas as pd
 from adloom.arrays import AnyArray, BoolArray, DatetimeArray, Float64Array, Int64Array
 from adloom.data.context import PREFIX
 from adloom.errors import DataError
-from adloom.policy.maturity import matured
+from adloom.policy.maturity import select_matured
 
-PLACES = ("placement", "position", "segment")  # the context of every table, beside its own columns
-DECIDED = f"{PREFIX}segment"  # the segment as the decision knew it, in impressions of a decision log
+CONTEXT_COLUMNS = ("placement", "position", "segment")  # the context of every table, beside its own columns
+LOGGED_SEGMENT = f"{PREFIX}segment"  # the segment as the decision knew it, in impressions of a decision log
 UNKNOWN = ""  # the value of a context that is not known
 
 
@@ -57,7 +57,9 @@ class ExclusionCounts:
     without_segment: int  # counted nevertheless, with the segment unknown
 
 
-def read(rows: pd.DataFrame, segment: Sequence[str | None], maturity: timedelta) -> tuple[Impressions, ExclusionCounts]:
+def read_impressions(
+    rows: pd.DataFrame, segment: Sequence[str | None], maturity: timedelta
+) -> tuple[Impressions, ExclusionCounts]:
     """
     Return the usable impressions of a prepared table, which ends with its latest row, and how many do not count.
 
@@ -66,8 +68,10 @@ def read(rows: pd.DataFrame, segment: Sequence[str | None], maturity: timedelta)
     no row can be used.
     """
     of_user = pd.Series(list(segment), rows.index, "str")
-    rows = rows.assign(segment=of_user.fillna(rows.get(DECIDED, of_user))).sort_values("timestamp", kind="stable")
-    ripe = matured(rows, pd.Timedelta(maturity), rows["timestamp"].max())
+    rows = rows.assign(segment=of_user.fillna(rows.get(LOGGED_SEGMENT, of_user))).sort_values(
+        "timestamp", kind="stable"
+    )
+    ripe = select_matured(rows, pd.Timedelta(maturity), rows["timestamp"].max())
     known = ripe.rows[ripe.rows["propensity"].notna()].reset_index(drop=True)
     without = len(ripe.rows) - len(known)
     if known.empty:
@@ -77,22 +81,22 @@ def read(rows: pd.DataFrame, segment: Sequence[str | None], maturity: timedelta)
             "propensities, or a longer log"
         )
     left = ExclusionCounts(ripe.immature, ripe.late, without, int(known["segment"].isna().sum()))
-    return _arrays(known, _placed(rows)), left
+    return _to_impressions(known, _creatives_by_placement(rows)), left
 
 
-def _placed(rows: pd.DataFrame) -> dict[str, list[str]]:
+def _creatives_by_placement(rows: pd.DataFrame) -> dict[str, list[str]]:
     """Return the creatives that the table shows in each placement."""
     return {str(place): sorted(ids.unique()) for place, ids in rows.groupby("placement")["creative_id"]}
 
 
-def _arrays(rows: pd.DataFrame, placed: Mapping[str, list[str]]) -> Impressions:
-    lists = _lists(rows, placed)
+def _to_impressions(rows: pd.DataFrame, placed: Mapping[str, list[str]]) -> Impressions:
+    lists = _candidate_lists(rows, placed)
     creatives = tuple(sorted({creative for offered in set(lists) for creative in offered}))
     number = {creative: i for i, creative in enumerate(creatives)}
     distinct = {offered: i for i, offered in enumerate(dict.fromkeys(lists))}
     return Impressions(
         creatives,
-        _context(rows),
+        _context_columns(rows),
         tuple(np.array([number[creative] for creative in offered], np.int64) for offered in distinct),
         np.array([distinct[offered] for offered in lists], np.int64),
         np.asarray(rows["creative_id"].map(number), np.int64),
@@ -103,7 +107,7 @@ def _arrays(rows: pd.DataFrame, placed: Mapping[str, list[str]]) -> Impressions:
     )
 
 
-def _lists(rows: pd.DataFrame, placed: Mapping[str, list[str]]) -> list[tuple[str, ...]]:
+def _candidate_lists(rows: pd.DataFrame, placed: Mapping[str, list[str]]) -> list[tuple[str, ...]]:
     """Return the candidates of each row, ascending, the shown creative among them."""
     of_place = {place: tuple(ids) for place, ids in placed.items()}
     pairs = zip(rows["placement"], rows["candidates"], rows["creative_id"], strict=True)
@@ -113,11 +117,14 @@ def _lists(rows: pd.DataFrame, placed: Mapping[str, list[str]]) -> list[tuple[st
     ]
 
 
-def _context(rows: pd.DataFrame) -> dict[str, AnyArray]:
-    names = [*PLACES, *sorted(name for name in map(str, rows) if name.startswith(PREFIX) and name != DECIDED)]
-    return {name: _text(rows[name]) for name in names if rows[name].notna().any()}
+def _context_columns(rows: pd.DataFrame) -> dict[str, AnyArray]:
+    names = [
+        *CONTEXT_COLUMNS,
+        *sorted(name for name in map(str, rows) if name.startswith(PREFIX) and name != LOGGED_SEGMENT),
+    ]
+    return {name: _to_text(rows[name]) for name in names if rows[name].notna().any()}
 
 
-def _text(values: pd.Series) -> AnyArray:
+def _to_text(values: pd.Series) -> AnyArray:
     whole = values.astype("Int64") if pd.api.types.is_numeric_dtype(values) else values
     return whole.astype("str").mask(values.isna(), UNKNOWN).to_numpy(str)

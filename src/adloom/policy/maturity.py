@@ -8,7 +8,7 @@ from adloom.errors import DataError
 
 
 @dataclass(frozen=True)
-class Matured:
+class MaturedImpressions:
     """The impressions that count, and how many do not."""
 
     rows: pd.DataFrame
@@ -16,7 +16,7 @@ class Matured:
     late: int  # clicks of matured impressions that came after the maturity, which count as none
 
 
-def matured(impressions: pd.DataFrame, maturity: pd.Timedelta, now: pd.Timestamp) -> Matured:
+def select_matured(impressions: pd.DataFrame, maturity: pd.Timedelta, now: pd.Timestamp) -> MaturedImpressions:
     """
     Return the impressions that are at least `maturity` old at `now`, clicked where the click came within `maturity`.
 
@@ -30,4 +30,4 @@ def matured(impressions: pd.DataFrame, maturity: pd.Timedelta, now: pd.Timestamp
     rows = impressions[old].reset_index(drop=True)
     clicked = rows["clicked"].fillna(False).astype(bool)
     late = clicked & (rows["outcome_at"] > rows["timestamp"] + maturity) if "outcome_at" in rows else clicked & False
-    return Matured(rows.assign(clicked=clicked & ~late), int((~old).sum()), int(late.sum()))
+    return MaturedImpressions(rows.assign(clicked=clicked & ~late), int((~old).sum()), int(late.sum()))

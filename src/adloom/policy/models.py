@@ -19,7 +19,7 @@ from adloom.policy.impressions import Impressions
 from adloom.policy.scorer import Policy
 
 STRENGTHS = 2.0 ** np.arange(21)  # of the prior of a click rate, in impressions, that are tried
-PLACE: tuple[Feature, ...] = (("placement",),)
+PLACEMENT: tuple[Feature, ...] = (("placement",),)
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Categories:
         return np.array([number.get(self.of.get(creative, ""), len(self.names)) for creative in creatives], np.int64)
 
 
-def policy(
+def build_policy(
     data: Impressions,
     categories: Categories,
     space: FeatureSpace,
@@ -58,60 +58,64 @@ def policy(
     )
 
 
-def uniform(data: Impressions, categories: Categories) -> Policy:
+def fit_uniform(data: Impressions, categories: Categories) -> Policy:
     """Return the policy that shows every candidate alike."""
     nothing = np.zeros(len(data.creatives))
-    return policy(data, categories, FeatureSpace((), ()), nothing, [], np.zeros(len(categories.names) + 1))
+    return build_policy(data, categories, FeatureSpace((), ()), nothing, [], np.zeros(len(categories.names) + 1))
 
 
-def logging(data: Impressions, categories: Categories) -> Policy:
+def fit_logging(data: Impressions, categories: Categories) -> Policy:
     """
     Return what the log did, as far as its frequencies tell: how often each creative was shown in each position.
 
     One impression more than there was of each keeps what was never shown; what is new is shown as often as the average.
     """
-    space = FeatureSpace.of(data, (("placement", "position"),) if "position" in data.context else PLACE)
-    shown = _counts(space.rows(data.context)[0], data.shown, (len(space.values[0]) + 1, len(data.creatives)))
+    space = FeatureSpace.of(data, (("placement", "position"),) if "position" in data.context else PLACEMENT)
+    shown = _count_cells(space.rows(data.context)[0], data.shown, (len(space.values[0]) + 1, len(data.creatives)))
     possible = np.zeros_like(shown, bool)
     for chosen, row in set(zip(data.offered.tolist(), space.rows(data.context)[0].tolist(), strict=True)):
         possible[row, data.sets[chosen]] = True
     average = (shown + possible).sum(1) / np.maximum(possible.sum(1), 1)
     score = np.log((shown + 1) / np.maximum(average, 1)[:, None])
     score[0], score[~possible] = 0.0, 0.0
-    return policy(data, categories, space, np.zeros(len(data.creatives)), [score], np.zeros(len(categories.names) + 1))
+    return build_policy(
+        data, categories, space, np.zeros(len(data.creatives)), [score], np.zeros(len(categories.names) + 1)
+    )
 
 
-def rates(data: Impressions, categories: Categories) -> Policy:
+def fit_rates(data: Impressions, categories: Categories) -> Policy:
     """
     Return smoothed click rates per creative and placement, relative to the placement's own.
 
     Empirical Bayes: in a placement, creatives' rates are drawn from a beta distribution around the placement's rate
     times what the category does; its strength, the same everywhere, is the likeliest (beta-binomial). Needs a click.
     """
-    space = FeatureSpace.of(data, PLACE)
+    space = FeatureSpace.of(data, PLACEMENT)
     place = space.rows(data.context)[0]
     shape = (len(space.values[0]) + 1, len(data.creatives))
-    shown, clicked = _counts(place, data.shown, shape), _counts(place, data.shown, shape, data.clicked)
+    shown, clicked = _count_cells(place, data.shown, shape), _count_cells(place, data.shown, shape, data.clicked)
     overall = data.clicked.mean()
     rate = (clicked.sum(1) + overall) / (shown.sum(1) + 1)  # of each placement; never 0
-    strength = _strength(clicked, shown, rate)
+    strength = _fit_strength(clicked, shown, rate)
     expected = shown * rate[:, None]
     mass = strength * overall  # expected clicks that the prior is worth
     of = categories.index(data.creatives)
-    prior = _relative(_sums(clicked.sum(0), of, categories), _sums(expected.sum(0), of, categories), mass, 1.0)
+    prior = _shrink_ratio(
+        _sum_by_category(clicked.sum(0), of, categories), _sum_by_category(expected.sum(0), of, categories), mass, 1.0
+    )
     prior[-1] = 1.0
-    own = _relative(clicked.sum(0), expected.sum(0), mass, prior[of])
-    placed = np.where(shown > 0, _relative(clicked, expected, strength * rate[:, None], prior[of]), own)
+    own = _shrink_ratio(clicked.sum(0), expected.sum(0), mass, prior[of])
+    placed = np.where(shown > 0, _shrink_ratio(clicked, expected, strength * rate[:, None], prior[of]), own)
     placed[0] = own
-    return policy(data, categories, space, np.log(own), [np.log(placed / own)], np.log(prior))
+    return build_policy(data, categories, space, np.log(own), [np.log(placed / own)], np.log(prior))
 
 
-def _relative(clicked: Any, expected: Any, mass: Any, prior: Any) -> Float64Array:
+def _shrink_ratio(clicked: Any, expected: Any, mass: Any, prior: Any) -> Float64Array:
     """Return clicks over expected clicks, shrunk towards the prior."""
     return np.asarray((clicked + mass * prior) / (expected + mass))
 
 
-def _strength(clicked: Float64Array, shown: Float64Array, rate: Float64Array) -> float:
+def _fit_strength(clicked: Float64Array, shown: Float64Array, rate: Float64Array) -> float:
     """Return the likeliest strength of the prior, in impressions, of STRENGTHS; counts (placements, creatives)."""
     seen = shown > 0
     hits, misses = clicked[seen], (shown - clicked)[seen]
@@ -124,12 +128,12 @@ def _strength(clicked: Float64Array, shown: Float64Array, rate: Float64Array) ->
     return float(max(STRENGTHS, key=likelihood))
 
 
-def _counts(
+def _count_cells(
     row: Int64Array, column: Int64Array, shape: tuple[int, int], weights: Float64Array | None = None
 ) -> Float64Array:
     flat = np.bincount(row * shape[1] + column, weights, minlength=shape[0] * shape[1])
     return np.asarray(flat.reshape(shape), float)
 
 
-def _sums(values: Float64Array, of: Int64Array, categories: Categories) -> Float64Array:
+def _sum_by_category(values: Float64Array, of: Int64Array, categories: Categories) -> Float64Array:
     return np.asarray(np.bincount(of, values, minlength=len(categories.names) + 1), float)

@@ -23,9 +23,9 @@ from adloom.storage import npz
 Context = Mapping[str, str | None]  # column: value, as the impressions have them: placement, segment, position, ctx_*
 
 SEPARATOR = "\x1f"  # joins the values of a feature of several columns, and the names of the columns
-LAST = np.iinfo(np.int64).max  # hash, after which none comes
-CONTEXTS = 10_000  # of which a policy remembers what it looks up for them
-TINY = 1e-300  # of a candidate whose softmax underflows: it can still be drawn last, and divided by
+LAST_HASH = np.iinfo(np.int64).max  # hash, after which none comes
+MAX_CONTEXTS = 10_000  # of which a policy remembers what it looks up for them
+MIN_PROBABILITY = 1e-300  # of a candidate whose softmax underflows: it can still be drawn last, and divided by
 
 _ARRAYS = ("creatives", "category", "categories", "bias", "features", "prior", "temperature", "floor")
 
@@ -75,15 +75,15 @@ class Policy:
 
     def save(self, path: Path) -> None:
         """Write an npz without pickle."""
-        pieces: dict[str, AnyArray] = {f"values_{i}": _texts(values) for i, values in enumerate(self.values)}
+        pieces: dict[str, AnyArray] = {f"values_{i}": _to_str_array(values) for i, values in enumerate(self.values)}
         pieces |= {f"weights_{i}": weights for i, weights in enumerate(self.weights)}
         npz.save(
             path,
-            creatives=_texts(self.creatives),
+            creatives=_to_str_array(self.creatives),
             category=self.category.astype(np.int32),
-            categories=_texts(self.categories),
+            categories=_to_str_array(self.categories),
             bias=self.bias,
-            features=_texts([SEPARATOR.join(columns) for columns in self.features]),
+            features=_to_str_array([SEPARATOR.join(columns) for columns in self.features]),
             prior=self.prior.astype(np.float32),
             temperature=np.float64(self.temperature),
             floor=np.float64(self.floor),
@@ -146,7 +146,7 @@ class ScoringRequest(NamedTuple):
     categories: Mapping[str, str] = {}  # of candidates that the policy may not know
 
 
-class _Feature(NamedTuple):
+class _FeatureIndex(NamedTuple):
     """The numbers of a creative that belong to a feature."""
 
     columns: tuple[str, ...]  # of the context
@@ -169,7 +169,7 @@ class Scorer:
         # A generator: other threads get their turn while a hundred thousand creatives are gone through.
         hashes = np.fromiter((hash(creative) for creative in policy.creatives), np.int64, count)
         order = hashes.argsort()
-        self._hashes = np.append(hashes[order], LAST)  # so that a search always ends at a row
+        self._hashes = np.append(hashes[order], LAST_HASH)  # so that a search always ends at a row
         self._rows = np.zeros((count + len(policy.prior), 1 + sum(sizes)), np.float32)
         np.concatenate([policy.bias[None], *policy.weights], out=self._rows[:count].T, casting="same_kind")
         self._rows[:count] = self._rows[order]
@@ -178,7 +178,7 @@ class Scorer:
         self._other = len(self._rows) - 1
         firsts = np.cumsum([1, *sizes]).tolist()
         self._features = [
-            _Feature(columns, {value: first + i for i, value in enumerate(known, 1)}, first)
+            _FeatureIndex(columns, {value: first + i for i, value in enumerate(known, 1)}, first)
             for columns, known, first in zip(policy.features, policy.values, firsts, strict=False)
         ]
         self._columns = tuple(sorted({column for columns in policy.features for column in columns}))
@@ -229,7 +229,7 @@ class Scorer:
             names = [SEPARATOR.join([context.get(c) or "" for c in feature.columns]) for feature in self._features]
             places = [f.places.get(name, f.unknown) for f, name in zip(self._features, names, strict=True)]
             found = [0, *places]
-            if len(self._met) >= CONTEXTS:
+            if len(self._met) >= MAX_CONTEXTS:
                 self._met.clear()
             self._met[values] = found
         return found
@@ -246,7 +246,7 @@ def softmax(scores: Float64Array, counts: Sequence[int], temperature: float = 1.
     odds = np.exp((scores - np.maximum.reduceat(scores, starts).repeat(sizes)) / temperature)
     least = np.minimum(floor, 1 / sizes)
     scale = (1 - np.minimum(sizes * floor, 1)) / np.add.reduceat(odds, starts)
-    return np.maximum(odds * scale.repeat(sizes) + least.repeat(sizes), TINY)
+    return np.maximum(odds * scale.repeat(sizes) + least.repeat(sizes), MIN_PROBABILITY)
 
 
 class Slate(NamedTuple):
@@ -256,7 +256,7 @@ class Slate(NamedTuple):
     propensities: list[float]  # (slots,), of each given those above; their product is the slate's
 
 
-def draw(probabilities: Sequence[float], slots: int, random: Callable[[], float]) -> Slate:
+def draw_slate(probabilities: Sequence[float], slots: int, random: Callable[[], float]) -> Slate:
     """
     Draw candidates for slots without replacement: each by its probability (candidates,) among those that are left.
 
@@ -276,5 +276,5 @@ def draw(probabilities: Sequence[float], slots: int, random: Callable[[], float]
     return Slate(chosen, propensities)
 
 
-def _texts(values: Sequence[str]) -> StrArray:
+def _to_str_array(values: Sequence[str]) -> StrArray:
     return np.array(values, dtype=np.str_) if values else np.zeros(0, "U1")

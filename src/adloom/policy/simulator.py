@@ -86,11 +86,11 @@ class Log:
     def frame(self, policy: str = "simulated") -> pd.DataFrame:
         """Return the log as the impressions table's contract has it."""
         now, rows = self.situations, len(self.situations)
-        names = np.array([creative(index) for index in range(now.rate.shape[1])])
+        names = np.array([creative_id(index) for index in range(now.rate.shape[1])])
         return pd.DataFrame(
             {
                 "impression_id": [f"i{number:08}" for number in range(rows)],
-                "timestamp": _times(now.hour),
+                "timestamp": _to_timestamps(now.hour),
                 "user_id": np.char.add("u", now.user.astype(str)),
                 "placement": np.char.add("p", now.placement.astype(str)),
                 "position": 1,
@@ -99,7 +99,7 @@ class Log:
                 "clicked": self.clicked,
                 "propensity": self.propensity,
                 "logging_policy": policy,
-                "outcome_at": _times(self.outcome_hour),
+                "outcome_at": _to_timestamps(self.outcome_hour),
                 "ctx_segment": np.char.add("s", now.segment.astype(str)),
             }
         )
@@ -121,7 +121,7 @@ class World:
         self.segment_of = self._rng.integers(setting.segments, size=setting.users)  # (users,)
         share = np.bincount(self.segment_of, minlength=setting.segments) / setting.users
         self.rates: AnyArray = np.minimum(
-            taste * setting.rate / _uniform(share, taste), 0.9
+            taste * setting.rate / _mean_taste(share, taste), 0.9
         )  # without wear-out and drift
         self.views = np.zeros((setting.users, setting.creatives), np.int64)
         self._share = share
@@ -167,10 +167,10 @@ class World:
         for start in range(0, rows, step):
             situations = self.arrive(min(step, rows - start))
             made.append(self.serve(situations, policy(situations)))
-        return join(made)
+        return concatenate_logs(made)
 
 
-def join(logs: Sequence[Log]) -> Log:
+def concatenate_logs(logs: Sequence[Log]) -> Log:
     """Return logs, one after the other, as one."""
     now = {f.name: np.concatenate([getattr(log.situations, f.name) for log in logs]) for f in fields(Contexts)}
     rest = {
@@ -179,16 +179,16 @@ def join(logs: Sequence[Log]) -> Log:
     return Log(Contexts(**now), **rest)
 
 
-def creative(index: int) -> str:
+def creative_id(index: int) -> str:
     """Return the id of a creative."""
     return f"c{index:02}"
 
 
-def _uniform(share: AnyArray, taste: AnyArray) -> float:
+def _mean_taste(share: AnyArray, taste: AnyArray) -> float:
     """Return the mean taste (segments, placements, creatives) under uniform decisions."""
     return float((share[:, None, None] * taste).sum() / (taste.shape[1] * taste.shape[2]))
 
 
-def _times(hour: AnyArray) -> pd.Series:
+def _to_timestamps(hour: AnyArray) -> pd.Series:
     whole = pd.Series(np.where(np.isnan(hour), 0, np.rint(hour * HOUR)).astype("timedelta64[us]"))
     return (START.tz_localize(None) + whole).dt.tz_localize("UTC").mask(np.isnan(hour)).astype("datetime64[us, UTC]")

@@ -20,7 +20,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from adloom.config.params import MODELS
-from adloom.decision_log.record import Reason
+from adloom.decision_log.record import DropReason
 
 LATENCIES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)  # seconds
 DECISIONS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # seconds
@@ -146,7 +146,7 @@ def _log(numbers: LogNumbers) -> Iterator[Metric]:
     yield CounterMetricFamily("adloom_log_records", "Records taken by the decision log.", numbers.appended)
     yield CounterMetricFamily("adloom_log_written", "Records of it that are in a segment.", numbers.written)
     dropped = CounterMetricFamily("adloom_log_dropped", "Records it had no room for.", labels=("reason",))
-    for reason, count in (dict.fromkeys(get_args(Reason), 0) | numbers.dropped).items():
+    for reason, count in (dict.fromkeys(get_args(DropReason), 0) | numbers.dropped).items():
         dropped.add_metric((reason,), count)
     yield dropped
     yield CounterMetricFamily("adloom_log_shipped", "Segments shipped.", numbers.shipped)

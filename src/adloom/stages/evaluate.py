@@ -129,7 +129,7 @@ def _audience(model: Path, table: Path, judge: Path, params: Evaluate) -> Evalua
 def _policy(model: Path, table: Path, audience: Path, rows_of: Path) -> Evaluation:
     from adloom.policy import evaluation
     from adloom.policy.scorer import Policy
-    from adloom.stages.train_policy import read
+    from adloom.stages.train_policy import read_impressions
 
     known, maturity = card(model), float(card(rows_of)["params"]["maturity_hours"])
     if known["audience"] not in (None, manifest.digest(audience)):
@@ -137,8 +137,8 @@ def _policy(model: Path, table: Path, audience: Path, rows_of: Path) -> Evaluati
             f"{model}: decides with another audience than {audience}; `adloom train-policy` takes this one"
         )
     segments = audience if known["audience"] else None
-    calibration, _ = read(table, segments, "calibration", maturity)
-    holdout, left = read(table, segments, "holdout", maturity)
+    calibration, _ = read_impressions(table, segments, "calibration", maturity)
+    holdout, left = read_impressions(table, segments, "holdout", maturity)
     return evaluation.evaluate(Policy.load(model / "policy.npz"), calibration, holdout, left, known)
 
 

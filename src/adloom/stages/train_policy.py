@@ -74,7 +74,7 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainPolicy, context: StageCon
     return metrics
 
 
-def read(
+def read_impressions(
     table: Path, audience: Path | None, split: str, maturity_hours: float
 ) -> "tuple[Impressions, ExclusionCounts]":
     """Read the impressions of a period, with the segments of their users; without an audience nobody has one."""
@@ -82,10 +82,12 @@ def read(
     from adloom.storage import parquet
 
     rows = parquet.read(table, split)
-    return impressions.read(rows, _segments(rows["user_id"], audience), timedelta(hours=maturity_hours))
+    return impressions.read_impressions(
+        rows, _find_segments(rows["user_id"], audience), timedelta(hours=maturity_hours)
+    )
 
 
-def _segments(users: "pd.Series", audience: Path | None) -> list[str | None]:
+def _find_segments(users: "pd.Series", audience: Path | None) -> list[str | None]:
     from adloom.audience.segment_index import Members
 
     if audience is None or manifest.skipped(audience):
@@ -97,12 +99,12 @@ def _train(inputs: Inputs, params: TrainPolicy, made: manifest.Draft) -> dict[st
     from adloom.policy import model_selection
     from adloom.policy.cold_start import add_cold_start
 
-    data, left = read(inputs.impressions, inputs.audience, "calibration", params.maturity_hours)
+    data, left = read_impressions(inputs.impressions, inputs.audience, "calibration", params.maturity_hours)
     periods = model_selection.Periods.of(data)
-    categories, pictures = _creatives(inputs, data.creatives, params)
-    found = model_selection.measure(periods, categories, params)
-    chosen = model_selection.choose(found)
-    policy = _fitted(periods, categories, chosen, params)
+    categories, pictures = _read_creatives(inputs, data.creatives, params)
+    found = model_selection.evaluate_candidates(periods, categories, params)
+    chosen = model_selection.choose_candidate(found)
+    policy = _fit_chosen(periods, categories, chosen, params)
     whole = add_cold_start(policy, pictures) if pictures else policy
     whole.save(made.path / "policy.npz")
     made.rows.update(calibration=len(data), immature=left.immature)
@@ -114,14 +116,14 @@ def _train(inputs: Inputs, params: TrainPolicy, made: manifest.Draft) -> dict[st
     }
 
 
-def _fitted(periods: "Periods", categories: "Categories", chosen: "Candidate", params: TrainPolicy) -> "Policy":
-    from adloom.policy.model_selection import fitted_on
+def _fit_chosen(periods: "Periods", categories: "Categories", chosen: "Candidate", params: TrainPolicy) -> "Policy":
+    from adloom.policy.model_selection import fit_model
 
-    policy = fitted_on(periods.whole, chosen.model, categories, chosen.penalty or 0.0)
+    policy = fit_model(periods.whole, chosen.model, categories, chosen.penalty or 0.0)
     return replace(policy, temperature=chosen.temperature, floor=params.floor)
 
 
-def _creatives(inputs: Inputs, seen: tuple[str, ...], params: TrainPolicy) -> "tuple[Categories, Pictures | None]":
+def _read_creatives(inputs: Inputs, seen: tuple[str, ...], params: TrainPolicy) -> "tuple[Categories, Pictures | None]":
     """Return the categories of creatives, and their pictures; none where the table has none of the log's creatives."""
     from adloom.policy.models import Categories
     from adloom.storage import parquet
@@ -133,10 +135,10 @@ def _creatives(inputs: Inputs, seen: tuple[str, ...], params: TrainPolicy) -> "t
         return Categories(), None
     of = dict(zip(rows["creative_id"].tolist(), rows["category"].tolist(), strict=True))
     categories = Categories(tuple(sorted(set(of.values()))), of)
-    return categories, None if manifest.skipped(inputs.cnn) else _pictures(inputs, of, params.threads)
+    return categories, None if manifest.skipped(inputs.cnn) else _embed_pictures(inputs, of, params.threads)
 
 
-def _pictures(inputs: Inputs, of: Mapping[str, str], threads: int) -> "Pictures":
+def _embed_pictures(inputs: Inputs, of: Mapping[str, str], threads: int) -> "Pictures":
     """Return the embedding of every creative: the reader's own where it has one, else what it makes of the picture."""
     from adloom.policy.cold_start import Pictures
     from adloom.storage import parquet
@@ -147,12 +149,12 @@ def _pictures(inputs: Inputs, of: Mapping[str, str], threads: int) -> "Pictures"
     rows = rows[~rows["creative_id"].isin(ids)]
     if len(rows):
         ids = np.concatenate([ids, rows["creative_id"].to_numpy(str)])
-        embedding = np.concatenate([embedding, _embedded(rows, inputs.cnn, threads)])
+        embedding = np.concatenate([embedding, _embed(rows, inputs.cnn, threads)])
     kept = np.isin(ids, list(of))
     return Pictures(ids[kept], np.array([of[name] for name in ids[kept].tolist()]), embedding[kept])
 
 
-def _embedded(rows: "pd.DataFrame", cnn: Path, threads: int) -> "Float32Array":
+def _embed(rows: "pd.DataFrame", cnn: Path, threads: int) -> "Float32Array":
     from adloom.creatives import pictures, table
     from adloom.onnx_models.runtime import Reader
 
@@ -185,9 +187,9 @@ def _write_card(
         "impressions": {name: counts[name] for name in ("immature", "late", "without_propensity", "without_segment")},
         "creatives": {"history": counts["history"], "new": len(policy.creatives) - counts["history"]},
         "rule": model_selection.RULE,
-        "chosen": model_selection.as_json(chosen),
+        "chosen": model_selection.to_json(chosen),
         "candidates": [
-            model_selection.as_json(c) | {"verdict": model_selection.verdict(c, chosen)} for c in candidates
+            model_selection.to_json(c) | {"verdict": model_selection.explain_choice(c, chosen)} for c in candidates
         ],
     }
     made.describe(card, params)

@@ -24,9 +24,9 @@ from adloom.config.params import Ingest, Period, Prepare, Source
 from adloom.context import StageContext
 from adloom.data import privacy
 from adloom.decision_log import impressions
-from adloom.decision_log.impressions import Converted
+from adloom.decision_log.impressions import ConversionReport
 from adloom.decision_log.record import Feedback, Line
-from adloom.decision_log.verify import SKEW
+from adloom.decision_log.verify import CLOCK_SKEW
 from adloom.errors import DataError
 from adloom.stages import ingest, prepare, sources_lock
 from adloom.storage import manifest, parquet
@@ -49,7 +49,7 @@ class Bench:
             write(root, framed(records, process=f"{number:032x}"))
         return root
 
-    def convert(self, *logs: Path) -> tuple[Converted, dict[str, bytes]]:
+    def convert(self, *logs: Path) -> tuple[ConversionReport, dict[str, bytes]]:
         number = next(self._numbers)
         folder, scratch = self.root / f"made-{number}", self.root / f"scratch-{number}"
         folder.mkdir()
@@ -147,7 +147,7 @@ def test_feedback_of_one_id_counts_once_for_each_decision_creative_and_kind(benc
 
 
 def test_feedback_before_its_decision_is_counted_apart_and_changes_nothing(bench: Bench) -> None:
-    early = [click(0, time=NOON - SKEW - 1), click(0, kind="conversion", value=9.0, time=NOON - DAY)]
+    early = [click(0, time=NOON - CLOCK_SKEW - 1), click(0, kind="conversion", value=9.0, time=NOON - DAY)]
     converted, files = bench.convert(bench.log([decision(0), *early]))
     assert (converted.early_feedback, converted.feedback, converted.lost_feedback) == (2, 0, 0)
     assert files == bench.convert(bench.log([decision(0)]))[1]
@@ -156,7 +156,7 @@ def test_feedback_before_its_decision_is_counted_apart_and_changes_nothing(bench
 
 
 def test_feedback_within_the_difference_of_clocks_came_with_its_decision(bench: Bench) -> None:
-    first, _ = bench.rows([decision(0), click(0, time=NOON - SKEW)])
+    first, _ = bench.rows([decision(0), click(0, time=NOON - CLOCK_SKEW)])
     assert (first["clicked"], first["outcome_at"]) == (True, at(NOON))
 
 
@@ -341,7 +341,7 @@ def test_the_command_replaces_impressions_and_nothing_else(tmp_path: Path) -> No
     write(log, framed([decision(0)]))
     command = ["log", "to-impressions", str(log), "--out", str(out)]
     first = CliRunner().invoke(cli, [*command, "--json"])
-    expected = Converted(1, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, [])
+    expected = ConversionReport(1, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, [])
     assert json.loads(first.output) == asdict(expected)
     assert manifest.verify(out).rows == {"impressions": 2}
     assert CliRunner().invoke(cli, command).exit_code == 0

@@ -210,7 +210,7 @@ def test_a_segment_that_was_deleted_while_it_was_open_holds_up_no_other(
 
 def test_what_cannot_be_finished_yet_counts_as_unshipped(tmp_path: Path) -> None:
     (tmp_path / "log" / "shop").mkdir(parents=True)
-    (day := tmp_path / "log" / "shop" / segment_file.day(now())).touch()  # is in the way
+    (day := tmp_path / "log" / "shop" / segment_file.format_day(now())).touch()  # is in the way
     log = DecisionLog(tmp_path / "log", "shop", replace(BRISK, rotation=0.01), FolderObjects(str(tmp_path / "remote")))
     log.append(decision())
     until(lambda: log.numbers().unshipped == 1)

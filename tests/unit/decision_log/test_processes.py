@@ -16,7 +16,7 @@ from tests.support.decision_logs import PATIENCE, decision, read, until
 from tests.unit.decision_log.test_log import LIMITS, records
 
 from adloom.decision_log.counters import ProcessCounters
-from adloom.decision_log.log import WAKE, DecisionLog
+from adloom.decision_log.log import FLUSH_BYTES, DecisionLog
 from adloom.decision_log.record import Gap, encode
 from adloom.decision_log.segment_file import LogDirectory, recover
 from adloom.decision_log.verify import verify
@@ -221,7 +221,7 @@ def test_a_process_that_can_open_no_more_files_writes_all_it_takes(tmp_path: Pat
 def filled_twice(process: Appender) -> bool:
     """Whether more was written than the buffer has room for, and nothing waits."""
     until(lambda: process.numbers()["write_lag"] == 0)
-    return bool(process.numbers()["written"] * len(encode(decision())) > 6 * WAKE)
+    return bool(process.numbers()["written"] * len(encode(decision())) > 6 * FLUSH_BYTES)
 
 
 def test_a_process_starts_on_a_full_disk_and_writes_when_there_is_room(tmp_path: Path) -> None:

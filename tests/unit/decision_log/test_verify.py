@@ -18,7 +18,7 @@ from tests.support.decision_logs import NOON, PROCESS, click, decision, framed, 
 
 from adloom.cli.main import cli
 from adloom.decision_log.record import Gap, encode
-from adloom.decision_log.verify import CHECKS, SKEW, VerificationReport, faults, verify
+from adloom.decision_log.verify import CHECKS, CLOCK_SKEW, VerificationReport, check_decision, verify
 from adloom.errors import DataError
 from adloom.storage.router import FolderStore
 
@@ -70,7 +70,7 @@ def test_what_may_be_absent_is_no_fault() -> None:
         decision(chosen=[], propensities=[]),
         decision(probabilities=[0.5 + 4e-10, 0.3, 0.2]),
     ):
-        assert [*faults(sound)] == []
+        assert [*check_decision(sound)] == []
 
 
 @given(st.lists(st.floats(1e-3, 1), min_size=1, max_size=50), st.integers(0, 2**32 - 1))
@@ -85,7 +85,7 @@ def test_exact_slates_of_any_length_are_sound(weights: list[float], seed: int) -
         chosen=[names[i] for i in order],
         propensities=(p[order] / (1 - above)).tolist(),
     )
-    assert [*faults(slate)] == []
+    assert [*check_decision(slate)] == []
 
 
 def duplicate(root: Path) -> None:
@@ -98,8 +98,8 @@ def feedback(root: Path) -> None:
 
 
 def early(root: Path) -> None:
-    write(root, framed([decision(0), decision(1, time=NOON + 2 * SKEW)]))
-    write(root, framed([click(0, time=NOON - SKEW), click(1, time=NOON + SKEW - 1)], process=OTHER))
+    write(root, framed([decision(0), decision(1, time=NOON + 2 * CLOCK_SKEW)]))
+    write(root, framed([click(0, time=NOON - CLOCK_SKEW), click(1, time=NOON + CLOCK_SKEW - 1)], process=OTHER))
 
 
 def cut_between(root: Path) -> None:
@@ -119,7 +119,7 @@ def backwards_between_segments(root: Path) -> None:
 
 
 def future(root: Path) -> None:
-    write(root, framed([decision(0, time=LATER + SKEW + 1)]))
+    write(root, framed([decision(0, time=LATER + CLOCK_SKEW + 1)]))
 
 
 def lost_segment(root: Path) -> None:
@@ -211,7 +211,7 @@ def test_a_segment_without_a_header_says_so(tmp_path: Path) -> None:
 
 
 def test_small_differences_of_clocks_are_no_fault(tmp_path: Path) -> None:
-    write(tmp_path, framed([decision(0, time=LATER + SKEW), decision(1, time=LATER)]))
+    write(tmp_path, framed([decision(0, time=LATER + CLOCK_SKEW), decision(1, time=LATER)]))
     assert found(tmp_path).wrong == 0
 
 

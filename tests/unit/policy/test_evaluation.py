@@ -11,7 +11,7 @@ from tests.support.impression_tables import frame
 from adloom.config.params import TrainPolicy
 from adloom.evaluation.metric import Table
 from adloom.policy import evaluation, models
-from adloom.policy.impressions import ExclusionCounts, Impressions, read
+from adloom.policy.impressions import ExclusionCounts, Impressions, read_impressions
 from adloom.policy.models import Categories
 
 UNIFORM = {"model": "uniform", "temperature": 1.0, "penalty": None, "low": 0.0}
@@ -21,7 +21,7 @@ CARD = {"params": TrainPolicy(models=["uniform"], floor=0.0).model_dump(), "cand
 def shown_alike() -> tuple[Impressions, ExclusionCounts]:
     creative = ["a", "b"] * 200
     rows = frame(creative_id=creative, clicked=[i % 10 == 0 for i in range(400)])  # all 40 clicks are on a
-    return read(rows, [None] * 400, timedelta(hours=10))
+    return read_impressions(rows, [None] * 400, timedelta(hours=10))
 
 
 def tables(found: Any) -> dict[str, Table]:
@@ -30,7 +30,7 @@ def tables(found: Any) -> dict[str, Table]:
 
 def test_a_policy_like_the_log_earns_what_the_log_earned() -> None:
     data, left = shown_alike()
-    found = evaluation.evaluate(models.uniform(data, Categories()), data, data, left, CARD)
+    found = evaluation.evaluate(models.fit_uniform(data, Categories()), data, data, left, CARD)
     assert found.metrics["click_rate"].value == pytest.approx(40 / 391, rel=0.05)
     assert found.metrics["logged_click_rate"].value == pytest.approx(40 / 391, rel=0.05)
     assert found.metrics["effective_sample_size"].value == len(data)
@@ -45,7 +45,7 @@ def test_a_click_rate_that_is_not_to_be_trusted_is_no_metric() -> None:
     propensity = data.propensity.copy()
     propensity[1] = 1e-6
     found = evaluation.evaluate(
-        models.uniform(data, Categories()), data, replace(data, propensity=propensity), left, CARD
+        models.fit_uniform(data, Categories()), data, replace(data, propensity=propensity), left, CARD
     )
     assert "click_rate" not in found.metrics
     assert found.metrics["effective_sample_size"].value == 1
@@ -57,7 +57,7 @@ def test_a_click_rate_that_is_not_to_be_trusted_is_no_metric() -> None:
 
 def test_other_impressions_are_not_compared() -> None:
     data, left = shown_alike()
-    policy = models.uniform(data, Categories())
+    policy = models.fit_uniform(data, Categories())
     ours = evaluation.evaluate(policy, data, data, left, CARD).samples["click_rate"]
     other = evaluation.evaluate(policy, data, replace(data, clicked=1 - data.clicked), left, CARD).samples["click_rate"]
     assert ours.compare is not None

@@ -9,14 +9,14 @@ import pytest
 from tests.support.impression_tables import frame
 
 from adloom.errors import DataError
-from adloom.policy.impressions import UNKNOWN, ExclusionCounts, Impressions, read
+from adloom.policy.impressions import UNKNOWN, ExclusionCounts, Impressions, read_impressions
 
 HOUR = timedelta(hours=1)
 
 
 def made(**columns: Any) -> tuple[Impressions, ExclusionCounts]:
     rows = frame(**columns)
-    return read(rows, [None] * len(rows), HOUR)
+    return read_impressions(rows, [None] * len(rows), HOUR)
 
 
 def test_a_table_becomes_arrays() -> None:
@@ -67,14 +67,14 @@ def test_rows_are_brought_into_the_order_of_their_time() -> None:
 
 def test_the_segments_of_users_belong_to_the_context() -> None:
     rows = frame(creative_id=["a", "b", "c", "d"], hours=[2, 1, 0, 9])
-    data, left = read(rows, ["segment-1", None, "segment-2", None], HOUR)
+    data, left = read_impressions(rows, ["segment-1", None, "segment-2", None], HOUR)
     assert data.context["segment"].tolist() == ["segment-2", UNKNOWN, "segment-1"]
     assert left.without_segment == 1
 
 
 def test_a_segment_that_only_the_decision_knew_is_taken_and_is_no_context_of_its_own() -> None:
     rows = frame(creative_id=["a", "b", "c", "d"], ctx_segment=["old-1", "old-2", None, None])
-    data, left = read(rows, ["segment-1", None, None, None], HOUR)
+    data, left = read_impressions(rows, ["segment-1", None, None, None], HOUR)
     assert data.context["segment"].tolist() == ["segment-1", "old-2", UNKNOWN]
     assert "ctx_segment" not in data.context
     assert left.without_segment == 1
@@ -96,7 +96,7 @@ def test_missing_propensities_are_left_out_and_counted() -> None:
 def test_one_table_gives_equal_arrays_whatever_the_order_of_its_rows() -> None:
     rows = frame(creative_id=list("abcabcab"), placement=list("xyxyxyxy"), hours=range(8))
     mixed = rows.sample(frac=1, random_state=1)
-    one, other = (read(pd.DataFrame(r), [None] * 8, HOUR)[0] for r in (rows, mixed))
+    one, other = (read_impressions(pd.DataFrame(r), [None] * 8, HOUR)[0] for r in (rows, mixed))
     assert one.creatives == other.creatives
     np.testing.assert_array_equal(one.shown, other.shown)
     assert [one.sets[i].tolist() for i in one.offered] == [other.sets[i].tolist() for i in other.offered]

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from adloom.errors import DataError
-from adloom.policy.maturity import matured
+from adloom.policy.maturity import select_matured
 from adloom.policy.simulator import START, Config, World
 
 HOUR = pd.Timedelta(hours=1)
@@ -19,14 +19,14 @@ def test_by_hand() -> None:
             "outcome_at": [START + HOUR, START + 5 * HOUR, pd.NaT, START + 4 * HOUR],
         }
     )
-    found = matured(rows, 2 * HOUR, START + 4 * HOUR)
+    found = select_matured(rows, 2 * HOUR, START + 4 * HOUR)
     assert found.rows["clicked"].tolist() == [True, False, False]  # in time, too late, none
     assert (found.immature, found.late) == (1, 1)  # the last is clicked, but young
 
 
 def test_without_times_of_clicks_every_known_click_counts() -> None:
     rows = pd.DataFrame({"timestamp": [START, START], "clicked": [True, False]})
-    assert matured(rows, HOUR, START + HOUR).rows["clicked"].tolist() == [True, False]
+    assert select_matured(rows, HOUR, START + HOUR).rows["clicked"].tolist() == [True, False]
 
 
 def test_looking_early_does_not_lower_the_rate() -> None:
@@ -34,7 +34,7 @@ def test_looking_early_does_not_lower_the_rate() -> None:
     log = World(setting, 0).log(lambda s: np.full(s.rate.shape, 1 / s.rate.shape[1]), 20_000)  # 20 hours
     impressions, now = log.frame(), START + pd.Timedelta(hours=20)
     known = impressions["clicked"] & (impressions["outcome_at"] <= now)
-    found = matured(impressions.assign(clicked=known), pd.Timedelta(hours=10), now)
+    found = select_matured(impressions.assign(clicked=known), pd.Timedelta(hours=10), now)
     in_time = 0.3 * (1 - np.exp(-10 / 5))
     assert len(found.rows) + found.immature == 20_000
     assert found.rows["clicked"].mean() == pytest.approx(in_time, abs=0.015)
@@ -43,4 +43,4 @@ def test_looking_early_does_not_lower_the_rate() -> None:
 
 def test_a_negative_maturity_is_refused() -> None:
     with pytest.raises(DataError, match="maturity: -1 days"):
-        matured(pd.DataFrame(), pd.Timedelta(days=-1), START)
+        select_matured(pd.DataFrame(), pd.Timedelta(days=-1), START)

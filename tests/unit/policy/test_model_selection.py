@@ -10,7 +10,7 @@ from tests.support.simulated_logs import SETTING, UNIFORM, prepared, serve, tabl
 from adloom.config.params import TrainPolicy
 from adloom.errors import DataError
 from adloom.policy import model_selection
-from adloom.policy.impressions import read
+from adloom.policy.impressions import read_impressions
 from adloom.policy.model_selection import Candidate, Periods
 from adloom.policy.models import Categories
 from adloom.policy.ope.estimate import Estimate
@@ -26,37 +26,42 @@ def candidate(model: str, low: float, why_not: str = "") -> Candidate:
 
 def test_the_highest_lower_end_is_chosen_not_the_highest_value() -> None:
     bold = Candidate("linear", 0.1, 0.3, Estimate(0.09, 0.01, 0.2, 1000, 50.0, 0.5))
-    assert model_selection.choose([candidate("uniform", 0.02), bold, candidate("rates", 0.03)]).model == "rates"
+    assert (
+        model_selection.choose_candidate([candidate("uniform", 0.02), bold, candidate("rates", 0.03)]).model == "rates"
+    )
 
 
 def test_of_equals_the_first_is_chosen_and_what_is_not_trusted_never() -> None:
     found = [candidate("uniform", 0.02), candidate("logging", 0.02), candidate("rates", 0.5, "its sample is too small")]
-    assert model_selection.choose(found).model == "uniform"
-    assert model_selection.verdict(found[2], found[0]) == "its sample is too small"
-    assert model_selection.verdict(found[1], found[0]) == "lower end 2.0000%, chosen 2.0000%"
+    assert model_selection.choose_candidate(found).model == "uniform"
+    assert model_selection.explain_choice(found[2], found[0]) == "its sample is too small"
+    assert model_selection.explain_choice(found[1], found[0]) == "lower end 2.0000%, chosen 2.0000%"
 
 
 def test_uniform_when_nothing_can_be_trusted() -> None:
-    assert model_selection.choose([candidate("uniform", 0.1, "no"), candidate("rates", 0.2, "no")]).model == "uniform"
+    assert (
+        model_selection.choose_candidate([candidate("uniform", 0.1, "no"), candidate("rates", 0.2, "no")]).model
+        == "uniform"
+    )
 
 
 def test_in_a_world_where_context_matters_the_linear_model_is_chosen_and_earns_more() -> None:
     world = World(SETTING, 2)
     rows = prepared(serve(world, None, 12_000), "calibration")
-    periods = Periods.of(read(rows, [None] * len(rows), HOURS)[0])
-    found = model_selection.measure(periods, Categories(), PARAMS)
+    periods = Periods.of(read_impressions(rows, [None] * len(rows), HOURS)[0])
+    found = model_selection.evaluate_candidates(periods, Categories(), PARAMS)
     assert [(c.model, c.temperature) for c in found] == [
         ("uniform", 1.0), ("logging", 1.0), ("rates", 1.0), ("rates", 0.3), ("linear", 1.0), ("linear", 0.3),
     ]  # fmt: skip
-    chosen = model_selection.choose(found)
+    chosen = model_selection.choose_candidate(found)
     assert (chosen.model, chosen.temperature) == ("linear", 0.3)
-    policy = model_selection.fitted_on(periods.whole, "linear", Categories(), chosen.penalty or 0.0)
+    policy = model_selection.fit_model(periods.whole, "linear", Categories(), chosen.penalty or 0.0)
     assert world.exact(table(policy)) > 1.1 * world.exact(UNIFORM)
 
 
 def test_the_parts_are_cut_in_time() -> None:
     rows = frame(creative_id=["a", "b"] * 50, clicked=[True, False, False, True, False] * 20)
-    periods = Periods.of(read(rows, [None] * 100, HOURS)[0])
+    periods = Periods.of(read_impressions(rows, [None] * 100, HOURS)[0])
     assert len(periods.early) + len(periods.late) == len(periods.whole) == 98
     assert periods.early.timestamp.max() < periods.late.timestamp.min()
     assert len(periods.early) == 65  # of the 97 hours between the first and the last, two thirds
@@ -65,10 +70,12 @@ def test_the_parts_are_cut_in_time() -> None:
 def test_a_part_without_clicks_cannot_teach() -> None:
     rows = frame(creative_id=["a", "b"] * 10, clicked=[True] + [False] * 19)
     with pytest.raises(DataError, match=r"0 of \d clicked in the last third of the calibration period, expected some"):
-        Periods.of(read(rows, [None] * 20, timedelta(0))[0])
+        Periods.of(read_impressions(rows, [None] * 20, timedelta(0))[0])
 
 
 def test_what_the_log_never_took_is_known() -> None:
-    data = read(frame(creative_id=["a", "b", "a"], candidates=[["a", "b", "c"]] * 3), [None] * 3, timedelta(0))[0]
+    data = read_impressions(
+        frame(creative_id=["a", "b", "a"], candidates=[["a", "b", "c"]] * 3), [None] * 3, timedelta(0)
+    )[0]
     shown = np.tile([0.2, 0.3, 0.5], (3, 1))
-    assert model_selection.unsupported(data, shown) == pytest.approx(0.5)
+    assert model_selection.unsupported_share(data, shown) == pytest.approx(0.5)

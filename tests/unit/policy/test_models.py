@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from tests.support.impression_tables import frame
 
 from adloom.policy import fit, models
-from adloom.policy.batch import probabilities
+from adloom.policy.batch import compute_probabilities
 from adloom.policy.cold_start import Pictures, add_cold_start
 from adloom.policy.feature_space import FeatureSpace
-from adloom.policy.impressions import Impressions, read
+from adloom.policy.impressions import Impressions, read_impressions
 from adloom.policy.models import Categories
 from adloom.policy.scorer import SEPARATOR, Policy, ScoringRequest
 
@@ -24,7 +24,7 @@ AT_ONCE = timedelta(0)
 
 def log(**columns: Any) -> Impressions:
     rows = frame(**columns)
-    return read(rows, [None] * len(rows), AT_ONCE)[0]
+    return read_impressions(rows, [None] * len(rows), AT_ONCE)[0]
 
 
 def repeated(shown: dict[tuple[str, str], tuple[int, int]]) -> Impressions:
@@ -45,32 +45,36 @@ def crossed(seed: int = 0, rows: int = 4000, **columns: Any) -> Impressions:
 
 def test_uniform_shows_all_alike() -> None:
     data = log(creative_id=["a", "b", "c"], placement=["x", "x", "y"])
-    assert probabilities(models.uniform(data, NONE), data).tolist() == [[0.5, 0.5, 0], [0.5, 0.5, 0], [0, 0, 1]]
+    assert compute_probabilities(models.fit_uniform(data, NONE), data).tolist() == [
+        [0.5, 0.5, 0],
+        [0.5, 0.5, 0],
+        [0, 0, 1],
+    ]
 
 
 def test_the_logging_policy_is_what_the_log_did_with_one_impression_more_of_each() -> None:
     data = repeated({("x", "a"): (7, 1), ("x", "b"): (1, 0), ("y", "b"): (3, 0), ("y", "c"): (1, 0)})
-    shown = probabilities(models.logging(data, NONE), data)
+    shown = compute_probabilities(models.fit_logging(data, NONE), data)
     np.testing.assert_allclose(shown[0], [8 / 10, 2 / 10, 0], rtol=1e-6)
     np.testing.assert_allclose(shown[-1], [0, 4 / 6, 2 / 6], rtol=1e-6)
 
 
 def test_what_is_new_to_the_logging_policy_is_shown_as_often_as_the_average() -> None:
-    policy = models.logging(repeated({("x", "a"): (5, 1), ("x", "b"): (1, 0)}), NONE)
+    policy = models.fit_logging(repeated({("x", "a"): (5, 1), ("x", "b"): (1, 0)}), NONE)
     odds = np.array(policy.probabilities({"placement": "x"}, ["a", "b", "new"]))
     np.testing.assert_allclose(odds / odds[2], [6 / 4, 2 / 4, 1], rtol=1e-6)
 
 
 def test_rates_without_a_difference_are_all_alike_in_a_placement() -> None:
     data = repeated({("x", "a"): (1000, 100), ("x", "b"): (500, 50), ("y", "b"): (400, 4), ("y", "c"): (400, 4)})
-    policy = models.rates(data, NONE)
+    policy = models.fit_rates(data, NONE)
     np.testing.assert_allclose(policy.probabilities({"placement": "x"}, ["a", "b"]), 0.5, atol=1e-3)
     np.testing.assert_allclose(policy.probabilities({"placement": "y"}, ["b", "c"]), 0.5, atol=1e-3)
 
 
 def test_rates_of_many_impressions_are_their_own_and_of_few_are_drawn_to_the_mean() -> None:
     data = repeated({("x", "a"): (2000, 200), ("x", "b"): (2000, 100), ("x", "c"): (4, 1), ("x", "d"): (2000, 50)})
-    a, b, c, d = models.rates(data, NONE).probabilities({"placement": "x"}, ["a", "b", "c", "d"])
+    a, b, c, d = models.fit_rates(data, NONE).probabilities({"placement": "x"}, ["a", "b", "c", "d"])
     assert a / b == pytest.approx(2, rel=0.05)
     assert b / d == pytest.approx(2, rel=0.05)
     assert d < c < a  # a quarter of four is no evidence of 25 %
@@ -79,7 +83,7 @@ def test_rates_of_many_impressions_are_their_own_and_of_few_are_drawn_to_the_mea
 def test_a_new_creative_has_the_rate_of_its_category() -> None:
     data = repeated({("x", "a"): (2000, 200), ("x", "b"): (2000, 200), ("x", "c"): (2000, 50), ("x", "d"): (2000, 50)})
     categories = Categories(("bags", "hats"), {"a": "bags", "b": "bags", "c": "hats", "d": "hats"})
-    policy = models.rates(data, categories)
+    policy = models.fit_rates(data, categories)
     asked = ["a", "c", "new bag", "new hat", "new"]
     a, c, bag, hat, other = policy.probabilities({"placement": "x"}, asked, {"new bag": "bags", "new hat": "hats"})
     assert bag == pytest.approx(a, rel=0.05)
@@ -89,7 +93,7 @@ def test_a_new_creative_has_the_rate_of_its_category() -> None:
 
 def test_the_linear_model_learns_whom_a_creative_is_for() -> None:
     data = crossed()
-    policy = fit.linear(data, NONE, 1.0).policy(data)
+    policy = fit.fit_linear(data, NONE, 1.0).policy(data)
     phone = policy.probabilities({"placement": "top", "ctx_device": "phone"}, ["a", "b", "c"])
     tablet = policy.probabilities({"placement": "top", "ctx_device": "tablet"}, ["a", "b", "c"])
     odds = (0.4 / 0.6) / (0.1 / 0.9)  # at temperature 1 the shares are the odds of a click
@@ -100,7 +104,7 @@ def test_the_linear_model_learns_whom_a_creative_is_for() -> None:
 
 def test_a_stronger_penalty_is_nearer_to_all_alike() -> None:
     data = crossed()
-    spread = [np.ptp(fit.linear(data, NONE, penalty).policy(data).weights[1]) for penalty in (0.001, 0.01, 1.0)]
+    spread = [np.ptp(fit.fit_linear(data, NONE, penalty).policy(data).weights[1]) for penalty in (0.001, 0.01, 1.0)]
     assert spread == sorted(spread)
     assert spread[0] < 0.25
     assert spread[2] > 1
@@ -108,7 +112,7 @@ def test_a_stronger_penalty_is_nearer_to_all_alike() -> None:
 
 def test_the_loss_is_that_of_the_probabilities() -> None:
     data = crossed()
-    surprise = fit.linear(data, NONE, 1.0).loss(crossed(seed=1))
+    surprise = fit.fit_linear(data, NONE, 1.0).loss(crossed(seed=1))
     truth = -np.mean([q * np.log(p) + (1 - q) * np.log(1 - p) for p in (0.4, 0.1, 0.1) for q in [p]])
     assert surprise == pytest.approx(truth, rel=0.05)
 
@@ -116,13 +120,13 @@ def test_the_loss_is_that_of_the_probabilities() -> None:
 def test_the_categories_of_creatives_are_learnt_too() -> None:
     data = crossed()
     categories = Categories(("good", "bad"), {"a": "good", "b": "good", "c": "bad"})
-    policy = fit.linear(data, categories, 0.1).policy(data)
+    policy = fit.fit_linear(data, categories, 0.1).policy(data)
     assert policy.prior[0] > policy.prior[2] > policy.prior[1]
     assert policy.category.tolist() == [0, 0, 1]
 
 
 def test_the_same_data_gives_the_same_arrays() -> None:
-    one, other = (fit.linear(crossed(), NONE, 0.3).policy(crossed()) for _ in range(2))
+    one, other = (fit.fit_linear(crossed(), NONE, 0.3).policy(crossed()) for _ in range(2))
     assert one.bias.tobytes() == other.bias.tobytes()
     assert [w.tobytes() for w in one.weights] == [w.tobytes() for w in other.weights]
 
@@ -160,7 +164,7 @@ def test_many_at_once_are_what_they_are_one_by_one(rows: list[tuple[str, str, st
         known, np.array([0, 1, 1]), ("bags",), floats(rng, 3), space.features, space.values, tables, floats(rng, 2),
         temperature=0.5, floor=floor,
     )  # fmt: skip
-    found = probabilities(policy, data)
+    found = compute_probabilities(policy, data)
     for i in range(len(data)):
         offered = data.sets[data.offered[i]]
         context = {name: values[i] or None for name, values in data.context.items()}
@@ -181,7 +185,7 @@ def pictures(**embeddings: list[float]) -> Pictures:
 
 def test_a_new_picture_is_scored_by_those_like_it() -> None:
     data = repeated({("x", "a"): (2000, 200), ("x", "b"): (2000, 100)})
-    policy = models.rates(data, Categories(("bags",), {"a": "bags", "b": "bags"}))
+    policy = models.fit_rates(data, Categories(("bags",), {"a": "bags", "b": "bags"}))
     wider = add_cold_start(
         policy, pictures(a=[1, 0], b=[0, 1], like_a=[1, 0], like_b=[0, 1], between=[1, 1], opposite=[-1, -1])
     )
@@ -196,12 +200,12 @@ def test_a_new_picture_is_scored_by_those_like_it() -> None:
 
 
 def test_pictures_of_other_creatives_than_the_logs_teach_nothing() -> None:
-    policy = models.rates(repeated({("x", "a"): (20, 2), ("x", "b"): (20, 1)}), NONE)
+    policy = models.fit_rates(repeated({("x", "a"): (20, 2), ("x", "b"): (20, 1)}), NONE)
     assert add_cold_start(policy, pictures(other=[1, 0])) is policy
     assert add_cold_start(policy, pictures(a=[1, 0])) is policy
 
 
 def test_temperature_and_floor_are_the_scorers() -> None:
     data = repeated({("x", "a"): (2000, 200), ("x", "b"): (2000, 100)})
-    bold = replace(models.rates(data, NONE), temperature=0.1, floor=0.05)
-    assert probabilities(bold, data)[0].tolist() == pytest.approx([0.95, 0.05], abs=0.005)
+    bold = replace(models.fit_rates(data, NONE), temperature=0.1, floor=0.05)
+    assert compute_probabilities(bold, data)[0].tolist() == pytest.approx([0.95, 0.05], abs=0.005)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adloom.errors import ArtifactError
-from adloom.policy.scorer import Policy, ScoringRequest, draw, softmax
+from adloom.policy.scorer import Policy, ScoringRequest, draw_slate, softmax
 from adloom.storage import npz
 
 IDS = ("bag-1", "bag-2", "boot-1", "coat-1")
@@ -143,7 +143,7 @@ def test_a_slates_propensity_is_that_of_enumeration_and_its_draws_are_as_often()
     chance = random.Random(1)
     seen: dict[tuple[int, ...], int] = {}
     for _ in range(20_000):
-        chosen, propensities = draw(p, 2, chance.random)
+        chosen, propensities = draw_slate(p, 2, chance.random)
         key = tuple(chosen)
         seen[key] = seen.get(key, 0) + 1
         assert math.prod(propensities) == pytest.approx(slate_by_enumeration(p, key), rel=1e-12)
@@ -157,7 +157,7 @@ def test_a_slates_propensity_is_that_of_enumeration_and_its_draws_are_as_often()
 @given(st.lists(st.floats(-800, 0), min_size=1, max_size=8), st.integers(1, 9), st.integers(0, 2**32 - 1))
 def test_propensities_are_exact_however_small(exponents: list[float], slots: int, seed: int) -> None:
     p = softmax(np.array(exponents), [len(exponents)]).tolist()
-    chosen, propensities = draw(p, slots, random.Random(seed).random)
+    chosen, propensities = draw_slate(p, slots, random.Random(seed).random)
     assert len(set(chosen)) == len(chosen) == min(slots, len(p))
     assert all(0 < propensity <= 1 for propensity in propensities)
     if slots >= len(p):

@@ -7,7 +7,7 @@ import pytest
 from adloom.arrays import AnyArray
 from adloom.data import contracts
 from adloom.policy.ope.reward_model import Rates
-from adloom.policy.simulator import Config, Contexts, Log, World, join
+from adloom.policy.simulator import Config, Contexts, Log, World, concatenate_logs
 
 STILL = Config(rate=0.1, wear_out=0.0, drift=0.0)
 
@@ -94,7 +94,7 @@ def test_a_policy_learnt_from_served_decisions_earns_more() -> None:
     for _ in range(10):
         situations = world.arrive(1000)
         served.append(world.serve(situations, uniform(situations)))
-    log = join(served)
+    log = concatenate_logs(served)
     cell = log.situations.segment * STILL.placements + log.situations.placement
     rates = Rates(cell, log.action, log.reward, STILL.creatives)(np.arange(10_000), np.arange(10_000))
     learnt = np.zeros(world.rates.shape)

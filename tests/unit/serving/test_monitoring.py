@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from adloom.config.params import MODELS
 from adloom.config.settings import Settings
 from adloom.decision_log.log import open_log
-from adloom.decision_log.record import Reason
+from adloom.decision_log.record import DropReason
 from adloom.errors import ExternalServiceError
 from adloom.kubeflow import trigger_server
 from adloom.kubeflow.submit import Triggered
@@ -29,7 +29,7 @@ from adloom.serving.segments import PseudonymKeys
 
 FOLDER = Path(__file__).parents[3] / "k8s" / "components" / "monitoring"
 BY_PROMETHEUS = {"job", "namespace", "pod"}  # labels that it adds to what it scrapes
-REASONS = set(get_args(Reason))
+REASONS = set(get_args(DropReason))
 TOKEN = "a-token-that-is-long-enough"
 
 

@@ -17,7 +17,7 @@ from adloom.data import contracts
 from adloom.decision_log.impressions import convert
 from adloom.decision_log.record import Line
 from adloom.policy.scorer import Policy
-from adloom.policy.simulator import HOUR, START, Log, World, creative
+from adloom.policy.simulator import HOUR, START, Log, World, creative_id
 from adloom.stages import evaluate, train_policy
 from adloom.stages.register import Candidate, register
 from adloom.storage import manifest
@@ -30,7 +30,7 @@ ROWS = 6000
 def through_the_decision_log(log: Log, policy: Policy, place: Path) -> pd.DataFrame:
     """Return what `adloom log to-impressions` makes of a log whose decisions and clicks were recorded as served."""
     begun, now = int(START.timestamp() * 1e6), log.situations
-    ids, chances = [creative(i) for i in range(SETTING.creatives)], decide(policy, now)
+    ids, chances = [creative_id(i) for i in range(SETTING.creatives)], decide(policy, now)
     lines: list[Line] = []
     for i in range(len(now)):
         shown = ids[log.action[i]]

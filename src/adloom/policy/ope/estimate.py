@@ -7,10 +7,12 @@ import numpy as np
 
 from adloom.arrays import AnyArray
 
-FEWEST_EVENTS = 5.0  # rewarded rows in the effective sample; fewer say too little of the value
-FEWEST_HEAVY = 1.5  # rewarded rows among those that carry the variance; with fewer, intervals were measured too short
-FARTHEST_WEIGHT = 5.0  # standard errors between the mean weight and 1
-MOST_UNSUPPORTED = 0.01  # probability that may lie on actions the log never took
+MIN_EVENTS = 5.0  # rewarded rows in the effective sample; fewer say too little of the value
+MIN_HEAVY_EVENTS = (
+    1.5  # rewarded rows among those that carry the variance; with fewer, intervals were measured too short
+)
+MAX_WEIGHT_ERRORS = 5.0  # standard errors between the mean weight and 1
+MAX_UNSUPPORTED = 0.01  # probability that may lie on actions the log never took
 TOP = 0.01  # share of rows whose part of the weight is shown
 
 
@@ -59,15 +61,15 @@ def heavy_events(weight: AnyArray, rewarded: int) -> float:
     return effective_sample_size(weight**2) * rewarded / len(weight)
 
 
-def mismatch(weight: AnyArray) -> str:
+def find_weight_issue(weight: AnyArray) -> str:
     """Return how far the mean weight (rows,) is from 1 where chance does not explain it, "" where it does."""
     mean, error = float(weight.mean()), float(weight.std()) / sqrt(len(weight))
-    if abs(mean - 1) <= FARTHEST_WEIGHT * error + 1e-6:
+    if abs(mean - 1) <= MAX_WEIGHT_ERRORS * error + 1e-6:
         return ""
     return f"the mean weight is {mean:.3f}, expected 1: the propensities are wrong or the log lacks actions"
 
 
-def doubt(weight: AnyArray, rewarded: int, unsupported: float = 0.0) -> str:
+def find_reliability_issue(weight: AnyArray, rewarded: int, unsupported: float = 0.0) -> str:
     """
     Return why an interval from these weights (rows,) is not to be trusted, "" when it is.
 
@@ -75,12 +77,12 @@ def doubt(weight: AnyArray, rewarded: int, unsupported: float = 0.0) -> str:
     most 1 % of the policy's probability lies on actions the log never took, the mean weight is within 5 standard errors
     of 1, the effective sample holds at least 5 rewarded rows, and the rows that carry the variance at least 1.5.
     """
-    if unsupported > MOST_UNSUPPORTED:
+    if unsupported > MAX_UNSUPPORTED:
         return f"{unsupported:.1%} of the policy's probability lies on actions the log never took"
-    if wrong := mismatch(weight):
+    if wrong := find_weight_issue(weight):
         return wrong
-    if (events := effective_events(weight, rewarded)) < FEWEST_EVENTS:
-        return f"the effective sample holds {events:.1f} rewarded rows, expected at least {FEWEST_EVENTS:g}"
-    if (heavy := heavy_events(weight, rewarded)) < FEWEST_HEAVY:
-        return f"the heaviest weights met {heavy:.1f} rewarded rows or so, expected at least {FEWEST_HEAVY:g}"
+    if (events := effective_events(weight, rewarded)) < MIN_EVENTS:
+        return f"the effective sample holds {events:.1f} rewarded rows, expected at least {MIN_EVENTS:g}"
+    if (heavy := heavy_events(weight, rewarded)) < MIN_HEAVY_EVENTS:
+        return f"the heaviest weights met {heavy:.1f} rewarded rows or so, expected at least {MIN_HEAVY_EVENTS:g}"
     return ""

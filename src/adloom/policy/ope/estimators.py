@@ -16,11 +16,11 @@ import numpy as np
 
 from adloom.arrays import AnyArray
 from adloom.errors import DataError
-from adloom.policy.ope.estimate import Estimate, doubt, effective_sample_size, top_share
-from adloom.policy.ope.intervals import Cumulants, cumulants, interval, nothing_seen
+from adloom.policy.ope.estimate import Estimate, effective_sample_size, find_reliability_issue, top_share
+from adloom.policy.ope.intervals import Cumulants, cumulants, interval, zero_event_bound
 
 BIAS = "a model's own bias is not in its interval; read it beside the doubly robust estimate"
-MOST_CUT = 0.01  # of the weight, that clipping may take before the interval is not the value's any more
+MAX_CLIPPED = 0.01  # of the weight, that clipping may take before the interval is not the value's any more
 
 
 def ips(reward: AnyArray, propensity: AnyArray, target: AnyArray, unsupported: float = 0.0) -> Estimate:
@@ -30,8 +30,10 @@ def ips(reward: AnyArray, propensity: AnyArray, target: AnyArray, unsupported: f
     Unbiased where the log takes every action that the policy takes. `unsupported` is the probability the policy puts
     on actions that it never took, where that is known (see `support`); it goes into the rule of trust.
     """
-    weight = weights(reward, propensity, target)
-    return _estimate(weight, reward, cumulants(weight, reward), doubt(weight, _events(reward), unsupported))
+    weight = importance_weights(reward, propensity, target)
+    return _build_estimate(
+        weight, reward, cumulants(weight, reward), find_reliability_issue(weight, _count_events(reward), unsupported)
+    )
 
 
 def snips(reward: AnyArray, propensity: AnyArray, target: AnyArray, unsupported: float = 0.0) -> Estimate:
@@ -42,14 +44,14 @@ def snips(reward: AnyArray, propensity: AnyArray, target: AnyArray, unsupported:
     A little biased, of less variance than `ips` where rewards are large, and moved by c when c is added to all rewards.
     Its interval is that of the linearised ratio.
     """
-    weight = weights(reward, propensity, target)
+    weight = importance_weights(reward, propensity, target)
     mean = float(weight.mean())
     if not mean:
         raise DataError("target: 0 in every row; the log never took an action of this policy")
     value = float((weight * reward).sum()) / float(weight.sum())
     found = cumulants(weight / mean, reward - value)
     linear = Cumulants(value, found.variance, found.third)
-    return _estimate(weight, reward, linear, doubt(weight, _events(reward), unsupported))
+    return _build_estimate(weight, reward, linear, find_reliability_issue(weight, _count_events(reward), unsupported))
 
 
 def clipped_ips(
@@ -63,13 +65,13 @@ def clipped_ips(
     """
     if not limit > 0:
         raise DataError(f"limit: {limit}; expected a weight above 0")
-    weight = weights(reward, propensity, target)
+    weight = importance_weights(reward, propensity, target)
     cut = np.minimum(weight, limit)
     total = float(weight.sum())
     lost = 1 - float(cut.sum()) / total if total else 0.0
-    why = f"clipping at {limit:g} takes {lost:.1%} of the weight, and the value with it" if lost > MOST_CUT else ""
-    why = why or doubt(weight, _events(reward), unsupported)
-    return _estimate(cut, reward, cumulants(cut, reward), why)
+    why = f"clipping at {limit:g} takes {lost:.1%} of the weight, and the value with it" if lost > MAX_CLIPPED else ""
+    why = why or find_reliability_issue(weight, _count_events(reward), unsupported)
+    return _build_estimate(cut, reward, cumulants(cut, reward), why)
 
 
 def direct(predicted: AnyArray, probabilities: AnyArray) -> Estimate:
@@ -79,7 +81,7 @@ def direct(predicted: AnyArray, probabilities: AnyArray) -> Estimate:
     Both (rows, actions). Its interval knows how situations differ but not how wrong the model is, hence is never
     trusted. Its weights are all 1.
     """
-    expected = _expected(predicted, probabilities)
+    expected = _expected_rewards(predicted, probabilities)
     found = cumulants(np.ones(len(expected)), expected)
     low, high = interval(found, bool((expected >= 0).all()))
     return Estimate(
@@ -103,27 +105,29 @@ def doubly_robust(
     prediction must come from a model that did not see the row (`reward_model.cross_fit`; Chernozhukov et al. 2018).
     Unbiased wherever the propensities are right, whatever the model.
     """
-    base = _expected(predicted, probabilities)
+    base = _expected_rewards(predicted, probabilities)
     rows = np.arange(len(base))
-    _check("action", action, len(base), np.isin(action, np.arange(probabilities.shape[1])), "a column of probabilities")
-    weight = weights(reward, propensity, probabilities[rows, action])
+    _check_column(
+        "action", action, len(base), np.isin(action, np.arange(probabilities.shape[1])), "a column of probabilities"
+    )
+    weight = importance_weights(reward, propensity, probabilities[rows, action])
     residual = reward - predicted[rows, action]
     found = cumulants(weight, residual, base)
-    return _estimate(weight, reward, found, doubt(weight, _events(reward), unsupported))
+    return _build_estimate(weight, reward, found, find_reliability_issue(weight, _count_events(reward), unsupported))
 
 
-def weights(reward: AnyArray, propensity: AnyArray, target: AnyArray) -> AnyArray:
+def importance_weights(reward: AnyArray, propensity: AnyArray, target: AnyArray) -> AnyArray:
     """Return target / propensity (rows,) of columns that were checked."""
     rows = len(reward)
     if not rows:
         raise DataError("reward: no rows; expected at least one")
-    _check("reward", reward, rows, np.isfinite(reward), "a finite number")
-    _check("propensity", propensity, rows, (propensity > 0) & (propensity <= 1), "a probability in (0, 1]")
-    _check("target", target, rows, (target >= 0) & (target <= 1 + 1e-9), "a probability in [0, 1]")
+    _check_column("reward", reward, rows, np.isfinite(reward), "a finite number")
+    _check_column("propensity", propensity, rows, (propensity > 0) & (propensity <= 1), "a probability in (0, 1]")
+    _check_column("target", target, rows, (target >= 0) & (target <= 1 + 1e-9), "a probability in [0, 1]")
     return np.asarray(target / propensity, np.float64)
 
 
-def _check(name: str, values: AnyArray, rows: int, fine: Any, expected: str) -> None:
+def _check_column(name: str, values: AnyArray, rows: int, fine: Any, expected: str) -> None:
     if values.shape != (rows,):
         raise DataError(f"{name}: shape {values.shape}, expected ({rows},), one value per row")
     if not fine.all():
@@ -133,28 +137,28 @@ def _check(name: str, values: AnyArray, rows: int, fine: Any, expected: str) -> 
         )
 
 
-def _expected(predicted: AnyArray, probabilities: AnyArray) -> AnyArray:
+def _expected_rewards(predicted: AnyArray, probabilities: AnyArray) -> AnyArray:
     """Return what the policy earns per row by a model: (rows,)."""
     if predicted.shape != probabilities.shape or predicted.ndim != 2 or not len(predicted):
         raise DataError(
             f"predicted: shape {predicted.shape}, probabilities: {probabilities.shape}; expected (rows, actions)"
         )
     rows = len(predicted)
-    _check("predicted", predicted.sum(1), rows, np.isfinite(predicted).all(1), "finite numbers")
+    _check_column("predicted", predicted.sum(1), rows, np.isfinite(predicted).all(1), "finite numbers")
     total = probabilities.sum(1)
-    _check(
+    _check_column(
         "probabilities", total, rows, (probabilities >= 0).all(1) & (abs(total - 1) < 1e-6), "a sum of 1, none negative"
     )
     return np.asarray((predicted * probabilities).sum(1))
 
 
-def _events(reward: AnyArray) -> int:
+def _count_events(reward: AnyArray) -> int:
     return int(np.count_nonzero(reward))
 
 
-def _estimate(weight: AnyArray, reward: AnyArray, found: Cumulants, why_not: str) -> Estimate:
+def _build_estimate(weight: AnyArray, reward: AnyArray, found: Cumulants, why_not: str) -> Estimate:
     positive = bool((reward >= 0).all())
     low, high = interval(found, positive)
     if not reward.any():
-        high = max(high, found.value + nothing_seen(weight))
+        high = max(high, found.value + zero_event_bound(weight))
     return Estimate(found.value, low, high, len(weight), effective_sample_size(weight), top_share(weight), why_not)

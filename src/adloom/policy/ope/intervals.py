@@ -28,7 +28,7 @@ from scipy.special import gammaincinv
 from adloom.arrays import AnyArray
 
 TAIL = 0.025  # on each side of a 95 % interval
-STRAIGHT = 1e-3  # a skewness below it is taken for this one: the quantiles differ from the normal ones by 1e-4
+MIN_SKEWNESS = 1e-3  # a skewness below it is taken for this one: the quantiles differ from the normal ones by 1e-4
 
 
 @dataclass(frozen=True)
@@ -102,10 +102,10 @@ def quantile(skewness: float, p: float) -> float:
     """Return the p quantile of Pearson's type III distribution with mean 0, variance 1 and this skewness."""
     if skewness < 0:
         return -quantile(-skewness, 1 - p)
-    shape = 4 / max(skewness, STRAIGHT) ** 2
+    shape = 4 / max(skewness, MIN_SKEWNESS) ** 2
     return float((gammaincinv(shape, p) - shape) / sqrt(shape))
 
 
-def nothing_seen(weight: AnyArray) -> float:
+def zero_event_bound(weight: AnyArray) -> float:
     """Return how large the mean of weighted clicks could be where none of the rows was clicked (97.5 %)."""
     return -log(TAIL) * float(np.max(weight)) / len(weight)

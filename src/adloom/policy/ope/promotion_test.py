@@ -27,13 +27,13 @@ from scipy.special import logsumexp
 
 from adloom.arrays import AnyArray
 from adloom.errors import DataError
-from adloom.policy.ope.estimate import FEWEST_EVENTS, effective_events, effective_sample_size, mismatch
-from adloom.policy.ope.estimators import weights
+from adloom.policy.ope.estimate import MIN_EVENTS, effective_events, effective_sample_size, find_weight_issue
+from adloom.policy.ope.estimators import importance_weights
 
 ALPHA = 0.05  # chance that a policy worse than the margin is ever promoted
-SHARES = np.geomspace(0.005, 0.9, 24)  # of the fortune that are staked
-FEWEST_EFFECTIVE = 100.0  # rows
-MOST_NEEDED = 1e12  # impressions; more is called never
+STAKES = np.geomspace(0.005, 0.9, 24)  # of the fortune that are staked
+MIN_EFFECTIVE_SAMPLE = 100.0  # rows
+MAX_IMPRESSIONS = 1e12  # impressions; more is called never
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def decide_lift(
     candidate: AnyArray,
     champion: AnyArray,
     margin: float = 0.0,
-    fewest_effective: float = FEWEST_EFFECTIVE,
+    fewest_effective: float = MIN_EFFECTIVE_SAMPLE,
     loss: float | None = None,
 ) -> Lift:
     """
@@ -69,19 +69,21 @@ def decide_lift(
     """
     if not margin >= 0:
         raise DataError(f"margin: {margin}, expected 0 or more rewards per impression")
-    ours, theirs = weights(reward, propensity, candidate), weights(reward, propensity, champion)
+    ours, theirs = importance_weights(reward, propensity, candidate), importance_weights(reward, propensity, champion)
     terms = (ours - theirs) * reward
     most = largest_loss(ours, theirs, reward) if loss is None else loss
     low = lower_bound(terms, most)
     effective = effective_sample_size(ours)
-    why = _wrong_weights(ours, theirs)
-    enough = effective >= fewest_effective and effective_events(ours, _events(reward)) >= FEWEST_EVENTS
+    why = _find_weight_issue(ours, theirs)
+    enough = effective >= fewest_effective and effective_events(ours, _count_events(reward)) >= MIN_EVENTS
     value = float(terms.mean())
     if not why and low > -margin and enough:
         finding = f"lift {value:+.5f}, at least {low:+.5f} (95 %, all looks together), above {0 - margin:g}"
         return Lift("promote", value, low, margin, len(reward), effective, 0, finding)
-    more = None if why else _more(ours, reward, terms, most, margin, fewest_effective)
-    return Lift("hold", value, low, margin, len(reward), effective, more, why or _not_enough(value, low, margin, more))
+    more = None if why else _total_needed(ours, reward, terms, most, margin, fewest_effective)
+    return Lift(
+        "hold", value, low, margin, len(reward), effective, more, why or _describe_shortfall(value, low, margin, more)
+    )
 
 
 def largest_loss(ours: AnyArray, theirs: AnyArray, reward: AnyArray) -> float:
@@ -102,15 +104,15 @@ def lower_bound(terms: AnyArray, loss: float, alpha: float = ALPHA) -> float:
     value = float(terms.mean())
     if value <= -loss:
         return -loss
-    lowest, tally = -loss + (value + loss) * 1e-9, _tally(terms)
+    lowest, tally = -loss + (value + loss) * 1e-9, _count_lifts(terms)
 
     def short(claim: float) -> float:
-        return float(logsumexp(_growth(*tally, loss, claim)) - log(len(SHARES))) + log(alpha)
+        return float(logsumexp(_log_fortunes(*tally, loss, claim)) - log(len(STAKES))) + log(alpha)
 
     return float(brentq(short, lowest, value)) if short(lowest) > 0 else -loss
 
 
-def needed(terms: AnyArray, loss: float, margin: float, alpha: float = ALPHA) -> int | None:
+def impressions_needed(terms: AnyArray, loss: float, margin: float, alpha: float = ALPHA) -> int | None:
     """
     Return about how many more impressions it takes until the lower bound passes -margin, 0 when it has.
 
@@ -118,61 +120,61 @@ def needed(terms: AnyArray, loss: float, margin: float, alpha: float = ALPHA) ->
     """
     if loss <= margin:
         return 0
-    growth, rows = _growth(*_tally(terms), loss, -margin), len(terms)
+    growth, rows = _log_fortunes(*_count_lifts(terms), loss, -margin), len(terms)
 
     def short(times: float) -> float:
-        return float(logsumexp(growth * times) - log(len(SHARES))) + log(alpha)
+        return float(logsumexp(growth * times) - log(len(STAKES))) + log(alpha)
 
     if short(1.0) > 0:
         return 0
-    most = MOST_NEEDED / rows
+    most = MAX_IMPRESSIONS / rows
     return ceil(rows * (brentq(short, 1.0, most) - 1)) if short(most) > 0 else None
 
 
-def _tally(terms: AnyArray) -> tuple[AnyArray, AnyArray]:
+def _count_lifts(terms: AnyArray) -> tuple[AnyArray, AnyArray]:
     """Return the distinct lifts, 0 first, and how often each came: few where policies are tables."""
     moved, counts = np.unique(terms[terms != 0], return_counts=True)
     return np.append(0.0, moved), np.append(len(terms) - counts.sum(), counts)
 
 
-def _growth(lifts: AnyArray, counts: AnyArray, loss: float, claim: float) -> AnyArray:
+def _log_fortunes(lifts: AnyArray, counts: AnyArray, loss: float, claim: float) -> AnyArray:
     """Return the logarithm of each stake's fortune (stakes,) after lifts (distinct,) that came so often (distinct,)."""
-    factors = np.log1p(SHARES[:, None] * ((loss + lifts) / (loss + claim) - 1))
+    factors = np.log1p(STAKES[:, None] * ((loss + lifts) / (loss + claim) - 1))
     return np.asarray((counts * factors).sum(1))
 
 
-def _more(
+def _total_needed(
     ours: AnyArray, reward: AnyArray, terms: AnyArray, loss: float, margin: float, fewest_effective: float
 ) -> int | None:
     """Return how many more impressions all conditions need, as far as this log tells."""
-    found = needed(terms, loss, margin)
-    events = effective_events(ours, _events(reward))
+    found = impressions_needed(terms, loss, margin)
+    events = effective_events(ours, _count_events(reward))
     if found is None or not events:
         return None
-    times = max(fewest_effective / effective_sample_size(ours), FEWEST_EVENTS / events, 1.0)
+    times = max(fewest_effective / effective_sample_size(ours), MIN_EVENTS / events, 1.0)
     return max(found, ceil(len(reward) * (times - 1)))
 
 
-def _wrong_weights(ours: AnyArray, theirs: AnyArray) -> str:
+def _find_weight_issue(ours: AnyArray, theirs: AnyArray) -> str:
     """Return why the weights of one of the two cannot be right, "" when they may be."""
     for name, weight in (("candidate", ours), ("champion", theirs)):
-        if why := mismatch(weight):
+        if why := find_weight_issue(weight):
             return f"{name}: {why}"
     return ""
 
 
-def _not_enough(value: float, low: float, margin: float, more: int | None) -> str:
+def _describe_shortfall(value: float, low: float, margin: float, more: int | None) -> str:
     seen = f"lift {value:+.5f}, at least {low:+.5f} (95 %, all looks together), expected above {0 - margin:g}"
     if more is None:
         return f"not enough evidence: {seen}; more impressions like these would not do"
-    return f"not enough evidence: about {_rounded(more)} more matured impressions needed; {seen}"
+    return f"not enough evidence: about {_round_up(more)} more matured impressions needed; {seen}"
 
 
-def _rounded(count: int) -> str:
+def _round_up(count: int) -> str:
     """Return a count with two digits that mean something."""
     digits = max(len(str(count)) - 2, 0)
     return f"{ceil(count / 10**digits) * 10**digits:,}"
 
 
-def _events(reward: AnyArray) -> int:
+def _count_events(reward: AnyArray) -> int:
     return int(np.count_nonzero(reward))

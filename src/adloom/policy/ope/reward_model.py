@@ -18,7 +18,7 @@ from adloom.errors import DataError
 Model = Callable[
     [Int64Array, Int64Array], AnyArray
 ]  # rows to learn from, rows to predict for: (predicted rows, actions)
-MANY = 1e12  # pseudo-rows where the rates below a parent do not differ
+MAX_PSEUDO_ROWS = 1e12  # pseudo-rows where the rates below a parent do not differ
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ class Rates:
         """Return the predicted rewards (rows to predict, actions), from the rows to learn from."""
         cells = int(self.cell.max()) + 1
         of = self.cell[learn] * self.actions + self.action[learn]
-        rows, total, squares = _sums(of, self.reward[learn], cells * self.actions)
+        rows, total, squares = _group_sums(of, self.reward[learn], cells * self.actions)
         overall = total.sum() / rows.sum()
         by_action = [values.reshape(cells, self.actions).sum(0) for values in (rows, total, squares)]
-        parent = shrunk(by_action[0], by_action[1], by_action[2], np.full(self.actions, overall))
-        return shrunk(rows, total, squares, np.tile(parent, cells)).reshape(cells, self.actions)[self.cell[predict]]
+        parent = shrink(by_action[0], by_action[1], by_action[2], np.full(self.actions, overall))
+        return shrink(rows, total, squares, np.tile(parent, cells)).reshape(cells, self.actions)[self.cell[predict]]
 
 
-def shrunk(rows: AnyArray, total: AnyArray, squares: AnyArray, parent: AnyArray) -> AnyArray:
+def shrink(rows: AnyArray, total: AnyArray, squares: AnyArray, parent: AnyArray) -> AnyArray:
     """
     Return the mean of each group (groups,), drawn towards its parent's mean.
 
@@ -53,11 +53,11 @@ def shrunk(rows: AnyArray, total: AnyArray, squares: AnyArray, parent: AnyArray)
     freedom = max(float(rows.sum() - seen.sum()), 1.0)
     within = max(float((squares[seen] - rows[seen] * mean[seen] ** 2).sum()), 0.0) / freedom
     between = float((rows * (mean - parent) ** 2).sum() - within * seen.sum()) / float(rows.sum())
-    pseudo = min(within / between, MANY) if between > 0 else MANY
+    pseudo = min(within / between, MAX_PSEUDO_ROWS) if between > 0 else MAX_PSEUDO_ROWS
     return np.asarray((total + pseudo * parent) / (rows + pseudo))
 
 
-def cells(context: pd.DataFrame) -> Int64Array:
+def cell_indices(context: pd.DataFrame) -> Int64Array:
     """Return which of the distinct contexts each row has: (rows,), from 0. No column: one context for all."""
     if not context.shape[1]:
         return np.zeros(len(context), np.int64)
@@ -81,6 +81,6 @@ def cross_fit(model: Model, rows: int, actions: int, folds: int = 5, seed: int =
     return predicted
 
 
-def _sums(group: Int64Array, reward: AnyArray, groups: int) -> tuple[AnyArray, AnyArray, AnyArray]:
+def _group_sums(group: Int64Array, reward: AnyArray, groups: int) -> tuple[AnyArray, AnyArray, AnyArray]:
     rows = np.bincount(group, minlength=groups).astype(float)
     return rows, np.bincount(group, reward, groups), np.bincount(group, reward**2, groups)

@@ -28,7 +28,7 @@ class Support:
         return f"the log never took {named}{more}, on which {self.unsupported:.1%} of the policy's probability lies"
 
 
-def support(
+def measure_support(
     action: AnyArray, probabilities: AnyArray, actions: Sequence[str], place: AnyArray | None = None
 ) -> Support:
     """

@@ -18,7 +18,7 @@ from adloom.audience.segment_index import Members
 from adloom.data.context import PREFIX
 from adloom.data.privacy import PUBLISHED_KEY, fingerprint, pseudonymiser
 from adloom.decision_log.record import Decision, Record
-from adloom.policy.scorer import Scorer, ScoringRequest, draw
+from adloom.policy.scorer import Scorer, ScoringRequest, draw_slate
 from adloom.serving.api import decide_schemas
 from adloom.serving.api.decide_schemas import MAX_CANDIDATES, Chosen, DecideAnswer, DecideRequest, Tier
 from adloom.serving.api.problems import Problem
@@ -193,7 +193,7 @@ class Decider:
     def _answer(self, case: "_Case", tier: Tier, probabilities: list[float]) -> DecideAnswer:
         """Draw, log and answer."""
         serving, asked = self._serving, case.asked
-        numbers, propensities = draw(probabilities, asked.n, self._random)
+        numbers, propensities = draw_slate(probabilities, asked.n, self._random)
         chosen = [case.candidates[i] for i in numbers]
         elapsed = time.perf_counter() - case.arrived
         policy, audience = serving.policy_origin if tier != "default" else None, serving.audience_origin

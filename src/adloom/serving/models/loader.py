@@ -25,7 +25,7 @@ from adloom.copywriting import tokenizer
 from adloom.copywriting.tokenizer import Tokenizer
 from adloom.errors import AdloomError, ArtifactError
 from adloom.onnx_models.runtime import Copywriter, Generator, Reader
-from adloom.policy.scorer import Policy, Scorer, draw
+from adloom.policy.scorer import Policy, Scorer, draw_slate
 from adloom.serving.api.problems import Problem, unavailable
 from adloom.serving.api.schemas import Origin, Served
 from adloom.serving.models.sources import ModelArtifact, SourceName, Sources, UnavailableModel
@@ -302,7 +302,7 @@ def _policy(folder: Path, card: ModelCard, threads: int) -> Scorer:
     some = [*policy.creatives[:50], "a creative without history"]
     for count in (1, len(some)):  # the first use of anything is slow
         probabilities = policy.probabilities({}, some[-count:])
-        slate = draw(probabilities, count, random.random)
+        slate = draw_slate(probabilities, count, random.random)
         if abs(sum(probabilities) - 1) > CERTAIN or min(slate.propensities) <= 0:
             raise ArtifactError(f"{folder}: its probabilities are {probabilities}; train it again")
     return policy.scorer

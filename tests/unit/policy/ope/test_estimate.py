@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from adloom.arrays import AnyArray
-from adloom.policy.ope.estimate import doubt, effective_events, effective_sample_size, heavy_events, top_share
+from adloom.policy.ope.estimate import (
+    effective_events,
+    effective_sample_size,
+    find_reliability_issue,
+    heavy_events,
+    top_share,
+)
 
 EVEN = np.ones(1000)
 
@@ -48,10 +54,10 @@ def test_the_share_of_the_heaviest_rows() -> None:
     ],
 )
 def test_reasons(weight: AnyArray, rewarded: int, unsupported: float, why: str) -> None:
-    assert doubt(weight, rewarded, unsupported) == why
+    assert find_reliability_issue(weight, rewarded, unsupported) == why
 
 
 def test_chance_does_not_look_like_wrong_propensities() -> None:
     rng = np.random.default_rng(0)
     weights = rng.exponential(1.0, (2000, 500))  # of mean 1
-    assert not any("mean weight" in doubt(weight, 500) for weight in weights)
+    assert not any("mean weight" in find_reliability_issue(weight, 500) for weight in weights)

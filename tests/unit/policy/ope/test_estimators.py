@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from adloom.arrays import AnyArray
 from adloom.errors import DataError
 from adloom.policy.ope.estimators import clipped_ips, direct, doubly_robust, ips, snips
-from adloom.policy.ope.intervals import cumulants, nothing_seen
+from adloom.policy.ope.intervals import cumulants, zero_event_bound
 
 REWARD = np.array([1.0, 0.0, 1.0, 0.0])
 PROPENSITY = np.array([0.5, 0.5, 0.25, 0.25])
@@ -174,7 +174,7 @@ def test_no_clicks_are_bounded_as_by_vowpal_wabbits_clopper_pearson() -> None:
     theirs, weight = vw_clopper_pearson.Interval(), np.array([0.5] * 900 + [4.0] * 100)
     for w in weight:
         theirs.add_example(1.0, 0.0, w)
-    assert nothing_seen(weight) == pytest.approx(theirs.get()[1], rel=0.01)
+    assert zero_event_bound(weight) == pytest.approx(theirs.get()[1], rel=0.01)
 
 
 @pytest.mark.parametrize(

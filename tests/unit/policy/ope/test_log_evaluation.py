@@ -7,10 +7,10 @@ import pytest
 from adloom.arrays import AnyArray
 from adloom.errors import DataError
 from adloom.policy.ope.estimators import ips, snips
-from adloom.policy.ope.log_evaluation import Columns, from_table
-from adloom.policy.ope.support import support
+from adloom.policy.ope.log_evaluation import LogColumns, evaluate_log
+from adloom.policy.ope.support import measure_support
 
-OWN = Columns(action="banner", reward="revenue", propensity="prob", context=("country",))
+OWN = LogColumns(action="banner", reward="revenue", propensity="prob", context=("country",))
 
 
 def uniform(rows: pd.DataFrame, actions: tuple[str, ...]) -> AnyArray:
@@ -38,7 +38,7 @@ def log() -> pd.DataFrame:
 
 
 def test_every_estimator_finds_the_value(log: pd.DataFrame) -> None:
-    value = from_table(log, OWN, always_b)
+    value = evaluate_log(log, OWN, always_b)
     assert set(value.estimates) == {"direct", "ips", "snips", "clipped_ips", "doubly_robust"}
     for estimate in value.estimates.values():
         assert estimate.value == pytest.approx(2.5 * 0.35, rel=0.15)
@@ -48,7 +48,7 @@ def test_every_estimator_finds_the_value(log: pd.DataFrame) -> None:
 
 
 def test_it_is_what_the_arrays_give(log: pd.DataFrame) -> None:
-    value = from_table(log, OWN, always_b)
+    value = evaluate_log(log, OWN, always_b)
     reward, propensity, target = log["revenue"], log["prob"], (log["banner"] == "b").astype(float)
     for name, estimator in (("ips", ips), ("snips", snips)):
         assert value.estimates[name] == estimator(reward.to_numpy(), propensity.to_numpy(), target.to_numpy())
@@ -63,18 +63,18 @@ def test_bad_rows_are_counted_by_reason_and_change_nothing(log: pd.DataFrame) ->
             "prob": [0.0, 0.5, 0.5, 1.2, 0.5],
         }
     )
-    value = from_table(pd.concat([bad, log], ignore_index=True), OWN, always_b)
+    value = evaluate_log(pd.concat([bad, log], ignore_index=True), OWN, always_b)
     assert value.left_out == {"banner: missing": 1, "prob: not in (0, 1]": 2, "revenue: not a finite number": 2}
-    assert value.estimates == from_table(log, OWN, always_b).estimates
+    assert value.estimates == evaluate_log(log, OWN, always_b).estimates
 
 
 def test_numbers_may_be_text_and_missing_contexts_are_a_context(log: pd.DataFrame) -> None:
     text = log.assign(revenue=log["revenue"].astype(str), country=log["country"].mask(log["country"] == "fr"))
-    assert from_table(text, OWN, always_b).estimates == from_table(log, OWN, always_b).estimates
+    assert evaluate_log(text, OWN, always_b).estimates == evaluate_log(log, OWN, always_b).estimates
 
 
 def test_an_action_the_log_never_took_is_named(log: pd.DataFrame) -> None:
-    value = from_table(log, OWN, uniform, actions=["a", "b", "c"])
+    value = evaluate_log(log, OWN, uniform, actions=["a", "b", "c"])
     assert str(value.support) == "the log never took c (33.3%), on which 33.3% of the policy's probability lies"
     assert value.estimates["ips"].why_not == "33.3% of the policy's probability lies on actions the log never took"
 
@@ -82,33 +82,33 @@ def test_an_action_the_log_never_took_is_named(log: pd.DataFrame) -> None:
 def test_support_by_place() -> None:
     action, place = np.array([0, 1, 1, 1]), np.array([0, 0, 1, 1])
     probabilities = np.array([[0.5, 0.5], [0.5, 0.5], [0.25, 0.75], [0.25, 0.75]])
-    assert support(action, probabilities, ["x", "y"]).never_taken == {}
-    found = support(action, probabilities, ["x", "y"], place)
+    assert measure_support(action, probabilities, ["x", "y"]).never_taken == {}
+    found = measure_support(action, probabilities, ["x", "y"], place)
     assert found.never_taken == {"x": pytest.approx(0.125)}  # at place 1, half of the rows, with a quarter
     assert found.unsupported == pytest.approx(0.125)
-    assert str(support(action, probabilities, ["x", "y"])) == "the log took every action of the policy"
+    assert str(measure_support(action, probabilities, ["x", "y"])) == "the log took every action of the policy"
 
 
 def test_a_missing_column_is_named(log: pd.DataFrame) -> None:
     with pytest.raises(DataError, match="log: no column 'prob' for propensity; found banner, country, revenue"):
-        from_table(log.drop(columns="prob"), OWN, always_b)
+        evaluate_log(log.drop(columns="prob"), OWN, always_b)
 
 
 def test_a_log_without_a_good_row_is_refused(log: pd.DataFrame) -> None:
     with pytest.raises(DataError, match=r"log: no row is left of 2000: \{'prob: not in \(0, 1\]': 2000\}"):
-        from_table(log.assign(prob=0.0), OWN, always_b)
+        evaluate_log(log.assign(prob=0.0), OWN, always_b)
 
 
 def test_an_action_nobody_named_is_refused(log: pd.DataFrame) -> None:
     with pytest.raises(DataError, match="actions: the log took 'b' .and 0 more., which is not one of them"):
-        from_table(log, OWN, always_b, actions=["a"])
+        evaluate_log(log, OWN, always_b, actions=["a"])
 
 
 def test_a_policy_of_the_wrong_shape_is_refused(log: pd.DataFrame) -> None:
     with pytest.raises(DataError, match=r"policy: shape \(2000, 2\), expected \(2000, 3\)"):
-        from_table(log, OWN, lambda rows, actions: np.full((len(rows), 2), 0.5), actions=["a", "b", "c"])
+        evaluate_log(log, OWN, lambda rows, actions: np.full((len(rows), 2), 0.5), actions=["a", "b", "c"])
 
 
 def test_a_policy_that_does_not_sum_to_one_is_refused(log: pd.DataFrame) -> None:
     with pytest.raises(DataError, match="probabilities: 0.8"):
-        from_table(log, OWN, lambda rows, actions: np.full((len(rows), 2), 0.4))
+        evaluate_log(log, OWN, lambda rows, actions: np.full((len(rows), 2), 0.4))

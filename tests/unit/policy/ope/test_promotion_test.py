@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from adloom.arrays import AnyArray
 from adloom.errors import DataError
-from adloom.policy.ope.promotion_test import SHARES, decide_lift, largest_loss, lower_bound, needed
+from adloom.policy.ope.promotion_test import STAKES, decide_lift, impressions_needed, largest_loss, lower_bound
 
 ROWS = 4000
 
@@ -22,12 +22,12 @@ def rows(seed: int, rate: float = 0.05, size: int = ROWS) -> tuple[AnyArray, Any
 
 def test_a_fortune_by_hand() -> None:
     """Against the claim 0, loss 1, a row of lift 1 multiplies a stake c by 1 + c; at a mean fortune of 20 it falls."""
-    ups = next(k for k in range(1, 100) if np.mean((1 + SHARES) ** k) >= 20)
+    ups = next(k for k in range(1, 100) if np.mean((1 + STAKES) ** k) >= 20)
     for zeros in (0, 1000):
         assert lower_bound(np.array([1.0] * ups + [0.0] * zeros), 1.0) >= 0
         assert lower_bound(np.array([1.0] * (ups - 1) + [0.0] * zeros), 1.0) < 0
-    assert needed(np.array([1.0] * ups), 1.0, 0.0) == 0
-    assert needed(np.array([1.0] * (ups - 1)), 1.0, 0.0) == 1
+    assert impressions_needed(np.array([1.0] * ups), 1.0, 0.0) == 0
+    assert impressions_needed(np.array([1.0] * (ups - 1)), 1.0, 0.0) == 1
 
 
 @given(st.integers(0, 10_000))
@@ -119,7 +119,7 @@ def test_needed_is_exact_where_rows_repeat(seed: int) -> None:
     """With the log repeated, the bound passes -margin at the number of rows foretold, and not a tenth before."""
     reward, propensity, better, logging = rows(seed, rate=0.01, size=1000)
     terms = (better - logging) / propensity * reward
-    more = needed(terms, 1.0, 0.0)
+    more = impressions_needed(terms, 1.0, 0.0)
     assert more is not None
     assert more > 0
     times = (len(terms) + more) / len(terms)
@@ -142,7 +142,7 @@ def looks(
     clicks = rng.poisson(expected, (logs, 20, actions)).cumsum(1)
     counts = np.concatenate([clicks, 1000 * np.arange(1, 21)[None, :, None] - clicks.sum(2, keepdims=True)], 2)
     loss = -terms.min()
-    growth = np.log1p(SHARES[:, None] * ((loss + terms) / (loss - margin) - 1))
+    growth = np.log1p(STAKES[:, None] * ((loss + terms) / (loss - margin) - 1))
     fortune = np.exp(counts @ growth.T).mean(2)  # (logs, looks)
     return np.where((fortune >= 20).any(1), (fortune >= 20).argmax(1) + 1, 0)
 
@@ -184,7 +184,7 @@ def test_what_is_needed_comes_about_true() -> None:
     for seed in range(60):
         reward, propensity, better, logging = rows(seed, rate=0.01, size=40_000)
         terms = (better - logging) / propensity * reward
-        more = needed(terms[:2000], 1.0, 0.0)
+        more = impressions_needed(terms[:2000], 1.0, 0.0)
         foretold.append(np.inf if more is None else 2000 + more)
         came.append(next((n for n in range(2000, 40_001, 1000) if lower_bound(terms[:n], 1.0) > 0), np.inf))
     assert 0.5 < np.median(foretold) / np.median(came) < 2

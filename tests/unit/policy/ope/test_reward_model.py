@@ -6,24 +6,24 @@ import pytest
 
 from adloom.arrays import Int64Array
 from adloom.errors import DataError
-from adloom.policy.ope.reward_model import Rates, cells, cross_fit, shrunk
+from adloom.policy.ope.reward_model import Rates, cell_indices, cross_fit, shrink
 
 
 def test_shrinkage_by_hand() -> None:
     """Two groups of ten, 2 and 6 clicks: within 4/18, between (0.8 - 2 * 4/18) / 20, so 12.5 pseudo-rows at 0.4."""
     ten, clicks = np.array([10.0, 10.0]), np.array([2.0, 6.0])
-    found = shrunk(ten, clicks, clicks, np.array([0.4, 0.4]))
+    found = shrink(ten, clicks, clicks, np.array([0.4, 0.4]))
     assert found == pytest.approx([(2 + 5) / 22.5, (6 + 5) / 22.5])
 
 
 def test_groups_that_do_not_differ_are_their_parent() -> None:
     ten, clicks = np.array([10.0, 10.0, 10.0]), np.array([3.0, 4.0, 3.0])
-    assert shrunk(ten, clicks, clicks, np.full(3, 1 / 3)) == pytest.approx(np.full(3, 1 / 3), abs=1e-6)
+    assert shrink(ten, clicks, clicks, np.full(3, 1 / 3)) == pytest.approx(np.full(3, 1 / 3), abs=1e-6)
 
 
 def test_a_group_without_rows_is_its_parent() -> None:
     clicks = np.array([10.0, 60.0, 0.0])
-    found = shrunk(np.array([100.0, 100.0, 0.0]), clicks, clicks, np.array([0.35, 0.35, 0.2]))
+    found = shrink(np.array([100.0, 100.0, 0.0]), clicks, clicks, np.array([0.35, 0.35, 0.2]))
     assert found[2] == 0.2
     assert found[:2] == pytest.approx([0.1, 0.6], abs=0.01)
 
@@ -58,5 +58,5 @@ def test_folds_must_fit_the_rows(folds: int) -> None:
 
 def test_contexts_are_numbered() -> None:
     frame = pd.DataFrame({"x": ["a", "b", "a", None], "y": [1, 1, 1, 2]})
-    assert cells(frame).tolist() == [0, 1, 0, 2]
-    assert cells(frame[[]]).tolist() == [0, 0, 0, 0]
+    assert cell_indices(frame).tolist() == [0, 1, 0, 2]
+    assert cell_indices(frame[[]]).tolist() == [0, 0, 0, 0]

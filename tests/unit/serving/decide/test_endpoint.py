@@ -21,7 +21,7 @@ from tests.support.tiny_models import USERS
 from adloom.arrays import Float64Array
 from adloom.data.privacy import PUBLISHED_KEY, fingerprint, pseudonym
 from adloom.decision_log.record import Decision, Feedback, decode, encode
-from adloom.decision_log.verify import faults
+from adloom.decision_log.verify import check_decision
 from adloom.policy.scorer import Policy, ScoringRequest
 from adloom.serving import app as decide_app
 from adloom.serving.api.decide_schemas import DECIDE, FEEDBACK, DecideRequest
@@ -71,7 +71,7 @@ def send(client: TestClient, path: str, body: object) -> Any:
 def fits(record: Decision, answer: Mapping[str, Any]) -> None:
     """A record can be read back and learned from, and says what was answered."""
     assert decode(encode(record)) == record
-    assert list(faults(record)) == []
+    assert list(check_decision(record)) == []
     assert (record.decision_id, record.tier, record.segment) == tuple(
         answer[name] for name in ("decision_id", "tier", "segment")
     )

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from tests.support.tiny_models import USERS
 
 from adloom.decision_log.record import Decision, decode, encode
-from adloom.decision_log.verify import faults
+from adloom.decision_log.verify import check_decision
 from adloom.serving import app
 from adloom.serving.api.decide_schemas import DECIDE, FEEDBACK, MAX_BYTES
 from adloom.serving.app import ServiceDependencies
@@ -209,7 +209,7 @@ def test_whatever_is_asked_is_answered_or_refused(client: TestClient, log: Memor
     (record,) = logged
     assert isinstance(record, Decision)
     assert decode(encode(record)) == record
-    assert list(faults(record)) == []
+    assert list(check_decision(record)) == []
     if record.candidates:
         assert math.fsum(record.probabilities) == pytest.approx(1, abs=1e-12)
     assert [c["creative_id"] for c in response.json()["creatives"]] == record.chosen

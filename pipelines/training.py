@@ -5,27 +5,32 @@ A task may call several stages: every task that runs adds some 50 kB to the run'
 server reads 1 MB.
 """
 
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
 from kfp import dsl
 from kfp.dsl.pipeline_channel import PipelineChannel
 
+from adloom.config.models import MODELS, ModelSpec
+from adloom.config.params import TABLES, Training, stage_class
 from adloom.config.pod_env import TRAINING_SERVICES
 from adloom.kubeflow.client.base import STARTED
 from components.evaluate import evaluate
 from components.finish import finish
 from components.register import register
-from components.segment import segment
 from components.snapshot import snapshot
-from components.train_cnn import train_cnn
-from components.train_gan import train_gan
-from components.train_lstm import train_lstm
-from components.train_policy import train_policy
 from pipelines._cluster import allow_artifact_access, context, never_cached, retried
 from pipelines._tables import prepared
 
 
-def trained(task: dsl.PipelineTask, model: str) -> PipelineChannel:
-    """Let a training tell MLflow about itself and keep its checkpoint, from which it goes on; return its model."""
-    return retried(context(task, *TRAINING_SERVICES)).outputs[model]
+def train(spec: ModelSpec, params: PipelineChannel, available: Mapping[str, PipelineChannel], project: str) -> Any:
+    """Start the task that trains a model from the tables and models it takes; return the model."""
+    component = getattr(import_module(f"components.{spec.stage}"), spec.stage)
+    inputs = {name: available[name] for name in component.component_spec.inputs if name in available}
+    task = context(component(project=project, params=params, **inputs), *TRAINING_SERVICES)
+    resumes = issubclass(stage_class(spec.stage), Training)  # from its checkpoint
+    return (retried(task) if resumes else task).outputs[spec.name]
 
 
 @dsl.pipeline(name="training", description="From an advertiser's sources to registered models.")
@@ -55,6 +60,7 @@ def training(
     params.yaml, for the record. `sources` holds the digests the run is started for; when it is empty, the run takes the
     sources as it finds them. `reason` becomes a tag of the run in MLflow.
     """
+    arguments = dict(locals())
     end = finish(project=project)
     retried(never_cached(context(end, "mlflow", "webhook", "kfp", "s3", "checkpoints"))).set_display_name("finish")
     with dsl.ExitHandler(end, name="train"):
@@ -70,28 +76,13 @@ def training(
         )
         retried(never_cached(allow_artifact_access(seen))).set_display_name("look at the sources")
 
-        creatives = prepared("creatives", project, seen, ingest_creatives, prepare_creatives)
-        copy = prepared("copy", project, seen, ingest_copy, prepare_copy)
-        events = prepared("events", project, seen, ingest_events, prepare_events)
-        impressions = prepared("impressions", project, seen, ingest_impressions, prepare_impressions)
-        tables = {"creatives": creatives, "copy": copy, "events": events, "impressions": impressions}
-
-        gan = trained(train_gan(project=project, params=train_gan_params, creatives=creatives), "gan")
-        cnn = trained(train_cnn(project=project, params=train_cnn_params, creatives=creatives), "cnn")
-        lstm = trained(train_lstm(project=project, params=train_lstm_params, copy=copy), "lstm")
-        segments = segment(project=project, params=segment_params, events=events)
-        audience = context(segments, *TRAINING_SERVICES).outputs["audience"]
-        deciding = train_policy(
-            project=project,
-            params=train_policy_params,
-            impressions=impressions,
-            audience=audience,
-            creatives=creatives,
-            cnn=cnn,
-        )
-        policy = context(deciding, *TRAINING_SERVICES).outputs["policy"]
-
-        models = {"gan": gan, "cnn": cnn, "lstm": lstm, "audience": audience, "policy": policy}
+        tables = {
+            table: prepared(table, project, seen, arguments[f"ingest_{table}"], arguments[f"prepare_{table}"])
+            for table in TABLES
+        }
+        models: dict[str, PipelineChannel] = {}
+        for name, spec in MODELS.items():
+            models[name] = train(spec, arguments[f"{spec.stage}_params"], tables | models, project)
 
         found = evaluate(project=project, params=evaluate_params, report_params=report_params, **tables, **models)
         verdicts = register(

@@ -27,7 +27,8 @@ from tests.support import shop  # noqa: E402
 
 from adloom import context  # noqa: E402
 from adloom.config import params  # noqa: E402
-from adloom.config.params import MODELS, TABLES  # noqa: E402
+from adloom.config.models import MODELS  # noqa: E402
+from adloom.config.params import TABLES  # noqa: E402
 from adloom.config.resources import Pipeline  # noqa: E402
 from adloom.config.settings import Settings, read_kernel_variables  # noqa: E402
 from adloom.errors import ArtifactError  # noqa: E402

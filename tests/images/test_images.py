@@ -12,7 +12,7 @@ import pytest
 from benchmarks.images import DOCKER, LOCKED, MEGABYTES, address, docker, megabytes
 from tests.support import shop
 
-from adloom.config.params import MODELS
+from adloom.config.models import MODELS
 from adloom.serving.client import ask, ask_all
 
 pytestmark = pytest.mark.images
@@ -118,7 +118,7 @@ def test_train_runs_a_component_as_any_user() -> None:
 def test_the_pipeline_registered_every_model_with_the_images_commit(volume: str) -> None:
     code = (
         "from adloom import context; from adloom.config.settings import Settings; "
-        "from adloom.config.params import MODELS;"
+        "from adloom.config.models import MODELS;"
         "registry = context.build(Settings(), 'shop').registry;"
         "print(*(version.tags['git_commit'] for model in MODELS for version in registry.versions(model)))"
     )

@@ -22,7 +22,7 @@ from tests.support import rendered_manifests
 from tests.support.containers import Container, Network
 from tests.support.rendered_manifests import ROOT
 
-from adloom.config.params import MODELS
+from adloom.config.models import MODELS
 from adloom.errors import ExternalServiceError
 from adloom.serving.api.decide_schemas import DECIDE
 from adloom.serving.api.schemas import GENERATE, SEGMENT
@@ -48,13 +48,14 @@ exec postgres -D /tmp/data -c listen_addresses=* -c unix_socket_directories=/tmp
 """
 CHAMPIONS = """
 from pathlib import Path
-from tests.tiny_models import write_models
-from adloom import params
+from tests.support.tiny_models import write_models
 from adloom import context
+from adloom.config import params
+from adloom.config.models import MODELS
 from adloom.config.settings import Settings
-world = context.build(Settings(), params.load(Path("/work/params.yaml")).project)
+world = context.build_context(Settings(), params.load(Path("/work/params.yaml")).project)
 models = write_models(Path("/tmp/models"), world.pseudonym_key)
-for model in params.MODELS:
+for model in MODELS:
     version = world.registry.register(model, models / model, {})
     world.registry.point(model, "champion", version.version, "a test")
 """

@@ -20,8 +20,15 @@ EVALUATE = Evaluate(threads=1, bootstraps=40, lstm_samples=100, ngram_order=3)
 def params(at_most: float = 100.0, margin: float = 0.01, *, approve: bool = False) -> Params:
     """Return the default params, with cheap measurements and one rule for the copywriter."""
     rule = MetricRule(metric="bits_ratio", at_most=at_most, margin=margin)
-    gate = Gate(
-        approve=approve, gan=[], cnn=[], lstm=[rule], audience=[], policy=[MetricRule(metric="click_rate", margin=0)]
+    gate = Gate.model_validate(
+        {
+            "approve": approve,
+            "gan": [],
+            "cnn": [],
+            "lstm": [rule],
+            "audience": [],
+            "policy": [MetricRule(metric="click_rate", margin=0)],
+        }
     )
     return load(ROOT / "params.yaml").model_copy(update={"evaluate": EVALUATE, "gate": gate})
 

@@ -13,12 +13,12 @@ from tests.support import seaweedfs, shop
 from tests.support.seaweedfs import BUCKET, Server
 
 from adloom.config import params
-from adloom.config.params import MODELS, Params
+from adloom.config.models import MODELS
+from adloom.config.params import Params
 from adloom.config.settings import Settings
 from adloom.context import StageContext, build_context
 from adloom.datasets import dataset, dvc_remote, pull, run_record
 from adloom.stages import runner, sources_lock
-from adloom.stages.evaluate import JUDGES
 from adloom.storage import manifest
 
 BIN = Path(sys.executable).parent
@@ -86,9 +86,9 @@ def whole_way(loaded: Params, world: StageContext) -> None:
     sources_lock.save(sources_lock.scan(loaded, world), sources_lock.LOCK)
     for stage in ("ingest", "prepare", *TRAININGS):
         runner.call(stage, {}, loaded, world)
-    for model, table in MODELS.items():
-        paths = {"model": f"models/{model}", "table": f"data/dataset/{table}", "report": f"reports/{model}"}
-        judge = {"judge": f"models/{JUDGES[model]}"} if model in JUDGES else {}
+    for model, spec in MODELS.items():
+        paths = {"model": f"models/{model}", "table": f"data/dataset/{spec.table}", "report": f"reports/{model}"}
+        judge = {"judge": f"models/{spec.judge}"} if spec.judge else {}
         runner.call("evaluate", paths | judge, loaded, world)
     runner.call("report", {}, loaded, world)
 

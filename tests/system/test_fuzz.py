@@ -16,7 +16,7 @@ from schemathesis.checks import positive_data_acceptance
 from starlette.types import ASGIApp
 from tests.support.tiny_models import CATEGORIES, write_models
 
-from adloom.config.params import MODELS
+from adloom.config.models import MODELS
 from adloom.decision_log.record import Decision, decode, encode
 from adloom.decision_log.verify import check_decision
 from adloom.serving import server

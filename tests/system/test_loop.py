@@ -30,7 +30,8 @@ from adloom.serving.decide.service import Decider
 from adloom.serving.models import loader, sources
 from adloom.serving.models.loader import Models
 from adloom.serving.segments import PseudonymKeys
-from adloom.stages import evaluate, train_policy
+from adloom.stages import train_policy
+from adloom.stages.measure import measure
 from adloom.storage import manifest
 
 SEED = 3
@@ -160,9 +161,7 @@ def test_from_served_decisions_to_a_better_policy_that_serves(
     table_of_rows = make_table("impressions", rows)
     policy = trained(tmp_path / "trained", table_of_rows, context)
 
-    found = evaluate.measure(
-        tmp_path / "trained" / "policy", table_of_rows, tmp_path / "trained" / "none", copywriters.EVALUATE
-    )
+    found = measure(tmp_path / "trained" / "policy", table_of_rows, tmp_path / "trained" / "none", copywriters.EVALUATE)
     estimate = found.metrics["click_rate"]
     true = judged_on.value(decide(policy, judged_on.situations))  # exact, in the very situations of the log
     even = judged_on.value(judged_on.situations.look_up(UNIFORM))

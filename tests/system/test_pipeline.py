@@ -20,13 +20,13 @@ from tests.support.relay import Fault, Relay
 from tests.support.seaweedfs import Server
 
 from adloom.config import params
-from adloom.config.params import MODELS, TABLES, Params
+from adloom.config.models import MODELS, ModelSpec
+from adloom.config.params import TABLES, Params
 from adloom.config.settings import read_kernel_variables
 from adloom.context import StageContext
 from adloom.registry.base import champion, fetch_whole
 from adloom.registry.mlflow import MlflowRegistry
 from adloom.stages import runner, sources_lock
-from adloom.stages.evaluate import JUDGES
 from adloom.stages.register import register_all
 from adloom.storage import manifest
 
@@ -199,14 +199,14 @@ def whole_way(loaded: Params, outside: StageContext) -> None:
     sources_lock.save(sources_lock.scan(loaded, outside), sources_lock.LOCK)
     for stage in ("ingest", "prepare", "train-gan", "train-cnn", "train-lstm", "segment", "train-policy"):
         runner.call(stage, {}, loaded, outside)
-    for model, table in MODELS.items():
-        runner.call("evaluate", _paths(model, table), loaded, outside)
+    for spec in MODELS.values():
+        runner.call("evaluate", _paths(spec), loaded, outside)
     runner.call("report", {}, loaded, outside)
 
 
-def _paths(model: str, table: str) -> dict[str, str]:
-    paths = {"model": f"models/{model}", "table": f"data/dataset/{table}", "report": f"reports/{model}"}
-    return paths | ({"judge": f"models/{JUDGES[model]}"} if model in JUDGES else {})
+def _paths(spec: ModelSpec) -> dict[str, str]:
+    paths = {"model": f"models/{spec.name}", "table": f"data/dataset/{spec.table}", "report": f"reports/{spec.name}"}
+    return paths | ({"judge": f"models/{spec.judge}"} if spec.judge else {})
 
 
 def test_the_same_calls_without_dvc_in_another_folder_give_the_same_bytes(
@@ -226,10 +226,10 @@ def test_one_table_alone_goes_the_whole_way(elsewhere: Path, outside: StageConte
     loaded = params.load(shop.write_params(elsewhere, values))
     whole_way(loaded, outside)
     outcomes = {outcome.model: outcome for outcome in register_all(loaded.register, outside)}
-    for model, needed in MODELS.items():
+    for model, spec in MODELS.items():
         skipped = manifest.read(elsewhere / "models" / model).skipped
-        assert (skipped is None) == (needed == table)
-        assert (outcomes[model].verdict == "skipped") == (needed != table)
+        assert (skipped is None) == (spec.table == table)
+        assert (outcomes[model].verdict == "skipped") == (spec.table != table)
     page = (elsewhere / "reports/report/report.html").read_text(encoding="utf-8")
     assert page.count("no source: ingest.") >= len(TABLES) - 1
 

@@ -15,6 +15,7 @@ from tests.support.seaweedfs import BUCKET, Server
 
 from adloom.config import params
 from adloom.config.base import ConfigModel
+from adloom.config.models import MODELS
 from adloom.config.params import TABLES, Params
 from adloom.config.settings import Settings
 from adloom.context import StageContext
@@ -32,7 +33,7 @@ BRISK = Patience(pauses=(0.02, 0.05))  # three tries, as shipped
 ENDS_WITHIN = 30  # seconds
 MADE = f"s3://{BUCKET}/made"
 DATASET = {table: f"data/dataset/{table}" for table in TABLES}
-REPORTS = {model: f"reports/{model}" for model in params.MODELS}
+REPORTS = {model: f"reports/{model}" for model in MODELS}
 
 
 @dataclass(frozen=True)

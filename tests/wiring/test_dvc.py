@@ -10,11 +10,12 @@ import pytest
 import yaml
 
 from adloom.cli.main import STAGES
-from adloom.config.params import MODELS, TABLES, Params
-from adloom.stages.evaluate import JUDGES
+from adloom.config.models import MODELS
+from adloom.config.params import TABLES, Params
 
 ROOT = Path(__file__).parents[2]
 PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+JUDGES = {name: spec.judge for name, spec in MODELS.items() if spec.judge}
 PLAIN = [name for name in PIPELINE if name != "evaluate"]
 
 
@@ -48,8 +49,10 @@ def test_every_command_of_a_stage_is_in_the_pipeline_but_those_that_ask_the_regi
 
 def test_evaluate_names_each_model_its_table_and_its_judge() -> None:
     rows = PIPELINE["evaluate"]["foreach"]
-    assert {model: row["table"] for model, row in rows.items()} == dict(MODELS)
-    assert {model: row["judge"] for model, row in rows.items()} == {model: JUDGES.get(model, model) for model in MODELS}
+    assert {model: row["table"] for model, row in rows.items()} == {name: spec.table for name, spec in MODELS.items()}
+    assert {model: row["judge"] for model, row in rows.items()} == {
+        name: spec.judge or name for name, spec in MODELS.items()
+    }
     module = importlib.import_module("adloom.stages.evaluate")
     options = set(re.findall(r"--(\w+)", PIPELINE["evaluate"]["do"]["cmd"]))
     required = {f.name for kind in (module.Inputs, module.Outputs) for f in fields(kind) if f.default is MISSING}

@@ -8,7 +8,8 @@ import click
 
 from adloom.cli.run import run
 from adloom.config.gate import Gate, MetricRule
-from adloom.config.params import MODELS, Params
+from adloom.config.models import MODELS
+from adloom.config.params import Params
 from adloom.context import StageContext
 from adloom.errors import AdloomError
 from adloom.evaluation.gate import meets_bar

@@ -1,10 +1,11 @@
 """The rules of the gate, as params.yaml has them: bars, and by how much a candidate may be worse than the champion."""
 
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, create_model, model_validator
 
 from adloom.config.base import ConfigModel
+from adloom.config.models import MODELS
 
 
 class MetricRule(ConfigModel):
@@ -14,7 +15,10 @@ class MetricRule(ConfigModel):
     at_least: float | None = Field(None, strict=False, description="The value must not be below this.")
     at_most: float | None = Field(None, strict=False, description="The value must not be above this.")
     margin: float | None = Field(
-        None, ge=0, strict=False, description="Worse than the champion by more than this, for certain: rejected."
+        None,
+        ge=0,
+        strict=False,
+        description="Rejected when certainly worse than the champion by more.",
     )
 
     @model_validator(mode="after")
@@ -33,16 +37,25 @@ class MetricRule(ConfigModel):
         return self.at_least is not None or self.at_most is not None
 
 
-class Gate(ConfigModel):
+class _Gate(ConfigModel):
     """What a model must show before it becomes champion; read by report and register."""
 
     approve: bool = Field(False, description="True: only a person's `adloom promote` makes a champion.")
-    gan: list[MetricRule] = Field(description="Rules for the picture generator.")
-    cnn: list[MetricRule] = Field(description="Rules for the picture reader.")
-    lstm: list[MetricRule] = Field(description="Rules for the copywriter.")
-    audience: list[MetricRule] = Field(description="Rules for the audience segments.")
-    policy: list[MetricRule] = Field(description="Rules for the policy; its margin is in clicks per impression.")
 
     def rules(self, model: str) -> list[MetricRule]:
         """Return the rules of one of MODELS."""
         return getattr(self, model)  # type: ignore[no-any-return]
+
+
+if TYPE_CHECKING:
+    Gate = _Gate
+else:  # a field for each row of the table of models
+    Gate = create_model(
+        "Gate",
+        __base__=_Gate,
+        __doc__=_Gate.__doc__,
+        **{
+            spec.name: (list[MetricRule], Field(description=f"Rules for the {spec.title.lower()}."))
+            for spec in MODELS.values()
+        },
+    )

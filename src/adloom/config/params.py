@@ -14,13 +14,6 @@ from adloom.config.resources import COMPONENTS, Pipeline
 from adloom.errors import ConfigError
 
 TABLES = ("creatives", "copy", "events", "impressions")
-MODELS = {  # and the table each is made of
-    "gan": "creatives",
-    "cnn": "creatives",
-    "lstm": "copy",
-    "audience": "events",
-    "policy": "impressions",
-}
 AnyBlock = TypeVar("AnyBlock", bound=ConfigModel)
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -274,7 +267,7 @@ class Params(ConfigModel):
     @property
     def trainings(self) -> dict[str, Training]:
         """The blocks of the stages that train a network, by stage."""
-        return {"train_gan": self.train_gan, "train_cnn": self.train_cnn, "train_lstm": self.train_lstm}
+        return {name: block for name, block in self if isinstance(block, Training)}
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -291,7 +284,7 @@ class Params(ConfigModel):
             raise ValueError(
                 f"pipeline.stages: {unknown[0]} is no stage; expected one of {', '.join(sorted(COMPONENTS))}"
             )
-        for rule in self.gate.audience:
+        for rule in self.gate.rules("audience"):
             if rule.metric == "smallest_segment" and (rule.at_least or 0) > self.segment.min_segment_size:
                 raise ValueError("gate.audience: smallest_segment asks for more than segment.min_segment_size")
         return self

@@ -6,9 +6,10 @@ from pydantic import Field
 
 from adloom import __version__
 from adloom.config.base import ConfigModel
+from adloom.config.models import MODELS
 
 COMPONENTS = {  # what runs in a pod of its own
-    *("snapshot", "prepare", "train_gan", "train_cnn", "train_lstm", "segment", "train_policy"),
+    *("snapshot", "prepare", *(spec.stage for spec in MODELS.values())),
     *("evaluate", "register", "score", "finish"),
 }
 

@@ -17,7 +17,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from adloom.config.params import MODELS, TABLES
+from adloom.config.models import MODELS
+from adloom.config.params import TABLES
 from adloom.config.settings import Settings, read_kernel_variables
 from adloom.errors import DataError
 from adloom.evaluation.sections import METRICS, read_metrics

@@ -1,4 +1,4 @@
-"""The words of the report: what each model is, and a name and a sentence for every metric."""
+"""The words of the report: a name and a sentence for every metric."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,14 +12,6 @@ class Term:
     sentence: str
     better: Literal["higher", "lower", "neither"]
 
-
-MODELS = {
-    "gan": ("Picture generator", "Draws product pictures of a category. A reader it never trained with judges them."),
-    "cnn": ("Picture reader", "Tells what a product picture shows, and finds pictures that look alike."),
-    "lstm": ("Copywriter", "Writes short lines of advertising copy, and is measured by how well it expects real ones."),
-    "audience": ("Audience segments", "Groups customers by how lately, how often and how much they buy."),
-    "policy": ("Policy", "Decides which creative to show to whom, with a probability for each that could be shown."),
-}
 
 _TERMS = {
     "agreement": Term(

@@ -16,6 +16,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from adloom.config.gate import Gate, MetricRule
+from adloom.config.models import MODELS
 from adloom.evaluation import glossary
 from adloom.evaluation.gate import get_bar, meets_bar
 from adloom.evaluation.metric import Figure, Lines, Metric, Section
@@ -115,14 +116,14 @@ def render(models: Mapping[str, Model], datasets: Mapping[str, Dataset], gate: G
 
 
 def _build_panel(name: str, model: Model, rules: list[MetricRule]) -> Panel:
-    title, sentence = glossary.MODELS[name]
+    spec = MODELS[name]
     found = model.findings or Findings({}, [])
     shown = [] if model.skipped else [rule for rule in rules if rule.has_bar]
     gauges = [_build_gauge(rule, found.metrics.get(rule.metric)) for rule in shown]
     numbers = [_to_number(metric, found.metrics[metric]) for metric in sorted(found.metrics)]
     exhibits = [(kind, list(group)) for kind, group in groupby(found.sections, _section_kind)]
     first = next((number for number in numbers for rule in rules if number.metric == rule.metric), None)
-    return Panel(name, title, sentence, model.digest, model.skipped, gauges, numbers, exhibits, first)
+    return Panel(name, spec.title, spec.summary, model.digest, model.skipped, gauges, numbers, exhibits, first)
 
 
 def _build_gauge(rule: MetricRule, metric: Metric | None) -> Gauge:

@@ -11,14 +11,14 @@ from typing import Any, Protocol
 
 from adloom.config import params
 from adloom.config.gate import Gate
-from adloom.config.params import MODELS, TABLES, Evaluate, Ingest, Params, Prepare, Score, Training
+from adloom.config.models import MODELS
+from adloom.config.params import TABLES, Evaluate, Ingest, Params, Prepare, Score, Training
 from adloom.config.settings import Settings
 from adloom.context import StageContext, build_context
 from adloom.errors import ConfigError, DataError, ExternalServiceError
 from adloom.kubeflow import cache, distributed
 from adloom.retry import RETRY, RetryPolicy
 from adloom.stages import runner, sources_lock
-from adloom.stages.evaluate import JUDGES
 from adloom.stages.runner import Metrics
 from adloom.stages.sources_lock import SourcesLock
 from adloom.storage import manifest
@@ -155,9 +155,9 @@ def evaluate(
     folders = {name: artifact.path for name, artifact in {**tables, **models}.items()}
     made = {model: f"{reports.path}/{model}" for model in (*MODELS, "report")}
     metrics: dict[str, float | str] = {}
-    for model, table in MODELS.items():
-        paths = {"model": folders[model], "table": folders[table], "report": made[model]}
-        judge = {"judge": folders[JUDGES[model]]} if model in JUDGES else {}
+    for model, spec in MODELS.items():
+        paths = {"model": folders[model], "table": folders[spec.table], "report": made[model]}
+        judge = {"judge": folders[spec.judge]} if spec.judge else {}
         found = runner.execute("evaluate", paths | judge, given, context)
         metrics |= {f"{model}_{name}": value for name, value in found.items()}
     runner.execute("report", {name: folders[name] for name in tables} | made, gate, context)

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from adloom.config.models import MODELS
 from adloom.config.params import TABLES, Ingest, Params, Period, Prepare
 from adloom.config.resources import Pipeline, PodResources, Toleration
 from adloom.errors import ConfigError
@@ -21,7 +22,7 @@ from adloom.stages.sources_lock import SourcesLock
 NAMES = ("training", "scoring")
 FOLDER = Path("pipelines/compiled")
 STAGES = {  # of a pipeline: those that take their whole block, as the argument <stage>_params
-    "training": ("train_gan", "train_cnn", "train_lstm", "segment", "train_policy", "evaluate", "report"),
+    "training": (*(spec.stage for spec in MODELS.values()), "evaluate", "report"),
     "scoring": ("score",),
 }
 TABLES_OF = {"training": TABLES, "scoring": ("creatives", "events")}

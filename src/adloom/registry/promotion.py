@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from adloom.config.params import MODELS
+from adloom.config.models import MODELS
 from adloom.errors import LockedError, UserError
 from adloom.registry import pairing
 from adloom.registry.base import CHAMPION, Actor, AliasEvent, ModelVersion, Registry

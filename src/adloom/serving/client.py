@@ -8,10 +8,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pkgutil import resolve_name
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from adloom.config.models import MODELS
 from adloom.connection_errors import describe
 from adloom.errors import ExternalServiceError
 from adloom.serving.api.decide_schemas import DECIDE
@@ -67,22 +69,23 @@ def ask(url: str, body: Answer | None = None, token: str | None = None) -> Answe
 def ask_all(url: str) -> dict[str, str]:
     """Ask every served model one question; return a line on each answer, or on why there is none, by model."""
     listed = ask(f"{url}/v1/models")
-    questions = {"gan": _draw, "cnn": _read, "lstm": _write, "audience": _segment, "policy": _decide}
     answers = {name: f"not served: {reason}" for name, reason in listed["absent"].items()}
     for served in listed["models"]:
         name = served["model"]["name"]
-        answers[name] = questions[name](url, served["categories"])
+        example = MODELS[name].example_request
+        answers[name] = resolve_name(example)(url, served["categories"]) if example else "served"
     return answers
 
 
-def _draw(url: str, categories: list[str]) -> str:
+def request_pictures(url: str, categories: list[str]) -> str:
+    """Draw four pictures of the first category."""
     pictures = _drawn(url, categories[0], 4)
     size = sum(len(base64.b64decode(picture)) for picture in pictures)
     return f"drew {len(pictures)} pictures of {categories[0]!r}, {size} bytes of PNG"
 
 
-def _read(url: str, categories: list[str]) -> str:
-    """Let the reader read what the generator draws, or a grey square when nothing draws."""
+def request_category(url: str, categories: list[str]) -> str:
+    """Read a drawn picture, or a grey square when the generator is not served."""
     try:
         what, picture = f"a drawn {categories[0]!r}", _drawn(url, categories[0], 1)[0]
     except ExternalServiceError:
@@ -96,20 +99,22 @@ def _drawn(url: str, category: str, n: int) -> list[str]:
     return ask(url + GENERATE, {"category": category, "n": n, "seed": 1})["pictures"]  # type: ignore[no-any-return]
 
 
-def _write(url: str, categories: list[str]) -> str:
+def request_lines(url: str, categories: list[str]) -> str:
+    """Write three lines."""
     category = categories[0] if categories else None
     lines = ask(url + WRITE, {"category": category, "n": 3, "seed": 1})["lines"]
     return f"wrote {' · '.join(lines)}"
 
 
-def _segment(url: str, categories: list[str]) -> str:
+def request_segment(url: str, categories: list[str]) -> str:
+    """Find the segment of one buyer."""
     row = {"recency_days": 10, "frequency": 8, "monetary": 300, "tenure_days": 400, "interpurchase_days": 56}
     item = ask(url + SEGMENT, {"rows": [row]})["items"][0]
     return f"a buyer of 8 orders, the last 10 days ago, is in {item['segment']}"
 
 
-def _decide(url: str, categories: list[str]) -> str:
-    """Let the policy choose among the creatives of a category, or between two new ones when it knows of none."""
+def request_decision(url: str, categories: list[str]) -> str:
+    """Choose among the creatives of the first category, or between two new ones without categories."""
     among = {"category": categories[0]} if categories else {"candidates": ["a new creative", "another"]}
     chosen = ask(url + DECIDE, {"placement": "demo", "n": 1, **among})["creatives"][0]
     what = repr(categories[0]) if categories else "two new ones"

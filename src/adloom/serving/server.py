@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 
 from adloom import threads
 from adloom.config import params
-from adloom.config.params import MODELS
+from adloom.config.models import MODELS
 from adloom.config.settings import Settings
 from adloom.context import pseudonym_key
 from adloom.decision_log import log
@@ -64,10 +64,14 @@ class App:
     models: Sequence[str]
 
 
+def _models_of(service: str) -> list[str]:
+    return [name for name, spec in MODELS.items() if spec.app == service]
+
+
 APPS: Mapping[str, App] = {
-    "all": App(ENDPOINTS, list(dict.fromkeys([*MODELS, "policy"]))),
-    "decide": App(app.OWN, ["audience", "policy"]),
-    "creatives": App({path: ENDPOINTS[path] for path in (GENERATE, READ, WRITE, REFRESH)}, ["gan", "cnn", "lstm"]),
+    "all": App(ENDPOINTS, list(MODELS)),
+    "decide": App(app.OWN, _models_of("decide")),
+    "creatives": App({path: ENDPOINTS[path] for path in (GENERATE, READ, WRITE, REFRESH)}, _models_of("creatives")),
 }
 
 

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from adloom.config.params import MODELS, Register
+from adloom.config.models import MODELS
+from adloom.config.params import Register
 from adloom.context import StageContext
 from adloom.errors import ArtifactError, ConfigError, ExternalServiceError, UserError
 from adloom.evaluation.gate import Decision, Verdict, decide
@@ -27,10 +28,9 @@ from adloom.evaluation.metric import Comparison, Metric, Sample
 from adloom.evaluation.sections import read_metrics
 from adloom.registry import pairing, promotion
 from adloom.registry.base import CHALLENGER, CHAMPION, ModelVersion, Registry, fetch_whole, find_alias
-from adloom.stages.evaluate import JUDGES, card, judge_of, measure, name_of
+from adloom.stages.measure import measure, read_card, resolve_judge, spec_of
 from adloom.storage import manifest
 
-COMPARED_FIRST = (pairing.POLICY,)  # models whose first version has a rival, too: what is done without any
 ROUNDS = 5  # of judging, each against another champion
 
 logger = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ def run(inputs: Inputs, outputs: Outputs, params: Register, context: StageContex
     if inputs == Inputs():
         outcomes = register_all(params, context)
     elif inputs.model and inputs.table and inputs.report:
-        candidate = Candidate(inputs.model, inputs.table, judge_of(inputs.model, inputs.judge), inputs.report)
+        candidate = Candidate(inputs.model, inputs.table, resolve_judge(inputs.model, inputs.judge), inputs.report)
         outcomes = [register(candidate, params, context)]
     else:
         raise ConfigError("register: give --model, --table and --report, or no option for all models")
@@ -103,9 +103,9 @@ def register_all(params: Register, context: StageContext, root: Path = Path(), d
 
 def default(model: str, root: Path = Path()) -> Candidate:
     """Return where `adloom run` puts a model and what belongs to it."""
-    judge = JUDGES.get(model, model)
-    table = root / "data/dataset" / MODELS[model]
-    return Candidate(root / "models" / model, table, root / "models" / judge, root / "reports" / model)
+    spec = MODELS[model]
+    judge, table = root / "models" / (spec.judge or model), root / "data/dataset" / spec.table
+    return Candidate(root / "models" / model, table, judge, root / "reports" / model)
 
 
 def register(candidate: Candidate, params: Register, context: StageContext, dataset: str = "") -> Outcome:
@@ -115,8 +115,8 @@ def register(candidate: Candidate, params: Register, context: StageContext, data
     Who became champion meanwhile is compared with, too; only between that look and the move the order alone decides.
     """
     if reason := manifest.skipped(candidate.model, candidate.report):
-        return Outcome(name_of(candidate.model), None, "skipped", [reason], None)
-    model, digest = name_of(candidate.model), manifest.digest(candidate.model)
+        return Outcome(spec_of(candidate.model).name, None, "skipped", [reason], None)
+    model, digest = spec_of(candidate.model).name, manifest.digest(candidate.model)
     for _ in range(ROUNDS):
         versions = context.registry.versions(model)
         known = next((version for version in versions if version.digest == digest), None)
@@ -147,8 +147,8 @@ def _judge(
     evidence = _evidence(candidate, rival, params)
     if known and known.tags.get("evidence") == evidence:
         return Judgement(known.tags["verdict"], json.loads(known.tags["reasons"]), evidence)  # type: ignore[arg-type]
-    model = name_of(candidate.model)
-    differences = _differences(candidate, rival, params, context) if rival or model in COMPARED_FIRST else None
+    model = spec_of(candidate.model).name
+    differences = _differences(candidate, rival, params, context) if rival or MODELS[model].has_baseline else None
     decision: Decision = decide(_metrics(candidate), differences, params.gate.rules(model))
     return Judgement(decision.verdict, [str(reason) for reason in decision.reasons], evidence)
 
@@ -175,7 +175,7 @@ def _differences(
 
     Without a champion the rival is what is done without any model.
     """
-    margins = {r.metric: r.margin for r in params.gate.rules(name_of(candidate.model)) if r.margin is not None}
+    margins = {r.metric: r.margin for r in params.gate.rules(spec_of(candidate.model).name) if r.margin is not None}
     if not margins:
         return {}
     ours = measure(candidate.model, candidate.table, candidate.judge, params.evaluate)
@@ -225,17 +225,17 @@ def _judge_of(champion: ModelVersion, candidate: Candidate, place: Path, context
 
 def _fits(champion: Path, candidate: Path) -> None:
     """Raise ArtifactError when a champion was made for other rows; a policy decides on any."""
-    if name_of(candidate) == pairing.POLICY:
+    if spec_of(candidate).name == pairing.POLICY:
         return
     for key in ("categories", "image"):
-        if (theirs := card(champion).get(key)) != (ours := card(candidate).get(key)):
+        if (theirs := read_card(champion).get(key)) != (ours := read_card(candidate).get(key)):
             raise ArtifactError(f"made for {key} {theirs}, the candidate for {ours}; compare by eye, `adloom promote`")
 
 
 def _tags(candidate: Candidate, judgement: Judgement, params: Register) -> dict[str, str]:
-    model, metrics = name_of(candidate.model), _metrics(candidate)
+    model, metrics = spec_of(candidate.model).name, _metrics(candidate)
     gated = [rule.metric for rule in params.gate.rules(model)]
-    pinned = card(candidate.model)["audience"] if model == pairing.POLICY else None
+    pinned = read_card(candidate.model)["audience"] if model == pairing.POLICY else None
     return {
         "dataset_digest": manifest.digest(candidate.table),
         "params_digest": manifest.read(candidate.model).params,

@@ -6,12 +6,13 @@ Example: adloom report
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adloom.config.gate import Gate
-from adloom.config.params import MODELS, TABLES
+from adloom.config.models import MODELS
+from adloom.config.params import TABLES
 from adloom.context import StageContext
 from adloom.evaluation.sections import read_findings
 from adloom.storage import manifest
@@ -20,19 +21,12 @@ if TYPE_CHECKING:
     from adloom.evaluation import report
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """The tables, for their summaries, and what was found out about each model."""
-
-    creatives: Path = Path("data/dataset/creatives")
-    copy: Path = Path("data/dataset/copy")
-    events: Path = Path("data/dataset/events")
-    impressions: Path = Path("data/dataset/impressions")
-    gan: Path = Path("reports/gan")
-    cnn: Path = Path("reports/cnn")
-    lstm: Path = Path("reports/lstm")
-    audience: Path = Path("reports/audience")
-    policy: Path = Path("reports/policy")
+Inputs: Any = make_dataclass(  # the summaries of the tables, and what was measured of each model
+    "Inputs",
+    [(table, Path, Path("data/dataset") / table) for table in TABLES]
+    + [(model, Path, Path("reports") / model) for model in MODELS],
+    frozen=True,
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +36,7 @@ class Outputs:
     report: Path = Path("reports/report")
 
 
-def run(inputs: Inputs, outputs: Outputs, params: Gate, context: StageContext) -> Mapping[str, float]:
+def run(inputs: Any, outputs: Outputs, params: Gate, context: StageContext) -> Mapping[str, float]:
     """Write the report; what was skipped is in it, with the reason."""
     from adloom.evaluation import report
 

@@ -17,7 +17,7 @@ from adloom.config.params import Score
 from adloom.context import StageContext
 from adloom.errors import DataError
 from adloom.registry import base
-from adloom.stages.evaluate import card
+from adloom.stages.measure import read_card
 from adloom.storage import manifest
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _segments(table: Path, champion: Path, params: Score) -> "pd.DataFrame":
     events = parquet.read(table)
     if events.empty:
         raise DataError("events: 0 rows to score; check score.events")
-    users = per_user(events, end_of(events), card(champion)["params"]["purchase"])
+    users = per_user(events, end_of(events), read_card(champion)["params"]["purchase"])
     segmenter = Segmenter.load(champion / "segmenter.npz")
     return pd.DataFrame({"user_id": users["user_id"], "segment": segmenter.assign(matrix(users))})
 
@@ -106,7 +106,7 @@ def _readings(table: Path, champion: Path, params: Score) -> "pd.DataFrame":
     from adloom.onnx_models.runtime import Reader
     from adloom.storage import parquet
 
-    rows, known, reader = parquet.read(table), card(champion), Reader(champion, params.threads)
+    rows, known, reader = parquet.read(table), read_card(champion), Reader(champion, params.threads)
     if rows.empty:
         raise DataError("creatives: 0 rows to score; check score.creatives")
     image = known["image"]

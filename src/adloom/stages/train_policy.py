@@ -13,7 +13,6 @@ Example: adloom train-policy
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ import numpy as np
 
 from adloom.config.params import TrainPolicy
 from adloom.context import StageContext
+from adloom.stages.policy_rows import read_impressions
 from adloom.storage import manifest
 from adloom.training.tracked_run import track_run
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from adloom.arrays import Float32Array
     from adloom.policy.cold_start import Pictures
-    from adloom.policy.impressions import ExclusionCounts, Impressions
     from adloom.policy.model_selection import Candidate, Periods
     from adloom.policy.models import Categories
     from adloom.policy.scorer import Policy
@@ -72,27 +71,6 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainPolicy, context: StageCon
         made.write_json("history.json", {name: [[0, value]] for name, value in metrics.items()})
         run.metrics(metrics, 0)
     return metrics
-
-
-def read_impressions(
-    table: Path, audience: Path | None, split: str, maturity_hours: float
-) -> "tuple[Impressions, ExclusionCounts]":
-    """Read the impressions of a period, with the segments of their users; without an audience nobody has one."""
-    from adloom.policy import impressions
-    from adloom.storage import parquet
-
-    rows = parquet.read(table, split)
-    return impressions.read_impressions(
-        rows, _find_segments(rows["user_id"], audience), timedelta(hours=maturity_hours)
-    )
-
-
-def _find_segments(users: "pd.Series", audience: Path | None) -> list[str | None]:
-    from adloom.audience.segment_index import Members
-
-    if audience is None or manifest.skipped(audience):
-        return [None] * len(users)
-    return Members.load(audience / "members.npz").find(users.fillna("").astype(str).tolist())
 
 
 def _train(inputs: Inputs, params: TrainPolicy, made: manifest.Draft) -> dict[str, float]:

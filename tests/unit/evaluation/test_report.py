@@ -7,18 +7,21 @@ from html.parser import HTMLParser
 import pytest
 
 from adloom.config.gate import Gate, MetricRule
-from adloom.config.params import MODELS, TABLES
+from adloom.config.models import MODELS
+from adloom.config.params import TABLES
 from adloom.evaluation import figures, glossary
 from adloom.evaluation.metric import Figure, Lines, Metric, Section, Table
 from adloom.evaluation.report import Dataset, Model, render
 from adloom.evaluation.sections import Findings
 
-GATE = Gate(
-    gan=[MetricRule(metric="agreement", at_least=0.85), MetricRule(metric="copies", at_most=0.002)],
-    cnn=[MetricRule(metric="accuracy", at_least=0.91)],
-    lstm=[MetricRule(metric="bits_ratio", at_most=1.0)],
-    audience=[MetricRule(metric="smallest_segment", at_least=100)],
-    policy=[MetricRule(metric="click_rate", margin=0.0)],
+GATE = Gate.model_validate(
+    {
+        "gan": [MetricRule(metric="agreement", at_least=0.85), MetricRule(metric="copies", at_most=0.002)],
+        "cnn": [MetricRule(metric="accuracy", at_least=0.91)],
+        "lstm": [MetricRule(metric="bits_ratio", at_most=1.0)],
+        "audience": [MetricRule(metric="smallest_segment", at_least=100)],
+        "policy": [MetricRule(metric="click_rate", margin=0.0)],
+    }
 )
 CURVES = figures.draw_learning_curves({"loss": [[1, 2.0], [2, 1.0]]})
 SECTIONS: list[Section] = [

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
-from adloom.config.params import MODELS
+from adloom.config.models import MODELS
 from adloom.config.settings import Settings
 from adloom.decision_log.log import open_log
 from adloom.decision_log.record import DropReason

@@ -15,6 +15,7 @@ from adloom.errors import ArtifactError, ConfigError
 from adloom.evaluation.metric import Lines, Table
 from adloom.evaluation.sections import parse_findings
 from adloom.stages import evaluate
+from adloom.stages.measure import measure
 from adloom.storage import manifest
 
 
@@ -79,18 +80,18 @@ def test_a_changed_model_is_refused_and_nothing_is_written(
 def test_what_is_no_model_is_named(tmp_path: Path, make_table: MakeTable) -> None:
     table = make_table("copy", copy_rows())
     with pytest.raises(ArtifactError, match="made by prepare, which makes no model; expected one of train_gan, train_"):
-        evaluate.measure(table, table, table, EVALUATE)
+        measure(table, table, table, EVALUATE)
 
 
 def test_measuring_looks_at_test_rows_only(tmp_path: Path, make_table: MakeTable) -> None:
     model, rows = copywriter(tmp_path / "lstm"), copy_rows()
-    before = evaluate.measure(model, make_table("copy", rows), model, EVALUATE)
+    before = measure(model, make_table("copy", rows), model, EVALUATE)
     rows.loc[rows["split"] == "test", "text"] = "Zzyzx qwerty"
-    after = evaluate.measure(model, make_table("copy", rows), model, EVALUATE)
+    after = measure(model, make_table("copy", rows), model, EVALUATE)
     assert after.metrics["bits_per_character"].value > 2 * before.metrics["bits_per_character"].value
     rows["split"] = np.where(rows["split"] == "test", "validation", rows["split"])
     rows.loc[rows.index[-1], ["split", "text"]] = ["test", "Lovely dress"]
-    assert evaluate.measure(model, make_table("copy", rows), model, EVALUATE).metrics["bits_per_character"].n == 1
+    assert measure(model, make_table("copy", rows), model, EVALUATE).metrics["bits_per_character"].n == 1
 
 
 def test_the_stage_is_light_until_it_runs() -> None:

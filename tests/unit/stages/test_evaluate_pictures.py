@@ -14,7 +14,7 @@ from adloom.config.gate import MetricRule
 from adloom.config.params import Evaluate, Source
 from adloom.creatives.pictures import encode
 from adloom.evaluation.gate import decide
-from adloom.stages.evaluate import measure
+from adloom.stages.measure import measure
 from adloom.storage import manifest
 
 EVALUATE = Evaluate(threads=1, bootstraps=20, gan_samples=100)

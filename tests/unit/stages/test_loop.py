@@ -19,6 +19,7 @@ from adloom.decision_log.record import Line
 from adloom.policy.scorer import Policy
 from adloom.policy.simulator import HOUR, START, Log, World, creative_id
 from adloom.stages import evaluate, train_policy
+from adloom.stages.measure import measure
 from adloom.stages.register import Candidate, register
 from adloom.storage import manifest
 from adloom.storage.router import FolderStore
@@ -83,7 +84,7 @@ def test_from_served_decisions_to_a_better_policy(tmp_path: Path, make_table: Ma
     candidate = trained(tmp_path, "first", plain[:1], plain[1], make_table, context)
     policy = Policy.load(candidate.model / "policy.npz")
 
-    metrics = evaluate.measure(candidate.model, candidate.table, candidate.judge, copywriters.EVALUATE).metrics
+    metrics = measure(candidate.model, candidate.table, candidate.judge, copywriters.EVALUATE).metrics
     true = first[-1].value(decide(policy, first[-1].situations))  # exact, in the very situations of the log
     assert metrics["click_rate"].low <= true <= metrics["click_rate"].high
     assert world.exact(table(policy)) > 1.3 * world.exact(UNIFORM)

@@ -7,7 +7,8 @@ import pytest
 from tests.conftest import MakeTable
 from tests.support.copywriters import EVALUATE, copy_rows, copywriter, params
 
-from adloom.config.params import MODELS, Source
+from adloom.config.models import MODELS
+from adloom.config.params import Source
 from adloom.context import StageContext
 from adloom.errors import ArtifactError, ConfigError, ExternalServiceError
 from adloom.registry import promotion
@@ -221,7 +222,7 @@ def test_without_paths_all_models_are_registered(
     monkeypatch.chdir(tmp_path)
     for model in MODELS:
         paths = default(model)
-        stage = next(stage for stage, name in evaluate.MODEL_OF.items() if name == model)
+        stage = MODELS[model].stage
         for folder, made_by in ((paths.model, stage), (paths.report, "evaluate")):
             manifest.skip(folder, made_by, Source(uri="x"), "not today")
     assert [outcome.model for outcome in register_all(params().register, context)] == list(MODELS)

@@ -11,7 +11,8 @@ from tests.support.simulated_logs import SETTING
 from tests.support.tiny_models import write_audience
 
 from adloom.config.gate import Gate, MetricRule
-from adloom.config.params import MODELS, Params, Source
+from adloom.config.models import MODELS
+from adloom.config.params import Params, Source
 from adloom.context import StageContext
 from adloom.errors import ArtifactError
 from adloom.evaluation import sections
@@ -20,6 +21,7 @@ from adloom.policy.simulator import World
 from adloom.registry import promotion
 from adloom.registry.base import CHAMPION, find_alias
 from adloom.stages import evaluate
+from adloom.stages.measure import measure
 from adloom.stages.register import Candidate, Outcome, default, register, register_all
 from adloom.storage import manifest, parquet
 
@@ -28,13 +30,15 @@ AUDIENCE, POLICY = "audience", "policy"
 
 def params(margin: float = 0.0, smallest: int = 1, *, approve: bool = False) -> Params:
     rules = [MetricRule(metric="smallest_segment", at_least=smallest)]
-    gate = Gate(
-        approve=approve,
-        gan=[],
-        cnn=[],
-        lstm=[],
-        audience=rules,
-        policy=[MetricRule(metric="click_rate", margin=margin)],
+    gate = Gate.model_validate(
+        {
+            "approve": approve,
+            "gan": [],
+            "cnn": [],
+            "lstm": [],
+            "audience": rules,
+            "policy": [MetricRule(metric="click_rate", margin=margin)],
+        }
     )
     return copywriters.params().model_copy(update={"gate": gate})
 
@@ -42,12 +46,11 @@ def params(margin: float = 0.0, smallest: int = 1, *, approve: bool = False) -> 
 @pytest.fixture
 def root(tmp_path: Path, make_table: MakeTable) -> Path:
     """Return a workspace whose pictures and copy were skipped, with impressions of the simulator."""
-    for model, table in MODELS.items():
+    for model, spec in MODELS.items():
         if model not in (AUDIENCE, POLICY):
-            stage = next(stage for stage, name in evaluate.MODEL_OF.items() if name == model)
-            manifest.skip(tmp_path / "models" / model, stage, Source(uri="x"), "no source")
+            manifest.skip(tmp_path / "models" / model, spec.stage, Source(uri="x"), "no source")
             manifest.skip(tmp_path / "reports" / model, "evaluate", Source(uri="x"), "no source")
-            manifest.skip(tmp_path / "data/dataset" / table, "prepare", Source(uri="x"), "no source")
+            manifest.skip(tmp_path / "data/dataset" / spec.table, "prepare", Source(uri="x"), "no source")
     make_table("impressions", impressions(8000))
     make_table("events", copywriters.copy_rows())  # of which nothing is asked here but its digest
     return tmp_path
@@ -65,10 +68,10 @@ def make(root: Path, context: StageContext, share: float | None, buyers: str = "
         manifest.skip(policy, "train_policy", Source(uri="x"), "no source")
     else:
         write(policy, root / "data/dataset/impressions", share, audience)
-    measure(root, context)
+    write_report(root, context)
 
 
-def measure(root: Path, context: StageContext) -> None:
+def write_report(root: Path, context: StageContext) -> None:
     given = default(POLICY, root)
     inputs = evaluate.Inputs(given.model, given.table, given.judge)
     evaluate.run(inputs, evaluate.Outputs(given.report), copywriters.EVALUATE, context)
@@ -258,7 +261,7 @@ def test_the_report_tells_what_counts_and_what_competes(root: Path, context: Sta
         "Click rates", "Policies compared", "Estimators", "What is shown", "Shown more, shown less", "What counts",
     ]  # fmt: skip
     given = default(POLICY, root)
-    again = evaluate.measure(given.model, given.table, given.judge, copywriters.EVALUATE)
+    again = measure(given.model, given.table, given.judge, copywriters.EVALUATE)
     assert sections.render_files(again) == {
         path.name: path.read_bytes() for path in files(root / "reports" / POLICY) if path.name != manifest.MANIFEST
     }
@@ -273,4 +276,4 @@ def test_a_policy_is_not_measured_with_another_audience(root: Path, context: Sta
     write_audience(root / "other", b"2")
     given = default(POLICY, root)
     with pytest.raises(ArtifactError, match="decides with another audience than .*other"):
-        evaluate.measure(given.model, given.table, root / "other", copywriters.EVALUATE)
+        measure(given.model, given.table, root / "other", copywriters.EVALUATE)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from adloom.config.gate import Gate, MetricRule
-from adloom.config.params import MODELS, TABLES, Source
+from adloom.config.models import MODELS
+from adloom.config.params import TABLES, Source
 from adloom.context import StageContext
 from adloom.errors import ArtifactError
 from adloom.evaluation.metric import Evaluation, Lines, Metric
@@ -15,7 +16,9 @@ from adloom.evaluation.sections import render_files
 from adloom.stages.report import Inputs, Outputs, run
 from adloom.storage import manifest
 
-GATE = Gate(gan=[], cnn=[MetricRule(metric="accuracy", at_least=0.91)], lstm=[], audience=[], policy=[])
+GATE = Gate.model_validate(
+    {"gan": [], "cnn": [MetricRule(metric="accuracy", at_least=0.91)], "lstm": [], "audience": [], "policy": []}
+)
 SUMMARY = {
     "rows": {"read": 10, "kept": 10, "test": 1, "train": 9, "quarantined": 0, "dropped": 0},
     "quarantined": {}, "dropped": {}, "duplicates": 0, "categories": {}, "dates": None, "warnings": [],

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -21,6 +22,7 @@ from pydantic import BaseModel
 from adloom.arrays import Float32Array, StrArray, UInt64Array
 from adloom.audience.segment_index import Members
 from adloom.audience.segmenter import FEATURES, Segmenter
+from adloom.config.models import MODELS
 from adloom.copywriting import tokenizer
 from adloom.copywriting.tokenizer import Tokenizer
 from adloom.errors import AdloomError, ArtifactError
@@ -231,16 +233,21 @@ def _bundle(
         origin = Origin(name=model, version=source.version, digest=manifest.digest(source.folder))
         if source.source != "cache":  # whose champions have served before
             attempt(model, source.folder)
-        opened = OPENERS[model](source.folder, card, threads)
+        opened = _open(model, source.folder, card, threads)
         return LoadedModel(origin, datetime.now(UTC).isoformat(timespec="seconds"), card, opened, source.source)
     except Exception as error:  # noqa: BLE001 - ONNX Runtime and NumPy raise their own; a bad file must not stop others
         return UnavailableModel(_line(source.folder, error))
 
 
+def _open(model: str, folder: Path, card: ModelCard, threads: int) -> object:
+    opened: object = resolve_name(MODELS[model].opener)(folder, card, threads)
+    return opened
+
+
 def find_fault(model: str, folder: Path, threads: int) -> str:
     """Open a model with one inference, and return why it cannot serve; an empty text when it can."""
     try:
-        OPENERS[model](folder, ModelCard.model_validate_json((folder / "card.json").read_bytes()), threads)
+        _open(model, folder, ModelCard.model_validate_json((folder / "card.json").read_bytes()), threads)
     except Exception as error:  # noqa: BLE001 - see `_bundle`
         return _line(folder, error)
     return ""
@@ -252,7 +259,8 @@ def _line(folder: Path, error: Exception) -> str:
     return f"{folder}: {type(error).__name__}: {' '.join(str(error).split())}"
 
 
-def _generator(folder: Path, card: ModelCard, threads: int) -> Generator:
+def open_generator(folder: Path, card: ModelCard, threads: int) -> Generator:
+    """Open the picture generator and draw one picture of each category."""
     generator = Generator(folder, threads, INFERENCE)
     categories = np.arange(len(card.categories), dtype=np.int64)
     pictures = generator(np.zeros((len(categories), generator.latent), np.float32), categories)
@@ -262,7 +270,8 @@ def _generator(folder: Path, card: ModelCard, threads: int) -> Generator:
     return generator
 
 
-def _picture_reader(folder: Path, card: ModelCard, threads: int) -> PictureReader:
+def open_reader(folder: Path, card: ModelCard, threads: int) -> PictureReader:
+    """Open the picture reader and read one picture."""
     reader = Reader(folder, threads, INFERENCE)
     reading = reader(np.zeros((1, *card.shape), np.float32))
     _expect(folder, "probabilities", reading.probabilities, (1, len(card.categories)))
@@ -273,7 +282,8 @@ def _picture_reader(folder: Path, card: ModelCard, threads: int) -> PictureReade
     return PictureReader(reader, known)
 
 
-def _writer(folder: Path, card: ModelCard, threads: int) -> Writer:
+def open_copywriter(folder: Path, card: ModelCard, threads: int) -> Writer:
+    """Open the copywriter and predict one token."""
     tokens = tokenizer.from_json((folder / "tokenizer.json").read_text(encoding="utf-8"))
     writer = Copywriter(folder, threads, INFERENCE)
     logits, _ = writer(np.array([[tokens.begin]], np.int64), writer.start(1))
@@ -282,7 +292,8 @@ def _writer(folder: Path, card: ModelCard, threads: int) -> Writer:
         return Writer(writer, tokens, arrays["fingerprints"])
 
 
-def _audience(folder: Path, card: ModelCard, threads: int) -> Audience:
+def open_audience(folder: Path, card: ModelCard, threads: int) -> Audience:
+    """Open the audience segments and search them once."""
     segmenter, members = Segmenter.load(folder / "segmenter.npz"), Members.load(folder / "members.npz")
     names = set(segmenter.names)
     if (
@@ -297,7 +308,8 @@ def _audience(folder: Path, card: ModelCard, threads: int) -> Audience:
     return Audience(segmenter, members, key)
 
 
-def _policy(folder: Path, card: ModelCard, threads: int) -> Scorer:
+def open_policy(folder: Path, card: ModelCard, threads: int) -> Scorer:
+    """Open the policy and draw one creative, then several."""
     policy = Policy.load(folder / "policy.npz")
     some = [*policy.creatives[:50], "a creative without history"]
     for count in (1, len(some)):  # the first use of anything is slow
@@ -314,12 +326,3 @@ def _expect(folder: Path, what: str, found: Float32Array, shape: tuple[int, ...]
         raise ArtifactError(f"{folder}: {what} are {found.shape}, card.json promises {shape}; train it again")
     if not np.isfinite(found).all():
         raise ArtifactError(f"{folder}: {what} are not finite; train it again")
-
-
-OPENERS: Mapping[str, Callable[[Path, ModelCard, int], object]] = {
-    "gan": _generator,
-    "cnn": _picture_reader,
-    "lstm": _writer,
-    "audience": _audience,
-    "policy": _policy,
-}

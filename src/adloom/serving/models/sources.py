@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from adloom.config.params import MODELS
+from adloom.config.models import MODELS
 from adloom.deadline import Call, within
 from adloom.errors import AdloomError, ExternalServiceError
 from adloom.registry.base import CHAMPION, ModelVersion, Registry, fetch_whole, find_alias

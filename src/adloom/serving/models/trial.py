@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from adloom.config.models import MODELS
 from adloom.errors import ArtifactError, ExternalServiceError
 from adloom.serving.models import helper
 from adloom.serving.models.helper import HelperProcess, NoAnswerInTimeError
@@ -65,7 +66,7 @@ def main() -> None:
     threads, seconds, megabytes = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
     from adloom.serving.models import loader
 
-    cpu = math.ceil(len(loader.OPENERS) * (threads + 1) * seconds + STARTING)
+    cpu = math.ceil(len(MODELS) * (threads + 1) * seconds + STARTING)
     resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu))  # should nobody be left to end it
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")  # the kernel ends this process before the service

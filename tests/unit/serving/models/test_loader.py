@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tests.support.tiny_models import CATEGORIES, PARAMS, write_audience, write_models
 
-from adloom.config.params import MODELS
+from adloom.config.models import MODELS
 from adloom.serving.api.problems import Problem
 from adloom.serving.models import loader, sources
 from adloom.serving.models.loader import Models

@@ -10,9 +10,9 @@ import pytest
 from tests.support.bad_generators import Burden, write_bad_generator
 from tests.support.tiny_models import write_models
 
+from adloom.config.models import MODELS
 from adloom.errors import AdloomError, ArtifactError, UnavailableError
 from adloom.onnx_models.runtime import Generator
-from adloom.serving.models import loader
 from adloom.serving.models.refresher import ModelRefresher
 from adloom.serving.models.sources import ModelArtifact
 from adloom.serving.models.trial import TrialProcess
@@ -35,7 +35,7 @@ def trials() -> Iterator[TrialProcess]:
 
 
 def test_good_models_pass(trials: TrialProcess, folder: Path) -> None:
-    for model in loader.OPENERS:
+    for model in MODELS:
         trials(model, folder / model)
 
 

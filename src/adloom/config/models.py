@@ -1,0 +1,99 @@
+"""The table of models. Every module that lists the models reads it; a new model is a new row."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One model: its data, the stage that trains it, and the functions (`module:name`) that measure and open it."""
+
+    name: str
+    title: str  # in the report
+    summary: str
+    table: str  # of the dataset, which it is trained and measured on
+    stage: str  # that trains it
+    evaluator: str  # (model folder, table folder, judge folder, Evaluate, policy for its rows) -> Evaluation
+    opener: str  # (folder, ModelCard, threads) -> the model, after one inference
+    judge: str | None = None  # the model it is measured with
+    has_baseline: bool = False  # whether the first version is compared with what is done without a model
+    app: Literal["decide", "creatives"] | None = None  # that serves it besides the app `all`
+    example_request: str | None = None  # (url, categories) -> a line about the answer
+    signature: str | None = None  # (folder) -> TableSignature; None for an ONNX file, which has its own
+
+
+@dataclass(frozen=True)
+class TableSignature:
+    """The columns of a model that only adloom can run, and an example row."""
+
+    inputs: Mapping[str, Literal["double", "string"]]
+    optional: frozenset[str]  # inputs that may be null
+    output: tuple[str, Literal["double", "string"]]
+    example: Mapping[str, float | str]
+
+
+_ROWS = (
+    ModelSpec(
+        name="gan",
+        title="Picture generator",
+        summary="Draws product pictures of a category. A reader it never trained with judges them.",
+        table="creatives",
+        stage="train_gan",
+        evaluator="adloom.stages.measure:measure_generator",
+        opener="adloom.serving.models.loader:open_generator",
+        judge="cnn",
+        app="creatives",
+        example_request="adloom.serving.client:request_pictures",
+    ),
+    ModelSpec(
+        name="cnn",
+        title="Picture reader",
+        summary="Tells what a product picture shows, and finds pictures that look alike.",
+        table="creatives",
+        stage="train_cnn",
+        evaluator="adloom.stages.measure:measure_reader",
+        opener="adloom.serving.models.loader:open_reader",
+        app="creatives",
+        example_request="adloom.serving.client:request_category",
+    ),
+    ModelSpec(
+        name="lstm",
+        title="Copywriter",
+        summary="Writes short lines of advertising copy, and is measured by how well it expects real ones.",
+        table="copy",
+        stage="train_lstm",
+        evaluator="adloom.stages.measure:measure_copywriter",
+        opener="adloom.serving.models.loader:open_copywriter",
+        app="creatives",
+        example_request="adloom.serving.client:request_lines",
+    ),
+    ModelSpec(
+        name="audience",
+        title="Audience segments",
+        summary="Groups customers by how lately, how often and how much they buy.",
+        table="events",
+        stage="segment",
+        evaluator="adloom.stages.measure:measure_audience",
+        opener="adloom.serving.models.loader:open_audience",
+        app="decide",
+        example_request="adloom.serving.client:request_segment",
+        signature="adloom.audience.segmenter:describe_columns",
+    ),
+    ModelSpec(
+        name="policy",
+        title="Policy",
+        summary="Decides which creative to show to whom, with a probability for each that could be shown.",
+        table="impressions",
+        stage="train_policy",
+        evaluator="adloom.stages.measure:measure_policy",
+        opener="adloom.serving.models.loader:open_policy",
+        judge="audience",
+        has_baseline=True,
+        app="decide",
+        example_request="adloom.serving.client:request_decision",
+        signature="adloom.policy.scorer:describe_columns",
+    ),
+)
+
+MODELS: dict[str, ModelSpec] = {row.name: row for row in _ROWS}

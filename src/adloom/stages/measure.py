@@ -1,0 +1,118 @@
+"""Open a model with its test rows and measure it by its domain's evaluation."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+from adloom.config.models import MODELS, ModelSpec
+from adloom.config.params import Evaluate
+from adloom.errors import ArtifactError, ConfigError
+from adloom.evaluation.metric import Evaluation
+from adloom.storage import manifest, parquet
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model and everything it is measured with."""
+
+    model: Path
+    table: Path
+    judge: Path  # the model itself when it needs none
+    params: Evaluate
+    rows_of: Path  # the policy that decides which impressions are old enough to count
+
+
+def measure(model: Path, table: Path, judge: Path, params: Evaluate, rows_of: Path | None = None) -> Evaluation:
+    """Measure a model on the test rows or the holdout period of a table; for a policy, on the rows of `rows_of`."""
+    evaluation: Evaluation = resolve_name(spec_of(model).evaluator)(
+        Subject(model, table, judge, params, rows_of or model)
+    )
+    return evaluation
+
+
+def spec_of(model: Path) -> ModelSpec:
+    """Return the row of MODELS for an artifact. Raises ArtifactError when its stage trains no model."""
+    stage = manifest.read(model).stage
+    specs = {spec.stage: spec for spec in MODELS.values()}
+    if stage not in specs:
+        raise ArtifactError(f"{model}: made by {stage}, which makes no model; expected one of {', '.join(specs)}")
+    return specs[stage]
+
+
+def resolve_judge(model: Path, judge: Path | None) -> Path:
+    """Return the judge, by default the model itself. Raises ConfigError when the model needs another."""
+    spec = spec_of(model)
+    if judge is None and spec.judge:
+        raise ConfigError(f"--judge: required for {model}, a {spec.name}; give --judge models/{spec.judge}")
+    return judge or model
+
+
+def read_card(model: Path) -> dict[str, Any]:
+    """Return a model's card.json."""
+    return json.loads((model / "card.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+
+def measure_generator(subject: Subject) -> Evaluation:
+    """Measure the pictures that the generator draws; without a reader, only by their pixels."""
+    from adloom.creatives import gan_evaluation
+    from adloom.onnx_models.runtime import Generator, Reader
+
+    model, params = subject.model, subject.params
+    reader = None if manifest.skipped(subject.judge) else Reader(subject.judge, params.threads)
+    rows, categories = parquet.read(subject.table), read_card(model)["categories"]
+    rows = rows[rows["split"].isin(["train", "test"])]
+    return gan_evaluation.evaluate(Generator(model, params.threads), reader, rows, categories, params, _history(model))
+
+
+def measure_reader(subject: Subject) -> Evaluation:
+    """Measure the categories that the reader predicts."""
+    from adloom.creatives import cnn_evaluation
+    from adloom.onnx_models.runtime import Reader
+
+    model, params = subject.model, subject.params
+    rows, categories = parquet.read(subject.table, "test"), read_card(model)["categories"]
+    return cnn_evaluation.evaluate(Reader(model, params.threads), rows, categories, params, _history(model))
+
+
+def measure_copywriter(subject: Subject) -> Evaluation:
+    """Measure the copywriter against a Kneser-Ney model."""
+    from adloom.copywriting import evaluation, tokenizer
+    from adloom.onnx_models.runtime import Copywriter
+
+    model, params = subject.model, subject.params
+    write, words = Copywriter(model, params.threads), tokenizer.from_json((model / "tokenizer.json").read_text())
+    rows = parquet.read(subject.table)
+    rows = rows[rows["split"].isin(["train", "test"])]
+    return evaluation.evaluate(write, words, rows, read_card(model)["categories"], params, _history(model))
+
+
+def measure_audience(subject: Subject) -> Evaluation:
+    """Measure the audience segments in the holdout period."""
+    from adloom.audience import evaluation
+    from adloom.audience.segmenter import Segmenter
+
+    segmenter = Segmenter.load(subject.model / "segmenter.npz")
+    return evaluation.evaluate(segmenter, parquet.read(subject.table), read_card(subject.model), subject.params)
+
+
+def measure_policy(subject: Subject) -> Evaluation:
+    """Estimate what the policy would have earned. Raises ArtifactError when the judge is not its own audience."""
+    from adloom.policy import evaluation
+    from adloom.policy.scorer import Policy
+    from adloom.stages.policy_rows import read_impressions
+
+    card, maturity = read_card(subject.model), float(read_card(subject.rows_of)["params"]["maturity_hours"])
+    if card["audience"] not in (None, manifest.digest(subject.judge)):
+        raise ArtifactError(
+            f"{subject.model}: decides with another audience than {subject.judge}; `adloom train-policy` takes this one"
+        )
+    audience = subject.judge if card["audience"] else None
+    calibration, _ = read_impressions(subject.table, audience, "calibration", maturity)
+    holdout, excluded = read_impressions(subject.table, audience, "holdout", maturity)
+    return evaluation.evaluate(Policy.load(subject.model / "policy.npz"), calibration, holdout, excluded, card)
+
+
+def _history(model: Path) -> dict[str, list[list[float]]]:
+    return json.loads((model / "history.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]

@@ -25,7 +25,7 @@ from adloom import errors
 from adloom.cli.main import cli
 from adloom.config.params import Params
 from adloom.config.settings import KERNEL_VARIABLES, Settings
-from adloom.data.contracts import CONTRACTS
+from adloom.data.contracts import CONTRACTS, Column
 from adloom.decision_log import record
 from adloom.decision_log.log import LogStatistics
 from adloom.kubeflow import trigger_server
@@ -81,7 +81,9 @@ def params() -> str:
     schema = Params.model_json_schema()
     definitions = schema["$defs"]
     keys = {_refs(field)[0]: key for key, field in schema["properties"].items() if _refs(field)}
-    text = "\n\n".join(["## Top level", _fields(schema, definitions), *_sections(schema, definitions, keys)])
+    text = "\n\n".join(
+        ["## Top level", _fields(schema, definitions), *_sections(schema["properties"], definitions, keys)]
+    )
     return re.sub(r"\[(\w+)\]\(#", lambda match: f"[{keys.get(match[1], match[1])}](#", text)
 
 
@@ -168,21 +170,10 @@ def alerts() -> str:
 
 def tables() -> str:
     """Return a section for each table contract."""
+    header = ("column", "type", "required", "value")
     return "\n\n".join(
-        f"## {name}\n\n"
-        + _table(
-            ("column", "type", "required", "checks"),
-            [
-                (
-                    f"`{column}`",
-                    str(kind.kind.dtype),
-                    "yes" if kind.required else "no",
-                    ", ".join(f"not {check.error.removeprefix('not ')}" for check in kind.kind.checks if check.error),
-                )
-                for column, kind in contract.columns.items()
-            ],
-        )
-        for name, contract in CONTRACTS.items()
+        f"## {table}\n\n" + _table(header, [_column(name, column) for name, column in contract.columns.items()])
+        for table, contract in CONTRACTS.items()
     )
 
 
@@ -194,7 +185,8 @@ def records() -> str:
 
 def exit_codes() -> str:
     """Return the classes of errors and the exit code of each."""
-    rows = [(f"`{kind.__name__}`", f"`{kind.exit_code}`", kind.__doc__ or "") for kind in _family(errors.AdloomError)]
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.AdloomError)]
+    rows = [(f"`{kind.__name__}`", f"`{kind.exit_code}`", kind.__doc__) for kind in kinds]
     return _table(("error", "exit code", "meaning"), rows)
 
 
@@ -289,6 +281,13 @@ def _description(schema: Schema, definitions: Schema) -> str:
     return told[0] if told else ""
 
 
+def _column(name: str, column: Column) -> tuple[str, ...]:
+    """Return a column of a contract as a row; the error of a check says what a wrong value is."""
+    errors = [str(check.error) for check in column.kind.checks]
+    values = [error.removeprefix("not ") if error.startswith("not ") else f"not {error}" for error in errors]
+    return f"`{name}`", f"`{column.kind.dtype}`", "yes" if column.required else "no", ", ".join(values)
+
+
 def _size(size: int) -> str:
     """Return a number of bytes in the largest unit that divides it."""
     return f"{size // 2**20} MiB" if size % 2**20 == 0 else f"{size // 2**10} KiB"
@@ -307,13 +306,6 @@ def _variables(name: str) -> str:
 
 def _labels(family: Metric) -> str:
     return ", ".join(sorted({f"`{label}`" for sample in family.samples for label in sample.labels} - {"`le`"}))
-
-
-def _family(kind: type[errors.AdloomError]) -> Iterator[type[errors.AdloomError]]:
-    """Yield a class of errors and all below it."""
-    yield kind
-    for child in kind.__subclasses__():
-        yield from _family(child)
 
 
 TABLES: Mapping[str, Callable[[], str]] = {

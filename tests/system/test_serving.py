@@ -23,7 +23,7 @@ from adloom.serving.client import GREY, ask, ask_all, serving
 
 ADLOOM = [sys.executable, "-c", "from adloom.cli.main import main; main()"]
 BLOCKED = ("torch", "pytorch_lightning", "sklearn", "pandas", "pandera", "dvc", "kfp", "matplotlib", "mlflow")
-EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+DOCS = Path(__file__).parents[2] / "docs"
 OPEN = {**os.environ, "ADLOOM_AUTH": "off"}
 AUTH_IS_OFF = "ADLOOM_AUTH=off: whoever reaches this port may ask"
 QUESTIONS = {
@@ -192,8 +192,15 @@ def test_the_decide_app_alone_needs_no_bentoml(folder: Path) -> None:
 
 
 def examples() -> list[str]:
-    page = (Path(__file__).parents[2] / "docs" / "how-to" / "serving.md").read_text(encoding="utf-8")
-    return [line for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]
+    """Every command of the pages that asks a service on this machine, but for the trigger server."""
+    pages = [page.read_text(encoding="utf-8") for page in sorted(DOCS.rglob("*.md"))]
+    lines = [
+        line
+        for page in pages
+        for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
+        for line in block.splitlines()
+    ]
+    return [line for line in lines if "http://localhost:3000" in line and "/v1/trigger" not in line]
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the examples call curl, which this machine lacks")
@@ -214,7 +221,7 @@ def test_the_documents_examples_run(url: str, tmp_path: Path) -> None:
     ],
 )
 def test_the_clients_of_the_docs_run(url: str, program: str, client: str) -> None:
-    command = [program, str(EXAMPLES / client), url]
+    command = [program, str(DOCS / "examples" / client), url]
     patient = {**os.environ, "DEADLINE_MS": "30000"}
     done = subprocess.run(command, env=patient, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -31,9 +31,8 @@ def made() -> dict[str, str]:
             MLFLOW_BACKEND_STORE_URI=database, AWS_ACCESS_KEY_ID="mlflow", AWS_SECRET_ACCESS_KEY=mlflow
         ),
         "adloom-postgres.env": _lines(POSTGRES_PASSWORD=password),
-        "adloom-trigger.env": _lines(ADLOOM_TRIGGER_TOKEN=secrets.token_hex(32)),
         "token.txt": f"{token}\n",  # for those who ask; the services know its hash alone
-        "tokens": f"dev decide,feedback,admin sha256:{hashlib.sha256(token.encode()).hexdigest()}\n",
+        "tokens": f"dev decide,feedback,trigger,admin sha256:{hashlib.sha256(token.encode()).hexdigest()}\n",
         "s3.json": json.dumps({"identities": users}, indent=1) + "\n",
     }
 

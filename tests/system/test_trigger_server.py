@@ -1,4 +1,4 @@
-"""`adloom listen` as its own process: a storm of triggers against a stand-in for Kubeflow Pipelines is one run."""
+"""`adloom trigger-server` as its own process: many triggers at once start one run."""
 
 import subprocess
 import sys
@@ -11,6 +11,7 @@ import pytest
 import yaml
 from tests.support import kfp_server
 from tests.support.kfp_server import StandIn
+from tests.support.tokens import tokens_file
 
 ADLOOM = Path(sys.executable).with_name("adloom")
 PARAMS = Path(__file__).parents[2] / "params.yaml"
@@ -26,12 +27,12 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandI
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
     with kfp_server.serving() as stand_in:
         monkeypatch.setenv("ADLOOM_KFP_ENDPOINT", stand_in.url)
-        monkeypatch.setenv("ADLOOM_TRIGGER_TOKEN", TOKEN)
+        monkeypatch.setenv("ADLOOM_TOKENS_FILE", str(tokens_file(tmp_path, TOKEN)))
         yield stand_in
 
 
 def listening(folder: Path) -> "subprocess.Popen[str]":
-    command = [str(ADLOOM), "listen", "--port", "0"]
+    command = [str(ADLOOM), "trigger-server", "--port", "0"]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -59,7 +60,7 @@ def test_a_storm_is_one_run_that_knows_its_reason(stand_in: StandIn, tmp_path: P
     ("missing", "said"),
     [
         ("ADLOOM_KFP_ENDPOINT", "no server of Kubeflow Pipelines is named"),
-        ("ADLOOM_TRIGGER_TOKEN", "token of `adloom listen`: 0 characters"),
+        ("ADLOOM_TOKENS_FILE", "no tokens"),
     ],
 )
 def test_it_does_not_start_without(

@@ -230,7 +230,7 @@ def test_secrets_are_in_secrets_alone(everything: Mapping[str, Rendered], pods: 
 
 def test_generated_secrets_are_kept_and_ignored_by_git(k8s: Path) -> None:
     written = [*(k8s / "overlays" / "dev").glob("*.env"), k8s / "overlays" / "dev" / "s3.json"]
-    assert len(written) == 5
+    assert len(written) == 4
     assert {path.stat().st_mode & 0o777 for path in written} == {0o600}
     before = [path.read_text(encoding="utf-8") for path in written]
     subprocess.run([k8s.parent / "scripts" / "dev_secrets.py"], check=True, capture_output=True)

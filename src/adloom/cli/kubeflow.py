@@ -26,7 +26,7 @@ from adloom.kubeflow.client.http import KfpServer
 from adloom.kubeflow.plan import Plan, Spec
 from adloom.kubeflow.run_namespace import connect
 from adloom.kubeflow.schedule import Cron
-from adloom.kubeflow.submit import Triggered
+from adloom.kubeflow.submit import TriggerResult
 
 BY_HAND = "by hand"
 
@@ -84,30 +84,32 @@ def submit(
             _wait(became, planned.tasks, kubeflow, as_json)
 
 
-@click.command("listen")
+@click.command("trigger-server")
 @PARAMS
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=3000, show_default=True, help="0 takes a free one.")
-def listen(params_path: Path, host: str, port: int) -> None:
+def trigger_server(params_path: Path, host: str, port: int) -> None:
     """
-    Wait for data platforms that post to /v1/trigger, and run a pipeline when something has changed.
+    Serve /v1/trigger: data platforms post there, and a pipeline starts when its sources have changed.
 
-    Example: adloom listen --port 3000
+    A client needs a token of scope `trigger` from the file that ADLOOM_TOKENS_FILE names.
+
+    Example: adloom trigger-server --port 3000
     """
     from adloom.kubeflow.client.api import KfpApi, Patience
-    from adloom.kubeflow.trigger_server import application
+    from adloom.kubeflow.trigger_server import create_app
     from adloom.serving.server import bind_socket, prepare_libraries, run
 
     prepare_libraries()
     opened(params_path)
     KfpApi(settings := Settings(), Patience()).endpoint  # noqa: B018 - raises without one
 
-    def start(pipeline: str, cause: str) -> Triggered:
+    def start(pipeline: str, cause: str) -> TriggerResult:
         given, context = opened(params_path)
         planned = plan.make(pipeline, pipelines.load(pipeline), given, context)
         return _if_changed(planned, _server(), given, cause)
 
-    app = application(start, settings)
+    app = create_app(start, settings)
     with bind_socket(host, port) as bound:
         run(app, bound, "/readyz")
 
@@ -160,19 +162,19 @@ def schedules(action: str, name: str | None, params_path: Path, as_json: bool) -
     click.echo(f"{chosen.title}: {done[action]}")
 
 
-def _if_changed(planned: Plan, kubeflow: Kubeflow, given: Params, cause: str = "") -> Triggered:
+def _if_changed(planned: Plan, kubeflow: Kubeflow, given: Params, cause: str = "") -> TriggerResult:
     cooldown = timedelta(minutes=given.pipeline.cooldown_minutes)
     return verb.trigger(planned, kubeflow, cooldown, datetime.now(UTC), time.sleep, cause)
 
 
-def _started(planned: Plan, kubeflow: Kubeflow, key: str | None) -> Triggered:
+def _started(planned: Plan, kubeflow: Kubeflow, key: str | None) -> TriggerResult:
     if key is None:
-        return Triggered(verb.start(planned, kubeflow, BY_HAND), started=True, note=BY_HAND)
+        return TriggerResult(verb.start(planned, kubeflow, BY_HAND), started=True, note=BY_HAND)
     run, started = verb.start_once(planned, kubeflow, BY_HAND, key, time.sleep)
-    return Triggered(run, started, BY_HAND if started else f"its key was given before, {run.reason}")
+    return TriggerResult(run, started, BY_HAND if started else f"its key was given before, {run.reason}")
 
 
-def _wait(became: Triggered, tasks: Mapping[str, str], kubeflow: Kubeflow, as_json: bool) -> None:
+def _wait(became: TriggerResult, tasks: Mapping[str, str], kubeflow: Kubeflow, as_json: bool) -> None:
     """Show a run until it has ended; with JSON, what a person would read goes to stderr."""
     say = partial(click.echo, err=as_json)
     say(_line(became))
@@ -191,11 +193,11 @@ def _wait(became: Triggered, tasks: Mapping[str, str], kubeflow: Kubeflow, as_js
     progress.check(ended, tasks)
 
 
-def _tell(became: Triggered, as_json: bool) -> None:
+def _tell(became: TriggerResult, as_json: bool) -> None:
     click.echo(json.dumps(facts(became), indent=1) if as_json else _line(became))
 
 
-def _line(became: Triggered) -> str:
+def _line(became: TriggerResult) -> str:
     run = became.run
     told = f"run {run.run_id} {'started' if became.started else run.state}: {became.note}"
     return f"{told}\n{run.url}" if run.url else told
@@ -241,7 +243,7 @@ def _list_schedules(found: list[Schedule], as_json: bool) -> None:
         click.echo(f"{schedule.schedule_id:36}  {'on' if schedule.on else 'paused':6}  {schedule.title}")
 
 
-def facts(became: Triggered) -> dict[str, Any]:
+def facts(became: TriggerResult) -> dict[str, Any]:
     """Return what became of a trigger as a program is told it."""
     until = became.until.isoformat() if became.until else None
     return {**_facts(became.run), "started": became.started, "note": became.note, "until": until}

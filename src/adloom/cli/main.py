@@ -36,7 +36,7 @@ ELSEWHERE = {  # command: the module it is written in, and a line about it
     "promote": ("adloom.cli.models", "Make a version the champion, whatever the gate said."),
     "rollback": ("adloom.cli.models", "Make the previous champion the champion again."),
     "submit": ("adloom.cli.kubeflow", "Run a pipeline on Kubeflow, now or on a schedule."),
-    "listen": ("adloom.cli.kubeflow", "Run a pipeline on Kubeflow when a data platform says there is new data."),
+    "trigger-server": ("adloom.cli.kubeflow", "Start a pipeline on Kubeflow when a data platform posts a trigger."),
     "runs": ("adloom.cli.kubeflow", "List the runs on Kubeflow."),
     "doctor": ("adloom.cli.doctor", "Check this environment: what is missing, and the next step."),
     "schedules": ("adloom.cli.kubeflow", "List, pause, resume or delete the schedules on Kubeflow."),
@@ -58,7 +58,7 @@ class Commands(click.Group):
         if cmd_name in STAGES:
             return _stage_command(cmd_name)
         if cmd_name in ELSEWHERE:
-            found: click.Command = getattr(importlib.import_module(ELSEWHERE[cmd_name][0]), cmd_name)
+            found: click.Command = getattr(importlib.import_module(ELSEWHERE[cmd_name][0]), cmd_name.replace("-", "_"))
             return found
         return super().get_command(ctx, cmd_name)
 
@@ -241,12 +241,14 @@ def _pin(text: str) -> tuple[str, int]:
 
 @cli.command("token")
 @click.argument("name")
-@click.option("--scopes", default="decide,feedback", show_default=True, help="What it may do: decide, feedback, admin.")
+@click.option(
+    "--scopes", default="decide,feedback", show_default=True, help="Its scopes: decide, feedback, trigger, admin."
+)
 @click.option("--rate", type=click.IntRange(1), help="Requests a second; any number when not given.")
 @click.option("--file", "path", type=Path, default=Path("tokens"), show_default=True, help="Kept there, as a hash.")
 def make_token(name: str, scopes: str, rate: int | None, path: Path) -> None:
     """
-    Print a new token for those who ask `adloom serve`, and add its hash to the file of those that are known.
+    Print a new token for clients of `adloom serve` or `adloom trigger-server`, and add its hash to the tokens file.
 
     Example: adloom token bidder --scopes decide,feedback --rate 2000 --file tokens
     """

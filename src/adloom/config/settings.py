@@ -107,8 +107,11 @@ class Settings(BaseSettings):
         description="File that holds the token instead, read again at each request; a pod has one by itself.",
     )
     kfp_ca: Path | None = Field(None, description="Certificates (PEM) to trust for Kubeflow Pipelines.")
-    trigger_token: SecretStr | None = Field(None, description="Token that `adloom listen` asks of whoever triggers.")
-    trigger_token_file: Path | None = Field(None, description="File that holds it instead, read again at each request.")
+    trigger_token: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("ADLOOM_TRIGGER_TOKEN", "ADLOOM_TRIGGER_TOKEN_FILE"),
+        description="Removed: a token of scope `trigger` in the tokens file replaces it.",
+    )
     auth: Literal["off"] | None = Field(None, description="`off` lets anybody ask a service.")
     tokens_file: Path | None = Field(None, description="Who may ask a service: hashes of tokens, with their scopes.")
     tokens_grace_seconds: float = Field(

@@ -60,7 +60,7 @@ def start_once(plan: Plan, runs: Runs, reason: str, key: str, pause: Pause) -> t
 
 
 @dataclass(frozen=True)
-class Triggered:
+class TriggerResult:
     """What became of a trigger."""
 
     run: PipelineRun
@@ -69,7 +69,7 @@ class Triggered:
     until: datetime | None = None  # no other starts before; None unless runs have to cool down
 
 
-def trigger(plan: Plan, runs: Runs, cooldown: timedelta, now: datetime, pause: Pause, cause: str = "") -> Triggered:
+def trigger(plan: Plan, runs: Runs, cooldown: timedelta, now: datetime, pause: Pause, cause: str = "") -> TriggerResult:
     """
     Start a run if there is a reason to: something changed since the last one, whose start is `cooldown` ago.
 
@@ -79,14 +79,14 @@ def trigger(plan: Plan, runs: Runs, cooldown: timedelta, now: datetime, pause: P
     newest = next(iter(runs.runs(plan.name)), None)
     before = last(plan, runs)
     if before and not changes(plan, before):
-        return Triggered(before, started=False, note=why(plan, before))
+        return TriggerResult(before, started=False, note=why(plan, before))
     if newest and (until := newest.created + cooldown) > now:
         note = f"run {newest.run_id} started less than {cooldown // timedelta(minutes=1)} minutes ago"
-        return Triggered(newest, started=False, note=f"{note} (pipeline.cooldown_minutes)", until=until)
+        return TriggerResult(newest, started=False, note=f"{note} (pipeline.cooldown_minutes)", until=until)
     reason = ": ".join(filter(None, [cause, why(plan, before)]))
     key = hashlib.sha256(f"{_content(plan)} {newest and newest.run_id}".encode()).hexdigest()[:16]
     run, started = start_once(plan, runs, reason, key, pause)
-    return Triggered(run, started, reason if started else f"started by an equal trigger, {run.reason}")
+    return TriggerResult(run, started, reason if started else f"started by an equal trigger, {run.reason}")
 
 
 def schedule(plan: Plan, kubeflow: Kubeflow, cron: Cron) -> tuple[Schedule, str]:

@@ -1,20 +1,20 @@
 """
-`adloom listen`: a data platform posts that there is new data, and the pipeline runs if that is so.
+`adloom trigger-server`: data platforms post to /v1/trigger, and a pipeline runs if its sources have changed.
 
-However many post at once, one look at the sources goes on and one more waits, which is what all the others get. While
-runs cool down, the next look is put off until then; nothing that was posted is forgotten while the service runs.
+Concurrent triggers share work: one scan of the sources runs, one more waits, and all later requests get its result.
+During a cool-down the next scan is postponed; no trigger is lost while the service runs.
 """
 
 import asyncio
+import contextlib
 import logging
-import secrets
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Literal
 
 import orjson
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 from pydantic import Field
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -23,115 +23,129 @@ from starlette.routing import Route
 
 from adloom.config.settings import Settings
 from adloom.errors import AdloomError, ConfigError
-from adloom.kubeflow.submit import Triggered
+from adloom.kubeflow.submit import TriggerResult
+from adloom.serving.api import auth as authentication
 from adloom.serving.api.admission import Admission
 from adloom.serving.api.middleware import ApiMiddleware, current_request
 from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import Body, Endpoint
 from adloom.serving.metrics import RequestMetrics
-from adloom.storage import secret_file
 
 TRIGGER = "/v1/trigger"
 PAGES = {"/livez", "/readyz", "/metrics"}
-MIN_TOKEN = 16  # characters
-ADVICE = "`openssl rand -hex 32 > FILE` makes one, ADLOOM_TRIGGER_TOKEN_FILE=FILE names it"
+REMOVED = (
+    "ADLOOM_TRIGGER_TOKEN and ADLOOM_TRIGGER_TOKEN_FILE: no longer supported; unset them, make a token with "
+    "`adloom token NAME --scopes trigger --file tokens` and set ADLOOM_TOKENS_FILE=tokens"
+)
 
 logger = logging.getLogger(__name__)
 
 
 class TriggerRequest(Body):
-    """A reason to look whether there is something new to train on, or to score."""
+    """A reason to check whether there is new data to train on or to score."""
 
     pipeline: Literal["training", "scoring"] = "training"
     reason: str = Field("", max_length=200, description="Why, for people; it is kept with the run.")
 
 
-class TriggerAnswer(Body):
-    """The run that was started, or the one that makes another needless."""
+class TriggerResponse(Body):
+    """The run that was started, or the run that makes another one unnecessary."""
 
     run_id: str
     url: str | None = Field(description="Its page; null when ADLOOM_KFP_UI names no pages.")
     started: bool
     note: str = Field(description="Why it was started, or why not.")
-    until: str | None = Field(None, description="Runs cool down; the sources are looked at again then (ISO 8601, UTC).")
+    until: str | None = Field(None, description="Runs cool down; the sources are scanned again then (ISO 8601, UTC).")
 
 
-ENDPOINTS = {TRIGGER: Endpoint(TRIGGER, TriggerRequest, TriggerAnswer, "Start a pipeline if there is a reason.", 4096)}
+ENDPOINTS = {
+    TRIGGER: Endpoint(
+        TRIGGER, TriggerRequest, TriggerResponse, "Start a pipeline if there is a reason.", 4096, "trigger"
+    )
+}
 
-Start = Callable[[str, str], Triggered]  # (pipeline, cause): looks at the sources, and blocks while it does
+StartPipeline = Callable[[str, str], TriggerResult]  # (pipeline, cause): scans the sources, and blocks meanwhile
 
 
-class Triggers:
-    """The triggers of one pipeline: one look goes on, one waits, and whoever comes meanwhile gets that one's answer."""
+class TriggerQueue:
+    """The triggers of one pipeline: one scan runs, one waits, and later requests share the waiting one."""
 
-    def __init__(self, pipeline: str, start: Start) -> None:
+    def __init__(self, pipeline: str, start: StartPipeline) -> None:
         self._pipeline, self._start = pipeline, start
-        self._now = asyncio.Lock()
-        self._waiting: asyncio.Task[Triggered] | None = None
-        self.causes: list[str] = []  # of the look that waits
-        self._later: asyncio.TimerHandle | None = None
+        self._running = asyncio.Lock()
+        self._waiting: asyncio.Task[TriggerResult] | None = None
+        self.causes: list[str] = []  # of the waiting scan
+        self._postponed: asyncio.TimerHandle | None = None
 
-    async def ask(self, cause: str) -> Triggered:
-        """Return what became of a look that begins after this was asked. Raises what `start` does."""
+    async def submit(self, cause: str) -> TriggerResult:
+        """Return the result of a scan that begins after this call. Raises what `start` raises."""
         if cause and cause not in self.causes:
             self.causes.append(cause)
         if self._waiting is None:
-            self._waiting = asyncio.create_task(self._look())
-            self._waiting.add_done_callback(_log)  # also when whoever asked did not wait
+            self._waiting = asyncio.create_task(self._scan())
+            self._waiting.add_done_callback(_log_failure)  # also when the client went away
         return await asyncio.shield(self._waiting)
 
     def close(self) -> None:
-        """Put nothing off any longer."""
-        if self._later:
-            self._later.cancel()
+        """Cancel the postponed scan."""
+        if self._postponed:
+            self._postponed.cancel()
 
-    async def _look(self) -> Triggered:
-        async with self._now:
+    async def _scan(self) -> TriggerResult:
+        async with self._running:
             causes, self.causes, self._waiting = self.causes, [], None
-            became = await asyncio.to_thread(self._start, self._pipeline, f"webhook {'; '.join(causes)}".strip())
-            if became.until:
-                self._put_off(became.until, causes)
-            return became
+            result = await asyncio.to_thread(self._start, self._pipeline, f"webhook {'; '.join(causes)}".strip())
+            if result.until:
+                self._postpone(result.until, causes)
+            return result
 
-    def _put_off(self, until: datetime, causes: list[str]) -> None:
-        """Look once more when runs have cooled down."""
+    def _postpone(self, until: datetime, causes: list[str]) -> None:
+        """Scan once more after the cool-down."""
         self.close()
         seconds = max((until - datetime.now(UTC)).total_seconds(), 0)
-        self._later = asyncio.get_running_loop().call_later(seconds, self._again, causes)
+        self._postponed = asyncio.get_running_loop().call_later(seconds, self._resume, causes)
 
-    def _again(self, causes: list[str]) -> None:
+    def _resume(self, causes: list[str]) -> None:
         self.causes = [*causes, *(cause for cause in self.causes if cause not in causes)]
-        self._asked = asyncio.ensure_future(self.ask(""))  # kept, for the loop itself would forget it
-        self._asked.add_done_callback(lambda task: task.exception())
+        self._resumed = asyncio.ensure_future(self.submit(""))  # the loop itself keeps no reference to it
+        self._resumed.add_done_callback(lambda task: task.exception())
 
 
 class App(Starlette):
-    """The service, and what it admits."""
+    """The service with its admission."""
 
     admission: Admission
 
 
-def application(start: Start, settings: Settings) -> App:
-    """Return the service. Raises ConfigError without a token that is long enough."""
-    _token(settings)
-    meter = RequestMetrics()
+def create_app(start: StartPipeline, settings: Settings) -> App:
+    """Return the service. Raises ConfigError without a tokens file, or with a variable of an earlier version."""
+    if settings.trigger_token:
+        raise ConfigError(REMOVED)
+    auth, metrics = authentication.build(settings), RequestMetrics()
+    Gauge(
+        "adloom_tokens_unreadable", "Whether the tokens file cannot be read.", registry=metrics.registry
+    ).set_function(lambda: auth.is_unreadable)
+    queues = {pipeline: TriggerQueue(pipeline, start) for pipeline in ("training", "scoring")}
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        auth.start()
+        yield
+        auth.close()
+        for queue in queues.values():
+            queue.close()
+
     app = App(
         routes=[
             Route(TRIGGER, _trigger, methods=["POST"]),
             Route("/livez", _live),
-            Route("/readyz", _live),
+            Route("/readyz", _ready),
             Route("/metrics", _metrics),
-        ]
+        ],
+        lifespan=lifespan,
     )
-    app.state.triggers = {pipeline: Triggers(pipeline, start) for pipeline in ("training", "scoring")}
-    app.state.meter = meter
-
-    def authorize(authorization: bytes | None, _: Endpoint) -> None:
-        given = (authorization or b"").removeprefix(b"Bearer ")
-        if not secrets.compare_digest(given, _token(settings).encode()):
-            raise Problem(HTTPStatus.UNAUTHORIZED, "not allowed", headers={"WWW-Authenticate": "Bearer"})
-
-    app.admission = Admission(meter, ENDPOINTS, PAGES, authorize)
+    app.state.queues, app.state.metrics, app.state.auth = queues, metrics, auth
+    app.admission = Admission(metrics, ENDPOINTS, PAGES, lambda header, endpoint: auth.admit(header, endpoint.access))
     app.add_middleware(ApiMiddleware, admission=app.admission)
     return app
 
@@ -139,42 +153,35 @@ def application(start: Start, settings: Settings) -> App:
 async def _trigger(request: Request) -> Response:
     trigger: TriggerRequest = current_request.get()
     try:
-        became = await request.app.state.triggers[trigger.pipeline].ask(trigger.reason)
+        result = await request.app.state.queues[trigger.pipeline].submit(trigger.reason)
     except AdloomError:
-        said = f"{trigger.pipeline}: not started; the service's log says why"
-        return Problem(HTTPStatus.SERVICE_UNAVAILABLE, said, headers={"Retry-After": "60"}).response()
-    answer = TriggerAnswer(
-        run_id=became.run.run_id,
-        url=became.run.url,
-        started=became.started,
-        note=became.note,
-        until=became.until.isoformat() if became.until else None,
+        detail = f"{trigger.pipeline}: not started; the service's log says why"
+        return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": "60"}).response()
+    response = TriggerResponse(
+        run_id=result.run.run_id,
+        url=result.run.url,
+        started=result.started,
+        note=result.note,
+        until=result.until.isoformat() if result.until else None,
     )
-    status = HTTPStatus.CREATED if became.started else HTTPStatus.ACCEPTED if became.until else HTTPStatus.OK
-    return Response(orjson.dumps(answer.model_dump()), status, media_type="application/json")
+    status = HTTPStatus.CREATED if result.started else HTTPStatus.ACCEPTED if result.until else HTTPStatus.OK
+    return Response(orjson.dumps(response.model_dump()), status, media_type="application/json")
 
 
 async def _live(request: Request) -> Response:
     return PlainTextResponse("alive\n")
 
 
+async def _ready(request: Request) -> Response:
+    if request.app.state.auth.is_closed:
+        return Problem(HTTPStatus.SERVICE_UNAVAILABLE, authentication.CLOSED).response()
+    return PlainTextResponse("ready\n")
+
+
 async def _metrics(request: Request) -> Response:
-    return Response(generate_latest(request.app.state.meter.registry), media_type=CONTENT_TYPE_LATEST)
+    return Response(generate_latest(request.app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 
-def _token(settings: Settings) -> str:
-    """Return the token, reading its file again. Raises ConfigError when there is none, or a short one."""
-    try:
-        given = secret_file.read_text(settings.trigger_token_file)[0] if settings.trigger_token_file else ""
-    except (OSError, ValueError) as error:
-        why = secret_file.reason(error)
-        raise ConfigError(f"ADLOOM_TRIGGER_TOKEN_FILE={settings.trigger_token_file}: {why}") from None
-    token = given.strip() or (settings.trigger_token.get_secret_value() if settings.trigger_token else "")
-    if len(token) < MIN_TOKEN:
-        raise ConfigError(f"token of `adloom listen`: {len(token)} characters, expected at least {MIN_TOKEN}; {ADVICE}")
-    return token
-
-
-def _log(looked: asyncio.Task[Triggered]) -> None:
-    if not looked.cancelled() and (error := looked.exception()):
-        logger.warning("a trigger was in vain: %s", error)
+def _log_failure(scan: asyncio.Task[TriggerResult]) -> None:
+    if not scan.cancelled() and (error := scan.exception()):
+        logger.warning("trigger failed: %s", error)

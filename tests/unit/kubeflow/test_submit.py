@@ -11,7 +11,7 @@ from adloom.errors import ConfigError
 from adloom.kubeflow import schedule, submit
 from adloom.kubeflow.client.base import MemoryKubeflow, PipelineRun
 from adloom.kubeflow.plan import Plan, changes
-from adloom.kubeflow.submit import Triggered
+from adloom.kubeflow.submit import TriggerResult
 
 TASK = {"taskInfo": {"name": "train-gan"}, "componentRef": {"name": "c"}}
 SPEC: dict[str, Any] = {"components": {"c": {}}, "root": {"dag": {"tasks": {"train-gan": TASK}}}}
@@ -61,7 +61,7 @@ def test_the_run_is_told_its_reason_which_makes_no_run_another(kubeflow: MemoryK
 
 def triggered(
     kubeflow: MemoryKubeflow, plan: Plan = PLAN, minutes: int = 0, now: int = 1000, cause: str = ""
-) -> Triggered:
+) -> TriggerResult:
     """Trigger at a second; the server in memory counts runs as seconds."""
     return submit.trigger(plan, kubeflow, timedelta(minutes=minutes), datetime.fromtimestamp(now, UTC), no_pause, cause)
 

@@ -20,7 +20,7 @@ from typing import Literal, get_args
 from adloom.errors import ConfigError
 from adloom.storage import secret_file
 
-Access = Literal["decide", "feedback", "admin"]
+Access = Literal["decide", "feedback", "trigger", "admin"]
 SCOPES: tuple[Access, ...] = get_args(Access)
 MAX_RATE = 1_000_000_000  # requests a second
 MODE = 0o640  # the widest that is not warned of

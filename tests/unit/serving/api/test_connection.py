@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from starlette.types import ASGIApp
 from tests.support.decision_logs import until
+from tests.support.tokens import tokens_file
 from tests.support.uvicorn_server import Wire, running
 
 from adloom.config.settings import Settings
@@ -210,10 +212,15 @@ class TestFloods:
             (CHUNKED.replace(DECIDE.encode(), b"{}") + b"1\r\n \r\n0\r\na: ", b"b"),
         ],
     )
-    def test_is_refused(self, models: Models, port: int, path: str, first: bytes, repeated: bytes) -> None:
+    def test_is_refused(
+        self, models: Models, port: int, path: str, first: bytes, repeated: bytes, tmp_path: Path
+    ) -> None:
         most = 2 * HEAD_BYTES
         flood = (first.replace(b"{}", path.encode()) + repeated * (most // len(repeated) + 1))[:most]
-        trigger = trigger_server.application(lambda *_: None, Settings(trigger_token=TOKEN))  # type: ignore[arg-type]
+        trigger = trigger_server.create_app(
+            lambda *_: None,  # type: ignore[arg-type]
+            Settings(tokens_file=tokens_file(tmp_path, TOKEN)),
+        )
         with running(trigger) as other, connected(other if path == trigger_server.TRIGGER else port) as wire:
             if path == trigger_server.TRIGGER:
                 flood = flood.replace(b"Host: test", f"Host: test\r\nAuthorization: Bearer {TOKEN}".encode())

@@ -76,12 +76,23 @@ def form(headers: Iterable[Header], size: int | None) -> Form:
 
 
 def bring(image: object, wanted: Form, max_pixels: int) -> tuple[bytes, UInt8Array]:
+    """Return a picture brought to a form by `decode`, as PNG bytes without metadata and as pixels."""
+    pixels, kept = _decode(image, wanted, max_pixels)
+    return image if isinstance(image, bytes) and kept and _bare(image) else encode(pixels), pixels
+
+
+def decode(image: object, wanted: Form, max_pixels: int) -> UInt8Array:
     """
     Bring a picture to a form: upright, over white where it is transparent, padded with white to a square.
 
-    Returns PNG bytes without metadata and pixels (size, size, channels). Raises PictureError when that cannot be done,
-    or when the picture would take too long to decode. A large JPEG is decoded at a fraction of its size.
+    Returns pixels (size, size, channels). Raises PictureError when that cannot be done, or when the picture would take
+    too long to decode. A large JPEG is decoded at a fraction of its size.
     """
+    return _decode(image, wanted, max_pixels)[0]
+
+
+def _decode(image: object, wanted: Form, max_pixels: int) -> tuple[UInt8Array, bool]:
+    """Return the pixels of `decode`, and whether they are those of the file as it is."""
     picture = _open(image, max_pixels)
     picture.draft(None, (DRAFT * wanted.size, DRAFT * wanted.size))
     try:
@@ -92,8 +103,7 @@ def bring(image: object, wanted: Form, max_pixels: int) -> tuple[bytes, UInt8Arr
     if flat.size != (wanted.size, wanted.size):
         white = 255 if wanted.channels == 1 else (255, 255, 255)
         flat = ImageOps.pad(flat, (wanted.size, wanted.size), Image.Resampling.LANCZOS, color=white)
-    pixels = np.asarray(flat).reshape(wanted.size, wanted.size, wanted.channels)
-    return image if isinstance(image, bytes) and flat is picture and _bare(image) else encode(pixels), pixels
+    return np.asarray(flat).reshape(wanted.size, wanted.size, wanted.channels), flat is picture
 
 
 def encode(pixels: UInt8Array) -> bytes:

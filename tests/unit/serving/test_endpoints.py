@@ -32,7 +32,7 @@ from adloom.serving.api.admission import Admission
 from adloom.serving.api.decide_schemas import DECIDE, FEEDBACK
 from adloom.serving.api.middleware import ApiMiddleware
 from adloom.serving.api.schemas import ENDPOINTS, GENERATE, MAX_PICTURE_BYTES, READ, SEGMENT, WRITE, CopyRequest
-from adloom.serving.creatives import classify, generate
+from adloom.serving.creatives import generate
 from adloom.serving.metrics import RequestMetrics
 from adloom.serving.models import loader, sources
 from adloom.serving.models.loader import Models
@@ -202,16 +202,6 @@ class TestRead:
         assert reason in items[1]["error"]["detail"]
         assert items[1]["error"]["field"] == "pictures.1"
         assert [reading["category"] for reading in (items[0], items[2])] == ["Bag", "Coat"]
-
-    def test_neighbours_are_the_most_similar_of_many(self) -> None:
-        random = np.random.default_rng(5)
-        similarity = (random.integers(-9, 9, 1000) / 10).astype(np.float32)  # with many that are equal
-        ids = np.array([f"creative-{i:04}" for i in range(1000)])
-        known = loader.ReferenceEmbeddings(ids, ids, np.zeros((1000, 1), np.float32))
-        for count in (0, 1, 20):
-            found = classify._neighbours(similarity, known, count)
-            assert [one.creative_id for one in found] == list(ids[np.argsort(-similarity, kind="stable")[:count]])
-        assert classify._neighbours(similarity[:0], known, 3) == []
 
     def test_only_bad_pictures(self, client: TestClient) -> None:
         items = ok(client, READ, {"pictures": ["!", "!"]})["items"]

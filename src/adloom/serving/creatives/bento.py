@@ -24,11 +24,12 @@ from adloom.serving.api.middleware import ApiMiddleware, current_request
 from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import GENERATE, READ, WRITE, Body
 from adloom.serving.app import Service, create_routes, json_response, problem_response
-from adloom.serving.creatives import classify, generate
+from adloom.serving.creatives import generate
+from adloom.serving.creatives.picture_batcher import PictureBatcher
 from adloom.serving.models.loader import Models
 
 Answer = Callable[[Any, Models], Body]
-ANSWERS: Mapping[str, Answer] = {GENERATE: generate.generate, READ: classify.read, WRITE: generate.write}
+ANSWERS: Mapping[str, Answer] = {GENERATE: generate.generate, WRITE: generate.write}
 UNUSED = (OpenTelemetryMiddleware, TimeoutMiddleware)  # of BentoML's; telemetry and the bounds of requests do both
 
 
@@ -52,9 +53,14 @@ def mounted(service: Service) -> ASGIApp:
 
 
 def _models(service: Service) -> Starlette:
-    """Return the endpoints that ask a model, one request at a time: a model uses its own threads."""
-    turn = CapacityLimiter(1)
+    """Return the endpoints that run a model: pictures are read in batches, other requests are answered one by one."""
+    turn, batcher = CapacityLimiter(1), PictureBatcher(lambda: service.models)
+
+    async def read(request: Request) -> Response:
+        return Response(await batcher.read(current_request.get()), media_type="application/json")
+
     routes = [_route(path, answer, service, turn) for path, answer in ANSWERS.items()]
+    routes.append(Route(READ, read, methods=["POST"]))
     return Starlette(routes=routes, exception_handlers={Problem: problem_response, UnavailableError: _unanswered})
 
 

@@ -1,52 +1,69 @@
-"""Reading pictures: what the reading endpoint answers. One bad picture is its own error, never its neighbours'."""
+"""
+Read pictures: decode them, run the picture reader once for many requests, and name the nearest known creatives.
+
+A picture that cannot be decoded is an error in its place. A request that makes the model fail fails alone.
+"""
 
 import base64
 import binascii
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
+from typing import Any, NamedTuple
 
 import numpy as np
+import orjson
 
-from adloom.arrays import Float32Array
+from adloom.arrays import UInt8Array
 from adloom.creatives.pictures import to_floats
 from adloom.data import pictures
 from adloom.data.picture_files import PictureError
 from adloom.data.pictures import Form
+from adloom.errors import ArtifactError
 from adloom.serving.api.problems import Problem
-from adloom.serving.api.schemas import (
-    MAX_PICTURE_BYTES,
-    MAX_PICTURE_PIXELS,
-    ItemError,
-    Neighbour,
-    PictureReading,
-    ReadAnswer,
-    ReadRequest,
-)
+from adloom.serving.api.schemas import MAX_PICTURE_BYTES, MAX_PICTURE_PIXELS, ReadRequest
+from adloom.serving.creatives.neighbours import Neighbours, find_nearest
 from adloom.serving.models.loader import LoadedModel, Models, PictureReader, ReferenceEmbeddings
 
 SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")  # PNG, JPEG: no other decoder sees a stranger's bytes
-GROUP = 128  # known creatives of which the most similar one is looked for first
+
+Item = dict[str, Any]  # of an answer, as schemas.ReadAnswer documents it: pydantic's models take several times as long
 
 
-def read(asked: ReadRequest, models: Models) -> ReadAnswer:
-    """Read every picture that can be read. Raises Problem when the model is not there."""
-    cnn = models.cnn
-    decoded = [_decoded(text, i, cnn) for i, text in enumerate(asked.pictures)]
-    good = [picture for picture in decoded if not isinstance(picture, ItemError)]
-    readings = iter(_readings(np.stack(good), cnn, asked.nearest) if good else [])
-    items = [picture if isinstance(picture, ItemError) else next(readings) for picture in decoded]
-    return ReadAnswer(model=cnn.origin, items=items)
+class DecodedRequest(NamedTuple):
+    """A request whose pictures are decoded, or are errors."""
+
+    items: list[UInt8Array | Item]  # pixels (height, width, channels) at the model's size
+    nearest: int
 
 
-def _decoded(text: str, number: int, cnn: LoadedModel[PictureReader]) -> Float32Array | ItemError:
-    """Return the picture (channels, height, width) in [-1, 1] at the model's size, or why not."""
+def read(requests: Sequence[ReadRequest], models: Models) -> list[bytes | Exception]:
+    """Return the answer to each request as JSON, or the error it fails with."""
+    try:
+        cnn = models.cnn
+    except Problem as problem:
+        return [problem] * len(requests)
+    decoded = [_decode(request, cnn) for request in requests]
+    answers = iter(_answer([one for one in decoded if isinstance(one, DecodedRequest)], cnn))
+    return [next(answers) if isinstance(one, DecodedRequest) else one for one in decoded]
+
+
+def _decode(request: ReadRequest, cnn: LoadedModel[PictureReader]) -> DecodedRequest | Exception:
+    try:
+        items = [_decode_picture(text, i, cnn) for i, text in enumerate(request.pictures)]
+    except Exception as error:  # noqa: BLE001 - fails this request alone
+        return error
+    return DecodedRequest(items, request.nearest)
+
+
+def _decode_picture(text: str, number: int, cnn: LoadedModel[PictureReader]) -> UInt8Array | Item:
+    """Return a picture's pixels, or its error."""
     try:
         channels, height, _ = cnn.card.shape
-        _, pixels = pictures.bring(_bytes(text), Form(height, channels), MAX_PICTURE_PIXELS)
+        return pictures.decode(_bytes(text), Form(height, channels), MAX_PICTURE_PIXELS)
     except PictureError as error:
         reason = str(error).replace("prepare.max_pixels", str(MAX_PICTURE_PIXELS))
         problem = Problem(HTTPStatus.UNPROCESSABLE_ENTITY, reason, f"pictures.{number}")
-        return ItemError(error=problem.body())
-    return to_floats(pixels.transpose(2, 0, 1))
+        return {"error": problem.body().model_dump()}
 
 
 def _bytes(text: str) -> bytes:
@@ -61,38 +78,46 @@ def _bytes(text: str) -> bytes:
     return image
 
 
-def _readings(batch: Float32Array, cnn: LoadedModel[PictureReader], nearest: int) -> list[PictureReading]:
-    """Read pictures (batch, channels, height, width) and compare all of them with the known creatives at once."""
-    reading = cnn.model.read(batch)
-    neighbours = _nearest(reading.embedding, cnn.model.known, nearest) if nearest else [[] for _ in batch]
+def _answer(requests: Sequence[DecodedRequest], cnn: LoadedModel[PictureReader]) -> list[bytes | Exception]:
+    """Answer requests by one run of the model. If it fails, answer each by a run of its own."""
+    try:
+        return list(_answers(requests, cnn))
+    except Exception as error:  # noqa: BLE001 - ONNX Runtime raises its own
+        if len(requests) == 1:
+            return [error]
+        return [_answer([request], cnn)[0] for request in requests]
+
+
+def _answers(requests: Sequence[DecodedRequest], cnn: LoadedModel[PictureReader]) -> Iterator[bytes]:
+    """Yield the answer to each request as JSON."""
+    pixels = [item for request in requests for item in request.items if isinstance(item, np.ndarray)]
+    counts = [request.nearest for request in requests for item in request.items if isinstance(item, np.ndarray)]
+    readings = iter(_readings(np.stack(pixels), counts, cnn) if pixels else [])
+    for request in requests:
+        items = [next(readings) if isinstance(item, np.ndarray) else item for item in request.items]
+        yield orjson.dumps({"model": cnn.origin.model_dump(), "items": items})
+
+
+def _readings(batch: UInt8Array, counts: Sequence[int], cnn: LoadedModel[PictureReader]) -> list[Item]:
+    """Read pixels (pictures, height, width, channels), and name as many neighbours of each as its count says."""
+    reading = cnn.model.read(to_floats(batch.transpose(0, 3, 1, 2)))
+    if not (np.isfinite(reading.probabilities).all() and np.isfinite(reading.embedding).all()):
+        raise ArtifactError("the picture reader's output is not finite; train it again")
+    known, categories = cnn.model.known, cnn.card.categories
+    nearest = find_nearest(reading.embedding, known, counts) if any(counts) else [None] * len(batch)
     return [
-        PictureReading(
-            category=cnn.card.categories[int(row.argmax())],
-            probabilities=dict(zip(cnn.card.categories, row.tolist(), strict=True)),
-            embedding=embedding.tolist(),
-            nearest=near,
-        )
-        for row, embedding, near in zip(reading.probabilities, reading.embedding, neighbours, strict=True)
+        {
+            "category": categories[int(row.argmax())],
+            "probabilities": dict(zip(categories, row.tolist(), strict=True)),
+            "embedding": embedding.tolist(),
+            "nearest": _name(neighbours, known) if neighbours else [],
+        }
+        for row, embedding, neighbours in zip(reading.probabilities, reading.embedding, nearest, strict=True)
     ]
 
 
-def _nearest(embeddings: Float32Array, known: ReferenceEmbeddings, count: int) -> list[list[Neighbour]]:
-    """Return the known creatives of highest cosine, highest first, for embeddings (batch, dimensions)."""
-    return [_neighbours(row, known, count) for row in embeddings @ known.embedding.T]
-
-
-def _neighbours(similarity: Float32Array, known: ReferenceEmbeddings, count: int) -> list[Neighbour]:
-    """Name the known creatives of highest similarity (creatives,), highest first; of equals the first known one."""
-    if not len(similarity):
-        return []
-    highest = np.maximum.reduceat(similarity, np.arange(0, len(similarity), GROUP))
-    groups = np.sort(np.argsort(-highest, kind="stable")[:count])  # the best are in the groups that have the best
-    near = (groups[:, None] * GROUP + np.arange(GROUP)).ravel()
-    near = near[near < len(similarity)]
-    best = near[np.argsort(-similarity[near], kind="stable")[:count]]
+def _name(neighbours: Neighbours, known: ReferenceEmbeddings) -> list[Item]:
     return [
-        Neighbour(
-            creative_id=str(known.creative_id[i]), category=str(known.category[i]), similarity=float(similarity[i])
-        )
-        for i in best
+        {"creative_id": str(known.creative_id[i]), "category": str(known.category[i]), "similarity": similarity}
+        for i, similarity in zip(neighbours.row, neighbours.similarity.tolist(), strict=True)
     ]

@@ -12,10 +12,10 @@ from hypothesis import settings
 
 from adloom.config.params import Source
 from adloom.context import StageContext
-from adloom.registry.base import MemoryRegistry
+from adloom.registry.memory import MemoryRegistry
 from adloom.storage import manifest, parquet
 from adloom.storage.router import FolderStore
-from adloom.tracking.base import MemoryTracker
+from adloom.tracking.memory import MemoryTracker
 
 MakeTable = Callable[[str, pd.DataFrame], Path]
 

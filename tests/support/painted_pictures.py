@@ -8,10 +8,10 @@ import pandas as pd
 from adloom.config.params import Source
 from adloom.context import StageContext
 from adloom.creatives import pictures
-from adloom.registry.base import MemoryRegistry
+from adloom.registry.memory import MemoryRegistry
 from adloom.storage import manifest, parquet
 from adloom.storage.router import FolderStore
-from adloom.tracking.base import MemoryTracker
+from adloom.tracking.memory import MemoryTracker
 
 SPLITS = ("train", "train", "train", "validation", "test")
 

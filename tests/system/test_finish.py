@@ -18,8 +18,8 @@ from adloom.kubeflow import component_runtime, distributed, pipelines
 from adloom.kubeflow.client.base import RunRequest
 from adloom.kubeflow.client.http import KfpServer
 from adloom.kubeflow.jobs.trainjob import TrainJobs
-from adloom.registry.mlflow import Server
 from adloom.retry import RetryPolicy
+from adloom.tracking.mlflow_server import Server
 from adloom.tracking.parent_run import Parent
 
 ROOT = Path(__file__).parents[2]

@@ -15,9 +15,9 @@ from tests.support.webhook import webhook
 from adloom.config import params
 from adloom.datasets.run_record import read
 from adloom.kubeflow import pipelines
-from adloom.registry.mlflow import Server
 from adloom.storage import manifest
 from adloom.tracking.mlflow import MlflowTracker
+from adloom.tracking.mlflow_server import Server
 
 ROOT = Path(__file__).parents[2]
 KEY = "0123456789abcdef0123456789abcdef"

@@ -20,9 +20,10 @@ from tests.support import tiny_models
 
 from adloom.errors import DataError, ExternalServiceError
 from adloom.registry.base import CHALLENGER, CHAMPION, find_alias
-from adloom.registry.mlflow import SWITCHES, MlflowRegistry, create_tables
+from adloom.registry.mlflow import MlflowRegistry
 from adloom.storage import manifest
 from adloom.tracking.mlflow import MlflowTracker
+from adloom.tracking.mlflow_server import SWITCHES, create_tables
 
 MADE_BY = {"git_commit": "c0ffee", "image_digest": "sha256:1"}
 

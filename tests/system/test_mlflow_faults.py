@@ -20,9 +20,10 @@ from tests.support.tracked_training import is_whole, train
 from adloom.context import StageContext
 from adloom.errors import ExternalServiceError
 from adloom.registry.base import CHAMPION, fetch_whole
-from adloom.registry.mlflow import MlflowRegistry, no_parent
+from adloom.registry.mlflow import MlflowRegistry
 from adloom.tracking import mlflow as mlflow_tracking
 from adloom.tracking.mlflow import MlflowTracker
+from adloom.tracking.mlflow_server import no_parent
 
 AWAY = "Connection refused; the training goes on, and what it tells is kept and sent when it answers"
 STILL_AWAY = "still away; `adloom run`, or a pipeline's register, sends it from what was made here"

@@ -20,14 +20,15 @@ from adloom.config.params import TABLES, Params
 from adloom.config.settings import Settings
 from adloom.context import StageContext
 from adloom.errors import AdloomError, ArtifactError, ConfigError, DataError, ExternalServiceError
-from adloom.registry.base import CHAMPION, MemoryRegistry
+from adloom.registry.base import CHAMPION
+from adloom.registry.memory import MemoryRegistry
 from adloom.stages import runner, sources_lock
 from adloom.storage import manifest
 from adloom.storage.base import Store
 from adloom.storage.router import Stores
 from adloom.storage.s3 import S3Store
 from adloom.storage.s3_errors import Patience
-from adloom.tracking.base import MemoryTracker
+from adloom.tracking.memory import MemoryTracker
 
 BRISK = Patience(pauses=(0.02, 0.05))  # three tries, as shipped
 ENDS_WITHIN = 30  # seconds

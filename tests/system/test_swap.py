@@ -22,7 +22,8 @@ from tests.support.tiny_models import write_audience, write_policy
 from adloom.config.params import Source
 from adloom.data.privacy import PUBLISHED_KEY
 from adloom.errors import ExternalServiceError
-from adloom.registry.base import CHAMPION, MemoryRegistry, Registry
+from adloom.registry.base import CHAMPION, Registry
+from adloom.registry.memory import MemoryRegistry
 from adloom.registry.mlflow import MlflowRegistry
 from adloom.serving import app, server
 from adloom.serving.api import auth

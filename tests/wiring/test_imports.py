@@ -66,7 +66,7 @@ def test_arrays_are_written_by_npz(path: Path) -> None:
 def test_the_environment_is_read_in_one_place(path: Path) -> None:
     """Only settings reads it; workspace.py hands it to DVC; the others set switches of libraries."""
     if (
-        path.name not in {"settings.py", "workspace.py", "mlflow.py", "runtime.py", "threads.py"}
+        path.name not in {"settings.py", "workspace.py", "mlflow_server.py", "runtime.py", "threads.py"}
         and domain(path) != "serving"
     ):
         assert "os.environ" not in path.read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from typing import Any
 
 from adloom.connection_errors import describe
 from adloom.errors import AuthenticationError, ConfigError, ExternalServiceError, UnavailableError
-from adloom.registry.mlflow import Server, prepare_environment
+from adloom.tracking.mlflow_server import Server, prepare_environment
 
 SECONDS = 5  # that a server or database is waited for
 REFUSED = {"UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED"}  # MLflow's words for 401 and 403

@@ -223,8 +223,8 @@ def finish(project: str, run: str, state: str, message: str | None, retry: Retry
     from adloom.kubeflow import webhook
     from adloom.kubeflow.client.http import KfpServer
     from adloom.kubeflow.outcome import find_outcome
-    from adloom.registry.mlflow import Server
     from adloom.storage.router import Stores
+    from adloom.tracking.mlflow_server import Server
     from adloom.tracking.parent_run import Parent
 
     settings = Settings()
@@ -269,7 +269,7 @@ def confusion(reports: Artifact) -> tuple[list[str], list[list[int]]] | None:
 
 def _begin(project: str, reason: str) -> None:
     """Make the pipeline run's parent in MLflow, with its reason, before trainings side by side look for it."""
-    from adloom.registry.mlflow import Server
+    from adloom.tracking.mlflow_server import Server
     from adloom.tracking.parent_run import Parent
 
     settings = Settings()

@@ -13,7 +13,7 @@ from adloom.config.params import Params
 from adloom.context import StageContext
 from adloom.errors import WorkerExit
 from adloom.storage.locks import exclusive_lock
-from adloom.tracking.base import MemoryTracker
+from adloom.tracking.memory import MemoryTracker
 from adloom.training import checkpoints
 
 Metrics = Mapping[str, float | str]

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from adloom.registry.mlflow import FindParent, Server
 from adloom.storage import manifest
+from adloom.tracking.mlflow_server import FindParent, Server
 
 BATCH = 500  # points that are sent at once; MLflow takes 1000
 

@@ -18,8 +18,8 @@ from uuid import uuid4
 
 from adloom.connection_errors import describe
 from adloom.errors import DataError
-from adloom.registry.mlflow import FindParent, Provenance, Server, no_parent
 from adloom.tracking.base import Run
+from adloom.tracking.mlflow_server import FindParent, Provenance, Server, no_parent
 
 ABSENT = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"}  # MLflow's words for a run that is not there
 AGAIN_SECONDS = 30  # after a failure, until MLflow is asked again

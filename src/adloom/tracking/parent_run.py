@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from adloom.registry.mlflow import Server
+from adloom.tracking.mlflow_server import Server
 
 KFP_RUN = "kfp_run"  # tag of the parent: the id of the pipeline run
 REASON = "reason"  # tag of the parent: why it was started

@@ -13,10 +13,10 @@ from adloom.datasets import run_record
 from adloom.datasets.run_record import Record
 from adloom.errors import DataError
 from adloom.evaluation.metric import Metric, metrics_to_json
-from adloom.registry.mlflow import Server
 from adloom.storage import manifest
 from adloom.tracking import provenance
 from adloom.tracking.mlflow import MlflowTracker
+from adloom.tracking.mlflow_server import Server
 from adloom.tracking.parent_run import Parent
 from adloom.training import cpu
 

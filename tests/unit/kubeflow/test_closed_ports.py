@@ -10,7 +10,7 @@ from tests.support.silent_port import silent_port
 from adloom.connection_errors import reach
 from adloom.errors import ExternalServiceError
 from adloom.kubeflow import webhook
-from adloom.registry.mlflow import Server
+from adloom.tracking.mlflow_server import Server
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from adloom.errors import ConfigError, DataError
 from adloom.evaluation.metric import Evaluation, Section, Table
 from adloom.evaluation.sections import render_files
 from adloom.kubeflow import component_runtime
-from adloom.registry.mlflow import Server
 from adloom.stages import sources_lock
 from adloom.storage import manifest
 from adloom.tracking.mlflow import MlflowTracker
+from adloom.tracking.mlflow_server import Server
 from adloom.tracking.parent_run import Parent
 
 KEY = "0123456789abcdef"

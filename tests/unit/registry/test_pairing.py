@@ -7,7 +7,8 @@ import pytest
 from adloom.config.params import Source
 from adloom.errors import UserError
 from adloom.registry import pairing, promotion
-from adloom.registry.base import CHAMPION, MemoryRegistry, find_alias
+from adloom.registry.base import CHAMPION, find_alias
+from adloom.registry.memory import MemoryRegistry
 from adloom.storage import manifest
 
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from adloom.config.params import Source
 from adloom.errors import UserError
 from adloom.registry import promotion
-from adloom.registry.base import CHAMPION, Actor, AliasEvent, MemoryRegistry, find_alias
+from adloom.registry.base import CHAMPION, Actor, AliasEvent, find_alias
+from adloom.registry.memory import MemoryRegistry
 from adloom.storage import manifest
 
 

@@ -12,7 +12,8 @@ from adloom.config.params import Source
 from adloom.context import StageContext
 from adloom.errors import ArtifactError, ConfigError, ExternalServiceError
 from adloom.registry import promotion
-from adloom.registry.base import CHAMPION, MemoryRegistry, ModelVersion
+from adloom.registry.base import CHAMPION, ModelVersion
+from adloom.registry.memory import MemoryRegistry
 from adloom.stages import evaluate
 from adloom.stages.register import Candidate, Inputs, Outputs, default, register, register_all, run
 from adloom.storage import manifest

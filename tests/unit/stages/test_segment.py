@@ -16,7 +16,7 @@ from adloom.context import StageContext
 from adloom.errors import ArtifactError, DataError
 from adloom.stages.segment import Inputs, Outputs, run
 from adloom.storage import manifest
-from adloom.tracking.base import MemoryTracker
+from adloom.tracking.memory import MemoryTracker
 
 PARAMS = Segment(segments_min=3, segments_max=3, min_segment_size=15, bootstraps=2, sample=150)
 

@@ -15,7 +15,7 @@ from adloom.onnx_models.runtime import Reader
 from adloom.stages import train_cnn
 from adloom.stages.train_cnn import Inputs, Outputs
 from adloom.storage import manifest, parquet
-from adloom.tracking.base import MemoryRun, MemoryTracker
+from adloom.tracking.memory import MemoryRun, MemoryTracker
 
 PARAMS = TrainCnn(
     epochs=3, steps_per_epoch=4, batch_size=16, learning_rate=0.02, width=8, embedding=6, threads=1, weight_decay=0.0

@@ -16,7 +16,7 @@ from adloom.onnx_models.runtime import Generator
 from adloom.stages import train_gan
 from adloom.stages.train_gan import Inputs, Outputs
 from adloom.storage import manifest
-from adloom.tracking.base import MemoryRun, MemoryTracker
+from adloom.tracking.memory import MemoryRun, MemoryTracker
 
 PARAMS = TrainGan(epochs=3, steps_per_epoch=3, batch_size=8, learning_rate=0.001, width=4, latent=5, threads=1)
 ONE_EPOCH = PARAMS.model_copy(update={"epochs": 1, "steps_per_epoch": 2})

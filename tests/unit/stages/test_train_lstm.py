@@ -17,12 +17,13 @@ from adloom.copywriting import tokenizer, verbatim_filter
 from adloom.copywriting.decoding import Request, Rules, write_lines
 from adloom.errors import ArtifactError, DataError
 from adloom.onnx_models.runtime import Copywriter
-from adloom.registry.base import MemoryRegistry
+from adloom.registry.memory import MemoryRegistry
 from adloom.stages import train_lstm
 from adloom.stages.train_lstm import Inputs, Outputs
 from adloom.storage import manifest, parquet
 from adloom.storage.router import FolderStore
-from adloom.tracking.base import MemoryRun, MemoryTracker, Run
+from adloom.tracking.base import Run
+from adloom.tracking.memory import MemoryRun, MemoryTracker
 
 PARAMS = TrainLstm(
     epochs=3, steps_per_epoch=20, batch_size=16, learning_rate=0.05, vocabulary=300, hidden=16, dropout=0.1, threads=1

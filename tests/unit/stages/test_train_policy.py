@@ -19,7 +19,7 @@ from adloom.errors import ArtifactError, DataError
 from adloom.policy.scorer import Policy, ScoringRequest
 from adloom.stages.train_policy import Inputs, Outputs, run
 from adloom.storage import manifest
-from adloom.tracking.base import MemoryTracker
+from adloom.tracking.memory import MemoryTracker
 
 
 @pytest.fixture

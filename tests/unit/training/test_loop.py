@@ -20,7 +20,7 @@ from adloom.context import StageContext
 from adloom.errors import ConfigError
 from adloom.storage import manifest
 from adloom.storage.router import FolderStore
-from adloom.tracking.base import MemoryRun, MemoryTracker
+from adloom.tracking.memory import MemoryRun, MemoryTracker
 from adloom.training import checkpoints, loop
 from adloom.training.loop import BatchSampler, History
 from adloom.training.process_group import ProcessGroup

@@ -10,7 +10,7 @@ from adloom.doctor.context import Context, installed
 from adloom.doctor.finding import FinalError, Finding, Kind
 from adloom.doctor.s3_probe import S3Probe
 from adloom.errors import AdloomError, AuthenticationError, UnavailableError
-from adloom.registry.mlflow import Server
+from adloom.tracking.mlflow_server import Server
 
 SERVERS = {"http", "https"}
 FAULTS: dict[type[AdloomError], Kind] = {

@@ -92,7 +92,7 @@ def _look(wanted: Wanted) -> Mapping[str, object]:
 
 
 def _import_client() -> None:
-    from adloom.registry.mlflow import prepare_environment
+    from adloom.tracking.mlflow_server import prepare_environment
 
     prepare_environment()
     with contextlib.suppress(ImportError):  # a look says so

@@ -13,7 +13,8 @@ from tests.support.tiny_models import write_audience, write_models, write_policy
 from tests.support.uvicorn_server import running
 
 from adloom.errors import ExternalServiceError
-from adloom.registry.base import CHAMPION, MemoryRegistry, ModelVersion
+from adloom.registry.base import CHAMPION, ModelVersion
+from adloom.registry.memory import MemoryRegistry
 from adloom.serving import app
 from adloom.serving.api.decide_schemas import DECIDE
 from adloom.serving.decide.service import MemoryLog

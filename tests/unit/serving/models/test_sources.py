@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from adloom.errors import ExternalServiceError
-from adloom.registry.base import CHAMPION, MemoryRegistry, ModelVersion
+from adloom.registry.base import CHAMPION, ModelVersion
+from adloom.registry.memory import MemoryRegistry
 from adloom.serving.models import sources
 from adloom.serving.models.bundle_cache import BundleCache, Champion
 from adloom.serving.models.sources import ModelArtifact, Patience, UnavailableModel

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from adloom.registry.mlflow import SWITCHES, prepare_environment
+from adloom.tracking.mlflow_server import SWITCHES, prepare_environment
 
 
 def test_files_pass_through_the_server_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,62 @@
+"""A registry in memory, for tests."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+
+from adloom.errors import ExternalServiceError
+from adloom.registry.base import Actor, AliasEvent, ModelVersion
+from adloom.storage import manifest
+
+
+@dataclass
+class MemoryRegistry:
+    """A registry in memory, with the artifacts in a folder: for tests. What changes it is done by one at a time."""
+
+    folder: Path
+    known: dict[str, list[ModelVersion]] = field(default_factory=dict)
+    history: dict[str, list[AliasEvent]] = field(default_factory=dict)
+    one: Lock = field(default_factory=Lock, repr=False)
+
+    def versions(self, model: str) -> list[ModelVersion]:
+        """Return a model's versions, oldest first."""
+        return list(self.known.get(model, []))
+
+    def register(self, model: str, folder: Path, tags: Mapping[str, str]) -> ModelVersion:
+        """Register an artifact folder once."""
+        digest = manifest.digest(folder)
+        with self.one:
+            versions = self.known.setdefault(model, [])
+            for i, version in enumerate(versions):
+                if version.digest == digest:
+                    versions[i] = replace(version, tags={**version.tags, **tags})
+                    return versions[i]
+            shutil.copytree(folder, self.folder / digest, dirs_exist_ok=True)
+            versions.append(ModelVersion(model, len(versions) + 1, {**tags, "manifest_digest": digest}))
+            return versions[-1]
+
+    def point(self, model: str, alias: str, version: int, reason: str, by: Actor = "gate") -> int:
+        """Move an alias."""
+        with self.one:
+            versions = self.versions(model)
+            if not any(v.version == version for v in versions):
+                raise ExternalServiceError(f"{model}: no version {version}; known: {[v.version for v in versions]}")
+            self.history.setdefault(model, []).append(AliasEvent(alias, version, reason, by, datetime.now(UTC)))
+            self.known[model] = [_pointed(v, alias, version) for v in versions]
+            return version
+
+    def moves(self, model: str) -> list[AliasEvent]:
+        """Return every move of the model's aliases, oldest first."""
+        return list(self.history.get(model, []))
+
+    def fetch(self, version: ModelVersion, folder: Path) -> Path:
+        """Copy a version's artifact."""
+        return Path(shutil.copytree(self.folder / version.digest, folder, dirs_exist_ok=True))
+
+
+def _pointed(version: ModelVersion, alias: str, target: int) -> ModelVersion:
+    kept = tuple(a for a in version.aliases if a != alias)
+    return replace(version, aliases=(*kept, alias) if version.version == target else kept)

@@ -1,0 +1,83 @@
+"""A tracker in memory, for tests and for runs without MLflow."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from adloom.errors import DataError
+from adloom.tracking.base import Run
+
+
+@dataclass
+class MemoryRun:
+    """A run that only remembers."""
+
+    name: str
+    params: Mapping[str, object]
+    recorded_tags: dict[str, str]
+    recorded: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+    status: str = "RUNNING"
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Remember numbers."""
+        for name, value in values.items():
+            self.recorded.setdefault(name, []).append((step, value))
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Remember tags."""
+        self.recorded_tags.update(values)
+
+    def artifact(self, path: Path) -> None:
+        """Remember a file."""
+        self.files[path.name] = path.read_bytes()
+
+    @property
+    def artifacts(self) -> list[str]:
+        """The names of the files."""
+        return list(self.files)
+
+
+@dataclass
+class MemoryTracker:
+    """A tracker that only remembers: for tests, and for runs without MLflow."""
+
+    runs: list[MemoryRun] = field(default_factory=list)
+
+    @property
+    def latest(self) -> str | None:
+        """The number of the run opened last."""
+        return str(len(self.runs)) if self.runs else None
+
+    @contextmanager
+    def run(self, name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> Iterator[Run]:
+        """Remember a run."""
+        run = MemoryRun(name, dict(params), dict(tags))
+        self.runs.append(run)
+        try:
+            yield run
+        except BaseException:
+            run.status = "FAILED"
+            raise
+        run.status = "FINISHED"
+
+    def whole(self, name: str) -> AbstractContextManager[Run]:
+        """Remember a run."""
+        return self.run(name, {}, {})
+
+    def within(self) -> bool:
+        """Return that each run stands alone."""
+        return False
+
+    def find(self, tag: str, value: str) -> str | None:
+        """Return the number of a run with this tag."""
+        found = (n for n, run in enumerate(self.runs, 1) if run.recorded_tags.get(tag) == value)
+        return next(map(str, found), None)
+
+    def read(self, run_id: str, name: str) -> bytes:
+        """Return a file of a run."""
+        run = next((run for n, run in enumerate(self.runs, 1) if str(n) == run_id), None)
+        if run is None or name not in run.files:
+            raise DataError(f"run {run_id}: {'no such run' if run is None else f'kept no {name}'}")
+        return run.files[name]

@@ -283,8 +283,8 @@ def _description(schema: Schema, definitions: Schema) -> str:
 
 def _column(name: str, column: Column) -> tuple[str, ...]:
     """Return a column of a contract as a row; the error of a check says what a wrong value is."""
-    errors = [str(check.error) for check in column.kind.checks]
-    values = [error.removeprefix("not ") if error.startswith("not ") else f"not {error}" for error in errors]
+    wrong = [str(check.error) for check in column.kind.checks]
+    values = [text.removeprefix("not ") if text.startswith("not ") else f"not {text}" for text in wrong]
     return f"`{name}`", f"`{column.kind.dtype}`", "yes" if column.required else "no", ", ".join(values)
 
 

@@ -36,10 +36,10 @@ import uvicorn
 import uvloop
 from pydantic import BaseModel
 
-from adloom.audience.segment_index import Members
-from adloom.audience.segmenter import Scale, Segmenter
+from adloom.audience.segment_index import SegmentIndex
+from adloom.audience.segmenter import FeatureScale, Segmenter
 from adloom.config.params import Source
-from adloom.data.privacy import PUBLISHED_KEY, fingerprint, pseudonym
+from adloom.data.privacy import PUBLISHED_KEY, key_fingerprint, pseudonymise
 from adloom.policy.scorer import Policy, ScoringRequest
 from adloom.serving.api import auth
 from adloom.serving.api.decide_schemas import DECIDE, DecideRequest
@@ -104,12 +104,12 @@ def write_models(root: Path) -> None:
     names = tuple(f"segment-{number}" for number in range(1, 7))
     made_by = Source(uri="benchmark")
     with manifest.draft(root / "audience", "segment", made_by, {}) as made:
-        scale = Scale(np.zeros(5), np.zeros(5), np.ones(5))
+        scale = FeatureScale(np.zeros(5), np.zeros(5), np.ones(5))
         Segmenter(scale, np.zeros((6, 5)), np.arange(6), names).save(made.path / "segmenter.npz")
-        users = [pseudonym(str(number), PUBLISHED_KEY) for number in range(USERS)]
-        Members.of(users, np.arange(USERS) % 6, names).save(made.path / "members.npz")
+        users = [pseudonymise(str(number), PUBLISHED_KEY) for number in range(USERS)]
+        SegmentIndex.of(users, np.arange(USERS) % 6, names).save(made.path / "members.npz")
         made.write_json("card.json", {"categories": []})
-        made.facts["key"] = fingerprint(PUBLISHED_KEY)
+        made.facts["key"] = key_fingerprint(PUBLISHED_KEY)
     with manifest.draft(root / "policy", "train_policy", made_by, {}) as made:
         policy(names).save(made.path / "policy.npz")
         card = {"categories": [f"c{n}" for n in range(CATEGORIES)], "audience": manifest.digest(root / "audience")}

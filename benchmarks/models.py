@@ -14,7 +14,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from adloom.arrays import UInt8Array
-from adloom.audience.features import matrix, per_user
+from adloom.audience.features import compute_features, to_matrix
 from adloom.creatives import pictures
 from adloom.storage import parquet
 
@@ -32,7 +32,7 @@ def pixels(split: str) -> tuple[UInt8Array, pd.Series]:
     """Return pictures as rows of pixels (n, channels · height · width), and their categories."""
     rows = parquet.read(Path("data/dataset/creatives"), split, ["image", "category"])
     card = json.loads(Path("models/cnn/card.json").read_text(encoding="utf-8"))["image"]
-    decoded = pictures.decode(list(rows["image"]), card["channels"], card["height"], card["width"])
+    decoded = pictures.decode_pngs(list(rows["image"]), card["channels"], card["height"], card["width"])
     return decoded.reshape(len(rows), -1), rows["category"]
 
 
@@ -47,9 +47,9 @@ def boosting() -> float:
     """Return the AUC of gradient boosting for buying in the holdout period: fitted on half a, judged on half b."""
     rows = parquet.read(Path("data/dataset/events"))
     calibration, holdout = rows[rows["split"] == "calibration"], rows[rows["split"] == "holdout"]
-    users = per_user(calibration, holdout["timestamp"].min().normalize(), "purchase")
+    users = compute_features(calibration, holdout["timestamp"].min().normalize(), "purchase")
     half = rows.groupby("user_id")["half"].first()[users["user_id"]].to_numpy()
-    bought, values = users["user_id"].isin(holdout["user_id"]).to_numpy(), matrix(users)
+    bought, values = users["user_id"].isin(holdout["user_id"]).to_numpy(), to_matrix(users)
     first = half == "a"
     model = HistGradientBoostingClassifier(random_state=SEED).fit(values[first], bought[first])
     return float(roc_auc_score(bought[~first], model.predict_proba(values[~first])[:, 1]))

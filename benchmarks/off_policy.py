@@ -226,8 +226,8 @@ def open_bandit() -> pd.DataFrame:
     with tempfile.TemporaryDirectory() as scratch:
         place = Stores(Settings(quiet=True)).fetch("open-bandit", Path(scratch))
         source = entries.described(Source(uri="open-bandit"))
-        raw = pd.concat(readers.read(place, source, "impressions"), ignore_index=True)
-    rows, reasons = contracts.check(raw, "impressions")
+        raw = pd.concat(readers.read_source(place, source, "impressions"), ignore_index=True)
+    rows, reasons = contracts.validate(raw, "impressions")
     assert (reasons == "").all()
     return rows.assign(clicked=rows["clicked"].astype(float), position=rows["position"].astype(int))
 

@@ -141,7 +141,7 @@ def write_bodies(path: Path, pngs: list[bytes], nearest: int) -> Path:
 def main() -> None:
     rng = np.random.default_rng(1)
     pixels = rng.integers(0, 256, (PICTURES, EDGE, EDGE, 1), np.uint8)
-    pngs = [pictures.encode(picture) for picture in pixels]
+    pngs = [pictures.encode_png(picture) for picture in pixels]
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
         write_reader(root / "models" / "cnn")

@@ -29,6 +29,6 @@ def frame(
         "outcome_at": START + pd.to_timedelta(pd.Series(list(outcome) or [None] * count, dtype="float64"), unit="h"),
         **columns,
     }
-    rows, reasons = contracts.check(pd.DataFrame(raw), "impressions")
+    rows, reasons = contracts.validate(pd.DataFrame(raw), "impressions")
     assert (reasons == "").all()
     return rows

@@ -26,7 +26,7 @@ def rows(categories: tuple[str, ...] = ("squares", "stripes"), size: int = 28, c
         {
             "creative_id": [f"creative-{number}" for number in range(60)],
             "category": names,
-            "image": pictures.encode(pixels),
+            "image": pictures.encode_pngs(pixels),
             "width": size,
             "height": size,
             "channels": channels,

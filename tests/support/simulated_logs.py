@@ -39,6 +39,6 @@ def prepared(log: Log, split: str, number: int = 0) -> pd.DataFrame:
     """Return a log as the table of impressions that prepare leaves, all of it of one split."""
     frame = log.frame(f"log-{number}")
     frame["impression_id"] = f"{number}-" + frame["impression_id"]
-    rows, reasons = contracts.check(frame.drop(columns="user_id"), "impressions")
+    rows, reasons = contracts.validate(frame.drop(columns="user_id"), "impressions")
     assert (reasons == "").all()
     return rows.assign(split=split)

@@ -8,12 +8,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from adloom.audience.segment_index import Members
-from adloom.audience.segmenter import Scale, Segmenter
+from adloom.audience.segment_index import SegmentIndex
+from adloom.audience.segmenter import FeatureScale, Segmenter
 from adloom.config.params import Source
 from adloom.copywriting import tokenizer
-from adloom.copywriting.verbatim_filter import fingerprints
-from adloom.data.privacy import PUBLISHED_KEY, fingerprint, pseudonym
+from adloom.copywriting.verbatim_filter import fingerprint_lines
+from adloom.data.privacy import PUBLISHED_KEY, key_fingerprint, pseudonymise
 from adloom.policy.scorer import Policy
 from adloom.storage import manifest
 
@@ -99,22 +99,22 @@ def write_copywriter(target: Path) -> None:
             [("logits", FLOAT, ["batch", "sequence", tokens.size]), ("h_out", FLOAT, state), ("c_out", FLOAT, state)],
         )  # fmt: skip
         (made.path / "tokenizer.json").write_text(tokens.to_json(), encoding="utf-8")
-        np.savez(made.path / "known.npz", fingerprints=fingerprints(LINES))
+        np.savez(made.path / "known.npz", fingerprints=fingerprint_lines(LINES))
         write_card(made.path, None, tokens.categories)
 
 
 def write_audience(target: Path, key: bytes = PUBLISHED_KEY) -> None:
     """Two segments: those who bought lately, and the others; users 1 and 2 are in the first."""
     names = ("segment-1", "segment-2")
-    scale = Scale(np.zeros(5), np.zeros(5), np.ones(5))
+    scale = FeatureScale(np.zeros(5), np.zeros(5), np.ones(5))
     prototypes = np.zeros((2, 5))
     prototypes[1, 0] = np.log1p(300)
     with manifest.draft(target, "segment", PARAMS, {}) as made:
         Segmenter(scale, prototypes, np.array([0, 1]), names).save(made.path / "segmenter.npz")
-        ids = [pseudonym(user, key) for user in USERS]
-        Members.of(ids, np.array([0, 0, 1, 1]), names).save(made.path / "members.npz")
+        ids = [pseudonymise(user, key) for user in USERS]
+        SegmentIndex.of(ids, np.array([0, 0, 1, 1]), names).save(made.path / "members.npz")
         write_card(made.path, None, [])
-        made.facts["key"] = fingerprint(key)
+        made.facts["key"] = key_fingerprint(key)
 
 
 def write_policy(target: Path, audience: str | None, best: str = "creative-0", floor: float = 0.01) -> None:

@@ -131,7 +131,7 @@ def impressions(log: Path, out: Path) -> pd.DataFrame:
         done = CliRunner().invoke(cli, ["log", *command])
         assert done.exit_code == 0, done.output
     made = pd.concat([pd.read_parquet(day) for day in out.glob("*.parquet")], ignore_index=True)
-    rows, reasons = contracts.check(made, "impressions")
+    rows, reasons = contracts.validate(made, "impressions")
     assert (reasons == "").all()
     return rows.sort_values("timestamp", ignore_index=True)
 

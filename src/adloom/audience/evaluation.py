@@ -9,11 +9,11 @@ import pandas as pd
 
 from adloom.arrays import BoolArray, Float64Array, Int64Array
 from adloom.audience import figures, fit, rates
-from adloom.audience.features import bought, end_of, matrix, per_user
+from adloom.audience.features import compute_features, find_buyers, find_period_end, to_matrix
 from adloom.audience.model_selection import RULE
-from adloom.audience.profiles import Profile, describe
+from adloom.audience.profiles import Profile, describe_segments
 from adloom.audience.segmenter import FEATURES, Segmenter
-from adloom.audience.stability import replicates
+from adloom.audience.stability import measure_refits
 from adloom.config.params import Evaluate, Segment
 from adloom.errors import DataError
 from adloom.evaluation import statistics
@@ -43,60 +43,68 @@ def evaluate(segmenter: Segmenter, rows: pd.DataFrame, card: Card, params: Evalu
     left out when nobody or everybody bought in the holdout period. Raises DataError when no user bought before it.
     """
     trained = Segment.model_validate(card["params"])
-    users = _holdout(segmenter, rows, trained.purchase)
-    samples = _samples(segmenter, users, trained, params)
+    users = _build_holdout(segmenter, rows, trained.purchase)
+    samples = _build_samples(segmenter, users, trained, params)
     metrics = {name: bootstrap(sample, params.bootstraps, params.seed) for name, sample in samples.items()}
     sizes = np.bincount(users.segment, minlength=len(segmenter.names))
     metrics |= {
-        "stability_ari": _stability(segmenter, users.features, card["chosen"], trained, params),
-        "smallest_segment": _count(int(sizes.min()), len(users.segment)),
-        "segments": _count(int((sizes > 0).sum()), len(users.segment)),
+        "stability_ari": _measure_stability(segmenter, users.features, card["chosen"], trained, params),
+        "smallest_segment": _count_metric(int(sizes.min()), len(users.segment)),
+        "segments": _count_metric(int((sizes > 0).sum()), len(users.segment)),
     }
-    return Evaluation(metrics, samples, _sections(segmenter, users, card, params))
+    return Evaluation(metrics, samples, _build_sections(segmenter, users, card, params))
 
 
-def _holdout(segmenter: Segmenter, rows: pd.DataFrame, purchase: str) -> Holdout:
+def _build_holdout(segmenter: Segmenter, rows: pd.DataFrame, purchase: str) -> Holdout:
     calibration = rows[rows["split"] == "calibration"]
-    users = per_user(calibration, cut := end_of(calibration), purchase) if len(calibration) else pd.DataFrame()
+    users = (
+        compute_features(calibration, cut := find_period_end(calibration), purchase)
+        if len(calibration)
+        else pd.DataFrame()
+    )
     if users.empty:
         raise DataError(f"events: 0 users with a {purchase!r} in the calibration period, expected at least 1")
-    features = matrix(users)
-    later = bought(users["user_id"], rows, cut, purchase)
-    return Holdout(features, segmenter.index(features), later, rates.halves(users["user_id"], rows))
+    features = to_matrix(users)
+    later = find_buyers(users["user_id"], rows, cut, purchase)
+    return Holdout(features, segmenter.index(features), later, rates.is_learning_user(users["user_id"], rows))
 
 
-def _samples(segmenter: Segmenter, users: Holdout, trained: Segment, params: Evaluate) -> dict[str, Sample]:
+def _build_samples(segmenter: Segmenter, users: Holdout, trained: Segment, params: Evaluate) -> dict[str, Sample]:
     """Return the samples of those metrics that are defined here."""
-    judged = fit.drawn(len(users.segment), trained.sample, params.seed)
+    judged = fit.draw_sample(len(users.segment), trained.sample, params.seed)
     apart = fit.silhouettes(segmenter.scale(users.features[judged]), users.segment[judged])
     samples = {
         "silhouette": Sample((apart,), statistics.mean, "silhouette"),
-        "segment_rate_auc": rates.auc(users.segment, users.bought, users.learn),
+        "segment_rate_auc": rates.rate_auc(users.segment, users.bought, users.learn),
     }
     return {name: sample for name, sample in samples.items() if sample.defined}
 
 
-def _stability(
+def _measure_stability(
     segmenter: Segmenter, features: Float64Array, chosen: Mapping[str, Any], trained: Segment, params: Evaluate
 ) -> Metric:
     """Return the mean agreement with refits; the interval holds 95 % of them, n is their number."""
     algorithm, setting = chosen["algorithm"], chosen["setting"]
-    agreements = replicates(features, [segmenter], algorithm, [setting], trained, params.seed + 1)[:, 0]
+    agreements = measure_refits(features, [segmenter], algorithm, [setting], trained, params.seed + 1)[:, 0]
     low, high = np.quantile(agreements, [TAIL, 1 - TAIL])
     return Metric(float(agreements.mean()), float(low), float(high), len(agreements), "ari")
 
 
-def _count(value: int, users: int) -> Metric:
+def _count_metric(value: int, users: int) -> Metric:
     return Metric(value, value, value, users, "count")
 
 
-def _sections(segmenter: Segmenter, users: Holdout, card: Card, params: Evaluate) -> list[Section]:
-    profiles = describe(users.features, users.segment, segmenter.names)
-    rate = _rates(users, segmenter.names, params)
-    return [_profiles(profiles), *_figures(users, segmenter.names, profiles, rate), _candidates(card)]
+def _build_sections(segmenter: Segmenter, users: Holdout, card: Card, params: Evaluate) -> list[Section]:
+    profiles = describe_segments(users.features, users.segment, segmenter.names)
+    rate = _measure_rates(users, segmenter.names, params)
+    return [
+        _tabulate_profiles(profiles),
+        *_draw_figures(users, segmenter.names, profiles, rate),
+        _tabulate_candidates(card),
+    ]
 
 
-def _rates(users: Holdout, names: tuple[str, ...], params: Evaluate) -> dict[str, Metric]:
+def _measure_rates(users: Holdout, names: tuple[str, ...], params: Evaluate) -> dict[str, Metric]:
     """Return the share of each segment that bought in the holdout period."""
     samples = {
         name: Sample((users.bought[users.segment == i],), statistics.mean, "share") for i, name in enumerate(names)
@@ -108,32 +116,32 @@ def _rates(users: Holdout, names: tuple[str, ...], params: Evaluate) -> dict[str
     }
 
 
-def _figures(
+def _draw_figures(
     users: Holdout, names: tuple[str, ...], profiles: list[Profile], rate: Mapping[str, Metric]
 ) -> list[Section]:
-    shown = fit.drawn(len(users.segment), 4000, 0)
+    shown = fit.draw_sample(len(users.segment), 4000, 0)
     place = np.searchsorted([names.index(profile.segment) for profile in profiles], users.segment[shown])
     recency, frequency = users.features[shown][:, DIMENSIONS].T
     return [
         Figure(
             "Segments at a glance",
             "Customers in each segment, and the median customer of each at the end of the calibration period.",
-            figures.overview(profiles),
+            figures.draw_overview(profiles),
         ),
         Figure(
             "Who bought again",
             "Share of each segment that bought in the holdout period, with 95 % intervals; the line is that of all.",
-            figures.rates(profiles, rate, float(users.bought.mean())),
+            figures.draw_rates(profiles, rate, float(users.bought.mean())),
         ),
         Figure(
             "Customers by recency and frequency",
             f"A sample of {len(shown):,} customers, spread a little around their number of purchases.",
-            figures.users_map(recency, frequency, place, profiles),
+            figures.draw_users(recency, frequency, place, profiles),
         ),
     ]
 
 
-def _profiles(profiles: list[Profile]) -> Table:
+def _tabulate_profiles(profiles: list[Profile]) -> Table:
     caption = (
         "Medians at the end of the calibration period. Names compare a segment with the thirds of all customers; money "
         "is in the currency of the data."
@@ -146,7 +154,7 @@ def _profiles(profiles: list[Profile]) -> Table:
     return Table("Profiles", caption, header, rows)
 
 
-def _candidates(card: Card) -> Table:
+def _tabulate_candidates(card: Card) -> Table:
     numbers = ("segments", "early_segments", "smallest", "silhouette", "stability", "auc", "auc_error")
     header = ["algorithm", "setting", *(n.replace("_", " ") for n in numbers[:-1]), "standard error", "verdict"]
     rows = [

@@ -18,14 +18,14 @@ MAX_VALUE = 1e15  # of one purchase; with six decimals, 1e17 of them fit a decim
 _DAY = 86_400  # seconds
 
 
-def per_user(events: pd.DataFrame, cut: pd.Timestamp, purchase: str) -> pd.DataFrame:
+def compute_features(events: pd.DataFrame, cut: pd.Timestamp, purchase: str) -> pd.DataFrame:
     """
     Return user_id and FEATURES of every user with a purchase before the cut-off (UTC), one row each, sorted by user_id.
 
     `purchase` is the value of `event` that counts; other events do not. A column `value` may be absent. Raises
     DataError when a purchase's value is too large to be summed exactly.
     """
-    counted = _purchases(events, purchase)
+    counted = _filter_purchases(events, purchase)
     value = pd.Series(np.nan, counted.index) if "value" not in counted else counted["value"].astype("float64")
     if (value >= MAX_VALUE).any():
         raise DataError(f"events: value {value.max():g}, expected below {MAX_VALUE:g}; check the unit of `value`")
@@ -36,12 +36,14 @@ def per_user(events: pd.DataFrame, cut: pd.Timestamp, purchase: str) -> pd.DataF
             "value": value,
         }
     )
-    query = expression(ibis.memtable(pyarrow.Table.from_pandas(rows, preserve_index=False)), cut).order_by("user_id")
+    query = build_expression(ibis.memtable(pyarrow.Table.from_pandas(rows, preserve_index=False)), cut).order_by(
+        "user_id"
+    )
     found: pd.DataFrame = ibis.duckdb.connect(threads=1).to_pyarrow(query).to_pandas()
     return found.astype(dict.fromkeys(FEATURES, "float64"))
 
 
-def expression(purchases: ibis.Table, cut: pd.Timestamp) -> ibis.Table:
+def build_expression(purchases: ibis.Table, cut: pd.Timestamp) -> ibis.Table:
     """
     Return the features of each user as an expression over purchases (user_id, timestamp in UTC without zone, value).
 
@@ -67,22 +69,22 @@ def expression(purchases: ibis.Table, cut: pd.Timestamp) -> ibis.Table:
     )
 
 
-def matrix(users: pd.DataFrame) -> Float64Array:
+def to_matrix(users: pd.DataFrame) -> Float64Array:
     """Return the features (users, 5) in the order of FEATURES, NaN where null."""
     return np.ascontiguousarray(users[list(FEATURES)].to_numpy(np.float64))
 
 
-def end_of(events: pd.DataFrame) -> pd.Timestamp:
+def find_period_end(events: pd.DataFrame) -> pd.Timestamp:
     """Return the first midnight (UTC) after the last event: the cut-off for features that see all of them."""
     last: pd.Timestamp = events["timestamp"].max()
     return last.normalize() + pd.Timedelta(days=1)
 
 
-def bought(users: pd.Series, events: pd.DataFrame, start: pd.Timestamp, purchase: str) -> BoolArray:
+def find_buyers(users: pd.Series, events: pd.DataFrame, start: pd.Timestamp, purchase: str) -> BoolArray:
     """Return which users have a purchase at or after the start (users,), booleans."""
-    buyers = _purchases(events[events["timestamp"] >= start], purchase)["user_id"]
+    buyers = _filter_purchases(events[events["timestamp"] >= start], purchase)["user_id"]
     return users.isin(buyers).to_numpy()
 
 
-def _purchases(events: pd.DataFrame, purchase: str) -> pd.DataFrame:
+def _filter_purchases(events: pd.DataFrame, purchase: str) -> pd.DataFrame:
     return events[events["event"] == purchase]

@@ -18,7 +18,7 @@ _PANELS = {
 }
 
 
-def overview(profiles: Sequence[Profile]) -> bytes:
+def draw_overview(profiles: Sequence[Profile]) -> bytes:
     """Draw a bar per segment: its size and its medians."""
     figure, [row] = figures.create_panels(1, len(_PANELS), 11.0, 1.0 + 0.42 * len(profiles))
     for ax, (title, field) in zip(row, _PANELS.items(), strict=True):
@@ -27,11 +27,11 @@ def overview(profiles: Sequence[Profile]) -> bytes:
         ax.bar_label(bars, fmt="{:,.0f}", padding=2, fontsize=7, color=figures.INK)
         ax.margins(x=0.25)
         figures.set_labels(ax, title=title)
-        _rows(ax, [profile.name for profile in profiles] if ax is row[0] else [""] * len(profiles))
+        _label_rows(ax, [profile.name for profile in profiles] if ax is row[0] else [""] * len(profiles))
     return figures.to_png(figure)
 
 
-def rates(profiles: Sequence[Profile], rate: Mapping[str, Metric], overall: float) -> bytes:
+def draw_rates(profiles: Sequence[Profile], rate: Mapping[str, Metric], overall: float) -> bytes:
     """Draw the share of each segment that bought, with its interval, and the share of all as a line."""
     figure, ax = figures.create_axes(6.8, 1.0 + 0.42 * len(profiles))
     shown = [(i, profile.segment) for i, profile in enumerate(profiles) if profile.segment in rate]
@@ -41,12 +41,12 @@ def rates(profiles: Sequence[Profile], rate: Mapping[str, Metric], overall: floa
         ax.plot(metric.value, place, "o", color=_colours(place + 1)[-1])
     ax.axvline(overall, color=figures.MUTED, linestyle="--", linewidth=1)
     ax.xaxis.set_major_formatter("{x:.0%}")
-    _rows(ax, [profile.name for profile in profiles])
+    _label_rows(ax, [profile.name for profile in profiles])
     figures.set_labels(ax, x="share that bought in the holdout period")
     return figures.to_png(figure)
 
 
-def users_map(
+def draw_users(
     recency: Float64Array, frequency: Float64Array, segment: Int64Array, profiles: Sequence[Profile]
 ) -> bytes:
     """Draw users (users,) by recency in days and frequency, coloured by segment (users,), an index into profiles."""
@@ -63,7 +63,7 @@ def users_map(
     return figures.to_png(figure)
 
 
-def _rows(ax: Axes, names: Sequence[str]) -> None:
+def _label_rows(ax: Axes, names: Sequence[str]) -> None:
     """Name the rows, the first on top."""
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.4, -0.6)

@@ -17,9 +17,9 @@ import pandas as pd
 
 from adloom.arrays import BoolArray, Float64Array
 from adloom.audience import fit, rates
-from adloom.audience.features import bought, end_of, matrix, per_user
+from adloom.audience.features import compute_features, find_buyers, find_period_end, to_matrix
 from adloom.audience.segmenter import Segmenter
-from adloom.audience.stability import replicates
+from adloom.audience.stability import measure_refits
 from adloom.config.params import Segment
 from adloom.errors import DataError
 from adloom.evaluation.intervals import bootstrap
@@ -32,7 +32,7 @@ RULE = (
     "and of several such the most stable. When none is stable, the most stable is chosen."
 )
 DRAWS = 200  # bootstrap draws behind an AUC's standard error
-ERRORS = 2 * 1.96  # standard errors in a 95 % interval
+ERRORS_PER_INTERVAL = 2 * 1.96  # standard errors in a 95 % interval
 
 
 @dataclass(frozen=True)
@@ -60,26 +60,28 @@ class Candidate:
     auc_error: float | None  # standard error of the AUC
 
 
-def calibration(events: pd.DataFrame, purchase: str) -> Calibration:
+def build_calibration(events: pd.DataFrame, purchase: str) -> Calibration:
     """Compute features at the end of events, and at two thirds of them with what was bought after."""
-    end = end_of(events)
+    end = find_period_end(events)
     days = (end - events["timestamp"].min().normalize()).days
     cut = end - pd.Timedelta(days=days // 3)
-    early = per_user(events, cut, purchase)
-    later = bought(early["user_id"], events, cut, purchase)
-    return Calibration(per_user(events, end, purchase), early, later, rates.halves(early["user_id"], events))
+    early = compute_features(events, cut, purchase)
+    later = find_buyers(early["user_id"], events, cut, purchase)
+    return Calibration(
+        compute_features(events, end, purchase), early, later, rates.is_learning_user(early["user_id"], events)
+    )
 
 
-def measure(
+def measure_candidates(
     data: Calibration, algorithm: str, params: Segment, tick: Callable[[], object] = lambda: None
 ) -> list[tuple[Candidate, Segmenter]]:
     """Fit one algorithm with each of its settings; `tick` is called after each of params.bootstraps refits."""
-    features, tried = matrix(data.users), fit.settings(algorithm, params)
-    found = fit.segmenters(features, algorithm, tried, params, params.seed)
-    stability = replicates(features, found, algorithm, tried, params, params.seed, tick).mean(axis=0)
-    early = _early_fits(data, algorithm, tried, params)
+    features, tried = to_matrix(data.users), fit.list_settings(algorithm, params)
+    found = fit.fit_segmenters(features, algorithm, tried, params, params.seed)
+    stability = measure_refits(features, found, algorithm, tried, params, params.seed, tick).mean(axis=0)
+    early = _fit_early(data, algorithm, tried, params)
     return [
-        (_candidate(algorithm, tried[i], features, found[i], float(stability[i]), early[i], params), found[i])
+        (_measure_candidate(algorithm, tried[i], features, found[i], float(stability[i]), early[i], params), found[i])
         for i in range(len(tried))
     ]
 
@@ -92,60 +94,60 @@ def choose(candidates: Sequence[Candidate], params: Segment) -> Candidate:
             f"segment: none of {len(candidates)} clusterings has two segments of {params.min_segment_size} users; "
             "lower segment.min_segment_size, or let kmeans compete in segment.algorithms"
         )
-    fitting = [c for c in real if _in_range(c, params) and _same_early(c)] or real
+    fitting = [c for c in real if _in_range(c, params) and _has_stable_size(c)] or real
     stable = [c for c in fitting if c.stability >= params.min_stability]
     if not stable:
         return max(fitting, key=lambda c: c.stability)
-    mark = max(stable, key=_auc)
-    near = [c for c in stable if _auc(c) >= _auc(mark) - (mark.auc_error or 0.0)]
+    mark = max(stable, key=_auc_or_chance)
+    near = [c for c in stable if _auc_or_chance(c) >= _auc_or_chance(mark) - (mark.auc_error or 0.0)]
     return min(near, key=lambda c: (c.segments, -c.stability))
 
 
-def verdict(candidate: Candidate, chosen: Candidate, params: Segment) -> str:
+def explain_verdict(candidate: Candidate, chosen: Candidate, params: Segment) -> str:
     """Return in a few words why a candidate was chosen or not."""
     if candidate == chosen:
         return "chosen"
     if not _in_range(candidate, params):
         return f"not {params.segments_min} to {params.segments_max} segments"
-    if not _same_early(candidate):
+    if not _has_stable_size(candidate):
         return f"{candidate.early_segments} segments in the early fit"
     if candidate.stability < params.min_stability:
         return f"stability below {params.min_stability:g}"
-    return "more segments, or less stable" if _auc(candidate) >= _auc(chosen) else "lower AUC"
+    return "more segments, or less stable" if _auc_or_chance(candidate) >= _auc_or_chance(chosen) else "lower AUC"
 
 
-def as_json(candidate: Candidate) -> dict[str, str | float | None]:
+def to_json(candidate: Candidate) -> dict[str, str | float | None]:
     """Return a candidate for card.json, rounded to what was measured."""
     return {k: round(v, 6) if isinstance(v, float) else v for k, v in asdict(candidate).items()}
 
 
 @dataclass(frozen=True)
-class _Early:
+class _EarlyFit:
     """The fit before the last third of the period, judged by what was bought in it."""
 
     segments: int
     rates: Sample
 
 
-def _early_fits(data: Calibration, algorithm: str, tried: Sequence[float], params: Segment) -> list[_Early | None]:
+def _fit_early(data: Calibration, algorithm: str, tried: Sequence[float], params: Segment) -> list[_EarlyFit | None]:
     if len(data.early) < params.segments_min or data.learn.all() or not data.learn.any():
         return [None] * len(tried)
-    early = matrix(data.early)
-    found = fit.segmenters(early, algorithm, tried, params, params.seed)
-    return [_Early(len(s.names), rates.auc(s.index(early), data.bought, data.learn)) for s in found]
+    early = to_matrix(data.early)
+    found = fit.fit_segmenters(early, algorithm, tried, params, params.seed)
+    return [_EarlyFit(len(s.names), rates.rate_auc(s.index(early), data.bought, data.learn)) for s in found]
 
 
-def _candidate(
+def _measure_candidate(
     algorithm: str,
     setting: float,
     features: Float64Array,
     found: Segmenter,
     stability: float,
-    early: _Early | None,
+    early: _EarlyFit | None,
     params: Segment,
 ) -> Candidate:
-    auc, error = _with_error(early.rates if early else None, params.seed)
-    judged = features[fit.drawn(len(features), params.sample, params.seed)]
+    auc, error = _estimate_auc(early.rates if early else None, params.seed)
+    judged = features[fit.draw_sample(len(features), params.sample, params.seed)]
     silhouette = fit.silhouettes(found.scale(judged), found.index(judged)).mean()
     return Candidate(
         algorithm,
@@ -160,15 +162,15 @@ def _candidate(
     )
 
 
-def _with_error(sample: Sample | None, seed: int) -> tuple[float | None, float | None]:
+def _estimate_auc(sample: Sample | None, seed: int) -> tuple[float | None, float | None]:
     """Return the AUC and its standard error, None when nobody or everybody bought."""
     if sample is None or not sample.defined:
         return None, None
     metric = bootstrap(sample, DRAWS, seed)
-    return metric.value, (metric.high - metric.low) / ERRORS
+    return metric.value, (metric.high - metric.low) / ERRORS_PER_INTERVAL
 
 
-def _auc(candidate: Candidate) -> float:
+def _auc_or_chance(candidate: Candidate) -> float:
     """Return the AUC, that of chance when there is none."""
     return 0.5 if candidate.auc is None else candidate.auc
 
@@ -177,5 +179,5 @@ def _in_range(candidate: Candidate, params: Segment) -> bool:
     return params.segments_min <= candidate.segments <= params.segments_max
 
 
-def _same_early(candidate: Candidate) -> bool:
+def _has_stable_size(candidate: Candidate) -> bool:
     return candidate.early_segments in (None, candidate.segments)

@@ -32,7 +32,7 @@ class Profile:
         return asdict(self)
 
 
-def describe(features: Float64Array, segment: Int64Array, names: Sequence[str]) -> list[Profile]:
+def describe_segments(features: Float64Array, segment: Int64Array, names: Sequence[str]) -> list[Profile]:
     """
     Return the profile of each segment that has users, in the order of names.
 
@@ -42,17 +42,19 @@ def describe(features: Float64Array, segment: Int64Array, names: Sequence[str]) 
     say when they first bought.
     """
     present = [i for i in range(len(names)) if (segment == i).any()]
-    medians = [_medians(features[segment == i]) for i in present]
-    thirds = _thirds(features)
-    titles = _distinct([_title(median[:3], thirds) for median in medians], [median[TENURE] for median in medians])
+    medians = [_rounded_medians(features[segment == i]) for i in present]
+    thirds = _compute_thirds(features)
+    titles = _distinguish_titles(
+        [_compose_title(median[:3], thirds) for median in medians], [median[TENURE] for median in medians]
+    )
     sizes = np.bincount(segment, minlength=len(names))
     return [
-        _profile(names[i], title, int(sizes[i]), int(sizes[i]) / len(segment), median)
+        _build_profile(names[i], title, int(sizes[i]), int(sizes[i]) / len(segment), median)
         for i, title, median in zip(present, titles, medians, strict=True)
     ]
 
 
-def _profile(segment: str, name: str, users: int, share: float, median: Float64Array) -> Profile:
+def _build_profile(segment: str, name: str, users: int, share: float, median: Float64Array) -> Profile:
     recency, frequency, monetary, tenure, gap = (float(value) for value in median)
     times = "1 purchase" if frequency == 1 else f"{frequency:g} purchases"
     every = "" if np.isnan(gap) else f", {gap:.0f} days between purchases where there was more than one"
@@ -65,34 +67,34 @@ def _profile(segment: str, name: str, users: int, share: float, median: Float64A
     return Profile(segment, name, users, round(share, 4), recency, frequency, monetary, tenure, interpurchase, sentence)
 
 
-def _medians(features: Float64Array) -> Float64Array:
+def _rounded_medians(features: Float64Array) -> Float64Array:
     """Return the median of each feature (5,), rounded so that it is nobody's exact value; NaN where always null."""
     known = [column[~np.isnan(column)] for column in features.T]
     decimals = [2 if name == "monetary" else 1 for name in FEATURES]
     return np.array([round(float(np.median(c)), d) if len(c) else np.nan for c, d in zip(known, decimals, strict=True)])
 
 
-def _thirds(features: Float64Array) -> Float64Array:
+def _compute_thirds(features: Float64Array) -> Float64Array:
     """Return the lower and upper third of recency, frequency and money: (2, 3)."""
     repeat = features[features[:, FREQUENCY] > 1]
     compared = repeat if len(repeat) else features
     return np.asarray(np.quantile(compared[:, :3], [1 / 3, 2 / 3], axis=0), dtype=np.float64)
 
 
-def _title(median: Float64Array, thirds: Float64Array) -> str:
-    recency, frequency, money = (_third(*values) for values in zip(median, *thirds, strict=True))
+def _compose_title(median: Float64Array, thirds: Float64Array) -> str:
+    recency, frequency, money = (_third_index(*values) for values in zip(median, *thirds, strict=True))
     lately = ("Recent", "Cooling", "Lapsed")[recency]
     often = "one-time" if median[FREQUENCY] == 1 else ("repeat", "repeat", "frequent")[frequency]
     much = ("small", "average", "big")[money]
     return f"{lately} {often} {f'{much} spenders' if thirds[1][2] else 'buyers'}"
 
 
-def _third(value: float, low: float, high: float) -> int:
+def _third_index(value: float, low: float, high: float) -> int:
     """Return 0, 1 or 2: the third a value is in; the lower one where they cannot be told apart."""
     return 0 if value <= low else 2 if value >= high else 1
 
 
-def _distinct(titles: Sequence[str], tenures: Sequence[float]) -> list[str]:
+def _distinguish_titles(titles: Sequence[str], tenures: Sequence[float]) -> list[str]:
     """Add the days since the first purchase to titles that several segments share, and a number if these are equal."""
     shared = Counter(titles)
     longer = [

@@ -8,13 +8,13 @@ from adloom.evaluation import statistics
 from adloom.evaluation.metric import Sample
 
 
-def halves(users: pd.Series, events: pd.DataFrame) -> BoolArray:
+def is_learning_user(users: pd.Series, events: pd.DataFrame) -> BoolArray:
     """Return which users (users,) are in half a, from which rates are learnt."""
     half = events.drop_duplicates("user_id").set_index("user_id")["half"]
     return (users.map(half) == "a").to_numpy()
 
 
-def auc(segment: Int64Array, bought: BoolArray, learn: BoolArray) -> Sample:
+def rate_auc(segment: Int64Array, bought: BoolArray, learn: BoolArray) -> Sample:
     """
     Return the sample behind the AUC of a segment's own rate: one row per user who is not in `learn`.
 

@@ -18,7 +18,7 @@ _ARRAYS = ("pseudonyms", "segment", "names")
 
 
 @dataclass(frozen=True)
-class Members:
+class SegmentIndex:
     """Users and their segments, sorted to be found: 33 bytes a user."""
 
     pseudonyms: BytesArray  # (users,) S32, ascending

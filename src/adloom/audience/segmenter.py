@@ -19,7 +19,7 @@ _CELLS = 1 << 16  # distances computed at a time: 512 kB, which stays in the cac
 
 
 @dataclass(frozen=True)
-class Scale:
+class FeatureScale:
     """From features as they are to coordinates that can be compared: nulls filled, logarithm, mean 0, deviation 1."""
 
     median: Float64Array  # (features,), stands for a null
@@ -49,7 +49,7 @@ class Segmenter:
     Features are taken as they are (days, counts, currency): the logarithm and the scale belong to the model.
     """
 
-    scale: Scale
+    scale: FeatureScale
     prototypes: Float64Array  # (prototypes, features), scaled
     segment: Int64Array  # (prototypes,), index of each prototype's segment
     names: tuple[str, ...]  # of the segments: segment-1 is the most valuable
@@ -64,7 +64,7 @@ class Segmenter:
 
     def index(self, features: npt.ArrayLike) -> Int64Array:
         """Return the segment of each user as an index into `names` (users,). Raises as `assign` does."""
-        return self.segment[nearest(self.scale(checked(features)), self.prototypes)]
+        return self.segment[find_nearest(self.scale(check_features(features)), self.prototypes)]
 
     def save(self, path: Path) -> None:
         """Write an npz without pickle."""
@@ -87,10 +87,10 @@ class Segmenter:
             raise ArtifactError(
                 f"{path}: features {', '.join(features)}, expected {', '.join(FEATURES)}; segment again"
             )
-        return cls(Scale(median, mean, deviation), prototypes, segment.astype(np.int64), tuple(map(str, names)))
+        return cls(FeatureScale(median, mean, deviation), prototypes, segment.astype(np.int64), tuple(map(str, names)))
 
 
-def checked(features: npt.ArrayLike) -> Float64Array:
+def check_features(features: npt.ArrayLike) -> Float64Array:
     """Return features as floats (users, 5). Raises DataError when they cannot be those of a user."""
     values = np.asarray(features, dtype=np.float64)
     if values.ndim != 2 or values.shape[1] != len(FEATURES):
@@ -102,7 +102,7 @@ def checked(features: npt.ArrayLike) -> Float64Array:
     return values
 
 
-def nearest(points: Float64Array, prototypes: Float64Array) -> Int64Array:
+def find_nearest(points: Float64Array, prototypes: Float64Array) -> Int64Array:
     """
     Return the nearest prototype of each point (points,) by Euclidean distance, the first where several are.
 
@@ -114,11 +114,11 @@ def nearest(points: Float64Array, prototypes: Float64Array) -> Int64Array:
     by_feature, found = prototypes.T.copy(), np.empty(len(points), np.int64)
     for start in range(0, len(points), rows):
         part = points[start : start + rows]
-        found[start : start + rows] = _distances(part, by_feature, squares, difference).argmin(axis=1)
+        found[start : start + rows] = _squared_distances(part, by_feature, squares, difference).argmin(axis=1)
     return found
 
 
-def _distances(
+def _squared_distances(
     points: Float64Array, prototypes: Float64Array, squares: Float64Array, difference: Float64Array
 ) -> Float64Array:
     """Return squared distances (points, prototypes) in `squares`; prototypes are (features, prototypes) here."""

@@ -10,7 +10,7 @@ from adloom.audience.segmenter import Segmenter
 from adloom.config.params import Segment
 
 
-def replicates(
+def measure_refits(
     features: Float64Array,
     found: Sequence[Segmenter],
     algorithm: str,
@@ -26,12 +26,12 @@ def replicates(
     with replacement from features (users, 5); both then assign one sample of at most params.sample of the users.
     `tick` is called after each round of refits.
     """
-    judged = features[fit.drawn(len(features), params.sample, seed)]
+    judged = features[fit.draw_sample(len(features), params.sample, seed)]
     first = [segmenter.index(judged) for segmenter in found]
     agreements = np.empty((params.bootstraps, len(found)))
     for draw in range(params.bootstraps):
         rows = np.random.default_rng([seed, draw]).integers(len(features), size=len(features))
-        refits = fit.segmenters(features[rows], algorithm, tried, params, seed + 1 + draw)
-        agreements[draw] = [fit.agreement(a, b.index(judged)) for a, b in zip(first, refits, strict=True)]
+        refits = fit.fit_segmenters(features[rows], algorithm, tried, params, seed + 1 + draw)
+        agreements[draw] = [fit.adjusted_rand_index(a, b.index(judged)) for a, b in zip(first, refits, strict=True)]
         tick()
     return agreements

@@ -94,7 +94,7 @@ def _stage_command(name: str) -> click.Command:
 
         given = {field: path for field, path in paths.items() if path is not None}
         mine, context = _opened(name, params_path, project, block)
-        if metrics := launcher.execute(name, given, mine, context, sys.argv[1:]):
+        if metrics := launcher.run_or_launch(name, given, mine, context, sys.argv[1:]):
             show(dict(metrics), as_json)
 
     for kind in (module.Outputs, module.Inputs):
@@ -320,6 +320,6 @@ def _reported(line: str) -> bool:
     from adloom.training import launcher
 
     try:
-        return launcher.report(line, Settings())
+        return launcher.report_error(line, Settings())
     except ValueError:  # the environment may be what is wrong
         return False

@@ -15,16 +15,16 @@ import numpy as np
 
 from adloom.arrays import BoolArray, Float32Array, Float64Array, Int64Array, UInt64Array
 from adloom.copywriting.tokenizer import Tokenizer
-from adloom.copywriting.verbatim_filter import contains
+from adloom.copywriting.verbatim_filter import is_known
 
 S = TypeVar("S")
 
-ROUNDS = 10  # of at most n lines each: what a request may cost is bounded
-HEAD = 64  # likeliest tokens that are sorted at first
+MAX_ROUNDS = 10  # of at most n lines each: what a request may cost is bounded
+SORTED_FIRST = 64  # likeliest tokens that are sorted at first
 UNREADABLE = "\ufffd"
 
 
-class Write(Protocol[S]):
+class SequenceModel(Protocol[S]):
     """A model that continues lines, such as io.onnx.Copywriter; its state is opaque here."""
 
     def start(self, batch: int) -> S:
@@ -37,7 +37,7 @@ class Write(Protocol[S]):
 
 
 @dataclass(frozen=True)
-class Rules:
+class LineRules:
     """What no returned line may break. Blank lines and broken UTF-8 are always refused."""
 
     banned: tuple[str, ...] = ()  # words or phrases, matched as whole words in any case
@@ -46,7 +46,7 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Request:
+class LineRequest:
     """What to write."""
 
     n: int
@@ -57,10 +57,10 @@ class Request:
     top_p: float = 1.0  # nucleus: only the likeliest tokens that together have this probability
     max_tokens: int = 64  # a line that has not ended by then is refused
     max_drawn: int = sys.maxsize  # tokens of all lines together; those that have not ended by then are left out
-    rules: Rules = Rules()
+    rules: LineRules = LineRules()
 
 
-def write_lines(write: Write[S], tokenizer: Tokenizer, request: Request) -> list[str]:
+def write_lines(write: SequenceModel[S], tokenizer: Tokenizer, request: LineRequest) -> list[str]:
     """
     Return n lines, or fewer when too many broke a rule: at most 10·n lines and `max_drawn` tokens are drawn.
 
@@ -69,7 +69,7 @@ def write_lines(write: Write[S], tokenizer: Tokenizer, request: Request) -> list
     """
     lines: list[str] = []
     left = request.max_drawn
-    for draw in range(ROUNDS):
+    for draw in range(MAX_ROUNDS):
         wanted = request.n - len(lines)
         batch = min(request.n, 2 * wanted)
         steps = min(request.max_tokens, left // max(batch, 1))
@@ -77,12 +77,12 @@ def write_lines(write: Write[S], tokenizer: Tokenizer, request: Request) -> list
             break
         random = np.random.default_rng([request.seed, draw])
         drawn, taken = _draw(write, tokenizer, replace(request, max_tokens=steps), batch, random)
-        lines += permitted(drawn, request.rules)[:wanted]
+        lines += filter_lines(drawn, request.rules)[:wanted]
         left -= batch * taken
     return lines
 
 
-def permitted(lines: Sequence[str], rules: Rules) -> list[str]:
+def filter_lines(lines: Sequence[str], rules: LineRules) -> list[str]:
     """Return the lines that break no rule, in order."""
     kept = [line for line in lines if line.strip() and UNREADABLE not in line]
     if rules.max_characters is not None:
@@ -91,11 +91,11 @@ def permitted(lines: Sequence[str], rules: Rules) -> list[str]:
         banned = re.compile("|".join(rf"(?<!\w){re.escape(word)}(?!\w)" for word in rules.banned), re.IGNORECASE)
         kept = [line for line in kept if not banned.search(line)]
     if rules.known is not None:
-        kept = [line for line, copied in zip(kept, contains(rules.known, kept), strict=True) if not copied]
+        kept = [line for line, copied in zip(kept, is_known(rules.known, kept), strict=True) if not copied]
     return kept
 
 
-def sample(logits: Float32Array, allowed: BoolArray, uniform: Float64Array, request: Request) -> Int64Array:
+def sample_tokens(logits: Float32Array, allowed: BoolArray, uniform: Float64Array, request: LineRequest) -> Int64Array:
     """
     Draw one token per row from logits (batch, vocabulary), of those allowed (batch, vocabulary).
 
@@ -105,7 +105,7 @@ def sample(logits: Float32Array, allowed: BoolArray, uniform: Float64Array, requ
     odds = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     odds /= odds.sum(axis=1, keepdims=True)
     tokens, rows = np.zeros(len(odds), np.int64), np.arange(len(odds))
-    for count in (min(HEAD, odds.shape[1]), odds.shape[1]):
+    for count in (min(SORTED_FIRST, odds.shape[1]), odds.shape[1]):
         drawn, sure = _draw_from(odds[rows], count, uniform[rows], request.top_p)
         tokens[rows[sure]] = drawn[sure]
         rows = rows[~sure]
@@ -138,10 +138,10 @@ def _draw_from(odds: Float64Array, count: int, uniform: Float64Array, top_p: flo
 
 
 def _draw(
-    write: Write[S], tokenizer: Tokenizer, request: Request, batch: int, random: np.random.Generator
+    write: SequenceModel[S], tokenizer: Tokenizer, request: LineRequest, batch: int, random: np.random.Generator
 ) -> tuple[list[str], int]:
     """Draw a batch of lines, each until it ends or is too long; return those that ended, and how many steps it took."""
-    prompt = _Prompt(tokenizer, request.prompt)
+    prompt = _PromptConstraint(tokenizer, request.prompt)
     left = [prompt.spelled] * batch
     written: list[list[int]] = [[] for _ in range(batch)]
     room = np.full(batch, request.rules.max_characters or np.iinfo(np.int64).max)
@@ -153,7 +153,7 @@ def _draw(
         logits, state = write(token[:, None], state)
         rows = np.flatnonzero(running)
         allowed = prompt.allowed([left[i] for i in rows])
-        token[rows] = sample(logits[rows, -1], allowed, random.random(batch)[rows], request)
+        token[rows] = sample_tokens(logits[rows, -1], allowed, random.random(batch)[rows], request)
         ended[rows] = token[rows] == tokenizer.end
         for i in rows[~ended[rows]]:
             written[i].append(int(token[i]))
@@ -163,7 +163,7 @@ def _draw(
     return [tokenizer.decode(tokens) for tokens, done in zip(written, ended, strict=True) if done], steps
 
 
-class _Prompt:
+class _PromptConstraint:
     """Which tokens agree with what is left of the prompt: those that begin with it, and those it begins with."""
 
     def __init__(self, tokenizer: Tokenizer, prompt: str) -> None:

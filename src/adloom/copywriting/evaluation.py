@@ -15,7 +15,7 @@ import pandas as pd
 
 from adloom.config.params import Evaluate
 from adloom.copywriting import kneser_ney, verbatim_filter
-from adloom.copywriting.decoding import Request, Rules, S, Write, permitted, write_lines
+from adloom.copywriting.decoding import LineRequest, LineRules, S, SequenceModel, filter_lines, write_lines
 from adloom.copywriting.scoring import line_bits
 from adloom.copywriting.tokenizer import Tokenizer
 from adloom.errors import DataError
@@ -25,13 +25,13 @@ from adloom.evaluation.metric import Evaluation, Figure, History, Lines, Metric,
 
 Metrics = Mapping[str, Metric]
 
-LONGEST = 200  # a sampled line that has not ended after so many characters or tokens is given up
+MAX_LENGTH = 200  # a sampled line that has not ended after so many characters or tokens is given up
 SHOWN = 8  # lines in a section
 WORST_CHARACTERS = 5  # shorter lines are left out of the worst cases: one odd character would make the list
 
 
 def evaluate(
-    write: Write[S],
+    write: SequenceModel[S],
     tokenizer: Tokenizer,
     rows: pd.DataFrame,
     categories: list[str],
@@ -49,24 +49,24 @@ def evaluate(
     if test.empty:
         raise DataError("copy: 0 lines in split test, expected at least 1; add lines to ingest.copy or leave it out")
     baseline = kneser_ney.fit(train["text"].tolist(), params.ngram_order)
-    scored = _scored(write, tokenizer, test, baseline)
-    samples = _bits(scored) | _drawn(write, tokenizer, train, baseline, params)
+    scored = _score_lines(write, tokenizer, test, baseline)
+    samples = _bits_samples(scored) | _written_samples(write, tokenizer, train, baseline, params)
     metrics = {name: bootstrap(sample, params.bootstraps, params.seed) for name, sample in samples.items()}
-    named = {name: metric for name, metric in metrics.items() if name not in ASIDE}
+    named = {name: metric for name, metric in metrics.items() if name not in REPORT_ONLY}
     sections: list[Section] = [
-        _comparison(metrics, params.ngram_order, _unseen(test, baseline)),
+        _tabulate_comparison(metrics, params.ngram_order, _count_unseen(test, baseline)),
         Figure("Learning curves", CURVES, figures.draw_learning_curves(history)),
-        *(_sampled(write, tokenizer, name, params, i) for i, name in enumerate([*categories, None])),
-        _worst(scored),
+        *(_list_sample_lines(write, tokenizer, name, params, i) for i, name in enumerate([*categories, None])),
+        _tabulate_worst(scored),
     ]
     return Evaluation(named, {name: samples[name] for name in named}, sections)
 
 
-ASIDE = ("no_category_bits_per_character", "kneser_ney_distinct_2")  # measured for the table of the report only
+REPORT_ONLY = ("no_category_bits_per_character", "kneser_ney_distinct_2")  # measured for the table of the report only
 CURVES = "The loss in bits per character; the model is that of the epoch with the lowest on the validation split."
 
 
-def distinct_2(lines: Sequence[str]) -> Sample:
+def distinct_2_sample(lines: Sequence[str]) -> Sample:
     """
     Return the sample of distinct-2 (Li et al. 2016): the share of word bigrams that were not drawn before.
 
@@ -84,23 +84,27 @@ def distinct_2(lines: Sequence[str]) -> Sample:
     return Sample((np.array(new), np.array(total)), statistics.ratio, "share")
 
 
-def copied(lines: Sequence[str], training: Sequence[str]) -> Sample:
+def copied_sample(lines: Sequence[str], training: Sequence[str]) -> Sample:
     """Return the sample of the share of lines that are training lines, whatever their case and blanks."""
-    return Sample((verbatim_filter.contains(verbatim_filter.fingerprints(training), lines),), statistics.mean, "share")
+    return Sample(
+        (verbatim_filter.is_known(verbatim_filter.fingerprint_lines(training), lines),), statistics.mean, "share"
+    )
 
 
-def _scored(write: Write[S], tokenizer: Tokenizer, test: pd.DataFrame, baseline: kneser_ney.KneserNey) -> pd.DataFrame:
+def _score_lines(
+    write: SequenceModel[S], tokenizer: Tokenizer, test: pd.DataFrame, baseline: kneser_ney.KneserNey
+) -> pd.DataFrame:
     """Return the test rows with characters (ends of line included) and the bits of each model."""
     lines = test["text"].tolist()
     return test.assign(
         characters=[len(line) + 1 for line in lines],
-        lstm=line_bits(write, tokenizer, lines, _categories(test)),
+        lstm=line_bits(write, tokenizer, lines, _list_categories(test)),
         no_category=line_bits(write, tokenizer, lines, [None] * len(lines)),
         kneser_ney=baseline.line_bits(lines),
     )
 
 
-def _bits(scored: pd.DataFrame) -> dict[str, Sample]:
+def _bits_samples(scored: pd.DataFrame) -> dict[str, Sample]:
     lstm, without, theirs, characters = (
         scored[name].to_numpy(np.float64) for name in ("lstm", "no_category", "kneser_ney", "characters")
     )
@@ -112,33 +116,33 @@ def _bits(scored: pd.DataFrame) -> dict[str, Sample]:
     }
 
 
-def _drawn(
-    write: Write[S], tokenizer: Tokenizer, train: pd.DataFrame, baseline: kneser_ney.KneserNey, params: Evaluate
+def _written_samples(
+    write: SequenceModel[S], tokenizer: Tokenizer, train: pd.DataFrame, baseline: kneser_ney.KneserNey, params: Evaluate
 ) -> dict[str, Sample]:
     """Return the samples of lines that the models wrote, the copywriter's in the training rows' mix of categories."""
     training = train["text"].tolist()
-    chosen = np.random.default_rng(params.seed).choice(np.array(_categories(train), object), params.lstm_samples)
+    chosen = np.random.default_rng(params.seed).choice(np.array(_list_categories(train), object), params.lstm_samples)
     mix = sorted(Counter(chosen).items(), key=lambda item: item[0] or "")
-    ours = [line for i, (name, n) in enumerate(mix) for line in _write(write, tokenizer, name, n, params, i)]
-    theirs = permitted(baseline.sample(params.lstm_samples, params.seed, LONGEST), Rules())
+    ours = [line for i, (name, n) in enumerate(mix) for line in _write_category(write, tokenizer, name, n, params, i)]
+    theirs = filter_lines(baseline.sample(params.lstm_samples, params.seed, MAX_LENGTH), LineRules())
     samples = {
-        "distinct_2": distinct_2(ours),
-        "kneser_ney_distinct_2": distinct_2(theirs),
-        "copied": copied(ours, training),
-        "kneser_ney_copied": copied(theirs, training),
+        "distinct_2": distinct_2_sample(ours),
+        "kneser_ney_distinct_2": distinct_2_sample(theirs),
+        "copied": copied_sample(ours, training),
+        "kneser_ney_copied": copied_sample(theirs, training),
     }
     return {name: sample for name, sample in samples.items() if sample.defined}
 
 
-def _write(
-    write: Write[S], tokenizer: Tokenizer, category: str | None, n: int, params: Evaluate, number: int
+def _write_category(
+    write: SequenceModel[S], tokenizer: Tokenizer, category: str | None, n: int, params: Evaluate, number: int
 ) -> list[str]:
     """Write n lines; `number` gives each category a randomness of its own, else their lines would be alike."""
-    request = Request(n, params.seed + number, category, temperature=params.temperature, max_tokens=LONGEST)
+    request = LineRequest(n, params.seed + number, category, temperature=params.temperature, max_tokens=MAX_LENGTH)
     return write_lines(write, tokenizer, request)
 
 
-def _comparison(metrics: Metrics, order: int, unseen: int) -> Table:
+def _tabulate_comparison(metrics: Metrics, order: int, unseen: int) -> Table:
     models = {
         "copywriter": ("bits_per_character", "distinct_2", "copied"),
         "copywriter, not told the category": ("no_category_bits_per_character",),
@@ -149,7 +153,7 @@ def _comparison(metrics: Metrics, order: int, unseen: int) -> Table:
         ),
     }
     rows: list[list[str | float | int]] = [
-        [model, *(_with_interval(metrics.get(name)) for name in names), *[""] * (3 - len(names))]
+        [model, *(_format_interval(metrics.get(name)) for name in names), *[""] * (3 - len(names))]
         for model, names in models.items()
     ]
     caption = (
@@ -159,19 +163,21 @@ def _comparison(metrics: Metrics, order: int, unseen: int) -> Table:
     return Table("Against Kneser-Ney", caption, ["model", "bits per character", "distinct-2", "copied"], rows)
 
 
-def _with_interval(metric: Metric | None) -> str:
+def _format_interval(metric: Metric | None) -> str:
     return "" if metric is None else f"{metric.value:.3f} [{metric.low:.3f}, {metric.high:.3f}]"
 
 
-def _sampled(write: Write[S], tokenizer: Tokenizer, category: str | None, params: Evaluate, number: int) -> Lines:
+def _list_sample_lines(
+    write: SequenceModel[S], tokenizer: Tokenizer, category: str | None, params: Evaluate, number: int
+) -> Lines:
     caption = f"As drawn at temperature {params.temperature:g}, with no rule but that a line is readable."
-    lines = _write(write, tokenizer, category, SHOWN, params, number)
+    lines = _write_category(write, tokenizer, category, SHOWN, params, number)
     return Lines(f"Sample lines: {category or 'any'}", caption, lines)
 
 
-def _worst(scored: pd.DataFrame) -> Table:
+def _tabulate_worst(scored: pd.DataFrame) -> Table:
     long = scored[scored["characters"] > WORST_CHARACTERS]
-    long = long.assign(category=[category or "" for category in _categories(long)])
+    long = long.assign(category=[category or "" for category in _list_categories(long)])
     each = long[["lstm", "kneser_ney"]].div(long["characters"], axis=0).round(2)
     worst = each.sort_values("lstm", ascending=False, kind="stable").index[:SHOWN]
     rows = [[long.at[i, "text"], long.at[i, "category"], *each.loc[i].tolist()] for i in worst]
@@ -179,10 +185,10 @@ def _worst(scored: pd.DataFrame) -> Table:
     return Table("Worst cases", caption, ["line", "category", "bits per character", "Kneser-Ney"], rows)
 
 
-def _unseen(test: pd.DataFrame, baseline: kneser_ney.KneserNey) -> int:
+def _count_unseen(test: pd.DataFrame, baseline: kneser_ney.KneserNey) -> int:
     """Return how many characters of the test lines are in no training line."""
     return int(test["text"].map(lambda line: sum(c not in baseline.characters for c in line)).sum())
 
 
-def _categories(rows: pd.DataFrame) -> list[str | None]:
+def _list_categories(rows: pd.DataFrame) -> list[str | None]:
     return [None if pd.isna(category) else str(category) for category in rows["category"]]

@@ -24,7 +24,7 @@ FALLBACK = np.array([0.0, 0.5, 1.0, 1.5])  # discounts where counts of counts ar
 
 
 @dataclass(frozen=True)
-class Order:
+class NgramTable:
     """
     The n-grams of one length k: nodes of a trie, sorted by (parent, last symbol).
 
@@ -43,7 +43,7 @@ class KneserNey:
     """A fitted model; `orders[k - 1]` holds the n-grams of length k."""
 
     characters: str  # the training characters, sorted; character i is symbol UNSEEN + 1 + i
-    orders: tuple[Order, ...]
+    orders: tuple[NgramTable, ...]
 
     @property
     def symbols(self) -> int:
@@ -52,7 +52,7 @@ class KneserNey:
 
     def line_bits(self, lines: Sequence[str]) -> Float64Array:
         """Return the bits of each line (lines,), its end included."""
-        stream = _stream(lines, self.characters)
+        stream = _encode_lines(lines, self.characters)
         nodes = self._walk(stream)
         events = np.flatnonzero(stream != START)
         contexts = [np.zeros(len(events), np.int64), *(level[events - 1] for level in nodes[:-1])]
@@ -70,7 +70,7 @@ class KneserNey:
         """
         result = np.full(np.broadcast_shapes(contexts[0].shape, symbol.shape), 1 / (self.symbols - 1))
         for order, context in zip(self.orders, contexts, strict=True):
-            node = _find(order.keys, context, symbol, self.symbols)
+            node = _find_nodes(order.keys, context, symbol, self.symbols)
             share = np.where(node == MISSING, 0.0, order.discounted[node])
             backoff = np.where(context == MISSING, 1.0, order.backoff[context])
             result = share + backoff * result
@@ -102,7 +102,7 @@ class KneserNey:
         for k in range(1, len(self.orders)):
             node = np.full(n, 0 if k <= length else MISSING)
             for order, symbol in zip(self.orders[:k], history[:, -k:].T, strict=False):
-                node = _find(order.keys, node, symbol, self.symbols)
+                node = _find_nodes(order.keys, node, symbol, self.symbols)
             contexts.append(node)
         return contexts
 
@@ -110,8 +110,8 @@ class KneserNey:
         """Return for each length k the nodes (positions,) of the k symbols that end at each position."""
         nodes, before = [], np.zeros(len(stream), np.int64)
         for order in self.orders:
-            nodes.append(_find(order.keys, before, stream, self.symbols))
-            before = _shifted(nodes[-1], stream)
+            nodes.append(_find_nodes(order.keys, before, stream, self.symbols))
+            before = _shift_right(nodes[-1], stream)
         return nodes
 
 
@@ -121,23 +121,23 @@ def fit(lines: Sequence[str], order: int) -> KneserNey:
         raise ValueError("Kneser-Ney: no lines to fit on")
     characters = "".join(sorted(set("".join(lines))))
     symbols = UNSEEN + 1 + len(characters)
-    stream = _stream(lines, characters)
+    stream = _encode_lines(lines, characters)
     levels: list[Int64Array] = []
     nodes: list[Int64Array] = []  # of each position
     parents = np.zeros(len(stream), np.int64)
     while len(nodes) < order and (parents != MISSING).any():
-        keys, node = _number(parents, stream, symbols)
+        keys, node = _number_ngrams(parents, stream, symbols)
         levels.append(keys)
         nodes.append(node)
-        parents = _shifted(node, stream)
+        parents = _shift_right(node, stream)
     contexts = [1, *(len(keys) for keys in levels)]
     return KneserNey(
         characters,
-        tuple(_order(levels[k], _counts(nodes, k), contexts[k], symbols) for k in range(len(nodes))),
+        tuple(_build_table(levels[k], _count_ngrams(nodes, k), contexts[k], symbols) for k in range(len(nodes))),
     )
 
 
-def discounts(counts: Int64Array) -> Float64Array:
+def estimate_discounts(counts: Int64Array) -> Float64Array:
     """
     Return the discounts of counts 0, 1, 2 and ≥ 3, from how many n-grams were seen once to four times.
 
@@ -152,17 +152,17 @@ def discounts(counts: Int64Array) -> Float64Array:
     return found if (found[1:] > 0).all() else FALLBACK
 
 
-def _order(keys: Int64Array, counts: Int64Array, contexts: int, symbols: int) -> Order:
+def _build_table(keys: Int64Array, counts: Int64Array, contexts: int, symbols: int) -> NgramTable:
     """Turn counts (nodes,) into what interpolation needs, for parents 0 … contexts - 1."""
     context = keys // symbols
-    discount = discounts(counts)[np.minimum(counts, 3)]
+    discount = estimate_discounts(counts)[np.minimum(counts, 3)]
     total = np.bincount(context, counts, minlength=contexts)
     left = np.bincount(context, discount, minlength=contexts)
     backoff = np.divide(left, total, out=np.ones(contexts), where=total > 0)
-    return Order(keys, (counts - discount) / total[context], backoff)
+    return NgramTable(keys, (counts - discount) / total[context], backoff)
 
 
-def _counts(nodes: Sequence[Int64Array], k: int) -> Int64Array:
+def _count_ngrams(nodes: Sequence[Int64Array], k: int) -> Int64Array:
     """
     Return the counts (nodes of length k + 1,): plain at the highest order, else of distinct characters to the left.
 
@@ -180,13 +180,13 @@ def _counts(nodes: Sequence[Int64Array], k: int) -> Int64Array:
     return counts
 
 
-def _stream(lines: Sequence[str], characters: str) -> Int64Array:
+def _encode_lines(lines: Sequence[str], characters: str) -> Int64Array:
     """Return all lines as one row of symbols, each from START to END."""
     symbol = {character: i for i, character in enumerate(characters, UNSEEN + 1)}
     return np.array([s for line in lines for s in (START, *(symbol.get(c, UNSEEN) for c in line), END)], np.int64)
 
 
-def _number(parents: Int64Array, stream: Int64Array, symbols: int) -> tuple[Int64Array, Int64Array]:
+def _number_ngrams(parents: Int64Array, stream: Int64Array, symbols: int) -> tuple[Int64Array, Int64Array]:
     """Return the keys of the n-grams that end somewhere, ascending, and the number of that at each position."""
     whole = parents != MISSING
     keys, number = np.unique(parents[whole] * symbols + stream[whole], return_inverse=True)
@@ -195,12 +195,12 @@ def _number(parents: Int64Array, stream: Int64Array, symbols: int) -> tuple[Int6
     return keys, nodes
 
 
-def _shifted(nodes: Int64Array, stream: Int64Array) -> Int64Array:
+def _shift_right(nodes: Int64Array, stream: Int64Array) -> Int64Array:
     """Return the node that ends before each position; MISSING at a start, since no n-gram spans two lines."""
     return np.where(stream == START, MISSING, np.concatenate([[MISSING], nodes[:-1]]))
 
 
-def _find(keys: Int64Array, parent: Int64Array, symbol: Int64Array, symbols: int) -> Int64Array:
+def _find_nodes(keys: Int64Array, parent: Int64Array, symbol: Int64Array, symbols: int) -> Int64Array:
     """Return the nodes of parents continued by symbols, MISSING where there is none; shapes broadcast."""
     wanted = np.where(parent == MISSING, MISSING, parent * symbols + symbol)
     place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)

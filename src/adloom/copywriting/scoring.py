@@ -5,14 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from adloom.arrays import Float64Array
-from adloom.copywriting.decoding import S, Write
+from adloom.copywriting.decoding import S, SequenceModel
 from adloom.copywriting.tokenizer import Tokenizer
 
 BATCH = 128  # lines scored at once
 
 
 def line_bits(
-    write: Write[S], tokenizer: Tokenizer, lines: Sequence[str], categories: Sequence[str | None]
+    write: SequenceModel[S], tokenizer: Tokenizer, lines: Sequence[str], categories: Sequence[str | None]
 ) -> Float64Array:
     """
     Return the bits of each line (lines,), its end included, given its category.
@@ -28,7 +28,7 @@ def line_bits(
     return bits
 
 
-def _batch_bits(write: Write[S], lines: Sequence[Sequence[int]]) -> Float64Array:
+def _batch_bits(write: SequenceModel[S], lines: Sequence[Sequence[int]]) -> Float64Array:
     lengths = np.array([len(line) for line in lines])
     real = np.arange(lengths.max()) < lengths[:, None]
     token = np.zeros(real.shape, np.int64)

@@ -8,12 +8,12 @@ import numpy as np
 from adloom.arrays import BoolArray, UInt64Array
 
 
-def fingerprints(lines: Iterable[str]) -> UInt64Array:
+def fingerprint_lines(lines: Iterable[str]) -> UInt64Array:
     """Return the distinct fingerprints of lines, sorted; two lines that differ only in case or blanks share one."""
     return np.unique(np.array([_fingerprint(line) for line in lines], np.uint64))
 
 
-def contains(known: UInt64Array, lines: Sequence[str]) -> BoolArray:
+def is_known(known: UInt64Array, lines: Sequence[str]) -> BoolArray:
     """Return for each line (lines,) whether its fingerprint is known."""
     return np.isin(np.array([_fingerprint(line) for line in lines], np.uint64), known)
 

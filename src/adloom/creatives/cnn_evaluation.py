@@ -34,7 +34,7 @@ class Reading(Protocol):
         """(batch, dimensions), rows of unit length."""
 
 
-class Read(Protocol):
+class PictureReader(Protocol):
     """A reader: pictures (batch, channels, height, width) in [-1, 1] to a Reading."""
 
     def __call__(self, picture: Float32Array) -> Reading:
@@ -42,22 +42,24 @@ class Read(Protocol):
         ...
 
 
-def evaluate(reader: Read, rows: pd.DataFrame, categories: list[str], params: Evaluate, history: History) -> Evaluation:
+def evaluate(
+    reader: PictureReader, rows: pd.DataFrame, categories: list[str], params: Evaluate, history: History
+) -> Evaluation:
     """
     Measure a reader on the rows of split test.
 
     Raises DataError when there is none, or when a picture is broken.
     """
-    test = table.take(rows, "test", categories)
+    test = table.decode_split(rows, "test", categories)
     if not len(test):
         raise DataError("creatives: 0 pictures in split test, expected at least 1; add pictures to ingest.creatives")
-    probabilities, _ = read(reader, test.pixels)
-    samples = _samples(probabilities, test.category, categories)
+    probabilities, _ = read_pictures(reader, test.pixels)
+    samples = _build_samples(probabilities, test.category, categories)
     metrics = {name: bootstrap(sample, params.bootstraps, params.seed) for name, sample in samples.items()}
-    return Evaluation(metrics, samples, _sections(probabilities, test, categories, metrics, history))
+    return Evaluation(metrics, samples, _build_sections(probabilities, test, categories, metrics, history))
 
 
-def read(reader: Read, pixels: UInt8Array) -> tuple[Float32Array, Float32Array]:
+def read_pictures(reader: PictureReader, pixels: UInt8Array) -> tuple[Float32Array, Float32Array]:
     """Read pictures in batches; return probabilities and embedding of all."""
     readings = [reader(to_floats(pixels[start : start + BATCH])) for start in range(0, len(pixels), BATCH)]
     probabilities = np.concatenate([reading.probabilities for reading in readings])
@@ -78,11 +80,11 @@ def calibration_error(confidence: AnyArray, right: AnyArray, weights: AnyArray) 
 
     confidence (rows,) is the highest probability, right (rows,) whether that category was the true one.
     """
-    gap = np.bincount(_bin(confidence), weights * (confidence - right), BINS)
+    gap = np.bincount(_bin_confidence(confidence), weights * (confidence - right), BINS)
     return float(np.abs(gap).sum() / weights.sum())
 
 
-def _samples(probabilities: Float32Array, truth: AnyArray, categories: list[str]) -> dict[str, Sample]:
+def _build_samples(probabilities: Float32Array, truth: AnyArray, categories: list[str]) -> dict[str, Sample]:
     found, confidence = probabilities.argmax(1), probabilities.max(1).astype(np.float64)
     right = found == truth
     samples = {
@@ -94,7 +96,7 @@ def _samples(probabilities: Float32Array, truth: AnyArray, categories: list[str]
     return samples | {name: Sample((hits,), statistics.mean, "share") for name, hits in each.items() if len(hits)}
 
 
-def _sections(
+def _build_sections(
     probabilities: Float32Array,
     test: table.Creatives,
     categories: list[str],
@@ -106,17 +108,17 @@ def _sections(
     np.add.at(counts, (test.category, found), 1)
     sections: list[Section] = [
         Figure("Confusion matrix", "Percent of each category's test pictures by what the reader takes them for.",
-               figures.confusion(counts, categories)),
-        _counts(counts, categories),
-        _each(counts, categories, metrics),
-        _reliability(probabilities, test.category),
+               figures.draw_confusion(counts, categories)),
+        _tabulate_confusion(counts, categories),
+        _tabulate_categories(counts, categories, metrics),
+        _draw_reliability(probabilities, test.category),
         Figure("Learning curves", "Training pictures are shifted and their labels smoothed, validation ones are not.",
                style.draw_learning_curves(history)),
     ]  # fmt: skip
-    return [*sections, *_worst(probabilities, test, categories)]
+    return [*sections, *_draw_worst_cases(probabilities, test, categories)]
 
 
-def _counts(counts: AnyArray, categories: list[str]) -> Table:
+def _tabulate_confusion(counts: AnyArray, categories: list[str]) -> Table:
     """Return the confusion matrix as numbers: a row per category, a column for each it is read as."""
     rows: list[list[str | float | int]] = [
         [name, *(int(count) for count in row)] for name, row in zip(categories, counts, strict=True)
@@ -126,7 +128,7 @@ def _counts(counts: AnyArray, categories: list[str]) -> Table:
     )
 
 
-def _each(counts: AnyArray, categories: list[str], metrics: Mapping[str, Metric]) -> Table:
+def _tabulate_categories(counts: AnyArray, categories: list[str], metrics: Mapping[str, Metric]) -> Table:
     """Return the table of categories, the worst first, with what each is mistaken for most."""
     mistakes = counts - np.diag(np.diag(counts))
     rows: list[list[str | float | int]] = []
@@ -140,17 +142,17 @@ def _each(counts: AnyArray, categories: list[str], metrics: Mapping[str, Metric]
     return Table("Categories", caption, header, sorted(rows, key=lambda row: float(row[2])))
 
 
-def _reliability(probabilities: Float32Array, truth: AnyArray) -> Figure:
+def _draw_reliability(probabilities: Float32Array, truth: AnyArray) -> Figure:
     confidence, right = probabilities.max(1), probabilities.argmax(1) == truth
-    bins = _bin(confidence)
+    bins = _bin_confidence(confidence)
     counts = np.bincount(bins, minlength=BINS)
     filled = counts > 0
     stated, reached = (np.bincount(bins, values, BINS)[filled] / counts[filled] for values in (confidence, right))
     caption = "How often the reader is right, by how sure it says it is; larger circles stand for more pictures."
-    return Figure("Reliability", caption, figures.reliability(stated, reached, counts[filled] / counts.sum()))
+    return Figure("Reliability", caption, figures.draw_reliability(stated, reached, counts[filled] / counts.sum()))
 
 
-def _worst(probabilities: Float32Array, test: table.Creatives, categories: list[str]) -> list[Section]:
+def _draw_worst_cases(probabilities: Float32Array, test: table.Creatives, categories: list[str]) -> list[Section]:
     """Return the mistakes the reader was surest of; none when it made none."""
     found, confidence = probabilities.argmax(1), probabilities.max(1)
     wrong = np.flatnonzero(found != test.category)
@@ -161,8 +163,8 @@ def _worst(probabilities: Float32Array, test: table.Creatives, categories: list[
         f"is {categories[test.category[row]]}\nread {categories[found[row]]}, {confidence[row]:.0%}" for row in surest
     ]
     caption = "The mistakes it was surest of; some are the label's."
-    return [Figure("Worst cases", caption, figures.captioned(test.pixels[surest], captions))]
+    return [Figure("Worst cases", caption, figures.draw_captioned(test.pixels[surest], captions))]
 
 
-def _bin(confidence: AnyArray) -> AnyArray:
+def _bin_confidence(confidence: AnyArray) -> AnyArray:
     return np.minimum((confidence * BINS).astype(np.int64), BINS - 1)

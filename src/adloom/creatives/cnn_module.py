@@ -27,7 +27,7 @@ class ReaderModule(pl.LightningModule):
     def training_step(self, batch: Batch, _: int) -> torch.Tensor:
         """Learn from one batch."""
         picture, category = batch
-        logits, _embedding = self.net(shifted(picture).contiguous(memory_format=self._layout))
+        logits, _embedding = self.net(shift_randomly(picture).contiguous(memory_format=self._layout))
         loss = functional.cross_entropy(logits, category, label_smoothing=self._params.label_smoothing)
         self._log("", loss, logits, category)
         return loss
@@ -51,7 +51,7 @@ class ReaderModule(pl.LightningModule):
         self.log_dict(values, on_step=False, on_epoch=True, batch_size=len(category), sync_dist=True)
 
 
-def shifted(picture: torch.Tensor) -> torch.Tensor:
+def shift_randomly(picture: torch.Tensor) -> torch.Tensor:
     """Move each picture by up to SHIFT pixels in each direction, repeating its edge."""
     batch, channels, height, width = picture.shape
     moves = torch.randint(-SHIFT, SHIFT + 1, (2, batch, 1), device=picture.device)

@@ -20,8 +20,8 @@ class Reader(nn.Module):
 
     def __init__(self, channels: int, size: int, categories: int, width: int, embedding: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(*_stages(channels, size, width))
-        features = min(width * 2 ** _halvings(size), width * WIDEST)
+        self.body = nn.Sequential(*_build_stages(channels, size, width))
+        features = min(width * 2 ** _count_halvings(size), width * WIDEST)
         self.project = nn.Linear(features, embedding)
         self.prototypes = nn.Parameter(functional.normalize(torch.randn(categories, embedding)))
         self.scale = nn.Parameter(torch.tensor(10.0))
@@ -53,7 +53,7 @@ class Residual(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.inside = nn.Sequential(*_conv(width, width), *_conv(width, width))
+        self.inside = nn.Sequential(*_build_convolution(width, width), *_build_convolution(width, width))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Keep the shape."""
@@ -61,19 +61,19 @@ class Residual(nn.Module):
         return carried
 
 
-def _stages(channels: int, size: int, width: int) -> list[nn.Module]:
-    layers = _conv(channels, width)
+def _build_stages(channels: int, size: int, width: int) -> list[nn.Module]:
+    layers = _build_convolution(channels, width)
     now = width
-    for _ in range(_halvings(size)):
+    for _ in range(_count_halvings(size)):
         wider = min(2 * now, WIDEST * width)
-        layers += [*_conv(now, wider, stride=2), Residual(wider)]
+        layers += [*_build_convolution(now, wider, stride=2), Residual(wider)]
         now = wider
     return layers
 
 
-def _conv(before: int, after: int, stride: int = 1) -> list[nn.Module]:
+def _build_convolution(before: int, after: int, stride: int = 1) -> list[nn.Module]:
     return [nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
 
 
-def _halvings(size: int) -> int:
+def _count_halvings(size: int) -> int:
     return max(1, math.ceil(math.log2(size / SMALLEST)))

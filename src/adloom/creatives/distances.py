@@ -11,32 +11,32 @@ from scipy.linalg import eigvalsh_tridiagonal
 
 from adloom.arrays import AnyArray, BoolArray, Float64Array
 
-NEIGHBOURS = 3
-BITS = 20  # of an embedding's values; their products have 40, and 13 more hold a sum of 2**13 of them
-ROWS = 4096  # summed at once, if each was drawn twice; the sums of many are added up one after the other
+MANIFOLD_NEIGHBOURS = 3
+GRID_BITS = 20  # of an embedding's values; their products have 40, and 13 more hold a sum of 2**13 of them
+ROWS_PER_SUM = 4096  # summed at once, if each was drawn twice; the sums of many are added up one after the other
 SINGULAR = 1e-15  # of the trace: a direction with less variance has none
 
 
-def frechet(embedding: AnyArray, mean: Float64Array, covariance: Float64Array, weights: AnyArray) -> float:
+def frechet_distance(embedding: AnyArray, mean: Float64Array, covariance: Float64Array, weights: AnyArray) -> float:
     """
     Return the Fréchet distance of weighted embeddings to a normal distribution (Heusel et al. 2017).
 
     |m - m'|² + tr(C + C' - 2 (C C')^½), where the trace of the root is the sum of the roots of the eigenvalues of the
     symmetric L' C L with C' = L L'. Weights count rows.
     """
-    centre, here = _normal(_on_grid(embedding), weights)
+    centre, here = _fit_weighted_normal(_round_to_grid(embedding), weights)
     factor = _cholesky(covariance)
-    overlap = _times(_times(factor.T, here), factor)
+    overlap = _multiply(_multiply(factor.T, here), factor)
     traces = float(np.trace(here) + np.trace(covariance))
     return float(((centre - mean) ** 2).sum()) + traces - 2 * float(np.sqrt(np.maximum(_eigenvalues(overlap), 0)).sum())
 
 
-def normal(embedding: AnyArray) -> tuple[Float64Array, Float64Array]:
+def fit_normal(embedding: AnyArray) -> tuple[Float64Array, Float64Array]:
     """Return mean (dimensions,) and covariance (dimensions, dimensions)."""
-    return _normal(_on_grid(embedding), np.ones(len(embedding)))
+    return _fit_weighted_normal(_round_to_grid(embedding), np.ones(len(embedding)))
 
 
-def kernel(drawn: AnyArray, real: AnyArray) -> Float64Array:
+def kernel_distances(drawn: AnyArray, real: AnyArray) -> Float64Array:
     """
     Return a value for each drawn picture, (drawn,); their mean is the kernel distance (Bińkowski et al. 2018).
 
@@ -50,56 +50,56 @@ def kernel(drawn: AnyArray, real: AnyArray) -> Float64Array:
     return values
 
 
-def covered(points: AnyArray, by: AnyArray) -> BoolArray:
+def in_manifold(points: AnyArray, by: AnyArray) -> BoolArray:
     """
     Return which points (points,) lie in the manifold of the others (Kynkäänniemi et al. 2019).
 
     The manifold is the union of balls around each of `by` that reach to its NEIGHBOURS-th nearest among themselves.
     Drawn pictures covered by real ones are precision, real ones covered by drawn ones recall.
     """
-    others = min(NEIGHBOURS, len(by) - 1)  # the nearest of all is the point itself
-    radius = np.partition(_squares(by, by), others, axis=1)[:, others]
-    return np.asarray((_squares(points, by) <= radius).any(1))
+    others = min(MANIFOLD_NEIGHBOURS, len(by) - 1)  # the nearest of all is the point itself
+    radius = np.partition(_squared_distances(by, by), others, axis=1)[:, others]
+    return np.asarray((_squared_distances(points, by) <= radius).any(1))
 
 
 def _mean_kernel(a: AnyArray, b: AnyArray, *, without_self: bool) -> Float64Array:
     """Return the mean kernel of each a with all b, (a,)."""
-    values: Float64Array = (_on_grid(a) @ _on_grid(b).T / a.shape[1] + 1) ** 3
+    values: Float64Array = (_round_to_grid(a) @ _round_to_grid(b).T / a.shape[1] + 1) ** 3
     if without_self:
         np.fill_diagonal(values, 0)
     mean: Float64Array = values.sum(1) / max(1, values.shape[1] - without_self)
     return mean
 
 
-def _squares(a: AnyArray, b: AnyArray) -> Float64Array:
+def _squared_distances(a: AnyArray, b: AnyArray) -> Float64Array:
     """Return squared distances (a, b)."""
-    x, y = _on_grid(a), _on_grid(b)
+    x, y = _round_to_grid(a), _round_to_grid(b)
     squares: Float64Array = (x**2).sum(1)[:, None] + (y**2).sum(1)[None, :] - 2 * (x @ y.T)
     return squares
 
 
-def _on_grid(values: AnyArray) -> Float64Array:
+def _round_to_grid(values: AnyArray) -> Float64Array:
     """Return values rounded to BITS bits below the largest."""
     _, exponent = np.frexp(np.abs(values).max(initial=0))
-    unit = 2.0 ** (int(exponent) - BITS)
+    unit = 2.0 ** (int(exponent) - GRID_BITS)
     rounded: Float64Array = np.rint(values.astype(np.float64) / unit) * unit
     return rounded
 
 
-def _normal(points: Float64Array, weights: AnyArray) -> tuple[Float64Array, Float64Array]:
+def _fit_weighted_normal(points: Float64Array, weights: AnyArray) -> tuple[Float64Array, Float64Array]:
     """Return mean and covariance of points on a grid, each counted `weights` times."""
     width, total = points.shape[1], float(weights.sum())
     first, second = np.zeros(width), np.zeros((width, width))
-    for start in range(0, len(points), ROWS):
-        part = points[start : start + ROWS]
-        weighted = part * weights[start : start + ROWS, None]
+    for start in range(0, len(points), ROWS_PER_SUM):
+        part = points[start : start + ROWS_PER_SUM]
+        weighted = part * weights[start : start + ROWS_PER_SUM, None]
         first += weighted.sum(0)
         second += weighted.T @ part
     centre = first / total
     return centre, second / total - np.outer(centre, centre)
 
 
-def _times(a: Float64Array, b: Float64Array) -> Float64Array:
+def _multiply(a: Float64Array, b: Float64Array) -> Float64Array:
     """Return the product of two small matrices, without BLAS."""
     product: Float64Array = np.einsum("ij,kj->ik", a, np.ascontiguousarray(b.T))
     return product

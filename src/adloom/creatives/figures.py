@@ -12,20 +12,20 @@ INCH = 0.62  # edge of a picture on the page
 READABLE = 20  # categories up to which a matrix has numbers in its cells
 
 
-def rows_of_pictures(rows: Sequence[tuple[str, UInt8Array]]) -> bytes:
+def draw_rows(rows: Sequence[tuple[str, UInt8Array]]) -> bytes:
     """Draw one row of pictures per (label, pictures)."""
     longest = max(len(pictures) for _, pictures in rows)
     figure, grid = figures.create_panels(len(rows), 1, 1.6 + INCH * longest, INCH * len(rows) + 0.1)
     for [ax], (label, pictures) in zip(grid, rows, strict=True):
         figures.hide_axes(ax)
-        _show(ax, np.concatenate(list(pictures), axis=2))
+        _show_picture(ax, np.concatenate(list(pictures), axis=2))
         ax.set_xlim(-0.5, longest * pictures.shape[3] - 0.5)
         ax.set_anchor("W")
         ax.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9, color=figures.INK)
     return figures.to_png(figure)
 
 
-def pairs(upper: UInt8Array, lower: UInt8Array, labels: Sequence[str], names: tuple[str, str]) -> bytes:
+def draw_pairs(upper: UInt8Array, lower: UInt8Array, labels: Sequence[str], names: tuple[str, str]) -> bytes:
     """Draw pictures above pictures, a label below each pair; `names` says what the two rows are."""
     columns = len(labels)
     figure, grid = figures.create_panels(2, columns, 0.9 + 1.05 * columns, 2.5)
@@ -33,13 +33,13 @@ def pairs(upper: UInt8Array, lower: UInt8Array, labels: Sequence[str], names: tu
         for column in range(columns):
             ax = grid[row][column]
             figures.hide_axes(ax)
-            _show(ax, pictures[column])
+            _show_picture(ax, pictures[column])
             figures.set_labels(ax, x=labels[column] if row else "", y="" if column else name)
             ax.xaxis.label.set_fontsize(8)
     return figures.to_png(figure)
 
 
-def captioned(pictures: UInt8Array, captions: Sequence[str], columns: int = 8) -> bytes:
+def draw_captioned(pictures: UInt8Array, captions: Sequence[str], columns: int = 8) -> bytes:
     """Draw pictures with a caption below each."""
     rows = -(-len(captions) // columns)
     figure, grid = figures.create_panels(rows, columns, 1.15 * columns, 1.6 * rows)
@@ -47,12 +47,12 @@ def captioned(pictures: UInt8Array, captions: Sequence[str], columns: int = 8) -
     for ax in cells:
         figures.hide_axes(ax)
     for ax, picture, caption in zip(cells, pictures, captions, strict=False):
-        _show(ax, picture)
+        _show_picture(ax, picture)
         ax.set_xlabel(caption, fontsize=7, color=figures.INK)
     return figures.to_png(figure)
 
 
-def distributions(panels: Sequence[tuple[str, dict[str, AnyArray], float | None]]) -> bytes:
+def draw_histograms(panels: Sequence[tuple[str, dict[str, AnyArray], float | None]]) -> bytes:
     """Draw a panel of histograms for each (unit, {who: values}, threshold); shares, so that sizes do not matter."""
     figure, [row] = figures.create_panels(1, len(panels), 4.2 * len(panels), 3.0)
     for ax, (unit, groups, threshold) in zip(row, panels, strict=True):
@@ -67,7 +67,7 @@ def distributions(panels: Sequence[tuple[str, dict[str, AnyArray], float | None]
     return figures.to_png(figure)
 
 
-def confusion(counts: AnyArray, categories: Sequence[str]) -> bytes:
+def draw_confusion(counts: AnyArray, categories: Sequence[str]) -> bytes:
     """Draw how often each true category (row) was read as each (column): shares of the row."""
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     size = 2.2 + 0.48 * len(categories)
@@ -85,7 +85,7 @@ def confusion(counts: AnyArray, categories: Sequence[str]) -> bytes:
     return figures.to_png(figure)
 
 
-def reliability(confidence: AnyArray, accuracy: AnyArray, share: AnyArray) -> bytes:
+def draw_reliability(confidence: AnyArray, accuracy: AnyArray, share: AnyArray) -> bytes:
     """Draw per bin (bins,) how often the reader is right against how sure it is; areas show how many rows."""
     figure, ax = figures.create_axes(4.4, 4.0)
     ax.plot([0, 1], [0, 1], color=figures.MUTED, linewidth=1, linestyle="--", label="as often right as it says")
@@ -97,7 +97,7 @@ def reliability(confidence: AnyArray, accuracy: AnyArray, share: AnyArray) -> by
     return figures.to_png(figure)
 
 
-def _show(ax: Axes, picture: UInt8Array) -> None:
+def _show_picture(ax: Axes, picture: UInt8Array) -> None:
     """Show (channels, height, width)."""
     image = picture[0] if len(picture) == 1 else picture.transpose(1, 2, 0)
     ax.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")

@@ -10,7 +10,7 @@ import pandas as pd
 from adloom.arrays import AnyArray, Float32Array, Int64Array
 from adloom.config.params import Evaluate
 from adloom.creatives import distances, figures, memorization, table
-from adloom.creatives.cnn_evaluation import BATCH, Read, read
+from adloom.creatives.cnn_evaluation import BATCH, PictureReader, read_pictures
 from adloom.creatives.pictures import to_pixels
 from adloom.creatives.table import Creatives
 from adloom.errors import DataError
@@ -19,12 +19,12 @@ from adloom.evaluation import statistics
 from adloom.evaluation.intervals import bootstrap
 from adloom.evaluation.metric import Evaluation, Figure, History, Metric, Sample, Section, Table
 
-FEWEST = 20  # pictures drawn of a category, however rare it is
+MIN_PER_CATEGORY = 20  # pictures drawn of a category, however rare it is
 SHOWN = 10  # pictures in a row
 PAIRS = 8  # nearest neighbours shown
 
 
-class Generate(Protocol):
+class PictureGenerator(Protocol):
     """A generator: z (batch, latent) and category (batch,) to pictures (batch, channels, height, width) in [-1, 1]."""
 
     @property
@@ -46,8 +46,8 @@ class Judgement:
 
 
 def evaluate(
-    generator: Generate,
-    reader: Read | None,
+    generator: PictureGenerator,
+    reader: PictureReader | None,
     rows: pd.DataFrame,
     categories: list[str],
     params: Evaluate,
@@ -59,20 +59,28 @@ def evaluate(
     `rows` are of the splits train and test: test pictures are what good ones look like, training pictures what must
     not be copied. Without a reader only what needs none is measured. Raises DataError when there is no test picture.
     """
-    train, test = (table.take(rows, split, categories) for split in ("train", "test"))
+    train, test = (table.decode_split(rows, split, categories) for split in ("train", "test"))
     if not len(test):
         raise DataError("creatives: 0 pictures in split test, expected at least 1; add pictures to ingest.creatives")
-    drawn = draw(generator, mix(train.category, len(categories), params.gan_samples), params.seed)
-    near = {who: memorization.nearest(some.pixels, train.pixels) for who, some in (("drawn", drawn), ("test", test))}
-    samples = _copies(near["drawn"], memorization.threshold(near["test"]))
-    sections: list[Section] = [_sheet(drawn, categories)]
+    drawn = draw_pictures(
+        generator, choose_categories(train.category, len(categories), params.gan_samples), params.seed
+    )
+    near = {
+        who: memorization.find_nearest(some.pixels, train.pixels) for who, some in (("drawn", drawn), ("test", test))
+    }
+    samples = _memorization_samples(near["drawn"], memorization.copy_threshold(near["test"]))
+    sections: list[Section] = [_draw_sheet(drawn, categories)]
     if reader is not None:
         judgement = _judge(reader, drawn, test)
-        samples |= _agreement(judgement.found == drawn.category, drawn.category, categories)
-        samples |= _likeness(judgement)
-        sections += _misread(judgement.found, drawn, categories)
+        samples |= _agreement_samples(judgement.found == drawn.category, drawn.category, categories)
+        samples |= _distance_samples(judgement)
+        sections += _draw_misread(judgement.found, drawn, categories)
     metrics = {name: bootstrap(sample, params.bootstraps, params.seed) for name, sample in samples.items()}
-    sections += [*_categories(metrics, categories), _distances(near), _pairs(near["drawn"], drawn, train)]
+    sections += [
+        *_tabulate_categories(metrics, categories),
+        _draw_distances(near),
+        _draw_pairs(near["drawn"], drawn, train),
+    ]
     sections.append(Figure("Learning curves", CURVES, style.draw_learning_curves(history)))
     return Evaluation(metrics, samples, sections)
 
@@ -83,13 +91,13 @@ CURVES = (
 )
 
 
-def mix(category: Int64Array, categories: int, number: int) -> Int64Array:
+def choose_categories(category: Int64Array, categories: int, number: int) -> Int64Array:
     """Return the categories to draw, (about number,), in the shares of these rows, at least FEWEST of each."""
     shares = np.bincount(category, minlength=categories) / len(category)
-    return np.repeat(np.arange(categories), np.maximum(np.rint(shares * number).astype(np.int64), FEWEST))
+    return np.repeat(np.arange(categories), np.maximum(np.rint(shares * number).astype(np.int64), MIN_PER_CATEGORY))
 
 
-def draw(generator: Generate, category: Int64Array, seed: int) -> Creatives:
+def draw_pictures(generator: PictureGenerator, category: Int64Array, seed: int) -> Creatives:
     """Draw a picture for each category asked; picture i depends on (seed, i) and its category alone."""
     z = np.random.default_rng(seed).standard_normal((len(category), generator.latent), np.float32)
     starts = range(0, len(category), BATCH)
@@ -97,7 +105,7 @@ def draw(generator: Generate, category: Int64Array, seed: int) -> Creatives:
     return Creatives(np.concatenate(drawn), category)
 
 
-def lowest(category: AnyArray, hit: AnyArray, weights: AnyArray) -> float:
+def lowest_share(category: AnyArray, hit: AnyArray, weights: AnyArray) -> float:
     """Return the lowest share of hits (rows,) of any one category (rows,)."""
     number = int(category.max()) + 1
     rows = np.bincount(category, weights, number)
@@ -105,60 +113,58 @@ def lowest(category: AnyArray, hit: AnyArray, weights: AnyArray) -> float:
     return float((hits[rows > 0] / rows[rows > 0]).min())
 
 
-def median(values: AnyArray, weights: AnyArray) -> float:
+def weighted_median(values: AnyArray, weights: AnyArray) -> float:
     """Return the weighted median: the smallest value that half of the weight does not exceed."""
     order = np.argsort(values, kind="stable")
     reached = np.cumsum(weights[order])
     return float(values[order][np.searchsorted(reached, reached[-1] / 2)])
 
 
-def _judge(reader: Read, drawn: Creatives, test: Creatives) -> Judgement:
-    probabilities, embedding = read(reader, drawn.pixels)
-    return Judgement(probabilities.argmax(1), embedding, read(reader, test.pixels)[1])
+def _judge(reader: PictureReader, drawn: Creatives, test: Creatives) -> Judgement:
+    probabilities, embedding = read_pictures(reader, drawn.pixels)
+    return Judgement(probabilities.argmax(1), embedding, read_pictures(reader, test.pixels)[1])
 
 
-def _copies(near: memorization.Nearest, threshold: float) -> dict[str, Sample]:
+def _memorization_samples(near: memorization.NearestTraining, threshold: float) -> dict[str, Sample]:
     return {
         "copies": Sample((near.relative < threshold,), statistics.mean, "share"),
-        "nearest_distance": Sample((near.relative,), median, "distance"),
+        "nearest_distance": Sample((near.relative,), weighted_median, "distance"),
     }
 
 
-def _agreement(hit: AnyArray, category: Int64Array, categories: list[str]) -> dict[str, Sample]:
+def _agreement_samples(hit: AnyArray, category: Int64Array, categories: list[str]) -> dict[str, Sample]:
     each = {
         f"agreement.{name}": Sample((hit[category == number],), statistics.mean, "share")
         for number, name in enumerate(categories)
     }
     return {
         "agreement": Sample((hit,), statistics.mean, "share"),
-        "agreement_lowest": Sample((category, hit), lowest, "share"),
+        "agreement_lowest": Sample((category, hit), lowest_share, "share"),
         **each,
     }
 
 
-def _likeness(judgement: Judgement) -> dict[str, Sample]:
-    mean, covariance = distances.normal(judgement.real)
+def _distance_samples(judgement: Judgement) -> dict[str, Sample]:
+    mean, covariance = distances.fit_normal(judgement.real)
 
     def frechet(row: AnyArray, weights: AnyArray) -> float:
-        return distances.frechet(judgement.drawn[row], mean, covariance, weights)
+        return distances.frechet_distance(judgement.drawn[row], mean, covariance, weights)
 
     drawn, real = judgement.drawn, judgement.real
     return {
         "frechet_distance": Sample((np.arange(len(drawn)),), frechet, "distance"),
-        "kernel_distance": Sample((distances.kernel(drawn, real),), statistics.mean, "distance"),
-        "precision": Sample((distances.covered(drawn, real),), statistics.mean, "share"),
-        "recall": Sample((distances.covered(real, drawn),), statistics.mean, "share"),
+        "kernel_distance": Sample((distances.kernel_distances(drawn, real),), statistics.mean, "distance"),
+        "precision": Sample((distances.in_manifold(drawn, real),), statistics.mean, "share"),
+        "recall": Sample((distances.in_manifold(real, drawn),), statistics.mean, "share"),
     }
 
 
-def _sheet(drawn: Creatives, categories: list[str]) -> Figure:
+def _draw_sheet(drawn: Creatives, categories: list[str]) -> Figure:
     rows = [(name, drawn.pixels[drawn.category == number][:SHOWN]) for number, name in enumerate(categories)]
-    return Figure(
-        "Sample sheet", "The first pictures drawn of each category, not selected.", figures.rows_of_pictures(rows)
-    )
+    return Figure("Sample sheet", "The first pictures drawn of each category, not selected.", figures.draw_rows(rows))
 
 
-def _misread(found: Int64Array, drawn: Creatives, categories: list[str]) -> list[Section]:
+def _draw_misread(found: Int64Array, drawn: Creatives, categories: list[str]) -> list[Section]:
     """Return the pictures of the worst category that were taken for another; nothing when all were read as asked."""
     wrong = found != drawn.category
     if not wrong.any():
@@ -166,11 +172,11 @@ def _misread(found: Int64Array, drawn: Creatives, categories: list[str]) -> list
     worst = int(np.bincount(drawn.category[wrong]).argmax())
     rows = np.flatnonzero(wrong & (drawn.category == worst))[: 2 * PAIRS]
     captions = [f"read as\n{categories[found[row]]}" for row in rows]
-    picture = figures.captioned(drawn.pixels[rows], captions)
+    picture = figures.draw_captioned(drawn.pixels[rows], captions)
     return [Figure(f"Worst category: {categories[worst]}", "Drawn as asked, taken for something else.", picture)]
 
 
-def _categories(metrics: Mapping[str, Metric], categories: list[str]) -> list[Section]:
+def _tabulate_categories(metrics: Mapping[str, Metric], categories: list[str]) -> list[Section]:
     """Return the table of agreement per category, the worst first; nothing when no reader judged."""
     known = [(name, metrics[f"agreement.{name}"]) for name in categories if f"agreement.{name}" in metrics]
     if not known:
@@ -183,13 +189,16 @@ def _categories(metrics: Mapping[str, Metric], categories: list[str]) -> list[Se
     return [Table("Categories", caption, ["category", "drawn", "agreement", "95 % interval"], rows)]
 
 
-def _distances(near: Mapping[str, memorization.Nearest]) -> Figure:
+def _draw_distances(near: Mapping[str, memorization.NearestTraining]) -> Figure:
     names = {"drawn": "drawn pictures", "test": "real test pictures"}
     relative = {names[who]: found.relative for who, found in near.items()}
     pixels = {names[who]: found.pixels for who, found in near.items()}
-    unit = f"distance to the nearest / to the {memorization.SCALE}th"
-    picture = figures.distributions(
-        [(unit, relative, memorization.threshold(near["test"])), ("distance to the nearest, grey levels", pixels, None)]
+    unit = f"distance to the nearest / to the {memorization.SCALE_NEIGHBOUR}th"
+    picture = figures.draw_histograms(
+        [
+            (unit, relative, memorization.copy_threshold(near["test"])),
+            ("distance to the nearest, grey levels", pixels, None),
+        ]
     )
     caption = (
         "How near pictures lie to their nearest training picture, mirrored or not. Copies would pile up near 0, left "
@@ -198,10 +207,10 @@ def _distances(near: Mapping[str, memorization.Nearest]) -> Figure:
     return Figure("Nearest training pictures", caption, picture)
 
 
-def _pairs(near: memorization.Nearest, drawn: Creatives, train: Creatives) -> Figure:
+def _draw_pairs(near: memorization.NearestTraining, drawn: Creatives, train: Creatives) -> Figure:
     closest = np.argsort(near.relative, kind="stable")[:PAIRS]
     labels = [f"{near.relative[row]:.2f}" for row in closest]
-    picture = figures.pairs(
+    picture = figures.draw_pairs(
         drawn.pixels[closest], train.pixels[near.index[closest]], labels, ("drawn", "nearest training")
     )
     return Figure("Nearest pairs", "The drawn pictures that come nearest to a training picture, relative.", picture)

@@ -12,7 +12,7 @@ from adloom.creatives.gan_net import Discriminator, Generator
 from adloom.creatives.module import Batch
 
 BETAS = (0.5, 0.99)
-SETTLING = 64  # batches of which the statistics of the averaged generator are taken
+STATISTICS_BATCHES = 64  # batches of which the statistics of the averaged generator are taken
 
 
 class GanModule(pl.LightningModule):
@@ -85,7 +85,7 @@ class GanModule(pl.LightningModule):
                 mean.lerp_(now, weight)
 
 
-def settle(module: GanModule, categories: int) -> Generator:
+def standing_statistics(module: GanModule, categories: int) -> Generator:
     """
     Return the averaged generator with batch statistics of its own ("standing statistics", Brock et al. 2019).
 
@@ -99,7 +99,7 @@ def settle(module: GanModule, categories: int) -> Generator:
             norm.momentum = None  # a plain mean over batches
     average.train()
     with torch.no_grad():
-        for number in range(SETTLING):
+        for number in range(STATISTICS_BATCHES):
             rows = torch.arange(number * params.batch_size, (number + 1) * params.batch_size)
             average(torch.randn(len(rows), params.latent, generator=noise), rows % categories)
     return average.eval()

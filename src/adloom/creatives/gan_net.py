@@ -24,7 +24,7 @@ class Generator(nn.Module):
 
     def __init__(self, channels: int, size: int, categories: int, width: int, latent: int) -> None:
         super().__init__()
-        widths = _widths(size, width)[::-1]
+        widths = _channel_widths(size, width)[::-1]
         self.edge = size // 2 ** (len(widths) - 1)
         self.begin = nn.Linear(latent, widths[0] * self.edge**2, bias=False)
         self.norms = nn.ModuleList([ConditionalNorm(wide, categories) for wide in widths])
@@ -68,7 +68,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, channels: int, size: int, categories: int, width: int) -> None:
         super().__init__()
-        widths = _widths(size, width)
+        widths = _channel_widths(size, width)
         layers: list[nn.Module] = []
         for before, after in pairwise([channels, *widths[:-1]]):
             layers += [spectral_norm(nn.Conv2d(before, after, 4, 2, 1)), nn.LeakyReLU(SLOPE)]
@@ -89,7 +89,7 @@ class Discriminator(nn.Module):
         return score, logits
 
 
-def _widths(size: int, width: int) -> list[int]:
+def _channel_widths(size: int, width: int) -> list[int]:
     """Return the channels at each resolution, from full size downwards."""
     halvings = max(1, math.ceil(math.log2(size / SMALLEST)))
     return [min(width * 2**halving, width * WIDEST) for halving in range(halvings + 1)]

@@ -7,7 +7,7 @@ from adloom.arrays import Int64Array, UInt8Array
 Batch = tuple[torch.Tensor, torch.Tensor]
 
 
-class PictureRows:
+class PictureDataset:
     """
     Pictures with their categories, kept as bytes: a quarter of what floats would take.
 

@@ -12,13 +12,13 @@ import numpy as np
 from PIL import Image
 
 from adloom.arrays import Float32Array, UInt8Array
-from adloom.data.pictures import encode as encode_one
+from adloom.data.pictures import encode_png as encode_one
 from adloom.errors import DataError
 
 MODES = {1: "L", 3: "RGB"}
 
 
-def decode(pngs: Sequence[bytes], channels: int, height: int, width: int) -> UInt8Array:
+def decode_pngs(pngs: Sequence[bytes], channels: int, height: int, width: int) -> UInt8Array:
     """
     Decode PNGs of one size to pixels (pictures, channels, height, width).
 
@@ -26,11 +26,11 @@ def decode(pngs: Sequence[bytes], channels: int, height: int, width: int) -> UIn
     """
     pixels = np.empty((len(pngs), channels, height, width), np.uint8)
     for number, png in enumerate(pngs):
-        pixels[number] = _one(png, number, channels, height, width)
+        pixels[number] = _decode_png(png, number, channels, height, width)
     return pixels
 
 
-def encode(pixels: UInt8Array) -> list[bytes]:
+def encode_pngs(pixels: UInt8Array) -> list[bytes]:
     """Encode pixels (pictures, channels, height, width) as PNGs without metadata; equal pixels give equal bytes."""
     return [encode_one(picture.transpose(1, 2, 0)) for picture in pixels]
 
@@ -46,7 +46,7 @@ def to_pixels(pictures: Float32Array) -> UInt8Array:
     return pixels
 
 
-def sheet(pixels: UInt8Array, columns: int, gap: int = 2, scale: int = 2) -> bytes:
+def draw_sheet(pixels: UInt8Array, columns: int, gap: int = 2, scale: int = 2) -> bytes:
     """
     Lay pictures out row by row on white, `columns` a row, and return the PNG.
 
@@ -58,10 +58,10 @@ def sheet(pixels: UInt8Array, columns: int, gap: int = 2, scale: int = 2) -> byt
     filled[:number, :, :height, :width] = pixels
     grid = filled.reshape(rows, columns, channels, height + gap, width + gap).transpose(2, 0, 3, 1, 4)
     flat = grid.reshape(channels, rows * (height + gap), columns * (width + gap))[:, :-gap, :-gap]
-    return encode(flat.repeat(scale, 1).repeat(scale, 2)[None])[0]
+    return encode_pngs(flat.repeat(scale, 1).repeat(scale, 2)[None])[0]
 
 
-def _one(png: bytes, number: int, channels: int, height: int, width: int) -> UInt8Array:
+def _decode_png(png: bytes, number: int, channels: int, height: int, width: int) -> UInt8Array:
     try:
         with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
             if image.size != (width, height):

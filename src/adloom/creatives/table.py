@@ -21,7 +21,7 @@ class Creatives:
         return len(self.category)
 
 
-def categories(rows: pd.DataFrame) -> list[str]:
+def list_categories(rows: pd.DataFrame) -> list[str]:
     """Return the categories of the training rows, sorted; a model knows no others."""
     found = sorted(rows.loc[rows["split"] == "train", "category"].unique())
     if not found:
@@ -29,16 +29,16 @@ def categories(rows: pd.DataFrame) -> list[str]:
     return found
 
 
-def take(rows: pd.DataFrame, split: str, known: list[str]) -> Creatives:
+def decode_split(rows: pd.DataFrame, split: str, known: list[str]) -> Creatives:
     """Decode the pictures of a split, those of unknown categories left out. Raises DataError on a broken picture."""
-    channels, height, width = shape(rows)
+    channels, height, width = picture_shape(rows)
     chosen = rows[(rows["split"] == split) & rows["category"].isin(known)]
     numbers = {name: number for number, name in enumerate(known)}
     category = np.array([numbers[name] for name in chosen["category"]], np.int64)
-    return Creatives(pictures.decode(chosen["image"].tolist(), channels, height, width), category)
+    return Creatives(pictures.decode_pngs(chosen["image"].tolist(), channels, height, width), category)
 
 
-def shape(rows: pd.DataFrame) -> tuple[int, int, int]:
+def picture_shape(rows: pd.DataFrame) -> tuple[int, int, int]:
     """Return channels, height and width, which all rows share. Raises DataError when they do not."""
     found = rows[["channels", "height", "width"]].drop_duplicates()
     if len(found) != 1:

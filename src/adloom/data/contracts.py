@@ -17,7 +17,7 @@ from pandas.api.extensions import ExtensionDtype
 from adloom.data.context import MAX_COLUMNS, MAX_LENGTH, NAME, PREFIX
 from adloom.errors import ConfigError, DataError
 
-BROKEN = "broken_line"  # raw tables: what is wrong with a line that could not be taken apart, else missing
+PARSE_ERROR = "broken_line"  # raw tables: what is wrong with a line that could not be taken apart, else missing
 USER_KEY = "user_key"  # raw tables: fingerprint of the key under which the row's user_id is a pseudonym already
 LIST_SEPARATOR = "|"  # between the parts of a list in a CSV file
 FLAGS = {
@@ -31,7 +31,7 @@ Parsed = tuple[pd.Series, pd.Series]  # values, and which of them could not be r
 
 
 @dataclass(frozen=True)
-class Kind:
+class ColumnType:
     """How the values of a column are read from text or numbers, what they become, and which of them are valid."""
 
     dtype: ExtensionDtype | str
@@ -44,7 +44,7 @@ class Kind:
 class Column:
     """A column of a contract."""
 
-    kind: Kind
+    kind: ColumnType
     required: bool = True  # else the column may be absent and its values may be null
 
 
@@ -62,7 +62,7 @@ class Contract:
 
     def kept(self, columns: pd.Index) -> list[str]:
         """Return which of a source's columns belong to the contract, the context of impressions included."""
-        context = [c for c in columns if _is_context(c)] if "placement" in self.columns else []
+        context = [c for c in columns if _is_context_column(c)] if "placement" in self.columns else []
         return [*self.columns, *sorted(context)]
 
     def refuse_unknown(self, names: Iterable[str], what: str) -> None:
@@ -84,54 +84,54 @@ class Contract:
             raise DataError(f"{what}: {context} columns {PREFIX}…, expected at most {MAX_COLUMNS}; leave some out")
 
 
-def _is_context(column: str) -> bool:
+def _is_context_column(column: str) -> bool:
     name = column.removeprefix(PREFIX)
     return name != column and 0 < len(name) <= MAX_LENGTH and re.search(NAME, name) is not None
 
 
-def _text(raw: pd.Series) -> Parsed:
+def _parse_text(raw: pd.Series) -> Parsed:
     values = raw.astype("str").str.strip()
     return values.mask(values == ""), pd.Series(False, raw.index)
 
 
-def _number(raw: pd.Series) -> Parsed:
+def _parse_number(raw: pd.Series) -> Parsed:
     numbers = pd.to_numeric(raw, errors="coerce").astype("float64").replace([np.inf, -np.inf], np.nan)
     return numbers, numbers.isna() & raw.notna()
 
 
-def _count(raw: pd.Series) -> Parsed:
-    numbers, bad = _number(raw)
+def _parse_count(raw: pd.Series) -> Parsed:
+    numbers, bad = _parse_number(raw)
     whole = numbers.mask(numbers % 1 != 0)
     return whole.astype("Int64"), bad | (whole.isna() & numbers.notna())
 
 
-def _flag(raw: pd.Series) -> Parsed:
+def _parse_flag(raw: pd.Series) -> Parsed:
     values = raw.astype("str").str.strip().str.lower().map(FLAGS)
     return values.astype("boolean"), values.isna() & raw.notna()
 
 
-def _time(raw: pd.Series, timestamp_format: str | None = None) -> Parsed:
+def _parse_time(raw: pd.Series, timestamp_format: str | None = None) -> Parsed:
     """Read timestamps; those without a zone are UTC."""
     if timestamp_format in EPOCHS:
-        seconds = _number(raw)[0]
+        seconds = _parse_number(raw)[0]
         times = pd.to_datetime(seconds, unit=EPOCHS[timestamp_format], utc=True, errors="coerce")
         return times.astype("datetime64[us, UTC]"), times.isna() & raw.notna()
     times = pd.to_datetime(raw, format=timestamp_format or "ISO8601", utc=True, errors="coerce")
     return times.astype("datetime64[us, UTC]"), times.isna() & raw.notna()
 
 
-def _list(raw: pd.Series) -> Parsed:
-    parts = [_parts(value) for value in raw]
+def _parse_list(raw: pd.Series) -> Parsed:
+    parts = [_split_list(value) for value in raw]
     return pd.Series(parts, raw.index, STRINGS), pd.Series(False, raw.index)
 
 
-def _parts(value: object) -> list[str] | None:
+def _split_list(value: object) -> list[str] | None:
     if isinstance(value, str):
-        return _json_list(value) or value.split(LIST_SEPARATOR)
+        return _parse_json_list(value) or value.split(LIST_SEPARATOR)
     return [str(part) for part in value] if isinstance(value, list | tuple | np.ndarray) else None
 
 
-def _json_list(text: str) -> list[str] | None:
+def _parse_json_list(text: str) -> list[str] | None:
     """Return the parts of a JSON list of texts, None for other text."""
     try:
         parts = json.loads(text) if text.startswith("[") else None
@@ -140,19 +140,21 @@ def _json_list(text: str) -> list[str] | None:
     return parts if isinstance(parts, list) and all(isinstance(part, str) for part in parts) else None
 
 
-def _same(raw: pd.Series) -> Parsed:
+def _keep_value(raw: pd.Series) -> Parsed:
     return raw, pd.Series(False, raw.index)
 
 
 NOT_NEGATIVE = pa.Check.ge(0, error="negative")
-TEXT = Kind("str", _text, "not text")
-PICTURE = Kind("object", _same, "not a picture")
-NUMBER = Kind("float64", _number, "not a number", (NOT_NEGATIVE,))
-COUNT = Kind("Int64", _count, "not a whole number", (NOT_NEGATIVE,))
-SHARE = Kind("float64", _number, "not a number", (pa.Check.in_range(0, 1, include_min=False, error="not in (0, 1]"),))
-FLAG = Kind("boolean", _flag, "neither true nor false")
-TIME = Kind("datetime64[us, UTC]", _time, "not a date of the expected format")
-LIST = Kind(STRINGS, _list, "not a list")
+TEXT = ColumnType("str", _parse_text, "not text")
+PICTURE = ColumnType("object", _keep_value, "not a picture")
+NUMBER = ColumnType("float64", _parse_number, "not a number", (NOT_NEGATIVE,))
+COUNT = ColumnType("Int64", _parse_count, "not a whole number", (NOT_NEGATIVE,))
+SHARE = ColumnType(
+    "float64", _parse_number, "not a number", (pa.Check.in_range(0, 1, include_min=False, error="not in (0, 1]"),)
+)
+FLAG = ColumnType("boolean", _parse_flag, "neither true nor false")
+TIME = ColumnType("datetime64[us, UTC]", _parse_time, "not a date of the expected format")
+LIST = ColumnType(STRINGS, _parse_list, "not a list")
 
 CONTRACTS: Mapping[str, Contract] = {
     "creatives": Contract(
@@ -193,38 +195,40 @@ CONTRACTS: Mapping[str, Contract] = {
 }
 
 
-def check(raw: pd.DataFrame, table: str, timestamp_format: str | None = None) -> tuple[pd.DataFrame, pd.Series]:
+def validate(raw: pd.DataFrame, table: str, timestamp_format: str | None = None) -> tuple[pd.DataFrame, pd.Series]:
     """
     Read a table's raw rows as its contract says, other columns left out.
 
     Returns the rows, and per row the reason why it is broken ("" when it is not): the first in the contract's order.
     """
     contract = CONTRACTS[table]
-    reasons = raw[BROKEN].fillna("").astype("str") if BROKEN in raw else pd.Series("", raw.index, "str")
+    reasons = raw[PARSE_ERROR].fillna("").astype("str") if PARSE_ERROR in raw else pd.Series("", raw.index, "str")
     rows = {}
     for name in contract.kept(raw.columns):
         column = contract.columns.get(name, Column(TEXT, required=False))
-        rows[name], bad = _parse(raw, name, column.kind, timestamp_format)
+        rows[name], bad = _parse_column(raw, name, column.kind, timestamp_format)
         reasons = reasons.mask((reasons == "") & bad, f"{name}: {column.kind.unreadable}")
     parsed = pd.DataFrame(rows, index=raw.index)
-    reasons = reasons.mask(reasons == "", _failures(parsed, table))
+    reasons = reasons.mask(reasons == "", _first_failures(parsed, table))
     if table == "impressions":
-        reasons = reasons.mask((reasons == "") & _strangers(parsed), "creative_id: not among the candidates")
+        reasons = reasons.mask(
+            (reasons == "") & _shown_outside_candidates(parsed), "creative_id: not among the candidates"
+        )
     return parsed, reasons
 
 
-def _parse(raw: pd.DataFrame, name: str, kind: Kind, timestamp_format: str | None) -> Parsed:
+def _parse_column(raw: pd.DataFrame, name: str, kind: ColumnType, timestamp_format: str | None) -> Parsed:
     if name not in raw:
         return pd.Series(None, raw.index, kind.dtype), pd.Series(False, raw.index)
-    given = _text(raw[name])[0] if pd.api.types.is_string_dtype(raw[name]) else raw[name]  # blank text is missing
-    values, bad = _time(given, timestamp_format) if kind is TIME else kind.parse(given)
+    given = _parse_text(raw[name])[0] if pd.api.types.is_string_dtype(raw[name]) else raw[name]  # blank text is missing
+    values, bad = _parse_time(given, timestamp_format) if kind is TIME else kind.parse(given)
     return values.astype(kind.dtype), bad  # type: ignore[arg-type]  # stubs know literal names
 
 
-def _failures(rows: pd.DataFrame, table: str) -> pd.Series:
+def _first_failures(rows: pd.DataFrame, table: str) -> pd.Series:
     """Return the first failed check of each row as a reason, "" where all pass."""
     try:
-        _schema(table).validate(rows, lazy=True)
+        _build_schema(table).validate(rows, lazy=True)
     except pa.errors.SchemaErrors as errors:
         cases = errors.failure_cases
         named = cases["column"].astype("str") + ": " + cases["check"].replace("not_nullable", "missing").astype("str")
@@ -233,7 +237,7 @@ def _failures(rows: pd.DataFrame, table: str) -> pd.Series:
     return pd.Series("", rows.index, "str")
 
 
-def _strangers(rows: pd.DataFrame) -> pd.Series:
+def _shown_outside_candidates(rows: pd.DataFrame) -> pd.Series:
     """Return which impressions show a creative that is not among their candidates."""
     candidates = pyarrow.array(rows["candidates"], pyarrow.list_(pyarrow.string()))
     row = pc.list_parent_indices(candidates).to_numpy()  # (candidates of all rows,)
@@ -242,14 +246,14 @@ def _strangers(rows: pd.DataFrame) -> pd.Series:
 
 
 @cache
-def _schema(table: str) -> pa.DataFrameSchema:
+def _build_schema(table: str) -> pa.DataFrameSchema:
     columns = CONTRACTS[table].columns.items()
     return pa.DataFrameSchema(
         {name: pa.Column(checks=list(column.kind.checks), nullable=not column.required) for name, column in columns}
     )
 
 
-class Repeats:
+class DuplicateFinder:
     """Finds keys that were seen before, over the chunks of a table; the first row of a key is not a repeat."""
 
     def __init__(self) -> None:

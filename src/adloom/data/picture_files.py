@@ -28,7 +28,7 @@ class PictureError(Exception):
 
 
 @dataclass(frozen=True)
-class Essential:
+class ReducedPicture:
     """What is left of a picture's file."""
 
     format: str  # as Pillow names it
@@ -37,7 +37,7 @@ class Essential:
     exif: bytes = b""
 
 
-def essential(image: bytes) -> Essential:
+def reduce_picture(image: bytes) -> ReducedPicture:
     """Reduce a file to what its first picture's pixels need. Raises PictureError if that would be slow to decode."""
     for signature, reduce in FORMATS.items():
         if re.match(signature, image, re.DOTALL):
@@ -48,7 +48,7 @@ def essential(image: bytes) -> Essential:
     raise PictureError("image: not a picture")
 
 
-def orientation(exif: bytes) -> int:
+def read_orientation(exif: bytes) -> int:
     """Return the orientation that EXIF metadata states, 1 (upright) if it states none; the rest is not parsed."""
     tiff = exif.removeprefix(b"Exif\0\0")
     try:
@@ -64,29 +64,29 @@ def orientation(exif: bytes) -> int:
 
 
 PNG_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
-EMPTY = b"\0\0\0\0IDAT"
-LONG = 1 << 20  # bytes of compressed pixels above which their inflation is tried first
-WINDOW = 16_384
-LEAST = 0.85  # bytes that one byte of honest deflate data gives; empty blocks give none and take longest
+EMPTY_IDAT = b"\0\0\0\0IDAT"
+CHECK_INFLATION_ABOVE = 1 << 20  # bytes of compressed pixels above which their inflation is tried first
+INFLATION_WINDOW = 16_384
+MIN_INFLATION = 0.85  # bytes that one byte of honest deflate data gives; empty blocks give none and take longest
 
 
-def _png(image: bytes) -> Essential:
+def _reduce_png(image: bytes) -> ReducedPicture:
     """Keep header, palette, transparency and pixels; leave texts, profiles and further frames out."""
     kept, exif, pixels = [image[:8]], b"", []
-    for kind, chunk in _chunks(image):
+    for kind, chunk in _iterate_chunks(image):
         if kind == b"IDAT":
             pixels.append(chunk[8:-4])
-        if kind in PNG_CHUNKS and chunk[:8] != EMPTY:
+        if kind in PNG_CHUNKS and chunk[:8] != EMPTY_IDAT:
             kept.append(chunk)
         if kind == b"eXIf" and len(chunk) <= MAX_EXIF:
             exif = chunk[8:-4]
     compressed = sum(map(len, pixels))
-    if compressed > LONG:
-        _require_yield(b"".join(pixels))
-    return Essential("PNG", b"".join(kept), compressed * PER_BYTE["PNG"], exif)
+    if compressed > CHECK_INFLATION_ABOVE:
+        _require_inflation(b"".join(pixels))
+    return ReducedPicture("PNG", b"".join(kept), compressed * PER_BYTE["PNG"], exif)
 
 
-def _chunks(image: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _iterate_chunks(image: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield the name and the bytes of each chunk of a PNG, to its end or to where it breaks off."""
     at = 8
     for _ in range(MAX_PARTS):
@@ -98,17 +98,17 @@ def _chunks(image: bytes) -> Iterator[tuple[bytes, bytes]]:
     raise PictureError(TOO_MANY_PARTS)
 
 
-def _require_yield(compressed: bytes) -> None:
+def _require_inflation(compressed: bytes) -> None:
     """Raise PictureError if some window of deflate data gives fewer bytes than any compressor's would."""
     inflate = zlib.decompressobj()
-    for at in range(0, len(compressed) - WINDOW, WINDOW):
+    for at in range(0, len(compressed) - INFLATION_WINDOW, INFLATION_WINDOW):
         try:
-            given = len(inflate.decompress(compressed[at : at + WINDOW]))
+            given = len(inflate.decompress(compressed[at : at + INFLATION_WINDOW]))
         except zlib.error:
             raise PictureError(DAMAGED) from None
         if inflate.eof:
             return
-        if given < LEAST * WINDOW:
+        if given < MIN_INFLATION * INFLATION_WINDOW:
             raise PictureError("image: compressed data that holds no pixels; save it again")
 
 
@@ -119,26 +119,26 @@ OTHER_FRAMES = frozenset(range(0xC3, 0xD0)) - {HUFFMAN, 0xC8}  # lossless, hiera
 JPEG_SEGMENTS = frozenset({QUANTISATION, HUFFMAN, RESTART, SCAN, JFIF, ADOBE, *FRAMES})
 
 
-def _jpeg(image: bytes) -> Essential:
+def _reduce_jpeg(image: bytes) -> ReducedPicture:
     """Keep tables, frame and scans, and count the blocks that the scans visit."""
     kept, exif, nanoseconds, progressive = [b"\xff\xd8"], b"", 0.0, False
     blocks: Mapping[int, int] = {}
-    for marker, segment in _segments(image):
+    for marker, segment in _iterate_segments(image):
         if marker in OTHER_FRAMES:
             raise PictureError("image: JPEG in a rare coding; save it again as baseline or progressive")
         if marker in FRAMES:
-            blocks, progressive = _blocks(segment), FRAMES[marker]
+            blocks, progressive = _count_blocks(segment), FRAMES[marker]
         if marker == SCAN:
-            nanoseconds += _scan(segment, blocks)
+            nanoseconds += _estimate_scan(segment, blocks)
         if marker == EXIF and segment[4:10] == b"Exif\0\0":
             exif = exif or segment[4:]
         if marker in JPEG_SEGMENTS:
             kept.append(segment)
     nanoseconds += sum(map(len, kept)) * (PER_BYTE_PROGRESSIVE if progressive else PER_BYTE["JPEG"])
-    return Essential("JPEG", b"".join([*kept, b"\xff\xd9"]), nanoseconds, exif)
+    return ReducedPicture("JPEG", b"".join([*kept, b"\xff\xd9"]), nanoseconds, exif)
 
 
-def _segments(image: bytes) -> Iterator[tuple[int, bytes]]:
+def _iterate_segments(image: bytes) -> Iterator[tuple[int, bytes]]:
     """Yield marker and bytes of each segment, a scan with its data. Raises PictureError if the end is missing."""
     at = 2
     for _ in range(MAX_PARTS):
@@ -156,7 +156,7 @@ def _segments(image: bytes) -> Iterator[tuple[int, bytes]]:
     raise PictureError(TOO_MANY_PARTS)
 
 
-def _blocks(frame: bytes) -> dict[int, int]:
+def _count_blocks(frame: bytes) -> dict[int, int]:
     """Return how many blocks each component of a frame has, by its id."""
     height, width, count = struct.unpack_from(">HHB", frame, 5)
     parts = [(frame[10 + 3 * i], frame[11 + 3 * i] >> 4, frame[11 + 3 * i] & 15) for i in range(count)]
@@ -167,7 +167,7 @@ def _blocks(frame: bytes) -> dict[int, int]:
     return {component: units * h * v for component, h, v in parts}
 
 
-def _scan(segment: bytes, blocks: Mapping[int, int]) -> float:
+def _estimate_scan(segment: bytes, blocks: Mapping[int, int]) -> float:
     """Return the nanoseconds that one scan takes: it visits every block of its components, however little is in it."""
     count = segment[4]
     start, _, bits = segment[5 + 2 * count : 8 + 2 * count]
@@ -176,27 +176,27 @@ def _scan(segment: bytes, blocks: Mapping[int, int]) -> float:
     return PER_SCAN + visits * (PER_BLOCK_REFINED if refines else PER_BLOCK)
 
 
-def _gif(image: bytes) -> Essential:
+def _reduce_gif(image: bytes) -> ReducedPicture:
     """Keep screen, palette and the first frame with its transparency; leave comments and what else precedes it out."""
-    at = 13 + _palette(image[10])
+    at = 13 + _palette_bytes(image[10])
     kept, control = [image[:at]], b""
     for _ in range(MAX_PARTS):
         if image[at] != ord("!"):
             break
-        end = _blocks_end(image, at + 2)
+        end = _skip_sub_blocks(image, at + 2)
         if image[at + 1] == 0xF9:  # graphic control: the transparent colour
             control = image[at:end]
         at = end
     else:
         raise PictureError(TOO_MANY_PARTS)
-    return _whole("GIF", b"".join([*kept, control, image[at:]]))
+    return _keep_whole("GIF", b"".join([*kept, control, image[at:]]))
 
 
-def _palette(flags: int) -> int:
+def _palette_bytes(flags: int) -> int:
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
-def _blocks_end(image: bytes, at: int) -> int:
+def _skip_sub_blocks(image: bytes, at: int) -> int:
     """Return where a chain of a GIF's sub-blocks ends."""
     for _ in range(MAX_PARTS):
         if image[at] == 0:
@@ -205,15 +205,15 @@ def _blocks_end(image: bytes, at: int) -> int:
     raise PictureError(TOO_MANY_PARTS)
 
 
-def _webp(image: bytes) -> Essential:
-    return _whole("WEBP", image)  # libwebp walks its chunks, and only the first frame is decoded
+def _reduce_webp(image: bytes) -> ReducedPicture:
+    return _keep_whole("WEBP", image)  # libwebp walks its chunks, and only the first frame is decoded
 
 
-def _bmp(image: bytes) -> Essential:
+def _reduce_bmp(image: bytes) -> ReducedPicture:
     """Refuse run lengths, which Pillow decodes in Python, byte by byte."""
     if struct.unpack_from("<I", image, 14)[0] >= 40 and struct.unpack_from("<I", image, 30)[0] in (1, 2):
         raise PictureError("image: BMP with run lengths; save it again without compression")
-    return _whole("BMP", image)
+    return _keep_whole("BMP", image)
 
 
 # Sizes, depth, compression, strips, tiles, palette and what the samples mean; no metadata, no further pages.
@@ -223,7 +223,7 @@ TIFF_COMPRESSIONS = frozenset({1, 5, 8, 32773, 32946})  # none, LZW, deflate twi
 COMPRESSION, PALETTE = 259, 320
 
 
-def _tiff(image: bytes) -> Essential:
+def _reduce_tiff(image: bytes) -> ReducedPicture:
     """Write a new directory of the tags that make the first page's pixels; the data stays where it is."""
     order = "<" if image[:2] == b"II" else ">"
     start = struct.unpack_from(f"{order}I", image, 4)[0]
@@ -239,18 +239,18 @@ def _tiff(image: bytes) -> Essential:
             kept[tag] = image[at : at + 12]
     directory = struct.pack(f"{order}H", len(kept)) + b"".join(kept[tag] for tag in sorted(kept)) + bytes(4)
     whole = image + bytes(len(image) % 2)
-    return _whole("TIFF", image[:4] + struct.pack(f"{order}I", len(whole)) + whole[8:] + directory)
+    return _keep_whole("TIFF", image[:4] + struct.pack(f"{order}I", len(whole)) + whole[8:] + directory)
 
 
-def _whole(kind: str, data: bytes) -> Essential:
-    return Essential(kind, data, len(data) * PER_BYTE[kind])
+def _keep_whole(kind: str, data: bytes) -> ReducedPicture:
+    return ReducedPicture(kind, data, len(data) * PER_BYTE[kind])
 
 
-FORMATS: Mapping[bytes, Callable[[bytes], Essential]] = {
-    rb"\x89PNG\r\n\x1a\n": _png,
-    rb"\xff\xd8\xff": _jpeg,
-    rb"GIF8[79]a": _gif,
-    rb"RIFF....WEBP": _webp,
-    rb"BM": _bmp,
-    rb"II\*\0|MM\0\*": _tiff,
+FORMATS: Mapping[bytes, Callable[[bytes], ReducedPicture]] = {
+    rb"\x89PNG\r\n\x1a\n": _reduce_png,
+    rb"\xff\xd8\xff": _reduce_jpeg,
+    rb"GIF8[79]a": _reduce_gif,
+    rb"RIFF....WEBP": _reduce_webp,
+    rb"BM": _reduce_bmp,
+    rb"II\*\0|MM\0\*": _reduce_tiff,
 }

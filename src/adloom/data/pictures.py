@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from adloom.arrays import UInt8Array
-from adloom.data.picture_files import DAMAGED, MAX_EXIF, Essential, PictureError, essential, orientation
+from adloom.data.picture_files import DAMAGED, MAX_EXIF, PictureError, ReducedPicture, read_orientation, reduce_picture
 
 SIZES = (28, 32, 64, 128)
 GREY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "F"})
@@ -24,7 +24,7 @@ TOO_SLOW = f"image: more than {MAX_MILLISECONDS} ms to decode; save it smaller, 
 PER_PIXEL = {"PNG": 8, "JPEG": 11, "GIF": 8, "WEBP": 14, "BMP": 8, "TIFF": 8}  # nanoseconds, as in picture_files
 PER_PIXEL_DEEP, PER_PIXEL_DRAFT = 25, 4  # with transparency or 16 bits; a JPEG at a fraction of its size
 DRAFT = 2  # a JPEG is decoded at 1/2, 1/4 or 1/8 of its size while that is at least so many times the size wanted
-TURNS = {  # EXIF orientation: how to turn the picture upright
+TRANSPOSE_BY_ORIENTATION = {  # EXIF orientation: how to turn the picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -33,11 +33,11 @@ TURNS = {  # EXIF orientation: how to turn the picture upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-BROKEN = (OSError, SyntaxError, ValueError, EOFError)  # what Pillow raises for damaged files, by format
+PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError)  # what Pillow raises for damaged files, by format
 
 
 @dataclass(frozen=True)
-class Header:
+class PictureHeader:
     """What a picture's header says."""
 
     width: int
@@ -51,20 +51,20 @@ class Header:
 
 
 @dataclass(frozen=True)
-class Form:
+class PictureFormat:
     """What all pictures of a table are brought to: squares of `size` pixels."""
 
     size: int
     channels: int
 
 
-def header(image: object, max_pixels: int) -> Header:
+def read_header(image: object, max_pixels: int) -> PictureHeader:
     """Read a picture's header, not its pixels. Raises PictureError when it is missing, unreadable or too large."""
-    picture = _open(image, max_pixels)
-    return Header(picture.width, picture.height, 1 if picture.mode in GREY_MODES else 3)
+    picture = _open_checked(image, max_pixels)
+    return PictureHeader(picture.width, picture.height, 1 if picture.mode in GREY_MODES else 3)
 
 
-def form(headers: Iterable[Header], size: int | None) -> Form:
+def choose_format(headers: Iterable[PictureHeader], size: int | None) -> PictureFormat:
     """Return the form of a table: the size asked for or the most common one, grey only when every picture is."""
     sizes: Counter[int] = Counter()
     channels = 1
@@ -72,16 +72,16 @@ def form(headers: Iterable[Header], size: int | None) -> Form:
         sizes[known.size] += 1
         channels = max(channels, known.channels)
     common = min(sizes, key=lambda s: (-sizes[s], s), default=SIZES[0])
-    return Form(size or common, channels)
+    return PictureFormat(size or common, channels)
 
 
-def bring(image: object, wanted: Form, max_pixels: int) -> tuple[bytes, UInt8Array]:
+def convert(image: object, wanted: PictureFormat, max_pixels: int) -> tuple[bytes, UInt8Array]:
     """Return a picture brought to a form by `decode`, as PNG bytes without metadata and as pixels."""
     pixels, kept = _decode(image, wanted, max_pixels)
-    return image if isinstance(image, bytes) and kept and _bare(image) else encode(pixels), pixels
+    return image if isinstance(image, bytes) and kept and _is_minimal_png(image) else encode_png(pixels), pixels
 
 
-def decode(image: object, wanted: Form, max_pixels: int) -> UInt8Array:
+def decode(image: object, wanted: PictureFormat, max_pixels: int) -> UInt8Array:
     """
     Bring a picture to a form: upright, over white where it is transparent, padded with white to a square.
 
@@ -91,51 +91,51 @@ def decode(image: object, wanted: Form, max_pixels: int) -> UInt8Array:
     return _decode(image, wanted, max_pixels)[0]
 
 
-def _decode(image: object, wanted: Form, max_pixels: int) -> tuple[UInt8Array, bool]:
+def _decode(image: object, wanted: PictureFormat, max_pixels: int) -> tuple[UInt8Array, bool]:
     """Return the pixels of `decode`, and whether they are those of the file as it is."""
-    picture = _open(image, max_pixels)
+    picture = _open_checked(image, max_pixels)
     picture.draft(None, (DRAFT * wanted.size, DRAFT * wanted.size))
     try:
         picture.load()
-    except BROKEN:
+    except PILLOW_ERRORS:
         raise PictureError(DAMAGED) from None
-    flat = _flat(picture, "L" if wanted.channels == 1 else "RGB")
+    flat = _flatten(picture, "L" if wanted.channels == 1 else "RGB")
     if flat.size != (wanted.size, wanted.size):
         white = 255 if wanted.channels == 1 else (255, 255, 255)
         flat = ImageOps.pad(flat, (wanted.size, wanted.size), Image.Resampling.LANCZOS, color=white)
     return np.asarray(flat).reshape(wanted.size, wanted.size, wanted.channels), flat is picture
 
 
-def encode(pixels: UInt8Array) -> bytes:
+def encode_png(pixels: UInt8Array) -> bytes:
     """Return PNG bytes, without metadata, of pixels (height, width, channels)."""
     stream = io.BytesIO()
     Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(stream, "PNG")
     return stream.getvalue()
 
 
-def content(pixels: UInt8Array) -> bytes:
+def hash_bytes(pixels: UInt8Array) -> bytes:
     """Return the bytes that tell pictures apart: equal for a grey picture and the same picture stored in colour."""
     plane = pixels[:, :, :1]
     return plane.tobytes() if pixels.shape[2] == 1 or (pixels == plane).all() else pixels.tobytes()
 
 
-def _open(image: object, max_pixels: int) -> Image.Image:
+def _open_checked(image: object, max_pixels: int) -> Image.Image:
     """Open a picture without decoding it; its `info` has only the `orientation` of all that its metadata says."""
     if not isinstance(image, bytes) or not image:
         raise PictureError("image: not a picture" if isinstance(image, str) else "image: missing")
-    reduced = essential(image)
-    picture = _pillow(reduced)
+    reduced = reduce_picture(image)
+    picture = _open_with_pillow(reduced)
     if picture.width * picture.height > max_pixels:
         raise PictureError(TOO_LARGE)
-    milliseconds = (reduced.nanoseconds + picture.width * picture.height * _per_pixel(picture)) / 1e6
+    milliseconds = (reduced.nanoseconds + picture.width * picture.height * _nanoseconds_per_pixel(picture)) / 1e6
     if milliseconds > MAX_MILLISECONDS:
         raise PictureError(TOO_SLOW)
     exif = reduced.exif or picture.info.get("exif", b"")
-    picture.info["orientation"] = orientation(exif) if len(exif) <= MAX_EXIF else 1
+    picture.info["orientation"] = read_orientation(exif) if len(exif) <= MAX_EXIF else 1
     return picture
 
 
-def _pillow(reduced: Essential) -> Image.Image:
+def _open_with_pillow(reduced: ReducedPicture) -> Image.Image:
     """Open a picture with Pillow, as the format it was reduced as; Pillow's own limit is above every max_pixels."""
     try:
         with warnings.catch_warnings():
@@ -145,11 +145,11 @@ def _pillow(reduced: Essential) -> Image.Image:
         raise PictureError(TOO_LARGE) from None
     except UnidentifiedImageError:
         raise PictureError("image: not a picture") from None
-    except BROKEN:
+    except PILLOW_ERRORS:
         raise PictureError(DAMAGED) from None
 
 
-def _per_pixel(picture: Image.Image) -> int:
+def _nanoseconds_per_pixel(picture: Image.Image) -> int:
     if picture.format == "JPEG" and min(picture.size) >= 2 * DRAFT * SIZES[-1]:
         return PER_PIXEL_DRAFT
     if picture.mode[0] in "IF" or picture.has_transparency_data:
@@ -157,15 +157,15 @@ def _per_pixel(picture: Image.Image) -> int:
     return PER_PIXEL[picture.format or ""]
 
 
-def _bare(image: bytes) -> bool:
+def _is_minimal_png(image: bytes) -> bool:
     """Return whether a picture is a PNG of one header, one block of pixels and an end: nothing else is in it."""
     end = 33 + 12 + int.from_bytes(image[33:37], "big")  # signature 8, header chunk 25, then 12 bytes around the pixels
     return image[:4] == b"\x89PNG" and image[37:41] == b"IDAT" and image[end + 4 :] == b"IEND\xaeB`\x82"
 
 
-def _flat(picture: Image.Image, mode: str) -> Image.Image:
+def _flatten(picture: Image.Image, mode: str) -> Image.Image:
     """Return the picture in mode L or RGB; 16-bit grey keeps its upper 8 bits."""
-    turn = TURNS.get(picture.info["orientation"])
+    turn = TRANSPOSE_BY_ORIENTATION.get(picture.info["orientation"])
     upright = picture if turn is None else picture.transpose(turn)
     if upright.mode.startswith("I"):
         upright = Image.fromarray((np.asarray(upright).astype(np.uint32) >> 8).astype(np.uint8))

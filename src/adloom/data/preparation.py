@@ -8,9 +8,9 @@ import pandas as pd
 from adloom.config.params import Period, Prepare
 from adloom.data import contracts, pictures, privacy, splits
 from adloom.data.context import PREFIX
-from adloom.data.contracts import CONTRACTS, Repeats
+from adloom.data.contracts import CONTRACTS, DuplicateFinder
 from adloom.data.picture_files import PictureError
-from adloom.data.pictures import Form, Header
+from adloom.data.pictures import PictureFormat, PictureHeader
 from adloom.data.quality import Quality
 from adloom.errors import DataError
 
@@ -18,7 +18,7 @@ REASON = "reason"
 
 
 @dataclass(frozen=True)
-class Origin:
+class SourceFacts:
     """What a raw table says about itself."""
 
     source: str
@@ -28,7 +28,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Checked:
+class PreparedChunk:
     """A chunk, taken apart."""
 
     rows: pd.DataFrame  # valid, with `split`
@@ -45,23 +45,23 @@ class Preparation:
 
     table: str
     params: Prepare
-    origin: Origin
+    origin: SourceFacts
     key: bytes
     erased: frozenset[str] = frozenset()
-    form: Form | None = None  # of pictures
+    form: PictureFormat | None = None  # of pictures
     quality: Quality = field(init=False)
-    _keys: Repeats = field(default_factory=Repeats)
-    _contents: Repeats = field(default_factory=Repeats)
+    _keys: DuplicateFinder = field(default_factory=DuplicateFinder)
+    _contents: DuplicateFinder = field(default_factory=DuplicateFinder)
 
     def __post_init__(self) -> None:
         self.quality = Quality(self.table)
 
-    def __call__(self, raw: pd.DataFrame) -> Checked:
+    def __call__(self, raw: pd.DataFrame) -> PreparedChunk:
         """Prepare one chunk of raw rows."""
         self.quality.read += len(raw)
         raw = self._with_consent(raw.reset_index(drop=True))
         self._note_columns(raw)
-        rows, reasons = contracts.check(raw, self.table, self.origin.timestamp_format)
+        rows, reasons = contracts.validate(raw, self.table, self.origin.timestamp_format)
         if CONTRACTS[self.table].users:
             rows, reasons = self._pseudonymised(rows, reasons)
             erased = rows["user_id"].isin(self.erased)
@@ -78,9 +78,9 @@ class Preparation:
         """
         under, rows = rows[contracts.USER_KEY], rows.drop(columns=contracts.USER_KEY)
         claimed = under.notna() & rows["user_id"].notna()
-        known = claimed & (under == privacy.fingerprint(self.key)).fillna(False)
-        already = known & privacy.are_pseudonyms(rows["user_id"])
-        made = privacy.pseudonyms(rows["user_id"], self.key)
+        known = claimed & (under == privacy.key_fingerprint(self.key)).fillna(False)
+        already = known & privacy.look_like_pseudonyms(rows["user_id"])
+        made = privacy.pseudonymise_column(rows["user_id"], self.key)
         reasons = reasons.mask((reasons == "") & claimed & ~known, "user_key: another key than this one")
         reasons = reasons.mask((reasons == "") & known & ~already, "user_id: not a pseudonym, as user_key says")
         return rows.assign(user_id=made.mask(already, rows["user_id"])), reasons
@@ -95,7 +95,7 @@ class Preparation:
             raise DataError(
                 f"{self.table}: no column {column} (prepare.consent_column); found {', '.join(raw.columns)}"
             )
-        consented = privacy.consented(raw[column])
+        consented = privacy.has_consent(raw[column])
         self._drop("without consent", int((~consented).sum()))
         return raw[consented]
 
@@ -104,7 +104,7 @@ class Preparation:
             self.quality.dropped[reason] += count
 
     def _note_columns(self, raw: pd.DataFrame) -> None:
-        kept = {*CONTRACTS[self.table].kept(raw.columns), contracts.BROKEN}
+        kept = {*CONTRACTS[self.table].kept(raw.columns), contracts.PARSE_ERROR}
         self.quality.columns_dropped = sorted(
             {*self.quality.columns_dropped, *(str(name) for name in raw if name not in kept)}
         )
@@ -117,13 +117,13 @@ class Preparation:
         repeated = self._keys(rows.loc[reasons == "", key])
         return reasons.mask(repeated.reindex(reasons.index, fill_value=False), f"{key}: duplicate")
 
-    def _apart(self, raw: pd.DataFrame, rows: pd.DataFrame, reasons: pd.Series, contents: pd.Series) -> Checked:
+    def _apart(self, raw: pd.DataFrame, rows: pd.DataFrame, reasons: pd.Series, contents: pd.Series) -> PreparedChunk:
         valid = reasons == ""
         kept = rows[valid].reset_index(drop=True)
         self.quality.duplicates += int(self._contents(contents[valid]).sum())
         self.quality.keep(kept)
         self.quality.quarantined.update(reasons[~valid])
-        return Checked(kept, self._quarantine(raw, rows[~valid], reasons[~valid]))
+        return PreparedChunk(kept, self._quarantine(raw, rows[~valid], reasons[~valid]))
 
     def _quarantine(self, raw: pd.DataFrame, rows: pd.DataFrame, reasons: pd.Series) -> pd.DataFrame:
         """Return broken rows as text: the contract's columns as they were read, user ids as pseudonyms, no pictures."""
@@ -140,12 +140,12 @@ class Preparation:
         return shown.assign(**{REASON: reasons.astype("str")}).reset_index(drop=True)
 
 
-Finished = tuple[pd.DataFrame, pd.Series, pd.Series]  # rows, reasons, and what tells the content of rows apart
+FinishedRows = tuple[pd.DataFrame, pd.Series, pd.Series]  # rows, reasons, and what tells the content of rows apart
 
 
-def _creatives(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> Finished:
-    wanted = task.form or Form(pictures.SIZES[0], 1)
-    made = [_picture(image, wanted, task.params.max_pixels) for image in rows["image"]]
+def _finish_creatives(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> FinishedRows:
+    wanted = task.form or PictureFormat(pictures.SIZES[0], 1)
+    made = [_convert_picture(image, wanted, task.params.max_pixels) for image in rows["image"]]
     reasons = reasons.mask(reasons == "", pd.Series([reason for _, _, reason in made], reasons.index, "str"))
     contents = pd.Series([content for _, content, _ in made], rows.index, "uint64")
     rows = rows.assign(
@@ -155,52 +155,52 @@ def _creatives(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> Fin
         channels=wanted.channels,
         source=task.origin.source,
         licence=task.origin.licence,
-        split=splits.by_hash(contents),
+        split=splits.split_by_hash(contents),
     )
     return rows, reasons, contents
 
 
-def _picture(image: object, wanted: Form, max_pixels: int) -> tuple[bytes | None, int, str]:
+def _convert_picture(image: object, wanted: PictureFormat, max_pixels: int) -> tuple[bytes | None, int, str]:
     """Return a picture's PNG bytes, its content hash, and "" or why it cannot be used."""
     try:
-        png, pixels = pictures.bring(image, wanted, max_pixels)
+        png, pixels = pictures.convert(image, wanted, max_pixels)
     except PictureError as error:
         return None, 0, str(error)
-    return png, splits.content_hash(pictures.content(pixels)), ""
+    return png, splits.hash_content(pictures.hash_bytes(pixels)), ""
 
 
-def _copy(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> Finished:
+def _finish_copy(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> FinishedRows:
     del task
-    hashes = [splits.content_hash(splits.normalised(text).encode()) for text in rows["text"].fillna("")]
+    hashes = [splits.hash_content(splits.normalise_text(text).encode()) for text in rows["text"].fillna("")]
     contents = pd.Series(hashes, rows.index, "uint64")
-    return rows.assign(split=splits.by_hash(contents)), reasons, contents
+    return rows.assign(split=splits.split_by_hash(contents)), reasons, contents
 
 
-def _timed(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> Finished:
+def _finish_timed(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> FinishedRows:
     """Cut a table in time, and users into halves where every row has one."""
     period: Period = getattr(task.params, task.table)
     late = rows["timestamp"] >= pd.Timestamp(period.end, tz="UTC")
     reasons = reasons.mask((reasons == "") & late, f"timestamp: not before prepare.{task.table}.end")
     plain = rows.drop(columns=[name for name in (CONTRACTS[task.table].key, "candidates") if name in rows])
     contents = pd.util.hash_pandas_object(plain, index=False)
-    rows = rows.assign(split=splits.by_time(rows["timestamp"], period.holdout_start))
+    rows = rows.assign(split=splits.split_by_time(rows["timestamp"], period.holdout_start))
     if CONTRACTS[task.table].columns["user_id"].required:
-        rows["half"] = splits.half(rows["user_id"])
+        rows["half"] = splits.assign_halves(rows["user_id"])
     return rows, reasons, contents
 
 
-FINISH: dict[str, Callable[[Preparation, pd.DataFrame, pd.Series], Finished]] = {
-    "creatives": _creatives,
-    "copy": _copy,
-    "events": _timed,
-    "impressions": _timed,
+FINISH: dict[str, Callable[[Preparation, pd.DataFrame, pd.Series], FinishedRows]] = {
+    "creatives": _finish_creatives,
+    "copy": _finish_copy,
+    "events": _finish_timed,
+    "impressions": _finish_timed,
 }
 
 
-def headers(images: Iterable[object], max_pixels: int) -> Iterator[Header]:
+def read_headers(images: Iterable[object], max_pixels: int) -> Iterator[PictureHeader]:
     """Yield the headers of those pictures that have a readable one."""
     for image in images:
         try:
-            yield pictures.header(image, max_pixels)
+            yield pictures.read_header(image, max_pixels)
         except PictureError:
             continue

@@ -9,17 +9,17 @@ if TYPE_CHECKING:  # serving needs `pseudonym` and has no pandas
     import pandas as pd
 
 PUBLISHED_KEY = b"adloom: key of the published data"  # for public data only: whoever reads this can recompute it
-TABLES = ("events", "impressions")  # whose rows belong to users
+USER_TABLES = ("events", "impressions")  # whose rows belong to users
 PSEUDONYM_LENGTH = 32  # hex digits
-CONSENTED = frozenset({"true", "1", "yes", "y", "t"})
+CONSENT_VALUES = frozenset({"true", "1", "yes", "y", "t"})
 
 
-def pseudonym(user: str, key: bytes) -> str:
+def pseudonymise(user: str, key: bytes) -> str:
     """Return HMAC-SHA256 of a user id under the key, its first 32 hex digits (128 bits)."""
     return hmac.digest(key, user.encode(), "sha256").hex()[:PSEUDONYM_LENGTH]
 
 
-def pseudonymiser(key: bytes) -> Callable[[str], str]:
+def make_pseudonymiser(key: bytes) -> Callable[[str], str]:
     """Return what makes pseudonyms under a key; what is the same for all users is done once."""
     begun = hmac.new(key, digestmod="sha256")
 
@@ -31,22 +31,22 @@ def pseudonymiser(key: bytes) -> Callable[[str], str]:
     return pseudonym
 
 
-def pseudonyms(users: "pd.Series", key: bytes) -> "pd.Series":
+def pseudonymise_column(users: "pd.Series", key: bytes) -> "pd.Series":
     """Return the pseudonym of each user id, missing where the id is."""
-    known = {user: pseudonym(user, key) for user in users.dropna().unique()}
+    known = {user: pseudonymise(user, key) for user in users.dropna().unique()}
     return users.map(known).astype("str")
 
 
-def are_pseudonyms(users: "pd.Series") -> "pd.Series":
+def look_like_pseudonyms(users: "pd.Series") -> "pd.Series":
     """Return whether each user id looks like a pseudonym."""
     return users.astype("str").str.fullmatch(f"[0-9a-f]{{{PSEUDONYM_LENGTH}}}").fillna(False).astype("bool")
 
 
-def fingerprint(key: bytes) -> str:
+def key_fingerprint(key: bytes) -> str:
     """Return 16 hex digits that tell keys apart and tell nothing else about them."""
     return hmac.digest(key, b"adloom pseudonym key fingerprint", hashlib.sha256).hex()[:16]
 
 
-def consented(column: "pd.Series") -> "pd.Series":
+def has_consent(column: "pd.Series") -> "pd.Series":
     """Return whether each row has consent: true, 1, yes, y or t, in any case."""
-    return column.astype("str").str.strip().str.lower().isin(CONSENTED)
+    return column.astype("str").str.strip().str.lower().isin(CONSENT_VALUES)

@@ -48,11 +48,11 @@ class Quality:
         if of and broken / of > max_quarantine_rate:
             raise DataError(
                 f"{self.table}: {broken} of {of} rows are broken, above prepare.max_quarantine_rate "
-                f"{max_quarantine_rate:g}: {_counts(self.quarantined)}; mend the source or raise the rate"
+                f"{max_quarantine_rate:g}: {_format_counts(self.quarantined)}; mend the source or raise the rate"
             )
         if not self.kept:
             raise DataError(
-                f"{self.table}: no row is left of {self.read}: {_counts(self.quarantined + self.dropped)}; "
+                f"{self.table}: no row is left of {self.read}: {_format_counts(self.quarantined + self.dropped)}; "
                 "mend the source or remove it from `ingest`"
             )
 
@@ -69,11 +69,11 @@ class Quality:
         return {
             "table": self.table,
             "rows": {"read": self.read, "kept": self.kept, **self.rows()},
-            "quarantined": _sorted(self.quarantined),
-            "dropped": _sorted(self.dropped),
+            "quarantined": _sort_by_name(self.quarantined),
+            "dropped": _sort_by_name(self.dropped),
             "columns_dropped": self.columns_dropped,
             "duplicates": self.duplicates,
-            "categories": _sorted(self.categories),
+            "categories": _sort_by_name(self.categories),
             "dates": {"first": self.first.isoformat(), "last": self.last.isoformat()}
             if self.first and self.last
             else None,
@@ -90,9 +90,9 @@ class Quality:
         return found
 
 
-def _sorted(counts: Counter[str]) -> dict[str, int]:
+def _sort_by_name(counts: Counter[str]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _counts(counts: Counter[str]) -> str:
+def _format_counts(counts: Counter[str]) -> str:
     return ", ".join(f"{reason} ({count})" for reason, count in sorted(counts.items(), key=lambda c: (-c[1], c[0])))

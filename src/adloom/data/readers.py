@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from adloom.arrays import UInt8Array
 from adloom.config.params import Source
 from adloom.data import pictures
-from adloom.data.contracts import BROKEN, CONTRACTS, Contract
+from adloom.data.contracts import CONTRACTS, PARSE_ERROR, Contract
 from adloom.errors import DataError
 
 ROWS_PER_CHUNK = 20_000
@@ -31,7 +31,7 @@ IDX_CATEGORIES = "categories.txt"  # beside idx files: the categories' names by 
 Chunks = Iterator[pd.DataFrame]
 
 
-def read(place: Path, source: Source, table: str) -> Chunks:
+def read_source(place: Path, source: Source, table: str) -> Chunks:
     """
     Yield the rows of a source, whose files lie at `place`, under the contract's column names, constants added.
 
@@ -43,32 +43,32 @@ def read(place: Path, source: Source, table: str) -> Chunks:
     contract.refuse_unknown([*source.columns, *source.constants], f"ingest.{table}")
     start = 0
     for chunk in READERS[str(source.format)](place, source):
-        rows = _named(chunk, source.columns, f"{source.uri} (ingest.{table})").assign(**source.constants)
+        rows = _rename_columns(chunk, source.columns, f"{source.uri} (ingest.{table})").assign(**source.constants)
         contract.require(rows.columns, f"{source.uri} (ingest.{table})")
         if contract.key and contract.key not in rows:
             rows[contract.key] = [f"{number:08}" for number in range(start, start + len(rows))]
         start += len(rows)
-        yield _ordered(rows, contract)
+        yield _order_columns(rows, contract)
     if not start:
         raise DataError(f"{source.uri} (ingest.{table}): no rows")
 
 
-def _named(chunk: pd.DataFrame, columns: Mapping[str, str], what: str) -> pd.DataFrame:
+def _rename_columns(chunk: pd.DataFrame, columns: Mapping[str, str], what: str) -> pd.DataFrame:
     absent = [f"{theirs!r} for {ours}" for ours, theirs in columns.items() if theirs not in chunk]
     if absent:
-        found = ", ".join(str(c) for c in chunk.columns if c != BROKEN)
+        found = ", ".join(str(c) for c in chunk.columns if c != PARSE_ERROR)
         raise DataError(f"{what}: no column {', '.join(absent)}; found {found}; change `columns`")
     taken = chunk[list(columns.values())].set_axis(list(columns), axis=1)
     others = chunk.drop(columns=[c for c in chunk if c in columns or c in columns.values()])
     return pd.concat([taken, others], axis=1)
 
 
-def _ordered(rows: pd.DataFrame, contract: Contract) -> pd.DataFrame:
+def _order_columns(rows: pd.DataFrame, contract: Contract) -> pd.DataFrame:
     ours = pd.Index([name for name in contract.kept(rows.columns) if name in rows])
     return pd.concat([rows[ours], rows.loc[:, ~rows.columns.isin(ours)]], axis=1)
 
 
-def _files(place: Path) -> list[Path]:
+def _list_files(place: Path) -> list[Path]:
     """Return the file, or the files below a folder; dot and underscore names and an artifact's manifest are no data."""
     if place.is_file():
         return [place]
@@ -79,7 +79,7 @@ def _files(place: Path) -> list[Path]:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _translate_errors(path: Path) -> Iterator[None]:
     """Turn what is raised by a damaged file into one line."""
     try:
         yield
@@ -97,65 +97,65 @@ def _open(path: Path) -> IO[bytes]:
     return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
 
 
-def _csv(place: Path, source: Source) -> Chunks:
-    for path in _files(place):
+def _read_csv(place: Path, source: Source) -> Chunks:
+    for path in _list_files(place):
         opener = gzip.open if path.suffix == ".gz" else open
-        with _reading(path), opener(path, "rt", encoding="utf-8-sig", newline="") as stream:
-            records = _records(stream, source.separator)
+        with _translate_errors(path), opener(path, "rt", encoding="utf-8-sig", newline="") as stream:
+            records = _split_records(stream, source.separator)
             header = next(records, None)
             if not header:
                 raise DataError(f"{path}: empty; expected a first line with the columns' names")
             while lines := list(itertools.islice(records, ROWS_PER_CHUNK)):
-                yield _text_frame(header, lines)
+                yield _lines_to_frame(header, lines)
 
 
-def _records(stream: IO[str], separator: str) -> Iterator[list[str]]:
+def _split_records(stream: IO[str], separator: str) -> Iterator[list[str]]:
     if separator == "whitespace":
         return (line.split() for line in stream if line.strip())
     return (record for record in csv.reader(stream, delimiter=separator, strict=True) if record)
 
 
-def _text_frame(header: Sequence[str], lines: Sequence[list[str]]) -> pd.DataFrame:
+def _lines_to_frame(header: Sequence[str], lines: Sequence[list[str]]) -> pd.DataFrame:
     """Return lines as text, empty fields as missing; a line with another number of fields keeps only that fact."""
     width = len(header)
     whole = [line if len(line) == width else [""] * width for line in lines]
     frame = pd.DataFrame(whole, columns=list(header), dtype="str").replace("", None)
     broken = [None if len(line) == width else f"line: {len(line)} fields, expected {width}" for line in lines]
-    return frame.assign(**{BROKEN: pd.Series(broken, dtype="str")}) if any(broken) else frame
+    return frame.assign(**{PARSE_ERROR: pd.Series(broken, dtype="str")}) if any(broken) else frame
 
 
-def _parquet(place: Path, source: Source) -> Chunks:
+def _read_parquet(place: Path, source: Source) -> Chunks:
     del source
-    for path in _files(place):
-        with _reading(path):
+    for path in _list_files(place):
+        with _translate_errors(path):
             for batch in pq.ParquetFile(path).iter_batches(ROWS_PER_CHUNK):
                 yield batch.to_pandas(types_mapper=pd.ArrowDtype)  # whole numbers stay whole beside missing ones
 
 
-def _folder(place: Path, source: Source) -> Chunks:
+def _read_folder(place: Path, source: Source) -> Chunks:
     del source
     if not place.is_dir():
         raise DataError(f"{place}: expected a folder with a subfolder per category")
     rows: list[tuple[str, str | None, bytes]] = []
     held = 0
-    for path in _files(place):
+    for path in _list_files(place):
         relative = path.relative_to(place)
         rows.append((relative.as_posix(), relative.parts[0] if len(relative.parts) > 1 else None, path.read_bytes()))
         held += len(rows[-1][2])
         if held > BYTES_PER_CHUNK:
-            yield _picture_frame(rows)
+            yield _pictures_to_frame(rows)
             rows, held = [], 0
     if rows:
-        yield _picture_frame(rows)
+        yield _pictures_to_frame(rows)
 
 
-def _picture_frame(rows: Sequence[tuple[str, str | None, bytes]]) -> pd.DataFrame:
+def _pictures_to_frame(rows: Sequence[tuple[str, str | None, bytes]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["creative_id", "category", "image"]).astype({"category": "str"})
 
 
-def _idx(place: Path, source: Source) -> Chunks:
+def _read_idx(place: Path, source: Source) -> Chunks:
     del source
-    names = {path.name: path for path in _files(place)}
+    names = {path.name: path for path in _list_files(place)}
     sets = [match for name in sorted(names) if (match := IDX_IMAGES.fullmatch(name))]
     if not sets:
         raise DataError(f"{place}: no file called …images-idx3-ubyte; found {', '.join(sorted(names))}")
@@ -165,11 +165,11 @@ def _idx(place: Path, source: Source) -> Chunks:
         labels = match.group().replace("images-idx3", "labels-idx1")
         if labels not in names:
             raise DataError(f"{place}: {match.group()} has no {labels} beside it")
-        yield from _idx_set(names[match.group()], names[labels], match["set"] or "", categories)
+        yield from _read_idx_set(names[match.group()], names[labels], match["set"] or "", categories)
 
 
-def _idx_set(images_path: Path, labels_path: Path, prefix: str, categories: Sequence[str] | None) -> Chunks:
-    images, labels = _idx_array(images_path, 3), _idx_array(labels_path, 1)
+def _read_idx_set(images_path: Path, labels_path: Path, prefix: str, categories: Sequence[str] | None) -> Chunks:
+    images, labels = _read_idx_array(images_path, 3), _read_idx_array(labels_path, 1)
     if len(images) != len(labels):
         raise DataError(f"{images_path}: {len(images)} pictures but {len(labels)} labels in {labels_path.name}")
     if categories is not None and labels.max(initial=0) >= len(categories):
@@ -178,13 +178,13 @@ def _idx_set(images_path: Path, labels_path: Path, prefix: str, categories: Sequ
         picture, label = images[start : start + ROWS_PER_CHUNK], labels[start : start + ROWS_PER_CHUNK]
         ids = [f"{prefix}-{number:06}".lstrip("-") for number in range(start, start + len(picture))]
         names = [categories[index] if categories else str(index) for index in label]
-        encoded = [pictures.encode(pixels[:, :, None]) for pixels in picture]
+        encoded = [pictures.encode_png(pixels[:, :, None]) for pixels in picture]
         yield pd.DataFrame({"creative_id": ids, "category": names, "image": encoded})
 
 
-def _idx_array(path: Path, dimensions: int) -> UInt8Array:
+def _read_idx_array(path: Path, dimensions: int) -> UInt8Array:
     """Read an idx file of unsigned bytes: magic 0x0000080d with d dimensions, then their sizes as big-endian uint32."""
-    with _reading(path), _open(path) as stream:
+    with _translate_errors(path), _open(path) as stream:
         data = stream.read()
         magic, *shape = struct.unpack_from(f">I{dimensions}I", data)
     if magic != 0x0800 + dimensions:
@@ -196,8 +196,8 @@ def _idx_array(path: Path, dimensions: int) -> UInt8Array:
 
 
 READERS: Mapping[str, Callable[[Path, Source], Chunks]] = {
-    "csv": _csv,
-    "parquet": _parquet,
-    "folder": _folder,
-    "idx": _idx,
+    "csv": _read_csv,
+    "parquet": _read_parquet,
+    "folder": _read_folder,
+    "idx": _read_idx,
 }

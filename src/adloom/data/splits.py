@@ -15,28 +15,28 @@ TIME_SPLITS = ("calibration", "holdout")
 HALVES = ("a", "b")
 
 
-def content_hash(content: bytes) -> int:
+def hash_content(content: bytes) -> int:
     """Return the first 8 bytes of the content's sha256 as a number."""
     return int.from_bytes(hashlib.sha256(content).digest()[:8], "big")
 
 
-def by_hash(hashes: Iterable[int]) -> StrArray:
+def split_by_hash(hashes: Iterable[int]) -> StrArray:
     """Return the split of each content hash: equal content is always in one split."""
     tenth = np.fromiter((h % 10 for h in hashes), dtype=np.int64)
     return np.where(tenth < 8, "train", np.where(tenth == 8, "validation", "test"))
 
 
-def by_time(timestamp: pd.Series, holdout_start: date) -> StrArray:
+def split_by_time(timestamp: pd.Series, holdout_start: date) -> StrArray:
     """Return calibration before the first day of the holdout (UTC), holdout from then on."""
     start = pd.Timestamp(holdout_start, tz="UTC")
     return np.where(timestamp < start, "calibration", "holdout")
 
 
-def half(pseudonym: pd.Series) -> StrArray:
+def assign_halves(pseudonym: pd.Series) -> StrArray:
     """Return the half, a or b, of each pseudonym (hex digits): its first digit is even or odd, uniform by HMAC."""
     return np.where(pseudonym.str[0].isin(list("02468ace")), "a", "b")
 
 
-def normalised(text: str) -> str:
+def normalise_text(text: str) -> str:
     """Return what makes two texts the same line: compatibility forms, letter case and blanks do not."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())

@@ -163,7 +163,7 @@ def machine() -> Machine:
     """Return what this is."""
     packages = {name: found for name in PACKAGES if (found := _version(name))}
     return Machine(
-        cpu=cpu.read(),
+        cpu=cpu.read_cpu(),
         python=platform.python_version(),
         adloom=_version("adloom") or "",
         packages=packages,

@@ -60,7 +60,7 @@ def call(stage: str, project: str, block: str, inputs: Artifacts, outputs: Artif
             describe(artifact, context, _tracked(artifact, context))
     else:
         paths = {name: str(path) for name, path in {**tables, **made}.items()}
-        metrics = runner.execute(stage, paths, given, context)
+        metrics = runner.run_block(stage, paths, given, context)
         for artifact in outputs.values():
             describe(artifact, context)
     _write_notes(project, _find_lanes(inputs), outputs.values())
@@ -158,9 +158,9 @@ def evaluate(
     for model, spec in MODELS.items():
         paths = {"model": folders[model], "table": folders[spec.table], "report": made[model]}
         judge = {"judge": folders[spec.judge]} if spec.judge else {}
-        found = runner.execute("evaluate", paths | judge, given, context)
+        found = runner.run_block("evaluate", paths | judge, given, context)
         metrics |= {f"{model}_{name}": value for name, value in found.items()}
-    runner.execute("report", {name: folders[name] for name in tables} | made, gate, context)
+    runner.run_block("report", {name: folders[name] for name in tables} | made, gate, context)
     reports.metadata["digest"] = manifest.digest(Path(made["report"]))  # which names the digests of all it is made of
     _write_notes(project, _find_lanes({**tables, **models}), [reports])
     return metrics
@@ -208,7 +208,7 @@ def score(project: str, block: str, creatives: Artifact, events: Artifact, score
     given = params.parse(Score, block)
     inputs, context = {"creatives": creatives.path, "events": events.path}, _registry(project)
     context.store.require(given.to)
-    runner.execute("score", {**inputs, "scored": scored.path}, given, context)
+    runner.run_block("score", {**inputs, "scored": scored.path}, given, context)
     context.store.push(Path(scored.path), given.to)
     describe(scored, context)
     scored.metadata["to"] = given.to

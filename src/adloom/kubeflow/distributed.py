@@ -96,7 +96,7 @@ def discard_run(settings: Settings, store: Store) -> None:
     if settings.kubernetes_host:
         _delete_all(settings.kfp_run, settings)
     if settings.checkpoint_uri:
-        checkpoints.remove(store, _scratch(settings.checkpoint_uri, settings.kfp_run))
+        checkpoints.remove_remote(store, _scratch(settings.checkpoint_uri, settings.kfp_run))
 
 
 def _delete_all(run: str, settings: Settings) -> None:
@@ -225,7 +225,7 @@ def _clean(name: str, scratch: str, context: StageContext, jobs: JobClient) -> N
         jobs.delete(name)
     except AdloomError as error:
         logger.warning("%s; `kubectl delete trainjob %s` ends it", error, name)
-    checkpoints.remove(context.store, scratch)
+    checkpoints.remove_remote(context.store, scratch)
 
 
 def _metrics(outputs: Paths) -> Metrics:

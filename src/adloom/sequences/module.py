@@ -12,9 +12,9 @@ from torch.nn import functional
 
 from adloom.arrays import Int64Array
 from adloom.config.params import TrainLstm
-from adloom.sequences.net import CopyNet
+from adloom.sequences.net import SequenceLstm
 
-CATEGORY_DROPOUT = 0.1  # share of lines seen without their category, so that a request without one is no stranger
+PREFIX_DROPOUT = 0.1  # share of lines seen without their category, so that a request without one is no stranger
 CLIP = 1.0  # norm of the gradient
 
 
@@ -27,7 +27,7 @@ class Batch(NamedTuple):
     characters: Tensor  # () int64: characters of these lines, ends of line included
 
 
-class Lines:
+class TokenDataset:
     """Tokenised lines as rows to train on."""
 
     def __init__(self, lines: Sequence[Sequence[int]], characters: Sequence[int]) -> None:
@@ -49,17 +49,17 @@ class Lines:
         return Batch(tokens[:, :-1], tokens[:, 1:], torch.from_numpy(real[:, 1:]), count)
 
 
-class CopyModule(pl.LightningModule):
+class SequenceModule(pl.LightningModule):
     """The net with its objective."""
 
     def __init__(self, vocabulary: int, begin: int, params: TrainLstm) -> None:
         super().__init__()
-        self.net = CopyNet(vocabulary, params.hidden, params.layers, params.dropout)
+        self.net = SequenceLstm(vocabulary, params.hidden, params.layers, params.dropout)
         self._begin, self._params = begin, params
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the mean nats per token, some lines without their category."""
-        nats = self._nats(batch._replace(token=forget_some(batch.token, self._begin)))
+        nats = self._nats(batch._replace(token=drop_prefixes(batch.token, self._begin)))
         self._log("loss", nats.sum(), batch)
         return nats.mean()
 
@@ -92,8 +92,8 @@ class CopyModule(pl.LightningModule):
         self.log(name, bits, on_step=False, on_epoch=True, batch_size=int(batch.characters), sync_dist=True)
 
 
-def forget_some(token: Tensor, begin: int) -> Tensor:
+def drop_prefixes(token: Tensor, begin: int) -> Tensor:
     """Return token (batch, sequence) with `begin` as the prefix of some lines, by torch's randomness."""
     forgotten = token.clone()
-    forgotten[torch.rand(len(token)) < CATEGORY_DROPOUT, 0] = begin
+    forgotten[torch.rand(len(token)) < PREFIX_DROPOUT, 0] = begin
     return forgotten

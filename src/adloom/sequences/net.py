@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn.utils import rnn
 
 
-class CopyNet(nn.Module):
+class SequenceLstm(nn.Module):
     """
     Tokens and a state in, logits of the next token and the next state out.
 
@@ -17,7 +17,7 @@ class CopyNet(nn.Module):
         self.embedding = nn.Embedding(vocabulary, hidden)
         self.lstm = nn.LSTM(hidden, hidden, layers, batch_first=True)
         self.bias = nn.Parameter(torch.zeros(vocabulary))
-        self.drop = LineDropout(dropout)
+        self.drop = SequenceDropout(dropout)
         nn.init.normal_(self.embedding.weight, std=hidden**-0.5)
 
     def forward(self, token: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -41,7 +41,7 @@ class CopyNet(nn.Module):
         return nn.functional.linear(features, self.embedding.weight, self.bias)
 
 
-class LineDropout(nn.Module):
+class SequenceDropout(nn.Module):
     """Dropout of a feature at every position of a line alike: (batch, sequence, features)."""
 
     def __init__(self, share: float) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from adloom.arrays import Float64Array
 from adloom.audience.segmenter import FEATURES
-from adloom.data.privacy import PUBLISHED_KEY, fingerprint, pseudonym
+from adloom.data.privacy import PUBLISHED_KEY, key_fingerprint, pseudonymise
 from adloom.errors import DataError
 from adloom.serving.api.problems import Problem, unavailable
 from adloom.serving.api.schemas import FeatureRow, ItemError, SegmentAnswer, SegmentAssignment, SegmentRequest
@@ -24,9 +24,9 @@ class PseudonymKeys:
     def matching(self, wanted: str) -> bytes:
         """Return the key of this fingerprint. Raises Problem (503), since nobody can be found with another."""
         for key in (self.own, PUBLISHED_KEY):
-            if key and fingerprint(key) == wanted:
+            if key and key_fingerprint(key) == wanted:
                 return key
-        given = fingerprint(self.own) if self.own else "none"
+        given = key_fingerprint(self.own) if self.own else "none"
         reason = f"users are under the key {wanted}, this service has {given}; set ADLOOM_PSEUDONYM_KEY, or ask by rows"
         raise unavailable("audience", reason)
 
@@ -43,7 +43,7 @@ def segment(asked: SegmentRequest, models: Models, keys: PseudonymKeys) -> Segme
 
 def _users(users: Sequence[str], audience: LoadedModel[Audience], keys: PseudonymKeys) -> list[SegmentAssignment]:
     key = keys.matching(audience.model.key_fingerprint)
-    found = audience.model.members.find([pseudonym(user, key) for user in users])
+    found = audience.model.members.find([pseudonymise(user, key) for user in users])
     return [SegmentAssignment(segment=name) for name in found]
 
 

@@ -22,7 +22,7 @@ from adloom.stages import sources_lock
 from adloom.stages.sources_lock import SourcesLock
 from adloom.storage import manifest, parquet
 
-NAME = "rows_unchecked"
+RAW_TABLE = "rows_unchecked"
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ def ingest(table: str, lock: SourcesLock, target: Path, params: Ingest, context:
     if source is None:
         manifest.skip(target, "ingest", ConfigModel(), f"no source: ingest.{table} is not given")
         return {}
-    return {f"{table}_rows": _ingest(table, _readable(table, source), lock, target, context)}
+    return {f"{table}_rows": _ingest(table, _resolve_source(table, source), lock, target, context)}
 
 
-def _readable(table: str, source: Source) -> Source:
+def _resolve_source(table: str, source: Source) -> Source:
     described = entries.described(source)
     if described.format is None:
         raise ConfigError(f"ingest.{table}.format: required for {source.uri}: idx, folder, csv or parquet")
@@ -77,16 +77,16 @@ def _ingest(table: str, source: Source, lock: SourcesLock, target: Path, context
         sources_lock.assert_unchanged(lock.tables.get(table), f"ingest.{table}", source.uri, context),
         tqdm(desc=f"ingest {table}", unit="row", delay=1, disable=not context.progress) as bar,
     ):
-        shards = parquet.Shards(made.path, NAME)
-        for rows in readers.read(context.store.fetch(source.uri, Path(scratch)), source, table):
+        shards = parquet.Shards(made.path, RAW_TABLE)
+        for rows in readers.read_source(context.store.fetch(source.uri, Path(scratch)), source, table):
             shards.append(rows)
             bar.update(len(rows))
         made.rows = {"rows": shards.rows}
-        made.facts = _facts(table, source)
+        made.facts = _source_facts(table, source)
     return shards.rows
 
 
-def _facts(table: str, source: Source) -> dict[str, str]:
+def _source_facts(table: str, source: Source) -> dict[str, str]:
     """Return what prepare must know of a source besides its rows."""
     facts = {
         "source": source.uri,

@@ -26,8 +26,8 @@ def read_impressions(
 
 
 def _find_segments(users: "pd.Series", audience: Path | None) -> list[str | None]:
-    from adloom.audience.segment_index import Members
+    from adloom.audience.segment_index import SegmentIndex
 
     if audience is None or manifest.skipped(audience):
         return [None] * len(users)
-    return Members.load(audience / "members.npz").find(users.fillna("").astype(str).tolist())
+    return SegmentIndex.load(audience / "members.npz").find(users.fillna("").astype(str).tolist())

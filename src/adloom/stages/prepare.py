@@ -21,13 +21,13 @@ from adloom.context import StageContext
 from adloom.data import privacy
 from adloom.errors import DataError
 from adloom.stages import sources_lock
-from adloom.stages.ingest import NAME
+from adloom.stages.ingest import RAW_TABLE
 from adloom.stages.sources_lock import SourcesLock
 from adloom.storage import manifest, parquet
 from adloom.storage.manifest import Draft, Manifest
 
 if TYPE_CHECKING:
-    from adloom.data.pictures import Form
+    from adloom.data.pictures import PictureFormat
     from adloom.data.preparation import Preparation
 
 
@@ -68,27 +68,27 @@ def prepare(
     """Prepare one table, with the params that concern it; a raw table that was skipped makes a skipped one."""
     if manifest.propagate_skip(target, "prepare", params, raw):
         return {}
-    task = _preparation(table, raw, params, lock, context)
-    _prepare(task, raw, target, context)
+    task = _build_preparation(table, raw, params, lock, context)
+    _write_artifact(task, raw, target, context)
     return {f"{table}_rows": task.quality.kept, f"{table}_quarantined": task.quality.quarantined.total()}
 
 
-def _prepare(task: "Preparation", raw: Path, target: Path, context: StageContext) -> None:
+def _write_artifact(task: "Preparation", raw: Path, target: Path, context: StageContext) -> None:
     with manifest.draft(target, "prepare", task.params, {"raw": raw}) as made:
-        _write(task, raw, made, context)
+        _write_rows(task, raw, made, context)
         task.quality.require(task.params.max_quarantine_rate)
         summary = json.dumps(task.quality.summary(), indent=1, sort_keys=True)
         (made.path / "summary.json").write_text(summary + "\n", encoding="utf-8")
         made.rows = task.quality.rows()
         made.facts = {"source": task.origin.source, "licence": task.origin.licence}
-        if task.table in privacy.TABLES:
-            made.facts["key"] = privacy.fingerprint(task.key)
+        if task.table in privacy.USER_TABLES:
+            made.facts["key"] = privacy.key_fingerprint(task.key)
 
 
-def _write(task: "Preparation", raw: Path, made: Draft, context: StageContext) -> None:
+def _write_rows(task: "Preparation", raw: Path, made: Draft, context: StageContext) -> None:
     shards, apart = parquet.Shards(made.path), []
     with tqdm(desc=f"prepare {task.table}", unit="row", delay=1, disable=not context.progress) as bar:
-        for chunk in parquet.chunks(raw, NAME):
+        for chunk in parquet.chunks(raw, RAW_TABLE):
             checked = task(chunk)
             shards.append(checked.rows)
             apart.append(checked.quarantine)
@@ -96,15 +96,21 @@ def _write(task: "Preparation", raw: Path, made: Draft, context: StageContext) -
     parquet.write(pd.concat(apart, ignore_index=True), made.path, "quarantine")
 
 
-def _preparation(table: str, raw: Path, params: Prepare, lock: SourcesLock, context: StageContext) -> "Preparation":
-    from adloom.data.preparation import Origin, Preparation
+def _build_preparation(
+    table: str, raw: Path, params: Prepare, lock: SourcesLock, context: StageContext
+) -> "Preparation":
+    from adloom.data.preparation import Preparation, SourceFacts
 
     known = manifest.verify(raw)
     private = known.facts["private"] == "yes"
-    key = _key(table, lock, context) if private else privacy.PUBLISHED_KEY
-    origin = Origin(known.facts["source"], known.facts["licence"], public=not private, timestamp_format=_format(known))
-    erased = _erased(params.erasure_list, key, lock, context) if private and params.erasure_list else frozenset()
-    form = _form(raw, params) if table == "creatives" else None
+    key = _require_locked_key(table, lock, context) if private else privacy.PUBLISHED_KEY
+    origin = SourceFacts(
+        known.facts["source"], known.facts["licence"], public=not private, timestamp_format=_format(known)
+    )
+    erased = (
+        _read_erasure_list(params.erasure_list, key, lock, context) if private and params.erasure_list else frozenset()
+    )
+    form = _choose_format(raw, params) if table == "creatives" else None
     return Preparation(table, params, origin, key, erased, form)
 
 
@@ -112,28 +118,28 @@ def _format(known: Manifest) -> str | None:
     return known.facts.get("timestamp_format")
 
 
-def _key(table: str, lock: SourcesLock, context: StageContext) -> bytes:
+def _require_locked_key(table: str, lock: SourcesLock, context: StageContext) -> bytes:
     """Return the pseudonym key, which must be the one of the lock, or users would change their names unnoticed."""
     key = sources_lock.require_key(table, context)
-    if privacy.fingerprint(key) != lock.key:
+    if privacy.key_fingerprint(key) != lock.key:
         raise DataError(
-            f"{table}: the pseudonym key ({privacy.fingerprint(key)}) is not the one sources.lock knows "
-            f"({lock.key or 'none'}); set that key, or {sources_lock.AGAIN} to take this one"
+            f"{table}: the pseudonym key ({privacy.key_fingerprint(key)}) is not the one sources.lock knows "
+            f"({lock.key or 'none'}); set that key, or {sources_lock.RUN_SNAPSHOT} to take this one"
         )
     return key
 
 
-def _erased(erasure_list: str, key: bytes, lock: SourcesLock, context: StageContext) -> frozenset[str]:
+def _read_erasure_list(erasure_list: str, key: bytes, lock: SourcesLock, context: StageContext) -> frozenset[str]:
     """Return the pseudonyms of the users on the erasure list, one id a line."""
     unchanged = sources_lock.assert_unchanged(lock.erasure, "prepare.erasure_list", erasure_list, context)
     with unchanged, tempfile.TemporaryDirectory() as scratch:
         lines = context.store.fetch(erasure_list, Path(scratch)).read_text(encoding="utf-8").splitlines()
-    return frozenset(privacy.pseudonym(line.strip(), key) for line in lines if line.strip())
+    return frozenset(privacy.pseudonymise(line.strip(), key) for line in lines if line.strip())
 
 
-def _form(raw: Path, params: Prepare) -> "Form":
+def _choose_format(raw: Path, params: Prepare) -> "PictureFormat":
     """Return what all pictures are brought to, from their headers."""
     from adloom.data import pictures, preparation
 
-    images = (image for rows in parquet.chunks(raw, NAME, ["image"]) for image in rows["image"])
-    return pictures.form(preparation.headers(images, params.max_pixels), params.picture_size)
+    images = (image for rows in parquet.chunks(raw, RAW_TABLE, ["image"]) for image in rows["image"])
+    return pictures.choose_format(preparation.read_headers(images, params.max_pixels), params.picture_size)

@@ -19,12 +19,12 @@ from adloom.training import checkpoints
 Metrics = Mapping[str, float | str]
 
 
-def call(stage: str, paths: Mapping[str, str], params: Params, context: StageContext) -> Metrics:
+def run_stage(stage: str, paths: Mapping[str, str], params: Params, context: StageContext) -> Metrics:
     """Run one stage by its command name, such as `train-gan`, with its block of the params; else as `execute`."""
-    return execute(stage, paths, params.block(stage.replace("-", "_")), context)
+    return run_block(stage, paths, params.block(stage.replace("-", "_")), context)
 
 
-def execute(stage: str, paths: Mapping[str, str], block: ConfigModel, context: StageContext) -> Metrics:
+def run_block(stage: str, paths: Mapping[str, str], block: ConfigModel, context: StageContext) -> Metrics:
     """
     Run one stage with its block; a path that is not given is the stage's default.
 
@@ -42,13 +42,13 @@ def execute(stage: str, paths: Mapping[str, str], block: ConfigModel, context: S
         if context.rank > 0:
             paths = dict(paths) | {field.name: str(place / f"dropped-{field.name}") for field in fields(module.Outputs)}
             context = replace(context, home=place, tracker=MemoryTracker(), progress=False)
-        remote = {n: path for n, path in _given(module.Outputs, paths) if is_remote(path)}
+        remote = {n: path for n, path in _select_paths(module.Outputs, paths) if is_remote(path)}
         for path in remote.values():
             context.store.require(path)
-        inputs = module.Inputs(**{n: context.store.fetch(p, place / n) for n, p in _given(module.Inputs, paths)})
-        outputs = module.Outputs(**{n: _local(p, place / n) for n, p in _given(module.Outputs, paths)})
+        inputs = module.Inputs(**{n: context.store.fetch(p, place / n) for n, p in _select_paths(module.Inputs, paths)})
+        outputs = module.Outputs(**{n: _local(p, place / n) for n, p in _select_paths(module.Outputs, paths)})
         for field in fields(outputs):
-            stack.enter_context(_locked(getattr(outputs, field.name), context.home))
+            stack.enter_context(_lock_output(getattr(outputs, field.name), context.home))
         try:
             metrics: Metrics = module.run(inputs, outputs, block, context)
         except WorkerExit:
@@ -56,7 +56,7 @@ def execute(stage: str, paths: Mapping[str, str], block: ConfigModel, context: S
         for n, path in remote.items():
             context.store.push(getattr(outputs, n), path)
         for field in fields(outputs):
-            checkpoints.discard(context, getattr(outputs, field.name))
+            checkpoints.discard_finished(context, getattr(outputs, field.name))
     return metrics
 
 
@@ -65,7 +65,7 @@ def is_remote(path: str) -> bool:
     return path.startswith("s3://")
 
 
-def _given(kind: type, paths: Mapping[str, str]) -> list[tuple[str, str]]:
+def _select_paths(kind: type, paths: Mapping[str, str]) -> list[tuple[str, str]]:
     return [(field.name, paths[field.name]) for field in fields(kind) if field.name in paths]
 
 
@@ -73,7 +73,7 @@ def _local(path: str, place: Path) -> Path:
     return place if is_remote(path) else Path(path)
 
 
-def _locked(output: Path, home: Path) -> AbstractContextManager[None]:
+def _lock_output(output: Path, home: Path) -> AbstractContextManager[None]:
     name = str(output.absolute()).strip("/").replace("/", "-")
     busy = f"{output}: another run is writing it; wait for that run or stop it"
     return exclusive_lock(home / "locks" / f"{name}.lock", busy)

@@ -86,23 +86,23 @@ def _segments(table: Path, champion: Path, params: Score) -> "pd.DataFrame":
     """Return user_id and segment of every user with a purchase, as of the end of the last event's day."""
     import pandas as pd
 
-    from adloom.audience.features import end_of, matrix, per_user
+    from adloom.audience.features import compute_features, find_period_end, to_matrix
     from adloom.audience.segmenter import Segmenter
     from adloom.storage import parquet
 
     events = parquet.read(table)
     if events.empty:
         raise DataError("events: 0 rows to score; check score.events")
-    users = per_user(events, end_of(events), read_card(champion)["params"]["purchase"])
+    users = compute_features(events, find_period_end(events), read_card(champion)["params"]["purchase"])
     segmenter = Segmenter.load(champion / "segmenter.npz")
-    return pd.DataFrame({"user_id": users["user_id"], "segment": segmenter.assign(matrix(users))})
+    return pd.DataFrame({"user_id": users["user_id"], "segment": segmenter.assign(to_matrix(users))})
 
 
 def _readings(table: Path, champion: Path, params: Score) -> "pd.DataFrame":
     """Return creative_id, and the category the reader takes each picture for, with its probability."""
     import pandas as pd
 
-    from adloom.creatives.table import shape
+    from adloom.creatives.table import picture_shape
     from adloom.onnx_models.runtime import Reader
     from adloom.storage import parquet
 
@@ -110,7 +110,7 @@ def _readings(table: Path, champion: Path, params: Score) -> "pd.DataFrame":
     if rows.empty:
         raise DataError("creatives: 0 rows to score; check score.creatives")
     image = known["image"]
-    if (found := shape(rows)) != (wanted := (image["channels"], image["height"], image["width"])):
+    if (found := picture_shape(rows)) != (wanted := (image["channels"], image["height"], image["width"])):
         raise DataError(f"creatives: pictures of {found}, the reader wants {wanted}; set prepare.picture_size")
     parts = [
         _read(rows[start : start + BATCH], known["categories"], wanted, reader) for start in range(0, len(rows), BATCH)
@@ -124,7 +124,7 @@ def _read(rows: "pd.DataFrame", categories: list[str], shape: tuple[int, int, in
 
     from adloom.creatives import pictures
 
-    probabilities = reader(pictures.to_floats(pictures.decode(rows["image"].tolist(), *shape))).probabilities
+    probabilities = reader(pictures.to_floats(pictures.decode_pngs(rows["image"].tolist(), *shape))).probabilities
     category = np.array(categories)[probabilities.argmax(axis=1)]
     return pd.DataFrame(
         {"creative_id": rows["creative_id"], "category": category, "probability": probabilities.max(axis=1)}

@@ -64,20 +64,20 @@ def _segment(table: Path, params: Segment, made: manifest.Draft, progress: bool)
     events = parquet.read(table, "calibration")
     if events.empty:
         raise DataError("events: 0 rows in the calibration period; set prepare.events.holdout_start to a later day")
-    data = model_selection.calibration(events, params.purchase)
-    _check(data, events, params)
-    found = _measure(data, params, progress)
+    data = model_selection.build_calibration(events, params.purchase)
+    _require_users(data, events, params)
+    found = _measure_candidates(data, params, progress)
     chosen = model_selection.choose([candidate for candidate, _ in found], params)
     segmenter = next(segmenter for candidate, segmenter in found if candidate is chosen)
     made.rows.update(users=len(data.users), calibration=len(events))
-    _write(made, data, segmenter)
+    _write_segments(made, data, segmenter)
     _write_card(made, [candidate for candidate, _ in found], chosen, segmenter, params)
     measured = {"silhouette": chosen.silhouette, "stability_ari": chosen.stability, "segment_rate_auc": chosen.auc}
     counted = {"segments": float(chosen.segments), "smallest_segment": float(chosen.smallest)}
     return counted | {name: value for name, value in measured.items() if value is not None}
 
 
-def _check(data: "Calibration", events: "pd.DataFrame", params: Segment) -> None:
+def _require_users(data: "Calibration", events: "pd.DataFrame", params: Segment) -> None:
     """Raise DataError when there are not enough users for segments_min segments."""
     from adloom.audience.segmenter import FEATURES
 
@@ -100,25 +100,29 @@ def _check(data: "Calibration", events: "pd.DataFrame", params: Segment) -> None
         )
 
 
-def _measure(data: "Calibration", params: Segment, progress: bool) -> "list[tuple[Candidate, Segmenter]]":
+def _measure_candidates(data: "Calibration", params: Segment, progress: bool) -> "list[tuple[Candidate, Segmenter]]":
     from tqdm import tqdm
 
     from adloom.audience import model_selection
 
     with tqdm(desc=STAGE, total=len(params.algorithms) * params.bootstraps, disable=not progress, unit="refit") as bar:
-        return [pair for name in params.algorithms for pair in model_selection.measure(data, name, params, bar.update)]
+        return [
+            pair
+            for name in params.algorithms
+            for pair in model_selection.measure_candidates(data, name, params, bar.update)
+        ]
 
 
-def _write(made: manifest.Draft, data: "Calibration", segmenter: "Segmenter") -> None:
-    from adloom.audience.features import matrix
-    from adloom.audience.profiles import describe
-    from adloom.audience.segment_index import Members
+def _write_segments(made: manifest.Draft, data: "Calibration", segmenter: "Segmenter") -> None:
+    from adloom.audience.features import to_matrix
+    from adloom.audience.profiles import describe_segments
+    from adloom.audience.segment_index import SegmentIndex
 
     segmenter.save(made.path / "segmenter.npz")
-    features = matrix(data.users)
+    features = to_matrix(data.users)
     segment = segmenter.index(features)
-    Members.of(list(data.users["user_id"]), segment, segmenter.names).save(made.path / "members.npz")
-    profiles = [profile.as_json() for profile in describe(features, segment, segmenter.names)]
+    SegmentIndex.of(list(data.users["user_id"]), segment, segmenter.names).save(made.path / "members.npz")
+    profiles = [profile.as_json() for profile in describe_segments(features, segment, segmenter.names)]
     made.write_json("profiles.json", profiles)
 
 
@@ -134,9 +138,10 @@ def _write_card(
         "features": FEATURES,
         "segments": segmenter.names,
         "rule": model_selection.RULE,
-        "chosen": model_selection.as_json(chosen),
+        "chosen": model_selection.to_json(chosen),
         "candidates": [
-            model_selection.as_json(c) | {"verdict": model_selection.verdict(c, chosen, params)} for c in candidates
+            model_selection.to_json(c) | {"verdict": model_selection.explain_verdict(c, chosen, params)}
+            for c in candidates
         ],
     }
     made.describe(card, params)

@@ -16,12 +16,12 @@ from adloom.errors import ConfigError, DataError
 from adloom.storage.base import SourceFile
 
 LOCK = Path("sources.lock")
-AGAIN = "run `adloom snapshot`"
-KEY = (
+RUN_SNAPSHOT = "run `adloom snapshot`"
+MAKE_KEY = (
     "`openssl rand -hex 32 > FILE` makes one, set ADLOOM_PSEUDONYM_KEY_FILE=FILE, "
     "or ADLOOM_PSEUDONYM_KEY to what is in it"
 )
-NO_KEY = f"private data needs a key for pseudonyms; {KEY}"
+NO_KEY = f"private data needs a key for pseudonyms; {MAKE_KEY}"
 
 
 class SourceFiles(BaseModel):
@@ -60,7 +60,7 @@ def scan_table(ingest: Ingest, erasure_list: str | None, context: StageContext) 
     sources = {table: source.uri for table in TABLES if (source := ingest.source(table))}
     private = [table for table, uri in sources.items() if is_private(table, uri)]
     return SourcesLock(
-        key=privacy.fingerprint(require_key(private[0], context)) if private else None,
+        key=privacy.key_fingerprint(require_key(private[0], context)) if private else None,
         erasure=scan_files(erasure_list, context) if erasure_list else None,
         tables={table: scan_files(uri, context) for table, uri in sources.items()},
     )
@@ -68,7 +68,7 @@ def scan_table(ingest: Ingest, erasure_list: str | None, context: StageContext) 
 
 def scan_privacy(table: str, erasure_list: str | None, context: StageContext) -> SourcesLock:
     """Look at the key and the erasure list alone; raises ConfigError when there is no key."""
-    key = privacy.fingerprint(require_key(table, context))
+    key = privacy.key_fingerprint(require_key(table, context))
     return SourcesLock(key=key, erasure=scan_files(erasure_list, context) if erasure_list else None, tables={})
 
 
@@ -79,7 +79,7 @@ def scan_files(uri: str, context: StageContext) -> SourceFiles:
 
 def is_private(table: str, uri: str) -> bool:
     """Return whether rows of a table from this source belong to users who did not publish them."""
-    return table in privacy.TABLES and uri not in entries.ENTRIES
+    return table in privacy.USER_TABLES and uri not in entries.ENTRIES
 
 
 def require_key(table: str, context: StageContext) -> bytes:
@@ -108,28 +108,30 @@ def load(path: Path) -> SourcesLock:
     try:
         return SourcesLock.model_validate_json(path.read_bytes())
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file; {AGAIN}") from None
+        raise DataError(f"{path}: no such file; {RUN_SNAPSHOT}") from None
     except ValidationError as error:
-        raise DataError(f"{path}: not a lock of format 1: {error.errors()[0]['msg']}; {AGAIN}") from None
+        raise DataError(f"{path}: not a lock of format 1: {error.errors()[0]['msg']}; {RUN_SNAPSHOT}") from None
 
 
-def check(locked: SourceFiles | None, what: str, uri: str, context: StageContext) -> None:
+def require_unchanged(locked: SourceFiles | None, what: str, uri: str, context: StageContext) -> None:
     """Raise DataError when the files of a source are no longer those of the lock, naming the first that differs."""
     if locked is None or locked.uri != uri:
-        raise DataError(f"{what}: sources.lock knows {locked.uri if locked else 'no source'}, not {uri}; {AGAIN}")
+        raise DataError(
+            f"{what}: sources.lock knows {locked.uri if locked else 'no source'}, not {uri}; {RUN_SNAPSHOT}"
+        )
     then, now = ({file.path: file for file in files} for files in (locked.files, context.store.list(uri)))
     for path in sorted(then.keys() | now.keys()):
         if then.get(path) != now.get(path):
             how = "is gone" if path not in now else "is new" if path not in then else "changed"
-            raise DataError(f"{what}: {uri}: {path} {how} since sources.lock was written; {AGAIN}")
+            raise DataError(f"{what}: {uri}: {path} {how} since sources.lock was written; {RUN_SNAPSHOT}")
 
 
 @contextmanager
 def assert_unchanged(locked: SourceFiles | None, what: str, uri: str, context: StageContext) -> Iterator[None]:
     """Check a source before it is read and again after: one that changes meanwhile is refused, too. As `check`."""
-    check(locked, what, uri, context)
+    require_unchanged(locked, what, uri, context)
     yield
-    check(locked, what, uri, context)
+    require_unchanged(locked, what, uri, context)
 
 
 def _sha256(content: object) -> str:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from adloom.creatives.cnn_module import ReaderModule
-    from adloom.creatives.module import PictureRows
+    from adloom.creatives.module import PictureDataset
     from adloom.creatives.table import Creatives
-    from adloom.training.loop import History, Session
+    from adloom.training.loop import History, TrainingSession
 
 STAGE = "train_cnn"
 BATCH = 512  # pictures embedded at once
@@ -57,45 +57,45 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainCnn, context: StageContex
 
     manifest.verify(inputs.creatives)
     rows = parquet.read(inputs.creatives)
-    categories = table.categories(rows)
+    categories = table.list_categories(rows)
     if len(categories) == 1:
         reason = f"one category only ({categories[0]}); a reader needs at least two to tell apart"
         manifest.skip(outputs.cnn, STAGE, params, reason)
         return {}
-    with loop.session(STAGE, inputs.creatives, outputs.cnn, params, context) as session:
+    with loop.open_session(STAGE, inputs.creatives, outputs.cnn, params, context) as session:
         history = _train(rows, categories, params, session)
     return {name: values[-1][1] for name, values in history.items()}
 
 
-def _train(rows: "pd.DataFrame", categories: list[str], params: TrainCnn, session: "Session") -> "History":
+def _train(rows: "pd.DataFrame", categories: list[str], params: TrainCnn, session: "TrainingSession") -> "History":
     from adloom.creatives import table
     from adloom.creatives.cnn_module import ReaderModule, calibrate
     from adloom.creatives.cnn_net import Reader
     from adloom.training import loop
 
-    train, validation = (table.take(rows, split, categories) for split in ("train", "validation"))
-    judged = _rows(validation)
-    channels, height, width = table.shape(rows)
+    train, validation = (table.decode_split(rows, split, categories) for split in ("train", "validation"))
+    judged = _to_dataset(validation)
+    channels, height, width = table.picture_shape(rows)
     module, history = loop.fit(
         lambda: ReaderModule(Reader(channels, height, len(categories), params.width, params.embedding), params),
-        _rows(train),
+        _to_dataset(train),
         params,
         session,
         validation=judged,
     )
     calibrate(module.net, (judged[batch] for batch in loop.split_in_order(len(judged), BATCH)))
     _export(module, (channels, height, width), session.made.path / "reader.onnx")
-    _know(rows, train, categories, params, session.made.path)
+    _write_references(rows, train, categories, params, session.made.path)
     session.made.rows.update(train=len(train), validation=len(validation))
     image = {"height": height, "width": width, "channels": channels}
     session.describe({"model": "cnn", "categories": categories, "image": image}, history, params)
     return history
 
 
-def _rows(creatives: "Creatives") -> "PictureRows":
-    from adloom.creatives.module import PictureRows
+def _to_dataset(creatives: "Creatives") -> "PictureDataset":
+    from adloom.creatives.module import PictureDataset
 
-    return PictureRows(creatives.pixels, creatives.category)
+    return PictureDataset(creatives.pixels, creatives.category)
 
 
 def _export(module: "ReaderModule", shape: tuple[int, int, int], path: Path) -> None:
@@ -119,7 +119,9 @@ def _export(module: "ReaderModule", shape: tuple[int, int, int], path: Path) -> 
     )
 
 
-def _know(rows: "pd.DataFrame", train: "Creatives", categories: list[str], params: TrainCnn, folder: Path) -> None:
+def _write_references(
+    rows: "pd.DataFrame", train: "Creatives", categories: list[str], params: TrainCnn, folder: Path
+) -> None:
     """Write known.npz: what the finished reader makes of each training picture, in half precision."""
     import numpy as np
 

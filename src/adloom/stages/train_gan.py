@@ -17,10 +17,10 @@ from adloom.storage import manifest
 
 if TYPE_CHECKING:
     from adloom.creatives.gan_net import Generator
-    from adloom.training.loop import Session
+    from adloom.training.loop import TrainingSession
 
 STAGE = "train_gan"
-SHOWN = 10  # pictures of each category on the sample sheet
+PER_CATEGORY = 10  # pictures of each category on the sample sheet
 
 
 @dataclass(frozen=True)
@@ -47,32 +47,32 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainGan, context: StageContex
         return {}
     from adloom.training import loop
 
-    with loop.session(STAGE, inputs.creatives, outputs.gan, params, context) as session:
+    with loop.open_session(STAGE, inputs.creatives, outputs.gan, params, context) as session:
         history = _train(inputs.creatives, params, session)
     return {name: values[-1][1] for name, values in history.items()}
 
 
-def _train(creatives: Path, params: TrainGan, session: "Session") -> Mapping[str, list[list[float]]]:
+def _train(creatives: Path, params: TrainGan, session: "TrainingSession") -> Mapping[str, list[list[float]]]:
     from adloom.creatives import table
-    from adloom.creatives.gan_module import GanModule, settle
+    from adloom.creatives.gan_module import GanModule, standing_statistics
     from adloom.creatives.gan_net import Discriminator, Generator
-    from adloom.creatives.module import PictureRows
+    from adloom.creatives.module import PictureDataset
     from adloom.storage import parquet
     from adloom.training import loop
 
     rows = parquet.read(creatives, "train")
-    categories = table.categories(rows)
-    channels, height, width = table.shape(rows)
-    train = table.take(rows, "train", categories)
+    categories = table.list_categories(rows)
+    channels, height, width = table.picture_shape(rows)
+    train = table.decode_split(rows, "train", categories)
     known = len(categories)
 
     def make() -> GanModule:
         generator = Generator(channels, height, known, params.width, params.latent)
         return GanModule(generator, Discriminator(channels, height, known, params.width), params)
 
-    module, history = loop.fit(make, PictureRows(train.pixels, train.category), params, session)
-    _export(settle(module, known), known, params.latent, session.made.path / "generator.onnx")
-    _sample(known, params, session)
+    module, history = loop.fit(make, PictureDataset(train.pixels, train.category), params, session)
+    _export(standing_statistics(module, known), known, params.latent, session.made.path / "generator.onnx")
+    _draw_sample_sheet(known, params, session)
     session.made.rows.update(train=len(train))
     image = {"height": height, "width": width, "channels": channels}
     session.describe({"model": "gan", "categories": categories, "image": image}, history, params)
@@ -100,15 +100,15 @@ def _export(generator: "Generator", categories: int, latent: int, path: Path) ->
     )
 
 
-def _sample(categories: int, params: TrainGan, session: "Session") -> None:
+def _draw_sample_sheet(categories: int, params: TrainGan, session: "TrainingSession") -> None:
     """Let the finished generator draw the sample sheet."""
     import numpy as np
 
     from adloom.creatives import pictures
     from adloom.onnx_models.runtime import Generator
 
-    z = np.random.default_rng(params.seed).standard_normal((categories * SHOWN, params.latent), np.float32)
-    drawn = Generator(session.made.path, params.threads)(z, np.repeat(np.arange(categories), SHOWN))
+    z = np.random.default_rng(params.seed).standard_normal((categories * PER_CATEGORY, params.latent), np.float32)
+    drawn = Generator(session.made.path, params.threads)(z, np.repeat(np.arange(categories), PER_CATEGORY))
     path = session.made.path / "sample_sheet.png"
-    path.write_bytes(pictures.sheet(pictures.to_pixels(drawn), SHOWN))
+    path.write_bytes(pictures.draw_sheet(pictures.to_pixels(drawn), PER_CATEGORY))
     session.run.artifact(path)

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from adloom.copywriting.tokenizer import Tokenizer
-    from adloom.sequences.module import Lines
-    from adloom.sequences.net import CopyNet
-    from adloom.training.loop import History, Session
+    from adloom.sequences.module import TokenDataset
+    from adloom.sequences.net import SequenceLstm
+    from adloom.training.loop import History, TrainingSession
 
 STAGE = "train_lstm"
 SAMPLES = 8  # lines shown for each category
@@ -55,39 +55,43 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainLstm, context: StageConte
     from adloom.storage import parquet
     from adloom.training import loop
 
-    with loop.session(STAGE, inputs.copy, outputs.lstm, params, context) as session:
-        train, validation = (_lines(parquet.read(inputs.copy, split), split) for split in ("train", "validation"))
+    with loop.open_session(STAGE, inputs.copy, outputs.lstm, params, context) as session:
+        train, validation = (
+            _require_lines(parquet.read(inputs.copy, split), split) for split in ("train", "validation")
+        )
         history = _train(train, validation, params, session)
     return {name: values[-1][1] for name, values in history.items()}
 
 
-def _train(train: "pd.DataFrame", validation: "pd.DataFrame", params: TrainLstm, session: "Session") -> "History":
+def _train(
+    train: "pd.DataFrame", validation: "pd.DataFrame", params: TrainLstm, session: "TrainingSession"
+) -> "History":
     from adloom.copywriting import tokenizer, verbatim_filter
-    from adloom.sequences.module import CopyModule
+    from adloom.sequences.module import SequenceModule
     from adloom.storage import npz
     from adloom.training import loop
 
     words = tokenizer.fit(train["text"], train["category"].dropna(), params.vocabulary)
     module, history = loop.fit(
-        lambda: CopyModule(words.size, words.begin, params),
-        _tokenised(train, words),
+        lambda: SequenceModule(words.size, words.begin, params),
+        _tokenise(train, words),
         params,
         session,
-        validation=_tokenised(validation, words),
+        validation=_tokenise(validation, words),
         patience=params.patience,
     )
     folder = session.made.path
     _export(module.net, folder / "copywriter.onnx")
     (folder / "tokenizer.json").write_text(words.to_json(), encoding="utf-8")
-    npz.save(folder / "known.npz", fingerprints=verbatim_filter.fingerprints(train["text"]))
-    session.made.write_json("sample_lines.json", _samples(folder, words, params))
+    npz.save(folder / "known.npz", fingerprints=verbatim_filter.fingerprint_lines(train["text"]))
+    session.made.write_json("sample_lines.json", _write_samples(folder, words, params))
     session.run.artifact(folder / "sample_lines.json")
     session.made.rows.update(train=len(train), validation=len(validation))
     session.describe({"model": "lstm", "categories": words.categories}, history, params)
     return history
 
 
-def _lines(rows: "pd.DataFrame", split: str) -> "pd.DataFrame":
+def _require_lines(rows: "pd.DataFrame", split: str) -> "pd.DataFrame":
     if rows.empty:
         raise DataError(
             f"copy: 0 lines in split {split}, expected at least 1; add lines to ingest.copy or leave it out"
@@ -95,15 +99,15 @@ def _lines(rows: "pd.DataFrame", split: str) -> "pd.DataFrame":
     return rows
 
 
-def _tokenised(rows: "pd.DataFrame", words: "Tokenizer") -> "Lines":
-    from adloom.sequences.module import Lines
+def _tokenise(rows: "pd.DataFrame", words: "Tokenizer") -> "TokenDataset":
+    from adloom.sequences.module import TokenDataset
 
     categories = rows["category"].astype(object).where(rows["category"].notna(), None)
     tokens = [words.line(text, category) for text, category in zip(rows["text"], categories, strict=True)]
-    return Lines(tokens, [len(text) + 1 for text in rows["text"]])
+    return TokenDataset(tokens, [len(text) + 1 for text in rows["text"]])
 
 
-def _export(net: "CopyNet", path: Path) -> None:
+def _export(net: "SequenceLstm", path: Path) -> None:
     import torch
 
     from adloom.onnx_models import export
@@ -131,17 +135,17 @@ def _export(net: "CopyNet", path: Path) -> None:
     )
 
 
-def _samples(folder: Path, words: "Tokenizer", params: TrainLstm) -> list[dict[str, object]]:
+def _write_samples(folder: Path, words: "Tokenizer", params: TrainLstm) -> list[dict[str, object]]:
     """Return for each category, and for none, lines that the finished model writes, none of them a training line."""
     import numpy as np
 
-    from adloom.copywriting.decoding import Request, Rules, write_lines
+    from adloom.copywriting.decoding import LineRequest, LineRules, write_lines
     from adloom.onnx_models.runtime import Copywriter
 
     write = Copywriter(folder, params.threads)
-    rules = Rules(known=np.load(folder / "known.npz")["fingerprints"])
+    rules = LineRules(known=np.load(folder / "known.npz")["fingerprints"])
     names = enumerate((None, *words.categories))  # a seed each, else their lines would be alike
     requests = [
-        Request(SAMPLES, params.seed + i, category, temperature=TEMPERATURE, rules=rules) for i, category in names
+        LineRequest(SAMPLES, params.seed + i, category, temperature=TEMPERATURE, rules=rules) for i, category in names
     ]
     return [{"category": r.category, "lines": write_lines(write, words, r)} for r in requests]

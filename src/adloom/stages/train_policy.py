@@ -136,10 +136,10 @@ def _embed(rows: "pd.DataFrame", cnn: Path, threads: int) -> "Float32Array":
     from adloom.creatives import pictures, table
     from adloom.onnx_models.runtime import Reader
 
-    read, shape = Reader(cnn, threads), table.shape(rows)
+    read, shape = Reader(cnn, threads), table.picture_shape(rows)
     images = rows["image"].tolist()
     batches = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
-    made = [read(pictures.to_floats(pictures.decode(batch, *shape))).embedding for batch in batches]
+    made = [read(pictures.to_floats(pictures.decode_pngs(batch, *shape))).embedding for batch in batches]
     return np.concatenate(made).astype(np.float32)
 
 

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 _MARK = "finished"
 _NAME = "last.ckpt"
-SHARE = 10  # a copy that failed is tried again once ten times as long has been trained as it was waited for
+RETRY_FACTOR = 10  # a copy that failed is tried again once ten times as long has been trained as it was waited for
 
 
 class RemoteCheckpoint:
@@ -63,7 +63,7 @@ class RemoteCheckpoint:
                 self._store.push(Path(place), self.uri)
         except AdloomError as error:
             now = time.monotonic()
-            self._again = now + SHARE * (now - begun)
+            self._again = now + RETRY_FACTOR * (now - begun)
             log.warning("%s; the training goes on, its checkpoint lies on this machine alone", error)
 
 
@@ -78,14 +78,14 @@ def remote_checkpoint(context: StageContext, stage: str, key: str) -> RemoteChec
     return RemoteCheckpoint(context.store, f"{uri}/{stage}/{key}") if uri else None
 
 
-def finish(checkpoint: Path, artifact: Path, copied: RemoteCheckpoint | None = None) -> None:
+def mark_finished(checkpoint: Path, artifact: Path, copied: RemoteCheckpoint | None = None) -> None:
     """Mark a checkpoint as no longer needed once the artifact that was made from it is where it belongs."""
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     lines = [str(artifact.absolute()), *([copied.uri] if copied else [])]
     (checkpoint.parent / _MARK).write_text("\n".join(lines), encoding="utf-8")
 
 
-def discard(context: StageContext, artifact: Path) -> None:
+def discard_finished(context: StageContext, artifact: Path) -> None:
     """Remove the checkpoints that an artifact was made from; that a copy cannot be removed is a warning."""
     for mark in context.home.glob(f"checkpoints/*/*/{_MARK}"):
         with suppress(FileNotFoundError):  # another stage may discard its own, and two the same, at the same time
@@ -93,10 +93,10 @@ def discard(context: StageContext, artifact: Path) -> None:
             if made == str(artifact.absolute()):
                 shutil.rmtree(mark.parent, ignore_errors=True)
                 for uri in uris:
-                    remove(context.store, uri)
+                    remove_remote(context.store, uri)
 
 
-def remove(store: Store, uri: str) -> None:
+def remove_remote(store: Store, uri: str) -> None:
     """Remove what is no longer needed below a uri; that it cannot be is a warning."""
     try:
         store.remove(uri)
@@ -109,7 +109,7 @@ def find_valid_checkpoint(path: Path, module: "torch.nn.Module") -> Path | None:
     if not path.exists():
         return None
     try:
-        _check(path, module)
+        _require_valid(path, module)
     except Exception as error:  # noqa: BLE001 - torch has no family of errors for a damaged file
         log.warning("%s: damaged checkpoint (%s), training starts over", path, type(error).__name__)
         path.unlink()
@@ -117,7 +117,7 @@ def find_valid_checkpoint(path: Path, module: "torch.nn.Module") -> Path | None:
     return path
 
 
-def _check(path: Path, module: "torch.nn.Module") -> None:
+def _require_valid(path: Path, module: "torch.nn.Module") -> None:
     """Raise some error when a checkpoint is damaged or of another network."""
     import torch
 

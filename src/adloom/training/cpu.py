@@ -23,7 +23,7 @@ class Cpu(BaseModel):
     flags: tuple[str, ...]
 
 
-def read(info: Path = CPUINFO) -> Cpu:
+def read_cpu(info: Path = CPUINFO) -> Cpu:
     """Return the type of this CPU; where the system does not list it, what Python knows."""
     text = info.read_text(encoding="utf-8") if info.is_file() else ""
     lines = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())

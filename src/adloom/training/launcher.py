@@ -24,10 +24,10 @@ from adloom.kubeflow.jobs.base import UNEXPECTED
 from adloom.stages import runner
 from adloom.stages.runner import Metrics
 
-SELF = (sys.executable, "-c", "from adloom.cli.main import main; main()")
+COMMAND = (sys.executable, "-c", "from adloom.cli.main import main; main()")
 
 
-def execute(
+def run_or_launch(
     stage: str, paths: Mapping[str, str], block: ConfigModel, context: StageContext, arguments: Sequence[str]
 ) -> Metrics | None:
     """
@@ -39,7 +39,7 @@ def execute(
     if isinstance(block, Training) and needs_launch(stage, block, settings):
         launch(stage, block, settings, arguments)
         return None
-    metrics = runner.execute(stage, paths, block, context)
+    metrics = runner.run_block(stage, paths, block, context)
     return metrics if context.rank == 0 else None
 
 
@@ -73,7 +73,7 @@ def launch(stage: str, block: Training, settings: Settings, arguments: Sequence[
     with tempfile.TemporaryDirectory(prefix="adloom-") as place:
         where = [f"--log-dir={place}", *(alone if settings.machines is None else [])]
         try:
-            run.run(run.parse_args([*where, "--no-python", *SELF, *arguments]))  # type: ignore[no-untyped-call]
+            run.run(run.parse_args([*where, "--no-python", *COMMAND, *arguments]))  # type: ignore[no-untyped-call]
         except ChildFailedError as error:
             raise root_cause(stage, error.failures.values()) from None
         except SignalException as error:
@@ -82,7 +82,7 @@ def launch(stage: str, block: Training, settings: Settings, arguments: Sequence[
             raise SystemExit(128 + error.sigval) from None
 
 
-def report(line: str, settings: Settings) -> bool:
+def report_error(line: str, settings: Settings) -> bool:
     """Leave the line of an error with whoever started this process; return whether there is such a one."""
     if settings.error_file is None:
         return False
@@ -92,7 +92,7 @@ def report(line: str, settings: Settings) -> bool:
 
 def root_cause(stage: str, failures: Iterable[Any]) -> Exception:
     """Return what to raise for the process that failed first."""
-    first = min(failures, key=_blame)
+    first = min(failures, key=_blame_order)
     if first.exitcode >= 0:
         return (UserError if first.exitcode == UserError.exit_code else AdloomError)(first.message)
     name = str(-first.exitcode)
@@ -104,7 +104,7 @@ def root_cause(stage: str, failures: Iterable[Any]) -> Exception:
     )
 
 
-def _blame(failure: Any) -> tuple[int, int, int]:
+def _blame_order(failure: Any) -> tuple[int, int, int]:
     """Order failures: who knows why is before who lost another, and that before who was ended for another's sake."""
     consequence = 2 if failure.exitcode == -signal.SIGTERM else int(failure.message.startswith(UNEXPECTED))
     return consequence, failure.timestamp, failure.local_rank

@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 Module = TypeVar("Module", bound=pl.LightningModule)
 History = dict[str, list[list[float]]]  # {curve: [[optimizer steps so far, value], …]}, a point per epoch
 
-ALONE = ProcessGroup()
+SINGLE_PROCESS = ProcessGroup()
 MONITOR = "validation_loss"  # what early stopping watches, logged by the module's validation_step
 
 
@@ -59,7 +59,7 @@ class BatchDataset(Protocol):
 
 
 @dataclass(frozen=True)
-class Session:
+class TrainingSession:
     """One training of one stage: where its artifact, its numbers and its checkpoint go."""
 
     stage: str
@@ -68,7 +68,7 @@ class Session:
     checkpoint: Path
     progress: bool
     copy: checkpoints.RemoteCheckpoint | None = None  # where the checkpoint lies as well
-    group: ProcessGroup = ALONE
+    group: ProcessGroup = SINGLE_PROCESS
 
     def describe(self, card: Mapping[str, object], history: History, params: Training) -> None:
         """Write card.json and history.json."""
@@ -77,7 +77,9 @@ class Session:
 
 
 @contextmanager
-def session(stage: str, table: Path, target: Path, params: Training, context: StageContext) -> Iterator[Session]:
+def open_session(
+    stage: str, table: Path, target: Path, params: Training, context: StageContext
+) -> Iterator[TrainingSession]:
     """
     Yield a Session whose draft becomes the artifact `target` when the block ends; then its checkpoint is finished.
 
@@ -97,15 +99,15 @@ def session(stage: str, table: Path, target: Path, params: Training, context: St
     )
     group = ProcessGroup(context.rank, context.processes)
     with track_run(stage, table, target, params, context) as (made, run):
-        yield Session(stage, made, run, checkpoint, context.progress, copy if group.first else None, group)
-    checkpoints.finish(checkpoint, target, copy)
+        yield TrainingSession(stage, made, run, checkpoint, context.progress, copy if group.first else None, group)
+    checkpoints.mark_finished(checkpoint, target, copy)
 
 
 def fit(
     make: Callable[[], Module],
     rows: BatchDataset,
     params: Training,
-    session: Session,
+    session: TrainingSession,
     *,
     validation: BatchDataset | None = None,
     patience: int | None = None,
@@ -126,15 +128,17 @@ def fit(
     torch.manual_seed(params.seed)
     module = make()
     watch = TrainingCallback(params, session, patience)
-    loader = _batches(rows, BatchSampler(len(rows), params, session.group))
+    loader = _load_batches(rows, BatchSampler(len(rows), params, session.group))
     judged = (
-        _batches(validation, split_in_order(len(validation), params.batch_size)) if validation is not None else None
+        _load_batches(validation, split_in_order(len(validation), params.batch_size))
+        if validation is not None
+        else None
     )
     with session.group.joined(), warnings.catch_warnings():
-        resume = _resumed(session, module)
+        resume = _find_resume_point(session, module)
         warnings.simplefilter("ignore")  # Lightning's advice on workers and intervals, which are chosen here
-        trainer = _trainer(params, watch, session.group, manual=not module.automatic_optimization)
-        _run(trainer, module, loader, judged, resume)
+        trainer = _build_trainer(params, watch, session.group, manual=not module.automatic_optimization)
+        _run_trainer(trainer, module, loader, judged, resume)
     if not session.group.first:
         raise WorkerExit
     if watch.best:
@@ -144,7 +148,11 @@ def fit(
 
 def warn_of_emulation(params: Training, stage: str) -> None:
     """Warn when a stage trains in a precision that this CPU emulates."""
-    if params.precision == "32-true" or torch.cuda.is_available() or cpu.has_bf16(cpu.read(), read_kernel_variables()):
+    if (
+        params.precision == "32-true"
+        or torch.cuda.is_available()
+        or cpu.has_bf16(cpu.read_cpu(), read_kernel_variables())
+    ):
         return
     log.warning(
         "%s: precision %s is emulated by this CPU and many times slower; set `%s.precision: 32-true`, its fastest",
@@ -167,7 +175,7 @@ class BatchSampler(Sampler[Any]):
     process of a group gets its share.
     """
 
-    def __init__(self, rows: int, params: Training, group: ProcessGroup = ALONE) -> None:
+    def __init__(self, rows: int, params: Training, group: ProcessGroup = SINGLE_PROCESS) -> None:
         self.rows, self.seed, self.share = rows, params.seed, group.share(params.batch_size)
         self.steps, self.batch = params.steps_per_epoch, params.batch_size
         self.epoch = 0
@@ -194,7 +202,7 @@ class BatchSampler(Sampler[Any]):
 class TrainingCallback(pl.callbacks.Checkpoint):
     """Reseeds each step, keeps the history and the best weights, writes the checkpoint, shows the progress."""
 
-    def __init__(self, params: Training, session: Session, patience: int | None) -> None:
+    def __init__(self, params: Training, session: TrainingSession, patience: int | None) -> None:
         self._params, self._session, self._patience = params, session, patience
         self._group = session.group
         self.history: History = {}
@@ -290,7 +298,7 @@ class TrainingCallback(pl.callbacks.Checkpoint):
             self._session.copy.push(path, last)
 
 
-def _trainer(params: Training, watch: TrainingCallback, group: ProcessGroup, manual: bool) -> pl.Trainer:
+def _build_trainer(params: Training, watch: TrainingCallback, group: ProcessGroup, manual: bool) -> pl.Trainer:
     several = {
         "devices": params.devices,
         "num_nodes": params.nodes,
@@ -311,7 +319,9 @@ def _trainer(params: Training, watch: TrainingCallback, group: ProcessGroup, man
     )
 
 
-def _run(trainer: pl.Trainer, module: pl.LightningModule, loader: Any, validation: Any, resume: Path | None) -> None:
+def _run_trainer(
+    trainer: pl.Trainer, module: pl.LightningModule, loader: Any, validation: Any, resume: Path | None
+) -> None:
     handler = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(module, loader, validation, ckpt_path=resume, weights_only=True)
@@ -322,11 +332,11 @@ def _run(trainer: pl.Trainer, module: pl.LightningModule, loader: Any, validatio
         raise KeyboardInterrupt from None
 
 
-def _batches(rows: BatchDataset, order: Iterable[Int64Array]) -> DataLoader[Any]:
+def _load_batches(rows: BatchDataset, order: Iterable[Int64Array]) -> DataLoader[Any]:
     return DataLoader(rows, batch_size=None, sampler=order)  # type: ignore[arg-type] # row numbers come in arrays
 
 
-def _resumed(session: Session, module: pl.LightningModule) -> Path | None:
+def _find_resume_point(session: TrainingSession, module: pl.LightningModule) -> Path | None:
     """Return the checkpoint to go on from, the first process's in every process; None when there is none."""
     path = session.checkpoint
     if session.copy:

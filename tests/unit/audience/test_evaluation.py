@@ -7,7 +7,7 @@ from tests.support.toy_shops import features, shop
 
 from adloom.audience import fit, rates
 from adloom.audience.evaluation import Card, evaluate
-from adloom.audience.segmenter import Scale, Segmenter
+from adloom.audience.segmenter import FeatureScale, Segmenter
 from adloom.config.params import Evaluate, Segment
 from adloom.errors import DataError
 from adloom.evaluation.intervals import bootstrap, bootstrap_difference
@@ -31,7 +31,7 @@ def rows() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def segmenter(rows: pd.DataFrame) -> Segmenter:
     """Return the shop's three groups."""
-    return fit.segmenters(features(rows), "kmeans", [3], PARAMS, seed=1)[0]
+    return fit.fit_segmenters(features(rows), "kmeans", [3], PARAMS, seed=1)[0]
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_evaluating_twice_gives_the_same(found: Evaluation, rows: pd.DataFrame, 
 
 
 def test_a_worse_segmenter_loses_when_both_see_the_same_users(found: Evaluation, rows: pd.DataFrame) -> None:
-    lump = Segmenter(Scale.of(features(rows)), np.zeros((1, 5)), np.zeros(1, np.int64), ("segment-1",))
+    lump = Segmenter(FeatureScale.of(features(rows)), np.zeros((1, 5)), np.zeros(1, np.int64), ("segment-1",))
     worse = evaluate(lump, rows, CARD, JUDGE)
     assert worse.metrics["segment_rate_auc"].value == 0.5
     assert "silhouette" not in worse.metrics  # one segment has none
@@ -88,7 +88,7 @@ def test_rates_come_from_one_half_and_are_judged_on_the_other() -> None:
     segment = np.array([0, 0, 1, 1, 2, 0, 1, 2])
     learn = np.array([1, 1, 1, 1, 0, 0, 0, 0], bool)
     bought = np.array([1, 1, 1, 0, 1, 0, 1, 1], bool)
-    sample = rates.auc(segment, bought, learn)
+    sample = rates.rate_auc(segment, bought, learn)
     assert sample.columns[0].tolist() == [1, 0, 1, 1]
     assert sample.columns[1].tolist() == [0.75, 1.0, 0.5, 0.75]  # segment 2 is unseen: the rate of all
     assert bootstrap(sample, 20, 0).value == 0
@@ -97,5 +97,5 @@ def test_rates_come_from_one_half_and_are_judged_on_the_other() -> None:
 @pytest.mark.parametrize("everybody", [True, False])
 def test_an_auc_needs_buyers_and_others(everybody: bool) -> None:
     bought = np.full(4, everybody)
-    assert not rates.auc(np.zeros(4, int), bought, np.array([1, 1, 0, 0], bool)).defined
-    assert not rates.auc(np.zeros(4, int), bought, np.ones(4, bool)).defined
+    assert not rates.rate_auc(np.zeros(4, int), bought, np.array([1, 1, 0, 0], bool)).defined
+    assert not rates.rate_auc(np.zeros(4, int), bought, np.ones(4, bool)).defined

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.toy_shops import CUT, events
 
-from adloom.audience.features import bought, end_of, expression, matrix, per_user
+from adloom.audience.features import build_expression, compute_features, find_buyers, find_period_end, to_matrix
 from adloom.audience.segmenter import FEATURES
 from adloom.errors import DataError
 
@@ -24,50 +24,52 @@ THREE = [
 
 
 def test_features_of_three_users_by_hand() -> None:
-    users = per_user(events(THREE), CUT, "purchase")
+    users = compute_features(events(THREE), CUT, "purchase")
     assert list(users["user_id"]) == ["a", "b", "c"]
-    assert matrix(users).tolist()[:2] == [
+    assert to_matrix(users).tolist()[:2] == [
         [30.5, 1, 5.0, 30.5, pytest.approx(np.nan, nan_ok=True)],
         [1.0, 3, 30.4, 21.0, 10.0],
     ]
-    assert matrix(users)[2, 1:3].tolist() == [1, 0.0]  # an order without a value still counts
+    assert to_matrix(users)[2, 1:3].tolist() == [1, 0.0]  # an order without a value still counts
 
 
 def test_other_events_and_later_ones_do_not_count() -> None:
     rows = events([*THREE, ("a", "2026-01-01", 9.0), ("d", "2025-12-01", 9.0)])
     rows.loc[rows["user_id"] == "d", "event"] = "view"
-    pd.testing.assert_frame_equal(per_user(rows, CUT, "purchase"), per_user(events(THREE), CUT, "purchase"))
-    assert per_user(rows, CUT, "view")["user_id"].tolist() == ["d"]
+    pd.testing.assert_frame_equal(
+        compute_features(rows, CUT, "purchase"), compute_features(events(THREE), CUT, "purchase")
+    )
+    assert compute_features(rows, CUT, "view")["user_id"].tolist() == ["d"]
 
 
 def test_a_table_without_values_counts_purchases_only() -> None:
-    users = per_user(events(THREE).drop(columns="value"), CUT, "purchase")
+    users = compute_features(events(THREE).drop(columns="value"), CUT, "purchase")
     assert users["monetary"].tolist() == [0.0, 0.0, 0.0]
     assert users["frequency"].tolist() == [1, 3, 1]
 
 
 def test_nobody_gives_no_rows() -> None:
-    users = per_user(events(THREE), CUT, "order")
+    users = compute_features(events(THREE), CUT, "order")
     assert users.empty
-    assert matrix(users).shape == (0, 5)
+    assert to_matrix(users).shape == (0, 5)
 
 
 def test_a_value_too_large_to_add_up_is_refused() -> None:
     with pytest.raises(DataError, match=r"^events: value 1e\+40, expected below 1e\+15; check the unit of `value`$"):
-        per_user(events([("a", "2025-12-01", 1e40)]), CUT, "purchase")
+        compute_features(events([("a", "2025-12-01", 1e40)]), CUT, "purchase")
 
 
 def test_purchases_after_2038_have_the_right_age() -> None:
     late = pd.Timestamp("2100-01-11", tz="UTC")
-    assert matrix(per_user(events([("a", "2100-01-01", 1.0)]), late, "purchase"))[0, 0] == 10
+    assert to_matrix(compute_features(events([("a", "2100-01-01", 1.0)]), late, "purchase"))[0, 0] == 10
 
 
 def test_the_time_zone_of_the_machine_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = per_user(events(THREE), CUT, "purchase")
+    expected = compute_features(events(THREE), CUT, "purchase")
     monkeypatch.setenv("TZ", "America/New_York")
     time.tzset()
     try:
-        pd.testing.assert_frame_equal(per_user(events(THREE), CUT, "purchase"), expected)
+        pd.testing.assert_frame_equal(compute_features(events(THREE), CUT, "purchase"), expected)
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -78,22 +80,22 @@ def test_the_time_zone_of_the_machine_does_not_matter(monkeypatch: pytest.Monkey
 def test_the_order_of_rows_does_not_matter(order: list[int]) -> None:
     rng = np.random.default_rng(1)
     rows = events([(f"{i % 4}", f"2025-12-{1 + i % 28:02}", float(v)) for i, v in enumerate(rng.exponential(9, 40))])
-    shuffled = per_user(rows.iloc[order], CUT, "purchase")
-    assert matrix(shuffled).tobytes() == matrix(per_user(rows, CUT, "purchase")).tobytes()
+    shuffled = compute_features(rows.iloc[order], CUT, "purchase")
+    assert to_matrix(shuffled).tobytes() == to_matrix(compute_features(rows, CUT, "purchase")).tobytes()
 
 
 @pytest.mark.parametrize("engine", ["duckdb", "trino", "postgres", "bigquery"])
 def test_the_expressions_are_not_those_of_one_engine(engine: str) -> None:
     table = ibis.table({"user_id": "string", "timestamp": "timestamp", "value": "float64"}, name="purchases")
-    sql = ibis.to_sql(expression(table, CUT), dialect=engine)
+    sql = ibis.to_sql(build_expression(table, CUT), dialect=engine)
     assert all(name in sql for name in FEATURES)
 
 
 def test_the_cut_off_is_the_midnight_after_the_last_event() -> None:
-    assert end_of(events(THREE)) == CUT
-    assert end_of(events([("a", "2025-12-31T23:59:59", 1.0)])) == CUT
+    assert find_period_end(events(THREE)) == CUT
+    assert find_period_end(events([("a", "2025-12-31T23:59:59", 1.0)])) == CUT
 
 
 def test_bought_is_from_the_start_on() -> None:
     rows = events([("a", "2026-01-01", 1.0), ("b", "2025-12-31T23:59", 1.0)])
-    assert bought(pd.Series(["a", "b", "c"]), rows, CUT, "purchase").tolist() == [True, False, False]
+    assert find_buyers(pd.Series(["a", "b", "c"]), rows, CUT, "purchase").tolist() == [True, False, False]

@@ -16,7 +16,7 @@ SETTING = {"kmeans": 3, "agglomerative": 3, "dbscan": 0.95}
 
 
 def one(users: Float64Array, algorithm: str, params: Segment = PARAMS, setting: float | None = None) -> Segmenter:
-    return fit.segmenters(users, algorithm, [setting or SETTING[algorithm]], params, seed=3)[0]
+    return fit.fit_segmenters(users, algorithm, [setting or SETTING[algorithm]], params, seed=3)[0]
 
 
 def equal(one: Segmenter, other: Segmenter) -> bool:
@@ -96,5 +96,5 @@ def test_silhouette_by_hand_and_where_there_is_none() -> None:
 
 
 def test_settings_are_numbers_of_segments_or_quantiles() -> None:
-    assert list(fit.settings("kmeans", PARAMS)) == [2, 3, 4]
-    assert list(fit.settings("dbscan", PARAMS)) == [0.6, 0.7, 0.8]
+    assert list(fit.list_settings("kmeans", PARAMS)) == [2, 3, 4]
+    assert list(fit.list_settings("dbscan", PARAMS)) == [0.6, 0.7, 0.8]

@@ -7,7 +7,7 @@ import pytest
 from tests.support.toy_shops import shop
 
 from adloom.audience import model_selection
-from adloom.audience.model_selection import Candidate, choose, verdict
+from adloom.audience.model_selection import Candidate, choose, explain_verdict
 from adloom.config.params import Segment
 from adloom.errors import DataError
 
@@ -51,7 +51,7 @@ def test_an_auc_of_another_number_of_segments_does_not_count() -> None:
     borrowed = replace(made("dbscan", 4, 0.9, 0.80), early_segments=7)
     honest = made("kmeans", 6, 0.9, 0.75)
     assert choose([borrowed, honest], PARAMS) == honest
-    assert verdict(borrowed, honest, PARAMS) == "7 segments in the early fit"
+    assert explain_verdict(borrowed, honest, PARAMS) == "7 segments in the early fit"
 
 
 def test_one_segment_is_no_segmentation() -> None:
@@ -67,8 +67,8 @@ def test_verdicts_say_why() -> None:
         made("kmeans", 8, 0.5, 0.76),
         made("dbscan", 2, 1.0, 0.7),
     ]
-    assert verdict(chosen, chosen, PARAMS) == "chosen"
-    assert [verdict(other, chosen, PARAMS) for other in others] == [
+    assert explain_verdict(chosen, chosen, PARAMS) == "chosen"
+    assert [explain_verdict(other, chosen, PARAMS) for other in others] == [
         "lower AUC",
         "more segments, or less stable",
         "stability below 0.8",
@@ -79,10 +79,10 @@ def test_verdicts_say_why() -> None:
 def test_a_toy_shop_is_measured() -> None:
     rows = shop(240)
     params = Segment(segments_min=3, segments_max=4, min_segment_size=20, bootstraps=3, sample=200)
-    data = model_selection.calibration(rows[rows["split"] == "calibration"], "purchase")
+    data = model_selection.build_calibration(rows[rows["split"] == "calibration"], "purchase")
     assert len(data.users) == 240
     ticks: list[int] = []
-    measured = model_selection.measure(data, "kmeans", params, lambda: ticks.append(1))
+    measured = model_selection.measure_candidates(data, "kmeans", params, lambda: ticks.append(1))
     assert len(ticks) == params.bootstraps
     best, segmenter = measured[0]
     assert (best.segments, best.smallest, best.setting) == (3, 80, 3)
@@ -98,9 +98,9 @@ def test_without_later_purchases_there_is_no_auc() -> None:
     rows = shop(90)
     early = rows[rows["timestamp"] < "2025-01-20"]
     early = early[early.groupby("user_id").cumcount() == 0]
-    data = model_selection.calibration(early.assign(timestamp=early["timestamp"].min()), "purchase")
+    data = model_selection.build_calibration(early.assign(timestamp=early["timestamp"].min()), "purchase")
     assert not data.bought.any()
     params = Segment(segments_min=2, segments_max=2, min_segment_size=5, bootstraps=2)
-    candidate, _ = model_selection.measure(data, "kmeans", params)[0]
+    candidate, _ = model_selection.measure_candidates(data, "kmeans", params)[0]
     assert candidate.auc is None
     assert np.isfinite(candidate.stability)

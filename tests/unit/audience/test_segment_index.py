@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adloom.audience.segment_index import Members
+from adloom.audience.segment_index import SegmentIndex
 from adloom.errors import ArtifactError
 
 IDS = ["f" * 32, "0" * 32, "a1" * 16]
@@ -13,14 +13,14 @@ NAMES = ("segment-1", "segment-2")
 
 
 @pytest.fixture
-def members() -> Members:
+def members() -> SegmentIndex:
     """Return three users in two segments."""
-    return Members.of(IDS, np.array([1, 0, 1]), NAMES)
+    return SegmentIndex.of(IDS, np.array([1, 0, 1]), NAMES)
 
 
-def test_known_users_are_found_and_others_are_not(members: Members, tmp_path: Path) -> None:
+def test_known_users_are_found_and_others_are_not(members: SegmentIndex, tmp_path: Path) -> None:
     members.save(tmp_path / "members.npz")
-    found = Members.load(tmp_path / "members.npz")
+    found = SegmentIndex.load(tmp_path / "members.npz")
     assert found.pseudonyms.dtype == np.dtype("S32")
     assert found.segment.dtype == np.uint8
     assert found.find([*IDS, "b" * 32]) == ["segment-2", "segment-1", "segment-2", None]
@@ -28,22 +28,22 @@ def test_known_users_are_found_and_others_are_not(members: Members, tmp_path: Pa
 
 
 @pytest.mark.parametrize("user", ["", "f", "f" * 31, "f" * 33, "f" * 64, "é" * 32, "\0" * 32, "F" * 32])
-def test_what_is_no_pseudonym_is_nobody(members: Members, user: str) -> None:
+def test_what_is_no_pseudonym_is_nobody(members: SegmentIndex, user: str) -> None:
     assert members.find([user]) == [None]
 
 
-def test_the_order_of_users_does_not_matter(members: Members, tmp_path: Path) -> None:
+def test_the_order_of_users_does_not_matter(members: SegmentIndex, tmp_path: Path) -> None:
     members.save(tmp_path / "one.npz")
-    Members.of(IDS[::-1], np.array([1, 0, 1]), NAMES).save(tmp_path / "two.npz")
+    SegmentIndex.of(IDS[::-1], np.array([1, 0, 1]), NAMES).save(tmp_path / "two.npz")
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
 
 
 def test_many_segments_need_two_bytes() -> None:
     names = tuple(f"segment-{i}" for i in range(1, 302))
-    assert Members.of(IDS, np.array([300, 0, 1]), names).find(IDS)[0] == "segment-301"
+    assert SegmentIndex.of(IDS, np.array([300, 0, 1]), names).find(IDS)[0] == "segment-301"
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "members.npz", names=np.array(NAMES))
     with pytest.raises(ArtifactError, match="expected an npz with pseudonyms, segment, names"):
-        Members.load(tmp_path / "members.npz")
+        SegmentIndex.load(tmp_path / "members.npz")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from adloom.audience.segmenter import Scale, Segmenter, nearest
+from adloom.audience.segmenter import FeatureScale, Segmenter, find_nearest
 from adloom.errors import ArtifactError, DataError
 
 E = np.e
@@ -18,13 +18,13 @@ NAN = np.nan
 @pytest.fixture
 def segmenter() -> Segmenter:
     """Return one that sends users with more than about e - 1 purchases to segment-1."""
-    scale = Scale(np.full(5, E - 1), np.ones(5), np.ones(5))
+    scale = FeatureScale(np.full(5, E - 1), np.ones(5), np.ones(5))
     prototypes = np.array([[0.0, 1, 0, 0, 0], [0, -1, 0, 0, 0], [0, -9, 0, 0, 0]])
     return Segmenter(scale, prototypes, np.array([0, 1, 1]), ("segment-1", "segment-2"))
 
 
 def test_scale_by_hand() -> None:
-    scale = Scale.of(np.array([[0.0, 7, NAN], [E**2 - 1, 7, NAN], [NAN, 7, NAN]]))
+    scale = FeatureScale.of(np.array([[0.0, 7, NAN], [E**2 - 1, 7, NAN], [NAN, 7, NAN]]))
     median = (E**2 - 1) / 2
     logs = np.log1p([0, E**2 - 1, median])
     assert scale.median.tolist() == [pytest.approx(median), 7, 0]  # a feature that is always null counts as 0
@@ -65,15 +65,15 @@ def test_features_that_cannot_be_are_refused(segmenter: Segmenter, users: list[o
     prototypes=hnp.arrays(np.float64, st.tuples(st.integers(1, 9), st.just(5)), elements=st.floats(-9, 9, width=32)),
 )
 def test_nearest_is_nearest_and_the_same_alone_and_in_a_batch(points: np.ndarray, prototypes: np.ndarray) -> None:
-    found = nearest(points, prototypes)
+    found = find_nearest(points, prototypes)
     distances = np.linalg.norm(points[:, None] - prototypes[None], axis=2)
     np.testing.assert_allclose(distances[np.arange(len(points)), found], distances.min(axis=1))
-    assert [nearest(point[None], prototypes)[0] for point in points] == found.tolist()
+    assert [find_nearest(point[None], prototypes)[0] for point in points] == found.tolist()
 
 
 def test_more_distances_than_fit_at_a_time() -> None:
     prototypes = np.random.default_rng(0).normal(size=(70_000, 5))
-    assert nearest(prototypes[[5, 69_999, 0]], prototypes).tolist() == [5, 69_999, 0]
+    assert find_nearest(prototypes[[5, 69_999, 0]], prototypes).tolist() == [5, 69_999, 0]
 
 
 def test_a_segmenter_survives_its_file_byte_by_byte(segmenter: Segmenter, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from tests.support.toy_lines import LINES, Bigram, words
 
 from adloom.arrays import Float32Array, Int64Array
 from adloom.copywriting import verbatim_filter
-from adloom.copywriting.decoding import ROUNDS, Request, Rules, permitted, sample, write_lines
+from adloom.copywriting.decoding import MAX_ROUNDS, LineRequest, LineRules, filter_lines, sample_tokens, write_lines
 
 WORDS = words()
 WRITE = Bigram(WORDS)
@@ -16,85 +16,87 @@ LOGITS = np.log(np.array([[0.2, 0.5, 0.3]], np.float32))
 ALL = np.ones((1, 3), np.bool_)
 
 
-def draw(uniform: float, request: Request, allowed: np.ndarray = ALL) -> int:
-    return int(sample(LOGITS, allowed, np.array([uniform]), request)[0])
+def draw(uniform: float, request: LineRequest, allowed: np.ndarray = ALL) -> int:
+    return int(sample_tokens(LOGITS, allowed, np.array([uniform]), request)[0])
 
 
 @pytest.mark.parametrize(("uniform", "token"), [(0.0, 1), (0.49, 1), (0.51, 2), (0.79, 2), (0.81, 0), (0.999999, 0)])
 def test_a_draw_inverts_the_distribution_of_the_likeliest_first(uniform: float, token: int) -> None:
-    assert draw(uniform, Request(1, 0)) == token
+    assert draw(uniform, LineRequest(1, 0)) == token
 
 
 @pytest.mark.parametrize(
     ("top_p", "uniform", "token"), [(0.4, 0.99, 1), (0.6, 0.62, 1), (0.6, 0.63, 2), (0.6, 0.99, 2)]
 )
 def test_the_nucleus_is_the_fewest_tokens_that_reach_top_p(top_p: float, uniform: float, token: int) -> None:
-    assert draw(uniform, Request(1, 0, top_p=top_p)) == token  # 0.5 / 0.8 = 0.625
+    assert draw(uniform, LineRequest(1, 0, top_p=top_p)) == token  # 0.5 / 0.8 = 0.625
 
 
 def test_temperature_sharpens_and_flattens() -> None:
     squared = 0.25 / (0.25 + 0.09 + 0.04)
-    assert draw(squared - 0.01, Request(1, 0, temperature=0.5)) == 1
-    assert draw(squared + 0.01, Request(1, 0, temperature=0.5)) == 2
-    assert draw(0.4, Request(1, 0, temperature=100)) == 2  # nearly a third each
+    assert draw(squared - 0.01, LineRequest(1, 0, temperature=0.5)) == 1
+    assert draw(squared + 0.01, LineRequest(1, 0, temperature=0.5)) == 2
+    assert draw(0.4, LineRequest(1, 0, temperature=100)) == 2  # nearly a third each
 
 
 def test_what_is_not_allowed_is_never_drawn() -> None:
     allowed = np.array([[True, False, True]])
-    assert [draw(u, Request(1, 0), allowed) for u in (0.0, 0.59, 0.61)] == [2, 2, 0]
+    assert [draw(u, LineRequest(1, 0), allowed) for u in (0.0, 0.59, 0.61)] == [2, 2, 0]
 
 
 def test_equal_seeds_give_equal_lines() -> None:
-    lines = write_lines(WRITE, WORDS, Request(20, 5, "Coats"))
+    lines = write_lines(WRITE, WORDS, LineRequest(20, 5, "Coats"))
     assert len(lines) == 20
-    assert lines == write_lines(WRITE, WORDS, Request(20, 5, "Coats"))
-    assert lines != write_lines(WRITE, WORDS, Request(20, 6, "Coats"))
+    assert lines == write_lines(WRITE, WORDS, LineRequest(20, 5, "Coats"))
+    assert lines != write_lines(WRITE, WORDS, LineRequest(20, 6, "Coats"))
 
 
 @pytest.mark.parametrize("prompt", ["Lovely ", "Lov", "Soft warm", "N", "Naï", "x", "日本 ", "<end>"])
 def test_every_line_begins_with_the_prompt(prompt: str) -> None:
     write = Bigram(WORDS, [*LINES, f"{prompt} coat"])
-    lines = write_lines(write, WORDS, Request(5, 1, prompt=prompt, top_p=0.99))
+    lines = write_lines(write, WORDS, LineRequest(5, 1, prompt=prompt, top_p=0.99))
     assert len(lines) == 5
     assert all(line.startswith(prompt) for line in lines)
 
 
 def test_a_prompt_that_ends_inside_a_token_goes_on_as_the_lines_do() -> None:
-    assert set(write_lines(WRITE, WORDS, Request(50, 1, prompt="Lovel", top_p=0.99))) <= {
+    assert set(write_lines(WRITE, WORDS, LineRequest(50, 1, prompt="Lovel", top_p=0.99))) <= {
         "Lovely dress", "Lovely warm coat", "Lovely coat", "Lovely warm dress", "Lovely coat!", "Lovely warm coat!",
     }  # fmt: skip
 
 
 def test_banned_words_are_whole_words_in_any_case() -> None:
-    rules = Rules(banned=("coat", "warm dress"))
-    assert permitted(["A COAT!", "Coated", "overcoat", "Warm  dress", "warm dress", "coat"], rules) == [
+    rules = LineRules(banned=("coat", "warm dress"))
+    assert filter_lines(["A COAT!", "Coated", "overcoat", "Warm  dress", "warm dress", "coat"], rules) == [
         "Coated", "overcoat", "Warm  dress",
     ]  # fmt: skip
-    lines = write_lines(WRITE, WORDS, Request(30, 2, rules=Rules(banned=("coat",))))
+    lines = write_lines(WRITE, WORDS, LineRequest(30, 2, rules=LineRules(banned=("coat",))))
     assert lines
     assert not any("coat" in line for line in lines)
 
 
 def test_a_banned_word_is_no_pattern() -> None:
-    assert permitted(["a.c", "abc", "$5 off!"], Rules(banned=("a.c", "$5"))) == ["abc"]
+    assert filter_lines(["a.c", "abc", "$5 off!"], LineRules(banned=("a.c", "$5"))) == ["abc"]
 
 
 @settings(max_examples=20)
 @given(st.integers(0, 10**6), st.integers(9, 20))
 def test_lines_are_no_longer_than_asked(seed: int, most: int) -> None:
-    lines = write_lines(WRITE, WORDS, Request(5, seed, rules=Rules(max_characters=most)))
+    lines = write_lines(WRITE, WORDS, LineRequest(5, seed, rules=LineRules(max_characters=most)))
     assert all(0 < len(line) <= most for line in lines)
 
 
 def test_training_lines_are_refused_when_asked() -> None:
-    lines = write_lines(WRITE, WORDS, Request(20, 3, rules=Rules(known=verbatim_filter.fingerprints(LINES))))
+    lines = write_lines(
+        WRITE, WORDS, LineRequest(20, 3, rules=LineRules(known=verbatim_filter.fingerprint_lines(LINES)))
+    )
     assert lines
     assert not set(lines) & set(LINES)
-    assert set(write_lines(WRITE, WORDS, Request(20, 3))) & set(LINES)
+    assert set(write_lines(WRITE, WORDS, LineRequest(20, 3))) & set(LINES)
 
 
 def test_blank_lines_and_broken_utf8_are_always_refused() -> None:
-    assert permitted(["", "  ", "a\ufffd", "a"], Rules()) == ["a"]
+    assert filter_lines(["", "  ", "a\ufffd", "a"], LineRules()) == ["a"]
 
 
 def test_rules_nobody_can_meet_give_no_line_after_a_bounded_effort() -> None:
@@ -106,8 +108,8 @@ def test_rules_nobody_can_meet_give_no_line_after_a_bounded_effort() -> None:
             assert batch <= 4
             return 0
 
-    assert write_lines(Counting(WORDS), WORDS, Request(4, 0, rules=Rules(max_characters=1))) == []
-    assert Counting.starts == ROUNDS
+    assert write_lines(Counting(WORDS), WORDS, LineRequest(4, 0, rules=LineRules(max_characters=1))) == []
+    assert Counting.starts == MAX_ROUNDS
 
 
 class Costly(Bigram):
@@ -122,16 +124,16 @@ class Costly(Bigram):
 
 def test_a_line_that_is_too_long_is_not_gone_on_with() -> None:
     write = Costly(WORDS)
-    assert write_lines(write, WORDS, Request(64, 0, rules=Rules(max_characters=1))) == []
-    assert write.asked <= ROUNDS * 64 * 2  # at the second character at the latest
+    assert write_lines(write, WORDS, LineRequest(64, 0, rules=LineRules(max_characters=1))) == []
+    assert write.asked <= MAX_ROUNDS * 64 * 2  # at the second character at the latest
 
 
 def test_a_request_has_a_bound_whatever_its_rules() -> None:
     write = Costly(WORDS)
-    request = Request(8, 0, rules=Rules(banned=("dress", "coat", "warm")), max_drawn=100)
+    request = LineRequest(8, 0, rules=LineRules(banned=("dress", "coat", "warm")), max_drawn=100)
     assert write_lines(write, WORDS, request) == []
     assert 0 < write.asked <= 100
-    unbound, bound = Request(8, 0), Request(8, 0, max_drawn=8 * 64)
+    unbound, bound = LineRequest(8, 0), LineRequest(8, 0, max_drawn=8 * 64)
     assert write_lines(WRITE, WORDS, unbound) == write_lines(WRITE, WORDS, bound)
 
 
@@ -147,8 +149,8 @@ def test_a_draw_is_the_one_of_a_full_sort(seed: int, temperature: float, top_p: 
     logits = random.normal(0, 3, (4, 500)).astype(np.float32)
     if ties:
         logits = logits.round()
-    uniform, request = random.random(4), Request(1, 0, temperature=temperature, top_p=top_p)
-    drawn = sample(logits, np.ones(logits.shape, np.bool_), uniform, request)
+    uniform, request = random.random(4), LineRequest(1, 0, temperature=temperature, top_p=top_p)
+    drawn = sample_tokens(logits, np.ones(logits.shape, np.bool_), uniform, request)
     for row, u, token in zip(logits, uniform, drawn, strict=True):
         odds = np.exp(row.astype(np.float64) / temperature)
         order = np.argsort(-odds, kind="stable")
@@ -158,5 +160,5 @@ def test_a_draw_is_the_one_of_a_full_sort(seed: int, temperature: float, top_p: 
 
 
 def test_a_line_that_does_not_end_in_time_is_left_out() -> None:
-    assert write_lines(WRITE, WORDS, Request(3, 0, max_tokens=1)) == []
-    assert write_lines(WRITE, WORDS, Request(0, 0)) == []
+    assert write_lines(WRITE, WORDS, LineRequest(3, 0, max_tokens=1)) == []
+    assert write_lines(WRITE, WORDS, LineRequest(0, 0)) == []

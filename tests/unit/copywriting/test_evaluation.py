@@ -6,7 +6,7 @@ import pytest
 from tests.support.toy_lines import LINES, Bigram, words
 
 from adloom.config.params import Evaluate
-from adloom.copywriting.evaluation import copied, distinct_2, evaluate
+from adloom.copywriting.evaluation import copied_sample, distinct_2_sample, evaluate
 from adloom.errors import DataError
 from adloom.evaluation.intervals import bootstrap
 from adloom.evaluation.metric import Evaluation, Figure, Lines, Sample, Table
@@ -39,11 +39,13 @@ def value(sample: Sample) -> float:
 
 
 def test_distinct_2_counts_each_bigram_once() -> None:
-    assert value(distinct_2(["so soft coat", "So soft", "warm", "so warm coat"])) == 4 / 5  # "so soft" came again
+    assert (
+        value(distinct_2_sample(["so soft coat", "So soft", "warm", "so warm coat"])) == 4 / 5
+    )  # "so soft" came again
 
 
 def test_copied_is_the_share_of_training_lines() -> None:
-    assert value(copied(["Lovely dress", "lovely  Dress", "Lovely", "coat"], LINES)) == 0.5
+    assert value(copied_sample(["Lovely dress", "lovely  Dress", "Lovely", "coat"], LINES)) == 0.5
 
 
 def test_metrics_have_the_fixed_names_and_each_a_sample(evaluation: Evaluation) -> None:

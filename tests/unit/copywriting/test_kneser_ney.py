@@ -38,12 +38,12 @@ def test_a_character_never_seen_is_one_of_all_others_of_unicode() -> None:
 
 def test_discounts_by_the_equation() -> None:
     counts = np.repeat([1, 2, 3, 4, 9], [10, 5, 3, 2, 4])  # Y = 10 / (10 + 2·5) = 0.5
-    assert kneser_ney.discounts(counts) == pytest.approx([0, 1 - 5 / 10, 2 - 1.5 * 3 / 5, 3 - 2 * 2 / 3])
+    assert kneser_ney.estimate_discounts(counts) == pytest.approx([0, 1 - 5 / 10, 2 - 1.5 * 3 / 5, 3 - 2 * 2 / 3])
 
 
 @pytest.mark.parametrize("counts", [[1, 1, 1], [1, 2, 3], [1, 2, 3, 4, 4, 4, 4, 4, 4, 4, 4]])
 def test_too_few_counts_take_the_plain_discounts(counts: list[int]) -> None:
-    assert kneser_ney.discounts(np.array(counts)).tolist() == [0, 0.5, 1, 1.5]
+    assert kneser_ney.estimate_discounts(np.array(counts)).tolist() == [0, 0.5, 1, 1.5]
 
 
 @given(st.text("Lovelydrsgat !Ü\N{SNOWMAN}", max_size=12))

@@ -6,9 +6,9 @@ from adloom.copywriting import verbatim_filter
 
 
 def test_case_and_blanks_do_not_hide_a_copy() -> None:
-    prints = verbatim_filter.fingerprints(["Lovely Dress", "Soft coat", "lovely  dress "])
+    prints = verbatim_filter.fingerprint_lines(["Lovely Dress", "Soft coat", "lovely  dress "])
     assert len(prints) == 2
-    assert verbatim_filter.contains(prints, ["LOVELY DRESS", "Soft coat!", "Soft\ncoat", ""]).tolist() == [
+    assert verbatim_filter.is_known(prints, ["LOVELY DRESS", "Soft coat!", "Soft\ncoat", ""]).tolist() == [
         True,
         False,
         True,
@@ -17,6 +17,6 @@ def test_case_and_blanks_do_not_hide_a_copy() -> None:
 
 
 def test_nothing_known_and_nothing_asked() -> None:
-    assert verbatim_filter.fingerprints([]).dtype == np.uint64
-    assert verbatim_filter.contains(verbatim_filter.fingerprints([]), ["a"]).tolist() == [False]
-    assert verbatim_filter.contains(verbatim_filter.fingerprints(["a"]), []).tolist() == []
+    assert verbatim_filter.fingerprint_lines([]).dtype == np.uint64
+    assert verbatim_filter.is_known(verbatim_filter.fingerprint_lines([]), ["a"]).tolist() == [False]
+    assert verbatim_filter.is_known(verbatim_filter.fingerprint_lines(["a"]), []).tolist() == []

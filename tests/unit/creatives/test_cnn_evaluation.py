@@ -33,7 +33,7 @@ def read(picture: Float32Array) -> Reading:
 def rows(split: str = "test") -> pd.DataFrame:
     """Two dark pictures that are read right, and two light ones, of which one is taken for dark with 60 %."""
     shades = np.array([0, 51, 255, 102], np.uint8)
-    images = pictures.encode(np.broadcast_to(shades[:, None, None, None], (4, 1, 28, 28)))
+    images = pictures.encode_pngs(np.broadcast_to(shades[:, None, None, None], (4, 1, 28, 28)))
     names = ["dark", "dark", "light", "light"]
     return pd.DataFrame({"category": names, "split": split, "image": images, "width": 28, "height": 28, "channels": 1})
 

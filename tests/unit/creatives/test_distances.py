@@ -20,31 +20,33 @@ def cloud(number: int, shift: float = 0.0, spread: float = 1.0) -> np.ndarray:
 def test_frechet_of_one_dimension_by_hand() -> None:
     """(m - m')² + s² + s'² - 2 s s' = (1 - 0)² + 1 + 4 - 4 = 2."""
     drawn = np.array([[0.0], [2.0]])  # mean 1, variance 1
-    assert distances.frechet(drawn, np.zeros(1), np.array([[4.0]]), np.ones(2)) == pytest.approx(2)
+    assert distances.frechet_distance(drawn, np.zeros(1), np.array([[4.0]]), np.ones(2)) == pytest.approx(2)
 
 
 def test_frechet_of_a_cloud_to_itself_is_zero_and_grows_with_the_shift() -> None:
     points = cloud(500)
-    mean, covariance = distances.normal(points)
-    assert distances.frechet(points, mean, covariance, np.ones(500)) == pytest.approx(0, abs=1e-9)
-    assert distances.frechet(points + 1, mean, covariance, np.ones(500)) == pytest.approx(4)  # 1² in 4 dimensions
+    mean, covariance = distances.fit_normal(points)
+    assert distances.frechet_distance(points, mean, covariance, np.ones(500)) == pytest.approx(0, abs=1e-9)
+    assert distances.frechet_distance(points + 1, mean, covariance, np.ones(500)) == pytest.approx(
+        4
+    )  # 1² in 4 dimensions
 
 
 def test_frechet_weights_are_repeated_rows() -> None:
-    points, (mean, covariance) = cloud(20), distances.normal(cloud(50))
+    points, (mean, covariance) = cloud(20), distances.fit_normal(cloud(50))
     weights = RNG.integers(0, 4, 20)
     repeated = points.repeat(weights, axis=0)
-    expected = distances.frechet(repeated, mean, covariance, np.ones(len(repeated)))
-    assert distances.frechet(points, mean, covariance, weights) == pytest.approx(expected)
+    expected = distances.frechet_distance(repeated, mean, covariance, np.ones(len(repeated)))
+    assert distances.frechet_distance(points, mean, covariance, weights) == pytest.approx(expected)
 
 
 def test_kernel_distance_by_hand() -> None:
     """One dimension, k(x, y) = (x y + 1)³: drawn {1, 1}, real {0, 0}: 8 + 1 - 2 = 7."""
-    assert distances.kernel(np.ones((2, 1)), np.zeros((2, 1))).mean() == pytest.approx(7)
+    assert distances.kernel_distances(np.ones((2, 1)), np.zeros((2, 1))).mean() == pytest.approx(7)
 
 
 def test_kernel_distance_is_unbiased() -> None:
-    values = [distances.kernel(cloud(40), cloud(40)).mean() for _ in range(200)]
+    values = [distances.kernel_distances(cloud(40), cloud(40)).mean() for _ in range(200)]
     assert np.mean(values) == pytest.approx(0, abs=3 * np.std(values) / np.sqrt(200))
 
 
@@ -52,14 +54,14 @@ def test_covered_by_hand() -> None:
     """Balls around 0, 1, 2, 3 reach to the third nearest other: radii 3, 2, 2, 3."""
     manifold = np.array([[0.0], [1.0], [2.0], [3.0]])
     points = np.array([[-3.0], [-3.1], [6.0], [6.1], [1.5]])
-    assert distances.covered(points, manifold).tolist() == [True, False, True, False, True]
+    assert distances.in_manifold(points, manifold).tolist() == [True, False, True, False, True]
 
 
 def test_precision_and_recall_see_a_missing_half() -> None:
     real = np.concatenate([cloud(200), cloud(200, shift=20)])
     drawn = cloud(400)  # plausible, but one half is missing
-    assert distances.covered(drawn, real).mean() > 0.8
-    assert distances.covered(real, drawn).mean() < 0.6
+    assert distances.in_manifold(drawn, real).mean() > 0.8
+    assert distances.in_manifold(real, drawn).mean() < 0.6
 
 
 def test_eigenvalues_and_factor_are_those_of_the_matrix() -> None:
@@ -74,7 +76,7 @@ def test_directions_without_variance_count_nothing() -> None:
     """Embeddings of a line in 4 dimensions are as far apart as on the line."""
     line, direction = RNG.normal(size=(60, 2)), np.array([[0.5, 0.5, 0.5, 0.5]])
     flat, deep = [
-        distances.frechet(x, *distances.normal(y), np.ones(60))
+        distances.frechet_distance(x, *distances.fit_normal(y), np.ones(60))
         for x, y in [(line[:, :1], line[:, 1:]), (line[:, :1] @ direction, line[:, 1:] @ direction)]
     ]
     assert deep == pytest.approx(flat, abs=1e-5)  # a grid of 20 bits

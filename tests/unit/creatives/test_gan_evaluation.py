@@ -29,7 +29,7 @@ def table(train: int = 200, test: int = 100) -> pd.DataFrame:
         {
             "category": np.array(CATEGORIES)[category],
             "split": ["train"] * train + ["test"] * test,
-            "image": pictures.encode(shades(category)),
+            "image": pictures.encode_pngs(shades(category)),
             "width": 28,
             "height": 28,
             "channels": 1,
@@ -45,7 +45,7 @@ class Painter:
     def __init__(self, rows: pd.DataFrame, copied: int = 0, lazy: int | None = None) -> None:
         self.copied, self.lazy = copied, lazy
         train = rows[rows["split"] == "train"]
-        self.known = pictures.decode(train["image"].tolist(), 1, 28, 28)[::2]  # the dark ones
+        self.known = pictures.decode_pngs(train["image"].tolist(), 1, 28, 28)[::2]  # the dark ones
 
     def __call__(self, z: Float32Array, category: Int64Array) -> Float32Array:
         drawn = shades(np.where(category == self.lazy, 1 - category, category))
@@ -103,7 +103,11 @@ def test_without_test_pictures_nothing_is_measured() -> None:
 
 def test_categories_are_drawn_in_the_mix_of_the_training_rows_but_none_is_forgotten() -> None:
     category = np.repeat([0, 1, 2], [75, 24, 1])
-    assert np.bincount(gan_evaluation.mix(category, 3, 1000)).tolist() == [750, 240, gan_evaluation.FEWEST]
+    assert np.bincount(gan_evaluation.choose_categories(category, 3, 1000)).tolist() == [
+        750,
+        240,
+        gan_evaluation.MIN_PER_CATEGORY,
+    ]
 
 
 def test_the_same_seed_draws_the_same_pictures() -> None:
@@ -112,14 +116,14 @@ def test_the_same_seed_draws_the_same_pictures() -> None:
 
     echo.latent = 3  # type: ignore[attr-defined]
     category = np.zeros(7, np.int64)
-    first, second, other = (gan_evaluation.draw(echo, category, seed).pixels for seed in (1, 1, 2))  # type: ignore[arg-type]
+    first, second, other = (gan_evaluation.draw_pictures(echo, category, seed).pixels for seed in (1, 1, 2))  # type: ignore[arg-type]
     assert (first == second).all()
     assert not (first == other).all()
 
 
 def test_statistics_by_hand() -> None:
     category, hit = np.array([0, 0, 1, 1]), np.array([True, True, True, False])
-    assert gan_evaluation.lowest(category, hit, np.ones(4)) == 0.5
-    assert gan_evaluation.lowest(category, hit, np.array([1, 0, 1, 0])) == 1
-    assert gan_evaluation.median(np.array([3.0, 1.0, 2.0]), np.ones(3)) == 2
-    assert gan_evaluation.median(np.array([3.0, 1.0, 2.0]), np.array([9, 1, 1])) == 3
+    assert gan_evaluation.lowest_share(category, hit, np.ones(4)) == 0.5
+    assert gan_evaluation.lowest_share(category, hit, np.array([1, 0, 1, 0])) == 1
+    assert gan_evaluation.weighted_median(np.array([3.0, 1.0, 2.0]), np.ones(3)) == 2
+    assert gan_evaluation.weighted_median(np.array([3.0, 1.0, 2.0]), np.array([9, 1, 1])) == 3

@@ -17,11 +17,11 @@ def products(number: int, size: int = 28, channels: int = 1, contrast: float = 1
 
 
 TRAINING = products(400)
-TEST = memorization.nearest(products(300), TRAINING)
+TEST = memorization.find_nearest(products(300), TRAINING)
 
 
 def share_of_copies(pictures: UInt8Array) -> float:
-    return float((memorization.nearest(pictures, TRAINING).relative < memorization.threshold(TEST)).mean())
+    return float((memorization.find_nearest(pictures, TRAINING).relative < memorization.copy_threshold(TEST)).mean())
 
 
 def noisy(pictures: UInt8Array) -> UInt8Array:
@@ -33,7 +33,7 @@ def test_a_planted_copy_is_caught(change: object) -> None:
     planted = products(20)
     planted[7] = change(TRAINING[123])  # type: ignore[operator]
     assert share_of_copies(planted) == 1 / 20
-    found = memorization.nearest(planted, TRAINING)
+    found = memorization.find_nearest(planted, TRAINING)
     assert found.index[7] == 123
     assert found.relative[7] < 0.3
 
@@ -45,7 +45,7 @@ def test_new_pictures_and_smooth_ones_are_no_copies() -> None:
 
 def test_distances_by_hand() -> None:
     black, grey = np.zeros((1, 1, 2, 2), np.uint8), np.full((1, 1, 2, 2), 126, np.uint8)  # levels 0 and 63
-    found = memorization.nearest(grey, np.concatenate([black, grey + 126]))
+    found = memorization.find_nearest(grey, np.concatenate([black, grey + 126]))
     assert found.pixels.tolist() == pytest.approx([126.5], abs=0.1)  # of 127 levels
     assert found.relative.tolist() == [1]  # both are equally far
     assert found.index.tolist() == [0]
@@ -54,10 +54,10 @@ def test_distances_by_hand() -> None:
 @pytest.mark.parametrize(("size", "channels"), [(28, 1), (32, 3), (64, 3), (128, 3)])
 def test_sums_are_exact_whatever_the_order(size: int, channels: int) -> None:
     white = np.full((1, channels, size, size), 255, np.uint8)
-    point = memorization._points(white)
+    point = memorization._to_points(white)
     assert point.shape[1] * (memorization.LEVELS - 1) ** 2 < 2**24
     assert float((point**2).sum()) == point.shape[1] * (memorization.LEVELS - 1) ** 2
 
 
 def test_more_neighbours_than_training_pictures() -> None:
-    assert memorization.nearest(TRAINING[:3], TRAINING[:3]).relative.tolist() == [0, 0, 0]
+    assert memorization.find_nearest(TRAINING[:3], TRAINING[:3]).relative.tolist() == [0, 0, 0]

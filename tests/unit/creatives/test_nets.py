@@ -6,11 +6,11 @@ import torch
 
 from adloom.config.params import TrainCnn, TrainGan
 from adloom.creatives import gan_module
-from adloom.creatives.cnn_module import ReaderModule, calibrate, shifted
+from adloom.creatives.cnn_module import ReaderModule, calibrate, shift_randomly
 from adloom.creatives.cnn_net import Probabilities, Reader
 from adloom.creatives.gan_module import GanModule
 from adloom.creatives.gan_net import Discriminator, Generator
-from adloom.creatives.module import PictureRows
+from adloom.creatives.module import PictureDataset
 
 SHAPES = [(28, 1), (32, 3), (64, 3), (128, 1)]
 CNN = TrainCnn(epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=0.01, width=4, embedding=6)
@@ -52,7 +52,7 @@ def test_a_generator_obeys_the_category() -> None:
 
 
 def test_rows_are_floats_of_bytes() -> None:
-    rows = PictureRows(np.array([0, 255], np.uint8).reshape(2, 1, 1, 1), np.array([3, 4]))
+    rows = PictureDataset(np.array([0, 255], np.uint8).reshape(2, 1, 1, 1), np.array([3, 4]))
     picture, category = rows[np.array([1, 0, 1])]
     assert picture.flatten().tolist() == [1, -1, 1]
     assert category.tolist() == [4, 3, 4]
@@ -61,7 +61,7 @@ def test_rows_are_floats_of_bytes() -> None:
 def test_shifted_pictures_move_by_a_pixel_and_repeat_their_edge() -> None:
     picture = torch.arange(9.0).reshape(1, 1, 3, 3)
     torch.manual_seed(0)
-    found = {tuple(shifted(picture).flatten().int().tolist()) for _ in range(200)}
+    found = {tuple(shift_randomly(picture).flatten().int().tolist()) for _ in range(200)}
     assert len(found) == 9  # three rows by three columns
     assert (0, 0, 1, 0, 0, 1, 3, 3, 4) in found  # down and to the right
     assert tuple(range(9)) in found
@@ -102,7 +102,7 @@ def test_the_averaged_generator_follows_and_is_settled() -> None:
     module.steps += 1
     module._follow()  # the first step's decay is 1 / 11
     assert torch.allclose(module.average.begin.weight, before + 10 / 11, atol=1e-5)
-    generator = gan_module.settle(module, 2)
-    first = gan_module.settle(module, 2).norms[0].norm.running_mean.clone()  # type: ignore[union-attr,operator]
+    generator = gan_module.standing_statistics(module, 2)
+    first = gan_module.standing_statistics(module, 2).norms[0].norm.running_mean.clone()  # type: ignore[union-attr,operator]
     assert torch.equal(first, generator.norms[0].norm.running_mean)  # type: ignore[union-attr,arg-type]
     assert not generator.training

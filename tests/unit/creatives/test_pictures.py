@@ -16,7 +16,7 @@ RED_AND_GREY = np.array([[[255, 0], [9, 9]], [[0, 0], [9, 9]], [[0, 0], [9, 9]]]
 @given(arrays(np.uint8, st.tuples(st.integers(1, 3), st.sampled_from([1, 3]), st.just(4), st.just(5))))
 def test_png_and_floats_lose_nothing(pixels: UInt8Array) -> None:
     _, channels, height, width = pixels.shape
-    assert (pictures.decode(pictures.encode(pixels), channels, height, width) == pixels).all()
+    assert (pictures.decode_pngs(pictures.encode_pngs(pixels), channels, height, width) == pixels).all()
     floats = pictures.to_floats(pixels)
     assert floats.dtype == np.float32
     assert np.abs(floats).max() <= 1
@@ -29,19 +29,19 @@ def test_floats_by_hand() -> None:
 
 
 def test_equal_pixels_give_equal_bytes_without_metadata() -> None:
-    [first], [second] = pictures.encode(RED_AND_GREY), pictures.encode(RED_AND_GREY.copy())
+    [first], [second] = pictures.encode_pngs(RED_AND_GREY), pictures.encode_pngs(RED_AND_GREY.copy())
     assert first == second
     assert not any(chunk in first for chunk in (b"tEXt", b"tIME", b"iTXt", b"pHYs"))
 
 
 def test_colour_is_read_as_grey_when_one_channel_is_asked() -> None:
-    [grey] = pictures.decode(pictures.encode(RED_AND_GREY), 1, 2, 2)
+    [grey] = pictures.decode_pngs(pictures.encode_pngs(RED_AND_GREY), 1, 2, 2)
     assert grey.tolist() == [[[76, 0], [9, 9]]]  # 0.299 of red
 
 
 def test_a_sheet_lays_pictures_out_row_by_row() -> None:
     pixels = np.arange(3, dtype=np.uint8).reshape(3, 1, 1, 1)
-    [sheet] = pictures.decode([pictures.sheet(pixels, columns=2, gap=1, scale=1)], 1, 3, 3)
+    [sheet] = pictures.decode_pngs([pictures.draw_sheet(pixels, columns=2, gap=1, scale=1)], 1, 3, 3)
     assert sheet[0].tolist() == [[0, 255, 1], [255, 255, 255], [2, 255, 255]]
 
 
@@ -49,11 +49,11 @@ def test_a_sheet_lays_pictures_out_row_by_row() -> None:
     ("png", "message"),
     [
         (b"", r"picture 1: not a PNG that can be read .*; run `adloom prepare`"),
-        (pictures.encode(RED_AND_GREY)[0][:45], r"picture 1: not a PNG that can be read"),
-        (pictures.encode(RED_AND_GREY[..., :1])[0], r"picture 1: 1x2 pixels, expected 2x2; run `adloom prepare`"),
+        (pictures.encode_pngs(RED_AND_GREY)[0][:45], r"picture 1: not a PNG that can be read"),
+        (pictures.encode_pngs(RED_AND_GREY[..., :1])[0], r"picture 1: 1x2 pixels, expected 2x2; run `adloom prepare`"),
     ],
     ids=["empty", "truncated", "of another size"],
 )
 def test_a_broken_picture_is_named(png: bytes, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        pictures.decode([*pictures.encode(RED_AND_GREY), png], 3, 2, 2)
+        pictures.decode_pngs([*pictures.encode_pngs(RED_AND_GREY), png], 3, 2, 2)

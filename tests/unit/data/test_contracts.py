@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adloom.data import contracts
-from adloom.data.contracts import CONTRACTS, Repeats
+from adloom.data.contracts import CONTRACTS, DuplicateFinder
 from adloom.errors import DataError
 
 EVENT = {"user_id": "u1", "timestamp": "2026-01-02", "event": "purchase", "quantity": "1", "value": "9.99"}
@@ -28,7 +28,7 @@ def frame(base: Mapping[str, str], *changes: Mapping[str, str | None]) -> pd.Dat
 
 
 def reasons(table: str, base: Mapping[str, str], *changes: Mapping[str, str | None]) -> list[str]:
-    return list(contracts.check(frame(base, *changes), table)[1])
+    return list(contracts.validate(frame(base, *changes), table)[1])
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_broken_impression_has_a_reason(change: Mapping[str, str | None], reas
 
 
 def test_rows_have_the_contracts_columns_and_types_whatever_the_source_had() -> None:
-    rows, _ = contracts.check(frame({**EVENT, "e-mail": "ann@example.org"}, {}), "events")
+    rows, _ = contracts.validate(frame({**EVENT, "e-mail": "ann@example.org"}, {}), "events")
     assert list(rows.columns) == list(CONTRACTS["events"].columns)
     assert rows["item_id"].isna().all()
     assert {name: str(dtype) for name, dtype in rows.dtypes.items()} == {
@@ -88,7 +88,7 @@ def test_rows_have_the_contracts_columns_and_types_whatever_the_source_had() -> 
 
 
 def test_times_without_a_zone_are_utc_and_others_are_brought_there() -> None:
-    rows, _ = contracts.check(
+    rows, _ = contracts.validate(
         frame(EVENT, {"timestamp": "2026-01-02T00:30:00"}, {"timestamp": "2026-01-02T00:30:00+01:00"}), "events"
     )
     assert [str(t) for t in rows["timestamp"]] == ["2026-01-02 00:30:00+00:00", "2026-01-01 23:30:00+00:00"]
@@ -96,14 +96,14 @@ def test_times_without_a_zone_are_utc_and_others_are_brought_there() -> None:
 
 def test_a_timestamp_format_is_the_only_one_accepted() -> None:
     mixed = frame(EVENT, {"timestamp": "31.12.2025"}, {"timestamp": "2025-12-31"}, {"timestamp": "12/31/2025"})
-    rows, found = contracts.check(mixed, "events", "%d.%m.%Y")
+    rows, found = contracts.validate(mixed, "events", "%d.%m.%Y")
     assert str(rows["timestamp"][0]) == "2025-12-31 00:00:00+00:00"
     assert list(found) == ["", *["timestamp: not a date of the expected format"] * 2]
 
 
 def test_seconds_and_milliseconds_since_1970_are_times_too() -> None:
     for timestamp_format, number in {"epoch_s": "1767312000.5", "epoch_ms": "1767312000500"}.items():
-        rows, found = contracts.check(
+        rows, found = contracts.validate(
             frame(EVENT, {"timestamp": number}, {"timestamp": "soon"}), "events", timestamp_format
         )
         assert str(rows["timestamp"][0]) == "2026-01-02 00:00:00.500000+00:00"
@@ -112,8 +112,8 @@ def test_seconds_and_milliseconds_since_1970_are_times_too() -> None:
 
 def test_a_line_that_could_not_be_taken_apart_keeps_its_own_reason() -> None:
     raw = frame(EVENT, {}, {})
-    raw[contracts.BROKEN] = pd.Series([None, "line: 7 fields, expected 5"], dtype="str")
-    assert list(contracts.check(raw, "events")[1]) == ["", "line: 7 fields, expected 5"]
+    raw[contracts.PARSE_ERROR] = pd.Series([None, "line: 7 fields, expected 5"], dtype="str")
+    assert list(contracts.validate(raw, "events")[1]) == ["", "line: 7 fields, expected 5"]
 
 
 def test_typed_columns_are_read_as_text_was() -> None:
@@ -125,7 +125,7 @@ def test_typed_columns_are_read_as_text_was() -> None:
             "value": pa.array([1, None], pa.int32()),
         }
     ).to_pandas(types_mapper=pd.ArrowDtype)
-    rows, found = contracts.check(typed, "events")
+    rows, found = contracts.validate(typed, "events")
     assert rows["user_id"][0] == "7"
     assert rows["value"].tolist()[0] == 1.0
     assert list(found) == ["", "user_id: missing"]
@@ -135,7 +135,7 @@ def test_typed_columns_are_read_as_text_was() -> None:
 def test_candidates_are_lists_however_they_were_written(candidates: object) -> None:
     raw = frame({**IMPRESSION, "creative_id": "a"}, {}, {})
     raw = raw.assign(candidates=pd.Series([candidates, None], dtype="object"))
-    rows, found = contracts.check(raw, "impressions")
+    rows, found = contracts.validate(raw, "impressions")
     assert list(rows["candidates"][0]) == ["a", "b"]
     assert rows["candidates"].isna()[1]
     assert list(found) == ["", ""]
@@ -145,7 +145,7 @@ def test_text_that_only_looks_like_json_is_split_as_other_text() -> None:
     raw = frame(
         {**IMPRESSION, "creative_id": "[a"}, {"candidates": "[a|b"}, {"candidates": "[1]"}, {"candidates": "[]"}
     )
-    rows, found = contracts.check(raw, "impressions")
+    rows, found = contracts.validate(raw, "impressions")
     assert [list(parts) for parts in rows["candidates"]] == [["[a", "b"], ["[1]"], ["[]"]]
     assert list(found) == ["", *["creative_id: not among the candidates"] * 2]
 
@@ -158,7 +158,7 @@ def test_a_creative_that_was_no_candidate_breaks_the_row() -> None:
         {"candidates": ""},
         {"candidates": "b", "creative_id": ""},
     )
-    _, found = contracts.check(raw, "impressions")
+    _, found = contracts.validate(raw, "impressions")
     assert list(found) == ["", "creative_id: not among the candidates", "", "creative_id: missing"]
 
 
@@ -179,10 +179,10 @@ def test_more_columns_of_context_than_a_table_may_have_are_refused() -> None:
 
 def test_context_is_kept_for_impressions_only() -> None:
     context = {"ctx_device": "phone", "ctx_hour": ""}
-    rows, _ = contracts.check(frame({**IMPRESSION, **context}, {}), "impressions")
+    rows, _ = contracts.validate(frame({**IMPRESSION, **context}, {}), "impressions")
     assert rows["ctx_device"].tolist() == ["phone"]
     assert rows["ctx_hour"].isna().all()
-    assert "ctx_device" not in contracts.check(frame({**EVENT, **context}, {}), "events")[0]
+    assert "ctx_device" not in contracts.validate(frame({**EVENT, **context}, {}), "events")[0]
 
 
 def test_columns_the_contract_needs_are_asked_for_by_name() -> None:
@@ -196,15 +196,15 @@ def test_columns_the_contract_needs_are_asked_for_by_name() -> None:
 
 
 def test_a_repeat_is_found_over_chunks_and_the_first_is_none() -> None:
-    repeats = Repeats()
+    repeats = DuplicateFinder()
     assert list(repeats(pd.Series(["a", "b", "a", None, None]))) == [False, False, True, False, False]
     assert list(repeats(pd.Series(["b", "c"]))) == [True, False]
 
 
 @given(st.lists(st.integers(0, 9)), st.integers(1, 5))
 def test_chunks_do_not_matter_to_repeats(keys: list[int], size: int) -> None:
-    whole = list(Repeats()(pd.Series(keys, dtype="int64")))
-    repeats = Repeats()
+    whole = list(DuplicateFinder()(pd.Series(keys, dtype="int64")))
+    repeats = DuplicateFinder()
     parts = [repeats(pd.Series(keys[start : start + size], dtype="int64")) for start in range(0, len(keys), size)]
     assert [bool(value) for part in parts for value in part] == whole
 
@@ -212,7 +212,7 @@ def test_chunks_do_not_matter_to_repeats(keys: list[int], size: int) -> None:
 @settings(max_examples=25)
 @given(st.lists(st.fixed_dictionaries({name: st.text(max_size=5) | st.none() for name in EVENT}), min_size=1))
 def test_any_text_is_a_valid_row_or_has_a_reason(values: list[dict[str, str | None]]) -> None:
-    rows, found = contracts.check(pd.DataFrame(values, columns=list(EVENT), dtype="str"), "events")
+    rows, found = contracts.validate(pd.DataFrame(values, columns=list(EVENT), dtype="str"), "events")
     valid = rows[found == ""]
     assert len(rows) == len(values)
     assert valid[["user_id", "timestamp", "event"]].notna().all(axis=None)

@@ -13,10 +13,17 @@ from PIL import Image, ImageOps
 from tests.support.slow_pictures import HARMLESS, REFUSED, many_scans, saved
 
 from adloom.data import pictures
-from adloom.data.picture_files import PER_BLOCK, PER_BLOCK_REFINED, PER_SCAN, PictureError, essential, orientation
-from adloom.data.pictures import Form
+from adloom.data.picture_files import (
+    PER_BLOCK,
+    PER_BLOCK_REFINED,
+    PER_SCAN,
+    PictureError,
+    read_orientation,
+    reduce_picture,
+)
+from adloom.data.pictures import PictureFormat
 
-GREY = Form(28, 1)
+GREY = PictureFormat(28, 1)
 MAX_PIXELS = 16_777_216
 
 
@@ -25,29 +32,29 @@ def test_a_slow_file_is_refused_before_it_is_decoded(name: str) -> None:
     make, reason = REFUSED[name]
     image = make()
     with pytest.raises(PictureError, match=reason):
-        pictures.header(image, MAX_PIXELS)
+        pictures.read_header(image, MAX_PIXELS)
     with pytest.raises(PictureError, match=reason):
-        pictures.bring(image, GREY, MAX_PIXELS)
+        pictures.convert(image, GREY, MAX_PIXELS)
 
 
 @pytest.mark.parametrize("name", HARMLESS)
 def test_what_is_no_pixel_is_not_read(name: str) -> None:
     image = HARMLESS[name]()
-    assert len(essential(image).data) < 200_000 + (name == "tags") * len(image)
+    assert len(reduce_picture(image).data) < 200_000 + (name == "tags") * len(image)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        png, _ = pictures.bring(image, GREY, MAX_PIXELS)
+        png, _ = pictures.convert(image, GREY, MAX_PIXELS)
     assert len(png) < 1000
 
 
 def test_a_scan_costs_the_blocks_it_visits() -> None:
     plain = saved(Image.new("RGB", (64, 32)), "JPEG", subsampling=0)  # 3 components of 32 blocks in one scan
-    read = essential(plain)
+    read = reduce_picture(plain)
     assert read.nanoseconds == PER_SCAN + 3 * 32 * PER_BLOCK + 10 * (len(read.data) - 2)
-    assert essential(saved(Image.new("RGB", (64, 32)), "JPEG", subsampling=2)).nanoseconds == pytest.approx(
+    assert reduce_picture(saved(Image.new("RGB", (64, 32)), "JPEG", subsampling=2)).nanoseconds == pytest.approx(
         PER_SCAN + 1.5 * 32 * PER_BLOCK + 10 * (len(read.data) - 2), rel=0.1
     )
-    once, often = essential(many_scans(1, 64)), essential(many_scans(11, 64))
+    once, often = reduce_picture(many_scans(1, 64)), reduce_picture(many_scans(11, 64))
     scan = (len(often.data) - len(once.data)) / 10
     assert often.nanoseconds - once.nanoseconds == 10 * (PER_SCAN + 64 * PER_BLOCK_REFINED + 25 * scan)
 
@@ -57,7 +64,7 @@ def test_a_scan_costs_the_blocks_it_visits() -> None:
 def test_a_jpeg_keeps_its_pixels(mode: str, options: dict[str, object]) -> None:
     noise = np.random.default_rng(7).integers(0, 255, (40, 40, 3), np.uint8)
     whole = saved(Image.fromarray(noise).convert(mode), "JPEG", comment=b"a comment", **options)
-    reduced = pictures._pillow(essential(whole))
+    reduced = pictures._open_with_pillow(reduce_picture(whole))
     assert "comment" not in reduced.info
     assert (np.asarray(reduced) == np.asarray(Image.open(io.BytesIO(whole)))).all()
 
@@ -68,7 +75,7 @@ def test_of_an_animation_the_first_frame_counts(kind: str) -> None:
     whole = saved(
         frames[0], kind, save_all=True, append_images=frames[1:], **({"lossless": True} if kind == "WEBP" else {})
     )
-    assert (pictures.bring(whole, GREY, MAX_PIXELS)[1] == 40).all()
+    assert (pictures.convert(whole, GREY, MAX_PIXELS)[1] == 40).all()
 
 
 @pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits"])
@@ -79,7 +86,7 @@ def test_a_tiff_keeps_its_pixels(mode: str, compression: str) -> None:
         gradient.convert(mode) if mode != "I;16" else Image.fromarray(np.asarray(gradient).astype(np.uint16) * 257)
     )
     whole = saved(picture, "TIFF", compression=compression)
-    reduced = pictures._pillow(essential(whole))
+    reduced = pictures._open_with_pillow(reduce_picture(whole))
     assert (np.asarray(reduced) == np.asarray(picture)).all()
 
 
@@ -87,13 +94,13 @@ def test_a_large_photograph_is_no_attack() -> None:
     rng = np.random.default_rng(7)
     photograph = Image.fromarray(rng.integers(0, 255, (100, 130, 3), np.uint8)).resize((4000, 3000))  # 12 megapixels
     for options in ({"quality": 90}, {"progressive": True}):
-        assert pictures.header(saved(photograph, "JPEG", **options), MAX_PIXELS).width == 4000
+        assert pictures.read_header(saved(photograph, "JPEG", **options), MAX_PIXELS).width == 4000
 
 
 def test_a_jpeg_at_a_fraction_of_its_size_looks_the_same() -> None:
     large = Image.radial_gradient("L").resize((1024, 1024), Image.Resampling.BICUBIC)
-    slow = pictures.bring(saved(large), Form(64, 1), MAX_PIXELS)[1].astype(int)
-    fast = pictures.bring(saved(large, "JPEG", quality=95), Form(64, 1), MAX_PIXELS)[1].astype(int)
+    slow = pictures.convert(saved(large), PictureFormat(64, 1), MAX_PIXELS)[1].astype(int)
+    fast = pictures.convert(saved(large, "JPEG", quality=95), PictureFormat(64, 1), MAX_PIXELS)[1].astype(int)
     assert np.abs(slow - fast).max() <= 4
 
 
@@ -105,12 +112,12 @@ def test_every_orientation_is_turned_upright_as_pillow_does(turned: int) -> None
     exif[0x010E], exif[0x0112] = "somewhere", turned
     whole = saved(picture, exif=exif)
     wanted = ImageOps.exif_transpose(Image.open(io.BytesIO(whole)))
-    assert (pictures.bring(whole, GREY, MAX_PIXELS)[1][:, :, 0] == np.asarray(wanted)).all()
+    assert (pictures.convert(whole, GREY, MAX_PIXELS)[1][:, :, 0] == np.asarray(wanted)).all()
 
 
 @given(st.binary(max_size=80), st.sampled_from([b"", b"Exif\0\0II*\0", b"MM\0*\0\0\0\x08"]))
 def test_any_exif_has_an_orientation(rest: bytes, start: bytes) -> None:
-    assert 0 <= orientation(start + rest) <= 65535
+    assert 0 <= read_orientation(start + rest) <= 65535
 
 
 @given(st.sampled_from(["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"]), st.integers(0, 600), st.binary(max_size=9))
@@ -118,9 +125,9 @@ def test_damage_is_a_reason_or_nothing(kind: str, place: int, bytes_: bytes) -> 
     whole = saved(Image.new("RGB", (30, 30), (9, 99, 199)), kind)
     damaged = whole[:place] + bytes_ + whole[place + len(bytes_) :]
     with contextlib.suppress(PictureError):
-        assert pictures.bring(damaged, GREY, MAX_PIXELS)[1].shape == (28, 28, 1)
+        assert pictures.convert(damaged, GREY, MAX_PIXELS)[1].shape == (28, 28, 1)
 
 
 def test_a_big_tiff_is_no_picture_here() -> None:
     with pytest.raises(PictureError, match="not a picture"):
-        essential(b"II+\0" + struct.pack("<HHQ", 8, 0, 16))
+        reduce_picture(b"II+\0" + struct.pack("<HHQ", 8, 0, 16))

@@ -14,10 +14,10 @@ from PIL import Image
 
 from adloom.data import pictures
 from adloom.data.picture_files import PictureError
-from adloom.data.pictures import Form, Header
+from adloom.data.pictures import PictureFormat, PictureHeader
 
 MAX_PIXELS = 1_000_000
-GREY, COLOUR = Form(28, 1), Form(32, 3)
+GREY, COLOUR = PictureFormat(28, 1), PictureFormat(32, 3)
 
 
 def saved(picture: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -37,29 +37,29 @@ def bomb(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
-def bring(picture: Image.Image, form: Form = COLOUR) -> np.ndarray:
-    return pictures.bring(saved(picture), form, MAX_PIXELS)[1]
+def bring(picture: Image.Image, form: PictureFormat = COLOUR) -> np.ndarray:
+    return pictures.convert(saved(picture), form, MAX_PIXELS)[1]
 
 
 @pytest.mark.parametrize(
     ("edges", "size"), [((28, 28), 28), ((10, 5), 28), ((31, 30), 28), ((64, 20), 64), ((600, 400), 128)]
 )
 def test_a_picture_belongs_to_the_largest_size_not_above_its_longer_edge(edges: tuple[int, int], size: int) -> None:
-    assert Header(*edges, channels=1).size == size
+    assert PictureHeader(*edges, channels=1).size == size
 
 
 @pytest.mark.parametrize(("mode", "channels"), [("1", 1), ("L", 1), ("LA", 1), ("I;16", 1), ("P", 3), ("RGBA", 3)])
 def test_channels_are_known_from_the_header(mode: str, channels: int) -> None:
-    assert pictures.header(saved(Image.new(mode, (30, 40))), MAX_PIXELS) == Header(30, 40, channels)
+    assert pictures.read_header(saved(Image.new(mode, (30, 40))), MAX_PIXELS) == PictureHeader(30, 40, channels)
 
 
 def test_the_form_of_a_table_is_its_most_common_size_and_grey_only_when_all_are() -> None:
-    small, large, colour = Header(28, 28, 1), Header(64, 64, 1), Header(64, 64, 3)
-    assert pictures.form([small, small, large], None) == Form(28, 1)
-    assert pictures.form([small, large, colour], None) == Form(64, 3)
-    assert pictures.form([small, large], None) == Form(28, 1)  # a tie goes to the smaller
-    assert pictures.form([small], 128) == Form(128, 1)
-    assert pictures.form([], None) == Form(28, 1)
+    small, large, colour = PictureHeader(28, 28, 1), PictureHeader(64, 64, 1), PictureHeader(64, 64, 3)
+    assert pictures.choose_format([small, small, large], None) == PictureFormat(28, 1)
+    assert pictures.choose_format([small, large, colour], None) == PictureFormat(64, 3)
+    assert pictures.choose_format([small, large], None) == PictureFormat(28, 1)  # a tie goes to the smaller
+    assert pictures.choose_format([small], 128) == PictureFormat(128, 1)
+    assert pictures.choose_format([], None) == PictureFormat(28, 1)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_the_form_of_a_table_is_its_most_common_size_and_grey_only_when_all_are(
 )
 def test_what_cannot_be_used_says_why(image: object, reason: str) -> None:
     with pytest.raises(PictureError) as caught:
-        pictures.bring(image, GREY, MAX_PIXELS)
+        pictures.convert(image, GREY, MAX_PIXELS)
     assert str(caught.value) == reason
 
 
@@ -87,34 +87,34 @@ def test_what_cannot_be_used_says_why(image: object, reason: str) -> None:
 def test_a_truncated_picture_is_told_at_whatever_byte_it_ends(kind: str) -> None:
     noise = np.random.default_rng(7).integers(0, 255, (40, 40, 3), np.uint8)
     whole = saved(Image.fromarray(noise), kind)
-    pictures.bring(whole, COLOUR, MAX_PIXELS)
+    pictures.convert(whole, COLOUR, MAX_PIXELS)
     for end in (len(whole) // 2, 60, 20, 3):
         with pytest.raises(PictureError, match=r"truncated or damaged|not a picture"):
-            pictures.bring(whole[:end], COLOUR, MAX_PIXELS)
+            pictures.convert(whole[:end], COLOUR, MAX_PIXELS)
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_picture_or_a_reason(image: bytes) -> None:
     for start in (b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"GIF89a", b"BM"):
         with pytest.raises(PictureError):
-            pictures.bring(start + image, GREY, MAX_PIXELS)
+            pictures.convert(start + image, GREY, MAX_PIXELS)
 
 
 @given(arrays.arrays(np.uint8, (28, 28, 1)))
 def test_grey_pixels_of_the_size_come_through_unchanged(pixels: np.ndarray) -> None:
-    png, brought = pictures.bring(pictures.encode(pixels), GREY, MAX_PIXELS)
+    png, brought = pictures.convert(pictures.encode_png(pixels), GREY, MAX_PIXELS)
     assert (brought == pixels).all()
-    assert png == pictures.encode(pixels)
+    assert png == pictures.encode_png(pixels)
 
 
 def test_what_is_transparent_is_white() -> None:
     see_through = Image.new("RGBA", (32, 32), (255, 0, 0, 0))
     assert (bring(see_through) == 255).all()
-    assert (bring(Image.new("LA", (32, 32), (0, 0)), Form(32, 1)) == 255).all()
+    assert (bring(Image.new("LA", (32, 32), (0, 0)), PictureFormat(32, 1)) == 255).all()
 
 
 def test_a_picture_that_is_not_square_is_padded_with_white() -> None:
-    wide = bring(Image.new("RGB", (64, 32), (10, 20, 30)), Form(64, 3))
+    wide = bring(Image.new("RGB", (64, 32), (10, 20, 30)), PictureFormat(64, 3))
     assert wide.shape == (64, 64, 3)
     assert (wide[0] == 255).all()
     assert (wide[32] == (10, 20, 30)).all()
@@ -128,7 +128,7 @@ def test_sixteen_bits_keep_the_upper_eight() -> None:
 @pytest.mark.parametrize("mode", ["P", "CMYK", "L", "1"])
 def test_every_mode_becomes_colour_where_the_table_is(mode: str) -> None:
     kind = "TIFF" if mode == "CMYK" else "PNG"
-    png, pixels = pictures.bring(saved(Image.new(mode, (32, 32)), kind), COLOUR, MAX_PIXELS)
+    png, pixels = pictures.convert(saved(Image.new(mode, (32, 32)), kind), COLOUR, MAX_PIXELS)
     assert pixels.shape == (32, 32, 3)
     assert Image.open(io.BytesIO(png)).mode == "RGB"
 
@@ -139,7 +139,7 @@ def test_a_photograph_is_turned_upright_and_loses_its_metadata() -> None:
     exif = picture.getexif()
     exif[0x0112] = 3  # upside down
     exif[0x010E] = "where it was taken"
-    png, pixels = pictures.bring(saved(picture, exif=exif), COLOUR, MAX_PIXELS)
+    png, pixels = pictures.convert(saved(picture, exif=exif), COLOUR, MAX_PIXELS)
     assert pixels[0].min() == 255
     assert pixels[-1].max() == 0
     assert b"taken" not in png
@@ -151,14 +151,14 @@ def test_a_comment_in_a_png_does_not_travel() -> None:
     comment = PngInfo()
     comment.add_text("Author", "somebody")
     plain = Image.new("L", (28, 28), 7)
-    png, _ = pictures.bring(saved(plain, pnginfo=comment), GREY, MAX_PIXELS)
-    hidden, _ = pictures.bring(saved(plain) + b"somebody", GREY, MAX_PIXELS)
+    png, _ = pictures.convert(saved(plain, pnginfo=comment), GREY, MAX_PIXELS)
+    hidden, _ = pictures.convert(saved(plain) + b"somebody", GREY, MAX_PIXELS)
     assert png == hidden == saved(plain)
 
 
 def test_a_grey_picture_has_the_same_content_in_colour() -> None:
     grey = np.arange(28 * 28, dtype=np.uint8).reshape(28, 28, 1)
-    assert pictures.content(np.repeat(grey, 3, axis=2)) == pictures.content(grey)
+    assert pictures.hash_bytes(np.repeat(grey, 3, axis=2)) == pictures.hash_bytes(grey)
     red = np.zeros((28, 28, 3), np.uint8)
     red[..., 0] = 9
-    assert len(pictures.content(red)) == red.size
+    assert len(pictures.hash_bytes(red)) == red.size

@@ -12,14 +12,14 @@ from PIL import Image
 
 from adloom.config.params import Period, Prepare
 from adloom.data import preparation, privacy, splits
-from adloom.data.pictures import Form
-from adloom.data.preparation import Origin, Preparation
+from adloom.data.pictures import PictureFormat
+from adloom.data.preparation import Preparation, SourceFacts
 from adloom.errors import DataError
 
 KEY = b"a key for tests only"
 YEAR = Period(holdout_start=date(2026, 7, 1), end=date(2026, 10, 1))
 PARAMS = Prepare(events=YEAR, impressions=YEAR, max_quarantine_rate=1.0)
-PRIVATE = Origin("orders.csv", "own", public=False)
+PRIVATE = SourceFacts("orders.csv", "own", public=False)
 
 
 def orders(*rows: tuple[str, str, str]) -> pd.DataFrame:
@@ -41,7 +41,7 @@ def test_events_get_pseudonyms_a_split_and_a_half() -> None:
     checked = Preparation("events", PARAMS, PRIVATE, KEY)(
         orders(("ann", "2026-06-30", "1"), ("ann", "2026-07-01", "2"))
     )
-    assert checked.rows["user_id"].tolist() == [privacy.pseudonym("ann", KEY)] * 2
+    assert checked.rows["user_id"].tolist() == [privacy.pseudonymise("ann", KEY)] * 2
     assert checked.rows["split"].tolist() == ["calibration", "holdout"]
     assert checked.rows["half"].nunique() == 1
     assert checked.quarantine.empty
@@ -52,7 +52,7 @@ def test_what_is_after_the_end_is_quarantined_and_names_no_user() -> None:
     quarantine = task(orders(("ann", "2026-10-01", "1"), ("ann@example.org", "2026-01-01", "-7"))).quarantine
     assert quarantine["reason"].tolist() == ["timestamp: not before prepare.events.end", "value: negative"]
     assert quarantine["value"].tolist() == ["1", "-7"]
-    assert quarantine["user_id"].tolist() == [privacy.pseudonym(user, KEY) for user in ("ann", "ann@example.org")]
+    assert quarantine["user_id"].tolist() == [privacy.pseudonymise(user, KEY) for user in ("ann", "ann@example.org")]
 
 
 def test_columns_outside_the_contract_reach_neither_rows_nor_quarantine() -> None:
@@ -66,18 +66,18 @@ def test_columns_outside_the_contract_reach_neither_rows_nor_quarantine() -> Non
 
 def test_rows_without_consent_and_erased_users_are_dropped_and_counted() -> None:
     params = PARAMS.model_copy(update={"consent_column": "agreed"})
-    task = Preparation("events", params, PRIVATE, KEY, erased=frozenset({privacy.pseudonym("bob", KEY)}))
+    task = Preparation("events", params, PRIVATE, KEY, erased=frozenset({privacy.pseudonymise("bob", KEY)}))
     raw = orders(*[(user, "2026-01-01", "1") for user in ("ann", "bob", "cid", "bob")])
     kept = task(raw.assign(agreed=["yes", "yes", "no", "yes"])).rows
-    assert kept["user_id"].tolist() == [privacy.pseudonym("ann", KEY)]
+    assert kept["user_id"].tolist() == [privacy.pseudonymise("ann", KEY)]
     assert task.quality.summary()["dropped"] == {"on the erasure list": 2, "without consent": 1}
 
 
 def test_ids_that_are_pseudonyms_under_this_key_stay_and_meet_those_made_here() -> None:
     task = Preparation("events", PARAMS, PRIVATE, KEY)
-    ann = privacy.pseudonym("ann", KEY)
+    ann = privacy.pseudonymise("ann", KEY)
     raw = orders(*[(user, "2026-01-01", "1") for user in ("ann", ann, ann)])
-    checked = task(raw.assign(user_key=["", privacy.fingerprint(KEY), privacy.fingerprint(KEY)]))
+    checked = task(raw.assign(user_key=["", privacy.key_fingerprint(KEY), privacy.key_fingerprint(KEY)]))
     assert checked.rows["user_id"].tolist() == [ann] * 3
     assert "user_key" not in checked.rows
     assert task.quality.columns_dropped == []
@@ -85,24 +85,26 @@ def test_ids_that_are_pseudonyms_under_this_key_stay_and_meet_those_made_here() 
 
 def test_ids_under_another_key_or_in_clear_are_broken_rows_and_are_shown_to_nobody() -> None:
     task = Preparation("events", PARAMS, PRIVATE, KEY)
-    other = privacy.pseudonym("ann", other_key := b"another key of a test")
+    other = privacy.pseudonymise("ann", other_key := b"another key of a test")
     raw = orders(*[(user, "2026-01-01", "1") for user in (other, "ann@example.org", "")])
-    keys = [privacy.fingerprint(other_key), privacy.fingerprint(KEY), privacy.fingerprint(KEY)]
+    keys = [privacy.key_fingerprint(other_key), privacy.key_fingerprint(KEY), privacy.key_fingerprint(KEY)]
     quarantine = task(raw.assign(user_key=keys)).quarantine
     assert quarantine["reason"].tolist() == [
         "user_key: another key than this one",
         "user_id: not a pseudonym, as user_key says",
         "user_id: missing",
     ]
-    shown = [privacy.pseudonym(user, KEY) for user in (other, "ann@example.org")]
+    shown = [privacy.pseudonymise(user, KEY) for user in (other, "ann@example.org")]
     assert quarantine["user_id"].tolist()[:2] == shown
 
 
 def test_users_who_are_pseudonyms_already_are_erased_like_others() -> None:
-    ann = privacy.pseudonym("ann", KEY)
+    ann = privacy.pseudonymise("ann", KEY)
     task = Preparation("events", PARAMS, PRIVATE, KEY, erased=frozenset({ann}))
-    raw = orders((ann, "2026-01-01", "1"), ("bob", "2026-01-01", "1")).assign(user_key=[privacy.fingerprint(KEY), ""])
-    assert task(raw).rows["user_id"].tolist() == [privacy.pseudonym("bob", KEY)]
+    raw = orders((ann, "2026-01-01", "1"), ("bob", "2026-01-01", "1")).assign(
+        user_key=[privacy.key_fingerprint(KEY), ""]
+    )
+    assert task(raw).rows["user_id"].tolist() == [privacy.pseudonymise("bob", KEY)]
 
 
 def test_consent_may_come_with_an_impressions_context() -> None:
@@ -117,7 +119,7 @@ def test_consent_that_cannot_be_read_refuses_the_table() -> None:
     params = PARAMS.model_copy(update={"consent_column": "agreed"})
     with pytest.raises(DataError, match=r"events: no column agreed \(prepare.consent_column\); found user_id, "):
         Preparation("events", params, PRIVATE, KEY)(orders(("ann", "2026-01-01", "1")))
-    published = Origin("cdnow", "published", public=True)
+    published = SourceFacts("cdnow", "published", public=True)
     assert len(Preparation("events", params, published, KEY)(orders(("ann", "2026-01-01", "1"))).rows) == 1
 
 
@@ -151,11 +153,11 @@ def test_the_same_text_in_another_dress_is_one_split_and_a_duplicate() -> None:
 def test_equal_text_never_crosses_splits(texts: list[str]) -> None:
     raw = pd.DataFrame({"copy_id": [str(i) for i in range(len(texts))], "text": texts})
     rows = Preparation("copy", PARAMS, PRIVATE, KEY)(raw).rows
-    assert (rows.groupby(rows["text"].map(splits.normalised))["split"].nunique() == 1).all()
+    assert (rows.groupby(rows["text"].map(splits.normalise_text))["split"].nunique() == 1).all()
 
 
 def test_pictures_of_any_form_become_one() -> None:
-    task = Preparation("creatives", PARAMS, Origin("pics", "own", public=False), KEY, form=Form(32, 3))
+    task = Preparation("creatives", PARAMS, SourceFacts("pics", "own", public=False), KEY, form=PictureFormat(32, 3))
     rows = task(creatives(png(1), png(2, "RGB", 64))).rows
     assert {Image.open(io.BytesIO(image)).size for image in rows["image"]} == {(32, 32)}
     assert {Image.open(io.BytesIO(image)).mode for image in rows["image"]} == {"RGB"}
@@ -165,14 +167,14 @@ def test_pictures_of_any_form_become_one() -> None:
 
 
 def test_the_same_picture_in_another_file_is_one_split_and_a_duplicate() -> None:
-    task = Preparation("creatives", PARAMS, PRIVATE, KEY, form=Form(28, 3))
+    task = Preparation("creatives", PARAMS, PRIVATE, KEY, form=PictureFormat(28, 3))
     rows = task(creatives(png(9), png(9, "RGB"), png(9, "RGB", 56))).rows
     assert rows["split"].nunique() == 1
     assert task.quality.duplicates == 2
 
 
 def test_pictures_that_cannot_be_used_have_a_reason_and_are_not_kept_twice() -> None:
-    task = Preparation("creatives", PARAMS, PRIVATE, KEY, form=Form(28, 1))
+    task = Preparation("creatives", PARAMS, PRIVATE, KEY, form=PictureFormat(28, 1))
     checked = task(creatives(png(1), None, b"text", png(2)[:50]))
     assert len(checked.rows) == 1
     assert checked.quarantine["reason"].tolist() == [
@@ -182,8 +184,8 @@ def test_pictures_that_cannot_be_used_have_a_reason_and_are_not_kept_twice() -> 
 
 
 def test_headers_of_unreadable_pictures_do_not_count() -> None:
-    assert [h.width for h in preparation.headers([png(1), b"?", None, png(1, size=64)], 10**6)] == [28, 64]
-    assert not [*preparation.headers([png(1, size=64)], max_pixels=64 * 64 - 1)]
+    assert [h.width for h in preparation.read_headers([png(1), b"?", None, png(1, size=64)], 10**6)] == [28, 64]
+    assert not [*preparation.read_headers([png(1, size=64)], max_pixels=64 * 64 - 1)]
 
 
 def test_impressions_keep_their_context_and_need_no_user() -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from adloom.config.params import Source
 from adloom.data import readers
-from adloom.data.contracts import BROKEN
+from adloom.data.contracts import PARSE_ERROR
 from adloom.errors import ConfigError, DataError
 
 ORDERS = "customer;when;total\nann;2026-01-02;9.99\nbob;2026-01-03;\n"
@@ -28,7 +28,7 @@ COPY = Source(uri="lines.csv", format="csv")
 
 
 def read(place: Path, source: Source, table: str) -> pd.DataFrame:
-    return pd.concat(readers.read(place, source, table), ignore_index=True)
+    return pd.concat(readers.read_source(place, source, table), ignore_index=True)
 
 
 def written(folder: Path, name: str, content: str | bytes) -> Path:
@@ -88,13 +88,13 @@ def test_a_folder_of_csv_files_compressed_or_not_is_one_table(tmp_path: Path) ->
 
 def test_lines_with_another_number_of_fields_take_no_neighbour_with_them(tmp_path: Path) -> None:
     rows = read(written(tmp_path, "lines.csv", "text,category\na,b\nc\nd,e,f\ng,h\n"), COPY, "copy")
-    assert rows[BROKEN].fillna("").tolist() == ["", "line: 1 fields, expected 2", "line: 3 fields, expected 2", ""]
+    assert rows[PARSE_ERROR].fillna("").tolist() == ["", "line: 1 fields, expected 2", "line: 3 fields, expected 2", ""]
     assert rows["text"].fillna("").tolist() == ["a", "", "", "g"]
 
 
 def test_a_long_csv_comes_in_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readers, "ROWS_PER_CHUNK", 2)
-    chunks = [*readers.read(written(tmp_path, "lines.csv", "text\n1\n2\n3\n"), COPY, "copy")]
+    chunks = [*readers.read_source(written(tmp_path, "lines.csv", "text\n1\n2\n3\n"), COPY, "copy")]
     assert [chunk["copy_id"].tolist() for chunk in chunks] == [["00000000", "00000001"], ["00000002"]]
 
 
@@ -166,7 +166,7 @@ def test_many_pictures_come_in_chunks(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(readers, "BYTES_PER_CHUNK", 10)
     for number in range(5):
         written(tmp_path, f"hats/{number}.png", b"12345678")
-    sizes = [len(c) for c in readers.read(tmp_path, Source(uri="p", format="folder"), "creatives")]
+    sizes = [len(c) for c in readers.read_source(tmp_path, Source(uri="p", format="folder"), "creatives")]
     assert sizes == [2, 2, 1]
 
 

@@ -39,7 +39,7 @@ def test_a_record_says_what_it_takes_and_what_came_out(made: Record, tmp_path: P
     assert made.metrics["cnn"]["accuracy"].value == 0.9
     assert (made.project, made.dataset, made.git_commit, made.sources) == ("shop", "d1", "abc", {"copy": "c0ffee"})
     assert made.machine.packages["numpy"]
-    assert made.machine.cpu == cpu.read()
+    assert made.machine.cpu == cpu.read_cpu()
 
 
 def test_it_is_kept_once_and_read_back(made: Record, context: StageContext) -> None:

@@ -312,8 +312,8 @@ def test_the_table_passes_the_contract_and_its_users_meet_those_of_the_events(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert context.pseudonym_key
-    ann = privacy.pseudonym("ann", context.pseudonym_key)
-    mark = privacy.fingerprint(context.pseudonym_key)
+    ann = privacy.pseudonymise("ann", context.pseudonym_key)
+    mark = privacy.key_fingerprint(context.pseudonym_key)
     history = [decision(number, user=ann, user_key=mark) for number in range(3)]
     write(tmp_path / "log", framed([*history, decision(3, user=None, user_key=None, segment=None), click(1)]))
     shown = CliRunner().invoke(cli, ["log", "to-impressions", "log", "--out", "impressions", "--json"])

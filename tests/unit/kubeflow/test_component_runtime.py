@@ -115,8 +115,8 @@ def test_another_key_than_the_one_looked_at_is_refused(orders: Path, monkeypatch
 
 
 def test_a_digest_is_a_function_of_what_is_locked() -> None:
-    lock = sources_lock.SourcesLock(key=privacy.fingerprint(b"one"), erasure=None, tables={})
-    other = lock.model_copy(update={"key": privacy.fingerprint(b"other")})
+    lock = sources_lock.SourcesLock(key=privacy.key_fingerprint(b"one"), erasure=None, tables={})
+    other = lock.model_copy(update={"key": privacy.key_fingerprint(b"other")})
     assert lock.digests() == lock.model_copy().digests()
     assert lock.digests() != other.digests()
 

@@ -80,7 +80,7 @@ def test_equal_seeds_make_equal_logs() -> None:
 
 def test_the_log_keeps_the_contract_of_impressions() -> None:
     frame = World(Config(rate=0.2), 1).log(uniform, 300).frame("uniform")
-    rows, reasons = contracts.check(frame, "impressions")
+    rows, reasons = contracts.validate(frame, "impressions")
     assert (reasons == "").all()
     assert rows["propensity"].tolist() == [0.125] * 300
     assert rows["clicked"].sum() == rows["outcome_at"].notna().sum() > 0

@@ -8,8 +8,8 @@ from tests.support.toy_lines import LINES, words
 from adloom.arrays import Float32Array, Int64Array
 from adloom.config.params import TrainLstm
 from adloom.copywriting.scoring import line_bits
-from adloom.sequences.module import CopyModule, Lines, forget_some
-from adloom.sequences.net import CopyNet, LineDropout
+from adloom.sequences.module import SequenceModule, TokenDataset, drop_prefixes
+from adloom.sequences.net import SequenceDropout, SequenceLstm
 
 WORDS = words()
 PARAMS = TrainLstm(epochs=1, steps_per_epoch=1, batch_size=2, learning_rate=0.01, hidden=8, layers=2, dropout=0.5)
@@ -19,7 +19,7 @@ State = tuple[torch.Tensor, torch.Tensor]
 class InTorch:
     """The net as the decoding sees it, before any export."""
 
-    def __init__(self, net: CopyNet) -> None:
+    def __init__(self, net: SequenceLstm) -> None:
         self.net = net
 
     def start(self, batch: int) -> State:
@@ -33,15 +33,15 @@ class InTorch:
 
 
 @pytest.fixture
-def module() -> CopyModule:
+def module() -> SequenceModule:
     torch.manual_seed(3)
-    made = CopyModule(WORDS.size, WORDS.begin, PARAMS)
+    made = SequenceModule(WORDS.size, WORDS.begin, PARAMS)
     made.eval()
     return made
 
 
-def rows() -> Lines:
-    return Lines([WORDS.line(line, "Coats") for line in LINES], [len(line) + 1 for line in LINES])
+def rows() -> TokenDataset:
+    return TokenDataset([WORDS.line(line, "Coats") for line in LINES], [len(line) + 1 for line in LINES])
 
 
 def test_a_batch_holds_lines_padded_to_its_longest() -> None:
@@ -53,14 +53,14 @@ def test_a_batch_holds_lines_padded_to_its_longest() -> None:
     assert int(batch.characters) == len(LINES[0]) + len(LINES[1]) + 2
 
 
-def test_the_loss_is_the_bits_per_character_that_the_evaluation_measures(module: CopyModule) -> None:
+def test_the_loss_is_the_bits_per_character_that_the_evaluation_measures(module: SequenceModule) -> None:
     batch = rows()[np.arange(len(LINES))]
     with torch.no_grad():
         bits = float(module._nats(batch).sum()) / np.log(2)
     assert bits == pytest.approx(line_bits(InTorch(module.net), WORDS, LINES, ["Coats"] * len(LINES)).sum(), rel=1e-5)
 
 
-def test_padding_is_no_information(module: CopyModule) -> None:
+def test_padding_is_no_information(module: SequenceModule) -> None:
     batch = rows()[np.array([0])]
     token, target, real = (torch.nn.functional.pad(part, (0, 5)) for part in (batch.token, batch.target, batch.real))
     wider = batch._replace(token=token, target=target, real=real)
@@ -71,7 +71,7 @@ def test_padding_is_no_information(module: CopyModule) -> None:
 def test_training_sees_some_lines_without_their_category() -> None:
     token = rows()[np.zeros(2000, np.int64)].token
     torch.manual_seed(0)
-    forgotten = forget_some(token, WORDS.begin)
+    forgotten = drop_prefixes(token, WORDS.begin)
     assert (forgotten[:, 0] == WORDS.begin).float().mean() == pytest.approx(0.1, abs=0.02)
     assert torch.equal(forgotten[:, 1:], token[:, 1:])
     assert (token[:, 0] == WORDS.prefix("Coats")).all()  # the rows themselves are as they were
@@ -79,7 +79,7 @@ def test_training_sees_some_lines_without_their_category() -> None:
 
 def test_dropout_drops_a_feature_for_a_whole_line() -> None:
     torch.manual_seed(0)
-    drop, ones = LineDropout(0.25), torch.ones(400, 3, 10)
+    drop, ones = SequenceDropout(0.25), torch.ones(400, 3, 10)
     dropped = drop(ones)
     assert torch.equal(dropped, dropped[:, :1].expand_as(dropped))
     assert sorted(set(dropped.flatten().tolist())) == pytest.approx([0, 1 / 0.75])

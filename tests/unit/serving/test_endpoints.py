@@ -24,7 +24,7 @@ from tests.support.tiny_models import CATEGORIES, DIMENSIONS, EDGE, LINES, write
 
 from adloom.arrays import Float32Array, Int64Array, UInt8Array
 from adloom.audience.segmenter import FEATURES
-from adloom.data.privacy import PUBLISHED_KEY, fingerprint
+from adloom.data.privacy import PUBLISHED_KEY, key_fingerprint
 from adloom.onnx_models.runtime import Copywriter, State
 from adloom.serving import app as decide_app
 from adloom.serving import segments, server
@@ -339,7 +339,7 @@ class TestSegment:
             )
         )
         problem = refused(without, SEGMENT, {"users": ["4"]}, 503)
-        assert fingerprint(private) in problem["detail"]
+        assert key_fingerprint(private) in problem["detail"]
         assert "set ADLOOM_PSEUDONYM_KEY" in problem["detail"]
         assert private.decode() not in problem["detail"]
         assert ok(without, SEGMENT, {"rows": [self.ROW]})["items"] == [{"segment": "segment-1"}]
@@ -521,4 +521,4 @@ class TestPages:
         assert set(alone["paths"]) & set(ENDPOINTS) == set(decide_app.OWN)
 
     def test_the_published_key_is_used_without_a_key(self, client: TestClient) -> None:
-        assert PseudonymKeys(None).matching(fingerprint(PUBLISHED_KEY)) == PUBLISHED_KEY
+        assert PseudonymKeys(None).matching(key_fingerprint(PUBLISHED_KEY)) == PUBLISHED_KEY

@@ -12,7 +12,7 @@ from tests.support import tiny_models
 
 from adloom.config.gate import MetricRule
 from adloom.config.params import Evaluate, Source
-from adloom.creatives.pictures import encode
+from adloom.creatives.pictures import encode_pngs
 from adloom.evaluation.gate import decide
 from adloom.stages.measure import measure
 from adloom.storage import manifest
@@ -30,7 +30,7 @@ def table(make_table: MakeTable) -> Path:
         {
             "creative_id": [str(i) for i in range(120)],
             "category": tiny_models.CATEGORIES * 40,
-            "image": encode(pixels),
+            "image": encode_pngs(pixels),
             "width": 28, "height": 28, "channels": 1,
             "split": ["train"] * 60 + ["test"] * 60,
         }

@@ -78,10 +78,13 @@ def test_each_table_comes_from_its_own_kind_of_source(tmp_path: Path, context: S
             "constants": {"event": "purchase"},
         },
     )
-    creatives = parquet.read(made.creatives, name=ingest.NAME)
+    creatives = parquet.read(made.creatives, name=ingest.RAW_TABLE)
     assert creatives[["creative_id", "category"]].values.tolist() == [["hats/1.png", "hats"], ["shoes/1.png", "shoes"]]
-    assert parquet.read(made.copy, name=ingest.NAME).to_dict("list") == {"text": ["hello"], "copy_id": ["00000000"]}
-    events = parquet.read(made.events, name=ingest.NAME)
+    assert parquet.read(made.copy, name=ingest.RAW_TABLE).to_dict("list") == {
+        "text": ["hello"],
+        "copy_id": ["00000000"],
+    }
+    events = parquet.read(made.events, name=ingest.RAW_TABLE)
     assert events.iloc[0].to_dict() == {
         "user_id": "ann",
         "timestamp": "31.01.2026",

@@ -51,7 +51,7 @@ def through_the_decision_log(log: Log, policy: Policy, place: Path) -> pd.DataFr
     (place / "made").mkdir()
     convert([str(place / "log")], place / "made", place / "scratch", FolderStore())
     made = pd.concat([pd.read_parquet(day) for day in sorted((place / "made").glob("*.parquet"))], ignore_index=True)
-    rows, reasons = contracts.check(made, "impressions")
+    rows, reasons = contracts.validate(made, "impressions")
     assert (reasons == "").all()
     return rows
 

@@ -39,7 +39,7 @@ class Bench:
         self.context = context
         self.inputs = Inputs(folder / "sources.lock", *(folder / "raw" / table for table in TABLES))
         self.outputs = Outputs(*(folder / "dataset" / table for table in TABLES))
-        self.lock(privacy.fingerprint(KEY))
+        self.lock(privacy.key_fingerprint(KEY))
         for table in TABLES:
             manifest.skip(
                 getattr(self.inputs, f"raw_{table}"), "ingest", ConfigModel(), f"no source: ingest.{table} is not given"
@@ -51,7 +51,7 @@ class Bench:
 
     def raw(self, table: str, rows: pd.DataFrame, *, private: bool = True, **facts: str) -> None:
         with manifest.draft(getattr(self.inputs, f"raw_{table}"), "ingest", ConfigModel(), {}) as made:
-            parquet.write(rows, made.path, ingest.NAME)
+            parquet.write(rows, made.path, ingest.RAW_TABLE)
             made.facts = {"source": "shop", "licence": "own work", "private": "yes" if private else "no", **facts}
 
     def run(self, params: Prepare = PARAMS) -> Mapping[str, float]:
@@ -230,7 +230,9 @@ def test_published_data_has_a_published_key_whatever_the_environment_holds(bench
     bench.raw("events", orders(), private=False)
     bench.lock(None)
     bench.run()
-    assert set(bench.rows("events")["user_id"]) == {privacy.pseudonym(f"u{i}", privacy.PUBLISHED_KEY) for i in range(7)}
+    assert set(bench.rows("events")["user_id"]) == {
+        privacy.pseudonymise(f"u{i}", privacy.PUBLISHED_KEY) for i in range(7)
+    }
 
 
 def test_no_user_id_is_left_anywhere(bench: Bench) -> None:
@@ -248,12 +250,12 @@ def test_consent_and_the_erasure_list_are_honoured_and_counted(bench: Bench) -> 
     erased = bench.folder / "erased.txt"
     erased.write_text("u1\n\n u2 \n")
     bench.lock(
-        privacy.fingerprint(KEY), SourceFiles(uri=str(erased), files=tuple(bench.context.store.list(str(erased))))
+        privacy.key_fingerprint(KEY), SourceFiles(uri=str(erased), files=tuple(bench.context.store.list(str(erased))))
     )
     bench.raw("events", orders(21, agreed=["no", *["yes"] * 20]))
     params = PARAMS.model_copy(update={"consent_column": "agreed", "erasure_list": str(erased)})
     bench.run(params)
-    gone = {privacy.pseudonym(user, KEY) for user in ("u1", "u2")}
+    gone = {privacy.pseudonymise(user, KEY) for user in ("u1", "u2")}
     assert not gone & set(bench.rows("events")["user_id"])
     assert bench.summary("events")["dropped"] == {"on the erasure list": 6, "without consent": 1}
     assert manifest.read(bench.outputs.events).rows["dropped"] == 7
@@ -277,7 +279,7 @@ def test_skipped_tables_are_passed_on(bench: Bench) -> None:
 
 def test_a_raw_table_that_was_changed_is_refused(bench: Bench) -> None:
     bench.raw("copy", RAW["copy"])
-    (bench.inputs.raw_copy / f"{ingest.NAME}-00000.parquet").write_bytes(b"x")
+    (bench.inputs.raw_copy / f"{ingest.RAW_TABLE}-00000.parquet").write_bytes(b"x")
     with pytest.raises(ArtifactError, match="changed since it was written"):
         bench.run()
 
@@ -335,7 +337,7 @@ def test_how_params_order_and_write_a_source_does_not_reach_the_bytes(tmp_path: 
         bench = Bench(tmp_path / name, context)
         given = Ingest.model_validate({"events": yaml.safe_load(text % source)})
         files = SourceFiles(uri=str(source), files=tuple(context.store.list(str(source))))
-        lock = SourcesLock(key=privacy.fingerprint(KEY), erasure=None, tables={"events": files})
+        lock = SourcesLock(key=privacy.key_fingerprint(KEY), erasure=None, tables={"events": files})
         sources_lock.save(lock, bench.inputs.sources)
         ingest.run(
             ingest.Inputs(bench.inputs.sources),

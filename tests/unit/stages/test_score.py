@@ -24,7 +24,7 @@ SHADES = [0, 255, 128]  # the tiny reader takes dark for the first category, lig
 def inputs(tmp_path: Path, make_table: MakeTable) -> Inputs:
     """Three pictures and the orders of two users, prepared."""
     pixels = np.array([np.full((1, EDGE, EDGE), shade, np.uint8) for shade in SHADES])
-    shown = pd.DataFrame({"creative_id": list("abc"), "category": "unknown", "image": pictures.encode(pixels)})
+    shown = pd.DataFrame({"creative_id": list("abc"), "category": "unknown", "image": pictures.encode_pngs(pixels)})
     days = pd.to_datetime(["2026-03-01", "2026-03-02", "2025-01-01"], utc=True)
     orders = {"user_id": ["new", "new", "old"], "timestamp": days, "event": "purchase", "value": [5.0, 6.0, 7.0]}
     creatives = make_table("creatives", shown.assign(width=EDGE, height=EDGE, channels=1, split="train"))

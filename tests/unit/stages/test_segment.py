@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import MakeTable
 from tests.support.toy_shops import features, shop
 
-from adloom.audience.segment_index import Members
+from adloom.audience.segment_index import SegmentIndex
 from adloom.audience.segmenter import Segmenter
 from adloom.config.params import Segment, Source
 from adloom.context import StageContext
@@ -46,7 +46,7 @@ def test_events_become_segments(make_table: MakeTable, out: Path, context: Stage
     assert made.inputs == {"table": manifest.digest(events)}
     assert made.rows["users"] == 120
     assigned = Segmenter.load(out / "segmenter.npz").assign(features(rows))
-    assert Members.load(out / "members.npz").find(sorted(rows["user_id"].unique())) == assigned.tolist()
+    assert SegmentIndex.load(out / "members.npz").find(sorted(rows["user_id"].unique())) == assigned.tolist()
     profiles = json.loads((out / "profiles.json").read_text())
     assert profiles[0]["name"] == "Recent frequent big spenders"
 

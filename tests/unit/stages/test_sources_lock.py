@@ -49,7 +49,7 @@ def test_the_lock_names_every_file_and_the_key_by_its_fingerprint(
 ) -> None:
     lock = sources_lock.scan(load(tmp_path, {"events": {"uri": str(orders), "format": "csv"}}), context)
     assert [file.path for file in lock.tables["events"].files] == ["a.csv"]
-    assert lock.key == privacy.fingerprint(b"a key for tests only")
+    assert lock.key == privacy.key_fingerprint(b"a key for tests only")
     sources_lock.save(lock, tmp_path / "sources.lock")
     assert b"a key for tests only" not in (tmp_path / "sources.lock").read_bytes()
     assert sources_lock.load(tmp_path / "sources.lock") == lock
@@ -98,18 +98,18 @@ def test_a_lock_that_says_the_same_is_not_written_again(tmp_path: Path, lines: P
 )
 def test_a_changed_source_is_named(tmp_path: Path, orders: Path, context: StageContext, change: Any, said: str) -> None:
     lock = sources_lock.scan(load(tmp_path, {"events": {"uri": str(orders), "format": "csv"}}), context)
-    sources_lock.check(lock.tables["events"], "ingest.events", str(orders), context)
+    sources_lock.require_unchanged(lock.tables["events"], "ingest.events", str(orders), context)
     change(orders)
     with pytest.raises(DataError) as caught:
-        sources_lock.check(lock.tables["events"], "ingest.events", str(orders), context)
+        sources_lock.require_unchanged(lock.tables["events"], "ingest.events", str(orders), context)
     assert f"ingest.events: {orders}: {said} sources.lock was written; run `adloom snapshot`" in str(caught.value)
 
 
 def test_a_source_the_lock_does_not_know_is_named(orders: Path, context: StageContext) -> None:
     with pytest.raises(DataError, match="ingest.events: sources.lock knows no source, not new; run `adloom snapshot`"):
-        sources_lock.check(None, "ingest.events", "new", context)
+        sources_lock.require_unchanged(None, "ingest.events", "new", context)
     with pytest.raises(DataError, match="sources.lock knows old, not new"):
-        sources_lock.check(sources_lock.SourceFiles(uri="old", files=()), "ingest.events", "new", context)
+        sources_lock.require_unchanged(sources_lock.SourceFiles(uri="old", files=()), "ingest.events", "new", context)
 
 
 def test_an_erasure_list_is_a_source_too(tmp_path: Path, lines: Path, context: StageContext) -> None:

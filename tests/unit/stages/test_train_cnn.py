@@ -9,7 +9,7 @@ from tests.support import painted_pictures
 
 from adloom.config.params import TrainCnn
 from adloom.creatives.cnn_module import ReaderModule
-from adloom.creatives.pictures import decode, to_floats
+from adloom.creatives.pictures import decode_pngs, to_floats
 from adloom.errors import ArtifactError, DataError
 from adloom.onnx_models.runtime import Reader
 from adloom.stages import train_cnn
@@ -43,7 +43,7 @@ def test_the_artifact_holds_a_reader_that_has_learned(trained: tuple[Path, Memor
     folder, _ = trained
     assert set(manifest.verify(folder).files) == {"reader.onnx", "known.npz", "history.json", "card.json"}
     rows = parquet.read(table, "test")
-    reading = Reader(folder, threads=1)(to_floats(decode(rows["image"].tolist(), 1, 28, 28)))
+    reading = Reader(folder, threads=1)(to_floats(decode_pngs(rows["image"].tolist(), 1, 28, 28)))
     found = np.array(["squares", "stripes"])[reading.probabilities.argmax(1)]
     assert (found == rows["category"]).mean() >= 0.9
     assert np.linalg.norm(reading.embedding, axis=1) == pytest.approx(1)
@@ -56,7 +56,7 @@ def test_known_pictures_are_the_training_rows(trained: tuple[Path, MemoryRun], t
         assert known["creative_id"].tolist() == rows["creative_id"].tolist()
         assert known["category"].tolist() == rows["category"].tolist()
         assert known["embedding"].dtype == np.float16
-        read = Reader(folder, threads=1)(to_floats(decode(rows["image"].tolist()[:3], 1, 28, 28)))
+        read = Reader(folder, threads=1)(to_floats(decode_pngs(rows["image"].tolist()[:3], 1, 28, 28)))
         assert known["embedding"][:3] == pytest.approx(read.embedding, abs=1e-3)
 
 

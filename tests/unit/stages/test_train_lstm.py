@@ -14,7 +14,7 @@ import pytest
 from adloom.config.params import Source, TrainLstm
 from adloom.context import StageContext
 from adloom.copywriting import tokenizer, verbatim_filter
-from adloom.copywriting.decoding import Request, Rules, write_lines
+from adloom.copywriting.decoding import LineRequest, LineRules, write_lines
 from adloom.errors import ArtifactError, DataError
 from adloom.onnx_models.runtime import Copywriter
 from adloom.registry.memory import MemoryRegistry
@@ -99,10 +99,10 @@ def test_the_exported_model_writes_the_recorded_sample_lines(trained: tuple[Path
     samples = json.loads((folder / "sample_lines.json").read_text())
     assert [sample["category"] for sample in samples] == [None, "Coats", "Dresses"]
     copies = np.load(folder / "known.npz")["fingerprints"]
-    assert not any(verbatim_filter.contains(copies, sample["lines"]).any() for sample in samples)
+    assert not any(verbatim_filter.is_known(copies, sample["lines"]).any() for sample in samples)
     words = tokenizer.from_json((folder / "tokenizer.json").read_text())
-    rules = Rules(known=copies)
-    request = Request(8, PARAMS.seed + 1, "Coats", temperature=0.8, rules=rules)
+    rules = LineRules(known=copies)
+    request = LineRequest(8, PARAMS.seed + 1, "Coats", temperature=0.8, rules=rules)
     assert samples[1]["lines"] == write_lines(Copywriter(folder, 1), words, request)
 
 

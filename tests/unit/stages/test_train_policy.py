@@ -13,8 +13,8 @@ from tests.support.tiny_models import CATEGORIES, write_audience, write_reader
 
 from adloom.config.params import Source
 from adloom.context import StageContext
-from adloom.creatives.pictures import encode
-from adloom.data.privacy import PUBLISHED_KEY, pseudonym
+from adloom.creatives.pictures import encode_pngs
+from adloom.data.privacy import PUBLISHED_KEY, pseudonymise
 from adloom.errors import ArtifactError, DataError
 from adloom.policy.scorer import Policy, ScoringRequest
 from adloom.stages.train_policy import Inputs, Outputs, run
@@ -88,7 +88,7 @@ def test_users_decide_by_their_segment(
     liked = np.isin(user, ["1", "2"]) == (shown == "a")
     rows = frame(
         creative_id=shown, clicked=rng.random(6000) < np.where(liked, 0.3, 0.05), hours=np.arange(6000) / 20,
-        user_id=[pseudonym(name, PUBLISHED_KEY) for name in user],
+        user_id=[pseudonymise(name, PUBLISHED_KEY) for name in user],
     )  # fmt: skip
     table = make_table("impressions", rows.assign(split="calibration"))
     train(Inputs(table, audience, inputs.creatives, inputs.cnn), tmp_path / "policy", context)
@@ -111,7 +111,7 @@ def pictures(names: list[str]) -> pd.DataFrame:
         {
             "creative_id": names,
             "category": [CATEGORIES[i % 3] for i in range(len(names))],
-            "image": encode(np.array(pixels, np.uint8)),
+            "image": encode_pngs(np.array(pixels, np.uint8)),
             "width": 28, "height": 28, "channels": 1,
             "split": "train",
         }

@@ -10,7 +10,7 @@ from adloom.training import checkpoints
 def test_stages_that_discard_at_the_same_time_do_not_disturb_each_other(context: StageContext, tmp_path: Path) -> None:
     artifact = tmp_path / "models" / "net"
     for key in range(300):
-        checkpoints.finish(checkpoints.checkpoint_path(context.home, "train_net", str(key)), artifact)
+        checkpoints.mark_finished(checkpoints.checkpoint_path(context.home, "train_net", str(key)), artifact)
     with ThreadPoolExecutor(4) as pool:
-        assert [*pool.map(lambda _: checkpoints.discard(context, artifact), range(4))] == [None] * 4
+        assert [*pool.map(lambda _: checkpoints.discard_finished(context, artifact), range(4))] == [None] * 4
     assert [*tmp_path.rglob("finished")] == []

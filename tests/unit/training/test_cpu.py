@@ -17,9 +17,9 @@ model name\t: another
 
 def test_a_type_of_cpu_is_its_model_and_the_instructions_that_change_sums(tmp_path: Path) -> None:
     (tmp_path / "cpuinfo").write_text(CPUINFO)
-    found = cpu.read(tmp_path / "cpuinfo")
+    found = cpu.read_cpu(tmp_path / "cpuinfo")
     assert (found.model, found.flags) == ("AMD EPYC 9B14", ("amx_bf16", "avx", "avx2", "avx512f", "fma"))
-    unknown = cpu.read(tmp_path / "absent")
+    unknown = cpu.read_cpu(tmp_path / "absent")
     assert (unknown.architecture, unknown.flags) == (found.architecture, ())
 
 

@@ -54,7 +54,7 @@ def test_who_knows_why_is_told_before_who_lost_another() -> None:
 
 
 def test_an_error_is_left_with_who_started_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not launcher.report("copy: 0 lines", Settings())
+    assert not launcher.report_error("copy: 0 lines", Settings())
     monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(tmp_path / "error.json"))
-    assert launcher.report("copy: 0 lines", Settings())
+    assert launcher.report_error("copy: 0 lines", Settings())
     assert json.loads((tmp_path / "error.json").read_text(encoding="utf-8"))["message"] == "copy: 0 lines"

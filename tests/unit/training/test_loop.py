@@ -90,7 +90,7 @@ def fit(
     params: Training = PARAMS,
 ) -> Trained:
     run = MemoryRun("train_net", {}, {})
-    session = loop.Session("train_net", manifest.Draft(folder), run, folder / "last.ckpt", False, copy)
+    session = loop.TrainingSession("train_net", manifest.Draft(folder), run, folder / "last.ckpt", False, copy)
     module, history = loop.fit(net, Numbers(), params, session, validation=Numbers(), patience=patience)
     return Trained(module, history, run)
 
@@ -135,7 +135,7 @@ def test_another_number_of_processes_than_the_params_ask_for_is_refused(
     table = make_table("copy", pd.DataFrame({"text": ["a"], "split": ["train"]}))
     wanted = "train_net: nodes 1 and devices 2 make 2 processes, torchrun started 1"
     params = PARAMS.model_copy(update={"devices": 2})
-    with pytest.raises(ConfigError, match=wanted), loop.session("train_net", table, tmp_path, params, context):
+    with pytest.raises(ConfigError, match=wanted), loop.open_session("train_net", table, tmp_path, params, context):
         pass
 
 
@@ -246,7 +246,7 @@ def test_a_session_keeps_the_checkpoint_until_the_artifact_is_where_it_belongs(
     table, target = make_table("copy", pd.DataFrame({"text": ["a"], "split": ["train"]})), tmp_path / "models" / "net"
 
     def train(*, interrupted: bool) -> Path:
-        with loop.session("train_net", table, target, PARAMS, context) as session:
+        with loop.open_session("train_net", table, target, PARAMS, context) as session:
             session.checkpoint.parent.mkdir(parents=True, exist_ok=True)
             session.checkpoint.touch()
             if interrupted:
@@ -257,11 +257,11 @@ def test_a_session_keeps_the_checkpoint_until_the_artifact_is_where_it_belongs(
         train(interrupted=True)
     assert len(list((context.home / "checkpoints").rglob("*.ckpt"))) == 1
     assert list(target.parent.iterdir()) == []
-    checkpoints.discard(context, target)  # of a training that did not end
+    checkpoints.discard_finished(context, target)  # of a training that did not end
     checkpoint = train(interrupted=False)
-    checkpoints.discard(context, tmp_path / "models" / "another")
+    checkpoints.discard_finished(context, tmp_path / "models" / "another")
     assert checkpoint.exists()
-    checkpoints.discard(context, target)
+    checkpoints.discard_finished(context, target)
     assert not checkpoint.parent.exists()
     assert isinstance(context.tracker, MemoryTracker)
     failed, sealed = context.tracker.runs

@@ -34,9 +34,9 @@ def check(context: Context) -> Iterator[Finding]:
 def _told(key: bytes | None, private: list[str]) -> Iterator[Finding]:
     if key is not None:
         used = f"used for {', '.join(private)}" if private else "no table of these params needs one"
-        yield Kind.KEY_OK(f"fingerprint {privacy.fingerprint(key)}, {used}")
+        yield Kind.KEY_OK(f"fingerprint {privacy.key_fingerprint(key)}, {used}")
     elif private:
-        yield Kind.KEY_MISSING(f"{', '.join(private)}: private data, and no key for pseudonyms", sources_lock.KEY)
+        yield Kind.KEY_MISSING(f"{', '.join(private)}: private data, and no key for pseudonyms", sources_lock.MAKE_KEY)
     else:
         yield Kind.KEY_NOT_ASKED("no table with private data of users in params.yaml")
 

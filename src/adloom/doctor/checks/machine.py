@@ -98,7 +98,7 @@ def precision(context: Context, info: Path = cpu.CPUINFO) -> Iterator[Finding]:
     if not context.trains:
         yield Kind.PRECISION_NOT_ASKED("nothing is trained here")
         return
-    native = cpu.has_bf16(cpu.read(info), read_kernel_variables())
+    native = cpu.has_bf16(cpu.read_cpu(info), read_kernel_variables())
     asked = [stage for stage in TRAININGS if context.loaded and getattr(context.loaded, stage).precision != "32-true"]
     if asked and not native:
         yield Kind.PRECISION_EMULATED(

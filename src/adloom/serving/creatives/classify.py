@@ -17,7 +17,7 @@ from adloom.arrays import UInt8Array
 from adloom.creatives.pictures import to_floats
 from adloom.data import pictures
 from adloom.data.picture_files import PictureError
-from adloom.data.pictures import Form
+from adloom.data.pictures import PictureFormat
 from adloom.errors import ArtifactError
 from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import MAX_PICTURE_BYTES, MAX_PICTURE_PIXELS, ReadRequest
@@ -59,7 +59,7 @@ def _decode_picture(text: str, number: int, cnn: LoadedModel[PictureReader]) -> 
     """Return a picture's pixels, or its error."""
     try:
         channels, height, _ = cnn.card.shape
-        return pictures.decode(_bytes(text), Form(height, channels), MAX_PICTURE_PIXELS)
+        return pictures.decode(_bytes(text), PictureFormat(height, channels), MAX_PICTURE_PIXELS)
     except PictureError as error:
         reason = str(error).replace("prepare.max_pixels", str(MAX_PICTURE_PIXELS))
         problem = Problem(HTTPStatus.UNPROCESSABLE_ENTITY, reason, f"pictures.{number}")

@@ -32,7 +32,7 @@ def generate(asked: GenerateRequest, models: Models) -> GenerateAnswer:
         category=asked.category,
         seed=seed,
         source_type=content_credentials.SOURCE_TYPE,
-        pictures=[_stamped(png, {**facts, "number": str(i)}) for i, png in enumerate(pictures.encode(pixels))],
+        pictures=[_stamped(png, {**facts, "number": str(i)}) for i, png in enumerate(pictures.encode_pngs(pixels))],
     )
 
 
@@ -42,7 +42,7 @@ def write(asked: CopyRequest, models: Models) -> CopyAnswer:
     if asked.category is not None:
         lstm.number(asked.category)
     seed = _seed(asked.seed)
-    request = decoding.Request(
+    request = decoding.LineRequest(
         n=asked.n,
         seed=seed,
         category=asked.category,
@@ -50,7 +50,7 @@ def write(asked: CopyRequest, models: Models) -> CopyAnswer:
         temperature=asked.rules.temperature,
         max_tokens=MAX_TOKENS + 2 * _length(asked.prompt, lstm.model),  # a prompt may be spelled in more tokens
         max_drawn=MAX_DRAWN,
-        rules=decoding.Rules(tuple(asked.rules.banned_words), asked.rules.max_characters, lstm.model.known),
+        rules=decoding.LineRules(tuple(asked.rules.banned_words), asked.rules.max_characters, lstm.model.known),
     )
     lines = decoding.write_lines(lstm.model.write, lstm.model.tokenizer, request)
     return CopyAnswer(

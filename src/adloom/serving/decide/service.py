@@ -14,9 +14,9 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from adloom.arrays import Float64Array
-from adloom.audience.segment_index import Members
+from adloom.audience.segment_index import SegmentIndex
 from adloom.data.context import PREFIX
-from adloom.data.privacy import PUBLISHED_KEY, fingerprint, pseudonymiser
+from adloom.data.privacy import PUBLISHED_KEY, key_fingerprint, make_pseudonymiser
 from adloom.decision_log.record import Decision, Record
 from adloom.policy.scorer import Scorer, ScoringRequest, draw_slate
 from adloom.serving.api import decide_schemas
@@ -110,7 +110,7 @@ class ServingSnapshot:
     key_fingerprint: str  # of the key of pseudonyms
     policy: Scorer | None
     policy_origin: decide_schemas.Origin | None
-    members: Members | None  # None: no audience, or its users are under a key that is not here
+    members: SegmentIndex | None  # None: no audience, or its users are under a key that is not here
     audience_origin: decide_schemas.Origin | None
 
     @classmethod
@@ -118,13 +118,13 @@ class ServingSnapshot:
         """Choose the key under which the audience's users are found; without it, the one that there is."""
         policy, audience = models.bundles.get("policy"), models.bundles.get("audience")
         wanted = audience.model.key_fingerprint if audience else None
-        known = {fingerprint(key): key for key in (PUBLISHED_KEY, keys.own) if key}
-        used = wanted if wanted in known else fingerprint(keys.own or PUBLISHED_KEY)
+        known = {key_fingerprint(key): key for key in (PUBLISHED_KEY, keys.own) if key}
+        used = wanted if wanted in known else key_fingerprint(keys.own or PUBLISHED_KEY)
         if wanted not in (None, used):
             logger.warning("users are under the key %s, which is not here: they are in no segment", wanted)
         members = audience.model.members if audience and wanted == used else None
         return cls(
-            pseudonymiser(known[used]),
+            make_pseudonymiser(known[used]),
             used,
             policy.model if policy else None,
             _origin(policy),

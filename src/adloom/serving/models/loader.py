@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from adloom.arrays import Float32Array, StrArray, UInt64Array
-from adloom.audience.segment_index import Members
+from adloom.audience.segment_index import SegmentIndex
 from adloom.audience.segmenter import FEATURES, Segmenter
 from adloom.config.models import MODELS
 from adloom.copywriting import tokenizer
@@ -96,7 +96,7 @@ class Audience:
     """Who is in which segment, and which one others belong to."""
 
     segmenter: Segmenter
-    members: Members
+    members: SegmentIndex
     key_fingerprint: str  # of the key behind the members' pseudonyms
 
 
@@ -294,7 +294,7 @@ def open_copywriter(folder: Path, card: ModelCard, threads: int) -> Writer:
 
 def open_audience(folder: Path, card: ModelCard, threads: int) -> Audience:
     """Open the audience segments and search them once."""
-    segmenter, members = Segmenter.load(folder / "segmenter.npz"), Members.load(folder / "members.npz")
+    segmenter, members = Segmenter.load(folder / "segmenter.npz"), SegmentIndex.load(folder / "members.npz")
     names = set(segmenter.names)
     if (
         not len(members)

@@ -41,7 +41,7 @@ def test_public_tables_need_none(make_context: MakeContext) -> None:
 
 def test_one_that_is_there_is_told_by_its_fingerprint(make_context: MakeContext, path: Path) -> None:
     (found,) = key.check(make_context(ADLOOM_PSEUDONYM_KEY_FILE=str(path)))
-    assert found == Kind.KEY_OK(f"fingerprint {privacy.fingerprint(KEY.encode())}, used for events, impressions")
+    assert found == Kind.KEY_OK(f"fingerprint {privacy.key_fingerprint(KEY.encode())}, used for events, impressions")
 
 
 def test_a_short_one_is_told_and_not_shown(make_context: MakeContext) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.support.tiny_models import EDGE
 
 from adloom.arrays import Float32Array
-from adloom.creatives.pictures import encode
+from adloom.creatives.pictures import encode_pngs
 from adloom.data import pictures
 from adloom.errors import ArtifactError, UnavailableError
 from adloom.onnx_models.runtime import Reading
@@ -21,7 +21,7 @@ from adloom.serving.models.loader import Models, PictureReader
 
 
 def picture(shade: int) -> str:
-    return base64.b64encode(encode(np.full((1, 1, EDGE, EDGE), shade, np.uint8))[0]).decode()
+    return base64.b64encode(encode_pngs(np.full((1, 1, EDGE, EDGE), shade, np.uint8))[0]).decode()
 
 
 DARK, MARKED, LIGHT = picture(0), picture(100), picture(255)

@@ -19,7 +19,7 @@ from tests.support.decision_tiers import tiers
 from tests.support.tiny_models import USERS
 
 from adloom.arrays import Float64Array
-from adloom.data.privacy import PUBLISHED_KEY, fingerprint, pseudonym
+from adloom.data.privacy import PUBLISHED_KEY, key_fingerprint, pseudonymise
 from adloom.decision_log.record import Decision, Feedback, decode, encode
 from adloom.decision_log.verify import check_decision
 from adloom.policy.scorer import Policy, ScoringRequest
@@ -201,11 +201,14 @@ class TestProbabilities:
 class TestWho:
     def test_a_user_is_found_and_logged_by_pseudonym(self, ask: Service) -> None:
         assert ask({**SIDE, "user_id": USERS[2]})["segment"] == "segment-2"
-        assert (ask.last.user, ask.last.user_key) == (pseudonym(USERS[2], PUBLISHED_KEY), fingerprint(PUBLISHED_KEY))
+        assert (ask.last.user, ask.last.user_key) == (
+            pseudonymise(USERS[2], PUBLISHED_KEY),
+            key_fingerprint(PUBLISHED_KEY),
+        )
 
     def test_a_stranger_has_no_segment(self, ask: Service) -> None:
         assert ask({**SIDE, "user_id": "a stranger"})["segment"] is None
-        assert ask.last.user == pseudonym("a stranger", PUBLISHED_KEY)
+        assert ask.last.user == pseudonymise("a stranger", PUBLISHED_KEY)
         assert "a stranger" not in encode(ask.last).decode()
 
     def test_nobody(self, ask: Service) -> None:
@@ -217,7 +220,7 @@ class TestWho:
         with served(Models({"policy": models.bundles["policy"]}, {}), keys=PseudonymKeys(own)) as ask:
             answer = ask({**SIDE, "user_id": USERS[0]})
             assert (answer["segment"], answer["audience"]) == (None, None)
-            assert ask.last.user == pseudonym(USERS[0], own)
+            assert ask.last.user == pseudonymise(USERS[0], own)
 
     def test_what_is_asked_twice_or_capped_is_left_out(self, ask: Service) -> None:
         caps = {"creative-1": 0, "creative-3": 2, "elsewhere": 0}

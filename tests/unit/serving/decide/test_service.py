@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from tests.support.decision_tiers import tiers
 from tests.support.tiny_models import DIMENSIONS, write_audience, write_policy
 
-from adloom.data.privacy import PUBLISHED_KEY, fingerprint
+from adloom.data.privacy import PUBLISHED_KEY, key_fingerprint
 from adloom.decision_log.record import Decision
 from adloom.serving import app
 from adloom.serving.api.decide_schemas import DECIDE, DecideAnswer, DecideRequest
@@ -74,7 +74,7 @@ def test_users_under_a_key_that_is_not_here(tmp_path: Path, log: MemoryLog, capl
     models = loader.load(sources.find_in_folder(tmp_path, ["audience"]), 1)
     client = TestClient(app.create_decide_app(models, app.ServiceDependencies(PseudonymKeys(None), log=log)))
     assert ok(client, {**PLAIN, "user_id": "1"})["segment"] is None
-    assert logged(log).user_key == fingerprint(PUBLISHED_KEY)
+    assert logged(log).user_key == key_fingerprint(PUBLISHED_KEY)
     assert "which is not here: they are in no segment" in caplog.text
 
 

@@ -32,7 +32,7 @@ from adloom.creatives.cnn_net import Probabilities, Reader
 from adloom.creatives.pictures import to_floats
 from adloom.data import pictures
 from adloom.onnx_models import export
-from adloom.onnx_models.runtime import session
+from adloom.onnx_models.runtime import open_session
 from adloom.serving.api.schemas import READ
 from adloom.storage import manifest
 
@@ -108,7 +108,7 @@ def ours(url: str, pid: int, bodies: Path) -> Rate:
 
 def bare(folder: Path, batch: np.ndarray) -> Rate:
     """Read pictures with onnxruntime alone, for 32 threads."""
-    reader, done = session(folder / "reader.onnx", Settings().serve_threads), [0] * CLIENTS
+    reader, done = open_session(folder / "reader.onnx", Settings().serve_threads), [0] * CLIENTS
     end = time.monotonic() + SECONDS
 
     def client(number: int) -> None:

@@ -37,10 +37,10 @@ def build_context(settings: Settings, project: str) -> StageContext:
     from adloom.storage.router import Stores
     from adloom.tracking import provenance
     from adloom.tracking.mlflow import MlflowTracker
-    from adloom.tracking.parent_run import Parent
+    from adloom.tracking.parent_run import ParentRun
 
-    made_by = partial(provenance.tags, settings)
-    parent = Parent(settings.parent_run, settings.kfp_run)
+    made_by = partial(provenance.read_tags, settings)
+    parent = ParentRun(settings.parent_run, settings.kfp_run)
     return StageContext(
         store=Stores(settings),
         tracker=MlflowTracker(settings.tracking_uri, project, made_by, parent),

@@ -57,7 +57,7 @@ world = context.build_context(Settings(), params.load(Path("/work/params.yaml"))
 models = write_models(Path("/tmp/models"), world.pseudonym_key)
 for model in MODELS:
     version = world.registry.register(model, models / model, {})
-    world.registry.point(model, "champion", version.version, "a test")
+    world.registry.set_alias(model, "champion", version.version, "a test")
 """
 
 

@@ -23,10 +23,10 @@ def train(world: StageContext, table: Path, models: Path, target: Path, events: 
         shutil.copy(models / "audience" / "segmenter.npz", made.path)
         for epoch in EPOCHS:
             events.get(epoch, lambda: None)()
-            run.metrics({name: points[epoch - 1][1] for name, points in POINTS.items()}, epoch)
+            run.log_metrics({name: points[epoch - 1][1] for name, points in POINTS.items()}, epoch)
         made.write_json("history.json", POINTS)
         made.describe({}, PARAMS)
-        run.artifact(made.path / "card.json")
+        run.log_artifact(made.path / "card.json")
     return target
 
 

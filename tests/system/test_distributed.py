@@ -136,7 +136,7 @@ def test_a_picture_reader_of_two_processes_measures_as_one_of_one(
     given = {"creatives": PipelineArtifact(str(world.creatives))}
     two = numbers(component_runtime.call("train-cnn", "shop", block.to_json(), given, {"cnn": cnn}))
     tracker = MlflowTracker(f"sqlite:///{world.folder}/mlflow.db", "shop")
-    assert cnn.metadata["mlflow_run"] == tracker.find("manifest_digest", cnn.metadata["digest"]) is not None
+    assert cnn.metadata["mlflow_run"] == tracker.find_run("manifest_digest", cnn.metadata["digest"]) is not None
     one = world.alone("train-cnn", CNN, world.creatives)
     assert two["accuracy"] == pytest.approx(one["accuracy"], abs=0.1)
     assert two["validation_loss"] == pytest.approx(one["validation_loss"], abs=0.2)

@@ -19,8 +19,8 @@ from adloom.kubeflow.client.base import RunRequest
 from adloom.kubeflow.client.http import KfpServer
 from adloom.kubeflow.jobs.trainjob import TrainJobs
 from adloom.retry import RetryPolicy
-from adloom.tracking.mlflow_server import Server
-from adloom.tracking.parent_run import Parent
+from adloom.tracking.mlflow_server import MlflowConnection
+from adloom.tracking.parent_run import ParentRun
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,8 +31,8 @@ class Ending:
 
     run: str
     kfp: StandIn
-    parent: Parent
-    mlflow: Server
+    parent: ParentRun
+    mlflow: MlflowConnection
     messages: list[dict[str, Any]] = field(default_factory=list)
 
     def finish(self, state: str, message: str | None = None) -> dict[str, Any]:
@@ -75,8 +75,8 @@ def ending(
         given = {"KFP_RUN_ID": run, "ADLOOM_KFP_ENDPOINT": kfp.url, "ADLOOM_WEBHOOK_URL": hook[0]}
         for name, value in (given | {"MLFLOW_TRACKING_URI": database}).items():
             monkeypatch.setenv(name, value)
-        parent, mlflow = Parent(None, run), Server(database, "shop")
-        parent.begin(mlflow, "by hand")
+        parent, mlflow = ParentRun(None, run), MlflowConnection(database, "shop")
+        parent.start(mlflow, "by hand")
         yield Ending(run, kfp, parent, mlflow, hook[1])
 
 

@@ -17,7 +17,7 @@ from adloom.datasets.run_record import read
 from adloom.kubeflow import pipelines
 from adloom.storage import manifest
 from adloom.tracking.mlflow import MlflowTracker
-from adloom.tracking.mlflow_server import Server
+from adloom.tracking.mlflow_server import MlflowConnection
 
 ROOT = Path(__file__).parents[2]
 KEY = "0123456789abcdef0123456789abcdef"
@@ -129,8 +129,8 @@ def test_what_has_no_table_is_skipped_and_the_rest_goes_on(trained: Project) -> 
 
 
 def test_one_run_of_the_pipeline_is_one_parent_with_a_child_per_training(trained: Project) -> None:
-    server = Server(trained.uri, trained.params.project)
-    runs = server.client.search_runs([server.experiment()])
+    server = MlflowConnection(trained.uri, trained.params.project)
+    runs = server.client.search_runs([server.experiment_id()])
     parents = [run for run in runs if run.data.tags.get("kfp_run") == RUN]
     assert len(parents) == 1
     assert parents[0].info.status == "FINISHED"

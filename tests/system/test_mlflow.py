@@ -23,7 +23,7 @@ from adloom.registry.base import CHALLENGER, CHAMPION, find_alias
 from adloom.registry.mlflow import MlflowRegistry
 from adloom.storage import manifest
 from adloom.tracking.mlflow import MlflowTracker
-from adloom.tracking.mlflow_server import SWITCHES, create_tables
+from adloom.tracking.mlflow_server import CLIENT_VARIABLES, create_tables
 
 MADE_BY = {"git_commit": "c0ffee", "image_digest": "sha256:1"}
 
@@ -61,11 +61,11 @@ def client(uri: str, registry: MlflowRegistry) -> Any:
 
 
 def test_a_training_is_tracked(folder: Path, tracker: MlflowTracker, client: Any) -> None:
-    with tracker.run("train_cnn", {"learning_rate": 0.004, "epochs": 2}, {"dataset_digest": "d"}) as run:
+    with tracker.start_run("train_cnn", {"learning_rate": 0.004, "epochs": 2}, {"dataset_digest": "d"}) as run:
         for epoch in (1, 2):
-            run.metrics({"loss": 1 / epoch, "accuracy": 0.5}, step=epoch)
-        run.artifact(folder / "models" / "cnn" / "card.json")
-        run.tags({"manifest_digest": "m"})
+            run.log_metrics({"loss": 1 / epoch, "accuracy": 0.5}, step=epoch)
+        run.log_artifact(folder / "models" / "cnn" / "card.json")
+        run.set_tags({"manifest_digest": "m"})
     experiment = client.get_experiment_by_name("shop")
     assert experiment.artifact_location == (folder / "mlartifacts").as_uri()
     (found,) = client.search_runs([experiment.experiment_id], "tags.manifest_digest = 'm'")
@@ -78,7 +78,7 @@ def test_a_training_is_tracked(folder: Path, tracker: MlflowTracker, client: Any
 
 def test_a_training_that_fails_is_seen_to_fail(tracker: MlflowTracker, client: Any) -> None:
     def fail() -> None:
-        with tracker.run("train_gan", {}, {"why": "broke"}):
+        with tracker.start_run("train_gan", {}, {"why": "broke"}):
             raise ValueError("diverged")
 
     with pytest.raises(ValueError, match="diverged"):
@@ -89,22 +89,22 @@ def test_a_training_that_fails_is_seen_to_fail(tracker: MlflowTracker, client: A
 
 
 def test_a_file_of_a_run_is_read_back_and_the_run_found_by_its_tag(folder: Path, tracker: MlflowTracker) -> None:
-    assert tracker.find("record", "none such") is None
-    with tracker.run("run", {}, {}) as run:
-        run.artifact(folder / "models" / "cnn" / "card.json")
-        run.tags({"record": "r1"})
-    found = tracker.find("record", "r1")
-    assert found == tracker.latest
-    assert tracker.read(str(found), "card.json") == (folder / "models" / "cnn" / "card.json").read_bytes()
+    assert tracker.find_run("record", "none such") is None
+    with tracker.start_run("run", {}, {}) as run:
+        run.log_artifact(folder / "models" / "cnn" / "card.json")
+        run.set_tags({"record": "r1"})
+    found = tracker.find_run("record", "r1")
+    assert found == tracker.last_run_id
+    assert tracker.read_artifact(str(found), "card.json") == (folder / "models" / "cnn" / "card.json").read_bytes()
     with pytest.raises(DataError, match=f"^run {found}: kept no run.json; expected a run of the whole way"):
-        tracker.read(str(found), "run.json")
+        tracker.read_artifact(str(found), "run.json")
     for unknown in ("0" * 32, "not an id"):
         with pytest.raises(DataError, match=f"^run {unknown}: no such run in MLflow at sqlite:///"):
-            tracker.read(unknown, "run.json")
+            tracker.read_artifact(unknown, "run.json")
     with pytest.raises(
         DataError, match=r"there is no MLflow at sqlite:///.*elsewhere.db; MLFLOW_TRACKING_URI says where"
     ):
-        MlflowTracker(f"sqlite:///{folder / 'elsewhere.db'}", "shop").read("0" * 32, "run.json")
+        MlflowTracker(f"sqlite:///{folder / 'elsewhere.db'}", "shop").read_artifact("0" * 32, "run.json")
 
 
 @pytest.fixture
@@ -119,10 +119,10 @@ def test_a_server_that_is_down_costs_two_warnings_and_not_the_training(
     nowhere: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     began = time.monotonic()
-    with caplog.at_level(logging.WARNING, "adloom"), MlflowTracker(nowhere, "shop").run("train_gan", {}, {}) as run:
+    with caplog.at_level(logging.WARNING, "adloom"), MlflowTracker(nowhere, "shop").start_run("train_gan", {}, {}) as run:
         for step in range(100):
-            run.metrics({"loss": 1.0}, step)
-        run.tags({"manifest_digest": "m"})
+            run.log_metrics({"loss": 1.0}, step)
+        run.set_tags({"manifest_digest": "m"})
     warnings = [record.getMessage() for record in caplog.records if record.name.startswith("adloom")]
     away, still_away = warnings
     assert away.endswith(
@@ -201,8 +201,8 @@ def test_a_version_belongs_to_the_training_that_made_it(
     tmp_path: Path, tracker: MlflowTracker, registry: MlflowRegistry, client: Any
 ) -> None:
     tiny_models.write_generator(tmp_path / "gan", channels=3)
-    with tracker.run("train_gan", {}, {}) as run:
-        run.tags({"manifest_digest": manifest.digest(tmp_path / "gan")})
+    with tracker.start_run("train_gan", {}, {}) as run:
+        run.set_tags({"manifest_digest": manifest.digest(tmp_path / "gan")})
     made = registry.register("lineage", tmp_path / "gan", {})
     stored = client.get_model_version("shop-lineage", str(made.version))
     assert client.get_run(stored.run_id).info.run_name == "train_gan"
@@ -212,16 +212,16 @@ def test_aliases_move_and_every_move_is_kept(folder: Path, registry: MlflowRegis
     tiny_models.write_generator(tmp_path / "other", channels=2)
     for artifact in (folder / "models" / "gan", tmp_path / "other"):
         registry.register("moving", artifact, {})
-    assert registry.moves("moving") == []
-    registry.point("moving", CHALLENGER, 2, "registered")
-    registry.point("moving", CHAMPION, 1, "cleared its bars")
-    registry.point("moving", CHAMPION, 2, "schöner", by="person")
+    assert registry.alias_events("moving") == []
+    registry.set_alias("moving", CHALLENGER, 2, "registered")
+    registry.set_alias("moving", CHAMPION, 1, "cleared its bars")
+    registry.set_alias("moving", CHAMPION, 2, "schöner", by="person")
     one, two = registry.versions("moving")
     assert (one.aliases, two.aliases) == ((), (CHALLENGER, CHAMPION))
-    moves = [(move.alias, move.version, move.reason, move.by) for move in registry.moves("moving")]
+    moves = [(move.alias, move.version, move.reason, move.by) for move in registry.alias_events("moving")]
     assert moves[1:] == [(CHAMPION, 1, "cleared its bars", "gate"), (CHAMPION, 2, "schöner", "person")]
     with pytest.raises(ExternalServiceError, match="cannot let champion mean moving 9"):
-        registry.point("moving", CHAMPION, 9, "no such version")
+        registry.set_alias("moving", CHAMPION, 9, "no such version")
     assert find_alias(registry.versions("moving"), CHAMPION) == two
 
 
@@ -257,8 +257,8 @@ uri, meeting = sys.argv[1], Path(sys.argv[2])
 (meeting / str(os.getpid())).touch()
 while len(list(meeting.iterdir())) < 3:  # imports take seconds, and all are to begin at the same moment
     time.sleep(0.001)
-with MlflowTracker(uri, "shop").run("train_cnn", {}, {}) as run:
-    run.metrics({"loss": 1.0}, 1)
+with MlflowTracker(uri, "shop").start_run("train_cnn", {}, {}) as run:
+    run.log_metrics({"loss": 1.0}, 1)
 """
 
 
@@ -266,7 +266,7 @@ def test_processes_that_open_an_empty_database_together_all_track(tmp_path: Path
     meeting = tmp_path / "meeting"
     meeting.mkdir()
     command = [sys.executable, "-c", OPEN, f"sqlite:///{tmp_path / 'mlflow.db'}", str(meeting)]
-    quiet = os.environ | SWITCHES
+    quiet = os.environ | CLIENT_VARIABLES
     processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=quiet) for _ in range(3)]
     errors = [process.communicate(timeout=300)[1] for process in processes]
     assert [(process.returncode, error) for process, error in zip(processes, errors, strict=True)] == [(0, "")] * 3

@@ -19,7 +19,7 @@ from tests.support.tracked_training import is_whole, train
 
 from adloom.context import StageContext
 from adloom.errors import ExternalServiceError
-from adloom.registry.base import CHAMPION, fetch_whole
+from adloom.registry.base import CHAMPION, fetch_verified
 from adloom.registry.mlflow import MlflowRegistry
 from adloom.tracking import mlflow as mlflow_tracking
 from adloom.tracking.mlflow import MlflowTracker
@@ -55,8 +55,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """A failure is known after four seconds at most, and MLflow is asked again at once, until this is undone."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    monkeypatch.setattr(mlflow_tracking, "AGAIN_SECONDS", 0)
-    monkeypatch.setattr(mlflow_tracking, "AGAIN_FACTOR", 0)
+    monkeypatch.setattr(mlflow_tracking, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(mlflow_tracking, "RETRY_FACTOR", 0)
     return monkeypatch
 
 
@@ -84,12 +84,12 @@ def test_a_training_that_mlflow_never_heard_of_is_registered_with_all_its_number
     said: Callable[[], list[str]],
     impatient: pytest.MonkeyPatch,
 ) -> None:
-    impatient.setattr(mlflow_tracking, "AGAIN_SECONDS", 30)
+    impatient.setattr(mlflow_tracking, "RETRY_SECONDS", 30)
     FAULTS[how](door)
     made = train(world, table, models, tmp_path / "audience", {})
     assert len(said()) == 2
     assert said()[1] == STILL_AWAY
-    assert world.tracker.latest is None
+    assert world.tracker.last_run_id is None
     impatient.undo()
     recover(door)
     version = world.registry.register("audience", made, {})
@@ -98,7 +98,7 @@ def test_a_training_that_mlflow_never_heard_of_is_registered_with_all_its_number
         client.get_model_version(f"{project}-audience", str(version.version)).run_id
         == only_run(client, project).info.run_id
     )
-    assert fetch_whole(world.registry, version, tmp_path / "fetched")
+    assert fetch_verified(world.registry, version, tmp_path / "fetched")
 
 
 @pytest.mark.usefixtures("impatient")
@@ -117,7 +117,7 @@ def test_what_mlflow_missed_in_the_middle_is_sent_when_it_is_back(
     run = only_run(client, project)
     assert is_whole(client, run, made)
     assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["card.json"]
-    assert world.tracker.latest == run.info.run_id
+    assert world.tracker.last_run_id == run.info.run_id
 
 
 def test_what_mlflow_missed_until_the_end_is_brought_in_once_by_registering(
@@ -159,7 +159,7 @@ def test_what_was_never_told_in_a_pipeline_is_brought_in_below_its_run(
 def test_a_run_whose_opening_was_heard_and_not_answered_is_one_run(
     mlflow: MlflowServer, registry: MlflowRegistry, project: str
 ) -> None:
-    registry._server.experiment()
+    registry._server.experiment_id()
     lost = [ConnectionError("the answer is lost")]
 
     def around(name: str, make: Callable[[], Any]) -> Any:
@@ -179,10 +179,10 @@ def test_what_mlflow_will_never_take_is_said_once(
     mlflow: MlflowServer, project: str, said: Callable[[], list[str]]
 ) -> None:
     tracker = MlflowTracker(mlflow.uri, project, parent=lambda server: "0" * 32)
-    with tracker.run("train_gan", {"epochs": 1}, {}) as run:
-        run.metrics({"loss": 1.0}, 1)
+    with tracker.start_run("train_gan", {"epochs": 1}, {}) as run:
+        run.log_metrics({"loss": 1.0}, 1)
     assert [line.endswith("; the training goes on") for line in said()] == [True]
-    assert tracker.latest is None
+    assert tracker.last_run_id is None
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -196,8 +196,8 @@ def test_without_s3_nothing_is_half_registered(
     tmp_path: Path,
     impatient: pytest.MonkeyPatch,
 ) -> None:
-    registry.point("gan", CHAMPION, registry.register("gan", models / "gan", {}).version, "the first")
-    before_it = (registry.versions("gan"), registry.moves("gan"))
+    registry.set_alias("gan", CHAMPION, registry.register("gan", models / "gan", {}).version, "the first")
+    before_it = (registry.versions("gan"), registry.alias_events("gan"))
     tiny_models.write_generator(tmp_path / "gan", channels=3)
     FAULTS[fault](relay)
     for model, artifact in (("gan", tmp_path / "gan"), ("cnn", models / "cnn")):
@@ -206,13 +206,13 @@ def test_without_s3_nothing_is_half_registered(
         ) as caught:
             registry.register(model, artifact, {"verdict": "promote"})
         assert "\n" not in str(caught.value)
-    assert (registry.versions("gan"), registry.moves("gan")) == before_it
+    assert (registry.versions("gan"), registry.alias_events("gan")) == before_it
     assert client.search_registered_models(f"name = '{project}-cnn'") == []
     impatient.undo()
     recover(relay)
     for model, artifact in (("gan", tmp_path / "gan"), ("cnn", models / "cnn")):
         version = registry.register(model, artifact, {"verdict": "promote"})
-        assert fetch_whole(registry, version, tmp_path / "fetched" / model)
+        assert fetch_verified(registry, version, tmp_path / "fetched" / model)
     assert [version.aliases for version in registry.versions("gan")] == [(CHAMPION,), ()]
 
 
@@ -221,7 +221,7 @@ def test_a_database_that_goes_away_while_registering_leaves_nothing_that_does_no
     call: str, registry: MlflowRegistry, database: Postgres, models: Path, impatient: pytest.MonkeyPatch
 ) -> None:
     def register(registry: MlflowRegistry) -> None:
-        registry.point("gan", CHAMPION, registry.register("gan", models / "gan", {}).version, "the first")
+        registry.set_alias("gan", CHAMPION, registry.register("gan", models / "gan", {}).version, "the first")
 
     with pytest.raises(ExternalServiceError, match=r"^MLflow at [^ ]+: cannot [^\n]*database[^\n]*$"):
         register(watch(registry, before(call, lambda: database.end(signal.SIGQUIT))))

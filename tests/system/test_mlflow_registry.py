@@ -16,7 +16,7 @@ from tests.support.tracked_training import is_whole, train
 
 from adloom.context import StageContext
 from adloom.registry import promotion
-from adloom.registry.base import CHALLENGER, CHAMPION, fetch_whole, find_alias
+from adloom.registry.base import CHALLENGER, CHAMPION, fetch_verified, find_alias
 from adloom.registry.mlflow import MlflowRegistry
 from adloom.serving.models import sources
 from adloom.serving.models.bundle_cache import BundleCache
@@ -39,10 +39,10 @@ def test_two_who_move_an_alias_at_once_leave_one_order_and_both_moves(
         now = race(
             registry,
             order,
-            lambda mine: mine.point("gan", CHAMPION, one, "A's reason", by="person"),
-            lambda mine: mine.point("gan", CHAMPION, two, "B's reason"),
+            lambda mine: mine.set_alias("gan", CHAMPION, one, "A's reason", by="person"),
+            lambda mine: mine.set_alias("gan", CHAMPION, two, "B's reason"),
         )
-        moves = registry.moves("gan")
+        moves = registry.alias_events("gan")
         assert sorted(move.reason for move in moves[-2:]) == ["A's reason", "B's reason"], order
         assert len(moves) == 2 * number
         champion = find_alias(registry.versions("gan"), CHAMPION)
@@ -61,7 +61,7 @@ def test_two_who_register_the_same_at_once_make_one_version(
         (version,) = registry.versions(model)
         assert [other.version for other in made] == [version.version] * 2, order
         assert version.tags["verdict"] == "hold"
-        assert fetch_whole(registry, version, tmp_path / model)
+        assert fetch_verified(registry, version, tmp_path / model)
 
 
 def test_two_who_register_at_once_a_training_that_was_broken_off_bring_its_numbers_in_once(
@@ -69,7 +69,7 @@ def test_two_who_register_at_once_a_training_that_was_broken_off_bring_its_numbe
 ) -> None:
     made = train(context, table, models, tmp_path / "audience", {})
     tags = {"dataset_digest": manifest.digest(table), "params_digest": manifest.read(made).params}
-    run_id = client.create_run(registry._server.experiment(), run_name="segment", tags=tags).info.run_id
+    run_id = client.create_run(registry._server.experiment_id(), run_name="segment", tags=tags).info.run_id
     register = methodcaller("register", "audience", made, {})
     race(registry, "AB" * 20, register, register)
     assert is_whole(client, client.get_run(run_id), made)
@@ -102,7 +102,7 @@ def test_a_registry_of_the_version_before_is_read_and_goes_on(
     assert manifest.verify(served.folder).stage == "segment"
     promotion.promote(registry, "audience", 2, "it was, after all")
     assert [named.version for named in promotion.rollback(registry, "audience", "no")] == [1]
-    assert [move.reason for move in registry.moves("audience")][-3:] == ["it was not", "it was, after all", "no"]
+    assert [move.reason for move in registry.alias_events("audience")][-3:] == ["it was not", "it was, after all", "no"]
     assert [version.aliases for version in registry.versions("audience")] == [(CHAMPION,), (CHALLENGER,)]
 
 
@@ -112,7 +112,7 @@ def test_files_come_through_the_server_when_it_alone_reaches_s3(
     offered = httpx.get(f"{mlflow.uri}/api/3.0/mlflow/server-info").json()
     assert offered["multipart_downloads_enabled"]  # addresses in S3, which lead nowhere from here
     version = registry.register("gan", models / "gan", {})
-    assert manifest.is_whole(fetch_whole(registry, version, tmp_path / "fetched"), version.digest)
+    assert manifest.is_whole(fetch_verified(registry, version, tmp_path / "fetched"), version.digest)
 
 
 def load(old: dict[str, Any], client: Any, project: str, place: Path) -> None:

@@ -24,7 +24,7 @@ from adloom.config.models import MODELS, ModelSpec
 from adloom.config.params import TABLES, Params
 from adloom.config.settings import read_kernel_variables
 from adloom.context import StageContext
-from adloom.registry.base import champion, fetch_whole
+from adloom.registry.base import fetch_champion, fetch_verified
 from adloom.registry.mlflow import MlflowRegistry
 from adloom.stages import runner, sources_lock
 from adloom.stages.register import register_all
@@ -146,10 +146,10 @@ def test_what_was_registered_is_fetched_back_whole(with_dvc: Path, door: Relay, 
     registry = MlflowRegistry(door.endpoint, "shop")
     for model in MODELS:
         (version,) = registry.versions(model)
-        fetched = fetch_whole(registry, version, tmp_path / model)
+        fetched = fetch_verified(registry, version, tmp_path / model)
         assert manifest.digest(fetched) == manifest.digest(with_dvc / "models" / model)
         if version.tags["verdict"] == "promote":
-            assert champion(registry, model, tmp_path / "champions" / model)[0] == version
+            assert fetch_champion(registry, model, tmp_path / "champions" / model)[0] == version
 
 
 def test_without_mlflow_a_command_ends_with_one_line(with_dvc: Path, door: Relay) -> None:

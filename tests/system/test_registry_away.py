@@ -112,6 +112,6 @@ def test_a_service_that_follows_waits_for_its_first_champion(place: Path) -> Non
     with deciding(place, [*FOLLOW, "--app", "creatives"], environment(uri)) as server:
         status, problem = readiness(server)
         assert (status, "gan: it has no champion" in problem["detail"]) == (503, True)
-        registry.point("gan", CHAMPION, version, "for a test")
+        registry.set_alias("gan", CHAMPION, version, "for a test")
         until(lambda: readiness(server)[0] == 200)
         assert readiness(server)[1]["sources"] == {"gan": "registry", "cnn": "none", "lstm": "none"}

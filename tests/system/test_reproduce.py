@@ -99,7 +99,7 @@ def test_code_is_a_commit_only_when_nothing_but_what_a_record_holds_was_changed(
     Path("elsewhere/params.yaml").write_text("theirs", encoding="utf-8")
     commit("make.py", "params.yaml", "elsewhere/params.yaml")
     Path("params.yaml").write_text("ours", encoding="utf-8")
-    assert not str(provenance.code(Settings())).endswith("-dirty")
+    assert not str(provenance.find_commit(Settings())).endswith("-dirty")
     Path("elsewhere/params.yaml").write_text("changed", encoding="utf-8")
-    assert str(provenance.code(Settings())).endswith("-dirty")
-    assert provenance.code(Settings(git_commit="abc-dirty")) == "abc-dirty"
+    assert str(provenance.find_commit(Settings())).endswith("-dirty")
+    assert provenance.find_commit(Settings(git_commit="abc-dirty")) == "abc-dirty"

@@ -124,7 +124,7 @@ def crown(made: Made, world: StageContext) -> None:
     """Make the models champions, which scoring asks for."""
     for model in ("cnn", "audience"):
         version = world.registry.register(model, made.folder / "models" / model, {})
-        world.registry.point(model, CHAMPION, version.version, "by hand")
+        world.registry.set_alias(model, CHAMPION, version.version, "by hand")
 
 
 def outside(folder: Path, store: Store) -> StageContext:

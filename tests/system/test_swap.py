@@ -66,7 +66,7 @@ def register(registry: Registry, folder: Path) -> dict[str, int]:
 
 def promote(registry: Registry, versions: Mapping[str, int]) -> None:
     for model, version in versions.items():
-        registry.point(model, CHAMPION, version, "for a test")
+        registry.set_alias(model, CHAMPION, version, "for a test")
 
 
 def digests(folder: Path) -> Pair:
@@ -309,7 +309,7 @@ def test_what_is_whole_and_yet_no_policy_is_refused(here: Here, pairs: list[Path
 @pytest.mark.parametrize("model", MODELS)
 def test_half_a_pair_waits_for_the_other_half(here: Here, pairs: list[Path], model: str) -> None:
     versions = register(here.registry, pairs[1])
-    here.registry.point(model, CHAMPION, versions[model], "for a test")
+    here.registry.set_alias(model, CHAMPION, versions[model], "for a test")
     assert "promote them as a pair" in here.refresh()["refused"][model]
     assert here.serves() == digests(pairs[0])
     assert here.metric("refused", model) == 1

@@ -145,7 +145,7 @@ class Promoting:
 
     def promote(self, model: str, folder: Path) -> int:
         version = self.registry.register(model, folder, {}).version
-        self.registry.point(model, CHAMPION, version, "a test")
+        self.registry.set_alias(model, CHAMPION, version, "a test")
         return int(version)
 
 

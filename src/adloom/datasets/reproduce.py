@@ -18,7 +18,7 @@ from adloom.datasets import dataset, dvc_remote, project, pull, run_record, work
 from adloom.datasets.run_record import ARTIFACTS, Measured, Record
 from adloom.errors import AdloomError, ArtifactError, ConfigError
 from adloom.storage import manifest
-from adloom.tracking.provenance import DIRTY, git
+from adloom.tracking.provenance import DIRTY, run_git
 
 MARK = Path(".adloom") / run_record.NAME  # in a folder where a run is made again: which
 TOLERANCE = 0.01  # of a number, beyond its interval: on another CPU a sum is made in another order
@@ -94,20 +94,20 @@ def differences(made: Record) -> list[str]:
 
 def _place(run_id: str, made: Record, root: Path) -> Place:
     """Return a worktree of the run's commit, or outside of a repository a folder for the adloom installed here."""
-    top = next(iter(git("rev-parse", "--show-toplevel")), None)
+    top = next(iter(run_git("rev-parse", "--show-toplevel")), None)
     if top is None or made.git_commit is None:
         _require_version(run_id, made)
         return Place(root, root, tree=False)
     if made.git_commit.endswith(DIRTY):
         raise ConfigError(f"run {run_id}: its code was never committed ({made.git_commit}), so nobody has it")
-    if not git("rev-parse", "--verify", "--quiet", f"{made.git_commit}^{{commit}}"):
+    if not run_git("rev-parse", "--verify", "--quiet", f"{made.git_commit}^{{commit}}"):
         raise ConfigError(
             f"run {run_id}: commit {made.git_commit} is not in {top}; `git fetch`, "
             f"or call this outside of a repository with adloom {made.machine.adloom} installed"
         )
     if not (root / ".git").exists():
         _add_worktree(root, made.git_commit)
-    if git("rev-parse", "HEAD", folder=root) != [made.git_commit]:
+    if run_git("rev-parse", "HEAD", folder=root) != [made.git_commit]:
         raise ConfigError(f"{root}: not a worktree at {made.git_commit}; name another with --into")
     if not (root / "src" / "adloom").is_dir():
         _require_version(run_id, made)
@@ -116,7 +116,7 @@ def _place(run_id: str, made: Record, root: Path) -> Place:
 
 def _require_own(root: Path) -> None:
     """Raise ConfigError when a folder is the user's own: `_fill` overwrites params.yaml, and tables are replaced."""
-    if [str(root)] == git("rev-parse", "--show-toplevel"):
+    if [str(root)] == run_git("rev-parse", "--show-toplevel"):
         raise ConfigError(f"{root}: the repository you are in, which would be overwritten; name another with --into")
     begun = (root / _prefix() / MARK).is_file()
     if root.is_dir() and not begun and any(path.name != MARK.parent.name for path in root.iterdir()):
@@ -125,7 +125,7 @@ def _require_own(root: Path) -> None:
 
 def _prefix() -> str:
     """Return where this folder lies in its repository."""
-    return next(iter(git("rev-parse", "--show-prefix")), "")
+    return next(iter(run_git("rev-parse", "--show-prefix")), "")
 
 
 def _require_version(run_id: str, made: Record) -> None:
@@ -203,5 +203,5 @@ def _number(name: str, then: Measured, now: Measured | None) -> Row:
 
 def _remove(place: Place) -> None:
     if place.tree:
-        git("worktree", "remove", "--force", str(place.root))
+        run_git("worktree", "remove", "--force", str(place.root))
     shutil.rmtree(place.root, ignore_errors=True)

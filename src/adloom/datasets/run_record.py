@@ -113,7 +113,7 @@ def take(params: Mapping[str, Any], sources: Mapping[str, str], dataset: str, ro
         params=dict(params),
         sources=dict(sources),
         dataset=dataset,
-        git_commit=provenance.code(settings),
+        git_commit=provenance.find_commit(settings),
         image_digest=settings.image_digest,
         machine=machine(),
         artifacts=made,
@@ -133,26 +133,26 @@ def write(record: Record, run: Run) -> None:
     with tempfile.TemporaryDirectory(prefix="adloom-") as place:
         path = Path(place) / NAME
         path.write_bytes(record.to_bytes())
-        run.artifact(path)
-    run.tags({"dataset": record.dataset, "record": record.digest})
+        run.log_artifact(path)
+    run.set_tags({"dataset": record.dataset, "record": record.digest})
 
 
 def keep(record: Record, tracker: Tracker) -> str | None:
     """Keep a record on the run of the whole way, and return its id; none is made where an equal record is kept."""
-    if not tracker.within() and tracker.find("record", record.digest):
+    if not tracker.has_parent() and tracker.find_run("record", record.digest):
         return None
-    alone = not tracker.within()
-    with tracker.whole("run") as run:
+    alone = not tracker.has_parent()
+    with tracker.parent_run("run") as run:
         write(record, run)
         if alone:  # else whoever started the pipeline has said why
-            run.tags({REASON: BY_HAND})
-    return tracker.latest
+            run.set_tags({REASON: BY_HAND})
+    return tracker.last_run_id
 
 
 def read(run_id: str, tracker: Tracker) -> Record:
     """Read the record of a run. Raises DataError when there is no such run, or no record of this format on it."""
     try:
-        return Record.model_validate_json(tracker.read(run_id, NAME))
+        return Record.model_validate_json(tracker.read_artifact(run_id, NAME))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -8,7 +8,7 @@ from typing import Any
 
 from adloom.connection_errors import describe
 from adloom.errors import AuthenticationError, ConfigError, ExternalServiceError, UnavailableError
-from adloom.tracking.mlflow_server import Server, prepare_environment
+from adloom.tracking.mlflow_server import MlflowConnection, prepare_environment
 
 SECONDS = 5  # that a server or database is waited for
 REFUSED = {"UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED"}  # MLflow's words for 401 and 403
@@ -32,7 +32,7 @@ class SchemaError(ConfigError):
     """The database was made by another version of MLflow."""
 
 
-def version(server: Server) -> str:
+def version(server: MlflowConnection) -> str:
     """Return the version that a server says it is of. Raises UnavailableError, AuthenticationError or ApiError."""
     _prepare(server)
     from mlflow.utils.credentials import get_default_host_creds
@@ -60,7 +60,7 @@ def own_version() -> str:
     return str(mlflow.__version__)
 
 
-def is_new(server: Server) -> bool:
+def is_new(server: MlflowConnection) -> bool:
     """Return whether a database is empty still; MLflow's client would make its tables. Raises DatabaseError."""
     import sqlalchemy
     from sqlalchemy.pool import NullPool
@@ -74,7 +74,7 @@ def is_new(server: Server) -> bool:
         raise DatabaseError(f"MLflow at {server.name}: cannot be opened: {describe(error)}; {ADDRESS}") from None
 
 
-def read(server: Server) -> str | None:
+def read(server: MlflowConnection) -> str | None:
     """
     Look for experiments and registered models, and return where files of the project's experiment, or any, go.
 
@@ -90,14 +90,17 @@ def read(server: Server) -> str | None:
     return str(known.artifact_location) if known else None
 
 
-def try_files(server: Server, location: str) -> None:
+def try_files(server: MlflowConnection, location: str) -> None:
     """Write, read and delete a small file at an artifact location. Raises ExternalServiceError when that fails."""
     _prepare(server)
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     content = secrets.token_bytes(16)
     below = f".adloom-doctor-{content.hex()}"
-    with server.doing(f"keep a file at {location} and read it"), tempfile.TemporaryDirectory(prefix="adloom-") as place:
+    with (
+        server.translate_errors(f"keep a file at {location} and read it"),
+        tempfile.TemporaryDirectory(prefix="adloom-") as place,
+    ):
         written = Path(place) / "written"
         written.write_bytes(content)
         files = get_artifact_repository(location, tracking_uri=server.uri)
@@ -112,7 +115,7 @@ def try_files(server: Server, location: str) -> None:
             )
 
 
-def _prepare(server: Server) -> Any:
+def _prepare(server: MlflowConnection) -> Any:
     """Return the client, whose making sets what MLflow reads when it is imported."""
     try:
         return server.client
@@ -120,7 +123,7 @@ def _prepare(server: Server) -> Any:
         raise _refusal(server, error) from error
 
 
-def _refusal(server: Server, error: Exception) -> Exception:
+def _refusal(server: MlflowConnection, error: Exception) -> Exception:
     said = str(error)
     if "Invalid Host header" in said:
         advice = "name it in MLFLOW_SERVER_ALLOWED_HOSTS of the server"

@@ -224,16 +224,16 @@ def finish(project: str, run: str, state: str, message: str | None, retry: Retry
     from adloom.kubeflow.client.http import KfpServer
     from adloom.kubeflow.outcome import find_outcome
     from adloom.storage.router import Stores
-    from adloom.tracking.mlflow_server import Server
-    from adloom.tracking.parent_run import Parent
+    from adloom.tracking.mlflow_server import MlflowConnection
+    from adloom.tracking.parent_run import ParentRun
 
     settings = Settings()
     distributed.discard_run(settings, Stores(settings))
     run_id = settings.kfp_run or run
     outcome = find_outcome(run_id, state, message, KfpServer(settings))
     try:
-        end = retry(Parent(settings.parent_run, settings.kfp_run).end)
-        end(Server(settings.tracking_uri, project), outcome.status)
+        end = retry(ParentRun(settings.parent_run, settings.kfp_run).end)
+        end(MlflowConnection(settings.tracking_uri, project), outcome.status)
     except ExternalServiceError as error:
         logger.warning("%s", error)
     if settings.webhook_url:
@@ -269,12 +269,12 @@ def confusion(reports: Artifact) -> tuple[list[str], list[list[int]]] | None:
 
 def _begin(project: str, reason: str) -> None:
     """Make the pipeline run's parent in MLflow, with its reason, before trainings side by side look for it."""
-    from adloom.tracking.mlflow_server import Server
-    from adloom.tracking.parent_run import Parent
+    from adloom.tracking.mlflow_server import MlflowConnection
+    from adloom.tracking.parent_run import ParentRun
 
     settings = Settings()
     try:
-        Parent(settings.parent_run, settings.kfp_run).begin(Server(settings.tracking_uri, project), reason)
+        ParentRun(settings.parent_run, settings.kfp_run).start(MlflowConnection(settings.tracking_uri, project), reason)
     except ExternalServiceError as error:
         logger.warning("%s", error)
 
@@ -290,7 +290,7 @@ def _registry(project: str) -> StageContext:
 def _tracked(artifact: Artifact, context: StageContext) -> str | None:
     """Return the run in MLflow that an artifact was made in elsewhere, None when it is not to be had."""
     try:
-        return context.tracker.find("manifest_digest", manifest.digest(Path(artifact.path)))
+        return context.tracker.find_run("manifest_digest", manifest.digest(Path(artifact.path)))
     except ExternalServiceError as error:
         logger.warning("%s", error)
         return None
@@ -301,7 +301,11 @@ def describe(artifact: Artifact, context: StageContext, run: str | None = None) 
     folder = Path(artifact.path)
     made = manifest.read(folder)
     rows = {f"rows_{name}": count for name, count in made.rows.items()}
-    known = {"digest": manifest.digest(folder), "skipped": made.skipped, "mlflow_run": run or context.tracker.latest}
+    known = {
+        "digest": manifest.digest(folder),
+        "skipped": made.skipped,
+        "mlflow_run": run or context.tracker.last_run_id,
+    }
     artifact.metadata.update({**rows, **{name: value for name, value in known.items() if value}})
 
 

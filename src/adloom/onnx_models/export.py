@@ -11,7 +11,7 @@ import onnx
 import torch
 
 from adloom.errors import AdloomError
-from adloom.onnx_models.runtime import session
+from adloom.onnx_models.runtime import open_session
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -72,7 +72,7 @@ def _strip(path: Path) -> None:
 
 
 def _compare(module: torch.nn.Module, path: Path, examples: Sequence[Tensors], outputs: Sequence[str]) -> None:
-    runtime = session(path, threads=1)
+    runtime = open_session(path, threads=1)
     for inputs in examples:
         shape = {name: tuple(tensor.shape) for name, tensor in inputs.items()}
         with torch.no_grad():

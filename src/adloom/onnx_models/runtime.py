@@ -13,7 +13,7 @@ from adloom.onnx_models.bounded_session import BoundedSession
 SILENT = "ORT_DISABLE_TELEMETRY"  # else ONNX Runtime tells Microsoft of every session, under a device id it keeps
 
 
-def session(path: Path, threads: int, seconds: float | None = None) -> Any:
+def open_session(path: Path, threads: int, seconds: float | None = None) -> Any:
     """
     Open an ONNX file for inference on the CPU; equal threads give equal bytes on one CPU type.
 
@@ -31,7 +31,7 @@ def session(path: Path, threads: int, seconds: float | None = None) -> Any:
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReaderOutput:
     """What the reader says of pictures."""
 
     probabilities: Float32Array  # (batch, categories), rows sum to 1
@@ -42,7 +42,7 @@ class Generator:
     """Draws pictures: generator.onnx."""
 
     def __init__(self, folder: Path, threads: int, seconds: float | None = None) -> None:
-        self._session = session(folder / "generator.onnx", threads, seconds)
+        self._session = open_session(folder / "generator.onnx", threads, seconds)
         self.latent: int = self._session.get_inputs()[0].shape[1]
 
     def __call__(self, z: Float32Array, category: Int64Array) -> Float32Array:
@@ -54,16 +54,16 @@ class Reader:
     """Reads pictures: reader.onnx."""
 
     def __init__(self, folder: Path, threads: int, seconds: float | None = None) -> None:
-        self._session = session(folder / "reader.onnx", threads, seconds)
+        self._session = open_session(folder / "reader.onnx", threads, seconds)
 
-    def __call__(self, picture: Float32Array) -> Reading:
+    def __call__(self, picture: Float32Array) -> ReaderOutput:
         """Read pictures (batch, channels, height, width), float32 in [-1, 1]."""
         probabilities, embedding = self._session.run(["probabilities", "embedding"], {"picture": picture})
-        return Reading(probabilities, embedding)
+        return ReaderOutput(probabilities, embedding)
 
 
 @dataclass(frozen=True)
-class State:
+class LstmState:
     """What the copywriter remembers of a line: (layers, batch, hidden) each."""
 
     h: Float32Array
@@ -74,14 +74,14 @@ class Copywriter:
     """Continues lines: copywriter.onnx."""
 
     def __init__(self, folder: Path, threads: int, seconds: float | None = None) -> None:
-        self._session = session(folder / "copywriter.onnx", threads, seconds)
+        self._session = open_session(folder / "copywriter.onnx", threads, seconds)
         self.layers, _, self.hidden = self._session.get_inputs()[1].shape
 
-    def start(self, batch: int) -> State:
+    def start(self, batch: int) -> LstmState:
         """Return the state before the first token."""
-        return State(*np.zeros((2, self.layers, batch, self.hidden), np.float32))
+        return LstmState(*np.zeros((2, self.layers, batch, self.hidden), np.float32))
 
-    def __call__(self, token: Int64Array, state: State) -> tuple[Float32Array, State]:
+    def __call__(self, token: Int64Array, state: LstmState) -> tuple[Float32Array, LstmState]:
         """Map tokens (batch, sequence) and a state to logits (batch, sequence, vocabulary) and the next state."""
         logits, h, c = self._session.run(["logits", "h_out", "c_out"], {"token": token, "h": state.h, "c": state.c})
-        return logits, State(h, c)
+        return logits, LstmState(h, c)

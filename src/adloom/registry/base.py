@@ -53,7 +53,7 @@ class Registry(Protocol):
         """Register an artifact folder; one whose digest is registered already is that version, its tags updated."""
         ...
 
-    def point(self, model: str, alias: str, version: int, reason: str, by: Actor = "gate") -> int:
+    def set_alias(self, model: str, alias: str, version: int, reason: str, by: Actor = "gate") -> int:
         """
         Record the move of an alias, let the alias mean what its last move says, and return that.
 
@@ -61,7 +61,7 @@ class Registry(Protocol):
         """
         ...
 
-    def moves(self, model: str) -> list[AliasEvent]:
+    def alias_events(self, model: str) -> list[AliasEvent]:
         """Return every move of the model's aliases, oldest first."""
         ...
 
@@ -75,7 +75,7 @@ def find_alias(versions: list[ModelVersion], alias: str) -> ModelVersion | None:
     return next((version for version in versions if alias in version.aliases), None)
 
 
-def fetch_whole(registry: Registry, version: ModelVersion, folder: Path) -> Path:
+def fetch_verified(registry: Registry, version: ModelVersion, folder: Path) -> Path:
     """Fetch a version and check every byte. Raises ArtifactError when it is not what was registered."""
     fetched = registry.fetch(version, folder)
     if not manifest.is_whole(fetched, version.digest):
@@ -84,9 +84,9 @@ def fetch_whole(registry: Registry, version: ModelVersion, folder: Path) -> Path
     return fetched
 
 
-def champion(registry: Registry, model: str, folder: Path) -> tuple[ModelVersion, Path]:
+def fetch_champion(registry: Registry, model: str, folder: Path) -> tuple[ModelVersion, Path]:
     """Fetch a model's champion, whole. Raises UserError when there is none."""
     version = find_alias(registry.versions(model), CHAMPION)
     if version is None:
         raise UserError(f"{model}: no champion; `adloom run` makes one, `adloom promote` names one")
-    return version, fetch_whole(registry, version, folder)
+    return version, fetch_verified(registry, version, folder)

@@ -38,7 +38,7 @@ class MemoryRegistry:
             versions.append(ModelVersion(model, len(versions) + 1, {**tags, "manifest_digest": digest}))
             return versions[-1]
 
-    def point(self, model: str, alias: str, version: int, reason: str, by: Actor = "gate") -> int:
+    def set_alias(self, model: str, alias: str, version: int, reason: str, by: Actor = "gate") -> int:
         """Move an alias."""
         with self.one:
             versions = self.versions(model)
@@ -48,7 +48,7 @@ class MemoryRegistry:
             self.known[model] = [_pointed(v, alias, version) for v in versions]
             return version
 
-    def moves(self, model: str) -> list[AliasEvent]:
+    def alias_events(self, model: str) -> list[AliasEvent]:
         """Return every move of the model's aliases, oldest first."""
         return list(self.history.get(model, []))
 

@@ -33,9 +33,9 @@ def _add_onnx(model: Any, file: Path) -> Mapping[str, Any]:
     from mlflow.models import ModelSignature
     from mlflow.types import Schema
 
-    from adloom.onnx_models.runtime import session
+    from adloom.onnx_models.runtime import open_session
 
-    opened = session(file, threads=1)
+    opened = open_session(file, threads=1)
     model.signature = ModelSignature(*(Schema(_specs(ports)) for ports in (opened.get_inputs(), opened.get_outputs())))
     pyfunc.add_to_model(model, loader_module="mlflow.onnx", data=file.name)
     model.add_flavor("onnx", onnx_version=version("onnx"), data=file.name, providers=["CPUExecutionProvider"])

@@ -9,20 +9,20 @@ from adloom.errors import UserError
 from adloom.registry.base import CHAMPION, ModelVersion, Registry, find_alias
 
 POLICY, AUDIENCE = "policy", "audience"
-PINNED = "audience_digest"  # tag of a policy: the audience it was trained with; absent when it knows no segments
+AUDIENCE_TAG = "audience_digest"  # tag of a policy: the audience it was trained with; absent when it knows no segments
 
 
-def others(registry: Registry, version: ModelVersion) -> list[ModelVersion]:
+def find_companions(registry: Registry, version: ModelVersion) -> list[ModelVersion]:
     """
     Return which versions have to become champion together with this one, so that the champions remain a pair.
 
     Raises UserError when there is no such version: a policy's audience is not registered, or the champion policy was
     made with another audience than this.
     """
-    if version.model == POLICY and (pinned := version.tags.get(PINNED)):
+    if version.model == POLICY and (pinned := version.tags.get(AUDIENCE_TAG)):
         return [audience] if CHAMPION not in (audience := _audience(registry, version, pinned)).aliases else []
     policy = find_alias(registry.versions(POLICY), CHAMPION) if version.model == AUDIENCE else None
-    if policy and policy.tags.get(PINNED, version.digest) != version.digest:
+    if policy and policy.tags.get(AUDIENCE_TAG, version.digest) != version.digest:
         raise UserError(
             f"audience {version.version}: policy {policy.version}, the champion, decides with another; a policy made "
             f"with this one (`adloom run` trains it) takes it along, {_fitting(registry, version)}"
@@ -30,7 +30,7 @@ def others(registry: Registry, version: ModelVersion) -> list[ModelVersion]:
     return []
 
 
-def before(registry: Registry, audience: ModelVersion, champions: list[int]) -> list[ModelVersion]:
+def find_former_policy(registry: Registry, audience: ModelVersion, champions: list[int]) -> list[ModelVersion]:
     """
     Return the policy that goes back with an audience: the last of its former champions made with it, oldest first.
 
@@ -38,9 +38,9 @@ def before(registry: Registry, audience: ModelVersion, champions: list[int]) -> 
     """
     policies = {version.version: version for version in registry.versions(POLICY)}
     now = find_alias(list(policies.values()), CHAMPION)
-    if now is None or now.tags.get(PINNED, audience.digest) == audience.digest:
+    if now is None or now.tags.get(AUDIENCE_TAG, audience.digest) == audience.digest:
         return []
-    fitting = [number for number in champions if policies[number].tags.get(PINNED) == audience.digest]
+    fitting = [number for number in champions if policies[number].tags.get(AUDIENCE_TAG) == audience.digest]
     if not fitting:
         raise UserError(
             f"audience {audience.version}: policy {now.version}, the champion, decides with another, and no champion "
@@ -61,7 +61,7 @@ def _audience(registry: Registry, policy: ModelVersion, pinned: str) -> ModelVer
 
 def _fitting(registry: Registry, audience: ModelVersion) -> str:
     """Return how a person promotes an audience: with a policy that was made with it."""
-    fitting = [v.version for v in registry.versions(POLICY) if v.tags.get(PINNED) == audience.digest]
+    fitting = [v.version for v in registry.versions(POLICY) if v.tags.get(AUDIENCE_TAG) == audience.digest]
     if not fitting:
         return "and none is registered"
     return f"and `adloom promote policy {fitting[-1]}` promotes both"

@@ -29,7 +29,7 @@ def summarize(registry: Registry) -> Iterator[VersionSummary]:
     """Yield every version of every model, oldest first."""
     for model in MODELS:
         versions = registry.versions(model)
-        moves = registry.moves(model) if versions else []
+        moves = registry.alias_events(model) if versions else []
         yield from (_row(version, moves) for version in versions)
 
 
@@ -56,7 +56,7 @@ def promote(registry: Registry, model: str, version: int, reason: str) -> list[M
     if version not in known:
         listed = list(known) or "none, `adloom register` makes one"
         raise UserError(f"{model}: no version {version}; registered: {listed}")
-    named = [*pairing.others(registry, known[version]), known[version]]
+    named = [*pairing.find_companions(registry, known[version]), known[version]]
     for each in named:
         _crown(registry, each.model, each.version, reason, "person")
     return named
@@ -75,9 +75,9 @@ def rollback(registry: Registry, model: str, reason: str) -> list[ModelVersion]:
         raise UserError(f"{model}: no champion before {past or 'it'}; `adloom promote {model} VERSION` names one")
     version = next(v for v in registry.versions(model) if v.version == past[-2])
     if model == pairing.AUDIENCE:
-        others = pairing.before(registry, version, _line(registry, pairing.POLICY)[:-1])
+        others = pairing.find_former_policy(registry, version, _line(registry, pairing.POLICY)[:-1])
     else:
-        others = pairing.others(registry, version)
+        others = pairing.find_companions(registry, version)
     named = sorted([*others, version], key=lambda each: each.model)  # the audience first, as in a promotion
     for each in named:
         _back(registry, each, reason)
@@ -85,7 +85,7 @@ def rollback(registry: Registry, model: str, reason: str) -> list[ModelVersion]:
 
 
 def _line(registry: Registry, model: str) -> list[int]:
-    return champion_history(registry.moves(model)) if registry.versions(model) else []
+    return champion_history(registry.alias_events(model)) if registry.versions(model) else []
 
 
 def _back(registry: Registry, version: ModelVersion, reason: str) -> None:
@@ -95,7 +95,7 @@ def _back(registry: Registry, version: ModelVersion, reason: str) -> None:
 
 
 def _crown(registry: Registry, model: str, version: int, reason: str, by: Actor) -> None:
-    if (now := registry.point(model, CHAMPION, version, reason, by)) != version:
+    if (now := registry.set_alias(model, CHAMPION, version, reason, by)) != version:
         raise LockedError(
             f"{model}: {now} was named at the same moment, after {version}; `adloom models` says by whom and why"
         )
@@ -112,7 +112,7 @@ def champion_history(moves: list[AliasEvent]) -> list[int]:
     return past
 
 
-def revoked(moves: list[AliasEvent]) -> dict[int, str]:
+def find_revoked(moves: list[AliasEvent]) -> dict[int, str]:
     """Return the versions a person took the championship from, with the reason; only a person gives it back."""
     taken: dict[int, str] = {}
     champion: int | None = None

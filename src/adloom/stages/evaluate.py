@@ -14,7 +14,7 @@ from pathlib import Path
 from adloom.config.params import Evaluate
 from adloom.context import StageContext
 from adloom.evaluation import sections
-from adloom.stages.measure import measure, resolve_judge, spec_of
+from adloom.stages.measure import find_spec, measure, resolve_judge
 from adloom.storage import manifest
 
 
@@ -45,6 +45,6 @@ def run(inputs: Inputs, outputs: Outputs, params: Evaluate, context: StageContex
     with manifest.draft(outputs.report, "evaluate", params, made_from) as draft:
         for name, content in sections.render_files(evaluation).items():
             (draft.path / name).write_bytes(content)
-        draft.facts["model"] = spec_of(inputs.model).name
+        draft.facts["model"] = find_spec(inputs.model).name
         draft.environment.update(context.kernels)
     return {name: metric.value for name, metric in evaluation.metrics.items()}

@@ -26,13 +26,13 @@ class Subject:
 
 def measure(model: Path, table: Path, judge: Path, params: Evaluate, rows_of: Path | None = None) -> Evaluation:
     """Measure a model on the test rows or the holdout period of a table; for a policy, on the rows of `rows_of`."""
-    evaluation: Evaluation = resolve_name(spec_of(model).evaluator)(
+    evaluation: Evaluation = resolve_name(find_spec(model).evaluator)(
         Subject(model, table, judge, params, rows_of or model)
     )
     return evaluation
 
 
-def spec_of(model: Path) -> ModelSpec:
+def find_spec(model: Path) -> ModelSpec:
     """Return the row of MODELS for an artifact. Raises ArtifactError when its stage trains no model."""
     stage = manifest.read(model).stage
     specs = {spec.stage: spec for spec in MODELS.values()}
@@ -43,7 +43,7 @@ def spec_of(model: Path) -> ModelSpec:
 
 def resolve_judge(model: Path, judge: Path | None) -> Path:
     """Return the judge, by default the model itself. Raises ConfigError when the model needs another."""
-    spec = spec_of(model)
+    spec = find_spec(model)
     if judge is None and spec.judge:
         raise ConfigError(f"--judge: required for {model}, a {spec.name}; give --judge models/{spec.judge}")
     return judge or model

@@ -27,8 +27,8 @@ from adloom.evaluation.intervals import bootstrap_difference
 from adloom.evaluation.metric import Comparison, Metric, Sample
 from adloom.evaluation.sections import read_metrics
 from adloom.registry import pairing, promotion
-from adloom.registry.base import CHALLENGER, CHAMPION, ModelVersion, Registry, fetch_whole, find_alias
-from adloom.stages.measure import measure, read_card, resolve_judge, spec_of
+from adloom.registry.base import CHALLENGER, CHAMPION, ModelVersion, Registry, fetch_verified, find_alias
+from adloom.stages.measure import find_spec, measure, read_card, resolve_judge
 from adloom.storage import manifest
 
 ROUNDS = 5  # of judging, each against another champion
@@ -115,12 +115,12 @@ def register(candidate: Candidate, params: Register, context: StageContext, data
     Who became champion meanwhile is compared with, too; only between that look and the move the order alone decides.
     """
     if reason := manifest.skipped(candidate.model, candidate.report):
-        return Outcome(spec_of(candidate.model).name, None, "skipped", [reason], None)
-    model, digest = spec_of(candidate.model).name, manifest.digest(candidate.model)
+        return Outcome(find_spec(candidate.model).name, None, "skipped", [reason], None)
+    model, digest = find_spec(candidate.model).name, manifest.digest(candidate.model)
     for _ in range(ROUNDS):
         versions = context.registry.versions(model)
         known = next((version for version in versions if version.digest == digest), None)
-        if known and (why := promotion.revoked(context.registry.moves(model)).get(known.version)):
+        if known and (why := promotion.find_revoked(context.registry.alias_events(model)).get(known.version)):
             reason = f"a person withdrew this version ({why}); `adloom promote {model} {known.version}` brings it back"
             return Outcome(model, known.version, "hold", [reason], _number(find_alias(versions, CHAMPION)))
         champion = find_alias(versions, CHAMPION)
@@ -147,7 +147,7 @@ def _judge(
     evidence = _evidence(candidate, rival, params)
     if known and known.tags.get("evidence") == evidence:
         return Judgement(known.tags["verdict"], json.loads(known.tags["reasons"]), evidence)  # type: ignore[arg-type]
-    model = spec_of(candidate.model).name
+    model = find_spec(candidate.model).name
     differences = _differences(candidate, rival, params, context) if rival or MODELS[model].has_baseline else None
     decision: Decision = decide(_metrics(candidate), differences, params.gate.rules(model))
     return Judgement(decision.verdict, [str(reason) for reason in decision.reasons], evidence)
@@ -175,7 +175,7 @@ def _differences(
 
     Without a champion the rival is what is done without any model.
     """
-    margins = {r.metric: r.margin for r in params.gate.rules(spec_of(candidate.model).name) if r.margin is not None}
+    margins = {r.metric: r.margin for r in params.gate.rules(find_spec(candidate.model).name) if r.margin is not None}
     if not margins:
         return {}
     ours = measure(candidate.model, candidate.table, candidate.judge, params.evaluate)
@@ -200,7 +200,7 @@ def _samples_of(
     """Measure the champion on the candidate's rows; nothing when it does not fit them, which the log says."""
     with tempfile.TemporaryDirectory(prefix="adloom-") as place:
         try:
-            fetched = fetch_whole(context.registry, champion, Path(place) / "champion")
+            fetched = fetch_verified(context.registry, champion, Path(place) / "champion")
             judge = _judge_of(champion, candidate, Path(place) / "judge", context)
             _fits(fetched, candidate.model)
             return measure(fetched, candidate.table, judge, params.evaluate, rows_of=candidate.model).samples
@@ -211,7 +211,7 @@ def _samples_of(
 
 def _judge_of(champion: ModelVersion, candidate: Candidate, place: Path, context: StageContext) -> Path:
     """Return what a champion is measured with: the candidate's judge, but for a policy its own audience."""
-    pinned = champion.tags.get(pairing.PINNED)
+    pinned = champion.tags.get(pairing.AUDIENCE_TAG)
     if pinned is None or pinned == manifest.digest(candidate.judge):
         return candidate.judge
     audiences = context.registry.versions(pairing.AUDIENCE)
@@ -220,12 +220,12 @@ def _judge_of(champion: ModelVersion, candidate: Candidate, place: Path, context
         raise ArtifactError(
             f"made with audience {pinned[:12]}, which is not registered; compare by eye, `adloom promote`"
         )
-    return fetch_whole(context.registry, audience, place)
+    return fetch_verified(context.registry, audience, place)
 
 
 def _fits(champion: Path, candidate: Path) -> None:
     """Raise ArtifactError when a champion was made for other rows; a policy decides on any."""
-    if spec_of(candidate).name == pairing.POLICY:
+    if find_spec(candidate).name == pairing.POLICY:
         return
     for key in ("categories", "image"):
         if (theirs := read_card(champion).get(key)) != (ours := read_card(candidate).get(key)):
@@ -233,7 +233,7 @@ def _fits(champion: Path, candidate: Path) -> None:
 
 
 def _tags(candidate: Candidate, judgement: Judgement, params: Register) -> dict[str, str]:
-    model, metrics = spec_of(candidate.model).name, _metrics(candidate)
+    model, metrics = find_spec(candidate.model).name, _metrics(candidate)
     gated = [rule.metric for rule in params.gate.rules(model)]
     pinned = read_card(candidate.model)["audience"] if model == pairing.POLICY else None
     return {
@@ -244,7 +244,7 @@ def _tags(candidate: Candidate, judgement: Judgement, params: Register) -> dict[
         "verdict": judgement.verdict,
         "reasons": json.dumps(judgement.reasons, ensure_ascii=False),
         "evidence": judgement.evidence,
-        **({pairing.PINNED: pinned} if pinned else {}),
+        **({pairing.AUDIENCE_TAG: pinned} if pinned else {}),
     }
 
 
@@ -253,7 +253,7 @@ def _point(
 ) -> Outcome:
     """Let the aliases follow the judgement: challenger always, champion last and only when promoted."""
     if CHALLENGER not in version.aliases:
-        context.registry.point(version.model, CHALLENGER, version.version, "registered")
+        context.registry.set_alias(version.model, CHALLENGER, version.version, "registered")
     if judgement.verdict != "promote" or CHAMPION in version.aliases:
         return Outcome(version.model, version.version, judgement.verdict, judgement.reasons, champion)
     try:
@@ -265,17 +265,17 @@ def _point(
         advice = f"gate.approve: `adloom promote {version.model} {version.version}` makes it champion{along}"
         return Outcome(version.model, version.version, "promote", [*judgement.reasons, advice], champion)
     for other in others:
-        context.registry.point(other.model, CHAMPION, other.version, f"with {version.model} {version.version}")
+        context.registry.set_alias(other.model, CHAMPION, other.version, f"with {version.model} {version.version}")
     why = "; ".join(judgement.reasons) or "the gate has no rules for it"
-    champion = context.registry.point(version.model, CHAMPION, version.version, why)
+    champion = context.registry.set_alias(version.model, CHAMPION, version.version, why)
     return Outcome(version.model, version.version, "promote", judgement.reasons, champion)
 
 
 def _ready(registry: Registry, version: ModelVersion) -> list[ModelVersion]:
     """Return what becomes champion with a version. Raises UserError when something of it must not."""
-    others = pairing.others(registry, version)
+    others = pairing.find_companions(registry, version)
     for other in others:
-        if why := promotion.revoked(registry.moves(other.model)).get(other.version):
+        if why := promotion.find_revoked(registry.alias_events(other.model)).get(other.version):
             raise UserError(f"{other.model} {other.version}, its pair, was withdrawn by a person ({why})")
         if other.tags.get("verdict") != "promote":
             raise UserError(f"{other.model} {other.version}, its pair, is not promoted; `adloom models` says why")

@@ -75,7 +75,7 @@ def _score(
 
     manifest.verify(table)
     with tempfile.TemporaryDirectory(prefix="adloom-") as place:
-        version, champion = base.champion(context.registry, model, Path(place) / model)
+        version, champion = base.fetch_champion(context.registry, model, Path(place) / model)
         rows = work(table, champion, params)
     parquet.write(rows, made.path, name)
     made.rows[name] = len(rows)

@@ -53,7 +53,7 @@ def run(inputs: Inputs, outputs: Outputs, params: Segment, context: StageContext
     with track_run(STAGE, inputs.events, outputs.audience, params, context) as (made, run):
         metrics = _segment(inputs.events, params, made, context.progress)
         made.write_json("history.json", {name: [[0, value]] for name, value in metrics.items()})
-        run.metrics(metrics, 0)
+        run.log_metrics(metrics, 0)
     return metrics
 
 

@@ -111,4 +111,4 @@ def _draw_sample_sheet(categories: int, params: TrainGan, session: "TrainingSess
     drawn = Generator(session.made.path, params.threads)(z, np.repeat(np.arange(categories), PER_CATEGORY))
     path = session.made.path / "sample_sheet.png"
     path.write_bytes(pictures.draw_sheet(pictures.to_pixels(drawn), PER_CATEGORY))
-    session.run.artifact(path)
+    session.run.log_artifact(path)

@@ -85,7 +85,7 @@ def _train(
     (folder / "tokenizer.json").write_text(words.to_json(), encoding="utf-8")
     npz.save(folder / "known.npz", fingerprints=verbatim_filter.fingerprint_lines(train["text"]))
     session.made.write_json("sample_lines.json", _write_samples(folder, words, params))
-    session.run.artifact(folder / "sample_lines.json")
+    session.run.log_artifact(folder / "sample_lines.json")
     session.made.rows.update(train=len(train), validation=len(validation))
     session.describe({"model": "lstm", "categories": words.categories}, history, params)
     return history

@@ -69,7 +69,7 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainPolicy, context: StageCon
     with track_run(STAGE, inputs.impressions, outputs.policy, params, context, others) as (made, run):
         metrics = _train(inputs, params, made)
         made.write_json("history.json", {name: [[0, value]] for name, value in metrics.items()})
-        run.metrics(metrics, 0)
+        run.log_metrics(metrics, 0)
     return metrics
 
 

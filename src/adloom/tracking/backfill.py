@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from adloom.storage import manifest
-from adloom.tracking.mlflow_server import FindParent, Server
+from adloom.tracking.mlflow_server import FindParent, MlflowConnection
 
 BATCH = 500  # points that are sent at once; MLflow takes 1000
 
 
-def run_of(folder: Path, made_by: Mapping[str, str], server: Server, parent: FindParent) -> Any:
+def complete_run(folder: Path, made_by: Mapping[str, str], server: MlflowConnection, parent: FindParent) -> Any:
     """
     Return the run of the training that made an artifact, going on with one that was broken off, or making one.
 
@@ -19,7 +19,7 @@ def run_of(folder: Path, made_by: Mapping[str, str], server: Server, parent: Fin
     The artifact's digest and the end come last, so that what is broken off here is gone on with, too.
     """
     digest, above = manifest.digest(folder), parent(server)
-    experiments = [server.experiment()]
+    experiments = [server.experiment_id()]
     if above:
         experiments.append(server.client.get_run(above).info.experiment_id)
     found = _search(server, experiments, f"tags.manifest_digest = '{digest}'")
@@ -31,12 +31,12 @@ def run_of(folder: Path, made_by: Mapping[str, str], server: Server, parent: Fin
     return run
 
 
-def _search(server: Server, experiments: list[str], what: str) -> Any:
+def _search(server: MlflowConnection, experiments: list[str], what: str) -> Any:
     """Return the newest run of which this is true, None when there is none."""
     return next(iter(server.client.search_runs(experiments, what, max_results=1)), None)
 
 
-def _broken_off(folder: Path, server: Server, experiments: list[str]) -> Any:
+def _broken_off(folder: Path, server: MlflowConnection, experiments: list[str]) -> Any:
     """Return a run of the same stage, table and params that did not end; equal ones make the same artifact."""
     made = manifest.read(folder)
     same = [f"tags.{name} = '{value}'" for name, value in _tags(made).items()]
@@ -44,7 +44,9 @@ def _broken_off(folder: Path, server: Server, experiments: list[str]) -> Any:
     return _search(server, experiments, " and ".join(what))
 
 
-def _made(folder: Path, made_by: Mapping[str, str], server: Server, experiment: str, above: str | None) -> Any:
+def _made(
+    folder: Path, made_by: Mapping[str, str], server: MlflowConnection, experiment: str, above: str | None
+) -> Any:
     made = manifest.read(folder)
     below = {"mlflow.parentRunId": above} if above else {}
     return server.client.create_run(experiment, run_name=made.stage, tags={**made_by, **_tags(made), **below})
@@ -54,7 +56,7 @@ def _tags(made: manifest.Manifest) -> dict[str, str]:
     return {"dataset_digest": made.inputs.get("table", ""), "params_digest": made.params}
 
 
-def _complete(folder: Path, run: Any, server: Server) -> None:
+def _complete(folder: Path, run: Any, server: MlflowConnection) -> None:
     from mlflow.entities import Param
 
     params = _read(folder / "card.json").get("params", {})
@@ -65,7 +67,7 @@ def _complete(folder: Path, run: Any, server: Server) -> None:
         server.client.log_batch(run.info.run_id, metrics=points[first : first + BATCH])
 
 
-def _missing(folder: Path, run: Any, server: Server) -> Iterator[Any]:
+def _missing(folder: Path, run: Any, server: MlflowConnection) -> Iterator[Any]:
     """Yield the points that a run does not have; at the time it began, so that a point sent twice is one."""
     from mlflow.entities import Metric
 

@@ -9,15 +9,15 @@ from typing import Protocol
 class Run(Protocol):
     """One tracked training."""
 
-    def metrics(self, values: Mapping[str, float], step: int) -> None:
+    def log_metrics(self, values: Mapping[str, float], step: int) -> None:
         """Record numbers of one step or epoch."""
         ...
 
-    def tags(self, values: Mapping[str, str]) -> None:
+    def set_tags(self, values: Mapping[str, str]) -> None:
         """Set tags, such as manifest_digest when the artifact is sealed."""
         ...
 
-    def artifact(self, path: Path) -> None:
+    def log_artifact(self, path: Path) -> None:
         """Keep a file, such as a sample sheet."""
         ...
 
@@ -26,26 +26,28 @@ class Tracker(Protocol):
     """What stages need of a tracking server."""
 
     @property
-    def latest(self) -> str | None:
+    def last_run_id(self) -> str | None:
         """The id of the run opened last; None when there is none, or it could not be recorded."""
         ...
 
-    def run(self, name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> AbstractContextManager[Run]:
+    def start_run(
+        self, name: str, params: Mapping[str, object], tags: Mapping[str, str]
+    ) -> AbstractContextManager[Run]:
         """Open a run of this name; it ends as failed when the block raises."""
         ...
 
-    def whole(self, name: str) -> AbstractContextManager[Run]:
+    def parent_run(self, name: str) -> AbstractContextManager[Run]:
         """Open the run that all others lie below; where there is none, a run of this name."""
         ...
 
-    def within(self) -> bool:
+    def has_parent(self) -> bool:
         """Return whether there is a run that all others lie below."""
         ...
 
-    def find(self, tag: str, value: str) -> str | None:
+    def find_run(self, tag: str, value: str) -> str | None:
         """Return the id of a run with this tag, None when there is none."""
         ...
 
-    def read(self, run_id: str, name: str) -> bytes:
+    def read_artifact(self, run_id: str, name: str) -> bytes:
         """Return a file that a run kept. Raises DataError when there is no such run, or it kept no such file."""
         ...

@@ -20,16 +20,16 @@ class MemoryRun:
     files: dict[str, bytes] = field(default_factory=dict)
     status: str = "RUNNING"
 
-    def metrics(self, values: Mapping[str, float], step: int) -> None:
+    def log_metrics(self, values: Mapping[str, float], step: int) -> None:
         """Remember numbers."""
         for name, value in values.items():
             self.recorded.setdefault(name, []).append((step, value))
 
-    def tags(self, values: Mapping[str, str]) -> None:
+    def set_tags(self, values: Mapping[str, str]) -> None:
         """Remember tags."""
         self.recorded_tags.update(values)
 
-    def artifact(self, path: Path) -> None:
+    def log_artifact(self, path: Path) -> None:
         """Remember a file."""
         self.files[path.name] = path.read_bytes()
 
@@ -46,12 +46,12 @@ class MemoryTracker:
     runs: list[MemoryRun] = field(default_factory=list)
 
     @property
-    def latest(self) -> str | None:
+    def last_run_id(self) -> str | None:
         """The number of the run opened last."""
         return str(len(self.runs)) if self.runs else None
 
     @contextmanager
-    def run(self, name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> Iterator[Run]:
+    def start_run(self, name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> Iterator[Run]:
         """Remember a run."""
         run = MemoryRun(name, dict(params), dict(tags))
         self.runs.append(run)
@@ -62,20 +62,20 @@ class MemoryTracker:
             raise
         run.status = "FINISHED"
 
-    def whole(self, name: str) -> AbstractContextManager[Run]:
+    def parent_run(self, name: str) -> AbstractContextManager[Run]:
         """Remember a run."""
-        return self.run(name, {}, {})
+        return self.start_run(name, {}, {})
 
-    def within(self) -> bool:
+    def has_parent(self) -> bool:
         """Return that each run stands alone."""
         return False
 
-    def find(self, tag: str, value: str) -> str | None:
+    def find_run(self, tag: str, value: str) -> str | None:
         """Return the number of a run with this tag."""
         found = (n for n, run in enumerate(self.runs, 1) if run.recorded_tags.get(tag) == value)
         return next(map(str, found), None)
 
-    def read(self, run_id: str, name: str) -> bytes:
+    def read_artifact(self, run_id: str, name: str) -> bytes:
         """Return a file of a run."""
         run = next((run for n, run in enumerate(self.runs, 1) if str(n) == run_id), None)
         if run is None or name not in run.files:

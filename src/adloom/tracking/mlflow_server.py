@@ -19,7 +19,7 @@ from adloom.storage.locks import exclusive_lock
 LOCK_SECONDS = 5  # how long another writer of the SQLite file is waited for
 CREATE_SECONDS = 120  # how long another process may take to create the tables of a SQLite file
 CREATE_ATTEMPTS = 5
-SWITCHES = {  # MLflow reads these when it is imported or used; whatever is set already wins
+CLIENT_VARIABLES = {  # MLflow reads these when it is imported or used; whatever is set already wins
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",  # else files bypass the server, by addresses in S3
@@ -38,13 +38,13 @@ Provenance = Callable[[], Mapping[str, str]]  # git_commit, image_digest, where 
 
 def prepare_environment() -> None:
     """Set what MLflow's client reads from the environment, in this process and its children; call it before a use."""
-    for name, value in SWITCHES.items():
+    for name, value in CLIENT_VARIABLES.items():
         os.environ.setdefault(name, value)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # else it warns of each try
 
 
 @dataclass
-class Server:
+class MlflowConnection:
     """An MLflow server or database, opened when it is first used."""
 
     uri: str
@@ -72,21 +72,21 @@ class Server:
         """The SQLite file, None when MLflow is elsewhere."""
         return Path(self.uri.removeprefix("sqlite:///")) if self.uri.startswith("sqlite:///") else None
 
-    def experiment(self) -> str:
+    def experiment_id(self) -> str:
         """Return the id of the project's experiment, making it; a database's files go beside it, into mlartifacts."""
         found = self.client.get_experiment_by_name(self.project)
         if found is None:
             place = (self.database.parent / "mlartifacts").resolve().as_uri() if self.database else None
-            with unless_exists():
+            with ignore_existing():
                 self.client.create_experiment(self.project, artifact_location=place)
             found = self.client.get_experiment_by_name(self.project)
         return str(found.experiment_id)
 
     @contextmanager
-    def doing(self, what: str) -> Iterator[None]:
+    def translate_errors(self, what: str) -> Iterator[None]:
         """Turn whatever MLflow raises into one line."""
         try:
-            self.wait_for_lock()
+            self.assert_unlocked()
             yield
         except AdloomError:
             raise
@@ -96,7 +96,7 @@ class Server:
                 "and is MLFLOW_TRACKING_URI right?"
             ) from error
 
-    def wait_for_lock(self) -> None:
+    def assert_unlocked(self) -> None:
         """Raise ExternalServiceError when another process holds the SQLite file; MLflow would wait much longer."""
         if self.database is None or not self.database.is_file():
             return
@@ -123,10 +123,10 @@ class Server:
         return exclusive_lock(lock, busy, CREATE_SECONDS)
 
 
-FindParent = Callable[[Server], str | None]  # the id of the run that runs lie below, if there is one
+FindParent = Callable[[MlflowConnection], str | None]  # the id of the run that runs lie below, if there is one
 
 
-def no_parent(server: Server) -> None:
+def no_parent(server: MlflowConnection) -> None:
     """Return that runs stand alone."""
 
 
@@ -159,7 +159,7 @@ def create_tables(connect: Callable[[], Any]) -> Any:
 
 
 @contextmanager
-def unless_exists() -> Iterator[None]:
+def ignore_existing() -> Iterator[None]:
     """Let it pass that another made the same at the same moment."""
     try:
         yield

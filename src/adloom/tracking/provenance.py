@@ -10,24 +10,24 @@ RECORDED = {"params.yaml", "dvc.lock", "sources.lock"}
 SECONDS = 10  # that git is waited for
 
 
-def tags(settings: Settings) -> dict[str, str]:
+def read_tags(settings: Settings) -> dict[str, str]:
     """Return git_commit (with `-dirty` when files were changed since) and image_digest, each where it is known."""
     known = {"git_commit": settings.git_commit or _commit(), "image_digest": settings.image_digest}
     return {name: value for name, value in known.items() if value}
 
 
-def code(settings: Settings) -> str | None:
+def find_commit(settings: Settings) -> str | None:
     """Return the commit as `tags` does; files that a record holds, or that follow from it, may have changed here."""
     commit = settings.git_commit or _commit()
     if commit is None or settings.git_commit or not commit.endswith(DIRTY):  # what an image says is of its own build
         return commit
-    prefix = next(iter(git("rev-parse", "--show-prefix")), "")
-    changed = set(git("-c", "core.quotePath=false", "diff", "--name-only", "HEAD"))
+    prefix = next(iter(run_git("rev-parse", "--show-prefix")), "")
+    changed = set(run_git("-c", "core.quotePath=false", "diff", "--name-only", "HEAD"))
     only_recorded = changed and changed <= {f"{prefix}{name}" for name in RECORDED}
     return commit.removesuffix(DIRTY) if only_recorded else commit
 
 
-def git(*arguments: str, folder: Path = Path()) -> list[str]:
+def run_git(*arguments: str, folder: Path = Path()) -> list[str]:
     """Return the lines git answers about a folder; none without git, outside a repository, or when it refuses."""
     try:
         found = subprocess.run(  # noqa: S603
@@ -44,4 +44,4 @@ def git(*arguments: str, folder: Path = Path()) -> list[str]:
 
 
 def _commit() -> str | None:
-    return next(iter(git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")), None)
+    return next(iter(run_git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")), None)

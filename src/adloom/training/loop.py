@@ -219,7 +219,7 @@ class TrainingCallback(pl.callbacks.Checkpoint):
         self.lowest, self.stale = state_dict["lowest"], state_dict["stale"]
         for name, points in self.history.items():
             for step, value in points:
-                self._session.run.metrics({name: value}, int(step))
+                self._session.run.log_metrics({name: value}, int(step))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the progress bar, and say where a training goes on."""
@@ -261,7 +261,7 @@ class TrainingCallback(pl.callbacks.Checkpoint):
         if self._patience:
             self._compare(values[MONITOR], pl_module)
         self._save(trainer)
-        self._session.run.metrics(values, step)
+        self._session.run.log_metrics(values, step)
         self._bar.set_postfix({name: f"{value:.3g}" for name, value in values.items()}, refresh=False)
         trainer.should_stop = self._has_stalled()
 

@@ -28,9 +28,9 @@ def track_run(
     """
     facts = manifest.verify(table).facts
     tags = {"dataset_digest": manifest.digest(table), "params_digest": params.digest()}
-    with context.tracker.run(stage, params.model_dump(mode="json"), tags) as run:
+    with context.tracker.start_run(stage, params.model_dump(mode="json"), tags) as run:
         with manifest.draft(target, stage, params, {"table": table, **(others or {})}) as made:
             made.facts.update(facts)
             made.environment.update(context.kernels)
             yield made, run
-        run.tags({"manifest_digest": manifest.digest(target)})
+        run.set_tags({"manifest_digest": manifest.digest(target)})

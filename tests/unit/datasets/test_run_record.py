@@ -16,8 +16,8 @@ from adloom.evaluation.metric import Metric, metrics_to_json
 from adloom.storage import manifest
 from adloom.tracking import provenance
 from adloom.tracking.mlflow import MlflowTracker
-from adloom.tracking.mlflow_server import Server
-from adloom.tracking.parent_run import Parent
+from adloom.tracking.mlflow_server import MlflowConnection
+from adloom.tracking.parent_run import ParentRun
 from adloom.training import cpu
 
 Git = Callable[..., str]
@@ -53,11 +53,11 @@ def test_it_is_kept_once_and_read_back(made: Record, context: StageContext) -> N
 
 def test_each_run_of_a_pipeline_keeps_its_own_though_they_are_equal(made: Record, tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    runs = [MlflowTracker(uri, "shop", parent=Parent(None, name)) for name in ("first", "second")]
+    runs = [MlflowTracker(uri, "shop", parent=ParentRun(None, name)) for name in ("first", "second")]
     first, second = (run_record.keep(made, tracker) for tracker in runs)
     assert first != second
     assert [run_record.read(str(run_id), runs[0]) for run_id in (first, second)] == [made, made]
-    server = Server(uri, "shop")
+    server = MlflowConnection(uri, "shop")
     tags = server.client.get_run(str(second)).data.tags
     assert (tags["dataset"], tags.get("reason")) == ("d1", None)  # which the pipeline's first task has said
     assert run_record.keep(made, MlflowTracker(uri, "shop")) is None
@@ -69,11 +69,11 @@ def test_a_run_that_is_not_there_or_kept_none_is_named(made: Record, context: St
     with pytest.raises(DataError, match="run 7: no such run"):
         run_record.read("7", context.tracker)
     (tmp_path / "run.json").write_bytes(made.to_bytes().replace(b'"format": 1', b'"format": "new"'))
-    with context.tracker.run("train_gan", {}, {}) as run:
+    with context.tracker.start_run("train_gan", {}, {}) as run:
         pass
     with pytest.raises(DataError, match="run 1: kept no run.json"):
         run_record.read("1", context.tracker)
-    run.artifact(tmp_path / "run.json")
+    run.log_artifact(tmp_path / "run.json")
     with pytest.raises(DataError, match="run 1: its run.json is not of format 1: format: "):
         run_record.read("1", context.tracker)
 
@@ -97,17 +97,17 @@ def git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Git:
 
 def test_what_a_record_holds_itself_does_not_make_its_commit_dirty(git: Git, tmp_path: Path) -> None:
     commit = git("rev-parse", "HEAD")
-    assert provenance.code(Settings()) == commit
+    assert provenance.find_commit(Settings()) == commit
     for name in ("params.yaml", "dvc.lock"):
         (tmp_path / name).write_text("after")
-    assert provenance.tags(Settings())["git_commit"] == f"{commit}-dirty"
-    assert provenance.code(Settings()) == commit
+    assert provenance.read_tags(Settings())["git_commit"] == f"{commit}-dirty"
+    assert provenance.find_commit(Settings()) == commit
     (tmp_path / "code.py").write_text("after")
-    assert provenance.code(Settings()) == f"{commit}-dirty"
+    assert provenance.find_commit(Settings()) == f"{commit}-dirty"
 
 
 def test_what_an_image_says_of_its_code_is_left_as_it_is(git: Git) -> None:
-    assert provenance.code(Settings(git_commit="c0ffee-dirty")) == "c0ffee-dirty"
+    assert provenance.find_commit(Settings(git_commit="c0ffee-dirty")) == "c0ffee-dirty"
     assert git("status", "--porcelain") == ""  # the folder it runs in is clean, which says nothing of the image
 
 
@@ -120,6 +120,6 @@ def test_a_file_named_as_what_is_recorded_is_code_when_it_lies_elsewhere(
     git("commit", "--quiet", "--message", "second")
     commit = git("rev-parse", "HEAD")
     (tmp_path / "shop" / "params.yaml").write_text("after")
-    assert provenance.code(Settings()) == f"{commit}-dirty"
+    assert provenance.find_commit(Settings()) == f"{commit}-dirty"
     monkeypatch.chdir(tmp_path / "shop")
-    assert provenance.code(Settings()) == commit
+    assert provenance.find_commit(Settings()) == commit

@@ -10,7 +10,7 @@ from tests.support.silent_port import silent_port
 from adloom.connection_errors import reach
 from adloom.errors import ExternalServiceError
 from adloom.kubeflow import webhook
-from adloom.tracking.mlflow_server import Server
+from adloom.tracking.mlflow_server import MlflowConnection
 
 
 @pytest.fixture
@@ -35,10 +35,10 @@ def test_the_webhooks_warning_names_the_port_and_no_more_of_the_address(
 
 
 def test_mlflows_line_names_the_port(silent: int) -> None:
-    server = Server(f"http://127.0.0.1:{silent}", "shop")
+    server = MlflowConnection(f"http://127.0.0.1:{silent}", "shop")
     said = rf"Connection to 127.0.0.1 timed out \(.* may close port {silent}\); are it"
-    with pytest.raises(ExternalServiceError, match=said), server.doing("find the experiment"):
-        server.experiment()
+    with pytest.raises(ExternalServiceError, match=said), server.translate_errors("find the experiment"):
+        server.experiment_id()
 
 
 def test_the_wait_for_a_server_ends_in_time(silent: int) -> None:

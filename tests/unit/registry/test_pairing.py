@@ -19,7 +19,7 @@ def registry(tmp_path: Path) -> MemoryRegistry:
     for number in (1, 2):
         registry.register("audience", artifact(tmp_path / f"audience-{number}", "segment"), {"verdict": "promote"})
     for number, audience in enumerate((1, 1, 2), 1):
-        tags = {"verdict": "promote", pairing.PINNED: manifest.digest(tmp_path / f"audience-{audience}")}
+        tags = {"verdict": "promote", pairing.AUDIENCE_TAG: manifest.digest(tmp_path / f"audience-{audience}")}
         registry.register("policy", artifact(tmp_path / f"policy-{number}", "train_policy"), tags)
     return registry
 
@@ -51,7 +51,7 @@ def test_a_policy_takes_its_audience_along(registry: MemoryRegistry) -> None:
     assert promote(registry, "policy", 2) == [("policy", 2)]
     assert promote(registry, "policy", 3) == [("audience", 2), ("policy", 3)]
     assert champions(registry) == (2, 3)
-    assert registry.moves("audience")[-1].reason == "policy 3 is good"
+    assert registry.alias_events("audience")[-1].reason == "policy 3 is good"
 
 
 def test_an_audience_is_promoted_alone_while_no_policy_decides(registry: MemoryRegistry) -> None:
@@ -76,7 +76,7 @@ def test_an_audience_without_a_policy_waits(registry: MemoryRegistry, tmp_path: 
 
 
 def test_a_policy_whose_audience_is_not_registered_is_refused(registry: MemoryRegistry, tmp_path: Path) -> None:
-    registry.register("policy", artifact(tmp_path / "policy-4", "train_policy"), {pairing.PINNED: "f" * 64})
+    registry.register("policy", artifact(tmp_path / "policy-4", "train_policy"), {pairing.AUDIENCE_TAG: "f" * 64})
     with pytest.raises(UserError, match="policy 4: made with audience ffffffffffff, which is not registered"):
         promote(registry, "policy", 4)
 
@@ -94,10 +94,10 @@ def test_both_are_rolled_back_whichever_is_named(registry: MemoryRegistry, model
     promote(registry, "policy", 3)
     assert back(registry, model) == [("audience", 1), ("policy", 2)]
     assert champions(registry) == (1, 2)
-    assert promotion.revoked(registry.moves("policy")).keys() == {3}
-    assert promotion.revoked(registry.moves("audience")).keys() == {2}
+    assert promotion.find_revoked(registry.alias_events("policy")).keys() == {3}
+    assert promotion.find_revoked(registry.alias_events("audience")).keys() == {2}
     assert promote(registry, "policy", 3) == [("audience", 2), ("policy", 3)]
-    assert promotion.revoked(registry.moves("audience")).keys() == {1}
+    assert promotion.find_revoked(registry.alias_events("audience")).keys() == {1}
 
 
 def test_a_policy_of_the_same_audience_is_rolled_back_alone(registry: MemoryRegistry) -> None:
@@ -109,7 +109,7 @@ def test_a_policy_of_the_same_audience_is_rolled_back_alone(registry: MemoryRegi
 
 def test_an_audience_goes_back_past_policies_to_the_last_that_fits(registry: MemoryRegistry, tmp_path: Path) -> None:
     second = registry.versions("audience")[1].digest
-    registry.register("policy", artifact(tmp_path / "policy-4", "train_policy"), {pairing.PINNED: second})
+    registry.register("policy", artifact(tmp_path / "policy-4", "train_policy"), {pairing.AUDIENCE_TAG: second})
     for version in (1, 2, 3, 4):
         promote(registry, "policy", version)
     assert back(registry, "audience") == [("audience", 1), ("policy", 2)]
@@ -129,9 +129,9 @@ def test_an_audience_no_policy_goes_back_with_is_not_rolled_back(registry: Memor
 
 def test_a_promotion_that_died_between_the_two_is_completed(registry: MemoryRegistry) -> None:
     promote(registry, "policy", 1)
-    registry.point("audience", CHAMPION, 2, "and then the machine stopped", by="person")
+    registry.set_alias("audience", CHAMPION, 2, "and then the machine stopped", by="person")
     assert promote(registry, "policy", 3) == [("policy", 3)]
     assert champions(registry) == (2, 3)
-    registry.point("audience", CHAMPION, 1, "stopped again", by="person")
+    registry.set_alias("audience", CHAMPION, 1, "stopped again", by="person")
     assert promote(registry, "policy", 2) == [("policy", 2)]
     assert champions(registry) == (1, 2)

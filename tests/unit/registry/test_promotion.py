@@ -31,7 +31,7 @@ def registry(tmp_path: Path) -> MemoryRegistry:
             (made.path / "reader.onnx").write_bytes(bytes([number]))
         tags = {"verdict": "promote", "numbers": json.dumps({"accuracy": 0.91}), "reasons": json.dumps(["it is good"])}
         registry.register("cnn", folder, tags)
-        registry.point("cnn", CHAMPION, number, f"gate, release {number}")
+        registry.set_alias("cnn", CHAMPION, number, f"gate, release {number}")
     return registry
 
 
@@ -43,7 +43,7 @@ def champion(registry: MemoryRegistry) -> int | None:
 def test_rollback_returns_to_the_champion_before(registry: MemoryRegistry) -> None:
     assert [v.version for v in promotion.rollback(registry, "cnn", "bags read as shirts")] == [1]
     assert champion(registry) == 1
-    assert [m.reason for m in registry.moves("cnn")][-1] == "bags read as shirts"
+    assert [m.reason for m in registry.alias_events("cnn")][-1] == "bags read as shirts"
 
 
 def test_a_second_rollback_has_nowhere_to_go(registry: MemoryRegistry) -> None:
@@ -56,9 +56,9 @@ def test_a_second_rollback_has_nowhere_to_go(registry: MemoryRegistry) -> None:
 def test_a_person_promotes_any_version(registry: MemoryRegistry) -> None:
     promotion.promote(registry, "cnn", 1, "the old one was better on shoes")
     assert champion(registry) == 1
-    assert promotion.revoked(registry.moves("cnn")) == {2: "the old one was better on shoes"}
+    assert promotion.find_revoked(registry.alias_events("cnn")) == {2: "the old one was better on shoes"}
     promotion.promote(registry, "cnn", 2, "no, it was not")
-    assert promotion.revoked(registry.moves("cnn")) == {1: "no, it was not"}
+    assert promotion.find_revoked(registry.alias_events("cnn")) == {1: "no, it was not"}
 
 
 @pytest.mark.parametrize("reason", ["", "  \n", "x" * 1001])
@@ -68,7 +68,7 @@ def test_without_a_reason_nothing_moves(registry: MemoryRegistry, reason: str) -
     with pytest.raises(UserError, match="--reason: "):
         promotion.rollback(registry, "cnn", reason)
     assert champion(registry) == 2
-    assert len(registry.moves("cnn")) == 2
+    assert len(registry.alias_events("cnn")) == 2
 
 
 def test_versions_and_models_that_are_not_there_are_named(registry: MemoryRegistry) -> None:
@@ -89,9 +89,9 @@ def test_the_line_of_champions_leaves_out_what_was_rolled_back() -> None:
 
 
 def test_a_version_the_gate_replaced_may_compete_again() -> None:
-    assert promotion.revoked([move(1), move(2)]) == {}
-    assert promotion.revoked([move(1), move(2), move(1, "rollback")]) == {2: "rollback says so"}
-    assert promotion.revoked([move(1), move(2), move(1, "rollback"), move(3)]) == {2: "rollback says so"}
+    assert promotion.find_revoked([move(1), move(2)]) == {}
+    assert promotion.find_revoked([move(1), move(2), move(1, "rollback")]) == {2: "rollback says so"}
+    assert promotion.find_revoked([move(1), move(2), move(1, "rollback"), move(3)]) == {2: "rollback says so"}
 
 
 @given(st.lists(st.sampled_from([1, 2, 3, "back"]), max_size=12))

@@ -25,7 +25,7 @@ from tests.support.tiny_models import CATEGORIES, DIMENSIONS, EDGE, LINES, write
 from adloom.arrays import Float32Array, Int64Array, UInt8Array
 from adloom.audience.segmenter import FEATURES
 from adloom.data.privacy import PUBLISHED_KEY, key_fingerprint
-from adloom.onnx_models.runtime import Copywriter, State
+from adloom.onnx_models.runtime import Copywriter, LstmState
 from adloom.serving import app as decide_app
 from adloom.serving import segments, server
 from adloom.serving.api.admission import Admission
@@ -246,7 +246,7 @@ class TestWrite:
             def __init__(self) -> None:
                 self.__dict__ |= vars(models.lstm.model.write)
 
-            def __call__(self, token: Int64Array, state: State) -> tuple[Float32Array, State]:
+            def __call__(self, token: Int64Array, state: LstmState) -> tuple[Float32Array, LstmState]:
                 asked.append(token.size)
                 return super().__call__(token, state)
 

@@ -62,9 +62,9 @@ def test_the_same_content_twice_is_one_version_and_moves_nothing(
 ) -> None:
     candidate = measured(copywriter(tmp_path / "lstm"), table, context)
     first = register(candidate, params().register, context)
-    moves = context.registry.moves("lstm")
+    moves = context.registry.alias_events("lstm")
     assert register(candidate, params().register, context) == first
-    assert context.registry.moves("lstm") == moves
+    assert context.registry.alias_events("lstm") == moves
     assert len(context.registry.versions("lstm")) == 1
 
 
@@ -93,7 +93,7 @@ class Overtaken(MemoryRegistry):
         if self.other:
             other, self.other = self.other, None
             made = self.register(version.model, other.model, {"verdict": "promote", "reasons": "[]"})
-            self.point(version.model, CHAMPION, made.version, "was quicker")
+            self.set_alias(version.model, CHAMPION, made.version, "was quicker")
         return super().fetch(version, folder)
 
 
@@ -112,7 +112,7 @@ def test_a_champion_that_came_meanwhile_is_compared_with_too(
         (2, ("champion",)),
         (3, ("challenger",)),
     ]
-    assert [move.reason for move in registry.moves("lstm") if move.alias == CHAMPION][-1] == "was quicker"
+    assert [move.reason for move in registry.alias_events("lstm") if move.alias == CHAMPION][-1] == "was quicker"
 
 
 def test_champions_that_never_stay_end_the_judging(tmp_path: Path, context: StageContext, table: Path) -> None:
@@ -121,13 +121,13 @@ def test_champions_that_never_stay_end_the_judging(tmp_path: Path, context: Stag
     for skew in (0.5, 0.4):
         register(measured(copywriter(tmp_path / f"{skew}", skew), table, context), params().register, world)
     registry.restless = True
-    moves = registry.moves("lstm")
+    moves = registry.alias_events("lstm")
     with pytest.raises(
         ExternalServiceError, match=r"^lstm: 5 new champions while this was judged; stop what names them"
     ):
         register(measured(copywriter(tmp_path / "good"), table, context), params().register, world)
     assert all(
-        move.alias == CHAMPION and move.reason == "no, this one" for move in registry.moves("lstm")[len(moves) :]
+        move.alias == CHAMPION and move.reason == "no, this one" for move in registry.alias_events("lstm")[len(moves) :]
     )
 
 
@@ -139,7 +139,7 @@ class Restless(MemoryRegistry):
 
     def fetch(self, version: ModelVersion, folder: Path) -> Path:
         if self.restless:
-            self.point(version.model, CHAMPION, 3 - version.version, "no, this one")
+            self.set_alias(version.model, CHAMPION, 3 - version.version, "no, this one")
         return super().fetch(version, folder)
 
 

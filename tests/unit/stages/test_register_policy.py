@@ -98,7 +98,7 @@ def test_the_first_policy_is_compared_with_the_log_and_takes_its_audience_along(
     tags = context.registry.versions(POLICY)[0].tags
     assert tags["audience_digest"] == manifest.digest(root / "models" / AUDIENCE)
     assert all_of(root, context) == found
-    assert len(context.registry.moves(POLICY)) == 2
+    assert len(context.registry.alias_events(POLICY)) == 2
 
 
 def test_a_first_policy_without_enough_evidence_waits_and_its_audience_does_not(
@@ -131,7 +131,7 @@ def test_a_better_pair_replaces_the_pair(root: Path, context: StageContext) -> N
     found = all_of(root, context)
     assert found[POLICY].reasons[0].startswith("click_rate against the champion: lift +0.0")
     assert [(o.verdict, o.version, o.champion) for o in (found[AUDIENCE], found[POLICY])] == [("promote", 2, 2)] * 2
-    assert context.registry.moves(AUDIENCE)[-1].reason == "with policy 2"
+    assert context.registry.alias_events(AUDIENCE)[-1].reason == "with policy 2"
 
 
 @pytest.mark.parametrize("share", [-1.0, 0.5])
@@ -206,7 +206,7 @@ def test_a_registration_that_died_between_the_two_is_completed(root: Path, conte
     all_of(root, context)
     make(root, context, 2.0, buyers="2")
     all_of(root, context, params(approve=True))
-    context.registry.point(AUDIENCE, CHAMPION, 2, "with policy 2")  # and then the process was killed
+    context.registry.set_alias(AUDIENCE, CHAMPION, 2, "with policy 2")  # and then the process was killed
     assert champions(context) == (2, 1)
     all_of(root, context)
     assert champions(context) == (2, 2)
@@ -238,7 +238,7 @@ def test_a_champion_of_another_maturity_is_measured_on_the_same_impressions(root
 def test_a_champion_whose_audience_is_lost_is_not_compared(root: Path, context: StageContext) -> None:
     make(root, context, 0.5)
     context.registry.register(POLICY, root / "models" / POLICY, {"audience_digest": "f" * 64})
-    context.registry.point(POLICY, CHAMPION, 1, "found somewhere", by="person")
+    context.registry.set_alias(POLICY, CHAMPION, 1, "found somewhere", by="person")
     make(root, context, 2.0, buyers="2")
     found = all_of(root, context)[POLICY]
     assert found.verdict == "hold"

@@ -37,7 +37,7 @@ def champions(tmp_path: Path, context: StageContext) -> StageContext:
     for model, write in {"cnn": write_reader, "audience": write_audience}.items():
         write(tmp_path / "models" / model)
         version = context.registry.register(model, tmp_path / "models" / model, {})
-        context.registry.point(model, CHAMPION, version.version, "by hand")
+        context.registry.set_alias(model, CHAMPION, version.version, "by hand")
     return context
 
 

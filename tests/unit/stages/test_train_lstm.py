@@ -125,8 +125,8 @@ class Interrupted(MemoryTracker):
     """A tracker during whose second epoch somebody presses Ctrl-C."""
 
     @contextmanager
-    def run(self, name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> Iterator[Run]:
-        with super().run(name, params, tags) as run:
+    def start_run(self, name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> Iterator[Run]:
+        with super().start_run(name, params, tags) as run:
             yield InterruptedRun(name, params, dict(tags))
         raise AssertionError(run)
 
@@ -134,7 +134,7 @@ class Interrupted(MemoryTracker):
 class InterruptedRun(MemoryRun):
     """Its run."""
 
-    def metrics(self, values: Mapping[str, float], step: int) -> None:
+    def log_metrics(self, values: Mapping[str, float], step: int) -> None:
         if step == 2 * PARAMS.steps_per_epoch:
             raise KeyboardInterrupt
 

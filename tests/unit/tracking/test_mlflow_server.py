@@ -4,11 +4,11 @@ import os
 
 import pytest
 
-from adloom.tracking.mlflow_server import SWITCHES, prepare_environment
+from adloom.tracking.mlflow_server import CLIENT_VARIABLES, prepare_environment
 
 
 def test_files_pass_through_the_server_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in SWITCHES:
+    for name in CLIENT_VARIABLES:
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     monkeypatch.setenv("MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD", "true")

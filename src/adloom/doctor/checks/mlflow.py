@@ -10,7 +10,7 @@ from adloom.doctor.context import Context, installed
 from adloom.doctor.finding import FinalError, Finding, Kind
 from adloom.doctor.s3_probe import S3Probe
 from adloom.errors import AdloomError, AuthenticationError, UnavailableError
-from adloom.tracking.mlflow_server import Server
+from adloom.tracking.mlflow_server import MlflowConnection
 
 SERVERS = {"http", "https"}
 FAULTS: dict[type[AdloomError], Kind] = {
@@ -28,7 +28,7 @@ def check(context: Context) -> Iterator[Finding]:
     if not installed("mlflow"):
         yield Kind.MLFLOW_NOT_ASKED("MLflow is not installed here; pip install 'adloom[train]' brings it")
         return
-    server = Server(context.settings.tracking_uri, context.loaded.project if context.loaded else "")
+    server = MlflowConnection(context.settings.tracking_uri, context.loaded.project if context.loaded else "")
     try:
         if urlsplit(server.uri).scheme in SERVERS:
             yield compared(server, probe.version(server), probe.own_version())
@@ -41,7 +41,7 @@ def check(context: Context) -> Iterator[Finding]:
         yield next((kind for type_, kind in FAULTS.items() if isinstance(error, type_)), Kind.MLFLOW_FAILED).told(error)
 
 
-def compared(server: Server, theirs: str, ours: str) -> Finding:
+def compared(server: MlflowConnection, theirs: str, ours: str) -> Finding:
     """Compare the versions of a server and its client, without what comes after the second number."""
     said = f"MLflow at {server.name}: version {theirs}"
     if theirs.split(".")[:2] == ours.split(".")[:2]:
@@ -53,7 +53,7 @@ def _numbers(version: str) -> list[int]:
     return [int(number) for number in version.split(".")[:2]]
 
 
-def _database(server: Server) -> Iterator[Finding]:
+def _database(server: MlflowConnection) -> Iterator[Finding]:
     """Say how a database is; one that is new or cannot be used is the end of the questions."""
     if not installed("sqlalchemy"):
         raise FinalError(
@@ -72,15 +72,15 @@ def _database(server: Server) -> Iterator[Finding]:
     yield Kind.MLFLOW_OK(f"{server.name}: opened, client {probe.own_version()}")
 
 
-def _wait_for_lock(server: Server) -> None:
+def _wait_for_lock(server: MlflowConnection) -> None:
     try:
-        server.wait_for_lock()
+        server.assert_unlocked()
     except AdloomError as error:
         locked = "locked" in str(error)
         raise FinalError((Kind.MLFLOW_LOCKED if locked else Kind.MLFLOW_DATABASE).told(error)) from None
 
 
-def _files(server: Server, location: str | None, context: Context) -> Iterator[Finding]:
+def _files(server: MlflowConnection, location: str | None, context: Context) -> Iterator[Finding]:
     """Keep a file where runs keep theirs, and read it back."""
     if location is None:
         yield Kind.MLFLOW_OK(f"{server.name}: read, no experiment there yet")
@@ -112,7 +112,7 @@ def _in_s3(location: str, context: Context, kept: Finding) -> Iterator[Finding]:
         yield kept
 
 
-def _in_folder(server: Server, location: str, kept: Finding) -> Finding:
+def _in_folder(server: MlflowConnection, location: str, kept: Finding) -> Finding:
     place = Path(urlsplit(location).path)
     if server.database is None and not place.exists():
         advice = "start it with --artifacts-destination, so that files pass through it, or with a root in S3"

@@ -10,7 +10,7 @@ from typing import Literal
 from adloom.config.models import MODELS
 from adloom.deadline import Call, within
 from adloom.errors import AdloomError, ExternalServiceError
-from adloom.registry.base import CHAMPION, ModelVersion, Registry, fetch_whole, find_alias
+from adloom.registry.base import CHAMPION, ModelVersion, Registry, fetch_verified, find_alias
 from adloom.serving.models.bundle_cache import BundleCache, Champion
 from adloom.storage import manifest
 
@@ -123,7 +123,7 @@ def _begin_fetch(
 
 def _fetch(registry: Registry, cache: BundleCache, version: ModelVersion) -> Path:
     here = cache.find(version.digest)
-    return here or cache.add(version.digest, lambda folder: fetch_whole(registry, version, folder))
+    return here or cache.add(version.digest, lambda folder: fetch_verified(registry, version, folder))
 
 
 def _fetched(version: ModelVersion, call: Call[Path]) -> ModelArtifact | UnavailableModel:

@@ -13,7 +13,7 @@ from adloom.arrays import Float32Array
 from adloom.creatives.pictures import encode_pngs
 from adloom.data import pictures
 from adloom.errors import ArtifactError, UnavailableError
-from adloom.onnx_models.runtime import Reading
+from adloom.onnx_models.runtime import ReaderOutput
 from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import ReadAnswer, ReadRequest
 from adloom.serving.creatives import classify
@@ -31,11 +31,11 @@ def request(*pictures: str, nearest: int = 1) -> ReadRequest:
     return ReadRequest(pictures=list(pictures), nearest=nearest)
 
 
-def with_reader(models: Models, change: Callable[[Float32Array, Reading], Reading]) -> Models:
+def with_reader(models: Models, change: Callable[[Float32Array, ReaderOutput], ReaderOutput]) -> Models:
     """Return models with a picture reader that changes its output."""
     cnn = models.cnn
 
-    def read(batch: Float32Array) -> Reading:
+    def read(batch: Float32Array) -> ReaderOutput:
         return change(batch, cnn.model.read(batch))
 
     return Models({"cnn": replace(cnn, model=PictureReader(read, cnn.model.known))}, {})  # type: ignore[arg-type]
@@ -67,7 +67,7 @@ def test_requests_together_get_the_answers_they_get_alone(models: Models) -> Non
 def test_all_pictures_are_one_run(models: Models) -> None:
     sizes = []
 
-    def count(batch: Float32Array, reading: Reading) -> Reading:
+    def count(batch: Float32Array, reading: ReaderOutput) -> ReaderOutput:
         sizes.append(len(batch))
         return reading
 
@@ -77,7 +77,7 @@ def test_all_pictures_are_one_run(models: Models) -> None:
 
 @pytest.mark.parametrize("error", [RuntimeError("ONNX Runtime"), UnavailableError("stopped after 10 s")])
 def test_a_picture_that_makes_the_model_fail_harms_only_its_request(models: Models, error: Exception) -> None:
-    def fail(batch: Float32Array, reading: Reading) -> Reading:
+    def fail(batch: Float32Array, reading: ReaderOutput) -> ReaderOutput:
         if is_marked(batch).any():
             raise error
         return reading
@@ -88,8 +88,8 @@ def test_a_picture_that_makes_the_model_fail_harms_only_its_request(models: Mode
 
 
 def test_output_that_is_not_finite_harms_only_its_request(models: Models) -> None:
-    def spoil(batch: Float32Array, reading: Reading) -> Reading:
-        return Reading(reading.probabilities, np.where(is_marked(batch)[:, None], np.nan, reading.embedding))
+    def spoil(batch: Float32Array, reading: ReaderOutput) -> ReaderOutput:
+        return ReaderOutput(reading.probabilities, np.where(is_marked(batch)[:, None], np.nan, reading.embedding))
 
     answers = classify.read([request(MARKED), request(DARK)], with_reader(models, spoil))
     assert isinstance(answers[0], ArtifactError)

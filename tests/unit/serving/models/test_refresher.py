@@ -67,7 +67,7 @@ class Shop:
 
     def _promote(self, model: str, target: Path) -> str:
         version = self.registry.register(model, target, {})
-        self.registry.point(model, CHAMPION, version.version, "a test")
+        self.registry.set_alias(model, CHAMPION, version.version, "a test")
         return version.digest
 
 

@@ -53,7 +53,7 @@ def registry(folder: Path, tmp_path: Path) -> MemoryRegistry:
     registry = MemoryRegistry(tmp_path / "registry")
     for model in ("gan", "cnn"):
         registry.register(model, folder / model, {})
-    registry.point("gan", CHAMPION, 1, "a test")
+    registry.set_alias("gan", CHAMPION, 1, "a test")
     return registry
 
 
@@ -141,7 +141,7 @@ def test_a_registry_that_hangs_is_waited_for_no_longer_than_allowed(
 def test_files_that_never_come_do_not_stop_those_of_other_models(
     registry: MemoryRegistry, cache: BundleCache, hanging: list[Hanging]
 ) -> None:
-    registry.point("cnn", CHAMPION, 1, "a test")
+    registry.set_alias("cnn", CHAMPION, 1, "a test")
     hanging.append(Hanging(registry, "gan"))
     found = sources.find_champions(hanging[0], cache, patience=Patience(answers=10, files=1))
     assert found["gan"] == UnavailableModel(
@@ -164,6 +164,6 @@ def test_a_new_champion_replaces_the_old_one(registry: MemoryRegistry, cache: Bu
 
     sources.find_champions(registry, cache)
     write_generator(tmp_path / "new", channels=3)
-    registry.point("gan", CHAMPION, registry.register("gan", tmp_path / "new", {}).version, "better")
+    registry.set_alias("gan", CHAMPION, registry.register("gan", tmp_path / "new", {}).version, "better")
     found = sources.find_champions(registry, cache)["gan"]
     assert found == ModelArtifact(cache.folder / manifest.digest(tmp_path / "new"), 2, "registry")

@@ -119,7 +119,10 @@ def test_a_server_that_is_down_costs_two_warnings_and_not_the_training(
     nowhere: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     began = time.monotonic()
-    with caplog.at_level(logging.WARNING, "adloom"), MlflowTracker(nowhere, "shop").start_run("train_gan", {}, {}) as run:
+    with (
+        caplog.at_level(logging.WARNING, "adloom"),
+        MlflowTracker(nowhere, "shop").start_run("train_gan", {}, {}) as run,
+    ):
         for step in range(100):
             run.log_metrics({"loss": 1.0}, step)
         run.set_tags({"manifest_digest": "m"})

@@ -1,18 +1,18 @@
 """
-The family of errors: what went wrong, and who can mend it.
+The family of errors.
 
-AdloomError                 exit 1: something failed that the user did not cause
-├── ExternalServiceError            a store, tracker or registry did not do what was asked
-│   └── UnavailableError       it did not answer at all
-└── UserError               exit 2: the user can mend it
-    ├── ConfigError         params.yaml or the environment is wrong
-    │   ├── AuthenticationError    a key or token is missing, or is not accepted
-    │   └── PermissionDeniedError     it is accepted, and may not do this
-    ├── DataError           the data is wrong
-    ├── ArtifactError       a folder a stage wrote is missing, half-copied or changed
-    └── LockedError           another run holds what this one needs
+AdloomError                         exit 1: a failure that the user did not cause
+├── ExternalServiceError            a store, tracker or registry failed
+│   └── UnavailableError            it did not respond
+└── UserError                       exit 2: the user can fix it
+    ├── ConfigError                 params.yaml or the environment is invalid
+    │   ├── AuthenticationError     a key or token is missing or rejected
+    │   └── PermissionDeniedError   a valid key or token lacks a permission
+    ├── DataError                   the data is invalid
+    ├── ArtifactError               an artifact is missing, incomplete or modified
+    └── LockedError                 another run holds a required lock
 
-Every message is one line: the thing, its value, what was expected, the next step.
+A message is one line: the thing, its value, what was expected, the next step.
 """
 
 
@@ -21,46 +21,46 @@ class WorkerExit(Exception):  # noqa: N818 - ends a process, not a failure
 
 
 class AdloomError(Exception):
-    """Something failed that the user did not cause."""
+    """A failure that the user did not cause; exit code 1."""
 
     exit_code = 1
 
 
 class ExternalServiceError(AdloomError):
-    """A store, tracker or registry did not do what was asked."""
+    """A store, tracker or registry failed."""
 
-    is_final = False  # a retry policy has used up its attempts
+    is_final = False  # True: no retries are left
 
 
 class UnavailableError(ExternalServiceError):
-    """A store, tracker or registry did not answer at all."""
+    """A service did not respond."""
 
 
 class UserError(AdloomError):
-    """Something the user can mend."""
+    """A failure that the user can fix; exit code 2."""
 
     exit_code = 2
 
 
 class ConfigError(UserError):
-    """params.yaml or the environment is wrong."""
+    """params.yaml or the environment is invalid."""
 
 
 class AuthenticationError(ConfigError):
-    """A key or token is missing, or is not accepted."""
+    """A key or token is missing or rejected."""
 
 
 class PermissionDeniedError(ConfigError):
-    """A key or token is accepted, and may not do this."""
+    """A valid key or token lacks a permission."""
 
 
 class DataError(UserError):
-    """The data is wrong."""
+    """The data is invalid."""
 
 
 class ArtifactError(UserError):
-    """A folder a stage wrote is missing, half-copied or changed."""
+    """An artifact is missing, incomplete or modified."""
 
 
 class LockedError(UserError):
-    """Another run holds what this one needs."""
+    """Another run holds a required lock."""

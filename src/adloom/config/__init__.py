@@ -1,1 +1,1 @@
-"""Configuration: params.yaml, the environment's settings, gates, and the resources of pods."""
+"""Parameters, gate rules, pod resources and environment settings."""

@@ -1,4 +1,4 @@
-"""A block of params.yaml: frozen, strict, and every mistake in it told in one sentence with the nearest known key."""
+"""The base class of params.yaml's blocks, and readable validation errors."""
 
 import difflib
 import hashlib
@@ -9,21 +9,21 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 
 class ConfigModel(BaseModel):
-    """A block of params.yaml."""
+    """A frozen, strict block of params.yaml."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     def to_json(self) -> str:
-        """Return canonical JSON of what differs from the defaults, which `parse` reads."""
+        """Return canonical JSON of the values that differ from the defaults."""
         return json.dumps(self.model_dump(mode="json", by_alias=True, exclude_defaults=True), sort_keys=True)
 
     def digest(self) -> str:
-        """Return the sha256 of the block's JSON, 64 hex digits."""
+        """Return the sha256 of the block's JSON."""
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
 
 def describe_errors(error: ValidationError, root: type[BaseModel]) -> str:
-    """Return what is wrong with the values of a `root`, a sentence per mistake."""
+    """Return one sentence per validation error of a `root`."""
     return "; ".join(_describe(mistake, root) for mistake in error.errors())
 
 
@@ -43,7 +43,7 @@ def _suggest_key(location: tuple[str | int, ...], root: type[BaseModel]) -> str:
 
 
 def _keys_at(block: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
-    """Return the keys known at a location such as ("ingest", "events")."""
+    """Return the known keys at a location such as ("ingest", "events")."""
     schema = block.model_json_schema()
     here = schema
     for part in location:

@@ -1,4 +1,4 @@
-"""The rules of the gate, as params.yaml has them: bars, and by how much a candidate may be worse than the champion."""
+"""The gate's rules in params.yaml."""
 
 from typing import TYPE_CHECKING, Self
 
@@ -9,41 +9,39 @@ from adloom.config.models import MODELS
 
 
 class MetricRule(ConfigModel):
-    """A bar for one metric, and how much worse than the champion a candidate may be; one of the two may be absent."""
+    """A bar for one metric, a margin against the champion, or both."""
 
     metric: str = Field(description="Name of a metric of the model's metrics.json.")
-    at_least: float | None = Field(None, strict=False, description="The value must not be below this.")
-    at_most: float | None = Field(None, strict=False, description="The value must not be above this.")
+    at_least: float | None = Field(None, strict=False, description="Minimum value.")
+    at_most: float | None = Field(None, strict=False, description="Maximum value.")
     margin: float | None = Field(
         None,
         ge=0,
         strict=False,
-        description="Rejected when certainly worse than the champion by more.",
+        description="Reject a candidate that is certainly worse than the champion by more than this.",
     )
 
     @model_validator(mode="after")
-    def _one_side(self) -> Self:
+    def _check_direction(self) -> Self:
         if self.at_least is not None and self.at_most is not None:
-            raise ValueError(f"rule for {self.metric}: give one of at_least and at_most, not both")
+            raise ValueError(f"rule for {self.metric}: set at_least or at_most, not both")
         if not self.has_bar and self.margin is None:
-            raise ValueError(
-                f"rule for {self.metric}: give at_least or at_most; or a margin alone, where more is better"
-            )
+            raise ValueError(f"rule for {self.metric}: set at_least or at_most, or only a margin if more is better")
         return self
 
     @property
     def has_bar(self) -> bool:
-        """Whether there is a bar; a margin alone asks for a comparison only."""
+        """Whether the rule has a bar; otherwise it only compares."""
         return self.at_least is not None or self.at_most is not None
 
 
 class _Gate(ConfigModel):
-    """What a model must show before it becomes champion; read by report and register."""
+    """The rules that a model must pass to become champion."""
 
-    approve: bool = Field(False, description="True: only a person's `adloom promote` makes a champion.")
+    approve: bool = Field(False, description="True: only `adloom promote`, run by a person, makes a champion.")
 
     def rules(self, model: str) -> list[MetricRule]:
-        """Return the rules of one of MODELS."""
+        """Return a model's rules."""
         return getattr(self, model)  # type: ignore[no-any-return]
 
 

@@ -1,4 +1,4 @@
-"""The typed twin of params.yaml: one frozen class per stage, a sentence per field, unknown keys refused by name."""
+"""The typed form of params.yaml: one class per stage; unknown keys are errors."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -19,7 +19,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 def _to_integer(value: str | int | float | bool) -> str | int | float | bool:
-    """Return 1 for 1.0: to DVC they are equal, so they must make equal bytes."""
+    """Return 1 for 1.0: DVC treats them as equal, so their bytes must be equal."""
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
 
 
@@ -27,42 +27,44 @@ Constant = Annotated[str | int | float | bool, AfterValidator(_to_integer)]
 
 
 class Source(ConfigModel):
-    """Where one table comes from and how its columns are named there."""
+    """The source of one table and its column names."""
 
-    uri: str = Field(description="A path, s3://bucket/prefix, or a name of the built-in catalogue (./name is a path).")
+    uri: str = Field(
+        description="A path, s3://bucket/prefix, or a name of the built-in catalogue (a path of that name needs ./)."
+    )
     format: Literal["idx", "folder", "csv", "parquet"] | None = Field(
-        None, description="How the files are read; the catalogue knows its own."
+        None, description="File format; catalogue entries have their own."
     )
     columns: dict[str, str] = Field(
-        {}, description="Contract column, or ctx_<name> for an impression's context: name of the column in the source."
+        {}, description="Contract column (or ctx_<name>, for an impression's context): column in the source."
     )
-    constants: dict[str, Constant] = Field({}, description="Contract column: one value for every row.")
+    constants: dict[str, Constant] = Field({}, description="Contract column: a constant value for every row.")
     separator: str = Field(
         ",",
         pattern=r"^(whitespace|.)$",
-        description="What parts the fields of a CSV file: one character, or 'whitespace' for runs of blanks.",
+        description="Field separator of a CSV file: one character, or 'whitespace' for runs of blanks.",
     )
     timestamp_format: str | None = Field(
         None, description="strptime format of timestamps, or epoch_s, epoch_ms; ISO 8601 if absent."
     )
-    licence: str | None = Field(None, description="Licence of the data; it travels with every model made of it.")
+    licence: str | None = Field(None, description="Licence of the data; every model trained on it records the licence.")
 
 
 class Ingest(ConfigModel):
-    """Sources of the four tables; a table that is absent is skipped by all that would use it."""
+    """Sources of the tables; stages skip a table without a source."""
 
     creatives: Source | None = Field(None, description="Pictures, with a category each.")
-    copy_: Source | None = Field(None, alias="copy", description="Lines of advertising copy.")
+    copy_: Source | None = Field(None, alias="copy", description="Advertising copy, one line per row.")
     events: Source | None = Field(None, description="Purchases and other events of users.")
-    impressions: Source | None = Field(None, description="Creatives shown, with clicks.")
+    impressions: Source | None = Field(None, description="Impressions of creatives, with clicks.")
 
     def source(self, table: str) -> Source | None:
-        """Return the source of a table, None when it has none."""
+        """Return a table's source, or None."""
         return getattr(self, "copy_" if table == "copy" else table)  # type: ignore[no-any-return]
 
 
 class Period(ConfigModel):
-    """The dates that cut a table with timestamps: calibration is before, holdout from there to the end."""
+    """Dates that split a table: calibration before the holdout, then the holdout."""
 
     holdout_start: date = Field(strict=False, description="First day of the holdout period (UTC).")
     end: date = Field(strict=False, description="First day after the holdout period; later rows are quarantined.")
@@ -71,20 +73,22 @@ class Period(ConfigModel):
 class Prepare(ConfigModel):
     """Contracts, privacy and splits."""
 
-    max_quarantine_rate: Share = Field(0.01, description="Above this share of broken rows in a table the stage fails.")
+    max_quarantine_rate: Share = Field(
+        0.01, description="The stage fails if a table has a larger share of broken rows."
+    )
     max_pixels: int = Field(
-        16_777_216, gt=0, le=89_478_485, description="A picture with more pixels is quarantined before it is decoded."
+        16_777_216, gt=0, le=89_478_485, description="Pictures with more pixels are quarantined without decoding."
     )
     picture_size: Literal[28, 32, 64, 128] | None = Field(
-        None, description="Edge every picture is resized to; the most common one of the data when absent."
+        None, description="Edge length to which pictures are resized; by default the most common one of the data."
     )
-    events: Period | None = Field(None, description="How events are cut in time.")
-    impressions: Period | None = Field(None, description="How impressions are cut in time.")
-    consent_column: str | None = Field(None, description="Rows whose value in this column is not true are dropped.")
-    erasure_list: str | None = Field(None, description="File of user ids, one a line, whose rows are dropped.")
+    events: Period | None = Field(None, description="Time split of events.")
+    impressions: Period | None = Field(None, description="Time split of impressions.")
+    consent_column: str | None = Field(None, description="Rows without true in this column are dropped.")
+    erasure_list: str | None = Field(None, description="File of user ids, one per line; their rows are dropped.")
 
     def for_table(self, table: str) -> Self:
-        """Return what concerns one table, the rest at its defaults, so that other tables' numbers do not change it."""
+        """Return the settings of one table, so that changes for other tables do not invalidate it."""
         others = {"creatives": {"max_pixels", "picture_size"}, "events": {"events"}, "impressions": {"impressions"}}
         users = {"consent_column", "erasure_list"} if table in ("creatives", "copy") else set()
         foreign = users.union(*(fields for name, fields in others.items() if name != table))
@@ -92,31 +96,32 @@ class Prepare(ConfigModel):
 
 
 class Training(ConfigModel):
-    """What every training has."""
+    """Settings of every training stage."""
 
     enabled: bool = Field(True, description="False writes a skipped artifact instead.")
     seed: int = Field(7, ge=0, description="All randomness is a function of (seed, epoch, step).")
     epochs: int = Field(gt=0, description="Epochs; a checkpoint is written after each.")
     steps_per_epoch: int = Field(gt=0, description="Optimizer steps in an epoch (of the generator, in a GAN).")
-    batch_size: int = Field(gt=0, description="Rows in a batch, which all processes share evenly.")
+    batch_size: int = Field(gt=0, description="Rows per batch, divided evenly among all processes.")
     learning_rate: float = Field(gt=0, description="Peak learning rate.")
-    threads: int = Field(2, gt=0, description="CPU threads; another number gives other bytes.")
+    threads: int = Field(2, gt=0, description="CPU threads; the result's bytes depend on it.")
     precision: Literal["32-true", "bf16-mixed"] = Field("32-true", description="Lightning's precision.")
-    nodes: int = Field(1, gt=0, description="Machines that train together; another number gives other bytes.")
+    nodes: int = Field(1, gt=0, description="Machines that train together; the result's bytes depend on it.")
     devices: int = Field(
-        1, gt=0, description="Processes on each machine, one per GPU where there are any; changes bytes as nodes does."
+        1, gt=0, description="Processes per machine, usually one per GPU; the result's bytes depend on it."
     )
 
     @property
     def processes(self) -> int:
-        """How many processes train together."""
+        """The number of training processes."""
         return self.nodes * self.devices
 
     @model_validator(mode="after")
-    def _evenly(self) -> Self:
+    def _check_batch_size(self) -> Self:
         if self.batch_size % self.processes:
             raise ValueError(
-                f"batch_size {self.batch_size} cannot be shared evenly by {self.processes} processes (nodes x devices)"
+                f"batch_size {self.batch_size} cannot be divided evenly among "
+                f"{self.processes} processes (nodes x devices)"
             )
         return self
 
@@ -127,11 +132,11 @@ class TrainGan(Training):
     latent: int = Field(128, gt=0, description="Length of the noise vector z.")
     width: int = Field(32, gt=0, description="Channels of the widest resolution's feature maps.")
     channels_last: bool = Field(True, description="Memory layout of the pictures.")
-    ema_decay: float = Field(0.998, ge=0, lt=1, description="Decay of the averaged weights, which are the model.")
+    ema_decay: float = Field(0.998, ge=0, lt=1, description="Decay of the averaged weights, which form the model.")
     category_weight: float = Field(
         0.3,
         ge=0,
-        description="Weight of the auxiliary classifier's loss in the generator's; 0 leaves projection alone.",
+        description="Weight of the auxiliary classifier's loss in the generator's; 0 uses projection only.",
     )
 
 
@@ -153,7 +158,9 @@ class TrainLstm(Training):
     layers: int = Field(1, gt=0, description="LSTM layers.")
     dropout: Share = Field(0.3, description="Dropout on embeddings and outputs.")
     weight_decay: float = Field(0.01, ge=0, description="AdamW's weight decay.")
-    patience: int = Field(3, gt=0, description="Epochs without a better validation loss before training stops.")
+    patience: int = Field(
+        3, gt=0, description="Training stops after this many epochs without a better validation loss."
+    )
 
 
 class Segment(ConfigModel):
@@ -166,17 +173,19 @@ class Segment(ConfigModel):
     )
     segments_min: int = Field(4, ge=2, description="Smallest number of segments tried.")
     segments_max: int = Field(8, ge=2, description="Largest number of segments tried.")
-    purchase: str = Field("purchase", description="The value of `event` that counts as a purchase; others do not.")
+    purchase: str = Field("purchase", description="The value of `event` that counts as a purchase.")
     sample: int = Field(
-        3000, ge=100, description="Users that agglomerative and DBSCAN are fitted on; memory grows with the square."
+        3000,
+        ge=100,
+        description="Users on which agglomerative clustering and DBSCAN are fitted; memory grows quadratically.",
     )
-    bootstraps: int = Field(10, gt=1, description="Refits from which the stability (ARI) is measured.")
-    min_segment_size: int = Field(100, gt=0, description="A segment with fewer users is merged into its nearest.")
-    min_stability: Share = Field(0.8, description="A clustering below this ARI is chosen only if none is above.")
+    bootstraps: int = Field(10, gt=1, description="Refits that measure the stability (ARI).")
+    min_segment_size: int = Field(100, gt=0, description="A smaller segment is merged into its nearest neighbour.")
+    min_stability: Share = Field(0.8, description="A clustering below this ARI is chosen only if no other reaches it.")
 
 
 class TrainPolicy(ConfigModel):
-    """The policy that decides which creative to show."""
+    """The policy that chooses creatives."""
 
     enabled: bool = Field(True, description="False writes a skipped artifact instead.")
     seed: int = Field(7, ge=0, description="Seed of the folds of the click model behind doubly robust estimates.")
@@ -184,23 +193,25 @@ class TrainPolicy(ConfigModel):
         24,
         gt=0,
         strict=False,
-        description="Time a click has to come; younger impressions and later clicks do not count.",
+        description="Hours in which a click counts; younger impressions and later clicks are excluded.",
     )
     models: list[Literal["uniform", "logging", "rates", "linear"]] = Field(
-        ["uniform", "logging", "rates", "linear"], min_length=1, description="Models that compete; uniform must."
+        ["uniform", "logging", "rates", "linear"], min_length=1, description="Models to compare; uniform is required."
     )
     temperatures: list[Annotated[float, Field(gt=0, strict=False)]] = Field(
         [1.0, 0.5, 0.25, 0.125],
         min_length=1,
-        description="Temperatures of the softmax that compete; the lower, the bolder.",
+        description="Softmax temperatures to compare; a lower one explores less.",
     )
-    floor: Share = Field(0.002, description="Least probability of a candidate, so that the next log can tell of each.")
-    threads: int = Field(2, gt=0, description="CPU threads of ONNX Runtime, which reads pictures; as in evaluate.")
+    floor: Share = Field(
+        0.002, description="Minimum probability of a candidate, so that the next log has data on each."
+    )
+    threads: int = Field(2, gt=0, description="CPU threads of ONNX Runtime, as in evaluate.")
 
     @model_validator(mode="after")
-    def _fallback(self) -> Self:
+    def _require_uniform(self) -> Self:
         if "uniform" not in self.models:
-            raise ValueError("models: uniform must be one; it is chosen when no other can be trusted")
+            raise ValueError("models: uniform is required; it is the fallback when no estimate is reliable")
         return self
 
 
@@ -208,32 +219,32 @@ class Evaluate(ConfigModel):
     """How models are measured; intervals are 95 %."""
 
     seed: int = Field(7, ge=0, description="Seed of sampling and of the bootstrap.")
-    threads: int = Field(2, gt=0, description="CPU threads of ONNX Runtime; another number may give other bytes.")
-    bootstraps: int = Field(500, ge=20, description="Bootstrap draws behind each interval.")
-    gan_samples: int = Field(5000, ge=100, description="Pictures drawn to judge the GAN.")
-    lstm_samples: int = Field(1000, ge=100, description="Lines drawn to judge the LSTM.")
-    temperature: float = Field(1.0, gt=0, description="Sampling temperature of the judged lines.")
+    threads: int = Field(2, gt=0, description="CPU threads of ONNX Runtime; the result's bytes may depend on it.")
+    bootstraps: int = Field(500, ge=20, description="Bootstrap draws per interval.")
+    gan_samples: int = Field(5000, ge=100, description="Pictures generated to evaluate the GAN.")
+    lstm_samples: int = Field(1000, ge=100, description="Lines generated to evaluate the LSTM.")
+    temperature: float = Field(1.0, gt=0, description="Sampling temperature of these lines.")
     ngram_order: int = Field(5, ge=2, description="Order of the Kneser-Ney character model.")
 
 
 class Register(ConfigModel):
-    """What register reads: how models are measured, and what they must show."""
+    """What register reads: the evaluation settings and the gate."""
 
     evaluate: Evaluate
     gate: Gate
 
 
 class Score(ConfigModel):
-    """The scoring pipeline: the champions over new tables; a table that is absent is not scored."""
+    """The scoring pipeline: champions over new tables."""
 
-    creatives: Source | None = Field(None, description="Pictures for the champion reader.")
-    events: Source | None = Field(None, description="Events whose users the champion segmenter puts into segments.")
-    to: str = Field("data/scored", description="Where the result goes: s3://bucket/prefix, or a path.")
-    threads: int = Field(2, gt=0, description="CPU threads of ONNX Runtime; another number may give other bytes.")
+    creatives: Source | None = Field(None, description="Pictures to score with the champion reader.")
+    events: Source | None = Field(None, description="Events; the champion segmenter assigns their users to segments.")
+    to: str = Field("data/scored", description="Destination of the result: s3://bucket/prefix, or a path.")
+    threads: int = Field(2, gt=0, description="CPU threads of ONNX Runtime; the result's bytes may depend on it.")
 
 
 class Params(ConfigModel):
-    """The whole of params.yaml."""
+    """All of params.yaml."""
 
     project: str = Field(
         pattern=r"^[a-z][a-z0-9-]{0,39}$", description="Slug that prefixes experiments, registered models and S3 keys."
@@ -252,16 +263,16 @@ class Params(ConfigModel):
 
     @property
     def report(self) -> Gate:
-        """What report reads: it draws the bars."""
+        """The block of the report stage."""
         return self.gate
 
     @property
     def register(self) -> Register:
-        """What register reads."""
+        """The block of the register stage."""
         return Register(evaluate=self.evaluate, gate=self.gate)
 
     def block(self, stage: str) -> ConfigModel:
-        """Return what a stage may read, by its name."""
+        """Return a stage's block."""
         return getattr(self, stage)  # type: ignore[no-any-return]
 
     @property
@@ -271,33 +282,33 @@ class Params(ConfigModel):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        """Check what no single block can: every rule across fields or blocks stands here."""
+        """Check rules that span several blocks."""
         if self.segment.segments_min > self.segment.segments_max:
             raise ValueError("segment: segments_min must not be above segments_max")
         for table in ("events", "impressions"):
             period: Period | None = getattr(self.prepare, table)
             if self.ingest.source(table) and period is None:
-                raise ValueError(f"prepare.{table}: holdout_start and end are needed since ingest.{table} is given")
+                raise ValueError(f"prepare.{table}: holdout_start and end are required because ingest.{table} is set")
             if period and period.holdout_start >= period.end:
                 raise ValueError(f"prepare.{table}: holdout_start must be before end")
         if unknown := sorted(self.pipeline.stages.keys() - COMPONENTS):
             raise ValueError(
-                f"pipeline.stages: {unknown[0]} is no stage; expected one of {', '.join(sorted(COMPONENTS))}"
+                f"pipeline.stages: unknown stage {unknown[0]}; expected one of {', '.join(sorted(COMPONENTS))}"
             )
         for rule in self.gate.rules("audience"):
             if rule.metric == "smallest_segment" and (rule.at_least or 0) > self.segment.min_segment_size:
-                raise ValueError("gate.audience: smallest_segment asks for more than segment.min_segment_size")
+                raise ValueError("gate.audience: smallest_segment must not be above segment.min_segment_size")
         return self
 
 
 def stage_class(stage: str) -> type[ConfigModel]:
-    """Return the class of the block a stage reads."""
+    """Return the class of a stage's block."""
     kinds: dict[str, type[ConfigModel]] = {"report": Gate, "register": Register}
     return kinds.get(stage) or Params.model_fields[stage].annotation  # type: ignore[return-value]
 
 
 def parse(kind: type[AnyBlock], text: str) -> AnyBlock:
-    """Read a block from the JSON of its `to_json`. Raises ConfigError naming the key and what was expected."""
+    """Parse a block from `to_json` output. Raises ConfigError."""
     try:
         return kind.model_validate_json(text)
     except ValidationError as error:
@@ -305,7 +316,7 @@ def parse(kind: type[AnyBlock], text: str) -> AnyBlock:
 
 
 def load(path: Path) -> Params:
-    """Read params.yaml. Raises ConfigError naming the file, the key and what was expected."""
+    """Read params.yaml. Raises ConfigError."""
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -315,7 +326,7 @@ def load(path: Path) -> Params:
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: expected a mapping of blocks, got {type(raw).__name__}")
     if bare := next(_bare_dates(raw, ""), None):
-        raise ConfigError(f"{path}: {bare}: put the date in quotes; DVC does not read a bare one")
+        raise ConfigError(f"{path}: {bare}: put the date in quotes; DVC cannot read unquoted dates")
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
@@ -323,7 +334,7 @@ def load(path: Path) -> Params:
 
 
 def _bare_dates(value: Any, where: str) -> Iterator[str]:
-    """Yield where YAML made a date of what stands there."""
+    """Yield the keys of values that YAML parsed as dates."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _bare_dates(inner, f"{where}.{key}".lstrip("."))

@@ -1,6 +1,6 @@
-"""What a pod is given of the ConfigMap and the Secret of the namespace, by the door to the outside it is for."""
+"""Environment variables that pods read from the namespace's ConfigMap and Secret, by service."""
 
-RESOURCE_NAME = "adloom"  # of the ConfigMap and of the Secret; a key that is not in them is not set
+RESOURCE_NAME = "adloom"  # of the ConfigMap and the Secret; missing keys stay unset
 CONFIG_MAP_KEYS = {
     "s3": ["AWS_ENDPOINT_URL_S3", "AWS_REGION"],
     "dvc": ["ADLOOM_DVC_REMOTE"],
@@ -15,4 +15,4 @@ SECRET_KEYS = {
     "pseudonyms": ["ADLOOM_PSEUDONYM_KEY"],
     "webhook": ["ADLOOM_WEBHOOK_URL"],
 }
-TRAINING_SERVICES = ("s3", "mlflow", "checkpoints")  # what a training needs
+TRAINING_SERVICES = ("s3", "mlflow", "checkpoints")  # services that training stages use

@@ -15,8 +15,9 @@ import yaml
 
 from adloom.config.settings import Settings
 from adloom.datasets import dataset, dvc_remote, project, pull, run_record, workspace
-from adloom.datasets.run_record import ARTIFACTS, Measured, Record
+from adloom.datasets.run_record import ARTIFACTS, Record
 from adloom.errors import AdloomError, ArtifactError, ConfigError
+from adloom.evaluation.metric import Metric
 from adloom.storage import manifest
 from adloom.tracking.provenance import DIRTY, run_git
 
@@ -194,7 +195,7 @@ def _digest(folder: Path) -> str:
     return manifest.digest(folder) if (folder / manifest.MANIFEST).is_file() else "absent"
 
 
-def _number(name: str, then: Measured, now: Measured | None) -> Row:
+def _number(name: str, then: Metric, now: Metric | None) -> Row:
     margin = TOLERANCE * abs(then.value)
     within = now is not None and then.low - margin <= now.value <= then.high + margin
     shown = f"{now.value:.4g}" if now else "absent"

@@ -10,7 +10,6 @@ import json
 import platform
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from adloom.config.models import MODELS
 from adloom.config.params import TABLES
 from adloom.config.settings import Settings, read_kernel_variables
 from adloom.errors import DataError
+from adloom.evaluation.metric import Metric
 from adloom.evaluation.sections import METRICS, read_metrics
 from adloom.storage import manifest
 from adloom.tracking import provenance
@@ -64,18 +64,6 @@ class Machine(BaseModel):
     environment: dict[str, str] = {}  # variables that choose how numbers are computed
 
 
-class Measured(BaseModel):
-    """A number with its interval, as in metrics.json."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    value: float
-    low: float
-    high: float
-    n: int
-    unit: str
-
-
 class Record(BaseModel):
     """What run.json says."""
 
@@ -89,7 +77,7 @@ class Record(BaseModel):
     image_digest: str | None
     machine: Machine
     artifacts: dict[str, str]  # folder: digest
-    metrics: dict[str, dict[str, Measured]]  # of each model that was not skipped
+    metrics: dict[str, dict[str, Metric]]  # of each model that was not skipped
 
     @property
     def project(self) -> str:
@@ -121,11 +109,11 @@ def take(params: Mapping[str, Any], sources: Mapping[str, str], dataset: str, ro
     )
 
 
-def metrics(report: Path) -> dict[str, Measured]:
+def metrics(report: Path) -> dict[str, Metric]:
     """Return what was measured of a model; nothing when it was skipped."""
     if not (report / METRICS).is_file():
         return {}
-    return {name: Measured.model_validate(asdict(metric)) for name, metric in read_metrics(report).items()}
+    return read_metrics(report)
 
 
 def write(record: Record, run: Run) -> None:

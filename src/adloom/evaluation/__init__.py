@@ -1,1 +1,1 @@
-"""Evidence: metrics with intervals, the gate that decides on them, and the report that shows them. Pure."""
+"""Metrics with intervals, the gate and the report. Pure."""

@@ -1,4 +1,4 @@
-"""Figures of the report: one plain style, colours that colour-blind readers can tell apart, the same bytes always."""
+"""Figure style of the report: colour-blind safe colours and reproducible bytes."""
 
 import io
 import math
@@ -7,20 +7,20 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Okabe & Ito (2008), without yellow, which is too pale for lines on white; matplotlib names them by hex alone.
+# Okabe & Ito (2008) without yellow, which is too pale on white.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
 INK, MUTED, FAINT = "#1F2933", "#52606D", "#E4E7EB"
 DPI = 144
 
 
 def create_axes(width: float = 6.4, height: float = 3.6) -> tuple[Figure, Axes]:
-    """Return a figure of this size in inches, with one pair of axes in the report's style."""
+    """Return a figure with one pair of axes; sizes in inches."""
     figure, [[ax]] = create_panels(1, 1, width, height)
     return figure, ax
 
 
 def create_panels(rows: int, columns: int, width: float, height: float) -> tuple[Figure, list[list[Axes]]]:
-    """Return a figure of this size in inches, with rows x columns of axes in the report's style."""
+    """Return a figure with rows x columns of axes; sizes in inches."""
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout="constrained")
     grid: list[list[Axes]] = figure.subplots(rows, columns, squeeze=False).tolist()
     for ax in (ax for row in grid for ax in row):
@@ -29,14 +29,14 @@ def create_panels(rows: int, columns: int, width: float, height: float) -> tuple
 
 
 def to_png(figure: Figure) -> bytes:
-    """Return the figure as PNG, without the version and time that matplotlib would add."""
+    """Return the figure as PNG without version and time metadata."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", metadata={"Software": None})
     return stream.getvalue()
 
 
 def draw_learning_curves(history: Mapping[str, Sequence[Sequence[float]]]) -> bytes:
-    """Draw `{curve: [[step, value], …]}`: a panel per quantity, its training and validation curve in one panel."""
+    """Draw `{curve: [[step, value], …]}`, one panel per quantity."""
     quantities = sorted({name.removeprefix("validation_") for name in history})
     columns = min(3, len(quantities)) or 1
     rows = math.ceil(len(quantities) / columns) or 1
@@ -59,14 +59,14 @@ def hide_axes(ax: Axes) -> None:
 
 
 def set_labels(ax: Axes, title: str = "", x: str = "", y: str = "") -> None:
-    """Set the title and the names of the axes."""
+    """Set the title and axis labels."""
     ax.set_title(title, fontsize=10, color=INK, loc="left")
     ax.set_xlabel(x, fontsize=9, color=INK)
     ax.set_ylabel(y, fontsize=9, color=INK)
 
 
 def add_legend(ax: Axes) -> None:
-    """Add the legend, without a frame."""
+    """Add a legend without a frame."""
     ax.legend(frameon=False, fontsize=8, labelcolor=INK)
 
 
@@ -81,11 +81,11 @@ def _apply_style(ax: Axes) -> None:
 
 def _draw_curves(ax: Axes, quantity: str, history: Mapping[str, Sequence[Sequence[float]]]) -> None:
     names = {"training": quantity, "validation": f"validation_{quantity}"}
-    drawn = {kind: history[name] for kind, name in names.items() if name in history}
-    for kind, points in drawn.items():
+    curves = {kind: history[name] for kind, name in names.items() if name in history}
+    for kind, points in curves.items():
         steps, values = zip(*points, strict=True)
         ax.plot(steps, values, marker="o", markersize=3, linewidth=1.6, label=kind, color=COLOURS[kind == "validation"])
     title = quantity.replace("_", " ")
-    set_labels(ax, title if len(drawn) > 1 else f"{title} ({''.join(drawn)})", x="steps")
-    if len(drawn) > 1:
+    set_labels(ax, title if len(curves) > 1 else f"{title} ({''.join(curves)})", x="steps")
+    if len(curves) > 1:
         add_legend(ax)

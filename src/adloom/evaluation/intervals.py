@@ -1,11 +1,8 @@
 """
-Intervals: how far a metric could lie from its value had other test rows been drawn.
+Bootstrap intervals over test rows.
 
-The bootstrap draws rows with replacement, as weights that count how often each row came. The interval is Efron's
-bias-corrected percentile interval (Efron 1987, "Better bootstrap confidence intervals", with acceleration 0): the
-plain percentile interval is shifted by the measured median bias of the draws, which matters for metrics that a resample
-worsens (calibration error, Frechet distance), stays inside the metric's range and needs no normality. The acceleration
-of the full BCa needs the statistic once per left-out row, too dear for thousands of rows and worth little there.
+Efron's bias-corrected percentile interval (1987, acceleration 0) shifts the percentile interval by the measured median
+bias. Resampling worsens some metrics (calibration error, Frechet distance), so the shift matters.
 """
 
 from collections.abc import Callable
@@ -23,8 +20,7 @@ def bootstrap(sample: Sample, draws: int, seed: int) -> Metric:
     """
     Return a sample's metric with its 95 % interval.
 
-    A share of exactly 0 or 1 has no spread to resample; its open end is that of Clopper and Pearson (1934).
-    Raises ValueError when the sample has no rows, columns of several lengths, or a metric that is not finite.
+    A share of exactly 0 or 1 gets the Clopper-Pearson (1934) end. Raises ValueError without rows or a finite metric.
     """
     rows = sample.rows
     metric = _bootstrap_interval(lambda weights: sample.statistic(*sample.columns, weights), rows, draws, seed)
@@ -38,14 +34,13 @@ def bootstrap(sample: Sample, draws: int, seed: int) -> Metric:
 
 def bootstrap_difference(candidate: Sample, champion: Sample, draws: int, seed: int) -> Metric:
     """
-    Return the difference candidate - champion with its 95 % interval; row i of both is the same test row.
+    Return candidate - champion with its 95 % interval, from the same drawn rows.
 
-    Both are recomputed from the same drawn rows, so what makes a row hard for either cancels.
-    Raises ValueError when the two do not have equally many rows.
+    Raises ValueError for unequal lengths.
     """
     rows, others = candidate.rows, champion.rows
     if rows != others:
-        raise ValueError(f"paired samples: {rows} rows against {others}; both models must see the same rows")
+        raise ValueError(f"paired samples: {rows} rows against {others}; evaluate both models on the same rows")
 
     def difference(weights: AnyArray) -> float:
         return candidate.statistic(*candidate.columns, weights) - champion.statistic(*champion.columns, weights)
@@ -57,23 +52,20 @@ def bootstrap_difference(candidate: Sample, champion: Sample, draws: int, seed: 
 def _bootstrap_interval(statistic: Callable[[AnyArray], float], rows: int, draws: int, seed: int) -> Metric:
     value = float(statistic(np.ones(rows)))
     if not np.isfinite(value):
-        raise ValueError(f"a metric of {rows} rows is {value}; leave out what these rows cannot show")
+        raise ValueError(f"metric of {rows} rows: {value}, expected a finite number; leave the metric out")
     rng = np.random.default_rng(seed)
-    drawn = np.array([statistic(_draw_weights(rng, rows)) for _ in range(draws)])
-    drawn = drawn[np.isfinite(drawn)]  # a draw may lack, say, every row of a rare category
+    drawn = np.array(
+        [statistic(np.bincount(rng.integers(rows, size=rows), minlength=rows).astype(float)) for _ in range(draws)]
+    )  # each row weighs as often as it was drawn
+    drawn = drawn[np.isfinite(drawn)]  # a draw may miss a rare category
     if not len(drawn):
-        raise ValueError(f"none of {draws} draws of {rows} rows has the metric; bring more rows")
+        raise ValueError(f"metric of {rows} rows: undefined in all {draws} draws; add rows")
     low, high = np.quantile(drawn, _quantile_levels(drawn, value))
     return Metric(value, min(float(low), value), max(float(high), value), rows, "ratio")
 
 
-def _draw_weights(rng: np.random.Generator, rows: int) -> AnyArray:
-    """Return how often each row came in `rows` draws with replacement: (rows,), multinomial."""
-    return np.bincount(rng.integers(rows, size=rows), minlength=rows).astype(float)
-
-
 def _quantile_levels(drawn: AnyArray, value: float) -> list[float]:
-    """Return the two quantile levels of the interval, shifted by the median bias of the draws."""
+    """Return the interval's quantile levels, shifted by the median bias."""
     below = ((drawn < value).mean() + (drawn <= value).mean()) / 2  # ties count half
     edge = 0.5 / len(drawn)
     normal = NormalDist()

@@ -1,4 +1,4 @@
-"""What a measurement looks like: a value with its interval, and the rows it was computed from."""
+"""Metrics with intervals, their samples, and report sections."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -9,13 +9,13 @@ import numpy as np
 
 from adloom.arrays import AnyArray
 
-DIGITS = 10  # that a number carries; those after them depend on the order of its sums
+DIGITS = 10  # significant digits; later ones depend on the order of sums
 Unit = Literal["share", "bits", "count", "distance", "ratio", "auc", "ari", "silhouette"]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A value with its 95 % interval [low, high], measured on n rows; each number has DIGITS digits."""
+    """A value with its 95 % interval [low, high] over n rows, rounded to DIGITS digits."""
 
     value: float
     low: float
@@ -30,17 +30,17 @@ class Metric:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What test rows say of a candidate's gain over its rival where an interval does not: is it enough, and why."""
+    """A sample's own verdict on a candidate's gain over its rival."""
 
-    enough: bool  # to promote; else there is not enough evidence
+    enough: bool  # enough evidence to promote
     low: float  # lower bound of the gain
-    finding: str  # a sentence's second half, with the next step
+    finding: str  # second half of a sentence, with the next step
 
 
 @dataclass(frozen=True)
 class Sample:
     """
-    What a metric is computed from: columns of one row per test row, so that two models can be compared in pairs.
+    Columns with one row per test row, from which a metric is computed or two models are compared.
 
     `statistic(*columns, weights)` returns the metric; `weights` (rows,) counts how often each row was drawn.
     """
@@ -49,21 +49,21 @@ class Sample:
     statistic: Callable[..., float]
     unit: Unit
     compare: "Callable[[Sample, Sample, float], Comparison] | None" = (
-        None  # with a rival's, within a margin; bootstrap if None
+        None  # with a rival's sample and a margin; bootstrap if None
     )
 
     @property
     def defined(self) -> bool:
-        """Whether the metric is finite: an AUC needs users who bought and users who did not."""
+        """Whether the metric is finite."""
         rows = len(self.columns[0])
         return rows > 0 and bool(np.isfinite(self.statistic(*self.columns, np.ones(rows))))
 
     @property
     def rows(self) -> int:
-        """How many rows there are. Raises ValueError when there are none, or columns of several lengths."""
+        """The number of rows. Raises ValueError without rows or for unequal columns."""
         lengths = {len(column) for column in self.columns}
         if len(lengths) != 1 or not min(lengths):
-            raise ValueError(f"a sample's columns have {sorted(lengths)} rows; expected one length above 0")
+            raise ValueError(f"sample: columns of {sorted(lengths)} rows, expected one length above 0")
         return lengths.pop()
 
 
@@ -88,7 +88,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines of text in the report, such as generated copy."""
+    """Lines of text in the report."""
 
     title: str
     caption: str
@@ -101,14 +101,12 @@ History = Mapping[str, Sequence[Sequence[float]]]  # {curve: [[optimizer steps s
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was found out about a model: metrics, the samples behind those that can be paired, what to look at."""
+    """The metrics, samples and report sections of a model."""
 
     metrics: Mapping[str, Metric]
     samples: Mapping[str, Sample]
     sections: list[Section]
-    without: Mapping[str, Sample] = field(
-        default_factory=dict
-    )  # of what is done without any model: a first one's rival
+    baseline: Mapping[str, Sample] = field(default_factory=dict)  # the rival of a first model
 
 
 def metrics_to_json(metrics: Mapping[str, Metric]) -> str:
@@ -117,5 +115,5 @@ def metrics_to_json(metrics: Mapping[str, Metric]) -> str:
 
 
 def parse_metrics(text: str) -> dict[str, Metric]:
-    """Read metrics.json."""
+    """Parse metrics.json."""
     return {name: Metric(**metric) for name, metric in json.loads(text).items()}

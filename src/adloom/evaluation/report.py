@@ -1,9 +1,4 @@
-"""
-The report: everything measured, on one self-contained page.
-
-Pure: findings in, HTML out, the same bytes for the same findings. Pictures are embedded, nothing is requested, there is
-no script. Intervals are drawn as SVG on an axis that holds the interval and the bar.
-"""
+"""The HTML report: one self-contained, reproducible page without scripts."""
 
 import base64
 import struct
@@ -22,14 +17,14 @@ from adloom.evaluation.gate import get_bar, meets_bar
 from adloom.evaluation.metric import Figure, Lines, Metric, Section
 from adloom.evaluation.sections import Findings
 
-PIXELS_PER_INCH = 1.5  # figures are drawn at 144 dots per inch, a page has 96
+PIXEL_RATIO = 1.5  # figures have 144 dots per inch, a page 96
 PERCENT = "\N{NO-BREAK SPACE}%"
-WIDTH, PAD = 100.0, 12.0  # of an interval's axis, in its own units; PAD on both sides is free
+WIDTH, PAD = 100.0, 12.0  # of an interval's axis; PAD is free at both ends
 
 
 @dataclass(frozen=True)
 class Model:
-    """What the report is told about a model: its findings, or why there are none."""
+    """A model's findings, or why there are none."""
 
     digest: str
     findings: Findings | None
@@ -38,7 +33,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Dataset:
-    """What the report is told about a table: summary.json and the manifest's facts, or why there are none."""
+    """A table's summary and licence, or why there is no summary."""
 
     licence: str
     source: str
@@ -48,13 +43,13 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Gauge:
-    """A rule beside its number, drawn as a dot in its interval against the bar."""
+    """A rule and its measurement, drawn as an interval against the bar."""
 
     term: glossary.Term
     value: str
     interval: str
     bar: str
-    met: bool | None  # None: not measured
+    met: bool | None  # None if not measured
     points: tuple[float, float, float, float] | None  # low, value, high, bar on an axis from 0 to WIDTH
     at_least: bool
 
@@ -66,7 +61,7 @@ class Number:
     metric: str
     term: glossary.Term
     value: str
-    interval: str  # empty where value, low and high are one
+    interval: str  # empty if low == high
     rows: str
 
 
@@ -81,24 +76,24 @@ class Panel:
     skipped: str | None
     gauges: list[Gauge]
     numbers: list[Number]
-    exhibits: list[tuple[str, list[Section]]]  # runs of figures, tables or lines, in order
-    compared: Number | None = None  # of a model without bars: what it is compared with others by
+    exhibits: list[tuple[str, list[Section]]]  # groups of figures, tables or lines, in order
+    compared: Number | None = None  # the first metric with a rule, for a model without bars
 
     @property
     def overall(self) -> list[Number]:
-        """The numbers of the whole model."""
+        """The metrics of the whole model."""
         return [number for number in self.numbers if "." not in number.metric]
 
     @property
     def by_category(self) -> list[Number]:
-        """The numbers of one category each."""
+        """The metrics of single categories."""
         return [number for number in self.numbers if "." in number.metric]
 
     @property
     def met(self) -> bool | None:
-        """Whether the model clears its bars; None when one could not be measured and none was missed."""
-        found = {gauge.met for gauge in self.gauges}
-        return False if False in found else None if None in found or self.skipped else True
+        """Whether the model meets its bars; None if unknown."""
+        results = {gauge.met for gauge in self.gauges}
+        return False if False in results else None if None in results or self.skipped else True
 
 
 def render(models: Mapping[str, Model], datasets: Mapping[str, Dataset], gate: Gate) -> str:
@@ -117,11 +112,11 @@ def render(models: Mapping[str, Model], datasets: Mapping[str, Dataset], gate: G
 
 def _build_panel(name: str, model: Model, rules: list[MetricRule]) -> Panel:
     spec = MODELS[name]
-    found = model.findings or Findings({}, [])
-    shown = [] if model.skipped else [rule for rule in rules if rule.has_bar]
-    gauges = [_build_gauge(rule, found.metrics.get(rule.metric)) for rule in shown]
-    numbers = [_to_number(metric, found.metrics[metric]) for metric in sorted(found.metrics)]
-    exhibits = [(kind, list(group)) for kind, group in groupby(found.sections, _section_kind)]
+    findings = model.findings or Findings({}, [])
+    rules_with_bar = [] if model.skipped else [rule for rule in rules if rule.has_bar]
+    gauges = [_build_gauge(rule, findings.metrics.get(rule.metric)) for rule in rules_with_bar]
+    numbers = [_to_number(metric, findings.metrics[metric]) for metric in sorted(findings.metrics)]
+    exhibits = [(kind, list(group)) for kind, group in groupby(findings.sections, _section_kind)]
     first = next((number for number in numbers for rule in rules if number.metric == rule.metric), None)
     return Panel(name, spec.title, spec.summary, model.digest, model.skipped, gauges, numbers, exhibits, first)
 
@@ -139,11 +134,11 @@ def _build_gauge(rule: MetricRule, metric: Metric | None) -> Gauge:
 
 
 def _scale_points(metric: Metric, bar: float) -> tuple[float, float, float, float]:
-    """Place low, value, high and the bar on an axis that begins and ends PAD beyond the outermost of them."""
+    """Scale low, value, high and bar to an axis with PAD at both ends."""
     numbers = (metric.low, metric.value, metric.high, bar)
     least, span = min(numbers), (max(numbers) - min(numbers)) or 1.0
-    low, value, high, at = (round(PAD + (number - least) / span * (WIDTH - 2 * PAD), 2) for number in numbers)
-    return low, value, high, at
+    low, value, high, marker = (round(PAD + (number - least) / span * (WIDTH - 2 * PAD), 2) for number in numbers)
+    return low, value, high, marker
 
 
 def _to_number(name: str, metric: Metric) -> Number:
@@ -153,7 +148,7 @@ def _to_number(name: str, metric: Metric) -> Number:
 
 
 def _format_number(value: float, unit: str) -> str:
-    """Return a number as a reader of its unit expects it, such as 91.3 % for a share."""
+    """Format a number for its unit, such as 91.3 % for a share."""
     if unit == "share":
         percent = 100 * value
         return (f"{percent:.1f}" if percent >= 1 else f"{percent:.2g}") + PERCENT
@@ -163,7 +158,7 @@ def _format_number(value: float, unit: str) -> str:
 
 
 def _format_bar(bar: float, unit: str) -> str:
-    """Return a bar as it was written in params."""
+    """Format a bar as params.yaml writes it."""
     return f"{100 * bar:g}{PERCENT}" if unit == "share" else f"{bar:,g}"
 
 
@@ -172,7 +167,7 @@ def _format_count(value: int) -> str:
 
 
 def _format_cell(value: str | float) -> str:
-    """Return a table's cell as text."""
+    """Format a table cell."""
     if isinstance(value, str):
         return value
     return f"{value:,}" if isinstance(value, int) else f"{value:,.3f}".rstrip("0").rstrip(".")
@@ -189,6 +184,6 @@ def _to_data_uri(png: bytes) -> str:
 
 
 def _display_width(png: bytes) -> int:
-    """Return how wide a PNG is to be shown, in CSS pixels; its header holds the width in its own."""
+    """Return a PNG's display width in CSS pixels."""
     pixels: int = struct.unpack(">I", png[16:20])[0]
-    return round(pixels / PIXELS_PER_INCH)
+    return round(pixels / PIXEL_RATIO)

@@ -1,4 +1,4 @@
-"""An evaluation as files of an artifact, and back: metrics.json, sections.json and a PNG for each figure."""
+"""An evaluation as artifact files: metrics.json, sections.json and a PNG per figure."""
 
 import json
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ SECTIONS = "sections.json"
 
 @dataclass(frozen=True)
 class Findings:
-    """What a report knows of an evaluated model."""
+    """A model's metrics and report sections."""
 
     metrics: Mapping[str, Metric]
     sections: list[Section]
 
 
 def render_files(evaluation: Evaluation) -> dict[str, bytes]:
-    """Return the files of an evaluation by name; its samples stay behind."""
+    """Return an evaluation's files by name, without samples."""
     pictures = {f"figure-{i}.png": s.png for i, s in enumerate(evaluation.sections) if isinstance(s, Figure)}
     entries = [_section_to_json(section, f"figure-{i}.png") for i, section in enumerate(evaluation.sections)]
     text = json.dumps(entries, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
@@ -28,18 +28,18 @@ def render_files(evaluation: Evaluation) -> dict[str, bytes]:
 
 
 def parse_findings(files: Mapping[str, bytes]) -> Findings:
-    """Read what `to_files` made."""
+    """Parse the output of `render_files`."""
     sections = [_parse_section(entry, files) for entry in json.loads(files[SECTIONS])]
     return Findings(parse_metrics(files[METRICS].decode()), sections)
 
 
 def read_metrics(folder: Path) -> dict[str, Metric]:
-    """Read the metrics alone."""
+    """Read metrics.json of a folder."""
     return parse_metrics((folder / METRICS).read_text(encoding="utf-8"))
 
 
 def read_findings(folder: Path) -> Findings:
-    """Read the artifact `to_files` was written to."""
+    """Read the findings of a folder."""
     return parse_findings({path.name: path.read_bytes() for path in folder.iterdir()})
 
 

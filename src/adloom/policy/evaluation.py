@@ -40,7 +40,7 @@ def evaluate(
     sections = [*_build_sections(holdout, shown, value, others), _exclusions_table(holdout, left)]
     target = shown[np.arange(len(holdout)), holdout.shown]
     ours, log = ({RATE: _to_sample(holdout, chances)} for chances in (target, holdout.propensity))
-    return Evaluation(_build_metrics(value, holdout, left), ours, sections, without=log)
+    return Evaluation(_build_metrics(value, holdout, left), ours, sections, baseline=log)
 
 
 def estimate_value(data: Impressions, shown: Float64Array) -> LogEvaluation:

@@ -179,7 +179,7 @@ def _differences(
     if not margins:
         return {}
     ours = measure(candidate.model, candidate.table, candidate.judge, params.evaluate)
-    theirs = _samples_of(champion, candidate, params, context) if champion else ours.without
+    theirs = _samples_of(champion, candidate, params, context) if champion else ours.baseline
     pairs = {m: (ours.samples[m], theirs[m]) for m in margins if m in ours.samples and m in theirs}
     return {
         metric: _compared(mine, other, margins[metric], params)

@@ -95,11 +95,11 @@ def test_rare_classes_may_be_missing_from_a_draw() -> None:
 
 
 def test_samples_that_cannot_be_measured_say_why() -> None:
-    with pytest.raises(ValueError, match=r"\[0\] rows; expected one length above 0"):
+    with pytest.raises(ValueError, match=r"\[0\] rows, expected one length above 0"):
         bootstrap(shares(np.zeros(0)), 20, seed=1)
     with pytest.raises(ValueError, match=r"\[1, 2\] rows"):
         bootstrap(Sample((np.zeros(1), np.zeros(2)), auc, "auc"), 20, seed=1)
-    with pytest.raises(ValueError, match="a metric of 3 rows is nan"):
+    with pytest.raises(ValueError, match="metric of 3 rows: nan, expected a finite number"):
         bootstrap(Sample((np.zeros(3), np.zeros(3)), auc, "auc"), 20, seed=1)
-    with pytest.raises(ValueError, match="3 rows against 2; both models must see the same rows"):
+    with pytest.raises(ValueError, match="3 rows against 2"):
         bootstrap_difference(shares(np.zeros(3)), shares(np.zeros(2)), 20, seed=1)

@@ -126,7 +126,7 @@ def test_numbers_stand_against_their_bars() -> None:
     assert 'aria-label="Bits against Kneser-Ney: 0.996, 95 % interval 0.990 to 1.003; expected at most 1"' in text
     assert 'aria-label="Smallest segment: 1,234; expected at least 100"' in text
     assert (
-        "2 of 4 that have bars clear every one" in text
+        "2 of 4 with bars meet all of them" in text
     )  # the generator's copies were not measured, the reader's accuracy missed
     assert text.count(">not measured</span>") == 2 + 1  # the summary's rule, its card, and the generator as a whole
     assert text.count(">fail</span>") == 2
@@ -134,9 +134,9 @@ def test_numbers_stand_against_their_bars() -> None:
 
 
 def test_a_model_of_which_nothing_can_be_trusted_says_so() -> None:
-    said = "No number of it can be trusted yet; its section says why."
-    assert said not in page()
-    assert said in page({**METRICS, "policy": {"effective_sample_size": Metric(3, 3, 3, 16170, "count")}})
+    sentence = "No metric of this model is reliable yet"
+    assert sentence not in page()
+    assert sentence in page({**METRICS, "policy": {"effective_sample_size": Metric(3, 3, 3, 16170, "count")}})
 
 
 def test_text_from_data_is_escaped() -> None:
@@ -175,6 +175,6 @@ def test_gated_metrics_are_explained(metric: str) -> None:
 
 def test_a_category_has_its_metrics_term() -> None:
     assert glossary.find_term("accuracy.Bag") == glossary.Term(
-        "Accuracy: Bag", "The same, for this category alone.", "higher"
+        "Accuracy: Bag", "The same metric for one category.", "higher"
     )
     assert glossary.find_term("novel_metric").name == "Novel metric"

@@ -50,7 +50,7 @@ def test_a_click_rate_that_is_not_to_be_trusted_is_no_metric() -> None:
     assert "click_rate" not in found.metrics
     assert found.metrics["effective_sample_size"].value == 1
     assert tables(found)["Policies compared"].rows[1][-1] != "trusted"
-    ours, log = found.samples["click_rate"], found.without["click_rate"]
+    ours, log = found.samples["click_rate"], found.baseline["click_rate"]
     assert ours.compare is not None
     assert ours.compare(ours, log, 0.0).enough is False
 

@@ -113,13 +113,14 @@ def http_endpoints() -> str:
             endpoint.summary,
             _link(endpoint.asked.__name__) if endpoint.asked else "none",
             _link(endpoint.answer.__name__),
-            f"`{endpoint.access}`" if path in schemas.ENDPOINTS else "the trigger token",
+            f"`{endpoint.access}`",
             _size(endpoint.max_bytes),
         )
-        for path, endpoint in endpoints.items()
+        for endpoint in endpoints.values()
     ]
-    pages = openapi.document({})["paths"]
-    rows += [(f"`GET {path}`", page["get"]["summary"], "none", "", "none", "") for path, page in pages.items()]
+    for path, page in openapi.document({})["paths"].items():
+        [content] = page["get"]["responses"]["200"]["content"].values()
+        rows.append((f"`GET {path}`", page["get"]["summary"], "none", _type(content["schema"]), "none", "none"))
     return _table(("endpoint", "purpose", "request", "response", "scope", "body limit"), rows)
 
 
@@ -170,7 +171,7 @@ def alerts() -> str:
 
 def tables() -> str:
     """Return a section for each table contract."""
-    header = ("column", "type", "required", "value")
+    header = ("column", "type", "required", "value", "meaning")
     return "\n\n".join(
         f"## {table}\n\n" + _table(header, [_column(name, column) for name, column in contract.columns.items()])
         for table, contract in CONTRACTS.items()
@@ -285,7 +286,7 @@ def _column(name: str, column: Column) -> tuple[str, ...]:
     """Return a column of a contract as a row; the error of a check says what a wrong value is."""
     wrong = [str(check.error) for check in column.kind.checks]
     values = [text.removeprefix("not ") if text.startswith("not ") else f"not {text}" for text in wrong]
-    return f"`{name}`", f"`{column.kind.dtype}`", "yes" if column.required else "no", ", ".join(values)
+    return f"`{name}`", f"`{column.kind.dtype}`", "yes" if column.required else "no", ", ".join(values), column.meaning
 
 
 def _size(size: int) -> str:

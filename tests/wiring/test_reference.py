@@ -88,6 +88,12 @@ def test_every_key_of_params_is_there() -> None:
     assert keys == rows("params")
 
 
+@pytest.mark.parametrize("page", ["params", "settings", "http", "metrics", "tables"])
+def test_every_row_says_what_it_means(page: str) -> None:
+    described = text(page).partition("## Decision log")[0]  # the guide has the meaning of its fields
+    assert re.findall(r"^\|.*\| *\|$", described, re.MULTILINE) == []
+
+
 def test_every_variable_is_there() -> None:
     read = set(
         re.findall(r"\b(ADLOOM_[A-Z]+(?:_[A-Z0-9]+)*)\b(?!_)", source("src", "k8s", "scripts", "components", ".ci"))

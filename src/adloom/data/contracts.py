@@ -45,6 +45,7 @@ class Column:
     """A column of a contract."""
 
     kind: ColumnType
+    meaning: str = ""
     required: bool = True  # else the column may be absent and its values may be null
 
 
@@ -156,39 +157,53 @@ FLAG = ColumnType("boolean", _parse_flag, "neither true nor false")
 TIME = ColumnType("datetime64[us, UTC]", _parse_time, "not a date of the expected format")
 LIST = ColumnType(STRINGS, _parse_list, "not a list")
 
+USER_KEY_MEANING = "Fingerprint of the key under which `user_id` is a pseudonym already."
+
 CONTRACTS: Mapping[str, Contract] = {
     "creatives": Contract(
-        {"creative_id": Column(TEXT), "category": Column(TEXT), "image": Column(PICTURE)}, key="creative_id"
+        {
+            "creative_id": Column(TEXT, "Name of the picture; its path in a folder."),
+            "category": Column(TEXT, "What it shows, such as Bag."),
+            "image": Column(PICTURE, "The picture; PNG bytes once it is prepared."),
+        },
+        key="creative_id",
     ),
-    "copy": Contract({"copy_id": Column(TEXT), "text": Column(TEXT), "category": Column(TEXT, False)}, key="copy_id"),
+    "copy": Contract(
+        {
+            "copy_id": Column(TEXT, "Name of the line; the number of the row without one."),
+            "text": Column(TEXT, "A line of advertising text."),
+            "category": Column(TEXT, "What it advertises.", required=False),
+        },
+        key="copy_id",
+    ),
     "events": Contract(
         {
-            "user_id": Column(TEXT),
-            "timestamp": Column(TIME),
-            "event": Column(TEXT),
-            "item_id": Column(TEXT, required=False),
-            "quantity": Column(NUMBER, required=False),
-            "value": Column(NUMBER, required=False),
-            USER_KEY: Column(TEXT, required=False),
+            "user_id": Column(TEXT, "The user; a pseudonym once it is prepared."),
+            "timestamp": Column(TIME, "When it happened."),
+            "event": Column(TEXT, "What happened; `segment.purchase` names what counts as a purchase."),
+            "item_id": Column(TEXT, "What was bought.", required=False),
+            "quantity": Column(NUMBER, "How many of it.", required=False),
+            "value": Column(NUMBER, "What was paid, in one currency.", required=False),
+            USER_KEY: Column(TEXT, USER_KEY_MEANING, required=False),
         }
     ),
     "impressions": Contract(
         {
-            "impression_id": Column(TEXT),
-            "timestamp": Column(TIME),
-            "user_id": Column(TEXT, required=False),
-            "placement": Column(TEXT),
-            "position": Column(COUNT, required=False),
-            "creative_id": Column(TEXT),
-            "candidates": Column(LIST, required=False),
-            "clicked": Column(FLAG),
-            "propensity": Column(SHARE, required=False),
-            "logging_policy": Column(TEXT, required=False),
-            "decision_id": Column(TEXT, required=False),
-            "conversions": Column(COUNT, required=False),
-            "value": Column(NUMBER, required=False),
-            "outcome_at": Column(TIME, required=False),
-            USER_KEY: Column(TEXT, required=False),
+            "impression_id": Column(TEXT, "Name of the impression; the number of the row without one."),
+            "timestamp": Column(TIME, "When the creative was shown."),
+            "user_id": Column(TEXT, "The user it was shown to; a pseudonym once it is prepared.", required=False),
+            "placement": Column(TEXT, "Where it was shown."),
+            "position": Column(COUNT, "Slot in the placement.", required=False),
+            "creative_id": Column(TEXT, "The creative shown."),
+            "candidates": Column(LIST, "Creatives it was chosen from; all of the placement without.", required=False),
+            "clicked": Column(FLAG, "Whether it was clicked."),
+            "propensity": Column(SHARE, "Probability with which it was chosen in this slot.", required=False),
+            "logging_policy": Column(TEXT, "Name of the policy that chose it.", required=False),
+            "decision_id": Column(TEXT, "Decision in the decision log.", required=False),
+            "conversions": Column(COUNT, "Number of conversions.", required=False),
+            "value": Column(NUMBER, "Sum of their values, in one currency.", required=False),
+            "outcome_at": Column(TIME, "When the first click or conversion came.", required=False),
+            USER_KEY: Column(TEXT, USER_KEY_MEANING, required=False),
         },
         key="impression_id",
     ),

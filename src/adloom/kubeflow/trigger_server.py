@@ -44,16 +44,16 @@ logger = logging.getLogger(__name__)
 class TriggerRequest(Body):
     """A reason to check whether there is new data to train on or to score."""
 
-    pipeline: Literal["training", "scoring"] = "training"
+    pipeline: Literal["training", "scoring"] = Field("training", description="The pipeline to run.")
     reason: str = Field("", max_length=200, description="Why, for people; it is kept with the run.")
 
 
 class TriggerResponse(Body):
     """The run that was started, or the run that makes another one unnecessary."""
 
-    run_id: str
+    run_id: str = Field(description="The run on Kubeflow Pipelines.")
     url: str | None = Field(description="Its page; null when ADLOOM_KFP_UI names no pages.")
-    started: bool
+    started: bool = Field(description="Whether this trigger started it.")
     note: str = Field(description="Why it was started, or why not.")
     until: str | None = Field(None, description="Runs cool down; the sources are scanned again then (ISO 8601, UTC).")
 

@@ -93,7 +93,7 @@ class DecideRequest(Message, frozen=True):
 class Chosen(Message, frozen=True):
     """A slot's creative."""
 
-    creative_id: str
+    creative_id: Annotated[str, Meta(description="One of the candidates.")]
     probability: Annotated[float, Meta(description="Of this creative in this slot, given those in the slots above.")]
 
 
@@ -113,7 +113,7 @@ class DecideAnswer(Message, frozen=True):
     tier: Annotated[
         Tier, Meta(description="model, cached (the last of the same question) or default (any candidate alike).")
     ]
-    segment: str | None
+    segment: Annotated[str | None, Meta(description="The user's segment; null when it is not known.")]
     policy: Origin | None
     audience: Origin | None
     elapsed_ms: Annotated[float, Meta(description="From arrival here to the answer.")]
@@ -123,10 +123,16 @@ class FeedbackRequest(Message, frozen=True):
     """What came of a decision; it may be sent more than once, and counts once."""
 
     decision_id: Annotated[
-        str, Meta(pattern="^[0-9a-f]{32}$", max_length=32, examples=["0123456789abcdef0123456789abcdef"])
+        str,
+        Meta(
+            pattern="^[0-9a-f]{32}$",
+            max_length=32,
+            description="Of the answer to the decision.",
+            examples=["0123456789abcdef0123456789abcdef"],
+        ),
     ]
-    creative_id: Id
-    kind: Literal["click", "conversion"]
+    creative_id: Annotated[Id, Meta(description="One of the creatives of that decision.")]
+    kind: Annotated[Literal["click", "conversion"], Meta(description="What the user did.")]
     value: (
         Annotated[float, Meta(ge=0, le=1e15, description="Of a conversion, in the advertiser's currency.")] | None
     ) = None
@@ -138,7 +144,7 @@ class FeedbackRequest(Message, frozen=True):
 class FeedbackAnswer(Message, frozen=True):
     """It is in the log."""
 
-    accepted: Literal[True] = True
+    accepted: Annotated[Literal[True], Meta(description="The decision log has it.")] = True
 
 
 RULES: Mapping[str, Mapping[str, Any]] = {  # between fields

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 import orjson
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from starlette.responses import Response
 
 MEDIA_TYPE = "application/problem+json"
@@ -13,11 +13,11 @@ MEDIA_TYPE = "application/problem+json"
 class ProblemBody(BaseModel):
     """What an error answer holds."""
 
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
-    field: str | None = None
+    type: str = Field("about:blank", description="Always about:blank.")
+    title: str = Field(description="The status in words.")
+    status: int = Field(description="The HTTP status.")
+    detail: str = Field(description="What is wrong, and what was expected.")
+    field: str | None = Field(None, description="The field that is wrong, if it is one.")
 
 
 class Problem(Exception):  # noqa: N818 - the standard's term

@@ -73,8 +73,8 @@ class ModelList(Body):
 class Readiness(Body):
     """Whether requests may be sent."""
 
-    ready: bool
-    models: list[str]
+    ready: bool = Field(description="True; otherwise the answer is a problem with status 503.")
+    models: list[str] = Field(description="Models that serve.")
     sources: dict[str, str] = Field(description="Model: folder, registry or cache, or none where it is not served.")
 
 
@@ -90,8 +90,8 @@ class GenerateAnswer(Body):
     """Drawn pictures; each PNG also carries model, category, seed and its AI origin in its metadata."""
 
     model: Origin
-    category: str
-    seed: int
+    category: str = Field(description="The category that was requested.")
+    seed: int = Field(description="The seed that gives these pictures again.")
     source_type: SourceType = Field(description="IPTC digital source type: made by a model.")
     pictures: list[str] = Field(description="PNG files, base64.")
 
@@ -108,8 +108,8 @@ class ReadRequest(Body):
 class Neighbour(Body):
     """A known creative like the picture."""
 
-    creative_id: str
-    category: str
+    creative_id: str = Field(description="Id of the known creative.")
+    category: str = Field(description="Its category.")
     similarity: float = Field(description="Cosine of the two embeddings, in [-1, 1].")
 
 
@@ -165,10 +165,10 @@ class CopyAnswer(Body):
     """Written lines: fewer than asked, or none, when too many of those drawn broke a rule."""
 
     model: Origin
-    category: str | None
-    seed: int
+    category: str | None = Field(description="The category that was requested.")
+    seed: int = Field(description="The seed that gives these lines again.")
     source_type: SourceType = Field(description="IPTC digital source type: made by a model.")
-    lines: list[str]
+    lines: list[str] = Field(description="The lines, each with the prompt at its beginning.")
 
 
 class FeatureRow(Body):

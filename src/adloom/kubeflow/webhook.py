@@ -1,38 +1,46 @@
-"""A webhook: one JSON message posted to an address that someone listens at."""
+"""A webhook: one JSON message posted to an address."""
 
-import http
-import json
 import logging
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from adloom.connection_errors import describe, reach
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import Retry
+
+from adloom.connection_errors import describe
 
 TIMEOUT = 10  # seconds
-PAUSES = (1, 3)  # seconds between the tries
+RETRIES = 2  # the last one after 4 seconds
+SCHEMES = ("http://", "https://")
 
 logger = logging.getLogger(__name__)
 
 
 def post(url: str, message: Mapping[str, object]) -> None:
-    """Post a message; what cannot be delivered is a warning that names the host and nothing more of the address."""
-    if urlsplit(url).scheme not in ("http", "https"):
-        logger.warning("webhook: not an http address; nobody was told")
+    """Post a message. A failure is a warning that names the host and no other part of the address."""
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        host = None
+    if host is None or not url.startswith(SCHEMES):
+        logger.warning("webhook: not an http address; the message was not delivered")
         return
-    body = json.dumps(message).encode()
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310 - checked above
-    for pause in (*PAUSES, None):
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # its warnings contain the address
+    retry = Retry(
+        RETRIES, backoff_factor=2, allowed_methods=None, status_forcelist=range(500, 600), raise_on_status=False
+    )
+    with requests.Session() as session:
+        for scheme in SCHEMES:
+            session.mount(scheme, HTTPAdapter(max_retries=retry))
         try:
-            reach(url, TIMEOUT)
-            with urllib.request.urlopen(request, timeout=TIMEOUT):  # noqa: S310
-                return
-        except (OSError, ValueError) as error:  # URLError and HTTPError are OSErrors
+            response = session.post(url, json=message, timeout=TIMEOUT)
+        except ValueError:
+            reason = "not an address"
+        except requests.RequestException as error:
             reason = describe(error)
-            refused = isinstance(error, urllib.error.HTTPError) and error.code < http.HTTPStatus.INTERNAL_SERVER_ERROR
-        if pause is None or refused:
-            break
-        time.sleep(pause)
-    logger.warning("webhook at %s: %s; nobody was told", urlsplit(url).hostname, reason)
+        else:
+            if response.ok:
+                return
+            reason = f"HTTP status {response.status_code}"
+    logger.warning("webhook at %s: %s; the message was not delivered", host, reason)

@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import json
 import os
 import re
 import subprocess
@@ -10,8 +9,8 @@ import sys
 from collections.abc import Iterator
 from pkgutil import resolve_name
 from typing import Any
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+
+import requests
 
 from adloom.config.models import MODELS
 from adloom.connection_errors import describe
@@ -54,16 +53,16 @@ def ask(url: str, body: Answer | None = None, token: str | None = None) -> Answe
 
     Raises ExternalServiceError with the problem's detail.
     """
-    data = None if body is None else json.dumps(body).encode()
-    allowed = {"Authorization": f"Bearer {token}"} if token else {}
-    request = Request(url, data, {"Content-Type": "application/json"} | allowed)  # noqa: S310 - always http, see `serving`
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    method = "GET" if body is None else "POST"
     try:
-        with urlopen(request, timeout=TIMEOUT) as response:  # noqa: S310
-            return json.load(response)  # type: ignore[no-any-return]
-    except HTTPError as error:
-        raise ExternalServiceError(f"{url}: {error.code} {json.load(error).get('detail')}") from None
-    except OSError as error:
+        response = requests.request(method, url, json=body, headers=headers, timeout=TIMEOUT)
+        answer: Answer = response.json()
+    except requests.RequestException as error:
         raise ExternalServiceError(f"{url}: {describe(error)}; is the service running?") from None
+    if not response.ok:
+        raise ExternalServiceError(f"{url}: {response.status_code} {answer.get('detail')}")
+    return answer
 
 
 def ask_all(url: str) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """An error line names a port that is closed in silence, as network policies and firewalls do."""
 
-import logging
 import time
 from collections.abc import Iterator
 
@@ -9,29 +8,16 @@ from tests.support.silent_port import silent_port
 
 from adloom.connection_errors import reach
 from adloom.errors import ExternalServiceError
-from adloom.kubeflow import webhook
 from adloom.tracking.mlflow_server import MlflowConnection
 
 
 @pytest.fixture
 def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """A port that takes no connection, and clients that give up soon."""
-    monkeypatch.setattr(webhook, "TIMEOUT", 0.3)
-    monkeypatch.setattr(webhook, "PAUSES", ())
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with silent_port() as port:
         yield port
-
-
-def test_the_webhooks_warning_names_the_port_and_no_more_of_the_address(
-    silent: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.WARNING):
-        webhook.post(f"http://127.0.0.1:{silent}/hook?secret", {})
-    [line] = caplog.messages
-    assert line.endswith(f": timed out (a network policy or a firewall may close port {silent}); nobody was told")
-    assert "secret" not in line
 
 
 def test_mlflows_line_names_the_port(silent: int) -> None:

@@ -39,7 +39,7 @@ def test_domains_are_pure(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [p for p in MODULES if domain(p) in PURE], ids=lambda p: str(p.relative_to(SOURCE)))
 def test_only_nets_know_torch_and_only_fits_know_scikit_learn(path: Path) -> None:
-    if not path.stem.endswith(("net", "module")):
+    if not path.stem.endswith(("net", "module", "batches")):
         assert roots(path) & {"torch", "pytorch_lightning"} == set()
     if path.stem != "fit":
         assert "sklearn" not in roots(path)

@@ -15,13 +15,14 @@ import pandas as pd
 
 from adloom.config.params import Evaluate
 from adloom.copywriting import kneser_ney, verbatim_filter
-from adloom.copywriting.decoding import LineRequest, LineRules, S, SequenceModel, filter_lines, write_lines
+from adloom.copywriting.lines import LineRequest, LineRules, filter_lines, write_lines
 from adloom.copywriting.scoring import line_bits
 from adloom.copywriting.tokenizer import Tokenizer
 from adloom.errors import DataError
 from adloom.evaluation import figures, statistics
 from adloom.evaluation.intervals import bootstrap
 from adloom.evaluation.metric import Evaluation, Figure, History, Lines, Metric, Sample, Section, Table
+from adloom.sequences.decoding import S, SequenceModel
 
 Metrics = Mapping[str, Metric]
 

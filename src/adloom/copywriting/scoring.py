@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from adloom.arrays import Float64Array
-from adloom.copywriting.decoding import S, SequenceModel
 from adloom.copywriting.tokenizer import Tokenizer
+from adloom.sequences.decoding import S, SequenceModel
 
 BATCH = 128  # lines scored at once
 

@@ -9,8 +9,8 @@ from scipy.optimize import minimize_scalar
 from torch.nn import functional
 
 from adloom.config.params import TrainCnn
+from adloom.creatives.batches import Batch
 from adloom.creatives.cnn_net import Reader
-from adloom.creatives.module import Batch
 
 SHIFT = 1  # pixels a picture is moved at most, in each direction
 

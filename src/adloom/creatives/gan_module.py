@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn import functional
 
 from adloom.config.params import TrainGan
+from adloom.creatives.batches import Batch
 from adloom.creatives.gan_net import Discriminator, Generator
-from adloom.creatives.module import Batch
 
 BETAS = (0.5, 0.99)
 STATISTICS_BATCHES = 64  # batches of which the statistics of the averaged generator are taken

@@ -1,52 +1,19 @@
 """How the copywriter is trained: next-token cross entropy over lines of tokens, judged in bits per character."""
 
 import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from adloom.arrays import Int64Array
 from adloom.config.params import TrainLstm
+from adloom.sequences.batches import Batch
 from adloom.sequences.net import SequenceLstm
 
 PREFIX_DROPOUT = 0.1  # share of lines seen without their category, so that a request without one is no stranger
 CLIP = 1.0  # norm of the gradient
-
-
-class Batch(NamedTuple):
-    """Lines of tokens, padded to the longest."""
-
-    token: Tensor  # (batch, sequence) int64: prefix and tokens
-    target: Tensor  # (batch, sequence) int64: tokens and end
-    real: Tensor  # (batch, sequence) bool: what is not padding
-    characters: Tensor  # () int64: characters of these lines, ends of line included
-
-
-class TokenDataset:
-    """Tokenised lines as rows to train on."""
-
-    def __init__(self, lines: Sequence[Sequence[int]], characters: Sequence[int]) -> None:
-        lengths = np.array([len(line) for line in lines])
-        self.tokens = np.zeros((len(lines), lengths.max()), np.int64)
-        self.real = np.arange(lengths.max()) < lengths[:, None]
-        self.tokens[self.real] = np.concatenate(lines)
-        self.characters = np.asarray(characters)
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-    def __getitem__(self, rows: Int64Array) -> Batch:
-        """Return the batch of these rows."""
-        real = self.real[rows]
-        real = real[:, : real.sum(axis=1).max()]
-        tokens = torch.from_numpy(self.tokens[rows, : real.shape[1]])
-        count = torch.tensor(int(self.characters[rows].sum()))
-        return Batch(tokens[:, :-1], tokens[:, 1:], torch.from_numpy(real[:, 1:]), count)
 
 
 class SequenceModule(pl.LightningModule):

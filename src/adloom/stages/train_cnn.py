@@ -19,8 +19,8 @@ from adloom.storage import manifest
 if TYPE_CHECKING:
     import pandas as pd
 
+    from adloom.creatives.batches import PictureDataset
     from adloom.creatives.cnn_module import ReaderModule
-    from adloom.creatives.module import PictureDataset
     from adloom.creatives.table import Creatives
     from adloom.training.loop import History, TrainingSession
 
@@ -93,7 +93,7 @@ def _train(rows: "pd.DataFrame", categories: list[str], params: TrainCnn, sessio
 
 
 def _to_dataset(creatives: "Creatives") -> "PictureDataset":
-    from adloom.creatives.module import PictureDataset
+    from adloom.creatives.batches import PictureDataset
 
     return PictureDataset(creatives.pixels, creatives.category)
 

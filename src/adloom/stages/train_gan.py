@@ -54,9 +54,9 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainGan, context: StageContex
 
 def _train(creatives: Path, params: TrainGan, session: "TrainingSession") -> Mapping[str, list[list[float]]]:
     from adloom.creatives import table
+    from adloom.creatives.batches import PictureDataset
     from adloom.creatives.gan_module import GanModule, standing_statistics
     from adloom.creatives.gan_net import Discriminator, Generator
-    from adloom.creatives.module import PictureDataset
     from adloom.storage import parquet
     from adloom.training import loop
 

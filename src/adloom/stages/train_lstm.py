@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from adloom.copywriting.tokenizer import Tokenizer
-    from adloom.sequences.module import TokenDataset
+    from adloom.sequences.batches import TokenDataset
     from adloom.sequences.net import SequenceLstm
     from adloom.training.loop import History, TrainingSession
 
@@ -100,7 +100,7 @@ def _require_lines(rows: "pd.DataFrame", split: str) -> "pd.DataFrame":
 
 
 def _tokenise(rows: "pd.DataFrame", words: "Tokenizer") -> "TokenDataset":
-    from adloom.sequences.module import TokenDataset
+    from adloom.sequences.batches import TokenDataset
 
     categories = rows["category"].astype(object).where(rows["category"].notna(), None)
     tokens = [words.line(text, category) for text, category in zip(rows["text"], categories, strict=True)]
@@ -139,7 +139,7 @@ def _write_samples(folder: Path, words: "Tokenizer", params: TrainLstm) -> list[
     """Return for each category, and for none, lines that the finished model writes, none of them a training line."""
     import numpy as np
 
-    from adloom.copywriting.decoding import LineRequest, LineRules, write_lines
+    from adloom.copywriting.lines import LineRequest, LineRules, write_lines
     from adloom.onnx_models.runtime import Copywriter
 
     write = Copywriter(folder, params.threads)

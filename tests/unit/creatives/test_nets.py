@@ -6,11 +6,11 @@ import torch
 
 from adloom.config.params import TrainCnn, TrainGan
 from adloom.creatives import gan_module
+from adloom.creatives.batches import PictureDataset
 from adloom.creatives.cnn_module import ReaderModule, calibrate, shift_randomly
 from adloom.creatives.cnn_net import Probabilities, Reader
 from adloom.creatives.gan_module import GanModule
 from adloom.creatives.gan_net import Discriminator, Generator
-from adloom.creatives.module import PictureDataset
 
 SHAPES = [(28, 1), (32, 3), (64, 3), (128, 1)]
 CNN = TrainCnn(epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=0.01, width=4, embedding=6)

@@ -8,7 +8,8 @@ from tests.support.toy_lines import LINES, words
 from adloom.arrays import Float32Array, Int64Array
 from adloom.config.params import TrainLstm
 from adloom.copywriting.scoring import line_bits
-from adloom.sequences.module import SequenceModule, TokenDataset, drop_prefixes
+from adloom.sequences.batches import TokenDataset
+from adloom.sequences.module import SequenceModule, drop_prefixes
 from adloom.sequences.net import SequenceDropout, SequenceLstm
 
 WORDS = words()

@@ -14,7 +14,7 @@ import pytest
 from adloom.config.params import Source, TrainLstm
 from adloom.context import StageContext
 from adloom.copywriting import tokenizer, verbatim_filter
-from adloom.copywriting.decoding import LineRequest, LineRules, write_lines
+from adloom.copywriting.lines import LineRequest, LineRules, write_lines
 from adloom.errors import ArtifactError, DataError
 from adloom.onnx_models.runtime import Copywriter
 from adloom.registry.memory import MemoryRegistry

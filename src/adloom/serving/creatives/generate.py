@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 import numpy as np
 
-from adloom.copywriting import decoding
+from adloom.copywriting.lines import LineRequest, LineRules, write_lines
 from adloom.creatives import pictures
 from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import CopyAnswer, CopyRequest, GenerateAnswer, GenerateRequest
@@ -42,7 +42,7 @@ def write(asked: CopyRequest, models: Models) -> CopyAnswer:
     if asked.category is not None:
         lstm.number(asked.category)
     seed = _seed(asked.seed)
-    request = decoding.LineRequest(
+    request = LineRequest(
         n=asked.n,
         seed=seed,
         category=asked.category,
@@ -50,9 +50,9 @@ def write(asked: CopyRequest, models: Models) -> CopyAnswer:
         temperature=asked.rules.temperature,
         max_tokens=MAX_TOKENS + 2 * _length(asked.prompt, lstm.model),  # a prompt may be spelled in more tokens
         max_drawn=MAX_DRAWN,
-        rules=decoding.LineRules(tuple(asked.rules.banned_words), asked.rules.max_characters, lstm.model.known),
+        rules=LineRules(tuple(asked.rules.banned_words), asked.rules.max_characters, lstm.model.known),
     )
-    lines = decoding.write_lines(lstm.model.write, lstm.model.tokenizer, request)
+    lines = write_lines(lstm.model.write, lstm.model.tokenizer, request)
     return CopyAnswer(
         model=lstm.origin, category=asked.category, seed=seed, source_type=content_credentials.SOURCE_TYPE, lines=lines
     )

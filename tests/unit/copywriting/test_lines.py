@@ -1,6 +1,5 @@
-"""Decoding: hand-worked draws, then the rules."""
+"""Lines of copy: prompts, rules and bounds."""
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,40 +7,10 @@ from tests.support.toy_lines import LINES, Bigram, words
 
 from adloom.arrays import Float32Array, Int64Array
 from adloom.copywriting import verbatim_filter
-from adloom.copywriting.decoding import MAX_ROUNDS, LineRequest, LineRules, filter_lines, sample_tokens, write_lines
+from adloom.copywriting.lines import MAX_ROUNDS, LineRequest, LineRules, filter_lines, write_lines
 
 WORDS = words()
 WRITE = Bigram(WORDS)
-LOGITS = np.log(np.array([[0.2, 0.5, 0.3]], np.float32))
-ALL = np.ones((1, 3), np.bool_)
-
-
-def draw(uniform: float, request: LineRequest, allowed: np.ndarray = ALL) -> int:
-    return int(sample_tokens(LOGITS, allowed, np.array([uniform]), request)[0])
-
-
-@pytest.mark.parametrize(("uniform", "token"), [(0.0, 1), (0.49, 1), (0.51, 2), (0.79, 2), (0.81, 0), (0.999999, 0)])
-def test_a_draw_inverts_the_distribution_of_the_likeliest_first(uniform: float, token: int) -> None:
-    assert draw(uniform, LineRequest(1, 0)) == token
-
-
-@pytest.mark.parametrize(
-    ("top_p", "uniform", "token"), [(0.4, 0.99, 1), (0.6, 0.62, 1), (0.6, 0.63, 2), (0.6, 0.99, 2)]
-)
-def test_the_nucleus_is_the_fewest_tokens_that_reach_top_p(top_p: float, uniform: float, token: int) -> None:
-    assert draw(uniform, LineRequest(1, 0, top_p=top_p)) == token  # 0.5 / 0.8 = 0.625
-
-
-def test_temperature_sharpens_and_flattens() -> None:
-    squared = 0.25 / (0.25 + 0.09 + 0.04)
-    assert draw(squared - 0.01, LineRequest(1, 0, temperature=0.5)) == 1
-    assert draw(squared + 0.01, LineRequest(1, 0, temperature=0.5)) == 2
-    assert draw(0.4, LineRequest(1, 0, temperature=100)) == 2  # nearly a third each
-
-
-def test_what_is_not_allowed_is_never_drawn() -> None:
-    allowed = np.array([[True, False, True]])
-    assert [draw(u, LineRequest(1, 0), allowed) for u in (0.0, 0.59, 0.61)] == [2, 2, 0]
 
 
 def test_equal_seeds_give_equal_lines() -> None:
@@ -141,22 +110,6 @@ def test_a_request_has_a_bound_whatever_its_rules() -> None:
 def test_characters_are_counted_where_they_begin(text: str) -> None:
     assert WORDS.characters[WORDS.encode(text)].sum() == len(text)
     assert WORDS.characters[list(WORDS.special)].sum() == 0
-
-
-@given(st.integers(0, 10**6), st.sampled_from([0.3, 1.0, 3.0]), st.sampled_from([0.4, 0.9, 1.0]), st.booleans())
-def test_a_draw_is_the_one_of_a_full_sort(seed: int, temperature: float, top_p: float, ties: bool) -> None:
-    random = np.random.default_rng(seed)
-    logits = random.normal(0, 3, (4, 500)).astype(np.float32)
-    if ties:
-        logits = logits.round()
-    uniform, request = random.random(4), LineRequest(1, 0, temperature=temperature, top_p=top_p)
-    drawn = sample_tokens(logits, np.ones(logits.shape, np.bool_), uniform, request)
-    for row, u, token in zip(logits, uniform, drawn, strict=True):
-        odds = np.exp(row.astype(np.float64) / temperature)
-        order = np.argsort(-odds, kind="stable")
-        reached = np.cumsum(odds[order]) / odds.sum()
-        nucleus = int((np.append(0.0, reached[:-1]) < top_p).sum())
-        assert token == order[min(int((reached[:nucleus] <= u * reached[nucleus - 1]).sum()), nucleus - 1)]
 
 
 def test_a_line_that_does_not_end_in_time_is_left_out() -> None:

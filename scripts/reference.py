@@ -34,16 +34,11 @@ from adloom.serving.metrics import DecisionMetrics, RequestMetrics
 
 ROOT = Path(__file__).parents[1]
 ALERTS = ROOT / "k8s" / "components" / "monitoring" / "alerts.yaml"
-LIMITS = {
-    "minimum": "≥ {}",
-    "exclusiveMinimum": "> {}",
-    "maximum": "≤ {}",
-    "exclusiveMaximum": "< {}",
-    "minLength": "≥ {} characters",
-    "maxLength": "≤ {} characters",
-    "minItems": "≥ {} items",
-    "maxItems": "≤ {} items",
-    "maxProperties": "≤ {} keys",
+LIMITS = {  # keys of JSON Schema for the least and the most
+    ("minimum", "maximum"): "",
+    ("minLength", "maxLength"): " characters",
+    ("minItems", "maxItems"): " items",
+    ("minProperties", "maxProperties"): " keys",
 }
 Schema = Mapping[str, Any]
 
@@ -171,7 +166,7 @@ def alerts() -> str:
 
 def tables() -> str:
     """Return a section for each table contract."""
-    header = ("column", "type", "required", "value", "meaning")
+    header = ("column", "type", "required", "allowed", "meaning")
     return "\n\n".join(
         f"## {table}\n\n" + _table(header, [_column(name, column) for name, column in contract.columns.items()])
         for table, contract in CONTRACTS.items()
@@ -251,8 +246,22 @@ def _fields(schema: Schema, definitions: Schema) -> str:
 
 def _type(schema: Schema) -> str:
     """Return a type and its limits in words."""
-    limits = [text.format(schema[key]) for key, text in LIMITS.items() if key in schema]
-    return ", ".join([_base_type(schema), *limits])
+    limits = ", ".join(_limits(schema))
+    return f"{_base_type(schema)} ({limits})" if limits else _base_type(schema)
+
+
+def _limits(schema: Schema) -> Iterator[str]:
+    for (least, most), unit in LIMITS.items():
+        if least in schema and most in schema:
+            yield f"{schema[least]} to {schema[most]}{unit}"
+        elif least in schema:
+            yield f"at least {schema[least]}{unit}"
+        elif most in schema:
+            yield f"at most {schema[most]}{unit}"
+    if "exclusiveMinimum" in schema:
+        yield f"above {schema['exclusiveMinimum']}"
+    if "exclusiveMaximum" in schema:
+        yield f"below {schema['exclusiveMaximum']}"
 
 
 def _base_type(schema: Schema) -> str:

@@ -95,7 +95,7 @@ def writing(log: DecisionLog, given: list[Decision]) -> tuple[float, LogStatisti
         log.append(given[number % len(given)])
     log.close()
     others = (time.process_time() - cpu) - (time.thread_time() - own)
-    return others / SECONDS, log.numbers()
+    return others / SECONDS, log.statistics()
 
 
 def main() -> None:

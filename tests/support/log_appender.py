@@ -3,7 +3,7 @@ A process that appends, driven over stdin and told over stdout, as `python log_a
 
 Commands: `take N` appends records and says how many were taken; `fill` takes as many as wake the writer however long it
 would sleep, waits until they are written, and says how many; `limit N` lets no file grow above N bytes (-1: no limit);
-`files N` lets it open no more than N files; `numbers`; `finish FILE`; `close`. It begins with LIMIT, and ends at
+`files N` lets it open no more than N files; `statistics`; `finish FILE`; `close`. It begins with LIMIT, and ends at
 SIGTERM as a service does: it closes the log.
 """
 
@@ -32,7 +32,7 @@ class Appender:
         self.longest = 0.0  # seconds that a record took to be taken
 
     def append(self) -> bool:
-        record = decision(self.log.numbers().appended)
+        record = decision(self.log.statistics().appended)
         begun = time.perf_counter()
         taken = self.log.append(record)
         self.longest = max(self.longest, time.perf_counter() - begun)
@@ -44,7 +44,7 @@ class Appender:
     def fill(self) -> str:
         count = -(-FLUSH_BYTES // (len(encode(decision())) + 1))
         self.take(str(count))
-        until(lambda: self.log.numbers().write_lag == 0)
+        until(lambda: self.log.statistics().write_lag == 0)
         return str(count)
 
     def limit(self, size: str) -> str:
@@ -55,8 +55,8 @@ class Appender:
         set_limit(resource.RLIMIT_NOFILE, int(count))
         return "limited"
 
-    def numbers(self) -> str:
-        return json.dumps({**asdict(self.log.numbers()), "longest": self.longest})
+    def statistics(self) -> str:
+        return json.dumps({**asdict(self.log.statistics()), "longest": self.longest})
 
     def finish(self, path: str) -> str:
         return str(LogDirectory(self.folder).finish(Path(path)))

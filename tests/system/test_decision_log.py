@@ -47,7 +47,7 @@ def take(log: DecisionLog, first: int = 0) -> float:
         assert log.append(decision(number))
         longest = max(longest, time.perf_counter() - begun)
         if number % 50 == 49:
-            until(lambda: log.numbers().write_lag == 0)  # so that there are several segments
+            until(lambda: log.statistics().write_lag == 0)  # so that there are several segments
     return longest
 
 
@@ -78,17 +78,17 @@ def test_while_s3_is_away_nothing_waits_and_afterwards_all_is_there_once(
             relay.refuse()
         relay.fail(*FAULTS[fault])
         assert take(log) < 1  # second, with all that goes on beside it
-        until(lambda: log.numbers().failures > 0 or (relay.whole and fault != "refused"))
+        until(lambda: log.statistics().failures > 0 or (relay.whole and fault != "refused"))
         if fault == "refused":
-            assert (log.numbers().shipped, log.numbers().dropped) == (0, {})
-            assert log.numbers().ship_lag > 0
+            assert (log.statistics().shipped, log.statistics().dropped) == (0, {})
+            assert log.statistics().ship_lag > 0
             relay.heal()
-        until(lambda: log.numbers().shipped >= 3)
+        until(lambda: log.statistics().shipped >= 3)
     assert [*(tmp_path / "log").glob("shop/*/*")] == []
     objects_there = there(environment, prefix)
-    assert len(objects_there) == log.numbers().shipped
+    assert len(objects_there) == log.statistics().shipped
     findings = verify([f"s3://{BUCKET}/{prefix}"], Stores(Settings(quiet=True)))
-    assert (findings.decisions, findings.wrong) == (COUNT, 0)
+    assert (findings.decisions, findings.issue_count) == (COUNT, 0)
 
 
 def test_what_was_sent_before_a_process_ended_is_not_sent_again(environment: Server, tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_credentials_that_come_later_ship_what_waited(
     with logging(tmp_path / "log", remote, environment.endpoint) as log:
         log.append(decision())
         log.close(within=0.1)
-    until(lambda: log.numbers().failures > 0)
+    until(lambda: log.statistics().failures > 0)
     assert len(records(read(tmp_path / "log"))) == 1
     seaweedfs.visit(environment, monkeypatch)
     with logging(tmp_path / "log", remote, environment.endpoint):

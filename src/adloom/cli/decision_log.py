@@ -48,10 +48,10 @@ def verify_log(logs: tuple[str, ...], as_json: bool) -> None:
     findings = verify.verify(logs, Stores(Settings()))
     for line in [json.dumps(findings.summary(), indent=1)] if as_json else _table(findings):
         click.echo(line)
-    if findings.wrong:
+    if findings.issue_count:
         worst = ", ".join(f"{name} {count}" for name, count in findings.counts.most_common(3))
         raise DataError(
-            f"{', '.join(logs)}: {findings.wrong} findings ({worst}); docs/how-to/decisions.md says what they mean"
+            f"{', '.join(logs)}: {findings.issue_count} issues ({worst}); docs/how-to/decisions.md explains them"
         )
 
 

@@ -1,1 +1,1 @@
-"""The decision log: what was decided and what came of it, from the process that answers to a table to learn from."""
+"""The decision log: decisions and their feedback, from the serving process to a training table."""

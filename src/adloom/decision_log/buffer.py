@@ -1,4 +1,4 @@
-"""Records that wait in memory until they are written."""
+"""Records in memory that wait to be written."""
 
 import time
 from collections import deque
@@ -9,55 +9,54 @@ from adloom.decision_log.counters import ProcessCounters
 
 class Buffer:
     """
-    Lines that were taken and are not written yet, and how many bytes they are.
+    Accepted, unwritten lines and their size.
 
-    The count changes only where lines come in and where they go out, together with the lines: a write that fails
-    halfway leaves both as they were. Any thread puts lines in; one thread takes them out.
+    Any thread adds lines; one thread removes them, only after writing them. So a failed write changes nothing.
     """
 
-    def __init__(self, room: int, tally: ProcessCounters) -> None:
+    def __init__(self, capacity: int, counters: ProcessCounters) -> None:
         self.bytes = 0  # newlines included
-        self.taken = 0  # records, since the process began
-        self._room, self._tally = room, tally
-        self._since = self._gathered = 0.0  # when the oldest line came, and the latest that may be written
+        self.accepted = 0  # records since the process started
+        self._capacity, self._counters = capacity, counters
+        self._oldest_at = self._gathered_at = 0.0  # arrival of the oldest line; time of the last gather
         self._new: list[bytes] = []
-        self._blocks: deque[list[bytes] | bytes] = deque()  # never joined with each other: that would hold others up
+        self._blocks: deque[list[bytes] | bytes] = deque()  # never joined into one: that would block other threads
         self._lock = Lock()
 
     def put(self, line: bytes) -> bool:
-        """Take a line; return False when there is no room for it."""
+        """Add a line; return False if the buffer is full."""
         size = len(line) + 1
         with self._lock:
-            if self.bytes + size > self._room:
+            if self.bytes + size > self._capacity:
                 return False
             if not self.bytes:
-                self._since = time.monotonic()
+                self._oldest_at = time.monotonic()
             self._new.append(line)
             self.bytes += size
-            self.taken += 1
-            self._tally.accepted = self.taken
+            self.accepted += 1
+            self._counters.accepted = self.accepted
             return True
 
     def close(self) -> None:
-        """Take no more lines."""
+        """Reject all further lines."""
         with self._lock:
-            self._room = -1
+            self._capacity = -1
 
     def age(self) -> float:
-        """Return the seconds that the oldest line waits, 0 without one."""
+        """Return the age of the oldest line in seconds, 0 without lines."""
         with self._lock:
-            return time.monotonic() - self._since if self.bytes else 0.0
+            return time.monotonic() - self._oldest_at if self.bytes else 0.0
 
     def gather(self) -> None:
-        """Let what came since the last time be written next."""
+        """Include the lines received so far in the next writes."""
         with self._lock:
-            self._gathered = time.monotonic()
+            self._gathered_at = time.monotonic()
             if self._new:
                 self._blocks.append(self._new)
                 self._new = []
 
-    def head(self) -> bytes:
-        """Return the oldest gathered lines, whole and with their newlines, b"" when there are none."""
+    def peek(self) -> bytes:
+        """Return the oldest gathered lines, or b""."""
         if not self._blocks:
             return b""
         block = self._blocks[0]
@@ -65,13 +64,13 @@ class Buffer:
             block = self._blocks[0] = b"\n".join([*block, b""])
         return block
 
-    def take_out(self, size: int) -> None:
-        """Remove the first bytes of `head`, which are written."""
-        rest = self.head()[size:]
+    def remove(self, size: int) -> None:
+        """Remove the first bytes of `peek` after they were written."""
+        rest = self.peek()[size:]
         with self._lock:
             if rest:
                 self._blocks[0] = rest
             else:
                 self._blocks.popleft()
             self.bytes -= size
-            self._since = self._gathered
+            self._oldest_at = self._gathered_at

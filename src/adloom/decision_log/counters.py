@@ -1,8 +1,7 @@
 """
-Counts of what one process took and wrote, in memory that outlives it: a small file, mapped and locked while it lives.
+Counters of one process in a small memory-mapped file that survives it.
 
-A killed process loses what it had not written; these counts say how much that was. After a power cut they are only what
-the machine had kept of them.
+The file is locked while the process lives. After a kill, the counters show how many records were lost.
 """
 
 import fcntl
@@ -11,87 +10,85 @@ import os
 from pathlib import Path
 from typing import Self
 
-_FIELDS = ("accepted", "dropped", "written", "noted", "number")
+_FIELDS = ("accepted", "dropped", "written", "reported", "number")
 _SIZE = 8 * len(_FIELDS)  # bytes
 
 
 class _Counter:
-    """A count, 64 bits, at its place in the map."""
+    """A 64-bit counter at its index of the map."""
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self._place = _FIELDS.index(name)
+        self._index = _FIELDS.index(name)
 
-    def __get__(self, tally: "ProcessCounters", owner: type) -> int:
-        count: int = tally.counts[self._place]
+    def __get__(self, counters: "ProcessCounters", owner: type) -> int:
+        count: int = counters.counts[self._index]
         return count
 
-    def __set__(self, tally: "ProcessCounters", count: int) -> None:
-        tally.counts[self._place] = count
+    def __set__(self, counters: "ProcessCounters", count: int) -> None:
+        counters.counts[self._index] = count
 
 
 class ProcessCounters:
-    """The counts of one process."""
+    """The counters of one process."""
 
     SUFFIX = ".tally"
 
-    accepted = _Counter()  # records taken, each of them acknowledged
-    dropped = _Counter()  # records refused
-    written = _Counter()  # of those accepted
-    noted = _Counter()  # of those dropped, in gaps that are written
+    accepted = _Counter()  # records
+    dropped = _Counter()  # records
+    written = _Counter()  # of the accepted records
+    reported = _Counter()  # of the dropped records, recorded in gaps
     number = _Counter()  # of the next segment
 
     def __init__(self, path: Path, project: str, file: int | None = None) -> None:
         self.path, self.project = path, project
         self.process = path.name.removesuffix(self.SUFFIX)
-        self._use(file)
+        self._map_file(file)
 
     @classmethod
-    def begin(cls, folder: Path, process: str, project: str) -> Self:
-        """Count what a new process does, in its own memory until `keep` finds room for the file."""
+    def create(cls, folder: Path, process: str, project: str) -> Self:
+        """Return the counters of a new process, in memory until `persist` creates the file."""
         return cls(folder / f"{process}{cls.SUFFIX}", project)
 
-    def keep(self) -> None:
+    def persist(self) -> None:
         """
-        Make the file unless it is there. Raises OSError when the folder cannot be written.
+        Create the file if necessary. Raises OSError.
 
-        Without the file, another process would take this one's segments for those of a process that has ended.
+        Without it, other processes would recover this one's segments.
         """
         if self._file is not None and _is_same_file(self._file, self.path):
             return
-        before, old = self.counts, self._file
-        self._use(self._made())
-        for place, count in enumerate(before):  # counted while the file was made
-            self.counts[place] = max(self.counts[place], count)
+        counts, old = self.counts, self._file
+        self._map_file(self._create_file())
+        for index, count in enumerate(counts):  # counted while the file was created
+            self.counts[index] = max(self.counts[index], count)
         if old is not None:
             os.close(old)
 
-    def _made(self) -> int:
+    def _create_file(self) -> int:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.path.with_suffix(".beginning")
-        file = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        temporary = self.path.with_suffix(".beginning")
+        file = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.write(file, bytes(self.counts) + self.project.encode())  # a map without room ends the process
+            os.write(
+                file, bytes(self.counts) + self.project.encode()
+            )  # without disk space the map would kill the process
             os.fsync(file)
-            beside.rename(self.path)
+            temporary.rename(self.path)
         except OSError:
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             os.close(file)
             raise
         return file
 
-    def _use(self, file: int | None) -> None:
+    def _map_file(self, file: int | None) -> None:
         self._file = file
         self._map = mmap.mmap(-1 if file is None else file, _SIZE)
         self.counts = memoryview(self._map).cast("Q")
 
     @classmethod
     def adopt(cls, path: Path) -> Self | None:
-        """
-        Return the tally of a process that is no more, None for one that lives or that somebody else adopted.
-
-        A power cut may have taken the file or what was in it: then nothing is counted.
-        """
+        """Return the counters of a dead process; None if it lives or another process adopted it."""
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -103,17 +100,17 @@ class ProcessCounters:
         return cls(path, os.pread(file, os.fstat(file).st_size, _SIZE).decode(), file)
 
     @classmethod
-    def of(cls, segment: Path) -> Path:
-        """Return where the tally lies of the process that wrote a segment."""
+    def path_for(cls, segment: Path) -> Path:
+        """Return the path of the counters of a segment's process."""
         return segment.with_name(segment.name.partition("-")[0] + cls.SUFFIX)
 
     def discard(self) -> None:
-        """Forget the process: all that it left is accounted for. The counts still have to be closed."""
-        self.written, self.noted = self.accepted, self.dropped  # for whoever opened the file before
+        """Delete the file: all losses are recorded. Call `close` afterwards."""
+        self.written, self.reported = self.accepted, self.dropped  # for processes that have the file open
         self.path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Let go of the counts, for whoever recovers them."""
+        """Release the counters and their lock."""
         self.counts.release()
         self._map.close()
         if self._file is not None:

@@ -1,10 +1,9 @@
 """
-The decision log of one process: it takes records without waiting, and one thread writes them.
+The decision log of one process: `append` never blocks, and one thread writes.
 
-A record that was taken is acknowledged. `close` writes all of them; a process that is killed loses those of the last
-`flush_ms` and of a write under way, and the next start says in the log how many they were. Segments are safe from a
-power cut once they are rotated. Nothing here raises or waits where answers are made: what there is no room for is
-dropped and counted, and the log has a gap that says so.
+An accepted record is acknowledged. A killed process loses the records of its last `flush_ms`; the next start records
+their number as a gap. Rotated segments survive a power failure. Records without space are dropped and counted, also as
+a gap.
 """
 
 import atexit
@@ -29,38 +28,38 @@ from adloom.storage import objects
 from adloom.storage.objects import ObjectStore
 
 MEBIBYTE = 1 << 20
-FLUSH_BYTES = MEBIBYTE  # bytes taken after which they are written at once
-CLOSE_SECONDS = 20  # seconds that `close` takes at most, shipping included; a pod has a minute to end
-DISK_FULL_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # which shipping may mend
+FLUSH_BYTES = MEBIBYTE  # buffered bytes that trigger a write
+CLOSE_SECONDS = 20  # time limit of `close`, shipping included; a pod has a minute to stop
+DISK_FULL_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # shipping may free space
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class LogStatistics:
-    """What became of the records of this process, and what waits; for metrics."""
+    """Counters and lags of this process, for metrics."""
 
-    appended: int  # records taken
-    written: int  # of those, in a segment
+    appended: int  # accepted records
+    written: int  # of these, in a segment
     dropped: dict[str, int]  # by reason
-    shipped: int  # segments of the folder that this process shipped
-    unshipped: int  # segments of the folder that wait
-    failures: int  # of shipping, each of which is tried again
-    write_lag: float  # seconds that the oldest record waits to be written
-    ship_lag: float  # seconds since the oldest segment that waits to be shipped was opened
+    shipped: int  # segments, by this process
+    unshipped: int  # segments in the folder
+    failures: int  # failed attempts to ship
+    write_lag: float  # age of the oldest unwritten record, seconds
+    ship_lag: float  # age of the oldest unshipped segment, seconds
 
 
 class DecisionLog:
-    """The log of one process. Make it after a fork, and one per process."""
+    """The log of one process; create it after a fork."""
 
     def __init__(self, folder: Path, project: str, limits: Limits, remote: ObjectStore | None = None) -> None:
-        """Open the log. Raises OSError when the folder cannot be written, for another reason than a full disk."""
-        place = LogDirectory(folder)
+        """Open the log. Raises OSError if the folder is not writable, except for a full disk."""
+        directory = LogDirectory(folder)
         self._limits = limits
-        self._tally = _create_counters(place, project)
-        self._shipper = Shipper(place, remote)
-        self._buffer = Buffer(limits.buffer, self._tally)
-        self._writer = Writer(place, self._tally, limits, self._buffer, self._shipper.add)
+        self._counters = _create_counters(directory, project)
+        self._shipper = Shipper(directory, remote)
+        self._buffer = Buffer(limits.buffer, self._counters)
+        self._writer = Writer(directory, self._counters, limits, self._buffer, self._shipper.add)
         self._lock = threading.Lock()
         self._dropped: Counter[DropReason] = Counter()
         self._closed = False
@@ -71,55 +70,55 @@ class DecisionLog:
         atexit.register(self.close)
 
     def append(self, record: Record) -> bool:
-        """Take a record; return False when it was dropped. Never waits for a disk, and never raises."""
+        """Add a record; return False if it was dropped. Never blocks or raises."""
         try:
             line = encode(record)
-        except Exception:  # noqa: BLE001 - whatever a caller put in, it must not fail an answer
+        except Exception:  # noqa: BLE001 - an invalid record must not fail a request
             return self._drop("not a record")
-        if self._writer.over or not self._buffer.put(line):
-            return self._drop(self._writer.trouble or "buffer full")
+        if self._writer.over_limit or not self._buffer.put(line):
+            return self._drop(self._writer.drop_reason or "buffer full")
         if self._buffer.bytes >= FLUSH_BYTES:
             self._wake.set()
         return True
 
-    def numbers(self) -> LogStatistics:
-        """Return the numbers of this moment."""
+    def statistics(self) -> LogStatistics:
+        """Return the current statistics."""
         with self._lock:
             dropped = {str(reason): count for reason, count in self._dropped.items()}
-        ship = self._shipper
+        shipper = self._shipper
         return LogStatistics(
-            appended=self._buffer.taken,
+            appended=self._buffer.accepted,
             written=self._writer.written,
             dropped=dropped,
-            shipped=ship.shipped,
-            unshipped=ship.unshipped,
-            failures=ship.failures,
+            shipped=shipper.shipped,
+            unshipped=shipper.unshipped,
+            failures=shipper.failures,
             write_lag=self._buffer.age(),
-            ship_lag=max(ship.lag(), self._writer.age()) if ship.remote else 0.0,
+            ship_lag=max(shipper.lag(), self._writer.segment_age()) if shipper.remote else 0.0,
         )
 
     def close(self, within: float = CLOSE_SECONDS) -> None:
         """
-        Write all that was taken, end the segment, and ship, for at most so many seconds; what is left is shipped later.
+        Write and ship all accepted records within a time limit; the next start ships the rest.
 
-        Records that come after are dropped. Blocks: call it in a thread beside an event loop.
+        Blocks: call it in a thread from an event loop.
         """
         with self._lock:
             if self._closed:
                 return
             self._closed = True
-        until = time.monotonic() + within
+        deadline = time.monotonic() + within
         atexit.unregister(self.close)
         self._buffer.close()
         self._wake.set()
         self._thread.join(within)
-        whole = not self._thread.is_alive()  # it lives on where the disk does not answer
-        if whole:
+        completed = not self._thread.is_alive()  # the thread survives if the disk hangs
+        if completed:
             self._flush()
-            whole = self._writer.close()
-        if not whole:
-            logger.error("decision log: %d records were not written", self._buffer.taken - self._writer.written)
-        self._shipper.close(max(until - time.monotonic(), 0), self._tally if whole else None)
+            completed = self._writer.close()
+        if not completed:
+            logger.error("decision log: %d records were not written", self._buffer.accepted - self._writer.written)
+        self._shipper.close(max(deadline - time.monotonic(), 0), self._counters if completed else None)
 
     def _run(self) -> None:
         while not self._closed:
@@ -128,41 +127,41 @@ class DecisionLog:
             self._flush()
 
     def _flush(self) -> None:
-        """Write what waits; what fails is tried again at the next flush."""
+        """Write buffered records; the next flush retries failures."""
         with self._lock:
             dropped = self._dropped.copy()
         try:
             self._writer.write(dropped)
-        except Exception as error:  # noqa: BLE001 - in a thread that must not end
+        except Exception as error:  # noqa: BLE001 - the thread must not end
             logger.error("decision log: %s: %s", type(error).__name__, error)
 
     def _drop(self, reason: DropReason) -> bool:
         with self._lock:
             if not self._closed:
                 self._dropped[reason] += 1
-                self._tally.dropped = self._dropped.total()
+                self._counters.dropped = self._dropped.total()
         return False
 
 
 def _create_counters(folder: LogDirectory, project: str) -> ProcessCounters:
-    """Return the tally of this process. Without room for its file, records wait in memory until there is some."""
-    tally = ProcessCounters.begin(folder.open, uuid.uuid4().hex, project)
+    """Return this process's counters; on a full disk they stay in memory."""
+    counters = ProcessCounters.create(folder.open, uuid.uuid4().hex, project)
     try:
-        tally.keep()
+        counters.persist()
     except OSError as error:
         if error.errno not in DISK_FULL_ERRORS:
             raise
         logger.error(
-            "decision log: %s: %s; records wait in memory until there is room: make some, or see that ADLOOM_LOG_URI "
-            "takes what waits here",
+            "decision log: %s: %s; records wait in memory; free disk space, or make sure that ADLOOM_LOG_URI accepts "
+            "segments",
             folder.root,
             error.strerror,
         )
-    return tally
+    return counters
 
 
 def open_log(settings: Settings, project: str) -> DecisionLog:
-    """Open the log that the environment describes. Raises ConfigError when its folder cannot be written."""
+    """Open the log configured by the environment. Raises ConfigError if its folder is not writable."""
     folder = settings.home / "decisions"
     remote = objects.open_object_store(settings.log_uri, settings.s3_endpoint) if settings.log_uri else None
     limits = Limits(
@@ -175,6 +174,4 @@ def open_log(settings: Settings, project: str) -> DecisionLog:
     try:
         return DecisionLog(folder, project, limits, remote)
     except OSError as error:
-        raise ConfigError(
-            f"decision log: {folder}: {error.strerror}; set ADLOOM_HOME to a folder to write in"
-        ) from None
+        raise ConfigError(f"decision log: {folder}: {error.strerror}; set ADLOOM_HOME to a writable folder") from None

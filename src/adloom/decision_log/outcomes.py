@@ -1,7 +1,7 @@
 """
-Decisions and their feedback, joined by id in memory that grows with a 64th of them.
+Join decisions and feedback by id in bounded memory.
 
-What is needed of each record lies in files, by a hash of the id, and one file of each kind is read at a time.
+Records are partitioned into files by a hash of their id; one partition is in memory at a time.
 """
 
 import zlib
@@ -25,18 +25,18 @@ ROWS = {
 
 
 class Outcomes:
-    """Decisions and feedback; add all of them, then ask."""
+    """Decisions and feedback: add all of them before reading results."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.clicks = 0  # of known users, each creative of a decision once; known after `feedback`
+        self.clicks = 0  # by known users, one per creative of a decision; set by `feedback`
 
     def __enter__(self) -> "Outcomes":
         with ExitStack() as stack:
             self._files = {
-                (kind, share): stack.enter_context(self._path(kind, share).open("wb"))
+                (kind, partition): stack.enter_context(self._path(kind, partition).open("wb"))
                 for kind in ROWS
-                for share in range(PARTITIONS)
+                for partition in range(PARTITIONS)
             }
             self._stack = stack.pop_all()
         return self
@@ -45,30 +45,30 @@ class Outcomes:
         self._stack.close()
 
     def add_decision(self, decision: Decision) -> None:
-        """Keep what feedback is compared with."""
+        """Add a decision."""
         user = bytes.fromhex(decision.user) if decision.user else UNKNOWN_USER
         self._add("decisions", bytes.fromhex(decision.decision_id), decision.time, user)
 
     def add_feedback(self, feedback: Feedback) -> None:
-        """Keep what is compared with its decision."""
+        """Add feedback."""
         creative = blake2b(feedback.creative_id.encode(), digest_size=8).digest()
         key = bytes.fromhex(feedback.decision_id)
         self._add("feedback", key, feedback.time, creative, feedback.kind == "click")
 
     def duplicates(self) -> Iterator[tuple[bytes, int]]:
-        """Yield each id that several decisions have, with their number."""
-        for share in range(PARTITIONS):
-            counts = Counter(row[0] for row in self._read("decisions", share))
+        """Yield each repeated decision id with its count."""
+        for partition in range(PARTITIONS):
+            counts = Counter(row[0] for row in self._read("decisions", partition))
             yield from ((decision_id, count) for decision_id, count in counts.items() if count > 1)
 
     def feedback(self) -> Iterator[tuple[bytes, int | None]]:
-        """Yield the decision of each feedback and how long after it that came, µs; None without the decision."""
-        for share in range(PARTITIONS):
+        """Yield each feedback's decision id and its delay in µs, None without a decision."""
+        for partition in range(PARTITIONS):
             decisions: dict[bytes, tuple[int, bytes]] = {}
-            for decision_id, *decision in self._read("decisions", share):
+            for decision_id, *decision in self._read("decisions", partition):
                 decisions[decision_id] = min(decisions.get(decision_id, tuple(decision)), tuple(decision))
             clicked = set()
-            for decision_id, time, creative, is_click in self._read("feedback", share):
+            for decision_id, time, creative, is_click in self._read("feedback", partition):
                 decided, user = decisions.get(decision_id, (None, UNKNOWN_USER))
                 yield decision_id, None if decided is None else time - decided
                 if is_click and user != UNKNOWN_USER and (decision_id, creative) not in clicked:
@@ -77,16 +77,18 @@ class Outcomes:
                     self._add("clicks", user)
 
     def most_clicks(self) -> tuple[bytes, int]:
-        """Return the user with the most clicks, and how many; ask for `feedback` first."""
-        most = [Counter(row[0] for row in self._read("clicks", share)).most_common(1) for share in range(PARTITIONS)]
+        """Return the user with the most clicks and their number; call `feedback` first."""
+        most = [
+            Counter(row[0] for row in self._read("clicks", partition)).most_common(1) for partition in range(PARTITIONS)
+        ]
         return max((top for tops in most for top in tops), key=lambda top: top[1], default=(UNKNOWN_USER, 0))
 
     def _add(self, kind: str, key: bytes, *values: Any) -> None:
         self._files[kind, zlib.crc32(key) % PARTITIONS].write(ROWS[kind].pack(key, *values))
 
-    def _read(self, kind: str, share: int) -> Iterator[tuple[Any, ...]]:
-        self._files[kind, share].flush()
-        yield from ROWS[kind].iter_unpack(self._path(kind, share).read_bytes())
+    def _read(self, kind: str, partition: int) -> Iterator[tuple[Any, ...]]:
+        self._files[kind, partition].flush()
+        yield from ROWS[kind].iter_unpack(self._path(kind, partition).read_bytes())
 
-    def _path(self, kind: str, share: int) -> Path:
-        return self._folder / f"{kind}-{share}"
+    def _path(self, kind: str, partition: int) -> Path:
+        return self._folder / f"{kind}-{partition}"

@@ -1,4 +1,4 @@
-"""Logs as they are read: the finished segments below folders and s3:// prefixes, one at a time and each once."""
+"""Read the finished segments of logs in folders and at s3:// prefixes."""
 
 import re
 import tempfile
@@ -14,7 +14,7 @@ from adloom.storage.base import Store
 
 
 class DamagedError(Exception):
-    """A segment cannot be read to its end; its message names the segment and says why."""
+    """Raised when a segment cannot be read completely."""
 
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -22,24 +22,24 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class SegmentRef:
-    """A segment in a log."""
+    """A segment of a log."""
 
-    name: str  # as people see it: where it lies
+    name: str  # its uri or path
     uri: str
-    sha256: str | None  # that its name promises
+    sha256: str | None  # from its name
 
     @contextmanager
-    def here(self, store: Store) -> Iterator[Path]:
-        """Bring it here for as long as the block lasts, unless it is here. Raises DamagedError when it is gone."""
+    def local_copy(self, store: Store) -> Iterator[Path]:
+        """Provide a local path of the segment. Raises DamagedError if it is gone."""
         with tempfile.TemporaryDirectory(prefix="adloom-log-") as scratch:
             try:
                 path = store.fetch(self.uri, Path(scratch))
-            except DataError as error:  # it was there when the log was listed
+            except DataError as error:  # deleted since it was listed
                 raise DamagedError(str(error)) from None
             yield path
 
-    def lines(self, path: Path) -> Iterator[tuple[int, bytes]]:
-        """Yield its lines with their numbers, from 1. Raises DamagedError where it cannot be read on."""
+    def read_lines(self, path: Path) -> Iterator[tuple[int, bytes]]:
+        """Yield numbered lines, from 1. Raises DamagedError at damage."""
         number = 0
         try:
             for number, line in segment_file.read_lines(path):
@@ -51,11 +51,11 @@ class SegmentRef:
 
 def find_segments(logs: Sequence[str], store: Store) -> list[SegmentRef]:
     """
-    Return the finished segments below some uris, by name; one that lies in several places is there once.
+    Return the finished segments of some logs, sorted and without duplicates.
 
-    What is still being written is left out. A uri may be that of one segment. Raises DataError when none is found.
+    A uri may name one segment. Raises DataError without segments.
     """
-    found: dict[str, SegmentRef] = {}
+    segments: dict[str, SegmentRef] = {}
     for log in logs:
         for name in _list_paths(log, store):
             single = log.endswith(f"/{name}") or log == name
@@ -63,14 +63,16 @@ def find_segments(logs: Sequence[str], store: Store) -> list[SegmentRef]:
             if single or segment_file.is_finished(name):
                 stem = uri.rpartition("/")[2].partition(".")[0]
                 sha256 = stem if _SHA256.fullmatch(stem) else None
-                found.setdefault(sha256 or uri, SegmentRef(uri, uri, sha256))
-    if not found:
-        raise DataError(f"{', '.join(logs)}: no finished segment of a decision log; one is finished when it is rotated")
-    return sorted(found.values(), key=lambda one: one.uri)
+                segments.setdefault(sha256 or uri, SegmentRef(uri, uri, sha256))
+    if not segments:
+        raise DataError(
+            f"{', '.join(logs)}: no finished segment of a decision log; a segment is finished when it is rotated"
+        )
+    return sorted(segments.values(), key=lambda segment: segment.uri)
 
 
 def _list_paths(log: str, store: Store) -> list[str]:
-    """Return the paths below a log. Files on this machine are not opened: one that is damaged holds up no other."""
+    """Return the paths below a log, without opening local files."""
     root = Path(log)
     if is_remote(log) or not root.is_dir():
         return [file.path for file in store.list(log)]

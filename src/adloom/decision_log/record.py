@@ -1,7 +1,7 @@
 """
-The lines of the decision log, a JSON object each: what was decided, what came of it, and what holds a segment together.
+Lines of the decision log, one JSON object each.
 
-Decoding is strict: an unknown field, a missing one or another type makes it no line of a log. Times are µs since 1970.
+Decoding is strict. Times are µs since 1970.
 """
 
 import time as clock
@@ -11,7 +11,7 @@ from msgspec import Meta, Struct, json
 
 from adloom.data.context import MAX_LENGTH, MAX_NAMES, NAME
 
-LATEST = 253_402_300_799_999_999  # µs: the end of the year 9999; tables hold no later time
+LATEST = 253_402_300_799_999_999  # µs: the end of the year 9999, the limit of tables
 
 Time = Annotated[int, Meta(ge=0, le=LATEST)]  # µs since 1970, UTC
 Count = Annotated[int, Meta(ge=0)]
@@ -27,22 +27,22 @@ DropReason = Literal["buffer full", "disk full", "disk limit", "not a record", "
 
 
 class _Line(Struct, frozen=True, forbid_unknown_fields=True, gc=False, tag_field="type"):
-    """What all lines are."""
+    """The base of all lines."""
 
 
 class Decision(_Line, tag="decision", frozen=True, kw_only=True):
     """
-    One answer: who and where, from which candidates, what was chosen and how probable that was.
+    A decision: its context, candidates, choices and propensities.
 
-    `probabilities` are those of the candidates in the first slot and sum to 1; `propensities[j]` is the probability of
-    `chosen[j]` in its slot, given the slots above. Both are float64.
+    `probabilities` apply to the first slot and sum to 1; `propensities[j]` is the probability of `chosen[j]` in its
+    slot, given the slots above. Both are float64.
     """
 
     time: Time
     decision_id: Identity
     project: Name
     user: Identity | None = None  # a pseudonym, never an id
-    user_key: Annotated[str, Meta(pattern="^[0-9a-f]{16}$")] | None = None  # fingerprint of the pseudonym's key
+    user_key: Annotated[str, Meta(pattern="^[0-9a-f]{16}$")] | None = None  # fingerprint of the pseudonym key
     segment: str | None = None  # of the audience
     placement: Name
     position: Position = 1  # of the first slot in the placement
@@ -51,8 +51,8 @@ class Decision(_Line, tag="decision", frozen=True, kw_only=True):
     probabilities: list[float]
     chosen: list[Name]  # from the top slot down
     propensities: list[float]
-    policy: Name | None = None  # digest; null when none was there to ask
-    policy_version: Count | None = None  # in the registry; null when it came from a folder
+    policy: Name | None = None  # digest; null without a policy
+    policy_version: Count | None = None  # in the registry; null for a folder
     audience: Name | None = None  # digest
     audience_version: Count | None = None
     tier: Tier
@@ -60,31 +60,31 @@ class Decision(_Line, tag="decision", frozen=True, kw_only=True):
 
 
 class Feedback(_Line, tag="feedback", frozen=True, kw_only=True):
-    """A click or a conversion. It may be told more than once: equal ones count once."""
+    """A click or a conversion; equal feedback counts once."""
 
     time: Time
     decision_id: Identity
     creative_id: Name
     kind: FeedbackKind
     value: Annotated[float, Meta(ge=0, le=1e15)] | None = None  # of a conversion, in the advertiser's currency
-    feedback_id: Name | None = None  # names it; without one a creative has one feedback of a kind in a decision
+    feedback_id: Name | None = None  # without it, a creative has one feedback of a kind per decision
 
 
 class Header(_Line, tag="header", frozen=True, kw_only=True):
     """The first line of a segment."""
 
     format: Literal[1] = 1
-    time: Time  # when it was opened
+    time: Time  # opening time
     project: Name
-    process: Identity  # drawn when a process opens its log
-    number: Count  # of the segment among those of its process, from 0
-    records: Count  # decisions and feedback that the process wrote before
+    process: Identity  # random id
+    number: Count  # of the segment within its process, from 0
+    records: Count  # decisions and feedback written before
 
 
 class Gap(_Line, tag="gap", frozen=True, kw_only=True):
-    """Records that were to be here and are not."""
+    """Records that are missing from the log."""
 
-    time: Time  # when it was noticed
+    time: Time  # detection time
     reason: DropReason
     records: Count
 
@@ -93,8 +93,8 @@ class End(_Line, tag="end", frozen=True, kw_only=True):
     """The last line of a segment."""
 
     time: Time
-    records: Count  # that the process wrote until here
-    last: bool  # the process wrote no segment after this one
+    records: Count  # decisions and feedback written so far
+    last: bool  # whether this is the process's last segment
 
 
 Record = Decision | Feedback

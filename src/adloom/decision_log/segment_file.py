@@ -1,10 +1,9 @@
 """
 Segments, the files of the log: JSON lines between a header and an end.
 
-Below the log's folder, `open/<process>-<number>.jsonl` is being written; a finished segment lies under its project, its
-day and the sha256 of its bytes, `<project>/<day>/<sha256>.jsonl.gz`, and nothing in it changes any more. Lines can be
-appended and flushed every few milliseconds, and what a killed process left is whole up to its last newline; Parquet,
-whose footer comes last, could do neither.
+`open/<process>-<number>.jsonl` is being written; finished segments are immutable, at
+`<project>/<day>/<sha256>.jsonl.gz`. JSON lines can be flushed every few milliseconds, and a kill leaves them intact up
+to the last newline; Parquet supports neither.
 """
 
 import errno
@@ -25,25 +24,23 @@ from adloom.storage import manifest, private_file
 
 OPEN, DAMAGED = "open", "damaged"
 PACKED, PLAIN = ".jsonl.gz", ".jsonl"
-GZIP_LEVEL = (
-    1  # of ISA-L's gzip: zlib's size at a third of its time, which is taken from answers where processors are few
-)
+GZIP_LEVEL = 1  # of ISA-L: zlib's size in a third of its time, which competes with requests for CPU
 BLOCK_BYTES = 1 << 20
 MICROSECOND = 1e-6
-DAMAGE_ERRORS = (EOFError, OSError, zlib.error)  # what reading a segment raises where it is damaged
+DAMAGE_ERRORS = (EOFError, OSError, zlib.error)  # raised by reading a damaged segment
 
 logger = logging.getLogger(__name__)
 
 
 class LogSegment:
-    """A segment that is being written, by one thread."""
+    """A segment that one thread writes."""
 
     def __init__(self, path: Path, header: Header) -> None:
         self.path = path
         self.day = format_day(header.time)
         self.opened = header.time
         self.size = 0
-        self.error: OSError | None = None  # why the last write did not keep everything
+        self.error: OSError | None = None  # of the last, incomplete write
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, private_file.MODE)
         if not self.write(encode(header) + b"\n"):
             os.close(self._file)
@@ -52,14 +49,14 @@ class LogSegment:
 
     @property
     def deleted(self) -> bool:
-        """Whether somebody deleted the file: what is written to it from now on would be lost."""
+        """Whether the file was deleted, so that further writes would be lost."""
         return os.fstat(self._file).st_nlink == 0
 
     def write(self, lines: bytes) -> int:
         """
-        Append lines; return how many bytes were kept: all, or the whole lines there was room for. Never raises.
+        Append lines; return the bytes of the complete lines that were written. Never raises.
 
-        What was written of a torn line lies behind `size`, where the next write begins.
+        The next write overwrites a torn line.
         """
         written, self.error = 0, None
         try:
@@ -67,12 +64,12 @@ class LogSegment:
                 written += os.pwrite(self._file, memoryview(lines)[written:], self.size + written)
         except OSError as error:
             self.error = error
-        kept = len(lines) if written == len(lines) else lines.rfind(b"\n", 0, written) + 1
-        self.size += kept
-        return kept
+        complete = len(lines) if written == len(lines) else lines.rfind(b"\n", 0, written) + 1
+        self.size += complete
+        return complete
 
     def end(self, end: End) -> bool:
-        """Write the last line and close the file, safe from a power cut; return False when there is no room for it."""
+        """Write the last line and close the file durably; return False without disk space."""
         try:
             os.ftruncate(self._file, self.size)
         except OSError as error:
@@ -84,52 +81,52 @@ class LogSegment:
         return True
 
     def close(self) -> None:
-        """Close the file, for good or because the process ends without room for the rest. Never raises."""
+        """Sync and close the file. Never raises."""
         for release in (os.fsync, os.close):
             try:
                 release(self._file)
-            except OSError as error:  # the lines are written; only a power cut could take them now
+            except OSError as error:  # the lines are written; only a power failure could lose them
                 logger.error("decision log: %s: %s: %s", self.path, release.__name__, error.strerror)
 
 
 class LogDirectory:
-    """Where a machine's segments lie until they are shipped; several processes may write into one."""
+    """A machine's segments before they are shipped; several processes may share it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.open = root / OPEN
 
-    def path(self, process: str, number: int) -> Path:
-        """Return where a process writes its segment of this number."""
+    def segment_path(self, process: str, number: int) -> Path:
+        """Return the path of a process's open segment."""
         return self.open / f"{process}-{number:06}{PLAIN}"
 
-    def finished(self) -> list[Path]:
+    def list_finished(self) -> list[Path]:
         """Return the finished segments, oldest first."""
-        found = [path for path in self.root.glob("*/*/*") if is_finished(path.relative_to(self.root).as_posix())]
-        return sorted(found, key=lambda path: (_modified_at(path), path.name))
+        paths = [path for path in self.root.glob("*/*/*") if is_finished(path.relative_to(self.root).as_posix())]
+        return sorted(paths, key=lambda path: (_modified_at(path), path.name))
 
-    def bytes(self) -> int:
-        """Return how many bytes lie here."""
+    def total_bytes(self) -> int:
+        """Return the size of all files."""
         return sum(_file_size(path) for path in self.root.rglob("*"))
 
     def finish(self, path: Path) -> Path:
         """
-        Give a segment that ended its name and its place; its time of modification is when it was opened.
+        Compress an ended segment and move it to its final path; its modification time is its opening time.
 
-        Done again after a crash, it makes the same file. Without room to compress it, it is kept as it is; one whose
-        header a power cut took lies under `damaged`, where `verify` finds it.
+        Repeatable after a crash. Without disk space the segment stays uncompressed. Without a valid header it moves to
+        `damaged`.
         """
         project, opened = _read_origin(path)
-        beside = path.with_suffix(".partial")
+        partial = path.with_suffix(".partial")
         try:
-            made, suffix, sha256 = beside, PACKED, _compress(path, beside)
+            finished, suffix, sha256 = partial, PACKED, _compress(path, partial)
         except OSError:
-            beside.unlink(missing_ok=True)
-            made, suffix, sha256 = path, PLAIN, manifest.sha256(path)
+            partial.unlink(missing_ok=True)
+            finished, suffix, sha256 = path, PLAIN, manifest.sha256(path)
         target = self.root / project / format_day(opened) / f"{sha256}{suffix}"
         target.parent.mkdir(parents=True, exist_ok=True)
-        os.utime(made, (opened * MICROSECOND,) * 2)
-        made.rename(target)
+        os.utime(finished, (opened * MICROSECOND,) * 2)
+        finished.rename(target)
         _sync_folder(target.parent)
         path.unlink(missing_ok=True)
         return target
@@ -137,50 +134,49 @@ class LogDirectory:
 
 def recover(folder: LogDirectory) -> int:
     """
-    End and finish what processes left that were killed; return how many processes that were.
+    End and finish the segments of killed processes; return the number of processes.
 
-    A torn last line is cut off. What a process accepted or dropped and did not write is said by a gap. Raises OSError
-    after the others are finished when those of a process cannot be: do it again when there is room.
+    Torn lines are removed, lost records become a gap. Raises the last OSError after trying all; call it again later.
     """
-    count, failed = 0, None
+    count, last_error = 0, None
     for path in sorted(
-        {ProcessCounters.of(path) for path in folder.open.glob("*-*")}
+        {ProcessCounters.path_for(path) for path in folder.open.glob("*-*")}
         | {*folder.open.glob(f"*{ProcessCounters.SUFFIX}")}
     ):
         try:
             count += _recover_process(folder, path)
         except OSError as error:
-            failed = error
-    if failed:
-        raise failed
+            last_error = error
+    if last_error:
+        raise last_error
     return count
 
 
 def _recover_process(folder: LogDirectory, path: Path) -> bool:
-    """Finish what one process left, by its tally; return False when it lives."""
-    tally = ProcessCounters.adopt(path)
-    if tally is None:
+    """Finish the segments of one process; return False if it lives."""
+    counters = ProcessCounters.adopt(path)
+    if counters is None:
         return False
-    with closing(tally):
-        for segment in _end_segments(folder, tally):
+    with closing(counters):
+        for segment in _end_segments(folder, counters):
             folder.finish(segment)
-        tally.discard()
+        counters.discard()
     return True
 
 
-def _end_segments(folder: LogDirectory, tally: ProcessCounters) -> list[Path]:
-    """Return the segments a process left, each with its end."""
-    for partial in folder.open.glob(f"{tally.process}-*.partial"):
-        partial.unlink()
-    paths = [path for path in sorted(folder.open.glob(f"{tally.process}-*{PLAIN}")) if _truncate_torn_line(path)]
+def _end_segments(folder: LogDirectory, counters: ProcessCounters) -> list[Path]:
+    """Return the segments of a dead process, each with its end."""
+    for leftover in folder.open.glob(f"{counters.process}-*.partial"):
+        leftover.unlink()
+    paths = [path for path in sorted(folder.open.glob(f"{counters.process}-*{PLAIN}")) if _truncate_torn_line(path)]
     last = _read_last_line(paths[-1]) if paths else None
     if isinstance(last, End) and last.last:
         return paths
-    written = last.records if isinstance(last, End) else _count_records(paths[-1]) if paths else tally.written
-    lost = max(tally.accepted - written, 0) + tally.dropped - tally.noted
+    written = last.records if isinstance(last, End) else _count_records(paths[-1]) if paths else counters.written
+    lost = max(counters.accepted - written, 0) + counters.dropped - counters.reported
     if lost and (not paths or isinstance(last, End)):
-        paths.append(folder.path(tally.process, tally.number))
-        LogSegment(paths[-1], create_header(tally, written)).close()
+        paths.append(folder.segment_path(counters.process, counters.number))
+        LogSegment(paths[-1], create_header(counters, written)).close()
         last = None
     if paths and not isinstance(last, End):
         gap = [encode(Gap(time=now(), reason="not written", records=lost))] if lost else []
@@ -188,25 +184,27 @@ def _end_segments(folder: LogDirectory, tally: ProcessCounters) -> list[Path]:
     return paths
 
 
-def create_header(tally: ProcessCounters, written: int) -> Header:
-    """Return the header of a process's next segment, before which it wrote so many records."""
-    return Header(time=now(), project=tally.project, process=tally.process, number=tally.number, records=written)
+def create_header(counters: ProcessCounters, written: int) -> Header:
+    """Return the header of a process's next segment."""
+    return Header(
+        time=now(), project=counters.project, process=counters.process, number=counters.number, records=written
+    )
 
 
 def _truncate_torn_line(path: Path) -> bool:
-    """Cut a torn last line off; return whether a header is left, for without one there is nothing."""
-    kept = 0
+    """Remove a torn last line; return False, and delete the file, if nothing remains."""
+    complete = 0
     with path.open("r+b") as stream:
         for line in stream:
-            kept += len(line) if line.endswith(b"\n") else 0
-        stream.truncate(kept)
-    if not kept:
+            complete += len(line) if line.endswith(b"\n") else 0
+        stream.truncate(complete)
+    if not complete:
         path.unlink()
-    return kept > 0
+    return complete > 0
 
 
 def _read_origin(path: Path) -> tuple[str, int]:
-    """Return the project of a segment and when it was opened, µs."""
+    """Return a segment's project and opening time in µs."""
     with path.open("rb") as stream:
         try:
             first = decode(stream.readline())
@@ -218,7 +216,7 @@ def _read_origin(path: Path) -> tuple[str, int]:
 
 
 def _read_last_line(path: Path) -> Line | None:
-    """Return the last line, None when it is no line of a log."""
+    """Return the last line, None if it is invalid."""
     last = b""
     with path.open("rb") as stream:
         for line in stream:
@@ -230,20 +228,20 @@ def _read_last_line(path: Path) -> Line | None:
 
 
 def _count_records(path: Path) -> int:
-    """Return how many records a process had written by the end of a segment of its."""
+    """Return how many records the process had written by the end of a segment."""
     count = 0
     for _, line in read_lines(path):
         try:
-            found = decode(line)
-        except ValueError:  # damaged by a power cut; `verify` will name it
+            record = decode(line)
+        except ValueError:  # damaged by a power failure; `verify` reports it
             count += 1
             continue
-        count += found.records if isinstance(found, Header) else isinstance(found, Decision | Feedback)
+        count += record.records if isinstance(record, Header) else isinstance(record, Decision | Feedback)
     return count
 
 
 def _append_all(path: Path, data: bytes) -> None:
-    """Append all of the data, or nothing. Raises OSError."""
+    """Append all of the data or nothing. Raises OSError."""
     with path.open("ab", buffering=0) as stream:
         size = stream.tell()
         try:
@@ -256,7 +254,7 @@ def _append_all(path: Path, data: bytes) -> None:
 
 
 def is_finished(name: str) -> bool:
-    """Return whether a path below a log is that of a finished segment."""
+    """Return whether a path below a log is a finished segment."""
     return name.endswith((PACKED, PLAIN)) and not {OPEN, ""} & {*name.split("/")[:-1]}
 
 
@@ -266,27 +264,27 @@ def format_day(time: int) -> str:
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield a segment's lines with their numbers, from 1. Raises one of DAMAGE where it cannot be read on."""
+    """Yield a segment's numbered lines, from 1. Raises DAMAGE_ERRORS."""
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
         yield from enumerate(stream, 1)
 
 
 def _compress(path: Path, target: Path) -> str:
-    """Compress a file and return the sha256 of what came out, which is a function of the file's content alone."""
+    """Compress a file reproducibly; return the sha256 of the result."""
     with (
         path.open("rb") as source,
         private_file.create(target) as stream,
-        igzip.IGzipFile("", "wb", GZIP_LEVEL, stream, mtime=0) as packed,
+        igzip.IGzipFile("", "wb", GZIP_LEVEL, stream, mtime=0) as gzip_file,
     ):
         while block := source.read(BLOCK_BYTES):
-            packed.write(block)
-    with target.open("rb") as made:
-        os.fsync(made.fileno())
+            gzip_file.write(block)
+    with target.open("rb") as compressed:
+        os.fsync(compressed.fileno())
     return manifest.sha256(target)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a name in a folder safe from a power cut; it is there already, so an error is only logged."""
+    """Make a rename durable; errors are only logged."""
     try:
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -300,7 +298,7 @@ def _sync_folder(folder: Path) -> None:
 def _file_size(path: Path) -> int:
     try:
         return path.stat().st_size if path.is_file() else 0
-    except FileNotFoundError:  # finished or shipped meanwhile
+    except FileNotFoundError:  # finished or shipped in the meantime
         return 0
 
 

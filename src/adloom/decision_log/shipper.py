@@ -1,9 +1,8 @@
 """
-The shipper: a thread that finishes segments and brings them to a remote, tried again for as long as it takes.
+A thread that finishes segments and ships them to a remote, with retries.
 
-Of the processes that share a folder one ships at a time, for all. A segment is taken away here only when the remote
-says that it has an object of this name and size; the name is the sha256 of the bytes, so that what is sent twice is
-there once.
+One process per folder ships for all. A local segment is deleted only after the remote confirms name and size. Names are
+digests, so repeated uploads are harmless.
 """
 
 import fcntl
@@ -22,7 +21,7 @@ from adloom.errors import ExternalServiceError
 from adloom.storage import manifest
 from adloom.storage.objects import ObjectStore
 
-POLL_SECONDS = 1.0  # seconds between two looks for what others have finished
+POLL_SECONDS = 1.0  # between two checks for segments of other processes
 MAX_BACKOFF_SECONDS = 60.0  # seconds
 LOCK_FILE = "ship.lock"
 
@@ -30,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 class Shipper:
-    """Finishes and ships the segments of a folder, those of killed processes first."""
+    """Finishes and ships a folder's segments, including those of killed processes."""
 
     def __init__(self, folder: LogDirectory, remote: ObjectStore | None, poll: float = POLL_SECONDS) -> None:
         self.remote = remote
@@ -38,140 +37,143 @@ class Shipper:
         self._folder, self._poll = folder, poll
         self._ended: list[Path] = []
         self._finishing = threading.Lock()
-        self._oldest: float | None = None  # when the oldest unshipped segment was opened
+        self._oldest: float | None = None  # opening time of the oldest unshipped segment
         self._recovered = self._closing = False
-        self._told = ""  # the last failure
-        self._pause = 0.0  # seconds to wait after a failure to ship
-        self._again = self._until = 0.0  # when to try again, and when to end
+        self._last_error = ""  # message
+        self._backoff = 0.0  # seconds
+        self._retry_at = self._deadline = 0.0  # of the next attempt; of `close`
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="decision log shipper", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def add(self, ended: Path) -> None:
-        """Take over a segment that ended."""
+        """Hand over an ended segment."""
         self._ended.append(ended)
         self._wake.set()
 
     def lag(self) -> float:
-        """Return the seconds since the oldest segment that waits was opened, 0 when none waits."""
+        """Return the age of the oldest unshipped segment in seconds, 0 without one."""
         oldest = self._oldest
         return max(time.time() - oldest, 0.0) if oldest is not None else 0.0
 
-    def close(self, within: float, tally: ProcessCounters | None) -> None:
-        """Finish this process's segments, forget its tally when there is one, and ship for at most so many seconds."""
-        self._until = time.monotonic() + within
+    def close(self, within: float, counters: ProcessCounters | None) -> None:
+        """Finish this process's segments, discard its counters and ship within a time limit."""
+        self._deadline = time.monotonic() + within
         if self._finishing.acquire(timeout=within):
             self._finishing.release()
-            if self._tried(self._finish) and tally:
-                self._tried(tally.discard)
-        self._again, self._closing = 0.0, True
+            if self._try_step(self._finish_ended) and counters:
+                self._try_step(counters.discard)
+        self._retry_at, self._closing = 0.0, True
         self._wake.set()
-        self._thread.join(max(self._until - time.monotonic(), 0))
+        self._thread.join(max(self._deadline - time.monotonic(), 0))
         if self.unshipped:
-            logger.error("decision log: %s: not all is shipped; the next start goes on", self._folder.root)
+            logger.error("decision log: %s: segments remain unshipped; the next start ships them", self._folder.root)
 
     def _run(self) -> None:
         while True:
             closing = self._closing
-            self._pass()
-            if closing and (not self.unshipped or time.monotonic() > self._until):
+            self._run_steps()
+            if closing and (not self.unshipped or time.monotonic() > self._deadline):
                 return
             self._wake.wait(self._poll)
             self._wake.clear()
 
-    def _pass(self) -> None:
-        """Do all that can be done now. No step waits for one that fails, so that shipping makes room for the others."""
-        done = [self._tried(step) for step in (self._recover, self._finish, self._ship_in_time, self._count)]
-        if all(done) and not self._pause:
-            self._told = ""
+    def _run_steps(self) -> None:
+        """Run all steps; a failed one does not stop the others."""
+        results = [
+            self._try_step(step)
+            for step in (self._recover_once, self._finish_ended, self._ship_with_backoff, self._count_unshipped)
+        ]
+        if all(results) and not self._backoff:
+            self._last_error = ""
 
-    def _tried(self, step: Callable[[], None]) -> bool:
-        """Take a step; return False when it failed: it is tried again at the next pass."""
+    def _try_step(self, step: Callable[[], None]) -> bool:
+        """Run a step; return False if it failed. The next round retries it."""
         try:
             step()
-        except Exception as error:  # noqa: BLE001 - in a thread that must not end
+        except Exception as error:  # noqa: BLE001 - the thread must not end
             self.failures += 1
-            if str(error) != self._told:
-                logger.warning("decision log: not shipped, it is tried again: %s", error)
-            self._told = str(error)
+            if str(error) != self._last_error:
+                logger.warning("decision log: not shipped, retrying: %s", error)
+            self._last_error = str(error)
             return False
         return True
 
-    def _recover(self) -> None:
+    def _recover_once(self) -> None:
         if not self._recovered:
             recover(self._folder)
             self._recovered = True
 
-    def _finish(self) -> None:
-        """Finish what ended; a segment that cannot be finished holds up no other. Raises the last one's error."""
-        failed = None
+    def _finish_ended(self) -> None:
+        """Finish ended segments. Raises the last error after trying all."""
+        last_error = None
         with self._finishing:
             for path in [*self._ended]:
                 try:
                     self._folder.finish(path)
                 except OSError as error:
                     if path.exists():
-                        failed = error
+                        last_error = error
                         continue
-                    logger.error("decision log: %s was deleted before it was finished: its records are lost", path)
+                    logger.error("decision log: %s was deleted before it was finished; its records are lost", path)
                 self._ended.remove(path)
-        if failed:
-            raise failed
+        if last_error:
+            raise last_error
 
-    def _ship_in_time(self) -> None:
-        """Ship unless the last failure was a moment ago; pauses grow with each failure."""
-        if not self.remote or time.monotonic() < self._again:
+    def _ship_with_backoff(self) -> None:
+        """Ship, unless the backoff of the last failure is still running."""
+        if not self.remote or time.monotonic() < self._retry_at:
             return
         try:
-            self._ship(self.remote)
+            self._ship_finished(self.remote)
         except Exception:
-            self._pause = min(max(self._pause * 2, self._poll), MAX_BACKOFF_SECONDS)
-            self._again = time.monotonic() + (0 if self._closing else self._pause * random.uniform(0.5, 1))  # noqa: S311
+            self._backoff = min(max(self._backoff * 2, self._poll), MAX_BACKOFF_SECONDS)
+            self._retry_at = time.monotonic() + (0 if self._closing else self._backoff * random.uniform(0.5, 1))  # noqa: S311
             raise
-        self._pause = 0.0
+        self._backoff = 0.0
 
-    def _ship(self, remote: ObjectStore) -> None:
-        """Ship what is finished; a file that cannot be read holds up no other. Raises the last one's error."""
-        failed = None
-        with _try_lock(self._folder.root / LOCK_FILE) as alone:
-            waiting = self._folder.finished() if alone else []
-            for left, path in zip(range(len(waiting), 0, -1), waiting, strict=True):
-                self.unshipped = left
+    def _ship_finished(self, remote: ObjectStore) -> None:
+        """Ship finished segments. Raises the last error after trying all."""
+        last_error = None
+        with _try_lock(self._folder.root / LOCK_FILE) as is_locked:
+            waiting = self._folder.list_finished() if is_locked else []
+            for remaining, path in zip(range(len(waiting), 0, -1), waiting, strict=True):
+                self.unshipped = remaining
                 try:
                     self._oldest = path.stat().st_mtime
-                    manifest.sha256(path)  # so that a disk's error is not taken for the remote's
+                    manifest.sha256(path)  # raises an error of the disk before one of the remote
                     _ship_file(path, path.relative_to(self._folder.root).as_posix(), remote)
                     path.unlink()
                     self.shipped += 1
                 except OSError as error:
-                    failed = error if path.exists() else failed  # else somebody shipped it before this look
-        if failed:
-            raise failed
+                    last_error = error if path.exists() else last_error  # otherwise another process shipped it
+        if last_error:
+            raise last_error
 
-    def _count(self) -> None:
-        """Count the segments that wait to be shipped, those that are not yet finished included."""
-        times = [path.stat().st_mtime for path in [*self._folder.finished(), *self._ended] if path.exists()]
+    def _count_unshipped(self) -> None:
+        """Count the segments that are not shipped."""
+        times = [path.stat().st_mtime for path in [*self._folder.list_finished(), *self._ended] if path.exists()]
         self.unshipped, self._oldest = (len(times), min(times, default=None)) if self.remote else (0, None)
 
 
 def _ship_file(path: Path, name: str, remote: ObjectStore) -> None:
-    """Make a file an object unless it is one, and see that it is."""
+    """Upload a file if necessary and verify its size."""
     size = path.stat().st_size
-    found = remote.below(name).get(name)
-    if found is None or found.size != size:
+    stored = remote.below(name).get(name)
+    if stored is None or stored.size != size:
         remote.send(path, name)
-        found = remote.below(name).get(name)
-    if found is None or found.size != size:
-        what = f"{found.size} bytes" if found else "nothing"
-        raise ExternalServiceError(f"{remote.url}/{name}: {what} after it was sent, expected {size} bytes")
+        stored = remote.below(name).get(name)
+    if stored is None or stored.size != size:
+        size_text = f"{stored.size} bytes" if stored else "nothing"
+        raise ExternalServiceError(f"{remote.url}/{name}: {size_text} after upload, expected {size} bytes")
 
 
 @contextmanager
 def _try_lock(lock: Path) -> Iterator[bool]:
-    """Yield whether nobody else ships from here."""
+    """Yield whether this process got the folder's lock."""
     file = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         yield _locked(file)

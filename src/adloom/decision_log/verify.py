@@ -1,9 +1,4 @@
-"""
-Whether a log can be learned from: what is wrong with single records, with processes, and between records.
-
-Ids are compared in files of their own, a share of them at a time, so that a log of any size is verified in memory that
-grows with a 64th of its ids.
-"""
+"""Verify a log: single records, the segments of a process, and links between records."""
 
 import math
 import tempfile
@@ -20,76 +15,76 @@ from adloom.decision_log.record import Decision, End, Feedback, Gap, Header, dec
 from adloom.storage import manifest
 from adloom.storage.base import Store
 
-CHECKS = {  # name: what is wrong when it counts something
+CHECKS = {  # name: the problem that it counts
     "name": "a segment's name is not the sha256 of its bytes",
     "damaged": "a segment cannot be read to its end",
-    "torn": "the last line of a segment has no end",
-    "line": "not a line of a log",
-    "frame": "a segment without its header first, or without its end last",
-    "lengths": "not one probability a candidate and one propensity a slot",
+    "torn": "the last line of a segment is incomplete",
+    "line": "a line is not a valid log line",
+    "frame": "a segment does not start with its header or end with its end line",
+    "lengths": "the number of probabilities or propensities is wrong",
     "sum": "probabilities do not sum to 1",
-    "chosen": "a chosen creative is no candidate, or stands in two slots",
-    "support": "a probability below 0, or not above 0 for what was chosen",
-    "propensity": "a propensity is not the slot's probability given the slots above",
+    "chosen": "a chosen creative is not a candidate, or fills two slots",
+    "support": "a negative probability, or a chosen creative without a positive one",
+    "propensity": "a propensity differs from the slot's conditional probability",
     "user": "a user without the fingerprint of the key",
-    "duplicate": "a decision_id that another decision has",
-    "feedback": "feedback for a decision that is not in the log",
-    "early": "feedback that is earlier than its decision",
-    "one_user": "clicks of a user who made half of all clicks or more",
+    "duplicate": "a decision_id occurs more than once",
+    "feedback": "feedback without its decision in the log",
+    "early": "feedback earlier than its decision",
+    "one_user": "clicks of one user with at least half of all clicks",
     "backwards": "the clock of a process went back",
-    "future": "a time later than now",
-    "missing": "records that a process wrote and that are not here",
-    "gap": "records that were dropped or lost, as the log itself says",
+    "future": "a time in the future",
+    "missing": "records that a process wrote but that are absent",
+    "gap": "records that the log itself reports as dropped or lost",
 }
 TOLERANCE = 1e-9
-ROUNDING = 1e-14  # of a sum of probabilities, however it was formed
-CLOCK_SKEW = 10_000_000  # µs by which clocks may differ, and one clock go back
+ROUNDING = 1e-14  # of a sum of probabilities
+CLOCK_SKEW = 10_000_000  # µs, tolerated between clocks
 MAX_EXAMPLES = 3
-MIN_CLICKS = 100  # below so many, half of them may well be one user's
+MIN_CLICKS = 100  # with fewer clicks, one user may well have half of them
 
 
 @dataclass(frozen=True)
 class SegmentSummary:
-    """What a segment says of its process."""
+    """A segment's range of records and times."""
 
     name: str
     number: int
-    before: int  # records of the process before it
-    after: int  # and up to its end, or as far as it can be read
-    first: int  # time of its first record, µs
-    latest: int  # the latest time in it, µs
+    before: int  # records of the process before the segment
+    after: int  # records up to its end, or its last readable line
+    first: int  # time of the first record, µs
+    latest: int  # latest time, µs
 
 
 @dataclass
 class VerificationReport:
-    """What was found."""
+    """The issues and counts of a log."""
 
     counts: Counter[str] = field(default_factory=Counter)  # by check
-    examples: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # the first of each check
+    examples: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # the first ones, by check
     segments: int = 0
     decisions: int = 0
     feedback: int = 0
     gaps: Counter[str] = field(default_factory=Counter)  # records by reason
-    parts: dict[str, list[SegmentSummary]] = field(default_factory=lambda: defaultdict(list))  # by process
-    last: set[str] = field(default_factory=set)  # processes that said their log ends
+    summaries: dict[str, list[SegmentSummary]] = field(default_factory=lambda: defaultdict(list))  # by process
+    ended: set[str] = field(default_factory=set)  # processes that ended their log
 
-    def add(self, check: str, where: str, count: int = 1) -> None:
-        """Count something that is wrong."""
+    def add_issue(self, check: str, where: str, count: int = 1) -> None:
+        """Count an issue."""
         self.counts[check] += count
         if len(self.examples[check]) < MAX_EXAMPLES:
             self.examples[check].append(where)
 
     @property
-    def wrong(self) -> int:
-        """How much is wrong in all."""
+    def issue_count(self) -> int:
+        """The number of all issues."""
         return self.counts.total()
 
     def summary(self) -> Mapping[str, object]:
-        """Return what a program reads."""
+        """Return the JSON form."""
         return {
             "segments": self.segments,
-            "processes": len(self.parts),
-            "processes_without_end": len(self.parts.keys() - self.last),  # they run, or are not yet recovered
+            "processes": len(self.summaries),
+            "processes_without_end": len(self.summaries.keys() - self.ended),  # running, or not yet recovered
             "decisions": self.decisions,
             "feedback": self.feedback,
             "gaps": dict(self.gaps),
@@ -98,129 +93,131 @@ class VerificationReport:
 
 
 def verify(logs: Sequence[str], store: Store, at: int | None = None) -> VerificationReport:
-    """Check the segments below some uris, at a time in µs (now). Raises DataError when there are none."""
-    found, findings = reading.find_segments(logs, store), VerificationReport()
+    """Verify the segments of some logs at a time in µs (default: now). Raises DataError without segments."""
+    segments, report = reading.find_segments(logs, store), VerificationReport()
     with tempfile.TemporaryDirectory(prefix="adloom-verify-") as scratch, Outcomes(Path(scratch)) as outcomes:
-        for segment in found:
-            _SegmentCheck(segment, findings, outcomes, at or now()).check(store)
-        _check_outcomes(outcomes, findings)
-    for process, parts in findings.parts.items():
-        _check_process(process, sorted(parts, key=lambda part: part.number), findings)
-    return findings
+        for segment in segments:
+            _SegmentCheck(segment, report, outcomes, at or now()).check(store)
+        _check_outcomes(outcomes, report)
+    for process, summaries in report.summaries.items():
+        _check_process(process, sorted(summaries, key=lambda summary: summary.number), report)
+    return report
 
 
-def _check_outcomes(outcomes: Outcomes, findings: VerificationReport) -> None:
-    """Compare decisions with each other, and feedback with its decisions."""
+def _check_outcomes(outcomes: Outcomes, report: VerificationReport) -> None:
+    """Check ids across decisions and feedback."""
     for decision_id, count in outcomes.duplicates():
-        findings.add("duplicate", f"{decision_id.hex()}: {count} decisions", count - 1)
+        report.add_issue("duplicate", f"{decision_id.hex()}: {count} decisions", count - 1)
     for decision_id, lag in outcomes.feedback():
         if lag is None:
-            findings.add("feedback", f"decision {decision_id.hex()}")
+            report.add_issue("feedback", f"decision {decision_id.hex()}")
         elif lag < -CLOCK_SKEW:
-            findings.add("early", f"decision {decision_id.hex()}: {-lag / 1e6:.0f} s")
+            report.add_issue("early", f"decision {decision_id.hex()}: {-lag / 1e6:.0f} s")
     user, clicks = outcomes.most_clicks()
     if outcomes.clicks >= MIN_CLICKS and clicks * 2 >= outcomes.clicks:
-        findings.add("one_user", f"user {user.hex()}: {clicks} of {outcomes.clicks} clicks", clicks)
+        report.add_issue("one_user", f"user {user.hex()}: {clicks} of {outcomes.clicks} clicks", clicks)
 
 
 class _SegmentCheck:
-    """One segment while it is checked."""
+    """The verification of one segment."""
 
-    def __init__(self, found: SegmentRef, findings: VerificationReport, outcomes: Outcomes, at: int) -> None:
-        self._found, self._findings, self._outcomes, self._at = found, findings, outcomes, at
+    def __init__(self, segment: SegmentRef, report: VerificationReport, outcomes: Outcomes, at: int) -> None:
+        self._segment, self._report, self._outcomes, self._at = segment, report, outcomes, at
         self._header: Header | None = None
         self._end: End | None = None
         self._count = 0  # decisions and feedback
         self._first = self._latest = 0
 
     def check(self, store: Store) -> None:
-        self._findings.segments += 1
+        self._report.segments += 1
         try:
-            with self._found.here(store) as path:
-                for number, line in self._found.lines(path):
-                    self._line(number, line)
-                if self._found.sha256 and manifest.sha256(path) != self._found.sha256:
-                    self._wrong("name", 0)
+            with self._segment.local_copy(store) as path:
+                for number, line in self._segment.read_lines(path):
+                    self._check_line(number, line)
+                if self._segment.sha256 and manifest.sha256(path) != self._segment.sha256:
+                    self._add_issue("name", 0)
         except DamagedError as error:
-            self._findings.add("damaged", str(error))
+            self._report.add_issue("damaged", str(error))
         if self._header is None or self._end is None:
-            self._wrong("frame", 0)
+            self._add_issue("frame", 0)
         if self._header:
-            self._tell(self._header)
+            self._summarize(self._header)
 
-    def _wrong(self, check: str, number: int, what: str = "") -> None:
-        where = f"{self._found.name}:{number}" if number else self._found.name
-        self._findings.add(check, f"{where}: {what}" if what else where)
+    def _add_issue(self, check: str, number: int, detail: str = "") -> None:
+        where = f"{self._segment.name}:{number}" if number else self._segment.name
+        self._report.add_issue(check, f"{where}: {detail}" if detail else where)
 
-    def _line(self, number: int, line: bytes) -> None:
+    def _check_line(self, number: int, line: bytes) -> None:
         if not line.endswith(b"\n"):
-            return self._wrong("torn", number)
+            return self._add_issue("torn", number)
         try:
-            found = decode(line)
+            record = decode(line)
         except ValueError as error:
-            self._count += 1  # it was one when it was written
-            return self._wrong("line", number, str(error))
-        if isinstance(found, Header) != (number == 1) or self._end:
-            self._wrong("frame", number)
-        if isinstance(found, Header):
-            self._header = self._header or found
-        elif isinstance(found, End):
-            self._end = found
-        elif isinstance(found, Gap):
-            self._findings.gaps[found.reason] += found.records
-            self._findings.add("gap", f"{self._found.name}:{number}: {found.records}, {found.reason}", found.records)
+            self._count += 1  # count it: it was valid when it was written
+            return self._add_issue("line", number, str(error))
+        if isinstance(record, Header) != (number == 1) or self._end:
+            self._add_issue("frame", number)
+        if isinstance(record, Header):
+            self._header = self._header or record
+        elif isinstance(record, End):
+            self._end = record
+        elif isinstance(record, Gap):
+            self._report.gaps[record.reason] += record.records
+            self._report.add_issue(
+                "gap", f"{self._segment.name}:{number}: {record.records}, {record.reason}", record.records
+            )
         else:
-            self._record(number, found)
+            self._check_record(number, record)
         return None
 
-    def _record(self, number: int, record: Decision | Feedback) -> None:
+    def _check_record(self, number: int, record: Decision | Feedback) -> None:
         self._count += 1
         if record.time > self._at + CLOCK_SKEW:
-            self._wrong("future", number, f"{(record.time - self._at) / 1e6:.0f} s")
+            self._add_issue("future", number, f"{(record.time - self._at) / 1e6:.0f} s")
         if record.time < self._latest - CLOCK_SKEW:
-            self._wrong("backwards", number, f"{(self._latest - record.time) / 1e6:.0f} s")
+            self._add_issue("backwards", number, f"{(self._latest - record.time) / 1e6:.0f} s")
         self._first, self._latest = self._first or record.time, max(self._latest, record.time)
         if isinstance(record, Feedback):
             self._outcomes.add_feedback(record)
-            self._findings.feedback += 1
+            self._report.feedback += 1
             return
         self._outcomes.add_decision(record)
-        self._findings.decisions += 1
-        for check, what in check_decision(record):
-            self._wrong(check, number, f"{record.decision_id}: {what}")
+        self._report.decisions += 1
+        for check, detail in check_decision(record):
+            self._add_issue(check, number, f"{record.decision_id}: {detail}")
 
-    def _tell(self, header: Header) -> None:
+    def _summarize(self, header: Header) -> None:
         read = header.records + self._count
         after = self._end.records if self._end else read
         if missing := after - read:
-            self._findings.add("missing", f"{self._found.name}: {missing} records", abs(missing))
+            self._report.add_issue("missing", f"{self._segment.name}: {missing} records", abs(missing))
         if self._end and self._end.last:
-            self._findings.last.add(header.process)
-        self._findings.parts[header.process].append(
-            SegmentSummary(self._found.name, header.number, header.records, after, self._first, self._latest)
+            self._report.ended.add(header.process)
+        self._report.summaries[header.process].append(
+            SegmentSummary(self._segment.name, header.number, header.records, after, self._first, self._latest)
         )
 
 
-def _check_process(process: str, parts: Sequence[SegmentSummary], findings: VerificationReport) -> None:
-    """Compare the segments of a process, in their order; those before the first one here are no concern."""
-    latest = parts[0].latest
-    for before, part in pairwise(parts):
-        missing = part.before - before.after
-        if part.number != before.number + 1 or missing:
-            where = f"process {process}: {missing} records before segment {part.number}, after {before.number}"
-            findings.add("missing", where, max(abs(missing), 1))
-        if part.first and part.first < latest - CLOCK_SKEW:
-            findings.add("backwards", f"{part.name}: {(latest - part.first) / 1e6:.0f} s")
-        latest = max(latest, part.latest)
+def _check_process(process: str, summaries: Sequence[SegmentSummary], report: VerificationReport) -> None:
+    """Check the sequence of a process's segments, from the first one present."""
+    latest = summaries[0].latest
+    for before, summary in pairwise(summaries):
+        missing = summary.before - before.after
+        if summary.number != before.number + 1 or missing:
+            where = f"process {process}: {missing} records before segment {summary.number}, after {before.number}"
+            report.add_issue("missing", where, max(abs(missing), 1))
+        if summary.first and summary.first < latest - CLOCK_SKEW:
+            report.add_issue("backwards", f"{summary.name}: {(latest - summary.first) / 1e6:.0f} s")
+        latest = max(latest, summary.latest)
 
 
 def check_decision(decision: Decision) -> Iterator[tuple[str, str]]:
-    """Yield (check, what) for everything that is wrong with a decision by itself."""
+    """Yield (check, detail) for each issue within a decision."""
     if (decision.user is None) != (decision.user_key is None):
-        yield "user", "one of user and user_key alone"
-    given = f"{len(decision.candidates)} candidates, {len(decision.probabilities)} probabilities"
+        yield "user", "user and user_key must occur together"
+    sizes = f"{len(decision.candidates)} candidates, {len(decision.probabilities)} probabilities"
     if len(decision.probabilities) != len(decision.candidates) or len(decision.propensities) != len(decision.chosen):
-        yield "lengths", f"{given}, {len(decision.chosen)} chosen, {len(decision.propensities)} propensities"
+        yield "lengths", f"{sizes}, {len(decision.chosen)} chosen, {len(decision.propensities)} propensities"
         return
     total = math.fsum(decision.probabilities)
     if decision.candidates and not abs(total - 1) <= TOLERANCE:
@@ -231,20 +228,20 @@ def check_decision(decision: Decision) -> Iterator[tuple[str, str]]:
 
 
 def _check_slate(decision: Decision) -> Iterator[tuple[str, str]]:
-    left = dict(zip(decision.candidates, decision.probabilities, strict=True))
-    if len(left) < len(decision.candidates):
-        yield "chosen", "a candidate stands there twice"
+    remaining_probabilities = dict(zip(decision.candidates, decision.probabilities, strict=True))
+    if len(remaining_probabilities) < len(decision.candidates):
+        yield "chosen", "a candidate occurs twice"
         return
     above: list[float] = []
     for slot, (creative, propensity) in enumerate(zip(decision.chosen, decision.propensities, strict=True), 1):
-        probability = left.pop(creative, None)
+        probability = remaining_probabilities.pop(creative, None)
         if probability is None:
             yield "chosen", f"slot {slot}: {creative}"
             return
         if not (probability > 0 and propensity > 0):
             yield "support", f"slot {slot}: {creative} with probability {probability!r}, propensity {propensity!r}"
             return
-        remaining = max(1 - math.fsum(above), probability)  # less only by rounding, or where the sum is wrong
+        remaining = max(1 - math.fsum(above), probability)  # smaller only by rounding or with a wrong sum
         if abs(propensity - probability / remaining) > TOLERANCE + ROUNDING / remaining:
             yield "propensity", f"slot {slot}: {propensity!r}, expected {probability / remaining!r}"
         above.append(probability)

@@ -1,4 +1,4 @@
-"""The writer of one process: lines out of the buffer, segments into a folder; used by one thread at a time."""
+"""Write buffered lines into segments; one thread at a time."""
 
 import logging
 import time
@@ -12,131 +12,137 @@ from adloom.decision_log.counters import ProcessCounters
 from adloom.decision_log.record import DropReason, End, Gap, encode, now
 from adloom.decision_log.segment_file import LogDirectory, LogSegment, create_header, format_day
 
-DISK_CHECK_SECONDS = 1.0  # seconds between two looks at how much lies in the folder
+DISK_CHECK_SECONDS = 1.0  # between two measurements of the folder's size
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How long and how much."""
+    """Time and size limits of a log."""
 
-    flush: float  # seconds between two writes
-    buffer: int  # bytes taken and not written
-    segment: int  # bytes of a segment before it is rotated
-    rotation: float  # seconds before a segment with records is rotated
-    disk: int  # bytes in the folder above which nothing more is taken
+    flush: float  # seconds between writes
+    buffer: int  # unwritten bytes
+    segment: int  # bytes at which a segment is rotated
+    rotation: float  # seconds after which a segment is rotated
+    disk: int  # bytes in the folder above which records are dropped
 
 
 class Writer:
-    """Writes a buffer's lines into segments, in their order. What there is no room for stays in the buffer."""
+    """Writes a buffer's lines into segments in order; lines without space stay in the buffer."""
 
     def __init__(
         self,
         folder: LogDirectory,
-        tally: ProcessCounters,
+        counters: ProcessCounters,
         limits: Limits,
         buffer: Buffer,
-        ended: Callable[[Path], None],
+        on_end: Callable[[Path], None],
     ) -> None:
-        self._folder, self._tally, self._limits, self._buffer, self._ended = folder, tally, limits, buffer, ended
+        self._folder, self._counters, self._limits, self._buffer, self._on_end = (
+            folder,
+            counters,
+            limits,
+            buffer,
+            on_end,
+        )
         self._segment: LogSegment | None = None
-        self._noted: Counter[DropReason] = Counter()
-        self._looked = 0.0
+        self._reported: Counter[DropReason] = Counter()
+        self._measured_at = 0.0
         self.written = 0  # records
-        self.over = False  # the folder holds more than its limit
-        self.full = False  # the last write found no room
+        self.over_limit = False  # the folder exceeds its limit
+        self.disk_full = False  # the last write failed
 
     @property
-    def trouble(self) -> DropReason | None:
-        """Why records have to be dropped, if it is not that they come too fast."""
-        return "disk limit" if self.over else "disk full" if self.full else None
+    def drop_reason(self) -> DropReason | None:
+        """Why records are dropped, unless the buffer is full."""
+        return "disk limit" if self.over_limit else "disk full" if self.disk_full else None
 
     def write(self, dropped: Counter[DropReason]) -> None:
-        """Write what waits, and a gap for what was dropped; rotate when it is time."""
+        """Write buffered lines and gaps for dropped records; rotate if due."""
         self._buffer.gather()
         self._drain()
-        if not self._buffer.head():
-            self._note(dropped)
-        if self._segment and self._due(self._segment):
+        if not self._buffer.peek():
+            self._report_drops(dropped)
+        if self._segment and self._is_due(self._segment):
             self._rotate(last=False)
-        self._look()
+        self._measure_folder()
 
     def close(self) -> bool:
-        """End the log of this process; return False when there was no room for all of it."""
-        if not self._buffer.bytes and (self._segment or self._tally.number) and self._opened():
+        """End this process's log; return False if lines remain unwritten."""
+        if not self._buffer.bytes and (self._segment or self._counters.number) and self._ensure_segment():
             self._rotate(last=True)
         if self._segment:
             self._segment.close()
         return not self._buffer.bytes and not self._segment
 
-    def age(self) -> float:
-        """Return the seconds since the segment that is being written was opened, 0 without one."""
+    def segment_age(self) -> float:
+        """Return the age of the open segment in seconds, 0 without one."""
         segment = self._segment
         return (now() - segment.opened) / 1e6 if segment else 0.0
 
     def _drain(self) -> None:
-        while lines := self._buffer.head():
-            kept = self._keep(lines)
-            if kept:
-                self._buffer.take_out(kept)
-                self.written += lines.count(b"\n", 0, kept)
-                self._tally.written = self.written
-            if kept < len(lines):
+        while lines := self._buffer.peek():
+            written = self._append(lines)
+            if written:
+                self._buffer.remove(written)
+                self.written += lines.count(b"\n", 0, written)
+                self._counters.written = self.written
+            if written < len(lines):
                 break
 
-    def _keep(self, lines: bytes) -> int:
+    def _append(self, lines: bytes) -> int:
         if self._segment and self._segment.size >= self._limits.segment:
             self._rotate(last=False)
-        segment = self._opened()
-        kept = segment.write(lines) if segment else 0
+        segment = self._ensure_segment()
+        written = segment.write(lines) if segment else 0
         if segment:
-            self._tell(segment.error)
-        return kept
+            self._log_error(segment.error)
+        return written
 
-    def _opened(self) -> LogSegment | None:
-        """Return the segment to write to, None when there is no room for one."""
+    def _ensure_segment(self) -> LogSegment | None:
+        """Return the open segment, None without disk space."""
         if self._segment is None:
-            path = self._folder.path(self._tally.process, self._tally.number)
+            path = self._folder.segment_path(self._counters.process, self._counters.number)
             try:
-                self._tally.keep()
-                self._segment = LogSegment(path, create_header(self._tally, self.written))
-                self._tally.number += 1
+                self._counters.persist()
+                self._segment = LogSegment(path, create_header(self._counters, self.written))
+                self._counters.number += 1
             except OSError as error:
-                self._tell(error)
+                self._log_error(error)
         return self._segment
 
     def _rotate(self, last: bool) -> None:
         assert self._segment
         if self._segment.end(End(time=now(), records=self.written, last=last)):
-            self._ended(self._segment.path)
+            self._on_end(self._segment.path)
             self._segment = None
         else:
-            self._tell(self._segment.error)
+            self._log_error(self._segment.error)
 
-    def _due(self, segment: LogSegment) -> bool:
+    def _is_due(self, segment: LogSegment) -> bool:
         return (
             segment.size >= self._limits.segment
-            or self.age() >= self._limits.rotation
+            or self.segment_age() >= self._limits.rotation
             or segment.day != format_day(now())
-            or segment.opened > now()  # the clock was set back
+            or segment.opened > now()  # the clock went back
             or segment.deleted
         )
 
-    def _note(self, dropped: Counter[DropReason]) -> None:
-        """Write a gap for each reason for which more was dropped than gaps say."""
-        for reason, count in (dropped - self._noted).items():
+    def _report_drops(self, dropped: Counter[DropReason]) -> None:
+        """Write a gap for each reason with unreported drops."""
+        for reason, count in (dropped - self._reported).items():
             gap = encode(Gap(time=now(), reason=reason, records=count)) + b"\n"
-            if self._keep(gap):
-                self._noted[reason] += count
-                self._tally.noted = self._noted.total()
+            if self._append(gap):
+                self._reported[reason] += count
+                self._counters.reported = self._reported.total()
 
-    def _look(self) -> None:
-        if time.monotonic() - self._looked >= DISK_CHECK_SECONDS:
-            self._looked = time.monotonic()
-            self.over = self._folder.bytes() > self._limits.disk
+    def _measure_folder(self) -> None:
+        if time.monotonic() - self._measured_at >= DISK_CHECK_SECONDS:
+            self._measured_at = time.monotonic()
+            self.over_limit = self._folder.total_bytes() > self._limits.disk
 
-    def _tell(self, error: OSError | None) -> None:
-        if error and not self.full:
+    def _log_error(self, error: OSError | None) -> None:
+        if error and not self.disk_full:
             logger.error("decision log: %s: %s; records wait in memory", self._folder.root, error.strerror or error)
-        self.full = error is not None
+        self.disk_full = error is not None

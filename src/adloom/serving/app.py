@@ -70,7 +70,7 @@ class Service:
         self.decisions = DecisionMetrics(
             meter.registry,
             self._origins,
-            getattr(around.log, "numbers", lambda: None),
+            getattr(around.log, "statistics", lambda: None),
             lambda: around.auth.is_unreadable,
         )
         self.exposition = MetricsExporter(meter.registry, around.shared)

@@ -13,7 +13,7 @@ STEPS = st.lists(st.one_of(st.tuples(st.just("put"), LINES), st.tuples(st.just("
 
 
 def buffer(room: int) -> Buffer:
-    return Buffer(room, ProcessCounters.begin(Path("unused"), "a" * 32, "shop"))
+    return Buffer(room, ProcessCounters.create(Path("unused"), "a" * 32, "shop"))
 
 
 @given(STEPS, st.integers(0, 40))
@@ -26,18 +26,18 @@ def test_lines_come_out_once_in_order_and_the_count_follows_them(steps: list[tup
             taken += value + b"\n" if has_room else b""
         else:
             waiting.gather()
-            head = waiting.head()
+            head = waiting.peek()
             kept = head.rfind(b"\n", 0, round(float(str(value)) * len(head))) + 1  # whole lines, as a disk has room
             if kept:
-                waiting.take_out(kept)
+                waiting.remove(kept)
             written += head[:kept]
         assert waiting.bytes == len(taken) - len(written)
         assert taken.startswith(written)
-        assert waiting.taken == taken.count(b"\n")
+        assert waiting.accepted == taken.count(b"\n")
     waiting.gather()
-    while head := waiting.head():
+    while head := waiting.peek():
         written += head
-        waiting.take_out(len(head))
+        waiting.remove(len(head))
     assert (written, waiting.bytes, waiting.age()) == (taken, 0, 0)
 
 

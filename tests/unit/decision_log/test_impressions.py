@@ -205,7 +205,7 @@ def test_the_most_frequent_names_of_context_become_columns(
     log = bench.log([*history, *[history[0]] * 3])  # told again, which makes no name more frequent
     converted, _ = bench.convert(log)
     assert converted.context_names == 2
-    assert "2 names of context are left out, such as 'b', 'rare'" in caplog.text
+    assert "2 context names are excluded, such as 'b', 'rare'" in caplog.text
     rows = bench.rows(history)
     assert [(row["ctx_often"], row["ctx_a"]) for row in rows[::2]] == [(None, None), ("2", None), ("4", "5")]
     assert not {"ctx_b", "ctx_rare"} & rows[0].keys()
@@ -220,7 +220,7 @@ def test_a_record_that_cannot_be_converted_is_named_and_left_out(
     log = bench.log([decision(0), decision(1, **change)])
     converted, files = bench.convert(log)
     assert (converted.decisions, converted.unreadable) == (1, 1)
-    assert ":3: left out: " in caplog.text
+    assert ":3: excluded: " in caplog.text
     assert next(iter(change)) in caplog.text
     assert files == bench.convert(bench.log([decision(0)]))[1]
 

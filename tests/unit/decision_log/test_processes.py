@@ -39,8 +39,8 @@ class Appender:
         self.process.stdin.flush()
         return self.process.stdout.readline().strip()
 
-    def numbers(self) -> dict[str, Any]:
-        told: dict[str, Any] = json.loads(self.do("numbers"))
+    def statistics(self) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(self.do("statistics"))
         return told
 
     def end(self, how: signal.Signals) -> None:
@@ -154,7 +154,7 @@ def test_a_process_that_cannot_be_recovered_holds_up_no_other(tmp_path: Path) ->
 def test_what_was_written_survives_the_kill(tmp_path: Path) -> None:
     with appending(tmp_path, BRISK) as process:
         process.do("take 100")
-        until(lambda: process.numbers()["write_lag"] == 0)
+        until(lambda: process.statistics()["write_lag"] == 0)
         process.end(signal.SIGKILL)
     recover(LogDirectory(tmp_path))
     assert len(records(read(tmp_path))) == 100
@@ -175,7 +175,7 @@ def test_a_process_that_is_told_to_end_loses_nothing(tmp_path: Path) -> None:
         process.end(signal.SIGTERM)
         assert process.process.returncode == 0
     assert len(records(read(tmp_path))) == 500
-    assert verify([str(tmp_path)], FolderStore()).wrong == 0
+    assert verify([str(tmp_path)], FolderStore()).issue_count == 0
 
 
 def test_a_full_disk_is_waited_for_in_memory_and_then_drops_and_counts_without_holding_up(tmp_path: Path) -> None:
@@ -183,19 +183,19 @@ def test_a_full_disk_is_waited_for_in_memory_and_then_drops_and_counts_without_h
         process.do("take 10")
         process.do("limit 100000")
         process.do("take 1000")
-        until(lambda: process.numbers()["write_lag"] > 0.2)  # the writer has found out
+        until(lambda: process.statistics()["write_lag"] > 0.2)  # the writer has found out
         given = 1010
-        while not process.numbers()["dropped"]:
+        while not process.statistics()["dropped"]:
             process.do("take 1000")
             given += 1000
-        full = process.numbers()
+        full = process.statistics()
         assert full["dropped"].keys() == {"disk full"}
         assert full["written"] < full["appended"] < given
         assert full["longest"] < 1  # second; a disk's own time-outs are far longer
         process.do("limit -1")
-        until(lambda: process.numbers()["write_lag"] == 0)
+        until(lambda: process.statistics()["write_lag"] == 0)
         assert process.do("close") == "closed"
-        after = process.numbers()
+        after = process.statistics()
     assert after["written"] == after["appended"]
     assert after["appended"] + sum(after["dropped"].values()) == given
     assert len(records(read(tmp_path))) == after["appended"]
@@ -207,30 +207,30 @@ def test_a_process_that_can_open_no_more_files_writes_all_it_takes(tmp_path: Pat
     with appending(tmp_path, BRISK) as process:
         process.do("fill")  # so that a segment is open
         process.do("files 0")
-        until(lambda: process.numbers()["dropped"] != {} or process.do("take 2000") == "0" or filled_twice(process))
-        limited = process.numbers()
+        until(lambda: process.statistics()["dropped"] != {} or process.do("take 2000") == "0" or filled_twice(process))
+        limited = process.statistics()
         process.do("files -1")
         assert limited["dropped"] == {}
         process.do("take 1")
-        until(lambda: process.numbers()["write_lag"] == 0)
+        until(lambda: process.statistics()["write_lag"] == 0)
         process.end(signal.SIGTERM)
     assert len(records(read(tmp_path))) == limited["appended"] + 1
-    assert verify([str(tmp_path)], FolderStore()).wrong == 0
+    assert verify([str(tmp_path)], FolderStore()).issue_count == 0
 
 
 def filled_twice(process: Appender) -> bool:
     """Whether more was written than the buffer has room for, and nothing waits."""
-    until(lambda: process.numbers()["write_lag"] == 0)
-    return bool(process.numbers()["written"] * len(encode(decision())) > 6 * FLUSH_BYTES)
+    until(lambda: process.statistics()["write_lag"] == 0)
+    return bool(process.statistics()["written"] * len(encode(decision())) > 6 * FLUSH_BYTES)
 
 
 def test_a_process_starts_on_a_full_disk_and_writes_when_there_is_room(tmp_path: Path) -> None:
     with appending(tmp_path, BRISK, limit=0) as process:
         assert process.do("take 100") == "100"
-        until(lambda: process.numbers()["write_lag"] > 0.1)
-        assert process.numbers()["written"] == 0
+        until(lambda: process.statistics()["write_lag"] > 0.1)
+        assert process.statistics()["written"] == 0
         process.do("limit -1")
-        until(lambda: process.numbers()["write_lag"] == 0)
+        until(lambda: process.statistics()["write_lag"] == 0)
         process.do("take 5")
         process.end(signal.SIGKILL)
     recover(LogDirectory(tmp_path))
@@ -244,7 +244,7 @@ def test_a_process_that_ends_with_a_full_disk_is_counted_by_the_next_one(tmp_pat
         process.do("limit 50000")
         assert process.do("take 1000") == "1000"
         assert process.do("close") == "closed"
-        written = process.numbers()["written"]
+        written = process.statistics()["written"]
         assert 0 < written < 1000
     recover(LogDirectory(tmp_path))
     assert len(records(read(tmp_path))) == written

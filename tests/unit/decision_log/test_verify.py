@@ -35,8 +35,8 @@ def test_a_sound_log_has_nothing_wrong(tmp_path: Path) -> None:
     write(tmp_path, framed([decision(2)], number=1, before=3))
     write(tmp_path, framed([click(1)], process=OTHER))
     findings = found(tmp_path)
-    assert findings.wrong == 0
-    assert (findings.segments, findings.decisions, findings.feedback, len(findings.parts)) == (3, 3, 2, 2)
+    assert findings.issue_count == 0
+    assert (findings.segments, findings.decisions, findings.feedback, len(findings.summaries)) == (3, 3, 2, 2)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_a_segment_without_a_header_says_so(tmp_path: Path) -> None:
 
 def test_small_differences_of_clocks_are_no_fault(tmp_path: Path) -> None:
     write(tmp_path, framed([decision(0, time=LATER + CLOCK_SKEW), decision(1, time=LATER)]))
-    assert found(tmp_path).wrong == 0
+    assert found(tmp_path).issue_count == 0
 
 
 def test_what_lies_in_two_places_is_one_segment_and_what_is_being_written_none(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_what_lies_in_two_places_is_one_segment_and_what_is_being_written_none(t
     (tmp_path / "here" / "open").mkdir()
     (tmp_path / "here" / "open" / f"{PROCESS}-000001.jsonl").write_bytes(encode(decision(1))[:40])
     findings = verify([str(tmp_path / "here"), str(tmp_path / "there")], FolderStore(), at=LATER)
-    assert (findings.segments, findings.decisions, findings.wrong) == (1, 1, 0)
+    assert (findings.segments, findings.decisions, findings.issue_count) == (1, 1, 0)
 
 
 def test_a_single_segment_is_a_log_whatever_its_name(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_a_single_segment_is_a_log_whatever_its_name(tmp_path: Path) -> None:
 
 def test_a_log_that_begins_in_the_middle_of_a_process_misses_nothing(tmp_path: Path) -> None:
     write(tmp_path, framed([decision(0)], number=7, before=900))
-    assert found(tmp_path).wrong == 0
+    assert found(tmp_path).issue_count == 0
 
 
 def test_nothing_to_verify_is_said(tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_the_command_prints_each_check_and_fails_in_one_line(tmp_path: Path) -> 
     shown = CliRunner().invoke(cli, ["log", "verify", str(tmp_path)])
     assert isinstance(shown.exception, DataError)
     assert shown.exception.exit_code == 2
-    assert str(shown.exception).startswith(f"{tmp_path}: 2 findings (duplicate 1, feedback 1)")
+    assert str(shown.exception).startswith(f"{tmp_path}: 2 issues (duplicate 1, feedback 1)")
     assert all(f"\n{name} " in shown.output for name in CHECKS)
     assert f"{0:032x}: 2 decisions" in shown.output
 

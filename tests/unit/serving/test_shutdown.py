@@ -52,7 +52,7 @@ def test_the_log_is_shipped_while_the_application_hangs_at_its_end(tmp_path: Pat
         received.put_nowait({"type": "lifespan.startup"})
         log.append(decision())
         received.put_nowait({"type": "lifespan.shutdown"})
-        await until(lambda: log.numbers().shipped == 1)
+        await until(lambda: log.statistics().shipped == 1)
         serving.cancel()
 
     asyncio.run(serve())
@@ -75,7 +75,7 @@ def test_the_log_is_shipped_while_the_registry_hangs(tmp_path: Path, log: Decisi
         await until(asked.is_set)
         log.append(decision())
         ending = asyncio.create_task(service.stop())
-        await until(lambda: log.numbers().shipped == 1)
+        await until(lambda: log.statistics().shipped == 1)
         answers.set()
         await ending
 

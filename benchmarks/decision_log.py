@@ -22,7 +22,7 @@ from msgspec import structs
 from adloom.decision_log.log import DecisionLog, LogStatistics
 from adloom.decision_log.record import Decision, now
 from adloom.decision_log.writer import Limits
-from adloom.storage.objects import FolderObjects
+from adloom.storage.local import FolderObjectStore
 
 ROUNDS, RECORDS = 20, 1000
 BAR = {10: 8.0}  # µs
@@ -105,7 +105,7 @@ def main() -> None:
         folder = Path(scratch)
         for candidates in (10, 50):
             given = records(candidates)
-            log = DecisionLog(folder / str(candidates), "shop", LIMITS, FolderObjects(str(folder / "remote")))
+            log = DecisionLog(folder / str(candidates), "shop", LIMITS, FolderObjectStore(str(folder / "remote")))
             ours, theirs = per_record(log.append, given), by_hand(folder, given)
             share, numbers = writing(log, given)
             assert not numbers.dropped

@@ -23,6 +23,7 @@ from adloom.arrays import AnyArray
 from adloom.catalogue import entries
 from adloom.config.params import Source
 from adloom.config.settings import Settings
+from adloom.context import open_store
 from adloom.data import contracts, readers
 from adloom.policy.ope import estimators
 from adloom.policy.ope.estimate import Estimate
@@ -30,7 +31,6 @@ from adloom.policy.ope.log_evaluation import LogColumns, evaluate_log
 from adloom.policy.ope.promotion_test import decide_lift
 from adloom.policy.ope.reward_model import Rates, cross_fit
 from adloom.policy.simulator import Config, Log, World
-from adloom.storage.router import Stores
 
 ROWS = 10_000
 RATES = (0.005, 0.02, 0.05)
@@ -224,8 +224,8 @@ def _rows(looks: float) -> str:
 def open_bandit() -> pd.DataFrame:
     """Return the Open Bandit log under the impressions table's contract."""
     with tempfile.TemporaryDirectory() as scratch:
-        place = Stores(Settings(quiet=True)).fetch("open-bandit", Path(scratch))
-        source = entries.described(Source(uri="open-bandit"))
+        place = open_store(Settings(quiet=True)).fetch("open-bandit", Path(scratch))
+        source = entries.complete_source(Source(uri="open-bandit"))
         raw = pd.concat(readers.read_source(place, source, "impressions"), ignore_index=True)
     rows, reasons = contracts.validate(raw, "impressions")
     assert (reasons == "").all()

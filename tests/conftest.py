@@ -14,7 +14,7 @@ from adloom.config.params import Source
 from adloom.context import StageContext
 from adloom.registry.memory import MemoryRegistry
 from adloom.storage import manifest, parquet
-from adloom.storage.router import FolderStore
+from adloom.storage.local import FolderStore
 from adloom.tracking.memory import MemoryTracker
 
 MakeTable = Callable[[str, pd.DataFrame], Path]

@@ -8,8 +8,9 @@ from pathlib import Path
 from adloom.config.settings import Settings, read_kernel_variables
 from adloom.errors import ConfigError
 from adloom.registry.base import Registry
-from adloom.storage import secret_file
+from adloom.storage import files
 from adloom.storage.base import Store
+from adloom.storage.s3_client import S3Options
 from adloom.tracking.base import Tracker
 
 MIN_KEY_BYTES = 16
@@ -34,7 +35,6 @@ class StageContext:
 def build_context(settings: Settings, project: str) -> StageContext:
     """Open the outside that the environment describes; connections are made when they are first used."""
     from adloom.registry.mlflow import MlflowRegistry
-    from adloom.storage.router import Stores
     from adloom.tracking import provenance
     from adloom.tracking.mlflow import MlflowTracker
     from adloom.tracking.parent_run import ParentRun
@@ -42,7 +42,7 @@ def build_context(settings: Settings, project: str) -> StageContext:
     made_by = partial(provenance.read_tags, settings)
     parent = ParentRun(settings.parent_run, settings.kfp_run)
     return StageContext(
-        store=Stores(settings),
+        store=open_store(settings),
         tracker=MlflowTracker(settings.tracking_uri, project, made_by, parent),
         registry=MlflowRegistry(settings.tracking_uri, project, made_by, parent),
         pseudonym_key=pseudonym_key(settings),
@@ -53,6 +53,19 @@ def build_context(settings: Settings, project: str) -> StageContext:
         processes=settings.processes or 1,
         kernels=read_kernel_variables(),
     )
+
+
+def open_store(settings: Settings, options: S3Options | None = None) -> Store:
+    """Open all stores: S3, the catalogue and folders."""
+    from adloom.catalogue.download import Downloads
+    from adloom.catalogue.entries import ENTRIES
+    from adloom.catalogue.store import CatalogueStore
+    from adloom.storage.router import StoreRouter
+    from adloom.storage.s3 import S3Store
+
+    progress = not settings.quiet
+    catalogue = CatalogueStore(Downloads(settings.home / "downloads", progress))
+    return StoreRouter(S3Store(settings.s3_endpoint, progress, options), dict.fromkeys(ENTRIES, catalogue))
 
 
 def checkpoint_uri(settings: Settings) -> str | None:
@@ -67,9 +80,9 @@ def pseudonym_key(settings: Settings) -> bytes | None:
     """Return the pseudonym key from the environment or a file. Raises ConfigError when it is short or unreadable."""
     if settings.pseudonym_key_file:
         try:
-            key = secret_file.read(settings.pseudonym_key_file)[0].strip()
+            key = files.read_secret(settings.pseudonym_key_file)[0].strip()
         except (OSError, ValueError) as error:
-            why = secret_file.reason(error)
+            why = files.failure_reason(error)
             raise ConfigError(f"ADLOOM_PSEUDONYM_KEY_FILE={settings.pseudonym_key_file}: {why}") from None
     elif settings.pseudonym_key:
         key = settings.pseudonym_key.get_secret_value().encode()

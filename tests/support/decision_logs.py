@@ -9,7 +9,7 @@ from typing import Any
 
 from adloom.decision_log import reading, segment_file
 from adloom.decision_log.record import Decision, End, Feedback, Header, Line, decode, encode
-from adloom.storage.router import FolderStore
+from adloom.storage.local import FolderStore
 
 NOON = 1_790_000_000_000_000  # µs: 2026-09-21, 14:13:20 UTC
 PROCESS = "c" * 32

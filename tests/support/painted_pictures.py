@@ -10,7 +10,7 @@ from adloom.context import StageContext
 from adloom.creatives import pictures
 from adloom.registry.memory import MemoryRegistry
 from adloom.storage import manifest, parquet
-from adloom.storage.router import FolderStore
+from adloom.storage.local import FolderStore
 from adloom.tracking.memory import MemoryTracker
 
 SPLITS = ("train", "train", "train", "validation", "test")

@@ -16,9 +16,8 @@ from tests.support.relay import Relay
 from tests.support.seaweedfs import Server
 
 from adloom.config.settings import Settings
-from adloom.context import StageContext
+from adloom.context import StageContext, open_store
 from adloom.registry.mlflow import MlflowRegistry
-from adloom.storage.router import Stores
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +38,7 @@ def environment(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture
 def world(environment: Server, context: StageContext) -> StageContext:
     """The outside with the real stores."""
-    return replace(context, store=Stores(Settings(home=context.home, quiet=True)))
+    return replace(context, store=open_store(Settings(home=context.home, quiet=True)))
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from adloom.config.params import Ingest, TrainLstm
 from adloom.config.settings import Settings
 from adloom.errors import ExternalServiceError
 from adloom.kubeflow import cache, component_runtime
-from adloom.storage.objects import ObjectStore
+from adloom.storage.base import ObjectStore
 
 DIGESTS = {"events": "e" * 64, "copy": ""}
 FILES = ("manifest.json", "rows-0.parquet")
@@ -101,7 +101,7 @@ def test_a_key_that_is_refused_counts_as_gone_and_a_server_without_an_answer_fai
 
 def test_lost_notes_make_a_new_key_and_so_does_a_place_for_none(cluster: Cluster) -> None:
     first = cluster.keys()
-    for key in cluster.notes.below(""):
+    for key in cluster.notes.list(""):
         cluster.notes.remove(key)
     assert cluster.keys()["events"] != first["events"]
     unknown = Settings(quiet=True)

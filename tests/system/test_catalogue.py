@@ -10,10 +10,9 @@ import yaml
 
 from adloom.config import params
 from adloom.config.settings import Settings
-from adloom.context import StageContext
+from adloom.context import StageContext, open_store
 from adloom.stages import runner, sources_lock
 from adloom.storage import parquet
-from adloom.storage.router import Stores
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
 
@@ -26,7 +25,7 @@ def folder(tmp_path: Path, context: StageContext, monkeypatch: pytest.MonkeyPatc
     values["ingest"] = {"events": {"uri": "cdnow"}, "impressions": {"uri": "open-bandit"}}
     Path("params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
     given = params.load(Path("params.yaml"))
-    world = replace(context, store=Stores(Settings(home=context.home, quiet=True)), pseudonym_key=None)
+    world = replace(context, store=open_store(Settings(home=context.home, quiet=True)), pseudonym_key=None)
     sources_lock.save(sources_lock.scan(given, world), sources_lock.LOCK)
     runner.run_stage("ingest", {}, given, world)
     runner.run_stage("prepare", {}, given, world)

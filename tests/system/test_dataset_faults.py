@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,11 @@ from adloom.datasets import dataset, dvc_remote, pull
 from adloom.datasets.dvc_remote import Remote
 from adloom.errors import AdloomError, ConfigError, DataError, ExternalServiceError
 from adloom.storage import manifest, parquet
-from adloom.storage.s3_errors import PATIENCE, Patience
+from adloom.storage.s3_client import S3Options
+from adloom.storage.s3_errors import S3_RETRY
 
-BRISK = Patience(connection=0.5, byte=1, pauses=(0.02, 0.05))  # three tries, as shipped
+FAST_RETRY = replace(S3_RETRY, pauses=(0.02, 0.05))  # three tries, as shipped
+BRISK = S3Options(connect_timeout=0.5, read_timeout=1, retry=FAST_RETRY)
 ENDS_WITHIN = 30  # seconds
 ROWS = 60_000  # of copy: some megabytes, which take a while to pass
 AFTER = 700_000  # bytes that pass before S3 goes away
@@ -46,9 +49,9 @@ def folders(tmp_path: Path) -> dict[str, Path]:
 def open_remote(environment: Server, tmp_path: Path) -> Open:
     """Return a function that opens the test's own remote, at the server or at another address."""
 
-    def open_at(endpoint: str = environment.endpoint, bucket: str = BUCKET, patience: Patience = BRISK) -> Remote:
+    def open_at(endpoint: str = environment.endpoint, bucket: str = BUCKET, options: S3Options = BRISK) -> Remote:
         url = f"s3://{bucket}/{tmp_path.name}"
-        return dvc_remote.remote(Settings(dvc_remote=url, AWS_ENDPOINT_URL_S3=endpoint, quiet=True), tmp_path, patience)
+        return dvc_remote.remote(Settings(dvc_remote=url, AWS_ENDPOINT_URL_S3=endpoint, quiet=True), tmp_path, options)
 
     return open_at
 
@@ -142,7 +145,7 @@ def test_a_remote_that_refuses_is_one_line(
 
 def test_an_address_where_nobody_answers_is_one_line_within_the_shipped_patience(open_remote: Open) -> None:
     said = refused(
-        lambda: dataset.kept("shop", open_remote("http://127.0.0.1:9", patience=PATIENCE)), ExternalServiceError
+        lambda: dataset.kept("shop", open_remote("http://127.0.0.1:9", options=S3Options())), ExternalServiceError
     )
     assert "no answer from http://127.0.0.1:9" in said
     assert "check AWS_ENDPOINT_URL_S3" in said

@@ -18,21 +18,24 @@ from tests.unit.decision_log.test_log import BRISK, records
 
 from adloom.cli.main import cli
 from adloom.config.settings import Settings
+from adloom.context import open_store
 from adloom.decision_log.log import DecisionLog
 from adloom.decision_log.verify import verify
 from adloom.errors import DataError
-from adloom.storage import manifest, objects
-from adloom.storage.router import Stores
-from adloom.storage.s3_errors import Patience
+from adloom.storage import manifest
+from adloom.storage.router import open_object_store
+from adloom.storage.s3_client import S3Options
+from adloom.storage.s3_errors import S3_RETRY
 
-HASTE = Patience(connection=0.5, byte=0.5, pauses=(0.02, 0.05))  # three tries, as shipped
+FAST_RETRY = replace(S3_RETRY, pauses=(0.02, 0.05))  # three tries, as shipped
+HASTE = S3Options(connect_timeout=0.5, read_timeout=0.5, retry=FAST_RETRY)
 SEGMENT = replace(BRISK, segment=40_000)
 COUNT = 300
 
 
 @contextmanager
 def logging(folder: Path, remote: str, endpoint: str) -> Iterator[DecisionLog]:
-    log = DecisionLog(folder, "shop", SEGMENT, objects.open_object_store(remote, endpoint, HASTE))
+    log = DecisionLog(folder, "shop", SEGMENT, open_object_store(remote, endpoint, HASTE))
     try:
         yield log
     finally:
@@ -87,7 +90,7 @@ def test_while_s3_is_away_nothing_waits_and_afterwards_all_is_there_once(
     assert [*(tmp_path / "log").glob("shop/*/*")] == []
     objects_there = there(environment, prefix)
     assert len(objects_there) == log.statistics().shipped
-    findings = verify([f"s3://{BUCKET}/{prefix}"], Stores(Settings(quiet=True)))
+    findings = verify([f"s3://{BUCKET}/{prefix}"], open_store(Settings(quiet=True)))
     assert (findings.decisions, findings.issue_count) == (COUNT, 0)
 
 
@@ -131,7 +134,7 @@ def test_the_commands_read_and_write_s3(environment: Server, tmp_path: Path) -> 
     made = json.loads(CliRunner().invoke(cli, command).output)
     assert (made["impressions"], made["lost_feedback"]) == (2, 1)
     assert environment.keys(BUCKET, "impressions/commands/") == {"2026-09-21.parquet", "manifest.json"}
-    fetched = Stores(Settings(quiet=True)).fetch(out, tmp_path / "fetched")
+    fetched = open_store(Settings(quiet=True)).fetch(out, tmp_path / "fetched")
     assert manifest.verify(fetched).rows == {"impressions": 2}
 
 

@@ -25,16 +25,16 @@ from tests.support.seaweedfs import BUCKET, Server
 
 from adloom.config.params import Source, TrainCnn, TrainGan, Training, TrainLstm
 from adloom.config.settings import Settings
-from adloom.context import StageContext
+from adloom.context import StageContext, open_store
 from adloom.errors import AdloomError, ConfigError, DataError, ExternalServiceError
 from adloom.kubeflow import component_runtime, distributed
 from adloom.kubeflow.jobs.base import LocalJobs
+from adloom.retry import RetryPolicy
 from adloom.stages import runner
 from adloom.stages.runner import Metrics
 from adloom.storage import manifest, parquet
-from adloom.storage.router import Stores
 from adloom.storage.s3 import S3Store
-from adloom.storage.s3_errors import Patience
+from adloom.storage.s3_client import S3Options
 from adloom.tracking.mlflow import MlflowTracker
 from adloom.training.checkpoints import RemoteCheckpoint
 
@@ -69,7 +69,7 @@ class World:
         return replace(
             painted_pictures.context(home),
             home=home,
-            store=Stores(Settings(home=home, quiet=True)),
+            store=open_store(Settings(home=home, quiet=True)),
             checkpoint_uri=checkpoints,
         )
 
@@ -245,8 +245,8 @@ def test_without_a_place_to_hand_over_nothing_is_started(world: World) -> None:
 @pytest.fixture
 def far(world: World, relay: Relay) -> Callable[[str], RemoteCheckpoint]:
     """Copies of checkpoints beyond a relay that may fail."""
-    impatient = Patience(connection=1, byte=1, pauses=())
-    store = S3Store(relay.endpoint, progress=False, patience=impatient)
+    impatient = S3Options(connect_timeout=1, read_timeout=1, retry=RetryPolicy(pauses=()))
+    store = S3Store(relay.endpoint, progress=False, options=impatient)
     return lambda key: RemoteCheckpoint(store, f"s3://{BUCKET}/far/{key}")
 
 

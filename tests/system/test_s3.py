@@ -15,12 +15,12 @@ from adloom.config import params
 from adloom.config.base import ConfigModel
 from adloom.config.params import Params
 from adloom.config.settings import Settings
-from adloom.context import StageContext
+from adloom.context import StageContext, open_store
 from adloom.errors import AdloomError, ConfigError, DataError, ExternalServiceError
 from adloom.stages import runner, sources_lock
 from adloom.storage import manifest, parquet
 from adloom.storage.base import SourceFile
-from adloom.storage.router import Stores
+from adloom.storage.router import StoreRouter
 from adloom.storage.s3 import S3Store
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
@@ -146,11 +146,11 @@ def test_an_object_changed_after_its_snapshot_is_refused(environment: Server, wo
     runner.run_stage("ingest", {}, given, world)
 
 
-class Meddled(Stores):
-    """Stores in which an object changes as soon as it was fetched."""
+class ChangingStore(StoreRouter):
+    """A store in which an object changes as soon as it was fetched."""
 
     def __init__(self, server: Server) -> None:
-        super().__init__(Settings(quiet=True))
+        super().__init__(S3Store(server.endpoint, progress=False), {})
         self.server = server
 
     def fetch(self, uri: str, folder: Path) -> Path:
@@ -164,7 +164,7 @@ def test_an_object_that_changes_while_a_stage_reads_it_is_refused(environment: S
     given = shop("s3://shop/meddled")
     locked(given, world)
     with pytest.raises(DataError, match=r"s3://shop/meddled: orders.csv changed since sources.lock was written"):
-        runner.run_stage("ingest", {}, given, replace(world, store=Meddled(environment)))
+        runner.run_stage("ingest", {}, given, replace(world, store=ChangingStore(environment)))
     assert not Path("data/raw/events").exists()
 
 
@@ -198,7 +198,7 @@ def test_a_refusal_is_one_line_in_seconds(
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    world = replace(context, store=Stores(Settings(quiet=True)))
+    world = replace(context, store=open_store(Settings(quiet=True)))
     given, begun = shop(uri), time.monotonic()
     with pytest.raises(kind) as caught:
         sources_lock.scan(given, world)
@@ -225,7 +225,7 @@ def test_an_address_of_something_else_is_said(
         thread.start()
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{page.server_port}")
         with pytest.raises(ConfigError, match=r"does not answer as S3 does \(404\); check AWS_ENDPOINT_URL_S3"):
-            sources_lock.scan(shop("s3://shop/orders"), replace(context, store=Stores(Settings(quiet=True))))
+            sources_lock.scan(shop("s3://shop/orders"), replace(context, store=open_store(Settings(quiet=True))))
         thread.join()
 
 
@@ -237,28 +237,26 @@ def test_an_address_that_swallows_every_packet_fails_in_seconds(
         begun = time.monotonic()
         said = rf"no answer from http://127.0.0.1:{port}: .* may close port {port}\); check AWS_ENDPOINT_URL_S3$"
         with pytest.raises(ExternalServiceError, match=said):
-            sources_lock.scan(shop("s3://shop/orders"), replace(context, store=Stores(Settings(quiet=True))))
+            sources_lock.scan(shop("s3://shop/orders"), replace(context, store=open_store(Settings(quiet=True))))
         assert time.monotonic() - begun < ANSWER_WITHIN
 
 
-class Hasty(S3Store):
-    """Lists once and never looks again, as happens when an object changes between two requests."""
+class StaleStore(S3Store):
+    """A store that lists once, as if an object changed between two requests."""
 
     def __init__(self, endpoint: str) -> None:
         super().__init__(endpoint, progress=False)
         self.seen: dict[str, SourceFile] = {}
 
-    def _found(self, uri: str) -> dict[str, SourceFile]:
-        self.seen = self.seen or super()._found(uri)
+    def _find(self, uri: str) -> dict[str, SourceFile]:
+        self.seen = self.seen or super()._find(uri)
         return self.seen
 
 
 def test_an_object_that_changes_while_it_is_read_is_refused(environment: Server, tmp_path: Path) -> None:
     environment.put("shop", "race/orders.csv", ORDERS)
-    store = Hasty(environment.endpoint)
+    store = StaleStore(environment.endpoint)
     store.list("s3://shop/race")
     environment.put("shop", "race/orders.csv", b"changed")
-    with pytest.raises(
-        DataError, match="an object changed or went while it was read; try again, a source after `adloom snapshot`"
-    ):
+    with pytest.raises(DataError, match="an object changed or was deleted during the read; .*`adloom snapshot`"):
         store.fetch("s3://shop/race", tmp_path / "x")

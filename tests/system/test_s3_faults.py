@@ -18,19 +18,19 @@ from adloom.config.base import ConfigModel
 from adloom.config.models import MODELS
 from adloom.config.params import TABLES, Params
 from adloom.config.settings import Settings
-from adloom.context import StageContext
+from adloom.context import StageContext, open_store
 from adloom.errors import AdloomError, ArtifactError, ConfigError, DataError, ExternalServiceError
 from adloom.registry.base import CHAMPION
 from adloom.registry.memory import MemoryRegistry
 from adloom.stages import runner, sources_lock
 from adloom.storage import manifest
 from adloom.storage.base import Store
-from adloom.storage.router import Stores
 from adloom.storage.s3 import S3Store
-from adloom.storage.s3_errors import Patience
+from adloom.storage.s3_client import S3Options
+from adloom.storage.s3_errors import S3_RETRY
 from adloom.tracking.memory import MemoryTracker
 
-BRISK = Patience(pauses=(0.02, 0.05))  # three tries, as shipped
+BRISK = S3Options(retry=replace(S3_RETRY, pauses=(0.02, 0.05)))  # three tries, as shipped
 ENDS_WITHIN = 30  # seconds
 MADE = f"s3://{BUCKET}/made"
 DATASET = {table: f"data/dataset/{table}" for table in TABLES}
@@ -105,7 +105,7 @@ def made(server: Server, relay_of_all: Relay, tmp_path_factory: pytest.TempPathF
         seaweedfs.visit(server, patch)
         patch.setenv("AWS_ENDPOINT_URL_S3", relay_of_all.endpoint)
         patch.chdir(folder)
-        made = Made(folder, small_shop(folder), Stores(Settings(quiet=True), BRISK))
+        made = Made(folder, small_shop(folder), open_store(Settings(quiet=True), BRISK))
         send(server, folder / "shop", "shop")
         world = outside(folder, made.far)
         sources_lock.save(sources_lock.scan(made.params, world), sources_lock.LOCK)
@@ -261,7 +261,7 @@ def test_credentials_that_are_refused_for_an_output_are_found_before_anything_is
     made: Made, world: StageContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
-    stranger = replace(world, store=Stores(Settings(quiet=True), BRISK))
+    stranger = replace(world, store=open_store(Settings(quiet=True), BRISK))
     paths = {"events": f"s3://{BUCKET}/nothing-here", "audience": f"s3://{BUCKET}/out"}
     with pytest.raises(ConfigError, match=r"s3://shop/out: .* refused the credentials \(SignatureDoesNotMatch\)"):
         runner.run_stage("segment", paths, made.params, stranger)
@@ -300,7 +300,7 @@ def test_a_server_that_falls_silent_for_a_moment_is_asked_again(
     made: Made, world: StageContext, relay: Relay, tmp_path: Path, direction: str
 ) -> None:
     sent, to = artifact(tmp_path / "sent", b"s" * 30_000), f"s3://{BUCKET}/silent-{direction}"
-    store = S3Store(relay.endpoint, progress=False, patience=replace(BRISK, byte=1))
+    store = S3Store(relay.endpoint, progress=False, options=replace(BRISK, read_timeout=1))
     if direction == "write":
         relay.fail(Fault("silent", "write", after=300_000, then=1, since=b"PUT "))
     store.push(sent, to)

@@ -28,7 +28,7 @@ from adloom.kubeflow.jobs.trainjob import TrainJobs
 from adloom.kubeflow.jobs.trainjob import manifest as trainjob
 from adloom.stages.runner import Metrics
 from adloom.storage import manifest
-from adloom.storage.router import FolderStore
+from adloom.storage.local import FolderStore
 
 BLOCK = TrainLstm(epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=0.1, nodes=2, devices=2)
 PLACE = PodResources(

@@ -129,7 +129,7 @@ def test_the_overlay_names_the_port_of_s3_once_for_all_its_users(overlay: Render
 
 def test_every_place_of_the_catalogue_is_reached_by_stages(overlay: Rendered) -> None:
     places = [
-        place for entry in ENTRIES.values() for set_of in entry.alternatives for p in set_of for place in p.places
+        place for entry in ENTRIES.values() for set_of in entry.alternatives for p in set_of for place in p.origins
     ]
     urls = [place.url for place in places if isinstance(place, Url)]
     assert len(urls) >= len(ENTRIES)

@@ -1,4 +1,4 @@
-"""Downloads: the catalogue's files, fetched once, checked, and kept below ADLOOM_HOME/downloads."""
+"""Downloads of the catalogue: verified, resumable, and cached below ADLOOM_HOME/downloads."""
 
 import errno
 import hashlib
@@ -14,13 +14,14 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from adloom.catalogue.entries import ENTRIES, Entry, Package
-from adloom.catalogue.packages import Members, Place, Url
+from adloom.catalogue.formats import Members
+from adloom.catalogue.packages import Origin, Url
 from adloom.connection_errors import describe, reach
 from adloom.errors import DataError, ExternalServiceError
 from adloom.storage import manifest
 
-TIMEOUT = 10  # seconds without an answer before the next place is tried
-BLOCK = 1 << 16
+TIMEOUT = 10  # seconds without an answer before the next origin is tried
+BLOCK = 1 << 16  # bytes
 
 
 @dataclass(frozen=True)
@@ -33,77 +34,75 @@ class Downloads:
 
     def fetch(self, name: str) -> Path:
         """
-        Return the folder with an entry's files, each equal to its pin, fetching what is not there.
+        Return the folder of an entry's files, downloading them unless they are complete.
 
-        Raises ExternalServiceError naming every place that was tried when none gave them.
+        Raises ExternalServiceError with the failure of each origin.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         entry, target = self.entries[name], self.folder / name
         with FileLock(self.folder / f"{name}.lock"):
-            if not _complete(entry, target):
-                _write(self._files(entry, name), target)
+            if not _is_complete(entry, target):
+                _write(self._download_entry(entry, name), target)
         return target
 
-    def _files(self, entry: Entry, name: str) -> dict[str, bytes]:
+    def _download_entry(self, entry: Entry, name: str) -> dict[str, bytes]:
         failures: list[str] = []
         for alternative in entry.alternatives:
             members: dict[str, bytes] = {}
             try:
                 for package in alternative:
-                    members |= self._members(package, failures)
+                    members |= self._read_package(package, failures)
             except ExternalServiceError:
                 continue
-            return _pinned(entry, name, {**entry.shape(members), **entry.texts})
-        raise ExternalServiceError(
-            f"{name}: could not be fetched: {'; '.join(failures)}; check the network and run it again"
-        )
+            return _verify(entry, name, {**entry.convert(members), **entry.texts})
+        raise ExternalServiceError(f"{name}: download failed: {'; '.join(failures)}; check the network and try again")
 
-    def _members(self, package: Package, failures: list[str]) -> Members:
-        """Fetch a package from the first place that has it and unpack it; add to `failures` what went wrong."""
-        for place in package.places:
+    def _read_package(self, package: Package, failures: list[str]) -> Members:
+        """Return a package's members from the first origin that provides it, and add the failures of the others."""
+        for origin in package.origins:
             try:
-                path = self._package(package, place)
+                path = self._download_package(package, origin)
             except (ExternalServiceError, OSError, http.client.HTTPException) as error:
                 if getattr(error, "errno", None) == errno.ENOSPC:
                     raise
-                failures.append(f"{place}: {describe(error)}")
+                failures.append(f"{origin}: {describe(error)}")
                 continue
-            members = package.unpack(path, package.members)
+            members = package.read(path, package.members)
             path.unlink()
             return members
         raise ExternalServiceError(package.file)
 
-    def _package(self, package: Package, place: Place) -> Path:
-        if isinstance(place, Url):
-            path = self._get(place.url, package.file)
+    def _download_package(self, package: Package, origin: Origin) -> Path:
+        if isinstance(origin, Url):
+            path = self._download_url(origin.url, package.file)
         else:
-            path = place.download(self.folder, package.file)
-        if (found := manifest.sha256(path)) != package.sha256:
+            path = origin.download(self.folder, package.file)
+        if (actual := manifest.sha256(path)) != package.sha256:
             path.unlink()
-            raise ExternalServiceError(f"wrong sha256 {found[:12]}…, expected {package.sha256[:12]}…")
+            raise ExternalServiceError(f"wrong sha256 {actual[:12]}…, expected {package.sha256[:12]}…")
         return path
 
-    def _get(self, url: str, file: str) -> Path:
-        """Download a file; what an interrupted download left is gone on from, where the server can."""
+    def _download_url(self, url: str, file: str) -> Path:
+        """Download a file, resuming an interrupted download if the server can."""
         part = self.folder / f"{file}.part"
-        have = part.stat().st_size if part.exists() else 0
+        start = part.stat().st_size if part.exists() else 0
         reach(url, TIMEOUT)
-        request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})  # noqa: S310
+        request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})  # noqa: S310
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT) as response:  # noqa: S310 - pinned by sha256
-                self._receive(response, part, have if response.status == http.HTTPStatus.PARTIAL_CONTENT else 0)
+                self._receive(response, part, start if response.status == http.HTTPStatus.PARTIAL_CONTENT else 0)
         except urllib.error.HTTPError as error:
             if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                 raise
         return part.rename(self.folder / file)
 
-    def _receive(self, response: http.client.HTTPResponse, part: Path, have: int) -> None:
-        total = have + int(response.headers.get("Content-Length", 0))
+    def _receive(self, response: http.client.HTTPResponse, part: Path, start: int) -> None:
+        total = start + int(response.headers.get("Content-Length", 0))
         with (
-            part.open("r+b" if have else "wb") as stream,
+            part.open("r+b" if start else "wb") as stream,
             tqdm(
                 total=total or None,
-                initial=have,
+                initial=start,
                 unit="B",
                 unit_scale=True,
                 desc=part.stem,
@@ -111,7 +110,7 @@ class Downloads:
                 disable=not self.progress,
             ) as bar,
         ):
-            stream.seek(have)
+            stream.seek(start)
             while block := response.read(BLOCK):
                 stream.write(block)
                 bar.update(len(block))
@@ -119,7 +118,7 @@ class Downloads:
             raise ExternalServiceError(f"the connection ended after {part.stat().st_size} of {total} bytes")
 
 
-def _complete(entry: Entry, target: Path) -> bool:
+def _is_complete(entry: Entry, target: Path) -> bool:
     return all(
         (path := target / file.path).is_file()
         and path.stat().st_size == file.bytes
@@ -128,25 +127,25 @@ def _complete(entry: Entry, target: Path) -> bool:
     )
 
 
-def _pinned(entry: Entry, name: str, files: dict[str, bytes]) -> dict[str, bytes]:
-    """Return the files when each is what the catalogue pins. Raises DataError naming the first that is not."""
+def _verify(entry: Entry, name: str, files: dict[str, bytes]) -> dict[str, bytes]:
+    """Return the files. Raises DataError for the first whose content differs from its pin."""
     for file in entry.files:
-        found = f"sha256:{hashlib.sha256(files[file.path]).hexdigest()}"
-        if found != file.version:
-            raise DataError(f"{name}/{file.path}: {found}, expected {file.version}; the package was changed")
+        actual = f"sha256:{hashlib.sha256(files[file.path]).hexdigest()}"
+        if actual != file.version:
+            raise DataError(f"{name}/{file.path}: {actual}, expected {file.version}; the package was changed")
     return files
 
 
 def _write(files: dict[str, bytes], target: Path) -> None:
     """Write files as a folder that is complete or absent."""
-    beside = target.with_name(f"{target.name}.partial")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir()
+    partial = target.with_name(f"{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
     try:
         for name, content in files.items():
-            (beside / name).write_bytes(content)
+            (partial / name).write_bytes(content)
     except BaseException:
-        shutil.rmtree(beside)
+        shutil.rmtree(partial)
         raise
     shutil.rmtree(target, ignore_errors=True)
-    beside.rename(target)
+    partial.rename(target)

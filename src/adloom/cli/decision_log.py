@@ -12,10 +12,10 @@ import click
 from adloom.cli.main import AS_JSON, show
 from adloom.config.base import ConfigModel
 from adloom.config.settings import Settings
+from adloom.context import open_store
 from adloom.errors import DataError
 from adloom.stages.runner import is_remote
 from adloom.storage import manifest
-from adloom.storage.router import Stores
 
 if TYPE_CHECKING:
     from adloom.decision_log.verify import VerificationReport
@@ -45,7 +45,7 @@ def verify_log(logs: tuple[str, ...], as_json: bool) -> None:
     """
     from adloom.decision_log import verify
 
-    findings = verify.verify(logs, Stores(Settings()))
+    findings = verify.verify(logs, open_store(Settings()))
     for line in [json.dumps(findings.summary(), indent=1)] if as_json else _table(findings):
         click.echo(line)
     if findings.issue_count:
@@ -69,7 +69,7 @@ def to_impressions(logs: tuple[str, ...], out: str, as_json: bool) -> None:
     """
     from adloom.decision_log import impressions
 
-    store = Stores(Settings())
+    store = open_store(Settings())
     store.require(out)
     if not is_remote(out) and any(Path(out).glob("*")) and not (Path(out) / manifest.MANIFEST).is_file():
         raise DataError(f"{out}: holds something other than impressions, which would be replaced; name another folder")

@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from adloom.config.settings import Settings
+from adloom.datasets.dvc_objects import DvcObjectStore, open_s3_objects
 from adloom.errors import AdloomError, ConfigError, DataError
-from adloom.storage.objects import FileObjects, ObjectStore, S3Objects
-from adloom.storage.s3_errors import PATIENCE, Patience, map_concurrently
+from adloom.storage.base import ObjectStore, read_object, write_object
+from adloom.storage.s3_client import S3Options
+from adloom.storage.transfers import map_concurrently
 
 DOCUMENTS = "datasets"
 FILES = "files/md5"
@@ -116,22 +118,20 @@ class Remote:
 
     def documents(self) -> list[Document]:
         """Return the documents, oldest first; none when the remote is new."""
-        found = self._objects.below(f"{DOCUMENTS}/")
+        found = self._objects.list(f"{DOCUMENTS}/")
         written = [Document(Path(name).stem, one.written) for name, one in found.items() if name.endswith(".json")]
         return sorted(written, key=lambda document: (document.written, document.digest))
 
     def read(self, digest: str) -> bytes:
         """Return a document. Raises DataError when it is gone."""
-        with tempfile.TemporaryDirectory(prefix="adloom-") as place:
-            try:
-                return self._objects.fetch(f"{DOCUMENTS}/{digest}.json", Path(place) / "document").read_bytes()
-            except FileNotFoundError:
-                raise DataError(f"{self.url}/{DOCUMENTS}/{digest}.json: gone; {AGAIN}") from None
+        try:
+            return read_object(self._objects, f"{DOCUMENTS}/{digest}.json")
+        except FileNotFoundError:
+            raise DataError(f"{self.url}/{DOCUMENTS}/{digest}.json: gone; {AGAIN}") from None
 
     def write(self, digest: str, content: bytes) -> None:
         """Make a document, which is there whole or not at all."""
-        with _file(content) as path:
-            self._objects.send(path, f"{DOCUMENTS}/{digest}.json")
+        write_object(self._objects, f"{DOCUMENTS}/{digest}.json", content)
 
     def forget(self, digest: str) -> None:
         """Delete a document."""
@@ -139,14 +139,12 @@ class Remote:
 
     def objects(self) -> dict[str, int]:
         """Return the size of every object of a file or a folder, by its md5."""
-        found = self._objects.below(f"{FILES}/")
+        found = self._objects.list(f"{FILES}/")
         return {name.removeprefix(f"{FILES}/").replace("/", ""): one.size for name, one in found.items()}
 
     def listed(self, md5: str) -> set[str]:
         """Return the objects of a folder's files. Raises FileNotFoundError when its listing is gone."""
-        with tempfile.TemporaryDirectory(prefix="adloom-") as place:
-            entries = json.loads(self._objects.fetch(_name(md5), Path(place) / "listing").read_bytes())
-        return {entry["md5"] for entry in entries}
+        return {entry["md5"] for entry in json.loads(read_object(self._objects, _name(md5)))}
 
     def remove(self, md5: str) -> None:
         """Delete an object."""
@@ -169,11 +167,11 @@ class Remote:
         map_concurrently(lambda one: self._receive(one, cache), cache.listed(md5), f"fetch {md5[:8]}", self._progress)
 
     def _send(self, md5: str, path: Path) -> bool:
-        held = self._objects.below(_name(md5)).get(_name(md5))
+        held = self._objects.list(_name(md5)).get(_name(md5))
         if held and held.size == path.stat().st_size:
             return False
         with _still(path, md5) as copy:
-            self._objects.send(copy, _name(md5))
+            self._objects.put(copy, _name(md5))
         return True
 
     def _receive(self, md5: str, cache: Cache) -> None:
@@ -181,7 +179,7 @@ class Remote:
             return
         try:
             with cache.taking(md5) as path:
-                self._objects.fetch(_name(md5), path)
+                self._objects.get(_name(md5), path)
         except FileNotFoundError:
             raise DataError(f"{self.url}/{_name(md5)}: gone; {AGAIN}") from None
         if not cache.holds(md5):
@@ -202,10 +200,10 @@ def contents(folder: Path) -> DirectoryHash:
     return DirectoryHash(tree.oid, meta.size, files, tree.as_bytes())
 
 
-def remote(settings: Settings, folder: Path = Path(), patience: Patience = PATIENCE) -> Remote:
+def remote(settings: Settings, folder: Path = Path(), options: S3Options | None = None) -> Remote:
     """Return the remote that the environment names, else DVC's default. Raises ConfigError when there is none."""
-    config = _config(folder)
-    name = config["core"].get("remote")
+    dvc_config = _config(folder)
+    name = dvc_config["core"].get("remote")
     if not settings.dvc_remote and not name:
         raise ConfigError(f"no remote for datasets; {NAME_ONE}")
 
@@ -213,14 +211,14 @@ def remote(settings: Settings, folder: Path = Path(), patience: Patience = PATIE
     from dvc.fs import get_cloud_fs
 
     try:
-        url = settings.dvc_remote or str(config["remote"][name.lower()]["url"])
+        url = settings.dvc_remote or str(dvc_config["remote"][name.lower()]["url"])
         given = {"url": url if "://" in url else str(Path(url).absolute())} if settings.dvc_remote else {"name": name}
-        kind, options, path = get_cloud_fs(config, **given)
+        kind, config, path = get_cloud_fs(dvc_config, **given)
     except (DvcException, KeyError) as error:
         raise ConfigError(f"remote {settings.dvc_remote or name}: {error}; {NAME_ONE}") from None
     if kind.protocol == "s3":
-        return Remote(S3Objects(url, options, settings.s3_endpoint, patience), not settings.quiet)
-    return Remote(FileObjects(url, kind(**options), path), not settings.quiet)
+        return Remote(open_s3_objects(url, config, settings.s3_endpoint, options or S3Options()), not settings.quiet)
+    return Remote(DvcObjectStore(url, kind(**config), path), not settings.quiet)
 
 
 def cache(folder: Path) -> Cache:

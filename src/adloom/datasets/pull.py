@@ -135,7 +135,7 @@ def _differs(params: Params, table: str, made: Manifest) -> str | None:
         return f"ingest.{table} is not given, the dataset has {table}"
     if source.uri != made.facts["source"]:
         return f"ingest.{table}.uri is {source.uri}, the dataset's {table} come from {made.facts['source']}"
-    licence = entries.described(source).licence
+    licence = entries.complete_source(source).licence
     if licence and made.facts.get("licence", licence) != licence:
         return f"ingest.{table}.licence is {licence}, the dataset's {table} have {made.facts['licence']}"
     if params.prepare.for_table(table).digest() != made.params:
@@ -166,7 +166,7 @@ def _own_params(folder: Path) -> Params | None:
 def _ingested(params: Params, table: str) -> str:
     """Return a digest of how a table is ingested, of which a dataset itself says no more than the uri and licence."""
     source = params.ingest.source(table)
-    return (entries.described(source) if source else ConfigModel()).digest()
+    return (entries.complete_source(source) if source else ConfigModel()).digest()
 
 
 def _ingested_as(params: Params, table: str, raw: Path) -> bool:

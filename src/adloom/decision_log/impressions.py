@@ -26,7 +26,7 @@ from adloom.decision_log.reading import DamagedError, SegmentRef
 from adloom.decision_log.record import Decision, Feedback, Header, Line, decode
 from adloom.decision_log.verify import CLOCK_SKEW, MAX_EXAMPLES
 from adloom.errors import DataError
-from adloom.storage import private_file
+from adloom.storage import files
 from adloom.storage.base import Store
 from adloom.storage.parquet import ROWS_PER_SHARD
 
@@ -313,7 +313,7 @@ def _write_days(batches: pa.RecordBatchReader, names: Sequence[str], folder: Pat
     days, schema = 0, pa.schema([*_IMPRESSIONS, *(pa.field(PREFIX + name, _TEXT) for name in names)])
     for day, tables in groupby(_split_days(batches, names), key=lambda pair: pair[0]):
         with (
-            private_file.create(folder / f"{day}.parquet") as stream,
+            files.create_private(folder / f"{day}.parquet") as stream,
             pq.ParquetWriter(stream, schema, compression="zstd") as writer,
         ):
             for rows in _regroup(table for _, table in tables):

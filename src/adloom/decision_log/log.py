@@ -24,8 +24,8 @@ from adloom.decision_log.segment_file import LogDirectory
 from adloom.decision_log.shipper import Shipper
 from adloom.decision_log.writer import Limits, Writer
 from adloom.errors import ConfigError
-from adloom.storage import objects
-from adloom.storage.objects import ObjectStore
+from adloom.storage.base import ObjectStore
+from adloom.storage.router import open_object_store
 
 MEBIBYTE = 1 << 20
 FLUSH_BYTES = MEBIBYTE  # buffered bytes that trigger a write
@@ -163,7 +163,7 @@ def _create_counters(folder: LogDirectory, project: str) -> ProcessCounters:
 def open_log(settings: Settings, project: str) -> DecisionLog:
     """Open the log configured by the environment. Raises ConfigError if its folder is not writable."""
     folder = settings.home / "decisions"
-    remote = objects.open_object_store(settings.log_uri, settings.s3_endpoint) if settings.log_uri else None
+    remote = open_object_store(settings.log_uri, settings.s3_endpoint) if settings.log_uri else None
     limits = Limits(
         flush=settings.log_flush_ms / 1000,
         buffer=settings.log_buffer_mb * MEBIBYTE,

@@ -20,7 +20,7 @@ from isal import igzip
 
 from adloom.decision_log.counters import ProcessCounters
 from adloom.decision_log.record import Decision, End, Feedback, Gap, Header, Line, decode, encode, now
-from adloom.storage import manifest, private_file
+from adloom.storage import files, manifest
 
 OPEN, DAMAGED = "open", "damaged"
 PACKED, PLAIN = ".jsonl.gz", ".jsonl"
@@ -41,7 +41,7 @@ class LogSegment:
         self.opened = header.time
         self.size = 0
         self.error: OSError | None = None  # of the last, incomplete write
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, private_file.MODE)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, files.PRIVATE_MODE)
         if not self.write(encode(header) + b"\n"):
             os.close(self._file)
             path.unlink()
@@ -273,7 +273,7 @@ def _compress(path: Path, target: Path) -> str:
     """Compress a file reproducibly; return the sha256 of the result."""
     with (
         path.open("rb") as source,
-        private_file.create(target) as stream,
+        files.create_private(target) as stream,
         igzip.IGzipFile("", "wb", GZIP_LEVEL, stream, mtime=0) as gzip_file,
     ):
         while block := source.read(BLOCK_BYTES):

@@ -19,7 +19,7 @@ from adloom.decision_log.counters import ProcessCounters
 from adloom.decision_log.segment_file import LogDirectory, recover
 from adloom.errors import ExternalServiceError
 from adloom.storage import manifest
-from adloom.storage.objects import ObjectStore
+from adloom.storage.base import ObjectStore
 
 POLL_SECONDS = 1.0  # between two checks for segments of other processes
 MAX_BACKOFF_SECONDS = 60.0  # seconds
@@ -162,10 +162,10 @@ class Shipper:
 def _ship_file(path: Path, name: str, remote: ObjectStore) -> None:
     """Upload a file if necessary and verify its size."""
     size = path.stat().st_size
-    stored = remote.below(name).get(name)
+    stored = remote.list(name).get(name)
     if stored is None or stored.size != size:
-        remote.send(path, name)
-        stored = remote.below(name).get(name)
+        remote.put(path, name)
+        stored = remote.list(name).get(name)
     if stored is None or stored.size != size:
         size_text = f"{stored.size} bytes" if stored else "nothing"
         raise ExternalServiceError(f"{remote.url}/{name}: {size_text} after upload, expected {size} bytes")

@@ -12,7 +12,6 @@ that makes the generation. A key without a mark is never given out twice, so los
 import hashlib
 import json
 import logging
-import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,9 +19,10 @@ from typing import TypedDict
 
 from adloom.config.settings import Settings
 from adloom.errors import ConfigError, UserError
-from adloom.storage import objects
-from adloom.storage.objects import ObjectStore, S3Objects
-from adloom.storage.s3_errors import PATIENCE, map_concurrently
+from adloom.storage.base import ObjectStore, read_object, write_object
+from adloom.storage.router import open_object_store
+from adloom.storage.s3_client import S3Options
+from adloom.storage.transfers import map_concurrently
 
 MARK = "begun"
 NO_SOURCE = "none"
@@ -40,7 +40,7 @@ class Noted(TypedDict):
 def open_notes(settings: Settings, project: str) -> ObjectStore | None:
     """Return where a project's notes lie, None where the environment names no place for them."""
     uri = settings.checkpoint_uri
-    return objects.open_object_store(f"{uri.rstrip('/')}/cache/{project}", settings.s3_endpoint) if uri else None
+    return open_object_store(f"{uri.rstrip('/')}/cache/{project}", settings.s3_endpoint) if uri else None
 
 
 def assign_keys(digests: Mapping[str, str], place: ObjectStore | None, settings: Settings) -> dict[str, str]:
@@ -63,25 +63,28 @@ def lane_name(table: str, key: str) -> str:
 def write_note(uri: str, folder: Path, lanes: Iterable[str], place: ObjectStore) -> None:
     """Note under each lane that an artifact of so many files lies at a URI."""
     files = sum(path.is_file() for path in folder.rglob("*"))
-    text = json.dumps(Noted(uri=uri, files=files))
+    text = json.dumps(Noted(uri=uri, files=files)).encode()
     for one in lanes:
-        _write(place, f"{one}/{hashlib.sha256(uri.encode()).hexdigest()[:16]}", text)
+        write_object(place, f"{one}/{hashlib.sha256(uri.encode()).hexdigest()[:16]}", text)
 
 
 def _current_generation(where: str, place: ObjectStore, settings: Settings) -> str:
     """Return the generation whose artifacts all exist, a new one where there is none."""
-    found = place.below(f"{where}/")
+    found = place.list(f"{where}/")
     if marks := [name for name in found if name.endswith(f"/{MARK}")]:
         current = max(marks).removesuffix(f"/{MARK}")
         noted = [name for name in found if name.startswith(f"{current}/") and not name.endswith(f"/{MARK}")]
         gone = map_concurrently(
-            lambda name: _find_missing(_read(place, name), settings), noted, "cached artifacts", progress=False
+            lambda name: _find_missing(json.loads(read_object(place, name)), settings),
+            noted,
+            "cached artifacts",
+            progress=False,
         )
         if not any(gone):
             return current.rpartition("/")[2]
         logger.warning("%s: is gone; what is made from %s is made again", next(filter(None, gone)), where)
     new = _new_generation()
-    _write(place, f"{where}/{new}/{MARK}", "")
+    write_object(place, f"{where}/{new}/{MARK}", b"")
     return new
 
 
@@ -90,8 +93,8 @@ def _find_missing(noted: Noted, settings: Settings) -> str | None:
     scheme, _, rest = noted["uri"].rpartition("://")
     try:
         bucket, _, key = rest.partition("/")
-        place = _open_bucket(scheme, bucket, settings) if scheme else objects.open_object_store(rest, None)
-        found = place.below(f"{key}/" if scheme else "")
+        place = _open_bucket(scheme, bucket, settings) if scheme else open_object_store(rest, None)
+        found = place.list(f"{key}/" if scheme else "")
     except UserError as error:
         logger.warning("%s; what cannot be looked at is made again", error)
         return noted["uri"]
@@ -101,30 +104,15 @@ def _find_missing(noted: Noted, settings: Settings) -> str | None:
 def _open_bucket(scheme: str, bucket: str, settings: Settings) -> ObjectStore:
     """Return a bucket of the pipelines' artifacts: of the server in the cluster, or of the S3 that stages use."""
     if scheme == "s3":
-        return objects.open_object_store(f"s3://{bucket}", settings.s3_endpoint)
+        return open_object_store(f"s3://{bucket}", settings.s3_endpoint)
     if scheme != "minio":
         raise ConfigError(f"{scheme}://{bucket}: expected s3:// or minio:// as root of the pipelines' artifacts")
-    given = {
-        "access_key_id": settings.artifacts_access_key,
-        "secret_access_key": settings.artifacts_secret_key and settings.artifacts_secret_key.get_secret_value(),
-    }
-    known = {name: value for name, value in given.items() if value}
-    return S3Objects(f"s3://{bucket}", known, settings.artifacts_endpoint, PATIENCE)
+    secret = settings.artifacts_secret_key and settings.artifacts_secret_key.get_secret_value()
+    keys = {"aws_access_key_id": settings.artifacts_access_key, "aws_secret_access_key": secret}
+    options = S3Options(session={name: value for name, value in keys.items() if value})
+    return open_object_store(f"s3://{bucket}", settings.artifacts_endpoint, options)
 
 
 def _new_generation() -> str:
     """Return a name that sorts after the earlier ones, also within the second that S3 tells times in."""
     return f"{time.time_ns():016x}"
-
-
-def _write(place: ObjectStore, name: str, text: str) -> None:
-    with tempfile.TemporaryDirectory(prefix="adloom-") as scratch:
-        path = Path(scratch) / "note"
-        path.write_text(text, encoding="utf-8")
-        place.send(path, name)
-
-
-def _read(place: ObjectStore, name: str) -> Noted:
-    with tempfile.TemporaryDirectory(prefix="adloom-") as scratch:
-        found: Noted = json.loads(place.fetch(name, Path(scratch) / "note").read_text(encoding="utf-8"))
-    return found

@@ -220,15 +220,15 @@ def finish(project: str, run: str, state: str, message: str | None, retry: Retry
 
     Neither Kubeflow, MLflow nor the webhook being away makes a run fail: it is a warning in the log.
     """
+    from adloom.context import open_store
     from adloom.kubeflow import webhook
     from adloom.kubeflow.client.http import KfpServer
     from adloom.kubeflow.outcome import find_outcome
-    from adloom.storage.router import Stores
     from adloom.tracking.mlflow_server import MlflowConnection
     from adloom.tracking.parent_run import ParentRun
 
     settings = Settings()
-    distributed.discard_run(settings, Stores(settings))
+    distributed.discard_run(settings, open_store(settings))
     run_id = settings.kfp_run or run
     outcome = find_outcome(run_id, state, message, KfpServer(settings))
     try:

@@ -61,7 +61,7 @@ def ingest(table: str, lock: SourcesLock, target: Path, params: Ingest, context:
 
 
 def _resolve_source(table: str, source: Source) -> Source:
-    described = entries.described(source)
+    described = entries.complete_source(source)
     if described.format is None:
         raise ConfigError(f"ingest.{table}.format: required for {source.uri}: idx, folder, csv or parquet")
     return described

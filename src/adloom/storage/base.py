@@ -1,38 +1,86 @@
-"""Stores: where source files and artifacts lie outside this machine's working folder."""
+"""Interfaces of storage: stores of files by URI, and object stores by name below one URL."""
 
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file of a source: its path below the uri, its size, and what changes when its content does."""
+    """A file of a source: its path below the URI, its size, and a version that changes with its content."""
 
     path: str
     bytes: int
-    version: str  # sha256:<hex> where it can be had, else etag:<value>
+    version: str  # sha256:<hex> of a local file, etag:<value> of an object in S3
 
 
 class Store(Protocol):
-    """What stages need of a store."""
+    """Files by URI, as stages need them."""
 
     def list(self, uri: str) -> list[SourceFile]:
-        """Return the files below a uri, sorted by path. Raises DataError when there are none."""
+        """Return the files below a URI, sorted by path. Raises DataError when there are none."""
         ...
 
     def fetch(self, uri: str, folder: Path) -> Path:
-        """Bring the files below a uri into a folder and return where they lie: the uri itself when it is local."""
+        """Return a local path with the files below a URI: the URI itself if it is local, else a copy in the folder."""
         ...
 
     def require(self, uri: str) -> None:
-        """Raise when nothing could be pushed to a uri: called before the work whose result goes there."""
+        """Raise when a push to a URI would fail. Called before the work whose result goes there."""
         ...
 
     def push(self, folder: Path, uri: str) -> None:
-        """Copy a folder's files below a uri, its manifest last."""
+        """Copy a folder's files below a URI, the manifest last."""
         ...
 
     def remove(self, uri: str) -> None:
-        """Delete whatever lies below a uri; nothing may."""
+        """Delete everything under a URI; no error if it is empty."""
         ...
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """Size, time and version of an object."""
+
+    size: int  # bytes
+    written: datetime
+    version: str = ""  # the ETag in S3
+
+
+class ObjectStore(Protocol):
+    """Objects by their names below a URL, as the decision log, datasets and caches need them."""
+
+    url: str
+
+    def list(self, prefix: str) -> Mapping[str, ObjectInfo]:
+        """Return the object of this name and those below it."""
+        ...
+
+    def put(self, path: Path, name: str) -> None:
+        """Upload a file as an object. The object becomes visible only when it is complete."""
+        ...
+
+    def get(self, name: str, path: Path) -> Path:
+        """Download an object to a path, and return the path. Raises FileNotFoundError when it does not exist."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Delete an object; no error if it does not exist."""
+        ...
+
+
+def read_object(store: ObjectStore, name: str) -> bytes:
+    """Return the content of a small object. Raises FileNotFoundError when it does not exist."""
+    with tempfile.TemporaryDirectory(prefix="adloom-") as scratch:
+        return store.get(name, Path(scratch) / "object").read_bytes()
+
+
+def write_object(store: ObjectStore, name: str, content: bytes) -> None:
+    """Write a small object."""
+    with tempfile.TemporaryDirectory(prefix="adloom-") as scratch:
+        path = Path(scratch) / "object"
+        path.write_bytes(content)
+        store.put(path, name)

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from adloom.storage import private_file
+from adloom.storage import files
 
 ROWS_PER_SHARD = 20_000
 
@@ -59,7 +59,7 @@ def _arrow_times(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _write_shard(rows: pa.Table, path: Path) -> None:
     try:
-        with private_file.create(path) as stream:
+        with files.create_private(path) as stream:
             pq.write_table(rows, stream, compression="zstd")
     except OSError as error:  # Arrow's own does not name the file
         raise OSError(error.errno, str(error), str(path)) from None

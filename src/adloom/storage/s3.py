@@ -1,201 +1,162 @@
-"""
-S3: objects below s3://bucket/prefix. A dead address, a wrong key or a missing bucket is one line, within 30 seconds.
+"""Storage in S3 below s3://bucket/prefix."""
 
-What may pass (a server that is away, silent, overloaded, or that breaks off) is tried three times. An object is sent in
-one piece, so that it is whole or absent and nothing is left of one that was broken off; S3 takes 5 GB in one.
-"""
-
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from pydantic import ValidationError
 
 from adloom.errors import ConfigError, DataError
-from adloom.storage.base import SourceFile
+from adloom.storage.base import ObjectInfo, SourceFile
 from adloom.storage.manifest import MANIFEST, Manifest
-from adloom.storage.s3_errors import PATIENCE, TRANSFERS, Item, Made, Patience, map_concurrently, translate_errors
-
-BLOCK = 1 << 20
-
-
-@dataclass(frozen=True)
-class Address:
-    """s3://bucket/key, where key may name an object or what lies below it."""
-
-    bucket: str
-    key: str
-
-    def below(self, path: str) -> str:
-        """Return the key of a path below this one."""
-        return f"{self.key}/{path}" if self.key else path
-
-
-def address(uri: str) -> Address:
-    """Take s3://bucket/key apart. Raises ConfigError when there is no bucket."""
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    if not bucket:
-        raise ConfigError(f"{uri}: no bucket; expected s3://bucket/prefix")
-    return Address(bucket, key.strip("/"))
-
-
-def _prefix(uri: str) -> Address:
-    """Return where an artifact may go: never the root of a bucket, which belongs to more than one artifact."""
-    at = address(uri)
-    if not at.key:
-        raise ConfigError(f"{uri}: a whole bucket; expected s3://bucket/prefix")
-    return at
+from adloom.storage.s3_client import Address, S3Client, S3Options, parse_address
+from adloom.storage.transfers import map_concurrently
 
 
 class S3Store:
-    """Objects of an S3 server; credentials are found where every AWS tool finds them."""
+    """Files by s3:// URI."""
 
-    def __init__(self, endpoint: str | None, progress: bool, patience: Patience = PATIENCE) -> None:
-        self._endpoint = endpoint
+    def __init__(self, endpoint: str | None, progress: bool, options: S3Options | None = None) -> None:
+        self._client = S3Client(endpoint, options)
         self._progress = progress
-        self._patience = patience
-
-    @cached_property
-    def _client(self) -> Any:
-        import boto3
-
-        return connect(boto3.Session(), self._endpoint, self._patience)
 
     def list(self, uri: str) -> list[SourceFile]:
-        """Return the object a uri names, or all objects below it. Raises DataError when there are none."""
-        return list(self._found(uri).values())
+        """Return the object at a URI, or all objects below it. Raises DataError when there are none."""
+        return list(self._find(uri).values())
 
     def fetch(self, uri: str, folder: Path) -> Path:
         """
-        Download the object a uri names, or all below it, and return the file or the folder.
+        Download the object at a URI, or all objects below it, and return the file or the folder.
 
-        Of an artifact only what its manifest lists: a push that was broken off, or somebody else, may have left more.
+        Of an artifact, download only what its manifest lists; an interrupted push may have left more.
         """
-        at, found = address(uri), self._found(uri)
-        with translate_errors(uri, self._endpoint):
-            artifact = self._artifact(at, found)
-        found = {key: file for key, file in found.items() if not artifact or key in artifact}
-
-        def get(item: tuple[str, SourceFile]) -> Path:
-            return self._get(at.bucket, item[0], item[1], folder)
-
-        paths = self._each(uri, get, found.items())
-        return paths[0] if at.key in found else folder
+        address, files = parse_address(uri), self._find(uri)
+        with self._client.translate_errors(uri):
+            artifact = self._artifact_keys(address, files)
+            files = {key: file for key, file in files.items() if not artifact or key in artifact}
+            paths = map_concurrently(
+                lambda item: self._download(address.bucket, *item, folder), files.items(), uri, self._progress
+            )
+        return paths[0] if address.key in files else folder
 
     def require(self, uri: str) -> None:
-        """Raise when a uri is a whole bucket, or its bucket is not there or may not be looked into."""
-        at = _prefix(uri)
-        with translate_errors(uri, self._endpoint):
-            self._patience.tried(lambda: self._client.list_objects_v2(Bucket=at.bucket, Prefix=at.key, MaxKeys=1))
+        """Raise when a URI is a whole bucket, or its bucket does not exist or may not be listed."""
+        address = _parse_prefix(uri)
+        with self._client.translate_errors(uri):
+            self._client.first_key(address.bucket, address.key)
 
     def push(self, folder: Path, uri: str) -> None:
         """
-        Upload a folder's files below a uri, its manifest last; of what lay there only an older artifact is deleted.
+        Upload a folder's files below a URI, the manifest last; delete only what an older artifact's manifest lists.
 
-        Raises ConfigError for a whole bucket. Objects that the older artifact's manifest does not list stay.
+        Raises ConfigError for a whole bucket.
         """
-        at, marker = _prefix(uri), address(uri).below(MANIFEST)
-        paths = sorted(path for path in folder.rglob("*") if path.is_file())
-        keys = {at.below(path.relative_to(folder).as_posix()): path for path in paths}
-        with translate_errors(uri, self._endpoint):
-            before = self._objects(at)
-            old = self._artifact(at, before) & before.keys()
-            self._delete(at.bucket, old & {marker})
-        self._each(uri, lambda key: self._put(at.bucket, key, keys[key]), sorted(keys.keys() - {marker}))
-        with translate_errors(uri, self._endpoint):
-            self._delete(at.bucket, old - keys.keys() - {marker})
-        self._each(uri, lambda key: self._put(at.bucket, key, keys[key]), sorted(keys.keys() & {marker}))
+        address = _parse_prefix(uri)
+        marker = address.join(MANIFEST)
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        paths = {address.join(path.relative_to(folder).as_posix()): path for path in files}
+        with self._client.translate_errors(uri):
+            existing = self._objects(address)
+            old = self._artifact_keys(address, existing) & existing.keys()
+            self._remove(address.bucket, old & {marker})
+            self._upload(uri, {key: path for key, path in paths.items() if key != marker})
+            self._remove(address.bucket, old - paths.keys() - {marker})
+            self._upload(uri, {key: path for key, path in paths.items() if key == marker})
 
     def remove(self, uri: str) -> None:
-        """Delete the objects below a uri, an artifact's manifest first. Raises ConfigError for a whole bucket."""
-        at = _prefix(uri)
-        with translate_errors(uri, self._endpoint):
-            found = self._objects(at).keys()
-            marker = found & {at.below(MANIFEST)}
-            self._delete(at.bucket, marker)
-            self._delete(at.bucket, found - marker)
+        """Delete the objects below a URI, an artifact's manifest first. Raises ConfigError for a whole bucket."""
+        address = _parse_prefix(uri)
+        marker = {address.join(MANIFEST)}
+        with self._client.translate_errors(uri):
+            keys = self._objects(address).keys()
+            self._remove(address.bucket, keys & marker)
+            self._remove(address.bucket, keys - marker)
 
-    def _artifact(self, at: Address, found: Mapping[str, SourceFile]) -> set[str]:
-        """Return the keys of the artifact at an address, its manifest's own among them; none when there is none."""
-        marker = at.below(MANIFEST)
-        if marker not in found:
-            return set()
-
-        def read() -> Manifest:
-            return Manifest.model_validate_json(self._client.get_object(Bucket=at.bucket, Key=marker)["Body"].read())
-
-        try:
-            return {marker, *map(at.below, self._patience.tried(read).files)}
-        except ValidationError:  # somebody else's manifest.json
-            return set()
-
-    def _found(self, uri: str) -> dict[str, SourceFile]:
-        """Return, by key and sorted, the objects below a uri, or else the one it names."""
-        at = address(uri)
-        with translate_errors(uri, self._endpoint):
-            objects = self._objects(at)
-        below = {key: file for key, file in objects.items() if key != at.key}
+    def _find(self, uri: str) -> dict[str, SourceFile]:
+        """Return, by key, the objects below a URI, or else the one at it."""
+        address = parse_address(uri)
+        with self._client.translate_errors(uri):
+            objects = self._objects(address)
         if not objects:
             raise DataError(f"{uri}: no object of this name and none below it")
-        return below or objects
+        return {key: file for key, file in objects.items() if key != address.key} or objects
 
-    def _objects(self, at: Address) -> dict[str, SourceFile]:
-        """Return, by key and sorted, the object at an address and those below it."""
-        return self._patience.tried(lambda: dict(self._listed(at)))
+    def _objects(self, address: Address) -> dict[str, SourceFile]:
+        """Return, by key, the object at an address and those below it."""
+        objects, folder = self._client.list(address.bucket, address.key), address.join("")
+        files = {}
+        for key, info in objects.items():
+            is_below = key.startswith(folder) and not key.endswith("/")
+            if is_below or key == address.key:
+                path = key.removeprefix(folder) if is_below else PurePosixPath(key).name
+                files[key] = SourceFile(path, info.size, f"etag:{info.version}")
+        return files
 
-    def _listed(self, at: Address) -> Iterator[tuple[str, SourceFile]]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=at.bucket, Prefix=at.key)
-        for page in pages:
-            for entry in page.get("Contents", []):
-                key = entry["Key"]
-                inside = key.startswith(at.below("")) and not key.endswith("/")
-                if inside or key == at.key:
-                    path = key.removeprefix(at.below("")) if inside else PurePosixPath(key).name
-                    yield key, SourceFile(path, entry["Size"], f"etag:{entry['ETag'].strip(chr(34))}")
+    def _artifact_keys(self, address: Address, files: Mapping[str, SourceFile]) -> set[str]:
+        """Return the keys of the artifact at an address, its manifest included; none when there is no artifact."""
+        marker = address.join(MANIFEST)
+        if marker not in files:
+            return set()
+        try:
+            manifest = Manifest.model_validate_json(self._client.read(address.bucket, marker))
+        except ValidationError:  # a manifest.json of another program
+            return set()
+        return {marker, *map(address.join, manifest.files)}
 
-    def _get(self, bucket: str, key: str, file: SourceFile, folder: Path) -> Path:
-        """Download an object if it is still the one that was listed."""
+    def _download(self, bucket: str, key: str, file: SourceFile, folder: Path) -> Path:
+        """Download an object, provided that it is still the listed one."""
         target = folder / file.path
         if not target.resolve().is_relative_to(folder.resolve()):
             raise DataError(f"s3://{bucket}/{key}: a key that leads out of its folder")
         target.parent.mkdir(parents=True, exist_ok=True)
-
-        def download() -> None:
-            got = self._client.get_object(Bucket=bucket, Key=key, IfMatch=file.version.removeprefix("etag:"))
-            with target.open("wb") as stream:
-                for block in got["Body"].iter_chunks(BLOCK):
-                    stream.write(block)
-
-        self._patience.tried(download)
+        self._client.get(bucket, key, target, file.version.removeprefix("etag:"))
         return target
 
-    def _put(self, bucket: str, key: str, path: Path) -> None:
-        def upload() -> None:
-            with path.open("rb") as stream:
-                self._client.put_object(Bucket=bucket, Key=key, Body=stream)
+    def _upload(self, uri: str, paths: Mapping[str, Path]) -> None:
+        bucket = parse_address(uri).bucket
+        map_concurrently(lambda item: self._client.put(item[1], bucket, item[0]), paths.items(), uri, self._progress)
 
-        self._patience.tried(upload)
-
-    def _delete(self, bucket: str, keys: Iterable[str]) -> None:
+    def _remove(self, bucket: str, keys: Iterable[str]) -> None:
         for key in sorted(keys):
-            self._patience.tried(partial(self._client.delete_object, Bucket=bucket, Key=key))
-
-    def _each(self, uri: str, do: Callable[[Item], Made], items: Iterable[Item]) -> Sequence[Made]:
-        with translate_errors(uri, self._endpoint):
-            return map_concurrently(do, items, uri, self._progress)
+            self._client.remove(bucket, key)
 
 
-def connect(session: Any, endpoint: str | None, patience: Patience, **options: Any) -> Any:
-    """Return boto3's client of a server; `Patience.tried` is what tries again, a body that breaks off included."""
-    from botocore.config import Config
+class S3ObjectStore:
+    """Objects below one s3:// URL."""
 
-    config = Config(
-        connect_timeout=patience.connection,
-        read_timeout=patience.byte,
-        retries={"total_max_attempts": 1},
-        max_pool_connections=TRANSFERS,
-    )
-    region = session.region_name or "us-east-1"
-    return session.client("s3", endpoint_url=endpoint, region_name=region, config=config, **options)
+    def __init__(self, url: str, client: S3Client, upload_arguments: Mapping[str, str] | None = None) -> None:
+        self.url = url.rstrip("/")
+        self._address = parse_address(url)
+        self._client, self._upload_arguments = client, upload_arguments
+
+    def list(self, prefix: str) -> dict[str, ObjectInfo]:
+        """Return the object of this name and those below it."""
+        with self._client.translate_errors(self.url):
+            objects = self._client.list(self._address.bucket, self._address.join(prefix))
+        return {key.removeprefix(self._address.join("")): info for key, info in objects.items()}
+
+    def put(self, path: Path, name: str) -> None:
+        """Upload a file."""
+        with self._client.translate_errors(self.url):
+            self._client.put(path, self._address.bucket, self._address.join(name), self._upload_arguments)
+
+    def get(self, name: str, path: Path) -> Path:
+        """Download an object to a path. Raises FileNotFoundError when it does not exist."""
+        with self._client.translate_errors(self.url):
+            try:
+                self._client.get(self._address.bucket, self._address.join(name), path)
+            except self._client.boto.exceptions.NoSuchKey:
+                raise FileNotFoundError(f"{self.url}/{name}") from None
+        return path
+
+    def remove(self, name: str) -> None:
+        """Delete an object."""
+        with self._client.translate_errors(self.url):
+            self._client.remove(self._address.bucket, self._address.join(name))
+
+
+def _parse_prefix(uri: str) -> Address:
+    """Split s3://bucket/prefix. Raises ConfigError for a whole bucket, which may belong to several artifacts."""
+    address = parse_address(uri)
+    if not address.key:
+        raise ConfigError(f"{uri}: a whole bucket; expected s3://bucket/prefix")
+    return address

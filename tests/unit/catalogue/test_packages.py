@@ -1,88 +1,35 @@
-"""Packages: archives are taken apart in Python, and what is in them becomes plain files."""
+"""Commands of package managers: files, failures, and their messages."""
 
-import gzip
-import io
-import json
-import lzma
-import tarfile
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+import pytest
 
-from adloom.catalogue import packages
-
-
-def tar(**files: bytes) -> bytes:
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w") as archive:
-        for name, content in files.items():
-            member = tarfile.TarInfo(f"./{name}")
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return stream.getvalue()
+from adloom.catalogue.packages import PackageManager, apt, npm, pip
+from adloom.errors import ExternalServiceError
 
 
-def ar(**files: bytes) -> bytes:
-    parts = [b"!<arch>\n"]
-    for name, content in files.items():
-        parts.append(f"{name + '/':<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(content):<10}`\n".encode() + content)
-        parts.append(b"\n" * (len(content) % 2))
-    return b"".join(parts)
+def python(program: str) -> PackageManager:
+    return PackageManager(("python", "-c", program))
 
 
-def test_a_debian_package_is_opened_without_dpkg(tmp_path: Path) -> None:
-    data = lzma.compress(tar(data=b"hello"))
-    path = tmp_path / "a.deb"
-    path.write_bytes(ar(**{"debian-binary": b"2.0\n", "control.tar.xz": b"odd", "data.tar.xz": data}))
-    assert packages.deb(path, ["./data"]) == {"./data": b"hello"}
+def test_a_command_writes_its_file_into_the_folder(tmp_path: Path) -> None:
+    assert python("open('a.whl', 'w').write('x')").download(tmp_path, "a.whl") == tmp_path / "a.whl"
 
 
-def test_a_tarball_is_opened(tmp_path: Path) -> None:
-    path = tmp_path / "a.tgz"
-    path.write_bytes(gzip.compress(tar(data=b"hello")))
-    assert packages.tarball(path, ["./data"]) == {"./data": b"hello"}
+@pytest.mark.parametrize(
+    ("manager", "message"),
+    [
+        (PackageManager(("no-such-program",)), "no program called no-such-program"),
+        (python("import sys; sys.exit('first\\nERROR: no version\\nhint')"), "^ERROR: no version$"),
+        (python("import sys; sys.exit(3)"), "exit code 3"),
+        (python("pass"), "did not write a.whl"),
+    ],
+)
+def test_a_failure_is_one_line(tmp_path: Path, manager: PackageManager, message: str) -> None:
+    with pytest.raises(ExternalServiceError, match=message):
+        manager.download(tmp_path, "a.whl")
 
 
-def test_gzip_is_taken_off_so_that_the_content_is_pinned() -> None:
-    assert packages.unzipped({"x/a-ubyte.gz": gzip.compress(b"hello")}) == {"a-ubyte": b"hello"}
-
-
-def test_reviews_without_a_title_are_left_out() -> None:
-    stream = io.BytesIO()
-    rows = {"Title": ["Nice, soft", None, ""], "Department Name": ["Tops", "Tops", None], "Class Name": ["Knits"] * 3}
-    pq.write_table(pa.table({**rows, "Rating": [5, 4, 3], "Age": [30, 40, 50]}), stream)
-    made = packages.review_titles({"reviews.parquet": stream.getvalue()})
-    assert made == {"reviews.csv": b'title,department,class,rating\n"Nice, soft",Tops,Knits,5\n'}
-
-
-def test_bandit_logs_are_joined_with_what_their_folders_say() -> None:
-    header = ",timestamp,item_id,position,click,propensity_score," + ",".join(f"user_feature_{i}" for i in range(4))
-    logs = {
-        f"obd/{policy}/{campaign}/{campaign}.csv": f"{header},affinity\n0,2019-11-24,7,1,0,0.5,a,b,c,d,9\n".encode()
-        for policy in ("random", "bts")
-        for campaign in ("men", "all")
-    }
-    lines = packages.bandit_log(logs)["impressions.csv"].decode().splitlines()
-    assert lines[0] == (
-        "timestamp,position,click,propensity_score,user_feature_0,user_feature_1,user_feature_2,user_feature_3,"
-        "placement,creative,logging_policy"
-    )
-    assert lines[1] == "2019-11-24,1,0,0.5,a,b,c,d,all,all-007,bts"
-    assert [line.split(",")[-3:] for line in lines[2:]] == [
-        ["men", "men-007", "bts"],
-        ["all", "all-007", "random"],
-        ["men", "men-007", "random"],
-    ]
-
-
-def test_digits_become_idx_files() -> None:
-    half = [0.5] * 784
-    made = packages.digits(
-        {"0.json": json.dumps({"data": [0.0] * 784}).encode(), "1.json": json.dumps({"data": half + half}).encode()}
-    )
-    images = np.frombuffer(made["images-idx3-ubyte"], np.uint8, offset=16).reshape(3, 28, 28)
-    assert made["images-idx3-ubyte"][:16] == bytes.fromhex("00000803000000030000001c0000001c")
-    assert [int(image[0, 0]) for image in images] == [0, 128, 128]
-    assert made["labels-idx1-ubyte"] == bytes.fromhex("0000080100000003000101")
+def test_commands_end_with_the_package() -> None:
+    assert [manager.command[0] for manager in (pip("a==1"), apt("a=1"), npm("a@1"))] == ["python", "apt-get", "npm"]
+    assert [manager.command[-1] for manager in (pip("a==1"), apt("a=1"), npm("a@1"))] == ["a==1", "a=1", "a@1"]

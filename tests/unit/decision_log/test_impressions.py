@@ -30,7 +30,7 @@ from adloom.decision_log.verify import CLOCK_SKEW
 from adloom.errors import DataError
 from adloom.stages import ingest, prepare, sources_lock
 from adloom.storage import manifest, parquet
-from adloom.storage.router import FolderStore
+from adloom.storage.local import FolderStore
 
 DAY = 86_400_000_000  # µs
 SECOND = 1_000_000

@@ -23,8 +23,7 @@ from adloom.decision_log.segment_file import LogDirectory, recover
 from adloom.decision_log.verify import verify
 from adloom.decision_log.writer import Limits
 from adloom.errors import ConfigError
-from adloom.storage.objects import FolderObjects
-from adloom.storage.router import FolderStore
+from adloom.storage.local import FolderObjectStore, FolderStore
 
 HOUR = 3600.0
 LIMITS = Limits(flush=HOUR, buffer=1 << 24, segment=1 << 24, rotation=HOUR, disk=1 << 30)  # nothing but `close` writes
@@ -56,25 +55,25 @@ class Os:
         return fails
 
 
-class Ahead(FolderObjects):
+class Ahead(FolderObjectStore):
     """A remote that fails so many times, and then is well."""
 
     def __init__(self, url: str, failures: int) -> None:
         super().__init__(url)
         self.failures = failures
 
-    def send(self, path: Path, name: str) -> None:
+    def put(self, path: Path, name: str) -> None:
         if self.failures:
             self.failures -= 1
             raise ConnectionError("away")
-        super().send(path, name)
+        super().put(path, name)
 
 
-class Forgetful(FolderObjects):
+class Forgetful(FolderObjectStore):
     """A remote that says yes and keeps half."""
 
-    def send(self, path: Path, name: str) -> None:
-        super().send(path, name)
+    def put(self, path: Path, name: str) -> None:
+        super().put(path, name)
         (self._root / name).write_bytes(path.read_bytes()[:50])
 
 
@@ -192,7 +191,7 @@ def test_a_failing_fsync_neither_leaks_nor_ends_a_segment_twice(
 def test_a_segment_that_was_deleted_while_it_was_open_holds_up_no_other(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, whole: bool
 ) -> None:
-    remote = FolderObjects(str(tmp_path / "remote"))
+    remote = FolderObjectStore(str(tmp_path / "remote"))
     log = DecisionLog(tmp_path / "log", "shop", BRISK, remote)
     log.append(decision(0))
     until(lambda: log.statistics().written == 1)
@@ -211,7 +210,9 @@ def test_a_segment_that_was_deleted_while_it_was_open_holds_up_no_other(
 def test_what_cannot_be_finished_yet_counts_as_unshipped(tmp_path: Path) -> None:
     (tmp_path / "log" / "shop").mkdir(parents=True)
     (day := tmp_path / "log" / "shop" / segment_file.format_day(now())).touch()  # is in the way
-    log = DecisionLog(tmp_path / "log", "shop", replace(BRISK, rotation=0.01), FolderObjects(str(tmp_path / "remote")))
+    log = DecisionLog(
+        tmp_path / "log", "shop", replace(BRISK, rotation=0.01), FolderObjectStore(str(tmp_path / "remote"))
+    )
     log.append(decision())
     until(lambda: log.statistics().unshipped == 1)
     assert log.statistics().ship_lag > 0
@@ -224,7 +225,7 @@ def test_what_cannot_be_finished_yet_counts_as_unshipped(tmp_path: Path) -> None
 def test_a_segment_that_cannot_be_read_holds_up_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     bad = tmp_path / "log" / "shop" / "2026-01-01" / f"{'0' * 64}.jsonl.gz"
     bad.mkdir(parents=True)  # reading it fails
-    log = DecisionLog(tmp_path / "log", "shop", LIMITS, FolderObjects(str(tmp_path / "remote")))
+    log = DecisionLog(tmp_path / "log", "shop", LIMITS, FolderObjectStore(str(tmp_path / "remote")))
     log.append(decision())
     log.close(within=0.5)
     assert records(read(tmp_path / "remote")) == [decision()]
@@ -235,14 +236,14 @@ def test_a_segment_that_cannot_be_read_holds_up_no_other(tmp_path: Path, caplog:
 def test_what_is_finished_is_shipped_though_another_process_cannot_be_recovered(tmp_path: Path) -> None:
     write(tmp_path / "log", framed([decision()]))
     (tmp_path / "log" / "open" / f"{'0' * 32}{ProcessCounters.SUFFIX}").mkdir(parents=True)  # reading it fails
-    log = DecisionLog(tmp_path / "log", "shop", LIMITS, FolderObjects(str(tmp_path / "remote")))
+    log = DecisionLog(tmp_path / "log", "shop", LIMITS, FolderObjectStore(str(tmp_path / "remote")))
     until(lambda: log.statistics().shipped == 1)
     log.close(within=0)
     assert records(read(tmp_path / "remote")) == [decision()]
 
 
 def test_only_their_owner_may_read_the_files_of_a_log(tmp_path: Path) -> None:
-    log = DecisionLog(tmp_path / "log", "shop", BRISK, FolderObjects(str(tmp_path / "remote")))
+    log = DecisionLog(tmp_path / "log", "shop", BRISK, FolderObjectStore(str(tmp_path / "remote")))
     log.append(decision(0))
     until(lambda: log.statistics().written == 1)
     files = [path for path in (tmp_path / "log").rglob("*") if path.is_file()]
@@ -288,12 +289,12 @@ def test_the_next_process_ships_what_the_last_one_could_not(tmp_path: Path) -> N
     first = DecisionLog(tmp_path / "log", "shop", LIMITS, Ahead(str(tmp_path / "remote"), failures=99))
     first.append(decision())
     first.close(within=0.1)
-    DecisionLog(tmp_path / "log", "shop", LIMITS, FolderObjects(str(tmp_path / "remote"))).close()
+    DecisionLog(tmp_path / "log", "shop", LIMITS, FolderObjectStore(str(tmp_path / "remote"))).close()
     assert records(read(tmp_path / "remote")) == [decision()]
 
 
 def test_several_logs_share_a_folder(tmp_path: Path) -> None:
-    logs = [DecisionLog(tmp_path / "log", "shop", BRISK, FolderObjects(str(tmp_path / "remote"))) for _ in range(3)]
+    logs = [DecisionLog(tmp_path / "log", "shop", BRISK, FolderObjectStore(str(tmp_path / "remote"))) for _ in range(3)]
     for number in range(30):
         logs[number % 3].append(decision(number))
     for log in logs:

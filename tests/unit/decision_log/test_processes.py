@@ -20,7 +20,7 @@ from adloom.decision_log.log import FLUSH_BYTES, DecisionLog
 from adloom.decision_log.record import Gap, encode
 from adloom.decision_log.segment_file import LogDirectory, recover
 from adloom.decision_log.verify import verify
-from adloom.storage.router import FolderStore
+from adloom.storage.local import FolderStore
 
 ROOT = Path(__file__).parents[3]
 SLEEPS, BRISK = 3600.0, 0.01  # seconds between two writes

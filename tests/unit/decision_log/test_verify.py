@@ -20,7 +20,7 @@ from adloom.cli.main import cli
 from adloom.decision_log.record import Gap, encode
 from adloom.decision_log.verify import CHECKS, CLOCK_SKEW, VerificationReport, check_decision, verify
 from adloom.errors import DataError
-from adloom.storage.router import FolderStore
+from adloom.storage.local import FolderStore
 
 LATER = NOON + 3_600_000_000
 OTHER = "f" * 32

@@ -14,12 +14,11 @@ import adloom
 from adloom.config import params
 from adloom.config.params import Params
 from adloom.config.settings import Settings
-from adloom.context import StageContext
+from adloom.context import StageContext, open_store
 from adloom.errors import ConfigError, DataError
 from adloom.kubeflow import pipelines, plan
 from adloom.kubeflow.client.base import PipelineRun
 from adloom.kubeflow.plan import PIPELINE, Plan
-from adloom.storage.router import Stores
 
 ROOT = Path(__file__).parents[3]
 SHIPPED: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
@@ -33,7 +32,7 @@ def given(**blocks: dict[str, Any]) -> Params:
 
 @pytest.fixture
 def world(context: StageContext, tmp_path: Path) -> StageContext:
-    return replace(context, store=Stores(Settings(home=tmp_path / "home", quiet=True)))
+    return replace(context, store=open_store(Settings(home=tmp_path / "home", quiet=True)))
 
 
 @pytest.fixture

@@ -16,12 +16,12 @@ from adloom.serving.models.loader import Models
 from adloom.serving.models.refresher import ModelRefresher
 from adloom.serving.models.sources import Sources
 from adloom.serving.segments import PseudonymKeys
-from adloom.storage.objects import FolderObjects
+from adloom.storage.local import FolderObjectStore
 
 
 @pytest.fixture
 def log(tmp_path: Path) -> DecisionLog:
-    return DecisionLog(tmp_path / "log", "shop", LIMITS, FolderObjects(str(tmp_path / "remote")))
+    return DecisionLog(tmp_path / "log", "shop", LIMITS, FolderObjectStore(str(tmp_path / "remote")))
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -20,7 +20,7 @@ from adloom.stages import ingest, sources_lock
 from adloom.stages.ingest import Inputs, Outputs
 from adloom.stages.sources_lock import SourcesLock
 from adloom.storage import manifest, parquet
-from adloom.storage.router import FolderStore
+from adloom.storage.local import FolderStore
 
 ORDERS = "customer;day;euros\nann;31.01.2026;9.99\nbob;01.02.2026;5\n"
 COPY = {"format": "csv", "columns": {"text": "line"}, "licence": "own work"}

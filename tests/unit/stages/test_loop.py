@@ -22,7 +22,7 @@ from adloom.stages import evaluate, train_policy
 from adloom.stages.measure import measure
 from adloom.stages.register import Candidate, register
 from adloom.storage import manifest
-from adloom.storage.router import FolderStore
+from adloom.storage.local import FolderStore
 
 PARAMS = TrainPolicy(maturity_hours=2)
 ROWS = 6000

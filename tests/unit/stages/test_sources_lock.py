@@ -10,11 +10,10 @@ import yaml
 from adloom.config import params
 from adloom.config.params import Params
 from adloom.config.settings import Settings
-from adloom.context import StageContext
+from adloom.context import StageContext, open_store
 from adloom.data import privacy
 from adloom.errors import ConfigError, DataError
 from adloom.stages import sources_lock
-from adloom.storage.router import Stores
 
 SHIPPED = Path(__file__).parents[3] / "params.yaml"
 Folder = Path
@@ -56,7 +55,7 @@ def test_the_lock_names_every_file_and_the_key_by_its_fingerprint(
 
 
 def test_the_default_data_is_locked_without_a_network_or_a_key(tmp_path: Path, context: StageContext) -> None:
-    world = replace(context, store=Stores(Settings(home=tmp_path / "home")), pseudonym_key=None)
+    world = replace(context, store=open_store(Settings(home=tmp_path / "home")), pseudonym_key=None)
     lock = sources_lock.scan(params.load(SHIPPED), world)
     assert set(lock.tables) == {"creatives", "copy", "events", "impressions"}
     assert lock.key is None

@@ -21,7 +21,7 @@ from adloom.registry.memory import MemoryRegistry
 from adloom.stages import train_lstm
 from adloom.stages.train_lstm import Inputs, Outputs
 from adloom.storage import manifest, parquet
-from adloom.storage.router import FolderStore
+from adloom.storage.local import FolderStore
 from adloom.tracking.base import Run
 from adloom.tracking.memory import MemoryRun, MemoryTracker
 

@@ -1,79 +1,117 @@
-"""Faults of S3: how long they may take, and who is said to mend them."""
+"""Errors of S3: which are transient, how long they may take, and their messages."""
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import pytest
-from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
+from botocore.exceptions import (
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    IncompleteReadError,
+    NoCredentialsError,
+    ReadTimeoutError,
+)
 
-from adloom.errors import ConfigError
-from adloom.storage.s3 import S3Store
-from adloom.storage.s3_errors import Patience, translate_errors
+from adloom.errors import AdloomError, AuthenticationError, ConfigError, DataError, ExternalServiceError
+from adloom.retry import RetryPolicy
+from adloom.storage.s3_client import S3Options
+from adloom.storage.s3_errors import S3_RETRY, NoBucketError, is_transient, translate_errors
 
 NOWHERE = "http://127.0.0.1:9"
 
 
 @dataclass
 class Clock:
-    """Seconds that pass only when something takes them."""
+    """A clock that advances only when told to."""
 
     now: float = 0
 
-    def take(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         self.now += seconds
 
-    def patience(self) -> Patience:
-        return Patience(clock=lambda: self.now, sleep=self.take)
+    def policy(self) -> RetryPolicy:
+        return replace(S3_RETRY, clock=lambda: self.now, sleep=self.advance)
 
 
-@pytest.mark.parametrize(("addresses", "tries"), [(1, 3), (2, 3), (3, 1), (8, 1)])
-def test_a_host_of_several_dead_addresses_is_given_up_within_half_a_minute(addresses: int, tries: int) -> None:
-    clock, tried = Clock(), []
+@pytest.mark.parametrize(("addresses", "attempts"), [(1, 3), (2, 3), (3, 1), (8, 1)])
+def test_a_host_with_several_dead_addresses_fails_within_half_a_minute(addresses: int, attempts: int) -> None:
+    clock, starts = Clock(), list[float]()
 
     def connect() -> None:
-        tried.append(clock.now)
-        clock.take(addresses * clock.patience().connection)  # each address is waited for
+        starts.append(clock.now)
+        clock.advance(addresses * S3Options().connect_timeout)
         raise ConnectTimeoutError(endpoint_url=NOWHERE)
 
     with pytest.raises(ConnectTimeoutError):
-        clock.patience().tried(connect)
-    assert len(tried) == tries
+        clock.policy().call(connect)
+    assert len(starts) == attempts
     assert clock.now < 30
 
 
+def test_a_server_that_is_silent_in_every_attempt_fails_within_half_a_minute() -> None:
+    clock, starts = Clock(), list[float]()
+
+    def upload() -> None:
+        starts.append(clock.now)
+        clock.advance(S3Options().read_timeout * (2 if len(starts) == 1 else 1))  # a part, then the abort of its upload
+        raise ReadTimeoutError(endpoint_url=NOWHERE)
+
+    with pytest.raises(ReadTimeoutError):
+        clock.policy().call(upload)
+    assert (len(starts), clock.now) == (3, 27)
+
+
 def test_a_long_transfer_that_breaks_off_is_tried_again() -> None:
-    clock, tried = Clock(), []
+    clock, starts = Clock(), list[float]()
 
     def transfer() -> str:
-        tried.append(clock.now)
-        clock.take(600)
-        if len(tried) == 1:
+        starts.append(clock.now)
+        clock.advance(600)
+        if len(starts) == 1:
             raise ReadTimeoutError(endpoint_url=NOWHERE)
-        return "whole"
+        return "complete"
 
-    assert clock.patience().tried(transfer) == "whole"
+    assert clock.policy().call(transfer) == "complete"
+
+
+def response(code: str, status: int) -> ClientError:
+    return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "PutObject")  # type: ignore[typeddict-item]
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("error", "expected"),
     [
-        ("AuthorizationHeaderMalformed", "it expects another region; set AWS_DEFAULT_REGION"),
-        ("RequestTimeTooSkewed", "this machine's clock is wrong; set it"),
+        (response("InternalError", 500), True),
+        (response("TooManyRequests", 429), True),
+        (response("SlowDown", 400), True),
+        (response("RequestTimeout", 400), True),
+        (response("AccessDenied", 403), False),
+        (response("PreconditionFailed", 412), False),
+        (EndpointConnectionError(endpoint_url=NOWHERE), True),
+        (IncompleteReadError(actual_bytes=1, expected_bytes=2), True),
+        (NoCredentialsError(), False),
+        (ValueError(), False),
     ],
 )
-def test_a_refusal_that_is_not_about_keys_says_what_to_mend(code: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=said), translate_errors("s3://shop/a", NOWHERE):
+def test_transient_errors(error: Exception, expected: bool) -> None:
+    assert is_transient(error, 1) is expected
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "next_step"),
+    [
+        ("AuthorizationHeaderMalformed", ConfigError, "set AWS_DEFAULT_REGION"),
+        ("RequestTimeTooSkewed", ConfigError, "clock"),
+        ("SignatureDoesNotMatch", AuthenticationError, "check AWS_ACCESS_KEY_ID"),
+        ("AccessDenied", AdloomError, "check AWS_ACCESS_KEY_ID"),
+        ("NoSuchBucket", NoBucketError, "no bucket shop at"),
+        ("PreconditionFailed", DataError, "`adloom snapshot`"),
+        ("418", ConfigError, "check AWS_ENDPOINT_URL_S3"),
+        ("InternalError", ExternalServiceError, "answered InternalError"),
+    ],
+)
+def test_an_error_code_becomes_one_line_with_the_next_step(code: str, kind: type[Exception], next_step: str) -> None:
+    with pytest.raises(kind, match=next_step) as caught, translate_errors("s3://shop/a", NOWHERE):
         raise ClientError({"Error": {"Code": code}}, "PutObject")
-
-
-def test_a_profile_that_has_to_log_in_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = "[profile work]\nsso_start_url = https://a.invalid/start\nsso_region = us-east-1\n"
-    (tmp_path / "config").write_text(config + "sso_account_id = 123456789012\nsso_role_name = reader\n")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    monkeypatch.setenv("AWS_PROFILE", "work")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    with pytest.raises(ConfigError, match="no credentials: .*; check AWS_PROFILE, or log in to it again") as caught:
-        S3Store(NOWHERE, progress=False).list("s3://shop/a")
+    assert str(caught.value).startswith("s3://shop/a: ")
     assert "\n" not in str(caught.value)

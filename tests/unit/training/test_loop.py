@@ -19,7 +19,7 @@ from adloom.config.params import Training
 from adloom.context import StageContext
 from adloom.errors import ConfigError
 from adloom.storage import manifest
-from adloom.storage.router import FolderStore
+from adloom.storage.local import FolderStore
 from adloom.tracking.memory import MemoryRun, MemoryTracker
 from adloom.training import checkpoints, loop
 from adloom.training.loop import BatchSampler, History

@@ -21,7 +21,7 @@ from adloom.errors import (
     UnavailableError,
 )
 from adloom.kubeflow.client.base import NotFoundError
-from adloom.storage import secret_file
+from adloom.storage import files
 
 RETRIES = 2  # after the first try
 SAID = 300  # characters kept of what the server said
@@ -201,9 +201,9 @@ class KfpApi:
         if path is None:
             return None
         try:
-            return _checked(secret_file.read_text(path)[0].strip(), str(path))
+            return _checked(files.read_secret_text(path)[0].strip(), str(path))
         except (OSError, ValueError) as error:
-            raise ConfigError(f"ADLOOM_KFP_TOKEN_FILE={path}: {secret_file.reason(error)}; {TOKEN}") from None
+            raise ConfigError(f"ADLOOM_KFP_TOKEN_FILE={path}: {files.failure_reason(error)}; {TOKEN}") from None
 
     def _refusal(self, response: Any) -> AdloomError:
         said, status = _message(response.data), response.status

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from adloom.errors import ConfigError
-from adloom.storage import secret_file
+from adloom.storage import files
 
 Access = Literal["decide", "feedback", "trigger", "admin"]
 SCOPES: tuple[Access, ...] = get_args(Access)
@@ -68,9 +68,9 @@ def read(path: Path, workers: int = 1) -> TokensFile:
     `workers` processes share each token's rate. Raises ConfigError when the file cannot be read.
     """
     try:
-        text, mode = secret_file.read_text(path)
+        text, mode = files.read_secret_text(path)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"tokens file {path}: {secret_file.reason(error)}") from None
+        raise ConfigError(f"tokens file {path}: {files.failure_reason(error)}") from None
     warnings = [f"tokens file {path}: mode {mode:04o}, expected {MODE:04o} or less; `chmod 640 {path}`"]
     tokens, wrong = _parse(text.splitlines(), path, workers)
     return TokensFile(tuple(tokens), (*(warnings if mode & ~MODE else []), *wrong))

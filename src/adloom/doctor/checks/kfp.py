@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from adloom.doctor.context import Context, installed
 from adloom.doctor.finding import Finding, Kind
 from adloom.errors import AdloomError, AuthenticationError, ConfigError, PermissionDeniedError, UnavailableError
-from adloom.kubeflow.client.api import ApiError, Health, KfpApi, NamespaceError, Patience
+from adloom.kubeflow.client.api import ApiError, Health, KfpApi, NamespaceError, Timeouts
 from adloom.kubeflow.client.http import LISTS
 from adloom.kubeflow.run_namespace import RunNamespace, connect
 
-QUICK = Patience(connection=2, answer=4, pause=0.5, asked=0)  # three tries in 15 seconds
+QUICK = Timeouts(connect=2, read=4, backoff=0.5, retry_after=0)  # three tries in 15 seconds
 NEEDED = (2, 14)  # an older one does not tell an exit handler how a run ended
 LATELY = timedelta(minutes=30)
 LOOKED_AT = ("pipelines", "experiments", "runs")
@@ -37,7 +37,7 @@ def check(context: Context) -> Iterator[Finding]:
     try:
         yield version(api.health, str(api))
         for kind in LOOKED_AT:
-            api.ask("GET", kind, LISTS[kind][0], {"namespace": api.namespace, "page_size": 1})
+            api.call("GET", kind, LISTS[kind][0], {"namespace": api.namespace, "page_size": 1})
     except AdloomError as error:
         yield next((kind for type_, kind in FAULTS.items() if isinstance(error, type_)), Kind.KFP_FAILED).told(error)
     else:

@@ -8,7 +8,7 @@ from typing import Any
 
 from adloom.config.settings import Settings
 from adloom.errors import ExternalServiceError
-from adloom.kubeflow.client.api import KfpApi, Patience
+from adloom.kubeflow.client.api import KfpApi, Timeouts
 from adloom.kubeflow.client.base import STARTED, NotFoundError, PipelineRun, PipelineVersion, RunRequest, Schedule, Task
 
 PAGE = 50  # items an answer
@@ -17,8 +17,8 @@ PAGE = 50  # items an answer
 class KfpServer:
     """A server of Kubeflow Pipelines 2."""
 
-    def __init__(self, settings: Settings, patience: Patience = Patience()) -> None:  # noqa: B008 - it is frozen
-        self._api = KfpApi(settings, patience)
+    def __init__(self, settings: Settings, timeouts: Timeouts = Timeouts()) -> None:  # noqa: B008 - it is frozen
+        self._api = KfpApi(settings, timeouts)
         self._pages = (settings.kfp_ui or "").rstrip("/")
         self._versions: dict[str, Any] = {}  # by version id; None for one that was deleted
 
@@ -32,7 +32,7 @@ class KfpServer:
     def start(self, order: RunRequest) -> PipelineRun:
         """Start a run."""
         body = self._models.V2beta1Run(**self._ordered(order))
-        return self._run(self._api.ask("POST", "runs", "V2beta1Run", body=body))
+        return self._run(self._api.call("POST", "runs", "V2beta1Run", body=body))
 
     def runs(self, pipeline: str, title: str | None = None) -> Iterator[PipelineRun]:
         """Yield the runs of a pipeline, newest first; only those of a title when one is given."""
@@ -44,7 +44,7 @@ class KfpServer:
 
     def run(self, run_id: str) -> PipelineRun:
         """Return a run with its tasks. Raises NotFoundError when there is none of this id."""
-        return self._run(self._api.ask("GET", f"runs/{run_id}", "V2beta1Run"))
+        return self._run(self._api.call("GET", f"runs/{run_id}", "V2beta1Run"))
 
     def spec(self, run: PipelineRun) -> Mapping[str, Any]:
         """Return the compiled pipeline of a run, empty when the server does not have it."""
@@ -55,9 +55,9 @@ class KfpServer:
     def discard(self, run_id: str) -> None:
         """Stop a run and remove it; one that has ended or is gone already is no error."""
         with suppress(ExternalServiceError):  # the server refuses to stop what has ended
-            self._api.ask("POST", f"runs/{run_id}:terminate", "object")
+            self._api.call("POST", f"runs/{run_id}:terminate", "object")
         with suppress(NotFoundError):
-            self._api.ask("DELETE", f"runs/{run_id}", "object")
+            self._api.call("DELETE", f"runs/{run_id}", "object")
 
     def schedule(self, order: RunRequest, cron: str) -> Schedule:
         """Make a schedule, which is on; what is missed while it is off or the server down is not caught up."""
@@ -65,7 +65,7 @@ class KfpServer:
         body = self._models.V2beta1RecurringRun(
             **self._ordered(order), trigger=trigger, mode="ENABLE", max_concurrency="1", no_catchup=True
         )
-        return _schedule(self._api.ask("POST", "recurringruns", "V2beta1RecurringRun", body=body))
+        return _schedule(self._api.call("POST", "recurringruns", "V2beta1RecurringRun", body=body))
 
     def schedules(self, pipeline: str) -> list[Schedule]:
         """Return the schedules of a pipeline, oldest first."""
@@ -77,11 +77,11 @@ class KfpServer:
 
     def switch(self, schedule_id: str, on: bool) -> None:
         """Let a schedule make runs, or none until it is switched on again."""
-        self._api.ask("POST", f"recurringruns/{schedule_id}:{'enable' if on else 'disable'}", "object")
+        self._api.call("POST", f"recurringruns/{schedule_id}:{'enable' if on else 'disable'}", "object")
 
     def unschedule(self, schedule_id: str) -> None:
         """Remove a schedule; the runs it made stay."""
-        self._api.ask("DELETE", f"recurringruns/{schedule_id}", "object")
+        self._api.call("DELETE", f"recurringruns/{schedule_id}", "object")
 
     @cached_property
     def _models(self) -> Any:
@@ -103,16 +103,16 @@ class KfpServer:
 
     def _make_experiment(self, name: str) -> Any:
         body = self._models.V2beta1Experiment(display_name=name, namespace=self._api.namespace)
-        return self._api.ask("POST", "experiments", "V2beta1Experiment", body=body)
+        return self._api.call("POST", "experiments", "V2beta1Experiment", body=body)
 
     def _make_pipeline(self, name: str) -> Any:
         body = self._models.V2beta1Pipeline(name=name, display_name=name, namespace=self._api.namespace)
-        return self._api.ask("POST", "pipelines", "V2beta1Pipeline", body=body)
+        return self._api.call("POST", "pipelines", "V2beta1Pipeline", body=body)
 
     def _upload(self, pipeline_id: str, digest: str, text: str) -> Any:
         query = {"name": digest, "display_name": digest, "pipelineid": pipeline_id}
-        fields = {"uploadfile": (f"{digest}.yaml", text.encode(), "application/yaml")}
-        return self._api.ask("POST", "pipelines/upload_version", "V2beta1PipelineVersion", query, fields=fields)
+        file = (f"{digest}.yaml", text.encode(), "application/yaml")
+        return self._api.call("POST", "pipelines/upload_version", "V2beta1PipelineVersion", query, file=file)
 
     def _named(self, path: str, name: str) -> Any:
         """Return what is called so in a list of the server, None when nothing is."""
@@ -129,7 +129,7 @@ class KfpServer:
         answer, items = LISTS[path.rpartition("/")[2]]
         token: str | None = ""
         while token is not None:
-            page = self._api.ask("GET", path, answer, {**query, "page_size": PAGE, "page_token": token or None})
+            page = self._api.call("GET", path, answer, {**query, "page_size": PAGE, "page_token": token or None})
             yield from getattr(page, items) or []
             token = page.next_page_token or None
 
@@ -157,7 +157,7 @@ class KfpServer:
         if version.version_id not in self._versions:
             path = f"pipelines/{version.pipeline_id}/versions/{version.version_id}"
             try:
-                self._versions[version.version_id] = self._api.ask("GET", path, "V2beta1PipelineVersion")
+                self._versions[version.version_id] = self._api.call("GET", path, "V2beta1PipelineVersion")
             except NotFoundError:
                 self._versions[version.version_id] = None
         return self._versions[version.version_id]

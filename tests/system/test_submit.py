@@ -222,7 +222,7 @@ def test_a_dry_run_needs_no_server(adloom: Adloom, monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("ADLOOM_KFP_ENDPOINT")
     said = adloom("submit", "training", "--dry-run")
     assert said.exit_code == 0
-    assert "why           not compared with the last run: no server of Kubeflow Pipelines is configured; " in said.stdout
+    assert "not compared with the last run: no server of Kubeflow Pipelines is configured; " in said.stdout
 
 
 class Meeting(KfpServer):

@@ -1,1 +1,1 @@
-"""Tables: what comes in, what is kept of it, and how it is split. Pure: no network, no environment."""
+"""The tables: contracts, readers, preparation and splits. Pure: no network, no environment."""

@@ -1,7 +1,7 @@
 """
-The context of a decision: names of what is known of the situation, the columns `ctx_<name>` of impressions.
+The context of a decision: the columns `ctx_<name>` of impressions.
 
-Names and their number are bounded where a request comes in, where a log is read, and in the table of impressions.
+Requests, logs and the table of impressions all check names and their number against these bounds.
 """
 
 PREFIX = "ctx_"  # of the columns of impressions; a request may leave it out

@@ -1,4 +1,4 @@
-"""The contracts of the four tables: what rows must hold, and for a row that breaks its contract the reason."""
+"""The contracts of the four tables: their columns, and the reason why a row is invalid."""
 
 import json
 import re
@@ -17,8 +17,8 @@ from pandas.api.extensions import ExtensionDtype
 from adloom.data.context import MAX_COLUMNS, MAX_LENGTH, NAME, PREFIX
 from adloom.errors import ConfigError, DataError
 
-PARSE_ERROR = "broken_line"  # raw tables: what is wrong with a line that could not be taken apart, else missing
-USER_KEY = "user_key"  # raw tables: fingerprint of the key under which the row's user_id is a pseudonym already
+PARSE_ERROR = "broken_line"  # column of raw tables: why a line could not be parsed, else missing
+USER_KEY = "user_key"  # column of raw tables: fingerprint of the key that made the row's user_id a pseudonym
 LIST_SEPARATOR = "|"  # between the parts of a list in a CSV file
 FLAGS = {
     **dict.fromkeys(("true", "1", "1.0", "yes", "y", "t"), True),
@@ -27,16 +27,16 @@ FLAGS = {
 EPOCHS: Mapping[str | None, Literal["s", "ms"]] = {"epoch_s": "s", "epoch_ms": "ms"}  # timestamp formats, numbers
 STRINGS = pd.ArrowDtype(pyarrow.list_(pyarrow.string()))
 
-Parsed = tuple[pd.Series, pd.Series]  # values, and which of them could not be read
+Parsed = tuple[pd.Series, pd.Series]  # values, and whether each is unreadable
 
 
 @dataclass(frozen=True)
 class ColumnType:
-    """How the values of a column are read from text or numbers, what they become, and which of them are valid."""
+    """How to parse a column, its dtype, and the checks of its values."""
 
     dtype: ExtensionDtype | str
     parse: Callable[[pd.Series], Parsed]
-    unreadable: str  # reason of a value that cannot be read
+    unreadable: str  # the reason to report
     checks: tuple[pa.Check, ...] = ()
 
 
@@ -46,42 +46,42 @@ class Column:
 
     kind: ColumnType
     meaning: str = ""
-    required: bool = True  # else the column may be absent and its values may be null
+    required: bool = True  # otherwise the column may be absent and its values null
 
 
 @dataclass(frozen=True)
 class Contract:
-    """What a table's rows hold. `key` names the rows; without one in the source, rows are numbered."""
+    """The columns of a table. `key` names the rows; a source without it gets row numbers."""
 
     columns: Mapping[str, Column]
     key: str | None = None
 
     @property
-    def users(self) -> bool:
+    def has_users(self) -> bool:
         """Whether rows belong to users, so that privacy applies."""
         return "user_id" in self.columns
 
-    def kept(self, columns: pd.Index) -> list[str]:
-        """Return which of a source's columns belong to the contract, the context of impressions included."""
-        context = [c for c in columns if _is_context_column(c)] if "placement" in self.columns else []
-        return [*self.columns, *sorted(context)]
+    def select_columns(self, columns: pd.Index) -> list[str]:
+        """Return a source's columns that belong to the contract, with the context of impressions."""
+        context_columns = [c for c in columns if _is_context_column(c)] if "placement" in self.columns else []
+        return [*self.columns, *sorted(context_columns)]
 
-    def refuse_unknown(self, names: Iterable[str], what: str) -> None:
-        """Raise ConfigError when a name is no column of the contract, such as a misspelt one."""
+    def reject_unknown(self, names: Iterable[str], what: str) -> None:
+        """Raise ConfigError for a name that is no column of the contract."""
         known = [*self.columns, *([f"{PREFIX}…"] if "placement" in self.columns else [])]
         for name in names:
-            if name not in self.kept(pd.Index([name])):
+            if name not in self.select_columns(pd.Index([name])):
                 raise ConfigError(f"{what}: {name} is no column of the table; expected {', '.join(known)}")
 
-    def require(self, columns: pd.Index, what: str) -> None:
-        """Raise DataError when a column the contract needs is not there, or when there are too many of the context."""
-        absent = [name for name, c in self.columns.items() if c.required and name not in columns and name != self.key]
-        if absent:
+    def require_columns(self, columns: pd.Index, what: str) -> None:
+        """Raise DataError when a required column is missing, or when there are too many context columns."""
+        missing = [name for name, c in self.columns.items() if c.required and name not in columns and name != self.key]
+        if missing:
             raise DataError(
-                f"{what}: no column for {', '.join(absent)}; found {', '.join(map(str, columns))}; "
-                "name it under `columns` or give it under `constants`"
+                f"{what}: no column for {', '.join(missing)}; the source has {', '.join(map(str, columns))}; "
+                "name it under `columns` or set it under `constants`"
             )
-        if (context := len(self.kept(columns)) - len(self.columns)) > MAX_COLUMNS:
+        if (context := len(self.select_columns(columns)) - len(self.columns)) > MAX_COLUMNS:
             raise DataError(f"{what}: {context} columns {PREFIX}…, expected at most {MAX_COLUMNS}; leave some out")
 
 
@@ -101,9 +101,9 @@ def _parse_number(raw: pd.Series) -> Parsed:
 
 
 def _parse_count(raw: pd.Series) -> Parsed:
-    numbers, bad = _parse_number(raw)
+    numbers, unreadable = _parse_number(raw)
     whole = numbers.mask(numbers % 1 != 0)
-    return whole.astype("Int64"), bad | (whole.isna() & numbers.notna())
+    return whole.astype("Int64"), unreadable | (whole.isna() & numbers.notna())
 
 
 def _parse_flag(raw: pd.Series) -> Parsed:
@@ -112,7 +112,7 @@ def _parse_flag(raw: pd.Series) -> Parsed:
 
 
 def _parse_time(raw: pd.Series, timestamp_format: str | None = None) -> Parsed:
-    """Read timestamps; those without a zone are UTC."""
+    """Parse timestamps; those without a zone are UTC."""
     if timestamp_format in EPOCHS:
         seconds = _parse_number(raw)[0]
         times = pd.to_datetime(seconds, unit=EPOCHS[timestamp_format], utc=True, errors="coerce")
@@ -133,7 +133,6 @@ def _split_list(value: object) -> list[str] | None:
 
 
 def _parse_json_list(text: str) -> list[str] | None:
-    """Return the parts of a JSON list of texts, None for other text."""
     try:
         parts = json.loads(text) if text.startswith("[") else None
     except ValueError:
@@ -212,17 +211,17 @@ CONTRACTS: Mapping[str, Contract] = {
 
 def validate(raw: pd.DataFrame, table: str, timestamp_format: str | None = None) -> tuple[pd.DataFrame, pd.Series]:
     """
-    Read a table's raw rows as its contract says, other columns left out.
+    Parse a table's raw rows by its contract; leave other columns out.
 
-    Returns the rows, and per row the reason why it is broken ("" when it is not): the first in the contract's order.
+    Return the rows, and per row the first reason why it is invalid, "" if it is valid.
     """
     contract = CONTRACTS[table]
     reasons = raw[PARSE_ERROR].fillna("").astype("str") if PARSE_ERROR in raw else pd.Series("", raw.index, "str")
     rows = {}
-    for name in contract.kept(raw.columns):
+    for name in contract.select_columns(raw.columns):
         column = contract.columns.get(name, Column(TEXT, required=False))
-        rows[name], bad = _parse_column(raw, name, column.kind, timestamp_format)
-        reasons = reasons.mask((reasons == "") & bad, f"{name}: {column.kind.unreadable}")
+        rows[name], unreadable = _parse_column(raw, name, column.kind, timestamp_format)
+        reasons = reasons.mask((reasons == "") & unreadable, f"{name}: {column.kind.unreadable}")
     parsed = pd.DataFrame(rows, index=raw.index)
     reasons = reasons.mask(reasons == "", _first_failures(parsed, table))
     if table == "impressions":
@@ -235,25 +234,27 @@ def validate(raw: pd.DataFrame, table: str, timestamp_format: str | None = None)
 def _parse_column(raw: pd.DataFrame, name: str, kind: ColumnType, timestamp_format: str | None) -> Parsed:
     if name not in raw:
         return pd.Series(None, raw.index, kind.dtype), pd.Series(False, raw.index)
-    given = _parse_text(raw[name])[0] if pd.api.types.is_string_dtype(raw[name]) else raw[name]  # blank text is missing
-    values, bad = _parse_time(given, timestamp_format) if kind is TIME else kind.parse(given)
-    return values.astype(kind.dtype), bad  # type: ignore[arg-type]  # stubs know literal names
+    values = raw[name]
+    if pd.api.types.is_string_dtype(values):
+        values = _parse_text(values)[0]  # blank text is missing
+    values, unreadable = _parse_time(values, timestamp_format) if kind is TIME else kind.parse(values)
+    return values.astype(kind.dtype), unreadable  # type: ignore[arg-type]  # stubs know literal names
 
 
 def _first_failures(rows: pd.DataFrame, table: str) -> pd.Series:
-    """Return the first failed check of each row as a reason, "" where all pass."""
+    """Return the first failed check of each row, "" where all pass."""
     try:
         _build_schema(table).validate(rows, lazy=True)
     except pa.errors.SchemaErrors as errors:
         cases = errors.failure_cases
-        named = cases["column"].astype("str") + ": " + cases["check"].replace("not_nullable", "missing").astype("str")
-        first: pd.Series = named.groupby(cases["index"]).first()
+        texts = cases["column"].astype("str") + ": " + cases["check"].replace("not_nullable", "missing").astype("str")
+        first: pd.Series = texts.groupby(cases["index"]).first()
         return first.reindex(rows.index).fillna("").astype("str")
     return pd.Series("", rows.index, "str")
 
 
 def _shown_outside_candidates(rows: pd.DataFrame) -> pd.Series:
-    """Return which impressions show a creative that is not among their candidates."""
+    """Return whether each impression shows a creative that is not among its candidates."""
     candidates = pyarrow.array(rows["candidates"], pyarrow.list_(pyarrow.string()))
     row = pc.list_parent_indices(candidates).to_numpy()  # (candidates of all rows,)
     same = pc.list_flatten(candidates).to_numpy(zero_copy_only=False) == rows["creative_id"].to_numpy(object)[row]
@@ -269,13 +270,13 @@ def _build_schema(table: str) -> pa.DataFrameSchema:
 
 
 class DuplicateFinder:
-    """Finds keys that were seen before, over the chunks of a table; the first row of a key is not a repeat."""
+    """Finds repeated keys over the chunks of a table; the first row of a key is no duplicate."""
 
     def __init__(self) -> None:
         self._seen: set[object] = set()
 
     def __call__(self, keys: pd.Series) -> pd.Series:
-        """Return which keys repeat an earlier one; missing keys never do."""
+        """Return whether each key repeats an earlier one; missing keys never do."""
         repeated = keys.notna() & (keys.duplicated() | keys.isin(self._seen))
         self._seen.update(keys.dropna())
         return repeated

@@ -1,9 +1,9 @@
 """
-Picture files: the part of a file that makes the first picture's pixels, and the time that decoding it takes.
+Reduce picture files to the part that makes the first picture's pixels, and estimate the time to decode it.
 
 A small file can be slow: a JPEG of ten thousand scans, a PNG of a million chunks, a text that inflates a thousandfold.
-`essential` reduces a file to what its pixels need, and Pillow sees nothing else. The time is an estimate from counts,
-so every machine refuses the same pictures, and refuses them before it decodes anything.
+Pillow sees only the reduced file. The estimate counts parts, so every machine rejects the same pictures, and rejects
+them before it decodes anything.
 """
 
 import re
@@ -17,19 +17,19 @@ TOO_MANY_PARTS = "image: more than 10,000 parts; save it again as a plain PNG or
 MAX_PARTS = 10_000  # chunks, segments, blocks or strips of one file
 MAX_EXIF = 65_536  # bytes; longer metadata is not read
 
-# Nanoseconds, the slowest measured on one core with files made for it; docs/how-to/data.md has the table.
+# Nanoseconds, the slowest measured on one core with files built to be slow; docs/how-to/data.md has the table.
 PER_BYTE = {"PNG": 4, "JPEG": 10, "GIF": 20, "WEBP": 15, "BMP": 2, "TIFF": 10}
 PER_BYTE_PROGRESSIVE = 25
 PER_BLOCK, PER_BLOCK_REFINED, PER_SCAN = 17, 45, 50_000  # of 8 x 8 coefficients; a refining scan reads each again
 
 
 class PictureError(Exception):
-    """A picture cannot be used; the message is the reason."""
+    """The picture cannot be used; the message is the reason."""
 
 
 @dataclass(frozen=True)
 class ReducedPicture:
-    """What is left of a picture's file."""
+    """The part of a picture's file that decoding needs."""
 
     format: str  # as Pillow names it
     data: bytes
@@ -38,18 +38,18 @@ class ReducedPicture:
 
 
 def reduce_picture(image: bytes) -> ReducedPicture:
-    """Reduce a file to what its first picture's pixels need. Raises PictureError if that would be slow to decode."""
-    for signature, reduce in FORMATS.items():
+    """Reduce a file to its first picture. Raises PictureError when it is damaged, unknown or slow to decode."""
+    for signature, reducer in FORMATS.items():
         if re.match(signature, image, re.DOTALL):
             try:
-                return reduce(image)
+                return reducer(image)
             except (struct.error, IndexError):
                 raise PictureError(DAMAGED) from None
     raise PictureError("image: not a picture")
 
 
 def read_orientation(exif: bytes) -> int:
-    """Return the orientation that EXIF metadata states, 1 (upright) if it states none; the rest is not parsed."""
+    """Return the orientation in EXIF metadata, 1 (upright) if there is none."""
     tiff = exif.removeprefix(b"Exif\0\0")
     try:
         order = {b"II": "<", b"MM": ">"}[tiff[:2]]
@@ -65,29 +65,29 @@ def read_orientation(exif: bytes) -> int:
 
 PNG_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 EMPTY_IDAT = b"\0\0\0\0IDAT"
-CHECK_INFLATION_ABOVE = 1 << 20  # bytes of compressed pixels above which their inflation is tried first
+CHECK_INFLATION_ABOVE = 1 << 20  # bytes of compressed pixels; larger ones are inflated as a trial
 INFLATION_WINDOW = 16_384
-MIN_INFLATION = 0.85  # bytes that one byte of honest deflate data gives; empty blocks give none and take longest
+MIN_INFLATION = 0.85  # bytes from one byte of a compressor's output; empty blocks inflate to none and take longest
 
 
 def _reduce_png(image: bytes) -> ReducedPicture:
-    """Keep header, palette, transparency and pixels; leave texts, profiles and further frames out."""
-    kept, exif, pixels = [image[:8]], b"", []
+    """Keep header, palette, transparency and pixels."""
+    parts, exif, pixels = [image[:8]], b"", []
     for kind, chunk in _iterate_chunks(image):
         if kind == b"IDAT":
             pixels.append(chunk[8:-4])
         if kind in PNG_CHUNKS and chunk[:8] != EMPTY_IDAT:
-            kept.append(chunk)
+            parts.append(chunk)
         if kind == b"eXIf" and len(chunk) <= MAX_EXIF:
             exif = chunk[8:-4]
     compressed = sum(map(len, pixels))
     if compressed > CHECK_INFLATION_ABOVE:
         _require_inflation(b"".join(pixels))
-    return ReducedPicture("PNG", b"".join(kept), compressed * PER_BYTE["PNG"], exif)
+    return ReducedPicture("PNG", b"".join(parts), compressed * PER_BYTE["PNG"], exif)
 
 
 def _iterate_chunks(image: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the name and the bytes of each chunk of a PNG, to its end or to where it breaks off."""
+    """Yield the name and the bytes of each chunk of a PNG, up to its end or its truncation."""
     at = 8
     for _ in range(MAX_PARTS):
         length, kind = struct.unpack_from(">I4s", image, at)
@@ -99,16 +99,16 @@ def _iterate_chunks(image: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _require_inflation(compressed: bytes) -> None:
-    """Raise PictureError if some window of deflate data gives fewer bytes than any compressor's would."""
+    """Raise PictureError if a window of deflate data inflates to fewer bytes than a compressor's output does."""
     inflate = zlib.decompressobj()
     for at in range(0, len(compressed) - INFLATION_WINDOW, INFLATION_WINDOW):
         try:
-            given = len(inflate.decompress(compressed[at : at + INFLATION_WINDOW]))
+            inflated = len(inflate.decompress(compressed[at : at + INFLATION_WINDOW]))
         except zlib.error:
             raise PictureError(DAMAGED) from None
         if inflate.eof:
             return
-        if given < MIN_INFLATION * INFLATION_WINDOW:
+        if inflated < MIN_INFLATION * INFLATION_WINDOW:
             raise PictureError("image: compressed data that holds no pixels; save it again")
 
 
@@ -121,7 +121,7 @@ JPEG_SEGMENTS = frozenset({QUANTISATION, HUFFMAN, RESTART, SCAN, JFIF, ADOBE, *F
 
 def _reduce_jpeg(image: bytes) -> ReducedPicture:
     """Keep tables, frame and scans, and count the blocks that the scans visit."""
-    kept, exif, nanoseconds, progressive = [b"\xff\xd8"], b"", 0.0, False
+    parts, exif, nanoseconds, progressive = [b"\xff\xd8"], b"", 0.0, False
     blocks: Mapping[int, int] = {}
     for marker, segment in _iterate_segments(image):
         if marker in OTHER_FRAMES:
@@ -133,42 +133,42 @@ def _reduce_jpeg(image: bytes) -> ReducedPicture:
         if marker == EXIF and segment[4:10] == b"Exif\0\0":
             exif = exif or segment[4:]
         if marker in JPEG_SEGMENTS:
-            kept.append(segment)
-    nanoseconds += sum(map(len, kept)) * (PER_BYTE_PROGRESSIVE if progressive else PER_BYTE["JPEG"])
-    return ReducedPicture("JPEG", b"".join([*kept, b"\xff\xd9"]), nanoseconds, exif)
+            parts.append(segment)
+    nanoseconds += sum(map(len, parts)) * (PER_BYTE_PROGRESSIVE if progressive else PER_BYTE["JPEG"])
+    return ReducedPicture("JPEG", b"".join([*parts, b"\xff\xd9"]), nanoseconds, exif)
 
 
 def _iterate_segments(image: bytes) -> Iterator[tuple[int, bytes]]:
     """Yield marker and bytes of each segment, a scan with its data. Raises PictureError if the end is missing."""
     at = 2
     for _ in range(MAX_PARTS):
-        found = MARKER.search(image, at)
-        if found is None:
+        match = MARKER.search(image, at)
+        if match is None:
             raise PictureError(DAMAGED)
-        marker = image[found.end() - 1]
+        marker = image[match.end() - 1]
         if marker == END:
             return
-        at = found.end() + int(struct.unpack_from(">H", image, found.end())[0])
+        at = match.end() + int(struct.unpack_from(">H", image, match.end())[0])
         if marker == SCAN:
             following = MARKER.search(image, at)
             at = following.start() if following else len(image)
-        yield marker, image[found.end() - 2 : at]
+        yield marker, image[match.end() - 2 : at]
     raise PictureError(TOO_MANY_PARTS)
 
 
 def _count_blocks(frame: bytes) -> dict[int, int]:
-    """Return how many blocks each component of a frame has, by its id."""
+    """Return the number of blocks of each component of a frame, by component id."""
     height, width, count = struct.unpack_from(">HHB", frame, 5)
-    parts = [(frame[10 + 3 * i], frame[11 + 3 * i] >> 4, frame[11 + 3 * i] & 15) for i in range(count)]
-    across, down = max(h for _, h, _ in parts), max(v for _, _, v in parts)
+    components = [(frame[10 + 3 * i], frame[11 + 3 * i] >> 4, frame[11 + 3 * i] & 15) for i in range(count)]
+    across, down = max(h for _, h, _ in components), max(v for _, _, v in components)
     if not across * down:
         raise PictureError(DAMAGED)
     units = -(-width // (8 * across)) * -(-height // (8 * down))
-    return {component: units * h * v for component, h, v in parts}
+    return {component: units * h * v for component, h, v in components}
 
 
 def _estimate_scan(segment: bytes, blocks: Mapping[int, int]) -> float:
-    """Return the nanoseconds that one scan takes: it visits every block of its components, however little is in it."""
+    """Return the nanoseconds of one scan, which visits every block of its components."""
     count = segment[4]
     start, _, bits = segment[5 + 2 * count : 8 + 2 * count]
     refines = start > 0 and bits >> 4 > 0
@@ -177,9 +177,9 @@ def _estimate_scan(segment: bytes, blocks: Mapping[int, int]) -> float:
 
 
 def _reduce_gif(image: bytes) -> ReducedPicture:
-    """Keep screen, palette and the first frame with its transparency; leave comments and what else precedes it out."""
+    """Keep screen, palette and the first frame with its transparency."""
     at = 13 + _palette_bytes(image[10])
-    kept, control = [image[:at]], b""
+    parts, control = [image[:at]], b""
     for _ in range(MAX_PARTS):
         if image[at] != ord("!"):
             break
@@ -189,7 +189,7 @@ def _reduce_gif(image: bytes) -> ReducedPicture:
         at = end
     else:
         raise PictureError(TOO_MANY_PARTS)
-    return _keep_whole("GIF", b"".join([*kept, control, image[at:]]))
+    return _keep_whole("GIF", b"".join([*parts, control, image[at:]]))
 
 
 def _palette_bytes(flags: int) -> int:
@@ -197,7 +197,7 @@ def _palette_bytes(flags: int) -> int:
 
 
 def _skip_sub_blocks(image: bytes, at: int) -> int:
-    """Return where a chain of a GIF's sub-blocks ends."""
+    """Return the end of a chain of a GIF's sub-blocks."""
     for _ in range(MAX_PARTS):
         if image[at] == 0:
             return at + 1
@@ -210,7 +210,7 @@ def _reduce_webp(image: bytes) -> ReducedPicture:
 
 
 def _reduce_bmp(image: bytes) -> ReducedPicture:
-    """Refuse run lengths, which Pillow decodes in Python, byte by byte."""
+    """Reject run lengths, because Pillow decodes them in Python, byte by byte."""
     if struct.unpack_from("<I", image, 14)[0] >= 40 and struct.unpack_from("<I", image, 30)[0] in (1, 2):
         raise PictureError("image: BMP with run lengths; save it again without compression")
     return _keep_whole("BMP", image)
@@ -224,10 +224,10 @@ COMPRESSION, PALETTE = 259, 320
 
 
 def _reduce_tiff(image: bytes) -> ReducedPicture:
-    """Write a new directory of the tags that make the first page's pixels; the data stays where it is."""
+    """Write a new directory of the tags that make the first page's pixels; the data keeps its offsets."""
     order = "<" if image[:2] == b"II" else ">"
     start = struct.unpack_from(f"{order}I", image, 4)[0]
-    kept: dict[int, bytes] = {}
+    parts: dict[int, bytes] = {}
     for number in range(struct.unpack_from(f"{order}H", image, start)[0]):
         at = start + 2 + 12 * number
         tag, _, count, value = struct.unpack_from(f"{order}HHIH", image, at)
@@ -236,8 +236,8 @@ def _reduce_tiff(image: bytes) -> ReducedPicture:
         if tag == COMPRESSION and value not in TIFF_COMPRESSIONS:
             raise PictureError(f"image: TIFF of compression {value}; save it again as PNG or JPEG")
         if tag in TIFF_TAGS:
-            kept[tag] = image[at : at + 12]
-    directory = struct.pack(f"{order}H", len(kept)) + b"".join(kept[tag] for tag in sorted(kept)) + bytes(4)
+            parts[tag] = image[at : at + 12]
+    directory = struct.pack(f"{order}H", len(parts)) + b"".join(parts[tag] for tag in sorted(parts)) + bytes(4)
     whole = image + bytes(len(image) % 2)
     return _keep_whole("TIFF", image[:4] + struct.pack(f"{order}I", len(whole)) + whole[8:] + directory)
 

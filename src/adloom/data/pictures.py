@@ -19,12 +19,12 @@ from adloom.data.picture_files import DAMAGED, MAX_EXIF, PictureError, ReducedPi
 SIZES = (28, 32, 64, 128)
 GREY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "F"})
 TOO_LARGE = "image: more pixels than prepare.max_pixels"
-MAX_MILLISECONDS = 250  # of decoding, estimated; docs/how-to/data.md has the estimate
+MAX_MILLISECONDS = 250  # of decoding, estimated; see docs/how-to/data.md
 TOO_SLOW = f"image: more than {MAX_MILLISECONDS} ms to decode; save it smaller, or as a plain JPEG"
 PER_PIXEL = {"PNG": 8, "JPEG": 11, "GIF": 8, "WEBP": 14, "BMP": 8, "TIFF": 8}  # nanoseconds, as in picture_files
 PER_PIXEL_DEEP, PER_PIXEL_DRAFT = 25, 4  # with transparency or 16 bits; a JPEG at a fraction of its size
-DRAFT = 2  # a JPEG is decoded at 1/2, 1/4 or 1/8 of its size while that is at least so many times the size wanted
-TRANSPOSE_BY_ORIENTATION = {  # EXIF orientation: how to turn the picture upright
+DRAFT = 2  # a JPEG is decoded at 1/2, 1/4 or 1/8 of its size, at least this many times the target size
+TRANSPOSE_BY_ORIENTATION = {  # makes the picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -33,12 +33,12 @@ TRANSPOSE_BY_ORIENTATION = {  # EXIF orientation: how to turn the picture uprigh
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError)  # what Pillow raises for damaged files, by format
+PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError)  # raised for damaged files, by format
 
 
 @dataclass(frozen=True)
 class PictureHeader:
-    """What a picture's header says."""
+    """The size and channels in a picture's header."""
 
     width: int
     height: int
@@ -52,32 +52,37 @@ class PictureHeader:
 
 @dataclass(frozen=True)
 class PictureFormat:
-    """What all pictures of a table are brought to: squares of `size` pixels."""
+    """The common format of a table's pictures: squares of `size` pixels."""
 
     size: int
     channels: int
 
 
 def read_header(image: object, max_pixels: int) -> PictureHeader:
-    """Read a picture's header, not its pixels. Raises PictureError when it is missing, unreadable or too large."""
+    """Read a picture's header. Raises PictureError when it is missing, unreadable or too large."""
     picture = _open_checked(image, max_pixels)
     return PictureHeader(picture.width, picture.height, 1 if picture.mode in GREY_MODES else 3)
 
 
 def choose_format(headers: Iterable[PictureHeader], size: int | None) -> PictureFormat:
-    """Return the form of a table: the size asked for or the most common one, grey only when every picture is."""
+    """Return the format of a table: `size` or the most common size, grey only if every picture is."""
     sizes: Counter[int] = Counter()
     channels = 1
-    for known in headers:
-        sizes[known.size] += 1
-        channels = max(channels, known.channels)
+    for header in headers:
+        sizes[header.size] += 1
+        channels = max(channels, header.channels)
     common = min(sizes, key=lambda s: (-sizes[s], s), default=SIZES[0])
     return PictureFormat(size or common, channels)
 
 
-def convert(image: object, wanted: PictureFormat, max_pixels: int) -> tuple[bytes, UInt8Array]:
-    """Return a picture brought to a form by `decode`, as PNG bytes without metadata and as pixels."""
-    pixels, kept = _decode(image, wanted, max_pixels)
+def convert(image: object, target: PictureFormat, max_pixels: int) -> tuple[bytes, UInt8Array]:
+    """
+    Convert a picture: upright, over white where it is transparent, padded with white to a square.
+
+    Return PNG bytes without metadata and pixels (size, size, channels). Raises PictureError when that is impossible or
+    too slow. A large JPEG is decoded at a fraction of its size.
+    """
+    pixels, kept = _decode(image, target, max_pixels)
     return image if isinstance(image, bytes) and kept and _is_minimal_png(image) else encode_png(pixels), pixels
 
 
@@ -107,20 +112,20 @@ def _decode(image: object, wanted: PictureFormat, max_pixels: int) -> tuple[UInt
 
 
 def encode_png(pixels: UInt8Array) -> bytes:
-    """Return PNG bytes, without metadata, of pixels (height, width, channels)."""
+    """Encode pixels (height, width, channels) as PNG without metadata."""
     stream = io.BytesIO()
     Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(stream, "PNG")
     return stream.getvalue()
 
 
 def hash_bytes(pixels: UInt8Array) -> bytes:
-    """Return the bytes that tell pictures apart: equal for a grey picture and the same picture stored in colour."""
+    """Return bytes that identify a picture: a grey picture stored in colour has the same ones."""
     plane = pixels[:, :, :1]
     return plane.tobytes() if pixels.shape[2] == 1 or (pixels == plane).all() else pixels.tobytes()
 
 
 def _open_checked(image: object, max_pixels: int) -> Image.Image:
-    """Open a picture without decoding it; its `info` has only the `orientation` of all that its metadata says."""
+    """Open a picture without decoding it; its `info` holds the `orientation` alone."""
     if not isinstance(image, bytes) or not image:
         raise PictureError("image: not a picture" if isinstance(image, str) else "image: missing")
     reduced = reduce_picture(image)
@@ -136,10 +141,10 @@ def _open_checked(image: object, max_pixels: int) -> Image.Image:
 
 
 def _open_with_pillow(reduced: ReducedPicture) -> Image.Image:
-    """Open a picture with Pillow, as the format it was reduced as; Pillow's own limit is above every max_pixels."""
+    """Open a picture as its reduced format; Pillow's own limit is above every max_pixels."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of sizes, which are compared below, and of metadata
+            warnings.simplefilter("ignore")  # about sizes, which the caller checks, and metadata
             return Image.open(io.BytesIO(reduced.data), formats=[reduced.format])
     except Image.DecompressionBombError:
         raise PictureError(TOO_LARGE) from None
@@ -158,7 +163,7 @@ def _nanoseconds_per_pixel(picture: Image.Image) -> int:
 
 
 def _is_minimal_png(image: bytes) -> bool:
-    """Return whether a picture is a PNG of one header, one block of pixels and an end: nothing else is in it."""
+    """Return whether a picture is a PNG of one header, one block of pixels and an end."""
     end = 33 + 12 + int.from_bytes(image[33:37], "big")  # signature 8, header chunk 25, then 12 bytes around the pixels
     return image[:4] == b"\x89PNG" and image[37:41] == b"IDAT" and image[end + 4 :] == b"IEND\xaeB`\x82"
 

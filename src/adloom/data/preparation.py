@@ -1,4 +1,4 @@
-"""Preparation: raw chunks in, valid rows with their split and quarantined rows with their reason out."""
+"""Prepare raw chunks: valid rows with their split, and invalid rows with their reason."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ REASON = "reason"
 
 @dataclass(frozen=True)
 class SourceFacts:
-    """What a raw table says about itself."""
+    """Facts about the source of a raw table."""
 
     source: str
     licence: str
@@ -29,29 +29,29 @@ class SourceFacts:
 
 @dataclass(frozen=True)
 class PreparedChunk:
-    """A chunk, taken apart."""
+    """The valid and the invalid rows of a chunk."""
 
     rows: pd.DataFrame  # valid, with `split`
-    quarantine: pd.DataFrame  # text, with `reason`
+    quarantine: pd.DataFrame  # invalid, as text, with `reason`
 
 
 @dataclass
 class Preparation:
     """
-    Prepares the chunks of one table in their order, remembering what was seen.
+    Prepares the chunks of one table in their order, and remembers keys and contents.
 
-    `key` makes the pseudonyms of tables with users, `erased` holds the pseudonyms whose rows are dropped.
+    `key` makes the pseudonyms of users; rows of the pseudonyms in `erased` are dropped.
     """
 
     table: str
     params: Prepare
-    origin: SourceFacts
+    source: SourceFacts
     key: bytes
     erased: frozenset[str] = frozenset()
-    form: PictureFormat | None = None  # of pictures
+    picture_format: PictureFormat | None = None
     quality: Quality = field(init=False)
-    _keys: DuplicateFinder = field(default_factory=DuplicateFinder)
-    _contents: DuplicateFinder = field(default_factory=DuplicateFinder)
+    _duplicate_keys: DuplicateFinder = field(default_factory=DuplicateFinder)
+    _duplicate_contents: DuplicateFinder = field(default_factory=DuplicateFinder)
 
     def __post_init__(self) -> None:
         self.quality = Quality(self.table)
@@ -59,42 +59,40 @@ class Preparation:
     def __call__(self, raw: pd.DataFrame) -> PreparedChunk:
         """Prepare one chunk of raw rows."""
         self.quality.read += len(raw)
-        raw = self._with_consent(raw.reset_index(drop=True))
-        self._note_columns(raw)
-        rows, reasons = contracts.validate(raw, self.table, self.origin.timestamp_format)
-        if CONTRACTS[self.table].users:
-            rows, reasons = self._pseudonymised(rows, reasons)
+        raw = self._filter_consent(raw.reset_index(drop=True))
+        self._record_dropped_columns(raw)
+        rows, reasons = contracts.validate(raw, self.table, self.source.timestamp_format)
+        if CONTRACTS[self.table].has_users:
+            rows, reasons = self._pseudonymise(rows, reasons)
             erased = rows["user_id"].isin(self.erased)
             self._drop("on the erasure list", int(erased.sum()))
             rows, reasons = rows[~erased], reasons[~erased]
         rows, reasons, contents = FINISH[self.table](self, rows, reasons)
-        return self._apart(raw, rows, self._unrepeated(rows, reasons), contents)
+        return self._split_valid(raw, rows, self._mark_duplicates(rows, reasons), contents)
 
-    def _pseudonymised(self, rows: pd.DataFrame, reasons: pd.Series) -> tuple[pd.DataFrame, pd.Series]:
+    def _pseudonymise(self, rows: pd.DataFrame, reasons: pd.Series) -> tuple[pd.DataFrame, pd.Series]:
         """
-        Make ids pseudonyms but where they are already, under this key; under another one nobody would be found.
+        Turn user ids into pseudonyms, except ids that are pseudonyms under this key already.
 
-        What only claims to be a pseudonym becomes one, and its row is broken.
+        An id that only claims to be a pseudonym becomes one too, and its row is invalid.
         """
-        under, rows = rows[contracts.USER_KEY], rows.drop(columns=contracts.USER_KEY)
-        claimed = under.notna() & rows["user_id"].notna()
-        known = claimed & (under == privacy.key_fingerprint(self.key)).fillna(False)
-        already = known & privacy.look_like_pseudonyms(rows["user_id"])
-        made = privacy.pseudonymise_column(rows["user_id"], self.key)
-        reasons = reasons.mask((reasons == "") & claimed & ~known, "user_key: another key than this one")
-        reasons = reasons.mask((reasons == "") & known & ~already, "user_id: not a pseudonym, as user_key says")
-        return rows.assign(user_id=made.mask(already, rows["user_id"])), reasons
+        key_of_row, rows = rows[contracts.USER_KEY], rows.drop(columns=contracts.USER_KEY)
+        claimed = key_of_row.notna() & rows["user_id"].notna()
+        same_key = claimed & (key_of_row == privacy.key_fingerprint(self.key)).fillna(False)
+        is_pseudonym = same_key & privacy.look_like_pseudonyms(rows["user_id"])
+        pseudonyms = privacy.pseudonymise_column(rows["user_id"], self.key)
+        reasons = reasons.mask((reasons == "") & claimed & ~same_key, "user_key: another key than this one")
+        reasons = reasons.mask((reasons == "") & same_key & ~is_pseudonym, "user_id: not a pseudonym, as user_key says")
+        return rows.assign(user_id=pseudonyms.mask(is_pseudonym, rows["user_id"])), reasons
 
-    def _with_consent(self, raw: pd.DataFrame) -> pd.DataFrame:
+    def _filter_consent(self, raw: pd.DataFrame) -> pd.DataFrame:
         column = self.params.consent_column
-        if column is None or self.origin.public or not CONTRACTS[self.table].users:
+        if column is None or self.source.public or not CONTRACTS[self.table].has_users:
             return raw
-        if f"{PREFIX}{column}" in raw:  # an impression's, which came with the request
+        if f"{PREFIX}{column}" in raw:  # an impression's, from the request
             column = f"{PREFIX}{column}"
         if column not in raw:
-            raise DataError(
-                f"{self.table}: no column {column} (prepare.consent_column); found {', '.join(raw.columns)}"
-            )
+            raise DataError(f"{self.table}: no column {column} (prepare.consent_column), only {', '.join(raw.columns)}")
         consented = privacy.has_consent(raw[column])
         self._drop("without consent", int((~consented).sum()))
         return raw[consented]
@@ -103,33 +101,35 @@ class Preparation:
         if count:
             self.quality.dropped[reason] += count
 
-    def _note_columns(self, raw: pd.DataFrame) -> None:
-        kept = {*CONTRACTS[self.table].kept(raw.columns), contracts.PARSE_ERROR}
+    def _record_dropped_columns(self, raw: pd.DataFrame) -> None:
+        known = {*CONTRACTS[self.table].select_columns(raw.columns), contracts.PARSE_ERROR}
         self.quality.columns_dropped = sorted(
-            {*self.quality.columns_dropped, *(str(name) for name in raw if name not in kept)}
+            {*self.quality.columns_dropped, *(str(name) for name in raw if name not in known)}
         )
 
-    def _unrepeated(self, rows: pd.DataFrame, reasons: pd.Series) -> pd.Series:
-        """Add the reason of rows whose key an earlier valid row has."""
+    def _mark_duplicates(self, rows: pd.DataFrame, reasons: pd.Series) -> pd.Series:
+        """Add a reason to rows with the key of an earlier valid row."""
         key = CONTRACTS[self.table].key
         if key is None:
             return reasons
-        repeated = self._keys(rows.loc[reasons == "", key])
+        repeated = self._duplicate_keys(rows.loc[reasons == "", key])
         return reasons.mask(repeated.reindex(reasons.index, fill_value=False), f"{key}: duplicate")
 
-    def _apart(self, raw: pd.DataFrame, rows: pd.DataFrame, reasons: pd.Series, contents: pd.Series) -> PreparedChunk:
+    def _split_valid(
+        self, raw: pd.DataFrame, rows: pd.DataFrame, reasons: pd.Series, contents: pd.Series
+    ) -> PreparedChunk:
         valid = reasons == ""
-        kept = rows[valid].reset_index(drop=True)
-        self.quality.duplicates += int(self._contents(contents[valid]).sum())
-        self.quality.keep(kept)
+        valid_rows = rows[valid].reset_index(drop=True)
+        self.quality.duplicates += int(self._duplicate_contents(contents[valid]).sum())
+        self.quality.count_valid(valid_rows)
         self.quality.quarantined.update(reasons[~valid])
-        return PreparedChunk(kept, self._quarantine(raw, rows[~valid], reasons[~valid]))
+        return PreparedChunk(valid_rows, self._quarantine(raw, rows[~valid], reasons[~valid]))
 
     def _quarantine(self, raw: pd.DataFrame, rows: pd.DataFrame, reasons: pd.Series) -> pd.DataFrame:
-        """Return broken rows as text: the contract's columns as they were read, user ids as pseudonyms, no pictures."""
+        """Return invalid rows as text: the raw columns of the contract, user ids as pseudonyms, no pictures."""
         contract = CONTRACTS[self.table]
         shown = pd.DataFrame(index=rows.index)
-        for name in contract.kept(raw.columns):
+        for name in contract.select_columns(raw.columns):
             if name not in raw or name == "user_id":
                 values = rows[name] if name in rows else pd.Series(None, rows.index, "str")
             elif name != "image":
@@ -140,30 +140,30 @@ class Preparation:
         return shown.assign(**{REASON: reasons.astype("str")}).reset_index(drop=True)
 
 
-FinishedRows = tuple[pd.DataFrame, pd.Series, pd.Series]  # rows, reasons, and what tells the content of rows apart
+FinishedRows = tuple[pd.DataFrame, pd.Series, pd.Series]  # rows, reasons, and a hash of each row's content
 
 
 def _finish_creatives(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> FinishedRows:
-    wanted = task.form or PictureFormat(pictures.SIZES[0], 1)
-    made = [_convert_picture(image, wanted, task.params.max_pixels) for image in rows["image"]]
-    reasons = reasons.mask(reasons == "", pd.Series([reason for _, _, reason in made], reasons.index, "str"))
-    contents = pd.Series([content for _, content, _ in made], rows.index, "uint64")
+    target = task.picture_format or PictureFormat(pictures.SIZES[0], 1)
+    converted = [_convert_picture(image, target, task.params.max_pixels) for image in rows["image"]]
+    reasons = reasons.mask(reasons == "", pd.Series([reason for _, _, reason in converted], reasons.index, "str"))
+    contents = pd.Series([content for _, content, _ in converted], rows.index, "uint64")
     rows = rows.assign(
-        image=pd.Series([png for png, _, _ in made], rows.index, "object"),
-        width=wanted.size,
-        height=wanted.size,
-        channels=wanted.channels,
-        source=task.origin.source,
-        licence=task.origin.licence,
+        image=pd.Series([png for png, _, _ in converted], rows.index, "object"),
+        width=target.size,
+        height=target.size,
+        channels=target.channels,
+        source=task.source.source,
+        licence=task.source.licence,
         split=splits.split_by_hash(contents),
     )
     return rows, reasons, contents
 
 
-def _convert_picture(image: object, wanted: PictureFormat, max_pixels: int) -> tuple[bytes | None, int, str]:
-    """Return a picture's PNG bytes, its content hash, and "" or why it cannot be used."""
+def _convert_picture(image: object, target: PictureFormat, max_pixels: int) -> tuple[bytes | None, int, str]:
+    """Return a picture's PNG bytes, its content hash, and the reason why it is invalid, else ""."""
     try:
-        png, pixels = pictures.convert(image, wanted, max_pixels)
+        png, pixels = pictures.convert(image, target, max_pixels)
     except PictureError as error:
         return None, 0, str(error)
     return png, splits.hash_content(pictures.hash_bytes(pixels)), ""
@@ -177,12 +177,12 @@ def _finish_copy(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> F
 
 
 def _finish_timed(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> FinishedRows:
-    """Cut a table in time, and users into halves where every row has one."""
+    """Split a table in time, and users into halves where every row has one."""
     period: Period = getattr(task.params, task.table)
     late = rows["timestamp"] >= pd.Timestamp(period.end, tz="UTC")
     reasons = reasons.mask((reasons == "") & late, f"timestamp: not before prepare.{task.table}.end")
-    plain = rows.drop(columns=[name for name in (CONTRACTS[task.table].key, "candidates") if name in rows])
-    contents = pd.util.hash_pandas_object(plain, index=False)
+    content = rows.drop(columns=[name for name in (CONTRACTS[task.table].key, "candidates") if name in rows])
+    contents = pd.util.hash_pandas_object(content, index=False)
     rows = rows.assign(split=splits.split_by_time(rows["timestamp"], period.holdout_start))
     if CONTRACTS[task.table].columns["user_id"].required:
         rows["half"] = splits.assign_halves(rows["user_id"])
@@ -198,7 +198,7 @@ FINISH: dict[str, Callable[[Preparation, pd.DataFrame, pd.Series], FinishedRows]
 
 
 def read_headers(images: Iterable[object], max_pixels: int) -> Iterator[PictureHeader]:
-    """Yield the headers of those pictures that have a readable one."""
+    """Yield the headers of the readable pictures."""
     for image in images:
         try:
             yield pictures.read_header(image, max_pixels)

@@ -1,4 +1,4 @@
-"""Privacy: pseudonyms of users, consent, and the key's fingerprint. The key itself is never written anywhere."""
+"""Privacy of users: pseudonyms, consent, and the key's fingerprint. The key itself is never written."""
 
 import hashlib
 import hmac
@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # serving needs `pseudonym` and has no pandas
     import pandas as pd
 
-PUBLISHED_KEY = b"adloom: key of the published data"  # for public data only: whoever reads this can recompute it
-USER_TABLES = ("events", "impressions")  # whose rows belong to users
+PUBLISHED_KEY = b"adloom: key of the published data"  # for public data only: it is no secret
+USER_TABLES = ("events", "impressions")  # their rows belong to users
 PSEUDONYM_LENGTH = 32  # hex digits
 CONSENT_VALUES = frozenset({"true", "1", "yes", "y", "t"})
 
 
 def pseudonymise(user: str, key: bytes) -> str:
-    """Return HMAC-SHA256 of a user id under the key, its first 32 hex digits (128 bits)."""
+    """Return the first 32 hex digits (128 bits) of a user id's HMAC-SHA256."""
     return hmac.digest(key, user.encode(), "sha256").hex()[:PSEUDONYM_LENGTH]
 
 
 def make_pseudonymiser(key: bytes) -> Callable[[str], str]:
-    """Return what makes pseudonyms under a key; what is the same for all users is done once."""
-    begun = hmac.new(key, digestmod="sha256")
+    """Return a function that pseudonymises with one key; it hashes the key once."""
+    keyed = hmac.new(key, digestmod="sha256")
 
     def pseudonym(user: str) -> str:
-        digest = begun.copy()
+        digest = keyed.copy()
         digest.update(user.encode())
         return digest.hexdigest()[:PSEUDONYM_LENGTH]
 
@@ -32,18 +32,18 @@ def make_pseudonymiser(key: bytes) -> Callable[[str], str]:
 
 
 def pseudonymise_column(users: "pd.Series", key: bytes) -> "pd.Series":
-    """Return the pseudonym of each user id, missing where the id is."""
-    known = {user: pseudonymise(user, key) for user in users.dropna().unique()}
-    return users.map(known).astype("str")
+    """Return the pseudonym of each user id; missing ids stay missing."""
+    pseudonyms = {user: pseudonymise(user, key) for user in users.dropna().unique()}
+    return users.map(pseudonyms).astype("str")
 
 
 def look_like_pseudonyms(users: "pd.Series") -> "pd.Series":
-    """Return whether each user id looks like a pseudonym."""
+    """Return whether each user id has the form of a pseudonym."""
     return users.astype("str").str.fullmatch(f"[0-9a-f]{{{PSEUDONYM_LENGTH}}}").fillna(False).astype("bool")
 
 
 def key_fingerprint(key: bytes) -> str:
-    """Return 16 hex digits that tell keys apart and tell nothing else about them."""
+    """Return 16 hex digits that identify a key and reveal nothing else about it."""
     return hmac.digest(key, b"adloom pseudonym key fingerprint", hashlib.sha256).hex()[:16]
 
 

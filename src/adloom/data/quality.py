@@ -1,4 +1,4 @@
-"""Quality: what was kept, dropped and quarantined of a table, and what its rows look like; summary.json."""
+"""Data quality of a table: counts of valid, invalid and dropped rows for summary.json, and warnings."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ import pandas as pd
 
 from adloom.errors import DataError
 
-FEWEST_CATEGORIES = 2  # below, models conditioned on the category have nothing to learn from it
+MIN_CATEGORIES = 2  # a model cannot learn from fewer
 
 
 @dataclass
@@ -17,7 +17,7 @@ class Quality:
 
     table: str
     read: int = 0
-    duplicates: int = 0  # kept rows whose content equals that of an earlier one
+    duplicates: int = 0  # valid rows that repeat an earlier row's content
     splits: Counter[str] = field(default_factory=Counter)
     categories: Counter[str] = field(default_factory=Counter)
     quarantined: Counter[str] = field(default_factory=Counter)  # by reason
@@ -31,8 +31,8 @@ class Quality:
         """Rows kept."""
         return self.splits.total()
 
-    def keep(self, rows: pd.DataFrame) -> None:
-        """Count kept rows with their `split`."""
+    def count_valid(self, rows: pd.DataFrame) -> None:
+        """Count valid rows by `split`, category and time."""
         self.splits.update(rows["split"])
         if "category" in rows:
             self.categories.update(rows["category"].dropna())
@@ -41,23 +41,23 @@ class Quality:
             self.first = min(self.first or first, first)
             self.last = max(self.last or last, last)
 
-    def require(self, max_quarantine_rate: float) -> None:
-        """Raise DataError, with counts by reason, when more than this share of the rows is broken or none is left."""
+    def require_rows(self, max_quarantine_rate: float) -> None:
+        """Raise DataError when too large a share of the rows is invalid or none is left."""
         broken = self.quarantined.total()
-        of = self.kept + broken
-        if of and broken / of > max_quarantine_rate:
+        total = self.kept + broken
+        if total and broken / total > max_quarantine_rate:
             raise DataError(
-                f"{self.table}: {broken} of {of} rows are broken, above prepare.max_quarantine_rate "
-                f"{max_quarantine_rate:g}: {_format_counts(self.quarantined)}; mend the source or raise the rate"
+                f"{self.table}: {broken} of {total} rows are broken, above prepare.max_quarantine_rate "
+                f"{max_quarantine_rate:g}: {_format_counts(self.quarantined)}; correct the source or raise the rate"
             )
         if not self.kept:
             raise DataError(
                 f"{self.table}: no row is left of {self.read}: {_format_counts(self.quarantined + self.dropped)}; "
-                "mend the source or remove it from `ingest`"
+                "correct the source or remove it from `ingest`"
             )
 
-    def rows(self) -> dict[str, int]:
-        """Return row counts for the manifest: per split, and what was quarantined and dropped."""
+    def row_counts(self) -> dict[str, int]:
+        """Return the row counts of the manifest: per split, quarantined and dropped."""
         return {
             **dict(sorted(self.splits.items())),
             "quarantined": self.quarantined.total(),
@@ -65,10 +65,10 @@ class Quality:
         }
 
     def summary(self) -> dict[str, Any]:
-        """Return summary.json."""
+        """Return the content of summary.json."""
         return {
             "table": self.table,
-            "rows": {"read": self.read, "kept": self.kept, **self.rows()},
+            "rows": {"read": self.read, "kept": self.kept, **self.row_counts()},
             "quarantined": _sort_by_name(self.quarantined),
             "dropped": _sort_by_name(self.dropped),
             "columns_dropped": self.columns_dropped,
@@ -81,13 +81,13 @@ class Quality:
         }
 
     def warnings(self) -> list[str]:
-        """Return what a person should look at although the rows are valid."""
-        found = []
-        if self.table == "creatives" and len(self.categories) < FEWEST_CATEGORIES:
-            found.append(f"one category only ({next(iter(self.categories), '')}): no model can tell categories apart")
+        """Return warnings about valid rows that need a look."""
+        notes = []
+        if self.table == "creatives" and len(self.categories) < MIN_CATEGORIES:
+            notes.append(f"one category only ({next(iter(self.categories), '')}): no model can tell categories apart")
         if self.first is not None and len(self.splits) < 2:
-            found.append(f"every row is in {next(iter(self.splits))}: prepare.{self.table}.holdout_start cuts nothing")
-        return found
+            notes.append(f"every row is in {next(iter(self.splits))}: prepare.{self.table}.holdout_start cuts nothing")
+        return notes
 
 
 def _sort_by_name(counts: Counter[str]) -> dict[str, int]:

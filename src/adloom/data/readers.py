@@ -1,4 +1,4 @@
-"""Readers: idx, folder, csv and parquet, each giving a source's files as chunks of rows, whose values are unchecked."""
+"""Readers of idx, folder, csv and parquet sources: chunks of raw rows, their values unchecked."""
 
 import csv
 import gzip
@@ -26,25 +26,24 @@ ROWS_PER_CHUNK = 20_000
 BYTES_PER_CHUNK = 64 * 2**20  # of undecoded pictures
 IDX_IMAGES = re.compile(r"(?:(?P<set>.+)-)?images-idx3-ubyte(?P<gz>\.gz)?")
 MANIFEST = "manifest.json"  # in a folder that is an artifact
-IDX_CATEGORIES = "categories.txt"  # beside idx files: the categories' names by label, one a line
+IDX_CATEGORIES = "categories.txt"  # in the folder of idx files: the categories' names by label, one a line
 
 Chunks = Iterator[pd.DataFrame]
 
 
-def read_source(place: Path, source: Source, table: str) -> Chunks:
+def read_source(root: Path, source: Source, table: str) -> Chunks:
     """
-    Yield the rows of a source, whose files lie at `place`, under the contract's column names, constants added.
+    Yield a source's rows under the contract's column names, with its constants.
 
-    The contract's columns come first and in its order, however params.yaml orders them; columns outside the contract
-    keep their own names, in the order of the source. Raises DataError naming a file that cannot be read, ConfigError
-    naming a column the contract does not know.
+    The contract's columns come first, in its order; other columns keep their names and order. Raises DataError naming
+    an unreadable file, ConfigError naming a column that the contract does not know.
     """
     contract = CONTRACTS[table]
-    contract.refuse_unknown([*source.columns, *source.constants], f"ingest.{table}")
+    contract.reject_unknown([*source.columns, *source.constants], f"ingest.{table}")
     start = 0
-    for chunk in READERS[str(source.format)](place, source):
+    for chunk in READERS[str(source.format)](root, source):
         rows = _rename_columns(chunk, source.columns, f"{source.uri} (ingest.{table})").assign(**source.constants)
-        contract.require(rows.columns, f"{source.uri} (ingest.{table})")
+        contract.require_columns(rows.columns, f"{source.uri} (ingest.{table})")
         if contract.key and contract.key not in rows:
             rows[contract.key] = [f"{number:08}" for number in range(start, start + len(rows))]
         start += len(rows)
@@ -54,33 +53,33 @@ def read_source(place: Path, source: Source, table: str) -> Chunks:
 
 
 def _rename_columns(chunk: pd.DataFrame, columns: Mapping[str, str], what: str) -> pd.DataFrame:
-    absent = [f"{theirs!r} for {ours}" for ours, theirs in columns.items() if theirs not in chunk]
-    if absent:
-        found = ", ".join(str(c) for c in chunk.columns if c != PARSE_ERROR)
-        raise DataError(f"{what}: no column {', '.join(absent)}; found {found}; change `columns`")
-    taken = chunk[list(columns.values())].set_axis(list(columns), axis=1)
+    missing = [f"{theirs!r} for {ours}" for ours, theirs in columns.items() if theirs not in chunk]
+    if missing:
+        present = ", ".join(str(c) for c in chunk.columns if c != PARSE_ERROR)
+        raise DataError(f"{what}: no column {', '.join(missing)}; the source has {present}; change `columns`")
+    renamed = chunk[list(columns.values())].set_axis(list(columns), axis=1)
     others = chunk.drop(columns=[c for c in chunk if c in columns or c in columns.values()])
-    return pd.concat([taken, others], axis=1)
+    return pd.concat([renamed, others], axis=1)
 
 
 def _order_columns(rows: pd.DataFrame, contract: Contract) -> pd.DataFrame:
-    ours = pd.Index([name for name in contract.kept(rows.columns) if name in rows])
+    ours = pd.Index([name for name in contract.select_columns(rows.columns) if name in rows])
     return pd.concat([rows[ours], rows.loc[:, ~rows.columns.isin(ours)]], axis=1)
 
 
-def _list_files(place: Path) -> list[Path]:
-    """Return the file, or the files below a folder; dot and underscore names and an artifact's manifest are no data."""
-    if place.is_file():
-        return [place]
-    found = sorted(p for p in place.rglob("*") if p.is_file() and p.name[0] not in "._" and p != place / MANIFEST)
-    if not found:
-        raise DataError(f"{place}: an empty folder")
-    return found
+def _list_files(root: Path) -> list[Path]:
+    """Return the data files at a path; dot and underscore names and an artifact's manifest are no data."""
+    if root.is_file():
+        return [root]
+    files = sorted(p for p in root.rglob("*") if p.is_file() and p.name[0] not in "._" and p != root / MANIFEST)
+    if not files:
+        raise DataError(f"{root}: an empty folder")
+    return files
 
 
 @contextmanager
 def _translate_errors(path: Path) -> Iterator[None]:
-    """Turn what is raised by a damaged file into one line."""
+    """Raise DataError for a damaged file."""
     try:
         yield
     except (EOFError, gzip.BadGzipFile, zlib.error):
@@ -97,8 +96,8 @@ def _open(path: Path) -> IO[bytes]:
     return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
 
 
-def _read_csv(place: Path, source: Source) -> Chunks:
-    for path in _list_files(place):
+def _read_csv(root: Path, source: Source) -> Chunks:
+    for path in _list_files(root):
         opener = gzip.open if path.suffix == ".gz" else open
         with _translate_errors(path), opener(path, "rt", encoding="utf-8-sig", newline="") as stream:
             records = _split_records(stream, source.separator)
@@ -116,35 +115,35 @@ def _split_records(stream: IO[str], separator: str) -> Iterator[list[str]]:
 
 
 def _lines_to_frame(header: Sequence[str], lines: Sequence[list[str]]) -> pd.DataFrame:
-    """Return lines as text, empty fields as missing; a line with another number of fields keeps only that fact."""
+    """Return lines as text; a line with another number of fields keeps only that error."""
     width = len(header)
-    whole = [line if len(line) == width else [""] * width for line in lines]
-    frame = pd.DataFrame(whole, columns=list(header), dtype="str").replace("", None)
-    broken = [None if len(line) == width else f"line: {len(line)} fields, expected {width}" for line in lines]
-    return frame.assign(**{PARSE_ERROR: pd.Series(broken, dtype="str")}) if any(broken) else frame
+    fields = [line if len(line) == width else [""] * width for line in lines]
+    frame = pd.DataFrame(fields, columns=list(header), dtype="str").replace("", None)
+    errors = [None if len(line) == width else f"line: {len(line)} fields, expected {width}" for line in lines]
+    return frame.assign(**{PARSE_ERROR: pd.Series(errors, dtype="str")}) if any(errors) else frame
 
 
-def _read_parquet(place: Path, source: Source) -> Chunks:
+def _read_parquet(root: Path, source: Source) -> Chunks:
     del source
-    for path in _list_files(place):
+    for path in _list_files(root):
         with _translate_errors(path):
             for batch in pq.ParquetFile(path).iter_batches(ROWS_PER_CHUNK):
-                yield batch.to_pandas(types_mapper=pd.ArrowDtype)  # whole numbers stay whole beside missing ones
+                yield batch.to_pandas(types_mapper=pd.ArrowDtype)  # integers stay integers next to missing values
 
 
-def _read_folder(place: Path, source: Source) -> Chunks:
+def _read_folder(root: Path, source: Source) -> Chunks:
     del source
-    if not place.is_dir():
-        raise DataError(f"{place}: expected a folder with a subfolder per category")
+    if not root.is_dir():
+        raise DataError(f"{root}: expected a folder with a subfolder per category")
     rows: list[tuple[str, str | None, bytes]] = []
-    held = 0
-    for path in _list_files(place):
-        relative = path.relative_to(place)
+    size = 0
+    for path in _list_files(root):
+        relative = path.relative_to(root)
         rows.append((relative.as_posix(), relative.parts[0] if len(relative.parts) > 1 else None, path.read_bytes()))
-        held += len(rows[-1][2])
-        if held > BYTES_PER_CHUNK:
+        size += len(rows[-1][2])
+        if size > BYTES_PER_CHUNK:
             yield _pictures_to_frame(rows)
-            rows, held = [], 0
+            rows, size = [], 0
     if rows:
         yield _pictures_to_frame(rows)
 
@@ -153,18 +152,18 @@ def _pictures_to_frame(rows: Sequence[tuple[str, str | None, bytes]]) -> pd.Data
     return pd.DataFrame(rows, columns=["creative_id", "category", "image"]).astype({"category": "str"})
 
 
-def _read_idx(place: Path, source: Source) -> Chunks:
+def _read_idx(root: Path, source: Source) -> Chunks:
     del source
-    names = {path.name: path for path in _list_files(place)}
+    names = {path.name: path for path in _list_files(root)}
     sets = [match for name in sorted(names) if (match := IDX_IMAGES.fullmatch(name))]
     if not sets:
-        raise DataError(f"{place}: no file called …images-idx3-ubyte; found {', '.join(sorted(names))}")
-    known = place / IDX_CATEGORIES
-    categories = known.read_text(encoding="utf-8").splitlines() if known.is_file() else None
+        raise DataError(f"{root}: no file called …images-idx3-ubyte, only {', '.join(sorted(names))}")
+    names_file = root / IDX_CATEGORIES
+    categories = names_file.read_text(encoding="utf-8").splitlines() if names_file.is_file() else None
     for match in sets:
         labels = match.group().replace("images-idx3", "labels-idx1")
         if labels not in names:
-            raise DataError(f"{place}: {match.group()} has no {labels} beside it")
+            raise DataError(f"{root}: {match.group()} has no {labels} in its folder")
         yield from _read_idx_set(names[match.group()], names[labels], match["set"] or "", categories)
 
 

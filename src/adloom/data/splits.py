@@ -1,4 +1,4 @@
-"""Splits: by a hash of the content, by time, and users into halves. Each depends on the row alone."""
+"""Splits of rows by content, time or user. Each depends on the row alone."""
 
 import hashlib
 import unicodedata
@@ -21,22 +21,22 @@ def hash_content(content: bytes) -> int:
 
 
 def split_by_hash(hashes: Iterable[int]) -> StrArray:
-    """Return the split of each content hash: equal content is always in one split."""
+    """Return the split of each content hash; equal contents share a split."""
     tenth = np.fromiter((h % 10 for h in hashes), dtype=np.int64)
     return np.where(tenth < 8, "train", np.where(tenth == 8, "validation", "test"))
 
 
 def split_by_time(timestamp: pd.Series, holdout_start: date) -> StrArray:
-    """Return calibration before the first day of the holdout (UTC), holdout from then on."""
+    """Return calibration before the first day of the holdout (UTC), else holdout."""
     start = pd.Timestamp(holdout_start, tz="UTC")
     return np.where(timestamp < start, "calibration", "holdout")
 
 
 def assign_halves(pseudonym: pd.Series) -> StrArray:
-    """Return the half, a or b, of each pseudonym (hex digits): its first digit is even or odd, uniform by HMAC."""
+    """Return a or b for each pseudonym: its first hex digit is even or odd."""
     return np.where(pseudonym.str[0].isin(list("02468ace")), "a", "b")
 
 
 def normalise_text(text: str) -> str:
-    """Return what makes two texts the same line: compatibility forms, letter case and blanks do not."""
+    """Return a text without differences of compatibility forms, letter case and blanks."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())

@@ -76,11 +76,11 @@ def prepare(
 def _write_artifact(task: "Preparation", raw: Path, target: Path, context: StageContext) -> None:
     with manifest.draft(target, "prepare", task.params, {"raw": raw}) as made:
         _write_rows(task, raw, made, context)
-        task.quality.require(task.params.max_quarantine_rate)
+        task.quality.require_rows(task.params.max_quarantine_rate)
         summary = json.dumps(task.quality.summary(), indent=1, sort_keys=True)
         (made.path / "summary.json").write_text(summary + "\n", encoding="utf-8")
-        made.rows = task.quality.rows()
-        made.facts = {"source": task.origin.source, "licence": task.origin.licence}
+        made.rows = task.quality.row_counts()
+        made.facts = {"source": task.source.source, "licence": task.source.licence}
         if task.table in privacy.USER_TABLES:
             made.facts["key"] = privacy.key_fingerprint(task.key)
 

@@ -15,27 +15,27 @@ def kept(*split: str) -> pd.DataFrame:
 
 def test_above_the_rate_the_counts_are_told_by_reason_the_most_frequent_first() -> None:
     quality = Quality("events", read=100)
-    quality.keep(kept(*["calibration"] * 90))
+    quality.count_valid(kept(*["calibration"] * 90))
     quality.quarantined = Counter({"value: negative": 7, "timestamp: missing": 3})
-    quality.require(0.1)
+    quality.require_rows(0.1)
     with pytest.raises(DataError) as caught:
-        quality.require(0.099)
-    assert str(caught.value) == (
-        "events: 10 of 100 rows are broken, above prepare.max_quarantine_rate 0.099: value: negative (7), "
-        "timestamp: missing (3); mend the source or raise the rate"
-    )
+        quality.require_rows(0.099)
+    message = str(caught.value)
+    assert message.startswith("events: 10 of 100 rows")
+    assert "prepare.max_quarantine_rate 0.099" in message
+    assert "value: negative (7), timestamp: missing (3)" in message
 
 
 def test_no_row_left_is_never_accepted() -> None:
     quality = Quality("events", read=2, quarantined=Counter({"value: negative": 1}), dropped=Counter({"erased": 1}))
     with pytest.raises(DataError, match=r"events: no row is left of 2: erased \(1\), value: negative \(1\)"):
-        quality.require(1.0)
+        quality.require_rows(1.0)
 
 
 def test_the_summary_counts_over_chunks() -> None:
     quality = Quality("events", read=3)
     for day, split in (("2026-03-01", "holdout"), ("2026-01-01", "calibration"), ("2026-02-01", "calibration")):
-        quality.keep(kept(split).assign(timestamp=pd.Timestamp(day, tz="UTC")))
+        quality.count_valid(kept(split).assign(timestamp=pd.Timestamp(day, tz="UTC")))
     summary = quality.summary()
     assert summary["dates"] == {"first": "2026-01-01T00:00:00+00:00", "last": "2026-03-01T00:00:00+00:00"}
     assert summary["rows"] == {
@@ -51,8 +51,8 @@ def test_the_summary_counts_over_chunks() -> None:
 
 def test_one_category_only_and_a_cut_that_cuts_nothing_are_worth_a_warning() -> None:
     pictures = Quality("creatives")
-    pictures.keep(kept("train", "test").assign(category="hats"))
+    pictures.count_valid(kept("train", "test").assign(category="hats"))
     assert pictures.warnings() == ["one category only (hats): no model can tell categories apart"]
     events = Quality("events")
-    events.keep(kept("calibration").assign(timestamp=pd.Timestamp("2026-01-01", tz="UTC")))
+    events.count_valid(kept("calibration").assign(timestamp=pd.Timestamp("2026-01-01", tz="UTC")))
     assert events.warnings() == ["every row is in calibration: prepare.events.holdout_start cuts nothing"]

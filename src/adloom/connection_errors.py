@@ -13,7 +13,7 @@ CLOSED = "a network policy or a firewall may close port"  # which drops packets 
 PORTS = {"http": 80, "https": 443}
 
 
-def reach(url: str, seconds: float) -> None:
+def require_reachable(url: str, seconds: float) -> None:
     """
     Raise TimeoutError, with the port, if the server takes no connection in time, however many addresses its name has.
 
@@ -37,7 +37,7 @@ def reach(url: str, seconds: float) -> None:
         return
 
 
-def describe(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """
     Return why a request failed, such as "Connection refused" or "Connection to HOST timed out".
 

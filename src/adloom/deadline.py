@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 _running: "set[Future[Any]]" = set()
 
 
-def begin(function: Callable[[], T]) -> "Future[T]":
+def start_call(function: Callable[[], T]) -> "Future[T]":
     """Call a function in a daemon thread of its own, which does not keep the process from ending."""
     future: Future[T] = Future()
 
@@ -36,14 +36,14 @@ def begin(function: Callable[[], T]) -> "Future[T]":
     return future
 
 
-class Call(Generic[T]):
+class TimedCall(Generic[T]):
     """A call that was begun, and must end in time."""
 
     def __init__(self, seconds: float, what: str, function: Callable[[], T]) -> None:
         """Begin the call; `what` names it in the log and in the error."""
         self._seconds, self._what = seconds, what
         self._began = time.monotonic()
-        self._future = begin(function)
+        self._future = start_call(function)
 
     def result(self) -> T:
         """Return the result or raise the error of the call. Raises UnavailableError when it is too late."""
@@ -57,9 +57,9 @@ class Call(Generic[T]):
         return self._future.result()
 
 
-def within(seconds: float, what: str, function: Callable[[], T]) -> T:
+def call_within(seconds: float, what: str, function: Callable[[], T]) -> T:
     """Return what a call returns. Raises UnavailableError when it takes longer than so many seconds."""
-    return Call(seconds, what, function).result()
+    return TimedCall(seconds, what, function).result()
 
 
 def is_call_running() -> bool:

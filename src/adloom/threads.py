@@ -9,7 +9,7 @@ BLAS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 OTHERS = ("OMP_NUM_THREADS", "RAYON_NUM_THREADS")  # torch and Arrow; tokenizers
 
 
-def limit(count: int, blas: int | None = None) -> None:
+def limit_threads(count: int, blas: int | None = None) -> None:
     """
     Give each library of this process so many threads, and BLAS another number where one is given.
 

@@ -46,7 +46,7 @@ def write(target: Path, table: Path, share: float, audience: Path | None = None)
     with manifest.draft(target, "train_policy", PARAMS, inputs) as made:
         best(World(SETTING, SEED), share).save(made.path / "policy.npz")
         uniform = {"model": "uniform", "temperature": 1.0, "penalty": None, "low": 0.0}
-        pinned = manifest.digest(audience) if audience and not manifest.skipped(audience) else None
+        pinned = manifest.digest(audience) if audience and not manifest.skip_reason(audience) else None
         card = {"model": "policy", "categories": [], "audience": pinned, "candidates": [uniform]}
         trained = PARAMS.model_copy(update={"models": ["uniform"]})
         made.describe(card, trained)

@@ -60,8 +60,8 @@ def origin(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Origin:
         loaded, world = start(folder), build_context(Settings(quiet=True), "shop")
         whole_way(loaded, world)
         digest = push_from_a_pod(folder, folder / ".adloom" / "pod")
-        made = run_record.take(loaded.model_dump(mode="json", by_alias=True), {}, digest, folder, Settings())
-        run_id = run_record.keep(made, world.tracker)
+        made = run_record.build_record(loaded.model_dump(mode="json", by_alias=True), {}, digest, folder, Settings())
+        run_id = run_record.save_record(made, world.tracker)
     for gone in ("shop", "data", "models", "reports"):
         shutil.rmtree(folder / gone)
     assert run_id
@@ -95,8 +95,8 @@ def whole_way(loaded: Params, world: StageContext) -> None:
 
 def push_from_a_pod(folder: Path, pod: Path) -> str:
     """Push from where there are the tables and nothing else."""
-    shutil.copytree(folder / dataset.PLACE, pod)
-    return dataset.push("shop", dataset.tables(pod), dvc_remote.remote(Settings(quiet=True), pod)).digest
+    shutil.copytree(folder / dataset.FOLDER, pod)
+    return dataset.push("shop", dataset.table_folders(pod), dvc_remote.open_remote(Settings(quiet=True), pod)).digest
 
 
 @pytest.fixture(scope="module")
@@ -138,10 +138,10 @@ def test_after_a_pull_dvc_goes_on_with_the_training_and_gets_the_same_bytes(orig
 def test_dvc_itself_finds_the_dataset_in_the_remote(origin: Origin, laptop: Path) -> None:
     origin.call(laptop, "dvc", "remote", "add", "--default", "store", REMOTE)
     shutil.rmtree(laptop / ".dvc" / "cache")
-    shutil.rmtree(laptop / dataset.PLACE)
+    shutil.rmtree(laptop / dataset.FOLDER)
     pulled = origin.call(laptop, "dvc", "pull", "prepare")
     assert pulled.returncode == 0, pulled.stderr
-    assert dataset.digest("shop", dataset.tables(laptop / dataset.PLACE)) == origin.digest
+    assert dataset.compute_digest("shop", dataset.table_folders(laptop / dataset.FOLDER)) == origin.digest
 
 
 def test_a_recorded_run_is_made_again_in_a_worktree_of_its_commit(origin: Origin, tmp_path: Path) -> None:

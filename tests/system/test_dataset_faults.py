@@ -34,7 +34,7 @@ Open = Callable[..., Remote]
 @pytest.fixture
 def folders(tmp_path: Path) -> dict[str, Path]:
     """A dataset of copy alone."""
-    found = dataset.tables(tmp_path / "prepared")
+    found = dataset.table_folders(tmp_path / "prepared")
     for table in TABLES:
         if table != "copy":
             manifest.skip(found[table], "prepare", Prepare(), "no source")
@@ -51,7 +51,9 @@ def open_remote(environment: Server, tmp_path: Path) -> Open:
 
     def open_at(endpoint: str = environment.endpoint, bucket: str = BUCKET, options: S3Options = BRISK) -> Remote:
         url = f"s3://{bucket}/{tmp_path.name}"
-        return dvc_remote.remote(Settings(dvc_remote=url, AWS_ENDPOINT_URL_S3=endpoint, quiet=True), tmp_path, options)
+        return dvc_remote.open_remote(
+            Settings(dvc_remote=url, AWS_ENDPOINT_URL_S3=endpoint, quiet=True), tmp_path, options
+        )
 
     return open_at
 
@@ -86,7 +88,7 @@ def test_s3_gone_while_a_dataset_is_pushed_leaves_no_dataset_and_the_next_push_s
     assert said.startswith(f"s3://{BUCKET}/{tmp_path.name}: no answer from http://127.0.0.1:")
     kept = environment.keys(BUCKET, f"{tmp_path.name}/")
     assert not any(key.endswith(".json") for key in kept)
-    assert dvc_remote.contents(folders["copy"]).md5[2:] not in {key.rpartition("/")[2] for key in kept}
+    assert dvc_remote.hash_folder(folders["copy"]).md5[2:] not in {key.rpartition("/")[2] for key in kept}
     relay.heal()
     pushed = dataset.push("shop", folders, open_remote(relay.endpoint))
     assert environment.keys(BUCKET, f"{tmp_path.name}/datasets/") == {f"{pushed.digest}.json"}
@@ -97,15 +99,15 @@ def test_s3_gone_while_a_dataset_is_pulled_changes_nothing_and_the_next_pull_goe
     relay: Relay, open_remote: Open, folders: dict[str, Path], laptop: Path, how: str
 ) -> None:
     pushed = dataset.push("shop", folders, open_remote())
-    found = dataset.find(pushed.digest, "shop", open_remote())
+    found = dataset.find_dataset(pushed.digest, "shop", open_remote())
     relay.fail(Fault(how, "read", AFTER))  # type: ignore[arg-type]
     far = open_remote(relay.endpoint)
-    said = refused(lambda: pull.pull(found, None, far, laptop, force=False), ExternalServiceError)
+    said = refused(lambda: pull.pull_dataset(found, None, far, laptop, force=False), ExternalServiceError)
     assert "no answer from http://127.0.0.1:" in said
     assert not (laptop / "data").exists() or not any((laptop / "data").iterdir())
     relay.heal()
-    assert pull.pull(found, None, open_remote(relay.endpoint), laptop, force=False)
-    assert dataset.digest("shop", dataset.tables(laptop / dataset.PLACE)) == pushed.digest
+    assert pull.pull_dataset(found, None, open_remote(relay.endpoint), laptop, force=False)
+    assert dataset.compute_digest("shop", dataset.table_folders(laptop / dataset.FOLDER)) == pushed.digest
 
 
 @pytest.mark.parametrize("direction", ["write", "read"])
@@ -114,8 +116,8 @@ def test_s3_that_breaks_off_once_is_not_noticed(
 ) -> None:
     relay.fail(Fault("cut", direction, AFTER, then=0))  # type: ignore[arg-type]
     pushed = dataset.push("shop", folders, open_remote(relay.endpoint))
-    found = dataset.find(pushed.digest, "shop", open_remote(relay.endpoint))
-    assert pull.pull(found, None, open_remote(relay.endpoint), laptop, force=False)
+    found = dataset.find_dataset(pushed.digest, "shop", open_remote(relay.endpoint))
+    assert pull.pull_dataset(found, None, open_remote(relay.endpoint), laptop, force=False)
     assert relay.whole
 
 
@@ -139,13 +141,14 @@ def test_a_remote_that_refuses_is_one_line(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     remote = open_remote(bucket=bucket)
-    for do in (lambda: dataset.push("shop", folders, remote), lambda: dataset.kept("shop", remote)):
+    for do in (lambda: dataset.push("shop", folders, remote), lambda: dataset.list_datasets("shop", remote)):
         assert said in refused(do, kind)
 
 
 def test_an_address_where_nobody_answers_is_one_line_within_the_shipped_patience(open_remote: Open) -> None:
     said = refused(
-        lambda: dataset.kept("shop", open_remote("http://127.0.0.1:9", options=S3Options())), ExternalServiceError
+        lambda: dataset.list_datasets("shop", open_remote("http://127.0.0.1:9", options=S3Options())),
+        ExternalServiceError,
     )
     assert "no answer from http://127.0.0.1:9" in said
     assert "check AWS_ENDPOINT_URL_S3" in said
@@ -154,4 +157,4 @@ def test_an_address_where_nobody_answers_is_one_line_within_the_shipped_patience
 def test_an_address_that_swallows_every_packet_is_one_line(open_remote: Open) -> None:
     with silent_port() as port:
         remote = open_remote(f"http://127.0.0.1:{port}")
-        refused(lambda: dataset.kept("shop", remote), ExternalServiceError)
+        refused(lambda: dataset.list_datasets("shop", remote), ExternalServiceError)

@@ -13,7 +13,7 @@ from tests.support import shop
 from tests.support.webhook import webhook
 
 from adloom.config import params
-from adloom.datasets.run_record import read
+from adloom.datasets.run_record import read_record
 from adloom.kubeflow import pipelines
 from adloom.storage import manifest
 from adloom.tracking.mlflow import MlflowTracker
@@ -137,7 +137,7 @@ def test_one_run_of_the_pipeline_is_one_parent_with_a_child_per_training(trained
     children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parents[0].info.run_id]
     assert [run.info.run_name for run in children] == ["segment"]
     assert children[0].info.run_id == trained.output("segment", "audience")["metadata"]["mlflow_run"]
-    record = read(parents[0].info.run_id, trained.tracker)
+    record = read_record(parents[0].info.run_id, trained.tracker)
     assert record.params["project"] == "shop"
     assert record.artifacts["models/audience"] == trained.output("segment", "audience")["metadata"]["digest"]
     assert parents[0].data.tags["dataset"] == record.dataset == trained.output("register", "Output")["dataset"]

@@ -112,7 +112,7 @@ def test_files_come_through_the_server_when_it_alone_reaches_s3(
     offered = httpx.get(f"{mlflow.uri}/api/3.0/mlflow/server-info").json()
     assert offered["multipart_downloads_enabled"]  # addresses in S3, which lead nowhere from here
     version = registry.register("gan", models / "gan", {})
-    assert manifest.is_whole(fetch_verified(registry, version, tmp_path / "fetched"), version.digest)
+    assert manifest.is_complete(fetch_verified(registry, version, tmp_path / "fetched"), version.digest)
 
 
 def load(old: dict[str, Any], client: Any, project: str, place: Path) -> None:

@@ -12,7 +12,7 @@ from adloom.config.params import TABLES, Prepare
 from adloom.config.settings import Settings
 from adloom.datasets import dataset, run_record
 from adloom.datasets import reproduce as verb
-from adloom.datasets.run_record import Record
+from adloom.datasets.run_record import RunRecord
 from adloom.errors import AdloomError, ConfigError
 from adloom.storage import manifest
 from adloom.tracking import provenance
@@ -32,7 +32,7 @@ with manifest.draft(Path("models/cnn"), "train_cnn", Block(), {"creatives": Path
 
 
 @pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Record:
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunRecord:
     """The record of a project with one quick training, which is the working folder; its code was changed since."""
     monkeypatch.chdir(tmp_path)
     stages = yaml.safe_load((shop.SHIPPED.parent / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -42,23 +42,23 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Record:
     Path("make.py").write_text(MAKE, encoding="utf-8")
     shop.write_params(tmp_path, shop.params())
     for table in TABLES:
-        manifest.skip(dataset.PLACE / table, "prepare", Prepare(), "no source")
+        manifest.skip(dataset.FOLDER / table, "prepare", Prepare(), "no source")
     identity = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
     for command in (["init"], ["add", "dvc.yaml", "make.py"], [*identity, "commit", "--message", "the code"]):
         subprocess.run(["git", *command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     subprocess.run([sys.executable, "make.py"], check=True)
-    name = dataset.digest("shop", dataset.tables(dataset.PLACE))
-    taken = run_record.take(shop.params(), {}, name, tmp_path, Settings())
+    name = dataset.compute_digest("shop", dataset.table_folders(dataset.FOLDER))
+    taken = run_record.build_record(shop.params(), {}, name, tmp_path, Settings())
     Path("make.py").write_text(MAKE.replace("as committed", "changed since"), encoding="utf-8")
     return taken
 
 
-def again(made: Record) -> list[verb.Row]:
+def again(made: RunRecord) -> list[verb.Comparison]:
     return verb.reproduce("r1", made, Settings(quiet=True), None)
 
 
 def test_a_run_that_was_stopped_goes_on_and_its_folder_is_removed_when_all_is_equal(
-    made: Record, monkeypatch: pytest.MonkeyPatch
+    made: RunRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STOP", "1")
     with pytest.raises(AdloomError, match=r"run r1: dvc repro stopped in .*reproduce/r1; the same command goes on"):
@@ -72,14 +72,14 @@ def test_a_run_that_was_stopped_goes_on_and_its_folder_is_removed_when_all_is_eq
     assert len(subprocess.check_output(["git", "worktree", "list"], text=True).splitlines()) == 1
 
 
-def test_what_differs_is_told_and_its_folder_is_kept(made: Record) -> None:
+def test_what_differs_is_told_and_its_folder_is_kept(made: RunRecord) -> None:
     other = made.model_copy(update={"artifacts": {**made.artifacts, "models/cnn": "0" * 64}})
     rows = again(other)
     assert [row.name for row in rows if not row.equal] == ["models/cnn"]
     assert Path(".adloom/reproduce/r1/models/cnn/weights").read_text(encoding="utf-8") == "as committed"
 
 
-def test_a_checkout_of_the_users_own_is_left_alone(made: Record) -> None:
+def test_a_checkout_of_the_users_own_is_left_alone(made: RunRecord) -> None:
     before = Path("params.yaml").read_bytes()
     with pytest.raises(
         ConfigError, match="the repository you are in, which would be overwritten; name another with --into"
@@ -89,7 +89,7 @@ def test_a_checkout_of_the_users_own_is_left_alone(made: Record) -> None:
     assert Path("make.py").read_text(encoding="utf-8").count("changed since")
 
 
-def test_code_is_a_commit_only_when_nothing_but_what_a_record_holds_was_changed(made: Record) -> None:
+def test_code_is_a_commit_only_when_nothing_but_what_a_record_holds_was_changed(made: RunRecord) -> None:
     def commit(*add: str) -> None:
         identity = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
         for command in (["add", *add], [*identity, "commit", "--message", "more", "--quiet"]):

@@ -13,7 +13,7 @@ import urllib3
 from botocore.config import Config
 from tests.support.silent_port import silent_port
 
-from adloom.connection_errors import describe
+from adloom.connection_errors import describe_error
 
 Ask = Callable[[str], object]
 ASKS: dict[str, Ask] = {
@@ -41,7 +41,7 @@ def ask(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ask:
 def said(ask: Ask, url: str) -> str:
     with pytest.raises(Exception) as caught:  # noqa: PT011 - each library has errors of its own
         ask(url)
-    return describe(caught.value)
+    return describe_error(caught.value)
 
 
 @pytest.fixture
@@ -100,4 +100,4 @@ def test_a_connection_that_is_reset(ask: Ask, listener: socket.socket) -> None:
     ],
 )
 def test_what_is_no_fault_of_a_connection_is_its_first_line_without_a_password(error: Exception, wanted: str) -> None:
-    assert describe(error) == wanted
+    assert describe_error(error) == wanted

@@ -6,16 +6,16 @@ import pytest
 from tests.support.decision_logs import until
 
 from adloom import deadline
-from adloom.deadline import Call, within
+from adloom.deadline import TimedCall, call_within
 from adloom.errors import UnavailableError
 
 
 def test_a_result_and_an_error_come_through() -> None:
-    assert within(10, "a sum", lambda: 1 + 1) == 2
+    assert call_within(10, "a sum", lambda: 1 + 1) == 2
     with pytest.raises(ZeroDivisionError):
-        within(10, "a quotient", lambda: 1 // 0)
+        call_within(10, "a quotient", lambda: 1 // 0)
     with pytest.raises(TimeoutError, match="its own"):
-        within(10, "a call", lambda: (_ for _ in ()).throw(TimeoutError("its own")))
+        call_within(10, "a call", lambda: (_ for _ in ()).throw(TimeoutError("its own")))
 
 
 def test_a_call_without_end_is_left_behind_and_said(
@@ -23,7 +23,7 @@ def test_a_call_without_end_is_left_behind_and_said(
 ) -> None:
     monkeypatch.setattr(deadline, "REMIND", 0.05)
     over = threading.Event()
-    call = Call(0.3, "the registry's answer", over.wait)
+    call = TimedCall(0.3, "the registry's answer", over.wait)
     with pytest.raises(UnavailableError, match=r"^the registry's answer: no whole answer within 0\.3 s$"):
         call.result()
     assert "still waiting for the registry's answer, 0 s so far" in caplog.text

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from adloom.catalogue.entries import ENTRIES, Entry, Package
 from adloom.catalogue.formats import Members
 from adloom.catalogue.packages import Origin, Url
-from adloom.connection_errors import describe, reach
+from adloom.connection_errors import describe_error, require_reachable
 from adloom.errors import DataError, ExternalServiceError
 from adloom.storage import manifest
 
@@ -65,7 +65,7 @@ class Downloads:
             except (ExternalServiceError, OSError, http.client.HTTPException) as error:
                 if getattr(error, "errno", None) == errno.ENOSPC:
                     raise
-                failures.append(f"{origin}: {describe(error)}")
+                failures.append(f"{origin}: {describe_error(error)}")
                 continue
             members = package.read(path, package.members)
             path.unlink()
@@ -86,7 +86,7 @@ class Downloads:
         """Download a file, resuming an interrupted download if the server can."""
         part = self.folder / f"{file}.part"
         start = part.stat().st_size if part.exists() else 0
-        reach(url, TIMEOUT)
+        require_reachable(url, TIMEOUT)
         request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})  # noqa: S310
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT) as response:  # noqa: S310 - pinned by sha256

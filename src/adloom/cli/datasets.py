@@ -14,8 +14,8 @@ from adloom.context import build_context
 from adloom.datasets import dataset as datasets
 from adloom.datasets import pull, run_record, withdraw, workspace
 from adloom.datasets import reproduce as verb
-from adloom.datasets.dataset import Kept
-from adloom.datasets.dvc_remote import remote
+from adloom.datasets.dataset import StoredDataset
+from adloom.datasets.dvc_remote import open_remote
 from adloom.errors import AdloomError
 
 MEGABYTE = 1_000_000
@@ -32,7 +32,7 @@ def dataset() -> None:
 
 @dataset.command("push", short_help="Bring the prepared tables into the remote.")
 @PARAMS
-@click.option("--from", "place", type=Path, default=datasets.PLACE, show_default=True, help="Folder of the tables.")
+@click.option("--from", "place", type=Path, default=datasets.FOLDER, show_default=True, help="Folder of the tables.")
 @AS_JSON
 def push(params_path: Path, place: Path, as_json: bool) -> None:
     """
@@ -41,9 +41,9 @@ def push(params_path: Path, place: Path, as_json: bool) -> None:
     Example: adloom dataset push --from data/dataset
     """
     loaded, context = opened(params_path)
-    own = place.resolve() == datasets.PLACE.resolve()  # which `adloom run` writes
-    with workspace.alone(context.home, Path()) if own else nullcontext():
-        pushed = datasets.push(loaded.project, datasets.tables(place), remote(Settings()))
+    own = place.resolve() == datasets.FOLDER.resolve()  # which `adloom run` writes
+    with workspace.lock_workspace(context.home, Path()) if own else nullcontext():
+        pushed = datasets.push(loaded.project, datasets.table_folders(place), open_remote(Settings()))
     if as_json:
         show({"digest": pushed.digest, "sent": pushed.sent}, as_json)
     else:
@@ -60,7 +60,7 @@ def list_datasets(params_path: Path, as_json: bool) -> None:
     Example: adloom dataset list --json
     """
     loaded, _ = opened(params_path)
-    found = datasets.kept(loaded.project, remote(Settings()))
+    found = datasets.list_datasets(loaded.project, open_remote(Settings()))
     lines = [json.dumps([_row(one) for one in found], indent=1)] if as_json else [_line(one) for one in found]
     for line in lines or ["no datasets; `adloom dataset push` brings one there"]:
         click.echo(line)
@@ -80,10 +80,10 @@ def pull_dataset(digest: str, params_path: Path, force: bool, as_json: bool) -> 
     Example: adloom dataset pull 1f3a9c07
     """
     loaded, context = opened(params_path)
-    source = remote(Settings())
-    with workspace.alone(context.home, Path()):
-        found = datasets.find(digest, loaded.project, source)
-        brought = pull.pull(found, loaded, source, Path(), force)
+    source = open_remote(Settings())
+    with workspace.lock_workspace(context.home, Path()):
+        found = datasets.find_dataset(digest, loaded.project, source)
+        brought = pull.pull_dataset(found, loaded, source, Path(), force)
     show({"digest": found.digest, "brought": brought, **_rows(found)}, as_json)
 
 
@@ -102,8 +102,8 @@ def withdraw_dataset(digest: str, params_path: Path, dry_run: bool, yes: bool, a
     Example: adloom dataset withdraw 1f3a9c07 --dry-run
     """
     loaded, _ = opened(params_path)
-    source = remote(Settings())
-    planned = withdraw.plan(datasets.find(digest, loaded.project, source), source)
+    source = open_remote(Settings())
+    planned = withdraw.plan_withdrawal(datasets.find_dataset(digest, loaded.project, source), source)
     told = {"digest": planned.digest, "objects": len(planned.objects), "bytes": sum(planned.objects.values())}
     show({**told, "shared": planned.shared}, as_json)
     if dry_run:
@@ -129,23 +129,23 @@ def reproduce(run_id: str, into: Path | None) -> None:
     Example: adloom reproduce d2ce4c03084d40afb5256f6d57b2a19a --into again
     """
     settings = Settings()
-    made = run_record.read(run_id, build_context(settings, project="").tracker)
+    made = run_record.read_record(run_id, build_context(settings, project="").tracker)
     rows = verb.reproduce(run_id, made, settings, into)
     width = max(len(row.name) for row in rows)
     click.echo(f"{'':{width}}  recorded / here")
     for row in rows:
         click.echo(f"{row.name:{width}}  {row.recorded} / {row.here}  {'equal' if row.equal else 'differs'}")
     if first := next((row for row in rows if not row.equal), None):
-        machines = "; ".join(verb.differences(made)) or "the same CPU and packages"
+        machines = "; ".join(verb.describe_differences(made)) or "the same CPU and packages"
         raise AdloomError(f"{first.name}: recorded {first.recorded}, here {first.here}; {machines}")
 
 
-def _row(one: Kept) -> dict[str, Any]:
+def _row(one: StoredDataset) -> dict[str, Any]:
     size = sum(table.bytes for table in one.dataset.tables.values())
     return {"digest": one.digest, "pushed": one.written.isoformat(), "bytes": size, "rows": _rows(one.dataset)}
 
 
-def _line(one: Kept) -> str:
+def _line(one: StoredDataset) -> str:
     size = sum(table.bytes for table in one.dataset.tables.values()) / MEGABYTE
     rows = "  ".join(f"{table} {count}" for table, count in _rows(one.dataset).items())
     return f"{one.digest}  {one.written:%Y-%m-%d %H:%M}  {size:8.1f} MB  {rows}"

@@ -172,9 +172,9 @@ def init_folder(folder: Path) -> None:
 
     Example: adloom init my-shop && cd my-shop && adloom run
     """
-    from adloom.datasets.project import init
+    from adloom.datasets.project import init_project
 
-    for path in init(folder):
+    for path in init_project(folder):
         click.echo(path)
 
 

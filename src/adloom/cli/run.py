@@ -19,11 +19,11 @@ def run(params: Params, context: StageContext) -> list[Outcome]:
 
     Raises LockedError when another run works in this folder, AdloomError when a stage failed (it has said why).
     """
-    workspace.require(Path())
-    with workspace.alone(context.home, Path()):
+    workspace.require_pipeline(Path())
+    with workspace.lock_workspace(context.home, Path()):
         _look(params, context)
         _reproduce()
-        digest = dataset.digest(params.project, dataset.tables(dataset.PLACE))
+        digest = dataset.compute_digest(params.project, dataset.table_folders(dataset.FOLDER))
         outcomes = register_all(params.register, context, dataset=digest)
         _record(params, digest, context)
         return outcomes
@@ -35,19 +35,19 @@ def _look(params: Params, context: StageContext) -> None:
         click.echo(f"the dataset was pulled; `rm -r {pull.RAW}` makes `adloom run` look at the sources again", err=True)
         return
     taken = sources_lock.scan(params, context)
-    pull.return_to_sources()
+    pull.forget_pull()
     sources_lock.save(taken, sources_lock.LOCK)
 
 
 def _reproduce() -> None:
-    workspace.initialise(Path())
-    if workspace.dvc("repro") != 0:
+    workspace.initialise_dvc(Path())
+    if workspace.run_dvc("repro") != 0:
         raise AdloomError("dvc repro stopped; the lines above say why, and `adloom run` goes on from there")
 
 
 def _record(params: Params, digest: str, context: StageContext) -> None:
     """Keep what it takes to repeat this; nothing new is kept when nothing is new."""
     sources = sources_lock.load(sources_lock.LOCK).digests()
-    made = run_record.take(params.model_dump(mode="json", by_alias=True), sources, digest, Path(), Settings())
-    if run_id := run_record.keep(made, context.tracker):
+    made = run_record.build_record(params.model_dump(mode="json", by_alias=True), sources, digest, Path(), Settings())
+    if run_id := run_record.save_record(made, context.tracker):
         click.echo(f"recorded in MLflow; `adloom reproduce {run_id}` repeats it", err=True)

@@ -26,8 +26,8 @@ from adloom.errors import ArtifactError, ConfigError, DataError
 from adloom.storage import manifest
 from adloom.storage.manifest import MANIFEST, Manifest
 
-PLACE = Path("data/dataset")
-PREFIX = 8  # hex digits that name a dataset when no other begins with them
+FOLDER = Path("data/dataset")
+MIN_DIGITS = 8  # hex digits that name a dataset when no other begins with them
 SHOWN = 3  # datasets named in an error
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Dataset(BaseModel):
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredDataset:
     """A dataset in a remote."""
 
     digest: str
@@ -74,19 +74,19 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Pushed:
+class PushResult:
     """A dataset that is in a remote now."""
 
     digest: str
     sent: int  # objects that were not there before
 
 
-def tables(folder: Path) -> dict[str, Path]:
+def table_folders(folder: Path) -> dict[str, Path]:
     """Return where the tables of a dataset lie below a folder."""
     return {table: folder / table for table in TABLES}
 
 
-def digest(project: str, folders: Mapping[str, Path]) -> str:
+def compute_digest(project: str, folders: Mapping[str, Path]) -> str:
     """Return the digest of the tables in these folders, pushed or not; raises as `describe` does."""
     return describe(project, folders)[0].digest
 
@@ -94,7 +94,7 @@ def digest(project: str, folders: Mapping[str, Path]) -> str:
 def describe(project: str, folders: Mapping[str, Path]) -> tuple[Dataset, dict[str, DirectoryHash]]:
     """Return what a dataset is, and its content by table. Raises ArtifactError when a table is not as written."""
     made = {table: _whole(folders[table]) for table in TABLES}
-    content = {table: dvc_remote.contents(folders[table]) for table in TABLES}
+    content = {table: dvc_remote.hash_folder(folders[table]) for table in TABLES}
     described = {
         table: Table(
             manifest=manifest.digest(folders[table]),
@@ -108,31 +108,31 @@ def describe(project: str, folders: Mapping[str, Path]) -> tuple[Dataset, dict[s
     return Dataset(project=project, tables=described), content
 
 
-def push(project: str, folders: Mapping[str, Path], remote: Remote) -> Pushed:
+def push(project: str, folders: Mapping[str, Path], remote: Remote) -> PushResult:
     """Bring a dataset into a remote, its document last; what is there already is not sent again."""
     dataset, content = describe(project, folders)
     known = {document.digest for document in remote.documents()}
     sent = sum(remote.push(folders[table], content[table]) for table in TABLES)
     if dataset.digest not in known:
         remote.write(dataset.digest, dataset.to_bytes())
-    return Pushed(dataset.digest, sent)
+    return PushResult(dataset.digest, sent)
 
 
-def kept(project: str, remote: Remote) -> list[Kept]:
+def list_datasets(project: str, remote: Remote) -> list[StoredDataset]:
     """Return the datasets of a project, oldest first; a document that cannot be read is left out with a warning."""
     found = []
     for one in remote.documents():
         try:
-            found.append(Kept(one.digest, one.written, read(remote, one.digest)))
+            found.append(StoredDataset(one.digest, one.written, read_dataset(remote, one.digest)))
         except DataError as error:
             logger.warning("%s", error)
     return [one for one in found if one.dataset.project == project]
 
 
-def find(asked: str, project: str, remote: Remote) -> Dataset:
+def find_dataset(asked: str, project: str, remote: Remote) -> Dataset:
     """Return the one dataset whose digest begins so. Raises DataError when there is none, or more than one."""
-    if not re.fullmatch(rf"[0-9a-f]{{{PREFIX},64}}", asked):
-        raise ConfigError(f"{asked}: not a digest; expected its first {PREFIX} to 64 digits, 0-9 and a-f")
+    if not re.fullmatch(rf"[0-9a-f]{{{MIN_DIGITS},64}}", asked):
+        raise ConfigError(f"{asked}: not a digest; expected its first {MIN_DIGITS} to 64 digits, 0-9 and a-f")
     known = [document.digest for document in remote.documents()]
     found = [digest for digest in known if digest.startswith(asked)]
     if len(found) > 1:
@@ -141,7 +141,7 @@ def find(asked: str, project: str, remote: Remote) -> Dataset:
         near = difflib.get_close_matches(asked, known, SHOWN, 0) or known[-SHOWN:]
         nearest = f"nearest: {', '.join(near)}" if near else "it holds none; `adloom dataset push` brings one there"
         raise DataError(f"{asked}: no such dataset at {remote.url}; {nearest}")
-    dataset = read(remote, found[0])
+    dataset = read_dataset(remote, found[0])
     if dataset.project != project:
         raise ConfigError(f"{asked}: a dataset of project {dataset.project}, params.yaml says {project}")
     return dataset
@@ -158,7 +158,7 @@ def _whole(folder: Path) -> Manifest:
     return made
 
 
-def read(remote: Remote, digest: str) -> Dataset:
+def read_dataset(remote: Remote, digest: str) -> Dataset:
     """Return a dataset of a remote. Raises DataError when its document is gone, damaged or of another format."""
     content = remote.read(digest)
     if hashlib.sha256(content).hexdigest() != digest:

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from adloom.connection_errors import describe
+from adloom.connection_errors import describe_error
 from adloom.errors import ConfigError, ExternalServiceError
 from adloom.storage.base import ObjectInfo, ObjectStore
 from adloom.storage.s3 import S3ObjectStore
@@ -93,7 +93,7 @@ class DvcObjectStore:
         except OSError:
             raise
         except Exception as error:  # each file system has its own errors
-            raise ExternalServiceError(f"{self.url}: {type(error).__name__}: {describe(error)}") from error
+            raise ExternalServiceError(f"{self.url}: {type(error).__name__}: {describe_error(error)}") from error
 
 
 def _time_written(info: Mapping[str, Any]) -> datetime:

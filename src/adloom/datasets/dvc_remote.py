@@ -48,7 +48,7 @@ class Document:
     written: datetime
 
 
-class Cache:
+class DvcCache:
     """DVC's cache of a folder."""
 
     def __init__(self, odb: Any) -> None:
@@ -161,7 +161,7 @@ class Remote:
         with _file(content.listing) as listing:
             return sum(sent) + self._send(content.md5, listing)
 
-    def fetch(self, md5: str, cache: Cache) -> None:
+    def fetch(self, md5: str, cache: DvcCache) -> None:
         """Bring a folder's objects into a cache. Raises DataError when one is missing or damaged."""
         self._receive(md5, cache)
         map_concurrently(lambda one: self._receive(one, cache), cache.listed(md5), f"fetch {md5[:8]}", self._progress)
@@ -174,7 +174,7 @@ class Remote:
             self._objects.put(copy, _name(md5))
         return True
 
-    def _receive(self, md5: str, cache: Cache) -> None:
+    def _receive(self, md5: str, cache: DvcCache) -> None:
         if cache.holds(md5):
             return
         try:
@@ -188,7 +188,7 @@ class Remote:
             )
 
 
-def contents(folder: Path) -> DirectoryHash:
+def hash_folder(folder: Path) -> DirectoryHash:
     """Return what DVC calls a folder."""
     from dvc.fs import localfs
     from dvc_data.hashfile.build import build
@@ -200,7 +200,7 @@ def contents(folder: Path) -> DirectoryHash:
     return DirectoryHash(tree.oid, meta.size, files, tree.as_bytes())
 
 
-def remote(settings: Settings, folder: Path = Path(), options: S3Options | None = None) -> Remote:
+def open_remote(settings: Settings, folder: Path = Path(), options: S3Options | None = None) -> Remote:
     """Return the remote that the environment names, else DVC's default. Raises ConfigError when there is none."""
     dvc_config = _config(folder)
     name = dvc_config["core"].get("remote")
@@ -221,7 +221,7 @@ def remote(settings: Settings, folder: Path = Path(), options: S3Options | None 
     return Remote(DvcObjectStore(url, kind(**config), path), not settings.quiet)
 
 
-def cache(folder: Path) -> Cache:
+def open_cache(folder: Path) -> DvcCache:
     """Return the cache of a folder of DVC's."""
     from dvc.fs import get_cloud_fs
     from dvc_data.hashfile.db import get_odb
@@ -231,7 +231,7 @@ def cache(folder: Path) -> Cache:
     known = {name: value for name, value in given.items() if name in {"type", "shared"}}
     kind, options, path = get_cloud_fs(None, url=url, **known)
     fs = kind(**options)
-    return Cache(get_odb(fs, fs.join(path, "files", "md5"), hash_name="md5", **options))
+    return DvcCache(get_odb(fs, fs.join(path, "files", "md5"), hash_name="md5", **options))
 
 
 def _config(folder: Path) -> Any:

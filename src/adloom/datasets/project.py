@@ -12,7 +12,7 @@ IGNORED = [
 ]
 
 
-def init(folder: Path) -> list[Path]:
+def init_project(folder: Path) -> list[Path]:
     """Write params.yaml, dvc.yaml, the pipelines and .gitignore. Raises UserError rather than overwrite."""
     starter = files("adloom") / "starter"
     pipelines = {f"{FOLDER}/{name}.yaml": starter / f"{name}.yaml" for name in NAMES}

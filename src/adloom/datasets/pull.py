@@ -14,8 +14,8 @@ from adloom.catalogue import entries
 from adloom.config.base import ConfigModel
 from adloom.config.params import TABLES, Params, load
 from adloom.datasets import dvc_remote, workspace
-from adloom.datasets.dataset import PLACE, PREFIX, Dataset, describe, tables
-from adloom.datasets.dvc_remote import Cache, Remote
+from adloom.datasets.dataset import FOLDER, MIN_DIGITS, Dataset, describe, table_folders
+from adloom.datasets.dvc_remote import DvcCache, Remote
 from adloom.errors import ArtifactError, ConfigError, DataError
 from adloom.stages import sources_lock
 from adloom.stages.sources_lock import SourcesLock
@@ -23,10 +23,10 @@ from adloom.storage import manifest
 from adloom.storage.manifest import MANIFEST, Manifest
 
 RAW = Path("data/raw")
-ABSENT = "absent.txt"  # lies in data/raw/<table> where the table would be
+PLACEHOLDER = "absent.txt"  # lies in data/raw/<table> where the table would be
 
 
-def pull(dataset: Dataset, params: Params | None, remote: Remote, folder: Path, force: bool) -> bool:
+def pull_dataset(dataset: Dataset, params: Params | None, remote: Remote, folder: Path, force: bool) -> bool:
     """
     Make a dataset the one of a folder, and let DVC know; return False when it was already.
 
@@ -34,37 +34,39 @@ def pull(dataset: Dataset, params: Params | None, remote: Remote, folder: Path, 
     dataset; unless `force`, DataError when something would be lost: tables that are not in DVC's cache, or the raw ones
     of another dataset.
     """
-    workspace.require(folder)
-    workspace.initialise(folder)
-    place, cache = folder / PLACE, dvc_remote.cache(folder)
-    same = _is(dataset, tables(place))
+    workspace.require_pipeline(folder)
+    workspace.initialise_dvc(folder)
+    place, cache = folder / FOLDER, dvc_remote.open_cache(folder)
+    same = _is(dataset, table_folders(place))
     if same:
         _require_fit(params, place, folder / RAW, force)
     else:
-        _require_kept(tables(place), cache, force)
+        _require_kept(table_folders(place), cache, force)
         with _fetched(dataset, remote, cache, place) as fetched:
             _require_fit(params, fetched, folder / RAW, force)
             _swap(fetched, place)
     _leave_word(dataset, params or _own_params(folder), folder)
-    workspace.commit(folder, "ingest", "prepare")
+    workspace.commit_stages(folder, "ingest", "prepare")
     return not same
 
 
 def is_pulled(params: Params, folder: Path = Path()) -> bool:
     """Return whether a folder's dataset was pulled, under the `ingest` of these params, and is what they would make."""
-    absent = any((folder / RAW / table / ABSENT).is_file() for table in TABLES)
+    absent = any((folder / RAW / table / PLACEHOLDER).is_file() for table in TABLES)
     return (
         absent
         and all(_ingested_as(params, table, folder / RAW / table) for table in TABLES)
-        and all((folder / PLACE / table / MANIFEST).is_file() for table in TABLES)
-        and not any(_differs(params, table, manifest.read(path)) for table, path in tables(folder / PLACE).items())
+        and all((folder / FOLDER / table / MANIFEST).is_file() for table in TABLES)
+        and not any(
+            _differs(params, table, manifest.read(path)) for table, path in table_folders(folder / FOLDER).items()
+        )
     )
 
 
-def return_to_sources(folder: Path = Path()) -> None:
+def forget_pull(folder: Path = Path()) -> None:
     """Forget that a dataset was pulled, so that its raw tables are read from their sources."""
     for table in TABLES:
-        if (folder / RAW / table / ABSENT).is_file():
+        if (folder / RAW / table / PLACEHOLDER).is_file():
             shutil.rmtree(folder / RAW / table)
 
 
@@ -75,17 +77,17 @@ def _is(dataset: Dataset, folders: Mapping[str, Path]) -> bool:
         return False
 
 
-def _require_kept(folders: Mapping[str, Path], cache: Cache, force: bool) -> None:
+def _require_kept(folders: Mapping[str, Path], cache: DvcCache, force: bool) -> None:
     """Raise DataError when a table is here that could not be had again."""
     for folder in folders.values():
-        if not force and any(folder.rglob("*")) and not cache.keeps(dvc_remote.contents(folder)):
+        if not force and any(folder.rglob("*")) and not cache.keeps(dvc_remote.hash_folder(folder)):
             raise DataError(
                 f"{folder}: would be lost, it is not in DVC's cache; `dvc commit prepare` keeps it, --force drops it"
             )
 
 
 @contextmanager
-def _fetched(dataset: Dataset, remote: Remote, cache: Cache, target: Path) -> Iterator[Path]:
+def _fetched(dataset: Dataset, remote: Remote, cache: DvcCache, target: Path) -> Iterator[Path]:
     """Yield a folder with the tables, each of them as the dataset says, which is gone afterwards."""
     beside = target.with_name(f".{target.name}.partial")
     shutil.rmtree(beside, ignore_errors=True)
@@ -93,8 +95,10 @@ def _fetched(dataset: Dataset, remote: Remote, cache: Cache, target: Path) -> It
         for table, known in dataset.tables.items():
             remote.fetch(known.md5, cache)
             cache.lay_out(known.md5, beside / table)
-        if not _is(dataset, tables(beside)):
-            raise DataError(f"dataset {dataset.digest[:PREFIX]}: what came is not what its name says; push it again")
+        if not _is(dataset, table_folders(beside)):
+            raise DataError(
+                f"dataset {dataset.digest[:MIN_DIGITS]}: what came is not what its name says; push it again"
+            )
         yield beside
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -115,7 +119,7 @@ def _swap(fetched: Path, target: Path) -> None:
 
 def _require_fit(params: Params | None, place: Path, raw: Path, force: bool) -> None:
     """Raise when a dataset is not what the params would make, or other raw tables lie here that would be lost."""
-    for table, folder in tables(place).items():
+    for table, folder in table_folders(place).items():
         made = manifest.read(folder)
         if how := params and _differs(params, table, made):
             raise ConfigError(f"params.yaml: {how}; `adloom reproduce` brings a run's params with its dataset")
@@ -171,20 +175,20 @@ def _ingested(params: Params, table: str) -> str:
 
 def _ingested_as(params: Params, table: str, raw: Path) -> bool:
     """Return whether the raw table, or the word in its place, is of these params."""
-    if (raw / ABSENT).is_file():
-        return _ingested(params, table) in (raw / ABSENT).read_text(encoding="utf-8").split()
+    if (raw / PLACEHOLDER).is_file():
+        return _ingested(params, table) in (raw / PLACEHOLDER).read_text(encoding="utf-8").split()
     return (raw / MANIFEST).is_file() and manifest.read(raw).params == _ingested(params, table)
 
 
 def _leave_word(dataset: Dataset, params: Params | None, folder: Path) -> None:
     """Put a word in the place of each raw table that is not the one this dataset was made of."""
     word = f"Dataset {dataset.digest} was pulled; raw tables never travel.\n`rm -r {RAW}` reads the sources again.\n"
-    for table, path in tables(folder / PLACE).items():
+    for table, path in table_folders(folder / FOLDER).items():
         raw = folder / RAW / table
         if not _made_of(manifest.read(path), raw):
             shutil.rmtree(raw, ignore_errors=True)
             raw.mkdir(parents=True)
             how = f"ingest.{table}: {_ingested(params, table)}\n" if params else ""
-            (raw / ABSENT).write_text(word + how, encoding="utf-8")
+            (raw / PLACEHOLDER).write_text(word + how, encoding="utf-8")
     if not (folder / sources_lock.LOCK).is_file():
         sources_lock.save(SourcesLock(key=None, erasure=None, tables={}), folder / sources_lock.LOCK)

@@ -15,7 +15,7 @@ import yaml
 
 from adloom.config.settings import Settings
 from adloom.datasets import dataset, dvc_remote, project, pull, run_record, workspace
-from adloom.datasets.run_record import ARTIFACTS, Record
+from adloom.datasets.run_record import ARTIFACTS, RunRecord
 from adloom.errors import AdloomError, ArtifactError, ConfigError
 from adloom.evaluation.metric import Metric
 from adloom.storage import manifest
@@ -27,7 +27,7 @@ LENGTH = 12  # of a digest, where it is shown
 
 
 @dataclass(frozen=True)
-class Row:
+class Comparison:
     """One thing that was compared."""
 
     name: str
@@ -37,7 +37,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Place:
+class Checkout:
     """Where a run is made again."""
 
     root: Path  # of the worktree, or the folder itself
@@ -45,7 +45,7 @@ class Place:
     tree: bool  # a git worktree
 
 
-def reproduce(run_id: str, made: Record, settings: Settings, into: Path | None) -> list[Row]:
+def reproduce(run_id: str, made: RunRecord, settings: Settings, into: Path | None) -> list[Comparison]:
     """
     Make a run again and compare; a run that was interrupted goes on.
 
@@ -56,10 +56,10 @@ def reproduce(run_id: str, made: Record, settings: Settings, into: Path | None) 
     if into:
         _require_own(root)
     place = _place(run_id, made, root)
-    with workspace.alone(place.project / ".adloom", place.project):
+    with workspace.lock_workspace(place.project / ".adloom", place.project):
         _fill(run_id, made, place)
         _bring(made, place, settings)
-        if workspace.dvc("repro", "--no-run-cache", folder=place.project, **_environment(place)) != 0:
+        if workspace.run_dvc("repro", "--no-run-cache", folder=place.project, **_environment(place)) != 0:
             raise AdloomError(f"run {run_id}: dvc repro stopped in {place.project}; the same command goes on there")
         rows = list(compare(made, place.project))
     if into is None and all(row.equal for row in rows):
@@ -67,23 +67,23 @@ def reproduce(run_id: str, made: Record, settings: Settings, into: Path | None) 
     return rows
 
 
-def compare(made: Record, project: Path) -> Iterator[Row]:
+def compare(made: RunRecord, project: Path) -> Iterator[Comparison]:
     """Yield the recorded beside what lies below a folder, in the data's way: digests, or on another CPU numbers."""
-    then, now = made.machine, run_record.machine()
+    then, now = made.machine, run_record.read_machine()
     same = (then.cpu, then.environment) == (now.cpu, now.environment)
     for name in (name for name in ARTIFACTS if name in made.artifacts):
         if same or name.startswith("data/"):
             here = _digest(project / name)
-            yield Row(name, made.artifacts[name][:LENGTH], here[:LENGTH], here == made.artifacts[name])
+            yield Comparison(name, made.artifacts[name][:LENGTH], here[:LENGTH], here == made.artifacts[name])
     if not same:
         for model, numbers in made.metrics.items():
-            here_too = run_record.metrics(project / "reports" / model)
+            here_too = run_record.read_report_metrics(project / "reports" / model)
             yield from (_number(f"{model} {name}", number, here_too.get(name)) for name, number in numbers.items())
 
 
-def differences(made: Record) -> list[str]:
+def describe_differences(made: RunRecord) -> list[str]:
     """Return how this machine is not the one of a record."""
-    then, now = made.machine, run_record.machine()
+    then, now = made.machine, run_record.read_machine()
     before, after = then.packages | then.environment, now.packages | now.environment
     pairs = {name: (before.get(name), after.get(name)) for name in sorted(before.keys() | after.keys())}
     pairs |= {"CPU": (then.cpu.model, now.cpu.model), "Python": (then.python, now.python)}
@@ -93,12 +93,12 @@ def differences(made: Record) -> list[str]:
     return [f"{name} {one or 'none'}, here {other or 'none'}" for name, (one, other) in changed.items()]
 
 
-def _place(run_id: str, made: Record, root: Path) -> Place:
+def _place(run_id: str, made: RunRecord, root: Path) -> Checkout:
     """Return a worktree of the run's commit, or outside of a repository a folder for the adloom installed here."""
     top = next(iter(run_git("rev-parse", "--show-toplevel")), None)
     if top is None or made.git_commit is None:
         _require_version(run_id, made)
-        return Place(root, root, tree=False)
+        return Checkout(root, root, tree=False)
     if made.git_commit.endswith(DIRTY):
         raise ConfigError(f"run {run_id}: its code was never committed ({made.git_commit}), so nobody has it")
     if not run_git("rev-parse", "--verify", "--quiet", f"{made.git_commit}^{{commit}}"):
@@ -112,7 +112,7 @@ def _place(run_id: str, made: Record, root: Path) -> Place:
         raise ConfigError(f"{root}: not a worktree at {made.git_commit}; name another with --into")
     if not (root / "src" / "adloom").is_dir():
         _require_version(run_id, made)
-    return Place(root, root / _prefix(), tree=True)
+    return Checkout(root, root / _prefix(), tree=True)
 
 
 def _require_own(root: Path) -> None:
@@ -129,8 +129,8 @@ def _prefix() -> str:
     return next(iter(run_git("rev-parse", "--show-prefix")), "")
 
 
-def _require_version(run_id: str, made: Record) -> None:
-    here = run_record.machine().adloom
+def _require_version(run_id: str, made: RunRecord) -> None:
+    here = run_record.read_machine().adloom
     if made.machine.adloom != here:
         raise ConfigError(
             f"run {run_id}: made by adloom {made.machine.adloom}, this is {here}; "
@@ -145,7 +145,7 @@ def _add_worktree(root: Path, commit: str) -> None:
         raise AdloomError(f"{root}: no worktree: {done.stderr.strip()}; name another folder with --into")
 
 
-def _fill(run_id: str, made: Record, place: Place) -> None:
+def _fill(run_id: str, made: RunRecord, place: Checkout) -> None:
     """Write what the run is made from into a new folder; one that was begun stays. ConfigError when it is another's."""
     mark = place.project / MARK
     if mark.is_file():
@@ -153,14 +153,14 @@ def _fill(run_id: str, made: Record, place: Place) -> None:
             raise ConfigError(f"{place.root}: another run is made again there; name another with --into")
         return
     if not place.tree:
-        project.init(place.project)
+        project.init_project(place.project)
     (place.project / "dvc.lock").unlink(missing_ok=True)  # of other runs
     text = yaml.safe_dump(made.params, allow_unicode=True, sort_keys=False)
     (place.project / "params.yaml").write_text(f"# of run {run_id}\n{text}", encoding="utf-8")
     mark.write_bytes(made.to_bytes())
 
 
-def _environment(place: Place) -> dict[str, str]:
+def _environment(place: Checkout) -> dict[str, str]:
     """Return what keeps the run to itself: its code first, its own scratch, an MLflow of its own."""
     source = place.root / "src"
     return {
@@ -172,21 +172,21 @@ def _environment(place: Place) -> dict[str, str]:
     }
 
 
-def _bring(made: Record, place: Place, settings: Settings) -> None:
+def _bring(made: RunRecord, place: Checkout, settings: Settings) -> None:
     """Bring the dataset: from the remote, or from here when it is the one that lies here."""
     beside = place.project / ".adloom" / "remote"
     if _is_here(made):
-        source = dvc_remote.remote(Settings(dvc_remote=str(beside)))
-        dataset.push(made.project, dataset.tables(dataset.PLACE), source)
+        source = dvc_remote.open_remote(Settings(dvc_remote=str(beside)))
+        dataset.push(made.project, dataset.table_folders(dataset.FOLDER), source)
     else:
-        source = dvc_remote.remote(settings)
-    pull.pull(dataset.find(made.dataset, made.project, source), None, source, place.project, force=True)
+        source = dvc_remote.open_remote(settings)
+    pull.pull_dataset(dataset.find_dataset(made.dataset, made.project, source), None, source, place.project, force=True)
     shutil.rmtree(beside, ignore_errors=True)
 
 
-def _is_here(made: Record) -> bool:
+def _is_here(made: RunRecord) -> bool:
     try:
-        return dataset.digest(made.project, dataset.tables(dataset.PLACE)) == made.dataset
+        return dataset.compute_digest(made.project, dataset.table_folders(dataset.FOLDER)) == made.dataset
     except ArtifactError:
         return False
 
@@ -195,14 +195,14 @@ def _digest(folder: Path) -> str:
     return manifest.digest(folder) if (folder / manifest.MANIFEST).is_file() else "absent"
 
 
-def _number(name: str, then: Metric, now: Metric | None) -> Row:
+def _number(name: str, then: Metric, now: Metric | None) -> Comparison:
     margin = TOLERANCE * abs(then.value)
     within = now is not None and then.low - margin <= now.value <= then.high + margin
     shown = f"{now.value:.4g}" if now else "absent"
-    return Row(name, f"{then.value:.4g} ({then.low:.4g} … {then.high:.4g})", shown, within)
+    return Comparison(name, f"{then.value:.4g} ({then.low:.4g} … {then.high:.4g})", shown, within)
 
 
-def _remove(place: Place) -> None:
+def _remove(place: Checkout) -> None:
     if place.tree:
         run_git("worktree", "remove", "--force", str(place.root))
     shutil.rmtree(place.root, ignore_errors=True)

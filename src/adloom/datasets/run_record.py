@@ -20,8 +20,8 @@ from adloom.config.models import MODELS
 from adloom.config.params import TABLES
 from adloom.config.settings import Settings, read_kernel_variables
 from adloom.errors import DataError
+from adloom.evaluation import sections
 from adloom.evaluation.metric import Metric
-from adloom.evaluation.sections import METRICS, read_metrics
 from adloom.storage import manifest
 from adloom.tracking import provenance
 from adloom.tracking.base import Run, Tracker
@@ -64,7 +64,7 @@ class Machine(BaseModel):
     environment: dict[str, str] = {}  # variables that choose how numbers are computed
 
 
-class Record(BaseModel):
+class RunRecord(BaseModel):
     """What run.json says."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -94,29 +94,31 @@ class Record(BaseModel):
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
 
-def take(params: Mapping[str, Any], sources: Mapping[str, str], dataset: str, root: Path, settings: Settings) -> Record:
+def build_record(
+    params: Mapping[str, Any], sources: Mapping[str, str], dataset: str, root: Path, settings: Settings
+) -> RunRecord:
     """Return the record of the artifacts that lie below a folder."""
     made = {name: manifest.digest(root / name) for name in ARTIFACTS if (root / name / manifest.MANIFEST).is_file()}
-    return Record(
+    return RunRecord(
         params=dict(params),
         sources=dict(sources),
         dataset=dataset,
         git_commit=provenance.find_commit(settings),
         image_digest=settings.image_digest,
-        machine=machine(),
+        machine=read_machine(),
         artifacts=made,
-        metrics={model: measured for model in MODELS if (measured := metrics(root / "reports" / model))},
+        metrics={model: measured for model in MODELS if (measured := read_report_metrics(root / "reports" / model))},
     )
 
 
-def metrics(report: Path) -> dict[str, Metric]:
+def read_report_metrics(report: Path) -> dict[str, Metric]:
     """Return what was measured of a model; nothing when it was skipped."""
-    if not (report / METRICS).is_file():
+    if not (report / sections.METRICS).is_file():
         return {}
-    return read_metrics(report)
+    return sections.read_metrics(report)
 
 
-def write(record: Record, run: Run) -> None:
+def write_record(record: RunRecord, run: Run) -> None:
     """Keep a record on a run."""
     with tempfile.TemporaryDirectory(prefix="adloom-") as place:
         path = Path(place) / NAME
@@ -125,29 +127,29 @@ def write(record: Record, run: Run) -> None:
     run.set_tags({"dataset": record.dataset, "record": record.digest})
 
 
-def keep(record: Record, tracker: Tracker) -> str | None:
+def save_record(record: RunRecord, tracker: Tracker) -> str | None:
     """Keep a record on the run of the whole way, and return its id; none is made where an equal record is kept."""
     if not tracker.has_parent() and tracker.find_run("record", record.digest):
         return None
     alone = not tracker.has_parent()
     with tracker.parent_run("run") as run:
-        write(record, run)
+        write_record(record, run)
         if alone:  # else whoever started the pipeline has said why
             run.set_tags({REASON: BY_HAND})
     return tracker.last_run_id
 
 
-def read(run_id: str, tracker: Tracker) -> Record:
+def read_record(run_id: str, tracker: Tracker) -> RunRecord:
     """Read the record of a run. Raises DataError when there is no such run, or no record of this format on it."""
     try:
-        return Record.model_validate_json(tracker.read_artifact(run_id, NAME))
+        return RunRecord.model_validate_json(tracker.read_artifact(run_id, NAME))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise DataError(f"run {run_id}: its {NAME} is not of format 1: {where}: {first['msg']}") from None
 
 
-def machine() -> Machine:
+def read_machine() -> Machine:
     """Return what this is."""
     packages = {name: found for name in PACKAGES if (found := _version(name))}
     return Machine(

@@ -7,7 +7,7 @@ The document goes last, so that a withdrawal that was broken off can be run agai
 from contextlib import suppress
 from dataclasses import dataclass
 
-from adloom.datasets.dataset import Dataset, read
+from adloom.datasets.dataset import Dataset, read_dataset
 from adloom.datasets.dvc_remote import Remote
 from adloom.errors import DataError
 
@@ -21,7 +21,7 @@ class Withdrawal:
     shared: int  # objects that other datasets have as well
 
 
-def plan(dataset: Dataset, remote: Remote) -> Withdrawal:
+def plan_withdrawal(dataset: Dataset, remote: Remote) -> Withdrawal:
     """Return what a withdrawal deletes. Raises DataError when it is not known what another dataset has."""
     own = _objects(dataset, remote, missing_ok=True)
     kept = _kept(dataset.digest, remote, missing_ok=False)
@@ -49,7 +49,7 @@ def _require(withdrawal: Withdrawal, remote: Remote) -> None:
 def _kept(digest: str, remote: Remote, missing_ok: bool) -> set[str]:
     """Return the objects of all datasets but one."""
     others = (one.digest for one in remote.documents() if one.digest != digest)
-    return set().union(*(_objects(read(remote, other), remote, missing_ok) for other in others))
+    return set().union(*(_objects(read_dataset(remote, other), remote, missing_ok) for other in others))
 
 
 def _objects(dataset: Dataset, remote: Remote, missing_ok: bool) -> set[str]:

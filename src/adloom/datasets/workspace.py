@@ -10,20 +10,20 @@ from adloom.errors import AdloomError, ConfigError
 from adloom.storage.locks import exclusive_lock
 
 
-def require(folder: Path) -> None:
+def require_pipeline(folder: Path) -> None:
     """Raise ConfigError when a folder has no dvc.yaml."""
     if not (folder / "dvc.yaml").is_file():
         raise ConfigError(f"{folder.absolute()}: no dvc.yaml; `adloom init DIR` writes one into a new folder")
 
 
-def alone(home: Path, folder: Path) -> AbstractContextManager[None]:
+def lock_workspace(home: Path, folder: Path) -> AbstractContextManager[None]:
     """Let nobody else change a folder, whose scratch is `home`. Raises LockedError when somebody does already."""
     return exclusive_lock(
         home / "run.lock", f"{folder.absolute()}: another `adloom run` works here; wait for it or stop it"
     )
 
 
-def initialise(folder: Path) -> None:
+def initialise_dvc(folder: Path) -> None:
     """Make a folder one of DVC's, if it is none; a folder that git does not keep works too."""
     if not (folder / ".dvc").is_dir():
         _must("init", "--no-scm", "--quiet", folder=folder)
@@ -31,12 +31,12 @@ def initialise(folder: Path) -> None:
         _must("config", "--local", "core.no_scm", "true", folder=folder)
 
 
-def commit(folder: Path, *stages: str) -> None:
+def commit_stages(folder: Path, *stages: str) -> None:
     """Let DVC take what lies in the folder for what these stages made of it."""
     _must("commit", "--force", "--quiet", *stages, folder=folder)
 
 
-def dvc(*arguments: str, folder: Path = Path(), **environment: str) -> int:
+def run_dvc(*arguments: str, folder: Path = Path(), **environment: str) -> int:
     """Run DVC beside this interpreter, so that its stages find the same adloom; return its exit code."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     variables = {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", **environment}
@@ -45,5 +45,5 @@ def dvc(*arguments: str, folder: Path = Path(), **environment: str) -> int:
 
 
 def _must(*arguments: str, folder: Path) -> None:
-    if dvc(*arguments, folder=folder) != 0:
+    if run_dvc(*arguments, folder=folder) != 0:
         raise AdloomError(f"{folder.absolute()}: dvc {arguments[0]} stopped; the lines above say why")

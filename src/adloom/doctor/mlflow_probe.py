@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from adloom.connection_errors import describe
+from adloom.connection_errors import describe_error
 from adloom.errors import AuthenticationError, ConfigError, ExternalServiceError, UnavailableError
 from adloom.tracking.mlflow_server import MlflowConnection, prepare_environment
 
@@ -43,7 +43,7 @@ def version(server: MlflowConnection) -> str:
         said = http_request(whom, "/version", "GET", max_retries=0, timeout=SECONDS, raise_on_status=False)
     except Exception as error:  # MLflow lets errors of HTTP through
         raise UnavailableError(
-            f"MLflow at {server.name}: no answer: {describe(error)}; is it up, and {ADDRESS}"
+            f"MLflow at {server.name}: no answer: {describe_error(error)}; is it up, and {ADDRESS}"
         ) from error
     if said.status_code in {401, 403}:
         raise AuthenticationError(f"MLflow at {server.name}: does not let us in ({said.status_code}); {CREDENTIALS}")
@@ -71,7 +71,7 @@ def is_new(server: MlflowConnection) -> bool:
         with engine.connect() as connection:
             return not sqlalchemy.inspect(connection).get_table_names()
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-        raise DatabaseError(f"MLflow at {server.name}: cannot be opened: {describe(error)}; {ADDRESS}") from None
+        raise DatabaseError(f"MLflow at {server.name}: cannot be opened: {describe_error(error)}; {ADDRESS}") from None
 
 
 def read(server: MlflowConnection) -> str | None:
@@ -132,5 +132,9 @@ def _refusal(server: MlflowConnection, error: Exception) -> Exception:
         advice = "`mlflow db upgrade` with its address, after a backup, or another version of the client"
         return SchemaError(f"MLflow at {server.name}: its tables are of another version of MLflow; {advice}")
     if getattr(error, "error_code", "") in REFUSED:
-        return AuthenticationError(f"MLflow at {server.name}: does not let us read ({describe(error)}); {CREDENTIALS}")
-    return ExternalServiceError(f"MLflow at {server.name}: cannot be read: {describe(error)}; its own log says why")
+        return AuthenticationError(
+            f"MLflow at {server.name}: does not let us read ({describe_error(error)}); {CREDENTIALS}"
+        )
+    return ExternalServiceError(
+        f"MLflow at {server.name}: cannot be read: {describe_error(error)}; its own log says why"
+    )

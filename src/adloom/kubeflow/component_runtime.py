@@ -183,23 +183,23 @@ def register(
     with _laid_out({"data/dataset": tables, "models": models, "": {"reports": reports}}) as root:
         outcomes = register_all(given.register, context, root, dataset)
         known = given.model_dump(mode="json", by_alias=True)
-        made = run_record.take(known, json.loads(sources), dataset, root, Settings())
-    run_record.keep(made, context.tracker)
+        made = run_record.build_record(known, json.loads(sources), dataset, root, Settings())
+    run_record.save_record(made, context.tracker)
     return {"dataset": dataset} | {key: value for outcome in outcomes for key, value in rows(outcome).items()}
 
 
 def _keep_dataset(project: str, tables: Artifacts) -> str:
     """Keep the prepared tables by content in DVC's remote, where there is one; return the dataset's digest."""
     from adloom.datasets import dataset
-    from adloom.datasets.dvc_remote import remote
+    from adloom.datasets.dvc_remote import open_remote
 
     settings, folders = Settings(), {table: Path(rows.path) for table, rows in tables.items()}
     if settings.dvc_remote is None:
         logger.warning(
             "ADLOOM_DVC_REMOTE: not set; the dataset is not kept, and this run cannot be made again elsewhere"
         )
-        return dataset.digest(project, folders)
-    return dataset.push(project, folders, remote(settings)).digest
+        return dataset.compute_digest(project, folders)
+    return dataset.push(project, folders, open_remote(settings)).digest
 
 
 @RETRY
@@ -260,7 +260,7 @@ def confusion(reports: Artifact) -> tuple[list[str], list[list[int]]] | None:
     from adloom.evaluation.sections import read_findings
 
     folder = Path(reports.path) / "cnn"
-    if manifest.skipped(folder):
+    if manifest.skip_reason(folder):
         return None
     sections = read_findings(folder).sections
     table = next((s for s in sections if isinstance(s, Table) and s.title == CONFUSION), None)

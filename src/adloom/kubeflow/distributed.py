@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 def needed(block: ConfigModel, inputs: Paths) -> bool:
     """Return whether a stage trains in pods of its own."""
     several = isinstance(block, Training) and block.enabled and block.processes > 1
-    return several and not manifest.skipped(*inputs.values())
+    return several and not manifest.skip_reason(*inputs.values())
 
 
 def jobs(settings: Settings) -> JobClient:

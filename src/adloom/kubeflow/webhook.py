@@ -8,7 +8,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
-from adloom.connection_errors import describe
+from adloom.connection_errors import describe_error
 
 TIMEOUT = 10  # seconds
 RETRIES = 2  # the last one after 4 seconds
@@ -38,7 +38,7 @@ def post(url: str, message: Mapping[str, object]) -> None:
         except ValueError:
             reason = "not an address"
         except requests.RequestException as error:
-            reason = describe(error)
+            reason = describe_error(error)
         else:
             if response.ok:
                 return

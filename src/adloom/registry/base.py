@@ -78,7 +78,7 @@ def find_alias(versions: list[ModelVersion], alias: str) -> ModelVersion | None:
 def fetch_verified(registry: Registry, version: ModelVersion, folder: Path) -> Path:
     """Fetch a version and check every byte. Raises ArtifactError when it is not what was registered."""
     fetched = registry.fetch(version, folder)
-    if not manifest.is_whole(fetched, version.digest):
+    if not manifest.is_complete(fetched, version.digest):
         digest = f"its digest is not {version.digest}, which the registry promised"
         raise ArtifactError(f"{version.model} {version.version}: {digest}; register it again")
     return fetched

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from adloom.deadline import within
+from adloom.deadline import call_within
 from adloom.errors import ExternalServiceError
 from adloom.registry.base import Actor, AliasEvent, ModelVersion
 from adloom.storage import manifest
@@ -89,7 +89,7 @@ class MlflowRegistry:
     def _read(self, what: str, read: Callable[[], T]) -> T:
         """Return what MLflow answers within READING seconds; its own timeout starts anew with each byte."""
         with self._server.translate_errors(what):
-            return within(READ_SECONDS, f"MLflow at {self._server.name}: {what}", read)
+            return call_within(READ_SECONDS, f"MLflow at {self._server.name}: {what}", read)
 
     def _name(self, model: str) -> str:
         return f"{self.project}-{model}"

@@ -102,7 +102,7 @@ class Service:
         """Close the log first: what was decided must not wait for anything else to end."""
         closings = [getattr(self.around.log, "close", None), getattr(self.around.follower, "close", None)]
         for close in filter(None, closings):
-            await asyncio.wrap_future(deadline.begin(close))  # the loop's own threads may all wait for something
+            await asyncio.wrap_future(deadline.start_call(close))  # the loop's own threads may all wait for something
         if self._beating:
             self._beating.cancel()
         self.around.auth.close()

@@ -13,7 +13,7 @@ from typing import Any
 import requests
 
 from adloom.config.models import MODELS
-from adloom.connection_errors import describe
+from adloom.connection_errors import describe_error
 from adloom.errors import ExternalServiceError
 from adloom.serving.api.decide_schemas import DECIDE
 from adloom.serving.api.schemas import GENERATE, READ, SEGMENT, WRITE
@@ -59,7 +59,7 @@ def ask(url: str, body: Answer | None = None, token: str | None = None) -> Answe
         response = requests.request(method, url, json=body, headers=headers, timeout=TIMEOUT)
         answer: Answer = response.json()
     except requests.RequestException as error:
-        raise ExternalServiceError(f"{url}: {describe(error)}; is the service running?") from None
+        raise ExternalServiceError(f"{url}: {describe_error(error)}; is the service running?") from None
     if not response.ok:
         raise ExternalServiceError(f"{url}: {response.status_code} {answer.get('detail')}")
     return answer

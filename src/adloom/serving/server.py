@@ -192,7 +192,7 @@ def _each(functions: Iterable[Callable[[], None]]) -> None:
 
 def prepare_libraries() -> None:
     """Keep libraries quiet and to their threads; call it before they are imported."""
-    threads.limit(Settings().serve_threads, blas=1)  # its threads spin, and one request's products are small
+    threads.limit_threads(Settings().serve_threads, blas=1)  # its threads spin, and one request's products are small
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "1")  # read when bentoml is imported
     if Settings().otlp_endpoint is None:
         os.environ.setdefault("OTEL_SDK_DISABLED", "true")  # its tracing costs half of the throughput

@@ -77,7 +77,7 @@ def _ingest(table: str, source: Source, lock: SourcesLock, target: Path, context
         sources_lock.assert_unchanged(lock.tables.get(table), f"ingest.{table}", source.uri, context),
         tqdm(desc=f"ingest {table}", unit="row", delay=1, disable=not context.progress) as bar,
     ):
-        shards = parquet.Shards(made.path, RAW_TABLE)
+        shards = parquet.ShardWriter(made.path, RAW_TABLE)
         for rows in readers.read_source(context.store.fetch(source.uri, Path(scratch)), source, table):
             shards.append(rows)
             bar.update(len(rows))

@@ -60,7 +60,7 @@ def measure_generator(subject: Subject) -> Evaluation:
     from adloom.onnx_models.runtime import Generator, Reader
 
     model, params = subject.model, subject.params
-    reader = None if manifest.skipped(subject.judge) else Reader(subject.judge, params.threads)
+    reader = None if manifest.skip_reason(subject.judge) else Reader(subject.judge, params.threads)
     rows, categories = parquet.read(subject.table), read_card(model)["categories"]
     rows = rows[rows["split"].isin(["train", "test"])]
     return gan_evaluation.evaluate(Generator(model, params.threads), reader, rows, categories, params, _history(model))

@@ -28,6 +28,6 @@ def read_impressions(
 def _find_segments(users: "pd.Series", audience: Path | None) -> list[str | None]:
     from adloom.audience.segment_index import SegmentIndex
 
-    if audience is None or manifest.skipped(audience):
+    if audience is None or manifest.skip_reason(audience):
         return [None] * len(users)
     return SegmentIndex.load(audience / "members.npz").find(users.fillna("").astype(str).tolist())

@@ -86,9 +86,9 @@ def _write_artifact(task: "Preparation", raw: Path, target: Path, context: Stage
 
 
 def _write_rows(task: "Preparation", raw: Path, made: Draft, context: StageContext) -> None:
-    shards, apart = parquet.Shards(made.path), []
+    shards, apart = parquet.ShardWriter(made.path), []
     with tqdm(desc=f"prepare {task.table}", unit="row", delay=1, disable=not context.progress) as bar:
-        for chunk in parquet.chunks(raw, RAW_TABLE):
+        for chunk in parquet.read_chunks(raw, RAW_TABLE):
             checked = task(chunk)
             shards.append(checked.rows)
             apart.append(checked.quarantine)
@@ -141,5 +141,5 @@ def _choose_format(raw: Path, params: Prepare) -> "PictureFormat":
     """Return what all pictures are brought to, from their headers."""
     from adloom.data import pictures, preparation
 
-    images = (image for rows in parquet.chunks(raw, RAW_TABLE, ["image"]) for image in rows["image"])
+    images = (image for rows in parquet.read_chunks(raw, RAW_TABLE, ["image"]) for image in rows["image"])
     return pictures.choose_format(preparation.read_headers(images, params.max_pixels), params.picture_size)

@@ -114,7 +114,7 @@ def register(candidate: Candidate, params: Register, context: StageContext, data
 
     Who became champion meanwhile is compared with, too; only between that look and the move the order alone decides.
     """
-    if reason := manifest.skipped(candidate.model, candidate.report):
+    if reason := manifest.skip_reason(candidate.model, candidate.report):
         return Outcome(find_spec(candidate.model).name, None, "skipped", [reason], None)
     model, digest = find_spec(candidate.model).name, manifest.digest(candidate.model)
     for _ in range(ROUNDS):

@@ -35,7 +35,7 @@ def run_block(stage: str, paths: Mapping[str, str], block: ConfigModel, context:
     they make is dropped.
     """
     name = stage.replace("-", "_")
-    threads.limit(getattr(block, "threads", 1))
+    threads.limit_threads(getattr(block, "threads", 1))
     module = importlib.import_module(f"adloom.stages.{name}")
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="adloom-")))

@@ -56,9 +56,11 @@ def run(inputs: Inputs, outputs: Outputs, params: Score, context: StageContext) 
         "segments": (inputs.events, "audience", _segments),
         "readings": (inputs.creatives, "cnn", _readings),
     }
-    given = {name: work for name, work in works.items() if not manifest.skipped(work[0])}
+    given = {name: work for name, work in works.items() if not manifest.skip_reason(work[0])}
     if not given:
-        manifest.skip(outputs.scored, STAGE, params, "; ".join(str(manifest.skipped(t)) for t, *_ in works.values()))
+        manifest.skip(
+            outputs.scored, STAGE, params, "; ".join(str(manifest.skip_reason(t)) for t, *_ in works.values())
+        )
         return {}
     tables = {"creatives": inputs.creatives, "events": inputs.events}
     with manifest.draft(outputs.scored, STAGE, params, tables) as made:

@@ -106,14 +106,14 @@ def _read_creatives(inputs: Inputs, seen: tuple[str, ...], params: TrainPolicy) 
     from adloom.policy.models import Categories
     from adloom.storage import parquet
 
-    if manifest.skipped(inputs.creatives):
+    if manifest.skip_reason(inputs.creatives):
         return Categories(), None
     rows = parquet.read(inputs.creatives, columns=["creative_id", "category"])
     if not rows["creative_id"].isin(seen).any():
         return Categories(), None
     of = dict(zip(rows["creative_id"].tolist(), rows["category"].tolist(), strict=True))
     categories = Categories(tuple(sorted(set(of.values()))), of)
-    return categories, None if manifest.skipped(inputs.cnn) else _embed_pictures(inputs, of, params.threads)
+    return categories, None if manifest.skip_reason(inputs.cnn) else _embed_pictures(inputs, of, params.threads)
 
 
 def _embed_pictures(inputs: Inputs, of: Mapping[str, str], threads: int) -> "Pictures":
@@ -154,7 +154,7 @@ def _write_card(
 ) -> None:
     from adloom.policy import model_selection
 
-    audience = None if manifest.skipped(inputs.audience) else manifest.digest(inputs.audience)
+    audience = None if manifest.skip_reason(inputs.audience) else manifest.digest(inputs.audience)
     card = {
         "model": "policy",
         "categories": list(policy.categories),

@@ -97,7 +97,7 @@ def skip(target: Path, stage: str, params: ConfigModel, reason: str) -> None:
 def propagate_skip(target: Path, stage: str, params: ConfigModel, *inputs: Path) -> bool:
     """Write a skipped artifact when an input is one, or `enabled: false` switches the stage off; return whether so."""
     off = None if getattr(params, "enabled", True) else f"{stage}.enabled is false"
-    if reason := skipped(*inputs) or off:
+    if reason := skip_reason(*inputs) or off:
         skip(target, stage, params, reason)
     return reason is not None
 
@@ -124,7 +124,7 @@ def verify(folder: Path) -> Manifest:
     return manifest
 
 
-def is_whole(folder: Path, digest: str) -> bool:
+def is_complete(folder: Path, digest: str) -> bool:
     """Return whether a folder is the artifact of this digest, every byte of it."""
     try:
         verify(folder)
@@ -133,7 +133,7 @@ def is_whole(folder: Path, digest: str) -> bool:
     return sha256(folder / MANIFEST) == digest
 
 
-def skipped(*folders: Path) -> str | None:
+def skip_reason(*folders: Path) -> str | None:
     """Return why the first skipped one of these artifacts was skipped, None when all are real."""
     return next((reason for folder in folders if (reason := read(folder).skipped)), None)
 

@@ -12,7 +12,7 @@ from adloom.storage import files
 ROWS_PER_SHARD = 20_000
 
 
-class Shards:
+class ShardWriter:
     """Writes a table chunk by chunk as `<name>-00000.parquet`, … below a folder."""
 
     def __init__(self, folder: Path, name: str = "rows") -> None:
@@ -32,7 +32,7 @@ class Shards:
 
 def write(rows: pd.DataFrame, folder: Path, name: str = "rows") -> None:
     """Write rows as `<name>-00000.parquet`, … below a folder; an empty table is one empty shard."""
-    Shards(folder, name).append(rows)
+    ShardWriter(folder, name).append(rows)
 
 
 def read(
@@ -45,7 +45,7 @@ def read(
     return rows
 
 
-def chunks(folder: Path, name: str = "rows", columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
+def read_chunks(folder: Path, name: str = "rows", columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
     """Yield the rows of an artifact shard by shard in Arrow's types: whole numbers stay whole beside missing ones."""
     for path in _paths(folder, name):
         yield pq.read_table(path, columns=list(columns) if columns else None).to_pandas(types_mapper=pd.ArrowDtype)

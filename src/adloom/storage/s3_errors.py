@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from adloom.connection_errors import describe
+from adloom.connection_errors import describe_error
 from adloom.errors import (
     AuthenticationError,
     ConfigError,
@@ -73,7 +73,7 @@ def translate_errors(uri: str, endpoint: str | None) -> Iterator[None]:
         raise ConfigError(f"{uri}: {_bucket(uri)} cannot be a bucket's name; correct the URI") from None
     except exceptions.BotoCoreError as error:
         raise UnavailableError(
-            f"{uri}: no answer from {server}: {describe(error)}; check AWS_ENDPOINT_URL_S3"
+            f"{uri}: no answer from {server}: {describe_error(error)}; check AWS_ENDPOINT_URL_S3"
         ) from None
 
 

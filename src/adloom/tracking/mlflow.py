@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from adloom.connection_errors import describe
+from adloom.connection_errors import describe_error
 from adloom.errors import DataError
 from adloom.tracking.base import Run
 from adloom.tracking.mlflow_server import FindParent, MlflowConnection, Provenance, no_parent
@@ -113,7 +113,7 @@ class MlflowRun:
             self.retry_at = time.monotonic() + max(RETRY_SECONDS, RETRY_FACTOR * (time.monotonic() - began))
             if not self.is_away:
                 kept = "the training goes on, and what it tells is kept and sent when it answers"
-                logger.warning("MLflow at %s: %s; %s", self.server.name, describe(error), kept)
+                logger.warning("MLflow at %s: %s; %s", self.server.name, describe_error(error), kept)
             self.is_away = True
         else:
             self.retry_at = 0
@@ -129,7 +129,7 @@ class MlflowRun:
             if getattr(error, "error_code", "") not in NOT_FOUND_CODES:
                 raise
             if not self.is_refused:
-                logger.warning("MLflow at %s: %s; the training goes on", self.server.name, describe(error))
+                logger.warning("MLflow at %s: %s; the training goes on", self.server.name, describe_error(error))
             self.is_refused = True
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from adloom.connection_errors import describe
+from adloom.connection_errors import describe_error
 from adloom.errors import AdloomError, ExternalServiceError
 from adloom.storage.locks import exclusive_lock
 
@@ -92,7 +92,7 @@ class MlflowConnection:
             raise
         except Exception as error:  # MLflow lets errors of its drivers, of HTTP and of the file system through
             raise ExternalServiceError(
-                f"MLflow at {self.name}: cannot {what}: {describe(error)}; are it, its database and its S3 up, "
+                f"MLflow at {self.name}: cannot {what}: {describe_error(error)}; are it, its database and its S3 up, "
                 "and is MLFLOW_TRACKING_URI right?"
             ) from error
 

@@ -30,7 +30,7 @@ def make(tmp_path: Path, loaded: Params) -> Make:
     """Return a function that writes a dataset of these lines of copy, the other tables skipped."""
 
     def make(place: str, *lines: str) -> dict[str, Path]:
-        folders = dataset.tables(tmp_path / place)
+        folders = dataset.table_folders(tmp_path / place)
         for table, folder in folders.items():
             if table != "copy":
                 manifest.skip(folder, "prepare", loaded.prepare.for_table(table), "no source")
@@ -44,4 +44,4 @@ def make(tmp_path: Path, loaded: Params) -> Make:
 
 @pytest.fixture
 def remote(tmp_path: Path) -> Remote:
-    return dvc_remote.remote(Settings(dvc_remote=str(tmp_path / "remote"), quiet=True))
+    return dvc_remote.open_remote(Settings(dvc_remote=str(tmp_path / "remote"), quiet=True))

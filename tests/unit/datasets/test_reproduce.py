@@ -10,7 +10,7 @@ from adloom.config.base import ConfigModel
 from adloom.config.settings import Settings
 from adloom.datasets import reproduce as verb
 from adloom.datasets import run_record
-from adloom.datasets.run_record import Record
+from adloom.datasets.run_record import RunRecord
 from adloom.errors import ConfigError
 from adloom.evaluation.metric import Metric, metrics_to_json
 from adloom.storage import manifest
@@ -25,19 +25,19 @@ def write(folder: Path, accuracy: float = 0.9) -> None:
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Record:
+def made(tmp_path: Path) -> RunRecord:
     write(tmp_path / "then")
-    return run_record.take({"project": "shop"}, {}, "d1", tmp_path / "then", Settings(git_commit="abc"))
+    return run_record.build_record({"project": "shop"}, {}, "d1", tmp_path / "then", Settings(git_commit="abc"))
 
 
 @pytest.fixture
-def elsewhere(made: Record) -> Record:
+def elsewhere(made: RunRecord) -> RunRecord:
     """The same, made on another type of CPU."""
     cpu = made.machine.cpu.model_copy(update={"model": "another", "flags": ("sve",)})
     return made.model_copy(update={"machine": made.machine.model_copy(update={"cpu": cpu})})
 
 
-def test_on_the_same_cpu_every_digest_must_be_equal(made: Record, tmp_path: Path) -> None:
+def test_on_the_same_cpu_every_digest_must_be_equal(made: RunRecord, tmp_path: Path) -> None:
     write(tmp_path / "now")
     assert [(row.name, row.equal) for row in verb.compare(made, tmp_path / "now")] == [
         ("models/cnn", True),
@@ -47,7 +47,7 @@ def test_on_the_same_cpu_every_digest_must_be_equal(made: Record, tmp_path: Path
     assert [row.equal for row in verb.compare(made, tmp_path / "now")] == [False, False]
 
 
-def test_on_another_cpu_every_number_must_lie_in_its_interval(elsewhere: Record, tmp_path: Path) -> None:
+def test_on_another_cpu_every_number_must_lie_in_its_interval(elsewhere: RunRecord, tmp_path: Path) -> None:
     write(tmp_path / "now", accuracy=0.86)
     rows = list(verb.compare(elsewhere, tmp_path / "now"))
     assert [(row.name, row.equal) for row in rows] == [("cnn accuracy", True), ("cnn copies", True)]
@@ -56,44 +56,45 @@ def test_on_another_cpu_every_number_must_lie_in_its_interval(elsewhere: Record,
     assert [row.equal for row in verb.compare(elsewhere, tmp_path / "now")] == [False, True]
 
 
-def test_data_is_compared_by_digest_on_every_cpu(elsewhere: Record, tmp_path: Path) -> None:
+def test_data_is_compared_by_digest_on_every_cpu(elsewhere: RunRecord, tmp_path: Path) -> None:
     write(tmp_path / "now")
     with_data = elsewhere.model_copy(update={"artifacts": {**elsewhere.artifacts, "data/dataset/copy": "0" * 64}})
     first = next(iter(verb.compare(with_data, tmp_path / "now")))
     assert (first.name, first.here, first.equal) == ("data/dataset/copy", "absent", False)
 
 
-def test_what_was_not_made_differs(made: Record, elsewhere: Record, tmp_path: Path) -> None:
+def test_what_was_not_made_differs(made: RunRecord, elsewhere: RunRecord, tmp_path: Path) -> None:
     for known in (made, elsewhere):
         assert {(row.here, row.equal) for row in verb.compare(known, tmp_path / "nothing")} == {("absent", False)}
 
 
 def test_with_another_kernel_of_blas_numbers_are_compared_and_the_variable_is_named(
-    made: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: RunRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine = made.machine.model_copy(update={"environment": {"OPENBLAS_CORETYPE": "Haswell"}})
     there = made.model_copy(update={"machine": machine})
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Zen")
     write(tmp_path / "now")
     assert [row.name for row in verb.compare(there, tmp_path / "now")] == ["cnn accuracy", "cnn copies"]
-    assert "OPENBLAS_CORETYPE Haswell, here Zen" in verb.differences(there)
+    assert "OPENBLAS_CORETYPE Haswell, here Zen" in verb.describe_differences(there)
 
 
-def test_differences_of_the_machine_are_named(made: Record, elsewhere: Record) -> None:
-    assert verb.differences(made) == []
+def test_differences_of_the_machine_are_named(made: RunRecord, elsewhere: RunRecord) -> None:
+    assert verb.describe_differences(made) == []
     older = made.machine.model_copy(update={"packages": {**made.machine.packages, "torch": "1.0"}})
     assert any(
-        line.startswith("torch 1.0, here ") for line in verb.differences(made.model_copy(update={"machine": older}))
+        line.startswith("torch 1.0, here ")
+        for line in verb.describe_differences(made.model_copy(update={"machine": older}))
     )
-    assert any(line.startswith("CPU another, here ") for line in verb.differences(elsewhere))
+    assert any(line.startswith("CPU another, here ") for line in verb.describe_differences(elsewhere))
 
 
-def again(made: Record, folder: Path) -> None:
+def again(made: RunRecord, folder: Path) -> None:
     verb.reproduce("r1", made, Settings(home=folder / ".adloom", quiet=True), None)
 
 
 def test_outside_of_a_repository_the_version_must_be_the_same(
-    made: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: RunRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     other = made.model_copy(update={"machine": made.machine.model_copy(update={"adloom": "9.9"})})
@@ -120,14 +121,14 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("c0ffee" * 6 + "c0ff", "is not in "),
     ],
 )
-def test_code_that_nobody_has_is_named(repository: Path, made: Record, commit: str, said: str) -> None:
+def test_code_that_nobody_has_is_named(repository: Path, made: RunRecord, commit: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         again(made.model_copy(update={"git_commit": commit}), repository)
     assert said in str(caught.value)
     assert list(repository.iterdir()) == [repository / ".git"]
 
 
-def test_a_folder_that_holds_something_else_is_left_alone(repository: Path, made: Record) -> None:
+def test_a_folder_that_holds_something_else_is_left_alone(repository: Path, made: RunRecord) -> None:
     head = subprocess.check_output(["git", "rev-parse", "HEAD"], text=True).strip()
     (repository / "taken").mkdir()
     (repository / "taken" / "file").touch()
@@ -137,7 +138,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(repository: Path, made
     assert [path.name for path in (repository / "taken").iterdir()] == ["file"]
 
 
-def test_a_checkout_of_the_user_s_own_is_never_overwritten(repository: Path, made: Record, tmp_path: Path) -> None:
+def test_a_checkout_of_the_user_s_own_is_never_overwritten(repository: Path, made: RunRecord, tmp_path: Path) -> None:
     head = subprocess.check_output(["git", "rev-parse", "HEAD"], text=True).strip()
     subprocess.run(["git", "worktree", "add", "--quiet", "--detach", str(tmp_path / "other")], check=True)
     known = made.model_copy(update={"git_commit": head})

@@ -17,7 +17,7 @@ LINES = {"first": "warm hat", "second": "cold hat"}
 
 def content(remote: Remote, digest: str) -> dict[str, bytes]:
     """Return every object of a dataset, by its name."""
-    tables = dataset.find(digest, "shop", remote).tables.values()
+    tables = dataset.find_dataset(digest, "shop", remote).tables.values()
     names = {one.md5 for one in tables} | {md5 for one in tables for md5 in remote.listed(one.md5)}
     return {md5: (Path(remote.url) / "files/md5" / md5[:2] / md5[2:]).read_bytes() for md5 in names}
 
@@ -65,17 +65,17 @@ def test_a_dry_run_and_a_program_that_does_not_say_yes_delete_nothing(
 
 def test_objects_that_a_dataset_of_another_project_has_stay(make: Make, pushed: dict[str, str], remote: Remote) -> None:
     rival = dataset.push("rival", make("rival", LINES["first"]), remote)
-    withdraw.withdraw(withdraw.plan(dataset.find(pushed["first"], "shop", remote), remote), remote)
-    assert dataset.push("rival", make("rival", LINES["first"]), remote) == dataset.Pushed(rival.digest, 0)
+    withdraw.withdraw(withdraw.plan_withdrawal(dataset.find_dataset(pushed["first"], "shop", remote), remote), remote)
+    assert dataset.push("rival", make("rival", LINES["first"]), remote) == dataset.PushResult(rival.digest, 0)
 
 
 @pytest.mark.parametrize("broken_off", ["files", "listings"])
 def test_a_withdrawal_that_was_broken_off_is_run_again(pushed: dict[str, str], remote: Remote, broken_off: str) -> None:
     kept = content(remote, pushed["second"])
-    for md5 in withdraw.plan(dataset.find(pushed["first"], "shop", remote), remote).objects:
+    for md5 in withdraw.plan_withdrawal(dataset.find_dataset(pushed["first"], "shop", remote), remote).objects:
         if broken_off == "listings" or not md5.endswith(".dir"):
             remote.remove(md5)
-    withdraw.withdraw(withdraw.plan(dataset.find(pushed["first"], "shop", remote), remote), remote)
+    withdraw.withdraw(withdraw.plan_withdrawal(dataset.find_dataset(pushed["first"], "shop", remote), remote), remote)
     assert set(remote.objects()) == set(kept)
     assert [one.digest for one in remote.documents()] == [pushed["second"]]
 
@@ -83,17 +83,17 @@ def test_a_withdrawal_that_was_broken_off_is_run_again(pushed: dict[str, str], r
 def test_while_it_is_not_known_what_another_dataset_has_nothing_is_deleted(
     pushed: dict[str, str], remote: Remote
 ) -> None:
-    own = dataset.find(pushed["first"], "shop", remote)
-    other = dataset.find(pushed["second"], "shop", remote)
+    own = dataset.find_dataset(pushed["first"], "shop", remote)
+    other = dataset.find_dataset(pushed["second"], "shop", remote)
     remote.remove(other.tables["copy"].md5)
     with pytest.raises(DataError, match=f"of dataset {other.digest}, is gone; withdraw that one first"):
-        withdraw.plan(own, remote)
+        withdraw.plan_withdrawal(own, remote)
 
 
 def test_a_dataset_that_was_pushed_meanwhile_and_lost_objects_is_told_of(
     make: Make, pushed: dict[str, str], remote: Remote
 ) -> None:
-    planned = withdraw.plan(dataset.find(pushed["first"], "shop", remote), remote)
+    planned = withdraw.plan_withdrawal(dataset.find_dataset(pushed["first"], "shop", remote), remote)
     dataset.push("rival", make("rival", LINES["first"]), remote)
     with pytest.raises(DataError, match="was pushed meanwhile; push it again"):
         withdraw.withdraw(planned, remote)

@@ -64,7 +64,7 @@ def test_what_was_skipped_is_passed_on(
     manifest.skip(folders[absent], "train_lstm", Source(uri="x"), "no source: ingest.copy is not given")
     inputs = evaluate.Inputs(folders["model"], folders["table"], folders["model"])
     assert evaluate.run(inputs, evaluate.Outputs(tmp_path / "report"), EVALUATE, context) == {}
-    assert manifest.skipped(tmp_path / "report") == "no source: ingest.copy is not given"
+    assert manifest.skip_reason(tmp_path / "report") == "no source: ingest.copy is not given"
 
 
 def test_a_changed_model_is_refused_and_nothing_is_written(

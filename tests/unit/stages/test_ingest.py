@@ -98,7 +98,7 @@ def test_each_table_comes_from_its_own_kind_of_source(tmp_path: Path, context: S
         "timestamp_format": "%d.%m.%Y",
     }
     assert manifest.verify(made.creatives).facts["private"] == "no"
-    assert manifest.skipped(made.impressions) == "no source: ingest.impressions is not given"
+    assert manifest.skip_reason(made.impressions) == "no source: ingest.impressions is not given"
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_one_table_alone_is_enough(
     tmp_path: Path, context: StageContext, table: str, source: dict[str, Any], content: str
 ) -> None:
     made = run(tmp_path, context, **{table: {"uri": written(tmp_path, "table.csv", content), **source}})
-    assert {t for t in TABLES if manifest.skipped(getattr(made, t))} == set(TABLES) - {table}
+    assert {t for t in TABLES if manifest.skip_reason(getattr(made, t))} == set(TABLES) - {table}
     assert manifest.read(getattr(made, table)).rows == {"rows": 1}
 
 

@@ -68,7 +68,7 @@ class Bench:
     def left(self) -> list[str]:
         """What lies where the dataset is written, skipped tables apart."""
         found = sorted((self.folder / "dataset").glob("*"))
-        return [path.name for path in found if not (path / "manifest.json").is_file() or not manifest.skipped(path)]
+        return [path.name for path in found if not (path / "manifest.json").is_file() or not manifest.skip_reason(path)]
 
 
 @pytest.fixture
@@ -274,7 +274,7 @@ def test_mixed_dates_are_told_apart_by_the_sources_format(bench: Bench) -> None:
 def test_skipped_tables_are_passed_on(bench: Bench) -> None:
     assert bench.run() == {}
     for table in TABLES:
-        assert manifest.skipped(getattr(bench.outputs, table)) == f"no source: ingest.{table} is not given"
+        assert manifest.skip_reason(getattr(bench.outputs, table)) == f"no source: ingest.{table} is not given"
 
 
 def test_a_raw_table_that_was_changed_is_refused(bench: Bench) -> None:

@@ -67,7 +67,7 @@ def test_a_table_without_a_source_is_left_out(tmp_path: Path, inputs: Inputs, ch
     manifest.skip(tmp_path / "none", "prepare", ConfigModel(), "no source: ingest.creatives is not given")
     assert run(Inputs(tmp_path / "none", inputs.events), Outputs(tmp_path / "s"), Score(), champions) == {"segments": 2}
     assert run(Inputs(tmp_path / "none", tmp_path / "none"), Outputs(tmp_path / "t"), Score(), champions) == {}
-    assert "no source" in str(manifest.skipped(tmp_path / "t"))
+    assert "no source" in str(manifest.skip_reason(tmp_path / "t"))
 
 
 def test_without_a_champion_nothing_is_written(tmp_path: Path, inputs: Inputs, context: StageContext) -> None:

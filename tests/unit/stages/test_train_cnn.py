@@ -108,17 +108,17 @@ def test_one_category_is_skipped_with_the_reason(tmp_path: Path) -> None:
     folder = tmp_path / "cnn"
     table = painted_pictures.write(tmp_path, painted_pictures.rows(("squares",)))
     assert train_cnn.run(Inputs(table), Outputs(folder), PARAMS, painted_pictures.context(tmp_path)) == {}
-    assert manifest.skipped(folder) == "one category only (squares); a reader needs at least two to tell apart"
+    assert manifest.skip_reason(folder) == "one category only (squares); a reader needs at least two to tell apart"
 
 
 def test_a_skipped_table_and_a_disabled_stage_are_passed_on(tmp_path: Path, table: Path) -> None:
     manifest.skip(tmp_path / "creatives", "prepare", PARAMS, "no source")
     doubles, folder = painted_pictures.context(tmp_path), tmp_path / "cnn"
     train_cnn.run(Inputs(tmp_path / "creatives"), Outputs(folder), PARAMS, doubles)
-    assert manifest.skipped(folder) == "no source"
+    assert manifest.skip_reason(folder) == "no source"
     off = PARAMS.model_copy(update={"enabled": False})
     train_cnn.run(Inputs(table), Outputs(folder), off, doubles)
-    assert manifest.skipped(folder) == "train_cnn.enabled is false"
+    assert manifest.skip_reason(folder) == "train_cnn.enabled is false"
 
 
 def test_a_table_without_training_pictures_is_refused(tmp_path: Path) -> None:

@@ -98,10 +98,10 @@ def test_a_skipped_table_and_a_disabled_stage_are_passed_on(tmp_path: Path, tabl
     manifest.skip(tmp_path / "creatives", "prepare", PARAMS, "no source")
     doubles, folder = painted_pictures.context(tmp_path), tmp_path / "gan"
     train_gan.run(Inputs(tmp_path / "creatives"), Outputs(folder), PARAMS, doubles)
-    assert manifest.skipped(folder) == "no source"
+    assert manifest.skip_reason(folder) == "no source"
     off = PARAMS.model_copy(update={"enabled": False})
     train_gan.run(Inputs(table), Outputs(folder), off, doubles)
-    assert manifest.skipped(folder) == "train_gan.enabled is false"
+    assert manifest.skip_reason(folder) == "train_gan.enabled is false"
 
 
 def test_a_table_without_training_pictures_is_refused(tmp_path: Path) -> None:

@@ -75,8 +75,8 @@ def test_harm_is_found_and_named(tmp_path: Path, harm: object, message: str) -> 
 def test_skipped_passes_on_its_reason(tmp_path: Path) -> None:
     manifest.skip(tmp_path / "gan", "train_gan", PARAMS, "no source")
     real = make(tmp_path / "table")
-    assert manifest.skipped(real, tmp_path / "gan") == "no source"
-    assert manifest.skipped(real) is None
+    assert manifest.skip_reason(real, tmp_path / "gan") == "no source"
+    assert manifest.skip_reason(real) is None
 
 
 def test_a_manifest_holds_no_time_host_or_path(tmp_path: Path) -> None:

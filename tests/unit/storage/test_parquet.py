@@ -19,7 +19,7 @@ def test_rows_come_back_in_order_over_shards(tmp_path: Path) -> None:
     parquet.write(rows(parquet.ROWS_PER_SHARD * 2 + 1), tmp_path)
     assert [path.name for path in sorted(tmp_path.iterdir())] == [f"rows-0000{i}.parquet" for i in range(3)]
     assert parquet.read(tmp_path)["n"].tolist() == list(range(parquet.ROWS_PER_SHARD * 2 + 1))
-    assert [len(chunk) for chunk in parquet.chunks(tmp_path)] == [parquet.ROWS_PER_SHARD] * 2 + [1]
+    assert [len(chunk) for chunk in parquet.read_chunks(tmp_path)] == [parquet.ROWS_PER_SHARD] * 2 + [1]
 
 
 def test_a_split_and_columns_can_be_chosen(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_a_split_and_columns_can_be_chosen(tmp_path: Path) -> None:
 
 
 def test_chunks_appended_are_further_shards(tmp_path: Path) -> None:
-    shards = parquet.Shards(tmp_path, "apart")
+    shards = parquet.ShardWriter(tmp_path, "apart")
     for count in (2, 3):
         shards.append(rows(count))
     assert shards.rows == 5

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from adloom.config.settings import Settings
-from adloom.connection_errors import describe
+from adloom.connection_errors import describe_error
 from adloom.errors import (
     AdloomError,
     AuthenticationError,
@@ -217,7 +217,7 @@ class KfpApi:
         if method == "POST" and isinstance(cause, ReadTimeoutError):
             return UnavailableError(f"{self}: took the request and did not answer in {seconds} s; {HANGING_START}")
         return UnavailableError(
-            f"{self}: no answer: {_shorten(describe(cause))}; is it running? Else {ENDPOINT_ADVICE}"
+            f"{self}: no answer: {_shorten(describe_error(cause))}; is it running? Else {ENDPOINT_ADVICE}"
         )
 
     def _refusal(self, status: int, body: str, headers: Any) -> AdloomError:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from adloom.config import pod_env
-from adloom.connection_errors import describe
+from adloom.connection_errors import describe_error
 from adloom.errors import AdloomError, ConfigError, ExternalServiceError
 from adloom.kubeflow.jobs.base import UNEXPECTED, Job, JobState
 
@@ -212,7 +212,7 @@ class TrainJobs:
         try:
             yield
         except HTTPError as error:
-            raise ExternalServiceError(f"{name}: no answer from the cluster: {describe(error)}") from None
+            raise ExternalServiceError(f"{name}: no answer from the cluster: {describe_error(error)}") from None
         except ApiException as error:
             raise _refusal(name, self._namespace, what, error) from None
 

@@ -45,7 +45,7 @@ class BundleCache:
         """Return where an artifact lies, None when it is not here or damaged; its use is noted."""
         found = self.folder / digest
         try:
-            if not manifest.is_whole(found, digest):
+            if not manifest.is_complete(found, digest):
                 return None
         except OSError:  # deleted meanwhile, or it cannot be read
             return None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from adloom.config.models import MODELS
-from adloom.deadline import Call, within
+from adloom.deadline import TimedCall, call_within
 from adloom.errors import AdloomError, ExternalServiceError
 from adloom.registry.base import CHAMPION, ModelVersion, Registry, fetch_verified, find_alias
 from adloom.serving.models.bundle_cache import BundleCache, Champion
@@ -83,7 +83,7 @@ def find_champions(
     """
     asked = list(models)
     try:
-        said = within(patience.answers, "the registry's answer", lambda: [registry.versions(m) for m in asked])
+        said = call_within(patience.answers, "the registry's answer", lambda: [registry.versions(m) for m in asked])
     except Exception as error:  # noqa: BLE001 - whatever the registry suffers from, serving goes on
         logger.warning("%s, serving the champions that served last: %s", AWAY, _line(error))
         return find_in_cache(cache, asked, pins)
@@ -112,13 +112,13 @@ def _wanted(versions: list[ModelVersion], pin: int | None) -> ModelVersion | Non
 
 def _begin_fetch(
     registry: Registry, cache: BundleCache, version: ModelVersion | None, pin: int | None, seconds: float
-) -> UnavailableModel | tuple[ModelVersion, Call[Path]]:
+) -> UnavailableModel | tuple[ModelVersion, TimedCall[Path]]:
     if version is None and pin is not None:
         return UnavailableModel(f"version {pin} is not registered; `adloom models` lists those that are")
     if version is None:
         return UnavailableModel("it has no champion; `adloom run` makes one, `adloom promote` names one")
     what = f"the files of {version.model} {version.version}"
-    return version, Call(seconds, what, lambda: _fetch(registry, cache, version))
+    return version, TimedCall(seconds, what, lambda: _fetch(registry, cache, version))
 
 
 def _fetch(registry: Registry, cache: BundleCache, version: ModelVersion) -> Path:
@@ -126,7 +126,7 @@ def _fetch(registry: Registry, cache: BundleCache, version: ModelVersion) -> Pat
     return here or cache.add(version.digest, lambda folder: fetch_verified(registry, version, folder))
 
 
-def _fetched(version: ModelVersion, call: Call[Path]) -> ModelArtifact | UnavailableModel:
+def _fetched(version: ModelVersion, call: TimedCall[Path]) -> ModelArtifact | UnavailableModel:
     try:
         return ModelArtifact(call.result(), version.version, "registry")
     except Exception as error:  # noqa: BLE001 - one broken download must not stop the others

@@ -23,11 +23,11 @@ from adloom.registry.base import CHAMPION, fetch_verified
 from adloom.registry.mlflow import MlflowRegistry
 from adloom.tracking import mlflow as mlflow_tracking
 from adloom.tracking.mlflow import MlflowTracker
-from adloom.tracking.mlflow_server import no_parent
+from adloom.tracking.parent_run import no_parent
 
-AWAY = "Connection refused; the training goes on, and what it tells is kept and sent when it answers"
-STILL_AWAY = "still away; `adloom run`, or a pipeline's register, sends it from what was made here"
-BACK = "answers again; what was kept is sent"
+AWAY = "Connection refused; the training goes on; its numbers are queued and sent when it answers"
+STILL_AWAY = "still away; `adloom run`, or register in a pipeline, sends the rest from the artifact"
+BACK = "answers again; the queue is sent"
 
 FAULTS: dict[str, Callable[[Relay], None]] = {
     "refused": lambda relay: relay.refuse(),
@@ -151,7 +151,9 @@ def test_what_was_never_told_in_a_pipeline_is_brought_in_below_its_run(
     above = client.create_run(elsewhere, run_name="pipeline").info.run_id
     made = train(context, table, models, tmp_path / "audience", {})
     for _ in range(2):
-        MlflowRegistry(registry.uri, registry.project, parent=lambda server: str(above)).register("audience", made, {})
+        MlflowRegistry(registry.uri, registry.project, find_parent=lambda server: str(above)).register(
+            "audience", made, {}
+        )
         (run,) = client.search_runs([elsewhere], f"tags.`mlflow.parentRunId` = '{above}'")
         assert is_whole(client, run, made)
 
@@ -178,7 +180,7 @@ def test_a_run_whose_opening_was_heard_and_not_answered_is_one_run(
 def test_what_mlflow_will_never_take_is_said_once(
     mlflow: MlflowServer, project: str, said: Callable[[], list[str]]
 ) -> None:
-    tracker = MlflowTracker(mlflow.uri, project, parent=lambda server: "0" * 32)
+    tracker = MlflowTracker(mlflow.uri, project, find_parent=lambda server: "0" * 32)
     with tracker.start_run("train_gan", {"epochs": 1}, {}) as run:
         run.log_metrics({"loss": 1.0}, 1)
     assert [line.endswith("; the training goes on") for line in said()] == [True]

@@ -137,7 +137,7 @@ def test_every_training_is_told_once_and_in_full_though_every_server_was_killed(
             told = [[point.step, point.value] for point in client.get_metric_history(run.info.run_id, name)]
             assert sorted(told) == points
     warned = (with_dvc / "adloom.log").read_text()
-    assert warned.count("the training goes on, and what it tells is kept") == 1
+    assert warned.count("the training goes on; its numbers are queued") == 1
     assert warned.count("still away") == 1
     assert "Traceback" not in warned
 

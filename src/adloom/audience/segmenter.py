@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from adloom.arrays import Float64Array, Int64Array, StrArray
 from adloom.audience.arrays import read_arrays
+from adloom.config.models import TableSignature
 from adloom.errors import ArtifactError, DataError
 from adloom.storage import npz
 
@@ -129,3 +130,14 @@ def _squared_distances(
         np.multiply(difference, difference, out=difference)
         squares += difference
     return squares
+
+
+def describe_columns(folder: Path) -> TableSignature:
+    """Return the columns of the artifact's segmenter, with the median user as the example."""
+    median = Segmenter.load(folder / "segmenter.npz").scale.median
+    return TableSignature(
+        inputs=dict.fromkeys(FEATURES, "double"),
+        optional=frozenset(FEATURES),
+        output=("segment", "string"),
+        example=dict(zip(FEATURES, median.tolist(), strict=True)),
+    )

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+ColumnType = Literal["double", "string"]
+
 
 @dataclass(frozen=True)
 class ModelSpec:
@@ -27,9 +29,9 @@ class ModelSpec:
 class TableSignature:
     """The columns of a model that only adloom can run, and an example row."""
 
-    inputs: Mapping[str, Literal["double", "string"]]
+    inputs: Mapping[str, ColumnType]
     optional: frozenset[str]  # inputs that may be null
-    output: tuple[str, Literal["double", "string"]]
+    output: tuple[str, ColumnType]
     example: Mapping[str, float | str]
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from adloom.arrays import AnyArray, Float32Array, Float64Array, Int64Array, StrArray
 from adloom.audience.arrays import read_arrays
+from adloom.config.models import TableSignature
 from adloom.errors import ArtifactError
 from adloom.storage import npz
 
@@ -278,3 +279,18 @@ def draw_slate(probabilities: Sequence[float], slots: int, random: Callable[[], 
 
 def _to_str_array(values: Sequence[str]) -> StrArray:
     return np.array(values, dtype=np.str_) if values else np.zeros(0, "U1")
+
+
+def describe_columns(folder: Path) -> TableSignature:
+    """Return the columns of the artifact's policy: a candidate in a context."""
+    policy = Policy.load(folder / "policy.npz")
+    columns = list(dict.fromkeys(column for feature in policy.features for column in feature))
+    return TableSignature(
+        inputs=dict.fromkeys([*columns, "creative_id"], "string"),
+        optional=frozenset(columns),
+        output=("probability", "double"),
+        example={
+            **dict.fromkeys(columns, ""),
+            "creative_id": policy.creatives[0] if policy.creatives else "a new creative",
+        },
+    )

@@ -1,4 +1,4 @@
-"""The registry: versions of models, and the alias that says which one is served."""
+"""The registry: versions of models, and aliases that name the served one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,12 +12,14 @@ from adloom.storage import manifest
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 
+Actor = Literal["gate", "person", "rollback"]  # a person's rollback takes the last promotion back
+
 
 @dataclass(frozen=True)
 class ModelVersion:
     """One registered version of a model."""
 
-    model: str  # one of params.MODELS; the registry adds the project's prefix
+    model: str  # a name in MODELS; the registry adds the project's prefix
     version: int
     tags: Mapping[str, str]  # manifest_digest, params_digest, dataset_digest, git_commit, verdict, reasons, …
     aliases: tuple[str, ...] = ()
@@ -28,12 +30,9 @@ class ModelVersion:
         return self.tags["manifest_digest"]
 
 
-Actor = Literal["gate", "person", "rollback"]  # a rollback is a person's, too: it takes the last promotion back
-
-
 @dataclass(frozen=True)
 class AliasEvent:
-    """One move of an alias; all that ever happened are kept."""
+    """One move of an alias to a version; the registry keeps them all."""
 
     alias: str
     version: int
@@ -43,49 +42,54 @@ class AliasEvent:
 
 
 class Registry(Protocol):
-    """What stages and services need of a model registry."""
+    """The methods that stages and services need of a model registry."""
 
     def versions(self, model: str) -> list[ModelVersion]:
-        """Return a model's versions, oldest first; empty when it was never registered."""
+        """Return a model's versions, oldest first; empty for an unknown model."""
         ...
 
     def register(self, model: str, folder: Path, tags: Mapping[str, str]) -> ModelVersion:
-        """Register an artifact folder; one whose digest is registered already is that version, its tags updated."""
+        """Register an artifact folder; when its digest is registered already, update the tags of that version."""
         ...
 
     def set_alias(self, model: str, alias: str, version: int, reason: str, by: Actor = "gate") -> int:
         """
-        Record the move of an alias, let the alias mean what its last move says, and return that.
+        Record an alias event and set the alias to the version of the last event; return that version.
 
-        It is another version when someone else moved the alias at the same moment: both moves are kept, in one order.
+        It is another version when another process moved the alias at the same time. Both events are kept, in one order.
         """
         ...
 
     def alias_events(self, model: str) -> list[AliasEvent]:
-        """Return every move of the model's aliases, oldest first."""
+        """Return every event of the model's aliases, oldest first."""
         ...
 
     def fetch(self, version: ModelVersion, folder: Path) -> Path:
-        """Bring a version's artifact into a folder and return where it lies."""
+        """Download a version's artifact into a folder and return its path."""
         ...
 
 
 def find_alias(versions: list[ModelVersion], alias: str) -> ModelVersion | None:
-    """Return the version an alias means, None when it means none."""
+    """Return the version with an alias, None when there is none."""
     return next((version for version in versions if alias in version.aliases), None)
+
+
+def find_digest(versions: list[ModelVersion], digest: str | None) -> ModelVersion | None:
+    """Return the version of an artifact's digest, None when there is none."""
+    return next((version for version in versions if version.digest == digest), None)
 
 
 def fetch_verified(registry: Registry, version: ModelVersion, folder: Path) -> Path:
     """Fetch a version and check every byte. Raises ArtifactError when it is not what was registered."""
     fetched = registry.fetch(version, folder)
     if not manifest.is_complete(fetched, version.digest):
-        digest = f"its digest is not {version.digest}, which the registry promised"
-        raise ArtifactError(f"{version.model} {version.version}: {digest}; register it again")
+        problem = f"its digest is not {version.digest}, which is registered"
+        raise ArtifactError(f"{version.model} {version.version}: {problem}; register it again")
     return fetched
 
 
 def fetch_champion(registry: Registry, model: str, folder: Path) -> tuple[ModelVersion, Path]:
-    """Fetch a model's champion, whole. Raises UserError when there is none."""
+    """Fetch a model's champion and check every byte. Raises UserError when there is none."""
     version = find_alias(registry.versions(model), CHAMPION)
     if version is None:
         raise UserError(f"{model}: no champion; `adloom run` makes one, `adloom promote` names one")

@@ -14,12 +14,12 @@ from adloom.storage import manifest
 
 @dataclass
 class MemoryRegistry:
-    """A registry in memory, with the artifacts in a folder: for tests. What changes it is done by one at a time."""
+    """A registry in memory, with its artifacts in a folder; safe for threads."""
 
     folder: Path
     known: dict[str, list[ModelVersion]] = field(default_factory=dict)
     history: dict[str, list[AliasEvent]] = field(default_factory=dict)
-    one: Lock = field(default_factory=Lock, repr=False)
+    lock: Lock = field(default_factory=Lock, repr=False)
 
     def versions(self, model: str) -> list[ModelVersion]:
         """Return a model's versions, oldest first."""
@@ -28,7 +28,7 @@ class MemoryRegistry:
     def register(self, model: str, folder: Path, tags: Mapping[str, str]) -> ModelVersion:
         """Register an artifact folder once."""
         digest = manifest.digest(folder)
-        with self.one:
+        with self.lock:
             versions = self.known.setdefault(model, [])
             for i, version in enumerate(versions):
                 if version.digest == digest:
@@ -39,17 +39,17 @@ class MemoryRegistry:
             return versions[-1]
 
     def set_alias(self, model: str, alias: str, version: int, reason: str, by: Actor = "gate") -> int:
-        """Move an alias."""
-        with self.one:
+        """Set an alias."""
+        with self.lock:
             versions = self.versions(model)
             if not any(v.version == version for v in versions):
                 raise ExternalServiceError(f"{model}: no version {version}; known: {[v.version for v in versions]}")
             self.history.setdefault(model, []).append(AliasEvent(alias, version, reason, by, datetime.now(UTC)))
-            self.known[model] = [_pointed(v, alias, version) for v in versions]
+            self.known[model] = [_with_alias(v, alias, version) for v in versions]
             return version
 
     def alias_events(self, model: str) -> list[AliasEvent]:
-        """Return every move of the model's aliases, oldest first."""
+        """Return every event of the model's aliases, oldest first."""
         return list(self.history.get(model, []))
 
     def fetch(self, version: ModelVersion, folder: Path) -> Path:
@@ -57,6 +57,6 @@ class MemoryRegistry:
         return Path(shutil.copytree(self.folder / version.digest, folder, dirs_exist_ok=True))
 
 
-def _pointed(version: ModelVersion, alias: str, target: int) -> ModelVersion:
-    kept = tuple(a for a in version.aliases if a != alias)
-    return replace(version, aliases=(*kept, alias) if version.version == target else kept)
+def _with_alias(version: ModelVersion, alias: str, target: int) -> ModelVersion:
+    others = tuple(name for name in version.aliases if name != alias)
+    return replace(version, aliases=(*others, alias) if version.version == target else others)

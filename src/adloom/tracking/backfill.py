@@ -1,4 +1,4 @@
-"""The run in MLflow of the training that made an artifact, whole even if MLflow was away while it trained."""
+"""Complete the MLflow run of a training that could not reach MLflow, from the artifact that it made."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -6,78 +6,74 @@ from pathlib import Path
 from typing import Any
 
 from adloom.storage import manifest
-from adloom.tracking.mlflow_server import FindParent, MlflowConnection
+from adloom.tracking.mlflow_server import MlflowConnection
+from adloom.tracking.parent_run import FindParent
 
-BATCH = 500  # points that are sent at once; MLflow takes 1000
+BATCH = 500  # metric values per request; MLflow accepts 1000
 
 
-def complete_run(folder: Path, made_by: Mapping[str, str], server: MlflowConnection, parent: FindParent) -> Any:
+def complete_run(folder: Path, provenance: Mapping[str, str], server: MlflowConnection, find_parent: FindParent) -> Any:
     """
-    Return the run of the training that made an artifact, going on with one that was broken off, or making one.
+    Return the run of the training that made an artifact: complete an unfinished one, or create one.
 
-    Its params and points are those of card.json and history.json, each once, also when two do this at the same time.
-    The artifact's digest and the end come last, so that what is broken off here is gone on with, too.
+    Params and metrics come from card.json and history.json. Each is logged once, even when two processes do this at the
+    same time. The artifact's digest and the end of the run come last, so that an interrupted call can be repeated.
     """
-    digest, above = manifest.digest(folder), parent(server)
+    digest, parent = manifest.digest(folder), find_parent(server)
     experiments = [server.experiment_id()]
-    if above:
-        experiments.append(server.client.get_run(above).info.experiment_id)
-    found = _search(server, experiments, f"tags.manifest_digest = '{digest}'")
-    run = found or _broken_off(folder, server, experiments) or _made(folder, made_by, server, experiments[-1], above)
+    if parent:
+        experiments.append(server.client.get_run(parent).info.experiment_id)
+    finished = _find_newest(server, experiments, f"tags.manifest_digest = '{digest}'")
+    run = finished or _find_unfinished(folder, server, experiments)
+    if run is None:
+        training = manifest.read(folder)
+        tags = {**provenance, **_training_tags(training), **({"mlflow.parentRunId": parent} if parent else {})}
+        run = server.client.create_run(experiments[-1], run_name=training.stage, tags=tags)
     if run.info.status == "RUNNING":
-        _complete(folder, run, server)
+        _log_missing(folder, run, server)
         server.client.set_tag(run.info.run_id, "manifest_digest", digest)
         server.client.set_terminated(run.info.run_id)
     return run
 
 
-def _search(server: MlflowConnection, experiments: list[str], what: str) -> Any:
-    """Return the newest run of which this is true, None when there is none."""
-    return next(iter(server.client.search_runs(experiments, what, max_results=1)), None)
+def _find_newest(server: MlflowConnection, experiments: list[str], query: str) -> Any:
+    return next(iter(server.client.search_runs(experiments, query, max_results=1)), None)
 
 
-def _broken_off(folder: Path, server: MlflowConnection, experiments: list[str]) -> Any:
-    """Return a run of the same stage, table and params that did not end; equal ones make the same artifact."""
-    made = manifest.read(folder)
-    same = [f"tags.{name} = '{value}'" for name, value in _tags(made).items()]
-    what = [*same, f"attributes.run_name = '{made.stage}'", "attributes.status = 'RUNNING'"]
-    return _search(server, experiments, " and ".join(what))
+def _find_unfinished(folder: Path, server: MlflowConnection, experiments: list[str]) -> Any:
+    """Return an unfinished run of the same stage, table and params; equal ones make the same artifact."""
+    training = manifest.read(folder)
+    terms = [f"tags.{name} = '{value}'" for name, value in _training_tags(training).items()]
+    terms += [f"attributes.run_name = '{training.stage}'", "attributes.status = 'RUNNING'"]
+    return _find_newest(server, experiments, " and ".join(terms))
 
 
-def _made(
-    folder: Path, made_by: Mapping[str, str], server: MlflowConnection, experiment: str, above: str | None
-) -> Any:
-    made = manifest.read(folder)
-    below = {"mlflow.parentRunId": above} if above else {}
-    return server.client.create_run(experiment, run_name=made.stage, tags={**made_by, **_tags(made), **below})
+def _training_tags(training: manifest.Manifest) -> dict[str, str]:
+    return {"dataset_digest": training.inputs.get("table", ""), "params_digest": training.params}
 
 
-def _tags(made: manifest.Manifest) -> dict[str, str]:
-    return {"dataset_digest": made.inputs.get("table", ""), "params_digest": made.params}
-
-
-def _complete(folder: Path, run: Any, server: MlflowConnection) -> None:
+def _log_missing(folder: Path, run: Any, server: MlflowConnection) -> None:
     from mlflow.entities import Param
 
-    params = _read(folder / "card.json").get("params", {})
+    params = _read_json(folder / "card.json").get("params", {})
     missing = [Param(name, str(value)) for name, value in params.items() if name not in run.data.params]
     server.client.log_batch(run.info.run_id, params=missing)
-    points = list(_missing(folder, run, server))
-    for first in range(0, len(points), BATCH):
-        server.client.log_batch(run.info.run_id, metrics=points[first : first + BATCH])
+    metrics = list(_find_missing_metrics(folder, run, server))
+    for first in range(0, len(metrics), BATCH):
+        server.client.log_batch(run.info.run_id, metrics=metrics[first : first + BATCH])
 
 
-def _missing(folder: Path, run: Any, server: MlflowConnection) -> Iterator[Any]:
-    """Yield the points that a run does not have; at the time it began, so that a point sent twice is one."""
+def _find_missing_metrics(folder: Path, run: Any, server: MlflowConnection) -> Iterator[Any]:
+    """Yield the metric values that a run lacks. All get the time of its start: MLflow stores equal values once."""
     from mlflow.entities import Metric
 
-    for name, points in _read(folder / "history.json").items():
+    for name, points in _read_json(folder / "history.json").items():
         known = {point.step for point in server.client.get_metric_history(run.info.run_id, name)}
         for step, value in points:
             if int(step) not in known:
                 yield Metric(name, float(value), run.info.start_time, int(step))
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """Return a file's JSON, empty when there is none: an artifact of another origin is registered, too."""
+def _read_json(path: Path) -> dict[str, Any]:
+    """Return a file's JSON; empty when there is no file, as in artifacts that adloom did not make."""
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

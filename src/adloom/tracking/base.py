@@ -1,4 +1,4 @@
-"""Tracking: what a training tells about itself while it runs."""
+"""Tracking: params, metrics, tags and files of a training, recorded while it runs."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -10,7 +10,7 @@ class Run(Protocol):
     """One tracked training."""
 
     def log_metrics(self, values: Mapping[str, float], step: int) -> None:
-        """Record numbers of one step or epoch."""
+        """Record metrics of one step or epoch."""
         ...
 
     def set_tags(self, values: Mapping[str, str]) -> None:
@@ -18,30 +18,30 @@ class Run(Protocol):
         ...
 
     def log_artifact(self, path: Path) -> None:
-        """Keep a file, such as a sample sheet."""
+        """Store a file, such as a sample sheet."""
         ...
 
 
 class Tracker(Protocol):
-    """What stages need of a tracking server."""
+    """The methods that stages need of a tracking server."""
 
     @property
     def last_run_id(self) -> str | None:
-        """The id of the run opened last; None when there is none, or it could not be recorded."""
+        """The id of the last run; None without one, or when it was not recorded completely."""
         ...
 
     def start_run(
         self, name: str, params: Mapping[str, object], tags: Mapping[str, str]
     ) -> AbstractContextManager[Run]:
-        """Open a run of this name; it ends as failed when the block raises."""
+        """Start a run; it ends as failed when the block raises."""
         ...
 
     def parent_run(self, name: str) -> AbstractContextManager[Run]:
-        """Open the run that all others lie below; where there is none, a run of this name."""
+        """Open the run that all others are nested below; without one, start a run of this name."""
         ...
 
     def has_parent(self) -> bool:
-        """Return whether there is a run that all others lie below."""
+        """Return whether there is a run that all others are nested below."""
         ...
 
     def find_run(self, tag: str, value: str) -> str | None:
@@ -49,5 +49,5 @@ class Tracker(Protocol):
         ...
 
     def read_artifact(self, run_id: str, name: str) -> bytes:
-        """Return a file that a run kept. Raises DataError when there is no such run, or it kept no such file."""
+        """Return a file of a run. Raises DataError when there is no such run or file."""
         ...

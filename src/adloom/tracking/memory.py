@@ -11,7 +11,7 @@ from adloom.tracking.base import Run
 
 @dataclass
 class MemoryRun:
-    """A run that only remembers."""
+    """A run in memory."""
 
     name: str
     params: Mapping[str, object]
@@ -21,16 +21,16 @@ class MemoryRun:
     status: str = "RUNNING"
 
     def log_metrics(self, values: Mapping[str, float], step: int) -> None:
-        """Remember numbers."""
+        """Record metrics."""
         for name, value in values.items():
             self.recorded.setdefault(name, []).append((step, value))
 
     def set_tags(self, values: Mapping[str, str]) -> None:
-        """Remember tags."""
+        """Record tags."""
         self.recorded_tags.update(values)
 
     def log_artifact(self, path: Path) -> None:
-        """Remember a file."""
+        """Record a file."""
         self.files[path.name] = path.read_bytes()
 
     @property
@@ -41,18 +41,18 @@ class MemoryRun:
 
 @dataclass
 class MemoryTracker:
-    """A tracker that only remembers: for tests, and for runs without MLflow."""
+    """A tracker in memory; the id of a run is its number."""
 
     runs: list[MemoryRun] = field(default_factory=list)
 
     @property
     def last_run_id(self) -> str | None:
-        """The number of the run opened last."""
+        """The number of the last run."""
         return str(len(self.runs)) if self.runs else None
 
     @contextmanager
     def start_run(self, name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> Iterator[Run]:
-        """Remember a run."""
+        """Start a run."""
         run = MemoryRun(name, dict(params), dict(tags))
         self.runs.append(run)
         try:
@@ -63,21 +63,21 @@ class MemoryTracker:
         run.status = "FINISHED"
 
     def parent_run(self, name: str) -> AbstractContextManager[Run]:
-        """Remember a run."""
+        """Start a run."""
         return self.start_run(name, {}, {})
 
     def has_parent(self) -> bool:
-        """Return that each run stands alone."""
+        """Return False: no run has a parent."""
         return False
 
     def find_run(self, tag: str, value: str) -> str | None:
-        """Return the number of a run with this tag."""
-        found = (n for n, run in enumerate(self.runs, 1) if run.recorded_tags.get(tag) == value)
-        return next(map(str, found), None)
+        """Return the number of the first run with this tag."""
+        numbers = (number for number, run in enumerate(self.runs, 1) if run.recorded_tags.get(tag) == value)
+        return next(map(str, numbers), None)
 
     def read_artifact(self, run_id: str, name: str) -> bytes:
         """Return a file of a run."""
-        run = next((run for n, run in enumerate(self.runs, 1) if str(n) == run_id), None)
+        run = next((run for number, run in enumerate(self.runs, 1) if str(number) == run_id), None)
         if run is None or name not in run.files:
-            raise DataError(f"run {run_id}: {'no such run' if run is None else f'kept no {name}'}")
+            raise DataError(f"run {run_id}: {'no such run' if run is None else f'has no {name}'}")
         return run.files[name]

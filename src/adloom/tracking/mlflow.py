@@ -1,8 +1,8 @@
 """
-Tracking in MLflow. It never stops a training: what cannot be sent is kept, in its order, and sent once MLflow answers.
+Tracking in MLflow. It never stops a training: calls that MLflow does not answer are queued and repeated in order.
 
-What is still kept when a training ends is lost with the process. The artifact has the same params and points, and
-registering it brings them into MLflow.
+Calls still queued at the end of a training are lost with the process. The artifact has the same params and metrics;
+registering it brings them into MLflow (`backfill`).
 """
 
 import logging
@@ -10,58 +10,64 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from adloom.connection_errors import describe_error
-from adloom.errors import DataError
+from adloom.deadline import start_call
+from adloom.errors import DataError, UnavailableError
 from adloom.tracking.base import Run
-from adloom.tracking.mlflow_server import FindParent, MlflowConnection, Provenance, no_parent
+from adloom.tracking.mlflow_server import MlflowConnection, Provenance
+from adloom.tracking.parent_run import FindParent, no_parent
 
-NOT_FOUND_CODES = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"}  # MLflow's words for a run that is not there
-RETRY_SECONDS = 30  # after a failure, until MLflow is asked again
-RETRY_FACTOR = 10  # and so many times as long as the failure took: trying costs a tenth of a training at most
-OPENED_TAG = "opened"  # tag: what a run was opened as, for a request that is made twice
+NOT_FOUND_CODES = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"}
+SEND_SECONDS = 60.0  # for all queued calls together; MLflow's own timeout restarts with each byte
+RETRY_SECONDS = 30  # pause after a failure
+RETRY_FACTOR = 10  # or this many times the failed attempt's duration: attempts cost a tenth of a training at most
+OPENED_TAG = "opened"  # names the request that created a run, so that a repeated request leaves one run
 
 logger = logging.getLogger(__name__)
 
-Action = Callable[[Any], object]  # what to ask of an MlflowClient; asked twice, it is as if it was asked once
+Call = Callable[[Any], object]  # a call of an MlflowClient that may be repeated
 
 
 @dataclass
 class MlflowRun:
-    """A run in MLflow. `kept` is what MLflow has yet to be told, the first thing first."""
+    """A run in MLflow."""
 
     server: MlflowConnection
-    parent: FindParent
+    find_parent: FindParent
     run_id: str | None = None
-    pending: deque[Action] = field(default_factory=deque)
-    is_away: bool = False  # MLflow did not answer when it was asked last
-    is_refused: bool = False  # MLflow answered that it will not
-    retry_at: float = 0  # when to ask again, as time.monotonic says it
+    pending: deque[Call] = field(default_factory=deque)  # calls that MLflow has not answered, in order
+    is_away: bool = False  # the last call was not answered
+    is_refused: bool = False  # MLflow rejected a call for good
+    retry_at: float = 0  # time.monotonic() of the next attempt
+    _sending: "Future[object] | None" = None  # the first pending call, when it outlasted its deadline
 
     def open(self, name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> None:
-        """Begin the run."""
+        """Start the run."""
         began, opened = _now(), uuid4().hex
         self._submit(lambda client: self._create(client, name, {**tags, OPENED_TAG: opened}, began))
-        self._submit(lambda client: client.log_batch(self.run_id, params=_params(params)))
+        self._submit(lambda client: client.log_batch(self.run_id, params=_to_params(params)))
 
     def log_metrics(self, values: Mapping[str, float], step: int) -> None:
-        """Record numbers of one step or epoch."""
-        measured = _metrics(values, step, _now())
-        self._submit(lambda client: client.log_batch(self.run_id, metrics=measured))
+        """Record metrics of one step or epoch."""
+        metrics = _to_metrics(values, step, _now())
+        self._submit(lambda client: client.log_batch(self.run_id, metrics=metrics))
 
     def set_tags(self, values: Mapping[str, str]) -> None:
         """Set tags."""
-        self._submit(lambda client: client.log_batch(self.run_id, tags=_tags(values)))
+        self._submit(lambda client: client.log_batch(self.run_id, tags=_to_tags(values)))
 
     def log_artifact(self, path: Path) -> None:
-        """Keep a file, as it is now."""
+        """Store a file with its present content."""
         name, content = path.name, path.read_bytes()
-        self._submit(lambda client: self._log(client, name, content))
+        self._submit(lambda client: self._upload(client, name, content))
 
     def end(self, status: str) -> None:
         """End the run as FINISHED, FAILED or KILLED."""
@@ -70,61 +76,72 @@ class MlflowRun:
         self.finish()
 
     def finish(self) -> None:
-        """Try once more to send what is kept, and say what becomes of it when that fails."""
+        """Send the pending calls a last time, and log how they can still reach MLflow when that fails."""
         if self.pending:
             self._flush()
         if self.pending:
-            later = "`adloom run`, or a pipeline's register, sends it from what was made here"
-            logger.warning("MLflow at %s: still away; %s", self.server.name, later)
+            advice = "`adloom run`, or register in a pipeline, sends the rest from the artifact"
+            logger.warning("MLflow at %s: still away; %s", self.server.name, advice)
 
     @property
     def is_complete(self) -> bool:
-        """Whether MLflow was told everything."""
+        """Whether MLflow has everything."""
         return not self.pending and not self.is_refused
 
     def _create(self, client: Any, name: str, tags: dict[str, str], began: int) -> None:
         experiment = self.server.experiment_id()
-        if parent := self.parent(self.server):
+        if parent := self.find_parent(self.server):
             experiment = client.get_run(parent).info.experiment_id
             tags = {**tags, "mlflow.parentRunId": parent}
         self.run_id = client.create_run(experiment, began, tags, name).info.run_id
         for twin in client.search_runs([experiment], f"tags.{OPENED_TAG} = '{tags[OPENED_TAG]}'"):
-            if twin.info.run_id != self.run_id:  # of a request that was heard, and its answer lost
+            if twin.info.run_id != self.run_id:  # created by an earlier request without an answer
                 client.delete_run(twin.info.run_id)
 
-    def _log(self, client: Any, name: str, content: bytes) -> None:
-        with tempfile.TemporaryDirectory(prefix="adloom-") as place:
-            (Path(place) / name).write_bytes(content)
-            client.log_artifact(self.run_id, str(Path(place) / name))
+    def _upload(self, client: Any, name: str, content: bytes) -> None:
+        with tempfile.TemporaryDirectory(prefix="adloom-") as folder:
+            (Path(folder) / name).write_bytes(content)
+            client.log_artifact(self.run_id, str(Path(folder) / name))
 
-    def _submit(self, action: Action) -> None:
-        self.pending.append(action)
+    def _submit(self, call: Call) -> None:
+        self.pending.append(call)
         if time.monotonic() >= self.retry_at:
             self._flush()
 
     def _flush(self) -> None:
+        """Send the pending calls, and log once when MLflow goes away or comes back."""
         began = time.monotonic()
         try:
             self.server.assert_unlocked()
             while self.pending:
-                self._call(self.pending[0])
-                self.pending.popleft()
+                self._send_first(began + SEND_SECONDS)
         except Exception as error:  # noqa: BLE001 - tracking must never cost a training
             self.retry_at = time.monotonic() + max(RETRY_SECONDS, RETRY_FACTOR * (time.monotonic() - began))
             if not self.is_away:
-                kept = "the training goes on, and what it tells is kept and sent when it answers"
-                logger.warning("MLflow at %s: %s; %s", self.server.name, describe_error(error), kept)
+                effect = "the training goes on; its numbers are queued and sent when it answers"
+                logger.warning("MLflow at %s: %s; %s", self.server.name, describe_error(error), effect)
             self.is_away = True
         else:
             self.retry_at = 0
             if self.is_away:
-                logger.warning("MLflow at %s: answers again; what was kept is sent", self.server.name)
+                logger.warning("MLflow at %s: answers again; the queue is sent", self.server.name)
             self.is_away = False
 
-    def _call(self, action: Action) -> None:
-        """Raise whatever MLflow raises, unless it would answer the same for ever: that is said once, and let go."""
+    def _send_first(self, until: float) -> None:
+        """Send the first pending call; raise UnavailableError at the deadline, and go on waiting for it next time."""
+        if self._sending is None:
+            self._sending = start_call(partial(self._send, self.pending[0]))
+        wait([self._sending], max(0.0, until - time.monotonic()))
+        if not self._sending.done():
+            raise UnavailableError(f"no answer within {SEND_SECONDS:g} s")
+        sent, self._sending = self._sending, None
+        sent.result()
+        self.pending.popleft()
+
+    def _send(self, call: Call) -> None:
+        """Make a call; log an error that MLflow would repeat forever, and raise any other."""
         try:
-            action(self.server.client)
+            call(self.server.client)
         except Exception as error:
             if getattr(error, "error_code", "") not in NOT_FOUND_CODES:
                 raise
@@ -135,18 +152,18 @@ class MlflowRun:
 
 @dataclass
 class MlflowTracker:
-    """Tracks trainings as runs of the experiment named as the project."""
+    """Tracks trainings as runs of the project's experiment."""
 
     uri: str
     project: str
     provenance: Provenance = dict
-    parent: FindParent = no_parent
+    find_parent: FindParent = no_parent
     last_run_id: str | None = None
 
     @contextmanager
     def start_run(self, name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> Iterator[Run]:
-        """Open a run; it ends as failed when the block raises."""
-        run = MlflowRun(MlflowConnection(self.uri, self.project), self.parent)
+        """Start a run; it ends as failed when the block raises."""
+        run = MlflowRun(self._connect(), self.find_parent)
         run.open(name, params, {**self.provenance(), **tags})
         status = "KILLED"
         try:
@@ -161,69 +178,76 @@ class MlflowTracker:
 
     @contextmanager
     def parent_run(self, name: str) -> Iterator[Run]:
-        """Open the parent, which whoever made it will end; where there is none, a run of this name."""
-        server = MlflowConnection(self.uri, self.project)
-        with server.translate_errors("find the run of the whole way"):
-            self.last_run_id = self.parent(server)
-        if self.last_run_id:
-            below = MlflowRun(server, no_parent, self.last_run_id)
-            yield below
-            below.finish()
-            self.last_run_id = below.run_id if below.is_complete else None
+        """Open the parent, which stays open; without one, start a run of this name."""
+        self.last_run_id = self._find_parent()
+        if self.last_run_id is None:
+            with self.start_run(name, {}, {}) as run:
+                yield run
             return
-        with self.start_run(name, {}, {}) as run:
-            yield run
+        parent = MlflowRun(self._connect(), no_parent, self.last_run_id)
+        yield parent
+        parent.finish()
+        self.last_run_id = parent.run_id if parent.is_complete else None
 
     def has_parent(self) -> bool:
         """Return whether there is a parent."""
-        server = MlflowConnection(self.uri, self.project)
-        with server.translate_errors("find the run of the whole way"):
-            return self.parent(server) is not None
+        return self._find_parent() is not None
 
     def find_run(self, tag: str, value: str) -> str | None:
         """Return the id of a run with this tag."""
-        server = MlflowConnection(self.uri, self.project)
-        with server.translate_errors(f"look for the run with {tag} {value}"):
-            found = server.client.search_runs([server.experiment_id()], f"tags.`{tag}` = '{value}'", max_results=1)
-        return str(found[0].info.run_id) if found else None
+        server = self._connect()
+
+        def search() -> Any:
+            return server.client.search_runs([server.experiment_id()], f"tags.`{tag}` = '{value}'", max_results=1)
+
+        runs = server.read(f"look for the run with {tag} {value}", search)
+        return str(runs[0].info.run_id) if runs else None
 
     def read_artifact(self, run_id: str, name: str) -> bytes:
-        """Return a file that a run kept."""
-        server = MlflowConnection(self.uri, self.project)
+        """Return a file of a run."""
+        server = self._connect()
         if server.database and not server.database.is_file():
             raise DataError(f"run {run_id}: there is no MLflow at {server.name}; MLFLOW_TRACKING_URI says where it is")
-        with (
-            server.translate_errors(f"read {name} of run {run_id}"),
-            tempfile.TemporaryDirectory(prefix="adloom-") as place,
-        ):
-            try:
-                kept = {file.path for file in server.client.list_artifacts(run_id)}
-            except Exception as error:
-                if getattr(error, "error_code", "") in NOT_FOUND_CODES:
-                    raise DataError(f"run {run_id}: no such run in MLflow at {server.name}") from None
-                raise
-            if name not in kept:
-                raise DataError(f"run {run_id}: kept no {name}; expected a run of the whole way, not of one training")
-            return Path(server.client.download_artifacts(run_id, name, place)).read_bytes()
+        return server.read(f"read {name} of run {run_id}", lambda: _download(server, run_id, name))
+
+    def _connect(self) -> MlflowConnection:
+        return MlflowConnection(self.uri, self.project)
+
+    def _find_parent(self) -> str | None:
+        server = self._connect()
+        return server.read("find the parent run", lambda: self.find_parent(server))
+
+
+def _download(server: MlflowConnection, run_id: str, name: str) -> bytes:
+    try:
+        names = {file.path for file in server.client.list_artifacts(run_id)}
+    except Exception as error:
+        if getattr(error, "error_code", "") in NOT_FOUND_CODES:
+            raise DataError(f"run {run_id}: no such run in MLflow at {server.name}") from None
+        raise
+    if name not in names:
+        raise DataError(f"run {run_id}: has no {name}; expected a run of `adloom run` or of a pipeline")
+    with tempfile.TemporaryDirectory(prefix="adloom-") as folder:
+        return Path(server.client.download_artifacts(run_id, name, folder)).read_bytes()
 
 
 def _now() -> int:
     return int(time.time() * 1000)  # milliseconds, as MLflow counts
 
 
-def _metrics(values: Mapping[str, float], step: int, now: int) -> list[Any]:
+def _to_metrics(values: Mapping[str, float], step: int, now: int) -> list[Any]:
     from mlflow.entities import Metric
 
     return [Metric(name, float(value), now, step) for name, value in values.items()]
 
 
-def _params(values: Mapping[str, object]) -> list[Any]:
+def _to_params(values: Mapping[str, object]) -> list[Any]:
     from mlflow.entities import Param
 
     return [Param(name, str(value)) for name, value in values.items()]
 
 
-def _tags(values: Mapping[str, str]) -> list[Any]:
+def _to_tags(values: Mapping[str, str]) -> list[Any]:
     from mlflow.entities import RunTag
 
     return [RunTag(name, value) for name, value in values.items()]

@@ -1,28 +1,30 @@
-"""The MLflow server or database, opened when it is first used: MLflow takes seconds to import."""
+"""The connection to an MLflow server or database. MLflow takes seconds to import, so it is opened on first use."""
 
 import logging
 import os
 import sqlite3
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from adloom.connection_errors import describe_error
+from adloom.deadline import call_within
 from adloom.errors import AdloomError, ExternalServiceError
+from adloom.retry import RetryPolicy
 from adloom.storage.locks import exclusive_lock
 
-LOCK_SECONDS = 5  # how long another writer of the SQLite file is waited for
-CREATE_SECONDS = 120  # how long another process may take to create the tables of a SQLite file
-CREATE_ATTEMPTS = 5
-CLIENT_VARIABLES = {  # MLflow reads these when it is imported or used; whatever is set already wins
+LOCK_SECONDS = 5  # wait for another writer of a SQLite file
+READ_SECONDS = 60.0  # for one read, however many requests it makes
+CREATE_SECONDS = 120  # wait for another process that creates the tables of a SQLite file
+CREATE_PAUSES = (1, 2, 3, 4)  # seconds between attempts to create the tables
+CLIENT_VARIABLES = {  # read by MLflow's client when it is imported or used; variables of the user win
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",  # else files bypass the server, by addresses in S3
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",  # files go through the server, which alone may reach S3
     "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -30,22 +32,22 @@ CLIENT_VARIABLES = {  # MLflow reads these when it is imported or used; whatever
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
+EXISTS_CODE = "RESOURCE_ALREADY_EXISTS"
 
-EXISTS = "RESOURCE_ALREADY_EXISTS"  # MLflow's word when another made it at the same moment
-
-Provenance = Callable[[], Mapping[str, str]]  # git_commit, image_digest, where they are known
+Provenance = Callable[[], Mapping[str, str]]  # returns git_commit and image_digest where they are known
+T = TypeVar("T")
 
 
 def prepare_environment() -> None:
-    """Set what MLflow's client reads from the environment, in this process and its children; call it before a use."""
+    """Set the variables of MLflow's client in this process and its children."""
     for name, value in CLIENT_VARIABLES.items():
         os.environ.setdefault(name, value)
-    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # else it warns of each try
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it warns of each attempt
 
 
 @dataclass
 class MlflowConnection:
-    """An MLflow server or database, opened when it is first used."""
+    """An MLflow server or database, opened on first use."""
 
     uri: str
     project: str
@@ -63,36 +65,41 @@ class MlflowConnection:
 
     @property
     def name(self) -> str:
-        """The address without user and password, for messages."""
+        """The URI without user and password, for messages."""
         parts = urlsplit(self.uri)
         return self.uri.replace(parts.netloc, parts.netloc.rpartition("@")[2], 1) if "@" in parts.netloc else self.uri
 
     @property
     def database(self) -> Path | None:
-        """The SQLite file, None when MLflow is elsewhere."""
+        """The SQLite file; None for any other URI."""
         return Path(self.uri.removeprefix("sqlite:///")) if self.uri.startswith("sqlite:///") else None
 
     def experiment_id(self) -> str:
-        """Return the id of the project's experiment, making it; a database's files go beside it, into mlartifacts."""
-        found = self.client.get_experiment_by_name(self.project)
-        if found is None:
-            place = (self.database.parent / "mlartifacts").resolve().as_uri() if self.database else None
+        """Return the id of the project's experiment and create it if needed; SQLite's files go to mlartifacts."""
+        experiment = self.client.get_experiment_by_name(self.project)
+        if experiment is None:
+            location = (self.database.parent / "mlartifacts").resolve().as_uri() if self.database else None
             with ignore_existing():
-                self.client.create_experiment(self.project, artifact_location=place)
-            found = self.client.get_experiment_by_name(self.project)
-        return str(found.experiment_id)
+                self.client.create_experiment(self.project, artifact_location=location)
+            experiment = self.client.get_experiment_by_name(self.project)
+        return str(experiment.experiment_id)
+
+    def read(self, action: str, function: Callable[[], T]) -> T:
+        """Return the result of a read within READ_SECONDS in all; MLflow's own timeout restarts with each byte."""
+        with self.translate_errors(action):
+            return call_within(READ_SECONDS, f"MLflow at {self.name}: {action}", function)
 
     @contextmanager
-    def translate_errors(self, what: str) -> Iterator[None]:
-        """Turn whatever MLflow raises into one line."""
+    def translate_errors(self, action: str) -> Iterator[None]:
+        """Raise ExternalServiceError, with one line, for any error of MLflow."""
         try:
             self.assert_unlocked()
             yield
         except AdloomError:
             raise
-        except Exception as error:  # MLflow lets errors of its drivers, of HTTP and of the file system through
+        except Exception as error:  # MLflow passes on errors of drivers, HTTP and the file system
             raise ExternalServiceError(
-                f"MLflow at {self.name}: cannot {what}: {describe_error(error)}; are it, its database and its S3 up, "
+                f"MLflow at {self.name}: cannot {action}: {describe_error(error)}; are it, its database and its S3 up, "
                 "and is MLFLOW_TRACKING_URI right?"
             ) from error
 
@@ -105,14 +112,14 @@ class MlflowConnection:
                 connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
             raise ExternalServiceError(
-                f"MLflow at {self.name}: {error} for {LOCK_SECONDS} s; wait for whatever uses it, or stop that"
+                f"MLflow at {self.name}: {error} for {LOCK_SECONDS} s; wait for the process that uses it, or stop it"
             ) from None
 
     def _creation_lock(self, database: Path) -> AbstractContextManager[None]:
         """
-        Return the lock that guards the creation of the tables, which MLflow leaves unguarded between processes.
+        Return the lock for creating the tables, which MLflow does not lock between processes.
 
-        A database that has tables and no lock file was made by another program; nothing is left beside it.
+        Another program made a database with tables and no lock file; it gets no lock file.
         """
         lock = database.with_name(f"{database.name}.lock")
         if not lock.exists() and _has_tables(database):
@@ -123,46 +130,36 @@ class MlflowConnection:
         return exclusive_lock(lock, busy, CREATE_SECONDS)
 
 
-FindParent = Callable[[MlflowConnection], str | None]  # the id of the run that runs lie below, if there is one
-
-
-def no_parent(server: MlflowConnection) -> None:
-    """Return that runs stand alone."""
-
-
 def _connect(database: Path) -> sqlite3.Connection:
     return sqlite3.connect(database, timeout=LOCK_SECONDS)
 
 
 def _has_tables(database: Path) -> bool:
-    """Return whether MLflow has made its tables, or begun to; also True for what cannot be read."""
+    """Return whether MLflow has begun to create its tables; True when the file cannot be read."""
+    query = "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"
     try:
         with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-            return (
-                connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone() is not None
-            )
+            return connection.execute(query).fetchone() is not None
     except sqlite3.Error:
         return database.is_file()
 
 
 def create_tables(connect: Callable[[], Any]) -> Any:
-    """Return a client, which creates absent tables; try again where a program without our lock creates them as well."""
+    """Return a client, which creates missing tables; retry while another program creates them without our lock."""
     from alembic.util import CommandError
     from sqlalchemy.exc import SQLAlchemyError
 
-    for seconds in range(1, CREATE_ATTEMPTS):
-        try:
-            return connect()
-        except (CommandError, SQLAlchemyError):
-            time.sleep(seconds)
-    return connect()
+    def is_transient(error: Exception, _: float) -> bool:
+        return isinstance(error, (CommandError, SQLAlchemyError))
+
+    return RetryPolicy(CREATE_PAUSES, is_transient).call(connect)
 
 
 @contextmanager
 def ignore_existing() -> Iterator[None]:
-    """Let it pass that another made the same at the same moment."""
+    """Ignore MLflow's error that the resource exists: another process created it at the same time."""
     try:
         yield
     except Exception as error:
-        if getattr(error, "error_code", "") != EXISTS:
+        if getattr(error, "error_code", "") != EXISTS_CODE:
             raise

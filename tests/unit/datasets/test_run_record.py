@@ -53,7 +53,7 @@ def test_it_is_kept_once_and_read_back(made: RunRecord, context: StageContext) -
 
 def test_each_run_of_a_pipeline_keeps_its_own_though_they_are_equal(made: RunRecord, tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    runs = [MlflowTracker(uri, "shop", parent=ParentRun(None, name)) for name in ("first", "second")]
+    runs = [MlflowTracker(uri, "shop", find_parent=ParentRun(None, name)) for name in ("first", "second")]
     first, second = (run_record.save_record(made, tracker) for tracker in runs)
     assert first != second
     assert [run_record.read_record(str(run_id), runs[0]) for run_id in (first, second)] == [made, made]
@@ -71,7 +71,7 @@ def test_a_run_that_is_not_there_or_kept_none_is_named(made: RunRecord, context:
     (tmp_path / "run.json").write_bytes(made.to_bytes().replace(b'"format": 1', b'"format": "new"'))
     with context.tracker.start_run("train_gan", {}, {}) as run:
         pass
-    with pytest.raises(DataError, match="run 1: kept no run.json"):
+    with pytest.raises(DataError, match="run 1: has no run.json"):
         run_record.read_record("1", context.tracker)
     run.log_artifact(tmp_path / "run.json")
     with pytest.raises(DataError, match="run 1: its run.json is not of format 1: format: "):

@@ -174,7 +174,7 @@ def test_where_a_server_keeps_runs_itself_its_run_is_the_parent_and_is_left_alon
     assert given(server) == whole
     found = server.client.get_run(whole)
     assert (found.info.status, found.data.tags["reason"]) == ("RUNNING", "a schedule")
-    tracker = MlflowTracker(mlflow_database, "shop", parent=given)
+    tracker = MlflowTracker(mlflow_database, "shop", find_parent=given)
     with tracker.start_run("train_gan", {}, {}):
         pass
     assert server.client.get_run(str(tracker.last_run_id)).data.tags["mlflow.parentRunId"] == whole

@@ -89,8 +89,8 @@ def test_a_frozen_axis_is_refused(tmp_path: Path) -> None:
 
 ASK = """
 from pathlib import Path
-from adloom.onnx_models.runtime import session
-session(Path("m.onnx"), threads=1).run(None, {"x": [[1.0, 2.0, 3.0]]})
+from adloom.onnx_models.runtime import open_session
+open_session(Path("m.onnx"), threads=1).run(None, {"x": [[1.0, 2.0, 3.0]]})
 """
 
 

@@ -11,7 +11,7 @@ from adloom.tracking.memory import MemoryTracker
 def test_a_run_is_found_by_a_tag_and_its_files_are_read(tmp_path: Path) -> None:
     (tmp_path / "card.json").write_bytes(b"{}")
     tracker = MemoryTracker()
-    assert tracker.last_run_id is None
+    assert MemoryTracker().last_run_id is None
     with tracker.start_run("train_cnn", {"epochs": 2}, {"a": "b"}) as run:
         run.log_metrics({"loss": 0.5}, 1)
         run.set_tags({"manifest_digest": "d"})

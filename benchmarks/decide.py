@@ -186,7 +186,7 @@ def bento(models: Path) -> Any:
 def running(bench: Bench, kind: str) -> Iterator[tuple[str, int]]:
     """Start a server of a kind and yield its URL and process id."""
     if kind in ("ours", "traced"):
-        words = ["-c", "from adloom.cli.main import main; main()", "serve", "--app", "decide", "--port", "0"]
+        words = ["-m", "adloom", "serve", "--app", "decide", "--port", "0"]
         command = [sys.executable, *words, "--models", str(bench.folder / "models")]
     else:
         command = [sys.executable, __file__, "--serve", kind, str(bench.folder / "models")]
@@ -380,7 +380,7 @@ def soak(bench: Bench, url: str, pid: int, rate: float, seconds: int) -> None:
 
 def logged(folder: Path) -> None:
     """Print what `adloom log verify` finds in the log: every decision, and none that is missing or wrong."""
-    command = [sys.executable, "-c", "from adloom.cli.main import main; main()", "log", "verify", str(folder), "--json"]
+    command = [sys.executable, "-m", "adloom", "log", "verify", str(folder), "--json"]
     found = json.loads(subprocess.run(command, capture_output=True, text=True, check=False).stdout)
     wrong = sum(check["count"] for check in found["checks"].values())
     row(f"of {found['decisions']:,} decisions in the log: lost or wrong", f"{wrong}", bar="0")

@@ -83,7 +83,7 @@ def write_reader(folder: Path) -> None:
 @contextmanager
 def serving(models: Path) -> Iterator[tuple[str, int]]:
     """Yield the address and the process id of a service of these models."""
-    command = [sys.executable, "-c", "from adloom.cli.main import main; main()", "serve", "--app", "creatives"]
+    command = [sys.executable, "-m", "adloom", "serve", "--app", "creatives"]
     options = ["--models", str(models), "--port", "0"]
     environment = os.environ | {"ADLOOM_AUTH": "off"}
     with subprocess.Popen([*command, *options], env=environment, text=True, stdout=subprocess.PIPE) as process:

@@ -15,6 +15,8 @@ AdloomError                         exit 1: a failure that the user did not caus
 A message is one line: the thing, its value, what was expected, the next step.
 """
 
+UNEXPECTED = "unexpected "  # prefix of the line of an error outside this family
+
 
 class WorkerExit(Exception):  # noqa: N818 - ends a process, not a failure
     """Raised on non-zero ranks to end the process; not a failure."""

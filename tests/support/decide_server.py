@@ -160,16 +160,7 @@ def stopped(process: int) -> Iterator[None]:
 @contextmanager
 def deciding(folder: Path, arguments: Sequence[str], environment: Mapping[str, str]) -> Iterator[DecideServer]:
     """Yield a process that works in a folder and answers on a free port; end it if it has not ended."""
-    command = [
-        sys.executable,
-        "-c",
-        "from adloom.cli.main import main; main()",
-        "serve",
-        "--app",
-        "decide",
-        "--port",
-        "0",
-    ]
+    command = [sys.executable, "-m", "adloom", "serve", "--app", "decide", "--port", "0"]
     inherited = {n: v for n, v in os.environ.items() if not n.startswith(("AWS_", "MLFLOW_", "ADLOOM_", "OTEL_"))}
     with (
         (folder / "errors").open("w") as errors,

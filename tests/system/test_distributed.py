@@ -28,7 +28,7 @@ from adloom.config.settings import Settings
 from adloom.context import StageContext, open_store
 from adloom.errors import AdloomError, ConfigError, DataError, ExternalServiceError
 from adloom.kubeflow import component_runtime, distributed
-from adloom.kubeflow.jobs.base import LocalJobs
+from adloom.kubeflow.jobs.local import LocalJobs
 from adloom.retry import RetryPolicy
 from adloom.stages import runner
 from adloom.stages.runner import Metrics

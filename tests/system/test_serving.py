@@ -21,7 +21,7 @@ from adloom.serving.api.decide_schemas import DECIDE
 from adloom.serving.api.schemas import ENDPOINTS, GENERATE, READ, SEGMENT, WRITE
 from adloom.serving.client import GREY, ask, ask_all, serving
 
-ADLOOM = [sys.executable, "-c", "from adloom.cli.main import main; main()"]
+ADLOOM = [sys.executable, "-m", "adloom"]
 BLOCKED = ("torch", "pytorch_lightning", "sklearn", "pandas", "pandera", "dvc", "kfp", "matplotlib", "mlflow")
 DOCS = Path(__file__).parents[2] / "docs"
 OPEN = {**os.environ, "ADLOOM_AUTH": "off"}

@@ -257,8 +257,7 @@ def test_a_key_given_again_tells_of_its_run(adloom: Adloom, stand_in: StandIn) -
 
 
 def test_ctrl_c_leaves_the_run_going_and_says_so(stand_in: StandIn) -> None:
-    run = "from adloom.cli.main import main; main()"
-    command = [sys.executable, "-c", run, "submit", "training", "--compiled", str(COMPILED)]
+    command = [sys.executable, "-m", "adloom", "submit", "training", "--compiled", str(COMPILED)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert " started: by hand" in process.stdout.readline()

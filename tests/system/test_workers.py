@@ -44,7 +44,7 @@ def serve(place: Path) -> Iterator[Callable[..., "tuple[subprocess.Popen[str], s
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str, **environment: str) -> "tuple[subprocess.Popen[str], str]":
-        command = [sys.executable, "-c", "from adloom.cli.main import main; main()", "serve", "--app", "decide"]
+        command = [sys.executable, "-m", "adloom", "serve", "--app", "decide"]
         env = {**os.environ, "ADLOOM_AUTH": "off", **environment}
         env = {name: value for name, value in env.items() if value}
         process = subprocess.Popen(

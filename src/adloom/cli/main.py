@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from adloom.errors import AdloomError, UserError
+from adloom.errors import UNEXPECTED, AdloomError, UserError
 
 STAGES = {
     "ingest": "Bring the source tables into data/raw.",
@@ -290,7 +290,7 @@ def take_snapshot(params_path: Path, as_json: bool) -> None:
 def main() -> None:
     """Run the command line; an error is one line, and exit code 2 when the user can mend it."""
     try:
-        cli(standalone_mode=False)
+        cli(prog_name="adloom", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -302,7 +302,7 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{os.strerror(error.errno or errno.EIO)}", UserError.exit_code)
     except Exception as error:  # noqa: BLE001 - the last line of defence: one line instead of a traceback
-        _fail(f"unexpected {type(error).__name__}: {error}; `adloom --debug …` shows where", 1)
+        _fail(f"{UNEXPECTED}{type(error).__name__}: {error}; `adloom --debug …` shows where", 1)
 
 
 def _fail(message: str, code: int) -> None:

@@ -21,7 +21,8 @@ from adloom.config.resources import PodResources
 from adloom.config.settings import Settings, read_kernel_variables
 from adloom.context import StageContext
 from adloom.errors import AdloomError, ConfigError, ExternalServiceError
-from adloom.kubeflow.jobs.base import Job, JobClient, JobState, LocalJobs
+from adloom.kubeflow.jobs.base import Job, JobClient, JobState
+from adloom.kubeflow.jobs.local import LocalJobs
 from adloom.stages.runner import Metrics
 from adloom.storage import manifest
 from adloom.storage.base import Store

@@ -35,7 +35,7 @@ def serving(*arguments: str) -> Iterator[str]:
 
     Raises ExternalServiceError when it ends before it is ready; it has said why on stderr.
     """
-    command = [sys.executable, "-c", "from adloom.cli.main import main; main()", "serve", "--port", "0", *arguments]
+    command = [sys.executable, "-m", "adloom", "serve", "--port", "0", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=_open()) as process:  # noqa: S603
         try:
             yield _ready(process)

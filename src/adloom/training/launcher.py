@@ -19,12 +19,11 @@ from adloom.config.base import ConfigModel
 from adloom.config.params import Training
 from adloom.config.settings import Settings
 from adloom.context import StageContext
-from adloom.errors import AdloomError, ConfigError, UserError
-from adloom.kubeflow.jobs.base import UNEXPECTED
+from adloom.errors import UNEXPECTED, AdloomError, ConfigError, UserError
 from adloom.stages import runner
 from adloom.stages.runner import Metrics
 
-COMMAND = (sys.executable, "-c", "from adloom.cli.main import main; main()")
+COMMAND = (sys.executable, "-m", "adloom")
 
 
 def run_or_launch(

@@ -6,7 +6,8 @@ import pytest
 
 from adloom.errors import AdloomError, ExternalServiceError
 from adloom.kubeflow import progress
-from adloom.kubeflow.client.base import MemoryKubeflow, PipelineRun, RunRequest, Task
+from adloom.kubeflow.client.base import PipelineRun, RunRequest, Task
+from adloom.kubeflow.client.memory import MemoryKubeflow
 
 TASKS = {"train-gan": "train-gan", "prepare-3": "prepare events", "finish": "finish"}
 

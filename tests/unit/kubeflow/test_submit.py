@@ -9,7 +9,8 @@ import pytest
 
 from adloom.errors import ConfigError
 from adloom.kubeflow import schedule, submit
-from adloom.kubeflow.client.base import MemoryKubeflow, PipelineRun
+from adloom.kubeflow.client.base import PipelineRun
+from adloom.kubeflow.client.memory import MemoryKubeflow
 from adloom.kubeflow.plan import Plan, changes
 from adloom.kubeflow.submit import TriggerResult
 

@@ -231,7 +231,7 @@ def test_a_full_disk_while_writing_is_one_line_and_leaves_nothing(tmp_path: Path
         resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
 
     def adloom(command: str, limit: Any = None) -> subprocess.CompletedProcess[str]:
-        program = [sys.executable, "-c", "from adloom.cli.main import main; main()", command]
+        program = [sys.executable, "-m", "adloom", command]
         whole = {"PYTHONDONTWRITEBYTECODE": "1"}  # else a module first imported here is kept cut off, for everyone
         environment = {**os.environ, "CI": "1", "ADLOOM_HOME": "home", **whole}
         return subprocess.run(

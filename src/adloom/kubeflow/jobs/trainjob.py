@@ -10,8 +10,8 @@ from typing import Any
 
 from adloom.config import pod_env
 from adloom.connection_errors import describe_error
-from adloom.errors import AdloomError, ConfigError, ExternalServiceError
-from adloom.kubeflow.jobs.base import UNEXPECTED, Job, JobState
+from adloom.errors import UNEXPECTED, AdloomError, ConfigError, ExternalServiceError
+from adloom.kubeflow.jobs.base import Job, JobState
 
 GROUP, VERSION = "trainer.kubeflow.org", "v1alpha1"
 RUNTIME = "adloom-torch"  # TrainingRuntime in the namespace of the runs

@@ -9,8 +9,9 @@ from tests.support import kfp_server
 from tests.support.kfp_server import ARGUMENTS, PIPELINE
 
 from adloom.config.settings import Settings
-from adloom.kubeflow.client.base import Kubeflow, MemoryKubeflow, NotFoundError, RunRequest
+from adloom.kubeflow.client.base import Kubeflow, NotFoundError, RunRequest
 from adloom.kubeflow.client.http import KfpServer
+from adloom.kubeflow.client.memory import MemoryKubeflow
 
 DIGEST = "d" * 64
 

@@ -50,7 +50,9 @@ def copywriter(target: Path, sharpness: float = 1.0) -> Path:
                 shutil.copy(path, made.path)
         model = onnx.load(made.path / "copywriter.onnx")
         table = model.graph.initializer[0]
-        table.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(table) * sharpness, table.name))
+        logits = numpy_helper.to_array(table).copy()
+        logits[:, logits.max(axis=0) > 0] *= sharpness**2  # tokens of no line stay unlikely: they are no text
+        table.CopyFrom(numpy_helper.from_array(logits, table.name))
         onnx.save(model, made.path / "copywriter.onnx")
         curves = {"loss": [[1, 3.0], [2, 2.0]], "validation_loss": [[1, 3.1], [2, 2.2]]}
         (made.path / "history.json").write_text(json.dumps(curves), encoding="utf-8")

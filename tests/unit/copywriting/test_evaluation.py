@@ -85,7 +85,8 @@ def test_rows_without_categories_are_measured_too() -> None:
     assert found.sections[-1].rows[0][1] == ""  # type: ignore[union-attr]
 
 
-def test_a_writer_of_nothing_readable_is_still_measured() -> None:
+def test_a_writer_of_nothing_readable_is_still_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adloom.copywriting.evaluation.MAX_LENGTH", 20)  # every line is given up at that length
     write = Bigram(WORDS, smoothing=1e-6)
     write.table[:, WORDS.end] = -1000
     found = evaluate(write, WORDS, table(None), [], PARAMS, HISTORY)

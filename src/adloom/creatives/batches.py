@@ -1,4 +1,4 @@
-"""What the two networks of pictures share in training: their rows."""
+"""Training rows of both picture networks."""
 
 import torch
 
@@ -9,7 +9,7 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 class PictureDataset:
     """
-    Pictures with their categories, kept as bytes: a quarter of what floats would take.
+    Pictures with their categories, stored as bytes: a quarter of the memory of floats.
 
     A batch is pictures (batch, channels, height, width), float32 in [-1, 1], and categories (batch,), int64.
     """
@@ -22,5 +22,5 @@ class PictureDataset:
         return len(self._categories)
 
     def __getitem__(self, rows: Int64Array) -> Batch:
-        chosen = torch.from_numpy(rows)
-        return self._pixels[chosen].float() / 127.5 - 1, self._categories[chosen]
+        index = torch.from_numpy(rows)
+        return self._pixels[index].float() / 127.5 - 1, self._categories[index]

@@ -1,4 +1,4 @@
-"""How well the picture reader reads: accuracy, balance, calibration, and where it goes wrong."""
+"""Evaluate the picture reader: accuracy, calibration and typical mistakes."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -23,7 +23,7 @@ WORST = 16  # mistakes shown
 
 
 class Reading(Protocol):
-    """What a reader says of pictures."""
+    """The outputs of a reader for a batch of pictures."""
 
     @property
     def probabilities(self) -> Float32Array:
@@ -60,39 +60,39 @@ def evaluate(
 
 
 def read_pictures(reader: PictureReader, pixels: UInt8Array) -> tuple[Float32Array, Float32Array]:
-    """Read pictures in batches; return probabilities and embedding of all."""
+    """Read pictures in batches; return the probabilities and the embeddings of all."""
     readings = [reader(to_floats(pixels[start : start + BATCH])) for start in range(0, len(pixels), BATCH)]
     probabilities = np.concatenate([reading.probabilities for reading in readings])
     return probabilities, np.concatenate([reading.embedding for reading in readings])
 
 
-def macro_f1(truth: AnyArray, found: AnyArray, weights: AnyArray) -> float:
-    """Return the mean over the categories that occur of 2 hits / (rows that are it + rows read as it)."""
-    number = int(max(truth.max(), found.max())) + 1
-    hits = np.bincount(truth, weights * (truth == found), number)
-    either = np.bincount(truth, weights, number) + np.bincount(found, weights, number)
+def macro_f1(truth: AnyArray, predicted: AnyArray, weights: AnyArray) -> float:
+    """Return the mean F1 score over the categories that occur."""
+    number = int(max(truth.max(), predicted.max())) + 1
+    hits = np.bincount(truth, weights * (truth == predicted), number)
+    either = np.bincount(truth, weights, number) + np.bincount(predicted, weights, number)
     return float((2 * hits[either > 0] / either[either > 0]).mean())
 
 
-def calibration_error(confidence: AnyArray, right: AnyArray, weights: AnyArray) -> float:
+def calibration_error(confidence: AnyArray, correct: AnyArray, weights: AnyArray) -> float:
     """
     Return the expected calibration error over BINS bins of equal width (Guo et al. 2017).
 
-    confidence (rows,) is the highest probability, right (rows,) whether that category was the true one.
+    confidence (rows,) is the highest probability, correct (rows,) whether the prediction is right.
     """
-    gap = np.bincount(_bin_confidence(confidence), weights * (confidence - right), BINS)
+    gap = np.bincount(_bin_confidence(confidence), weights * (confidence - correct), BINS)
     return float(np.abs(gap).sum() / weights.sum())
 
 
 def _build_samples(probabilities: Float32Array, truth: AnyArray, categories: list[str]) -> dict[str, Sample]:
-    found, confidence = probabilities.argmax(1), probabilities.max(1).astype(np.float64)
-    right = found == truth
+    predicted, confidence = probabilities.argmax(1), probabilities.max(1).astype(np.float64)
+    correct = predicted == truth
     samples = {
-        "accuracy": Sample((right,), statistics.mean, "share"),
-        "macro_f1": Sample((truth, found), macro_f1, "share"),
-        "ece": Sample((confidence, right), calibration_error, "share"),
+        "accuracy": Sample((correct,), statistics.mean, "share"),
+        "macro_f1": Sample((truth, predicted), macro_f1, "share"),
+        "ece": Sample((confidence, correct), calibration_error, "share"),
     }
-    each = {f"accuracy.{name}": right[truth == number] for number, name in enumerate(categories)}
+    each = {f"accuracy.{name}": correct[truth == number] for number, name in enumerate(categories)}
     return samples | {name: Sample((hits,), statistics.mean, "share") for name, hits in each.items() if len(hits)}
 
 
@@ -103,9 +103,9 @@ def _build_sections(
     metrics: Mapping[str, Metric],
     history: History,
 ) -> list[Section]:
-    found = probabilities.argmax(1)
+    predicted = probabilities.argmax(1)
     counts = np.zeros((len(categories), len(categories)))
-    np.add.at(counts, (test.category, found), 1)
+    np.add.at(counts, (test.category, predicted), 1)
     sections: list[Section] = [
         Figure("Confusion matrix", "Percent of each category's test pictures by what the reader takes them for.",
                figures.draw_confusion(counts, categories)),
@@ -119,7 +119,6 @@ def _build_sections(
 
 
 def _tabulate_confusion(counts: AnyArray, categories: list[str]) -> Table:
-    """Return the confusion matrix as numbers: a row per category, a column for each it is read as."""
     rows: list[list[str | float | int]] = [
         [name, *(int(count) for count in row)] for name, row in zip(categories, counts, strict=True)
     ]
@@ -129,41 +128,42 @@ def _tabulate_confusion(counts: AnyArray, categories: list[str]) -> Table:
 
 
 def _tabulate_categories(counts: AnyArray, categories: list[str], metrics: Mapping[str, Metric]) -> Table:
-    """Return the table of categories, the worst first, with what each is mistaken for most."""
+    """Return the table of categories, the lowest accuracy first, with the most frequent mistake of each."""
     mistakes = counts - np.diag(np.diag(counts))
     rows: list[list[str | float | int]] = []
     for number, name in enumerate(categories):
         if metric := metrics.get(f"accuracy.{name}"):
             worst = mistakes[number].argmax()
-            taken = f"{categories[worst]} ({mistakes[number, worst]:.0f})" if mistakes[number].any() else "nothing"
-            rows.append([name, metric.n, round(metric.value, 3), f"{metric.low:.3f} … {metric.high:.3f}", taken])
+            mistake = f"{categories[worst]} ({mistakes[number, worst]:.0f})" if mistakes[number].any() else "nothing"
+            rows.append([name, metric.n, round(metric.value, 3), f"{metric.low:.3f} … {metric.high:.3f}", mistake])
     caption = "Accuracy on the test pictures with its 95 % interval, the worst first."
     header = ["category", "pictures", "accuracy", "interval", "most often taken for"]
     return Table("Categories", caption, header, sorted(rows, key=lambda row: float(row[2])))
 
 
 def _draw_reliability(probabilities: Float32Array, truth: AnyArray) -> Figure:
-    confidence, right = probabilities.max(1), probabilities.argmax(1) == truth
+    confidence, correct = probabilities.max(1), probabilities.argmax(1) == truth
     bins = _bin_confidence(confidence)
     counts = np.bincount(bins, minlength=BINS)
     filled = counts > 0
-    stated, reached = (np.bincount(bins, values, BINS)[filled] / counts[filled] for values in (confidence, right))
+    stated, accuracy = (np.bincount(bins, values, BINS)[filled] / counts[filled] for values in (confidence, correct))
     caption = "How often the reader is right, by how sure it says it is; larger circles stand for more pictures."
-    return Figure("Reliability", caption, figures.draw_reliability(stated, reached, counts[filled] / counts.sum()))
+    return Figure("Reliability", caption, figures.draw_reliability(stated, accuracy, counts[filled] / counts.sum()))
 
 
 def _draw_worst_cases(probabilities: Float32Array, test: table.Creatives, categories: list[str]) -> list[Section]:
-    """Return the mistakes the reader was surest of; none when it made none."""
-    found, confidence = probabilities.argmax(1), probabilities.max(1)
-    wrong = np.flatnonzero(found != test.category)
-    surest = wrong[np.argsort(-confidence[wrong], kind="stable")][:WORST]
-    if not len(surest):
+    """Return the mistakes with the highest confidence, or no section if there is none."""
+    predicted, confidence = probabilities.argmax(1), probabilities.max(1)
+    wrong = np.flatnonzero(predicted != test.category)
+    most_confident = wrong[np.argsort(-confidence[wrong], kind="stable")][:WORST]
+    if not len(most_confident):
         return []
     captions = [
-        f"is {categories[test.category[row]]}\nread {categories[found[row]]}, {confidence[row]:.0%}" for row in surest
+        f"is {categories[test.category[row]]}\nread {categories[predicted[row]]}, {confidence[row]:.0%}"
+        for row in most_confident
     ]
     caption = "The mistakes it was surest of; some are the label's."
-    return [Figure("Worst cases", caption, figures.draw_captioned(test.pixels[surest], captions))]
+    return [Figure("Worst cases", caption, figures.draw_captioned(test.pixels[most_confident], captions))]
 
 
 def _bin_confidence(confidence: AnyArray) -> AnyArray:

@@ -1,4 +1,4 @@
-"""How the picture reader learns."""
+"""Training of the picture reader."""
 
 import math
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from adloom.config.params import TrainCnn
 from adloom.creatives.batches import Batch
 from adloom.creatives.cnn_net import Reader
 
-SHIFT = 1  # pixels a picture is moved at most, in each direction
+SHIFT = 1  # largest random shift in pixels, in each direction
 
 
 class ReaderModule(pl.LightningModule):
@@ -25,7 +25,7 @@ class ReaderModule(pl.LightningModule):
         self.net.to(memory_format=self._layout)  # type: ignore[call-overload] # torch's stub lacks it
 
     def training_step(self, batch: Batch, _: int) -> torch.Tensor:
-        """Learn from one batch."""
+        """Return the loss of one batch."""
         picture, category = batch
         logits, _embedding = self.net(shift_randomly(picture).contiguous(memory_format=self._layout))
         loss = functional.cross_entropy(logits, category, label_smoothing=self._params.label_smoothing)
@@ -33,14 +33,17 @@ class ReaderModule(pl.LightningModule):
         return loss
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        """Measure one batch."""
+        """Log the metrics of one batch."""
         picture, category = batch
         logits, _embedding = self.net(picture.contiguous(memory_format=self._layout))
         self._log("validation_", functional.cross_entropy(logits, category), logits, category)
 
     def configure_optimizers(self) -> dict[str, object]:
-        """Return the optimizer and its schedule, which moves with each step."""
-        optimizer = torch.optim.AdamW(_groups(self.net, self._params.weight_decay), lr=self._params.learning_rate)
+        """Return the optimizer and its schedule, stepped per batch. Scales, biases and norms do not decay."""
+        matrices = [p for p in self.net.parameters() if p.ndim > 1]
+        others = {"params": [p for p in self.net.parameters() if p.ndim <= 1], "weight_decay": 0.0}
+        groups = [{"params": matrices, "weight_decay": self._params.weight_decay}, others]
+        optimizer = torch.optim.AdamW(groups, lr=self._params.learning_rate)
         steps = self._params.epochs * self._params.steps_per_epoch
         cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, self._params.learning_rate, total_steps=steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
@@ -52,7 +55,7 @@ class ReaderModule(pl.LightningModule):
 
 
 def shift_randomly(picture: torch.Tensor) -> torch.Tensor:
-    """Move each picture by up to SHIFT pixels in each direction, repeating its edge."""
+    """Shift each picture by up to SHIFT pixels in each direction, repeating its edge."""
     batch, channels, height, width = picture.shape
     moves = torch.randint(-SHIFT, SHIFT + 1, (2, batch, 1), device=picture.device)
     row = (torch.arange(height, device=picture.device) + moves[0]).clamp(0, height - 1)[:, None, :, None]
@@ -66,7 +69,7 @@ def calibrate(net: Reader, batches: Iterable[Batch]) -> float:
     """
     Divide the logits by the temperature that fits held-out batches best, and return it (Guo et al. 2017).
 
-    Which category is likeliest stays as it is. Without batches the temperature is 1.
+    The most likely category does not change. Without batches the temperature is 1.
     """
     with torch.no_grad():
         pairs = [(net(picture)[0].double(), category) for picture, category in batches]
@@ -80,10 +83,3 @@ def calibrate(net: Reader, batches: Iterable[Batch]) -> float:
     temperature = math.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x)
     net.scale.data /= temperature
     return temperature
-
-
-def _groups(net: Reader, weight_decay: float) -> list[dict[str, object]]:
-    """Return the parameters in two groups: scales, biases and norms are not decayed."""
-    matrices = [p for p in net.parameters() if p.ndim > 1]
-    others = [p for p in net.parameters() if p.ndim <= 1]
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]

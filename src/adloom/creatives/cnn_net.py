@@ -1,8 +1,8 @@
 """
 The picture reader: a small residual ConvNet with two heads, category logits and a unit-length embedding.
 
-The embedding is a linear map of the pooled features; the logits are its cosines with one learned prototype per
-category, times a scale (Wang et al. 2017, "NormFace"). So what the categories are told apart by is what near means.
+The logits are the embedding's cosines with one learned prototype per category, times a scale (Wang et al. 2017,
+"NormFace"). So pictures of one category are near each other.
 """
 
 import math
@@ -11,12 +11,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-SMALLEST = 8  # halve the resolution until the edge is at most this
+SMALLEST = 8  # the resolution is halved until the edge is at most this
 WIDEST = 4  # times the width of the first stage
 
 
 class Reader(nn.Module):
-    """Maps pictures (batch, channels, height, width) in [-1, 1] to logits and embedding, the two heads."""
+    """Maps pictures (batch, channels, height, width) in [-1, 1] to logits and embeddings."""
 
     def __init__(self, channels: int, size: int, categories: int, width: int, embedding: int) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class Reader(nn.Module):
         self.scale = nn.Parameter(torch.tensor(10.0))
 
     def forward(self, picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return logits (batch, categories) and embedding (batch, dimensions) of unit length."""
+        """Return logits (batch, categories) and embeddings (batch, dimensions) of unit length."""
         features = self.body(picture)
         with torch.autocast(picture.device.type, enabled=False):  # cosines need more than the 8 bits of bfloat16
             embedding = functional.normalize(self.project(features.float().mean((2, 3))))
@@ -36,29 +36,29 @@ class Reader(nn.Module):
 
 
 class Probabilities(nn.Module):
-    """The reader as it leaves: probabilities (batch, categories) instead of logits."""
+    """The reader for export, with probabilities (batch, categories) instead of logits."""
 
     def __init__(self, reader: Reader) -> None:
         super().__init__()
         self.reader = reader
 
     def forward(self, picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return probabilities and embedding."""
+        """Return probabilities and embeddings."""
         logits, embedding = self.reader(picture)
         return logits.softmax(1), embedding
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions around which the input is carried (He et al. 2016)."""
+    """A residual block of two 3x3 convolutions (He et al. 2016)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.inside = nn.Sequential(*_build_convolution(width, width), *_build_convolution(width, width))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Keep the shape."""
-        carried: torch.Tensor = x + self.inside(x)
-        return carried
+        """Return features of the same shape."""
+        output: torch.Tensor = x + self.inside(x)
+        return output
 
 
 def _build_stages(channels: int, size: int, width: int) -> list[nn.Module]:

@@ -1,9 +1,8 @@
 """
-Distances between drawn and real pictures as two clouds of embeddings, (pictures, dimensions) each.
+Distances between generated and real pictures as two sets of embeddings, (pictures, dimensions) each.
 
-BLAS sums in another order with another kernel (`OPENBLAS_CORETYPE`) or number of threads. So embeddings are rounded to
-a grid on which it sums exactly, in whatever order, and what follows has a fixed order of its own, without LAPACK's
-blocked routines.
+BLAS adds up in another order with another kernel (`OPENBLAS_CORETYPE`) or number of threads. So embeddings are rounded
+to a grid on which sums are exact, and the steps after that have a fixed order and avoid LAPACK's blocked routines.
 """
 
 import numpy as np
@@ -12,16 +11,16 @@ from scipy.linalg import eigvalsh_tridiagonal
 from adloom.arrays import AnyArray, BoolArray, Float64Array
 
 MANIFOLD_NEIGHBOURS = 3
-GRID_BITS = 20  # of an embedding's values; their products have 40, and 13 more hold a sum of 2**13 of them
-ROWS_PER_SUM = 4096  # summed at once, if each was drawn twice; the sums of many are added up one after the other
-SINGULAR = 1e-15  # of the trace: a direction with less variance has none
+GRID_BITS = 20  # of an embedding's values; products have 40, and 13 more hold a sum of 2**13 products
+ROWS_PER_SUM = 4096  # summed at once, even if each counts twice; the partial sums are added in order
+SINGULAR = 1e-15  # share of the trace; a direction with less variance has none
 
 
 def frechet_distance(embedding: AnyArray, mean: Float64Array, covariance: Float64Array, weights: AnyArray) -> float:
     """
     Return the Fréchet distance of weighted embeddings to a normal distribution (Heusel et al. 2017).
 
-    |m - m'|² + tr(C + C' - 2 (C C')^½), where the trace of the root is the sum of the roots of the eigenvalues of the
+    |m - m'|² + tr(C + C' - 2 (C C')^½). The trace of the root is the sum of the roots of the eigenvalues of the
     symmetric L' C L with C' = L L'. Weights count rows.
     """
     centre, here = _fit_weighted_normal(_round_to_grid(embedding), weights)
@@ -36,30 +35,31 @@ def fit_normal(embedding: AnyArray) -> tuple[Float64Array, Float64Array]:
     return _fit_weighted_normal(_round_to_grid(embedding), np.ones(len(embedding)))
 
 
-def kernel_distances(drawn: AnyArray, real: AnyArray) -> Float64Array:
+def kernel_distances(generated: AnyArray, real: AnyArray) -> Float64Array:
     """
-    Return a value for each drawn picture, (drawn,); their mean is the kernel distance (Bińkowski et al. 2018).
+    Return a value for each generated picture (generated,); their mean is the kernel distance (Bińkowski et al. 2018).
 
-    That is the unbiased squared maximum mean discrepancy under the kernel (x·y / dimensions + 1)³. The values are its
-    linearisation in the drawn pictures: resampled, their mean varies as the distance does.
+    The kernel distance is the unbiased squared maximum mean discrepancy under the kernel (x·y / dimensions + 1)³. The
+    values are its linearisation, so a bootstrap of their mean varies like the distance.
     """
-    among = _mean_kernel(drawn, drawn, without_self=True)
-    across = _mean_kernel(drawn, real, without_self=False)
+    among = _mean_kernel(generated, generated, without_self=True)
+    across = _mean_kernel(generated, real, without_self=False)
     there = _mean_kernel(real, real, without_self=True).mean()
     values: Float64Array = 2 * among - among.mean() + there - 2 * across
     return values
 
 
-def in_manifold(points: AnyArray, by: AnyArray) -> BoolArray:
+def in_manifold(points: AnyArray, others: AnyArray) -> BoolArray:
     """
     Return which points (points,) lie in the manifold of the others (Kynkäänniemi et al. 2019).
 
-    The manifold is the union of balls around each of `by` that reach to its NEIGHBOURS-th nearest among themselves.
-    Drawn pictures covered by real ones are precision, real ones covered by drawn ones recall.
+    The manifold is the union of balls around the points `others`, each with the distance to its nearest neighbour
+    number MANIFOLD_NEIGHBOURS as radius. Precision asks it of generated pictures among real ones, recall of real ones
+    among generated ones.
     """
-    others = min(MANIFOLD_NEIGHBOURS, len(by) - 1)  # the nearest of all is the point itself
-    radius = np.partition(_squared_distances(by, by), others, axis=1)[:, others]
-    return np.asarray((_squared_distances(points, by) <= radius).any(1))
+    neighbour = min(MANIFOLD_NEIGHBOURS, len(others) - 1)  # number 0 is the point itself
+    radius = np.partition(_squared_distances(others, others), neighbour, axis=1)[:, neighbour]
+    return np.asarray((_squared_distances(points, others) <= radius).any(1))
 
 
 def _mean_kernel(a: AnyArray, b: AnyArray, *, without_self: bool) -> Float64Array:
@@ -72,7 +72,6 @@ def _mean_kernel(a: AnyArray, b: AnyArray, *, without_self: bool) -> Float64Arra
 
 
 def _squared_distances(a: AnyArray, b: AnyArray) -> Float64Array:
-    """Return squared distances (a, b)."""
     x, y = _round_to_grid(a), _round_to_grid(b)
     squares: Float64Array = (x**2).sum(1)[:, None] + (y**2).sum(1)[None, :] - 2 * (x @ y.T)
     return squares
@@ -87,7 +86,7 @@ def _round_to_grid(values: AnyArray) -> Float64Array:
 
 
 def _fit_weighted_normal(points: Float64Array, weights: AnyArray) -> tuple[Float64Array, Float64Array]:
-    """Return mean and covariance of points on a grid, each counted `weights` times."""
+    """Return mean and covariance of points on a grid; weights count rows."""
     width, total = points.shape[1], float(weights.sum())
     first, second = np.zeros(width), np.zeros((width, width))
     for start in range(0, len(points), ROWS_PER_SUM):
@@ -100,7 +99,7 @@ def _fit_weighted_normal(points: Float64Array, weights: AnyArray) -> tuple[Float
 
 
 def _multiply(a: Float64Array, b: Float64Array) -> Float64Array:
-    """Return the product of two small matrices, without BLAS."""
+    """Return the product of two small matrices without BLAS."""
     product: Float64Array = np.einsum("ij,kj->ik", a, np.ascontiguousarray(b.T))
     return product
 
@@ -118,15 +117,15 @@ def _cholesky(matrix: Float64Array) -> Float64Array:
 
 def _eigenvalues(matrix: Float64Array) -> Float64Array:
     """Return the eigenvalues (n,) of a symmetric matrix: Householder's tridiagonal form, then Pal, Walker and Kahan."""
-    rest, beside = matrix.copy(), np.zeros(len(matrix) - 1)
+    rest, off_diagonal = matrix.copy(), np.zeros(len(matrix) - 1)
     for k in range(len(matrix) - 1):
         mirror = rest[k + 1 :, k].copy()
-        beside[k] = -np.copysign(np.sqrt((mirror**2).sum()), mirror[0])
-        mirror[0] -= beside[k]
+        off_diagonal[k] = -np.copysign(np.sqrt((mirror**2).sum()), mirror[0])
+        mirror[0] -= off_diagonal[k]
         if length := float((mirror**2).sum()):
             block = rest[k + 1 :, k + 1 :]
             image = (block * mirror).sum(1) * (2 / length)
             image -= mirror * (float((image * mirror).sum()) / length)
             block -= np.outer(mirror, image) + np.outer(image, mirror)
-    values: Float64Array = eigvalsh_tridiagonal(rest.diagonal(), beside, lapack_driver="sterf")  # which calls no BLAS
+    values: Float64Array = eigvalsh_tridiagonal(rest.diagonal(), off_diagonal, lapack_driver="sterf")  # calls no BLAS
     return values

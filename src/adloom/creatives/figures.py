@@ -1,4 +1,4 @@
-"""Figures of pictures and of how they are read, for the report."""
+"""Figures of pictures and of reading them, for the report."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ def draw_rows(rows: Sequence[tuple[str, UInt8Array]]) -> bytes:
 
 
 def draw_pairs(upper: UInt8Array, lower: UInt8Array, labels: Sequence[str], names: tuple[str, str]) -> bytes:
-    """Draw pictures above pictures, a label below each pair; `names` says what the two rows are."""
+    """Draw one picture above another, a label below each pair; `names` are the labels of the two rows."""
     columns = len(labels)
     figure, grid = figures.create_panels(2, columns, 0.9 + 1.05 * columns, 2.5)
     for row, (pictures, name) in enumerate(zip((upper, lower), names, strict=True)):
@@ -53,13 +53,15 @@ def draw_captioned(pictures: UInt8Array, captions: Sequence[str], columns: int =
 
 
 def draw_histograms(panels: Sequence[tuple[str, dict[str, AnyArray], float | None]]) -> bytes:
-    """Draw a panel of histograms for each (unit, {who: values}, threshold); shares, so that sizes do not matter."""
+    """Draw a panel of histograms for each (unit, {name: values}, threshold), as shares of each group."""
     figure, [row] = figures.create_panels(1, len(panels), 4.2 * len(panels), 3.0)
     for ax, (unit, groups, threshold) in zip(row, panels, strict=True):
         edges = np.linspace(0, max(float(values.max()) for values in groups.values()), 60)
-        for values, (who, colour) in zip(groups.values(), zip(groups, figures.COLOURS, strict=False), strict=True):
+        for values, (name, colour) in zip(groups.values(), zip(groups, figures.COLOURS, strict=False), strict=True):
             weights = np.full(len(values), 1 / len(values))
-            ax.hist(values, edges.tolist(), weights=weights, histtype="stepfilled", alpha=0.45, color=colour, label=who)
+            ax.hist(
+                values, edges.tolist(), weights=weights, histtype="stepfilled", alpha=0.45, color=colour, label=name
+            )
         if threshold is not None:
             ax.axvline(threshold, color=figures.COLOURS[3], linewidth=1.4, label="threshold")
         figures.set_labels(ax, x=unit, y="share of pictures")
@@ -86,7 +88,7 @@ def draw_confusion(counts: AnyArray, categories: Sequence[str]) -> bytes:
 
 
 def draw_reliability(confidence: AnyArray, accuracy: AnyArray, share: AnyArray) -> bytes:
-    """Draw per bin (bins,) how often the reader is right against how sure it is; areas show how many rows."""
+    """Draw accuracy by confidence per bin (bins,); areas show the share of rows."""
     figure, ax = figures.create_axes(4.4, 4.0)
     ax.plot([0, 1], [0, 1], color=figures.MUTED, linewidth=1, linestyle="--", label="as often right as it says")
     ax.scatter(confidence, accuracy, s=8 + 600 * share, color=figures.COLOURS[0], alpha=0.6)

@@ -1,4 +1,4 @@
-"""How good drawn pictures are: what a reader takes them for, how real they are, and whether they are copies."""
+"""Evaluate the picture generator: agreement with the reader, likeness to real pictures, and memorization."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from adloom.evaluation import statistics
 from adloom.evaluation.intervals import bootstrap
 from adloom.evaluation.metric import Evaluation, Figure, History, Metric, Sample, Section, Table
 
-MIN_PER_CATEGORY = 20  # pictures drawn of a category, however rare it is
+MIN_PER_CATEGORY = 20  # pictures to generate of each category
 SHOWN = 10  # pictures in a row
 PAIRS = 8  # nearest neighbours shown
 
@@ -32,16 +32,16 @@ class PictureGenerator(Protocol):
         """Length of z."""
 
     def __call__(self, z: Float32Array, category: Int64Array) -> Float32Array:
-        """Draw pictures."""
+        """Generate pictures."""
         ...
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a reader makes of drawn and of real pictures."""
+    """The reader's outputs for generated and real pictures."""
 
-    found: Int64Array  # (drawn,), the category each drawn picture is taken for
-    drawn: Float32Array  # (drawn, dimensions), embeddings
+    predicted: Int64Array  # (generated,), the category that the reader predicts
+    generated: Float32Array  # (generated, dimensions), embeddings
     real: Float32Array  # (test, dimensions)
 
 
@@ -54,32 +54,35 @@ def evaluate(
     history: History,
 ) -> Evaluation:
     """
-    Measure a generator on pictures it draws in the training rows' mix of categories.
+    Measure a generator on pictures it generates in the training rows' mix of categories.
 
-    `rows` are of the splits train and test: test pictures are what good ones look like, training pictures what must
-    not be copied. Without a reader only what needs none is measured. Raises DataError when there is no test picture.
+    `rows` are of the splits train and test: generated pictures should look like test pictures and must not copy
+    training pictures. Without a reader, metrics that need one are left out. Raises DataError when there is no test
+    picture.
     """
     train, test = (table.decode_split(rows, split, categories) for split in ("train", "test"))
     if not len(test):
         raise DataError("creatives: 0 pictures in split test, expected at least 1; add pictures to ingest.creatives")
-    drawn = draw_pictures(
+    generated = generate_pictures(
         generator, choose_categories(train.category, len(categories), params.gan_samples), params.seed
     )
     near = {
-        who: memorization.find_nearest(some.pixels, train.pixels) for who, some in (("drawn", drawn), ("test", test))
+        who: memorization.find_nearest(some.pixels, train.pixels)
+        for who, some in (("drawn", generated), ("test", test))
     }
     samples = _memorization_samples(near["drawn"], memorization.copy_threshold(near["test"]))
-    sections: list[Section] = [_draw_sheet(drawn, categories)]
+    sections: list[Section] = [_draw_sheet(generated, categories)]
     if reader is not None:
-        judgement = _judge(reader, drawn, test)
-        samples |= _agreement_samples(judgement.found == drawn.category, drawn.category, categories)
+        probabilities, embedding = read_pictures(reader, generated.pixels)
+        judgement = Judgement(probabilities.argmax(1), embedding, read_pictures(reader, test.pixels)[1])
+        samples |= _agreement_samples(judgement.predicted == generated.category, generated.category, categories)
         samples |= _distance_samples(judgement)
-        sections += _draw_misread(judgement.found, drawn, categories)
+        sections += _draw_misread(judgement.predicted, generated, categories)
     metrics = {name: bootstrap(sample, params.bootstraps, params.seed) for name, sample in samples.items()}
     sections += [
         *_tabulate_categories(metrics, categories),
         _draw_distances(near),
-        _draw_pairs(near["drawn"], drawn, train),
+        _draw_pairs(near["drawn"], generated, train),
     ]
     sections.append(Figure("Learning curves", CURVES, style.draw_learning_curves(history)))
     return Evaluation(metrics, samples, sections)
@@ -92,21 +95,21 @@ CURVES = (
 
 
 def choose_categories(category: Int64Array, categories: int, number: int) -> Int64Array:
-    """Return the categories to draw, (about number,), in the shares of these rows, at least FEWEST of each."""
+    """Return the categories to generate (about number,), in the rows' shares, at least MIN_PER_CATEGORY of each."""
     shares = np.bincount(category, minlength=categories) / len(category)
     return np.repeat(np.arange(categories), np.maximum(np.rint(shares * number).astype(np.int64), MIN_PER_CATEGORY))
 
 
-def draw_pictures(generator: PictureGenerator, category: Int64Array, seed: int) -> Creatives:
-    """Draw a picture for each category asked; picture i depends on (seed, i) and its category alone."""
+def generate_pictures(generator: PictureGenerator, category: Int64Array, seed: int) -> Creatives:
+    """Generate a picture for each category; picture i depends on (seed, i) and its category alone."""
     z = np.random.default_rng(seed).standard_normal((len(category), generator.latent), np.float32)
     starts = range(0, len(category), BATCH)
-    drawn = [to_pixels(generator(z[s : s + BATCH], category[s : s + BATCH])) for s in starts]
-    return Creatives(np.concatenate(drawn), category)
+    generated = [to_pixels(generator(z[s : s + BATCH], category[s : s + BATCH])) for s in starts]
+    return Creatives(np.concatenate(generated), category)
 
 
 def lowest_share(category: AnyArray, hit: AnyArray, weights: AnyArray) -> float:
-    """Return the lowest share of hits (rows,) of any one category (rows,)."""
+    """Return the lowest share of hits (rows,) over the categories (rows,)."""
     number = int(category.max()) + 1
     rows = np.bincount(category, weights, number)
     hits = np.bincount(category, weights * hit, number)
@@ -114,15 +117,10 @@ def lowest_share(category: AnyArray, hit: AnyArray, weights: AnyArray) -> float:
 
 
 def weighted_median(values: AnyArray, weights: AnyArray) -> float:
-    """Return the weighted median: the smallest value that half of the weight does not exceed."""
+    """Return the smallest value that half of the weight does not exceed."""
     order = np.argsort(values, kind="stable")
     reached = np.cumsum(weights[order])
     return float(values[order][np.searchsorted(reached, reached[-1] / 2)])
-
-
-def _judge(reader: PictureReader, drawn: Creatives, test: Creatives) -> Judgement:
-    probabilities, embedding = read_pictures(reader, drawn.pixels)
-    return Judgement(probabilities.argmax(1), embedding, read_pictures(reader, test.pixels)[1])
 
 
 def _memorization_samples(near: memorization.NearestTraining, threshold: float) -> dict[str, Sample]:
@@ -148,36 +146,36 @@ def _distance_samples(judgement: Judgement) -> dict[str, Sample]:
     mean, covariance = distances.fit_normal(judgement.real)
 
     def frechet(row: AnyArray, weights: AnyArray) -> float:
-        return distances.frechet_distance(judgement.drawn[row], mean, covariance, weights)
+        return distances.frechet_distance(judgement.generated[row], mean, covariance, weights)
 
-    drawn, real = judgement.drawn, judgement.real
+    generated, real = judgement.generated, judgement.real
     return {
-        "frechet_distance": Sample((np.arange(len(drawn)),), frechet, "distance"),
-        "kernel_distance": Sample((distances.kernel_distances(drawn, real),), statistics.mean, "distance"),
-        "precision": Sample((distances.in_manifold(drawn, real),), statistics.mean, "share"),
-        "recall": Sample((distances.in_manifold(real, drawn),), statistics.mean, "share"),
+        "frechet_distance": Sample((np.arange(len(generated)),), frechet, "distance"),
+        "kernel_distance": Sample((distances.kernel_distances(generated, real),), statistics.mean, "distance"),
+        "precision": Sample((distances.in_manifold(generated, real),), statistics.mean, "share"),
+        "recall": Sample((distances.in_manifold(real, generated),), statistics.mean, "share"),
     }
 
 
-def _draw_sheet(drawn: Creatives, categories: list[str]) -> Figure:
-    rows = [(name, drawn.pixels[drawn.category == number][:SHOWN]) for number, name in enumerate(categories)]
+def _draw_sheet(generated: Creatives, categories: list[str]) -> Figure:
+    rows = [(name, generated.pixels[generated.category == number][:SHOWN]) for number, name in enumerate(categories)]
     return Figure("Sample sheet", "The first pictures drawn of each category, not selected.", figures.draw_rows(rows))
 
 
-def _draw_misread(found: Int64Array, drawn: Creatives, categories: list[str]) -> list[Section]:
-    """Return the pictures of the worst category that were taken for another; nothing when all were read as asked."""
-    wrong = found != drawn.category
+def _draw_misread(predicted: Int64Array, generated: Creatives, categories: list[str]) -> list[Section]:
+    """Return pictures of the worst category that were read as another, or no section if there is none."""
+    wrong = predicted != generated.category
     if not wrong.any():
         return []
-    worst = int(np.bincount(drawn.category[wrong]).argmax())
-    rows = np.flatnonzero(wrong & (drawn.category == worst))[: 2 * PAIRS]
-    captions = [f"read as\n{categories[found[row]]}" for row in rows]
-    picture = figures.draw_captioned(drawn.pixels[rows], captions)
+    worst = int(np.bincount(generated.category[wrong]).argmax())
+    rows = np.flatnonzero(wrong & (generated.category == worst))[: 2 * PAIRS]
+    captions = [f"read as\n{categories[predicted[row]]}" for row in rows]
+    picture = figures.draw_captioned(generated.pixels[rows], captions)
     return [Figure(f"Worst category: {categories[worst]}", "Drawn as asked, taken for something else.", picture)]
 
 
 def _tabulate_categories(metrics: Mapping[str, Metric], categories: list[str]) -> list[Section]:
-    """Return the table of agreement per category, the worst first; nothing when no reader judged."""
+    """Return the table of agreement per category, the lowest first, or no section without a reader."""
     known = [(name, metrics[f"agreement.{name}"]) for name in categories if f"agreement.{name}" in metrics]
     if not known:
         return []
@@ -191,8 +189,8 @@ def _tabulate_categories(metrics: Mapping[str, Metric], categories: list[str]) -
 
 def _draw_distances(near: Mapping[str, memorization.NearestTraining]) -> Figure:
     names = {"drawn": "drawn pictures", "test": "real test pictures"}
-    relative = {names[who]: found.relative for who, found in near.items()}
-    pixels = {names[who]: found.pixels for who, found in near.items()}
+    relative = {names[who]: predicted.relative for who, predicted in near.items()}
+    pixels = {names[who]: predicted.pixels for who, predicted in near.items()}
     unit = f"distance to the nearest / to the {memorization.SCALE_NEIGHBOUR}th"
     picture = figures.draw_histograms(
         [
@@ -207,10 +205,10 @@ def _draw_distances(near: Mapping[str, memorization.NearestTraining]) -> Figure:
     return Figure("Nearest training pictures", caption, picture)
 
 
-def _draw_pairs(near: memorization.NearestTraining, drawn: Creatives, train: Creatives) -> Figure:
+def _draw_pairs(near: memorization.NearestTraining, generated: Creatives, train: Creatives) -> Figure:
     closest = np.argsort(near.relative, kind="stable")[:PAIRS]
     labels = [f"{near.relative[row]:.2f}" for row in closest]
     picture = figures.draw_pairs(
-        drawn.pixels[closest], train.pixels[near.index[closest]], labels, ("drawn", "nearest training")
+        generated.pixels[closest], train.pixels[near.index[closest]], labels, ("drawn", "nearest training")
     )
     return Figure("Nearest pairs", "The drawn pictures that come nearest to a training picture, relative.", picture)

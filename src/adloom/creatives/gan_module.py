@@ -1,4 +1,4 @@
-"""How the picture generator learns."""
+"""Training of the picture generator."""
 
 import copy
 
@@ -12,16 +12,15 @@ from adloom.creatives.batches import Batch
 from adloom.creatives.gan_net import Discriminator, Generator
 
 BETAS = (0.5, 0.99)
-STATISTICS_BATCHES = 64  # batches of which the statistics of the averaged generator are taken
+STATISTICS_BATCHES = 64  # batches that the averaged generator's statistics come from
 
 
 class GanModule(pl.LightningModule):
     """
-    Hinge loss (Lim & Ye 2017), one step of either network per batch; the generator's averaged weights are the model.
+    Hinge loss (Lim & Ye 2017), one step of each network per batch; the generator's averaged weights are the model.
 
-    The auxiliary classifier learns from real pictures only; the generator is to please it too, by category_weight.
-
-    Lightning's global_step counts both optimizers, so the generator's steps are counted here.
+    The auxiliary classifier learns from real pictures only; the generator's loss includes it by category_weight.
+    Lightning's global_step counts both optimizers, so `steps` counts the generator's.
     """
 
     def __init__(self, generator: Generator, discriminator: Discriminator, params: TrainGan) -> None:
@@ -43,41 +42,43 @@ class GanModule(pl.LightningModule):
         ]
 
     def training_step(self, batch: Batch, _: int) -> None:
-        """Let the discriminator tell real from drawn pictures, then the generator learn from its judgement."""
+        """Train the discriminator, then the generator, on one batch."""
         picture, category = batch
         picture = picture.contiguous(memory_format=self._layout)
-        drawn = self.generator(torch.randn(len(picture), self.params.latent, device=self.device), category)
+        generated = self.generator(torch.randn(len(picture), self.params.latent, device=self.device), category)
         losses = {
-            "discriminator_loss": self._discriminate(picture, drawn.detach(), category),
-            "generator_loss": self._generate(drawn, category),
+            "discriminator_loss": self._train_discriminator(picture, generated.detach(), category),
+            "generator_loss": self._train_generator(generated, category),
         }
         self.steps += 1
-        self._follow()
+        self._update_average()
         self.log_dict(losses, on_step=False, on_epoch=True, batch_size=len(picture), sync_dist=True)
 
-    def _discriminate(self, picture: torch.Tensor, drawn: torch.Tensor, category: torch.Tensor) -> torch.Tensor:
-        scores, logits = self.discriminator(torch.cat([picture, drawn]), torch.cat([category, category]))
+    def _train_discriminator(
+        self, picture: torch.Tensor, generated: torch.Tensor, category: torch.Tensor
+    ) -> torch.Tensor:
+        scores, logits = self.discriminator(torch.cat([picture, generated]), torch.cat([category, category]))
         real, fake = scores.chunk(2)
         loss = functional.relu(1 - real).mean() + functional.relu(1 + fake).mean()
-        self._learn(0, loss + functional.cross_entropy(logits[: len(picture)], category))
+        self._step_optimizer(0, loss + functional.cross_entropy(logits[: len(picture)], category))
         return loss.detach()
 
-    def _generate(self, drawn: torch.Tensor, category: torch.Tensor) -> torch.Tensor:
+    def _train_generator(self, generated: torch.Tensor, category: torch.Tensor) -> torch.Tensor:
         self.discriminator.requires_grad_(requires_grad=False)
-        scores, logits = self.discriminator(drawn, category)
+        scores, logits = self.discriminator(generated, category)
         loss: torch.Tensor = -scores.mean()
-        self._learn(1, loss + self.params.category_weight * functional.cross_entropy(logits, category))
+        self._step_optimizer(1, loss + self.params.category_weight * functional.cross_entropy(logits, category))
         self.discriminator.requires_grad_(requires_grad=True)
         return loss.detach()
 
-    def _learn(self, which: int, loss: torch.Tensor) -> None:
+    def _step_optimizer(self, which: int, loss: torch.Tensor) -> None:
         optimizer = self.optimizers()[which]
         optimizer.zero_grad()
         self.manual_backward(loss)
         optimizer.step()
 
-    def _follow(self) -> None:
-        """Move the averaged weights towards the generator's; early on, when these still change much, faster."""
+    def _update_average(self) -> None:
+        """Move the averaged weights towards the generator's, faster in the first steps."""
         steps = float(self.steps)
         weight = 1 - min(self.params.ema_decay, steps / (steps + 10))
         with torch.no_grad():
@@ -87,9 +88,9 @@ class GanModule(pl.LightningModule):
 
 def standing_statistics(module: GanModule, categories: int) -> Generator:
     """
-    Return the averaged generator with batch statistics of its own ("standing statistics", Brock et al. 2019).
+    Return the averaged generator with batch statistics of its own (Brock et al. 2019).
 
-    They are taken over SETTLING batches with equally many pictures of each category.
+    They come from STATISTICS_BATCHES batches with equally many pictures of each category.
     """
     average, params = module.average, module.params
     noise = torch.Generator().manual_seed(params.seed)

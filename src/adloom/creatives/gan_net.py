@@ -1,10 +1,10 @@
 """
 The picture generator and its discriminator: the DCGAN family, conditioned on a category.
 
-The generator knows the category by conditional batch normalisation, the discriminator by projection under spectral
-normalisation (Miyato & Koyama 2018, "cGANs with projection discriminator"; Miyato et al. 2018, "Spectral
-normalization"), with an auxiliary classifier beside it (Odena et al. 2017, "Conditional image synthesis with auxiliary
-classifier GANs"): projection alone learns the categories too slowly for a budget of minutes.
+The generator uses conditional batch normalisation, the discriminator projection under spectral normalisation (Miyato &
+Koyama 2018, "cGANs with projection discriminator"; Miyato et al. 2018, "Spectral normalization"). An auxiliary
+classifier (Odena et al. 2017, "Conditional image synthesis with auxiliary classifier GANs") helps, because projection
+alone learns the categories too slowly for minutes of training.
 """
 
 import math
@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-SMALLEST = 8  # the generator begins, and the discriminator ends, at an edge of at most this
+SMALLEST = 8  # the generator's first and the discriminator's last edge is at most this
 WIDEST = 4  # times the width at full resolution
 SLOPE = 0.2
 
@@ -32,7 +32,7 @@ class Generator(nn.Module):
         self.end = nn.Conv2d(widths[-1], channels, 3, 1, 1)
 
     def forward(self, z: torch.Tensor, category: torch.Tensor) -> torch.Tensor:
-        """Draw one picture per row."""
+        """Generate one picture per row."""
         x = self.begin(z).unflatten(1, (-1, self.edge, self.edge))
         x = self.norms[0](x, category).relu()
         for up, norm in zip(self.ups, list(self.norms)[1:], strict=True):
@@ -42,7 +42,7 @@ class Generator(nn.Module):
 
 
 class ConditionalNorm(nn.Module):
-    """Batch normalisation whose gain and bias are looked up by category."""
+    """Batch normalisation with a gain and a bias per category."""
 
     def __init__(self, width: int, categories: int) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class ConditionalNorm(nn.Module):
         nn.init.zeros_(self.bias.weight)
 
     def forward(self, x: torch.Tensor, category: torch.Tensor) -> torch.Tensor:
-        """Keep the shape."""
+        """Return features of the same shape."""
         gain, bias = self.gain(category)[..., None, None], self.bias(category)[..., None, None]
         conditioned: torch.Tensor = self.norm(x) * gain + bias
         return conditioned
@@ -61,9 +61,9 @@ class ConditionalNorm(nn.Module):
 
 class Discriminator(nn.Module):
     """
-    Scores pictures (batch, channels, size, size) of stated categories (batch,), and says which category it sees.
+    Scores pictures (batch, channels, size, size) of stated categories (batch,), and classifies them.
 
-    A score (batch,) above 0 means real; the logits (batch, categories) are of an auxiliary classifier.
+    A score (batch,) above 0 means real; the logits (batch, categories) are of the auxiliary classifier.
     """
 
     def __init__(self, channels: int, size: int, categories: int, width: int) -> None:
@@ -81,7 +81,7 @@ class Discriminator(nn.Module):
         self.classify = nn.Linear(features, categories)
 
     def forward(self, picture: torch.Tensor, category: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return how real each picture looks as a picture of its category, and the logits of the categories."""
+        """Return the score of each picture as a picture of its category, and the category logits."""
         features = self.body(picture).float()
         with torch.autocast(picture.device.type, enabled=False):  # a score needs more than bfloat16's 8 bits
             score: torch.Tensor = self.score(features)[:, 0] + (features * self.project(category)).sum(1)

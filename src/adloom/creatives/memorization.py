@@ -1,11 +1,10 @@
 """
-Copies: how near drawn pictures lie to single training pictures, measured against how near real new pictures lie.
+Memorization: distances of generated pictures to training pictures, compared with those of real new pictures.
 
-Plain pixel distances would call smooth pictures copies: a plain shirt is near to many others. So the distance to the
-nearest training picture is divided by that to the SCALE-th nearest: a picture among its like is near 1, a copy of one
-of them near 0, smooth or not. The threshold is a low quantile of the same distances of test pictures, which were not
-trained on. Mirrored copies are found too; crops, turns and copies of what stands in the training rows more than SCALE
-times are not.
+Plain pixel distances would call smooth pictures copies, because a plain shirt is near to many others. So the distance
+to the nearest training picture is divided by the distance to nearest neighbour number SCALE_NEIGHBOUR: a copy is near
+0, smooth or not. The threshold is a low quantile of the relative distances of test pictures. Mirrored copies are
+detected; crops, turns and copies of pictures that the training rows repeat more often than SCALE_NEIGHBOUR are not.
 """
 
 from dataclasses import dataclass
@@ -14,16 +13,16 @@ import numpy as np
 
 from adloom.arrays import Float32Array, Float64Array, Int64Array, UInt8Array
 
-SCALE_NEIGHBOUR = 50  # the neighbour whose distance is the unit
+SCALE_NEIGHBOUR = 50  # its distance is the unit
 QUANTILE = 0.001  # share of real test pictures that lie below the threshold
 MAX_EDGE = 16  # pixels at most; pictures are averaged down to this
-LEVELS = 128  # of brightness; then a sum of squares is an integer that float32 holds, in whatever order it is added up
+LEVELS = 128  # of brightness; sums of squares are then integers that float32 holds exactly, in any order
 CHUNK = 100  # pictures compared at once
 
 
 @dataclass(frozen=True)
 class NearestTraining:
-    """For each picture its nearest training picture."""
+    """The nearest training picture of each picture."""
 
     index: Int64Array  # (pictures,), the row of the nearest training picture
     pixels: Float64Array  # (pictures,), root mean square difference to it, in grey levels 0 … 255
@@ -32,12 +31,12 @@ class NearestTraining:
 
 def find_nearest(pictures: UInt8Array, training: UInt8Array) -> NearestTraining:
     """Find the nearest training picture, mirrored or not, of each (pictures, channels, height, width)."""
-    known = np.ascontiguousarray(_to_points(training).T)
-    lengths = (known**2).sum(0)
+    training_points = np.ascontiguousarray(_to_points(training).T)
+    lengths = (training_points**2).sum(0)
     starts = range(0, len(pictures), CHUNK)
-    parts = [_find_nearest_chunk(pictures[start : start + CHUNK], known, lengths) for start in starts]
+    parts = [_find_nearest_chunk(pictures[start : start + CHUNK], training_points, lengths) for start in starts]
     index, first, scale = (np.concatenate(column) for column in zip(*parts, strict=True))
-    root = np.sqrt(first / len(known)) * (255 / (LEVELS - 1))
+    root = np.sqrt(first / len(training_points)) * (255 / (LEVELS - 1))
     return NearestTraining(index, root, np.sqrt(first / np.maximum(scale, 1)))
 
 
@@ -47,15 +46,17 @@ def copy_threshold(test: NearestTraining) -> float:
 
 
 def _find_nearest_chunk(
-    pictures: UInt8Array, known: Float32Array, lengths: Float32Array
+    pictures: UInt8Array, training_points: Float32Array, lengths: Float32Array
 ) -> tuple[Int64Array, Float64Array, Float64Array]:
     """
-    Return index, squared distance of the nearest, and squared distance of the SCALE-th nearest, (pictures,) each.
+    Return the nearest index, its squared distance, and the squared distance of SCALE_NEIGHBOUR, (pictures,) each.
 
-    known (values, training) are the training pictures' points, lengths (training,) their squares.
+    training_points are (values, training), lengths (training,) their squared lengths.
     """
     plain, mirrored = _to_points(pictures), _to_points(pictures[..., ::-1])
-    squares = np.maximum(plain @ known, mirrored @ known)  # mirroring does not change a point's length
+    squares = np.maximum(
+        plain @ training_points, mirrored @ training_points
+    )  # mirroring does not change a point's length
     squares *= -2
     squares += lengths
     index = squares.argmin(1)
@@ -67,7 +68,7 @@ def _find_nearest_chunk(
 
 
 def _to_points(pictures: UInt8Array) -> Float32Array:
-    """Return (pictures, values): averaged down to EDGE and rounded to LEVELS, so that sums are exact."""
+    """Return (pictures, values): averaged down to MAX_EDGE and rounded to LEVELS, so that sums are exact."""
     number, channels, height, width = pictures.shape
     factor = -(-height // MAX_EDGE)
     blocks = pictures.reshape(number, channels, height // factor, factor, width // factor, factor)

@@ -20,9 +20,9 @@ MODES = {1: "L", 3: "RGB"}
 
 def decode_pngs(pngs: Sequence[bytes], channels: int, height: int, width: int) -> UInt8Array:
     """
-    Decode PNGs of one size to pixels (pictures, channels, height, width).
+    Decode PNGs of one size to pixels.
 
-    Raises DataError naming the first picture that cannot be read or has another size.
+    Raises DataError naming the first picture that is unreadable or has another size.
     """
     pixels = np.empty((len(pngs), channels, height, width), np.uint8)
     for number, png in enumerate(pngs):
@@ -31,7 +31,7 @@ def decode_pngs(pngs: Sequence[bytes], channels: int, height: int, width: int) -
 
 
 def encode_pngs(pixels: UInt8Array) -> list[bytes]:
-    """Encode pixels (pictures, channels, height, width) as PNGs without metadata; equal pixels give equal bytes."""
+    """Encode pixels as PNGs without metadata; equal pixels give equal bytes."""
     return [encode_one(picture.transpose(1, 2, 0)) for picture in pixels]
 
 
@@ -41,16 +41,16 @@ def to_floats(pixels: UInt8Array) -> Float32Array:
 
 
 def to_pixels(pictures: Float32Array) -> UInt8Array:
-    """Map -1 … 1 to 0 … 255, rounding; what lies outside is clipped."""
+    """Map -1 … 1 to 0 … 255, rounded and clipped."""
     pixels: UInt8Array = np.rint((np.clip(pictures, -1, 1) + 1) * 127.5).astype(np.uint8)
     return pixels
 
 
 def draw_sheet(pixels: UInt8Array, columns: int, gap: int = 2, scale: int = 2) -> bytes:
     """
-    Lay pictures out row by row on white, `columns` a row, and return the PNG.
+    Lay pictures out on white, `columns` a row, and return the PNG.
 
-    `scale` repeats each pixel, `gap` is between pictures, in pixels before scaling.
+    `scale` repeats each pixel, `gap` is the distance of pictures, in pixels before scaling.
     """
     number, channels, height, width = pixels.shape
     rows = -(-number // columns)
@@ -65,8 +65,8 @@ def _decode_png(png: bytes, number: int, channels: int, height: int, width: int)
     try:
         with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
             if image.size != (width, height):
-                found = "x".join(map(str, image.size))
-                raise DataError(f"picture {number}: {found} pixels, expected {width}x{height}; run `adloom prepare`")
+                size = "x".join(map(str, image.size))
+                raise DataError(f"picture {number}: {size} pixels, expected {width}x{height}; run `adloom prepare`")
             pixels: UInt8Array = np.asarray(image.convert(MODES[channels]), np.uint8)
     except (OSError, SyntaxError, ValueError) as error:  # SyntaxError is Pillow's word for a broken PNG
         raise DataError(f"picture {number}: not a PNG that can be read ({error}); run `adloom prepare`") from None

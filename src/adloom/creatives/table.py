@@ -12,7 +12,7 @@ from adloom.errors import DataError
 
 @dataclass(frozen=True)
 class Creatives:
-    """Pictures (pictures, channels, height, width) and the number of each one's category (pictures,)."""
+    """Pictures (pictures, channels, height, width) and the index of each one's category (pictures,)."""
 
     pixels: UInt8Array
     category: Int64Array
@@ -22,26 +22,26 @@ class Creatives:
 
 
 def list_categories(rows: pd.DataFrame) -> list[str]:
-    """Return the categories of the training rows, sorted; a model knows no others."""
-    found = sorted(rows.loc[rows["split"] == "train", "category"].unique())
-    if not found:
+    """Return the sorted categories of the training rows."""
+    categories = sorted(rows.loc[rows["split"] == "train", "category"].unique())
+    if not categories:
         raise DataError("creatives: no picture in split train, expected at least 1; add pictures to ingest.creatives")
-    return found
+    return categories
 
 
-def decode_split(rows: pd.DataFrame, split: str, known: list[str]) -> Creatives:
-    """Decode the pictures of a split, those of unknown categories left out. Raises DataError on a broken picture."""
+def decode_split(rows: pd.DataFrame, split: str, categories: list[str]) -> Creatives:
+    """Decode the pictures of a split, without unknown categories. Raises DataError for a broken picture."""
     channels, height, width = picture_shape(rows)
-    chosen = rows[(rows["split"] == split) & rows["category"].isin(known)]
-    numbers = {name: number for number, name in enumerate(known)}
-    category = np.array([numbers[name] for name in chosen["category"]], np.int64)
-    return Creatives(pictures.decode_pngs(chosen["image"].tolist(), channels, height, width), category)
+    selected = rows[(rows["split"] == split) & rows["category"].isin(categories)]
+    numbers = {name: number for number, name in enumerate(categories)}
+    category = np.array([numbers[name] for name in selected["category"]], np.int64)
+    return Creatives(pictures.decode_pngs(selected["image"].tolist(), channels, height, width), category)
 
 
 def picture_shape(rows: pd.DataFrame) -> tuple[int, int, int]:
-    """Return channels, height and width, which all rows share. Raises DataError when they do not."""
-    found = rows[["channels", "height", "width"]].drop_duplicates()
-    if len(found) != 1:
-        raise DataError(f"creatives: {len(found)} shapes of picture, expected 1; run `adloom prepare`")
-    channels, height, width = (int(number) for number in found.iloc[0])
+    """Return the channels, height and width of all rows. Raises DataError when they differ."""
+    shapes = rows[["channels", "height", "width"]].drop_duplicates()
+    if len(shapes) != 1:
+        raise DataError(f"creatives: {len(shapes)} shapes of picture, expected 1; run `adloom prepare`")
+    channels, height, width = (int(number) for number in shapes.iloc[0])
     return channels, height, width

@@ -140,13 +140,9 @@ def _parse_json_list(text: str) -> list[str] | None:
     return parts if isinstance(parts, list) and all(isinstance(part, str) for part in parts) else None
 
 
-def _keep_value(raw: pd.Series) -> Parsed:
-    return raw, pd.Series(False, raw.index)
-
-
 NOT_NEGATIVE = pa.Check.ge(0, error="negative")
 TEXT = ColumnType("str", _parse_text, "not text")
-PICTURE = ColumnType("object", _keep_value, "not a picture")
+PICTURE = ColumnType("object", lambda raw: (raw, pd.Series(False, raw.index)), "not a picture")
 NUMBER = ColumnType("float64", _parse_number, "not a number", (NOT_NEGATIVE,))
 COUNT = ColumnType("Int64", _parse_count, "not a whole number", (NOT_NEGATIVE,))
 SHARE = ColumnType(

@@ -82,33 +82,30 @@ def convert(image: object, target: PictureFormat, max_pixels: int) -> tuple[byte
     Return PNG bytes without metadata and pixels (size, size, channels). Raises PictureError when that is impossible or
     too slow. A large JPEG is decoded at a fraction of its size.
     """
-    pixels, kept = _decode(image, target, max_pixels)
-    return image if isinstance(image, bytes) and kept and _is_minimal_png(image) else encode_png(pixels), pixels
+    pixels, is_unchanged = _decode(image, target, max_pixels)
+    return image if isinstance(image, bytes) and is_unchanged and _is_minimal_png(image) else encode_png(pixels), pixels
 
 
-def decode(image: object, wanted: PictureFormat, max_pixels: int) -> UInt8Array:
-    """
-    Bring a picture to a form: upright, over white where it is transparent, padded with white to a square.
-
-    Returns pixels (size, size, channels). Raises PictureError when that cannot be done, or when the picture would take
-    too long to decode. A large JPEG is decoded at a fraction of its size.
-    """
-    return _decode(image, wanted, max_pixels)[0]
+def decode(image: object, target: PictureFormat, max_pixels: int) -> UInt8Array:
+    """Return the pixels (size, size, channels) of `convert`. Raises as `convert` does."""
+    return _decode(image, target, max_pixels)[0]
 
 
-def _decode(image: object, wanted: PictureFormat, max_pixels: int) -> tuple[UInt8Array, bool]:
-    """Return the pixels of `decode`, and whether they are those of the file as it is."""
+def _decode(image: object, target: PictureFormat, max_pixels: int) -> tuple[UInt8Array, bool]:
+    """Return pixels (size, size, channels), and whether they are the file's own."""
     picture = _open_checked(image, max_pixels)
-    picture.draft(None, (DRAFT * wanted.size, DRAFT * wanted.size))
+    picture.draft(None, (DRAFT * target.size, DRAFT * target.size))
     try:
-        picture.load()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about truncated metadata
+            picture.load()
     except PILLOW_ERRORS:
         raise PictureError(DAMAGED) from None
-    flat = _flatten(picture, "L" if wanted.channels == 1 else "RGB")
-    if flat.size != (wanted.size, wanted.size):
-        white = 255 if wanted.channels == 1 else (255, 255, 255)
-        flat = ImageOps.pad(flat, (wanted.size, wanted.size), Image.Resampling.LANCZOS, color=white)
-    return np.asarray(flat).reshape(wanted.size, wanted.size, wanted.channels), flat is picture
+    square = _flatten(picture, "L" if target.channels == 1 else "RGB")
+    if square.size != (target.size, target.size):
+        white = 255 if target.channels == 1 else (255, 255, 255)
+        square = ImageOps.pad(square, (target.size, target.size), Image.Resampling.LANCZOS, color=white)
+    return np.asarray(square).reshape(target.size, target.size, target.channels), square is picture
 
 
 def encode_png(pixels: UInt8Array) -> bytes:

@@ -92,10 +92,6 @@ def _translate_errors(path: Path) -> Iterator[None]:
         raise DataError(f"{path}: {error}") from None
 
 
-def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
-
-
 def _read_csv(root: Path, source: Source) -> Chunks:
     for path in _list_files(root):
         opener = gzip.open if path.suffix == ".gz" else open
@@ -183,8 +179,8 @@ def _read_idx_set(images_path: Path, labels_path: Path, prefix: str, categories:
 
 def _read_idx_array(path: Path, dimensions: int) -> UInt8Array:
     """Read an idx file of unsigned bytes: magic 0x0000080d with d dimensions, then their sizes as big-endian uint32."""
-    with _translate_errors(path), _open(path) as stream:
-        data = stream.read()
+    with _translate_errors(path):
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         magic, *shape = struct.unpack_from(f">I{dimensions}I", data)
     if magic != 0x0800 + dimensions:
         raise DataError(f"{path}: not an idx file of unsigned bytes in {dimensions} dimensions (magic {magic:#x})")

@@ -91,9 +91,9 @@ rng = np.random.default_rng(0)
 drawn, real = (rng.normal(size=(rows, 64)).astype(np.float32) / 8 for rows in (700, 500))
 drawn[:, :3] *= 4
 weights = np.bincount(rng.integers(700, size=700), minlength=700).astype(float)
-mean, covariance = distances.normal(real)
-frechet = np.float64(distances.frechet(drawn, mean, covariance, weights))
-found = [mean, covariance, frechet, distances.kernel(drawn, real), distances.covered(drawn, real)]
+mean, covariance = distances.fit_normal(real)
+frechet = np.float64(distances.frechet_distance(drawn, mean, covariance, weights))
+found = [mean, covariance, frechet, distances.kernel_distances(drawn, real), distances.in_manifold(drawn, real)]
 print(hashlib.sha256(b"".join(array.tobytes() for array in found)).hexdigest())
 """
 KERNELS = {"x86_64": ["Prescott", "Nehalem", "Sandybridge"], "aarch64": ["ARMV8", "CORTEXA57"]}

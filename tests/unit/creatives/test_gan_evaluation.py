@@ -116,7 +116,7 @@ def test_the_same_seed_draws_the_same_pictures() -> None:
 
     echo.latent = 3  # type: ignore[attr-defined]
     category = np.zeros(7, np.int64)
-    first, second, other = (gan_evaluation.draw_pictures(echo, category, seed).pixels for seed in (1, 1, 2))  # type: ignore[arg-type]
+    first, second, other = (gan_evaluation.generate_pictures(echo, category, seed).pixels for seed in (1, 1, 2))  # type: ignore[arg-type]
     assert (first == second).all()
     assert not (first == other).all()
 

@@ -100,7 +100,7 @@ def test_the_averaged_generator_follows_and_is_settled() -> None:
     with torch.no_grad():
         module.generator.begin.weight.add_(1)
     module.steps += 1
-    module._follow()  # the first step's decay is 1 / 11
+    module._update_average()  # the first step's decay is 1 / 11
     assert torch.allclose(module.average.begin.weight, before + 10 / 11, atol=1e-5)
     generator = gan_module.standing_statistics(module, 2)
     first = gan_module.standing_statistics(module, 2).norms[0].norm.running_mean.clone()  # type: ignore[union-attr,operator]

@@ -9,17 +9,15 @@ away while it waits is dropped.
 import asyncio
 import logging
 import time
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from contextvars import ContextVar
 from http import HTTPStatus
 from typing import Any
 
 import anyio
 from pydantic import ValidationError
-from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
-from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from adloom.serving import request_context
@@ -29,6 +27,7 @@ from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import Body, Endpoint
 
 BUSY = 64  # requests in flight above which the next one is sent away
+NOTHING: Mapping[str, ASGIApp] = {}
 PARSED = b"{}"  # what an application is given for a body: it finds the checked request in `asked`
 
 current_request: ContextVar[Any] = ContextVar("asked")  # the checked request that is being answered
@@ -39,10 +38,10 @@ class ApiMiddleware:
     """
     ASGI middleware around an application that answers the endpoints and pages of an admission.
 
-    `first` answers what it has a route for before the application sees it.
+    `first` has applications by path, which answer instead of the one behind the middleware.
     """
 
-    def __init__(self, app: ASGIApp, admission: Admission, first: Starlette | None = None) -> None:
+    def __init__(self, app: ASGIApp, admission: Admission, first: Mapping[str, ASGIApp] = NOTHING) -> None:
         self._app, self.admission, self._first = app, admission, first
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,7 +65,8 @@ class ApiMiddleware:
 
     async def _answer(self, scope: Scope, receive: Receive, reply: "_Reply") -> None:
         try:
-            app, endpoint = self._chosen(scope), self.admission.endpoints.get(scope["path"])
+            app = self._first.get(scope["path"], self._app)
+            endpoint = self.admission.endpoints.get(scope["path"])
             if endpoint is None:
                 await app(scope, receive, reply)
             else:
@@ -94,11 +94,6 @@ class ApiMiddleware:
             assert issubclass(endpoint.asked, Body)  # the others are answered by the lane
             current_request.set(_checked(body, endpoint.asked))
         return _replay(receive)
-
-    def _chosen(self, scope: Scope) -> ASGIApp:
-        routes = self._first.routes if self._first else []
-        known = any(route.matches(scope)[0] != Match.NONE for route in routes)
-        return self._first if self._first and known else self._app
 
 
 async def _while_connected(app: ASGIApp, scope: Scope, receive: Receive, reply: "_Reply") -> None:

@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from adloom.errors import UnavailableError
 from adloom.serving.api.middleware import ApiMiddleware, current_request
@@ -46,21 +46,32 @@ def mounted(service: Service) -> ASGIApp:
         logging={"access": {"enabled": False}},
     )(Creatives)
     hosted.mount_asgi_app(_models(service))
-    hosted.add_asgi_middleware(ApiMiddleware, admission=service.admission, first=create_routes(service))
+    pages = create_routes(service)
+    first = {route.path: pages for route in pages.routes if isinstance(route, Route)} | {READ: _reader(service)}
+    hosted.add_asgi_middleware(ApiMiddleware, admission=service.admission, first=first)
     app = hosted.to_asgi()
     app.user_middleware = [own for own in app.user_middleware if own.cls not in UNUSED]
     return service.lane(app)
 
 
+def _reader(service: Service) -> ASGIApp:
+    """Return the endpoint that reads pictures in batches. Routing it through BentoML costs as much as decoding."""
+    batcher = PictureBatcher(lambda: service.models)
+
+    async def read(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            body = await batcher.read(current_request.get())
+        except UnavailableError as error:
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from error
+        await Response(body, media_type="application/json")(scope, receive, send)
+
+    return read
+
+
 def _models(service: Service) -> Starlette:
-    """Return the endpoints that run a model: pictures are read in batches, other requests are answered one by one."""
-    turn, batcher = CapacityLimiter(1), PictureBatcher(lambda: service.models)
-
-    async def read(request: Request) -> Response:
-        return Response(await batcher.read(current_request.get()), media_type="application/json")
-
+    """Return the endpoints that run a model for one request at a time: a model uses its own threads."""
+    turn = CapacityLimiter(1)
     routes = [_route(path, answer, service, turn) for path, answer in ANSWERS.items()]
-    routes.append(Route(READ, read, methods=["POST"]))
     return Starlette(routes=routes, exception_handlers={Problem: problem_response, UnavailableError: _unanswered})
 
 

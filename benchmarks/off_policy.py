@@ -102,11 +102,11 @@ def one_log(task: tuple[float, str, int, int]) -> AnyArray:
     world, rng = World(Config(rate=rate), seed), np.random.default_rng([seed, 1])
     logging = logging_policies(world, rng)[name]
     log = world.log(lambda situations: situations.look_up(logging), rows)
-    cell = log.situations.segment * world.setting.placements + log.situations.placement
-    predicted = cross_fit(Rates(cell, log.action, log.reward, world.setting.creatives), rows, world.setting.creatives)
+    cell = log.contexts.segment * world.config.placements + log.contexts.placement
+    predicted = cross_fit(Rates(cell, log.action, log.reward, world.config.creatives), rows, world.config.creatives)
     found = []
     for policy in target_policies(world, logging, rng).values():
-        probabilities = log.situations.look_up(policy)
+        probabilities = log.contexts.look_up(policy)
         truth = log.value(probabilities)
         of = estimates(log, probabilities, predicted).values()
         line = [x for e in of for x in (e.low > truth, e.high < truth, (e.value - truth) ** 2, e.trustworthy)]
@@ -172,10 +172,10 @@ def one_growth(task: Task) -> tuple[int, int, float]:
     champion = logging if champion_name == "logging" else policies[champion_name]
     worst = floored(np.eye(world.rates.shape[-1])[world.rates.argmin(-1)], 0.1)
     candidate = {"worse": worst, "nearly worse": 0.8 * champion + 0.2 * worst, **policies}[candidate_name]
-    margin = max(world.exact(champion) - world.exact(candidate), 0.0)
+    margin = max(world.exact_value(champion) - world.exact_value(candidate), 0.0)
     log = world.log(lambda situations: situations.look_up(logging), rows)
     at = np.arange(rows)
-    theirs, ours = (log.situations.look_up(table)[at, log.action] for table in (champion, candidate))
+    theirs, ours = (log.contexts.look_up(table)[at, log.action] for table in (champion, candidate))
     step, asked, answer = rows // LOOKS, 0, np.inf
     for look in range(1, LOOKS + 1):
         seen = slice(look * step)
@@ -264,7 +264,7 @@ def real() -> None:
 
 
 def _line(campaign: str, clicks: int, name: str, found: Estimate, own: Estimate) -> None:
-    trust = f"{found.effective_sample_size:6.0f} {found.top_share:7.2f}  {found.why_not or 'yes'}"
+    trust = f"{found.effective_sample_size:6.0f} {found.top_share:7.2f}  {found.reliability_issue or 'yes'}"
     print(f"{campaign:9} {clicks:6} {name:14} {_percent(found):>24} {_percent(own):>24} {trust}")
 
 

@@ -40,17 +40,17 @@ Fit = Callable[[Impressions, float], Policy]
 
 
 def regression(data: Impressions, penalty: float) -> Policy:
-    return fit.fit_linear(data, Categories(), penalty).policy(data)
+    return fit.fit_linear(data, Categories(), penalty).to_policy(data)
 
 
 def weighted(data: Impressions, penalty: float) -> Policy:
     """The same regression, rows weighted by how rarely the log shows what it showed."""
     counts = np.array([len(offered) for offered in data.sets])[data.offered]
     weight = np.minimum(1 / (data.propensity * counts), HEAVIEST)
-    design = fit.Design(FeatureSpace.of(data), Categories(), data.creatives)
+    design = fit.Design(FeatureSpace.from_impressions(data), Categories(), data.creatives)
     found = LogisticRegression(C=penalty, tol=1e-6, max_iter=1000)
     found.fit(design.matrix(data), data.clicked, weight / weight.mean())
-    return fit.LinearModel(design, found.coef_[0], 0.0).policy(data)
+    return fit.LinearModel(design, found.coef_[0], 0.0).to_policy(data)
 
 
 def vowpal(kind: str) -> Fit:
@@ -60,8 +60,8 @@ def vowpal(kind: str) -> Fit:
         from vowpalwabbit import Workspace  # noqa: PLC0415 - not among what adloom needs
 
         engine = Workspace(f"--cb_adf --cb_type {kind} --noconstant -b 22 --quiet -l {rate}")
-        space = FeatureSpace.of(data)
-        rows, width = space.rows(data.context), len(data.creatives)
+        space = FeatureSpace.from_impressions(data)
+        rows, width = space.row_indices(data.context), len(data.creatives)
         for example in examples(data, space, rows):
             engine.learn(example)
         sizes = [len(values) + 1 for values in space.values]
@@ -117,15 +117,15 @@ def best(periods: Periods, trained: Fit, settings: tuple[float, ...]) -> Candida
 
 def gain(world: World, policy: Policy) -> float:
     """Return the share of the possible gain over uniform decisions."""
-    setting = world.setting
+    setting = world.config
     ids = [f"c{i:02}" for i in range(setting.creatives)]
     table = np.array([
         [policy.probabilities({"placement": f"p{p}", "position": "1", "segment": f"s{s}"}, ids)
          for p in range(setting.placements)] for s in range(setting.segments)
     ])  # fmt: skip
-    even = world.exact(np.full_like(table, 1 / setting.creatives))
+    even = world.exact_value(np.full_like(table, 1 / setting.creatives))
     greedy = (world.rates == world.rates.max(2, keepdims=True)).astype(float)
-    return (world.exact(table) - even) / (world.exact(greedy) - even)
+    return (world.exact_value(table) - even) / (world.exact_value(greedy) - even)
 
 
 def simulated(rate: float, seed: int) -> tuple[World, Periods]:
@@ -134,7 +134,7 @@ def simulated(rate: float, seed: int) -> tuple[World, Periods]:
     table = 0.9 * odds / odds.sum(2, keepdims=True) + 0.1 / odds.shape[2]
     frame = world.log(lambda now: now.look_up(table), ROWS).frame()
     data, _ = impressions.read_impressions(frame, [None] * len(frame), timedelta(hours=PARAMS.maturity_hours))
-    return world, Periods.of(data)
+    return world, Periods.split(data)
 
 
 def in_the_simulator() -> None:
@@ -159,7 +159,7 @@ def in_the_simulator() -> None:
 def on_open_bandit(folder: Path) -> None:
     rows = parquet.read(folder, "calibration")
     data, _ = impressions.read_impressions(rows, [None] * len(rows), timedelta(hours=1))
-    periods = Periods.of(data)
+    periods = Periods.split(data)
     late = periods.late
     print(f"\nOpen Bandit, last third of calibration: {len(late):,} impressions, {late.clicked.sum():.0f} clicks, "
           f"log's own rate {late.clicked.mean():.3%}")  # fmt: skip

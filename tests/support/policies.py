@@ -56,4 +56,4 @@ def write(target: Path, table: Path, share: float, audience: Path | None = None)
 def truth(share: float) -> float:
     """Return what the policy of this share earns per impression in its world, without drift."""
     world = World(SETTING, SEED)
-    return world.exact(chances(best(world, share)))
+    return world.exact_value(chances(best(world, share)))

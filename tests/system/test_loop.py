@@ -91,8 +91,8 @@ class Shop:
         """Let the world go on for so many impressions, and return what it knows of them."""
         made = []
         for _ in range(rows // STEP):
-            made.append(self._step(self.world.arrive(STEP)))
-            self.clock.pass_on(until=float(made[-1].situations.hour[-1]))
+            made.append(self._step(self.world.next_contexts(STEP)))
+            self.clock.pass_on(until=float(made[-1].contexts.hour[-1]))
         return concatenate_logs(made)
 
     def _step(self, now: Contexts) -> Log:
@@ -163,18 +163,18 @@ def test_from_served_decisions_to_a_better_policy_that_serves(
 
     found = measure(tmp_path / "trained" / "policy", table_of_rows, tmp_path / "trained" / "none", copywriters.EVALUATE)
     estimate = found.metrics["click_rate"]
-    true = judged_on.value(decide(policy, judged_on.situations))  # exact, in the very situations of the log
-    even = judged_on.value(judged_on.situations.look_up(UNIFORM))
+    true = judged_on.value(decide(policy, judged_on.contexts))  # exact, in the very situations of the log
+    even = judged_on.value(judged_on.contexts.look_up(UNIFORM))
     assert estimate.low <= true <= estimate.high
     assert true > 1.3 * even
-    assert shop.world.exact(table(policy)) > 1.3 * shop.world.exact(UNIFORM)
+    assert shop.world.exact_value(table(policy)) > 1.3 * shop.world.exact_value(UNIFORM)
 
     log = open_log(Settings(home=tmp_path / "later"), "shop")
     later = Shop(served(tmp_path / "trained"), log)
     after = later.serve(ROWS)
     log.close()
     np.testing.assert_allclose(
-        after.propensity, decide(policy, after.situations)[np.arange(ROWS), after.action], rtol=1e-6
+        after.propensity, decide(policy, after.contexts)[np.arange(ROWS), after.action], rtol=1e-6
     )
-    assert after.clicked.mean() == pytest.approx(after.value(decide(policy, after.situations)), rel=0.1)
+    assert after.clicked.mean() == pytest.approx(after.value(decide(policy, after.contexts)), rel=0.1)
     assert after.clicked.mean() > 1.3 * judged_on.clicked.mean()

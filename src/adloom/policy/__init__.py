@@ -1,1 +1,1 @@
-"""The decision policy: a probability for every candidate, what it would have earned on a log, a world to try it in."""
+"""The decision policy: scoring, training, off-policy evaluation and a simulator."""

@@ -1,4 +1,4 @@
-"""What a policy would have earned on the holdout period, beside the log itself and the models it was chosen from."""
+"""Evaluation of a policy on the holdout period."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,28 +23,28 @@ from adloom.policy.scorer import Policy
 Card = Mapping[str, Any]
 
 RATE = "click_rate"
-TABLE_CREATIVES = 10  # creatives in the table of those shown more or less than in the log
+TABLE_CREATIVES = 10  # per direction, in the table of shifts
 
 
 def evaluate(
-    policy: Policy, calibration: Impressions, holdout: Impressions, left: ExclusionCounts, card: Card
+    policy: Policy, calibration: Impressions, holdout: Impressions, excluded: ExclusionCounts, card: Card
 ) -> Evaluation:
     """
-    Measure a policy on the impressions of the holdout period; `left` counts those that are not among them.
+    Evaluate a policy on the holdout period; `excluded` counts its excluded impressions.
 
-    The calibration period is there to fit the other models anew, which the card names: they are shown beside it.
+    The calibration period serves to refit the rival models, which the card lists.
     """
     shown = compute_probabilities(policy, holdout)
     value = estimate_value(holdout, shown)
-    others = _estimate_rivals(calibration, holdout, policy, card)
-    sections = [*_build_sections(holdout, shown, value, others), _exclusions_table(holdout, left)]
+    rivals = _estimate_rivals(calibration, holdout, policy, card)
+    sections = [*_build_sections(holdout, shown, value, rivals), _exclusions_table(holdout, excluded)]
     target = shown[np.arange(len(holdout)), holdout.shown]
-    ours, log = ({RATE: _to_sample(holdout, chances)} for chances in (target, holdout.propensity))
-    return Evaluation(_build_metrics(value, holdout, left), ours, sections, baseline=log)
+    samples, log = ({RATE: _to_sample(holdout, chances)} for chances in (target, holdout.propensity))
+    return Evaluation(_build_metrics(value, holdout, excluded), samples, sections, baseline=log)
 
 
 def estimate_value(data: Impressions, shown: Float64Array) -> LogEvaluation:
-    """Return what a policy with these probabilities (rows, creatives) would have earned on impressions."""
+    """Estimate the value of probabilities (rows, creatives) on impressions."""
     context = tuple(name for name in ("placement", "segment") if name in data.context)
     frame = pd.DataFrame(
         {
@@ -59,7 +59,7 @@ def estimate_value(data: Impressions, shown: Float64Array) -> LogEvaluation:
 
 
 def _to_sample(data: Impressions, target: Float64Array) -> Sample:
-    """Return what a policy's click rate is estimated from: (rows,) of clicks, propensities, its own probabilities."""
+    """Return the clicks, propensities and target probabilities (rows,) behind the click rate."""
     return Sample((data.clicked, data.propensity, target), _weighted_click_rate, "share", _compare)
 
 
@@ -69,29 +69,31 @@ def _weighted_click_rate(
     return mean(clicked * target / propensity, weights)
 
 
-def _compare(mine: Sample, rival: Sample, margin: float) -> Comparison:
-    """Ask whether a policy earns no less than another, or than the log itself, on the very same impressions."""
-    clicked, propensity, target = mine.columns
-    if not all(np.array_equal(a, b) for a, b in zip(mine.columns[:2], rival.columns[:2], strict=True)):
-        return Comparison(False, -1.0, "was measured on other impressions; compare by eye, `adloom promote`")
-    is_log = np.array_equal(rival.columns[2], propensity)  # a row then loses a click at most
+def _compare(candidate: Sample, rival: Sample, margin: float) -> Comparison:
+    """Test whether a policy earns no less than its rival, or the log, on the same impressions."""
+    clicked, propensity, target = candidate.columns
+    if not all(np.array_equal(a, b) for a, b in zip(candidate.columns[:2], rival.columns[:2], strict=True)):
+        return Comparison(
+            False, -1.0, "was measured on other impressions; compare them yourself and use `adloom promote`"
+        )
+    is_log = np.array_equal(rival.columns[2], propensity)  # then a row loses at most one click
     lift = decide_lift(clicked, propensity, target, rival.columns[2], margin, loss=1.0 if is_log else None)
-    against = "what the log did" if is_log else "the champion"
+    against = "the log" if is_log else "the champion"
     return Comparison(lift.verdict == "promote", lift.low, f"against {against}: {lift.finding}")
 
 
-def _build_metrics(value: LogEvaluation, data: Impressions, left: ExclusionCounts) -> dict[str, Metric]:
+def _build_metrics(value: LogEvaluation, data: Impressions, excluded: ExclusionCounts) -> dict[str, Metric]:
     best = value.estimates["doubly_robust"]
     counts = {
         "effective_sample_size": round(best.effective_sample_size),
         "impressions": len(data),
-        "immature": left.immature,
-        "without_propensity": left.without_propensity,
+        "immature": excluded.immature,
+        "without_propensity": excluded.without_propensity,
     }
     return {
         **(
             {RATE: _rate_metric(best)} if best.trustworthy else {}
-        ),  # else it is told in the report alone, with the reason
+        ),  # otherwise only the report shows it, with the reason
         "logged_click_rate": _rate_metric(value.logged),
         "unsupported": _exact_metric(value.support.unsupported, len(data), "share"),
         **{name: _exact_metric(count, len(data), "count") for name, count in counts.items()},
@@ -99,7 +101,7 @@ def _build_metrics(value: LogEvaluation, data: Impressions, left: ExclusionCount
 
 
 def _rate_metric(estimate: Estimate) -> Metric:
-    """Return a click rate, which lies in [0, 1] whatever the interval of an estimate says."""
+    """Return a click rate, clipped to [0, 1]."""
     value, low, high = (min(max(number, 0.0), 1.0) for number in (estimate.value, estimate.low, estimate.high))
     return Metric(value, low, high, estimate.n, "share")
 
@@ -109,63 +111,63 @@ def _exact_metric(value: float, rows: int, unit: Any) -> Metric:
 
 
 def _estimate_rivals(calibration: Impressions, holdout: Impressions, policy: Policy, card: Card) -> dict[str, Estimate]:
-    """Return the value of each model that competed, at its best temperature, fitted on the calibration period."""
+    """Return the value of each competing model at its best temperature."""
     trained = TrainPolicy.model_validate(card["params"])
-    of = {
+    category_of = {
         c: policy.categories[i]
         for c, i in zip(policy.creatives, policy.category, strict=True)
         if i < len(policy.categories)
     }
-    categories = Categories(policy.categories, of)
+    categories = Categories(policy.categories, category_of)
     predicted = model_selection.predict_click_rates(holdout, trained.seed)
-    found = {}
+    estimates = {}
     for model in trained.models:
-        tried = [candidate for candidate in card["candidates"] if candidate["model"] == model]
-        best = max(tried, key=lambda candidate: candidate["low"])
+        candidates = [candidate for candidate in card["candidates"] if candidate["model"] == model]
+        best = max(candidates, key=lambda candidate: candidate["low"])
         fitted = model_selection.fit_model(calibration, model, categories, best["penalty"] or 0.0)
         fitted = replace(fitted, temperature=best["temperature"], floor=trained.floor)
-        found[f"{model}, temperature {best['temperature']:g}"] = model_selection.estimate_value(
+        estimates[f"{model}, temperature {best['temperature']:g}"] = model_selection.estimate_value(
             holdout, compute_probabilities(fitted, holdout), predicted
         )
-    return found
+    return estimates
 
 
 def _build_sections(
-    data: Impressions, shown: Float64Array, value: LogEvaluation, others: Mapping[str, Estimate]
+    data: Impressions, shown: Float64Array, value: LogEvaluation, rivals: Mapping[str, Estimate]
 ) -> list[Section]:
-    compared = {"the log itself": value.logged, "this policy": value.estimates["doubly_robust"], **others}
+    compared = {"the log itself": value.logged, "this policy": value.estimates["doubly_robust"], **rivals}
     return [
         Figure(
             "Click rates",
-            "Clicks per impression of the holdout period, doubly robust, with 95 % intervals; grey where the interval "
-            "is not to be trusted. The line is the log's own rate.",
+            "Clicks per impression of the holdout period, doubly robust, with 95 % intervals; unreliable intervals are "
+            "grey. The line is the log's own rate.",
             figures.draw_rates(compared, value.logged.value),
         ),
         _policies_table(compared),
         _estimators_table(value),
         Figure(
-            "What is shown",
-            "Share of the impressions that each creative would have got, against the share it had in the log.",
+            "Impressions per creative",
+            "Each creative's share of impressions under the policy, against its share in the log.",
             figures.draw_shares(_logged_shares(data), shown.mean(0)),
         ),
         _shift_table(data, shown),
     ]
 
 
-def _policies_table(found: Mapping[str, Estimate]) -> Table:
+def _policies_table(estimates: Mapping[str, Estimate]) -> Table:
     caption = (
-        "Each on the same impressions of the holdout period; the log's own rate needs no estimate. The other models "
-        "are those that this one was chosen from, on the calibration period alone."
+        "All on the same impressions of the holdout period; the log's own rate needs no estimate. The other models are "
+        "the candidates of the selection, fitted on the calibration period."
     )
     return Table(
-        "Policies compared", caption, _HEADER, [_table_row(name, estimate) for name, estimate in found.items()]
+        "Policies compared", caption, _HEADER, [_table_row(name, estimate) for name, estimate in estimates.items()]
     )
 
 
 def _estimators_table(value: LogEvaluation) -> Table:
     caption = (
-        f"The same policy by every estimator. The doubly robust one counts. Support: {value.support}. An interval is "
-        "trusted when the effective sample holds enough clicks and weights behave as right propensities make them."
+        f"The policy by every estimator; the doubly robust estimate decides. Support: {value.support}. An interval is "
+        "reliable if the effective sample has enough clicks and the weights fit the propensities."
     )
     rows = [_table_row(name.replace("_", " "), estimate) for name, estimate in value.estimates.items()]
     return Table("Estimators", caption, _HEADER, rows)
@@ -177,7 +179,7 @@ _HEADER = ["", "clicks per 1,000", "95 % from", "to", "effective sample", "weigh
 def _table_row(name: str, estimate: Estimate) -> list[str | float | int]:
     rates = [1000 * number for number in (estimate.value, estimate.low, estimate.high)]
     sample = round(estimate.effective_sample_size)
-    return [name, *rates, sample, f"{estimate.top_share:.0%}", estimate.why_not or "trusted"]
+    return [name, *rates, sample, f"{estimate.top_share:.0%}", estimate.reliability_issue or "reliable"]
 
 
 def _logged_shares(data: Impressions) -> Float64Array:
@@ -191,19 +193,19 @@ def _shift_table(data: Impressions, shown: Float64Array) -> Table:
     rows: list[list[str | float | int]] = [
         [data.creatives[i], f"{log[i]:.2%}", f"{policy[i]:.2%}", f"{policy[i] - log[i]:+.2%}"] for i in chosen
     ]
-    caption = f"The {TABLE_CREATIVES} creatives that gain and the {TABLE_CREATIVES} that lose the most."
-    return Table(
-        "Shown more, shown less", caption, ["creative", "share in the log", "by the policy", "difference"], rows
+    caption = (
+        f"The {TABLE_CREATIVES} creatives with the largest gains and the {TABLE_CREATIVES} with the largest losses."
     )
+    return Table("Largest shifts", caption, ["creative", "share in the log", "by the policy", "difference"], rows)
 
 
-def _exclusions_table(data: Impressions, left: ExclusionCounts) -> Table:
+def _exclusions_table(data: Impressions, excluded: ExclusionCounts) -> Table:
     rows: list[list[str | float | int]] = [
         ["counted", len(data)],
         ["clicked", int(data.clicked.sum())],
-        ["too young when the table ends", left.immature],
-        ["clicks after the maturity, counted as none", left.late],
-        ["without a propensity", left.without_propensity],
-        ["counted, but the user has no segment", left.without_segment],
+        ["too young at the end of the table", excluded.immature],
+        ["clicks after the maturity, not counted", excluded.late],
+        ["without a propensity", excluded.without_propensity],
+        ["counted, but the user has no segment", excluded.without_segment],
     ]
-    return Table("What counts", "Impressions of the holdout period.", ["impressions", "number"], rows)
+    return Table("Exclusions", "Impressions of the holdout period.", ["impressions", "number"], rows)

@@ -1,4 +1,4 @@
-"""The space of contexts: which features a policy looks at, and the values of each that it knows."""
+"""The features of a policy and their known values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,32 +10,32 @@ from adloom.arrays import AnyArray, Int64Array
 from adloom.policy.impressions import UNKNOWN, Impressions
 from adloom.policy.scorer import SEPARATOR
 
-MIN_SHARE = 0.002  # of the rows: a rarer value is treated as unknown, which bounds the size of a policy
+MIN_SHARE = 0.002  # of rows; rarer values count as unknown, which limits the size of a policy
 
 Feature = tuple[str, ...]  # columns of the context
 
 
 @dataclass(frozen=True)
 class FeatureSpace:
-    """Features, and the values of each in ascending order; row 0 of a feature's weights is for all other values."""
+    """Features and their values, ascending; row 0 of a feature's weights is for other values."""
 
     features: tuple[Feature, ...]
     values: tuple[tuple[str, ...], ...]
 
     @classmethod
-    def of(cls, data: Impressions, features: tuple[Feature, ...] | None = None) -> Self:
-        """Return the space that impressions span: each column of the context, and a placement's positions."""
-        found = features or tuple(_default_features(data))
-        return cls(found, tuple(_frequent_values(join_columns(data.context, feature)) for feature in found))
+    def from_impressions(cls, data: Impressions, features: tuple[Feature, ...] | None = None) -> Self:
+        """Return the features of impressions: all context columns, and positions per placement."""
+        features = features or _default_features(data)
+        return cls(features, tuple(_frequent_values(join_columns(data.context, feature)) for feature in features))
 
-    def rows(self, context: Mapping[str, AnyArray]) -> list[Int64Array]:
-        """Return for each feature the row of its weights that each context is in (rows,)."""
+    def row_indices(self, context: Mapping[str, AnyArray]) -> list[Int64Array]:
+        """Return each context's weight row per feature (rows,)."""
         pairs = zip(self.features, self.values, strict=True)
         return [_value_indices(join_columns(context, feature), values) for feature, values in pairs]
 
 
 def join_columns(context: Mapping[str, AnyArray], feature: Feature) -> AnyArray:
-    """Return the value of a feature in each row (rows,), UNKNOWN where one of its columns is."""
+    """Return a feature's values (rows,), UNKNOWN if a column is unknown."""
     columns = [context[name] for name in feature if name in context]
     if len(columns) < len(feature):
         return np.full(len(next(iter(context.values()))), UNKNOWN)
@@ -46,9 +46,9 @@ def join_columns(context: Mapping[str, AnyArray], feature: Feature) -> AnyArray:
     return value
 
 
-def _default_features(data: Impressions) -> list[Feature]:
+def _default_features(data: Impressions) -> tuple[Feature, ...]:
     positions = [("placement", "position")] if "position" in data.context else []
-    return [*((name,) for name in data.context if name != "position"), *positions]
+    return (*((name,) for name in data.context if name != "position"), *positions)
 
 
 def _frequent_values(column: AnyArray) -> tuple[str, ...]:
@@ -59,6 +59,6 @@ def _frequent_values(column: AnyArray) -> tuple[str, ...]:
 
 def _value_indices(column: AnyArray, values: tuple[str, ...]) -> Int64Array:
     known = np.array(["", *values])
-    place = np.searchsorted(known, column)
-    hit = known[np.minimum(place, len(values))] == column
-    return np.where(hit, place, 0)
+    index = np.searchsorted(known, column)
+    is_known = known[np.minimum(index, len(values))] == column
+    return np.where(is_known, index, 0)

@@ -1,4 +1,4 @@
-"""Figures of a policy, for the report."""
+"""The policy's figures in the report."""
 
 from collections.abc import Mapping
 
@@ -7,24 +7,24 @@ from adloom.evaluation import figures
 from adloom.policy.ope.estimate import Estimate
 
 
-def draw_rates(found: Mapping[str, Estimate], logged: float) -> bytes:
-    """Draw an interval for each policy, and the log's own rate as a line."""
-    figure, ax = figures.create_axes(6.8, 1.0 + 0.36 * len(found))
-    for place, estimate in enumerate(found.values()):
+def draw_rates(estimates: Mapping[str, Estimate], logged: float) -> bytes:
+    """Draw an interval per policy, and the log's rate as a line."""
+    figure, ax = figures.create_axes(6.8, 1.0 + 0.36 * len(estimates))
+    for row, estimate in enumerate(estimates.values()):
         colour = figures.COLOURS[0] if estimate.trustworthy else figures.MUTED
-        ax.plot([estimate.low, estimate.high], [place, place], color=colour, linewidth=2)
-        ax.plot(estimate.value, place, "o", color=colour)
+        ax.plot([estimate.low, estimate.high], [row, row], color=colour, linewidth=2)
+        ax.plot(estimate.value, row, "o", color=colour)
     ax.axvline(logged, color=figures.MUTED, linestyle="--", linewidth=1)
     ax.xaxis.set_major_formatter("{x:.2%}")
-    ax.set_yticks(range(len(found)), list(found))
-    ax.set_ylim(len(found) - 0.4, -0.6)
+    ax.set_yticks(range(len(estimates)), list(estimates))
+    ax.set_ylim(len(estimates) - 0.4, -0.6)
     ax.grid(visible=False, axis="y")
     figures.set_labels(ax, x="clicks per impression")
     return figures.to_png(figure)
 
 
 def draw_shares(log: Float64Array, policy: Float64Array) -> bytes:
-    """Draw creatives (creatives,) by their share of the log's impressions and of the policy's."""
+    """Draw creatives by their impression shares (creatives,)."""
     figure, ax = figures.create_axes(4.6, 4.2)
     top = 1.05 * float(max(log.max(), policy.max()))
     ax.plot([0, top], [0, top], color=figures.MUTED, linestyle="--", linewidth=1)

@@ -1,7 +1,7 @@
 """
-The linear model: a logistic regression of clicks on creatives, their categories, and both crossed with the context.
+The linear model: a logistic regression of clicks on creatives, categories and their context interactions.
 
-Everything runs on one thread, so that sums add up in one order.
+It uses one thread, which fixes the order of sums.
 """
 
 from dataclasses import dataclass
@@ -17,22 +17,22 @@ from adloom.policy.impressions import Impressions
 from adloom.policy.models import Categories, build_policy
 from adloom.policy.scorer import Policy
 
-PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # inverse: the smaller, the nearer to "all creatives alike"
+PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # inverse strength: a smaller value shrinks creatives more
 
 
 @dataclass(frozen=True)
 class Design:
-    """Where the coefficients of each block stand: creatives, categories, contexts, and these crossed with those."""
+    """The coefficient blocks: creatives, categories, contexts and their interactions."""
 
     space: FeatureSpace
     categories: Categories
     creatives: tuple[str, ...]
 
     def blocks(self, data: Impressions) -> list[tuple[Int64Array, int]]:
-        """Return per block the column that is 1 in each row (rows,), and the number of its columns."""
-        of, groups = self.categories.index(self.creatives), len(self.categories.names) + 1
-        items = [(data.shown, len(self.creatives)), (of[data.shown], groups)]
-        rows, sizes = self.space.rows(data.context), [len(values) + 1 for values in self.space.values]
+        """Return per block each row's column (rows,), and the number of columns."""
+        category, groups = self.categories.indices(self.creatives), len(self.categories.names) + 1
+        items = [(data.shown, len(self.creatives)), (category[data.shown], groups)]
+        rows, sizes = self.space.row_indices(data.context), [len(values) + 1 for values in self.space.values]
         crossed = [
             (row * width + item, size * width)
             for row, size in zip(rows, sizes, strict=True)
@@ -41,7 +41,7 @@ class Design:
         return [*items, *crossed]
 
     def matrix(self, data: Impressions) -> sparse.csr_matrix:
-        """Return the blocks side by side (rows, columns)."""
+        """Return the design matrix (rows, columns)."""
         blocks = self.blocks(data)
         starts = np.cumsum([0, *(width for _, width in blocks)])
         columns = np.stack([column + start for (column, _), start in zip(blocks, starts, strict=False)], axis=1)
@@ -57,31 +57,33 @@ class LinearModel:
     coefficients: Float64Array  # (columns,)
     intercept: float
 
-    def loss(self, data: Impressions) -> float:
-        """Return the mean log loss, in nats, of the clicks of other impressions."""
+    def log_loss(self, data: Impressions) -> float:
+        """Return the mean log loss of clicks, in nats."""
         logit = self.design.matrix(data) @ self.coefficients + self.intercept
         return float((np.logaddexp(0, logit) - data.clicked * logit).mean())
 
-    def policy(self, data: Impressions) -> Policy:
-        """Return the regression as a policy; what is the same for all creatives in a context is left out."""
+    def to_policy(self, data: Impressions) -> Policy:
+        """Return the regression as a policy, without terms that all creatives share."""
         creatives, groups = len(self.design.creatives), len(self.design.categories.names) + 1
-        of = self.design.categories.index(self.design.creatives)
-        own, category, rest = np.split(self.coefficients, [creatives, creatives + groups])
+        category = self.design.categories.indices(self.design.creatives)
+        own, by_category, rest = np.split(self.coefficients, [creatives, creatives + groups])
         weights = []
         for values in self.design.space.values:
             size = len(values) + 1
             _, item, group, rest = np.split(rest, np.cumsum([size, size * creatives, size * groups]))
-            weights.append(item.reshape(size, creatives) + group.reshape(size, groups)[:, of])
-        return build_policy(data, self.design.categories, self.design.space, own + category[of], weights, category)
+            weights.append(item.reshape(size, creatives) + group.reshape(size, groups)[:, category])
+        return build_policy(
+            data, self.design.categories, self.design.space, own + by_category[category], weights, by_category
+        )
 
 
 def fit_linear(data: Impressions, categories: Categories, penalty: float) -> LinearModel:
-    """Fit clicks (at least one, and at least one miss); penalty is the inverse strength of the ridge penalty."""
-    design = Design(FeatureSpace.of(data), categories, data.creatives)
+    """Fit clicks of both classes; `penalty` is the inverse ridge strength."""
+    design = Design(FeatureSpace.from_impressions(data), categories, data.creatives)
     matrix = design.matrix(data)
-    used = np.unique(matrix.indices)  # the coefficient of a column without a row stays 0
+    used = np.unique(matrix.indices)  # the coefficients of other columns stay 0
     with threadpool_limits(limits=1):
-        found = LogisticRegression(C=penalty, tol=1e-6, max_iter=1000).fit(matrix[:, used], data.clicked)
+        regression = LogisticRegression(C=penalty, tol=1e-6, max_iter=1000).fit(matrix[:, used], data.clicked)
     coefficients = np.zeros(matrix.shape[1])
-    coefficients[used] = found.coef_[0]
-    return LinearModel(design, coefficients, float(found.intercept_[0]))
+    coefficients[used] = regression.coef_[0]
+    return LinearModel(design, coefficients, float(regression.intercept_[0]))

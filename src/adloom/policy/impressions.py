@@ -1,4 +1,4 @@
-"""Impressions as a policy learns from them and is judged by: the situation, what could be shown, what was, a click."""
+"""Impressions as arrays for training and evaluation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,84 +13,78 @@ from adloom.data.context import PREFIX
 from adloom.errors import DataError
 from adloom.policy.maturity import select_matured
 
-CONTEXT_COLUMNS = ("placement", "position", "segment")  # the context of every table, beside its own columns
-LOGGED_SEGMENT = f"{PREFIX}segment"  # the segment as the decision knew it, in impressions of a decision log
-UNKNOWN = ""  # the value of a context that is not known
+CONTEXT_COLUMNS = ("placement", "position", "segment")  # context columns that every table has
+LOGGED_SEGMENT = f"{PREFIX}segment"  # the segment at the time of the decision, from a decision log
+UNKNOWN = ""  # value of a missing context
 
 
 @dataclass(frozen=True)
 class Impressions:
-    """Impressions whose outcome and propensity are known, in the order of their time."""
+    """Impressions with a known outcome and propensity, in time order."""
 
-    creatives: tuple[str, ...]  # every id that was shown or could have been, ascending
-    context: Mapping[str, AnyArray]  # column: its value in each row (rows,), UNKNOWN where missing
-    sets: tuple[Int64Array, ...]  # the distinct lists of candidates, each ascending indices into creatives
+    creatives: tuple[str, ...]  # all shown creatives and candidates, ascending
+    context: Mapping[str, AnyArray]  # column: values (rows,), UNKNOWN if missing
+    sets: tuple[Int64Array, ...]  # distinct candidate lists as ascending indices into creatives
     offered: Int64Array  # (rows,) index into sets
     shown: Int64Array  # (rows,) index into creatives
     clicked: Float64Array  # (rows,) 0 or 1, within the maturity
     propensity: Float64Array  # (rows,) in (0, 1]
-    logging: AnyArray  # (rows,) name of the policy that chose, UNKNOWN where missing
+    logging: AnyArray  # (rows,) name of the logging policy, UNKNOWN if missing
     timestamp: DatetimeArray  # (rows,) UTC
 
     def __len__(self) -> int:
         return len(self.shown)
 
-    def take(self, rows: BoolArray) -> Self:
-        """Return the chosen rows (rows,); creatives and sets stay as they are."""
+    def select(self, rows: BoolArray) -> Self:
+        """Return the selected rows (rows,); creatives and sets stay."""
         arrays = ("offered", "shown", "clicked", "propensity", "logging", "timestamp")
         context = {name: values[rows] for name, values in self.context.items()}
         return replace(self, context=context, **{name: getattr(self, name)[rows] for name in arrays})
 
     def before(self, share: float) -> BoolArray:
-        """Return which rows lie in the first `share` of the time that the rows span (rows,)."""
+        """Return the mask of rows in the first `share` of the time span (rows,)."""
         start, end = self.timestamp.min(), self.timestamp.max()
         return np.asarray(self.timestamp <= start + (end - start) * share)
 
 
 @dataclass(frozen=True)
 class ExclusionCounts:
-    """How many impressions do not count, and why."""
+    """The numbers of excluded impressions, by reason."""
 
-    immature: int  # younger than the maturity when the table ends: a click may still come
-    late: int  # clicks that came after the maturity, and count as none
+    immature: int  # younger than the maturity at the end of the table
+    late: int  # clicks after the maturity, not counted
     without_propensity: int
-    without_segment: int  # counted nevertheless, with the segment unknown
+    without_segment: int  # not excluded; their segment is UNKNOWN
 
 
 def read_impressions(
     rows: pd.DataFrame, segment: Sequence[str | None], maturity: timedelta
 ) -> tuple[Impressions, ExclusionCounts]:
     """
-    Return the usable impressions of a prepared table, which ends with its latest row, and how many do not count.
+    Return the usable impressions of a prepared table, and the numbers of excluded ones.
 
-    `segment` (rows,) is each user's, None where there is none; then the one counts that the decision knew, if it did. A
-    row without candidates could have shown every creative that the table shows in its placement. Raises DataError when
-    no row can be used.
+    `segment` (rows,) is each user's; None falls back to the logged segment. Without logged candidates, a row's
+    candidates are all creatives of its placement. Raises DataError without usable rows.
     """
-    of_user = pd.Series(list(segment), rows.index, "str")
-    rows = rows.assign(segment=of_user.fillna(rows.get(LOGGED_SEGMENT, of_user))).sort_values(
+    user_segment = pd.Series(list(segment), rows.index, "str")
+    rows = rows.assign(segment=user_segment.fillna(rows.get(LOGGED_SEGMENT, user_segment))).sort_values(
         "timestamp", kind="stable"
     )
-    ripe = select_matured(rows, pd.Timedelta(maturity), rows["timestamp"].max())
-    known = ripe.rows[ripe.rows["propensity"].notna()].reset_index(drop=True)
-    without = len(ripe.rows) - len(known)
+    matured = select_matured(rows, pd.Timedelta(maturity), rows["timestamp"].max())
+    known = matured.rows[matured.rows["propensity"].notna()].reset_index(drop=True)
+    without = len(matured.rows) - len(known)
     if known.empty:
         raise DataError(
-            f"impressions: none of {len(rows)} can be used: {ripe.immature} are younger than "
-            f"train_policy.maturity_hours when the table ends, {without} have no propensity; bring the log's "
-            "propensities, or a longer log"
+            f"impressions: 0 of {len(rows)} usable: {matured.immature} are younger than train_policy.maturity_hours at "
+            f"the end of the table, {without} have no propensity; add propensities or use a longer log"
         )
-    left = ExclusionCounts(ripe.immature, ripe.late, without, int(known["segment"].isna().sum()))
-    return _to_impressions(known, _creatives_by_placement(rows)), left
+    excluded = ExclusionCounts(matured.immature, matured.late, without, int(known["segment"].isna().sum()))
+    by_placement = {str(name): sorted(ids.unique()) for name, ids in rows.groupby("placement")["creative_id"]}
+    return _to_impressions(known, by_placement), excluded
 
 
-def _creatives_by_placement(rows: pd.DataFrame) -> dict[str, list[str]]:
-    """Return the creatives that the table shows in each placement."""
-    return {str(place): sorted(ids.unique()) for place, ids in rows.groupby("placement")["creative_id"]}
-
-
-def _to_impressions(rows: pd.DataFrame, placed: Mapping[str, list[str]]) -> Impressions:
-    lists = _candidate_lists(rows, placed)
+def _to_impressions(rows: pd.DataFrame, by_placement: Mapping[str, list[str]]) -> Impressions:
+    lists = _candidate_lists(rows, by_placement)
     creatives = tuple(sorted({creative for offered in set(lists) for creative in offered}))
     number = {creative: i for i, creative in enumerate(creatives)}
     distinct = {offered: i for i, offered in enumerate(dict.fromkeys(lists))}
@@ -107,13 +101,13 @@ def _to_impressions(rows: pd.DataFrame, placed: Mapping[str, list[str]]) -> Impr
     )
 
 
-def _candidate_lists(rows: pd.DataFrame, placed: Mapping[str, list[str]]) -> list[tuple[str, ...]]:
-    """Return the candidates of each row, ascending, the shown creative among them."""
-    of_place = {place: tuple(ids) for place, ids in placed.items()}
-    pairs = zip(rows["placement"], rows["candidates"], rows["creative_id"], strict=True)
+def _candidate_lists(rows: pd.DataFrame, by_placement: Mapping[str, list[str]]) -> list[tuple[str, ...]]:
+    """Return each row's candidates, ascending, including the shown creative."""
+    candidates = {placement: tuple(ids) for placement, ids in by_placement.items()}
+    triples = zip(rows["placement"], rows["candidates"], rows["creative_id"], strict=True)
     return [
-        tuple(sorted({*map(str, given), shown})) if isinstance(given, list | np.ndarray) else of_place[place]
-        for place, given, shown in pairs
+        tuple(sorted({*map(str, logged), shown})) if isinstance(logged, list | np.ndarray) else candidates[placement]
+        for placement, logged, shown in triples
     ]
 
 

@@ -1,9 +1,4 @@
-"""
-A policy is arrays: a score for every creative in a context, and a probability for every candidate. This is what serving
-loads, and it needs NumPy alone.
-
-Uniform, the logging policy, smoothed click rates and a contextual linear model are all such arrays.
-"""
+"""Score creatives and turn scores into probabilities; needs NumPy only."""
 
 import itertools
 from bisect import bisect_right
@@ -21,12 +16,12 @@ from adloom.config.models import TableSignature
 from adloom.errors import ArtifactError
 from adloom.storage import npz
 
-Context = Mapping[str, str | None]  # column: value, as the impressions have them: placement, segment, position, ctx_*
+Context = Mapping[str, str | None]  # column of impressions (placement, segment, position, ctx_*): value
 
-SEPARATOR = "\x1f"  # joins the values of a feature of several columns, and the names of the columns
-LAST_HASH = np.iinfo(np.int64).max  # hash, after which none comes
-MAX_CONTEXTS = 10_000  # of which a policy remembers what it looks up for them
-MIN_PROBABILITY = 1e-300  # of a candidate whose softmax underflows: it can still be drawn last, and divided by
+SEPARATOR = "\x1f"  # joins the columns of a feature, and their values
+LAST_HASH = np.iinfo(np.int64).max  # the largest hash
+MAX_CONTEXTS = 10_000  # size of the cache of contexts
+MIN_PROBABILITY = 1e-300  # if the softmax underflows: the candidate can still be drawn, and divided by
 
 _ARRAYS = ("creatives", "category", "categories", "bias", "features", "prior", "temperature", "floor")
 
@@ -34,48 +29,45 @@ _ARRAYS = ("creatives", "category", "categories", "bias", "features", "prior", "
 @dataclass(frozen=True, eq=False)
 class Policy:
     """
-    Scores creatives in a context: `bias` plus, for each feature, the weights of the row that the context is in.
+    A linear scorer: `bias` plus, per feature, the weights of the context's row.
 
-    A feature is a tuple of context columns; its value is that of the columns, joined by SEPARATOR, where nothing stands
-    for what is missing. `weights[f]` has a row for each of `values[f]`, after row 0 for any other. A creative that is
-    not among `creatives` has no history: its score is its category's `prior`, whose last is for a category not known.
-    Raises ArtifactError when the arrays do not fit each other.
+    A feature's value joins its context columns by SEPARATOR; missing columns are empty. `weights[f]` has row 0 for
+    unknown values, then one per `values[f]`. A creative without history scores its category's `prior`; the last prior
+    is for an unknown category. Raises ArtifactError for inconsistent arrays.
     """
 
     creatives: tuple[str, ...]
-    category: Int64Array  # (creatives,), index into categories, or their number: none known
+    category: Int64Array  # (creatives,) index into categories; len(categories) if unknown
     categories: tuple[str, ...]
     bias: Float32Array  # (creatives,)
     features: tuple[tuple[str, ...], ...]
-    values: tuple[tuple[str, ...], ...]  # of each feature
-    weights: tuple[Float32Array, ...]  # of each feature (values + 1, creatives)
+    values: tuple[tuple[str, ...], ...]  # per feature
+    weights: tuple[Float32Array, ...]  # per feature (values + 1, creatives)
     prior: Float32Array  # (categories + 1,)
     temperature: float = 1.0
-    floor: float = 0.0  # least probability of a candidate
+    floor: float = 0.0  # minimum probability of a candidate
 
     def __post_init__(self) -> None:
         self._check()
 
     @cached_property
     def scorer(self) -> "Scorer":
-        """What scores the candidates of one request."""
+        """The scorer of single requests."""
         return Scorer(self)
 
     def probabilities(
         self, context: Context, candidates: Sequence[str], categories: Mapping[str, str] | None = None
     ) -> list[float]:
         """
-        Return the probability of each candidate (candidates,): at least `floor`, or uniform where that is too much.
+        Return each candidate's probability (candidates,): at least `floor`, or uniform if that is impossible.
 
-        `categories` may name those of candidates that the policy does not know.
+        `categories` names those of candidates without history.
         """
-        found: list[float] = self.scorer.probabilities([ScoringRequest(context, candidates, categories or {})])[
-            0
-        ].tolist()
-        return found
+        request = ScoringRequest(context, candidates, categories or {})
+        return self.scorer.probabilities([request])[0].tolist()  # type: ignore[no-any-return]
 
     def save(self, path: Path) -> None:
-        """Write an npz without pickle."""
+        """Write an npz file without pickle."""
         pieces: dict[str, AnyArray] = {f"values_{i}": _to_str_array(values) for i, values in enumerate(self.values)}
         pieces |= {f"weights_{i}": weights for i, weights in enumerate(self.weights)}
         npz.save(
@@ -93,13 +85,13 @@ class Policy:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read what `save` wrote. Raises ArtifactError when the file is not such a policy."""
+        """Read a policy. Raises ArtifactError for an invalid file."""
         creatives, category, categories, bias, features, prior, temperature, floor = read_arrays(path, _ARRAYS)
         count = len(features)
         pieces = read_arrays(path, [f"{kind}_{i}" for kind in ("values", "weights") for i in range(count)])
         try:
             return cls(
-                creatives=tuple(str(creative) for creative in creatives),  # not at once: other threads get their turn
+                creatives=tuple(str(creative) for creative in creatives),  # a generator lets other threads run
                 category=category.astype(np.int64),
                 categories=tuple(categories.tolist()),
                 bias=bias,
@@ -111,7 +103,7 @@ class Policy:
                 floor=float(floor),
             )
         except (ArtifactError, TypeError, ValueError) as error:
-            raise ArtifactError(f"{path}: {error}; make or fetch the policy again") from None
+            raise ArtifactError(f"{path}: {error}; train or fetch the policy again") from None
 
     def _check(self) -> None:
         count, known = len(self.creatives), len(self.categories)
@@ -124,15 +116,15 @@ class Policy:
         }
         for columns, values, weights in zip(self.features, self.values, self.weights, strict=False):
             shapes[f"weights of {' x '.join(columns)}"] = weights.shape, (len(values) + 1, count)
-        for name, (found, expected) in shapes.items():
-            if found != expected:
-                raise ArtifactError(f"policy: {name}: {found}, expected {expected}")
+        for name, (actual, expected) in shapes.items():
+            if actual != expected:
+                raise ArtifactError(f"policy: {name}: {actual}, expected {expected}")
         if count and not 0 <= self.category.min() <= self.category.max() <= known:
-            raise ArtifactError(f"policy: category: not all in [0, {known}]")
+            raise ArtifactError(f"policy: category: expected indices in [0, {known}]")
         if (distinct := len(set(self.creatives))) != count:
-            raise ArtifactError(f"policy: {count} creatives, {distinct} of them different")
-        if not all(np.isfinite(numbers).all() for numbers in (self.bias, self.prior, *self.weights)):
-            raise ArtifactError("policy: not all of its scores are finite")
+            raise ArtifactError(f"policy: creatives: {distinct} distinct of {count}, expected no duplicates")
+        if not all(np.isfinite(values).all() for values in (self.bias, self.prior, *self.weights)):
+            raise ArtifactError("policy: scores: expected finite numbers")
         if not (0 < self.temperature < np.inf and 0 <= self.floor <= 1):
             raise ArtifactError(
                 f"policy: temperature {self.temperature}, floor {self.floor}; expected > 0, and in [0, 1]"
@@ -140,107 +132,106 @@ class Policy:
 
 
 class ScoringRequest(NamedTuple):
-    """Who may be shown in a context."""
+    """The candidates in a context."""
 
     context: Context
     candidates: Sequence[str]
-    categories: Mapping[str, str] = {}  # of candidates that the policy may not know
+    categories: Mapping[str, str] = {}  # of candidates without history
 
 
 class _FeatureIndex(NamedTuple):
-    """The numbers of a creative that belong to a feature."""
+    """The columns of a feature in a creative's row."""
 
     columns: tuple[str, ...]  # of the context
-    places: dict[str, int]  # of each known value's number
-    unknown: int  # place of the number of values that are not known
+    indices: dict[str, int]  # known value: its column
+    unknown: int  # column of all other values
 
 
 class Scorer:
     """
-    A policy made ready for requests; it needs none of the policy's arrays any more.
+    A policy prepared for fast requests, independent of the policy's arrays.
 
-    All numbers of a creative lie in one row, and the rows in the order of the creatives' hashes, so that fifty
-    candidates are found at once: one by one, each look into a table of a hundred thousand would wait for memory. Two
-    creatives share a hash of 64 bits, whose secret is the process's, once in some billion policies of that size.
+    Each creative has one contiguous row, sorted by the creative's hash, so that one search finds all candidates. Single
+    dictionary look-ups would each wait for memory. Hash collisions (64 bits, secret seed) are negligible.
     """
 
     def __init__(self, policy: Policy) -> None:
         self._temperature, self._floor = policy.temperature, policy.floor
         count, sizes = len(policy.creatives), [len(weights) for weights in policy.weights]
-        # A generator: other threads get their turn while a hundred thousand creatives are gone through.
+        # A generator lets other threads run while it hashes a hundred thousand creatives.
         hashes = np.fromiter((hash(creative) for creative in policy.creatives), np.int64, count)
         order = hashes.argsort()
-        self._hashes = np.append(hashes[order], LAST_HASH)  # so that a search always ends at a row
+        self._hashes = np.append(hashes[order], LAST_HASH)  # so that each search ends at a row
         self._rows = np.zeros((count + len(policy.prior), 1 + sum(sizes)), np.float32)
         np.concatenate([policy.bias[None], *policy.weights], out=self._rows[:count].T, casting="same_kind")
         self._rows[:count] = self._rows[order]
         self._rows[count:, 0] = policy.prior
         self._priors: dict[str | None, int] = {name: count + i for i, name in enumerate(policy.categories)}
-        self._other = len(self._rows) - 1
+        self._unknown_row = len(self._rows) - 1
         firsts = np.cumsum([1, *sizes]).tolist()
         self._features = [
             _FeatureIndex(columns, {value: first + i for i, value in enumerate(known, 1)}, first)
             for columns, known, first in zip(policy.features, policy.values, firsts, strict=False)
         ]
         self._columns = tuple(sorted({column for columns in policy.features for column in columns}))
-        self._met: dict[tuple[str | None, ...], list[int]] = {}  # by the values of these columns of a context
-        self._members: dict[str, list[str]] = {name: [] for name in policy.categories}
+        self._context_cache: dict[tuple[str | None, ...], list[int]] = {}  # by values of these columns
+        self._by_category: dict[str, list[str]] = {name: [] for name in policy.categories}
         for creative, category in zip(policy.creatives, policy.category.tolist(), strict=True):
             if category < len(policy.categories):
-                self._members[policy.categories[category]].append(creative)
+                self._by_category[policy.categories[category]].append(creative)
 
-    def of_category(self, category: str) -> list[str]:
-        """Return the known creatives of a category, in the policy's order; none for a category it does not know."""
-        return self._members.get(category, [])
+    def creatives_in(self, category: str) -> list[str]:
+        """Return a category's creatives with history, in the policy's order."""
+        return self._by_category.get(category, [])
 
-    def probabilities(self, questions: Sequence[ScoringRequest]) -> list[Float64Array]:
-        """Return for each question the probability of each candidate (candidates,), as Policy.probabilities does."""
-        counts = [len(question.candidates) for question in questions]
-        asked = [question for question in questions if question.candidates]
+    def probabilities(self, requests: Sequence[ScoringRequest]) -> list[Float64Array]:
+        """Return for each request the probabilities (candidates,)."""
+        counts = [len(request.candidates) for request in requests]
+        non_empty = [request for request in requests if request.candidates]
         sizes = [count for count in counts if count]
-        every = softmax(self.scores(asked), sizes, self._temperature, self._floor) if asked else np.empty(0)
+        flat = softmax(self.scores(non_empty), sizes, self._temperature, self._floor) if non_empty else np.empty(0)
         ends = itertools.accumulate(counts)
-        return [every[end - count : end] for count, end in zip(counts, ends, strict=True)]
+        return [flat[end - count : end] for count, end in zip(counts, ends, strict=True)]
 
-    def scores(self, questions: Sequence[ScoringRequest]) -> Float64Array:
-        """Return the score of each candidate of each question, those of one after another (candidates,)."""
-        numbers = np.array([self._numbers(question.context) for question in questions])
-        numbers = numbers.repeat([len(question.candidates) for question in questions], 0)
-        numbers += self._places(questions)[:, None] * self._rows.shape[1]
-        return np.asarray(np.add.reduce(self._rows.take(numbers), 1, np.float64))
+    def scores(self, requests: Sequence[ScoringRequest]) -> Float64Array:
+        """Return the scores of all requests' candidates, concatenated (candidates,)."""
+        indices = np.array([self._column_indices(request.context) for request in requests])
+        indices = indices.repeat([len(request.candidates) for request in requests], 0)
+        indices += self._row_indices(requests)[:, None] * self._rows.shape[1]
+        return np.asarray(np.add.reduce(self._rows.take(indices), 1, np.float64))
 
-    def _places(self, questions: Sequence[ScoringRequest]) -> Int64Array:
-        """Return the row of each candidate (candidates,); of a new one, that of its category's prior."""
-        candidates = list(itertools.chain.from_iterable(question.candidates for question in questions))
+    def _row_indices(self, requests: Sequence[ScoringRequest]) -> Int64Array:
+        """Return each candidate's row (candidates,), its category's prior without history."""
+        candidates = list(itertools.chain.from_iterable(request.candidates for request in requests))
         hashes = np.fromiter(map(hash, candidates), np.int64, len(candidates))
-        places = self._hashes.searchsorted(hashes)
-        new = self._hashes.take(places) != hashes
-        places[new] = self._other
-        if any(question.categories for question in questions):
-            named = [question.categories.get(candidate) for question in questions for candidate in question.candidates]
+        indices = self._hashes.searchsorted(hashes)
+        new = self._hashes.take(indices) != hashes
+        indices[new] = self._unknown_row
+        if any(request.categories for request in requests):
+            named = [request.categories.get(candidate) for request in requests for candidate in request.candidates]
             for i in np.flatnonzero(new).tolist():
-                places[i] = self._priors.get(named[i], self._other)
-        return places
+                indices[i] = self._priors.get(named[i], self._unknown_row)
+        return indices
 
-    def _numbers(self, context: Context) -> list[int]:
-        """Return which numbers of a row a context is about (1 + features,)."""
+    def _column_indices(self, context: Context) -> list[int]:
+        """Return the columns of a context (1 + features,)."""
         values = tuple(map(context.get, self._columns))
-        found = self._met.get(values)
-        if found is None:
+        columns = self._context_cache.get(values)
+        if columns is None:
             names = [SEPARATOR.join([context.get(c) or "" for c in feature.columns]) for feature in self._features]
-            places = [f.places.get(name, f.unknown) for f, name in zip(self._features, names, strict=True)]
-            found = [0, *places]
-            if len(self._met) >= MAX_CONTEXTS:
-                self._met.clear()
-            self._met[values] = found
-        return found
+            indices = [f.indices.get(name, f.unknown) for f, name in zip(self._features, names, strict=True)]
+            columns = [0, *indices]
+            if len(self._context_cache) >= MAX_CONTEXTS:
+                self._context_cache.clear()
+            self._context_cache[values] = columns
+        return columns
 
 
 def softmax(scores: Float64Array, counts: Sequence[int], temperature: float = 1.0, floor: float = 0.0) -> Float64Array:
     """
-    Return the probabilities that scores (candidates,) stand for, of so many candidates of each question (questions,).
+    Return probabilities of concatenated scores (candidates,) with `counts` candidates per request.
 
-    They are at least `floor`, and uniform where that is too much. Each question has a candidate.
+    They are at least `floor`, or uniform if that is impossible. No count is 0.
     """
     sizes = np.array(counts)
     starts = sizes.cumsum() - sizes
@@ -251,29 +242,25 @@ def softmax(scores: Float64Array, counts: Sequence[int], temperature: float = 1.
 
 
 class Slate(NamedTuple):
-    """Creatives drawn for slots, the best seen first."""
+    """Creatives drawn for slots, from the top slot down."""
 
-    chosen: list[int]  # (slots,), numbers of candidates
-    propensities: list[float]  # (slots,), of each given those above; their product is the slate's
+    chosen: list[int]  # (slots,) indices of candidates
+    propensities: list[float]  # (slots,) given the slots above; their product is the slate's probability
 
 
 def draw_slate(probabilities: Sequence[float], slots: int, random: Callable[[], float]) -> Slate:
     """
-    Draw candidates for slots without replacement: each by its probability (candidates,) among those that are left.
+    Draw candidates for slots without replacement, by their probabilities (candidates,).
 
-    `random` gives numbers in [0, 1).
+    `random` returns numbers in [0, 1).
     """
-    left, chosen, propensities = list(probabilities), [], []
-    for _ in range(min(slots, len(left))):
-        reach = list(itertools.accumulate(left))
-        i = bisect_right(
-            reach, random() * reach[-1]
-        )  # never past the last, nor one that is taken, which reaches no further
+    remaining, chosen, propensities = list(probabilities), [], []
+    for _ in range(min(slots, len(remaining))):
+        cumulative = list(itertools.accumulate(remaining))
+        i = bisect_right(cumulative, random() * cumulative[-1])  # never a chosen one: its interval is empty
         chosen.append(i)
-        propensities.append(
-            left[i] / reach[-1]
-        )  # exact: what is left is added up anew, for 1 minus those above would cancel
-        left[i] = 0.0
+        propensities.append(remaining[i] / cumulative[-1])  # summed anew: 1 minus the chosen ones would cancel digits
+        remaining[i] = 0.0
     return Slate(chosen, propensities)
 
 

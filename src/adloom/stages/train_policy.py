@@ -1,12 +1,12 @@
 """
-Train the policy that decides which creative to show, and leave it as models/policy.
+Train the policy that decides which creative to show, as models/policy.
 
-Uniform, what the log did, smoothed click rates and a contextual linear model compete on the calibration period. A
-user's segment comes from models/audience, which the policy pins. Where data/dataset/creatives has the very creatives of
-the log, one without history is scored by its category and, with models/cnn, by the pictures most like it.
+Four models compete on the calibration period: uniform, the logging policy, smoothed click rates and a contextual linear
+model. User segments come from models/audience. If data/dataset/creatives has the log's creatives, new ones are scored
+by category and, with models/cnn, by similar pictures.
 
-The artifact holds policy.npz (scores any candidates in any context), history.json (what was measured of the chosen
-policy) and card.json (every candidate with what it would have earned, which was chosen, what did not count).
+The artifact holds policy.npz (the scorer), history.json (metrics of the chosen policy) and card.json (all candidates,
+the choice and exclusions).
 
 Example: adloom train-policy
 """
@@ -39,7 +39,7 @@ BATCH = 256  # pictures read at once
 
 @dataclass(frozen=True)
 class Inputs:
-    """The prepared impressions, the segments of their users, and what is known of the creatives' pictures."""
+    """Prepared impressions, segments and data about creatives."""
 
     impressions: Path = Path("data/dataset/impressions")
     audience: Path = Path("models/audience")
@@ -49,17 +49,16 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where the policy goes."""
+    """The destination of the policy."""
 
     policy: Path = Path("models/policy")
 
 
 def run(inputs: Inputs, outputs: Outputs, params: TrainPolicy, context: StageContext) -> Mapping[str, float]:
     """
-    Train a policy on the calibration period; the holdout period is not looked at.
+    Train a policy on the calibration period.
 
-    Only impressions are needed: without segments or pictures the policy does without. Raises DataError when no
-    impression has a propensity, or too few were clicked.
+    Only impressions are required. Raises DataError without propensities or with too few clicks.
     """
     if manifest.propagate_skip(outputs.policy, STAGE, params, inputs.impressions):
         return {}
@@ -78,7 +77,7 @@ def _train(inputs: Inputs, params: TrainPolicy, made: manifest.Draft) -> dict[st
     from adloom.policy.cold_start import add_cold_start
 
     data, left = read_impressions(inputs.impressions, inputs.audience, "calibration", params.maturity_hours)
-    periods = model_selection.Periods.of(data)
+    periods = model_selection.Periods.split(data)
     categories, pictures = _read_creatives(inputs, data.creatives, params)
     found = model_selection.evaluate_candidates(periods, categories, params)
     chosen = model_selection.choose_candidate(found)
@@ -102,7 +101,7 @@ def _fit_chosen(periods: "Periods", categories: "Categories", chosen: "Candidate
 
 
 def _read_creatives(inputs: Inputs, seen: tuple[str, ...], params: TrainPolicy) -> "tuple[Categories, Pictures | None]":
-    """Return the categories of creatives, and their pictures; none where the table has none of the log's creatives."""
+    """Return the categories and pictures of creatives; none if the table lacks the log's creatives."""
     from adloom.policy.models import Categories
     from adloom.storage import parquet
 
@@ -117,7 +116,7 @@ def _read_creatives(inputs: Inputs, seen: tuple[str, ...], params: TrainPolicy) 
 
 
 def _embed_pictures(inputs: Inputs, of: Mapping[str, str], threads: int) -> "Pictures":
-    """Return the embedding of every creative: the reader's own where it has one, else what it makes of the picture."""
+    """Return all creatives' embeddings: the reader's known ones, and new ones for other pictures."""
     from adloom.policy.cold_start import Pictures
     from adloom.storage import parquet
 

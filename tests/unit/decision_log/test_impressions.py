@@ -257,7 +257,7 @@ def test_lines_that_are_none_of_a_log_are_counted_and_a_log_that_showed_nothing_
     header, end = framed([])
     write(bench.root / "odd", [header, b"{}\n", decision(0), end])
     assert bench.convert(bench.root / "odd")[0].unreadable == 1
-    with pytest.raises(DataError, match="no decision showed anything"):
+    with pytest.raises(DataError, match="no decision showed a creative"):
         bench.convert(bench.log([decision(0, chosen=[], propensities=[])]))
 
 

@@ -37,7 +37,7 @@ def test_a_policy_like_the_log_earns_what_the_log_earned() -> None:
     assert found.metrics["immature"].value == left.immature == 10
     compared = tables(found)["Policies compared"].rows
     assert [row[0] for row in compared] == ["the log itself", "this policy", "uniform, temperature 1"]
-    assert {row[-1] for row in compared} == {"trusted"}
+    assert {row[-1] for row in compared} == {"reliable"}
 
 
 def test_a_click_rate_that_is_not_to_be_trusted_is_no_metric() -> None:
@@ -49,7 +49,7 @@ def test_a_click_rate_that_is_not_to_be_trusted_is_no_metric() -> None:
     )
     assert "click_rate" not in found.metrics
     assert found.metrics["effective_sample_size"].value == 1
-    assert tables(found)["Policies compared"].rows[1][-1] != "trusted"
+    assert tables(found)["Policies compared"].rows[1][-1] != "reliable"
     ours, log = found.samples["click_rate"], found.baseline["click_rate"]
     assert ours.compare is not None
     assert ours.compare(ours, log, 0.0).enough is False

@@ -62,7 +62,7 @@ def test_rows_are_brought_into_the_order_of_their_time() -> None:
     data, _ = made(creative_id=["a", "b", "c"], hours=[5, 1, 9])
     assert [data.creatives[i] for i in data.shown] == ["b", "a"]
     assert data.before(0.5).tolist() == [True, False]
-    assert data.take(data.before(0.5)).shown.tolist() == [1]
+    assert data.select(data.before(0.5)).shown.tolist() == [1]
 
 
 def test_the_segments_of_users_belong_to_the_context() -> None:
@@ -81,9 +81,7 @@ def test_a_segment_that_only_the_decision_knew_is_taken_and_is_no_context_of_its
 
 
 def test_without_propensities_there_is_nothing_to_learn() -> None:
-    with pytest.raises(
-        DataError, match=r"none of 4 can be used: 1 are younger .* 3 have no propensity; bring the log's"
-    ):
+    with pytest.raises(DataError, match=r"0 of 4 usable: 1 are younger .* 3 have no propensity; "):
         made(creative_id=["a", "b", "c", "d"], propensity=[None] * 4)
 
 

@@ -48,7 +48,7 @@ def test_uniform_when_nothing_can_be_trusted() -> None:
 def test_in_a_world_where_context_matters_the_linear_model_is_chosen_and_earns_more() -> None:
     world = World(SETTING, 2)
     rows = prepared(serve(world, None, 12_000), "calibration")
-    periods = Periods.of(read_impressions(rows, [None] * len(rows), HOURS)[0])
+    periods = Periods.split(read_impressions(rows, [None] * len(rows), HOURS)[0])
     found = model_selection.evaluate_candidates(periods, Categories(), PARAMS)
     assert [(c.model, c.temperature) for c in found] == [
         ("uniform", 1.0), ("logging", 1.0), ("rates", 1.0), ("rates", 0.3), ("linear", 1.0), ("linear", 0.3),
@@ -56,12 +56,12 @@ def test_in_a_world_where_context_matters_the_linear_model_is_chosen_and_earns_m
     chosen = model_selection.choose_candidate(found)
     assert (chosen.model, chosen.temperature) == ("linear", 0.3)
     policy = model_selection.fit_model(periods.whole, "linear", Categories(), chosen.penalty or 0.0)
-    assert world.exact(table(policy)) > 1.1 * world.exact(UNIFORM)
+    assert world.exact_value(table(policy)) > 1.1 * world.exact_value(UNIFORM)
 
 
 def test_the_parts_are_cut_in_time() -> None:
     rows = frame(creative_id=["a", "b"] * 50, clicked=[True, False, False, True, False] * 20)
-    periods = Periods.of(read_impressions(rows, [None] * 100, HOURS)[0])
+    periods = Periods.split(read_impressions(rows, [None] * 100, HOURS)[0])
     assert len(periods.early) + len(periods.late) == len(periods.whole) == 98
     assert periods.early.timestamp.max() < periods.late.timestamp.min()
     assert len(periods.early) == 65  # of the 97 hours between the first and the last, two thirds
@@ -70,7 +70,7 @@ def test_the_parts_are_cut_in_time() -> None:
 def test_a_part_without_clicks_cannot_teach() -> None:
     rows = frame(creative_id=["a", "b"] * 10, clicked=[True] + [False] * 19)
     with pytest.raises(DataError, match=r"0 of \d clicked in the last third of the calibration period, expected some"):
-        Periods.of(read_impressions(rows, [None] * 20, timedelta(0))[0])
+        Periods.split(read_impressions(rows, [None] * 20, timedelta(0))[0])
 
 
 def test_what_the_log_never_took_is_known() -> None:

@@ -93,7 +93,7 @@ def test_a_new_creative_has_the_rate_of_its_category() -> None:
 
 def test_the_linear_model_learns_whom_a_creative_is_for() -> None:
     data = crossed()
-    policy = fit.fit_linear(data, NONE, 1.0).policy(data)
+    policy = fit.fit_linear(data, NONE, 1.0).to_policy(data)
     phone = policy.probabilities({"placement": "top", "ctx_device": "phone"}, ["a", "b", "c"])
     tablet = policy.probabilities({"placement": "top", "ctx_device": "tablet"}, ["a", "b", "c"])
     odds = (0.4 / 0.6) / (0.1 / 0.9)  # at temperature 1 the shares are the odds of a click
@@ -104,7 +104,7 @@ def test_the_linear_model_learns_whom_a_creative_is_for() -> None:
 
 def test_a_stronger_penalty_is_nearer_to_all_alike() -> None:
     data = crossed()
-    spread = [np.ptp(fit.fit_linear(data, NONE, penalty).policy(data).weights[1]) for penalty in (0.001, 0.01, 1.0)]
+    spread = [np.ptp(fit.fit_linear(data, NONE, penalty).to_policy(data).weights[1]) for penalty in (0.001, 0.01, 1.0)]
     assert spread == sorted(spread)
     assert spread[0] < 0.25
     assert spread[2] > 1
@@ -112,7 +112,7 @@ def test_a_stronger_penalty_is_nearer_to_all_alike() -> None:
 
 def test_the_loss_is_that_of_the_probabilities() -> None:
     data = crossed()
-    surprise = fit.fit_linear(data, NONE, 1.0).loss(crossed(seed=1))
+    surprise = fit.fit_linear(data, NONE, 1.0).log_loss(crossed(seed=1))
     truth = -np.mean([q * np.log(p) + (1 - q) * np.log(1 - p) for p in (0.4, 0.1, 0.1) for q in [p]])
     assert surprise == pytest.approx(truth, rel=0.05)
 
@@ -120,13 +120,13 @@ def test_the_loss_is_that_of_the_probabilities() -> None:
 def test_the_categories_of_creatives_are_learnt_too() -> None:
     data = crossed()
     categories = Categories(("good", "bad"), {"a": "good", "b": "good", "c": "bad"})
-    policy = fit.fit_linear(data, categories, 0.1).policy(data)
+    policy = fit.fit_linear(data, categories, 0.1).to_policy(data)
     assert policy.prior[0] > policy.prior[2] > policy.prior[1]
     assert policy.category.tolist() == [0, 0, 1]
 
 
 def test_the_same_data_gives_the_same_arrays() -> None:
-    one, other = (fit.fit_linear(crossed(), NONE, 0.3).policy(crossed()) for _ in range(2))
+    one, other = (fit.fit_linear(crossed(), NONE, 0.3).to_policy(crossed()) for _ in range(2))
     assert one.bias.tobytes() == other.bias.tobytes()
     assert [w.tobytes() for w in one.weights] == [w.tobytes() for w in other.weights]
 
@@ -136,11 +136,11 @@ def test_features_are_the_columns_there_are_and_rare_values_are_unknown() -> Non
         creative_id=["a", "b"] * 500, placement=["x"] * 500 + ["y"] * 500, position=[1, 2] * 500,
         ctx_device=["watch", *["phone"] * 999],
     )  # fmt: skip
-    space = FeatureSpace.of(data)
+    space = FeatureSpace.from_impressions(data)
     assert space.features == (("placement",), ("ctx_device",), ("placement", "position"))
     assert space.values[:2] == (("x", "y"), ("phone",))
     assert space.values[2] == tuple(SEPARATOR.join(pair) for pair in ("x1", "x2", "y1", "y2"))
-    assert [rows[0].item() for rows in space.rows(data.context)] == [1, 0, 1]
+    assert [rows[0].item() for rows in space.row_indices(data.context)] == [1, 0, 1]
 
 
 names = st.sampled_from(["x", "y", "z", ""])

@@ -24,14 +24,14 @@ def table(seed: int, setting: Config) -> AnyArray:
 def test_the_exact_value_beside_monte_carlo() -> None:
     world, policy = World(STILL, 1), table(2, STILL)
     log = world.log(lambda situations: situations.look_up(policy), 100_000)
-    exact = world.exact(policy)
-    assert log.value(log.situations.look_up(policy)) == pytest.approx(exact, rel=0.01)  # users came at random
+    exact = world.exact_value(policy)
+    assert log.value(log.contexts.look_up(policy)) == pytest.approx(exact, rel=0.01)  # users came at random
     assert log.reward.mean() == pytest.approx(exact, abs=4 * np.sqrt(exact / 100_000))
 
 
 def test_the_rate_is_that_of_uniform_decisions() -> None:
     world = World(STILL, 3)
-    assert world.exact(np.full(world.rates.shape, 1 / STILL.creatives)) == pytest.approx(0.1)
+    assert world.exact_value(np.full(world.rates.shape, 1 / STILL.creatives)) == pytest.approx(0.1)
 
 
 def test_what_is_shown_is_drawn_from_the_probabilities() -> None:
@@ -44,16 +44,16 @@ def test_what_is_shown_is_drawn_from_the_probabilities() -> None:
 def test_creatives_wear_out() -> None:
     world = World(Config(rate=0.1, users=10, wear_out=0.1, drift=0.0), 1)
     first, later = world.log(uniform, 1000), world.log(uniform, 1000)
-    assert later.situations.rate.mean() < 0.5 * first.situations.rate.mean()
+    assert later.contexts.rate.mean() < 0.5 * first.contexts.rate.mean()
     assert world.views.sum() == 2000
 
 
 def test_a_view_costs_its_share() -> None:
     world = World(Config(users=1, wear_out=0.1, drift=0.0), 1)
-    before = world.arrive(1)
+    before = world.next_contexts(1)
     world.show(before, np.array([3]), np.array([1.0]))
     same = before.placement[0]
-    after = next(now for now in (world.arrive(1) for _ in range(50)) if now.placement[0] == same)
+    after = next(now for now in (world.next_contexts(1) for _ in range(50)) if now.placement[0] == same)
     ratio = after.rate[0] / before.rate[0]
     assert ratio == pytest.approx([1, 1, 1, 0.9, 1, 1, 1, 1])
 
@@ -61,13 +61,13 @@ def test_a_view_costs_its_share() -> None:
 def test_the_base_rate_drifts() -> None:
     world = World(Config(wear_out=0.0, drift=0.5, drift_hours=4.0, per_hour=1000.0), 1)
     log = world.log(uniform, 4000)
-    quarters = log.situations.rate.mean(1).reshape(4, 1000).mean(1)
+    quarters = log.contexts.rate.mean(1).reshape(4, 1000).mean(1)
     assert quarters[:2].min() > 1.5 * quarters[2:].max()
 
 
 def test_clicks_come_late() -> None:
     log = World(Config(rate=0.5, delay_hours=3.0), 1).log(uniform, 20_000)
-    delay = (log.outcome_hour - log.situations.hour)[log.clicked]
+    delay = (log.outcome_hour - log.contexts.hour)[log.clicked]
     assert delay.mean() == pytest.approx(3.0, rel=0.05)
     assert np.isnan(log.outcome_hour[~log.clicked]).all()
 
@@ -92,11 +92,11 @@ def test_a_policy_learnt_from_served_decisions_earns_more() -> None:
     world = World(STILL, 4)
     served: list[Log] = []
     for _ in range(10):
-        situations = world.arrive(1000)
+        situations = world.next_contexts(1000)
         served.append(world.serve(situations, uniform(situations)))
     log = concatenate_logs(served)
-    cell = log.situations.segment * STILL.placements + log.situations.placement
+    cell = log.contexts.segment * STILL.placements + log.contexts.placement
     rates = Rates(cell, log.action, log.reward, STILL.creatives)(np.arange(10_000), np.arange(10_000))
     learnt = np.zeros(world.rates.shape)
-    learnt[log.situations.segment, log.situations.placement] = np.eye(STILL.creatives)[rates.argmax(1)]
-    assert world.exact(learnt) > 1.4 * world.exact(np.full(learnt.shape, 1 / STILL.creatives))
+    learnt[log.contexts.segment, log.contexts.placement] = np.eye(STILL.creatives)[rates.argmax(1)]
+    assert world.exact_value(learnt) > 1.4 * world.exact_value(np.full(learnt.shape, 1 / STILL.creatives))

@@ -30,7 +30,7 @@ ROWS = 6000
 
 def through_the_decision_log(log: Log, policy: Policy, place: Path) -> pd.DataFrame:
     """Return what `adloom log to-impressions` makes of a log whose decisions and clicks were recorded as served."""
-    begun, now = int(START.timestamp() * 1e6), log.situations
+    begun, now = int(START.timestamp() * 1e6), log.contexts
     ids, chances = [creative_id(i) for i in range(SETTING.creatives)], decide(policy, now)
     lines: list[Line] = []
     for i in range(len(now)):
@@ -85,20 +85,20 @@ def test_from_served_decisions_to_a_better_policy(tmp_path: Path, make_table: Ma
     policy = Policy.load(candidate.model / "policy.npz")
 
     metrics = measure(candidate.model, candidate.table, candidate.judge, copywriters.EVALUATE).metrics
-    true = first[-1].value(decide(policy, first[-1].situations))  # exact, in the very situations of the log
+    true = first[-1].value(decide(policy, first[-1].contexts))  # exact, in the very situations of the log
     assert metrics["click_rate"].low <= true <= metrics["click_rate"].high
-    assert world.exact(table(policy)) > 1.3 * world.exact(UNIFORM)
+    assert world.exact_value(table(policy)) > 1.3 * world.exact_value(UNIFORM)
     promoted = register(candidate, gate, context)
     assert (promoted.verdict, promoted.champion) == ("promote", 1)
 
     second = [serve(world, policy, ROWS) for _ in range(2)]
     served, even = (
-        sum(log.value(log.situations.look_up(chances)) for log in second) for chances in (table(policy), UNIFORM)
+        sum(log.value(log.contexts.look_up(chances)) for log in second) for chances in (table(policy), UNIFORM)
     )
     assert sum(log.clicked.mean() for log in second) == pytest.approx(served, rel=0.1)
     assert served > 1.3 * even
     told = [through_the_decision_log(log, policy, tmp_path / f"served-{i}") for i, log in enumerate(second)]
     again = trained(tmp_path, "second", [*plain, told[0]], told[1], make_table, context)
     later = Policy.load(again.model / "policy.npz")
-    most = world.exact(table(best(world, 50.0)))
-    assert world.exact(table(policy)) < world.exact(table(later)) < most
+    most = world.exact_value(table(best(world, 50.0)))
+    assert world.exact_value(table(policy)) < world.exact_value(table(later)) < most

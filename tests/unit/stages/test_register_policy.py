@@ -94,7 +94,7 @@ def test_the_first_policy_is_compared_with_the_log_and_takes_its_audience_along(
     found = all_of(root, context)
     assert (found[POLICY].verdict, found[POLICY].champion) == ("promote", 1)
     assert (found[AUDIENCE].verdict, found[AUDIENCE].champion) == ("promote", 1)
-    assert found[POLICY].reasons[0].startswith("click_rate against what the log did: lift +0.0")
+    assert found[POLICY].reasons[0].startswith("click_rate against the log: lift +0.0")
     tags = context.registry.versions(POLICY)[0].tags
     assert tags["audience_digest"] == manifest.digest(root / "models" / AUDIENCE)
     assert all_of(root, context) == found
@@ -108,7 +108,7 @@ def test_a_first_policy_without_enough_evidence_waits_and_its_audience_does_not(
     make(root, context, 1.0)
     found = all_of(root, context)
     assert (found[POLICY].verdict, found[POLICY].champion) == ("hold", None)
-    said = "click_rate against what the log did: not enough evidence: about "
+    said = "click_rate against the log: not enough evidence: about "
     assert found[POLICY].reasons[0].startswith(said)
     needed = int(found[POLICY].reasons[0].removeprefix(said).split(" more matured")[0].replace(",", ""))
     assert 100 < needed < 1_000_000
@@ -258,7 +258,7 @@ def test_the_report_tells_what_counts_and_what_competes(root: Path, context: Sta
     assert findings.metrics["unsupported"].value == 0
     titles = [section.title for section in findings.sections]
     assert titles == [
-        "Click rates", "Policies compared", "Estimators", "What is shown", "Shown more, shown less", "What counts",
+        "Click rates", "Policies compared", "Estimators", "Impressions per creative", "Largest shifts", "Exclusions",
     ]  # fmt: skip
     given = default(POLICY, root)
     again = measure(given.model, given.table, given.judge, copywriters.EVALUATE)

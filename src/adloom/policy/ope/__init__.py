@@ -1,1 +1,1 @@
-"""Off-policy evaluation: estimators, intervals, support, and the promotion test. Pure."""
+"""Off-policy evaluation."""

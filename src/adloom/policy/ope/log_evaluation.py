@@ -1,4 +1,4 @@
-"""A user's own log, a table of (context, action, reward, propensity) under any names: what a policy is worth on it."""
+"""Evaluate a policy on any table of contexts, actions, rewards and propensities."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,29 +12,29 @@ from adloom.policy.ope import estimators, reward_model
 from adloom.policy.ope.estimate import Estimate
 from adloom.policy.ope.support import Support, measure_support
 
-Policy = Callable[[pd.DataFrame, tuple[str, ...]], AnyArray]  # rows and actions → probabilities (rows, actions)
-CLIP_WEIGHT = 20.0  # weight at which the clipped estimate cuts
+Policy = Callable[[pd.DataFrame, tuple[str, ...]], AnyArray]  # (rows, actions) → probabilities (rows, actions)
+CLIP_WEIGHT = 20.0  # weight limit of the clipped estimate
 
 
 @dataclass(frozen=True)
 class LogColumns:
-    """What the columns of a log are called."""
+    """Column names of a log."""
 
     action: str
     reward: str
     propensity: str
-    context: tuple[str, ...] = ()  # what the reward model tells situations apart by; the policy sees every column
-    place: str | None = None  # within which support is asked for, such as the placement
+    context: tuple[str, ...] = ()  # context columns of the reward model; the policy sees all columns
+    support_within: str | None = None  # column within which support is checked, such as the placement
 
 
 @dataclass(frozen=True)
 class LogEvaluation:
-    """What a policy is estimated to earn per row of a log, by every estimator, and what the log cannot say."""
+    """A policy's value by every estimator, and what the log does not cover."""
 
     estimates: Mapping[str, Estimate]  # direct, ips, snips, clipped_ips, doubly_robust
     logged: Estimate  # the log's own mean reward
     support: Support
-    left_out: Mapping[str, int] = field(default_factory=dict)  # rows by reason
+    excluded: Mapping[str, int] = field(default_factory=dict)  # rows by reason
 
 
 def evaluate_log(
@@ -45,25 +45,22 @@ def evaluate_log(
     clip: float = CLIP_WEIGHT,
 ) -> LogEvaluation:
     """
-    Return what a policy would have earned on a log.
+    Estimate a policy's value on a log.
 
-    `actions` are all that the policy may take (default: those in the log). A row without an action, with a reward that
-    is no finite number or with a propensity outside (0, 1] is left out and counted by its reason. The direct and the
-    doubly robust estimate use rates by context and action, cross-fitted. Raises DataError when a column is missing, no
-    row is left, the log has an action that is not in `actions`, or the policy returns no probabilities.
+    `actions` defaults to those in the log. Rows without action, finite reward or valid propensity are excluded and
+    counted. Reward models are cross-fitted rates by context and action. Raises DataError for missing columns, no usable
+    rows, actions outside `actions` or invalid probabilities.
     """
     _require_columns(frame, columns)
     reasons = _exclusion_reasons(frame, columns)
     rows = frame[reasons == ""].reset_index(drop=True)
     counts = reasons[reasons != ""].value_counts()
-    left_out = {str(reason): int(count) for reason, count in sorted(counts.items(), key=lambda item: str(item[0]))}
+    excluded = {str(reason): int(count) for reason, count in sorted(counts.items(), key=lambda item: str(item[0]))}
     if rows.empty:
-        raise DataError(
-            f"log: no row is left of {len(frame)}: {left_out or 'it is empty'}; bring a log with propensities"
-        )
+        raise DataError(f"log: 0 of {len(frame)} rows usable: {excluded or 'no rows'}; use a log with propensities")
     names = _action_names(rows[columns.action].astype(str), actions)
     probabilities = _policy_probabilities(policy, rows, names)
-    return _estimate_all(rows, columns, names, probabilities, left_out, clip)
+    return _estimate_all(rows, columns, names, probabilities, excluded, clip)
 
 
 def _estimate_all(
@@ -71,45 +68,45 @@ def _estimate_all(
     columns: LogColumns,
     names: tuple[str, ...],
     probabilities: AnyArray,
-    left_out: Mapping[str, int],
+    excluded: Mapping[str, int],
     clip: float,
 ) -> LogEvaluation:
     action = pd.Categorical(rows[columns.action].astype(str), categories=list(names)).codes.astype(np.int64)
     reward, propensity = (_to_floats(rows[name]).to_numpy() for name in (columns.reward, columns.propensity))
-    place = None if columns.place is None else reward_model.cell_indices(rows[[columns.place]])
-    found = measure_support(action, probabilities, names, place)
-    target, lost = probabilities[np.arange(len(rows)), action], found.unsupported
+    group = None if columns.support_within is None else reward_model.cell_indices(rows[[columns.support_within]])
+    support = measure_support(action, probabilities, names, group)
+    target, unsupported = probabilities[np.arange(len(rows)), action], support.unsupported
     rates = reward_model.Rates(reward_model.cell_indices(rows[list(columns.context)]), action, reward, len(names))
     predicted = reward_model.cross_fit(rates, len(rows), len(names))
     estimates = {
         "direct": estimators.direct(predicted, probabilities),
-        "ips": estimators.ips(reward, propensity, target, lost),
-        "snips": estimators.snips(reward, propensity, target, lost),
-        "clipped_ips": estimators.clipped_ips(reward, propensity, target, clip, lost),
-        "doubly_robust": estimators.doubly_robust(reward, propensity, action, probabilities, predicted, lost),
+        "ips": estimators.ips(reward, propensity, target, unsupported),
+        "snips": estimators.snips(reward, propensity, target, unsupported),
+        "clipped_ips": estimators.clipped_ips(reward, propensity, target, clip, unsupported),
+        "doubly_robust": estimators.doubly_robust(reward, propensity, action, probabilities, predicted, unsupported),
     }
-    return LogEvaluation(estimates, estimators.ips(reward, propensity, propensity), found, left_out)
+    return LogEvaluation(estimates, estimators.ips(reward, propensity, propensity), support, excluded)
 
 
 def _require_columns(frame: pd.DataFrame, columns: LogColumns) -> None:
-    named = {"action": columns.action, "reward": columns.reward, "propensity": columns.propensity}
-    named |= {f"context {name}": name for name in columns.context}
-    named |= {"place": columns.place} if columns.place is not None else {}
-    absent = [f"{theirs!r} for {ours}" for ours, theirs in named.items() if theirs not in frame]
-    if absent:
-        raise DataError(f"log: no column {', '.join(absent)}; found {', '.join(map(str, frame.columns))}")
+    required = {"action": columns.action, "reward": columns.reward, "propensity": columns.propensity}
+    required |= {f"context {name}": name for name in columns.context}
+    required |= {"support_within": columns.support_within} if columns.support_within is not None else {}
+    missing = [f"{column!r} for {role}" for role, column in required.items() if column not in frame]
+    if missing:
+        raise DataError(f"log: no column {', '.join(missing)}; columns: {', '.join(map(str, frame.columns))}")
 
 
 def _exclusion_reasons(frame: pd.DataFrame, columns: LogColumns) -> pd.Series:
-    """Return per row why it cannot be used, "" when it can."""
+    """Return per row why it is excluded, or ""."""
     reward, propensity = (_to_floats(frame[name]) for name in (columns.reward, columns.propensity))
     reasons = pd.Series("", frame.index)
-    for bad, reason in (
+    for is_invalid, reason in (
         (frame[columns.action].isna(), f"{columns.action}: missing"),
         (~np.isfinite(reward), f"{columns.reward}: not a finite number"),
         (~((propensity > 0) & (propensity <= 1)), f"{columns.propensity}: not in (0, 1]"),
     ):
-        reasons = reasons.mask((reasons == "") & bad, reason)
+        reasons = reasons.mask((reasons == "") & is_invalid, reason)
     return reasons
 
 
@@ -117,10 +114,10 @@ def _to_floats(values: pd.Series) -> pd.Series:
     return pd.to_numeric(values, errors="coerce").astype("float64")
 
 
-def _action_names(taken: pd.Series, actions: Sequence[str] | None) -> tuple[str, ...]:
-    names = tuple(sorted(set(taken))) if actions is None else tuple(actions)
-    if unknown := sorted(set(taken) - set(names)):
-        raise DataError(f"actions: the log took {unknown[0]!r} (and {len(unknown) - 1} more), which is not one of them")
+def _action_names(logged: pd.Series, actions: Sequence[str] | None) -> tuple[str, ...]:
+    names = tuple(sorted(set(logged))) if actions is None else tuple(actions)
+    if unknown := sorted(set(logged) - set(names)):
+        raise DataError(f"actions: missing {unknown[0]!r} (and {len(unknown) - 1} more), which the log has")
     return names
 
 

@@ -1,20 +1,12 @@
 """
-Evidence that a candidate policy is no worse than the champion, from the same rows, looked at as often as one likes.
+A test that a candidate policy is no worse than the champion, valid for any number of looks.
 
-Row by row the lift is (candidate's weight - champion's weight) * reward: where both agree, nothing is left to chance.
-A log that grows is looked at again and again, and a 95 % bound for each look promotes a worse policy in up to 19 % of
-cases (20 looks). The lower bound here holds at all looks at once. It is a bet (Waudby-Smith and Ramdas 2024,
-"Estimating means of bounded random variables by betting"; Waudby-Smith, Wu, Ramdas, Karampatziakis and Mineiro 2024,
-"Anytime-valid off-policy inference for contextual bandits"): against the claim "the lift is at most m" a share c of a
-fortune is staked on each row, so that a row of lift d multiplies the fortune by
-
-    (1 - c) + c * (loss + d) / (loss + m)
-
-where `loss` is the most a row can lose. If the claim is true the fortune does not grow on average, and it ever reaches
-20 with a chance of at most 1 in 20 (Ville 1939). The fortune is spread over 24 shares c, none of which depends on the
-data. A product is at most what it were with equal factors, so the claim may be about the mean of lifts that drift from
-row to row, too: divided by the product of its expected factors, a stake's fortune is a martingale, and that product is
-at most 1 whenever the mean lift so far is at most m. Nothing is assumed to be normal: few clicks make the bound low.
+The lift of a row is (candidate's weight - champion's weight) * reward. Fixed 95 % bounds at 20 looks would promote a
+worse policy in up to 19 % of cases, so the bound comes from betting (Waudby-Smith and Ramdas 2024; Waudby-Smith, Wu,
+Ramdas, Karampatziakis and Mineiro 2024). Against the claim "the mean lift is at most m", a share c of a fortune is
+staked on each row, which multiplies it by (1 - c) + c * (loss + d) / (loss + m) for lift d and the largest possible
+`loss`. Under the claim it reaches 20 with a probability of at most 1/20 (Ville 1939), even if lifts drift. The fortune
+is spread over 24 shares c. Nothing is assumed to be normal.
 """
 
 from dataclasses import dataclass
@@ -30,23 +22,23 @@ from adloom.errors import DataError
 from adloom.policy.ope.estimate import MIN_EVENTS, effective_events, effective_sample_size, find_weight_issue
 from adloom.policy.ope.estimators import importance_weights
 
-ALPHA = 0.05  # chance that a policy worse than the margin is ever promoted
-STAKES = np.geomspace(0.005, 0.9, 24)  # of the fortune that are staked
+ALPHA = 0.05  # probability of ever promoting a policy that is worse than the margin
+STAKES = np.geomspace(0.005, 0.9, 24)  # shares of the fortune
 MIN_EFFECTIVE_SAMPLE = 100.0  # rows
-MAX_IMPRESSIONS = 1e12  # impressions; more is called never
+MAX_IMPRESSIONS = 1e12  # more counts as never
 
 
 @dataclass(frozen=True)
 class Lift:
-    """What is known of a candidate's lift over the champion: rewards per impression, on the same rows."""
+    """A candidate's lift over the champion, in rewards per impression on the same rows."""
 
     verdict: Literal["promote", "hold"]
     value: float
-    low: float  # below which the lift lies with a chance of 5 % at most, over all looks together
+    low: float  # lower bound at 95 %, over all looks together
     margin: float
     n: int  # matured impressions
     effective_sample_size: float  # rows, of the candidate's weights
-    needed: int | None  # about how many more matured impressions until `low` passes -margin; None: not by more of these
+    needed: int | None  # estimated further impressions until `low` passes -margin; None if never
     finding: str
 
 
@@ -60,118 +52,122 @@ def decide_lift(
     loss: float | None = None,
 ) -> Lift:
     """
-    Promote a candidate when the lower bound of its lift is above -margin and its effective sample is large enough.
+    Promote a candidate if the lower bound of its lift is above -margin with a large enough effective sample.
 
-    reward (rows,) not negative; propensity (rows,), and candidate and champion (rows,), the probabilities of the logged
-    action. `margin` is in rewards per impression. `loss` is the most that a row can lose against the champion, where it
-    is known (1 for clicks where the champion wrote the log); else it is the most any row of the log could lose, which
-    rests on measurement. Raises DataError for columns that are not what they should be.
+    reward (rows,) is not negative; candidate and champion (rows,) are probabilities of the logged action. `loss` is the
+    largest loss of a row if known (1 for clicks if the champion wrote the log), else estimated from the log. Raises
+    DataError for invalid columns.
     """
     if not margin >= 0:
         raise DataError(f"margin: {margin}, expected 0 or more rewards per impression")
-    ours, theirs = importance_weights(reward, propensity, candidate), importance_weights(reward, propensity, champion)
-    terms = (ours - theirs) * reward
-    most = largest_loss(ours, theirs, reward) if loss is None else loss
-    low = lower_bound(terms, most)
-    effective = effective_sample_size(ours)
-    why = _find_weight_issue(ours, theirs)
-    enough = effective >= fewest_effective and effective_events(ours, _count_events(reward)) >= MIN_EVENTS
+    candidate_weights, champion_weights = (
+        importance_weights(reward, propensity, candidate),
+        importance_weights(reward, propensity, champion),
+    )
+    terms = (candidate_weights - champion_weights) * reward
+    max_loss = largest_loss(candidate_weights, champion_weights, reward) if loss is None else loss
+    low = lower_bound(terms, max_loss)
+    effective = effective_sample_size(candidate_weights)
+    issue = _find_weight_issue(candidate_weights, champion_weights)
+    is_large_enough = (
+        effective >= fewest_effective and effective_events(candidate_weights, _count_events(reward)) >= MIN_EVENTS
+    )
     value = float(terms.mean())
-    if not why and low > -margin and enough:
+    if not issue and low > -margin and is_large_enough:
         finding = f"lift {value:+.5f}, at least {low:+.5f} (95 %, all looks together), above {0 - margin:g}"
         return Lift("promote", value, low, margin, len(reward), effective, 0, finding)
-    more = None if why else _total_needed(ours, reward, terms, most, margin, fewest_effective)
+    more = None if issue else _total_needed(candidate_weights, reward, terms, max_loss, margin, fewest_effective)
     return Lift(
-        "hold", value, low, margin, len(reward), effective, more, why or _describe_shortfall(value, low, margin, more)
+        "hold", value, low, margin, len(reward), effective, more, issue or _describe_shortfall(value, low, margin, more)
     )
 
 
-def largest_loss(ours: AnyArray, theirs: AnyArray, reward: AnyArray) -> float:
-    """Return the most a row of this log could have lost, had it the largest reward (at least 1); all (rows,)."""
+def largest_loss(candidate_weights: AnyArray, champion_weights: AnyArray, reward: AnyArray) -> float:
+    """Return the largest loss of any row at the largest reward (at least 1); inputs are (rows,)."""
     if (reward < 0).any():
-        raise DataError(f"reward: {reward.min()}, expected none below 0 to compare policies")
-    return max(float((theirs - ours).max()), 0.0) * max(float(reward.max()), 1.0)
+        raise DataError(f"reward: {reward.min()}, expected 0 or more")
+    return max(float((champion_weights - candidate_weights).max()), 0.0) * max(float(reward.max()), 1.0)
 
 
 def lower_bound(terms: AnyArray, loss: float, alpha: float = ALPHA) -> float:
     """
-    Return the lower bound of the mean lift from per-row lifts (rows,), each at least -loss; it holds at all looks.
+    Return the anytime-valid lower bound of the mean lift; per-row lifts (rows,) are at least -loss.
 
-    Raises DataError when a row lost more than `loss`.
+    Raises DataError if a row lost more.
     """
     if terms.min() < -loss * (1 + 1e-9):
-        raise DataError(f"loss: {loss:g}, but a row lost {-terms.min():g}; expected the most that a row can lose")
+        raise DataError(f"loss: {loss:g}, expected at least {-terms.min():g}, the loss of a row")
     value = float(terms.mean())
     if value <= -loss:
         return -loss
-    lowest, tally = -loss + (value + loss) * 1e-9, _count_lifts(terms)
+    lowest, counts = -loss + (value + loss) * 1e-9, _count_lifts(terms)
 
-    def short(claim: float) -> float:
-        return float(logsumexp(_log_fortunes(*tally, loss, claim)) - log(len(STAKES))) + log(alpha)
+    def excess(claim: float) -> float:
+        return float(logsumexp(_log_fortunes(*counts, loss, claim)) - log(len(STAKES))) + log(alpha)
 
-    return float(brentq(short, lowest, value)) if short(lowest) > 0 else -loss
+    return float(brentq(excess, lowest, value)) if excess(lowest) > 0 else -loss
 
 
 def impressions_needed(terms: AnyArray, loss: float, margin: float, alpha: float = ALPHA) -> int | None:
     """
-    Return about how many more impressions it takes until the lower bound passes -margin, 0 when it has.
+    Return about how many more impressions the lower bound needs to pass -margin; None if never.
 
-    Each stake's fortune is taken to grow with further rows as it did with these; None when none would grow enough.
+    Fortunes are assumed to grow as they did so far.
     """
     if loss <= margin:
         return 0
     growth, rows = _log_fortunes(*_count_lifts(terms), loss, -margin), len(terms)
 
-    def short(times: float) -> float:
+    def excess(times: float) -> float:
         return float(logsumexp(growth * times) - log(len(STAKES))) + log(alpha)
 
-    if short(1.0) > 0:
+    if excess(1.0) > 0:
         return 0
-    most = MAX_IMPRESSIONS / rows
-    return ceil(rows * (brentq(short, 1.0, most) - 1)) if short(most) > 0 else None
+    limit = MAX_IMPRESSIONS / rows
+    return ceil(rows * (brentq(excess, 1.0, limit) - 1)) if excess(limit) > 0 else None
 
 
 def _count_lifts(terms: AnyArray) -> tuple[AnyArray, AnyArray]:
-    """Return the distinct lifts, 0 first, and how often each came: few where policies are tables."""
+    """Return the distinct lifts, 0 first, and their counts."""
     moved, counts = np.unique(terms[terms != 0], return_counts=True)
     return np.append(0.0, moved), np.append(len(terms) - counts.sum(), counts)
 
 
 def _log_fortunes(lifts: AnyArray, counts: AnyArray, loss: float, claim: float) -> AnyArray:
-    """Return the logarithm of each stake's fortune (stakes,) after lifts (distinct,) that came so often (distinct,)."""
+    """Return each stake's log fortune (stakes,) after lifts (distinct,) with counts (distinct,)."""
     factors = np.log1p(STAKES[:, None] * ((loss + lifts) / (loss + claim) - 1))
     return np.asarray((counts * factors).sum(1))
 
 
 def _total_needed(
-    ours: AnyArray, reward: AnyArray, terms: AnyArray, loss: float, margin: float, fewest_effective: float
+    candidate_weights: AnyArray, reward: AnyArray, terms: AnyArray, loss: float, margin: float, fewest_effective: float
 ) -> int | None:
-    """Return how many more impressions all conditions need, as far as this log tells."""
-    found = impressions_needed(terms, loss, margin)
-    events = effective_events(ours, _count_events(reward))
-    if found is None or not events:
+    """Return how many more impressions all conditions need; None if never."""
+    more = impressions_needed(terms, loss, margin)
+    events = effective_events(candidate_weights, _count_events(reward))
+    if more is None or not events:
         return None
-    times = max(fewest_effective / effective_sample_size(ours), MIN_EVENTS / events, 1.0)
-    return max(found, ceil(len(reward) * (times - 1)))
+    times = max(fewest_effective / effective_sample_size(candidate_weights), MIN_EVENTS / events, 1.0)
+    return max(more, ceil(len(reward) * (times - 1)))
 
 
-def _find_weight_issue(ours: AnyArray, theirs: AnyArray) -> str:
-    """Return why the weights of one of the two cannot be right, "" when they may be."""
-    for name, weight in (("candidate", ours), ("champion", theirs)):
-        if why := find_weight_issue(weight):
-            return f"{name}: {why}"
+def _find_weight_issue(candidate_weights: AnyArray, champion_weights: AnyArray) -> str:
+    """Return why the weights of one policy are invalid, or ""."""
+    for name, weight in (("candidate", candidate_weights), ("champion", champion_weights)):
+        if issue := find_weight_issue(weight):
+            return f"{name}: {issue}"
     return ""
 
 
 def _describe_shortfall(value: float, low: float, margin: float, more: int | None) -> str:
-    seen = f"lift {value:+.5f}, at least {low:+.5f} (95 %, all looks together), expected above {0 - margin:g}"
+    summary = f"lift {value:+.5f}, at least {low:+.5f} (95 %, all looks together), expected above {0 - margin:g}"
     if more is None:
-        return f"not enough evidence: {seen}; more impressions like these would not do"
-    return f"not enough evidence: about {_round_up(more)} more matured impressions needed; {seen}"
+        return f"not enough evidence: {summary}; more impressions like these would not help"
+    return f"not enough evidence: about {_round_up(more)} more matured impressions needed; {summary}"
 
 
 def _round_up(count: int) -> str:
-    """Return a count with two digits that mean something."""
+    """Format a count, rounded up to two significant digits."""
     digits = max(len(str(count)) - 2, 0)
     return f"{ceil(count / 10**digits) * 10**digits:,}"
 

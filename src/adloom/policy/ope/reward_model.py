@@ -1,9 +1,8 @@
 """
-The reward that a context and an action lead to: rates by empirical Bayes, learnt from other rows than they are for.
+Cross-fitted reward rates by context and action, by empirical Bayes.
 
-A rate of few rows says little, so it is drawn towards the rate of its parent (context and action, to action, to all) by
-as many pseudo-rows as the rates below that parent differ little: within-group variance over between-group variance, by
-the method of moments (Morris 1983; Buhlmann and Straub 1970).
+A rate is shrunk to its parent (context and action, then action, then all) with within-group over between-group variance
+as pseudo-rows (method of moments; Morris 1983, Buhlmann and Straub 1970).
 """
 
 from collections.abc import Callable
@@ -15,26 +14,24 @@ import pandas as pd
 from adloom.arrays import AnyArray, Int64Array
 from adloom.errors import DataError
 
-Model = Callable[
-    [Int64Array, Int64Array], AnyArray
-]  # rows to learn from, rows to predict for: (predicted rows, actions)
-MAX_PSEUDO_ROWS = 1e12  # pseudo-rows where the rates below a parent do not differ
+Model = Callable[[Int64Array, Int64Array], AnyArray]  # training rows, prediction rows → (prediction rows, actions)
+MAX_PSEUDO_ROWS = 1e12  # if the rates of a parent's children do not differ
 
 
 @dataclass(frozen=True)
 class Rates:
     """Mean rewards by context cell and action, as a model for `cross_fit`."""
 
-    cell: Int64Array  # (rows,), which of the contexts a row has
-    action: Int64Array  # (rows,), the logged action
+    cell: Int64Array  # (rows,) index of the context
+    action: Int64Array  # (rows,) logged action
     reward: AnyArray  # (rows,)
     actions: int
 
     def __call__(self, learn: Int64Array, predict: Int64Array) -> AnyArray:
-        """Return the predicted rewards (rows to predict, actions), from the rows to learn from."""
+        """Return predicted rewards (prediction rows, actions)."""
         cells = int(self.cell.max()) + 1
-        of = self.cell[learn] * self.actions + self.action[learn]
-        rows, total, squares = _group_sums(of, self.reward[learn], cells * self.actions)
+        group = self.cell[learn] * self.actions + self.action[learn]
+        rows, total, squares = _group_sums(group, self.reward[learn], cells * self.actions)
         overall = total.sum() / rows.sum()
         by_action = [values.reshape(cells, self.actions).sum(0) for values in (rows, total, squares)]
         parent = shrink(by_action[0], by_action[1], by_action[2], np.full(self.actions, overall))
@@ -43,22 +40,21 @@ class Rates:
 
 def shrink(rows: AnyArray, total: AnyArray, squares: AnyArray, parent: AnyArray) -> AnyArray:
     """
-    Return the mean of each group (groups,), drawn towards its parent's mean.
+    Return each group's mean (groups,), shrunk to its parent's.
 
-    rows, total and squares (groups,) are how many rows a group has, the sum of their rewards and of their squares;
-    parent (groups,) is the mean to be drawn to, and the mean of a group without rows.
+    rows, total and squares (groups,) are the count and the sums of rewards and squared rewards.
     """
-    seen = rows > 0
-    mean = np.divide(total, rows, out=parent.astype(float), where=seen)
-    freedom = max(float(rows.sum() - seen.sum()), 1.0)
-    within = max(float((squares[seen] - rows[seen] * mean[seen] ** 2).sum()), 0.0) / freedom
-    between = float((rows * (mean - parent) ** 2).sum() - within * seen.sum()) / float(rows.sum())
+    observed = rows > 0
+    mean = np.divide(total, rows, out=parent.astype(float), where=observed)
+    freedom = max(float(rows.sum() - observed.sum()), 1.0)
+    within = max(float((squares[observed] - rows[observed] * mean[observed] ** 2).sum()), 0.0) / freedom
+    between = float((rows * (mean - parent) ** 2).sum() - within * observed.sum()) / float(rows.sum())
     pseudo = min(within / between, MAX_PSEUDO_ROWS) if between > 0 else MAX_PSEUDO_ROWS
     return np.asarray((total + pseudo * parent) / (rows + pseudo))
 
 
 def cell_indices(context: pd.DataFrame) -> Int64Array:
-    """Return which of the distinct contexts each row has: (rows,), from 0. No column: one context for all."""
+    """Return the index of each row's distinct context (rows,); 0 without columns."""
     if not context.shape[1]:
         return np.zeros(len(context), np.int64)
     groups = context.groupby(list(context.columns), dropna=False, observed=True, sort=True)
@@ -66,18 +62,14 @@ def cell_indices(context: pd.DataFrame) -> Int64Array:
 
 
 def cross_fit(model: Model, rows: int, actions: int, folds: int = 5, seed: int = 0) -> AnyArray:
-    """
-    Return predictions (rows, actions), each row's from a model that learnt from the rows of the other folds.
-
-    Raises DataError when there are fewer rows than folds.
-    """
+    """Return predictions (rows, actions) from models trained on the other folds. Raises DataError for invalid folds."""
     if not 2 <= folds <= rows:
-        raise DataError(f"folds: {folds} of {rows} rows; expected at least 2 and at most the rows")
+        raise DataError(f"folds: {folds} of {rows} rows; expected 2 to {rows}")
     fold = np.random.default_rng(seed).permutation(np.arange(rows) % folds)
     predicted = np.empty((rows, actions))
     for number in range(folds):
-        held = np.flatnonzero(fold == number)
-        predicted[held] = model(np.flatnonzero(fold != number), held)
+        held_out = np.flatnonzero(fold == number)
+        predicted[held_out] = model(np.flatnonzero(fold != number), held_out)
     return predicted
 
 

@@ -1,4 +1,4 @@
-"""Support: which actions a policy would take although the log never did; on those no log can say anything."""
+"""Actions of a policy that the log lacks, about which the log says nothing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,37 +10,36 @@ from adloom.arrays import AnyArray
 
 @dataclass(frozen=True)
 class Support:
-    """Actions of the policy that the log never took, with the probability that lies on each; largest first."""
+    """The policy's mean probability per action that the log lacks, largest first."""
 
-    never_taken: dict[str, float]  # mean over rows
+    unsupported_actions: dict[str, float]  # mean over rows
 
     @property
     def unsupported(self) -> float:
-        """The probability that lies on all of them, in [0, 1]."""
-        return sum(self.never_taken.values())
+        """The total probability on these actions."""
+        return sum(self.unsupported_actions.values())
 
     def __str__(self) -> str:
-        """Return the finding as one line."""
-        if not self.never_taken:
-            return "the log took every action of the policy"
-        named = ", ".join(f"{action} ({mass:.1%})" for action, mass in list(self.never_taken.items())[:10])
-        more = f" and {len(self.never_taken) - 10} more" if len(self.never_taken) > 10 else ""
-        return f"the log never took {named}{more}, on which {self.unsupported:.1%} of the policy's probability lies"
+        """Return one line of text."""
+        if not self.unsupported_actions:
+            return "the log has every action of the policy"
+        named = ", ".join(f"{action} ({mass:.1%})" for action, mass in list(self.unsupported_actions.items())[:10])
+        more = f" and {len(self.unsupported_actions) - 10} more" if len(self.unsupported_actions) > 10 else ""
+        return f"the log lacks {named}{more} with {self.unsupported:.1%} of the policy's probability"
 
 
 def measure_support(
-    action: AnyArray, probabilities: AnyArray, actions: Sequence[str], place: AnyArray | None = None
+    action: AnyArray, probabilities: AnyArray, actions: Sequence[str], group: AnyArray | None = None
 ) -> Support:
     """
-    Return the actions the log never took although the policy would.
+    Return the actions that the policy takes but the log lacks.
 
-    action (rows,) is the column of the logged action in probabilities (rows, actions); `place` (rows,), such as the
-    placement as whole numbers from 0, asks the same within each of its values, where an action may be known at one
-    place and never taken at another. An action never taken at a place counts with the probability it has there.
+    action (rows,) indexes probabilities (rows, actions). `group` (rows,), such as placements from 0, checks support
+    within each group.
     """
-    where = np.zeros(len(action), np.int64) if place is None else place
-    taken = np.zeros((int(where.max()) + 1, len(actions)), bool)
-    taken[where, action] = True
-    mass = np.where(taken[where], 0.0, probabilities).mean(0)
+    groups = np.zeros(len(action), np.int64) if group is None else group
+    logged = np.zeros((int(groups.max()) + 1, len(actions)), bool)
+    logged[groups, action] = True
+    mass = np.where(logged[groups], 0.0, probabilities).mean(0)
     order = [index for index in np.argsort(-mass, kind="stable") if mass[index] > 0]
     return Support({actions[index]: float(mass[index]) for index in order})

@@ -246,7 +246,7 @@ class Decider:
     def _of_category(self, category: str) -> list[str]:
         if (policy := self._serving.policy) is None:
             raise _refused("category: no policy is served that knows its creatives; name candidates", "category")
-        found = policy.of_category(category)
+        found = policy.creatives_in(category)
         if not found:
             raise _refused(f"category: the policy knows no creative of {category[:40]!r}", "category")
         if len(found) > MAX_CANDIDATES:

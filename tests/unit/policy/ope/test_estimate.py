@@ -42,14 +42,14 @@ def test_the_share_of_the_heaviest_rows() -> None:
         (EVEN, 4, 0.0, "the effective sample holds 4.0 rewarded rows, expected at least 5"),
         (EVEN, 0, 0.0, "the effective sample holds 0.0 rewarded rows, expected at least 5"),
         (EVEN, 50, 0.01, ""),
-        (EVEN, 50, 0.02, "2.0% of the policy's probability lies on actions the log never took"),
+        (EVEN, 50, 0.02, "2.0% of the policy's probability is on actions that are not in the log"),
         (
             0.9 * EVEN,
             50,
             0.0,
-            "the mean weight is 0.900, expected 1: the propensities are wrong or the log lacks actions",
+            "the mean weight is 0.900, expected 1: propensities are wrong or actions are missing in the log",
         ),
-        (spiked(1000, 2, 30.0), 50, 0.0, "the heaviest weights met 0.2 rewarded rows or so, expected at least 1.5"),
+        (spiked(1000, 2, 30.0), 50, 0.0, "the heaviest weights have about 0.2 rewarded rows, expected at least 1.5"),
         (spiked(1000, 100, 3.0), 50, 0.0, ""),
     ],
 )

@@ -72,8 +72,8 @@ def simulate(cell: Cell, seed: int) -> tuple[float, list[Estimate], tuple[float,
     shape = world.rates.shape
     logging, target = policy(rng.normal(0, 1, shape) * cell.skew), policy(rng.normal(0, 1, shape) * cell.sharp)
     log = world.log(lambda situations: situations.look_up(logging), 10_000, step=5000)
-    probabilities, rows = log.situations.look_up(target), np.arange(10_000)
-    predicted = cross_fit(Rates(log.situations.segment, log.action, log.reward, shape[-1]), 10_000, shape[-1], folds=2)
+    probabilities, rows = log.contexts.look_up(target), np.arange(10_000)
+    predicted = cross_fit(Rates(log.contexts.segment, log.action, log.reward, shape[-1]), 10_000, shape[-1], folds=2)
     probability = probabilities[rows, log.action]
     found = [
         ips(log.reward, log.propensity, probability),

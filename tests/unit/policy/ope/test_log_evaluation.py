@@ -44,7 +44,7 @@ def test_every_estimator_finds_the_value(log: pd.DataFrame) -> None:
         assert estimate.value == pytest.approx(2.5 * 0.35, rel=0.15)
     assert value.logged.value == pytest.approx(log["revenue"].mean())
     assert value.estimates["doubly_robust"].trustworthy
-    assert value.left_out == {}
+    assert value.excluded == {}
 
 
 def test_it_is_what_the_arrays_give(log: pd.DataFrame) -> None:
@@ -64,7 +64,7 @@ def test_bad_rows_are_counted_by_reason_and_change_nothing(log: pd.DataFrame) ->
         }
     )
     value = evaluate_log(pd.concat([bad, log], ignore_index=True), OWN, always_b)
-    assert value.left_out == {"banner: missing": 1, "prob: not in (0, 1]": 2, "revenue: not a finite number": 2}
+    assert value.excluded == {"banner: missing": 1, "prob: not in (0, 1]": 2, "revenue: not a finite number": 2}
     assert value.estimates == evaluate_log(log, OWN, always_b).estimates
 
 
@@ -75,32 +75,33 @@ def test_numbers_may_be_text_and_missing_contexts_are_a_context(log: pd.DataFram
 
 def test_an_action_the_log_never_took_is_named(log: pd.DataFrame) -> None:
     value = evaluate_log(log, OWN, uniform, actions=["a", "b", "c"])
-    assert str(value.support) == "the log never took c (33.3%), on which 33.3% of the policy's probability lies"
-    assert value.estimates["ips"].why_not == "33.3% of the policy's probability lies on actions the log never took"
+    assert value.support.unsupported_actions == {"c": pytest.approx(1 / 3)}
+    assert "c (33.3%)" in str(value.support)
+    assert value.estimates["ips"].reliability_issue.startswith("33.3% of the policy's probability")
 
 
 def test_support_by_place() -> None:
     action, place = np.array([0, 1, 1, 1]), np.array([0, 0, 1, 1])
     probabilities = np.array([[0.5, 0.5], [0.5, 0.5], [0.25, 0.75], [0.25, 0.75]])
-    assert measure_support(action, probabilities, ["x", "y"]).never_taken == {}
+    assert measure_support(action, probabilities, ["x", "y"]).unsupported_actions == {}
     found = measure_support(action, probabilities, ["x", "y"], place)
-    assert found.never_taken == {"x": pytest.approx(0.125)}  # at place 1, half of the rows, with a quarter
+    assert found.unsupported_actions == {"x": pytest.approx(0.125)}  # at place 1, half of the rows, with a quarter
     assert found.unsupported == pytest.approx(0.125)
-    assert str(measure_support(action, probabilities, ["x", "y"])) == "the log took every action of the policy"
+    assert str(measure_support(action, probabilities, ["x", "y"])) == "the log has every action of the policy"
 
 
 def test_a_missing_column_is_named(log: pd.DataFrame) -> None:
-    with pytest.raises(DataError, match="log: no column 'prob' for propensity; found banner, country, revenue"):
+    with pytest.raises(DataError, match="log: no column 'prob' for propensity; columns: banner, country, revenue"):
         evaluate_log(log.drop(columns="prob"), OWN, always_b)
 
 
 def test_a_log_without_a_good_row_is_refused(log: pd.DataFrame) -> None:
-    with pytest.raises(DataError, match=r"log: no row is left of 2000: \{'prob: not in \(0, 1\]': 2000\}"):
+    with pytest.raises(DataError, match=r"log: 0 of 2000 rows usable: \{'prob: not in \(0, 1\]': 2000\}"):
         evaluate_log(log.assign(prob=0.0), OWN, always_b)
 
 
 def test_an_action_nobody_named_is_refused(log: pd.DataFrame) -> None:
-    with pytest.raises(DataError, match="actions: the log took 'b' .and 0 more., which is not one of them"):
+    with pytest.raises(DataError, match="actions: missing 'b' .and 0 more."):
         evaluate_log(log, OWN, always_b, actions=["a"])
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "policy.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "policy.md"
 
 
 def test_the_example_prints_an_estimate(capsys: pytest.CaptureFixture[str]) -> None:
@@ -13,4 +13,4 @@ def test_the_example_prints_an_estimate(capsys: pytest.CaptureFixture[str]) -> N
     exec(example, {})
     printed = capsys.readouterr().out
     assert printed.startswith("Estimate(value=0.09")  # a tenth of the rows with banner b was clicked
-    assert printed.endswith("why_not='') the log took every action of the policy {}\n")
+    assert printed.endswith("reliability_issue='') the log has every action of the policy {}\n")

@@ -237,7 +237,7 @@ def test_a_database_that_is_locked_is_told_in_seconds(database: Path, check: Che
         other.execute("BEGIN IMMEDIATE")
         (told,) = check(f"sqlite:///{database}")
         other.execute("ROLLBACK")
-    assert (told.name, told.next_step) == ("mlflow-locked", "wait for whatever uses it, or stop that")
+    assert (told.name, told.next_step) == ("mlflow-locked", "wait for the process that uses it, or stop it")
     assert time.monotonic() - begun < 15
 
 

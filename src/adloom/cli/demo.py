@@ -15,7 +15,7 @@ from adloom.errors import AdloomError
 from adloom.evaluation.gate import meets_bar
 from adloom.evaluation.metric import Metric
 from adloom.evaluation.sections import read_metrics
-from adloom.stages.register import Outcome
+from adloom.registry.verdict import Outcome
 from adloom.storage import manifest
 
 REPORT = Path("reports/report/report.html")

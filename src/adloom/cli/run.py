@@ -9,8 +9,9 @@ from adloom.config.settings import Settings
 from adloom.context import StageContext
 from adloom.datasets import dataset, pull, run_record, workspace
 from adloom.errors import AdloomError
+from adloom.registry.verdict import Outcome
 from adloom.stages import sources_lock
-from adloom.stages.register import Outcome, register_all
+from adloom.stages.register import register_all
 
 
 def run(params: Params, context: StageContext) -> list[Outcome]:

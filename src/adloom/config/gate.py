@@ -1,11 +1,13 @@
 """The gate's rules in params.yaml."""
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, create_model, model_validator
 
 from adloom.config.base import ConfigModel
 from adloom.config.models import MODELS
+
+Verdict = Literal["promote", "hold", "reject"]
 
 
 class MetricRule(ConfigModel):

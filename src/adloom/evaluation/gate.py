@@ -9,12 +9,10 @@ each.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
-from adloom.config.gate import MetricRule
+from adloom.config.gate import MetricRule, Verdict
 from adloom.evaluation.metric import Comparison, Metric
 
-Verdict = Literal["promote", "hold", "reject"]
 SEVERITY: tuple[Verdict, ...] = ("promote", "hold", "reject")
 Differences = Mapping[str, Metric | Comparison]  # candidate - champion, by metric
 

@@ -176,7 +176,7 @@ def register(
     `params_json` is the whole of params.yaml, `sources` the JSON of what `look` found.
     """
     from adloom.datasets import run_record
-    from adloom.stages.register import register_all, rows
+    from adloom.stages.register import format_outcomes, register_all
 
     given, context = params.parse(Params, params_json), _registry(project)
     dataset = _keep_dataset(project, tables)
@@ -185,7 +185,7 @@ def register(
         known = given.model_dump(mode="json", by_alias=True)
         made = run_record.build_record(known, json.loads(sources), dataset, root, Settings())
     run_record.save_record(made, context.tracker)
-    return {"dataset": dataset} | {key: value for outcome in outcomes for key, value in rows(outcome).items()}
+    return {"dataset": dataset} | format_outcomes(outcomes)
 
 
 def _keep_dataset(project: str, tables: Artifacts) -> str:

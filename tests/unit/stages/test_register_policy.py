@@ -20,9 +20,11 @@ from adloom.evaluation.metric import Evaluation, Metric
 from adloom.policy.simulator import World
 from adloom.registry import promotion
 from adloom.registry.base import CHAMPION, find_alias
+from adloom.registry.verdict import Outcome
 from adloom.stages import evaluate
+from adloom.stages.judging import Candidate
 from adloom.stages.measure import measure
-from adloom.stages.register import Candidate, Outcome, default, register, register_all
+from adloom.stages.register import default_candidate, register, register_all
 from adloom.storage import manifest, parquet
 
 AUDIENCE, POLICY = "audience", "policy"
@@ -72,7 +74,7 @@ def make(root: Path, context: StageContext, share: float | None, buyers: str = "
 
 
 def write_report(root: Path, context: StageContext) -> None:
-    given = default(POLICY, root)
+    given = default_candidate(POLICY, root)
     inputs = evaluate.Inputs(given.model, given.table, given.judge)
     evaluate.run(inputs, evaluate.Outputs(given.report), copywriters.EVALUATE, context)
 
@@ -215,7 +217,7 @@ def test_a_registration_that_died_between_the_two_is_completed(root: Path, conte
 def test_a_champion_of_another_maturity_is_measured_on_the_same_impressions(root: Path, context: StageContext) -> None:
     make(root, context, 0.5)
     all_of(root, context)
-    given = default(POLICY, root)
+    given = default_candidate(POLICY, root)
     with (given.model / "card.json").open() as stream:
         card = stream.read()
     assert '"maturity_hours": 2' in card
@@ -260,7 +262,7 @@ def test_the_report_tells_what_counts_and_what_competes(root: Path, context: Sta
     assert titles == [
         "Click rates", "Policies compared", "Estimators", "Impressions per creative", "Largest shifts", "Exclusions",
     ]  # fmt: skip
-    given = default(POLICY, root)
+    given = default_candidate(POLICY, root)
     again = measure(given.model, given.table, given.judge, copywriters.EVALUATE)
     assert sections.render_files(again) == {
         path.name: path.read_bytes() for path in files(root / "reports" / POLICY) if path.name != manifest.MANIFEST
@@ -274,6 +276,6 @@ def files(folder: Path) -> Iterator[Path]:
 def test_a_policy_is_not_measured_with_another_audience(root: Path, context: StageContext) -> None:
     make(root, context, 1.0)
     write_audience(root / "other", b"2")
-    given = default(POLICY, root)
+    given = default_candidate(POLICY, root)
     with pytest.raises(ArtifactError, match="decides with another audience than .*other"):
         measure(given.model, given.table, root / "other", copywriters.EVALUATE)

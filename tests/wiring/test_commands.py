@@ -1,6 +1,7 @@
 """The command line: every command explains itself with an example, quickly, and fails in one line."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from adloom.cli.main import STAGES, cli
+from adloom.cli.main import cli
+from adloom.cli.stages import STAGES
 
 ADLOOM = Path(sys.executable).parent / "adloom"
 CONTEXT = cli.make_context("adloom", ["params"])
@@ -45,6 +47,15 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     )
     shown = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert all(stage in shown.stdout for stage in STAGES)
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"), [("adloom trai", "plain,train-gan"), ("adloom runs --lim", "plain,--limit")]
+)
+def test_the_shell_completes_commands_and_options(words: str, completed: str, tmp_path: Path) -> None:
+    asked = {"_ADLOOM_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    shown = subprocess.run([ADLOOM], cwd=tmp_path, env=os.environ | asked, capture_output=True, text=True, check=True)
+    assert completed in shown.stdout.splitlines()
 
 
 def test_an_error_is_one_line_and_exit_code_two(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ import jupytext
 import pytest
 import yaml
 
-from adloom.cli.main import STAGES, cli
+from adloom.cli.main import cli
+from adloom.cli.stages import STAGES
 from adloom.config.params import Params
 
 ROOT = Path(__file__).parents[2]

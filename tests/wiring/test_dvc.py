@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from adloom.cli.main import STAGES
+from adloom.cli.stages import STAGES
 from adloom.config.models import MODELS
 from adloom.config.params import TABLES, Params
 

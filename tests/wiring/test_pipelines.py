@@ -12,7 +12,7 @@ from kfp import dsl
 from tests.parity import ARTIFACTS
 from tests.support import artifact_inputs, workflow_size
 
-from adloom.cli.main import STAGES
+from adloom.cli.stages import STAGES
 from adloom.config import params
 from adloom.config.resources import COMPONENTS, Pipeline, PodResources, Toleration
 from adloom.kubeflow import pipelines

@@ -1,4 +1,4 @@
-"""`adloom demo`: run everything, ask each served model one question, and say on one screen how it went."""
+"""`adloom demo`: run everything, send one request to each served model, and print a summary on one screen."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,11 +6,10 @@ from pathlib import Path
 
 import click
 
-from adloom.cli.run import run
+from adloom.cli.options import PARAMS, load_context
+from adloom.cli.run import run_pipeline
 from adloom.config.gate import Gate, MetricRule
 from adloom.config.models import MODELS
-from adloom.config.params import Params
-from adloom.context import StageContext
 from adloom.errors import AdloomError
 from adloom.evaluation.gate import meets_bar
 from adloom.evaluation.metric import Metric
@@ -19,46 +18,51 @@ from adloom.registry.verdict import Outcome
 from adloom.storage import manifest
 
 REPORT = Path("reports/report/report.html")
-NEXT = """Next   adloom serve             answer on http://127.0.0.1:3000
+NEXT_STEPS = """Next   adloom serve             answer on http://127.0.0.1:3000
        adloom models            versions, aliases and why
        edit params.yaml         your own pictures, copy, events, impressions; then adloom run"""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One rule of the gate beside the number it is about."""
+    """A rule of the gate and the metric that it judges."""
 
     model: str
     rule: MetricRule
     metric: Metric | None
 
     @property
-    def met(self) -> bool:
-        """Whether the number is there and on the right side of its bar."""
+    def is_met(self) -> bool:
+        """Whether the metric exists and meets the rule."""
         return self.metric is not None and meets_bar(self.metric.value, self.rule)
 
 
-def demo(params: Params, context: StageContext) -> None:
-    """Run, serve, ask, summarise. Raises AdloomError when a model is under a bar or not served."""
+@click.command("demo")
+@PARAMS
+def demo(params_path: Path) -> None:
+    """
+    Run everything, send one request to each served model, and print a summary.
+
+    Example: adloom demo
+    """
     from adloom.serving.client import ask, ask_all, serving
 
-    outcomes = run(params, context)
+    params, context = load_context(params_path)
+    outcomes = run_pipeline(params, context)
     with serving() as url:
         answers = ask_all(url)
         absent = ask(f"{url}/v1/models")["absent"]
     bars = list(read_bars(params.gate))
-    for line in summary(outcomes, bars, answers):
+    for line in summarize(outcomes, bars, answers):
         click.echo(line)
-    missed = [f"{bar.model} {bar.rule.metric}" for bar in bars if not bar.met]
-    if missed:
+    if missed := [f"{bar.model} {bar.rule.metric}" for bar in bars if not bar.is_met]:
         raise AdloomError(f"under the bar: {', '.join(missed)}; {REPORT} shows where")
-    unserved = [outcome.model for outcome in outcomes if outcome.champion and outcome.model in absent]
-    if unserved:
+    if unserved := [outcome.model for outcome in outcomes if outcome.champion and outcome.model in absent]:
         raise AdloomError(f"not served: {', '.join(unserved)}; the lines above say why")
 
 
 def read_bars(gate: Gate) -> Iterator[Bar]:
-    """Yield every rule with its number; a model that was skipped has no bars."""
+    """Yield every rule with its metric, except those of skipped models."""
     for model in MODELS:
         folder = Path("reports") / model
         if manifest.read(folder).skipped:
@@ -67,10 +71,10 @@ def read_bars(gate: Gate) -> Iterator[Bar]:
         yield from (Bar(model, rule, metrics.get(rule.metric)) for rule in gate.rules(model) if rule.has_bar)
 
 
-def summary(outcomes: list[Outcome], bars: list[Bar], answers: dict[str, str]) -> Iterator[str]:
-    """Yield the lines of the screenful: trained, measured, decided, answered, what next."""
+def summarize(outcomes: list[Outcome], bars: list[Bar], answers: dict[str, str]) -> Iterator[str]:
+    """Yield the lines of the summary: metrics, verdicts, answers, next steps."""
     yield f"\n{'model':9} {'metric':18} {'value':>8}   {'95 % interval':17} bar"
-    yield from (_line(bar) for bar in bars)
+    yield from (_format_bar(bar) for bar in bars)
     yield "\nGate"
     for outcome in outcomes:
         version, champion = outcome.version or "none", outcome.champion or "none"
@@ -78,13 +82,13 @@ def summary(outcomes: list[Outcome], bars: list[Bar], answers: dict[str, str]) -
     yield "\nAsked over HTTP"
     yield from (f"  {name:9} {answer}" for name, answer in answers.items())
     yield f"\nReport {REPORT.absolute()}"
-    yield NEXT
+    yield NEXT_STEPS
 
 
-def _line(bar: Bar) -> str:
+def _format_bar(bar: Bar) -> str:
     target = f"≥ {bar.rule.at_least:g}" if bar.rule.at_least is not None else f"≤ {bar.rule.at_most:g}"
     if bar.metric is None:
         return f"{bar.model:9} {bar.rule.metric:18} {'—':>8}   {'not measured':17} {target}  ✗"
-    m = bar.metric
-    interval = f"{m.low:.4g} … {m.high:.4g}"
-    return f"{bar.model:9} {bar.rule.metric:18} {m.value:8.4g}   {interval:17} {target}  {'✓' if bar.met else '✗'}"
+    metric, sign = bar.metric, "✓" if bar.is_met else "✗"
+    interval = f"{metric.low:.4g} … {metric.high:.4g}"
+    return f"{bar.model:9} {bar.rule.metric:18} {metric.value:8.4g}   {interval:17} {target}  {sign}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from adloom.cli.main import AS_JSON, PARAMS
+from adloom.cli.options import AS_JSON, PARAMS
 from adloom.doctor.context import look
 from adloom.doctor.finding import Finding, Kind, State
 from adloom.doctor.runner import examine, exit_code

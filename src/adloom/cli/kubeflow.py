@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from adloom.cli.main import AS_JSON, PARAMS, opened
+from adloom.cli.options import AS_JSON, HOST, PARAMS, PORT, load_context
 from adloom.config import params
 from adloom.config.params import Params
 from adloom.config.settings import Settings
@@ -69,7 +69,7 @@ def submit(
         raise ConfigError("--if-changed: cannot go with --idempotency-key; equal triggers start one run without a key")
     times = None if cron is None else crons.parse(cron)
     loaded = pipelines.load(pipeline, compiled)
-    given, context = opened(params_path)
+    given, context = load_context(params_path)
     planned = plan.make(pipeline, loaded, given, context, scheduled=times is not None)
     if dry_run:
         _dry(planned, times, as_json)
@@ -86,8 +86,8 @@ def submit(
 
 @click.command("trigger-server")
 @PARAMS
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=3000, show_default=True, help="0 takes a free one.")
+@HOST
+@PORT
 def trigger_server(params_path: Path, host: str, port: int) -> None:
     """
     Serve /v1/trigger: data platforms post there, and a pipeline starts when its sources have changed.
@@ -101,11 +101,11 @@ def trigger_server(params_path: Path, host: str, port: int) -> None:
     from adloom.serving.server import bind_socket, prepare_libraries, run
 
     prepare_libraries()
-    opened(params_path)
+    load_context(params_path)
     KfpApi(settings := Settings(), Timeouts()).endpoint  # noqa: B018 - raises without one
 
     def start(pipeline: str, cause: str) -> TriggerResult:
-        given, context = opened(params_path)
+        given, context = load_context(params_path)
         planned = plan.make(pipeline, pipelines.load(pipeline), given, context)
         return _if_changed(planned, _server(), given, cause)
 

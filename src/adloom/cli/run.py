@@ -1,9 +1,10 @@
-"""`adloom run`: the whole way on this machine, from sources to registered models."""
+"""`adloom run`: all stages on this machine, from sources to registered models."""
 
 from pathlib import Path
 
 import click
 
+from adloom.cli.options import AS_JSON, PARAMS, load_context, print_values
 from adloom.config.params import Params
 from adloom.config.settings import Settings
 from adloom.context import StageContext
@@ -14,41 +15,50 @@ from adloom.stages import sources_lock
 from adloom.stages.register import register_all
 
 
-def run(params: Params, context: StageContext) -> list[Outcome]:
+@click.command("run")
+@PARAMS
+@AS_JSON
+def run(params_path: Path, as_json: bool) -> None:
     """
-    Note the sources, make whatever is out of date with DVC, register every model, record how it was made.
+    Run all stages that are out of date, from sources to registered models.
 
-    Raises LockedError when another run works in this folder, AdloomError when a stage failed (it has said why).
+    Example: adloom run
+    """
+    outcomes = run_pipeline(*load_context(params_path))
+    print_values({outcome.model: outcome.verdict for outcome in outcomes}, as_json)
+
+
+def run_pipeline(params: Params, context: StageContext) -> list[Outcome]:
+    """
+    Scan the sources, run the stages that are out of date with DVC, register every model, and record the run.
+
+    Raises LockedError if another run works in this folder, AdloomError if a stage failed.
     """
     workspace.require_pipeline(Path())
     with workspace.lock_workspace(context.home, Path()):
-        _look(params, context)
-        _reproduce()
+        _scan_sources(params, context)
+        workspace.initialise_dvc(Path())
+        if workspace.run_dvc("repro") != 0:
+            raise AdloomError("dvc repro stopped; the lines above say why, and `adloom run` goes on from there")
         digest = dataset.compute_digest(params.project, dataset.table_folders(dataset.FOLDER))
         outcomes = register_all(params.register, context, dataset=digest)
         _record(params, digest, context)
         return outcomes
 
 
-def _look(params: Params, context: StageContext) -> None:
-    """Note the sources, unless a dataset was pulled that these params would make: then they are left alone."""
+def _scan_sources(params: Params, context: StageContext) -> None:
+    """Write sources.lock, unless a dataset was pulled that these params would make."""
     if pull.is_pulled(params):
-        click.echo(f"the dataset was pulled; `rm -r {pull.RAW}` makes `adloom run` look at the sources again", err=True)
+        click.echo(f"the dataset was pulled; `rm -r {pull.RAW}` lets `adloom run` read the sources again", err=True)
         return
-    taken = sources_lock.scan(params, context)
+    lock = sources_lock.scan(params, context)
     pull.forget_pull()
-    sources_lock.save(taken, sources_lock.LOCK)
-
-
-def _reproduce() -> None:
-    workspace.initialise_dvc(Path())
-    if workspace.run_dvc("repro") != 0:
-        raise AdloomError("dvc repro stopped; the lines above say why, and `adloom run` goes on from there")
+    sources_lock.save(lock, sources_lock.LOCK)
 
 
 def _record(params: Params, digest: str, context: StageContext) -> None:
-    """Keep what it takes to repeat this; nothing new is kept when nothing is new."""
+    """Record in MLflow how to repeat this run, unless nothing is new."""
     sources = sources_lock.load(sources_lock.LOCK).digests()
-    made = run_record.build_record(params.model_dump(mode="json", by_alias=True), sources, digest, Path(), Settings())
-    if run_id := run_record.save_record(made, context.tracker):
+    record = run_record.build_record(params.model_dump(mode="json", by_alias=True), sources, digest, Path(), Settings())
+    if run_id := run_record.save_record(record, context.tracker):
         click.echo(f"recorded in MLflow; `adloom reproduce {run_id}` repeats it", err=True)

@@ -1,0 +1,42 @@
+"""Options and output that several commands share."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from adloom.config.params import Params
+    from adloom.context import StageContext
+
+PARAMS = click.option("--params", "params_path", type=Path, default=Path("params.yaml"), show_default=True)
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+HOST = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+PORT = click.option(
+    "--port", type=click.IntRange(0, 65535), default=3000, show_default=True, help="0 takes a free port."
+)
+
+
+def load_context(params_path: Path) -> "tuple[Params, StageContext]":
+    """Return the parameters and the context that the environment describes."""
+    from adloom.config import params
+    from adloom.config.settings import Settings
+    from adloom.context import build_context
+
+    loaded = params.load(params_path)
+    return loaded, build_context(Settings(), loaded.project)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as indented JSON."""
+    click.echo(json.dumps(value, indent=1, default=str))
+
+
+def print_values(values: dict[str, Any], as_json: bool) -> None:
+    """Print values by name, one per line or as JSON."""
+    if as_json:
+        print_json(values)
+        return
+    for name, value in values.items():
+        click.echo(f"{name:36} {value:.4g}" if isinstance(value, float) else f"{name:36} {value}")

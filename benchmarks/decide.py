@@ -107,7 +107,7 @@ def write_models(root: Path) -> None:
         scale = FeatureScale(np.zeros(5), np.zeros(5), np.ones(5))
         Segmenter(scale, np.zeros((6, 5)), np.arange(6), names).save(made.path / "segmenter.npz")
         users = [pseudonymise(str(number), PUBLISHED_KEY) for number in range(USERS)]
-        SegmentIndex.of(users, np.arange(USERS) % 6, names).save(made.path / "members.npz")
+        SegmentIndex.build(users, np.arange(USERS) % 6, names).save(made.path / "members.npz")
         made.write_json("card.json", {"categories": []})
         made.facts["key"] = key_fingerprint(PUBLISHED_KEY)
     with manifest.draft(root / "policy", "train_policy", made_by, {}) as made:

@@ -88,7 +88,7 @@ def write_copywriter(target: Path) -> None:
     counts = np.full((tokens.size, tokens.size), 1e-6, np.float32)
     for line in LINES:
         for category in (None, "Dresses", "Coats"):
-            ids = tokens.line(line, category)
+            ids = tokens.encode_line(line, category)
             np.add.at(counts, (ids[:-1], ids[1:]), 1)
     nodes = [("Gather", ["table", "token"], "logits"), ("Identity", ["h"], "h_out"), ("Identity", ["c"], "c_out")]
     state: list[str | int] = [1, "batch", 2]
@@ -112,7 +112,7 @@ def write_audience(target: Path, key: bytes = PUBLISHED_KEY) -> None:
     with manifest.draft(target, "segment", PARAMS, {}) as made:
         Segmenter(scale, prototypes, np.array([0, 1]), names).save(made.path / "segmenter.npz")
         ids = [pseudonymise(user, key) for user in USERS]
-        SegmentIndex.of(ids, np.array([0, 0, 1, 1]), names).save(made.path / "members.npz")
+        SegmentIndex.build(ids, np.array([0, 0, 1, 1]), names).save(made.path / "members.npz")
         write_card(made.path, None, [])
         made.facts["key"] = key_fingerprint(key)
 

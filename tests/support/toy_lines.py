@@ -23,7 +23,7 @@ class Bigram:
         counts = np.full((tokens.size, tokens.size), smoothing)
         for category in (None, *tokens.categories):
             for line in lines:
-                whole = tokens.line(line, category)
+                whole = tokens.encode_line(line, category)
                 np.add.at(counts, (whole[:-1], whole[1:]), 1)
         self.table = np.log(counts / counts.sum(axis=1, keepdims=True)).astype(np.float32)
 

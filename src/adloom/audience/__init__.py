@@ -1,1 +1,1 @@
-"""Audience: features of a user, segments of users, and how well the segments hold. Pure."""
+"""Audience segments: features, clustering, assignment and profiles. Pure."""

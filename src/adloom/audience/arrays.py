@@ -1,4 +1,4 @@
-"""Arrays in an npz file, without pickle: the one way in which segmenter, members and policies are read."""
+"""Read arrays of an npz file, without pickle."""
 
 import zipfile
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ from adloom.errors import ArtifactError
 
 
 def read_arrays(path: Path, names: Sequence[str]) -> list[AnyArray]:
-    """Read the named arrays of an npz. Raises ArtifactError when it is no npz, or lacks one, or holds pickles."""
+    """Read the named arrays. Raises ArtifactError when the file is no npz, lacks an array or holds pickles."""
     try:
-        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as found:
-            return [found[name] for name in names]
+        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as arrays:
+            return [arrays[name] for name in names]
     except FileNotFoundError:
         raise ArtifactError(f"{path}: missing; make or fetch {path.parent.name} again") from None
     except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:

@@ -1,4 +1,4 @@
-"""How well the segments hold: apart from each other, found again in other users, and telling who buys later."""
+"""Evaluate segments: separation, stability in refits, and rates of later purchases."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,20 +27,20 @@ DIMENSIONS = FEATURES.index("recency_days"), FEATURES.index("frequency")
 
 @dataclass(frozen=True)
 class Holdout:
-    """Users as they were at the end of the calibration period, and what they did after it."""
+    """Users at the end of the calibration period, and their purchases after it."""
 
     features: Float64Array  # (users, 5)
     segment: Int64Array  # (users,) index into the segmenter's names
     bought: BoolArray  # (users,) in the holdout period
-    learn: BoolArray  # (users,) rates are learnt from them
+    learn: BoolArray  # (users,) whether rates are learnt from them
 
 
 def evaluate(segmenter: Segmenter, rows: pd.DataFrame, card: Card, params: Evaluate) -> Evaluation:
     """
-    Measure a segmenter on events of both periods: features from calibration, what was bought after from holdout.
+    Measure a segmenter: features from the calibration period, purchases from the holdout period.
 
-    The card is that of the model: its params and what was chosen of its candidates are needed to refit it. The AUC is
-    left out when nobody or everybody bought in the holdout period. Raises DataError when no user bought before it.
+    The model's card has the params and the setting for refits. The AUC is left out when nobody or everybody bought in
+    the holdout period. Raises DataError when no user bought before it.
     """
     trained = Segment.model_validate(card["params"])
     users = _build_holdout(segmenter, rows, trained.purchase)
@@ -70,11 +70,11 @@ def _build_holdout(segmenter: Segmenter, rows: pd.DataFrame, purchase: str) -> H
 
 
 def _build_samples(segmenter: Segmenter, users: Holdout, trained: Segment, params: Evaluate) -> dict[str, Sample]:
-    """Return the samples of those metrics that are defined here."""
-    judged = fit.draw_sample(len(users.segment), trained.sample, params.seed)
-    apart = fit.silhouettes(segmenter.scale(users.features[judged]), users.segment[judged])
+    """Return the samples of the metrics that are defined."""
+    sampled = fit.draw_sample(len(users.segment), trained.sample, params.seed)
+    silhouettes = fit.silhouettes(segmenter.scale(users.features[sampled]), users.segment[sampled])
     samples = {
-        "silhouette": Sample((apart,), statistics.mean, "silhouette"),
+        "silhouette": Sample((silhouettes,), statistics.mean, "silhouette"),
         "segment_rate_auc": rates.rate_auc(users.segment, users.bought, users.learn),
     }
     return {name: sample for name, sample in samples.items() if sample.defined}
@@ -83,7 +83,7 @@ def _build_samples(segmenter: Segmenter, users: Holdout, trained: Segment, param
 def _measure_stability(
     segmenter: Segmenter, features: Float64Array, chosen: Mapping[str, Any], trained: Segment, params: Evaluate
 ) -> Metric:
-    """Return the mean agreement with refits; the interval holds 95 % of them, n is their number."""
+    """Return the mean agreement with refits; the interval holds 95 % of the n refits."""
     algorithm, setting = chosen["algorithm"], chosen["setting"]
     agreements = measure_refits(features, [segmenter], algorithm, [setting], trained, params.seed + 1)[:, 0]
     low, high = np.quantile(agreements, [TAIL, 1 - TAIL])
@@ -120,7 +120,7 @@ def _draw_figures(
     users: Holdout, names: tuple[str, ...], profiles: list[Profile], rate: Mapping[str, Metric]
 ) -> list[Section]:
     shown = fit.draw_sample(len(users.segment), 4000, 0)
-    place = np.searchsorted([names.index(profile.segment) for profile in profiles], users.segment[shown])
+    index = np.searchsorted([names.index(profile.segment) for profile in profiles], users.segment[shown])
     recency, frequency = users.features[shown][:, DIMENSIONS].T
     return [
         Figure(
@@ -136,7 +136,7 @@ def _draw_figures(
         Figure(
             "Customers by recency and frequency",
             f"A sample of {len(shown):,} customers, spread a little around their number of purchases.",
-            figures.draw_users(recency, frequency, place, profiles),
+            figures.draw_users(recency, frequency, index, profiles),
         ),
     ]
 

@@ -1,8 +1,8 @@
 """
-Features of a user, from purchases before a cut-off date: recency, frequency, money, tenure and time between purchases.
+User features from purchases before a cut-off: recency, frequency, money, tenure and time between purchases.
 
-The expressions are Ibis, and none is peculiar to one engine: they run here on DuckDB with one thread. Money is summed
-as a decimal, which is exact, so the order of the rows and the number of threads do not matter anywhere.
+The Ibis expressions run on any engine, here on DuckDB with one thread. Money is summed as an exact decimal, so the
+order of rows and the number of threads do not matter.
 """
 
 import ibis
@@ -20,10 +20,10 @@ _DAY = 86_400  # seconds
 
 def compute_features(events: pd.DataFrame, cut: pd.Timestamp, purchase: str) -> pd.DataFrame:
     """
-    Return user_id and FEATURES of every user with a purchase before the cut-off (UTC), one row each, sorted by user_id.
+    Return user_id and FEATURES of each user with a purchase before the cut-off (UTC), sorted by user_id.
 
-    `purchase` is the value of `event` that counts; other events do not. A column `value` may be absent. Raises
-    DataError when a purchase's value is too large to be summed exactly.
+    `purchase` is the value of `event` that counts. A column `value` may be absent. Raises DataError when a value is too
+    large for an exact sum.
     """
     counted = _filter_purchases(events, purchase)
     value = pd.Series(np.nan, counted.index) if "value" not in counted else counted["value"].astype("float64")
@@ -32,40 +32,40 @@ def compute_features(events: pd.DataFrame, cut: pd.Timestamp, purchase: str) -> 
     rows = pd.DataFrame(
         {
             "user_id": counted["user_id"].astype("str"),
-            "timestamp": counted["timestamp"].dt.tz_convert(None),  # else DuckDB reads it in the machine's time zone
+            "timestamp": counted["timestamp"].dt.tz_convert(None),  # otherwise DuckDB uses the machine's time zone
             "value": value,
         }
     )
     query = build_expression(ibis.memtable(pyarrow.Table.from_pandas(rows, preserve_index=False)), cut).order_by(
         "user_id"
     )
-    found: pd.DataFrame = ibis.duckdb.connect(threads=1).to_pyarrow(query).to_pandas()
-    return found.astype(dict.fromkeys(FEATURES, "float64"))
+    features: pd.DataFrame = ibis.duckdb.connect(threads=1).to_pyarrow(query).to_pandas()
+    return features.astype(dict.fromkeys(FEATURES, "float64"))
 
 
 def build_expression(purchases: ibis.Table, cut: pd.Timestamp) -> ibis.Table:
     """
-    Return the features of each user as an expression over purchases (user_id, timestamp in UTC without zone, value).
+    Return the features of each user over purchases (user_id, timestamp in UTC without zone, value).
 
-    - recency_days: from the last purchase to the cut-off; tenure_days: from the first one
+    - recency_days, tenure_days: from the last and from the first purchase to the cut-off
     - frequency: number of purchases
-    - monetary: sum of `value`, which is that of the whole row, so `quantity` is not needed; a null counts as 0
-    - interpurchase_days: mean time between two purchases, null for users with one
+    - monetary: sum of `value`, the value of the whole row; a null counts as 0
+    - interpurchase_days: mean time between purchases, null for users with one
     """
     before = purchases.filter(purchases.timestamp < cut.tz_convert(None).to_pydatetime())
     second = before.timestamp.epoch_seconds()
     money = before.value.cast("decimal(38, 6)").sum().cast("float64")
-    seen = before.group_by("user_id").aggregate(
+    totals = before.group_by("user_id").aggregate(
         first=second.min(), last=second.max(), frequency=before.count(), monetary=money.fill_null(0.0)
     )
     now = int(cut.timestamp())
-    return seen.select(
+    return totals.select(
         "user_id",
-        recency_days=(now - seen["last"]) / _DAY,
-        frequency=seen["frequency"],
-        monetary=seen["monetary"],
-        tenure_days=(now - seen["first"]) / _DAY,
-        interpurchase_days=(seen["last"] - seen["first"]) / _DAY / (seen["frequency"] - 1).nullif(0),
+        recency_days=(now - totals["last"]) / _DAY,
+        frequency=totals["frequency"],
+        monetary=totals["monetary"],
+        tenure_days=(now - totals["first"]) / _DAY,
+        interpurchase_days=(totals["last"] - totals["first"]) / _DAY / (totals["frequency"] - 1).nullif(0),
     )
 
 
@@ -75,13 +75,13 @@ def to_matrix(users: pd.DataFrame) -> Float64Array:
 
 
 def find_period_end(events: pd.DataFrame) -> pd.Timestamp:
-    """Return the first midnight (UTC) after the last event: the cut-off for features that see all of them."""
+    """Return the first midnight (UTC) after the last event, the cut-off that includes all events."""
     last: pd.Timestamp = events["timestamp"].max()
     return last.normalize() + pd.Timedelta(days=1)
 
 
 def find_buyers(users: pd.Series, events: pd.DataFrame, start: pd.Timestamp, purchase: str) -> BoolArray:
-    """Return which users have a purchase at or after the start (users,), booleans."""
+    """Return whether each user has a purchase at or after the start (users,)."""
     buyers = _filter_purchases(events[events["timestamp"] >= start], purchase)["user_id"]
     return users.isin(buyers).to_numpy()
 

@@ -19,7 +19,7 @@ _PANELS = {
 
 
 def draw_overview(profiles: Sequence[Profile]) -> bytes:
-    """Draw a bar per segment: its size and its medians."""
+    """Draw the size and the medians of each segment as bars."""
     figure, [row] = figures.create_panels(1, len(_PANELS), 11.0, 1.0 + 0.42 * len(profiles))
     for ax, (title, field) in zip(row, _PANELS.items(), strict=True):
         values = [getattr(profile, field) for profile in profiles]
@@ -32,13 +32,13 @@ def draw_overview(profiles: Sequence[Profile]) -> bytes:
 
 
 def draw_rates(profiles: Sequence[Profile], rate: Mapping[str, Metric], overall: float) -> bytes:
-    """Draw the share of each segment that bought, with its interval, and the share of all as a line."""
+    """Draw the purchase rate of each segment with its interval, and the overall rate as a line."""
     figure, ax = figures.create_axes(6.8, 1.0 + 0.42 * len(profiles))
     shown = [(i, profile.segment) for i, profile in enumerate(profiles) if profile.segment in rate]
-    for place, segment in shown:
+    for row, segment in shown:
         metric = rate[segment]
-        ax.plot([metric.low, metric.high], [place, place], color=_colours(place + 1)[-1], linewidth=2)
-        ax.plot(metric.value, place, "o", color=_colours(place + 1)[-1])
+        ax.plot([metric.low, metric.high], [row, row], color=_colours(row + 1)[-1], linewidth=2)
+        ax.plot(metric.value, row, "o", color=_colours(row + 1)[-1])
     ax.axvline(overall, color=figures.MUTED, linestyle="--", linewidth=1)
     ax.xaxis.set_major_formatter("{x:.0%}")
     _label_rows(ax, [profile.name for profile in profiles])
@@ -51,7 +51,7 @@ def draw_users(
 ) -> bytes:
     """Draw users (users,) by recency in days and frequency, coloured by segment (users,), an index into profiles."""
     figure, ax = figures.create_axes(6.8, 4.2)
-    spread = np.random.default_rng(0).uniform(-0.3, 0.3, len(frequency))  # else equal counts hide each other
+    spread = np.random.default_rng(0).uniform(-0.3, 0.3, len(frequency))  # otherwise equal counts hide each other
     for i, profile in enumerate(profiles):
         here = segment == i
         ax.plot(recency[here], (frequency + spread)[here], ".", markersize=2.5, color=_colours(i + 1)[-1], alpha=0.6)
@@ -64,7 +64,7 @@ def draw_users(
 
 
 def _label_rows(ax: Axes, names: Sequence[str]) -> None:
-    """Name the rows, the first on top."""
+    """Label the rows, the first on top."""
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.grid(visible=False, axis="y")

@@ -1,8 +1,8 @@
 """
-Clustering: K-Means, Ward's agglomerative clustering and DBSCAN, each turned into a Segmenter.
+Cluster users by K-Means, Ward's agglomerative clustering or DBSCAN, each turned into a Segmenter.
 
-All three work on scaled features with Euclidean distances. K-Means sees every user; the other two see a sample, since
-their memory grows with its square. Everything runs on one thread: K-Means on more adds up in another order.
+All three use scaled features and Euclidean distances. K-Means uses every user; the others use a sample, because their
+memory grows with its square. Everything runs on one thread, because K-Means on more adds up in another order.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,48 +19,47 @@ from adloom.arrays import Float64Array, Int64Array, IntegerArray
 from adloom.audience.segmenter import FEATURES, FeatureScale, Segmenter, find_nearest
 from adloom.config.params import Segment
 
-KMEANS_STARTS = 8  # of K-Means; the best one counts
+KMEANS_STARTS = 8  # of K-Means; the best one is used
 MIN_NEIGHBOURS = 2 * len(FEATURES)  # of a DBSCAN core, itself included: twice the dimensions (Sander et al. 1998)
-RADIUS_QUANTILES = (0.6, 0.7, 0.8)  # of the distance to the last of these neighbours: the radii DBSCAN is tried with
+RADIUS_QUANTILES = (0.6, 0.7, 0.8)  # of the distance to the last of these neighbours: the candidate radii of DBSCAN
 
 FREQUENCY, MONETARY = FEATURES.index("frequency"), FEATURES.index("monetary")
 
 
 @dataclass(frozen=True)
 class Clusters:
-    """What an algorithm found: prototypes (prototypes, features), scaled, and each one's cluster (prototypes,)."""
+    """Prototypes (prototypes, features), scaled, and the cluster of each (prototypes,)."""
 
     prototypes: Float64Array
     cluster: Int64Array
 
 
 def list_settings(algorithm: str, params: Segment) -> Sequence[float]:
-    """Return the settings of an algorithm that compete."""
+    """Return the candidate settings of an algorithm."""
     return RADIUS_QUANTILES if algorithm == "dbscan" else range(params.segments_min, params.segments_max + 1)
 
 
 def fit_segmenters(
-    features: Float64Array, algorithm: str, tried: Sequence[float], params: Segment, seed: int
+    features: Float64Array, algorithm: str, settings: Sequence[float], params: Segment, seed: int
 ) -> list[Segmenter]:
     """
     Cluster users by their features (users, 5), NaN where null, once per setting; the seed draws samples and starts.
 
-    A segment of fewer than params.min_segment_size of these users is merged into its nearest.
+    A segment of fewer than params.min_segment_size users is merged into its nearest.
     """
-    features = np.ascontiguousarray(features)  # sums over another memory layout have other last digits
-    scale = FeatureScale.of(features)
+    features = np.ascontiguousarray(features)  # the memory layout changes the last digits of sums
+    scale = FeatureScale.fit(features)
     scaled = scale(features)
     with threadpool_limits(limits=1):
-        found = _ALGORITHMS[algorithm](scaled, tried, params.sample, seed)
-    return [_build_segmenter(features, scale, scaled, clusters, params.min_segment_size) for clusters in found]
+        all_clusters = _ALGORITHMS[algorithm](scaled, settings, params.sample, seed)
+    return [_build_segmenter(features, scale, scaled, clusters, params.min_segment_size) for clusters in all_clusters]
 
 
 def silhouettes(points: Float64Array, segment: Int64Array) -> Float64Array:
     """
-    Return how much nearer each user is to its own segment than to the next, in [-1, 1] (users,).
+    Return the silhouette of each user, in [-1, 1] (users,) (Rousseeuw 1987).
 
-    Rousseeuw (1987). points (users, features), scaled; segment (users,). NaN when there is one segment only, or as many
-    as users.
+    points (users, features) are scaled; segment is (users,). NaN for one segment, or as many segments as users.
     """
     if not 1 < len(np.unique(segment)) < len(segment):
         return np.full(len(segment), np.nan)
@@ -69,39 +68,41 @@ def silhouettes(points: Float64Array, segment: Int64Array) -> Float64Array:
 
 
 def adjusted_rand_index(one: Int64Array, other: Int64Array) -> float:
-    """Return the adjusted Rand index of two assignments of the same users: 1 when equal, 0 when as by chance."""
+    """Return the adjusted Rand index of two assignments: 1 when equal, 0 as by chance."""
     return float(adjusted_rand_score(one, other))
 
 
 def draw_sample(users: int, size: int, seed: int) -> Int64Array:
-    """Return which users are in a sample of at most this size, ascending."""
-    chosen = np.random.default_rng(seed).choice(users, min(users, size), replace=False)
-    return np.sort(chosen)
+    """Return the users of a random sample of at most this size, ascending."""
+    sample = np.random.default_rng(seed).choice(users, min(users, size), replace=False)
+    return np.sort(sample)
 
 
-def _fit_kmeans(scaled: Float64Array, tried: Sequence[float], _sample: int, seed: int) -> list[Clusters]:
+def _fit_kmeans(scaled: Float64Array, settings: Sequence[float], _sample: int, seed: int) -> list[Clusters]:
     """Lloyd's algorithm from k-means++ starts (Arthur & Vassilvitskii 2007)."""
-    most = len(np.unique(scaled, axis=0))  # there cannot be more clusters than different users
-    models = [KMeans(min(int(setting), most), n_init=KMEANS_STARTS, random_state=seed).fit(scaled) for setting in tried]
+    most = len(np.unique(scaled, axis=0))  # at most one cluster per distinct user
+    models = [
+        KMeans(min(int(setting), most), n_init=KMEANS_STARTS, random_state=seed).fit(scaled) for setting in settings
+    ]
     return [Clusters(model.cluster_centers_, np.arange(model.n_clusters)) for model in models]
 
 
-def _fit_agglomerative(scaled: Float64Array, tried: Sequence[float], sample: int, seed: int) -> list[Clusters]:
+def _fit_agglomerative(scaled: Float64Array, settings: Sequence[float], sample: int, seed: int) -> list[Clusters]:
     """Ward (1963) on a sample: one tree, cut once per setting; a user belongs to the nearest cluster's mean."""
     points = scaled[draw_sample(len(scaled), sample, seed)]
     tree = linkage(points, method="ward")
-    return [_average_clusters(points, fcluster(tree, int(setting), criterion="maxclust")) for setting in tried]
+    return [_average_clusters(points, fcluster(tree, int(setting), criterion="maxclust")) for setting in settings]
 
 
-def _fit_dbscan(scaled: Float64Array, tried: Sequence[float], sample: int, seed: int) -> list[Clusters]:
+def _fit_dbscan(scaled: Float64Array, settings: Sequence[float], sample: int, seed: int) -> list[Clusters]:
     """
-    Ester et al. (1996) on a sample: a user belongs to the nearest core, and so does what DBSCAN calls noise.
+    Ester et al. (1996) on a sample: a user, noise included, belongs to the nearest core.
 
-    The radius is a quantile of the distances to the MIN_NEIGHBOURS-th neighbour: that share of the users are cores.
+    The radius is a quantile of the distances to neighbour number MIN_NEIGHBOURS, so that share of the users are cores.
     """
     points = scaled[draw_sample(len(scaled), sample, seed)]
     distances, _ = NearestNeighbors(n_neighbors=min(MIN_NEIGHBOURS, len(points))).fit(points).kneighbors(points)
-    return [_find_cores(points, float(np.quantile(distances[:, -1], quantile))) for quantile in tried]
+    return [_find_cores(points, float(np.quantile(distances[:, -1], quantile))) for quantile in settings]
 
 
 def _find_cores(points: Float64Array, radius: float) -> Clusters:
@@ -125,26 +126,26 @@ _ALGORITHMS: Mapping[str, Callable[[Float64Array, Sequence[float], int, int], li
 
 
 def _build_segmenter(
-    features: Float64Array, scale: FeatureScale, scaled: Float64Array, found: Clusters, minimum: int
+    features: Float64Array, scale: FeatureScale, scaled: Float64Array, clusters: Clusters, minimum: int
 ) -> Segmenter:
-    """Merge what is too small, number by value, and order the prototypes, so that equal clusterings are equal bytes."""
-    prototype = find_nearest(scaled, found.prototypes)
-    found, prototype = _drop_empty(found, prototype)
-    cluster = _merge_small(scaled, prototype, found.cluster, minimum)
+    """Merge small clusters, number by value, and sort the prototypes, so that equal clusterings are equal bytes."""
+    prototype = find_nearest(scaled, clusters.prototypes)
+    clusters, prototype = _drop_empty(clusters, prototype)
+    cluster = _merge_small(scaled, prototype, clusters.cluster, minimum)
     cluster = _renumber_by_value(features, prototype, cluster)
-    order = np.lexsort((*found.prototypes.T, cluster))
+    order = np.lexsort((*clusters.prototypes.T, cluster))
     names = tuple(f"segment-{number}" for number in range(1, int(cluster.max()) + 2))
-    return Segmenter(scale, found.prototypes[order], cluster[order], names)
+    return Segmenter(scale, clusters.prototypes[order], cluster[order], names)
 
 
-def _drop_empty(found: Clusters, prototype: Int64Array) -> tuple[Clusters, Int64Array]:
-    """Leave out clusters that no user belongs to; prototype (users,) is the nearest of each user."""
-    kept = np.isin(found.cluster, found.cluster[prototype])
-    return Clusters(found.prototypes[kept], found.cluster[kept]), (np.cumsum(kept) - 1)[prototype]
+def _drop_empty(clusters: Clusters, prototype: Int64Array) -> tuple[Clusters, Int64Array]:
+    """Drop clusters without users; prototype (users,) is the nearest of each user."""
+    populated = np.isin(clusters.cluster, clusters.cluster[prototype])
+    return Clusters(clusters.prototypes[populated], clusters.cluster[populated]), (np.cumsum(populated) - 1)[prototype]
 
 
 def _merge_small(scaled: Float64Array, prototype: Int64Array, cluster: Int64Array, minimum: int) -> Int64Array:
-    """Return each prototype's cluster after the smallest has joined its nearest, until none has fewer users."""
+    """Return each prototype's cluster after merging the smallest into its nearest until none is below the minimum."""
     while True:
         present, sizes = np.unique(cluster[prototype], return_counts=True)
         if len(present) == 1 or sizes.min() >= minimum:
@@ -157,9 +158,9 @@ def _merge_small(scaled: Float64Array, prototype: Int64Array, cluster: Int64Arra
 
 
 def _renumber_by_value(features: Float64Array, prototype: Int64Array, cluster: Int64Array) -> Int64Array:
-    """Return the clusters renumbered from 0: the highest mean spending first, then the highest mean frequency."""
+    """Return the clusters numbered from 0: by mean spending, then mean frequency, both descending."""
     of_user = cluster[prototype]
     present = np.unique(of_user)
     worth = np.array([features[of_user == c][:, (FREQUENCY, MONETARY)].mean(axis=0) for c in present])
-    order = np.lexsort(-worth.T)  # the last key, spending, is the first to count
+    order = np.lexsort(-worth.T)  # the last key, spending, sorts first
     return np.argsort(order)[np.searchsorted(present, cluster)]

@@ -1,12 +1,12 @@
 """
-Which clustering becomes the model: every candidate measured on the calibration period alone, and one rule.
+Choose the clustering: measure every candidate on the calibration period alone, and apply one rule.
 
 - silhouette and sizes: of the clustering of all calibration features
-- stability: mean adjusted Rand index between that clustering and its refits on users drawn anew
-- early segments: how many the same setting finds without the last third of the period; another number than in the end
-  means that the AUC, which is that of the early fit, says nothing of the clustering that would be shipped
-- AUC: the last third of the period is set aside; features before it are clustered, and a segment's own rate of buying
-  in the third, learnt from half a of the users, tells buyers from others in half b
+- stability: mean adjusted Rand index of that clustering and its refits on resampled users
+- early segments: the number of segments of the same setting without the last third of the period; if it differs from
+  the final number, the AUC of the early fit does not describe the final clustering
+- AUC: features before the last third are clustered; a segment's purchase rate in the third, learnt from half a of the
+  users, separates buyers from others in half b
 """
 
 from collections.abc import Callable, Sequence
@@ -37,22 +37,22 @@ ERRORS_PER_INTERVAL = 2 * 1.96  # standard errors in a 95 % interval
 
 @dataclass(frozen=True)
 class Calibration:
-    """What candidates are fitted to and measured on."""
+    """The data that candidates are fitted to and measured on."""
 
     users: pd.DataFrame  # user_id and FEATURES at the end of the period
-    early: pd.DataFrame  # the same before the last third of the period, of those who had bought by then
-    bought: BoolArray  # (early users,), who bought in that third
-    learn: BoolArray  # (early users,), whom rates are learnt from
+    early: pd.DataFrame  # the same before the last third of the period, of users with a purchase by then
+    bought: BoolArray  # (early users,), whether they bought in that third
+    learn: BoolArray  # (early users,), whether rates are learnt from them
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A clustering and what was measured of it; None where a number is not defined."""
+    """A clustering and its measurements; None where a number is not defined."""
 
     algorithm: str
-    setting: float  # number of segments asked for; for DBSCAN the quantile that is its radius
+    setting: float  # number of segments; for DBSCAN the quantile of its radius
     segments: int
-    early_segments: int | None  # the same setting found before the last third of the period
+    early_segments: int | None  # of the same setting before the last third of the period
     smallest: int  # users of the smallest segment
     silhouette: float | None
     stability: float
@@ -61,7 +61,7 @@ class Candidate:
 
 
 def build_calibration(events: pd.DataFrame, purchase: str) -> Calibration:
-    """Compute features at the end of events, and at two thirds of them with what was bought after."""
+    """Compute features at the end of events, and at two thirds of them with later purchases."""
     end = find_period_end(events)
     days = (end - events["timestamp"].min().normalize()).days
     cut = end - pd.Timedelta(days=days // 3)
@@ -76,35 +76,38 @@ def measure_candidates(
     data: Calibration, algorithm: str, params: Segment, tick: Callable[[], object] = lambda: None
 ) -> list[tuple[Candidate, Segmenter]]:
     """Fit one algorithm with each of its settings; `tick` is called after each of params.bootstraps refits."""
-    features, tried = to_matrix(data.users), fit.list_settings(algorithm, params)
-    found = fit.fit_segmenters(features, algorithm, tried, params, params.seed)
-    stability = measure_refits(features, found, algorithm, tried, params, params.seed, tick).mean(axis=0)
-    early = _fit_early(data, algorithm, tried, params)
+    features, settings = to_matrix(data.users), fit.list_settings(algorithm, params)
+    segmenters = fit.fit_segmenters(features, algorithm, settings, params, params.seed)
+    stability = measure_refits(features, segmenters, algorithm, settings, params, params.seed, tick).mean(axis=0)
+    early = _fit_early(data, algorithm, settings, params)
     return [
-        (_measure_candidate(algorithm, tried[i], features, found[i], float(stability[i]), early[i], params), found[i])
-        for i in range(len(tried))
+        (
+            _measure_candidate(algorithm, settings[i], features, segmenters[i], float(stability[i]), early[i], params),
+            segmenters[i],
+        )
+        for i in range(len(settings))
     ]
 
 
 def choose(candidates: Sequence[Candidate], params: Segment) -> Candidate:
     """Apply RULE. Raises DataError when no candidate has two segments."""
-    real = [c for c in candidates if c.segments > 1]
-    if not real:
+    valid = [c for c in candidates if c.segments > 1]
+    if not valid:
         raise DataError(
             f"segment: none of {len(candidates)} clusterings has two segments of {params.min_segment_size} users; "
             "lower segment.min_segment_size, or let kmeans compete in segment.algorithms"
         )
-    fitting = [c for c in real if _in_range(c, params) and _has_stable_size(c)] or real
+    fitting = [c for c in valid if _in_range(c, params) and _has_stable_size(c)] or valid
     stable = [c for c in fitting if c.stability >= params.min_stability]
     if not stable:
         return max(fitting, key=lambda c: c.stability)
     mark = max(stable, key=_auc_or_chance)
-    near = [c for c in stable if _auc_or_chance(c) >= _auc_or_chance(mark) - (mark.auc_error or 0.0)]
-    return min(near, key=lambda c: (c.segments, -c.stability))
+    close = [c for c in stable if _auc_or_chance(c) >= _auc_or_chance(mark) - (mark.auc_error or 0.0)]
+    return min(close, key=lambda c: (c.segments, -c.stability))
 
 
 def explain_verdict(candidate: Candidate, chosen: Candidate, params: Segment) -> str:
-    """Return in a few words why a candidate was chosen or not."""
+    """Return the reason why a candidate was chosen or rejected."""
     if candidate == chosen:
         return "chosen"
     if not _in_range(candidate, params):
@@ -117,44 +120,44 @@ def explain_verdict(candidate: Candidate, chosen: Candidate, params: Segment) ->
 
 
 def to_json(candidate: Candidate) -> dict[str, str | float | None]:
-    """Return a candidate for card.json, rounded to what was measured."""
+    """Return a candidate for card.json, rounded."""
     return {k: round(v, 6) if isinstance(v, float) else v for k, v in asdict(candidate).items()}
 
 
 @dataclass(frozen=True)
 class _EarlyFit:
-    """The fit before the last third of the period, judged by what was bought in it."""
+    """The fit before the last third of the period, judged by the purchases in it."""
 
     segments: int
     rates: Sample
 
 
-def _fit_early(data: Calibration, algorithm: str, tried: Sequence[float], params: Segment) -> list[_EarlyFit | None]:
+def _fit_early(data: Calibration, algorithm: str, settings: Sequence[float], params: Segment) -> list[_EarlyFit | None]:
     if len(data.early) < params.segments_min or data.learn.all() or not data.learn.any():
-        return [None] * len(tried)
+        return [None] * len(settings)
     early = to_matrix(data.early)
-    found = fit.fit_segmenters(early, algorithm, tried, params, params.seed)
-    return [_EarlyFit(len(s.names), rates.rate_auc(s.index(early), data.bought, data.learn)) for s in found]
+    segmenters = fit.fit_segmenters(early, algorithm, settings, params, params.seed)
+    return [_EarlyFit(len(s.names), rates.rate_auc(s.index(early), data.bought, data.learn)) for s in segmenters]
 
 
 def _measure_candidate(
     algorithm: str,
     setting: float,
     features: Float64Array,
-    found: Segmenter,
+    segmenter: Segmenter,
     stability: float,
     early: _EarlyFit | None,
     params: Segment,
 ) -> Candidate:
     auc, error = _estimate_auc(early.rates if early else None, params.seed)
-    judged = features[fit.draw_sample(len(features), params.sample, params.seed)]
-    silhouette = fit.silhouettes(found.scale(judged), found.index(judged)).mean()
+    sample = features[fit.draw_sample(len(features), params.sample, params.seed)]
+    silhouette = fit.silhouettes(segmenter.scale(sample), segmenter.index(sample)).mean()
     return Candidate(
         algorithm,
         float(setting),
-        segments=len(found.names),
+        segments=len(segmenter.names),
         early_segments=early.segments if early else None,
-        smallest=int(np.bincount(found.index(features)).min()),
+        smallest=int(np.bincount(segmenter.index(features)).min()),
         silhouette=float(silhouette) if np.isfinite(silhouette) else None,
         stability=stability,
         auc=auc,
@@ -171,7 +174,6 @@ def _estimate_auc(sample: Sample | None, seed: int) -> tuple[float | None, float
 
 
 def _auc_or_chance(candidate: Candidate) -> float:
-    """Return the AUC, that of chance when there is none."""
     return 0.5 if candidate.auc is None else candidate.auc
 
 

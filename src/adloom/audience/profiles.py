@@ -1,4 +1,4 @@
-"""Profiles: what the users of a segment have in common, in words for a marketer, by medians alone."""
+"""Profiles: each segment described in words for a marketer, by medians alone."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ class Profile:
     interpurchase_days: float | None  # None when no user bought twice
     sentence: str
 
-    def as_json(self) -> dict[str, str | float | None]:
+    def to_json(self) -> dict[str, str | float | None]:
         """Return the profile for profiles.json."""
         return asdict(self)
 
@@ -37,9 +37,9 @@ def describe_segments(features: Float64Array, segment: Int64Array, names: Sequen
     Return the profile of each segment that has users, in the order of names.
 
     features (users, 5), NaN where null; segment (users,) is an index into names. A segment's name compares its medians
-    with the thirds of the users who bought more than once (of all when none did): Recent, Cooling or Lapsed; frequent
-    or repeat, or one-time when the median is 1; big, average or small spenders. Segments that would share a name also
-    say when they first bought.
+    with the thirds of repeat buyers (of all users if there is none): Recent, Cooling or Lapsed; frequent or repeat, or
+    one-time when the median is 1; big, average or small spenders. Segments with equal names also state their first
+    purchase.
     """
     present = [i for i in range(len(names)) if (segment == i).any()]
     medians = [_rounded_medians(features[segment == i]) for i in present]
@@ -68,17 +68,19 @@ def _build_profile(segment: str, name: str, users: int, share: float, median: Fl
 
 
 def _rounded_medians(features: Float64Array) -> Float64Array:
-    """Return the median of each feature (5,), rounded so that it is nobody's exact value; NaN where always null."""
-    known = [column[~np.isnan(column)] for column in features.T]
+    """Return the rounded median of each feature (5,); NaN where always null. Rounding hides exact values of users."""
+    columns = [column[~np.isnan(column)] for column in features.T]
     decimals = [2 if name == "monetary" else 1 for name in FEATURES]
-    return np.array([round(float(np.median(c)), d) if len(c) else np.nan for c, d in zip(known, decimals, strict=True)])
+    return np.array(
+        [round(float(np.median(c)), d) if len(c) else np.nan for c, d in zip(columns, decimals, strict=True)]
+    )
 
 
 def _compute_thirds(features: Float64Array) -> Float64Array:
     """Return the lower and upper third of recency, frequency and money: (2, 3)."""
     repeat = features[features[:, FREQUENCY] > 1]
-    compared = repeat if len(repeat) else features
-    return np.asarray(np.quantile(compared[:, :3], [1 / 3, 2 / 3], axis=0), dtype=np.float64)
+    users = repeat if len(repeat) else features
+    return np.asarray(np.quantile(users[:, :3], [1 / 3, 2 / 3], axis=0), dtype=np.float64)
 
 
 def _compose_title(median: Float64Array, thirds: Float64Array) -> str:
@@ -90,12 +92,12 @@ def _compose_title(median: Float64Array, thirds: Float64Array) -> str:
 
 
 def _third_index(value: float, low: float, high: float) -> int:
-    """Return 0, 1 or 2: the third a value is in; the lower one where they cannot be told apart."""
+    """Return 0, 1 or 2: the third of a value, the lower one if both bounds are equal."""
     return 0 if value <= low else 2 if value >= high else 1
 
 
 def _distinguish_titles(titles: Sequence[str], tenures: Sequence[float]) -> list[str]:
-    """Add the days since the first purchase to titles that several segments share, and a number if these are equal."""
+    """Add the days since the first purchase to equal titles, and a number if they are still equal."""
     shared = Counter(titles)
     longer = [
         f"{title}, first bought {tenure:.0f} days ago" if shared[title] > 1 else title

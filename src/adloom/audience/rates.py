@@ -1,4 +1,4 @@
-"""Rates: the share of a segment's users who buy again, learnt from one half of the users and judged on the other."""
+"""Rates of later purchases per segment, learnt from one half of the users and judged on the other."""
 
 import numpy as np
 import pandas as pd
@@ -9,17 +9,17 @@ from adloom.evaluation.metric import Sample
 
 
 def is_learning_user(users: pd.Series, events: pd.DataFrame) -> BoolArray:
-    """Return which users (users,) are in half a, from which rates are learnt."""
+    """Return whether each user (users,) is in half a, the half that rates are learnt from."""
     half = events.drop_duplicates("user_id").set_index("user_id")["half"]
     return (users.map(half) == "a").to_numpy()
 
 
 def rate_auc(segment: Int64Array, bought: BoolArray, learn: BoolArray) -> Sample:
     """
-    Return the sample behind the AUC of a segment's own rate: one row per user who is not in `learn`.
+    Return the sample of the AUC of segment rates: one row per user who is not in `learn`.
 
-    segment, bought and learn (users,). A segment without users in `learn` has the rate of all of them. The rates are
-    the model's, so the bootstrap draws only the users they are judged on.
+    segment, bought and learn are (users,). A segment without users in `learn` has the overall rate. The bootstrap draws
+    only the judged users.
     """
     users = np.bincount(segment, learn, minlength=segment.max() + 1)
     buyers = np.bincount(segment, learn & bought, minlength=segment.max() + 1)

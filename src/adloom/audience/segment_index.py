@@ -1,4 +1,4 @@
-"""Members: which segment a known user is in, by pseudonym. Serving looks users up here."""
+"""Index of the segments of known users by pseudonym, for serving."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,21 +13,21 @@ from adloom.audience.arrays import read_arrays
 from adloom.storage import npz
 
 _LENGTH = 32  # hex digits of a pseudonym
-_DIGITS = 4  # of a pseudonym by which users are found: of a million, a handful begin with the same
+_DIGITS = 4  # of a pseudonym, by which users are bucketed: of a million, a handful share a bucket
 _ARRAYS = ("pseudonyms", "segment", "names")
 
 
 @dataclass(frozen=True)
 class SegmentIndex:
-    """Users and their segments, sorted to be found: 33 bytes a user."""
+    """Users and their segments, sorted by pseudonym: 33 bytes a user."""
 
     pseudonyms: BytesArray  # (users,) S32, ascending
     segment: UnsignedArray  # (users,) index into names
     names: tuple[str, ...]
 
     @classmethod
-    def of(cls, pseudonyms: Sequence[str], segment: Int64Array, names: tuple[str, ...]) -> Self:
-        """Make the table of users (users,) and the indices of their segments (users,), in any order."""
+    def build(cls, pseudonyms: Sequence[str], segment: Int64Array, names: tuple[str, ...]) -> Self:
+        """Build the index of users (users,) and the indices of their segments (users,), in any order."""
         ids = np.array(pseudonyms, dtype=f"S{_LENGTH}")
         order = np.argsort(ids)
         return cls(ids[order], segment[order].astype(np.uint8 if len(names) <= 256 else np.uint16), names)
@@ -36,32 +36,32 @@ class SegmentIndex:
         return len(self.pseudonyms)
 
     def find(self, users: Sequence[str]) -> list[str | None]:
-        """Return the segment id of each user, None for one who is not in the table."""
-        fit = [user if len(user) == _LENGTH and user.isascii() else "" for user in users]
-        ids = np.array(fit, dtype=f"S{_LENGTH}")
-        place = np.minimum(np.searchsorted(self.pseudonyms, ids), len(self) - 1)
-        known = self.pseudonyms[place] == ids
-        return [self.names[self.segment[i]] if is_known else None for i, is_known in zip(place, known, strict=True)]
+        """Return the segment id of each user, None for an unknown one."""
+        candidates = [user if len(user) == _LENGTH and user.isascii() else "" for user in users]
+        ids = np.array(candidates, dtype=f"S{_LENGTH}")
+        index = np.minimum(np.searchsorted(self.pseudonyms, ids), len(self) - 1)
+        known = self.pseudonyms[index] == ids
+        return [self.names[self.segment[i]] if is_known else None for i, is_known in zip(index, known, strict=True)]
 
     @cached_property
-    def _firsts(self) -> memoryview:
-        """Where those begin that begin with each number of _DIGITS digits (numbers + 1,)."""
+    def _bucket_starts(self) -> memoryview:
+        """The first user of each bucket, and the end (buckets + 1,)."""
         prefixes = np.array([f"{i:0{_DIGITS}x}" for i in range(16**_DIGITS)], dtype=f"S{_LENGTH}")
         return np.append(np.searchsorted(self.pseudonyms, prefixes), len(self)).data
 
     def find_one(self, pseudonym: str) -> str | None:
-        """Return the segment id of one pseudonym, None for one that is not in the table; as `find`, and faster."""
+        """Return the segment id of one pseudonym, None for an unknown one; faster than `find`."""
         number = int(pseudonym[:_DIGITS], 16)
-        first, end = self._firsts[number], self._firsts[number + 1]
-        place = self.pseudonyms[first:end].tobytes().find(pseudonym.encode())
-        return self.names[self.segment[first + place // _LENGTH]] if place % _LENGTH == 0 else None
+        first, end = self._bucket_starts[number], self._bucket_starts[number + 1]
+        offset = self.pseudonyms[first:end].tobytes().find(pseudonym.encode())
+        return self.names[self.segment[first + offset // _LENGTH]] if offset % _LENGTH == 0 else None
 
     def save(self, path: Path) -> None:
-        """Write an npz without pickle."""
+        """Write an npz file without pickle."""
         npz.save(path, pseudonyms=self.pseudonyms, segment=self.segment, names=np.array(self.names))
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read what `save` wrote. Raises ArtifactError when the file is not such a table."""
+        """Read a saved index. Raises ArtifactError when the file is invalid."""
         pseudonyms, segment, names = read_arrays(path, _ARRAYS)
         return cls(pseudonyms, segment, tuple(map(str, names)))

@@ -1,4 +1,4 @@
-"""Segmenter: which segment a user belongs to, from features alone, in NumPy alone. This is what serving loads."""
+"""Assign users to segments by their features. NumPy only, for serving."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,13 @@ from adloom.config.models import TableSignature
 from adloom.errors import ArtifactError, DataError
 from adloom.storage import npz
 
-FEATURES = ("recency_days", "frequency", "monetary", "tenure_days", "interpurchase_days")  # in this order everywhere
+FEATURES = (
+    "recency_days",
+    "frequency",
+    "monetary",
+    "tenure_days",
+    "interpurchase_days",
+)  # in this order everywhere
 
 _ARRAYS = ("features", "median", "mean", "deviation", "prototypes", "segment", "names")
 _CELLS = 1 << 16  # distances computed at a time: 512 kB, which stays in the cache
@@ -21,17 +27,17 @@ _CELLS = 1 << 16  # distances computed at a time: 512 kB, which stays in the cac
 
 @dataclass(frozen=True)
 class FeatureScale:
-    """From features as they are to coordinates that can be compared: nulls filled, logarithm, mean 0, deviation 1."""
+    """Scales features to comparable coordinates: nulls filled, logarithm, mean 0, deviation 1."""
 
-    median: Float64Array  # (features,), stands for a null
+    median: Float64Array  # (features,), replaces a null
     mean: Float64Array  # (features,), of log(1 + feature)
     deviation: Float64Array  # (features,), of log(1 + feature); 1 where all users are equal
 
     @classmethod
-    def of(cls, features: Float64Array) -> Self:
-        """Measure the scale of features (users, features), NaN where null; a feature that is always null becomes 0."""
-        known = [column[~np.isnan(column)] for column in features.T]
-        median = np.array([np.median(column) if len(column) else 0.0 for column in known])
+    def fit(cls, features: Float64Array) -> Self:
+        """Fit the scale to features (users, features), NaN where null; a feature that is always null becomes 0."""
+        columns = [column[~np.isnan(column)] for column in features.T]
+        median = np.array([np.median(column) if len(column) else 0.0 for column in columns])
         logs = np.log1p(np.where(np.isnan(features), median, features))
         deviation = logs.std(axis=0)
         return cls(median, logs.mean(axis=0), np.where(deviation > 1e-12, deviation, 1.0))
@@ -45,9 +51,9 @@ class FeatureScale:
 @dataclass(frozen=True)
 class Segmenter:
     """
-    Assigns a user the segment of the nearest prototype: a centre, or one of the many cores that make up a segment.
+    Assigns each user the segment of the nearest prototype: a centre, or one of a segment's many cores.
 
-    Features are taken as they are (days, counts, currency): the logarithm and the scale belong to the model.
+    Inputs are raw features (days, counts, currency).
     """
 
     scale: FeatureScale
@@ -59,7 +65,7 @@ class Segmenter:
         """
         Return the segment id of each user (users,); features are (users, 5) in the order of FEATURES, NaN where null.
 
-        Raises DataError naming the first feature that is negative or infinite, or the shape when it is wrong.
+        Raises DataError naming the first feature that is negative or infinite, or a wrong shape.
         """
         return np.array(self.names)[self.index(features)]
 
@@ -68,7 +74,7 @@ class Segmenter:
         return self.segment[find_nearest(self.scale(check_features(features)), self.prototypes)]
 
     def save(self, path: Path) -> None:
-        """Write an npz without pickle."""
+        """Write an npz file without pickle."""
         npz.save(
             path,
             features=np.array(FEATURES),
@@ -82,7 +88,7 @@ class Segmenter:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read what `save` wrote. Raises ArtifactError when the file is not a segmenter of these features."""
+        """Read a saved segmenter. Raises ArtifactError when the file is invalid or has other features."""
         features, median, mean, deviation, prototypes, segment, names = read_arrays(path, _ARRAYS)
         if tuple(features) != FEATURES:
             raise ArtifactError(
@@ -92,31 +98,31 @@ class Segmenter:
 
 
 def check_features(features: npt.ArrayLike) -> Float64Array:
-    """Return features as floats (users, 5). Raises DataError when they cannot be those of a user."""
+    """Return features as floats (users, 5). Raises DataError when they are invalid."""
     values = np.asarray(features, dtype=np.float64)
     if values.ndim != 2 or values.shape[1] != len(FEATURES):
         raise DataError(f"features: shape {values.shape}, expected (users, {len(FEATURES)}): {', '.join(FEATURES)}")
-    wrong = (values < 0) | np.isinf(values)
-    if wrong.any():
-        user, column = np.argwhere(wrong)[0]
+    invalid = (values < 0) | np.isinf(values)
+    if invalid.any():
+        user, column = np.argwhere(invalid)[0]
         raise DataError(f"{FEATURES[column]}: {values[user, column]} in row {user}; expected a number from 0, or null")
     return values
 
 
 def find_nearest(points: Float64Array, prototypes: Float64Array) -> Int64Array:
     """
-    Return the nearest prototype of each point (points,) by Euclidean distance, the first where several are.
+    Return the nearest prototype of each point (points,) by Euclidean distance, the first of equal ones.
 
     points (points, features), prototypes (prototypes, features). Sums run over the features in order, without BLAS, so
     that a point has the same answer alone and in a batch.
     """
     rows = max(1, _CELLS // len(prototypes))
-    squares, difference = np.empty((2, min(rows, len(points)), len(prototypes)))  # used again: fresh memory is slow
-    by_feature, found = prototypes.T.copy(), np.empty(len(points), np.int64)
+    squares, difference = np.empty((2, min(rows, len(points)), len(prototypes)))  # reused, because fresh memory is slow
+    by_feature, indices = prototypes.T.copy(), np.empty(len(points), np.int64)
     for start in range(0, len(points), rows):
         part = points[start : start + rows]
-        found[start : start + rows] = _squared_distances(part, by_feature, squares, difference).argmin(axis=1)
-    return found
+        indices[start : start + rows] = _squared_distances(part, by_feature, squares, difference).argmin(axis=1)
+    return indices
 
 
 def _squared_distances(

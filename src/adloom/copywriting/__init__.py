@@ -1,1 +1,1 @@
-"""Text: tokenizer, LSTM, decoding rules, and the Kneser-Ney model it is judged against. Pure."""
+"""Ad copy: tokens, lines under rules, scores and the Kneser-Ney baseline. Pure."""

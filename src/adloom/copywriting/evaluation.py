@@ -1,9 +1,8 @@
 """
-How good the copywriter is: bits per character against Kneser-Ney, variety, and copying.
+Evaluate the copywriter: bits per character against Kneser-Ney, variety, and copying.
 
-Bits per character is the information, in bits, that a model needs for the test lines, divided by their characters.
-A line's end counts as one character and is scored; its category is given to the copywriter and is not. Both models
-spread probability 1 over all lines that can be written, so their numbers compare.
+Bits per character are the bits that a model needs for the test lines, divided by their characters, line ends included.
+A line's category is not scored. Both models spread probability 1 over all possible lines, so their numbers compare.
 """
 
 from collections import Counter
@@ -26,13 +25,13 @@ from adloom.sequences.decoding import S, SequenceModel
 
 Metrics = Mapping[str, Metric]
 
-MAX_LENGTH = 200  # a sampled line that has not ended after so many characters or tokens is given up
+MAX_LENGTH = 200  # characters or tokens of a sampled line
 SHOWN = 8  # lines in a section
-WORST_CHARACTERS = 5  # shorter lines are left out of the worst cases: one odd character would make the list
+WORST_CHARACTERS = 5  # the worst cases leave out shorter lines, where one odd character decides
 
 
 def evaluate(
-    write: SequenceModel[S],
+    model: SequenceModel[S],
     tokenizer: Tokenizer,
     rows: pd.DataFrame,
     categories: list[str],
@@ -42,37 +41,35 @@ def evaluate(
     """
     Measure a copywriter on `rows` with columns text, category and split.
 
-    The Kneser-Ney model is fitted on the rows of split train; those of split test are what both models are scored on,
-    and the rows by which two copywriters are compared in pairs. Metrics of sampled lines are left out when the
-    copywriter wrote no readable line. Raises DataError when there is no test line.
+    The Kneser-Ney model learns from split train; both models are scored on split test. Metrics of sampled lines are
+    left out when the copywriter wrote no readable line. Raises DataError when there is no test line.
     """
     train, test = (rows[rows["split"] == split] for split in ("train", "test"))
     if test.empty:
         raise DataError("copy: 0 lines in split test, expected at least 1; add lines to ingest.copy or leave it out")
     baseline = kneser_ney.fit(train["text"].tolist(), params.ngram_order)
-    scored = _score_lines(write, tokenizer, test, baseline)
-    samples = _bits_samples(scored) | _written_samples(write, tokenizer, train, baseline, params)
+    scored = _score_lines(model, tokenizer, test, baseline)
+    samples = _bits_samples(scored) | _written_samples(model, tokenizer, train, baseline, params)
     metrics = {name: bootstrap(sample, params.bootstraps, params.seed) for name, sample in samples.items()}
-    named = {name: metric for name, metric in metrics.items() if name not in REPORT_ONLY}
+    reported = {name: metric for name, metric in metrics.items() if name not in REPORT_ONLY}
     sections: list[Section] = [
         _tabulate_comparison(metrics, params.ngram_order, _count_unseen(test, baseline)),
         Figure("Learning curves", CURVES, figures.draw_learning_curves(history)),
-        *(_list_sample_lines(write, tokenizer, name, params, i) for i, name in enumerate([*categories, None])),
+        *(_list_sample_lines(model, tokenizer, name, params, i) for i, name in enumerate([*categories, None])),
         _tabulate_worst(scored),
     ]
-    return Evaluation(named, {name: samples[name] for name in named}, sections)
+    return Evaluation(reported, {name: samples[name] for name in reported}, sections)
 
 
-REPORT_ONLY = ("no_category_bits_per_character", "kneser_ney_distinct_2")  # measured for the table of the report only
+REPORT_ONLY = ("no_category_bits_per_character", "kneser_ney_distinct_2")  # for the report's table only
 CURVES = "The loss in bits per character; the model is that of the epoch with the lowest on the validation split."
 
 
 def distinct_2_sample(lines: Sequence[str]) -> Sample:
     """
-    Return the sample of distinct-2 (Li et al. 2016): the share of word bigrams that were not drawn before.
+    Return the sample of distinct-2 (Li et al. 2016): the share of word bigrams that are new.
 
-    A row is a line with its new bigrams and all its bigrams; the sum of the ones over that of the others is the number
-    of distinct bigrams over that of all. The interval takes what is new in a line as the line's own.
+    A row is a line with its new bigrams and its bigrams; the ratio of the sums is distinct bigrams over all bigrams.
     """
     seen: set[tuple[str, str]] = set()
     new, total = [], []
@@ -86,21 +83,21 @@ def distinct_2_sample(lines: Sequence[str]) -> Sample:
 
 
 def copied_sample(lines: Sequence[str], training: Sequence[str]) -> Sample:
-    """Return the sample of the share of lines that are training lines, whatever their case and blanks."""
+    """Return the sample of the share of lines that are training lines, in any case and blanks."""
     return Sample(
         (verbatim_filter.is_known(verbatim_filter.fingerprint_lines(training), lines),), statistics.mean, "share"
     )
 
 
 def _score_lines(
-    write: SequenceModel[S], tokenizer: Tokenizer, test: pd.DataFrame, baseline: kneser_ney.KneserNey
+    model: SequenceModel[S], tokenizer: Tokenizer, test: pd.DataFrame, baseline: kneser_ney.KneserNey
 ) -> pd.DataFrame:
-    """Return the test rows with characters (ends of line included) and the bits of each model."""
+    """Return the test rows with characters (line ends included) and the bits of each model."""
     lines = test["text"].tolist()
     return test.assign(
         characters=[len(line) + 1 for line in lines],
-        lstm=line_bits(write, tokenizer, lines, _list_categories(test)),
-        no_category=line_bits(write, tokenizer, lines, [None] * len(lines)),
+        lstm=line_bits(model, tokenizer, lines, _list_categories(test)),
+        no_category=line_bits(model, tokenizer, lines, [None] * len(lines)),
         kneser_ney=baseline.line_bits(lines),
     )
 
@@ -118,13 +115,13 @@ def _bits_samples(scored: pd.DataFrame) -> dict[str, Sample]:
 
 
 def _written_samples(
-    write: SequenceModel[S], tokenizer: Tokenizer, train: pd.DataFrame, baseline: kneser_ney.KneserNey, params: Evaluate
+    model: SequenceModel[S], tokenizer: Tokenizer, train: pd.DataFrame, baseline: kneser_ney.KneserNey, params: Evaluate
 ) -> dict[str, Sample]:
-    """Return the samples of lines that the models wrote, the copywriter's in the training rows' mix of categories."""
+    """Return the samples of generated lines; the copywriter's follow the training rows' mix of categories."""
     training = train["text"].tolist()
-    chosen = np.random.default_rng(params.seed).choice(np.array(_list_categories(train), object), params.lstm_samples)
-    mix = sorted(Counter(chosen).items(), key=lambda item: item[0] or "")
-    ours = [line for i, (name, n) in enumerate(mix) for line in _write_category(write, tokenizer, name, n, params, i)]
+    names = np.random.default_rng(params.seed).choice(np.array(_list_categories(train), object), params.lstm_samples)
+    mix = sorted(Counter(names).items(), key=lambda item: item[0] or "")
+    ours = [line for i, (name, n) in enumerate(mix) for line in _write_category(model, tokenizer, name, n, params, i)]
     theirs = filter_lines(baseline.sample(params.lstm_samples, params.seed, MAX_LENGTH), LineRules())
     samples = {
         "distinct_2": distinct_2_sample(ours),
@@ -136,11 +133,11 @@ def _written_samples(
 
 
 def _write_category(
-    write: SequenceModel[S], tokenizer: Tokenizer, category: str | None, n: int, params: Evaluate, number: int
+    model: SequenceModel[S], tokenizer: Tokenizer, category: str | None, n: int, params: Evaluate, number: int
 ) -> list[str]:
-    """Write n lines; `number` gives each category a randomness of its own, else their lines would be alike."""
+    """Write n lines; `number` varies the seed between categories."""
     request = LineRequest(n, params.seed + number, category, temperature=params.temperature, max_tokens=MAX_LENGTH)
-    return write_lines(write, tokenizer, request)
+    return write_lines(model, tokenizer, request)
 
 
 def _tabulate_comparison(metrics: Metrics, order: int, unseen: int) -> Table:
@@ -169,10 +166,10 @@ def _format_interval(metric: Metric | None) -> str:
 
 
 def _list_sample_lines(
-    write: SequenceModel[S], tokenizer: Tokenizer, category: str | None, params: Evaluate, number: int
+    model: SequenceModel[S], tokenizer: Tokenizer, category: str | None, params: Evaluate, number: int
 ) -> Lines:
     caption = f"As drawn at temperature {params.temperature:g}, with no rule but that a line is readable."
-    lines = _write_category(write, tokenizer, category, SHOWN, params, number)
+    lines = _write_category(model, tokenizer, category, SHOWN, params, number)
     return Lines(f"Sample lines: {category or 'any'}", caption, lines)
 
 
@@ -187,7 +184,7 @@ def _tabulate_worst(scored: pd.DataFrame) -> Table:
 
 
 def _count_unseen(test: pd.DataFrame, baseline: kneser_ney.KneserNey) -> int:
-    """Return how many characters of the test lines are in no training line."""
+    """Return the number of test characters that no training line has."""
     return int(test["text"].map(lambda line: sum(c not in baseline.characters for c in line)).sum())
 
 

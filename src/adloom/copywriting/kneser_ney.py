@@ -1,13 +1,13 @@
 """
-The language model that the copywriter is judged against: characters, interpolated modified Kneser-Ney smoothing.
+The baseline language model: characters with interpolated modified Kneser-Ney smoothing.
 
 Chen & Goodman 1998, "An Empirical Study of Smoothing Techniques for Language Modeling", section 4.1.6: three discounts
 per order from the counts of counts, continuation counts below the highest order. As in Heafield et al. 2013, a line
 begins with one start symbol, contexts near it are shorter, and n-grams that begin with it keep their plain counts.
 
-The alphabet is every training character, the end of line, and one symbol that stands for all characters never seen.
-Below unigrams is the uniform distribution over that alphabet; what the unseen symbol gets is shared equally by all of
-Unicode's other characters. So this model, like the byte-level copywriter, spreads 1 over all lines that can be written.
+The alphabet is every training character, the end of line, and one symbol for all unseen characters. The uniform
+distribution over it is below unigrams; all other Unicode characters share the unseen symbol's probability equally. So
+this model, like the byte-level copywriter, spreads probability 1 over all possible lines.
 """
 
 from collections.abc import Sequence
@@ -17,25 +17,23 @@ import numpy as np
 
 from adloom.arrays import Float64Array, Int64Array
 
-START, END, UNSEEN = 0, 1, 2  # the symbols that are no character; characters follow
-MISSING = -1  # the node of a string that is not in the training text
-UNICODE = 0x110000 - 0x800  # code points that are characters: all but the surrogates
-FALLBACK = np.array([0.0, 0.5, 1.0, 1.5])  # discounts where counts of counts are too few to estimate them
+START, END, UNSEEN = 0, 1, 2  # symbols before the characters
+MISSING = -1  # node of an n-gram that is not in the training text
+UNICODE = 0x110000 - 0x800  # code points without surrogates
+FALLBACK = np.array([0.0, 0.5, 1.0, 1.5])  # discounts for too few counts of counts
 
 
 @dataclass(frozen=True)
 class NgramTable:
     """
-    The n-grams of one length k: nodes of a trie, sorted by (parent, last symbol).
+    The n-grams of one length: nodes of a trie, sorted by (parent, last symbol).
 
-    A node's parent is the string without its last symbol, so the children of a parent are what follows a context.
+    A node's parent is the string without its last symbol.
     """
 
     keys: Int64Array  # (nodes,) parent · symbols + last symbol, ascending
     discounted: Float64Array  # (nodes,) count less discount, as a share of its context's total
-    backoff: (
-        Float64Array  # (parents,) probability that a context leaves to the next lower order; 1 for one never continued
-    )
+    backoff: Float64Array  # (parents,) probability of the next lower order; 1 for a context never continued
 
 
 @dataclass(frozen=True)
@@ -47,13 +45,13 @@ class KneserNey:
 
     @property
     def symbols(self) -> int:
-        """How many symbols there are, start included."""
+        """The number of symbols, start included."""
         return UNSEEN + 1 + len(self.characters)
 
     def line_bits(self, lines: Sequence[str]) -> Float64Array:
         """Return the bits of each line (lines,), its end included."""
         stream = _encode_lines(lines, self.characters)
-        nodes = self._walk(stream)
+        nodes = self._find_path(stream)
         events = np.flatnonzero(stream != START)
         contexts = [np.zeros(len(events), np.int64), *(level[events - 1] for level in nodes[:-1])]
         bits = -np.log2(self.probability(contexts, stream[events]))
@@ -66,7 +64,7 @@ class KneserNey:
         """
         Return the probability of symbols after contexts.
 
-        `contexts[k]` holds the nodes of the last k symbols, MISSING where those were never seen; shapes broadcast.
+        `contexts[k]` holds the nodes of the last k symbols, MISSING if unseen; shapes broadcast.
         """
         result = np.full(np.broadcast_shapes(contexts[0].shape, symbol.shape), 1 / (self.symbols - 1))
         for order, context in zip(self.orders, contexts, strict=True):
@@ -76,26 +74,26 @@ class KneserNey:
             result = share + backoff * result
         return result
 
-    def following(self, history: Int64Array) -> Float64Array:
-        """Return the probability of each symbol next (n, symbols), after histories (n, length) that begin at START."""
-        contexts = [context[:, None] for context in self._contexts(history)]
+    def next_probabilities(self, history: Int64Array) -> Float64Array:
+        """Return the probability of each next symbol (n, symbols) after histories (n, length) that begin at START."""
+        contexts = [context[:, None] for context in self._find_contexts(history)]
         probability = self.probability(contexts, np.arange(self.symbols)[None, :])
         probability[:, START] = 0
         return probability
 
     def sample(self, n: int, seed: int, max_characters: int) -> list[str]:
-        """Draw n lines; one that has not ended after max_characters is cut there. Unseen characters are not drawn."""
+        """Draw n lines of known characters, cut after max_characters."""
         random = np.random.default_rng(seed)
         history = np.full((n, 1), START, np.int64)
         running = np.ones(n, np.bool_)
         while running.any() and history.shape[1] <= max_characters:
-            reached = np.cumsum(self.following(history) * (np.arange(self.symbols) != UNSEEN), axis=1)
-            drawn = (reached <= random.random((n, 1)) * reached[:, -1:]).sum(axis=1)
+            cumulative = np.cumsum(self.next_probabilities(history) * (np.arange(self.symbols) != UNSEEN), axis=1)
+            drawn = (cumulative <= random.random((n, 1)) * cumulative[:, -1:]).sum(axis=1)
             running &= drawn != END
             history = np.hstack([history, np.where(running, drawn, END)[:, None]])
         return ["".join(self.characters[s - UNSEEN - 1] for s in line if s > UNSEEN) for line in history]
 
-    def _contexts(self, history: Int64Array) -> list[Int64Array]:
+    def _find_contexts(self, history: Int64Array) -> list[Int64Array]:
         """Return for each length k below the order the nodes (n,) of the last k symbols of histories (n, length)."""
         n, length = history.shape
         contexts = [np.zeros(n, np.int64)]
@@ -106,17 +104,17 @@ class KneserNey:
             contexts.append(node)
         return contexts
 
-    def _walk(self, stream: Int64Array) -> list[Int64Array]:
+    def _find_path(self, stream: Int64Array) -> list[Int64Array]:
         """Return for each length k the nodes (positions,) of the k symbols that end at each position."""
-        nodes, before = [], np.zeros(len(stream), np.int64)
+        nodes, parents = [], np.zeros(len(stream), np.int64)
         for order in self.orders:
-            nodes.append(_find_nodes(order.keys, before, stream, self.symbols))
-            before = _shift_right(nodes[-1], stream)
+            nodes.append(_find_nodes(order.keys, parents, stream, self.symbols))
+            parents = _shift_right(nodes[-1], stream)
         return nodes
 
 
 def fit(lines: Sequence[str], order: int) -> KneserNey:
-    """Fit a model of n-grams of up to `order` symbols. Raises ValueError when there is no line."""
+    """Fit a model of n-grams of up to `order` symbols. Raises ValueError without lines."""
     if not lines:
         raise ValueError("Kneser-Ney: no lines to fit on")
     characters = "".join(sorted(set("".join(lines))))
@@ -139,21 +137,20 @@ def fit(lines: Sequence[str], order: int) -> KneserNey:
 
 def estimate_discounts(counts: Int64Array) -> Float64Array:
     """
-    Return the discounts of counts 0, 1, 2 and ≥ 3, from how many n-grams were seen once to four times.
+    Return the discounts of counts 0, 1, 2 and ≥ 3 by equation 26 of Chen & Goodman.
 
-    Equation 26 of Chen & Goodman. Where it has no answer (a count of counts is zero) or one that is no discount of
-    such a count, as happens in small texts, 0.5, 1 and 1.5 are taken.
+    FALLBACK where a count of counts is zero or a discount is not positive, as in small texts.
     """
     n = np.bincount(np.minimum(counts, 5), minlength=6).astype(float)[1:5]
     if not n.all():
         return FALLBACK
     y = n[0] / (n[0] + 2 * n[1])
-    found = np.array([0.0, *(k - (k + 1) * y * n[k] / n[k - 1] for k in (1, 2, 3))])
-    return found if (found[1:] > 0).all() else FALLBACK
+    discounts = np.array([0.0, *(k - (k + 1) * y * n[k] / n[k - 1] for k in (1, 2, 3))])
+    return discounts if (discounts[1:] > 0).all() else FALLBACK
 
 
 def _build_table(keys: Int64Array, counts: Int64Array, contexts: int, symbols: int) -> NgramTable:
-    """Turn counts (nodes,) into what interpolation needs, for parents 0 … contexts - 1."""
+    """Return the table of n-grams with counts (nodes,), for parents 0 … contexts - 1."""
     context = keys // symbols
     discount = estimate_discounts(counts)[np.minimum(counts, 3)]
     total = np.bincount(context, counts, minlength=contexts)
@@ -166,8 +163,8 @@ def _count_ngrams(nodes: Sequence[Int64Array], k: int) -> Int64Array:
     """
     Return the counts (nodes of length k + 1,): plain at the highest order, else of distinct characters to the left.
 
-    Only n-grams that begin with the start symbol have nothing to their left; they keep their plain counts. The start
-    symbol alone is a context and no event: its count is 0.
+    N-grams that begin with the start symbol keep their plain counts. The start symbol alone has count 0, because it is
+    a context and no event.
     """
     plain = np.bincount(nodes[k][nodes[k] != MISSING])
     if k + 1 == len(nodes):
@@ -187,21 +184,21 @@ def _encode_lines(lines: Sequence[str], characters: str) -> Int64Array:
 
 
 def _number_ngrams(parents: Int64Array, stream: Int64Array, symbols: int) -> tuple[Int64Array, Int64Array]:
-    """Return the keys of the n-grams that end somewhere, ascending, and the number of that at each position."""
-    whole = parents != MISSING
-    keys, number = np.unique(parents[whole] * symbols + stream[whole], return_inverse=True)
+    """Return the keys of all n-grams, ascending, and the n-gram's number at each end position."""
+    exists = parents != MISSING
+    keys, number = np.unique(parents[exists] * symbols + stream[exists], return_inverse=True)
     nodes = np.full(len(stream), MISSING)
-    nodes[whole] = number
+    nodes[exists] = number
     return keys, nodes
 
 
 def _shift_right(nodes: Int64Array, stream: Int64Array) -> Int64Array:
-    """Return the node that ends before each position; MISSING at a start, since no n-gram spans two lines."""
+    """Return the node that ends before each position; MISSING at a start, because no n-gram spans two lines."""
     return np.where(stream == START, MISSING, np.concatenate([[MISSING], nodes[:-1]]))
 
 
 def _find_nodes(keys: Int64Array, parent: Int64Array, symbol: Int64Array, symbols: int) -> Int64Array:
-    """Return the nodes of parents continued by symbols, MISSING where there is none; shapes broadcast."""
+    """Return the nodes of parents continued by symbols, MISSING if there is none; shapes broadcast."""
     wanted = np.where(parent == MISSING, MISSING, parent * symbols + symbol)
-    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return np.where(keys[place] == wanted, place, MISSING)
+    index = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return np.where(keys[index] == wanted, index, MISSING)

@@ -1,4 +1,4 @@
-"""How many bits a model that continues tokens needs for given lines."""
+"""The bits that a sequence model needs for lines of copy."""
 
 from collections.abc import Sequence
 
@@ -12,28 +12,28 @@ BATCH = 128  # lines scored at once
 
 
 def line_bits(
-    write: SequenceModel[S], tokenizer: Tokenizer, lines: Sequence[str], categories: Sequence[str | None]
+    model: SequenceModel[S], tokenizer: Tokenizer, lines: Sequence[str], categories: Sequence[str | None]
 ) -> Float64Array:
     """
-    Return the bits of each line (lines,), its end included, given its category.
+    Return the bits of each line (lines,), its end included, conditioned on its category.
 
-    A line has several splittings into tokens; only the tokenizer's own is scored, so the bits are an upper bound.
+    Only the tokenizer's own split of a line is scored, so the bits are an upper bound.
     """
-    tokens = [tokenizer.line(line, category) for line, category in zip(lines, categories, strict=True)]
-    order = sorted(range(len(tokens)), key=lambda i: len(tokens[i]))  # like lengths together: less padding
+    tokens = [tokenizer.encode_line(line, category) for line, category in zip(lines, categories, strict=True)]
+    order = sorted(range(len(tokens)), key=lambda i: len(tokens[i]))  # similar lengths together need less padding
     bits = np.zeros(len(tokens))
     for start in range(0, len(order), BATCH):
         batch = order[start : start + BATCH]
-        bits[batch] = _batch_bits(write, [tokens[i] for i in batch])
+        bits[batch] = _batch_bits(model, [tokens[i] for i in batch])
     return bits
 
 
-def _batch_bits(write: SequenceModel[S], lines: Sequence[Sequence[int]]) -> Float64Array:
+def _batch_bits(model: SequenceModel[S], lines: Sequence[Sequence[int]]) -> Float64Array:
     lengths = np.array([len(line) for line in lines])
     real = np.arange(lengths.max()) < lengths[:, None]
     token = np.zeros(real.shape, np.int64)
     token[real] = np.concatenate(lines)
-    logits, _ = write(token[:, :-1], write.start(len(lines)))
+    logits, _ = model(token[:, :-1], model.start(len(lines)))
     target = np.take_along_axis(logits, token[:, 1:, None], axis=2)[..., 0].astype(np.float64)
     highest = logits.max(axis=2, keepdims=True)
     total = np.exp((logits - highest).astype(np.float64)).sum(axis=2)

@@ -1,9 +1,9 @@
 """
-Byte-pair tokens of ad copy: any text goes in and comes out unchanged, so bits per character are honest.
+Byte-pair tokens of ad copy: every text survives encoding and decoding, so bits per character are comparable.
 
-A line is `prefix, token, …, end`. The prefix says the category (`<category:Dresses>`) or, where it is not known,
-`<begin>`: to the sequence model both are token ids like any other. Text that spells such a name is ordinary text.
-Method: byte-pair encoding (Sennrich, Haddow & Birch 2016) over the bytes of UTF-8 (Radford et al. 2019).
+A line is `prefix, token, …, end`. The prefix is the category (`<category:Dresses>`) or `<begin>` without one; the model
+treats both as plain token ids. A text that spells such a name stays text. Method: byte-pair encoding (Sennrich, Haddow
+& Birch 2016) over the bytes of UTF-8 (Radford et al. 2019).
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,14 +16,14 @@ from adloom.errors import ArtifactError
 
 BEGIN, END, CATEGORY = "<begin>", "<end>", "<category:{}>"
 BYTES = 256
-MIN_FREQUENCY = 2  # a pair seen once is no pattern
+MIN_FREQUENCY = 2  # a pair that occurs once is no pattern
 
 
 class Tokenizer:
-    """Text to token ids and back."""
+    """Converts text to token ids and back."""
 
     def __init__(self, model: tokenizers.Tokenizer) -> None:
-        # The library keeps this switch out of the file; without it the text "<end>" would become the end token.
+        # The file does not store this switch; without it the text "<end>" would become the end token.
         model.encode_special_tokens = True
         self._model = model
         names = {token.content: i for i, token in model.get_added_tokens_decoder().items()}
@@ -42,11 +42,11 @@ class Tokenizer:
 
     @property
     def categories(self) -> list[str]:
-        """The categories that have a prefix of their own, sorted."""
+        """The categories with a prefix of their own, sorted."""
         return sorted(self._prefixes)
 
     def prefix(self, category: str | None) -> int:
-        """Return the first token of a line; that of a category never seen is the one for no category."""
+        """Return the first token of a line; an unknown category counts as none."""
         return self.begin if category is None else self._prefixes.get(category, self.begin)
 
     def encode(self, text: str) -> list[int]:
@@ -54,11 +54,11 @@ class Tokenizer:
         return self._model.encode(text).ids
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """Return the text of tokens; prefix and end are left out, bytes that are not UTF-8 become U+FFFD."""
+        """Return the text of tokens without prefix and end; invalid UTF-8 becomes U+FFFD."""
         return self._model.decode([i for i in tokens if i not in self.special])
 
-    def line(self, text: str, category: str | None) -> list[int]:
-        """Return a whole line: prefix, tokens of the text, end."""
+    def encode_line(self, text: str, category: str | None) -> list[int]:
+        """Return the tokens of a whole line: prefix, text, end."""
         return [self.prefix(category), *self.encode(text), self.end]
 
     def spell(self, text: str) -> str:
@@ -66,14 +66,14 @@ class Tokenizer:
         return "".join(part for part, _ in self._byte_level.pre_tokenize_str(text))
 
     def to_json(self) -> str:
-        """Return the content of tokenizer.json, equal for equal training."""
+        """Return the content of tokenizer.json; equal training gives equal bytes."""
         return self._model.to_str(pretty=True) + "\n"
 
     _byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
 
 
 def from_json(text: str) -> Tokenizer:
-    """Read tokenizer.json. Raises ArtifactError when it is not one."""
+    """Parse tokenizer.json. Raises ArtifactError when it is invalid."""
     try:
         return Tokenizer(tokenizers.Tokenizer.from_str(text))
     except Exception as error:  # noqa: BLE001 - the library raises bare Exception
@@ -84,7 +84,7 @@ def fit(lines: Iterable[str], categories: Iterable[str], vocabulary: int) -> Tok
     """
     Learn a vocabulary of at most `vocabulary` tokens from lines.
 
-    The 256 bytes and the tokens for begin, end and each category always have a place, even above that number.
+    The 256 bytes and the tokens for begin, end and each category are always included, even above that number.
     """
     special = [BEGIN, END, *(CATEGORY.format(name) for name in sorted(set(categories)))]
     model = tokenizers.Tokenizer(models.BPE())

@@ -1,4 +1,4 @@
-"""Which lines were trained on, as fingerprints: enough to refuse a verbatim copy, too little to read one."""
+"""Detect verbatim copies of training lines by fingerprints, from which no line can be recovered."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -9,15 +9,15 @@ from adloom.arrays import BoolArray, UInt64Array
 
 
 def fingerprint_lines(lines: Iterable[str]) -> UInt64Array:
-    """Return the distinct fingerprints of lines, sorted; two lines that differ only in case or blanks share one."""
+    """Return the distinct fingerprints of lines, sorted; case and blanks do not matter."""
     return np.unique(np.array([_fingerprint(line) for line in lines], np.uint64))
 
 
 def is_known(known: UInt64Array, lines: Sequence[str]) -> BoolArray:
-    """Return for each line (lines,) whether its fingerprint is known."""
+    """Return whether the fingerprint of each line (lines,) is known."""
     return np.isin(np.array([_fingerprint(line) for line in lines], np.uint64), known)
 
 
 def _fingerprint(line: str) -> int:
-    normal = " ".join(line.casefold().split())
-    return int.from_bytes(hashlib.sha256(normal.encode("utf-8", "surrogatepass")).digest()[:8], "big")
+    normalised = " ".join(line.casefold().split())
+    return int.from_bytes(hashlib.sha256(normalised.encode("utf-8", "surrogatepass")).digest()[:8], "big")

@@ -1,1 +1,1 @@
-"""An LSTM over token ids; it knows no words. Pure."""
+"""An LSTM over token ids, without knowledge of words. Pure."""

@@ -1,4 +1,4 @@
-"""How the copywriter is trained: next-token cross entropy over lines of tokens, judged in bits per character."""
+"""Training of the sequence model: next-token cross entropy, judged in bits per character."""
 
 import math
 from typing import Any
@@ -12,12 +12,12 @@ from adloom.config.params import TrainLstm
 from adloom.sequences.batches import Batch
 from adloom.sequences.net import SequenceLstm
 
-PREFIX_DROPOUT = 0.1  # share of lines seen without their category, so that a request without one is no stranger
+PREFIX_DROPOUT = 0.1  # share of sequences trained without their prefix, so that it is optional in requests
 CLIP = 1.0  # norm of the gradient
 
 
 class SequenceModule(pl.LightningModule):
-    """The net with its objective."""
+    """The net with its training objective."""
 
     def __init__(self, vocabulary: int, begin: int, params: TrainLstm) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class SequenceModule(pl.LightningModule):
         self._begin, self._params = begin, params
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the mean nats per token, some lines without their category."""
+        """Return the mean nats per token, some sequences without their prefix."""
         nats = self._nats(batch._replace(token=drop_prefixes(batch.token, self._begin)))
         self._log("loss", nats.sum(), batch)
         return nats.mean()
@@ -35,7 +35,7 @@ class SequenceModule(pl.LightningModule):
         self._log("validation_loss", self._nats(batch).sum(), batch)
 
     def configure_optimizers(self) -> Any:
-        """Return AdamW under one cycle of the learning rate (Smith & Topin 2018), stepped with the optimizer."""
+        """Return AdamW under one cycle of the learning rate (Smith & Topin 2018), stepped per batch."""
         p = self._params
         optimizer = torch.optim.AdamW(self.parameters(), p.learning_rate, weight_decay=p.weight_decay)
         steps = p.epochs * p.steps_per_epoch
@@ -43,7 +43,7 @@ class SequenceModule(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *_: Any, **__: Any) -> None:
-        """Keep the norm of the gradient within CLIP."""
+        """Limit the norm of the gradient to CLIP."""
         torch.nn.utils.clip_grad_norm_(self.parameters(), CLIP)
 
     def _nats(self, batch: Batch) -> Tensor:
@@ -54,13 +54,13 @@ class SequenceModule(pl.LightningModule):
         )
 
     def _log(self, name: str, nats: Tensor, batch: Batch) -> None:
-        """Log nats as bits per character; weighted by characters, an epoch's mean is exact."""
+        """Log nats as bits per character, weighted by characters, so that an epoch's mean is exact."""
         bits = nats.detach().float() / math.log(2) / batch.characters
         self.log(name, bits, on_step=False, on_epoch=True, batch_size=int(batch.characters), sync_dist=True)
 
 
 def drop_prefixes(token: Tensor, begin: int) -> Tensor:
-    """Return token (batch, sequence) with `begin` as the prefix of some lines, by torch's randomness."""
-    forgotten = token.clone()
-    forgotten[torch.rand(len(token)) < PREFIX_DROPOUT, 0] = begin
-    return forgotten
+    """Return token (batch, sequence) with `begin` as the prefix of random rows."""
+    dropped = token.clone()
+    dropped[torch.rand(len(token)) < PREFIX_DROPOUT, 0] = begin
+    return dropped

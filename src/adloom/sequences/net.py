@@ -1,4 +1,4 @@
-"""The copywriter's net: an LSTM language model whose output layer shares its weights with the embedding."""
+"""The sequence net: an LSTM language model with tied input and output embeddings (Press & Wolf 2017)."""
 
 import torch
 from torch import Tensor, nn
@@ -7,9 +7,9 @@ from torch.nn.utils import rnn
 
 class SequenceLstm(nn.Module):
     """
-    Tokens and a state in, logits of the next token and the next state out.
+    Maps tokens and a state to logits of the next token and the next state.
 
-    Tied embedding: Press & Wolf 2017. Dropout drops a feature for a whole line (Gal & Ghahramani 2016).
+    Dropout drops a feature for a whole sequence (Gal & Ghahramani 2016).
     """
 
     def __init__(self, vocabulary: int, hidden: int, layers: int, dropout: float) -> None:
@@ -27,9 +27,9 @@ class SequenceLstm(nn.Module):
 
     def features(self, token: Tensor, lengths: Tensor) -> Tensor:
         """
-        Return what the next token of each line is predicted from: (batch, sequence, hidden), zeros behind its length.
+        Return the features (batch, sequence, hidden) that predict each next token, zeros after a sequence's length.
 
-        Lines of token (batch, sequence) begin with no state. Packing spares the half of a batch that is padding.
+        Sequences start without state. Packing skips padding.
         """
         packed = rnn.pack_padded_sequence(self.drop(self.embedding(token)), lengths, True, enforce_sorted=False)
         output, _ = rnn.pad_packed_sequence(self.lstm(packed)[0], True, total_length=token.shape[1])
@@ -42,15 +42,15 @@ class SequenceLstm(nn.Module):
 
 
 class SequenceDropout(nn.Module):
-    """Dropout of a feature at every position of a line alike: (batch, sequence, features)."""
+    """Dropout of a feature at every position of a sequence: (batch, sequence, features)."""
 
     def __init__(self, share: float) -> None:
         super().__init__()
         self.share = share
 
     def forward(self, features: Tensor) -> Tensor:
-        """Drop in training, pass on else."""
+        """Drop features in training only."""
         if not self.training or not self.share:
             return features
-        kept = torch.empty_like(features[:, :1]).bernoulli_(1 - self.share)
-        return features * kept / (1 - self.share)
+        mask = torch.empty_like(features[:, :1]).bernoulli_(1 - self.share)
+        return features * mask / (1 - self.share)

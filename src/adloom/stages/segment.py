@@ -121,8 +121,8 @@ def _write_segments(made: manifest.Draft, data: "Calibration", segmenter: "Segme
     segmenter.save(made.path / "segmenter.npz")
     features = to_matrix(data.users)
     segment = segmenter.index(features)
-    SegmentIndex.of(list(data.users["user_id"]), segment, segmenter.names).save(made.path / "members.npz")
-    profiles = [profile.as_json() for profile in describe_segments(features, segment, segmenter.names)]
+    SegmentIndex.build(list(data.users["user_id"]), segment, segmenter.names).save(made.path / "members.npz")
+    profiles = [profile.to_json() for profile in describe_segments(features, segment, segmenter.names)]
     made.write_json("profiles.json", profiles)
 
 

@@ -103,7 +103,7 @@ def _tokenise(rows: "pd.DataFrame", words: "Tokenizer") -> "TokenDataset":
     from adloom.sequences.batches import TokenDataset
 
     categories = rows["category"].astype(object).where(rows["category"].notna(), None)
-    tokens = [words.line(text, category) for text, category in zip(rows["text"], categories, strict=True)]
+    tokens = [words.encode_line(text, category) for text, category in zip(rows["text"], categories, strict=True)]
     return TokenDataset(tokens, [len(text) + 1 for text in rows["text"]])
 
 

@@ -65,7 +65,7 @@ def test_evaluating_twice_gives_the_same(found: Evaluation, rows: pd.DataFrame, 
 
 
 def test_a_worse_segmenter_loses_when_both_see_the_same_users(found: Evaluation, rows: pd.DataFrame) -> None:
-    lump = Segmenter(FeatureScale.of(features(rows)), np.zeros((1, 5)), np.zeros(1, np.int64), ("segment-1",))
+    lump = Segmenter(FeatureScale.fit(features(rows)), np.zeros((1, 5)), np.zeros(1, np.int64), ("segment-1",))
     worse = evaluate(lump, rows, CARD, JUDGE)
     assert worse.metrics["segment_rate_auc"].value == 0.5
     assert "silhouette" not in worse.metrics  # one segment has none

@@ -15,7 +15,7 @@ NAMES = ("segment-1", "segment-2")
 @pytest.fixture
 def members() -> SegmentIndex:
     """Return three users in two segments."""
-    return SegmentIndex.of(IDS, np.array([1, 0, 1]), NAMES)
+    return SegmentIndex.build(IDS, np.array([1, 0, 1]), NAMES)
 
 
 def test_known_users_are_found_and_others_are_not(members: SegmentIndex, tmp_path: Path) -> None:
@@ -34,13 +34,13 @@ def test_what_is_no_pseudonym_is_nobody(members: SegmentIndex, user: str) -> Non
 
 def test_the_order_of_users_does_not_matter(members: SegmentIndex, tmp_path: Path) -> None:
     members.save(tmp_path / "one.npz")
-    SegmentIndex.of(IDS[::-1], np.array([1, 0, 1]), NAMES).save(tmp_path / "two.npz")
+    SegmentIndex.build(IDS[::-1], np.array([1, 0, 1]), NAMES).save(tmp_path / "two.npz")
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
 
 
 def test_many_segments_need_two_bytes() -> None:
     names = tuple(f"segment-{i}" for i in range(1, 302))
-    assert SegmentIndex.of(IDS, np.array([300, 0, 1]), names).find(IDS)[0] == "segment-301"
+    assert SegmentIndex.build(IDS, np.array([300, 0, 1]), names).find(IDS)[0] == "segment-301"
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def segmenter() -> Segmenter:
 
 
 def test_scale_by_hand() -> None:
-    scale = FeatureScale.of(np.array([[0.0, 7, NAN], [E**2 - 1, 7, NAN], [NAN, 7, NAN]]))
+    scale = FeatureScale.fit(np.array([[0.0, 7, NAN], [E**2 - 1, 7, NAN], [NAN, 7, NAN]]))
     median = (E**2 - 1) / 2
     logs = np.log1p([0, E**2 - 1, median])
     assert scale.median.tolist() == [pytest.approx(median), 7, 0]  # a feature that is always null counts as 0

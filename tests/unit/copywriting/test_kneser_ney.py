@@ -49,7 +49,7 @@ def test_too_few_counts_take_the_plain_discounts(counts: list[int]) -> None:
 @given(st.text("Lovelydrsgat !Ü\N{SNOWMAN}", max_size=12))
 def test_each_context_has_a_distribution(text: str) -> None:
     model = kneser_ney.fit(LINES, 5)
-    probability = model.following(history(model, text))
+    probability = model.next_probabilities(history(model, text))
     assert probability.sum() == pytest.approx(1)
     assert (np.delete(probability[0], START) > 0).all()
 
@@ -58,7 +58,7 @@ def test_each_context_has_a_distribution(text: str) -> None:
 def test_a_line_is_the_product_of_its_symbols(text: str) -> None:
     model = kneser_ney.fit(LINES, 4)
     symbols = [*history(model, text)[0, 1:].tolist(), END]
-    steps = [model.following(history(model, text[:i]))[0, symbol] for i, symbol in enumerate(symbols)]
+    steps = [model.next_probabilities(history(model, text[:i]))[0, symbol] for i, symbol in enumerate(symbols)]
     assert model.line_bits([text])[0] == pytest.approx(-sum(map(math.log2, steps)))
 
 
@@ -74,9 +74,9 @@ def test_an_order_longer_than_every_line_changes_nothing() -> None:
 def test_sampled_lines_come_as_often_as_they_are_likely() -> None:
     model = kneser_ney.fit(TINY, 2)
     lines = model.sample(4000, seed=1, max_characters=50)
-    known = 1 - model.following(history(model, ""))[0, UNSEEN]  # unseen characters are not drawn
+    known = 1 - model.next_probabilities(history(model, ""))[0, UNSEEN]  # unseen characters are not drawn
     share = lines.count("a") / len(lines)
-    after_a = 1 - model.following(history(model, "a"))[0, UNSEEN]
+    after_a = 1 - model.next_probabilities(history(model, "a"))[0, UNSEEN]
     assert share == pytest.approx(2 ** -model.line_bits(["a"])[0] / known / after_a, abs=0.03)
     assert lines == model.sample(4000, seed=1, max_characters=50)
     assert max(map(len, model.sample(50, seed=1, max_characters=3))) <= 3

@@ -20,7 +20,7 @@ def test_a_model_that_knows_nothing_needs_the_logarithm_of_its_vocabulary_per_to
 
 def test_bits_are_those_of_the_steps_whatever_the_scale_of_the_logits() -> None:
     write = Bigram(WORDS, smoothing=0.1)
-    tokens = WORDS.line("Warm coat", "Coats")
+    tokens = WORDS.encode_line("Warm coat", "Coats")
     by_hand = -sum(write.table[a, b] for a, b in pairwise(tokens)) / np.log(2)
     write.table += 500  # a constant for all logits is no information
     assert line_bits(write, WORDS, ["Warm coat"], ["Coats"])[0] == pytest.approx(by_hand, rel=1e-4)

@@ -27,10 +27,10 @@ def test_text_is_never_a_special_token(text: str) -> None:
 
 def test_a_line_is_prefix_tokens_end() -> None:
     coats = WORDS.prefix("Coats")
-    assert WORDS.line("Soft", "Coats") == [coats, *WORDS.encode("Soft"), WORDS.end]
-    assert WORDS.line("Soft", None)[0] == WORDS.line("Soft", "never seen")[0] == WORDS.begin
+    assert WORDS.encode_line("Soft", "Coats") == [coats, *WORDS.encode("Soft"), WORDS.end]
+    assert WORDS.encode_line("Soft", None)[0] == WORDS.encode_line("Soft", "never seen")[0] == WORDS.begin
     assert len({coats, WORDS.prefix("Dresses"), WORDS.begin, WORDS.end}) == 4
-    assert WORDS.decode(WORDS.line("Soft", "Coats")) == "Soft"
+    assert WORDS.decode(WORDS.encode_line("Soft", "Coats")) == "Soft"
 
 
 def test_frequent_pairs_become_one_token() -> None:
@@ -43,7 +43,7 @@ def test_the_same_lines_make_the_same_file_and_the_file_the_same_tokenizer() -> 
     read = tokenizer.from_json(WORDS.to_json())
     assert read.to_json() == WORDS.to_json()
     assert read.categories == ["Coats", "Dresses"]
-    assert [read.line(line, "Coats") for line in LINES] == [WORDS.line(line, "Coats") for line in LINES]
+    assert [read.encode_line(line, "Coats") for line in LINES] == [WORDS.encode_line(line, "Coats") for line in LINES]
     assert read.encode("<end>") == WORDS.encode("<end>")
 
 

@@ -42,12 +42,12 @@ def module() -> SequenceModule:
 
 
 def rows() -> TokenDataset:
-    return TokenDataset([WORDS.line(line, "Coats") for line in LINES], [len(line) + 1 for line in LINES])
+    return TokenDataset([WORDS.encode_line(line, "Coats") for line in LINES], [len(line) + 1 for line in LINES])
 
 
 def test_a_batch_holds_lines_padded_to_its_longest() -> None:
     batch = rows()[np.array([0, 1])]
-    first, second = (WORDS.line(line, "Coats") for line in LINES[:2])
+    first, second = (WORDS.encode_line(line, "Coats") for line in LINES[:2])
     assert batch.token.shape == batch.target.shape == batch.real.shape == (2, max(len(first), len(second)) - 1)
     assert batch.real.sum(dim=1).tolist() == [len(first) - 1, len(second) - 1]
     assert batch.target[0][batch.real[0]].tolist() == first[1:]

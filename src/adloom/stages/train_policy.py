@@ -65,31 +65,33 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainPolicy, context: StageCon
     others = {"audience": inputs.audience, "creatives": inputs.creatives, "cnn": inputs.cnn}
     for folder in others.values():
         manifest.verify(folder)
-    with track_run(STAGE, inputs.impressions, outputs.policy, params, context, others) as (made, run):
-        metrics = _train(inputs, params, made)
-        made.write_json("history.json", {name: [[0, value]] for name, value in metrics.items()})
+    with track_run(STAGE, inputs.impressions, outputs.policy, params, context, others) as (draft, run):
+        metrics = _train(inputs, params, draft)
+        draft.write_json("history.json", {name: [[0, value]] for name, value in metrics.items()})
         run.log_metrics(metrics, 0)
     return metrics
 
 
-def _train(inputs: Inputs, params: TrainPolicy, made: manifest.Draft) -> dict[str, float]:
+def _train(inputs: Inputs, params: TrainPolicy, draft: manifest.Draft) -> dict[str, float]:
     from adloom.policy import model_selection
     from adloom.policy.cold_start import add_cold_start
 
-    data, left = read_impressions(inputs.impressions, inputs.audience, "calibration", params.maturity_hours)
+    data, excluded = read_impressions(inputs.impressions, inputs.audience, "calibration", params.maturity_hours)
     periods = model_selection.Periods.split(data)
     categories, pictures = _read_creatives(inputs, data.creatives, params)
-    found = model_selection.evaluate_candidates(periods, categories, params)
-    chosen = model_selection.choose_candidate(found)
+    candidates = model_selection.evaluate_candidates(periods, categories, params)
+    chosen = model_selection.choose_candidate(candidates)
     policy = _fit_chosen(periods, categories, chosen, params)
-    whole = add_cold_start(policy, pictures) if pictures else policy
-    whole.save(made.path / "policy.npz")
-    made.rows.update(calibration=len(data), immature=left.immature)
-    _write_card(made, whole, found, chosen, inputs, params, {**asdict(left), "history": len(data.creatives)})
+    complete = add_cold_start(policy, pictures) if pictures else policy
+    complete.save(draft.path / "policy.npz")
+    draft.rows.update(calibration=len(data), immature=excluded.immature)
+    _write_card(
+        draft, complete, candidates, chosen, inputs, params, {**asdict(excluded), "history": len(data.creatives)}
+    )
     return {
         "click_rate": chosen.value.value,
         "temperature": chosen.temperature,
-        "creatives": float(len(whole.creatives)),
+        "creatives": float(len(complete.creatives)),
     }
 
 
@@ -100,7 +102,9 @@ def _fit_chosen(periods: "Periods", categories: "Categories", chosen: "Candidate
     return replace(policy, temperature=chosen.temperature, floor=params.floor)
 
 
-def _read_creatives(inputs: Inputs, seen: tuple[str, ...], params: TrainPolicy) -> "tuple[Categories, Pictures | None]":
+def _read_creatives(
+    inputs: Inputs, logged: tuple[str, ...], params: TrainPolicy
+) -> "tuple[Categories, Pictures | None]":
     """Return the categories and pictures of creatives; none if the table lacks the log's creatives."""
     from adloom.policy.models import Categories
     from adloom.storage import parquet
@@ -108,14 +112,16 @@ def _read_creatives(inputs: Inputs, seen: tuple[str, ...], params: TrainPolicy) 
     if manifest.skip_reason(inputs.creatives):
         return Categories(), None
     rows = parquet.read(inputs.creatives, columns=["creative_id", "category"])
-    if not rows["creative_id"].isin(seen).any():
+    if not rows["creative_id"].isin(logged).any():
         return Categories(), None
-    of = dict(zip(rows["creative_id"].tolist(), rows["category"].tolist(), strict=True))
-    categories = Categories(tuple(sorted(set(of.values()))), of)
-    return categories, None if manifest.skip_reason(inputs.cnn) else _embed_pictures(inputs, of, params.threads)
+    category_of = dict(zip(rows["creative_id"].tolist(), rows["category"].tolist(), strict=True))
+    categories = Categories(tuple(sorted(set(category_of.values()))), category_of)
+    return categories, None if manifest.skip_reason(inputs.cnn) else _embed_pictures(
+        inputs, category_of, params.threads
+    )
 
 
-def _embed_pictures(inputs: Inputs, of: Mapping[str, str], threads: int) -> "Pictures":
+def _embed_pictures(inputs: Inputs, category_of: Mapping[str, str], threads: int) -> "Pictures":
     """Return all creatives' embeddings: the reader's known ones, and new ones for other pictures."""
     from adloom.policy.cold_start import Pictures
     from adloom.storage import parquet
@@ -127,8 +133,10 @@ def _embed_pictures(inputs: Inputs, of: Mapping[str, str], threads: int) -> "Pic
     if len(rows):
         ids = np.concatenate([ids, rows["creative_id"].to_numpy(str)])
         embedding = np.concatenate([embedding, _embed(rows, inputs.cnn, threads)])
-    kept = np.isin(ids, list(of))
-    return Pictures(ids[kept], np.array([of[name] for name in ids[kept].tolist()]), embedding[kept])
+    has_category = np.isin(ids, list(category_of))
+    return Pictures(
+        ids[has_category], np.array([category_of[name] for name in ids[has_category].tolist()]), embedding[has_category]
+    )
 
 
 def _embed(rows: "pd.DataFrame", cnn: Path, threads: int) -> "Float32Array":
@@ -138,12 +146,12 @@ def _embed(rows: "pd.DataFrame", cnn: Path, threads: int) -> "Float32Array":
     read, shape = Reader(cnn, threads), table.picture_shape(rows)
     images = rows["image"].tolist()
     batches = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
-    made = [read(pictures.to_floats(pictures.decode_pngs(batch, *shape))).embedding for batch in batches]
-    return np.concatenate(made).astype(np.float32)
+    embeddings = [read(pictures.to_floats(pictures.decode_pngs(batch, *shape))).embedding for batch in batches]
+    return np.concatenate(embeddings).astype(np.float32)
 
 
 def _write_card(
-    made: manifest.Draft,
+    draft: manifest.Draft,
     policy: "Policy",
     candidates: "list[Candidate]",
     chosen: "Candidate",
@@ -169,4 +177,4 @@ def _write_card(
             model_selection.to_json(c) | {"verdict": model_selection.explain_choice(c, chosen)} for c in candidates
         ],
     }
-    made.describe(card, params)
+    draft.describe(card, params)

@@ -121,7 +121,7 @@ def test_what_the_log_did_is_no_better_than_itself(root: Path, context: StageCon
     make(root, context, 0.0)
     found = all_of(root, context)[POLICY]
     assert found.verdict == "hold"
-    assert "more impressions like these would not do" in found.reasons[0]
+    assert "more impressions like these would not help" in found.reasons[0]
     wide = all_of(root, context, params(margin=0.03))[POLICY]
     assert wide.verdict == "promote"
 

@@ -93,7 +93,8 @@ def go(folder: Path) -> dict[str, object]:
     rows = pd.DataFrame({"text": list("abcdefgh"), "category": ["Bag", "Bag", "Bag", "Boot"] * 2, "split": splits})
     with manifest.draft(table, "prepare", Source(uri="test"), {}) as made:
         parquet.write(rows, made.path)
-    gate = {name: [] for name in MODELS} | {"toy": [{"metric": "accuracy", "at_least": 0.7}]}
+    gate: dict[str, list[dict[str, object]]] = {name: [] for name in MODELS}
+    gate |= {"toy": [{"metric": "accuracy", "at_least": 0.7}]}
     params = Register(evaluate=Evaluate(bootstraps=20), gate=Gate.model_validate(gate))
     runner.run_block("train-toy", {"copy": str(table), "toy": str(model)}, TrainToy(), context)
     paths = {"model": str(model), "table": str(table), "report": str(measured)}

@@ -15,7 +15,7 @@ from tests.support.silent_port import silent_port
 
 from adloom.config.params import TABLES, Prepare
 from adloom.config.settings import Settings
-from adloom.datasets import dataset, dvc_remote, pull
+from adloom.datasets import dataset, dvc_cache, dvc_remote, pull
 from adloom.datasets.dvc_remote import Remote
 from adloom.errors import AdloomError, ConfigError, DataError, ExternalServiceError
 from adloom.storage import manifest, parquet
@@ -88,7 +88,7 @@ def test_s3_gone_while_a_dataset_is_pushed_leaves_no_dataset_and_the_next_push_s
     assert said.startswith(f"s3://{BUCKET}/{tmp_path.name}: no answer from http://127.0.0.1:")
     kept = environment.keys(BUCKET, f"{tmp_path.name}/")
     assert not any(key.endswith(".json") for key in kept)
-    assert dvc_remote.hash_folder(folders["copy"]).md5[2:] not in {key.rpartition("/")[2] for key in kept}
+    assert dvc_cache.hash_folder(folders["copy"]).md5[2:] not in {key.rpartition("/")[2] for key in kept}
     relay.heal()
     pushed = dataset.push("shop", folders, open_remote(relay.endpoint))
     assert environment.keys(BUCKET, f"{tmp_path.name}/datasets/") == {f"{pushed.digest}.json"}

@@ -45,7 +45,7 @@ def push(params_path: Path, folder: Path, as_json: bool) -> None:
     with workspace.lock_workspace(context.home, Path()) if is_workspace else nullcontext():
         pushed = datasets.push(params.project, datasets.table_folders(folder), open_remote(Settings()))
     if as_json:
-        print_json({"digest": pushed.digest, "sent": pushed.sent})
+        print_json({"digest": pushed.digest, "sent": pushed.uploaded})
     else:
         click.echo(pushed.digest)
 

@@ -1,4 +1,4 @@
-"""`adloom init`: what a new project needs, written into a folder."""
+"""Creation of a new project by `adloom init`."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -8,20 +8,20 @@ from adloom.kubeflow.pipelines import FOLDER, NAMES
 
 IGNORED = [
     *("/data/", "/models/", "/reports/", "/.adloom/", "/mlflow.db*", "/mlartifacts/"),
-    *("/.dvc/cache/", "/.dvc/tmp/", "/.dvc/config.local"),  # rows of users, and where a remote's keys may stand
+    *("/.dvc/cache/", "/.dvc/tmp/", "/.dvc/config.local"),  # rows of users, and possibly keys of a remote
 ]
 
 
 def init_project(folder: Path) -> list[Path]:
-    """Write params.yaml, dvc.yaml, the pipelines and .gitignore. Raises UserError rather than overwrite."""
+    """Write params.yaml, dvc.yaml, the pipelines and .gitignore. Raises UserError if one of them exists."""
     starter = files("adloom") / "starter"
     pipelines = {f"{FOLDER}/{name}.yaml": starter / f"{name}.yaml" for name in NAMES}
     sources = {name: starter / name for name in ("params.yaml", "dvc.yaml")} | pipelines
     texts = {name: source.read_text(encoding="utf-8") for name, source in sources.items()}
     texts[".gitignore"] = "".join(f"{line}\n" for line in IGNORED)
-    taken = [name for name in texts if (folder / name).exists()]
-    if taken:
-        raise UserError(f"{folder}: has {', '.join(taken)} already; name an empty folder, or edit what is there")
+    existing = [name for name in texts if (folder / name).exists()]
+    if existing:
+        raise UserError(f"{folder}: has {', '.join(existing)} already; name an empty folder, or edit what is there")
     for name, text in texts.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")

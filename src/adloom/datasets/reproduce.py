@@ -1,8 +1,8 @@
 """
-`adloom reproduce`: make a run again from its record, in a folder of its own, and compare what came out.
+`adloom reproduce`: repeat a run from its record in a separate folder, and compare the results.
 
-The code is the run's commit, the data its dataset, the params its own. On a CPU of the same type every digest is
-compared, on another every metric. Nothing is registered; MLflow is only read.
+The code is the run's commit, the data its dataset, the params its own. All digests are compared; on another
+type of CPU, all metrics. Nothing is registered; MLflow is only read.
 """
 
 import shutil
@@ -14,21 +14,22 @@ from pathlib import Path
 import yaml
 
 from adloom.config.settings import Settings
-from adloom.datasets import dataset, dvc_remote, project, pull, run_record, workspace
+from adloom.datasets import dataset, project, pull, run_record, workspace
+from adloom.datasets.dvc_remote import open_remote
 from adloom.datasets.run_record import ARTIFACTS, RunRecord
 from adloom.errors import AdloomError, ArtifactError, ConfigError
 from adloom.evaluation.metric import Metric
 from adloom.storage import manifest
 from adloom.tracking.provenance import DIRTY, run_git
 
-MARK = Path(".adloom") / run_record.NAME  # in a folder where a run is made again: which
-TOLERANCE = 0.01  # of a number, beyond its interval: on another CPU a sum is made in another order
-LENGTH = 12  # of a digest, where it is shown
+MARK = Path(".adloom") / run_record.NAME  # the record of the run that a folder repeats
+TOLERANCE = 0.01  # of a value, beyond its interval: another CPU adds numbers in another order
+SHOWN_DIGITS = 12  # of a digest
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One thing that was compared."""
+    """A recorded result and the one of this machine."""
 
     name: str
     recorded: str
@@ -38,52 +39,56 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Checkout:
-    """Where a run is made again."""
+    """The folder in which a run is repeated."""
 
     root: Path  # of the worktree, or the folder itself
-    project: Path  # where dvc.yaml lies
-    tree: bool  # a git worktree
+    project: Path  # of dvc.yaml
+    is_worktree: bool
 
 
-def reproduce(run_id: str, made: RunRecord, settings: Settings, into: Path | None) -> list[Comparison]:
+def reproduce(run_id: str, record: RunRecord, settings: Settings, into: Path | None) -> list[Comparison]:
     """
-    Make a run again and compare; a run that was interrupted goes on.
+    Repeat a run and compare its results. An interrupted reproduction continues.
 
-    Raises ConfigError when its code cannot be had here, or the folder holds anything else; AdloomError when a stage
-    failed. The folder is removed when everything is equal, unless it was asked for.
+    Raises ConfigError when the run's code is not available, or the folder is not empty; AdloomError when a stage fails.
+    The folder is deleted when all results are equal, unless `into` names it.
     """
     root = (into or settings.home / "reproduce" / run_id).resolve()
     if into:
-        _require_own(root)
-    place = _place(run_id, made, root)
-    with workspace.lock_workspace(place.project / ".adloom", place.project):
-        _fill(run_id, made, place)
-        _bring(made, place, settings)
-        if workspace.run_dvc("repro", "--no-run-cache", folder=place.project, **_environment(place)) != 0:
-            raise AdloomError(f"run {run_id}: dvc repro stopped in {place.project}; the same command goes on there")
-        rows = list(compare(made, place.project))
-    if into is None and all(row.equal for row in rows):
-        _remove(place)
-    return rows
+        _require_unused(root)
+    checkout = _check_out(run_id, record, root)
+    with workspace.lock_workspace(checkout.project / ".adloom", checkout.project):
+        _write_inputs(run_id, record, checkout)
+        _pull_dataset(record, checkout, settings)
+        if workspace.run_dvc("repro", "--no-run-cache", folder=checkout.project, **_environment(checkout)) != 0:
+            raise AdloomError(f"run {run_id}: dvc repro failed in {checkout.project}; the same command continues there")
+        comparisons = list(compare(record, checkout.project))
+    if into is None and all(comparison.equal for comparison in comparisons):
+        if checkout.is_worktree:
+            run_git("worktree", "remove", "--force", str(checkout.root))
+        shutil.rmtree(checkout.root, ignore_errors=True)
+    return comparisons
 
 
-def compare(made: RunRecord, project: Path) -> Iterator[Comparison]:
-    """Yield the recorded beside what lies below a folder, in the data's way: digests, or on another CPU numbers."""
-    then, now = made.machine, run_record.read_machine()
-    same = (then.cpu, then.environment) == (now.cpu, now.environment)
-    for name in (name for name in ARTIFACTS if name in made.artifacts):
+def compare(record: RunRecord, folder: Path) -> Iterator[Comparison]:
+    """Compare a record with the artifacts below a folder: digests, or metrics on another CPU."""
+    there, here = record.machine, run_record.read_machine()
+    same = (there.cpu, there.environment) == (here.cpu, here.environment)
+    for name in (name for name in ARTIFACTS if name in record.artifacts):
         if same or name.startswith("data/"):
-            here = _digest(project / name)
-            yield Comparison(name, made.artifacts[name][:LENGTH], here[:LENGTH], here == made.artifacts[name])
+            path, recorded = folder / name, record.artifacts[name]
+            actual = manifest.digest(path) if (path / manifest.MANIFEST).is_file() else "absent"
+            yield Comparison(name, recorded[:SHOWN_DIGITS], actual[:SHOWN_DIGITS], actual == recorded)
     if not same:
-        for model, numbers in made.metrics.items():
-            here_too = run_record.read_report_metrics(project / "reports" / model)
-            yield from (_number(f"{model} {name}", number, here_too.get(name)) for name, number in numbers.items())
+        for model, metrics in record.metrics.items():
+            actual_metrics = run_record.read_report_metrics(folder / "reports" / model)
+            for name, metric in metrics.items():
+                yield _compare_metric(f"{model} {name}", metric, actual_metrics.get(name))
 
 
-def describe_differences(made: RunRecord) -> list[str]:
-    """Return how this machine is not the one of a record."""
-    then, now = made.machine, run_record.read_machine()
+def describe_differences(record: RunRecord) -> list[str]:
+    """Return how this machine differs from the one of a record."""
+    then, now = record.machine, run_record.read_machine()
     before, after = then.packages | then.environment, now.packages | now.environment
     pairs = {name: (before.get(name), after.get(name)) for name in sorted(before.keys() | after.keys())}
     pairs |= {"CPU": (then.cpu.model, now.cpu.model), "Python": (then.python, now.python)}
@@ -93,78 +98,78 @@ def describe_differences(made: RunRecord) -> list[str]:
     return [f"{name} {one or 'none'}, here {other or 'none'}" for name, (one, other) in changed.items()]
 
 
-def _place(run_id: str, made: RunRecord, root: Path) -> Checkout:
-    """Return a worktree of the run's commit, or outside of a repository a folder for the adloom installed here."""
+def _check_out(run_id: str, record: RunRecord, root: Path) -> Checkout:
+    """Return a worktree of the run's commit; outside of a repository, a folder for the installed adloom."""
     top = next(iter(run_git("rev-parse", "--show-toplevel")), None)
-    if top is None or made.git_commit is None:
-        _require_version(run_id, made)
-        return Checkout(root, root, tree=False)
-    if made.git_commit.endswith(DIRTY):
-        raise ConfigError(f"run {run_id}: its code was never committed ({made.git_commit}), so nobody has it")
-    if not run_git("rev-parse", "--verify", "--quiet", f"{made.git_commit}^{{commit}}"):
+    if top is None or record.git_commit is None:
+        _require_version(run_id, record)
+        return Checkout(root, root, is_worktree=False)
+    if record.git_commit.endswith(DIRTY):
+        raise ConfigError(f"run {run_id}: its code was never committed ({record.git_commit}), so it is not available")
+    if not run_git("rev-parse", "--verify", "--quiet", f"{record.git_commit}^{{commit}}"):
         raise ConfigError(
-            f"run {run_id}: commit {made.git_commit} is not in {top}; `git fetch`, "
-            f"or call this outside of a repository with adloom {made.machine.adloom} installed"
+            f"run {run_id}: commit {record.git_commit} is not in {top}; `git fetch`, "
+            f"or run this outside of a repository with adloom {record.machine.adloom} installed"
         )
     if not (root / ".git").exists():
-        _add_worktree(root, made.git_commit)
-    if run_git("rev-parse", "HEAD", folder=root) != [made.git_commit]:
-        raise ConfigError(f"{root}: not a worktree at {made.git_commit}; name another with --into")
+        _add_worktree(root, record.git_commit)
+    if run_git("rev-parse", "HEAD", folder=root) != [record.git_commit]:
+        raise ConfigError(f"{root}: not a worktree at {record.git_commit}; name another with --into")
     if not (root / "src" / "adloom").is_dir():
-        _require_version(run_id, made)
-    return Checkout(root, root / _prefix(), tree=True)
+        _require_version(run_id, record)
+    return Checkout(root, root / _find_prefix(), is_worktree=True)
 
 
-def _require_own(root: Path) -> None:
-    """Raise ConfigError when a folder is the user's own: `_fill` overwrites params.yaml, and tables are replaced."""
+def _require_unused(root: Path) -> None:
+    """Raise ConfigError when a folder is the user's own: params.yaml and the tables would be overwritten."""
     if [str(root)] == run_git("rev-parse", "--show-toplevel"):
-        raise ConfigError(f"{root}: the repository you are in, which would be overwritten; name another with --into")
-    begun = (root / _prefix() / MARK).is_file()
-    if root.is_dir() and not begun and any(path.name != MARK.parent.name for path in root.iterdir()):
-        raise ConfigError(f"{root}: not empty, and no run is made again there; name a new folder with --into")
+        raise ConfigError(f"{root}: this repository, which would be overwritten; name another with --into")
+    is_resumed = (root / _find_prefix() / MARK).is_file()
+    if root.is_dir() and not is_resumed and any(path.name != MARK.parent.name for path in root.iterdir()):
+        raise ConfigError(f"{root}: not empty, and not of an interrupted reproduction; name a new folder with --into")
 
 
-def _prefix() -> str:
-    """Return where this folder lies in its repository."""
+def _find_prefix() -> str:
+    """Return the path of the working folder in its repository."""
     return next(iter(run_git("rev-parse", "--show-prefix")), "")
 
 
-def _require_version(run_id: str, made: RunRecord) -> None:
-    here = run_record.read_machine().adloom
-    if made.machine.adloom != here:
+def _require_version(run_id: str, record: RunRecord) -> None:
+    installed, recorded = run_record.read_machine().adloom, record.machine.adloom
+    if recorded != installed:
         raise ConfigError(
-            f"run {run_id}: made by adloom {made.machine.adloom}, this is {here}; "
-            f"`pip install adloom=={made.machine.adloom}`, or call this in the repository of its code"
+            f"run {run_id}: recorded by adloom {recorded}, installed is {installed}; "
+            f"`pip install adloom=={recorded}`, or run this in the repository of its code"
         )
 
 
 def _add_worktree(root: Path, commit: str) -> None:
     command = ["git", "worktree", "add", "--quiet", "--force", "--detach", str(root), commit]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-    if done.returncode != 0:
-        raise AdloomError(f"{root}: no worktree: {done.stderr.strip()}; name another folder with --into")
+    process = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    if process.returncode != 0:
+        raise AdloomError(f"{root}: no worktree: {process.stderr.strip()}; name another folder with --into")
 
 
-def _fill(run_id: str, made: RunRecord, place: Checkout) -> None:
-    """Write what the run is made from into a new folder; one that was begun stays. ConfigError when it is another's."""
-    mark = place.project / MARK
+def _write_inputs(run_id: str, record: RunRecord, checkout: Checkout) -> None:
+    """Write the run's params and record, unless they exist. Raises ConfigError when the folder is of another run."""
+    mark = checkout.project / MARK
     if mark.is_file():
-        if mark.read_bytes() != made.to_bytes():
-            raise ConfigError(f"{place.root}: another run is made again there; name another with --into")
+        if mark.read_bytes() != record.to_bytes():
+            raise ConfigError(f"{checkout.root}: the folder of another run; name another with --into")
         return
-    if not place.tree:
-        project.init_project(place.project)
-    (place.project / "dvc.lock").unlink(missing_ok=True)  # of other runs
-    text = yaml.safe_dump(made.params, allow_unicode=True, sort_keys=False)
-    (place.project / "params.yaml").write_text(f"# of run {run_id}\n{text}", encoding="utf-8")
-    mark.write_bytes(made.to_bytes())
+    if not checkout.is_worktree:
+        project.init_project(checkout.project)
+    (checkout.project / "dvc.lock").unlink(missing_ok=True)  # of other runs
+    text = yaml.safe_dump(record.params, allow_unicode=True, sort_keys=False)
+    (checkout.project / "params.yaml").write_text(f"# of run {run_id}\n{text}", encoding="utf-8")
+    mark.write_bytes(record.to_bytes())
 
 
-def _environment(place: Checkout) -> dict[str, str]:
-    """Return what keeps the run to itself: its code first, its own scratch, an MLflow of its own."""
-    source = place.root / "src"
+def _environment(checkout: Checkout) -> dict[str, str]:
+    """Return the variables that isolate the run: its own code, scratch folder and MLflow."""
+    source = checkout.root / "src"
     return {
-        "ADLOOM_HOME": str(place.project / ".adloom"),
+        "ADLOOM_HOME": str(checkout.project / ".adloom"),
         "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db",
         "MLFLOW_RUN_ID": "",
         "KFP_RUN_ID": "",
@@ -172,37 +177,25 @@ def _environment(place: Checkout) -> dict[str, str]:
     }
 
 
-def _bring(made: RunRecord, place: Checkout, settings: Settings) -> None:
-    """Bring the dataset: from the remote, or from here when it is the one that lies here."""
-    beside = place.project / ".adloom" / "remote"
-    if _is_here(made):
-        source = dvc_remote.open_remote(Settings(dvc_remote=str(beside)))
-        dataset.push(made.project, dataset.table_folders(dataset.FOLDER), source)
-    else:
-        source = dvc_remote.open_remote(settings)
-    pull.pull_dataset(dataset.find_dataset(made.dataset, made.project, source), None, source, place.project, force=True)
-    shutil.rmtree(beside, ignore_errors=True)
-
-
-def _is_here(made: RunRecord) -> bool:
+def _pull_dataset(record: RunRecord, checkout: Checkout, settings: Settings) -> None:
+    """Pull the dataset from the remote, or copy it from the working folder if it is the same."""
+    local_remote, folders = checkout.project / ".adloom" / "remote", dataset.table_folders(dataset.FOLDER)
+    remote = open_remote(settings.model_copy(update={"dvc_remote": str(local_remote)}))
     try:
-        return dataset.compute_digest(made.project, dataset.table_folders(dataset.FOLDER)) == made.dataset
+        is_local = dataset.compute_digest(record.project, folders) == record.dataset
     except ArtifactError:
-        return False
+        is_local = False
+    if is_local:
+        dataset.push(record.project, folders, remote)
+    else:
+        remote = open_remote(settings)
+    pulled = dataset.find_dataset(record.dataset, record.project, remote)
+    pull.pull_dataset(pulled, None, remote, checkout.project, force=True)
+    shutil.rmtree(local_remote, ignore_errors=True)
 
 
-def _digest(folder: Path) -> str:
-    return manifest.digest(folder) if (folder / manifest.MANIFEST).is_file() else "absent"
-
-
-def _number(name: str, then: Metric, now: Metric | None) -> Comparison:
-    margin = TOLERANCE * abs(then.value)
-    within = now is not None and then.low - margin <= now.value <= then.high + margin
-    shown = f"{now.value:.4g}" if now else "absent"
-    return Comparison(name, f"{then.value:.4g} ({then.low:.4g} … {then.high:.4g})", shown, within)
-
-
-def _remove(place: Checkout) -> None:
-    if place.tree:
-        run_git("worktree", "remove", "--force", str(place.root))
-    shutil.rmtree(place.root, ignore_errors=True)
+def _compare_metric(name: str, recorded: Metric, actual: Metric | None) -> Comparison:
+    margin = TOLERANCE * abs(recorded.value)
+    is_equal = actual is not None and recorded.low - margin <= actual.value <= recorded.high + margin
+    shown = f"{actual.value:.4g}" if actual else "absent"
+    return Comparison(name, f"{recorded.value:.4g} ({recorded.low:.4g} … {recorded.high:.4g})", shown, is_equal)

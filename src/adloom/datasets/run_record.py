@@ -1,8 +1,8 @@
 """
-run.json: what it takes to repeat a run, and what came out of it. It lies in MLflow, on the run of the whole way.
+The record of a run, run.json: everything needed to repeat the run, and its results. MLflow stores it.
 
-Two runs of the same code with the same params and data on the same machine have equal records. Each run of a pipeline
-keeps its own; on a laptop, where a run would be made for it alone, a record is kept once.
+Two runs of the same code with the same params and data on the same machine have equal records. Every run of a pipeline
+stores its own record; on a laptop, a record is stored once.
 """
 
 import hashlib
@@ -31,13 +31,13 @@ from adloom.training.cpu import Cpu
 
 NAME = "run.json"
 BY_HAND = "by hand"  # the reason of a run on a laptop
-ARTIFACTS = [  # in the data's way
+ARTIFACTS = [  # in the order of the pipeline
     *(f"data/dataset/{table}" for table in TABLES),
     *(f"models/{model}" for model in ("cnn", *(model for model in MODELS if model != "cnn"))),
     *(f"reports/{model}" for model in MODELS),
     "reports/report",
 ]
-PACKAGES = (  # what computes: another version may give other bytes
+PACKAGES = (  # other versions may compute other bytes
     "numpy",
     "onnx",
     "onnxruntime",
@@ -53,7 +53,7 @@ PACKAGES = (  # what computes: another version may give other bytes
 
 
 class Machine(BaseModel):
-    """What computed."""
+    """The machine of a run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -61,11 +61,11 @@ class Machine(BaseModel):
     python: str
     adloom: str
     packages: dict[str, str]
-    environment: dict[str, str] = {}  # variables that choose how numbers are computed
+    environment: dict[str, str] = {}  # variables that select kernels
 
 
 class RunRecord(BaseModel):
-    """What run.json says."""
+    """The content of run.json."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -97,8 +97,8 @@ class RunRecord(BaseModel):
 def build_record(
     params: Mapping[str, Any], sources: Mapping[str, str], dataset: str, root: Path, settings: Settings
 ) -> RunRecord:
-    """Return the record of the artifacts that lie below a folder."""
-    made = {name: manifest.digest(root / name) for name in ARTIFACTS if (root / name / manifest.MANIFEST).is_file()}
+    """Return the record of the artifacts below a folder."""
+    existing = [name for name in ARTIFACTS if (root / name / manifest.MANIFEST).is_file()]
     return RunRecord(
         params=dict(params),
         sources=dict(sources),
@@ -106,62 +106,62 @@ def build_record(
         git_commit=provenance.find_commit(settings),
         image_digest=settings.image_digest,
         machine=read_machine(),
-        artifacts=made,
-        metrics={model: measured for model in MODELS if (measured := read_report_metrics(root / "reports" / model))},
+        artifacts={name: manifest.digest(root / name) for name in existing},
+        metrics={model: metrics for model in MODELS if (metrics := read_report_metrics(root / "reports" / model))},
     )
 
 
 def read_report_metrics(report: Path) -> dict[str, Metric]:
-    """Return what was measured of a model; nothing when it was skipped."""
+    """Return the metrics of a report, empty if its model was skipped."""
     if not (report / sections.METRICS).is_file():
         return {}
     return sections.read_metrics(report)
 
 
 def write_record(record: RunRecord, run: Run) -> None:
-    """Keep a record on a run."""
-    with tempfile.TemporaryDirectory(prefix="adloom-") as place:
-        path = Path(place) / NAME
+    """Store a record on a run."""
+    with tempfile.TemporaryDirectory(prefix="adloom-") as scratch:
+        path = Path(scratch) / NAME
         path.write_bytes(record.to_bytes())
         run.log_artifact(path)
     run.set_tags({"dataset": record.dataset, "record": record.digest})
 
 
 def save_record(record: RunRecord, tracker: Tracker) -> str | None:
-    """Keep a record on the run of the whole way, and return its id; none is made where an equal record is kept."""
-    if not tracker.has_parent() and tracker.find_run("record", record.digest):
+    """Store a record on the parent run, and return the run's id; None if an equal record exists on a laptop."""
+    is_by_hand = not tracker.has_parent()
+    if is_by_hand and tracker.find_run("record", record.digest):
         return None
-    alone = not tracker.has_parent()
     with tracker.parent_run("run") as run:
         write_record(record, run)
-        if alone:  # else whoever started the pipeline has said why
+        if is_by_hand:  # a pipeline has tagged its reason
             run.set_tags({REASON: BY_HAND})
     return tracker.last_run_id
 
 
 def read_record(run_id: str, tracker: Tracker) -> RunRecord:
-    """Read the record of a run. Raises DataError when there is no such run, or no record of this format on it."""
+    """Read the record of a run. Raises DataError when the run does not exist or has no record of this format."""
     try:
         return RunRecord.model_validate_json(tracker.read_artifact(run_id, NAME))
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise DataError(f"run {run_id}: its {NAME} is not of format 1: {where}: {first['msg']}") from None
+        field = ".".join(str(part) for part in first["loc"])
+        raise DataError(f"run {run_id}: its {NAME} is not of format 1: {field}: {first['msg']}") from None
 
 
 def read_machine() -> Machine:
-    """Return what this is."""
-    packages = {name: found for name in PACKAGES if (found := _version(name))}
+    """Return this machine."""
+    versions = {package: _find_version(package) for package in PACKAGES}
     return Machine(
         cpu=cpu.read_cpu(),
         python=platform.python_version(),
-        adloom=_version("adloom") or "",
-        packages=packages,
+        adloom=_find_version("adloom") or "",
+        packages={package: version for package, version in versions.items() if version},
         environment=read_kernel_variables(),
     )
 
 
-def _version(package: str) -> str | None:
+def _find_version(package: str) -> str | None:
     try:
         return version(package)
     except PackageNotFoundError:

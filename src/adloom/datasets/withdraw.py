@@ -1,7 +1,7 @@
 """
-Delete one dataset from a remote: the objects that no other dataset there has, and its document.
+Delete a dataset from a remote: its document, and the objects that no other dataset uses.
 
-The document goes last, so that a withdrawal that was broken off can be run again.
+The document is deleted last, so that an interrupted withdrawal can be repeated.
 """
 
 from contextlib import suppress
@@ -14,51 +14,53 @@ from adloom.errors import DataError
 
 @dataclass(frozen=True)
 class Withdrawal:
-    """The objects of a dataset that go, and those that stay."""
+    """The objects to delete, and the number of those that stay."""
 
     digest: str
-    objects: dict[str, int]  # md5: bytes
-    shared: int  # objects that other datasets have as well
+    objects: dict[str, int]  # MD5: bytes
+    shared: int  # objects that other datasets use as well
 
 
 def plan_withdrawal(dataset: Dataset, remote: Remote) -> Withdrawal:
-    """Return what a withdrawal deletes. Raises DataError when it is not known what another dataset has."""
-    own = _objects(dataset, remote, missing_ok=True)
-    kept = _kept(dataset.digest, remote, missing_ok=False)
-    present = remote.objects()
-    going = {md5: present[md5] for md5 in sorted(own - kept) if md5 in present}
-    return Withdrawal(dataset.digest, going, len(own & kept))
+    """Return the objects to delete. Raises DataError when the objects of another dataset are unknown."""
+    own = _list_objects(dataset, remote, missing_ok=True)
+    used = _list_used(dataset.digest, remote, missing_ok=False)
+    existing = remote.list_objects()
+    objects = {md5: existing[md5] for md5 in sorted(own - used) if md5 in existing}
+    return Withdrawal(dataset.digest, objects, len(own & used))
 
 
 def withdraw(withdrawal: Withdrawal, remote: Remote) -> None:
-    """Delete the objects, listings after the files they list, then the document. Raises DataError as `_require`."""
+    """
+    Delete the objects, listings after their files, then the document.
+
+    Raises DataError when a dataset was pushed during the withdrawal that needs one of the deleted objects.
+    """
     for md5 in sorted(withdrawal.objects, key=lambda md5: (md5.endswith(".dir"), md5)):
-        remote.remove(md5)
-    remote.forget(withdrawal.digest)
-    _require(withdrawal, remote)
-
-
-def _require(withdrawal: Withdrawal, remote: Remote) -> None:
-    """Raise DataError when a dataset was pushed meanwhile that found an object there which is deleted now."""
-    if lost := withdrawal.objects.keys() & _kept(withdrawal.digest, remote, missing_ok=True) - remote.objects().keys():
+        remote.remove_object(md5)
+    remote.remove_document(withdrawal.digest)
+    missing = _list_used(withdrawal.digest, remote, missing_ok=True) - remote.list_objects().keys()
+    if lost := withdrawal.objects.keys() & missing:
         raise DataError(
-            f"{remote.url}: a dataset that has {len(lost)} of the deleted objects was pushed meanwhile; push it again"
+            f"{remote.url}: a dataset pushed during the withdrawal uses {len(lost)} of the deleted objects; "
+            "push it again"
         )
 
 
-def _kept(digest: str, remote: Remote, missing_ok: bool) -> set[str]:
+def _list_used(digest: str, remote: Remote, missing_ok: bool) -> set[str]:
     """Return the objects of all datasets but one."""
-    others = (one.digest for one in remote.documents() if one.digest != digest)
-    return set().union(*(_objects(read_dataset(remote, other), remote, missing_ok) for other in others))
+    others = (document.digest for document in remote.list_documents() if document.digest != digest)
+    return set().union(*(_list_objects(read_dataset(remote, other), remote, missing_ok) for other in others))
 
 
-def _objects(dataset: Dataset, remote: Remote, missing_ok: bool) -> set[str]:
-    """Return the objects of a dataset: each table's listing and the files that it lists."""
-    found = {table.md5 for table in dataset.tables.values()}
-    for listing in tuple(found):
+def _list_objects(dataset: Dataset, remote: Remote, missing_ok: bool) -> set[str]:
+    """Return the objects of a dataset: each table's listing and its files."""
+    listings = {table.md5 for table in dataset.tables.values()}
+    objects = set(listings)
+    for listing in listings:
         with suppress(FileNotFoundError):
-            found |= remote.listed(listing)
+            objects |= remote.list_directory(listing)
             continue
         if not missing_ok:
-            raise DataError(f"{remote.url}: {listing}, of dataset {dataset.digest}, is gone; withdraw that one first")
-    return found
+            raise DataError(f"{remote.url}: {listing} of dataset {dataset.digest} is missing; withdraw that one first")
+    return objects

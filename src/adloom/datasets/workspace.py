@@ -1,4 +1,4 @@
-"""The folder that `adloom run` works in: dvc.yaml beside params.yaml, DVC's own folder, and one run at a time."""
+"""The folder of `adloom run`: dvc.yaml, params.yaml, DVC's own folder, and one run at a time."""
 
 import os
 import subprocess
@@ -17,33 +17,33 @@ def require_pipeline(folder: Path) -> None:
 
 
 def lock_workspace(home: Path, folder: Path) -> AbstractContextManager[None]:
-    """Let nobody else change a folder, whose scratch is `home`. Raises LockedError when somebody does already."""
+    """Lock a folder with the scratch folder `home`. Raises LockedError when another process has the lock."""
     return exclusive_lock(
         home / "run.lock", f"{folder.absolute()}: another `adloom run` works here; wait for it or stop it"
     )
 
 
 def initialise_dvc(folder: Path) -> None:
-    """Make a folder one of DVC's, if it is none; a folder that git does not keep works too."""
+    """Initialise DVC in a folder, with or without git."""
     if not (folder / ".dvc").is_dir():
-        _must("init", "--no-scm", "--quiet", folder=folder)
-    elif not any((place / ".git").exists() for place in (folder.absolute(), *folder.absolute().parents)):
-        _must("config", "--local", "core.no_scm", "true", folder=folder)
+        _run_or_raise("init", "--no-scm", "--quiet", folder=folder)
+    elif not any((path / ".git").exists() for path in (folder.absolute(), *folder.absolute().parents)):
+        _run_or_raise("config", "--local", "core.no_scm", "true", folder=folder)
 
 
 def commit_stages(folder: Path, *stages: str) -> None:
-    """Let DVC take what lies in the folder for what these stages made of it."""
-    _must("commit", "--force", "--quiet", *stages, folder=folder)
+    """Record the files in a folder as the outputs of these stages."""
+    _run_or_raise("commit", "--force", "--quiet", *stages, folder=folder)
 
 
 def run_dvc(*arguments: str, folder: Path = Path(), **environment: str) -> int:
-    """Run DVC beside this interpreter, so that its stages find the same adloom; return its exit code."""
+    """Run DVC of this interpreter, so that its stages use the same adloom; return its exit code."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     variables = {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", **environment}
     command = [sys.executable, "-m", "dvc", *arguments]
     return subprocess.run(command, cwd=folder, env=variables, check=False).returncode  # noqa: S603
 
 
-def _must(*arguments: str, folder: Path) -> None:
+def _run_or_raise(*arguments: str, folder: Path) -> None:
     if run_dvc(*arguments, folder=folder) != 0:
-        raise AdloomError(f"{folder.absolute()}: dvc {arguments[0]} stopped; the lines above say why")
+        raise AdloomError(f"{folder.absolute()}: dvc {arguments[0]} failed; the lines above say why")

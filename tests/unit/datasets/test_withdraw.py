@@ -18,7 +18,7 @@ LINES = {"first": "warm hat", "second": "cold hat"}
 def content(remote: Remote, digest: str) -> dict[str, bytes]:
     """Return every object of a dataset, by its name."""
     tables = dataset.find_dataset(digest, "shop", remote).tables.values()
-    names = {one.md5 for one in tables} | {md5 for one in tables for md5 in remote.listed(one.md5)}
+    names = {one.md5 for one in tables} | {md5 for one in tables for md5 in remote.list_directory(one.md5)}
     return {md5: (Path(remote.url) / "files/md5" / md5[:2] / md5[2:]).read_bytes() for md5 in names}
 
 
@@ -48,19 +48,19 @@ def test_the_objects_of_one_dataset_go_and_all_of_another_stay(
         "shared": len(mine.keys() & kept.keys()),
     }
     assert content(remote, pushed["second"]) == kept
-    assert remote.objects().keys() == kept.keys()
-    assert [one.digest for one in remote.documents()] == [pushed["second"]]
+    assert remote.list_objects().keys() == kept.keys()
+    assert [one.digest for one in remote.list_documents()] == [pushed["second"]]
 
 
 def test_a_dry_run_and_a_program_that_does_not_say_yes_delete_nothing(
     pushed: dict[str, str], remote: Remote, tmp_path: Path
 ) -> None:
-    before = remote.objects(), remote.documents()
+    before = remote.list_objects(), remote.list_documents()
     assert cli(remote, tmp_path, pushed["first"], "--dry-run").exit_code == 0
     refused = cli(remote, tmp_path, pushed["first"])
     assert refused.exit_code == 2
     assert "--yes deletes without asking" in refused.output
-    assert (remote.objects(), remote.documents()) == before
+    assert (remote.list_objects(), remote.list_documents()) == before
 
 
 def test_objects_that_a_dataset_of_another_project_has_stay(make: Make, pushed: dict[str, str], remote: Remote) -> None:
@@ -74,10 +74,10 @@ def test_a_withdrawal_that_was_broken_off_is_run_again(pushed: dict[str, str], r
     kept = content(remote, pushed["second"])
     for md5 in withdraw.plan_withdrawal(dataset.find_dataset(pushed["first"], "shop", remote), remote).objects:
         if broken_off == "listings" or not md5.endswith(".dir"):
-            remote.remove(md5)
+            remote.remove_object(md5)
     withdraw.withdraw(withdraw.plan_withdrawal(dataset.find_dataset(pushed["first"], "shop", remote), remote), remote)
-    assert set(remote.objects()) == set(kept)
-    assert [one.digest for one in remote.documents()] == [pushed["second"]]
+    assert set(remote.list_objects()) == set(kept)
+    assert [one.digest for one in remote.list_documents()] == [pushed["second"]]
 
 
 def test_while_it_is_not_known_what_another_dataset_has_nothing_is_deleted(
@@ -85,8 +85,8 @@ def test_while_it_is_not_known_what_another_dataset_has_nothing_is_deleted(
 ) -> None:
     own = dataset.find_dataset(pushed["first"], "shop", remote)
     other = dataset.find_dataset(pushed["second"], "shop", remote)
-    remote.remove(other.tables["copy"].md5)
-    with pytest.raises(DataError, match=f"of dataset {other.digest}, is gone; withdraw that one first"):
+    remote.remove_object(other.tables["copy"].md5)
+    with pytest.raises(DataError, match=f"of dataset {other.digest} is missing; withdraw that one first"):
         withdraw.plan_withdrawal(own, remote)
 
 
@@ -95,6 +95,6 @@ def test_a_dataset_that_was_pushed_meanwhile_and_lost_objects_is_told_of(
 ) -> None:
     planned = withdraw.plan_withdrawal(dataset.find_dataset(pushed["first"], "shop", remote), remote)
     dataset.push("rival", make("rival", LINES["first"]), remote)
-    with pytest.raises(DataError, match="was pushed meanwhile; push it again"):
+    with pytest.raises(DataError, match="pushed during the withdrawal .*push it again"):
         withdraw.withdraw(planned, remote)
-    assert dataset.push("rival", make("rival", LINES["first"]), remote).sent > 0
+    assert dataset.push("rival", make("rival", LINES["first"]), remote).uploaded > 0

@@ -424,7 +424,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="adloom-bench-") as place, collecting() as collector:
         folder = Path(place)
         write_models(folder / "models")
-        measure(Bench(folder, auth.add(folder / "tokens", "benchmark", ["decide", "feedback"]), collector), given.soak)
+        measure(
+            Bench(folder, auth.add_token(folder / "tokens", "benchmark", ["decide", "feedback"]), collector), given.soak
+        )
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ from adloom.decision_log import record
 from adloom.decision_log.log import LogStatistics
 from adloom.kubeflow import trigger_server
 from adloom.serving.api import openapi, schemas
-from adloom.serving.metrics import DecisionMetrics, RequestMetrics
+from adloom.serving.decide.metrics import DecisionMetrics
+from adloom.serving.metrics import RequestMetrics
 
 ROOT = Path(__file__).parents[1]
 ALERTS = ROOT / "k8s" / "components" / "monitoring" / "alerts.yaml"
@@ -106,8 +107,8 @@ def http_endpoints() -> str:
         (
             f"`POST {endpoint.path}`",
             endpoint.summary,
-            _link(endpoint.asked.__name__) if endpoint.asked else "none",
-            _link(endpoint.answer.__name__),
+            _link(endpoint.request.__name__) if endpoint.request else "none",
+            _link(endpoint.response.__name__),
             f"`{endpoint.access}`",
             _size(endpoint.max_bytes),
         )

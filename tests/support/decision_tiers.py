@@ -3,7 +3,8 @@
 import time
 from collections.abc import Iterable
 
-from adloom.serving.api.decide_schemas import DecideAnswer, DecideRequest, Tier
+from adloom.decision_log.record import Tier
+from adloom.serving.api.decide_schemas import DecideAnswer, DecideRequest
 from adloom.serving.decide.service import Decider
 
 

@@ -105,7 +105,7 @@ def go(folder: Path) -> dict[str, object]:
     findings = read_findings(measured)
     return {
         "register": dict(outcome),
-        "served": {name: bundle.model for name, bundle in served.bundles.items()},
+        "served": {name: bundle.model for name, bundle in served.loaded.items()},
         "absent": dict(served.absent),
         "listed": [row.model for row in promotion.summarize(registry)],
         "titled": ROW.title in render({"toy": Model("d" * 64, findings, None)}, {}, params.gate),

@@ -10,14 +10,14 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from adloom.serving import server
+from adloom.serving import http_server
 
 
 @contextlib.contextmanager
 def running(app: ASGIApp, **changes: Any) -> Iterator[int]:
     """Yield the port on which an application answers."""
-    with server.bind_socket("127.0.0.1", 0) as bound:
-        served = uvicorn.Server(uvicorn.Config(app, **{**server.HOW, **changes}))
+    with http_server.bind_socket("127.0.0.1", 0) as bound:
+        served = uvicorn.Server(http_server.ServerConfig(app, **{**http_server.UVICORN_OPTIONS, **changes}))
         served.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         thread = threading.Thread(target=served.run, kwargs={"sockets": [bound]})
         thread.start()

@@ -89,11 +89,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
 @pytest.fixture(scope="module")
 def apps(models: Models, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Fuzzed]:
     tokens: Path = tmp_path_factory.mktemp("tokens") / "tokens"
-    token = auth.add(tokens, "fuzzer", auth.SCOPES)
+    token = auth.add_token(tokens, "fuzzer", auth.SCOPES)
     made = {}
     for name in APPS:
         log = MemoryLog()
-        app = server.application(
+        app = server.create_named_app(
             name, models, ServiceDependencies(PseudonymKeys(None), auth=auth.TokenAuth(tokens), log=log)
         )
         made[name] = Fuzzed(app, schemathesis.openapi.from_asgi("/openapi.json", app), log, token)

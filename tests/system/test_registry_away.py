@@ -61,7 +61,7 @@ def place(tmp_path: Path) -> Path:
         made = tmp_path / "made" / model
         digest = manifest.digest(made)
         cache.add(digest, lambda folder, made=made: Path(shutil.copytree(made, folder)))  # type: ignore[misc]
-        cache.note(model, Champion(3, digest))
+        cache.save_champion(model, Champion(3, digest))
     return tmp_path
 
 

@@ -19,17 +19,17 @@ from tests.support.tiny_models import write_models
 from adloom.errors import ExternalServiceError
 from adloom.serving.api.decide_schemas import DECIDE
 from adloom.serving.api.schemas import ENDPOINTS, GENERATE, READ, SEGMENT, WRITE
-from adloom.serving.client import GREY, ask, ask_all, serving
+from adloom.serving.client import GREY_PIXEL, ask, ask_all, serving
 
 ADLOOM = [sys.executable, "-m", "adloom"]
 BLOCKED = ("torch", "pytorch_lightning", "sklearn", "pandas", "pandera", "dvc", "kfp", "matplotlib", "mlflow")
 DOCS = Path(__file__).parents[2] / "docs"
 OPEN = {**os.environ, "ADLOOM_AUTH": "off"}
-AUTH_IS_OFF = "ADLOOM_AUTH=off: whoever reaches this port may ask"
+AUTH_IS_OFF = "ADLOOM_AUTH=off: anyone who reaches this port is allowed"
 QUESTIONS = {
     DECIDE: {"placement": "top", "candidates": ["creative-0", "new"], "user_id": "1"},
     GENERATE: {"category": "Bag", "n": 2, "seed": 1},
-    READ: {"pictures": [GREY]},
+    READ: {"pictures": [GREY_PIXEL]},
     WRITE: {"n": 2, "seed": 1},
     SEGMENT: {"users": ["1"]},
 }
@@ -100,7 +100,7 @@ def test_many_at_once_get_what_each_would_get_alone(url: str) -> None:
     ("content", "status"),
     [(b"", 400), (b"{", 400), (b"\x00\xff", 400), (b"3", 422), (b'{"unknown": 1}', 422), (b" " * 17_000_000, 413)],
 )
-@pytest.mark.parametrize("path", [path for path, endpoint in ENDPOINTS.items() if endpoint.asked])
+@pytest.mark.parametrize("path", [path for path, endpoint in ENDPOINTS.items() if endpoint.request])
 def test_garbage(url: str, path: str, content: bytes, status: int) -> None:
     response = httpx.post(url + path, content=content, headers={"Content-Type": "application/json"})
     assert response.status_code == status
@@ -137,7 +137,7 @@ def test_not_one_model(tmp_path: Path) -> None:
     process = started(tmp_path / "nowhere", "--port", "0")
     output, error = process.communicate(timeout=30)
     assert (process.returncode, output) == (2, "")
-    assert said(error)[0] == f"gan is not served: {tmp_path}/nowhere/gan is not there"
+    assert said(error)[0] == f"gan is not served: {tmp_path}/nowhere/gan does not exist"
     assert said(error)[-1].startswith("adloom: no model to serve")
 
 

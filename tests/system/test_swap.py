@@ -25,7 +25,7 @@ from adloom.errors import ExternalServiceError
 from adloom.registry.base import CHAMPION, Registry
 from adloom.registry.memory import MemoryRegistry
 from adloom.registry.mlflow import MlflowRegistry
-from adloom.serving import app, server
+from adloom.serving import app, http_server
 from adloom.serving.api import auth
 from adloom.serving.api.schemas import REFRESH
 from adloom.serving.models import sources
@@ -40,7 +40,7 @@ SWAPS = 10
 CLIENTS = 4
 PAUSE = 0.004  # seconds between two requests of a client, which leave time to the registry
 AWAY = "the registry does not answer"
-UNFETCHED = "cannot be had"
+UNFETCHED = "cannot be fetched"
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "2", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}  # seconds, tries
 PARAMS = Path(__file__).parents[2] / "src" / "adloom" / "starter" / "params.yaml"
 
@@ -137,7 +137,7 @@ def test_ten_pairs_are_taken_under_load_and_nothing_fails_while_s3_and_then_mlfl
     third = write_pair(tmp_path / "third", KEYS[0], "creative-2")
     versions = [register(registry, folder) for folder in [*pairs, third]]
     promote(registry, versions[0])
-    token = auth.add(tmp_path / "tokens", "ops", ["admin"])
+    token = auth.add_token(tmp_path / "tokens", "ops", ["admin"])
     environment = {
         **IMPATIENT,
         "ADLOOM_TOKENS_FILE": "tokens",
@@ -145,7 +145,7 @@ def test_ten_pairs_are_taken_under_load_and_nothing_fails_while_s3_and_then_mlfl
         "ADLOOM_PSEUDONYM_KEY": KEYS[1].decode(),
         "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{door.port}",
     }
-    bidder = auth.add(tmp_path / "tokens", "bidder", ["decide"])
+    bidder = auth.add_token(tmp_path / "tokens", "bidder", ["decide"])
     with (
         deciding(tmp_path, ["--follow", "champion"], environment) as running,
         Load(running.url, bidder).running() as load,
@@ -220,7 +220,7 @@ def changed(path: Path) -> None:
 @contextmanager
 def serving_here(folder: Path, pins: Mapping[str, int], registry: MemoryRegistry) -> Iterator[Here]:
     tokens, away = folder / "tokens", Event()
-    admin, bidder = auth.add(tokens, "ops", ["admin"]), auth.add(tokens, "bidder", ["decide"])
+    admin, bidder = auth.add_token(tokens, "ops", ["admin"]), auth.add_token(tokens, "bidder", ["decide"])
 
     def look() -> sources.Sources:
         if away.is_set():
@@ -228,10 +228,12 @@ def serving_here(folder: Path, pins: Mapping[str, int], registry: MemoryRegistry
         return sources.find_champions(registry, BundleCache(folder / "bundles"), MODELS, pins)
 
     follower = ModelRefresher(look, threads=1)
-    models = follower.look().models
-    around = app.ServiceDependencies(PseudonymKeys(KEYS[1]), auth.TokenAuth(tokens), follower=follower)
+    models = follower.refresh().models
+    dependencies = app.ServiceDependencies(PseudonymKeys(KEYS[1]), auth.TokenAuth(tokens), refresher=follower)
     with socket.create_server(("127.0.0.1", 0)) as bound:
-        running = uvicorn.Server(uvicorn.Config(app.create_decide_app(models, around), **server.HOW))
+        running = uvicorn.Server(
+            http_server.ServerConfig(app.create_decide_app(models, dependencies), **http_server.UVICORN_OPTIONS)
+        )
         thread = Thread(target=running.run, kwargs={"sockets": [bound]})
         thread.start()
         try:
@@ -283,7 +285,7 @@ def test_a_byte_that_changed_is_refused_with_the_pair_and_counted_once(
             refused = here.refresh()["refused"]
         before = load.count
         until(lambda: load.count > before + 20)
-    assert "version 2 cannot be had" in refused[model]
+    assert "version 2 cannot be fetched" in refused[model]
     assert set(refused) == set(MODELS)  # the other half would not fit
     assert set().union(*load.seen) == {digests(pairs[0])}
     assert [here.metric("refused", name) for name in MODELS] == [1, 1]

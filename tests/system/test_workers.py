@@ -87,14 +87,14 @@ def test_without_a_word_on_who_may_ask_it_does_not_start(serve: Serve) -> None:
 
 
 def test_tokens_and_a_file_that_changes(serve: Serve, place: Path) -> None:
-    token = auth.add(place / "tokens", "bidder", ["decide"])
+    token = auth.add_token(place / "tokens", "bidder", ["decide"])
     _, url = serve("--models", "models", ADLOOM_AUTH="", ADLOOM_TOKENS_FILE=str(place / "tokens"))
 
     def asked(token: str) -> int:
         return httpx.post(url + DECIDE, json=PLAIN, headers={"Authorization": f"Bearer {token}"}).status_code
 
     assert [asked(token), asked("wrong")] == [200, 401]
-    other = auth.add(place / "tokens", "other", ["decide"])
+    other = auth.add_token(place / "tokens", "other", ["decide"])
     until(lambda: asked(other) == 200)
     assert asked(token) == 200
 

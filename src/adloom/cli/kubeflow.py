@@ -98,7 +98,8 @@ def trigger_server(params_path: Path, host: str, port: int) -> None:
     """
     from adloom.kubeflow.client.api import KfpApi, Timeouts
     from adloom.kubeflow.trigger_server import create_app
-    from adloom.serving.server import bind_socket, prepare_libraries, run
+    from adloom.serving.http_server import bind_socket, run
+    from adloom.serving.server import prepare_libraries
 
     prepare_libraries()
     load_context(params_path)

@@ -72,4 +72,4 @@ def token(name: str, scopes: str, rate: int | None, path: Path) -> None:
     """
     from adloom.serving.api import auth
 
-    click.echo(auth.add(path, name, scopes.split(","), rate))
+    click.echo(auth.add_token(path, name, scopes.split(","), rate))

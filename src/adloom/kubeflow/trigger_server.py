@@ -121,7 +121,7 @@ def create_app(start: StartPipeline, settings: Settings) -> App:
     """Return the service. Raises ConfigError without a tokens file, or with a variable of an earlier version."""
     if settings.trigger_token:
         raise ConfigError(REMOVED)
-    auth, metrics = authentication.build(settings), RequestMetrics()
+    auth, metrics = authentication.create_auth(settings), RequestMetrics()
     Gauge(
         "adloom_tokens_unreadable", "Whether the tokens file cannot be read.", registry=metrics.registry
     ).set_function(lambda: auth.is_unreadable)

@@ -1,8 +1,7 @@
 """
-The decide app: lean, for answers inside an ad system's deadline. It also has what every service has: the list of
-models, probes, metrics, OpenAPI.
+The decide app: the decision endpoint, segments, the list of models, probes, metrics and OpenAPI.
 
-`Service.models` is all that is served; a request looks at it once, so that it may be replaced between two requests.
+A request reads `Service.models` once, so they may be replaced between two requests.
 """
 
 import asyncio
@@ -26,153 +25,156 @@ from adloom import deadline
 from adloom.errors import AdloomError
 from adloom.serving import segments
 from adloom.serving.api import openapi
-from adloom.serving.api.admission import Admission, Authorize
+from adloom.serving.api.admission import Admission
 from adloom.serving.api.auth import CLOSED, NoAuth, TokenAuth
 from adloom.serving.api.decide_schemas import DECIDE, FEEDBACK
 from adloom.serving.api.middleware import ApiMiddleware, current_request
 from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import ENDPOINTS, REFRESH, SEGMENT, Endpoint, ModelList, Readiness
-from adloom.serving.decide.endpoint import DecisionEndpoint, LifespanMiddleware, MetricsSinks, Tracing
+from adloom.serving.decide.endpoint import DecisionEndpoint, LifespanMiddleware, Tracing
+from adloom.serving.decide.metrics import DecisionMetrics
 from adloom.serving.decide.micro_batcher import MAX_QUEUE
 from adloom.serving.decide.service import Decider, Log, MemoryLog
-from adloom.serving.metrics import DecisionMetrics, MetricsExporter, RequestMetrics
+from adloom.serving.metrics import MetricsExporter, RequestMetrics
 from adloom.serving.models.loader import Models
 from adloom.serving.models.refresher import ModelRefresher, RefreshResult
 
-OWN = {path: ENDPOINTS[path] for path in (DECIDE, FEEDBACK, SEGMENT, REFRESH)}
-BEAT = 1.0  # seconds between two measurements of the event loop's lag
+DECIDE_ENDPOINTS = {path: ENDPOINTS[path] for path in (DECIDE, FEEDBACK, SEGMENT, REFRESH)}
+HEARTBEAT = 1.0  # seconds between two measurements of the event loop's lag
 
 
 @dataclass
 class ServiceDependencies:
-    """What a service works with besides its models."""
+    """What a service needs besides its models."""
 
     keys: segments.PseudonymKeys
     auth: TokenAuth | NoAuth = field(default_factory=NoAuth)
     log: Log = field(default_factory=MemoryLog)
     project: str = "adloom"
-    follower: ModelRefresher | None = None  # None: the models stay as they are
-    shared: Path | None = None  # folder in which several processes add up their metrics
-    room: int = MAX_QUEUE  # in the line
+    refresher: ModelRefresher | None = None  # None: the models never change
+    metrics_folder: Path | None = None  # where several processes merge their metrics
+    max_queue: int = MAX_QUEUE
     tracing: Tracing | None = None
-    stopped: Callable[[], object] = lambda: None  # called when the service has stopped, and only its process has to end
-    without_model: bool = False  # whether to be ready while nobody says which models there are
+    after_stop: Callable[[], object] = lambda: None  # called when only the process has to end
+    ready_without_model: bool = False  # while the registry has not answered
 
 
 class Service:
-    """One process's models and all that is around them."""
+    """The models of one process, its endpoints and its background tasks."""
 
-    def __init__(self, models: Models, around: ServiceDependencies, endpoints: Mapping[str, Endpoint]) -> None:
-        self.models, self.around, self.endpoints = models, around, endpoints
+    def __init__(self, models: Models, dependencies: ServiceDependencies, endpoints: Mapping[str, Endpoint]) -> None:
+        self.models, self.dependencies, self.endpoints = models, dependencies, endpoints
         self.refused: Mapping[str, str] = {}
-        meter = RequestMetrics()
-        self.admission = Admission(meter, endpoints, authorize=_authorizer(around.auth))
-        self.decisions = DecisionMetrics(
-            meter.registry,
-            self._origins,
-            getattr(around.log, "statistics", lambda: None),
-            lambda: around.auth.is_unreadable,
+        self.auth = dependencies.auth
+        metrics = RequestMetrics()
+        self.admission = Admission(
+            metrics, endpoints, authorize=lambda header, endpoint: self.auth.admit(header, endpoint.access)
         )
-        self.exposition = MetricsExporter(meter.registry, around.shared)
-        self.decider = Decider(models, around.keys, around.log, around.project)
+        self.decision_metrics = DecisionMetrics(
+            metrics.registry,
+            self._model_labels,
+            dependencies.log.statistics,
+            lambda: self.auth.is_unreadable,
+        )
+        self.exporter = MetricsExporter(metrics.registry, dependencies.metrics_folder)
+        self.decider = Decider(models, dependencies.keys, dependencies.log, dependencies.project)
         self.openapi = orjson.dumps(openapi.document(endpoints))
-        self._beating: asyncio.Task[None] | None = None
+        self._heartbeat: asyncio.Task[None] | None = None
 
-    def lane(self, app: ASGIApp) -> ASGIApp:
-        """Return the application with the paths of the lane in front, and with what starts and ends with it."""
-        around, admission = self.around, self.admission
-        if around.tracing:
-            app = around.tracing.traced(app)
-        lane = DecisionEndpoint(
-            app, self.decider, around.log, admission, MetricsSinks(self.decisions, around.tracing), around.room
+    def wrap(self, app: ASGIApp) -> LifespanMiddleware:
+        """Return an application behind the decision endpoint, with the background tasks of this service."""
+        dependencies = self.dependencies
+        if dependencies.tracing:
+            app = dependencies.tracing.wrap(app)
+        endpoint = DecisionEndpoint(
+            app,
+            self.decider,
+            dependencies.log,
+            self.admission,
+            self.decision_metrics,
+            dependencies.tracing,
+            dependencies.max_queue,
         )
-        return LifespanMiddleware(lane, admission, self.start, self.stop)
+        return LifespanMiddleware(endpoint, self.admission, self.start, self.stop)
 
     async def start(self) -> None:
-        """Begin what goes on beside the requests."""
+        """Start background tasks."""
         loop = asyncio.get_running_loop()
-        self._beating = loop.create_task(self._beat())
-        self.around.auth.start()
+        self._heartbeat = loop.create_task(self._measure_lag())
+        self.auth.start()
         gc.collect()
-        gc.freeze()  # what was loaded stays, and need not be looked through again and again
-        if follower := self.around.follower:
-            follower.subscribe(lambda look: loop.call_soon_threadsafe(self.publish, look))
+        gc.freeze()  # later collections skip the loaded models
+        if refresher := self.dependencies.refresher:
+            refresher.subscribe(lambda result: loop.call_soon_threadsafe(self.publish, result))
 
     async def stop(self) -> None:
-        """Close the log first: what was decided must not wait for anything else to end."""
-        closings = [getattr(self.around.log, "close", None), getattr(self.around.follower, "close", None)]
-        for close in filter(None, closings):
-            await asyncio.wrap_future(deadline.start_call(close))  # the loop's own threads may all wait for something
-        if self._beating:
-            self._beating.cancel()
-        self.around.auth.close()
-        self.around.stopped()
+        """Close the log first: nothing else may delay the decisions in it."""
+        refresher = self.dependencies.refresher
+        for close in (self.dependencies.log.close, *([refresher.close] if refresher else [])):
+            await asyncio.wrap_future(deadline.start_call(close))  # all threads of the loop may be busy
+        if self._heartbeat:
+            self._heartbeat.cancel()
+        self.auth.close()
+        self.dependencies.after_stop()
 
-    def publish(self, look: RefreshResult) -> None:
-        """Serve what a look found."""
-        self.refused = look.refused
-        self.decisions.refused.update(look.newly)
-        self.decisions.swaps.update(look.swapped)
-        if look.models.bundles != self.models.bundles:
-            self.decider.publish(look.models)
-        self.models = look.models
+    def publish(self, result: RefreshResult) -> None:
+        """Serve the models of a refresh."""
+        self.refused = result.refused
+        self.decision_metrics.refused.update(result.newly_failed)
+        self.decision_metrics.swaps.update(result.swapped)
+        if result.models.loaded != self.models.loaded:
+            self.decider.publish(result.models)
+        self.models = result.models
 
-    def listed(self) -> ModelList:
-        """What /v1/models says."""
-        served = [bundle.served for bundle in self.models.bundles.values()]
+    def list_models(self) -> ModelList:
+        """Return the answer of /v1/models."""
+        served = [loaded.served for loaded in self.models.loaded.values()]
         return ModelList(models=served, absent=dict(self.models.absent), refused=dict(self.refused))
 
-    def readiness(self) -> Readiness:
+    def check_readiness(self) -> Readiness:
         """
-        Return which models serve, and who said so. Raises Problem (503) when requests must not be sent here.
+        Return the models that serve and their sources. Raises Problem (503) when the service must not get requests.
 
-        No answer of the registry is not the same as no champion: other replicas may have one, and chance would dilute
-        what they decide. So a service waits until it knows what there is, unless it is told to be ready without.
+        While the registry has not answered, other replicas may have a champion that this one lacks, and its random
+        decisions would dilute theirs. So it is not ready, unless `ready_without_model` is set.
         """
-        if self.around.auth.is_closed:
+        if self.auth.is_closed:
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, CLOSED)
         models = self.models
-        unknown = models.away and not self.around.without_model
-        if unknown or (not models.bundles and DECIDE not in self.endpoints):  # which decides by chance without any
+        waits_for_registry = models.unknown and not self.dependencies.ready_without_model
+        if waits_for_registry or (not models.loaded and DECIDE not in self.endpoints):  # decisions need no model
             reasons = "; ".join(f"{model}: {reason}" for model, reason in models.absent.items())
-            which = "not every model is known" if models.bundles else "no model is served"
-            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"{which}: {reasons or 'none was found'}")
-        sources = {model: bundle.source for model, bundle in models.bundles.items()}
-        return Readiness(
-            ready=True, models=list(models.bundles), sources=sources | dict.fromkeys(models.absent, "none")
-        )
+            state = "not every model is known" if models.loaded else "no model is served"
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"{state}: {reasons or 'none was found'}")
+        sources = {model: loaded.source for model, loaded in models.loaded.items()}
+        return Readiness(ready=True, models=list(models.loaded), sources=sources | dict.fromkeys(models.absent, "none"))
 
-    def _origins(self) -> Iterator[tuple[str, str, str]]:
-        for bundle in self.models.bundles.values():
-            yield bundle.origin.name, str(bundle.origin.version or ""), bundle.origin.digest
+    def _model_labels(self) -> Iterator[tuple[str, str, str]]:
+        for loaded in self.models.loaded.values():
+            yield loaded.origin.name, str(loaded.origin.version or ""), loaded.origin.digest
 
-    async def _beat(self) -> None:
+    async def _measure_lag(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            due = loop.time() + BEAT
-            await asyncio.sleep(BEAT)
-            self.decisions.lag = max(loop.time() - due, 0.0)
+            due = loop.time() + HEARTBEAT
+            await asyncio.sleep(HEARTBEAT)
+            self.decision_metrics.loop_lag = max(loop.time() - due, 0.0)
             with contextlib.suppress(OSError):
-                self.exposition.leave()
+                self.exporter.write()
 
 
-def create_decide_app(models: Models, around: ServiceDependencies) -> ASGIApp:
-    """Return the app as a service of its own."""
-    return with_middleware(Service(models, around, OWN))
+def create_decide_app(models: Models, dependencies: ServiceDependencies) -> LifespanMiddleware:
+    """Return the decide app as a service of its own."""
+    return with_middleware(Service(models, dependencies, DECIDE_ENDPOINTS))
 
 
-def with_middleware(service: Service) -> ASGIApp:
-    """Return a service of the app's own endpoints, behind its front and its lane."""
-    return service.lane(ApiMiddleware(create_routes(service), service.admission))
-
-
-def _authorizer(auth: TokenAuth | NoAuth) -> Authorize:
-    """Return what says whether a request may be answered."""
-    return lambda authorization, endpoint: auth.admit(authorization, endpoint.access)
+def with_middleware(service: Service) -> LifespanMiddleware:
+    """Return the routes of a service behind its middleware and its decision endpoint."""
+    return service.wrap(ApiMiddleware(create_routes(service), service.admission))
 
 
 def create_routes(service: Service) -> Starlette:
-    """Return the pages and the app's endpoints that are not in the lane, without a front."""
+    """Return the pages, and the endpoints that are not latency-critical."""
     routes = {SEGMENT: _segment, REFRESH: _refresh}
     app = Starlette(
         routes=[
@@ -182,7 +184,7 @@ def create_routes(service: Service) -> Starlette:
             Route("/readyz", _ready),
             Route("/metrics", _metrics),
             Route("/openapi.json", _openapi),
-            Route("/docs.json", _openapi),  # where BentoML's page of endpoints looks
+            Route("/docs.json", _openapi),  # BentoML's page of endpoints reads it
         ],
         exception_handlers={Problem: problem_response},
     )
@@ -201,29 +203,29 @@ def json_response(body: BaseModel) -> Response:
 
 
 async def problem_response(request: Request, problem: Exception) -> Response:
-    """Turn what a handler raises into the answer."""
+    """Turn a Problem of a handler into the response."""
     assert isinstance(problem, Problem)
     return problem.response()
 
 
 async def _segment(request: Request) -> Response:
     service = _service(request)
-    return json_response(segments.segment(current_request.get(), service.models, service.around.keys))
+    return json_response(segments.segment(current_request.get(), service.models, service.dependencies.keys))
 
 
 async def _refresh(request: Request) -> Response:
     service = _service(request)
-    if service.around.follower is None:
-        return json_response(service.listed())  # pinned to what a folder held
-    try:
-        await asyncio.to_thread(service.around.follower.look)
-    except AdloomError as error:
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers={"Retry-After": "10"}) from None
-    return json_response(service.listed())
+    if service.dependencies.refresher is not None:  # None: the models are those of a folder
+        try:
+            await asyncio.to_thread(service.dependencies.refresher.refresh)
+        except AdloomError as error:
+            retry = {"Retry-After": "10"}
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers=retry) from None
+    return json_response(service.list_models())
 
 
 async def _models(request: Request) -> Response:
-    return json_response(_service(request).listed())
+    return json_response(_service(request).list_models())
 
 
 async def _live(request: Request) -> Response:
@@ -231,11 +233,11 @@ async def _live(request: Request) -> Response:
 
 
 async def _ready(request: Request) -> Response:
-    return json_response(_service(request).readiness())
+    return json_response(_service(request).check_readiness())
 
 
 async def _metrics(request: Request) -> Response:
-    return Response(_service(request).exposition.text(), media_type=CONTENT_TYPE_LATEST)
+    return Response(_service(request).exporter.export(), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _openapi(request: Request) -> Response:

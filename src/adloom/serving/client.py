@@ -1,4 +1,4 @@
-"""A small client: start the service as its own process, and ask each of its models one question over HTTP."""
+"""A small client: start the service as a process, and send each of its models an example request."""
 
 import base64
 import contextlib
@@ -18,10 +18,10 @@ from adloom.errors import ExternalServiceError
 from adloom.serving.api.decide_schemas import DECIDE
 from adloom.serving.api.schemas import GENERATE, READ, SEGMENT, WRITE
 
-TIMEOUT = 30  # seconds for one answer
-STOP = 10  # seconds for a stop before it is forced
+TIMEOUT = 30  # seconds for an answer
+STOP_TIMEOUT = 10  # seconds until the process is killed
 
-GREY = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="  # a PNG
+GREY_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="  # a PNG
 
 Answer = dict[str, Any]
 
@@ -29,20 +29,19 @@ Answer = dict[str, Any]
 @contextlib.contextmanager
 def serving(*arguments: str) -> Iterator[str]:
     """
-    Start `adloom serve` on a free port, with further arguments, yield its URL when it is ready, stop it at the end.
+    Start `adloom serve` on a free port with these arguments, yield its URL when it is ready, and stop it at the end.
 
-    Whoever is on this machine may ask it, unless the environment names tokens.
-
-    Raises ExternalServiceError when it ends before it is ready; it has said why on stderr.
+    Authentication is off unless the environment names tokens. Raises ExternalServiceError when the service ends before
+    it is ready.
     """
-    command = [sys.executable, "-m", "adloom", "serve", "--port", "0", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=_open()) as process:  # noqa: S603
+    command = [sys.executable, "-c", "from adloom.cli.main import main; main()", "serve", "--port", "0", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=_environment()) as process:  # noqa: S603
         try:
-            yield _ready(process)
+            yield _wait_until_ready(process)
         finally:
             process.terminate()
             try:
-                process.wait(STOP)
+                process.wait(STOP_TIMEOUT)
             except subprocess.TimeoutExpired:
                 process.kill()
 
@@ -66,7 +65,7 @@ def ask(url: str, body: Answer | None = None, token: str | None = None) -> Answe
 
 
 def ask_all(url: str) -> dict[str, str]:
-    """Ask every served model one question; return a line on each answer, or on why there is none, by model."""
+    """Send every served model an example request; return a line about each answer, or why there is none, by model."""
     listed = ask(f"{url}/v1/models")
     answers = {name: f"not served: {reason}" for name, reason in listed["absent"].items()}
     for served in listed["models"]:
@@ -78,7 +77,7 @@ def ask_all(url: str) -> dict[str, str]:
 
 def request_pictures(url: str, categories: list[str]) -> str:
     """Draw four pictures of the first category."""
-    pictures = _drawn(url, categories[0], 4)
+    pictures = _request_pngs(url, categories[0], 4)
     size = sum(len(base64.b64decode(picture)) for picture in pictures)
     return f"drew {len(pictures)} pictures of {categories[0]!r}, {size} bytes of PNG"
 
@@ -86,15 +85,15 @@ def request_pictures(url: str, categories: list[str]) -> str:
 def request_category(url: str, categories: list[str]) -> str:
     """Read a drawn picture, or a grey square when the generator is not served."""
     try:
-        what, picture = f"a drawn {categories[0]!r}", _drawn(url, categories[0], 1)[0]
+        what, picture = f"a drawn {categories[0]!r}", _request_pngs(url, categories[0], 1)[0]
     except ExternalServiceError:
-        what, picture = "a grey square", GREY
+        what, picture = "a grey square", GREY_PIXEL
     item = ask(url + READ, {"pictures": [picture], "nearest": 1})["items"][0]
     share = item["probabilities"][item["category"]]
     return f"read {what} as {item['category']!r} ({share:.0%}), most like creative {item['nearest'][0]['creative_id']}"
 
 
-def _drawn(url: str, category: str, n: int) -> list[str]:
+def _request_pngs(url: str, category: str, n: int) -> list[str]:
     return ask(url + GENERATE, {"category": category, "n": n, "seed": 1})["pictures"]  # type: ignore[no-any-return]
 
 
@@ -120,13 +119,13 @@ def request_decision(url: str, categories: list[str]) -> str:
     return f"chose {chosen['creative_id']} of {what} with probability {chosen['probability']:.2g}"
 
 
-def _open() -> dict[str, str]:
+def _environment() -> dict[str, str]:
     return {**os.environ} if "ADLOOM_TOKENS_FILE" in os.environ else {**os.environ, "ADLOOM_AUTH": "off"}
 
 
-def _ready(process: "subprocess.Popen[str]") -> str:
+def _wait_until_ready(process: "subprocess.Popen[str]") -> str:
     assert process.stdout is not None
     for line in process.stdout:
-        if found := re.match(r"ready on (\S+);", line):
-            return found.group(1)
+        if match := re.match(r"ready on (\S+);", line):
+            return match.group(1)
     raise ExternalServiceError("adloom serve ended before it was ready; the lines above say why")

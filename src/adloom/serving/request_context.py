@@ -1,4 +1,4 @@
-"""Which request something is about: its id in answers and log lines, and the trace it belongs to (W3C)."""
+"""Request context: the request id in answers and log lines, and the W3C trace id of the caller."""
 
 import json
 import logging
@@ -15,51 +15,51 @@ TRACEPARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f
 
 
 class Trace(NamedTuple):
-    """What names a request."""
+    """The ids of a request."""
 
     request_id: str
-    trace_id: str | None  # of the caller's trace
+    trace_id: str | None  # of the caller
 
 
-current: ContextVar[Trace | None] = ContextVar("current", default=None)  # of the request that is being answered
+current: ContextVar[Trace | None] = ContextVar("current", default=None)
 
 
 class RequestIds:
-    """New ids, 32 hex digits each; drawn from the system many at a time, which is several times as fast."""
+    """Random ids of 32 hex digits; reading many at once from the system is several times as fast."""
 
     def __init__(self) -> None:
-        self._drawn: list[str] = []
+        self._ids: list[str] = []
 
     def __call__(self) -> str:
-        """Return one."""
-        if not self._drawn:
+        """Return a new id."""
+        if not self._ids:
             digits = os.urandom(16 * 256).hex()
-            self._drawn = [digits[i : i + 32] for i in range(0, len(digits), 32)]
-        return self._drawn.pop()
+            self._ids = [digits[i : i + 32] for i in range(0, len(digits), 32)]
+        return self._ids.pop()
 
 
 new_id = RequestIds()
 
 
-def of(headers: Mapping[bytes, bytes]) -> Trace:
-    """Take the caller's names over: X-Request-ID, else the trace's id, else a new one; what is malformed is no name."""
+def read_trace(headers: Mapping[bytes, bytes]) -> Trace:
+    """Return the request id (X-Request-ID, else the trace id, else a new one); malformed headers are ignored."""
     trace_id = None
-    if (parent := headers.get(b"traceparent")) and (found := TRACEPARENT.fullmatch(parent)):
-        trace_id = found[1].decode()
-    if (given := headers.get(b"x-request-id")) and REQUEST_ID.fullmatch(given):
-        return Trace(given.decode(), trace_id)
+    if (parent := headers.get(b"traceparent")) and (match := TRACEPARENT.fullmatch(parent)):
+        trace_id = match[1].decode()
+    if (request_id := headers.get(b"x-request-id")) and REQUEST_ID.fullmatch(request_id):
+        return Trace(request_id.decode(), trace_id)
     return Trace(trace_id or new_id(), trace_id)
 
 
 def request_id(headers: Mapping[bytes, bytes]) -> bytes:
-    """Return the name that a request has, or gets here."""
+    """Return the id of a request, or a new one."""
     if b"x-request-id" in headers or b"traceparent" in headers:
-        return of(headers).request_id.encode()
+        return read_trace(headers).request_id.encode()
     return new_id().encode()
 
 
 class JsonLines(logging.Formatter):
-    """Log records as JSON objects, one a line."""
+    """Format log records as JSON lines."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -76,8 +76,8 @@ class JsonLines(logging.Formatter):
         return json.dumps(fields, ensure_ascii=False)
 
 
-def set_up() -> None:
-    """Log to stderr: JSON for machines, a plain line where a person is watching."""
+def configure_logging() -> None:
+    """Log to stderr: plain lines in a terminal, otherwise JSON."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("adloom: %(message)s") if sys.stderr.isatty() else JsonLines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])

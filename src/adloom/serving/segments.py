@@ -1,4 +1,4 @@
-"""Segments: what the segment endpoint answers, from user ids or from features."""
+"""The segment endpoint: find segments by user ids or by features."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,46 +17,46 @@ from adloom.serving.models.loader import Audience, LoadedModel, Models
 
 @dataclass(frozen=True)
 class PseudonymKeys:
-    """The keys with which user ids may have become pseudonyms: the environment's, if any, and the published one."""
+    """The keys of pseudonyms: our own, if configured, and the published one."""
 
     own: bytes | None
 
-    def matching(self, wanted: str) -> bytes:
-        """Return the key of this fingerprint. Raises Problem (503), since nobody can be found with another."""
+    def find(self, required: str) -> bytes:
+        """Return the key with this fingerprint. Raises Problem (503) when it is unknown."""
         for key in (self.own, PUBLISHED_KEY):
-            if key and key_fingerprint(key) == wanted:
+            if key and key_fingerprint(key) == required:
                 return key
-        given = key_fingerprint(self.own) if self.own else "none"
-        reason = f"users are under the key {wanted}, this service has {given}; set ADLOOM_PSEUDONYM_KEY, or ask by rows"
+        own = key_fingerprint(self.own) if self.own else "none"
+        reason = f"users are under the key {required}, this service has {own}; set ADLOOM_PSEUDONYM_KEY, or send rows"
         raise unavailable("audience", reason)
 
 
-def segment(asked: SegmentRequest, models: Models, keys: PseudonymKeys) -> SegmentAnswer:
-    """Place every user or row that can be placed. Raises Problem when the model or the key is not there."""
+def segment(request: SegmentRequest, models: Models, keys: PseudonymKeys) -> SegmentAnswer:
+    """Find the segment of each user or row. Raises Problem without the model or the key."""
     audience = models.audience
-    if asked.users is not None:
-        items: list[SegmentAssignment | ItemError] = list(_users(asked.users, audience, keys))
+    if request.users is not None:
+        items: list[SegmentAssignment | ItemError] = list(_by_users(request.users, audience, keys))
     else:
-        items = list(_rows(asked.rows or [], audience.model))
+        items = list(_by_rows(request.rows or [], audience.model))
     return SegmentAnswer(model=audience.origin, items=items)
 
 
-def _users(users: Sequence[str], audience: LoadedModel[Audience], keys: PseudonymKeys) -> list[SegmentAssignment]:
-    key = keys.matching(audience.model.key_fingerprint)
-    found = audience.model.members.find([pseudonymise(user, key) for user in users])
-    return [SegmentAssignment(segment=name) for name in found]
+def _by_users(users: Sequence[str], audience: LoadedModel[Audience], keys: PseudonymKeys) -> list[SegmentAssignment]:
+    key = keys.find(audience.model.key_fingerprint)
+    names = audience.model.members.find([pseudonymise(user, key) for user in users])
+    return [SegmentAssignment(segment=name) for name in names]
 
 
-def _rows(rows: Sequence[FeatureRow], audience: Audience) -> list[SegmentAssignment | ItemError]:
+def _by_rows(rows: Sequence[FeatureRow], audience: Audience) -> list[SegmentAssignment | ItemError]:
     features = np.array([[getattr(row, name) for name in FEATURES] for row in rows], np.float64)
     try:
         return [SegmentAssignment(segment=str(name)) for name in audience.segmenter.assign(features)]
     except DataError:
-        return [_row(row, i, audience) for i, row in enumerate(features)]
+        return [_by_row(row, i, audience) for i, row in enumerate(features)]
 
 
-def _row(features: Float64Array, number: int, audience: Audience) -> SegmentAssignment | ItemError:
-    """Place one user, features (features,)."""
+def _by_row(features: Float64Array, number: int, audience: Audience) -> SegmentAssignment | ItemError:
+    """Find the segment of one user, features (features,)."""
     try:
         return SegmentAssignment(segment=str(audience.segmenter.assign(features[None])[0]))
     except DataError as error:

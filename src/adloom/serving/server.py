@@ -1,20 +1,15 @@
-"""`adloom serve`: one process in the foreground answers everything; the port is taken before a model is opened."""
+"""`adloom serve`: choose models and settings, create the application, and serve it on a port."""
 
-import contextlib
 import logging
 import os
 import signal
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import click
-import uvicorn
 from starlette.types import ASGIApp
 
 from adloom import threads
@@ -23,42 +18,30 @@ from adloom.config.models import MODELS
 from adloom.config.settings import Settings
 from adloom.context import pseudonym_key
 from adloom.decision_log import log
-from adloom.errors import ArtifactError, ConfigError, LockedError
+from adloom.errors import ArtifactError, ConfigError
 from adloom.serving import app, request_context, telemetry, workers
 from adloom.serving.api import auth
 from adloom.serving.api.decide_schemas import DECIDE
 from adloom.serving.api.schemas import ENDPOINTS, GENERATE, READ, REFRESH, WRITE, Endpoint
-from adloom.serving.decide.fast_http_protocol import FastHttpProtocol
 from adloom.serving.decide.service import MemoryLog
+from adloom.serving.http_server import STOP_SECONDS, bind_socket, run
 from adloom.serving.models import bundle_cache, loader, sources
 from adloom.serving.models.bundle_cache import Champion
-from adloom.serving.models.refresher import ModelRefresher, Notes
-from adloom.serving.models.registry_worker import STARTING, RegistryWorker, Wanted
+from adloom.serving.models.refresher import ModelRefresher, SharedChampions
+from adloom.serving.models.registry_worker import START_TIMEOUT, ChampionQuery, RegistryWorker
 from adloom.serving.models.trial import TrialProcess
 from adloom.serving.segments import PseudonymKeys
 
-logger = logging.getLogger(__name__)
+CACHE_AFTER = 3.0  # seconds without an answer of the registry, after which the cached champions serve
+FIRST_REFRESH_TIMEOUT = 60.0  # seconds after which a service that follows starts without its models, not ready
+MODELS_PAGE = "/v1/models"
 
-CACHE_AFTER = 3.0  # seconds after which the cache serves, when the registry has not answered
-FIRST_LOOK = 60.0  # seconds after which a service that follows starts without its models, not ready
-GRACE = 5  # seconds that requests in progress get when the service is stopped
-HOW: Mapping[str, Any] = {
-    "loop": "uvloop",
-    "http": FastHttpProtocol,
-    "ws": "none",
-    "proxy_headers": False,  # nobody here asks who the client is
-    "lifespan": "on",
-    "log_config": None,
-    "log_level": "error",  # what is not HTTP at all is no news
-    "access_log": False,
-    "server_header": False,
-    "timeout_graceful_shutdown": GRACE,
-}
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class App:
-    """What one service answers, and from which models."""
+    """The endpoints and models of one service."""
 
     endpoints: Mapping[str, Endpoint]
     models: Sequence[str]
@@ -70,14 +53,14 @@ def _models_of(service: str) -> list[str]:
 
 APPS: Mapping[str, App] = {
     "all": App(ENDPOINTS, list(MODELS)),
-    "decide": App(app.OWN, _models_of("decide")),
+    "decide": App(app.DECIDE_ENDPOINTS, _models_of("decide")),
     "creatives": App({path: ENDPOINTS[path] for path in (GENERATE, READ, WRITE, REFRESH)}, _models_of("creatives")),
 }
 
 
 @dataclass(frozen=True)
 class ServeOptions:
-    """How `adloom serve` was called."""
+    """The options of `adloom serve`."""
 
     app: str
     params: Path
@@ -86,166 +69,122 @@ class ServeOptions:
     pins: Mapping[str, int] = field(default_factory=dict)
     workers: int = 1
 
-    @property
-    def wanted(self) -> Wanted:
-        """The champions to fetch."""
+    def champion_query(self) -> ChampionQuery:
+        """Return the champions to fetch. Raises ConfigError when a pinned model is not among them."""
         names = list(APPS[self.app].models)
         if unknown := [model for model in self.pins if model not in names]:
             raise ConfigError(f"--pin {unknown[0]}: expected one of {', '.join(names)}")
-        return Wanted(str(self.params), names, dict(self.pins))
+        return ChampionQuery(str(self.params), names, dict(self.pins))
 
-    @property
-    def project(self) -> str:
-        """The project's name; a folder may be served without params.yaml."""
+    def load_project(self) -> str:
+        """Return the project's name; a folder of artifacts needs no params.yaml."""
         if self.models is not None and not self.params.is_file():
             return "adloom"
         return params.load(self.params).project
 
 
-def serve(asked: ServeOptions, host: str, port: int) -> None:
+def serve(options: ServeOptions, host: str, port: int) -> None:
     """
-    Serve one of APPS from the registry's champions, or the artifacts in a folder, until interrupted.
+    Serve one of APPS from the registry's champions, or from a folder of artifacts, until interrupted.
 
-    Port 0 is a free one. Raises LockedError when the port is taken, ArtifactError when there is not one model to serve,
-    ConfigError when it is not said who may ask.
+    Port 0 is a free one. Raises LockedError when the port is in use, ArtifactError without any model, ConfigError
+    without tokens.
     """
     prepare_libraries()
     settings = Settings()
-    if isinstance(auth.build(settings), auth.NoAuth):
-        logger.warning("ADLOOM_AUTH=off: whoever reaches this port may ask")
-    PseudonymKeys(pseudonym_key(settings))
+    if isinstance(auth.create_auth(settings), auth.NoAuth):
+        logger.warning("ADLOOM_AUTH=off: anyone who reaches this port is allowed")
+    pseudonym_key(settings)
     with bind_socket(host, port) as listening:
-        if asked.workers > 1:
-            workers.run(
-                partial(create_app, asked), listening, asked.workers, dict(HOW), _ready(listening, "/v1/models")
-            )
+        if options.workers > 1:
+            workers.run(partial(create_app, options), listening, options.workers, MODELS_PAGE)
         else:
-            run(create_app(asked), listening, "/v1/models")
+            run(create_app(options), listening, MODELS_PAGE)
 
 
-def create_app(asked: ServeOptions, shared: Path | None = None) -> ASGIApp:
-    """Return the application of one process, its models loaded. Raises ArtifactError when there is not one."""
+def create_app(options: ServeOptions, metrics_folder: Path | None = None) -> ASGIApp:
+    """Load the models and return the application of one process. Raises ArtifactError without any model."""
     prepare_libraries()
     settings = Settings()
-    follower = None if asked.models else _following(asked, settings)
-    models = follower.models if follower else loader.load(_in_folder(asked), settings.serve_threads)
-    if not models.bundles and (follower is None or (asked.app != "decide" and not asked.follow)):
+    if options.models:
+        refresher, found = None, sources.find_in_folder(options.models, APPS[options.app].models)
+        models = loader.load(found, settings.serve_threads)
+    else:
+        refresher = _start_refresher(options, settings)
+        models = refresher.models
+    if not models.loaded and (refresher is None or (options.app != "decide" and not options.follow)):
         raise ArtifactError("no model to serve, see above; `adloom run` makes and registers them")
-    project = asked.project
-    around = app.ServiceDependencies(
+    project = options.load_project()
+    dependencies = app.ServiceDependencies(
         keys=PseudonymKeys(pseudonym_key(settings)),
-        auth=auth.build(settings, asked.workers),
-        log=log.open_log(settings, project) if DECIDE in APPS[asked.app].endpoints else MemoryLog(),
+        auth=auth.create_auth(settings, options.workers),
+        log=log.open_log(settings, project) if DECIDE in APPS[options.app].endpoints else MemoryLog(),
         project=project,
-        follower=follower,
-        shared=shared,
-        tracing=telemetry.Tracing(telemetry.exporting()) if settings.otlp_endpoint else None,
-        stopped=_end_soon,
-        without_model=settings.serve_without_model == "ready",
+        refresher=refresher,
+        metrics_folder=metrics_folder,
+        tracing=telemetry.Tracing(telemetry.create_provider()) if settings.otlp_endpoint else None,
+        after_stop=_exit_soon,
+        ready_without_model=settings.serve_without_model == "ready",
     )
-    return application(asked.app, models, around)
+    return create_named_app(options.app, models, dependencies)
 
 
-def _in_folder(asked: ServeOptions) -> sources.Sources:
-    return sources.find_in_folder(asked.models or Path(), APPS[asked.app].models)
-
-
-def _following(asked: ServeOptions, settings: Settings) -> ModelRefresher:
-    """Return a follower that looks at the registry, after its first look or with what the bundle cache has."""
-    began, wanted, cache = time.monotonic(), asked.wanted, bundle_cache.opened(settings)
-    fetch = RegistryWorker(wanted)
+def _start_refresher(options: ServeOptions, settings: Settings) -> ModelRefresher:
+    """Return a refresher with the registry's champions, or with the cached ones when the registry is slow."""
+    started, query, cache = time.monotonic(), options.champion_query(), bundle_cache.open_cache(settings)
+    fetch = RegistryWorker(query)
     trials = TrialProcess(settings.serve_threads, settings.trial_seconds, settings.trial_mb)
-    keys = {model: sources.key(model, wanted.pins) for model in wanted.models}
-    remembered = partial(sources.find_in_cache, cache, wanted.models, wanted.pins)
-    follower = ModelRefresher(
+    keys = {model: sources.champion_key(model, query.pins) for model in query.models}
+    find_cached = partial(sources.find_in_cache, cache, query.models, query.pins)
+    refresher = ModelRefresher(
         fetch,
         settings.serve_threads,
-        attempt=trials,
-        note=lambda model, version, digest: cache.note(keys[model], Champion(version, digest)),
-        notes=Notes(remembered, partial(cache.changed, keys.values()), settings.home / "follower.lock"),
-        interval=settings.follow_seconds if asked.follow else None,
-        rest=partial(_each, [trials.stop] if asked.follow else [trials.stop, fetch.stop]),
-        close_source=partial(_each, [fetch.close, trials.close]),
+        trial=trials,
+        save_champion=lambda model, version, digest: cache.save_champion(keys[model], Champion(version, digest)),
+        shared=SharedChampions(
+            find_cached, partial(cache.hash_champions, keys.values()), settings.home / "follower.lock"
+        ),
+        interval=settings.follow_seconds if options.follow else None,
+        after_refresh=partial(_call_each, [trials.stop] if options.follow else [trials.stop, fetch.stop]),
+        close_source=partial(_call_each, [fetch.close, trials.close]),
     )
-    follower.begin(remembered())
-    if asked.app != "decide":
-        from adloom.serving.creatives import bento  # noqa: F401 - takes seconds, in which the registry is asked
-    if follower.models.away:  # not all that is wanted is known here
-        follower.looked.wait(FIRST_LOOK if asked.follow else None)
+    refresher.start(find_cached())
+    if options.app != "decide":
+        from adloom.serving.creatives import bento  # noqa: F401 - takes seconds, while the registry is queried
+    if refresher.models.unknown:
+        refresher.first_refresh.wait(FIRST_REFRESH_TIMEOUT if options.follow else None)
     else:
-        fetch.asking.wait(0 if asked.follow else STARTING)
-        follower.looked.wait(max(began + CACHE_AFTER - time.monotonic(), 0))
-    return follower
+        fetch.started.wait(0 if options.follow else START_TIMEOUT)
+        refresher.first_refresh.wait(max(started + CACHE_AFTER - time.monotonic(), 0))
+    return refresher
 
 
-def _end_soon() -> None:
-    """End this process in GRACE seconds, also when a thread hangs that it would wait for."""
-    timer = threading.Timer(GRACE, os._exit, [128 + signal.SIGTERM])
+def _exit_soon() -> None:
+    """Exit after STOP_SECONDS, even when a thread hangs."""
+    timer = threading.Timer(STOP_SECONDS, os._exit, [128 + signal.SIGTERM])
     timer.daemon = True
     timer.start()
 
 
-def _each(functions: Iterable[Callable[[], None]]) -> None:
+def _call_each(functions: Iterable[Callable[[], None]]) -> None:
     for function in functions:
         function()
 
 
 def prepare_libraries() -> None:
-    """Keep libraries quiet and to their threads; call it before they are imported."""
-    threads.limit_threads(Settings().serve_threads, blas=1)  # its threads spin, and one request's products are small
+    """Limit the libraries' threads and output. Call it before they are imported."""
+    threads.limit_threads(Settings().serve_threads, blas=1)  # BLAS threads spin, and one request's products are small
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "1")  # read when bentoml is imported
     if Settings().otlp_endpoint is None:
-        os.environ.setdefault("OTEL_SDK_DISABLED", "true")  # its tracing costs half of the throughput
-    request_context.set_up()
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its retries; the registry says once when they were in vain
+        os.environ.setdefault("OTEL_SDK_DISABLED", "true")  # BentoML's tracing halves the throughput
+    request_context.configure_logging()
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # hides retries; the registry reports the last failure
 
 
-def application(name: str, models: loader.Models, around: app.ServiceDependencies) -> ASGIApp:
-    """Return one of APPS; the decide app has no BentoML in it."""
+def create_named_app(name: str, models: loader.Models, dependencies: app.ServiceDependencies) -> ASGIApp:
+    """Return one of APPS; the decide app does not import BentoML."""
     if name == "decide":
-        return app.create_decide_app(models, around)
+        return app.create_decide_app(models, dependencies)
     from adloom.serving.creatives import bento
 
-    return bento.mounted(app.Service(models, around, APPS[name].endpoints))
-
-
-@contextlib.contextmanager
-def bind_socket(host: str, port: int) -> Iterator[socket.socket]:
-    """Yield a listening socket; requests queue until it is served. Raises LockedError when the port is in use."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as bound:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            bound.bind((host, port))
-        except socket.gaierror as error:
-            raise ConfigError(f"--host {host}: {error.strerror}; 127.0.0.1 serves this machine alone") from None
-        except OSError as error:
-            raise LockedError(f"{host}:{port}: {error.strerror}; stop what uses it or choose another --port") from None
-        bound.listen()  # bound alone, another service could still take it
-        yield bound
-
-
-class _Server(uvicorn.Server):
-    """uvicorn that says in one line when it is ready."""
-
-    def __init__(self, config: uvicorn.Config, page: str) -> None:
-        super().__init__(config)
-        self._page = page
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started and sockets:
-            click.echo(_ready(sockets[0], self._page))
-
-
-def run(app: ASGIApp, bound: socket.socket, page: str) -> None:
-    """Answer what comes to a socket until interrupted; `page` is what people are told to look at first."""
-    config = uvicorn.Config(app, **HOW)
-    with contextlib.suppress(KeyboardInterrupt):  # which uvicorn raises again after it has stopped
-        _Server(config, page).run(sockets=[bound])
-
-
-def _ready(bound: socket.socket, page: str) -> str:
-    host, port = bound.getsockname()[:2]
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    return f"ready on {url}; try: curl {url}{page}"
+    return bento.create_bento_app(app.Service(models, dependencies, APPS[name].endpoints))

@@ -1,4 +1,4 @@
-"""OpenTelemetry: a span for each request to a model, in the caller's trace; not imported unless it is configured."""
+"""OpenTelemetry: a span for each request to a model, in the caller's trace; imported only when it is configured."""
 
 import threading
 import time
@@ -14,23 +14,23 @@ from adloom.serving.decide.micro_batcher import Headers, Request
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
-PARENTS = ("traceparent", "tracestate")  # headers that name the caller's span
-EVERY = 0.1  # seconds between two times that spans are made of the lane's requests
-MOST = 100  # of them each time: a span costs half as much as a decision; the newest requests have one
+PARENT_HEADERS = ("traceparent", "tracestate")
+INTERVAL = 0.1  # seconds between two batches of spans of decisions
+MAX_SPANS = 100  # of a batch, for the newest requests: a span costs half as much as a decision
 
 
-class Answered(NamedTuple):
-    """A request of the lane that was answered."""
+class AnsweredRequest(NamedTuple):
+    """An answered request to the decision endpoint."""
 
     path: str
     headers: Headers
     status: int
-    arrived: float  # by time.perf_counter
-    ended: float
+    start: float  # by time.perf_counter
+    end: float
 
 
-def exporting() -> "TracerProvider":
-    """Return what sends spans to where the environment says. Raises ConfigError when the exporter is not installed."""
+def create_provider() -> "TracerProvider":
+    """Return a provider that exports to the configured endpoint. Raises ConfigError without the exporter package."""
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # type: ignore[import-not-found, unused-ignore]
             OTLPSpanExporter,
@@ -42,23 +42,23 @@ def exporting() -> "TracerProvider":
         missing = f"OTEL_EXPORTER_OTLP_ENDPOINT is set and {error.name} is not installed"
         raise ConfigError(f"{missing}; `pip install opentelemetry-exporter-otlp-proto-http`, or unset it") from None
     provider = TracerProvider(resource=Resource.create({SERVICE_NAME: "adloom"}))
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))  # from a thread of its own
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))  # in its own thread
     return provider
 
 
 class Tracing:
-    """Makes spans of requests: the lane's are answered as they are without, and a thread makes their spans."""
+    """Creates spans of requests; those of decisions in a thread, after the answer."""
 
     def __init__(self, provider: "TracerProvider") -> None:
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
         self._provider, self._tracer = provider, provider.get_tracer("adloom")
         self._extract = TraceContextTextMapPropagator().extract
-        self._answered: deque[Answered] = deque(maxlen=MOST)
-        threading.Thread(target=self._make_spans, name="spans", daemon=True).start()
+        self._answered: deque[AnsweredRequest] = deque(maxlen=MAX_SPANS)
+        threading.Thread(target=self._create_spans, name="spans", daemon=True).start()
 
-    def traced(self, app: ASGIApp) -> ASGIApp:
-        """Return an application whose requests to models are spans."""
+    def wrap(self, app: ASGIApp) -> ASGIApp:
+        """Return an application with a span for each request to a model."""
         from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 
         pages = ",".join(f"^https?://[^/]*{page}$" for page in sorted(PAGES))
@@ -68,25 +68,25 @@ class Tracing:
         return middleware
 
     def record(self, request: Request, status: int, end: float) -> None:
-        """Take a request of the lane that was answered at a time, by time.perf_counter."""
-        self._answered.append(Answered(request.path, request.headers, status, request.arrived, end))
+        """Queue the span of a request that was answered at `end` of time.perf_counter."""
+        self._answered.append(AnsweredRequest(request.path, request.headers, status, request.arrival.time, end))
 
-    def _make_spans(self) -> None:
+    def _create_spans(self) -> None:
         while True:
-            time.sleep(EVERY)
+            time.sleep(INTERVAL)
             for _ in range(len(self._answered)):
-                self._make_span(self._answered.popleft())
+                self._create_span(self._answered.popleft())
 
-    def _make_span(self, answered: Answered) -> None:
+    def _create_span(self, request: AnsweredRequest) -> None:
         from opentelemetry.trace import SpanKind
 
-        names = {name: answered.headers.get(name.encode(), b"").decode("latin-1") for name in PARENTS}
-        clock = time.time_ns() - int(time.perf_counter() * 1e9)
+        parent = {name: request.headers.get(name.encode(), b"").decode("latin-1") for name in PARENT_HEADERS}
+        offset = time.time_ns() - int(time.perf_counter() * 1e9)
         span = self._tracer.start_span(
-            f"POST {answered.path}",
-            self._extract(names) if names["traceparent"] else None,
+            f"POST {request.path}",
+            self._extract(parent) if parent["traceparent"] else None,
             SpanKind.SERVER,
-            {"http.method": "POST", "http.target": answered.path, "http.status_code": answered.status},
-            start_time=clock + int(answered.arrived * 1e9),
+            {"http.method": "POST", "http.target": request.path, "http.status_code": request.status},
+            start_time=offset + int(request.start * 1e9),
         )
-        span.end(clock + int(answered.ended * 1e9))
+        span.end(offset + int(request.end * 1e9))

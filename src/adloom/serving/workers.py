@@ -1,4 +1,4 @@
-"""Several processes that answer on one port; uvicorn starts them and starts those again that end."""
+"""Several worker processes on one port; uvicorn starts them, and restarts those that end."""
 
 import ctypes
 import os
@@ -10,44 +10,45 @@ from functools import partial
 from pathlib import Path
 
 import click
-import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from adloom.errors import AdloomError
+from adloom.serving.http_server import UVICORN_OPTIONS, ServerConfig, format_ready
 
-STARTING = 120.0  # seconds in which a process must answer
-DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux's prctl
+START_TIMEOUT = 120.0  # seconds in which a worker must answer
+PR_SET_PDEATHSIG = 1  # of Linux's prctl: the signal to this process when its parent dies
 
 
 class _Workers(Multiprocess):
-    """uvicorn's processes, which say in one line when all of them are ready."""
+    """uvicorn's worker processes, with a line when all of them are ready."""
 
-    def __init__(self, config: uvicorn.Config, bound: socket.socket, ready: str) -> None:
+    def __init__(self, config: ServerConfig, bound: socket.socket, ready: str) -> None:
         super().__init__(config, [bound])
         self._ready = ready
 
     def init_processes(self) -> None:
-        """Start them."""
+        """Start the workers and wait until they are ready."""
         super().init_processes()
-        if all(process.wait_until_ready(STARTING, self.should_exit) for process in self.processes):
+        if all(process.wait_until_ready(START_TIMEOUT, self.should_exit) for process in self.processes):
             click.echo(self._ready)
 
 
-def run(make: Callable[[Path], ASGIApp], bound: socket.socket, count: int, how: dict[str, object], ready: str) -> None:
-    """Answer from so many processes, each with an application of its own making, until interrupted."""
-    with tempfile.TemporaryDirectory(prefix="adloom-metrics-") as shared:
-        factory = partial(_begin, make, Path(shared), os.getpid())
-        config = uvicorn.Config(factory, factory=True, workers=count, **how)  # type: ignore[arg-type]
-        _Workers(config, bound, ready).run()
+def run(create: Callable[[Path], ASGIApp], bound: socket.socket, count: int, page: str) -> None:
+    """Serve from so many processes until interrupted; each creates its own application."""
+    with tempfile.TemporaryDirectory(prefix="adloom-metrics-") as folder:
+        factory = partial(_create_in_worker, create, Path(folder), os.getpid())
+        config = ServerConfig(factory, factory=True, workers=count, **UVICORN_OPTIONS)
+        _Workers(config, bound, format_ready(bound, page)).run()
 
 
-def _begin(make: Callable[[Path], ASGIApp], shared: Path, parent: int) -> ASGIApp:
-    ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGTERM)  # a parent that is killed leaves nobody on its port
-    if os.getppid() != parent:  # it was killed before that
-        raise SystemExit(uvicorn.config.STARTUP_FAILURE)
+def _create_in_worker(create: Callable[[Path], ASGIApp], folder: Path, parent: int) -> ASGIApp:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # a killed parent leaves no process on its port
+    if os.getppid() != parent:  # it was killed before this call
+        raise SystemExit(STARTUP_FAILURE)
     try:
-        return make(shared)
+        return create(folder)
     except AdloomError as error:
         click.echo(f"adloom: {' '.join(str(error).split())}", err=True)
-        raise SystemExit(uvicorn.config.STARTUP_FAILURE) from None
+        raise SystemExit(STARTUP_FAILURE) from None

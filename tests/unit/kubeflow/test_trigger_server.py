@@ -189,7 +189,7 @@ def test_a_new_tokens_file_is_read_and_an_unreadable_one_closes_the_service(sett
     http = client(looks(STARTED), settings)
     assert http.post(TRIGGER, json={}, headers=ALLOWED).status_code == 201
     tokens_file(tmp_path, "another-token")
-    http.app.state.auth.look()  # type: ignore[attr-defined]
+    http.app.state.auth.reload()  # type: ignore[attr-defined]
     assert http.post(TRIGGER, json={}, headers=ALLOWED).status_code == 401
     http.app.state.auth._read_at -= 3600  # type: ignore[attr-defined]
     assert [http.get("/readyz").status_code, http.post(TRIGGER, json={}, headers=ALLOWED).status_code] == [503, 503]

@@ -42,13 +42,13 @@ from adloom.serving.segments import PseudonymKeys
 
 PROBLEM = "application/problem+json"
 AROUND = decide_app.ServiceDependencies(PseudonymKeys(None))
-ASKED = {path: endpoint for path, endpoint in ENDPOINTS.items() if endpoint.asked}  # those with a body
+ASKED = {path: endpoint for path, endpoint in ENDPOINTS.items() if endpoint.request}  # those with a body
 QUESTIONS: dict[str, dict[str, object]] = {SEGMENT: {"users": ["1"]}, GENERATE: {"category": "Bag", "seed": 1}}
 
 
 @pytest.fixture(scope="module")
 def client(models: Models) -> Iterator[TestClient]:
-    with TestClient(server.application("all", models, AROUND), raise_server_exceptions=False) as client:
+    with TestClient(server.create_named_app("all", models, AROUND), raise_server_exceptions=False) as client:
         yield client
 
 
@@ -117,7 +117,7 @@ class TestGenerate:
     def test_more_pixels_than_one_request_may_draw(self, tmp_path: Path) -> None:
         write_generator(tmp_path / "gan", edge=128)
         large = loader.load(sources.find_in_folder(tmp_path, ["gan"]), threads=1)
-        with TestClient(server.application("creatives", large, AROUND)) as client:
+        with TestClient(server.create_named_app("creatives", large, AROUND)) as client:
             problem = refused(client, GENERATE, {"category": "Bag", "n": 17}, 422)
             assert (problem["field"], "at most 16 are drawn" in problem["detail"]) == ("n", True)
             assert len(ok(client, GENERATE, {"category": "Bag", "n": 16})["pictures"]) == 16
@@ -250,7 +250,7 @@ class TestWrite:
                 asked.append(token.size)
                 return super().__call__(token, state)
 
-        bundle = models.bundles["lstm"]
+        bundle = models.loaded["lstm"]
         counted = replace(bundle, model=replace(bundle.model, write=Counted()))
         body = CopyRequest.model_validate(request)
         assert generate.write(body, Models({"lstm": counted}, {})).lines == []
@@ -345,7 +345,7 @@ class TestSegment:
         assert ok(without, SEGMENT, {"rows": [self.ROW]})["items"] == [{"segment": "segment-1"}]
 
 
-FIELDS = sorted({name for endpoint in ASKED.values() for name in inspect.get_annotations(endpoint.asked or object)})
+FIELDS = sorted({name for endpoint in ASKED.values() for name in inspect.get_annotations(endpoint.request or object)})
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8) | st.just("Bag"),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*FIELDS, "?"]), inner, max_size=4),
@@ -436,7 +436,7 @@ class TestFront:
             seen[scope["path"]] = meter.registry.get_sample_value("adloom_requests_in_flight")
             await PlainTextResponse("seen")(scope, receive, send)
 
-        client = TestClient(ApiMiddleware(look, Admission(meter, decide_app.OWN)))
+        client = TestClient(ApiMiddleware(look, Admission(meter, decide_app.DECIDE_ENDPOINTS)))
         client.post(SEGMENT, json={"users": ["1"]})
         client.get("/readyz")
         assert seen == {SEGMENT: 1, "/readyz": 0}
@@ -448,7 +448,7 @@ class TestApps:
 
     @pytest.mark.parametrize(("app", "own", "other"), [("decide", SEGMENT, GENERATE), ("creatives", GENERATE, SEGMENT)])
     def test_each_answers_its_own(self, models: Models, app: str, own: str, other: str) -> None:
-        with TestClient(server.application(app, models, AROUND), raise_server_exceptions=False) as client:
+        with TestClient(server.create_named_app(app, models, AROUND), raise_server_exceptions=False) as client:
             assert ok(client, own, QUESTIONS[own])
             stranger = client.post(other, content=b"not even JSON")
             assert (stranger.status_code, stranger.headers["content-type"]) == (404, PROBLEM)
@@ -472,7 +472,7 @@ class TestPages:
 
     def test_a_model_that_is_not_there(self, models: Models) -> None:
         partial = Models({"cnn": models.cnn}, {"gan": "skipped: no source", "audience": "skipped: no source"})
-        with TestClient(server.application("all", partial, AROUND)) as client:
+        with TestClient(server.create_named_app("all", partial, AROUND)) as client:
             problem = refused(client, GENERATE, {"category": "Bag"}, 503)
             assert problem["detail"] == "model gan is not served: skipped: no source"
             assert refused(client, SEGMENT, {"users": ["1"]}, 503)["title"] == "Service Unavailable"
@@ -483,7 +483,7 @@ class TestPages:
 
     def test_nothing_is_ready_without_models(self) -> None:
         nothing = Models({}, {"gan": "gone"})
-        with TestClient(server.application("creatives", nothing, AROUND)) as client:
+        with TestClient(server.create_named_app("creatives", nothing, AROUND)) as client:
             assert client.get("/livez").status_code == 200
             ready = client.get("/readyz")
             assert (ready.status_code, ready.headers["content-type"]) == (503, PROBLEM)
@@ -499,12 +499,14 @@ class TestPages:
         unknown = Models(bundles, {"policy": "no answer"}, frozenset({"policy"}))
         waiting = TestClient(decide_app.create_decide_app(unknown, AROUND)).get("/readyz")
         assert (waiting.status_code, waiting.json()["detail"].endswith("policy: no answer")) == (503, True)
-        ready = TestClient(decide_app.create_decide_app(unknown, replace(AROUND, without_model=True))).get("/readyz")
+        ready = TestClient(decide_app.create_decide_app(unknown, replace(AROUND, ready_without_model=True))).get(
+            "/readyz"
+        )
         assert (ready.status_code, ready.json()["models"]) == (200, list(served))
         assert ready.json()["sources"]["policy"] == "none"
 
     def test_a_swap_between_two_requests(self, models: Models) -> None:
-        service = decide_app.Service(Models({}, {"audience": "not yet"}), AROUND, decide_app.OWN)
+        service = decide_app.Service(Models({}, {"audience": "not yet"}), AROUND, decide_app.DECIDE_ENDPOINTS)
         client = TestClient(decide_app.with_middleware(service))
         refused(client, SEGMENT, {"users": ["1"]}, 503)
         service.publish(RefreshResult(models, ("audience",), {}))
@@ -518,7 +520,7 @@ class TestPages:
         assert generate["properties"]["n"]["maximum"] == 64
         assert client.get("/docs.json").json() == whole
         alone = TestClient(decide_app.create_decide_app(models, AROUND)).get("/openapi.json").json()
-        assert set(alone["paths"]) & set(ENDPOINTS) == set(decide_app.OWN)
+        assert set(alone["paths"]) & set(ENDPOINTS) == set(decide_app.DECIDE_ENDPOINTS)
 
     def test_the_published_key_is_used_without_a_key(self, client: TestClient) -> None:
-        assert PseudonymKeys(None).matching(key_fingerprint(PUBLISHED_KEY)) == PUBLISHED_KEY
+        assert PseudonymKeys(None).find(key_fingerprint(PUBLISHED_KEY)) == PUBLISHED_KEY

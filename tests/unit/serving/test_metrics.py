@@ -5,11 +5,9 @@ import time
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from adloom.serving.decide.service import MemoryLog
-from adloom.serving.metrics import ADDED, DecisionMetrics, MetricsExporter, RequestMetrics, merge_expositions
+from adloom.serving.metrics import IN_FLIGHT, MetricsExporter, RequestMetrics, merge_expositions
 
 ONE = """# HELP a_total Counted.
 # TYPE a_total counter
@@ -42,29 +40,6 @@ def test_durations_fall_into_buckets() -> None:
     assert meter.registry.get_sample_value("adloom_requests_total", {"path": "/v1/segment", "status": "200"}) == 4
 
 
-def test_the_log_tells_of_itself() -> None:
-    class Numbers:
-        appended, written, dropped, shipped, unshipped, failures = 7, 5, {"buffer full": 2}, 1, 3, 4
-        write_lag, ship_lag = 0.25, 9.5
-
-    registry = CollectorRegistry()
-    DecisionMetrics(registry, lambda: [("policy", "3", "abc")], Numbers)
-    told = {
-        "adloom_log_records_total": 7,
-        "adloom_log_written_total": 5,
-        "adloom_log_unshipped": 3,
-        "adloom_log_write_lag_seconds": 0.25,
-        "adloom_log_ship_lag_seconds": 9.5,
-    }
-    assert {name: registry.get_sample_value(name) for name in told} == told
-    assert registry.get_sample_value("adloom_log_dropped_total", {"reason": "buffer full"}) == 2
-    unseen = [("adloom_log_dropped_total", {"reason": "disk full"}), ("adloom_model_refused_total", {"model": "cnn"})]
-    assert [registry.get_sample_value(*sample) for sample in unseen] == [0, 0]  # so that their first event is seen
-    named = {"model": "policy", "version": "3", "digest": "abc"}
-    assert registry.get_sample_value("adloom_model_info", named) == 1
-    assert not hasattr(MemoryLog(), "numbers")  # a log that tells nothing is asked nothing
-
-
 def test_texts_are_added_up() -> None:
     assert merge_expositions([(ONE, True), (TWO, True)]).splitlines() == [
         "# HELP a_total Counted.",
@@ -88,21 +63,21 @@ def test_two_processes_on_one_port(tmp_path: Path) -> None:
     here.record("/v1/segment", 200, 0.01)
     there.record("/v1/segment", 200, 0.01)
     there.record("/v1/segment", 422, 0.01)
-    here.busy, there.busy = 2, 3
+    here.in_flight, there.in_flight = 2, 3
     other = MetricsExporter(there.registry, tmp_path)
-    other.leave()
+    other.write()
     (tmp_path / f"{os.getpid()}.prom").rename(tmp_path / "other.prom")
     asked = MetricsExporter(here.registry, tmp_path)
     found = {
         (sample.name, *sample.labels.values()): sample.value
-        for family in text_string_to_metric_families(asked.text().decode())
+        for family in text_string_to_metric_families(asked.export().decode())
         for sample in family.samples
     }
     assert found["adloom_requests_total", "/v1/segment", "200"] == 2
     assert found["adloom_requests_total", "/v1/segment", "422"] == 1
     assert found["adloom_request_seconds_count", "/v1/segment"] == 3
-    assert found[(ADDED,)] == 5
+    assert found[(IN_FLIGHT,)] == 5
     long_ago = time.time() - 60
     os.utime(tmp_path / "other.prom", (long_ago, long_ago))
-    assert f"{ADDED} 2.0" in asked.text().decode()
-    assert 'adloom_requests_total{path="/v1/segment",status="200"} 2.0' in asked.text().decode()
+    assert f"{IN_FLIGHT} 2.0" in asked.export().decode()
+    assert 'adloom_requests_total{path="/v1/segment",status="200"} 2.0' in asked.export().decode()

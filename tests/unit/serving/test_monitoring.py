@@ -22,7 +22,7 @@ from adloom.kubeflow import trigger_server
 from adloom.kubeflow.submit import TriggerResult
 from adloom.serving import server
 from adloom.serving.api.decide_schemas import DECIDE
-from adloom.serving.api.middleware import BUSY
+from adloom.serving.api.middleware import MAX_IN_FLIGHT
 from adloom.serving.api.schemas import ENDPOINTS, SEGMENT
 from adloom.serving.app import ServiceDependencies
 from adloom.serving.models.loader import Models
@@ -75,7 +75,7 @@ def vain(pipeline: str, cause: str) -> TriggerResult:
 def metrics(models: Models, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, str]]]:
     tokens = tokens_file(tmp_path_factory.mktemp("tokens"), TOKEN)
     log = open_log(Settings(home=tmp_path_factory.mktemp("home")), "shop")
-    found = told(server.application("decide", models, ServiceDependencies(PseudonymKeys(None), log=log)))
+    found = told(server.create_named_app("decide", models, ServiceDependencies(PseudonymKeys(None), log=log)))
     for metric, labels in told(trigger_server.create_app(vain, Settings(tokens_file=tokens))).items():
         found.setdefault(metric, []).extend(labels)
     return found
@@ -126,4 +126,4 @@ def test_autoscaling_asks_for_what_is_told_and_acts_before_requests_are_sent_awa
     [change] = yaml.safe_load(patch["patch"])
     pods = change["value"]["pods"]
     assert pods["metric"]["name"] in metrics
-    assert int(pods["target"]["averageValue"]) < BUSY
+    assert int(pods["target"]["averageValue"]) < MAX_IN_FLIGHT

@@ -22,7 +22,7 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
     ],
 )
 def test_names_are_taken_over(headers: dict[bytes, bytes], request_id: str, trace_id: str | None) -> None:
-    assert request_context.of(headers) == Trace(request_id, trace_id)
+    assert request_context.read_trace(headers) == Trace(request_id, trace_id)
     assert request_context.request_id(headers) == request_id.encode()
 
 
@@ -40,7 +40,7 @@ def test_names_are_taken_over(headers: dict[bytes, bytes], request_id: str, trac
     ],
 )
 def test_what_is_malformed_is_no_name(headers: dict[bytes, bytes]) -> None:
-    first, second = request_context.of(headers), request_context.of(headers)
+    first, second = request_context.read_trace(headers), request_context.read_trace(headers)
     assert first.trace_id is None
     assert len(first.request_id) == 32
     assert int(first.request_id, 16) != int(second.request_id, 16)

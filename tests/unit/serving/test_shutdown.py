@@ -11,7 +11,7 @@ from tests.support.decision_logs import PATIENCE, decision, read
 from tests.unit.decision_log.test_log import LIMITS, records
 
 from adloom.decision_log.log import DecisionLog
-from adloom.serving.app import OWN, Service, ServiceDependencies
+from adloom.serving.app import DECIDE_ENDPOINTS, Service, ServiceDependencies
 from adloom.serving.models.loader import Models
 from adloom.serving.models.refresher import ModelRefresher
 from adloom.serving.models.sources import Sources
@@ -46,9 +46,9 @@ async def hangs_at_the_end(scope: Scope, receive: Receive, send: Send) -> None:
 
 def test_the_log_is_shipped_while_the_application_hangs_at_its_end(tmp_path: Path, log: DecisionLog) -> None:
     async def serve() -> None:
-        service = Service(Models({}, {}), ServiceDependencies(PseudonymKeys(None), log=log), OWN)
+        service = Service(Models({}, {}), ServiceDependencies(PseudonymKeys(None), log=log), DECIDE_ENDPOINTS)
         received: asyncio.Queue[Message] = asyncio.Queue()
-        serving = asyncio.ensure_future(service.lane(hangs_at_the_end)(*lifespan(received)))
+        serving = asyncio.ensure_future(service.wrap(hangs_at_the_end)(*lifespan(received)))
         received.put_nowait({"type": "lifespan.startup"})
         log.append(decision())
         received.put_nowait({"type": "lifespan.shutdown"})
@@ -69,8 +69,10 @@ def test_the_log_is_shipped_while_the_registry_hangs(tmp_path: Path, log: Decisi
 
     async def serve() -> None:
         follower = ModelRefresher(find, 1, interval=0.01)
-        follower.begin({})
-        service = Service(Models({}, {}), ServiceDependencies(PseudonymKeys(None), log=log, follower=follower), OWN)
+        follower.start({})
+        service = Service(
+            Models({}, {}), ServiceDependencies(PseudonymKeys(None), log=log, refresher=follower), DECIDE_ENDPOINTS
+        )
         await service.start()
         await until(asked.is_set)
         log.append(decision())

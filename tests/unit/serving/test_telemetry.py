@@ -57,12 +57,12 @@ def test_the_newest_have_one_where_there_are_too_many(spans: InMemorySpanExporte
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(spans))
     tracing, now = telemetry.Tracing(provider), time.perf_counter()
-    for i in range(50 * telemetry.MOST):
+    for i in range(50 * telemetry.MAX_SPANS):
         tracing.record(Request(DECIDE, {}, b"", Arrival(now)), i, now + 1)
     until(lambda: bool(spans.get_finished_spans()) and not tracing._answered)
     found = [span.attributes["http.status_code"] for span in spans.get_finished_spans() if span.attributes]
-    assert found[-1] == 50 * telemetry.MOST - 1
-    assert len(found) <= 10 * telemetry.MOST
+    assert found[-1] == 50 * telemetry.MAX_SPANS - 1
+    assert len(found) <= 10 * telemetry.MAX_SPANS
     first = spans.get_finished_spans()[0]
     assert first.end_time is not None
     assert first.start_time is not None
@@ -78,4 +78,4 @@ def test_probes_and_scrapes_are_none(client: TestClient, spans: InMemorySpanExpo
 def test_without_the_exporter_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     with pytest.raises(ConfigError, match=r"is not installed; `pip install opentelemetry-exporter-otlp-proto-http`"):
-        telemetry.exporting()
+        telemetry.create_provider()

@@ -1,8 +1,8 @@
 """
-Admission: what a request must be before its body is taken, in one way for every path and however it comes.
+Admission: check a request's head before its body is read, alike for all paths.
 
-Headers are read here, once. A connection asks `admit` as soon as a head is complete, so that a stranger's body is never
-held, and asks `bodies` for room as the body comes. Only complete requests go further, so only they count as load.
+A connection calls `admit` as soon as a head is complete, so that bodies of unauthorized clients are never kept, and
+reserves memory in `bodies` as a body arrives.
 """
 
 import re
@@ -11,17 +11,17 @@ from http import HTTPStatus
 from typing import Protocol
 
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive
+from starlette.types import Receive, Scope
 
 from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import Endpoint
 from adloom.serving.metrics import RequestMetrics
 
-ADMITTED = "adloom.admitted"  # key of the scope: how long the body may be, where that was asked already
-GONE = 499  # status of a request whose client went away before an answer, in nginx's numbering
+BODY_LIMIT = "adloom.body_limit"  # key of the scope: the limit of a request that is admitted already
+CLIENT_CLOSED = 499  # nginx's status of a request whose client closed the connection before the answer
 PAGES = {"/v1/models", "/livez", "/readyz", "/metrics", "/openapi.json"}
-PAGE_BYTES = 1024  # of a body that no endpoint asks for
-BODY_BYTES = 64 * 2**20  # of all bodies in one process that are being sent or answered
+MAX_PAGE_BYTES = 1024  # of a body that a page ignores
+MAX_BODIES_BYTES = 64 * 2**20  # of all bodies of a process that are being received or answered
 HOST = re.compile(rb"[\w.:\[\]%~!$&'()*+,;=-]*")
 SINGLE = {
     b"authorization",
@@ -33,11 +33,11 @@ SINGLE = {
 }
 
 Headers = Mapping[bytes, bytes]
-Authorize = Callable[[bytes | None, Endpoint], None]  # raises Problem for a header that may not ask this
+Authorize = Callable[[bytes | None, Endpoint], None]  # (Authorization header, endpoint); raises Problem
 
 
 def read_headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Return headers by name, repeated ones as one list. Raise Problem when one is repeated that must not be."""
+    """Return headers by name and join repeated ones. Raises Problem when a header of SINGLE is repeated."""
     headers: dict[bytes, bytes] = {}
     for name, value in pairs:
         if name in headers and name in SINGLE:
@@ -47,7 +47,7 @@ def read_headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 
 
 def check_head(headers: Headers, version: str) -> None:
-    """Raise Problem for what HTTP forbids and the parser lets pass (RFC 9112)."""
+    """Raise Problem for what RFC 9112 forbids and the parser accepts."""
     if version not in ("1.0", "1.1"):
         raise Problem(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "expected HTTP/1.1")
     host = headers.get(b"host")
@@ -60,109 +60,109 @@ def check_head(headers: Headers, version: str) -> None:
         raise Problem(HTTPStatus.NOT_IMPLEMENTED, "transfer-encoding: expected chunked")
 
 
-async def read_body(receive: Receive, limit: int) -> bytes:
-    """Return a body. Raise Problem when it is too long, ClientDisconnect when its sender goes away."""
-    body, more = b"", True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        body += message.get("body", b"")
-        if len(body) > limit:
-            raise too_large(limit)
-        more = message.get("more_body", False)
-    return body
+def check_length(length: int, limit: int) -> None:
+    """Raise Problem (413) for a body over the limit."""
+    if length > limit:
+        close = {"Connection": "close"}
+        raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is over {limit} bytes", headers=close)
 
 
-def too_large(limit: int) -> Problem:
-    """Say that a body is too long."""
-    close = {"Connection": "close"}
-    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is over {limit} bytes", headers=close)
+class Receiver(Protocol):
+    """A connection that receives a body."""
 
-
-class Sender(Protocol):
-    """A connection that sends a body."""
-
-    def give_way(self) -> None:
-        """Stop, and release what it holds."""
+    def evict(self) -> None:
+        """Refuse the body and release its memory."""
 
 
 class Bodies:
-    """The bytes of all bodies that are being sent or answered, and the connections that still send theirs."""
+    """The memory of all bodies that are being received or answered."""
 
-    def __init__(self, room: int = BODY_BYTES) -> None:
-        self.held, self._room = 0, room
-        self._sending: dict[Sender, None] = {}  # the oldest first
+    def __init__(self, limit: int = MAX_BODIES_BYTES) -> None:
+        self.reserved, self._limit = 0, limit
+        self._receiving: dict[Receiver, None] = {}  # in order of start
 
-    def begin(self, sender: Sender) -> None:
-        """Note that a body is being sent."""
-        self._sending[sender] = None
+    def start(self, receiver: Receiver) -> None:
+        """Add a connection that receives a body."""
+        self._receiving[receiver] = None
 
-    def end(self, sender: Sender) -> None:
-        """Note that it is complete, or never will be."""
-        self._sending.pop(sender, None)
+    def finish(self, receiver: Receiver) -> None:
+        """Remove a connection that has received its body or never will."""
+        self._receiving.pop(receiver, None)
 
-    def hold(self, sender: Sender, size: int) -> bool:
-        """Hold more bytes of a body and return True, where there is room; the oldest incomplete bodies give way."""
-        while self.held + size > self._room:
-            oldest = next((other for other in self._sending if other is not sender), None)
+    def reserve(self, receiver: Receiver, size: int) -> bool:
+        """Reserve memory and return whether there was room; the oldest incomplete bodies are evicted for it."""
+        while self.reserved + size > self._limit:
+            oldest = next((other for other in self._receiving if other is not receiver), None)
             if oldest is None:
                 return False
-            oldest.give_way()
-        self.held += size
+            oldest.evict()
+        self.reserved += size
         return True
 
     def release(self, size: int) -> None:
-        """Hold so many bytes less."""
-        self.held -= size
+        """Free memory."""
+        self.reserved -= size
 
 
-def _anyone(authorization: bytes | None, endpoint: Endpoint) -> None:
-    """Let anybody ask anything."""
+def _allow_all(authorization: bytes | None, endpoint: Endpoint) -> None:
+    """Accept every request."""
 
 
 class Admission:
-    """What one application admits, and what it counts."""
+    """The admission of one application, with its metrics."""
 
     def __init__(
         self,
-        meter: RequestMetrics,
+        metrics: RequestMetrics,
         endpoints: Mapping[str, Endpoint],
         pages: Set[str] = PAGES,
-        authorize: Authorize = _anyone,
+        authorize: Authorize = _allow_all,
     ) -> None:
-        self.meter, self.endpoints, self.paths = meter, endpoints, endpoints.keys() | pages
+        self.metrics, self.endpoints, self.paths = metrics, endpoints, endpoints.keys() | pages
         self.bodies = Bodies()
         self._authorize = authorize
 
-    def admit(self, method: str, path: str, headers: Headers) -> int:
-        """Return how many bytes a request's body may have. Raise Problem when it may not be answered."""
+    def admit(self, method: str, path: str, headers: Headers, length: int = 0) -> int:
+        """Return the limit of a request's body, of which `length` bytes are here. Raises Problem to refuse it."""
         endpoint = self.endpoints.get(path)
         if endpoint is not None:
             if method != "POST":
                 allow = {"Allow": "POST"}
                 raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, f"{method} is not understood here", headers=allow)
             self._authorize(headers.get(b"authorization"), endpoint)
-            if endpoint.asked is not None:
+            if endpoint.request is not None:
                 _check_content(headers)
-        limit = endpoint.max_bytes if endpoint is not None else PAGE_BYTES
+        limit = endpoint.max_bytes if endpoint is not None else MAX_PAGE_BYTES
         announced = headers.get(b"content-length", b"0")
-        if not announced.isdigit() or int(announced[:20]) > limit:
-            raise too_large(limit)
+        check_length(int(announced[:20]) if announced.isdigit() else limit + 1, limit)
+        check_length(length, limit)
         return limit
 
+    async def read_body(self, scope: Scope, headers: Headers, receive: Receive) -> bytes:
+        """Return the body of a request. Raises Problem to refuse it, ClientDisconnect when the client is gone."""
+        limit = scope.get(BODY_LIMIT) or self.admit(scope["method"], scope["path"], headers)
+        body, more = b"", True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            body += message.get("body", b"")
+            check_length(len(body), limit)
+            more = message.get("more_body", False)
+        return body
+
     def count(self, path: str, status: int, seconds: float) -> None:
-        """Count a request; strangers cannot grow the metrics."""
-        self.meter.record(path if path in self.paths else "other", status, seconds)
+        """Count a request; unknown paths share one label."""
+        self.metrics.record(path if path in self.paths else "other", status, seconds)
 
 
 def _check_content(headers: Headers) -> None:
-    """Raise Problem for a body that is not JSON, as it is."""
-    kind = headers.get(b"content-type", b"")
-    if kind != b"application/json" and kind.partition(b";")[0].strip().lower() != b"application/json":
-        given = kind[:80].decode("latin-1") or "absent"
-        expected = f"Content-Type is {given}, expected application/json (curl --json)"
-        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, expected)
+    """Raise Problem (415) for a body that is not plain JSON."""
+    media_type = headers.get(b"content-type", b"")
+    if media_type != b"application/json" and media_type.partition(b";")[0].strip().lower() != b"application/json":
+        actual = media_type[:80].decode("latin-1") or "absent"
+        detail = f"Content-Type is {actual}, expected application/json (curl --json)"
+        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
     if headers.get(b"content-encoding", b"identity") != b"identity":
-        plain = "Content-Encoding is not understood; send the body as it is"
-        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, plain)
+        detail = "Content-Encoding is not supported; send the body uncompressed"
+        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)

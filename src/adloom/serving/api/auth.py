@@ -1,7 +1,7 @@
 """
-Authentication: bearer tokens, whose hashes are in a file that a thread reads again and again.
+Authentication by bearer tokens. Their hashes are in a file, which a thread reads periodically.
 
-Only tokens in the file pass. While it cannot be read, the tokens read last pass for a grace period, and then none.
+While the file cannot be read, the last tokens stay valid for a grace period; after it none is.
 """
 
 import hashlib
@@ -18,131 +18,131 @@ from adloom.config.settings import Settings
 from adloom.errors import ConfigError
 from adloom.serving.api import tokens
 from adloom.serving.api.problems import Problem
-from adloom.serving.api.tokens import SCOPES, Access, Token, TokensFile, add
+from adloom.serving.api.tokens import SCOPES, Access, Token, TokensFile, add_token
 
-__all__ = ["SCOPES", "Access", "NoAuth", "TokenAuth", "add", "build"]
+__all__ = ["SCOPES", "Access", "NoAuth", "TokenAuth", "add_token", "create_auth"]
 
-MET = 1000  # headers that are kept
-LOOK = 1.0  # seconds between two readings of the file
-LATE = 3.0  # seconds without a reading after which the file is unreadable, also where reading it hangs
+MAX_CACHED = 1000  # headers
+READ_INTERVAL = 1.0  # seconds
+UNREADABLE_AFTER = 3.0  # seconds without a successful read, also when reading hangs
 ADVICE = (
-    "`adloom token NAME --scopes decide,feedback --file tokens` makes one and ADLOOM_TOKENS_FILE=tokens names the "
-    "file; ADLOOM_AUTH=off lets anybody ask"
+    "`adloom token NAME --scopes decide,feedback --file tokens` creates one and ADLOOM_TOKENS_FILE=tokens names the "
+    "file; ADLOOM_AUTH=off allows everyone"
 )
-CLOSED = "the tokens file cannot be read, so nobody may ask; the service's log says why"
+CLOSED = "the tokens file cannot be read, so no token is valid; the service's log says why"
 
 logger = logging.getLogger(__name__)
 
 
-class _Known:
-    """The tokens of one reading of the file."""
+class _TokenIndex:
+    """The tokens of one version of the file."""
 
-    def __init__(self, found: Iterable[Token]) -> None:
-        self.by_digest = {token.digest: token for token in found}
-        self._met: dict[bytes, Token] = {}  # headers that were right, as they came
+    def __init__(self, tokens: Iterable[Token]) -> None:
+        self.by_digest = {token.digest: token for token in tokens}
+        self._cache: dict[bytes, Token] = {}  # by valid header
 
     def find(self, authorization: bytes) -> Token:
         """
-        Return the token of a header. Raises Problem when there is none.
+        Return the token of a header. Raises Problem (401).
 
-        Who guesses cannot choose the digest of a guess, nor the hash under which a header is kept that was right: the
-        time that either look takes tells nothing about the tokens that are known.
+        An attacker can choose neither the digest of a guess nor its hash in the cache, so the time of both lookups
+        reveals nothing about the known tokens.
         """
-        if (met := self._met.get(authorization)) is not None:
-            return met
-        kind, _, given = authorization.partition(b" ")
-        digest = hashlib.sha256(given).digest()
+        if (cached := self._cache.get(authorization)) is not None:
+            return cached
+        scheme, _, secret = authorization.partition(b" ")
+        digest = hashlib.sha256(secret).digest()
         token = self.by_digest.get(digest)
-        if token is None or not hmac.compare_digest(token.digest, digest) or kind.lower() != b"bearer":
+        if token is None or not hmac.compare_digest(token.digest, digest) or scheme.lower() != b"bearer":
             raise Problem(HTTPStatus.UNAUTHORIZED, "not allowed", headers={"WWW-Authenticate": "Bearer"})
-        if len(self._met) < MET:
-            self._met[authorization] = token
+        if len(self._cache) < MAX_CACHED:
+            self._cache[authorization] = token
         return token
 
 
 class TokenAuth:
-    """The tokens of a file; `workers` processes share each one's rate."""
+    """Authentication by the tokens of a file. `workers` processes share the rate of each token."""
 
     def __init__(
         self, path: Path, workers: int = 1, grace: float = 60.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Read the file. Raises ConfigError when it holds no tokens."""
+        """Read the file. Raises ConfigError when it has no tokens."""
         self._path, self._workers, self._grace, self._clock = path, workers, grace, clock
         self._read_at = clock()
-        found = tokens.read(path, workers)
-        if not found.tokens:
-            raise ConfigError("; ".join([*found.warnings, f"tokens file {path}: no token in it; {ADVICE}"]))
-        self._known = _Known(found.tokens)
-        self._told: tuple[str, ...] = ()  # what the last reading had to say
-        self._tell(found.warnings)
+        file = tokens.read(path, workers)
+        if not file.tokens:
+            raise ConfigError("; ".join([*file.warnings, f"tokens file {path}: no token in it; {ADVICE}"]))
+        self._index = _TokenIndex(file.tokens)
+        self._warnings: tuple[str, ...] = ()  # of the last read
+        self._warn(file.warnings)
         self._stop = threading.Event()
 
     @property
     def is_unreadable(self) -> bool:
-        """Whether the file cannot be read at the moment."""
-        return self._clock() - self._read_at > LATE
+        """Whether the file cannot be read now."""
+        return self._clock() - self._read_at > UNREADABLE_AFTER
 
     @property
     def is_closed(self) -> bool:
-        """Whether the file could not be read for so long that no token passes any more."""
+        """Whether the grace period is over and no token is valid."""
         return self._clock() - self._read_at > self._grace
 
     def start(self) -> None:
-        """Read the file again and again from now on, in a thread."""
+        """Start the thread that reads the file periodically."""
         self._stop = threading.Event()
-        threading.Thread(target=self._follow, args=(self._stop,), name="tokens", daemon=True).start()
+        threading.Thread(target=self._run, args=(self._stop,), name="tokens", daemon=True).start()
 
     def close(self) -> None:
-        """Read it no more; nothing waits for a reading that hangs."""
+        """Stop the thread without waiting for it."""
         self._stop.set()
 
     def admit(self, authorization: bytes | None, scope: Access) -> None:
-        """Raise Problem unless a request with this header may do this: 401, 403, 429 over the token's rate, or 503."""
+        """Raise Problem unless a header has a token with this scope: 401, 403, 429 over its rate, or 503."""
         now = self._clock()
         if now - self._read_at > self._grace:
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, CLOSED, headers={"Retry-After": "10"})
-        token = self._known.find(authorization or b"")
+        token = self._index.find(authorization or b"")
         if scope not in token.scopes:
             raise Problem(HTTPStatus.FORBIDDEN, "not allowed")
         if token.rate != math.inf and (wait := token.spend(now)):
-            after = {"Retry-After": str(math.ceil(wait))}
-            raise Problem(HTTPStatus.TOO_MANY_REQUESTS, "over the rate of this token", headers=after)
+            retry = {"Retry-After": str(math.ceil(wait))}
+            raise Problem(HTTPStatus.TOO_MANY_REQUESTS, "over the rate of this token", headers=retry)
 
-    def look(self) -> None:
-        """Read the file; from now on its tokens pass, and no others."""
-        begun = self._clock()
+    def reload(self) -> None:
+        """Read the file, and accept exactly its tokens."""
+        start = self._clock()
         try:
-            found = tokens.read(self._path, self._workers)
+            file = tokens.read(self._path, self._workers)
         except ConfigError as error:
-            self._tell((f"{error}; the tokens read last pass for {self._grace:.0f} s, then none",))
+            self._warn((f"{error}; the last tokens stay valid for {self._grace:.0f} s, then none",))
             return
-        self._read_at = begun
-        self._take(found)
+        self._read_at = start
+        self._replace_tokens(file)
 
-    def _take(self, found: TokensFile) -> None:
-        known = self._known.by_digest
-        none = () if found.tokens else (f"tokens file {self._path}: no token in it, so nobody may ask",)
-        if {token.digest: token for token in found.tokens} != known:
-            # a token that did not change stays the same object: what is spent of its rate stays spent
-            same = [known[token.digest] if known.get(token.digest) == token else token for token in found.tokens]
-            self._known = _Known(same)
-            logger.warning("%s: read again, %d tokens", self._path, len(same))
-        self._tell((*found.warnings, *none))
+    def _replace_tokens(self, file: TokensFile) -> None:
+        before = self._index.by_digest
+        if {token.digest: token for token in file.tokens} != before:
+            # an unchanged token stays the same object, with the rest of its rate
+            kept = [before[token.digest] if before.get(token.digest) == token else token for token in file.tokens]
+            self._index = _TokenIndex(kept)
+            logger.warning("%s: read again, %d tokens", self._path, len(kept))
+        empty = () if file.tokens else (f"tokens file {self._path}: no token in it, so no request is allowed",)
+        self._warn((*file.warnings, *empty))
 
-    def _tell(self, warnings: tuple[str, ...]) -> None:
-        """Log what was not said at the last reading."""
+    def _warn(self, warnings: tuple[str, ...]) -> None:
+        """Log warnings that the last read did not have."""
         for warning in warnings:
-            if warning not in self._told:
+            if warning not in self._warnings:
                 logger.error("%s", warning)
-        self._told = warnings
+        self._warnings = warnings
 
-    def _follow(self, stop: threading.Event) -> None:
-        while not stop.wait(LOOK):
-            self.look()
+    def _run(self, stop: threading.Event) -> None:
+        while not stop.wait(READ_INTERVAL):
+            self.reload()
 
 
 class NoAuth:
-    """Anybody may ask anything."""
+    """Authentication is off: every request is allowed."""
 
     is_unreadable = is_closed = False
 
@@ -156,10 +156,10 @@ class NoAuth:
         """Do nothing."""
 
 
-def build(settings: Settings, workers: int = 1) -> TokenAuth | NoAuth:
-    """Return what the environment says. Raises ConfigError when it neither names tokens nor says `off`."""
+def create_auth(settings: Settings, workers: int = 1) -> TokenAuth | NoAuth:
+    """Return the authentication of the settings. Raises ConfigError when they neither name tokens nor turn it off."""
     if settings.auth == "off":
         return NoAuth()
     if settings.tokens_file is None:
-        raise ConfigError(f"no tokens, so nobody could ask: {ADVICE}")
+        raise ConfigError(f"no tokens, so no request would be allowed: {ADVICE}")
     return TokenAuth(settings.tokens_file, workers, settings.tokens_grace_seconds)

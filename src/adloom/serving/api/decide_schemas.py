@@ -1,18 +1,21 @@
 """
-What the paths with a deadline ask and answer: decoded into typed structs at once, each limit written once, here.
+Requests and answers of the latency-critical endpoints, with their limits. Unknown fields are refused.
 
-Unknown fields are refused. These are msgspec's, which are decoded several times as fast as pydantic's.
+msgspec decodes these structs several times as fast as pydantic decodes models.
 """
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta, Struct
+from pydantic import ConfigDict, Field
 
 from adloom.data.context import MAX_LENGTH, MAX_NAMES, NAME
+from adloom.decision_log.record import Tier
 from adloom.serving.api.problems import Problem
 
 DECIDE = "/v1/decide"
@@ -23,17 +26,16 @@ MAX_SLOTS = 64
 MAX_BYTES = 256 * 1024  # of a body
 
 Id = Annotated[str, Meta(min_length=1, max_length=200)]
-Tier = Literal["model", "cached", "default"]
 
 
 class Message(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
-    """What every one of them is."""
+    """Base of requests and answers."""
 
 
 class DecideRequest(Message, frozen=True):
-    """Who and where, and which creatives may be shown."""
+    """A user, a placement, and the creatives that may be shown."""
 
-    placement: Annotated[Id, Meta(description="Where they would be shown.", examples=["top"])]
+    placement: Annotated[Id, Meta(description="The place where they are shown.", examples=["top"])]
     candidates: (
         Annotated[
             list[Id],
@@ -50,21 +52,20 @@ class DecideRequest(Message, frozen=True):
         dict[Id, Id],
         Meta(
             max_length=MAX_CANDIDATES,
-            description="Candidate: its category, for those that are new, which the policy judges by it.",
+            description="Category of each new candidate, by which the policy scores it.",
             examples=[{"creative-new": "Bag"}],
         ),
     ] = {}
     category: (
-        Annotated[Id, Meta(description="Instead of candidates: all that the policy knows of a category.")] | None
+        Annotated[Id, Meta(description="Instead of candidates: all creatives of a category that the policy knows.")]
+        | None
     ) = None
-    n: Annotated[int, Meta(ge=1, le=MAX_SLOTS, description="Slots to fill; no creative is in two of them.")] = 1
-    user_id: (
-        Annotated[Id, Meta(description="As the advertiser has it: it is looked up and logged as a pseudonym.")] | None
-    ) = None
+    n: Annotated[int, Meta(ge=1, le=MAX_SLOTS, description="Slots to fill, each with another creative.")] = 1
+    user_id: Annotated[Id, Meta(description="The advertiser's id; looked up and logged as a pseudonym.")] | None = None
     segment: (
         Annotated[Id, Meta(description="Instead of a user: a segment of /v1/segment.", examples=["segment-1"])] | None
     ) = None
-    position: Annotated[int, Meta(ge=0, lt=2**31, description="Of the first slot in the placement.")] = 1
+    position: Annotated[int, Meta(ge=0, lt=2**31, description="Position of the first slot in the placement.")] = 1
     context: Annotated[
         dict[
             Annotated[str, Meta(min_length=1, max_length=MAX_LENGTH, pattern=NAME)],
@@ -72,7 +73,7 @@ class DecideRequest(Message, frozen=True):
         ],
         Meta(
             max_length=MAX_NAMES,
-            description="The situation: the columns ctx_… of impressions, with or without ctx_.",
+            description="Columns ctx_… of impressions, with or without ctx_.",
             examples=[{"device": "phone"}],
         ),
     ] = {}
@@ -80,13 +81,13 @@ class DecideRequest(Message, frozen=True):
         dict[Id, Annotated[int, Meta(ge=0)]],
         Meta(
             max_length=MAX_CANDIDATES,
-            description="Frequency caps: how often a creative may still be shown to this user; with 0 it is left out.",
+            description="Frequency caps: how often a creative may still be shown to this user; 0 excludes it.",
             examples=[{"creative-1": 0}],
         ),
     ] = {}
     tmax_ms: Annotated[
         int,
-        Meta(ge=1, le=60_000, description="Milliseconds in which the answer must be on its way, from arrival here."),
+        Meta(ge=1, le=60_000, description="Milliseconds from the arrival of the request to the start of the answer."),
     ] = 100
 
 
@@ -94,33 +95,36 @@ class Chosen(Message, frozen=True):
     """A slot's creative."""
 
     creative_id: Annotated[str, Meta(description="One of the candidates.")]
-    probability: Annotated[float, Meta(description="Of this creative in this slot, given those in the slots above.")]
+    probability: Annotated[float, Meta(description="Of this creative in this slot, conditional on the slots above.")]
 
 
-class Origin(Message, frozen=True):
-    """The model an answer comes from."""
+@dataclass(frozen=True)
+class ModelOrigin:
+    """The model of an answer, for msgspec and for pydantic."""
 
-    name: str
-    version: int | None
-    digest: str
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
+
+    name: Annotated[str, Field(description="gan, cnn, lstm, audience or policy.")]
+    version: Annotated[int | None, Field(description="Version in the registry; null when served from a folder.")]
+    digest: Annotated[str, Field(description="sha256 of the artifact's manifest.")]
 
 
 class DecideAnswer(Message, frozen=True):
     """Creatives, the top slot first; none when caps leave no candidate."""
 
-    decision_id: Annotated[str, Meta(description="Names this decision in feedback and in the decision log.")]
+    decision_id: Annotated[str, Meta(description="Id of this decision, for feedback and in the decision log.")]
     creatives: list[Chosen]
     tier: Annotated[
-        Tier, Meta(description="model, cached (the last of the same question) or default (any candidate alike).")
+        Tier, Meta(description="model, cached (the model's last answer to the same question) or default (uniform).")
     ]
     segment: Annotated[str | None, Meta(description="The user's segment; null when it is not known.")]
-    policy: Origin | None
-    audience: Origin | None
-    elapsed_ms: Annotated[float, Meta(description="From arrival here to the answer.")]
+    policy: ModelOrigin | None
+    audience: ModelOrigin | None
+    elapsed_ms: Annotated[float, Meta(description="Milliseconds from arrival to the answer.")]
 
 
 class FeedbackRequest(Message, frozen=True):
-    """What came of a decision; it may be sent more than once, and counts once."""
+    """The outcome of a decision; repeated feedback counts once."""
 
     decision_id: Annotated[
         str,
@@ -137,12 +141,12 @@ class FeedbackRequest(Message, frozen=True):
         Annotated[float, Meta(ge=0, le=1e15, description="Of a conversion, in the advertiser's currency.")] | None
     ) = None
     feedback_id: (
-        Annotated[Id, Meta(description="Tells two conversions of one creative apart; equal ones count once.")] | None
+        Annotated[Id, Meta(description="Distinguishes two conversions of one creative; equal ids count once.")] | None
     ) = None
 
 
 class FeedbackAnswer(Message, frozen=True):
-    """It is in the log."""
+    """The feedback is in the log."""
 
     accepted: Annotated[Literal[True], Meta(description="The decision log has it.")] = True
 
@@ -153,25 +157,25 @@ RULES: Mapping[str, Mapping[str, Any]] = {  # between fields
         "not": {"required": ["user_id", "segment"]},
     }
 }
-PLACE = re.compile(r"^(?P<said>.*?)(?: - at (?:`key` in )?`(?P<place>.*)`)?$", re.DOTALL)
+MESSAGE = re.compile(r"^(?P<reason>.*?)(?: - at (?:`key` in )?`(?P<path>.*)`)?$", re.DOTALL)
 
 
 def problem(error: Exception) -> Problem:
-    """Turn what a decoder raised into a problem: 400 when it is not JSON at all, otherwise 422 with the field."""
+    """Turn a decoder's error into a problem: 400 for a body that is not JSON, otherwise 422 with the field."""
     if not isinstance(error, msgspec.ValidationError):
         return Problem(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {str(error)[:200]}")
-    found = PLACE.match(str(error))
-    assert found is not None
-    said, place = found["said"], re.sub(r"\[(\w+)\]", r".\1", (found["place"] or "$").replace("[...]", ""))
-    if named := re.search(r"(?:unknown|required) field `(.*)`", said, re.DOTALL):
-        place += f".{named[1]}"
-    field = place.removeprefix("$").removeprefix(".")[:200] or None
-    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{field or 'body'}: {said[:300]}", field)
+    message = MESSAGE.match(str(error))
+    assert message is not None
+    reason, path = message["reason"], re.sub(r"\[(\w+)\]", r".\1", (message["path"] or "$").replace("[...]", ""))
+    if name := re.search(r"(?:unknown|required) field `(.*)`", reason, re.DOTALL):
+        path += f".{name[1]}"
+    field = path.removeprefix("$").removeprefix(".")[:200] or None
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{field or 'body'}: {reason[:300]}", field)
 
 
 def schemas(messages: Iterable[type[Message]]) -> dict[str, Any]:
-    """Return the JSON schemas of messages and of all they are made of, by name."""
-    _, found = msgspec.json.schema_components(messages, ref_template="#/components/schemas/{name}")
+    """Return the JSON schemas of messages and their parts, by name."""
+    _, components = msgspec.json.schema_components(messages, ref_template="#/components/schemas/{name}")
     for name, rules in RULES.items():
-        found.get(name, {}).update(rules)
-    return found
+        components.get(name, {}).update(rules)
+    return components

@@ -1,4 +1,4 @@
-"""The one OpenAPI document of every path, made from the schemas that requests are checked against."""
+"""The OpenAPI document, generated from the schemas that validate requests."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,31 +15,30 @@ from adloom.serving.api.schemas import Body, Endpoint, ModelList, Readiness
 TEMPLATE = "#/components/schemas/{model}"
 PROBLEMS = {
     400: "The body is not JSON.",
-    401: "No token, or not one that is known.",
-    403: "The token may not do this.",
-    408: "The body took too long to come.",
+    401: "No token, or an unknown one.",
+    403: "The token lacks the scope.",
+    408: "The body took too long to arrive.",
     413: "The body is over the limit.",
     415: "The body is not application/json.",
-    422: "A field is missing, unknown or out of its limits; `field` names it.",
+    422: "A field is missing, unknown or outside its limits; `field` names it.",
     429: "Too many requests, in progress or of this token; Retry-After says when to try again.",
     503: "The model is not served; `detail` says why.",
 }
 
 
 def document(endpoints: Mapping[str, Endpoint]) -> dict[str, Any]:
-    """Return OpenAPI 3.1 of these endpoints and of the pages every service has."""
-    chosen = endpoints.values()
-    known: set[type[BaseModel] | type[Message]] = {ModelList, Readiness, ProblemBody}
-    known.update(body for e in chosen for body in (e.asked, e.answer) if body)
-    bodies = sorted((body for body in known if issubclass(body, BaseModel)), key=lambda body: body.__name__)
-    fast = decide_schemas.schemas([body for body in known if issubclass(body, Message)])
+    """Return the OpenAPI 3.1 document of these endpoints and of all pages."""
+    types: set[type[BaseModel] | type[Message]] = {ModelList, Readiness, ProblemBody}
+    types.update(body for e in endpoints.values() for body in (e.request, e.response) if body)
+    bodies = sorted((body for body in types if issubclass(body, BaseModel)), key=lambda body: body.__name__)
+    messages = decide_schemas.schemas([body for body in types if issubclass(body, Message)])
     _, schemas = models_json_schema([(body, "validation") for body in bodies], ref_template=TEMPLATE)
     return {
         "openapi": "3.1.0",
         "info": {"title": "adloom", "version": __version__},
-        "paths": {**{e.path: {"post": _operation(e)} for e in chosen}, **_pages()},
+        "paths": {**{e.path: {"post": _operation(e)} for e in endpoints.values()}, **_pages()},
         "components": {
-            "schemas": {**fast, **schemas["$defs"]},
+            "schemas": {**messages, **schemas["$defs"]},
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
         },
     }
@@ -51,19 +50,19 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         "summary": endpoint.summary,
         "description": f"A token needs the scope {endpoint.access}.",
         "security": [{"bearer": []}],
-        **({"requestBody": {"required": True, "content": _json(endpoint.asked)}} if endpoint.asked else {}),
-        "responses": {"200": {"description": "Answered.", "content": _json(endpoint.answer)}, **_problems(PROBLEMS)},
+        **({"requestBody": {"required": True, "content": _json(endpoint.request)}} if endpoint.request else {}),
+        "responses": {"200": {"description": "Success.", "content": _json(endpoint.response)}, **_problems(PROBLEMS)},
     }
 
 
 def _pages() -> dict[str, Any]:
-    ready = _page("Whether requests may be sent.", _json(Readiness))
+    ready = _page("Whether the service may get requests.", _json(Readiness))
     ready["responses"].update(_problems({503: "No model is served."}))
     pages = {
-        "/v1/models": _page("What is served, and why the rest is not.", _json(ModelList)),
-        "/livez": _page("Whether the process lives.", {"text/plain": {"schema": {"type": "string"}}}),
+        "/v1/models": _page("Models that serve, and why the others do not.", _json(ModelList)),
+        "/livez": _page("Whether the process is alive.", {"text/plain": {"schema": {"type": "string"}}}),
         "/readyz": ready,
-        "/metrics": _page("Counts and times for Prometheus.", {"text/plain": {"schema": {"type": "string"}}}),
+        "/metrics": _page("Metrics for Prometheus.", {"text/plain": {"schema": {"type": "string"}}}),
         "/openapi.json": _page("This document.", {"application/json": {"schema": {"type": "object"}}}),
     }
     return {path: {"get": page} for path, page in pages.items()}
@@ -73,9 +72,9 @@ def _page(summary: str, content: dict[str, Any]) -> dict[str, Any]:
     return {"summary": summary, "responses": {"200": {"description": summary, "content": content}}}
 
 
-def _problems(described: dict[int, str]) -> dict[str, Any]:
+def _problems(descriptions: dict[int, str]) -> dict[str, Any]:
     content = {problems.MEDIA_TYPE: {"schema": {"$ref": TEMPLATE.format(model="ProblemBody")}}}
-    return {str(status): {"description": text, "content": content} for status, text in described.items()}
+    return {str(status): {"description": text, "content": content} for status, text in descriptions.items()}
 
 
 def _json(body: type[Body] | type[Message]) -> dict[str, Any]:

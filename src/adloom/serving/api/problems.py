@@ -1,4 +1,4 @@
-"""Problems: every error over HTTP is `application/problem+json` (RFC 9457), with the field and what was expected."""
+"""Problems: every HTTP error is `application/problem+json` (RFC 9457), with the field and what was expected."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -11,7 +11,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class ProblemBody(BaseModel):
-    """What an error answer holds."""
+    """The body of an error."""
 
     type: str = Field("about:blank", description="Always about:blank.")
     title: str = Field(description="The status in words.")
@@ -21,7 +21,7 @@ class ProblemBody(BaseModel):
 
 
 class Problem(Exception):  # noqa: N818 - the standard's term
-    """A request that is not answered as asked, and why."""
+    """A refused request, with the reason."""
 
     def __init__(
         self, status: HTTPStatus, detail: str, field: str | None = None, headers: Mapping[str, str] | None = None
@@ -33,20 +33,23 @@ class Problem(Exception):  # noqa: N818 - the standard's term
         self.headers = headers or {}
 
     def body(self) -> ProblemBody:
-        """Return what the client is told."""
+        """Return the body."""
         return ProblemBody(title=self.status.phrase, status=self.status, detail=self.detail, field=self.field)
 
     def content(self) -> bytes:
-        """Return the body to send."""
+        """Return the body as JSON."""
         return orjson.dumps(self.body().model_dump(exclude_none=True))
 
     def response(self) -> Response:
-        """Return the answer to send."""
+        """Return the response."""
         return Response(self.content(), self.status, dict(self.headers), MEDIA_TYPE)
 
 
+INTERNAL_ERROR = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "something failed here; the service's log says what")
+
+
 def from_validation(error: ValidationError) -> Problem:
-    """Turn pydantic's first complaint into a problem: 400 when it is not JSON at all, otherwise 422 with the field."""
+    """Turn pydantic's first error into a problem: 400 for a body that is not JSON, otherwise 422 with the field."""
     first = error.errors(include_url=False)[0]
     if first["type"] == "json_invalid":
         return Problem(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {first['ctx']['error']}")
@@ -57,7 +60,7 @@ def from_validation(error: ValidationError) -> Problem:
 
 
 def unavailable(model: str, reason: str) -> Problem:
-    """Say that a model is not served."""
+    """Return the problem of a model that is not served."""
     return Problem(
         HTTPStatus.SERVICE_UNAVAILABLE, f"model {model} is not served: {reason}", headers={"Retry-After": "60"}
     )

@@ -1,4 +1,4 @@
-"""What is asked and answered over HTTP: strict, unknown fields refused, each limit written once, here."""
+"""Requests and answers of HTTP, with their limits. Validation is strict, and unknown fields are refused."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from adloom.serving.api.decide_schemas import (
     FeedbackAnswer,
     FeedbackRequest,
     Message,
+    ModelOrigin,
 )
 from adloom.serving.api.problems import ProblemBody
 from adloom.serving.creatives.content_credentials import SourceType
@@ -26,10 +27,10 @@ GENERATE = "/v1/creatives/generate"
 READ = "/v1/creatives/read"
 WRITE = "/v1/copy/generate"
 
-MAX_ITEMS = 64  # pictures or lines drawn by one request
-MAX_PICTURES = 16  # pictures read by one request
+MAX_ITEMS = 64  # pictures or lines that one request generates
+MAX_PICTURES = 16  # pictures that one request reads
 MAX_PICTURE_BYTES = 4 * 2**20  # each, decoded from base64
-MAX_PICTURE_PIXELS = 16_777_216  # each, checked in the header before anything is decoded
+MAX_PICTURE_PIXELS = 16_777_216  # each, by its header
 MAX_USERS = 1000  # users or rows in one segment request
 KIB, MIB = 2**10, 2**20
 
@@ -38,48 +39,40 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Body(BaseModel):
-    """What every request and answer is."""
+    """Base of requests and answers."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Origin(Body):
-    """The model an answer comes from."""
-
-    name: str = Field(description="gan, cnn, lstm, audience or policy.")
-    version: int | None = Field(description="Version in the registry; null when served from a folder.")
-    digest: str = Field(description="sha256 of the artifact's manifest.")
-
-
-class Served(Body):
+class ServedModel(Body):
     """A model that serves."""
 
-    model: Origin
+    model: ModelOrigin
     since: str = Field(description="When it was loaded, ISO 8601, UTC.")
     source: Literal["folder", "registry", "cache"] = Field(
-        description="Who said last that it is to be served; cache: the registry does not answer."
+        description="Where the version comes from; cache: the registry does not answer."
     )
     categories: list[str] = Field(description="Categories it knows; empty when it has none.")
 
 
 class ModelList(Body):
-    """All models: those that serve, and why the others do not."""
+    """The models that serve, and why the others do not."""
 
-    models: list[Served]
+    models: list[ServedModel]
     absent: dict[str, str] = Field(description="Model: why it is not served.")
-    refused: dict[str, str] = Field({}, description="Model: why what is newer is not served in its place.")
+    refused: dict[str, str] = Field({}, description="Model: why its newer version is not served.")
 
 
 class Readiness(Body):
-    """Whether requests may be sent."""
+    """Whether the service may get requests."""
 
     ready: bool = Field(description="True; otherwise the answer is a problem with status 503.")
     models: list[str] = Field(description="Models that serve.")
-    sources: dict[str, str] = Field(description="Model: folder, registry or cache, or none where it is not served.")
+    sources: dict[str, str] = Field(description="Model: folder, registry or cache, or none when it is not served.")
 
 
 class GenerateRequest(Body):
-    """Pictures of one category, drawn by the GAN."""
+    """A request for pictures of a category from the GAN."""
 
     category: Name = Field(description="One of the categories of /v1/models.", examples=["Bag"])
     n: int = Field(1, ge=1, le=MAX_ITEMS, description="How many pictures.")
@@ -87,9 +80,9 @@ class GenerateRequest(Body):
 
 
 class GenerateAnswer(Body):
-    """Drawn pictures; each PNG also carries model, category, seed and its AI origin in its metadata."""
+    """Generated pictures. The metadata of each PNG has model, category, seed and AI origin."""
 
-    model: Origin
+    model: ModelOrigin
     category: str = Field(description="The category that was requested.")
     seed: int = Field(description="The seed that gives these pictures again.")
     source_type: SourceType = Field(description="IPTC digital source type: made by a model.")
@@ -106,7 +99,7 @@ class ReadRequest(Body):
 
 
 class Neighbour(Body):
-    """A known creative like the picture."""
+    """A known creative that is similar to the picture."""
 
     creative_id: str = Field(description="Id of the known creative.")
     category: str = Field(description="Its category.")
@@ -114,7 +107,7 @@ class Neighbour(Body):
 
 
 class PictureReading(Body):
-    """What the CNN says of one picture."""
+    """The CNN's reading of a picture."""
 
     category: str = Field(description="The most probable one.")
     probabilities: dict[str, float] = Field(description="Category: probability; they sum to 1.")
@@ -123,20 +116,20 @@ class PictureReading(Body):
 
 
 class ItemError(Body):
-    """An item that could not be answered; its neighbours were."""
+    """The error of one item; the others are not affected."""
 
     error: ProblemBody
 
 
 class ReadAnswer(Body):
-    """One item for each picture, in the order asked."""
+    """One item per picture, in the order of the request."""
 
-    model: Origin
+    model: ModelOrigin
     items: list[PictureReading | ItemError]
 
 
 class CopyRules(Body):
-    """What a line must obey."""
+    """Rules for lines of copy."""
 
     max_characters: int = Field(60, ge=1, le=200, description="Longest line.")
     banned_words: list[Name] = Field([], max_length=200, description="Words no line may contain, in any case.")
@@ -144,7 +137,7 @@ class CopyRules(Body):
 
 
 class CopyRequest(Body):
-    """Lines of copy, written by the LSTM."""
+    """A request for lines of copy from the LSTM."""
 
     category: Name | None = Field(None, description="One of the model's categories; any when absent.")
     prompt: str = Field(
@@ -162,9 +155,9 @@ class CopyRequest(Body):
 
 
 class CopyAnswer(Body):
-    """Written lines: fewer than asked, or none, when too many of those drawn broke a rule."""
+    """Lines of copy; fewer than requested, or none, when too many broke a rule."""
 
-    model: Origin
+    model: ModelOrigin
     category: str | None = Field(description="The category that was requested.")
     seed: int = Field(description="The seed that gives these lines again.")
     source_type: SourceType = Field(description="IPTC digital source type: made by a model.")
@@ -172,7 +165,7 @@ class CopyAnswer(Body):
 
 
 class FeatureRow(Body):
-    """What is known of one user, as it is: no scaling, no logarithm; null where it is not known."""
+    """The raw features of one user, without scaling or logarithm; null when unknown."""
 
     recency_days: float | None = Field(description="From the last purchase to now.", examples=[12.5])
     frequency: float | None = Field(description="Number of purchases.", examples=[7])
@@ -184,7 +177,7 @@ class FeatureRow(Body):
 
 
 class SegmentRequest(Body):
-    """Users by id, or by their features: one of the two."""
+    """Users by id or by their features."""
 
     users: list[Name] | None = Field(
         None, min_length=1, max_length=MAX_USERS, description="User ids as the advertiser has them."
@@ -205,33 +198,35 @@ class SegmentAssignment(Body):
 
 
 class SegmentAnswer(Body):
-    """One item for each user or row, in the order asked."""
+    """One item per user or row, in the order of the request."""
 
-    model: Origin
+    model: ModelOrigin
     items: list[SegmentAssignment | ItemError]
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A path that is asked with POST."""
+    """A path that is requested with POST."""
 
     path: str
-    asked: type[Body] | type[Message] | None  # None: it needs no body, and none is looked at
-    answer: type[Body] | type[Message]
+    request: type[Body] | type[Message] | None  # None: the body is ignored
+    response: type[Body] | type[Message]
     summary: str
-    max_bytes: int  # of the body; a longer one is refused before it is parsed
-    access: Access = "decide"  # scope of the tokens that may ask it
+    max_bytes: int  # of the body
+    access: Access = "decide"  # the scope that a token needs
 
 
 ENDPOINTS: Mapping[str, Endpoint] = {
     endpoint.path: endpoint
     for endpoint in (
-        Endpoint(DECIDE, DecideRequest, DecideAnswer, "Which creatives to show, and how probable each was.", MAX_BYTES),
-        Endpoint(FEEDBACK, FeedbackRequest, FeedbackAnswer, "A click or a conversion.", MAX_BYTES, "feedback"),
-        Endpoint(SEGMENT, SegmentRequest, SegmentAnswer, "Audience segments of users.", MIB),
-        Endpoint(GENERATE, GenerateRequest, GenerateAnswer, "Draw pictures of a category.", 64 * KIB),
-        Endpoint(READ, ReadRequest, ReadAnswer, "Read pictures: category, embedding, nearest known ones.", 16 * MIB),
+        Endpoint(DECIDE, DecideRequest, DecideAnswer, "Decide which creatives to show.", MAX_BYTES),
+        Endpoint(FEEDBACK, FeedbackRequest, FeedbackAnswer, "Report a click or a conversion.", MAX_BYTES, "feedback"),
+        Endpoint(SEGMENT, SegmentRequest, SegmentAnswer, "Find the segments of users.", MIB),
+        Endpoint(GENERATE, GenerateRequest, GenerateAnswer, "Generate pictures of a category.", 64 * KIB),
+        Endpoint(
+            READ, ReadRequest, ReadAnswer, "Read pictures: category, embedding, nearest known creatives.", 16 * MIB
+        ),
         Endpoint(WRITE, CopyRequest, CopyAnswer, "Write lines of copy.", 64 * KIB),
-        Endpoint(REFRESH, None, ModelList, "Look at once for newer models to serve.", KIB, "admin"),
+        Endpoint(REFRESH, None, ModelList, "Refresh the models now.", KIB, "admin"),
     )
 }

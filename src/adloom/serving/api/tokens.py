@@ -1,10 +1,9 @@
 """
-The tokens file. A line is a token's name, its scopes, the sha256 of the token and, if it is limited, its rate:
+The tokens file. A line has a token's name, its scopes, its sha256 and optionally its rate limit:
 
     bidder decide,feedback sha256:9f86d081884c7d65… 2000/s
 
-A token is 256 random bits, which nobody can guess from a hash, however fast that is computed; a slow hash protects
-passwords that people choose, and would cost milliseconds with every request.
+A token has 256 random bits, so a fast hash protects it. A slow password hash would cost milliseconds per request.
 """
 
 import hashlib
@@ -23,7 +22,7 @@ from adloom.storage import files
 Access = Literal["decide", "feedback", "trigger", "admin"]
 SCOPES: tuple[Access, ...] = get_args(Access)
 MAX_RATE = 1_000_000_000  # requests a second
-MODE = 0o640  # the widest that is not warned of
+MAX_MODE = 0o640  # of the file; a wider one gives a warning
 LINE = re.compile(
     r"(?P<name>[\w.-]{1,64})\s+(?P<scopes>[a-z,]+)\s+sha256:(?P<sha256>[0-9a-f]{64})(\s+(?P<rate>[0-9]+)/s)?"
 )
@@ -31,39 +30,39 @@ LINE = re.compile(
 
 @dataclass
 class Token:
-    """A token that is known by its hash, and how much of its rate is left."""
+    """A token, known by its hash, with its token bucket for the rate limit."""
 
     name: str
     scopes: frozenset[str]
     digest: bytes  # sha256 of the token
-    rate: float = math.inf  # requests a second, as many of which may come at once
-    _left: float = field(init=False, compare=False)
-    _at: float = field(init=False, compare=False, default=0.0)
+    rate: float = math.inf  # requests a second, which is also the burst
+    _available: float = field(init=False, compare=False)
+    _updated: float = field(init=False, compare=False, default=0.0)
 
     def __post_init__(self) -> None:
-        self._left = self.rate
+        self._available = self.rate
 
     def spend(self, now: float) -> float:
-        """Count a request at a time; return 0, or the seconds until there will be room for it."""
-        self._left = min(self.rate, self._left + (now - self._at) * self.rate)
-        self._at = now
-        if self._left < 1:
-            return (1 - self._left) / self.rate
-        self._left -= 1
+        """Count a request; return 0, or the seconds to wait when it is over the rate."""
+        self._available = min(self.rate, self._available + (now - self._updated) * self.rate)
+        self._updated = now
+        if self._available < 1:
+            return (1 - self._available) / self.rate
+        self._available -= 1
         return 0.0
 
 
 @dataclass(frozen=True)
 class TokensFile:
-    """What a tokens file holds."""
+    """The content of a tokens file."""
 
     tokens: tuple[Token, ...]
-    warnings: tuple[str, ...]  # what is wrong with the file, and which lines are left out
+    warnings: tuple[str, ...]  # about the file and its invalid lines
 
 
 def read(path: Path, workers: int = 1) -> TokensFile:
     """
-    Read a tokens file; a line that is wrong is left out, and said.
+    Read a tokens file; invalid lines are skipped with a warning.
 
     `workers` processes share each token's rate. Raises ConfigError when the file cannot be read.
     """
@@ -71,56 +70,57 @@ def read(path: Path, workers: int = 1) -> TokensFile:
         text, mode = files.read_secret_text(path)
     except (OSError, ValueError) as error:
         raise ConfigError(f"tokens file {path}: {files.failure_reason(error)}") from None
-    warnings = [f"tokens file {path}: mode {mode:04o}, expected {MODE:04o} or less; `chmod 640 {path}`"]
-    tokens, wrong = _parse(text.splitlines(), path, workers)
-    return TokensFile(tuple(tokens), (*(warnings if mode & ~MODE else []), *wrong))
+    warnings = [f"tokens file {path}: mode {mode:04o}, expected {MAX_MODE:04o} or less; `chmod 640 {path}`"]
+    tokens, errors = _parse(text.splitlines(), path, workers)
+    return TokensFile(tuple(tokens), (*(warnings if mode & ~MAX_MODE else []), *errors))
 
 
-def add(path: Path, name: str, scopes: Iterable[str], rate: int | None = None) -> str:
-    """Make a token, append its line to a file that only its owner may read, and return it. Raises ConfigError."""
+def add_token(path: Path, name: str, scopes: Iterable[str], rate: int | None = None) -> str:
+    """Create a token, append it to a file that only its owner may read, and return it. Raises ConfigError."""
     token = secrets.token_urlsafe(32)
     sha256 = hashlib.sha256(token.encode()).hexdigest()
     line = f"{name} {','.join(scopes)} sha256:{sha256}" + (f" {rate}/s" if rate else "")
-    _token(line, name, 1)
+    _parse_line(line, name, 1)
     path.touch(mode=0o600)
     if name in {known.name for known in read(path).tokens}:
-        raise ConfigError(f"tokens file {path}: {name} has a token; choose another name, or take its line out")
-    ended = path.read_bytes()[-1:] in (b"", b"\n")  # people may leave a last line without an end
+        raise ConfigError(f"tokens file {path}: {name} has a token; choose another name, or remove its line")
+    is_terminated = path.read_bytes()[-1:] in (b"", b"\n")  # editors may omit the last newline
     with path.open("a", encoding="utf-8") as file:
-        file.write(f"{line}\n" if ended else f"\n{line}\n")
+        file.write(f"{line}\n" if is_terminated else f"\n{line}\n")
     return token
 
 
 def _parse(lines: Iterable[str], path: Path, workers: int) -> tuple[list[Token], list[str]]:
-    """Return the tokens of lines, and what is wrong with those that are left out."""
-    tokens, wrong = [], []
+    """Return the tokens of lines, and the errors of skipped lines."""
+    tokens, errors = [], []
     for number, line in enumerate(lines, 1):
         if line.partition("#")[0].strip():
             try:
-                tokens.append(_token(line, f"{path}:{number}", workers))
+                tokens.append(_parse_line(line, f"{path}:{number}", workers))
             except ConfigError as error:
-                wrong.append(f"{error}; the line is left out")
+                errors.append(f"{error}; the line is skipped")
     digests = Counter(token.digest for token in tokens)
-    if twice := [token.name for token in tokens if digests[token.digest] > 1]:
-        wrong.append(f"tokens file {path}: {' and '.join(twice)} are one token, which is left out; leave one of them")
-    return [token for token in tokens if digests[token.digest] == 1], wrong
+    if duplicates := [token.name for token in tokens if digests[token.digest] > 1]:
+        names = " and ".join(duplicates)
+        errors.append(f"tokens file {path}: {names} are the same token, which is skipped; keep one of them")
+    return [token for token in tokens if digests[token.digest] == 1], errors
 
 
-def _token(line: str, where: str, workers: int) -> Token:
+def _parse_line(line: str, where: str, workers: int) -> Token:
     """Parse a line. Raises ConfigError."""
-    found = LINE.fullmatch(line.partition("#")[0].strip())
-    if found is None:
+    match = LINE.fullmatch(line.partition("#")[0].strip())
+    if match is None:
         raise ConfigError(f"{where}: not a token; expected NAME SCOPE,SCOPE sha256:<64 hex digits> [N/s]")
-    scopes = found["scopes"].split(",")
+    scopes = match["scopes"].split(",")
     if unknown := set(scopes) - set(SCOPES):
         raise ConfigError(f"{where}: scope {sorted(unknown)[0]!r}, expected of {', '.join(SCOPES)}")
     return Token(
-        found["name"], frozenset(scopes), bytes.fromhex(found["sha256"]), _rate(found["rate"], where) / workers
+        match["name"], frozenset(scopes), bytes.fromhex(match["sha256"]), _parse_rate(match["rate"], where) / workers
     )
 
 
-def _rate(digits: str | None, where: str) -> float:
-    """Return the requests a second that a line allows. Raises ConfigError."""
+def _parse_rate(digits: str | None, where: str) -> float:
+    """Parse requests a second. Raises ConfigError."""
     if digits is None:
         return math.inf
     if len(digits) > len(str(MAX_RATE)) or not 1 <= int(digits) <= MAX_RATE:

@@ -1,8 +1,7 @@
 """
-The creatives service: BentoML hosts what draws, writes and reads; on a laptop it answers the decide app's paths, too.
+The creatives service: BentoML hosts the models that draw, write and read; `adloom serve` adds the decide app.
 
-Requests are checked by the front before BentoML sees them, so that one set of rules holds for every path; BentoML is
-given nothing to parse or to serialize.
+ApiMiddleware validates requests before BentoML sees them, so one set of rules holds for every path.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,8 +32,8 @@ ANSWERS: Mapping[str, Answer] = {GENERATE: generate.generate, WRITE: generate.wr
 UNUSED = (OpenTelemetryMiddleware, TimeoutMiddleware)  # of BentoML's; telemetry and the bounds of requests do both
 
 
-def mounted(service: Service) -> ASGIApp:
-    """Return BentoML's service behind the bare decide app, whose models both use."""
+def create_bento_app(service: Service) -> ASGIApp:
+    """Return BentoML's service behind the decide app, with the same models."""
 
     class Creatives:
         """Pictures drawn and read, lines written."""
@@ -42,7 +41,7 @@ def mounted(service: Service) -> ASGIApp:
     hosted = bentoml.service(
         name="adloom",
         workers=1,
-        metrics={"enabled": False},  # the front counts, for both
+        metrics={"enabled": False},  # ApiMiddleware counts
         logging={"access": {"enabled": False}},
     )(Creatives)
     hosted.mount_asgi_app(_models(service))
@@ -51,7 +50,7 @@ def mounted(service: Service) -> ASGIApp:
     hosted.add_asgi_middleware(ApiMiddleware, admission=service.admission, first=first)
     app = hosted.to_asgi()
     app.user_middleware = [own for own in app.user_middleware if own.cls not in UNUSED]
-    return service.lane(app)
+    return service.wrap(app)
 
 
 def _reader(service: Service) -> ASGIApp:

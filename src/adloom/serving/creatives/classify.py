@@ -95,7 +95,7 @@ def _answers(requests: Sequence[DecodedRequest], cnn: LoadedModel[PictureReader]
     readings = iter(_readings(np.stack(pixels), counts, cnn) if pixels else [])
     for request in requests:
         items = [next(readings) if isinstance(item, np.ndarray) else item for item in request.items]
-        yield orjson.dumps({"model": cnn.origin.model_dump(), "items": items})
+        yield orjson.dumps({"model": cnn.origin, "items": items})
 
 
 def _readings(batch: UInt8Array, counts: Sequence[int], cnn: LoadedModel[PictureReader]) -> list[Item]:

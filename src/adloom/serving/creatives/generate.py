@@ -21,7 +21,7 @@ MAX_DRAWN = 16_384  # tokens that one request may draw, whether a rule refuses t
 def generate(asked: GenerateRequest, models: Models) -> GenerateAnswer:
     """Draw pictures of a category. Raises Problem when the category or the model is not there."""
     gan = models.gan
-    category = gan.number(asked.category)
+    category = gan.category_index(asked.category)
     _require_few(asked.n, gan.card.shape)
     seed = _seed(asked.seed)
     z = np.random.default_rng([seed, category]).standard_normal((asked.n, gan.model.latent), np.float32)
@@ -40,7 +40,7 @@ def write(asked: CopyRequest, models: Models) -> CopyAnswer:
     """Write lines of copy. Raises Problem when the category or the model is not there."""
     lstm = models.lstm
     if asked.category is not None:
-        lstm.number(asked.category)
+        lstm.category_index(asked.category)
     seed = _seed(asked.seed)
     request = LineRequest(
         n=asked.n,

@@ -1,14 +1,11 @@
-"""
-The lane: what asks for an answer within milliseconds passes nothing else. It admits, checks, answers and counts, as a
-plain ASGI function in front of the application, to which every other path goes on.
-"""
+"""The decision endpoint: a plain ASGI function in front of the application, which bypasses all other middleware."""
 
 import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import msgspec
 from starlette.requests import ClientDisconnect
@@ -17,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from adloom.decision_log.record import Feedback
 from adloom.serving import request_context
 from adloom.serving.api import decide_schemas
-from adloom.serving.api.admission import ADMITTED, GONE, Admission, read_body, read_headers, too_large
+from adloom.serving.api.admission import CLIENT_CLOSED, Admission, read_headers
 from adloom.serving.api.decide_schemas import (
     DECIDE,
     FEEDBACK,
@@ -26,209 +23,201 @@ from adloom.serving.api.decide_schemas import (
     FeedbackAnswer,
     FeedbackRequest,
 )
-from adloom.serving.api.problems import MEDIA_TYPE, Problem
-from adloom.serving.decide.micro_batcher import Arrival, Headers, MicroBatcher, Reply, Request
-from adloom.serving.decide.service import Decider, Log, TimedRequest, encode
-from adloom.serving.metrics import DecisionMetrics
+from adloom.serving.api.problems import INTERNAL_ERROR, MEDIA_TYPE, Problem
+from adloom.serving.decide.metrics import DecisionMetrics
+from adloom.serving.decide.micro_batcher import MAX_QUEUE, Arrival, Headers, MicroBatcher, Reply, Request
+from adloom.serving.decide.service import Decider, RecordSink, TimedRequest, encode
 
-ARRIVED = "adloom.arrived"  # key of the scope: an Arrival
-NOTHING: Mapping[str, str] = {}
+ARRIVAL = "adloom.arrival"  # key of the scope: an Arrival
+NO_HEADERS: Mapping[str, str] = {}
 ACCEPTED = encode(FeedbackAnswer())
 
 logger = logging.getLogger(__name__)
 
 
 class Tracing(Protocol):
-    """What makes spans of requests, in the caller's trace."""
+    """Creates spans of requests."""
 
-    def traced(self, app: ASGIApp) -> ASGIApp:
-        """Return an application whose requests are spans."""
+    def wrap(self, app: ASGIApp) -> ASGIApp:
+        """Return an application with a span for each request."""
 
     def record(self, request: Request, status: int, end: float) -> None:
-        """Make a span of a request that was answered at a time, by time.perf_counter."""
-
-
-class MetricsSinks(NamedTuple):
-    """Where requests are counted."""
-
-    decisions: DecisionMetrics
-    tracing: Tracing | None = None
+        """Create the span of a request that was answered at `end` of time.perf_counter."""
 
 
 class DecisionEndpoint:
-    """ASGI middleware that answers the paths with a deadline itself, those of them that the service has."""
+    """ASGI middleware that answers decisions and feedback, and passes on all other requests."""
 
     def __init__(
-        self, app: ASGIApp, decider: Decider, log: Log, admission: Admission, counters: MetricsSinks, room: int
+        self,
+        app: ASGIApp,
+        decider: Decider,
+        log: RecordSink,
+        admission: Admission,
+        metrics: DecisionMetrics,
+        tracing: Tracing | None = None,
+        max_queue: int = MAX_QUEUE,
     ) -> None:
         self._app, self._decider, self._log, self._admission = app, decider, log, admission
-        self._decisions, self._tracing = counters
-        self.line = MicroBatcher(self.answer, self.refuse, self.drop, room)
-        self._request = msgspec.json.Decoder(DecideRequest).decode
-        self._feedback = msgspec.json.Decoder(FeedbackRequest).decode
+        self._metrics, self._tracing = metrics, tracing
+        self.batcher = MicroBatcher(self.answer, self.refuse, self.drop, max_queue)
+        self._decode_request = msgspec.json.Decoder(DecideRequest).decode
+        self._decode_feedback = msgspec.json.Decoder(FeedbackRequest).decode
         self.paths = {DECIDE, FEEDBACK} & admission.endpoints.keys()
-        self.urls = {path.encode(): path for path in self.paths}  # as they are in a request, before any query
+        self.urls = {path.encode(): path for path in self.paths}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request that did not join the line where it was read: it joins the line here."""
+        """Answer a request that did not come over the fast path."""
         path = scope.get("path", "")
         if scope["type"] != "http" or path not in self.paths:
             await self._app(scope, receive, send)
             return
-        reply = await self._reply(path, scope, receive)
-        if reply.status != GONE:
+        reply = await self._answer_one(path, scope, receive)
+        if reply.status != CLIENT_CLOSED:
             await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
             await send({"type": "http.response.body", "body": reply.body})
 
-    async def _reply(self, path: str, scope: Scope, receive: Receive) -> Reply:
+    async def _answer_one(self, path: str, scope: Scope, receive: Receive) -> Reply:
         loop = asyncio.get_running_loop()
         headers: Headers = {}
         try:
             headers = read_headers(scope["headers"])
-            limit = scope.get(ADMITTED) or self._admission.admit(scope["method"], path, headers)
-            body = await read_body(receive, limit)
-        except Exception as error:  # noqa: BLE001 - the last line of defence
+            body = await self._admission.read_body(scope, headers, receive)
+        except Exception as error:  # noqa: BLE001 - every request gets an answer
             request = Request(path, headers, b"", Arrival(time.perf_counter()))
-            return self._counted([request], [self._failed(request, error)])[0]
-        told: asyncio.Future[Reply] = loop.create_future()
-        arrival = scope.get(ARRIVED) or self.line.arrives(loop.call_soon)
-        self.line.join(Request(path, headers, body, arrival, admitted=True), told.set_result)
-        return await told
+            return self._record([request], [self._fail(request, error)])[0]
+        reply: asyncio.Future[Reply] = loop.create_future()
+        arrival = scope.get(ARRIVAL) or self.batcher.record_arrival(loop.call_soon)
+        self.batcher.submit(Request(path, headers, body, arrival, is_admitted=True), reply.set_result)
+        return await reply
 
     def answer(self, requests: Sequence[Request]) -> list[Reply]:
-        """Answer requests, the decisions among them together."""
-        return self._answered(requests, [self._admitted(request) for request in requests])
+        """Answer requests, all decisions with one call of the decider."""
+        decoded = [self._decode(request) for request in requests]
+        questions = [
+            (question, request.arrival.time)
+            for request, question in zip(requests, decoded, strict=True)
+            if isinstance(question, DecideRequest)
+        ]
+        answers = iter(self._decide(questions))
+        replies = [
+            self._reply(request, next(answers)) if isinstance(result, DecideRequest) else result
+            for request, result in zip(requests, decoded, strict=True)
+        ]
+        return self._record(requests, replies)
 
     def refuse(self, requests: Sequence[Request]) -> Reply:
-        """Send requests away that have no room in the line, as fast as can be."""
+        """Refuse requests that do not fit into the queue, as fast as possible."""
         for request in requests:
-            self._admission.count(request.path, BUSY.status, 0.0)
-        return BUSY
+            self._admission.count(request.path, TOO_BUSY.status, 0.0)
+        return TOO_BUSY
 
     def drop(self, requests: Sequence[Request]) -> None:
-        """Count requests whose clients went away before their turn."""
+        """Count requests whose clients closed the connection."""
         for request in requests:
-            self._admission.count(request.path, GONE, 0.0)
+            self._admission.count(request.path, CLIENT_CLOSED, 0.0)
 
-    def _admitted(self, request: Request) -> DecideRequest | Reply:
-        """Take a request that may be answered, and refuse another."""
+    def _decode(self, request: Request) -> DecideRequest | Reply:
+        """Return a decision request, or the reply to feedback or to a request with a problem."""
         try:
-            if not request.admitted:
-                limit = self._admission.admit("POST", request.path, request.headers)
-                if len(request.body) > limit:
-                    raise too_large(limit)
-            return self._taken(request)
-        except Exception as error:  # noqa: BLE001 - the last line of defence
-            return self._failed(request, error)
-
-    def _taken(self, request: Request) -> DecideRequest | Reply:
-        """Read a body, and answer what is no decision. Raises Problem."""
-        try:
+            if not request.is_admitted:
+                self._admission.admit("POST", request.path, request.headers, len(request.body))
             if request.path == DECIDE:
-                return self._request(request.body)
-            told = self._feedback(request.body)
+                return self._decode_request(request.body)
+            return self._accept(request, self._decode_feedback(request.body))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise decide_schemas.problem(error) from None
-        record = Feedback(time=time.time_ns() // 1000, **msgspec.structs.asdict(told))
+            return self._fail(request, decide_schemas.problem(error))
+        except Exception as error:  # noqa: BLE001 - every request gets an answer
+            return self._fail(request, error)
+
+    def _accept(self, request: Request, feedback: FeedbackRequest) -> Reply:
+        """Log feedback. Raises Problem (503) when the log is full."""
+        record = Feedback(time=time.time_ns() // 1000, **msgspec.structs.asdict(feedback))
         if not self._log.append(record):
-            full = "no room in the decision log; send it again"
-            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, full, headers={"Retry-After": "1"})
+            detail = "no room in the decision log; send it again"
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": "1"})
         return _ok(request, ACCEPTED)
 
-    def _answered(self, requests: Sequence[Request], taken: Sequence[DecideRequest | Reply]) -> list[Reply]:
-        """Answer the decisions among what was taken, and count all."""
-        asked = [
-            (found, request.arrived)
-            for request, found in zip(requests, taken, strict=True)
-            if isinstance(found, DecideRequest)
-        ]
-        decided = iter(self._decided(asked))
-        replies = [
-            found if isinstance(found, Reply) else self._told(request, next(decided))
-            for request, found in zip(requests, taken, strict=True)
-        ]
-        return self._counted(requests, replies)
-
-    def _counted(self, requests: Sequence[Request], replies: list[Reply]) -> list[Reply]:
+    def _decide(self, questions: Sequence[TimedRequest]) -> Sequence[DecideAnswer | Exception]:
+        try:
+            answers = self._decider.decide(questions)
+        except Exception as error:  # noqa: BLE001 - every request gets an answer
+            return [error] * len(questions)
         now = time.perf_counter()
-        self.line.answered(now)
+        for (question, arrival), answer in zip(questions, answers, strict=True):
+            if isinstance(answer, DecideAnswer):
+                self._metrics.tiers[answer.tier].observe(now - arrival)
+                self._metrics.late += (now - arrival) * 1e3 > question.tmax_ms
+        return answers
+
+    def _reply(self, request: Request, answer: DecideAnswer | Exception) -> Reply:
+        return _ok(request, encode(answer)) if isinstance(answer, DecideAnswer) else self._fail(request, answer)
+
+    def _record(self, requests: Sequence[Request], replies: list[Reply]) -> list[Reply]:
+        """Count and trace answered requests."""
+        now = time.perf_counter()
+        self.batcher.record_answer(now)
         for request, reply in zip(requests, replies, strict=True):
-            self._admission.count(request.path, reply.status, now - request.arrived)
+            self._admission.count(request.path, reply.status, now - request.arrival.time)
             if self._tracing:
                 self._tracing.record(request, reply.status, now)
         return replies
 
-    def _decided(self, asked: Sequence[TimedRequest]) -> Sequence[DecideAnswer | Exception]:
-        try:
-            answers = self._decider.decide(asked)
-        except Exception as error:  # noqa: BLE001 - the last line of defence
-            return [error] * len(asked)
-        now = time.perf_counter()
-        for (request, arrived), answer in zip(asked, answers, strict=True):
-            if isinstance(answer, DecideAnswer):
-                self._decisions.tiers[answer.tier].observe(now - arrived)
-                self._decisions.late += (now - arrived) * 1e3 > request.tmax_ms
-        return answers
-
-    def _told(self, request: Request, answer: DecideAnswer | Exception) -> Reply:
-        return _ok(request, encode(answer)) if isinstance(answer, DecideAnswer) else self._failed(request, answer)
-
-    def _failed(self, request: Request, error: Exception) -> Reply:
-        """Turn whatever went wrong into an answer."""
+    def _fail(self, request: Request, error: Exception) -> Reply:
+        """Turn an error into a reply."""
         if isinstance(error, ClientDisconnect):
-            return Reply(GONE, b"", b"")
+            return Reply(CLIENT_CLOSED, b"", b"")
         if not isinstance(error, Problem):
-            request_context.current.set(request_context.of(request.headers))
+            request_context.current.set(request_context.read_trace(request.headers))
             logger.error("%s", request.path, exc_info=error)
-            error = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "something failed here; the service's log says what")
+            error = INTERNAL_ERROR
         return problem_reply(error, {"x-request-id": request_context.request_id(request.headers).decode()})
 
 
 class LifespanMiddleware:
-    """ASGI middleware that starts something after the application has, and ends it before the application does."""
+    """ASGI middleware that runs `start` after the application has started, and `stop` before it stops."""
 
     def __init__(
         self,
-        lane: DecisionEndpoint,
+        endpoint: DecisionEndpoint,
         admission: Admission,
-        begin: Callable[[], Awaitable[None]],
-        end: Callable[[], Awaitable[None]],
+        start: Callable[[], Awaitable[None]],
+        stop: Callable[[], Awaitable[None]],
     ) -> None:
-        self.lane, self.admission, self._begin, self._end = lane, admission, begin, end
+        self.endpoint, self.admission, self._start, self._stop = endpoint, admission, start, stop
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
         if scope["type"] != "lifespan":
-            await self.lane(scope, receive, send)
+            await self.endpoint(scope, receive, send)
             return
 
-        async def told(message: Message) -> None:
+        async def send_after_start(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
-                await self._begin()
+                await self._start()
             await send(message)
 
-        async def asked() -> Message:
+        async def receive_and_stop() -> Message:
             message = await receive()
             if message["type"] == "lifespan.shutdown":
-                await self._end()
+                await self._stop()
             return message
 
-        await self.lane(scope, asked, told)
+        await self.endpoint(scope, receive_and_stop, send_after_start)
 
 
 def _ok(request: Request, body: bytes) -> Reply:
-    return Reply(
-        200,
-        b"content-type: application/json\r\nx-request-id: %b\r\n" % request_context.request_id(request.headers),
-        body,
-    )
+    request_id = request_context.request_id(request.headers)
+    return Reply(200, b"content-type: application/json\r\nx-request-id: %b\r\n" % request_id, body)
 
 
-def problem_reply(problem: Problem, headers: Mapping[str, str] = NOTHING) -> Reply:
-    """Return the reply that tells a problem."""
-    named = {"content-type": MEDIA_TYPE, **headers, **problem.headers}
-    head = "".join(f"{name.lower()}: {value}\r\n" for name, value in named.items())
+def problem_reply(problem: Problem, headers: Mapping[str, str] = NO_HEADERS) -> Reply:
+    """Return the reply with a problem."""
+    fields = {"content-type": MEDIA_TYPE, **headers, **problem.headers}
+    head = "".join(f"{name.lower()}: {value}\r\n" for name, value in fields.items())
     return Reply(int(problem.status), head.encode(), problem.content())
 
 
-BUSY = problem_reply(Problem(HTTPStatus.TOO_MANY_REQUESTS, "too many requests at once", headers={"Retry-After": "1"}))
+TOO_BUSY = problem_reply(
+    Problem(HTTPStatus.TOO_MANY_REQUESTS, "too many requests at once", headers={"Retry-After": "1"})
+)

@@ -1,9 +1,9 @@
 """
-The protocol with a shortcut: a request of the lane joins the line where it was read.
+The fast path: hand a decision request to the micro-batcher where it is read, without ASGI.
 
-That saves the task, the events and the messages in which ASGI wraps a request, which cost more than a decision. Nor is
-a head parsed again that is byte for byte one that was: a client sends few different ones. A request behind one that the
-application still answers goes the usual way, to the same line.
+ASGI's task, events and messages cost more than a decision. A head equal to an earlier one is not parsed again, because
+a client sends few different ones. A request behind one that the application still answers goes through ASGI, to the
+same micro-batcher.
 """
 
 from functools import partial
@@ -13,86 +13,93 @@ from adloom.serving.api.connection import CLOSE, END, Connection
 from adloom.serving.decide.endpoint import DecisionEndpoint
 from adloom.serving.decide.micro_batcher import Arrival, Headers, Reply, Request
 
-HEADS = 1000  # that are kept, of all connections together
-ONE_TIME = {b"traceparent", b"x-request-id"}  # headers that make every head another
+MAX_HEADS = 1000  # in the cache
+UNIQUE_HEADERS = {b"traceparent", b"x-request-id"}  # differ in every request
 
 
 class CachedRequestHead(NamedTuple):
-    """What comes before a body: a POST to the lane."""
+    """The parsed head of a POST to the decision endpoint."""
 
     path: str
     headers: Headers
     length: int  # of the body, in bytes
-    stays: bool  # the connection, afterwards
+    keep_alive: bool
 
 
 class FastHttpProtocol(Connection):
-    """A connection."""
+    """A connection with a fast path to the decision endpoint, if the application has one."""
 
-    heads: ClassVar[dict[bytes, CachedRequestHead]] = {}  # of all connections, as they came
+    heads: ClassVar[dict[bytes, CachedRequestHead]] = {}  # of all connections, by their bytes
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, endpoint: DecisionEndpoint | None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._lane: DecisionEndpoint | None = getattr(self.app, "lane", None)
-        self._first: tuple[bytes, int] | None = None  # of what is read, if a request begins it: head, bytes after it
+        self._endpoint = endpoint
+        self._first: tuple[bytes, int] | None = None  # head at the start of the data, and the bytes after it
 
     def _feed(self, data: bytes) -> None:
-        """Let a request join whose head is known; give the parser everything else."""
-        head, _, body = data.partition(END) if self._whole else (b"", b"", b"")
-        kept = self.heads.get(head)
-        if kept and self._lane and kept.length == len(body):
-            self._join(self._lane, kept, Request(kept.path, kept.headers, body, self._arrive(self._lane)))
+        """Submit a request with a known head; parse everything else."""
+        head, _, body = data.partition(END) if self._is_between_requests else (b"", b"", b"")
+        cached = self.heads.get(head)
+        if cached and self._endpoint and cached.length == len(body):
+            request = Request(cached.path, cached.headers, body, self._record_arrival(self._endpoint))
+            self._submit(self._endpoint, cached, request)
         else:
-            self._first = (head, len(body)) if self._whole else None
+            self._first = (head, len(body)) if self._is_between_requests else None
             super()._feed(data)
 
     def _complete(self, body: bytes) -> None:
-        """Let a request of the lane join the line."""
-        lane = self._lane
-        path = self._lane_path(lane) if lane and self.parser.get_method() == b"POST" else None
-        if lane is None or path is None:
+        """Submit a request to the decision endpoint."""
+        endpoint = self._endpoint
+        path = self._endpoint_path(endpoint) if endpoint and self.parser.get_method() == b"POST" else None
+        if endpoint is None or path is None:
             super()._complete(body)
-        elif not self._is_free():
-            self._call(body, self._arrive(lane))
+        elif not self._can_answer():
+            self._call(body, self._record_arrival(endpoint))
         else:
             self._release()
-            stays = self.parser.get_http_version() == "1.1" and self.parser.should_keep_alive()
-            head = CachedRequestHead(path, self._headers, len(body), stays)
-            came, rest = self._first or (b"", -1)
-            request = Request(path, self._headers, body, self._arrive(lane), self._limit is not None)
-            self._join(lane, head, request, came if rest == len(body) else None)
+            keep_alive = self.parser.get_http_version() == "1.1" and self.parser.should_keep_alive()
+            head = CachedRequestHead(path, self._headers, len(body), keep_alive)
+            head_bytes, rest = self._first or (b"", -1)
+            arrival = self._record_arrival(endpoint)
+            request = Request(path, self._headers, body, arrival, is_admitted=self._limit is not None)
+            self._submit(endpoint, head, request, head_bytes if rest == len(body) else None)
 
-    def _lane_path(self, lane: DecisionEndpoint) -> str | None:
-        """Return the lane's path that a request names, however it is spelled."""
-        path = lane.urls.get(self.url.partition(b"?")[0]) or self._path()
-        return path if path in lane.paths else None
+    def _endpoint_path(self, endpoint: DecisionEndpoint) -> str | None:
+        """Return the path of the decision endpoint in a URL, percent-encoded or not."""
+        path = endpoint.urls.get(self.url.partition(b"?")[0]) or self._path()
+        return path if path in endpoint.paths else None
 
     def _flush(self) -> None:
-        if self._lane:
-            self._lane.line.flush()
+        if self._endpoint:
+            self._endpoint.batcher.flush()
 
-    def _arrive(self, lane: DecisionEndpoint) -> Arrival:
-        return lane.line.arrives(self.loop.call_soon)
+    def _record_arrival(self, endpoint: DecisionEndpoint) -> Arrival:
+        return endpoint.batcher.record_arrival(self.loop.call_soon)
 
-    def _join(
-        self, lane: DecisionEndpoint, head: CachedRequestHead, request: Request, came: bytes | None = None
+    def _submit(
+        self,
+        endpoint: DecisionEndpoint,
+        head: CachedRequestHead,
+        request: Request,
+        head_bytes: bytes | None = None,
     ) -> None:
-        lane.line.join(request, partial(self._answer, head, came), self)
+        endpoint.batcher.submit(request, partial(self._send, head, head_bytes), self)
 
-    def _answer(self, head: CachedRequestHead, came: bytes | None, reply: Reply) -> None:
+    def _send(self, head: CachedRequestHead, head_bytes: bytes | None, reply: Reply) -> None:
         if self.transport.is_closing():
             return
-        stays = head.stays and not self._last and CLOSE not in reply.head
-        self.transport.write(self._format(reply, stays))
-        self._wait(self.timeout_keep_alive)
-        if not stays:
+        keep_alive = head.keep_alive and not self._is_stopping and CLOSE not in reply.head
+        self.transport.write(self._format(reply, keep_alive))
+        self._set_deadline(self.timeout_keep_alive)
+        if not keep_alive:
             self.transport.close()
-        elif came is not None and reply.status == 200:
-            self._keep(came, head)
+        elif head_bytes is not None and reply.status == 200:
+            self._cache(head_bytes, head)
 
-    def _keep(self, came: bytes, head: CachedRequestHead) -> None:
-        """Keep the head of a request that was answered, as it came, if others may come with the same."""
-        if head.headers.get(b"content-length") == b"%d" % head.length and not ONE_TIME & head.headers.keys():
-            if len(self.heads) >= HEADS:
+    def _cache(self, head_bytes: bytes, head: CachedRequestHead) -> None:
+        """Cache the head of an answered request, unless it is unique."""
+        has_length = head.headers.get(b"content-length") == b"%d" % head.length
+        if has_length and not UNIQUE_HEADERS & head.headers.keys():
+            if len(self.heads) >= MAX_HEADS:
                 self.heads.clear()
-            self.heads[came] = head
+            self.heads[head_bytes] = head

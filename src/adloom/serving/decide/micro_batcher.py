@@ -1,12 +1,11 @@
 """
-The line: the requests that wait, and since when. It is what one process can know of its own queue.
+Micro-batching: answer together the requests that one poll of the sockets reads.
 
-A process looks at its sockets, answers what it reads, and looks again. What it reads came after the look before: if
-this look found it at once, it may have waited since then, and that is taken for its arrival.
+The event loop polls its sockets, answers what it reads, and polls again. A request that a poll finds at once may have
+arrived any time since the previous poll, so that is its arrival time.
 
-What one look reads is answered together. To send an answer wakes its reader, after which a processor has to learn the
-code anew, on a virtual machine above all: of two requests answered one by one each takes twice as long as of two
-answered together, and for a model many candidates cost little more than few.
+Sending an answer wakes its reader, and the CPU caches are cold afterwards: on a virtual machine, one by one, each
+answer takes twice as long. The model scores many candidates for little more than few.
 """
 
 import select
@@ -14,131 +13,127 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-MAX_QUEUE = 128  # requests answered of those that one look finds: some milliseconds of work; more are sent away
-MAX_BATCH = 16  # requests that are answered at once: the first of them waits for the others
-AT_ONCE = 0.0002  # seconds between the last answer and a look's first find, up to which it was there already
-CLOSED = -1  # file number of a socket that is closed on this side
+MAX_QUEUE = 128  # requests of one poll that are answered, some milliseconds of work; the others are refused
+MAX_BATCH = 16  # requests answered at once; the first of them waits for the others
+IMMEDIATE = 0.0002  # seconds from the last answer to the first read of a poll, up to which the request was waiting
+CLOSED = -1  # file descriptor of a socket that is closed on this side
 
 Headers = Mapping[bytes, bytes]
 
 
 class Arrival(NamedTuple):
-    """When the last byte of a request came, and whether there is room for the request in the line."""
+    """When the last byte of a request arrived, and whether the queue has room for it."""
 
-    at: float  # by time.perf_counter
+    time: float  # of time.perf_counter
     fits: bool = True
 
 
 class Request(NamedTuple):
-    """A POST whose body is here."""
+    """A complete POST."""
 
     path: str
     headers: Headers
     body: bytes
     arrival: Arrival
-    admitted: bool = False  # before its body came
-
-    @property
-    def arrived(self) -> float:
-        """When it came, by time.perf_counter."""
-        return self.arrival.at
+    is_admitted: bool = False  # before its body arrived
 
 
 class Reply(NamedTuple):
-    """What is sent back, beside the length of the body."""
+    """A response without the length of its body."""
 
     status: int
-    head: bytes  # lines of headers, in small letters
+    head: bytes  # header lines, names in lower case
     body: bytes
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """The headers, in pairs, with the length."""
+        """The headers as pairs, with the length."""
         lines = (line.partition(b": ") for line in self.head.splitlines())
         return [*((name, value) for name, _, value in lines), (b"content-length", b"%d" % len(self.body))]
 
 
 class Client(Protocol):
-    """The connection on which a request came."""
+    """The connection of a request."""
 
     def fileno(self) -> int:
-        """Return the number of its socket, or CLOSED."""
+        """Return the file descriptor of its socket, or CLOSED."""
 
 
-Waiting = tuple[Request, Callable[[Reply], None], Client | None]  # with who is told the reply
+QueuedRequest = tuple[Request, Callable[[Reply], None], Client | None]  # with the function that gets the reply
 
 
 class MicroBatcher:
-    """The requests that are read at one look at the sockets, and wait to be answered when it is over."""
+    """Queues the requests that one poll reads, and answers them when it ends."""
 
     def __init__(
         self,
         answer: Callable[[Sequence[Request]], list[Reply]],
         refuse: Callable[[Sequence[Request]], Reply],
         drop: Callable[[Sequence[Request]], None],
-        room: int = MAX_QUEUE,
+        max_queue: int = MAX_QUEUE,
     ) -> None:
-        self._answer, self._refuse, self._drop, self._room = answer, refuse, drop, room
-        self._reading = False
-        self._read = 0
-        self._waiting: list[Waiting] = []
-        self._too_many: list[Waiting] = []
-        self._since = self._looked = self._done = time.perf_counter()
+        self._answer, self._refuse, self._drop, self._max_queue = answer, refuse, drop, max_queue
+        self._is_reading = False
+        self._reads = 0  # requests of this poll
+        self._queue: list[QueuedRequest] = []
+        self._overflow: list[QueuedRequest] = []
+        self._arrival = self._last_poll = self._last_answer = time.perf_counter()
 
-    def arrives(self, when_read: Callable[[Callable[[], None]], object]) -> Arrival:
-        """Note a complete request, and return when it arrived; `when_read(f)` has `f` called once the look is over."""
-        if not self._reading:
+    def record_arrival(self, call_soon: Callable[[Callable[[], None]], object]) -> Arrival:
+        """Count a complete request and return its arrival; `call_soon(f)` calls f when the poll ends."""
+        if not self._is_reading:
             now = time.perf_counter()
-            self._since = self._looked if now - self._done < AT_ONCE else now
-            self._looked, self._reading, self._read = now, True, 0
-            when_read(self._over)
-        self._read += 1
-        return Arrival(self._since, self._read <= self._room)
+            self._arrival = self._last_poll if now - self._last_answer < IMMEDIATE else now
+            self._last_poll, self._is_reading, self._reads = now, True, 0
+            call_soon(self._end_poll)
+        self._reads += 1
+        return Arrival(self._arrival, self._reads <= self._max_queue)
 
-    def answered(self, now: float) -> None:
-        """Note an answer."""
-        self._done = now
+    def record_answer(self, now: float) -> None:
+        """Remember the time of the last answer."""
+        self._last_answer = now
 
-    def join(self, request: Request, tell: Callable[[Reply], None], client: Client | None = None) -> None:
-        """Let a request wait until the look is over, at the longest, and tell its reply."""
-        place = self._waiting if request.arrival.fits else self._too_many
-        place.append((request, tell, client))
-        if len(self._waiting) >= MAX_BATCH or not self._reading:
+    def submit(self, request: Request, send: Callable[[Reply], None], client: Client | None = None) -> None:
+        """Queue a request until the current poll ends, and send its reply."""
+        queue = self._queue if request.arrival.fits else self._overflow
+        queue.append((request, send, client))
+        if len(self._queue) >= MAX_BATCH or not self._is_reading:
             self.flush()
 
     def flush(self) -> None:
-        """Answer what waits, in the order in which it was read: before anything else is answered or closed."""
-        if self._waiting:
-            waiting, self._waiting = self._drop_gone(self._waiting), []
-            replies = self._answer([request for request, _, _ in waiting])
-            for (_, tell, _), reply in zip(waiting, replies, strict=True):
-                tell(reply)
-        if too_many := self._too_many:  # which were read after those
-            self._too_many = []
-            reply = self._refuse([request for request, _, _ in too_many])
-            for _, tell, _ in too_many:
-                tell(reply)
+        """Answer the queued requests in the order in which they were read."""
+        if self._queue:
+            queue, self._queue = self._drop_closed(self._queue), []
+            replies = self._answer([request for request, _, _ in queue])
+            for (_, send, _), reply in zip(queue, replies, strict=True):
+                send(reply)
+        if overflow := self._overflow:  # read after those in the queue
+            self._overflow = []
+            reply = self._refuse([request for request, _, _ in overflow])
+            for _, send, _ in overflow:
+                send(reply)
 
-    def _drop_gone(self, waiting: list[Waiting]) -> list[Waiting]:
-        """Drop the requests of clients that went away."""
-        numbers = [client.fileno() if client else None for _, _, client in waiting]
-        gone = _find_closed(number for number in numbers if number is not None)
-        if not gone:
-            return waiting
-        self._drop([one[0] for one, number in zip(waiting, numbers, strict=True) if number in gone])
-        return [one for one, number in zip(waiting, numbers, strict=True) if number not in gone]
+    def _drop_closed(self, queue: list[QueuedRequest]) -> list[QueuedRequest]:
+        """Drop the requests of closed connections."""
+        descriptors = [client.fileno() if client else None for _, _, client in queue]
+        closed = _find_closed(descriptor for descriptor in descriptors if descriptor is not None)
+        if not closed:
+            return queue
+        pairs = list(zip(queue, descriptors, strict=True))
+        self._drop([request for (request, _, _), descriptor in pairs if descriptor in closed])
+        return [queued for queued, descriptor in pairs if descriptor not in closed]
 
-    def _over(self) -> None:
+    def _end_poll(self) -> None:
         self.flush()
-        self._reading, self._done = False, time.perf_counter()
+        self._is_reading, self._last_answer = False, time.perf_counter()
 
 
-def _find_closed(numbers: Iterable[int]) -> set[int]:
-    """Return those of these sockets whose other side was closed, in one call of the system."""
-    poll, gone = select.poll(), set[int]()
-    for number in numbers:
-        if number == CLOSED:
-            gone.add(number)
+def _find_closed(descriptors: Iterable[int]) -> set[int]:
+    """Return the sockets whose other side is closed, with one system call."""
+    poll, closed = select.poll(), set[int]()
+    for descriptor in descriptors:
+        if descriptor == CLOSED:
+            closed.add(descriptor)
         else:
-            poll.register(number, select.POLLRDHUP)
-    return gone.union(number for number, _ in poll.poll(0))
+            poll.register(descriptor, select.POLLRDHUP)
+    return closed.union(descriptor for descriptor, _ in poll.poll(0))

@@ -1,6 +1,8 @@
 """
-A decision: which creatives, from a request that was checked. It is made by the model, or when there is no time for that
-or no model from what the model said last, or by chance.
+Decide which creatives to show for a checked request.
+
+The model decides. When there is no time for it or no model, its last answer to the same question does; otherwise the
+decision is uniformly random.
 """
 
 import logging
@@ -17,38 +19,48 @@ from adloom.arrays import Float64Array
 from adloom.audience.segment_index import SegmentIndex
 from adloom.data.context import PREFIX
 from adloom.data.privacy import PUBLISHED_KEY, key_fingerprint, make_pseudonymiser
-from adloom.decision_log.record import Decision, Record
+from adloom.decision_log.log import LogStatistics
+from adloom.decision_log.record import Decision, Record, Tier
 from adloom.policy.scorer import Scorer, ScoringRequest, draw_slate
-from adloom.serving.api import decide_schemas
-from adloom.serving.api.decide_schemas import MAX_CANDIDATES, Chosen, DecideAnswer, DecideRequest, Tier
+from adloom.serving.api.decide_schemas import MAX_CANDIDATES, Chosen, DecideAnswer, DecideRequest, ModelOrigin
 from adloom.serving.api.problems import Problem
 from adloom.serving.decide.micro_batcher import MAX_BATCH
 from adloom.serving.models.loader import Models
 from adloom.serving.request_context import new_id
 from adloom.serving.segments import PseudonymKeys
 
-CACHED = 100_000  # probabilities that are remembered, of all questions together
-SLOWING = 0.1  # weight of the last answer in how long the model is expected to take
+CACHE_SIZE = 100_000  # probabilities, of all questions together
+SMOOTHING = 0.1  # weight of the last latency in the estimate
 
-TimedRequest = tuple[DecideRequest, float]  # and when it arrived, by time.perf_counter
+TimedRequest = tuple[DecideRequest, float]  # with its arrival, by time.perf_counter
 T = TypeVar("T")
-Said = tuple[Tier, list[float]]  # the probability of each candidate (candidates,), and who says so
+Distribution = tuple[Tier, list[float]]  # the probability of each candidate (candidates,)
 
 logger = logging.getLogger(__name__)
 encode = msgspec.json.Encoder().encode
 
 
-class Log(Protocol):
-    """Where decisions go: adloom.decision_log.log.DecisionLog, or MemoryLog."""
+class RecordSink(Protocol):
+    """Receives the records of decisions and feedback."""
 
     def append(self, record: Record, /) -> bool:
-        """Take a record without waiting; return False when there was no room for it."""
+        """Add a record without waiting; return False when there is no room for it."""
         ...
+
+
+class Log(RecordSink, Protocol):
+    """A decision log: adloom.decision_log.log.DecisionLog or MemoryLog."""
+
+    def statistics(self) -> LogStatistics | None:
+        """Return statistics for metrics."""
+
+    def close(self) -> None:
+        """Write and ship what is in memory."""
 
 
 @dataclass
 class MemoryLog:
-    """A log in memory: for tests, and for looking at what would be logged."""
+    """A log in memory, for tests and for services without decisions."""
 
     records: list[Record] = field(default_factory=list)
     room: int = 1_000_000  # records
@@ -60,142 +72,146 @@ class MemoryLog:
         self.records.append(record)
         return True
 
+    def statistics(self) -> None:
+        """Return nothing: it has no metrics."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
 
 class ProbabilityCache:
     """
-    The last probabilities of each question, at most `size` in all; those asked longest ago are forgotten.
+    The last probabilities of each question, at most `size` of them; the oldest are evicted.
 
-    A question is known by its hash of 64 bits, whose secret is the process's: its ids would cost more than the model.
+    The key of a question is a hash of 64 bits, salted per process: a comparison of ids would cost more than the model.
     """
 
-    def __init__(self, size: int = CACHED) -> None:
+    def __init__(self, size: int = CACHE_SIZE) -> None:
         self._room = self._half = size // 2
-        self._young: dict[int, Float64Array] = {}  # arrays: so many floats, each an object, would be slow to forget
-        self._old: dict[int, Float64Array] = {}  # forgotten together, when there are as many young ones
+        self._young: dict[int, Float64Array] = {}  # arrays, because many float objects are slow to free
+        self._old: dict[int, Float64Array] = {}  # evicted together when the young ones take half of the size
 
-    def get(self, question: int, candidates: int) -> Float64Array | None:
+    def get(self, key: int, candidates: int) -> Float64Array | None:
         """Return the last probabilities (candidates,) of a question."""
-        found = self._young.get(question, self._old.get(question))
-        return found if found is not None and len(found) == candidates else None
+        cached = self._young.get(key, self._old.get(key))
+        return cached if cached is not None and len(cached) == candidates else None
 
-    def put(self, question: int, probabilities: Float64Array) -> None:
+    def put(self, key: int, probabilities: Float64Array) -> None:
         """Remember probabilities (candidates,)."""
         self._room -= len(probabilities)
         if self._room < 0:
             self._young, self._old, self._room = {}, self._young, self._half - len(probabilities)
-        self._young[question] = probabilities
+        self._young[key] = probabilities
 
 
 class LatencyEstimator:
-    """How long the model has been taking lately, by the number of candidates' length in bits."""
+    """The model's recent latency by number of candidates, in powers of two."""
 
     def __init__(self) -> None:
         self._seconds = [0.0] * ((MAX_CANDIDATES * MAX_BATCH).bit_length() + 1)
 
-    def expected(self, candidates: int) -> float:
-        """Return the seconds that so many candidates take."""
+    def estimate(self, candidates: int) -> float:
+        """Return the expected seconds for so many candidates."""
         return self._seconds[candidates.bit_length()]
 
-    def took(self, candidates: int, seconds: float) -> None:
-        """Learn from an answer, or from 0 that there was none: one that was slow must not stop all that follow."""
-        place = candidates.bit_length()
-        self._seconds[place] += SLOWING * (seconds - self._seconds[place])
+    def observe(self, candidates: int, seconds: float) -> None:
+        """Update the estimate. Skipped calls count as 0 seconds, so that the model is tried again after a slow one."""
+        bucket = candidates.bit_length()
+        self._seconds[bucket] += SMOOTHING * (seconds - self._seconds[bucket])
 
 
 @dataclass(frozen=True)
 class ServingSnapshot:
-    """The models of decisions, and what follows from them; replaced as a whole."""
+    """The models of decisions and what follows from them; replaced as a whole."""
 
     pseudonym: Callable[[str], str]
     key_fingerprint: str  # of the key of pseudonyms
     policy: Scorer | None
-    policy_origin: decide_schemas.Origin | None
-    members: SegmentIndex | None  # None: no audience, or its users are under a key that is not here
-    audience_origin: decide_schemas.Origin | None
+    policy_origin: ModelOrigin | None
+    members: SegmentIndex | None  # None: no audience, or its users have pseudonyms under an unknown key
+    audience_origin: ModelOrigin | None
 
     @classmethod
-    def of(cls, models: Models, keys: PseudonymKeys) -> "ServingSnapshot":
-        """Choose the key under which the audience's users are found; without it, the one that there is."""
-        policy, audience = models.bundles.get("policy"), models.bundles.get("audience")
-        wanted = audience.model.key_fingerprint if audience else None
+    def create(cls, models: Models, keys: PseudonymKeys) -> "ServingSnapshot":
+        """Choose the pseudonym key of the audience's users, or our own key when theirs is unknown."""
+        policy, audience = models.loaded.get("policy"), models.loaded.get("audience")
+        required = audience.model.key_fingerprint if audience else None
         known = {key_fingerprint(key): key for key in (PUBLISHED_KEY, keys.own) if key}
-        used = wanted if wanted in known else key_fingerprint(keys.own or PUBLISHED_KEY)
-        if wanted not in (None, used):
-            logger.warning("users are under the key %s, which is not here: they are in no segment", wanted)
-        members = audience.model.members if audience and wanted == used else None
+        used = required if required in known else key_fingerprint(keys.own or PUBLISHED_KEY)
+        if required not in (None, used):
+            logger.warning("users have pseudonyms under the key %s, which is unknown: they are in no segment", required)
         return cls(
             make_pseudonymiser(known[used]),
             used,
             policy.model if policy else None,
-            _origin(policy),
-            members,
-            _origin(audience),
+            policy.origin if policy else None,
+            audience.model.members if audience and required == used else None,
+            audience.origin if audience else None,
         )
 
 
 class _Case(NamedTuple):
-    """A request of which it is known who asks and who may be shown."""
+    """A request with its resolved user, segment and candidates."""
 
-    asked: DecideRequest
-    arrived: float
+    request: DecideRequest
+    arrival: float
     user: str | None  # a pseudonym
     segment: str | None
     candidates: list[str]
 
     @property
-    def key(self) -> int:
-        """What names the question in the cache."""
-        return hash((self.asked.placement, self.segment, *self.candidates))
+    def cache_key(self) -> int:
+        """Key of the question in the cache."""
+        return hash((self.request.placement, self.segment, *self.candidates))
 
-    @property
-    def question(self) -> ScoringRequest:
-        """What the policy is asked."""
-        asked = self.asked
-        where = {"placement": asked.placement, "position": str(asked.position), "segment": self.segment}
-        return ScoringRequest(_context(asked, PREFIX, **where), self.candidates, asked.categories)
+    def scoring_request(self) -> ScoringRequest:
+        """Return the request to the policy."""
+        request = self.request
+        columns = {"placement": request.placement, "position": str(request.position), "segment": self.segment}
+        return ScoringRequest(_context(request, PREFIX, **columns), self.candidates, request.categories)
 
 
 class Decider:
-    """Answers decisions: not to be shared by threads."""
+    """Answers decisions. Not thread-safe."""
 
-    def __init__(self, models: Models, keys: PseudonymKeys, log: Log, project: str) -> None:
+    def __init__(self, models: Models, keys: PseudonymKeys, log: RecordSink, project: str) -> None:
         self._keys, self._log, self._project = keys, log, project
-        self._random = Random().random  # noqa: S311 - no secret; seeded by the system, in each process anew
-        self._pace = LatencyEstimator()
+        self._random = Random().random  # noqa: S311 - not a secret; each process has its own seed from the system
+        self._latency = LatencyEstimator()
         self.publish(models)
 
     def publish(self, models: Models) -> None:
         """Serve these models from the next request on."""
-        self._serving = ServingSnapshot.of(models, self._keys)
-        self._cache = ProbabilityCache()  # what another policy said is not what this one says
+        self._serving = ServingSnapshot.create(models, self._keys)
+        self._cache = ProbabilityCache()  # probabilities of the previous policy are not valid
 
     def decide(self, requests: Sequence[TimedRequest]) -> list[DecideAnswer | Exception]:
         """
-        Answer and log requests; one that makes no sense has a Problem for its answer, and disturbs no other.
+        Answer and log requests. An invalid request gets a Problem as its answer and does not affect the others.
 
-        The model is asked at once about all that it is expected to answer within what is left of their tmax.
+        One call of the model scores all requests that it can answer within their tmax_ms.
         """
-        cases = [_or_error(self._case, asked, arrived) for asked, arrived in requests]
-        said = iter(self._said([case for case in cases if isinstance(case, _Case)]))
-        return [_or_error(self._answer, case, *next(said)) if isinstance(case, _Case) else case for case in cases]
+        cases = [_try(self._resolve, request, arrival) for request, arrival in requests]
+        distributions = iter(self._distributions([case for case in cases if isinstance(case, _Case)]))
+        return [_try(self._answer, case, *next(distributions)) if isinstance(case, _Case) else case for case in cases]
 
-    def _case(self, asked: DecideRequest, arrived: float) -> "_Case":
-        """Find out who is asked about. Raises Problem."""
+    def _resolve(self, request: DecideRequest, arrival: float) -> _Case:
+        """Find the user's segment and the candidates. Raises Problem."""
         serving = self._serving
-        user, segment = None, asked.segment
-        if asked.user_id is not None:
+        user, segment = None, request.segment
+        if request.user_id is not None:
             if segment is not None:
-                raise _refused("give user_id or segment, not both", "segment")
-            user = serving.pseudonym(asked.user_id)
+                raise _invalid("give user_id or segment, not both", "segment")
+            user = serving.pseudonym(request.user_id)
             segment = serving.members.find_one(user) if serving.members else None
-        return _Case(asked, arrived, user, segment, self._candidates(asked))
+        return _Case(request, arrival, user, segment, self._candidates(request))
 
-    def _answer(self, case: "_Case", tier: Tier, probabilities: list[float]) -> DecideAnswer:
-        """Draw, log and answer."""
-        serving, asked = self._serving, case.asked
-        numbers, propensities = draw_slate(probabilities, asked.n, self._random)
-        chosen = [case.candidates[i] for i in numbers]
-        elapsed = time.perf_counter() - case.arrived
+    def _answer(self, case: _Case, tier: Tier, probabilities: list[float]) -> DecideAnswer:
+        """Draw and log a slate."""
+        serving, request = self._serving, case.request
+        indices, propensities = draw_slate(probabilities, request.n, self._random)
+        chosen = [case.candidates[i] for i in indices]
+        elapsed_us = int((time.perf_counter() - case.arrival) * 1e6)
         policy, audience = serving.policy_origin if tier != "default" else None, serving.audience_origin
         decision_id = new_id()
         self._log.append(
@@ -206,9 +222,9 @@ class Decider:
                 user=case.user,
                 user_key=serving.key_fingerprint if case.user else None,
                 segment=case.segment,
-                placement=asked.placement,
-                position=asked.position,
-                context=_context(asked, ""),
+                placement=request.placement,
+                position=request.position,
+                context=_context(request, ""),
                 candidates=case.candidates,
                 probabilities=probabilities,
                 chosen=chosen,
@@ -218,7 +234,7 @@ class Decider:
                 audience=audience.digest if audience else None,
                 audience_version=audience.version if audience else None,
                 tier=tier,
-                elapsed_us=int(elapsed * 1e6),
+                elapsed_us=elapsed_us,
             )
         )
         return DecideAnswer(
@@ -228,86 +244,77 @@ class Decider:
             segment=case.segment,
             policy=policy,
             audience=audience,
-            elapsed_ms=int(elapsed * 1e6) / 1e3,
+            elapsed_ms=elapsed_us / 1e3,
         )
 
-    def _candidates(self, asked: DecideRequest) -> list[str]:
-        """Return who may be shown, each once, without those whose cap is reached. Raises Problem."""
-        given, category = asked.candidates, asked.category
-        if (given is None) == (category is None):
-            raise _refused("give exactly one of candidates and category")
-        ids = given if given is not None else self._of_category(category or "")
+    def _candidates(self, request: DecideRequest) -> list[str]:
+        """Return the distinct candidates whose cap is not reached. Raises Problem."""
+        if (request.candidates is None) == (request.category is None):
+            raise _invalid("give exactly one of candidates and category")
+        ids = request.candidates if request.candidates is not None else self._of_category(request.category or "")
         if len(set(ids)) < len(ids):
             ids = list(dict.fromkeys(ids))
-        if asked.caps:
-            ids = [c for c in ids if asked.caps.get(c) != 0]
+        if request.caps:
+            ids = [c for c in ids if request.caps.get(c) != 0]
         return ids
 
     def _of_category(self, category: str) -> list[str]:
         if (policy := self._serving.policy) is None:
-            raise _refused("category: no policy is served that knows its creatives; name candidates", "category")
-        found = policy.creatives_in(category)
-        if not found:
-            raise _refused(f"category: the policy knows no creative of {category[:40]!r}", "category")
-        if len(found) > MAX_CANDIDATES:
-            said = f"category: {len(found)} creatives of {category[:40]!r}, more than {MAX_CANDIDATES}; name candidates"
-            raise _refused(said, "category")
-        return found
+            raise _invalid("category: no policy is served that knows its creatives; name candidates", "category")
+        creatives = policy.creatives_in(category)
+        if not creatives:
+            raise _invalid(f"category: the policy knows no creative of {category[:40]!r}", "category")
+        if len(creatives) > MAX_CANDIDATES:
+            count = f"{len(creatives)} creatives of {category[:40]!r}"
+            raise _invalid(f"category: {count}, more than {MAX_CANDIDATES}; name candidates", "category")
+        return creatives
 
-    def _said(self, cases: Sequence["_Case"]) -> list[Said]:
-        """Return what each case's candidates' probabilities are, and who said so."""
+    def _distributions(self, cases: Sequence[_Case]) -> list[Distribution]:
+        """Return the probabilities of each case's candidates."""
         start, total = time.perf_counter(), sum(len(case.candidates) for case in cases)
-        until = start + self._pace.expected(total)
-        in_time = [i for i, case in enumerate(cases) if until < case.arrived + case.asked.tmax_ms * 1e-3]
-        said = dict(zip(in_time, self._by_model([cases[i] for i in in_time]), strict=True))
-        self._pace.took(total, time.perf_counter() - start if any(said.values()) else 0)
-        return [said.get(i) or self._without_model(case) for i, case in enumerate(cases)]
+        end = start + self._latency.estimate(total)
+        in_time = [i for i, case in enumerate(cases) if end < case.arrival + case.request.tmax_ms * 1e-3]
+        scored = dict(zip(in_time, self._score([cases[i] for i in in_time]), strict=True))
+        self._latency.observe(total, time.perf_counter() - start if any(scored.values()) else 0)
+        return [scored.get(i) or self._without_model(case) for i, case in enumerate(cases)]
 
-    def _by_model(self, cases: Sequence["_Case"]) -> list[Said | None]:
-        """Return what the policy says about each case; None when there is no policy or it fails."""
+    def _score(self, cases: Sequence[_Case]) -> list[Distribution | None]:
+        """Return the policy's probabilities for each case; None without a policy or when it fails."""
         policy = self._serving.policy
         if policy is None or not cases:
             return [None] * len(cases)
         try:
-            found = policy.probabilities([case.question for case in cases])
-        except Exception:  # an ad system gets an answer all the same
+            scores = policy.probabilities([case.scoring_request() for case in cases])
+        except Exception:  # decisions are answered even without the policy
             if len(cases) > 1:
-                return [said for case in cases for said in self._by_model([case])]
+                return [distribution for case in cases for distribution in self._score([case])]
             logger.exception("the policy failed")
             return [None]
-        for case, probabilities in zip(cases, found, strict=True):
-            self._cache.put(case.key, probabilities)
-        return [("model", probabilities.tolist()) for probabilities in found]
+        for case, probabilities in zip(cases, scores, strict=True):
+            self._cache.put(case.cache_key, probabilities)
+        return [("model", probabilities.tolist()) for probabilities in scores]
 
-    def _without_model(self, case: "_Case") -> Said:
+    def _without_model(self, case: _Case) -> Distribution:
         count = len(case.candidates)
-        if (last := self._cache.get(case.key, count)) is not None:
+        if (last := self._cache.get(case.cache_key, count)) is not None:
             return "cached", last.tolist()
         return "default", [1 / max(count, 1)] * count
 
 
-def _or_error(make: Callable[..., T], *given: Any) -> T | Exception:
-    """Return what is made, or what went wrong."""
+def _try(function: Callable[..., T], *arguments: Any) -> T | Exception:
+    """Return the result of a function, or its error."""
     try:
-        return make(*given)
-    except Exception as error:  # noqa: BLE001 - of one request; the others are answered all the same
+        return function(*arguments)
+    except Exception as error:  # noqa: BLE001 - an error of one request must not affect the others
         return error
 
 
-def _context(asked: DecideRequest, prefix: str, **columns: str | None) -> dict[str, Any]:
-    """Return the context of a request, its names with this prefix, beside other columns."""
-    for name, value in asked.context.items():
+def _context(request: DecideRequest, prefix: str, **columns: str | None) -> dict[str, Any]:
+    """Return the context of a request, with this prefix before its names, and further columns."""
+    for name, value in request.context.items():
         columns[prefix + name.removeprefix(PREFIX)] = value if value.__class__ is str else str(value)
     return columns
 
 
-def _origin(bundle: object) -> decide_schemas.Origin | None:
-    from adloom.serving.models.loader import LoadedModel
-
-    if not isinstance(bundle, LoadedModel):
-        return None
-    return decide_schemas.Origin(name=bundle.origin.name, version=bundle.origin.version, digest=bundle.origin.digest)
-
-
-def _refused(said: str, field: str | None = None) -> Problem:
-    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, said, field)
+def _invalid(detail: str, field: str | None = None) -> Problem:
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, field)

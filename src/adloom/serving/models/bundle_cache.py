@@ -1,8 +1,8 @@
 """
-The bundle cache: artifacts by digest in a folder, and which of them were the last champions that served.
+Bundle cache: a folder of artifacts by digest, and the champions that served last.
 
-Several processes and pods may share the folder. An artifact appears whole or not at all, and every byte of it is
-checked against its digest before it is used.
+Several processes and pods may share the folder. An artifact appears complete or not at all, and its bytes are
+verified before each use.
 """
 
 import contextlib
@@ -20,9 +20,9 @@ from adloom.config.settings import Settings
 from adloom.errors import AdloomError
 from adloom.storage import manifest
 
-CHAMPIONS = "champions"  # subfolder with one file per model
-PARTIAL = ".fetching-"  # prefix of folders that are being filled
-IN_USE = 3600.0  # seconds since its last use in which nothing is deleted
+CHAMPIONS = "champions"  # subfolder with a file per model
+PARTIAL = ".fetching-"  # prefix of incomplete folders
+MIN_AGE = 3600.0  # seconds since the last use before an artifact may be deleted
 MEBIBYTE = 1 << 20
 
 
@@ -36,94 +36,92 @@ class Champion:
 
 @dataclass(frozen=True)
 class BundleCache:
-    """Artifacts in a folder, `limit` bytes of them at most beside those in use."""
+    """A folder of artifacts, at most `limit` bytes of them besides those in use."""
 
     folder: Path
     limit: int = 4096 * MEBIBYTE
 
     def find(self, digest: str) -> Path | None:
-        """Return where an artifact lies, None when it is not here or damaged; its use is noted."""
-        found = self.folder / digest
+        """Return an artifact's folder and update its last use, or None when it is absent or damaged."""
+        artifact = self.folder / digest
         try:
-            if not manifest.is_complete(found, digest):
+            if not manifest.is_complete(artifact, digest):
                 return None
-        except OSError:  # deleted meanwhile, or it cannot be read
+        except OSError:  # unreadable, or deleted by another process
             return None
-        with contextlib.suppress(OSError):  # the folder may be read-only, or another pod's
-            os.utime(found)
-        return found
+        with contextlib.suppress(OSError):  # the folder may be read-only or owned by another pod
+            os.utime(artifact)
+        return artifact
 
     def add(self, digest: str, fetch: Callable[[Path], Path]) -> Path:
-        """Return where an artifact lies after `fetch` wrote it into the empty folder it is given."""
+        """Store the artifact that `fetch` writes into an empty folder, and return its path."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._prune(keep=digest)
         target = self.folder / digest
-        with tempfile.TemporaryDirectory(dir=self.folder, prefix=PARTIAL) as beside:
-            fetched = fetch(Path(beside) / "artifact")
+        with tempfile.TemporaryDirectory(dir=self.folder, prefix=PARTIAL) as temporary:
+            fetched = fetch(Path(temporary) / "artifact")
             try:
                 fetched.rename(target)
-            except OSError:  # a damaged one lies there, or another process was faster
+            except OSError:  # another process was faster, or the existing copy is damaged
                 if not self.find(digest):
-                    target.rename(Path(beside) / "damaged")
+                    target.rename(Path(temporary) / "damaged")
                     fetched.rename(target)
         return target
 
-    def champion(self, key: str) -> Champion | None:
-        """Return the last champion of a model, None when it is not known."""
+    def load_champion(self, key: str) -> Champion | None:
+        """Return the last champion of a model, or None when it is unknown."""
         try:
-            found = json.loads(self._note(key).read_bytes())
-            return Champion(int(found["version"]), str(found["digest"]))
+            fields = json.loads(self._champion_file(key).read_bytes())
+            return Champion(int(fields["version"]), str(fields["digest"]))
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
-    def note(self, key: str, champion: Champion) -> None:
-        """Note the champion of a model. Raises OSError when the folder cannot be written."""
-        if self.champion(key) == champion:
+    def save_champion(self, key: str, champion: Champion) -> None:
+        """Remember the champion of a model. Raises OSError when the folder is not writable."""
+        if self.load_champion(key) == champion:
             return
-        note = self._note(key)
-        note.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=note.parent, prefix=".", delete=False) as beside:
-            json.dump({"version": champion.version, "digest": champion.digest}, beside)
-        Path(beside.name).replace(note)
+        path = self._champion_file(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", delete=False) as file:
+            json.dump({"version": champion.version, "digest": champion.digest}, file)
+        Path(file.name).replace(path)
 
-    def changed(self, keys: Iterable[str]) -> int:
-        """Return a number that changes whenever another champion of one of these models is noted."""
-        return hash(tuple(self.champion(key) for key in keys))
+    def hash_champions(self, keys: Iterable[str]) -> int:
+        """Return a number that changes with the champions of these models."""
+        return hash(tuple(self.load_champion(key) for key in keys))
 
-    def _note(self, key: str) -> Path:
+    def _champion_file(self, key: str) -> Path:
         return self.folder / CHAMPIONS / f"{key}.json"
 
     def _prune(self, keep: str) -> None:
-        """Delete the artifacts used longest ago until the rest fits; never champions, nor what was used lately."""
-        used = {path: _last_use(path) for path in self.folder.iterdir() if path.name != CHAMPIONS}
-        named = {keep, *(found.digest for note in self._notes() if (found := self.champion(note)))}
-        sizes = {path: _size(path) for path in used}
-        total, idle = sum(sizes.values()), time.time() - IN_USE
-        for path in sorted(used, key=used.__getitem__):
-            if used[path] < idle and path.name not in named and (total > self.limit or path.name.startswith(PARTIAL)):
+        """Delete the least recently used artifacts until the rest fits, except champions and recently used ones."""
+        last_use = {path: _last_use(path) for path in self.folder.iterdir() if path.name != CHAMPIONS}
+        keys = [path.stem for path in (self.folder / CHAMPIONS).glob("*.json")]
+        protected = {keep, *(champion.digest for key in keys if (champion := self.load_champion(key)))}
+        sizes = {path: _artifact_bytes(path) for path in last_use}
+        total, idle = sum(sizes.values()), time.time() - MIN_AGE
+        for path in sorted(last_use, key=last_use.__getitem__):
+            is_unwanted = total > self.limit or path.name.startswith(PARTIAL)
+            if last_use[path] < idle and path.name not in protected and is_unwanted:
                 shutil.rmtree(path, ignore_errors=True)
                 total -= sizes[path]
 
-    def _notes(self) -> list[str]:
-        return [path.stem for path in (self.folder / CHAMPIONS).glob("*.json")]
-
 
 def _last_use(folder: Path) -> float:
-    """Return when an artifact was used last; one that another process deletes meanwhile is in use."""
     try:
         return folder.stat().st_mtime
-    except OSError:
+    except OSError:  # another process is deleting it
         return math.inf
 
 
-def _size(folder: Path) -> int:
-    """Return the bytes of an artifact, as its manifest has them; 0 for what is none."""
+def _artifact_bytes(folder: Path) -> int:
+    """Return the size of an artifact by its manifest, or 0 without one."""
     try:
         return sum(file.bytes for file in manifest.read(folder).files.values())
     except (AdloomError, OSError):
         return 0
 
 
-def opened(settings: Settings) -> BundleCache:
-    """Return the cache that the environment describes."""
+def open_cache(settings: Settings) -> BundleCache:
+    """Return the bundle cache of the settings."""
     return BundleCache(settings.bundle_cache or settings.home / "bundles", settings.bundle_cache_mb * MEBIBYTE)

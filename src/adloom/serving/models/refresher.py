@@ -1,9 +1,9 @@
 """
-Following: a thread looks for newer models, verifies, tries and opens them, and hands them over between two requests.
+Refresh the models: a thread finds newer champions, verifies, tries and opens them, and publishes them together.
 
-A bundle that is bad is refused and counted, and what served before serves on; so it does while the registry or its
-files are away. Policy and audience change as a pair. Of several processes on one machine, one asks the registry, and
-the others see from the notes of the bundle cache that there is something new.
+A bad model is refused and counted, and the one before it keeps serving; the same holds while the registry or its
+files are unavailable. Policy and audience change as a pair. Of several processes on a machine, one queries the
+registry, and the others watch the champions in the bundle cache.
 """
 
 import logging
@@ -18,184 +18,184 @@ from filelock import FileLock, Timeout
 
 from adloom.errors import AdloomError, UnavailableError
 from adloom.serving.models import loader
-from adloom.serving.models.loader import Attempt, LoadedModel, Models
+from adloom.serving.models.loader import LoadedModel, Models, Trial
 from adloom.serving.models.sources import ModelArtifact, Sources
 
-TICK = 1.0  # seconds between two looks at the notes of another process
-WAITING = 30.0  # seconds that a look waits for another that is under way
-JOINING = 5.0  # seconds that the end waits for a look under way
+TICK = 1.0  # seconds between two looks at the shared champions
+BUSY_TIMEOUT = 30.0  # seconds that a refresh waits for another one
+JOIN_TIMEOUT = 5.0  # seconds that `close` waits for a refresh
 PAIR = ("audience", "policy")
-NOTHING = Models({}, {})
+NO_MODELS = Models({}, {})
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class RefreshResult:
-    """What a look found: the models to serve from now on, and why what is newer is not among them."""
+    """The models to serve from now on, and why newer ones are not among them."""
 
     models: Models
     swapped: tuple[str, ...]
-    refused: Mapping[str, str]  # newer than what serves
-    newly: tuple[str, ...] = ()  # failed, and the look before did not say so
-    failed: Mapping[str, str] = field(default_factory=dict)  # refused, or found and not fit to serve at all
+    refused: Mapping[str, str]  # model: why its newer version is not served
+    newly_failed: tuple[str, ...] = ()  # failed for another reason than at the last refresh
+    failed: Mapping[str, str] = field(default_factory=dict)  # refused, or not fit to serve at all
 
 
 @dataclass(frozen=True)
-class Notes:
-    """What another process that asked the registry noted."""
+class SharedChampions:
+    """The champions that another process of this machine fetched."""
 
     find: Callable[[], Sources]
-    changed: Callable[[], int]  # another number when there is another note
-    lock: Path  # of the one process that asks
+    hash: Callable[[], int]  # changes with the champions
+    lock: Path  # held by the process that queries the registry
 
 
 @dataclass
 class ModelRefresher:
-    """Looks for newer models than those that serve."""
+    """Replaces models by newer ones."""
 
-    find: Callable[[], Sources]  # asks the registry; blocks
+    find: Callable[[], Sources]  # queries the registry; blocks
     threads: int  # of each model
-    models: Models = NOTHING  # that serve
-    attempt: Attempt = loader.open_untried
-    publish: Callable[[RefreshResult], object] = lambda _: None  # called in the thread that looks
-    note: Callable[[str, int, str], None] = lambda *_: None  # model, version, digest that the registry named and serve
-    notes: Notes | None = None  # None: this process asks
-    interval: float | None = None  # seconds between two questions to the registry; None: after the first, when told
-    rest: Callable[[], None] = lambda: None  # called after each look
-    close_source: Callable[[], None] = lambda: None  # ends whatever a look waits for
-    looked: threading.Event = field(default_factory=threading.Event)  # the first look is over
-    _looking: threading.Lock = field(default_factory=threading.Lock)
+    models: Models = NO_MODELS  # that serve
+    trial: Trial = loader.skip_trial
+    publish: Callable[[RefreshResult], object] = lambda _: None  # called in the thread that refreshes
+    save_champion: Callable[[str, int, str], None] = lambda *_: None  # model, version, digest
+    shared: SharedChampions | None = None  # None: this process queries the registry
+    interval: float | None = None  # seconds between two queries; None: one query at the start, others on request
+    after_refresh: Callable[[], None] = lambda: None
+    close_source: Callable[[], None] = lambda: None  # ends a refresh that waits
+    first_refresh: threading.Event = field(default_factory=threading.Event)  # set after the first refresh
+    _refreshing: threading.Lock = field(default_factory=threading.Lock)
     _applying: threading.Lock = field(default_factory=threading.Lock)
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        self._thread = threading.Thread(target=self._follow, name="follower", daemon=True)
-        self._asks = FileLock(self.notes.lock, thread_local=False) if self.notes else None
-        self._seen = self.notes.changed() if self.notes else 0
-        self._last: Mapping[str, str] = {}
+        self._thread = threading.Thread(target=self._run, name="refresher", daemon=True)
+        self._leader_lock = FileLock(self.shared.lock, thread_local=False) if self.shared else None
+        self._shared_hash = self.shared.hash() if self.shared else 0
+        self._last_failed: Mapping[str, str] = {}
 
-    def begin(self, known: Sources) -> None:
-        """Look from now on; what is known already is opened while the registry is asked, and serves until then."""
+    def start(self, known: Sources) -> None:
+        """Start the thread, and open the known artifacts while it queries the registry."""
         with self._applying:
             self._thread.start()
-            self.models = replace_models(self.models, known, self.threads, self.attempt).models
+            self.models = replace_models(self.models, known, self.threads, self.trial).models
 
     def subscribe(self, publish: Callable[[RefreshResult], object]) -> None:
-        """Publish the models that serve now, and each later look."""
+        """Publish the present models, and the result of each later refresh."""
         with self._applying:
             self.publish = publish
             publish(RefreshResult(self.models, (), {}))
 
     def close(self) -> None:
-        """Look no more; what a look waits for is ended."""
+        """Stop the thread, and end a refresh that waits."""
         self._stop.set()
         self.close_source()
         if self._thread.is_alive():
-            self._thread.join(JOINING)
-        if self._asks:
-            self._asks.release(force=True)
+            self._thread.join(JOIN_TIMEOUT)
+        if self._leader_lock:
+            self._leader_lock.release(force=True)
 
-    def look(self, find: Callable[[], Sources] | None = None) -> RefreshResult:
+    def refresh(self, find: Callable[[], Sources] | None = None) -> RefreshResult:
         """
-        Look once, and publish what is new. Blocks; raises AdloomError when nobody can tell what there is.
+        Find and publish newer models; blocks.
 
-        Raises UnavailableError when another look is under way and takes long.
+        Raises AdloomError when the registry cannot be queried, UnavailableError when another refresh takes too long.
         """
-        if not self._looking.acquire(timeout=WAITING):
-            raise UnavailableError("another look at the models is under way; ask again when it is over")
+        if not self._refreshing.acquire(timeout=BUSY_TIMEOUT):
+            raise UnavailableError("another refresh of the models is in progress; try again when it has ended")
         try:
             sources = (find or self.find)()
             with self._applying:
                 return self._apply(sources)
         finally:
-            self.rest()
-            self._looking.release()
+            self.after_refresh()
+            self._refreshing.release()
 
     def _apply(self, sources: Sources) -> RefreshResult:
-        found = replace_models(self.models, sources, self.threads, self.attempt)
+        result = replace_models(self.models, sources, self.threads, self.trial)
         if self._stop.is_set():
-            raise UnavailableError("the service is ending")
-        newly = tuple(model for model, reason in found.failed.items() if self._last.get(model) != reason)
-        self._tell(found, newly)
-        self.models, self._last = found.models, found.failed
-        found = replace(found, newly=newly)
-        self.publish(found)
-        self._note(found)
-        return found
+            raise UnavailableError("the service is stopping")
+        newly_failed = tuple(m for m, reason in result.failed.items() if self._last_failed.get(m) != reason)
+        result = replace(result, newly_failed=newly_failed)
+        self._log(result)
+        self.models, self._last_failed = result.models, result.failed
+        self.publish(result)
+        self._save_champions(result.models)
+        return result
 
-    def _follow(self) -> None:
-        asked = time.monotonic()
-        self._try(self.find)
-        self.looked.set()
+    def _run(self) -> None:
+        last_query = time.monotonic()
+        self._try_refresh(self.find)
+        self.first_refresh.set()
         while self.interval is not None and not self._stop.wait(min(TICK, self.interval)):
-            leads = self._leads()
-            if leads and time.monotonic() - asked >= self.interval:
-                asked = time.monotonic()
-                self._try(self.find)
-            elif not leads and self.notes and (changed := self.notes.changed()) != self._seen:
-                self._seen = changed
-                self._try(self.notes.find)
+            is_leader = self._is_leader()
+            if is_leader and time.monotonic() - last_query >= self.interval:
+                last_query = time.monotonic()
+                self._try_refresh(self.find)
+            elif not is_leader and self.shared and (shared_hash := self.shared.hash()) != self._shared_hash:
+                self._shared_hash = shared_hash
+                self._try_refresh(self.shared.find)
 
-    def _try(self, find: Callable[[], Sources]) -> None:
+    def _try_refresh(self, find: Callable[[], Sources]) -> None:
         try:
-            self.look(find)
+            self.refresh(find)
         except AdloomError as error:
             if not self._stop.is_set():
-                logger.warning("no look at the models: %s", error)
+                logger.warning("the models were not refreshed: %s", error)
         except Exception:
-            logger.exception("no look at the models")
+            logger.exception("the models were not refreshed")
 
-    def _leads(self) -> bool:
-        """Return whether this process is the one that asks: the first to take the lock, until it ends."""
-        if self._asks is None:
+    def _is_leader(self) -> bool:
+        """Return whether this process queries the registry: it has the lock, or gets it now."""
+        if self._leader_lock is None:
             return True
         try:
-            return bool(self._asks.is_locked or self._asks.acquire(blocking=False))
+            return bool(self._leader_lock.is_locked or self._leader_lock.acquire(blocking=False))
         except (Timeout, OSError):
             return False
 
-    def _note(self, found: RefreshResult) -> None:
-        for model, bundle in found.models.bundles.items():
-            origin = bundle.origin
-            if bundle.source == "registry" and origin.version is not None:
+    def _save_champions(self, models: Models) -> None:
+        for model, loaded in models.loaded.items():
+            origin = loaded.origin
+            if loaded.source == "registry" and origin.version is not None:
                 try:
-                    self.note(model, origin.version, origin.digest)
+                    self.save_champion(model, origin.version, origin.digest)
                 except OSError as error:
-                    logger.warning("%s: not noted as the last champion: %s", model, error)
+                    logger.warning("%s: not saved as the last champion: %s", model, error)
 
-    def _tell(self, found: RefreshResult, newly: tuple[str, ...]) -> None:
-        for model in found.swapped:
-            new = found.models.bundles[model].origin
-            level = logging.WARNING if model in self.models.bundles else logging.INFO
-            logger.log(level, "%s: version %s (%s) serves from now on", model, new.version, new.digest[:12])
-        for model in newly:
-            goes_on = "the old one serves on" if model in found.models.bundles else "it is not served"
-            logger.error("%s: what is newer is refused, %s: %s", model, goes_on, found.failed[model])
-        for model, reason in found.models.absent.items():
-            if model not in found.failed and self.models.absent.get(model) != reason:
+    def _log(self, result: RefreshResult) -> None:
+        for model in result.swapped:
+            origin = result.models.loaded[model].origin
+            level = logging.WARNING if model in self.models.loaded else logging.INFO
+            logger.log(level, "%s: now serving version %s (%s)", model, origin.version, origin.digest[:12])
+        for model in result.newly_failed:
+            effect = "the old version keeps serving" if model in result.models.loaded else "it is not served"
+            logger.error("%s: the newer version is refused, %s: %s", model, effect, result.failed[model])
+        for model, reason in result.models.absent.items():
+            if model not in result.failed and self.models.absent.get(model) != reason:
                 logger.warning("%s is not served: %s", model, reason)
 
 
-def replace_models(
-    before: Models, sources: Sources, threads: int, attempt: Attempt = loader.open_untried
-) -> RefreshResult:
-    """Open what is newer than the models before; a model that cannot be replaced stays, and its pair with it."""
-    after = loader.open_models(sources, threads, before.bundles, attempt)
-    refused = {model: reason for model, reason in after.absent.items() if model in before.bundles}
-    merged = {**{model: before.bundles[model] for model in refused}, **after.bundles}
+def replace_models(before: Models, sources: Sources, threads: int, trial: Trial = loader.skip_trial) -> RefreshResult:
+    """Open newer models; a model that cannot be replaced stays, and the other one of its pair too."""
+    opened = loader.open_models(sources, threads, before.loaded, trial)
+    refused = {model: reason for model, reason in opened.absent.items() if model in before.loaded}
+    merged = {**{model: before.loaded[model] for model in refused}, **opened.loaded}
     if reason := loader.find_pairing_fault(merged):
-        kept = {m: before.bundles[m] for m in PAIR if m in before.bundles}
-        kept = kept or {m: merged[m] for m in ("audience",) if m in merged}
-        refused |= {m: reason for m in PAIR if m in merged and not _is_same(merged[m], kept.get(m))}
-        merged = {m: b for m, b in merged.items() if m not in PAIR} | kept
-    absent = {model: after.absent.get(model, reason or "") for model in sources if model not in merged}
-    swapped = tuple(m for m, b in merged.items() if not _is_same(b, before.bundles.get(m)))
-    away = (after.away & absent.keys()) - (before.absent.keys() - before.away)  # it is known that these had no champion
+        pair = {m: before.loaded[m] for m in PAIR if m in before.loaded}
+        pair = pair or {m: merged[m] for m in ("audience",) if m in merged}
+        refused |= {m: reason for m in PAIR if m in merged and not _is_same(merged[m], pair.get(m))}
+        merged = {m: loaded for m, loaded in merged.items() if m not in PAIR} | pair
+    absent = {model: opened.absent.get(model, reason or "") for model in sources if model not in merged}
+    swapped = tuple(m for m, loaded in merged.items() if not _is_same(loaded, before.loaded.get(m)))
+    without_champion = before.absent.keys() - before.unknown
     failed = refused | {m: absent[m] for m in absent if isinstance(sources[m], ModelArtifact)}
-    models = Models({m: merged[m] for m in sources if m in merged}, absent, away)
+    models = Models(
+        {m: merged[m] for m in sources if m in merged}, absent, (opened.unknown & absent.keys()) - without_champion
+    )
     return RefreshResult(models, swapped, {m: refused[m] for m in refused if m in merged}, failed=failed)
 
 
-def _is_same(bundle: LoadedModel[Any], other: LoadedModel[Any] | None) -> bool:
-    return other is not None and bundle.model is other.model
+def _is_same(loaded: LoadedModel[Any], other: LoadedModel[Any] | None) -> bool:
+    return other is not None and loaded.model is other.model

@@ -1,6 +1,8 @@
 """
-Fetching champions in a process of its own: MLflow's client takes seconds to import and a hundred megabytes, and
-whatever the registry or the store of its files suffers from, a service that only reads a line does not.
+Fetch champions in a separate process.
+
+MLflow's client takes seconds to import and a hundred megabytes, and a registry or store that hangs must not
+stop the service.
 """
 
 import contextlib
@@ -14,95 +16,94 @@ from typing import Any, Self
 
 from adloom.deadline import is_call_running
 from adloom.errors import AdloomError, ExternalServiceError, UserError
-from adloom.serving.models import bundle_cache, helper, sources
-from adloom.serving.models.helper import HelperProcess
-from adloom.serving.models.sources import PATIENCE, ModelArtifact, Sources, UnavailableModel
+from adloom.serving.models import bundle_cache, helper_process, sources
+from adloom.serving.models.helper_process import HelperProcess
+from adloom.serving.models.sources import TIMEOUTS, ModelArtifact, Sources, UnavailableModel
 
-STARTING = 60.0  # seconds to import MLflow's client
-SLACK = 10.0  # seconds beside those that a look waits for others
+START_TIMEOUT = 60.0  # seconds to import MLflow's client
+SLACK = 10.0  # seconds added to the timeouts of the registry
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which champions."""
+class ChampionQuery:
+    """The champions to fetch."""
 
     params: str  # path of params.yaml, which names the project
     models: list[str]
     pins: Mapping[str, int]
 
     def to_json(self) -> str:
-        """Return what `parse` reads."""
+        """Return the text that `parse` reads."""
         return json.dumps(asdict(self))
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read what `to_json` wrote."""
+        """Read the text of `to_json`."""
         return cls(**json.loads(text))
 
 
 class RegistryWorker:
-    """The process that fetches."""
+    """The process that fetches champions."""
 
-    def __init__(self, wanted: Wanted) -> None:
-        self.wanted = wanted
-        self.asking = threading.Event()  # the process has started, and asks the registry
-        self._helper = HelperProcess("adloom.serving.models.registry_worker", wanted.to_json())
+    def __init__(self, query: ChampionQuery) -> None:
+        self.started = threading.Event()  # the process runs and queries the registry
+        self._helper = HelperProcess("adloom.serving.models.registry_worker", query.to_json())
 
     def __call__(self) -> Sources:
-        """Return where the champions are; blocks until they are. Raises AdloomError when nobody can tell."""
+        """Fetch the champions. Raises AdloomError when the registry cannot be queried."""
         try:
-            self._helper.ask("start", STARTING)
-            self.asking.set()
-            answer = self._helper.ask("look", PATIENCE.answers + PATIENCE.files + SLACK)
+            self._helper.request("start", START_TIMEOUT)
+            self.started.set()
+            answer = self._helper.request("fetch", TIMEOUTS.versions + TIMEOUTS.files + SLACK)
         except ExternalServiceError as error:
             raise ExternalServiceError(f"fetching champions: {error}; it is started again") from None
         if reason := answer.get("error"):
-            raise (UserError if answer["mendable"] else AdloomError)(reason)
+            raise (UserError if answer["is_user_error"] else AdloomError)(reason)
         if answer["hangs"]:
-            self._helper.stop()  # with the calls that hang in it
-        return {model: _source(found) for model, found in answer["sources"].items()}
+            self._helper.stop()  # ends the calls that hang in it
+        return {model: _parse_source(source) for model, source in answer["sources"].items()}
 
     def stop(self) -> None:
-        """End the process until the next look."""
+        """Kill the process until the next fetch."""
         self._helper.stop()
 
     def close(self) -> None:
-        """End the process for good, also when it hangs."""
+        """Kill the process for good, even when it hangs."""
         self._helper.close()
 
 
-def _source(found: Mapping[str, Any]) -> ModelArtifact | UnavailableModel:
-    return (
-        UnavailableModel(**found) if "reason" in found else ModelArtifact(**{**found, "folder": Path(found["folder"])})
-    )
+def _parse_source(fields: Mapping[str, Any]) -> ModelArtifact | UnavailableModel:
+    if "reason" in fields:
+        return UnavailableModel(**fields)
+    return ModelArtifact(**{**fields, "folder": Path(fields["folder"])})
 
 
-def _look(wanted: Wanted) -> Mapping[str, object]:
+def _fetch(query: ChampionQuery) -> Mapping[str, object]:
     from adloom import context
     from adloom.config import params
     from adloom.config.settings import Settings
 
     try:
         settings = Settings()
-        registry = context.build_context(settings, params.load(Path(wanted.params)).project).registry
-        found = sources.find_champions(registry, bundle_cache.opened(settings), wanted.models, wanted.pins)
+        registry = context.build_context(settings, params.load(Path(query.params)).project).registry
+        champions = sources.find_champions(registry, bundle_cache.open_cache(settings), query.models, query.pins)
     except AdloomError as error:
-        return {"error": str(error), "mendable": isinstance(error, UserError)}
-    return {"sources": {model: asdict(source) for model, source in found.items()}, "hangs": is_call_running()}
+        return {"error": str(error), "is_user_error": isinstance(error, UserError)}
+    return {"sources": {model: asdict(source) for model, source in champions.items()}, "hangs": is_call_running()}
 
 
 def _import_client() -> None:
     from adloom.tracking.mlflow_server import prepare_environment
 
     prepare_environment()
-    with contextlib.suppress(ImportError):  # a look says so
+    with contextlib.suppress(ImportError):  # the fetch reports it
         import mlflow.tracking  # noqa: F401
 
 
 def main() -> None:
-    """Answer each line of the input: prepare for a look, or look where the champions are."""
-    wanted = Wanted.parse(sys.argv[1])
-    helper.answer(lambda question: _look(wanted) if question == "look" else _import_client())
+    """Answer each line: "start" imports the client, "fetch" fetches the champions."""
+    query = ChampionQuery.parse(sys.argv[1])
+    helper_process.answer_requests(lambda request: _fetch(query) if request == "fetch" else _import_client())
 
 
 if __name__ == "__main__":

@@ -1,8 +1,4 @@
-"""
-Trials of new models in a process of their own, which has little time and memory, so that a bad one harms nobody.
-
-A model that passed is opened by the service itself. One that failed is not tried again for a while.
-"""
+"""Trials: test a new model in a separate process with limited time and memory, so that a bad one harms no request."""
 
 import contextlib
 import math
@@ -14,12 +10,12 @@ from pathlib import Path
 
 from adloom.config.models import MODELS
 from adloom.errors import ArtifactError, ExternalServiceError
-from adloom.serving.models import helper
-from adloom.serving.models.helper import HelperProcess, NoAnswerInTimeError
+from adloom.serving.models import helper_process
+from adloom.serving.models.helper_process import HelperProcess, HelperTimeoutError
 from adloom.storage import manifest
 
-STARTING = 60.0  # seconds for the process to import what it needs
-AGAIN = 600.0  # seconds until a model that failed is tried again: the machine may have been busy
+START_TIMEOUT = 60.0  # seconds for the imports of the process
+RETRY_AFTER = 600.0  # seconds until a failed model is tried again; the machine may have been busy
 MEBIBYTE = 1 << 20
 
 
@@ -29,62 +25,62 @@ class TrialProcess:
     def __init__(self, threads: int, seconds: float, megabytes: int) -> None:
         self._seconds, self._megabytes = seconds, megabytes
         self._helper = HelperProcess("adloom.serving.models.trial", str(threads), str(seconds), str(megabytes))
-        self._failed: dict[str, tuple[float, str]] = {}  # digest: when, and why
+        self._failures: dict[str, tuple[float, str]] = {}  # digest: time, reason
 
     def __call__(self, model: str, folder: Path) -> None:
-        """Try a model's artifact. Raises ArtifactError when it fails, or failed lately."""
+        """Try a model's artifact. Raises ArtifactError when the trial fails or failed within RETRY_AFTER."""
         digest = manifest.digest(folder)
-        since, reason = self._failed.pop(digest, (-math.inf, ""))
-        if time.monotonic() - since >= AGAIN:
-            since, reason = time.monotonic(), self._try(model, folder)
+        since, reason = self._failures.pop(digest, (-math.inf, ""))
+        if time.monotonic() - since >= RETRY_AFTER:
+            since, reason = time.monotonic(), self._find_fault(model, folder)
         if reason:
-            self._failed[digest] = since, reason
+            self._failures[digest] = since, reason
             raise ArtifactError(reason)
 
     def stop(self) -> None:
-        """End the process until the next trial."""
+        """Kill the process until the next trial."""
         self._helper.stop()
 
     def close(self) -> None:
-        """End the process for good, also in the middle of a trial."""
+        """Kill the process for good, even during a trial."""
         self._helper.close()
 
-    def _try(self, model: str, folder: Path) -> str:
-        """Return why a model fails, nothing when it does not. Raises ExternalServiceError when it cannot be tried."""
-        self._helper.ask(None, STARTING)
+    def _find_fault(self, model: str, folder: Path) -> str:
+        """Return why a model fails, or an empty text. Raises ExternalServiceError when the process does not start."""
+        self._helper.request(None, START_TIMEOUT)
         try:
-            return str(self._helper.ask({"model": model, "folder": str(folder)}, self._seconds))
-        except NoAnswerInTimeError:
-            why, setting = f"takes over {self._seconds:g} s", "ADLOOM_TRIAL_SECONDS"
+            return str(self._helper.request({"model": model, "folder": str(folder)}, self._seconds))
+        except HelperTimeoutError:
+            cause, setting = f"takes over {self._seconds:g} s", "ADLOOM_TRIAL_SECONDS"
         except ExternalServiceError as error:
-            why, setting = f"fails: {error}; over {self._megabytes} MiB of memory?", "ADLOOM_TRIAL_MB"
-        return f"{folder}: its trial {why}; train it again, or raise {setting}"
+            cause, setting = f"fails: {error}; over {self._megabytes} MiB of memory?", "ADLOOM_TRIAL_MB"
+        return f"{folder}: its trial {cause}; train it again, or raise {setting}"
 
 
 def main() -> None:
-    """Answer each line, a model and its folder, with why it cannot serve or an empty text."""
+    """Answer each line, a model and its folder, with the reason why it cannot serve, or an empty text."""
     threads, seconds, megabytes = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
     from adloom.serving.models import loader
 
-    cpu = math.ceil(len(MODELS) * (threads + 1) * seconds + STARTING)
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu))  # should nobody be left to end it
+    cpu = math.ceil(len(MODELS) * (threads + 1) * seconds + START_TIMEOUT)
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu))  # ends the process when the service cannot
     with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")  # the kernel ends this process before the service
+        Path("/proc/self/oom_score_adj").write_text("1000")  # the kernel kills this process before the service
 
-    def attempt(asked: Mapping[str, str] | None) -> str:
-        if asked is None:
+    def try_model(request: Mapping[str, str] | None) -> str:
+        if request is None:
             return ""
         _limit_memory(megabytes)
-        return loader.find_fault(asked["model"], Path(asked["folder"]), threads)
+        return loader.find_fault(request["model"], Path(request["folder"]), threads)
 
-    helper.answer(attempt)
+    helper_process.answer_requests(try_model)
 
 
 def _limit_memory(megabytes: int) -> None:
-    """Let this process take so much memory beside what it has."""
+    """Allow this process so much memory above its present use."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
-    has = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmData"))  # KiB
-    limit, (_, hard) = has * 1024 + megabytes * MEBIBYTE, resource.getrlimit(resource.RLIMIT_DATA)
+    used = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmData"))  # KiB
+    limit, (_, hard) = used * 1024 + megabytes * MEBIBYTE, resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
 
 

@@ -21,11 +21,11 @@ from adloom.config.settings import Settings
 from adloom.kubeflow import trigger_server
 from adloom.serving import app as decide_app
 from adloom.serving import server
-from adloom.serving.api.admission import PAGE_BYTES, Bodies
-from adloom.serving.api.auth import TokenAuth, add
-from adloom.serving.api.connection import HEAD_BYTES, MAX_HEADERS, Timeouts
+from adloom.serving.api.admission import MAX_PAGE_BYTES, Bodies
+from adloom.serving.api.auth import TokenAuth, add_token
+from adloom.serving.api.connection import MAX_HEAD_BYTES, MAX_HEADERS, Timeouts
 from adloom.serving.api.decide_schemas import DECIDE
-from adloom.serving.api.middleware import BUSY
+from adloom.serving.api.middleware import MAX_IN_FLIGHT
 from adloom.serving.api.schemas import GENERATE, READ, SEGMENT, WRITE
 from adloom.serving.decide.fast_http_protocol import FastHttpProtocol
 from adloom.serving.models.loader import Models
@@ -54,8 +54,8 @@ class Quick(FastHttpProtocol):
         super().connection_lost(exc)
 
 
-def application(models: Models, name: str = "all", **around: Any) -> Any:
-    return server.application(name, models, decide_app.ServiceDependencies(PseudonymKeys(None), **around))
+def application(models: Models, name: str = "all", **dependencies: Any) -> Any:
+    return server.create_named_app(name, models, decide_app.ServiceDependencies(PseudonymKeys(None), **dependencies))
 
 
 @pytest.fixture(scope="module")
@@ -125,8 +125,8 @@ class TestHeaders:
             (["Host: test", "Content-Length: {}", "A: b\x00c"], 400),
             (["Host: test", "Content-Length: {}", *(f"h{i}: " for i in range(MAX_HEADERS - 3))], 200),
             (["Host: test", "Content-Length: {}", *(f"h{i}: " for i in range(MAX_HEADERS - 2))], 431),
-            (["Host: test", "Content-Length: {}", f"A: {'b' * (HEAD_BYTES - 200)}"], 200),
-            (["Host: test", "Content-Length: {}", f"A: {'b' * HEAD_BYTES}"], 431),
+            (["Host: test", "Content-Length: {}", f"A: {'b' * (MAX_HEAD_BYTES - 200)}"], 200),
+            (["Host: test", "Content-Length: {}", f"A: {'b' * MAX_HEAD_BYTES}"], 431),
         ],
     )
     def test_they_mean_the_same_on_every_path(self, port: int, path: str, more: list[str], expected: int) -> None:
@@ -161,7 +161,7 @@ class TestHeaders:
                 assert wire.answer()[0] == 200
 
     def test_a_header_after_the_body_means_nothing(self, models: Models, tmp_path: Any) -> None:
-        good = add(tmp_path / "tokens", "shop", ["decide"])
+        good = add_token(tmp_path / "tokens", "shop", ["decide"])
         chunked = ["Host: test", "Content-Type: application/json", "Transfer-Encoding: chunked"]
         with running(application(models, auth=TokenAuth(tmp_path / "tokens"))) as port:
             for path, body in BODIES.items():
@@ -172,7 +172,7 @@ class TestHeaders:
                     assert status(port, data) == expected
 
     def test_a_body_is_not_taken_of_a_client_who_may_not_ask(self, models: Models, tmp_path: Any) -> None:
-        add(tmp_path / "tokens", "shop", ["decide"])
+        add_token(tmp_path / "tokens", "shop", ["decide"])
         with running(application(models, auth=TokenAuth(tmp_path / "tokens"))) as port:
             for path in PATHS:
                 assert status(port, request(path)[:-1]) == 401
@@ -184,7 +184,7 @@ class TestHeaders:
         assert status(port, request(path, *lines, body=b"{")) == 413
 
     def test_a_page_takes_next_to_no_body(self, port: int) -> None:
-        chunk = b"%x\r\n%b\r\n" % (PAGE_BYTES, b" " * PAGE_BYTES)
+        chunk = b"%x\r\n%b\r\n" % (MAX_PAGE_BYTES, b" " * MAX_PAGE_BYTES)
         with connected(port) as wire:
             wire.send(b"GET /livez HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n")
             wire.send(chunk * 2)
@@ -215,7 +215,7 @@ class TestFloods:
     def test_is_refused(
         self, models: Models, port: int, path: str, first: bytes, repeated: bytes, tmp_path: Path
     ) -> None:
-        most = 2 * HEAD_BYTES
+        most = 2 * MAX_HEAD_BYTES
         flood = (first.replace(b"{}", path.encode()) + repeated * (most // len(repeated) + 1))[:most]
         trigger = trigger_server.create_app(
             lambda *_: None,  # type: ignore[arg-type]
@@ -229,7 +229,7 @@ class TestFloods:
             assert wire.is_closed()
 
     def test_a_body_in_many_small_chunks_is_none(self, port: int) -> None:
-        padded = BODIES[DECIDE].ljust(HEAD_BYTES)
+        padded = BODIES[DECIDE].ljust(MAX_HEAD_BYTES)
         chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in padded) + b"0\r\n\r\n"
         assert status(port, CHUNKED + chunks) == 200
 
@@ -310,7 +310,7 @@ class TestTimes:
 class TestLoad:
     def test_bodies_that_do_not_come_take_no_place_from_others(self, port: int) -> None:
         for path in PATHS:
-            held = [Wire(port) for _ in range(BUSY + 2)]
+            held = [Wire(port) for _ in range(MAX_IN_FLIGHT + 2)]
             for wire in held:
                 wire.send(request(path)[: 1 - len(BODIES[path])])
             assert {other: status(port, request(other)) for other in PATHS} == dict.fromkeys(PATHS, 200)
@@ -319,7 +319,7 @@ class TestLoad:
 
     @pytest.mark.parametrize("traced", [False, True])
     def test_every_way_into_the_line_is_bounded(self, models: Models, traced: bool) -> None:
-        app = application(models, "decide", room=0, tracing=Tracing(TracerProvider()) if traced else None)
+        app = application(models, "decide", max_queue=0, tracing=Tracing(TracerProvider()) if traced else None)
         whole, body = request(DECIDE), BODIES[DECIDE]
         with running(app) as port:
             assert status(port, whole) == 429
@@ -335,7 +335,7 @@ class TestLoad:
                     assert wire.answer()[0] == 429
                 wire.send(request(SEGMENT) + whole)  # behind one that is being answered
                 assert [wire.answer()[0] for _ in range(2)] == [200, 429]
-            busy = app.admission.meter.registry.get_sample_value(
+            busy = app.admission.metrics.registry.get_sample_value(
                 "adloom_requests_total", {"path": DECIDE, "status": "429"}
             )
             assert busy == 10
@@ -356,22 +356,22 @@ class TestLoad:
 
     def test_bodies_have_room_for_so_many_bytes_and_the_oldest_gives_way(self, models: Models) -> None:
         app = application(models)
-        app.admission.bodies = Bodies(room=4000)
+        app.admission.bodies = Bodies(limit=4000)
         large = BODIES[SEGMENT].ljust(3000)
         with running(app) as port, connected(port) as slow:
             slow.send(request(SEGMENT, body=large)[:-1])
-            until(lambda: app.admission.bodies.held == 2999)
+            until(lambda: app.admission.bodies.reserved == 2999)
             assert status(port, request(SEGMENT, body=large)) == 200
             code, headers, _ = slow.answer()
             assert (code, headers["retry-after"]) == (429, "1")
             assert status(port, request(SEGMENT, body=large.ljust(4001))) == 429
             assert status(port, request(SEGMENT, body=large.ljust(4000))) == 200
-            until(lambda: app.admission.bodies.held == 0)
+            until(lambda: app.admission.bodies.reserved == 0)
 
     def test_what_a_client_that_left_asked_for_is_not_made(self, models: Models) -> None:
         """The creatives' queue: one is being made, the others wait for it and are dropped."""
         begun, go_on, made = threading.Event(), threading.Event(), []
-        gan = models.bundles["gan"]
+        gan = models.loaded["gan"]
 
         class Slow:
             latent = gan.model.latent
@@ -382,7 +382,7 @@ class TestLoad:
                 assert go_on.wait(30)
                 return gan.model(z, category)
 
-        slow = Models({**models.bundles, "gan": replace(gan, model=Slow())}, {})
+        slow = Models({**models.loaded, "gan": replace(gan, model=Slow())}, {})
         app = application(slow, "creatives")
         with running(app) as port, connected(port) as staying:
             staying.send(request(GENERATE))
@@ -390,47 +390,47 @@ class TestLoad:
             leaving = {path: Wire(port) for path in (GENERATE, WRITE)}
             for path, wire in leaving.items():
                 wire.send(request(path))
-            until(lambda: app.admission.meter.busy == 3)
+            until(lambda: app.admission.metrics.in_flight == 3)
             for wire in leaving.values():
                 wire.close()
-            until(lambda: app.admission.meter.busy == 1)  # before their turn
+            until(lambda: app.admission.metrics.in_flight == 1)  # before their turn
             go_on.set()
             assert staying.answer()[0] == 200
-            value = app.admission.meter.registry.get_sample_value
+            value = app.admission.metrics.registry.get_sample_value
             for path in leaving:
                 assert value("adloom_requests_total", {"path": path, "status": "499"}) == 1
         assert made == [1]
 
 
-class Sender:
-    """A body on its way."""
+class Receiver:
+    """A connection that receives a body."""
 
     def __init__(self, bodies: Bodies) -> None:
         self.bodies, self.size = bodies, 0
-        bodies.begin(self)
+        bodies.start(self)
 
-    def send(self, size: int) -> bool:
-        taken = self.bodies.hold(self, size)
-        self.size += size if taken else 0
-        return taken
+    def receive(self, size: int) -> bool:
+        fits = self.bodies.reserve(self, size)
+        self.size += size if fits else 0
+        return fits
 
-    def give_way(self) -> None:
-        self.bodies.end(self)
+    def evict(self) -> None:
+        self.bodies.finish(self)
         self.bodies.release(self.size)
         self.size = 0
 
 
 def test_the_room_for_bodies() -> None:
-    bodies = Bodies(room=10)
-    first, second, third = (Sender(bodies) for _ in range(3))
-    assert first.send(4)
-    assert second.send(4)
-    bodies.end(second)  # it is complete, and gives way no more
-    assert third.send(2)
-    assert third.send(3)  # the first gives way
-    assert (bodies.held, first.size, second.size, third.size) == (9, 0, 4, 5)
-    assert not third.send(2)
-    assert bodies.held == 9
-    second.give_way()
-    assert third.send(5)
-    assert bodies.held == 10
+    bodies = Bodies(limit=10)
+    first, second, third = (Receiver(bodies) for _ in range(3))
+    assert first.receive(4)
+    assert second.receive(4)
+    bodies.finish(second)  # it is complete, and gives way no more
+    assert third.receive(2)
+    assert third.receive(3)  # the first gives way
+    assert (bodies.reserved, first.size, second.size, third.size) == (9, 0, 4, 5)
+    assert not third.receive(2)
+    assert bodies.reserved == 9
+    second.evict()
+    assert third.receive(5)
+    assert bodies.reserved == 10

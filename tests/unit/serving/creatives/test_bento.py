@@ -38,7 +38,7 @@ def test_the_client_is_told_that_a_model_failed(models: Models, path: str, error
     def fail(*inputs: Any) -> Any:
         raise error
 
-    app = server.application("creatives", with_models(models, fail), ServiceDependencies(PseudonymKeys(None)))
+    app = server.create_named_app("creatives", with_models(models, fail), ServiceDependencies(PseudonymKeys(None)))
     with TestClient(app, raise_server_exceptions=False) as client:
         response = client.post(path, json=REQUESTS[path])
     assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json")

@@ -26,7 +26,7 @@ from adloom.policy.scorer import Policy, ScoringRequest
 from adloom.serving import app as decide_app
 from adloom.serving.api.decide_schemas import DECIDE, FEEDBACK, DecideRequest
 from adloom.serving.app import ServiceDependencies
-from adloom.serving.decide.endpoint import ARRIVED
+from adloom.serving.decide.endpoint import ARRIVAL
 from adloom.serving.decide.micro_batcher import Arrival
 from adloom.serving.decide.service import Decider, MemoryLog
 from adloom.serving.models import loader, sources
@@ -95,7 +95,7 @@ def served(
 
 def waited(app: ASGIApp, seconds: float) -> ASGIApp:
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
-        scope[ARRIVED] = Arrival(time.perf_counter() - seconds)
+        scope[ARRIVAL] = Arrival(time.perf_counter() - seconds)
         await app(scope, receive, send)
 
     return wrapped
@@ -103,10 +103,10 @@ def waited(app: ASGIApp, seconds: float) -> ASGIApp:
 
 def with_policy(models: Models, policy: Any) -> Models:
     """Return models with another policy, or without one."""
-    others = {model: bundle for model, bundle in models.bundles.items() if model != "policy"}
+    others = {model: bundle for model, bundle in models.loaded.items() if model != "policy"}
     if policy is None:
         return Models(others, {"policy": "gone"})
-    return Models({**others, "policy": replace(models.bundles["policy"], model=policy)}, {})
+    return Models({**others, "policy": replace(models.loaded["policy"], model=policy)}, {})
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +217,7 @@ class TestWho:
 
     def test_without_an_audience_the_own_key_makes_pseudonyms(self, models: Models) -> None:
         own = b"a key for tests only"
-        with served(Models({"policy": models.bundles["policy"]}, {}), keys=PseudonymKeys(own)) as ask:
+        with served(Models({"policy": models.loaded["policy"]}, {}), keys=PseudonymKeys(own)) as ask:
             answer = ask({**SIDE, "user_id": USERS[0]})
             assert (answer["segment"], answer["audience"]) == (None, None)
             assert ask.last.user == pseudonymise(USERS[0], own)

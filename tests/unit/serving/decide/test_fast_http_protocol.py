@@ -46,7 +46,7 @@ def wire(port: int) -> Iterator[Wire]:
 @pytest.fixture
 def ways(monkeypatch: pytest.MonkeyPatch) -> Ways:
     ways = Ways()
-    join, call = MicroBatcher.join, DecisionEndpoint.__call__
+    join, call = MicroBatcher.submit, DecisionEndpoint.__call__
 
     def short(self: MicroBatcher, *args: Any) -> None:
         ways.short += 1
@@ -56,7 +56,7 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> Ways:
         ways.usual += scope.get("path") == DECIDE
         await call(self, scope, *args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(MicroBatcher, "join", short)
+    monkeypatch.setattr(MicroBatcher, "submit", short)
     monkeypatch.setattr(DecisionEndpoint, "__call__", usual)
     return ways
 
@@ -259,7 +259,7 @@ def test_quiet_connections_are_closed_and_others_are_not(models: Models) -> None
 
 def test_more_than_the_line_has_room_for_are_sent_away_and_told_when_to_return(models: Models) -> None:
     app = decide_app.create_decide_app(
-        models, decide_app.ServiceDependencies(PseudonymKeys(None), log=MemoryLog(), room=2)
+        models, decide_app.ServiceDependencies(PseudonymKeys(None), log=MemoryLog(), max_queue=2)
     )
     with running(app) as port:
         wire = Wire(port)

@@ -41,7 +41,9 @@ def log() -> MemoryLog:
 
 @pytest.fixture
 def service(models: Models, log: MemoryLog) -> app.Service:
-    return app.Service(models, app.ServiceDependencies(PseudonymKeys(None), log=log, project="shop"), app.OWN)
+    return app.Service(
+        models, app.ServiceDependencies(PseudonymKeys(None), log=log, project="shop"), app.DECIDE_ENDPOINTS
+    )
 
 
 @pytest.fixture
@@ -75,7 +77,7 @@ def test_users_under_a_key_that_is_not_here(tmp_path: Path, log: MemoryLog, capl
     client = TestClient(app.create_decide_app(models, app.ServiceDependencies(PseudonymKeys(None), log=log)))
     assert ok(client, {**PLAIN, "user_id": "1"})["segment"] is None
     assert logged(log).user_key == key_fingerprint(PUBLISHED_KEY)
-    assert "which is not here: they are in no segment" in caplog.text
+    assert "which is unknown" in caplog.text
 
 
 class TestTiers:
@@ -146,10 +148,10 @@ def test_the_cache_is_bounded_and_knows_what_was_asked_lately(asked: list[tuple[
 def test_the_pace_follows_what_it_took() -> None:
     pace = LatencyEstimator()
     for _ in range(100):
-        pace.took(50, 0.004)
-    assert pace.expected(50) == pytest.approx(0.004, rel=1e-3)
-    assert pace.expected(40) == pace.expected(63)
-    assert pace.expected(1000) == 0
+        pace.observe(50, 0.004)
+    assert pace.estimate(50) == pytest.approx(0.004, rel=1e-3)
+    assert pace.estimate(40) == pace.estimate(63)
+    assert pace.estimate(1000) == 0
 
 
 class TestLane:
@@ -184,7 +186,7 @@ class TestPair:
         write_audience(tmp_path / "audience")
         write_policy(tmp_path / "policy", "f" * 64)
         models = loader.load(sources.find_in_folder(tmp_path, ["audience", "policy"]), 1)
-        assert list(models.bundles) == ["audience"]
+        assert list(models.loaded) == ["audience"]
         served = manifest.digest(tmp_path / "audience")[:12]
         assert models.absent["policy"] == (
             f"it was trained with audience ffffffffffff, {served} is served; promote them as a pair"
@@ -194,7 +196,7 @@ class TestPair:
         write_policy(tmp_path / "policy", "f" * 64)
         assert "none is served" in loader.load(sources.find_in_folder(tmp_path, ["policy"]), 1).absent["policy"]
         write_policy(tmp_path / "policy", None)
-        assert list(loader.load(sources.find_in_folder(tmp_path, ["policy"]), 1).bundles) == ["policy"]
+        assert list(loader.load(sources.find_in_folder(tmp_path, ["policy"]), 1).loaded) == ["policy"]
 
     def test_swapped_between_two_requests(self, service: app.Service, client: TestClient, tmp_path: Path) -> None:
         write_policy(tmp_path / "policy", None, best="creative-4")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.support.tiny_models import write_policy
 
-from adloom.serving.models.bundle_cache import IN_USE, BundleCache, Champion
+from adloom.serving.models.bundle_cache import MIN_AGE, BundleCache, Champion
 from adloom.storage import manifest
 
 
@@ -78,23 +78,23 @@ def test_the_artifacts_used_longest_ago_are_deleted_but_no_champion_and_nothing_
     size = sum(file.bytes for file in manifest.read(policies[0]).files.values())
     cache = BundleCache(tmp_path / "cache", limit=size)
     champion, old, fresh = [add(cache, policy) for policy in policies[:3]]
-    cache.note("policy", Champion(1, champion))
+    cache.save_champion("policy", Champion(1, champion))
     abandoned = cache.folder / ".fetching-by-a-pod-that-was-killed"
     abandoned.mkdir()
-    age(cache, champion, 3 * IN_USE)
-    age(cache, old, 2 * IN_USE)
-    age(cache, abandoned.name, 2 * IN_USE)
+    age(cache, champion, 3 * MIN_AGE)
+    age(cache, old, 2 * MIN_AGE)
+    age(cache, abandoned.name, 2 * MIN_AGE)
     last = add(cache, policies[3])
     assert {path.name for path in cache.folder.iterdir()} == {champion, fresh, last, "champions"}
 
 
 def test_the_last_note_counts_and_every_note_changes_the_number(cache: BundleCache) -> None:
-    assert cache.champion("policy") is None
-    numbers = [cache.changed(["policy", "audience"])]
+    assert cache.load_champion("policy") is None
+    numbers = [cache.hash_champions(["policy", "audience"])]
     for version in (1, 2):
-        cache.note("policy", Champion(version, "a" * 64))
-        numbers.append(cache.changed(["policy", "audience"]))
-    cache.note("policy@1", Champion(1, "a" * 64))  # another service's, which is pinned
-    assert cache.champion("policy") == Champion(2, "a" * 64)
+        cache.save_champion("policy", Champion(version, "a" * 64))
+        numbers.append(cache.hash_champions(["policy", "audience"]))
+    cache.save_champion("policy@1", Champion(1, "a" * 64))  # another service's, which is pinned
+    assert cache.load_champion("policy") == Champion(2, "a" * 64)
     assert len(set(numbers)) == 3
-    assert cache.changed(["policy", "audience"]) == numbers[-1]
+    assert cache.hash_champions(["policy", "audience"]) == numbers[-1]

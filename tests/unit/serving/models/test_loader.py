@@ -37,7 +37,7 @@ def rewrite(target: Path, name: str, content: bytes) -> None:
 
 
 def test_every_model_serves(models: Models, folder: Path) -> None:
-    assert list(models.bundles) == ["gan", "cnn", "lstm", "audience", "policy"]
+    assert list(models.loaded) == ["gan", "cnn", "lstm", "audience", "policy"]
     assert not models.absent
     assert models.gan.origin.digest == manifest.digest(folder / "gan")
     assert models.gan.card.categories == CATEGORIES
@@ -49,7 +49,7 @@ def test_a_changed_byte_refuses_one_model_and_says_which_file(own: Path, caplog:
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     models = reload(own)
-    assert list(models.bundles) == ["gan", "lstm", "audience", "policy"]
+    assert list(models.loaded) == ["gan", "lstm", "audience", "policy"]
     assert f"{path}: changed since it was written" in models.absent["cnn"]
     assert caplog.messages == [f"cnn is not served: {models.absent['cnn']}"]
 
@@ -72,7 +72,7 @@ def test_a_file_that_is_not_what_it_should_be(own: Path, model: str, name: str, 
     assert said in models.absent[model]
     assert "\n" not in models.absent[model]
     pair = {"policy"} if model == "audience" else set()
-    assert models.bundles.keys() == MODELS.keys() - {model} - pair
+    assert models.loaded.keys() == MODELS.keys() - {model} - pair
 
 
 def test_a_card_that_promises_another_shape(own: Path) -> None:
@@ -102,7 +102,7 @@ def test_skipped_and_missing_models_are_absent_for_that_reason(own: Path) -> Non
     models = reload(own)
     assert models.absent == {
         "lstm": "skipped: no source: ingest.copy is not given",
-        "gan": f"{own / 'gan'} is not there",
+        "gan": f"{own / 'gan'} does not exist",
     }
     with pytest.raises(Problem, match="model gan is not served") as raised:
         _ = models.gan
@@ -118,7 +118,7 @@ def test_colour_pictures_serve_too(tmp_path: Path) -> None:
 
 def test_nothing_at_all(tmp_path: Path) -> None:
     models = loader.load({"gan": UnavailableModel("gone")}, threads=1)
-    assert (models.bundles, models.absent) == ({}, {"gan": "gone"})
+    assert (models.loaded, models.absent) == ({}, {"gan": "gone"})
 
 
 def test_the_same_content_has_the_same_digest_twice(tmp_path: Path, folder: Path) -> None:

@@ -21,7 +21,7 @@ from adloom.serving.decide.service import MemoryLog
 from adloom.serving.models import loader, sources
 from adloom.serving.models.bundle_cache import BundleCache, Champion
 from adloom.serving.models.loader import Models
-from adloom.serving.models.refresher import NOTHING, ModelRefresher, Notes, RefreshResult, replace_models
+from adloom.serving.models.refresher import NO_MODELS, ModelRefresher, RefreshResult, SharedChampions, replace_models
 from adloom.serving.models.sources import Sources, UnavailableModel
 from adloom.serving.segments import PseudonymKeys
 from adloom.storage import manifest
@@ -63,7 +63,7 @@ class Shop:
 
     def note(self, model: str, version: int, digest: str) -> None:
         """Note what serves, as a service does."""
-        self.cache.note(model, Champion(version, digest))
+        self.cache.save_champion(model, Champion(version, digest))
 
     def _promote(self, model: str, target: Path) -> str:
         version = self.registry.register(model, target, {})
@@ -84,13 +84,13 @@ def shop(tmp_path: Path) -> Shop:
 
 
 def following(shop: Shop, **changes: object) -> ModelRefresher:
-    follower = ModelRefresher(shop.find, 1, note=shop.note, **changes)  # type: ignore[arg-type]
-    follower.look()
+    follower = ModelRefresher(shop.find, 1, save_champion=shop.note, **changes)  # type: ignore[arg-type]
+    follower.refresh()
     return follower
 
 
 def digests(models: Models) -> dict[str, str]:
-    return {name: bundle.origin.digest for name, bundle in models.bundles.items()}
+    return {name: bundle.origin.digest for name, bundle in models.loaded.items()}
 
 
 def test_a_new_champion_is_served_and_what_is_the_same_is_not_opened_again(shop: Shop) -> None:
@@ -98,13 +98,13 @@ def test_a_new_champion_is_served_and_what_is_the_same_is_not_opened_again(shop:
     first = shop.policy(audience)
     follower = following(shop)
     assert digests(follower.models) == {"audience": audience, "policy": first}
-    kept = follower.models.bundles["audience"]
+    kept = follower.models.loaded["audience"]
     second = shop.policy(audience, "creative-1")
-    look = follower.look()
+    look = follower.refresh()
     assert digests(look.models) == {"audience": audience, "policy": second}
     assert look.swapped == ("policy",)
-    assert look.models.bundles["audience"] is kept
-    assert follower.look().swapped == ()
+    assert look.models.loaded["audience"] is kept
+    assert follower.refresh().swapped == ()
 
 
 def _break(folder: Path) -> None:
@@ -128,21 +128,21 @@ def test_a_bad_bundle_is_refused_and_told_once_and_the_old_one_serves_on(
     first = shop.policy(audience)
     follower = following(shop)
     shop.policy(audience, "creative-1", _break)
-    look = follower.look()
+    look = follower.refresh()
     assert digests(look.models)["policy"] == first
-    assert look.newly == ("policy",)
+    assert look.newly_failed == ("policy",)
     assert "which the registry promised" in look.refused["policy"]
-    again = follower.look()
-    assert (again.newly, again.refused) == ((), look.refused)
-    assert caplog.text.count("the old one serves on") == 1
+    again = follower.refresh()
+    assert (again.newly_failed, again.refused) == ((), look.refused)
+    assert caplog.text.count("the old version keeps serving") == 1
     good = shop.policy(audience, "creative-2")
-    assert digests(follower.look().models)["policy"] == good
+    assert digests(follower.refresh().models)["policy"] == good
 
 
 def test_a_bundle_that_does_not_open_is_refused(shop: Shop) -> None:
     audience = shop.audience()
     first = shop.policy(audience)
-    before = replace_models(NOTHING, shop.find(), 1).models
+    before = replace_models(NO_MODELS, shop.find(), 1).models
     broken = shop.folder / "broken"
     write_policy(broken, audience)
     _rebreak(broken)
@@ -157,11 +157,11 @@ def test_policy_and_audience_change_as_a_pair(shop: Shop) -> None:
     first = shop.policy(old)
     follower = following(shop)
     new = shop.audience(b"another key of the shop")
-    look = follower.look()  # the audience moved, the policy did not yet
+    look = follower.refresh()  # the audience moved, the policy did not yet
     assert digests(look.models) == {"audience": old, "policy": first}
     assert look.refused.keys() == {"audience"}
     second = shop.policy(new)
-    look = follower.look()
+    look = follower.refresh()
     assert digests(look.models) == {"audience": new, "policy": second}
     assert set(look.swapped) == {"audience", "policy"}
 
@@ -171,7 +171,7 @@ def test_a_policy_that_is_ahead_of_its_audience_waits(shop: Shop) -> None:
     first = shop.policy(old)
     follower = following(shop)
     shop.policy("f" * 64)
-    look = follower.look()
+    look = follower.refresh()
     assert digests(look.models) == {"audience": old, "policy": first}
     assert look.refused.keys() == {"policy"}
 
@@ -181,7 +181,7 @@ def test_the_first_policy_comes_while_serving(shop: Shop) -> None:
     follower = following(shop)
     assert "no champion" in follower.models.absent["policy"]
     policy = shop.policy(audience)
-    look = follower.look()
+    look = follower.refresh()
     assert digests(look.models) == {"audience": audience, "policy": policy}
     assert look.models.absent == {}
 
@@ -191,7 +191,7 @@ def test_a_registry_that_goes_away_changes_nothing(shop: Shop) -> None:
     policy = shop.policy(audience)
     follower = following(shop)
     shop.away = True
-    look = follower.look()
+    look = follower.refresh()
     assert (digests(look.models), look.swapped, look.refused) == ({"audience": audience, "policy": policy}, (), {})
 
 
@@ -213,12 +213,16 @@ def test_pinned_versions_stay(shop: Shop) -> None:
     shop.policy(audience, "creative-1")
     find = partial(sources.find_champions, shop.registry, shop.cache, NAMES, {"policy": 1})
     follower = ModelRefresher(
-        find, 1, note=lambda model, *said: shop.cache.note(sources.key(model, {"policy": 1}), Champion(*said))
+        find,
+        1,
+        save_champion=lambda model, *said: shop.cache.save_champion(
+            sources.champion_key(model, {"policy": 1}), Champion(*said)
+        ),
     )
-    follower.look()
+    follower.refresh()
     assert digests(follower.models)["policy"] == first
     shop.policy(audience, "creative-2")
-    assert digests(follower.look().models)["policy"] == first
+    assert digests(follower.refresh().models)["policy"] == first
     assert shop.find()["policy"] == sources.ModelArtifact(
         shop.cache.folder / manifest.digest(shop.folder / "policy-3"), 3, "registry"
     )
@@ -241,7 +245,7 @@ class TestThread:
             event.set()
 
         follower.publish = publish
-        follower.begin(sources.find_in_cache(shop.cache, NAMES))
+        follower.start(sources.find_in_cache(shop.cache, NAMES))
 
     def test_it_looks_again_and_again_whatever_a_look_meets(self, shop: Shop) -> None:
         audience = shop.audience()
@@ -269,23 +273,23 @@ class TestThread:
         audience = shop.audience()
         policy = shop.policy(audience)
         find_noted = partial(sources.find_in_cache, shop.cache, NAMES)
-        notes = Notes(find_noted, partial(shop.cache.changed, NAMES), shop.folder / "lock")
-        leads = following(shop, interval=0.05, notes=notes)
+        notes = SharedChampions(find_noted, partial(shop.cache.hash_champions, NAMES), shop.folder / "lock")
+        leads = following(shop, interval=0.05, shared=notes)
         asked: list[str] = []
 
         def never() -> Sources:
             asked.append("the registry")
             return shop.find()
 
-        follows = following(shop, interval=0.05, notes=notes)
+        follows = following(shop, interval=0.05, shared=notes)
         follows.find = never
         self.start(shop, leads, [], threading.Event())
-        assert leads._leads()
+        assert leads._is_leader()
         event, seen = looked
         self.start(shop, follows, seen, event)
-        assert follows.looked.wait(10)
+        assert follows.first_refresh.wait(10)
         asked.clear()  # the first look is each one's own
-        assert not follows._leads()
+        assert not follows._is_leader()
         new = shop.policy(audience, "creative-1")
         while digests(follows.models)["policy"] == policy:
             assert event.wait(10)
@@ -293,7 +297,7 @@ class TestThread:
         assert digests(follows.models)["policy"] == new
         assert asked == []
         leads.close()
-        assert follows._leads()  # who is left asks from now on
+        assert follows._is_leader()  # who is left asks from now on
         follows.close()
 
 
@@ -301,8 +305,8 @@ class TestThread:
 def service(shop: Shop) -> app.Service:
     shop.policy(shop.audience())
     follower = following(shop)
-    around = app.ServiceDependencies(PseudonymKeys(None), log=MemoryLog(), follower=follower)
-    return app.Service(follower.models, around, app.OWN)
+    dependencies = app.ServiceDependencies(PseudonymKeys(None), log=MemoryLog(), refresher=follower)
+    return app.Service(follower.models, dependencies, app.DECIDE_ENDPOINTS)
 
 
 @pytest.fixture
@@ -341,12 +345,12 @@ def test_swaps_under_load_fail_no_request(shop: Shop, service: app.Service, url:
 
 
 def test_refresh_says_why_it_cannot_look(service: app.Service, url: str) -> None:
-    assert service.around.follower is not None
+    assert service.dependencies.refresher is not None
 
     def nobody() -> Sources:
         raise ExternalServiceError("the process that fetches champions ended")
 
-    service.around.follower.find = nobody
+    service.dependencies.refresher.find = nobody
     response = httpx.post(url + "/v1/models/refresh")
     assert response.status_code == 503
     assert response.json()["detail"] == "the process that fetches champions ended"

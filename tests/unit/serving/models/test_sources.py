@@ -12,10 +12,10 @@ from adloom.registry.base import CHAMPION, ModelVersion
 from adloom.registry.memory import MemoryRegistry
 from adloom.serving.models import sources
 from adloom.serving.models.bundle_cache import BundleCache, Champion
-from adloom.serving.models.sources import ModelArtifact, Patience, UnavailableModel
+from adloom.serving.models.sources import ModelArtifact, RegistryTimeouts, UnavailableModel
 from adloom.storage import manifest
 
-SHORT = Patience(answers=0.2, files=0.2)
+SHORT = RegistryTimeouts(versions=0.2, files=0.2)
 
 
 class Down(MemoryRegistry):
@@ -60,7 +60,7 @@ def registry(folder: Path, tmp_path: Path) -> MemoryRegistry:
 def note(cache: BundleCache, found: ModelArtifact | UnavailableModel, model: str = "gan") -> None:
     assert isinstance(found, ModelArtifact)
     assert found.version is not None
-    cache.note(model, Champion(found.version, found.folder.name))
+    cache.save_champion(model, Champion(found.version, found.folder.name))
 
 
 def reason(source: ModelArtifact | UnavailableModel) -> str:
@@ -74,13 +74,15 @@ def test_champions_are_found_in_the_cache_by_digest(registry: MemoryRegistry, fo
     assert found["gan"] == ModelArtifact(cache.folder / digest, 1, "registry")
     assert "has no champion" in reason(found["cnn"])
     assert found["lstm"] == found["cnn"]
-    assert not any(isinstance(source, UnavailableModel) and source.away for source in found.values())  # it answered
+    assert not any(
+        isinstance(source, UnavailableModel) and source.is_unknown for source in found.values()
+    )  # it answered
     assert {path.name for path in cache.folder.iterdir()} == {digest}
 
 
 def test_what_is_there_is_not_fetched_again(registry: MemoryRegistry, cache: BundleCache) -> None:
     sources.find_champions(registry, cache)
-    assert isinstance(sources.find_champions(Hanging(registry, "gan"), cache, patience=SHORT)["gan"], ModelArtifact)
+    assert isinstance(sources.find_champions(Hanging(registry, "gan"), cache, timeouts=SHORT)["gan"], ModelArtifact)
 
 
 def test_a_damaged_copy_is_fetched_again(registry: MemoryRegistry, cache: BundleCache) -> None:
@@ -99,7 +101,7 @@ def test_a_registry_whose_files_are_not_what_it_promised(
     path.write_bytes(b"changed in the store")
     found = sources.find_champions(registry, cache)["gan"]
     assert "which the registry promised" in reason(found)
-    assert not found.away  # type: ignore[union-attr]
+    assert not found.is_unknown  # type: ignore[union-attr]
     assert [path.name for path in cache.folder.iterdir()] == []
 
 
@@ -111,7 +113,7 @@ def test_a_registry_that_does_not_answer(
     note(cache, before)
     after = sources.find_champions(Down(registry.folder), cache)
     assert after["gan"] == ModelArtifact(before.folder, 1, "cache")
-    assert after["cnn"] == UnavailableModel(sources.UNKNOWN, away=True)
+    assert after["cnn"] == UnavailableModel(sources.UNKNOWN, is_unknown=True)
     assert "the registry does not answer" in caplog.text
     assert "connection refused" in caplog.text
 
@@ -131,7 +133,7 @@ def test_a_registry_that_hangs_is_waited_for_no_longer_than_allowed(
     note(cache, sources.find_champions(registry, cache)["gan"])
     hanging.append(Hanging(registry))
     began = time.monotonic()
-    found = sources.find_champions(hanging[0], cache, patience=SHORT)["gan"]
+    found = sources.find_champions(hanging[0], cache, timeouts=SHORT)["gan"]
     assert time.monotonic() - began < 5
     assert isinstance(found, ModelArtifact)
     assert found.source == "cache"
@@ -143,9 +145,9 @@ def test_files_that_never_come_do_not_stop_those_of_other_models(
 ) -> None:
     registry.set_alias("cnn", CHAMPION, 1, "a test")
     hanging.append(Hanging(registry, "gan"))
-    found = sources.find_champions(hanging[0], cache, patience=Patience(answers=10, files=1))
+    found = sources.find_champions(hanging[0], cache, timeouts=RegistryTimeouts(versions=10, files=1))
     assert found["gan"] == UnavailableModel(
-        "version 1 cannot be had: the files of gan 1: no whole answer within 1 s", away=True
+        "version 1 cannot be fetched: the files of gan 1: no whole answer within 1 s", is_unknown=True
     )
     assert isinstance(found["cnn"], ModelArtifact)
 

@@ -62,13 +62,13 @@ def test_after_a_bad_model_the_next_is_tried(trials: TrialProcess, bad: Path, fo
 def test_a_trial_under_way_ends_with_the_service(bad: Path) -> None:
     trials = TrialProcess(threads=1, seconds=600, megabytes=256)
     follower = ModelRefresher(
-        lambda: {"gan": ModelArtifact(bad / "loops", 1, "registry")}, 1, attempt=trials, close_source=trials.close
+        lambda: {"gan": ModelArtifact(bad / "loops", 1, "registry")}, 1, trial=trials, close_source=trials.close
     )
     failed: list[AdloomError] = []
 
     def look() -> None:
         try:
-            follower.look()
+            follower.refresh()
         except AdloomError as error:
             failed.append(error)
 
@@ -83,13 +83,13 @@ def test_a_trial_under_way_ends_with_the_service(bad: Path) -> None:
 def test_a_bad_champion_is_refused_and_what_served_serves_on(trials: TrialProcess, bad: Path, tmp_path: Path) -> None:
     write_models(tmp_path)
     found = {"gan": ModelArtifact(tmp_path / "gan", 1, "registry")}
-    follower = ModelRefresher(lambda: found, 1, attempt=trials)
-    first = follower.look().models.bundles["gan"]
+    follower = ModelRefresher(lambda: found, 1, trial=trials)
+    first = follower.refresh().models.loaded["gan"]
     found["gan"] = ModelArtifact(bad / "loops", 2, "registry")
-    look = follower.look()
-    assert look.models.bundles["gan"] is first
-    assert (look.newly, "its trial takes over" in look.refused["gan"]) == (("gan",), True)
-    assert follower.look().newly == ()  # it is said and counted once
+    look = follower.refresh()
+    assert look.models.loaded["gan"] is first
+    assert (look.newly_failed, "its trial takes over" in look.refused["gan"]) == (("gan",), True)
+    assert follower.refresh().newly_failed == ()  # it is said and counted once
 
 
 def test_a_model_that_loops_with_some_input_only_is_stopped(trials: TrialProcess, bad: Path) -> None:

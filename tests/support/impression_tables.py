@@ -1,11 +1,15 @@
 """Small tables of impressions, as prepare leaves them."""
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from adloom.data import contracts
+from adloom.policy.impressions import Impressions, read_impressions
+from adloom.policy.models import Categories
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
 
@@ -32,3 +36,30 @@ def frame(
     rows, reasons = contracts.validate(pd.DataFrame(raw), "impressions")
     assert (reasons == "").all()
     return rows
+
+
+NONE = Categories()
+
+
+AT_ONCE = timedelta(0)
+
+
+def log(**columns: Any) -> Impressions:
+    rows = frame(**columns)
+    return read_impressions(rows, [None] * len(rows), AT_ONCE)[0]
+
+
+def repeated(shown: dict[tuple[str, str], tuple[int, int]]) -> Impressions:
+    """Impressions of {(placement, creative): (impressions, clicks)}."""
+    rows = [(*pair, i < clicks) for pair, (count, clicks) in shown.items() for i in range(count)]
+    placement, creative, clicked = zip(*rows, strict=True)
+    return log(placement=placement, creative_id=creative, clicked=clicked)
+
+
+def crossed(seed: int = 0, rows: int = 4000, **columns: Any) -> Impressions:
+    """Phones click a, tablets click b; c is clicked by nobody."""
+    rng = np.random.default_rng(seed)
+    device, creative = rng.choice(["phone", "tablet"], rows), rng.choice(["a", "b", "c"], rows)
+    liked = ((device == "phone") & (creative == "a")) | ((device == "tablet") & (creative == "b"))
+    clicked = rng.random(rows) < np.where(liked, 0.4, 0.1)
+    return log(creative_id=creative, clicked=clicked, ctx_device=device, propensity=1 / 3, **columns)

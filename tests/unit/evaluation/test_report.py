@@ -23,12 +23,18 @@ GATE = Gate.model_validate(
         "policy": [MetricRule(metric="click_rate", margin=0.0)],
     }
 )
+
+
 CURVES = figures.draw_learning_curves({"loss": [[1, 2.0], [2, 1.0]]})
+
+
 SECTIONS: list[Section] = [
     Figure("Sample sheet", "Ten of each", CURVES),
     Lines("Lines", "As drawn", ["<script>alert('soft')</script>"]),
     Table("Worst cases", "Most confident", ["creative", "confidence"], [["a & b", 0.998], ["c", 12345]]),
 ]
+
+
 METRICS = {
     "gan": {
         "agreement": Metric(0.894, 0.886, 0.901, 5000, "share"),
@@ -39,6 +45,8 @@ METRICS = {
     "audience": {"smallest_segment": Metric(1234, 1234, 1234, 23570, "count")},
     "policy": {"click_rate": Metric(0.0042, 0.0031, 0.0055, 16170, "share")},
 }
+
+
 SUMMARY = {
     "rows": {"read": 70_010, "kept": 70_000, "test": 7_000, "train": 63_000, "quarantined": 10, "dropped": 0},
     "quarantined": {"picture cannot be read": 10},
@@ -171,10 +179,3 @@ def test_what_was_skipped_is_said_with_the_reason() -> None:
 @pytest.mark.parametrize("metric", [rule.metric for model in MODELS for rule in GATE.rules(model)])
 def test_gated_metrics_are_explained(metric: str) -> None:
     assert glossary.find_term(metric).sentence
-
-
-def test_a_category_has_its_metrics_term() -> None:
-    assert glossary.find_term("accuracy.Bag") == glossary.Term(
-        "Accuracy: Bag", "The same metric for one category.", "higher"
-    )
-    assert glossary.find_term("novel_metric").name == "Novel metric"

@@ -8,7 +8,6 @@ from adloom.arrays import AnyArray
 from adloom.errors import DataError
 from adloom.policy.ope.estimators import ips, snips
 from adloom.policy.ope.log_evaluation import LogColumns, evaluate_log
-from adloom.policy.ope.support import measure_support
 
 OWN = LogColumns(action="banner", reward="revenue", propensity="prob", context=("country",))
 
@@ -78,16 +77,6 @@ def test_an_action_the_log_never_took_is_named(log: pd.DataFrame) -> None:
     assert value.support.unsupported_actions == {"c": pytest.approx(1 / 3)}
     assert "c (33.3%)" in str(value.support)
     assert value.estimates["ips"].reliability_issue.startswith("33.3% of the policy's probability")
-
-
-def test_support_by_place() -> None:
-    action, place = np.array([0, 1, 1, 1]), np.array([0, 0, 1, 1])
-    probabilities = np.array([[0.5, 0.5], [0.5, 0.5], [0.25, 0.75], [0.25, 0.75]])
-    assert measure_support(action, probabilities, ["x", "y"]).unsupported_actions == {}
-    found = measure_support(action, probabilities, ["x", "y"], place)
-    assert found.unsupported_actions == {"x": pytest.approx(0.125)}  # at place 1, half of the rows, with a quarter
-    assert found.unsupported == pytest.approx(0.125)
-    assert str(measure_support(action, probabilities, ["x", "y"])) == "the log has every action of the policy"
 
 
 def test_a_missing_column_is_named(log: pd.DataFrame) -> None:

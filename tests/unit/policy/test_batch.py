@@ -1,0 +1,45 @@
+"""Probabilities of many rows equal those of single requests."""
+
+from typing import Any
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.impression_tables import log
+
+from adloom.policy.batch import compute_probabilities
+from adloom.policy.feature_space import FeatureSpace
+from adloom.policy.scorer import SEPARATOR, Policy
+
+names = st.sampled_from(["x", "y", "z", ""])
+
+
+@given(
+    st.lists(st.tuples(names, names, st.sampled_from("abc")), min_size=2, max_size=30),
+    st.sampled_from([0.0, 0.01, 0.2, 0.6]),
+    st.integers(0, 99),
+)
+def test_many_at_once_are_what_they_are_one_by_one(rows: list[tuple[str, str, str]], floor: float, seed: int) -> None:
+    placement, device, creative = zip(*rows, strict=True)
+    data = log(placement=[p or "none" for p in placement], ctx_device=[d or None for d in device], creative_id=creative)
+    rng = np.random.default_rng(seed)
+    space = FeatureSpace(
+        (("placement",), ("placement", "ctx_device")), (("x", "y"), (f"x{SEPARATOR}y", f"y{SEPARATOR}y"))
+    )
+    known = ("a", "c", "q")
+    tables = (floats(rng, 3, 3), floats(rng, 3, 3))
+    policy = Policy(
+        known, np.array([0, 1, 1]), ("bags",), floats(rng, 3), space.features, space.values, tables, floats(rng, 2),
+        temperature=0.5, floor=floor,
+    )  # fmt: skip
+    found = compute_probabilities(policy, data)
+    for i in range(len(data)):
+        offered = data.sets[data.offered[i]]
+        context = {name: values[i] or None for name, values in data.context.items()}
+        single = policy.probabilities(context, [data.creatives[j] for j in offered])
+        np.testing.assert_allclose(found[i, offered], single, rtol=1e-9)
+    np.testing.assert_allclose(found.sum(1), 1, rtol=1e-12)
+
+
+def floats(rng: np.random.Generator, *shape: int) -> Any:
+    return rng.normal(0, 2, shape).astype(np.float32)

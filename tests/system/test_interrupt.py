@@ -57,7 +57,7 @@ def test_ctrl_c_leaves_a_checkpoint_and_nothing_half_written_and_the_next_run_go
     assert said.splitlines()[-1] == "adloom: interrupted; the same command goes on from the last checkpoint"
     assert not (folder / "models").exists() or list((folder / "models").iterdir()) == []
     resumed = start(folder)
-    assert re.fullmatch(r"train_lstm: goes on after epoch \d+ of 40\n", resumed.communicate(timeout=PATIENCE)[1])
+    assert re.fullmatch(r"train_lstm: continues after epoch \d+ of 40\n", resumed.communicate(timeout=PATIENCE)[1])
     assert manifest.verify(folder / "models/lstm").skipped is None
     assert list((folder / ".adloom").glob("checkpoints/*/*/*")) == []
 

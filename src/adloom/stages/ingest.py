@@ -1,7 +1,7 @@
 """
-Bring the source tables into data/raw, under the contracts' column names and otherwise as they are.
+Bring the source tables into data/raw, with the contracts' column names and unchecked values.
 
-The sources stand in params.yaml under `ingest`. They must still be what `adloom snapshot` saw.
+params.yaml names the sources under `ingest`. They must match sources.lock, which `adloom snapshot` writes.
 
 Example: adloom ingest
 """
@@ -27,14 +27,14 @@ RAW_TABLE = "rows_unchecked"
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the stage reads."""
+    """The stage's inputs."""
 
     sources: Path = sources_lock.LOCK
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """What the stage writes: one artifact a table."""
+    """The stage's outputs: one artifact per table."""
 
     creatives: Path = Path("data/raw/creatives")
     copy: Path = Path("data/raw/copy")
@@ -43,7 +43,7 @@ class Outputs:
 
 
 def run(inputs: Inputs, outputs: Outputs, params: Ingest, context: StageContext) -> Mapping[str, float]:
-    """Ingest every table that has a source; returns the rows of each."""
+    """Ingest every table with a source; return the rows of each."""
     lock = sources_lock.load(inputs.sources)
     counts: dict[str, float] = {}
     for table in TABLES:
@@ -61,10 +61,10 @@ def ingest(table: str, lock: SourcesLock, target: Path, params: Ingest, context:
 
 
 def _resolve_source(table: str, source: Source) -> Source:
-    described = entries.complete_source(source)
-    if described.format is None:
+    resolved = entries.complete_source(source)
+    if resolved.format is None:
         raise ConfigError(f"ingest.{table}.format: required for {source.uri}: idx, folder, csv or parquet")
-    return described
+    return resolved
 
 
 def _ingest(table: str, source: Source, lock: SourcesLock, target: Path, context: StageContext) -> int:
@@ -73,21 +73,21 @@ def _ingest(table: str, source: Source, lock: SourcesLock, target: Path, context
     context.home.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="ingest-", dir=context.home) as scratch,
-        manifest.draft(target, "ingest", source, {}) as made,
+        manifest.draft(target, "ingest", source, {}) as draft,
         sources_lock.assert_unchanged(lock.tables.get(table), f"ingest.{table}", source.uri, context),
         tqdm(desc=f"ingest {table}", unit="row", delay=1, disable=not context.progress) as bar,
     ):
-        shards = parquet.ShardWriter(made.path, RAW_TABLE)
+        shards = parquet.ShardWriter(draft.path, RAW_TABLE)
         for rows in readers.read_source(context.store.fetch(source.uri, Path(scratch)), source, table):
             shards.append(rows)
             bar.update(len(rows))
-        made.rows = {"rows": shards.rows}
-        made.facts = _source_facts(table, source)
+        draft.rows = {"rows": shards.rows}
+        draft.facts = _source_facts(table, source)
     return shards.rows
 
 
 def _source_facts(table: str, source: Source) -> dict[str, str]:
-    """Return what prepare must know of a source besides its rows."""
+    """Return the facts about a source that prepare needs."""
     facts = {
         "source": source.uri,
         "licence": source.licence or "not stated",

@@ -1,7 +1,7 @@
 """
 Check, pseudonymise and split the tables into data/dataset.
 
-Rows that break their table's contract are set apart in quarantine-*.parquet with a reason; summary.json counts them.
+Invalid rows go to quarantine-*.parquet with a reason; summary.json counts them.
 
 Example: adloom prepare
 """
@@ -24,7 +24,7 @@ from adloom.stages import sources_lock
 from adloom.stages.ingest import RAW_TABLE
 from adloom.stages.sources_lock import SourcesLock
 from adloom.storage import manifest, parquet
-from adloom.storage.manifest import Draft, Manifest
+from adloom.storage.manifest import Draft
 
 if TYPE_CHECKING:
     from adloom.data.pictures import PictureFormat
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the stage reads."""
+    """The stage's inputs."""
 
     sources: Path = sources_lock.LOCK
     raw_creatives: Path = Path("data/raw/creatives")
@@ -44,7 +44,7 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Outputs:
-    """What the stage writes: one artifact a table."""
+    """The stage's outputs: one artifact per table."""
 
     creatives: Path = Path("data/dataset/creatives")
     copy: Path = Path("data/dataset/copy")
@@ -53,7 +53,7 @@ class Outputs:
 
 
 def run(inputs: Inputs, outputs: Outputs, params: Prepare, context: StageContext) -> Mapping[str, float]:
-    """Prepare every table that was ingested; returns the rows kept and quarantined of each."""
+    """Prepare every ingested table; return the valid and quarantined rows of each."""
     lock = sources_lock.load(inputs.sources)
     counts: dict[str, float] = {}
     for table in TABLES:
@@ -65,7 +65,7 @@ def run(inputs: Inputs, outputs: Outputs, params: Prepare, context: StageContext
 def prepare(
     table: str, lock: SourcesLock, raw: Path, target: Path, params: Prepare, context: StageContext
 ) -> dict[str, float]:
-    """Prepare one table, with the params that concern it; a raw table that was skipped makes a skipped one."""
+    """Prepare one table; a skipped raw table becomes a skipped artifact."""
     if manifest.propagate_skip(target, "prepare", params, raw):
         return {}
     task = _build_preparation(table, raw, params, lock, context)
@@ -74,26 +74,26 @@ def prepare(
 
 
 def _write_artifact(task: "Preparation", raw: Path, target: Path, context: StageContext) -> None:
-    with manifest.draft(target, "prepare", task.params, {"raw": raw}) as made:
-        _write_rows(task, raw, made, context)
+    with manifest.draft(target, "prepare", task.params, {"raw": raw}) as draft:
+        _write_rows(task, raw, draft, context)
         task.quality.require_rows(task.params.max_quarantine_rate)
         summary = json.dumps(task.quality.summary(), indent=1, sort_keys=True)
-        (made.path / "summary.json").write_text(summary + "\n", encoding="utf-8")
-        made.rows = task.quality.row_counts()
-        made.facts = {"source": task.source.source, "licence": task.source.licence}
+        (draft.path / "summary.json").write_text(summary + "\n", encoding="utf-8")
+        draft.rows = task.quality.row_counts()
+        draft.facts = {"source": task.source.source, "licence": task.source.licence}
         if task.table in privacy.USER_TABLES:
-            made.facts["key"] = privacy.key_fingerprint(task.key)
+            draft.facts["key"] = privacy.key_fingerprint(task.key)
 
 
-def _write_rows(task: "Preparation", raw: Path, made: Draft, context: StageContext) -> None:
-    shards, apart = parquet.ShardWriter(made.path), []
+def _write_rows(task: "Preparation", raw: Path, draft: Draft, context: StageContext) -> None:
+    shards, quarantined = parquet.ShardWriter(draft.path), []
     with tqdm(desc=f"prepare {task.table}", unit="row", delay=1, disable=not context.progress) as bar:
         for chunk in parquet.read_chunks(raw, RAW_TABLE):
-            checked = task(chunk)
-            shards.append(checked.rows)
-            apart.append(checked.quarantine)
+            prepared = task(chunk)
+            shards.append(prepared.rows)
+            quarantined.append(prepared.quarantine)
             bar.update(len(chunk))
-    parquet.write(pd.concat(apart, ignore_index=True), made.path, "quarantine")
+    parquet.write(pd.concat(quarantined, ignore_index=True), draft.path, "quarantine")
 
 
 def _build_preparation(
@@ -101,30 +101,29 @@ def _build_preparation(
 ) -> "Preparation":
     from adloom.data.preparation import Preparation, SourceFacts
 
-    known = manifest.verify(raw)
-    private = known.facts["private"] == "yes"
+    raw_manifest = manifest.verify(raw)
+    private = raw_manifest.facts["private"] == "yes"
     key = _require_locked_key(table, lock, context) if private else privacy.PUBLISHED_KEY
-    origin = SourceFacts(
-        known.facts["source"], known.facts["licence"], public=not private, timestamp_format=_format(known)
+    source = SourceFacts(
+        raw_manifest.facts["source"],
+        raw_manifest.facts["licence"],
+        public=not private,
+        timestamp_format=raw_manifest.facts.get("timestamp_format"),
     )
     erased = (
         _read_erasure_list(params.erasure_list, key, lock, context) if private and params.erasure_list else frozenset()
     )
-    form = _choose_format(raw, params) if table == "creatives" else None
-    return Preparation(table, params, origin, key, erased, form)
-
-
-def _format(known: Manifest) -> str | None:
-    return known.facts.get("timestamp_format")
+    picture_format = _choose_format(raw, params) if table == "creatives" else None
+    return Preparation(table, params, source, key, erased, picture_format)
 
 
 def _require_locked_key(table: str, lock: SourcesLock, context: StageContext) -> bytes:
-    """Return the pseudonym key, which must be the one of the lock, or users would change their names unnoticed."""
+    """Return the pseudonym key. Raises DataError unless it is the key of sources.lock."""
     key = sources_lock.require_key(table, context)
     if privacy.key_fingerprint(key) != lock.key:
         raise DataError(
-            f"{table}: the pseudonym key ({privacy.key_fingerprint(key)}) is not the one sources.lock knows "
-            f"({lock.key or 'none'}); set that key, or {sources_lock.RUN_SNAPSHOT} to take this one"
+            f"{table}: the pseudonym key ({privacy.key_fingerprint(key)}) is not the one of sources.lock "
+            f"({lock.key or 'none'}); set that key, or {sources_lock.RUN_SNAPSHOT} to use this one"
         )
     return key
 
@@ -138,7 +137,7 @@ def _read_erasure_list(erasure_list: str, key: bytes, lock: SourcesLock, context
 
 
 def _choose_format(raw: Path, params: Prepare) -> "PictureFormat":
-    """Return what all pictures are brought to, from their headers."""
+    """Return the common format of all pictures, from their headers."""
     from adloom.data import pictures, preparation
 
     images = (image for rows in parquet.read_chunks(raw, RAW_TABLE, ["image"]) for image in rows["image"])

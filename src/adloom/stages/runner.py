@@ -1,4 +1,4 @@
-"""What every caller of a stage does: bring s3:// inputs here, lock the outputs, run, send s3:// outputs away."""
+"""Run a stage: fetch s3:// inputs, lock the outputs, run it, push s3:// outputs."""
 
 import importlib
 import tempfile
@@ -20,33 +20,34 @@ Metrics = Mapping[str, float | str]
 
 
 def run_stage(stage: str, paths: Mapping[str, str], params: Params, context: StageContext) -> Metrics:
-    """Run one stage by its command name, such as `train-gan`, with its block of the params; else as `execute`."""
+    """Run one stage by its command name, such as `train-gan`, with its block of the params."""
     return run_block(stage, paths, params.block(stage.replace("-", "_")), context)
 
 
 def run_block(stage: str, paths: Mapping[str, str], block: ConfigModel, context: StageContext) -> Metrics:
     """
-    Run one stage with its block; a path that is not given is the stage's default.
+    Run one stage with its block; paths default to the stage's own.
 
-    Raises LockedError when another run writes one of the outputs. What an s3:// output needs is looked for first, and
-    a training's checkpoint goes last, so that neither a misspelt bucket nor a failed push costs the work.
-
-    Of several processes that do the same work the first alone writes: the others are dismissed by the training, or what
-    they make is dropped.
+    Raises LockedError when another run writes an output. s3:// outputs are checked first and checkpoints removed last,
+    so that neither a misspelt bucket nor a failed push costs the work. Only the process of rank 0 writes: the others
+    end in the training, or their outputs are dropped.
     """
     name = stage.replace("-", "_")
     threads.limit_threads(getattr(block, "threads", 1))
     module = importlib.import_module(f"adloom.stages.{name}")
     with ExitStack() as stack:
-        place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="adloom-")))
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="adloom-")))
         if context.rank > 0:
-            paths = dict(paths) | {field.name: str(place / f"dropped-{field.name}") for field in fields(module.Outputs)}
-            context = replace(context, home=place, tracker=MemoryTracker(), progress=False)
+            dropped = {field.name: str(scratch / f"dropped-{field.name}") for field in fields(module.Outputs)}
+            paths = {**paths, **dropped}
+            context = replace(context, home=scratch, tracker=MemoryTracker(), progress=False)
         remote = {n: path for n, path in _select_paths(module.Outputs, paths) if is_remote(path)}
         for path in remote.values():
             context.store.require(path)
-        inputs = module.Inputs(**{n: context.store.fetch(p, place / n) for n, p in _select_paths(module.Inputs, paths)})
-        outputs = module.Outputs(**{n: _local(p, place / n) for n, p in _select_paths(module.Outputs, paths)})
+        fetched = {n: context.store.fetch(p, scratch / n) for n, p in _select_paths(module.Inputs, paths)}
+        inputs = module.Inputs(**fetched)
+        local = {n: scratch / n if n in remote else Path(p) for n, p in _select_paths(module.Outputs, paths)}
+        outputs = module.Outputs(**local)
         for field in fields(outputs):
             stack.enter_context(_lock_output(getattr(outputs, field.name), context.home))
         try:
@@ -61,16 +62,12 @@ def run_block(stage: str, paths: Mapping[str, str], block: ConfigModel, context:
 
 
 def is_remote(path: str) -> bool:
-    """Return whether a path lies in a store other than this machine's file system."""
+    """Return whether a path is in a remote store."""
     return path.startswith("s3://")
 
 
 def _select_paths(kind: type, paths: Mapping[str, str]) -> list[tuple[str, str]]:
     return [(field.name, paths[field.name]) for field in fields(kind) if field.name in paths]
-
-
-def _local(path: str, place: Path) -> Path:
-    return place if is_remote(path) else Path(path)
 
 
 def _lock_output(output: Path, home: Path) -> AbstractContextManager[None]:

@@ -1,9 +1,9 @@
 """
-Find audience segments among the users of data/dataset/events, and leave them as models/audience.
+Find audience segments among the users of data/dataset/events.
 
-The artifact holds segmenter.npz (assigns any user), members.npz (the segment of each known user, by pseudonym),
-profiles.json (the segments in words), history.json (what was measured of the chosen clustering) and card.json (every
-clustering tried, what was measured of it, which was chosen).
+The artifact models/audience holds segmenter.npz (assigns any user), members.npz (the segment of each known user, by
+pseudonym), profiles.json (the segments in words), history.json (measurements of the chosen clustering) and card.json
+(all candidates and the choice).
 
 Example: adloom segment
 """
@@ -37,27 +37,27 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where the segments go."""
+    """The segments."""
 
     audience: Path = Path("models/audience")
 
 
 def run(inputs: Inputs, outputs: Outputs, params: Segment, context: StageContext) -> Mapping[str, float]:
     """
-    Segment the users of the calibration period; the holdout period is not looked at.
+    Segment the users of the calibration period.
 
     Raises DataError when there are too few users, or too few different ones.
     """
     if manifest.propagate_skip(outputs.audience, STAGE, params, inputs.events):
         return {}
-    with track_run(STAGE, inputs.events, outputs.audience, params, context) as (made, run):
-        metrics = _segment(inputs.events, params, made, context.progress)
-        made.write_json("history.json", {name: [[0, value]] for name, value in metrics.items()})
+    with track_run(STAGE, inputs.events, outputs.audience, params, context) as (draft, run):
+        metrics = _segment(inputs.events, params, draft, context.progress)
+        draft.write_json("history.json", {name: [[0, value]] for name, value in metrics.items()})
         run.log_metrics(metrics, 0)
     return metrics
 
 
-def _segment(table: Path, params: Segment, made: manifest.Draft, progress: bool) -> dict[str, float]:
+def _segment(table: Path, params: Segment, draft: manifest.Draft, progress: bool) -> dict[str, float]:
     from adloom.audience import model_selection
     from adloom.storage import parquet
 
@@ -66,12 +66,12 @@ def _segment(table: Path, params: Segment, made: manifest.Draft, progress: bool)
         raise DataError("events: 0 rows in the calibration period; set prepare.events.holdout_start to a later day")
     data = model_selection.build_calibration(events, params.purchase)
     _require_users(data, events, params)
-    found = _measure_candidates(data, params, progress)
-    chosen = model_selection.choose([candidate for candidate, _ in found], params)
-    segmenter = next(segmenter for candidate, segmenter in found if candidate is chosen)
-    made.rows.update(users=len(data.users), calibration=len(events))
-    _write_segments(made, data, segmenter)
-    _write_card(made, [candidate for candidate, _ in found], chosen, segmenter, params)
+    fitted = _measure_candidates(data, params, progress)
+    chosen = model_selection.choose([candidate for candidate, _ in fitted], params)
+    segmenter = next(segmenter for candidate, segmenter in fitted if candidate is chosen)
+    draft.rows.update(users=len(data.users), calibration=len(events))
+    _write_segments(draft, data, segmenter)
+    _write_card(draft, [candidate for candidate, _ in fitted], chosen, segmenter, params)
     measured = {"silhouette": chosen.silhouette, "stability_ari": chosen.stability, "segment_rate_auc": chosen.auc}
     counted = {"segments": float(chosen.segments), "smallest_segment": float(chosen.smallest)}
     return counted | {name: value for name, value in measured.items() if value is not None}
@@ -84,9 +84,7 @@ def _require_users(data: "Calibration", events: "pd.DataFrame", params: Segment)
     users, needed = len(data.users), params.segments_min * params.min_segment_size
     if not users:
         kinds = ", ".join(sorted(events["event"].unique())[:5])
-        raise DataError(
-            f"events: none is a {params.purchase!r}; found {kinds}; set segment.purchase to the one that is"
-        )
+        raise DataError(f"events: none is a {params.purchase!r}, only {kinds}; set segment.purchase to the one that is")
     if users < needed:
         raise DataError(
             f"events: {users} users bought in the calibration period, expected at least {needed}: segment.segments_min "
@@ -113,21 +111,21 @@ def _measure_candidates(data: "Calibration", params: Segment, progress: bool) ->
         ]
 
 
-def _write_segments(made: manifest.Draft, data: "Calibration", segmenter: "Segmenter") -> None:
+def _write_segments(draft: manifest.Draft, data: "Calibration", segmenter: "Segmenter") -> None:
     from adloom.audience.features import to_matrix
     from adloom.audience.profiles import describe_segments
     from adloom.audience.segment_index import SegmentIndex
 
-    segmenter.save(made.path / "segmenter.npz")
+    segmenter.save(draft.path / "segmenter.npz")
     features = to_matrix(data.users)
     segment = segmenter.index(features)
-    SegmentIndex.build(list(data.users["user_id"]), segment, segmenter.names).save(made.path / "members.npz")
+    SegmentIndex.build(list(data.users["user_id"]), segment, segmenter.names).save(draft.path / "members.npz")
     profiles = [profile.to_json() for profile in describe_segments(features, segment, segmenter.names)]
-    made.write_json("profiles.json", profiles)
+    draft.write_json("profiles.json", profiles)
 
 
 def _write_card(
-    made: manifest.Draft, candidates: "list[Candidate]", chosen: "Candidate", segmenter: "Segmenter", params: Segment
+    draft: manifest.Draft, candidates: "list[Candidate]", chosen: "Candidate", segmenter: "Segmenter", params: Segment
 ) -> None:
     from adloom.audience import model_selection
     from adloom.audience.segmenter import FEATURES
@@ -144,4 +142,4 @@ def _write_card(
             for c in candidates
         ],
     }
-    made.describe(card, params)
+    draft.describe(card, params)

@@ -1,4 +1,4 @@
-"""sources.lock: which files the sources are made of, and which key makes the pseudonyms, to notice changes."""
+"""sources.lock: the source files and the pseudonym key's fingerprint, to notice changes."""
 
 import hashlib
 import json
@@ -34,7 +34,7 @@ class SourceFiles(BaseModel):
 
 
 class SourcesLock(BaseModel):
-    """sources.lock."""
+    """The content of sources.lock."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,19 +44,19 @@ class SourcesLock(BaseModel):
     tables: dict[str, SourceFiles]
 
     def digests(self) -> dict[str, str]:
-        """Return a sha256 for the files of each table, and `privacy` for the key and the erasure list together."""
+        """Return a sha256 per table, and `privacy` for the key and the erasure list."""
         erasure = self.erasure.model_dump(mode="json") if self.erasure else None
         files = {table: _sha256(files.model_dump(mode="json")) for table, files in self.tables.items()}
         return {**files, "privacy": _sha256([self.key, erasure])}
 
 
 def scan(params: Params, context: StageContext) -> SourcesLock:
-    """Look at every source. Raises DataError when one is missing, ConfigError when private data has no key."""
+    """Scan every source. Raises DataError when one is missing, ConfigError when private data has no key."""
     return scan_table(params.ingest, params.prepare.erasure_list, context)
 
 
 def scan_table(ingest: Ingest, erasure_list: str | None, context: StageContext) -> SourcesLock:
-    """Look at the sources given; raises as `take` does."""
+    """Scan the sources of some tables; raises as `scan` does."""
     sources = {table: source.uri for table in TABLES if (source := ingest.source(table))}
     private = [table for table, uri in sources.items() if is_private(table, uri)]
     return SourcesLock(
@@ -67,44 +67,44 @@ def scan_table(ingest: Ingest, erasure_list: str | None, context: StageContext) 
 
 
 def scan_privacy(table: str, erasure_list: str | None, context: StageContext) -> SourcesLock:
-    """Look at the key and the erasure list alone; raises ConfigError when there is no key."""
+    """Scan the key and the erasure list. Raises ConfigError when there is no key."""
     key = privacy.key_fingerprint(require_key(table, context))
     return SourcesLock(key=key, erasure=scan_files(erasure_list, context) if erasure_list else None, tables={})
 
 
 def scan_files(uri: str, context: StageContext) -> SourceFiles:
-    """Look at one source. Raises DataError when it is missing."""
+    """Scan one source. Raises DataError when it is missing."""
     return SourceFiles(uri=uri, files=tuple(context.store.list(uri)))
 
 
 def is_private(table: str, uri: str) -> bool:
-    """Return whether rows of a table from this source belong to users who did not publish them."""
+    """Return whether a table's source holds user data that is not published."""
     return table in privacy.USER_TABLES and uri not in entries.ENTRIES
 
 
 def require_key(table: str, context: StageContext) -> bytes:
-    """Return the pseudonym key. Raises ConfigError saying how to make one when there is none."""
+    """Return the pseudonym key. Raises ConfigError without one."""
     if context.pseudonym_key is None:
         raise ConfigError(f"{table}: {NO_KEY}")
     return context.pseudonym_key
 
 
 def save(lock: SourcesLock, path: Path) -> bool:
-    """Write sources.lock unless it says the same already; return whether it was written."""
+    """Write sources.lock if it changed; return whether it did."""
     text = json.dumps(lock.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return False
-    beside = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}.partial")
     try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
     return True
 
 
 def load(path: Path) -> SourcesLock:
-    """Read sources.lock. Raises DataError when it is not there or not one."""
+    """Read sources.lock. Raises DataError when it is missing or invalid."""
     try:
         return SourcesLock.model_validate_json(path.read_bytes())
     except FileNotFoundError:
@@ -114,11 +114,9 @@ def load(path: Path) -> SourcesLock:
 
 
 def require_unchanged(locked: SourceFiles | None, what: str, uri: str, context: StageContext) -> None:
-    """Raise DataError when the files of a source are no longer those of the lock, naming the first that differs."""
+    """Raise DataError naming the first file of a source that differs from the lock."""
     if locked is None or locked.uri != uri:
-        raise DataError(
-            f"{what}: sources.lock knows {locked.uri if locked else 'no source'}, not {uri}; {RUN_SNAPSHOT}"
-        )
+        raise DataError(f"{what}: sources.lock has {locked.uri if locked else 'no source'}, not {uri}; {RUN_SNAPSHOT}")
     then, now = ({file.path: file for file in files} for files in (locked.files, context.store.list(uri)))
     for path in sorted(then.keys() | now.keys()):
         if then.get(path) != now.get(path):
@@ -128,7 +126,7 @@ def require_unchanged(locked: SourceFiles | None, what: str, uri: str, context: 
 
 @contextmanager
 def assert_unchanged(locked: SourceFiles | None, what: str, uri: str, context: StageContext) -> Iterator[None]:
-    """Check a source before it is read and again after: one that changes meanwhile is refused, too. As `check`."""
+    """Check a source before and after it is read. Raises as `require_unchanged` does."""
     require_unchanged(locked, what, uri, context)
     yield
     require_unchanged(locked, what, uri, context)

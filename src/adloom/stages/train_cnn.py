@@ -1,8 +1,8 @@
 """
-Train the picture reader: a ConvNet that reads and embeds the pictures of data/dataset/creatives, left as models/cnn.
+Train the picture reader, a ConvNet that classifies and embeds the pictures of data/dataset/creatives.
 
-The artifact holds reader.onnx, known.npz (the training pictures' ids, categories and embeddings, to find the nearest
-of), history.json and card.json.
+The artifact models/cnn holds reader.onnx, known.npz (ids, categories and embeddings of the training pictures),
+history.json and card.json.
 
 Example: adloom train-cnn
 """
@@ -37,17 +37,17 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where the reader goes."""
+    """The reader."""
 
     cnn: Path = Path("models/cnn")
 
 
 def run(inputs: Inputs, outputs: Outputs, params: TrainCnn, context: StageContext) -> Mapping[str, float]:
     """
-    Train on the split train, calibrate on the split validation; the split test is not read.
+    Train on split train, calibrate on split validation.
 
-    Skipped when there is but one category, for there is nothing to tell apart. Raises DataError when there is no
-    picture, AdloomError when the ONNX file does not do what torch does.
+    Skipped with a single category. Raises DataError when there is no picture, AdloomError when the ONNX model differs
+    from torch.
     """
     if manifest.propagate_skip(outputs.cnn, STAGE, params, inputs.creatives):
         return {}
@@ -74,19 +74,19 @@ def _train(rows: "pd.DataFrame", categories: list[str], params: TrainCnn, sessio
     from adloom.training import loop
 
     train, validation = (table.decode_split(rows, split, categories) for split in ("train", "validation"))
-    judged = _to_dataset(validation)
+    validation_rows = _to_dataset(validation)
     channels, height, width = table.picture_shape(rows)
     module, history = loop.fit(
         lambda: ReaderModule(Reader(channels, height, len(categories), params.width, params.embedding), params),
         _to_dataset(train),
         params,
         session,
-        validation=judged,
+        validation=validation_rows,
     )
-    calibrate(module.net, (judged[batch] for batch in loop.split_in_order(len(judged), BATCH)))
-    _export(module, (channels, height, width), session.made.path / "reader.onnx")
-    _write_references(rows, train, categories, params, session.made.path)
-    session.made.rows.update(train=len(train), validation=len(validation))
+    calibrate(module.net, (validation_rows[batch] for batch in loop.split_in_order(len(validation_rows), BATCH)))
+    _export(module, (channels, height, width), session.draft.path / "reader.onnx")
+    _write_references(rows, train, categories, params, session.draft.path)
+    session.draft.rows.update(train=len(train), validation=len(validation))
     image = {"height": height, "width": width, "channels": channels}
     session.describe({"model": "cnn", "categories": categories, "image": image}, history, params)
     return history
@@ -122,7 +122,7 @@ def _export(module: "ReaderModule", shape: tuple[int, int, int], path: Path) -> 
 def _write_references(
     rows: "pd.DataFrame", train: "Creatives", categories: list[str], params: TrainCnn, folder: Path
 ) -> None:
-    """Write known.npz: what the finished reader makes of each training picture, in half precision."""
+    """Write known.npz: the exported reader's embedding of each training picture, in half precision."""
     import numpy as np
 
     from adloom.creatives.pictures import to_floats
@@ -130,8 +130,8 @@ def _write_references(
     from adloom.storage import npz
     from adloom.training.loop import split_in_order
 
-    read = Reader(folder, params.threads)
-    embedding = [read(to_floats(train.pixels[batch])).embedding for batch in split_in_order(len(train), BATCH)]
+    reader = Reader(folder, params.threads)
+    embedding = [reader(to_floats(train.pixels[batch])).embedding for batch in split_in_order(len(train), BATCH)]
     npz.save(
         folder / "known.npz",
         creative_id=rows.loc[rows["split"] == "train", "creative_id"].to_numpy(str),

@@ -1,5 +1,5 @@
 """
-Train the picture generator: it draws pictures of each category of data/dataset/creatives, and is left as models/gan.
+Train the picture generator on each category of data/dataset/creatives, and write models/gan.
 
 The artifact holds generator.onnx, sample_sheet.png (a row per category), history.json and card.json.
 
@@ -32,16 +32,16 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where the generator goes."""
+    """The generator."""
 
     gan: Path = Path("models/gan")
 
 
 def run(inputs: Inputs, outputs: Outputs, params: TrainGan, context: StageContext) -> Mapping[str, float]:
     """
-    Train on the split train; no other split is used.
+    Train on split train alone.
 
-    Raises DataError when there is no picture, AdloomError when the ONNX file does not do what torch does.
+    Raises DataError when there is no picture, AdloomError when the ONNX model differs from torch.
     """
     if manifest.propagate_skip(outputs.gan, STAGE, params, inputs.creatives):
         return {}
@@ -64,16 +64,16 @@ def _train(creatives: Path, params: TrainGan, session: "TrainingSession") -> Map
     categories = table.list_categories(rows)
     channels, height, width = table.picture_shape(rows)
     train = table.decode_split(rows, "train", categories)
-    known = len(categories)
+    number = len(categories)
 
-    def make() -> GanModule:
-        generator = Generator(channels, height, known, params.width, params.latent)
-        return GanModule(generator, Discriminator(channels, height, known, params.width), params)
+    def build_module() -> GanModule:
+        generator = Generator(channels, height, number, params.width, params.latent)
+        return GanModule(generator, Discriminator(channels, height, number, params.width), params)
 
-    module, history = loop.fit(make, PictureDataset(train.pixels, train.category), params, session)
-    _export(standing_statistics(module, known), known, params.latent, session.made.path / "generator.onnx")
-    _draw_sample_sheet(known, params, session)
-    session.made.rows.update(train=len(train))
+    module, history = loop.fit(build_module, PictureDataset(train.pixels, train.category), params, session)
+    _export(standing_statistics(module, number), number, params.latent, session.draft.path / "generator.onnx")
+    _draw_sample_sheet(number, params, session)
+    session.draft.rows.update(train=len(train))
     image = {"height": height, "width": width, "channels": channels}
     session.describe({"model": "gan", "categories": categories, "image": image}, history, params)
     return history
@@ -101,14 +101,14 @@ def _export(generator: "Generator", categories: int, latent: int, path: Path) ->
 
 
 def _draw_sample_sheet(categories: int, params: TrainGan, session: "TrainingSession") -> None:
-    """Let the finished generator draw the sample sheet."""
+    """Draw the sample sheet with the exported generator."""
     import numpy as np
 
     from adloom.creatives import pictures
     from adloom.onnx_models.runtime import Generator
 
     z = np.random.default_rng(params.seed).standard_normal((categories * PER_CATEGORY, params.latent), np.float32)
-    drawn = Generator(session.made.path, params.threads)(z, np.repeat(np.arange(categories), PER_CATEGORY))
-    path = session.made.path / "sample_sheet.png"
-    path.write_bytes(pictures.draw_sheet(pictures.to_pixels(drawn), PER_CATEGORY))
+    generated = Generator(session.draft.path, params.threads)(z, np.repeat(np.arange(categories), PER_CATEGORY))
+    path = session.draft.path / "sample_sheet.png"
+    path.write_bytes(pictures.draw_sheet(pictures.to_pixels(generated), PER_CATEGORY))
     session.run.log_artifact(path)

@@ -1,8 +1,8 @@
 """
-Train the copywriter: byte-pair tokens of data/dataset/copy and an LSTM that continues them, left as models/lstm.
+Train the copywriter: byte-pair tokens of data/dataset/copy and an LSTM that continues them.
 
-The artifact holds copywriter.onnx, tokenizer.json, known.npz (fingerprints of the training lines, so that serving can
-refuse a verbatim copy), sample_lines.json, history.json and card.json.
+The artifact models/lstm holds copywriter.onnx, tokenizer.json, known.npz (fingerprints of the training lines, so that
+serving can reject verbatim copies), sample_lines.json, history.json and card.json.
 
 Example: adloom train-lstm
 """
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 STAGE = "train_lstm"
 SAMPLES = 8  # lines shown for each category
-TEMPERATURE = 0.8  # what serving draws with unless it is asked otherwise
+TEMPERATURE = 0.8  # serving's default
 
 
 @dataclass(frozen=True)
@@ -39,16 +39,16 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where the copywriter goes."""
+    """The copywriter."""
 
     lstm: Path = Path("models/lstm")
 
 
 def run(inputs: Inputs, outputs: Outputs, params: TrainLstm, context: StageContext) -> Mapping[str, float]:
     """
-    Train on the split train, stop by the split validation; the split test is not read.
+    Train on split train, stop by split validation.
 
-    Raises DataError when there are too few lines, AdloomError when the ONNX file does not do what torch does.
+    Raises DataError when there are too few lines, AdloomError when the ONNX model differs from torch.
     """
     if manifest.propagate_skip(outputs.lstm, STAGE, params, inputs.copy):
         return {}
@@ -80,13 +80,13 @@ def _train(
         validation=_tokenise(validation, words),
         patience=params.patience,
     )
-    folder = session.made.path
+    folder = session.draft.path
     _export(module.net, folder / "copywriter.onnx")
     (folder / "tokenizer.json").write_text(words.to_json(), encoding="utf-8")
     npz.save(folder / "known.npz", fingerprints=verbatim_filter.fingerprint_lines(train["text"]))
-    session.made.write_json("sample_lines.json", _write_samples(folder, words, params))
+    session.draft.write_json("sample_lines.json", _write_samples(folder, words, params))
     session.run.log_artifact(folder / "sample_lines.json")
-    session.made.rows.update(train=len(train), validation=len(validation))
+    session.draft.rows.update(train=len(train), validation=len(validation))
     session.describe({"model": "lstm", "categories": words.categories}, history, params)
     return history
 
@@ -136,16 +136,16 @@ def _export(net: "SequenceLstm", path: Path) -> None:
 
 
 def _write_samples(folder: Path, words: "Tokenizer", params: TrainLstm) -> list[dict[str, object]]:
-    """Return for each category, and for none, lines that the finished model writes, none of them a training line."""
+    """Return lines of the exported model for each category and for none; no training lines."""
     import numpy as np
 
     from adloom.copywriting.lines import LineRequest, LineRules, write_lines
     from adloom.onnx_models.runtime import Copywriter
 
-    write = Copywriter(folder, params.threads)
+    model = Copywriter(folder, params.threads)
     rules = LineRules(known=np.load(folder / "known.npz")["fingerprints"])
-    names = enumerate((None, *words.categories))  # a seed each, else their lines would be alike
+    names = enumerate((None, *words.categories))  # each has its own seed
     requests = [
         LineRequest(SAMPLES, params.seed + i, category, temperature=TEMPERATURE, rules=rules) for i, category in names
     ]
-    return [{"category": r.category, "lines": write_lines(write, words, r)} for r in requests]
+    return [{"category": r.category, "lines": write_lines(model, words, r)} for r in requests]

@@ -1,10 +1,9 @@
 """
-Checkpoints: where the last epoch of a training lies until its artifact is where it belongs.
+Checkpoints: the last epoch of a training, kept until its artifact is stored.
 
-A training that is done leaves a mark beside its checkpoint, and whoever sends the artifact away discards both after
-that. Hence the same command after a push that failed goes on from the finished checkpoint.
-
-Where ADLOOM_CHECKPOINT_URI is set the checkpoint lies there as well, for a machine that goes with its disk.
+A finished training marks its checkpoint; the checkpoint is discarded once the artifact is pushed. So after a failed
+push the same command continues from the finished checkpoint. With ADLOOM_CHECKPOINT_URI a second copy in S3 survives
+the machine's disk.
 """
 
 import logging
@@ -27,85 +26,85 @@ log = logging.getLogger(__name__)
 
 _MARK = "finished"
 _NAME = "last.ckpt"
-RETRY_FACTOR = 10  # a copy that failed is tried again once ten times as long has been trained as it was waited for
+RETRY_FACTOR = 10  # after a failed copy, train this many times as long as the copy took before the next one
 
 
 class RemoteCheckpoint:
-    """Where a checkpoint lies as well; nothing that goes wrong there ends a training that goes on."""
+    """The copy of a checkpoint in a store. Failures to push are warnings, because the training can go on."""
 
     def __init__(self, store: Store, uri: str) -> None:
         self._store, self.uri = store, uri
-        self._again = 0.0
+        self._retry_at = 0.0
 
     def fetch(self, checkpoint: Path) -> None:
         """
-        Bring the copy here, where there is one and none is here.
+        Fetch the copy if there is one and no local checkpoint.
 
-        Raises DataError when its bucket is not there, ExternalServiceError when S3 does not answer.
+        Raises DataError when its bucket is missing, ExternalServiceError when S3 does not answer.
         """
         self._store.require(self.uri)
         if checkpoint.exists():
             return
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=checkpoint.parent) as place, suppress(DataError):  # there is none
-            found = self._store.fetch(f"{self.uri}/{_NAME}", Path(place))
-            shutil.copyfile(found, f"{place}/whole")
-            Path(place, "whole").replace(checkpoint)
+        with tempfile.TemporaryDirectory(dir=checkpoint.parent) as folder, suppress(DataError):  # there is no copy
+            copy = self._store.fetch(f"{self.uri}/{_NAME}", Path(folder))
+            shutil.copyfile(copy, f"{folder}/whole")
+            Path(folder, "whole").replace(checkpoint)
 
     def push(self, checkpoint: Path, last: bool) -> None:
-        """Send a checkpoint there; that it cannot be is a warning, and after one only now and then tried again."""
-        begun = time.monotonic()
-        if begun < self._again and not last:
+        """Push a checkpoint. A failure is a warning and delays the next push."""
+        start = time.monotonic()
+        if start < self._retry_at and not last:
             return
         try:
-            with tempfile.TemporaryDirectory(dir=checkpoint.parent) as place:
-                (Path(place) / _NAME).symlink_to(checkpoint.resolve())
-                self._store.push(Path(place), self.uri)
+            with tempfile.TemporaryDirectory(dir=checkpoint.parent) as folder:
+                (Path(folder) / _NAME).symlink_to(checkpoint.resolve())
+                self._store.push(Path(folder), self.uri)
         except AdloomError as error:
             now = time.monotonic()
-            self._again = now + RETRY_FACTOR * (now - begun)
-            log.warning("%s; the training goes on, its checkpoint lies on this machine alone", error)
+            self._retry_at = now + RETRY_FACTOR * (now - start)
+            log.warning("%s; the training continues, its checkpoint is on this machine only", error)
 
 
 def checkpoint_path(home: Path, stage: str, key: str) -> Path:
-    """Return where the checkpoint of one training of a stage lies."""
+    """Return the path of a training's checkpoint."""
     return home / "checkpoints" / stage / key / _NAME
 
 
 def remote_checkpoint(context: StageContext, stage: str, key: str) -> RemoteCheckpoint | None:
-    """Return where it lies as well, None where it lies on this machine alone."""
+    """Return the checkpoint's copy in a store, None without ADLOOM_CHECKPOINT_URI."""
     uri = context.checkpoint_uri
     return RemoteCheckpoint(context.store, f"{uri}/{stage}/{key}") if uri else None
 
 
-def mark_finished(checkpoint: Path, artifact: Path, copied: RemoteCheckpoint | None = None) -> None:
-    """Mark a checkpoint as no longer needed once the artifact that was made from it is where it belongs."""
+def mark_finished(checkpoint: Path, artifact: Path, remote: RemoteCheckpoint | None = None) -> None:
+    """Mark a checkpoint for removal once its artifact is stored."""
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    lines = [str(artifact.absolute()), *([copied.uri] if copied else [])]
+    lines = [str(artifact.absolute()), *([remote.uri] if remote else [])]
     (checkpoint.parent / _MARK).write_text("\n".join(lines), encoding="utf-8")
 
 
 def discard_finished(context: StageContext, artifact: Path) -> None:
-    """Remove the checkpoints that an artifact was made from; that a copy cannot be removed is a warning."""
+    """Remove the finished checkpoints of an artifact."""
     for mark in context.home.glob(f"checkpoints/*/*/{_MARK}"):
-        with suppress(FileNotFoundError):  # another stage may discard its own, and two the same, at the same time
-            made, *uris = mark.read_text(encoding="utf-8").splitlines()
-            if made == str(artifact.absolute()):
+        with suppress(FileNotFoundError):  # another stage may remove it at the same time
+            target, *uris = mark.read_text(encoding="utf-8").splitlines()
+            if target == str(artifact.absolute()):
                 shutil.rmtree(mark.parent, ignore_errors=True)
                 for uri in uris:
                     remove_remote(context.store, uri)
 
 
 def remove_remote(store: Store, uri: str) -> None:
-    """Remove what is no longer needed below a uri; that it cannot be is a warning."""
+    """Remove everything under a URI; a failure is a warning."""
     try:
         store.remove(uri)
     except AdloomError as error:
-        log.warning("%s; what lies there is no longer needed and may be deleted", error)
+        log.warning("%s; delete it yourself, it is no longer needed", error)
 
 
 def find_valid_checkpoint(path: Path, module: "torch.nn.Module") -> Path | None:
-    """Return the checkpoint's path when it fits the module; one that does not is removed with a line in the log."""
+    """Return the checkpoint's path if it fits the module; log and remove an invalid one."""
     if not path.exists():
         return None
     try:
@@ -118,13 +117,13 @@ def find_valid_checkpoint(path: Path, module: "torch.nn.Module") -> Path | None:
 
 
 def _require_valid(path: Path, module: "torch.nn.Module") -> None:
-    """Raise some error when a checkpoint is damaged or of another network."""
+    """Raise an error when a checkpoint is damaged or of another network."""
     import torch
 
-    with zipfile.ZipFile(path) as archive:  # what torch.save writes, with sums that torch.load does not look at
+    with zipfile.ZipFile(path) as archive:  # torch.load does not check the archive's checksums
         if damaged := archive.testzip():
-            raise ValueError(f"{damaged} has another sum")
-    found = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    shapes, expected = ({name: tensor.shape for name, tensor in s.items()} for s in (found, module.state_dict()))
+            raise ValueError(f"{damaged} has another checksum")
+    saved = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    shapes, expected = ({name: tensor.shape for name, tensor in s.items()} for s in (saved, module.state_dict()))
     if shapes != expected:
         raise ValueError("the network has other weights")

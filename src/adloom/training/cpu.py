@@ -1,4 +1,4 @@
-"""The type of this CPU, and the precision that it trains fastest in."""
+"""The type of this CPU, and its fastest training precision."""
 
 import platform
 import re
@@ -7,14 +7,14 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-FLAGS = re.compile(r"avx\w*|amx\w*|fma|asimd\w*|sve\w*|bf16|i8mm")  # instructions that change how sums are made
-BF16 = {"amx_bf16", "avx512_bf16", "bf16"}  # of Intel and AMD, and of ARM
-WITHOUT_BF16 = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI"}  # limits of oneDNN below it
+FLAGS = re.compile(r"avx\w*|amx\w*|fma|asimd\w*|sve\w*|bf16|i8mm")  # instructions that change sums
+BF16 = {"amx_bf16", "avx512_bf16", "bf16"}  # of Intel and AMD, then of ARM
+WITHOUT_BF16 = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI"}  # values of ONEDNN_MAX_CPU_ISA
 CPUINFO = Path("/proc/cpuinfo")
 
 
 class Cpu(BaseModel):
-    """A type of CPU: on two of one type the same program gives the same bytes."""
+    """A type of CPU; equal types compute equal bytes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -24,19 +24,19 @@ class Cpu(BaseModel):
 
 
 def read_cpu(info: Path = CPUINFO) -> Cpu:
-    """Return the type of this CPU; where the system does not list it, what Python knows."""
+    """Return the type of this CPU, from Python where the system does not list it."""
     text = info.read_text(encoding="utf-8") if info.is_file() else ""
     lines = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
-    said = {name.strip().lower(): value.strip() for name, _, value in lines}
-    flags = (said.get("flags") or said.get("features") or "").split()
+    properties = {name.strip().lower(): value.strip() for name, _, value in lines}
+    flags = (properties.get("flags") or properties.get("features") or "").split()
     return Cpu(
         architecture=platform.machine(),
-        model=said.get("model name") or platform.processor(),
+        model=properties.get("model name") or platform.processor(),
         flags=tuple(sorted(flag for flag in flags if FLAGS.fullmatch(flag))),
     )
 
 
 def has_bf16(cpu: Cpu, kernels: Mapping[str, str]) -> bool:
-    """Return whether a CPU has instructions for bfloat16 that no variable forbids; without them it is emulated."""
+    """Return whether the CPU has bfloat16 instructions that no variable disables; otherwise bfloat16 is emulated."""
     limit = kernels.get("ONEDNN_MAX_CPU_ISA", "").upper()
     return bool(BF16.intersection(cpu.flags)) and limit not in WITHOUT_BF16

@@ -1,8 +1,8 @@
 """
-Starting the processes of a training: `adloom train-…` starts itself in each of them, by torchrun's own machinery.
+Launch the processes of a training with torchrun; each runs `adloom train-…`.
 
-One machine is enough to itself. Several are told of each other by the variables PET_…, which Kubeflow Trainer sets in
-its pods. A process that fails leaves its one line in the file that torchrun names; who started it says the first.
+Several machines find each other by the variables PET_…, which Kubeflow Trainer sets in its pods. A failed process
+writes its error to the file that torchrun names, and the launcher reports the root cause.
 """
 
 import json
@@ -30,9 +30,9 @@ def run_or_launch(
     stage: str, paths: Mapping[str, str], block: ConfigModel, context: StageContext, arguments: Sequence[str]
 ) -> Metrics | None:
     """
-    Run a stage as `caller.execute` does, in as many processes as its block asks for; they get adloom's arguments.
+    Run a stage in this process or, if its block says so, in several processes with adloom's arguments.
 
-    Only in the process that did the work and wrote it are there metrics.
+    Return the metrics only in the process that wrote the artifact.
     """
     settings = Settings()
     if isinstance(block, Training) and needs_launch(stage, block, settings):
@@ -43,13 +43,13 @@ def run_or_launch(
 
 
 def needs_launch(stage: str, block: Training, settings: Settings) -> bool:
-    """Return whether a stage is to be started in several processes. Raises ConfigError for machines that are not."""
+    """Return whether a stage must start several processes. Raises ConfigError when machines are missing."""
     if not block.enabled or block.processes == 1 or settings.processes:
         return False
     if block.nodes > 1 and settings.machines is None:
         command = f"torchrun --nnodes {block.nodes} --nproc-per-node {block.devices} … --no-python adloom {stage}"
         raise ConfigError(
-            f"{stage.replace('-', '_')}.nodes: {block.nodes}, and this is one machine; `adloom submit training` runs "
+            f"{stage.replace('-', '_')}.nodes: {block.nodes}, but this is one machine; `adloom submit training` runs "
             f"it in a cluster, `{command}` on each of your machines"
         )
     return True
@@ -59,20 +59,20 @@ def launch(stage: str, block: Training, settings: Settings, arguments: Sequence[
     """
     Run adloom with these arguments in each process of this machine, and wait for all of them.
 
-    Raises UserError or AdloomError with the line of the process that failed first, KeyboardInterrupt on Ctrl-C.
+    Raises UserError or AdloomError with the root cause's message, KeyboardInterrupt on Ctrl-C.
     """
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    for loud in ("torch.distributed.run", "torch.distributed.elastic"):  # which tell of one failure in a hundred lines
-        logging.getLogger(loud).addHandler(logging.NullHandler())
-        logging.getLogger(loud).propagate = False
-    alone = ["--standalone", f"--nproc-per-node={block.devices}", "--local-addr=127.0.0.1"]
-    with tempfile.TemporaryDirectory(prefix="adloom-") as place:
-        where = [f"--log-dir={place}", *(alone if settings.machines is None else [])]
+    for name in ("torch.distributed.run", "torch.distributed.elastic"):  # they report one failure in a hundred lines
+        logging.getLogger(name).addHandler(logging.NullHandler())
+        logging.getLogger(name).propagate = False
+    standalone = ["--standalone", f"--nproc-per-node={block.devices}", "--local-addr=127.0.0.1"]
+    with tempfile.TemporaryDirectory(prefix="adloom-") as folder:
+        options = [f"--log-dir={folder}", *(standalone if settings.machines is None else [])]
         try:
-            run.run(run.parse_args([*where, "--no-python", *COMMAND, *arguments]))  # type: ignore[no-untyped-call]
+            run.run(run.parse_args([*options, "--no-python", *COMMAND, *arguments]))  # type: ignore[no-untyped-call]
         except ChildFailedError as error:
             raise root_cause(stage, error.failures.values()) from None
         except SignalException as error:
@@ -82,7 +82,7 @@ def launch(stage: str, block: Training, settings: Settings, arguments: Sequence[
 
 
 def report_error(line: str, settings: Settings) -> bool:
-    """Leave the line of an error with whoever started this process; return whether there is such a one."""
+    """Write an error's message to the launcher's file; return whether there is one."""
     if settings.error_file is None:
         return False
     settings.error_file.write_text(json.dumps({"message": line, "timestamp": int(time.time())}), encoding="utf-8")
@@ -90,20 +90,20 @@ def report_error(line: str, settings: Settings) -> bool:
 
 
 def root_cause(stage: str, failures: Iterable[Any]) -> Exception:
-    """Return what to raise for the process that failed first."""
-    first = min(failures, key=_blame_order)
+    """Return the error of the process that failed first."""
+    first = min(failures, key=_rank_failure)
     if first.exitcode >= 0:
         return (UserError if first.exitcode == UserError.exit_code else AdloomError)(first.message)
     name = str(-first.exitcode)
     with suppress(ValueError):
         name = signal.Signals(-first.exitcode).name
     return AdloomError(
-        f"{stage}: process {first.local_rank} of this machine was ended by {name}, often for want of memory; "
-        "the same command goes on from the last checkpoint"
+        f"{stage}: process {first.local_rank} of this machine was ended by {name}, often because memory ran out; "
+        "the same command continues from the last checkpoint"
     )
 
 
-def _blame_order(failure: Any) -> tuple[int, int, int]:
-    """Order failures: who knows why is before who lost another, and that before who was ended for another's sake."""
-    consequence = 2 if failure.exitcode == -signal.SIGTERM else int(failure.message.startswith(UNEXPECTED))
-    return consequence, failure.timestamp, failure.local_rank
+def _rank_failure(failure: Any) -> tuple[int, int, int]:
+    """Sort root causes before secondary failures, and those before processes ended by the launcher."""
+    severity = 2 if failure.exitcode == -signal.SIGTERM else int(failure.message.startswith(UNEXPECTED))
+    return severity, failure.timestamp, failure.local_rank

@@ -1,12 +1,12 @@
 """
-The loop every network is trained by: seeded, checkpointed after each epoch, and resumed to the same bytes.
+The training loop of every network: seeded, checkpointed after each epoch, and resumed to the same bytes.
 
-All randomness is a function of (seed, epoch, step): the order of the rows by `Order`, everything else by reseeding
-torch before each step. Hence a run that was interrupted and resumed equals one that was not.
+All randomness is a function of (seed, epoch, step): `BatchSampler` orders the rows, and torch is seeded again before
+each step. So an interrupted and resumed training equals an uninterrupted one.
 
-Several processes share every batch evenly and take the mean of their gradients (DDP). Batch norms look at the share of
-their own process, for torch synchronises them on GPUs alone; the first process's running statistics are kept. Every
-process judges all validation rows, so that none waits for another that has fewer.
+Several processes share every batch evenly and average their gradients (DDP). Batch norms use their own process's share,
+because torch synchronises them on GPUs only; the first process's running statistics are kept. Every process validates
+all rows, so that none waits for another.
 """
 
 import hashlib
@@ -43,37 +43,37 @@ Module = TypeVar("Module", bound=pl.LightningModule)
 History = dict[str, list[list[float]]]  # {curve: [[optimizer steps so far, value], …]}, a point per epoch
 
 SINGLE_PROCESS = ProcessGroup()
-MONITOR = "validation_loss"  # what early stopping watches, logged by the module's validation_step
+MONITOR = "validation_loss"  # watched by early stopping, logged by the module's validation_step
 
 
 class BatchDataset(Protocol):
-    """What a network is trained on: batches are asked for by row numbers."""
+    """Training data, indexed by arrays of row numbers."""
 
     def __len__(self) -> int:
         """Return the number of rows."""
         ...
 
     def __getitem__(self, rows: Int64Array) -> Any:
-        """Return the batch of these rows, as tensors; the same rows give the same batch."""
+        """Return the batch of these rows as tensors; equal rows give equal batches."""
         ...
 
 
 @dataclass(frozen=True)
 class TrainingSession:
-    """One training of one stage: where its artifact, its numbers and its checkpoint go."""
+    """One training of one stage: its artifact, run and checkpoint."""
 
     stage: str
-    made: manifest.Draft
+    draft: manifest.Draft
     run: Run
     checkpoint: Path
     progress: bool
-    copy: checkpoints.RemoteCheckpoint | None = None  # where the checkpoint lies as well
+    remote: checkpoints.RemoteCheckpoint | None = None
     group: ProcessGroup = SINGLE_PROCESS
 
     def describe(self, card: Mapping[str, object], history: History, params: Training) -> None:
         """Write card.json and history.json."""
-        self.made.describe(card, params)
-        self.made.write_json("history.json", history)
+        self.draft.describe(card, params)
+        self.draft.write_json("history.json", history)
 
 
 @contextmanager
@@ -81,30 +81,28 @@ def open_session(
     stage: str, table: Path, target: Path, params: Training, context: StageContext
 ) -> Iterator[TrainingSession]:
     """
-    Yield a Session whose draft becomes the artifact `target` when the block ends; then its checkpoint is finished.
+    Yield a session; its draft becomes the artifact `target` when the block ends, and the checkpoint is finished.
 
-    The checkpoint lies outside of the outputs, in a folder named after the table's digest and the params, so that the
-    same command goes on from it and another command does not. Raises ArtifactError when the table was changed,
-    ConfigError when other processes were started than the params ask for.
+    The checkpoint's folder depends on the table's digest and the params, so that only the same command continues from
+    it. Raises ArtifactError when the table was modified, ConfigError when the number of processes differs from the
+    params.
     """
     if context.processes != params.processes:
         raise ConfigError(
             f"{stage}: nodes {params.nodes} and devices {params.devices} make {params.processes} processes, "
-            f"torchrun started {context.processes}; start as many, or correct nodes and devices"
+            f"torchrun started {context.processes}; start {params.processes}, or correct nodes and devices"
         )
     key = hashlib.sha256(f"{manifest.digest(table)} {params.digest()}".encode()).hexdigest()[:16]
-    checkpoint, copy = (
-        checkpoints.checkpoint_path(context.home, stage, key),
-        checkpoints.remote_checkpoint(context, stage, key),
-    )
+    checkpoint = checkpoints.checkpoint_path(context.home, stage, key)
+    remote = checkpoints.remote_checkpoint(context, stage, key)
     group = ProcessGroup(context.rank, context.processes)
-    with track_run(stage, table, target, params, context) as (made, run):
-        yield TrainingSession(stage, made, run, checkpoint, context.progress, copy if group.first else None, group)
-    checkpoints.mark_finished(checkpoint, target, copy)
+    with track_run(stage, table, target, params, context) as (draft, run):
+        yield TrainingSession(stage, draft, run, checkpoint, context.progress, remote if group.first else None, group)
+    checkpoints.mark_finished(checkpoint, target, remote)
 
 
 def fit(
-    make: Callable[[], Module],
+    build_module: Callable[[], Module],
     rows: BatchDataset,
     params: Training,
     session: TrainingSession,
@@ -113,41 +111,41 @@ def fit(
     patience: int | None = None,
 ) -> tuple[Module, History]:
     """
-    Train the module that `make` builds, or go on from its last checkpoint; return it on the CPU, with its history.
+    Train the module that `build_module` returns, or resume it; return it on the CPU, with its history.
 
-    Every metric the module logs per epoch is in the history and goes to the session's run. With `patience`, training
-    stops after that many epochs without a lower `validation_loss`, and the module returned is that of the best epoch.
-    Of several processes the first returns; the others end here, by WorkerExit, which `caller.execute` expects.
+    The history and the session's run get every metric the module logs per epoch. With `patience`, training stops after
+    that many epochs without a lower `validation_loss`, and the best epoch's module is returned. Only the first process
+    returns; the others raise WorkerExit.
 
-    Raises KeyboardInterrupt on Ctrl-C; the checkpoint of the last full epoch stays. Raises ExternalServiceError when
-    there may be a checkpoint outside of this machine that cannot be had.
+    Raises KeyboardInterrupt on Ctrl-C; the last full epoch's checkpoint stays. Raises ExternalServiceError when a
+    remote checkpoint may exist and is unreachable.
     """
     if session.group.first:
         warn_of_emulation(params, session.stage)
     torch.set_num_threads(params.threads)
     torch.manual_seed(params.seed)
-    module = make()
-    watch = TrainingCallback(params, session, patience)
+    module = build_module()
+    callback = TrainingCallback(params, session, patience)
     loader = _load_batches(rows, BatchSampler(len(rows), params, session.group))
-    judged = (
+    validation_batches = (
         _load_batches(validation, split_in_order(len(validation), params.batch_size))
         if validation is not None
         else None
     )
-    with session.group.joined(), warnings.catch_warnings():
+    with session.group.initialized(), warnings.catch_warnings():
         resume = _find_resume_point(session, module)
-        warnings.simplefilter("ignore")  # Lightning's advice on workers and intervals, which are chosen here
-        trainer = _build_trainer(params, watch, session.group, manual=not module.automatic_optimization)
-        _run_trainer(trainer, module, loader, judged, resume)
+        warnings.simplefilter("ignore")  # Lightning's advice on workers and intervals
+        trainer = _build_trainer(params, callback, session.group, manual=not module.automatic_optimization)
+        _run_trainer(trainer, module, loader, validation_batches, resume)
     if not session.group.first:
         raise WorkerExit
-    if watch.best:
-        module.load_state_dict(watch.best)
-    return module.cpu().eval(), watch.history
+    if callback.best:
+        module.load_state_dict(callback.best)
+    return module.cpu().eval(), callback.history
 
 
 def warn_of_emulation(params: Training, stage: str) -> None:
-    """Warn when a stage trains in a precision that this CPU emulates."""
+    """Warn when this CPU emulates a stage's training precision."""
     if (
         params.precision == "32-true"
         or torch.cuda.is_available()
@@ -163,25 +161,25 @@ def warn_of_emulation(params: Training, stage: str) -> None:
 
 
 def split_in_order(rows: int, size: int) -> list[Int64Array]:
-    """Return the row numbers of each batch of `size`, all rows once, in their order."""
+    """Return the row numbers of each batch of `size`, all rows once, in order."""
     return [np.arange(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
 class BatchSampler(Sampler[Any]):
     """
-    The row numbers of each batch of an epoch: permutations of all rows, one after the other, cut into batches.
+    Row numbers of each batch of an epoch: permutations of all rows, concatenated and cut into batches.
 
-    Where a permutation begins and ends is independent of epochs, so every row is used equally often. Of each batch a
-    process of a group gets its share.
+    Permutations do not depend on epochs, so every row is used equally often. A process of a group gets its share of
+    each batch.
     """
 
     def __init__(self, rows: int, params: Training, group: ProcessGroup = SINGLE_PROCESS) -> None:
-        self.rows, self.seed, self.share = rows, params.seed, group.share(params.batch_size)
+        self.rows, self.seed, self.shard = rows, params.seed, group.shard(params.batch_size)
         self.steps, self.batch = params.steps_per_epoch, params.batch_size
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch; Lightning calls this, also when it resumes."""
+        """Set the epoch; Lightning calls this, also when it resumes."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -191,16 +189,14 @@ class BatchSampler(Sampler[Any]):
         start = self.epoch * self.steps * self.batch
         stop = start + self.steps * self.batch
         first, last = start // self.rows, (stop - 1) // self.rows
-        stream = np.concatenate([self._permutation(number) for number in range(first, last + 1)])
+        generators = (np.random.default_rng([self.seed, number]) for number in range(first, last + 1))
+        stream = np.concatenate([generator.permutation(self.rows) for generator in generators])
         offset = first * self.rows
-        yield from stream[start - offset : stop - offset].reshape(self.steps, self.batch)[:, self.share]
-
-    def _permutation(self, number: int) -> Int64Array:
-        return np.random.default_rng([self.seed, number]).permutation(self.rows)
+        yield from stream[start - offset : stop - offset].reshape(self.steps, self.batch)[:, self.shard]
 
 
 class TrainingCallback(pl.callbacks.Checkpoint):
-    """Reseeds each step, keeps the history and the best weights, writes the checkpoint, shows the progress."""
+    """Seeds each step, records history and best weights, writes checkpoints and shows progress."""
 
     def __init__(self, params: Training, session: TrainingSession, patience: int | None) -> None:
         self._params, self._session, self._patience = params, session, patience
@@ -210,11 +206,11 @@ class TrainingCallback(pl.callbacks.Checkpoint):
         self.lowest, self.stale = float("inf"), 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed run must know."""
+        """Return the state that a resumed run needs."""
         return {"history": self.history, "best": self.best, "lowest": self.lowest, "stale": self.stale}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up where a checkpoint ended, and tell the new run what was measured until then."""
+        """Restore a checkpoint's state, and log its history to the new run."""
         self.history, self.best = state_dict["history"], state_dict["best"]
         self.lowest, self.stale = state_dict["lowest"], state_dict["stale"]
         for name, points in self.history.items():
@@ -222,13 +218,13 @@ class TrainingCallback(pl.callbacks.Checkpoint):
                 self._session.run.log_metrics({name: value}, int(step))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Open the progress bar, and say where a training goes on."""
+        """Open the progress bar, and log where a resumed training continues."""
         steps = self._params.steps_per_epoch
         if trainer.current_epoch and self._group.first:
             log.warning(
-                "%s: goes on after epoch %d of %d", self._session.stage, trainer.current_epoch, trainer.max_epochs
+                "%s: continues after epoch %d of %d", self._session.stage, trainer.current_epoch, trainer.max_epochs
             )
-        if self._group.size > 1:  # Lightning's handler talks to the others, and never returns once one is gone
+        if self._group.size > 1:  # Lightning's handler waits for the others, forever if one is gone
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self._bar = tqdm(
             desc=self._session.stage,
@@ -242,24 +238,24 @@ class TrainingCallback(pl.callbacks.Checkpoint):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Make all randomness of this step a function of (seed, epoch, step), another in each process."""
-        others = [self._group.rank] if self._group.rank else []  # of one process alone it is as it ever was
-        entropy = np.random.SeedSequence([self._params.seed, trainer.current_epoch, batch_idx, *others])
+        """Seed torch by (seed, epoch, step), differently in each process."""
+        rank = [self._group.rank] if self._group.rank else []  # the first process has the seed of a single one
+        entropy = np.random.SeedSequence([self._params.seed, trainer.current_epoch, batch_idx, *rank])
         torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> 1))
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Move the progress bar."""
+        """Advance the progress bar."""
         self._bar.update()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Keep the epoch's metrics and weights; this callback is the last one called."""
+        """Record the epoch's metrics and weights; Lightning calls this callback last."""
         step = (trainer.current_epoch + 1) * self._params.steps_per_epoch
         measured = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        values = self._group.agreed(measured)  # unlike processors must not come to unlike decisions
+        values = self._group.broadcast(measured)  # different CPUs must not decide differently
         for name, value in values.items():
             self.history.setdefault(name, []).append([step, value])
         if self._patience:
-            self._compare(values[MONITOR], pl_module)
+            self._update_best(values[MONITOR], pl_module)
         self._save(trainer)
         self._session.run.log_metrics(values, step)
         self._bar.set_postfix({name: f"{value:.3g}" for name, value in values.items()}, refresh=False)
@@ -270,11 +266,11 @@ class TrainingCallback(pl.callbacks.Checkpoint):
         self._bar.close()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Close the progress bar, so that an error has a line of its own."""
+        """Close the progress bar, so that an error starts a new line."""
         if hasattr(self, "_bar"):
             self._bar.close()
 
-    def _compare(self, loss: float, module: pl.LightningModule) -> None:
+    def _update_best(self, loss: float, module: pl.LightningModule) -> None:
         self.stale += 1
         if loss < self.lowest:
             self.lowest, self.stale = loss, 0
@@ -288,29 +284,29 @@ class TrainingCallback(pl.callbacks.Checkpoint):
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
         try:
-            trainer.save_checkpoint(partial)  # a meeting of all processes, of which the first writes
+            trainer.save_checkpoint(partial)  # all processes take part, the first writes
             if self._group.first:
                 partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
-        if self._session.copy:
+        if self._session.remote:
             last = trainer.current_epoch + 1 == self._params.epochs or self._has_stalled()
-            self._session.copy.push(path, last)
+            self._session.remote.push(path, last)
 
 
-def _build_trainer(params: Training, watch: TrainingCallback, group: ProcessGroup, manual: bool) -> pl.Trainer:
-    several = {
+def _build_trainer(params: Training, callback: TrainingCallback, group: ProcessGroup, manual: bool) -> pl.Trainer:
+    distributed = {
         "devices": params.devices,
         "num_nodes": params.nodes,
-        "strategy": DDPStrategy(find_unused_parameters=manual),  # each step of a GAN leaves the other network out
+        "strategy": DDPStrategy(find_unused_parameters=manual),  # each step of a GAN skips one network
     }
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     return pl.Trainer(
         accelerator="auto",
-        **(several if group.size > 1 else {"devices": 1}),
+        **(distributed if group.size > 1 else {"devices": 1}),
         precision=params.precision,
         max_epochs=params.epochs,
-        callbacks=[watch],
+        callbacks=[callback],
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -325,7 +321,7 @@ def _run_trainer(
     handler = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(module, loader, validation, ckpt_path=resume, weights_only=True)
-    except SystemExit:  # what Lightning makes of Ctrl-C, after it has made the signal be ignored
+    except SystemExit:  # Lightning's reaction to Ctrl-C, after it disabled the signal
         if not trainer.interrupted:
             raise
         signal.signal(signal.SIGINT, handler)
@@ -333,18 +329,18 @@ def _run_trainer(
 
 
 def _load_batches(rows: BatchDataset, order: Iterable[Int64Array]) -> DataLoader[Any]:
-    return DataLoader(rows, batch_size=None, sampler=order)  # type: ignore[arg-type] # row numbers come in arrays
+    return DataLoader(rows, batch_size=None, sampler=order)  # type: ignore[arg-type] # a sampler of arrays
 
 
 def _find_resume_point(session: TrainingSession, module: pl.LightningModule) -> Path | None:
-    """Return the checkpoint to go on from, the first process's in every process; None when there is none."""
+    """Return the first process's checkpoint in every process; None if there is none."""
     path = session.checkpoint
-    if session.copy:
-        session.copy.fetch(path)
-    found = checkpoints.find_valid_checkpoint(path, module) if session.group.first else None
+    if session.remote:
+        session.remote.fetch(path)
+    checkpoint = checkpoints.find_valid_checkpoint(path, module) if session.group.first else None
     if session.group.size == 1:
-        return found
-    content = session.group.agreed(found.read_bytes() if found else None)
+        return checkpoint
+    content = session.group.broadcast(checkpoint.read_bytes() if checkpoint else None)
     if content and not session.group.first:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)

@@ -1,4 +1,4 @@
-"""The processes that train together: which of them this one is, and what all of them must agree on."""
+"""The processes that train together."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,22 +13,22 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """One process of those that torchrun started; alone unless it is told otherwise."""
+    """The rank of this process and the number of processes."""
 
-    rank: int = 0  # 0 writes
+    rank: int = 0  # the process of rank 0 writes
     size: int = 1
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes."""
+        """Whether this process writes."""
         return self.rank == 0
 
-    def share(self, rows: int) -> slice:
-        """Return which of the rows of a batch are this process's, which must be shared evenly."""
+    def shard(self, rows: int) -> slice:
+        """Return this process's rows of a batch."""
         own = rows // self.size
         return slice(self.rank * own, (self.rank + 1) * own)
 
-    def agreed(self, value: Value) -> Value:
+    def broadcast(self, value: Value) -> Value:
         """Return the first process's value in every process."""
         box = [value]
         if self.size > 1:
@@ -36,8 +36,8 @@ class ProcessGroup:
         return box[0]
 
     @contextmanager
-    def joined(self) -> Iterator[None]:
-        """Let the processes talk to each other until the block ends; over gloo, and over NCCL what lies on GPUs."""
+    def initialized(self) -> Iterator[None]:
+        """Connect the processes until the block ends: gloo on CPUs, NCCL on GPUs."""
         if self.size == 1:
             yield
             return

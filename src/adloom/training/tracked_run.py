@@ -1,4 +1,4 @@
-"""What every stage that makes a model does around its work: a tracked run, a draft of the artifact, and their link."""
+"""A tracked run with the draft of a model's artifact."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,16 +21,16 @@ def track_run(
     others: Mapping[str, Path] | None = None,
 ) -> Iterator[tuple[Draft, Run]]:
     """
-    Yield a draft, which becomes the artifact `target` when the block ends, and the run that is told of it.
+    Yield a draft, which becomes the artifact `target` when the block ends, and its run.
 
     The draft has the table's facts; `others` are further inputs by name. Raises ArtifactError when the table was
-    changed.
+    modified.
     """
     facts = manifest.verify(table).facts
     tags = {"dataset_digest": manifest.digest(table), "params_digest": params.digest()}
     with context.tracker.start_run(stage, params.model_dump(mode="json"), tags) as run:
-        with manifest.draft(target, stage, params, {"table": table, **(others or {})}) as made:
-            made.facts.update(facts)
-            made.environment.update(context.kernels)
-            yield made, run
+        with manifest.draft(target, stage, params, {"table": table, **(others or {})}) as draft:
+            draft.facts.update(facts)
+            draft.environment.update(context.kernels)
+            yield draft, run
         run.set_tags({"manifest_digest": manifest.digest(target)})

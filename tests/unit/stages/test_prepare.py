@@ -222,7 +222,7 @@ def test_another_key_than_the_locks_is_refused(bench: Bench) -> None:
     bench.raw("events", orders())
     for known in ("0123456789abcdef", None):
         bench.lock(known)
-        with pytest.raises(DataError, match=rf"is not the one sources.lock knows \({known or 'none'}\); set that key"):
+        with pytest.raises(DataError, match=rf"events: .* sources.lock \({known or 'none'}\); set that key"):
             bench.run()
 
 

@@ -104,7 +104,7 @@ def test_without_a_table_or_switched_off_it_is_skipped(make_table: MakeTable, ou
     [
         (shop(1), "events: 1 users bought in the calibration period, expected at least 45: segment.segments_min 3 x"),
         (shop(29), "events: 29 users bought"),
-        (shop(60).assign(event="order"), "events: none is a 'purchase'; found order; set segment.purchase to"),
+        (shop(60).assign(event="order"), "events: none is a 'purchase', only order;"),
         (
             shop(60).assign(split="holdout"),
             "events: 0 rows in the calibration period; set prepare.events.holdout_start",

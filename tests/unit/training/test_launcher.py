@@ -34,7 +34,7 @@ def test_processes_are_started_once_where_more_than_one_is_asked_for(monkeypatch
 
 
 def test_machines_are_those_that_were_told_of_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match=r"train_lstm.nodes: 2, and this is one machine; .*--nproc-per-node 2"):
+    with pytest.raises(ConfigError, match=r"train_lstm.nodes: 2,.*--nproc-per-node 2"):
         launcher.needs_launch("train-lstm", MACHINES, Settings())
     monkeypatch.setenv("PET_NNODES", "2")
     assert launcher.needs_launch("train-lstm", MACHINES, Settings())
@@ -47,9 +47,7 @@ def test_who_knows_why_is_told_before_who_lost_another() -> None:
     assert (type(mended), str(mended)) == (UserError, "copy: 0 lines")
     killed = launcher.root_cause("train-lstm", [ended, lost, Failure(3, -9)])
     assert type(killed) is AdloomError
-    assert str(killed).startswith(
-        "train-lstm: process 3 of this machine was ended by SIGKILL, often for want of memory"
-    )
+    assert str(killed).startswith("train-lstm: process 3 of this machine was ended by SIGKILL")
     assert str(launcher.root_cause("train-lstm", [ended, lost])) == lost.message
 
 

@@ -166,7 +166,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
         fit(tmp_path, InterruptedNet)
     assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
     resumed = fit(tmp_path)
-    assert caplog.messages == ["train_net: goes on after epoch 2 of 4"]
+    assert caplog.messages == ["train_net: continues after epoch 2 of 4"]
     assert resumed.module.seen[0] == (2, 0)
     assert same(resumed, uninterrupted)
 

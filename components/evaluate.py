@@ -29,7 +29,9 @@ def evaluate(
 
     tables = {"creatives": creatives, "copy": copy, "events": events, "impressions": impressions}
     models = {"gan": gan, "cnn": cnn, "lstm": lstm, "audience": audience, "policy": policy}
-    component_runtime.log(component_runtime.evaluate(project, params, report_params, tables, models, reports), metrics)
-    component_runtime.show(reports, page)
-    if matrix := component_runtime.confusion(reports):
+    component_runtime.log_metrics(
+        component_runtime.evaluate(project, params, report_params, tables, models, reports), metrics
+    )
+    component_runtime.copy_report(reports, page)
+    if matrix := component_runtime.read_confusion_matrix(reports):
         confusion.log_confusion_matrix(*matrix)

@@ -12,5 +12,5 @@ def segment(
     """Segment the users of the prepared events."""
     from adloom.kubeflow import component_runtime
 
-    values = component_runtime.call("segment", project, params, {"events": events}, {"audience": audience})
-    component_runtime.log(values, metrics)
+    values = component_runtime.run_stage("segment", project, params, {"events": events}, {"audience": audience})
+    component_runtime.log_metrics(values, metrics)

@@ -12,5 +12,5 @@ def train_cnn(
     """Train on the prepared pictures."""
     from adloom.kubeflow import component_runtime
 
-    values = component_runtime.call("train-cnn", project, params, {"creatives": creatives}, {"cnn": cnn})
-    component_runtime.log(values, metrics)
+    values = component_runtime.run_stage("train-cnn", project, params, {"creatives": creatives}, {"cnn": cnn})
+    component_runtime.log_metrics(values, metrics)

@@ -12,5 +12,5 @@ def train_gan(
     """Train on the prepared pictures."""
     from adloom.kubeflow import component_runtime
 
-    values = component_runtime.call("train-gan", project, params, {"creatives": creatives}, {"gan": gan})
-    component_runtime.log(values, metrics)
+    values = component_runtime.run_stage("train-gan", project, params, {"creatives": creatives}, {"gan": gan})
+    component_runtime.log_metrics(values, metrics)

@@ -10,5 +10,5 @@ def train_lstm(project: str, params: str, copy: Input[Dataset], lstm: Output[Mod
     """Train on the prepared lines."""
     from adloom.kubeflow import component_runtime
 
-    values = component_runtime.call("train-lstm", project, params, {"copy": copy}, {"lstm": lstm})
-    component_runtime.log(values, metrics)
+    values = component_runtime.run_stage("train-lstm", project, params, {"copy": copy}, {"lstm": lstm})
+    component_runtime.log_metrics(values, metrics)

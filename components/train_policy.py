@@ -20,5 +20,5 @@ def train_policy(
     from adloom.kubeflow import component_runtime
 
     inputs = {"impressions": impressions, "audience": audience, "creatives": creatives, "cnn": cnn}
-    values = component_runtime.call("train_policy", project, params, inputs, {"policy": policy})
-    component_runtime.log(values, metrics)
+    values = component_runtime.run_stage("train_policy", project, params, inputs, {"policy": policy})
+    component_runtime.log_metrics(values, metrics)

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 from kfp.compiler import Compiler
 
 from adloom.config import params
-from adloom.kubeflow.pipelines import read
+from adloom.kubeflow.compiled_pipelines import read_pipeline
 from pipelines.scoring import scoring
 from pipelines.training import training
 
@@ -20,7 +20,7 @@ def compiled() -> dict[str, str]:
         for name, pipeline in {"training": training, "scoring": scoring}.items():
             path = Path(place) / f"{name}.yaml"
             Compiler().compile(pipeline, str(path))
-            texts[name] = read(path).placed(params.load(ROOT / "params.yaml").pipeline).to_yaml()
+            texts[name] = read_pipeline(path).with_resources(params.load(ROOT / "params.yaml").pipeline).to_yaml()
     return texts
 
 

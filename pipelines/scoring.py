@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from adloom.kubeflow.client.base import STARTED
+from adloom.kubeflow.client.base import DEFAULT_REASON
 from components.finish import finish
 from components.score import score
 from components.snapshot import snapshot
@@ -19,7 +19,7 @@ def scoring(
     prepare_creatives: str,
     prepare_events: str,
     score_params: str,
-    reason: str = STARTED,
+    reason: str = DEFAULT_REASON,
 ) -> None:
     """Parameters are JSON, as in the training pipeline; a table without a source is not scored."""
     end = finish(project=project)

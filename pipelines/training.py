@@ -15,7 +15,7 @@ from kfp.dsl.pipeline_channel import PipelineChannel
 from adloom.config.models import MODELS, ModelSpec
 from adloom.config.params import TABLES, Training, stage_class
 from adloom.config.pod_env import TRAINING_SERVICES
-from adloom.kubeflow.client.base import STARTED
+from adloom.kubeflow.client.base import DEFAULT_REASON
 from components.evaluate import evaluate
 from components.finish import finish
 from components.register import register
@@ -53,7 +53,7 @@ def training(
     evaluate_params: str,
     report_params: str,
     params: str,
-    reason: str = STARTED,
+    reason: str = DEFAULT_REASON,
 ) -> None:
     """
     Parameters are JSON: each stage's block of params.yaml, for ingest and prepare that of one table; `params` is all of

@@ -32,7 +32,7 @@ from adloom.config.params import TABLES  # noqa: E402
 from adloom.config.resources import Pipeline  # noqa: E402
 from adloom.config.settings import Settings, read_kernel_variables  # noqa: E402
 from adloom.errors import ArtifactError  # noqa: E402
-from adloom.kubeflow import pipelines  # noqa: E402
+from adloom.kubeflow import compiled_pipelines  # noqa: E402
 from adloom.stages import sources_lock  # noqa: E402
 from adloom.storage import manifest  # noqa: E402
 
@@ -94,14 +94,14 @@ def _pipeline(folder: Path, image: str, runner: object) -> dict[str, Path]:
 
     given = params.load(folder / "params.yaml")
     lock = sources_lock.scan(given, context.build_context(Settings(), given.project))
-    placed = pipelines.load("training", ROOT / pipelines.FOLDER).placed(
+    placed = compiled_pipelines.load_pipeline("training", ROOT / compiled_pipelines.FOLDER).with_resources(
         given.pipeline.model_copy(update={"image": image})
     )
     run = components.load_component_from_text(placed.to_yaml())
     local.init(runner, pipeline_root=str(folder / "kfp"), raise_on_error=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a local runner takes no notice of resources
-        run(**pipelines.arguments("training", given, lock))
+        run(**compiled_pipelines.build_arguments("training", given, lock))
     tasks = next((folder / "kfp").iterdir())
     return {artifact: _task(tasks, task) / output for artifact, (task, output) in ARTIFACTS.items()}
 

@@ -21,7 +21,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from adloom.kubeflow.pipelines import Compiled
+from adloom.kubeflow.compiled_pipelines import CompiledPipeline
 
 LIMIT = 800_000
 PATCHES, DRIVERS, NODES, AROUND = 5, 2, 5, 11
@@ -56,7 +56,7 @@ class Task:
         return told if self.runs else 0
 
 
-def tasks(compiled: Compiled, arguments: Mapping[str, str]) -> dict[str, Task]:
+def tasks(compiled: CompiledPipeline, arguments: Mapping[str, str]) -> dict[str, Task]:
     """Return the sizes of each task of a pipeline that is run with these arguments."""
     components = compiled.pipeline["components"]
     return {
@@ -75,7 +75,7 @@ def estimate(run: Collection[Task]) -> int:
     return round(SPEC * compiled + PATCHES * patches + DRIVERS * drivers + NODE * nodes)
 
 
-def _task(compiled: Compiled, task: Any, arguments: Mapping[str, str]) -> Task:
+def _task(compiled: CompiledPipeline, task: Any, arguments: Mapping[str, str]) -> Task:
     component = compiled.pipeline["components"][task["componentRef"]["name"]]
     label = component.get("executorLabel")
     pod = compiled.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].get(label, {})

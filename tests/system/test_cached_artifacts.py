@@ -43,7 +43,7 @@ class Cluster:
         for name in FILES:
             (folder / name).write_text(name, encoding="utf-8")
             self.server.put(BUCKET, f"{self.root}/{name}", name.encode())
-        cache.write_note(f"{scheme}://{BUCKET}/{self.root}", folder, [cache.lane_name(table, key)], self.notes)
+        cache.write_note(f"{scheme}://{BUCKET}/{self.root}", folder, [cache.note_folder(table, key)], self.notes)
 
     def lose(self, name: str) -> None:
         self.server.client.delete_object(Bucket=BUCKET, Key=f"{self.root}/{name}")
@@ -126,9 +126,9 @@ def test_tasks_note_what_they_made_and_the_first_task_of_the_next_run_looks_at_i
     found, rows, lstm = look(), PipelineArtifact("kfp/rows"), PipelineArtifact("kfp/lstm")
     component_runtime.prepare("shop", "copy", lines, prepared, found["copy"], "", rows)
     off = TrainLstm.model_validate({**params.load(shop.SHIPPED).train_lstm.model_dump(), "enabled": False}).to_json()
-    component_runtime.call("train-lstm", "shop", off, {"copy": rows}, {"lstm": lstm})
+    component_runtime.run_stage("train-lstm", "shop", off, {"copy": rows}, {"lstm": lstm})
     assert look() == found
-    assert rows.metadata["lanes"] == lstm.metadata["lanes"] == cache.lane_name("copy", found["copy"])
+    assert rows.metadata["lanes"] == lstm.metadata["lanes"] == cache.note_folder("copy", found["copy"])
     (Path(lstm.path) / "manifest.json").unlink()  # which expired
     again = look()
     assert {name for name in found if again[name] != found[name]} == {"copy"}

@@ -28,7 +28,7 @@ from adloom.config.settings import Settings
 from adloom.context import StageContext, open_store
 from adloom.errors import AdloomError, ConfigError, DataError, ExternalServiceError
 from adloom.kubeflow import component_runtime, distributed
-from adloom.kubeflow.jobs.local import LocalJobs
+from adloom.kubeflow.jobs.local import LocalJobClient
 from adloom.retry import RetryPolicy
 from adloom.stages import runner
 from adloom.stages.runner import Metrics
@@ -112,7 +112,7 @@ def in_jobs(
     world: World, stage: str, block: Training, table: str, read: str, output: str, name: str
 ) -> dict[str, float]:
     """Train as a component does whose training has pods of its own, here processes."""
-    jobs = LocalJobs(world.folder / "logs")
+    jobs = LocalJobClient(world.folder / "logs")
     metrics = distributed.train(
         stage,
         "shop",
@@ -134,7 +134,7 @@ def test_a_picture_reader_of_two_processes_measures_as_one_of_one(
     monkeypatch.setenv("ADLOOM_HOME", str(tmp_path))
     block, cnn = CNN.model_copy(update={"devices": 2}), PipelineArtifact(str(world.folder / "cnn"))
     given = {"creatives": PipelineArtifact(str(world.creatives))}
-    two = numbers(component_runtime.call("train-cnn", "shop", block.to_json(), given, {"cnn": cnn}))
+    two = numbers(component_runtime.run_stage("train-cnn", "shop", block.to_json(), given, {"cnn": cnn}))
     tracker = MlflowTracker(f"sqlite:///{world.folder}/mlflow.db", "shop")
     assert cnn.metadata["mlflow_run"] == tracker.find_run("manifest_digest", cnn.metadata["digest"]) is not None
     one = world.alone("train-cnn", CNN, world.creatives)
@@ -236,7 +236,7 @@ def test_without_a_place_to_hand_over_nothing_is_started(world: World) -> None:
             {"lstm": world.folder / "nowhere"},
             world.outside(),
             Settings(),
-            LocalJobs(world.folder / "nowhere"),
+            LocalJobClient(world.folder / "nowhere"),
         )
     assert not (world.folder / "nowhere").exists()
 

@@ -22,7 +22,7 @@ from tests.support.seaweedfs import BUCKET, Server
 
 from adloom.doctor import mlflow_probe
 from adloom.doctor.checks import mlflow
-from adloom.doctor.context import look
+from adloom.doctor.context import read_context
 from adloom.doctor.finding import Finding
 
 SENTINEL = "sentinel-of-a-password"
@@ -61,7 +61,7 @@ def check(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ch
     def check(uri: str, project: str = "shop", **variables: str) -> list[Finding]:
         for name, value in {"MLFLOW_TRACKING_URI": uri, **variables}.items():
             monkeypatch.setenv(name, value)
-        return list(mlflow.check(look(shop.write_params(tmp_path, shop.params() | {"project": project}))))
+        return list(mlflow.check(read_context(shop.write_params(tmp_path, shop.params() | {"project": project}))))
 
     return check
 
@@ -113,7 +113,7 @@ def test_files_that_pass_through_the_server_are_tried_and_nothing_is_left(
     before, keys = made(served), server.keys(BUCKET, "")
     one, two = check(served.uri)
     assert (one.name, two.name) == ("mlflow-ok", "mlflow-ok")
-    assert one.found == f"MLflow at {served.uri}: version {mlflow_probe.own_version()}"
+    assert one.found == f"MLflow at {served.uri}: version {mlflow_probe.client_version()}"
     assert two.found == f"{served.uri}: read; a file kept at mlflow-artifacts:/0, read back and removed"
     assert (made(served), server.keys(BUCKET, "")) == (before, keys)
 
@@ -194,8 +194,8 @@ def test_another_version_is_told(check: Check) -> None:
     with answering((200, "2.9.1"), (404, "")) as uri:
         told, failed = check(uri)
     assert told.name == "mlflow-version"
-    assert told.found == f"MLflow at {uri}: version 2.9.1, the client here is {mlflow_probe.own_version()}"
-    assert told.next_step == f"bring both to {mlflow_probe.own_version()}"
+    assert told.found == f"MLflow at {uri}: version 2.9.1, the client here is {mlflow_probe.client_version()}"
+    assert told.next_step == f"bring both to {mlflow_probe.client_version()}"
     assert (failed.name, failed.next_step) == ("mlflow-failed", "its own log says why")
 
 
@@ -210,7 +210,7 @@ def test_what_is_not_mlflow_is_told(check: Check, answer: tuple[int, str]) -> No
 @pytest.mark.parametrize("at_once", [True, False])
 def test_a_server_that_wants_another_user_is_told(check: Check, status: int, at_once: bool) -> None:
     refused = (status, "You are not authenticated.")
-    version = refused if at_once else (200, mlflow_probe.own_version())
+    version = refused if at_once else (200, mlflow_probe.client_version())
     with answering(version, refused) as uri:
         found = check(uri, MLFLOW_TRACKING_USERNAME="me", MLFLOW_TRACKING_PASSWORD=SENTINEL)
     assert found[-1].name == "mlflow-refused"

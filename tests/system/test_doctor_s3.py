@@ -11,7 +11,7 @@ from tests.support.relay import Fault, Relay
 from tests.support.seaweedfs import BUCKET, READER, Server
 
 from adloom.doctor.checks import s3
-from adloom.doctor.context import look
+from adloom.doctor.context import read_context
 from adloom.doctor.finding import Finding
 
 KEPT = "kept"  # a bucket with versioning
@@ -41,7 +41,7 @@ def check(filled: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ch
             monkeypatch.setenv(name, value)
         blocks: dict[str, Any] = shop.params()
         blocks["ingest"] = {"events": {"uri": events, "format": "csv"}} if events else {}
-        return list(s3.check(look(shop.write_params(tmp_path, blocks | {"score": {"to": to}}))))
+        return list(s3.check(read_context(shop.write_params(tmp_path, blocks | {"score": {"to": to}}))))
 
     return check
 

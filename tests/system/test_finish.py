@@ -14,10 +14,10 @@ from tests.support.kubernetes_server import NAMESPACE, Cluster
 from tests.support.webhook import webhook
 
 from adloom.config.settings import Settings
-from adloom.kubeflow import component_runtime, distributed, pipelines
+from adloom.kubeflow import compiled_pipelines, component_runtime, distributed
 from adloom.kubeflow.client.base import RunRequest
-from adloom.kubeflow.client.http import KfpServer
-from adloom.kubeflow.jobs.trainjob import TrainJobs
+from adloom.kubeflow.client.http import HttpKubeflowClient
+from adloom.kubeflow.jobs.trainjob import TrainJobClient
 from adloom.retry import RetryPolicy
 from adloom.tracking.mlflow_server import MlflowConnection
 from adloom.tracking.parent_run import ParentRun
@@ -66,11 +66,11 @@ def ending(
 ) -> Iterator[Ending]:
     monkeypatch.chdir(tmp_path)
     with kfp_server.serving() as kfp:
-        over = KfpServer(Settings(ADLOOM_KFP_ENDPOINT=kfp.url))
-        compiled = pipelines.load("training", ROOT / pipelines.FOLDER)
+        over = HttpKubeflowClient(Settings(ADLOOM_KFP_ENDPOINT=kfp.url))
+        compiled = compiled_pipelines.load_pipeline("training", ROOT / compiled_pipelines.FOLDER)
         arguments = dict.fromkeys(compiled.pipeline["root"]["inputDefinitions"]["parameters"], "")
-        version = over.upload("shop-training", compiled.digest(), compiled.to_yaml())
-        run = over.start(RunRequest("shop-training", "a title", version, arguments, "by hand")).run_id
+        version = over.upload_pipeline("shop-training", compiled.digest(), compiled.to_yaml())
+        run = over.start_run(RunRequest("shop-training", "a title", version, arguments, "by hand")).run_id
         kfp.advance(run, "RUNNING")
         given = {"KFP_RUN_ID": run, "ADLOOM_KFP_ENDPOINT": kfp.url, "ADLOOM_WEBHOOK_URL": hook[0]}
         for name, value in (given | {"MLFLOW_TRACKING_URI": database}).items():
@@ -106,7 +106,7 @@ def test_what_kfp_tells_its_exit_handler_is_told_where_the_server_knows_no_more(
 
 
 def test_a_run_that_was_deleted_meanwhile_ends_in_mlflow(ending: Ending) -> None:
-    KfpServer(Settings()).discard(ending.run)
+    HttpKubeflowClient(Settings()).delete_run(ending.run)
     assert ending.finish("RUNNING")["state"] == "FAILED"
 
 
@@ -151,7 +151,7 @@ def cluster(ending: Ending, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster
     with kubernetes_server.serving() as cluster:
         configuration = client.Configuration(host=cluster.url)
         configuration.retries = False
-        jobs = TrainJobs(client.ApiClient(configuration), NAMESPACE)
+        jobs = TrainJobClient(client.ApiClient(configuration), NAMESPACE)
         monkeypatch.setattr(distributed, "jobs", lambda _settings: jobs)
         monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
         for name, run in (("train-gan-0", ending.run), ("train-cnn-0", ending.run), ("train-gan-1", "another")):

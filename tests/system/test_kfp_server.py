@@ -12,7 +12,7 @@ from tests.support.kfp_server import ARGUMENTS, PIPELINE, StandIn
 
 from adloom.config.settings import Settings
 from adloom.kubeflow.client.base import RunRequest
-from adloom.kubeflow.client.http import KfpServer
+from adloom.kubeflow.client.http import HttpKubeflowClient
 
 BARE = quote(json.dumps({"predicates": [{"operation": "EQUALS", "key": "display_name", "string_value": "100%"}]}))
 
@@ -25,7 +25,9 @@ def server() -> Iterator[StandIn]:
 
 @pytest.fixture
 def order(server: StandIn) -> RunRequest:
-    version = KfpServer(Settings(ADLOOM_KFP_ENDPOINT=server.url)).upload("shop-training", "d" * 64, PIPELINE)
+    version = HttpKubeflowClient(Settings(ADLOOM_KFP_ENDPOINT=server.url)).upload_pipeline(
+        "shop-training", "d" * 64, PIPELINE
+    )
     return RunRequest("shop-training", "a title", version, ARGUMENTS, "by hand")
 
 

@@ -14,7 +14,7 @@ from tests.support.webhook import webhook
 
 from adloom.config import params
 from adloom.datasets.run_record import read_record
-from adloom.kubeflow import pipelines
+from adloom.kubeflow import compiled_pipelines
 from adloom.storage import manifest
 from adloom.tracking.mlflow import MlflowTracker
 from adloom.tracking.mlflow_server import MlflowConnection
@@ -47,11 +47,11 @@ class Project:
     def run(
         self, pipeline: str, environment: dict[str, str] | None = None, **arguments: str
     ) -> subprocess.CompletedProcess[str]:
-        given = pipelines.arguments(pipeline, self.params, None) | arguments
+        given = compiled_pipelines.build_arguments(pipeline, self.params, None) | arguments
         (self.folder / "arguments.json").write_text(json.dumps(given), encoding="utf-8")
         before = {*self.folder.glob("kfp/*")}
         (self.folder / "pipeline.yaml").write_text(
-            impatient(ROOT / pipelines.FOLDER / f"{pipeline}.yaml"), encoding="utf-8"
+            impatient(ROOT / compiled_pipelines.FOLDER / f"{pipeline}.yaml"), encoding="utf-8"
         )
         ran = subprocess.run(
             [sys.executable, "-c", PROGRAM],
@@ -78,7 +78,7 @@ class Project:
 
 def impatient(path: Path) -> str:
     """A compiled pipeline that tries nothing again: the waits between tries are minutes."""
-    compiled = pipelines.read(path)
+    compiled = compiled_pipelines.read_pipeline(path)
     for component in compiled.pipeline["components"].values():
         for task in component.get("dag", {}).get("tasks", {}).values():
             task.pop("retryPolicy", None)

@@ -12,9 +12,9 @@ from tests.support.kubernetes_server import NAMESPACE, Cluster
 
 from adloom.config.settings import Settings
 from adloom.doctor.checks import kfp as doctor
-from adloom.doctor.context import look
+from adloom.doctor.context import read_context
 from adloom.kubeflow.client.base import PipelineRun
-from adloom.kubeflow.run_namespace import connect
+from adloom.kubeflow.run_namespace import open_run_namespace
 
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 MEND = 'set defaultSecurityContextRunAsNonRoot: "true" in the ConfigMap pipeline-install-config'
@@ -39,9 +39,9 @@ def settings(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def said(settings: Settings, run: PipelineRun = RUN) -> str:
-    namespace = connect(settings)
+    namespace = open_run_namespace(settings)
     assert namespace
-    return namespace.notice(run)
+    return namespace.find_problem(run)
 
 
 def test_a_namespace_that_will_refuse_stages_is_told_with_what_mends_it(cluster: Cluster, settings: Settings) -> None:
@@ -99,8 +99,8 @@ def test_an_event_from_before_the_run_and_one_that_may_not_be_read_say_nothing(
 def test_without_a_cluster_and_with_one_that_is_gone_nothing_is_said(
     settings: Settings, tmp_path: Path, cluster: Cluster
 ) -> None:
-    assert connect(replace_kubeconfig(settings, tmp_path / "absent")) is None
-    assert connect(Settings(KUBERNETES_SERVICE_HOST="127.0.0.1")) is None  # a pod without a service account
+    assert open_run_namespace(replace_kubeconfig(settings, tmp_path / "absent")) is None
+    assert open_run_namespace(Settings(KUBERNETES_SERVICE_HOST="127.0.0.1")) is None  # a pod without a service account
     gone = (tmp_path / "kubeconfig").read_text(encoding="utf-8").replace(cluster.url, "http://127.0.0.1:9")
     (tmp_path / "gone").write_text(gone, encoding="utf-8")
     assert said(replace_kubeconfig(settings, tmp_path / "gone")) == ""
@@ -118,7 +118,7 @@ def test_the_doctor_tells_of_both(
     with kfp_server.serving() as stand_in:
         monkeypatch.setenv("ADLOOM_KFP_ENDPOINT", stand_in.url)
         monkeypatch.setenv("ADLOOM_KFP_NAMESPACE", NAMESPACE)
-        found = {finding.name: finding for finding in doctor.check(look(tmp_path / "params.yaml"))}
+        found = {finding.name: finding for finding in doctor.check(read_context(tmp_path / "params.yaml"))}
     assert found.keys() == {"kfp-ok", "kfp-restricted", "kfp-pods-refused"}
     assert found["kfp-restricted"].next_step.startswith(MEND)
     assert "violates PodSecurity" in found["kfp-pods-refused"].found
@@ -142,10 +142,10 @@ def test_failed_pods_say_which_stage_they_were_and_how_it_ended(
             "name": run, "labels": {"pipeline/runid": run}, "annotations": {"workflows.argoproj.io/node-name": path}
         }  # fmt: skip
         cluster.stages.append({"metadata": metadata, "status": {"phase": "Failed", **status}})
-    namespace = connect(settings)
+    namespace = open_run_namespace(settings)
     assert namespace
-    assert namespace.failed_pods("run-1") == {node: how}
+    assert namespace.list_failed_pods("run-1") == {node: how}
     ended = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
     container = {"name": "main", "image": "i", "imageID": "i", "ready": False, "restartCount": 0, "state": ended}
     cluster.stages[0]["status"]["containerStatuses"] = [container]
-    assert namespace.failed_pods("run-1") == {node: "OOMKilled, exit code 137"}
+    assert namespace.list_failed_pods("run-1") == {node: "OOMKilled, exit code 137"}

@@ -23,10 +23,10 @@ from adloom.config.params import load
 from adloom.config.settings import Settings
 from adloom.context import build_context
 from adloom.errors import AdloomError, ConfigError, DataError
-from adloom.kubeflow import pipelines, plan, progress
+from adloom.kubeflow import compiled_pipelines, plan, progress
 from adloom.kubeflow.client.base import PipelineRun, RunRequest
-from adloom.kubeflow.client.http import KfpServer
-from adloom.kubeflow.submit import start_once
+from adloom.kubeflow.client.http import HttpKubeflowClient
+from adloom.kubeflow.submit import start_run_once
 
 ROOT = Path(__file__).parents[2]
 COMPILED = ROOT / "pipelines" / "compiled"
@@ -84,7 +84,7 @@ def test_submit_runs_the_pipeline_and_waits(adloom: Adloom, stand_in: StandIn) -
     assert "run                      SUCCEEDED" in done.stdout
     assert run.description == "by hand"
     (version,) = stand_in.kept["versions"].values()
-    placed = pipelines.load("training", COMPILED).placed(load(Path("params.yaml")).pipeline)
+    placed = compiled_pipelines.load_pipeline("training", COMPILED).with_resources(load(Path("params.yaml")).pipeline)
     assert version.name == placed.digest()
     assert version.pipeline_spec == {"pipeline_spec": placed.pipeline, "platform_spec": placed.platform}
 
@@ -123,7 +123,7 @@ def test_a_run_whose_tasks_the_server_stops_telling_of_is_not_told_with_a_count(
     stand_in.after = lambda _, path: end(stand_in, "SUCCEEDED", train_gan="RUNNING") if RUNS in path else None
     done = adloom("submit", "training")
     assert done.exit_code == 0
-    assert done.stdout.splitlines()[-1] == progress.SILENT
+    assert done.stdout.splitlines()[-1] == progress.INCOMPLETE
     assert "/2" not in done.stdout
 
 
@@ -144,7 +144,7 @@ def test_what_the_server_does_not_tell_is_asked_of_the_namespace(
     with kubernetes_server.serving() as cluster:
         monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig(tmp_path)))
         failed = adloom("submit", "training")
-    assert progress.SILENT in failed.stdout
+    assert progress.INCOMPLETE in failed.stdout
     assert "failed at register: Evicted; " in str(failed.exception)
 
 
@@ -225,22 +225,24 @@ def test_a_dry_run_needs_no_server(adloom: Adloom, monkeypatch: pytest.MonkeyPat
     assert "not compared with the last run: no server of Kubeflow Pipelines is configured; " in said.stdout
 
 
-class Meeting(KfpServer):
+class Meeting(HttpKubeflowClient):
     """A server that starts a run only when another is about to be started, too."""
 
     both = threading.Barrier(2, timeout=20)
 
-    def start(self, order: RunRequest) -> PipelineRun:
+    def start_run(self, order: RunRequest) -> PipelineRun:
         self.both.wait()
-        return super().start(order)
+        return super().start_run(order)
 
 
 def test_two_triggers_at_the_same_time_make_one_run(stand_in: StandIn) -> None:
     settings, params = Settings(), load(Path("params.yaml"))
-    made = plan.make("training", pipelines.load("training", COMPILED), params, build_context(settings, "shop"))
+    made = plan.build_plan(
+        "training", compiled_pipelines.load_pipeline("training", COMPILED), params, build_context(settings, "shop")
+    )
 
     def trigger(_: int) -> tuple[PipelineRun, bool]:
-        return start_once(made, Meeting(settings), "by hand", "monday", time.sleep)
+        return start_run_once(made, Meeting(settings), "by hand", "monday", time.sleep)
 
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(trigger, range(2)))

@@ -24,8 +24,8 @@ from adloom.context import StageContext
 from adloom.errors import AdloomError, ConfigError, ExternalServiceError
 from adloom.kubeflow import distributed
 from adloom.kubeflow.jobs.base import Job
-from adloom.kubeflow.jobs.trainjob import TrainJobs
-from adloom.kubeflow.jobs.trainjob import manifest as trainjob
+from adloom.kubeflow.jobs.trainjob import TrainJobClient
+from adloom.kubeflow.jobs.trainjob import build_manifest as trainjob
 from adloom.stages.runner import Metrics
 from adloom.storage import manifest
 from adloom.storage.local import FolderStore
@@ -51,11 +51,11 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def jobs(cluster: Cluster) -> Iterator[TrainJobs]:
+def jobs(cluster: Cluster) -> Iterator[TrainJobClient]:
     configuration = client.Configuration(host=cluster.url)
     configuration.retries = False
     with client.ApiClient(configuration) as api:
-        yield TrainJobs(api, NAMESPACE)
+        yield TrainJobClient(api, NAMESPACE)
 
 
 @dataclass
@@ -64,7 +64,7 @@ class Component:
 
     folder: Path
     cluster: Cluster
-    jobs: TrainJobs
+    jobs: TrainJobClient
     context: StageContext
     steps: list[Any] = field(default_factory=list)  # called one after the other, each between two looks
 
@@ -113,7 +113,7 @@ class Component:
 @pytest.fixture
 def component(
     cluster: Cluster,
-    jobs: TrainJobs,
+    jobs: TrainJobClient,
     context: StageContext,
     make_table: MakeTable,
     tmp_path: Path,
@@ -202,12 +202,12 @@ def test_a_job_that_failed_is_told_with_its_pod_and_its_last_line(component: Com
     ],
 )
 def test_why_a_pod_ended_is_said_as_far_as_it_is_known(
-    end: dict[str, Any], said: str, cluster: Cluster, jobs: TrainJobs
+    end: dict[str, Any], said: str, cluster: Cluster, jobs: TrainJobClient
 ) -> None:
     jobs.start(JOB)
     cluster.end(cluster.run(JOB.name, 1)[0], **end)
     cluster.conclude(JOB.name, "Failed", "BackoffLimitExceeded")
-    assert jobs.state(JOB.name).why == f"pod train-lstm-0-node-0-0-abcde: {said}"
+    assert jobs.get_state(JOB.name).why == f"pod train-lstm-0-node-0-0-abcde: {said}"
 
 
 def test_an_oom_ends_the_job_at_once_for_the_next_pods_would_have_no_more_memory(component: Component) -> None:
@@ -249,10 +249,10 @@ def test_a_job_whose_pods_are_started_again_says_which_ended_and_why(
     assert "goes on after epoch 1" in caplog.messages
 
 
-def test_a_job_without_pods_says_what_the_cluster_says(cluster: Cluster, jobs: TrainJobs) -> None:
+def test_a_job_without_pods_says_what_the_cluster_says(cluster: Cluster, jobs: TrainJobClient) -> None:
     jobs.start(JOB)
     cluster.conclude(JOB.name, "Failed", "DeadlineExceeded", "exceeded its deadline")
-    assert jobs.state(JOB.name).why == "DeadlineExceeded: exceeded its deadline"
+    assert jobs.get_state(JOB.name).why == "DeadlineExceeded: exceeded its deadline"
 
 
 def test_a_pod_that_cannot_start_is_told_once(component: Component, caplog: pytest.LogCaptureFixture) -> None:
@@ -385,7 +385,7 @@ def test_a_cluster_that_was_not_prepared_is_told_in_a_line(
 def test_a_cluster_that_is_gone_is_told_in_a_line(component: Component) -> None:
     gone = client.Configuration(host="http://127.0.0.1:9")
     gone.retries = False
-    component.jobs = TrainJobs(client.ApiClient(gone), NAMESPACE)
+    component.jobs = TrainJobClient(client.ApiClient(gone), NAMESPACE)
     with pytest.raises(ExternalServiceError, match="no answer from the cluster"):
         component.train()
 

@@ -16,9 +16,9 @@ from adloom.config.resources import PodResources
 from adloom.config.settings import Settings
 from adloom.doctor.checks.kfp import LOOKED_AT
 from adloom.kubeflow.client.base import RunRequest
-from adloom.kubeflow.client.http import KfpServer
+from adloom.kubeflow.client.http import HttpKubeflowClient
 from adloom.kubeflow.jobs.base import Job
-from adloom.kubeflow.jobs.trainjob import TrainJobs
+from adloom.kubeflow.jobs.trainjob import TrainJobClient
 from adloom.kubeflow.run_namespace import RunNamespace
 
 Verbs = set[tuple[str, str]]  # resource and verb
@@ -42,19 +42,19 @@ def asked_of_kubeflow() -> Iterator[Verbs]:
     """What every method of the client asks of a Kubeflow with many users."""
     with kfp_server.serving() as server:
         server.multi_user = True
-        kubeflow = KfpServer(Settings(ADLOOM_KFP_ENDPOINT=server.url, kfp_namespace="ann"))
-        version = kubeflow.upload("shop-training", "d" * 64, PIPELINE)
+        kubeflow = HttpKubeflowClient(Settings(ADLOOM_KFP_ENDPOINT=server.url, kfp_namespace="ann"))
+        version = kubeflow.upload_pipeline("shop-training", "d" * 64, PIPELINE)
         order = RunRequest("shop-training", "a title", version, ARGUMENTS, "by hand")
-        run, schedule = kubeflow.start(order), kubeflow.schedule(order, "0 30 3 * * *")
-        list(kubeflow.runs("shop-training"))
-        kubeflow.spec(kubeflow.run(run.run_id))
-        kubeflow.schedules("shop-training")
+        run, schedule = kubeflow.start_run(order), kubeflow.create_schedule(order, "0 30 3 * * *")
+        list(kubeflow.list_runs("shop-training"))
+        kubeflow.get_spec(kubeflow.get_run(run.run_id))
+        kubeflow.list_schedules("shop-training")
         for on in (False, True):
-            kubeflow.switch(schedule.schedule_id, on)
-        kubeflow.unschedule(schedule.schedule_id)
-        kubeflow.discard(run.run_id)
+            kubeflow.set_enabled(schedule.schedule_id, on)
+        kubeflow.delete_schedule(schedule.schedule_id)
+        kubeflow.delete_run(run.run_id)
         of_runs = {"upload", "start", "runs", "run", "spec", "discard"}
-        assert methods(KfpServer) == of_runs | {"schedule", "schedules", "switch", "unschedule"}
+        assert methods(HttpKubeflowClient) == of_runs | {"schedule", "schedules", "switch", "unschedule"}
         yield server.authorized - {("healthz", "list")} | {(kind, "list") for kind in LOOKED_AT}
 
 
@@ -65,20 +65,20 @@ def asked_of_kubernetes() -> Iterator[Verbs]:
         configuration = client.Configuration(host=cluster.url)
         configuration.retries = False
         api = client.ApiClient(configuration)
-        jobs = TrainJobs(api, NAMESPACE)
+        jobs = TrainJobClient(api, NAMESPACE)
         job = Job("train-gan-0", ("train-gan",), 1, 1, "image", PodResources(), {"KFP_RUN_ID": "run-1"})
         jobs.start(job)
         cluster.run(job.name, 1)
-        jobs.state(job.name)
-        list(jobs.logs(job.name))
-        assert jobs.of_run("run-1") == [job.name]
+        jobs.get_state(job.name)
+        list(jobs.read_logs(job.name))
+        assert jobs.list_names("run-1") == [job.name]
         jobs.delete(job.name)
-        assert methods(TrainJobs) == {"start", "state", "logs", "of_run", "delete"}
+        assert methods(TrainJobClient) == {"start", "state", "logs", "of_run", "delete"}
         cluster.labels = {"pod-security.kubernetes.io/enforce": "restricted"}
         namespace = RunNamespace(client.CoreV1Api(api), NAMESPACE)
-        namespace.restriction()
-        namespace.refused(datetime.now(UTC))
-        namespace.failed_pods("run-1")
+        namespace.find_restriction()
+        namespace.find_refusal(datetime.now(UTC))
+        namespace.list_failed_pods("run-1")
         assert methods(RunNamespace) == {"restriction", "refused", "failed_pods", "notice"}
         yield cluster.authorized
 

@@ -19,7 +19,7 @@ from tests.support.rendered_manifests import ROOT, Object, Pods, Rendered
 
 from adloom.config import params
 from adloom.config.settings import Settings
-from adloom.kubeflow import pipelines
+from adloom.kubeflow import compiled_pipelines
 from adloom.kubeflow.jobs import trainjob
 
 VERSIONS = sorted({v.rpartition(".")[0] for v in all_versions()}, key=lambda v: int(v[2:]))
@@ -307,8 +307,10 @@ def test_variables_are_spelt_as_they_are_read(everything: Mapping[str, Rendered]
 def test_stages_find_their_keys(overlay: Rendered) -> None:
     """What the compiled pipelines take from the ConfigMap and the Secret is there, or documented as optional."""
     wanted: set[str] = set()
-    for name in pipelines.NAMES:
-        pods = pipelines.load(name, ROOT / pipelines.FOLDER).platform["platforms"]["kubernetes"]["deploymentSpec"]
+    for name in compiled_pipelines.NAMES:
+        pods = compiled_pipelines.load_pipeline(name, ROOT / compiled_pipelines.FOLDER).platform["platforms"][
+            "kubernetes"
+        ]["deploymentSpec"]
         for executor in pods["executors"].values():
             ours = [one for one in executor.get("secretAsEnv", []) if one["secretName"] == "adloom"]
             for source in [*executor.get("configMapAsEnv", []), *ours]:

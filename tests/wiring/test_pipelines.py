@@ -15,12 +15,12 @@ from tests.support import artifact_inputs, workflow_size
 from adloom.cli.stages import STAGES
 from adloom.config import params
 from adloom.config.resources import COMPONENTS, Pipeline, PodResources, Toleration
-from adloom.kubeflow import pipelines
-from adloom.kubeflow.pipelines import Compiled, stage_of
+from adloom.kubeflow import compiled_pipelines
+from adloom.kubeflow.compiled_pipelines import CompiledPipeline, stage_name
 from pipelines.__main__ import compiled
 
 ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / pipelines.FOLDER
+FOLDER = ROOT / compiled_pipelines.FOLDER
 DVC: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 OUTSIDE = {"snapshot", "register", "finish"}  # they touch the world, so DVC has no part in them
 FUSED = {"prepare": {"ingest", "prepare"}, "evaluate": {"evaluate", "report"}}  # task: the stages that it calls
@@ -28,7 +28,7 @@ NETWORKED = {"snapshot", "prepare", "register", "score"}
 PATHS = {(task.removesuffix("-1"), output): path for path, (task, output) in ARTIFACTS.items()}
 
 
-def tasks(pipeline: Compiled) -> dict[str, Any]:
+def tasks(pipeline: CompiledPipeline) -> dict[str, Any]:
     """The tasks inside of the exit handler, by name."""
     dags = [c["dag"]["tasks"] for c in pipeline.pipeline["components"].values() if "dag" in c]
     assert len(dags) == 1
@@ -64,8 +64,8 @@ def stages() -> dict[str, Any]:
 def in_kubeflow() -> dict[str, tuple[set[str], set[str]]]:
     """The same of the compiled training pipeline, the tasks that prepare a table taken together."""
     found: dict[str, tuple[set[str], set[str]]] = {}
-    for name, task in tasks(pipelines.load("training", FOLDER)).items():
-        stage = stage_of(name)
+    for name, task in tasks(compiled_pipelines.load_pipeline("training", FOLDER)).items():
+        stage = stage_name(name)
         if stage in OUTSIDE:
             continue
         reads, blocks = found.setdefault(stage, (set(), set()))
@@ -83,7 +83,7 @@ def texts() -> dict[str, str]:
     return compiled()
 
 
-@pytest.mark.parametrize("name", pipelines.NAMES)
+@pytest.mark.parametrize("name", compiled_pipelines.NAMES)
 def test_what_is_checked_in_is_what_the_sources_compile_to(texts: dict[str, str], name: str) -> None:
     assert (FOLDER / f"{name}.yaml").read_text(encoding="utf-8") == texts[name], "run `make fmt`"
 
@@ -97,16 +97,18 @@ def test_every_component_is_a_stage_or_touches_the_world() -> None:
     inner = {stage for task, fused in FUSED.items() for stage in fused - {task}}
     assert files == {name.replace("-", "_") for name in STAGES} - inner | OUTSIDE
     assert files == COMPONENTS
-    used = set().union(*(pipelines.load(name, FOLDER).stages() for name in pipelines.NAMES))
+    used = set().union(
+        *(compiled_pipelines.load_pipeline(name, FOLDER).stage_names() for name in compiled_pipelines.NAMES)
+    )
     assert used == files
 
 
-@pytest.mark.parametrize("name", pipelines.NAMES)
+@pytest.mark.parametrize("name", compiled_pipelines.NAMES)
 def test_the_arguments_are_the_pipelines_parameters(name: str) -> None:
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     values["score"] = {"events": {"uri": "cdnow"}, "to": "s3://shop/scored"}
-    given = pipelines.arguments(name, params.Params.model_validate(values), None)
-    wanted = pipelines.load(name, FOLDER).pipeline["root"]["inputDefinitions"]["parameters"]
+    given = compiled_pipelines.build_arguments(name, params.Params.model_validate(values), None)
+    wanted = compiled_pipelines.load_pipeline(name, FOLDER).pipeline["root"]["inputDefinitions"]["parameters"]
     assert given.keys() | {"reason"} == wanted.keys()  # the reason is known when a run is started
     assert set(given.values()) & {"null"} == set()
 
@@ -121,16 +123,16 @@ def looks_at(task: str, everything: dict[str, Any]) -> set[str]:
 
 
 def test_new_orders_and_a_new_key_never_retrain_the_gan() -> None:
-    everything = tasks(pipelines.load("training", FOLDER))
+    everything = tasks(compiled_pipelines.load_pipeline("training", FOLDER))
     assert looks_at("train-gan", everything) == looks_at("train-cnn", everything) == {"creatives"}
     assert looks_at("train-lstm", everything) == {"copy"}
     assert looks_at("segment", everything) == {"events", "privacy"}
     assert looks_at("train-policy", everything) == {"impressions", "events", "creatives", "privacy"}
 
 
-@pytest.mark.parametrize("name", pipelines.NAMES)
+@pytest.mark.parametrize("name", compiled_pipelines.NAMES)
 def test_no_task_is_handed_one_artifact_twice(name: str) -> None:
-    assert artifact_inputs.find_repeated(pipelines.load(name, FOLDER).pipeline) == []
+    assert artifact_inputs.find_repeated(compiled_pipelines.load_pipeline(name, FOLDER).pipeline) == []
 
 
 def test_an_artifact_that_reaches_a_task_by_two_ways_is_found() -> None:
@@ -157,8 +159,8 @@ def test_an_artifact_that_reaches_a_task_by_two_ways_is_found() -> None:
 
 def test_a_run_in_which_every_task_executes_stays_below_what_the_server_reads() -> None:
     given = params.load(ROOT / "params.yaml")
-    compiled = pipelines.load("training", FOLDER).placed(given.pipeline)
-    sizes = workflow_size.tasks(compiled, pipelines.arguments("training", given, None))
+    compiled = compiled_pipelines.load_pipeline("training", FOLDER).with_resources(given.pipeline)
+    sizes = workflow_size.tasks(compiled, compiled_pipelines.build_arguments("training", given, None))
     assert workflow_size.estimate(sizes.values()) <= workflow_size.LIMIT
 
 
@@ -178,27 +180,27 @@ def test_the_estimate_of_a_run_is_what_was_measured() -> None:
     assert workflow_size.estimate(run) == pytest.approx(measured["object"], rel=0.01)
 
 
-@pytest.mark.parametrize("name", pipelines.NAMES)
+@pytest.mark.parametrize("name", compiled_pipelines.NAMES)
 def test_what_looks_at_the_world_is_never_cached_and_the_rest_is(name: str) -> None:
-    pipeline = pipelines.load(name, FOLDER)
+    pipeline = compiled_pipelines.load_pipeline(name, FOLDER)
     everything = {**tasks(pipeline), **pipeline.pipeline["root"]["dag"]["tasks"]}
-    fresh = {stage_of(n) for n, task in everything.items() if not task.get("cachingOptions", {}).get("enableCache")}
+    fresh = {stage_name(n) for n, task in everything.items() if not task.get("cachingOptions", {}).get("enableCache")}
     last = {"register"} if name == "training" else {"score"}
     assert fresh - {"exit_handler"} == {"snapshot", "finish", *last}
 
 
-@pytest.mark.parametrize("name", pipelines.NAMES)
+@pytest.mark.parametrize("name", compiled_pipelines.NAMES)
 def test_what_lives_by_the_network_is_tried_again_with_patience(name: str) -> None:
-    for task_name, task in tasks(pipelines.load(name, FOLDER)).items():
+    for task_name, task in tasks(compiled_pipelines.load_pipeline(name, FOLDER)).items():
         retries = task.get("retryPolicy", {})
-        networked = stage_of(task_name) in {*NETWORKED, "train_gan", "train_cnn", "train_lstm"}
+        networked = stage_name(task_name) in {*NETWORKED, "train_gan", "train_cnn", "train_lstm"}
         assert bool(retries) == networked
         assert not networked or (retries["maxRetryCount"], retries["backoffDuration"]) == (3, "30s")
 
 
-@pytest.mark.parametrize("name", pipelines.NAMES)
+@pytest.mark.parametrize("name", compiled_pipelines.NAMES)
 def test_secrets_are_named_and_never_in_the_text(name: str) -> None:
-    pipeline = pipelines.load(name, FOLDER)
+    pipeline = compiled_pipelines.load_pipeline(name, FOLDER)
     pods = pipeline.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     with_key = {
         label
@@ -217,8 +219,10 @@ def test_a_training_of_several_processes_is_waited_for_by_a_small_pod_that_knows
     values["train_gan"]["nodes"] = 2
     values["pipeline"]["stages"]["train_gan"] = {"cpu": "8", "gpu": 1, "timeout_minutes": 90}
     given = params.Params.model_validate(values)
-    assert pipelines.spread(given) == {"train_gan"}
-    placed = pipelines.load("training", FOLDER).placed(given.pipeline, pipelines.spread(given))
+    assert compiled_pipelines.distributed_stages(given) == {"train_gan"}
+    placed = compiled_pipelines.load_pipeline("training", FOLDER).with_resources(
+        given.pipeline, compiled_pipelines.distributed_stages(given)
+    )
     executors = placed.pipeline["deploymentSpec"]["executors"]
     pods = placed.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     told = {entry["name"]: entry["value"] for entry in executors["exec-train-gan"]["container"]["env"]}
@@ -226,7 +230,7 @@ def test_a_training_of_several_processes_is_waited_for_by_a_small_pod_that_knows
     assert params.parse(PodResources, told["ADLOOM_PLACE"]) == given.pipeline.resources_for("train_gan")
     assert executors["exec-train-gan"]["container"]["resources"]["resourceCpuLimit"] == "1"
     assert "accelerator" not in executors["exec-train-gan"]["container"]["resources"]
-    assert pods["exec-train-gan"]["activeDeadlineSeconds"] == str((90 + pipelines.SCHEDULING) * 60)
+    assert pods["exec-train-gan"]["activeDeadlineSeconds"] == str((90 + compiled_pipelines.SCHEDULING_MINUTES) * 60)
     assert "env" not in executors["exec-train-cnn"]["container"]
 
 
@@ -240,7 +244,7 @@ def test_a_stage_is_placed_as_the_params_say() -> None:
         timeout_minutes=90,
     )
     given = Pipeline(image="registry.example/train@sha256:0", stages={"train_gan": place})
-    placed = pipelines.load("training", FOLDER).placed(given)
+    placed = compiled_pipelines.load_pipeline("training", FOLDER).with_resources(given)
     executors = placed.pipeline["deploymentSpec"]["executors"]
     pods = placed.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert {e["container"]["image"] for e in executors.values()} == {"registry.example/train@sha256:0"}
@@ -260,13 +264,15 @@ def test_a_stage_is_placed_as_the_params_say() -> None:
         {"key": "team", "effect": "NoExecute", "operator": "Equal", "value": "ads"},
     ]
     assert "nodeSelector" not in pods["exec-evaluate"]
-    assert placed.placed(Pipeline()) == pipelines.load("training", FOLDER).placed(Pipeline())
+    assert placed.with_resources(Pipeline()) == compiled_pipelines.load_pipeline("training", FOLDER).with_resources(
+        Pipeline()
+    )
 
 
 def test_the_last_task_can_ask_kubeflow_and_delete_what_trainings_left() -> None:
     keys = {"ADLOOM_KFP_ENDPOINT", "MLFLOW_TRACKING_URI", "ADLOOM_WEBHOOK_URL"}
     for name, more in (("training", {"ADLOOM_CHECKPOINT_URI", "AWS_SECRET_ACCESS_KEY"}), ("scoring", set[str]())):
-        compiled = pipelines.load(name, ROOT / pipelines.FOLDER)
+        compiled = compiled_pipelines.load_pipeline(name, ROOT / compiled_pipelines.FOLDER)
         pod = compiled.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-finish"]
         sources = [*pod["configMapAsEnv"], *pod["secretAsEnv"]]
         assert keys | more <= {pair["envVar"] for source in sources for pair in source["keyToEnv"]}

@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from adloom.cli.options import AS_JSON, PARAMS
-from adloom.doctor.context import look
+from adloom.doctor.context import read_context
 from adloom.doctor.finding import Finding, Kind, State
-from adloom.doctor.runner import examine, exit_code
+from adloom.doctor.runner import exit_code, run_checks
 
 SIGNS = {State.OK: "✓", State.WARNING: "!", State.BROKEN: "✗", State.NOT_ASKED: "-"}
 WIDTH = max(len(kind.value[0]) for kind in Kind)
@@ -29,7 +29,7 @@ def doctor(params_path: Path, as_json: bool) -> None:
     Example: adloom doctor --json
     """
     findings = []
-    for finding in examine(look(params_path)):
+    for finding in run_checks(read_context(params_path)):
         findings.append(finding)
         for line in () if as_json else lines(finding):
             click.echo(line)

@@ -1,6 +1,5 @@
-"""The commands that talk to Kubeflow Pipelines: submit, runs, schedules."""
+"""`adloom submit`, `runs`, `schedules` and `trigger-server`: pipelines on Kubeflow."""
 
-import json
 import sys
 import time
 from collections.abc import Mapping
@@ -13,38 +12,39 @@ from typing import Any
 
 import click
 
-from adloom.cli.options import AS_JSON, HOST, PARAMS, PORT, load_context
-from adloom.config import params
+from adloom.cli.options import AS_JSON, HOST, PARAMS, PORT, load_context, print_json
+from adloom.config import params as parameters
 from adloom.config.params import Params
 from adloom.config.settings import Settings
 from adloom.errors import AdloomError, ConfigError
-from adloom.kubeflow import pipelines, plan, progress
-from adloom.kubeflow import schedule as crons
-from adloom.kubeflow import submit as verb
-from adloom.kubeflow.client.base import Kubeflow, PipelineRun, Schedule
-from adloom.kubeflow.client.http import KfpServer
+from adloom.kubeflow import plan as planning
+from adloom.kubeflow import progress
+from adloom.kubeflow import schedule as cron_schedule
+from adloom.kubeflow import submit as submission
+from adloom.kubeflow.client.base import KubeflowClient, PipelineRun, Schedule
+from adloom.kubeflow.client.http import HttpKubeflowClient
+from adloom.kubeflow.compiled_pipelines import FOLDER, NAMES, load_pipeline
 from adloom.kubeflow.plan import Plan, Spec
-from adloom.kubeflow.run_namespace import connect
+from adloom.kubeflow.run_namespace import open_run_namespace
 from adloom.kubeflow.schedule import Cron
 from adloom.kubeflow.submit import TriggerResult
 
 BY_HAND = "by hand"
+DONE = {"pause": "is paused", "resume": "runs again", "delete": "is deleted; the runs it made stay"}
 
 
 @click.command("submit")
-@click.argument("pipeline", type=click.Choice(pipelines.NAMES))
+@click.argument("pipeline", type=click.Choice(NAMES))
 @PARAMS
-@click.option(
-    "--compiled", type=Path, help=f"Folder of compiled pipelines.  [default: {pipelines.FOLDER}, or as shipped]"
-)
-@click.option("--no-wait", is_flag=True, help="Print the run's address and end; else wait until the run has ended.")
+@click.option("--compiled", type=Path, help=f"Folder of compiled pipelines.  [default: {FOLDER}, or as shipped]")
+@click.option("--no-wait", is_flag=True, help="Print the run's address and exit; else wait until the run has ended.")
 @click.option(
     "--if-changed",
     is_flag=True,
-    help="Run only when something differs from the last run that succeeded, and not while runs cool down.",
+    help="Run only if something differs from the last successful run, and not during the cool-down.",
 )
-@click.option("--schedule", "cron", metavar="CRON", help='Run again and again (UTC), such as "30 3 * * *".')
-@click.option("--idempotency-key", "key", metavar="KEY", help="Start one run however often this key is given.")
+@click.option("--schedule", "cron", metavar="CRON", help='Run on a schedule (UTC), such as "30 3 * * *".')
+@click.option("--idempotency-key", "key", metavar="KEY", help="Start at most one run with this key.")
 @click.option("--dry-run", is_flag=True, help="Print what would run and why; change nothing on the server.")
 @AS_JSON
 def submit(
@@ -59,7 +59,7 @@ def submit(
     as_json: bool,
 ) -> None:
     """
-    Run a pipeline on Kubeflow, on the sources as they are now, and wait until it has ended.
+    Run a pipeline on Kubeflow with the current sources, and wait until it has ended.
 
     Example: adloom submit training --if-changed --no-wait
     """
@@ -67,21 +67,21 @@ def submit(
         raise ConfigError("--schedule: cannot go with --if-changed or --idempotency-key; a schedule runs at its times")
     if if_changed and key is not None:
         raise ConfigError("--if-changed: cannot go with --idempotency-key; equal triggers start one run without a key")
-    times = None if cron is None else crons.parse(cron)
-    loaded = pipelines.load(pipeline, compiled)
-    given, context = load_context(params_path)
-    planned = plan.make(pipeline, loaded, given, context, scheduled=times is not None)
+    times = None if cron is None else cron_schedule.parse(cron)
+    loaded = load_pipeline(pipeline, compiled)
+    params, context = load_context(params_path)
+    plan = planning.build_plan(pipeline, loaded, params, context, scheduled=times is not None)
     if dry_run:
-        _dry(planned, times, as_json)
+        _print_plan(plan, times, as_json)
     elif times:
-        _schedule(planned, times, as_json)
+        _submit_schedule(plan, times, as_json)
     else:
-        kubeflow = _server()
-        became = _if_changed(planned, kubeflow, given) if if_changed else _started(planned, kubeflow, key)
-        if no_wait or (if_changed and not became.started):
-            _tell(became, as_json)
+        kubeflow = _client()
+        result = _trigger(plan, kubeflow, params) if if_changed else _start(plan, kubeflow, key)
+        if no_wait or (if_changed and not result.started):
+            _print_result(result, as_json)
         else:
-            _wait(became, planned.tasks, kubeflow, as_json)
+            _wait(result, plan.tasks, kubeflow, as_json)
 
 
 @click.command("trigger-server")
@@ -103,12 +103,12 @@ def trigger_server(params_path: Path, host: str, port: int) -> None:
 
     prepare_libraries()
     load_context(params_path)
-    KfpApi(settings := Settings(), Timeouts()).endpoint  # noqa: B018 - raises without one
+    KfpApi(settings := Settings(), Timeouts()).endpoint  # noqa: B018 - raises if none is configured
 
     def start(pipeline: str, cause: str) -> TriggerResult:
-        given, context = load_context(params_path)
-        planned = plan.make(pipeline, pipelines.load(pipeline), given, context)
-        return _if_changed(planned, _server(), given, cause)
+        params, context = load_context(params_path)
+        plan = planning.build_plan(pipeline, load_pipeline(pipeline), params, context)
+        return _trigger(plan, _client(), params, cause)
 
     app = create_app(start, settings)
     with bind_socket(host, port) as bound:
@@ -121,18 +121,19 @@ def trigger_server(params_path: Path, host: str, port: int) -> None:
 @AS_JSON
 def runs(params_path: Path, limit: int, as_json: bool) -> None:
     """
-    List the runs on Kubeflow: when, how they stand, why they were started, of which pipeline, and where to look.
+    List the runs on Kubeflow: time, state, title, pipeline digest, reason and address.
 
     Example: adloom runs --limit 5
     """
-    kubeflow, names = _server(), _names(params_path)
-    found = [run for name in names for run in islice(kubeflow.runs(name), limit)]
-    newest = sorted(found, key=lambda run: run.created, reverse=True)[:limit]
+    kubeflow = _client()
+    listed = [run for name in _pipeline_names(params_path) for run in islice(kubeflow.list_runs(name), limit)]
+    newest = sorted(listed, key=lambda run: run.created, reverse=True)[:limit]
     if as_json:
-        click.echo(json.dumps([_facts(run) for run in newest], indent=1))
+        print_json([_to_dict(run) for run in newest])
         return
     for run in newest:
-        click.echo(f"{run.created:%Y-%m-%d %H:%M}  {run.state:9}  {run.title}  {plan.short(run.digest)}  {run.reason}")
+        digest = planning.shorten_digest(run.digest)
+        click.echo(f"{run.created:%Y-%m-%d %H:%M}  {run.state:9}  {run.title}  {digest}  {run.reason}")
         if run.url:
             click.echo(f"{'':27}  {run.url}")
 
@@ -144,121 +145,128 @@ def runs(params_path: Path, limit: int, as_json: bool) -> None:
 @AS_JSON
 def schedules(action: str, name: str | None, params_path: Path, as_json: bool) -> None:
     """
-    List the schedules on Kubeflow; pause, resume or delete the one of this title, or whose id begins so.
+    List the schedules on Kubeflow; pause, resume or delete one by its title or the beginning of its id.
 
     Example: adloom schedules pause "shop-training 30 3 * * *"
     """
-    kubeflow, names = _server(), _names(params_path)
+    kubeflow, pipelines = _client(), _pipeline_names(params_path)
     if action == "list":
-        _list_schedules([found for each in names for found in kubeflow.schedules(each)], as_json)
+        _print_schedules([found for pipeline in pipelines for found in kubeflow.list_schedules(pipeline)], as_json)
         return
     if not name:
         raise ConfigError(f"adloom schedules {action}: which one? `adloom schedules` lists their titles")
-    chosen = verb.find(name, names, kubeflow)
+    schedule = submission.find_schedule(name, pipelines, kubeflow)
     if action == "delete":
-        kubeflow.unschedule(chosen.schedule_id)
+        kubeflow.delete_schedule(schedule.schedule_id)
     else:
-        kubeflow.switch(chosen.schedule_id, on=action == "resume")
-    done = {"pause": "is paused", "resume": "runs again", "delete": "is deleted; the runs it made stay"}
-    click.echo(f"{chosen.title}: {done[action]}")
+        kubeflow.set_enabled(schedule.schedule_id, action == "resume")
+    click.echo(f"{schedule.title}: {DONE[action]}")
 
 
-def _if_changed(planned: Plan, kubeflow: Kubeflow, given: Params, cause: str = "") -> TriggerResult:
-    cooldown = timedelta(minutes=given.pipeline.cooldown_minutes)
-    return verb.trigger(planned, kubeflow, cooldown, datetime.now(UTC), time.sleep, cause)
+def result_to_dict(result: TriggerResult) -> dict[str, Any]:
+    """Return a trigger's result as JSON has it."""
+    until = result.until.isoformat() if result.until else None
+    return {**_to_dict(result.run), "started": result.started, "note": result.note, "until": until}
 
 
-def _started(planned: Plan, kubeflow: Kubeflow, key: str | None) -> TriggerResult:
+def _client() -> KubeflowClient:
+    return HttpKubeflowClient(Settings())
+
+
+def _pipeline_names(params_path: Path) -> list[str]:
+    project = parameters.load(params_path).project
+    return [planning.qualified_name(project, pipeline) for pipeline in NAMES]
+
+
+def _trigger(plan: Plan, kubeflow: KubeflowClient, params: Params, cause: str = "") -> TriggerResult:
+    cooldown = timedelta(minutes=params.pipeline.cooldown_minutes)
+    return submission.trigger_run(plan, kubeflow, cooldown, datetime.now(UTC), time.sleep, cause)
+
+
+def _start(plan: Plan, kubeflow: KubeflowClient, key: str | None) -> TriggerResult:
     if key is None:
-        return TriggerResult(verb.start(planned, kubeflow, BY_HAND), started=True, note=BY_HAND)
-    run, started = verb.start_once(planned, kubeflow, BY_HAND, key, time.sleep)
-    return TriggerResult(run, started, BY_HAND if started else f"its key was given before, {run.reason}")
+        return TriggerResult(submission.start_run(plan, kubeflow, BY_HAND), started=True, note=BY_HAND)
+    run, started = submission.start_run_once(plan, kubeflow, BY_HAND, key, time.sleep)
+    return TriggerResult(run, started, BY_HAND if started else f"its key was used before, {run.reason}")
 
 
-def _wait(became: TriggerResult, tasks: Mapping[str, str], kubeflow: Kubeflow, as_json: bool) -> None:
-    """Show a run until it has ended; with JSON, what a person would read goes to stderr."""
-    say = partial(click.echo, err=as_json)
-    say(_line(became))
-    run = became.run
+def _wait(result: TriggerResult, tasks: Mapping[str, str], kubeflow: KubeflowClient, as_json: bool) -> None:
+    """Print a run's progress until it has ended; with JSON, the progress goes to stderr."""
+    run = result.run
+    echo = partial(click.echo, err=as_json)
+    echo(_format_result(result))
     try:
-        namespace = connect(Settings())
-        notices = namespace.notice if namespace else lambda _: ""
-        ended = progress.watch(run.run_id, kubeflow, tasks, say, time.sleep, notices)
+        namespace = open_run_namespace(Settings())
+        find_problem = namespace.find_problem if namespace else lambda _: ""
+        ended = progress.watch(run.run_id, kubeflow, tasks, echo, time.sleep, find_problem)
     except KeyboardInterrupt:
         click.echo(f"adloom: stopped waiting; run {run.run_id} goes on{f': {run.url}' if run.url else ''}", err=True)
         sys.exit(130)
     if as_json:
-        _tell(replace(became, run=ended), as_json)
-    if namespace and not progress.is_told_whole(ended, tasks):
-        ended = progress.add_failed_pods(ended, namespace.failed_pods(run.run_id), tasks)
-    progress.check(ended, tasks)
+        _print_result(replace(result, run=ended), as_json)
+    if namespace and not progress.is_complete(ended, tasks):
+        ended = progress.add_failed_pods(ended, namespace.list_failed_pods(run.run_id), tasks)
+    progress.raise_for_failure(ended, tasks)
 
 
-def _tell(became: TriggerResult, as_json: bool) -> None:
-    click.echo(json.dumps(facts(became), indent=1) if as_json else _line(became))
+def _print_result(result: TriggerResult, as_json: bool) -> None:
+    if as_json:
+        print_json(result_to_dict(result))
+    else:
+        click.echo(_format_result(result))
 
 
-def _line(became: TriggerResult) -> str:
-    run = became.run
-    told = f"run {run.run_id} {'started' if became.started else run.state}: {became.note}"
-    return f"{told}\n{run.url}" if run.url else told
+def _format_result(result: TriggerResult) -> str:
+    run = result.run
+    line = f"run {run.run_id} {'started' if result.started else run.state}: {result.note}"
+    return f"{line}\n{run.url}" if run.url else line
 
 
-def _dry(planned: Plan, times: Cron | None, as_json: bool) -> None:
-    last, before, reason = (None, {}, f"a schedule, next {_due(times)}") if times else _compared(planned)
-    told = plan.facts(planned, last, before, reason)
-    for line in [json.dumps(told, indent=1)] if as_json else plan.lines(told):
+def _print_plan(plan: Plan, times: Cron | None, as_json: bool) -> None:
+    last, before, reason = (None, {}, f"a schedule, next {_format_times(times)}") if times else _compare(plan)
+    summary = planning.summarize(plan, last, before, reason)
+    if as_json:
+        print_json(summary)
+        return
+    for line in planning.format_summary(summary):
         click.echo(line)
 
 
-def _compared(planned: Plan) -> tuple[PipelineRun | None, Spec, str]:
+def _compare(plan: Plan) -> tuple[PipelineRun | None, Spec, str]:
     """Return the last run, its compiled pipeline, and why to run or why not."""
     try:
-        kubeflow = _server()
-        last = verb.last(planned, kubeflow)
-        before = dict(kubeflow.spec(last)) if last else {}
+        kubeflow = _client()
+        last = submission.find_last_run(plan, kubeflow)
+        before = dict(kubeflow.get_spec(last)) if last else {}
     except AdloomError as error:
         return None, {}, f"not compared with the last run: {error}"
-    return last, before, plan.why(planned, last)
+    return last, before, planning.explain_run(plan, last)
 
 
-def _schedule(planned: Plan, times: Cron, as_json: bool) -> None:
-    made, done = verb.schedule(planned, _server(), times)
+def _submit_schedule(plan: Plan, times: Cron, as_json: bool) -> None:
+    schedule, change = submission.ensure_schedule(plan, _client(), times)
     if as_json:
-        return _list_schedules([made], as_json)
-    due = f"next {_due(times)}" if made.on else f'it is paused, `adloom schedules resume "{made.title}"` lets it run'
-    return click.echo(f"schedule {made.title}: {done}; {due}; it looks at the sources when it runs")
+        _print_schedules([schedule], as_json)
+        return
+    paused = f'it is paused, `adloom schedules resume "{schedule.title}"` resumes it'
+    due = f"next {_format_times(times)}" if schedule.on else paused
+    click.echo(f"schedule {schedule.title}: {change}; {due}; it looks at the sources when it runs")
 
 
-def _due(times: Cron) -> str:
-    """Return the next times, for people."""
+def _format_times(times: Cron) -> str:
+    """Return the next times."""
     due = islice(times.after(datetime.now(UTC)), 3)
     return f"{', '.join(f'{time:%Y-%m-%d %H:%M}' for time in due)} UTC"
 
 
-def _list_schedules(found: list[Schedule], as_json: bool) -> None:
+def _print_schedules(listed: list[Schedule], as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps([asdict(schedule) for schedule in found], indent=1, default=str))
+        print_json([asdict(schedule) for schedule in listed])
         return
-    for schedule in found:
+    for schedule in listed:
         click.echo(f"{schedule.schedule_id:36}  {'on' if schedule.on else 'paused':6}  {schedule.title}")
 
 
-def facts(became: TriggerResult) -> dict[str, Any]:
-    """Return what became of a trigger as a program is told it."""
-    until = became.until.isoformat() if became.until else None
-    return {**_facts(became.run), "started": became.started, "note": became.note, "until": until}
-
-
-def _facts(run: PipelineRun) -> dict[str, Any]:
+def _to_dict(run: PipelineRun) -> dict[str, Any]:
     names = ("run_id", "title", "state", "reason", "digest", "url")
     return {**{name: getattr(run, name) for name in names}, "created": run.created.isoformat()}
-
-
-def _names(params_path: Path) -> list[str]:
-    project = params.load(params_path).project
-    return [plan.on_server(project, pipeline) for pipeline in pipelines.NAMES]
-
-
-def _server() -> Kubeflow:
-    return KfpServer(Settings())

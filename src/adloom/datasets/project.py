@@ -4,7 +4,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from adloom.errors import UserError
-from adloom.kubeflow.pipelines import FOLDER, NAMES
+from adloom.kubeflow.compiled_pipelines import FOLDER, NAMES
 
 IGNORED = [
     *("/data/", "/models/", "/reports/", "/.adloom/", "/mlflow.db*", "/mlartifacts/"),

@@ -15,11 +15,11 @@ from adloom.config.settings import Settings
 from adloom.doctor.finding import Finding
 from adloom.errors import ConfigError
 
-Place = Literal["laptop", "pod", "CI"]
+Environment = Literal["laptop", "pod", "CI"]
 
 
 @dataclass(frozen=True)
-class Context:
+class DoctorContext:
     """The environment that is checked."""
 
     settings: Settings
@@ -28,33 +28,33 @@ class Context:
     params: Params | ConfigError
 
     @property
-    def place(self) -> Place:
+    def environment(self) -> Environment:
         """Where this is; a pod of continuous integration is a pod."""
         return "pod" if self.settings.kubernetes_host else "CI" if self.settings.ci else "laptop"
 
     @property
-    def loaded(self) -> Params | None:
+    def valid_params(self) -> Params | None:
         """The params, None when they cannot be read."""
         return self.params if isinstance(self.params, Params) else None
 
     @property
-    def trains(self) -> bool:
+    def can_train(self) -> bool:
         """Whether this can train, or only serve or submit."""
-        return installed("torch")
+        return is_installed("torch")
 
 
-Check = Callable[[Context], Iterable[Finding]]
+Check = Callable[[DoctorContext], Iterable[Finding]]
 
 
-def installed(module: str) -> bool:
+def is_installed(module: str) -> bool:
     """Return whether a top-level module could be imported, without doing so."""
     return find_spec(module) is not None
 
 
-def look(params_path: Path) -> Context:
+def read_context(params_path: Path) -> DoctorContext:
     """Read the environment and params.yaml; what is wrong with either is kept, not raised."""
     settings, mistakes = _settings()
-    return Context(settings, mistakes, params_path, _params(params_path))
+    return DoctorContext(settings, mistakes, params_path, _params(params_path))
 
 
 def _params(path: Path) -> Params | ConfigError:

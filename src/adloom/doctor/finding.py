@@ -28,7 +28,7 @@ class Finding:
     next_step: str = ""
 
 
-class FinalError(Exception):
+class StopCheck(Exception):  # noqa: N818 - ends a check, not a failure
     """A finding after which a check has nothing more to ask."""
 
     def __init__(self, finding: Finding) -> None:
@@ -116,7 +116,7 @@ class Kind(Enum):
         name, state = self.value
         return Finding(check or name.partition("-")[0], name, state, str(found), next_step)
 
-    def told(self, error: Exception, also: str = "") -> Finding:
+    def from_error(self, error: Exception, also: str = "") -> Finding:
         """Return what an error of adloom's says: nearly all such lines end in the next step."""
         found, _, next_step = str(error).rpartition("; ")
         said, step = (found, next_step) if found else (next_step, "the log of what was asked says why")

@@ -32,7 +32,7 @@ class SchemaError(ConfigError):
     """The database was made by another version of MLflow."""
 
 
-def version(server: MlflowConnection) -> str:
+def fetch_version(server: MlflowConnection) -> str:
     """Return the version that a server says it is of. Raises UnavailableError, AuthenticationError or ApiError."""
     _prepare(server)
     from mlflow.utils.credentials import get_default_host_creds
@@ -52,7 +52,7 @@ def version(server: MlflowConnection) -> str:
     return str(said.text.strip())
 
 
-def own_version() -> str:
+def client_version() -> str:
     """Return the version of the client."""
     prepare_environment()
     import mlflow
@@ -74,7 +74,7 @@ def is_new(server: MlflowConnection) -> bool:
         raise DatabaseError(f"MLflow at {server.name}: cannot be opened: {describe_error(error)}; {ADDRESS}") from None
 
 
-def read(server: MlflowConnection) -> str | None:
+def find_artifact_location(server: MlflowConnection) -> str | None:
     """
     Look for experiments and registered models, and return where files of the project's experiment, or any, go.
 

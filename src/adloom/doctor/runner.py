@@ -7,19 +7,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from adloom.doctor.checks import docker, folder, key, kfp, machine, mlflow, python, s3
-from adloom.doctor.context import Check, Context
+from adloom.doctor.context import Check, DoctorContext
 from adloom.doctor.finding import Finding, Kind, State
 from adloom.errors import AdloomError, UserError
 
-SECONDS = 30  # for all checks together; a dead address takes none of them so long
+TIMEOUT = 30  # for all checks together; a dead address takes none of them so long
 CHECKS: Mapping[str, Check] = {
-    "params": folder.parameters,
-    "settings": folder.settings,
+    "params": folder.check_params,
+    "settings": folder.check_settings,
     "python": python.check,
-    "disk": machine.disk,
-    "memory": machine.memory,
-    "cpu": machine.cpus,
-    "precision": machine.precision,
+    "disk": machine.check_disk,
+    "memory": machine.check_memory,
+    "cpu": machine.check_cpus,
+    "precision": machine.check_precision,
     "key": key.check,
     "docker": docker.check,
     "s3": s3.check,
@@ -34,7 +34,7 @@ class RunningCheck:
 
     name: str
     check: Check
-    context: Context
+    context: DoctorContext
     findings: list[Finding] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -60,12 +60,14 @@ class RunningCheck:
             self.findings.append(Kind.CHECK_FAILED(said, "report this as a defect of adloom", self.name))
 
 
-def examine(context: Context, checks: Mapping[str, Check] = CHECKS, seconds: float = SECONDS) -> Iterator[Finding]:
+def run_checks(
+    context: DoctorContext, checks: Mapping[str, Check] = CHECKS, seconds: float = TIMEOUT
+) -> Iterator[Finding]:
     """Yield the findings of all checks in their order, each as soon as it and those before it are done."""
     until = time.monotonic() + seconds
     begun = [RunningCheck(name, check, context) for name, check in checks.items()]
     for checking in begun:
-        yield from (without_secrets(finding, context) for finding in checking.found(until))
+        yield from (redact_secrets(finding, context) for finding in checking.found(until))
 
 
 def exit_code(findings: list[Finding]) -> int:
@@ -76,7 +78,7 @@ def exit_code(findings: list[Finding]) -> int:
     return AdloomError.exit_code if broken == {Kind.CHECK_FAILED.value[0]} else UserError.exit_code
 
 
-def without_secrets(finding: Finding, context: Context) -> Finding:
+def redact_secrets(finding: Finding, context: DoctorContext) -> Finding:
     """Return a finding without what another's message may have carried into it: keys, and passwords in addresses."""
     settings = context.settings
     secrets = [settings.pseudonym_key, settings.kfp_token, settings.webhook_url, settings.trigger_token]

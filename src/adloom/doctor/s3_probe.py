@@ -17,12 +17,12 @@ class S3Probe:
     def __init__(self, endpoint: str | None, options: S3Options = ONCE) -> None:
         self._client = S3Client(endpoint, options)
 
-    def greet(self) -> None:
+    def check_connection(self) -> None:
         """Raise when the server does not answer, or does not accept the key."""
         with suppress(PermissionDeniedError), self._client.translate_errors("S3"):
             self._client.call(self._client.boto.list_buckets)
 
-    def look(self, uri: str) -> bool:
+    def has_objects(self, uri: str) -> bool:
         """Return whether an object exists below a URI. Reads the first, because listing is another permission."""
         address = parse_address(uri)
         with self._client.translate_errors(uri):
@@ -33,7 +33,7 @@ class S3Probe:
                 self._client.call(request)["Body"].close()
         return key is not None
 
-    def try_out(self, uri: str) -> None:
+    def check_writable(self, uri: str) -> None:
         """Write a small object below a URI, read it back, and delete it with its version."""
         address, content = parse_address(uri), secrets.token_bytes(16)
         target = {"Bucket": address.bucket, "Key": address.join(f".adloom-doctor-{content.hex()}")}
@@ -49,7 +49,7 @@ class S3Probe:
                 f"{uri}: an object was read back as another than was written; look into the server's log"
             )
 
-    def versioned(self, uri: str) -> bool | None:
+    def is_versioned(self, uri: str) -> bool | None:
         """Return whether a URI's bucket keeps old versions; None when that may not be read."""
         bucket = parse_address(uri).bucket
         try:

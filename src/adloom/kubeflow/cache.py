@@ -30,7 +30,7 @@ NO_SOURCE = "none"
 logger = logging.getLogger(__name__)
 
 
-class Noted(TypedDict):
+class ArtifactNote(TypedDict):
     """Where an artifact lies, and how many files it has."""
 
     uri: str
@@ -49,12 +49,12 @@ def assign_keys(digests: Mapping[str, str], place: ObjectStore | None, settings:
         logger.warning("ADLOOM_CHECKPOINT_URI: not set; nothing is noted of what is cached, so every task runs")
         return {table: f"{digest}.{_new_generation()}" for table, digest in digests.items()}
     return {
-        table: f"{digest}.{_current_generation(lane_name(table, digest), place, settings)}"
+        table: f"{digest}.{_current_generation(note_folder(table, digest), place, settings)}"
         for table, digest in digests.items()
     }
 
 
-def lane_name(table: str, key: str) -> str:
+def note_folder(table: str, key: str) -> str:
     """Return where the notes about a table lie, given the digest of its source or its cache key."""
     digest, _, generation = key.partition(".")
     return "/".join(part for part in (table, digest or NO_SOURCE, generation) if part)
@@ -63,7 +63,7 @@ def lane_name(table: str, key: str) -> str:
 def write_note(uri: str, folder: Path, lanes: Iterable[str], place: ObjectStore) -> None:
     """Note under each lane that an artifact of so many files lies at a URI."""
     files = sum(path.is_file() for path in folder.rglob("*"))
-    text = json.dumps(Noted(uri=uri, files=files)).encode()
+    text = json.dumps(ArtifactNote(uri=uri, files=files)).encode()
     for one in lanes:
         write_object(place, f"{one}/{hashlib.sha256(uri.encode()).hexdigest()[:16]}", text)
 
@@ -88,7 +88,7 @@ def _current_generation(where: str, place: ObjectStore, settings: Settings) -> s
     return new
 
 
-def _find_missing(noted: Noted, settings: Settings) -> str | None:
+def _find_missing(noted: ArtifactNote, settings: Settings) -> str | None:
     """Return an artifact's URI when it lacks files or is unreadable. Raises ExternalServiceError without an answer."""
     scheme, _, rest = noted["uri"].rpartition("://")
     try:

@@ -25,7 +25,7 @@ from adloom.storage import manifest
 
 logger = logging.getLogger(__name__)
 
-MOVED = "changed since this pipeline looked at its sources; start the pipeline again"
+CHANGED = "changed since this pipeline looked at its sources; start the pipeline again"
 
 
 class Artifact(Protocol):
@@ -43,7 +43,7 @@ Artifacts = Mapping[str, Artifact]
 
 
 @RETRY
-def call(stage: str, project: str, block: str, inputs: Artifacts, outputs: Artifacts) -> Metrics:
+def run_stage(stage: str, project: str, block: str, inputs: Artifacts, outputs: Artifacts) -> Metrics:
     """
     Run a stage by its command name, with the JSON of its block, and tell the pipeline what was made.
 
@@ -52,17 +52,17 @@ def call(stage: str, project: str, block: str, inputs: Artifacts, outputs: Artif
     context = _outside(project)
     given = params.parse(params.stage_class(stage.replace("-", "_")), block)
     tables, made = ({name: Path(artifact.path) for name, artifact in a.items()} for a in (inputs, outputs))
-    if isinstance(given, Training) and distributed.needed(given, tables):
+    if isinstance(given, Training) and distributed.needs_cluster(given, tables):
         settings = Settings()
-        world = distributed.jobs(settings)
+        world = distributed.open_job_client(settings)
         metrics = distributed.train(stage, project, given, tables, made, context, settings, world)
         for artifact in outputs.values():
-            describe(artifact, context, _tracked(artifact, context))
+            describe_artifact(artifact, context, _tracked(artifact, context))
     else:
         paths = {name: str(path) for name, path in {**tables, **made}.items()}
         metrics = runner.run_block(stage, paths, given, context)
         for artifact in outputs.values():
-            describe(artifact, context)
+            describe_artifact(artifact, context)
     _write_notes(project, _find_lanes(inputs), outputs.values())
     return metrics
 
@@ -80,18 +80,18 @@ def scan_sources(project: str, ingest: Mapping[str, str], prepare: str, expected
     sources = Ingest.model_validate({table: block.source(table) for table, block in blocks.items()})
     erasure_list = params.parse(Prepare, prepare).erasure_list
     _begin(project, reason)
-    found = expect(sources_lock.scan_table(sources, erasure_list, _outside(project)), expected)
+    found = assert_expected(sources_lock.scan_table(sources, erasure_list, _outside(project)), expected)
     settings = Settings()
     keys = cache.assign_keys({table: found[table] for table in TABLES}, cache.open_notes(settings, project), settings)
     return {**found, **keys, "sources": json.dumps(found, sort_keys=True)}
 
 
-def expect(lock: SourcesLock, expected: str) -> dict[str, str]:
+def assert_expected(lock: SourcesLock, expected: str) -> dict[str, str]:
     """Return a lock's digests, "" for a table without a source. Raises DataError when others were expected."""
     found = dict.fromkeys((*TABLES, "privacy"), "") | lock.digests()
     wanted: dict[str, str] = json.loads(expected) if expected else {}
     if other := [name for name in wanted if wanted[name] != found.get(name)]:
-        raise DataError(f"sources: {', '.join(other)} {MOVED}")
+        raise DataError(f"sources: {', '.join(other)} {CHANGED}")
     return found
 
 
@@ -122,8 +122,8 @@ def prepare(
             lock = _check_privacy(table, prepared, privacy, context)
         metrics = prepare_table(table, lock, raw, Path(rows.path), prepared, context)
         rows.metadata["raw_digest"] = manifest.digest(raw)
-    describe(rows, context)
-    _write_notes(project, [cache.lane_name(table, source)], [rows])
+    describe_artifact(rows, context)
+    _write_notes(project, [cache.note_folder(table, source)], [rows])
     return metrics
 
 
@@ -134,7 +134,7 @@ def _check_files(table: str, block: Ingest, digest: str, context: StageContext) 
         key=None, erasure=None, tables={table: sources_lock.scan_files(source.uri, context)} if source else {}
     )
     if lock.digests().get(table, "") != digest:
-        raise DataError(f"ingest.{table}: {source.uri if source else 'its source'} {MOVED}")
+        raise DataError(f"ingest.{table}: {source.uri if source else 'its source'} {CHANGED}")
     return lock
 
 
@@ -142,7 +142,7 @@ def _check_privacy(table: str, block: Prepare, digest: str, context: StageContex
     """Return the lock of key and erasure list. Raises DataError when they do not have this digest."""
     lock = sources_lock.scan_privacy(table, block.erasure_list, context)
     if lock.digests()["privacy"] != digest:
-        raise DataError(f"prepare.{table}: the pseudonym key or the erasure list {MOVED}")
+        raise DataError(f"prepare.{table}: the pseudonym key or the erasure list {CHANGED}")
     return lock
 
 
@@ -210,7 +210,7 @@ def score(project: str, block: str, creatives: Artifact, events: Artifact, score
     context.store.require(given.to)
     runner.run_block("score", {**inputs, "scored": scored.path}, given, context)
     context.store.push(Path(scored.path), given.to)
-    describe(scored, context)
+    describe_artifact(scored, context)
     scored.metadata["to"] = given.to
 
 
@@ -222,15 +222,15 @@ def finish(project: str, run: str, state: str, message: str | None, retry: Retry
     """
     from adloom.context import open_store
     from adloom.kubeflow import webhook
-    from adloom.kubeflow.client.http import KfpServer
+    from adloom.kubeflow.client.http import HttpKubeflowClient
     from adloom.kubeflow.outcome import find_outcome
     from adloom.tracking.mlflow_server import MlflowConnection
     from adloom.tracking.parent_run import ParentRun
 
     settings = Settings()
-    distributed.discard_run(settings, open_store(settings))
+    distributed.delete_run_jobs(settings, open_store(settings))
     run_id = settings.kfp_run or run
-    outcome = find_outcome(run_id, state, message, KfpServer(settings))
+    outcome = find_outcome(run_id, state, message, HttpKubeflowClient(settings))
     try:
         end = retry(ParentRun(settings.parent_run, settings.kfp_run).end)
         end(MlflowConnection(settings.tracking_uri, project), outcome.status)
@@ -241,19 +241,19 @@ def finish(project: str, run: str, state: str, message: str | None, retry: Retry
         webhook.post(settings.webhook_url.get_secret_value(), told)
 
 
-def log(values: Metrics, metrics: Any) -> None:
+def log_metrics(values: Metrics, metrics: Any) -> None:
     """Tell the pipeline a stage's numbers; `metrics` is its artifact of numbers."""
     for name, value in values.items():
         if isinstance(value, float | int):
             metrics.log_metric(name, float(value))
 
 
-def show(reports: Artifact, page: Artifact) -> None:
+def copy_report(reports: Artifact, page: Artifact) -> None:
     """Make the report's page the page that the pipeline shows."""
     shutil.copyfile(Path(reports.path) / "report" / "report.html", page.path)
 
 
-def confusion(reports: Artifact) -> tuple[list[str], list[list[int]]] | None:
+def read_confusion_matrix(reports: Artifact) -> tuple[list[str], list[list[int]]] | None:
     """Return categories, and counts (category, read as), unless the reader was skipped."""
     from adloom.creatives.cnn_evaluation import CONFUSION
     from adloom.evaluation.metric import Table
@@ -296,7 +296,7 @@ def _tracked(artifact: Artifact, context: StageContext) -> str | None:
         return None
 
 
-def describe(artifact: Artifact, context: StageContext, run: str | None = None) -> None:
+def describe_artifact(artifact: Artifact, context: StageContext, run: str | None = None) -> None:
     """Tell the pipeline of an artifact's digest, rows, why it was skipped, and the run that made it."""
     folder = Path(artifact.path)
     made = manifest.read(folder)

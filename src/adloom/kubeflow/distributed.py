@@ -22,7 +22,7 @@ from adloom.config.settings import Settings, read_kernel_variables
 from adloom.context import StageContext
 from adloom.errors import AdloomError, ConfigError, ExternalServiceError
 from adloom.kubeflow.jobs.base import Job, JobClient, JobState
-from adloom.kubeflow.jobs.local import LocalJobs
+from adloom.kubeflow.jobs.local import LocalJobClient
 from adloom.stages.runner import Metrics
 from adloom.storage import manifest
 from adloom.storage.base import Store
@@ -30,21 +30,24 @@ from adloom.training import checkpoints
 
 Paths = Mapping[str, Path]
 
-POLL, PATIENCE = 2.0, 150  # seconds between looks at a job, and looks without an answer before waiting ends
+POLL_SECONDS, MAX_FAILED_POLLS = (
+    2.0,
+    150,
+)  # seconds between looks at a job, and looks without an answer before waiting ends
 
 logger = logging.getLogger(__name__)
 
 
-def needed(block: ConfigModel, inputs: Paths) -> bool:
+def needs_cluster(block: ConfigModel, inputs: Paths) -> bool:
     """Return whether a stage trains in pods of its own."""
     several = isinstance(block, Training) and block.enabled and block.processes > 1
     return several and not manifest.skip_reason(*inputs.values())
 
 
-def jobs(settings: Settings) -> JobClient:
+def open_job_client(settings: Settings) -> JobClient:
     """Return whoever runs jobs here: the cluster, or without one this machine."""
     if settings.kubernetes_host is None:
-        return LocalJobs(settings.home / "jobs")
+        return LocalJobClient(settings.home / "jobs")
     from adloom.kubeflow.jobs import trainjob
 
     return trainjob.connect()
@@ -86,7 +89,7 @@ def train(
     return _metrics(outputs)
 
 
-def discard_run(settings: Settings, store: Store) -> None:
+def delete_run_jobs(settings: Settings, store: Store) -> None:
     """
     Delete the jobs of the pipeline's run and what they were handed, which a terminated task leaves behind.
 
@@ -102,8 +105,8 @@ def discard_run(settings: Settings, store: Store) -> None:
 
 def _delete_all(run: str, settings: Settings) -> None:
     try:
-        cluster = jobs(settings)
-        for name in cluster.of_run(run):
+        cluster = open_job_client(settings)
+        for name in cluster.list_names(run):
             cluster.delete(name)
             logger.info("%s: deleted, for its run has ended", name)
     except AdloomError as error:
@@ -157,13 +160,13 @@ def _job(name: str, stage: str, project: str, block: Training, settings: Setting
 
 def _clear(name: str, jobs: JobClient, pause: Callable[[float], None]) -> None:
     """Delete a job of this name that failed, and wait until one that is ending is gone."""
-    for _ in range(PATIENCE):
-        phase = jobs.state(name).phase
+    for _ in range(MAX_FAILED_POLLS):
+        phase = jobs.get_state(name).phase
         if phase not in ("failed", "ending"):
             return
         if phase == "failed":
             jobs.delete(name)
-        pause(POLL)
+        pause(POLL_SECONDS)
     raise ExternalServiceError(
         f"{name}: the old job of this name does not go; `kubectl describe trainjob {name}` says why"
     )
@@ -171,7 +174,7 @@ def _clear(name: str, jobs: JobClient, pause: Callable[[float], None]) -> None:
 
 def _start(job: Job, scratch: str, inputs: Paths, context: StageContext, jobs: JobClient) -> None:
     """Hand the inputs over and start a job; one that is there already has them, and is joined."""
-    if jobs.state(job.name).phase != "absent":
+    if jobs.get_state(job.name).phase != "absent":
         logger.info("%s: is there already, and is waited for", job.name)
         return
     for name, path in inputs.items():
@@ -185,10 +188,10 @@ def _wait(job: Job, jobs: JobClient, pause: Callable[[float], None]) -> None:
     told, silent = JobState("running"), 0
     while True:
         try:
-            state, silent = jobs.state(job.name), 0
+            state, silent = jobs.get_state(job.name), 0
         except ExternalServiceError as error:
             silent += 1
-            if silent == PATIENCE:
+            if silent == MAX_FAILED_POLLS:
                 raise
             logger.warning("%s; it goes on, waiting", error)
         else:
@@ -200,13 +203,13 @@ def _wait(job: Job, jobs: JobClient, pause: Callable[[float], None]) -> None:
             if state.why not in ("", told.why):
                 logger.warning("%s waits: %s", job.name, state.why)
             told = state
-        pause(POLL)
+        pause(POLL_SECONDS)
 
 
 def _tell(job: Job, jobs: JobClient) -> None:
     """Say what the first node has said since; that it cannot be had says nothing of how the job stands."""
     try:
-        for line in jobs.logs(job.name):
+        for line in jobs.read_logs(job.name):
             logger.info("%s", line)
     except ExternalServiceError as error:
         logger.warning("%s; no line of its log", error)

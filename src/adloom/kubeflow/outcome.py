@@ -5,8 +5,8 @@ from typing import Literal
 
 from adloom.errors import AdloomError
 from adloom.kubeflow import plan
-from adloom.kubeflow.client.base import FAILED, PipelineRun, Runs
-from adloom.kubeflow.progress import failure
+from adloom.kubeflow.client.base import FAILED, PipelineRun, RunClient
+from adloom.kubeflow.progress import describe_failure
 
 SUCCESS = frozenset({"SUCCEEDED", "COMPLETE", "CACHED"})
 CANCELED = frozenset({"CANCELED", "CANCELLED", "CANCELING"})
@@ -21,7 +21,7 @@ class Outcome:
     message: str
 
 
-def find_outcome(run_id: str, state: str, message: str | None, runs: Runs) -> Outcome:
+def find_outcome(run_id: str, state: str, message: str | None, runs: RunClient) -> Outcome:
     """
     Return how a run ended whose exit handler was told this state and message.
 
@@ -31,8 +31,8 @@ def find_outcome(run_id: str, state: str, message: str | None, runs: Runs) -> Ou
     if state in SUCCESS:
         return Outcome("FINISHED", "the run succeeded")
     try:
-        run = runs.run(run_id)
-        tasks = plan.labels(dict(runs.spec(run)))
+        run = runs.get_run(run_id)
+        tasks = plan.label_tasks(dict(runs.get_spec(run)))
     except AdloomError as error:
         why = message or f"the run did not succeed; Kubeflow was not asked which task failed: {error}"
         return Outcome("KILLED" if state in CANCELED else "FAILED", why[:LONGEST])
@@ -42,4 +42,4 @@ def find_outcome(run_id: str, state: str, message: str | None, runs: Runs) -> Ou
 
 
 def _told(run: PipelineRun, tasks: dict[str, str], message: str | None) -> str:
-    return failure(replace(run, state=FAILED, message=run.message or message or ""), tasks)
+    return describe_failure(replace(run, state=FAILED, message=run.message or message or ""), tasks)

@@ -10,17 +10,17 @@ from typing import Any
 
 from adloom.config.params import Params
 from adloom.context import StageContext
-from adloom.kubeflow import pipelines
+from adloom.kubeflow import compiled_pipelines
 from adloom.kubeflow.client.base import SUCCEEDED, PipelineRun
-from adloom.kubeflow.pipelines import Compiled
+from adloom.kubeflow.compiled_pipelines import CompiledPipeline
 from adloom.stages import sources_lock
 
 Spec = dict[str, Any]
 PIPELINE = "the pipeline or its image"
 SOURCES = "sources"  # the argument with a digest of each table's source
-WHOLE = "params"  # the argument with all of params.yaml, for the record; its parts are compared
+PARAMS = "params"  # the argument with all of params.yaml, for the record; its parts are compared
 REASON = "reason"  # the argument that says why a run was started
-LOOK = "snapshot"  # the task that hands these digests on, one by one
+SNAPSHOT = "snapshot"  # the task that hands these digests on, one by one
 
 
 @dataclass(frozen=True)
@@ -37,69 +37,75 @@ class Plan:
     @property
     def tasks(self) -> dict[str, str]:
         """Every task's name in the pipeline, and what people call it."""
-        return labels(self.pipeline)
+        return label_tasks(self.pipeline)
 
 
-def labels(pipeline: Spec) -> dict[str, str]:
+def label_tasks(pipeline: Spec) -> dict[str, str]:
     """Return the name of every task in a compiled pipeline, and what people call it."""
     return {name: task["taskInfo"]["name"] for name, task in _tasks(pipeline).items()}
 
 
-def on_server(project: str, pipeline: str) -> str:
+def qualified_name(project: str, pipeline: str) -> str:
     """Return what a pipeline is called on a server that several projects share."""
     return f"{project}-{pipeline}"
 
 
-def make(pipeline: str, compiled: Compiled, params: Params, context: StageContext, scheduled: bool = False) -> Plan:
+def build_plan(
+    pipeline: str, compiled: CompiledPipeline, params: Params, context: StageContext, scheduled: bool = False
+) -> Plan:
     """
     Look at the sources, unless the run is to do that itself each time, and put the compiled pipeline in its place.
 
-    Raises ConfigError and DataError as `snapshot.look` and `pipelines.arguments` do.
+    Raises ConfigError and DataError as `snapshot.look` and `compiled_pipelines.arguments` do.
     """
     lock = None
     if not scheduled:
-        ingest, prepare = (params.ingest, params.prepare) if pipeline == "training" else pipelines.scored(params)
+        ingest, prepare = (
+            (params.ingest, params.prepare)
+            if pipeline == "training"
+            else compiled_pipelines.build_scoring_blocks(params)
+        )
         lock = sources_lock.scan_table(ingest, prepare.erasure_list, context)
-    placed = compiled.placed(params.pipeline, pipelines.spread(params))
+    placed = compiled.with_resources(params.pipeline, compiled_pipelines.distributed_stages(params))
     text = placed.to_yaml()
     return Plan(
-        name=on_server(params.project, pipeline),
+        name=qualified_name(params.project, pipeline),
         pipeline=placed.pipeline,
         text=text,
         digest=hashlib.sha256(text.encode()).hexdigest(),
         image=params.pipeline.image,
-        arguments=pipelines.arguments(pipeline, params, lock),
+        arguments=compiled_pipelines.build_arguments(pipeline, params, lock),
     )
 
 
-def changes(plan: Plan, last: PipelineRun) -> dict[str, list[str]]:
+def find_changes(plan: Plan, last: PipelineRun) -> dict[str, list[str]]:
     """Return what differs from a run: arguments with their keys that differ, and PIPELINE; empty when nothing does."""
     now, then = plan.arguments, last.arguments
-    names = sorted((now.keys() | then.keys()) - {WHOLE, REASON})
+    names = sorted((now.keys() | then.keys()) - {PARAMS, REASON})
     differing = {key: _keys(now.get(key, ""), then.get(key, "")) for key in names}
     other: dict[str, list[str]] = {PIPELINE: []} if plan.digest != last.digest else {}
     return other | {key: keys for key, keys in differing.items() if now.get(key) != then.get(key)}
 
 
-def why(plan: Plan, last: PipelineRun | None) -> str:
+def explain_run(plan: Plan, last: PipelineRun | None) -> str:
     """Return in a line why to run, or why not."""
     if last is None:
         return "no run has succeeded or is going on"
-    changed = changes(plan, last)
+    changed = find_changes(plan, last)
     told = [f"{name} ({', '.join(keys)})" if keys else name for name, keys in changed.items()]
     if SOURCES in changed and not last.arguments.get(SOURCES):
         told[list(changed).index(SOURCES)] = f"{SOURCES} (it took them as it found them)"
     return f"changed since run {last.run_id}: {'; '.join(told)}" if told else f"nothing changed since run {last.run_id}"
 
 
-def stale(plan: Plan, last: PipelineRun | None, before: Spec) -> list[str]:
+def find_stale_tasks(plan: Plan, last: PipelineRun | None, before: Spec) -> list[str]:
     """
     Return the tasks, as people call them, that the server has likely no result of from the last run.
 
     `before` is the last run's compiled pipeline, empty when the server does not have it.
     """
     tasks = _tasks(plan.pipeline)
-    changed = changes(plan, last) if last else {}
+    changed = find_changes(plan, last) if last else {}
     if last is None or last.state != SUCCEEDED or (PIPELINE in changed and not before):
         return list(plan.tasks.values())
     new = {*changed, *changed.get(SOURCES, [])}
@@ -108,7 +114,7 @@ def stale(plan: Plan, last: PipelineRun | None, before: Spec) -> list[str]:
 
     @cache
     def differs(name: str) -> bool:
-        producers = (producer for producer in _producers(tasks[name]) if producer != LOOK)
+        producers = (producer for producer in _producers(tasks[name]) if producer != SNAPSHOT)
         reads_new = any(argument in new for argument in _arguments(tasks[name])) or any(map(differs, producers))
         return reads_new or programs[name] != old.get(name)
 
@@ -118,16 +124,16 @@ def stale(plan: Plan, last: PipelineRun | None, before: Spec) -> list[str]:
     return [label for name, label in plan.tasks.items() if runs(name)]
 
 
-def facts(plan: Plan, last: PipelineRun | None, before: Spec, reason: str) -> dict[str, Any]:
+def summarize(plan: Plan, last: PipelineRun | None, before: Spec, reason: str) -> dict[str, Any]:
     """
     Return what would run and why, by name; an argument with its digest, and whether it differs from the last run.
 
     `before` is the last run's compiled pipeline, empty when the server does not have it.
     """
-    changed = changes(plan, last) if last else {}
-    again = stale(plan, last, before)
+    changed = find_changes(plan, last) if last else {}
+    again = find_stale_tasks(plan, last, before)
     return {
-        "pipeline": f"{plan.name} {short(plan.digest)}",
+        "pipeline": f"{plan.name} {shorten_digest(plan.digest)}",
         "image": plan.image,
         "why": reason,
         "arguments": {
@@ -139,20 +145,21 @@ def facts(plan: Plan, last: PipelineRun | None, before: Spec, reason: str) -> di
     }
 
 
-def lines(told: Mapping[str, Any]) -> Iterator[str]:
+def format_summary(told: Mapping[str, Any]) -> Iterator[str]:
     """Yield facts as people read them."""
     verdicts = {None: "", True: "differs", False: "as in the last run"}
     for what, fact in told.items():
         if what == "arguments":
             for name, known in fact.items():
-                yield f"{'argument':14}{name:20} {short(known['digest'])}  {verdicts[known['differs']]}".rstrip()
+                digest, verdict = shorten_digest(known["digest"]), verdicts[known["differs"]]
+                yield f"{'argument':14}{name:20} {digest}  {verdict}".rstrip()
         else:
             yield f"{what:14}{fact if isinstance(fact, str) else ', '.join(fact) or 'nothing'}"
     if "@" not in told["image"]:
         yield f"{'note':14}the image is named by a tag: what else that may come to mean goes unnoticed; name a digest"
 
 
-def short(digest: str) -> str:
+def shorten_digest(digest: str) -> str:
     """Return as much of a digest as people read."""
     return digest[:12]
 
@@ -204,7 +211,7 @@ def _arguments(task: Spec) -> Iterator[str]:
     for given in _inputs(task, "parameters"):
         if "componentInputParameter" in given:
             yield given["componentInputParameter"].removeprefix("pipelinechannel--")
-        elif (output := given.get("taskOutputParameter")) and output["producerTask"] == LOOK:
+        elif (output := given.get("taskOutputParameter")) and output["producerTask"] == SNAPSHOT:
             yield output["outputParameterKey"]
 
 

@@ -15,10 +15,10 @@ DEFAULT_NAMESPACE = "kubeflow"
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 RUN, NODE = "pipeline/runid", "workflows.argoproj.io/node-name"  # label and annotation of a stage's pod
 TIMEOUT = (2, 4)  # seconds for a connection, and for an answer
-SAID = 300  # characters kept of an event
+MAX_MESSAGE = 300  # characters kept of an event
 REFUSALS = ("is forbidden: ", "denied the request")  # what the API server says of a pod that it does not admit
 VIOLATES = "violates PodSecurity"
-MEND = f'set {SWITCH}: "true" in the ConfigMap {CONFIG}, restart deployment/ml-pipeline, and start the run again'
+ADVICE = f'set {SWITCH}: "true" in the ConfigMap {CONFIG}, restart deployment/ml-pipeline, and start the run again'
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,14 @@ class RunNamespace:
     api: Any  # kubernetes.client.CoreV1Api
     name: str
 
-    def restriction(self) -> str:
+    def find_restriction(self) -> str:
         """Return that Pod Security will refuse the pods of stages, and what mends it; "" when it will not."""
         labels = self._labels()
         if labels.get(ENFORCED) != "restricted" or self._runs_as_non_root() is not False:
             return ""
-        return f"namespace {self.name}: enforces Pod Security restricted, which refuses stages as they are; {MEND}"
+        return f"namespace {self.name}: enforces Pod Security restricted, which refuses stages as they are; {ADVICE}"
 
-    def refused(self, since: datetime) -> str:
+    def find_refusal(self, since: datetime) -> str:
         """Return the newest event of a refused pod, and what mends it; "" when there is none."""
         found = self._read(
             lambda: (
@@ -50,18 +50,18 @@ class RunNamespace:
         if not refusals:
             return ""
         said = " ".join(max(refusals, key=_at).message.split())
-        advice = MEND if VIOLATES in said else "`kubectl get events` has all of them"
-        return f"namespace {self.name}: refuses pods: {said[:SAID]}; {advice}"
+        advice = ADVICE if VIOLATES in said else "`kubectl get events` has all of them"
+        return f"namespace {self.name}: refuses pods: {said[:MAX_MESSAGE]}; {advice}"
 
-    def failed_pods(self, run_id: str) -> dict[str, str]:
+    def list_failed_pods(self, run_id: str) -> dict[str, str]:
         """Return the failed pods of a run: the path of each in Argo's workflow, and how its stage ended."""
         selected = {"label_selector": f"{RUN}={run_id}", "field_selector": "status.phase=Failed"}
         found = self._read(lambda: self.api.list_namespaced_pod(self.name, **selected, _request_timeout=TIMEOUT).items)
         return {(pod.metadata.annotations or {}).get(NODE, ""): _end(pod) for pod in found or []}
 
-    def notice(self, run: PipelineRun) -> str:
+    def find_problem(self, run: PipelineRun) -> str:
         """Return why pods of a run are refused, or will be; "" when that is not known."""
-        return self.refused(run.created) or self.restriction()
+        return self.find_refusal(run.created) or self.find_restriction()
 
     def _labels(self) -> Mapping[str, str]:
         found = self._read(lambda: self.api.read_namespace(self.name, _request_timeout=TIMEOUT))
@@ -82,7 +82,7 @@ class RunNamespace:
             return None
 
 
-def connect(settings: Settings) -> RunNamespace | None:
+def open_run_namespace(settings: Settings) -> RunNamespace | None:
     """Return the namespace of the runs, None where no cluster is known from here: no pod, and no kubeconfig."""
     try:
         from kubernetes import client, config

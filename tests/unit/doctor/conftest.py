@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from tests.support import shop
 
-from adloom.doctor.context import Context, look
+from adloom.doctor.context import DoctorContext, read_context
 
-MakeContext = Callable[..., Context]
+MakeContext = Callable[..., DoctorContext]
 
 
 @pytest.fixture(autouse=True)
@@ -26,9 +26,9 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def make_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeContext:
     """Return a function that sets variables, writes the shop's params with some blocks changed, and looks at both."""
 
-    def make(blocks: dict[str, Any] | None = None, **variables: str) -> Context:
+    def make(blocks: dict[str, Any] | None = None, **variables: str) -> DoctorContext:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        return look(shop.write_params(tmp_path, shop.params() | (blocks or {})))
+        return read_context(shop.write_params(tmp_path, shop.params() | (blocks or {})))
 
     return make

@@ -34,5 +34,5 @@ def test_every_finding_begins_with_its_check() -> None:
     ],
 )
 def test_an_error_is_told_with_its_next_step(error: str, found: str, next_step: str) -> None:
-    told = Kind.S3_FAILED.told(ConfigError(error))
+    told = Kind.S3_FAILED.from_error(ConfigError(error))
     assert told == Finding("s3", "s3-failed", State.BROKEN, found, next_step)

@@ -9,18 +9,18 @@ import pytest
 from tests.unit.doctor.conftest import MakeContext
 
 from adloom.cli.doctor import SIGNS, lines
-from adloom.doctor.context import Context
+from adloom.doctor.context import DoctorContext
 from adloom.doctor.finding import Finding, Kind, State
-from adloom.doctor.runner import examine, exit_code
+from adloom.doctor.runner import exit_code, run_checks
 
 SENTINEL = "sentinel-of-a-secret"
 
 
-def fine(_: Context) -> Iterator[Finding]:
+def fine(_: DoctorContext) -> Iterator[Finding]:
     yield Kind.S3_OK("read")
 
 
-def raising(_: Context) -> Iterator[Finding]:
+def raising(_: DoctorContext) -> Iterator[Finding]:
     yield Kind.MLFLOW_OK("reached")
     raise ZeroDivisionError("by\nzero")
 
@@ -28,12 +28,12 @@ def raising(_: Context) -> Iterator[Finding]:
 def test_a_check_that_raises_or_hangs_is_a_finding_and_the_others_are_told(make_context: MakeContext) -> None:
     never = threading.Event()
 
-    def hanging(_: Context) -> Iterator[Finding]:
+    def hanging(_: DoctorContext) -> Iterator[Finding]:
         yield Kind.KFP_OK("reached")
         never.wait(60)
 
     begun = time.monotonic()
-    found = list(examine(make_context(), {"kfp": hanging, "mlflow": raising, "s3": fine}, seconds=0.5))
+    found = list(run_checks(make_context(), {"kfp": hanging, "mlflow": raising, "s3": fine}, seconds=0.5))
     assert time.monotonic() - begun < 10
     never.set()
     assert [(one.check, one.name) for one in found] == [
@@ -51,11 +51,11 @@ def test_a_check_that_raises_or_hangs_is_a_finding_and_the_others_are_told(make_
 def test_checks_run_side_by_side(make_context: MakeContext) -> None:
     meeting = threading.Barrier(2)
 
-    def waiting(context: Context) -> Iterator[Finding]:
+    def waiting(context: DoctorContext) -> Iterator[Finding]:
         meeting.wait(10)
         return fine(context)
 
-    assert [one.name for one in examine(make_context(), {"a": waiting, "b": waiting})] == ["s3-ok", "s3-ok"]
+    assert [one.name for one in run_checks(make_context(), {"a": waiting, "b": waiting})] == ["s3-ok", "s3-ok"]
 
 
 @pytest.mark.parametrize(
@@ -75,11 +75,11 @@ def test_what_others_say_is_told_without_secrets(make_context: MakeContext) -> N
     secrets = {name: f"{SENTINEL}-{name}" for name in ("ADLOOM_PSEUDONYM_KEY", "ADLOOM_KFP_TOKEN")}
     secrets["ADLOOM_WEBHOOK_URL"] = f"https://hooks.example/{SENTINEL}"
 
-    def talking(_: Context) -> Iterator[Finding]:
+    def talking(_: DoctorContext) -> Iterator[Finding]:
         yield Kind.S3_FAILED(f"said {secrets}", f"call postgresql://me:{SENTINEL}@db/mlflow")
         raise ValueError(str(secrets))
 
-    said = json.dumps([[one.found, one.next_step] for one in examine(make_context(**secrets), {"s3": talking})])
+    said = json.dumps([[one.found, one.next_step] for one in run_checks(make_context(**secrets), {"s3": talking})])
     assert SENTINEL not in said
     assert "//…@db/mlflow" in json.loads(said)[0][1]
 

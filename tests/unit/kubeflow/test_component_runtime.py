@@ -128,13 +128,13 @@ def test_a_confusion_matrix_is_read_from_a_report(tmp_path: Path) -> None:
         with manifest.draft(tmp_path / name / "cnn", "evaluate", ConfigModel(), {}) as made:
             for file, content in render_files(Evaluation({}, {}, sections)).items():
                 (made.path / file).write_bytes(content)
-    assert component_runtime.confusion(PipelineArtifact(str(tmp_path / "whole"))) == (
+    assert component_runtime.read_confusion_matrix(PipelineArtifact(str(tmp_path / "whole"))) == (
         ["hats", "shoes"],
         [[3, 1], [0, 4]],
     )
-    assert component_runtime.confusion(PipelineArtifact(str(tmp_path / "bare"))) is None
+    assert component_runtime.read_confusion_matrix(PipelineArtifact(str(tmp_path / "bare"))) is None
     manifest.skip(tmp_path / "none" / "cnn", "evaluate", ConfigModel(), "no table")
-    assert component_runtime.confusion(PipelineArtifact(str(tmp_path / "none"))) is None
+    assert component_runtime.read_confusion_matrix(PipelineArtifact(str(tmp_path / "none"))) is None
 
 
 @pytest.mark.parametrize(

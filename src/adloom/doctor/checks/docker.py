@@ -4,16 +4,16 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 
-from adloom.doctor.context import Context
+from adloom.doctor.context import DoctorContext
 from adloom.doctor.finding import Finding, Kind
 
 SECONDS = 10  # that the engine is waited for
 
 
-def check(context: Context) -> Iterator[Finding]:
+def check(context: DoctorContext) -> Iterator[Finding]:
     """Ask the client for the version of its engine."""
     client = shutil.which("docker")
-    if context.place == "pod":
+    if context.environment == "pod":
         yield Kind.DOCKER_NOT_ASKED("images are not made in a pod")
     elif client is None:
         yield Kind.DOCKER_ABSENT("no docker on PATH, and `make image` needs it", "install Docker to make images here")

@@ -2,33 +2,33 @@
 
 from collections.abc import Iterator
 
-from adloom.doctor.context import Context, installed
+from adloom.doctor.context import DoctorContext, is_installed
 from adloom.doctor.finding import Finding, Kind
 from adloom.errors import ConfigError
 
 
-def settings(context: Context) -> Iterator[Finding]:
+def check_settings(context: DoctorContext) -> Iterator[Finding]:
     """Name the variables with impossible values."""
     for mistake in context.mistakes:
         yield Kind.SETTINGS_BROKEN(mistake, "correct or unset it; for now its default is taken")
     if not context.mistakes:
-        yield Kind.SETTINGS_OK(f"this is a {context.place}" if context.place != "CI" else "this is CI")
+        yield Kind.SETTINGS_OK(f"this is a {context.environment}" if context.environment != "CI" else "this is CI")
 
 
-def parameters(context: Context) -> Iterator[Finding]:
+def check_params(context: DoctorContext) -> Iterator[Finding]:
     """Say whether params.yaml loads, and whether `adloom run` finds its stages beside it."""
     if isinstance(context.params, ConfigError):
-        needed = context.trains and context.place != "pod"
+        needed = context.can_train and context.environment != "pod"
         if not needed and not context.params_path.exists():
             yield Kind.PARAMS_NOT_ASKED(
                 f"no {context.params_path} here, and neither components nor models in a folder need it"
             )
         else:
-            yield Kind.PARAMS_BROKEN.told(context.params)
+            yield Kind.PARAMS_BROKEN.from_error(context.params)
         return
     yield Kind.PARAMS_OK(f"{context.params_path}: project {context.params.project}")
     stages = context.params_path.parent / "dvc.yaml"
-    if context.place != "pod" and installed("dvc") and not stages.is_file():
+    if context.environment != "pod" and is_installed("dvc") and not stages.is_file():
         yield Kind.PARAMS_NO_STAGES(
             f"{stages}: no such file, and `adloom run` needs it", "`adloom init DIR` writes one into a new folder"
         )

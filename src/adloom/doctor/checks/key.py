@@ -7,15 +7,15 @@ from pathlib import Path
 from adloom.config.params import TABLES, Params
 from adloom.context import pseudonym_key
 from adloom.data import privacy
-from adloom.doctor.context import Context
+from adloom.doctor.context import DoctorContext
 from adloom.doctor.finding import Finding, Kind
 from adloom.errors import ConfigError
 from adloom.stages import sources_lock
 
 
-def check(context: Context) -> Iterator[Finding]:
+def check(context: DoctorContext) -> Iterator[Finding]:
     """Look at the key as the stages will; only its fingerprint is told."""
-    private = _private(context.loaded)
+    private = _private(context.valid_params)
     path = context.settings.pseudonym_key_file
     try:
         if path:
@@ -26,7 +26,7 @@ def check(context: Context) -> Iterator[Finding]:
             f"ADLOOM_PSEUDONYM_KEY_FILE={path}: {error.strerror}", "name a file that this user can read"
         )
     except ConfigError as error:
-        yield Kind.KEY_SHORT.told(error)
+        yield Kind.KEY_SHORT.from_error(error)
     else:
         yield from _told(key, private)
 
@@ -41,11 +41,11 @@ def _told(key: bytes | None, private: list[str]) -> Iterator[Finding]:
         yield Kind.KEY_NOT_ASKED("no table with private data of users in params.yaml")
 
 
-def _file(path: Path, context: Context) -> Iterator[Finding]:
+def _file(path: Path, context: DoctorContext) -> Iterator[Finding]:
     """Say when others on this machine can read a key's file. Raises OSError when we cannot."""
     path.read_bytes()
     if path.stat().st_mode & stat.S_IROTH:
-        advice = "defaultMode: 0440 of the volume" if context.place == "pod" else f"chmod 600 {path}"
+        advice = "defaultMode: 0440 of the volume" if context.environment == "pod" else f"chmod 600 {path}"
         yield Kind.KEY_OPEN(f"{path}: everybody on this machine can read it", f"`{advice}`")
 
 

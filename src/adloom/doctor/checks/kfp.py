@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from adloom.doctor.context import Context, installed
+from adloom.doctor.context import DoctorContext, is_installed
 from adloom.doctor.finding import Finding, Kind
 from adloom.errors import AdloomError, AuthenticationError, ConfigError, PermissionDeniedError, UnavailableError
 from adloom.kubeflow.client.api import ApiError, Health, KfpApi, NamespaceError, Timeouts
 from adloom.kubeflow.client.http import LISTS
-from adloom.kubeflow.run_namespace import RunNamespace, connect
+from adloom.kubeflow.run_namespace import RunNamespace, open_run_namespace
 
 QUICK = Timeouts(connect=2, read=4, backoff=0.5, retry_after=0)  # three tries in 15 seconds
 NEEDED = (2, 14)  # an older one does not tell an exit handler how a run ended
@@ -25,36 +25,38 @@ FAULTS: dict[type[AdloomError], Kind] = {  # the first that fits
 }
 
 
-def check(context: Context) -> Iterator[Finding]:
+def check(context: DoctorContext) -> Iterator[Finding]:
     """Ask the server what it is, then for the lists that `adloom submit` reads."""
     if not context.settings.kfp_endpoint:
         yield Kind.KFP_NOT_ASKED("ADLOOM_KFP_ENDPOINT names no server")
         return
-    if not installed("kfp_server_api"):
+    if not is_installed("kfp_server_api"):
         yield Kind.KFP_NOT_ASKED("its client is not installed here; pip install 'adloom[train]' brings it")
         return
     api = KfpApi(context.settings, QUICK)
     try:
-        yield version(api.health, str(api))
+        yield compare_version(api.health, str(api))
         for kind in LOOKED_AT:
             api.call("GET", kind, LISTS[kind][0], {"namespace": api.namespace, "page_size": 1})
     except AdloomError as error:
-        yield next((kind for type_, kind in FAULTS.items() if isinstance(error, type_)), Kind.KFP_FAILED).told(error)
+        yield next((kind for type_, kind in FAULTS.items() if isinstance(error, type_)), Kind.KFP_FAILED).from_error(
+            error
+        )
     else:
         within = f" of namespace {api.namespace}" if api.namespace else ""
         yield Kind.KFP_OK(f"{', '.join(LOOKED_AT)}{within} can be listed")
-        yield from _pods(connect(context.settings))
+        yield from _pods(open_run_namespace(context.settings))
 
 
 def _pods(namespace: RunNamespace | None) -> Iterator[Finding]:
     """Look whether the namespace of the runs refuses the pods of stages, or has done so lately."""
-    if namespace and (found := namespace.restriction()):
-        yield Kind.KFP_RESTRICTED.told(AdloomError(found))
-    if namespace and (found := namespace.refused(datetime.now(UTC) - LATELY)):
-        yield Kind.KFP_PODS_REFUSED.told(AdloomError(found))
+    if namespace and (found := namespace.find_restriction()):
+        yield Kind.KFP_RESTRICTED.from_error(AdloomError(found))
+    if namespace and (found := namespace.find_refusal(datetime.now(UTC) - LATELY)):
+        yield Kind.KFP_PODS_REFUSED.from_error(AdloomError(found))
 
 
-def version(health: Health, server: str) -> Finding:
+def compare_version(health: Health, server: str) -> Finding:
     """Compare a server's version with the one that is needed."""
     needed = ".".join(map(str, NEEDED))
     said = re.match(r"v?(\d+)\.(\d+)", health.version)

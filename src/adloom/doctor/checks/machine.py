@@ -8,7 +8,7 @@ from pathlib import Path
 
 from adloom.config.params import Params
 from adloom.config.settings import read_kernel_variables
-from adloom.doctor.context import Context
+from adloom.doctor.context import DoctorContext
 from adloom.doctor.finding import Finding, Kind
 from adloom.training import cpu
 
@@ -26,28 +26,32 @@ UNITS = {
 }
 
 
-def disk(context: Context) -> Iterator[Finding]:
+def check_disk(context: DoctorContext) -> Iterator[Finding]:
     """Ask for room and for the right to write, where this would write."""
-    if context.trains and context.place != "pod":  # a component writes where Kubeflow wants it, what serves only reads
-        yield from folder(Path(), "the working folder", WORK)
-    yield from folder(context.settings.home, "ADLOOM_HOME", HOME[context.trains])
-    yield from folder(_temporary(), "temporary files", SCRATCH[context.trains])
+    if (
+        context.can_train and context.environment != "pod"
+    ):  # a component writes where Kubeflow wants it, what serves only reads
+        yield from check_folder(Path(), "the working folder", WORK)
+    yield from check_folder(context.settings.home, "ADLOOM_HOME", HOME[context.can_train])
+    yield from check_folder(_temporary(), "temporary files", SCRATCH[context.can_train])
 
 
-def folder(place: Path, role: str, room: int) -> Iterator[Finding]:
+def check_folder(place: Path, role: str, room: int) -> Iterator[Finding]:
     """Say whether a folder, or the one in which it would be made, can be written and has so many bytes of room."""
     name = f"{place.absolute()} ({role})"
-    if why := unwritable(place):
+    if why := find_write_error(place):
         yield Kind.DISK_UNWRITABLE(f"{name}: {why}", f"mount a volume there that user {os.getuid()} may write")
         return
     free = shutil.disk_usage(_nearest(place)).free
     if free < room:
-        yield Kind.DISK_LOW(f"{name}: {amount(free)} free, {amount(room)} needed", "make room, or take another disk")
+        yield Kind.DISK_LOW(
+            f"{name}: {format_bytes(free)} free, {format_bytes(room)} needed", "make room, or take another disk"
+        )
     else:
-        yield Kind.DISK_OK(f"{name}: {amount(free)} free, {amount(room)} needed")
+        yield Kind.DISK_OK(f"{name}: {format_bytes(free)} free, {format_bytes(room)} needed")
 
 
-def unwritable(place: Path) -> str:
+def find_write_error(place: Path) -> str:
     """Return why nothing can be written in a folder, or where it would be made; nothing when something can."""
     try:
         with tempfile.NamedTemporaryFile(dir=_nearest(place), prefix=".adloom-doctor-"):
@@ -61,28 +65,34 @@ def _nearest(place: Path) -> Path:
     return next(at for at in (place.absolute(), *place.absolute().parents) if at.exists())
 
 
-def memory(context: Context, cgroups: Path = CGROUPS) -> Iterator[Finding]:
+def check_memory(context: DoctorContext, cgroups: Path = CGROUPS) -> Iterator[Finding]:
     """Compare memory with the least that will do, and with what params.yaml gives each stage on Kubernetes."""
     have = min(_limit(cgroups), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    least = LEAST[context.trains]
+    least = LEAST[context.can_train]
     if have < least:
-        yield Kind.MEMORY_SHORT(f"{amount(have)}, expected at least {amount(least)}", "raise the memory limit")
+        yield Kind.MEMORY_SHORT(
+            f"{format_bytes(have)}, expected at least {format_bytes(least)}", "raise the memory limit"
+        )
         return
-    asked = _places(context.loaded) if context.trains else {}
+    asked = _places(context.valid_params) if context.can_train else {}
     too_large = [f"{stage} ({memory})" for stage, memory in sorted(asked.items()) if _bytes(memory) > have]
     if too_large:
         yield Kind.MEMORY_LOW(
-            f"{amount(have)}: less than params.yaml gives {', '.join(too_large)} on Kubernetes",
+            f"{format_bytes(have)}: less than params.yaml gives {', '.join(too_large)} on Kubernetes",
             "raise the limit, or lower batch_size, segment.sample or picture_size if a stage is killed",
         )
     else:
-        yield Kind.MEMORY_OK(f"{amount(have)}, at least {amount(least)} needed")
+        yield Kind.MEMORY_OK(f"{format_bytes(have)}, at least {format_bytes(least)} needed")
 
 
-def cpus(context: Context, cgroups: Path = CGROUPS) -> Iterator[Finding]:
+def check_cpus(context: DoctorContext, cgroups: Path = CGROUPS) -> Iterator[Finding]:
     """Compare CPUs with the threads that the params or the settings name."""
     have = min(_quota(cgroups), len(os.sched_getaffinity(0)))
-    threads = _threads(context.loaded) if context.trains else {"ADLOOM_SERVE_THREADS": context.settings.serve_threads}
+    threads = (
+        _threads(context.valid_params)
+        if context.can_train
+        else {"ADLOOM_SERVE_THREADS": context.settings.serve_threads}
+    )
     too_many = [f"{name} ({count})" for name, count in threads.items() if count > have]
     if too_many:
         yield Kind.CPU_FEW(
@@ -93,13 +103,17 @@ def cpus(context: Context, cgroups: Path = CGROUPS) -> Iterator[Finding]:
         yield Kind.CPU_OK(f"{have:g} CPUs, {max(threads.values(), default=1)} threads at most")
 
 
-def precision(context: Context, info: Path = cpu.CPUINFO) -> Iterator[Finding]:
+def check_precision(context: DoctorContext, info: Path = cpu.CPUINFO) -> Iterator[Finding]:
     """Name the precision that trains fastest on this CPU, and the stages that it would emulate another for."""
-    if not context.trains:
+    if not context.can_train:
         yield Kind.PRECISION_NOT_ASKED("nothing is trained here")
         return
     native = cpu.has_bf16(cpu.read_cpu(info), read_kernel_variables())
-    asked = [stage for stage in TRAININGS if context.loaded and getattr(context.loaded, stage).precision != "32-true"]
+    asked = [
+        stage
+        for stage in TRAININGS
+        if context.valid_params and getattr(context.valid_params, stage).precision != "32-true"
+    ]
     if asked and not native:
         yield Kind.PRECISION_EMULATED(
             f"32-true is fastest on this CPU, which emulates bf16-mixed of {', '.join(asked)}",
@@ -110,7 +124,7 @@ def precision(context: Context, info: Path = cpu.CPUINFO) -> Iterator[Finding]:
         yield Kind.PRECISION_OK(f"32-true is fastest for pictures on this CPU{other}")
 
 
-def amount(count: int) -> str:
+def format_bytes(count: int) -> str:
     """Return a number of bytes for people."""
     return f"{count / GIB:.1f} GiB"
 

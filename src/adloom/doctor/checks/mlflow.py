@@ -5,9 +5,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from adloom.doctor import mlflow_probe as probe
-from adloom.doctor.checks.machine import unwritable
-from adloom.doctor.context import Context, installed
-from adloom.doctor.finding import FinalError, Finding, Kind
+from adloom.doctor.checks.machine import find_write_error
+from adloom.doctor.context import DoctorContext, is_installed
+from adloom.doctor.finding import Finding, Kind, StopCheck
 from adloom.doctor.s3_probe import S3Probe
 from adloom.errors import AdloomError, AuthenticationError, UnavailableError
 from adloom.tracking.mlflow_server import MlflowConnection
@@ -23,25 +23,29 @@ FAULTS: dict[type[AdloomError], Kind] = {
 }
 
 
-def check(context: Context) -> Iterator[Finding]:
+def check(context: DoctorContext) -> Iterator[Finding]:
     """Try out what MLFLOW_TRACKING_URI names, without making a database or leaving anything behind."""
-    if not installed("mlflow"):
+    if not is_installed("mlflow"):
         yield Kind.MLFLOW_NOT_ASKED("MLflow is not installed here; pip install 'adloom[train]' brings it")
         return
-    server = MlflowConnection(context.settings.tracking_uri, context.loaded.project if context.loaded else "")
+    server = MlflowConnection(
+        context.settings.tracking_uri, context.valid_params.project if context.valid_params else ""
+    )
     try:
         if urlsplit(server.uri).scheme in SERVERS:
-            yield compared(server, probe.version(server), probe.own_version())
+            yield compare_versions(server, probe.fetch_version(server), probe.client_version())
         else:
             yield from _database(server)
-        yield from _files(server, probe.read(server), context)
-    except FinalError as error:
+        yield from _files(server, probe.find_artifact_location(server), context)
+    except StopCheck as error:
         yield error.finding
     except AdloomError as error:
-        yield next((kind for type_, kind in FAULTS.items() if isinstance(error, type_)), Kind.MLFLOW_FAILED).told(error)
+        yield next((kind for type_, kind in FAULTS.items() if isinstance(error, type_)), Kind.MLFLOW_FAILED).from_error(
+            error
+        )
 
 
-def compared(server: MlflowConnection, theirs: str, ours: str) -> Finding:
+def compare_versions(server: MlflowConnection, theirs: str, ours: str) -> Finding:
     """Compare the versions of a server and its client, without what comes after the second number."""
     said = f"MLflow at {server.name}: version {theirs}"
     if theirs.split(".")[:2] == ours.split(".")[:2]:
@@ -55,21 +59,21 @@ def _numbers(version: str) -> list[int]:
 
 def _database(server: MlflowConnection) -> Iterator[Finding]:
     """Say how a database is; one that is new or cannot be used is the end of the questions."""
-    if not installed("sqlalchemy"):
-        raise FinalError(
+    if not is_installed("sqlalchemy"):
+        raise StopCheck(
             Kind.MLFLOW_NOT_ASKED(f"{server.name}: only servers are reached from here, set MLFLOW_TRACKING_URI to one")
         )
     if file := server.database:
-        if why := unwritable(file.parent):
-            raise FinalError(
+        if why := find_write_error(file.parent):
+            raise StopCheck(
                 Kind.MLFLOW_UNWRITABLE(f"{server.name}: {why}", "set MLFLOW_TRACKING_URI to what can be written")
             )
         if not file.is_file():
-            raise FinalError(Kind.MLFLOW_NEW(f"{server.name}: not there yet, the first run makes it"))
+            raise StopCheck(Kind.MLFLOW_NEW(f"{server.name}: not there yet, the first run makes it"))
         _wait_for_lock(server)
     if probe.is_new(server):
-        raise FinalError(Kind.MLFLOW_NEW(f"{server.name}: has no tables yet, the first run makes them"))
-    yield Kind.MLFLOW_OK(f"{server.name}: opened, client {probe.own_version()}")
+        raise StopCheck(Kind.MLFLOW_NEW(f"{server.name}: has no tables yet, the first run makes them"))
+    yield Kind.MLFLOW_OK(f"{server.name}: opened, client {probe.client_version()}")
 
 
 def _wait_for_lock(server: MlflowConnection) -> None:
@@ -77,10 +81,10 @@ def _wait_for_lock(server: MlflowConnection) -> None:
         server.assert_unlocked()
     except AdloomError as error:
         locked = "locked" in str(error)
-        raise FinalError((Kind.MLFLOW_LOCKED if locked else Kind.MLFLOW_DATABASE).told(error)) from None
+        raise StopCheck((Kind.MLFLOW_LOCKED if locked else Kind.MLFLOW_DATABASE).from_error(error)) from None
 
 
-def _files(server: MlflowConnection, location: str | None, context: Context) -> Iterator[Finding]:
+def _files(server: MlflowConnection, location: str | None, context: DoctorContext) -> Iterator[Finding]:
     """Keep a file where runs keep theirs, and read it back."""
     if location is None:
         yield Kind.MLFLOW_OK(f"{server.name}: read, no experiment there yet")
@@ -101,13 +105,13 @@ def _files(server: MlflowConnection, location: str | None, context: Context) -> 
             yield kept
 
 
-def _in_s3(location: str, context: Context, kept: Finding) -> Iterator[Finding]:
+def _in_s3(location: str, context: DoctorContext, kept: Finding) -> Iterator[Finding]:
     """Write to S3 as MLflow's client will, which has no wait of its own that ends in seconds."""
     settings = context.settings
     try:
-        S3Probe(settings.mlflow_s3_endpoint or settings.s3_endpoint).try_out(location)
+        S3Probe(settings.mlflow_s3_endpoint or settings.s3_endpoint).check_writable(location)
     except AdloomError as error:
-        yield Kind.MLFLOW_FILES.told(error, "or set MLFLOW_S3_ENDPOINT_URL where MLflow's files lie elsewhere")
+        yield Kind.MLFLOW_FILES.from_error(error, "or set MLFLOW_S3_ENDPOINT_URL where MLflow's files lie elsewhere")
     else:
         yield kept
 
@@ -117,6 +121,6 @@ def _in_folder(server: MlflowConnection, location: str, kept: Finding) -> Findin
     if server.database is None and not place.exists():
         advice = "start it with --artifacts-destination, so that files pass through it, or with a root in S3"
         return Kind.MLFLOW_FILES_ELSEWHERE(f"{server.name}: keeps files in {place} of its own machine", advice)
-    if why := unwritable(place):
+    if why := find_write_error(place):
         return Kind.MLFLOW_FILES(f"{server.name}: keeps files in {place}: {why}", "let this user write there")
     return kept

@@ -11,7 +11,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from adloom.doctor.context import Context, installed
+from adloom.doctor.context import DoctorContext, is_installed
 from adloom.doctor.finding import Finding, Kind
 
 EXTRAS = {  # extra: what only it brings, and shows that it was asked for
@@ -21,20 +21,20 @@ EXTRAS = {  # extra: what only it brings, and shows that it was asked for
 QUICK = ("boto3", "filelock", "numpy", "pydantic", "yaml")  # to import; what is compiled may be of another machine
 
 
-def check(context: Context) -> Iterator[Finding]:
+def check(context: DoctorContext) -> Iterator[Finding]:
     """Compare Python and all packages with what the installed adloom requires."""
     del context
-    yield from release(metadata.metadata("adloom")["Requires-Python"], platform.python_version())
-    extras = [extra for extra, modules in EXTRAS.items() if any(map(installed, modules))]
+    yield from check_release(metadata.metadata("adloom")["Requires-Python"], platform.python_version())
+    extras = [extra for extra, modules in EXTRAS.items() if any(map(is_installed, modules))]
     for extra in (extra for extra in EXTRAS if extra not in extras):
         yield Kind.PYTHON_NOT_ASKED(f"the extra {extra} is not installed here; pip install 'adloom[{extra}]' brings it")
-    yield from requirements(metadata.requires("adloom") or [], extras)
-    yield from imports(QUICK)
-    if installed("torch"):
-        yield Kind.PYTHON_OK(torch_build())
+    yield from check_requirements(metadata.requires("adloom") or [], extras)
+    yield from check_imports(QUICK)
+    if is_installed("torch"):
+        yield Kind.PYTHON_OK(describe_torch())
 
 
-def release(required: str, found: str) -> Iterator[Finding]:
+def check_release(required: str, found: str) -> Iterator[Finding]:
     """Compare a release of Python with what is required."""
     if found not in SpecifierSet(required):
         yield Kind.PYTHON_OLD(f"Python {found}, expected {required}", f"make an environment with Python {required}")
@@ -42,7 +42,7 @@ def release(required: str, found: str) -> Iterator[Finding]:
         yield Kind.PYTHON_OK(f"Python {found} on {platform.machine()}")
 
 
-def requirements(lines: list[str], extras: list[str]) -> Iterator[Finding]:
+def check_requirements(lines: list[str], extras: list[str]) -> Iterator[Finding]:
     """Compare what is installed with requirements as a distribution's metadata has them, those of some extras among."""
     named = [required for required in map(Requirement, lines) if _asked(required, ["", *extras])]
     asked = [required for one in named for required in (one, *_of_extras(one))]
@@ -58,7 +58,7 @@ def requirements(lines: list[str], extras: list[str]) -> Iterator[Finding]:
         yield Kind.PYTHON_OK(f"{len(asked)} requirements{of}, {pins} of one exact version: all satisfied")
 
 
-def imports(modules: tuple[str, ...]) -> Iterator[Finding]:
+def check_imports(modules: tuple[str, ...]) -> Iterator[Finding]:
     """Import modules that are quick to import."""
     for module in modules:
         try:
@@ -70,7 +70,7 @@ def imports(modules: tuple[str, ...]) -> Iterator[Finding]:
             )
 
 
-def torch_build() -> str:
+def describe_torch() -> str:
     """Return for what torch was built, from the file in which it says so: importing it takes seconds."""
     said = Path(str(metadata.distribution("torch").locate_file("torch/version.py"))).read_text(encoding="utf-8")
     cuda = re.search(r"^cuda\b.*= *'([\d.]+)'", said, re.MULTILINE)

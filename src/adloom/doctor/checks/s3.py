@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from adloom.config.params import TABLES, Params
 from adloom.config.settings import Settings
-from adloom.doctor.context import Context
-from adloom.doctor.finding import FinalError, Finding, Kind
+from adloom.doctor.context import DoctorContext
+from adloom.doctor.finding import Finding, Kind, StopCheck
 from adloom.doctor.s3_probe import S3Probe
 from adloom.errors import AdloomError, AuthenticationError, PermissionDeniedError, UnavailableError
 from adloom.storage.s3_errors import NoBucketError
@@ -25,9 +25,9 @@ class Use:
     written: bool  # else read: something has to be there
 
 
-def check(context: Context) -> Iterator[Finding]:
+def check(context: DoctorContext) -> Iterator[Finding]:
     """Try out every place in S3 that params.yaml or the environment names."""
-    uses = [*_of_params(context.loaded), *_of_settings(context.settings)]
+    uses = [*_of_params(context.valid_params), *_of_settings(context.settings)]
     endpoint = context.settings.s3_endpoint
     if not uses and not endpoint:
         yield Kind.S3_NOT_ASKED("neither params.yaml nor the environment names anything in S3")
@@ -35,17 +35,17 @@ def check(context: Context) -> Iterator[Finding]:
     server = S3Probe(endpoint)
     try:
         for use in uses:
-            yield from tried(server, use)
+            yield from check_use(server, use)
         if not uses:
             yield _greeted(server, endpoint or "")
-    except FinalError as error:
+    except StopCheck as error:
         yield error.finding
 
 
-def tried(server: S3Probe, use: Use) -> Iterator[Finding]:
-    """Read or write what one use will. Raises FinalError when that fails for all uses of the server."""
+def check_use(server: S3Probe, use: Use) -> Iterator[Finding]:
+    """Read or write what one use will. Raises StopCheck when that fails for all uses of the server."""
     try:
-        there = server.look(use.uri)
+        there = server.has_objects(use.uri)
     except AdloomError as error:
         yield _fault(error, Kind.S3_DENIED)
         return
@@ -54,12 +54,12 @@ def tried(server: S3Probe, use: Use) -> Iterator[Finding]:
         yield _found(use) if there else absent
         return
     try:
-        server.try_out(use.uri)
+        server.check_writable(use.uri)
     except AdloomError as error:
         yield _fault(error, Kind.S3_UNWRITABLE)
         return
     yield _found(use)
-    if server.versioned(use.uri) is False:
+    if server.is_versioned(use.uri) is False:
         yield Kind.S3_UNVERSIONED(
             f"{use.uri} ({use.role}): its bucket does not keep what is overwritten or deleted",
             "switch versioning on, unless the bucket is backed up",
@@ -72,7 +72,7 @@ def _found(use: Use) -> Finding:
 
 def _greeted(server: S3Probe, endpoint: str) -> Finding:
     try:
-        server.greet()
+        server.check_connection()
     except AdloomError as error:
         return _fault(error, Kind.S3_DENIED)
     return Kind.S3_OK(f"{endpoint} answers; nothing names a bucket there")
@@ -83,10 +83,10 @@ def _fault(error: AdloomError, denied: Kind) -> Finding:
     if isinstance(error, PermissionDeniedError):
         return denied(str(error).rpartition("; ")[0], POLICY)
     if isinstance(error, UnavailableError):
-        raise FinalError(Kind.S3_NO_ANSWER.told(error)) from None
+        raise StopCheck(Kind.S3_NO_ANSWER.from_error(error)) from None
     if isinstance(error, AuthenticationError):
-        raise FinalError(Kind.S3_REFUSED.told(error)) from None
-    return (Kind.S3_NO_BUCKET if isinstance(error, NoBucketError) else Kind.S3_FAILED).told(error)
+        raise StopCheck(Kind.S3_REFUSED.from_error(error)) from None
+    return (Kind.S3_NO_BUCKET if isinstance(error, NoBucketError) else Kind.S3_FAILED).from_error(error)
 
 
 def _of_params(params: Params | None) -> Iterator[Use]:

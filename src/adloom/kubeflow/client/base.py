@@ -8,9 +8,9 @@ from typing import Any, Protocol
 from adloom.errors import ExternalServiceError
 
 SUCCEEDED, FAILED, CANCELED, SKIPPED = "SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"
-ENDED = frozenset({SUCCEEDED, FAILED, CANCELED, SKIPPED})
-STARTED = "started in Kubeflow"  # the reason of a run for which none is given
-LOST = frozenset({FAILED, CANCELED, SKIPPED, "CANCELING"})  # will never have succeeded
+FINAL_STATES = frozenset({SUCCEEDED, FAILED, CANCELED, SKIPPED})
+DEFAULT_REASON = "started in Kubeflow"  # the reason of a run for which none is given
+UNSUCCESSFUL_STATES = frozenset({FAILED, CANCELED, SKIPPED, "CANCELING"})  # will never have succeeded
 
 
 class NotFoundError(ExternalServiceError):
@@ -64,7 +64,7 @@ class PipelineRun:
     @property
     def ended(self) -> bool:
         """Whether its state is the last one."""
-        return self.state in ENDED
+        return self.state in FINAL_STATES
 
 
 @dataclass(frozen=True)
@@ -80,53 +80,53 @@ class Schedule:
     arguments: Mapping[str, str]
 
 
-class Runs(Protocol):
+class RunClient(Protocol):
     """What is needed of a server to run pipelines."""
 
-    def upload(self, pipeline: str, digest: str, text: str) -> PipelineVersion:
+    def upload_pipeline(self, pipeline: str, digest: str, text: str) -> PipelineVersion:
         """Return the version called by this digest, uploaded unless it is there already."""
         ...
 
-    def start(self, order: RunRequest) -> PipelineRun:
+    def start_run(self, order: RunRequest) -> PipelineRun:
         """Start a run."""
         ...
 
-    def runs(self, pipeline: str, title: str | None = None) -> Iterator[PipelineRun]:
+    def list_runs(self, pipeline: str, title: str | None = None) -> Iterator[PipelineRun]:
         """Yield the runs of a pipeline, newest first; only those of a title when one is given."""
         ...
 
-    def run(self, run_id: str) -> PipelineRun:
+    def get_run(self, run_id: str) -> PipelineRun:
         """Return a run with its tasks. Raises NotFoundError when there is none of this id."""
         ...
 
-    def spec(self, run: PipelineRun) -> Mapping[str, Any]:
+    def get_spec(self, run: PipelineRun) -> Mapping[str, Any]:
         """Return the compiled pipeline of a run, empty when the server does not have it."""
         ...
 
-    def discard(self, run_id: str) -> None:
+    def delete_run(self, run_id: str) -> None:
         """Stop a run and remove it, as if it had never been started."""
         ...
 
 
-class Schedules(Protocol):
+class ScheduleClient(Protocol):
     """What is needed of a server to run pipelines on a schedule."""
 
-    def schedule(self, order: RunRequest, cron: str) -> Schedule:
+    def create_schedule(self, order: RunRequest, cron: str) -> Schedule:
         """Make a schedule, which is on."""
         ...
 
-    def schedules(self, pipeline: str) -> list[Schedule]:
+    def list_schedules(self, pipeline: str) -> list[Schedule]:
         """Return the schedules of a pipeline, oldest first."""
         ...
 
-    def switch(self, schedule_id: str, on: bool) -> None:
+    def set_enabled(self, schedule_id: str, on: bool) -> None:
         """Let a schedule make runs, or none until it is switched on again."""
         ...
 
-    def unschedule(self, schedule_id: str) -> None:
+    def delete_schedule(self, schedule_id: str) -> None:
         """Remove a schedule; the runs it made stay."""
         ...
 
 
-class Kubeflow(Runs, Schedules, Protocol):
+class KubeflowClient(RunClient, ScheduleClient, Protocol):
     """All that is needed of a server."""

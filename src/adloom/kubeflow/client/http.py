@@ -9,12 +9,20 @@ from typing import Any
 from adloom.config.settings import Settings
 from adloom.errors import ExternalServiceError
 from adloom.kubeflow.client.api import KfpApi, Timeouts
-from adloom.kubeflow.client.base import STARTED, NotFoundError, PipelineRun, PipelineVersion, RunRequest, Schedule, Task
+from adloom.kubeflow.client.base import (
+    DEFAULT_REASON,
+    NotFoundError,
+    PipelineRun,
+    PipelineVersion,
+    RunRequest,
+    Schedule,
+    Task,
+)
 
 PAGE = 50  # items an answer
 
 
-class KfpServer:
+class HttpKubeflowClient:
     """A server of Kubeflow Pipelines 2."""
 
     def __init__(self, settings: Settings, timeouts: Timeouts = Timeouts()) -> None:  # noqa: B008 - it is frozen
@@ -22,19 +30,19 @@ class KfpServer:
         self._pages = (settings.kfp_ui or "").rstrip("/")
         self._versions: dict[str, Any] = {}  # by version id; None for one that was deleted
 
-    def upload(self, pipeline: str, digest: str, text: str) -> PipelineVersion:
+    def upload_pipeline(self, pipeline: str, digest: str, text: str) -> PipelineVersion:
         """Return the version called by this digest, uploaded unless it is there already."""
         parent = _ensure(lambda: self._named("pipelines", pipeline), lambda: self._make_pipeline(pipeline)).pipeline_id
         versions = f"pipelines/{parent}/versions"
         found = _ensure(lambda: self._named(versions, digest), lambda: self._upload(parent, digest, text))
         return PipelineVersion(parent, found.pipeline_version_id)
 
-    def start(self, order: RunRequest) -> PipelineRun:
+    def start_run(self, order: RunRequest) -> PipelineRun:
         """Start a run."""
         body = self._models.V2beta1Run(**self._ordered(order))
         return self._run(self._api.call("POST", "runs", "V2beta1Run", body=body))
 
-    def runs(self, pipeline: str, title: str | None = None) -> Iterator[PipelineRun]:
+    def list_runs(self, pipeline: str, title: str | None = None) -> Iterator[PipelineRun]:
         """Yield the runs of a pipeline, newest first; only those of a title when one is given."""
         experiment = self._named("experiments", pipeline)
         if experiment is not None:
@@ -42,24 +50,24 @@ class KfpServer:
             found = self._listed("runs", **within, filter=None if title is None else self._filter(title))
             yield from (self._run(run) for run in found if title in {None, run.display_name})
 
-    def run(self, run_id: str) -> PipelineRun:
+    def get_run(self, run_id: str) -> PipelineRun:
         """Return a run with its tasks. Raises NotFoundError when there is none of this id."""
         return self._run(self._api.call("GET", f"runs/{run_id}", "V2beta1Run"))
 
-    def spec(self, run: PipelineRun) -> Mapping[str, Any]:
+    def get_spec(self, run: PipelineRun) -> Mapping[str, Any]:
         """Return the compiled pipeline of a run, empty when the server does not have it."""
         known = run.version and self._version(run.version)
         found = (known and known.pipeline_spec) or {}
         return found.get("pipeline_spec", found)  # type: ignore[no-any-return]
 
-    def discard(self, run_id: str) -> None:
+    def delete_run(self, run_id: str) -> None:
         """Stop a run and remove it; one that has ended or is gone already is no error."""
         with suppress(ExternalServiceError):  # the server refuses to stop what has ended
             self._api.call("POST", f"runs/{run_id}:terminate", "object")
         with suppress(NotFoundError):
             self._api.call("DELETE", f"runs/{run_id}", "object")
 
-    def schedule(self, order: RunRequest, cron: str) -> Schedule:
+    def create_schedule(self, order: RunRequest, cron: str) -> Schedule:
         """Make a schedule, which is on; what is missed while it is off or the server down is not caught up."""
         trigger = self._models.V2beta1Trigger(cron_schedule=self._models.V2beta1CronSchedule(cron=cron))
         body = self._models.V2beta1RecurringRun(
@@ -67,7 +75,7 @@ class KfpServer:
         )
         return _schedule(self._api.call("POST", "recurringruns", "V2beta1RecurringRun", body=body))
 
-    def schedules(self, pipeline: str) -> list[Schedule]:
+    def list_schedules(self, pipeline: str) -> list[Schedule]:
         """Return the schedules of a pipeline, oldest first."""
         experiment = self._named("experiments", pipeline)
         if experiment is None:
@@ -75,11 +83,11 @@ class KfpServer:
         found = self._listed("recurringruns", experiment_id=experiment.experiment_id, sort_by="created_at asc")
         return [_schedule(recurring) for recurring in found]
 
-    def switch(self, schedule_id: str, on: bool) -> None:
+    def set_enabled(self, schedule_id: str, on: bool) -> None:
         """Let a schedule make runs, or none until it is switched on again."""
         self._api.call("POST", f"recurringruns/{schedule_id}:{'enable' if on else 'disable'}", "object")
 
-    def unschedule(self, schedule_id: str) -> None:
+    def delete_schedule(self, schedule_id: str) -> None:
         """Remove a schedule; the runs it made stay."""
         self._api.call("DELETE", f"recurringruns/{schedule_id}", "object")
 
@@ -211,7 +219,7 @@ def _task(found: Any) -> Task:
 
 def _reason(run: Any) -> str:
     """Return why a run was started: its description, else its argument, else who started it."""
-    made_by = f"schedule {run.recurring_run_id}" if run.recurring_run_id else STARTED
+    made_by = f"schedule {run.recurring_run_id}" if run.recurring_run_id else DEFAULT_REASON
     return str(run.description or _arguments(run).get("reason") or made_by)
 
 

@@ -12,7 +12,7 @@ from adloom.kubeflow.client.base import NotFoundError, PipelineRun, PipelineVers
 
 
 @dataclass
-class MemoryKubeflow:
+class MemoryKubeflowClient:
     """A server in memory whose runs change state when they are told to: for tests."""
 
     texts: dict[PipelineVersion, str] = field(default_factory=dict)
@@ -21,14 +21,14 @@ class MemoryKubeflow:
     planned: dict[str, list[Schedule]] = field(default_factory=dict)
     clock: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
-    def upload(self, pipeline: str, digest: str, text: str) -> PipelineVersion:
+    def upload_pipeline(self, pipeline: str, digest: str, text: str) -> PipelineVersion:
         """Keep a pipeline's text."""
         version = PipelineVersion(pipeline, f"{pipeline}@{digest}")
         self.texts.setdefault(version, text)
         self.digests[version.version_id] = digest
         return version
 
-    def start(self, order: RunRequest) -> PipelineRun:
+    def start_run(self, order: RunRequest) -> PipelineRun:
         """Remember a run, which is pending."""
         number, digest = next(self.clock), self.digests[order.version.version_id]
         run = PipelineRun(
@@ -45,22 +45,22 @@ class MemoryKubeflow:
         self.known.setdefault(order.pipeline, []).append(run)
         return run
 
-    def runs(self, pipeline: str, title: str | None = None) -> Iterator[PipelineRun]:
+    def list_runs(self, pipeline: str, title: str | None = None) -> Iterator[PipelineRun]:
         """Yield the runs of a pipeline, newest first."""
         newest = list(reversed(self.known.get(pipeline, [])))
         return (replace(run, tasks=()) for run in newest if title in {None, run.title})
 
-    def run(self, run_id: str) -> PipelineRun:
+    def get_run(self, run_id: str) -> PipelineRun:
         """Return a run."""
         pipeline, i = self._place(run_id)
         return self.known[pipeline][i]
 
-    def spec(self, run: PipelineRun) -> Mapping[str, Any]:
+    def get_spec(self, run: PipelineRun) -> Mapping[str, Any]:
         """Return the compiled pipeline of a run."""
         found = next(yaml.safe_load_all(self.texts[run.version])) if run.version else {}
         return found if isinstance(found, dict) else {}
 
-    def discard(self, run_id: str) -> None:
+    def delete_run(self, run_id: str) -> None:
         """Forget a run."""
         pipeline, i = self._place(run_id)
         del self.known[pipeline][i]
@@ -70,7 +70,7 @@ class MemoryKubeflow:
         pipeline, i = self._place(run_id)
         self.known[pipeline][i] = replace(self.known[pipeline][i], state=state, tasks=tasks, message=message)
 
-    def schedule(self, order: RunRequest, cron: str) -> Schedule:
+    def create_schedule(self, order: RunRequest, cron: str) -> Schedule:
         """Remember a schedule."""
         number = next(self.clock)
         made = Schedule(
@@ -85,16 +85,16 @@ class MemoryKubeflow:
         self.planned.setdefault(order.pipeline, []).append(made)
         return made
 
-    def schedules(self, pipeline: str) -> list[Schedule]:
+    def list_schedules(self, pipeline: str) -> list[Schedule]:
         """Return the schedules of a pipeline, oldest first."""
         return list(self.planned.get(pipeline, []))
 
-    def switch(self, schedule_id: str, on: bool) -> None:
+    def set_enabled(self, schedule_id: str, on: bool) -> None:
         """Switch a schedule."""
         for pipeline, schedules in self.planned.items():
             self.planned[pipeline] = [replace(s, on=on) if s.schedule_id == schedule_id else s for s in schedules]
 
-    def unschedule(self, schedule_id: str) -> None:
+    def delete_schedule(self, schedule_id: str) -> None:
         """Forget a schedule."""
         for pipeline, schedules in self.planned.items():
             self.planned[pipeline] = [s for s in schedules if s.schedule_id != schedule_id]

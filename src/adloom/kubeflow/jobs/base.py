@@ -38,15 +38,15 @@ class JobClient(Protocol):
         """Start a job; one of this name that is there already goes on. Raises ConfigError when it may not be."""
         ...
 
-    def state(self, name: str) -> JobState:
+    def get_state(self, name: str) -> JobState:
         """Return how a job stands."""
         ...
 
-    def logs(self, name: str) -> Iterator[str]:
+    def read_logs(self, name: str) -> Iterator[str]:
         """Yield the lines of the first machine that were not yielded before; it ends when there is none for a while."""
         ...
 
-    def of_run(self, run: str) -> list[str]:
+    def list_names(self, run: str) -> list[str]:
         """Return the names of the jobs that a pipeline's run started."""
         ...
 

@@ -12,7 +12,7 @@ from adloom.kubeflow.jobs.base import Job, JobState
 GRACE = 10  # seconds that a process has to end by itself
 
 
-class LocalJobs:
+class LocalJobClient:
     """Jobs as processes of this machine, told of each other as Kubeflow Trainer tells its pods."""
 
     def __init__(self, folder: Path) -> None:
@@ -35,7 +35,7 @@ class LocalJobs:
         }
         self._nodes[job.name] = [self._run(job, together | {"PET_NODE_RANK": n}, n) for n in range(job.nodes)]
 
-    def state(self, name: str) -> JobState:
+    def get_state(self, name: str) -> JobState:
         """Return how the processes stand; one that failed is enough."""
         nodes = self._nodes.get(name)
         if nodes is None:
@@ -47,7 +47,7 @@ class LocalJobs:
             return JobState("failed", f"{name}-node-0: {self._last(name, 0)}")
         return JobState("running" if None in ended else "complete")
 
-    def logs(self, name: str) -> Iterator[str]:
+    def read_logs(self, name: str) -> Iterator[str]:
         """Yield the lines that were written since."""
         with self._log(name, 0).open("rb") as log:
             log.seek(self._read[name])
@@ -55,7 +55,7 @@ class LocalJobs:
                 self._read[name] += len(line)
                 yield line.decode().rstrip("\n")
 
-    def of_run(self, run: str) -> list[str]:
+    def list_names(self, run: str) -> list[str]:
         """Return the names of all jobs, which end with this process."""
         return [*self._nodes]
 

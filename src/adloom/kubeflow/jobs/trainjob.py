@@ -16,18 +16,18 @@ from adloom.kubeflow.jobs.base import Job, JobState
 GROUP, VERSION = "trainer.kubeflow.org", "v1alpha1"
 RUNTIME = "adloom-torch"  # TrainingRuntime in the namespace of the runs
 LABELS = {"app.kubernetes.io/part-of": "adloom", "app.kubernetes.io/component": "training"}
-RUN = "pipeline/runid"  # label: the run of the pipeline, as its pods bear it
+RUN_LABEL = "pipeline/runid"  # label: the run of the pipeline, as its pods bear it
 NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-ASKING = (3, 10)  # seconds for a connection, and for an answer
-LISTENING = (3, 15)  # and without another line of a log
+TIMEOUT = (3, 10)  # seconds for a connection, and for an answer
+LOG_TIMEOUT = (3, 15)  # and without another line of a log
 INSTALL = "install Kubeflow Trainer, docs/how-to/kubeflow.md says how"
 GRANT = "grant it as k8s/base does"
 OOM = "OOMKilled"
-ENDED = 143  # exit code of a process that was told to end
+TERMINATED = 143  # exit code of a process that was told to end
 STUCK = ("Error", "BackOff", "Invalid")  # ends what a container waits for when it may wait forever
 
 
-class TrainJobs:
+class TrainJobClient:
     """
     TrainJobs in one namespace.
 
@@ -46,16 +46,16 @@ class TrainJobs:
         from kubernetes.client import ApiException
 
         with self._asking(job.name, f"get trainingruntimes ({RUNTIME})"):
-            self._objects.get_namespaced_custom_object(*self._of("trainingruntimes"), RUNTIME, _request_timeout=ASKING)
+            self._objects.get_namespaced_custom_object(*self._of("trainingruntimes"), RUNTIME, _request_timeout=TIMEOUT)
         with self._asking(job.name, "create trainjobs"):
-            body = manifest(job)
+            body = build_manifest(job)
             try:
-                self._objects.create_namespaced_custom_object(*self._of("trainjobs"), body, _request_timeout=ASKING)
+                self._objects.create_namespaced_custom_object(*self._of("trainjobs"), body, _request_timeout=TIMEOUT)
             except ApiException as error:
                 if error.status != 409:
                     raise
 
-    def state(self, name: str) -> JobState:
+    def get_state(self, name: str) -> JobState:
         """Return how the TrainJob stands, and of a pod that failed or cannot start why."""
         from kubeflow_trainer_api import models
 
@@ -77,7 +77,7 @@ class TrainJobs:
             return JobState("failed", lost)
         return JobState("running", self._stuck(name), lost)
 
-    def logs(self, name: str) -> Iterator[str]:
+    def read_logs(self, name: str) -> Iterator[str]:
         """Yield the new lines of the first node's newest pod."""
         from urllib3.exceptions import HTTPError
 
@@ -94,7 +94,7 @@ class TrainJobs:
                 container="node",
                 follow=True,
                 _preload_content=False,
-                _request_timeout=LISTENING,
+                _request_timeout=LOG_TIMEOUT,
             )
             for number, line in enumerate(stream):
                 if number >= self._read.get(known, 0):
@@ -108,20 +108,20 @@ class TrainJobs:
         with self._asking(name, "delete trainjobs"):
             try:
                 self._objects.delete_namespaced_custom_object(
-                    *self._of("trainjobs"), name, propagation_policy="Foreground", _request_timeout=ASKING
+                    *self._of("trainjobs"), name, propagation_policy="Foreground", _request_timeout=TIMEOUT
                 )
             except ApiException as error:
                 if not _absent(error, name):
                     raise
 
-    def of_run(self, run: str) -> list[str]:
+    def list_names(self, run: str) -> list[str]:
         """Return the names of the TrainJobs of a pipeline's run; none where Kubeflow Trainer is not installed."""
         from kubernetes.client import ApiException
 
         with self._asking(f"run {run}", "list trainjobs"):
             try:
                 found = self._objects.list_namespaced_custom_object(
-                    *self._of("trainjobs"), label_selector=f"{RUN}={run}", _request_timeout=ASKING
+                    *self._of("trainjobs"), label_selector=f"{RUN_LABEL}={run}", _request_timeout=TIMEOUT
                 )
             except ApiException as error:
                 if error.status == 404:
@@ -134,7 +134,9 @@ class TrainJobs:
 
         with self._asking(name, "get trainjobs"):
             try:
-                return self._objects.get_namespaced_custom_object(*self._of("trainjobs"), name, _request_timeout=ASKING)
+                return self._objects.get_namespaced_custom_object(
+                    *self._of("trainjobs"), name, _request_timeout=TIMEOUT
+                )
             except ApiException as error:
                 if _absent(error, name):
                     return None
@@ -144,7 +146,7 @@ class TrainJobs:
         """Return the pods, the oldest first."""
         selector = f"jobset.sigs.k8s.io/jobset-name={name}"
         with self._asking(name, "list pods"):
-            found = self._pods.list_namespaced_pod(self._namespace, label_selector=selector, _request_timeout=ASKING)
+            found = self._pods.list_namespaced_pod(self._namespace, label_selector=selector, _request_timeout=TIMEOUT)
         return sorted(found.items, key=lambda pod: (pod.metadata.creation_timestamp, pod.metadata.name))
 
     def _failed(self, name: str) -> str:
@@ -168,7 +170,7 @@ class TrainJobs:
         for status in pod.status.container_statuses or []:
             if (end := status.state.terminated) and end.exit_code:
                 said = self._last_words(pod.metadata.name, end)
-                consequence = said.startswith(UNEXPECTED) or end.exit_code == ENDED
+                consequence = said.startswith(UNEXPECTED) or end.exit_code == TERMINATED
                 how = said or f"{end.reason}, exit code {end.exit_code}"
                 return consequence, end.finished_at or began, f"{named}: {how}"
         return None
@@ -184,7 +186,7 @@ class TrainJobs:
         """Return the last lines of a pod's log, none when they are not to be had."""
         with suppress(AdloomError), self._asking(pod, "get pods/log"):
             text = self._pods.read_namespaced_pod_log(
-                pod, self._namespace, container="node", tail_lines=20, _request_timeout=ASKING
+                pod, self._namespace, container="node", tail_lines=20, _request_timeout=TIMEOUT
             )
             return str(text).splitlines()
         return []
@@ -217,7 +219,7 @@ class TrainJobs:
             raise _refusal(name, self._namespace, what, error) from None
 
 
-def connect() -> TrainJobs:
+def connect() -> TrainJobClient:
     """Return the TrainJobs of the namespace that this pod runs in. Raises ConfigError in a pod without an account."""
     from kubernetes import client, config
 
@@ -228,10 +230,10 @@ def connect() -> TrainJobs:
         namespace = NAMESPACE.read_text(encoding="utf-8").strip()
     except (config.ConfigException, OSError) as error:
         raise ConfigError(f"this pod has no service account to ask the cluster with: {error}; {GRANT}") from None
-    return TrainJobs(client.ApiClient(configuration), namespace)
+    return TrainJobClient(client.ApiClient(configuration), namespace)
 
 
-def manifest(job: Job) -> dict[str, Any]:
+def build_manifest(job: Job) -> dict[str, Any]:
     """Return the TrainJob of a job, checked by the SDK's models."""
     from kubeflow_trainer_api import models
 
@@ -242,7 +244,7 @@ def manifest(job: Job) -> dict[str, Any]:
         {
             "apiVersion": f"{GROUP}/{VERSION}",
             "kind": "TrainJob",
-            "metadata": {"name": job.name, "labels": LABELS | ({RUN: run} if run else {})},
+            "metadata": {"name": job.name, "labels": LABELS | ({RUN_LABEL: run} if run else {})},
             "spec": {
                 "runtimeRef": {"name": RUNTIME, "kind": "TrainingRuntime", "apiGroup": GROUP},
                 "activeDeadlineSeconds": place.timeout_minutes * 60,

@@ -17,7 +17,7 @@ CLOSED = Path("/proc/self")  # not even root makes a file there
 
 
 def test_room_is_told_for_every_place_that_is_written(make_context: MakeContext, tmp_path: Path) -> None:
-    found = list(machine.disk(make_context(ADLOOM_HOME=str(tmp_path / "not" / "yet"))))
+    found = list(machine.check_disk(make_context(ADLOOM_HOME=str(tmp_path / "not" / "yet"))))
     assert {one.name for one in found} <= {"disk-ok", "disk-low"}  # of the machine that runs the tests
     assert [one.found.partition(" (")[2].partition(")")[0] for one in found] == [
         "the working folder",
@@ -28,7 +28,7 @@ def test_room_is_told_for_every_place_that_is_written(make_context: MakeContext,
 
 
 def test_a_disk_with_too_little_room_is_told_in_numbers(tmp_path: Path) -> None:
-    (found,) = machine.folder(tmp_path, "the working folder", 1 << 60)
+    (found,) = machine.check_folder(tmp_path, "the working folder", 1 << 60)
     assert found.name == "disk-low"
     assert found.found.endswith("free, 1073741824.0 GiB needed")
     assert found.next_step == "make room, or take another disk"
@@ -36,9 +36,9 @@ def test_a_disk_with_too_little_room_is_told_in_numbers(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_told(make_context: MakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(CLOSED)
-    found = {one.name for one in machine.disk(make_context(ADLOOM_HOME="home"))}
+    found = {one.name for one in machine.check_disk(make_context(ADLOOM_HOME="home"))}
     assert "disk-unwritable" in found
-    (told,) = machine.folder(CLOSED, "ADLOOM_HOME", 1)
+    (told,) = machine.check_folder(CLOSED, "ADLOOM_HOME", 1)
     assert told.next_step == f"mount a volume there that user {os.getuid()} may write"
 
 
@@ -51,7 +51,7 @@ def test_what_only_serves_and_a_component_need_no_working_folder(
     monkeypatch.setitem(sys.modules, absent, None)
     context = make_context(ADLOOM_HOME=str(tmp_path), **variables)
     monkeypatch.chdir(CLOSED)
-    assert "disk-unwritable" not in {one.name for one in machine.disk(context)}
+    assert "disk-unwritable" not in {one.name for one in machine.check_disk(context)}
 
 
 def version_2(folder: Path, memory: str, cpu: str = "max 100000") -> Path:
@@ -80,7 +80,7 @@ def test_a_limit_below_what_stages_have_on_kubernetes_names_them(
     make_context: MakeContext, groups: Path, write: Callable[..., Path]
 ) -> None:
     context = make_context({"pipeline": {"default": {"memory": "512Mi"}, "stages": {"segment": {"memory": "1.5Gi"}}}})
-    (found,) = machine.memory(context, write(groups, str(GIB)))
+    (found,) = machine.check_memory(context, write(groups, str(GIB)))
     assert found.name == "memory-low"
     assert found.found == "1.0 GiB: less than params.yaml gives segment (1.5Gi) on Kubernetes"
     assert found.next_step
@@ -90,7 +90,7 @@ def test_a_limit_below_what_stages_have_on_kubernetes_names_them(
 def test_a_limit_with_which_nothing_begins_is_told(
     make_context: MakeContext, groups: Path, write: Callable[..., Path]
 ) -> None:
-    (found,) = machine.memory(make_context(), write(groups, str(GIB // 4)))
+    (found,) = machine.check_memory(make_context(), write(groups, str(GIB // 4)))
     assert found == Kind.MEMORY_SHORT("0.2 GiB, expected at least 1.0 GiB", "raise the memory limit")
 
 
@@ -99,9 +99,9 @@ def test_without_a_limit_the_machine_counts(
     make_context: MakeContext, groups: Path, write: Callable[..., Path], unlimited: str
 ) -> None:
     context = make_context({"pipeline": {"default": {"memory": "1Mi"}, "stages": {}}})
-    (found,) = machine.memory(context, write(groups, unlimited))
+    (found,) = machine.check_memory(context, write(groups, unlimited))
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    assert found.found.startswith(machine.amount(total))
+    assert found.found.startswith(machine.format_bytes(total))
 
 
 @pytest.mark.parametrize(
@@ -112,8 +112,8 @@ def test_quantities_are_read_as_kubernetes_does(
     make_context: MakeContext, groups: Path, quantity: str, count: int
 ) -> None:
     context = make_context({"pipeline": {"default": {"memory": quantity}, "stages": {}}})
-    (enough,) = machine.memory(context, version_2(groups, str(count)))
-    (less,) = machine.memory(context, version_2(groups, str(count - 1)))
+    (enough,) = machine.check_memory(context, version_2(groups, str(count)))
+    (less,) = machine.check_memory(context, version_2(groups, str(count - 1)))
     assert (enough.name, less.name) == ("memory-ok", "memory-low")
 
 
@@ -121,7 +121,7 @@ def test_quantities_are_read_as_kubernetes_does(
 def test_fewer_cpus_than_threads_are_told(
     make_context: MakeContext, groups: Path, write: Callable[..., Path], half: str
 ) -> None:
-    (found,) = machine.cpus(make_context(), write(groups, "max", half))
+    (found,) = machine.check_cpus(make_context(), write(groups, "max", half))
     assert found.name == "cpu-few"
     assert found.found.startswith("0.5 CPUs: fewer than the threads of train_gan.threads (1), ")
     assert found.next_step
@@ -129,7 +129,7 @@ def test_fewer_cpus_than_threads_are_told(
 
 def test_enough_cpus_are_told(make_context: MakeContext, groups: Path) -> None:
     context = make_context({"score": {"threads": 1}})
-    (found,) = machine.cpus(context, version_2(groups, "max"))
+    (found,) = machine.check_cpus(context, version_2(groups, "max"))
     assert found.name == "cpu-ok"
 
 
@@ -144,11 +144,11 @@ def test_bf16_where_a_cpu_emulates_it_is_told_with_the_stages(
     monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
     bf16 = {stage: shop.params()[stage] | {"precision": "bf16-mixed"} for stage in ("train_gan", "train_lstm")}
     context = make_context(bf16)
-    (slow,) = machine.precision(context, cpuinfo(tmp_path, "avx2 fma"))
+    (slow,) = machine.check_precision(context, cpuinfo(tmp_path, "avx2 fma"))
     assert slow.name == "precision-emulated"
     assert slow.found == "32-true is fastest on this CPU, which emulates bf16-mixed of train_gan, train_lstm"
     assert slow.next_step.startswith("set train_gan.precision to 32-true in params.yaml")
-    (fast,) = machine.precision(context, cpuinfo(tmp_path, "avx2 avx512_bf16"))
+    (fast,) = machine.check_precision(context, cpuinfo(tmp_path, "avx2 avx512_bf16"))
     assert (fast.name, fast.found) == (
         "precision-ok",
         "32-true is fastest for pictures on this CPU; bf16-mixed is native, and faster for train_lstm",
@@ -156,7 +156,7 @@ def test_bf16_where_a_cpu_emulates_it_is_told_with_the_stages(
 
 
 def test_the_shipped_precision_is_the_fastest_on_every_other_cpu(make_context: MakeContext, tmp_path: Path) -> None:
-    (found,) = machine.precision(make_context(), cpuinfo(tmp_path, "avx2 fma"))
+    (found,) = machine.check_precision(make_context(), cpuinfo(tmp_path, "avx2 fma"))
     assert (found.name, found.found) == ("precision-ok", "32-true is fastest for pictures on this CPU")
 
 
@@ -164,4 +164,4 @@ def test_the_precision_of_what_only_serves_is_not_asked(
     make_context: MakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    assert [one.name for one in machine.precision(make_context())] == ["precision-not-asked"]
+    assert [one.name for one in machine.check_precision(make_context())] == ["precision-not-asked"]

@@ -28,7 +28,7 @@ from adloom.config.settings import Settings
 from adloom.errors import AdloomError, ConfigError, ExternalServiceError
 from adloom.kubeflow.client.api import Timeouts
 from adloom.kubeflow.client.base import RunRequest, Task
-from adloom.kubeflow.client.http import PAGE, KfpServer
+from adloom.kubeflow.client.http import PAGE, HttpKubeflowClient
 
 DIGEST = "d" * 64
 HASTE = Timeouts(connect=0.2, read=0.2, start=0.4, backoff=0.02, retry_after=0)
@@ -41,12 +41,12 @@ def stand_in() -> Iterator[StandIn]:
         yield stand_in
 
 
-def server(url: str, **settings: Any) -> KfpServer:
-    return KfpServer(Settings(ADLOOM_KFP_ENDPOINT=url, **settings), HASTE)
+def server(url: str, **settings: Any) -> HttpKubeflowClient:
+    return HttpKubeflowClient(Settings(ADLOOM_KFP_ENDPOINT=url, **settings), HASTE)
 
 
-def order(of: KfpServer) -> RunRequest:
-    version = of.upload("shop-training", DIGEST, PIPELINE)
+def order(of: HttpKubeflowClient) -> RunRequest:
+    version = of.upload_pipeline("shop-training", DIGEST, PIPELINE)
     return RunRequest("shop-training", "a title", version, ARGUMENTS, "by hand")
 
 
@@ -64,9 +64,11 @@ components: {{comp-make: {{}}, comp-take: {{}}}}
 platforms: {{}}
 """
     of = server(stand_in.url)
-    given = RunRequest("shop-training", "a title", of.upload("shop-training", DIGEST, text), ARGUMENTS, "by hand")
+    given = RunRequest(
+        "shop-training", "a title", of.upload_pipeline("shop-training", DIGEST, text), ARGUMENTS, "by hand"
+    )
     with pytest.raises(ExternalServiceError, match="take takes make/model as judge and model"):
-        of.start(given)
+        of.start_run(given)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +112,7 @@ platforms: {{}}
 def test_a_refusal_is_one_line(stand_in: StandIn, answer: Answer, kind: type[AdloomError], said: str) -> None:
     stand_in.answers.extend([answer] * 3)
     with pytest.raises(kind) as caught:
-        server(stand_in.url).schedules("shop-training")
+        server(stand_in.url).list_schedules("shop-training")
     assert str(caught.value).startswith(f"Kubeflow Pipelines at {stand_in.url}: ")
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -120,26 +122,26 @@ def test_a_refusal_is_one_line(stand_in: StandIn, answer: Answer, kind: type[Adl
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_question_is_asked_again(stand_in: StandIn, status: int) -> None:
     stand_in.answers.extend([Answer(status, STATUS)] * 2)
-    assert server(stand_in.url).schedules("shop-training") == []
+    assert server(stand_in.url).list_schedules("shop-training") == []
 
 
 def test_what_changes_something_is_asked_once(stand_in: StandIn) -> None:
     ordered = order(server(stand_in.url))
     fresh = server(stand_in.url)
-    list(fresh.runs("shop-training"))  # asks what it asks but once
+    list(fresh.list_runs("shop-training"))  # asks what it asks but once
     stand_in.after = lambda _method, path: (
         stand_in.answers.append(Answer(503)) if path.endswith("experiments") else None
     )
     with pytest.raises(ExternalServiceError, match="failed"):
-        fresh.start(ordered)
+        fresh.start_run(ordered)
     assert [path for _, path in stand_in.changes if path.endswith("/runs")] == ["/apis/v2beta1/runs"]
-    assert list(fresh.runs("shop-training")) == []
+    assert list(fresh.list_runs("shop-training")) == []
 
 
 def test_a_server_that_says_nothing_is_given_up(stand_in: StandIn) -> None:
     stand_in.silence = threading.Event()
     with pytest.raises(ExternalServiceError, match=r"no answer: Read timed out; is it running\?"):
-        server(stand_in.url).schedules("shop-training")
+        server(stand_in.url).list_schedules("shop-training")
     assert len(stand_in.asked) == 3
 
 
@@ -147,7 +149,7 @@ def test_a_start_waits_for_the_servers_mlflow_plugin_and_says_what_may_hang(stan
     assert Timeouts().start >= 65  # the plugin gives MLflow up after 60 seconds
     over = server(stand_in.url)
     ordered = order(over)
-    list(over.runs("shop-training"))
+    list(over.list_runs("shop-training"))
     stand_in.after = lambda _method, path: setattr(
         stand_in, "silence", threading.Event() if path.endswith("experiments") else None
     )
@@ -155,7 +157,7 @@ def test_a_start_waits_for_the_servers_mlflow_plugin_and_says_what_may_hang(stan
         ExternalServiceError,
         match=r"took the request and did not answer in 0\.4 s; .*MLflow plugin.*`adloom runs`",
     ):
-        over.start(ordered)
+        over.start_run(ordered)
     assert stand_in.asked.count(("POST", "/apis/v2beta1/runs")) == 1
 
 
@@ -173,7 +175,7 @@ def test_a_server_that_is_down_is_one_line() -> None:
         with pytest.raises(
             ExternalServiceError, match=rf"^Kubeflow Pipelines at {url}: no answer: Connection refused; is it"
         ):
-            server(url).schedules("shop-training")
+            server(url).list_schedules("shop-training")
 
 
 def test_an_address_that_swallows_every_packet_fails_in_seconds() -> None:
@@ -181,7 +183,7 @@ def test_an_address_that_swallows_every_packet_fails_in_seconds() -> None:
         begun = time.monotonic()
         said = rf"no answer: Connection to 127\.0\.0\.1 timed out \(.* may close port {port}\); is it running"
         with pytest.raises(ExternalServiceError, match=said):
-            server(f"http://127.0.0.1:{port}").schedules("shop-training")
+            server(f"http://127.0.0.1:{port}").list_schedules("shop-training")
         assert time.monotonic() - begun < 5
 
 
@@ -199,17 +201,17 @@ def test_an_address_that_swallows_every_packet_fails_in_seconds() -> None:
 )
 def test_what_is_no_address_is_said(url: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        server(url).schedules("shop-training")
+        server(url).list_schedules("shop-training")
     assert said in str(caught.value)
     assert "secret" not in str(caught.value)
 
 
 def test_a_token_of_the_environment_is_shown(stand_in: StandIn) -> None:
     stand_in.token = "right"
-    assert server(stand_in.url, kfp_token="right").schedules("shop-training") == []
+    assert server(stand_in.url, kfp_token="right").list_schedules("shop-training") == []
     for settings in ({"kfp_token": "wrong"}, {}):
         with pytest.raises(ConfigError, match=r"the token is refused; .*\(401: Unauthenticated"):
-            server(stand_in.url, **settings).schedules("shop-training")
+            server(stand_in.url, **settings).list_schedules("shop-training")
 
 
 def test_a_token_file_is_read_at_each_request_since_it_is_renewed(stand_in: StandIn, tmp_path: Path) -> None:
@@ -217,10 +219,10 @@ def test_a_token_file_is_read_at_each_request_since_it_is_renewed(stand_in: Stan
     path.write_text("first\n")
     stand_in.token = "first"
     over = server(stand_in.url, ADLOOM_KFP_TOKEN_FILE=path)
-    assert over.schedules("shop-training") == []
+    assert over.list_schedules("shop-training") == []
     path.write_text("second\n")
     stand_in.token = "second"
-    assert over.schedules("shop-training") == []
+    assert over.list_schedules("shop-training") == []
 
 
 @pytest.mark.parametrize("content", [None, b"", b"sec ret", b"\xff\xfe", "tökën".encode()])
@@ -229,7 +231,7 @@ def test_what_is_no_token_is_said_and_never_shown(stand_in: StandIn, tmp_path: P
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ConfigError, match=rf"{path}: (No such file|not a token|not text).*; set ADLOOM_KFP") as caught:
-        server(stand_in.url, ADLOOM_KFP_TOKEN_FILE=path).schedules("shop-training")
+        server(stand_in.url, ADLOOM_KFP_TOKEN_FILE=path).list_schedules("shop-training")
     assert "sec ret" not in str(caught.value)
     assert stand_in.asked == []
 
@@ -257,9 +259,9 @@ def test_a_certificate_is_trusted_only_when_its_authority_is(tmp_path: Path) -> 
     tls.load_cert_chain(trusted, key)
     with kfp_server.serving(tls) as stand_in:
         with pytest.raises(ConfigError, match="its certificate is not trusted: .*; set ADLOOM_KFP_CA to a file"):
-            server(stand_in.url).schedules("shop-training")
+            server(stand_in.url).list_schedules("shop-training")
         assert stand_in.asked == []
-        assert server(stand_in.url, kfp_ca=trusted).schedules("shop-training") == []
+        assert server(stand_in.url, kfp_ca=trusted).list_schedules("shop-training") == []
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])
@@ -268,26 +270,26 @@ def test_a_file_that_is_no_certificate_is_said(tmp_path: Path, content: str | No
     if content:
         path.write_text(content)
     with pytest.raises(ConfigError, match=rf"ADLOOM_KFP_CA={path}: (No such file|.*); expected certificates in PEM"):
-        server("https://127.0.0.1:1", kfp_ca=path).schedules("shop-training")
+        server("https://127.0.0.1:1", kfp_ca=path).list_schedules("shop-training")
 
 
 def test_a_server_of_many_users_must_be_told_the_namespace(stand_in: StandIn) -> None:
     stand_in.multi_user = True
     with pytest.raises(ConfigError, match="serves many users; set ADLOOM_KFP_NAMESPACE to your namespace"):
-        server(stand_in.url).schedules("shop-training")
+        server(stand_in.url).list_schedules("shop-training")
     ann, bob = server(stand_in.url, kfp_namespace="ann"), server(stand_in.url, kfp_namespace="bob")
-    run = ann.start(order(ann))
-    assert [found.run_id for found in ann.runs("shop-training")] == [run.run_id]
-    assert list(bob.runs("shop-training")) == []
+    run = ann.start_run(order(ann))
+    assert [found.run_id for found in ann.list_runs("shop-training")] == [run.run_id]
+    assert list(bob.list_runs("shop-training")) == []
 
 
 def test_long_lists_are_read_page_by_page_and_no_further_than_needed(stand_in: StandIn) -> None:
     over = server(stand_in.url)
     ordered = order(over)
-    started = {over.start(ordered).run_id for _ in range(PAGE + 1)}
-    assert {run.run_id for run in over.runs("shop-training")} == started
+    started = {over.start_run(ordered).run_id for _ in range(PAGE + 1)}
+    assert {run.run_id for run in over.list_runs("shop-training")} == started
     stand_in.asked.clear()
-    next(over.runs("shop-training"))
+    next(over.list_runs("shop-training"))
     assert stand_in.asked.count(("GET", "/apis/v2beta1/runs")) == 1
 
 
@@ -310,28 +312,28 @@ def test_what_the_server_refuses_is_told_in_its_words(stand_in: StandIn) -> None
     with pytest.raises(
         ExternalServiceError, match=r"the request is refused \(400: parameters: unknown \['x'\], missing \['proj"
     ):
-        over.start(RunRequest("shop-training", "t", ordered.version, {"x": ""}, ""))
+        over.start_run(RunRequest("shop-training", "t", ordered.version, {"x": ""}, ""))
 
 
 def test_tasks_say_how_they_stand_and_why_they_failed(stand_in: StandIn) -> None:
     over = server(stand_in.url)
-    run = over.start(order(over))
+    run = over.start_run(order(over))
     stand_in.advance(run.run_id, "FAILED", message="run\nfailed", why="OOM", train_gan="FAILED", train_cnn="SUCCEEDED")
-    found = over.run(run.run_id)
+    found = over.get_run(run.run_id)
     assert (found.state, found.message) == ("FAILED", "run failed")
     assert {Task("train-gan", "FAILED", "OOM"), Task("train-cnn", "SUCCEEDED", "")} <= set(found.tasks)
 
 
 def test_why_a_task_failed_is_taken_from_its_history_when_it_has_no_error(stand_in: StandIn) -> None:
     over = server(stand_in.url)
-    run = over.start(order(over))
+    run = over.start_run(order(over))
     stand_in.advance(run.run_id, "FAILED", train_gan="FAILED")
     kept = stand_in.kept["runs"][run.run_id]
     (task,) = [task for task in kept.run_details.task_details if task.display_name == "train-gan"]
     error = models.GoogleRpcStatus(code=2, message="evicted")
     kept.state_history[-1].error = error
     task.state_history = [models.V2beta1RuntimeStatus(state="FAILED", error=error)]
-    found = over.run(run.run_id)
+    found = over.get_run(run.run_id)
     assert found.message == "evicted"
     assert Task("train-gan", "FAILED", "evicted") in found.tasks
 
@@ -342,27 +344,27 @@ def test_why_a_task_failed_is_taken_from_its_history_when_it_has_no_error(stand_
 )
 def test_a_run_that_a_schedule_made_says_so(stand_in: StandIn, arguments: dict[str, str], reason: str) -> None:
     over = server(stand_in.url)
-    made = over.schedule(replace(order(over), arguments=ARGUMENTS | arguments), "0 30 3 * * *")
+    made = over.create_schedule(replace(order(over), arguments=ARGUMENTS | arguments), "0 30 3 * * *")
     fired = stand_in.fire(made.schedule_id)
-    (run,) = over.runs("shop-training")
+    (run,) = over.list_runs("shop-training")
     assert (run.run_id, run.reason, run.digest) == (fired, reason.format(schedule_id=made.schedule_id), DIGEST)
 
 
 def test_a_run_that_was_started_on_kubeflows_pages_says_so(stand_in: StandIn) -> None:
     over = server(stand_in.url)
-    run = over.start(replace(order(over), reason=""))
+    run = over.start_run(replace(order(over), reason=""))
     assert run.reason == "started in Kubeflow"
 
 
 def test_the_compiled_pipeline_of_a_run_is_had_until_its_version_is_deleted(stand_in: StandIn) -> None:
-    run = server(stand_in.url).start(order(server(stand_in.url)))
-    assert server(stand_in.url).spec(run) == next(yaml.safe_load_all(PIPELINE))
+    run = server(stand_in.url).start_run(order(server(stand_in.url)))
+    assert server(stand_in.url).get_spec(run) == next(yaml.safe_load_all(PIPELINE))
     stand_in.kept["versions"].clear()
-    assert server(stand_in.url).spec(run) == {}
+    assert server(stand_in.url).get_spec(run) == {}
 
 
 def test_links_lead_to_the_pages_and_there_are_none_where_no_pages_are_named(stand_in: StandIn) -> None:
-    assert server(stand_in.url).start(order(server(stand_in.url))).url is None
+    assert server(stand_in.url).start_run(order(server(stand_in.url))).url is None
     over = server(stand_in.url, ADLOOM_KFP_UI="https://kubeflow.example/pipeline/")
-    run = over.start(order(over))
+    run = over.start_run(order(over))
     assert run.url == f"https://kubeflow.example/pipeline/#/runs/details/{run.run_id}"

@@ -25,21 +25,21 @@ STAGES = {  # of a pipeline: those that take their whole block, as the argument 
     "training": (*(spec.stage for spec in MODELS.values()), "evaluate", "report"),
     "scoring": ("score",),
 }
-TABLES_OF = {"training": TABLES, "scoring": ("creatives", "events")}
-SCHEDULING = 30  # minutes that the pods of a training may wait for their nodes
+PIPELINE_TABLES = {"training": TABLES, "scoring": ("creatives", "events")}
+SCHEDULING_MINUTES = 30  # minutes that the pods of a training may wait for their nodes
 NEVER = date(2200, 1, 1)  # when nothing is held out, the holdout starts then
 
 Spec = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Compiled:
+class CompiledPipeline:
     """A pipeline as a server takes it: what it does, and what its pods need of Kubernetes."""
 
     pipeline: Spec
     platform: Spec
 
-    def placed(self, pipeline: Pipeline, spread: Collection[str] = ()) -> "Compiled":
+    def with_resources(self, pipeline: Pipeline, spread: Collection[str] = ()) -> "CompiledPipeline":
         """
         Return it with every stage's image, resources, node and time limit as the params have them.
 
@@ -48,20 +48,20 @@ class Compiled:
         placed = copy.deepcopy(self)
         pods = placed.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
         for label, executor in placed.pipeline["deploymentSpec"]["executors"].items():
-            place = pipeline.resources_for(stage_of(label))
+            place = pipeline.resources_for(stage_name(label))
             mine = {
                 key: value for key, value in executor["container"].items() if key not in ("image", "resources", "env")
             }
             pods_of_its_own = None
-            if stage_of(label) in spread:
+            if stage_name(label) in spread:
                 place, pods_of_its_own = _waiting(pipeline, place), place
             executor["container"] = mine | _container(pipeline.image, place, pods_of_its_own)
             pods[label] = _without_place(pods.get(label, {})) | _node(place)
         return placed
 
-    def stages(self) -> set[str]:
+    def stage_names(self) -> set[str]:
         """Return the names of the stages."""
-        return {stage_of(label) for label in self.pipeline["deploymentSpec"]["executors"]}
+        return {stage_name(label) for label in self.pipeline["deploymentSpec"]["executors"]}
 
     def to_yaml(self) -> str:
         """Return the text a server takes, the same for the same pipeline."""
@@ -72,7 +72,7 @@ class Compiled:
         return hashlib.sha256(self.to_yaml().encode()).hexdigest()
 
 
-def load(name: str, folder: Path | None = None) -> Compiled:
+def load_pipeline(name: str, folder: Path | None = None) -> CompiledPipeline:
     """
     Read a compiled pipeline from a folder; when none is named, from FOLDER, or where that is not there as shipped.
 
@@ -81,12 +81,12 @@ def load(name: str, folder: Path | None = None) -> Compiled:
     if name not in NAMES:
         raise ConfigError(f"{name}: no such pipeline; expected one of {', '.join(NAMES)}")
     if folder or FOLDER.is_dir():
-        return read((folder or FOLDER) / f"{name}.yaml")
+        return read_pipeline((folder or FOLDER) / f"{name}.yaml")
     with as_file(files("adloom") / "starter" / f"{name}.yaml") as shipped:
-        return read(shipped)
+        return read_pipeline(shipped)
 
 
-def read(path: Path) -> Compiled:
+def read_pipeline(path: Path) -> CompiledPipeline:
     """Read a compiled pipeline from a file. Raises ConfigError when it is not there, or not one."""
     try:
         documents = list(yaml.load_all(path.read_text(encoding="utf-8"), yaml.CSafeLoader))  # ten times as fast
@@ -96,31 +96,31 @@ def read(path: Path) -> Compiled:
         raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if len(documents) != 2 or "pipelineInfo" not in documents[0] or "platforms" not in documents[1]:
         raise ConfigError(f"{path}: not a compiled pipeline; `adloom init DIR` writes one into a new folder")
-    return Compiled(*documents)
+    return CompiledPipeline(*documents)
 
 
-def arguments(name: str, params: Params, lock: SourcesLock | None) -> dict[str, str]:
+def build_arguments(name: str, params: Params, lock: SourcesLock | None) -> dict[str, str]:
     """
     Return the arguments of a run: the JSON of each stage's block, and the digests of the sources it is started for.
 
     Without a lock the run takes the sources as it finds them. Raises ConfigError when there is nothing to score.
     """
-    ingest, prepare = (params.ingest, params.prepare) if name == "training" else scored(params)
+    ingest, prepare = (params.ingest, params.prepare) if name == "training" else build_scoring_blocks(params)
     found = {"project": params.project, "sources": json.dumps(lock.digests(), sort_keys=True) if lock else ""}
     if name == "training":
         found["params"] = params.model_dump_json(by_alias=True, exclude_unset=True)  # a place says what it sets itself
-    for table in TABLES_OF[name]:
+    for table in PIPELINE_TABLES[name]:
         found[f"ingest_{table}"] = Ingest.model_validate({table: ingest.source(table)}).to_json()
         found[f"prepare_{table}"] = prepare.for_table(table).to_json()
     return found | {f"{stage}_params": params.block(stage).to_json() for stage in STAGES[name]}
 
 
-def stage_of(label: str) -> str:
+def stage_name(label: str) -> str:
     """Return the stage of an executor such as exec-train-gan or exec-evaluate-2."""
     return re.sub(r"^exec-|-\d+$", "", label).replace("-", "_")
 
 
-def scored(params: Params) -> tuple[Ingest, Prepare]:
+def build_scoring_blocks(params: Params) -> tuple[Ingest, Prepare]:
     """
     Return the blocks that bring in what is to be scored: all of it, with nothing held out.
 
@@ -135,7 +135,7 @@ def scored(params: Params) -> tuple[Ingest, Prepare]:
     return Ingest.model_validate(sources), params.prepare.model_copy(update={"events": whole})
 
 
-def spread(params: Params) -> set[str]:
+def distributed_stages(params: Params) -> set[str]:
     """Return the stages that train in several processes."""
     return {stage for stage, block in params.trainings.items() if block.enabled and block.processes > 1}
 
@@ -152,7 +152,7 @@ def _container(image: str, place: PodResources, pods: PodResources | None) -> Sp
 
 def _waiting(pipeline: Pipeline, place: PodResources) -> PodResources:
     """Return the place of a pod that only waits for others: no GPU, and time for them to be scheduled."""
-    return pipeline.default.model_copy(update={"gpu": 0, "timeout_minutes": place.timeout_minutes + SCHEDULING})
+    return pipeline.default.model_copy(update={"gpu": 0, "timeout_minutes": place.timeout_minutes + SCHEDULING_MINUTES})
 
 
 def _resources(place: PodResources) -> Spec:

@@ -30,7 +30,7 @@ from adloom.context import StageContext  # noqa: E402
 from adloom.evaluation.metric import Evaluation, Metric, Sample  # noqa: E402
 from adloom.evaluation.report import Model, render  # noqa: E402
 from adloom.evaluation.sections import read_findings  # noqa: E402
-from adloom.kubeflow.pipelines import STAGES  # noqa: E402
+from adloom.kubeflow.compiled_pipelines import STAGES  # noqa: E402
 from adloom.registry import mlmodel, promotion  # noqa: E402
 from adloom.registry.memory import MemoryRegistry  # noqa: E402
 from adloom.serving.models import loader  # noqa: E402

@@ -1,4 +1,4 @@
-"""All of the outside that a stage may touch, built from settings by whoever calls the stage."""
+"""Everything outside the process that a stage may use, built from the settings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,37 +18,37 @@ MIN_KEY_BYTES = 16
 
 @dataclass(frozen=True)
 class StageContext:
-    """The doors to the outside; tests pass doubles."""
+    """The services, keys and folders of a stage; tests pass doubles."""
 
     store: Store
     tracker: Tracker
     registry: Registry
     pseudonym_key: bytes | None
-    home: Path  # scratch that survives runs: downloads, checkpoints, locks
-    progress: bool  # whether someone is watching
-    checkpoint_uri: str | None = None  # where checkpoints lie as well
-    rank: int = 0  # of this process among those that do the same work; 0 writes
-    processes: int = 1  # that do
-    kernels: Mapping[str, str] = field(default_factory=dict)  # variables that choose how numbers are computed
+    home: Path  # downloads, checkpoints and locks, which survive runs
+    progress: bool  # whether to show progress bars
+    checkpoint_uri: str | None = None  # prefix in S3 for copies of the checkpoints
+    rank: int = 0  # of this process in a distributed training; rank 0 writes
+    processes: int = 1  # of the training
+    kernels: Mapping[str, str] = field(default_factory=dict)  # variables that select numerical kernels
 
 
 def build_context(settings: Settings, project: str) -> StageContext:
-    """Open the outside that the environment describes; connections are made when they are first used."""
+    """Build the context from the settings; connections open on first use."""
     from adloom.registry.mlflow import MlflowRegistry
     from adloom.tracking import provenance
     from adloom.tracking.mlflow import MlflowTracker
     from adloom.tracking.parent_run import ParentRun
 
-    made_by = partial(provenance.read_tags, settings)
+    tags = partial(provenance.read_tags, settings)
     parent = ParentRun(settings.parent_run, settings.kfp_run)
     return StageContext(
         store=open_store(settings),
-        tracker=MlflowTracker(settings.tracking_uri, project, made_by, parent),
-        registry=MlflowRegistry(settings.tracking_uri, project, made_by, parent),
-        pseudonym_key=pseudonym_key(settings),
+        tracker=MlflowTracker(settings.tracking_uri, project, tags, parent),
+        registry=MlflowRegistry(settings.tracking_uri, project, tags, parent),
+        pseudonym_key=read_pseudonym_key(settings),
         home=settings.home,
         progress=not settings.quiet,
-        checkpoint_uri=checkpoint_uri(settings),
+        checkpoint_uri=read_checkpoint_uri(settings),
         rank=settings.rank if settings.processes else 0,
         processes=settings.processes or 1,
         kernels=read_kernel_variables(),
@@ -56,7 +56,7 @@ def build_context(settings: Settings, project: str) -> StageContext:
 
 
 def open_store(settings: Settings, options: S3Options | None = None) -> Store:
-    """Open all stores: S3, the catalogue and folders."""
+    """Open the store of S3, the catalogue and folders."""
     from adloom.catalogue.download import Downloads
     from adloom.catalogue.entries import ENTRIES
     from adloom.catalogue.store import CatalogueStore
@@ -68,15 +68,15 @@ def open_store(settings: Settings, options: S3Options | None = None) -> Store:
     return StoreRouter(S3Store(settings.s3_endpoint, progress, options), dict.fromkeys(ENTRIES, catalogue))
 
 
-def checkpoint_uri(settings: Settings) -> str | None:
-    """Return where checkpoints lie as well. Raises ConfigError when that is not in S3."""
+def read_checkpoint_uri(settings: Settings) -> str | None:
+    """Return the prefix for copies of the checkpoints. Raises ConfigError when it is not in S3."""
     uri = settings.checkpoint_uri
     if uri and not uri.startswith("s3://"):
         raise ConfigError(f"ADLOOM_CHECKPOINT_URI={uri}: expected s3://bucket/prefix")
     return uri.rstrip("/") if uri else None
 
 
-def pseudonym_key(settings: Settings) -> bytes | None:
+def read_pseudonym_key(settings: Settings) -> bytes | None:
     """Return the pseudonym key from the environment or a file. Raises ConfigError when it is short or unreadable."""
     if settings.pseudonym_key_file:
         try:

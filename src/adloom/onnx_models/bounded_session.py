@@ -1,8 +1,8 @@
 """
 Inference with a deadline, for models that pass their trial and are slow with other input.
 
-ONNX Runtime looks between two operators, each turn of a loop included, whether a run is to end. One single operator
-cannot be interrupted.
+ONNX Runtime checks between two operators, and in each iteration of a loop, whether to stop. A single operator cannot be
+interrupted.
 """
 
 import itertools
@@ -13,19 +13,19 @@ from typing import Any
 
 from adloom.errors import UnavailableError
 
-CHECK = 0.25  # seconds between two looks at what runs
+CHECK_SECONDS = 0.25  # between two checks of the running inferences
 
 
 class BoundedSession:
-    """An InferenceSession whose runs end after so many seconds."""
+    """An InferenceSession whose runs stop after some seconds."""
 
     def __init__(self, session: Any, new_options: Callable[[], Any], seconds: float) -> None:
-        """Wrap a session; `new_options` makes the RunOptions of a run."""
+        """Wrap a session; `new_options` creates the RunOptions of a run."""
         self._session, self._new_options, self._seconds = session, new_options, seconds
         self.get_inputs = session.get_inputs
 
     def run(self, outputs: Sequence[str] | None, inputs: Mapping[str, Any]) -> Any:
-        """Return the outputs of the model. Raises UnavailableError when it takes longer."""
+        """Return the outputs of the model. Raises UnavailableError after the deadline."""
         options = self._new_options()
         number = _watchdog.watch(options, self._seconds)
         try:
@@ -41,16 +41,16 @@ class BoundedSession:
 
 
 class _Watchdog:
-    """A thread that ends runs, started with the first."""
+    """A thread that stops late runs; the first run starts it."""
 
     def __init__(self) -> None:
-        self._runs: dict[int, tuple[float, Any]] = {}  # number: when to end it, and how
+        self._runs: dict[int, tuple[float, Any]] = {}  # number: deadline and options
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def watch(self, options: Any, seconds: float) -> int:
-        """End the run with these options in so many seconds; return a number by which to forget it."""
+        """Stop the run with these options after some seconds; return its number for `forget`."""
         if self._thread is None:
             with self._lock:
                 if self._thread is None:
@@ -61,12 +61,12 @@ class _Watchdog:
         return number
 
     def forget(self, number: int) -> None:
-        """Let a run be over."""
+        """Stop watching a run."""
         del self._runs[number]
 
     def _check(self) -> None:
         while True:
-            time.sleep(CHECK)
+            time.sleep(CHECK_SECONDS)
             now = time.monotonic()
             for until, options in list(self._runs.values()):
                 if now >= until:

@@ -1,4 +1,4 @@
-"""Export to ONNX: from torch to a file that any runtime reads, compared with torch before anyone relies on it."""
+"""Export torch modules to ONNX, and compare the file with torch."""
 
 import copy
 import warnings
@@ -18,7 +18,7 @@ Tensors = Mapping[str, torch.Tensor]
 TOLERANCE = 1e-4  # largest absolute difference to torch, in float32
 BATCHES = [(batch,) for batch in (1, 2, 7, 64)]
 SEQUENCES = list(product((1, 2, 7), (1, 5, 64)))  # (batch, sequence)
-TRACED = 2  # no axis of the traced example is 1, which an exporter could take for a constant
+TRACE_LENGTH = 2  # length of each axis while tracing: an exporter may freeze an axis of length 1
 
 
 def export(
@@ -33,17 +33,17 @@ def export(
     """
     Write a module as ONNX, and compare the file with the module on an example of each shape.
 
-    `example(*shape)` returns the named inputs in the order of `forward`, such as `example(batch, sequence)`; `dynamic`
-    names the axes of inputs and outputs that may change: `{"token": {0: "batch", 1: "sequence"}}`. Raises AdloomError
-    when a shape cannot be run or differs by more than TOLERANCE.
+    `example(*shape)` returns the named inputs in the order of `forward`; `dynamic` names the axes that may change:
+    `{"token": {0: "batch", 1: "sequence"}}`. Raises AdloomError when a shape fails or differs by more than TOLERANCE.
 
-    The bytes depend on the module alone: the tracing exporter writes no source paths (the dynamo one does, and it
-    freezes axes), and doc strings and metadata are dropped.
+    The bytes depend on the module alone: the tracing exporter writes no source paths (the dynamo exporter does, and it
+    freezes axes), and doc strings and metadata are removed.
     """
-    module = _plain(module)
-    traced = example(*(TRACED for _ in shapes[0]))
+    module = copy.deepcopy(module).float().cpu().eval()
+    module = module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload] # torch's stub lacks it
+    traced = example(*(TRACE_LENGTH for _ in shapes[0]))
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # that this exporter is the older one; see above
+        warnings.simplefilter("ignore")  # the tracing exporter warns that it is the older one
         torch.onnx.export(
             module,
             tuple(traced.values()),
@@ -55,11 +55,6 @@ def export(
         )
     _strip(path)
     _compare(module, path, [example(*shape) for shape in shapes], outputs)
-
-
-def _plain(module: torch.nn.Module) -> torch.nn.Module:
-    plain = copy.deepcopy(module).float().cpu().eval()
-    return plain.to(memory_format=torch.contiguous_format)  # type: ignore[no-any-return,call-overload] # torch's stub lacks it
 
 
 def _strip(path: Path) -> None:
@@ -79,16 +74,16 @@ def _compare(module: torch.nn.Module, path: Path, examples: Sequence[Tensors], o
             expected = module(*inputs.values())
         expected = expected if isinstance(expected, tuple) else (expected,)
         try:
-            found = runtime.run(list(outputs), {name: tensor.numpy() for name, tensor in inputs.items()})
+            actual = runtime.run(list(outputs), {name: tensor.numpy() for name, tensor in inputs.items()})
         except Exception as error:
             raise AdloomError(f"{path.name}: onnxruntime cannot run it on {shape}: {error}") from error
-        for name, ours, theirs in zip(outputs, found, expected, strict=True):
-            _near(f"{path.name}: {name} for {shape}", ours, theirs.numpy())
+        for name, result, reference in zip(outputs, actual, expected, strict=True):
+            _check_close(f"{path.name}: {name} for {shape}", result, reference.numpy())
 
 
-def _near(what: str, found: np.ndarray, expected: np.ndarray) -> None:
-    if found.shape != expected.shape:
-        raise AdloomError(f"{what}: shape {found.shape} in ONNX, {expected.shape} in torch; the axis was frozen")
-    difference = float(np.abs(found - expected).max())
-    if not difference <= TOLERANCE:  # also when it is not a number
+def _check_close(what: str, actual: np.ndarray, expected: np.ndarray) -> None:
+    if actual.shape != expected.shape:
+        raise AdloomError(f"{what}: shape {actual.shape} in ONNX, {expected.shape} in torch; the axis was frozen")
+    difference = float(np.abs(actual - expected).max())
+    if not difference <= TOLERANCE:  # also for NaN
         raise AdloomError(f"{what}: differs from torch by {difference:.2g}, expected at most {TOLERANCE}")

@@ -1,4 +1,4 @@
-"""ONNX: models leave training as ONNX files and are run from them, with a fixed number of threads and no torch."""
+"""Run ONNX models without torch, with a fixed number of threads."""
 
 import os
 from dataclasses import dataclass
@@ -10,36 +10,36 @@ import numpy as np
 from adloom.arrays import Float32Array, Int64Array
 from adloom.onnx_models.bounded_session import BoundedSession
 
-SILENT = "ORT_DISABLE_TELEMETRY"  # else ONNX Runtime tells Microsoft of every session, under a device id it keeps
+TELEMETRY_OFF = "ORT_DISABLE_TELEMETRY"  # without it, ONNX Runtime reports every session to Microsoft with a device id
 
 
 def open_session(path: Path, threads: int, seconds: float | None = None) -> Any:
     """
     Open an ONNX file for inference on the CPU; equal threads give equal bytes on one CPU type.
 
-    With `seconds`, an inference that takes longer raises UnavailableError.
+    With `seconds`, an inference raises UnavailableError after this deadline.
     """
-    os.environ.setdefault(SILENT, "1")  # read when onnxruntime is imported, which happens here and nowhere else
+    os.environ.setdefault(TELEMETRY_OFF, "1")  # read when onnxruntime is imported, which happens here and nowhere else
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads would use up a core
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads would occupy a core
     opened = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     return opened if seconds is None else BoundedSession(opened, onnxruntime.RunOptions, seconds)
 
 
 @dataclass(frozen=True)
 class ReaderOutput:
-    """What the reader says of pictures."""
+    """The output of the picture reader."""
 
     probabilities: Float32Array  # (batch, categories), rows sum to 1
     embedding: Float32Array  # (batch, dimensions), rows of unit length
 
 
 class Generator:
-    """Draws pictures: generator.onnx."""
+    """The picture generator, generator.onnx."""
 
     def __init__(self, folder: Path, threads: int, seconds: float | None = None) -> None:
         self._session = open_session(folder / "generator.onnx", threads, seconds)
@@ -51,7 +51,7 @@ class Generator:
 
 
 class Reader:
-    """Reads pictures: reader.onnx."""
+    """The picture reader, reader.onnx."""
 
     def __init__(self, folder: Path, threads: int, seconds: float | None = None) -> None:
         self._session = open_session(folder / "reader.onnx", threads, seconds)
@@ -64,14 +64,14 @@ class Reader:
 
 @dataclass(frozen=True)
 class LstmState:
-    """What the copywriter remembers of a line: (layers, batch, hidden) each."""
+    """The LSTM state of the copywriter: (layers, batch, hidden) each."""
 
     h: Float32Array
     c: Float32Array
 
 
 class Copywriter:
-    """Continues lines: copywriter.onnx."""
+    """The copywriter, copywriter.onnx."""
 
     def __init__(self, folder: Path, threads: int, seconds: float | None = None) -> None:
         self._session = open_session(folder / "copywriter.onnx", threads, seconds)

@@ -1,4 +1,4 @@
-"""Promotion: which version is the champion, and who said so. A person may overrule the gate, with a reason."""
+"""Promotion and rollback of champions by a person, who may overrule the gate with a reason."""
 
 import json
 from collections.abc import Iterator
@@ -29,8 +29,8 @@ def summarize(registry: Registry) -> Iterator[VersionSummary]:
     """Yield every version of every model, oldest first."""
     for model in MODELS:
         versions = registry.versions(model)
-        moves = registry.alias_events(model) if versions else []
-        yield from (_row(version, moves) for version in versions)
+        events = registry.alias_events(model) if versions else []
+        yield from (_summarize_version(version, events) for version in versions)
 
 
 def format_rows(rows: list[VersionSummary]) -> Iterator[str]:
@@ -46,94 +46,91 @@ def format_rows(rows: list[VersionSummary]) -> Iterator[str]:
 
 def promote(registry: Registry, model: str, version: int, reason: str) -> list[ModelVersion]:
     """
-    Make a version the champion, a policy together with its audience; return what became champion.
+    Make a version the champion, a policy together with its audience; return the new champions.
 
-    Raises UserError when there is no reason, model or version, or the champions would not be a pair, LockedError when
-    another was named at the same moment.
+    Raises UserError without a reason, for an unknown model or version, or when the champions would not be a pair;
+    LockedError when another process promoted another version at the same time.
     """
-    _check(model, reason)
-    known = {v.version: v for v in registry.versions(model)}
-    if version not in known:
-        listed = list(known) or "none, `adloom register` makes one"
-        raise UserError(f"{model}: no version {version}; registered: {listed}")
-    named = [*pairing.find_companions(registry, known[version]), known[version]]
-    for each in named:
-        _crown(registry, each.model, each.version, reason, "person")
-    return named
+    _check_arguments(model, reason)
+    versions = {v.version: v for v in registry.versions(model)}
+    if version not in versions:
+        registered = list(versions) or "none, `adloom register` makes one"
+        raise UserError(f"{model}: no version {version}; registered: {registered}")
+    champions = [*pairing.find_companions(registry, versions[version]), versions[version]]
+    for champion in champions:
+        _set_champion(registry, champion, reason, "person")
+    return champions
 
 
 def rollback(registry: Registry, model: str, reason: str) -> list[ModelVersion]:
     """
-    Make the champion before this one the champion again, audience and policy together; return what became champion.
+    Make the previous champion the champion again, audience and policy together; return the new champions.
 
-    Raises UserError when there is none, or the champions would not be a pair, LockedError when another was named at the
-    same moment.
+    Raises UserError without a reason or a previous champion, or when the champions would not be a pair; LockedError
+    when another process promoted another version at the same time.
     """
-    _check(model, reason)
-    past = _line(registry, model)
-    if len(past) < 2:
-        raise UserError(f"{model}: no champion before {past or 'it'}; `adloom promote {model} VERSION` names one")
-    version = next(v for v in registry.versions(model) if v.version == past[-2])
+    _check_arguments(model, reason)
+    history = _read_history(registry, model)
+    if len(history) < 2:
+        raise UserError(f"{model}: no champion before {history or 'it'}; `adloom promote {model} VERSION` names one")
+    version = next(v for v in registry.versions(model) if v.version == history[-2])
     if model == pairing.AUDIENCE:
-        others = pairing.find_former_policy(registry, version, _line(registry, pairing.POLICY)[:-1])
+        companions = pairing.find_former_policy(registry, version, _read_history(registry, pairing.POLICY)[:-1])
     else:
-        others = pairing.find_companions(registry, version)
-    named = sorted([*others, version], key=lambda each: each.model)  # the audience first, as in a promotion
-    for each in named:
-        _back(registry, each, reason)
-    return named
+        companions = pairing.find_companions(registry, version)
+    champions = sorted([*companions, version], key=lambda champion: champion.model)  # the audience first
+    for champion in champions:
+        is_previous = _read_history(registry, champion.model)[-2:-1] == [champion.version]
+        _set_champion(registry, champion, reason, "rollback" if is_previous else "person")
+    return champions
 
 
-def _line(registry: Registry, model: str) -> list[int]:
+def _read_history(registry: Registry, model: str) -> list[int]:
     return champion_history(registry.alias_events(model)) if registry.versions(model) else []
 
 
-def _back(registry: Registry, version: ModelVersion, reason: str) -> None:
-    """Name a former champion; it is a rollback only of the promotion that followed on its own."""
-    last = _line(registry, version.model)[-2:-1] == [version.version]
-    _crown(registry, version.model, version.version, reason, "rollback" if last else "person")
-
-
-def _crown(registry: Registry, model: str, version: int, reason: str, by: Actor) -> None:
-    if (now := registry.set_alias(model, CHAMPION, version, reason, by)) != version:
+def _set_champion(registry: Registry, version: ModelVersion, reason: str, by: Actor) -> None:
+    current = registry.set_alias(version.model, CHAMPION, version.version, reason, by)
+    if current != version.version:
         raise LockedError(
-            f"{model}: {now} was named at the same moment, after {version}; `adloom models` says by whom and why"
+            f"{version.model}: version {current} was promoted at the same time, after {version.version}; "
+            "`adloom models` shows by whom and why"
         )
 
 
-def champion_history(moves: list[AliasEvent]) -> list[int]:
-    """Return the champions that led to this one, oldest first; what was rolled back is not among them."""
-    past: list[int] = []
-    for move in moves:
-        if move.alias != CHAMPION or past[-1:] == [move.version]:
+def champion_history(events: list[AliasEvent]) -> list[int]:
+    """Return the champions up to the current one, oldest first, without those that were rolled back."""
+    history: list[int] = []
+    for event in events:
+        if event.alias != CHAMPION or history[-1:] == [event.version]:
             continue
-        past = past[:-2] if move.by == "rollback" else past
-        past.append(move.version)
-    return past
+        history = history[:-2] if event.by == "rollback" else history
+        history.append(event.version)
+    return history
 
 
-def find_revoked(moves: list[AliasEvent]) -> dict[int, str]:
-    """Return the versions a person took the championship from, with the reason; only a person gives it back."""
-    taken: dict[int, str] = {}
+def find_revoked(events: list[AliasEvent]) -> dict[int, str]:
+    """Return the versions that a person replaced as champion, with the reason, until a person promotes them again."""
+    revoked: dict[int, str] = {}
     champion: int | None = None
-    for move in (move for move in moves if move.alias == CHAMPION):
-        if champion is not None and champion != move.version and move.by != "gate":
-            taken[champion] = move.reason
-        taken.pop(move.version, None)
-        champion = move.version
-    return taken
+    for event in (event for event in events if event.alias == CHAMPION):
+        if champion is not None and champion != event.version and event.by != "gate":
+            revoked[champion] = event.reason
+        revoked.pop(event.version, None)
+        champion = event.version
+    return revoked
 
 
-def _check(model: str, reason: str) -> None:
+def _check_arguments(model: str, reason: str) -> None:
     if model not in MODELS:
         raise UserError(f"{model}: no such model; expected one of {', '.join(MODELS)}")
     if not reason.strip():
-        raise UserError("--reason: empty; say why, it stays with the version for whoever asks later")
+        raise UserError("--reason: empty; say why, the registry keeps it with the version")
     if len(reason) > MAX_REASON:
         raise UserError(f"--reason: {len(reason)} characters, expected at most {MAX_REASON}")
 
 
-def _row(version: ModelVersion, moves: list[AliasEvent]) -> VersionSummary:
+def _summarize_version(version: ModelVersion, events: list[AliasEvent]) -> VersionSummary:
     tags = version.tags
     return VersionSummary(
         version.model,
@@ -142,5 +139,5 @@ def _row(version: ModelVersion, moves: list[AliasEvent]) -> VersionSummary:
         tags.get("verdict", "unknown"),
         json.loads(tags.get("numbers", "{}")),
         json.loads(tags.get("reasons", "[]")),
-        [move for move in moves if move.version == version.version],
+        [event for event in events if event.version == version.version],
     )

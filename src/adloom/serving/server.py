@@ -16,7 +16,7 @@ from adloom import threads
 from adloom.config import params
 from adloom.config.models import MODELS
 from adloom.config.settings import Settings
-from adloom.context import pseudonym_key
+from adloom.context import read_pseudonym_key
 from adloom.decision_log import log
 from adloom.errors import ArtifactError, ConfigError
 from adloom.serving import app, request_context, telemetry, workers
@@ -94,7 +94,7 @@ def serve(options: ServeOptions, host: str, port: int) -> None:
     settings = Settings()
     if isinstance(auth.create_auth(settings), auth.NoAuth):
         logger.warning("ADLOOM_AUTH=off: anyone who reaches this port is allowed")
-    pseudonym_key(settings)
+    read_pseudonym_key(settings)
     with bind_socket(host, port) as listening:
         if options.workers > 1:
             workers.run(partial(create_app, options), listening, options.workers, MODELS_PAGE)
@@ -116,7 +116,7 @@ def create_app(options: ServeOptions, metrics_folder: Path | None = None) -> ASG
         raise ArtifactError("no model to serve, see above; `adloom run` makes and registers them")
     project = options.load_project()
     dependencies = app.ServiceDependencies(
-        keys=PseudonymKeys(pseudonym_key(settings)),
+        keys=PseudonymKeys(read_pseudonym_key(settings)),
         auth=auth.create_auth(settings, options.workers),
         log=log.open_log(settings, project) if DECIDE in APPS[options.app].endpoints else MemoryLog(),
         project=project,

@@ -1,8 +1,8 @@
 """
 Measure one model on its test rows, with 95 % intervals: metrics.json, and the pictures and tables of the report.
 
-A picture generator and a policy need a judge: the reader that looks at the pictures, and the audience whose segments
-the policy decides with. Every other model is measured without one.
+A picture generator and a policy need a judge: the reader that classifies the pictures, and the audience with the
+policy's segments. Other models are measured without one.
 
 Example: adloom evaluate --model models/cnn --table data/dataset/creatives --report reports/cnn
 """
@@ -20,7 +20,7 @@ from adloom.storage import manifest
 
 @dataclass(frozen=True)
 class Inputs:
-    """The model, the table it was made of, and the judge, where the model has one."""
+    """The model, the table it was trained on, and the judge if the model has one."""
 
     model: Path
     table: Path
@@ -29,20 +29,20 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where the findings go."""
+    """The report."""
 
     report: Path
 
 
 def run(inputs: Inputs, outputs: Outputs, params: Evaluate, context: StageContext) -> Mapping[str, float]:
-    """Evaluate one model; a model or table that was skipped makes a skipped report."""
+    """Evaluate one model; a skipped model or table makes a skipped report."""
     if manifest.propagate_skip(outputs.report, "evaluate", params, inputs.model, inputs.table):
         return {}
-    made_from = {"model": inputs.model, "table": inputs.table} | ({"judge": inputs.judge} if inputs.judge else {})
-    for folder in made_from.values():
+    inputs_by_name = {"model": inputs.model, "table": inputs.table} | ({"judge": inputs.judge} if inputs.judge else {})
+    for folder in inputs_by_name.values():
         manifest.verify(folder)
     evaluation = measure(inputs.model, inputs.table, resolve_judge(inputs.model, inputs.judge), params)
-    with manifest.draft(outputs.report, "evaluate", params, made_from) as draft:
+    with manifest.draft(outputs.report, "evaluate", params, inputs_by_name) as draft:
         for name, content in sections.render_files(evaluation).items():
             (draft.path / name).write_bytes(content)
         draft.facts["model"] = find_spec(inputs.model).name

@@ -1,5 +1,5 @@
 """
-Join all measurements into one report.html that opens anywhere: numbers against their bars, pictures, tables, data.
+Write one report.html that opens anywhere: metrics against their bars, pictures, tables, data.
 
 Example: adloom report
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from adloom.evaluation import report
 
 
-Inputs: Any = make_dataclass(  # the summaries of the tables, and what was measured of each model
+Inputs: Any = make_dataclass(  # every table and every model's report
     "Inputs",
     [(table, Path, Path("data/dataset") / table) for table in TABLES]
     + [(model, Path, Path("reports") / model) for model in MODELS],
@@ -31,34 +31,34 @@ Inputs: Any = make_dataclass(  # the summaries of the tables, and what was measu
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where report.html goes."""
+    """The folder of report.html."""
 
     report: Path = Path("reports/report")
 
 
 def run(inputs: Any, outputs: Outputs, params: Gate, context: StageContext) -> Mapping[str, float]:
-    """Write the report; what was skipped is in it, with the reason."""
+    """Write the report, with a reason for each skipped model and table."""
     from adloom.evaluation import report
 
-    models = {model: _model(getattr(inputs, model)) for model in MODELS}
-    datasets = {table: _dataset(getattr(inputs, table)) for table in TABLES}
+    models = {model: _read_model(getattr(inputs, model)) for model in MODELS}
+    datasets = {table: _read_dataset(getattr(inputs, table)) for table in TABLES}
     folders = {name: getattr(inputs, name) for name in (*TABLES, *MODELS)}
     with manifest.draft(outputs.report, "report", params, folders) as draft:
         (draft.path / "report.html").write_text(report.render(models, datasets, params), encoding="utf-8")
     return {"models": float(sum(model.findings is not None for model in models.values()))}
 
 
-def _model(folder: Path) -> "report.Model":
+def _read_model(folder: Path) -> "report.Model":
     from adloom.evaluation.report import Model
 
-    sealed = manifest.verify(folder)
-    findings = None if sealed.skipped else read_findings(folder)
-    return Model(sealed.inputs.get("model", ""), findings, sealed.skipped)
+    report = manifest.verify(folder)
+    findings = None if report.skipped else read_findings(folder)
+    return Model(report.inputs.get("model", ""), findings, report.skipped)
 
 
-def _dataset(folder: Path) -> "report.Dataset":
+def _read_dataset(folder: Path) -> "report.Dataset":
     from adloom.evaluation.report import Dataset
 
-    sealed = manifest.read(folder)
-    summary = None if sealed.skipped else json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    return Dataset(sealed.facts.get("licence", ""), sealed.facts.get("source", ""), summary, sealed.skipped)
+    table = manifest.read(folder)
+    summary = None if table.skipped else json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    return Dataset(table.facts.get("licence", ""), table.facts.get("source", ""), summary, table.skipped)

@@ -1,8 +1,8 @@
 """
-Put the champions to work: segments for the users of new events, categories for new pictures, left as data/scored.
+Score new tables with the champions: segments for the users of events, categories for pictures, in data/scored.
 
 The artifact holds segments-*.parquet (user_id, segment) and readings-*.parquet (creative_id, category, probability).
-Its manifest names the version and the digest of each champion. A table that was skipped is not scored.
+Its manifest names the version and the digest of each champion. Skipped tables are not scored.
 
 Example: adloom score --events s3://shop/prepared/events --creatives s3://shop/prepared/creatives --scored s3://shop/scored
 """
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from adloom.onnx_models.runtime import Reader
 
 STAGE = "score"
-BATCH = 512  # pictures read at once
+BATCH = 512  # pictures per inference
 
-Work = Callable[[Path, Path, Score], "pd.DataFrame"]  # (prepared table, champion, params) -> scored rows
+ScoreTable = Callable[[Path, Path, Score], "pd.DataFrame"]  # (prepared table, champion, params) -> scored rows
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where the result goes."""
+    """The result."""
 
     scored: Path = Path("data/scored")
 
@@ -50,42 +50,48 @@ def run(inputs: Inputs, outputs: Outputs, params: Score, context: StageContext) 
     """
     Score each table with its champion.
 
-    Raises UserError when a champion is missing, DataError when the pictures are not as the reader wants them.
+    Raises UserError without a champion, DataError when the pictures have another shape than the reader's.
     """
-    works: dict[str, tuple[Path, str, Work]] = {
-        "segments": (inputs.events, "audience", _segments),
-        "readings": (inputs.creatives, "cnn", _readings),
+    tasks: dict[str, tuple[Path, str, ScoreTable]] = {
+        "segments": (inputs.events, "audience", _score_events),
+        "readings": (inputs.creatives, "cnn", _score_pictures),
     }
-    given = {name: work for name, work in works.items() if not manifest.skip_reason(work[0])}
-    if not given:
+    present = {name: task for name, task in tasks.items() if not manifest.skip_reason(task[0])}
+    if not present:
         manifest.skip(
-            outputs.scored, STAGE, params, "; ".join(str(manifest.skip_reason(t)) for t, *_ in works.values())
+            outputs.scored, STAGE, params, "; ".join(str(manifest.skip_reason(t)) for t, *_ in tasks.values())
         )
         return {}
     tables = {"creatives": inputs.creatives, "events": inputs.events}
-    with manifest.draft(outputs.scored, STAGE, params, tables) as made:
-        made.environment.update(context.kernels)
-        for name, work in given.items():
-            _score(name, *work, made, params, context)
-    return {name: float(count) for name, count in made.rows.items()}
+    with manifest.draft(outputs.scored, STAGE, params, tables) as draft:
+        draft.environment.update(context.kernels)
+        for name, task in present.items():
+            _write_scores(name, *task, draft, params, context)
+    return {name: float(count) for name, count in draft.rows.items()}
 
 
-def _score(
-    name: str, table: Path, model: str, work: Work, made: manifest.Draft, params: Score, context: StageContext
+def _write_scores(
+    name: str,
+    table: Path,
+    model: str,
+    score_table: ScoreTable,
+    draft: manifest.Draft,
+    params: Score,
+    context: StageContext,
 ) -> None:
     from adloom.storage import parquet
 
     manifest.verify(table)
-    with tempfile.TemporaryDirectory(prefix="adloom-") as place:
-        version, champion = base.fetch_champion(context.registry, model, Path(place) / model)
-        rows = work(table, champion, params)
-    parquet.write(rows, made.path, name)
-    made.rows[name] = len(rows)
-    made.facts |= {f"{model}_version": str(version.version), f"{model}_digest": version.digest}
+    with tempfile.TemporaryDirectory(prefix="adloom-") as folder:
+        version, champion = base.fetch_champion(context.registry, model, Path(folder) / model)
+        rows = score_table(table, champion, params)
+    parquet.write(rows, draft.path, name)
+    draft.rows[name] = len(rows)
+    draft.facts |= {f"{model}_version": str(version.version), f"{model}_digest": version.digest}
 
 
-def _segments(table: Path, champion: Path, params: Score) -> "pd.DataFrame":
-    """Return user_id and segment of every user with a purchase, as of the end of the last event's day."""
+def _score_events(table: Path, champion: Path, params: Score) -> "pd.DataFrame":
+    """Return user_id and segment of every user with a purchase, at the end of the last event's day."""
     import pandas as pd
 
     from adloom.audience.features import compute_features, find_period_end, to_matrix
@@ -100,27 +106,31 @@ def _segments(table: Path, champion: Path, params: Score) -> "pd.DataFrame":
     return pd.DataFrame({"user_id": users["user_id"], "segment": segmenter.assign(to_matrix(users))})
 
 
-def _readings(table: Path, champion: Path, params: Score) -> "pd.DataFrame":
-    """Return creative_id, and the category the reader takes each picture for, with its probability."""
+def _score_pictures(table: Path, champion: Path, params: Score) -> "pd.DataFrame":
+    """Return creative_id, the predicted category and its probability."""
     import pandas as pd
 
     from adloom.creatives.table import picture_shape
     from adloom.onnx_models.runtime import Reader
     from adloom.storage import parquet
 
-    rows, known, reader = parquet.read(table), read_card(champion), Reader(champion, params.threads)
+    rows, card, reader = parquet.read(table), read_card(champion), Reader(champion, params.threads)
     if rows.empty:
         raise DataError("creatives: 0 rows to score; check score.creatives")
-    image = known["image"]
-    if (found := picture_shape(rows)) != (wanted := (image["channels"], image["height"], image["width"])):
-        raise DataError(f"creatives: pictures of {found}, the reader wants {wanted}; set prepare.picture_size")
+    image = card["image"]
+    expected = image["channels"], image["height"], image["width"]
+    if (actual := picture_shape(rows)) != expected:
+        raise DataError(f"creatives: pictures of {actual}, the reader wants {expected}; set prepare.picture_size")
     parts = [
-        _read(rows[start : start + BATCH], known["categories"], wanted, reader) for start in range(0, len(rows), BATCH)
+        _classify(rows[start : start + BATCH], card["categories"], expected, reader)
+        for start in range(0, len(rows), BATCH)
     ]
     return pd.concat(parts, ignore_index=True)
 
 
-def _read(rows: "pd.DataFrame", categories: list[str], shape: tuple[int, int, int], reader: "Reader") -> "pd.DataFrame":
+def _classify(
+    rows: "pd.DataFrame", categories: list[str], shape: tuple[int, int, int], reader: "Reader"
+) -> "pd.DataFrame":
     import numpy as np
     import pandas as pd
 

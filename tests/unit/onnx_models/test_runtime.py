@@ -38,7 +38,7 @@ class Forgetful(nn.Module):
     """It branches on its input, which tracing forgets."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + 1 if len(x) > onnx_export.TRACED else x
+        return x + 1 if len(x) > onnx_export.TRACE_LENGTH else x
 
 
 def rows(batch: int) -> dict[str, torch.Tensor]:

@@ -61,8 +61,7 @@ def test_an_audience_is_promoted_alone_while_no_policy_decides(registry: MemoryR
 
 def test_an_audience_is_not_promoted_away_from_the_policy(registry: MemoryRegistry) -> None:
     promote(registry, "policy", 1)
-    said = r"audience 2: policy 1, the champion, decides with another; .* and `adloom promote policy 3` promotes both"
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=r"^audience 2: .*policy 1.*`adloom run`.*`adloom promote policy 3`"):
         promote(registry, "audience", 2)
     assert champions(registry) == (1, 1)
     assert promote(registry, "audience", 1) == [("audience", 1)]
@@ -71,13 +70,13 @@ def test_an_audience_is_not_promoted_away_from_the_policy(registry: MemoryRegist
 def test_an_audience_without_a_policy_waits(registry: MemoryRegistry, tmp_path: Path) -> None:
     promote(registry, "policy", 1)
     registry.register("audience", artifact(tmp_path / "audience-3", "segment"), {"verdict": "promote"})
-    with pytest.raises(UserError, match=r"`adloom run` trains it\) takes it along, and none is registered"):
+    with pytest.raises(UserError, match=r"^audience 3: .*policy 1.*`adloom run`.* none is registered$"):
         promote(registry, "audience", 3)
 
 
 def test_a_policy_whose_audience_is_not_registered_is_refused(registry: MemoryRegistry, tmp_path: Path) -> None:
     registry.register("policy", artifact(tmp_path / "policy-4", "train_policy"), {pairing.AUDIENCE_TAG: "f" * 64})
-    with pytest.raises(UserError, match="policy 4: made with audience ffffffffffff, which is not registered"):
+    with pytest.raises(UserError, match="^policy 4: .*ffffffffffff.*`adloom register`"):
         promote(registry, "policy", 4)
 
 
@@ -119,8 +118,7 @@ def test_an_audience_goes_back_past_policies_to_the_last_that_fits(registry: Mem
 def test_an_audience_no_policy_goes_back_with_is_not_rolled_back(registry: MemoryRegistry) -> None:
     promote(registry, "audience", 1)
     promote(registry, "policy", 3)
-    said = r"audience 1: policy 3, the champion, decides with another, and no champion before it .* promote policy 2` p"
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=r"^audience 1: .*policy 3.*no former champion.*`adloom promote policy 2`"):
         back(registry, "audience")
     with pytest.raises(UserError, match=r"policy: no champion before \[3\]"):
         back(registry, "policy")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from adloom.config.params import TABLES, Params
-from adloom.context import pseudonym_key
+from adloom.context import read_pseudonym_key
 from adloom.data import privacy
 from adloom.doctor.context import DoctorContext
 from adloom.doctor.finding import Finding, Kind
@@ -20,7 +20,7 @@ def check(context: DoctorContext) -> Iterator[Finding]:
     try:
         if path:
             yield from _file(path, context)
-        key = pseudonym_key(context.settings)
+        key = read_pseudonym_key(context.settings)
     except OSError as error:
         yield Kind.KEY_UNREADABLE(
             f"ADLOOM_PSEUDONYM_KEY_FILE={path}: {error.strerror}", "name a file that this user can read"

@@ -4,11 +4,14 @@ import gzip
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from adloom.decision_log import reading, segment_file
 from adloom.decision_log.record import Decision, End, Feedback, Header, Line, decode, encode
+from adloom.decision_log.verify import VerificationReport, verify
+from adloom.decision_log.writer import Limits
 from adloom.storage.local import FolderStore
 
 NOON = 1_790_000_000_000_000  # µs: 2026-09-21, 14:13:20 UTC
@@ -87,3 +90,30 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)  # between two looks
+
+
+HOUR = 3600.0
+
+
+LIMITS = Limits(flush=HOUR, buffer=1 << 24, segment=1 << 24, rotation=HOUR, disk=1 << 30)  # nothing but `close` writes
+
+
+BRISK = replace(LIMITS, flush=0.005)
+
+
+def records(lines: list[Line]) -> list[Line]:
+    return [line for line in lines if isinstance(line, Decision | Feedback)]
+
+
+def kinds(lines: list[Line]) -> list[str]:
+    return [type(line).__name__ for line in lines]
+
+
+LATER = NOON + 3_600_000_000
+
+
+OTHER = "f" * 32
+
+
+def verify_log(root: Path) -> VerificationReport:
+    return verify([str(root)], FolderStore(), at=LATER)

@@ -15,8 +15,7 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from tests.support.decision_logs import decision, until
-from tests.unit.decision_log.test_log import LIMITS
+from tests.support.decision_logs import LIMITS, decision, until
 
 from adloom.decision_log.log import FLUSH_BYTES, DecisionLog
 from adloom.decision_log.record import encode

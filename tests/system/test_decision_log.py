@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from tests.support import seaweedfs
-from tests.support.decision_logs import click, decision, read, until
+from tests.support.decision_logs import BRISK, click, decision, read, records, until
 from tests.support.relay import Fault, Relay
 from tests.support.seaweedfs import BUCKET, Server
-from tests.unit.decision_log.test_log import BRISK, records
 
 from adloom.cli.main import cli
 from adloom.config.settings import Settings

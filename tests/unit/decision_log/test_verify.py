@@ -1,6 +1,5 @@
 """`adloom log verify`: each fault that is planted is found, by its name and where it is, and nothing else is."""
 
-import gzip
 import json
 import math
 import os
@@ -14,27 +13,19 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
-from tests.support.decision_logs import NOON, PROCESS, click, decision, framed, write
+from tests.support.decision_logs import LATER, NOON, OTHER, click, decision, framed, verify_log, write
 
 from adloom.cli.main import cli
 from adloom.decision_log.record import Gap, encode
-from adloom.decision_log.verify import CHECKS, CLOCK_SKEW, VerificationReport, check_decision, verify
+from adloom.decision_log.verify import CHECKS, CLOCK_SKEW, check_decision
 from adloom.errors import DataError
-from adloom.storage.local import FolderStore
-
-LATER = NOON + 3_600_000_000
-OTHER = "f" * 32
-
-
-def found(root: Path) -> VerificationReport:
-    return verify([str(root)], FolderStore(), at=LATER)
 
 
 def test_a_sound_log_has_nothing_wrong(tmp_path: Path) -> None:
     write(tmp_path, framed([decision(0), click(0), decision(1)]))
     write(tmp_path, framed([decision(2)], number=1, before=3))
     write(tmp_path, framed([click(1)], process=OTHER))
-    findings = found(tmp_path)
+    findings = verify_log(tmp_path)
     assert findings.issue_count == 0
     assert (findings.segments, findings.decisions, findings.feedback, len(findings.summaries)) == (3, 3, 2, 2)
 
@@ -58,7 +49,7 @@ def test_a_sound_log_has_nothing_wrong(tmp_path: Path) -> None:
 )
 def test_a_fault_of_a_decision_is_found_by_its_name(tmp_path: Path, change: dict[str, Any], check: str) -> None:
     path = write(tmp_path, framed([decision(0), decision(1, **change)]))
-    findings = found(tmp_path)
+    findings = verify_log(tmp_path)
     assert set(findings.counts) == {check}
     assert findings.examples[check][0].startswith(f"{path}:3: {1:032x}: ")
 
@@ -189,57 +180,22 @@ def test_a_fault_of_a_log_is_found_by_its_name(
     tmp_path: Path, plant: Callable[[Path], None], counts: dict[str, int]
 ) -> None:
     plant(tmp_path)
-    assert found(tmp_path).counts == counts
-
-
-def test_half_of_all_clicks_of_one_user_are_found_where_there_are_many(tmp_path: Path) -> None:
-    def counted(decided: int, users: int) -> int:
-        """The finding where all decisions are clicked, and all but those of some users are of one user."""
-        root = tmp_path / f"{decided}-{users}"
-        write(root, framed([decision(number, user=f"{min(number, users) + 1:032x}") for number in range(decided)]))
-        clicks = [click(number) for number in range(decided)]
-        write(root, framed(clicks, process=OTHER))
-        write(root, framed(clicks, process=OTHER, number=1, before=decided))  # told again, which is no other click
-        return found(root).counts["one_user"]
-
-    assert [counted(100, 50), counted(101, 51), counted(99, 0)] == [50, 0, 0]
+    assert verify_log(tmp_path).counts == counts
 
 
 def test_a_segment_without_a_header_says_so(tmp_path: Path) -> None:
     no_header(tmp_path)
-    assert found(tmp_path).counts.keys() == {"frame"}
+    assert verify_log(tmp_path).counts.keys() == {"frame"}
 
 
 def test_small_differences_of_clocks_are_no_fault(tmp_path: Path) -> None:
     write(tmp_path, framed([decision(0, time=LATER + CLOCK_SKEW), decision(1, time=LATER)]))
-    assert found(tmp_path).issue_count == 0
-
-
-def test_what_lies_in_two_places_is_one_segment_and_what_is_being_written_none(tmp_path: Path) -> None:
-    for place in ("here", "there"):
-        write(tmp_path / place, framed([decision(0)]))
-    (tmp_path / "here" / "open").mkdir()
-    (tmp_path / "here" / "open" / f"{PROCESS}-000001.jsonl").write_bytes(encode(decision(1))[:40])
-    findings = verify([str(tmp_path / "here"), str(tmp_path / "there")], FolderStore(), at=LATER)
-    assert (findings.segments, findings.decisions, findings.issue_count) == (1, 1, 0)
-
-
-def test_a_single_segment_is_a_log_whatever_its_name(tmp_path: Path) -> None:
-    path = write(tmp_path, framed([decision(0)]))
-    plain = tmp_path / "one.jsonl"
-    plain.write_bytes(gzip.decompress(path.read_bytes()))
-    assert verify([str(plain)], FolderStore(), at=LATER).decisions == 1
+    assert verify_log(tmp_path).issue_count == 0
 
 
 def test_a_log_that_begins_in_the_middle_of_a_process_misses_nothing(tmp_path: Path) -> None:
     write(tmp_path, framed([decision(0)], number=7, before=900))
-    assert found(tmp_path).issue_count == 0
-
-
-def test_nothing_to_verify_is_said(tmp_path: Path) -> None:
-    (tmp_path / "note.txt").touch()
-    with pytest.raises(DataError, match="no finished segment of a decision log"):
-        found(tmp_path)
+    assert verify_log(tmp_path).issue_count == 0
 
 
 def test_the_command_prints_each_check_and_fails_in_one_line(tmp_path: Path) -> None:
@@ -264,6 +220,6 @@ def test_the_command_prints_json_for_a_program(tmp_path: Path) -> None:
 def test_examples_are_few_and_counts_are_all(tmp_path: Path) -> None:
     wrong = [structs.replace(decision(number), propensities=[0.3, 0.3]) for number in range(9)]
     write(tmp_path, framed(wrong))
-    findings = found(tmp_path)
+    findings = verify_log(tmp_path)
     assert findings.counts == {"propensity": 9}
     assert len(findings.examples["propensity"]) == 3

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
-from tests.support.decision_logs import PATIENCE, decision, read
-from tests.unit.decision_log.test_log import LIMITS, records
+from tests.support.decision_logs import LIMITS, PATIENCE, decision, read, records
 
 from adloom.decision_log.log import DecisionLog
 from adloom.serving.app import DECIDE_ENDPOINTS, Service, ServiceDependencies

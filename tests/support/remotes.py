@@ -1,0 +1,27 @@
+"""Remotes that fail."""
+
+from pathlib import Path
+
+from adloom.storage.local import FolderObjectStore
+
+
+class Ahead(FolderObjectStore):
+    """A remote that fails so many times, and then is well."""
+
+    def __init__(self, url: str, failures: int) -> None:
+        super().__init__(url)
+        self.failures = failures
+
+    def put(self, path: Path, name: str) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise ConnectionError("away")
+        super().put(path, name)
+
+
+class Forgetful(FolderObjectStore):
+    """A remote that says yes and keeps half."""
+
+    def put(self, path: Path, name: str) -> None:
+        super().put(path, name)
+        (self._root / name).write_bytes(path.read_bytes()[:50])

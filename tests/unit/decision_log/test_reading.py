@@ -1,0 +1,34 @@
+"""Finished segments are listed once."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+from tests.support.decision_logs import LATER, PROCESS, decision, framed, verify_log, write
+
+from adloom.decision_log.record import encode
+from adloom.decision_log.verify import verify
+from adloom.errors import DataError
+from adloom.storage.local import FolderStore
+
+
+def test_what_lies_in_two_places_is_one_segment_and_what_is_being_written_none(tmp_path: Path) -> None:
+    for place in ("here", "there"):
+        write(tmp_path / place, framed([decision(0)]))
+    (tmp_path / "here" / "open").mkdir()
+    (tmp_path / "here" / "open" / f"{PROCESS}-000001.jsonl").write_bytes(encode(decision(1))[:40])
+    findings = verify([str(tmp_path / "here"), str(tmp_path / "there")], FolderStore(), at=LATER)
+    assert (findings.segments, findings.decisions, findings.issue_count) == (1, 1, 0)
+
+
+def test_a_single_segment_is_a_log_whatever_its_name(tmp_path: Path) -> None:
+    path = write(tmp_path, framed([decision(0)]))
+    plain = tmp_path / "one.jsonl"
+    plain.write_bytes(gzip.decompress(path.read_bytes()))
+    assert verify([str(plain)], FolderStore(), at=LATER).decisions == 1
+
+
+def test_nothing_to_verify_is_said(tmp_path: Path) -> None:
+    (tmp_path / "note.txt").touch()
+    with pytest.raises(DataError, match="no finished segment of a decision log"):
+        verify_log(tmp_path)

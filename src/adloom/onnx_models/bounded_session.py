@@ -1,9 +1,4 @@
-"""
-Inference with a deadline, for models that pass their trial and are slow with other input.
-
-ONNX Runtime checks between two operators, and in each iteration of a loop, whether to stop. A single operator cannot be
-interrupted.
-"""
+"""Inference with a deadline. ONNX Runtime stops between operators, not within one."""
 
 import itertools
 import threading
@@ -50,7 +45,7 @@ class _Watchdog:
         self._thread: threading.Thread | None = None
 
     def watch(self, options: Any, seconds: float) -> int:
-        """Stop the run with these options after some seconds; return its number for `forget`."""
+        """Stop a run after some seconds; return its number for `forget`."""
         if self._thread is None:
             with self._lock:
                 if self._thread is None:

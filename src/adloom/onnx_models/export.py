@@ -33,11 +33,9 @@ def export(
     """
     Write a module as ONNX, and compare the file with the module on an example of each shape.
 
-    `example(*shape)` returns the named inputs in the order of `forward`; `dynamic` names the axes that may change:
-    `{"token": {0: "batch", 1: "sequence"}}`. Raises AdloomError when a shape fails or differs by more than TOLERANCE.
-
-    The bytes depend on the module alone: the tracing exporter writes no source paths (the dynamo exporter does, and it
-    freezes axes), and doc strings and metadata are removed.
+    `example(*shape)` returns the named inputs in the order of `forward`; `dynamic` names the axes that may change.
+    Raises AdloomError when a shape fails or differs by more than TOLERANCE. The bytes depend on the module alone: the
+    tracing exporter, unlike dynamo, writes no source paths and freezes no axes.
     """
     module = copy.deepcopy(module).float().cpu().eval()
     module = module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload] # torch's stub lacks it

@@ -15,9 +15,9 @@ TELEMETRY_OFF = "ORT_DISABLE_TELEMETRY"  # without it, ONNX Runtime reports ever
 
 def open_session(path: Path, threads: int, seconds: float | None = None) -> Any:
     """
-    Open an ONNX file for inference on the CPU; equal threads give equal bytes on one CPU type.
+    Open an ONNX file on the CPU; equal threads give equal bytes on one CPU type.
 
-    With `seconds`, an inference raises UnavailableError after this deadline.
+    With `seconds`, a longer inference raises UnavailableError.
     """
     os.environ.setdefault(TELEMETRY_OFF, "1")  # read when onnxruntime is imported, which happens here and nowhere else
     import onnxruntime

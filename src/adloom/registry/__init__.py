@@ -1,1 +1,1 @@
-"""The model registry: versions, aliases, and the rules of promotion."""
+"""The model registry."""

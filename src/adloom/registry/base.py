@@ -1,4 +1,4 @@
-"""The registry: versions of models, and aliases that name the served one."""
+"""The model registry: versions and their aliases."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class ModelVersion:
 
 @dataclass(frozen=True)
 class AliasEvent:
-    """One move of an alias to a version; the registry keeps them all."""
+    """One move of an alias."""
 
     alias: str
     version: int
@@ -42,45 +42,41 @@ class AliasEvent:
 
 
 class Registry(Protocol):
-    """The methods that stages and services need of a model registry."""
+    """A model registry."""
 
     def versions(self, model: str) -> list[ModelVersion]:
-        """Return a model's versions, oldest first; empty for an unknown model."""
+        """Return a model's versions, oldest first."""
         ...
 
     def register(self, model: str, folder: Path, tags: Mapping[str, str]) -> ModelVersion:
-        """Register an artifact folder; when its digest is registered already, update the tags of that version."""
+        """Register an artifact, or update the tags of the version with its digest."""
         ...
 
     def set_alias(self, model: str, alias: str, version: int, reason: str, by: Actor = "gate") -> int:
-        """
-        Record an alias event and set the alias to the version of the last event; return that version.
-
-        It is another version when another process moved the alias at the same time. Both events are kept, in one order.
-        """
+        """Record an event and set the alias to the last event's version, perhaps another process's; return it."""
         ...
 
     def alias_events(self, model: str) -> list[AliasEvent]:
-        """Return every event of the model's aliases, oldest first."""
+        """Return all events of the model's aliases, oldest first."""
         ...
 
     def fetch(self, version: ModelVersion, folder: Path) -> Path:
-        """Download a version's artifact into a folder and return its path."""
+        """Download an artifact into a folder and return its path."""
         ...
 
 
 def find_alias(versions: list[ModelVersion], alias: str) -> ModelVersion | None:
-    """Return the version with an alias, None when there is none."""
+    """Return the version with an alias."""
     return next((version for version in versions if alias in version.aliases), None)
 
 
 def find_digest(versions: list[ModelVersion], digest: str | None) -> ModelVersion | None:
-    """Return the version of an artifact's digest, None when there is none."""
+    """Return the version with a digest."""
     return next((version for version in versions if version.digest == digest), None)
 
 
 def fetch_verified(registry: Registry, version: ModelVersion, folder: Path) -> Path:
-    """Fetch a version and check every byte. Raises ArtifactError when it is not what was registered."""
+    """Fetch a version and check every byte. Raises ArtifactError when it has changed."""
     fetched = registry.fetch(version, folder)
     if not manifest.is_complete(fetched, version.digest):
         problem = f"its digest is not {version.digest}, which is registered"
@@ -89,7 +85,7 @@ def fetch_verified(registry: Registry, version: ModelVersion, folder: Path) -> P
 
 
 def fetch_champion(registry: Registry, model: str, folder: Path) -> tuple[ModelVersion, Path]:
-    """Fetch a model's champion and check every byte. Raises UserError when there is none."""
+    """Fetch and check a model's champion. Raises UserError without one."""
     version = find_alias(registry.versions(model), CHAMPION)
     if version is None:
         raise UserError(f"{model}: no champion; `adloom run` makes one, `adloom promote` names one")

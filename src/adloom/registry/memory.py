@@ -49,7 +49,7 @@ class MemoryRegistry:
             return version
 
     def alias_events(self, model: str) -> list[AliasEvent]:
-        """Return every event of the model's aliases, oldest first."""
+        """Return all events of the model's aliases."""
         return list(self.history.get(model, []))
 
     def fetch(self, version: ModelVersion, folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The registry in MLflow. A version's files are the artifact's own and an MLmodel that other tools can load."""
+"""The registry in MLflow. A version has the artifact's files and an MLmodel, which other tools can load."""
 
 import json
 import tempfile
@@ -34,17 +34,16 @@ class MlflowRegistry:
         self._server = MlflowConnection(self.uri, self.project)
 
     def versions(self, model: str) -> list[ModelVersion]:
-        """Return a model's versions, oldest first; empty for an unknown model. Creates no database."""
+        """Return a model's versions, oldest first. Creates no database."""
         if self._server.database and not self._server.database.is_file():
             return []
         return self._server.read(f"list versions of {model}", lambda: self._versions(model))
 
     def register(self, model: str, folder: Path, tags: Mapping[str, str]) -> ModelVersion:
         """
-        Register an artifact folder once; the version is created last, with all its tags at once.
+        Register an artifact once; the version comes last, with all its tags.
 
-        Two processes that register the same folder at the same time create a version each. Both then see the older one
-        and keep it; the process that created the other deletes it.
+        Two processes may create a version each at the same time. Both keep the older one; its rival is deleted.
         """
         with self._server.translate_errors(f"register {folder}"):
             digest = manifest.digest(folder)
@@ -68,11 +67,11 @@ class MlflowRegistry:
             return self._apply_last_event(model, alias)
 
     def alias_events(self, model: str) -> list[AliasEvent]:
-        """Return every event of the model's aliases, oldest first."""
+        """Return all events of the model's aliases, oldest first."""
         return self._server.read(f"read the history of {model}", lambda: _read_events(self._stored_model(model).tags))
 
     def fetch(self, version: ModelVersion, folder: Path) -> Path:
-        """Download a version's artifact into a folder, without MLflow's own files, and return its path."""
+        """Download an artifact without MLflow's own files and return its path."""
         with self._server.translate_errors(f"fetch {version.model} {version.version}"):
             folder.mkdir(parents=True, exist_ok=True)
             stored = self._server.client.get_model_version(self._name(version.model), str(version.version))
@@ -99,17 +98,16 @@ class MlflowRegistry:
         return sorted(versions, key=lambda version: version.version)
 
     def _next_tag(self, model: str) -> str:
-        """Return the name of the next event's tag. A random suffix breaks ties and keeps both."""
+        """Return the name of the next event's tag. A random suffix breaks ties."""
         names = [name for name in self._stored_model(model).tags if name.startswith(EVENT_PREFIX)]
         last = max(names, default=f"{EVENT_PREFIX}0")
         return f"{EVENT_PREFIX}{int(last.split('.')[1]) + 1:06}.{uuid4().hex[:8]}"
 
     def _apply_last_event(self, model: str, alias: str) -> int:
         """
-        Set an alias to the version of its last event, and return that version.
+        Set an alias to its last event's version, and return that.
 
-        Every writer reads alias and events again after each write, and writes the alias again when they differ. So the
-        last of many writers leaves alias and events in agreement.
+        Each writer reads again after writing, so that the last of many leaves alias and events in agreement.
         """
         for _ in range(MAX_ALIAS_WRITES):
             stored = self._stored_model(model)

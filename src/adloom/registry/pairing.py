@@ -1,9 +1,4 @@
-"""
-Audience and policy are a pair: a policy decides with the segments it was trained with.
-
-The policy's version names the digest of that audience, and both become champions together. An audience that the
-champion policy was not trained with waits for a policy that was.
-"""
+"""Audience and policy become champions as a pair: a policy needs the segments it was trained with."""
 
 from adloom.errors import UserError
 from adloom.registry.base import CHAMPION, ModelVersion, Registry, find_alias, find_digest
@@ -14,10 +9,9 @@ AUDIENCE_TAG = "audience_digest"  # of a policy: the audience it was trained wit
 
 def find_companions(registry: Registry, version: ModelVersion) -> list[ModelVersion]:
     """
-    Return the versions to promote together with this one, so that the champions remain a pair.
+    Return the versions to promote together with this one.
 
-    Raises UserError when that is impossible: the policy's audience is not registered, or the champion policy was
-    trained with another audience than this one.
+    Raises UserError when the policy's audience is not registered, or the champion policy needs another audience.
     """
     if version.model == POLICY and (digest := version.tags.get(AUDIENCE_TAG)):
         audience = find_digest(registry.versions(AUDIENCE), digest)
@@ -38,10 +32,9 @@ def find_companions(registry: Registry, version: ModelVersion) -> list[ModelVers
 
 def find_former_policy(registry: Registry, audience: ModelVersion, champions: list[int]) -> list[ModelVersion]:
     """
-    Return the policy to roll back to together with an audience: its last former champion trained with it.
+    Return the policy to roll back together with an audience; empty if the champion policy was trained with it.
 
-    `champions` are the former champions of the policy, oldest first. The list is empty when the champion policy was
-    trained with this audience. Raises UserError when no former champion was.
+    `champions` are the former champion policies, oldest first. Raises UserError when none was trained with it.
     """
     policies = {version.version: version for version in registry.versions(POLICY)}
     champion = find_alias(list(policies.values()), CHAMPION)
@@ -57,7 +50,7 @@ def find_former_policy(registry: Registry, audience: ModelVersion, champions: li
 
 
 def _advise_promotion(registry: Registry, audience: ModelVersion) -> str:
-    """Return the end of a sentence: how to promote an audience with a policy that was trained with it."""
+    """Return the end of a sentence that says how to promote an audience."""
     policies = [v.version for v in registry.versions(POLICY) if v.tags.get(AUDIENCE_TAG) == audience.digest]
     if not policies:
         return "and none is registered"

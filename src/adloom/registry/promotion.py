@@ -1,4 +1,4 @@
-"""Promotion and rollback of champions by a person, who may overrule the gate with a reason."""
+"""Promotion and rollback by a person."""
 
 import json
 from collections.abc import Iterator
@@ -48,8 +48,7 @@ def promote(registry: Registry, model: str, version: int, reason: str) -> list[M
     """
     Make a version the champion, a policy together with its audience; return the new champions.
 
-    Raises UserError without a reason, for an unknown model or version, or when the champions would not be a pair;
-    LockedError when another process promoted another version at the same time.
+    Raises UserError for wrong arguments or without a pair, LockedError when another process promotes meanwhile.
     """
     _check_arguments(model, reason)
     versions = {v.version: v for v in registry.versions(model)}
@@ -66,8 +65,7 @@ def rollback(registry: Registry, model: str, reason: str) -> list[ModelVersion]:
     """
     Make the previous champion the champion again, audience and policy together; return the new champions.
 
-    Raises UserError without a reason or a previous champion, or when the champions would not be a pair; LockedError
-    when another process promoted another version at the same time.
+    Raises as `promote` does, and UserError without a previous champion.
     """
     _check_arguments(model, reason)
     history = _read_history(registry, model)
@@ -110,7 +108,7 @@ def champion_history(events: list[AliasEvent]) -> list[int]:
 
 
 def find_revoked(events: list[AliasEvent]) -> dict[int, str]:
-    """Return the versions that a person replaced as champion, with the reason, until a person promotes them again."""
+    """Return the versions that a person replaced as champion and did not promote again, with the reason."""
     revoked: dict[int, str] = {}
     champion: int | None = None
     for event in (event for event in events if event.alias == CHAMPION):

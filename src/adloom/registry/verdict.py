@@ -29,11 +29,7 @@ def apply_verdict(
     *,
     approve: bool,
 ) -> Outcome:
-    """
-    Make a version the challenger and, when the verdict is promote, the champion together with its pair.
-
-    With `approve` the champion stays, and the last reason says how a person promotes the version.
-    """
+    """Make a version the challenger; when the verdict is promote, make it and its pair champions or ask a person."""
     model, number = version.model, version.version
     current = champion.version if champion else None
     if CHALLENGER not in version.aliases:

@@ -1,5 +1,5 @@
 """
-Measure one model on its test rows, with 95 % intervals: metrics.json, and the pictures and tables of the report.
+Measure one model on its test rows, with 95 % intervals: metrics, and the pictures and tables of the report.
 
 A picture generator and a policy need a judge: the reader that classifies the pictures, and the audience with the
 policy's segments. Other models are measured without one.

@@ -67,7 +67,7 @@ def judge(
 
 
 def build_tags(candidate: Candidate, judgement: Judgement, params: Register) -> dict[str, str]:
-    """Return the tags of the candidate's version: its judgement, its gated metrics, and what it was made from."""
+    """Return the tags of the candidate's version."""
     model, metrics = find_spec(candidate.model).name, _read_metrics(candidate)
     gated = [rule.metric for rule in params.gate.rules(model)]
     audience = read_card(candidate.model)["audience"] if model == pairing.POLICY else None
@@ -98,7 +98,7 @@ def _read_metrics(candidate: Candidate) -> dict[str, Metric]:
 def _measure_differences(
     candidate: Candidate, champion: ModelVersion | None, params: Register, context: StageContext
 ) -> Differences:
-    """Return the differences of the gated metrics from the champion's; without one, from what is done without it."""
+    """Return the differences of the gated metrics from the champion's, or from the baseline's without a champion."""
     rules = params.gate.rules(find_spec(candidate.model).name)
     margins = {rule.metric: rule.margin for rule in rules if rule.margin is not None}
     if not margins:
@@ -123,7 +123,7 @@ def _compare(ours: Sample, theirs: Sample, margin: float, params: Register) -> M
 def _measure_champion(
     champion: ModelVersion, candidate: Candidate, params: Register, context: StageContext
 ) -> Mapping[str, Sample]:
-    """Measure the champion on the candidate's rows; log a warning and return nothing when it cannot read them."""
+    """Measure the champion on the candidate's rows; return nothing when it cannot read them."""
     with tempfile.TemporaryDirectory(prefix="adloom-") as folder:
         try:
             model = fetch_verified(context.registry, champion, Path(folder) / "champion")

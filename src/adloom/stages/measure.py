@@ -1,4 +1,4 @@
-"""Open a model with its test rows and measure it by its domain's evaluation."""
+"""Open a model with its rows and measure it."""
 
 import json
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Subject:
 
 
 def measure(model: Path, table: Path, judge: Path, params: Evaluate, rows_of: Path | None = None) -> Evaluation:
-    """Measure a model on the test rows or the holdout period of a table; for a policy, on the rows of `rows_of`."""
+    """Measure a model on the test rows of a table; for a policy, on the rows of another policy, `rows_of`."""
     evaluation: Evaluation = resolve_name(find_spec(model).evaluator)(
         Subject(model, table, judge, params, rows_of or model)
     )
@@ -33,7 +33,7 @@ def measure(model: Path, table: Path, judge: Path, params: Evaluate, rows_of: Pa
 
 
 def find_spec(model: Path) -> ModelSpec:
-    """Return the row of MODELS for an artifact. Raises ArtifactError when its stage trains no model."""
+    """Return the row of an artifact. Raises ArtifactError when its stage trains no model."""
     stage = manifest.read(model).stage
     specs = {spec.stage: spec for spec in MODELS.values()}
     if stage not in specs:
@@ -55,7 +55,7 @@ def read_card(model: Path) -> dict[str, Any]:
 
 
 def measure_generator(subject: Subject) -> Evaluation:
-    """Measure the pictures that the generator draws; without a reader, only by their pixels."""
+    """Measure the picture generator; without a reader, by pixels alone."""
     from adloom.creatives import gan_evaluation
     from adloom.onnx_models.runtime import Generator, Reader
 
@@ -67,7 +67,7 @@ def measure_generator(subject: Subject) -> Evaluation:
 
 
 def measure_reader(subject: Subject) -> Evaluation:
-    """Measure the categories that the reader predicts."""
+    """Measure the picture reader."""
     from adloom.creatives import cnn_evaluation
     from adloom.onnx_models.runtime import Reader
 
@@ -77,7 +77,7 @@ def measure_reader(subject: Subject) -> Evaluation:
 
 
 def measure_copywriter(subject: Subject) -> Evaluation:
-    """Measure the copywriter against a Kneser-Ney model."""
+    """Measure the copywriter."""
     from adloom.copywriting import evaluation, tokenizer
     from adloom.onnx_models.runtime import Copywriter
 
@@ -89,7 +89,7 @@ def measure_copywriter(subject: Subject) -> Evaluation:
 
 
 def measure_audience(subject: Subject) -> Evaluation:
-    """Measure the audience segments in the holdout period."""
+    """Measure the audience segments."""
     from adloom.audience import evaluation
     from adloom.audience.segmenter import Segmenter
 
@@ -98,7 +98,7 @@ def measure_audience(subject: Subject) -> Evaluation:
 
 
 def measure_policy(subject: Subject) -> Evaluation:
-    """Estimate what the policy would have earned. Raises ArtifactError when the judge is not its own audience."""
+    """Measure the policy. Raises ArtifactError when the judge is not its own audience."""
     from adloom.policy import evaluation
     from adloom.policy.scorer import Policy
     from adloom.stages.policy_rows import read_impressions

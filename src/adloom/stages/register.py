@@ -1,10 +1,10 @@
 """
 Register models, and promote those that pass the gate.
 
-Every model is registered and becomes the challenger. It becomes the champion when the verdict is promote: it meets the
-bars of params.gate and, where there is a champion, is not worse by more than the margins on the same test rows. The
-first policy is compared with the logged decisions. A policy and its audience become champions as a pair. With
-gate.approve a person must promote it as well. Without options all models are registered from their default places.
+Every model becomes the challenger. It becomes the champion when it meets the bars of params.gate and is not worse than
+the champion by more than the margins on the same test rows. The first policy is compared with the logged decisions. A
+policy and its audience become champions as a pair. With gate.approve a person must promote them. Without options, all
+models are registered.
 
 Example: adloom register
 """
@@ -55,7 +55,7 @@ def run(inputs: Inputs, outputs: Outputs, params: Register, context: StageContex
 
 
 def register_all(params: Register, context: StageContext, root: Path = Path(), dataset: str = "") -> list[Outcome]:
-    """Register every model from its default place below a folder; `dataset` is the digest of all tables together."""
+    """Register every model below a folder; `dataset` is the digest of all tables together."""
     outcomes = {model: register(default_candidate(model, root), params, context, dataset) for model in MODELS}
     if outcomes[pairing.POLICY].verdict == "promote":  # its audience may be champion now
         audience = default_candidate(pairing.AUDIENCE, root)
@@ -64,7 +64,7 @@ def register_all(params: Register, context: StageContext, root: Path = Path(), d
 
 
 def default_candidate(model: str, root: Path = Path()) -> Candidate:
-    """Return the places where `adloom run` puts a model, its table, its judge and its report."""
+    """Return the candidate at the default paths of `adloom run`."""
     spec = MODELS[model]
     judge_folder, table = root / "models" / (spec.judge or model), root / "data/dataset" / spec.table
     return Candidate(root / "models" / model, table, judge_folder, root / "reports" / model)
@@ -74,8 +74,7 @@ def register(candidate: Candidate, params: Register, context: StageContext, data
     """
     Judge a candidate, register it, and move the aliases; a repeated call changes nothing.
 
-    Judge it again when another process changes the champion meanwhile. After the last check, the order of the alias
-    events decides.
+    Judge it again when the champion changes meanwhile.
     """
     model, registry = find_spec(candidate.model).name, context.registry
     if reason := manifest.skip_reason(candidate.model, candidate.report):

@@ -1,4 +1,4 @@
-"""Complete the MLflow run of a training that could not reach MLflow, from the artifact that it made."""
+"""Complete the MLflow run of a training from its artifact."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -14,10 +14,9 @@ BATCH = 500  # metric values per request; MLflow accepts 1000
 
 def complete_run(folder: Path, provenance: Mapping[str, str], server: MlflowConnection, find_parent: FindParent) -> Any:
     """
-    Return the run of the training that made an artifact: complete an unfinished one, or create one.
+    Return the run that trained an artifact; complete or create it if MLflow was away.
 
-    Params and metrics come from card.json and history.json. Each is logged once, even when two processes do this at the
-    same time. The artifact's digest and the end of the run come last, so that an interrupted call can be repeated.
+    The digest and the end come last, so that an interrupted call can be repeated, also by two processes at once.
     """
     digest, parent = manifest.digest(folder), find_parent(server)
     experiments = [server.experiment_id()]
@@ -41,7 +40,7 @@ def _find_newest(server: MlflowConnection, experiments: list[str], query: str) -
 
 
 def _find_unfinished(folder: Path, server: MlflowConnection, experiments: list[str]) -> Any:
-    """Return an unfinished run of the same stage, table and params; equal ones make the same artifact."""
+    """Return an unfinished run of the same stage, table and params, which gives the same artifact."""
     training = manifest.read(folder)
     terms = [f"tags.{name} = '{value}'" for name, value in _training_tags(training).items()]
     terms += [f"attributes.run_name = '{training.stage}'", "attributes.status = 'RUNNING'"]
@@ -64,7 +63,7 @@ def _log_missing(folder: Path, run: Any, server: MlflowConnection) -> None:
 
 
 def _find_missing_metrics(folder: Path, run: Any, server: MlflowConnection) -> Iterator[Any]:
-    """Yield the metric values that a run lacks. All get the time of its start: MLflow stores equal values once."""
+    """Yield the metric values that a run lacks, at the time of its start: MLflow stores equal values once."""
     from mlflow.entities import Metric
 
     for name, points in _read_json(folder / "history.json").items():
@@ -75,5 +74,5 @@ def _find_missing_metrics(folder: Path, run: Any, server: MlflowConnection) -> I
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """Return a file's JSON; empty when there is no file, as in artifacts that adloom did not make."""
+    """Return a file's JSON; empty without the file."""
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

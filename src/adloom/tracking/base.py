@@ -1,4 +1,4 @@
-"""Tracking: params, metrics, tags and files of a training, recorded while it runs."""
+"""Tracking of trainings: params, metrics, tags and files."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -10,44 +10,44 @@ class Run(Protocol):
     """One tracked training."""
 
     def log_metrics(self, values: Mapping[str, float], step: int) -> None:
-        """Record metrics of one step or epoch."""
+        """Record metrics of a step or epoch."""
         ...
 
     def set_tags(self, values: Mapping[str, str]) -> None:
-        """Set tags, such as manifest_digest when the artifact is sealed."""
+        """Set tags."""
         ...
 
     def log_artifact(self, path: Path) -> None:
-        """Store a file, such as a sample sheet."""
+        """Store a file."""
         ...
 
 
 class Tracker(Protocol):
-    """The methods that stages need of a tracking server."""
+    """A tracking server."""
 
     @property
     def last_run_id(self) -> str | None:
-        """The id of the last run; None without one, or when it was not recorded completely."""
+        """The id of the last run; None when it is incomplete."""
         ...
 
     def start_run(
         self, name: str, params: Mapping[str, object], tags: Mapping[str, str]
     ) -> AbstractContextManager[Run]:
-        """Start a run; it ends as failed when the block raises."""
+        """Start a run; it fails when the block raises."""
         ...
 
     def parent_run(self, name: str) -> AbstractContextManager[Run]:
-        """Open the run that all others are nested below; without one, start a run of this name."""
+        """Open the parent of all runs; without one, start a run of this name."""
         ...
 
     def has_parent(self) -> bool:
-        """Return whether there is a run that all others are nested below."""
+        """Return whether there is a parent run."""
         ...
 
     def find_run(self, tag: str, value: str) -> str | None:
-        """Return the id of a run with this tag, None when there is none."""
+        """Return the id of a run with this tag."""
         ...
 
     def read_artifact(self, run_id: str, name: str) -> bytes:
-        """Return a file of a run. Raises DataError when there is no such run or file."""
+        """Return a file of a run. Raises DataError without it."""
         ...

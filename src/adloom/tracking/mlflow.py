@@ -1,8 +1,7 @@
 """
-Tracking in MLflow. It never stops a training: calls that MLflow does not answer are queued and repeated in order.
+Tracking in MLflow. It never stops a training: calls without an answer are queued and repeated in order.
 
-Calls still queued at the end of a training are lost with the process. The artifact has the same params and metrics;
-registering it brings them into MLflow (`backfill`).
+Registering the artifact sends what is still queued at the end (`backfill`).
 """
 
 import logging
@@ -22,7 +21,7 @@ from adloom.connection_errors import describe_error
 from adloom.deadline import start_call
 from adloom.errors import DataError, UnavailableError
 from adloom.tracking.base import Run
-from adloom.tracking.mlflow_server import MlflowConnection, Provenance
+from adloom.tracking.mlflow_server import MlflowConnection, Provenance, prepare_environment
 from adloom.tracking.parent_run import FindParent, no_parent
 
 NOT_FOUND_CODES = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"}
@@ -51,18 +50,28 @@ class MlflowRun:
 
     def open(self, name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> None:
         """Start the run."""
+        prepare_environment()
+        from mlflow.entities import Param
+
         began, opened = _now(), uuid4().hex
+        logged = [Param(key, str(value)) for key, value in params.items()]
         self._submit(lambda client: self._create(client, name, {**tags, OPENED_TAG: opened}, began))
-        self._submit(lambda client: client.log_batch(self.run_id, params=_to_params(params)))
+        self._submit(lambda client: client.log_batch(self.run_id, params=logged))
 
     def log_metrics(self, values: Mapping[str, float], step: int) -> None:
         """Record metrics of one step or epoch."""
-        metrics = _to_metrics(values, step, _now())
+        from mlflow.entities import Metric
+
+        now = _now()
+        metrics = [Metric(name, float(value), now, step) for name, value in values.items()]
         self._submit(lambda client: client.log_batch(self.run_id, metrics=metrics))
 
     def set_tags(self, values: Mapping[str, str]) -> None:
         """Set tags."""
-        self._submit(lambda client: client.log_batch(self.run_id, tags=_to_tags(values)))
+        from mlflow.entities import RunTag
+
+        tags = [RunTag(name, value) for name, value in values.items()]
+        self._submit(lambda client: client.log_batch(self.run_id, tags=tags))
 
     def log_artifact(self, path: Path) -> None:
         """Store a file with its present content."""
@@ -76,7 +85,7 @@ class MlflowRun:
         self.finish()
 
     def finish(self) -> None:
-        """Send the pending calls a last time, and log how they can still reach MLflow when that fails."""
+        """Send the pending calls a last time, and log a failure."""
         if self.pending:
             self._flush()
         if self.pending:
@@ -128,7 +137,7 @@ class MlflowRun:
             self.is_away = False
 
     def _send_first(self, until: float) -> None:
-        """Send the first pending call; raise UnavailableError at the deadline, and go on waiting for it next time."""
+        """Send the first pending call; at the deadline, raise UnavailableError and keep the call for the next flush."""
         if self._sending is None:
             self._sending = start_call(partial(self._send, self.pending[0]))
         wait([self._sending], max(0.0, until - time.monotonic()))
@@ -139,7 +148,7 @@ class MlflowRun:
         self.pending.popleft()
 
     def _send(self, call: Call) -> None:
-        """Make a call; log an error that MLflow would repeat forever, and raise any other."""
+        """Make a call; log permanent errors and raise others."""
         try:
             call(self.server.client)
         except Exception as error:
@@ -162,7 +171,7 @@ class MlflowTracker:
 
     @contextmanager
     def start_run(self, name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> Iterator[Run]:
-        """Start a run; it ends as failed when the block raises."""
+        """Start a run; it fails when the block raises."""
         run = MlflowRun(self._connect(), self.find_parent)
         run.open(name, params, {**self.provenance(), **tags})
         status = "KILLED"
@@ -233,21 +242,3 @@ def _download(server: MlflowConnection, run_id: str, name: str) -> bytes:
 
 def _now() -> int:
     return int(time.time() * 1000)  # milliseconds, as MLflow counts
-
-
-def _to_metrics(values: Mapping[str, float], step: int, now: int) -> list[Any]:
-    from mlflow.entities import Metric
-
-    return [Metric(name, float(value), now, step) for name, value in values.items()]
-
-
-def _to_params(values: Mapping[str, object]) -> list[Any]:
-    from mlflow.entities import Param
-
-    return [Param(name, str(value)) for name, value in values.items()]
-
-
-def _to_tags(values: Mapping[str, str]) -> list[Any]:
-    from mlflow.entities import RunTag
-
-    return [RunTag(name, value) for name, value in values.items()]

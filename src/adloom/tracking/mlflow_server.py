@@ -1,4 +1,4 @@
-"""The connection to an MLflow server or database. MLflow takes seconds to import, so it is opened on first use."""
+"""The connection to MLflow. It opens on first use, because MLflow takes seconds to import."""
 
 import logging
 import os
@@ -47,7 +47,7 @@ def prepare_environment() -> None:
 
 @dataclass
 class MlflowConnection:
-    """An MLflow server or database, opened on first use."""
+    """An MLflow server or database."""
 
     uri: str
     project: str
@@ -75,7 +75,7 @@ class MlflowConnection:
         return Path(self.uri.removeprefix("sqlite:///")) if self.uri.startswith("sqlite:///") else None
 
     def experiment_id(self) -> str:
-        """Return the id of the project's experiment and create it if needed; SQLite's files go to mlartifacts."""
+        """Return the id of the project's experiment; create it if needed."""
         experiment = self.client.get_experiment_by_name(self.project)
         if experiment is None:
             location = (self.database.parent / "mlartifacts").resolve().as_uri() if self.database else None
@@ -85,13 +85,13 @@ class MlflowConnection:
         return str(experiment.experiment_id)
 
     def read(self, action: str, function: Callable[[], T]) -> T:
-        """Return the result of a read within READ_SECONDS in all; MLflow's own timeout restarts with each byte."""
+        """Return the result within READ_SECONDS; MLflow's own timeout restarts with each byte."""
         with self.translate_errors(action):
             return call_within(READ_SECONDS, f"MLflow at {self.name}: {action}", function)
 
     @contextmanager
     def translate_errors(self, action: str) -> Iterator[None]:
-        """Raise ExternalServiceError, with one line, for any error of MLflow."""
+        """Raise ExternalServiceError for any error of MLflow."""
         try:
             self.assert_unlocked()
             yield
@@ -104,11 +104,14 @@ class MlflowConnection:
             ) from error
 
     def assert_unlocked(self) -> None:
-        """Raise ExternalServiceError when another process holds the SQLite file; MLflow would wait much longer."""
+        """Raise ExternalServiceError soon when another process holds the SQLite file."""
         if self.database is None or not self.database.is_file():
             return
         try:
-            with self._creation_lock(self.database), closing(_connect(self.database)) as connection:
+            with (
+                self._creation_lock(self.database),
+                closing(sqlite3.connect(self.database, timeout=LOCK_SECONDS)) as connection,
+            ):
                 connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
             raise ExternalServiceError(
@@ -116,11 +119,7 @@ class MlflowConnection:
             ) from None
 
     def _creation_lock(self, database: Path) -> AbstractContextManager[None]:
-        """
-        Return the lock for creating the tables, which MLflow does not lock between processes.
-
-        Another program made a database with tables and no lock file; it gets no lock file.
-        """
+        """Return the lock for creating the tables; MLflow has none. No lock for a database of another program."""
         lock = database.with_name(f"{database.name}.lock")
         if not lock.exists() and _has_tables(database):
             return nullcontext()
@@ -130,12 +129,8 @@ class MlflowConnection:
         return exclusive_lock(lock, busy, CREATE_SECONDS)
 
 
-def _connect(database: Path) -> sqlite3.Connection:
-    return sqlite3.connect(database, timeout=LOCK_SECONDS)
-
-
 def _has_tables(database: Path) -> bool:
-    """Return whether MLflow has begun to create its tables; True when the file cannot be read."""
+    """Return whether MLflow has begun to create its tables, or the file is unreadable."""
     query = "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"
     try:
         with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as connection:
@@ -145,7 +140,7 @@ def _has_tables(database: Path) -> bool:
 
 
 def create_tables(connect: Callable[[], Any]) -> Any:
-    """Return a client, which creates missing tables; retry while another program creates them without our lock."""
+    """Return a client, which creates missing tables; retry while another program creates them."""
     from alembic.util import CommandError
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -157,7 +152,7 @@ def create_tables(connect: Callable[[], Any]) -> Any:
 
 @contextmanager
 def ignore_existing() -> Iterator[None]:
-    """Ignore MLflow's error that the resource exists: another process created it at the same time."""
+    """Ignore that another process created the resource at the same time."""
     try:
         yield
     except Exception as error:

@@ -1,4 +1,4 @@
-"""The parent run in MLflow: everything that one pipeline run tracks is nested below it."""
+"""The parent in MLflow of all runs of a pipeline run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,30 +18,26 @@ def no_parent(server: MlflowConnection) -> None:
 
 @dataclass(frozen=True)
 class ParentRun:
-    """
-    The run above the task's own run, or a run for the pipeline run.
-
-    A server that keeps runs in MLflow itself creates a run for the pipeline run and one for each task, and ends both.
-    """
+    """The run above the task's own run, which the server owns; else a run for the pipeline run."""
 
     task_run: str | None  # id of the task's own run in MLflow
     kfp_run: str | None  # id of the pipeline run
 
     def __call__(self, server: MlflowConnection) -> str | None:
-        """Return the parent's id and create the parent on the first call; None without a pipeline run."""
+        """Return the parent's id, created on the first call; None without a pipeline run."""
         if self.task_run:
             parent = server.client.get_run(self.task_run).data.tags.get("mlflow.parentRunId")
             return str(parent or self.task_run)
         return self._find_or_create(server) if self.kfp_run else None
 
     def start(self, server: MlflowConnection, reason: str) -> None:
-        """Create the parent run, if there is to be one, with the reason as a tag. Raises ExternalServiceError."""
+        """Tag the parent with the reason. Raises ExternalServiceError."""
         if self.task_run or self.kfp_run:
             with server.translate_errors(f"make the run of the pipeline run {self.kfp_run}"):
                 server.client.set_tag(self(server), REASON, reason)
 
     def end(self, server: MlflowConnection, status: str) -> None:
-        """End the parent as FINISHED, FAILED or KILLED unless a server owns it. Raises ExternalServiceError."""
+        """End the parent, unless the server owns it. Raises ExternalServiceError."""
         if self.kfp_run and not self.task_run:
             with server.translate_errors(f"end the run of the pipeline run {self.kfp_run} as {status}"):
                 server.client.set_terminated(self._find_or_create(server), status)
@@ -53,6 +49,6 @@ class ParentRun:
         return str(self._search(server)[0].info.run_id)
 
     def _search(self, server: MlflowConnection) -> list[Any]:
-        """Return the runs of the pipeline run, oldest first: every process picks the first of two created at once."""
+        """Return the runs of the pipeline run, oldest first, so that all processes use the same one."""
         runs = server.client.search_runs([server.experiment_id()], f"tags.{KFP_RUN} = '{self.kfp_run}'")
         return sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))

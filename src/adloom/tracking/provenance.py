@@ -1,4 +1,4 @@
-"""Provenance: the code and the image that made a run or a version."""
+"""The code and the image behind a run or a version."""
 
 import subprocess
 from pathlib import Path
@@ -11,13 +11,13 @@ SECONDS = 10  # timeout of git
 
 
 def read_tags(settings: Settings) -> dict[str, str]:
-    """Return git_commit (with `-dirty` after uncommitted changes) and image_digest, each where it is known."""
+    """Return git_commit (`-dirty` with uncommitted changes) and image_digest where they are known."""
     known = {"git_commit": settings.git_commit or _describe_head(), "image_digest": settings.image_digest}
     return {name: value for name, value in known.items() if value}
 
 
 def find_commit(settings: Settings) -> str | None:
-    """Return the commit as `read_tags` does, but ignore changes of files that a run record holds or implies."""
+    """Return the commit; changes of files in a run record do not make it dirty."""
     commit = settings.git_commit or _describe_head()
     if commit is None or settings.git_commit or not commit.endswith(DIRTY):  # an image names the commit of its build
         return commit
@@ -28,7 +28,7 @@ def find_commit(settings: Settings) -> str | None:
 
 
 def run_git(*arguments: str, folder: Path = Path()) -> list[str]:
-    """Return git's output lines for a folder; none without git, outside a repository, or when git fails."""
+    """Return git's output lines; none when git fails."""
     try:
         result = subprocess.run(  # noqa: S603
             ["git", *arguments],  # noqa: S607 - the user's own

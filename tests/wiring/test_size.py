@@ -21,7 +21,7 @@ def lengths() -> list[int]:
 def test_functions_are_small() -> None:
     found = lengths()
     assert median(found) <= 8
-    assert quantiles(found, n=10)[-1] <= 30
+    assert quantiles(found, n=10)[-1] <= 18
 
 
 def test_files_are_small() -> None:

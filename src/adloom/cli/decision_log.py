@@ -13,8 +13,8 @@ from adloom.config.base import ConfigModel
 from adloom.config.settings import Settings
 from adloom.context import open_store
 from adloom.errors import DataError
-from adloom.stages.runner import is_remote
 from adloom.storage import manifest
+from adloom.storage.base import is_remote
 
 if TYPE_CHECKING:
     from adloom.decision_log.verify import VerificationReport

@@ -39,11 +39,17 @@ def build_command(name: str) -> click.Command:
     @click.option("--project", hidden=True, help="Name of the project, with --block.")
     @click.option("--block", help="The stage's parameters as JSON; params.yaml is not read.", hidden=True)
     def command(params_path: Path, as_json: bool, project: str | None, block: str | None, **paths: str | None) -> None:
+        from adloom.config.settings import Settings
+        from adloom.stages import runner
         from adloom.training import launcher
 
         overrides = {field: path for field, path in paths.items() if path is not None}
         parameters, context = _load_block(name.replace("-", "_"), params_path, project, block)
-        if metrics := launcher.run_or_launch(name, overrides, parameters, context, sys.argv[1:]):
+        if launcher.needs_launch(parameters, name, Settings()):
+            launcher.launch(parameters, name, Settings(), sys.argv[1:])
+            return
+        metrics = runner.run_block(name, overrides, parameters, context)
+        if context.rank == 0:  # the process that did the work and wrote it
             print_values(dict(metrics), as_json)
 
     for paths in (module.Outputs, module.Inputs):

@@ -1,5 +1,6 @@
 """Kubernetes resources of each stage: the block `pipeline` of params.yaml."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -8,6 +9,7 @@ from adloom import __version__
 from adloom.config.base import ConfigModel
 from adloom.config.models import MODELS
 
+COMPILED_FOLDER = Path("pipelines/compiled")  # of a project
 COMPONENTS = {  # steps that run in their own pod
     *("snapshot", "prepare", *(spec.stage for spec in MODELS.values())),
     *("evaluate", "register", "score", "finish"),

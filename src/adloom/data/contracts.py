@@ -17,6 +17,7 @@ from pandas.api.extensions import ExtensionDtype
 from adloom.data.context import MAX_COLUMNS, MAX_LENGTH, NAME, PREFIX
 from adloom.errors import ConfigError, DataError
 
+RAW_TABLE = "rows_unchecked"  # what ingest writes and prepare reads
 PARSE_ERROR = "broken_line"  # column of raw tables: why a line could not be parsed, else missing
 USER_KEY = "user_key"  # column of raw tables: fingerprint of the key that made the row's user_id a pseudonym
 LIST_SEPARATOR = "|"  # between the parts of a list in a CSV file

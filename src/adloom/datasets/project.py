@@ -3,9 +3,11 @@
 from importlib.resources import files
 from pathlib import Path
 
+from adloom.config.resources import COMPILED_FOLDER
 from adloom.errors import UserError
 from adloom.kubeflow.compiled_pipelines import FOLDER, NAMES
 
+AT_TOP = {"params.yaml", "dvc.yaml"}  # the other files are compiled pipelines
 IGNORED = [
     *("/data/", "/models/", "/reports/", "/.adloom/", "/mlflow.db*", "/mlartifacts/"),
     *("/.dvc/cache/", "/.dvc/tmp/", "/.dvc/config.local"),  # rows of users, and possibly keys of a remote
@@ -15,8 +17,10 @@ IGNORED = [
 def init_project(folder: Path) -> list[Path]:
     """Write params.yaml, dvc.yaml, the pipelines and .gitignore. Raises UserError if one of them exists."""
     starter = files("adloom") / "starter"
-    pipelines = {f"{FOLDER}/{name}.yaml": starter / f"{name}.yaml" for name in NAMES}
-    sources = {name: starter / name for name in ("params.yaml", "dvc.yaml")} | pipelines
+    sources = {
+        name if name in AT_TOP else f"{COMPILED_FOLDER}/{name}": starter / name
+        for name in sorted(path.name for path in starter.iterdir() if path.name.endswith(".yaml"))
+    }
     texts = {name: source.read_text(encoding="utf-8") for name, source in sources.items()}
     texts[".gitignore"] = "".join(f"{line}\n" for line in IGNORED)
     existing = [name for name in texts if (folder / name).exists()]

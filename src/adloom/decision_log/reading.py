@@ -9,8 +9,7 @@ from pathlib import Path
 
 from adloom.decision_log import segment_file
 from adloom.errors import DataError
-from adloom.stages.runner import is_remote
-from adloom.storage.base import Store
+from adloom.storage.base import Store, is_remote
 
 
 class DamagedError(Exception):

@@ -15,12 +15,12 @@ import yaml
 
 from adloom.config.models import MODELS
 from adloom.config.params import TABLES, Ingest, Params, Period, Prepare
-from adloom.config.resources import Pipeline, PodResources, Toleration
+from adloom.config.resources import COMPILED_FOLDER, Pipeline, PodResources, Toleration
 from adloom.errors import ConfigError
 from adloom.stages.sources_lock import SourcesLock
 
 NAMES = ("training", "scoring")
-FOLDER = Path("pipelines/compiled")
+FOLDER = COMPILED_FOLDER
 STAGES = {  # of a pipeline: those that take their whole block, as the argument <stage>_params
     "training": (*(spec.stage for spec in MODELS.values()), "evaluate", "report"),
     "scoring": ("score",),

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, cast
 
-import click
 import uvicorn
 from starlette.types import ASGIApp
 
@@ -52,7 +51,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started and sockets:
-            click.echo(format_ready(sockets[0], self._page))
+            print(format_ready(sockets[0], self._page), flush=True)
 
 
 def run(app: ASGIApp, bound: socket.socket, page: str) -> None:

@@ -4,12 +4,12 @@ import ctypes
 import os
 import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import click
 from starlette.types import ASGIApp
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
@@ -32,7 +32,7 @@ class _Workers(Multiprocess):
         """Start the workers and wait until they are ready."""
         super().init_processes()
         if all(process.wait_until_ready(START_TIMEOUT, self.should_exit) for process in self.processes):
-            click.echo(self._ready)
+            print(self._ready, flush=True)
 
 
 def run(create: Callable[[Path], ASGIApp], bound: socket.socket, count: int, page: str) -> None:
@@ -50,5 +50,5 @@ def _create_in_worker(create: Callable[[Path], ASGIApp], folder: Path, parent: i
     try:
         return create(folder)
     except AdloomError as error:
-        click.echo(f"adloom: {' '.join(str(error).split())}", err=True)
+        print(f"adloom: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(STARTUP_FAILURE) from None

@@ -17,12 +17,11 @@ from adloom.catalogue import entries
 from adloom.config.base import ConfigModel
 from adloom.config.params import TABLES, Ingest, Source
 from adloom.context import StageContext
+from adloom.data.contracts import RAW_TABLE
 from adloom.errors import ConfigError
 from adloom.stages import sources_lock
 from adloom.stages.sources_lock import SourcesLock
 from adloom.storage import manifest, parquet
-
-RAW_TABLE = "rows_unchecked"
 
 
 @dataclass(frozen=True)

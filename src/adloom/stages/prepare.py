@@ -19,9 +19,9 @@ from tqdm import tqdm
 from adloom.config.params import TABLES, Prepare
 from adloom.context import StageContext
 from adloom.data import privacy
+from adloom.data.contracts import RAW_TABLE
 from adloom.errors import DataError
 from adloom.stages import sources_lock
-from adloom.stages.ingest import RAW_TABLE
 from adloom.stages.sources_lock import SourcesLock
 from adloom.storage import manifest, parquet
 from adloom.storage.manifest import Draft

@@ -12,6 +12,7 @@ from adloom.config.base import ConfigModel
 from adloom.config.params import Params
 from adloom.context import StageContext
 from adloom.errors import WorkerExit
+from adloom.storage.base import is_remote
 from adloom.storage.locks import exclusive_lock
 from adloom.tracking.memory import MemoryTracker
 from adloom.training import checkpoints

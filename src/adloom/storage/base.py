@@ -8,6 +8,11 @@ from pathlib import Path
 from typing import Protocol
 
 
+def is_remote(path: str) -> bool:
+    """Return whether a path lies in a store other than this machine's file system."""
+    return path.startswith("s3://")
+
+
 @dataclass(frozen=True)
 class SourceFile:
     """A file of a source: its path below the URI, its size, and a version that changes with its content."""

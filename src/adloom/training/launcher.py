@@ -11,17 +11,14 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeGuard
 
 from adloom.config.base import ConfigModel
 from adloom.config.params import Training
 from adloom.config.settings import Settings
-from adloom.context import StageContext
 from adloom.errors import UNEXPECTED, AdloomError, ConfigError, UserError
-from adloom.stages import runner
-from adloom.stages.runner import Metrics
 
 COMMAND = (sys.executable, "-m", "adloom")
 
@@ -55,7 +52,7 @@ def needs_launch(stage: str, block: Training, settings: Settings) -> bool:
     return True
 
 
-def launch(stage: str, block: Training, settings: Settings, arguments: Sequence[str]) -> None:
+def launch(block: Training, stage: str, settings: Settings, arguments: Sequence[str]) -> None:
     """
     Run adloom with these arguments in each process of this machine, and wait for all of them.
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 from adloom.config.params import TABLES, Ingest
 from adloom.context import StageContext
+from adloom.data.contracts import RAW_TABLE
 from adloom.errors import ConfigError, DataError
 from adloom.stages import ingest, sources_lock
 from adloom.stages.ingest import Inputs, Outputs
@@ -78,13 +79,13 @@ def test_each_table_comes_from_its_own_kind_of_source(tmp_path: Path, context: S
             "constants": {"event": "purchase"},
         },
     )
-    creatives = parquet.read(made.creatives, name=ingest.RAW_TABLE)
+    creatives = parquet.read(made.creatives, name=RAW_TABLE)
     assert creatives[["creative_id", "category"]].values.tolist() == [["hats/1.png", "hats"], ["shoes/1.png", "shoes"]]
-    assert parquet.read(made.copy, name=ingest.RAW_TABLE).to_dict("list") == {
+    assert parquet.read(made.copy, name=RAW_TABLE).to_dict("list") == {
         "text": ["hello"],
         "copy_id": ["00000000"],
     }
-    events = parquet.read(made.events, name=ingest.RAW_TABLE)
+    events = parquet.read(made.events, name=RAW_TABLE)
     assert events.iloc[0].to_dict() == {
         "user_id": "ann",
         "timestamp": "31.01.2026",

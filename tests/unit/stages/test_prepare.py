@@ -20,6 +20,7 @@ from adloom.config.base import ConfigModel
 from adloom.config.params import TABLES, Ingest, Period, Prepare
 from adloom.context import StageContext
 from adloom.data import pictures, privacy
+from adloom.data.contracts import RAW_TABLE
 from adloom.errors import ArtifactError, ConfigError, DataError
 from adloom.stages import ingest, prepare, sources_lock
 from adloom.stages.prepare import Inputs, Outputs
@@ -51,7 +52,7 @@ class Bench:
 
     def raw(self, table: str, rows: pd.DataFrame, *, private: bool = True, **facts: str) -> None:
         with manifest.draft(getattr(self.inputs, f"raw_{table}"), "ingest", ConfigModel(), {}) as made:
-            parquet.write(rows, made.path, ingest.RAW_TABLE)
+            parquet.write(rows, made.path, RAW_TABLE)
             made.facts = {"source": "shop", "licence": "own work", "private": "yes" if private else "no", **facts}
 
     def run(self, params: Prepare = PARAMS) -> Mapping[str, float]:
@@ -279,7 +280,7 @@ def test_skipped_tables_are_passed_on(bench: Bench) -> None:
 
 def test_a_raw_table_that_was_changed_is_refused(bench: Bench) -> None:
     bench.raw("copy", RAW["copy"])
-    (bench.inputs.raw_copy / f"{ingest.RAW_TABLE}-00000.parquet").write_bytes(b"x")
+    (bench.inputs.raw_copy / f"{RAW_TABLE}-00000.parquet").write_bytes(b"x")
     with pytest.raises(ArtifactError, match="changed since it was written"):
         bench.run()
 

@@ -17,7 +17,7 @@ from adloom.context import StageContext
 from adloom.errors import DataError, ExternalServiceError, LockedError
 from adloom.stages import runner
 from adloom.storage import manifest
-from adloom.storage.base import SourceFile
+from adloom.storage.base import SourceFile, is_remote
 from adloom.training import checkpoints
 
 LOADED = params.load(Path(__file__).parents[3] / "params.yaml")
@@ -65,7 +65,7 @@ class Bucket:
         return []
 
     def fetch(self, uri: str, folder: Path) -> Path:
-        return self.root / uri.removeprefix("s3://") if runner.is_remote(uri) else Path(uri)
+        return self.root / uri.removeprefix("s3://") if is_remote(uri) else Path(uri)
 
     def require(self, uri: str) -> None:
         if uri.startswith("s3://no-such"):

@@ -26,18 +26,18 @@ class Failure:
 
 
 def test_processes_are_started_once_where_more_than_one_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not launcher.needs_launch("train-lstm", ONE, Settings())
-    assert launcher.needs_launch("train-lstm", TWO, Settings())
-    assert not launcher.needs_launch("train-lstm", TWO.model_copy(update={"enabled": False}), Settings())
+    assert not launcher.needs_launch(ONE, "train-lstm", Settings())
+    assert launcher.needs_launch(TWO, "train-lstm", Settings())
+    assert not launcher.needs_launch(TWO.model_copy(update={"enabled": False}), "train-lstm", Settings())
     monkeypatch.setenv("WORLD_SIZE", "2")  # torchrun has started this one
-    assert not launcher.needs_launch("train-lstm", TWO, Settings())
+    assert not launcher.needs_launch(TWO, "train-lstm", Settings())
 
 
 def test_machines_are_those_that_were_told_of_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"train_lstm.nodes: 2,.*--nproc-per-node 2"):
         launcher.needs_launch("train-lstm", MACHINES, Settings())
     monkeypatch.setenv("PET_NNODES", "2")
-    assert launcher.needs_launch("train-lstm", MACHINES, Settings())
+    assert launcher.needs_launch(MACHINES, "train-lstm", Settings())
 
 
 def test_who_knows_why_is_told_before_who_lost_another() -> None:

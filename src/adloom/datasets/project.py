@@ -5,7 +5,6 @@ from pathlib import Path
 
 from adloom.config.resources import COMPILED_FOLDER
 from adloom.errors import UserError
-from adloom.kubeflow.compiled_pipelines import FOLDER, NAMES
 
 AT_TOP = {"params.yaml", "dvc.yaml"}  # the other files are compiled pipelines
 IGNORED = [

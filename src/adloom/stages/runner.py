@@ -62,11 +62,6 @@ def run_block(stage: str, paths: Mapping[str, str], block: ConfigModel, context:
     return metrics
 
 
-def is_remote(path: str) -> bool:
-    """Return whether a path is in a remote store."""
-    return path.startswith("s3://")
-
-
 def _select_paths(kind: type, paths: Mapping[str, str]) -> list[tuple[str, str]]:
     return [(field.name, paths[field.name]) for field in fields(kind) if field.name in paths]
 

@@ -23,25 +23,9 @@ from adloom.errors import UNEXPECTED, AdloomError, ConfigError, UserError
 COMMAND = (sys.executable, "-m", "adloom")
 
 
-def run_or_launch(
-    stage: str, paths: Mapping[str, str], block: ConfigModel, context: StageContext, arguments: Sequence[str]
-) -> Metrics | None:
-    """
-    Run a stage in this process or, if its block says so, in several processes with adloom's arguments.
-
-    Return the metrics only in the process that wrote the artifact.
-    """
-    settings = Settings()
-    if isinstance(block, Training) and needs_launch(stage, block, settings):
-        launch(stage, block, settings, arguments)
-        return None
-    metrics = runner.run_block(stage, paths, block, context)
-    return metrics if context.rank == 0 else None
-
-
-def needs_launch(stage: str, block: Training, settings: Settings) -> bool:
+def needs_launch(block: ConfigModel, stage: str, settings: Settings) -> TypeGuard[Training]:
     """Return whether a stage must start several processes. Raises ConfigError when machines are missing."""
-    if not block.enabled or block.processes == 1 or settings.processes:
+    if not isinstance(block, Training) or not block.enabled or block.processes == 1 or settings.processes:
         return False
     if block.nodes > 1 and settings.machines is None:
         command = f"torchrun --nnodes {block.nodes} --nproc-per-node {block.devices} … --no-python adloom {stage}"

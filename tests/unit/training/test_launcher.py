@@ -35,7 +35,7 @@ def test_processes_are_started_once_where_more_than_one_is_asked_for(monkeypatch
 
 def test_machines_are_those_that_were_told_of_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"train_lstm.nodes: 2,.*--nproc-per-node 2"):
-        launcher.needs_launch("train-lstm", MACHINES, Settings())
+        launcher.needs_launch(MACHINES, "train-lstm", Settings())
     monkeypatch.setenv("PET_NNODES", "2")
     assert launcher.needs_launch(MACHINES, "train-lstm", Settings())
 

@@ -1,1 +1,1 @@
-"""The decision log: decisions and their feedback, from the serving process to a training table."""
+"""The decision log, from serving to a training table."""

@@ -9,9 +9,9 @@ from adloom.decision_log.counters import ProcessCounters
 
 class Buffer:
     """
-    Accepted, unwritten lines and their size.
+    Accepted, unwritten lines.
 
-    Any thread adds lines; one thread removes them, only after writing them. So a failed write changes nothing.
+    Any thread adds lines; one thread removes them after writing.
     """
 
     def __init__(self, capacity: int, counters: ProcessCounters) -> None:
@@ -43,7 +43,7 @@ class Buffer:
             self._capacity = -1
 
     def age(self) -> float:
-        """Return the age of the oldest line in seconds, 0 without lines."""
+        """Return the oldest line's age in seconds, or 0."""
         with self._lock:
             return time.monotonic() - self._oldest_at if self.bytes else 0.0
 

@@ -1,7 +1,7 @@
 """
-Counters of one process in a small memory-mapped file that survives it.
+Counters of one process in a memory-mapped file, which show after a kill how many records were lost.
 
-The file is locked while the process lives. After a kill, the counters show how many records were lost.
+The file is locked while the process lives.
 """
 
 import fcntl
@@ -46,15 +46,11 @@ class ProcessCounters:
 
     @classmethod
     def create(cls, folder: Path, process: str, project: str) -> Self:
-        """Return the counters of a new process, in memory until `persist` creates the file."""
+        """Return a new process's counters, in memory until `persist`."""
         return cls(folder / f"{process}{cls.SUFFIX}", project)
 
     def persist(self) -> None:
-        """
-        Create the file if necessary. Raises OSError.
-
-        Without it, other processes would recover this one's segments.
-        """
+        """Create the file if necessary. Raises OSError."""
         if self._file is not None and _is_same_file(self._file, self.path):
             return
         counts, old = self.counts, self._file
@@ -88,7 +84,7 @@ class ProcessCounters:
 
     @classmethod
     def adopt(cls, path: Path) -> Self | None:
-        """Return the counters of a dead process; None if it lives or another process adopted it."""
+        """Return a dead process's counters; None if it lives or was adopted."""
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -105,7 +101,7 @@ class ProcessCounters:
         return segment.with_name(segment.name.partition("-")[0] + cls.SUFFIX)
 
     def discard(self) -> None:
-        """Delete the file: all losses are recorded. Call `close` afterwards."""
+        """Delete the file after recording all losses."""
         self.written, self.reported = self.accepted, self.dropped  # for processes that have the file open
         self.path.unlink(missing_ok=True)
 

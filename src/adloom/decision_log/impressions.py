@@ -1,8 +1,7 @@
 """
-Convert a decision log to impressions: a row per creative shown, with its propensity and outcome.
+Convert a decision log to impressions: a row per creative shown, with propensity and outcome.
 
-Each conversion reads the whole log, since feedback may arrive days later. A day's file depends only on that day's
-records, so unchanged days keep their bytes. DuckDB joins and sorts, on disk if necessary.
+Each conversion reads the whole log, since feedback may arrive days later. Unchanged days keep their bytes.
 """
 
 import hashlib
@@ -198,7 +197,7 @@ def _warn_dropped_names(names: Sequence[str]) -> None:
 
 
 class _ParquetRows:
-    """A Parquet file that is written row by row."""
+    """A Parquet file written row by row."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self.path, self.rows = path, 0
@@ -224,7 +223,7 @@ class _ParquetRows:
 
 
 class _RecordFiles:
-    """Shown creatives and feedback of segments, as files for the join."""
+    """Shown creatives and feedback, as files for the join."""
 
     def __init__(self, folder: Path) -> None:
         self.shown = _ParquetRows(folder / "shown.parquet", _SHOWN)
@@ -256,7 +255,7 @@ class _RecordFiles:
             self._counts[header.process].append((header.number, header.records, header.records + count))
 
     def count_missing(self) -> int:
-        """Return how many records are missing between the segments of a process."""
+        """Return how many records are missing between a process's segments."""
         pairs_by_process = (pairwise(sorted(counts)) for counts in self._counts.values())
         return sum(max(before - after, 0) for pairs in pairs_by_process for (_, _, after), (_, before, _) in pairs)
 
@@ -309,7 +308,7 @@ def _expand_context(batch: pa.RecordBatch, names: Sequence[str]) -> pa.Table:
 
 
 def _write_days(batches: pa.RecordBatchReader, names: Sequence[str], folder: Path) -> int:
-    """Write rows, sorted by time, as a file per day; return the number of days."""
+    """Write sorted rows as a file per day; return the number of days."""
     days, schema = 0, pa.schema([*_IMPRESSIONS, *(pa.field(PREFIX + name, _TEXT) for name in names)])
     for day, tables in groupby(_split_days(batches, names), key=lambda pair: pair[0]):
         with (
@@ -333,7 +332,7 @@ def _split_days(batches: pa.RecordBatchReader, names: Sequence[str]) -> Iterator
 
 
 def _regroup(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Yield the rows in tables of equal size, so that equal rows make equal bytes."""
+    """Yield tables of equal size, so that equal rows make equal bytes."""
     pending: list[pa.Table] = []
     for table in tables:
         pending.append(table)

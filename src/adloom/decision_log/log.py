@@ -1,9 +1,8 @@
 """
 The decision log of one process: `append` never blocks, and one thread writes.
 
-An accepted record is acknowledged. A killed process loses the records of its last `flush_ms`; the next start records
-their number as a gap. Rotated segments survive a power failure. Records without space are dropped and counted, also as
-a gap.
+A killed process loses the records of its last `flush_ms`; the next start records their number as a gap. Rotated
+segments survive a power failure. Records without space are dropped, also with a gap.
 """
 
 import atexit
@@ -53,7 +52,7 @@ class DecisionLog:
     """The log of one process; create it after a fork."""
 
     def __init__(self, folder: Path, project: str, limits: Limits, remote: ObjectStore | None = None) -> None:
-        """Open the log. Raises OSError if the folder is not writable, except for a full disk."""
+        """Open the log. Raises OSError if the folder is not writable."""
         directory = LogDirectory(folder)
         self._limits = limits
         self._counters = _create_counters(directory, project)
@@ -98,11 +97,7 @@ class DecisionLog:
         )
 
     def close(self, within: float = CLOSE_SECONDS) -> None:
-        """
-        Write and ship all accepted records within a time limit; the next start ships the rest.
-
-        Blocks: call it in a thread from an event loop.
-        """
+        """Write and ship accepted records within a time limit. Blocks."""
         with self._lock:
             if self._closed:
                 return
@@ -144,7 +139,6 @@ class DecisionLog:
 
 
 def _create_counters(folder: LogDirectory, project: str) -> ProcessCounters:
-    """Return this process's counters; on a full disk they stay in memory."""
     counters = ProcessCounters.create(folder.open, uuid.uuid4().hex, project)
     try:
         counters.persist()
@@ -161,7 +155,7 @@ def _create_counters(folder: LogDirectory, project: str) -> ProcessCounters:
 
 
 def open_log(settings: Settings, project: str) -> DecisionLog:
-    """Open the log configured by the environment. Raises ConfigError if its folder is not writable."""
+    """Open the configured log. Raises ConfigError if its folder is not writable."""
     folder = settings.home / "decisions"
     remote = open_object_store(settings.log_uri, settings.s3_endpoint) if settings.log_uri else None
     limits = Limits(

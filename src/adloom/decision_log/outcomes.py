@@ -1,8 +1,4 @@
-"""
-Join decisions and feedback by id in bounded memory.
-
-Records are partitioned into files by a hash of their id; one partition is in memory at a time.
-"""
+"""Join decisions and feedback by id in bounded memory, partition by partition."""
 
 import zlib
 from collections import Counter
@@ -62,7 +58,7 @@ class Outcomes:
             yield from ((decision_id, count) for decision_id, count in counts.items() if count > 1)
 
     def feedback(self) -> Iterator[tuple[bytes, int | None]]:
-        """Yield each feedback's decision id and its delay in µs, None without a decision."""
+        """Yield each feedback's decision id and delay (µs, None without a decision)."""
         for partition in range(PARTITIONS):
             decisions: dict[bytes, tuple[int, bytes]] = {}
             for decision_id, *decision in self._read("decisions", partition):
@@ -77,7 +73,7 @@ class Outcomes:
                     self._add("clicks", user)
 
     def most_clicks(self) -> tuple[bytes, int]:
-        """Return the user with the most clicks and their number; call `feedback` first."""
+        """Return the user with the most clicks; call `feedback` first."""
         most = [
             Counter(row[0] for row in self._read("clicks", partition)).most_common(1) for partition in range(PARTITIONS)
         ]

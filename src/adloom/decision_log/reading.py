@@ -1,4 +1,4 @@
-"""Read the finished segments of logs in folders and at s3:// prefixes."""
+"""Read the finished segments of logs."""
 
 import re
 import tempfile
@@ -29,7 +29,7 @@ class SegmentRef:
 
     @contextmanager
     def local_copy(self, store: Store) -> Iterator[Path]:
-        """Provide a local path of the segment. Raises DamagedError if it is gone."""
+        """Provide a local path. Raises DamagedError if the segment is gone."""
         with tempfile.TemporaryDirectory(prefix="adloom-log-") as scratch:
             try:
                 path = store.fetch(self.uri, Path(scratch))
@@ -50,7 +50,7 @@ class SegmentRef:
 
 def find_segments(logs: Sequence[str], store: Store) -> list[SegmentRef]:
     """
-    Return the finished segments of some logs, sorted and without duplicates.
+    Return the finished segments of some logs, without duplicates.
 
     A uri may name one segment. Raises DataError without segments.
     """
@@ -71,7 +71,6 @@ def find_segments(logs: Sequence[str], store: Store) -> list[SegmentRef]:
 
 
 def _list_paths(log: str, store: Store) -> list[str]:
-    """Return the paths below a log, without opening local files."""
     root = Path(log)
     if is_remote(log) or not root.is_dir():
         return [file.path for file in store.list(log)]

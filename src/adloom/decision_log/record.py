@@ -34,8 +34,7 @@ class Decision(_Line, tag="decision", frozen=True, kw_only=True):
     """
     A decision: its context, candidates, choices and propensities.
 
-    `probabilities` apply to the first slot and sum to 1; `propensities[j]` is the probability of `chosen[j]` in its
-    slot, given the slots above. Both are float64.
+    `probabilities` apply to the first slot; `propensities[j]` is the probability of `chosen[j]` given the slots above.
     """
 
     time: Time

@@ -2,8 +2,7 @@
 Segments, the files of the log: JSON lines between a header and an end.
 
 `open/<process>-<number>.jsonl` is being written; finished segments are immutable, at
-`<project>/<day>/<sha256>.jsonl.gz`. JSON lines can be flushed every few milliseconds, and a kill leaves them intact up
-to the last newline; Parquet supports neither.
+`<project>/<day>/<sha256>.jsonl.gz`. Unlike Parquet, JSON lines can be flushed often and survive a kill.
 """
 
 import errno
@@ -49,15 +48,11 @@ class LogSegment:
 
     @property
     def deleted(self) -> bool:
-        """Whether the file was deleted, so that further writes would be lost."""
+        """Whether the file was deleted."""
         return os.fstat(self._file).st_nlink == 0
 
     def write(self, lines: bytes) -> int:
-        """
-        Append lines; return the bytes of the complete lines that were written. Never raises.
-
-        The next write overwrites a torn line.
-        """
+        """Append lines; return the bytes of the complete lines written. Never raises."""
         written, self.error = 0, None
         try:
             while written < len(lines):
@@ -69,7 +64,7 @@ class LogSegment:
         return complete
 
     def end(self, end: End) -> bool:
-        """Write the last line and close the file durably; return False without disk space."""
+        """Write the last line and close; return False without disk space."""
         try:
             os.ftruncate(self._file, self.size)
         except OSError as error:
@@ -90,7 +85,7 @@ class LogSegment:
 
 
 class LogDirectory:
-    """A machine's segments before they are shipped; several processes may share it."""
+    """A machine's unshipped segments; several processes may share it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -111,10 +106,10 @@ class LogDirectory:
 
     def finish(self, path: Path) -> Path:
         """
-        Compress an ended segment and move it to its final path; its modification time is its opening time.
+        Compress an ended segment and move it to its final path; repeatable after a crash.
 
-        Repeatable after a crash. Without disk space the segment stays uncompressed. Without a valid header it moves to
-        `damaged`.
+        Without disk space it stays uncompressed; without a valid header it moves to `damaged`. Its modification time is
+        its opening time.
         """
         project, opened = _read_origin(path)
         partial = path.with_suffix(".partial")
@@ -134,9 +129,9 @@ class LogDirectory:
 
 def recover(folder: LogDirectory) -> int:
     """
-    End and finish the segments of killed processes; return the number of processes.
+    End and finish the segments of killed processes; return their number.
 
-    Torn lines are removed, lost records become a gap. Raises the last OSError after trying all; call it again later.
+    Lost records become a gap. Raises the last OSError after trying all.
     """
     count, last_error = 0, None
     for path in sorted(
@@ -153,7 +148,7 @@ def recover(folder: LogDirectory) -> int:
 
 
 def _recover_process(folder: LogDirectory, path: Path) -> bool:
-    """Finish the segments of one process; return False if it lives."""
+    """Return False if the process lives."""
     counters = ProcessCounters.adopt(path)
     if counters is None:
         return False
@@ -165,7 +160,6 @@ def _recover_process(folder: LogDirectory, path: Path) -> bool:
 
 
 def _end_segments(folder: LogDirectory, counters: ProcessCounters) -> list[Path]:
-    """Return the segments of a dead process, each with its end."""
     for leftover in folder.open.glob(f"{counters.process}-*.partial"):
         leftover.unlink()
     paths = [path for path in sorted(folder.open.glob(f"{counters.process}-*{PLAIN}")) if _truncate_torn_line(path)]
@@ -192,7 +186,7 @@ def create_header(counters: ProcessCounters, written: int) -> Header:
 
 
 def _truncate_torn_line(path: Path) -> bool:
-    """Remove a torn last line; return False, and delete the file, if nothing remains."""
+    """Remove a torn last line; return whether a line remains."""
     complete = 0
     with path.open("r+b") as stream:
         for line in stream:
@@ -216,7 +210,7 @@ def _read_origin(path: Path) -> tuple[str, int]:
 
 
 def _read_last_line(path: Path) -> Line | None:
-    """Return the last line, None if it is invalid."""
+    """Return None if the last line is invalid."""
     last = b""
     with path.open("rb") as stream:
         for line in stream:
@@ -228,7 +222,7 @@ def _read_last_line(path: Path) -> Line | None:
 
 
 def _count_records(path: Path) -> int:
-    """Return how many records the process had written by the end of a segment."""
+    """Return the process's number of records up to a segment's end."""
     count = 0
     for _, line in read_lines(path):
         try:
@@ -241,7 +235,7 @@ def _count_records(path: Path) -> int:
 
 
 def _append_all(path: Path, data: bytes) -> None:
-    """Append all of the data or nothing. Raises OSError."""
+    """Append all of the data or nothing."""
     with path.open("ab", buffering=0) as stream:
         size = stream.tell()
         try:

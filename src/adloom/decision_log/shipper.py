@@ -1,8 +1,8 @@
 """
 A thread that finishes segments and ships them to a remote, with retries.
 
-One process per folder ships for all. A local segment is deleted only after the remote confirms name and size. Names are
-digests, so repeated uploads are harmless.
+One process per folder ships for all. A local segment is deleted after the remote confirms its size. Names are digests,
+so repeated uploads are harmless.
 """
 
 import fcntl
@@ -55,12 +55,12 @@ class Shipper:
         self._wake.set()
 
     def lag(self) -> float:
-        """Return the age of the oldest unshipped segment in seconds, 0 without one."""
+        """Return the oldest unshipped segment's age in seconds, or 0."""
         oldest = self._oldest
         return max(time.time() - oldest, 0.0) if oldest is not None else 0.0
 
     def close(self, within: float, counters: ProcessCounters | None) -> None:
-        """Finish this process's segments, discard its counters and ship within a time limit."""
+        """Finish and ship this process's segments within a time limit."""
         self._deadline = time.monotonic() + within
         if self._finishing.acquire(timeout=within):
             self._finishing.release()
@@ -82,7 +82,7 @@ class Shipper:
             self._wake.clear()
 
     def _run_steps(self) -> None:
-        """Run all steps; a failed one does not stop the others."""
+        """Run all steps; a failed one does not stop others."""
         results = [
             self._try_step(step)
             for step in (self._recover_once, self._finish_ended, self._ship_with_backoff, self._count_unshipped)
@@ -91,7 +91,7 @@ class Shipper:
             self._last_error = ""
 
     def _try_step(self, step: Callable[[], None]) -> bool:
-        """Run a step; return False if it failed. The next round retries it."""
+        """Run a step; return False if it failed."""
         try:
             step()
         except Exception as error:  # noqa: BLE001 - the thread must not end
@@ -108,7 +108,7 @@ class Shipper:
             self._recovered = True
 
     def _finish_ended(self) -> None:
-        """Finish ended segments. Raises the last error after trying all."""
+        """Finish all, then raise the last error."""
         last_error = None
         with self._finishing:
             for path in [*self._ended]:
@@ -124,7 +124,6 @@ class Shipper:
             raise last_error
 
     def _ship_with_backoff(self) -> None:
-        """Ship, unless the backoff of the last failure is still running."""
         if not self.remote or time.monotonic() < self._retry_at:
             return
         try:
@@ -136,7 +135,7 @@ class Shipper:
         self._backoff = 0.0
 
     def _ship_finished(self, remote: ObjectStore) -> None:
-        """Ship finished segments. Raises the last error after trying all."""
+        """Ship all, then raise the last error."""
         last_error = None
         with _try_lock(self._folder.root / LOCK_FILE) as is_locked:
             waiting = self._folder.list_finished() if is_locked else []
@@ -154,7 +153,6 @@ class Shipper:
             raise last_error
 
     def _count_unshipped(self) -> None:
-        """Count the segments that are not shipped."""
         times = [path.stat().st_mtime for path in [*self._folder.list_finished(), *self._ended] if path.exists()]
         self.unshipped, self._oldest = (len(times), min(times, default=None)) if self.remote else (0, None)
 

@@ -1,4 +1,4 @@
-"""Verify a log: single records, the segments of a process, and links between records."""
+"""Verify records, processes and the links between records."""
 
 import math
 import tempfile
@@ -93,7 +93,7 @@ class VerificationReport:
 
 
 def verify(logs: Sequence[str], store: Store, at: int | None = None) -> VerificationReport:
-    """Verify the segments of some logs at a time in µs (default: now). Raises DataError without segments."""
+    """Verify some logs at a time in µs (default: now). Raises DataError without segments."""
     segments, report = reading.find_segments(logs, store), VerificationReport()
     with tempfile.TemporaryDirectory(prefix="adloom-verify-") as scratch, Outcomes(Path(scratch)) as outcomes:
         for segment in segments:
@@ -199,7 +199,7 @@ class _SegmentCheck:
 
 
 def _check_process(process: str, summaries: Sequence[SegmentSummary], report: VerificationReport) -> None:
-    """Check the sequence of a process's segments, from the first one present."""
+    """Check the sequence of a process's segments."""
     latest = summaries[0].latest
     for before, summary in pairwise(summaries):
         missing = summary.before - before.after

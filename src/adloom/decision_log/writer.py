@@ -29,7 +29,7 @@ class Limits:
 
 
 class Writer:
-    """Writes a buffer's lines into segments in order; lines without space stay in the buffer."""
+    """Writes a buffer's lines into segments; lines without space stay buffered."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Writer:
         self._measure_folder()
 
     def close(self) -> bool:
-        """End this process's log; return False if lines remain unwritten."""
+        """End the log; return False if lines remain."""
         if not self._buffer.bytes and (self._segment or self._counters.number) and self._ensure_segment():
             self._rotate(last=True)
         if self._segment:
@@ -77,7 +77,7 @@ class Writer:
         return not self._buffer.bytes and not self._segment
 
     def segment_age(self) -> float:
-        """Return the age of the open segment in seconds, 0 without one."""
+        """Return the open segment's age in seconds, or 0."""
         segment = self._segment
         return (now() - segment.opened) / 1e6 if segment else 0.0
 
@@ -101,7 +101,7 @@ class Writer:
         return written
 
     def _ensure_segment(self) -> LogSegment | None:
-        """Return the open segment, None without disk space."""
+        """Return None without disk space."""
         if self._segment is None:
             path = self._folder.segment_path(self._counters.process, self._counters.number)
             try:
@@ -130,7 +130,7 @@ class Writer:
         )
 
     def _report_drops(self, dropped: Counter[DropReason]) -> None:
-        """Write a gap for each reason with unreported drops."""
+        """Write a gap per reason with unreported drops."""
         for reason, count in (dropped - self._reported).items():
             gap = encode(Gap(time=now(), reason=reason, records=count)) + b"\n"
             if self._append(gap):

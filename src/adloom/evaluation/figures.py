@@ -1,4 +1,4 @@
-"""Figure style of the report: colour-blind safe colours and reproducible bytes."""
+"""Figure style of the report; reproducible and colour-blind safe."""
 
 import io
 import math
@@ -14,13 +14,13 @@ DPI = 144
 
 
 def create_axes(width: float = 6.4, height: float = 3.6) -> tuple[Figure, Axes]:
-    """Return a figure with one pair of axes; sizes in inches."""
+    """Return a figure with one pair of axes."""
     figure, [[ax]] = create_panels(1, 1, width, height)
     return figure, ax
 
 
 def create_panels(rows: int, columns: int, width: float, height: float) -> tuple[Figure, list[list[Axes]]]:
-    """Return a figure with rows x columns of axes; sizes in inches."""
+    """Return a figure with rows x columns of axes."""
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout="constrained")
     grid: list[list[Axes]] = figure.subplots(rows, columns, squeeze=False).tolist()
     for ax in (ax for row in grid for ax in row):
@@ -29,7 +29,7 @@ def create_panels(rows: int, columns: int, width: float, height: float) -> tuple
 
 
 def to_png(figure: Figure) -> bytes:
-    """Return the figure as PNG without version and time metadata."""
+    """Return the figure as PNG without metadata."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", metadata={"Software": None})
     return stream.getvalue()
@@ -50,7 +50,7 @@ def draw_learning_curves(history: Mapping[str, Sequence[Sequence[float]]]) -> by
 
 
 def hide_axes(ax: Axes) -> None:
-    """Remove ticks, lines and grid, for axes that hold a picture."""
+    """Remove ticks, lines and grid."""
     ax.set_xticks([])
     ax.set_yticks([])
     ax.grid(visible=False)

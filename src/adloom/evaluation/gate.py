@@ -1,10 +1,9 @@
 """
 The promotion gate: metrics in, a verdict with reasons out.
 
-The bars apply to the candidate alone. Margins are non-inferiority tests of the paired difference on the same rows, by
-its 95 % interval: beyond the margin rejects, within it passes, anything else holds. A candidate that is worse by more
-than the margin passes with a probability of at most 2.5 %. Bars stop a chain of champions from drifting by a margin
-each.
+Bars apply to the candidate alone. Margins are non-inferiority tests of the paired difference by its 95 % interval:
+beyond the margin rejects, within it passes, anything else holds. A candidate that is worse by more passes with a
+probability of at most 2.5 %; bars stop slow drift.
 """
 
 from collections.abc import Mapping
@@ -43,9 +42,9 @@ class Decision:
 
 def decide(candidate: Mapping[str, Metric], differences: Differences | None, rules: list[MetricRule]) -> Decision:
     """
-    Decide on a candidate from its metrics and its paired differences (candidate - champion).
+    Decide on a candidate from its metrics and paired differences (candidate - champion).
 
-    Without a champion, `differences` is None and only the bars apply.
+    `differences` is None without a champion.
     """
     reasons = [_check_bar(candidate.get(rule.metric), rule) for rule in rules if rule.has_bar]
     if differences is not None:
@@ -58,12 +57,12 @@ def decide(candidate: Mapping[str, Metric], differences: Differences | None, rul
 
 
 def meets_bar(value: float, rule: MetricRule) -> bool:
-    """Return whether a value meets a rule's bar; the bar itself does."""
+    """Return whether a value meets a rule's bar."""
     return value >= rule.at_least if rule.at_least is not None else value <= get_bar(rule)
 
 
 def get_bar(rule: MetricRule) -> float:
-    """Return a rule's bar, whichever direction it has."""
+    """Return a rule's bar."""
     bar = rule.at_most if rule.at_least is None else rule.at_least
     assert bar is not None  # MetricRule rejects a rule without a direction
     return bar
@@ -82,7 +81,6 @@ def _check_bar(metric: Metric | None, rule: MetricRule) -> Reason:
 
 
 def _check_difference(difference: Metric | Comparison | None, rule: MetricRule, margin: float) -> Reason:
-    """Judge a paired difference; `low` and `high` treat higher as better."""
     if difference is None:
         advice = "measure both on the same rows, or compare them yourself and use `adloom promote`"
         return Reason("hold", rule.metric, None, -margin, "could not be compared with the champion", advice)

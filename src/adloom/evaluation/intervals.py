@@ -1,8 +1,7 @@
 """
-Bootstrap intervals over test rows.
+Bootstrap intervals over test rows, by Efron's bias-corrected percentiles (1987).
 
-Efron's bias-corrected percentile interval (1987, acceleration 0) shifts the percentile interval by the measured median
-bias. Resampling worsens some metrics (calibration error, Frechet distance), so the shift matters.
+Resampling worsens some metrics (calibration error, Frechet distance); the correction shifts the interval accordingly.
 """
 
 from collections.abc import Callable
@@ -18,9 +17,9 @@ TAIL = 0.025  # on each side of a 95 % interval
 
 def bootstrap(sample: Sample, draws: int, seed: int) -> Metric:
     """
-    Return a sample's metric with its 95 % interval.
+    Return a metric with its 95 % interval.
 
-    A share of exactly 0 or 1 gets the Clopper-Pearson (1934) end. Raises ValueError without rows or a finite metric.
+    Shares of 0 and 1 get the Clopper-Pearson end. Raises ValueError without a finite metric.
     """
     rows = sample.rows
     metric = _bootstrap_interval(lambda weights: sample.statistic(*sample.columns, weights), rows, draws, seed)
@@ -33,11 +32,7 @@ def bootstrap(sample: Sample, draws: int, seed: int) -> Metric:
 
 
 def bootstrap_difference(candidate: Sample, champion: Sample, draws: int, seed: int) -> Metric:
-    """
-    Return candidate - champion with its 95 % interval, from the same drawn rows.
-
-    Raises ValueError for unequal lengths.
-    """
+    """Return candidate - champion with its 95 % interval. Raises ValueError for unequal lengths."""
     rows, others = candidate.rows, champion.rows
     if rows != others:
         raise ValueError(f"paired samples: {rows} rows against {others}; evaluate both models on the same rows")

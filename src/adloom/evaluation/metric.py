@@ -15,7 +15,7 @@ Unit = Literal["share", "bits", "count", "distance", "ratio", "auc", "ari", "sil
 
 @dataclass(frozen=True)
 class Metric:
-    """A value with its 95 % interval [low, high] over n rows, rounded to DIGITS digits."""
+    """A value with its 95 % interval [low, high] over n rows."""
 
     value: float
     low: float
@@ -30,7 +30,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A sample's own verdict on a candidate's gain over its rival."""
+    """A sample's own verdict on a candidate's gain."""
 
     enough: bool  # enough evidence to promote
     low: float  # lower bound of the gain
@@ -40,9 +40,9 @@ class Comparison:
 @dataclass(frozen=True)
 class Sample:
     """
-    Columns with one row per test row, from which a metric is computed or two models are compared.
+    Columns of one row per test row behind a metric.
 
-    `statistic(*columns, weights)` returns the metric; `weights` (rows,) counts how often each row was drawn.
+    `statistic(*columns, weights)` returns the metric; `weights` (rows,) are draw counts.
     """
 
     columns: tuple[AnyArray, ...]  # each (rows,)
@@ -60,7 +60,7 @@ class Sample:
 
     @property
     def rows(self) -> int:
-        """The number of rows. Raises ValueError without rows or for unequal columns."""
+        """The number of rows. Raises ValueError for unequal columns."""
         lengths = {len(column) for column in self.columns}
         if len(lengths) != 1 or not min(lengths):
             raise ValueError(f"sample: columns of {sorted(lengths)} rows, expected one length above 0")

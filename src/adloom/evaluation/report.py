@@ -33,7 +33,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A table's summary and licence, or why there is no summary."""
+    """A table's summary and licence."""
 
     licence: str
     source: str
@@ -43,7 +43,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Gauge:
-    """A rule and its measurement, drawn as an interval against the bar."""
+    """A rule and its measurement."""
 
     term: glossary.Term
     value: str
@@ -134,7 +134,7 @@ def _build_gauge(rule: MetricRule, metric: Metric | None) -> Gauge:
 
 
 def _scale_points(metric: Metric, bar: float) -> tuple[float, float, float, float]:
-    """Scale low, value, high and bar to an axis with PAD at both ends."""
+    """Scale low, value, high and bar to the axis."""
     numbers = (metric.low, metric.value, metric.high, bar)
     least, span = min(numbers), (max(numbers) - min(numbers)) or 1.0
     low, value, high, marker = (round(PAD + (number - least) / span * (WIDTH - 2 * PAD), 2) for number in numbers)
@@ -148,7 +148,7 @@ def _to_number(name: str, metric: Metric) -> Number:
 
 
 def _format_number(value: float, unit: str) -> str:
-    """Format a number for its unit, such as 91.3 % for a share."""
+    """Format a number for its unit."""
     if unit == "share":
         percent = 100 * value
         return (f"{percent:.1f}" if percent >= 1 else f"{percent:.2g}") + PERCENT
@@ -158,7 +158,6 @@ def _format_number(value: float, unit: str) -> str:
 
 
 def _format_bar(bar: float, unit: str) -> str:
-    """Format a bar as params.yaml writes it."""
     return f"{100 * bar:g}{PERCENT}" if unit == "share" else f"{bar:,g}"
 
 
@@ -167,7 +166,6 @@ def _format_count(value: int) -> str:
 
 
 def _format_cell(value: str | float) -> str:
-    """Format a table cell."""
     if isinstance(value, str):
         return value
     return f"{value:,}" if isinstance(value, int) else f"{value:,.3f}".rstrip("0").rstrip(".")
@@ -184,6 +182,6 @@ def _to_data_uri(png: bytes) -> str:
 
 
 def _display_width(png: bytes) -> int:
-    """Return a PNG's display width in CSS pixels."""
+    """Return a PNG's width in CSS pixels."""
     pixels: int = struct.unpack(">I", png[16:20])[0]
     return round(pixels / PIXEL_RATIO)

@@ -1,4 +1,4 @@
-"""An evaluation as artifact files: metrics.json, sections.json and a PNG per figure."""
+"""An evaluation as artifact files."""
 
 import json
 from collections.abc import Mapping

@@ -1,8 +1,7 @@
 """
-Weighted statistics that a bootstrap recomputes for each draw.
+Weighted statistics of columns (rows,), NaN where undefined.
 
-All take columns (rows,) and weights (rows,), and return NaN where undefined. Sums use NumPy, not BLAS: its order
-depends on the number of cores.
+Sums use NumPy, not BLAS: its order depends on the number of cores.
 """
 
 import numpy as np
@@ -21,7 +20,7 @@ def ratio(numerator: AnyArray, denominator: AnyArray, weights: AnyArray) -> floa
 
 
 def auc(label: AnyArray, score: AnyArray, weights: AnyArray) -> float:
-    """Return the area under the ROC curve (Mann-Whitney; ties count half). `label` is 0 or 1."""
+    """Return the area under the ROC curve (Mann-Whitney; ties count half)."""
     _, group = np.unique(score, return_inverse=True)
     positive = np.bincount(group, weights * label)  # (distinct scores,), ascending
     negative = np.bincount(group, weights * (1 - label.astype(np.int8)))

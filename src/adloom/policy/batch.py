@@ -9,7 +9,7 @@ from adloom.policy.scorer import Policy, softmax
 
 
 def compute_probabilities(policy: Policy, data: Impressions) -> Float64Array:
-    """Return each creative's probability in each row (rows, creatives); 0 if it is not a candidate."""
+    """Return each creative's probability in each row (rows, creatives)."""
     known = {creative: i for i, creative in enumerate(policy.creatives)}
     index = np.array([known.get(creative, -1) for creative in data.creatives], np.int64)
     rows = FeatureSpace(policy.features, policy.values).row_indices(data.context)

@@ -44,7 +44,7 @@ def add_cold_start(policy: Policy, pictures: Pictures) -> Policy:
 
 
 def _mean_of_neighbours(new: Float64Array, seen: Float64Array, excess: Float64Array) -> Float64Array:
-    """Return the mean of `excess` (seen,) over the nearest pictures, shrunk to 0 (new,)."""
+    """Return the mean of `excess` over the nearest pictures, shrunk to 0 (new,)."""
     batches = []
     for start in range(0, len(new), BATCH_SIZE):
         similarity = np.clip(new[start : start + BATCH_SIZE] @ seen.T, 0, None)  # (new, seen), cosine similarity
@@ -55,7 +55,6 @@ def _mean_of_neighbours(new: Float64Array, seen: Float64Array, excess: Float64Ar
 
 
 def _append_creatives(policy: Policy, creatives: list[str], category: Int64Array, score: Float64Array) -> Policy:
-    """Return the policy with creatives (new,) that have one score in every context."""
     extended = [
         np.concatenate([weights, np.zeros((len(weights), len(creatives)))], axis=1) for weights in policy.weights
     ]

@@ -29,11 +29,7 @@ TABLE_CREATIVES = 10  # per direction, in the table of shifts
 def evaluate(
     policy: Policy, calibration: Impressions, holdout: Impressions, excluded: ExclusionCounts, card: Card
 ) -> Evaluation:
-    """
-    Evaluate a policy on the holdout period; `excluded` counts its excluded impressions.
-
-    The calibration period serves to refit the rival models, which the card lists.
-    """
+    """Evaluate a policy and the refitted rival models of its card on the holdout period."""
     shown = compute_probabilities(policy, holdout)
     value = estimate_value(holdout, shown)
     rivals = _estimate_rivals(calibration, holdout, policy, card)
@@ -59,7 +55,6 @@ def estimate_value(data: Impressions, shown: Float64Array) -> LogEvaluation:
 
 
 def _to_sample(data: Impressions, target: Float64Array) -> Sample:
-    """Return the clicks, propensities and target probabilities (rows,) behind the click rate."""
     return Sample((data.clicked, data.propensity, target), _weighted_click_rate, "share", _compare)
 
 
@@ -70,7 +65,7 @@ def _weighted_click_rate(
 
 
 def _compare(candidate: Sample, rival: Sample, margin: float) -> Comparison:
-    """Test whether a policy earns no less than its rival, or the log, on the same impressions."""
+    """Test whether a policy earns no less than its rival, or the log."""
     clicked, propensity, target = candidate.columns
     if not all(np.array_equal(a, b) for a, b in zip(candidate.columns[:2], rival.columns[:2], strict=True)):
         return Comparison(

@@ -17,14 +17,14 @@ Feature = tuple[str, ...]  # columns of the context
 
 @dataclass(frozen=True)
 class FeatureSpace:
-    """Features and their values, ascending; row 0 of a feature's weights is for other values."""
+    """Features and their values; row 0 of a feature's weights is for other values."""
 
     features: tuple[Feature, ...]
     values: tuple[tuple[str, ...], ...]
 
     @classmethod
     def from_impressions(cls, data: Impressions, features: tuple[Feature, ...] | None = None) -> Self:
-        """Return the features of impressions: all context columns, and positions per placement."""
+        """Return the features of impressions."""
         features = features or _default_features(data)
         return cls(features, tuple(_frequent_values(join_columns(data.context, feature)) for feature in features))
 

@@ -1,8 +1,4 @@
-"""
-The linear model: a logistic regression of clicks on creatives, categories and their context interactions.
-
-It uses one thread, which fixes the order of sums.
-"""
+"""A logistic regression of clicks on creatives, categories and their context interactions."""
 
 from dataclasses import dataclass
 
@@ -22,14 +18,14 @@ PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # inverse strength: a smaller va
 
 @dataclass(frozen=True)
 class Design:
-    """The coefficient blocks: creatives, categories, contexts and their interactions."""
+    """The coefficient blocks."""
 
     space: FeatureSpace
     categories: Categories
     creatives: tuple[str, ...]
 
     def blocks(self, data: Impressions) -> list[tuple[Int64Array, int]]:
-        """Return per block each row's column (rows,), and the number of columns."""
+        """Return per block each row's column and the number of columns."""
         category, groups = self.categories.indices(self.creatives), len(self.categories.names) + 1
         items = [(data.shown, len(self.creatives)), (category[data.shown], groups)]
         rows, sizes = self.space.row_indices(data.context), [len(values) + 1 for values in self.space.values]

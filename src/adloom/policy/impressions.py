@@ -42,7 +42,7 @@ class Impressions:
         return replace(self, context=context, **{name: getattr(self, name)[rows] for name in arrays})
 
     def before(self, share: float) -> BoolArray:
-        """Return the mask of rows in the first `share` of the time span (rows,)."""
+        """Return the mask of the first `share` of the time span (rows,)."""
         start, end = self.timestamp.min(), self.timestamp.max()
         return np.asarray(self.timestamp <= start + (end - start) * share)
 
@@ -63,8 +63,8 @@ def read_impressions(
     """
     Return the usable impressions of a prepared table, and the numbers of excluded ones.
 
-    `segment` (rows,) is each user's; None falls back to the logged segment. Without logged candidates, a row's
-    candidates are all creatives of its placement. Raises DataError without usable rows.
+    `segment` None falls back to the logged segment. Without logged candidates, all creatives of the placement count.
+    Raises DataError without usable rows.
     """
     user_segment = pd.Series(list(segment), rows.index, "str")
     rows = rows.assign(segment=user_segment.fillna(rows.get(LOGGED_SEGMENT, user_segment))).sort_values(
@@ -102,7 +102,7 @@ def _to_impressions(rows: pd.DataFrame, by_placement: Mapping[str, list[str]]) -
 
 
 def _candidate_lists(rows: pd.DataFrame, by_placement: Mapping[str, list[str]]) -> list[tuple[str, ...]]:
-    """Return each row's candidates, ascending, including the shown creative."""
+    """Return each row's candidates, ascending."""
     candidates = {placement: tuple(ids) for placement, ids in by_placement.items()}
     triples = zip(rows["placement"], rows["candidates"], rows["creative_id"], strict=True)
     return [

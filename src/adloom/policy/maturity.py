@@ -18,10 +18,9 @@ class MaturedImpressions:
 
 def select_matured(impressions: pd.DataFrame, maturity: pd.Timedelta, now: pd.Timestamp) -> MaturedImpressions:
     """
-    Return the impressions that are at least `maturity` old, clicked if the click came within `maturity`.
+    Return impressions at least `maturity` old, clicked if the click came within `maturity`.
 
-    Needs timestamp, clicked and optionally outcome_at. Early and late clicks are ignored so that the rate does not
-    depend on `now`. Raises DataError for a negative maturity.
+    Ignoring later clicks makes the rate independent of `now`. Raises DataError for a negative maturity.
     """
     if maturity < pd.Timedelta(0):
         raise DataError(f"maturity: {maturity}, expected at least 0")

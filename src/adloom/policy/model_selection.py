@@ -29,7 +29,7 @@ FIXED_TEMPERATURE = ("uniform", "logging")  # models that exist at temperature 1
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model at a temperature, with its estimated value per impression."""
+    """A model at a temperature, with its estimated value."""
 
     model: str
     temperature: float
@@ -39,7 +39,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Periods:
-    """The calibration period: all of it, the part to fit on and the part to evaluate on."""
+    """The calibration period and its two parts."""
 
     whole: Impressions
     early: Impressions
@@ -90,7 +90,7 @@ def fit_model(data: Impressions, model: str, categories: Categories, penalty: fl
 
 
 def choose_penalty(periods: Periods, categories: Categories) -> float:
-    """Return the linear model's penalty with the lowest log loss on the last third."""
+    """Return the penalty with the lowest log loss on the last third."""
     return min(
         fit.PENALTIES, key=lambda penalty: fit.fit_linear(periods.early, categories, penalty).log_loss(periods.late)
     )
@@ -109,7 +109,7 @@ def estimate_value(data: Impressions, shown: Float64Array, predicted: Float64Arr
 
 
 def unsupported_share(data: Impressions, shown: Float64Array) -> float:
-    """Return the probability on creatives that the log never shows in a placement."""
+    """Return the probability on creatives without support in their placement."""
     return measure_support(data.shown, shown, data.creatives, _placement_indices(data)).unsupported
 
 
@@ -118,7 +118,7 @@ def _placement_indices(data: Impressions) -> Int64Array:
 
 
 def explain_choice(candidate: Candidate, chosen: Candidate) -> str:
-    """Return a short reason why a candidate was chosen or not."""
+    """Return why a candidate was chosen or not."""
     if candidate is chosen:
         return "chosen"
     if not candidate.value.trustworthy:

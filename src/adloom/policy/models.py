@@ -1,8 +1,7 @@
 """
 The competing policies, as arrays of one scorer.
 
-A score is the log of a creative's performance relative to its placement's average. So priors of new creatives are
-comparable, and at temperature 1 probabilities are proportional to click odds.
+A score is the log of a creative's performance relative to its placement's average.
 """
 
 from collections.abc import Mapping
@@ -29,7 +28,7 @@ class Categories:
     of: Mapping[str, str] = field(default_factory=dict)  # creative: its category
 
     def indices(self, creatives: tuple[str, ...]) -> Int64Array:
-        """Return each creative's index into names, len(names) if unknown (creatives,)."""
+        """Return creatives' indices into names, len(names) if unknown."""
         number = {name: i for i, name in enumerate(self.names)}
         return np.array([number.get(self.of.get(creative, ""), len(self.names)) for creative in creatives], np.int64)
 
@@ -64,11 +63,7 @@ def fit_uniform(data: Impressions, categories: Categories) -> Policy:
 
 
 def fit_logging(data: Impressions, categories: Categories) -> Policy:
-    """
-    Return the log's frequencies per position, smoothed by one impression.
-
-    New creatives get the average frequency.
-    """
+    """Return the log's frequencies per position, smoothed by one impression."""
     space = FeatureSpace.from_impressions(
         data, (("placement", "position"),) if "position" in data.context else PLACEMENT
     )
@@ -90,8 +85,7 @@ def fit_rates(data: Impressions, categories: Categories) -> Policy:
     """
     Return smoothed click rates per creative and placement, relative to the placement's rate.
 
-    Empirical Bayes with beta priors around the placement's rate times the category's effect; their strength maximizes
-    the beta-binomial likelihood. Needs a click.
+    Empirical Bayes with beta priors around the placement's rate times the category's effect.
     """
     space = FeatureSpace.from_impressions(data, PLACEMENT)
     placement = space.row_indices(data.context)[0]
@@ -125,7 +119,7 @@ def _shrink_ratio(clicked: Any, expected: Any, mass: Any, prior: Any) -> Float64
 
 
 def _fit_strength(clicked: Float64Array, shown: Float64Array, rate: Float64Array) -> float:
-    """Return the most likely strength of the prior, of STRENGTHS; counts are (placements, creatives)."""
+    """Return the most likely of STRENGTHS; counts are (placements, creatives)."""
     observed = shown > 0
     hits, misses = clicked[observed], (shown - clicked)[observed]
     mean = np.broadcast_to(rate[:, None], shown.shape)[observed]

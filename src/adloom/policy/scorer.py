@@ -31,9 +31,9 @@ class Policy:
     """
     A linear scorer: `bias` plus, per feature, the weights of the context's row.
 
-    A feature's value joins its context columns by SEPARATOR; missing columns are empty. `weights[f]` has row 0 for
-    unknown values, then one per `values[f]`. A creative without history scores its category's `prior`; the last prior
-    is for an unknown category. Raises ArtifactError for inconsistent arrays.
+    A feature joins its context columns by SEPARATOR. Row 0 of `weights[f]` is for unknown values. A creative without
+    history scores its category's `prior`; the last prior is for an unknown category. Raises ArtifactError for
+    inconsistent arrays.
     """
 
     creatives: tuple[str, ...]
@@ -58,11 +58,7 @@ class Policy:
     def probabilities(
         self, context: Context, candidates: Sequence[str], categories: Mapping[str, str] | None = None
     ) -> list[float]:
-        """
-        Return each candidate's probability (candidates,): at least `floor`, or uniform if that is impossible.
-
-        `categories` names those of candidates without history.
-        """
+        """Return each candidate's probability (candidates,): at least `floor`, or uniform if that is impossible."""
         request = ScoringRequest(context, candidates, categories or {})
         return self.scorer.probabilities([request])[0].tolist()  # type: ignore[no-any-return]
 
@@ -149,10 +145,10 @@ class _FeatureIndex(NamedTuple):
 
 class Scorer:
     """
-    A policy prepared for fast requests, independent of the policy's arrays.
+    A policy prepared for fast requests.
 
-    Each creative has one contiguous row, sorted by the creative's hash, so that one search finds all candidates. Single
-    dictionary look-ups would each wait for memory. Hash collisions (64 bits, secret seed) are negligible.
+    Creatives have contiguous rows, sorted by hash, so that one search finds all candidates; dictionary look-ups would
+    each wait for memory. Hash collisions (64 bits) are negligible.
     """
 
     def __init__(self, policy: Policy) -> None:
@@ -181,7 +177,7 @@ class Scorer:
                 self._by_category[policy.categories[category]].append(creative)
 
     def creatives_in(self, category: str) -> list[str]:
-        """Return a category's creatives with history, in the policy's order."""
+        """Return a category's creatives with history."""
         return self._by_category.get(category, [])
 
     def probabilities(self, requests: Sequence[ScoringRequest]) -> list[Float64Array]:
@@ -194,14 +190,14 @@ class Scorer:
         return [flat[end - count : end] for count, end in zip(counts, ends, strict=True)]
 
     def scores(self, requests: Sequence[ScoringRequest]) -> Float64Array:
-        """Return the scores of all requests' candidates, concatenated (candidates,)."""
+        """Return the concatenated scores of all candidates (candidates,)."""
         indices = np.array([self._column_indices(request.context) for request in requests])
         indices = indices.repeat([len(request.candidates) for request in requests], 0)
         indices += self._row_indices(requests)[:, None] * self._rows.shape[1]
         return np.asarray(np.add.reduce(self._rows.take(indices), 1, np.float64))
 
     def _row_indices(self, requests: Sequence[ScoringRequest]) -> Int64Array:
-        """Return each candidate's row (candidates,), its category's prior without history."""
+        """Return each candidate's row, or its category's prior."""
         candidates = list(itertools.chain.from_iterable(request.candidates for request in requests))
         hashes = np.fromiter(map(hash, candidates), np.int64, len(candidates))
         indices = self._hashes.searchsorted(hashes)
@@ -231,7 +227,7 @@ def softmax(scores: Float64Array, counts: Sequence[int], temperature: float = 1.
     """
     Return probabilities of concatenated scores (candidates,) with `counts` candidates per request.
 
-    They are at least `floor`, or uniform if that is impossible. No count is 0.
+    They are at least `floor`, or uniform if that is impossible.
     """
     sizes = np.array(counts)
     starts = sizes.cumsum() - sizes
@@ -249,11 +245,7 @@ class Slate(NamedTuple):
 
 
 def draw_slate(probabilities: Sequence[float], slots: int, random: Callable[[], float]) -> Slate:
-    """
-    Draw candidates for slots without replacement, by their probabilities (candidates,).
-
-    `random` returns numbers in [0, 1).
-    """
+    """Draw candidates for slots without replacement; `random` is in [0, 1)."""
     remaining, chosen, propensities = list(probabilities), [], []
     for _ in range(min(slots, len(remaining))):
         cumulative = list(itertools.accumulate(remaining))

@@ -1,8 +1,7 @@
 """
 A small ad world with known truth, for testing estimators and the serving loop.
 
-A creative's click rate depends on segment and placement, falls with each view (wear-out) and follows a drifting base
-rate. Clicks arrive late.
+Click rates depend on segment and placement, fall with each view (wear-out) and drift. Clicks arrive late.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,7 +36,7 @@ class Config:
 
 @dataclass(frozen=True)
 class Contexts:
-    """Impressions to decide on, all (rows,); only the world knows `rate`."""
+    """Impressions to decide on; only the world knows `rate`."""
 
     user: Int64Array
     segment: Int64Array
@@ -69,11 +68,7 @@ class Log:
         return self.clicked.astype(np.float64)
 
     def value(self, probabilities: AnyArray) -> float:
-        """
-        Return the exact value per impression of a policy (rows, creatives) in this log's contexts.
-
-        Off-policy estimates from this log estimate it. The contexts include the wear-out of the logging policy.
-        """
+        """Return the exact value per impression of a policy (rows, creatives) in this log's contexts."""
         return float((probabilities * self.contexts.rate).sum(1).mean())
 
     def frame(self, policy: str = "simulated") -> pd.DataFrame:
@@ -102,7 +97,7 @@ Policy = Callable[[Contexts], AnyArray]  # probabilities (rows, creatives)
 
 
 class World:
-    """A world that is stepped forward; equal seeds and decisions give equal worlds."""
+    """A world that is stepped forward, deterministically by seed."""
 
     def __init__(self, config: Config, seed: int) -> None:
         self.config = config
@@ -118,7 +113,7 @@ class World:
         self._share = share
 
     def exact_value(self, table: AnyArray) -> float:
-        """Return the exact value of a table (segments, placements, creatives), without wear-out and drift."""
+        """Return the exact value of a table (segments, placements, creatives) without wear-out and drift."""
         return float((self._share[:, None] * (table * self.rates).sum(2)).sum() / self.config.placements)
 
     def next_contexts(self, rows: int) -> Contexts:
@@ -149,7 +144,7 @@ class World:
         return self.show(contexts, action, probabilities[np.arange(len(action)), action])
 
     def log(self, policy: Policy, rows: int, step: int = STEP) -> Log:
-        """Return a policy's log; view counts change after every `step` impressions."""
+        """Return a policy's log."""
         logs = []
         for start in range(0, rows, step):
             contexts = self.next_contexts(min(step, rows - start))

@@ -1,12 +1,10 @@
 """
 Train the policy that decides which creative to show, as models/policy.
 
-Four models compete on the calibration period: uniform, the logging policy, smoothed click rates and a contextual linear
-model. User segments come from models/audience. If data/dataset/creatives has the log's creatives, new ones are scored
-by category and, with models/cnn, by similar pictures.
+Four models compete on the calibration period: uniform, the logging policy, smoothed click rates and a linear model.
+User segments come from models/audience. New creatives are scored by category and, with models/cnn, by similar pictures.
 
-The artifact holds policy.npz (the scorer), history.json (metrics of the chosen policy) and card.json (all candidates,
-the choice and exclusions).
+The artifact holds policy.npz (the scorer), history.json (metrics) and card.json (all candidates and the choice).
 
 Example: adloom train-policy
 """
@@ -122,7 +120,7 @@ def _read_creatives(
 
 
 def _embed_pictures(inputs: Inputs, category_of: Mapping[str, str], threads: int) -> "Pictures":
-    """Return all creatives' embeddings: the reader's known ones, and new ones for other pictures."""
+    """Return all creatives' embeddings, new ones for unknown pictures."""
     from adloom.policy.cold_start import Pictures
     from adloom.storage import parquet
 

@@ -28,7 +28,7 @@ class Estimate:
 
     @property
     def trustworthy(self) -> bool:
-        """Whether the interval is reliable by `find_reliability_issue`."""
+        """Whether the interval is reliable."""
         return not self.reliability_issue
 
 
@@ -39,27 +39,23 @@ def effective_sample_size(weight: AnyArray) -> float:
 
 
 def top_share(weight: AnyArray) -> float:
-    """Return the share of the weight (rows,) in the 1 % of rows with the largest weights."""
+    """Return the weight's share in the heaviest 1 % of rows."""
     top, total = ceil(TOP * len(weight)), float(weight.sum())
     return float(np.partition(weight, -top)[-top:].sum()) / total if total else 0.0
 
 
 def effective_events(weight: AnyArray, rewarded: int) -> float:
-    """Return the rewarded rows in the effective sample of weights (rows,), at the log's rate."""
+    """Return the rewarded rows in the effective sample."""
     return effective_sample_size(weight) * rewarded / len(weight)
 
 
 def heavy_events(weight: AnyArray, rewarded: int) -> float:
-    """
-    Return the expected rewarded rows among those that carry the variance.
-
-    Below one, the log cannot show how far the heaviest weights would move the value.
-    """
+    """Return the expected rewarded rows among those that carry the variance."""
     return effective_sample_size(weight**2) * rewarded / len(weight)
 
 
 def find_weight_issue(weight: AnyArray) -> str:
-    """Return "" unless the mean weight (rows,) differs from 1 by more than chance."""
+    """Return an issue if the mean weight differs from 1 beyond chance, or ""."""
     mean, error = float(weight.mean()), float(weight.std()) / sqrt(len(weight))
     if abs(mean - 1) <= MAX_WEIGHT_ERRORS * error + 1e-6:
         return ""
@@ -67,12 +63,7 @@ def find_weight_issue(weight: AnyArray) -> str:
 
 
 def find_reliability_issue(weight: AnyArray, rewarded: int, unsupported: float = 0.0) -> str:
-    """
-    Return why an interval from weights (rows,) is unreliable, or "".
-
-    It is reliable with at most 1 % of the probability on actions outside the log, a mean weight within 5 standard
-    errors of 1, 5 rewarded rows in the effective sample and 1.5 among the rows that carry the variance.
-    """
+    """Return why an interval from weights (rows,) is unreliable, or ""."""
     if unsupported > MAX_UNSUPPORTED:
         return f"{unsupported:.1%} of the policy's probability is on actions that are not in the log"
     if issue := find_weight_issue(weight):

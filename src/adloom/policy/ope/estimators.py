@@ -1,9 +1,8 @@
 """
-Off-policy estimators of a policy's value on another policy's log.
+Off-policy estimators of a policy's value per row on another policy's log.
 
-Columns have one row per impression: `reward` (rows,); `propensity` (rows,) in (0, 1], the logging policy's probability
-of the logged action; `target` (rows,) in [0, 1], the evaluated policy's. Weights are target / propensity. The value is
-the mean reward per row in the log's contexts. All raise DataError naming column, row and expectation.
+Columns (rows,): `reward`; `propensity` in (0, 1], the logging policy's probability of the logged action; `target` in
+[0, 1], the evaluated policy's. Weights are target / propensity. All raise DataError for invalid columns.
 """
 
 from typing import Any
@@ -21,9 +20,9 @@ MAX_CLIPPED = 0.01  # share of the weight that clipping may remove
 
 def ips(reward: AnyArray, propensity: AnyArray, target: AnyArray, unsupported: float = 0.0) -> Estimate:
     """
-    Return the inverse propensity score: the mean of weight * reward (Horvitz and Thompson 1952).
+    Return the inverse propensity score (Horvitz and Thompson 1952).
 
-    Unbiased if the log has every action of the policy. `unsupported` is the policy's probability on other actions.
+    `unsupported` is the policy's probability on actions that the log lacks.
     """
     weight = importance_weights(reward, propensity, target)
     return _build_estimate(
@@ -33,9 +32,9 @@ def ips(reward: AnyArray, propensity: AnyArray, target: AnyArray, unsupported: f
 
 def snips(reward: AnyArray, propensity: AnyArray, target: AnyArray, unsupported: float = 0.0) -> Estimate:
     """
-    Return the self-normalised inverse propensity score (Hajek 1971; Swaminathan and Joachims 2015).
+    Return the self-normalised inverse propensity score (Swaminathan and Joachims 2015).
 
-    Slightly biased; less variance than `ips` for large rewards. The interval is that of the linearised ratio.
+    Slightly biased; less variance than `ips` for large rewards.
     """
     weight = importance_weights(reward, propensity, target)
     mean = float(weight.mean())
@@ -51,9 +50,9 @@ def clipped_ips(
     reward: AnyArray, propensity: AnyArray, target: AnyArray, limit: float, unsupported: float = 0.0
 ) -> Estimate:
     """
-    Return the inverse propensity score with weights clipped at `limit` (Ionides 2008; Bottou et al. 2013).
+    Return the inverse propensity score with weights clipped at `limit` (Ionides 2008).
 
-    Biased downwards for non-negative rewards; the interval is that of the clipped mean.
+    Biased downwards; the interval is that of the clipped mean.
     """
     if not limit > 0:
         raise DataError(f"limit: {limit}; expected a weight above 0")
@@ -67,11 +66,7 @@ def clipped_ips(
 
 
 def direct(predicted: AnyArray, probabilities: AnyArray) -> Estimate:
-    """
-    Return the direct method: the mean reward predicted by a model, both inputs (rows, actions).
-
-    The interval ignores the model's error, so it is never reliable.
-    """
+    """Return the mean reward predicted by a model (rows, actions); its interval is never reliable."""
     expected = _expected_rewards(predicted, probabilities)
     moments = cumulants(np.ones(len(expected)), expected)
     low, high = interval(moments, bool((expected >= 0).all()))
@@ -91,8 +86,7 @@ def doubly_robust(
     """
     Return the doubly robust estimate (Dudik, Langford and Li 2011): direct method plus weighted residuals.
 
-    action (rows,) indexes the actions of probabilities and predicted (rows, actions). Predictions must be cross-fitted
-    (Chernozhukov et al. 2018). Unbiased for right propensities, whatever the model.
+    action (rows,) indexes actions of probabilities and predicted (rows, actions). Predictions must be cross-fitted.
     """
     base = _expected_rewards(predicted, probabilities)
     rows = np.arange(len(base))
@@ -106,7 +100,7 @@ def doubly_robust(
 
 
 def importance_weights(reward: AnyArray, propensity: AnyArray, target: AnyArray) -> AnyArray:
-    """Return target / propensity (rows,) after checking the columns."""
+    """Return target / propensity (rows,)."""
     rows = len(reward)
     if not rows:
         raise DataError("reward: no rows; expected at least one")
@@ -127,7 +121,7 @@ def _check_column(name: str, values: AnyArray, rows: int, is_valid: Any, expecte
 
 
 def _expected_rewards(predicted: AnyArray, probabilities: AnyArray) -> AnyArray:
-    """Return the policy's expected reward per row by a model (rows,)."""
+    """Return the policy's expected reward per row (rows,)."""
     if predicted.shape != probabilities.shape or predicted.ndim != 2 or not len(predicted):
         raise DataError(
             f"predicted: shape {predicted.shape}, probabilities: {probabilities.shape}; expected (rows, actions)"

@@ -1,11 +1,9 @@
 """
 Intervals for a mean of importance-weighted rewards, most of which are zero.
 
-With few weighted clicks, a normal interval is too short. Three corrections: 1. The variance and third cumulant are at
-least those for rewards independent of the weights, since heavy weights without a click add nothing otherwise. 2.
-Quantiles come from a shifted gamma distribution (Pearson III; Fay and Feuer 1997), since the distribution is skewed. 3.
-The interval contains the means under which the estimate is not surprising, with variance proportional to the mean
-(Wilson 1927). docs/how-to/policy.md has the measured coverage.
+Normal intervals are too short here. Three corrections: 1. The variance is at least that of rewards independent of the
+weights. 2. Quantiles come from a shifted gamma distribution (Pearson III; Fay and Feuer 1997). 3. The interval contains
+the means under which the estimate is not surprising (Wilson 1927). docs/how-to/policy.md has the measured coverage.
 """
 
 from dataclasses import dataclass
@@ -23,7 +21,7 @@ MIN_SKEWNESS = 1e-3  # lower bound: below it quantiles differ from normal ones b
 
 @dataclass(frozen=True)
 class Cumulants:
-    """The first three cumulants of an estimate's sampling distribution."""
+    """The first three cumulants of an estimate's distribution."""
 
     value: float
     variance: float
@@ -31,17 +29,12 @@ class Cumulants:
 
     @property
     def skewness(self) -> float:
-        """The standardized third cumulant; 0 without variance."""
+        """The standardized third cumulant."""
         return self.third / self.variance**1.5 if self.variance > 0 else 0.0
 
 
 def cumulants(weight: AnyArray, residual: AnyArray, base: AnyArray | float = 0.0) -> Cumulants:
-    """
-    Return the cumulants of mean(base + weight * residual).
-
-    weight (rows,) is not negative; residual (rows,) is the reward, or what a model with expectation base (rows,)
-    leaves.
-    """
+    """Return the cumulants of mean(base + weight * residual); all (rows,)."""
     rows, weighted = len(weight), weight * residual
     terms = base + weighted
     value = float(terms.mean())
@@ -52,7 +45,7 @@ def cumulants(weight: AnyArray, residual: AnyArray, base: AnyArray | float = 0.0
 
 
 def _unseen(weight: AnyArray, residual: AnyArray, power: int) -> float:
-    """Return the lower bound of correction 1 minus mean((weight * residual) ** power), or 0."""
+    """Return the addition of correction 1."""
     total = float(weight.sum())
     if not total:
         return 0.0
@@ -63,7 +56,7 @@ def _unseen(weight: AnyArray, residual: AnyArray, power: int) -> float:
 
 
 def interval(moments: Cumulants, positive: bool) -> tuple[float, float]:
-    """Return the 95 % interval; `positive` means that no reward is negative."""
+    """Return the 95 % interval; `positive` means no negative rewards."""
     if moments.variance <= 0:
         return moments.value, moments.value
     if not positive or moments.value <= 0:
@@ -76,20 +69,20 @@ def interval(moments: Cumulants, positive: bool) -> tuple[float, float]:
 
 
 def _root(other: float, moments: Cumulants, p: float) -> float:
-    """Return the mean between the value and `other` with the value as its p quantile."""
+    """Return the mean with the value as its p quantile."""
     if _surprise(moments.value, moments, p) * _surprise(other, moments, p) >= 0:  # too skewed: the mean is rare, too
         return moments.value
     return float(brentq(_surprise, *sorted((moments.value, other)), (moments, p)))
 
 
 def _surprise(mean: float, moments: Cumulants, p: float) -> float:
-    """Return the quantile of estimates under a mean minus the actual estimate; it grows with the mean."""
+    """Return the quantile under a mean minus the actual estimate."""
     ratio = mean / moments.value
     return mean + sqrt(moments.variance * ratio) * quantile(moments.skewness / sqrt(ratio), p) - moments.value
 
 
 def quantile(skewness: float, p: float) -> float:
-    """Return a quantile of the shifted gamma distribution with mean 0, variance 1 and this skewness."""
+    """Return a quantile of the standardized shifted gamma distribution."""
     if skewness < 0:
         return -quantile(-skewness, 1 - p)
     shape = 4 / max(skewness, MIN_SKEWNESS) ** 2
@@ -97,5 +90,5 @@ def quantile(skewness: float, p: float) -> float:
 
 
 def zero_event_bound(weight: AnyArray) -> float:
-    """Return the 97.5 % bound of the mean if no row was clicked."""
+    """Return the 97.5 % bound of the mean without clicks."""
     return -log(TAIL) * float(np.max(weight)) / len(weight)

@@ -29,7 +29,7 @@ class LogColumns:
 
 @dataclass(frozen=True)
 class LogEvaluation:
-    """A policy's value by every estimator, and what the log does not cover."""
+    """A policy's value by every estimator, and its support."""
 
     estimates: Mapping[str, Estimate]  # direct, ips, snips, clipped_ips, doubly_robust
     logged: Estimate  # the log's own mean reward
@@ -47,9 +47,8 @@ def evaluate_log(
     """
     Estimate a policy's value on a log.
 
-    `actions` defaults to those in the log. Rows without action, finite reward or valid propensity are excluded and
-    counted. Reward models are cross-fitted rates by context and action. Raises DataError for missing columns, no usable
-    rows, actions outside `actions` or invalid probabilities.
+    `actions` defaults to the log's. Rows without action, finite reward or valid propensity are excluded and counted.
+    Raises DataError for an unusable log or invalid probabilities.
     """
     _require_columns(frame, columns)
     reasons = _exclusion_reasons(frame, columns)

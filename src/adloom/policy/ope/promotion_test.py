@@ -1,12 +1,10 @@
 """
 A test that a candidate policy is no worse than the champion, valid for any number of looks.
 
-The lift of a row is (candidate's weight - champion's weight) * reward. Fixed 95 % bounds at 20 looks would promote a
-worse policy in up to 19 % of cases, so the bound comes from betting (Waudby-Smith and Ramdas 2024; Waudby-Smith, Wu,
-Ramdas, Karampatziakis and Mineiro 2024). Against the claim "the mean lift is at most m", a share c of a fortune is
-staked on each row, which multiplies it by (1 - c) + c * (loss + d) / (loss + m) for lift d and the largest possible
-`loss`. Under the claim it reaches 20 with a probability of at most 1/20 (Ville 1939), even if lifts drift. The fortune
-is spread over 24 shares c. Nothing is assumed to be normal.
+A row's lift d is (candidate's weight - champion's weight) * reward. The lower bound comes from betting (Waudby-Smith
+and Ramdas 2024; Waudby-Smith et al. 2024): against the claim "the mean lift is at most m", shares c of a fortune are
+staked, so each row multiplies it by (1 - c) + c * (loss + d) / (loss + m). Under the claim it reaches 20 with a
+probability of at most 1/20 (Ville 1939). Nothing is assumed to be normal.
 """
 
 from dataclasses import dataclass
@@ -30,7 +28,7 @@ MAX_IMPRESSIONS = 1e12  # more counts as never
 
 @dataclass(frozen=True)
 class Lift:
-    """A candidate's lift over the champion, in rewards per impression on the same rows."""
+    """A candidate's lift over the champion, in rewards per impression."""
 
     verdict: Literal["promote", "hold"]
     value: float
@@ -52,11 +50,10 @@ def decide_lift(
     loss: float | None = None,
 ) -> Lift:
     """
-    Promote a candidate if the lower bound of its lift is above -margin with a large enough effective sample.
+    Promote a candidate if its lift's lower bound is above -margin with a large enough effective sample.
 
-    reward (rows,) is not negative; candidate and champion (rows,) are probabilities of the logged action. `loss` is the
-    largest loss of a row if known (1 for clicks if the champion wrote the log), else estimated from the log. Raises
-    DataError for invalid columns.
+    candidate and champion (rows,) are probabilities of the logged action. `loss` is the largest loss of a row, by
+    default estimated (1 for clicks if the champion wrote the log).
     """
     if not margin >= 0:
         raise DataError(f"margin: {margin}, expected 0 or more rewards per impression")
@@ -83,18 +80,14 @@ def decide_lift(
 
 
 def largest_loss(candidate_weights: AnyArray, champion_weights: AnyArray, reward: AnyArray) -> float:
-    """Return the largest loss of any row at the largest reward (at least 1); inputs are (rows,)."""
+    """Return the largest loss of any row at the largest reward (at least 1)."""
     if (reward < 0).any():
         raise DataError(f"reward: {reward.min()}, expected 0 or more")
     return max(float((champion_weights - candidate_weights).max()), 0.0) * max(float(reward.max()), 1.0)
 
 
 def lower_bound(terms: AnyArray, loss: float, alpha: float = ALPHA) -> float:
-    """
-    Return the anytime-valid lower bound of the mean lift; per-row lifts (rows,) are at least -loss.
-
-    Raises DataError if a row lost more.
-    """
+    """Return the anytime-valid lower bound of the mean of lifts (rows,), each at least -loss."""
     if terms.min() < -loss * (1 + 1e-9):
         raise DataError(f"loss: {loss:g}, expected at least {-terms.min():g}, the loss of a row")
     value = float(terms.mean())
@@ -109,11 +102,7 @@ def lower_bound(terms: AnyArray, loss: float, alpha: float = ALPHA) -> float:
 
 
 def impressions_needed(terms: AnyArray, loss: float, margin: float, alpha: float = ALPHA) -> int | None:
-    """
-    Return about how many more impressions the lower bound needs to pass -margin; None if never.
-
-    Fortunes are assumed to grow as they did so far.
-    """
+    """Return about how many more impressions the lower bound needs; None if never."""
     if loss <= margin:
         return 0
     growth, rows = _log_fortunes(*_count_lifts(terms), loss, -margin), len(terms)
@@ -128,13 +117,13 @@ def impressions_needed(terms: AnyArray, loss: float, margin: float, alpha: float
 
 
 def _count_lifts(terms: AnyArray) -> tuple[AnyArray, AnyArray]:
-    """Return the distinct lifts, 0 first, and their counts."""
+    """Return the distinct lifts and their counts."""
     moved, counts = np.unique(terms[terms != 0], return_counts=True)
     return np.append(0.0, moved), np.append(len(terms) - counts.sum(), counts)
 
 
 def _log_fortunes(lifts: AnyArray, counts: AnyArray, loss: float, claim: float) -> AnyArray:
-    """Return each stake's log fortune (stakes,) after lifts (distinct,) with counts (distinct,)."""
+    """Return each stake's log fortune (stakes,)."""
     factors = np.log1p(STAKES[:, None] * ((loss + lifts) / (loss + claim) - 1))
     return np.asarray((counts * factors).sum(1))
 
@@ -142,7 +131,7 @@ def _log_fortunes(lifts: AnyArray, counts: AnyArray, loss: float, claim: float) 
 def _total_needed(
     candidate_weights: AnyArray, reward: AnyArray, terms: AnyArray, loss: float, margin: float, fewest_effective: float
 ) -> int | None:
-    """Return how many more impressions all conditions need; None if never."""
+    """Return how many more impressions all conditions need."""
     more = impressions_needed(terms, loss, margin)
     events = effective_events(candidate_weights, _count_events(reward))
     if more is None or not events:
@@ -152,7 +141,6 @@ def _total_needed(
 
 
 def _find_weight_issue(candidate_weights: AnyArray, champion_weights: AnyArray) -> str:
-    """Return why the weights of one policy are invalid, or ""."""
     for name, weight in (("candidate", candidate_weights), ("champion", champion_weights)):
         if issue := find_weight_issue(weight):
             return f"{name}: {issue}"
@@ -167,7 +155,7 @@ def _describe_shortfall(value: float, low: float, margin: float, more: int | Non
 
 
 def _round_up(count: int) -> str:
-    """Format a count, rounded up to two significant digits."""
+    """Round up to two significant digits."""
     digits = max(len(str(count)) - 2, 0)
     return f"{ceil(count / 10**digits) * 10**digits:,}"
 

@@ -1,8 +1,8 @@
 """
 Cross-fitted reward rates by context and action, by empirical Bayes.
 
-A rate is shrunk to its parent (context and action, then action, then all) with within-group over between-group variance
-as pseudo-rows (method of moments; Morris 1983, Buhlmann and Straub 1970).
+A rate is shrunk to its parent (action, then all) with within- over between-group variance as pseudo-rows (Buhlmann and
+Straub 1970).
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ MAX_PSEUDO_ROWS = 1e12  # if the rates of a parent's children do not differ
 
 @dataclass(frozen=True)
 class Rates:
-    """Mean rewards by context cell and action, as a model for `cross_fit`."""
+    """Mean rewards by context and action, for `cross_fit`."""
 
     cell: Int64Array  # (rows,) index of the context
     action: Int64Array  # (rows,) logged action
@@ -39,11 +39,7 @@ class Rates:
 
 
 def shrink(rows: AnyArray, total: AnyArray, squares: AnyArray, parent: AnyArray) -> AnyArray:
-    """
-    Return each group's mean (groups,), shrunk to its parent's.
-
-    rows, total and squares (groups,) are the count and the sums of rewards and squared rewards.
-    """
+    """Return groups' means (groups,), shrunk to `parent` (groups,)."""
     observed = rows > 0
     mean = np.divide(total, rows, out=parent.astype(float), where=observed)
     freedom = max(float(rows.sum() - observed.sum()), 1.0)
@@ -54,7 +50,7 @@ def shrink(rows: AnyArray, total: AnyArray, squares: AnyArray, parent: AnyArray)
 
 
 def cell_indices(context: pd.DataFrame) -> Int64Array:
-    """Return the index of each row's distinct context (rows,); 0 without columns."""
+    """Return the index of each row's context (rows,)."""
     if not context.shape[1]:
         return np.zeros(len(context), np.int64)
     groups = context.groupby(list(context.columns), dropna=False, observed=True, sort=True)
@@ -62,7 +58,7 @@ def cell_indices(context: pd.DataFrame) -> Int64Array:
 
 
 def cross_fit(model: Model, rows: int, actions: int, folds: int = 5, seed: int = 0) -> AnyArray:
-    """Return predictions (rows, actions) from models trained on the other folds. Raises DataError for invalid folds."""
+    """Return predictions (rows, actions) from models trained on other folds. Raises DataError."""
     if not 2 <= folds <= rows:
         raise DataError(f"folds: {folds} of {rows} rows; expected 2 to {rows}")
     fold = np.random.default_rng(seed).permutation(np.arange(rows) % folds)

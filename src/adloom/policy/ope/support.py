@@ -1,4 +1,4 @@
-"""Actions of a policy that the log lacks, about which the log says nothing."""
+"""Actions of a policy that the log lacks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from adloom.arrays import AnyArray
 
 @dataclass(frozen=True)
 class Support:
-    """The policy's mean probability per action that the log lacks, largest first."""
+    """The policy's mean probability of each action that the log lacks."""
 
     unsupported_actions: dict[str, float]  # mean over rows
 
@@ -32,10 +32,9 @@ def measure_support(
     action: AnyArray, probabilities: AnyArray, actions: Sequence[str], group: AnyArray | None = None
 ) -> Support:
     """
-    Return the actions that the policy takes but the log lacks.
+    Return the actions that the policy takes but the log lacks, within each `group` (rows,).
 
-    action (rows,) indexes probabilities (rows, actions). `group` (rows,), such as placements from 0, checks support
-    within each group.
+    action (rows,) indexes probabilities (rows, actions).
     """
     groups = np.zeros(len(action), np.int64) if group is None else group
     logged = np.zeros((int(groups.max()) + 1, len(actions)), bool)

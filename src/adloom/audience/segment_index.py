@@ -9,7 +9,6 @@ from typing import Self
 import numpy as np
 
 from adloom.arrays import BytesArray, Int64Array, UnsignedArray
-from adloom.audience.arrays import read_arrays
 from adloom.storage import npz
 
 _LENGTH = 32  # hex digits of a pseudonym
@@ -63,5 +62,5 @@ class SegmentIndex:
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read a saved index. Raises ArtifactError when the file is invalid."""
-        pseudonyms, segment, names = read_arrays(path, _ARRAYS)
+        pseudonyms, segment, names = npz.load(path, _ARRAYS)
         return cls(pseudonyms, segment, tuple(map(str, names)))

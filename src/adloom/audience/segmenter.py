@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from adloom.arrays import Float64Array, Int64Array, StrArray
-from adloom.audience.arrays import read_arrays
 from adloom.config.models import TableSignature
 from adloom.errors import ArtifactError, DataError
 from adloom.storage import npz
@@ -89,7 +88,7 @@ class Segmenter:
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read a saved segmenter. Raises ArtifactError when the file is invalid or has other features."""
-        features, median, mean, deviation, prototypes, segment, names = read_arrays(path, _ARRAYS)
+        features, median, mean, deviation, prototypes, segment, names = npz.load(path, _ARRAYS)
         if tuple(features) != FEATURES:
             raise ArtifactError(
                 f"{path}: features {', '.join(features)}, expected {', '.join(FEATURES)}; segment again"

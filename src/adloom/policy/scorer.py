@@ -11,7 +11,6 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from adloom.arrays import AnyArray, Float32Array, Float64Array, Int64Array, StrArray
-from adloom.audience.arrays import read_arrays
 from adloom.config.models import TableSignature
 from adloom.errors import ArtifactError
 from adloom.storage import npz
@@ -82,9 +81,9 @@ class Policy:
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read a policy. Raises ArtifactError for an invalid file."""
-        creatives, category, categories, bias, features, prior, temperature, floor = read_arrays(path, _ARRAYS)
+        creatives, category, categories, bias, features, prior, temperature, floor = npz.load(path, _ARRAYS)
         count = len(features)
-        pieces = read_arrays(path, [f"{kind}_{i}" for kind in ("values", "weights") for i in range(count)])
+        pieces = npz.load(path, [f"{kind}_{i}" for kind in ("values", "weights") for i in range(count)])
         try:
             return cls(
                 creatives=tuple(str(creative) for creative in creatives),  # a generator lets other threads run

@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 from tests.support.toy_shops import features, shop
 
-from adloom.audience import fit, rates
+from adloom.audience import fit
 from adloom.audience.evaluation import Card, evaluate
 from adloom.audience.segmenter import FeatureScale, Segmenter
 from adloom.config.params import Evaluate, Segment
 from adloom.errors import DataError
-from adloom.evaluation.intervals import bootstrap, bootstrap_difference
+from adloom.evaluation.intervals import bootstrap_difference
 from adloom.evaluation.metric import Evaluation, Figure, Table
 
 PARAMS = Segment(segments_min=3, segments_max=3, min_segment_size=20, bootstraps=4, sample=200)
@@ -82,20 +82,3 @@ def test_a_holdout_without_buyers_has_no_auc(rows: pd.DataFrame, segmenter: Segm
 def test_without_calibration_there_is_nothing_to_measure(rows: pd.DataFrame, segmenter: Segmenter) -> None:
     with pytest.raises(DataError, match=r"^events: 0 users with a 'purchase' in the calibration period"):
         evaluate(segmenter, rows[rows["split"] == "holdout"], CARD, JUDGE)
-
-
-def test_rates_come_from_one_half_and_are_judged_on_the_other() -> None:
-    segment = np.array([0, 0, 1, 1, 2, 0, 1, 2])
-    learn = np.array([1, 1, 1, 1, 0, 0, 0, 0], bool)
-    bought = np.array([1, 1, 1, 0, 1, 0, 1, 1], bool)
-    sample = rates.rate_auc(segment, bought, learn)
-    assert sample.columns[0].tolist() == [1, 0, 1, 1]
-    assert sample.columns[1].tolist() == [0.75, 1.0, 0.5, 0.75]  # segment 2 is unseen: the rate of all
-    assert bootstrap(sample, 20, 0).value == 0
-
-
-@pytest.mark.parametrize("everybody", [True, False])
-def test_an_auc_needs_buyers_and_others(everybody: bool) -> None:
-    bought = np.full(4, everybody)
-    assert not rates.rate_auc(np.zeros(4, int), bought, np.array([1, 1, 0, 0], bool)).defined
-    assert not rates.rate_auc(np.zeros(4, int), bought, np.ones(4, bool)).defined

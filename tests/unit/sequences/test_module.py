@@ -10,7 +10,7 @@ from adloom.config.params import TrainLstm
 from adloom.copywriting.scoring import line_bits
 from adloom.sequences.batches import TokenDataset
 from adloom.sequences.module import SequenceModule, drop_prefixes
-from adloom.sequences.net import SequenceDropout, SequenceLstm
+from adloom.sequences.net import SequenceLstm
 
 WORDS = words()
 PARAMS = TrainLstm(epochs=1, steps_per_epoch=1, batch_size=2, learning_rate=0.01, hidden=8, layers=2, dropout=0.5)
@@ -45,15 +45,6 @@ def rows() -> TokenDataset:
     return TokenDataset([WORDS.encode_line(line, "Coats") for line in LINES], [len(line) + 1 for line in LINES])
 
 
-def test_a_batch_holds_lines_padded_to_its_longest() -> None:
-    batch = rows()[np.array([0, 1])]
-    first, second = (WORDS.encode_line(line, "Coats") for line in LINES[:2])
-    assert batch.token.shape == batch.target.shape == batch.real.shape == (2, max(len(first), len(second)) - 1)
-    assert batch.real.sum(dim=1).tolist() == [len(first) - 1, len(second) - 1]
-    assert batch.target[0][batch.real[0]].tolist() == first[1:]
-    assert int(batch.characters) == len(LINES[0]) + len(LINES[1]) + 2
-
-
 def test_the_loss_is_the_bits_per_character_that_the_evaluation_measures(module: SequenceModule) -> None:
     batch = rows()[np.arange(len(LINES))]
     with torch.no_grad():
@@ -76,13 +67,3 @@ def test_training_sees_some_lines_without_their_category() -> None:
     assert (forgotten[:, 0] == WORDS.begin).float().mean() == pytest.approx(0.1, abs=0.02)
     assert torch.equal(forgotten[:, 1:], token[:, 1:])
     assert (token[:, 0] == WORDS.prefix("Coats")).all()  # the rows themselves are as they were
-
-
-def test_dropout_drops_a_feature_for_a_whole_line() -> None:
-    torch.manual_seed(0)
-    drop, ones = SequenceDropout(0.25), torch.ones(400, 3, 10)
-    dropped = drop(ones)
-    assert torch.equal(dropped, dropped[:, :1].expand_as(dropped))
-    assert sorted(set(dropped.flatten().tolist())) == pytest.approx([0, 1 / 0.75])
-    assert dropped.mean() == pytest.approx(1, abs=0.05)
-    assert torch.equal(drop.eval()(ones), ones)

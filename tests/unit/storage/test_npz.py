@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from adloom.errors import ArtifactError
 from adloom.storage import npz
 
 KINDS = st.one_of(
@@ -72,3 +73,20 @@ def test_the_memory_layout_does_not_reach_the_bytes(tmp_path: Path) -> None:
 def test_what_only_a_pickle_could_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="allow_pickle=False"):
         npz.save(tmp_path / "x.npz", names=np.array(["a", None]))
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [(None, "missing"), (b"no zip", "an npz with first, third"), ("npz", "an npz with first, third")],
+)
+def test_a_file_without_the_arrays_is_refused_by_name(tmp_path: Path, content: bytes | str | None, part: str) -> None:
+    path = tmp_path / "arrays.npz"
+    npz.save(path, first=np.arange(3), second=np.zeros(2))
+    assert [values.tolist() for values in npz.load(path, ["second", "first"])] == [[0, 0], [0, 1, 2]]
+    if content is None:
+        path.unlink()
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
+    with pytest.raises(ArtifactError, match=part) as caught:
+        npz.load(path, ["first", "third"])
+    assert str(path) in str(caught.value)

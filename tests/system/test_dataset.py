@@ -158,7 +158,7 @@ def test_a_recorded_run_is_made_again_in_a_worktree_of_its_commit(origin: Origin
 
     went_on = origin.call(again, "adloom", "run")  # on the pulled dataset: there are no sources
     assert went_on.returncode == 0, went_on.stderr + went_on.stdout
-    assert f"the dataset was pulled; `rm -r {pull.RAW}` makes" in went_on.stderr
+    assert f"the dataset was pulled; `rm -r {pull.RAW}`" in went_on.stderr
     assert "Running stage" not in went_on.stdout
 
 

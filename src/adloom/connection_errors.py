@@ -1,28 +1,28 @@
-"""Connection errors of every HTTP library, described in one plain line."""
+"""Connection errors of all HTTP libraries, as one plain line."""
 
 import asyncio
 import re
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-OBJECT = re.compile(r"^(<[^>]*>|\w+\(host=[^)]*\)): ")  # an object that urllib3 prints before its message
+OBJECT = re.compile(r"^(<[^>]*>|\w+\(host=[^)]*\)): ")  # urllib3 prints an object before the message
 PASSWORD = re.compile(r"//[^/@\s]*@")
 DETAIL = re.compile(r"\. \((?:connect|read) timeout=.*\)$")
 
-CLOSED = "a network policy or a firewall may close port"  # which drops packets without an answer
+CLOSED = "a network policy or a firewall may close port"  # and drop packets silently
 PORTS = {"http": 80, "https": 443}
 
 
 def require_reachable(url: str, seconds: float) -> None:
     """
-    Raise TimeoutError, with the port, if the server takes no connection in time, however many addresses its name has.
+    Raise TimeoutError, with the port, if the server accepts no connection in time at any of its addresses.
 
-    Any other fault is left to the request itself, which fails at once.
+    The request itself reports any other fault at once.
     """
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
     if parts.scheme in getproxies() and not proxy_bypass(host):
-        return  # a proxy connects instead
+        return  # the proxy connects
 
     async def connect() -> None:
         async with asyncio.timeout(seconds):
@@ -41,31 +41,31 @@ def describe_error(error: BaseException) -> str:
     """
     Return why a request failed, such as "Connection refused" or "Connection to HOST timed out".
 
-    The system's own word counts most, then the innermost message. No object and no password of an address is printed.
+    Prefers the operating system's message, then the innermost one, without objects and passwords.
     """
-    said, cause = error, error
+    innermost, cause = error, error
     seen: set[int] = set()
     while id(cause) not in seen:
         seen.add(id(cause))
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror
         if wrapped := _wrapped(cause):
-            said = cause = wrapped
+            innermost = cause = wrapped
         else:
             cause = cause.__cause__ or cause.__context__ or cause
-    return _message(said)
+    return _message(innermost)
 
 
 def _wrapped(error: BaseException) -> BaseException | None:
-    """Return the error that another one carries: urllib3 as an argument or a reason, botocore by keyword."""
-    carried = [*error.args, getattr(error, "reason", None), getattr(error, "kwargs", {}).get("error")]
-    return next((found for found in carried if isinstance(found, BaseException)), None)
+    """Return the error inside another: urllib3 has it as an argument or a reason, botocore as a keyword."""
+    candidates = [*error.args, getattr(error, "reason", None), getattr(error, "kwargs", {}).get("error")]
+    return next((candidate for candidate in candidates if isinstance(candidate, BaseException)), None)
 
 
 def _message(error: BaseException) -> str:
     texts = [argument for argument in error.args if isinstance(argument, str)]
-    text = str(texts[-1] if len(error.args) > 1 and texts else error)  # a tuple would print the objects beside the text
+    text = str(texts[-1] if len(error.args) > 1 and texts else error)  # a tuple would print the objects too
     line = OBJECT.sub("", text.strip().partition("\n")[0])
     plain = PASSWORD.sub("//", DETAIL.sub("", line)) or type(error).__name__
-    unanswered = type(error).__name__ == "ConnectTimeoutError" and getattr(error.args[0], "port", None)
-    return f"{plain} ({CLOSED} {unanswered})" if unanswered else plain
+    port = type(error).__name__ == "ConnectTimeoutError" and getattr(error.args[0], "port", None)
+    return f"{plain} ({CLOSED} {port})" if port else plain

@@ -1,4 +1,4 @@
-"""Deadlines for calls that cannot be interrupted: a thread makes the call, and is left behind when it is late."""
+"""Deadlines for calls that cannot be interrupted: a thread makes the call, and is abandoned when it is late."""
 
 import logging
 import threading
@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from adloom.errors import UnavailableError
 
-REMIND = 10.0  # seconds after which the log says what is still waited for
+REMINDER = 10.0  # seconds between log lines about a slow call
 
 T = TypeVar("T")
 
@@ -18,7 +18,7 @@ _running: "set[Future[Any]]" = set()
 
 
 def start_call(function: Callable[[], T]) -> "Future[T]":
-    """Call a function in a daemon thread of its own, which does not keep the process from ending."""
+    """Call a function in a daemon thread, which does not delay the end of the process."""
     future: Future[T] = Future()
 
     def run() -> None:
@@ -37,31 +37,31 @@ def start_call(function: Callable[[], T]) -> "Future[T]":
 
 
 class TimedCall(Generic[T]):
-    """A call that was begun, and must end in time."""
+    """A running call with a deadline."""
 
     def __init__(self, seconds: float, what: str, function: Callable[[], T]) -> None:
-        """Begin the call; `what` names it in the log and in the error."""
+        """Start the call; `what` names it in the log and in the error."""
         self._seconds, self._what = seconds, what
-        self._began = time.monotonic()
+        self._start = time.monotonic()
         self._future = start_call(function)
 
     def result(self) -> T:
-        """Return the result or raise the error of the call. Raises UnavailableError when it is too late."""
+        """Return the call's result or raise its error. Raises UnavailableError after the deadline."""
         while not self._future.done():
-            waited = time.monotonic() - self._began
+            waited = time.monotonic() - self._start
             if waited >= self._seconds:
                 raise UnavailableError(f"{self._what}: no whole answer within {self._seconds:g} s")
-            if waited >= REMIND:
+            if waited >= REMINDER:
                 logger.warning("still waiting for %s, %.0f s so far", self._what, waited)
-            wait([self._future], min(self._seconds - waited, REMIND))
+            wait([self._future], min(self._seconds - waited, REMINDER))
         return self._future.result()
 
 
 def call_within(seconds: float, what: str, function: Callable[[], T]) -> T:
-    """Return what a call returns. Raises UnavailableError when it takes longer than so many seconds."""
+    """Return the result of a function. Raises UnavailableError after so many seconds."""
     return TimedCall(seconds, what, function).result()
 
 
 def is_call_running() -> bool:
-    """Return whether a call still runs in this process; one that was left behind may run for ever."""
+    """Return whether a call is running in this process. An abandoned call may run forever."""
     return bool(_running)

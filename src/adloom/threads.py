@@ -1,4 +1,4 @@
-"""Threads: one number for every library that starts its own; each would start one per core of the machine."""
+"""The number of threads of every library. By default each library starts one per core of the machine."""
 
 import os
 import sys
@@ -11,13 +11,13 @@ OTHERS = ("OMP_NUM_THREADS", "RAYON_NUM_THREADS")  # torch and Arrow; tokenizers
 
 def limit_threads(count: int, blas: int | None = None) -> None:
     """
-    Give each library of this process so many threads, and BLAS another number where one is given.
+    Limit the threads of every library in this process; `blas` is another limit for BLAS.
 
-    ONNX Runtime and DuckDB take theirs when a session or a connection is opened.
+    ONNX Runtime and DuckDB have a limit per session and connection.
     """
     blas = blas or count
-    os.environ.update(dict.fromkeys(BLAS, str(blas)) | dict.fromkeys(OTHERS, str(count)))  # for what is loaded later
-    threadpool_limits(limits={"blas": blas, "openmp": count})  # for what is loaded
+    os.environ.update(dict.fromkeys(BLAS, str(blas)) | dict.fromkeys(OTHERS, str(count)))  # for libraries loaded later
+    threadpool_limits(limits={"blas": blas, "openmp": count})  # for loaded libraries
     if arrow := sys.modules.get("pyarrow"):
         arrow.set_cpu_count(count)
     if torch := sys.modules.get("torch"):

@@ -26,7 +26,8 @@ from adloom.tracking import provenance
 
 if os.environ.get("STOP"):
     raise SystemExit("stopped")
-with manifest.draft(Path("models/cnn"), "train_cnn", ConfigModel(), {"creatives": Path("data/dataset/creatives")}) as draft:
+inputs = {"creatives": Path("data/dataset/creatives")}
+with manifest.draft(Path("models/cnn"), "train_cnn", ConfigModel(), inputs) as draft:
     (draft.path / "weights").write_text("as committed")
 """
 

@@ -21,7 +21,7 @@ def test_a_result_and_an_error_come_through() -> None:
 def test_a_call_without_end_is_left_behind_and_said(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(deadline, "REMIND", 0.05)
+    monkeypatch.setattr(deadline, "REMINDER", 0.05)
     over = threading.Event()
     call = TimedCall(0.3, "the registry's answer", over.wait)
     with pytest.raises(UnavailableError, match=r"^the registry's answer: no whole answer within 0\.3 s$"):

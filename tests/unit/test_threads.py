@@ -13,7 +13,7 @@ from adloom import threads
 early = sys.argv[1] == "early"
 if early:
     import numpy, pyarrow, torch
-threads.limit(int(sys.argv[2]), blas=int(sys.argv[3]) or None)
+threads.limit_threads(int(sys.argv[2]), blas=int(sys.argv[3]) or None)
 import numpy, pyarrow, torch
 from pathlib import Path
 from threadpoolctl import threadpool_info

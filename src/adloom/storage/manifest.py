@@ -1,8 +1,8 @@
 """
-Artifacts: folders that are complete or absent, with a manifest that names every byte.
+Artifacts: folders that are complete or absent, with a manifest of every file.
 
-A stage writes into a draft beside the final place; the manifest is written last, then the draft is renamed. The sha256
-of manifest.json is the artifact's digest, its one name everywhere. No time, host, commit or run id is in it.
+A stage writes into a draft folder; the manifest is written last, then the folder is renamed. The sha256 of
+manifest.json is the artifact's digest, its name everywhere. It contains no time, host, commit or run id.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ MANIFEST = "manifest.json"
 
 
 class File(BaseModel):
-    """One file of an artifact."""
+    """A file of an artifact."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -31,7 +31,7 @@ class File(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What an artifact is made of and made from."""
+    """The files of an artifact, and the params and inputs it was computed from."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,11 +43,11 @@ class Manifest(BaseModel):
     facts: dict[str, str] = {}
     params: str
     inputs: dict[str, str] = {}
-    environment: dict[str, str] = {}  # variables that chose how its numbers were computed; left out when there are none
+    environment: dict[str, str] = {}  # variables that select kernels; left out when empty
 
 
 class Draft:
-    """An artifact while it is being written."""
+    """An artifact that is being written."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -68,52 +68,51 @@ class Draft:
 
 @contextmanager
 def draft(target: Path, stage: str, params: ConfigModel, inputs: Mapping[str, Path]) -> Iterator[Draft]:
-    """Yield a Draft whose files become the artifact `target` when the block ends, and vanish when it raises."""
-    beside = _begin(target)
+    """Yield a draft that becomes the artifact `target` after the block, or is deleted when the block raises."""
+    partial = _create_partial(target)
     try:
-        made = Draft(beside)
-        yield made
-        made_from = {name: digest(path) for name, path in sorted(inputs.items())}
+        draft = Draft(partial)
+        yield draft
         manifest = Manifest(
             stage=stage,
-            files=_files(beside),
-            rows=made.rows,
-            facts=made.facts,
+            files=_hash_files(partial),
+            rows=draft.rows,
+            facts=draft.facts,
             params=params.digest(),
-            inputs=made_from,
-            environment=made.environment,
+            inputs={name: digest(path) for name, path in sorted(inputs.items())},
+            environment=draft.environment,
         )
-        _seal(beside, target, manifest)
+        _publish(partial, target, manifest)
     except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
         raise
 
 
 def skip(target: Path, stage: str, params: ConfigModel, reason: str) -> None:
-    """Write the artifact of a stage that did not run: a manifest with `skipped: reason` and nothing else."""
-    _seal(_begin(target), target, Manifest(stage=stage, skipped=reason, params=params.digest()))
+    """Write the artifact of a skipped stage: only a manifest with the reason."""
+    _publish(_create_partial(target), target, Manifest(stage=stage, skipped=reason, params=params.digest()))
 
 
 def propagate_skip(target: Path, stage: str, params: ConfigModel, *inputs: Path) -> bool:
-    """Write a skipped artifact when an input is one, or `enabled: false` switches the stage off; return whether so."""
-    off = None if getattr(params, "enabled", True) else f"{stage}.enabled is false"
-    if reason := skip_reason(*inputs) or off:
+    """Write a skipped artifact if an input is one, or if `enabled` is false; return whether it did."""
+    disabled = None if getattr(params, "enabled", True) else f"{stage}.enabled is false"
+    if reason := skip_reason(*inputs) or disabled:
         skip(target, stage, params, reason)
     return reason is not None
 
 
 def read(folder: Path) -> Manifest:
-    """Read an artifact's manifest, without its files. Raises ArtifactError when there is none."""
+    """Read an artifact's manifest. Raises ArtifactError when there is none."""
     try:
         return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
     except FileNotFoundError:
-        raise ArtifactError(f"{folder}: no {MANIFEST}; run `adloom run`, or the stage that makes it") from None
+        raise ArtifactError(f"{folder}: no {MANIFEST}; run `adloom run`, or the stage that writes it") from None
     except ValidationError as error:
         raise ArtifactError(f"{folder}/{MANIFEST}: not a manifest of format 1: {error.errors()[0]['msg']}") from None
 
 
 def verify(folder: Path) -> Manifest:
-    """Read an artifact's manifest and check every file. Raises ArtifactError naming the first that differs."""
+    """Read an artifact's manifest and check every file. Raises ArtifactError for the first that differs."""
     manifest = read(folder)
     for name, file in manifest.files.items():
         path = folder / name
@@ -125,7 +124,7 @@ def verify(folder: Path) -> Manifest:
 
 
 def is_complete(folder: Path, digest: str) -> bool:
-    """Return whether a folder is the artifact of this digest, every byte of it."""
+    """Return whether a folder is the complete artifact of a digest."""
     try:
         verify(folder)
     except ArtifactError:
@@ -134,7 +133,7 @@ def is_complete(folder: Path, digest: str) -> bool:
 
 
 def skip_reason(*folders: Path) -> str | None:
-    """Return why the first skipped one of these artifacts was skipped, None when all are real."""
+    """Return the reason of the first skipped artifact, None if no artifact was skipped."""
     return next((reason for folder in folders if (reason := read(folder).skipped)), None)
 
 
@@ -145,26 +144,27 @@ def digest(folder: Path) -> str:
 
 
 def sha256(path: Path) -> str:
-    """Return the sha256 of a file, 64 hex digits."""
+    """Return the sha256 of a file in hex."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _begin(target: Path) -> Path:
-    """Return an empty folder beside the target."""
-    beside = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    return beside
+def _create_partial(target: Path) -> Path:
+    """Create an empty folder next to the target."""
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    return partial
 
 
-def _files(folder: Path) -> dict[str, File]:
+def _hash_files(folder: Path) -> dict[str, File]:
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(p.relative_to(folder)): File(sha256=sha256(p), bytes=p.stat().st_size) for p in paths}
 
 
-def _seal(beside: Path, target: Path, manifest: Manifest) -> None:
-    with (beside / MANIFEST).open("w", encoding="utf-8") as stream:
+def _publish(partial: Path, target: Path, manifest: Manifest) -> None:
+    """Write the manifest, then replace the target."""
+    with (partial / MANIFEST).open("w", encoding="utf-8") as stream:
         stream.write(
             manifest.model_dump_json(indent=1, exclude=None if manifest.environment else {"environment"}) + "\n"
         )
@@ -174,5 +174,5 @@ def _seal(beside: Path, target: Path, manifest: Manifest) -> None:
     shutil.rmtree(old, ignore_errors=True)
     if target.exists():
         target.rename(old)
-    beside.rename(target)
+    partial.rename(target)
     shutil.rmtree(old, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Arrays in npz files, without pickle. Equal arrays give equal bytes under every release of Python."""
+"""Reproducible npz files: the bytes depend on the arrays alone. NumPy's own depend on the release of Python."""
 
 import io
 import zipfile
@@ -16,12 +16,16 @@ _UNIX, _PLAIN_FILE = 3, 0o600 << 16
 
 
 def save(path: Path, /, **arrays: npt.ArrayLike) -> None:
-    """Write arrays in this order, for `load` or `np.load`. Raises ValueError for an array of objects."""
+    """
+    Write arrays in this order, for `np.load(path, allow_pickle=False)`.
+
+    Raises ValueError for an array of objects, which would need pickle.
+    """
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, values in arrays.items():
             entry = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
             entry.create_system, entry.external_attr = _UNIX, _PLAIN_FILE
-            archive.writestr(entry, _npy(np.asarray(values, order="C")))  # in one piece: its size is known before
+            archive.writestr(entry, _npy(np.asarray(values, order="C")))  # at once, so that the size precedes the data
 
 
 def load(path: Path, names: Sequence[str]) -> list[AnyArray]:

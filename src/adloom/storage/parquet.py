@@ -1,4 +1,4 @@
-"""Tables as Parquet shards of an artifact: small enough to stream, equal from run to run."""
+"""Tables as Parquet shards of an artifact: small enough to stream, with reproducible bytes."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ ROWS_PER_SHARD = 20_000
 
 
 class ShardWriter:
-    """Writes a table chunk by chunk as `<name>-00000.parquet`, … below a folder."""
+    """Write a table chunk by chunk as `<name>-00000.parquet`, … below a folder."""
 
     def __init__(self, folder: Path, name: str = "rows") -> None:
         self._folder = folder
@@ -22,7 +22,7 @@ class ShardWriter:
         self.rows = 0
 
     def append(self, rows: pd.DataFrame) -> None:
-        """Write rows as further shards; no rows are one empty shard, which keeps the columns."""
+        """Write rows as further shards. An empty table is one empty shard, which has the columns."""
         table = pa.Table.from_pandas(_arrow_times(rows), preserve_index=False).replace_schema_metadata(None)
         for start in range(0, max(len(rows), 1), ROWS_PER_SHARD):
             _write_shard(table.slice(start, ROWS_PER_SHARD), self._folder / f"{self._name}-{self._count:05}.parquet")
@@ -38,7 +38,7 @@ def write(rows: pd.DataFrame, folder: Path, name: str = "rows") -> None:
 def read(
     folder: Path, split: str | None = None, columns: Sequence[str] | None = None, name: str = "rows"
 ) -> pd.DataFrame:
-    """Read the rows of an artifact, of one split when it is given, in the order they were written."""
+    """Read the rows of an artifact in their order, optionally of one split."""
     filters = [("split", "==", split)] if split else None
     table = pq.ParquetDataset(_paths(folder, name), filters=filters).read(columns=list(columns) if columns else None)
     rows: pd.DataFrame = table.to_pandas()
@@ -46,13 +46,13 @@ def read(
 
 
 def read_chunks(folder: Path, name: str = "rows", columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
-    """Yield the rows of an artifact shard by shard in Arrow's types: whole numbers stay whole beside missing ones."""
+    """Yield the rows of an artifact by shard, in Arrow's types: a column of integers may have missing values."""
     for path in _paths(folder, name):
         yield pq.read_table(path, columns=list(columns) if columns else None).to_pandas(types_mapper=pd.ArrowDtype)
 
 
 def _arrow_times(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return rows with their UTC times in Arrow's type; Arrow converts pandas' own in a way that pandas deprecates."""
+    """Return rows with times in Arrow's type. Arrow converts times of pandas by a deprecated method."""
     times = rows.select_dtypes("datetimetz").columns
     return rows.astype(dict.fromkeys(times, pd.ArrowDtype(pa.timestamp("us", "UTC"))))
 
@@ -61,7 +61,7 @@ def _write_shard(rows: pa.Table, path: Path) -> None:
     try:
         with files.create_private(path) as stream:
             pq.write_table(rows, stream, compression="zstd")
-    except OSError as error:  # Arrow's own does not name the file
+    except OSError as error:  # Arrow's error does not name the file
         raise OSError(error.errno, str(error), str(path)) from None
 
 

@@ -17,7 +17,6 @@ from adloom.evaluation.sections import render_files
 from adloom.kubeflow import component_runtime
 from adloom.stages import sources_lock
 from adloom.storage import manifest
-from adloom.tracking.mlflow import MlflowTracker
 from adloom.tracking.mlflow_server import MlflowConnection
 from adloom.tracking.parent_run import ParentRun
 
@@ -162,22 +161,6 @@ def test_a_run_ends_in_mlflow_as_it_ended_on_the_server(
     parent = ParentRun(None, state)(server)
     found = server.client.get_run(parent)
     assert (found.info.status, found.data.tags["reason"]) == (ended, "new orders")
-
-
-def test_where_a_server_keeps_runs_itself_its_run_is_the_parent_and_is_left_alone(mlflow_database: str) -> None:
-    server = MlflowConnection(mlflow_database, "shop")
-    whole = server.client.create_run(server.experiment_id()).info.run_id
-    task = server.client.create_run(server.experiment_id(), tags={"mlflow.parentRunId": whole}).info.run_id
-    given = ParentRun(task, "a pipeline run")
-    given.start(server, "a schedule")
-    given.end(server, "FAILED")
-    assert given(server) == whole
-    found = server.client.get_run(whole)
-    assert (found.info.status, found.data.tags["reason"]) == ("RUNNING", "a schedule")
-    tracker = MlflowTracker(mlflow_database, "shop", find_parent=given)
-    with tracker.start_run("train_gan", {}, {}):
-        pass
-    assert server.client.get_run(str(tracker.last_run_id)).data.tags["mlflow.parentRunId"] == whole
 
 
 def test_a_pod_without_a_registry_is_refused_before_it_registers_into_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The stage evaluate on pictures: the reader judges itself, and the generator too unless it was skipped."""
+"""Measuring pictures: the reader judges itself, and the generator too unless it was skipped."""
 
 import json
 import shutil

@@ -39,8 +39,7 @@ def evaluate(segmenter: Segmenter, rows: pd.DataFrame, card: Card, params: Evalu
     """
     Measure a segmenter: features from the calibration period, purchases from the holdout period.
 
-    The model's card has the params and the setting for refits. The AUC is left out when nobody or everybody bought in
-    the holdout period. Raises DataError when no user bought before it.
+    The card has the params for refits. Raises DataError when no user bought in the calibration period.
     """
     trained = Segment.model_validate(card["params"])
     users = _build_holdout(segmenter, rows, trained.purchase)
@@ -83,7 +82,7 @@ def _build_samples(segmenter: Segmenter, users: Holdout, trained: Segment, param
 def _measure_stability(
     segmenter: Segmenter, features: Float64Array, chosen: Mapping[str, Any], trained: Segment, params: Evaluate
 ) -> Metric:
-    """Return the mean agreement with refits; the interval holds 95 % of the n refits."""
+    """Return the mean agreement with n refits; the interval holds 95 % of them."""
     algorithm, setting = chosen["algorithm"], chosen["setting"]
     agreements = measure_refits(features, [segmenter], algorithm, [setting], trained, params.seed + 1)[:, 0]
     low, high = np.quantile(agreements, [TAIL, 1 - TAIL])

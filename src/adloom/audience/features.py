@@ -1,8 +1,7 @@
 """
-User features from purchases before a cut-off: recency, frequency, money, tenure and time between purchases.
+User features from purchases before a cut-off.
 
-The Ibis expressions run on any engine, here on DuckDB with one thread. Money is summed as an exact decimal, so the
-order of rows and the number of threads do not matter.
+The Ibis expressions run on any engine, here on DuckDB. Money is an exact decimal, so orders and threads do not matter.
 """
 
 import ibis
@@ -22,8 +21,7 @@ def compute_features(events: pd.DataFrame, cut: pd.Timestamp, purchase: str) -> 
     """
     Return user_id and FEATURES of each user with a purchase before the cut-off (UTC), sorted by user_id.
 
-    `purchase` is the value of `event` that counts. A column `value` may be absent. Raises DataError when a value is too
-    large for an exact sum.
+    `purchase` is the value of `event` that counts. Raises DataError when a value is too large for an exact sum.
     """
     counted = _filter_purchases(events, purchase)
     value = pd.Series(np.nan, counted.index) if "value" not in counted else counted["value"].astype("float64")
@@ -45,12 +43,9 @@ def compute_features(events: pd.DataFrame, cut: pd.Timestamp, purchase: str) -> 
 
 def build_expression(purchases: ibis.Table, cut: pd.Timestamp) -> ibis.Table:
     """
-    Return the features of each user over purchases (user_id, timestamp in UTC without zone, value).
+    Return each user's features over purchases (user_id, timestamp in UTC without zone, value).
 
-    - recency_days, tenure_days: from the last and from the first purchase to the cut-off
-    - frequency: number of purchases
-    - monetary: sum of `value`, the value of the whole row; a null counts as 0
-    - interpurchase_days: mean time between purchases, null for users with one
+    A null value counts as 0. The time between purchases is null for users with one.
     """
     before = purchases.filter(purchases.timestamp < cut.tz_convert(None).to_pydatetime())
     second = before.timestamp.epoch_seconds()
@@ -75,7 +70,7 @@ def to_matrix(users: pd.DataFrame) -> Float64Array:
 
 
 def find_period_end(events: pd.DataFrame) -> pd.Timestamp:
-    """Return the first midnight (UTC) after the last event, the cut-off that includes all events."""
+    """Return the first midnight (UTC) after the last event."""
     last: pd.Timestamp = events["timestamp"].max()
     return last.normalize() + pd.Timedelta(days=1)
 

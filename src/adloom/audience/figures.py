@@ -32,7 +32,7 @@ def draw_overview(profiles: Sequence[Profile]) -> bytes:
 
 
 def draw_rates(profiles: Sequence[Profile], rate: Mapping[str, Metric], overall: float) -> bytes:
-    """Draw the purchase rate of each segment with its interval, and the overall rate as a line."""
+    """Draw the purchase rate of each segment with its interval, and the overall rate."""
     figure, ax = figures.create_axes(6.8, 1.0 + 0.42 * len(profiles))
     shown = [(i, profile.segment) for i, profile in enumerate(profiles) if profile.segment in rate]
     for row, segment in shown:
@@ -49,7 +49,7 @@ def draw_rates(profiles: Sequence[Profile], rate: Mapping[str, Metric], overall:
 def draw_users(
     recency: Float64Array, frequency: Float64Array, segment: Int64Array, profiles: Sequence[Profile]
 ) -> bytes:
-    """Draw users (users,) by recency in days and frequency, coloured by segment (users,), an index into profiles."""
+    """Draw users by recency in days and frequency, coloured by segment, an index into profiles, (users,) each."""
     figure, ax = figures.create_axes(6.8, 4.2)
     spread = np.random.default_rng(0).uniform(-0.3, 0.3, len(frequency))  # otherwise equal counts hide each other
     for i, profile in enumerate(profiles):

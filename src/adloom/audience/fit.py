@@ -1,8 +1,8 @@
 """
 Cluster users by K-Means, Ward's agglomerative clustering or DBSCAN, each turned into a Segmenter.
 
-All three use scaled features and Euclidean distances. K-Means uses every user; the others use a sample, because their
-memory grows with its square. Everything runs on one thread, because K-Means on more adds up in another order.
+K-Means uses every user, the others a sample, because their memory grows with its square. One thread, because K-Means on
+more adds up in another order.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -42,11 +42,7 @@ def list_settings(algorithm: str, params: Segment) -> Sequence[float]:
 def fit_segmenters(
     features: Float64Array, algorithm: str, settings: Sequence[float], params: Segment, seed: int
 ) -> list[Segmenter]:
-    """
-    Cluster users by their features (users, 5), NaN where null, once per setting; the seed draws samples and starts.
-
-    A segment of fewer than params.min_segment_size users is merged into its nearest.
-    """
+    """Cluster users by features (users, 5), NaN where null, once per setting, and merge segments that are too small."""
     features = np.ascontiguousarray(features)  # the memory layout changes the last digits of sums
     scale = FeatureScale.fit(features)
     scaled = scale(features)
@@ -57,9 +53,9 @@ def fit_segmenters(
 
 def silhouettes(points: Float64Array, segment: Int64Array) -> Float64Array:
     """
-    Return the silhouette of each user, in [-1, 1] (users,) (Rousseeuw 1987).
+    Return the silhouette of each user (users,) (Rousseeuw 1987), NaN if undefined.
 
-    points (users, features) are scaled; segment is (users,). NaN for one segment, or as many segments as users.
+    points (users, features) are scaled; segment is (users,).
     """
     if not 1 < len(np.unique(segment)) < len(segment):
         return np.full(len(segment), np.nan)
@@ -88,7 +84,7 @@ def _fit_kmeans(scaled: Float64Array, settings: Sequence[float], _sample: int, s
 
 
 def _fit_agglomerative(scaled: Float64Array, settings: Sequence[float], sample: int, seed: int) -> list[Clusters]:
-    """Ward (1963) on a sample: one tree, cut once per setting; a user belongs to the nearest cluster's mean."""
+    """Ward (1963) on a sample: one tree, cut once per setting, and the clusters' means."""
     points = scaled[draw_sample(len(scaled), sample, seed)]
     tree = linkage(points, method="ward")
     return [_average_clusters(points, fcluster(tree, int(setting), criterion="maxclust")) for setting in settings]
@@ -98,7 +94,7 @@ def _fit_dbscan(scaled: Float64Array, settings: Sequence[float], sample: int, se
     """
     Ester et al. (1996) on a sample: a user, noise included, belongs to the nearest core.
 
-    The radius is a quantile of the distances to neighbour number MIN_NEIGHBOURS, so that share of the users are cores.
+    The radius is a quantile of distances to neighbour number MIN_NEIGHBOURS, the share of users that are cores.
     """
     points = scaled[draw_sample(len(scaled), sample, seed)]
     distances, _ = NearestNeighbors(n_neighbors=min(MIN_NEIGHBOURS, len(points))).fit(points).kneighbors(points)
@@ -128,7 +124,7 @@ _ALGORITHMS: Mapping[str, Callable[[Float64Array, Sequence[float], int, int], li
 def _build_segmenter(
     features: Float64Array, scale: FeatureScale, scaled: Float64Array, clusters: Clusters, minimum: int
 ) -> Segmenter:
-    """Merge small clusters, number by value, and sort the prototypes, so that equal clusterings are equal bytes."""
+    """Merge small clusters, number by value and sort, so that equal clusterings are equal bytes."""
     prototype = find_nearest(scaled, clusters.prototypes)
     clusters, prototype = _drop_empty(clusters, prototype)
     cluster = _merge_small(scaled, prototype, clusters.cluster, minimum)
@@ -139,13 +135,13 @@ def _build_segmenter(
 
 
 def _drop_empty(clusters: Clusters, prototype: Int64Array) -> tuple[Clusters, Int64Array]:
-    """Drop clusters without users; prototype (users,) is the nearest of each user."""
+    """Drop clusters without users; prototype (users,) is each user's nearest."""
     populated = np.isin(clusters.cluster, clusters.cluster[prototype])
     return Clusters(clusters.prototypes[populated], clusters.cluster[populated]), (np.cumsum(populated) - 1)[prototype]
 
 
 def _merge_small(scaled: Float64Array, prototype: Int64Array, cluster: Int64Array, minimum: int) -> Int64Array:
-    """Return each prototype's cluster after merging the smallest into its nearest until none is below the minimum."""
+    """Return each prototype's cluster after merging small clusters into their nearest."""
     while True:
         present, sizes = np.unique(cluster[prototype], return_counts=True)
         if len(present) == 1 or sizes.min() >= minimum:

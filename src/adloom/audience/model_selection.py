@@ -1,12 +1,10 @@
 """
 Choose the clustering: measure every candidate on the calibration period alone, and apply one rule.
 
-- silhouette and sizes: of the clustering of all calibration features
-- stability: mean adjusted Rand index of that clustering and its refits on resampled users
-- early segments: the number of segments of the same setting without the last third of the period; if it differs from
-  the final number, the AUC of the early fit does not describe the final clustering
-- AUC: features before the last third are clustered; a segment's purchase rate in the third, learnt from half a of the
-  users, separates buyers from others in half b
+- stability: mean adjusted Rand index with refits on resampled users
+- early segments: segments of the same setting before the last third of the period; if their number differs from the
+  final one, the AUC says nothing about the final clustering
+- AUC: how a segment's purchase rate in the last third, learnt from half a of the users, ranks half b
 """
 
 from collections.abc import Callable, Sequence
@@ -61,7 +59,7 @@ class Candidate:
 
 
 def build_calibration(events: pd.DataFrame, purchase: str) -> Calibration:
-    """Compute features at the end of events, and at two thirds of them with later purchases."""
+    """Compute features at the end of events and at two thirds of them, with later purchases."""
     end = find_period_end(events)
     days = (end - events["timestamp"].min().normalize()).days
     cut = end - pd.Timedelta(days=days // 3)
@@ -75,7 +73,7 @@ def build_calibration(events: pd.DataFrame, purchase: str) -> Calibration:
 def measure_candidates(
     data: Calibration, algorithm: str, params: Segment, tick: Callable[[], object] = lambda: None
 ) -> list[tuple[Candidate, Segmenter]]:
-    """Fit one algorithm with each of its settings; `tick` is called after each of params.bootstraps refits."""
+    """Fit one algorithm with each of its settings; `tick` is called after each refit."""
     features, settings = to_matrix(data.users), fit.list_settings(algorithm, params)
     segmenters = fit.fit_segmenters(features, algorithm, settings, params, params.seed)
     stability = measure_refits(features, segmenters, algorithm, settings, params, params.seed, tick).mean(axis=0)
@@ -126,7 +124,7 @@ def to_json(candidate: Candidate) -> dict[str, str | float | None]:
 
 @dataclass(frozen=True)
 class _EarlyFit:
-    """The fit before the last third of the period, judged by the purchases in it."""
+    """The fit before the last third of the period."""
 
     segments: int
     rates: Sample

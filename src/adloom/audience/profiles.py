@@ -37,9 +37,8 @@ def describe_segments(features: Float64Array, segment: Int64Array, names: Sequen
     Return the profile of each segment that has users, in the order of names.
 
     features (users, 5), NaN where null; segment (users,) is an index into names. A segment's name compares its medians
-    with the thirds of repeat buyers (of all users if there is none): Recent, Cooling or Lapsed; frequent or repeat, or
-    one-time when the median is 1; big, average or small spenders. Segments with equal names also state their first
-    purchase.
+    with the thirds of repeat buyers: Recent, Cooling or Lapsed; frequent, repeat or one-time; big, average or small
+    spenders.
     """
     present = [i for i in range(len(names)) if (segment == i).any()]
     medians = [_rounded_medians(features[segment == i]) for i in present]
@@ -68,7 +67,7 @@ def _build_profile(segment: str, name: str, users: int, share: float, median: Fl
 
 
 def _rounded_medians(features: Float64Array) -> Float64Array:
-    """Return the rounded median of each feature (5,); NaN where always null. Rounding hides exact values of users."""
+    """Return each feature's median (5,), rounded to hide exact values, NaN where always null."""
     columns = [column[~np.isnan(column)] for column in features.T]
     decimals = [2 if name == "monetary" else 1 for name in FEATURES]
     return np.array(
@@ -92,12 +91,12 @@ def _compose_title(median: Float64Array, thirds: Float64Array) -> str:
 
 
 def _third_index(value: float, low: float, high: float) -> int:
-    """Return 0, 1 or 2: the third of a value, the lower one if both bounds are equal."""
+    """Return the third of a value: 0, 1 or 2, the lower one if bounds are equal."""
     return 0 if value <= low else 2 if value >= high else 1
 
 
 def _distinguish_titles(titles: Sequence[str], tenures: Sequence[float]) -> list[str]:
-    """Add the days since the first purchase to equal titles, and a number if they are still equal."""
+    """Add the days since the first purchase, then a number, to equal titles."""
     shared = Counter(titles)
     longer = [
         f"{title}, first bought {tenure:.0f} days ago" if shared[title] > 1 else title

@@ -1,4 +1,4 @@
-"""Rates of later purchases per segment, learnt from one half of the users and judged on the other."""
+"""Purchase rates per segment, learnt from one half of the users and judged on the other."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from adloom.evaluation.metric import Sample
 
 
 def is_learning_user(users: pd.Series, events: pd.DataFrame) -> BoolArray:
-    """Return whether each user (users,) is in half a, the half that rates are learnt from."""
+    """Return whether each user (users,) is in half a, which rates are learnt from."""
     half = events.drop_duplicates("user_id").set_index("user_id")["half"]
     return (users.map(half) == "a").to_numpy()
 
@@ -18,8 +18,7 @@ def rate_auc(segment: Int64Array, bought: BoolArray, learn: BoolArray) -> Sample
     """
     Return the sample of the AUC of segment rates: one row per user who is not in `learn`.
 
-    segment, bought and learn are (users,). A segment without users in `learn` has the overall rate. The bootstrap draws
-    only the judged users.
+    All arrays are (users,). A segment without users in `learn` has the overall rate.
     """
     users = np.bincount(segment, learn, minlength=segment.max() + 1)
     buyers = np.bincount(segment, learn & bought, minlength=segment.max() + 1)

@@ -26,7 +26,7 @@ class SegmentIndex:
 
     @classmethod
     def build(cls, pseudonyms: Sequence[str], segment: Int64Array, names: tuple[str, ...]) -> Self:
-        """Build the index of users (users,) and the indices of their segments (users,), in any order."""
+        """Build the index of users and the indices of their segments (users,)."""
         ids = np.array(pseudonyms, dtype=f"S{_LENGTH}")
         order = np.argsort(ids)
         return cls(ids[order], segment[order].astype(np.uint8 if len(names) <= 256 else np.uint16), names)
@@ -49,7 +49,7 @@ class SegmentIndex:
         return np.append(np.searchsorted(self.pseudonyms, prefixes), len(self)).data
 
     def find_one(self, pseudonym: str) -> str | None:
-        """Return the segment id of one pseudonym, None for an unknown one; faster than `find`."""
+        """Return the segment id of one pseudonym, faster than `find`."""
         number = int(pseudonym[:_DIGITS], 16)
         first, end = self._bucket_starts[number], self._bucket_starts[number + 1]
         offset = self.pseudonyms[first:end].tobytes().find(pseudonym.encode())

@@ -34,7 +34,7 @@ class FeatureScale:
 
     @classmethod
     def fit(cls, features: Float64Array) -> Self:
-        """Fit the scale to features (users, features), NaN where null; a feature that is always null becomes 0."""
+        """Fit the scale to features (users, features), NaN where null."""
         columns = [column[~np.isnan(column)] for column in features.T]
         median = np.array([np.median(column) if len(column) else 0.0 for column in columns])
         logs = np.log1p(np.where(np.isnan(features), median, features))
@@ -49,11 +49,7 @@ class FeatureScale:
 
 @dataclass(frozen=True)
 class Segmenter:
-    """
-    Assigns each user the segment of the nearest prototype: a centre, or one of a segment's many cores.
-
-    Inputs are raw features (days, counts, currency).
-    """
+    """Assigns each user, by raw features, the segment of the nearest prototype."""
 
     scale: FeatureScale
     prototypes: Float64Array  # (prototypes, features), scaled
@@ -64,12 +60,12 @@ class Segmenter:
         """
         Return the segment id of each user (users,); features are (users, 5) in the order of FEATURES, NaN where null.
 
-        Raises DataError naming the first feature that is negative or infinite, or a wrong shape.
+        Raises DataError naming the first invalid feature or a wrong shape.
         """
         return np.array(self.names)[self.index(features)]
 
     def index(self, features: npt.ArrayLike) -> Int64Array:
-        """Return the segment of each user as an index into `names` (users,). Raises as `assign` does."""
+        """Return each user's segment as an index into `names` (users,). Raises as `assign` does."""
         return self.segment[find_nearest(self.scale(check_features(features)), self.prototypes)]
 
     def save(self, path: Path) -> None:
@@ -87,7 +83,7 @@ class Segmenter:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read a saved segmenter. Raises ArtifactError when the file is invalid or has other features."""
+        """Read a saved segmenter. Raises ArtifactError when it is invalid or of other features."""
         features, median, mean, deviation, prototypes, segment, names = npz.load(path, _ARRAYS)
         if tuple(features) != FEATURES:
             raise ArtifactError(
@@ -110,10 +106,9 @@ def check_features(features: npt.ArrayLike) -> Float64Array:
 
 def find_nearest(points: Float64Array, prototypes: Float64Array) -> Int64Array:
     """
-    Return the nearest prototype of each point (points,) by Euclidean distance, the first of equal ones.
+    Return the first nearest prototype of each point (points,) by Euclidean distance.
 
-    points (points, features), prototypes (prototypes, features). Sums run over the features in order, without BLAS, so
-    that a point has the same answer alone and in a batch.
+    Sums run over the features in order, without BLAS, so that a point has the same answer alone and in a batch.
     """
     rows = max(1, _CELLS // len(prototypes))
     squares, difference = np.empty((2, min(rows, len(points)), len(prototypes)))  # reused, because fresh memory is slow
@@ -127,7 +122,7 @@ def find_nearest(points: Float64Array, prototypes: Float64Array) -> Int64Array:
 def _squared_distances(
     points: Float64Array, prototypes: Float64Array, squares: Float64Array, difference: Float64Array
 ) -> Float64Array:
-    """Return squared distances (points, prototypes) in `squares`; prototypes are (features, prototypes) here."""
+    """Return squared distances (points, prototypes) in `squares`; prototypes are (features, prototypes)."""
     squares, difference = squares[: len(points)], difference[: len(points)]
     squares.fill(0.0)
     for column, values in zip(points.T, prototypes, strict=True):

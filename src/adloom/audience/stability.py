@@ -22,8 +22,7 @@ def measure_refits(
     """
     Return the adjusted Rand index of each segmenter with each of its refits (params.bootstraps, segmenters).
 
-    `segmenters` are those of `algorithm` with `settings`. A refit uses as many users, drawn with replacement from
-    features (users, 5); both then assign one sample of users. `tick` is called after each round of refits.
+    A refit uses as many users, drawn with replacement; both then assign one sample. `tick` is called after each round.
     """
     sample = features[fit.draw_sample(len(features), params.sample, seed)]
     first = [segmenter.index(sample) for segmenter in segmenters]

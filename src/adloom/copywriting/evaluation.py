@@ -1,8 +1,8 @@
 """
 Evaluate the copywriter: bits per character against Kneser-Ney, variety, and copying.
 
-Bits per character are the bits that a model needs for the test lines, divided by their characters, line ends included.
-A line's category is not scored. Both models spread probability 1 over all possible lines, so their numbers compare.
+Bits per character include line ends. Both models spread probability 1 over all possible lines, so their numbers
+compare.
 """
 
 from collections import Counter
@@ -41,8 +41,8 @@ def evaluate(
     """
     Measure a copywriter on `rows` with columns text, category and split.
 
-    The Kneser-Ney model learns from split train; both models are scored on split test. Metrics of sampled lines are
-    left out when the copywriter wrote no readable line. Raises DataError when there is no test line.
+    The Kneser-Ney model learns from split train; both are scored on split test. Raises DataError when there is no test
+    line.
     """
     train, test = (rows[rows["split"] == split] for split in ("train", "test"))
     if test.empty:
@@ -66,11 +66,7 @@ CURVES = "The loss in bits per character; the model is that of the epoch with th
 
 
 def distinct_2_sample(lines: Sequence[str]) -> Sample:
-    """
-    Return the sample of distinct-2 (Li et al. 2016): the share of word bigrams that are new.
-
-    A row is a line with its new bigrams and its bigrams; the ratio of the sums is distinct bigrams over all bigrams.
-    """
+    """Return the sample of distinct-2 (Li et al. 2016): new word bigrams over all word bigrams, by line."""
     seen: set[tuple[str, str]] = set()
     new, total = [], []
     for line in lines:
@@ -83,7 +79,7 @@ def distinct_2_sample(lines: Sequence[str]) -> Sample:
 
 
 def copied_sample(lines: Sequence[str], training: Sequence[str]) -> Sample:
-    """Return the sample of the share of lines that are training lines, in any case and blanks."""
+    """Return the sample of the share of lines that are training lines."""
     return Sample(
         (verbatim_filter.is_known(verbatim_filter.fingerprint_lines(training), lines),), statistics.mean, "share"
     )
@@ -92,7 +88,7 @@ def copied_sample(lines: Sequence[str], training: Sequence[str]) -> Sample:
 def _score_lines(
     model: SequenceModel[S], tokenizer: Tokenizer, test: pd.DataFrame, baseline: kneser_ney.KneserNey
 ) -> pd.DataFrame:
-    """Return the test rows with characters (line ends included) and the bits of each model."""
+    """Return the test rows with characters and the bits of each model."""
     lines = test["text"].tolist()
     return test.assign(
         characters=[len(line) + 1 for line in lines],
@@ -117,7 +113,7 @@ def _bits_samples(scored: pd.DataFrame) -> dict[str, Sample]:
 def _written_samples(
     model: SequenceModel[S], tokenizer: Tokenizer, train: pd.DataFrame, baseline: kneser_ney.KneserNey, params: Evaluate
 ) -> dict[str, Sample]:
-    """Return the samples of generated lines; the copywriter's follow the training rows' mix of categories."""
+    """Return the samples of generated lines, in the training rows' mix of categories."""
     training = train["text"].tolist()
     names = np.random.default_rng(params.seed).choice(np.array(_list_categories(train), object), params.lstm_samples)
     mix = sorted(Counter(names).items(), key=lambda item: item[0] or "")

@@ -1,13 +1,11 @@
 """
 The baseline language model: characters with interpolated modified Kneser-Ney smoothing.
 
-Chen & Goodman 1998, "An Empirical Study of Smoothing Techniques for Language Modeling", section 4.1.6: three discounts
-per order from the counts of counts, continuation counts below the highest order. As in Heafield et al. 2013, a line
-begins with one start symbol, contexts near it are shorter, and n-grams that begin with it keep their plain counts.
+Chen & Goodman 1998, section 4.1.6, with the start symbol of Heafield et al. 2013: n-grams that begin with it keep their
+plain counts.
 
-The alphabet is every training character, the end of line, and one symbol for all unseen characters. The uniform
-distribution over it is below unigrams; all other Unicode characters share the unseen symbol's probability equally. So
-this model, like the byte-level copywriter, spreads probability 1 over all possible lines.
+The alphabet is every training character, the end of line, and one symbol for all unseen characters, which share its
+probability equally. So this model, like the byte-level copywriter, spreads probability 1 over all possible lines.
 """
 
 from collections.abc import Sequence
@@ -25,11 +23,7 @@ FALLBACK = np.array([0.0, 0.5, 1.0, 1.5])  # discounts for too few counts of cou
 
 @dataclass(frozen=True)
 class NgramTable:
-    """
-    The n-grams of one length: nodes of a trie, sorted by (parent, last symbol).
-
-    A node's parent is the string without its last symbol.
-    """
+    """The n-grams of one length: nodes of a trie, sorted by (parent, last symbol)."""
 
     keys: Int64Array  # (nodes,) parent · symbols + last symbol, ascending
     discounted: Float64Array  # (nodes,) count less discount, as a share of its context's total
@@ -62,9 +56,9 @@ class KneserNey:
 
     def probability(self, contexts: Sequence[Int64Array], symbol: Int64Array) -> Float64Array:
         """
-        Return the probability of symbols after contexts.
+        Return the probability of symbols after contexts; shapes broadcast.
 
-        `contexts[k]` holds the nodes of the last k symbols, MISSING if unseen; shapes broadcast.
+        `contexts[k]` holds the nodes of the last k symbols, MISSING if unseen.
         """
         result = np.full(np.broadcast_shapes(contexts[0].shape, symbol.shape), 1 / (self.symbols - 1))
         for order, context in zip(self.orders, contexts, strict=True):
@@ -75,7 +69,7 @@ class KneserNey:
         return result
 
     def next_probabilities(self, history: Int64Array) -> Float64Array:
-        """Return the probability of each next symbol (n, symbols) after histories (n, length) that begin at START."""
+        """Return the probability of each next symbol (n, symbols) after histories (n, length)."""
         contexts = [context[:, None] for context in self._find_contexts(history)]
         probability = self.probability(contexts, np.arange(self.symbols)[None, :])
         probability[:, START] = 0
@@ -94,7 +88,7 @@ class KneserNey:
         return ["".join(self.characters[s - UNSEEN - 1] for s in line if s > UNSEEN) for line in history]
 
     def _find_contexts(self, history: Int64Array) -> list[Int64Array]:
-        """Return for each length k below the order the nodes (n,) of the last k symbols of histories (n, length)."""
+        """Return for each length k the nodes (n,) of the last k symbols of histories (n, length)."""
         n, length = history.shape
         contexts = [np.zeros(n, np.int64)]
         for k in range(1, len(self.orders)):
@@ -105,7 +99,7 @@ class KneserNey:
         return contexts
 
     def _find_path(self, stream: Int64Array) -> list[Int64Array]:
-        """Return for each length k the nodes (positions,) of the k symbols that end at each position."""
+        """Return for each length k the nodes (positions,) that end at each position."""
         nodes, parents = [], np.zeros(len(stream), np.int64)
         for order in self.orders:
             nodes.append(_find_nodes(order.keys, parents, stream, self.symbols))
@@ -136,11 +130,7 @@ def fit(lines: Sequence[str], order: int) -> KneserNey:
 
 
 def estimate_discounts(counts: Int64Array) -> Float64Array:
-    """
-    Return the discounts of counts 0, 1, 2 and ≥ 3 by equation 26 of Chen & Goodman.
-
-    FALLBACK where a count of counts is zero or a discount is not positive, as in small texts.
-    """
+    """Return the discounts of counts 0, 1, 2 and ≥ 3 by equation 26 of Chen & Goodman, else FALLBACK."""
     n = np.bincount(np.minimum(counts, 5), minlength=6).astype(float)[1:5]
     if not n.all():
         return FALLBACK
@@ -150,7 +140,7 @@ def estimate_discounts(counts: Int64Array) -> Float64Array:
 
 
 def _build_table(keys: Int64Array, counts: Int64Array, contexts: int, symbols: int) -> NgramTable:
-    """Return the table of n-grams with counts (nodes,), for parents 0 … contexts - 1."""
+    """Return the table of n-grams with counts (nodes,)."""
     context = keys // symbols
     discount = estimate_discounts(counts)[np.minimum(counts, 3)]
     total = np.bincount(context, counts, minlength=contexts)
@@ -163,8 +153,7 @@ def _count_ngrams(nodes: Sequence[Int64Array], k: int) -> Int64Array:
     """
     Return the counts (nodes of length k + 1,): plain at the highest order, else of distinct characters to the left.
 
-    N-grams that begin with the start symbol keep their plain counts. The start symbol alone has count 0, because it is
-    a context and no event.
+    N-grams that begin with the start symbol keep their plain counts; the symbol alone has count 0.
     """
     plain = np.bincount(nodes[k][nodes[k] != MISSING])
     if k + 1 == len(nodes):
@@ -184,7 +173,7 @@ def _encode_lines(lines: Sequence[str], characters: str) -> Int64Array:
 
 
 def _number_ngrams(parents: Int64Array, stream: Int64Array, symbols: int) -> tuple[Int64Array, Int64Array]:
-    """Return the keys of all n-grams, ascending, and the n-gram's number at each end position."""
+    """Return the keys of all n-grams, ascending, and the index at each end position."""
     exists = parents != MISSING
     keys, number = np.unique(parents[exists] * symbols + stream[exists], return_inverse=True)
     nodes = np.full(len(stream), MISSING)
@@ -193,12 +182,12 @@ def _number_ngrams(parents: Int64Array, stream: Int64Array, symbols: int) -> tup
 
 
 def _shift_right(nodes: Int64Array, stream: Int64Array) -> Int64Array:
-    """Return the node that ends before each position; MISSING at a start, because no n-gram spans two lines."""
+    """Return the node that ends before each position, MISSING at a start."""
     return np.where(stream == START, MISSING, np.concatenate([[MISSING], nodes[:-1]]))
 
 
 def _find_nodes(keys: Int64Array, parent: Int64Array, symbol: Int64Array, symbols: int) -> Int64Array:
-    """Return the nodes of parents continued by symbols, MISSING if there is none; shapes broadcast."""
+    """Return the nodes of parents continued by symbols, MISSING if absent; shapes broadcast."""
     wanted = np.where(parent == MISSING, MISSING, parent * symbols + symbol)
     index = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     return np.where(keys[index] == wanted, index, MISSING)

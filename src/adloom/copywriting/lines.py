@@ -1,7 +1,7 @@
 """
 Write lines of copy that keep the rules. NumPy only, so that serving needs no torch.
 
-A line that breaks a rule is rejected as a whole and another is drawn. Equal requests to equal models give equal lines.
+A line that breaks a rule is rejected and another is drawn. Equal requests to equal models give equal lines.
 """
 
 import re
@@ -46,10 +46,10 @@ class LineRequest:
 
 def write_lines(model: SequenceModel[S], tokenizer: Tokenizer, request: LineRequest) -> list[str]:
     """
-    Return n lines, or fewer when too many break a rule: at most 10·n lines and `max_drawn` tokens are drawn.
+    Return n lines, or fewer when too many break a rule.
 
-    Nucleus sampling: Holtzman, Buys, Du, Forbes & Choi 2020. Each step allows only tokens that agree with the rest of
-    the prompt, so the prompt may end inside a word.
+    Nucleus sampling: Holtzman, Buys, Du, Forbes & Choi 2020. The prompt may end inside a word, because each step allows
+    the tokens that agree with its rest.
     """
     lines: list[str] = []
     tokens_left = request.max_drawn
@@ -110,7 +110,7 @@ class _LineConstraint:
         return within
 
     def _mask(self, rest: str) -> BoolArray:
-        """Return the tokens that begin with the rest of a prompt, and those it begins with (vocabulary,)."""
+        """Return which tokens agree with the rest of a prompt (vocabulary,)."""
         if rest not in self._masks:
             mask = np.array([piece.startswith(rest) or rest.startswith(piece) for piece in self._tokenizer.pieces])
             mask[list(self._tokenizer.special)] = False

@@ -17,7 +17,7 @@ def line_bits(
     """
     Return the bits of each line (lines,), its end included, conditioned on its category.
 
-    Only the tokenizer's own split of a line is scored, so the bits are an upper bound.
+    They are an upper bound, because only the tokenizer's own split is scored.
     """
     tokens = [tokenizer.encode_line(line, category) for line, category in zip(lines, categories, strict=True)]
     order = sorted(range(len(tokens)), key=lambda i: len(tokens[i]))  # similar lengths together need less padding

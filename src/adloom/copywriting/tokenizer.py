@@ -1,9 +1,8 @@
 """
-Byte-pair tokens of ad copy: every text survives encoding and decoding, so bits per character are comparable.
+Byte-pair tokens of ad copy (Sennrich, Haddow & Birch 2016) over the bytes of UTF-8 (Radford et al. 2019).
 
-A line is `prefix, token, …, end`. The prefix is the category (`<category:Dresses>`) or `<begin>` without one; the model
-treats both as plain token ids. A text that spells such a name stays text. Method: byte-pair encoding (Sennrich, Haddow
-& Birch 2016) over the bytes of UTF-8 (Radford et al. 2019).
+Every text survives encoding and decoding. A line is `prefix, token, …, end`; the prefix is its category
+(`<category:Dresses>`) or `<begin>`. A text that spells such a name stays text.
 """
 
 from collections.abc import Iterable, Sequence
@@ -54,7 +53,7 @@ class Tokenizer:
         return self._model.encode(text).ids
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """Return the text of tokens without prefix and end; invalid UTF-8 becomes U+FFFD."""
+        """Return the text of tokens; invalid UTF-8 becomes U+FFFD."""
         return self._model.decode([i for i in tokens if i not in self.special])
 
     def encode_line(self, text: str, category: str | None) -> list[int]:
@@ -81,11 +80,7 @@ def from_json(text: str) -> Tokenizer:
 
 
 def fit(lines: Iterable[str], categories: Iterable[str], vocabulary: int) -> Tokenizer:
-    """
-    Learn a vocabulary of at most `vocabulary` tokens from lines.
-
-    The 256 bytes and the tokens for begin, end and each category are always included, even above that number.
-    """
+    """Learn at most `vocabulary` tokens from lines, but always the 256 bytes, begin, end and the categories."""
     special = [BEGIN, END, *(CATEGORY.format(name) for name in sorted(set(categories)))]
     model = tokenizers.Tokenizer(models.BPE())
     model.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

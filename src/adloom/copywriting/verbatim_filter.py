@@ -1,4 +1,4 @@
-"""Detect verbatim copies of training lines by fingerprints, from which no line can be recovered."""
+"""Detect verbatim copies of training lines by fingerprints, which reveal no line."""
 
 import hashlib
 from collections.abc import Iterable, Sequence

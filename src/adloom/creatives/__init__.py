@@ -1,1 +1,1 @@
-"""Pictures: the GAN that draws them, the CNN that reads them, and how both are judged. Pure."""
+"""Pictures: the GAN that generates them, the CNN that reads them, and their evaluation. Pure."""

@@ -9,7 +9,7 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 class PictureDataset:
     """
-    Pictures with their categories, stored as bytes: a quarter of the memory of floats.
+    Pictures with their categories, stored as bytes.
 
     A batch is pictures (batch, channels, height, width), float32 in [-1, 1], and categories (batch,), int64.
     """

@@ -45,11 +45,7 @@ class PictureReader(Protocol):
 def evaluate(
     reader: PictureReader, rows: pd.DataFrame, categories: list[str], params: Evaluate, history: History
 ) -> Evaluation:
-    """
-    Measure a reader on the rows of split test.
-
-    Raises DataError when there is none, or when a picture is broken.
-    """
+    """Measure a reader on split test. Raises DataError when there is no picture or a broken one."""
     test = table.decode_split(rows, "test", categories)
     if not len(test):
         raise DataError("creatives: 0 pictures in split test, expected at least 1; add pictures to ingest.creatives")
@@ -60,7 +56,7 @@ def evaluate(
 
 
 def read_pictures(reader: PictureReader, pixels: UInt8Array) -> tuple[Float32Array, Float32Array]:
-    """Read pictures in batches; return the probabilities and the embeddings of all."""
+    """Return the probabilities and the embeddings of pictures, read in batches."""
     readings = [reader(to_floats(pixels[start : start + BATCH])) for start in range(0, len(pixels), BATCH)]
     probabilities = np.concatenate([reading.probabilities for reading in readings])
     return probabilities, np.concatenate([reading.embedding for reading in readings])
@@ -75,11 +71,7 @@ def macro_f1(truth: AnyArray, predicted: AnyArray, weights: AnyArray) -> float:
 
 
 def calibration_error(confidence: AnyArray, correct: AnyArray, weights: AnyArray) -> float:
-    """
-    Return the expected calibration error over BINS bins of equal width (Guo et al. 2017).
-
-    confidence (rows,) is the highest probability, correct (rows,) whether the prediction is right.
-    """
+    """Return the expected calibration error (Guo et al. 2017) of confidence (rows,), correct (rows,)."""
     gap = np.bincount(_bin_confidence(confidence), weights * (confidence - correct), BINS)
     return float(np.abs(gap).sum() / weights.sum())
 
@@ -128,7 +120,7 @@ def _tabulate_confusion(counts: AnyArray, categories: list[str]) -> Table:
 
 
 def _tabulate_categories(counts: AnyArray, categories: list[str], metrics: Mapping[str, Metric]) -> Table:
-    """Return the table of categories, the lowest accuracy first, with the most frequent mistake of each."""
+    """Return the table of categories, the lowest accuracy first."""
     mistakes = counts - np.diag(np.diag(counts))
     rows: list[list[str | float | int]] = []
     for number, name in enumerate(categories):
@@ -152,7 +144,7 @@ def _draw_reliability(probabilities: Float32Array, truth: AnyArray) -> Figure:
 
 
 def _draw_worst_cases(probabilities: Float32Array, test: table.Creatives, categories: list[str]) -> list[Section]:
-    """Return the mistakes with the highest confidence, or no section if there is none."""
+    """Return the most confident mistakes, if there are any."""
     predicted, confidence = probabilities.argmax(1), probabilities.max(1)
     wrong = np.flatnonzero(predicted != test.category)
     most_confident = wrong[np.argsort(-confidence[wrong], kind="stable")][:WORST]

@@ -16,7 +16,7 @@ SHIFT = 1  # largest random shift in pixels, in each direction
 
 
 class ReaderModule(pl.LightningModule):
-    """AdamW under a one-cycle schedule (Smith & Topin 2018), cross-entropy with label smoothing, shifted pictures."""
+    """AdamW under a one-cycle schedule (Smith & Topin 2018), label smoothing, shifted pictures."""
 
     def __init__(self, net: Reader, params: TrainCnn) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class ReaderModule(pl.LightningModule):
         self._log("validation_", functional.cross_entropy(logits, category), logits, category)
 
     def configure_optimizers(self) -> dict[str, object]:
-        """Return the optimizer and its schedule, stepped per batch. Scales, biases and norms do not decay."""
+        """Return the optimizer and its schedule. Scales, biases and norms do not decay."""
         matrices = [p for p in self.net.parameters() if p.ndim > 1]
         others = {"params": [p for p in self.net.parameters() if p.ndim <= 1], "weight_decay": 0.0}
         groups = [{"params": matrices, "weight_decay": self._params.weight_decay}, others]
@@ -55,7 +55,7 @@ class ReaderModule(pl.LightningModule):
 
 
 def shift_randomly(picture: torch.Tensor) -> torch.Tensor:
-    """Shift each picture by up to SHIFT pixels in each direction, repeating its edge."""
+    """Shift each picture by up to SHIFT pixels, repeating its edge."""
     batch, channels, height, width = picture.shape
     moves = torch.randint(-SHIFT, SHIFT + 1, (2, batch, 1), device=picture.device)
     row = (torch.arange(height, device=picture.device) + moves[0]).clamp(0, height - 1)[:, None, :, None]
@@ -69,7 +69,7 @@ def calibrate(net: Reader, batches: Iterable[Batch]) -> float:
     """
     Divide the logits by the temperature that fits held-out batches best, and return it (Guo et al. 2017).
 
-    The most likely category does not change. Without batches the temperature is 1.
+    Without batches the temperature is 1.
     """
     with torch.no_grad():
         pairs = [(net(picture)[0].double(), category) for picture, category in batches]

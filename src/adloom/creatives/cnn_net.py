@@ -1,7 +1,7 @@
 """
-The picture reader: a small residual ConvNet with two heads, category logits and a unit-length embedding.
+The picture reader: a small residual ConvNet with category logits and a unit-length embedding.
 
-The logits are the embedding's cosines with one learned prototype per category, times a scale (Wang et al. 2017,
+The logits are the embedding's cosines with a learned prototype per category, times a scale (Wang et al. 2017,
 "NormFace"). So pictures of one category are near each other.
 """
 
@@ -36,7 +36,7 @@ class Reader(nn.Module):
 
 
 class Probabilities(nn.Module):
-    """The reader for export, with probabilities (batch, categories) instead of logits."""
+    """The exported reader, with probabilities (batch, categories) instead of logits."""
 
     def __init__(self, reader: Reader) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
 """
-Distances between generated and real pictures as two sets of embeddings, (pictures, dimensions) each.
+Distances between generated and real pictures as sets of embeddings, (pictures, dimensions) each.
 
-BLAS adds up in another order with another kernel (`OPENBLAS_CORETYPE`) or number of threads. So embeddings are rounded
-to a grid on which sums are exact, and the steps after that have a fixed order and avoid LAPACK's blocked routines.
+Sums of BLAS depend on its kernel (`OPENBLAS_CORETYPE`) and threads. So embeddings are rounded to a grid with exact
+sums, and later steps have a fixed order.
 """
 
 import numpy as np
@@ -20,8 +20,7 @@ def frechet_distance(embedding: AnyArray, mean: Float64Array, covariance: Float6
     """
     Return the Fréchet distance of weighted embeddings to a normal distribution (Heusel et al. 2017).
 
-    |m - m'|² + tr(C + C' - 2 (C C')^½). The trace of the root is the sum of the roots of the eigenvalues of the
-    symmetric L' C L with C' = L L'. Weights count rows.
+    |m - m'|² + tr(C + C' - 2 (C C')^½), with the root's trace from the eigenvalues of L' C L with C' = L L'.
     """
     centre, here = _fit_weighted_normal(_round_to_grid(embedding), weights)
     factor = _cholesky(covariance)
@@ -39,8 +38,8 @@ def kernel_distances(generated: AnyArray, real: AnyArray) -> Float64Array:
     """
     Return a value for each generated picture (generated,); their mean is the kernel distance (Bińkowski et al. 2018).
 
-    The kernel distance is the unbiased squared maximum mean discrepancy under the kernel (x·y / dimensions + 1)³. The
-    values are its linearisation, so a bootstrap of their mean varies like the distance.
+    The kernel is (x·y / dimensions + 1)³. The values linearise the distance, so a bootstrap of their mean varies like
+    it.
     """
     among = _mean_kernel(generated, generated, without_self=True)
     across = _mean_kernel(generated, real, without_self=False)
@@ -53,9 +52,7 @@ def in_manifold(points: AnyArray, others: AnyArray) -> BoolArray:
     """
     Return which points (points,) lie in the manifold of the others (Kynkäänniemi et al. 2019).
 
-    The manifold is the union of balls around the points `others`, each with the distance to its nearest neighbour
-    number MANIFOLD_NEIGHBOURS as radius. Precision asks it of generated pictures among real ones, recall of real ones
-    among generated ones.
+    The manifold is the union of balls around `others` up to neighbour number MANIFOLD_NEIGHBOURS.
     """
     neighbour = min(MANIFOLD_NEIGHBOURS, len(others) - 1)  # number 0 is the point itself
     radius = np.partition(_squared_distances(others, others), neighbour, axis=1)[:, neighbour]
@@ -116,7 +113,7 @@ def _cholesky(matrix: Float64Array) -> Float64Array:
 
 
 def _eigenvalues(matrix: Float64Array) -> Float64Array:
-    """Return the eigenvalues (n,) of a symmetric matrix: Householder's tridiagonal form, then Pal, Walker and Kahan."""
+    """Return the eigenvalues (n,) of a symmetric matrix: Householder, then Pal, Walker and Kahan."""
     rest, off_diagonal = matrix.copy(), np.zeros(len(matrix) - 1)
     for k in range(len(matrix) - 1):
         mirror = rest[k + 1 :, k].copy()

@@ -26,7 +26,7 @@ def draw_rows(rows: Sequence[tuple[str, UInt8Array]]) -> bytes:
 
 
 def draw_pairs(upper: UInt8Array, lower: UInt8Array, labels: Sequence[str], names: tuple[str, str]) -> bytes:
-    """Draw one picture above another, a label below each pair; `names` are the labels of the two rows."""
+    """Draw pictures above pictures, a label below each pair; `names` label the rows."""
     columns = len(labels)
     figure, grid = figures.create_panels(2, columns, 0.9 + 1.05 * columns, 2.5)
     for row, (pictures, name) in enumerate(zip((upper, lower), names, strict=True)):
@@ -53,7 +53,7 @@ def draw_captioned(pictures: UInt8Array, captions: Sequence[str], columns: int =
 
 
 def draw_histograms(panels: Sequence[tuple[str, dict[str, AnyArray], float | None]]) -> bytes:
-    """Draw a panel of histograms for each (unit, {name: values}, threshold), as shares of each group."""
+    """Draw a panel of histograms for each (unit, {name: values}, threshold)."""
     figure, [row] = figures.create_panels(1, len(panels), 4.2 * len(panels), 3.0)
     for ax, (unit, groups, threshold) in zip(row, panels, strict=True):
         edges = np.linspace(0, max(float(values.max()) for values in groups.values()), 60)
@@ -70,7 +70,7 @@ def draw_histograms(panels: Sequence[tuple[str, dict[str, AnyArray], float | Non
 
 
 def draw_confusion(counts: AnyArray, categories: Sequence[str]) -> bytes:
-    """Draw how often each true category (row) was read as each (column): shares of the row."""
+    """Draw how often each true category (row) was read as each (column)."""
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     size = 2.2 + 0.48 * len(categories)
     figure, ax = figures.create_axes(size + 0.6, size)

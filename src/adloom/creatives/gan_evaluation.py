@@ -1,4 +1,4 @@
-"""Evaluate the picture generator: agreement with the reader, likeness to real pictures, and memorization."""
+"""Evaluate the picture generator: agreement, likeness to real pictures, and memorization."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,11 +54,10 @@ def evaluate(
     history: History,
 ) -> Evaluation:
     """
-    Measure a generator on pictures it generates in the training rows' mix of categories.
+    Measure a generator on generated pictures in the training rows' mix of categories.
 
-    `rows` are of the splits train and test: generated pictures should look like test pictures and must not copy
-    training pictures. Without a reader, metrics that need one are left out. Raises DataError when there is no test
-    picture.
+    `rows` are of the splits train and test. Without a reader, metrics that need one are left out. Raises DataError when
+    there is no test picture.
     """
     train, test = (table.decode_split(rows, split, categories) for split in ("train", "test"))
     if not len(test):
@@ -95,13 +94,13 @@ CURVES = (
 
 
 def choose_categories(category: Int64Array, categories: int, number: int) -> Int64Array:
-    """Return the categories to generate (about number,), in the rows' shares, at least MIN_PER_CATEGORY of each."""
+    """Return the categories to generate (about number,), in the rows' shares."""
     shares = np.bincount(category, minlength=categories) / len(category)
     return np.repeat(np.arange(categories), np.maximum(np.rint(shares * number).astype(np.int64), MIN_PER_CATEGORY))
 
 
 def generate_pictures(generator: PictureGenerator, category: Int64Array, seed: int) -> Creatives:
-    """Generate a picture for each category; picture i depends on (seed, i) and its category alone."""
+    """Generate a picture for each category, a function of (seed, position, category)."""
     z = np.random.default_rng(seed).standard_normal((len(category), generator.latent), np.float32)
     starts = range(0, len(category), BATCH)
     generated = [to_pixels(generator(z[s : s + BATCH], category[s : s + BATCH])) for s in starts]
@@ -163,7 +162,7 @@ def _draw_sheet(generated: Creatives, categories: list[str]) -> Figure:
 
 
 def _draw_misread(predicted: Int64Array, generated: Creatives, categories: list[str]) -> list[Section]:
-    """Return pictures of the worst category that were read as another, or no section if there is none."""
+    """Return misread pictures of the worst category, if there are any."""
     wrong = predicted != generated.category
     if not wrong.any():
         return []
@@ -175,7 +174,7 @@ def _draw_misread(predicted: Int64Array, generated: Creatives, categories: list[
 
 
 def _tabulate_categories(metrics: Mapping[str, Metric], categories: list[str]) -> list[Section]:
-    """Return the table of agreement per category, the lowest first, or no section without a reader."""
+    """Return the table of agreement per category, if there was a reader."""
     known = [(name, metrics[f"agreement.{name}"]) for name in categories if f"agreement.{name}" in metrics]
     if not known:
         return []

@@ -19,8 +19,8 @@ class GanModule(pl.LightningModule):
     """
     Hinge loss (Lim & Ye 2017), one step of each network per batch; the generator's averaged weights are the model.
 
-    The auxiliary classifier learns from real pictures only; the generator's loss includes it by category_weight.
-    Lightning's global_step counts both optimizers, so `steps` counts the generator's.
+    The auxiliary classifier learns from real pictures only. Lightning counts the steps of both optimizers, `steps` the
+    generator's.
     """
 
     def __init__(self, generator: Generator, discriminator: Discriminator, params: TrainGan) -> None:
@@ -88,9 +88,8 @@ class GanModule(pl.LightningModule):
 
 def standing_statistics(module: GanModule, categories: int) -> Generator:
     """
-    Return the averaged generator with batch statistics of its own (Brock et al. 2019).
-
-    They come from STATISTICS_BATCHES batches with equally many pictures of each category.
+    Return the averaged generator with its own batch statistics, over equally many pictures of each category (Brock et
+    al. 2019).
     """
     average, params = module.average, module.params
     noise = torch.Generator().manual_seed(params.seed)

@@ -2,9 +2,8 @@
 The picture generator and its discriminator: the DCGAN family, conditioned on a category.
 
 The generator uses conditional batch normalisation, the discriminator projection under spectral normalisation (Miyato &
-Koyama 2018, "cGANs with projection discriminator"; Miyato et al. 2018, "Spectral normalization"). An auxiliary
-classifier (Odena et al. 2017, "Conditional image synthesis with auxiliary classifier GANs") helps, because projection
-alone learns the categories too slowly for minutes of training.
+Koyama 2018, Miyato et al. 2018). An auxiliary classifier (Odena et al. 2017) helps, because projection learns the
+categories too slowly.
 """
 
 import math
@@ -60,11 +59,7 @@ class ConditionalNorm(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """
-    Scores pictures (batch, channels, size, size) of stated categories (batch,), and classifies them.
-
-    A score (batch,) above 0 means real; the logits (batch, categories) are of the auxiliary classifier.
-    """
+    """Scores pictures (batch, channels, size, size) of categories (batch,), above 0 for real, and classifies them."""
 
     def __init__(self, channels: int, size: int, categories: int, width: int) -> None:
         super().__init__()
@@ -81,7 +76,7 @@ class Discriminator(nn.Module):
         self.classify = nn.Linear(features, categories)
 
     def forward(self, picture: torch.Tensor, category: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the score of each picture as a picture of its category, and the category logits."""
+        """Return scores (batch,) and category logits (batch, categories)."""
         features = self.body(picture).float()
         with torch.autocast(picture.device.type, enabled=False):  # a score needs more than bfloat16's 8 bits
             score: torch.Tensor = self.score(features)[:, 0] + (features * self.project(category)).sum(1)

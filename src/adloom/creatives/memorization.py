@@ -1,10 +1,9 @@
 """
-Memorization: distances of generated pictures to training pictures, compared with those of real new pictures.
+Memorization: distances of generated pictures to training pictures.
 
-Plain pixel distances would call smooth pictures copies, because a plain shirt is near to many others. So the distance
-to the nearest training picture is divided by the distance to nearest neighbour number SCALE_NEIGHBOUR: a copy is near
-0, smooth or not. The threshold is a low quantile of the relative distances of test pictures. Mirrored copies are
-detected; crops, turns and copies of pictures that the training rows repeat more often than SCALE_NEIGHBOUR are not.
+The distance to the nearest training picture is divided by the distance to neighbour number SCALE_NEIGHBOUR, because
+smooth pictures are near to many. A copy is near 0. The threshold is a low quantile over test pictures. Mirrored copies
+are detected, crops and turns are not.
 """
 
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ class NearestTraining:
 
 
 def find_nearest(pictures: UInt8Array, training: UInt8Array) -> NearestTraining:
-    """Find the nearest training picture, mirrored or not, of each (pictures, channels, height, width)."""
+    """Find the nearest training picture of each (pictures, channels, height, width), mirrored or not."""
     training_points = np.ascontiguousarray(_to_points(training).T)
     lengths = (training_points**2).sum(0)
     starts = range(0, len(pictures), CHUNK)
@@ -48,11 +47,7 @@ def copy_threshold(test: NearestTraining) -> float:
 def _find_nearest_chunk(
     pictures: UInt8Array, training_points: Float32Array, lengths: Float32Array
 ) -> tuple[Int64Array, Float64Array, Float64Array]:
-    """
-    Return the nearest index, its squared distance, and the squared distance of SCALE_NEIGHBOUR, (pictures,) each.
-
-    training_points are (values, training), lengths (training,) their squared lengths.
-    """
+    """Return the nearest index, its squared distance, and that of SCALE_NEIGHBOUR, (pictures,) each."""
     plain, mirrored = _to_points(pictures), _to_points(pictures[..., ::-1])
     squares = np.maximum(
         plain @ training_points, mirrored @ training_points
@@ -68,7 +63,7 @@ def _find_nearest_chunk(
 
 
 def _to_points(pictures: UInt8Array) -> Float32Array:
-    """Return (pictures, values): averaged down to MAX_EDGE and rounded to LEVELS, so that sums are exact."""
+    """Return (pictures, values), averaged down and rounded, so that sums are exact."""
     number, channels, height, width = pictures.shape
     factor = -(-height // MAX_EDGE)
     blocks = pictures.reshape(number, channels, height // factor, factor, width // factor, factor)

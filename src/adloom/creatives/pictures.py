@@ -1,8 +1,7 @@
 """
-Pictures as PNG bytes, as pixels and as the floats that networks read. NumPy and Pillow only, because serving needs it.
+Pictures as PNGs, pixels and floats. NumPy and Pillow only, because serving needs it.
 
-Pixels are (pictures, channels, height, width) of uint8, 1 channel (grey) or 3 (RGB).
-Floats have the same shape, in [-1, 1].
+Pixels are (pictures, channels, height, width) of uint8, 1 channel (grey) or 3 (RGB). Floats are the same in [-1, 1].
 """
 
 import io
@@ -19,11 +18,7 @@ MODES = {1: "L", 3: "RGB"}
 
 
 def decode_pngs(pngs: Sequence[bytes], channels: int, height: int, width: int) -> UInt8Array:
-    """
-    Decode PNGs of one size to pixels.
-
-    Raises DataError naming the first picture that is unreadable or has another size.
-    """
+    """Decode PNGs of one size to pixels. Raises DataError naming the first bad picture."""
     pixels = np.empty((len(pngs), channels, height, width), np.uint8)
     for number, png in enumerate(pngs):
         pixels[number] = _decode_png(png, number, channels, height, width)
@@ -50,7 +45,7 @@ def draw_sheet(pixels: UInt8Array, columns: int, gap: int = 2, scale: int = 2) -
     """
     Lay pictures out on white, `columns` a row, and return the PNG.
 
-    `scale` repeats each pixel, `gap` is the distance of pictures, in pixels before scaling.
+    `scale` repeats each pixel, `gap` is in pixels before scaling.
     """
     number, channels, height, width = pixels.shape
     rows = -(-number // columns)

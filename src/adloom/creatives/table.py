@@ -30,7 +30,7 @@ def list_categories(rows: pd.DataFrame) -> list[str]:
 
 
 def decode_split(rows: pd.DataFrame, split: str, categories: list[str]) -> Creatives:
-    """Decode the pictures of a split, without unknown categories. Raises DataError for a broken picture."""
+    """Decode a split's pictures of known categories. Raises DataError for a broken picture."""
     channels, height, width = picture_shape(rows)
     selected = rows[(rows["split"] == split) & rows["category"].isin(categories)]
     numbers = {name: number for number, name in enumerate(categories)}

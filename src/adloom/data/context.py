@@ -1,8 +1,4 @@
-"""
-The context of a decision: the columns `ctx_<name>` of impressions.
-
-Requests, logs and the table of impressions all check names and their number against these bounds.
-"""
+"""The context of a decision: columns `ctx_<name>`, bounded in requests, logs and the table of impressions."""
 
 PREFIX = "ctx_"  # of the columns of impressions; a request may leave it out
 NAME = r"^(?![\s\S]*[\x00-\x1f\x7f])(?!ctx_$)"  # for JSON Schema: no control character, and more than the prefix

@@ -1,4 +1,4 @@
-"""The contracts of the four tables: their columns, and the reason why a row is invalid."""
+"""The contracts of the four tables, and the reasons why rows are invalid."""
 
 import json
 import re
@@ -52,7 +52,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Contract:
-    """The columns of a table. `key` names the rows; a source without it gets row numbers."""
+    """The columns of a table. `key` names the rows; without it rows are numbered."""
 
     columns: Mapping[str, Column]
     key: str | None = None
@@ -75,7 +75,7 @@ class Contract:
                 raise ConfigError(f"{what}: {name} is no column of the table; expected {', '.join(known)}")
 
     def require_columns(self, columns: pd.Index, what: str) -> None:
-        """Raise DataError when a required column is missing, or when there are too many context columns."""
+        """Raise DataError for a missing column or too many context columns."""
         missing = [name for name, c in self.columns.items() if c.required and name not in columns and name != self.key]
         if missing:
             raise DataError(
@@ -207,11 +207,7 @@ CONTRACTS: Mapping[str, Contract] = {
 
 
 def validate(raw: pd.DataFrame, table: str, timestamp_format: str | None = None) -> tuple[pd.DataFrame, pd.Series]:
-    """
-    Parse a table's raw rows by its contract; leave other columns out.
-
-    Return the rows, and per row the first reason why it is invalid, "" if it is valid.
-    """
+    """Parse a table's raw rows; return them, and per row the first reason why it is invalid, else ""."""
     contract = CONTRACTS[table]
     reasons = raw[PARSE_ERROR].fillna("").astype("str") if PARSE_ERROR in raw else pd.Series("", raw.index, "str")
     rows = {}
@@ -267,13 +263,13 @@ def _build_schema(table: str) -> pa.DataFrameSchema:
 
 
 class DuplicateFinder:
-    """Finds repeated keys over the chunks of a table; the first row of a key is no duplicate."""
+    """Finds repeated keys over the chunks of a table."""
 
     def __init__(self) -> None:
         self._seen: set[object] = set()
 
     def __call__(self, keys: pd.Series) -> pd.Series:
-        """Return whether each key repeats an earlier one; missing keys never do."""
+        """Return whether each key repeats an earlier one; missing keys do not."""
         repeated = keys.notna() & (keys.duplicated() | keys.isin(self._seen))
         self._seen.update(keys.dropna())
         return repeated

@@ -1,9 +1,8 @@
 """
-Reduce picture files to the part that makes the first picture's pixels, and estimate the time to decode it.
+Reduce picture files to the first picture's pixels, and estimate the time to decode them.
 
 A small file can be slow: a JPEG of ten thousand scans, a PNG of a million chunks, a text that inflates a thousandfold.
-Pillow sees only the reduced file. The estimate counts parts, so every machine rejects the same pictures, and rejects
-them before it decodes anything.
+The estimate counts parts, so every machine rejects the same pictures before it decodes anything.
 """
 
 import re
@@ -38,7 +37,7 @@ class ReducedPicture:
 
 
 def reduce_picture(image: bytes) -> ReducedPicture:
-    """Reduce a file to its first picture. Raises PictureError when it is damaged, unknown or slow to decode."""
+    """Reduce a file to its first picture. Raises PictureError for an unusable one."""
     for signature, reducer in FORMATS.items():
         if re.match(signature, image, re.DOTALL):
             try:
@@ -87,7 +86,7 @@ def _reduce_png(image: bytes) -> ReducedPicture:
 
 
 def _iterate_chunks(image: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the name and the bytes of each chunk of a PNG, up to its end or its truncation."""
+    """Yield the name and the bytes of each chunk of a PNG."""
     at = 8
     for _ in range(MAX_PARTS):
         length, kind = struct.unpack_from(">I4s", image, at)
@@ -99,7 +98,7 @@ def _iterate_chunks(image: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _require_inflation(compressed: bytes) -> None:
-    """Raise PictureError if a window of deflate data inflates to fewer bytes than a compressor's output does."""
+    """Raise PictureError for deflate data with windows that inflate to nearly nothing."""
     inflate = zlib.decompressobj()
     for at in range(0, len(compressed) - INFLATION_WINDOW, INFLATION_WINDOW):
         try:
@@ -139,7 +138,7 @@ def _reduce_jpeg(image: bytes) -> ReducedPicture:
 
 
 def _iterate_segments(image: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield marker and bytes of each segment, a scan with its data. Raises PictureError if the end is missing."""
+    """Yield marker and bytes of each segment, a scan with its data."""
     at = 2
     for _ in range(MAX_PARTS):
         match = MARKER.search(image, at)
@@ -157,7 +156,7 @@ def _iterate_segments(image: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _count_blocks(frame: bytes) -> dict[int, int]:
-    """Return the number of blocks of each component of a frame, by component id."""
+    """Return the number of blocks by component id."""
     height, width, count = struct.unpack_from(">HHB", frame, 5)
     components = [(frame[10 + 3 * i], frame[11 + 3 * i] >> 4, frame[11 + 3 * i] & 15) for i in range(count)]
     across, down = max(h for _, h, _ in components), max(v for _, _, v in components)
@@ -224,7 +223,7 @@ COMPRESSION, PALETTE = 259, 320
 
 
 def _reduce_tiff(image: bytes) -> ReducedPicture:
-    """Write a new directory of the tags that make the first page's pixels; the data keeps its offsets."""
+    """Write a new directory of the tags that make the first page's pixels."""
     order = "<" if image[:2] == b"II" else ">"
     start = struct.unpack_from(f"{order}I", image, 4)[0]
     parts: dict[int, bytes] = {}

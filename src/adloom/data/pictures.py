@@ -1,8 +1,4 @@
-"""
-Pictures: their form before decoding, their decoded pixels, and the PNG bytes that adloom stores.
-
-Pixels are (height, width, channels) of uint8, channels 1 or 3.
-"""
+"""Decode, check and normalise pictures. Pixels are (height, width, channels) of uint8, channels 1 or 3."""
 
 import io
 import warnings
@@ -65,7 +61,7 @@ def read_header(image: object, max_pixels: int) -> PictureHeader:
 
 
 def choose_format(headers: Iterable[PictureHeader], size: int | None) -> PictureFormat:
-    """Return the format of a table: `size` or the most common size, grey only if every picture is."""
+    """Return a table's format: `size` or the most common one, grey only if every picture is."""
     sizes: Counter[int] = Counter()
     channels = 1
     for header in headers:
@@ -79,8 +75,7 @@ def convert(image: object, target: PictureFormat, max_pixels: int) -> tuple[byte
     """
     Convert a picture: upright, over white where it is transparent, padded with white to a square.
 
-    Return PNG bytes without metadata and pixels (size, size, channels). Raises PictureError when that is impossible or
-    too slow. A large JPEG is decoded at a fraction of its size.
+    Return PNG bytes without metadata and pixels (size, size, channels). Raises PictureError when it is damaged or slow.
     """
     pixels, is_unchanged = _decode(image, target, max_pixels)
     return image if isinstance(image, bytes) and is_unchanged and _is_minimal_png(image) else encode_png(pixels), pixels
@@ -116,7 +111,7 @@ def encode_png(pixels: UInt8Array) -> bytes:
 
 
 def hash_bytes(pixels: UInt8Array) -> bytes:
-    """Return bytes that identify a picture: a grey picture stored in colour has the same ones."""
+    """Return bytes that identify a picture, equal for grey stored as grey or colour."""
     plane = pixels[:, :, :1]
     return plane.tobytes() if pixels.shape[2] == 1 or (pixels == plane).all() else pixels.tobytes()
 
@@ -160,7 +155,7 @@ def _nanoseconds_per_pixel(picture: Image.Image) -> int:
 
 
 def _is_minimal_png(image: bytes) -> bool:
-    """Return whether a picture is a PNG of one header, one block of pixels and an end."""
+    """Return whether a PNG has just a header, one block of pixels and an end."""
     end = 33 + 12 + int.from_bytes(image[33:37], "big")  # signature 8, header chunk 25, then 12 bytes around the pixels
     return image[:4] == b"\x89PNG" and image[37:41] == b"IDAT" and image[end + 4 :] == b"IEND\xaeB`\x82"
 

@@ -1,4 +1,4 @@
-"""Prepare raw chunks: valid rows with their split, and invalid rows with their reason."""
+"""Prepare raw chunks: valid rows with their split, invalid rows with their reason."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -37,17 +37,13 @@ class PreparedChunk:
 
 @dataclass
 class Preparation:
-    """
-    Prepares the chunks of one table in their order, and remembers keys and contents.
-
-    `key` makes the pseudonyms of users; rows of the pseudonyms in `erased` are dropped.
-    """
+    """Prepares the chunks of one table in their order, and remembers keys and contents."""
 
     table: str
     params: Prepare
     source: SourceFacts
-    key: bytes
-    erased: frozenset[str] = frozenset()
+    key: bytes  # of pseudonyms
+    erased: frozenset[str] = frozenset()  # pseudonyms of rows to drop
     picture_format: PictureFormat | None = None
     quality: Quality = field(init=False)
     _duplicate_keys: DuplicateFinder = field(default_factory=DuplicateFinder)
@@ -71,11 +67,7 @@ class Preparation:
         return self._split_valid(raw, rows, self._mark_duplicates(rows, reasons), contents)
 
     def _pseudonymise(self, rows: pd.DataFrame, reasons: pd.Series) -> tuple[pd.DataFrame, pd.Series]:
-        """
-        Turn user ids into pseudonyms, except ids that are pseudonyms under this key already.
-
-        An id that only claims to be a pseudonym becomes one too, and its row is invalid.
-        """
+        """Pseudonymise user ids unless they are pseudonyms under this key; false claims make rows invalid."""
         key_of_row, rows = rows[contracts.USER_KEY], rows.drop(columns=contracts.USER_KEY)
         claimed = key_of_row.notna() & rows["user_id"].notna()
         same_key = claimed & (key_of_row == privacy.key_fingerprint(self.key)).fillna(False)
@@ -126,7 +118,7 @@ class Preparation:
         return PreparedChunk(valid_rows, self._quarantine(raw, rows[~valid], reasons[~valid]))
 
     def _quarantine(self, raw: pd.DataFrame, rows: pd.DataFrame, reasons: pd.Series) -> pd.DataFrame:
-        """Return invalid rows as text: the raw columns of the contract, user ids as pseudonyms, no pictures."""
+        """Return invalid rows as text, user ids as pseudonyms, without pictures."""
         contract = CONTRACTS[self.table]
         shown = pd.DataFrame(index=rows.index)
         for name in contract.select_columns(raw.columns):
@@ -161,7 +153,7 @@ def _finish_creatives(task: Preparation, rows: pd.DataFrame, reasons: pd.Series)
 
 
 def _convert_picture(image: object, target: PictureFormat, max_pixels: int) -> tuple[bytes | None, int, str]:
-    """Return a picture's PNG bytes, its content hash, and the reason why it is invalid, else ""."""
+    """Return a picture's PNG bytes, its content hash, and why it is invalid, else ""."""
     try:
         png, pixels = pictures.convert(image, target, max_pixels)
     except PictureError as error:

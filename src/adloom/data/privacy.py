@@ -43,10 +43,10 @@ def look_like_pseudonyms(users: "pd.Series") -> "pd.Series":
 
 
 def key_fingerprint(key: bytes) -> str:
-    """Return 16 hex digits that identify a key and reveal nothing else about it."""
+    """Return 16 hex digits that identify a key and reveal nothing else."""
     return hmac.digest(key, b"adloom pseudonym key fingerprint", hashlib.sha256).hex()[:16]
 
 
 def has_consent(column: "pd.Series") -> "pd.Series":
-    """Return whether each row has consent: true, 1, yes, y or t, in any case."""
+    """Return whether each row has consent."""
     return column.astype("str").str.strip().str.lower().isin(CONSENT_VALUES)

@@ -1,4 +1,4 @@
-"""Data quality of a table: counts of valid, invalid and dropped rows for summary.json, and warnings."""
+"""Counts of valid, invalid and dropped rows of a table, and warnings."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -42,7 +42,7 @@ class Quality:
             self.last = max(self.last or last, last)
 
     def require_rows(self, max_quarantine_rate: float) -> None:
-        """Raise DataError when too large a share of the rows is invalid or none is left."""
+        """Raise DataError when too many rows are invalid or none is left."""
         broken = self.quarantined.total()
         total = self.kept + broken
         if total and broken / total > max_quarantine_rate:

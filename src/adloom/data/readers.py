@@ -1,4 +1,4 @@
-"""Readers of idx, folder, csv and parquet sources: chunks of raw rows, their values unchecked."""
+"""Readers of idx, folder, csv and parquet sources; they yield chunks of raw rows."""
 
 import csv
 import gzip
@@ -35,8 +35,8 @@ def read_source(root: Path, source: Source, table: str) -> Chunks:
     """
     Yield a source's rows under the contract's column names, with its constants.
 
-    The contract's columns come first, in its order; other columns keep their names and order. Raises DataError naming
-    an unreadable file, ConfigError naming a column that the contract does not know.
+    The contract's columns come first, in its order. Raises DataError for an unreadable file, ConfigError for an unknown
+    column.
     """
     contract = CONTRACTS[table]
     contract.reject_unknown([*source.columns, *source.constants], f"ingest.{table}")
@@ -68,7 +68,7 @@ def _order_columns(rows: pd.DataFrame, contract: Contract) -> pd.DataFrame:
 
 
 def _list_files(root: Path) -> list[Path]:
-    """Return the data files at a path; dot and underscore names and an artifact's manifest are no data."""
+    """Return the data files at a path, without hidden files and an artifact's manifest."""
     if root.is_file():
         return [root]
     files = sorted(p for p in root.rglob("*") if p.is_file() and p.name[0] not in "._" and p != root / MANIFEST)
@@ -111,7 +111,7 @@ def _split_records(stream: IO[str], separator: str) -> Iterator[list[str]]:
 
 
 def _lines_to_frame(header: Sequence[str], lines: Sequence[list[str]]) -> pd.DataFrame:
-    """Return lines as text; a line with another number of fields keeps only that error."""
+    """Return lines as text; a line of another width keeps only that error."""
     width = len(header)
     fields = [line if len(line) == width else [""] * width for line in lines]
     frame = pd.DataFrame(fields, columns=list(header), dtype="str").replace("", None)
@@ -178,7 +178,7 @@ def _read_idx_set(images_path: Path, labels_path: Path, prefix: str, categories:
 
 
 def _read_idx_array(path: Path, dimensions: int) -> UInt8Array:
-    """Read an idx file of unsigned bytes: magic 0x0000080d with d dimensions, then their sizes as big-endian uint32."""
+    """Read unsigned bytes: magic 0x0000080d with d dimensions, then their sizes as big-endian uint32."""
     with _translate_errors(path):
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         magic, *shape = struct.unpack_from(f">I{dimensions}I", data)

@@ -33,7 +33,7 @@ def split_by_time(timestamp: pd.Series, holdout_start: date) -> StrArray:
 
 
 def assign_halves(pseudonym: pd.Series) -> StrArray:
-    """Return a or b for each pseudonym: its first hex digit is even or odd."""
+    """Return a or b for each pseudonym: an even or odd first hex digit."""
     return np.where(pseudonym.str[0].isin(list("02468ace")), "a", "b")
 
 

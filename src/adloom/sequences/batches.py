@@ -1,4 +1,4 @@
-"""Training rows of the sequence model: token sequences, padded to the longest of a batch."""
+"""Training rows of the sequence model: padded token sequences."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -20,7 +20,7 @@ class Batch(NamedTuple):
 
 
 class TokenDataset:
-    """Token sequences as rows to train on; `characters` counts the characters of each, its end included."""
+    """Token sequences as rows to train on, with the number of characters of each."""
 
     def __init__(self, sequences: Sequence[Sequence[int]], characters: Sequence[int]) -> None:
         lengths = np.array([len(sequence) for sequence in sequences])

@@ -1,4 +1,4 @@
-"""Decoding: draw token sequences from a model. NumPy only, so that serving needs no torch."""
+"""Draw token sequences from a model. NumPy only, so that serving needs no torch."""
 
 from typing import Protocol, TypeVar
 
@@ -12,14 +12,14 @@ SORTED_FIRST = 64  # likeliest tokens that are sorted at first
 
 
 class SequenceModel(Protocol[S]):
-    """A model that continues token sequences; callers pass its state on unread."""
+    """A model that continues token sequences."""
 
     def start(self, batch: int) -> S:
         """Return the state before the first token."""
         ...
 
     def __call__(self, token: Int64Array, state: S) -> tuple[Float32Array, S]:
-        """Map tokens (batch, sequence) and a state to logits (batch, sequence, vocabulary) and the next state."""
+        """Return logits (batch, sequence, vocabulary) and the next state for tokens (batch, sequence) and a state."""
         ...
 
 
@@ -48,7 +48,7 @@ def decode_batch(
     top_p: float = 1.0,
 ) -> tuple[list[list[int]], int]:
     """
-    Draw a batch of sequences after the token `prefix`, each until the token `end`, a constraint or `max_tokens`.
+    Draw a batch of sequences after the token `prefix`.
 
     Return the sequences that ended, without prefix and end, and the number of steps.
     """
@@ -73,7 +73,7 @@ def sample_tokens(
     logits: Float32Array, allowed: BoolArray, uniform: Float64Array, temperature: float = 1.0, top_p: float = 1.0
 ) -> Int64Array:
     """
-    Draw one token per row from logits (batch, vocabulary), among those allowed (batch, vocabulary).
+    Draw one allowed token per row from logits (batch, vocabulary).
 
     `uniform` (batch,) in [0, 1) is the only randomness: the inverse distribution function is taken at it.
     """
@@ -96,7 +96,7 @@ def _sample_likeliest(
     """
     Draw a token per row from its `count` likeliest of odds (batch, vocabulary), and return which draws are certain.
 
-    A draw is certain if it would be the same with all tokens sorted. Sorting few tokens saves most of the time.
+    A certain draw is the same with all tokens sorted.
     """
     whole = count == odds.shape[1]
     order = np.sort(np.argpartition(-odds, count - 1, axis=1)[:, :count])

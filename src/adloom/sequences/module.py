@@ -35,7 +35,7 @@ class SequenceModule(pl.LightningModule):
         self._log("validation_loss", self._nats(batch).sum(), batch)
 
     def configure_optimizers(self) -> Any:
-        """Return AdamW under one cycle of the learning rate (Smith & Topin 2018), stepped per batch."""
+        """Return AdamW under one cycle of the learning rate (Smith & Topin 2018)."""
         p = self._params
         optimizer = torch.optim.AdamW(self.parameters(), p.learning_rate, weight_decay=p.weight_decay)
         steps = p.epochs * p.steps_per_epoch
@@ -54,7 +54,7 @@ class SequenceModule(pl.LightningModule):
         )
 
     def _log(self, name: str, nats: Tensor, batch: Batch) -> None:
-        """Log nats as bits per character, weighted by characters, so that an epoch's mean is exact."""
+        """Log nats as bits per character; with the weights an epoch's mean is exact."""
         bits = nats.detach().float() / math.log(2) / batch.characters
         self.log(name, bits, on_step=False, on_epoch=True, batch_size=int(batch.characters), sync_dist=True)
 

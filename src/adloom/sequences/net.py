@@ -1,4 +1,4 @@
-"""The sequence net: an LSTM language model with tied input and output embeddings (Press & Wolf 2017)."""
+"""The sequence net: an LSTM with tied input and output embeddings (Press & Wolf 2017)."""
 
 import torch
 from torch import Tensor, nn
@@ -6,11 +6,7 @@ from torch.nn.utils import rnn
 
 
 class SequenceLstm(nn.Module):
-    """
-    Maps tokens and a state to logits of the next token and the next state.
-
-    Dropout drops a feature for a whole sequence (Gal & Ghahramani 2016).
-    """
+    """Maps tokens and a state to logits and the next state. Dropout: Gal & Ghahramani 2016."""
 
     def __init__(self, vocabulary: int, hidden: int, layers: int, dropout: float) -> None:
         super().__init__()
@@ -26,11 +22,7 @@ class SequenceLstm(nn.Module):
         return self.logits(output), h, c
 
     def features(self, token: Tensor, lengths: Tensor) -> Tensor:
-        """
-        Return the features (batch, sequence, hidden) that predict each next token, zeros after a sequence's length.
-
-        Sequences start without state. Packing skips padding.
-        """
+        """Return the features (batch, sequence, hidden) that predict each next token, without an initial state."""
         packed = rnn.pack_padded_sequence(self.drop(self.embedding(token)), lengths, True, enforce_sorted=False)
         output, _ = rnn.pad_packed_sequence(self.lstm(packed)[0], True, total_length=token.shape[1])
         dropped: Tensor = self.drop(output)

@@ -29,9 +29,8 @@ def run_block(stage: str, paths: Mapping[str, str], block: ConfigModel, context:
     """
     Run one stage with its block; paths default to the stage's own.
 
-    Raises LockedError when another run writes an output. s3:// outputs are checked first and checkpoints removed last,
-    so that neither a misspelt bucket nor a failed push costs the work. Only the process of rank 0 writes: the others
-    end in the training, or their outputs are dropped.
+    Raises LockedError when another run writes an output. s3:// outputs are checked before the work and checkpoints
+    removed last, so that a failed push does not cost the work. Only rank 0 writes outputs.
     """
     name = stage.replace("-", "_")
     threads.limit_threads(getattr(block, "threads", 1))

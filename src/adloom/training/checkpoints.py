@@ -1,9 +1,8 @@
 """
 Checkpoints: the last epoch of a training, kept until its artifact is stored.
 
-A finished training marks its checkpoint; the checkpoint is discarded once the artifact is pushed. So after a failed
-push the same command continues from the finished checkpoint. With ADLOOM_CHECKPOINT_URI a second copy in S3 survives
-the machine's disk.
+After a failed push the same command continues from the finished checkpoint. ADLOOM_CHECKPOINT_URI adds a copy in S3,
+which survives the machine's disk.
 """
 
 import logging
@@ -30,7 +29,7 @@ RETRY_FACTOR = 10  # after a failed copy, train this many times as long as the c
 
 
 class RemoteCheckpoint:
-    """The copy of a checkpoint in a store. Failures to push are warnings, because the training can go on."""
+    """The copy of a checkpoint in a store. Failures to push are warnings."""
 
     def __init__(self, store: Store, uri: str) -> None:
         self._store, self.uri = store, uri
@@ -38,9 +37,9 @@ class RemoteCheckpoint:
 
     def fetch(self, checkpoint: Path) -> None:
         """
-        Fetch the copy if there is one and no local checkpoint.
+        Fetch the copy unless there is a local checkpoint.
 
-        Raises DataError when its bucket is missing, ExternalServiceError when S3 does not answer.
+        Raises DataError for a missing bucket, ExternalServiceError when S3 does not answer.
         """
         self._store.require(self.uri)
         if checkpoint.exists():
@@ -104,7 +103,7 @@ def remove_remote(store: Store, uri: str) -> None:
 
 
 def find_valid_checkpoint(path: Path, module: "torch.nn.Module") -> Path | None:
-    """Return the checkpoint's path if it fits the module; log and remove an invalid one."""
+    """Return the checkpoint's path; log and remove one that does not fit the module."""
     if not path.exists():
         return None
     try:

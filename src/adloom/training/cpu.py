@@ -24,7 +24,7 @@ class Cpu(BaseModel):
 
 
 def read_cpu(info: Path = CPUINFO) -> Cpu:
-    """Return the type of this CPU, from Python where the system does not list it."""
+    """Return the type of this CPU."""
     text = info.read_text(encoding="utf-8") if info.is_file() else ""
     lines = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
     properties = {name.strip().lower(): value.strip() for name, _, value in lines}
@@ -37,6 +37,6 @@ def read_cpu(info: Path = CPUINFO) -> Cpu:
 
 
 def has_bf16(cpu: Cpu, kernels: Mapping[str, str]) -> bool:
-    """Return whether the CPU has bfloat16 instructions that no variable disables; otherwise bfloat16 is emulated."""
+    """Return whether the CPU has bfloat16 instructions that no variable disables."""
     limit = kernels.get("ONEDNN_MAX_CPU_ISA", "").upper()
     return bool(BF16.intersection(cpu.flags)) and limit not in WITHOUT_BF16

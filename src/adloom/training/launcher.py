@@ -1,8 +1,8 @@
 """
 Launch the processes of a training with torchrun; each runs `adloom train-…`.
 
-Several machines find each other by the variables PET_…, which Kubeflow Trainer sets in its pods. A failed process
-writes its error to the file that torchrun names, and the launcher reports the root cause.
+Machines find each other by the variables PET_…, which Kubeflow Trainer sets. A failed process writes its error to the
+file that torchrun names.
 """
 
 import json
@@ -38,9 +38,9 @@ def needs_launch(block: ConfigModel, stage: str, settings: Settings) -> TypeGuar
 
 def launch(block: Training, stage: str, settings: Settings, arguments: Sequence[str]) -> None:
     """
-    Run adloom with these arguments in each process of this machine, and wait for all of them.
+    Run adloom with these arguments in each process of this machine, and wait for all.
 
-    Raises UserError or AdloomError with the root cause's message, KeyboardInterrupt on Ctrl-C.
+    Raises the root cause as UserError or AdloomError, KeyboardInterrupt on Ctrl-C.
     """
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.api import SignalException

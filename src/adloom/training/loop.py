@@ -1,12 +1,10 @@
 """
 The training loop of every network: seeded, checkpointed after each epoch, and resumed to the same bytes.
 
-All randomness is a function of (seed, epoch, step): `BatchSampler` orders the rows, and torch is seeded again before
-each step. So an interrupted and resumed training equals an uninterrupted one.
+All randomness is a function of (seed, epoch, step), so an interrupted and resumed training equals an uninterrupted one.
 
-Several processes share every batch evenly and average their gradients (DDP). Batch norms use their own process's share,
-because torch synchronises them on GPUs only; the first process's running statistics are kept. Every process validates
-all rows, so that none waits for another.
+Several processes share every batch and average their gradients (DDP). Batch norms use their own process's share,
+because torch synchronises them on GPUs only. Every process validates all rows, so that none waits for another.
 """
 
 import hashlib
@@ -81,11 +79,10 @@ def open_session(
     stage: str, table: Path, target: Path, params: Training, context: StageContext
 ) -> Iterator[TrainingSession]:
     """
-    Yield a session; its draft becomes the artifact `target` when the block ends, and the checkpoint is finished.
+    Yield a session; its draft becomes the artifact `target` when the block ends.
 
-    The checkpoint's folder depends on the table's digest and the params, so that only the same command continues from
-    it. Raises ArtifactError when the table was modified, ConfigError when the number of processes differs from the
-    params.
+    The checkpoint's folder depends on the table and the params, so only the same command continues from it. Raises
+    ArtifactError for a modified table, ConfigError for a wrong number of processes.
     """
     if context.processes != params.processes:
         raise ConfigError(
@@ -113,12 +110,10 @@ def fit(
     """
     Train the module that `build_module` returns, or resume it; return it on the CPU, with its history.
 
-    The history and the session's run get every metric the module logs per epoch. With `patience`, training stops after
-    that many epochs without a lower `validation_loss`, and the best epoch's module is returned. Only the first process
-    returns; the others raise WorkerExit.
+    With `patience`, training stops after that many epochs without a lower `validation_loss` and returns the best
+    epoch's module. Only the first process returns; the others raise WorkerExit.
 
-    Raises KeyboardInterrupt on Ctrl-C; the last full epoch's checkpoint stays. Raises ExternalServiceError when a
-    remote checkpoint may exist and is unreachable.
+    Raises KeyboardInterrupt on Ctrl-C, ExternalServiceError when a remote checkpoint is unreachable.
     """
     if session.group.first:
         warn_of_emulation(params, session.stage)
@@ -169,8 +164,7 @@ class BatchSampler(Sampler[Any]):
     """
     Row numbers of each batch of an epoch: permutations of all rows, concatenated and cut into batches.
 
-    Permutations do not depend on epochs, so every row is used equally often. A process of a group gets its share of
-    each batch.
+    Every row is used equally often. A process of a group gets its share of each batch.
     """
 
     def __init__(self, rows: int, params: Training, group: ProcessGroup = SINGLE_PROCESS) -> None:
@@ -196,7 +190,7 @@ class BatchSampler(Sampler[Any]):
 
 
 class TrainingCallback(pl.callbacks.Checkpoint):
-    """Seeds each step, records history and best weights, writes checkpoints and shows progress."""
+    """Seeds steps, records history and best weights, writes checkpoints and shows progress."""
 
     def __init__(self, params: Training, session: TrainingSession, patience: int | None) -> None:
         self._params, self._session, self._patience = params, session, patience
@@ -210,7 +204,7 @@ class TrainingCallback(pl.callbacks.Checkpoint):
         return {"history": self.history, "best": self.best, "lowest": self.lowest, "stale": self.stale}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore a checkpoint's state, and log its history to the new run."""
+        """Restore a checkpoint's state, and log its history again."""
         self.history, self.best = state_dict["history"], state_dict["best"]
         self.lowest, self.stale = state_dict["lowest"], state_dict["stale"]
         for name, points in self.history.items():
@@ -266,7 +260,7 @@ class TrainingCallback(pl.callbacks.Checkpoint):
         self._bar.close()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Close the progress bar, so that an error starts a new line."""
+        """Close the progress bar, so that the error starts a new line."""
         if hasattr(self, "_bar"):
             self._bar.close()
 

@@ -23,8 +23,7 @@ def track_run(
     """
     Yield a draft, which becomes the artifact `target` when the block ends, and its run.
 
-    The draft has the table's facts; `others` are further inputs by name. Raises ArtifactError when the table was
-    modified.
+    `others` are further inputs by name. Raises ArtifactError for a modified table.
     """
     facts = manifest.verify(table).facts
     tags = {"dataset_digest": manifest.digest(table), "params_digest": params.digest()}

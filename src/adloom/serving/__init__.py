@@ -1,1 +1,1 @@
-"""Serving: bundles of verified models and the HTTP services that answer from them."""
+"""Serving: load verified models and answer HTTP requests."""

@@ -1,8 +1,4 @@
-"""
-The decide app: the decision endpoint, segments, the list of models, probes, metrics and OpenAPI.
-
-A request reads `Service.models` once, so they may be replaced between two requests.
-"""
+"""The decide app: decisions, segments, models, probes, metrics and OpenAPI."""
 
 import asyncio
 import contextlib
@@ -45,7 +41,7 @@ HEARTBEAT = 1.0  # seconds between two measurements of the event loop's lag
 
 @dataclass
 class ServiceDependencies:
-    """What a service needs besides its models."""
+    """Everything a service needs besides models."""
 
     keys: segments.PseudonymKeys
     auth: TokenAuth | NoAuth = field(default_factory=NoAuth)
@@ -60,7 +56,7 @@ class ServiceDependencies:
 
 
 class Service:
-    """The models of one process, its endpoints and its background tasks."""
+    """One process's models, endpoints and background tasks."""
 
     def __init__(self, models: Models, dependencies: ServiceDependencies, endpoints: Mapping[str, Endpoint]) -> None:
         self.models, self.dependencies, self.endpoints = models, dependencies, endpoints
@@ -82,7 +78,7 @@ class Service:
         self._heartbeat: asyncio.Task[None] | None = None
 
     def wrap(self, app: ASGIApp) -> LifespanMiddleware:
-        """Return an application behind the decision endpoint, with the background tasks of this service."""
+        """Return an application behind the decision endpoint, with background tasks."""
         dependencies = self.dependencies
         if dependencies.tracing:
             app = dependencies.tracing.wrap(app)
@@ -108,7 +104,7 @@ class Service:
             refresher.subscribe(lambda result: loop.call_soon_threadsafe(self.publish, result))
 
     async def stop(self) -> None:
-        """Close the log first: nothing else may delay the decisions in it."""
+        """Close the log before anything else can hang."""
         refresher = self.dependencies.refresher
         for close in (self.dependencies.log.close, *([refresher.close] if refresher else [])):
             await asyncio.wrap_future(deadline.start_call(close))  # all threads of the loop may be busy
@@ -133,10 +129,9 @@ class Service:
 
     def check_readiness(self) -> Readiness:
         """
-        Return the models that serve and their sources. Raises Problem (503) when the service must not get requests.
+        Return the models that serve, or raise Problem (503).
 
-        While the registry has not answered, other replicas may have a champion that this one lacks, and its random
-        decisions would dilute theirs. So it is not ready, unless `ready_without_model` is set.
+        Until the registry answers, random decisions here would dilute those of replicas that have a champion.
         """
         if self.auth.is_closed:
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, CLOSED)
@@ -164,17 +159,17 @@ class Service:
 
 
 def create_decide_app(models: Models, dependencies: ServiceDependencies) -> LifespanMiddleware:
-    """Return the decide app as a service of its own."""
+    """Return the decide app."""
     return with_middleware(Service(models, dependencies, DECIDE_ENDPOINTS))
 
 
 def with_middleware(service: Service) -> LifespanMiddleware:
-    """Return the routes of a service behind its middleware and its decision endpoint."""
+    """Return a service's routes behind its middleware and decision endpoint."""
     return service.wrap(ApiMiddleware(create_routes(service), service.admission))
 
 
 def create_routes(service: Service) -> Starlette:
-    """Return the pages, and the endpoints that are not latency-critical."""
+    """Return the pages and the other endpoints."""
     routes = {SEGMENT: _segment, REFRESH: _refresh}
     app = Starlette(
         routes=[

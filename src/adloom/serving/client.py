@@ -1,4 +1,4 @@
-"""A small client: start the service as a process, and send each of its models an example request."""
+"""A client that starts the service and sends example requests."""
 
 import base64
 import contextlib
@@ -29,13 +29,13 @@ Answer = dict[str, Any]
 @contextlib.contextmanager
 def serving(*arguments: str) -> Iterator[str]:
     """
-    Start `adloom serve` on a free port with these arguments, yield its URL when it is ready, and stop it at the end.
+    Run `adloom serve` on a free port, and yield its URL.
 
-    Authentication is off unless the environment names tokens. Raises ExternalServiceError when the service ends before
-    it is ready.
+    Authentication is off unless the environment names tokens. Raises ExternalServiceError when it does not start.
     """
-    command = [sys.executable, "-c", "from adloom.cli.main import main; main()", "serve", "--port", "0", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=_environment()) as process:  # noqa: S603
+    command = [sys.executable, "-m", "adloom", "serve", "--port", "0", *arguments]
+    authentication = {} if "ADLOOM_TOKENS_FILE" in os.environ else {"ADLOOM_AUTH": "off"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **authentication}) as process:  # noqa: S603
         try:
             yield _wait_until_ready(process)
         finally:
@@ -47,11 +47,7 @@ def serving(*arguments: str) -> Iterator[str]:
 
 
 def ask(url: str, body: Answer | None = None, token: str | None = None) -> Answer:
-    """
-    Return the JSON answer to a GET, or to a POST of a body, asked with a token where one is given.
-
-    Raises ExternalServiceError with the problem's detail.
-    """
+    """Return the JSON answer to a GET, or to a POST of a body. Raises ExternalServiceError."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     method = "GET" if body is None else "POST"
     try:
@@ -65,7 +61,7 @@ def ask(url: str, body: Answer | None = None, token: str | None = None) -> Answe
 
 
 def ask_all(url: str) -> dict[str, str]:
-    """Send every served model an example request; return a line about each answer, or why there is none, by model."""
+    """Send every model an example request; return a line about each."""
     listed = ask(f"{url}/v1/models")
     answers = {name: f"not served: {reason}" for name, reason in listed["absent"].items()}
     for served in listed["models"]:
@@ -83,7 +79,7 @@ def request_pictures(url: str, categories: list[str]) -> str:
 
 
 def request_category(url: str, categories: list[str]) -> str:
-    """Read a drawn picture, or a grey square when the generator is not served."""
+    """Read a drawn picture, or a grey square."""
     try:
         what, picture = f"a drawn {categories[0]!r}", _request_pngs(url, categories[0], 1)[0]
     except ExternalServiceError:
@@ -112,15 +108,11 @@ def request_segment(url: str, categories: list[str]) -> str:
 
 
 def request_decision(url: str, categories: list[str]) -> str:
-    """Choose among the creatives of the first category, or between two new ones without categories."""
+    """Choose among creatives of the first category, or two new ones."""
     among = {"category": categories[0]} if categories else {"candidates": ["a new creative", "another"]}
     chosen = ask(url + DECIDE, {"placement": "demo", "n": 1, **among})["creatives"][0]
     what = repr(categories[0]) if categories else "two new ones"
     return f"chose {chosen['creative_id']} of {what} with probability {chosen['probability']:.2g}"
-
-
-def _environment() -> dict[str, str]:
-    return {**os.environ} if "ADLOOM_TOKENS_FILE" in os.environ else {**os.environ, "ADLOOM_AUTH": "off"}
 
 
 def _wait_until_ready(process: "subprocess.Popen[str]") -> str:

@@ -1,4 +1,4 @@
-"""The HTTP server: uvicorn with our protocol, on a socket that is bound before a model is opened."""
+"""The HTTP server: uvicorn with our protocol."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ UVICORN_OPTIONS: Mapping[str, Any] = {
 
 
 class ServerConfig(uvicorn.Config):
-    """uvicorn's configuration. Connections get the admission and the decision endpoint of the application."""
+    """uvicorn's configuration, with the application's admission and endpoint for connections."""
 
     def load(self) -> None:
         """Load the application and bind the protocol to it."""
@@ -42,8 +42,6 @@ class ServerConfig(uvicorn.Config):
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which prints a line when it is ready."""
-
     def __init__(self, config: uvicorn.Config, page: str) -> None:
         super().__init__(config)
         self._page = page
@@ -55,14 +53,14 @@ class _Server(uvicorn.Server):
 
 
 def run(app: ASGIApp, bound: socket.socket, page: str) -> None:
-    """Serve an application on a socket until interrupted; `page` is the path in the line that says it is ready."""
+    """Serve until interrupted; `page` is printed as an example."""
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again after it has stopped
         _Server(ServerConfig(app, **UVICORN_OPTIONS), page).run(sockets=[bound])
 
 
 @contextlib.contextmanager
 def bind_socket(host: str, port: int) -> Iterator[socket.socket]:
-    """Yield a listening socket; connections queue until it is served. Raises LockedError when the port is in use."""
+    """Yield a listening socket. Raises LockedError when the port is in use."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -77,7 +75,7 @@ def bind_socket(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def format_ready(bound: socket.socket, page: str) -> str:
-    """Return the line that says that the service is ready."""
+    """Return the line for a service that is ready."""
     host, port = bound.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     return f"ready on {url}; try: curl {url}{page}"

@@ -1,8 +1,7 @@
 """
-Request metrics: plain numbers while requests are answered, Prometheus' text only for a scrape.
+Request metrics, as plain numbers until a scrape.
 
-A scrape reaches one of several processes on a port by chance. So each writes its text to a shared folder once a
-second, and the one that is scraped returns the merged texts.
+A scrape reaches one of several processes at random, so they share their texts in a folder and it merges them.
 """
 
 import os
@@ -24,7 +23,7 @@ STALE_SECONDS = 10.0  # without a new text, after which a process has ended
 
 
 class Histogram:
-    """Durations by bucket. An observation takes 0.1 µs; one of prometheus_client takes a lock and 0.7 µs."""
+    """Durations by bucket, five times as fast as prometheus_client's."""
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self._bounds = bounds
@@ -47,7 +46,7 @@ class Histogram:
 
 @dataclass(eq=False)
 class RequestMetrics(Collector):
-    """Counts and durations of the requests of one application, in a registry of its own."""
+    """Counts and durations of the requests of one application."""
 
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     in_flight: int = 0  # requests to models
@@ -78,7 +77,7 @@ class RequestMetrics(Collector):
 
 @dataclass
 class MetricsExporter:
-    """Prometheus' text of one process, or of all processes that share a folder."""
+    """Prometheus' text of one process, or of all that share a folder."""
 
     registry: CollectorRegistry
     folder: Path | None = None  # of the texts of several processes
@@ -107,10 +106,9 @@ class MetricsExporter:
 
 def merge_expositions(texts: Iterable[tuple[str, bool]]) -> str:
     """
-    Merge texts, each with whether its process is alive: sum counters, take the maximum of the gauges of live processes.
+    Merge texts, each with whether its process is alive: sum counters, and take the maximum of live gauges.
 
-    The counts of ended processes stay, because Prometheus takes a counter that falls for a restart. This runs on the
-    event loop: 0.1 ms for a text, where prometheus_client's parser takes 4 ms.
+    prometheus_client's parser would block the event loop 60 times as long.
     """
     kinds: dict[str, str] = {}
     headers: dict[str, list[str]] = {}

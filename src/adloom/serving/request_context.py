@@ -1,4 +1,4 @@
-"""Request context: the request id in answers and log lines, and the W3C trace id of the caller."""
+"""The request id and trace id in answers and log lines."""
 
 import json
 import logging
@@ -25,7 +25,7 @@ current: ContextVar[Trace | None] = ContextVar("current", default=None)
 
 
 class RequestIds:
-    """Random ids of 32 hex digits; reading many at once from the system is several times as fast."""
+    """Random ids of 32 hex digits, many per system call."""
 
     def __init__(self) -> None:
         self._ids: list[str] = []
@@ -42,7 +42,7 @@ new_id = RequestIds()
 
 
 def read_trace(headers: Mapping[bytes, bytes]) -> Trace:
-    """Return the request id (X-Request-ID, else the trace id, else a new one); malformed headers are ignored."""
+    """Return the ids of a request; malformed headers are ignored."""
     trace_id = None
     if (parent := headers.get(b"traceparent")) and (match := TRACEPARENT.fullmatch(parent)):
         trace_id = match[1].decode()
@@ -77,7 +77,7 @@ class JsonLines(logging.Formatter):
 
 
 def configure_logging() -> None:
-    """Log to stderr: plain lines in a terminal, otherwise JSON."""
+    """Log to stderr, as JSON unless it is a terminal."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("adloom: %(message)s") if sys.stderr.isatty() else JsonLines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])

@@ -1,4 +1,4 @@
-"""The segment endpoint: find segments by user ids or by features."""
+"""The segment endpoint."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from adloom.serving.models.loader import Audience, LoadedModel, Models
 
 @dataclass(frozen=True)
 class PseudonymKeys:
-    """The keys of pseudonyms: our own, if configured, and the published one."""
+    """Our own pseudonym key, if configured, and the published one."""
 
     own: bytes | None
 
     def find(self, required: str) -> bytes:
-        """Return the key with this fingerprint. Raises Problem (503) when it is unknown."""
+        """Return the key with this fingerprint. Raises Problem (503)."""
         for key in (self.own, PUBLISHED_KEY):
             if key and key_fingerprint(key) == required:
                 return key
@@ -32,7 +32,7 @@ class PseudonymKeys:
 
 
 def segment(request: SegmentRequest, models: Models, keys: PseudonymKeys) -> SegmentAnswer:
-    """Find the segment of each user or row. Raises Problem without the model or the key."""
+    """Find the segment of each user or row. Raises Problem."""
     audience = models.audience
     if request.users is not None:
         items: list[SegmentAssignment | ItemError] = list(_by_users(request.users, audience, keys))
@@ -56,7 +56,6 @@ def _by_rows(rows: Sequence[FeatureRow], audience: Audience) -> list[SegmentAssi
 
 
 def _by_row(features: Float64Array, number: int, audience: Audience) -> SegmentAssignment | ItemError:
-    """Find the segment of one user, features (features,)."""
     try:
         return SegmentAssignment(segment=str(audience.segmenter.assign(features[None])[0]))
     except DataError as error:

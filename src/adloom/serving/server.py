@@ -1,4 +1,4 @@
-"""`adloom serve`: choose models and settings, create the application, and serve it on a port."""
+"""`adloom serve`: create an application from models and settings, and serve it."""
 
 import logging
 import os
@@ -70,14 +70,14 @@ class ServeOptions:
     workers: int = 1
 
     def champion_query(self) -> ChampionQuery:
-        """Return the champions to fetch. Raises ConfigError when a pinned model is not among them."""
+        """Return the champions to fetch. Raises ConfigError for an unknown pin."""
         names = list(APPS[self.app].models)
         if unknown := [model for model in self.pins if model not in names]:
             raise ConfigError(f"--pin {unknown[0]}: expected one of {', '.join(names)}")
         return ChampionQuery(str(self.params), names, dict(self.pins))
 
     def load_project(self) -> str:
-        """Return the project's name; a folder of artifacts needs no params.yaml."""
+        """Return the project's name."""
         if self.models is not None and not self.params.is_file():
             return "adloom"
         return params.load(self.params).project
@@ -85,10 +85,9 @@ class ServeOptions:
 
 def serve(options: ServeOptions, host: str, port: int) -> None:
     """
-    Serve one of APPS from the registry's champions, or from a folder of artifacts, until interrupted.
+    Serve one of APPS until interrupted.
 
-    Port 0 is a free one. Raises LockedError when the port is in use, ArtifactError without any model, ConfigError
-    without tokens.
+    Raises LockedError when the port is in use, ArtifactError without any model, ConfigError without tokens.
     """
     prepare_libraries()
     settings = Settings()
@@ -103,12 +102,12 @@ def serve(options: ServeOptions, host: str, port: int) -> None:
 
 
 def create_app(options: ServeOptions, metrics_folder: Path | None = None) -> ASGIApp:
-    """Load the models and return the application of one process. Raises ArtifactError without any model."""
+    """Return the application of one process. Raises ArtifactError without any model."""
     prepare_libraries()
     settings = Settings()
     if options.models:
-        refresher, found = None, sources.find_in_folder(options.models, APPS[options.app].models)
-        models = loader.load(found, settings.serve_threads)
+        refresher, artifacts = None, sources.find_in_folder(options.models, APPS[options.app].models)
+        models = loader.load(artifacts, settings.serve_threads)
     else:
         refresher = _start_refresher(options, settings)
         models = refresher.models
@@ -130,7 +129,7 @@ def create_app(options: ServeOptions, metrics_folder: Path | None = None) -> ASG
 
 
 def _start_refresher(options: ServeOptions, settings: Settings) -> ModelRefresher:
-    """Return a refresher with the registry's champions, or with the cached ones when the registry is slow."""
+    """Return a refresher with the registry's champions, or the cached ones when it is slow."""
     started, query, cache = time.monotonic(), options.champion_query(), bundle_cache.open_cache(settings)
     fetch = RegistryWorker(query)
     trials = TrialProcess(settings.serve_threads, settings.trial_seconds, settings.trial_mb)
@@ -172,7 +171,7 @@ def _call_each(functions: Iterable[Callable[[], None]]) -> None:
 
 
 def prepare_libraries() -> None:
-    """Limit the libraries' threads and output. Call it before they are imported."""
+    """Limit the libraries' threads and output, before their import."""
     threads.limit_threads(Settings().serve_threads, blas=1)  # BLAS threads spin, and one request's products are small
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "1")  # read when bentoml is imported
     if Settings().otlp_endpoint is None:
@@ -182,7 +181,7 @@ def prepare_libraries() -> None:
 
 
 def create_named_app(name: str, models: loader.Models, dependencies: app.ServiceDependencies) -> ASGIApp:
-    """Return one of APPS; the decide app does not import BentoML."""
+    """Return one of APPS."""
     if name == "decide":
         return app.create_decide_app(models, dependencies)
     from adloom.serving.creatives import bento

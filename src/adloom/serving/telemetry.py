@@ -1,4 +1,4 @@
-"""OpenTelemetry: a span for each request to a model, in the caller's trace; imported only when it is configured."""
+"""OpenTelemetry spans of requests in the caller's trace."""
 
 import threading
 import time
@@ -30,7 +30,7 @@ class AnsweredRequest(NamedTuple):
 
 
 def create_provider() -> "TracerProvider":
-    """Return a provider that exports to the configured endpoint. Raises ConfigError without the exporter package."""
+    """Return a provider for the configured endpoint. Raises ConfigError without the exporter."""
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # type: ignore[import-not-found, unused-ignore]
             OTLPSpanExporter,
@@ -47,7 +47,7 @@ def create_provider() -> "TracerProvider":
 
 
 class Tracing:
-    """Creates spans of requests; those of decisions in a thread, after the answer."""
+    """Creates spans of requests; a thread creates those of decisions."""
 
     def __init__(self, provider: "TracerProvider") -> None:
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -58,7 +58,7 @@ class Tracing:
         threading.Thread(target=self._create_spans, name="spans", daemon=True).start()
 
     def wrap(self, app: ASGIApp) -> ASGIApp:
-        """Return an application with a span for each request to a model."""
+        """Return an application with a span for each model request."""
         from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 
         pages = ",".join(f"^https?://[^/]*{page}$" for page in sorted(PAGES))
@@ -68,7 +68,7 @@ class Tracing:
         return middleware
 
     def record(self, request: Request, status: int, end: float) -> None:
-        """Queue the span of a request that was answered at `end` of time.perf_counter."""
+        """Queue the span of an answered request; `end` is by time.perf_counter."""
         self._answered.append(AnsweredRequest(request.path, request.headers, status, request.arrival.time, end))
 
     def _create_spans(self) -> None:

@@ -1,4 +1,4 @@
-"""Several worker processes on one port; uvicorn starts them, and restarts those that end."""
+"""Several worker processes on one port."""
 
 import ctypes
 import os
@@ -22,8 +22,6 @@ PR_SET_PDEATHSIG = 1  # of Linux's prctl: the signal to this process when its pa
 
 
 class _Workers(Multiprocess):
-    """uvicorn's worker processes, with a line when all of them are ready."""
-
     def __init__(self, config: ServerConfig, bound: socket.socket, ready: str) -> None:
         super().__init__(config, [bound])
         self._ready = ready
@@ -36,7 +34,7 @@ class _Workers(Multiprocess):
 
 
 def run(create: Callable[[Path], ASGIApp], bound: socket.socket, count: int, page: str) -> None:
-    """Serve from so many processes until interrupted; each creates its own application."""
+    """Serve from so many processes until interrupted."""
     with tempfile.TemporaryDirectory(prefix="adloom-metrics-") as folder:
         factory = partial(_create_in_worker, create, Path(folder), os.getpid())
         config = ServerConfig(factory, factory=True, workers=count, **UVICORN_OPTIONS)

@@ -1,1 +1,1 @@
-"""What every HTTP endpoint shares: connection, admission, authentication, schemas, and problems."""
+"""The HTTP layer that all endpoints share."""

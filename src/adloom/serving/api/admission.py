@@ -1,8 +1,7 @@
 """
-Admission: check a request's head before its body is read, alike for all paths.
+Admission: check a request's head before its body is read.
 
-A connection calls `admit` as soon as a head is complete, so that bodies of unauthorized clients are never kept, and
-reserves memory in `bodies` as a body arrives.
+Bodies of unauthorized clients are never kept. `Bodies` limits the memory of all others.
 """
 
 import re
@@ -37,7 +36,7 @@ Authorize = Callable[[bytes | None, Endpoint], None]  # (Authorization header, e
 
 
 def read_headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Return headers by name and join repeated ones. Raises Problem when a header of SINGLE is repeated."""
+    """Return headers by name. Raises Problem when one of SINGLE is repeated."""
     headers: dict[bytes, bytes] = {}
     for name, value in pairs:
         if name in headers and name in SINGLE:
@@ -47,7 +46,7 @@ def read_headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 
 
 def check_head(headers: Headers, version: str) -> None:
-    """Raise Problem for what RFC 9112 forbids and the parser accepts."""
+    """Raise Problem for violations of RFC 9112 that the parser accepts."""
     if version not in ("1.0", "1.1"):
         raise Problem(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "expected HTTP/1.1")
     host = headers.get(b"host")
@@ -75,7 +74,7 @@ class Receiver(Protocol):
 
 
 class Bodies:
-    """The memory of all bodies that are being received or answered."""
+    """The memory of bodies being received or answered."""
 
     def __init__(self, limit: int = MAX_BODIES_BYTES) -> None:
         self.reserved, self._limit = 0, limit
@@ -86,11 +85,11 @@ class Bodies:
         self._receiving[receiver] = None
 
     def finish(self, receiver: Receiver) -> None:
-        """Remove a connection that has received its body or never will."""
+        """Remove a connection."""
         self._receiving.pop(receiver, None)
 
     def reserve(self, receiver: Receiver, size: int) -> bool:
-        """Reserve memory and return whether there was room; the oldest incomplete bodies are evicted for it."""
+        """Reserve memory, evicting the oldest incomplete bodies; return whether it fits."""
         while self.reserved + size > self._limit:
             oldest = next((other for other in self._receiving if other is not receiver), None)
             if oldest is None:
@@ -109,7 +108,7 @@ def _allow_all(authorization: bytes | None, endpoint: Endpoint) -> None:
 
 
 class Admission:
-    """The admission of one application, with its metrics."""
+    """The admission of one application."""
 
     def __init__(
         self,
@@ -123,7 +122,7 @@ class Admission:
         self._authorize = authorize
 
     def admit(self, method: str, path: str, headers: Headers, length: int = 0) -> int:
-        """Return the limit of a request's body, of which `length` bytes are here. Raises Problem to refuse it."""
+        """Return the limit of a request's body, or raise Problem; `length` bytes have arrived."""
         endpoint = self.endpoints.get(path)
         if endpoint is not None:
             if method != "POST":
@@ -139,7 +138,7 @@ class Admission:
         return limit
 
     async def read_body(self, scope: Scope, headers: Headers, receive: Receive) -> bytes:
-        """Return the body of a request. Raises Problem to refuse it, ClientDisconnect when the client is gone."""
+        """Return a request's body. Raises Problem or ClientDisconnect."""
         limit = scope.get(BODY_LIMIT) or self.admit(scope["method"], scope["path"], headers)
         body, more = b"", True
         while more:
@@ -157,7 +156,6 @@ class Admission:
 
 
 def _check_content(headers: Headers) -> None:
-    """Raise Problem (415) for a body that is not plain JSON."""
     media_type = headers.get(b"content-type", b"")
     if media_type != b"application/json" and media_type.partition(b";")[0].strip().lower() != b"application/json":
         actual = media_type[:80].decode("latin-1") or "absent"

@@ -1,7 +1,7 @@
 """
-Authentication by bearer tokens. Their hashes are in a file, which a thread reads periodically.
+Authentication by bearer tokens, from a file of hashes that a thread reads periodically.
 
-While the file cannot be read, the last tokens stay valid for a grace period; after it none is.
+An unreadable file closes the service after a grace period.
 """
 
 import hashlib
@@ -35,8 +35,6 @@ logger = logging.getLogger(__name__)
 
 
 class _TokenIndex:
-    """The tokens of one version of the file."""
-
     def __init__(self, tokens: Iterable[Token]) -> None:
         self.by_digest = {token.digest: token for token in tokens}
         self._cache: dict[bytes, Token] = {}  # by valid header
@@ -45,8 +43,7 @@ class _TokenIndex:
         """
         Return the token of a header. Raises Problem (401).
 
-        An attacker can choose neither the digest of a guess nor its hash in the cache, so the time of both lookups
-        reveals nothing about the known tokens.
+        Both lookups are by hashes that an attacker cannot choose, so their time reveals nothing.
         """
         if (cached := self._cache.get(authorization)) is not None:
             return cached
@@ -61,7 +58,7 @@ class _TokenIndex:
 
 
 class TokenAuth:
-    """Authentication by the tokens of a file. `workers` processes share the rate of each token."""
+    """Authentication by a tokens file; `workers` processes share each rate."""
 
     def __init__(
         self, path: Path, workers: int = 1, grace: float = 60.0, clock: Callable[[], float] = time.monotonic
@@ -84,20 +81,20 @@ class TokenAuth:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the grace period is over and no token is valid."""
+        """Whether the grace period is over."""
         return self._clock() - self._read_at > self._grace
 
     def start(self) -> None:
-        """Start the thread that reads the file periodically."""
+        """Start reading the file periodically."""
         self._stop = threading.Event()
         threading.Thread(target=self._run, args=(self._stop,), name="tokens", daemon=True).start()
 
     def close(self) -> None:
-        """Stop the thread without waiting for it."""
+        """Stop reading, without waiting."""
         self._stop.set()
 
     def admit(self, authorization: bytes | None, scope: Access) -> None:
-        """Raise Problem unless a header has a token with this scope: 401, 403, 429 over its rate, or 503."""
+        """Raise Problem unless a header has a token with this scope and rate."""
         now = self._clock()
         if now - self._read_at > self._grace:
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, CLOSED, headers={"Retry-After": "10"})
@@ -147,17 +144,17 @@ class NoAuth:
     is_unreadable = is_closed = False
 
     def start(self) -> None:
-        """Do nothing."""
+        """Start reading the file periodically."""
 
     def close(self) -> None:
-        """Do nothing."""
+        """Stop reading, without waiting."""
 
     def admit(self, authorization: bytes | None, scope: Access) -> None:
-        """Do nothing."""
+        """Raise Problem unless a header has a token with this scope and rate."""
 
 
 def create_auth(settings: Settings, workers: int = 1) -> TokenAuth | NoAuth:
-    """Return the authentication of the settings. Raises ConfigError when they neither name tokens nor turn it off."""
+    """Return the configured authentication. Raises ConfigError without any."""
     if settings.auth == "off":
         return NoAuth()
     if settings.tokens_file is None:

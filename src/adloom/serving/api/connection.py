@@ -1,8 +1,7 @@
 """
 HTTP/1.1 connections: uvicorn's protocol with limits on size and time.
 
-The bytes of a head are counted before they are parsed. The application sees only complete requests. Bytes behind a
-request stay unparsed until it is answered.
+The application sees only complete requests. Bytes behind an unanswered request stay unparsed.
 """
 
 import time
@@ -71,11 +70,11 @@ class Connection(HttpToolsProtocol):
         self._release()
 
     def fileno(self) -> int:
-        """Return the file descriptor of the socket, or CLOSED when this side has closed it."""
+        """Return the file descriptor of the socket, or CLOSED."""
         return CLOSED if self.transport.is_closing() else self._fd
 
     def evict(self) -> None:
-        """Refuse the incomplete body to free its memory."""
+        """Refuse the incomplete body."""
         self._refuse(_no_room())
 
     def data_received(self, data: bytes) -> None:
@@ -89,7 +88,6 @@ class Connection(HttpToolsProtocol):
             self._feed(data)
 
     def _feed(self, data: bytes) -> None:
-        """Parse data in pieces."""
         try:
             for start in range(0, len(data), PIECE):
                 if self.transport.is_closing():
@@ -163,7 +161,6 @@ class Connection(HttpToolsProtocol):
         self._set_deadline(self.timeouts.body)
 
     def _admit(self, body: bytes | bytearray) -> None:
-        """Admit a request before the rest of its body arrives. Raises Problem."""
         method = self.parser.get_method().decode()
         self._limit = self._admission.admit(method, self._path(), self._headers, len(body))
         self._admission.bodies.start(self)
@@ -199,11 +196,9 @@ class Connection(HttpToolsProtocol):
         self._complete(body)
 
     def _complete(self, body: bytes) -> None:
-        """Answer a request. Raises Problem."""
         self._call(body, Arrival(time.perf_counter()))
 
     def _call(self, body: bytes, arrival: Arrival) -> None:
-        """Pass a request to the application. Raises Problem when there is no room for its body."""
         self._flush()
         if self._limit is None:
             self._reserve(len(body))
@@ -230,7 +225,6 @@ class Connection(HttpToolsProtocol):
             self.loop.call_soon(self._resume)
 
     def _resume(self) -> None:
-        """Parse the bytes behind an answered request."""
         data, self._unread = self._unread, b""
         self.data_received(data)
 
@@ -263,14 +257,14 @@ class Connection(HttpToolsProtocol):
         self._set_timer(self.timeouts.linger)
 
     def shutdown(self) -> None:
-        """Close the connection because the service stops, after the answer to a request with a complete head."""
+        """Close the connection, after the answer to a request with a complete head."""
         self._flush()
         if self._body is None:
             super().shutdown()
         self._is_stopping = True
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close the connection if its deadline has passed; otherwise set the timer again, as deadlines move."""
+        """Close the connection if its deadline has passed."""
         if self.transport.is_closing():
             return
         unsent = self.transport.get_write_buffer_size()
@@ -296,13 +290,11 @@ class Connection(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
 
     def _reserve(self, size: int) -> None:
-        """Reserve memory for a part of the body. Raises Problem when there is no room."""
         if not self._admission.bodies.reserve(self, size):
             raise _no_room()
         self._reserved += size
 
     def _release(self) -> None:
-        """Free the memory of the body."""
         self._admission.bodies.finish(self)
         self._admission.bodies.release(self._reserved)
         self._reserved = 0
@@ -315,7 +307,6 @@ class Connection(HttpToolsProtocol):
         return (self.cycle is None or self.cycle.response_complete) and not self.pipeline
 
     def _can_answer(self) -> bool:
-        """Return whether an answer can be sent now."""
         return self._is_answered() and not self.flow.write_paused
 
     def _path(self) -> str:

@@ -1,9 +1,4 @@
-"""
-The middleware of every endpoint that is not latency-critical, for the decide app and for BentoML.
-
-It counts and times requests, checks admission (401, 413, 415) and load (429), validates bodies (400, 422), turns other
-errors into problem+json, and cancels requests of closed connections.
-"""
+"""Middleware of the endpoints that are not latency-critical: metrics, admission, load, validation, problems."""
 
 import asyncio
 import logging
@@ -34,11 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 class ApiMiddleware:
-    """
-    ASGI middleware around an application.
-
-    `first` has applications by path, which answer instead of the one behind the middleware.
-    """
+    """ASGI middleware; the applications of `first` answer their paths instead of the one behind it."""
 
     def __init__(self, app: ASGIApp, admission: Admission, first: Mapping[str, ASGIApp] = NO_APPS) -> None:
         self._app, self.admission, self._first = app, admission, first
@@ -97,7 +88,6 @@ class ApiMiddleware:
 
 
 async def _run_while_connected(app: ASGIApp, scope: Scope, receive: Receive, reply: "_Reply") -> None:
-    """Answer a request. Raises ClientDisconnect when its client closes the connection first."""
     with anyio.CancelScope() as answering:
         watcher = asyncio.create_task(_cancel_on_disconnect(receive, reply, answering))
         try:
@@ -130,7 +120,7 @@ def _replay(receive: Receive) -> Receive:
 
 
 class _Reply:
-    """A `send` that records the status and turns error responses into problems."""
+    """A `send` that turns error responses into problems."""
 
     def __init__(self, scope: Scope, send: Send, paths: Set[str], request_id: str) -> None:
         self.status = CLIENT_CLOSED

@@ -1,4 +1,4 @@
-"""The OpenAPI document, generated from the schemas that validate requests."""
+"""The OpenAPI document, generated from the validating schemas."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,7 +27,7 @@ PROBLEMS = {
 
 
 def document(endpoints: Mapping[str, Endpoint]) -> dict[str, Any]:
-    """Return the OpenAPI 3.1 document of these endpoints and of all pages."""
+    """Return the document of these endpoints and all pages."""
     types: set[type[BaseModel] | type[Message]] = {ModelList, Readiness, ProblemBody}
     types.update(body for e in endpoints.values() for body in (e.request, e.response) if body)
     bodies = sorted((body for body in types if issubclass(body, BaseModel)), key=lambda body: body.__name__)

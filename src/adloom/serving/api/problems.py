@@ -1,4 +1,4 @@
-"""Problems: every HTTP error is `application/problem+json` (RFC 9457), with the field and what was expected."""
+"""Problems: HTTP errors as `application/problem+json` (RFC 9457)."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -49,7 +49,7 @@ INTERNAL_ERROR = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "something failed her
 
 
 def from_validation(error: ValidationError) -> Problem:
-    """Turn pydantic's first error into a problem: 400 for a body that is not JSON, otherwise 422 with the field."""
+    """Return the problem (400 or 422) of pydantic's first error."""
     first = error.errors(include_url=False)[0]
     if first["type"] == "json_invalid":
         return Problem(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {first['ctx']['error']}")
@@ -60,7 +60,7 @@ def from_validation(error: ValidationError) -> Problem:
 
 
 def unavailable(model: str, reason: str) -> Problem:
-    """Return the problem of a model that is not served."""
+    """Return the problem of an absent model."""
     return Problem(
         HTTPStatus.SERVICE_UNAVAILABLE, f"model {model} is not served: {reason}", headers={"Retry-After": "60"}
     )

@@ -1,4 +1,4 @@
-"""Requests and answers of HTTP, with their limits. Validation is strict, and unknown fields are refused."""
+"""Requests and answers of HTTP, with their limits. Unknown fields are refused."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ class ServedModel(Body):
 
 
 class ModelList(Body):
-    """The models that serve, and why the others do not."""
+    """The served models, and why others are absent."""
 
     models: list[ServedModel]
     absent: dict[str, str] = Field(description="Model: why it is not served.")
@@ -72,7 +72,7 @@ class Readiness(Body):
 
 
 class GenerateRequest(Body):
-    """A request for pictures of a category from the GAN."""
+    """A request for pictures."""
 
     category: Name = Field(description="One of the categories of /v1/models.", examples=["Bag"])
     n: int = Field(1, ge=1, le=MAX_ITEMS, description="How many pictures.")
@@ -80,7 +80,7 @@ class GenerateRequest(Body):
 
 
 class GenerateAnswer(Body):
-    """Generated pictures. The metadata of each PNG has model, category, seed and AI origin."""
+    """Generated pictures, with model, category, seed and AI origin in the metadata of each PNG."""
 
     model: ModelOrigin
     category: str = Field(description="The category that was requested.")
@@ -137,7 +137,7 @@ class CopyRules(Body):
 
 
 class CopyRequest(Body):
-    """A request for lines of copy from the LSTM."""
+    """A request for lines of copy."""
 
     category: Name | None = Field(None, description="One of the model's categories; any when absent.")
     prompt: str = Field(
@@ -155,7 +155,7 @@ class CopyRequest(Body):
 
 
 class CopyAnswer(Body):
-    """Lines of copy; fewer than requested, or none, when too many broke a rule."""
+    """Lines of copy; fewer than requested when too many broke a rule."""
 
     model: ModelOrigin
     category: str | None = Field(description="The category that was requested.")
@@ -165,7 +165,7 @@ class CopyAnswer(Body):
 
 
 class FeatureRow(Body):
-    """The raw features of one user, without scaling or logarithm; null when unknown."""
+    """The raw features of one user; null when unknown."""
 
     recency_days: float | None = Field(description="From the last purchase to now.", examples=[12.5])
     frequency: float | None = Field(description="Number of purchases.", examples=[7])

@@ -1,9 +1,9 @@
 """
-The tokens file. A line has a token's name, its scopes, its sha256 and optionally its rate limit:
+The tokens file. A line has a name, scopes, a sha256 and optionally a rate limit:
 
     bidder decide,feedback sha256:9f86d081884c7d65… 2000/s
 
-A token has 256 random bits, so a fast hash protects it. A slow password hash would cost milliseconds per request.
+Tokens have 256 random bits, so a fast hash protects them.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ LINE = re.compile(
 
 @dataclass
 class Token:
-    """A token, known by its hash, with its token bucket for the rate limit."""
+    """A token with a token bucket for its rate."""
 
     name: str
     scopes: frozenset[str]
@@ -43,7 +43,7 @@ class Token:
         self._available = self.rate
 
     def spend(self, now: float) -> float:
-        """Count a request; return 0, or the seconds to wait when it is over the rate."""
+        """Count a request; return the seconds to wait if it is over the rate."""
         self._available = min(self.rate, self._available + (now - self._updated) * self.rate)
         self._updated = now
         if self._available < 1:
@@ -61,11 +61,7 @@ class TokensFile:
 
 
 def read(path: Path, workers: int = 1) -> TokensFile:
-    """
-    Read a tokens file; invalid lines are skipped with a warning.
-
-    `workers` processes share each token's rate. Raises ConfigError when the file cannot be read.
-    """
+    """Read a tokens file and skip invalid lines; `workers` processes share each rate. Raises ConfigError."""
     try:
         text, mode = files.read_secret_text(path)
     except (OSError, ValueError) as error:
@@ -76,7 +72,7 @@ def read(path: Path, workers: int = 1) -> TokensFile:
 
 
 def add_token(path: Path, name: str, scopes: Iterable[str], rate: int | None = None) -> str:
-    """Create a token, append it to a file that only its owner may read, and return it. Raises ConfigError."""
+    """Create a token, append its hash to a private file, and return it. Raises ConfigError."""
     token = secrets.token_urlsafe(32)
     sha256 = hashlib.sha256(token.encode()).hexdigest()
     line = f"{name} {','.join(scopes)} sha256:{sha256}" + (f" {rate}/s" if rate else "")
@@ -91,7 +87,6 @@ def add_token(path: Path, name: str, scopes: Iterable[str], rate: int | None = N
 
 
 def _parse(lines: Iterable[str], path: Path, workers: int) -> tuple[list[Token], list[str]]:
-    """Return the tokens of lines, and the errors of skipped lines."""
     tokens, errors = [], []
     for number, line in enumerate(lines, 1):
         if line.partition("#")[0].strip():
@@ -107,7 +102,6 @@ def _parse(lines: Iterable[str], path: Path, workers: int) -> tuple[list[Token],
 
 
 def _parse_line(line: str, where: str, workers: int) -> Token:
-    """Parse a line. Raises ConfigError."""
     match = LINE.fullmatch(line.partition("#")[0].strip())
     if match is None:
         raise ConfigError(f"{where}: not a token; expected NAME SCOPE,SCOPE sha256:<64 hex digits> [N/s]")
@@ -120,7 +114,6 @@ def _parse_line(line: str, where: str, workers: int) -> Token:
 
 
 def _parse_rate(digits: str | None, where: str) -> float:
-    """Parse requests a second. Raises ConfigError."""
     if digits is None:
         return math.inf
     if len(digits) > len(str(MAX_RATE)) or not 1 <= int(digits) <= MAX_RATE:

@@ -1,4 +1,4 @@
-"""The decision endpoint: a plain ASGI function in front of the application, which bypasses all other middleware."""
+"""The decision endpoint, which bypasses all other middleware."""
 
 import asyncio
 import logging
@@ -42,11 +42,11 @@ class Tracing(Protocol):
         """Return an application with a span for each request."""
 
     def record(self, request: Request, status: int, end: float) -> None:
-        """Create the span of a request that was answered at `end` of time.perf_counter."""
+        """Create the span of an answered request; `end` is by time.perf_counter."""
 
 
 class DecisionEndpoint:
-    """ASGI middleware that answers decisions and feedback, and passes on all other requests."""
+    """ASGI middleware that answers decisions and feedback."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class DecisionEndpoint:
         return await reply
 
     def answer(self, requests: Sequence[Request]) -> list[Reply]:
-        """Answer requests, all decisions with one call of the decider."""
+        """Answer requests with one call of the decider."""
         decoded = [self._decode(request) for request in requests]
         questions = [
             (question, request.arrival.time)
@@ -101,13 +101,13 @@ class DecisionEndpoint:
         ]
         answers = iter(self._decide(questions))
         replies = [
-            self._reply(request, next(answers)) if isinstance(result, DecideRequest) else result
+            self._encode(request, next(answers)) if isinstance(result, DecideRequest) else result
             for request, result in zip(requests, decoded, strict=True)
         ]
         return self._record(requests, replies)
 
     def refuse(self, requests: Sequence[Request]) -> Reply:
-        """Refuse requests that do not fit into the queue, as fast as possible."""
+        """Refuse requests that do not fit into the queue."""
         for request in requests:
             self._admission.count(request.path, TOO_BUSY.status, 0.0)
         return TOO_BUSY
@@ -131,7 +131,6 @@ class DecisionEndpoint:
             return self._fail(request, error)
 
     def _accept(self, request: Request, feedback: FeedbackRequest) -> Reply:
-        """Log feedback. Raises Problem (503) when the log is full."""
         record = Feedback(time=time.time_ns() // 1000, **msgspec.structs.asdict(feedback))
         if not self._log.append(record):
             detail = "no room in the decision log; send it again"
@@ -150,11 +149,10 @@ class DecisionEndpoint:
                 self._metrics.late += (now - arrival) * 1e3 > question.tmax_ms
         return answers
 
-    def _reply(self, request: Request, answer: DecideAnswer | Exception) -> Reply:
+    def _encode(self, request: Request, answer: DecideAnswer | Exception) -> Reply:
         return _ok(request, encode(answer)) if isinstance(answer, DecideAnswer) else self._fail(request, answer)
 
     def _record(self, requests: Sequence[Request], replies: list[Reply]) -> list[Reply]:
-        """Count and trace answered requests."""
         now = time.perf_counter()
         self.batcher.record_answer(now)
         for request, reply in zip(requests, replies, strict=True):
@@ -164,7 +162,6 @@ class DecisionEndpoint:
         return replies
 
     def _fail(self, request: Request, error: Exception) -> Reply:
-        """Turn an error into a reply."""
         if isinstance(error, ClientDisconnect):
             return Reply(CLIENT_CLOSED, b"", b"")
         if not isinstance(error, Problem):
@@ -175,7 +172,7 @@ class DecisionEndpoint:
 
 
 class LifespanMiddleware:
-    """ASGI middleware that runs `start` after the application has started, and `stop` before it stops."""
+    """ASGI middleware that runs `start` after the application's startup, and `stop` before its shutdown."""
 
     def __init__(
         self,

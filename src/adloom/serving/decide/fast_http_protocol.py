@@ -1,9 +1,8 @@
 """
-The fast path: hand a decision request to the micro-batcher where it is read, without ASGI.
+The fast path: submit decision requests where they are read, without ASGI.
 
-ASGI's task, events and messages cost more than a decision. A head equal to an earlier one is not parsed again, because
-a client sends few different ones. A request behind one that the application still answers goes through ASGI, to the
-same micro-batcher.
+ASGI's task, events and messages cost more than a decision. A head equal to an earlier one is not parsed again. A
+request behind an unanswered one goes through ASGI.
 """
 
 from functools import partial
@@ -18,7 +17,7 @@ UNIQUE_HEADERS = {b"traceparent", b"x-request-id"}  # differ in every request
 
 
 class CachedRequestHead(NamedTuple):
-    """The parsed head of a POST to the decision endpoint."""
+    """A parsed head."""
 
     path: str
     headers: Headers
@@ -27,7 +26,7 @@ class CachedRequestHead(NamedTuple):
 
 
 class FastHttpProtocol(Connection):
-    """A connection with a fast path to the decision endpoint, if the application has one."""
+    """A connection with a fast path to the decision endpoint."""
 
     heads: ClassVar[dict[bytes, CachedRequestHead]] = {}  # of all connections, by their bytes
 
@@ -48,7 +47,6 @@ class FastHttpProtocol(Connection):
             super()._feed(data)
 
     def _complete(self, body: bytes) -> None:
-        """Submit a request to the decision endpoint."""
         endpoint = self._endpoint
         path = self._endpoint_path(endpoint) if endpoint and self.parser.get_method() == b"POST" else None
         if endpoint is None or path is None:
@@ -65,7 +63,6 @@ class FastHttpProtocol(Connection):
             self._submit(endpoint, head, request, head_bytes if rest == len(body) else None)
 
     def _endpoint_path(self, endpoint: DecisionEndpoint) -> str | None:
-        """Return the path of the decision endpoint in a URL, percent-encoded or not."""
         path = endpoint.urls.get(self.url.partition(b"?")[0]) or self._path()
         return path if path in endpoint.paths else None
 
@@ -97,7 +94,6 @@ class FastHttpProtocol(Connection):
             self._cache(head_bytes, head)
 
     def _cache(self, head_bytes: bytes, head: CachedRequestHead) -> None:
-        """Cache the head of an answered request, unless it is unique."""
         has_length = head.headers.get(b"content-length") == b"%d" % head.length
         if has_length and not UNIQUE_HEADERS & head.headers.keys():
             if len(self.heads) >= MAX_HEADS:

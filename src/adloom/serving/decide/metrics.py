@@ -1,4 +1,4 @@
-"""Metrics of decisions, of the models that make them, and of the decision log."""
+"""Metrics of decisions, models and the decision log."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -20,7 +20,7 @@ DECISION_BUCKETS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.0
 
 @dataclass(eq=False)
 class DecisionMetrics(Collector):
-    """Counts and durations of decisions, and the state of models, tokens and log."""
+    """Decisions, and the state of models, tokens and log."""
 
     registry: CollectorRegistry
     models: Callable[[], Iterable[tuple[str, str, str]]]  # name, version, digest of those that serve

@@ -1,11 +1,8 @@
 """
 Micro-batching: answer together the requests that one poll of the sockets reads.
 
-The event loop polls its sockets, answers what it reads, and polls again. A request that a poll finds at once may have
-arrived any time since the previous poll, so that is its arrival time.
-
-Sending an answer wakes its reader, and the CPU caches are cold afterwards: on a virtual machine, one by one, each
-answer takes twice as long. The model scores many candidates for little more than few.
+A request that a poll finds at once may have arrived any time since the previous poll, so that is its arrival time.
+Answers sent one by one take twice as long each, because every send wakes its reader and cools the CPU caches.
 """
 
 import select
@@ -22,7 +19,7 @@ Headers = Mapping[bytes, bytes]
 
 
 class Arrival(NamedTuple):
-    """When the last byte of a request arrived, and whether the queue has room for it."""
+    """When a request arrived, and whether the queue has room."""
 
     time: float  # of time.perf_counter
     fits: bool = True
@@ -56,14 +53,14 @@ class Client(Protocol):
     """The connection of a request."""
 
     def fileno(self) -> int:
-        """Return the file descriptor of its socket, or CLOSED."""
+        """Return the socket's file descriptor, or CLOSED."""
 
 
 QueuedRequest = tuple[Request, Callable[[Reply], None], Client | None]  # with the function that gets the reply
 
 
 class MicroBatcher:
-    """Queues the requests that one poll reads, and answers them when it ends."""
+    """Queues the requests of one poll until it ends."""
 
     def __init__(
         self,
@@ -80,7 +77,7 @@ class MicroBatcher:
         self._arrival = self._last_poll = self._last_answer = time.perf_counter()
 
     def record_arrival(self, call_soon: Callable[[Callable[[], None]], object]) -> Arrival:
-        """Count a complete request and return its arrival; `call_soon(f)` calls f when the poll ends."""
+        """Return the arrival of a request; `call_soon(f)` calls f when the poll ends."""
         if not self._is_reading:
             now = time.perf_counter()
             self._arrival = self._last_poll if now - self._last_answer < IMMEDIATE else now
@@ -94,14 +91,14 @@ class MicroBatcher:
         self._last_answer = now
 
     def submit(self, request: Request, send: Callable[[Reply], None], client: Client | None = None) -> None:
-        """Queue a request until the current poll ends, and send its reply."""
+        """Queue a request, and send its reply when the poll ends."""
         queue = self._queue if request.arrival.fits else self._overflow
         queue.append((request, send, client))
         if len(self._queue) >= MAX_BATCH or not self._is_reading:
             self.flush()
 
     def flush(self) -> None:
-        """Answer the queued requests in the order in which they were read."""
+        """Answer the queued requests in order."""
         if self._queue:
             queue, self._queue = self._drop_closed(self._queue), []
             replies = self._answer([request for request, _, _ in queue])
@@ -114,7 +111,6 @@ class MicroBatcher:
                 send(reply)
 
     def _drop_closed(self, queue: list[QueuedRequest]) -> list[QueuedRequest]:
-        """Drop the requests of closed connections."""
         descriptors = [client.fileno() if client else None for _, _, client in queue]
         closed = _find_closed(descriptor for descriptor in descriptors if descriptor is not None)
         if not closed:

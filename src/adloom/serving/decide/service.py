@@ -1,9 +1,4 @@
-"""
-Decide which creatives to show for a checked request.
-
-The model decides. When there is no time for it or no model, its last answer to the same question does; otherwise the
-decision is uniformly random.
-"""
+"""Decide which creatives to show: by the model, by its cached answer, or at random."""
 
 import logging
 import time
@@ -44,7 +39,7 @@ class RecordSink(Protocol):
     """Receives the records of decisions and feedback."""
 
     def append(self, record: Record, /) -> bool:
-        """Add a record without waiting; return False when there is no room for it."""
+        """Add a record; return False without room."""
         ...
 
 
@@ -60,13 +55,13 @@ class Log(RecordSink, Protocol):
 
 @dataclass
 class MemoryLog:
-    """A log in memory, for tests and for services without decisions."""
+    """A log in memory."""
 
     records: list[Record] = field(default_factory=list)
     room: int = 1_000_000  # records
 
     def append(self, record: Record, /) -> bool:
-        """Keep a record while there is room."""
+        """Add a record; return False without room."""
         if len(self.records) >= self.room:
             return False
         self.records.append(record)
@@ -81,9 +76,9 @@ class MemoryLog:
 
 class ProbabilityCache:
     """
-    The last probabilities of each question, at most `size` of them; the oldest are evicted.
+    The last probabilities of each question, at most `size` of them.
 
-    The key of a question is a hash of 64 bits, salted per process: a comparison of ids would cost more than the model.
+    Keys are salted hashes of 64 bits: comparing ids would cost more than the model.
     """
 
     def __init__(self, size: int = CACHE_SIZE) -> None:
@@ -105,7 +100,7 @@ class ProbabilityCache:
 
 
 class LatencyEstimator:
-    """The model's recent latency by number of candidates, in powers of two."""
+    """The model's recent latency by number of candidates."""
 
     def __init__(self) -> None:
         self._seconds = [0.0] * ((MAX_CANDIDATES * MAX_BATCH).bit_length() + 1)
@@ -115,14 +110,14 @@ class LatencyEstimator:
         return self._seconds[candidates.bit_length()]
 
     def observe(self, candidates: int, seconds: float) -> None:
-        """Update the estimate. Skipped calls count as 0 seconds, so that the model is tried again after a slow one."""
+        """Update the estimate; a skipped call counts as 0 seconds, so the model is tried again."""
         bucket = candidates.bit_length()
         self._seconds[bucket] += SMOOTHING * (seconds - self._seconds[bucket])
 
 
 @dataclass(frozen=True)
 class ServingSnapshot:
-    """The models of decisions and what follows from them; replaced as a whole."""
+    """The models of decisions; replaced as a whole."""
 
     pseudonym: Callable[[str], str]
     key_fingerprint: str  # of the key of pseudonyms
@@ -133,7 +128,7 @@ class ServingSnapshot:
 
     @classmethod
     def create(cls, models: Models, keys: PseudonymKeys) -> "ServingSnapshot":
-        """Choose the pseudonym key of the audience's users, or our own key when theirs is unknown."""
+        """Choose the pseudonym key of the audience, or our own if that is unknown."""
         policy, audience = models.loaded.get("policy"), models.loaded.get("audience")
         required = audience.model.key_fingerprint if audience else None
         known = {key_fingerprint(key): key for key in (PUBLISHED_KEY, keys.own) if key}
@@ -151,8 +146,6 @@ class ServingSnapshot:
 
 
 class _Case(NamedTuple):
-    """A request with its resolved user, segment and candidates."""
-
     request: DecideRequest
     arrival: float
     user: str | None  # a pseudonym
@@ -187,16 +180,15 @@ class Decider:
 
     def decide(self, requests: Sequence[TimedRequest]) -> list[DecideAnswer | Exception]:
         """
-        Answer and log requests. An invalid request gets a Problem as its answer and does not affect the others.
+        Answer and log requests; an invalid one gets a Problem.
 
-        One call of the model scores all requests that it can answer within their tmax_ms.
+        One call of the model scores all that it can answer within their tmax_ms.
         """
         cases = [_try(self._resolve, request, arrival) for request, arrival in requests]
         distributions = iter(self._distributions([case for case in cases if isinstance(case, _Case)]))
         return [_try(self._answer, case, *next(distributions)) if isinstance(case, _Case) else case for case in cases]
 
     def _resolve(self, request: DecideRequest, arrival: float) -> _Case:
-        """Find the user's segment and the candidates. Raises Problem."""
         serving = self._serving
         user, segment = None, request.segment
         if request.user_id is not None:
@@ -207,7 +199,6 @@ class Decider:
         return _Case(request, arrival, user, segment, self._candidates(request))
 
     def _answer(self, case: _Case, tier: Tier, probabilities: list[float]) -> DecideAnswer:
-        """Draw and log a slate."""
         serving, request = self._serving, case.request
         indices, propensities = draw_slate(probabilities, request.n, self._random)
         chosen = [case.candidates[i] for i in indices]
@@ -248,7 +239,6 @@ class Decider:
         )
 
     def _candidates(self, request: DecideRequest) -> list[str]:
-        """Return the distinct candidates whose cap is not reached. Raises Problem."""
         if (request.candidates is None) == (request.category is None):
             raise _invalid("give exactly one of candidates and category")
         ids = request.candidates if request.candidates is not None else self._of_category(request.category or "")
@@ -270,7 +260,6 @@ class Decider:
         return creatives
 
     def _distributions(self, cases: Sequence[_Case]) -> list[Distribution]:
-        """Return the probabilities of each case's candidates."""
         start, total = time.perf_counter(), sum(len(case.candidates) for case in cases)
         end = start + self._latency.estimate(total)
         in_time = [i for i, case in enumerate(cases) if end < case.arrival + case.request.tmax_ms * 1e-3]
@@ -302,7 +291,6 @@ class Decider:
 
 
 def _try(function: Callable[..., T], *arguments: Any) -> T | Exception:
-    """Return the result of a function, or its error."""
     try:
         return function(*arguments)
     except Exception as error:  # noqa: BLE001 - an error of one request must not affect the others

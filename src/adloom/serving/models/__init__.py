@@ -1,1 +1,1 @@
-"""Models in a running service: load, verify, cache, and refresh them."""
+"""Load, verify, cache and refresh models."""

@@ -1,9 +1,4 @@
-"""
-Bundle cache: a folder of artifacts by digest, and the champions that served last.
-
-Several processes and pods may share the folder. An artifact appears complete or not at all, and its bytes are
-verified before each use.
-"""
+"""Bundle cache: artifacts by digest and the last champions, in a folder that processes and pods may share."""
 
 import contextlib
 import json
@@ -36,13 +31,13 @@ class Champion:
 
 @dataclass(frozen=True)
 class BundleCache:
-    """A folder of artifacts, at most `limit` bytes of them besides those in use."""
+    """A folder of artifacts, with a limit in bytes for those not in use."""
 
     folder: Path
     limit: int = 4096 * MEBIBYTE
 
     def find(self, digest: str) -> Path | None:
-        """Return an artifact's folder and update its last use, or None when it is absent or damaged."""
+        """Return an artifact's folder, or None when it is absent or damaged."""
         artifact = self.folder / digest
         try:
             if not manifest.is_complete(artifact, digest):
@@ -54,7 +49,7 @@ class BundleCache:
         return artifact
 
     def add(self, digest: str, fetch: Callable[[Path], Path]) -> Path:
-        """Store the artifact that `fetch` writes into an empty folder, and return its path."""
+        """Store the artifact that `fetch` writes, and return its path."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._prune(keep=digest)
         target = self.folder / digest
@@ -69,7 +64,7 @@ class BundleCache:
         return target
 
     def load_champion(self, key: str) -> Champion | None:
-        """Return the last champion of a model, or None when it is unknown."""
+        """Return the last champion of a model, if known."""
         try:
             fields = json.loads(self._champion_file(key).read_bytes())
             return Champion(int(fields["version"]), str(fields["digest"]))
@@ -77,7 +72,7 @@ class BundleCache:
             return None
 
     def save_champion(self, key: str, champion: Champion) -> None:
-        """Remember the champion of a model. Raises OSError when the folder is not writable."""
+        """Save the champion of a model. Raises OSError."""
         if self.load_champion(key) == champion:
             return
         path = self._champion_file(key)
@@ -87,7 +82,7 @@ class BundleCache:
         Path(file.name).replace(path)
 
     def hash_champions(self, keys: Iterable[str]) -> int:
-        """Return a number that changes with the champions of these models."""
+        """Return a hash of the champions of these models."""
         return hash(tuple(self.load_champion(key) for key in keys))
 
     def _champion_file(self, key: str) -> Path:
@@ -115,7 +110,6 @@ def _last_use(folder: Path) -> float:
 
 
 def _artifact_bytes(folder: Path) -> int:
-    """Return the size of an artifact by its manifest, or 0 without one."""
     try:
         return sum(file.bytes for file in manifest.read(folder).files.values())
     except (AdloomError, OSError):

@@ -1,4 +1,4 @@
-"""Helper processes that answer each line of JSON with a line of JSON and are killed when they are late."""
+"""Helper processes that answer lines of JSON and are killed when they are late."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ class HelperTimeoutError(ExternalServiceError):
 
 
 class HelperProcess:
-    """Runs one of our modules as a process, starts it on the first request and restarts it after it ended."""
+    """Runs a module as a process, and restarts it after it ended."""
 
     def __init__(self, module: str, *arguments: str) -> None:
         self._command = [sys.executable, "-m", module, *arguments]
@@ -31,7 +31,7 @@ class HelperProcess:
         self._closed = False
 
     def request(self, message: object, seconds: float) -> Any:
-        """Return the answer. Raises HelperTimeoutError, or ExternalServiceError when the process ends first."""
+        """Return the answer. Raises HelperTimeoutError or ExternalServiceError."""
         process, lines = self._ensure_started()
         assert process.stdin is not None
         with contextlib.suppress(OSError, ValueError):  # the process has ended; the empty line below reports it
@@ -50,7 +50,7 @@ class HelperProcess:
         return json.loads(line)
 
     def stop(self) -> None:
-        """Kill the process; a pending request raises ExternalServiceError. The next request starts it again."""
+        """Kill the process until the next request; a pending one fails."""
         with self._lock:
             process, self._process = self._process, None
         if process is not None:
@@ -86,7 +86,7 @@ def _read_lines(process: "subprocess.Popen[str]", lines: "queue.SimpleQueue[str]
 
 
 def answer_requests(handler: Callable[[Any], object]) -> None:
-    """Run the helper's side: answer each line of stdin, and exit when stdin ends, even during a request."""
+    """Answer each line of stdin, and exit when it ends."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     sys.stdout = sys.stderr  # so that output of libraries is not an answer
     request_context.configure_logging()

@@ -1,9 +1,4 @@
-"""
-Load models: verify artifacts by sha256, open them and test each with one inference.
-
-`Models` is immutable and replaced as a whole. A bad model is refused by name while the others serve. A policy is
-served only with the audience it was trained with. Nothing here unpickles.
-"""
+"""Load models: verify artifacts by sha256, open them and test each with one inference. Nothing unpickles."""
 
 import logging
 import random
@@ -43,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 
 class ImageSize(BaseModel):
-    """Size of the pictures that a model draws or reads."""
+    """Size of a model's pictures."""
 
     height: int
     width: int
@@ -59,7 +54,7 @@ class ModelCard(BaseModel):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width). Raises ArtifactError when the card has no image size."""
+        """(channels, height, width). Raises ArtifactError without an image size."""
         if self.image is None:
             raise ArtifactError("card.json: no image size; train the model again")
         return self.image.channels, self.image.height, self.image.width
@@ -67,7 +62,7 @@ class ModelCard(BaseModel):
 
 @dataclass(frozen=True)
 class ReferenceEmbeddings:
-    """Known creatives, with which the picture reader compares."""
+    """The known creatives of the picture reader."""
 
     creative_id: StrArray  # (creatives,)
     category: StrArray  # (creatives,)
@@ -84,7 +79,7 @@ class PictureReader:
 
 @dataclass(frozen=True)
 class Writer:
-    """The copywriter, its tokenizer and the fingerprints of training lines, which it must not repeat."""
+    """The copywriter, its tokenizer and the fingerprints of training lines."""
 
     write: Copywriter
     tokenizer: Tokenizer
@@ -93,7 +88,7 @@ class Writer:
 
 @dataclass(frozen=True)
 class Audience:
-    """The segments of users, by id and by features."""
+    """The segments of users, by id and features."""
 
     segmenter: Segmenter
     members: SegmentIndex
@@ -116,7 +111,7 @@ class LoadedModel(Generic[M]):
         return ServedModel(model=self.origin, since=self.since, source=self.source, categories=self.card.categories)
 
     def category_index(self, category: str) -> int:
-        """Return a category's index. Raises Problem (422) with the known categories."""
+        """Return a category's index. Raises Problem (422)."""
         if category not in self.card.categories:
             known = ", ".join(self.card.categories)
             detail = f"category: {category[:40]!r} is not known to {self.origin.name}; known: {known}"
@@ -139,7 +134,7 @@ class Models:
 
     @property
     def gan(self) -> LoadedModel[Generator]:
-        """The picture generator. This and the properties below raise Problem (503) when the model is absent."""
+        """The picture generator. Raises Problem (503) when absent; so do those below."""
         return self._get("gan")
 
     @property
@@ -163,11 +158,11 @@ NOT_LOADED: Mapping[str, LoadedModel[Any]] = {}
 
 
 def skip_trial(model: str, folder: Path) -> None:
-    """Accept a model without a trial: its first inference is in this process."""
+    """Accept a model without a trial."""
 
 
 def load(sources: Sources, threads: int) -> Models:
-    """Verify, open and test every available model; log and omit those that cannot serve."""
+    """Open every available model; log and omit those that cannot serve."""
     models = open_models(sources, threads)
     if reason := find_pairing_fault(models.loaded):
         others = {model: loaded for model, loaded in models.loaded.items() if model != "policy"}
@@ -180,7 +175,7 @@ def load(sources: Sources, threads: int) -> Models:
 def open_models(
     sources: Sources, threads: int, before: Mapping[str, LoadedModel[Any]] = NOT_LOADED, trial: Trial = skip_trial
 ) -> Models:
-    """Verify, try and open every available model; reuse those that are open in the same version."""
+    """Verify, try and open models; reuse those open in the same version."""
     loaded: dict[str, LoadedModel[Any]] = {}
     absent: dict[str, UnavailableModel] = {}
     for model, source in sources.items():
@@ -194,7 +189,7 @@ def open_models(
 
 
 def find_pairing_fault(loaded: Mapping[str, LoadedModel[Any]]) -> str | None:
-    """Return why the policy cannot serve with the audience, or None when it can or there is no policy."""
+    """Return why the policy cannot serve with the audience, or None."""
     policy, audience = loaded.get("policy"), loaded.get("audience")
     expected = policy.card.audience if policy else None
     served = audience.origin.digest if audience else None
@@ -235,7 +230,7 @@ def _is_same_artifact(loaded: LoadedModel[Any], source: ModelArtifact) -> bool:
 
 
 def find_fault(model: str, folder: Path, threads: int) -> str:
-    """Open a model with one inference, and return why it cannot serve, or an empty text."""
+    """Return why a model cannot serve, or an empty text."""
     try:
         card = ModelCard.model_validate_json((folder / "card.json").read_bytes())
         resolve_name(MODELS[model].opener)(folder, card, threads)
@@ -251,7 +246,7 @@ def _describe(folder: Path, error: Exception) -> str:
 
 
 def open_generator(folder: Path, card: ModelCard, threads: int) -> Generator:
-    """Open the picture generator and draw one picture of each category."""
+    """Open the picture generator and draw a picture of each category."""
     generator = Generator(folder, threads, INFERENCE_TIMEOUT)
     categories = np.arange(len(card.categories), dtype=np.int64)
     pictures = generator(np.zeros((len(categories), generator.latent), np.float32), categories)

@@ -1,9 +1,8 @@
 """
-Refresh the models: a thread finds newer champions, verifies, tries and opens them, and publishes them together.
+Replace models by newer champions while requests are answered.
 
-A bad model is refused and counted, and the one before it keeps serving; the same holds while the registry or its
-files are unavailable. Policy and audience change as a pair. Of several processes on a machine, one queries the
-registry, and the others watch the champions in the bundle cache.
+A bad model is refused, and the one before it keeps serving. Policy and audience change as a pair. One process of a
+machine queries the registry; the others watch the bundle cache.
 """
 
 import logging
@@ -32,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RefreshResult:
-    """The models to serve from now on, and why newer ones are not among them."""
+    """The models to serve, and why newer ones are refused."""
 
     models: Models
     swapped: tuple[str, ...]
@@ -43,7 +42,7 @@ class RefreshResult:
 
 @dataclass(frozen=True)
 class SharedChampions:
-    """The champions that another process of this machine fetched."""
+    """The champions that another process fetched."""
 
     find: Callable[[], Sources]
     hash: Callable[[], int]  # changes with the champions
@@ -76,19 +75,19 @@ class ModelRefresher:
         self._last_failed: Mapping[str, str] = {}
 
     def start(self, known: Sources) -> None:
-        """Start the thread, and open the known artifacts while it queries the registry."""
+        """Query the registry in a thread, and open the known artifacts meanwhile."""
         with self._applying:
             self._thread.start()
             self.models = replace_models(self.models, known, self.threads, self.trial).models
 
     def subscribe(self, publish: Callable[[RefreshResult], object]) -> None:
-        """Publish the present models, and the result of each later refresh."""
+        """Publish the present models, and later results."""
         with self._applying:
             self.publish = publish
             publish(RefreshResult(self.models, (), {}))
 
     def close(self) -> None:
-        """Stop the thread, and end a refresh that waits."""
+        """Stop the thread."""
         self._stop.set()
         self.close_source()
         if self._thread.is_alive():
@@ -97,11 +96,7 @@ class ModelRefresher:
             self._leader_lock.release(force=True)
 
     def refresh(self, find: Callable[[], Sources] | None = None) -> RefreshResult:
-        """
-        Find and publish newer models; blocks.
-
-        Raises AdloomError when the registry cannot be queried, UnavailableError when another refresh takes too long.
-        """
+        """Find and publish newer models; blocks. Raises AdloomError."""
         if not self._refreshing.acquire(timeout=BUSY_TIMEOUT):
             raise UnavailableError("another refresh of the models is in progress; try again when it has ended")
         try:
@@ -178,7 +173,7 @@ class ModelRefresher:
 
 
 def replace_models(before: Models, sources: Sources, threads: int, trial: Trial = loader.skip_trial) -> RefreshResult:
-    """Open newer models; a model that cannot be replaced stays, and the other one of its pair too."""
+    """Open newer models; those that cannot be replaced stay, with their pair."""
     opened = loader.open_models(sources, threads, before.loaded, trial)
     refused = {model: reason for model, reason in opened.absent.items() if model in before.loaded}
     merged = {**{model: before.loaded[model] for model in refused}, **opened.loaded}

@@ -1,9 +1,4 @@
-"""
-Fetch champions in a separate process.
-
-MLflow's client takes seconds to import and a hundred megabytes, and a registry or store that hangs must not
-stop the service.
-"""
+"""Fetch champions in a process of its own, because MLflow's client is large and may hang."""
 
 import contextlib
 import json
@@ -50,7 +45,7 @@ class RegistryWorker:
         self._helper = HelperProcess("adloom.serving.models.registry_worker", query.to_json())
 
     def __call__(self) -> Sources:
-        """Fetch the champions. Raises AdloomError when the registry cannot be queried."""
+        """Fetch the champions. Raises AdloomError."""
         try:
             self._helper.request("start", START_TIMEOUT)
             self.started.set()
@@ -68,7 +63,7 @@ class RegistryWorker:
         self._helper.stop()
 
     def close(self) -> None:
-        """Kill the process for good, even when it hangs."""
+        """Kill the process for good."""
         self._helper.close()
 
 
@@ -101,7 +96,7 @@ def _import_client() -> None:
 
 
 def main() -> None:
-    """Answer each line: "start" imports the client, "fetch" fetches the champions."""
+    """Answer "start" by an import of the client, and "fetch" by the champions."""
     query = ChampionQuery.parse(sys.argv[1])
     helper_process.answer_requests(lambda request: _fetch(query) if request == "fetch" else _import_client())
 

@@ -1,4 +1,4 @@
-"""Find the artifacts to serve: in a folder, or the registry's champions through the bundle cache."""
+"""Find the artifacts to serve: in a folder, the registry or the bundle cache."""
 
 import logging
 import textwrap
@@ -48,7 +48,7 @@ NO_PINS: Pins = {}
 
 @dataclass(frozen=True)
 class RegistryTimeouts:
-    """Seconds for the registry's answers to all models, and for all files."""
+    """Seconds for the registry's answers, and for all files."""
 
     versions: float = 15.0
     files: float = 300.0
@@ -58,7 +58,7 @@ TIMEOUTS = RegistryTimeouts()
 
 
 def find_in_folder(folder: Path, models: Iterable[str] = MODELS) -> Sources:
-    """Find artifacts in a folder such as models/, which has a subfolder per model."""
+    """Find artifacts in a folder with a subfolder per model."""
     return {
         model: ModelArtifact(folder / model, None)
         if (folder / model / manifest.MANIFEST).is_file()
@@ -74,7 +74,7 @@ def find_champions(
     pins: Pins = NO_PINS,
     timeouts: RegistryTimeouts = TIMEOUTS,
 ) -> Sources:
-    """Fetch the registry's champions into the cache, or find the last ones there when the registry does not answer."""
+    """Fetch the registry's champions into the cache; without an answer, find the last ones there."""
     names = list(models)
     try:
         answers = call_within(timeouts.versions, "the registry's answer", lambda: [registry.versions(m) for m in names])
@@ -97,7 +97,7 @@ def find_in_cache(cache: BundleCache, models: Iterable[str] = MODELS, pins: Pins
 
 
 def champion_key(model: str, pins: Pins) -> str:
-    """Return the name under which the cache remembers a model's champion or pinned version."""
+    """Return the cache's name for a model's champion or pinned version."""
     return f"{model}@{pins[model]}" if model in pins else model
 
 

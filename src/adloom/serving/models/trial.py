@@ -1,4 +1,4 @@
-"""Trials: test a new model in a separate process with limited time and memory, so that a bad one harms no request."""
+"""Test a new model in a separate process with limited time and memory."""
 
 import contextlib
 import math
@@ -28,7 +28,7 @@ class TrialProcess:
         self._failures: dict[str, tuple[float, str]] = {}  # digest: time, reason
 
     def __call__(self, model: str, folder: Path) -> None:
-        """Try a model's artifact. Raises ArtifactError when the trial fails or failed within RETRY_AFTER."""
+        """Try a model. Raises ArtifactError when it fails or failed lately."""
         digest = manifest.digest(folder)
         since, reason = self._failures.pop(digest, (-math.inf, ""))
         if time.monotonic() - since >= RETRY_AFTER:
@@ -42,11 +42,11 @@ class TrialProcess:
         self._helper.stop()
 
     def close(self) -> None:
-        """Kill the process for good, even during a trial."""
+        """Kill the process for good."""
         self._helper.close()
 
     def _find_fault(self, model: str, folder: Path) -> str:
-        """Return why a model fails, or an empty text. Raises ExternalServiceError when the process does not start."""
+        """Return why a model fails, or an empty text."""
         self._helper.request(None, START_TIMEOUT)
         try:
             return str(self._helper.request({"model": model, "folder": str(folder)}, self._seconds))
@@ -58,7 +58,7 @@ class TrialProcess:
 
 
 def main() -> None:
-    """Answer each line, a model and its folder, with the reason why it cannot serve, or an empty text."""
+    """Answer a model and its folder with the reason why it cannot serve."""
     threads, seconds, megabytes = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
     from adloom.serving.models import loader
 
@@ -77,7 +77,6 @@ def main() -> None:
 
 
 def _limit_memory(megabytes: int) -> None:
-    """Allow this process so much memory above its present use."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     used = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmData"))  # KiB
     limit, (_, hard) = used * 1024 + megabytes * MEBIBYTE, resource.getrlimit(resource.RLIMIT_DATA)

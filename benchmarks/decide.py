@@ -315,9 +315,9 @@ def wrk(bench: Bench, server: Server, candidates: int, connections: int) -> Load
     script = bench.folder / "wrk.lua"
     script.write_text(WRK, encoding="utf-8")
     environment = {**os.environ, "BODIES": str(bench.bodies(candidates)), "TOKEN": bench.token}
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}s", "-s", str(script), server.url]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}s", "--timeout", "20s", "-s", str(script)]
     before = server.cpu()
-    report = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+    report = subprocess.run([*command, server.url], capture_output=True, text=True, check=True, env=environment).stdout
     requests, seconds = re.findall(r"(\d+) requests in ([\d.]+)s", report)[0]
     refused = sum(map(int, re.findall(r"Non-2xx or 3xx responses: (\d+)", report)))
     if "Socket errors" in report:

@@ -31,6 +31,7 @@ def start_call(function: Callable[[], T]) -> "Future[T]":
             _running.discard(future)
             future.set_result(value)
 
+    future.set_running_or_notify_cancel()  # from here on cancel() has no effect, and the thread may set the result
     _running.add(future)
     threading.Thread(target=run, daemon=True).start()
     return future

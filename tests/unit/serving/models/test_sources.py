@@ -100,7 +100,7 @@ def test_a_registry_whose_files_are_not_what_it_promised(
     path = registry.folder / manifest.digest(folder / "gan") / "generator.onnx"
     path.write_bytes(b"changed in the store")
     found = sources.find_champions(registry, cache)["gan"]
-    assert "which the registry promised" in reason(found)
+    assert "its digest is not" in reason(found)
     assert not found.is_unknown  # type: ignore[union-attr]
     assert [path.name for path in cache.folder.iterdir()] == []
 

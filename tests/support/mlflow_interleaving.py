@@ -21,7 +21,7 @@ class Watched:
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self._client, name)
-        return lambda *given, **named: self._around(name, lambda: method(*given, **named))
+        return lambda *args, **kwargs: self._around(name, lambda: method(*args, **kwargs))
 
 
 def watch(registry: MlflowRegistry, around: Around) -> MlflowRegistry:

@@ -79,8 +79,8 @@ class MlflowServer:
 def running(folder: Path, database: str, destination: str, s3: Mapping[str, str]) -> Iterator[MlflowServer]:
     """Yield a server with this database that keeps artifacts at this s3:// address, in the S3 that `s3` describes."""
     inherited = {n: v for n, v in os.environ.items() if not n.startswith(("AWS_", "MLFLOW_", "ADLOOM_"))}
-    given = {"MLFLOW_BACKEND_STORE_URI": database, "MLFLOW_ARTIFACTS_DESTINATION": destination}
-    server = MlflowServer(free_ports(1)[0], folder, {**inherited, **ENVIRONMENT, **s3, **given})
+    backend = {"MLFLOW_BACKEND_STORE_URI": database, "MLFLOW_ARTIFACTS_DESTINATION": destination}
+    server = MlflowServer(free_ports(1)[0], folder, {**inherited, **ENVIRONMENT, **s3, **backend})
     try:
         server.start()
         yield server

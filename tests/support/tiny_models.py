@@ -48,13 +48,13 @@ def write_generator(target: Path, channels: int = 1, edge: int = EDGE) -> None:
         ("Tanh", ["sum"], "flat"),
         ("Reshape", ["flat", "shape"], "picture"),
     ]
-    with manifest.draft(target, "train_gan", PARAMS, {}) as made:
+    with manifest.draft(target, "train_gan", PARAMS, {}) as draft:
         _onnx(
-            made.path / "generator.onnx", nodes, {"shades": shades, "mixing": mixing, "shape": shape},
+            draft.path / "generator.onnx", nodes, {"shades": shades, "mixing": mixing, "shape": shape},
             [("z", FLOAT, ["batch", LATENT]), ("category", INT64, ["batch"])],
             [("picture", FLOAT, ["batch", channels, edge, edge])],
         )  # fmt: skip
-        write_card(made.path, {"height": edge, "width": edge, "channels": channels})
+        write_card(draft.path, {"height": edge, "width": edge, "channels": channels})
 
 
 def write_reader(target: Path) -> None:
@@ -68,18 +68,18 @@ def write_reader(target: Path) -> None:
         ("MatMul", ["flat", "projection"], "projected"),
         ("LpNormalization", ["projected"], "embedding"),
     ]
-    with manifest.draft(target, "train_cnn", PARAMS, {}) as made:
+    with manifest.draft(target, "train_cnn", PARAMS, {}) as draft:
         _onnx(
-            made.path / "reader.onnx", nodes, {"shade": shade, "projection": projection},
+            draft.path / "reader.onnx", nodes, {"shade": shade, "projection": projection},
             [("picture", FLOAT, ["batch", 1, EDGE, EDGE])],
             [("probabilities", FLOAT, ["batch", len(CATEGORIES)]), ("embedding", FLOAT, ["batch", DIMENSIONS])],
         )  # fmt: skip
         known = np.eye(DIMENSIONS, dtype=np.float32)
         names = np.array([f"creative-{i}" for i in range(DIMENSIONS)])
         np.savez(
-            made.path / "known.npz", creative_id=names, category=np.array(CATEGORIES * 2)[:DIMENSIONS], embedding=known
+            draft.path / "known.npz", creative_id=names, category=np.array(CATEGORIES * 2)[:DIMENSIONS], embedding=known
         )
-        write_card(made.path, {"height": EDGE, "width": EDGE, "channels": 1})
+        write_card(draft.path, {"height": EDGE, "width": EDGE, "channels": 1})
 
 
 def write_copywriter(target: Path) -> None:
@@ -92,15 +92,15 @@ def write_copywriter(target: Path) -> None:
             np.add.at(counts, (ids[:-1], ids[1:]), 1)
     nodes = [("Gather", ["table", "token"], "logits"), ("Identity", ["h"], "h_out"), ("Identity", ["c"], "c_out")]
     state: list[str | int] = [1, "batch", 2]
-    with manifest.draft(target, "train_lstm", PARAMS, {}) as made:
+    with manifest.draft(target, "train_lstm", PARAMS, {}) as draft:
         _onnx(
-            made.path / "copywriter.onnx", nodes, {"table": np.log(counts)},
+            draft.path / "copywriter.onnx", nodes, {"table": np.log(counts)},
             [("token", INT64, ["batch", "sequence"]), ("h", FLOAT, state), ("c", FLOAT, state)],
             [("logits", FLOAT, ["batch", "sequence", tokens.size]), ("h_out", FLOAT, state), ("c_out", FLOAT, state)],
         )  # fmt: skip
-        (made.path / "tokenizer.json").write_text(tokens.to_json(), encoding="utf-8")
-        np.savez(made.path / "known.npz", fingerprints=fingerprint_lines(LINES))
-        write_card(made.path, None, tokens.categories)
+        (draft.path / "tokenizer.json").write_text(tokens.to_json(), encoding="utf-8")
+        np.savez(draft.path / "known.npz", fingerprints=fingerprint_lines(LINES))
+        write_card(draft.path, None, tokens.categories)
 
 
 def write_audience(target: Path, key: bytes = PUBLISHED_KEY) -> None:
@@ -109,12 +109,12 @@ def write_audience(target: Path, key: bytes = PUBLISHED_KEY) -> None:
     scale = FeatureScale(np.zeros(5), np.zeros(5), np.ones(5))
     prototypes = np.zeros((2, 5))
     prototypes[1, 0] = np.log1p(300)
-    with manifest.draft(target, "segment", PARAMS, {}) as made:
-        Segmenter(scale, prototypes, np.array([0, 1]), names).save(made.path / "segmenter.npz")
+    with manifest.draft(target, "segment", PARAMS, {}) as draft:
+        Segmenter(scale, prototypes, np.array([0, 1]), names).save(draft.path / "segmenter.npz")
         ids = [pseudonymise(user, key) for user in USERS]
-        SegmentIndex.build(ids, np.array([0, 0, 1, 1]), names).save(made.path / "members.npz")
-        write_card(made.path, None, [])
-        made.facts["key"] = key_fingerprint(key)
+        SegmentIndex.build(ids, np.array([0, 0, 1, 1]), names).save(draft.path / "members.npz")
+        write_card(draft.path, None, [])
+        draft.facts["key"] = key_fingerprint(key)
 
 
 def write_policy(target: Path, audience: str | None, best: str = "creative-0", floor: float = 0.01) -> None:
@@ -132,10 +132,10 @@ def write_policy(target: Path, audience: str | None, best: str = "creative-0", f
         prior=np.log(np.array([1, 4, 1, 1], np.float32)),
         floor=floor,
     )
-    with manifest.draft(target, "train_policy", PARAMS, {}) as made:
-        policy.save(made.path / "policy.npz")
+    with manifest.draft(target, "train_policy", PARAMS, {}) as draft:
+        policy.save(draft.path / "policy.npz")
         card = {"model": "policy", "categories": CATEGORIES, "audience": audience}
-        (made.path / "card.json").write_text(json.dumps(card), encoding="utf-8")
+        (draft.path / "card.json").write_text(json.dumps(card), encoding="utf-8")
 
 
 def write_card(folder: Path, image: dict[str, int] | None, categories: Sequence[str] = CATEGORIES) -> None:
@@ -151,7 +151,7 @@ def _onnx(
     path: Path, nodes: list[Node], weights: dict[str, np.ndarray], inputs: list[Value], outputs: list[Value]
 ) -> None:
     graph = helper.make_graph(
-        [helper.make_node(kind, given, [made]) for kind, given, made in nodes],
+        [helper.make_node(kind, names, [output]) for kind, names, output in nodes],
         "by hand",
         [helper.make_tensor_value_info(*value) for value in inputs],
         [helper.make_tensor_value_info(*value) for value in outputs],

@@ -19,22 +19,22 @@ Events = Mapping[int, Callable[[], None]]  # what happens before an epoch
 
 def train(world: StageContext, table: Path, models: Path, target: Path, events: Events) -> Path:
     """Train nothing, but tell of it as a training does."""
-    with track_run("segment", table, target, PARAMS, world) as (made, run):
-        shutil.copy(models / "audience" / "segmenter.npz", made.path)
+    with track_run("segment", table, target, PARAMS, world) as (draft, run):
+        shutil.copy(models / "audience" / "segmenter.npz", draft.path)
         for epoch in EPOCHS:
             events.get(epoch, lambda: None)()
             run.log_metrics({name: points[epoch - 1][1] for name, points in POINTS.items()}, epoch)
-        made.write_json("history.json", POINTS)
-        made.describe({}, PARAMS)
-        run.log_artifact(made.path / "card.json")
+        draft.write_json("history.json", POINTS)
+        draft.describe({}, PARAMS)
+        run.log_artifact(draft.path / "card.json")
     return target
 
 
 def is_whole(client: Any, run: Any, artifact: Path) -> bool:
     """Return whether a run has all of a training's params, points (each once) and tags, and has ended well."""
-    made = manifest.read(artifact)
-    tags = {"manifest_digest": manifest.digest(artifact), "params_digest": made.params}
-    tags["dataset_digest"] = made.inputs["table"]
+    sealed = manifest.read(artifact)
+    tags = {"manifest_digest": manifest.digest(artifact), "params_digest": sealed.params}
+    tags["dataset_digest"] = sealed.inputs["table"]
     histories = {name: client.get_metric_history(run.info.run_id, name) for name in POINTS}
     assert (run.info.run_name, run.info.status) == ("segment", "FINISHED")
     assert {name: sorted((m.step, m.value) for m in points) for name, points in histories.items()} == POINTS

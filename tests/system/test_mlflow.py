@@ -68,12 +68,12 @@ def test_a_training_is_tracked(folder: Path, tracker: MlflowTracker, client: Any
         run.set_tags({"manifest_digest": "m"})
     experiment = client.get_experiment_by_name("shop")
     assert experiment.artifact_location == (folder / "mlartifacts").as_uri()
-    (found,) = client.search_runs([experiment.experiment_id], "tags.manifest_digest = 'm'")
-    assert (found.info.run_name, found.info.status) == ("train_cnn", "FINISHED")
-    assert found.data.params == {"learning_rate": "0.004", "epochs": "2"}
-    assert {**MADE_BY, "dataset_digest": "d"}.items() <= found.data.tags.items()
-    assert [(m.step, m.value) for m in client.get_metric_history(found.info.run_id, "loss")] == [(1, 1.0), (2, 0.5)]
-    assert [file.path for file in client.list_artifacts(found.info.run_id)] == ["card.json"]
+    (stored,) = client.search_runs([experiment.experiment_id], "tags.manifest_digest = 'm'")
+    assert (stored.info.run_name, stored.info.status) == ("train_cnn", "FINISHED")
+    assert stored.data.params == {"learning_rate": "0.004", "epochs": "2"}
+    assert {**MADE_BY, "dataset_digest": "d"}.items() <= stored.data.tags.items()
+    assert [(m.step, m.value) for m in client.get_metric_history(stored.info.run_id, "loss")] == [(1, 1.0), (2, 0.5)]
+    assert [file.path for file in client.list_artifacts(stored.info.run_id)] == ["card.json"]
 
 
 def test_a_training_that_fails_is_seen_to_fail(tracker: MlflowTracker, client: Any) -> None:
@@ -84,8 +84,8 @@ def test_a_training_that_fails_is_seen_to_fail(tracker: MlflowTracker, client: A
     with pytest.raises(ValueError, match="diverged"):
         fail()
     experiment = client.get_experiment_by_name("shop").experiment_id
-    (found,) = client.search_runs([experiment], "tags.why = 'broke'")
-    assert found.info.status == "FAILED"
+    (stored,) = client.search_runs([experiment], "tags.why = 'broke'")
+    assert stored.info.status == "FAILED"
 
 
 def test_a_file_of_a_run_is_read_back_and_the_run_found_by_its_tag(folder: Path, tracker: MlflowTracker) -> None:
@@ -93,11 +93,11 @@ def test_a_file_of_a_run_is_read_back_and_the_run_found_by_its_tag(folder: Path,
     with tracker.start_run("run", {}, {}) as run:
         run.log_artifact(folder / "models" / "cnn" / "card.json")
         run.set_tags({"record": "r1"})
-    found = tracker.find_run("record", "r1")
-    assert found == tracker.last_run_id
-    assert tracker.read_artifact(str(found), "card.json") == (folder / "models" / "cnn" / "card.json").read_bytes()
-    with pytest.raises(DataError, match=f"^run {found}: has no run.json; "):
-        tracker.read_artifact(str(found), "run.json")
+    run_id = tracker.find_run("record", "r1")
+    assert run_id == tracker.last_run_id
+    assert tracker.read_artifact(str(run_id), "card.json") == (folder / "models" / "cnn" / "card.json").read_bytes()
+    with pytest.raises(DataError, match=f"^run {run_id}: has no run.json; "):
+        tracker.read_artifact(str(run_id), "run.json")
     for unknown in ("0" * 32, "not an id"):
         with pytest.raises(DataError, match=f"^run {unknown}: no such run in MLflow at sqlite:///"):
             tracker.read_artifact(unknown, "run.json")
@@ -110,9 +110,9 @@ def test_a_file_of_a_run_is_read_back_and_the_run_found_by_its_tag(folder: Path,
 @pytest.fixture
 def nowhere() -> Iterator[str]:
     """The address of a server that is down: a port that is taken and does not answer as HTTP would refuse."""
-    with closing(socket.socket()) as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield f"http://user:secret@127.0.0.1:{taken.getsockname()[1]}"
+    with closing(socket.socket()) as listener:
+        listener.bind(("127.0.0.1", 0))
+        yield f"http://user:secret@127.0.0.1:{listener.getsockname()[1]}"
 
 
 def test_a_server_that_is_down_costs_two_warnings_and_not_the_training(
@@ -156,10 +156,10 @@ def test_an_artifact_comes_back_as_it_was_and_only_once(
     )
     again = registry.register(model, artifact, {"verdict": "promote"})
     assert (first.version, again.version) == (1, 1)
-    (found,) = registry.versions(model)
-    assert found.digest == manifest.digest(artifact)
-    assert {**MADE_BY, "verdict": "promote", "reasons": '["très bien"]'}.items() <= found.tags.items()
-    fetched = registry.fetch(found, tmp_path / "fetched")
+    (version,) = registry.versions(model)
+    assert version.digest == manifest.digest(artifact)
+    assert {**MADE_BY, "verdict": "promote", "reasons": '["très bien"]'}.items() <= version.tags.items()
+    fetched = registry.fetch(version, tmp_path / "fetched")
     assert manifest.verify(fetched) == manifest.verify(artifact)
     assert {path.name for path in fetched.iterdir()} == {path.name for path in artifact.iterdir()}
 
@@ -206,8 +206,8 @@ def test_a_version_belongs_to_the_training_that_made_it(
     tiny_models.write_generator(tmp_path / "gan", channels=3)
     with tracker.start_run("train_gan", {}, {}) as run:
         run.set_tags({"manifest_digest": manifest.digest(tmp_path / "gan")})
-    made = registry.register("lineage", tmp_path / "gan", {})
-    stored = client.get_model_version("shop-lineage", str(made.version))
+    version = registry.register("lineage", tmp_path / "gan", {})
+    stored = client.get_model_version("shop-lineage", str(version.version))
     assert client.get_run(stored.run_id).info.run_name == "train_gan"
 
 
@@ -275,7 +275,7 @@ def test_processes_that_open_an_empty_database_together_all_track(tmp_path: Path
         assert database.execute("SELECT status, count(*) FROM runs GROUP BY status").fetchall() == [("FINISHED", 3)]
 
 
-def test_tables_that_another_program_creates_meanwhile_are_taken(tmp_path: Path) -> None:
+def test_tables_that_another_program_creates_meanwhile_are_used(tmp_path: Path) -> None:
     """The first attempt meets a table of which it did not know; the second finds all of them."""
     engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path / 'mlflow.db'}")
     statements = iter(["CREATE TABLE runs (id)", "SELECT * FROM runs"])

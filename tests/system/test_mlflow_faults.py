@@ -44,7 +44,7 @@ def world(context: StageContext, door: Relay, project: str) -> StageContext:
 
 
 @pytest.fixture
-def said(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+def warnings(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     """Return what adloom's log says, without who says it."""
     caplog.set_level(logging.WARNING, "adloom")
     return lambda: [re.sub(r"^MLflow at [^ ]+: ", "", r.getMessage()) for r in caplog.records if "adloom" in r.name]
@@ -81,19 +81,19 @@ def test_a_training_that_mlflow_never_heard_of_is_registered_with_all_its_number
     client: Any,
     project: str,
     tmp_path: Path,
-    said: Callable[[], list[str]],
+    warnings: Callable[[], list[str]],
     impatient: pytest.MonkeyPatch,
 ) -> None:
     impatient.setattr(mlflow_tracking, "RETRY_SECONDS", 30)
     FAULTS[how](door)
-    made = train(world, table, models, tmp_path / "audience", {})
-    assert len(said()) == 2
-    assert said()[1] == STILL_AWAY
+    artifact = train(world, table, models, tmp_path / "audience", {})
+    assert len(warnings()) == 2
+    assert warnings()[1] == STILL_AWAY
     assert world.tracker.last_run_id is None
     impatient.undo()
     recover(door)
-    version = world.registry.register("audience", made, {})
-    assert is_whole(client, only_run(client, project), made)
+    version = world.registry.register("audience", artifact, {})
+    assert is_whole(client, only_run(client, project), artifact)
     assert (
         client.get_model_version(f"{project}-audience", str(version.version)).run_id
         == only_run(client, project).info.run_id
@@ -110,12 +110,12 @@ def test_what_mlflow_missed_in_the_middle_is_sent_when_it_is_back(
     client: Any,
     project: str,
     tmp_path: Path,
-    said: Callable[[], list[str]],
+    warnings: Callable[[], list[str]],
 ) -> None:
-    made = train(world, table, models, tmp_path / "audience", {2: door.refuse, 4: door.heal})
-    assert said() == [AWAY, BACK]
+    artifact = train(world, table, models, tmp_path / "audience", {2: door.refuse, 4: door.heal})
+    assert warnings() == [AWAY, BACK]
     run = only_run(client, project)
-    assert is_whole(client, run, made)
+    assert is_whole(client, run, artifact)
     assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["card.json"]
     assert world.tracker.last_run_id == run.info.run_id
 
@@ -128,20 +128,20 @@ def test_what_mlflow_missed_until_the_end_is_brought_in_once_by_registering(
     client: Any,
     project: str,
     tmp_path: Path,
-    said: Callable[[], list[str]],
+    warnings: Callable[[], list[str]],
 ) -> None:
     began = time.monotonic()
-    made = train(world, table, models, tmp_path / "audience", {3: door.refuse})
-    assert said() == [AWAY, STILL_AWAY]
+    artifact = train(world, table, models, tmp_path / "audience", {3: door.refuse})
+    assert warnings() == [AWAY, STILL_AWAY]
     assert time.monotonic() - began < 30
     broken_off = only_run(client, project)
     assert broken_off.info.status == "RUNNING"
     door.heal()
     for _ in range(2):
-        world.registry.register("audience", made, {})
+        world.registry.register("audience", artifact, {})
         run = only_run(client, project)
         assert run.info.run_id == broken_off.info.run_id
-        assert is_whole(client, run, made)
+        assert is_whole(client, run, artifact)
 
 
 def test_what_was_never_told_in_a_pipeline_is_brought_in_below_its_run(
@@ -149,13 +149,13 @@ def test_what_was_never_told_in_a_pipeline_is_brought_in_below_its_run(
 ) -> None:
     elsewhere = client.create_experiment(f"{registry.project} of the server")
     above = client.create_run(elsewhere, run_name="pipeline").info.run_id
-    made = train(context, table, models, tmp_path / "audience", {})
+    artifact = train(context, table, models, tmp_path / "audience", {})
     for _ in range(2):
         MlflowRegistry(registry.uri, registry.project, find_parent=lambda server: str(above)).register(
-            "audience", made, {}
+            "audience", artifact, {}
         )
         (run,) = client.search_runs([elsewhere], f"tags.`mlflow.parentRunId` = '{above}'")
-        assert is_whole(client, run, made)
+        assert is_whole(client, run, artifact)
 
 
 def test_a_run_whose_opening_was_heard_and_not_answered_is_one_run(
@@ -178,12 +178,12 @@ def test_a_run_whose_opening_was_heard_and_not_answered_is_one_run(
 
 @pytest.mark.usefixtures("impatient")
 def test_what_mlflow_will_never_take_is_said_once(
-    mlflow: MlflowServer, project: str, said: Callable[[], list[str]]
+    mlflow: MlflowServer, project: str, warnings: Callable[[], list[str]]
 ) -> None:
     tracker = MlflowTracker(mlflow.uri, project, find_parent=lambda server: "0" * 32)
     with tracker.start_run("train_gan", {"epochs": 1}, {}) as run:
         run.log_metrics({"loss": 1.0}, 1)
-    assert [line.endswith("; the training goes on") for line in said()] == [True]
+    assert [line.endswith("; the training goes on") for line in warnings()] == [True]
     assert tracker.last_run_id is None
 
 

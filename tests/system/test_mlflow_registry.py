@@ -57,9 +57,9 @@ def test_two_who_register_the_same_at_once_make_one_version(
     for number, order in enumerate(turns(0)):
         model = f"gan-{number}"
         register = methodcaller("register", model, models / "gan", {"verdict": "hold"})
-        made = race(registry, order, register, register)
+        versions = race(registry, order, register, register)
         (version,) = registry.versions(model)
-        assert [other.version for other in made] == [version.version] * 2, order
+        assert [other.version for other in versions] == [version.version] * 2, order
         assert version.tags["verdict"] == "hold"
         assert fetch_verified(registry, version, tmp_path / model)
 
@@ -67,12 +67,12 @@ def test_two_who_register_the_same_at_once_make_one_version(
 def test_two_who_register_at_once_a_training_that_was_broken_off_bring_its_numbers_in_once(
     registry: MlflowRegistry, context: StageContext, table: Path, models: Path, client: Any, tmp_path: Path
 ) -> None:
-    made = train(context, table, models, tmp_path / "audience", {})
-    tags = {"dataset_digest": manifest.digest(table), "params_digest": manifest.read(made).params}
+    artifact = train(context, table, models, tmp_path / "audience", {})
+    tags = {"dataset_digest": manifest.digest(table), "params_digest": manifest.read(artifact).params}
     run_id = client.create_run(registry._server.experiment_id(), run_name="segment", tags=tags).info.run_id
-    register = methodcaller("register", "audience", made, {})
+    register = methodcaller("register", "audience", artifact, {})
     race(registry, "AB" * 20, register, register)
-    assert is_whole(client, client.get_run(run_id), made)
+    assert is_whole(client, client.get_run(run_id), artifact)
     (version,) = registry.versions("audience")
     assert client.get_model_version(f"{registry.project}-audience", str(version.version)).run_id == run_id
 

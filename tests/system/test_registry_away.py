@@ -54,13 +54,13 @@ def dripping() -> Iterator[str]:
 def place(tmp_path: Path) -> Path:
     """A folder to serve in, and a bundle cache of its own, with the last champions of another pod."""
     shutil.copy(PARAMS, tmp_path / "params.yaml")
-    write_audience(tmp_path / "made" / "audience")
-    write_policy(tmp_path / "made" / "policy", manifest.digest(tmp_path / "made" / "audience"))
+    write_audience(tmp_path / "models" / "audience")
+    write_policy(tmp_path / "models" / "policy", manifest.digest(tmp_path / "models" / "audience"))
     cache = BundleCache(tmp_path / "volume")
     for model in ("audience", "policy"):
-        made = tmp_path / "made" / model
-        digest = manifest.digest(made)
-        cache.add(digest, lambda folder, made=made: Path(shutil.copytree(made, folder)))  # type: ignore[misc]
+        artifact = tmp_path / "models" / model
+        digest = manifest.digest(artifact)
+        cache.add(digest, lambda folder, artifact=artifact: Path(shutil.copytree(artifact, folder)))  # type: ignore[misc]
         cache.save_champion(model, Champion(3, digest))
     return tmp_path
 
@@ -70,8 +70,8 @@ def environment(uri: str, **others: str) -> dict[str, str]:
 
 
 def readiness(server: DecideServer) -> tuple[int, Any]:
-    found = httpx.get(f"{server.url}/readyz")
-    return found.status_code, found.json()
+    response = httpx.get(f"{server.url}/readyz")
+    return response.status_code, response.json()
 
 
 def tier(server: DecideServer) -> str:
@@ -107,8 +107,8 @@ def test_no_answer_is_not_no_champion(place: Path) -> None:
 def test_a_service_that_follows_waits_for_its_first_champion(place: Path) -> None:
     uri = f"sqlite:///{place}/mlflow.db"
     registry = MlflowRegistry(uri, "demo")
-    write_generator(place / "made" / "gan")
-    version = registry.register("gan", place / "made" / "gan", {}).version
+    write_generator(place / "models" / "gan")
+    version = registry.register("gan", place / "models" / "gan", {}).version
     with deciding(place, [*FOLLOW, "--app", "creatives"], environment(uri)) as server:
         status, problem = readiness(server)
         assert (status, "gan: it has no champion" in problem["detail"]) == (503, True)

@@ -25,15 +25,15 @@ def registry(tmp_path: Path) -> MemoryRegistry:
 
 
 def artifact(target: Path, stage: str) -> Path:
-    with manifest.draft(target, stage, Source(uri=target.name), {}) as made:
-        (made.path / "file").write_text(target.name, encoding="utf-8")
+    with manifest.draft(target, stage, Source(uri=target.name), {}) as draft:
+        (draft.path / "file").write_text(target.name, encoding="utf-8")
     return target
 
 
 def champions(registry: MemoryRegistry) -> tuple[int | None, int | None]:
     """The champion audience and the champion policy."""
-    found = (find_alias(registry.versions(model), CHAMPION) for model in ("audience", "policy"))
-    first, second = (version.version if version else None for version in found)
+    versions = (find_alias(registry.versions(model), CHAMPION) for model in ("audience", "policy"))
+    first, second = (version.version if version else None for version in versions)
     return first, second
 
 

@@ -27,8 +27,8 @@ def registry(tmp_path: Path) -> MemoryRegistry:
     registry = MemoryRegistry(tmp_path / "registry")
     for number in (1, 2):
         folder = tmp_path / f"cnn-{number}"
-        with manifest.draft(folder, "train_cnn", Source(uri=str(number)), {}) as made:
-            (made.path / "reader.onnx").write_bytes(bytes([number]))
+        with manifest.draft(folder, "train_cnn", Source(uri=str(number)), {}) as draft:
+            (draft.path / "reader.onnx").write_bytes(bytes([number]))
         tags = {"verdict": "promote", "numbers": json.dumps({"accuracy": 0.91}), "reasons": json.dumps(["it is good"])}
         registry.register("cnn", folder, tags)
         registry.set_alias("cnn", CHAMPION, number, f"gate, release {number}")

@@ -23,11 +23,11 @@ def test_a_report_holds_numbers_and_what_to_look_at(
     tmp_path: Path, context: StageContext, make_table: MakeTable
 ) -> None:
     model, table, report = copywriter(tmp_path / "lstm"), make_table("copy", copy_rows()), tmp_path / "reports" / "lstm"
-    found = evaluate.run(evaluate.Inputs(model, table), evaluate.Outputs(report), EVALUATE, context)
+    values = evaluate.run(evaluate.Inputs(model, table), evaluate.Outputs(report), EVALUATE, context)
     sealed = manifest.verify(report)
     assert (sealed.facts, sealed.inputs["model"]) == ({"model": "lstm"}, manifest.digest(model))
     findings = parse_findings({name: (report / name).read_bytes() for name in sealed.files})
-    assert {name: metric.value for name, metric in findings.metrics.items()} == found
+    assert {name: metric.value for name, metric in findings.metrics.items()} == values
     assert findings.metrics["bits_per_character"].n == 16  # the rows of split test
     assert {Table, Lines} <= {type(section) for section in findings.sections}
 
@@ -44,11 +44,11 @@ def test_a_model_without_a_judge_is_its_own_and_one_that_needs_one_says_so(
     tmp_path: Path, context: StageContext, make_table: MakeTable
 ) -> None:
     model, table = copywriter(tmp_path / "lstm"), make_table("copy", copy_rows())
-    found = [
+    values = [
         evaluate.run(evaluate.Inputs(model, table, judge), evaluate.Outputs(tmp_path / "report"), EVALUATE, context)
         for judge in (None, model)
     ]
-    assert found[0] == found[1]
+    assert values[0] == values[1]
     with manifest.draft(tmp_path / "gan", "train_gan", Source(uri="x"), {}):
         pass
     with pytest.raises(ConfigError, match=r"^--judge: required for .*gan, a gan; give --judge models/cnn$"):

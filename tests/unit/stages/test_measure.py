@@ -41,21 +41,26 @@ def table(make_table: MakeTable) -> Path:
 def with_history(model: Path, stage: str) -> Path:
     """Return a copy of a tiny model, with the curves that a training leaves."""
     target = model.with_name(f"{model.name}-trained")
-    with manifest.draft(target, stage, Source(uri="x"), {}) as made:
+    with manifest.draft(target, stage, Source(uri="x"), {}) as draft:
         for path in model.iterdir():
             if path.name != manifest.MANIFEST:
-                shutil.copy(path, made.path)
-        (made.path / "history.json").write_text(json.dumps({"loss": [[1, 2.0], [2, 1.0]]}), encoding="utf-8")
+                shutil.copy(path, draft.path)
+        (draft.path / "history.json").write_text(json.dumps({"loss": [[1, 2.0], [2, 1.0]]}), encoding="utf-8")
     return target
 
 
 def test_the_reader_is_measured_on_test_pictures(tmp_path: Path, table: Path) -> None:
     tiny_models.write_reader(tmp_path / "cnn")
     model = with_history(tmp_path / "cnn", "train_cnn")
-    found = measure(model, table, model, EVALUATE)
-    assert found.metrics["accuracy"].n == 60
-    assert set(found.metrics) >= {"accuracy", "macro_f1", "ece", *(f"accuracy.{c}" for c in tiny_models.CATEGORIES)}
-    assert "accuracy" in found.samples
+    evaluation = measure(model, table, model, EVALUATE)
+    assert evaluation.metrics["accuracy"].n == 60
+    assert set(evaluation.metrics) >= {
+        "accuracy",
+        "macro_f1",
+        "ece",
+        *(f"accuracy.{c}" for c in tiny_models.CATEGORIES),
+    }
+    assert "accuracy" in evaluation.samples
 
 
 def test_without_a_reader_the_generator_is_held(tmp_path: Path, table: Path) -> None:

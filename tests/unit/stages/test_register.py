@@ -93,8 +93,8 @@ class Overtaken(MemoryRegistry):
     def fetch(self, version: ModelVersion, folder: Path) -> Path:
         if self.other:
             other, self.other = self.other, None
-            made = self.register(version.model, other.model, {"verdict": "promote", "reasons": "[]"})
-            self.set_alias(version.model, CHAMPION, made.version, "was quicker")
+            winner = self.register(version.model, other.model, {"verdict": "promote", "reasons": "[]"})
+            self.set_alias(version.model, CHAMPION, winner.version, "was quicker")
         return super().fetch(version, folder)
 
 
@@ -169,10 +169,10 @@ def test_a_champion_for_other_categories_is_not_compared(tmp_path: Path, context
     register(measured(copywriter(tmp_path / "lstm"), table, context), params().register, context)
     other = copywriter(tmp_path / "other", 0.9)
     card = (other / "card.json").read_text().replace("Coats", "Jackets")
-    with manifest.draft(tmp_path / "new", "train_lstm", Source(uri="new"), {}) as made:
+    with manifest.draft(tmp_path / "new", "train_lstm", Source(uri="new"), {}) as draft:
         for path in other.iterdir():
             if path.name != manifest.MANIFEST:
-                (made.path / path.name).write_bytes(card.encode() if path.name == "card.json" else path.read_bytes())
+                (draft.path / path.name).write_bytes(card.encode() if path.name == "card.json" else path.read_bytes())
     outcome = register(measured(tmp_path / "new", table, context), params().register, context)
     assert (outcome.verdict, outcome.champion) == ("hold", 1)
     assert "could not be compared with the champion; " in outcome.reasons[1]
@@ -223,22 +223,22 @@ def test_without_paths_all_models_are_registered(
     for model in MODELS:
         paths = default_candidate(model)
         stage = MODELS[model].stage
-        for folder, made_by in ((paths.model, stage), (paths.report, "evaluate")):
-            manifest.skip(folder, made_by, Source(uri="x"), "not today")
+        for folder, stage_name in ((paths.model, stage), (paths.report, "evaluate")):
+            manifest.skip(folder, stage_name, Source(uri="x"), "not today")
     assert [outcome.model for outcome in register_all(params().register, context)] == list(MODELS)
-    found = run(Inputs(), Outputs(), params().register, context)
-    assert found["gan.verdict"] == "skipped"
-    assert found["audience.reason.1"] == "not today"
+    values = run(Inputs(), Outputs(), params().register, context)
+    assert values["gan.verdict"] == "skipped"
+    assert values["audience.reason.1"] == "not today"
 
 
-def test_one_model_is_told_in_full(tmp_path: Path, context: StageContext, table: Path) -> None:
+def test_one_model_is_shown_in_full(tmp_path: Path, context: StageContext, table: Path) -> None:
     one = measured(copywriter(tmp_path / "lstm"), table, context)
-    found = run(Inputs(one.model, one.table, one.judge, one.report), Outputs(), params().register, context)
-    assert found == {
+    values = run(Inputs(one.model, one.table, one.judge, one.report), Outputs(), params().register, context)
+    assert values == {
         "lstm.verdict": "promote",
         "lstm.version": 1,
         "lstm.champion": 1,
-        "lstm.reason.1": found["lstm.reason.1"],
+        "lstm.reason.1": values["lstm.reason.1"],
     }
     with pytest.raises(ConfigError, match="give --model, --table and --report, or no option"):
         run(Inputs(model=one.model), Outputs(), params().register, context)

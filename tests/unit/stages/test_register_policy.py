@@ -63,9 +63,9 @@ def make(root: Path, context: StageContext, share: float | None, buyers: str = "
     audience, policy = root / "models" / AUDIENCE, root / "models" / POLICY
     write_audience(audience, buyers.encode())
     smallest = {"smallest_segment": Metric(2, 2, 2, 4, "count")}
-    with manifest.draft(root / "reports" / AUDIENCE, "evaluate", Source(uri="x"), {"model": audience}) as made:
+    with manifest.draft(root / "reports" / AUDIENCE, "evaluate", Source(uri="x"), {"model": audience}) as draft:
         for name, content in sections.render_files(Evaluation(smallest, {}, [])).items():
-            (made.path / name).write_bytes(content)
+            (draft.path / name).write_bytes(content)
     if share is None:
         manifest.skip(policy, "train_policy", Source(uri="x"), "no source")
     else:
@@ -74,18 +74,18 @@ def make(root: Path, context: StageContext, share: float | None, buyers: str = "
 
 
 def write_report(root: Path, context: StageContext) -> None:
-    given = default_candidate(POLICY, root)
-    inputs = evaluate.Inputs(given.model, given.table, given.judge)
-    evaluate.run(inputs, evaluate.Outputs(given.report), copywriters.EVALUATE, context)
+    policy = default_candidate(POLICY, root)
+    inputs = evaluate.Inputs(policy.model, policy.table, policy.judge)
+    evaluate.run(inputs, evaluate.Outputs(policy.report), copywriters.EVALUATE, context)
 
 
-def all_of(root: Path, context: StageContext, given: Params | None = None) -> dict[str, Outcome]:
-    return {outcome.model: outcome for outcome in register_all((given or params()).register, context, root)}
+def all_of(root: Path, context: StageContext, loaded: Params | None = None) -> dict[str, Outcome]:
+    return {outcome.model: outcome for outcome in register_all((loaded or params()).register, context, root)}
 
 
 def champions(context: StageContext) -> tuple[int | None, int | None]:
-    found = (find_alias(context.registry.versions(model), CHAMPION) for model in (AUDIENCE, POLICY))
-    first, second = (version.version if version else None for version in found)
+    versions = (find_alias(context.registry.versions(model), CHAMPION) for model in (AUDIENCE, POLICY))
+    first, second = (version.version if version else None for version in versions)
     return first, second
 
 
@@ -93,13 +93,13 @@ def test_the_first_policy_is_compared_with_the_log_and_takes_its_audience_along(
     root: Path, context: StageContext
 ) -> None:
     make(root, context, 1.0)
-    found = all_of(root, context)
-    assert (found[POLICY].verdict, found[POLICY].champion) == ("promote", 1)
-    assert (found[AUDIENCE].verdict, found[AUDIENCE].champion) == ("promote", 1)
-    assert found[POLICY].reasons[0].startswith("click_rate against the log: lift +0.0")
+    outcomes = all_of(root, context)
+    assert (outcomes[POLICY].verdict, outcomes[POLICY].champion) == ("promote", 1)
+    assert (outcomes[AUDIENCE].verdict, outcomes[AUDIENCE].champion) == ("promote", 1)
+    assert outcomes[POLICY].reasons[0].startswith("click_rate against the log: lift +0.0")
     tags = context.registry.versions(POLICY)[0].tags
     assert tags["audience_digest"] == manifest.digest(root / "models" / AUDIENCE)
-    assert all_of(root, context) == found
+    assert all_of(root, context) == outcomes
     assert len(context.registry.alias_events(POLICY)) == 2
 
 
@@ -108,20 +108,20 @@ def test_a_first_policy_without_enough_evidence_waits_and_its_audience_does_not(
 ) -> None:
     make_table("impressions", impressions(5000))
     make(root, context, 1.0)
-    found = all_of(root, context)
-    assert (found[POLICY].verdict, found[POLICY].champion) == ("hold", None)
-    said = "click_rate against the log: not enough evidence: about "
-    assert found[POLICY].reasons[0].startswith(said)
-    needed = int(found[POLICY].reasons[0].removeprefix(said).split(" more matured")[0].replace(",", ""))
+    outcomes = all_of(root, context)
+    assert (outcomes[POLICY].verdict, outcomes[POLICY].champion) == ("hold", None)
+    prefix = "click_rate against the log: not enough evidence: about "
+    assert outcomes[POLICY].reasons[0].startswith(prefix)
+    needed = int(outcomes[POLICY].reasons[0].removeprefix(prefix).split(" more matured")[0].replace(",", ""))
     assert 100 < needed < 1_000_000
     assert champions(context) == (1, None)
 
 
 def test_what_the_log_did_is_no_better_than_itself(root: Path, context: StageContext) -> None:
     make(root, context, 0.0)
-    found = all_of(root, context)[POLICY]
-    assert found.verdict == "hold"
-    assert "more impressions like these would not help" in found.reasons[0]
+    outcome = all_of(root, context)[POLICY]
+    assert outcome.verdict == "hold"
+    assert "more impressions like these would not help" in outcome.reasons[0]
     wide = all_of(root, context, params(margin=0.03))[POLICY]
     assert wide.verdict == "promote"
 
@@ -130,9 +130,11 @@ def test_a_better_pair_replaces_the_pair(root: Path, context: StageContext) -> N
     make(root, context, 0.5)
     all_of(root, context)
     make(root, context, 2.0, buyers="2")
-    found = all_of(root, context)
-    assert found[POLICY].reasons[0].startswith("click_rate against the champion: lift +0.0")
-    assert [(o.verdict, o.version, o.champion) for o in (found[AUDIENCE], found[POLICY])] == [("promote", 2, 2)] * 2
+    outcomes = all_of(root, context)
+    assert outcomes[POLICY].reasons[0].startswith("click_rate against the champion: lift +0.0")
+    assert [(o.verdict, o.version, o.champion) for o in (outcomes[AUDIENCE], outcomes[POLICY])] == [
+        ("promote", 2, 2)
+    ] * 2
     assert context.registry.alias_events(AUDIENCE)[-1].reason == "with policy 2"
 
 
@@ -141,10 +143,10 @@ def test_a_new_audience_waits_for_a_policy_that_is_good_enough(root: Path, conte
     make(root, context, 1.0)
     all_of(root, context)
     make(root, context, share, buyers="2")
-    found = all_of(root, context)
-    assert (found[POLICY].verdict, found[AUDIENCE].verdict) == ("hold", "hold")
+    outcomes = all_of(root, context)
+    assert (outcomes[POLICY].verdict, outcomes[AUDIENCE].verdict) == ("hold", "hold")
     assert champions(context) == (1, 1)
-    assert found[AUDIENCE].reasons[-1].startswith("audience 2: the champion, policy 1, needs another audience")
+    assert outcomes[AUDIENCE].reasons[-1].startswith("audience 2: the champion, policy 1, needs another audience")
     promotion.promote(context.registry, POLICY, 2, "looked at what it shows")
     assert champions(context) == (2, 2)
 
@@ -153,9 +155,9 @@ def test_a_policy_waits_for_an_audience_that_is_good_enough(root: Path, context:
     make(root, context, 0.5)
     all_of(root, context)
     make(root, context, 2.0, buyers="2")
-    found = all_of(root, context, params(smallest=3))
-    assert (found[AUDIENCE].verdict, found[POLICY].verdict) == ("reject", "hold")
-    assert found[POLICY].reasons[-1] == "audience 2, its pair, is not promoted; `adloom models` says why"
+    outcomes = all_of(root, context, params(smallest=3))
+    assert (outcomes[AUDIENCE].verdict, outcomes[POLICY].verdict) == ("reject", "hold")
+    assert outcomes[POLICY].reasons[-1] == "audience 2, its pair, is not promoted; `adloom models` says why"
     assert champions(context) == (1, 1)
     all_of(root, context)  # with the old bar both are good enough
     assert champions(context) == (2, 2)
@@ -165,17 +167,17 @@ def test_a_new_policy_of_the_same_audience_is_promoted_alone(root: Path, context
     make(root, context, 0.5)
     all_of(root, context)
     make(root, context, 2.0)
-    found = all_of(root, context)
+    outcomes = all_of(root, context)
     assert champions(context) == (1, 2)
-    assert found[AUDIENCE].version == 1
+    assert outcomes[AUDIENCE].version == 1
 
 
 def test_without_a_policy_a_new_audience_waits_while_one_decides(root: Path, context: StageContext) -> None:
     make(root, context, 1.0)
     all_of(root, context)
     make(root, context, None, buyers="2")
-    found = all_of(root, context)
-    assert (found[AUDIENCE].verdict, found[POLICY].verdict) == ("hold", "skipped")
+    outcomes = all_of(root, context)
+    assert (outcomes[AUDIENCE].verdict, outcomes[POLICY].verdict) == ("hold", "skipped")
     assert champions(context) == (1, 1)
 
 
@@ -186,19 +188,19 @@ def test_what_a_person_rolled_back_stays_back_as_a_pair(root: Path, context: Sta
     all_of(root, context)
     promotion.rollback(context.registry, AUDIENCE, "segments mixed up")
     assert champions(context) == (1, 1)
-    found = all_of(root, context)
-    assert (found[AUDIENCE].verdict, found[POLICY].verdict) == ("hold", "hold")
+    outcomes = all_of(root, context)
+    assert (outcomes[AUDIENCE].verdict, outcomes[POLICY].verdict) == ("hold", "hold")
     make(root, context, 2.1, buyers="2")  # another policy of the audience that was withdrawn
-    found = all_of(root, context)
-    assert found[POLICY].reasons[-1] == "audience 2, its pair, was withdrawn by a person (segments mixed up)"
+    outcomes = all_of(root, context)
+    assert outcomes[POLICY].reasons[-1] == "audience 2, its pair, was withdrawn by a person (segments mixed up)"
     assert champions(context) == (1, 1)
 
 
 def test_with_approve_a_person_promotes_the_pair(root: Path, context: StageContext) -> None:
     make(root, context, 1.0)
-    found = all_of(root, context, params(approve=True))
+    outcomes = all_of(root, context, params(approve=True))
     assert champions(context) == (None, None)
-    assert found[POLICY].reasons[-1] == "gate.approve: `adloom promote policy 1` makes it champion, with audience 1"
+    assert outcomes[POLICY].reasons[-1] == "gate.approve: `adloom promote policy 1` makes it champion, with audience 1"
     promotion.promote(context.registry, POLICY, 1, "looked at it")
     assert champions(context) == (1, 1)
 
@@ -217,24 +219,24 @@ def test_a_registration_that_died_between_the_two_is_completed(root: Path, conte
 def test_a_champion_of_another_maturity_is_measured_on_the_same_impressions(root: Path, context: StageContext) -> None:
     make(root, context, 0.5)
     all_of(root, context)
-    given = default_candidate(POLICY, root)
-    with (given.model / "card.json").open() as stream:
+    policy = default_candidate(POLICY, root)
+    with (policy.model / "card.json").open() as stream:
         card = stream.read()
     assert '"maturity_hours": 2' in card
-    with manifest.draft(root / "patient", "train_policy", Source(uri="3 hours"), {"table": given.table}) as made:
-        (made.path / "card.json").write_text(card.replace('"maturity_hours": 2', '"maturity_hours": 3'))
-        policies.best(World(SETTING, policies.SEED), 2.0).save(made.path / "policy.npz")
+    with manifest.draft(root / "patient", "train_policy", Source(uri="3 hours"), {"table": policy.table}) as draft:
+        (draft.path / "card.json").write_text(card.replace('"maturity_hours": 2', '"maturity_hours": 3'))
+        policies.best(World(SETTING, policies.SEED), 2.0).save(draft.path / "policy.npz")
     (root / "patient").replace(root / "models" / "newer")
-    candidate = Candidate(root / "models" / "newer", given.table, given.judge, root / "reports" / "newer")
+    candidate = Candidate(root / "models" / "newer", policy.table, policy.judge, root / "reports" / "newer")
     evaluate.run(
         evaluate.Inputs(candidate.model, candidate.table, candidate.judge),
         evaluate.Outputs(candidate.report),
         copywriters.EVALUATE,
         context,
     )
-    found = register(candidate, params().register, context)
-    assert (found.verdict, found.champion) == ("promote", 2)
-    assert "against the champion" in found.reasons[0]
+    outcome = register(candidate, params().register, context)
+    assert (outcome.verdict, outcome.champion) == ("promote", 2)
+    assert "against the champion" in outcome.reasons[0]
 
 
 def test_a_champion_whose_audience_is_lost_is_not_compared(root: Path, context: StageContext) -> None:
@@ -242,9 +244,9 @@ def test_a_champion_whose_audience_is_lost_is_not_compared(root: Path, context: 
     context.registry.register(POLICY, root / "models" / POLICY, {"audience_digest": "f" * 64})
     context.registry.set_alias(POLICY, CHAMPION, 1, "found somewhere", by="person")
     make(root, context, 2.0, buyers="2")
-    found = all_of(root, context)[POLICY]
-    assert found.verdict == "hold"
-    assert "could not be compared with the champion" in found.reasons[0]
+    outcome = all_of(root, context)[POLICY]
+    assert outcome.verdict == "hold"
+    assert "could not be compared with the champion" in outcome.reasons[0]
     assert champions(context) == (None, 1)
 
 
@@ -262,8 +264,8 @@ def test_the_report_tells_what_counts_and_what_competes(root: Path, context: Sta
     assert titles == [
         "Click rates", "Policies compared", "Estimators", "Impressions per creative", "Largest shifts", "Exclusions",
     ]  # fmt: skip
-    given = default_candidate(POLICY, root)
-    again = measure(given.model, given.table, given.judge, copywriters.EVALUATE)
+    policy = default_candidate(POLICY, root)
+    again = measure(policy.model, policy.table, policy.judge, copywriters.EVALUATE)
     assert sections.render_files(again) == {
         path.name: path.read_bytes() for path in files(root / "reports" / POLICY) if path.name != manifest.MANIFEST
     }
@@ -276,6 +278,6 @@ def files(folder: Path) -> Iterator[Path]:
 def test_a_policy_is_not_measured_with_another_audience(root: Path, context: StageContext) -> None:
     make(root, context, 1.0)
     write_audience(root / "other", b"2")
-    given = default_candidate(POLICY, root)
+    policy = default_candidate(POLICY, root)
     with pytest.raises(ArtifactError, match="decides with another audience than .*other"):
-        measure(given.model, given.table, root / "other", copywriters.EVALUATE)
+        measure(policy.model, policy.table, root / "other", copywriters.EVALUATE)

@@ -31,13 +31,13 @@ def inputs(tmp_path: Path) -> Inputs:
     paths = {field.name: tmp_path / field.name for field in fields(Inputs)}
     for name in (*TABLES, *MODELS):
         manifest.skip(paths[name], "prepare" if name in TABLES else "evaluate", GATE, f"no source for {name}")
-    with manifest.draft(paths["creatives"], "prepare", Source(uri="x"), {}) as made:
-        (made.path / "summary.json").write_text(json.dumps(SUMMARY), encoding="utf-8")
-        made.facts |= {"licence": "MIT", "source": "fashion-mnist"}
+    with manifest.draft(paths["creatives"], "prepare", Source(uri="x"), {}) as draft:
+        (draft.path / "summary.json").write_text(json.dumps(SUMMARY), encoding="utf-8")
+        draft.facts |= {"licence": "MIT", "source": "fashion-mnist"}
     evaluation = Evaluation({"accuracy": Metric(0.92, 0.91, 0.93, 1, "share")}, {}, [Lines("Worst", "none", ["shirt"])])
-    with manifest.draft(paths["cnn"], "evaluate", GATE, {"model": paths["creatives"]}) as made:
+    with manifest.draft(paths["cnn"], "evaluate", GATE, {"model": paths["creatives"]}) as draft:
         for name, content in render_files(evaluation).items():
-            (made.path / name).write_bytes(content)
+            (draft.path / name).write_bytes(content)
     return Inputs(**paths)
 
 

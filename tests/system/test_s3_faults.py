@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.support import seaweedfs, shop
 from tests.support.relay import Fault, Relay
@@ -23,8 +24,9 @@ from adloom.errors import AdloomError, ArtifactError, ConfigError, DataError, Ex
 from adloom.registry.base import CHAMPION
 from adloom.registry.memory import MemoryRegistry
 from adloom.stages import runner, sources_lock
-from adloom.storage import manifest
+from adloom.storage import manifest, s3_client
 from adloom.storage.base import Store
+from adloom.storage.router import open_object_store
 from adloom.storage.s3 import S3Store
 from adloom.storage.s3_client import S3Options
 from adloom.storage.s3_errors import S3_RETRY
@@ -319,3 +321,34 @@ def test_a_server_that_falls_silent_for_good_is_given_up_within_half_a_minute(
         S3Store(relay.endpoint, progress=False).fetch(f"{MADE}/{DATASET['creatives']}", tmp_path / "fetched")
     assert time.monotonic() - begun < ENDS_WITHIN
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A file that travels in three parts, the smallest that S3 allows."""
+    monkeypatch.setattr(s3_client, "MULTIPART_THRESHOLD", 6 << 20)
+    monkeypatch.setattr(s3_client, "PART", 5 << 20)
+    (tmp_path / "large").write_bytes(np.random.default_rng(1).bytes(12 << 20))
+    return tmp_path / "large"
+
+
+def test_a_large_file_travels_in_parts_again_after_a_cut(made: Made, server: Server, relay: Relay, parts: Path) -> None:
+    relay.fail(Fault("cut", "write", after=7 << 20, then=0))
+    store = open_object_store(f"s3://{BUCKET}/parts", relay.endpoint, BRISK)
+    store.put(parts, "large")
+    assert relay.whole
+    assert server.get(BUCKET, "parts/large") == parts.read_bytes()
+    assert store.list("large")["large"].version.endswith("-3")
+    assert store.get("large", parts.with_name("back")).read_bytes() == parts.read_bytes()
+    assert server.client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []) == []
+
+
+def test_a_server_that_is_silent_during_a_large_upload_ends_it_within_half_a_minute_and_no_object_appears(
+    made: Made, server: Server, relay: Relay, parts: Path
+) -> None:
+    relay.fail(Fault("silent", "write", after=7 << 20))
+    start = time.monotonic()
+    with pytest.raises(ExternalServiceError, match="no answer from http://127.0.0.1"):
+        open_object_store(f"s3://{BUCKET}/silent-parts", relay.endpoint).put(parts, "large")
+    assert time.monotonic() - start < ENDS_WITHIN
+    assert server.keys(BUCKET, "silent-parts/") == set()

@@ -1,4 +1,8 @@
-"""Downloads of the catalogue: verified, resumable, and cached below ADLOOM_HOME/downloads."""
+"""
+Downloads of the catalogue: verified, resumable, and cached below ADLOOM_HOME/downloads.
+
+pooch 1.9 does not resume: it deletes a part, and starts again at the first byte.
+"""
 
 import errno
 import hashlib

@@ -1,4 +1,4 @@
-"""Reproducible npz files: the bytes depend on the arrays alone. NumPy's own depend on the release of Python."""
+"""Arrays in npz files, without pickle. Equal arrays give equal bytes under every release of Python."""
 
 import io
 import zipfile
@@ -16,11 +16,7 @@ _UNIX, _PLAIN_FILE = 3, 0o600 << 16
 
 
 def save(path: Path, /, **arrays: npt.ArrayLike) -> None:
-    """
-    Write arrays in this order, for `np.load(path, allow_pickle=False)`.
-
-    Raises ValueError for an array of objects, which would need pickle.
-    """
+    """Write arrays in this order, for `load` or `np.load`. Raises ValueError for an array of objects."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, values in arrays.items():
             entry = zipfile.ZipInfo(f"{name}.npy", _EPOCH)

@@ -96,7 +96,7 @@ def test_a_key_that_is_refused_counts_as_gone_and_a_server_without_an_answer_fai
     assert cluster.keys() == first
     stranger = cluster.settings.model_copy(update={"artifacts_access_key": "stranger"})
     assert cache.assign_keys(DIGESTS, cluster.notes, stranger)["events"] != first["events"]
-    assert "what cannot be looked at is made again" in caplog.text
+    assert "the tasks that depend on it run again" in caplog.text
 
 
 def test_lost_notes_make_a_new_key_and_so_does_a_place_for_none(cluster: Cluster) -> None:

@@ -155,7 +155,7 @@ def test_other_sources_than_the_run_was_started_for_fail_it_and_it_says_so(train
     again = Project(trained.folder, only_events())
     ran = again.run("training", {"ADLOOM_WEBHOOK_URL": address, "KFP_RUN_ID": "another run"}, sources=other)
     assert ran.returncode != 0
-    assert "sources: events changed since this pipeline looked at its sources" in ran.stdout + ran.stderr
+    assert "sources: events changed since this pipeline scanned its sources" in ran.stdout + ran.stderr
     assert messages[-1]["state"] == "FAILED"
     assert messages[-1]["message"]
 

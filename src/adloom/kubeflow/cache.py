@@ -1,12 +1,12 @@
 """
-Notice cached artifacts that are gone.
+Detect missing artifacts of cached tasks.
 
-The server's cache gives out an artifact without looking whether its objects still exist. So every task notes where its
-artifact lies before the server knows of it, and the first task of a run, which is never cached, looks at what is noted.
-Where something is gone, or cannot be looked at, it gives out a new cache key: the tasks of that table run again.
+The server's cache returns an artifact without checking that its objects still exist. So every task writes a note of its
+artifact's address before the server knows the artifact. The first task of a run, which is never cached, checks the
+notes. If an artifact is missing or unreadable, the table gets a new cache key, and its tasks run again.
 
-A key is `<digest of the source>.<generation>`. Notes lie in S3 as <table>/<digest>/<generation>/<name>, beside a mark
-that makes the generation. A key without a mark is never given out twice, so lost notes cost work and never a failure.
+A key is `<digest of the source>.<generation>`. Notes are in S3 as <table>/<digest>/<generation>/<name>, next to a mark
+that creates the generation. A key without a mark is never reused, so lost notes cost work but cause no failure.
 """
 
 import hashlib
@@ -31,78 +31,77 @@ logger = logging.getLogger(__name__)
 
 
 class ArtifactNote(TypedDict):
-    """Where an artifact lies, and how many files it has."""
+    """An artifact's address and number of files."""
 
     uri: str
     files: int
 
 
 def open_notes(settings: Settings, project: str) -> ObjectStore | None:
-    """Return where a project's notes lie, None where the environment names no place for them."""
+    """Return the store of a project's notes, None without ADLOOM_CHECKPOINT_URI."""
     uri = settings.checkpoint_uri
     return open_object_store(f"{uri.rstrip('/')}/cache/{project}", settings.s3_endpoint) if uri else None
 
 
-def assign_keys(digests: Mapping[str, str], place: ObjectStore | None, settings: Settings) -> dict[str, str]:
-    """Return the cache key of each table, given the digest of its source, "" for a table without one."""
-    if place is None:
-        logger.warning("ADLOOM_CHECKPOINT_URI: not set; nothing is noted of what is cached, so every task runs")
+def assign_keys(digests: Mapping[str, str], notes: ObjectStore | None, settings: Settings) -> dict[str, str]:
+    """Return each table's cache key from the digest of its source, "" for a table without one."""
+    if notes is None:
+        logger.warning("ADLOOM_CHECKPOINT_URI: not set; cached artifacts cannot be checked, so every task runs")
         return {table: f"{digest}.{_new_generation()}" for table, digest in digests.items()}
     return {
-        table: f"{digest}.{_current_generation(note_folder(table, digest), place, settings)}"
+        table: f"{digest}.{_current_generation(note_folder(table, digest), notes, settings)}"
         for table, digest in digests.items()
     }
 
 
 def note_folder(table: str, key: str) -> str:
-    """Return where the notes about a table lie, given the digest of its source or its cache key."""
+    """Return the folder of a table's notes, from the digest of its source or its cache key."""
     digest, _, generation = key.partition(".")
     return "/".join(part for part in (table, digest or NO_SOURCE, generation) if part)
 
 
-def write_note(uri: str, folder: Path, lanes: Iterable[str], place: ObjectStore) -> None:
-    """Note under each lane that an artifact of so many files lies at a URI."""
-    files = sum(path.is_file() for path in folder.rglob("*"))
+def write_note(uri: str, artifact: Path, folders: Iterable[str], notes: ObjectStore) -> None:
+    """Write a note about an artifact into each folder."""
+    files = sum(path.is_file() for path in artifact.rglob("*"))
     text = json.dumps(ArtifactNote(uri=uri, files=files)).encode()
-    for one in lanes:
-        write_object(place, f"{one}/{hashlib.sha256(uri.encode()).hexdigest()[:16]}", text)
+    for folder in folders:
+        write_object(notes, f"{folder}/{hashlib.sha256(uri.encode()).hexdigest()[:16]}", text)
 
 
-def _current_generation(where: str, place: ObjectStore, settings: Settings) -> str:
-    """Return the generation whose artifacts all exist, a new one where there is none."""
-    found = place.list(f"{where}/")
-    if marks := [name for name in found if name.endswith(f"/{MARK}")]:
+def _current_generation(folder: str, notes: ObjectStore, settings: Settings) -> str:
+    """Return the newest generation if all its artifacts exist, else a new one."""
+    names = notes.list(f"{folder}/")
+    if marks := [name for name in names if name.endswith(f"/{MARK}")]:
         current = max(marks).removesuffix(f"/{MARK}")
-        noted = [name for name in found if name.startswith(f"{current}/") and not name.endswith(f"/{MARK}")]
-        gone = map_concurrently(
-            lambda name: _find_missing(json.loads(read_object(place, name)), settings),
-            noted,
+        missing = map_concurrently(
+            lambda name: _find_missing(json.loads(read_object(notes, name)), settings),
+            [name for name in names if name.startswith(f"{current}/") and not name.endswith(f"/{MARK}")],
             "cached artifacts",
             progress=False,
         )
-        if not any(gone):
+        if not any(missing):
             return current.rpartition("/")[2]
-        logger.warning("%s: is gone; what is made from %s is made again", next(filter(None, gone)), where)
-    new = _new_generation()
-    write_object(place, f"{where}/{new}/{MARK}", b"")
-    return new
+        logger.warning("%s: missing; the tasks that depend on %s run again", next(filter(None, missing)), folder)
+    generation = _new_generation()
+    write_object(notes, f"{folder}/{generation}/{MARK}", b"")
+    return generation
 
 
-def _find_missing(noted: ArtifactNote, settings: Settings) -> str | None:
-    """Return an artifact's URI when it lacks files or is unreadable. Raises ExternalServiceError without an answer."""
-    scheme, _, rest = noted["uri"].rpartition("://")
+def _find_missing(note: ArtifactNote, settings: Settings) -> str | None:
+    """Return an artifact's URI if it lacks files or is unreadable. Raises ExternalServiceError without an answer."""
+    scheme, _, rest = note["uri"].rpartition("://")
     try:
         bucket, _, key = rest.partition("/")
-        place = _open_bucket(scheme, bucket, settings) if scheme else open_object_store(rest, None)
-        found = place.list(f"{key}/" if scheme else "")
+        store = _open_bucket(scheme, bucket, settings) if scheme else open_object_store(rest, None)
+        objects = store.list(f"{key}/" if scheme else "")
     except UserError as error:
-        logger.warning("%s; what cannot be looked at is made again", error)
-        return noted["uri"]
-    return noted["uri"] if len(found) < noted["files"] else None
+        logger.warning("%s; the tasks that depend on it run again", error)
+        return note["uri"]
+    return note["uri"] if len(objects) < note["files"] else None
 
 
 def _open_bucket(scheme: str, bucket: str, settings: Settings) -> ObjectStore:
-    """Return a bucket of the pipelines' artifacts: of the server in the cluster, or of the S3 that stages use."""
+    """Return a bucket of pipeline artifacts: on the cluster's own server, or on the S3 that stages use."""
     if scheme == "s3":
         return open_object_store(f"s3://{bucket}", settings.s3_endpoint)
     if scheme != "minio":
@@ -114,5 +113,5 @@ def _open_bucket(scheme: str, bucket: str, settings: Settings) -> ObjectStore:
 
 
 def _new_generation() -> str:
-    """Return a name that sorts after the earlier ones, also within the second that S3 tells times in."""
+    """Return a name that sorts after earlier ones; S3 itself stores whole seconds only."""
     return f"{time.time_ns():016x}"

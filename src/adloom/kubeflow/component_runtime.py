@@ -1,4 +1,4 @@
-"""What the components of a pipeline do in their pod: one stage, with its artifacts where the pipeline keeps them."""
+"""The code that a pipeline's components run in their pods: one stage with the pipeline's artifacts."""
 
 import json
 import logging
@@ -25,18 +25,18 @@ from adloom.storage import manifest
 
 logger = logging.getLogger(__name__)
 
-CHANGED = "changed since this pipeline looked at its sources; start the pipeline again"
+CHANGED = "changed since this pipeline scanned its sources; start the pipeline again"
 
 
 class Artifact(Protocol):
-    """An artifact as a pipeline hands it over: a folder here, and what the pipeline knows of it."""
+    """An artifact of a pipeline: a local folder and its metadata."""
 
     path: str
     metadata: dict[str, Any]
 
     @property
     def uri(self) -> str:
-        """Where the pipeline keeps it."""
+        """Its address in the pipeline's storage."""
 
 
 Artifacts = Mapping[str, Artifact]
@@ -44,55 +44,49 @@ Artifacts = Mapping[str, Artifact]
 
 @RETRY
 def run_stage(stage: str, project: str, block: str, inputs: Artifacts, outputs: Artifacts) -> Metrics:
-    """
-    Run a stage by its command name, with the JSON of its block, and tell the pipeline what was made.
-
-    Each artifact takes the place of the stage's input or output of that name.
-    """
-    context = _outside(project)
-    given = params.parse(params.stage_class(stage.replace("-", "_")), block)
-    tables, made = ({name: Path(artifact.path) for name, artifact in a.items()} for a in (inputs, outputs))
-    if isinstance(given, Training) and distributed.needs_cluster(given, tables):
-        settings = Settings()
-        world = distributed.open_job_client(settings)
-        metrics = distributed.train(stage, project, given, tables, made, context, settings, world)
+    """Run a stage by its command name with the JSON of its parameters; artifacts have the names of its paths."""
+    settings, context = Settings(), _context(project)
+    parameters = params.parse(params.stage_class(stage.replace("-", "_")), block)
+    sources, targets = ({name: Path(artifact.path) for name, artifact in each.items()} for each in (inputs, outputs))
+    if isinstance(parameters, Training) and distributed.needs_cluster(parameters, sources):
+        jobs = distributed.open_job_client(settings)
+        metrics = distributed.train(stage, project, parameters, sources, targets, context, settings, jobs)
         for artifact in outputs.values():
-            describe_artifact(artifact, context, _tracked(artifact, context))
+            describe_artifact(artifact, context, _find_run(artifact, context))
     else:
-        paths = {name: str(path) for name, path in {**tables, **made}.items()}
-        metrics = runner.run_block(stage, paths, given, context)
+        paths = {name: str(path) for name, path in {**sources, **targets}.items()}
+        metrics = runner.run_block(stage, paths, parameters, context)
         for artifact in outputs.values():
             describe_artifact(artifact, context)
-    _write_notes(project, _find_lanes(inputs), outputs.values())
+    _write_notes(project, _collect_lanes(inputs), outputs.values())
     return metrics
 
 
 @RETRY
 def scan_sources(project: str, ingest: Mapping[str, str], prepare: str, expected: str, reason: str) -> dict[str, str]:
     """
-    Return a cache key for each table, a digest `privacy` of key and erasure list, and all digests as JSON, `sources`.
+    Return each table's cache key, a digest `privacy` of key and erasure list, and all digests as JSON, `sources`.
 
-    `ingest` is the JSON of the block of each table alone, `prepare` that of a table of users. Raises DataError when
-    `expected`, the JSON of what the one who started the pipeline saw, is given and differs. Makes the
-    run in MLflow, tagged with the reason it was started for.
+    `ingest` has each table's parameters as JSON, `prepare` those of a table of users. Creates the parent run in MLflow
+    with its reason. Raises DataError if the digests differ from `expected`, the JSON that `adloom submit` sent.
     """
     blocks = {table: params.parse(Ingest, block) for table, block in ingest.items()}
     sources = Ingest.model_validate({table: block.source(table) for table, block in blocks.items()})
     erasure_list = params.parse(Prepare, prepare).erasure_list
-    _begin(project, reason)
-    found = assert_expected(sources_lock.scan_table(sources, erasure_list, _outside(project)), expected)
+    _start_parent_run(project, reason)
+    digests = assert_expected(sources_lock.scan_table(sources, erasure_list, _context(project)), expected)
     settings = Settings()
-    keys = cache.assign_keys({table: found[table] for table in TABLES}, cache.open_notes(settings, project), settings)
-    return {**found, **keys, "sources": json.dumps(found, sort_keys=True)}
+    keys = cache.assign_keys({table: digests[table] for table in TABLES}, cache.open_notes(settings, project), settings)
+    return {**digests, **keys, "sources": json.dumps(digests, sort_keys=True)}
 
 
 def assert_expected(lock: SourcesLock, expected: str) -> dict[str, str]:
-    """Return a lock's digests, "" for a table without a source. Raises DataError when others were expected."""
-    found = dict.fromkeys((*TABLES, "privacy"), "") | lock.digests()
-    wanted: dict[str, str] = json.loads(expected) if expected else {}
-    if other := [name for name in wanted if wanted[name] != found.get(name)]:
-        raise DataError(f"sources: {', '.join(other)} {CHANGED}")
-    return found
+    """Return a lock's digests, "" for a table without a source. Raises DataError if others were expected."""
+    digests = dict.fromkeys((*TABLES, "privacy"), "") | lock.digests()
+    expected_digests: dict[str, str] = json.loads(expected) if expected else {}
+    if changed := [name for name, digest in expected_digests.items() if digest != digests.get(name)]:
+        raise DataError(f"sources: {', '.join(changed)} {CHANGED}")
+    return digests
 
 
 @RETRY
@@ -100,27 +94,24 @@ def prepare(
     project: str, table: str, ingest_block: str, prepare_block: str, source: str, privacy: str, rows: Artifact
 ) -> Metrics:
     """
-    Ingest and prepare one table; its raw rows stay in this pod, their digest goes into the metadata.
+    Ingest and prepare one table; its raw rows stay in this pod.
 
-    `source` is a cache key of `look`, `privacy` a digest. Raises DataError when the files, or for a private table the
-    key and erasure list, have other digests.
+    `source` is a cache key and `privacy` a digest from `scan_sources`. Raises DataError if the files, or a private
+    table's key and erasure list, have changed since.
     """
     from adloom.stages.ingest import ingest
     from adloom.stages.prepare import prepare as prepare_table
 
-    context, ingested, prepared = (
-        _outside(project),
-        params.parse(Ingest, ingest_block),
-        params.parse(Prepare, prepare_block),
-    )
-    lock = _check_files(table, ingested, source.partition(".")[0], context)
+    context = _context(project)
+    ingest_params, prepare_params = params.parse(Ingest, ingest_block), params.parse(Prepare, prepare_block)
+    lock = _check_files(table, ingest_params, source.partition(".")[0], context)
     context.home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="raw-", dir=context.home) as place:
-        raw = Path(place) / table
-        ingest(table, lock, raw, ingested, context)
+    with tempfile.TemporaryDirectory(prefix="raw-", dir=context.home) as folder:
+        raw = Path(folder) / table
+        ingest(table, lock, raw, ingest_params, context)
         if manifest.read(raw).facts.get("private") == "yes":
-            lock = _check_privacy(table, prepared, privacy, context)
-        metrics = prepare_table(table, lock, raw, Path(rows.path), prepared, context)
+            lock = _check_privacy(table, prepare_params, privacy, context)
+        metrics = prepare_table(table, lock, raw, Path(rows.path), prepare_params, context)
         rows.metadata["raw_digest"] = manifest.digest(raw)
     describe_artifact(rows, context)
     _write_notes(project, [cache.note_folder(table, source)], [rows])
@@ -128,7 +119,7 @@ def prepare(
 
 
 def _check_files(table: str, block: Ingest, digest: str, context: StageContext) -> SourcesLock:
-    """Return the lock of a table's source files. Raises DataError when they do not have this digest."""
+    """Return the lock of a table's source files. Raises DataError if they have another digest."""
     source = block.source(table)
     lock = SourcesLock(
         key=None, erasure=None, tables={table: sources_lock.scan_files(source.uri, context)} if source else {}
@@ -139,7 +130,7 @@ def _check_files(table: str, block: Ingest, digest: str, context: StageContext) 
 
 
 def _check_privacy(table: str, block: Prepare, digest: str, context: StageContext) -> SourcesLock:
-    """Return the lock of key and erasure list. Raises DataError when they do not have this digest."""
+    """Return the lock of key and erasure list. Raises DataError if they have another digest."""
     lock = sources_lock.scan_privacy(table, block.erasure_list, context)
     if lock.digests()["privacy"] != digest:
         raise DataError(f"prepare.{table}: the pseudonym key or the erasure list {CHANGED}")
@@ -150,19 +141,19 @@ def _check_privacy(table: str, block: Prepare, digest: str, context: StageContex
 def evaluate(
     project: str, block: str, report_block: str, tables: Artifacts, models: Artifacts, reports: Artifact
 ) -> Metrics:
-    """Evaluate every model and join the findings in a report, all below one artifact; return the numbers by model."""
-    context, given, gate = _outside(project), params.parse(Evaluate, block), params.parse(Gate, report_block)
+    """Evaluate every model and write the report into one artifact; return all metrics."""
+    context, parameters, gate = _context(project), params.parse(Evaluate, block), params.parse(Gate, report_block)
     folders = {name: artifact.path for name, artifact in {**tables, **models}.items()}
-    made = {model: f"{reports.path}/{model}" for model in (*MODELS, "report")}
+    targets = {model: f"{reports.path}/{model}" for model in (*MODELS, "report")}
     metrics: dict[str, float | str] = {}
     for model, spec in MODELS.items():
-        paths = {"model": folders[model], "table": folders[spec.table], "report": made[model]}
+        paths = {"model": folders[model], "table": folders[spec.table], "report": targets[model]}
         judge = {"judge": folders[spec.judge]} if spec.judge else {}
-        found = runner.run_block("evaluate", paths | judge, given, context)
-        metrics |= {f"{model}_{name}": value for name, value in found.items()}
-    runner.run_block("report", {name: folders[name] for name in tables} | made, gate, context)
-    reports.metadata["digest"] = manifest.digest(Path(made["report"]))  # which names the digests of all it is made of
-    _write_notes(project, _find_lanes({**tables, **models}), [reports])
+        values = runner.run_block("evaluate", paths | judge, parameters, context)
+        metrics |= {f"{model}_{name}": value for name, value in values.items()}
+    runner.run_block("report", {name: folders[name] for name in tables} | targets, gate, context)
+    reports.metadata["digest"] = manifest.digest(Path(targets["report"]))  # contains the digests of its inputs
+    _write_notes(project, _collect_lanes({**tables, **models}), [reports])
     return metrics
 
 
@@ -171,54 +162,52 @@ def register(
     project: str, params_json: str, sources: str, tables: Artifacts, models: Artifacts, reports: Artifact
 ) -> Metrics:
     """
-    Keep the dataset, register every model, and keep in MLflow what it takes to repeat this run.
+    Store the dataset, register every model, and record in MLflow how to repeat this run.
 
-    `params_json` is the whole of params.yaml, `sources` the JSON of what `look` found.
+    `params_json` is all of params.yaml, `sources` the digests from `scan_sources`.
     """
     from adloom.datasets import run_record
     from adloom.stages.register import format_outcomes, register_all
 
-    given, context = params.parse(Params, params_json), _registry(project)
-    dataset = _keep_dataset(project, tables)
-    with _laid_out({"data/dataset": tables, "models": models, "": {"reports": reports}}) as root:
-        outcomes = register_all(given.register, context, root, dataset)
-        known = given.model_dump(mode="json", by_alias=True)
-        made = run_record.build_record(known, json.loads(sources), dataset, root, Settings())
-    run_record.save_record(made, context.tracker)
+    parameters, context = params.parse(Params, params_json), _registry_context(project)
+    dataset = _store_dataset(project, tables)
+    with _link_artifacts({"data/dataset": tables, "models": models, "": {"reports": reports}}) as root:
+        outcomes = register_all(parameters.register, context, root, dataset)
+        values = parameters.model_dump(mode="json", by_alias=True)
+        record = run_record.build_record(values, json.loads(sources), dataset, root, Settings())
+    run_record.save_record(record, context.tracker)
     return {"dataset": dataset} | format_outcomes(outcomes)
 
 
-def _keep_dataset(project: str, tables: Artifacts) -> str:
-    """Keep the prepared tables by content in DVC's remote, where there is one; return the dataset's digest."""
+def _store_dataset(project: str, tables: Artifacts) -> str:
+    """Push the prepared tables to DVC's remote, if there is one; return the dataset's digest."""
     from adloom.datasets import dataset
     from adloom.datasets.dvc_remote import open_remote
 
     settings, folders = Settings(), {table: Path(rows.path) for table, rows in tables.items()}
     if settings.dvc_remote is None:
-        logger.warning(
-            "ADLOOM_DVC_REMOTE: not set; the dataset is not kept, and this run cannot be made again elsewhere"
-        )
+        logger.warning("ADLOOM_DVC_REMOTE: not set; the dataset is not stored, so this run cannot be reproduced")
         return dataset.compute_digest(project, folders)
     return dataset.push(project, folders, open_remote(settings)).digest
 
 
 @RETRY
 def score(project: str, block: str, creatives: Artifact, events: Artifact, scored: Artifact) -> None:
-    """Score the tables with the champions; the result goes where the block says, and the pipeline is told."""
-    given = params.parse(Score, block)
-    inputs, context = {"creatives": creatives.path, "events": events.path}, _registry(project)
-    context.store.require(given.to)
-    runner.run_block("score", {**inputs, "scored": scored.path}, given, context)
-    context.store.push(Path(scored.path), given.to)
+    """Score the tables with the champions, and push the result to `score.to`."""
+    parameters = params.parse(Score, block)
+    inputs, context = {"creatives": creatives.path, "events": events.path}, _registry_context(project)
+    context.store.require(parameters.to)
+    runner.run_block("score", {**inputs, "scored": scored.path}, parameters, context)
+    context.store.push(Path(scored.path), parameters.to)
     describe_artifact(scored, context)
-    scored.metadata["to"] = given.to
+    scored.metadata["to"] = parameters.to
 
 
 def finish(project: str, run: str, state: str, message: str | None, retry: RetryPolicy = RETRY) -> None:
     """
-    Delete what the pipeline run's trainings left, end its parent in MLflow, and post how it ended to the webhook.
+    Delete the run's training jobs, end its parent run in MLflow, and post the outcome to the webhook.
 
-    Neither Kubeflow, MLflow nor the webhook being away makes a run fail: it is a warning in the log.
+    An unavailable Kubeflow, MLflow or webhook is a warning and does not fail the run.
     """
     from adloom.context import open_store
     from adloom.kubeflow import webhook
@@ -237,24 +226,24 @@ def finish(project: str, run: str, state: str, message: str | None, retry: Retry
     except ExternalServiceError as error:
         logger.warning("%s", error)
     if settings.webhook_url:
-        told = {"project": project, "run": run_id, "state": outcome.status, "message": outcome.message}
-        webhook.post(settings.webhook_url.get_secret_value(), told)
+        ended = {"project": project, "run": run_id, "state": outcome.status, "message": outcome.message}
+        webhook.post(settings.webhook_url.get_secret_value(), ended)
 
 
 def log_metrics(values: Metrics, metrics: Any) -> None:
-    """Tell the pipeline a stage's numbers; `metrics` is its artifact of numbers."""
+    """Log a stage's metrics in the pipeline's artifact."""
     for name, value in values.items():
         if isinstance(value, float | int):
             metrics.log_metric(name, float(value))
 
 
 def copy_report(reports: Artifact, page: Artifact) -> None:
-    """Make the report's page the page that the pipeline shows."""
+    """Copy the report's page to the pipeline's page."""
     shutil.copyfile(Path(reports.path) / "report" / "report.html", page.path)
 
 
 def read_confusion_matrix(reports: Artifact) -> tuple[list[str], list[list[int]]] | None:
-    """Return categories, and counts (category, read as), unless the reader was skipped."""
+    """Return categories and counts (actual, predicted), None if the classifier was skipped."""
     from adloom.creatives.cnn_evaluation import CONFUSION
     from adloom.evaluation.metric import Table
     from adloom.evaluation.sections import read_findings
@@ -267,8 +256,8 @@ def read_confusion_matrix(reports: Artifact) -> tuple[list[str], list[list[int]]
     return (table.header[1:], [[int(count) for count in row[1:]] for row in table.rows]) if table else None
 
 
-def _begin(project: str, reason: str) -> None:
-    """Make the pipeline run's parent in MLflow, with its reason, before trainings side by side look for it."""
+def _start_parent_run(project: str, reason: str) -> None:
+    """Create the parent run in MLflow before concurrent trainings look for it."""
     from adloom.tracking.mlflow_server import MlflowConnection
     from adloom.tracking.parent_run import ParentRun
 
@@ -279,16 +268,16 @@ def _begin(project: str, reason: str) -> None:
         logger.warning("%s", error)
 
 
-def _registry(project: str) -> StageContext:
-    """Return the outside of a task that lives by the registry. Raises ConfigError when a pod was given none."""
+def _registry_context(project: str) -> StageContext:
+    """Return the context of a task that needs the registry. Raises ConfigError in a pod without MLFLOW_TRACKING_URI."""
     settings = Settings()
     if settings.kfp_run and "tracking_uri" not in settings.model_fields_set:
         raise ConfigError("MLFLOW_TRACKING_URI: not set in this pod; put it into the ConfigMap adloom")
     return build_context(settings, project)
 
 
-def _tracked(artifact: Artifact, context: StageContext) -> str | None:
-    """Return the run in MLflow that an artifact was made in elsewhere, None when it is not to be had."""
+def _find_run(artifact: Artifact, context: StageContext) -> str | None:
+    """Return the MLflow run in which another pod made an artifact, None if it cannot be found."""
     try:
         return context.tracker.find_run("manifest_digest", manifest.digest(Path(artifact.path)))
     except ExternalServiceError as error:
@@ -297,45 +286,44 @@ def _tracked(artifact: Artifact, context: StageContext) -> str | None:
 
 
 def describe_artifact(artifact: Artifact, context: StageContext, run: str | None = None) -> None:
-    """Tell the pipeline of an artifact's digest, rows, why it was skipped, and the run that made it."""
+    """Write an artifact's digest, rows, MLflow run, and why it was skipped, into its metadata."""
     folder = Path(artifact.path)
-    made = manifest.read(folder)
-    rows = {f"rows_{name}": count for name, count in made.rows.items()}
-    known = {
+    described = manifest.read(folder)
+    rows = {f"rows_{name}": count for name, count in described.rows.items()}
+    facts = {
         "digest": manifest.digest(folder),
-        "skipped": made.skipped,
+        "skipped": described.skipped,
         "mlflow_run": run or context.tracker.last_run_id,
     }
-    artifact.metadata.update({**rows, **{name: value for name, value in known.items() if value}})
+    artifact.metadata.update({**rows, **{name: value for name, value in facts.items() if value}})
 
 
-def _find_lanes(inputs: Artifacts) -> list[str]:
-    """Return the tables, at their cache keys, that artifacts were made from."""
+def _collect_lanes(inputs: Artifacts) -> list[str]:
+    """Return the note folders of the tables that artifacts depend on."""
     return sorted({lane for artifact in inputs.values() for lane in str(artifact.metadata.get("lanes", "")).split()})
 
 
 @RETRY
-def _write_notes(project: str, lanes: list[str], made: Iterable[Artifact]) -> None:
-    """Note where artifacts lie, so that later runs notice when they are gone."""
-    settings = Settings()
-    place = cache.open_notes(settings, project)
-    for artifact in made:
+def _write_notes(project: str, lanes: list[str], artifacts: Iterable[Artifact]) -> None:
+    """Write notes of artifacts, so that later runs detect missing ones."""
+    notes = cache.open_notes(Settings(), project)
+    for artifact in artifacts:
         artifact.metadata["lanes"] = " ".join(lanes)
-        if place:
-            cache.write_note(artifact.uri, Path(artifact.path), lanes, place)
+        if notes:
+            cache.write_note(artifact.uri, Path(artifact.path), lanes, notes)
 
 
 @contextmanager
-def _laid_out(places: Mapping[str, Artifacts]) -> Iterator[Path]:
-    """Lay artifacts out as a laptop has them, as links below a folder."""
+def _link_artifacts(folders: Mapping[str, Artifacts]) -> Iterator[Path]:
+    """Yield a folder with links to artifacts in the layout of `adloom run`."""
     with tempfile.TemporaryDirectory(prefix="adloom-") as root:
-        for place, artifacts in places.items():
-            folder = Path(root) / place
+        for layout, artifacts in folders.items():
+            folder = Path(root) / layout
             folder.mkdir(parents=True, exist_ok=True)
             for name, artifact in artifacts.items():
                 (folder / name).symlink_to(Path(artifact.path).resolve())
         yield Path(root)
 
 
-def _outside(project: str) -> StageContext:
+def _context(project: str) -> StageContext:
     return build_context(Settings(), project)

@@ -1,21 +1,21 @@
-"""How a run of a pipeline ended, for MLflow and the webhook, told by its last task while the run goes on."""
+"""The outcome of a run, for MLflow and the webhook; the last task computes it while the run still goes on."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from adloom.errors import AdloomError
 from adloom.kubeflow import plan
-from adloom.kubeflow.client.base import FAILED, PipelineRun, RunClient
+from adloom.kubeflow.client.base import FAILED, RunClient
 from adloom.kubeflow.progress import describe_failure
 
 SUCCESS = frozenset({"SUCCEEDED", "COMPLETE", "CACHED"})
 CANCELED = frozenset({"CANCELED", "CANCELLED", "CANCELING"})
-LONGEST = 500  # characters of a message
+MAX_MESSAGE = 500  # characters
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended, in MLflow's word, and why."""
+    """A run's final status as MLflow names it, and the reason."""
 
     status: Literal["FINISHED", "FAILED", "KILLED"]
     message: str
@@ -23,10 +23,10 @@ class Outcome:
 
 def find_outcome(run_id: str, state: str, message: str | None, runs: RunClient) -> Outcome:
     """
-    Return how a run ended whose exit handler was told this state and message.
+    Return a run's outcome from the state and message that KFP passes to the exit handler.
 
-    KFP tells RUNNING when a driver died or the run was terminated, so every word but those of success is a failure. The
-    server is asked which task failed and whether the run was terminated.
+    KFP passes RUNNING if a driver died or the run was terminated, so every state except success is a failure. The
+    server knows which task failed and whether the run was terminated.
     """
     if state in SUCCESS:
         return Outcome("FINISHED", "the run succeeded")
@@ -34,12 +34,9 @@ def find_outcome(run_id: str, state: str, message: str | None, runs: RunClient) 
         run = runs.get_run(run_id)
         tasks = plan.label_tasks(dict(runs.get_spec(run)))
     except AdloomError as error:
-        why = message or f"the run did not succeed; Kubeflow was not asked which task failed: {error}"
-        return Outcome("KILLED" if state in CANCELED else "FAILED", why[:LONGEST])
+        reason = message or f"the run did not succeed; Kubeflow was not asked which task failed: {error}"
+        return Outcome("KILLED" if state in CANCELED else "FAILED", reason[:MAX_MESSAGE])
     if {state, run.state} & CANCELED:
         return Outcome("KILLED", message or "the run was terminated")
-    return Outcome("FAILED", _told(run, tasks, message)[:LONGEST])
-
-
-def _told(run: PipelineRun, tasks: dict[str, str], message: str | None) -> str:
-    return describe_failure(replace(run, state=FAILED, message=run.message or message or ""), tasks)
+    failed = replace(run, state=FAILED, message=run.message or message or "")
+    return Outcome("FAILED", describe_failure(failed, tasks)[:MAX_MESSAGE])

@@ -78,7 +78,7 @@ def test_other_sources_than_expected_are_named(orders: Path) -> None:
     expected = looked(orders)["sources"]
     assert looked(orders, expected)["sources"] == expected
     orders.write_text(CSV + "bob,2026-01-06\n")
-    with pytest.raises(DataError, match="^sources: events changed since this pipeline looked at its sources; start"):
+    with pytest.raises(DataError, match="^sources: events changed since this pipeline scanned its sources; start"):
         looked(orders, expected)
 
 
@@ -101,7 +101,7 @@ def test_raw_rows_leave_nothing_behind_but_their_digest(orders: Path) -> None:
 def test_a_source_that_changed_on_the_way_is_not_ingested(orders: Path) -> None:
     found = looked(orders)
     orders.write_text(CSV + "bob,2026-01-06\n")
-    with pytest.raises(DataError, match=r"ingest.events: .*orders.csv changed since this pipeline looked at its"):
+    with pytest.raises(DataError, match=r"ingest.events: .*orders.csv changed since this pipeline"):
         prepared(orders, found, PipelineArtifact("rows"))
     assert not Path("rows").exists()
 

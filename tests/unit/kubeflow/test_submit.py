@@ -168,7 +168,7 @@ def test_a_schedule_is_made_once_and_replaced_when_it_would_run_something_else(k
 
 def test_a_paused_schedule_stays_paused_when_it_is_replaced(kubeflow: MemoryKubeflowClient) -> None:
     made, _ = submit.ensure_schedule(PLAN, kubeflow, NIGHTLY)
-    kubeflow.set_enabled(made.schedule_id, on=False)
+    kubeflow.set_enabled(made.schedule_id, enabled=False)
     assert not submit.ensure_schedule(replace(PLAN, digest="d2"), kubeflow, NIGHTLY)[0].on
     assert [schedule.on for schedule in kubeflow.list_schedules("shop-training")] == [False]
 

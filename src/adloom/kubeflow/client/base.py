@@ -1,4 +1,4 @@
-"""Kubeflow Pipelines: versions of a pipeline, runs of them, and schedules that make runs."""
+"""Clients of Kubeflow Pipelines: versions of a pipeline, runs and schedules."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from adloom.errors import ExternalServiceError
 
 SUCCEEDED, FAILED, CANCELED, SKIPPED = "SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"
 FINAL_STATES = frozenset({SUCCEEDED, FAILED, CANCELED, SKIPPED})
-DEFAULT_REASON = "started in Kubeflow"  # the reason of a run for which none is given
-UNSUCCESSFUL_STATES = frozenset({FAILED, CANCELED, SKIPPED, "CANCELING"})  # will never have succeeded
+UNSUCCESSFUL_STATES = frozenset({FAILED, CANCELED, SKIPPED, "CANCELING"})
+DEFAULT_REASON = "started in Kubeflow"
 
 
 class NotFoundError(ExternalServiceError):
-    """The server has nothing of this name or id."""
+    """The server has no object of this name or id."""
 
 
 @dataclass(frozen=True)
 class PipelineVersion:
-    """A version of a pipeline that the server holds."""
+    """A version of a pipeline on the server."""
 
     pipeline_id: str
     version_id: str
@@ -27,9 +27,9 @@ class PipelineVersion:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What is to run, once or on a schedule."""
+    """A run to start, once or on a schedule."""
 
-    pipeline: str  # its name on the server; the experiment its runs lie in is called the same
+    pipeline: str  # its name on the server, and the name of the experiment of its runs
     title: str
     version: PipelineVersion
     arguments: Mapping[str, str]
@@ -54,26 +54,26 @@ class PipelineRun:
     state: str
     created: datetime  # UTC
     arguments: Mapping[str, str]
-    digest: str  # of the pipeline; empty when the server does not say which version ran
+    digest: str  # of the pipeline; empty if the server does not return the version
     reason: str
-    url: str | None = None  # its page; None when ADLOOM_KFP_UI names no pages
+    url: str | None = None  # None without ADLOOM_KFP_UI
     message: str = ""  # empty unless the server knows why it failed
-    version: PipelineVersion | None = None  # of the pipeline; None when the server does not say which version ran
-    tasks: tuple[Task, ...] = ()  # only of a run that was asked for by its id
+    version: PipelineVersion | None = None  # None if the server does not return it
+    tasks: tuple[Task, ...] = ()  # only from `get_run`
 
     @property
     def ended(self) -> bool:
-        """Whether its state is the last one."""
+        """Whether its state is final."""
         return self.state in FINAL_STATES
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """A schedule that makes runs."""
+    """A schedule that starts runs."""
 
     schedule_id: str
     title: str
-    cron: str  # six fields, seconds first, as the server keeps it
+    cron: str  # six fields, seconds first
     on: bool
     created: datetime  # UTC
     version_id: str
@@ -81,52 +81,52 @@ class Schedule:
 
 
 class RunClient(Protocol):
-    """What is needed of a server to run pipelines."""
+    """Access to pipelines and runs."""
 
     def upload_pipeline(self, pipeline: str, digest: str, text: str) -> PipelineVersion:
-        """Return the version called by this digest, uploaded unless it is there already."""
+        """Return the version with this digest, uploaded if it is missing."""
         ...
 
-    def start_run(self, order: RunRequest) -> PipelineRun:
+    def start_run(self, request: RunRequest) -> PipelineRun:
         """Start a run."""
         ...
 
     def list_runs(self, pipeline: str, title: str | None = None) -> Iterator[PipelineRun]:
-        """Yield the runs of a pipeline, newest first; only those of a title when one is given."""
+        """Yield a pipeline's runs, newest first, optionally only those of a title."""
         ...
 
     def get_run(self, run_id: str) -> PipelineRun:
-        """Return a run with its tasks. Raises NotFoundError when there is none of this id."""
+        """Return a run with its tasks. Raises NotFoundError."""
         ...
 
     def get_spec(self, run: PipelineRun) -> Mapping[str, Any]:
-        """Return the compiled pipeline of a run, empty when the server does not have it."""
+        """Return a run's compiled pipeline, empty if it was deleted."""
         ...
 
     def delete_run(self, run_id: str) -> None:
-        """Stop a run and remove it, as if it had never been started."""
+        """Terminate and delete a run."""
         ...
 
 
 class ScheduleClient(Protocol):
-    """What is needed of a server to run pipelines on a schedule."""
+    """Access to schedules."""
 
-    def create_schedule(self, order: RunRequest, cron: str) -> Schedule:
-        """Make a schedule, which is on."""
+    def create_schedule(self, request: RunRequest, cron: str) -> Schedule:
+        """Create an enabled schedule."""
         ...
 
     def list_schedules(self, pipeline: str) -> list[Schedule]:
-        """Return the schedules of a pipeline, oldest first."""
+        """Return a pipeline's schedules, oldest first."""
         ...
 
-    def set_enabled(self, schedule_id: str, on: bool) -> None:
-        """Let a schedule make runs, or none until it is switched on again."""
+    def set_enabled(self, schedule_id: str, enabled: bool) -> None:
+        """Enable or pause a schedule."""
         ...
 
     def delete_schedule(self, schedule_id: str) -> None:
-        """Remove a schedule; the runs it made stay."""
+        """Delete a schedule; its runs stay."""
         ...
 
 
 class KubeflowClient(RunClient, ScheduleClient, Protocol):
-    """All that is needed of a server."""
+    """Access to a server."""

@@ -13,94 +13,98 @@ from adloom.kubeflow.client.base import NotFoundError, PipelineRun, PipelineVers
 
 @dataclass
 class MemoryKubeflowClient:
-    """A server in memory whose runs change state when they are told to: for tests."""
+    """A server in memory; tests set the states of its runs."""
 
     texts: dict[PipelineVersion, str] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)  # by version id
-    known: dict[str, list[PipelineRun]] = field(default_factory=dict)  # by pipeline, oldest first
-    planned: dict[str, list[Schedule]] = field(default_factory=dict)
+    stored_runs: dict[str, list[PipelineRun]] = field(default_factory=dict)  # by pipeline, oldest first
+    stored_schedules: dict[str, list[Schedule]] = field(default_factory=dict)
     clock: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def upload_pipeline(self, pipeline: str, digest: str, text: str) -> PipelineVersion:
-        """Keep a pipeline's text."""
+        """Store a pipeline's text."""
         version = PipelineVersion(pipeline, f"{pipeline}@{digest}")
         self.texts.setdefault(version, text)
         self.digests[version.version_id] = digest
         return version
 
-    def start_run(self, order: RunRequest) -> PipelineRun:
-        """Remember a run, which is pending."""
-        number, digest = next(self.clock), self.digests[order.version.version_id]
+    def start_run(self, request: RunRequest) -> PipelineRun:
+        """Store a pending run."""
+        number, digest = next(self.clock), self.digests[request.version.version_id]
         run = PipelineRun(
             run_id=f"run-{number}",
-            title=order.title,
+            title=request.title,
             state="PENDING",
             created=datetime.fromtimestamp(number, UTC),
-            arguments=dict(order.arguments),
+            arguments=dict(request.arguments),
             digest=digest,
-            reason=order.reason,
+            reason=request.reason,
             url=f"memory:/#/runs/details/run-{number}",
-            version=order.version,
+            version=request.version,
         )
-        self.known.setdefault(order.pipeline, []).append(run)
+        self.stored_runs.setdefault(request.pipeline, []).append(run)
         return run
 
     def list_runs(self, pipeline: str, title: str | None = None) -> Iterator[PipelineRun]:
-        """Yield the runs of a pipeline, newest first."""
-        newest = list(reversed(self.known.get(pipeline, [])))
+        """Yield a pipeline's runs, newest first."""
+        newest = list(reversed(self.stored_runs.get(pipeline, [])))
         return (replace(run, tasks=()) for run in newest if title in {None, run.title})
 
     def get_run(self, run_id: str) -> PipelineRun:
         """Return a run."""
-        pipeline, i = self._place(run_id)
-        return self.known[pipeline][i]
+        pipeline, i = self._locate(run_id)
+        return self.stored_runs[pipeline][i]
 
     def get_spec(self, run: PipelineRun) -> Mapping[str, Any]:
-        """Return the compiled pipeline of a run."""
-        found = next(yaml.safe_load_all(self.texts[run.version])) if run.version else {}
-        return found if isinstance(found, dict) else {}
+        """Return a run's compiled pipeline."""
+        spec = next(yaml.safe_load_all(self.texts[run.version])) if run.version else {}
+        return spec if isinstance(spec, dict) else {}
 
     def delete_run(self, run_id: str) -> None:
-        """Forget a run."""
-        pipeline, i = self._place(run_id)
-        del self.known[pipeline][i]
+        """Delete a run."""
+        pipeline, i = self._locate(run_id)
+        del self.stored_runs[pipeline][i]
 
     def advance(self, run_id: str, state: str, *tasks: Task, message: str = "") -> None:
-        """Let a run and its tasks be in another state."""
-        pipeline, i = self._place(run_id)
-        self.known[pipeline][i] = replace(self.known[pipeline][i], state=state, tasks=tasks, message=message)
+        """Set the state of a run and its tasks."""
+        pipeline, i = self._locate(run_id)
+        run = self.stored_runs[pipeline][i]
+        self.stored_runs[pipeline][i] = replace(run, state=state, tasks=tasks, message=message)
 
-    def create_schedule(self, order: RunRequest, cron: str) -> Schedule:
-        """Remember a schedule."""
+    def create_schedule(self, request: RunRequest, cron: str) -> Schedule:
+        """Store a schedule."""
         number = next(self.clock)
-        made = Schedule(
+        schedule = Schedule(
             schedule_id=f"schedule-{number}",
-            title=order.title,
+            title=request.title,
             cron=cron,
             on=True,
             created=datetime.fromtimestamp(number, UTC),
-            version_id=order.version.version_id,
-            arguments=dict(order.arguments),
+            version_id=request.version.version_id,
+            arguments=dict(request.arguments),
         )
-        self.planned.setdefault(order.pipeline, []).append(made)
-        return made
+        self.stored_schedules.setdefault(request.pipeline, []).append(schedule)
+        return schedule
 
     def list_schedules(self, pipeline: str) -> list[Schedule]:
-        """Return the schedules of a pipeline, oldest first."""
-        return list(self.planned.get(pipeline, []))
+        """Return a pipeline's schedules, oldest first."""
+        return list(self.stored_schedules.get(pipeline, []))
 
-    def set_enabled(self, schedule_id: str, on: bool) -> None:
-        """Switch a schedule."""
-        for pipeline, schedules in self.planned.items():
-            self.planned[pipeline] = [replace(s, on=on) if s.schedule_id == schedule_id else s for s in schedules]
+    def set_enabled(self, schedule_id: str, enabled: bool) -> None:
+        """Enable or pause a schedule."""
+        for pipeline, schedules in self.stored_schedules.items():
+            self.stored_schedules[pipeline] = [
+                replace(schedule, on=enabled) if schedule.schedule_id == schedule_id else schedule
+                for schedule in schedules
+            ]
 
     def delete_schedule(self, schedule_id: str) -> None:
-        """Forget a schedule."""
-        for pipeline, schedules in self.planned.items():
-            self.planned[pipeline] = [s for s in schedules if s.schedule_id != schedule_id]
+        """Delete a schedule."""
+        for pipeline, schedules in self.stored_schedules.items():
+            self.stored_schedules[pipeline] = [each for each in schedules if each.schedule_id != schedule_id]
 
-    def _place(self, run_id: str) -> tuple[str, int]:
-        for pipeline, runs in self.known.items():
+    def _locate(self, run_id: str) -> tuple[str, int]:
+        for pipeline, runs in self.stored_runs.items():
             for i, run in enumerate(runs):
                 if run.run_id == run_id:
                     return pipeline, i

@@ -1,4 +1,4 @@
-"""Jobs: one command of adloom on several machines at once, each of which is told of the others as torchrun needs it."""
+"""Jobs: one command of adloom on several nodes, started with torchrun's variables."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,45 +11,45 @@ Phase = Literal["absent", "running", "ending", "complete", "failed"]
 
 @dataclass(frozen=True)
 class Job:
-    """What is to run, and where."""
+    """A command and its resources."""
 
     name: str
     command: tuple[str, ...]  # adloom's arguments
     nodes: int
-    devices: int  # processes on each
+    devices: int  # processes per node
     image: str
-    place: PodResources  # of each node
-    environment: Mapping[str, str]  # beside what the cluster's configuration gives; nothing secret
+    resources: PodResources  # of each node
+    environment: Mapping[str, str]  # in addition to the cluster's configuration; nothing secret
 
 
 @dataclass(frozen=True)
 class JobState:
-    """How a job stands; `why` names the machine that failed and its last words, or what one waits for."""
+    """The state of a job."""
 
     phase: Phase
-    why: str = ""
-    restarts: str = ""  # the machine because of which a job that runs is started again, and its last words
+    reason: str = ""  # the node that failed and its last line, or what a node waits for
+    restarts: str = ""  # the node because of which a running job restarts, and its last line
 
 
 class JobClient(Protocol):
-    """What is needed of whoever runs jobs."""
+    """Access to jobs."""
 
     def start(self, job: Job) -> None:
-        """Start a job; one of this name that is there already goes on. Raises ConfigError when it may not be."""
+        """Start a job unless it exists. Raises ConfigError if that is forbidden."""
         ...
 
     def get_state(self, name: str) -> JobState:
-        """Return how a job stands."""
+        """Return a job's state."""
         ...
 
     def read_logs(self, name: str) -> Iterator[str]:
-        """Yield the lines of the first machine that were not yielded before; it ends when there is none for a while."""
+        """Yield new lines of the first node, until none comes for a while."""
         ...
 
     def list_names(self, run: str) -> list[str]:
-        """Return the names of the jobs that a pipeline's run started."""
+        """Return the names of the jobs of a pipeline run."""
         ...
 
     def delete(self, name: str) -> None:
-        """End a job and forget it, if there is one."""
+        """Stop and delete a job if it exists."""
         ...

@@ -4,77 +4,74 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 
 from adloom.kubeflow.jobs.base import Job, JobState
 
-GRACE = 10  # seconds that a process has to end by itself
+GRACE_SECONDS = 10  # between SIGTERM and SIGKILL
 
 
 class LocalJobClient:
-    """Jobs as processes of this machine, told of each other as Kubeflow Trainer tells its pods."""
+    """Processes with the variables that Kubeflow Trainer sets in its pods."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder  # logs
-        self._nodes: dict[str, list[subprocess.Popen[bytes]]] = {}
-        self._read: dict[str, int] = {}  # bytes of the first node's log
+        self._folder = folder  # of the logs
+        self._processes: dict[str, list[subprocess.Popen[bytes]]] = {}  # by job, one per node
+        self._offsets: dict[str, int] = {}  # bytes read of the first node's log
 
     def start(self, job: Job) -> None:
-        """Start a process per node."""
-        if job.name in self._nodes:
+        """Start one process per node."""
+        if job.name in self._processes:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._read[job.name] = 0
-        together = {
+        self._offsets[job.name] = 0
+        shared = {
             "PET_NNODES": job.nodes,
             "PET_NPROC_PER_NODE": job.devices,
             "PET_MASTER_ADDR": "127.0.0.1",
-            "PET_MASTER_PORT": _free_port(),
+            "PET_MASTER_PORT": _find_free_port(),
             **job.environment,
         }
-        self._nodes[job.name] = [self._run(job, together | {"PET_NODE_RANK": n}, n) for n in range(job.nodes)]
+        self._processes[job.name] = [self._start_node(job, shared | {"PET_NODE_RANK": n}, n) for n in range(job.nodes)]
 
     def get_state(self, name: str) -> JobState:
-        """Return how the processes stand; one that failed is enough."""
-        nodes = self._nodes.get(name)
-        if nodes is None:
+        """Return the state of the processes; one failure fails the job."""
+        processes = self._processes.get(name)
+        if processes is None:
             return JobState("absent")
-        ended = [node.poll() for node in nodes]
-        if failed := next((n for n, code in enumerate(ended) if code), None):
-            return JobState("failed", f"{name}-node-{failed}: {self._last(name, failed)}")
-        if ended[0]:
-            return JobState("failed", f"{name}-node-0: {self._last(name, 0)}")
-        return JobState("running" if None in ended else "complete")
+        codes = [process.poll() for process in processes]
+        if failed := [node for node, code in enumerate(codes) if code]:
+            return JobState("failed", f"{name}-node-{failed[0]}: {self._last_line(name, failed[0])}")
+        return JobState("running" if None in codes else "complete")
 
     def read_logs(self, name: str) -> Iterator[str]:
-        """Yield the lines that were written since."""
+        """Yield the new lines of the first node."""
         with self._log(name, 0).open("rb") as log:
-            log.seek(self._read[name])
+            log.seek(self._offsets[name])
             for line in log:
-                self._read[name] += len(line)
+                self._offsets[name] += len(line)
                 yield line.decode().rstrip("\n")
 
     def list_names(self, run: str) -> list[str]:
         """Return the names of all jobs, which end with this process."""
-        return [*self._nodes]
+        return [*self._processes]
 
     def delete(self, name: str) -> None:
-        """End the processes."""
-        for node in self._nodes.pop(name, []):
-            node.terminate()
+        """Stop the processes."""
+        for process in self._processes.pop(name, []):
+            process.terminate()
             try:
-                node.wait(GRACE)
+                process.wait(GRACE_SECONDS)
             except subprocess.TimeoutExpired:
-                node.kill()
-                node.wait()
+                process.kill()
+                process.wait()
 
-    def _run(self, job: Job, variables: Mapping[str, object], node: int) -> "subprocess.Popen[bytes]":
-        told = [f"{name}={value}" for name, value in variables.items()]
-        adloom = [sys.executable, "-m", "adloom"]
+    def _start_node(self, job: Job, variables: Mapping[str, object], node: int) -> "subprocess.Popen[bytes]":
+        assignments = [f"{name}={value}" for name, value in variables.items()]
         with self._log(job.name, node).open("wb") as log:
             return subprocess.Popen(  # noqa: S603
-                ["env", *told, *adloom, *job.command],  # noqa: S607
+                ["env", *assignments, sys.executable, "-m", "adloom", *job.command],  # noqa: S607
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
@@ -82,12 +79,11 @@ class LocalJobClient:
     def _log(self, name: str, node: int) -> Path:
         return self._folder / f"{name}-node-{node}.log"
 
-    def _last(self, name: str, node: int) -> str:
+    def _last_line(self, name: str, node: int) -> str:
         return ["", *self._log(name, node).read_text(encoding="utf-8").splitlines()][-1]
 
 
-def _free_port() -> int:
-    with ExitStack() as stack:
-        free = stack.enter_context(closing(socket.socket()))
+def _find_free_port() -> int:
+    with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])

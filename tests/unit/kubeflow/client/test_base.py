@@ -69,9 +69,9 @@ def test_a_schedule_is_made_paused_resumed_and_removed(kubeflow: KubeflowClient,
     made = kubeflow.create_schedule(order, "0 30 3 * * *")
     assert (made.title, made.cron, made.on, made.arguments) == ("a title", "0 30 3 * * *", True, ARGUMENTS)
     assert made.version_id == order.version.version_id
-    kubeflow.set_enabled(made.schedule_id, on=False)
+    kubeflow.set_enabled(made.schedule_id, enabled=False)
     assert kubeflow.list_schedules("shop-training") == [replace(made, on=False)]
-    kubeflow.set_enabled(made.schedule_id, on=True)
+    kubeflow.set_enabled(made.schedule_id, enabled=True)
     assert kubeflow.list_schedules("shop-training") == [made]
     kubeflow.delete_schedule(made.schedule_id)
     assert kubeflow.list_schedules("shop-training") == []

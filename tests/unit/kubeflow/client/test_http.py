@@ -28,7 +28,7 @@ from adloom.config.settings import Settings
 from adloom.errors import AdloomError, ConfigError, ExternalServiceError
 from adloom.kubeflow.client.api import Timeouts
 from adloom.kubeflow.client.base import RunRequest, Task
-from adloom.kubeflow.client.http import PAGE, HttpKubeflowClient
+from adloom.kubeflow.client.http import PAGE_SIZE, HttpKubeflowClient
 
 DIGEST = "d" * 64
 HASTE = Timeouts(connect=0.2, read=0.2, start=0.4, backoff=0.02, retry_after=0)
@@ -286,7 +286,7 @@ def test_a_server_of_many_users_must_be_told_the_namespace(stand_in: StandIn) ->
 def test_long_lists_are_read_page_by_page_and_no_further_than_needed(stand_in: StandIn) -> None:
     over = server(stand_in.url)
     ordered = order(over)
-    started = {over.start_run(ordered).run_id for _ in range(PAGE + 1)}
+    started = {over.start_run(ordered).run_id for _ in range(PAGE_SIZE + 1)}
     assert {run.run_id for run in over.list_runs("shop-training")} == started
     stand_in.asked.clear()
     next(over.list_runs("shop-training"))

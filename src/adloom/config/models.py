@@ -39,7 +39,7 @@ _ROWS = (
     ModelSpec(
         name="gan",
         title="Picture generator",
-        summary="Draws product pictures of a category. A reader it never trained with judges them.",
+        summary="Generates product pictures of a category. A separately trained reader evaluates them.",
         table="creatives",
         stage="train_gan",
         evaluator="adloom.stages.measure:measure_generator",
@@ -51,7 +51,7 @@ _ROWS = (
     ModelSpec(
         name="cnn",
         title="Picture reader",
-        summary="Tells what a product picture shows, and finds pictures that look alike.",
+        summary="Classifies product pictures and finds similar pictures.",
         table="creatives",
         stage="train_cnn",
         evaluator="adloom.stages.measure:measure_reader",
@@ -62,7 +62,7 @@ _ROWS = (
     ModelSpec(
         name="lstm",
         title="Copywriter",
-        summary="Writes short lines of advertising copy, and is measured by how well it expects real ones.",
+        summary="Writes short lines of advertising copy. It is measured by how well it predicts real lines.",
         table="copy",
         stage="train_lstm",
         evaluator="adloom.stages.measure:measure_copywriter",
@@ -73,7 +73,7 @@ _ROWS = (
     ModelSpec(
         name="audience",
         title="Audience segments",
-        summary="Groups customers by how lately, how often and how much they buy.",
+        summary="Groups customers by how recently, how often and how much they buy.",
         table="events",
         stage="segment",
         evaluator="adloom.stages.measure:measure_audience",
@@ -85,7 +85,7 @@ _ROWS = (
     ModelSpec(
         name="policy",
         title="Policy",
-        summary="Decides which creative to show to whom, with a probability for each that could be shown.",
+        summary="Decides which creative to show, with a probability for each candidate.",
         table="impressions",
         stage="train_policy",
         evaluator="adloom.stages.measure:measure_policy",

@@ -107,8 +107,8 @@ class World:
         taste = np.exp(self._rng.normal(0, config.spread, shape))
         self.segment_of = self._rng.integers(config.segments, size=config.users)  # (users,)
         share = np.bincount(self.segment_of, minlength=config.segments) / config.users
-        # Click rates without wear-out and drift.
-        self.rates: AnyArray = np.minimum(taste * config.rate / _mean_taste(share, taste), 0.9)
+        mean_taste = float((share[:, None, None] * taste).sum() / (config.placements * config.creatives))  # if uniform
+        self.rates: AnyArray = np.minimum(taste * config.rate / mean_taste, 0.9)  # without wear-out and drift
         self.views = np.zeros((config.users, config.creatives), np.int64)
         self._share = share
 
@@ -162,11 +162,6 @@ def concatenate_logs(logs: Sequence[Log]) -> Log:
 def creative_id(index: int) -> str:
     """Return a creative's id."""
     return f"c{index:02}"
-
-
-def _mean_taste(share: AnyArray, taste: AnyArray) -> float:
-    """Return the mean taste (segments, placements, creatives) under uniform decisions."""
-    return float((share[:, None, None] * taste).sum() / (taste.shape[1] * taste.shape[2]))
 
 
 def _to_timestamps(hour: AnyArray) -> pd.Series:

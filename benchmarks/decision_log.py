@@ -62,19 +62,19 @@ def _record(names: list[str]) -> Decision:
     )
 
 
-def per_record(take: Callable[[Decision], object], given: list[Decision]) -> float:
+def per_record(take: Callable[[Decision], object], values: list[Decision]) -> float:
     """Return the median time of taking a record, µs."""
     rounds = []
     for _ in range(ROUNDS):
         begun = time.perf_counter()
-        for record in given:
+        for record in values:
             take(record)
-        rounds.append((time.perf_counter() - begun) / len(given) * 1e6)
+        rounds.append((time.perf_counter() - begun) / len(values) * 1e6)
         time.sleep(0.15)  # until the writer has done its part, which is measured apart
     return median(rounds)
 
 
-def by_hand(folder: Path, given: list[Decision]) -> float:
+def by_hand(folder: Path, values: list[Decision]) -> float:
     """Return the same of the standard library, written and flushed at once."""
     with (folder / "peer.jsonl").open("w", encoding="utf-8") as stream:
 
@@ -82,17 +82,17 @@ def by_hand(folder: Path, given: list[Decision]) -> float:
             stream.write(json.dumps(structs.asdict(record)) + "\n")
             stream.flush()
 
-        return per_record(take, given)
+        return per_record(take, values)
 
 
-def writing(log: DecisionLog, given: list[Decision]) -> tuple[float, LogStatistics]:
+def writing(log: DecisionLog, values: list[Decision]) -> tuple[float, LogStatistics]:
     """Return the share of a CPU that the log's threads take at a steady rate, and what became of the records."""
     begun, cpu, own = time.perf_counter(), time.process_time(), time.thread_time()
     for number in range(RATE * SECONDS):
         wait = begun + number / RATE - time.perf_counter()
         if wait > 0.005:
             time.sleep(wait)
-        log.append(given[number % len(given)])
+        log.append(values[number % len(values)])
     log.close()
     others = (time.process_time() - cpu) - (time.thread_time() - own)
     return others / SECONDS, log.statistics()
@@ -104,10 +104,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         for candidates in (10, 50):
-            given = records(candidates)
+            values = records(candidates)
             log = DecisionLog(folder / str(candidates), "shop", LIMITS, FolderObjectStore(str(folder / "remote")))
-            ours, theirs = per_record(log.append, given), by_hand(folder, given)
-            share, numbers = writing(log, given)
+            ours, theirs = per_record(log.append, values), by_hand(folder, values)
+            share, numbers = writing(log, values)
             assert not numbers.dropped
             assert numbers.written == numbers.appended
             bar = f"{BAR[candidates]:5.1f}" if candidates in BAR else ""

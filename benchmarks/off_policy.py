@@ -104,7 +104,7 @@ def one_log(task: tuple[float, str, int, int]) -> AnyArray:
     log = world.log(lambda situations: situations.look_up(logging), rows)
     cell = log.contexts.segment * world.config.placements + log.contexts.placement
     predicted = cross_fit(Rates(cell, log.action, log.reward, world.config.creatives), rows, world.config.creatives)
-    found = []
+    result = []
     for policy in target_policies(world, logging, rng).values():
         probabilities = log.contexts.look_up(policy)
         truth = log.value(probabilities)
@@ -112,8 +112,8 @@ def one_log(task: tuple[float, str, int, int]) -> AnyArray:
         line = [x for e in of for x in (e.low > truth, e.high < truth, (e.value - truth) ** 2, e.trustworthy)]
         terms = probabilities[np.arange(rows), log.action] / log.propensity * log.reward
         peers = (normal(terms), bootstrap(terms, rng))
-        found.append([*line, *(x for low, high in peers for x in (low > truth, high < truth))])
-    return np.array(found, float)
+        result.append([*line, *(x for low, high in peers for x in (low > truth, high < truth))])
+    return np.array(result, float)
 
 
 def held(low: AnyArray, high: AnyArray) -> str:
@@ -132,9 +132,9 @@ def coverage(pool: Any, rows: int, logs: int) -> None:
     for rate in RATES:
         for name in LOGGING:
             tasks = [(rate, name, rows, seed) for seed in range(logs)]
-            found = np.array(pool.map(one_log, tasks, chunksize=25))  # (logs, targets, numbers)
+            result = np.array(pool.map(one_log, tasks, chunksize=25))  # (logs, targets, numbers)
             for index, target in enumerate(TARGETS):
-                line = found[:, index]
+                line = result[:, index]
                 fine = line[:, 3] == 1
                 trusted.append(np.stack([line[fine, 4 * e] + line[fine, 4 * e + 1] for e in range(3)], 1))
                 ratios.append(float(np.sqrt(line[:, 10].mean() / line[:, 2].mean())))
@@ -176,15 +176,15 @@ def one_growth(task: Task) -> tuple[int, int, float]:
     log = world.log(lambda situations: situations.look_up(logging), rows)
     at = np.arange(rows)
     theirs, ours = (log.contexts.look_up(table)[at, log.action] for table in (champion, candidate))
-    step, asked, answer = rows // LOOKS, 0, np.inf
+    step, predicted_at, answer = rows // LOOKS, 0, np.inf
     for look in range(1, LOOKS + 1):
         seen = slice(look * step)
         lift = decide_lift(log.reward[seen], log.propensity[seen], ours[seen], theirs[seen], margin)
         if lift.verdict == "promote":
-            return look, asked, answer
+            return look, predicted_at, answer
         if look == LOOKS // 4:
-            asked, answer = look, np.inf if lift.needed is None else lift.needed / step
-    return 0, asked, answer
+            predicted_at, answer = look, np.inf if lift.needed is None else lift.needed / step
+    return 0, predicted_at, answer
 
 
 def repeated_looks(pool: Any, logs: int) -> None:
@@ -199,22 +199,22 @@ def repeated_looks(pool: Any, logs: int) -> None:
                 if champion == "better" and "worse" not in candidate:
                     continue
                 tasks = [(rate, name, champion, candidate, 20_000, seed) for seed in range(logs)]
-                found = np.array(pool.map(one_growth, tasks, chunksize=10))
-                errors += [found[:, 0] > 0] if "worse" in candidate else []
-                print(f"{rate:5} {name:8} {champion:9} {candidate:13} {_growth(found, 'worse' not in candidate)}")
+                result = np.array(pool.map(one_growth, tasks, chunksize=10))
+                errors += [result[:, 0] > 0] if "worse" in candidate else []
+                print(f"{rate:5} {name:8} {champion:9} {candidate:13} {_growth(result, 'worse' not in candidate)}")
     worst = max(error.mean() for error in errors)
     of = f"{np.mean(errors):.2%} of {np.size(errors):,} logs, at most {worst:.1%} of a line"
     print(f"worse by the margin and promoted: {of}")
 
 
-def _growth(found: AnyArray, better: bool) -> str:
-    looks = np.where(found[:, 0] > 0, found[:, 0], np.inf)
-    asked = found[:, 1] > 0
-    text = f"{(found[:, 0] > 0).mean():8.1%} {_rows(np.median(looks)):>11}"
-    if not better or not asked.any():
+def _growth(result: AnyArray, better: bool) -> str:
+    looks = np.where(result[:, 0] > 0, result[:, 0], np.inf)
+    was_predicted = result[:, 1] > 0
+    text = f"{(result[:, 0] > 0).mean():8.1%} {_rows(np.median(looks)):>11}"
+    if not better or not was_predicted.any():
         return text
-    foretold = np.median(found[asked, 1] + found[asked, 2])
-    return f"{text}  {_rows(foretold)}, came {_rows(np.median(looks[asked]))} ({asked.sum()} logs)"
+    foretold = np.median(result[was_predicted, 1] + result[was_predicted, 2])
+    return f"{text}  {_rows(foretold)}, came {_rows(np.median(looks[was_predicted]))} ({was_predicted.sum()} logs)"
 
 
 def _rows(looks: float) -> str:
@@ -224,9 +224,9 @@ def _rows(looks: float) -> str:
 def open_bandit() -> pd.DataFrame:
     """Return the Open Bandit log under the impressions table's contract."""
     with tempfile.TemporaryDirectory() as scratch:
-        place = open_store(Settings(quiet=True)).fetch("open-bandit", Path(scratch))
+        location = open_store(Settings(quiet=True)).fetch("open-bandit", Path(scratch))
         source = entries.complete_source(Source(uri="open-bandit"))
-        raw = pd.concat(readers.read_source(place, source, "impressions"), ignore_index=True)
+        raw = pd.concat(readers.read_source(location, source, "impressions"), ignore_index=True)
     rows, reasons = contracts.validate(raw, "impressions")
     assert (reasons == "").all()
     return rows.assign(clicked=rows["clicked"].astype(float), position=rows["position"].astype(int))
@@ -256,16 +256,16 @@ def real() -> None:
         value = evaluate_log(random, columns, shares(bts), names)
         one = np.ones(len(bts))
         own = estimators.ips(bts["clicked"].to_numpy(), one, one)
-        for name, found in {"(log's own)": value.logged, **value.estimates}.items():
-            _line(str(campaign), int(random["clicked"].sum()), name, found, own)
+        for name, result in {"(log's own)": value.logged, **value.estimates}.items():
+            _line(str(campaign), int(random["clicked"].sum()), name, result, own)
         back = evaluate_log(bts, columns, lambda r, actions: np.full((len(r), len(actions)), 1 / len(actions)), names)
         _line(str(campaign), int(bts["clicked"].sum()), "bts → random", back.estimates["snips"], value.logged)
         print(f"{'':16} random → bts: {value.support}; bts → random: {back.support}")
 
 
-def _line(campaign: str, clicks: int, name: str, found: Estimate, own: Estimate) -> None:
-    trust = f"{found.effective_sample_size:6.0f} {found.top_share:7.2f}  {found.reliability_issue or 'yes'}"
-    print(f"{campaign:9} {clicks:6} {name:14} {_percent(found):>24} {_percent(own):>24} {trust}")
+def _line(campaign: str, clicks: int, name: str, result: Estimate, own: Estimate) -> None:
+    trust = f"{result.effective_sample_size:6.0f} {result.top_share:7.2f}  {result.reliability_issue or 'yes'}"
+    print(f"{campaign:9} {clicks:6} {name:14} {_percent(result):>24} {_percent(own):>24} {trust}")
 
 
 def _percent(of: Estimate) -> str:

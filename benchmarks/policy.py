@@ -48,9 +48,9 @@ def weighted(data: Impressions, penalty: float) -> Policy:
     counts = np.array([len(offered) for offered in data.sets])[data.offered]
     weight = np.minimum(1 / (data.propensity * counts), HEAVIEST)
     design = fit.Design(FeatureSpace.from_impressions(data), Categories(), data.creatives)
-    found = LogisticRegression(C=penalty, tol=1e-6, max_iter=1000)
-    found.fit(design.matrix(data), data.clicked, weight / weight.mean())
-    return fit.LinearModel(design, found.coef_[0], 0.0).to_policy(data)
+    result = LogisticRegression(C=penalty, tol=1e-6, max_iter=1000)
+    result.fit(design.matrix(data), data.clicked, weight / weight.mean())
+    return fit.LinearModel(design, result.coef_[0], 0.0).to_policy(data)
 
 
 def vowpal(kind: str) -> Fit:
@@ -103,15 +103,15 @@ ENGINES: dict[str, tuple[Fit, tuple[float, ...]]] = {
 def best(periods: Periods, trained: Fit, settings: tuple[float, ...]) -> Candidate:
     """Return the setting and temperature of the highest lower end on the last third, uniform's included."""
     predicted = model_selection.predict_click_rates(periods.late, PARAMS.seed)
-    found = []
+    result = []
     for setting in settings:
         policy = trained(periods.early, setting)
         for temperature in PARAMS.temperatures:
             shown = compute_probabilities(replace(policy, temperature=temperature), periods.late)
-            found.append(
+            result.append(
                 Candidate("", temperature, setting, model_selection.estimate_value(periods.late, shown, predicted))
             )
-    trusted = [candidate for candidate in found if candidate.value.trustworthy] or found[:1]
+    trusted = [candidate for candidate in result if candidate.value.trustworthy] or result[:1]
     return max(trusted, key=lambda candidate: candidate.value.low)
 
 
@@ -167,10 +167,10 @@ def on_open_bandit(folder: Path) -> None:
         f"{'engine':36} {'value':>8} {'95 % interval':>20} {'effective sample':>17} {'temperature':>12} {'setting':>8}"
     )
     for name, (trained, settings) in ENGINES.items():
-        found = best(periods, trained, settings)
-        value, interval = found.value, f"{found.value.low:.3%} … {found.value.high:.3%}"
+        result = best(periods, trained, settings)
+        value, interval = result.value, f"{result.value.low:.3%} … {result.value.high:.3%}"
         print(f"{name:36} {value.value:8.3%} {interval:>20} {value.effective_sample_size:17,.0f} "
-              f"{found.temperature:12g} {found.penalty:8g}", flush=True)  # fmt: skip
+              f"{result.temperature:12g} {result.penalty:8g}", flush=True)  # fmt: skip
 
 
 def main() -> None:

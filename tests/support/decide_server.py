@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import httpx
 from click.testing import CliRunner
-from tests.support.decision_logs import read, until
+from tests.support.decision_logs import read_log, wait_until
 from tests.support.tiny_models import DIMENSIONS
 
 from adloom.cli.main import cli
@@ -137,7 +137,7 @@ class DecideServer:
 
     def decisions(self) -> list[Decision]:
         """All decisions in the finished segments of its log."""
-        return [line for line in read(self.folder / ".adloom" / "decisions") if isinstance(line, Decision)]
+        return [line for line in read_log(self.folder / ".adloom" / "decisions") if isinstance(line, Decision)]
 
 
 def metric(text: str, name: str) -> float:
@@ -151,7 +151,7 @@ def stopped(process: int) -> Iterator[None]:
     """Let a process stand still: what it is sent in this time, it finds at once afterwards."""
     os.kill(process, signal.SIGSTOP)
     try:
-        until(lambda: Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+        wait_until(lambda: Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "T")
         yield
     finally:
         os.kill(process, signal.SIGCONT)

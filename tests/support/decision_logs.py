@@ -16,12 +16,12 @@ from adloom.storage.local import FolderStore
 
 NOON = 1_790_000_000_000_000  # µs: 2026-09-21, 14:13:20 UTC
 PROCESS = "c" * 32
-PATIENCE = 60  # seconds that a test waits for what happens in a thread or process
+WAIT_SECONDS = 60  # seconds that a test waits for what happens in a thread or process
 
 
 def decision(number: int = 0, **changes: Any) -> Decision:
     """Three candidates of probability 0.5, 0.3 and 0.2, of which the second and then the first are shown."""
-    given = {
+    values = {
         "time": NOON + number * 1_000_000,
         "decision_id": f"{number:032x}",
         "project": "shop",
@@ -41,16 +41,16 @@ def decision(number: int = 0, **changes: Any) -> Decision:
         "tier": "model",
         "elapsed_us": 450,
     }
-    return Decision(**{**given, **changes})
+    return Decision(**{**values, **changes})
 
 
 def click(number: int = 0, **changes: Any) -> Feedback:
     """A click on the bag, a second after the decision of this number."""
-    given = {"time": NOON + number * 1_000_000 + 1_000_000, "decision_id": f"{number:032x}", "creative_id": "bag"}
-    return Feedback(**{**given, "kind": "click", **changes})
+    values = {"time": NOON + number * 1_000_000 + 1_000_000, "decision_id": f"{number:032x}", "creative_id": "bag"}
+    return Feedback(**{**values, "kind": "click", **changes})
 
 
-def framed(records: Sequence[Line], process: str = PROCESS, number: int = 0, before: int = 0) -> list[Line]:
+def frame_segment(records: Sequence[Line], process: str = PROCESS, number: int = 0, before: int = 0) -> list[Line]:
     """A segment's lines: records between their header and their end."""
     at = records[0].time if records else NOON
     count = before + sum(isinstance(record, Decision | Feedback) for record in records)
@@ -58,7 +58,7 @@ def framed(records: Sequence[Line], process: str = PROCESS, number: int = 0, bef
     return [header, *records, End(time=at, records=count, last=True)]
 
 
-def write(root: Path, lines: Iterable[Line | bytes]) -> Path:
+def write_segment(root: Path, lines: Iterable[Line | bytes]) -> Path:
     """Write a segment as finished ones lie in a log, and return its path; bytes are written as they are."""
     text = b"".join(line if isinstance(line, bytes) else encode(line) + b"\n" for line in lines)
     packed = gzip.compress(text, mtime=0)
@@ -68,25 +68,25 @@ def write(root: Path, lines: Iterable[Line | bytes]) -> Path:
     return path
 
 
-def read(root: Path) -> list[Line]:
+def read_log(root: Path) -> list[Line]:
     """All lines of the finished segments of a log, in the order in which they were written."""
     texts = [
-        [line for _, line in segment_file.read_lines(Path(found.uri))]
-        for found in reading.find_segments([str(root)], FolderStore())
+        [line for _, line in segment_file.read_lines(Path(result.uri))]
+        for result in reading.find_segments([str(root)], FolderStore())
     ]
-    opened = sorted(([decode(line) for line in lines] for lines in texts), key=_place)
+    opened = sorted(([decode(line) for line in lines] for lines in texts), key=_opening_order)
     return [line for lines in opened for line in lines]
 
 
-def _place(lines: Sequence[Line]) -> tuple[int, str, int]:
+def _opening_order(lines: Sequence[Line]) -> tuple[int, str, int]:
     header = lines[0]
     assert isinstance(header, Header)
     return header.time, header.process, header.number
 
 
-def until(condition: Callable[[], bool]) -> None:
+def wait_until(condition: Callable[[], bool]) -> None:
     """Return when a condition holds."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + WAIT_SECONDS
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)  # between two looks
@@ -101,11 +101,11 @@ LIMITS = Limits(flush=HOUR, buffer=1 << 24, segment=1 << 24, rotation=HOUR, disk
 BRISK = replace(LIMITS, flush=0.005)
 
 
-def records(lines: list[Line]) -> list[Line]:
+def select_records(lines: list[Line]) -> list[Line]:
     return [line for line in lines if isinstance(line, Decision | Feedback)]
 
 
-def kinds(lines: list[Line]) -> list[str]:
+def line_types(lines: list[Line]) -> list[str]:
     return [type(line).__name__ for line in lines]
 
 

@@ -14,7 +14,7 @@ from adloom.policy.models import Categories
 START = pd.Timestamp("2026-01-01", tz="UTC")
 
 
-def frame(
+def impressions_frame(
     creative_id: Iterable[str],
     hours: Iterable[float] | None = None,
     outcome: Sequence[float | None] = (),
@@ -38,28 +38,28 @@ def frame(
     return rows
 
 
-NONE = Categories()
+NO_CATEGORIES = Categories()
 
 
-AT_ONCE = timedelta(0)
+NO_MATURITY = timedelta(0)
 
 
-def log(**columns: Any) -> Impressions:
-    rows = frame(**columns)
-    return read_impressions(rows, [None] * len(rows), AT_ONCE)[0]
+def read_frame(**columns: Any) -> Impressions:
+    rows = impressions_frame(**columns)
+    return read_impressions(rows, [None] * len(rows), NO_MATURITY)[0]
 
 
-def repeated(shown: dict[tuple[str, str], tuple[int, int]]) -> Impressions:
+def repeat_impressions(shown: dict[tuple[str, str], tuple[int, int]]) -> Impressions:
     """Impressions of {(placement, creative): (impressions, clicks)}."""
     rows = [(*pair, i < clicks) for pair, (count, clicks) in shown.items() for i in range(count)]
     placement, creative, clicked = zip(*rows, strict=True)
-    return log(placement=placement, creative_id=creative, clicked=clicked)
+    return read_frame(placement=placement, creative_id=creative, clicked=clicked)
 
 
-def crossed(seed: int = 0, rows: int = 4000, **columns: Any) -> Impressions:
+def crossed_tastes(seed: int = 0, rows: int = 4000, **columns: Any) -> Impressions:
     """Phones click a, tablets click b; c is clicked by nobody."""
     rng = np.random.default_rng(seed)
     device, creative = rng.choice(["phone", "tablet"], rows), rng.choice(["a", "b", "c"], rows)
     liked = ((device == "phone") & (creative == "a")) | ((device == "tablet") & (creative == "b"))
     clicked = rng.random(rows) < np.where(liked, 0.4, 0.1)
-    return log(creative_id=creative, clicked=clicked, ctx_device=device, propensity=1 / 3, **columns)
+    return read_frame(creative_id=creative, clicked=clicked, ctx_device=device, propensity=1 / 3, **columns)

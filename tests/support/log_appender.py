@@ -1,10 +1,10 @@
 """
-A process that appends, driven over stdin and told over stdout, as `python log_appender.py FOLDER SECONDS [LIMIT]`.
+A process that appends, controlled over stdin, with answers on stdout: `python log_appender.py FOLDER SECONDS [LIMIT]`.
 
-Commands: `take N` appends records and says how many were taken; `fill` takes as many as wake the writer however long it
-would sleep, waits until they are written, and says how many; `limit N` lets no file grow above N bytes (-1: no limit);
-`files N` lets it open no more than N files; `statistics`; `finish FILE`; `close`. It begins with LIMIT, and ends at
-SIGTERM as a service does: it closes the log.
+Commands: `take N` appends records and prints how many were accepted; `fill` appends enough to wake the writer, waits
+until all are written, and prints their number; `limit N` limits the size of files to N bytes (-1: no limit); `files N`
+limits the number of open files; `statistics`; `finish FILE`; `close`. LIMIT applies from the start. At SIGTERM the
+process closes the log, as a service does.
 """
 
 import json
@@ -15,7 +15,7 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from tests.support.decision_logs import LIMITS, decision, until
+from tests.support.decision_logs import LIMITS, decision, wait_until
 
 from adloom.decision_log.log import FLUSH_BYTES, DecisionLog
 from adloom.decision_log.record import encode
@@ -28,14 +28,14 @@ class Appender:
     def __init__(self, folder: Path, flush: float) -> None:
         self.folder = folder
         self.log = DecisionLog(folder, "shop", replace(LIMITS, flush=flush, buffer=2 * FLUSH_BYTES))
-        self.longest = 0.0  # seconds that a record took to be taken
+        self.longest = 0.0  # longest time of an append, seconds
 
     def append(self) -> bool:
         record = decision(self.log.statistics().appended)
         begun = time.perf_counter()
-        taken = self.log.append(record)
+        accepted = self.log.append(record)
         self.longest = max(self.longest, time.perf_counter() - begun)
-        return taken
+        return accepted
 
     def take(self, count: str) -> str:
         return str(sum(self.append() for _ in range(int(count))))
@@ -43,7 +43,7 @@ class Appender:
     def fill(self) -> str:
         count = -(-FLUSH_BYTES // (len(encode(decision())) + 1))
         self.take(str(count))
-        until(lambda: self.log.statistics().write_lag == 0)
+        wait_until(lambda: self.log.statistics().write_lag == 0)
         return str(count)
 
     def limit(self, size: str) -> str:

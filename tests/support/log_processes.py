@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.decision_logs import LIMITS, PATIENCE, read, until
+from tests.support.decision_logs import LIMITS, WAIT_SECONDS, read_log, wait_until
 
 from adloom.decision_log.log import DecisionLog
 from adloom.decision_log.record import Gap
@@ -44,11 +44,11 @@ class LogProcess:
 
     def end(self, how: signal.Signals) -> None:
         self.process.send_signal(how)
-        self.process.wait(timeout=PATIENCE)
+        self.process.wait(timeout=WAIT_SECONDS)
 
 
 @contextmanager
-def appending(folder: Path, flush: float, limit: int = -1) -> Iterator[LogProcess]:
+def start_log_process(folder: Path, flush: float, limit: int = -1) -> Iterator[LogProcess]:
     program = [sys.executable, str(ROOT / "tests/support/log_appender.py"), str(folder), str(flush), str(limit)]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
     with subprocess.Popen(program, stdin=-1, stdout=-1, text=True, env=environment) as process:
@@ -58,15 +58,15 @@ def appending(folder: Path, flush: float, limit: int = -1) -> Iterator[LogProces
             process.kill()
 
 
-def gaps(folder: Path) -> dict[str, int]:
-    found: Counter[str] = Counter()
-    for line in read(folder):
+def count_gaps(folder: Path) -> dict[str, int]:
+    result: Counter[str] = Counter()
+    for line in read_log(folder):
         if isinstance(line, Gap):
-            found[line.reason] += line.records
-    return dict(found)
+            result[line.reason] += line.records
+    return dict(result)
 
 
-def start_again(folder: Path) -> None:
+def recover_log(folder: Path) -> None:
     log = DecisionLog(folder, "shop", LIMITS)
-    until(lambda: not [*folder.glob("open/*.jsonl")])  # recovered
+    wait_until(lambda: not [*folder.glob("open/*.jsonl")])  # recovered
     log.close()

@@ -5,7 +5,7 @@ from pathlib import Path
 from adloom.storage.local import FolderObjectStore
 
 
-class Ahead(FolderObjectStore):
+class FlakyRemote(FolderObjectStore):
     """A remote that fails so many times, and then is well."""
 
     def __init__(self, url: str, failures: int) -> None:
@@ -19,7 +19,7 @@ class Ahead(FolderObjectStore):
         super().put(path, name)
 
 
-class Forgetful(FolderObjectStore):
+class TruncatingRemote(FolderObjectStore):
     """A remote that says yes and keeps half."""
 
     def put(self, path: Path, name: str) -> None:

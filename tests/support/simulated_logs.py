@@ -8,20 +8,20 @@ from adloom.data import contracts
 from adloom.policy.scorer import Policy
 from adloom.policy.simulator import Config, Contexts, Log, World, creative_id
 
-SETTING = Config(rate=0.05, segments=3, placements=2, creatives=5, wear_out=0.0, spread=0.8, delay_hours=0.2)
-UNIFORM = np.full((SETTING.segments, SETTING.placements, SETTING.creatives), 1 / SETTING.creatives)
+WORLD = Config(rate=0.05, segments=3, placements=2, creatives=5, wear_out=0.0, spread=0.8, delay_hours=0.2)
+UNIFORM = np.full((WORLD.segments, WORLD.placements, WORLD.creatives), 1 / WORLD.creatives)
 
 
-def serve(world: World, policy: Policy | None, rows: int) -> Log:
+def simulate_log(world: World, policy: Policy | None, rows: int) -> Log:
     """Return the log of what a policy decides, of uniform decisions when it is None."""
-    return world.log(lambda now: now.look_up(UNIFORM if policy is None else table(policy)), rows)
+    return world.log(lambda now: now.look_up(UNIFORM if policy is None else probability_table(policy)), rows)
 
 
-def table(policy: Policy) -> AnyArray:
+def probability_table(policy: Policy) -> AnyArray:
     """Return a policy's probabilities as a table (segments, placements, creatives)."""
-    ids = [creative_id(i) for i in range(SETTING.creatives)]
+    ids = [creative_id(i) for i in range(WORLD.creatives)]
     return np.array(
-        [[policy.probabilities(context(s, p), ids) for p in range(SETTING.placements)] for s in range(SETTING.segments)]
+        [[policy.probabilities(context(s, p), ids) for p in range(WORLD.placements)] for s in range(WORLD.segments)]
     )
 
 
@@ -30,12 +30,12 @@ def context(segment: int, placement: int) -> dict[str, str | None]:
     return {"placement": f"p{placement}", "position": "1", "segment": f"s{segment}"}
 
 
-def decide(policy: Policy, now: Contexts) -> AnyArray:
+def decide_all(policy: Policy, now: Contexts) -> AnyArray:
     """Return a policy's probabilities in situations (rows, creatives)."""
-    return now.look_up(table(policy))
+    return now.look_up(probability_table(policy))
 
 
-def prepared(log: Log, split: str, number: int = 0) -> pd.DataFrame:
+def prepare_table(log: Log, split: str, number: int = 0) -> pd.DataFrame:
     """Return a log as the table of impressions that prepare leaves, all of it of one split."""
     frame = log.frame(f"log-{number}")
     frame["impression_id"] = f"{number}-" + frame["impression_id"]

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from tests.support.decide_server import ASKED, CREATIVES, Answer, Connection, DecideServer, deciding, post, stopped
-from tests.support.decision_logs import until
+from tests.support.decision_logs import wait_until
 from tests.support.tiny_models import write_models
 
 from adloom.serving.api.decide_schemas import DECIDE, FEEDBACK, MAX_CANDIDATES
@@ -70,7 +70,7 @@ def test_a_request_in_pieces_is_one_request(server: DecideServer) -> None:
         for cut in (1, 30, head - 2, head, head + 1, len(whole) - 1):
             with stopped(server.process.pid):
                 connection.send(whole[:cut])
-            until(lambda: not unread(server, connection))
+            wait_until(lambda: not unread(server, connection))
             connection.send(whole[cut:])
             assert is_whole(connection.answer()), cut
         chunks = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(whole) - head, whole[head:])
@@ -131,10 +131,10 @@ def test_every_answered_decision_is_in_the_log_of_a_process_that_was_ended(
         with server.connect() as slow:
             whole = post(ASKED)
             slow.send(whole[:-10])
-            until(lambda: not unread(server, slow))
+            wait_until(lambda: not unread(server, slow))
             assert enough.wait(30)
             server.process.send_signal(how)
-            until(server.refuses)
+            wait_until(server.refuses)
             slow.send(whole[-10:])  # what it was about to be asked, it answers
             last = slow.answer()
             assert is_whole(last)
@@ -180,7 +180,7 @@ def test_two_workers_write_side_by_side(models: Path, tmp_path: Path) -> None:
                 assert connection.answer().body == {"accepted": True}
             ids += [answer.body["decision_id"] for answer in answers]
         path = 'adloom_requests_total{path="/v1/decide",status="200"}'
-        until(lambda: server.metric(path) == len(ids))  # whoever is asked gives the sum
+        wait_until(lambda: server.metric(path) == len(ids))  # whoever is asked gives the sum
         server.end()
     found = server.verified()
     assert {decision.decision_id for decision in server.decisions()} == set(ids)
@@ -224,7 +224,7 @@ def test_what_clients_that_went_away_asked_for_is_not_decided(server: DecideServ
                     leaving.send(ending)
             staying.send(post(ASKED))
         assert is_whole(staying.answer())
-    until(lambda: server.metric(gone) == before + 30)
+    wait_until(lambda: server.metric(gone) == before + 30)
     assert server.metric(answered) == decided + 1
 
 
@@ -264,5 +264,5 @@ def test_what_the_model_has_no_time_for_is_answered_without_it(server: DecideSer
         lines = [json.loads(line) for path in log.glob("*.jsonl") for line in path.read_bytes().split(b"\n")[:-1]]
         return {line["decision_id"]: line["tier"] for line in lines if line.get("decision_id") in ids}
 
-    until(lambda: len(logged()) == 2)
+    wait_until(lambda: len(logged()) == 2)
     assert logged() == {never["decision_id"]: "default", asked_before["decision_id"]: "cached"}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from tests.support import seaweedfs
-from tests.support.decision_logs import BRISK, click, decision, read, records, until
+from tests.support.decision_logs import BRISK, click, decision, read_log, select_records, wait_until
 from tests.support.relay import Fault, Relay
 from tests.support.seaweedfs import BUCKET, Server
 
@@ -49,16 +49,16 @@ def take(log: DecisionLog, first: int = 0) -> float:
         assert log.append(decision(number))
         longest = max(longest, time.perf_counter() - begun)
         if number % 50 == 49:
-            until(lambda: log.statistics().write_lag == 0)  # so that there are several segments
+            wait_until(lambda: log.statistics().write_lag == 0)  # so that there are several segments
     return longest
 
 
 def there(server: Server, prefix: str) -> dict[str, bytes]:
     """The objects below a prefix, each of them named by its content."""
-    found = {name: server.get(BUCKET, prefix + name) for name in server.keys(BUCKET, prefix)}
-    for name, content in found.items():
+    result = {name: server.get(BUCKET, prefix + name) for name in server.keys(BUCKET, prefix)}
+    for name, content in result.items():
         assert name.rpartition("/")[2] == f"{hashlib.sha256(content).hexdigest()}.jsonl.gz"
-    return found
+    return result
 
 
 FAULTS = {
@@ -80,12 +80,12 @@ def test_while_s3_is_away_nothing_waits_and_afterwards_all_is_there_once(
             relay.refuse()
         relay.fail(*FAULTS[fault])
         assert take(log) < 1  # second, with all that goes on beside it
-        until(lambda: log.statistics().failures > 0 or (relay.whole and fault != "refused"))
+        wait_until(lambda: log.statistics().failures > 0 or (relay.whole and fault != "refused"))
         if fault == "refused":
             assert (log.statistics().shipped, log.statistics().dropped) == (0, {})
             assert log.statistics().ship_lag > 0
             relay.heal()
-        until(lambda: log.statistics().shipped >= 3)
+        wait_until(lambda: log.statistics().shipped >= 3)
     assert [*(tmp_path / "log").glob("shop/*/*")] == []
     objects_there = there(environment, prefix)
     assert len(objects_there) == log.statistics().shipped
@@ -130,8 +130,8 @@ def test_the_commands_read_and_write_s3(environment: Server, tmp_path: Path) -> 
     assert json.loads(faulty.output)["checks"]["feedback"]["count"] == 1
     out = f"s3://{BUCKET}/impressions/commands"
     command = ["log", "to-impressions", f"s3://{BUCKET}/log/commands", "--out", out, "--json"]
-    made = json.loads(CliRunner().invoke(cli, command).output)
-    assert (made["impressions"], made["lost_feedback"]) == (2, 1)
+    summary = json.loads(CliRunner().invoke(cli, command).output)
+    assert (summary["impressions"], summary["lost_feedback"]) == (2, 1)
     assert environment.keys(BUCKET, "impressions/commands/") == {"2026-09-21.parquet", "manifest.json"}
     fetched = open_store(Settings(quiet=True)).fetch(out, tmp_path / "fetched")
     assert manifest.verify(fetched).rows == {"impressions": 2}
@@ -145,8 +145,8 @@ def test_credentials_that_come_later_ship_what_waited(
     with logging(tmp_path / "log", remote, environment.endpoint) as log:
         log.append(decision())
         log.close(within=0.1)
-    until(lambda: log.statistics().failures > 0)
-    assert len(records(read(tmp_path / "log"))) == 1
+    wait_until(lambda: log.statistics().failures > 0)
+    assert len(select_records(read_log(tmp_path / "log"))) == 1
     seaweedfs.visit(environment, monkeypatch)
     with logging(tmp_path / "log", remote, environment.endpoint):
         pass

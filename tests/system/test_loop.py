@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner
 from tests.conftest import MakeTable
 from tests.support import copywriters
-from tests.support.policies import best
-from tests.support.simulated_logs import SETTING, UNIFORM, decide, table
+from tests.support.policies import oracle_policy
+from tests.support.simulated_logs import UNIFORM, WORLD, decide_all, probability_table
 
 from adloom.cli.main import cli
 from adloom.config.params import Source, TrainPolicy
@@ -37,7 +37,7 @@ from adloom.storage import manifest
 SEED = 3
 ROWS = 6000  # of each period
 STEP = 2000
-CANDIDATES = [creative_id(i) for i in range(SETTING.creatives)]
+CANDIDATES = [creative_id(i) for i in range(WORLD.creatives)]
 DAYS = 2 * 24 * HOUR  # by which the world began before now
 PARAMS = TrainPolicy(maturity_hours=2)
 
@@ -59,8 +59,8 @@ class WorldTime:
     def click(self, decision: Decision, hour: float) -> None:
         """Take a click that comes at an hour, on what a decision showed."""
         shown = decision.chosen[0]
-        told = Feedback(time=self.at(hour), decision_id=decision.decision_id, creative_id=shown, kind="click")
-        self._waiting.append(told)
+        feedback = Feedback(time=self.at(hour), decision_id=decision.decision_id, creative_id=shown, kind="click")
+        self._waiting.append(feedback)
 
     def at(self, hour: float) -> int:
         return self.begun + int(hour * HOUR)
@@ -83,24 +83,24 @@ class Shop:
     """A world whose creatives are chosen by the decider."""
 
     def __init__(self, models: Models, log: DecisionLog) -> None:
-        self.world, self.clock = World(SETTING, SEED), WorldTime(log)
+        self.world, self.clock = World(WORLD, SEED), WorldTime(log)
         self.decider = Decider(models, PseudonymKeys(None), self.clock, "shop")
         self.decider._random = Random(SEED).random  # so that every run draws alike
 
     def serve(self, rows: int) -> Log:
         """Let the world go on for so many impressions, and return what it knows of them."""
-        made = []
+        parts = []
         for _ in range(rows // STEP):
-            made.append(self._step(self.world.next_contexts(STEP)))
-            self.clock.pass_on(until=float(made[-1].contexts.hour[-1]))
-        return concatenate_logs(made)
+            parts.append(self._step(self.world.next_contexts(STEP)))
+            self.clock.pass_on(until=float(parts[-1].contexts.hour[-1]))
+        return concatenate_logs(parts)
 
     def _step(self, now: Contexts) -> Log:
         for i in range(len(now)):
             self.clock.hour = float(now.hour[i])
             where = {"placement": f"p{now.placement[i]}", "segment": f"s{now.segment[i]}", "position": 1}
-            asked = msgspec.convert({**where, "candidates": CANDIDATES, "tmax_ms": 60_000}, DecideRequest)
-            [answer] = self.decider.decide([(asked, perf_counter())])
+            request = msgspec.convert({**where, "candidates": CANDIDATES, "tmax_ms": 60_000}, DecideRequest)
+            [answer] = self.decider.decide([(request, perf_counter())])
             assert isinstance(answer, DecideAnswer)
             assert answer.tier == "model"
         decisions = self.clock.decided(len(now))
@@ -113,9 +113,9 @@ class Shop:
 
 def artifact(target: Path, policy: Policy) -> Models:
     """Write a policy by hand as an artifact, and open it as a service does."""
-    with manifest.draft(target / "policy", "train_policy", Source(uri="by hand"), {}) as made:
-        policy.save(made.path / "policy.npz")
-        (made.path / "card.json").write_text(json.dumps({"model": "policy", "audience": None}))
+    with manifest.draft(target / "policy", "train_policy", Source(uri="by hand"), {}) as parts:
+        policy.save(parts.path / "policy.npz")
+        (parts.path / "card.json").write_text(json.dumps({"model": "policy", "audience": None}))
     return served(target)
 
 
@@ -130,8 +130,8 @@ def impressions(log: Path, out: Path) -> pd.DataFrame:
     for command in (["verify", str(log), "--json"], ["to-impressions", str(log), "--out", str(out), "--json"]):
         done = CliRunner().invoke(cli, ["log", *command])
         assert done.exit_code == 0, done.output
-    made = pd.concat([pd.read_parquet(day) for day in out.glob("*.parquet")], ignore_index=True)
-    rows, reasons = contracts.validate(made, "impressions")
+    parts = pd.concat([pd.read_parquet(day) for day in out.glob("*.parquet")], ignore_index=True)
+    rows, reasons = contracts.validate(parts, "impressions")
     assert (reasons == "").all()
     return rows.sort_values("timestamp", ignore_index=True)
 
@@ -148,7 +148,7 @@ def test_from_served_decisions_to_a_better_policy_that_serves(
     tmp_path: Path, make_table: MakeTable, context: StageContext
 ) -> None:
     log = open_log(Settings(home=tmp_path / "home"), "shop")
-    shop = Shop(artifact(tmp_path / "uniform", best(World(SETTING, SEED), 0.0)), log)
+    shop = Shop(artifact(tmp_path / "uniform", oracle_policy(World(WORLD, SEED), 0.0)), log)
     learned_from, judged_on = shop.serve(ROWS), shop.serve(ROWS)
     shop.clock.pass_on()
     log.close()
@@ -156,25 +156,27 @@ def test_from_served_decisions_to_a_better_policy_that_serves(
     rows = impressions(tmp_path / "home" / "decisions", tmp_path / "impressions")
     assert len(rows) == 2 * ROWS
     assert rows["clicked"].sum() == learned_from.clicked.sum() + judged_on.clicked.sum()
-    np.testing.assert_allclose(rows["propensity"], 1 / SETTING.creatives)
+    np.testing.assert_allclose(rows["propensity"], 1 / WORLD.creatives)
     rows["split"] = np.repeat(["calibration", "holdout"], ROWS)
     table_of_rows = make_table("impressions", rows)
     policy = trained(tmp_path / "trained", table_of_rows, context)
 
-    found = measure(tmp_path / "trained" / "policy", table_of_rows, tmp_path / "trained" / "none", copywriters.EVALUATE)
-    estimate = found.metrics["click_rate"]
-    true = judged_on.value(decide(policy, judged_on.contexts))  # exact, in the very situations of the log
+    result = measure(
+        tmp_path / "trained" / "policy", table_of_rows, tmp_path / "trained" / "none", copywriters.EVALUATE
+    )
+    estimate = result.metrics["click_rate"]
+    true = judged_on.value(decide_all(policy, judged_on.contexts))  # exact, in the very situations of the log
     even = judged_on.value(judged_on.contexts.look_up(UNIFORM))
     assert estimate.low <= true <= estimate.high
     assert true > 1.3 * even
-    assert shop.world.exact_value(table(policy)) > 1.3 * shop.world.exact_value(UNIFORM)
+    assert shop.world.exact_value(probability_table(policy)) > 1.3 * shop.world.exact_value(UNIFORM)
 
     log = open_log(Settings(home=tmp_path / "later"), "shop")
     later = Shop(served(tmp_path / "trained"), log)
     after = later.serve(ROWS)
     log.close()
     np.testing.assert_allclose(
-        after.propensity, decide(policy, after.contexts)[np.arange(ROWS), after.action], rtol=1e-6
+        after.propensity, decide_all(policy, after.contexts)[np.arange(ROWS), after.action], rtol=1e-6
     )
-    assert after.clicked.mean() == pytest.approx(after.value(decide(policy, after.contexts)), rel=0.1)
+    assert after.clicked.mean() == pytest.approx(after.value(decide_all(policy, after.contexts)), rel=0.1)
     assert after.clicked.mean() > 1.3 * judged_on.clicked.mean()

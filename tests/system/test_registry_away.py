@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.support.decide_server import ASKED, Connection, DecideServer, deciding
-from tests.support.decision_logs import until
+from tests.support.decision_logs import wait_until
 from tests.support.tiny_models import write_audience, write_generator, write_policy
 
 from adloom.registry.base import CHAMPION
@@ -100,7 +100,7 @@ def test_no_answer_is_not_no_champion(place: Path) -> None:
         assert (status, "policy: the registry has not answered" in problem["detail"]) == (503, True)
         assert tier(server) == "default"
         shutil.copytree(place / "volume", place / ".adloom" / "bundles", dirs_exist_ok=True)
-        until(lambda: readiness(server)[0] == 200)
+        wait_until(lambda: readiness(server)[0] == 200)
         assert tier(server) == "model"
 
 
@@ -113,5 +113,5 @@ def test_a_service_that_follows_waits_for_its_first_champion(place: Path) -> Non
         status, problem = readiness(server)
         assert (status, "gan: it has no champion" in problem["detail"]) == (503, True)
         registry.set_alias("gan", CHAMPION, version, "for a test")
-        until(lambda: readiness(server)[0] == 200)
+        wait_until(lambda: readiness(server)[0] == 200)
         assert readiness(server)[1]["sources"] == {"gan": "registry", "cnn": "none", "lstm": "none"}

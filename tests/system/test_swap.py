@@ -14,7 +14,7 @@ import httpx
 import pytest
 import uvicorn
 from tests.support.decide_server import ASKED, Answer, Connection, deciding, metric
-from tests.support.decision_logs import until
+from tests.support.decision_logs import wait_until
 from tests.support.mlflow_server import MlflowServer
 from tests.support.relay import Relay
 from tests.support.tiny_models import write_audience, write_policy
@@ -120,7 +120,7 @@ def listed(url: str) -> Pair:
 
 def until_served(url: str, pair: Path) -> None:
     wanted = digests(pair)
-    until(lambda: listed(url) == wanted)
+    wait_until(lambda: listed(url) == wanted)
 
 
 def refresh(url: str, token: str) -> httpx.Response:
@@ -158,18 +158,18 @@ def test_ten_pairs_are_taken_under_load_and_nothing_fails_while_s3_and_then_mlfl
 
         def goes_on() -> None:
             before = load.count
-            until(lambda: load.count > before + 100)
+            wait_until(lambda: load.count > before + 100)
 
         swap([1, 0, 1, 0, 1])
         relay.refuse()  # S3 is away
         promote(registry, versions[2])  # whose files nobody here has yet
-        until(lambda: UNFETCHED in running.errors)
+        wait_until(lambda: UNFETCHED in running.errors)
         goes_on()
         assert listed(running.url) == digests(pairs[1])
         assert AWAY not in running.errors
         swap([0])  # whose files are here
         door.refuse()  # and now MLflow
-        until(lambda: AWAY in running.errors)
+        wait_until(lambda: AWAY in running.errors)
         goes_on()
         assert refresh(running.url, token).status_code == 200  # with what is known, or not at all
         assert listed(running.url) == digests(pairs[0])
@@ -237,7 +237,7 @@ def serving_here(folder: Path, pins: Mapping[str, int], registry: MemoryRegistry
         thread = Thread(target=running.run, kwargs={"sockets": [bound]})
         thread.start()
         try:
-            until(lambda: running.started)
+            wait_until(lambda: running.started)
             yield Here(f"http://127.0.0.1:{bound.getsockname()[1]}", registry, admin, bidder, away)
         finally:
             running.should_exit = True
@@ -284,7 +284,7 @@ def test_a_byte_that_changed_is_refused_with_the_pair_and_counted_once(
         for _ in range(3):
             refused = here.refresh()["refused"]
         before = load.count
-        until(lambda: load.count > before + 20)
+        wait_until(lambda: load.count > before + 20)
     assert "version 2 cannot be fetched" in refused[model]
     assert set(refused) == set(MODELS)  # the other half would not fit
     assert set().union(*load.seen) == {digests(pairs[0])}

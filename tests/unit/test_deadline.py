@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from tests.support.decision_logs import until
+from tests.support.decision_logs import wait_until
 
 from adloom import deadline
 from adloom.deadline import TimedCall, call_within
@@ -29,5 +29,5 @@ def test_a_call_without_end_is_left_behind_and_said(
     assert "still waiting for the registry's answer, 0 s so far" in caplog.text
     assert deadline.is_call_running()
     over.set()
-    until(lambda: not deadline.is_call_running())
+    wait_until(lambda: not deadline.is_call_running())
     assert call.result()

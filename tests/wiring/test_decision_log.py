@@ -16,15 +16,15 @@ TEXT = (Path(__file__).parents[2] / "docs" / "how-to" / "decisions.md").read_tex
 
 def table(after: str) -> str:
     """The first table after a text."""
-    found = re.search(r"(?:^\|.*\n)+", TEXT[TEXT.index(after) :], re.MULTILINE)
-    assert found
-    return found[0]
+    result = re.search(r"(?:^\|.*\n)+", TEXT[TEXT.index(after) :], re.MULTILINE)
+    assert result
+    return result[0]
 
 
 def first_column(after: str) -> list[tuple[str, str]]:
     """What stands in ticks in a table's first column, and what follows it."""
     rows = [row.split("|")[1] for row in table(after).splitlines()[2:]]
-    return [found for row in rows for found in re.findall(r"`(\w+)`(\??)", row)]
+    return [result for row in rows for result in re.findall(r"`(\w+)`(\??)", row)]
 
 
 @pytest.mark.parametrize(("kind", "after"), [(Decision, "`decision`:"), (Feedback, "`feedback`:")])

@@ -41,11 +41,11 @@ def test_the_gate_has_rules_for_every_model() -> None:
 
 def test_a_model_that_is_only_a_row_and_a_stage_goes_the_whole_way(tmp_path: Path) -> None:
     command = [sys.executable, "-c", GO, str(tmp_path)]
-    found = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
-    assert (found["register"]["toy.verdict"], found["register"]["toy.champion"]) == ("promote", 1)
-    assert (found["served"], found["absent"]) == ({"toy": "Bag"}, {})
-    assert (found["listed"], found["asked_for"]) == (["toy"], ["all"])
-    assert found["input_of_report"] == "reports/toy"
-    assert found["titled"]
-    assert found["pipeline"]
-    assert found["mlmodel"]
+    result = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+    assert (result["register"]["toy.verdict"], result["register"]["toy.champion"]) == ("promote", 1)
+    assert (result["served"], result["absent"]) == ({"toy": "Bag"}, {})
+    assert (result["listed"], result["asked_for"]) == (["toy"], ["all"])
+    assert result["input_of_report"] == "reports/toy"
+    assert result["titled"]
+    assert result["pipeline"]
+    assert result["mlmodel"]

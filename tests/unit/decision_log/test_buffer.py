@@ -18,12 +18,12 @@ def buffer(room: int) -> Buffer:
 
 @given(STEPS, st.integers(0, 40))
 def test_lines_come_out_once_in_order_and_the_count_follows_them(steps: list[tuple[str, object]], room: int) -> None:
-    waiting, taken, written = buffer(room), b"", b""
+    waiting, received, written = buffer(room), b"", b""
     for _, value in steps:
         if isinstance(value, bytes):
             has_room = waiting.bytes + len(value) + 1 <= room
             assert waiting.put(value) == has_room
-            taken += value + b"\n" if has_room else b""
+            received += value + b"\n" if has_room else b""
         else:
             waiting.gather()
             head = waiting.peek()
@@ -31,14 +31,14 @@ def test_lines_come_out_once_in_order_and_the_count_follows_them(steps: list[tup
             if kept:
                 waiting.remove(kept)
             written += head[:kept]
-        assert waiting.bytes == len(taken) - len(written)
-        assert taken.startswith(written)
-        assert waiting.accepted == taken.count(b"\n")
+        assert waiting.bytes == len(received) - len(written)
+        assert received.startswith(written)
+        assert waiting.accepted == received.count(b"\n")
     waiting.gather()
     while head := waiting.peek():
         written += head
         waiting.remove(len(head))
-    assert (written, waiting.bytes, waiting.age()) == (taken, 0, 0)
+    assert (written, waiting.bytes, waiting.age()) == (received, 0, 0)
 
 
 def test_a_closed_buffer_takes_nothing() -> None:

@@ -4,8 +4,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.support.decision_logs import read, records
-from tests.support.log_processes import NEVER, appending, gaps
+from tests.support.decision_logs import read_log, select_records
+from tests.support.log_processes import NEVER, count_gaps, start_log_process
 
 from adloom.decision_log.counters import ProcessCounters
 from adloom.decision_log.segment_file import LogDirectory, recover
@@ -13,19 +13,19 @@ from adloom.decision_log.segment_file import LogDirectory, recover
 
 @pytest.mark.parametrize("kept", [0, 60])
 def test_after_a_power_cut_that_took_the_counts_what_is_there_is_kept(tmp_path: Path, kept: int) -> None:
-    with appending(tmp_path, NEVER) as process:
+    with start_log_process(tmp_path, NEVER) as process:
         written = int(process.do("fill"))
         process.end(signal.SIGKILL)
     [tally] = (tmp_path / "open").glob(f"*{ProcessCounters.SUFFIX}")
     tally.unlink() if kept else tally.write_bytes(b"")
     recover(LogDirectory(tmp_path))
-    assert len(records(read(tmp_path))) == written
-    assert gaps(tmp_path) == {}
+    assert len(select_records(read_log(tmp_path))) == written
+    assert count_gaps(tmp_path) == {}
     assert [*(tmp_path / "open").iterdir()] == []
 
 
 def test_nobody_recovers_what_a_living_process_writes(tmp_path: Path) -> None:
-    with appending(tmp_path, NEVER) as process:
+    with start_log_process(tmp_path, NEVER) as process:
         process.do("fill")
         assert recover(LogDirectory(tmp_path)) == 0
         assert len([*(tmp_path / "open").iterdir()]) == 2

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
-from tests.support.decision_logs import NOON, click, decision, framed, write
+from tests.support.decision_logs import NOON, click, decision, frame_segment, write_segment
 
 from adloom.cli.main import cli
 from adloom.config.params import Ingest, Period, Prepare, Source
@@ -46,7 +46,7 @@ class Bench:
     def log(self, *segments: Sequence[Line]) -> Path:
         root = self.root / f"log-{next(self._numbers)}"
         for number, records in enumerate(segments):
-            write(root, framed(records, process=f"{number:032x}"))
+            write_segment(root, frame_segment(records, process=f"{number:032x}"))
         return root
 
     def convert(self, *logs: Path) -> tuple[ConversionReport, dict[str, bytes]]:
@@ -202,7 +202,7 @@ def test_the_most_frequent_names_of_context_become_columns(
     monkeypatch.setattr(impressions, "MAX_COLUMNS", 2)
     contexts = [{"rare": "1"}, {"often": "2", "b": "3"}, {"often": "4", "a": "5"}]
     history = [decision(number, context=context, segment=None) for number, context in enumerate(contexts)]
-    log = bench.log([*history, *[history[0]] * 3])  # told again, which makes no name more frequent
+    log = bench.log([*history, *[history[0]] * 3])  # repeated feedback
     converted, _ = bench.convert(log)
     assert converted.context_names == 2
     assert "2 context names are excluded, such as 'b', 'rare'" in caplog.text
@@ -227,8 +227,8 @@ def test_a_record_that_cannot_be_converted_is_named_and_left_out(
 
 def test_of_a_damaged_segment_the_rest_is_converted_and_the_loss_is_counted(bench: Bench) -> None:
     root = bench.root / "damaged"
-    cut = write(root, framed([decision(number) for number in range(50)]))
-    write(root, framed([decision(50)], number=1, before=50))
+    cut = write_segment(root, frame_segment([decision(number) for number in range(50)]))
+    write_segment(root, frame_segment([decision(50)], number=1, before=50))
     (noise := cut.with_name("noise.jsonl.gz")).write_bytes(b"no gzip")
     os.truncate(cut, cut.stat().st_size - 40)
     converted, _ = bench.convert(root)
@@ -239,7 +239,7 @@ def test_of_a_damaged_segment_the_rest_is_converted_and_the_loss_is_counted(benc
 
 def test_the_command_converts_what_it_can_and_then_names_the_damaged_segment(tmp_path: Path) -> None:
     log, out = tmp_path / "log", tmp_path / "impressions"
-    path = write(log, framed([decision(0)]))
+    path = write_segment(log, frame_segment([decision(0)]))
     (bad := path.with_name("bad.jsonl.gz")).write_bytes(path.read_bytes()[:60])
     done = CliRunner().invoke(cli, ["log", "to-impressions", str(log), "--out", str(out), "--json"])
     assert json.loads(done.stdout)["impressions"] == 2
@@ -254,8 +254,8 @@ def test_only_their_owner_may_read_impressions(bench: Bench) -> None:
 
 
 def test_lines_that_are_none_of_a_log_are_counted_and_a_log_that_showed_nothing_is_refused(bench: Bench) -> None:
-    header, end = framed([])
-    write(bench.root / "odd", [header, b"{}\n", decision(0), end])
+    header, end = frame_segment([])
+    write_segment(bench.root / "odd", [header, b"{}\n", decision(0), end])
     assert bench.convert(bench.root / "odd")[0].unreadable == 1
     with pytest.raises(DataError, match="no decision showed a creative"):
         bench.convert(bench.log([decision(0, chosen=[], propensities=[])]))
@@ -315,17 +315,19 @@ def test_the_table_passes_the_contract_and_its_users_meet_those_of_the_events(
     ann = privacy.pseudonymise("ann", context.pseudonym_key)
     mark = privacy.key_fingerprint(context.pseudonym_key)
     history = [decision(number, user=ann, user_key=mark) for number in range(3)]
-    write(tmp_path / "log", framed([*history, decision(3, user=None, user_key=None, segment=None), click(1)]))
+    write_segment(
+        tmp_path / "log", frame_segment([*history, decision(3, user=None, user_key=None, segment=None), click(1)])
+    )
     shown = CliRunner().invoke(cli, ["log", "to-impressions", "log", "--out", "impressions", "--json"])
     assert json.loads(shown.output)["impressions"] == 8
     pd.DataFrame({"user_id": ["ann", "bob"], "timestamp": "2026-01-01"}).to_csv("orders.csv", index=False)
-    given = Ingest(
+    sources = Ingest(
         events=Source(uri="orders.csv", format="csv", constants={"event": "purchase"}),
         impressions=Source(uri="impressions", format="parquet"),
     )
     period = Period(holdout_start=date(2026, 9, 21), end=date(2026, 10, 1))
-    sources_lock.save(sources_lock.scan_table(given, None, context), sources_lock.LOCK)
-    ingest.run(ingest.Inputs(), ingest.Outputs(), given, context)
+    sources_lock.save(sources_lock.scan_table(sources, None, context), sources_lock.LOCK)
+    ingest.run(ingest.Inputs(), ingest.Outputs(), sources, context)
     params = Prepare(events=period, impressions=period)
     counts = prepare.run(prepare.Inputs(), prepare.Outputs(), params, context)
     assert (counts["impressions_rows"], counts["impressions_quarantined"]) == (8, 0)
@@ -338,7 +340,7 @@ def test_the_table_passes_the_contract_and_its_users_meet_those_of_the_events(
 
 def test_the_command_replaces_impressions_and_nothing_else(tmp_path: Path) -> None:
     log, out = tmp_path / "log", tmp_path / "impressions"
-    write(log, framed([decision(0)]))
+    write_segment(log, frame_segment([decision(0)]))
     command = ["log", "to-impressions", str(log), "--out", str(out)]
     first = CliRunner().invoke(cli, [*command, "--json"])
     expected = ConversionReport(1, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, [])

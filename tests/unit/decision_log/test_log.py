@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.decision_logs import BRISK, LIMITS, click, decision, read, records, until
-from tests.support.log_processes import NEVER, appending
+from tests.support.decision_logs import BRISK, LIMITS, click, decision, read_log, select_records, wait_until
+from tests.support.log_processes import NEVER, start_log_process
 
 from adloom.config.settings import Settings
 from adloom.decision_log.log import DecisionLog, open_log
@@ -23,14 +23,14 @@ from adloom.storage.local import FolderObjectStore, FolderStore
 
 def test_what_was_taken_is_in_the_log_when_it_is_closed_in_order(tmp_path: Path) -> None:
     log = DecisionLog(tmp_path, "shop", LIMITS)
-    given: list[Record] = [decision(0), click(0), decision(1)]
-    assert [log.append(record) for record in given] == [True] * 3
+    values: list[Record] = [decision(0), click(0), decision(1)]
+    assert [log.append(record) for record in values] == [True] * 3
     log.close()
-    header, *between, end = read(tmp_path)
+    header, *between, end = read_log(tmp_path)
     assert isinstance(header, Header)
     assert isinstance(end, End)
     assert (header.project, header.number, header.records, end.records, end.last) == ("shop", 0, 0, 3, True)
-    assert between == given
+    assert between == values
     assert [*(tmp_path / "open").iterdir()] == []
     numbers = log.statistics()
     assert (numbers.appended, numbers.written, numbers.dropped, numbers.write_lag) == (3, 3, {}, 0)
@@ -42,7 +42,7 @@ def test_a_finished_segment_is_named_by_its_content_below_project_and_day(tmp_pa
     log.close()
     [path] = (tmp_path / "shop").glob("*/*")
     assert path.name == f"{hashlib.sha256(path.read_bytes()).hexdigest()}.jsonl.gz"
-    header = read(tmp_path)[0]
+    header = read_log(tmp_path)[0]
     assert path.stat().st_mtime == pytest.approx(header.time / 1e6)
 
 
@@ -54,7 +54,7 @@ def test_a_process_that_logged_nothing_leaves_nothing(tmp_path: Path) -> None:
 def test_records_are_written_while_the_process_goes_on(tmp_path: Path) -> None:
     log = DecisionLog(tmp_path, "shop", BRISK)
     log.append(decision())
-    until(lambda: log.statistics().written == 1)
+    wait_until(lambda: log.statistics().written == 1)
     [path] = (tmp_path / "open").glob("*.jsonl")
     assert path.read_bytes().splitlines()[1] == encode(decision())
     log.close()
@@ -67,8 +67,8 @@ def test_what_a_full_buffer_cannot_take_is_dropped_counted_and_told_by_a_gap(tmp
     assert log.statistics().dropped == {"buffer full": 3}
     assert log.statistics().write_lag > 0
     log.close()
-    lines = read(tmp_path)
-    assert records(lines) == [decision(0), decision(1)]
+    lines = read_log(tmp_path)
+    assert select_records(lines) == [decision(0), decision(1)]
     assert [(line.reason, line.records) for line in lines if isinstance(line, Gap)] == [("buffer full", 3)]
 
 
@@ -78,7 +78,9 @@ def test_what_cannot_be_encoded_fails_no_answer(tmp_path: Path, bad: dict[str, A
     assert not log.append(decision(**bad))
     log.append(decision())
     log.close()
-    assert [(line.reason, line.records) for line in read(tmp_path) if isinstance(line, Gap)] == [("not a record", 1)]
+    assert [(line.reason, line.records) for line in read_log(tmp_path) if isinstance(line, Gap)] == [
+        ("not a record", 1)
+    ]
 
 
 def test_after_the_end_nothing_is_taken_and_closing_twice_is_once(tmp_path: Path) -> None:
@@ -87,13 +89,13 @@ def test_after_the_end_nothing_is_taken_and_closing_twice_is_once(tmp_path: Path
     log.close()
     log.close()
     assert not log.append(decision(1))
-    assert records(read(tmp_path)) == [decision(0)]
+    assert select_records(read_log(tmp_path)) == [decision(0)]
 
 
 def test_only_their_owner_may_read_the_files_of_a_log(tmp_path: Path) -> None:
     log = DecisionLog(tmp_path / "log", "shop", BRISK, FolderObjectStore(str(tmp_path / "remote")))
     log.append(decision(0))
-    until(lambda: log.statistics().written == 1)
+    wait_until(lambda: log.statistics().written == 1)
     files = [path for path in (tmp_path / "log").rglob("*") if path.is_file()]
     log.close(within=0)
     files += [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -106,8 +108,8 @@ def test_several_logs_share_a_folder(tmp_path: Path) -> None:
         logs[number % 3].append(decision(number))
     for log in logs:
         log.close()
-    found = records(read(tmp_path / "remote"))
-    assert sorted(line.time for line in found) == [decision(number).time for number in range(30)]
+    result = select_records(read_log(tmp_path / "remote"))
+    assert sorted(line.time for line in result) == [decision(number).time for number in range(30)]
     assert [*(tmp_path / "log").glob("shop/*/*")] == []
 
 
@@ -115,7 +117,7 @@ def test_the_environment_says_where_and_how(tmp_path: Path) -> None:
     log = open_log(Settings(home=tmp_path / "home", log_uri=str(tmp_path / "remote")), "shop")
     log.append(decision())
     log.close()
-    assert records(read(tmp_path / "remote")) == [decision()]
+    assert select_records(read_log(tmp_path / "remote")) == [decision()]
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="decision log: .*file/decisions: .*; set ADLOOM_HOME "):
         open_log(Settings(home=tmp_path / "file"), "shop")
@@ -135,9 +137,9 @@ def test_the_log_and_its_verification_need_nothing_that_trains(tmp_path: Path) -
 
 
 def test_a_process_that_is_told_to_end_loses_nothing(tmp_path: Path) -> None:
-    with appending(tmp_path, NEVER) as process:
+    with start_log_process(tmp_path, NEVER) as process:
         process.do("take 500")
         process.end(signal.SIGTERM)
         assert process.process.returncode == 0
-    assert len(records(read(tmp_path))) == 500
+    assert len(select_records(read_log(tmp_path))) == 500
     assert verify([str(tmp_path)], FolderStore()).issue_count == 0

@@ -2,17 +2,19 @@
 
 from pathlib import Path
 
-from tests.support.decision_logs import OTHER, click, decision, framed, verify_log, write
+from tests.support.decision_logs import OTHER, click, decision, frame_segment, verify_log, write_segment
 
 
 def test_half_of_all_clicks_of_one_user_are_found_where_there_are_many(tmp_path: Path) -> None:
     def counted(decided: int, users: int) -> int:
         """The finding where all decisions are clicked, and all but those of some users are of one user."""
         root = tmp_path / f"{decided}-{users}"
-        write(root, framed([decision(number, user=f"{min(number, users) + 1:032x}") for number in range(decided)]))
+        write_segment(
+            root, frame_segment([decision(number, user=f"{min(number, users) + 1:032x}") for number in range(decided)])
+        )
         clicks = [click(number) for number in range(decided)]
-        write(root, framed(clicks, process=OTHER))
-        write(root, framed(clicks, process=OTHER, number=1, before=decided))  # told again, which is no other click
+        write_segment(root, frame_segment(clicks, process=OTHER))
+        write_segment(root, frame_segment(clicks, process=OTHER, number=1, before=decided))  # repeated feedback
         return verify_log(root).counts["one_user"]
 
     assert [counted(100, 50), counted(101, 51), counted(99, 0)] == [50, 0, 0]

@@ -4,7 +4,7 @@ import gzip
 from pathlib import Path
 
 import pytest
-from tests.support.decision_logs import LATER, PROCESS, decision, framed, verify_log, write
+from tests.support.decision_logs import LATER, PROCESS, decision, frame_segment, verify_log, write_segment
 
 from adloom.decision_log.record import encode
 from adloom.decision_log.verify import verify
@@ -13,8 +13,8 @@ from adloom.storage.local import FolderStore
 
 
 def test_what_lies_in_two_places_is_one_segment_and_what_is_being_written_none(tmp_path: Path) -> None:
-    for place in ("here", "there"):
-        write(tmp_path / place, framed([decision(0)]))
+    for location in ("here", "there"):
+        write_segment(tmp_path / location, frame_segment([decision(0)]))
     (tmp_path / "here" / "open").mkdir()
     (tmp_path / "here" / "open" / f"{PROCESS}-000001.jsonl").write_bytes(encode(decision(1))[:40])
     findings = verify([str(tmp_path / "here"), str(tmp_path / "there")], FolderStore(), at=LATER)
@@ -22,7 +22,7 @@ def test_what_lies_in_two_places_is_one_segment_and_what_is_being_written_none(t
 
 
 def test_a_single_segment_is_a_log_whatever_its_name(tmp_path: Path) -> None:
-    path = write(tmp_path, framed([decision(0)]))
+    path = write_segment(tmp_path, frame_segment([decision(0)]))
     plain = tmp_path / "one.jsonl"
     plain.write_bytes(gzip.decompress(path.read_bytes()))
     assert verify([str(plain)], FolderStore(), at=LATER).decisions == 1

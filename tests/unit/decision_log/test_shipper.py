@@ -4,8 +4,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.decision_logs import BRISK, LIMITS, decision, framed, read, records, until, write
-from tests.support.remotes import Ahead, Forgetful
+from tests.support.decision_logs import (
+    BRISK,
+    LIMITS,
+    decision,
+    frame_segment,
+    read_log,
+    select_records,
+    wait_until,
+    write_segment,
+)
+from tests.support.remotes import FlakyRemote, TruncatingRemote
 
 from adloom.decision_log import segment_file
 from adloom.decision_log.counters import ProcessCounters
@@ -21,10 +30,10 @@ def test_what_cannot_be_finished_yet_counts_as_unshipped(tmp_path: Path) -> None
         tmp_path / "log", "shop", replace(BRISK, rotation=0.01), FolderObjectStore(str(tmp_path / "remote"))
     )
     log.append(decision())
-    until(lambda: log.statistics().unshipped == 1)
+    wait_until(lambda: log.statistics().unshipped == 1)
     assert log.statistics().ship_lag > 0
     day.unlink()
-    until(lambda: log.statistics().shipped == 1)
+    wait_until(lambda: log.statistics().shipped == 1)
     log.close()
     assert log.statistics().unshipped == 0
 
@@ -35,44 +44,44 @@ def test_a_segment_that_cannot_be_read_holds_up_no_other(tmp_path: Path, caplog:
     log = DecisionLog(tmp_path / "log", "shop", LIMITS, FolderObjectStore(str(tmp_path / "remote")))
     log.append(decision())
     log.close(within=0.5)
-    assert records(read(tmp_path / "remote")) == [decision()]
+    assert select_records(read_log(tmp_path / "remote")) == [decision()]
     assert log.statistics().unshipped == 1
     assert f"Is a directory: '{bad}'" in caplog.text
 
 
 def test_what_is_finished_is_shipped_though_another_process_cannot_be_recovered(tmp_path: Path) -> None:
-    write(tmp_path / "log", framed([decision()]))
+    write_segment(tmp_path / "log", frame_segment([decision()]))
     (tmp_path / "log" / "open" / f"{'0' * 32}{ProcessCounters.SUFFIX}").mkdir(parents=True)  # reading it fails
     log = DecisionLog(tmp_path / "log", "shop", LIMITS, FolderObjectStore(str(tmp_path / "remote")))
-    until(lambda: log.statistics().shipped == 1)
+    wait_until(lambda: log.statistics().shipped == 1)
     log.close(within=0)
-    assert records(read(tmp_path / "remote")) == [decision()]
+    assert select_records(read_log(tmp_path / "remote")) == [decision()]
 
 
 def test_what_fails_to_be_shipped_is_tried_again_and_then_taken_away_here(tmp_path: Path) -> None:
-    remote = Ahead(str(tmp_path / "remote"), failures=1)
+    remote = FlakyRemote(str(tmp_path / "remote"), failures=1)
     log = DecisionLog(tmp_path / "log", "shop", replace(BRISK, rotation=0.01), remote)
     log.append(decision())
-    until(lambda: log.statistics().shipped == 1)
+    wait_until(lambda: log.statistics().shipped == 1)
     assert log.statistics().failures == 1
     log.close()
     assert [*(tmp_path / "log").glob("shop/*/*")] == []
-    assert records(read(tmp_path / "remote")) == [decision()]
+    assert select_records(read_log(tmp_path / "remote")) == [decision()]
     assert (log.statistics().unshipped, log.statistics().ship_lag) == (0, 0)
 
 
 def test_what_the_remote_does_not_have_whole_stays_here(tmp_path: Path) -> None:
-    log = DecisionLog(tmp_path / "log", "shop", LIMITS, Forgetful(str(tmp_path / "remote")))
+    log = DecisionLog(tmp_path / "log", "shop", LIMITS, TruncatingRemote(str(tmp_path / "remote")))
     log.append(decision())
     log.close(within=0.1)
     assert log.statistics().failures > 0
     assert log.statistics().ship_lag > 0
-    assert records(read(tmp_path / "log")) == [decision()]
+    assert select_records(read_log(tmp_path / "log")) == [decision()]
 
 
 def test_the_next_process_ships_what_the_last_one_could_not(tmp_path: Path) -> None:
-    first = DecisionLog(tmp_path / "log", "shop", LIMITS, Ahead(str(tmp_path / "remote"), failures=99))
+    first = DecisionLog(tmp_path / "log", "shop", LIMITS, FlakyRemote(str(tmp_path / "remote"), failures=99))
     first.append(decision())
     first.close(within=0.1)
     DecisionLog(tmp_path / "log", "shop", LIMITS, FolderObjectStore(str(tmp_path / "remote"))).close()
-    assert records(read(tmp_path / "remote")) == [decision()]
+    assert select_records(read_log(tmp_path / "remote")) == [decision()]

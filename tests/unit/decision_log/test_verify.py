@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
-from tests.support.decision_logs import LATER, NOON, OTHER, click, decision, framed, verify_log, write
+from tests.support.decision_logs import LATER, NOON, OTHER, click, decision, frame_segment, verify_log, write_segment
 
 from adloom.cli.main import cli
 from adloom.decision_log.record import Gap, encode
@@ -22,9 +22,9 @@ from adloom.errors import DataError
 
 
 def test_a_sound_log_has_nothing_wrong(tmp_path: Path) -> None:
-    write(tmp_path, framed([decision(0), click(0), decision(1)]))
-    write(tmp_path, framed([decision(2)], number=1, before=3))
-    write(tmp_path, framed([click(1)], process=OTHER))
+    write_segment(tmp_path, frame_segment([decision(0), click(0), decision(1)]))
+    write_segment(tmp_path, frame_segment([decision(2)], number=1, before=3))
+    write_segment(tmp_path, frame_segment([click(1)], process=OTHER))
     findings = verify_log(tmp_path)
     assert findings.issue_count == 0
     assert (findings.segments, findings.decisions, findings.feedback, len(findings.summaries)) == (3, 3, 2, 2)
@@ -48,7 +48,7 @@ def test_a_sound_log_has_nothing_wrong(tmp_path: Path) -> None:
     ],
 )
 def test_a_fault_of_a_decision_is_found_by_its_name(tmp_path: Path, change: dict[str, Any], check: str) -> None:
-    path = write(tmp_path, framed([decision(0), decision(1, **change)]))
+    path = write_segment(tmp_path, frame_segment([decision(0), decision(1, **change)]))
     findings = verify_log(tmp_path)
     assert set(findings.counts) == {check}
     assert findings.examples[check][0].startswith(f"{path}:3: {1:032x}: ")
@@ -80,79 +80,86 @@ def test_exact_slates_of_any_length_are_sound(weights: list[float], seed: int) -
 
 
 def duplicate(root: Path) -> None:
-    write(root, framed([decision(0)]))
-    write(root, framed([decision(0, tier="cached")], process=OTHER))
+    write_segment(root, frame_segment([decision(0)]))
+    write_segment(root, frame_segment([decision(0, tier="cached")], process=OTHER))
 
 
 def feedback(root: Path) -> None:
-    write(root, framed([decision(0), click(7)]))
+    write_segment(root, frame_segment([decision(0), click(7)]))
 
 
 def early(root: Path) -> None:
-    write(root, framed([decision(0), decision(1, time=NOON + 2 * CLOCK_SKEW)]))
-    write(root, framed([click(0, time=NOON - CLOCK_SKEW), click(1, time=NOON + CLOCK_SKEW - 1)], process=OTHER))
+    write_segment(root, frame_segment([decision(0), decision(1, time=NOON + 2 * CLOCK_SKEW)]))
+    write_segment(
+        root, frame_segment([click(0, time=NOON - CLOCK_SKEW), click(1, time=NOON + CLOCK_SKEW - 1)], process=OTHER)
+    )
 
 
 def cut_between(root: Path) -> None:
-    write(root, framed([decision(0)]))
-    path = write(root, framed([decision(number) for number in range(1, 51)], number=1, before=1))
+    write_segment(root, frame_segment([decision(0)]))
+    path = write_segment(root, frame_segment([decision(number) for number in range(1, 51)], number=1, before=1))
     os.truncate(path, 60)  # of its gzip, the name of no file and no whole block
-    write(root, framed([decision(51)], number=2, before=51))
+    write_segment(root, frame_segment([decision(51)], number=2, before=51))
 
 
 def backwards(root: Path) -> None:
-    write(root, framed([decision(20), decision(9), decision(21)]))
+    write_segment(root, frame_segment([decision(20), decision(9), decision(21)]))
 
 
 def backwards_between_segments(root: Path) -> None:
-    write(root, framed([decision(20)]))
-    write(root, framed([decision(9)], number=1, before=1))
+    write_segment(root, frame_segment([decision(20)]))
+    write_segment(root, frame_segment([decision(9)], number=1, before=1))
 
 
 def future(root: Path) -> None:
-    write(root, framed([decision(0, time=LATER + CLOCK_SKEW + 1)]))
+    write_segment(root, frame_segment([decision(0, time=LATER + CLOCK_SKEW + 1)]))
 
 
 def lost_segment(root: Path) -> None:
-    write(root, framed([decision(0)]))
-    write(root, framed([decision(2)], number=2, before=2))
+    write_segment(root, frame_segment([decision(0)]))
+    write_segment(root, frame_segment([decision(2)], number=2, before=2))
 
 
 def lost_line(root: Path) -> None:
-    header, _, *rest = framed([decision(0), decision(1)])
-    write(root, [header, *rest])
+    header, _, *rest = frame_segment([decision(0), decision(1)])
+    write_segment(root, [header, *rest])
 
 
 def gap(root: Path) -> None:
-    write(root, framed([decision(0), Gap(time=NOON, reason="disk full", records=1)]))
+    write_segment(root, frame_segment([decision(0), Gap(time=NOON, reason="disk full", records=1)]))
 
 
 def line(root: Path) -> None:
-    write(
-        root, [*framed([decision(0), decision(1)])[:2], b'{"type":"decision"}\n', framed([decision(0), decision(1)])[3]]
+    write_segment(
+        root,
+        [
+            *frame_segment([decision(0), decision(1)])[:2],
+            b'{"type":"decision"}\n',
+            frame_segment([decision(0), decision(1)])[3],
+        ],
     )
 
 
 def torn(root: Path) -> None:
-    header, first, end = framed([decision(0)])
-    write(root, [header, first, end, encode(decision(1))[:-5]])
+    header, first, end = frame_segment([decision(0)])
+    write_segment(root, [header, first, end, encode(decision(1))[:-5]])
 
 
 def no_end(root: Path) -> None:
-    write(root, framed([decision(0)])[:-1])
+    write_segment(root, frame_segment([decision(0)])[:-1])
 
 
 def no_header(root: Path) -> None:
-    write(root, framed([decision(0)])[1:])
+    write_segment(root, frame_segment([decision(0)])[1:])
 
 
 def renamed(root: Path) -> None:
-    path = write(root, framed([decision(0)]))
+    path = write_segment(root, frame_segment([decision(0)]))
     path.rename(path.with_name("0" * 64 + ".jsonl.gz"))
 
 
 def cut_short(root: Path) -> None:
-    path = write(root, framed([decision(number) for number in range(50)]))
+    path = write_segment(root, frame_segment([decision(number) for number in range(50)]))
     path.rename(path.with_name("short.jsonl.gz")).write_bytes(path.with_name("short.jsonl.gz").read_bytes()[:-30])
 
 
@@ -189,17 +196,17 @@ def test_a_segment_without_a_header_says_so(tmp_path: Path) -> None:
 
 
 def test_small_differences_of_clocks_are_no_fault(tmp_path: Path) -> None:
-    write(tmp_path, framed([decision(0, time=LATER + CLOCK_SKEW), decision(1, time=LATER)]))
+    write_segment(tmp_path, frame_segment([decision(0, time=LATER + CLOCK_SKEW), decision(1, time=LATER)]))
     assert verify_log(tmp_path).issue_count == 0
 
 
 def test_a_log_that_begins_in_the_middle_of_a_process_misses_nothing(tmp_path: Path) -> None:
-    write(tmp_path, framed([decision(0)], number=7, before=900))
+    write_segment(tmp_path, frame_segment([decision(0)], number=7, before=900))
     assert verify_log(tmp_path).issue_count == 0
 
 
 def test_the_command_prints_each_check_and_fails_in_one_line(tmp_path: Path) -> None:
-    write(tmp_path, framed([decision(0), decision(0, policy_version=4), click(9)]))
+    write_segment(tmp_path, frame_segment([decision(0), decision(0, policy_version=4), click(9)]))
     shown = CliRunner().invoke(cli, ["log", "verify", str(tmp_path)])
     assert isinstance(shown.exception, DataError)
     assert shown.exception.exit_code == 2
@@ -209,7 +216,7 @@ def test_the_command_prints_each_check_and_fails_in_one_line(tmp_path: Path) -> 
 
 
 def test_the_command_prints_json_for_a_program(tmp_path: Path) -> None:
-    write(tmp_path, framed([decision(0)]))
+    write_segment(tmp_path, frame_segment([decision(0)]))
     shown = CliRunner().invoke(cli, ["log", "verify", str(tmp_path), "--json"])
     assert shown.exit_code == 0
     summary = json.loads(shown.output)
@@ -219,7 +226,7 @@ def test_the_command_prints_json_for_a_program(tmp_path: Path) -> None:
 
 def test_examples_are_few_and_counts_are_all(tmp_path: Path) -> None:
     wrong = [structs.replace(decision(number), propensities=[0.3, 0.3]) for number in range(9)]
-    write(tmp_path, framed(wrong))
+    write_segment(tmp_path, frame_segment(wrong))
     findings = verify_log(tmp_path)
     assert findings.counts == {"propensity": 9}
     assert len(findings.examples["propensity"]) == 3

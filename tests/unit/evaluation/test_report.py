@@ -86,13 +86,13 @@ class Outline(HTMLParser):
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
+        values = dict(attrs)
         self.fetched += [value or "" for name, value in attrs if name in {"src", "srcset", "data"}]
-        self.links += [given["href"] or ""] if "href" in given else []
-        self.ids += [given["id"] or ""] if "id" in given else []
+        self.links += [values["href"] or ""] if "href" in values else []
+        self.ids += [values["id"] or ""] if "id" in values else []
         if tag in {"h1", "h2", "h3"}:
             self.headings.append(int(tag[1]))
-        if (tag == "img" and not given.get("alt")) or (tag == "svg" and not given.get("aria-label")):
+        if (tag == "img" and not values.get("alt")) or (tag == "svg" and not values.get("aria-label")):
             self.silent.append(tag)
         if tag not in self.VOID:
             self.open.append(tag)

@@ -16,8 +16,8 @@ EVALUATION = Evaluation(
 
 
 def test_what_is_written_is_read() -> None:
-    found = parse_findings(render_files(EVALUATION))
-    assert (found.metrics, found.sections) == (EVALUATION.metrics, EVALUATION.sections)
+    result = parse_findings(render_files(EVALUATION))
+    assert (result.metrics, result.sections) == (EVALUATION.metrics, EVALUATION.sections)
 
 
 def test_each_figure_is_a_file_of_its_own() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.impression_tables import log
+from tests.support.impression_tables import read_frame
 
 from adloom.policy.batch import compute_probabilities
 from adloom.policy.feature_space import FeatureSpace
@@ -21,7 +21,9 @@ names = st.sampled_from(["x", "y", "z", ""])
 )
 def test_many_at_once_are_what_they_are_one_by_one(rows: list[tuple[str, str, str]], floor: float, seed: int) -> None:
     placement, device, creative = zip(*rows, strict=True)
-    data = log(placement=[p or "none" for p in placement], ctx_device=[d or None for d in device], creative_id=creative)
+    data = read_frame(
+        placement=[p or "none" for p in placement], ctx_device=[d or None for d in device], creative_id=creative
+    )
     rng = np.random.default_rng(seed)
     space = FeatureSpace(
         (("placement",), ("placement", "ctx_device")), (("x", "y"), (f"x{SEPARATOR}y", f"y{SEPARATOR}y"))
@@ -32,13 +34,13 @@ def test_many_at_once_are_what_they_are_one_by_one(rows: list[tuple[str, str, st
         known, np.array([0, 1, 1]), ("bags",), floats(rng, 3), space.features, space.values, tables, floats(rng, 2),
         temperature=0.5, floor=floor,
     )  # fmt: skip
-    found = compute_probabilities(policy, data)
+    result = compute_probabilities(policy, data)
     for i in range(len(data)):
         offered = data.sets[data.offered[i]]
         context = {name: values[i] or None for name, values in data.context.items()}
         single = policy.probabilities(context, [data.creatives[j] for j in offered])
-        np.testing.assert_allclose(found[i, offered], single, rtol=1e-9)
-    np.testing.assert_allclose(found.sum(1), 1, rtol=1e-12)
+        np.testing.assert_allclose(result[i, offered], single, rtol=1e-9)
+    np.testing.assert_allclose(result.sum(1), 1, rtol=1e-12)
 
 
 def floats(rng: np.random.Generator, *shape: int) -> Any:

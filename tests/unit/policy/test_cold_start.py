@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.support.impression_tables import NONE, repeated
+from tests.support.impression_tables import NO_CATEGORIES, repeat_impressions
 
 from adloom.policy import models
 from adloom.policy.cold_start import Pictures, add_cold_start
@@ -17,7 +17,7 @@ def pictures(**embeddings: list[float]) -> Pictures:
 
 
 def test_a_new_picture_is_scored_by_those_like_it() -> None:
-    data = repeated({("x", "a"): (2000, 200), ("x", "b"): (2000, 100)})
+    data = repeat_impressions({("x", "a"): (2000, 200), ("x", "b"): (2000, 100)})
     policy = models.fit_rates(data, Categories(("bags",), {"a": "bags", "b": "bags"}))
     wider = add_cold_start(
         policy, pictures(a=[1, 0], b=[0, 1], like_a=[1, 0], like_b=[0, 1], between=[1, 1], opposite=[-1, -1])
@@ -33,6 +33,6 @@ def test_a_new_picture_is_scored_by_those_like_it() -> None:
 
 
 def test_pictures_of_other_creatives_than_the_logs_teach_nothing() -> None:
-    policy = models.fit_rates(repeated({("x", "a"): (20, 2), ("x", "b"): (20, 1)}), NONE)
+    policy = models.fit_rates(repeat_impressions({("x", "a"): (20, 2), ("x", "b"): (20, 1)}), NO_CATEGORIES)
     assert add_cold_start(policy, pictures(other=[1, 0])) is policy
     assert add_cold_start(policy, pictures(a=[1, 0])) is policy

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.support.impression_tables import frame
+from tests.support.impression_tables import impressions_frame
 
 from adloom.config.params import TrainPolicy
 from adloom.evaluation.metric import Table
@@ -20,22 +20,22 @@ CARD = {"params": TrainPolicy(models=["uniform"], floor=0.0).model_dump(), "cand
 
 def shown_alike() -> tuple[Impressions, ExclusionCounts]:
     creative = ["a", "b"] * 200
-    rows = frame(creative_id=creative, clicked=[i % 10 == 0 for i in range(400)])  # all 40 clicks are on a
+    rows = impressions_frame(creative_id=creative, clicked=[i % 10 == 0 for i in range(400)])  # all 40 clicks are on a
     return read_impressions(rows, [None] * 400, timedelta(hours=10))
 
 
-def tables(found: Any) -> dict[str, Table]:
-    return {section.title: section for section in found.sections if isinstance(section, Table)}
+def tables(result: Any) -> dict[str, Table]:
+    return {section.title: section for section in result.sections if isinstance(section, Table)}
 
 
 def test_a_policy_like_the_log_earns_what_the_log_earned() -> None:
     data, left = shown_alike()
-    found = evaluation.evaluate(models.fit_uniform(data, Categories()), data, data, left, CARD)
-    assert found.metrics["click_rate"].value == pytest.approx(40 / 391, rel=0.05)
-    assert found.metrics["logged_click_rate"].value == pytest.approx(40 / 391, rel=0.05)
-    assert found.metrics["effective_sample_size"].value == len(data)
-    assert found.metrics["immature"].value == left.immature == 10
-    compared = tables(found)["Policies compared"].rows
+    result = evaluation.evaluate(models.fit_uniform(data, Categories()), data, data, left, CARD)
+    assert result.metrics["click_rate"].value == pytest.approx(40 / 391, rel=0.05)
+    assert result.metrics["logged_click_rate"].value == pytest.approx(40 / 391, rel=0.05)
+    assert result.metrics["effective_sample_size"].value == len(data)
+    assert result.metrics["immature"].value == left.immature == 10
+    compared = tables(result)["Policies compared"].rows
     assert [row[0] for row in compared] == ["the log itself", "this policy", "uniform, temperature 1"]
     assert {row[-1] for row in compared} == {"reliable"}
 
@@ -44,13 +44,13 @@ def test_a_click_rate_that_is_not_to_be_trusted_is_no_metric() -> None:
     data, left = shown_alike()
     propensity = data.propensity.copy()
     propensity[1] = 1e-6
-    found = evaluation.evaluate(
+    result = evaluation.evaluate(
         models.fit_uniform(data, Categories()), data, replace(data, propensity=propensity), left, CARD
     )
-    assert "click_rate" not in found.metrics
-    assert found.metrics["effective_sample_size"].value == 1
-    assert tables(found)["Policies compared"].rows[1][-1] != "reliable"
-    ours, log = found.samples["click_rate"], found.baseline["click_rate"]
+    assert "click_rate" not in result.metrics
+    assert result.metrics["effective_sample_size"].value == 1
+    assert tables(result)["Policies compared"].rows[1][-1] != "reliable"
+    ours, log = result.samples["click_rate"], result.baseline["click_rate"]
     assert ours.compare is not None
     assert ours.compare(ours, log, 0.0).enough is False
 

@@ -1,13 +1,13 @@
 """Features of impressions and their values."""
 
-from tests.support.impression_tables import log
+from tests.support.impression_tables import read_frame
 
 from adloom.policy.feature_space import FeatureSpace
 from adloom.policy.scorer import SEPARATOR
 
 
 def test_features_are_the_columns_there_are_and_rare_values_are_unknown() -> None:
-    data = log(
+    data = read_frame(
         creative_id=["a", "b"] * 500, placement=["x"] * 500 + ["y"] * 500, position=[1, 2] * 500,
         ctx_device=["watch", *["phone"] * 999],
     )  # fmt: skip

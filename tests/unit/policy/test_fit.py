@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
-from tests.support.impression_tables import NONE, crossed
+from tests.support.impression_tables import NO_CATEGORIES, crossed_tastes
 
 from adloom.policy import fit
 from adloom.policy.models import Categories
 
 
 def test_the_linear_model_learns_whom_a_creative_is_for() -> None:
-    data = crossed()
-    policy = fit.fit_linear(data, NONE, 1.0).to_policy(data)
+    data = crossed_tastes()
+    policy = fit.fit_linear(data, NO_CATEGORIES, 1.0).to_policy(data)
     phone = policy.probabilities({"placement": "top", "ctx_device": "phone"}, ["a", "b", "c"])
     tablet = policy.probabilities({"placement": "top", "ctx_device": "tablet"}, ["a", "b", "c"])
     odds = (0.4 / 0.6) / (0.1 / 0.9)  # at temperature 1 the shares are the odds of a click
@@ -20,22 +20,25 @@ def test_the_linear_model_learns_whom_a_creative_is_for() -> None:
 
 
 def test_a_stronger_penalty_is_nearer_to_all_alike() -> None:
-    data = crossed()
-    spread = [np.ptp(fit.fit_linear(data, NONE, penalty).to_policy(data).weights[1]) for penalty in (0.001, 0.01, 1.0)]
+    data = crossed_tastes()
+    spread = [
+        np.ptp(fit.fit_linear(data, NO_CATEGORIES, penalty).to_policy(data).weights[1])
+        for penalty in (0.001, 0.01, 1.0)
+    ]
     assert spread == sorted(spread)
     assert spread[0] < 0.25
     assert spread[2] > 1
 
 
 def test_the_loss_is_that_of_the_probabilities() -> None:
-    data = crossed()
-    surprise = fit.fit_linear(data, NONE, 1.0).log_loss(crossed(seed=1))
+    data = crossed_tastes()
+    surprise = fit.fit_linear(data, NO_CATEGORIES, 1.0).log_loss(crossed_tastes(seed=1))
     truth = -np.mean([q * np.log(p) + (1 - q) * np.log(1 - p) for p in (0.4, 0.1, 0.1) for q in [p]])
     assert surprise == pytest.approx(truth, rel=0.05)
 
 
 def test_the_categories_of_creatives_are_learnt_too() -> None:
-    data = crossed()
+    data = crossed_tastes()
     categories = Categories(("good", "bad"), {"a": "good", "b": "good", "c": "bad"})
     policy = fit.fit_linear(data, categories, 0.1).to_policy(data)
     assert policy.prior[0] > policy.prior[2] > policy.prior[1]
@@ -43,6 +46,6 @@ def test_the_categories_of_creatives_are_learnt_too() -> None:
 
 
 def test_the_same_data_gives_the_same_arrays() -> None:
-    one, other = (fit.fit_linear(crossed(), NONE, 0.3).to_policy(crossed()) for _ in range(2))
+    one, other = (fit.fit_linear(crossed_tastes(), NO_CATEGORIES, 0.3).to_policy(crossed_tastes()) for _ in range(2))
     assert one.bias.tobytes() == other.bias.tobytes()
     assert [w.tobytes() for w in one.weights] == [w.tobytes() for w in other.weights]

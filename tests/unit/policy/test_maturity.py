@@ -19,9 +19,9 @@ def test_by_hand() -> None:
             "outcome_at": [START + HOUR, START + 5 * HOUR, pd.NaT, START + 4 * HOUR],
         }
     )
-    found = select_matured(rows, 2 * HOUR, START + 4 * HOUR)
-    assert found.rows["clicked"].tolist() == [True, False, False]  # in time, too late, none
-    assert (found.immature, found.late) == (1, 1)  # the last is clicked, but young
+    result = select_matured(rows, 2 * HOUR, START + 4 * HOUR)
+    assert result.rows["clicked"].tolist() == [True, False, False]  # in time, too late, none
+    assert (result.immature, result.late) == (1, 1)  # the last is clicked, but young
 
 
 def test_without_times_of_clicks_every_known_click_counts() -> None:
@@ -34,10 +34,10 @@ def test_looking_early_does_not_lower_the_rate() -> None:
     log = World(setting, 0).log(lambda s: np.full(s.rate.shape, 1 / s.rate.shape[1]), 20_000)  # 20 hours
     impressions, now = log.frame(), START + pd.Timedelta(hours=20)
     known = impressions["clicked"] & (impressions["outcome_at"] <= now)
-    found = select_matured(impressions.assign(clicked=known), pd.Timedelta(hours=10), now)
+    result = select_matured(impressions.assign(clicked=known), pd.Timedelta(hours=10), now)
     in_time = 0.3 * (1 - np.exp(-10 / 5))
-    assert len(found.rows) + found.immature == 20_000
-    assert found.rows["clicked"].mean() == pytest.approx(in_time, abs=0.015)
+    assert len(result.rows) + result.immature == 20_000
+    assert result.rows["clicked"].mean() == pytest.approx(in_time, abs=0.015)
     assert known.mean() < in_time - 0.02
 
 

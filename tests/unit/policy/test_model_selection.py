@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from tests.support.impression_tables import frame
-from tests.support.simulated_logs import SETTING, UNIFORM, prepared, serve, table
+from tests.support.impression_tables import impressions_frame
+from tests.support.simulated_logs import UNIFORM, WORLD, prepare_table, probability_table, simulate_log
 
 from adloom.config.params import TrainPolicy
 from adloom.errors import DataError
@@ -32,10 +32,14 @@ def test_the_highest_lower_end_is_chosen_not_the_highest_value() -> None:
 
 
 def test_of_equals_the_first_is_chosen_and_what_is_not_trusted_never() -> None:
-    found = [candidate("uniform", 0.02), candidate("logging", 0.02), candidate("rates", 0.5, "its sample is too small")]
-    assert model_selection.choose_candidate(found).model == "uniform"
-    assert model_selection.explain_choice(found[2], found[0]) == "its sample is too small"
-    assert model_selection.explain_choice(found[1], found[0]) == "lower end 2.0000%, chosen 2.0000%"
+    result = [
+        candidate("uniform", 0.02),
+        candidate("logging", 0.02),
+        candidate("rates", 0.5, "its sample is too small"),
+    ]
+    assert model_selection.choose_candidate(result).model == "uniform"
+    assert model_selection.explain_choice(result[2], result[0]) == "its sample is too small"
+    assert model_selection.explain_choice(result[1], result[0]) == "lower end 2.0000%, chosen 2.0000%"
 
 
 def test_uniform_when_nothing_can_be_trusted() -> None:
@@ -46,21 +50,21 @@ def test_uniform_when_nothing_can_be_trusted() -> None:
 
 
 def test_in_a_world_where_context_matters_the_linear_model_is_chosen_and_earns_more() -> None:
-    world = World(SETTING, 2)
-    rows = prepared(serve(world, None, 12_000), "calibration")
+    world = World(WORLD, 2)
+    rows = prepare_table(simulate_log(world, None, 12_000), "calibration")
     periods = Periods.split(read_impressions(rows, [None] * len(rows), HOURS)[0])
-    found = model_selection.evaluate_candidates(periods, Categories(), PARAMS)
-    assert [(c.model, c.temperature) for c in found] == [
+    result = model_selection.evaluate_candidates(periods, Categories(), PARAMS)
+    assert [(c.model, c.temperature) for c in result] == [
         ("uniform", 1.0), ("logging", 1.0), ("rates", 1.0), ("rates", 0.3), ("linear", 1.0), ("linear", 0.3),
     ]  # fmt: skip
-    chosen = model_selection.choose_candidate(found)
+    chosen = model_selection.choose_candidate(result)
     assert (chosen.model, chosen.temperature) == ("linear", 0.3)
     policy = model_selection.fit_model(periods.whole, "linear", Categories(), chosen.penalty or 0.0)
-    assert world.exact_value(table(policy)) > 1.1 * world.exact_value(UNIFORM)
+    assert world.exact_value(probability_table(policy)) > 1.1 * world.exact_value(UNIFORM)
 
 
 def test_the_parts_are_cut_in_time() -> None:
-    rows = frame(creative_id=["a", "b"] * 50, clicked=[True, False, False, True, False] * 20)
+    rows = impressions_frame(creative_id=["a", "b"] * 50, clicked=[True, False, False, True, False] * 20)
     periods = Periods.split(read_impressions(rows, [None] * 100, HOURS)[0])
     assert len(periods.early) + len(periods.late) == len(periods.whole) == 98
     assert periods.early.timestamp.max() < periods.late.timestamp.min()
@@ -68,14 +72,14 @@ def test_the_parts_are_cut_in_time() -> None:
 
 
 def test_a_part_without_clicks_cannot_teach() -> None:
-    rows = frame(creative_id=["a", "b"] * 10, clicked=[True] + [False] * 19)
+    rows = impressions_frame(creative_id=["a", "b"] * 10, clicked=[True] + [False] * 19)
     with pytest.raises(DataError, match=r"0 of \d clicked in the last third of the calibration period, expected some"):
         Periods.split(read_impressions(rows, [None] * 20, timedelta(0))[0])
 
 
 def test_what_the_log_never_took_is_known() -> None:
     data = read_impressions(
-        frame(creative_id=["a", "b", "a"], candidates=[["a", "b", "c"]] * 3), [None] * 3, timedelta(0)
+        impressions_frame(creative_id=["a", "b", "a"], candidates=[["a", "b", "c"]] * 3), [None] * 3, timedelta(0)
     )[0]
     shown = np.tile([0.2, 0.3, 0.5], (3, 1))
     assert model_selection.unsupported_share(data, shown) == pytest.approx(0.5)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.support.impression_tables import NONE, log, repeated
+from tests.support.impression_tables import NO_CATEGORIES, read_frame, repeat_impressions
 
 from adloom.policy import models
 from adloom.policy.batch import compute_probabilities
@@ -12,8 +12,8 @@ from adloom.policy.models import Categories
 
 
 def test_uniform_shows_all_alike() -> None:
-    data = log(creative_id=["a", "b", "c"], placement=["x", "x", "y"])
-    assert compute_probabilities(models.fit_uniform(data, NONE), data).tolist() == [
+    data = read_frame(creative_id=["a", "b", "c"], placement=["x", "x", "y"])
+    assert compute_probabilities(models.fit_uniform(data, NO_CATEGORIES), data).tolist() == [
         [0.5, 0.5, 0],
         [0.5, 0.5, 0],
         [0, 0, 1],
@@ -21,45 +21,51 @@ def test_uniform_shows_all_alike() -> None:
 
 
 def test_the_logging_policy_is_what_the_log_did_with_one_impression_more_of_each() -> None:
-    data = repeated({("x", "a"): (7, 1), ("x", "b"): (1, 0), ("y", "b"): (3, 0), ("y", "c"): (1, 0)})
-    shown = compute_probabilities(models.fit_logging(data, NONE), data)
+    data = repeat_impressions({("x", "a"): (7, 1), ("x", "b"): (1, 0), ("y", "b"): (3, 0), ("y", "c"): (1, 0)})
+    shown = compute_probabilities(models.fit_logging(data, NO_CATEGORIES), data)
     np.testing.assert_allclose(shown[0], [8 / 10, 2 / 10, 0], rtol=1e-6)
     np.testing.assert_allclose(shown[-1], [0, 4 / 6, 2 / 6], rtol=1e-6)
 
 
 def test_what_is_new_to_the_logging_policy_is_shown_as_often_as_the_average() -> None:
-    policy = models.fit_logging(repeated({("x", "a"): (5, 1), ("x", "b"): (1, 0)}), NONE)
+    policy = models.fit_logging(repeat_impressions({("x", "a"): (5, 1), ("x", "b"): (1, 0)}), NO_CATEGORIES)
     odds = np.array(policy.probabilities({"placement": "x"}, ["a", "b", "new"]))
     np.testing.assert_allclose(odds / odds[2], [6 / 4, 2 / 4, 1], rtol=1e-6)
 
 
 def test_rates_without_a_difference_are_all_alike_in_a_placement() -> None:
-    data = repeated({("x", "a"): (1000, 100), ("x", "b"): (500, 50), ("y", "b"): (400, 4), ("y", "c"): (400, 4)})
-    policy = models.fit_rates(data, NONE)
+    data = repeat_impressions(
+        {("x", "a"): (1000, 100), ("x", "b"): (500, 50), ("y", "b"): (400, 4), ("y", "c"): (400, 4)}
+    )
+    policy = models.fit_rates(data, NO_CATEGORIES)
     np.testing.assert_allclose(policy.probabilities({"placement": "x"}, ["a", "b"]), 0.5, atol=1e-3)
     np.testing.assert_allclose(policy.probabilities({"placement": "y"}, ["b", "c"]), 0.5, atol=1e-3)
 
 
 def test_rates_of_many_impressions_are_their_own_and_of_few_are_drawn_to_the_mean() -> None:
-    data = repeated({("x", "a"): (2000, 200), ("x", "b"): (2000, 100), ("x", "c"): (4, 1), ("x", "d"): (2000, 50)})
-    a, b, c, d = models.fit_rates(data, NONE).probabilities({"placement": "x"}, ["a", "b", "c", "d"])
+    data = repeat_impressions(
+        {("x", "a"): (2000, 200), ("x", "b"): (2000, 100), ("x", "c"): (4, 1), ("x", "d"): (2000, 50)}
+    )
+    a, b, c, d = models.fit_rates(data, NO_CATEGORIES).probabilities({"placement": "x"}, ["a", "b", "c", "d"])
     assert a / b == pytest.approx(2, rel=0.05)
     assert b / d == pytest.approx(2, rel=0.05)
     assert d < c < a  # a quarter of four is no evidence of 25 %
 
 
 def test_a_new_creative_has_the_rate_of_its_category() -> None:
-    data = repeated({("x", "a"): (2000, 200), ("x", "b"): (2000, 200), ("x", "c"): (2000, 50), ("x", "d"): (2000, 50)})
+    data = repeat_impressions(
+        {("x", "a"): (2000, 200), ("x", "b"): (2000, 200), ("x", "c"): (2000, 50), ("x", "d"): (2000, 50)}
+    )
     categories = Categories(("bags", "hats"), {"a": "bags", "b": "bags", "c": "hats", "d": "hats"})
     policy = models.fit_rates(data, categories)
-    asked = ["a", "c", "new bag", "new hat", "new"]
-    a, c, bag, hat, other = policy.probabilities({"placement": "x"}, asked, {"new bag": "bags", "new hat": "hats"})
+    request = ["a", "c", "new bag", "new hat", "new"]
+    a, c, bag, hat, other = policy.probabilities({"placement": "x"}, request, {"new bag": "bags", "new hat": "hats"})
     assert bag == pytest.approx(a, rel=0.05)
     assert hat == pytest.approx(c, rel=0.05)
     assert c < other < a
 
 
 def test_temperature_and_floor_are_the_scorers() -> None:
-    data = repeated({("x", "a"): (2000, 200), ("x", "b"): (2000, 100)})
-    bold = replace(models.fit_rates(data, NONE), temperature=0.1, floor=0.05)
+    data = repeat_impressions({("x", "a"): (2000, 200), ("x", "b"): (2000, 100)})
+    bold = replace(models.fit_rates(data, NO_CATEGORIES), temperature=0.1, floor=0.05)
     assert compute_probabilities(bold, data)[0].tolist() == pytest.approx([0.95, 0.05], abs=0.005)

@@ -103,10 +103,10 @@ def test_they_sum_to_one_and_none_is_under_the_floor(
     context: dict[str, str | None], shown: list[str], bias: list[float], floor: float, temperature: float
 ) -> None:
     policy = by_hand(bias=np.array(bias, np.float32), floor=floor, temperature=temperature)
-    found = policy.probabilities(context, shown)
-    assert abs(sum(found) - 1) <= 1e-12
-    assert min(found) > 0
-    assert min(found) >= floor or found == [1 / len(shown)] * len(shown)
+    result = policy.probabilities(context, shown)
+    assert abs(sum(result) - 1) <= 1e-12
+    assert min(result) > 0
+    assert min(result) >= floor or result == [1 / len(shown)] * len(shown)
 
 
 @given(contexts, candidates, scores, st.randoms())
@@ -122,11 +122,13 @@ def test_the_order_of_candidates_is_no_matter(
 
 @given(st.lists(st.tuples(contexts, st.just([]) | candidates), max_size=5), scores)
 def test_questions_asked_together_are_answered_as_each_alone(
-    asked: list[tuple[dict[str, str | None], list[str]]], bias: list[float]
+    request: list[tuple[dict[str, str | None], list[str]]], bias: list[float]
 ) -> None:
     policy = by_hand(bias=np.array(bias, np.float32), floor=0.01)
-    together = policy.scorer.probabilities([ScoringRequest(context, shown) for context, shown in asked])
-    assert [found.tolist() for found in together] == [policy.probabilities(context, shown) for context, shown in asked]
+    together = policy.scorer.probabilities([ScoringRequest(context, shown) for context, shown in request])
+    assert [result.tolist() for result in together] == [
+        policy.probabilities(context, shown) for context, shown in request
+    ]
 
 
 def slate_by_enumeration(p: Sequence[float], chosen: Sequence[int]) -> float:
@@ -176,7 +178,7 @@ def test_what_is_saved_is_loaded_and_its_bytes_are_the_arrays_alone(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"bias": np.zeros(3, np.float32)}, r"bias: \(3,\), expected \(4,\)"),
         ({"prior": np.zeros(3, np.float32)}, r"prior: \(3,\), expected \(4,\)"),
@@ -190,8 +192,8 @@ def test_what_is_saved_is_loaded_and_its_bytes_are_the_arrays_alone(tmp_path: Pa
         ({"floor": float("nan")}, "floor nan"),
     ],
 )
-def test_arrays_that_do_not_fit_are_refused(changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(ArtifactError, match=said):
+def test_arrays_that_do_not_fit_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ArtifactError, match=message):
         by_hand(**changes)
 
 
@@ -203,8 +205,8 @@ def test_files_that_are_no_policy_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="expected an npz with"):
         Policy.load(path)
     by_hand().save(path)
-    with np.load(path) as found:
-        arrays = dict(found)
+    with np.load(path) as result:
+        arrays = dict(result)
     npz.save(path, **{**arrays, "bias": np.zeros(3, np.float32)})
     with pytest.raises(ArtifactError, match=r"policy.npz: policy: bias: \(3,\), expected \(4,\); "):
         Policy.load(path)

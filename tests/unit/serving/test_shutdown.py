@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
-from tests.support.decision_logs import LIMITS, PATIENCE, decision, read, records
+from tests.support.decision_logs import LIMITS, WAIT_SECONDS, decision, read_log, select_records
 
 from adloom.decision_log.log import DecisionLog
 from adloom.serving.app import DECIDE_ENDPOINTS, Service, ServiceDependencies
@@ -24,7 +24,7 @@ def log(tmp_path: Path) -> DecisionLog:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_SECONDS):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -55,7 +55,7 @@ def test_the_log_is_shipped_while_the_application_hangs_at_its_end(tmp_path: Pat
         serving.cancel()
 
     asyncio.run(serve())
-    assert records(read(tmp_path / "remote")) == [decision()]
+    assert select_records(read_log(tmp_path / "remote")) == [decision()]
 
 
 def test_the_log_is_shipped_while_the_registry_hangs(tmp_path: Path, log: DecisionLog) -> None:
@@ -63,7 +63,7 @@ def test_the_log_is_shipped_while_the_registry_hangs(tmp_path: Path, log: Decisi
 
     def find() -> Sources:
         asked.set()
-        answers.wait(PATIENCE)
+        answers.wait(WAIT_SECONDS)
         return {}
 
     async def serve() -> None:
@@ -81,4 +81,4 @@ def test_the_log_is_shipped_while_the_registry_hangs(tmp_path: Path, log: Decisi
         await ending
 
     asyncio.run(serve())
-    assert records(read(tmp_path / "remote")) == [decision()]
+    assert select_records(read_log(tmp_path / "remote")) == [decision()]

@@ -8,7 +8,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from starlette.testclient import TestClient
-from tests.support.decision_logs import until
+from tests.support.decision_logs import wait_until
 
 from adloom.errors import ConfigError
 from adloom.serving import app, telemetry
@@ -39,7 +39,7 @@ def client(models: Models, spans: InMemorySpanExporter) -> TestClient:
 def test_a_request_is_a_span_of_the_callers_trace(client: TestClient, spans: InMemorySpanExporter) -> None:
     response = client.post(DECIDE, json=PLAIN, headers={"traceparent": f"00-{TRACE}-{PARENT}-01"})
     assert response.json()["tier"] == "model"
-    until(lambda: bool(spans.get_finished_spans()))
+    wait_until(lambda: bool(spans.get_finished_spans()))
     [span] = spans.get_finished_spans()
     assert span.parent is not None
     assert span.context is not None
@@ -59,7 +59,7 @@ def test_the_newest_have_one_where_there_are_too_many(spans: InMemorySpanExporte
     tracing, now = telemetry.Tracing(provider), time.perf_counter()
     for i in range(50 * telemetry.MAX_SPANS):
         tracing.record(Request(DECIDE, {}, b"", Arrival(now)), i, now + 1)
-    until(lambda: bool(spans.get_finished_spans()) and not tracing._answered)
+    wait_until(lambda: bool(spans.get_finished_spans()) and not tracing._answered)
     found = [span.attributes["http.status_code"] for span in spans.get_finished_spans() if span.attributes]
     assert found[-1] == 50 * telemetry.MAX_SPANS - 1
     assert len(found) <= 10 * telemetry.MAX_SPANS

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from tests.conftest import MakeTable
 from tests.support import copywriters
-from tests.support.decision_logs import click, decision, framed, write
-from tests.support.policies import SEED, best
-from tests.support.simulated_logs import SETTING, UNIFORM, decide, prepared, serve, table
+from tests.support.decision_logs import click, decision, frame_segment, write_segment
+from tests.support.policies import SEED, oracle_policy
+from tests.support.simulated_logs import UNIFORM, WORLD, decide_all, prepare_table, probability_table, simulate_log
 
 from adloom.config.params import Source, TrainPolicy
 from adloom.context import StageContext
@@ -32,7 +32,7 @@ ROWS = 6000
 def through_the_decision_log(log: Log, policy: Policy, place: Path) -> pd.DataFrame:
     """Return what `adloom log to-impressions` makes of a log whose decisions and clicks were recorded as served."""
     begun, now = int(START.timestamp() * 1e6), log.contexts
-    ids, chances = [creative_id(i) for i in range(SETTING.creatives)], decide(policy, now)
+    ids, chances = [creative_id(i) for i in range(WORLD.creatives)], decide_all(policy, now)
     lines: list[Line] = []
     for i in range(len(now)):
         shown = ids[log.action[i]]
@@ -47,7 +47,7 @@ def through_the_decision_log(log: Log, policy: Policy, place: Path) -> pd.DataFr
         if log.clicked[i]:
             lines.append(click(**known | {"time": begun + int(log.outcome_hour[i] * HOUR)}, creative_id=shown))
     place.mkdir()
-    write(place / "log", framed(lines))
+    write_segment(place / "log", frame_segment(lines))
     (place / "scratch").mkdir()
     (place / "made").mkdir()
     convert([str(place / "log")], place / "made", place / "scratch", FolderStore())
@@ -79,27 +79,28 @@ def trained(
 
 
 def test_from_served_decisions_to_a_better_policy(tmp_path: Path, make_table: MakeTable, context: StageContext) -> None:
-    world, gate = World(SETTING, SEED), copywriters.params().register
-    first = [serve(world, None, ROWS) for _ in range(2)]
-    plain = [prepared(log, "", i) for i, log in enumerate(first)]
+    world, gate = World(WORLD, SEED), copywriters.params().register
+    first = [simulate_log(world, None, ROWS) for _ in range(2)]
+    plain = [prepare_table(log, "", i) for i, log in enumerate(first)]
     candidate = trained(tmp_path, "first", plain[:1], plain[1], make_table, context)
     policy = Policy.load(candidate.model / "policy.npz")
 
     metrics = measure(candidate.model, candidate.table, candidate.judge, copywriters.EVALUATE).metrics
-    true = first[-1].value(decide(policy, first[-1].contexts))  # exact, in the very situations of the log
+    true = first[-1].value(decide_all(policy, first[-1].contexts))  # exact, in the very situations of the log
     assert metrics["click_rate"].low <= true <= metrics["click_rate"].high
-    assert world.exact_value(table(policy)) > 1.3 * world.exact_value(UNIFORM)
+    assert world.exact_value(probability_table(policy)) > 1.3 * world.exact_value(UNIFORM)
     promoted = register(candidate, gate, context)
     assert (promoted.verdict, promoted.champion) == ("promote", 1)
 
-    second = [serve(world, policy, ROWS) for _ in range(2)]
+    second = [simulate_log(world, policy, ROWS) for _ in range(2)]
     served, even = (
-        sum(log.value(log.contexts.look_up(chances)) for log in second) for chances in (table(policy), UNIFORM)
+        sum(log.value(log.contexts.look_up(chances)) for log in second)
+        for chances in (probability_table(policy), UNIFORM)
     )
     assert sum(log.clicked.mean() for log in second) == pytest.approx(served, rel=0.1)
     assert served > 1.3 * even
     told = [through_the_decision_log(log, policy, tmp_path / f"served-{i}") for i, log in enumerate(second)]
     again = trained(tmp_path, "second", [*plain, told[0]], told[1], make_table, context)
     later = Policy.load(again.model / "policy.npz")
-    most = world.exact_value(table(best(world, 50.0)))
-    assert world.exact_value(table(policy)) < world.exact_value(table(later)) < most
+    most = world.exact_value(probability_table(oracle_policy(world, 50.0)))
+    assert world.exact_value(probability_table(policy)) < world.exact_value(probability_table(later)) < most

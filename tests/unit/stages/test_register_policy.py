@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from tests.conftest import MakeTable
 from tests.support import copywriters, policies
-from tests.support.policies import impressions, write
-from tests.support.simulated_logs import SETTING
+from tests.support.policies import simulate_impressions, write_policy
+from tests.support.simulated_logs import WORLD
 from tests.support.tiny_models import write_audience
 
 from adloom.config.gate import Gate, MetricRule
@@ -53,7 +53,7 @@ def root(tmp_path: Path, make_table: MakeTable) -> Path:
             manifest.skip(tmp_path / "models" / model, spec.stage, Source(uri="x"), "no source")
             manifest.skip(tmp_path / "reports" / model, "evaluate", Source(uri="x"), "no source")
             manifest.skip(tmp_path / "data/dataset" / spec.table, "prepare", Source(uri="x"), "no source")
-    make_table("impressions", impressions(8000))
+    make_table("impressions", simulate_impressions(8000))
     make_table("events", copywriters.copy_rows())  # of which nothing is asked here but its digest
     return tmp_path
 
@@ -69,7 +69,7 @@ def make(root: Path, context: StageContext, share: float | None, buyers: str = "
     if share is None:
         manifest.skip(policy, "train_policy", Source(uri="x"), "no source")
     else:
-        write(policy, root / "data/dataset/impressions", share, audience)
+        write_policy(policy, root / "data/dataset/impressions", share, audience)
     write_report(root, context)
 
 
@@ -106,7 +106,7 @@ def test_the_first_policy_is_compared_with_the_log_and_takes_its_audience_along(
 def test_a_first_policy_without_enough_evidence_waits_and_its_audience_does_not(
     root: Path, context: StageContext, make_table: MakeTable
 ) -> None:
-    make_table("impressions", impressions(5000))
+    make_table("impressions", simulate_impressions(5000))
     make(root, context, 1.0)
     outcomes = all_of(root, context)
     assert (outcomes[POLICY].verdict, outcomes[POLICY].champion) == ("hold", None)
@@ -225,7 +225,7 @@ def test_a_champion_of_another_maturity_is_measured_on_the_same_impressions(root
     assert '"maturity_hours": 2' in card
     with manifest.draft(root / "patient", "train_policy", Source(uri="3 hours"), {"table": policy.table}) as draft:
         (draft.path / "card.json").write_text(card.replace('"maturity_hours": 2', '"maturity_hours": 3'))
-        policies.best(World(SETTING, policies.SEED), 2.0).save(draft.path / "policy.npz")
+        policies.oracle_policy(World(WORLD, policies.SEED), 2.0).save(draft.path / "policy.npz")
     (root / "patient").replace(root / "models" / "newer")
     candidate = Candidate(root / "models" / "newer", policy.table, policy.judge, root / "reports" / "newer")
     evaluate.run(
@@ -257,7 +257,7 @@ def test_the_report_tells_what_counts_and_what_competes(root: Path, context: Sta
     counted = findings.metrics["impressions"].value
     assert counted + findings.metrics["immature"].value == len(rows)
     assert findings.metrics["logged_click_rate"].value == pytest.approx(rows["clicked"].mean(), rel=0.15)
-    true = policies.truth(1.0)
+    true = policies.true_value(1.0)
     assert findings.metrics["click_rate"].low <= true <= findings.metrics["click_rate"].high
     assert findings.metrics["unsupported"].value == 0
     titles = [section.title for section in findings.sections]

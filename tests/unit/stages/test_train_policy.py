@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from tests.conftest import MakeTable
-from tests.support.impression_tables import frame
-from tests.support.policies import PARAMS, impressions
+from tests.support.impression_tables import impressions_frame
+from tests.support.policies import PARAMS, simulate_impressions
 from tests.support.tiny_models import CATEGORIES, write_audience, write_reader
 
 from adloom.config.params import Source
@@ -27,7 +27,7 @@ def inputs(tmp_path: Path, make_table: MakeTable) -> Inputs:
     """Return impressions of the simulator, and nothing else."""
     for name in ("audience", "creatives", "cnn"):
         manifest.skip(tmp_path / name, "segment", Source(uri="x"), "no source")
-    table = make_table("impressions", impressions())
+    table = make_table("impressions", simulate_impressions())
     return Inputs(table, tmp_path / "audience", tmp_path / "creatives", tmp_path / "cnn")
 
 
@@ -71,7 +71,7 @@ def test_the_holdout_period_is_not_looked_at(
     inputs: Inputs, make_table: MakeTable, tmp_path: Path, context: StageContext
 ) -> None:
     train(inputs, tmp_path / "one", context)
-    rows = impressions()
+    rows = simulate_impressions()
     rows.loc[rows["split"] == "holdout", "clicked"] = True
     train(Inputs(make_table("impressions", rows), *list(vars(inputs).values())[1:]), tmp_path / "other", context)
     files = [(tmp_path / name / "policy.npz").read_bytes() for name in ("one", "other")]
@@ -86,7 +86,7 @@ def test_users_decide_by_their_segment(
     rng = np.random.default_rng(0)
     user, shown = rng.choice(["1", "2", "3", "4", "5"], 6000), rng.choice(["a", "b"], 6000)
     liked = np.isin(user, ["1", "2"]) == (shown == "a")
-    rows = frame(
+    rows = impressions_frame(
         creative_id=shown, clicked=rng.random(6000) < np.where(liked, 0.3, 0.05), hours=np.arange(6000) / 20,
         user_id=[pseudonymise(name, PUBLISHED_KEY) for name in user],
     )  # fmt: skip
@@ -126,7 +126,7 @@ def test_a_new_picture_is_scored_like_those_it_resembles(
     names = [f"shown-{i}" for i in range(6)]
     shown = rng.choice(names, 9000)
     good = np.isin(shown, ["shown-0", "shown-3"])  # the bags
-    rows = frame(
+    rows = impressions_frame(
         creative_id=shown, clicked=rng.random(9000) < np.where(good, 0.2, 0.05), hours=np.arange(9000) / 20,
         propensity=1 / 6,
     )  # fmt: skip
@@ -169,7 +169,7 @@ def test_without_impressions_or_switched_off_there_is_no_policy(
 def test_a_log_that_cannot_teach_leaves_nothing_behind(
     inputs: Inputs, make_table: MakeTable, tmp_path: Path, context: StageContext
 ) -> None:
-    table = make_table("impressions", impressions().assign(propensity=np.nan))
+    table = make_table("impressions", simulate_impressions().assign(propensity=np.nan))
     with pytest.raises(DataError, match="have no propensity; "):
         train(Inputs(table, *list(vars(inputs).values())[1:]), tmp_path / "made" / "policy", context)
     assert not list((tmp_path / "made").iterdir())

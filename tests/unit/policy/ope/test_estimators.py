@@ -29,11 +29,11 @@ def random_log(seed: int, rows: int = 300, rate: float = 0.2) -> tuple[AnyArray,
 
 
 def test_inverse_propensity_by_hand() -> None:
-    found = ips(REWARD, PROPENSITY, TARGET)
-    assert found.value == pytest.approx((1 + 2) / 4)
-    assert found.n == 4
-    assert found.effective_sample_size == pytest.approx(3.5**2 / (1 + 0.25 + 4))
-    assert found.top_share == pytest.approx(2 / 3.5)  # 1 % of four rows is one row
+    result = ips(REWARD, PROPENSITY, TARGET)
+    assert result.value == pytest.approx((1 + 2) / 4)
+    assert result.n == 4
+    assert result.effective_sample_size == pytest.approx(3.5**2 / (1 + 0.25 + 4))
+    assert result.top_share == pytest.approx(2 / 3.5)  # 1 % of four rows is one row
 
 
 def test_self_normalised_by_hand() -> None:
@@ -41,9 +41,9 @@ def test_self_normalised_by_hand() -> None:
 
 
 def test_clipped_by_hand() -> None:
-    found = clipped_ips(REWARD, PROPENSITY, TARGET, 1.5)
-    assert found.value == pytest.approx((1 + 1.5) / 4)
-    assert found.reliability_issue.startswith("clipping at 1.5 removes 14.3%")
+    result = clipped_ips(REWARD, PROPENSITY, TARGET, 1.5)
+    assert result.value == pytest.approx((1 + 1.5) / 4)
+    assert result.reliability_issue.startswith("clipping at 1.5 removes 14.3%")
 
 
 def test_clipping_above_all_weights_changes_nothing() -> None:
@@ -51,38 +51,38 @@ def test_clipping_above_all_weights_changes_nothing() -> None:
 
 
 def test_direct_by_hand() -> None:
-    found = direct(PREDICTED, PROBABILITIES)
-    assert found.value == pytest.approx((0.3 + 0.2 + 0.3 + 0.1) / 4)
-    assert not found.trustworthy
-    assert found.reliability_issue == estimators.BIAS
+    result = direct(PREDICTED, PROBABILITIES)
+    assert result.value == pytest.approx((0.3 + 0.2 + 0.3 + 0.1) / 4)
+    assert not result.trustworthy
+    assert result.reliability_issue == estimators.BIAS
 
 
 def test_doubly_robust_by_hand() -> None:
-    found = doubly_robust(REWARD, PROPENSITY, FIRST, PROBABILITIES, PREDICTED)
-    assert found.value == pytest.approx(0.225 + (0.5 - 0.25 + 1.0) / 4)  # direct, and weights times reward - 0.5
+    result = doubly_robust(REWARD, PROPENSITY, FIRST, PROBABILITIES, PREDICTED)
+    assert result.value == pytest.approx(0.225 + (0.5 - 0.25 + 1.0) / 4)  # direct, and weights times reward - 0.5
 
 
 def test_doubly_robust_without_a_model_is_inverse_propensity() -> None:
-    bare, found = (
+    bare, result = (
         ips(REWARD, PROPENSITY, TARGET),
         doubly_robust(REWARD, PROPENSITY, FIRST, PROBABILITIES, 0 * PREDICTED),
     )
-    assert (found.value, found.low, found.high) == pytest.approx((bare.value, bare.low, bare.high))
+    assert (result.value, result.low, result.high) == pytest.approx((bare.value, bare.low, bare.high))
 
 
 def test_doubly_robust_with_a_perfect_model_is_the_direct_method() -> None:
     exact = np.stack([REWARD, REWARD], 1)
-    found = doubly_robust(REWARD, PROPENSITY, FIRST, PROBABILITIES, exact)
-    assert found.value == pytest.approx(direct(exact, PROBABILITIES).value)
+    result = doubly_robust(REWARD, PROPENSITY, FIRST, PROBABILITIES, exact)
+    assert result.value == pytest.approx(direct(exact, PROBABILITIES).value)
 
 
 @given(st.integers(0, 10_000))
 def test_the_logging_policy_itself_earned_the_mean(seed: int) -> None:
     reward, propensity, _ = random_log(seed)
-    for found in (ips(reward, propensity, propensity), snips(reward, propensity, propensity)):
-        assert found.value == pytest.approx(reward.mean())
-        assert found.effective_sample_size == pytest.approx(len(reward))
-        assert found.top_share == pytest.approx(0.01)
+    for result in (ips(reward, propensity, propensity), snips(reward, propensity, propensity)):
+        assert result.value == pytest.approx(reward.mean())
+        assert result.effective_sample_size == pytest.approx(len(reward))
+        assert result.top_share == pytest.approx(0.01)
 
 
 @given(st.integers(0, 10_000), st.floats(-5, 5))
@@ -119,13 +119,13 @@ def test_any_log_gives_an_interval_around_the_value(seed: int, rate: float, rows
     reward, propensity, target = random_log(seed, rows, rate)
     probabilities = np.stack([target, 1 - target], 1)
     predicted = np.full((rows, 2), 0.1)
-    for found in (
+    for result in (
         ips(reward, propensity, target),
         snips(reward, propensity, target),
         doubly_robust(reward, propensity, np.zeros(rows, np.int64), probabilities, predicted),
     ):
-        assert np.isfinite([found.low, found.value, found.high]).all()
-        assert found.low <= found.value <= found.high
+        assert np.isfinite([result.low, result.value, result.high]).all()
+        assert result.low <= result.value <= result.high
     assert ips(reward, propensity, target).low >= 0
 
 
@@ -137,10 +137,10 @@ def test_rewards_below_zero_mirror_those_above() -> None:
 
 def test_a_log_without_clicks_bounds_the_rate_from_above() -> None:
     one = np.ones(1000)
-    found = ips(0 * one, 0.5 * one, 0.5 * one)
-    assert (found.value, found.low) == (0, 0)
-    assert found.high == pytest.approx(3.689 / 1000, rel=1e-3)  # (1 - rate)^1000 = 2.5 %
-    assert not found.trustworthy
+    result = ips(0 * one, 0.5 * one, 0.5 * one)
+    assert (result.value, result.low) == (0, 0)
+    assert result.high == pytest.approx(3.689 / 1000, rel=1e-3)  # (1 - rate)^1000 = 2.5 %
+    assert not result.trustworthy
 
 
 def test_values_agree_with_vowpal_wabbits_estimators() -> None:

@@ -29,13 +29,13 @@ def test_without_skewness_quantiles_are_normal() -> None:
 def test_a_heavy_weight_that_met_no_click_counts() -> None:
     """Ten rows, one click of weight 1, one row of weight 6: clicks that ignore weights would have a third moment."""
     weight, reward = np.array([1.0] * 4 + [0.0] * 5 + [6.0]), np.array([1.0] + [0.0] * 9)
-    found = cumulants(weight, reward)
+    result = cumulants(weight, reward)
     rate = 1 / 10  # of clicks, by weight
     seen, expected = 1 / 10, (4 + 36) / 10 * rate
-    assert found.value == pytest.approx(0.1)
-    assert found.variance == pytest.approx((0.1 * 0.9 * 10 / 9 + expected - seen) / 10)
+    assert result.value == pytest.approx(0.1)
+    assert result.variance == pytest.approx((0.1 * 0.9 * 10 / 9 + expected - seen) / 10)
     third = 0.1 * 0.9**3 - 0.9 * 0.1**3 + (4 + 216) / 10 * rate - 1 / 10
-    assert found.third == pytest.approx(third / 100)
+    assert result.third == pytest.approx(third / 100)
 
 
 def test_equal_weights_give_nearly_wilsons_interval() -> None:
@@ -75,14 +75,14 @@ def simulate(cell: Cell, seed: int) -> tuple[float, list[Estimate], tuple[float,
     probabilities, rows = log.contexts.look_up(target), np.arange(10_000)
     predicted = cross_fit(Rates(log.contexts.segment, log.action, log.reward, shape[-1]), 10_000, shape[-1], folds=2)
     probability = probabilities[rows, log.action]
-    found = [
+    result = [
         ips(log.reward, log.propensity, probability),
         snips(log.reward, log.propensity, probability),
         doubly_robust(log.reward, log.propensity, log.action, probabilities, predicted),
     ]
     terms = probability / log.propensity * log.reward
     error = 1.96 * terms.std() / 100
-    return log.value(probabilities), found, (terms.mean() - error, terms.mean() + error)
+    return log.value(probabilities), result, (terms.mean() - error, terms.mean() + error)
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: f"{cell.rate}-{cell.skew}-{cell.sharp}")
@@ -93,10 +93,10 @@ def test_intervals_hold_the_truth(cell: Cell) -> None:
     """
     held, normal, trusted = np.zeros(3), 0, 0
     for seed in range(LOGS):
-        truth, found, (low, high) = simulate(cell, seed)
-        held += [estimate.low <= truth <= estimate.high for estimate in found]
+        truth, result, (low, high) = simulate(cell, seed)
+        held += [estimate.low <= truth <= estimate.high for estimate in result]
         normal += low <= truth <= high
-        trusted += found[0].trustworthy
+        trusted += result[0].trustworthy
     assert ((held / LOGS >= 0.925) & (held / LOGS <= 0.975)).all(), held / LOGS
     assert (normal / LOGS < 0.925) == cell.normal_fails, normal / LOGS
     assert trusted / LOGS > 0.5

@@ -12,8 +12,8 @@ from adloom.policy.ope.reward_model import Rates, cell_indices, cross_fit, shrin
 def test_shrinkage_by_hand() -> None:
     """Two groups of ten, 2 and 6 clicks: within 4/18, between (0.8 - 2 * 4/18) / 20, so 12.5 pseudo-rows at 0.4."""
     ten, clicks = np.array([10.0, 10.0]), np.array([2.0, 6.0])
-    found = shrink(ten, clicks, clicks, np.array([0.4, 0.4]))
-    assert found == pytest.approx([(2 + 5) / 22.5, (6 + 5) / 22.5])
+    result = shrink(ten, clicks, clicks, np.array([0.4, 0.4]))
+    assert result == pytest.approx([(2 + 5) / 22.5, (6 + 5) / 22.5])
 
 
 def test_groups_that_do_not_differ_are_their_parent() -> None:
@@ -23,9 +23,9 @@ def test_groups_that_do_not_differ_are_their_parent() -> None:
 
 def test_a_group_without_rows_is_its_parent() -> None:
     clicks = np.array([10.0, 60.0, 0.0])
-    found = shrink(np.array([100.0, 100.0, 0.0]), clicks, clicks, np.array([0.35, 0.35, 0.2]))
-    assert found[2] == 0.2
-    assert found[:2] == pytest.approx([0.1, 0.6], abs=0.01)
+    result = shrink(np.array([100.0, 100.0, 0.0]), clicks, clicks, np.array([0.35, 0.35, 0.2]))
+    assert result[2] == 0.2
+    assert result[:2] == pytest.approx([0.1, 0.6], abs=0.01)
 
 
 def test_rates_find_what_differs() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from starlette.testclient import TestClient
-from tests.support.decision_logs import until
+from tests.support.decision_logs import wait_until
 
 from adloom.cli import main
 from adloom.config.settings import Settings
@@ -179,7 +179,7 @@ class TestHttp:
             assert state() == (True, 503, 503)
             assert "the tokens file cannot be read" in client.get("/readyz").json()["detail"]
             path.write_text(line("bidder", "b"), encoding="utf-8")
-            until(lambda: state() == (False, 200, 200))  # the thread that reads it finds it
+            wait_until(lambda: state() == (False, 200, 200))  # the thread that reads it finds it
 
     def test_over_the_rate(self, path: Path) -> None:
         path.write_text(line("slow", "s", "decide,feedback", "1/s"), encoding="utf-8")

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from starlette.types import ASGIApp
-from tests.support.decision_logs import until
+from tests.support.decision_logs import wait_until
 from tests.support.tokens import tokens_file
 from tests.support.uvicorn_server import Wire, running
 
@@ -304,7 +304,7 @@ class TestTimes:
             with contextlib.suppress(TimeoutError, ConnectionError):
                 while True:
                     wire.send(asked * 100)
-            until(lambda: wire._socket.getsockname() in Quick.lost)
+            wait_until(lambda: wire._socket.getsockname() in Quick.lost)
 
 
 class TestLoad:
@@ -360,13 +360,13 @@ class TestLoad:
         large = BODIES[SEGMENT].ljust(3000)
         with running(app) as port, connected(port) as slow:
             slow.send(request(SEGMENT, body=large)[:-1])
-            until(lambda: app.admission.bodies.reserved == 2999)
+            wait_until(lambda: app.admission.bodies.reserved == 2999)
             assert status(port, request(SEGMENT, body=large)) == 200
             code, headers, _ = slow.answer()
             assert (code, headers["retry-after"]) == (429, "1")
             assert status(port, request(SEGMENT, body=large.ljust(4001))) == 429
             assert status(port, request(SEGMENT, body=large.ljust(4000))) == 200
-            until(lambda: app.admission.bodies.reserved == 0)
+            wait_until(lambda: app.admission.bodies.reserved == 0)
 
     def test_what_a_client_that_left_asked_for_is_not_made(self, models: Models) -> None:
         """The creatives' queue: one is being made, the others wait for it and are dropped."""
@@ -390,10 +390,10 @@ class TestLoad:
             leaving = {path: Wire(port) for path in (GENERATE, WRITE)}
             for path, wire in leaving.items():
                 wire.send(request(path))
-            until(lambda: app.admission.metrics.in_flight == 3)
+            wait_until(lambda: app.admission.metrics.in_flight == 3)
             for wire in leaving.values():
                 wire.close()
-            until(lambda: app.admission.metrics.in_flight == 1)  # before their turn
+            wait_until(lambda: app.admission.metrics.in_flight == 1)  # before their turn
             go_on.set()
             assert staying.answer()[0] == 200
             value = app.admission.metrics.registry.get_sample_value

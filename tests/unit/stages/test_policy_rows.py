@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import MakeTable
-from tests.support.impression_tables import frame
+from tests.support.impression_tables import impressions_frame
 from tests.support.tiny_models import USERS, write_audience
 
 from adloom.config.params import Source
@@ -18,7 +18,7 @@ from adloom.storage import manifest
 def table(make_table: MakeTable) -> Path:
     """Impressions of users 1 and 3, of a stranger and of nobody; the last lies in the holdout period."""
     users = [pseudonymise(user, PUBLISHED_KEY) for user in (USERS[0], USERS[2], "a stranger")]
-    rows = frame("abcd", user_id=[*users, None])
+    rows = impressions_frame("abcd", user_id=[*users, None])
     return make_table("impressions", rows.assign(split=["calibration"] * 3 + ["holdout"]))
 
 

@@ -33,10 +33,10 @@ def write_bad_generator(target: Path, burden: Burden) -> None:
         [value("picture", FLOAT, ["batch", 1, EDGE, EDGE])],
         [numpy_helper.from_array(array, name) for name, array in weights.items()],
     )  # fmt: skip
-    with manifest.draft(target, "train_gan", PARAMS, {}) as made:
+    with manifest.draft(target, "train_gan", PARAMS, {}) as draft:
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-        onnx.save(model, made.path / "generator.onnx")
-        write_card(made.path, {"height": EDGE, "width": EDGE, "channels": 1})
+        onnx.save(model, draft.path / "generator.onnx")
+        write_card(draft.path, {"height": EDGE, "width": EDGE, "channels": 1})
 
 
 def _burden(burden: Burden) -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]]:

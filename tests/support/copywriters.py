@@ -44,17 +44,17 @@ def copywriter(target: Path, sharpness: float = 1.0) -> Path:
     """Write a copywriter that knows bigrams; below 1 it is less sure of them, and worse."""
     plain = target.with_name(f"{target.name}-plain")
     tiny_models.write_copywriter(plain)
-    with manifest.draft(target, "train_lstm", Source(uri=f"sharpness {sharpness}"), {}) as made:
+    with manifest.draft(target, "train_lstm", Source(uri=f"sharpness {sharpness}"), {}) as draft:
         for path in plain.iterdir():
             if path.name != manifest.MANIFEST:
-                shutil.copy(path, made.path)
-        model = onnx.load(made.path / "copywriter.onnx")
+                shutil.copy(path, draft.path)
+        model = onnx.load(draft.path / "copywriter.onnx")
         table = model.graph.initializer[0]
         logits = numpy_helper.to_array(table).copy()
         logits[:, logits.max(axis=0) > 0] *= sharpness**2  # tokens of no line stay unlikely: they are no text
         table.CopyFrom(numpy_helper.from_array(logits, table.name))
-        onnx.save(model, made.path / "copywriter.onnx")
+        onnx.save(model, draft.path / "copywriter.onnx")
         curves = {"loss": [[1, 3.0], [2, 2.0]], "validation_loss": [[1, 3.1], [2, 2.2]]}
-        (made.path / "history.json").write_text(json.dumps(curves), encoding="utf-8")
+        (draft.path / "history.json").write_text(json.dumps(curves), encoding="utf-8")
     shutil.rmtree(plain)
     return target

@@ -36,9 +36,9 @@ def rows(categories: tuple[str, ...] = ("squares", "stripes"), size: int = 28, c
 
 
 def write(folder: Path, table: pd.DataFrame) -> Path:
-    with manifest.draft(folder / "creatives", "prepare", Source(uri="test"), {}) as made:
-        parquet.write(table, made.path)
-        made.facts.update(source="a test", licence="CC0")
+    with manifest.draft(folder / "creatives", "prepare", Source(uri="test"), {}) as draft:
+        parquet.write(table, draft.path)
+        draft.facts.update(source="a test", licence="CC0")
     return folder / "creatives"
 
 

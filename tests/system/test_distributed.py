@@ -87,10 +87,10 @@ class World:
             "ADLOOM_CHECKPOINT_URI": f"s3://{BUCKET}/checkpoints",
             "MLFLOW_TRACKING_URI": f"sqlite:///{self.folder}/mlflow.db",
         }
-        given = ["--project", "shop", "--block", block.to_json(), "--copy", str(self.copy), "--lstm", to]
+        options = ["--project", "shop", "--block", block.to_json(), "--copy", str(self.copy), "--lstm", to]
         adloom = Path(sys.executable).parent / "adloom"
         return subprocess.Popen(
-            [adloom, "train-lstm", *given], cwd=self.folder, env=environment, stderr=subprocess.PIPE, text=True
+            [adloom, "train-lstm", *options], cwd=self.folder, env=environment, stderr=subprocess.PIPE, text=True
         )
 
 
@@ -99,8 +99,8 @@ def world(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     folder = tmp_path_factory.mktemp("distributed")
     lines = [f"{warm} {hat} number {n}" for warm in ("warm", "new") for hat in ("hat", "shoe") for n in range(60)]
     splits = ["train"] * 200 + ["validation"] * 20 + ["test"] * 20
-    with manifest.draft(folder / "copy", "prepare", Source(uri="test"), {}) as made:
-        parquet.write(pd.DataFrame({"copy_id": lines, "text": lines, "category": "all", "split": splits}), made.path)
+    with manifest.draft(folder / "copy", "prepare", Source(uri="test"), {}) as draft:
+        parquet.write(pd.DataFrame({"copy_id": lines, "text": lines, "category": "all", "split": splits}), draft.path)
     painted_pictures.write(folder, painted_pictures.rows()).rename(folder / "creatives")
     with pytest.MonkeyPatch.context() as patch:
         seaweedfs.visit(server, patch)
@@ -133,15 +133,15 @@ def test_a_picture_reader_of_two_processes_measures_as_one_of_one(
     monkeypatch.setenv("ADLOOM_CHECKPOINT_URI", f"s3://{BUCKET}/cnn")
     monkeypatch.setenv("ADLOOM_HOME", str(tmp_path))
     block, cnn = CNN.model_copy(update={"devices": 2}), PipelineArtifact(str(world.folder / "cnn"))
-    given = {"creatives": PipelineArtifact(str(world.creatives))}
-    two = numbers(component_runtime.run_stage("train-cnn", "shop", block.to_json(), given, {"cnn": cnn}))
+    inputs = {"creatives": PipelineArtifact(str(world.creatives))}
+    two = numbers(component_runtime.run_stage("train-cnn", "shop", block.to_json(), inputs, {"cnn": cnn}))
     tracker = MlflowTracker(f"sqlite:///{world.folder}/mlflow.db", "shop")
     assert cnn.metadata["mlflow_run"] == tracker.find_run("manifest_digest", cnn.metadata["digest"]) is not None
     one = world.alone("train-cnn", CNN, world.creatives)
     assert two["accuracy"] == pytest.approx(one["accuracy"], abs=0.1)
     assert two["validation_loss"] == pytest.approx(one["validation_loss"], abs=0.2)
-    made = manifest.verify(world.folder / "cnn")
-    assert (made.stage, made.rows) == ("train_cnn", {"train": 36, "validation": 12})
+    artifact = manifest.verify(world.folder / "cnn")
+    assert (artifact.stage, artifact.rows) == ("train_cnn", {"train": 36, "validation": 12})
     assert world.server.keys(BUCKET, "cnn/") == set(), "what was handed over, and the checkpoint, are gone"
 
 
@@ -175,14 +175,14 @@ class Writers:
 
     whole: Path
     resumed: Path
-    said: list[str]  # by the killed run, and by the one after it
+    stderr: list[str]  # by the killed run, and by the one after it
 
 
 @pytest.fixture(scope="module")
 def writers(world: World) -> Writers:
     block = LSTM.model_copy(update={"devices": 2})
     killed = world.start(block, "first", f"s3://{BUCKET}/lstm")
-    said = kill_a_worker_once_it_has_a_checkpoint(killed, world.server)
+    stderr = kill_a_worker_once_it_has_a_checkpoint(killed, world.server)
     assert killed.returncode == 1
     assert world.server.keys(BUCKET, "lstm/") == set()
     resumed = world.start(block, "second", f"s3://{BUCKET}/lstm")  # another machine, whose disk is empty
@@ -191,19 +191,19 @@ def writers(world: World) -> Writers:
     whole = world.start(block, "third", str(world.folder / "lstm"))
     assert (whole.communicate(timeout=PATIENCE)[1], whole.returncode) == ("", 0)
     fetched = world.outside().store.fetch(f"s3://{BUCKET}/lstm", world.folder / "fetched")
-    return Writers(world.folder / "lstm", fetched, [said, then])
+    return Writers(world.folder / "lstm", fetched, [stderr, then])
 
 
 def test_a_killed_worker_ends_its_run_in_one_line(writers: Writers) -> None:
-    line, rest = writers.said[0].split("\n")
+    line, rest = writers.stderr[0].split("\n")
     assert line.startswith("adloom: train-lstm: process 1 of this machine was ended by SIGKILL")
     assert rest == ""
 
 
 def test_on_another_machine_it_goes_on_to_the_same_bytes(writers: Writers, world: World) -> None:
-    found = re.fullmatch(r"train_lstm: continues after epoch (\d) of 8\n", writers.said[1])
-    assert found
-    assert 1 <= int(found[1]) < LSTM.epochs
+    match = re.fullmatch(r"train_lstm: continues after epoch (\d) of 8\n", writers.stderr[1])
+    assert match
+    assert 1 <= int(match[1]) < LSTM.epochs
     assert manifest.verify(writers.resumed) == manifest.verify(writers.whole)
     assert world.server.keys(BUCKET, "checkpoints/") == set()
 
@@ -215,8 +215,8 @@ def test_a_copywriter_of_two_processes_measures_as_one_of_one(writers: Writers, 
 
 
 def test_a_machine_that_fails_is_named_with_its_line_and_nothing_is_left(world: World) -> None:
-    with manifest.draft(world.folder / "empty", "prepare", Source(uri="test"), {}) as made:
-        parquet.write(pd.DataFrame({"copy_id": ["1"], "text": ["a"], "category": "all", "split": ["test"]}), made.path)
+    with manifest.draft(world.folder / "empty", "prepare", Source(uri="test"), {}) as draft:
+        parquet.write(pd.DataFrame({"copy_id": ["1"], "text": ["a"], "category": "all", "split": ["test"]}), draft.path)
     block = LSTM.model_copy(update={"devices": 2})
     wanted = r"train-lstm-\w{16} failed: train-lstm-\w{16}-node-0: adloom: copy: 0 lines in split train, expected"
     with pytest.raises(AdloomError, match=wanted):

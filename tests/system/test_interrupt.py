@@ -52,9 +52,9 @@ def interrupt_after_first_epoch(training: "subprocess.Popen[str]", folder: Path)
 
 def test_ctrl_c_leaves_a_checkpoint_and_nothing_half_written_and_the_next_run_goes_on(folder: Path) -> None:
     training = start(folder)
-    said = interrupt_after_first_epoch(training, folder)
+    stderr = interrupt_after_first_epoch(training, folder)
     assert training.returncode == 130
-    assert said.splitlines()[-1] == "adloom: interrupted; the same command goes on from the last checkpoint"
+    assert stderr.splitlines()[-1] == "adloom: interrupted; the same command goes on from the last checkpoint"
     assert not (folder / "models").exists() or list((folder / "models").iterdir()) == []
     resumed = start(folder)
     assert re.fullmatch(r"train_lstm: continues after epoch \d+ of 40\n", resumed.communicate(timeout=PATIENCE)[1])

@@ -123,19 +123,19 @@ def test_the_run_made_every_artifact_whole(with_dvc: Path) -> None:
 def test_every_training_is_told_once_and_in_full_though_every_server_was_killed(with_dvc: Path, door: Relay) -> None:
     client = MlflowRegistry(door.endpoint, "shop")._server.client
     runs = client.search_runs([client.get_experiment_by_name("shop").experiment_id])
-    found = {run.info.run_name: run for run in runs}
+    by_name = {run.info.run_name: run for run in runs}
     names = ["run", "segment", "train_cnn", "train_gan", "train_lstm", "train_policy"]
     assert sorted(run.info.run_name for run in runs) == names
     assert {run.info.status for run in runs} == {"FINISHED"}
     for model in MODELS:
         artifact = with_dvc / "models" / model
-        run = found[manifest.read(artifact).stage]
+        run = by_name[manifest.read(artifact).stage]
         assert run.data.tags["manifest_digest"] == manifest.digest(artifact)
         card, history = (json.loads((artifact / name).read_text()) for name in ("card.json", "history.json"))
         assert run.data.params == {name: str(value) for name, value in card["params"].items()}
         for name, points in history.items():
-            told = [[point.step, point.value] for point in client.get_metric_history(run.info.run_id, name)]
-            assert sorted(told) == points
+            logged = [[point.step, point.value] for point in client.get_metric_history(run.info.run_id, name)]
+            assert sorted(logged) == points
     warned = (with_dvc / "adloom.log").read_text()
     assert warned.count("the training goes on; its numbers are queued") == 1
     assert warned.count("still away") == 1
@@ -235,9 +235,9 @@ def test_one_table_alone_goes_the_whole_way(elsewhere: Path, outside: StageConte
 
 
 def test_raw_identifiers_stay_in_raw(with_dvc: Path) -> None:
-    places = [with_dvc / "data" / "dataset", with_dvc / "models", with_dvc / "reports", with_dvc / ".dvc" / "cache"]
-    holding = [p for place in places for p in place.rglob("*") if p.is_file() and b"customer-1" in p.read_bytes()]
-    assert holding == []
+    folders = [with_dvc / "data" / "dataset", with_dvc / "models", with_dvc / "reports", with_dvc / ".dvc" / "cache"]
+    leaks = [p for folder in folders for p in folder.rglob("*") if p.is_file() and b"customer-1" in p.read_bytes()]
+    assert leaks == []
 
 
 def test_no_artifact_knows_where_or_when_it_was_made(with_dvc: Path) -> None:

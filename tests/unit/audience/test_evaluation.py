@@ -35,48 +35,48 @@ def segmenter(rows: pd.DataFrame) -> Segmenter:
 
 
 @pytest.fixture(scope="module")
-def found(rows: pd.DataFrame, segmenter: Segmenter) -> Evaluation:
+def evaluation(rows: pd.DataFrame, segmenter: Segmenter) -> Evaluation:
     """Return the evaluation of the right segmenter."""
     return evaluate(segmenter, rows, CARD, JUDGE)
 
 
-def test_the_metrics_are_those_of_the_known_groups(found: Evaluation) -> None:
-    values = {name: metric.value for name, metric in found.metrics.items()}
+def test_the_metrics_are_those_of_the_known_groups(evaluation: Evaluation) -> None:
+    values = {name: metric.value for name, metric in evaluation.metrics.items()}
     assert set(values) == {"silhouette", "stability_ari", "segment_rate_auc", "smallest_segment", "segments"}
     assert (values["segments"], values["smallest_segment"], values["stability_ari"]) == (3, 80, 1)
     assert values["segment_rate_auc"] == pytest.approx(0.88, abs=0.06)  # 90 % of a third against 10 % of two
-    assert all(metric.low <= metric.value <= metric.high for metric in found.metrics.values())
+    assert all(metric.low <= metric.value <= metric.high for metric in evaluation.metrics.values())
 
 
-def test_the_report_shows_profiles_figures_and_every_candidate(found: Evaluation) -> None:
-    tables = [section for section in found.sections if isinstance(section, Table)]
+def test_the_report_shows_profiles_figures_and_every_candidate(evaluation: Evaluation) -> None:
+    tables = [section for section in evaluation.sections if isinstance(section, Table)]
     assert [table.title for table in tables] == ["Profiles", "Clusterings compared"]
     assert all(len(row) == len(table.header) for table in tables for row in table.rows)
     assert tables[1].rows[0][-1] == "chosen"
-    pictures = [section.png for section in found.sections if isinstance(section, Figure)]
+    pictures = [section.png for section in evaluation.sections if isinstance(section, Figure)]
     assert len(pictures) == 3
     assert all(png.startswith(b"\x89PNG") for png in pictures)
 
 
-def test_evaluating_twice_gives_the_same(found: Evaluation, rows: pd.DataFrame, segmenter: Segmenter) -> None:
+def test_evaluating_twice_gives_the_same(evaluation: Evaluation, rows: pd.DataFrame, segmenter: Segmenter) -> None:
     again = evaluate(segmenter, rows.sample(frac=1, random_state=0), CARD, JUDGE)
-    assert again.metrics == found.metrics
-    assert again.sections == found.sections
+    assert again.metrics == evaluation.metrics
+    assert again.sections == evaluation.sections
 
 
-def test_a_worse_segmenter_loses_when_both_see_the_same_users(found: Evaluation, rows: pd.DataFrame) -> None:
+def test_a_worse_segmenter_loses_when_both_see_the_same_users(evaluation: Evaluation, rows: pd.DataFrame) -> None:
     lump = Segmenter(FeatureScale.fit(features(rows)), np.zeros((1, 5)), np.zeros(1, np.int64), ("segment-1",))
     worse = evaluate(lump, rows, CARD, JUDGE)
     assert worse.metrics["segment_rate_auc"].value == 0.5
     assert "silhouette" not in worse.metrics  # one segment has none
-    difference = bootstrap_difference(found.samples["segment_rate_auc"], worse.samples["segment_rate_auc"], 50, 1)
+    difference = bootstrap_difference(evaluation.samples["segment_rate_auc"], worse.samples["segment_rate_auc"], 50, 1)
     assert difference.low > 0.2
 
 
 def test_a_holdout_without_buyers_has_no_auc(rows: pd.DataFrame, segmenter: Segmenter) -> None:
-    found = evaluate(segmenter, rows[rows["split"] == "calibration"], CARD, JUDGE)
-    assert "segment_rate_auc" not in found.metrics
-    assert found.metrics["segments"].value == 3
+    evaluation = evaluate(segmenter, rows[rows["split"] == "calibration"], CARD, JUDGE)
+    assert "segment_rate_auc" not in evaluation.metrics
+    assert evaluation.metrics["segments"].value == 3
 
 
 def test_without_calibration_there_is_nothing_to_measure(rows: pd.DataFrame, segmenter: Segmenter) -> None:

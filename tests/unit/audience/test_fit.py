@@ -26,10 +26,10 @@ def equal(one: Segmenter, other: Segmenter) -> bool:
 @pytest.mark.parametrize("algorithm", SETTING)
 def test_three_known_groups_are_found_and_numbered_by_value(algorithm: str) -> None:
     users = features(shop(240))
-    found = one(users, algorithm)
-    assert found.index(users).tolist() == [number % 3 for number in range(240)]
-    assert found.names == ("segment-1", "segment-2", "segment-3")
-    assert found.assign(np.array([[1, 14, 1500, 350, 25], [340, 1, 4, 340, np.nan]])).tolist() == [
+    segmenter = one(users, algorithm)
+    assert segmenter.index(users).tolist() == [number % 3 for number in range(240)]
+    assert segmenter.names == ("segment-1", "segment-2", "segment-3")
+    assert segmenter.assign(np.array([[1, 14, 1500, 350, 25], [340, 1, 4, 340, np.nan]])).tolist() == [
         "segment-1",
         "segment-3",
     ]
@@ -43,28 +43,28 @@ def test_the_same_users_give_the_same_bytes(algorithm: str) -> None:
 
 def test_kmeans_assigns_the_users_it_was_fitted_to_as_it_labelled_them() -> None:
     users = np.random.default_rng(0).exponential(20, (300, 5))
-    found = one(users, "kmeans", setting=4)
-    scaled = found.scale(users)
-    means = np.array([scaled[found.index(users) == i].mean(axis=0) for i in range(4)])
-    np.testing.assert_allclose(means, found.prototypes, atol=1e-6)  # a centre is the mean of its own users
+    segmenter = one(users, "kmeans", setting=4)
+    scaled = segmenter.scale(users)
+    means = np.array([scaled[segmenter.index(users) == i].mean(axis=0) for i in range(4)])
+    np.testing.assert_allclose(means, segmenter.prototypes, atol=1e-6)  # a centre is the mean of its own users
 
 
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 99), minimum=st.integers(1, 60), algorithm=st.sampled_from(list(SETTING)))
 def test_no_segment_is_smaller_than_the_minimum(seed: int, minimum: int, algorithm: str) -> None:
     users = np.random.default_rng(seed).exponential(20, (120, 5))
-    found = one(users, algorithm, PARAMS.model_copy(update={"min_segment_size": minimum}), setting=None)
-    sizes = np.bincount(found.index(users), minlength=len(found.names))
+    segmenter = one(users, algorithm, PARAMS.model_copy(update={"min_segment_size": minimum}), setting=None)
+    sizes = np.bincount(segmenter.index(users), minlength=len(segmenter.names))
     assert sizes.min() >= minimum
-    spent = [users[found.index(users) == i, 2].mean() for i in range(len(sizes))]
+    spent = [users[segmenter.index(users) == i, 2].mean() for i in range(len(sizes))]
     assert spent == sorted(spent, reverse=True)
 
 
 def test_a_small_segment_joins_its_nearest() -> None:
     rows = [[10.0, 10, 10, 10, 10]] * 20 + [[11.0, 11, 11, 11, 11]] * 3 + [[500.0, 500, 500, 500, 500]] * 20
-    found = one(np.array(rows), "kmeans")
-    assert found.index(rows).tolist() == [1] * 23 + [0] * 20
-    assert len(found.prototypes) == 3  # the small one's own centre still says where its users are
+    segmenter = one(np.array(rows), "kmeans")
+    assert segmenter.index(rows).tolist() == [1] * 23 + [0] * 20
+    assert len(segmenter.prototypes) == 3  # the small one's own centre still says where its users are
 
 
 @pytest.mark.parametrize("algorithm", SETTING)
@@ -72,9 +72,9 @@ def test_one_purchase_each_is_no_obstacle(algorithm: str) -> None:
     rng = np.random.default_rng(0)
     days = np.concatenate([rng.uniform(1, 9, 40), rng.uniform(300, 360, 40)])
     users = np.column_stack([days, np.ones(80), np.full(80, 5.0), days, np.full(80, np.nan)])
-    found = one(users, algorithm, setting=0.9 if algorithm == "dbscan" else 2)
-    assert len(np.unique(found.index(users)[:40])) == 1
-    assert found.index(users)[0] != found.index(users)[-1]
+    segmenter = one(users, algorithm, setting=0.9 if algorithm == "dbscan" else 2)
+    assert len(np.unique(segmenter.index(users)[:40])) == 1
+    assert segmenter.index(users)[0] != segmenter.index(users)[-1]
 
 
 @pytest.mark.parametrize("algorithm", SETTING)

@@ -15,7 +15,7 @@ PARAMS = Segment(segments_min=4, segments_max=8, min_stability=0.8)
 PLAIN = Candidate("kmeans", 4, 4, 4, 200, 0.3, 0.9, 0.75, 0.01)
 
 
-def made(algorithm: str, segments: int, stability: float, auc: float | None) -> Candidate:
+def candidate(algorithm: str, segments: int, stability: float, auc: float | None) -> Candidate:
     error = None if auc is None else 0.01
     return replace(
         PLAIN,
@@ -32,15 +32,24 @@ def made(algorithm: str, segments: int, stability: float, auc: float | None) -> 
 @pytest.mark.parametrize(
     ("candidates", "chosen"),
     [
-        ([made("kmeans", 4, 0.9, 0.70), made("kmeans", 6, 0.9, 0.75), made("kmeans", 8, 0.9, 0.755)], 1),
-        ([made("kmeans", 4, 0.9, 0.746), made("kmeans", 8, 0.9, 0.755)], 0),  # fewer, within one standard error
-        ([made("kmeans", 4, 0.9, 0.744), made("kmeans", 8, 0.9, 0.755)], 1),
-        ([made("kmeans", 5, 0.9, 0.75), made("dbscan", 5, 0.95, 0.745)], 1),  # as few: the more stable
-        ([made("kmeans", 4, 0.9, 0.70), made("kmeans", 6, 0.79, 0.80)], 0),  # unstable ones do not count
-        ([made("kmeans", 4, 0.3, 0.70), made("kmeans", 6, 0.5, 0.60)], 1),  # none is stable: the most stable
-        ([made("kmeans", 4, 0.9, 0.70), made("dbscan", 12, 0.9, 0.80), made("dbscan", 2, 1, 0.8)], 0),  # out of range
-        ([made("dbscan", 1, 1.0, 0.5), made("dbscan", 3, 0.9, 0.7)], 1),  # none in range: two segments or more
-        ([made("kmeans", 6, 0.95, None), made("kmeans", 4, 0.9, None)], 1),  # no AUC tells them apart: fewest
+        ([candidate("kmeans", 4, 0.9, 0.70), candidate("kmeans", 6, 0.9, 0.75), candidate("kmeans", 8, 0.9, 0.755)], 1),
+        (
+            [candidate("kmeans", 4, 0.9, 0.746), candidate("kmeans", 8, 0.9, 0.755)],
+            0,
+        ),  # fewer, within one standard error
+        ([candidate("kmeans", 4, 0.9, 0.744), candidate("kmeans", 8, 0.9, 0.755)], 1),
+        ([candidate("kmeans", 5, 0.9, 0.75), candidate("dbscan", 5, 0.95, 0.745)], 1),  # as few: the more stable
+        ([candidate("kmeans", 4, 0.9, 0.70), candidate("kmeans", 6, 0.79, 0.80)], 0),  # unstable ones do not count
+        ([candidate("kmeans", 4, 0.3, 0.70), candidate("kmeans", 6, 0.5, 0.60)], 1),  # none is stable: the most stable
+        (
+            [candidate("kmeans", 4, 0.9, 0.70), candidate("dbscan", 12, 0.9, 0.80), candidate("dbscan", 2, 1, 0.8)],
+            0,
+        ),  # out of range
+        (
+            [candidate("dbscan", 1, 1.0, 0.5), candidate("dbscan", 3, 0.9, 0.7)],
+            1,
+        ),  # none in range: two segments or more
+        ([candidate("kmeans", 6, 0.95, None), candidate("kmeans", 4, 0.9, None)], 1),  # no AUC tells them apart: fewest
     ],
 )
 def test_the_rule(candidates: list[Candidate], chosen: int) -> None:
@@ -48,24 +57,24 @@ def test_the_rule(candidates: list[Candidate], chosen: int) -> None:
 
 
 def test_an_auc_of_another_number_of_segments_does_not_count() -> None:
-    borrowed = replace(made("dbscan", 4, 0.9, 0.80), early_segments=7)
-    honest = made("kmeans", 6, 0.9, 0.75)
+    borrowed = replace(candidate("dbscan", 4, 0.9, 0.80), early_segments=7)
+    honest = candidate("kmeans", 6, 0.9, 0.75)
     assert choose([borrowed, honest], PARAMS) == honest
     assert explain_verdict(borrowed, honest, PARAMS) == "7 segments in the early fit"
 
 
 def test_one_segment_is_no_segmentation() -> None:
     with pytest.raises(DataError, match=r"^segment: none of 1 clusterings has two segments of 100 users; lower "):
-        choose([made("dbscan", 1, 1.0, 0.5)], PARAMS)
+        choose([candidate("dbscan", 1, 1.0, 0.5)], PARAMS)
 
 
 def test_verdicts_say_why() -> None:
-    chosen = made("kmeans", 5, 0.9, 0.75)
+    chosen = candidate("kmeans", 5, 0.9, 0.75)
     others = [
-        made("kmeans", 4, 0.9, 0.70),
-        made("kmeans", 6, 0.9, 0.755),
-        made("kmeans", 8, 0.5, 0.76),
-        made("dbscan", 2, 1.0, 0.7),
+        candidate("kmeans", 4, 0.9, 0.70),
+        candidate("kmeans", 6, 0.9, 0.755),
+        candidate("kmeans", 8, 0.5, 0.76),
+        candidate("dbscan", 2, 1.0, 0.7),
     ]
     assert explain_verdict(chosen, chosen, PARAMS) == "chosen"
     assert [explain_verdict(other, chosen, PARAMS) for other in others] == [

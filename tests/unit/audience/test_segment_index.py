@@ -20,11 +20,11 @@ def members() -> SegmentIndex:
 
 def test_known_users_are_found_and_others_are_not(members: SegmentIndex, tmp_path: Path) -> None:
     members.save(tmp_path / "members.npz")
-    found = SegmentIndex.load(tmp_path / "members.npz")
-    assert found.pseudonyms.dtype == np.dtype("S32")
-    assert found.segment.dtype == np.uint8
-    assert found.find([*IDS, "b" * 32]) == ["segment-2", "segment-1", "segment-2", None]
-    assert found.find([]) == []
+    loaded = SegmentIndex.load(tmp_path / "members.npz")
+    assert loaded.pseudonyms.dtype == np.dtype("S32")
+    assert loaded.segment.dtype == np.uint8
+    assert loaded.find([*IDS, "b" * 32]) == ["segment-2", "segment-1", "segment-2", None]
+    assert loaded.find([]) == []
 
 
 @pytest.mark.parametrize("user", ["", "f", "f" * 31, "f" * 33, "f" * 64, "é" * 32, "\0" * 32, "F" * 32])

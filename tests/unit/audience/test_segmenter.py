@@ -65,10 +65,10 @@ def test_features_that_cannot_be_are_refused(segmenter: Segmenter, users: list[o
     prototypes=hnp.arrays(np.float64, st.tuples(st.integers(1, 9), st.just(5)), elements=st.floats(-9, 9, width=32)),
 )
 def test_nearest_is_nearest_and_the_same_alone_and_in_a_batch(points: np.ndarray, prototypes: np.ndarray) -> None:
-    found = find_nearest(points, prototypes)
+    indices = find_nearest(points, prototypes)
     distances = np.linalg.norm(points[:, None] - prototypes[None], axis=2)
-    np.testing.assert_allclose(distances[np.arange(len(points)), found], distances.min(axis=1))
-    assert [find_nearest(point[None], prototypes)[0] for point in points] == found.tolist()
+    np.testing.assert_allclose(distances[np.arange(len(points)), indices], distances.min(axis=1))
+    assert [find_nearest(point[None], prototypes)[0] for point in points] == indices.tolist()
 
 
 def test_more_distances_than_fit_at_a_time() -> None:
@@ -78,11 +78,11 @@ def test_more_distances_than_fit_at_a_time() -> None:
 
 def test_a_segmenter_survives_its_file_byte_by_byte(segmenter: Segmenter, tmp_path: Path) -> None:
     segmenter.save(tmp_path / "one.npz")
-    found = Segmenter.load(tmp_path / "one.npz")
-    found.save(tmp_path / "two.npz")
+    loaded = Segmenter.load(tmp_path / "one.npz")
+    loaded.save(tmp_path / "two.npz")
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
     users = np.random.default_rng(0).exponential(5, (50, 5))
-    assert found.assign(users).tolist() == segmenter.assign(users).tolist()
+    assert loaded.assign(users).tolist() == segmenter.assign(users).tolist()
 
 
 def test_what_is_not_a_segmenter_is_refused_by_name(segmenter: Segmenter, tmp_path: Path) -> None:
@@ -96,8 +96,8 @@ def test_what_is_not_a_segmenter_is_refused_by_name(segmenter: Segmenter, tmp_pa
     with pytest.raises(ArtifactError, match="median is not a file in the archive"):
         Segmenter.load(path)
     segmenter.save(path)
-    with np.load(path) as found:
-        arrays = dict(found)
+    with np.load(path) as loaded:
+        arrays = dict(loaded)
     np.savez(path, **(arrays | {"features": np.array(["age"])}))
     with pytest.raises(ArtifactError, match="features age, expected recency_days, frequency"):
         Segmenter.load(path)

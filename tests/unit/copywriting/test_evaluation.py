@@ -80,17 +80,17 @@ def test_sections_show_the_comparison_curves_lines_and_worst_cases(evaluation: E
 
 
 def test_rows_without_categories_are_measured_too() -> None:
-    found = evaluate(Bigram(WORDS), WORDS, table(None), [], PARAMS, HISTORY)
-    assert set(found.metrics) == NAMES
-    assert found.sections[-1].rows[0][1] == ""  # type: ignore[union-attr]
+    evaluation = evaluate(Bigram(WORDS), WORDS, table(None), [], PARAMS, HISTORY)
+    assert set(evaluation.metrics) == NAMES
+    assert evaluation.sections[-1].rows[0][1] == ""  # type: ignore[union-attr]
 
 
 def test_a_writer_of_nothing_readable_is_still_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("adloom.copywriting.evaluation.MAX_LENGTH", 20)  # every line is given up at that length
     write = Bigram(WORDS, smoothing=1e-6)
     write.table[:, WORDS.end] = -1000
-    found = evaluate(write, WORDS, table(None), [], PARAMS, HISTORY)
-    assert set(found.metrics) == NAMES - {"distinct_2", "copied"}
+    evaluation = evaluate(write, WORDS, table(None), [], PARAMS, HISTORY)
+    assert set(evaluation.metrics) == NAMES - {"distinct_2", "copied"}
 
 
 def test_without_test_lines_there_is_nothing_to_measure() -> None:

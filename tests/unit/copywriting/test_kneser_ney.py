@@ -89,5 +89,5 @@ def test_no_lines_are_refused() -> None:
 
 def history(model: KneserNey, text: str) -> np.ndarray:
     """The symbols of a text that is still being written: (1, length)."""
-    found = [model.characters.find(character) for character in text]
-    return np.array([[START, *(UNSEEN if i < 0 else UNSEEN + 1 + i for i in found)]])
+    positions = [model.characters.find(character) for character in text]
+    return np.array([[START, *(UNSEEN if i < 0 else UNSEEN + 1 + i for i in positions)]])

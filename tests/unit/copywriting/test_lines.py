@@ -84,24 +84,24 @@ def test_rules_nobody_can_meet_give_no_line_after_a_bounded_effort() -> None:
 class Costly(Bigram):
     """Counts the tokens that were asked for."""
 
-    asked = 0
+    tokens_read = 0
 
     def __call__(self, token: Int64Array, state: int) -> tuple[Float32Array, int]:
-        self.asked += token.size
+        self.tokens_read += token.size
         return super().__call__(token, state)
 
 
 def test_a_line_that_is_too_long_is_not_gone_on_with() -> None:
     write = Costly(WORDS)
     assert write_lines(write, WORDS, LineRequest(64, 0, rules=LineRules(max_characters=1))) == []
-    assert write.asked <= MAX_ROUNDS * 64 * 2  # at the second character at the latest
+    assert write.tokens_read <= MAX_ROUNDS * 64 * 2  # at the second character at the latest
 
 
 def test_a_request_has_a_bound_whatever_its_rules() -> None:
     write = Costly(WORDS)
     request = LineRequest(8, 0, rules=LineRules(banned=("dress", "coat", "warm")), max_drawn=100)
     assert write_lines(write, WORDS, request) == []
-    assert 0 < write.asked <= 100
+    assert 0 < write.tokens_read <= 100
     unbound, bound = LineRequest(8, 0), LineRequest(8, 0, max_drawn=8 * 64)
     assert write_lines(WRITE, WORDS, unbound) == write_lines(WRITE, WORDS, bound)
 

@@ -40,9 +40,9 @@ def rows(split: str = "test") -> pd.DataFrame:
 
 def test_macro_f1_by_hand() -> None:
     """Category 0: 2·2/(2+3) = 0.8, category 1: 2·1/(2+1) = 2/3."""
-    truth, found = np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1])
-    assert cnn_evaluation.macro_f1(truth, found, ONES) == pytest.approx((0.8 + 2 / 3) / 2)
-    assert cnn_evaluation.macro_f1(truth, found, np.array([1, 1, 0, 1])) == 1
+    truth, predicted = np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1])
+    assert cnn_evaluation.macro_f1(truth, predicted, ONES) == pytest.approx((0.8 + 2 / 3) / 2)
+    assert cnn_evaluation.macro_f1(truth, predicted, np.array([1, 1, 0, 1])) == 1
 
 
 def test_calibration_error_by_hand() -> None:
@@ -53,8 +53,8 @@ def test_calibration_error_by_hand() -> None:
 
 
 def test_an_evaluation_names_every_metric_and_shows_the_mistake() -> None:
-    found = cnn_evaluation.evaluate(read, rows(), CATEGORIES, PARAMS, HISTORY)
-    values = {name: metric.value for name, metric in found.metrics.items()}
+    evaluation = cnn_evaluation.evaluate(read, rows(), CATEGORIES, PARAMS, HISTORY)
+    values = {name: metric.value for name, metric in evaluation.metrics.items()}
     assert values == pytest.approx(
         {
             "accuracy": 0.75,
@@ -65,16 +65,16 @@ def test_an_evaluation_names_every_metric_and_shows_the_mistake() -> None:
         },
         abs=1e-6,
     )
-    assert set(found.samples) == set(found.metrics)
-    titles = [section.title for section in found.sections]
+    assert set(evaluation.samples) == set(evaluation.metrics)
+    titles = [section.title for section in evaluation.sections]
     assert titles == [
         "Confusion matrix", "Confusion counts", "Categories", "Reliability", "Learning curves", "Worst cases",
     ]  # fmt: skip
-    counts, table = (section for section in found.sections if isinstance(section, Table))
+    counts, table = (section for section in evaluation.sections if isinstance(section, Table))
     assert counts.rows == [["dark", 2, 0], ["light", 1, 1]]
     assert table.rows[0][:3] == ["light", 2, 0.5]
     assert table.rows[0][-1] == "dark (1)"
-    assert all(section.png.startswith(b"\x89PNG") for section in found.sections if isinstance(section, Figure))
+    assert all(section.png.startswith(b"\x89PNG") for section in evaluation.sections if isinstance(section, Figure))
 
 
 def test_figures_have_equal_bytes_each_time() -> None:
@@ -83,10 +83,10 @@ def test_figures_have_equal_bytes_each_time() -> None:
 
 
 def test_a_reader_without_mistakes_has_no_worst_cases() -> None:
-    found = cnn_evaluation.evaluate(read, rows().head(3), CATEGORIES, PARAMS, HISTORY)
-    assert "Worst cases" not in [section.title for section in found.sections]
-    assert found.metrics["accuracy"].value == 1
-    assert found.metrics["accuracy"].low < 1
+    evaluation = cnn_evaluation.evaluate(read, rows().head(3), CATEGORIES, PARAMS, HISTORY)
+    assert "Worst cases" not in [section.title for section in evaluation.sections]
+    assert evaluation.metrics["accuracy"].value == 1
+    assert evaluation.metrics["accuracy"].low < 1
 
 
 def test_without_test_pictures_nothing_is_measured() -> None:

@@ -13,10 +13,10 @@ CNN = TrainCnn(epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=0.01, wi
 def test_shifted_pictures_move_by_a_pixel_and_repeat_their_edge() -> None:
     picture = torch.arange(9.0).reshape(1, 1, 3, 3)
     torch.manual_seed(0)
-    found = {tuple(shift_randomly(picture).flatten().int().tolist()) for _ in range(200)}
-    assert len(found) == 9  # three rows by three columns
-    assert (0, 0, 1, 0, 0, 1, 3, 3, 4) in found  # down and to the right
-    assert tuple(range(9)) in found
+    shifted = {tuple(shift_randomly(picture).flatten().int().tolist()) for _ in range(200)}
+    assert len(shifted) == 9  # three rows by three columns
+    assert (0, 0, 1, 0, 0, 1, 3, 3, 4) in shifted  # down and to the right
+    assert tuple(range(9)) in shifted
 
 
 def test_calibration_finds_the_temperature_the_logits_were_multiplied_by() -> None:

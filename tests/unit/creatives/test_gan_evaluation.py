@@ -57,10 +57,10 @@ ROWS = table()
 
 
 def evaluate(painter: Painter, rows: pd.DataFrame = ROWS) -> dict[str, float]:
-    found = gan_evaluation.evaluate(painter, read, rows, CATEGORIES, PARAMS, HISTORY)
-    assert set(found.samples) == set(found.metrics)
-    assert all(section.png.startswith(b"\x89PNG") for section in found.sections if isinstance(section, Figure))
-    return {name: metric.value for name, metric in found.metrics.items()}
+    evaluation = gan_evaluation.evaluate(painter, read, rows, CATEGORIES, PARAMS, HISTORY)
+    assert set(evaluation.samples) == set(evaluation.metrics)
+    assert all(section.png.startswith(b"\x89PNG") for section in evaluation.sections if isinstance(section, Figure))
+    return {name: metric.value for name, metric in evaluation.metrics.items()}
 
 
 def test_a_good_painter() -> None:
@@ -76,8 +76,8 @@ def test_a_good_painter() -> None:
 
 
 def test_planted_copies_are_counted() -> None:
-    found = gan_evaluation.evaluate(Painter(ROWS, copied=6), read, ROWS, CATEGORIES, PARAMS, HISTORY)
-    [copied] = found.samples["copies"].columns
+    evaluation = gan_evaluation.evaluate(Painter(ROWS, copied=6), read, ROWS, CATEGORIES, PARAMS, HISTORY)
+    [copied] = evaluation.samples["copies"].columns
     assert copied[:6].all()
     assert copied[6:].mean() <= 0.03
 
@@ -91,9 +91,9 @@ def test_a_category_that_is_never_met_shows() -> None:
 
 
 def test_without_a_reader_only_copies_are_measured() -> None:
-    found = gan_evaluation.evaluate(Painter(ROWS), None, ROWS, CATEGORIES, PARAMS, HISTORY)
-    assert set(found.metrics) == {"copies", "nearest_distance"}
-    assert not any(isinstance(section, Table) for section in found.sections)
+    evaluation = gan_evaluation.evaluate(Painter(ROWS), None, ROWS, CATEGORIES, PARAMS, HISTORY)
+    assert set(evaluation.metrics) == {"copies", "nearest_distance"}
+    assert not any(isinstance(section, Table) for section in evaluation.sections)
 
 
 def test_without_test_pictures_nothing_is_measured() -> None:

@@ -33,9 +33,9 @@ def test_a_planted_copy_is_caught(change: object) -> None:
     planted = products(20)
     planted[7] = change(TRAINING[123])  # type: ignore[operator]
     assert share_of_copies(planted) == 1 / 20
-    found = memorization.find_nearest(planted, TRAINING)
-    assert found.index[7] == 123
-    assert found.relative[7] < 0.3
+    near = memorization.find_nearest(planted, TRAINING)
+    assert near.index[7] == 123
+    assert near.relative[7] < 0.3
 
 
 def test_new_pictures_and_smooth_ones_are_no_copies() -> None:
@@ -45,10 +45,10 @@ def test_new_pictures_and_smooth_ones_are_no_copies() -> None:
 
 def test_distances_by_hand() -> None:
     black, grey = np.zeros((1, 1, 2, 2), np.uint8), np.full((1, 1, 2, 2), 126, np.uint8)  # levels 0 and 63
-    found = memorization.find_nearest(grey, np.concatenate([black, grey + 126]))
-    assert found.pixels.tolist() == pytest.approx([126.5], abs=0.1)  # of 127 levels
-    assert found.relative.tolist() == [1]  # both are equally far
-    assert found.index.tolist() == [0]
+    near = memorization.find_nearest(grey, np.concatenate([black, grey + 126]))
+    assert near.pixels.tolist() == pytest.approx([126.5], abs=0.1)  # of 127 levels
+    assert near.relative.tolist() == [1]  # both are equally far
+    assert near.index.tolist() == [0]
 
 
 @pytest.mark.parametrize(("size", "channels"), [(28, 1), (32, 3), (64, 3), (128, 3)])

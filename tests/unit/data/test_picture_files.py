@@ -121,9 +121,9 @@ def test_any_exif_has_an_orientation(rest: bytes, start: bytes) -> None:
 
 
 @given(st.sampled_from(["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"]), st.integers(0, 600), st.binary(max_size=9))
-def test_damage_is_a_reason_or_nothing(kind: str, place: int, bytes_: bytes) -> None:
+def test_damage_is_a_reason_or_nothing(kind: str, position: int, bytes_: bytes) -> None:
     whole = saved(Image.new("RGB", (30, 30), (9, 99, 199)), kind)
-    damaged = whole[:place] + bytes_ + whole[place + len(bytes_) :]
+    damaged = whole[:position] + bytes_ + whole[position + len(bytes_) :]
     with contextlib.suppress(PictureError):
         assert pictures.convert(damaged, GREY, MAX_PIXELS)[1].shape == (28, 28, 1)
 

@@ -68,8 +68,8 @@ def test_rows_without_consent_and_erased_users_are_dropped_and_counted() -> None
     params = PARAMS.model_copy(update={"consent_column": "agreed"})
     task = Preparation("events", params, PRIVATE, KEY, erased=frozenset({privacy.pseudonymise("bob", KEY)}))
     raw = orders(*[(user, "2026-01-01", "1") for user in ("ann", "bob", "cid", "bob")])
-    kept = task(raw.assign(agreed=["yes", "yes", "no", "yes"])).rows
-    assert kept["user_id"].tolist() == [privacy.pseudonymise("ann", KEY)]
+    valid = task(raw.assign(agreed=["yes", "yes", "no", "yes"])).rows
+    assert valid["user_id"].tolist() == [privacy.pseudonymise("ann", KEY)]
     assert task.quality.summary()["dropped"] == {"on the erasure list": 2, "without consent": 1}
 
 

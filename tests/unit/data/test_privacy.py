@@ -15,10 +15,10 @@ def test_a_pseudonym_is_hmac_sha256() -> None:
 
 
 def test_pseudonyms_keep_users_apart_and_missing_ones_missing() -> None:
-    made = privacy.pseudonymise_column(pd.Series(["ann", "bob", None, "ann"], dtype="str"), KEY)
-    assert made[0] == made[3] != made[1]
-    assert list(made.isna()) == [False, False, True, False]
-    assert made.dropna().str.fullmatch("[0-9a-f]{32}").all()
+    pseudonyms = privacy.pseudonymise_column(pd.Series(["ann", "bob", None, "ann"], dtype="str"), KEY)
+    assert pseudonyms[0] == pseudonyms[3] != pseudonyms[1]
+    assert list(pseudonyms.isna()) == [False, False, True, False]
+    assert pseudonyms.dropna().str.fullmatch("[0-9a-f]{32}").all()
 
 
 def test_another_key_makes_other_pseudonyms() -> None:

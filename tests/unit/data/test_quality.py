@@ -9,13 +9,13 @@ from adloom.data.quality import Quality
 from adloom.errors import DataError
 
 
-def kept(*split: str) -> pd.DataFrame:
+def valid_rows(*split: str) -> pd.DataFrame:
     return pd.DataFrame({"split": split})
 
 
 def test_above_the_rate_the_counts_are_told_by_reason_the_most_frequent_first() -> None:
     quality = Quality("events", read=100)
-    quality.count_valid(kept(*["calibration"] * 90))
+    quality.count_valid(valid_rows(*["calibration"] * 90))
     quality.quarantined = Counter({"value: negative": 7, "timestamp: missing": 3})
     quality.require_rows(0.1)
     with pytest.raises(DataError) as caught:
@@ -35,7 +35,7 @@ def test_no_row_left_is_never_accepted() -> None:
 def test_the_summary_counts_over_chunks() -> None:
     quality = Quality("events", read=3)
     for day, split in (("2026-03-01", "holdout"), ("2026-01-01", "calibration"), ("2026-02-01", "calibration")):
-        quality.count_valid(kept(split).assign(timestamp=pd.Timestamp(day, tz="UTC")))
+        quality.count_valid(valid_rows(split).assign(timestamp=pd.Timestamp(day, tz="UTC")))
     summary = quality.summary()
     assert summary["dates"] == {"first": "2026-01-01T00:00:00+00:00", "last": "2026-03-01T00:00:00+00:00"}
     assert summary["rows"] == {
@@ -51,8 +51,8 @@ def test_the_summary_counts_over_chunks() -> None:
 
 def test_one_category_only_and_a_cut_that_cuts_nothing_are_worth_a_warning() -> None:
     pictures = Quality("creatives")
-    pictures.count_valid(kept("train", "test").assign(category="hats"))
+    pictures.count_valid(valid_rows("train", "test").assign(category="hats"))
     assert pictures.warnings() == ["one category only (hats): no model can tell categories apart"]
     events = Quality("events")
-    events.count_valid(kept("calibration").assign(timestamp=pd.Timestamp("2026-01-01", tz="UTC")))
+    events.count_valid(valid_rows("calibration").assign(timestamp=pd.Timestamp("2026-01-01", tz="UTC")))
     assert events.warnings() == ["every row is in calibration: prepare.events.holdout_start cuts nothing"]

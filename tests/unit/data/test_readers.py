@@ -27,8 +27,8 @@ EVENTS = Source(
 COPY = Source(uri="lines.csv", format="csv")
 
 
-def read(place: Path, source: Source, table: str) -> pd.DataFrame:
-    return pd.concat(readers.read_source(place, source, table), ignore_index=True)
+def read(path: Path, source: Source, table: str) -> pd.DataFrame:
+    return pd.concat(readers.read_source(path, source, table), ignore_index=True)
 
 
 def written(folder: Path, name: str, content: str | bytes) -> Path:

@@ -36,9 +36,9 @@ class InTorch:
 @pytest.fixture
 def module() -> SequenceModule:
     torch.manual_seed(3)
-    made = SequenceModule(WORDS.size, WORDS.begin, PARAMS)
-    made.eval()
-    return made
+    module = SequenceModule(WORDS.size, WORDS.begin, PARAMS)
+    module.eval()
+    return module
 
 
 def rows() -> TokenDataset:

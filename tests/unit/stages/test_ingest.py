@@ -33,21 +33,21 @@ def outputs(folder: Path) -> Outputs:
 
 def run(folder: Path, context: StageContext, **sources: dict[str, Any]) -> Outputs:
     """Lock the sources as they are and ingest them."""
-    given = Ingest.model_validate(sources)
+    params = Ingest.model_validate(sources)
     files = {
         t: sources_lock.SourceFiles(uri=s.uri, files=tuple(context.store.list(s.uri)))
         for t in TABLES
-        if (s := given.source(t))
+        if (s := params.source(t))
     }
     sources_lock.save(SourcesLock(key=None, erasure=None, tables=files), folder / "sources.lock")
-    made = outputs(folder)
-    ingest.run(Inputs(folder / "sources.lock"), made, given, context)
-    return made
+    artifacts = outputs(folder)
+    ingest.run(Inputs(folder / "sources.lock"), artifacts, params, context)
+    return artifacts
 
 
 def left(folder: Path) -> set[str]:
     """What lies where artifacts are written, and in the scratch folder."""
-    return {path.name for place in ("raw", ".adloom") for path in (folder / place).glob("*")}
+    return {path.name for child in ("raw", ".adloom") for path in (folder / child).glob("*")}
 
 
 def written(folder: Path, name: str, content: str | bytes) -> str:
@@ -65,7 +65,7 @@ def pictures(folder: Path) -> str:
 
 
 def test_each_table_comes_from_its_own_kind_of_source(tmp_path: Path, context: StageContext) -> None:
-    made = run(
+    artifacts = run(
         tmp_path,
         context,
         creatives={"uri": pictures(tmp_path / "pictures"), "format": "folder", "licence": "own work"},
@@ -79,27 +79,27 @@ def test_each_table_comes_from_its_own_kind_of_source(tmp_path: Path, context: S
             "constants": {"event": "purchase"},
         },
     )
-    creatives = parquet.read(made.creatives, name=RAW_TABLE)
+    creatives = parquet.read(artifacts.creatives, name=RAW_TABLE)
     assert creatives[["creative_id", "category"]].values.tolist() == [["hats/1.png", "hats"], ["shoes/1.png", "shoes"]]
-    assert parquet.read(made.copy, name=RAW_TABLE).to_dict("list") == {
+    assert parquet.read(artifacts.copy, name=RAW_TABLE).to_dict("list") == {
         "text": ["hello"],
         "copy_id": ["00000000"],
     }
-    events = parquet.read(made.events, name=RAW_TABLE)
+    events = parquet.read(artifacts.events, name=RAW_TABLE)
     assert events.iloc[0].to_dict() == {
         "user_id": "ann",
         "timestamp": "31.01.2026",
         "value": "9.99",
         "event": "purchase",
     }
-    assert manifest.verify(made.events).facts == {
+    assert manifest.verify(artifacts.events).facts == {
         "licence": "not stated",
         "private": "yes",
         "source": str(tmp_path / "orders.csv"),
         "timestamp_format": "%d.%m.%Y",
     }
-    assert manifest.verify(made.creatives).facts["private"] == "no"
-    assert manifest.skip_reason(made.impressions) == "no source: ingest.impressions is not given"
+    assert manifest.verify(artifacts.creatives).facts["private"] == "no"
+    assert manifest.skip_reason(artifacts.impressions) == "no source: ingest.impressions is not given"
 
 
 @pytest.mark.parametrize(
@@ -117,9 +117,9 @@ def test_each_table_comes_from_its_own_kind_of_source(tmp_path: Path, context: S
 def test_one_table_alone_is_enough(
     tmp_path: Path, context: StageContext, table: str, source: dict[str, Any], content: str
 ) -> None:
-    made = run(tmp_path, context, **{table: {"uri": written(tmp_path, "table.csv", content), **source}})
-    assert {t for t in TABLES if manifest.skip_reason(getattr(made, t))} == set(TABLES) - {table}
-    assert manifest.read(getattr(made, table)).rows == {"rows": 1}
+    artifacts = run(tmp_path, context, **{table: {"uri": written(tmp_path, "table.csv", content), **source}})
+    assert {t for t in TABLES if manifest.skip_reason(getattr(artifacts, t))} == set(TABLES) - {table}
+    assert manifest.read(getattr(artifacts, table)).rows == {"rows": 1}
 
 
 def test_another_tables_source_does_not_change_an_artifact(tmp_path: Path, context: StageContext) -> None:
@@ -130,7 +130,7 @@ def test_another_tables_source_does_not_change_an_artifact(tmp_path: Path, conte
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "reason"),
     [
         ("copy.csv", "text\nhello\n", "no column 'line' for text"),
         ("copy.csv", "line\ncafé\n".encode("latin1"), "copy.csv: not UTF-8 (byte 0xe9)"),
@@ -143,11 +143,11 @@ def test_another_tables_source_does_not_change_an_artifact(tmp_path: Path, conte
     ],
 )
 def test_a_source_that_cannot_be_read_leaves_nothing(
-    tmp_path: Path, context: StageContext, name: str, content: str | bytes, said: str
+    tmp_path: Path, context: StageContext, name: str, content: str | bytes, reason: str
 ) -> None:
     with pytest.raises(DataError) as caught:
         run(tmp_path, context, copy={"uri": written(tmp_path, name, content), **COPY})
-    assert said in str(caught.value)
+    assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
     assert left(tmp_path) == {"creatives"}  # the table before it, which is skipped
 
@@ -164,17 +164,17 @@ def test_what_was_ingested_before_stays_when_the_next_time_fails(tmp_path: Path,
 
 def test_missing_files_and_empty_folders_are_named(tmp_path: Path, context: StageContext) -> None:
     (tmp_path / "empty").mkdir()
-    for uri, said in {"gone.csv": "no such file or folder", "empty": "an empty folder"}.items():
-        with pytest.raises(DataError, match=f"{uri}: {said}"):
+    for uri, reason in {"gone.csv": "no such file or folder", "empty": "an empty folder"}.items():
+        with pytest.raises(DataError, match=f"{uri}: {reason}"):
             run(tmp_path, context, copy={"uri": str(tmp_path / uri), **COPY})
 
 
 def test_a_source_that_changed_since_its_snapshot_is_refused(tmp_path: Path, context: StageContext) -> None:
     copy = {"uri": written(tmp_path, "copy.csv", "line\nhello\n"), **COPY}
-    made = run(tmp_path, context, copy=copy)
+    artifacts = run(tmp_path, context, copy=copy)
     written(tmp_path, "copy.csv", "line\nworld\n")
     with pytest.raises(DataError, match=r"copy.csv changed since sources.lock was written; run `adloom snapshot`"):
-        ingest.run(Inputs(tmp_path / "sources.lock"), made, Ingest.model_validate({"copy": copy}), context)
+        ingest.run(Inputs(tmp_path / "sources.lock"), artifacts, Ingest.model_validate({"copy": copy}), context)
 
 
 class Changing(FolderStore):

@@ -51,9 +51,9 @@ class Bench:
         sources_lock.save(SourcesLock(key=key, erasure=erasure, tables={}), self.folder / "sources.lock")
 
     def raw(self, table: str, rows: pd.DataFrame, *, private: bool = True, **facts: str) -> None:
-        with manifest.draft(getattr(self.inputs, f"raw_{table}"), "ingest", ConfigModel(), {}) as made:
-            parquet.write(rows, made.path, RAW_TABLE)
-            made.facts = {"source": "shop", "licence": "own work", "private": "yes" if private else "no", **facts}
+        with manifest.draft(getattr(self.inputs, f"raw_{table}"), "ingest", ConfigModel(), {}) as draft:
+            parquet.write(rows, draft.path, RAW_TABLE)
+            draft.facts = {"source": "shop", "licence": "own work", "private": "yes" if private else "no", **facts}
 
     def run(self, params: Prepare = PARAMS) -> Mapping[str, float]:
         return prepare.run(self.inputs, self.outputs, params, self.context)
@@ -68,8 +68,10 @@ class Bench:
 
     def left(self) -> list[str]:
         """What lies where the dataset is written, skipped tables apart."""
-        found = sorted((self.folder / "dataset").glob("*"))
-        return [path.name for path in found if not (path / "manifest.json").is_file() or not manifest.skip_reason(path)]
+        artifacts = sorted((self.folder / "dataset").glob("*"))
+        return [
+            path.name for path in artifacts if not (path / "manifest.json").is_file() or not manifest.skip_reason(path)
+        ]
 
 
 @pytest.fixture
@@ -128,12 +130,12 @@ def test_each_table_alone_is_prepared(bench: Bench, table: str) -> None:
     rows = bench.rows(table)
     assert list(rows.columns) == COLUMNS[table].split()
     assert bench.left() == [table]
-    made = manifest.read(getattr(bench.outputs, table))
-    assert {split: count for split, count in made.rows.items() if split not in ("quarantined", "dropped")} == dict(
+    draft = manifest.read(getattr(bench.outputs, table))
+    assert {split: count for split, count in draft.rows.items() if split not in ("quarantined", "dropped")} == dict(
         rows["split"].value_counts()
     )
-    assert made.inputs == {"raw": manifest.digest(getattr(bench.inputs, f"raw_{table}"))}
-    assert ("key" in made.facts) == (table in ("events", "impressions"))
+    assert draft.inputs == {"raw": manifest.digest(getattr(bench.inputs, f"raw_{table}"))}
+    assert ("key" in draft.facts) == (table in ("events", "impressions"))
     assert bench.summary(table)["rows"]["kept"] == len(rows)
     assert parquet.read(getattr(bench.outputs, table), name="quarantine").empty
 
@@ -256,8 +258,8 @@ def test_consent_and_the_erasure_list_are_honoured_and_counted(bench: Bench) -> 
     bench.raw("events", orders(21, agreed=["no", *["yes"] * 20]))
     params = PARAMS.model_copy(update={"consent_column": "agreed", "erasure_list": str(erased)})
     bench.run(params)
-    gone = {privacy.pseudonymise(user, KEY) for user in ("u1", "u2")}
-    assert not gone & set(bench.rows("events")["user_id"])
+    erased_users = {privacy.pseudonymise(user, KEY) for user in ("u1", "u2")}
+    assert not erased_users & set(bench.rows("events")["user_id"])
     assert bench.summary("events")["dropped"] == {"on the erasure list": 6, "without consent": 1}
     assert manifest.read(bench.outputs.events).rows["dropped"] == 7
     erased.write_text("u3\n")
@@ -336,14 +338,14 @@ def test_how_params_order_and_write_a_source_does_not_reach_the_bytes(tmp_path: 
     digests = []
     for name, text in {"ordered": ORDERED, "reordered": REORDERED}.items():
         bench = Bench(tmp_path / name, context)
-        given = Ingest.model_validate({"events": yaml.safe_load(text % source)})
+        params = Ingest.model_validate({"events": yaml.safe_load(text % source)})
         files = SourceFiles(uri=str(source), files=tuple(context.store.list(str(source))))
         lock = SourcesLock(key=privacy.key_fingerprint(KEY), erasure=None, tables={"events": files})
         sources_lock.save(lock, bench.inputs.sources)
         ingest.run(
             ingest.Inputs(bench.inputs.sources),
             ingest.Outputs(*(getattr(bench.inputs, f"raw_{table}") for table in TABLES)),
-            given,
+            params,
             context,
         )
         bench.run(PARAMS.model_copy(update={"max_quarantine_rate": 0.5}))

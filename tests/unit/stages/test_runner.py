@@ -34,8 +34,8 @@ class Outputs:
 
 
 def run(inputs: Inputs, outputs: Outputs, block: ConfigModel, context: StageContext) -> dict[str, float]:
-    with manifest.draft(outputs.model, "toy", block, {}) as made:
-        (made.path / "copied.txt").write_bytes((inputs.table / "rows.txt").read_bytes())
+    with manifest.draft(outputs.model, "toy", block, {}) as draft:
+        (draft.path / "copied.txt").write_bytes((inputs.table / "rows.txt").read_bytes())
     return {"size": 5.0}
 
 
@@ -109,8 +109,8 @@ class Unreachable(Bucket):
 def test_a_checkpoint_goes_only_once_its_artifact_is_where_it_belongs(context: StageContext, tmp_path: Path) -> None:
     checkpoint = checkpoints.checkpoint_path(context.home, "segment", "key")
 
-    def train(inputs: Inputs, outputs: Outputs, block: ConfigModel, given: StageContext) -> dict[str, float]:
-        metrics = run(inputs, outputs, block, given)
+    def train(inputs: Inputs, outputs: Outputs, block: ConfigModel, context: StageContext) -> dict[str, float]:
+        metrics = run(inputs, outputs, block, context)
         checkpoints.mark_finished(checkpoint, outputs.model)
         checkpoint.touch()
         return metrics

@@ -41,10 +41,10 @@ def test_events_become_segments(make_table: MakeTable, out: Path, context: Stage
     metrics = segment(events, out, context)
     assert metrics["segments"] == 3
     assert metrics["smallest_segment"] == 40
-    made = manifest.verify(out)
-    assert set(made.files) == {"segmenter.npz", "members.npz", "profiles.json", "history.json", "card.json"}
-    assert made.inputs == {"table": manifest.digest(events)}
-    assert made.rows["users"] == 120
+    artifact = manifest.verify(out)
+    assert set(artifact.files) == {"segmenter.npz", "members.npz", "profiles.json", "history.json", "card.json"}
+    assert artifact.inputs == {"table": manifest.digest(events)}
+    assert artifact.rows["users"] == 120
     assigned = Segmenter.load(out / "segmenter.npz").assign(features(rows))
     assert SegmentIndex.load(out / "members.npz").find(sorted(rows["user_id"].unique())) == assigned.tolist()
     profiles = json.loads((out / "profiles.json").read_text())

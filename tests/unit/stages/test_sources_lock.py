@@ -71,37 +71,39 @@ def test_pictures_and_copy_are_nobodys_and_need_no_key(tmp_path: Path, lines: Pa
 def test_private_data_without_a_key_says_how_to_make_one(
     tmp_path: Path, orders: Path, context: StageContext, table: str
 ) -> None:
-    given = load(tmp_path, {table: {"uri": str(orders), "format": "csv"}})
+    loaded = load(tmp_path, {table: {"uri": str(orders), "format": "csv"}})
     with pytest.raises(ConfigError, match=rf"{table}: .*`openssl rand -hex 32 > FILE`.*ADLOOM_PSEUDONYM_KEY_FILE=FILE"):
-        sources_lock.scan(given, replace(context, pseudonym_key=None))
+        sources_lock.scan(loaded, replace(context, pseudonym_key=None))
 
 
 def test_a_lock_that_says_the_same_is_not_written_again(tmp_path: Path, lines: Path, context: StageContext) -> None:
-    given, path = load(tmp_path, {"copy": {"uri": str(lines), "format": "csv"}}), tmp_path / "sources.lock"
-    assert sources_lock.save(sources_lock.scan(given, context), path)
+    loaded, path = load(tmp_path, {"copy": {"uri": str(lines), "format": "csv"}}), tmp_path / "sources.lock"
+    assert sources_lock.save(sources_lock.scan(loaded, context), path)
     before = path.stat().st_mtime_ns
-    assert not sources_lock.save(sources_lock.scan(given, context), path)
+    assert not sources_lock.save(sources_lock.scan(loaded, context), path)
     assert path.stat().st_mtime_ns == before
     lines.write_text("text\nworld\n")
-    assert sources_lock.save(sources_lock.scan(given, context), path)
+    assert sources_lock.save(sources_lock.scan(loaded, context), path)
     assert not [*tmp_path.glob(".sources*")]
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "reason"),
     [
         (lambda folder: (folder / "a.csv").write_text("user_ix\n"), "a.csv changed since"),
         (lambda folder: (folder / "b.csv").write_text(""), "b.csv is new since"),
         (lambda folder: (folder / "a.csv").rename(folder / "z.csv"), "a.csv is gone since"),
     ],
 )
-def test_a_changed_source_is_named(tmp_path: Path, orders: Path, context: StageContext, change: Any, said: str) -> None:
+def test_a_changed_source_is_named(
+    tmp_path: Path, orders: Path, context: StageContext, change: Any, reason: str
+) -> None:
     lock = sources_lock.scan(load(tmp_path, {"events": {"uri": str(orders), "format": "csv"}}), context)
     sources_lock.require_unchanged(lock.tables["events"], "ingest.events", str(orders), context)
     change(orders)
     with pytest.raises(DataError) as caught:
         sources_lock.require_unchanged(lock.tables["events"], "ingest.events", str(orders), context)
-    assert f"ingest.events: {orders}: {said} sources.lock was written; run `adloom snapshot`" in str(caught.value)
+    assert f"ingest.events: {orders}: {reason} sources.lock was written; run `adloom snapshot`" in str(caught.value)
 
 
 def test_a_source_the_lock_does_not_know_is_named(orders: Path, context: StageContext) -> None:
@@ -113,18 +115,18 @@ def test_a_source_the_lock_does_not_know_is_named(orders: Path, context: StageCo
 
 def test_an_erasure_list_is_a_source_too(tmp_path: Path, lines: Path, context: StageContext) -> None:
     (tmp_path / "erased.txt").write_text("ann\n")
-    given = load(tmp_path, {"copy": {"uri": str(lines), "format": "csv"}}, erasure_list=str(tmp_path / "erased.txt"))
-    erasure = sources_lock.scan(given, context).erasure
+    loaded = load(tmp_path, {"copy": {"uri": str(lines), "format": "csv"}}, erasure_list=str(tmp_path / "erased.txt"))
+    erasure = sources_lock.scan(loaded, context).erasure
     assert erasure is not None
     assert erasure.files[0].bytes == 4
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "reason"),
     [(None, "no such file; run `adloom snapshot`"), ("{}", "not a lock of format 1"), ("?", "not a lock of format 1")],
 )
-def test_a_missing_or_foreign_lock(tmp_path: Path, content: str | None, said: str) -> None:
+def test_a_missing_or_foreign_lock(tmp_path: Path, content: str | None, reason: str) -> None:
     if content is not None:
         (tmp_path / "sources.lock").write_text(content)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=reason):
         sources_lock.load(tmp_path / "sources.lock")

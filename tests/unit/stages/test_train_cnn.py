@@ -44,8 +44,8 @@ def test_the_artifact_holds_a_reader_that_has_learned(trained: tuple[Path, Memor
     assert set(manifest.verify(folder).files) == {"reader.onnx", "known.npz", "history.json", "card.json"}
     rows = parquet.read(table, "test")
     reading = Reader(folder, threads=1)(to_floats(decode_pngs(rows["image"].tolist(), 1, 28, 28)))
-    found = np.array(["squares", "stripes"])[reading.probabilities.argmax(1)]
-    assert (found == rows["category"]).mean() >= 0.9
+    predicted = np.array(["squares", "stripes"])[reading.probabilities.argmax(1)]
+    assert (predicted == rows["category"]).mean() >= 0.9
     assert np.linalg.norm(reading.embedding, axis=1) == pytest.approx(1)
 
 

@@ -40,9 +40,9 @@ def rows() -> pd.DataFrame:
 
 
 def write(folder: Path, table: pd.DataFrame) -> Path:
-    with manifest.draft(folder / "copy", "prepare", Source(uri="test"), {}) as made:
-        parquet.write(table, made.path)
-        made.facts.update(source="a test", licence="CC0")
+    with manifest.draft(folder / "copy", "prepare", Source(uri="test"), {}) as draft:
+        parquet.write(table, draft.path)
+        draft.facts.update(source="a test", licence="CC0")
     return folder / "copy"
 
 
@@ -71,9 +71,9 @@ def trained(table: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
 
 def test_the_artifact_is_whole(trained: tuple[Path, MemoryRun]) -> None:
     folder, _ = trained
-    found = manifest.verify(folder)
-    assert set(found.files) == FILES
-    assert found.rows == {"train": 90, "validation": 10}
+    artifact = manifest.verify(folder)
+    assert set(artifact.files) == FILES
+    assert artifact.rows == {"train": 90, "validation": 10}
     card = json.loads((folder / "card.json").read_text())
     assert card["categories"] == ["Coats", "Dresses"]
     assert (card["model"], card["licence"], card["source"]) == ("lstm", "CC0", "a test")

@@ -17,10 +17,10 @@ model name\t: another
 
 def test_a_type_of_cpu_is_its_model_and_the_instructions_that_change_sums(tmp_path: Path) -> None:
     (tmp_path / "cpuinfo").write_text(CPUINFO)
-    found = cpu.read_cpu(tmp_path / "cpuinfo")
-    assert (found.model, found.flags) == ("AMD EPYC 9B14", ("amx_bf16", "avx", "avx2", "avx512f", "fma"))
+    this_cpu = cpu.read_cpu(tmp_path / "cpuinfo")
+    assert (this_cpu.model, this_cpu.flags) == ("AMD EPYC 9B14", ("amx_bf16", "avx", "avx2", "avx512f", "fma"))
     unknown = cpu.read_cpu(tmp_path / "absent")
-    assert (unknown.architecture, unknown.flags) == (found.architecture, ())
+    assert (unknown.architecture, unknown.flags) == (this_cpu.architecture, ())
 
 
 @pytest.mark.parametrize(

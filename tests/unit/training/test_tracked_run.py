@@ -27,8 +27,8 @@ def test_the_run_and_the_artifact_name_each_other(table: Path, tmp_path: Path, c
     with track_run("segment", table, target, PARAMS, context, {"other": table}) as (draft, run):
         draft.write_json("history.json", {})
         run.log_metrics({"loss": 1.0}, 1)
-    made = manifest.verify(target)
-    assert made.inputs == {"table": manifest.digest(table), "other": manifest.digest(table)}
+    artifact = manifest.verify(target)
+    assert artifact.inputs == {"table": manifest.digest(table), "other": manifest.digest(table)}
     [tracked] = context.tracker.runs
     assert tracked.recorded_tags == {
         "dataset_digest": manifest.digest(table),

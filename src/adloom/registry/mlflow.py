@@ -37,7 +37,7 @@ class MlflowRegistry:
         """Return a model's versions, oldest first. Creates no database."""
         if self._server.database and not self._server.database.is_file():
             return []
-        return self._server.read(f"list versions of {model}", lambda: self._versions(model))
+        return self._server.call(f"list versions of {model}", lambda: self._versions(model))
 
     def register(self, model: str, folder: Path, tags: Mapping[str, str]) -> ModelVersion:
         """
@@ -68,7 +68,7 @@ class MlflowRegistry:
 
     def alias_events(self, model: str) -> list[AliasEvent]:
         """Return all events of the model's aliases, oldest first."""
-        return self._server.read(f"read the history of {model}", lambda: _read_events(self._stored_model(model).tags))
+        return self._server.call(f"read the history of {model}", lambda: _read_events(self._stored_model(model).tags))
 
     def fetch(self, version: ModelVersion, folder: Path) -> Path:
         """Download an artifact without MLflow's own files and return its path."""

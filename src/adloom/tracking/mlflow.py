@@ -209,7 +209,7 @@ class MlflowTracker:
         def search() -> Any:
             return server.client.search_runs([server.experiment_id()], f"tags.`{tag}` = '{value}'", max_results=1)
 
-        runs = server.read(f"look for the run with {tag} {value}", search)
+        runs = server.call(f"look for the run with {tag} {value}", search)
         return str(runs[0].info.run_id) if runs else None
 
     def read_artifact(self, run_id: str, name: str) -> bytes:
@@ -217,14 +217,14 @@ class MlflowTracker:
         server = self._connect()
         if server.database and not server.database.is_file():
             raise DataError(f"run {run_id}: there is no MLflow at {server.name}; MLFLOW_TRACKING_URI says where it is")
-        return server.read(f"read {name} of run {run_id}", lambda: _download(server, run_id, name))
+        return server.call(f"read {name} of run {run_id}", lambda: _download(server, run_id, name))
 
     def _connect(self) -> MlflowConnection:
         return MlflowConnection(self.uri, self.project)
 
     def _find_parent(self) -> str | None:
         server = self._connect()
-        return server.read("find the parent run", lambda: self.find_parent(server))
+        return server.call("find the parent run", lambda: self.find_parent(server))
 
 
 def _download(server: MlflowConnection, run_id: str, name: str) -> bytes:

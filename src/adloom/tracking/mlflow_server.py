@@ -18,7 +18,7 @@ from adloom.retry import RetryPolicy
 from adloom.storage.locks import exclusive_lock
 
 LOCK_SECONDS = 5  # wait for another writer of a SQLite file
-READ_SECONDS = 60.0  # for one read, however many requests it makes
+CALL_SECONDS = 60.0  # for one call, however many requests it makes
 CREATE_SECONDS = 120  # wait for another process that creates the tables of a SQLite file
 CREATE_PAUSES = (1, 2, 3, 4)  # seconds between attempts to create the tables
 CLIENT_VARIABLES = {  # read by MLflow's client when it is imported or used; variables of the user win
@@ -84,10 +84,10 @@ class MlflowConnection:
             experiment = self.client.get_experiment_by_name(self.project)
         return str(experiment.experiment_id)
 
-    def read(self, action: str, function: Callable[[], T]) -> T:
-        """Return the result within READ_SECONDS; MLflow's own timeout restarts with each byte."""
+    def call(self, action: str, function: Callable[[], T]) -> T:
+        """Return the result within CALL_SECONDS; MLflow's own timeout restarts with each byte."""
         with self.translate_errors(action):
-            return call_within(READ_SECONDS, f"MLflow at {self.name}: {action}", function)
+            return call_within(CALL_SECONDS, f"MLflow at {self.name}: {action}", function)
 
     @contextmanager
     def translate_errors(self, action: str) -> Iterator[None]:

@@ -33,14 +33,18 @@ class ParentRun:
     def start(self, server: MlflowConnection, reason: str) -> None:
         """Tag the parent with the reason. Raises ExternalServiceError."""
         if self.task_run or self.kfp_run:
-            with server.translate_errors(f"make the run of the pipeline run {self.kfp_run}"):
-                server.client.set_tag(self(server), REASON, reason)
+            server.call(
+                f"make the run of the pipeline run {self.kfp_run}",
+                lambda: server.client.set_tag(self(server), REASON, reason),
+            )
 
     def end(self, server: MlflowConnection, status: str) -> None:
         """End the parent, unless the server owns it. Raises ExternalServiceError."""
         if self.kfp_run and not self.task_run:
-            with server.translate_errors(f"end the run of the pipeline run {self.kfp_run} as {status}"):
-                server.client.set_terminated(self._find_or_create(server), status)
+            server.call(
+                f"end the run of the pipeline run {self.kfp_run} as {status}",
+                lambda: server.client.set_terminated(self._find_or_create(server), status),
+            )
 
     def _find_or_create(self, server: MlflowConnection) -> str:
         if not self._search(server):

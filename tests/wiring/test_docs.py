@@ -94,6 +94,12 @@ def test_every_package_is_in_the_readme() -> None:
     assert {name for name in packages if f"{name}/" not in text} == set()
 
 
+def test_every_room_is_in_the_table_of_the_architecture() -> None:
+    table = re.findall(r"^\|.*\|$", (ROOT / "docs/architecture/index.md").read_text(encoding="utf-8"), re.MULTILINE)
+    rooms = {p.stem for p in (ROOT / "src/adloom").glob("[a-z]*") if p.suffix == ".py" or (p / "__init__.py").exists()}
+    assert {name for name in rooms if f"`{name}`" not in "\n".join(table)} == set()
+
+
 @pytest.mark.parametrize("notebook", sorted((ROOT / "docs").rglob("*.ipynb")), ids=lambda path: path.name)
 def test_notebooks_run_and_print_what_they_quote(notebook: Path, tmp_path: Path) -> None:
     cells = jupytext.read(notebook)

@@ -1,10 +1,10 @@
-"""What a record of the decision log costs the process that answers, and what writing it costs beside that.
+"""Measure the cost of a decision log record in the serving process, and of writing it.
 
     python benchmarks/decision_log.py
 
-append: µs from a record to its being taken (encoded, counted and put into the buffer), median of 20 rounds; the peer is
-the same line written by the standard library (json.dumps, then write and flush). writing: CPU seconds of the writer's
-and the shipper's threads (write, compress, name, copy to a folder) for each second of 2,000 records at a steady rate.
+append: µs to encode, count and buffer a record, median of 20 rounds; the peer is the standard library (json.dumps, then
+write and flush). writing: CPU share of the writer's and the shipper's threads (write, compress, copy to a folder) at
+2,000 records per second.
 """
 
 import json
@@ -26,17 +26,17 @@ from adloom.storage.local import FolderObjectStore
 
 ROUNDS, RECORDS = 20, 1000
 BAR = {10: 8.0}  # µs
-RATE, SECONDS = 2000, 5  # records a second, for so long
+RATE, SECONDS = 2000, 5  # records per second, seconds
 LIMITS = Limits(flush=0.1, buffer=64 << 20, segment=4 << 20, rotation=60, disk=1 << 30)
 
 
-def records(candidates: int) -> list[Decision]:
-    """Return records as a service would log them, all different."""
+def create_records(candidates: int) -> list[Decision]:
+    """Return distinct records like those of a service."""
     names = [f"creative-{number:05}" for number in range(candidates)]
-    return [_record(names) for _ in range(RECORDS)]
+    return [_create_record(names) for _ in range(RECORDS)]
 
 
-def _record(names: list[str]) -> Decision:
+def _create_record(names: list[str]) -> Decision:
     weights = [random.random() for _ in names]
     total = sum(weights)
     p = [weight / total for weight in weights]
@@ -62,34 +62,34 @@ def _record(names: list[str]) -> Decision:
     )
 
 
-def per_record(take: Callable[[Decision], object], values: list[Decision]) -> float:
-    """Return the median time of taking a record, µs."""
+def time_per_record(append: Callable[[Decision], object], values: list[Decision]) -> float:
+    """Return the median time per record, µs."""
     rounds = []
     for _ in range(ROUNDS):
-        begun = time.perf_counter()
+        start = time.perf_counter()
         for record in values:
-            take(record)
-        rounds.append((time.perf_counter() - begun) / len(values) * 1e6)
-        time.sleep(0.15)  # until the writer has done its part, which is measured apart
+            append(record)
+        rounds.append((time.perf_counter() - start) / len(values) * 1e6)
+        time.sleep(0.15)  # lets the writer finish, which is measured separately
     return median(rounds)
 
 
-def by_hand(folder: Path, values: list[Decision]) -> float:
-    """Return the same of the standard library, written and flushed at once."""
+def time_standard_library(folder: Path, values: list[Decision]) -> float:
+    """Return the time per record of the standard library, with a flush."""
     with (folder / "peer.jsonl").open("w", encoding="utf-8") as stream:
 
-        def take(record: Decision) -> None:
+        def append(record: Decision) -> None:
             stream.write(json.dumps(structs.asdict(record)) + "\n")
             stream.flush()
 
-        return per_record(take, values)
+        return time_per_record(append, values)
 
 
-def writing(log: DecisionLog, values: list[Decision]) -> tuple[float, LogStatistics]:
-    """Return the share of a CPU that the log's threads take at a steady rate, and what became of the records."""
-    begun, cpu, own = time.perf_counter(), time.process_time(), time.thread_time()
+def measure_writing(log: DecisionLog, values: list[Decision]) -> tuple[float, LogStatistics]:
+    """Return the CPU share of the log's threads at a steady rate, and the log's statistics."""
+    start, cpu, own = time.perf_counter(), time.process_time(), time.thread_time()
     for number in range(RATE * SECONDS):
-        wait = begun + number / RATE - time.perf_counter()
+        wait = start + number / RATE - time.perf_counter()
         if wait > 0.005:
             time.sleep(wait)
         log.append(values[number % len(values)])
@@ -104,16 +104,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         for candidates in (10, 50):
-            values = records(candidates)
+            values = create_records(candidates)
             log = DecisionLog(folder / str(candidates), "shop", LIMITS, FolderObjectStore(str(folder / "remote")))
-            ours, theirs = per_record(log.append, values), by_hand(folder, values)
-            share, numbers = writing(log, values)
-            assert not numbers.dropped
-            assert numbers.written == numbers.appended
+            ours, theirs = time_per_record(log.append, values), time_standard_library(folder, values)
+            share, statistics = measure_writing(log, values)
+            assert not statistics.dropped
+            assert statistics.written == statistics.appended
             bar = f"{BAR[candidates]:5.1f}" if candidates in BAR else ""
             print(f"{f'{candidates} candidates':24} {ours:7.2f} {theirs:13.2f} {ours / theirs:6.2f} {bar}")
-            print(f"{'  writing, CPU share':24} {share:7.3f}   at {RATE} records a second")
-            print(f"{'  numbers':24} {asdict(numbers)}")
+            print(f"{'  writing, CPU share':24} {share:7.3f}   at {RATE} records per second")
+            print(f"{'  statistics':24} {asdict(statistics)}")
 
 
 if __name__ == "__main__":

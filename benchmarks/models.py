@@ -1,9 +1,9 @@
-"""Every model beside a peer that is easy to have, on the same rows: ours, the peer, the ratio.
+"""Compare every model with a simple peer on the same rows.
 
     adloom run && python benchmarks/models.py
 
-The reader against a random forest on pixels, the copywriter against a modified Kneser-Ney 5-gram (from its report), the
-segments' own rate against gradient boosting on the same features, which segments cannot reach and should come close to.
+The peers are a random forest on pixels, a modified Kneser-Ney 5-gram (from the copywriter's report), and gradient
+boosting on the segments' features, which is an upper bound for segments.
 """
 
 import json
@@ -22,13 +22,13 @@ TREES = 100
 SEED = 7
 
 
-def metric(model: str, name: str) -> float:
+def read_metric(model: str, name: str) -> float:
     """Return a number of a model's report."""
     metrics = json.loads(Path("reports", model, "metrics.json").read_text(encoding="utf-8"))
     return float(metrics[name]["value"])
 
 
-def pixels(split: str) -> tuple[UInt8Array, pd.Series]:
+def read_pixels(split: str) -> tuple[UInt8Array, pd.Series]:
     """Return pictures as rows of pixels (n, channels · height · width), and their categories."""
     rows = parquet.read(Path("data/dataset/creatives"), split, ["image", "category"])
     card = json.loads(Path("models/cnn/card.json").read_text(encoding="utf-8"))["image"]
@@ -36,15 +36,15 @@ def pixels(split: str) -> tuple[UInt8Array, pd.Series]:
     return decoded.reshape(len(rows), -1), rows["category"]
 
 
-def forest() -> float:
+def measure_forest() -> float:
     """Return the accuracy of a random forest on the reader's test rows."""
-    train, test = pixels("train"), pixels("test")
+    train, test = read_pixels("train"), read_pixels("test")
     model = RandomForestClassifier(TREES, n_jobs=-1, random_state=SEED).fit(*train)
     return float(accuracy_score(test[1], model.predict(test[0])))
 
 
-def boosting() -> float:
-    """Return the AUC of gradient boosting for buying in the holdout period: fitted on half a, judged on half b."""
+def measure_boosting() -> float:
+    """Return the AUC of gradient boosting for buying in the holdout period: fitted on half a, measured on half b."""
     rows = parquet.read(Path("data/dataset/events"))
     calibration, holdout = rows[rows["split"] == "calibration"], rows[rows["split"] == "holdout"]
     users = compute_features(calibration, holdout["timestamp"].min().normalize(), "purchase")
@@ -57,18 +57,23 @@ def boosting() -> float:
 
 def main() -> None:
     rows = [
-        ("reader: accuracy", metric("cnn", "accuracy"), f"random forest, {TREES} trees", forest()),
+        ("reader: accuracy", read_metric("cnn", "accuracy"), f"random forest, {TREES} trees", measure_forest()),
         (
             "copywriter: bits per character",
-            metric("lstm", "bits_per_character"),
+            read_metric("lstm", "bits_per_character"),
             "Kneser-Ney 5-gram",
-            metric("lstm", "kneser_ney_bits_per_character"),
+            read_metric("lstm", "kneser_ney_bits_per_character"),
         ),
-        ("segments: AUC of their own rate", metric("audience", "segment_rate_auc"), "gradient boosting", boosting()),
+        (
+            "segments: AUC of their own rate",
+            read_metric("audience", "segment_rate_auc"),
+            "gradient boosting",
+            measure_boosting(),
+        ),
     ]
-    print(f"{'what':34} {'ours':>7}   {'peer':26} {'theirs':>7} {'ratio':>7}")
-    for what, ours, peer, theirs in rows:
-        print(f"{what:34} {ours:7.4f}   {peer:26} {theirs:7.4f} {ours / theirs:7.3f}")
+    print(f"{'metric':34} {'ours':>7}   {'peer':26} {'theirs':>7} {'ratio':>7}")
+    for name, ours, peer, theirs in rows:
+        print(f"{name:34} {ours:7.4f}   {peer:26} {theirs:7.4f} {ours / theirs:7.3f}")
 
 
 if __name__ == "__main__":

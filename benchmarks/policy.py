@@ -1,11 +1,10 @@
-"""Which engine trains the contextual model: scikit-learn or vowpalwabbit, each by what its policy earns.
+"""Compare engines for the contextual model, scikit-learn and vowpalwabbit, by the value of their policies.
 
     adloom ingest && adloom prepare && python benchmarks/policy.py     (pip install vowpalwabbit)
 
-First in the simulator, whose truth is known: the share of the possible gain over uniform decisions that a policy
-trained on the log of an uneven one earns, mean over worlds. Then on the Open Bandit log: doubly robust click rates with
-95 % intervals on the last third of the calibration period, each model at the temperature with the highest lower end.
-All see the same features; each model's own number (penalty, learning rate) is chosen on the last third too.
+In the simulator, a policy is trained on the log of an uneven policy; its result is the share of the possible gain over
+uniform decisions, averaged over worlds. On the Open Bandit log, the result is the doubly robust click rate on the last
+third of the calibration period. Temperature and penalty or learning rate are selected by the highest lower end there.
 """
 
 import sys
@@ -33,52 +32,52 @@ from adloom.storage import parquet
 PARAMS = TrainPolicy(temperatures=[1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125], floor=0.0, maturity_hours=12)
 WORLDS, ROWS = 8, 30_000
 RATES = (0.005, 0.02, 0.05)
-HEAVIEST = 20.0  # importance weight above which a row counts no more
+MAX_WEIGHT = 20.0  # limit of importance weights
 LEARNING_RATES = (0.05, 0.5)
 
 Fit = Callable[[Impressions, float], Policy]
 
 
-def regression(data: Impressions, penalty: float) -> Policy:
+def fit_regression(data: Impressions, penalty: float) -> Policy:
     return fit.fit_linear(data, Categories(), penalty).to_policy(data)
 
 
-def weighted(data: Impressions, penalty: float) -> Policy:
-    """The same regression, rows weighted by how rarely the log shows what it showed."""
+def fit_weighted_regression(data: Impressions, penalty: float) -> Policy:
+    """Fit the regression with importance-weighted rows."""
     counts = np.array([len(offered) for offered in data.sets])[data.offered]
-    weight = np.minimum(1 / (data.propensity * counts), HEAVIEST)
+    weight = np.minimum(1 / (data.propensity * counts), MAX_WEIGHT)
     design = fit.Design(FeatureSpace.from_impressions(data), Categories(), data.creatives)
     result = LogisticRegression(C=penalty, tol=1e-6, max_iter=1000)
     result.fit(design.matrix(data), data.clicked, weight / weight.mean())
     return fit.LinearModel(design, result.coef_[0], 0.0).to_policy(data)
 
 
-def vowpal(kind: str) -> Fit:
-    """vowpalwabbit's contextual bandit with action-dependent features, its weights read back into arrays."""
+def fit_vowpal(kind: str) -> Fit:
+    """Return a fit by vowpalwabbit's contextual bandit with action-dependent features."""
 
-    def trained(data: Impressions, rate: float) -> Policy:
-        from vowpalwabbit import Workspace  # noqa: PLC0415 - not among what adloom needs
+    def train(data: Impressions, rate: float) -> Policy:
+        from vowpalwabbit import Workspace  # noqa: PLC0415 - not a dependency of adloom
 
         engine = Workspace(f"--cb_adf --cb_type {kind} --noconstant -b 22 --quiet -l {rate}")
         space = FeatureSpace.from_impressions(data)
         rows, width = space.row_indices(data.context), len(data.creatives)
-        for example in examples(data, space, rows):
+        for example in to_examples(data, space, rows):
             engine.learn(example)
         sizes = [len(values) + 1 for values in space.values]
-        learnt = np.array(engine.predict(["shared |s x", *(f"|f {i}" for i in range(width * (1 + sum(sizes))))]))
+        predicted = np.array(engine.predict(["shared |s x", *(f"|f {i}" for i in range(width * (1 + sum(sizes))))]))
         engine.finish()
         bias, *weights = np.split(
-            -learnt / data.clicked.mean(), np.cumsum([width, *(size * width for size in sizes)])[:-1]
+            -predicted / data.clicked.mean(), np.cumsum([width, *(size * width for size in sizes)])[:-1]
         )
         tables = [weight.reshape(size, width) for weight, size in zip(weights, sizes, strict=True)]
         own = bias - bias.mean()
         return models.build_policy(data, Categories(), space, own, [t - t.mean() for t in tables], np.zeros(1))
 
-    return trained
+    return train
 
 
-def examples(data: Impressions, space: FeatureSpace, rows: list[Int64Array]) -> Iterator[list[str]]:
-    """One multi-line example per impression; features are numbers, which vowpalwabbit does not hash together."""
+def to_examples(data: Impressions, space: FeatureSpace, rows: list[Int64Array]) -> Iterator[list[str]]:
+    """Yield a multi-line example per impression; numeric features are not hashed."""
     width = len(data.creatives)
     starts = np.cumsum([width, *((len(values) + 1) * width for values in space.values)])
     for i in range(len(data)):
@@ -92,90 +91,86 @@ def examples(data: Impressions, space: FeatureSpace, rows: list[Int64Array]) -> 
 
 
 ENGINES: dict[str, tuple[Fit, tuple[float, ...]]] = {
-    "scikit-learn, logistic regression": (regression, fit.PENALTIES),
-    "the same, importance-weighted": (weighted, fit.PENALTIES),
-    "vowpalwabbit cb_adf mtr": (vowpal("mtr"), LEARNING_RATES),
-    "vowpalwabbit cb_adf dr": (vowpal("dr"), LEARNING_RATES),
+    "scikit-learn, logistic regression": (fit_regression, fit.PENALTIES),
+    "the same, importance-weighted": (fit_weighted_regression, fit.PENALTIES),
+    "vowpalwabbit cb_adf mtr": (fit_vowpal("mtr"), LEARNING_RATES),
+    "vowpalwabbit cb_adf dr": (fit_vowpal("dr"), LEARNING_RATES),
     "smoothed rates": (lambda data, _: models.fit_rates(data, Categories()), (0.0,)),
 }
 
 
-def best(periods: Periods, trained: Fit, settings: tuple[float, ...]) -> Candidate:
-    """Return the setting and temperature of the highest lower end on the last third, uniform's included."""
+def select_candidate(periods: Periods, train: Fit, settings: tuple[float, ...]) -> Candidate:
+    """Return the setting and temperature with the highest lower end on the last third."""
     predicted = model_selection.predict_click_rates(periods.late, PARAMS.seed)
     result = []
-    for setting in settings:
-        policy = trained(periods.early, setting)
+    for value in settings:
+        policy = train(periods.early, value)
         for temperature in PARAMS.temperatures:
             shown = compute_probabilities(replace(policy, temperature=temperature), periods.late)
             result.append(
-                Candidate("", temperature, setting, model_selection.estimate_value(periods.late, shown, predicted))
+                Candidate("", temperature, value, model_selection.estimate_value(periods.late, shown, predicted))
             )
-    trusted = [candidate for candidate in result if candidate.value.trustworthy] or result[:1]
-    return max(trusted, key=lambda candidate: candidate.value.low)
+    reliable = [candidate for candidate in result if candidate.value.trustworthy] or result[:1]
+    return max(reliable, key=lambda candidate: candidate.value.low)
 
 
-def gain(world: World, policy: Policy) -> float:
+def relative_gain(world: World, policy: Policy) -> float:
     """Return the share of the possible gain over uniform decisions."""
-    setting = world.config
-    ids = [f"c{i:02}" for i in range(setting.creatives)]
+    config = world.config
+    ids = [f"c{i:02}" for i in range(config.creatives)]
     table = np.array([
         [policy.probabilities({"placement": f"p{p}", "position": "1", "segment": f"s{s}"}, ids)
-         for p in range(setting.placements)] for s in range(setting.segments)
+         for p in range(config.placements)] for s in range(config.segments)
     ])  # fmt: skip
-    even = world.exact_value(np.full_like(table, 1 / setting.creatives))
+    even = world.exact_value(np.full_like(table, 1 / config.creatives))
     greedy = (world.rates == world.rates.max(2, keepdims=True)).astype(float)
     return (world.exact_value(table) - even) / (world.exact_value(greedy) - even)
 
 
-def simulated(rate: float, seed: int) -> tuple[World, Periods]:
+def simulate(rate: float, seed: int) -> tuple[World, Periods]:
     world = World(Config(rate=rate, wear_out=0.0), seed)
-    odds = np.exp(np.random.default_rng(seed).normal(0, 1, world.rates.shape))  # of a policy that knows nothing
+    odds = np.exp(np.random.default_rng(seed).normal(0, 1, world.rates.shape))  # of a random policy
     table = 0.9 * odds / odds.sum(2, keepdims=True) + 0.1 / odds.shape[2]
-    frame = world.log(lambda now: now.look_up(table), ROWS).frame()
+    frame = world.log(lambda contexts: contexts.look_up(table), ROWS).frame()
     data, _ = impressions.read_impressions(frame, [None] * len(frame), timedelta(hours=PARAMS.maturity_hours))
     return world, Periods.split(data)
 
 
-def in_the_simulator() -> None:
-    print(
-        f"\nshare of the possible gain, mean of {WORLDS} worlds of {ROWS:,} impressions (standard error), seconds a fit"
-    )
+def print_simulator() -> None:
+    print(f"\nshare of the possible gain, mean of {WORLDS} worlds of {ROWS:,} impressions (error), seconds per fit")
     print(f"{'engine':36}" + "".join(f"{f'click rate {rate:.1%}':>22}" for rate in RATES))
-    logs = {rate: [simulated(rate, seed) for seed in range(WORLDS)] for rate in RATES}
-    for name, (trained, settings) in ENGINES.items():
+    logs = {rate: [simulate(rate, seed) for seed in range(WORLDS)] for rate in RATES}
+    for name, (train, settings) in ENGINES.items():
         cells = []
         for rate in RATES:
-            gains, begun = [], time.perf_counter()
+            gains, start = [], time.perf_counter()
             for world, periods in logs[rate]:
-                chosen = best(periods, trained, settings)
-                policy = trained(periods.whole, chosen.penalty or 0.0)
-                gains.append(gain(world, replace(policy, temperature=chosen.temperature)))
-            took = (time.perf_counter() - begun) / WORLDS / (len(settings) + 1)
-            cells.append(f"{np.mean(gains):6.3f} ({np.std(gains) / WORLDS**0.5:.3f}) {took:5.1f} s")
+                chosen = select_candidate(periods, train, settings)
+                policy = train(periods.whole, chosen.penalty or 0.0)
+                gains.append(relative_gain(world, replace(policy, temperature=chosen.temperature)))
+            seconds = (time.perf_counter() - start) / WORLDS / (len(settings) + 1)
+            cells.append(f"{np.mean(gains):6.3f} ({np.std(gains) / WORLDS**0.5:.3f}) {seconds:5.1f} s")
         print(f"{name:36}" + "".join(f"{cell:>22}" for cell in cells), flush=True)
 
 
-def on_open_bandit(folder: Path) -> None:
+def print_open_bandit(folder: Path) -> None:
     rows = parquet.read(folder, "calibration")
     data, _ = impressions.read_impressions(rows, [None] * len(rows), timedelta(hours=1))
     periods = Periods.split(data)
     late = periods.late
     print(f"\nOpen Bandit, last third of calibration: {len(late):,} impressions, {late.clicked.sum():.0f} clicks, "
           f"log's own rate {late.clicked.mean():.3%}")  # fmt: skip
-    print(
-        f"{'engine':36} {'value':>8} {'95 % interval':>20} {'effective sample':>17} {'temperature':>12} {'setting':>8}"
-    )
-    for name, (trained, settings) in ENGINES.items():
-        result = best(periods, trained, settings)
+    print(f"{'engine':36} {'value':>8} {'95 % interval':>20} {'effective sample':>17} {'temperature':>12} {'value':>8}")
+    for name, (train, settings) in ENGINES.items():
+        result = select_candidate(periods, train, settings)
         value, interval = result.value, f"{result.value.low:.3%} … {result.value.high:.3%}"
         print(f"{name:36} {value.value:8.3%} {interval:>20} {value.effective_sample_size:17,.0f} "
               f"{result.temperature:12g} {result.penalty:8g}", flush=True)  # fmt: skip
 
 
 def main() -> None:
-    in_the_simulator()
-    on_open_bandit(Path(*sys.argv[1:2] or ["data/dataset/impressions"]))
+    print_simulator()
+    print_open_bandit(Path(*sys.argv[1:2] or ["data/dataset/impressions"]))
 
 
 if __name__ == "__main__":

@@ -37,13 +37,13 @@ def test_every_field_of_a_record_is_there_and_marked_where_it_may_be_null(kind: 
 
 @pytest.mark.parametrize("kind", [Header, Gap, End])
 def test_every_field_of_the_other_lines_is_there(kind: type) -> None:
-    [row] = [row for row in table("A segment begins").splitlines() if row.startswith(f"| `{kind.__name__.lower()}`")]
+    [row] = [row for row in table("A segment starts").splitlines() if row.startswith(f"| `{kind.__name__.lower()}`")]
     assert re.findall(r"`(\w+)`", row)[1:] == [field.name for field in structs.fields(kind)]
 
 
 def test_every_check_and_every_reason_is_there() -> None:
-    assert [name for name, _ in first_column("## Verify")] == list(CHECKS)
-    promised = table("## What is promised")
+    assert [name for name, _ in first_column("## Verify the log")] == list(CHECKS)
+    promised = table("## Durability")
     assert {reason for reason in get_args(DropReason) if f"`{reason}`" not in promised} == set()
 
 

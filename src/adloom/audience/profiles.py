@@ -55,12 +55,12 @@ def describe_segments(features: Float64Array, segment: Int64Array, names: Sequen
 
 def _build_profile(segment: str, name: str, users: int, share: float, median: Float64Array) -> Profile:
     recency, frequency, monetary, tenure, gap = (float(value) for value in median)
-    times = "1 purchase" if frequency == 1 else f"{frequency:g} purchases"
-    every = "" if np.isnan(gap) else f", {gap:.0f} days between purchases where there was more than one"
+    purchases = "1 purchase" if frequency == 1 else f"{frequency:g} purchases"
+    interval = "" if np.isnan(gap) else f", {gap:.0f} days between purchases where there was more than one"
     customers = f"{users:,} customer{'' if users == 1 else 's'}"
     sentence = (
-        f"{customers} ({share:.0%}). Typically {times}, worth {monetary:,.2f} in all; the first {tenure:.0f} "
-        f"and the last {recency:.0f} days ago{every}."
+        f"{customers} ({share:.0%}). Typically {purchases}, worth {monetary:,.2f} in all; the first {tenure:.0f} "
+        f"and the last {recency:.0f} days ago{interval}."
     )
     interpurchase = None if np.isnan(gap) else gap
     return Profile(segment, name, users, round(share, 4), recency, frequency, monetary, tenure, interpurchase, sentence)
@@ -84,10 +84,10 @@ def _compute_thirds(features: Float64Array) -> Float64Array:
 
 def _compose_title(median: Float64Array, thirds: Float64Array) -> str:
     recency, frequency, money = (_third_index(*values) for values in zip(median, *thirds, strict=True))
-    lately = ("Recent", "Cooling", "Lapsed")[recency]
-    often = "one-time" if median[FREQUENCY] == 1 else ("repeat", "repeat", "frequent")[frequency]
-    much = ("small", "average", "big")[money]
-    return f"{lately} {often} {f'{much} spenders' if thirds[1][2] else 'buyers'}"
+    recency_name = ("Recent", "Cooling", "Lapsed")[recency]
+    frequency_name = "one-time" if median[FREQUENCY] == 1 else ("repeat", "repeat", "frequent")[frequency]
+    spending_name = ("small", "average", "big")[money]
+    return f"{recency_name} {frequency_name} {f'{spending_name} spenders' if thirds[1][2] else 'buyers'}"
 
 
 def _third_index(value: float, low: float, high: float) -> int:

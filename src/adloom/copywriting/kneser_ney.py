@@ -188,6 +188,6 @@ def _shift_right(nodes: Int64Array, stream: Int64Array) -> Int64Array:
 
 def _find_nodes(keys: Int64Array, parent: Int64Array, symbol: Int64Array, symbols: int) -> Int64Array:
     """Return the nodes of parents continued by symbols, MISSING if absent; shapes broadcast."""
-    wanted = np.where(parent == MISSING, MISSING, parent * symbols + symbol)
-    index = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return np.where(keys[index] == wanted, index, MISSING)
+    child_keys = np.where(parent == MISSING, MISSING, parent * symbols + symbol)
+    index = np.minimum(np.searchsorted(keys, child_keys), len(keys) - 1)
+    return np.where(keys[index] == child_keys, index, MISSING)

@@ -10,7 +10,6 @@ from adloom.arrays import AnyArray, Float32Array, UInt8Array
 from adloom.config.params import Evaluate
 from adloom.creatives import figures, table
 from adloom.creatives.pictures import to_floats
-from adloom.errors import DataError
 from adloom.evaluation import figures as style
 from adloom.evaluation import statistics
 from adloom.evaluation.intervals import bootstrap
@@ -46,9 +45,7 @@ def evaluate(
     reader: PictureReader, rows: pd.DataFrame, categories: list[str], params: Evaluate, history: History
 ) -> Evaluation:
     """Measure a reader on split test. Raises DataError when there is no picture or a broken one."""
-    test = table.decode_split(rows, "test", categories)
-    if not len(test):
-        raise DataError("creatives: 0 pictures in split test, expected at least 1; add pictures to ingest.creatives")
+    test = table.decode_test(rows, categories)
     probabilities, _ = read_pictures(reader, test.pixels)
     samples = _build_samples(probabilities, test.category, categories)
     metrics = {name: bootstrap(sample, params.bootstraps, params.seed) for name, sample in samples.items()}
@@ -84,8 +81,10 @@ def _build_samples(probabilities: Float32Array, truth: AnyArray, categories: lis
         "macro_f1": Sample((truth, predicted), macro_f1, "share"),
         "ece": Sample((confidence, correct), calibration_error, "share"),
     }
-    each = {f"accuracy.{name}": correct[truth == number] for number, name in enumerate(categories)}
-    return samples | {name: Sample((hits,), statistics.mean, "share") for name, hits in each.items() if len(hits)}
+    per_category = {f"accuracy.{name}": correct[truth == number] for number, name in enumerate(categories)}
+    return samples | {
+        name: Sample((hits,), statistics.mean, "share") for name, hits in per_category.items() if len(hits)
+    }
 
 
 def _build_sections(

@@ -63,11 +63,11 @@ class Residual(nn.Module):
 
 def _build_stages(channels: int, size: int, width: int) -> list[nn.Module]:
     layers = _build_convolution(channels, width)
-    now = width
+    current = width
     for _ in range(_count_halvings(size)):
-        wider = min(2 * now, WIDEST * width)
-        layers += [*_build_convolution(now, wider, stride=2), Residual(wider)]
-        now = wider
+        wider = min(2 * current, WIDEST * width)
+        layers += [*_build_convolution(current, wider, stride=2), Residual(wider)]
+        current = wider
     return layers
 
 

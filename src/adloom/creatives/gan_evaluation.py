@@ -13,7 +13,6 @@ from adloom.creatives import distances, figures, memorization, table
 from adloom.creatives.cnn_evaluation import BATCH, PictureReader, read_pictures
 from adloom.creatives.pictures import to_pixels
 from adloom.creatives.table import Creatives
-from adloom.errors import DataError
 from adloom.evaluation import figures as style
 from adloom.evaluation import statistics
 from adloom.evaluation.intervals import bootstrap
@@ -59,16 +58,12 @@ def evaluate(
     `rows` are of the splits train and test. Without a reader, metrics that need one are left out. Raises DataError when
     there is no test picture.
     """
-    train, test = (table.decode_split(rows, split, categories) for split in ("train", "test"))
-    if not len(test):
-        raise DataError("creatives: 0 pictures in split test, expected at least 1; add pictures to ingest.creatives")
+    train, test = table.decode_split(rows, "train", categories), table.decode_test(rows, categories)
     generated = generate_pictures(
         generator, choose_categories(train.category, len(categories), params.gan_samples), params.seed
     )
-    near = {
-        who: memorization.find_nearest(some.pixels, train.pixels)
-        for who, some in (("drawn", generated), ("test", test))
-    }
+    groups = {"drawn": generated, "test": test}
+    near = {name: memorization.find_nearest(group.pixels, train.pixels) for name, group in groups.items()}
     samples = _memorization_samples(near["drawn"], memorization.copy_threshold(near["test"]))
     sections: list[Section] = [_draw_sheet(generated, categories)]
     if reader is not None:
@@ -188,8 +183,8 @@ def _tabulate_categories(metrics: Mapping[str, Metric], categories: list[str]) -
 
 def _draw_distances(near: Mapping[str, memorization.NearestTraining]) -> Figure:
     names = {"drawn": "drawn pictures", "test": "real test pictures"}
-    relative = {names[who]: predicted.relative for who, predicted in near.items()}
-    pixels = {names[who]: predicted.pixels for who, predicted in near.items()}
+    relative = {names[group]: nearest.relative for group, nearest in near.items()}
+    pixels = {names[group]: nearest.pixels for group, nearest in near.items()}
     unit = f"distance to the nearest / to the {memorization.SCALE_NEIGHBOUR}th"
     picture = figures.draw_histograms(
         [

@@ -82,8 +82,8 @@ class GanModule(pl.LightningModule):
         steps = float(self.steps)
         weight = 1 - min(self.params.ema_decay, steps / (steps + 10))
         with torch.no_grad():
-            for mean, now in zip(self.average.parameters(), self.generator.parameters(), strict=True):
-                mean.lerp_(now, weight)
+            for mean, current in zip(self.average.parameters(), self.generator.parameters(), strict=True):
+                mean.lerp_(current, weight)
 
 
 def standing_statistics(module: GanModule, categories: int) -> Generator:

@@ -38,6 +38,14 @@ def decode_split(rows: pd.DataFrame, split: str, categories: list[str]) -> Creat
     return Creatives(pictures.decode_pngs(selected["image"].tolist(), channels, height, width), category)
 
 
+def decode_test(rows: pd.DataFrame, categories: list[str]) -> Creatives:
+    """Decode the test pictures. Raises DataError when there is none."""
+    test = decode_split(rows, "test", categories)
+    if not len(test):
+        raise DataError("creatives: 0 pictures in split test, expected at least 1; add pictures to ingest.creatives")
+    return test
+
+
 def picture_shape(rows: pd.DataFrame) -> tuple[int, int, int]:
     """Return the channels, height and width of all rows. Raises DataError when they differ."""
     shapes = rows[["channels", "height", "width"]].drop_duplicates()

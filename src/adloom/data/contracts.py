@@ -67,23 +67,23 @@ class Contract:
         context_columns = [c for c in columns if _is_context_column(c)] if "placement" in self.columns else []
         return [*self.columns, *sorted(context_columns)]
 
-    def reject_unknown(self, names: Iterable[str], what: str) -> None:
+    def reject_unknown(self, names: Iterable[str], label: str) -> None:
         """Raise ConfigError for a name that is no column of the contract."""
         known = [*self.columns, *([f"{PREFIX}…"] if "placement" in self.columns else [])]
         for name in names:
             if name not in self.select_columns(pd.Index([name])):
-                raise ConfigError(f"{what}: {name} is no column of the table; expected {', '.join(known)}")
+                raise ConfigError(f"{label}: {name} is no column of the table; expected {', '.join(known)}")
 
-    def require_columns(self, columns: pd.Index, what: str) -> None:
+    def require_columns(self, columns: pd.Index, label: str) -> None:
         """Raise DataError for a missing column or too many context columns."""
         missing = [name for name, c in self.columns.items() if c.required and name not in columns and name != self.key]
         if missing:
             raise DataError(
-                f"{what}: no column for {', '.join(missing)}; the source has {', '.join(map(str, columns))}; "
+                f"{label}: no column for {', '.join(missing)}; the source has {', '.join(map(str, columns))}; "
                 "name it under `columns` or set it under `constants`"
             )
         if (context := len(self.select_columns(columns)) - len(self.columns)) > MAX_COLUMNS:
-            raise DataError(f"{what}: {context} columns {PREFIX}…, expected at most {MAX_COLUMNS}; leave some out")
+            raise DataError(f"{label}: {context} columns {PREFIX}…, expected at most {MAX_COLUMNS}; leave some out")
 
 
 def _is_context_column(column: str) -> bool:
@@ -219,7 +219,7 @@ def validate(raw: pd.DataFrame, table: str, timestamp_format: str | None = None)
     reasons = reasons.mask(reasons == "", _first_failures(parsed, table))
     if table == "impressions":
         reasons = reasons.mask(
-            (reasons == "") & _shown_outside_candidates(parsed), "creative_id: not among the candidates"
+            (reasons == "") & _is_outside_candidates(parsed), "creative_id: not among the candidates"
         )
     return parsed, reasons
 
@@ -246,7 +246,7 @@ def _first_failures(rows: pd.DataFrame, table: str) -> pd.Series:
     return pd.Series("", rows.index, "str")
 
 
-def _shown_outside_candidates(rows: pd.DataFrame) -> pd.Series:
+def _is_outside_candidates(rows: pd.DataFrame) -> pd.Series:
     """Return whether each impression shows a creative that is not among its candidates."""
     candidates = pyarrow.array(rows["candidates"], pyarrow.list_(pyarrow.string()))
     row = pc.list_parent_indices(candidates).to_numpy()  # (candidates of all rows,)

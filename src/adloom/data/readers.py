@@ -52,11 +52,11 @@ def read_source(root: Path, source: Source, table: str) -> Chunks:
         raise DataError(f"{source.uri} (ingest.{table}): no rows")
 
 
-def _rename_columns(chunk: pd.DataFrame, columns: Mapping[str, str], what: str) -> pd.DataFrame:
+def _rename_columns(chunk: pd.DataFrame, columns: Mapping[str, str], label: str) -> pd.DataFrame:
     missing = [f"{theirs!r} for {ours}" for ours, theirs in columns.items() if theirs not in chunk]
     if missing:
         present = ", ".join(str(c) for c in chunk.columns if c != PARSE_ERROR)
-        raise DataError(f"{what}: no column {', '.join(missing)}; the source has {present}; change `columns`")
+        raise DataError(f"{label}: no column {', '.join(missing)}; the source has {present}; change `columns`")
     renamed = chunk[list(columns.values())].set_axis(list(columns), axis=1)
     others = chunk.drop(columns=[c for c in chunk if c in columns or c in columns.values()])
     return pd.concat([renamed, others], axis=1)

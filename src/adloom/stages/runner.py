@@ -67,5 +67,5 @@ def _select_paths(kind: type, paths: Mapping[str, str]) -> list[tuple[str, str]]
 
 def _lock_output(output: Path, home: Path) -> AbstractContextManager[None]:
     name = str(output.absolute()).strip("/").replace("/", "-")
-    busy = f"{output}: another run is writing it; wait for that run or stop it"
-    return exclusive_lock(home / "locks" / f"{name}.lock", busy)
+    message = f"{output}: another run is writing it; wait for that run or stop it"
+    return exclusive_lock(home / "locks" / f"{name}.lock", message)

@@ -113,23 +113,23 @@ def load(path: Path) -> SourcesLock:
         raise DataError(f"{path}: not a lock of format 1: {error.errors()[0]['msg']}; {RUN_SNAPSHOT}") from None
 
 
-def require_unchanged(locked: SourceFiles | None, what: str, uri: str, context: StageContext) -> None:
+def require_unchanged(locked: SourceFiles | None, label: str, uri: str, context: StageContext) -> None:
     """Raise DataError naming the first file of a source that differs from the lock."""
     if locked is None or locked.uri != uri:
-        raise DataError(f"{what}: sources.lock has {locked.uri if locked else 'no source'}, not {uri}; {RUN_SNAPSHOT}")
-    then, now = ({file.path: file for file in files} for files in (locked.files, context.store.list(uri)))
-    for path in sorted(then.keys() | now.keys()):
-        if then.get(path) != now.get(path):
-            how = "is gone" if path not in now else "is new" if path not in then else "changed"
-            raise DataError(f"{what}: {uri}: {path} {how} since sources.lock was written; {RUN_SNAPSHOT}")
+        raise DataError(f"{label}: sources.lock has {locked.uri if locked else 'no source'}, not {uri}; {RUN_SNAPSHOT}")
+    before, after = ({file.path: file for file in files} for files in (locked.files, context.store.list(uri)))
+    for path in sorted(before.keys() | after.keys()):
+        if before.get(path) != after.get(path):
+            change = "is gone" if path not in after else "is new" if path not in before else "changed"
+            raise DataError(f"{label}: {uri}: {path} {change} since sources.lock was written; {RUN_SNAPSHOT}")
 
 
 @contextmanager
-def assert_unchanged(locked: SourceFiles | None, what: str, uri: str, context: StageContext) -> Iterator[None]:
+def assert_unchanged(locked: SourceFiles | None, label: str, uri: str, context: StageContext) -> Iterator[None]:
     """Check a source before and after it is read. Raises as `require_unchanged` does."""
-    require_unchanged(locked, what, uri, context)
+    require_unchanged(locked, label, uri, context)
     yield
-    require_unchanged(locked, what, uri, context)
+    require_unchanged(locked, label, uri, context)
 
 
 def _sha256(content: object) -> str:

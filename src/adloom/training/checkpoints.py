@@ -60,8 +60,8 @@ class RemoteCheckpoint:
                 (Path(folder) / _NAME).symlink_to(checkpoint.resolve())
                 self._store.push(Path(folder), self.uri)
         except AdloomError as error:
-            now = time.monotonic()
-            self._retry_at = now + RETRY_FACTOR * (now - start)
+            end = time.monotonic()
+            self._retry_at = end + RETRY_FACTOR * (end - start)
             log.warning("%s; the training continues, its checkpoint is on this machine only", error)
 
 

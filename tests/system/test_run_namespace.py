@@ -47,7 +47,7 @@ def said(settings: Settings, run: PipelineRun = RUN) -> str:
 def test_a_namespace_that_will_refuse_stages_is_told_with_what_mends_it(cluster: Cluster, settings: Settings) -> None:
     cluster.labels, cluster.config = RESTRICTED, {"defaultSecurityContextRunAsNonRoot": "false"}
     line = said(settings)
-    assert line.startswith("namespace shop: enforces Pod Security restricted, which refuses stages as they are; ")
+    assert line.startswith("namespace shop: enforces Pod Security restricted, which refuses the stages' pods; ")
     assert MEND in line
 
 

@@ -1,4 +1,4 @@
-"""The compiled pipelines: where they lie, where their stages run, and the arguments that a run of them takes."""
+"""The compiled pipelines: files, pod resources, and the arguments of a run."""
 
 import copy
 import hashlib
@@ -21,50 +21,52 @@ from adloom.stages.sources_lock import SourcesLock
 
 NAMES = ("training", "scoring")
 FOLDER = COMPILED_FOLDER
-STAGES = {  # of a pipeline: those that take their whole block, as the argument <stage>_params
+STAGES = {  # by pipeline: stages with an argument <stage>_params, which has all their parameters
     "training": (*(spec.stage for spec in MODELS.values()), "evaluate", "report"),
     "scoring": ("score",),
 }
 PIPELINE_TABLES = {"training": TABLES, "scoring": ("creatives", "events")}
-SCHEDULING_MINUTES = 30  # minutes that the pods of a training may wait for their nodes
-NEVER = date(2200, 1, 1)  # when nothing is held out, the holdout starts then
+SCHEDULING_MINUTES = 30  # minutes that a training's pods may wait for their nodes
+SCHEDULING_KEYS = ("activeDeadlineSeconds", "nodeSelector", "tolerations")
+NEVER = date(2200, 1, 1)  # start of the holdout if nothing is held out
 
 Spec = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class CompiledPipeline:
-    """A pipeline as a server takes it: what it does, and what its pods need of Kubernetes."""
+    """A pipeline and its Kubernetes configuration."""
 
     pipeline: Spec
     platform: Spec
 
-    def with_resources(self, pipeline: Pipeline, spread: Collection[str] = ()) -> "CompiledPipeline":
+    def with_resources(self, pipeline: Pipeline, distributed: Collection[str] = ()) -> "CompiledPipeline":
         """
-        Return it with every stage's image, resources, node and time limit as the params have them.
+        Return a copy with every stage's image, resources, nodes and time limit from the parameters.
 
-        A stage that is spread trains in pods of its own: they get its place, and its own pod, which waits, is small.
+        A distributed stage trains in other pods: they get its resources, and its own pod, which waits, is small.
         """
-        placed = copy.deepcopy(self)
-        pods = placed.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-        for label, executor in placed.pipeline["deploymentSpec"]["executors"].items():
-            place = pipeline.resources_for(stage_name(label))
-            mine = {
+        configured = copy.deepcopy(self)
+        pods = configured.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+        for label, executor in configured.pipeline["deploymentSpec"]["executors"].items():
+            resources = pipeline.resources_for(stage_name(label))
+            kept = {
                 key: value for key, value in executor["container"].items() if key not in ("image", "resources", "env")
             }
-            pods_of_its_own = None
-            if stage_name(label) in spread:
-                place, pods_of_its_own = _waiting(pipeline, place), place
-            executor["container"] = mine | _container(pipeline.image, place, pods_of_its_own)
-            pods[label] = _without_place(pods.get(label, {})) | _node(place)
-        return placed
+            training = None
+            if stage_name(label) in distributed:
+                resources, training = _waiting_resources(pipeline, resources), resources
+            executor["container"] = kept | _container(pipeline.image, resources, training)
+            others = {key: value for key, value in pods.get(label, {}).items() if key not in SCHEDULING_KEYS}
+            pods[label] = others | _scheduling(resources)
+        return configured
 
     def stage_names(self) -> set[str]:
         """Return the names of the stages."""
         return {stage_name(label) for label in self.pipeline["deploymentSpec"]["executors"]}
 
     def to_yaml(self) -> str:
-        """Return the text a server takes, the same for the same pipeline."""
+        """Return the text for the upload; equal pipelines have equal texts."""
         return yaml.safe_dump_all([self.pipeline, self.platform], sort_keys=True, width=120)
 
     def digest(self) -> str:
@@ -74,9 +76,9 @@ class CompiledPipeline:
 
 def load_pipeline(name: str, folder: Path | None = None) -> CompiledPipeline:
     """
-    Read a compiled pipeline from a folder; when none is named, from FOLDER, or where that is not there as shipped.
+    Read a compiled pipeline from a folder, by default FOLDER if it exists, else as shipped with the package.
 
-    Raises ConfigError when there is none of this name.
+    Raises ConfigError for an unknown name.
     """
     if name not in NAMES:
         raise ConfigError(f"{name}: no such pipeline; expected one of {', '.join(NAMES)}")
@@ -87,7 +89,7 @@ def load_pipeline(name: str, folder: Path | None = None) -> CompiledPipeline:
 
 
 def read_pipeline(path: Path) -> CompiledPipeline:
-    """Read a compiled pipeline from a file. Raises ConfigError when it is not there, or not one."""
+    """Read a compiled pipeline. Raises ConfigError if the file is missing or invalid."""
     try:
         documents = list(yaml.load_all(path.read_text(encoding="utf-8"), yaml.CSafeLoader))  # ten times as fast
     except FileNotFoundError:
@@ -101,30 +103,32 @@ def read_pipeline(path: Path) -> CompiledPipeline:
 
 def build_arguments(name: str, params: Params, lock: SourcesLock | None) -> dict[str, str]:
     """
-    Return the arguments of a run: the JSON of each stage's block, and the digests of the sources it is started for.
+    Return a run's arguments: each stage's parameters as JSON, and the expected digests of the sources.
 
-    Without a lock the run takes the sources as it finds them. Raises ConfigError when there is nothing to score.
+    Without a lock the run accepts any sources. Raises ConfigError if there is nothing to score.
     """
     ingest, prepare = (params.ingest, params.prepare) if name == "training" else build_scoring_blocks(params)
-    found = {"project": params.project, "sources": json.dumps(lock.digests(), sort_keys=True) if lock else ""}
+    arguments = {"project": params.project, "sources": json.dumps(lock.digests(), sort_keys=True) if lock else ""}
     if name == "training":
-        found["params"] = params.model_dump_json(by_alias=True, exclude_unset=True)  # a place says what it sets itself
+        arguments["params"] = params.model_dump_json(
+            by_alias=True, exclude_unset=True
+        )  # resources have only what they set
     for table in PIPELINE_TABLES[name]:
-        found[f"ingest_{table}"] = Ingest.model_validate({table: ingest.source(table)}).to_json()
-        found[f"prepare_{table}"] = prepare.for_table(table).to_json()
-    return found | {f"{stage}_params": params.block(stage).to_json() for stage in STAGES[name]}
+        arguments[f"ingest_{table}"] = Ingest.model_validate({table: ingest.source(table)}).to_json()
+        arguments[f"prepare_{table}"] = prepare.for_table(table).to_json()
+    return arguments | {f"{stage}_params": params.block(stage).to_json() for stage in STAGES[name]}
 
 
 def stage_name(label: str) -> str:
-    """Return the stage of an executor such as exec-train-gan or exec-evaluate-2."""
+    """Return the stage of an executor, such as exec-train-gan or exec-evaluate-2."""
     return re.sub(r"^exec-|-\d+$", "", label).replace("-", "_")
 
 
 def build_scoring_blocks(params: Params) -> tuple[Ingest, Prepare]:
     """
-    Return the blocks that bring in what is to be scored: all of it, with nothing held out.
+    Return the parameters that ingest and prepare all tables to score, with nothing held out.
 
-    Raises ConfigError when there is nothing to score, or the result would go where it is lost with the pod.
+    Raises ConfigError if there is nothing to score, or if the result would be lost with the pod.
     """
     sources = {"creatives": params.score.creatives, "events": params.score.events}
     if not any(sources.values()):
@@ -140,44 +144,41 @@ def distributed_stages(params: Params) -> set[str]:
     return {stage for stage, block in params.trainings.items() if block.enabled and block.processes > 1}
 
 
-def _container(image: str, place: PodResources, pods: PodResources | None) -> Spec:
-    """Return what runs in a pod, which is told its image's digest, and where the pods run that it is to start."""
+def _container(image: str, resources: PodResources, training: PodResources | None) -> Spec:
+    """Return a pod's container; `training` has the resources of the pods that it starts."""
     _, _, digest = image.partition("@")
-    told = {"ADLOOM_IMAGE_DIGEST": digest} if digest else {}
-    if pods is not None:
-        told |= {"ADLOOM_IMAGE": image, "ADLOOM_PLACE": pods.to_json()}
-    env = {"env": [{"name": name, "value": value} for name, value in told.items()]} if told else {}
-    return {"image": image, "resources": _resources(place)} | env
+    variables = {"ADLOOM_IMAGE_DIGEST": digest} if digest else {}
+    if training is not None:
+        variables |= {"ADLOOM_IMAGE": image, "ADLOOM_PLACE": training.to_json()}
+    env = {"env": [{"name": name, "value": value} for name, value in variables.items()]} if variables else {}
+    return {"image": image, "resources": _limits(resources)} | env
 
 
-def _waiting(pipeline: Pipeline, place: PodResources) -> PodResources:
-    """Return the place of a pod that only waits for others: no GPU, and time for them to be scheduled."""
-    return pipeline.default.model_copy(update={"gpu": 0, "timeout_minutes": place.timeout_minutes + SCHEDULING_MINUTES})
+def _waiting_resources(pipeline: Pipeline, training: PodResources) -> PodResources:
+    """Return the resources of a pod that waits for a training: no GPU, and time for the scheduling."""
+    return pipeline.default.model_copy(
+        update={"gpu": 0, "timeout_minutes": training.timeout_minutes + SCHEDULING_MINUTES}
+    )
 
 
-def _resources(place: PodResources) -> Spec:
-    """Return requests and limits, which are equal, so that a pod gets what it asks for and is ended last."""
-    limits = {"resourceCpuLimit": place.cpu, "resourceMemoryLimit": place.memory}
-    requests = {"resourceCpuRequest": place.cpu, "resourceMemoryRequest": place.memory}
-    gpu = {"accelerator": {"resourceType": place.gpu_type, "resourceCount": str(place.gpu)}} if place.gpu else {}
+def _limits(resources: PodResources) -> Spec:
+    """Return equal requests and limits, so that a pod has guaranteed resources."""
+    limits = {"resourceCpuLimit": resources.cpu, "resourceMemoryLimit": resources.memory}
+    requests = {"resourceCpuRequest": resources.cpu, "resourceMemoryRequest": resources.memory}
+    count = {"resourceType": resources.gpu_type, "resourceCount": str(resources.gpu)}
+    gpu = {"accelerator": count} if resources.gpu else {}
     return limits | requests | gpu
 
 
-def _node(place: PodResources) -> Spec:
-    node: Spec = {"activeDeadlineSeconds": str(place.timeout_minutes * 60)}
-    if place.node_selector:
-        node["nodeSelector"] = {"labels": dict(place.node_selector)}
-    if place.tolerations:
-        node["tolerations"] = [_toleration(toleration) for toleration in place.tolerations]
-    return node
+def _scheduling(resources: PodResources) -> Spec:
+    scheduling: Spec = {"activeDeadlineSeconds": str(resources.timeout_minutes * 60)}
+    if resources.node_selector:
+        scheduling["nodeSelector"] = {"labels": dict(resources.node_selector)}
+    if resources.tolerations:
+        scheduling["tolerations"] = [_toleration(toleration) for toleration in resources.tolerations]
+    return scheduling
 
 
 def _toleration(toleration: Toleration) -> Spec:
     operator = {"operator": "Exists"} if toleration.value is None else {"operator": "Equal", "value": toleration.value}
     return {"key": toleration.key, "effect": toleration.effect, **operator}
-
-
-def _without_place(pod: Spec) -> Spec:
-    return {
-        key: value for key, value in pod.items() if key not in ("activeDeadlineSeconds", "nodeSelector", "tolerations")
-    }

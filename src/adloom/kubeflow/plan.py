@@ -1,4 +1,4 @@
-"""What `adloom submit` would run, how it differs from the last run, and which tasks the server likely has cached."""
+"""The plan of a run: its pipeline and arguments, the differences from the last run, and the likely cached tasks."""
 
 import hashlib
 import json
@@ -19,45 +19,41 @@ Spec = dict[str, Any]
 PIPELINE = "the pipeline or its image"
 SOURCES = "sources"  # the argument with a digest of each table's source
 PARAMS = "params"  # the argument with all of params.yaml, for the record; its parts are compared
-REASON = "reason"  # the argument that says why a run was started
+REASON = "reason"  # the argument with the reason of a run
 SNAPSHOT = "snapshot"  # the task that hands these digests on, one by one
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What would run."""
+    """A pipeline and its arguments."""
 
     name: str  # of the pipeline on the server
     pipeline: Spec
-    text: str  # as the server takes it
+    text: str  # for the upload
     digest: str  # of the text
     image: str
     arguments: Mapping[str, str]
 
     @property
     def tasks(self) -> dict[str, str]:
-        """Every task's name in the pipeline, and what people call it."""
+        """The label of every task, by its name in the pipeline."""
         return label_tasks(self.pipeline)
 
 
 def label_tasks(pipeline: Spec) -> dict[str, str]:
-    """Return the name of every task in a compiled pipeline, and what people call it."""
+    """Return the label of every task, by its name in the pipeline."""
     return {name: task["taskInfo"]["name"] for name, task in _tasks(pipeline).items()}
 
 
 def qualified_name(project: str, pipeline: str) -> str:
-    """Return what a pipeline is called on a server that several projects share."""
+    """Return a pipeline's name on a server that several projects share."""
     return f"{project}-{pipeline}"
 
 
 def build_plan(
     pipeline: str, compiled: CompiledPipeline, params: Params, context: StageContext, scheduled: bool = False
 ) -> Plan:
-    """
-    Look at the sources, unless the run is to do that itself each time, and put the compiled pipeline in its place.
-
-    Raises ConfigError and DataError as `snapshot.look` and `compiled_pipelines.arguments` do.
-    """
+    """Scan the sources, except for a schedule, and plan a run. Raises ConfigError and DataError."""
     lock = None
     if not scheduled:
         ingest, prepare = (
@@ -66,11 +62,11 @@ def build_plan(
             else compiled_pipelines.build_scoring_blocks(params)
         )
         lock = sources_lock.scan_table(ingest, prepare.erasure_list, context)
-    placed = compiled.with_resources(params.pipeline, compiled_pipelines.distributed_stages(params))
-    text = placed.to_yaml()
+    configured = compiled.with_resources(params.pipeline, compiled_pipelines.distributed_stages(params))
+    text = configured.to_yaml()
     return Plan(
         name=qualified_name(params.project, pipeline),
-        pipeline=placed.pipeline,
+        pipeline=configured.pipeline,
         text=text,
         digest=hashlib.sha256(text.encode()).hexdigest(),
         image=params.pipeline.image,
@@ -79,30 +75,33 @@ def build_plan(
 
 
 def find_changes(plan: Plan, last: PipelineRun) -> dict[str, list[str]]:
-    """Return what differs from a run: arguments with their keys that differ, and PIPELINE; empty when nothing does."""
-    now, then = plan.arguments, last.arguments
-    names = sorted((now.keys() | then.keys()) - {PARAMS, REASON})
-    differing = {key: _keys(now.get(key, ""), then.get(key, "")) for key in names}
-    other: dict[str, list[str]] = {PIPELINE: []} if plan.digest != last.digest else {}
-    return other | {key: keys for key, keys in differing.items() if now.get(key) != then.get(key)}
+    """Return the arguments that differ from a run, with their differing keys, and PIPELINE if the pipeline differs."""
+    new, old = plan.arguments, last.arguments
+    names = sorted((new.keys() | old.keys()) - {PARAMS, REASON})
+    pipeline: dict[str, list[str]] = {PIPELINE: []} if plan.digest != last.digest else {}
+    return pipeline | {
+        name: _differing_keys(new.get(name, ""), old.get(name, "")) for name in names if new.get(name) != old.get(name)
+    }
 
 
 def explain_run(plan: Plan, last: PipelineRun | None) -> str:
-    """Return in a line why to run, or why not."""
+    """Return in one line why to run, or why not."""
     if last is None:
         return "no run has succeeded or is going on"
     changed = find_changes(plan, last)
-    told = [f"{name} ({', '.join(keys)})" if keys else name for name, keys in changed.items()]
+    parts = [f"{name} ({', '.join(keys)})" if keys else name for name, keys in changed.items()]
     if SOURCES in changed and not last.arguments.get(SOURCES):
-        told[list(changed).index(SOURCES)] = f"{SOURCES} (it took them as it found them)"
-    return f"changed since run {last.run_id}: {'; '.join(told)}" if told else f"nothing changed since run {last.run_id}"
+        parts[list(changed).index(SOURCES)] = f"{SOURCES} (it took them as it found them)"
+    return (
+        f"changed since run {last.run_id}: {'; '.join(parts)}" if parts else f"nothing changed since run {last.run_id}"
+    )
 
 
 def find_stale_tasks(plan: Plan, last: PipelineRun | None, before: Spec) -> list[str]:
     """
-    Return the tasks, as people call them, that the server has likely no result of from the last run.
+    Return the labels of the tasks that the server has probably not cached.
 
-    `before` is the last run's compiled pipeline, empty when the server does not have it.
+    `before` is the last run's compiled pipeline, empty if it was deleted.
     """
     tasks = _tasks(plan.pipeline)
     changed = find_changes(plan, last) if last else {}
@@ -126,12 +125,12 @@ def find_stale_tasks(plan: Plan, last: PipelineRun | None, before: Spec) -> list
 
 def summarize(plan: Plan, last: PipelineRun | None, before: Spec, reason: str) -> dict[str, Any]:
     """
-    Return what would run and why, by name; an argument with its digest, and whether it differs from the last run.
+    Return the facts of a plan by name; each argument has its digest and whether it differs from the last run.
 
-    `before` is the last run's compiled pipeline, empty when the server does not have it.
+    `before` is the last run's compiled pipeline, empty if it was deleted.
     """
     changed = find_changes(plan, last) if last else {}
-    again = find_stale_tasks(plan, last, before)
+    stale = find_stale_tasks(plan, last, before)
     return {
         "pipeline": f"{plan.name} {shorten_digest(plan.digest)}",
         "image": plan.image,
@@ -140,34 +139,34 @@ def summarize(plan: Plan, last: PipelineRun | None, before: Spec, reason: str) -
             name: {"digest": hashlib.sha256(text.encode()).hexdigest(), "differs": name in changed if last else None}
             for name, text in plan.arguments.items()
         },
-        "runs": again,
-        "likely cached": [label for label in plan.tasks.values() if label not in again],
+        "runs": stale,
+        "likely cached": [label for label in plan.tasks.values() if label not in stale],
     }
 
 
-def format_summary(told: Mapping[str, Any]) -> Iterator[str]:
-    """Yield facts as people read them."""
+def format_summary(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines of a summary."""
     verdicts = {None: "", True: "differs", False: "as in the last run"}
-    for what, fact in told.items():
-        if what == "arguments":
+    for title, fact in summary.items():
+        if title == "arguments":
             for name, known in fact.items():
                 digest, verdict = shorten_digest(known["digest"]), verdicts[known["differs"]]
                 yield f"{'argument':14}{name:20} {digest}  {verdict}".rstrip()
         else:
-            yield f"{what:14}{fact if isinstance(fact, str) else ', '.join(fact) or 'nothing'}"
-    if "@" not in told["image"]:
-        yield f"{'note':14}the image is named by a tag: what else that may come to mean goes unnoticed; name a digest"
+            yield f"{title:14}{fact if isinstance(fact, str) else ', '.join(fact) or 'nothing'}"
+    if "@" not in summary["image"]:
+        yield f"{'note':14}the image has a tag, and a new image under that tag goes unnoticed; use a digest"
 
 
 def shorten_digest(digest: str) -> str:
-    """Return as much of a digest as people read."""
+    """Return the first 12 digits."""
     return digest[:12]
 
 
-def _keys(now: str, then: str) -> list[str]:
-    """Return the keys that differ between two JSON objects; none when one of the texts is no object."""
+def _differing_keys(new_text: str, old_text: str) -> list[str]:
+    """Return the keys that differ between two JSON objects, none if a text is not an object."""
     try:
-        new, old = json.loads(now), json.loads(then)
+        new, old = json.loads(new_text), json.loads(old_text)
     except ValueError:
         return []
     if not (isinstance(new, dict) and isinstance(old, dict)):
@@ -176,21 +175,21 @@ def _keys(now: str, then: str) -> list[str]:
 
 
 def _tasks(pipeline: Spec) -> dict[str, Spec]:
-    """Return every task that runs in a pod, those within others included, none before what it reads the results of."""
+    """Return every task that runs in a pod, nested ones too, in topological order."""
 
-    def within(tasks: Mapping[str, Spec]) -> Iterator[tuple[str, Spec]]:
+    def flatten(tasks: Mapping[str, Spec]) -> Iterator[tuple[str, Spec]]:
         for name, task in tasks.items():
             inner = pipeline["components"][task["componentRef"]["name"]].get("dag")
-            yield from within(inner["tasks"]) if inner else [(name, task)]
+            yield from flatten(inner["tasks"]) if inner else [(name, task)]
 
-    found = dict(within(pipeline["root"]["dag"]["tasks"]))
-    graph = {name: dict.fromkeys(_producers(task)) for name, task in found.items()}
-    order = sorted(TopologicalSorter(graph).static_order(), key=lambda name: "triggerPolicy" in found[name])
-    return {name: found[name] for name in order}  # what runs whatever happened, such as an exit handler, is last
+    tasks = dict(flatten(pipeline["root"]["dag"]["tasks"]))
+    graph = {name: dict.fromkeys(_producers(task)) for name, task in tasks.items()}
+    order = sorted(TopologicalSorter(graph).static_order(), key=lambda name: "triggerPolicy" in tasks[name])
+    return {name: tasks[name] for name in order}  # exit handlers are last
 
 
 def _programs(pipeline: Spec) -> dict[str, Any]:
-    """Return what the server's cache compares of every task beside its inputs; resources and nodes are not compared."""
+    """Return the parts of every task that the server's cache compares in addition to its inputs."""
     executors = pipeline.get("deploymentSpec", {}).get("executors", {})
 
     def program(task: Spec) -> list[Any]:
@@ -207,15 +206,15 @@ def _inputs(task: Spec, kind: str) -> Iterator[Spec]:
 
 
 def _arguments(task: Spec) -> Iterator[str]:
-    """Yield the arguments of the run that a task reads, and the tables whose source's digest it is given."""
-    for given in _inputs(task, "parameters"):
-        if "componentInputParameter" in given:
-            yield given["componentInputParameter"].removeprefix("pipelinechannel--")
-        elif (output := given.get("taskOutputParameter")) and output["producerTask"] == SNAPSHOT:
+    """Yield the run's arguments that a task reads, and the tables on whose cache key it depends."""
+    for parameter in _inputs(task, "parameters"):
+        if "componentInputParameter" in parameter:
+            yield parameter["componentInputParameter"].removeprefix("pipelinechannel--")
+        elif (output := parameter.get("taskOutputParameter")) and output["producerTask"] == SNAPSHOT:
             yield output["outputParameterKey"]
 
 
 def _producers(task: Spec) -> Iterator[str]:
-    """Yield the tasks whose results a task reads."""
-    for kind, given in (("parameters", "taskOutputParameter"), ("artifacts", "taskOutputArtifact")):
-        yield from (found[given]["producerTask"] for found in _inputs(task, kind) if given in found)
+    """Yield the tasks that produce a task's inputs."""
+    for kind, source in (("parameters", "taskOutputParameter"), ("artifacts", "taskOutputArtifact")):
+        yield from (each[source]["producerTask"] for each in _inputs(task, kind) if source in each)

@@ -1,4 +1,4 @@
-"""The namespace of the runs: which pods it refused and which failed, read from Kubernetes as far as it lets us."""
+"""The namespace of the runs: refused and failed pods, as far as Kubernetes permits to read them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,63 +14,63 @@ CONFIG, SWITCH = "pipeline-install-config", "defaultSecurityContextRunAsNonRoot"
 DEFAULT_NAMESPACE = "kubeflow"
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 RUN, NODE = "pipeline/runid", "workflows.argoproj.io/node-name"  # label and annotation of a stage's pod
-TIMEOUT = (2, 4)  # seconds for a connection, and for an answer
+TIMEOUT = (2, 4)  # seconds for a connection, and for a response
 MAX_MESSAGE = 300  # characters kept of an event
-REFUSALS = ("is forbidden: ", "denied the request")  # what the API server says of a pod that it does not admit
+REFUSALS = ("is forbidden: ", "denied the request")  # the API server's messages about a pod that it does not admit
 VIOLATES = "violates PodSecurity"
 ADVICE = f'set {SWITCH}: "true" in the ConfigMap {CONFIG}, restart deployment/ml-pipeline, and start the run again'
 
 
 @dataclass(frozen=True)
 class RunNamespace:
-    """The namespace in which runs have their pods. What it does not let us read counts as unknown."""
+    """The namespace of the runs' pods; forbidden information counts as unknown."""
 
     api: Any  # kubernetes.client.CoreV1Api
     name: str
 
     def find_restriction(self) -> str:
-        """Return that Pod Security will refuse the pods of stages, and what mends it; "" when it will not."""
+        """Return that Pod Security will refuse the stages' pods, and the fix; "" if it will not."""
         labels = self._labels()
         if labels.get(ENFORCED) != "restricted" or self._runs_as_non_root() is not False:
             return ""
-        return f"namespace {self.name}: enforces Pod Security restricted, which refuses stages as they are; {ADVICE}"
+        return f"namespace {self.name}: enforces Pod Security restricted, which refuses the stages' pods; {ADVICE}"
 
     def find_refusal(self, since: datetime) -> str:
-        """Return the newest event of a refused pod, and what mends it; "" when there is none."""
-        found = self._read(
+        """Return the newest event of a refused pod, and the fix; "" if there is none."""
+        events = self._read(
             lambda: (
                 self.api.list_namespaced_event(self.name, field_selector="type=Warning", _request_timeout=TIMEOUT).items
             )
         )
         refusals = [
             event
-            for event in found or []
-            if any(word in (event.message or "") for word in REFUSALS) and _at(event) >= since
+            for event in events or []
+            if any(word in (event.message or "") for word in REFUSALS) and _last_seen(event) >= since
         ]
         if not refusals:
             return ""
-        said = " ".join(max(refusals, key=_at).message.split())
-        advice = ADVICE if VIOLATES in said else "`kubectl get events` has all of them"
-        return f"namespace {self.name}: refuses pods: {said[:MAX_MESSAGE]}; {advice}"
+        message = " ".join(max(refusals, key=_last_seen).message.split())
+        advice = ADVICE if VIOLATES in message else "`kubectl get events` lists all of them"
+        return f"namespace {self.name}: refuses pods: {message[:MAX_MESSAGE]}; {advice}"
 
     def list_failed_pods(self, run_id: str) -> dict[str, str]:
-        """Return the failed pods of a run: the path of each in Argo's workflow, and how its stage ended."""
+        """Return the ends of a run's failed pods by their path in Argo's workflow."""
         selected = {"label_selector": f"{RUN}={run_id}", "field_selector": "status.phase=Failed"}
-        found = self._read(lambda: self.api.list_namespaced_pod(self.name, **selected, _request_timeout=TIMEOUT).items)
-        return {(pod.metadata.annotations or {}).get(NODE, ""): _end(pod) for pod in found or []}
+        pods = self._read(lambda: self.api.list_namespaced_pod(self.name, **selected, _request_timeout=TIMEOUT).items)
+        return {(pod.metadata.annotations or {}).get(NODE, ""): _describe_end(pod) for pod in pods or []}
 
     def find_problem(self, run: PipelineRun) -> str:
-        """Return why pods of a run are refused, or will be; "" when that is not known."""
+        """Return why pods of a run are or will be refused, "" if that is unknown."""
         return self.find_refusal(run.created) or self.find_restriction()
 
     def _labels(self) -> Mapping[str, str]:
-        found = self._read(lambda: self.api.read_namespace(self.name, _request_timeout=TIMEOUT))
-        return (found and found.metadata.labels) or {}
+        namespace = self._read(lambda: self.api.read_namespace(self.name, _request_timeout=TIMEOUT))
+        return (namespace and namespace.metadata.labels) or {}
 
     def _runs_as_non_root(self) -> bool | None:
-        """Return whether KFP lets stages run as its restriction demands; None when that is unknown."""
-        found = self._read(lambda: self.api.read_namespaced_config_map(CONFIG, self.name, _request_timeout=TIMEOUT))
-        return None if found is None else (found.data or {}).get(SWITCH) == "true"
+        """Return whether KFP runs stages as non-root, None if that is unknown."""
+        config = self._read(lambda: self.api.read_namespaced_config_map(CONFIG, self.name, _request_timeout=TIMEOUT))
+        return None if config is None else (config.data or {}).get(SWITCH) == "true"
 
     def _read(self, ask: Callable[[], Any]) -> Any:
         from kubernetes.client import ApiException
@@ -102,14 +102,14 @@ def open_run_namespace(settings: Settings) -> RunNamespace | None:
     return RunNamespace(client.CoreV1Api(client.ApiClient(configuration)), name)
 
 
-def _end(pod: Any) -> str:
-    """Return how the stage in a failed pod ended."""
+def _describe_end(pod: Any) -> str:
+    """Return how a failed pod's stage ended."""
     ends = [status.state.terminated for status in pod.status.container_statuses or [] if status.name == "main"]
     end = ends[0] if ends else None
     return f"{end.reason}, exit code {end.exit_code}" if end else (pod.status.message or pod.status.reason or "")
 
 
-def _at(event: Any) -> datetime:
-    """Return when an event was last seen."""
+def _last_seen(event: Any) -> datetime:
+    """Return the time of an event."""
     times = (event.last_timestamp, event.event_time, event.first_timestamp, event.metadata.creation_timestamp)
     return next((time for time in times if time), datetime.fromtimestamp(0, UTC))

@@ -144,7 +144,7 @@ def test_what_would_run_is_told_line_by_line(planned: Plan) -> None:
     assert arguments["train_lstm_params"].endswith("  differs")
     assert arguments["train_gan_params"].endswith("  as in the last run")
     assert told[-2].startswith("likely cached prepare creatives, ")
-    assert told[-1].startswith("note          the image is named by a tag")
+    assert told[-1].startswith("note          the image has a tag")
 
 
 def test_other_resources_leave_every_task_in_the_cache_and_another_image_none(

@@ -119,7 +119,7 @@ def test_the_pipeline_registered_every_model_with_the_images_commit(volume: str)
     code = (
         "from adloom import context; from adloom.config.settings import Settings; "
         "from adloom.config.models import MODELS;"
-        "registry = context.build(Settings(), 'shop').registry;"
+        "registry = context.build_context(Settings(), 'shop').registry;"
         "print(*(version.tags['git_commit'] for model in MODELS for version in registry.versions(model)))"
     )
     commits = in_python("adloom-train", code, "--volume", f"{volume}:/work").split()

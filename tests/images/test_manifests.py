@@ -34,7 +34,7 @@ LOST = "drop schema public cascade; create schema public"  # an empty database, 
 PATH = "/usr/local/bin:/usr/bin:/bin"
 KFP = """
 from http.server import ThreadingHTTPServer
-from tests.system.kfp_server import Handler, StandIn
+from tests.support.kfp_server import Handler, StandIn
 bound = type("Bound", (Handler,), {"stand_in": StandIn()})
 ThreadingHTTPServer(("0.0.0.0", 8888), bound).serve_forever()
 """

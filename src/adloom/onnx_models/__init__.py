@@ -1,1 +1,1 @@
-"""ONNX: export from torch, and inference with a fixed number of threads."""
+"""ONNX export and inference."""

@@ -1,4 +1,4 @@
-"""Run ONNX models without torch, with a fixed number of threads."""
+"""Inference of ONNX models, without torch."""
 
 import os
 from dataclasses import dataclass
@@ -82,6 +82,6 @@ class Copywriter:
         return LstmState(*np.zeros((2, self.layers, batch, self.hidden), np.float32))
 
     def __call__(self, token: Int64Array, state: LstmState) -> tuple[Float32Array, LstmState]:
-        """Map tokens (batch, sequence) and a state to logits (batch, sequence, vocabulary) and the next state."""
+        """Map tokens (batch, sequence) to logits (batch, sequence, vocabulary) and the next state."""
         logits, h, c = self._session.run(["logits", "h_out", "c_out"], {"token": token, "h": state.h, "c": state.c})
         return logits, LstmState(h, c)

@@ -17,7 +17,7 @@ Actor = Literal["gate", "person", "rollback"]  # a person's rollback takes the l
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """One registered version of a model."""
+    """One version of a model."""
 
     model: str  # a name in MODELS; the registry adds the project's prefix
     version: int
@@ -49,15 +49,15 @@ class Registry(Protocol):
         ...
 
     def register(self, model: str, folder: Path, tags: Mapping[str, str]) -> ModelVersion:
-        """Register an artifact, or update the tags of the version with its digest."""
+        """Register an artifact, or update the tags if it is registered."""
         ...
 
     def set_alias(self, model: str, alias: str, version: int, reason: str, by: Actor = "gate") -> int:
-        """Record an event and set the alias to the last event's version, perhaps another process's; return it."""
+        """Record an event; set the alias to the version of the last event, perhaps another's, and return it."""
         ...
 
     def alias_events(self, model: str) -> list[AliasEvent]:
-        """Return all events of the model's aliases, oldest first."""
+        """Return all alias events, oldest first."""
         ...
 
     def fetch(self, version: ModelVersion, folder: Path) -> Path:
@@ -76,7 +76,7 @@ def find_digest(versions: list[ModelVersion], digest: str | None) -> ModelVersio
 
 
 def fetch_verified(registry: Registry, version: ModelVersion, folder: Path) -> Path:
-    """Fetch a version and check every byte. Raises ArtifactError when it has changed."""
+    """Fetch a version. Raises ArtifactError when a byte has changed."""
     fetched = registry.fetch(version, folder)
     if not manifest.is_complete(fetched, version.digest):
         problem = f"its digest is not {version.digest}, which is registered"

@@ -49,7 +49,7 @@ class MemoryRegistry:
             return version
 
     def alias_events(self, model: str) -> list[AliasEvent]:
-        """Return all events of the model's aliases."""
+        """Return all alias events."""
         return list(self.history.get(model, []))
 
     def fetch(self, version: ModelVersion, folder: Path) -> Path:

@@ -67,7 +67,7 @@ class MlflowRegistry:
             return self._apply_last_event(model, alias)
 
     def alias_events(self, model: str) -> list[AliasEvent]:
-        """Return all events of the model's aliases, oldest first."""
+        """Return all alias events, oldest first."""
         return self._server.call(f"read the history of {model}", lambda: _read_events(self._stored_model(model).tags))
 
     def fetch(self, version: ModelVersion, folder: Path) -> Path:

@@ -32,9 +32,9 @@ def find_companions(registry: Registry, version: ModelVersion) -> list[ModelVers
 
 def find_former_policy(registry: Registry, audience: ModelVersion, champions: list[int]) -> list[ModelVersion]:
     """
-    Return the policy to roll back together with an audience; empty if the champion policy was trained with it.
+    Return the policy to roll back together with an audience, if the champion policy needs another.
 
-    `champions` are the former champion policies, oldest first. Raises UserError when none was trained with it.
+    `champions` are the former champion policies, oldest first. Raises UserError when none of them fits.
     """
     policies = {version.version: version for version in registry.versions(POLICY)}
     champion = find_alias(list(policies.values()), CHAMPION)
@@ -50,7 +50,7 @@ def find_former_policy(registry: Registry, audience: ModelVersion, champions: li
 
 
 def _advise_promotion(registry: Registry, audience: ModelVersion) -> str:
-    """Return the end of a sentence that says how to promote an audience."""
+    """Return the end of a sentence with the command."""
     policies = [v.version for v in registry.versions(POLICY) if v.tags.get(AUDIENCE_TAG) == audience.digest]
     if not policies:
         return "and none is registered"

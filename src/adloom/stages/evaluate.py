@@ -1,8 +1,7 @@
 """
-Measure one model on its test rows, with 95 % intervals: metrics, and the pictures and tables of the report.
+Measure one model on its test rows, with 95 % intervals.
 
-A picture generator and a policy need a judge: the reader that classifies the pictures, and the audience with the
-policy's segments. Other models are measured without one.
+The picture generator needs the picture reader as judge, the policy its audience. Other models need none.
 
 Example: adloom evaluate --model models/cnn --table data/dataset/creatives --report reports/cnn
 """
@@ -20,7 +19,7 @@ from adloom.storage import manifest
 
 @dataclass(frozen=True)
 class Inputs:
-    """The model, the table it was trained on, and the judge if the model has one."""
+    """The model, its table and its judge."""
 
     model: Path
     table: Path
@@ -35,7 +34,7 @@ class Outputs:
 
 
 def run(inputs: Inputs, outputs: Outputs, params: Evaluate, context: StageContext) -> Mapping[str, float]:
-    """Evaluate one model; a skipped model or table makes a skipped report."""
+    """Evaluate one model, unless it or its table was skipped."""
     if manifest.propagate_skip(outputs.report, "evaluate", params, inputs.model, inputs.table):
         return {}
     inputs_by_name = {"model": inputs.model, "table": inputs.table} | ({"judge": inputs.judge} if inputs.judge else {})

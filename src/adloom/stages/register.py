@@ -2,9 +2,8 @@
 Register models, and promote those that pass the gate.
 
 Every model becomes the challenger. It becomes the champion when it meets the bars of params.gate and is not worse than
-the champion by more than the margins on the same test rows. The first policy is compared with the logged decisions. A
-policy and its audience become champions as a pair. With gate.approve a person must promote them. Without options, all
-models are registered.
+the champion by more than the margins. The first policy is compared with the logged decisions. A policy and its audience
+become champions as a pair. With gate.approve a person promotes them. Without options, all models are registered.
 
 Example: adloom register
 """
@@ -29,7 +28,7 @@ MAX_JUDGEMENTS = 5  # of one candidate, each against another champion
 
 @dataclass(frozen=True)
 class Inputs:
-    """One model with its table, judge and report; none of them for all models."""
+    """One model with its table, judge and report, or nothing for all."""
 
     model: Path | None = None
     table: Path | None = None
@@ -101,7 +100,7 @@ def register(candidate: Candidate, params: Register, context: StageContext, data
 
 
 def format_outcomes(outcomes: list[Outcome]) -> dict[str, float | str]:
-    """Return outcomes as values by name, for a terminal or a pipeline."""
+    """Return outcomes as values by name."""
     values: dict[str, float | str] = {}
     for outcome in outcomes:
         values[f"{outcome.model}.verdict"] = outcome.verdict

@@ -1,1 +1,1 @@
-"""Tracking: parameters, metrics and provenance of runs, in memory or in MLflow."""
+"""Tracking of trainings."""

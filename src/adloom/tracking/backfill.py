@@ -16,7 +16,7 @@ def complete_run(folder: Path, provenance: Mapping[str, str], server: MlflowConn
     """
     Return the run that trained an artifact; complete or create it if MLflow was away.
 
-    The digest and the end come last, so that an interrupted call can be repeated, also by two processes at once.
+    The digest and the end come last, so that a call can be repeated.
     """
     digest, parent = manifest.digest(folder), find_parent(server)
     experiments = [server.experiment_id()]
@@ -63,7 +63,7 @@ def _log_missing(folder: Path, run: Any, server: MlflowConnection) -> None:
 
 
 def _find_missing_metrics(folder: Path, run: Any, server: MlflowConnection) -> Iterator[Any]:
-    """Yield the metric values that a run lacks, at the time of its start: MLflow stores equal values once."""
+    """Yield missing metric values with the time of the start: MLflow stores equal values once."""
     from mlflow.entities import Metric
 
     for name, points in _read_json(folder / "history.json").items():

@@ -18,7 +18,7 @@ def no_parent(server: MlflowConnection) -> None:
 
 @dataclass(frozen=True)
 class ParentRun:
-    """The run above the task's own run, which the server owns; else a run for the pipeline run."""
+    """The run above the task's own run, which a server owns; else one for the pipeline run."""
 
     task_run: str | None  # id of the task's own run in MLflow
     kfp_run: str | None  # id of the pipeline run
@@ -53,6 +53,6 @@ class ParentRun:
         return str(self._search(server)[0].info.run_id)
 
     def _search(self, server: MlflowConnection) -> list[Any]:
-        """Return the runs of the pipeline run, oldest first, so that all processes use the same one."""
+        """Return the runs of the pipeline run, oldest first."""
         runs = server.client.search_runs([server.experiment_id()], f"tags.{KFP_RUN} = '{self.kfp_run}'")
         return sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))

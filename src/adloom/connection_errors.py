@@ -15,9 +15,9 @@ PORTS = {"http": 80, "https": 443}
 
 def require_reachable(url: str, seconds: float) -> None:
     """
-    Raise TimeoutError, with the port, if the server accepts no connection in time at any of its addresses.
+    Raise TimeoutError if no address of the server accepts a connection in time.
 
-    The request itself reports any other fault at once.
+    The request itself reports other faults.
     """
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
@@ -39,9 +39,9 @@ def require_reachable(url: str, seconds: float) -> None:
 
 def describe_error(error: BaseException) -> str:
     """
-    Return why a request failed, such as "Connection refused" or "Connection to HOST timed out".
+    Return why a request failed, such as "Connection refused".
 
-    Prefers the operating system's message, then the innermost one, without objects and passwords.
+    Prefers the system's message, then the innermost one, without objects and passwords.
     """
     innermost, cause = error, error
     seen: set[int] = set()

@@ -1,4 +1,4 @@
-"""Deadlines for calls that cannot be interrupted: a thread makes the call, and is abandoned when it is late."""
+"""Deadlines for calls that cannot be interrupted. A late thread is abandoned."""
 
 import logging
 import threading
@@ -18,7 +18,7 @@ _running: "set[Future[Any]]" = set()
 
 
 def start_call(function: Callable[[], T]) -> "Future[T]":
-    """Call a function in a daemon thread, which does not delay the end of the process."""
+    """Call a function in a daemon thread."""
     future: Future[T] = Future()
 
     def run() -> None:
@@ -41,13 +41,13 @@ class TimedCall(Generic[T]):
     """A running call with a deadline."""
 
     def __init__(self, seconds: float, what: str, function: Callable[[], T]) -> None:
-        """Start the call; `what` names it in the log and in the error."""
+        """Start the call; `what` names it in messages."""
         self._seconds, self._what = seconds, what
         self._start = time.monotonic()
         self._future = start_call(function)
 
     def result(self) -> T:
-        """Return the call's result or raise its error. Raises UnavailableError after the deadline."""
+        """Return the result or raise the error. Raises UnavailableError after the deadline."""
         while not self._future.done():
             waited = time.monotonic() - self._start
             if waited >= self._seconds:
@@ -64,5 +64,5 @@ def call_within(seconds: float, what: str, function: Callable[[], T]) -> T:
 
 
 def is_call_running() -> bool:
-    """Return whether a call is running in this process. An abandoned call may run forever."""
+    """Return whether a call is running, possibly an abandoned one."""
     return bool(_running)

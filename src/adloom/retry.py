@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 def is_external(error: Exception, seconds: float) -> bool:
-    """Return whether an external service failed, however long the attempt took."""
+    """Return whether an external service failed."""
     del seconds
     return isinstance(error, ExternalServiceError)
 
@@ -29,9 +29,9 @@ def is_external(error: Exception, seconds: float) -> bool:
 @dataclass(frozen=True)
 class RetryPolicy:
     """
-    Repeat a call after each pause while it fails with a transient error. Other errors are raised at once.
+    Repeat a call after each pause while its error is transient.
 
-    Policies nest without multiplying: no policy repeats a call that another one has given up on.
+    Policies nest without multiplying: none repeats a call that exhausted another.
     """
 
     pauses: tuple[float, ...] = (30, 60, 120)  # seconds

@@ -1,4 +1,4 @@
-"""The number of threads of every library. By default each library starts one per core of the machine."""
+"""The number of threads of all libraries."""
 
 import os
 import sys
@@ -11,9 +11,9 @@ OTHERS = ("OMP_NUM_THREADS", "RAYON_NUM_THREADS")  # torch and Arrow; tokenizers
 
 def limit_threads(count: int, blas: int | None = None) -> None:
     """
-    Limit the threads of every library in this process; `blas` is another limit for BLAS.
+    Limit the threads of all libraries, with another limit for BLAS.
 
-    ONNX Runtime and DuckDB have a limit per session and connection.
+    ONNX Runtime and DuckDB have limits per session and connection.
     """
     blas = blas or count
     os.environ.update(dict.fromkeys(BLAS, str(blas)) | dict.fromkeys(OTHERS, str(count)))  # for libraries loaded later

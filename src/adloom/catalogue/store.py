@@ -2,36 +2,38 @@
 
 from pathlib import Path
 
+from typing_extensions import override
+
 from adloom.catalogue import entries
 from adloom.catalogue.download import Downloads
 from adloom.errors import ConfigError
-from adloom.storage.base import SourceFile
+from adloom.storage.base import SourceFile, Store
 
 
-class CatalogueStore:
+class CatalogueStore(Store):
     """Files of the catalogue's entries."""
 
     def __init__(self, downloads: Downloads) -> None:
         self._downloads = downloads
 
+    @override
     def list(self, uri: str) -> list[SourceFile]:
-        """Return an entry's files as pinned, without a download."""
         return list(entries.ENTRIES[uri].files)
 
+    @override
     def fetch(self, uri: str, folder: Path) -> Path:
-        """Download an entry and return its folder."""
         del folder
         return self._downloads.fetch(uri)
 
+    @override
     def require(self, uri: str) -> None:
-        """Raise ConfigError: the catalogue cannot be written."""
         raise ConfigError(f"{uri}: a name of the catalogue, which cannot be written; ./{uri} is a folder")
 
+    @override
     def push(self, folder: Path, uri: str) -> None:
-        """Raise ConfigError."""
         del folder
         self.require(uri)
 
+    @override
     def remove(self, uri: str) -> None:
-        """Raise ConfigError."""
         self.require(uri)

@@ -1,9 +1,7 @@
 """
-The prepared dataset, named by its digest.
+The prepared dataset: four tables, and a document of their hashes in DVC's remote, datasets/<digest>.json.
 
-A dataset is the four prepared tables, skipped ones included. Its document datasets/<digest>.json in DVC's remote names
-every byte of the tables, and the digest is the document's sha256. So equal tables have the same digest everywhere.
-Raw tables and keys are never uploaded.
+The digest is the document's sha256, so equal tables have the same digest everywhere.
 """
 
 import difflib
@@ -60,7 +58,7 @@ class Dataset(BaseModel):
 
     @property
     def digest(self) -> str:
-        """The sha256 of the document, 64 hex digits."""
+        """The sha256 of the document."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
 
@@ -75,10 +73,10 @@ class StoredDataset:
 
 @dataclass(frozen=True)
 class PushResult:
-    """The digest of a pushed dataset, and the number of objects uploaded for it."""
+    """A pushed dataset."""
 
     digest: str
-    uploaded: int
+    uploaded: int  # objects that did not exist
 
 
 def table_folders(folder: Path) -> dict[str, Path]:
@@ -87,12 +85,12 @@ def table_folders(folder: Path) -> dict[str, Path]:
 
 
 def compute_digest(project: str, folders: Mapping[str, Path]) -> str:
-    """Return the digest of the tables in these folders. Raises as `describe` does."""
+    """Return the digest of these tables. Raises ArtifactError as `describe` does."""
     return describe(project, folders)[0].digest
 
 
 def describe(project: str, folders: Mapping[str, Path]) -> tuple[Dataset, dict[str, DirectoryHash]]:
-    """Return the dataset in these folders, and the hash of each. Raises ArtifactError when a table was changed."""
+    """Return the dataset and the hash of each table. Raises ArtifactError when a table was changed."""
     manifests = {table: _verify_table(folders[table]) for table in TABLES}
     hashes = {table: hash_folder(folders[table]) for table in TABLES}
     tables = {
@@ -109,7 +107,7 @@ def describe(project: str, folders: Mapping[str, Path]) -> tuple[Dataset, dict[s
 
 
 def push(project: str, folders: Mapping[str, Path], remote: Remote) -> PushResult:
-    """Upload a dataset to a remote, its document last. Objects that exist are not uploaded again."""
+    """Upload the missing objects of a dataset, its document last."""
     dataset, hashes = describe(project, folders)
     existing = {document.digest for document in remote.list_documents()}
     uploaded = sum(remote.push(folders[table], hashes[table]) for table in TABLES)
@@ -119,7 +117,7 @@ def push(project: str, folders: Mapping[str, Path], remote: Remote) -> PushResul
 
 
 def list_datasets(project: str, remote: Remote) -> list[StoredDataset]:
-    """Return the datasets of a project, oldest first. An unreadable document is logged and left out."""
+    """Return the datasets of a project, oldest first. Unreadable documents are logged."""
     datasets = []
     for document in remote.list_documents():
         try:
@@ -130,7 +128,7 @@ def list_datasets(project: str, remote: Remote) -> list[StoredDataset]:
 
 
 def find_dataset(prefix: str, project: str, remote: Remote) -> Dataset:
-    """Return the dataset whose digest begins with a prefix. Raises DataError when there is none, or more than one."""
+    """Return the dataset with this prefix of its digest. Raises DataError unless there is exactly one."""
     if not re.fullmatch(rf"[0-9a-f]{{{MIN_DIGITS},64}}", prefix):
         raise ConfigError(f"{prefix}: not a digest; expected its first {MIN_DIGITS} to 64 digits, 0-9 and a-f")
     digests = [document.digest for document in remote.list_documents()]
@@ -148,7 +146,7 @@ def find_dataset(prefix: str, project: str, remote: Remote) -> Dataset:
 
 
 def read_dataset(remote: Remote, digest: str) -> Dataset:
-    """Return a dataset of a remote. Raises DataError when its document is missing, damaged or of another format."""
+    """Return a dataset. Raises DataError when its document is missing, damaged or of another format."""
     content = remote.read_document(digest)
     if hashlib.sha256(content).hexdigest() != digest:
         raise DataError(f"{remote.url}/datasets/{digest}.json: damaged; delete it and push the dataset again")
@@ -162,7 +160,7 @@ def read_dataset(remote: Remote, digest: str) -> Dataset:
 
 
 def _verify_table(folder: Path) -> Manifest:
-    """Return the manifest of a prepared table. Raises ArtifactError when a file is missing, changed or added."""
+    """Return a table's manifest. Raises ArtifactError when a file is missing, changed or added."""
     table = manifest.verify(folder)
     if table.stage != "prepare":
         raise ArtifactError(f"{folder}: an artifact of {table.stage}, expected a table of `adloom prepare`")

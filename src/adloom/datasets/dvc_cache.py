@@ -1,4 +1,4 @@
-"""DVC's cache of a folder: its objects by MD5, and the hash of a directory."""
+"""DVC's cache, and its hash of a folder."""
 
 import hashlib
 import tempfile
@@ -29,7 +29,7 @@ class DvcCache:
         self.odb = odb
 
     def has(self, md5: str) -> bool:
-        """Return whether the cache has an object, and delete the object if it is damaged."""
+        """Return whether an object exists. Deletes a damaged one."""
         path = Path(self.odb.oid_to_path(md5))
         if not path.is_file():
             return False
@@ -40,7 +40,7 @@ class DvcCache:
 
     @contextmanager
     def add(self, md5: str) -> Iterator[Path]:
-        """Yield a path to write an object to; the cache has the object after the block."""
+        """Yield a path for a new object, which is stored after the block."""
         path = Path(self.odb.oid_to_path(md5))
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="adloom-", dir=path.parent) as scratch:
@@ -53,15 +53,15 @@ class DvcCache:
         self.odb.protect(str(path))
 
     def has_directory(self, directory: DirectoryHash) -> bool:
-        """Return whether the cache has all objects of a directory."""
+        """Return whether all objects of a directory exist."""
         return all(self.odb.exists(md5) for md5 in (directory.md5, *directory.files))
 
     def list_directory(self, md5: str) -> list[str]:
-        """Return the objects of a directory's files. Raises DataError when a path leads out of the directory."""
+        """Return the objects of a directory. Raises DataError when a path leads out of it."""
         return [entry.value for _, _, entry in self._load_tree(md5)]
 
     def check_out(self, md5: str, target: Path) -> None:
-        """Write a directory of the cache, as copies or links as DVC is configured."""
+        """Write a directory as copies or links."""
         from dvc.fs import localfs
         from dvc_data.hashfile.checkout import LinkError, checkout
 

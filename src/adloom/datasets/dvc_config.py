@@ -1,4 +1,4 @@
-"""DVC's configuration. DVC takes a second to import, so it is imported when it is first used."""
+"""DVC's configuration. The import of DVC takes a second, so functions import it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ HOW_TO_ADD = "`dvc remote add --default NAME s3://bucket/prefix` adds one, or AD
 
 
 def read_config(folder: Path) -> Any:
-    """Return DVC's configuration of a folder. Raises ConfigError when DVC is missing, or its file is not valid."""
+    """Return DVC's configuration. Raises ConfigError."""
     try:
         from dvc.config import Config
         from dvc.config import ConfigError as DvcConfigError
@@ -25,11 +25,7 @@ def read_config(folder: Path) -> Any:
 
 
 def find_remote(settings: Settings, folder: Path) -> tuple[str, Any, Mapping[str, Any], str]:
-    """
-    Return URL, file system class, options and root path of the remote in the environment, else of DVC's default.
-
-    Raises ConfigError when there is none.
-    """
+    """Return URL, file system class, options and root of the remote: the environment's, else DVC's default."""
     config = read_config(folder)
     name = config["core"].get("remote")
     if not settings.dvc_remote and not name:

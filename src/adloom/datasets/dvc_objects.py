@@ -12,6 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from typing_extensions import override
+
 from adloom.connection_errors import describe_error
 from adloom.errors import ConfigError, ExternalServiceError
 from adloom.storage.base import ObjectInfo, ObjectStore
@@ -42,7 +44,7 @@ TIMES = ("mtime", "last_modified", "LastModified", "updated", "created")  # each
 
 
 def open_s3_objects(url: str, config: Mapping[str, Any], endpoint: str | None, options: S3Options) -> ObjectStore:
-    """Open a remote in S3 with the options of `dvc remote modify`. Raises ConfigError for an unsupported one."""
+    """Open a remote in S3 with DVC's options. Raises ConfigError for an unsupported one."""
     if unsupported := next((name for name in UNSUPPORTED if config.get(name)), None):
         raise ConfigError(f"{url}: DVC's option {unsupported} is not supported; `dvc push` and `dvc pull` support it")
     client = S3Client(
@@ -57,15 +59,15 @@ def open_s3_objects(url: str, config: Mapping[str, Any], endpoint: str | None, o
     return S3ObjectStore(url, client, {UPLOAD[name]: config[name] for name in UPLOAD if config.get(name)})
 
 
-class DvcObjectStore:
+class DvcObjectStore(ObjectStore):
     """Objects as files of one of DVC's file systems."""
 
     def __init__(self, url: str, fs: Any, root: str) -> None:
         self.url = url.rstrip("/")
         self._fs, self._root = fs, root
 
+    @override
     def list(self, prefix: str) -> dict[str, ObjectInfo]:
-        """Return the object of this name and those below it."""
         start = self._path(prefix)
         paths = self._call(lambda: [start] if self._fs.isfile(start) else [*self._fs.find(start)])
         infos = self._call(lambda: [self._fs.info(path) for path in paths])
@@ -75,17 +77,17 @@ class DvcObjectStore:
             for path, info in zip(paths, infos, strict=True)
         }
 
+    @override
     def put(self, path: Path, name: str) -> None:
-        """Copy a file to a temporary name, then rename it."""
         self._call(lambda: self._fs.put_file(str(path), self._path(name)))
 
+    @override
     def get(self, name: str, path: Path) -> Path:
-        """Copy an object to a path."""
         self._call(lambda: self._fs.get_file(self._path(name), str(path)))
         return path
 
+    @override
     def remove(self, name: str) -> None:
-        """Delete an object."""
         with suppress(FileNotFoundError):
             self._call(lambda: self._fs.rm_file(self._path(name)))
 

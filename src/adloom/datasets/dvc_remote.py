@@ -1,8 +1,8 @@
 """
-A remote of DVC's that holds datasets.
+Datasets in a remote of DVC's.
 
-Each file is an object files/md5/xx/…, and each folder is one more, which ends in .dir and lists its files, as
-`dvc push` and `dvc pull` have them. The documents of datasets are datasets/<digest>.json.
+Objects are files/md5/xx/…, as DVC has them: one of each file, and one of each folder with its listing, which ends in
+.dir. Documents are datasets/<digest>.json.
 """
 
 import json
@@ -50,7 +50,7 @@ class Remote:
         return sorted(documents, key=lambda document: (document.written, document.digest))
 
     def read_document(self, digest: str) -> bytes:
-        """Return a document. Raises DataError when it does not exist."""
+        """Return a document. Raises DataError."""
         try:
             return read_object(self._objects, _document_name(digest))
         except FileNotFoundError:
@@ -65,12 +65,12 @@ class Remote:
         self._objects.remove(_document_name(digest))
 
     def list_objects(self) -> dict[str, int]:
-        """Return the size of every file's or folder's object, by its MD5."""
+        """Return the sizes of all objects by MD5."""
         objects = self._objects.list(f"{FILES}/")
         return {name.removeprefix(f"{FILES}/").replace("/", ""): info.size for name, info in objects.items()}
 
     def list_directory(self, md5: str) -> set[str]:
-        """Return the objects of a folder's files. Raises FileNotFoundError when its listing does not exist."""
+        """Return the objects of a folder. Raises FileNotFoundError without its listing."""
         return {entry["md5"] for entry in json.loads(read_object(self._objects, _object_name(md5)))}
 
     def remove_object(self, md5: str) -> None:
@@ -78,11 +78,7 @@ class Remote:
         self._objects.remove(_object_name(md5))
 
     def push(self, folder: Path, directory: DirectoryHash) -> int:
-        """
-        Upload the missing objects of a folder, its listing last, and return their number.
-
-        Raises DataError when a file changed after it was hashed, before the upload.
-        """
+        """Upload missing objects, the listing last; return their number. Raises DataError for a changed file."""
         files = [(md5, folder / path) for md5, path in directory.files.items()]
         uploaded = map_concurrently(lambda item: self._upload(*item), files, f"push {folder.name}", self._progress)
         with tempfile.TemporaryDirectory(prefix="adloom-") as scratch:
@@ -91,7 +87,7 @@ class Remote:
             return sum(uploaded) + self._upload(directory.md5, listing)
 
     def fetch(self, md5: str, cache: DvcCache) -> None:
-        """Download a folder's objects into a cache. Raises DataError when one is missing or damaged."""
+        """Download a folder into a cache. Raises DataError when an object is missing or damaged."""
         self._download(md5, cache)
         files = cache.list_directory(md5)
         map_concurrently(lambda file: self._download(file, cache), files, f"fetch {md5[:8]}", self._progress)
@@ -119,7 +115,7 @@ class Remote:
 
 
 def open_remote(settings: Settings, folder: Path = Path(), options: S3Options | None = None) -> Remote:
-    """Open the remote in the environment, else DVC's default. Raises ConfigError when there is none."""
+    """Open the environment's remote, else DVC's default. Raises ConfigError without one."""
     url, kind, config, root = find_remote(settings, folder)
     if kind.protocol == "s3":
         objects = open_s3_objects(url, config, settings.s3_endpoint, options or S3Options())
@@ -138,7 +134,7 @@ def _object_name(md5: str) -> str:
 
 @contextmanager
 def _copy_verified(path: Path, md5: str) -> Iterator[Path]:
-    """Yield a private copy of a file. Raises DataError when its content does not match its MD5."""
+    """Yield a copy of a file. Raises DataError unless it matches its MD5."""
     with tempfile.TemporaryDirectory(prefix="adloom-") as scratch:
         copy = Path(shutil.copyfile(path, Path(scratch) / "content"))
         if compute_md5(copy) != md5.removesuffix(".dir"):

@@ -1,8 +1,8 @@
 """
-Replace the output of ingest and prepare by a dataset of a remote.
+Replace the outputs of ingest and prepare by a dataset of a remote.
 
-Raw tables are never uploaded. A placeholder takes their place, and `dvc commit` records that prepare made the dataset
-from it. So `dvc repro` skips both stages, and continues with the trainings without reading any source.
+Placeholders replace the raw tables, which are never uploaded. `dvc commit` records them as inputs of prepare, so that
+`dvc repro` skips both stages and reads no source.
 """
 
 import shutil
@@ -29,10 +29,10 @@ PLACEHOLDER = "absent.txt"  # in data/raw/<table>, instead of the table
 
 def pull_dataset(dataset: Dataset, params: Params | None, remote: Remote, folder: Path, force: bool) -> bool:
     """
-    Make a dataset the one of a folder; return False if it already was.
+    Replace all tables of a folder, or none; return False if they were equal.
 
-    All tables are replaced, or none. Raises ConfigError when the params would prepare another dataset. Raises DataError
-    unless `force` when data would be lost: tables that are not in DVC's cache, or raw tables of another dataset.
+    Raises ConfigError when the params would prepare another dataset, and unless `force` DataError when data would be
+    lost: tables that are not cached, or raw tables of another dataset.
     """
     workspace.require_pipeline(folder)
     workspace.initialise_dvc(folder)
@@ -51,7 +51,7 @@ def pull_dataset(dataset: Dataset, params: Params | None, remote: Remote, folder
 
 
 def is_pulled(params: Params, folder: Path = Path()) -> bool:
-    """Return whether a folder's dataset was pulled, and these params would ingest and prepare the same one."""
+    """Return whether the dataset was pulled, and these params would prepare the same one."""
     return (
         any((folder / RAW / table / PLACEHOLDER).is_file() for table in TABLES)
         and all(_is_ingested_with(params, table, folder / RAW / table) for table in TABLES)
@@ -64,7 +64,7 @@ def is_pulled(params: Params, folder: Path = Path()) -> bool:
 
 
 def forget_pull(folder: Path = Path()) -> None:
-    """Delete the placeholders, so that the next run reads the sources."""
+    """Delete the placeholders, so that the sources are read again."""
     for table in TABLES:
         if (folder / RAW / table / PLACEHOLDER).is_file():
             shutil.rmtree(folder / RAW / table)
@@ -78,7 +78,7 @@ def _matches(dataset: Dataset, folders: Mapping[str, Path]) -> bool:
 
 
 def _require_cached(folders: Mapping[str, Path], cache: DvcCache, force: bool) -> None:
-    """Raise DataError when DVC's cache could not restore a table."""
+    """Raise DataError when the cache cannot restore a table."""
     for folder in folders.values():
         if not force and any(folder.rglob("*")) and not cache.has_directory(hash_folder(folder)):
             raise DataError(
@@ -88,7 +88,6 @@ def _require_cached(folders: Mapping[str, Path], cache: DvcCache, force: bool) -
 
 @contextmanager
 def _fetch(dataset: Dataset, remote: Remote, cache: DvcCache, target: Path) -> Iterator[Path]:
-    """Yield a temporary folder with the dataset's tables."""
     fetched = target.with_name(f".{target.name}.partial")
     shutil.rmtree(fetched, ignore_errors=True)
     try:
@@ -103,7 +102,7 @@ def _fetch(dataset: Dataset, remote: Remote, cache: DvcCache, target: Path) -> I
 
 
 def _swap(fetched: Path, target: Path) -> None:
-    """Replace all tables at once, and keep everything else in the folder."""
+    """Replace all tables at once, and keep other files."""
     old = target.with_name(f".{target.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     target.mkdir(parents=True, exist_ok=True)
@@ -155,7 +154,7 @@ def _is_prepared_from(table: Manifest, raw: Path) -> bool:
 
 
 def _load_params(folder: Path) -> Params | None:
-    """Return the params of a folder, None if they are of another version of adloom."""
+    """Return the params of a folder, None if this version cannot read them."""
     try:
         return load(folder / "params.yaml")
     except ConfigError:
@@ -163,20 +162,19 @@ def _load_params(folder: Path) -> Params | None:
 
 
 def _ingest_digest(params: Params, table: str) -> str:
-    """Return a digest of a table's source. A dataset itself records only the URI and the licence."""
+    """Return a digest of all options of a source. A dataset records only URI and licence."""
     source = params.ingest.source(table)
     return (entries.complete_source(source) if source else ConfigModel()).digest()
 
 
 def _is_ingested_with(params: Params, table: str, raw: Path) -> bool:
-    """Return whether the raw table, or its placeholder, is of these params."""
     if (raw / PLACEHOLDER).is_file():
         return _ingest_digest(params, table) in (raw / PLACEHOLDER).read_text(encoding="utf-8").split()
     return (raw / MANIFEST).is_file() and manifest.read(raw).params == _ingest_digest(params, table)
 
 
 def _write_placeholders(dataset: Dataset, params: Params | None, folder: Path) -> None:
-    """Replace each raw table that the dataset was not prepared from by a placeholder."""
+    """Replace raw tables of other datasets by placeholders."""
     text = f"Dataset {dataset.digest} was pulled; raw tables are never uploaded.\n`rm -r {RAW}` reads the sources.\n"
     for table, path in table_folders(folder / FOLDER).items():
         raw = folder / RAW / table

@@ -1,8 +1,7 @@
 """
-`adloom reproduce`: repeat a run from its record in a separate folder, and compare the results.
+Repeat a run from its record in a separate folder, and compare the results.
 
-The code is the run's commit, the data its dataset, the params its own. All digests are compared; on another
-type of CPU, all metrics. Nothing is registered; MLflow is only read.
+Digests are compared; on another type of CPU, metrics. Nothing is registered.
 """
 
 import shutil
@@ -48,10 +47,10 @@ class Checkout:
 
 def reproduce(run_id: str, record: RunRecord, settings: Settings, into: Path | None) -> list[Comparison]:
     """
-    Repeat a run and compare its results. An interrupted reproduction continues.
+    Repeat a run, or continue an interrupted reproduction, and compare its results.
 
-    Raises ConfigError when the run's code is not available, or the folder is not empty; AdloomError when a stage fails.
-    The folder is deleted when all results are equal, unless `into` names it.
+    Raises ConfigError when the run's code is not available or the folder is in use; AdloomError when a stage fails.
+    Deletes the folder when all results are equal, unless `into` names it.
     """
     root = (into or settings.home / "reproduce" / run_id).resolve()
     if into:
@@ -71,7 +70,7 @@ def reproduce(run_id: str, record: RunRecord, settings: Settings, into: Path | N
 
 
 def compare(record: RunRecord, folder: Path) -> Iterator[Comparison]:
-    """Compare a record with the artifacts below a folder: digests, or metrics on another CPU."""
+    """Compare a record with the artifacts in a folder."""
     there, here = record.machine, run_record.read_machine()
     same = (there.cpu, there.environment) == (here.cpu, here.environment)
     for name in (name for name in ARTIFACTS if name in record.artifacts):
@@ -99,7 +98,7 @@ def describe_differences(record: RunRecord) -> list[str]:
 
 
 def _check_out(run_id: str, record: RunRecord, root: Path) -> Checkout:
-    """Return a worktree of the run's commit; outside of a repository, a folder for the installed adloom."""
+    """Return a worktree of the commit; outside of a repository, a folder for the installed adloom."""
     top = next(iter(run_git("rev-parse", "--show-toplevel")), None)
     if top is None or record.git_commit is None:
         _require_version(run_id, record)
@@ -121,7 +120,7 @@ def _check_out(run_id: str, record: RunRecord, root: Path) -> Checkout:
 
 
 def _require_unused(root: Path) -> None:
-    """Raise ConfigError when a folder is the user's own: params.yaml and the tables would be overwritten."""
+    """Raise ConfigError when files of the user would be overwritten."""
     if [str(root)] == run_git("rev-parse", "--show-toplevel"):
         raise ConfigError(f"{root}: this repository, which would be overwritten; name another with --into")
     is_resumed = (root / _find_prefix() / MARK).is_file()
@@ -151,7 +150,7 @@ def _add_worktree(root: Path, commit: str) -> None:
 
 
 def _write_inputs(run_id: str, record: RunRecord, checkout: Checkout) -> None:
-    """Write the run's params and record, unless they exist. Raises ConfigError when the folder is of another run."""
+    """Write params and record unless they exist. Raises ConfigError when the folder is of another run."""
     mark = checkout.project / MARK
     if mark.is_file():
         if mark.read_bytes() != record.to_bytes():
@@ -166,7 +165,7 @@ def _write_inputs(run_id: str, record: RunRecord, checkout: Checkout) -> None:
 
 
 def _environment(checkout: Checkout) -> dict[str, str]:
-    """Return the variables that isolate the run: its own code, scratch folder and MLflow."""
+    """Return variables that isolate the run."""
     source = checkout.root / "src"
     return {
         "ADLOOM_HOME": str(checkout.project / ".adloom"),
@@ -178,7 +177,7 @@ def _environment(checkout: Checkout) -> dict[str, str]:
 
 
 def _pull_dataset(record: RunRecord, checkout: Checkout, settings: Settings) -> None:
-    """Pull the dataset from the remote, or copy it from the working folder if it is the same."""
+    """Pull the dataset from the remote, or from the working folder if it is the same."""
     local_remote, folders = checkout.project / ".adloom" / "remote", dataset.table_folders(dataset.FOLDER)
     remote = open_remote(settings.model_copy(update={"dvc_remote": str(local_remote)}))
     try:

@@ -1,8 +1,7 @@
 """
-The record of a run, run.json: everything needed to repeat the run, and its results. MLflow stores it.
+The record of a run, run.json in MLflow: everything needed to repeat the run, and its results.
 
-Two runs of the same code with the same params and data on the same machine have equal records. Every run of a pipeline
-stores its own record; on a laptop, a record is stored once.
+Equal runs on the same machine have equal records. A laptop stores a record once, a pipeline for every run.
 """
 
 import hashlib
@@ -128,7 +127,7 @@ def write_record(record: RunRecord, run: Run) -> None:
 
 
 def save_record(record: RunRecord, tracker: Tracker) -> str | None:
-    """Store a record on the parent run, and return the run's id; None if an equal record exists on a laptop."""
+    """Store a record and return the run's id; None if a laptop has stored an equal one."""
     is_by_hand = not tracker.has_parent()
     if is_by_hand and tracker.find_run("record", record.digest):
         return None
@@ -140,7 +139,7 @@ def save_record(record: RunRecord, tracker: Tracker) -> str | None:
 
 
 def read_record(run_id: str, tracker: Tracker) -> RunRecord:
-    """Read the record of a run. Raises DataError when the run does not exist or has no record of this format."""
+    """Read the record of a run. Raises DataError."""
     try:
         return RunRecord.model_validate_json(tracker.read_artifact(run_id, NAME))
     except ValidationError as error:

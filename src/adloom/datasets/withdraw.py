@@ -1,5 +1,5 @@
 """
-Delete a dataset from a remote: its document, and the objects that no other dataset uses.
+Delete a dataset from a remote, with the objects that no other dataset uses.
 
 The document is deleted last, so that an interrupted withdrawal can be repeated.
 """
@@ -14,15 +14,15 @@ from adloom.errors import DataError
 
 @dataclass(frozen=True)
 class Withdrawal:
-    """The objects to delete, and the number of those that stay."""
+    """A planned withdrawal."""
 
     digest: str
-    objects: dict[str, int]  # MD5: bytes
-    shared: int  # objects that other datasets use as well
+    objects: dict[str, int]  # to delete; MD5: bytes
+    shared: int  # objects that other datasets use
 
 
 def plan_withdrawal(dataset: Dataset, remote: Remote) -> Withdrawal:
-    """Return the objects to delete. Raises DataError when the objects of another dataset are unknown."""
+    """Plan a withdrawal. Raises DataError when another dataset's objects are unknown."""
     own = _list_objects(dataset, remote, missing_ok=True)
     used = _list_used(dataset.digest, remote, missing_ok=False)
     existing = remote.list_objects()
@@ -31,12 +31,8 @@ def plan_withdrawal(dataset: Dataset, remote: Remote) -> Withdrawal:
 
 
 def withdraw(withdrawal: Withdrawal, remote: Remote) -> None:
-    """
-    Delete the objects, listings after their files, then the document.
-
-    Raises DataError when a dataset was pushed during the withdrawal that needs one of the deleted objects.
-    """
-    for md5 in sorted(withdrawal.objects, key=lambda md5: (md5.endswith(".dir"), md5)):
+    """Delete objects and document. Raises DataError when a dataset pushed meanwhile uses a deleted object."""
+    for md5 in sorted(withdrawal.objects, key=lambda md5: (md5.endswith(".dir"), md5)):  # listings last
         remote.remove_object(md5)
     remote.remove_document(withdrawal.digest)
     missing = _list_used(withdrawal.digest, remote, missing_ok=True) - remote.list_objects().keys()
@@ -54,7 +50,7 @@ def _list_used(digest: str, remote: Remote, missing_ok: bool) -> set[str]:
 
 
 def _list_objects(dataset: Dataset, remote: Remote, missing_ok: bool) -> set[str]:
-    """Return the objects of a dataset: each table's listing and its files."""
+    """Return the listings and files of a dataset."""
     listings = {table.md5 for table in dataset.tables.values()}
     objects = set(listings)
     for listing in listings:

@@ -1,4 +1,4 @@
-"""The folder of `adloom run`: dvc.yaml, params.yaml, DVC's own folder, and one run at a time."""
+"""The working folder of `adloom run`."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ def require_pipeline(folder: Path) -> None:
 
 
 def lock_workspace(home: Path, folder: Path) -> AbstractContextManager[None]:
-    """Lock a folder with the scratch folder `home`. Raises LockedError when another process has the lock."""
+    """Lock a folder. Raises LockedError when another run has the lock."""
     return exclusive_lock(
         home / "run.lock", f"{folder.absolute()}: another `adloom run` works here; wait for it or stop it"
     )
@@ -32,12 +32,12 @@ def initialise_dvc(folder: Path) -> None:
 
 
 def commit_stages(folder: Path, *stages: str) -> None:
-    """Record the files in a folder as the outputs of these stages."""
+    """Record the files as outputs of these stages."""
     _run_or_raise("commit", "--force", "--quiet", *stages, folder=folder)
 
 
 def run_dvc(*arguments: str, folder: Path = Path(), **environment: str) -> int:
-    """Run DVC of this interpreter, so that its stages use the same adloom; return its exit code."""
+    """Run DVC with this interpreter and adloom; return the exit code."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     variables = {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", **environment}
     command = [sys.executable, "-m", "dvc", *arguments]

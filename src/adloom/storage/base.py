@@ -1,4 +1,4 @@
-"""Interfaces of storage: stores of files by URI, and object stores by name below one URL."""
+"""Interfaces of storage."""
 
 import tempfile
 from collections.abc import Mapping
@@ -15,26 +15,26 @@ def is_remote(path: str) -> bool:
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file of a source: its path below the URI, its size, and a version that changes with its content."""
+    """A file of a source."""
 
-    path: str
+    path: str  # below the URI
     bytes: int
-    version: str  # sha256:<hex> of a local file, etag:<value> of an object in S3
+    version: str  # changes with the content: sha256:<hex> of a local file, etag:<value> of an object in S3
 
 
 class Store(Protocol):
-    """Files by URI, as stages need them."""
+    """Files by URI."""
 
     def list(self, uri: str) -> list[SourceFile]:
         """Return the files below a URI, sorted by path. Raises DataError when there are none."""
         ...
 
     def fetch(self, uri: str, folder: Path) -> Path:
-        """Return a local path with the files below a URI: the URI itself if it is local, else a copy in the folder."""
+        """Return the local path of the files: the URI if it is a path, else a copy in the folder."""
         ...
 
     def require(self, uri: str) -> None:
-        """Raise when a push to a URI would fail. Called before the work whose result goes there."""
+        """Raise when a push to a URI would fail."""
         ...
 
     def push(self, folder: Path, uri: str) -> None:
@@ -48,7 +48,7 @@ class Store(Protocol):
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """Size, time and version of an object."""
+    """A listed object."""
 
     size: int  # bytes
     written: datetime
@@ -56,7 +56,7 @@ class ObjectInfo:
 
 
 class ObjectStore(Protocol):
-    """Objects by their names below a URL, as the decision log, datasets and caches need them."""
+    """Objects by name below a URL."""
 
     url: str
 
@@ -65,11 +65,11 @@ class ObjectStore(Protocol):
         ...
 
     def put(self, path: Path, name: str) -> None:
-        """Upload a file as an object. The object becomes visible only when it is complete."""
+        """Upload a file. The object becomes visible when it is complete."""
         ...
 
     def get(self, name: str, path: Path) -> Path:
-        """Download an object to a path, and return the path. Raises FileNotFoundError when it does not exist."""
+        """Download an object and return the path. Raises FileNotFoundError."""
         ...
 
     def remove(self, name: str) -> None:
@@ -78,7 +78,7 @@ class ObjectStore(Protocol):
 
 
 def read_object(store: ObjectStore, name: str) -> bytes:
-    """Return the content of a small object. Raises FileNotFoundError when it does not exist."""
+    """Return the content of a small object. Raises FileNotFoundError."""
     with tempfile.TemporaryDirectory(prefix="adloom-") as scratch:
         return store.get(name, Path(scratch) / "object").read_bytes()
 

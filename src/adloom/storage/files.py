@@ -1,4 +1,4 @@
-"""Files of secrets and of users' data: read without blocking, created for their owner alone."""
+"""Files of secrets and of users' data."""
 
 import os
 import stat
@@ -11,7 +11,7 @@ PRIVATE_MODE = 0o600
 
 
 def read_secret(path: Path) -> tuple[bytes, int]:
-    """Return a file's content and mode. Raises OSError, and ValueError if it is not a regular file or too large."""
+    """Return content and mode, without blocking. Raises OSError, and ValueError if it is no regular, small file."""
     file = os.open(path, READ_FLAGS)
     try:
         mode = os.fstat(file).st_mode
@@ -28,7 +28,7 @@ def read_secret(path: Path) -> tuple[bytes, int]:
 
 
 def read_secret_text(path: Path) -> tuple[str, int]:
-    """Return a file's text and mode. Raises as `read_secret` does, and ValueError if it is not text."""
+    """Return text and mode. Raises as `read_secret` does."""
     content, mode = read_secret(path)
     try:
         return content.decode(), mode
@@ -42,6 +42,6 @@ def failure_reason(error: OSError | ValueError) -> str:
 
 
 def create_private(path: Path) -> BinaryIO:
-    """Open a new file that only its owner may read, replacing an existing one. Raises OSError."""
+    """Create or replace a file that only its owner may read."""
     path.unlink(missing_ok=True)
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_MODE), "wb")

@@ -6,16 +6,18 @@ import tempfile
 from datetime import datetime
 from pathlib import Path
 
+from typing_extensions import override
+
 from adloom.errors import DataError
-from adloom.storage.base import ObjectInfo, SourceFile
+from adloom.storage.base import ObjectInfo, ObjectStore, SourceFile, Store
 from adloom.storage.manifest import sha256
 
 
-class FolderStore:
-    """Files by path."""
+class FolderStore(Store):
+    """Files by path; hidden files are ignored."""
 
+    @override
     def list(self, uri: str) -> list[SourceFile]:
-        """Return the file at a path, or all files below it except hidden ones."""
         root = Path(uri)
         if root.is_file():
             return [_source_file(root, root.parent)]
@@ -24,20 +26,20 @@ class FolderStore:
             raise DataError(f"{uri}: {'an empty folder' if root.is_dir() else 'no such file or folder'}")
         return sorted(files, key=lambda file: file.path)
 
+    @override
     def fetch(self, uri: str, folder: Path) -> Path:
-        """Return the path itself."""
         del folder
         if not Path(uri).exists():
             raise DataError(f"{uri}: no such file or folder")
         return Path(uri)
 
+    @override
     def require(self, uri: str) -> None:
-        """Raise DataError when a path cannot become a folder because it, or a parent, is a file."""
         if blocked := next((path for path in (Path(uri), *Path(uri).parents) if path.is_file()), None):
             raise DataError(f"{uri}: {blocked} is a file, expected a folder")
 
+    @override
     def push(self, folder: Path, uri: str) -> None:
-        """Copy a folder to a path. The path holds the old folder or the new one, never a part of it."""
         target = Path(uri)
         partial = target.with_name(f".{target.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
@@ -45,26 +47,26 @@ class FolderStore:
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
 
+    @override
     def remove(self, uri: str) -> None:
-        """Delete a folder."""
         shutil.rmtree(uri, ignore_errors=True)
 
 
-class FolderObjectStore:
-    """Objects as files of one folder."""
+class FolderObjectStore(ObjectStore):
+    """Objects as files of a folder. An object gets its name when it is complete."""
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
         self._root = Path(url)
 
+    @override
     def list(self, prefix: str) -> dict[str, ObjectInfo]:
-        """Return the file of this name and those below it."""
         start = self._root / prefix
         paths = [start] if start.is_file() else sorted(path for path in start.rglob("*") if path.is_file())
         return {path.relative_to(self._root).as_posix(): _object_info(path.stat()) for path in paths}
 
+    @override
     def put(self, path: Path, name: str) -> None:
-        """Copy a file to a temporary name, then rename it."""
         target = self._root / name
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(prefix=".", dir=target.parent, delete=False) as copy:
@@ -78,12 +80,12 @@ class FolderObjectStore:
                 Path(copy.name).unlink(missing_ok=True)
                 raise
 
+    @override
     def get(self, name: str, path: Path) -> Path:
-        """Copy a file to a path."""
         return Path(shutil.copyfile(self._root / name, path))
 
+    @override
     def remove(self, name: str) -> None:
-        """Delete a file."""
         (self._root / name).unlink(missing_ok=True)
 
 

@@ -1,8 +1,7 @@
 """
-Artifacts: folders that are complete or absent, with a manifest of every file.
+Artifacts: folders with a manifest of every file, which are complete or absent.
 
-A stage writes into a draft folder; the manifest is written last, then the folder is renamed. The sha256 of
-manifest.json is the artifact's digest, its name everywhere. It contains no time, host, commit or run id.
+The sha256 of manifest.json is the artifact's digest. A manifest contains no time, host, commit or run id.
 """
 
 import hashlib
@@ -31,7 +30,7 @@ class File(BaseModel):
 
 
 class Manifest(BaseModel):
-    """The files of an artifact, and the params and inputs it was computed from."""
+    """The content of manifest.json."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -61,14 +60,14 @@ class Draft:
         (self.path / name).write_text(text, encoding="utf-8")
 
     def describe(self, card: Mapping[str, object], params: ConfigModel) -> None:
-        """Write a model's card.json, with licence, source, rows and params added."""
+        """Write card.json with licence, source, rows and params."""
         origin = {name: self.facts.get(name) for name in ("licence", "source")}
         self.write_json("card.json", {**card, **origin, "rows": self.rows, "params": params.model_dump(mode="json")})
 
 
 @contextmanager
 def draft(target: Path, stage: str, params: ConfigModel, inputs: Mapping[str, Path]) -> Iterator[Draft]:
-    """Yield a draft that becomes the artifact `target` after the block, or is deleted when the block raises."""
+    """Yield a draft, which becomes the artifact `target` unless the block raises."""
     partial = _create_partial(target)
     try:
         draft = Draft(partial)
@@ -94,7 +93,7 @@ def skip(target: Path, stage: str, params: ConfigModel, reason: str) -> None:
 
 
 def propagate_skip(target: Path, stage: str, params: ConfigModel, *inputs: Path) -> bool:
-    """Write a skipped artifact if an input is one, or if `enabled` is false; return whether it did."""
+    """Write a skipped artifact if an input is skipped or the stage disabled; return whether it did."""
     disabled = None if getattr(params, "enabled", True) else f"{stage}.enabled is false"
     if reason := skip_reason(*inputs) or disabled:
         skip(target, stage, params, reason)
@@ -102,7 +101,7 @@ def propagate_skip(target: Path, stage: str, params: ConfigModel, *inputs: Path)
 
 
 def read(folder: Path) -> Manifest:
-    """Read an artifact's manifest. Raises ArtifactError when there is none."""
+    """Read a manifest. Raises ArtifactError."""
     try:
         return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
     except FileNotFoundError:
@@ -112,7 +111,7 @@ def read(folder: Path) -> Manifest:
 
 
 def verify(folder: Path) -> Manifest:
-    """Read an artifact's manifest and check every file. Raises ArtifactError for the first that differs."""
+    """Read a manifest and check every file. Raises ArtifactError for the first that differs."""
     manifest = read(folder)
     for name, file in manifest.files.items():
         path = folder / name
@@ -133,7 +132,7 @@ def is_complete(folder: Path, digest: str) -> bool:
 
 
 def skip_reason(*folders: Path) -> str | None:
-    """Return the reason of the first skipped artifact, None if no artifact was skipped."""
+    """Return the reason of the first skipped artifact."""
     return next((reason for folder in folders if (reason := read(folder).skipped)), None)
 
 
@@ -150,7 +149,6 @@ def sha256(path: Path) -> str:
 
 
 def _create_partial(target: Path) -> Path:
-    """Create an empty folder next to the target."""
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Tables as Parquet shards of an artifact: small enough to stream, with reproducible bytes."""
+"""Tables as Parquet shards with reproducible bytes."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ class ShardWriter:
         self.rows = 0
 
     def append(self, rows: pd.DataFrame) -> None:
-        """Write rows as further shards. An empty table is one empty shard, which has the columns."""
+        """Write rows as more shards; no rows are one empty shard."""
         table = pa.Table.from_pandas(_arrow_times(rows), preserve_index=False).replace_schema_metadata(None)
         for start in range(0, max(len(rows), 1), ROWS_PER_SHARD):
             _write_shard(table.slice(start, ROWS_PER_SHARD), self._folder / f"{self._name}-{self._count:05}.parquet")
@@ -31,14 +31,14 @@ class ShardWriter:
 
 
 def write(rows: pd.DataFrame, folder: Path, name: str = "rows") -> None:
-    """Write rows as `<name>-00000.parquet`, … below a folder; an empty table is one empty shard."""
+    """Write rows as shards."""
     ShardWriter(folder, name).append(rows)
 
 
 def read(
     folder: Path, split: str | None = None, columns: Sequence[str] | None = None, name: str = "rows"
 ) -> pd.DataFrame:
-    """Read the rows of an artifact in their order, optionally of one split."""
+    """Read the rows in order, optionally of one split."""
     filters = [("split", "==", split)] if split else None
     table = pq.ParquetDataset(_paths(folder, name), filters=filters).read(columns=list(columns) if columns else None)
     rows: pd.DataFrame = table.to_pandas()
@@ -46,13 +46,13 @@ def read(
 
 
 def read_chunks(folder: Path, name: str = "rows", columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
-    """Yield the rows of an artifact by shard, in Arrow's types: a column of integers may have missing values."""
+    """Yield the rows by shard, in Arrow's types, which allow missing integers."""
     for path in _paths(folder, name):
         yield pq.read_table(path, columns=list(columns) if columns else None).to_pandas(types_mapper=pd.ArrowDtype)
 
 
 def _arrow_times(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return rows with times in Arrow's type. Arrow converts times of pandas by a deprecated method."""
+    """Convert times to Arrow's type. Arrow converts times of pandas by a deprecated method."""
     times = rows.select_dtypes("datetimetz").columns
     return rows.astype(dict.fromkeys(times, pd.ArrowDtype(pa.timestamp("us", "UTC"))))
 

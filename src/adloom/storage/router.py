@@ -3,36 +3,38 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from typing_extensions import override
+
 from adloom.storage.base import ObjectStore, SourceFile, Store
 from adloom.storage.local import FolderObjectStore, FolderStore
 from adloom.storage.s3 import S3ObjectStore
 from adloom.storage.s3_client import S3Client, S3Options
 
 
-class StoreRouter:
-    """Route each URI to its store: s3://…, a name in `named`, or else a path."""
+class StoreRouter(Store):
+    """Route a URI to its store: s3://…, a name in `named`, or a path."""
 
     def __init__(self, s3: Store, named: Mapping[str, Store]) -> None:
         self._s3, self._named, self._folder = s3, named, FolderStore()
 
+    @override
     def list(self, uri: str) -> list[SourceFile]:
-        """Return the files below a URI."""
         return self._find_store(uri).list(uri)
 
+    @override
     def fetch(self, uri: str, folder: Path) -> Path:
-        """Return a local path with the files below a URI."""
         return self._find_store(uri).fetch(uri, folder)
 
+    @override
     def require(self, uri: str) -> None:
-        """Raise when a push to a URI would fail."""
         self._find_store(uri).require(uri)
 
+    @override
     def push(self, folder: Path, uri: str) -> None:
-        """Copy a folder below a URI."""
         self._find_store(uri).push(folder, uri)
 
+    @override
     def remove(self, uri: str) -> None:
-        """Delete everything under a URI."""
         self._find_store(uri).remove(uri)
 
     def _find_store(self, uri: str) -> Store:

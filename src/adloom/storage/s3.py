@@ -4,30 +4,32 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
+from typing_extensions import override
 
 from adloom.errors import ConfigError, DataError
-from adloom.storage.base import ObjectInfo, SourceFile
+from adloom.storage.base import ObjectInfo, ObjectStore, SourceFile, Store
 from adloom.storage.manifest import MANIFEST, Manifest
 from adloom.storage.s3_client import Address, S3Client, S3Options, parse_address
 from adloom.storage.transfers import map_concurrently
 
 
-class S3Store:
+class S3Store(Store):
     """Files by s3:// URI."""
 
     def __init__(self, endpoint: str | None, progress: bool, options: S3Options | None = None) -> None:
         self._client = S3Client(endpoint, options)
         self._progress = progress
 
+    @override
     def list(self, uri: str) -> list[SourceFile]:
-        """Return the object at a URI, or all objects below it. Raises DataError when there are none."""
         return list(self._find(uri).values())
 
+    @override
     def fetch(self, uri: str, folder: Path) -> Path:
         """
-        Download the object at a URI, or all objects below it, and return the file or the folder.
+        Download the object at a URI, or all objects below it.
 
-        Of an artifact, download only what its manifest lists; an interrupted push may have left more.
+        Of an artifact, download only what its manifest lists; an interrupted push may leave more.
         """
         address, files = parse_address(uri), self._find(uri)
         with self._client.translate_errors(uri):
@@ -38,17 +40,19 @@ class S3Store:
             )
         return paths[0] if address.key in files else folder
 
+    @override
     def require(self, uri: str) -> None:
-        """Raise when a URI is a whole bucket, or its bucket does not exist or may not be listed."""
+        """Raise for a whole bucket, and for one that is missing or may not be listed."""
         address = _parse_prefix(uri)
         with self._client.translate_errors(uri):
             self._client.first_key(address.bucket, address.key)
 
+    @override
     def push(self, folder: Path, uri: str) -> None:
         """
-        Upload a folder's files below a URI, the manifest last; delete only what an older artifact's manifest lists.
+        Upload a folder's files, the manifest last.
 
-        Raises ConfigError for a whole bucket.
+        Delete only what the old artifact's manifest lists. Raises ConfigError for a whole bucket.
         """
         address = _parse_prefix(uri)
         marker = address.join(MANIFEST)
@@ -62,8 +66,9 @@ class S3Store:
             self._remove(address.bucket, old - paths.keys() - {marker})
             self._upload(uri, {key: path for key, path in paths.items() if key == marker})
 
+    @override
     def remove(self, uri: str) -> None:
-        """Delete the objects below a URI, an artifact's manifest first. Raises ConfigError for a whole bucket."""
+        """Delete all objects, the manifest first. Raises ConfigError for a whole bucket."""
         address = _parse_prefix(uri)
         marker = {address.join(MANIFEST)}
         with self._client.translate_errors(uri):
@@ -72,7 +77,7 @@ class S3Store:
             self._remove(address.bucket, keys - marker)
 
     def _find(self, uri: str) -> dict[str, SourceFile]:
-        """Return, by key, the objects below a URI, or else the one at it."""
+        """Return the objects below a URI, else the one at it, by key."""
         address = parse_address(uri)
         with self._client.translate_errors(uri):
             objects = self._objects(address)
@@ -81,7 +86,7 @@ class S3Store:
         return {key: file for key, file in objects.items() if key != address.key} or objects
 
     def _objects(self, address: Address) -> dict[str, SourceFile]:
-        """Return, by key, the object at an address and those below it."""
+        """Return the object at an address and those below it, by key."""
         objects, folder = self._client.list(address.bucket, address.key), address.join("")
         files = {}
         for key, info in objects.items():
@@ -92,7 +97,7 @@ class S3Store:
         return files
 
     def _artifact_keys(self, address: Address, files: Mapping[str, SourceFile]) -> set[str]:
-        """Return the keys of the artifact at an address, its manifest included; none when there is no artifact."""
+        """Return the keys of an artifact and its manifest, empty if there is none."""
         marker = address.join(MANIFEST)
         if marker not in files:
             return set()
@@ -103,7 +108,7 @@ class S3Store:
         return {marker, *map(address.join, manifest.files)}
 
     def _download(self, bucket: str, key: str, file: SourceFile, folder: Path) -> Path:
-        """Download an object, provided that it is still the listed one."""
+        """Download an object unless it changed."""
         target = folder / file.path
         if not target.resolve().is_relative_to(folder.resolve()):
             raise DataError(f"s3://{bucket}/{key}: a key that leads out of its folder")
@@ -120,7 +125,7 @@ class S3Store:
             self._client.remove(bucket, key)
 
 
-class S3ObjectStore:
+class S3ObjectStore(ObjectStore):
     """Objects below one s3:// URL."""
 
     def __init__(self, url: str, client: S3Client, upload_arguments: Mapping[str, str] | None = None) -> None:
@@ -128,19 +133,19 @@ class S3ObjectStore:
         self._address = parse_address(url)
         self._client, self._upload_arguments = client, upload_arguments
 
+    @override
     def list(self, prefix: str) -> dict[str, ObjectInfo]:
-        """Return the object of this name and those below it."""
         with self._client.translate_errors(self.url):
             objects = self._client.list(self._address.bucket, self._address.join(prefix))
         return {key.removeprefix(self._address.join("")): info for key, info in objects.items()}
 
+    @override
     def put(self, path: Path, name: str) -> None:
-        """Upload a file."""
         with self._client.translate_errors(self.url):
             self._client.put(path, self._address.bucket, self._address.join(name), self._upload_arguments)
 
+    @override
     def get(self, name: str, path: Path) -> Path:
-        """Download an object to a path. Raises FileNotFoundError when it does not exist."""
         with self._client.translate_errors(self.url):
             try:
                 self._client.get(self._address.bucket, self._address.join(name), path)
@@ -148,14 +153,14 @@ class S3ObjectStore:
                 raise FileNotFoundError(f"{self.url}/{name}") from None
         return path
 
+    @override
     def remove(self, name: str) -> None:
-        """Delete an object."""
         with self._client.translate_errors(self.url):
             self._client.remove(self._address.bucket, self._address.join(name))
 
 
 def _parse_prefix(uri: str) -> Address:
-    """Split s3://bucket/prefix. Raises ConfigError for a whole bucket, which may belong to several artifacts."""
+    """Split a URI. Raises ConfigError for a whole bucket, which others may share."""
     address = parse_address(uri)
     if not address.key:
         raise ConfigError(f"{uri}: a whole bucket; expected s3://bucket/prefix")

@@ -1,9 +1,8 @@
 """
-The one S3 client, on boto3. Timeouts and retries end every fault within 30 seconds.
+The S3 client. Timeouts and retries end every fault within 30 seconds.
 
-Uploads use boto3's transfer manager: a large file travels in parts, because S3 limits a request to 5 GB. Downloads are
-single requests, which have no limit. The transfer manager would send no If-Match for a small object, and check no
-checksum of a large one.
+Uploads use boto3's transfer manager: S3 limits a request to 5 GB. Downloads are single requests, which have no limit;
+the transfer manager would send no If-Match for a small object, and verify no checksum of a large one.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,7 +25,7 @@ PART = 16 << 20  # bytes; boto3 takes larger parts for an object that would have
 
 @dataclass(frozen=True)
 class Address:
-    """s3://bucket/key, where the key names an object or a prefix."""
+    """A parsed s3:// URI."""
 
     bucket: str
     key: str
@@ -46,7 +45,7 @@ def parse_address(uri: str) -> Address:
 
 @dataclass(frozen=True)
 class S3Options:
-    """Timeouts in seconds, retries, and what boto3 reads from elsewhere by default."""
+    """Timeouts in seconds, retries, and arguments of boto3."""
 
     connect_timeout: float = 3  # for each address of the host
     read_timeout: float = 6  # for the next byte
@@ -57,22 +56,22 @@ class S3Options:
 
 
 class S3Client:
-    """Requests to an S3 server, repeated while errors are transient; credentials as every AWS tool finds them."""
+    """Requests to an S3 server, with retries."""
 
     def __init__(self, endpoint: str | None, options: S3Options | None = None) -> None:
         self._endpoint, self._options = endpoint, options or S3Options()
         self.call = self._options.retry.call
 
     def translate_errors(self, uri: str) -> AbstractContextManager[None]:
-        """Translate boto3's errors into the project's, with this URI in the message."""
+        """Translate boto3's errors, naming this URI."""
         return translate_errors(uri, self._endpoint)
 
     def list(self, bucket: str, prefix: str) -> dict[str, ObjectInfo]:
-        """Return the objects with a key that begins with a prefix, sorted by key."""
+        """Return the objects of a prefix by key, sorted."""
         return self.call(lambda: dict(self._iterate(bucket, prefix)))
 
     def first_key(self, bucket: str, prefix: str) -> str | None:
-        """Return the first key that begins with a prefix, None when there is none."""
+        """Return the first key of a prefix."""
         page = self.call(lambda: self.boto.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1))
         return next((str(entry["Key"]) for entry in page.get("Contents", [])), None)
 
@@ -94,7 +93,7 @@ class S3Client:
         self.call(upload)
 
     def get(self, bucket: str, key: str, path: Path, version: str = "") -> None:
-        """Download an object to a path, which appears complete. `version` is the ETag the object must still have."""
+        """Download an object atomically; `version` is the required ETag."""
         condition = {"IfMatch": version} if version else {}
         temporary = path.with_name(f".{path.name}.partial")
 
@@ -115,7 +114,7 @@ class S3Client:
         return self.call(lambda: bytes(self.boto.get_object(Bucket=bucket, Key=key)["Body"].read()))
 
     def remove(self, bucket: str, key: str) -> None:
-        """Delete an object; no error if it does not exist."""
+        """Delete an object if it exists."""
         self.call(partial(self.boto.delete_object, Bucket=bucket, Key=key))
 
     @cached_property

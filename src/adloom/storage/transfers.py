@@ -16,7 +16,7 @@ CONCURRENCY = 8  # transfers at a time
 def map_concurrently(
     function: Callable[[Item], Result], items: Iterable[Item], description: str, progress: bool
 ) -> Sequence[Result]:
-    """Call a function for each item, several at a time, and return the results. After a failure no call starts."""
+    """Map items in parallel. After a failure no call starts."""
     pending, failed = [*items], Event()
 
     def unless_failed(item: Item) -> Result:

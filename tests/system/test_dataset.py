@@ -23,7 +23,7 @@ from adloom.storage import manifest
 
 BIN = Path(sys.executable).parent
 REMOTE = f"s3://{BUCKET}/origin"
-TRAININGS = ("train-gan", "train-cnn", "train-lstm", "segment", "train-policy")
+TRAININGS = [spec.stage.replace("_", "-") for spec in MODELS.values()]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ HOME = {True: GIB, False: GIB // 4}  # for downloads and checkpoints where this 
 SCRATCH = {True: GIB // 2, False: GIB // 4}  # for what is brought from S3 or sent there
 LEAST = {True: GIB, False: GIB // 2}  # bytes of memory below which training, or serving, does not begin
 CGROUPS = Path("/sys/fs/cgroup")  # in a container those of the container
-TRAININGS = ("train_gan", "train_cnn", "train_lstm")
 UNLIMITED = 1 << 60  # bytes; where version 1 has no limit, it names a number above this
 UNITS = {
     "": 1,
@@ -109,15 +108,12 @@ def check_precision(context: DoctorContext, info: Path = cpu.CPUINFO) -> Iterato
         yield Kind.PRECISION_NOT_ASKED("nothing is trained here")
         return
     native = cpu.has_bf16(cpu.read_cpu(info), read_kernel_variables())
-    asked = [
-        stage
-        for stage in TRAININGS
-        if context.valid_params and getattr(context.valid_params, stage).precision != "32-true"
-    ]
-    if asked and not native:
+    trainings = context.valid_params.trainings if context.valid_params else {}
+    mixed = [stage for stage, block in trainings.items() if block.precision != "32-true"]
+    if mixed and not native:
         yield Kind.PRECISION_EMULATED(
-            f"32-true is fastest on this CPU, which emulates bf16-mixed of {', '.join(asked)}",
-            f"set {asked[0]}.precision to 32-true in params.yaml, or train on a CPU with AVX-512 BF16 or AMX",
+            f"32-true is fastest on this CPU, which emulates bf16-mixed of {', '.join(mixed)}",
+            f"set {mixed[0]}.precision to 32-true in params.yaml, or train on a CPU with AVX-512 BF16 or AMX",
         )
     else:
         other = "; bf16-mixed is native, and faster for train_lstm" if native else ""
@@ -145,8 +141,7 @@ def _places(params: Params | None) -> dict[str, str]:
 
 
 def _threads(params: Params | None) -> dict[str, int]:
-    blocks = ("train_gan", "train_cnn", "train_lstm", "train_policy", "evaluate", "score")
-    return {f"{stage}.threads": getattr(params, stage).threads for stage in blocks} if params else {}
+    return {f"{name}.threads": block.threads for name, block in params or () if hasattr(block, "threads")}
 
 
 def _bytes(memory: str) -> int:

@@ -1,4 +1,4 @@
-"""Picture generators that are whole, keep what their card promises, and never end or take all memory."""
+"""Picture generators that keep their card's promises, and never end or take all memory."""
 
 from pathlib import Path
 from typing import Literal

@@ -24,7 +24,7 @@ def write_shop(folder: Path, *, pictures: int = 40, size: int = 64, users: int =
 
 
 def params() -> dict[str, Any]:
-    """Return the shipped params, reading the shop's files and made small."""
+    """Return the shipped params with the shop's files and small trainings."""
     loaded: dict[str, Any] = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
     loaded["project"] = "shop"
     loaded["ingest"] = {

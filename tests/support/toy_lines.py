@@ -17,7 +17,9 @@ def words(lines: Sequence[str] = LINES) -> Tokenizer:
 
 
 class Bigram:
-    """Continues a line by how often each token followed the last one in the lines it was made of; its state counts."""
+    """
+    Continues a line by how often each token followed the last one in its lines; its state is the number of tokens.
+    """
 
     def __init__(self, tokens: Tokenizer, lines: Sequence[str] = LINES, smoothing: float = 1e-9) -> None:
         counts = np.full((tokens.size, tokens.size), smoothing)

@@ -1,4 +1,4 @@
-"""Toy shops: events of users whose segments are known."""
+"""Toy shops: events of users of known segments."""
 
 from collections.abc import Sequence
 

@@ -159,7 +159,7 @@ def children(process: int) -> list[int]:
 
 
 def kill_a_worker_once_it_has_a_checkpoint(training: "subprocess.Popen[str]", server: Server) -> str:
-    """Kill the second process as soon as a checkpoint lies in S3, and return what was said."""
+    """Kill the second process once a checkpoint is in S3, and return the standard error output."""
     deadline = time.monotonic() + PATIENCE
     while not server.keys(BUCKET, "checkpoints/"):
         assert training.poll() is None, "it ended before its first checkpoint"
@@ -200,7 +200,7 @@ def test_a_killed_worker_ends_its_run_in_one_line(writers: Writers) -> None:
     assert rest == ""
 
 
-def test_on_another_machine_it_goes_on_to_the_same_bytes(writers: Writers, world: World) -> None:
+def test_another_machine_resumes_to_the_same_bytes(writers: Writers, world: World) -> None:
     match = re.fullmatch(r"train_lstm: continues after epoch (\d) of 8\n", writers.stderr[1])
     assert match
     assert 1 <= int(match[1]) < LSTM.epochs
@@ -214,7 +214,7 @@ def test_a_copywriter_of_two_processes_measures_as_one_of_one(writers: Writers, 
     assert {name: points[-1][1] for name, points in history.items()} == pytest.approx(one, rel=0.05)
 
 
-def test_a_machine_that_fails_is_named_with_its_line_and_nothing_is_left(world: World) -> None:
+def test_a_failed_machine_is_reported_and_leaves_nothing(world: World) -> None:
     with manifest.draft(world.folder / "empty", "prepare", Source(uri="test"), {}) as draft:
         parquet.write(pd.DataFrame({"copy_id": ["1"], "text": ["a"], "category": "all", "split": ["test"]}), draft.path)
     block = LSTM.model_copy(update={"devices": 2})
@@ -225,7 +225,7 @@ def test_a_machine_that_fails_is_named_with_its_line_and_nothing_is_left(world: 
     assert not (world.folder / "failed").exists()
 
 
-def test_without_a_place_to_hand_over_nothing_is_started(world: World) -> None:
+def test_without_a_handover_uri_nothing_starts(world: World) -> None:
     paths = {"copy": world.copy}
     with pytest.raises(ConfigError, match="ADLOOM_CHECKPOINT_URI: not set in this pod; train-lstm of 2 processes"):
         distributed.train(

@@ -40,7 +40,7 @@ def start(folder: Path) -> "subprocess.Popen[str]":
 
 
 def interrupt_after_first_epoch(training: "subprocess.Popen[str]", folder: Path) -> str:
-    """Press Ctrl-C as soon as there is a checkpoint, and return what was said."""
+    """Send Ctrl-C once there is a checkpoint, and return the standard error output."""
     deadline = time.monotonic() + PATIENCE
     while not list((folder / ".adloom").glob("checkpoints/*/*/last.ckpt")):
         assert training.poll() is None, "it ended before its first checkpoint"
@@ -50,7 +50,7 @@ def interrupt_after_first_epoch(training: "subprocess.Popen[str]", folder: Path)
     return training.communicate(timeout=PATIENCE)[1]
 
 
-def test_ctrl_c_leaves_a_checkpoint_and_nothing_half_written_and_the_next_run_goes_on(folder: Path) -> None:
+def test_ctrl_c_leaves_a_checkpoint_that_the_next_run_resumes(folder: Path) -> None:
     training = start(folder)
     stderr = interrupt_after_first_epoch(training, folder)
     assert training.returncode == 130
@@ -62,7 +62,7 @@ def test_ctrl_c_leaves_a_checkpoint_and_nothing_half_written_and_the_next_run_go
     assert list((folder / ".adloom").glob("checkpoints/*/*/*")) == []
 
 
-def test_a_second_run_in_the_same_folder_is_told_so(folder: Path) -> None:
+def test_a_second_run_in_the_same_folder_is_refused(folder: Path) -> None:
     (folder / "dvc.yaml").touch()
     (folder / ".adloom").mkdir()
     with FileLock(folder / ".adloom" / "run.lock"):

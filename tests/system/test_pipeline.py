@@ -1,4 +1,4 @@
-"""The whole way of another shop, from its files to models in MLflow: with DVC, and without it in a second folder."""
+"""Another shop, from its files to models in MLflow: with DVC, and without it in a second folder."""
 
 import json
 import os
@@ -86,7 +86,7 @@ def with_dvc(
 
 @contextmanager
 def started(folder: Path, log: IO[str], *arguments: str) -> "Iterator[subprocess.Popen[str]]":
-    """Start adloom in a process group of its own, whose output is read as it comes; it does not outlive the block."""
+    """Start adloom in its own process group and kill it when the block ends; its output is a stream."""
     variables = {**os.environ, "CI": "true", "ADLOOM_PSEUDONYM_KEY": KEY, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
         [BIN / "adloom", *arguments],
@@ -105,7 +105,7 @@ def started(folder: Path, log: IO[str], *arguments: str) -> "Iterator[subprocess
 
 
 def line_of(process: "subprocess.Popen[str]", words: str) -> str:
-    """Wait for a line with these words, and return it; nothing when the process ended without."""
+    """Wait for a line with these words and return it, "" if the process ended without it."""
     assert process.stdout
     return next((line for line in process.stdout if words in line), "")
 
@@ -120,7 +120,7 @@ def test_the_run_made_every_artifact_whole(with_dvc: Path) -> None:
     assert list(with_dvc.rglob("*.partial")) == []
 
 
-def test_every_training_is_told_once_and_in_full_though_every_server_was_killed(with_dvc: Path, door: Relay) -> None:
+def test_every_training_is_tracked_once_and_in_full_although_servers_were_killed(with_dvc: Path, door: Relay) -> None:
     client = MlflowRegistry(door.endpoint, "shop")._server.client
     runs = client.search_runs([client.get_experiment_by_name("shop").experiment_id])
     by_name = {run.info.run_name: run for run in runs}
@@ -220,7 +220,7 @@ def test_the_same_calls_without_dvc_in_another_folder_give_the_same_bytes(
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_one_table_alone_goes_the_whole_way(elsewhere: Path, outside: StageContext, table: str) -> None:
+def test_one_table_alone_reaches_the_registry(elsewhere: Path, outside: StageContext, table: str) -> None:
     values = shop.params()
     values["ingest"] = {table: values["ingest"][table]}
     loaded = params.load(shop.write_params(elsewhere, values))
@@ -240,6 +240,6 @@ def test_raw_identifiers_stay_in_raw(with_dvc: Path) -> None:
     assert leaks == []
 
 
-def test_no_artifact_knows_where_or_when_it_was_made(with_dvc: Path) -> None:
+def test_no_artifact_contains_paths_or_times(with_dvc: Path) -> None:
     files = [p for a in ARTIFACTS if not a.startswith("data/raw") for p in (with_dvc / a).rglob("*") if p.is_file()]
     assert [p for p in files if str(with_dvc).encode() in p.read_bytes()] == []

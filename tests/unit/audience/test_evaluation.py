@@ -1,4 +1,4 @@
-"""What is found out about a segmenter on a shop whose truth is known."""
+"""The evaluation of a segmenter on a shop of known truth."""
 
 import numpy as np
 import pandas as pd

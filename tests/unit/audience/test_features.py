@@ -1,4 +1,4 @@
-"""Features by hand, and what must not change them."""
+"""Features by hand, and their independence of order, engine and time zone."""
 
 import time
 
@@ -48,7 +48,7 @@ def test_a_table_without_values_counts_purchases_only() -> None:
     assert users["frequency"].tolist() == [1, 3, 1]
 
 
-def test_nobody_gives_no_rows() -> None:
+def test_no_users_give_no_rows() -> None:
     users = compute_features(events(THREE), CUT, "order")
     assert users.empty
     assert to_matrix(users).shape == (0, 5)
@@ -96,6 +96,6 @@ def test_the_cut_off_is_the_midnight_after_the_last_event() -> None:
     assert find_period_end(events([("a", "2025-12-31T23:59:59", 1.0)])) == CUT
 
 
-def test_bought_is_from_the_start_on() -> None:
+def test_buyers_bought_at_or_after_the_start() -> None:
     rows = events([("a", "2026-01-01", 1.0), ("b", "2025-12-31T23:59", 1.0)])
     assert find_buyers(pd.Series(["a", "b", "c"]), rows, CUT, "purchase").tolist() == [True, False, False]

@@ -1,4 +1,4 @@
-"""Clusterings: known groups are found, sizes and numbers are as promised, and nothing depends on chance."""
+"""Clusterings: known groups, sizes, numbers, and equal results for equal seeds."""
 
 import numpy as np
 import pytest
@@ -68,7 +68,7 @@ def test_a_small_segment_joins_its_nearest() -> None:
 
 
 @pytest.mark.parametrize("algorithm", SETTING)
-def test_one_purchase_each_is_no_obstacle(algorithm: str) -> None:
+def test_users_with_one_purchase_each_are_clustered(algorithm: str) -> None:
     rng = np.random.default_rng(0)
     days = np.concatenate([rng.uniform(1, 9, 40), rng.uniform(300, 360, 40)])
     users = np.column_stack([days, np.ones(80), np.full(80, 5.0), days, np.full(80, np.nan)])
@@ -83,7 +83,7 @@ def test_fewer_different_users_than_segments_make_fewer_segments(algorithm: str)
     assert len(one(users, algorithm, setting=0.8 if algorithm == "dbscan" else 4).names) == 2
 
 
-def test_users_who_are_all_alone_are_one_segment_to_dbscan() -> None:
+def test_dbscan_without_cores_gives_one_segment() -> None:
     users = np.geomspace(1, 1e6, 5)[:, None] * np.ones(5)
     assert one(users, "dbscan", PARAMS.model_copy(update={"min_segment_size": 1})).names == ("segment-1",)
 

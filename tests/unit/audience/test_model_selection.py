@@ -1,4 +1,4 @@
-"""The rule that chooses, as a table; and what is measured of a toy shop."""
+"""The selection rule as a table, and the measurements of a toy shop."""
 
 from dataclasses import replace
 

@@ -28,7 +28,7 @@ def test_known_users_are_found_and_others_are_not(members: SegmentIndex, tmp_pat
 
 
 @pytest.mark.parametrize("user", ["", "f", "f" * 31, "f" * 33, "f" * 64, "é" * 32, "\0" * 32, "F" * 32])
-def test_what_is_no_pseudonym_is_nobody(members: SegmentIndex, user: str) -> None:
+def test_an_invalid_pseudonym_has_no_segment(members: SegmentIndex, user: str) -> None:
     assert members.find([user]) == [None]
 
 

@@ -1,4 +1,4 @@
-"""The segmenter that serves: scale by hand, nearest prototype, what it refuses, and its file."""
+"""The segmenter: scale by hand, nearest prototype, invalid inputs, and its file."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def test_users_get_the_segment_of_the_nearest_prototype(segmenter: Segmenter) ->
     ]  # the first where equally near
 
 
-def test_nobody_gets_nothing(segmenter: Segmenter) -> None:
+def test_no_users_get_no_segments(segmenter: Segmenter) -> None:
     assert segmenter.assign(np.zeros((0, 5))).tolist() == []
 
 
@@ -54,7 +54,7 @@ def test_nobody_gets_nothing(segmenter: Segmenter) -> None:
         ([[1, 1]], r"^features: shape \(1, 2\)"),
     ],
 )
-def test_features_that_cannot_be_are_refused(segmenter: Segmenter, users: list[object], message: str) -> None:
+def test_invalid_features_are_refused(segmenter: Segmenter, users: list[object], message: str) -> None:
     with pytest.raises(DataError, match=message):
         segmenter.assign(users)  # type: ignore[arg-type] # what a caller may get wrong
 
@@ -85,7 +85,7 @@ def test_a_segmenter_survives_its_file_byte_by_byte(segmenter: Segmenter, tmp_pa
     assert loaded.assign(users).tolist() == segmenter.assign(users).tolist()
 
 
-def test_what_is_not_a_segmenter_is_refused_by_name(segmenter: Segmenter, tmp_path: Path) -> None:
+def test_an_invalid_segmenter_file_is_refused(segmenter: Segmenter, tmp_path: Path) -> None:
     path = tmp_path / "segmenter.npz"
     with pytest.raises(ArtifactError, match=r"segmenter.npz: missing; make or fetch "):
         Segmenter.load(path)

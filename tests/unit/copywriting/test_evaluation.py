@@ -1,4 +1,4 @@
-"""The evaluation: hand-worked variety and copying, then all of it on a writer whose worth is known."""
+"""The evaluation: variety and copying by hand, then all of it on a known writer."""
 
 import numpy as np
 import pandas as pd

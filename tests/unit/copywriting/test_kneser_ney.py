@@ -67,7 +67,7 @@ def test_lines_do_not_touch_their_neighbours(model: KneserNey) -> None:
     assert together.tolist() == [model.line_bits([line])[0] for line in LINES]
 
 
-def test_an_order_longer_than_every_line_changes_nothing() -> None:
+def test_an_order_above_every_line_length_changes_nothing() -> None:
     assert kneser_ney.fit(TINY, 4).line_bits(TINY).tolist() == kneser_ney.fit(TINY, 9).line_bits(TINY).tolist()
 
 

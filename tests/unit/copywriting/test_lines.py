@@ -28,7 +28,7 @@ def test_every_line_begins_with_the_prompt(prompt: str) -> None:
     assert all(line.startswith(prompt) for line in lines)
 
 
-def test_a_prompt_that_ends_inside_a_token_goes_on_as_the_lines_do() -> None:
+def test_a_prompt_may_end_inside_a_token() -> None:
     assert set(write_lines(WRITE, WORDS, LineRequest(50, 1, prompt="Lovel", top_p=0.99))) <= {
         "Lovely dress", "Lovely warm coat", "Lovely coat", "Lovely warm dress", "Lovely coat!", "Lovely warm coat!",
     }  # fmt: skip
@@ -50,12 +50,12 @@ def test_a_banned_word_is_no_pattern() -> None:
 
 @settings(max_examples=20)
 @given(st.integers(0, 10**6), st.integers(9, 20))
-def test_lines_are_no_longer_than_asked(seed: int, most: int) -> None:
+def test_lines_keep_the_maximum_length(seed: int, most: int) -> None:
     lines = write_lines(WRITE, WORDS, LineRequest(5, seed, rules=LineRules(max_characters=most)))
     assert all(0 < len(line) <= most for line in lines)
 
 
-def test_training_lines_are_refused_when_asked() -> None:
+def test_training_lines_are_rejected_by_the_rule() -> None:
     lines = write_lines(
         WRITE, WORDS, LineRequest(20, 3, rules=LineRules(known=verbatim_filter.fingerprint_lines(LINES)))
     )
@@ -68,7 +68,7 @@ def test_blank_lines_and_broken_utf8_are_always_refused() -> None:
     assert filter_lines(["", "  ", "a\ufffd", "a"], LineRules()) == ["a"]
 
 
-def test_rules_nobody_can_meet_give_no_line_after_a_bounded_effort() -> None:
+def test_unsatisfiable_rules_give_no_line_after_bounded_work() -> None:
     class Counting(Bigram):
         starts = 0
 
@@ -82,7 +82,7 @@ def test_rules_nobody_can_meet_give_no_line_after_a_bounded_effort() -> None:
 
 
 class Costly(Bigram):
-    """Counts the tokens that were asked for."""
+    """Counts the tokens that it reads."""
 
     tokens_read = 0
 
@@ -91,7 +91,7 @@ class Costly(Bigram):
         return super().__call__(token, state)
 
 
-def test_a_line_that_is_too_long_is_not_gone_on_with() -> None:
+def test_a_line_that_is_too_long_is_not_continued() -> None:
     write = Costly(WORDS)
     assert write_lines(write, WORDS, LineRequest(64, 0, rules=LineRules(max_characters=1))) == []
     assert write.tokens_read <= MAX_ROUNDS * 64 * 2  # at the second character at the latest

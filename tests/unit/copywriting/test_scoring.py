@@ -18,7 +18,7 @@ def test_a_model_that_knows_nothing_needs_the_logarithm_of_its_vocabulary_per_to
     assert line_bits(blind, WORDS, LINES, NONE) == pytest.approx(np.array(tokens) * np.log2(WORDS.size), rel=1e-5)
 
 
-def test_bits_are_those_of_the_steps_whatever_the_scale_of_the_logits() -> None:
+def test_bits_do_not_depend_on_the_scale_of_the_logits() -> None:
     write = Bigram(WORDS, smoothing=0.1)
     tokens = WORDS.encode_line("Warm coat", "Coats")
     by_hand = -sum(write.table[a, b] for a, b in pairwise(tokens)) / np.log(2)
@@ -26,7 +26,7 @@ def test_bits_are_those_of_the_steps_whatever_the_scale_of_the_logits() -> None:
     assert line_bits(write, WORDS, ["Warm coat"], ["Coats"])[0] == pytest.approx(by_hand, rel=1e-4)
 
 
-def test_order_and_company_do_not_matter() -> None:
+def test_order_and_batches_do_not_change_bits() -> None:
     write = Bigram(WORDS, smoothing=0.1)
     together = line_bits(write, WORDS, LINES * 40, NONE * 40)
     assert together[: len(LINES)].tolist() == [line_bits(write, WORDS, [line], [None])[0] for line in LINES]

@@ -16,7 +16,7 @@ def test_case_and_blanks_do_not_hide_a_copy() -> None:
     ]
 
 
-def test_nothing_known_and_nothing_asked() -> None:
+def test_empty_inputs() -> None:
     assert verbatim_filter.fingerprint_lines([]).dtype == np.uint64
     assert verbatim_filter.is_known(verbatim_filter.fingerprint_lines([]), ["a"]).tolist() == [False]
     assert verbatim_filter.is_known(verbatim_filter.fingerprint_lines(["a"]), []).tolist() == []

@@ -1,4 +1,4 @@
-"""The reader's metrics by hand, and its evaluation on pictures whose truth is known."""
+"""The reader's metrics by hand, and its evaluation on pictures of known truth."""
 
 from dataclasses import dataclass
 

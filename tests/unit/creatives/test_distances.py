@@ -50,7 +50,7 @@ def test_kernel_distance_is_unbiased() -> None:
     assert np.mean(values) == pytest.approx(0, abs=3 * np.std(values) / np.sqrt(200))
 
 
-def test_covered_by_hand() -> None:
+def test_in_manifold_by_hand() -> None:
     """Balls around 0, 1, 2, 3 reach to the third nearest other: radii 3, 2, 2, 3."""
     manifold = np.array([[0.0], [1.0], [2.0], [3.0]])
     points = np.array([[-3.0], [-3.1], [6.0], [6.1], [1.5]])

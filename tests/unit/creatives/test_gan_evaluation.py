@@ -1,4 +1,4 @@
-"""The generator's metrics by hand, and its evaluation on drawings whose faults are known."""
+"""The generator's metrics by hand, and its evaluation on pictures of known faults."""
 
 import numpy as np
 import pandas as pd
@@ -38,7 +38,7 @@ def table(train: int = 200, test: int = 100) -> pd.DataFrame:
 
 
 class Painter:
-    """Draws new pictures of the category asked; the first `copied` are training pictures, `lazy` is never met."""
+    """Draws new pictures of a category; the first `copied` are training pictures, those of `lazy` show another one."""
 
     latent = 3
 
@@ -63,7 +63,7 @@ def evaluate(painter: Painter, rows: pd.DataFrame = ROWS) -> dict[str, float]:
     return {name: metric.value for name, metric in evaluation.metrics.items()}
 
 
-def test_a_good_painter() -> None:
+def test_a_good_generator() -> None:
     values = evaluate(Painter(ROWS))
     assert set(values) == {
         "agreement", "agreement_lowest", "agreement.dark", "agreement.light", "copies", "nearest_distance",
@@ -82,7 +82,7 @@ def test_planted_copies_are_counted() -> None:
     assert copied[6:].mean() <= 0.03
 
 
-def test_a_category_that_is_never_met_shows() -> None:
+def test_a_category_without_agreement_is_reported() -> None:
     values = evaluate(Painter(ROWS, lazy=1))
     assert (values["agreement"], values["agreement_lowest"]) == (0.5, 0)
     assert (values["agreement.dark"], values["agreement.light"]) == (1, 0)
@@ -101,7 +101,7 @@ def test_without_test_pictures_nothing_is_measured() -> None:
         evaluate(Painter(ROWS), ROWS[ROWS["split"] == "train"])
 
 
-def test_categories_are_drawn_in_the_mix_of_the_training_rows_but_none_is_forgotten() -> None:
+def test_every_category_is_generated_in_the_training_mix() -> None:
     category = np.repeat([0, 1, 2], [75, 24, 1])
     assert np.bincount(gan_evaluation.choose_categories(category, 3, 1000)).tolist() == [
         750,

@@ -10,7 +10,7 @@ from adloom.creatives.gan_net import Discriminator, Generator
 GAN = TrainGan(epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=0.01, width=4, latent=5)
 
 
-def test_the_averaged_generator_follows_and_is_settled() -> None:
+def test_the_average_follows_the_generator_and_has_standing_statistics() -> None:
     torch.manual_seed(0)
     module = GanModule(Generator(1, 28, 2, 4, 5), Discriminator(1, 28, 2, 4), GAN)
     before = module.average.begin.weight.clone()

@@ -10,7 +10,7 @@ SHAPES = [(28, 1), (32, 3), (64, 3), (128, 1)]
 
 @pytest.mark.parametrize(("size", "channels"), SHAPES)
 @pytest.mark.parametrize("categories", [1, 3])
-def test_a_generator_draws_what_its_discriminator_scores(size: int, channels: int, categories: int) -> None:
+def test_a_discriminator_scores_generated_pictures(size: int, channels: int, categories: int) -> None:
     generator = Generator(channels, size, categories, width=4, latent=5)
     category = torch.arange(3) % categories
     picture = generator(torch.randn(3, 5), category)

@@ -29,7 +29,7 @@ def noisy(pictures: UInt8Array) -> UInt8Array:
 
 
 @pytest.mark.parametrize("change", [lambda p: p, lambda p: p[..., ::-1], noisy], ids=["as it is", "mirrored", "noisy"])
-def test_a_planted_copy_is_caught(change: object) -> None:
+def test_a_planted_copy_is_detected(change: object) -> None:
     planted = products(20)
     planted[7] = change(TRAINING[123])  # type: ignore[operator]
     assert share_of_copies(planted) == 1 / 20
@@ -52,7 +52,7 @@ def test_distances_by_hand() -> None:
 
 
 @pytest.mark.parametrize(("size", "channels"), [(28, 1), (32, 3), (64, 3), (128, 3)])
-def test_sums_are_exact_whatever_the_order(size: int, channels: int) -> None:
+def test_sums_are_exact_in_every_order(size: int, channels: int) -> None:
     white = np.full((1, channels, size, size), 255, np.uint8)
     point = memorization._to_points(white)
     assert point.shape[1] * (memorization.LEVELS - 1) ** 2 < 2**24

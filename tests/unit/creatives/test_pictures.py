@@ -34,7 +34,7 @@ def test_equal_pixels_give_equal_bytes_without_metadata() -> None:
     assert not any(chunk in first for chunk in (b"tEXt", b"tIME", b"iTXt", b"pHYs"))
 
 
-def test_colour_is_read_as_grey_when_one_channel_is_asked() -> None:
+def test_colour_is_decoded_as_grey_for_one_channel() -> None:
     [grey] = pictures.decode_pngs(pictures.encode_pngs(RED_AND_GREY), 1, 2, 2)
     assert grey.tolist() == [[[76, 0], [9, 9]]]  # 0.299 of red
 

@@ -72,7 +72,7 @@ def test_a_broken_impression_has_a_reason(change: Mapping[str, str | None], reas
     assert reasons("impressions", IMPRESSION, change) == [reason]
 
 
-def test_rows_have_the_contracts_columns_and_types_whatever_the_source_had() -> None:
+def test_rows_have_the_contracts_columns_and_types() -> None:
     rows, _ = contracts.validate(frame({**EVENT, "e-mail": "ann@example.org"}, {}), "events")
     assert list(rows.columns) == list(CONTRACTS["events"].columns)
     assert rows["item_id"].isna().all()
@@ -87,7 +87,7 @@ def test_rows_have_the_contracts_columns_and_types_whatever_the_source_had() -> 
     }
 
 
-def test_times_without_a_zone_are_utc_and_others_are_brought_there() -> None:
+def test_times_are_converted_to_utc() -> None:
     rows, _ = contracts.validate(
         frame(EVENT, {"timestamp": "2026-01-02T00:30:00"}, {"timestamp": "2026-01-02T00:30:00+01:00"}), "events"
     )
@@ -110,7 +110,7 @@ def test_seconds_and_milliseconds_since_1970_are_times_too() -> None:
         assert list(reasons) == ["", "timestamp: not a date of the expected format"]
 
 
-def test_a_line_that_could_not_be_taken_apart_keeps_its_own_reason() -> None:
+def test_an_unparsed_line_keeps_its_own_reason() -> None:
     raw = frame(EVENT, {}, {})
     raw[contracts.PARSE_ERROR] = pd.Series([None, "line: 7 fields, expected 5"], dtype="str")
     assert list(contracts.validate(raw, "events")[1]) == ["", "line: 7 fields, expected 5"]
@@ -132,7 +132,7 @@ def test_typed_columns_are_read_as_text_was() -> None:
 
 
 @pytest.mark.parametrize("candidates", ["a|b", '["a", "b"]', ["a", "b"], np.array(["a", "b"], object)])
-def test_candidates_are_lists_however_they_were_written(candidates: object) -> None:
+def test_candidates_are_lists_in_every_notation(candidates: object) -> None:
     raw = frame({**IMPRESSION, "creative_id": "a"}, {}, {})
     raw = raw.assign(candidates=pd.Series([candidates, None], dtype="object"))
     rows, reasons = contracts.validate(raw, "impressions")
@@ -185,7 +185,7 @@ def test_context_is_kept_for_impressions_only() -> None:
     assert "ctx_device" not in contracts.validate(frame({**EVENT, **context}, {}), "events")[0]
 
 
-def test_columns_the_contract_needs_are_asked_for_by_name() -> None:
+def test_missing_columns_are_named() -> None:
     with pytest.raises(DataError) as caught:
         CONTRACTS["events"].require_columns(pd.Index(["user_id", "when"]), "orders.csv")
     for part in ("orders.csv", "timestamp, event", "user_id, when", "`columns`", "`constants`"):
@@ -193,14 +193,14 @@ def test_columns_the_contract_needs_are_asked_for_by_name() -> None:
     CONTRACTS["copy"].require_columns(pd.Index(["text"]), "lines.csv")  # rows without a key are numbered
 
 
-def test_a_repeat_is_found_over_chunks_and_the_first_is_none() -> None:
+def test_duplicates_are_detected_across_chunks() -> None:
     repeats = DuplicateFinder()
     assert list(repeats(pd.Series(["a", "b", "a", None, None]))) == [False, False, True, False, False]
     assert list(repeats(pd.Series(["b", "c"]))) == [True, False]
 
 
 @given(st.lists(st.integers(0, 9)), st.integers(1, 5))
-def test_chunks_do_not_matter_to_repeats(keys: list[int], size: int) -> None:
+def test_chunks_do_not_change_duplicates(keys: list[int], size: int) -> None:
     whole = list(DuplicateFinder()(pd.Series(keys, dtype="int64")))
     repeats = DuplicateFinder()
     parts = [repeats(pd.Series(keys[start : start + size], dtype="int64")) for start in range(0, len(keys), size)]

@@ -1,4 +1,4 @@
-"""Picture files: what slow ones are refused for, and that metadata costs nothing."""
+"""Picture files: slow files are rejected early, and metadata costs nothing."""
 
 import contextlib
 import io
@@ -38,7 +38,7 @@ def test_a_slow_file_is_refused_before_it_is_decoded(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", HARMLESS)
-def test_what_is_no_pixel_is_not_read(name: str) -> None:
+def test_only_pixel_data_is_read(name: str) -> None:
     image = HARMLESS[name]()
     assert len(reduce_picture(image).data) < 200_000 + (name == "tags") * len(image)
     with warnings.catch_warnings():
@@ -70,7 +70,7 @@ def test_a_jpeg_keeps_its_pixels(mode: str, options: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "GIF", "WEBP", "TIFF"])
-def test_of_an_animation_the_first_frame_counts(kind: str) -> None:
+def test_an_animation_gives_its_first_frame(kind: str) -> None:
     frames = [Image.new("RGB", (28, 28), (shade, shade, shade)) for shade in (40, 200)]
     whole = saved(
         frames[0], kind, save_all=True, append_images=frames[1:], **({"lossless": True} if kind == "WEBP" else {})
@@ -90,7 +90,7 @@ def test_a_tiff_keeps_its_pixels(mode: str, compression: str) -> None:
     assert (np.asarray(reduced) == np.asarray(picture)).all()
 
 
-def test_a_large_photograph_is_no_attack() -> None:
+def test_a_large_photograph_is_accepted() -> None:
     rng = np.random.default_rng(7)
     photograph = Image.fromarray(rng.integers(0, 255, (100, 130, 3), np.uint8)).resize((4000, 3000))  # 12 megapixels
     for options in ({"quality": 90}, {"progressive": True}):
@@ -128,6 +128,6 @@ def test_damage_is_a_reason_or_nothing(kind: str, position: int, bytes_: bytes) 
         assert pictures.convert(damaged, GREY, MAX_PIXELS)[1].shape == (28, 28, 1)
 
 
-def test_a_big_tiff_is_no_picture_here() -> None:
+def test_a_big_tiff_is_rejected() -> None:
     with pytest.raises(PictureError, match="not a picture"):
         reduce_picture(b"II+\0" + struct.pack("<HHQ", 8, 0, 16))

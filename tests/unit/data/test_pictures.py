@@ -1,4 +1,4 @@
-"""Pictures: what headers say, what broken files say, and that every picture becomes the same kind of PNG."""
+"""Pictures: headers, broken files, and one kind of PNG for every picture."""
 
 import io
 import struct
@@ -77,14 +77,14 @@ def test_the_form_of_a_table_is_its_most_common_size_and_grey_only_when_all_are(
         (bomb(1000, 1000), "image: truncated or damaged"),  # as large as allowed, and without its pixels
     ],
 )
-def test_what_cannot_be_used_says_why(image: object, reason: str) -> None:
+def test_an_unusable_picture_has_a_reason(image: object, reason: str) -> None:
     with pytest.raises(PictureError) as caught:
         pictures.convert(image, GREY, MAX_PIXELS)
     assert str(caught.value) == reason
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP"])
-def test_a_truncated_picture_is_told_at_whatever_byte_it_ends(kind: str) -> None:
+def test_a_truncated_picture_is_damaged_at_every_byte(kind: str) -> None:
     noise = np.random.default_rng(7).integers(0, 255, (40, 40, 3), np.uint8)
     whole = saved(Image.fromarray(noise), kind)
     pictures.convert(whole, COLOUR, MAX_PIXELS)
@@ -107,7 +107,7 @@ def test_grey_pixels_of_the_size_come_through_unchanged(pixels: np.ndarray) -> N
     assert png == pictures.encode_png(pixels)
 
 
-def test_what_is_transparent_is_white() -> None:
+def test_transparent_pixels_become_white() -> None:
     see_through = Image.new("RGBA", (32, 32), (255, 0, 0, 0))
     assert (bring(see_through) == 255).all()
     assert (bring(Image.new("LA", (32, 32), (0, 0)), PictureFormat(32, 1)) == 255).all()
@@ -145,7 +145,7 @@ def test_a_photograph_is_turned_upright_and_loses_its_metadata() -> None:
     assert b"taken" not in png
 
 
-def test_a_comment_in_a_png_does_not_travel() -> None:
+def test_a_comment_in_a_png_is_removed() -> None:
     from PIL.PngImagePlugin import PngInfo
 
     comment = PngInfo()

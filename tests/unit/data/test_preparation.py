@@ -1,4 +1,4 @@
-"""Preparation: what becomes of a chunk of raw rows, and what is remembered from one chunk to the next."""
+"""Preparation of chunks of raw rows, and its memory of earlier chunks."""
 
 import io
 from datetime import date
@@ -47,7 +47,7 @@ def test_events_get_pseudonyms_a_split_and_a_half() -> None:
     assert checked.quarantine.empty
 
 
-def test_what_is_after_the_end_is_quarantined_and_names_no_user() -> None:
+def test_rows_after_the_end_are_quarantined_without_user_ids() -> None:
     task = Preparation("events", PARAMS, PRIVATE, KEY)
     quarantine = task(orders(("ann", "2026-10-01", "1"), ("ann@example.org", "2026-01-01", "-7"))).quarantine
     assert quarantine["reason"].tolist() == ["timestamp: not before prepare.events.end", "value: negative"]
@@ -73,7 +73,7 @@ def test_rows_without_consent_and_erased_users_are_dropped_and_counted() -> None
     assert task.quality.summary()["dropped"] == {"on the erasure list": 2, "without consent": 1}
 
 
-def test_ids_that_are_pseudonyms_under_this_key_stay_and_meet_those_made_here() -> None:
+def test_pseudonyms_under_this_key_stay() -> None:
     task = Preparation("events", PARAMS, PRIVATE, KEY)
     ann = privacy.pseudonymise("ann", KEY)
     raw = orders(*[(user, "2026-01-01", "1") for user in ("ann", ann, ann)])
@@ -83,7 +83,7 @@ def test_ids_that_are_pseudonyms_under_this_key_stay_and_meet_those_made_here() 
     assert task.quality.columns_dropped == []
 
 
-def test_ids_under_another_key_or_in_clear_are_broken_rows_and_are_shown_to_nobody() -> None:
+def test_ids_under_another_key_or_in_clear_make_invalid_rows_without_ids() -> None:
     task = Preparation("events", PARAMS, PRIVATE, KEY)
     other = privacy.pseudonymise("ann", other_key := b"another key of a test")
     raw = orders(*[(user, "2026-01-01", "1") for user in (other, "ann@example.org", "")])
@@ -98,7 +98,7 @@ def test_ids_under_another_key_or_in_clear_are_broken_rows_and_are_shown_to_nobo
     assert quarantine["user_id"].tolist()[:2] == shown
 
 
-def test_users_who_are_pseudonyms_already_are_erased_like_others() -> None:
+def test_pseudonymous_users_are_erased_like_others() -> None:
     ann = privacy.pseudonymise("ann", KEY)
     task = Preparation("events", PARAMS, PRIVATE, KEY, erased=frozenset({ann}))
     raw = orders((ann, "2026-01-01", "1"), ("bob", "2026-01-01", "1")).assign(
@@ -115,7 +115,7 @@ def test_consent_may_come_with_an_impressions_context() -> None:
     assert checked.rows["impression_id"].tolist() == ["1"]
 
 
-def test_consent_that_cannot_be_read_refuses_the_table() -> None:
+def test_a_missing_consent_column_is_refused() -> None:
     params = PARAMS.model_copy(update={"consent_column": "agreed"})
     with pytest.raises(DataError, match=r"events: no column agreed \(prepare.consent_column\).* user_id, "):
         Preparation("events", params, PRIVATE, KEY)(orders(("ann", "2026-01-01", "1")))
@@ -140,7 +140,7 @@ def test_a_repeated_key_is_quarantined_over_chunks_and_a_broken_row_claims_none(
     assert second.rows["text"].tolist() == ["fine"]
 
 
-def test_the_same_text_in_another_dress_is_one_split_and_a_duplicate() -> None:
+def test_equal_normalised_text_is_one_split_and_a_duplicate() -> None:
     task = Preparation("copy", PARAMS, PRIVATE, KEY)
     rows = task(pd.DataFrame({"copy_id": ["1", "2", "3"], "text": ["Great fit", " great  FIT", "GREAT FIT"]})).rows
     assert rows["split"].nunique() == 1

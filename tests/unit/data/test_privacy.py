@@ -1,4 +1,4 @@
-"""Privacy: pseudonyms are HMAC-SHA256, the key stays unknown, and consent is only what says so."""
+"""Privacy: pseudonyms are HMAC-SHA256, the key stays unknown, and only clear values are consent."""
 
 import hashlib
 

@@ -13,7 +13,7 @@ def valid_rows(*split: str) -> pd.DataFrame:
     return pd.DataFrame({"split": split})
 
 
-def test_above_the_rate_the_counts_are_told_by_reason_the_most_frequent_first() -> None:
+def test_above_the_rate_the_error_counts_reasons_most_frequent_first() -> None:
     quality = Quality("events", read=100)
     quality.count_valid(valid_rows(*["calibration"] * 90))
     quality.quarantined = Counter({"value: negative": 7, "timestamp: missing": 3})

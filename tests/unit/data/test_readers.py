@@ -63,14 +63,14 @@ def test_columns_come_in_the_contracts_order_then_in_the_sources(tmp_path: Path)
     assert list(read(path, EVENTS, "events")) == ["user_id", "timestamp", "event", "value", "store"]
 
 
-def test_what_spreadsheets_do_to_a_csv_is_understood(tmp_path: Path) -> None:
+def test_csv_files_of_spreadsheets_are_read(tmp_path: Path) -> None:
     path = written(tmp_path, "lines.csv", '\ufefftext,category\r\n"two\nlines, one ""field""",NA\r\n\r\nnull,\r\n')
     rows = read(path, COPY, "copy")
     assert rows["text"].tolist() == ['two\nlines, one "field"', "null"]
     assert rows["category"].fillna("").tolist() == ["NA", ""]  # NA is a word, an empty field is missing
 
 
-def test_runs_of_blanks_separate_too(tmp_path: Path) -> None:
+def test_runs_of_blanks_separate_columns(tmp_path: Path) -> None:
     source = EVENTS.model_copy(update={"separator": "whitespace"})
     rows = read(written(tmp_path, "orders.txt", " customer  when total\n 0007 19970101  1.5\n"), source, "events")
     assert rows.iloc[0].to_dict() == {"user_id": "0007", "timestamp": "19970101", "value": "1.5", "event": "purchase"}
@@ -86,7 +86,7 @@ def test_a_folder_of_csv_files_compressed_or_not_is_one_table(tmp_path: Path) ->
     assert rows["copy_id"].tolist() == ["00000000", "00000001"]  # numbered, since the source names no rows
 
 
-def test_lines_with_another_number_of_fields_take_no_neighbour_with_them(tmp_path: Path) -> None:
+def test_a_line_with_another_number_of_fields_breaks_no_other_line(tmp_path: Path) -> None:
     rows = read(written(tmp_path, "lines.csv", "text,category\na,b\nc\nd,e,f\ng,h\n"), COPY, "copy")
     assert rows[PARSE_ERROR].fillna("").tolist() == ["", "line: 1 fields, expected 2", "line: 3 fields, expected 2", ""]
     assert rows["text"].fillna("").tolist() == ["a", "", "", "g"]
@@ -115,14 +115,14 @@ def test_a_csv_that_cannot_be_read_says_why(tmp_path: Path, content: bytes, expe
     assert expected in message(written(tmp_path, "lines.csv", content), COPY, "copy")
 
 
-def test_a_mapped_column_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
+def test_a_missing_mapped_column_is_named(tmp_path: Path) -> None:
     path = written(tmp_path, "orders.csv", ORDERS.replace("total", "amount"))
     text = message(path, EVENTS, "events")
     for part in ("orders.csv (ingest.events)", "'total' for value", "customer, when, amount", "`columns`"):
         assert part in text
 
 
-def test_a_name_the_contract_does_not_know_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_column_is_refused(tmp_path: Path) -> None:
     source = EVENTS.model_copy(update={"columns": {**EVENTS.columns, "quantitty": "total"}})
     with pytest.raises(ConfigError) as caught:
         read(written(tmp_path, "orders.csv", ORDERS), source, "events")

@@ -35,7 +35,7 @@ def test_temperature_sharpens_and_flattens() -> None:
     assert draw(0.4, temperature=100) == 2  # nearly a third each
 
 
-def test_what_is_not_allowed_is_never_drawn() -> None:
+def test_forbidden_tokens_are_never_drawn() -> None:
     allowed = np.array([[True, False, True]])
     assert [draw(u, allowed=allowed) for u in (0.0, 0.59, 0.61)] == [2, 2, 0]
 
@@ -66,8 +66,8 @@ class Counter:
         return np.where(np.arange(4) == token[..., None] + 1, 0.0, -1e9).astype(np.float32), None
 
 
-class Forbid:
-    """Forbids no token, and stops the rows given once they drew one token."""
+class StopRows:
+    """Forbids no token, and stops some rows after one token."""
 
     def __init__(self, stopped: set[int]) -> None:
         self.stopped = stopped
@@ -87,5 +87,5 @@ def test_only_sequences_that_end_are_returned(
     max_tokens: int, stopped: set[int], sequences: list[list[int]], steps: int
 ) -> None:
     random = np.random.default_rng(0)
-    drawn = decode_batch(Counter(), 2, Forbid(stopped), random, prefix=0, end=3, max_tokens=max_tokens)
+    drawn = decode_batch(Counter(), 2, StopRows(stopped), random, prefix=0, end=3, max_tokens=max_tokens)
     assert drawn == (sequences, steps)

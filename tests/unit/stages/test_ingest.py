@@ -1,4 +1,4 @@
-"""ingest: each table from a user's own files by params alone; what goes wrong is one line and leaves nothing behind."""
+"""ingest: tables from a user's own files by params alone; errors are one line and leave nothing."""
 
 import gzip
 import os
@@ -152,7 +152,7 @@ def test_a_source_that_cannot_be_read_leaves_nothing(
     assert left(tmp_path) == {"creatives"}  # the table before it, which is skipped
 
 
-def test_what_was_ingested_before_stays_when_the_next_time_fails(tmp_path: Path, context: StageContext) -> None:
+def test_a_failed_ingest_leaves_the_last_artifact(tmp_path: Path, context: StageContext) -> None:
     copy = {"uri": written(tmp_path, "copy.csv", "line\nhello\n"), **COPY}
     before = manifest.digest(run(tmp_path, context, copy=copy).copy)
     written(tmp_path, "copy.csv", "other\nhello\n")
@@ -192,7 +192,7 @@ def test_a_source_that_changes_while_it_is_read_is_refused(tmp_path: Path, conte
     assert left(tmp_path) == {"creatives"}
 
 
-def test_a_source_without_a_format_is_asked_for_one(tmp_path: Path, context: StageContext) -> None:
+def test_a_source_without_a_format_is_refused(tmp_path: Path, context: StageContext) -> None:
     uri = written(tmp_path, "copy.csv", "line\nhello\n")
     with pytest.raises(ConfigError, match=r"ingest.copy.format: required for .*copy.csv: idx, folder, csv or parquet"):
         run(tmp_path, context, copy={"uri": uri})

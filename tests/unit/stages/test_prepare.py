@@ -1,4 +1,4 @@
-"""prepare: from raw tables to the dataset, one table at a time, refusing what is not fit and leaving nothing of it."""
+"""prepare: from raw tables to the dataset, one table at a time; errors leave nothing."""
 
 import io
 import json
@@ -149,7 +149,7 @@ def test_pictures_in_colour_keep_their_size_and_their_pixels(bench: Bench) -> No
     assert (before == after).all()
 
 
-def test_the_most_common_size_and_the_richest_colour_win_unless_asked_otherwise(bench: Bench) -> None:
+def test_the_most_common_size_and_the_richest_colour_are_the_default(bench: Bench) -> None:
     bench.raw("creatives", creatives(picture(1, 40), picture(2, 40, "L"), picture(3, 130, "L")))
     bench.run()
     assert bench.rows("creatives")[["width", "channels"]].drop_duplicates().values.tolist() == [[32, 3]]
@@ -157,7 +157,7 @@ def test_the_most_common_size_and_the_richest_colour_win_unless_asked_otherwise(
     assert set(bench.rows("creatives")["width"]) == {128}
 
 
-def test_a_bad_picture_takes_no_neighbour_with_it(bench: Bench) -> None:
+def test_a_bad_picture_breaks_no_other_row(bench: Bench) -> None:
     images = [picture(i, 28) for i in range(20)]
     bench.raw("creatives", creatives(*images[:17], many_scans(5000), images[18][:60], b"a text", picture(99, 2049)))
     bench.run(PARAMS.model_copy(update={"max_pixels": 2048 * 2048, "max_quarantine_rate": 0.2}))
@@ -229,7 +229,7 @@ def test_another_key_than_the_locks_is_refused(bench: Bench) -> None:
             bench.run()
 
 
-def test_published_data_has_a_published_key_whatever_the_environment_holds(bench: Bench) -> None:
+def test_published_data_has_the_published_key(bench: Bench) -> None:
     bench.raw("events", orders(), private=False)
     bench.lock(None)
     bench.run()
@@ -267,14 +267,14 @@ def test_consent_and_the_erasure_list_are_honoured_and_counted(bench: Bench) -> 
         bench.run(params)
 
 
-def test_mixed_dates_are_told_apart_by_the_sources_format(bench: Bench) -> None:
+def test_mixed_dates_are_read_by_the_sources_format(bench: Bench) -> None:
     bench.raw("events", orders(20, timestamp=[*["15.01.2026"] * 19, "2026-01-15"]), timestamp_format="%d.%m.%Y")
     bench.run()
     assert bench.summary("events")["quarantined"] == {"timestamp: not a date of the expected format": 1}
     assert bench.summary("events")["dates"]["first"] == "2026-01-15T00:00:00+00:00"
 
 
-def test_skipped_tables_are_passed_on(bench: Bench) -> None:
+def test_skipped_tables_stay_skipped(bench: Bench) -> None:
     assert bench.run() == {}
     for table in TABLES:
         assert manifest.skip_reason(getattr(bench.outputs, table)) == f"no source: ingest.{table} is not given"
@@ -332,7 +332,7 @@ ORDERED = "{uri: %s, format: csv, columns: {user_id: who, value: paid}, constant
 REORDERED = "{constants: {quantity: 1.0, event: purchase}, columns: {value: paid, user_id: who}, format: csv, uri: %s}"
 
 
-def test_how_params_order_and_write_a_source_does_not_reach_the_bytes(tmp_path: Path, context: StageContext) -> None:
+def test_the_order_and_notation_of_params_do_not_change_the_bytes(tmp_path: Path, context: StageContext) -> None:
     source = tmp_path / "orders.csv"
     source.write_text("paid,store,who,timestamp\n5,a,ann,2026-01-02\n-1,b,bob,2026-08-01\n", encoding="utf-8")
     digests = []

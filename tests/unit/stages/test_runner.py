@@ -93,7 +93,7 @@ def test_s3_paths_are_fetched_before_and_pushed_after(context: StageContext, tmp
     assert not Path("models").exists()
 
 
-def test_an_output_that_cannot_be_kept_is_refused_before_the_work(context: StageContext, tmp_path: Path) -> None:
+def test_an_output_without_a_bucket_is_refused_before_the_work(context: StageContext, tmp_path: Path) -> None:
     far = replace(context, store=Bucket(tmp_path))
     with pytest.raises(DataError, match="s3://no-such/out: no bucket"):
         runner.run_stage("segment", {"table": "s3://gone", "model": "s3://no-such/out"}, LOADED, far)
@@ -106,7 +106,7 @@ class Unreachable(Bucket):
         raise ExternalServiceError(f"{uri}: no answer")
 
 
-def test_a_checkpoint_goes_only_once_its_artifact_is_where_it_belongs(context: StageContext, tmp_path: Path) -> None:
+def test_a_checkpoint_is_removed_once_its_artifact_is_stored(context: StageContext, tmp_path: Path) -> None:
     checkpoint = checkpoints.checkpoint_path(context.home, "segment", "key")
 
     def train(inputs: Inputs, outputs: Outputs, block: ConfigModel, context: StageContext) -> dict[str, float]:
@@ -123,7 +123,7 @@ def test_a_checkpoint_goes_only_once_its_artifact_is_where_it_belongs(context: S
     assert not checkpoint.parent.exists()
 
 
-def test_of_several_processes_the_first_alone_writes_and_tracks(context: StageContext, tmp_path: Path) -> None:
+def test_only_rank_0_writes_and_tracks(context: StageContext, tmp_path: Path) -> None:
     second = replace(context, store=Unreachable(tmp_path), rank=1, processes=2)
     assert runner.run_stage("segment", {"model": "s3://no-such/out"}, LOADED, second) == {"size": 5.0}
     assert runner.run_stage("segment", {}, LOADED, second) == {"size": 5.0}

@@ -51,7 +51,7 @@ def test_events_become_segments(make_table: MakeTable, out: Path, context: Stage
     assert profiles[0]["name"] == "Recent frequent big spenders"
 
 
-def test_the_card_tells_every_candidate_and_the_rule(make_table: MakeTable, out: Path, context: StageContext) -> None:
+def test_the_card_has_every_candidate_and_the_rule(make_table: MakeTable, out: Path, context: StageContext) -> None:
     segment(make_table("events", shop(120)), out, context)
     card = json.loads((out / "card.json").read_text())
     assert [(c["algorithm"], c["setting"]) for c in card["candidates"]] == [
@@ -82,7 +82,7 @@ def test_two_runs_and_shuffled_rows_give_the_same_digest(
     assert manifest.read(out).files == before  # only the input's digest is another
 
 
-def test_the_holdout_is_not_looked_at(make_table: MakeTable, out: Path, context: StageContext) -> None:
+def test_the_holdout_is_not_read(make_table: MakeTable, out: Path, context: StageContext) -> None:
     rows = shop(120)
     segment(make_table("events", rows), out, context)
     before = manifest.read(out).files

@@ -1,4 +1,4 @@
-"""sources.lock: notices every change of a source or key, holds no key, and is left alone when nothing changed."""
+"""sources.lock: notices every change of a source or key, holds no key, and is written only when it changes."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -62,7 +62,7 @@ def test_the_default_data_is_locked_without_a_network_or_a_key(tmp_path: Path, c
     assert not (tmp_path / "home").exists()
 
 
-def test_pictures_and_copy_are_nobodys_and_need_no_key(tmp_path: Path, lines: Path, context: StageContext) -> None:
+def test_pictures_and_copy_need_no_key(tmp_path: Path, lines: Path, context: StageContext) -> None:
     world = replace(context, pseudonym_key=None)
     assert sources_lock.scan(load(tmp_path, {"copy": {"uri": str(lines), "format": "csv"}}), world).key is None
 
@@ -76,7 +76,7 @@ def test_private_data_without_a_key_says_how_to_make_one(
         sources_lock.scan(loaded, replace(context, pseudonym_key=None))
 
 
-def test_a_lock_that_says_the_same_is_not_written_again(tmp_path: Path, lines: Path, context: StageContext) -> None:
+def test_an_equal_lock_is_not_written_again(tmp_path: Path, lines: Path, context: StageContext) -> None:
     loaded, path = load(tmp_path, {"copy": {"uri": str(lines), "format": "csv"}}), tmp_path / "sources.lock"
     assert sources_lock.save(sources_lock.scan(loaded, context), path)
     before = path.stat().st_mtime_ns

@@ -60,7 +60,7 @@ def test_known_pictures_are_the_training_rows(trained: tuple[Path, MemoryRun], t
         assert known["embedding"][:3] == pytest.approx(read.embedding, abs=1e-3)
 
 
-def test_the_card_says_what_it_is_made_of(trained: tuple[Path, MemoryRun]) -> None:
+def test_the_card_names_categories_source_and_licence(trained: tuple[Path, MemoryRun]) -> None:
     folder, _ = trained
     assert json.loads((folder / "card.json").read_text()) == {
         "model": "cnn",
@@ -111,7 +111,7 @@ def test_one_category_is_skipped_with_the_reason(tmp_path: Path) -> None:
     assert manifest.skip_reason(folder) == "one category only (squares); a reader needs at least two to tell apart"
 
 
-def test_a_skipped_table_and_a_disabled_stage_are_passed_on(tmp_path: Path, table: Path) -> None:
+def test_a_skipped_table_and_a_disabled_stage_give_a_skipped_artifact(tmp_path: Path, table: Path) -> None:
     manifest.skip(tmp_path / "creatives", "prepare", PARAMS, "no source")
     doubles, folder = painted_pictures.context(tmp_path), tmp_path / "cnn"
     train_cnn.run(Inputs(tmp_path / "creatives"), Outputs(folder), PARAMS, doubles)

@@ -39,7 +39,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, table: Path) -> tuple[Path
     return train(tmp_path_factory.mktemp("trained"), table)
 
 
-def test_the_artifact_holds_a_generator_and_what_it_draws(trained: tuple[Path, MemoryRun]) -> None:
+def test_the_artifact_holds_a_generator_and_its_samples(trained: tuple[Path, MemoryRun]) -> None:
     folder, run = trained
     files = manifest.verify(folder).files
     assert set(files) == {"generator.onnx", "sample_sheet.png", "history.json", "card.json"}
@@ -54,7 +54,7 @@ def test_the_artifact_holds_a_generator_and_what_it_draws(trained: tuple[Path, M
         assert sheet.size == (10 * 60 - 4, 2 * 60 - 4)  # twice (28 + 2) pixels each, without the last gap
 
 
-def test_the_card_says_what_it_is_made_of(trained: tuple[Path, MemoryRun]) -> None:
+def test_the_card_names_categories_source_and_licence(trained: tuple[Path, MemoryRun]) -> None:
     card = json.loads((trained[0] / "card.json").read_text())
     assert (card["model"], card["categories"], card["licence"]) == ("gan", ["squares", "stripes"], "CC0")
     assert card["image"] == {"height": 28, "width": 28, "channels": 1}
@@ -94,7 +94,7 @@ def test_colour_at_64_and_one_category_alone(tmp_path: Path) -> None:
     assert json.loads((folder / "card.json").read_text())["categories"] == ["posters"]
 
 
-def test_a_skipped_table_and_a_disabled_stage_are_passed_on(tmp_path: Path, table: Path) -> None:
+def test_a_skipped_table_and_a_disabled_stage_give_a_skipped_artifact(tmp_path: Path, table: Path) -> None:
     manifest.skip(tmp_path / "creatives", "prepare", PARAMS, "no source")
     doubles, folder = painted_pictures.context(tmp_path), tmp_path / "gan"
     train_gan.run(Inputs(tmp_path / "creatives"), Outputs(folder), PARAMS, doubles)

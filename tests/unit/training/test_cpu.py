@@ -1,4 +1,4 @@
-"""The type of a CPU, read from files that a test writes, and what it trains fastest in."""
+"""The type of a CPU, from files that a test writes, and its fastest precision."""
 
 from pathlib import Path
 

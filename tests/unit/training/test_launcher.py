@@ -1,4 +1,4 @@
-"""When a training is started in several processes, and which of several failures is told."""
+"""When to launch several processes, and the root cause of several failures."""
 
 import json
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Failure:
     timestamp: int = 0  # seconds
 
 
-def test_processes_are_started_once_where_more_than_one_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_processes_are_launched_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not launcher.needs_launch(ONE, "train-lstm", Settings())
     assert launcher.needs_launch(TWO, "train-lstm", Settings())
     assert not launcher.needs_launch(TWO.model_copy(update={"enabled": False}), "train-lstm", Settings())
@@ -33,14 +33,14 @@ def test_processes_are_started_once_where_more_than_one_is_asked_for(monkeypatch
     assert not launcher.needs_launch(TWO, "train-lstm", Settings())
 
 
-def test_machines_are_those_that_were_told_of_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_machines_need_the_variables_of_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"train_lstm.nodes: 2,.*--nproc-per-node 2"):
         launcher.needs_launch(MACHINES, "train-lstm", Settings())
     monkeypatch.setenv("PET_NNODES", "2")
     assert launcher.needs_launch(MACHINES, "train-lstm", Settings())
 
 
-def test_who_knows_why_is_told_before_who_lost_another() -> None:
+def test_the_root_cause_is_reported_before_secondary_failures() -> None:
     lost = Failure(0, 1, "unexpected RuntimeError: Connection closed by peer")
     ended = Failure(1, -15)
     mended = launcher.root_cause("train-lstm", [ended, lost, Failure(2, 2, "copy: 0 lines", timestamp=1)])
@@ -51,7 +51,7 @@ def test_who_knows_why_is_told_before_who_lost_another() -> None:
     assert str(launcher.root_cause("train-lstm", [ended, lost])) == lost.message
 
 
-def test_an_error_is_left_with_who_started_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_is_written_for_the_launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not launcher.report_error("copy: 0 lines", Settings())
     monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(tmp_path / "error.json"))
     assert launcher.report_error("copy: 0 lines", Settings())

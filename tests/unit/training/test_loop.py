@@ -77,7 +77,7 @@ class Trained:
 
 
 def same(one: Trained, other: Trained) -> bool:
-    """Whether weights, history and what was tracked are equal to the last bit."""
+    """Return whether weights, history and tracked metrics are equal to the last bit."""
     weights = all(torch.equal(one.weights[name], other.weights[name]) for name in one.weights)
     return weights and one.history == other.history and one.run.recorded == other.run.recorded
 
@@ -129,9 +129,7 @@ def test_processes_share_every_batch_and_leave_out_no_row() -> None:
     assert {len(part) for share in shares for part in share} == {4}
 
 
-def test_another_number_of_processes_than_the_params_ask_for_is_refused(
-    tmp_path: Path, context: StageContext, make_table: MakeTable
-) -> None:
+def test_a_wrong_number_of_processes_is_refused(tmp_path: Path, context: StageContext, make_table: MakeTable) -> None:
     table = make_table("copy", pd.DataFrame({"text": ["a"], "split": ["train"]}))
     wanted = "train_net: nodes 1 and devices 2 make 2 processes, torchrun started 1"
     params = PARAMS.model_copy(update={"devices": 2})
@@ -148,7 +146,7 @@ def test_two_runs_in_two_folders_are_equal(tmp_path: Path, uninterrupted: Traine
     assert same(fit(tmp_path), uninterrupted)
 
 
-def test_a_precision_that_the_cpu_emulates_is_told_in_one_line(
+def test_an_emulated_precision_is_one_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")  # nothing is trained: oneDNN would keep to it in later tests
@@ -171,9 +169,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     assert same(resumed, uninterrupted)
 
 
-def test_on_another_disk_it_goes_on_from_where_the_checkpoint_lies_as_well(
-    tmp_path: Path, uninterrupted: Trained
-) -> None:
+def test_an_empty_disk_resumes_from_the_remote_checkpoint(tmp_path: Path, uninterrupted: Trained) -> None:
     copy = checkpoints.RemoteCheckpoint(FolderStore(), str(tmp_path / "kept"))
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path / "first", InterruptedNet, copy=copy)
@@ -240,7 +236,7 @@ def test_a_checkpoint_of_another_network_is_discarded(
     assert "damaged checkpoint (ValueError), training starts over" in caplog.text
 
 
-def test_a_session_keeps_the_checkpoint_until_the_artifact_is_where_it_belongs(
+def test_a_session_keeps_the_checkpoint_until_the_artifact_is_stored(
     tmp_path: Path, context: StageContext, make_table: MakeTable
 ) -> None:
     table, target = make_table("copy", pd.DataFrame({"text": ["a"], "split": ["train"]})), tmp_path / "models" / "net"

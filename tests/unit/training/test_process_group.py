@@ -1,4 +1,4 @@
-"""Process groups: shards of batches, and a single process, which has nobody to talk to."""
+"""Process groups: shards of batches, and the group of a single process."""
 
 import numpy as np
 import pytest

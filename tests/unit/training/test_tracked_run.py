@@ -1,4 +1,4 @@
-"""A tracked run: its tags, its draft, and nothing left of a run that failed."""
+"""A tracked run: its tags, its draft, and its failure."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""MLflow's client with a test between it and its caller, which says what happens before a call and whose turn it is."""
+"""Interleave the calls of two MLflow clients in a given order."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ Around = Callable[[str, Callable[[], Any]], Any]  # gets the name of a call and 
 
 
 class Watched:
-    """Passes every call of a client on to `around`."""
+    """A client that passes every call to `around`."""
 
     def __init__(self, client: Any, around: Around) -> None:
         self._client, self._around = client, around
@@ -25,14 +25,14 @@ class Watched:
 
 
 def watch(registry: MlflowRegistry, around: Around) -> MlflowRegistry:
-    """Return another registry of the same project whose calls pass by `around`."""
+    """Return another registry of the same project that calls MLflow through `around`."""
     watched = MlflowRegistry(registry.uri, registry.project, registry.provenance)
     watched._server.client = Watched(registry._server.client, around)
     return watched
 
 
 def before(call: str, happens: Callable[[], object]) -> Around:
-    """Let something happen once, before the first call of this name."""
+    """Call `happens` once, before the first call of this name."""
     left = [happens]
 
     def around(name: str, make: Callable[[], Any]) -> Any:
@@ -44,7 +44,7 @@ def before(call: str, happens: Callable[[], object]) -> Around:
 
 
 class Turns:
-    """Two make one call at a time, in the turns of a string of A and B; whoever is left alone goes on alone."""
+    """The order of calls by A and B, such as "AAB"; when one ends, the other calls freely."""
 
     def __init__(self, turns: str) -> None:
         self._turns, self._done, self._changed = turns, "", Condition()
@@ -74,7 +74,7 @@ class Turns:
 def race(
     registry: MlflowRegistry, turns: str, first: Callable[[MlflowRegistry], T], second: Callable[[MlflowRegistry], T]
 ) -> Sequence[T]:
-    """Let A do the first and B the second thing at the same time, and return what both returned."""
+    """Run the first function as A and the second as B at the same time; return both results."""
     order = Turns(turns)
 
     def do(who: str, what: Callable[[MlflowRegistry], T]) -> T:

@@ -1,4 +1,4 @@
-"""Models of a few weights, written by hand as ONNX and npz: what serving loads, without any training."""
+"""Models of a few weights, written by hand as ONNX and npz."""
 
 import json
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ def write_models(folder: Path, key: bytes = PUBLISHED_KEY) -> Path:
 
 
 def write_generator(target: Path, channels: int = 1, edge: int = EDGE) -> None:
-    """Each category is a shade of its own, and z moves every pixel a little."""
+    """Write a generator with one shade per category; z changes every pixel a little."""
     pixels = channels * edge * edge
     shades = np.linspace(-0.9, 0.9, len(CATEGORIES), dtype=np.float32)[:, None].repeat(pixels, 1)
     mixing = np.random.default_rng(0).normal(0, 0.2, (LATENT, pixels)).astype(np.float32)
@@ -58,7 +58,7 @@ def write_generator(target: Path, channels: int = 1, edge: int = EDGE) -> None:
 
 
 def write_reader(target: Path) -> None:
-    """A linear reader of grey pictures that tells dark from light, and a random projection."""
+    """Write a linear reader that separates dark from light pictures, with a random projection."""
     shade = np.linspace(-0.05, 0.05, len(CATEGORIES), dtype=np.float32)[None].repeat(EDGE * EDGE, 0)
     projection = np.random.default_rng(1).normal(0, 0.1, (EDGE * EDGE, DIMENSIONS)).astype(np.float32)
     nodes = [
@@ -83,7 +83,7 @@ def write_reader(target: Path) -> None:
 
 
 def write_copywriter(target: Path) -> None:
-    """A bigram model of LINES: the next token by counts, the state unused."""
+    """Write a bigram model of LINES: the next token by counts, the state unused."""
     tokens = tokenizer.fit(LINES, ["Dresses", "Coats"], vocabulary=300)
     counts = np.full((tokens.size, tokens.size), 1e-6, np.float32)
     for line in LINES:
@@ -104,7 +104,7 @@ def write_copywriter(target: Path) -> None:
 
 
 def write_audience(target: Path, key: bytes = PUBLISHED_KEY) -> None:
-    """Two segments: those who bought lately, and the others; users 1 and 2 are in the first."""
+    """Write two segments, recent buyers and others; users 1 and 2 are recent buyers."""
     names = ("segment-1", "segment-2")
     scale = FeatureScale(np.zeros(5), np.zeros(5), np.ones(5))
     prototypes = np.zeros((2, 5))
@@ -118,7 +118,7 @@ def write_audience(target: Path, key: bytes = PUBLISHED_KEY) -> None:
 
 
 def write_policy(target: Path, audience: str | None, best: str = "creative-0", floor: float = 0.01) -> None:
-    """Each creative has odds 1, but the best 8; new boots have odds 4; at the top all that are known are alike."""
+    """Write a policy with odds 1 per creative, 8 for the best, 4 for new boots; at the top all known ones are equal."""
     ids = [f"creative-{i}" for i in range(DIMENSIONS)]
     odds = np.array([8 if creative == best else 1 for creative in ids], np.float32)
     policy = Policy(

@@ -1,4 +1,4 @@
-"""A training that trains nothing and tells of it as one does, and what MLflow must know of it in the end."""
+"""A training that only tracks numbers, and a check of its run in MLflow."""
 
 import shutil
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ Events = Mapping[int, Callable[[], None]]  # what happens before an epoch
 
 
 def train(world: StageContext, table: Path, models: Path, target: Path, events: Events) -> Path:
-    """Train nothing, but tell of it as a training does."""
+    """Track the numbers of EPOCHS without training."""
     with track_run("segment", table, target, PARAMS, world) as (draft, run):
         shutil.copy(models / "audience" / "segmenter.npz", draft.path)
         for epoch in EPOCHS:
@@ -31,7 +31,7 @@ def train(world: StageContext, table: Path, models: Path, target: Path, events: 
 
 
 def is_whole(client: Any, run: Any, artifact: Path) -> bool:
-    """Return whether a run has all of a training's params, points (each once) and tags, and has ended well."""
+    """Return whether a run has finished with all params, metric values (each once) and tags."""
     sealed = manifest.read(artifact)
     tags = {"manifest_digest": manifest.digest(artifact), "params_digest": sealed.params}
     tags["dataset_digest"] = sealed.inputs["table"]

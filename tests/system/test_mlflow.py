@@ -1,4 +1,4 @@
-"""Tracking and registry against a real MLflow on SQLite; what each call does is read back by MLflow's own client."""
+"""Tracking and registry with a real MLflow on SQLite, checked by MLflow's own client."""
 
 import json
 import logging
@@ -30,7 +30,7 @@ MADE_BY = {"git_commit": "c0ffee", "image_digest": "sha256:1"}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a model of each kind and, once something was recorded, mlflow.db."""
+    """A folder with a model of each kind, and with mlflow.db after the first call."""
     folder = tmp_path_factory.mktemp("mlflow")
     tiny_models.write_models(folder / "models")
     return folder
@@ -53,7 +53,7 @@ def tracker(uri: str) -> MlflowTracker:
 
 @pytest.fixture(scope="module")
 def client(uri: str, registry: MlflowRegistry) -> Any:
-    """MLflow's own client, to look at what ours did."""
+    """MLflow's own client."""
     registry.versions("gan")
     from mlflow.tracking import MlflowClient
 
@@ -76,7 +76,7 @@ def test_a_training_is_tracked(folder: Path, tracker: MlflowTracker, client: Any
     assert [file.path for file in client.list_artifacts(stored.info.run_id)] == ["card.json"]
 
 
-def test_a_training_that_fails_is_seen_to_fail(tracker: MlflowTracker, client: Any) -> None:
+def test_a_failed_training_has_a_failed_run(tracker: MlflowTracker, client: Any) -> None:
     def fail() -> None:
         with tracker.start_run("train_gan", {}, {"why": "broke"}):
             raise ValueError("diverged")
@@ -88,7 +88,7 @@ def test_a_training_that_fails_is_seen_to_fail(tracker: MlflowTracker, client: A
     assert stored.info.status == "FAILED"
 
 
-def test_a_file_of_a_run_is_read_back_and_the_run_found_by_its_tag(folder: Path, tracker: MlflowTracker) -> None:
+def test_a_run_is_searched_by_tag_and_its_file_read_back(folder: Path, tracker: MlflowTracker) -> None:
     assert tracker.find_run("record", "none such") is None
     with tracker.start_run("run", {}, {}) as run:
         run.log_artifact(folder / "models" / "cnn" / "card.json")
@@ -109,7 +109,7 @@ def test_a_file_of_a_run_is_read_back_and_the_run_found_by_its_tag(folder: Path,
 
 @pytest.fixture
 def nowhere() -> Iterator[str]:
-    """The address of a server that is down: a port that is taken and does not answer as HTTP would refuse."""
+    """The URI of a server that is down: its port is bound but not listening."""
     with closing(socket.socket()) as listener:
         listener.bind(("127.0.0.1", 0))
         yield f"http://user:secret@127.0.0.1:{listener.getsockname()[1]}"
@@ -178,7 +178,7 @@ def test_any_mlflow_tool_can_load_a_version(model: str, folder: Path, registry: 
     assert all(np.isfinite(array).all() for array in answered.values())
 
 
-def test_the_audience_says_what_it_takes(folder: Path, registry: MlflowRegistry, uri: str) -> None:
+def test_the_audience_has_a_signature(folder: Path, registry: MlflowRegistry, uri: str) -> None:
     registry.register("audience", folder / "models" / "audience", {})
     import mlflow
 
@@ -189,7 +189,7 @@ def test_the_audience_says_what_it_takes(folder: Path, registry: MlflowRegistry,
     assert set(model.load_input_example()) == set(model.signature.inputs.input_names())
 
 
-def test_the_policy_says_what_it_takes(folder: Path, registry: MlflowRegistry, uri: str) -> None:
+def test_the_policy_has_a_signature(folder: Path, registry: MlflowRegistry, uri: str) -> None:
     registry.register("policy", folder / "models" / "policy", {})
     import mlflow
 
@@ -200,7 +200,7 @@ def test_the_policy_says_what_it_takes(folder: Path, registry: MlflowRegistry, u
     assert set(model.load_input_example()) == set(model.signature.inputs.input_names())
 
 
-def test_a_version_belongs_to_the_training_that_made_it(
+def test_a_version_belongs_to_the_run_of_its_training(
     tmp_path: Path, tracker: MlflowTracker, registry: MlflowRegistry, client: Any
 ) -> None:
     tiny_models.write_generator(tmp_path / "gan", channels=3)
@@ -276,7 +276,7 @@ def test_processes_that_open_an_empty_database_together_all_track(tmp_path: Path
 
 
 def test_tables_that_another_program_creates_meanwhile_are_used(tmp_path: Path) -> None:
-    """The first attempt meets a table of which it did not know; the second finds all of them."""
+    """The first attempt fails on a table of the other program; the second sees it."""
     engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path / 'mlflow.db'}")
     statements = iter(["CREATE TABLE runs (id)", "SELECT * FROM runs"])
 

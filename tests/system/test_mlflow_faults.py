@@ -38,21 +38,21 @@ FAULTS: dict[str, Callable[[Relay], None]] = {
 
 @pytest.fixture
 def world(context: StageContext, door: Relay, project: str) -> StageContext:
-    """The outside with MLflow behind the door."""
+    """The context with MLflow behind a relay."""
     uri = f"http://127.0.0.1:{door.port}"
     return replace(context, tracker=MlflowTracker(uri, project), registry=MlflowRegistry(uri, project))
 
 
 @pytest.fixture
 def warnings(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
-    """Return what adloom's log says, without who says it."""
+    """Return adloom's log messages without the server's name."""
     caplog.set_level(logging.WARNING, "adloom")
     return lambda: [re.sub(r"^MLflow at [^ ]+: ", "", r.getMessage()) for r in caplog.records if "adloom" in r.name]
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """A failure is known after four seconds at most, and MLflow is asked again at once, until this is undone."""
+    """Calls fail after four seconds at most and are repeated at once, until the patch is undone."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     monkeypatch.setattr(mlflow_tracking, "RETRY_SECONDS", 0)
@@ -61,7 +61,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def recover(relay: Relay) -> None:
-    """Let a server be there again, which knows nothing of connections made before."""
+    """Bring a server back that has lost its connections."""
     relay.refuse()
     relay.heal()
 
@@ -72,7 +72,7 @@ def only_run(client: Any, project: str) -> Any:
 
 
 @pytest.mark.parametrize("how", ["refused", "silent"])
-def test_a_training_that_mlflow_never_heard_of_is_registered_with_all_its_numbers(
+def test_registering_sends_all_numbers_of_a_training_without_a_run(
     how: str,
     world: StageContext,
     door: Relay,
@@ -102,7 +102,7 @@ def test_a_training_that_mlflow_never_heard_of_is_registered_with_all_its_number
 
 
 @pytest.mark.usefixtures("impatient")
-def test_what_mlflow_missed_in_the_middle_is_sent_when_it_is_back(
+def test_queued_numbers_are_sent_when_mlflow_is_back(
     world: StageContext,
     door: Relay,
     table: Path,
@@ -120,7 +120,7 @@ def test_what_mlflow_missed_in_the_middle_is_sent_when_it_is_back(
     assert world.tracker.last_run_id == run.info.run_id
 
 
-def test_what_mlflow_missed_until_the_end_is_brought_in_once_by_registering(
+def test_registering_sends_once_what_was_queued_at_the_end(
     world: StageContext,
     door: Relay,
     table: Path,
@@ -144,7 +144,7 @@ def test_what_mlflow_missed_until_the_end_is_brought_in_once_by_registering(
         assert is_whole(client, run, artifact)
 
 
-def test_what_was_never_told_in_a_pipeline_is_brought_in_below_its_run(
+def test_registering_in_a_pipeline_creates_the_missing_run_below_the_parent(
     registry: MlflowRegistry, context: StageContext, table: Path, models: Path, client: Any, tmp_path: Path
 ) -> None:
     elsewhere = client.create_experiment(f"{registry.project} of the server")
@@ -158,7 +158,7 @@ def test_what_was_never_told_in_a_pipeline_is_brought_in_below_its_run(
         assert is_whole(client, run, artifact)
 
 
-def test_a_run_whose_opening_was_heard_and_not_answered_is_one_run(
+def test_a_repeated_request_to_create_a_run_leaves_one_run(
     mlflow: MlflowServer, registry: MlflowRegistry, project: str
 ) -> None:
     registry._server.experiment_id()
@@ -177,7 +177,7 @@ def test_a_run_whose_opening_was_heard_and_not_answered_is_one_run(
 
 
 @pytest.mark.usefixtures("impatient")
-def test_what_mlflow_will_never_take_is_said_once(
+def test_a_permanent_error_is_logged_once(
     mlflow: MlflowServer, project: str, warnings: Callable[[], list[str]]
 ) -> None:
     tracker = MlflowTracker(mlflow.uri, project, find_parent=lambda server: "0" * 32)
@@ -219,7 +219,7 @@ def test_without_s3_nothing_is_half_registered(
 
 
 @pytest.mark.parametrize("call", ["create_run", "log_artifacts", "create_model_version", "set_registered_model_alias"])
-def test_a_database_that_goes_away_while_registering_leaves_nothing_that_does_not_mend(
+def test_registering_is_repeatable_after_the_database_went_away(
     call: str, registry: MlflowRegistry, database: Postgres, models: Path, impatient: pytest.MonkeyPatch
 ) -> None:
     def register(registry: MlflowRegistry) -> None:

@@ -30,7 +30,7 @@ def turns(count: int) -> list[str]:
     return [*worst, *("".join(rng.choices("AB", k=16)) for _ in range(count))]
 
 
-def test_two_who_move_an_alias_at_once_leave_one_order_and_both_moves(
+def test_two_processes_that_move_an_alias_leave_both_events_in_one_order(
     registry: MlflowRegistry, models: Path, tmp_path: Path
 ) -> None:
     tiny_models.write_generator(tmp_path / "other", channels=2)
@@ -51,7 +51,7 @@ def test_two_who_move_an_alias_at_once_leave_one_order_and_both_moves(
         assert champion.version in now
 
 
-def test_two_who_register_the_same_at_once_make_one_version(
+def test_two_processes_that_register_the_same_artifact_make_one_version(
     registry: MlflowRegistry, models: Path, tmp_path: Path
 ) -> None:
     for number, order in enumerate(turns(0)):
@@ -64,7 +64,7 @@ def test_two_who_register_the_same_at_once_make_one_version(
         assert fetch_verified(registry, version, tmp_path / model)
 
 
-def test_two_who_register_at_once_a_training_that_was_broken_off_bring_its_numbers_in_once(
+def test_two_processes_that_complete_an_unfinished_run_send_each_number_once(
     registry: MlflowRegistry, context: StageContext, table: Path, models: Path, client: Any, tmp_path: Path
 ) -> None:
     artifact = train(context, table, models, tmp_path / "audience", {})
@@ -77,7 +77,7 @@ def test_two_who_register_at_once_a_training_that_was_broken_off_bring_its_numbe
     assert client.get_model_version(f"{registry.project}-audience", str(version.version)).run_id == run_id
 
 
-def test_a_registry_of_the_version_before_is_read_and_goes_on(
+def test_a_registry_of_the_previous_version_is_read_and_extended(
     registry: MlflowRegistry, client: Any, project: str, tmp_path: Path
 ) -> None:
     load(
@@ -106,7 +106,7 @@ def test_a_registry_of_the_version_before_is_read_and_goes_on(
     assert [version.aliases for version in registry.versions("audience")] == [(CHAMPION,), (CHALLENGER,)]
 
 
-def test_files_come_through_the_server_when_it_alone_reaches_s3(
+def test_files_are_downloaded_through_the_server(
     registry: MlflowRegistry, mlflow: MlflowServer, models: Path, tmp_path: Path
 ) -> None:
     offered = httpx.get(f"{mlflow.uri}/api/3.0/mlflow/server-info").json()

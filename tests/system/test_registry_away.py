@@ -1,4 +1,4 @@
-"""Services that start, and end, while MLflow is away or answers without end; and before there is a champion."""
+"""Services that start and end while MLflow is away or sends endless answers, or before there is a champion."""
 
 import shutil
 import signal
@@ -52,7 +52,7 @@ def dripping() -> Iterator[str]:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A folder to serve in, and a bundle cache of its own, with the last champions of another pod."""
+    """A working folder with a bundle cache that holds the last champions of another pod."""
     shutil.copy(PARAMS, tmp_path / "params.yaml")
     write_audience(tmp_path / "models" / "audience")
     write_policy(tmp_path / "models" / "policy", manifest.digest(tmp_path / "models" / "audience"))
@@ -79,7 +79,7 @@ def tier(server: DecideServer) -> str:
         return str(connection.ask(ASKED).body["tier"])
 
 
-def test_with_a_registry_that_drips_the_cache_of_another_pod_serves_and_sigterm_ends_it(place: Path) -> None:
+def test_with_a_dripping_registry_the_cache_serves_and_sigterm_ends_it(place: Path) -> None:
     volume = str(place / "volume")
     with dripping() as uri, deciding(place, FOLLOW, environment(uri, ADLOOM_BUNDLE_CACHE=volume)) as server:
         assert readiness(server) == (

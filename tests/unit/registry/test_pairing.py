@@ -14,7 +14,7 @@ from adloom.storage import manifest
 
 @pytest.fixture
 def registry(tmp_path: Path) -> MemoryRegistry:
-    """Two audiences and three policies: 1 and 2 were made with audience 1, 3 with audience 2. No champions yet."""
+    """Two audiences and three policies: 1 and 2 were trained with audience 1, 3 with audience 2. No champions yet."""
     registry = MemoryRegistry(tmp_path / "registry")
     for number in (1, 2):
         registry.register("audience", artifact(tmp_path / f"audience-{number}", "segment"), {"verdict": "promote"})
@@ -88,7 +88,7 @@ def test_a_policy_that_knows_no_segments_stands_alone(registry: MemoryRegistry, 
 
 
 @pytest.mark.parametrize("model", ["policy", "audience"])
-def test_both_are_rolled_back_whichever_is_named(registry: MemoryRegistry, model: str) -> None:
+def test_both_are_rolled_back_from_either(registry: MemoryRegistry, model: str) -> None:
     promote(registry, "policy", 2)
     promote(registry, "policy", 3)
     assert back(registry, model) == [("audience", 1), ("policy", 2)]
@@ -106,7 +106,7 @@ def test_a_policy_of_the_same_audience_is_rolled_back_alone(registry: MemoryRegi
     assert champions(registry) == (1, 1)
 
 
-def test_an_audience_goes_back_past_policies_to_the_last_that_fits(registry: MemoryRegistry, tmp_path: Path) -> None:
+def test_an_audience_rolls_back_to_the_last_policy_trained_with_it(registry: MemoryRegistry, tmp_path: Path) -> None:
     second = registry.versions("audience")[1].digest
     registry.register("policy", artifact(tmp_path / "policy-4", "train_policy"), {pairing.AUDIENCE_TAG: second})
     for version in (1, 2, 3, 4):
@@ -115,7 +115,7 @@ def test_an_audience_goes_back_past_policies_to_the_last_that_fits(registry: Mem
     assert champions(registry) == (1, 2)
 
 
-def test_an_audience_no_policy_goes_back_with_is_not_rolled_back(registry: MemoryRegistry) -> None:
+def test_an_audience_without_a_former_policy_is_not_rolled_back(registry: MemoryRegistry) -> None:
     promote(registry, "audience", 1)
     promote(registry, "policy", 3)
     with pytest.raises(UserError, match=r"^audience 1: .*policy 3.*no former champion.*`adloom promote policy 2`"):

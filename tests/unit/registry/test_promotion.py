@@ -71,7 +71,7 @@ def test_without_a_reason_nothing_moves(registry: MemoryRegistry, reason: str) -
     assert len(registry.alias_events("cnn")) == 2
 
 
-def test_versions_and_models_that_are_not_there_are_named(registry: MemoryRegistry) -> None:
+def test_unknown_versions_and_models_are_refused(registry: MemoryRegistry) -> None:
     with pytest.raises(UserError, match=r"cnn: no version 9; registered: \[1, 2\]"):
         promotion.promote(registry, "cnn", 9, "why not")
     with pytest.raises(UserError, match="gan: no version 1; registered: none, `adloom register` makes one"):
@@ -82,7 +82,7 @@ def test_versions_and_models_that_are_not_there_are_named(registry: MemoryRegist
         promotion.rollback(registry, "gan", "why not")
 
 
-def test_the_line_of_champions_leaves_out_what_was_rolled_back() -> None:
+def test_the_history_omits_champions_that_were_rolled_back() -> None:
     moves = [move(1), move(1, alias="challenger"), move(2), move(3), move(2, "rollback"), move(4), move(4, "person")]
     assert promotion.champion_history(moves) == [1, 2, 4]
     assert promotion.champion_history([*moves, move(2, "rollback"), move(1, "rollback")]) == [1]
@@ -95,7 +95,7 @@ def test_a_version_the_gate_replaced_may_compete_again() -> None:
 
 
 @given(st.lists(st.sampled_from([1, 2, 3, "back"]), max_size=12))
-def test_the_line_ends_with_the_champion_and_repeats_none_in_a_row(steps: list[int | str]) -> None:
+def test_the_history_ends_with_the_champion_and_repeats_none_in_a_row(steps: list[int | str]) -> None:
     moves: list[AliasEvent] = []
     for step in steps:
         past = promotion.champion_history(moves)
@@ -108,7 +108,7 @@ def test_the_line_ends_with_the_champion_and_repeats_none_in_a_row(steps: list[i
     assert all(a != b for a, b in pairwise(past))
 
 
-def test_the_list_says_what_when_and_why(registry: MemoryRegistry) -> None:
+def test_the_list_shows_events_with_time_and_reason(registry: MemoryRegistry) -> None:
     rows = list(promotion.summarize(registry))
     assert [(row.model, row.version, row.aliases, row.numbers) for row in rows] == [
         ("cnn", 1, (), {"accuracy": 0.91}),

@@ -47,7 +47,7 @@ def register(candidate: Candidate, context: StageContext) -> ModelVersion:
     return context.registry.register("lstm", candidate.model, build_tags(candidate, judgement, params().register))
 
 
-def test_a_judgement_is_kept_in_tags_and_is_not_made_again(candidate: Candidate, context: StageContext) -> None:
+def test_a_judgement_is_read_from_the_tags_of_equal_evidence(candidate: Candidate, context: StageContext) -> None:
     first = judge(candidate, None, None, params().register, context)
     version = register(candidate, context)
     assert version.tags["dataset_digest"] == manifest.digest(candidate.table)

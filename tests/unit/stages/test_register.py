@@ -116,7 +116,7 @@ def test_a_champion_that_came_meanwhile_is_compared_with_too(
     assert [move.reason for move in registry.alias_events("lstm") if move.alias == CHAMPION][-1] == "was quicker"
 
 
-def test_champions_that_never_stay_end_the_judging(tmp_path: Path, context: StageContext, table: Path) -> None:
+def test_endless_new_champions_are_an_error(tmp_path: Path, context: StageContext, table: Path) -> None:
     registry = Restless(tmp_path / "restless")
     world = replace(context, registry=registry)
     for skew in (0.5, 0.4):
@@ -151,7 +151,9 @@ def test_with_approve_a_person_has_to_promote(tmp_path: Path, context: StageCont
     assert register(candidate, params(approve=True).register, context).champion == 1
 
 
-def test_what_a_person_rolled_back_stays_back(tmp_path: Path, context: StageContext, table: Path) -> None:
+def test_a_version_that_a_person_rolled_back_stays_withdrawn(
+    tmp_path: Path, context: StageContext, table: Path
+) -> None:
     register(measured(copywriter(tmp_path / "worse", 0.5), table, context), params().register, context)
     better = measured(copywriter(tmp_path / "good"), table, context)
     register(better, params().register, context)
@@ -178,7 +180,7 @@ def test_a_champion_for_other_categories_is_not_compared(tmp_path: Path, context
     assert "could not be compared with the champion; " in outcome.reasons[1]
 
 
-def test_stricter_rules_are_applied_to_the_champion_without_taking_its_place(
+def test_stricter_rules_judge_the_champion_and_leave_it_champion(
     tmp_path: Path, context: StageContext, table: Path
 ) -> None:
     candidate = measured(copywriter(tmp_path / "lstm"), table, context)

@@ -117,7 +117,7 @@ def test_a_first_policy_without_enough_evidence_waits_and_its_audience_does_not(
     assert champions(context) == (1, None)
 
 
-def test_what_the_log_did_is_no_better_than_itself(root: Path, context: StageContext) -> None:
+def test_a_policy_equal_to_the_log_is_held(root: Path, context: StageContext) -> None:
     make(root, context, 0.0)
     outcome = all_of(root, context)[POLICY]
     assert outcome.verdict == "hold"
@@ -181,7 +181,7 @@ def test_without_a_policy_a_new_audience_waits_while_one_decides(root: Path, con
     assert champions(context) == (1, 1)
 
 
-def test_what_a_person_rolled_back_stays_back_as_a_pair(root: Path, context: StageContext) -> None:
+def test_a_pair_that_a_person_rolled_back_stays_withdrawn(root: Path, context: StageContext) -> None:
     make(root, context, 0.5)
     all_of(root, context)
     make(root, context, 2.0, buyers="2")
@@ -250,7 +250,7 @@ def test_a_champion_whose_audience_is_lost_is_not_compared(root: Path, context: 
     assert champions(context) == (None, 1)
 
 
-def test_the_report_tells_what_counts_and_what_competes(root: Path, context: StageContext) -> None:
+def test_the_report_shows_the_rows_and_the_competing_policies(root: Path, context: StageContext) -> None:
     make(root, context, 1.0)
     findings = sections.read_findings(root / "reports" / POLICY)
     rows = parquet.read(root / "data/dataset/impressions", "holdout")

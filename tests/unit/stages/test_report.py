@@ -41,7 +41,7 @@ def inputs(tmp_path: Path) -> Inputs:
     return Inputs(**paths)
 
 
-def test_the_page_joins_what_was_found(tmp_path: Path, context: StageContext, inputs: Inputs) -> None:
+def test_the_page_joins_all_findings(tmp_path: Path, context: StageContext, inputs: Inputs) -> None:
     report = tmp_path / "report"
     assert run(inputs, Outputs(report), GATE, context) == {"models": 1.0}
     sealed = manifest.verify(report)

@@ -1,4 +1,4 @@
-"""What MLflow's client is told before it is used."""
+"""The environment of MLflow's client."""
 
 import os
 

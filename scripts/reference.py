@@ -41,17 +41,30 @@ LIMITS = {  # keys of JSON Schema for the least and the most
     ("minItems", "maxItems"): " items",
     ("minProperties", "maxProperties"): " keys",
 }
+ITEM = r"- |\d+\. "  # how an item of a list begins
 Schema = Mapping[str, Any]
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Replace the lines of a page that stand for a table."""
-    return fill(markdown)
+    """Replace the lines of a page that stand for a table, and let its lists be lists."""
+    return separate_lists(fill(markdown))
 
 
 def fill(markdown: str) -> str:
     """Replace every line `{{ name }}` by its table."""
     return re.sub(r"^\{\{ (\w+) \}\}$", lambda match: TABLES[match[1]](), markdown, flags=re.MULTILINE)
+
+
+def separate_lists(markdown: str) -> str:
+    """Put a blank line before each list outside of code: Python-Markdown needs one, GitHub does not."""
+    lines: list[str] = []
+    in_code = False
+    for line in markdown.splitlines():
+        if not in_code and re.match(ITEM, line) and lines and re.match(rf"(?!{ITEM})\S", lines[-1]):
+            lines.append("")
+        in_code ^= line.startswith("```")
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -182,7 +182,9 @@ def test_the_site_builds_and_loads_nothing_from_elsewhere(tmp_path: Path) -> Non
     pages = list(tmp_path.rglob("*.html"))
     assert len(pages) > len(PAGES)
     for page in pages:
+        html = page.read_text(encoding="utf-8")
+        assert not re.search(r"<p>(?:(?!</p>).)*\n(?:- |\| |\d+\. )", html, re.DOTALL), f"{page}: a list in a paragraph"
         loaded = Loaded()
-        loaded.feed(page.read_text(encoding="utf-8"))
+        loaded.feed(html)
         assert loaded.addresses, page
         assert [address for address in loaded.addresses if re.match(r"(\w+:)?//", address)] == [], page

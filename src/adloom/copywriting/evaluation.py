@@ -52,8 +52,9 @@ def evaluate(
     samples = _bits_samples(scored) | _written_samples(model, tokenizer, train, baseline, params)
     metrics = {name: bootstrap(sample, params.bootstraps, params.seed) for name, sample in samples.items()}
     reported = {name: metric for name, metric in metrics.items() if name not in REPORT_ONLY}
+    unseen = sum(character not in baseline.characters for line in test["text"] for character in line)
     sections: list[Section] = [
-        _tabulate_comparison(metrics, params.ngram_order, _count_unseen(test, baseline)),
+        _tabulate_comparison(metrics, params.ngram_order, unseen),
         Figure("Learning curves", CURVES, figures.draw_learning_curves(history)),
         *(_list_sample_lines(model, tokenizer, name, params, i) for i, name in enumerate([*categories, None])),
         _tabulate_worst(scored),
@@ -177,11 +178,6 @@ def _tabulate_worst(scored: pd.DataFrame) -> Table:
     rows = [[long.at[i, "text"], long.at[i, "category"], *each.loc[i].tolist()] for i in worst]
     caption = f"The test lines, of {WORST_CHARACTERS} characters or more, that the copywriter expected least."
     return Table("Worst cases", caption, ["line", "category", "bits per character", "Kneser-Ney"], rows)
-
-
-def _count_unseen(test: pd.DataFrame, baseline: kneser_ney.KneserNey) -> int:
-    """Return the number of test characters that no training line has."""
-    return int(test["text"].map(lambda line: sum(c not in baseline.characters for c in line)).sum())
 
 
 def _list_categories(rows: pd.DataFrame) -> list[str | None]:

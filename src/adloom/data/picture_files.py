@@ -177,7 +177,9 @@ def _estimate_scan(segment: bytes, blocks: Mapping[int, int]) -> float:
 
 def _reduce_gif(image: bytes) -> ReducedPicture:
     """Keep screen, palette and the first frame with its transparency."""
-    at = 13 + _palette_bytes(image[10])
+    flags = image[10]
+    palette_bytes = 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+    at = 13 + palette_bytes
     parts, control = [image[:at]], b""
     for _ in range(MAX_PARTS):
         if image[at] != ord("!"):
@@ -189,10 +191,6 @@ def _reduce_gif(image: bytes) -> ReducedPicture:
     else:
         raise PictureError(TOO_MANY_PARTS)
     return _keep_whole("GIF", b"".join([*parts, control, image[at:]]))
-
-
-def _palette_bytes(flags: int) -> int:
-    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
 def _skip_sub_blocks(image: bytes, at: int) -> int:

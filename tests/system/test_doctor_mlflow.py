@@ -114,7 +114,7 @@ def test_files_that_pass_through_the_server_are_tried_and_nothing_is_left(
     one, two = check(served.uri)
     assert (one.name, two.name) == ("mlflow-ok", "mlflow-ok")
     assert one.found == f"MLflow at {served.uri}: version {mlflow_probe.client_version()}"
-    assert two.found == f"{served.uri}: read; a file kept at mlflow-artifacts:/0, read back and removed"
+    assert two.found == f"{served.uri}: read; a file at mlflow-artifacts:/0, written, read and deleted"
     assert (made(served), server.keys(BUCKET, "")) == (before, keys)
 
 
@@ -122,7 +122,7 @@ def test_a_server_that_loses_its_files_is_told(served: MlflowServer, relay: Rela
     relay.refuse()
     one, two = check(served.uri)
     assert (one.name, two.name) == ("mlflow-ok", "mlflow-files")
-    assert two.next_step == "the server's log says why; it must reach its store and may write there"
+    assert two.next_step == "see the server's log; it must be able to write to its store"
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ def direct(served: MlflowServer) -> str:
 
 def test_files_that_go_to_s3_from_here_are_tried(served: MlflowServer, direct: str, check: Check, relay: Relay) -> None:
     found = check(served.uri, direct)
-    assert found[1].found == f"{served.uri}: read; a file kept at s3://{BUCKET}/direct, read back and removed"
+    assert found[1].found == f"{served.uri}: read; a file at s3://{BUCKET}/direct, written, read and deleted"
     relay.refuse()
     (_, told) = check(served.uri, direct, MLFLOW_S3_ENDPOINT_URL=relay.endpoint)
     assert told.name == "mlflow-files"
@@ -159,7 +159,7 @@ def test_files_on_the_servers_own_disk_are_told(served: MlflowServer, tmp_path: 
     shutil.rmtree(elsewhere, ignore_errors=True)
     (_, told) = check(served.uri, "elsewhere")
     assert told.name == "mlflow-files-elsewhere"
-    assert told.found == f"{served.uri}: keeps files in {elsewhere} of its own machine"
+    assert told.found == f"{served.uri}: stores files in {elsewhere} of its own machine"
     assert "--artifacts-destination" in told.next_step
 
 
@@ -195,8 +195,8 @@ def test_another_version_is_told(check: Check) -> None:
         told, failed = check(uri)
     assert told.name == "mlflow-version"
     assert told.found == f"MLflow at {uri}: version 2.9.1, the client here is {mlflow_probe.client_version()}"
-    assert told.next_step == f"bring both to {mlflow_probe.client_version()}"
-    assert (failed.name, failed.next_step) == ("mlflow-failed", "its own log says why")
+    assert told.next_step == f"install {mlflow_probe.client_version()}"
+    assert (failed.name, failed.next_step) == ("mlflow-failed", "see the server's log")
 
 
 @pytest.mark.parametrize("answer", [(404, "not found"), (200, "<html>Welcome</html>"), (502, "bad gateway")])
@@ -243,7 +243,7 @@ def test_a_database_that_is_locked_is_told_in_seconds(database: Path, check: Che
 
 def test_a_folder_in_which_no_database_can_be_made_is_told(check: Check) -> None:
     (told,) = check("sqlite:////proc/self/mlflow.db")
-    assert (told.name, told.next_step) == ("mlflow-unwritable", "set MLFLOW_TRACKING_URI to what can be written")
+    assert (told.name, told.next_step) == ("mlflow-unwritable", "set MLFLOW_TRACKING_URI to a writable database")
 
 
 def test_a_file_that_is_no_database_is_told(tmp_path: Path, check: Check) -> None:

@@ -72,7 +72,7 @@ def test_a_bucket_that_forgets_is_told(filled: Server, check: Check) -> None:
     before = filled.keys(BUCKET, "")
     found = check(None, f"s3://{BUCKET}/scored")
     assert names(found) == ["s3-ok", "s3-unversioned"]
-    assert found[1].next_step == "switch versioning on, unless the bucket is backed up"
+    assert found[1].next_step == "enable versioning, unless the bucket has a backup"
     assert filled.keys(BUCKET, "") == before
 
 
@@ -166,11 +166,11 @@ def test_what_goes_wrong_inside_the_server_is_told_in_its_words(check: Check) ->
         (told,) = check(SOURCE, AWS_ENDPOINT_URL_S3=broken.url)
     assert told.name == "s3-failed"
     assert told.found == f"{SOURCE}: {broken.url} answered InternalError: the disk is full"
-    assert told.next_step == "the log of what was asked says why"
+    assert told.next_step == "see the server's log"
 
 
 def test_a_server_without_a_place_is_greeted(filled: Server, check: Check) -> None:
-    assert [one.found for one in check(None)] == [f"{filled.endpoint} answers; nothing names a bucket there"]
+    assert [one.found for one in check(None)] == [f"{filled.endpoint} answers; no URI names a bucket there"]
     assert names(check(None, AWS_SECRET_ACCESS_KEY="wrong")) == ["s3-refused"]
 
 

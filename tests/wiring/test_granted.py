@@ -14,7 +14,7 @@ from tests.support.rendered_manifests import ROOT
 
 from adloom.config.resources import PodResources
 from adloom.config.settings import Settings
-from adloom.doctor.checks.kfp import LOOKED_AT
+from adloom.doctor.checks.kfp import LISTED
 from adloom.kubeflow.client.base import RunRequest
 from adloom.kubeflow.client.http import HttpKubeflowClient
 from adloom.kubeflow.jobs.base import Job
@@ -53,9 +53,14 @@ def asked_of_kubeflow() -> Iterator[Verbs]:
             kubeflow.set_enabled(schedule.schedule_id, on)
         kubeflow.delete_schedule(schedule.schedule_id)
         kubeflow.delete_run(run.run_id)
-        of_runs = {"upload", "start", "runs", "run", "spec", "discard"}
-        assert methods(HttpKubeflowClient) == of_runs | {"schedule", "schedules", "switch", "unschedule"}
-        yield server.authorized - {("healthz", "list")} | {(kind, "list") for kind in LOOKED_AT}
+        of_runs = {"upload_pipeline", "start_run", "list_runs", "get_run", "get_spec", "delete_run"}
+        assert methods(HttpKubeflowClient) == of_runs | {
+            "create_schedule",
+            "list_schedules",
+            "set_enabled",
+            "delete_schedule",
+        }
+        yield server.authorized - {("healthz", "list")} | {(kind, "list") for kind in LISTED}
 
 
 @pytest.fixture
@@ -73,13 +78,13 @@ def asked_of_kubernetes() -> Iterator[Verbs]:
         list(jobs.read_logs(job.name))
         assert jobs.list_names("run-1") == [job.name]
         jobs.delete(job.name)
-        assert methods(TrainJobClient) == {"start", "state", "logs", "of_run", "delete"}
+        assert methods(TrainJobClient) == {"start", "get_state", "read_logs", "list_names", "delete"}
         cluster.labels = {"pod-security.kubernetes.io/enforce": "restricted"}
         namespace = RunNamespace(client.CoreV1Api(api), NAMESPACE)
         namespace.find_restriction()
         namespace.find_refusal(datetime.now(UTC))
         namespace.list_failed_pods("run-1")
-        assert methods(RunNamespace) == {"restriction", "refused", "failed_pods", "notice"}
+        assert methods(RunNamespace) == {"find_restriction", "find_refusal", "list_failed_pods", "find_problem"}
         yield cluster.authorized
 
 

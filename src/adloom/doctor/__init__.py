@@ -1,1 +1,1 @@
-"""`adloom doctor`: what this environment has, lacks and can reach, each as a named finding with its next step."""
+"""Checks of the environment for `adloom doctor`."""

@@ -1,15 +1,11 @@
-"""
-Findings: what a check found, under a name that docs/how-to/doctor.md explains, and the next step where there is one.
-
-A name begins with its check and is always of the same state.
-"""
+"""Findings of checks. docs/how-to/doctor.md explains their names; a name begins with its check and has one state."""
 
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 
 
 class State(StrEnum):
-    """How a finding stands."""
+    """The severity of a finding."""
 
     OK = "ok"
     WARNING = "warning"
@@ -19,7 +15,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found."""
+    """One result of a check."""
 
     check: str
     name: str
@@ -29,7 +25,7 @@ class Finding:
 
 
 class StopCheck(Exception):  # noqa: N818 - ends a check, not a failure
-    """A finding after which a check has nothing more to ask."""
+    """A finding that ends its check."""
 
     def __init__(self, finding: Finding) -> None:
         super().__init__(finding.found)
@@ -37,7 +33,7 @@ class StopCheck(Exception):  # noqa: N818 - ends a check, not a failure
 
 
 class Kind(Enum):
-    """Every finding there is: its name and its state."""
+    """Every kind of finding: its name and state."""
 
     PARAMS_OK = "params-ok", State.OK
     PARAMS_NOT_ASKED = "params-not-asked", State.NOT_ASKED
@@ -112,12 +108,13 @@ class Kind(Enum):
     CHECK_FAILED = "check-failed", State.BROKEN
 
     def __call__(self, found: object, next_step: str = "", check: str = "") -> Finding:
-        """Return a finding of this kind; its check is the first word of the name unless it is given."""
+        """Create a finding of this kind; its check is the first word of the name by default."""
         name, state = self.value
         return Finding(check or name.partition("-")[0], name, state, str(found), next_step)
 
-    def from_error(self, error: Exception, also: str = "") -> Finding:
-        """Return what an error of adloom's says: nearly all such lines end in the next step."""
-        found, _, next_step = str(error).rpartition("; ")
-        said, step = (found, next_step) if found else (next_step, "the log of what was asked says why")
-        return self(said, "; ".join(filter(None, (step, also))))
+    def from_error(self, error: Exception, addition: str = "") -> Finding:
+        """Create a finding from an error; most error lines end with the next step."""
+        problem, _, next_step = str(error).rpartition("; ")
+        if not problem:
+            problem, next_step = next_step, "see the server's log"
+        return self(problem, "; ".join(filter(None, (next_step, addition))))

@@ -1,4 +1,4 @@
-"""MLflow tried out: what answers at an address, what may be read there, and whether its files can be had from here."""
+"""Requests that check an MLflow server or database and its files."""
 
 import re
 import secrets
@@ -10,18 +10,18 @@ from adloom.connection_errors import describe_error
 from adloom.errors import AuthenticationError, ConfigError, ExternalServiceError, UnavailableError
 from adloom.tracking.mlflow_server import MlflowConnection, prepare_environment
 
-SECONDS = 5  # that a server or database is waited for
-REFUSED = {"UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED"}  # MLflow's words for 401 and 403
+SECONDS = 5  # to wait for a server or database
+REFUSED = {"UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED"}  # MLflow's error codes for 401 and 403
 ADDRESS = "is MLFLOW_TRACKING_URI right?"
 CREDENTIALS = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, to one that may"
 
 
 class ApiError(ConfigError):
-    """What answers is not MLflow."""
+    """The server is not MLflow."""
 
 
 class HostError(ConfigError):
-    """The server does not want to be called by this name."""
+    """The server refuses this host name."""
 
 
 class DatabaseError(ConfigError):
@@ -29,31 +29,33 @@ class DatabaseError(ConfigError):
 
 
 class SchemaError(ConfigError):
-    """The database was made by another version of MLflow."""
+    """The database belongs to another version of MLflow."""
 
 
 def fetch_version(server: MlflowConnection) -> str:
-    """Return the version that a server says it is of. Raises UnavailableError, AuthenticationError or ApiError."""
+    """Return a server's version. Raises UnavailableError, AuthenticationError or ApiError."""
     _prepare(server)
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request
 
-    whom = get_default_host_creds(server.uri)
+    credentials = get_default_host_creds(server.uri)
     try:
-        said = http_request(whom, "/version", "GET", max_retries=0, timeout=SECONDS, raise_on_status=False)
+        response = http_request(credentials, "/version", "GET", max_retries=0, timeout=SECONDS, raise_on_status=False)
     except Exception as error:  # MLflow lets errors of HTTP through
         raise UnavailableError(
             f"MLflow at {server.name}: no answer: {describe_error(error)}; is it up, and {ADDRESS}"
         ) from error
-    if said.status_code in {401, 403}:
-        raise AuthenticationError(f"MLflow at {server.name}: does not let us in ({said.status_code}); {CREDENTIALS}")
-    if said.status_code != 200 or not re.fullmatch(r"\d+\.\d+\.\w+", said.text.strip()):
-        raise ApiError(f"MLflow at {server.name}: what answers is not MLflow ({said.status_code}); {ADDRESS}")
-    return str(said.text.strip())
+    if response.status_code in {401, 403}:
+        raise AuthenticationError(
+            f"MLflow at {server.name}: refuses the credentials ({response.status_code}); {CREDENTIALS}"
+        )
+    if response.status_code != 200 or not re.fullmatch(r"\d+\.\d+\.\w+", response.text.strip()):
+        raise ApiError(f"MLflow at {server.name}: the server is not MLflow ({response.status_code}); {ADDRESS}")
+    return str(response.text.strip())
 
 
 def client_version() -> str:
-    """Return the version of the client."""
+    """Return the client's version."""
     prepare_environment()
     import mlflow
 
@@ -61,13 +63,13 @@ def client_version() -> str:
 
 
 def is_new(server: MlflowConnection) -> bool:
-    """Return whether a database is empty still; MLflow's client would make its tables. Raises DatabaseError."""
+    """Return whether a database is empty, before MLflow's client creates its tables. Raises DatabaseError."""
     import sqlalchemy
     from sqlalchemy.pool import NullPool
 
-    waits = {"connect_timeout": SECONDS} if server.uri.startswith(("postgresql", "mysql")) else {}
+    options = {"connect_timeout": SECONDS} if server.uri.startswith(("postgresql", "mysql")) else {}
     try:
-        engine = sqlalchemy.create_engine(server.uri, poolclass=NullPool, connect_args=waits)
+        engine = sqlalchemy.create_engine(server.uri, poolclass=NullPool, connect_args=options)
         with engine.connect() as connection:
             return not sqlalchemy.inspect(connection).get_table_names()
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
@@ -76,7 +78,7 @@ def is_new(server: MlflowConnection) -> bool:
 
 def find_artifact_location(server: MlflowConnection) -> str | None:
     """
-    Look for experiments and registered models, and return where files of the project's experiment, or any, go.
+    Read experiments and models; return the artifact location of the project's experiment, or of any other.
 
     Raises AuthenticationError, HostError, SchemaError or ExternalServiceError.
     """
@@ -91,7 +93,7 @@ def find_artifact_location(server: MlflowConnection) -> str | None:
 
 
 def try_files(server: MlflowConnection, location: str) -> None:
-    """Write, read and delete a small file at an artifact location. Raises ExternalServiceError when that fails."""
+    """Write, read and delete a small file at an artifact location. Raises ExternalServiceError."""
     _prepare(server)
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
@@ -111,12 +113,12 @@ def try_files(server: MlflowConnection, location: str) -> None:
             files.delete_artifacts(below)
         if read != content:
             raise ExternalServiceError(
-                f"MLflow at {server.name}: a file was read back as another than was kept at {location}"
+                f"MLflow at {server.name}: a file at {location} was read back with other content"
             )
 
 
 def _prepare(server: MlflowConnection) -> Any:
-    """Return the client, whose making sets what MLflow reads when it is imported."""
+    """Return the client; its creation sets variables that MLflow reads at import."""
     try:
         return server.client
     except Exception as error:  # opening a database may raise whatever its driver does
@@ -124,17 +126,17 @@ def _prepare(server: MlflowConnection) -> Any:
 
 
 def _refusal(server: MlflowConnection, error: Exception) -> Exception:
-    said = str(error)
-    if "Invalid Host header" in said:
+    message = str(error)
+    if "Invalid Host header" in message:
         advice = "name it in MLFLOW_SERVER_ALLOWED_HOSTS of the server"
-        return HostError(f"MLflow at {server.name}: does not want to be called by this name; {advice}")
-    if "out-of-date database schema" in said:
+        return HostError(f"MLflow at {server.name}: refuses this host name; {advice}")
+    if "out-of-date database schema" in message:
         advice = "`mlflow db upgrade` with its address, after a backup, or another version of the client"
-        return SchemaError(f"MLflow at {server.name}: its tables are of another version of MLflow; {advice}")
+        return SchemaError(f"MLflow at {server.name}: its tables belong to another version of MLflow; {advice}")
     if getattr(error, "error_code", "") in REFUSED:
         return AuthenticationError(
-            f"MLflow at {server.name}: does not let us read ({describe_error(error)}); {CREDENTIALS}"
+            f"MLflow at {server.name}: refuses to be read ({describe_error(error)}); {CREDENTIALS}"
         )
     return ExternalServiceError(
-        f"MLflow at {server.name}: cannot be read: {describe_error(error)}; its own log says why"
+        f"MLflow at {server.name}: cannot be read: {describe_error(error)}; see the server's log"
     )

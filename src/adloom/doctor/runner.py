@@ -1,4 +1,4 @@
-"""All checks side by side: none waits for another, one that raises or does not end is a finding of its own."""
+"""Run all checks concurrently; a check that raises or hangs is a finding."""
 
 import re
 import threading
@@ -11,7 +11,7 @@ from adloom.doctor.context import Check, DoctorContext
 from adloom.doctor.finding import Finding, Kind, State
 from adloom.errors import AdloomError, UserError
 
-TIMEOUT = 30  # for all checks together; a dead address takes none of them so long
+TIMEOUT = 30  # seconds for all checks
 CHECKS: Mapping[str, Check] = {
     "params": folder.check_params,
     "settings": folder.check_settings,
@@ -30,7 +30,7 @@ CHECKS: Mapping[str, Check] = {
 
 @dataclass
 class RunningCheck:
-    """A check in a thread of its own, which does not keep the program from ending."""
+    """A check in a daemon thread."""
 
     name: str
     check: Check
@@ -41,37 +41,37 @@ class RunningCheck:
         self.thread = threading.Thread(target=self._run, name=f"check-{self.name}", daemon=True)
         self.thread.start()
 
-    def found(self, until: float) -> list[Finding]:
-        """Return what is found at a time of the clock; when it has not ended by then, with a finding that says so."""
+    def wait(self, until: float) -> list[Finding]:
+        """Return the findings at a time of the clock, with another one if the check still runs."""
         self.thread.join(max(0, until - time.monotonic()))
-        found = [*self.findings]
+        findings = [*self.findings]
         if self.thread.is_alive():
-            last = f" after {found[-1].name}" if found else ""
-            advice = "whatever it asks does not answer; see to that, then check again"
-            found.append(Kind.CHECK_SLOW(f"{self.name}: not done in time{last}", advice, self.name))
-        return found
+            last = f" after {findings[-1].name}" if findings else ""
+            advice = "a server does not answer; repair that, then check again"
+            findings.append(Kind.CHECK_SLOW(f"{self.name}: not done in time{last}", advice, self.name))
+        return findings
 
     def _run(self) -> None:
         try:
             for finding in self.check(self.context):
-                self.findings.append(finding)  # one by one: what is found is told even if the rest hangs
+                self.findings.append(finding)  # one by one, in case the rest hangs
         except Exception as error:  # noqa: BLE001 - whatever a check suffers from, the others go on
-            said = f"{self.name}: unexpected {type(error).__name__}: {error}"
-            self.findings.append(Kind.CHECK_FAILED(said, "report this as a defect of adloom", self.name))
+            message = f"{self.name}: unexpected {type(error).__name__}: {error}"
+            self.findings.append(Kind.CHECK_FAILED(message, "report this as a defect of adloom", self.name))
 
 
 def run_checks(
     context: DoctorContext, checks: Mapping[str, Check] = CHECKS, seconds: float = TIMEOUT
 ) -> Iterator[Finding]:
-    """Yield the findings of all checks in their order, each as soon as it and those before it are done."""
+    """Yield the findings of all checks in order, as soon as they are ready."""
     until = time.monotonic() + seconds
-    begun = [RunningCheck(name, check, context) for name, check in checks.items()]
-    for checking in begun:
-        yield from (redact_secrets(finding, context) for finding in checking.found(until))
+    running = [RunningCheck(name, check, context) for name, check in checks.items()]
+    for each in running:
+        yield from (redact_secrets(finding, context) for finding in each.wait(until))
 
 
 def exit_code(findings: list[Finding]) -> int:
-    """Return 0 when nothing is broken, 2 when the user can mend it, 1 when only adloom's makers can."""
+    """Return 0 if nothing is broken, 2 if the user can fix it, 1 for a defect of adloom."""
     broken = {finding.name for finding in findings if finding.state is State.BROKEN}
     if not broken:
         return 0
@@ -79,7 +79,7 @@ def exit_code(findings: list[Finding]) -> int:
 
 
 def redact_secrets(finding: Finding, context: DoctorContext) -> Finding:
-    """Return a finding without what another's message may have carried into it: keys, and passwords in addresses."""
+    """Remove keys and passwords, which another program's message may contain."""
     settings = context.settings
     secrets = [settings.pseudonym_key, settings.kfp_token, settings.webhook_url, settings.trigger_token]
     texts = [secret.get_secret_value() for secret in secrets if secret and secret.get_secret_value()]

@@ -30,7 +30,7 @@ def test_every_finding_begins_with_its_check() -> None:
             "make it or correct the uri",
         ),
         ("a; b; c", "a; b", "c"),
-        ("nothing but a fact", "nothing but a fact", "the log of what was asked says why"),
+        ("nothing but a fact", "nothing but a fact", "see the server's log"),
     ],
 )
 def test_an_error_is_told_with_its_next_step(error: str, found: str, next_step: str) -> None:

@@ -1,4 +1,4 @@
-"""Docker, which only the making of images needs."""
+"""Docker, which only image builds need."""
 
 import shutil
 import subprocess
@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from adloom.doctor.context import DoctorContext
 from adloom.doctor.finding import Finding, Kind
 
-SECONDS = 10  # that the engine is waited for
+SECONDS = 10  # to wait for the engine
 
 
 def check(context: DoctorContext) -> Iterator[Finding]:
-    """Ask the client for the version of its engine."""
+    """Check that the Docker engine answers."""
     client = shutil.which("docker")
     if context.environment == "pod":
-        yield Kind.DOCKER_NOT_ASKED("images are not made in a pod")
+        yield Kind.DOCKER_NOT_ASKED("images are not built in a pod")
     elif client is None:
-        yield Kind.DOCKER_ABSENT("no docker on PATH, and `make image` needs it", "install Docker to make images here")
+        yield Kind.DOCKER_ABSENT("no docker on PATH, and `make image` needs it", "install Docker to build images here")
     else:
         yield _engine(client)
 
@@ -24,15 +24,15 @@ def check(context: DoctorContext) -> Iterator[Finding]:
 def _engine(client: str) -> Finding:
     command = [client, "version", "--format", "{{.Server.Version}}"]
     try:
-        asked = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)  # noqa: S603
+        response = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)  # noqa: S603
     except subprocess.TimeoutExpired:
         return _silent(f"no answer in {SECONDS} s")
-    if asked.returncode != 0 or not asked.stdout.strip():
-        return _silent(next(iter(asked.stderr.strip().splitlines()), f"exit code {asked.returncode}"))
-    return Kind.DOCKER_OK(f"engine {asked.stdout.strip()} answers")
+    if response.returncode != 0 or not response.stdout.strip():
+        return _silent(next(iter(response.stderr.strip().splitlines()), f"exit code {response.returncode}"))
+    return Kind.DOCKER_OK(f"engine {response.stdout.strip()} answers")
 
 
 def _silent(why: str) -> Finding:
     return Kind.DOCKER_NO_ENGINE(
-        f"no engine answers: {why}", "start one, or name it in DOCKER_HOST, to make images here"
+        f"no engine answers: {why}", "start one, or name it in DOCKER_HOST, to build images here"
     )

@@ -1,4 +1,4 @@
-"""params.yaml and what lies beside it, and the environment's variables."""
+"""params.yaml, dvc.yaml, and the environment's variables."""
 
 from collections.abc import Iterator
 
@@ -8,15 +8,15 @@ from adloom.errors import ConfigError
 
 
 def check_settings(context: DoctorContext) -> Iterator[Finding]:
-    """Name the variables with impossible values."""
-    for mistake in context.mistakes:
-        yield Kind.SETTINGS_BROKEN(mistake, "correct or unset it; for now its default is taken")
-    if not context.mistakes:
+    """Report invalid variables."""
+    for line in context.setting_errors:
+        yield Kind.SETTINGS_BROKEN(line, "correct or unset it; until then its default is used")
+    if not context.setting_errors:
         yield Kind.SETTINGS_OK(f"this is a {context.environment}" if context.environment != "CI" else "this is CI")
 
 
 def check_params(context: DoctorContext) -> Iterator[Finding]:
-    """Say whether params.yaml loads, and whether `adloom run` finds its stages beside it."""
+    """Check that params.yaml loads, and that `adloom run` finds dvc.yaml next to it."""
     if isinstance(context.params, ConfigError):
         needed = context.can_train and context.environment != "pod"
         if not needed and not context.params_path.exists():

@@ -1,4 +1,4 @@
-"""The key of the pseudonyms: there where a table holds users' own data, long enough, and seen by nobody else."""
+"""The pseudonym key: present if a table is private, long enough, and not world-readable."""
 
 import stat
 from collections.abc import Iterator
@@ -14,12 +14,12 @@ from adloom.stages import sources_lock
 
 
 def check(context: DoctorContext) -> Iterator[Finding]:
-    """Look at the key as the stages will; only its fingerprint is told."""
-    private = _private(context.valid_params)
+    """Check the key; only its fingerprint is shown."""
+    private = _private_tables(context.valid_params)
     path = context.settings.pseudonym_key_file
     try:
         if path:
-            yield from _file(path, context)
+            yield from _check_mode(path, context)
         key = read_pseudonym_key(context.settings)
     except OSError as error:
         yield Kind.KEY_UNREADABLE(
@@ -28,29 +28,29 @@ def check(context: DoctorContext) -> Iterator[Finding]:
     except ConfigError as error:
         yield Kind.KEY_SHORT.from_error(error)
     else:
-        yield from _told(key, private)
+        yield from _check_presence(key, private)
 
 
-def _told(key: bytes | None, private: list[str]) -> Iterator[Finding]:
+def _check_presence(key: bytes | None, private: list[str]) -> Iterator[Finding]:
     if key is not None:
-        used = f"used for {', '.join(private)}" if private else "no table of these params needs one"
+        used = f"used for {', '.join(private)}" if private else "no table needs one"
         yield Kind.KEY_OK(f"fingerprint {privacy.key_fingerprint(key)}, {used}")
     elif private:
-        yield Kind.KEY_MISSING(f"{', '.join(private)}: private data, and no key for pseudonyms", sources_lock.MAKE_KEY)
+        yield Kind.KEY_MISSING(f"{', '.join(private)}: private data without a pseudonym key", sources_lock.MAKE_KEY)
     else:
         yield Kind.KEY_NOT_ASKED("no table with private data of users in params.yaml")
 
 
-def _file(path: Path, context: DoctorContext) -> Iterator[Finding]:
-    """Say when others on this machine can read a key's file. Raises OSError when we cannot."""
+def _check_mode(path: Path, context: DoctorContext) -> Iterator[Finding]:
+    """Warn if every user can read a key's file. Raises OSError if this user cannot."""
     path.read_bytes()
     if path.stat().st_mode & stat.S_IROTH:
         advice = "defaultMode: 0440 of the volume" if context.environment == "pod" else f"chmod 600 {path}"
-        yield Kind.KEY_OPEN(f"{path}: everybody on this machine can read it", f"`{advice}`")
+        yield Kind.KEY_OPEN(f"{path}: every user of this machine can read it", f"`{advice}`")
 
 
-def _private(params: Params | None) -> list[str]:
-    """Return the tables whose sources are private, those of scoring too."""
+def _private_tables(params: Params | None) -> list[str]:
+    """Return the tables with private sources, those to score too."""
     if params is None:
         return []
     sources = {table: params.ingest.source(table) for table in TABLES} | {"score.events": params.score.events}

@@ -1,4 +1,4 @@
-"""Kubeflow Pipelines: whether it answers, is new enough, and lets us look where we will work."""
+"""Kubeflow Pipelines: whether it answers, is new enough, and permits access."""
 
 import re
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ from adloom.kubeflow.client.http import LISTS
 from adloom.kubeflow.run_namespace import RunNamespace, open_run_namespace
 
 QUICK = Timeouts(connect=2, read=4, backoff=0.5, retry_after=0)  # three tries in 15 seconds
-NEEDED = (2, 14)  # an older one does not tell an exit handler how a run ended
-LATELY = timedelta(minutes=30)
-LOOKED_AT = ("pipelines", "experiments", "runs")
+NEEDED = (2, 14)  # older ones do not pass a run's outcome to its exit handler
+RECENT = timedelta(minutes=30)
+LISTED = ("pipelines", "experiments", "runs")
 FAULTS: dict[type[AdloomError], Kind] = {  # the first that fits
     UnavailableError: Kind.KFP_NO_ANSWER,
     AuthenticationError: Kind.KFP_REFUSED,
@@ -26,9 +26,9 @@ FAULTS: dict[type[AdloomError], Kind] = {  # the first that fits
 
 
 def check(context: DoctorContext) -> Iterator[Finding]:
-    """Ask the server what it is, then for the lists that `adloom submit` reads."""
+    """Request the server's version and the lists that `adloom submit` reads."""
     if not context.settings.kfp_endpoint:
-        yield Kind.KFP_NOT_ASKED("ADLOOM_KFP_ENDPOINT names no server")
+        yield Kind.KFP_NOT_ASKED("ADLOOM_KFP_ENDPOINT is not set")
         return
     if not is_installed("kfp_server_api"):
         yield Kind.KFP_NOT_ASKED("its client is not installed here; pip install 'adloom[train]' brings it")
@@ -36,7 +36,7 @@ def check(context: DoctorContext) -> Iterator[Finding]:
     api = KfpApi(context.settings, QUICK)
     try:
         yield compare_version(api.health, str(api))
-        for kind in LOOKED_AT:
+        for kind in LISTED:
             api.call("GET", kind, LISTS[kind][0], {"namespace": api.namespace, "page_size": 1})
     except AdloomError as error:
         yield next((kind for type_, kind in FAULTS.items() if isinstance(error, type_)), Kind.KFP_FAILED).from_error(
@@ -44,26 +44,24 @@ def check(context: DoctorContext) -> Iterator[Finding]:
         )
     else:
         within = f" of namespace {api.namespace}" if api.namespace else ""
-        yield Kind.KFP_OK(f"{', '.join(LOOKED_AT)}{within} can be listed")
-        yield from _pods(open_run_namespace(context.settings))
+        yield Kind.KFP_OK(f"{', '.join(LISTED)}{within} can be listed")
+        yield from _check_pods(open_run_namespace(context.settings))
 
 
-def _pods(namespace: RunNamespace | None) -> Iterator[Finding]:
-    """Look whether the namespace of the runs refuses the pods of stages, or has done so lately."""
-    if namespace and (found := namespace.find_restriction()):
-        yield Kind.KFP_RESTRICTED.from_error(AdloomError(found))
-    if namespace and (found := namespace.find_refusal(datetime.now(UTC) - LATELY)):
-        yield Kind.KFP_PODS_REFUSED.from_error(AdloomError(found))
+def _check_pods(namespace: RunNamespace | None) -> Iterator[Finding]:
+    """Check whether the runs' namespace refuses pods, or has done so recently."""
+    if namespace and (problem := namespace.find_restriction()):
+        yield Kind.KFP_RESTRICTED.from_error(AdloomError(problem))
+    if namespace and (problem := namespace.find_refusal(datetime.now(UTC) - RECENT)):
+        yield Kind.KFP_PODS_REFUSED.from_error(AdloomError(problem))
 
 
 def compare_version(health: Health, server: str) -> Finding:
-    """Compare a server's version with the one that is needed."""
+    """Compare a server's version with the required one."""
     needed = ".".join(map(str, NEEDED))
-    said = re.match(r"v?(\d+)\.(\d+)", health.version)
-    if said is None:
-        return Kind.KFP_VERSION(
-            f"{server}: does not say its version ({health.version})", f"see to it that it is {needed} or later"
-        )
-    if (int(said[1]), int(said[2])) < NEEDED:
+    match = re.match(r"v?(\d+)\.(\d+)", health.version)
+    if match is None:
+        return Kind.KFP_VERSION(f"{server}: reports no version ({health.version})", f"expected {needed} or later")
+    if (int(match[1]), int(match[2])) < NEEDED:
         return Kind.KFP_OLD(f"{server}: version {health.version}, expected {needed} or later", "upgrade the server")
     return Kind.KFP_OK(f"{server}: version {health.version}, API v2beta1")

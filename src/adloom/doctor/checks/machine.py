@@ -1,4 +1,4 @@
-"""The machine: room on its disks, memory and CPUs, against what the stages need."""
+"""The machine: disk space, memory, CPUs and precision."""
 
 import os
 import shutil
@@ -14,11 +14,11 @@ from adloom.training import cpu
 
 GIB = 1 << 30
 WORK = 2 * GIB  # bytes of disk for data, models and DVC's cache
-HOME = {True: GIB, False: GIB // 4}  # for downloads and checkpoints where this trains, or for served models
-SCRATCH = {True: GIB // 2, False: GIB // 4}  # for what is brought from S3 or sent there
-LEAST = {True: GIB, False: GIB // 2}  # bytes of memory below which training, or serving, does not begin
-CGROUPS = Path("/sys/fs/cgroup")  # in a container those of the container
-UNLIMITED = 1 << 60  # bytes; where version 1 has no limit, it names a number above this
+HOME = {True: GIB, False: GIB // 4}  # for downloads and checkpoints if training is installed, else for served models
+SCRATCH = {True: GIB // 2, False: GIB // 4}  # for transfers with S3
+LEAST = {True: GIB, False: GIB // 2}  # bytes of memory for training, or for serving only
+CGROUPS = Path("/sys/fs/cgroup")
+UNLIMITED = 1 << 60  # bytes; version 1 reports a larger number if there is no limit
 UNITS = {
     "": 1,
     **{f"{letter}{i}": (1024 if i else 1000) ** n for n, letter in enumerate("KMGTP", 1) for i in ("", "i")},
@@ -26,7 +26,7 @@ UNITS = {
 
 
 def check_disk(context: DoctorContext) -> Iterator[Finding]:
-    """Ask for room and for the right to write, where this would write."""
+    """Check disk space and write access of the folders that adloom writes to."""
     if (
         context.can_train and context.environment != "pod"
     ):  # a component writes where Kubeflow wants it, what serves only reads
@@ -35,37 +35,36 @@ def check_disk(context: DoctorContext) -> Iterator[Finding]:
     yield from check_folder(_temporary(), "temporary files", SCRATCH[context.can_train])
 
 
-def check_folder(place: Path, role: str, room: int) -> Iterator[Finding]:
-    """Say whether a folder, or the one in which it would be made, can be written and has so many bytes of room."""
-    name = f"{place.absolute()} ({role})"
-    if why := find_write_error(place):
-        yield Kind.DISK_UNWRITABLE(f"{name}: {why}", f"mount a volume there that user {os.getuid()} may write")
+def check_folder(folder: Path, role: str, room: int) -> Iterator[Finding]:
+    """Check that a folder, or its nearest existing parent, is writable and has enough space."""
+    name = f"{folder.absolute()} ({role})"
+    if why := find_write_error(folder):
+        yield Kind.DISK_UNWRITABLE(f"{name}: {why}", f"mount a volume that user {os.getuid()} can write")
         return
-    free = shutil.disk_usage(_nearest(place)).free
+    free = shutil.disk_usage(_nearest_existing(folder)).free
     if free < room:
         yield Kind.DISK_LOW(
-            f"{name}: {format_bytes(free)} free, {format_bytes(room)} needed", "make room, or take another disk"
+            f"{name}: {format_bytes(free)} free, {format_bytes(room)} needed", "free some space, or use another disk"
         )
     else:
         yield Kind.DISK_OK(f"{name}: {format_bytes(free)} free, {format_bytes(room)} needed")
 
 
-def find_write_error(place: Path) -> str:
-    """Return why nothing can be written in a folder, or where it would be made; nothing when something can."""
+def find_write_error(folder: Path) -> str:
+    """Return why a folder, or its nearest existing parent, is not writable; "" if it is."""
     try:
-        with tempfile.NamedTemporaryFile(dir=_nearest(place), prefix=".adloom-doctor-"):
+        with tempfile.NamedTemporaryFile(dir=_nearest_existing(folder), prefix=".adloom-doctor-"):
             return ""
     except OSError as error:
         return error.strerror or str(error)
 
 
-def _nearest(place: Path) -> Path:
-    """Return a path, or what of it is there."""
-    return next(at for at in (place.absolute(), *place.absolute().parents) if at.exists())
+def _nearest_existing(folder: Path) -> Path:
+    return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
 
 
 def check_memory(context: DoctorContext, cgroups: Path = CGROUPS) -> Iterator[Finding]:
-    """Compare memory with the least that will do, and with what params.yaml gives each stage on Kubernetes."""
+    """Compare memory with the minimum, and with the stages' memory on Kubernetes."""
     have = min(_limit(cgroups), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     least = LEAST[context.can_train]
     if have < least:
@@ -73,11 +72,11 @@ def check_memory(context: DoctorContext, cgroups: Path = CGROUPS) -> Iterator[Fi
             f"{format_bytes(have)}, expected at least {format_bytes(least)}", "raise the memory limit"
         )
         return
-    asked = _places(context.valid_params) if context.can_train else {}
-    too_large = [f"{stage} ({memory})" for stage, memory in sorted(asked.items()) if _bytes(memory) > have]
+    limits = _memory_by_stage(context.valid_params) if context.can_train else {}
+    too_large = [f"{stage} ({memory})" for stage, memory in sorted(limits.items()) if _parse_bytes(memory) > have]
     if too_large:
         yield Kind.MEMORY_LOW(
-            f"{format_bytes(have)}: less than params.yaml gives {', '.join(too_large)} on Kubernetes",
+            f"{format_bytes(have)}: less than params.yaml sets for {', '.join(too_large)} on Kubernetes",
             "raise the limit, or lower batch_size, segment.sample or picture_size if a stage is killed",
         )
     else:
@@ -85,7 +84,7 @@ def check_memory(context: DoctorContext, cgroups: Path = CGROUPS) -> Iterator[Fi
 
 
 def check_cpus(context: DoctorContext, cgroups: Path = CGROUPS) -> Iterator[Finding]:
-    """Compare CPUs with the threads that the params or the settings name."""
+    """Compare CPUs with the configured threads."""
     have = min(_quota(cgroups), len(os.sched_getaffinity(0)))
     threads = (
         _threads(context.valid_params)
@@ -95,17 +94,17 @@ def check_cpus(context: DoctorContext, cgroups: Path = CGROUPS) -> Iterator[Find
     too_many = [f"{name} ({count})" for name, count in threads.items() if count > have]
     if too_many:
         yield Kind.CPU_FEW(
-            f"{have:g} CPUs: fewer than the threads of {', '.join(too_many)}, which wait for each other",
-            "give it more CPUs; another number of threads in params.yaml would give other bytes",
+            f"{have:g} CPUs: fewer than the threads of {', '.join(too_many)}",
+            "add CPUs; other threads in params.yaml would change the artifacts' bytes",
         )
     else:
         yield Kind.CPU_OK(f"{have:g} CPUs, {max(threads.values(), default=1)} threads at most")
 
 
 def check_precision(context: DoctorContext, info: Path = cpu.CPUINFO) -> Iterator[Finding]:
-    """Name the precision that trains fastest on this CPU, and the stages that it would emulate another for."""
+    """Report the fastest precision of this CPU, and the stages whose precision it emulates."""
     if not context.can_train:
-        yield Kind.PRECISION_NOT_ASKED("nothing is trained here")
+        yield Kind.PRECISION_NOT_ASKED("training is not installed")
         return
     native = cpu.has_bf16(cpu.read_cpu(info), read_kernel_variables())
     trainings = context.valid_params.trainings if context.valid_params else {}
@@ -121,19 +120,19 @@ def check_precision(context: DoctorContext, info: Path = cpu.CPUINFO) -> Iterato
 
 
 def format_bytes(count: int) -> str:
-    """Return a number of bytes for people."""
+    """Return a number of bytes in GiB."""
     return f"{count / GIB:.1f} GiB"
 
 
 def _temporary() -> Path:
-    """Return where temporary files go; where none can be written, where they should."""
+    """Return the folder of temporary files, /tmp if none is writable."""
     try:
         return Path(tempfile.gettempdir())
     except FileNotFoundError:
         return Path("/tmp")  # noqa: S108 - only looked at
 
 
-def _places(params: Params | None) -> dict[str, str]:
+def _memory_by_stage(params: Params | None) -> dict[str, str]:
     if params is None:
         return {}
     own = {stage: params.pipeline.resources_for(stage).memory for stage in params.pipeline.stages}
@@ -144,26 +143,25 @@ def _threads(params: Params | None) -> dict[str, int]:
     return {f"{name}.threads": block.threads for name, block in params or () if hasattr(block, "threads")}
 
 
-def _bytes(memory: str) -> int:
-    """Return how many bytes a quantity of Kubernetes means."""
+def _parse_bytes(memory: str) -> int:
+    """Parse a quantity of Kubernetes."""
     number = memory.rstrip("KMGTPi")
     return int(float(number) * UNITS[memory[len(number) :]])
 
 
 def _limit(cgroups: Path) -> int:
-    """Return the memory limit of this container in bytes, of cgroups' version 2 or 1."""
-    said = _read(cgroups / "memory.max") or _read(cgroups / "memory" / "memory.limit_in_bytes")
-    return int(said) if said.isdigit() else UNLIMITED
+    """Return this container's memory limit in bytes, from cgroups version 2 or 1."""
+    limit = _read(cgroups / "memory.max") or _read(cgroups / "memory" / "memory.limit_in_bytes")
+    return int(limit) if limit.isdigit() else UNLIMITED
 
 
 def _quota(cgroups: Path) -> float:
-    """Return how many CPUs this container may use at a time."""
-    quota, _, period = (_read(cgroups / "cpu.max") or _version_1(cgroups / "cpu")).partition(" ")
+    """Return this container's limit of CPUs, from cgroups version 2 or 1."""
+    quota, _, period = (
+        _read(cgroups / "cpu.max")
+        or f"{_read(cgroups / 'cpu' / 'cpu.cfs_quota_us')} {_read(cgroups / 'cpu' / 'cpu.cfs_period_us')}"
+    ).partition(" ")
     return int(quota) / int(period) if quota.isdigit() and period.isdigit() else float("inf")
-
-
-def _version_1(folder: Path) -> str:
-    return f"{_read(folder / 'cpu.cfs_quota_us')} {_read(folder / 'cpu.cfs_period_us')}"
 
 
 def _read(path: Path) -> str:

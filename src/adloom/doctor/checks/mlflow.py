@@ -1,4 +1,4 @@
-"""MLflow: whether the server or database can be used, and its files be written and read from here."""
+"""MLflow: whether the server or database answers, and its files are writable and readable."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +24,7 @@ FAULTS: dict[type[AdloomError], Kind] = {
 
 
 def check(context: DoctorContext) -> Iterator[Finding]:
-    """Try out what MLFLOW_TRACKING_URI names, without making a database or leaving anything behind."""
+    """Check MLFLOW_TRACKING_URI without creating a database or leaving files."""
     if not is_installed("mlflow"):
         yield Kind.MLFLOW_NOT_ASKED("MLflow is not installed here; pip install 'adloom[train]' brings it")
         return
@@ -35,8 +35,8 @@ def check(context: DoctorContext) -> Iterator[Finding]:
         if urlsplit(server.uri).scheme in SERVERS:
             yield compare_versions(server, probe.fetch_version(server), probe.client_version())
         else:
-            yield from _database(server)
-        yield from _files(server, probe.find_artifact_location(server), context)
+            yield from _check_database(server)
+        yield from _check_files(server, probe.find_artifact_location(server), context)
     except StopCheck as error:
         yield error.finding
     except AdloomError as error:
@@ -46,33 +46,35 @@ def check(context: DoctorContext) -> Iterator[Finding]:
 
 
 def compare_versions(server: MlflowConnection, theirs: str, ours: str) -> Finding:
-    """Compare the versions of a server and its client, without what comes after the second number."""
-    said = f"MLflow at {server.name}: version {theirs}"
+    """Compare the first two numbers of the server's and the client's version."""
+    line = f"MLflow at {server.name}: version {theirs}"
     if theirs.split(".")[:2] == ours.split(".")[:2]:
-        return Kind.MLFLOW_OK(said)
-    return Kind.MLFLOW_VERSION(f"{said}, the client here is {ours}", f"bring both to {max(theirs, ours, key=_numbers)}")
+        return Kind.MLFLOW_OK(line)
+    return Kind.MLFLOW_VERSION(
+        f"{line}, the client here is {ours}", f"install {max(theirs, ours, key=_numbers)} on both sides"
+    )
 
 
 def _numbers(version: str) -> list[int]:
     return [int(number) for number in version.split(".")[:2]]
 
 
-def _database(server: MlflowConnection) -> Iterator[Finding]:
-    """Say how a database is; one that is new or cannot be used is the end of the questions."""
+def _check_database(server: MlflowConnection) -> Iterator[Finding]:
+    """Check a database. Raises StopCheck if it is new or unusable."""
     if not is_installed("sqlalchemy"):
         raise StopCheck(
-            Kind.MLFLOW_NOT_ASKED(f"{server.name}: only servers are reached from here, set MLFLOW_TRACKING_URI to one")
+            Kind.MLFLOW_NOT_ASKED(f"{server.name}: only servers are supported here; set MLFLOW_TRACKING_URI to one")
         )
     if file := server.database:
         if why := find_write_error(file.parent):
             raise StopCheck(
-                Kind.MLFLOW_UNWRITABLE(f"{server.name}: {why}", "set MLFLOW_TRACKING_URI to what can be written")
+                Kind.MLFLOW_UNWRITABLE(f"{server.name}: {why}", "set MLFLOW_TRACKING_URI to a writable database")
             )
         if not file.is_file():
-            raise StopCheck(Kind.MLFLOW_NEW(f"{server.name}: not there yet, the first run makes it"))
+            raise StopCheck(Kind.MLFLOW_NEW(f"{server.name}: does not exist yet; the first run creates it"))
         _wait_for_lock(server)
     if probe.is_new(server):
-        raise StopCheck(Kind.MLFLOW_NEW(f"{server.name}: has no tables yet, the first run makes them"))
+        raise StopCheck(Kind.MLFLOW_NEW(f"{server.name}: has no tables yet; the first run creates them"))
     yield Kind.MLFLOW_OK(f"{server.name}: opened, client {probe.client_version()}")
 
 
@@ -84,43 +86,43 @@ def _wait_for_lock(server: MlflowConnection) -> None:
         raise StopCheck((Kind.MLFLOW_LOCKED if locked else Kind.MLFLOW_DATABASE).from_error(error)) from None
 
 
-def _files(server: MlflowConnection, location: str | None, context: DoctorContext) -> Iterator[Finding]:
-    """Keep a file where runs keep theirs, and read it back."""
+def _check_files(server: MlflowConnection, location: str | None, context: DoctorContext) -> Iterator[Finding]:
+    """Write a file to the runs' artifact location, and read it back."""
     if location is None:
         yield Kind.MLFLOW_OK(f"{server.name}: read, no experiment there yet")
         return
     scheme = urlsplit(location).scheme
-    kept = Kind.MLFLOW_OK(f"{server.name}: read; a file kept at {location}, read back and removed")
+    stored = Kind.MLFLOW_OK(f"{server.name}: read; a file at {location} was written, read and deleted")
     if scheme == "s3":
-        yield from _in_s3(location, context, kept)
+        yield from _in_s3(location, context, stored)
     elif scheme in {"", "file"}:
-        yield _in_folder(server, location, kept)
+        yield _in_folder(server, location, stored)
     else:
         try:
             probe.try_files(server, location)
         except AdloomError as error:
-            found = str(error).rpartition("; ")[0] or str(error)
-            yield Kind.MLFLOW_FILES(found, "the server's log says why; it must reach its store and may write there")
+            problem = str(error).rpartition("; ")[0] or str(error)
+            yield Kind.MLFLOW_FILES(problem, "see the server's log; it must be able to write to its store")
         else:
-            yield kept
+            yield stored
 
 
-def _in_s3(location: str, context: DoctorContext, kept: Finding) -> Iterator[Finding]:
-    """Write to S3 as MLflow's client will, which has no wait of its own that ends in seconds."""
+def _in_s3(location: str, context: DoctorContext, stored: Finding) -> Iterator[Finding]:
+    """Write to S3 ourselves, because MLflow's client waits too long for a dead server."""
     settings = context.settings
     try:
         S3Probe(settings.mlflow_s3_endpoint or settings.s3_endpoint).check_writable(location)
     except AdloomError as error:
-        yield Kind.MLFLOW_FILES.from_error(error, "or set MLFLOW_S3_ENDPOINT_URL where MLflow's files lie elsewhere")
+        yield Kind.MLFLOW_FILES.from_error(error, "or set MLFLOW_S3_ENDPOINT_URL if MLflow has another S3 server")
     else:
-        yield kept
+        yield stored
 
 
-def _in_folder(server: MlflowConnection, location: str, kept: Finding) -> Finding:
-    place = Path(urlsplit(location).path)
-    if server.database is None and not place.exists():
+def _in_folder(server: MlflowConnection, location: str, stored: Finding) -> Finding:
+    folder = Path(urlsplit(location).path)
+    if server.database is None and not folder.exists():
         advice = "start it with --artifacts-destination, so that files pass through it, or with a root in S3"
-        return Kind.MLFLOW_FILES_ELSEWHERE(f"{server.name}: keeps files in {place} of its own machine", advice)
-    if why := find_write_error(place):
-        return Kind.MLFLOW_FILES(f"{server.name}: keeps files in {place}: {why}", "let this user write there")
-    return kept
+        return Kind.MLFLOW_FILES_ELSEWHERE(f"{server.name}: stores files in {folder} of its own machine", advice)
+    if why := find_write_error(folder):
+        return Kind.MLFLOW_FILES(f"{server.name}: stores files in {folder}: {why}", "make it writable for this user")
+    return stored

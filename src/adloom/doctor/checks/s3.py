@@ -1,4 +1,4 @@
-"""S3: what is read and written there, asked for as the stages will, one try each."""
+"""S3: every URI that adloom reads or writes, with one attempt each."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,68 +18,68 @@ POLICY = "let a policy of its key allow it"
 
 @dataclass(frozen=True)
 class Use:
-    """Something in S3, and what it is for."""
+    """A URI in S3 and its role."""
 
     uri: str
     role: str
-    written: bool  # else read: something has to be there
+    written: bool  # else read, and must exist
 
 
 def check(context: DoctorContext) -> Iterator[Finding]:
-    """Try out every place in S3 that params.yaml or the environment names."""
-    uses = [*_of_params(context.valid_params), *_of_settings(context.settings)]
+    """Check every S3 URI of params.yaml and the environment."""
+    uses = [*_read_params(context.valid_params), *_read_settings(context.settings)]
     endpoint = context.settings.s3_endpoint
     if not uses and not endpoint:
-        yield Kind.S3_NOT_ASKED("neither params.yaml nor the environment names anything in S3")
+        yield Kind.S3_NOT_ASKED("neither params.yaml nor the environment has a URI in S3")
         return
     server = S3Probe(endpoint)
     try:
         for use in uses:
             yield from check_use(server, use)
         if not uses:
-            yield _greeted(server, endpoint or "")
+            yield _check_connection(server, endpoint or "")
     except StopCheck as error:
         yield error.finding
 
 
 def check_use(server: S3Probe, use: Use) -> Iterator[Finding]:
-    """Read or write what one use will. Raises StopCheck when that fails for all uses of the server."""
+    """Read or write one URI. Raises StopCheck if the server fails for all."""
     try:
-        there = server.has_objects(use.uri)
+        exists = server.has_objects(use.uri)
     except AdloomError as error:
-        yield _fault(error, Kind.S3_DENIED)
+        yield _classify(error, Kind.S3_DENIED)
         return
     if not use.written:
-        absent = Kind.S3_NO_OBJECTS(f"{use.uri} ({use.role}): no object of this name and none below it", ABSENT)
-        yield _found(use) if there else absent
+        absent = Kind.S3_NO_OBJECTS(f"{use.uri} ({use.role}): no object has this name or prefix", ABSENT)
+        yield _report_success(use) if exists else absent
         return
     try:
         server.check_writable(use.uri)
     except AdloomError as error:
-        yield _fault(error, Kind.S3_UNWRITABLE)
+        yield _classify(error, Kind.S3_UNWRITABLE)
         return
-    yield _found(use)
+    yield _report_success(use)
     if server.is_versioned(use.uri) is False:
         yield Kind.S3_UNVERSIONED(
-            f"{use.uri} ({use.role}): its bucket does not keep what is overwritten or deleted",
-            "switch versioning on, unless the bucket is backed up",
+            f"{use.uri} ({use.role}): its bucket keeps no old versions of objects",
+            "enable versioning, unless the bucket has a backup",
         )
 
 
-def _found(use: Use) -> Finding:
+def _report_success(use: Use) -> Finding:
     return Kind.S3_OK(f"{use.uri} ({use.role}): {'read, written and deleted' if use.written else 'read'}")
 
 
-def _greeted(server: S3Probe, endpoint: str) -> Finding:
+def _check_connection(server: S3Probe, endpoint: str) -> Finding:
     try:
         server.check_connection()
     except AdloomError as error:
-        return _fault(error, Kind.S3_DENIED)
-    return Kind.S3_OK(f"{endpoint} answers; nothing names a bucket there")
+        return _classify(error, Kind.S3_DENIED)
+    return Kind.S3_OK(f"{endpoint} answers; no URI names a bucket there")
 
 
-def _fault(error: AdloomError, denied: Kind) -> Finding:
-    """Return the finding of an error; raises it when it will be the same for every bucket."""
+def _classify(error: AdloomError, denied: Kind) -> Finding:
+    """Return the finding of an error. Raises StopCheck if it affects every bucket."""
     if isinstance(error, PermissionDeniedError):
         return denied(str(error).rpartition("; ")[0], POLICY)
     if isinstance(error, UnavailableError):
@@ -89,7 +89,7 @@ def _fault(error: AdloomError, denied: Kind) -> Finding:
     return (Kind.S3_NO_BUCKET if isinstance(error, NoBucketError) else Kind.S3_FAILED).from_error(error)
 
 
-def _of_params(params: Params | None) -> Iterator[Use]:
+def _read_params(params: Params | None) -> Iterator[Use]:
     if params is None:
         return
     read = {f"ingest.{table}": source.uri for table in TABLES if (source := params.ingest.source(table))}
@@ -101,6 +101,6 @@ def _of_params(params: Params | None) -> Iterator[Use]:
         yield Use(params.score.to, "score.to", written=True)
 
 
-def _of_settings(settings: Settings) -> Iterator[Use]:
-    places = {"ADLOOM_DVC_REMOTE": settings.dvc_remote, "ADLOOM_CHECKPOINT_URI": settings.checkpoint_uri}
-    yield from (Use(uri, name, written=True) for name, uri in places.items() if uri and uri.startswith(SCHEME))
+def _read_settings(settings: Settings) -> Iterator[Use]:
+    uris = {"ADLOOM_DVC_REMOTE": settings.dvc_remote, "ADLOOM_CHECKPOINT_URI": settings.checkpoint_uri}
+    yield from (Use(uri, name, written=True) for name, uri in uris.items() if uri and uri.startswith(SCHEME))

@@ -29,7 +29,7 @@ def test_an_engine_that_answers_is_told_by_its_version(make_context: MakeContext
 
 def test_no_client_is_no_more_than_a_warning(make_context: MakeContext, client: Path) -> None:
     (found,) = docker.check(make_context())
-    assert (found.name, found.next_step) == ("docker-absent", "install Docker to make images here")
+    assert (found.name, found.next_step) == ("docker-absent", "install Docker to build images here")
 
 
 def test_a_client_without_an_engine_is_told_in_its_words(make_context: MakeContext, client: Path) -> None:

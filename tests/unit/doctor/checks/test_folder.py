@@ -32,7 +32,7 @@ def test_a_folder_without_params_says_how_to_make_them(tmp_path: Path) -> None:
 
 def test_params_that_cannot_be_read_are_told(tmp_path: Path) -> None:
     (found,) = folder.check_params(read_context(tmp_path))
-    assert found == Kind.PARAMS_BROKEN(f"{tmp_path}: Is a directory", "make it a file that can be read")
+    assert found == Kind.PARAMS_BROKEN(f"{tmp_path}: Is a directory", "make it readable")
 
 
 def test_a_component_needs_no_params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

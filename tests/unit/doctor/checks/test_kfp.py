@@ -93,7 +93,7 @@ def test_an_api_of_before_is_told(make_context: MakeContext, stand_in: StandIn) 
 def test_a_version_that_is_not_said_is_told(make_context: MakeContext, stand_in: StandIn) -> None:
     stand_in.version = "unknown"
     told, _ = found(make_context, stand_in.url)
-    assert (told.name, told.next_step) == ("kfp-version", "see to it that it is 2.14 or later")
+    assert (told.name, told.next_step) == ("kfp-version", "expected 2.14 or later")
 
 
 @pytest.mark.parametrize("url", ["ml-pipeline:8888", "http://ann:sentinel-of-a-token@ml-pipeline"])
@@ -136,7 +136,7 @@ def test_without_an_address_or_a_client_it_is_not_asked(
     make_context: MakeContext, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (told,) = kfp.check(make_context())
-    assert (told.name, told.found) == ("kfp-not-asked", "ADLOOM_KFP_ENDPOINT names no server")
+    assert (told.name, told.found) == ("kfp-not-asked", "ADLOOM_KFP_ENDPOINT is not set")
     monkeypatch.setitem(sys.modules, "kfp_server_api", None)
     (told,) = found(make_context, stand_in.url)
     assert told.found == "its client is not installed here; pip install 'adloom[train]' brings it"

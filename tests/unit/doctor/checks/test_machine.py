@@ -31,7 +31,7 @@ def test_a_disk_with_too_little_room_is_told_in_numbers(tmp_path: Path) -> None:
     (found,) = machine.check_folder(tmp_path, "the working folder", 1 << 60)
     assert found.name == "disk-low"
     assert found.found.endswith("free, 1073741824.0 GiB needed")
-    assert found.next_step == "make room, or take another disk"
+    assert found.next_step == "free some space, or use another disk"
 
 
 def test_a_folder_that_cannot_be_written_is_told(make_context: MakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,7 +39,7 @@ def test_a_folder_that_cannot_be_written_is_told(make_context: MakeContext, monk
     found = {one.name for one in machine.check_disk(make_context(ADLOOM_HOME="home"))}
     assert "disk-unwritable" in found
     (told,) = machine.check_folder(CLOSED, "ADLOOM_HOME", 1)
-    assert told.next_step == f"mount a volume there that user {os.getuid()} may write"
+    assert told.next_step == f"mount a volume that user {os.getuid()} can write"
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_limit_below_what_stages_have_on_kubernetes_names_them(
     context = make_context({"pipeline": {"default": {"memory": "512Mi"}, "stages": {"segment": {"memory": "1.5Gi"}}}})
     (found,) = machine.check_memory(context, write(groups, str(GIB)))
     assert found.name == "memory-low"
-    assert found.found == "1.0 GiB: less than params.yaml gives segment (1.5Gi) on Kubernetes"
+    assert found.found == "1.0 GiB: less than params.yaml sets for segment (1.5Gi) on Kubernetes"
     assert found.next_step
 
 

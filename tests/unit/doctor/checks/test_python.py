@@ -52,7 +52,7 @@ def test_extras_that_are_not_installed_are_not_asked_for() -> None:
 
 def test_an_old_python_is_told() -> None:
     (found,) = python.check_release(">=3.11", "3.10.12")
-    assert found == Kind.PYTHON_OLD("Python 3.10.12, expected >=3.11", "make an environment with Python >=3.11")
+    assert found == Kind.PYTHON_OLD("Python 3.10.12, expected >=3.11", "create an environment with Python >=3.11")
 
 
 def test_a_package_that_cannot_be_imported_is_told(site: Path) -> None:

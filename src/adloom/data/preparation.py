@@ -21,7 +21,7 @@ REASON = "reason"
 class SourceFacts:
     """Facts about the source of a raw table."""
 
-    source: str
+    uri: str
     licence: str
     public: bool
     timestamp_format: str | None = None
@@ -145,7 +145,7 @@ def _finish_creatives(task: Preparation, rows: pd.DataFrame, reasons: pd.Series)
         width=target.size,
         height=target.size,
         channels=target.channels,
-        source=task.source.source,
+        source=task.source.uri,
         licence=task.source.licence,
         split=splits.split_by_hash(contents),
     )

@@ -80,7 +80,7 @@ def _write_artifact(task: "Preparation", raw: Path, target: Path, context: Stage
         summary = json.dumps(task.quality.summary(), indent=1, sort_keys=True)
         (draft.path / "summary.json").write_text(summary + "\n", encoding="utf-8")
         draft.rows = task.quality.row_counts()
-        draft.facts = {"source": task.source.source, "licence": task.source.licence}
+        draft.facts = {"source": task.source.uri, "licence": task.source.licence}
         if task.table in privacy.USER_TABLES:
             draft.facts["key"] = privacy.key_fingerprint(task.key)
 

@@ -96,10 +96,10 @@ def go(folder: Path) -> dict[str, object]:
     gate: dict[str, list[dict[str, object]]] = {name: [] for name in MODELS}
     gate |= {"toy": [{"metric": "accuracy", "at_least": 0.7}]}
     params = Register(evaluate=Evaluate(bootstraps=20), gate=Gate.model_validate(gate))
-    runner.run_block("train-toy", {"copy": str(table), "toy": str(model)}, TrainToy(), context)
+    runner.run_stage("train-toy", {"copy": str(table), "toy": str(model)}, TrainToy(), context)
     paths = {"model": str(model), "table": str(table), "report": str(measured)}
-    runner.run_block("evaluate", paths, params.evaluate, context)
-    outcome = runner.run_block("register", paths, params, context)
+    runner.run_stage("evaluate", paths, params.evaluate, context)
+    outcome = runner.run_stage("register", paths, params, context)
     served = loader.load(find_champions(registry, BundleCache(folder / "bundles"), ["toy"]), threads=1)
     mlmodel.write("toy", model, folder / "mlflow", "a run")
     findings = read_findings(measured)

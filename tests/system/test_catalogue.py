@@ -27,8 +27,8 @@ def folder(tmp_path: Path, context: StageContext, monkeypatch: pytest.MonkeyPatc
     given = params.load(Path("params.yaml"))
     world = replace(context, store=open_store(Settings(home=context.home, quiet=True)), pseudonym_key=None)
     sources_lock.save(sources_lock.scan(given, world), sources_lock.LOCK)
-    runner.run_stage("ingest", {}, given, world)
-    runner.run_stage("prepare", {}, given, world)
+    runner.run_from_params("ingest", {}, given, world)
+    runner.run_from_params("prepare", {}, given, world)
     return tmp_path / "data" / "dataset"
 
 

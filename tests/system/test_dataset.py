@@ -85,12 +85,12 @@ def whole_way(loaded: Params, world: StageContext) -> None:
     """Call every stage in this process, each with its default paths."""
     sources_lock.save(sources_lock.scan(loaded, world), sources_lock.LOCK)
     for stage in ("ingest", "prepare", *TRAININGS):
-        runner.run_stage(stage, {}, loaded, world)
+        runner.run_from_params(stage, {}, loaded, world)
     for model, spec in MODELS.items():
         paths = {"model": f"models/{model}", "table": f"data/dataset/{spec.table}", "report": f"reports/{model}"}
         judge = {"judge": f"models/{spec.judge}"} if spec.judge else {}
-        runner.run_stage("evaluate", paths | judge, loaded, world)
-    runner.run_stage("report", {}, loaded, world)
+        runner.run_from_params("evaluate", paths | judge, loaded, world)
+    runner.run_from_params("report", {}, loaded, world)
 
 
 def push_from_a_pod(folder: Path, pod: Path) -> str:

@@ -76,7 +76,7 @@ class World:
     def alone(self, stage: str, block: Training, table: Path) -> dict[str, float]:
         """Train in this process; return the last epoch's metrics."""
         paths = {table.name: str(table), stage.removeprefix("train-"): str(self.folder / f"alone-{stage}")}
-        return numbers(runner.run_block(stage, paths, block, self.outside()))
+        return numbers(runner.run_stage(stage, paths, block, self.outside()))
 
     def start(self, block: TrainLstm, home: str, to: str) -> "subprocess.Popen[str]":
         """Start `adloom train-lstm` in as many processes as its block says, on an empty disk."""

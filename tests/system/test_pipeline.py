@@ -198,10 +198,10 @@ def whole_way(loaded: Params, outside: StageContext) -> None:
     """Call every stage in this process, each with its default paths."""
     sources_lock.save(sources_lock.scan(loaded, outside), sources_lock.LOCK)
     for stage in ("ingest", "prepare", "train-gan", "train-cnn", "train-lstm", "segment", "train-policy"):
-        runner.run_stage(stage, {}, loaded, outside)
+        runner.run_from_params(stage, {}, loaded, outside)
     for spec in MODELS.values():
-        runner.run_stage("evaluate", _paths(spec), loaded, outside)
-    runner.run_stage("report", {}, loaded, outside)
+        runner.run_from_params("evaluate", _paths(spec), loaded, outside)
+    runner.run_from_params("report", {}, loaded, outside)
 
 
 def _paths(spec: ModelSpec) -> dict[str, str]:

@@ -52,7 +52,7 @@ def test_a_source_in_s3_is_locked_by_its_etag_and_ingested(environment: Server, 
     assert [file.path for file in files] == ["2026/a.csv", "2026/b.csv"]
     etag = environment.client.head_object(Bucket="shop", Key="orders/2026/a.csv")["ETag"].strip('"')
     assert (files[0].bytes, files[0].version) == (len(ORDERS), f"etag:{etag}")
-    assert runner.run_stage("ingest", {}, given, world) == {"events_rows": 6}
+    assert runner.run_from_params("ingest", {}, given, world) == {"events_rows": 6}
     raw = parquet.read(Path("data/raw/events"), name="rows_unchecked")
     assert raw["user_id"].tolist() == ["ann", "bob", "cid", "eve", "bob", "cid"]
     assert not [*world.home.glob("ingest-*")]
@@ -62,7 +62,7 @@ def test_a_single_object_is_a_source_too(environment: Server, world: StageContex
     environment.put("shop", "single/orders.csv", ORDERS)
     given = shop("s3://shop/single/orders.csv")
     assert [file.path for file in locked(given, world).tables["events"].files] == ["orders.csv"]
-    assert runner.run_stage("ingest", {}, given, world) == {"events_rows": 3}
+    assert runner.run_from_params("ingest", {}, given, world) == {"events_rows": 3}
 
 
 def test_stages_read_and_write_s3_as_they_do_folders(environment: Server, world: StageContext) -> None:
@@ -71,8 +71,8 @@ def test_stages_read_and_write_s3_as_they_do_folders(environment: Server, world:
     locked(given, world)
     raw = {table: f"s3://shop/run/raw/{table}" for table in params.TABLES}
     dataset = {table: f"s3://shop/run/dataset/{table}" for table in params.TABLES}
-    runner.run_stage("ingest", raw, given, world)
-    runner.run_stage("prepare", {**{f"raw_{table}": uri for table, uri in raw.items()}, **dataset}, given, world)
+    runner.run_from_params("ingest", raw, given, world)
+    runner.run_from_params("prepare", {**{f"raw_{table}": uri for table, uri in raw.items()}, **dataset}, given, world)
     assert not Path("data").exists()
     events = world.store.fetch(dataset["events"], Path("fetched"))
     assert manifest.verify(events).rows == {"calibration": 2, "holdout": 1, "quarantined": 0, "dropped": 0}
@@ -140,10 +140,10 @@ def test_an_object_changed_after_its_snapshot_is_refused(environment: Server, wo
     locked(given, world)
     environment.put("shop", "changing/orders.csv", ORDERS.replace(b"9.99", b"1.11"))
     with pytest.raises(DataError, match=r"s3://shop/changing: orders.csv changed since sources.lock was written"):
-        runner.run_stage("ingest", {}, given, world)
+        runner.run_from_params("ingest", {}, given, world)
     assert not Path("data/raw/events").exists()
     assert sources_lock.save(sources_lock.scan(given, world), sources_lock.LOCK)
-    runner.run_stage("ingest", {}, given, world)
+    runner.run_from_params("ingest", {}, given, world)
 
 
 class ChangingStore(StoreRouter):
@@ -164,7 +164,7 @@ def test_an_object_that_changes_while_a_stage_reads_it_is_refused(environment: S
     given = shop("s3://shop/meddled")
     locked(given, world)
     with pytest.raises(DataError, match=r"s3://shop/meddled: orders.csv changed since sources.lock was written"):
-        runner.run_stage("ingest", {}, given, replace(world, store=ChangingStore(environment)))
+        runner.run_from_params("ingest", {}, given, replace(world, store=ChangingStore(environment)))
     assert not Path("data/raw/events").exists()
 
 

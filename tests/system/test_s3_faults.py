@@ -181,7 +181,7 @@ def call(case: Case, made: Made, world: StageContext, to: str) -> None:
     """Run a stage whose inputs and outputs all lie in S3."""
     inputs = {name: f"{MADE}/{path}" for name, path in case.inputs.items()}
     outputs = {name: f"{to}/{path}" for name, path in case.outputs.items()}
-    runner.run_stage(case.stage, inputs | outputs, made.params, world)
+    runner.run_from_params(case.stage, inputs | outputs, made.params, world)
 
 
 def said(kind: type[AdloomError], case: Case, made: Made, world: StageContext, to: str) -> str:
@@ -252,7 +252,7 @@ def test_a_bucket_that_is_not_there_is_one_line_and_an_outputs_comes_first(
     far = {name: f"s3://no-such-bucket/in/{path}" for name, path in case.inputs.items()}
     for paths in (far, far | {name: f"s3://no-such-bucket/out/{path}" for name, path in case.outputs.items()}):
         with pytest.raises(DataError) as caught:
-            runner.run_stage(case.stage, paths, made.params, world)
+            runner.run_from_params(case.stage, paths, made.params, world)
         place = "out" if case.outputs.keys() & paths.keys() else "in"
         assert str(caught.value).startswith(f"s3://no-such-bucket/{place}/")
         assert "no bucket no-such-bucket at http" in str(caught.value)
@@ -266,7 +266,7 @@ def test_credentials_that_are_refused_for_an_output_are_found_before_anything_is
     stranger = replace(world, store=open_store(Settings(quiet=True), BRISK))
     paths = {"events": f"s3://{BUCKET}/nothing-here", "audience": f"s3://{BUCKET}/out"}
     with pytest.raises(ConfigError, match=r"s3://shop/out: .* refused the credentials \(SignatureDoesNotMatch\)"):
-        runner.run_stage("segment", paths, made.params, stranger)
+        runner.run_from_params("segment", paths, made.params, stranger)
 
 
 def artifact(folder: Path, content: bytes) -> Path:

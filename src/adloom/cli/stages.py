@@ -48,7 +48,7 @@ def build_command(name: str) -> click.Command:
         if launcher.needs_launch(parameters, name, Settings()):
             launcher.launch(parameters, name, Settings(), sys.argv[1:])
             return
-        metrics = runner.run_block(name, overrides, parameters, context)
+        metrics = runner.run_stage(name, overrides, parameters, context)
         if context.rank == 0:  # the process that did the work and wrote it
             print_values(dict(metrics), as_json)
 

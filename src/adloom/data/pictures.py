@@ -110,7 +110,7 @@ def encode_png(pixels: UInt8Array) -> bytes:
     return stream.getvalue()
 
 
-def hash_bytes(pixels: UInt8Array) -> bytes:
+def identity_bytes(pixels: UInt8Array) -> bytes:
     """Return bytes that identify a picture, equal for grey stored as grey or colour."""
     plane = pixels[:, :, :1]
     return plane.tobytes() if pixels.shape[2] == 1 or (pixels == plane).all() else pixels.tobytes()

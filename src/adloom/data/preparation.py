@@ -158,7 +158,7 @@ def _convert_picture(image: object, target: PictureFormat, max_pixels: int) -> t
         png, pixels = pictures.convert(image, target, max_pixels)
     except PictureError as error:
         return None, 0, str(error)
-    return png, splits.hash_content(pictures.hash_bytes(pixels)), ""
+    return png, splits.hash_content(pictures.identity_bytes(pixels)), ""
 
 
 def _finish_copy(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> FinishedRows:

@@ -55,7 +55,7 @@ def run_stage(stage: str, project: str, block: str, inputs: Artifacts, outputs: 
             describe_artifact(artifact, context, _find_run(artifact, context))
     else:
         paths = {name: str(path) for name, path in {**sources, **targets}.items()}
-        metrics = runner.run_block(stage, paths, parameters, context)
+        metrics = runner.run_stage(stage, paths, parameters, context)
         for artifact in outputs.values():
             describe_artifact(artifact, context)
     _write_notes(project, _collect_lanes(inputs), outputs.values())
@@ -149,9 +149,9 @@ def evaluate(
     for model, spec in MODELS.items():
         paths = {"model": folders[model], "table": folders[spec.table], "report": targets[model]}
         judge = {"judge": folders[spec.judge]} if spec.judge else {}
-        values = runner.run_block("evaluate", paths | judge, parameters, context)
+        values = runner.run_stage("evaluate", paths | judge, parameters, context)
         metrics |= {f"{model}_{name}": value for name, value in values.items()}
-    runner.run_block("report", {name: folders[name] for name in tables} | targets, gate, context)
+    runner.run_stage("report", {name: folders[name] for name in tables} | targets, gate, context)
     reports.metadata["digest"] = manifest.digest(Path(targets["report"]))  # contains the digests of its inputs
     _write_notes(project, _collect_lanes({**tables, **models}), [reports])
     return metrics
@@ -197,7 +197,7 @@ def score(project: str, block: str, creatives: Artifact, events: Artifact, score
     parameters = params.parse(Score, block)
     inputs, context = {"creatives": creatives.path, "events": events.path}, _registry_context(project)
     context.store.require(parameters.to)
-    runner.run_block("score", {**inputs, "scored": scored.path}, parameters, context)
+    runner.run_stage("score", {**inputs, "scored": scored.path}, parameters, context)
     context.store.push(Path(scored.path), parameters.to)
     describe_artifact(scored, context)
     scored.metadata["to"] = parameters.to

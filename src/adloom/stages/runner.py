@@ -20,12 +20,12 @@ from adloom.training import checkpoints
 Metrics = Mapping[str, float | str]
 
 
-def run_stage(stage: str, paths: Mapping[str, str], params: Params, context: StageContext) -> Metrics:
+def run_from_params(stage: str, paths: Mapping[str, str], params: Params, context: StageContext) -> Metrics:
     """Run one stage by its command name, such as `train-gan`, with its block of the params."""
-    return run_block(stage, paths, params.block(stage.replace("-", "_")), context)
+    return run_stage(stage, paths, params.block(stage.replace("-", "_")), context)
 
 
-def run_block(stage: str, paths: Mapping[str, str], block: ConfigModel, context: StageContext) -> Metrics:
+def run_stage(stage: str, paths: Mapping[str, str], block: ConfigModel, context: StageContext) -> Metrics:
     """
     Run one stage with its block; paths default to the stage's own.
 

@@ -85,6 +85,6 @@ def root_cause(stage: str, failures: Iterable[Any]) -> Exception:
 
 
 def _rank_failure(failure: Any) -> tuple[int, int, int]:
-    """Sort root causes before secondary failures, and those before processes ended by the launcher."""
+    """Return a sort key: root causes, secondary failures, then processes ended by the launcher."""
     severity = 2 if failure.exitcode == -signal.SIGTERM else int(failure.message.startswith(UNEXPECTED))
     return severity, failure.timestamp, failure.local_rank

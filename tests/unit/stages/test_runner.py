@@ -51,7 +51,7 @@ def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("block", "count"), [(LOADED.segment, 1), (LOADED.evaluate, LOADED.evaluate.threads)])
 def test_a_stage_has_its_own_number_of_threads(context: StageContext, block: ConfigModel, count: int) -> None:
-    runner.run_block("segment", {}, block, context)
+    runner.run_stage("segment", {}, block, context)
     assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} == {count}
 
 
@@ -79,7 +79,7 @@ class Bucket:
 
 
 def test_paths_not_given_are_the_defaults(context: StageContext) -> None:
-    assert runner.run_stage("segment", {}, LOADED, context) == {"size": 5.0}
+    assert runner.run_from_params("segment", {}, LOADED, context) == {"size": 5.0}
     assert Path("models/toy/copied.txt").read_text(encoding="utf-8") == "hello"
 
 
@@ -88,7 +88,7 @@ def test_s3_paths_are_fetched_before_and_pushed_after(context: StageContext, tmp
     (bucket / "in").mkdir(parents=True)
     (bucket / "in/rows.txt").write_text("far", encoding="utf-8")
     far = replace(context, store=Bucket(bucket))
-    runner.run_stage("segment", {"table": "s3://in", "model": "s3://out"}, LOADED, far)
+    runner.run_from_params("segment", {"table": "s3://in", "model": "s3://out"}, LOADED, far)
     assert (bucket / "out/copied.txt").read_text(encoding="utf-8") == "far"
     assert not Path("models").exists()
 
@@ -96,7 +96,7 @@ def test_s3_paths_are_fetched_before_and_pushed_after(context: StageContext, tmp
 def test_an_output_without_a_bucket_is_refused_before_the_work(context: StageContext, tmp_path: Path) -> None:
     far = replace(context, store=Bucket(tmp_path))
     with pytest.raises(DataError, match="s3://no-such/out: no bucket"):
-        runner.run_stage("segment", {"table": "s3://gone", "model": "s3://no-such/out"}, LOADED, far)
+        runner.run_from_params("segment", {"table": "s3://gone", "model": "s3://no-such/out"}, LOADED, far)
 
 
 class Unreachable(Bucket):
@@ -117,16 +117,16 @@ def test_a_checkpoint_is_removed_once_its_artifact_is_stored(context: StageConte
 
     vars(sys.modules["adloom.stages.segment"]).update(run=train)
     with pytest.raises(ExternalServiceError):
-        runner.run_stage("segment", {"model": "s3://out"}, LOADED, replace(context, store=Unreachable(tmp_path)))
+        runner.run_from_params("segment", {"model": "s3://out"}, LOADED, replace(context, store=Unreachable(tmp_path)))
     assert checkpoint.exists()
-    runner.run_stage("segment", {"model": "s3://out"}, LOADED, replace(context, store=Bucket(tmp_path)))
+    runner.run_from_params("segment", {"model": "s3://out"}, LOADED, replace(context, store=Bucket(tmp_path)))
     assert not checkpoint.parent.exists()
 
 
 def test_only_rank_0_writes_and_tracks(context: StageContext, tmp_path: Path) -> None:
     second = replace(context, store=Unreachable(tmp_path), rank=1, processes=2)
-    assert runner.run_stage("segment", {"model": "s3://no-such/out"}, LOADED, second) == {"size": 5.0}
-    assert runner.run_stage("segment", {}, LOADED, second) == {"size": 5.0}
+    assert runner.run_from_params("segment", {"model": "s3://no-such/out"}, LOADED, second) == {"size": 5.0}
+    assert runner.run_from_params("segment", {}, LOADED, second) == {"size": 5.0}
     assert not Path("models").exists()
     assert not context.home.exists()
 
@@ -136,7 +136,7 @@ def test_two_runs_never_write_one_output_at_once(context: StageContext, tmp_path
     locks.mkdir(parents=True)
     name = str((tmp_path / "models/toy").absolute()).strip("/").replace("/", "-")
     with FileLock(locks / f"{name}.lock"), pytest.raises(LockedError, match="models/toy: another run is writing it"):
-        runner.run_stage("segment", {}, LOADED, context)
+        runner.run_from_params("segment", {}, LOADED, context)
     assert not Path("models").exists()
 
 

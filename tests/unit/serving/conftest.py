@@ -1,10 +1,15 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 from tests.support.tiny_models import write_models
 
+from adloom.serving import app as decide_app
+from adloom.serving import server
 from adloom.serving.models import loader, sources
 from adloom.serving.models.loader import Models
+from adloom.serving.segments import PseudonymKeys
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +20,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def models(folder: Path) -> Models:
     return loader.load(sources.find_in_folder(folder), threads=1)
+
+
+@pytest.fixture(scope="module")
+def client(models: Models) -> Iterator[TestClient]:
+    with TestClient(
+        server.create_named_app("all", models, decide_app.ServiceDependencies(PseudonymKeys(None))),
+        raise_server_exceptions=False,
+    ) as client:
+        yield client

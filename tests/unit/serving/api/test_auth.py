@@ -1,28 +1,20 @@
 """Who may ask: tokens in a file, their scopes and rates, what is told to whom may not, and what a start demands."""
 
 import hashlib
-import logging
 import os
-import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from starlette.testclient import TestClient
 from tests.support.decision_logs import wait_until
+from tests.support.token_gate import Clock, gate, line
 
-from adloom.cli import main
-from adloom.config.settings import Settings
-from adloom.errors import ArtifactError, ConfigError
-from adloom.serving import app, server
-from adloom.serving.api import auth, tokens
-from adloom.serving.api.auth import SCOPES, Access, NoAuth, TokenAuth
+from adloom.serving import app
+from adloom.serving.api import auth
+from adloom.serving.api.auth import SCOPES, Access, TokenAuth
 from adloom.serving.api.decide_schemas import DECIDE, FEEDBACK
-from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import REFRESH, SEGMENT
 from adloom.serving.app import ServiceDependencies
 from adloom.serving.models.loader import Models
@@ -35,48 +27,6 @@ QUESTIONS: dict[str, dict[str, Any]] = {
     REFRESH: {},
 }
 NEEDED: dict[str, Access] = {DECIDE: "decide", FEEDBACK: "feedback", SEGMENT: "decide", REFRESH: "admin"}
-
-
-class Clock:
-    """A clock that goes when it is told to."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@dataclass
-class Gate:
-    """Tokens of a file, and the clock they are read by."""
-
-    path: Path
-    clock: Clock
-    auth: TokenAuth
-
-    def status(self, token: str | None, scope: Access = "decide", kind: str = "Bearer") -> int:
-        try:
-            self.auth.admit(None if token is None else f"{kind} {token}".encode(), scope)
-        except Problem as problem:
-            return problem.status
-        return 200
-
-    def later(self, seconds: float) -> "Gate":
-        """Let time pass and the thread that follows the file read it once."""
-        self.clock.now += seconds
-        self.auth.reload()
-        return self
-
-    def rewrite(self, text: str) -> None:
-        """Replace the file as an editor does."""
-        beside = self.path.with_suffix(".new")
-        beside.write_text(text, encoding="utf-8")
-        beside.chmod(0o600)
-        beside.replace(self.path)
-
-
-def line(name: str, token: str, scopes: str = "decide", rate: str = "") -> str:
-    return f"{name} {scopes} sha256:{hashlib.sha256(token.encode()).hexdigest()} {rate}\n"
 
 
 @pytest.fixture
@@ -100,13 +50,6 @@ def make_large(path: Path) -> None:
 
 def make_binary(path: Path) -> None:
     path.write_bytes(b"\xff\xfe")
-
-
-def gate(path: Path, text: str, workers: int = 1) -> Gate:
-    path.write_text(text, encoding="utf-8")
-    path.chmod(0o600)
-    clock = Clock()
-    return Gate(path, clock, TokenAuth(path, workers, clock=clock))
 
 
 class TestHttp:
@@ -214,102 +157,6 @@ class TestRate:
         assert [asked.status("1", "admin"), asked.status("1", kind="Basic"), asked.status("1")] == [403, 401, 200]
 
 
-class TestFile:
-    def test_holds_hashes_and_is_its_owners(self, path: Path) -> None:
-        token = auth.add_token(path, "bidder", ["decide", "feedback"], 2000)
-        assert token not in path.read_text(encoding="utf-8")
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        (found,) = tokens.read(path).tokens
-        assert (found.name, found.scopes, found.rate) == ("bidder", frozenset({"decide", "feedback"}), 2000)
-        assert found.digest == hashlib.sha256(token.encode()).digest()
-
-    def test_comments_and_empty_lines(self, path: Path) -> None:
-        asked = gate(path, "# who may ask\n\n" + line("bidder", "b").strip() + "   # since May\n")
-        assert [asked.status("b"), asked.status("b", kind="bearer"), asked.status("# since May")] == [200, 200, 401]
-
-    def test_a_name_has_one_token(self, path: Path) -> None:
-        auth.add_token(path, "bidder", ["decide"])
-        with pytest.raises(ConfigError, match="bidder has a token; choose another name"):
-            auth.add_token(path, "bidder", ["decide"])
-
-    def test_a_last_line_without_an_end_is_not_run_into(self, path: Path) -> None:
-        path.write_text(line("first", "f").strip(), encoding="utf-8")
-        auth.add_token(path, "second", ["decide"])
-        assert [token.name for token in tokens.read(path).tokens] == ["first", "second"]
-
-    @pytest.mark.parametrize(
-        ("bad", "said"),
-        [
-            ("bidder", "not a token; expected NAME SCOPE,SCOPE sha256:"),
-            (f"bidder decide {'0' * 64}", "not a token"),
-            (f"bidder decide sha256:{'0' * 63}", "not a token"),
-            (f"bidder decide sha256:{'0' * 64} 5/min", "not a token"),
-            (f"bidder decide,root sha256:{'0' * 64}", "scope 'root', expected of decide, feedback, trigger, admin"),
-            (f"bidder , sha256:{'0' * 64}", "scope ''"),
-            (f"bidder decide sha256:{'0' * 64} 0/s", "a rate of 0/s, expected 1 to 1000000000"),
-            (f"bidder decide sha256:{'0' * 64} 1000000001/s", "a rate of 1000000001/s, expected 1 to"),
-            (f"bidder decide sha256:{'0' * 64} {'9' * 400}/s", "a rate of 999999999999/s, expected 1 to"),
-            (f"bidder decide sha256:{'0' * 64} {'9' * 5000}/s", "a rate of 999999999999/s, expected 1 to"),
-        ],
-    )
-    def test_a_broken_line_is_named_without_what_it_holds_and_costs_no_other(
-        self, path: Path, caplog: pytest.LogCaptureFixture, bad: str, said: str
-    ) -> None:
-        asked = gate(path, f"# tokens\n{line('good', 'g')}{bad}\n{line('last', 'l')}")
-        assert [asked.status("g"), asked.status("l")] == [200, 200]
-        (told,) = [message for message in caplog.messages if ":3: " in message]
-        assert f"{said}" in told
-        assert told.endswith("; the line is skipped")
-        assert "0" * 40 not in told
-
-    def test_a_rate_may_be_as_large_as_it_is_said(self, path: Path) -> None:
-        asked = gate(path, line("bidder", "b", rate="1000000000/s"), workers=3)
-        assert asked.status("b") == 200
-
-    def test_one_token_under_two_names_is_neither(self, path: Path, caplog: pytest.LogCaptureFixture) -> None:
-        asked = gate(path, f"{line('bidder', 'same')}{line('other', 'x')}{line('ops', 'same')}")
-        assert [asked.status("same"), asked.status("x")] == [401, 200]
-        assert "bidder and ops are the same token" in caplog.text
-
-    @pytest.mark.parametrize(("mode", "said"), [(0o600, False), (0o440, False), (0o640, False), (0o644, True)])
-    def test_a_file_that_others_may_read_is_said(
-        self, path: Path, caplog: pytest.LogCaptureFixture, mode: int, said: bool
-    ) -> None:
-        path.write_text(line("bidder", "b"), encoding="utf-8")
-        path.chmod(mode)
-        TokenAuth(path)
-        assert (f"mode {mode:04o}, expected 0640 or less; `chmod 640 {path}`" in caplog.text) == said
-
-    def test_what_is_no_file_is_refused_at_once(self, path: Path) -> None:
-        os.mkfifo(path)
-        for place, said in (
-            (path, "not a file"),
-            (path.parent, "not a file"),
-            (Path("/dev/zero"), "not a file"),
-            (path.with_name("large"), "more than 1048576 bytes"),
-        ):
-            path.with_name("large").write_bytes(bytes(2 << 20))
-            with pytest.raises(ConfigError, match=f"tokens file {place}: {said}"):
-                TokenAuth(place)
-
-    @pytest.mark.parametrize("content", [b"", b"# none\n\n", b"\xff\xfe", b"all lines are wrong\n", None])
-    def test_no_token_at_all(self, path: Path, content: bytes | None) -> None:
-        if content is not None:
-            path.write_bytes(content)
-        with pytest.raises(ConfigError, match="tokens file .*tokens: "):
-            TokenAuth(path)
-
-    def test_the_command_prints_the_token_once(self, path: Path) -> None:
-        arguments = ["token", "bidder", "--scopes", "decide", "--rate", "1", "--file", str(path)]
-        done = CliRunner().invoke(main.cli, arguments)
-        token = done.stdout.strip()
-        asked = Gate(path, clock := Clock(), TokenAuth(path, clock=clock))
-        assert [asked.status(token, "feedback"), asked.status(token), asked.status(token)] == [403, 200, 429]
-        wrong = CliRunner().invoke(main.cli, ["token", "other", "--scopes", "all", "--file", str(path)])
-        assert "scope 'all', expected of" in str(wrong.exception)
-        assert len(tokens.read(path).tokens) == 1
-
-
 class TestChange:
     def test_new_tokens_are_known_and_old_ones_gone_within_a_second(
         self, path: Path, caplog: pytest.LogCaptureFixture
@@ -371,49 +218,3 @@ class TestChange:
         asked = gate(path, line("bidder", "b"))
         assert [asked.later(10).status("b") for _ in range(3)] == [200] * 3
         assert not caplog.records
-
-
-class TestStart:
-    @pytest.fixture(autouse=True)
-    def _environment(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        for name in ("BENTOML_DO_NOT_TRACK", "OTEL_SDK_DISABLED"):
-            monkeypatch.setenv(name, os.environ.get(name, "true"))
-        for name in ("ADLOOM_AUTH", "ADLOOM_TOKENS_FILE"):
-            monkeypatch.delenv(name, raising=False)
-        monkeypatch.chdir(tmp_path)
-
-    @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
-    @pytest.mark.parametrize("app", ["decide", "all", "creatives"])
-    def test_nobody_serves_without_saying_who_may_ask(self, tmp_path: Path, host: str, app: str) -> None:
-        with pytest.raises(ConfigError, match="no tokens.*ADLOOM_TOKENS_FILE.*ADLOOM_AUTH=off"):
-            server.serve(server.ServeOptions(app, tmp_path / "params.yaml", tmp_path), host, 0)
-
-    def test_off_is_said_aloud(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        monkeypatch.setenv("ADLOOM_AUTH", "off")
-        with caplog.at_level(logging.WARNING), pytest.raises(ArtifactError, match="no model to serve"):
-            server.serve(server.ServeOptions("decide", tmp_path / "params.yaml", tmp_path), "127.0.0.1", 0)
-        assert "ADLOOM_AUTH=off" in caplog.text
-
-    def test_off_lets_anybody_ask(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("ADLOOM_AUTH", "off")
-        anybody = auth.create_auth(Settings())
-        assert isinstance(anybody, NoAuth)
-        anybody.admit(None, "admin")
-
-    def test_any_other_word_is_no_off(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("ADLOOM_AUTH", "no")
-        with pytest.raises(ValueError, match="auth"):
-            Settings()
-
-    def test_a_file_of_tokens_is_read_at_start(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("ADLOOM_TOKENS_FILE", str(path))
-        with pytest.raises(ConfigError, match="No such file"):
-            auth.create_auth(Settings())
-        token = auth.add_token(path, "admin", ["admin"])
-        built = auth.create_auth(Settings())
-        built.admit(f"Bearer {token}".encode(), "admin")
-        with pytest.raises(Problem) as raised:
-            built.admit(f"Bearer {token}".encode(), "decide")
-        assert raised.value.status == HTTPStatus.FORBIDDEN

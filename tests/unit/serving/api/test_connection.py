@@ -400,37 +400,3 @@ class TestLoad:
             for path in leaving:
                 assert value("adloom_requests_total", {"path": path, "status": "499"}) == 1
         assert made == [1]
-
-
-class Receiver:
-    """A connection that receives a body."""
-
-    def __init__(self, bodies: Bodies) -> None:
-        self.bodies, self.size = bodies, 0
-        bodies.start(self)
-
-    def receive(self, size: int) -> bool:
-        fits = self.bodies.reserve(self, size)
-        self.size += size if fits else 0
-        return fits
-
-    def evict(self) -> None:
-        self.bodies.finish(self)
-        self.bodies.release(self.size)
-        self.size = 0
-
-
-def test_the_room_for_bodies() -> None:
-    bodies = Bodies(limit=10)
-    first, second, third = (Receiver(bodies) for _ in range(3))
-    assert first.receive(4)
-    assert second.receive(4)
-    bodies.finish(second)  # it is complete, and gives way no more
-    assert third.receive(2)
-    assert third.receive(3)  # the first gives way
-    assert (bodies.reserved, first.size, second.size, third.size) == (9, 0, 4, 5)
-    assert not third.receive(2)
-    assert bodies.reserved == 9
-    second.evict()
-    assert third.receive(5)
-    assert bodies.reserved == 10

@@ -1,14 +1,22 @@
 """What the client gets when a model fails while it serves."""
 
+import struct
+import zlib
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from starlette.testclient import TestClient
+from tests.support.http_client import DARK, LIGHT, encode, ok, png, refused
+from tests.support.slow_pictures import REFUSED
+from tests.support.tiny_models import CATEGORIES, DIMENSIONS
 
 from adloom.errors import UnavailableError
 from adloom.serving import server
-from adloom.serving.api.schemas import GENERATE, READ
+from adloom.serving.api.schemas import GENERATE, MAX_PICTURE_BYTES, READ
 from adloom.serving.app import ServiceDependencies
 from adloom.serving.models.loader import Models
 from adloom.serving.segments import PseudonymKeys
@@ -43,3 +51,89 @@ def test_the_client_is_told_that_a_model_failed(models: Models, path: str, error
         response = client.post(path, json=REQUESTS[path])
     assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json")
     assert ("stopped after 10 s" in response.json()["detail"]) == (status == 503)
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+BOMB = DARK[:8] + chunk(b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)) + DARK[33:]
+
+
+class TestReadOverHttp:
+    def test_reads_and_names_neighbours(self, client: TestClient) -> None:
+        items = ok(client, READ, {"pictures": [encode(DARK), encode(LIGHT)], "nearest": 2})["items"]
+        assert [item["category"] for item in items] == ["Bag", "Coat"]  # the tiny reader goes by lightness
+        for item in items:
+            assert list(item["probabilities"]) == CATEGORIES
+            assert sum(item["probabilities"].values()) == pytest.approx(1, abs=1e-6)
+            assert np.linalg.norm(item["embedding"]) == pytest.approx(1, abs=1e-6)
+            best = int(np.argmax(item["embedding"]))  # known creative i is the i-th axis
+            assert item["nearest"][0]["creative_id"] == f"creative-{best}"
+            assert item["nearest"][0]["similarity"] == pytest.approx(item["embedding"][best], abs=1e-6)
+            assert item["nearest"][0]["similarity"] >= item["nearest"][1]["similarity"]
+
+    def test_other_sizes_colours_and_jpeg_are_brought_to_the_models_size(self, client: TestClient) -> None:
+        light = np.full((100, 40, 3), 255, np.uint8)
+        items = ok(client, READ, {"pictures": [encode(png(light)), encode(png(light, "JPEG"))]})["items"]
+        assert [item["category"] for item in items] == ["Coat", "Coat"]
+
+    def test_no_neighbours_asked(self, client: TestClient) -> None:
+        assert ok(client, READ, {"pictures": [encode(DARK)], "nearest": 0})["items"][0]["nearest"] == []
+        assert len(ok(client, READ, {"pictures": [encode(DARK)], "nearest": 20})["items"][0]["nearest"]) == DIMENSIONS
+
+    @pytest.mark.parametrize(
+        ("bad", "said"),
+        [
+            ("not base64!", "not base64"),
+            ("", "neither PNG nor JPEG"),
+            (encode(DARK[:50]), "truncated or damaged"),
+            (encode(DARK[:20]), "truncated or damaged"),
+            (encode(BOMB), "more pixels than 16777216"),
+            (encode(b"GIF89a" + bytes(50)), "neither PNG nor JPEG"),
+            (encode(b"\xff\xd8\xff" + bytes(50)), "image: "),
+            (encode(DARK[:8] + bytes(MAX_PICTURE_BYTES)), "expected at most 4194304"),
+            ("é", "not base64"),
+        ],
+    )
+    def test_one_bad_picture_is_its_own_error(self, client: TestClient, bad: str, said: str) -> None:
+        alone = ok(client, READ, {"pictures": [encode(DARK)]})["items"][0]
+        items = ok(client, READ, {"pictures": [encode(DARK), bad, encode(DARK)]})["items"]
+        assert items[0] == items[2] == alone
+        assert said in items[1]["error"]["detail"]
+        assert items[1]["error"]["field"] == "pictures.1"
+        assert items[1]["error"]["status"] == 422
+
+    @pytest.mark.parametrize("name", ["scans", "segments", "chunks", "empty blocks", "transparent"])
+    def test_a_slow_picture_is_its_own_error(self, client: TestClient, name: str) -> None:
+        make, reason = REFUSED[name]
+        items = ok(client, READ, {"pictures": [encode(DARK), encode(make()), encode(LIGHT)]})["items"]
+        assert reason in items[1]["error"]["detail"]
+        assert items[1]["error"]["field"] == "pictures.1"
+        assert [reading["category"] for reading in (items[0], items[2])] == ["Bag", "Coat"]
+
+    def test_only_bad_pictures(self, client: TestClient) -> None:
+        items = ok(client, READ, {"pictures": ["!", "!"]})["items"]
+        assert [item["error"]["field"] for item in items] == ["pictures.0", "pictures.1"]
+
+    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(place=st.integers(0, len(DARK) - 1), byte=st.integers(0, 255), cut=st.integers(0, len(DARK)))
+    def test_damaged_pictures_are_read_or_refused(self, client: TestClient, place: int, byte: int, cut: int) -> None:
+        damaged = bytearray(DARK)
+        damaged[place] = byte
+        items = ok(client, READ, {"pictures": [encode(bytes(damaged[:cut])), encode(DARK)]})["items"]
+        assert items[0].keys() in ({"error"}, items[1].keys())
+        assert items[1]["category"] == "Bag"
+
+    @pytest.mark.parametrize(
+        ("body", "field"),
+        [
+            ({"pictures": []}, "pictures"),
+            ({"pictures": [""] * 17}, "pictures"),
+            ({"pictures": "x"}, "pictures"),
+            ({"pictures": [1]}, "pictures.0"),
+            ({"pictures": [""], "nearest": 21}, "nearest"),
+        ],
+    )
+    def test_bad_fields_are_named(self, client: TestClient, body: object, field: str) -> None:
+        assert refused(client, READ, body, 422)["field"] == field

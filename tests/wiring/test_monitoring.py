@@ -11,6 +11,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
+from tests.support.tiny_models import write_models
 from tests.support.tokens import tokens_file
 
 from adloom.config.models import MODELS
@@ -25,10 +26,11 @@ from adloom.serving.api.decide_schemas import DECIDE
 from adloom.serving.api.middleware import MAX_IN_FLIGHT
 from adloom.serving.api.schemas import ENDPOINTS, SEGMENT
 from adloom.serving.app import ServiceDependencies
+from adloom.serving.models import loader, sources
 from adloom.serving.models.loader import Models
 from adloom.serving.segments import PseudonymKeys
 
-FOLDER = Path(__file__).parents[3] / "k8s" / "components" / "monitoring"
+FOLDER = Path(__file__).parents[2] / "k8s" / "components" / "monitoring"
 BY_PROMETHEUS = {"job", "namespace", "pod"}  # labels that it adds to what it scrapes
 REASONS = set(get_args(DropReason))
 TOKEN = "a-token-that-is-long-enough"
@@ -69,6 +71,11 @@ def told(app: ASGIApp) -> dict[str, list[dict[str, str]]]:
 
 def vain(pipeline: str, cause: str) -> TriggerResult:
     raise ExternalServiceError("nobody answers")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
+    return loader.load(sources.find_in_folder(write_models(tmp_path_factory.mktemp("models"))), threads=1)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,145 @@
+"""The endpoints that generate pictures and lines of copy."""
+
+import base64
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+from tests.support.http_client import ok, refused
+from tests.support.tiny_models import EDGE, LINES, write_generator
+
+from adloom.arrays import Float32Array, Int64Array
+from adloom.onnx_models.runtime import Copywriter, LstmState
+from adloom.serving import app as decide_app
+from adloom.serving import server
+from adloom.serving.api.schemas import GENERATE, WRITE, CopyRequest
+from adloom.serving.creatives import generate
+from adloom.serving.models import loader, sources
+from adloom.serving.models.loader import Models
+from adloom.serving.segments import PseudonymKeys
+
+DEPENDENCIES = decide_app.ServiceDependencies(PseudonymKeys(None))
+
+
+class TestGenerate:
+    def test_draws_pictures_of_the_category(self, client: TestClient, models: Models) -> None:
+        answer = ok(client, GENERATE, {"category": "Boot", "n": 3, "seed": 7})
+        pictures = [Image.open(io.BytesIO(base64.b64decode(picture))) for picture in answer["pictures"]]
+        assert [(picture.size, picture.mode) for picture in pictures] == [((EDGE, EDGE), "L")] * 3
+        assert len({picture.tobytes() for picture in pictures}) == 3
+        assert answer["model"] == {"name": "gan", "version": None, "digest": models.gan.origin.digest}
+        assert (answer["category"], answer["seed"]) == ("Boot", 7)
+
+    def test_equal_seeds_give_equal_bytes(self, client: TestClient) -> None:
+        asked = {"category": "Bag", "n": 2, "seed": 1}
+        first = ok(client, GENERATE, asked)["pictures"]
+        assert ok(client, GENERATE, asked)["pictures"] == first
+        assert ok(client, GENERATE, {**asked, "seed": 2})["pictures"] != first
+
+    def test_a_drawn_seed_is_told_and_repeats(self, client: TestClient) -> None:
+        drawn = ok(client, GENERATE, {"category": "Bag"})
+        again = ok(client, GENERATE, {"category": "Bag", "seed": drawn["seed"]})
+        assert again["pictures"] == drawn["pictures"]
+
+    def test_pictures_say_that_a_model_made_them(self, client: TestClient, models: Models) -> None:
+        answer = ok(client, GENERATE, {"category": "Bag", "seed": 5})
+        info = Image.open(io.BytesIO(base64.b64decode(answer["pictures"][0]))).info
+        assert info["adloom:model"] == models.gan.origin.digest
+        assert (info["adloom:category"], info["adloom:seed"], info["adloom:number"]) == ("Bag", "5", "0")
+        assert "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia<" in info["xmp"].decode()
+        assert answer["source_type"] == "trainedAlgorithmicMedia"
+
+    def test_more_pixels_than_one_request_may_draw(self, tmp_path: Path) -> None:
+        write_generator(tmp_path / "gan", edge=128)
+        large = loader.load(sources.find_in_folder(tmp_path, ["gan"]), threads=1)
+        with TestClient(server.create_named_app("creatives", large, DEPENDENCIES)) as client:
+            problem = refused(client, GENERATE, {"category": "Bag", "n": 17}, 422)
+            assert (problem["field"], "at most 16 are drawn" in problem["detail"]) == ("n", True)
+            assert len(ok(client, GENERATE, {"category": "Bag", "n": 16})["pictures"]) == 16
+
+    def test_an_unknown_category_is_told_the_known_ones(self, client: TestClient) -> None:
+        problem = refused(client, GENERATE, {"category": "bag"}, 422)
+        assert problem["field"] == "category"
+        assert problem["detail"] == "category: 'bag' is not known to gan; known: Bag, Boot, Coat"
+
+    @pytest.mark.parametrize(
+        ("body", "field", "said"),
+        [
+            ({}, "category", "Field required"),
+            ({"category": 3}, "category", "valid string"),
+            ({"category": ""}, "category", "at least 1 character"),
+            ({"category": "x" * 201}, "category", "at most 200 characters"),
+            ({"category": "Bag", "n": 65}, "n", "less than or equal to 64"),
+            ({"category": "Bag", "n": 10**30}, "n", "64"),
+            ({"category": "Bag", "n": 0}, "n", "greater than or equal to 1"),
+            ({"category": "Bag", "n": "2"}, "n", "valid integer"),
+            ({"category": "Bag", "n": True}, "n", "valid integer"),
+            ({"category": "Bag", "seed": -1}, "seed", "greater than or equal to 0"),
+            ({"category": "Bag", "count": 2}, "count", "not permitted"),
+            ([], None, "object"),
+            (None, None, "object"),
+        ],
+    )
+    def test_bad_fields_are_named(self, client: TestClient, body: object, field: str | None, said: str) -> None:
+        problem = refused(client, GENERATE, body, 422)
+        assert problem.get("field") == field
+        assert said in problem["detail"]
+
+
+class TestWrite:
+    def test_writes_lines_that_obey_the_rules(self, client: TestClient) -> None:
+        rules = {"max_characters": 20, "banned_words": ["soft"], "temperature": 1}
+        lines = ok(client, WRITE, {"n": 20, "seed": 1, "rules": rules, "prompt": "Lovely"})["lines"]
+        assert 0 < len(lines) <= 20
+        assert all(line.startswith("Lovely") and len(line) <= 20 and "soft" not in line.lower() for line in lines)
+        assert not set(lines) & set(LINES), "a training line was repeated"
+
+    def test_rules_nobody_can_meet_cost_no_more_than_others(self, client: TestClient, models: Models) -> None:
+        request = {"n": 64, "rules": {"max_characters": 200, "banned_words": ["coat", "dress", "warm"]}}
+        asked: list[int] = []
+
+        class Counted(Copywriter):
+            def __init__(self) -> None:
+                self.__dict__ |= vars(models.lstm.model.write)
+
+            def __call__(self, token: Int64Array, state: LstmState) -> tuple[Float32Array, LstmState]:
+                asked.append(token.size)
+                return super().__call__(token, state)
+
+        bundle = models.loaded["lstm"]
+        counted = replace(bundle, model=replace(bundle.model, write=Counted()))
+        body = CopyRequest.model_validate(request)
+        assert generate.write(body, Models({"lstm": counted}, {})).lines == []
+        assert ok(client, WRITE, request | {"seed": 1})["lines"] == []
+        assert sum(asked) <= generate.MAX_DRAWN
+
+    def test_equal_seeds_give_equal_lines(self, client: TestClient) -> None:
+        asked = {"category": "Coats", "n": 5, "seed": 3}
+        assert ok(client, WRITE, asked) == ok(client, WRITE, asked)
+
+    def test_rules_that_leave_nothing_give_no_lines(self, client: TestClient) -> None:
+        assert ok(client, WRITE, {"n": 2, "rules": {"max_characters": 1}})["lines"] == []
+
+    @pytest.mark.parametrize(
+        ("body", "field", "said"),
+        [
+            ({"category": "Hats"}, "category", "known: Coats, Dresses"),
+            ({"prompt": "x" * 101}, "prompt", "at most 100 characters"),
+            ({"prompt": "Lovely", "rules": {"max_characters": 5}}, None, "prompt has 6 characters"),
+            ({"n": 65}, "n", "less than or equal to 64"),
+            ({"prompt": "\U0001f600" * 50}, "prompt", "200 tokens, expected at most 64"),
+            ({"prompt": "a\nb"}, "prompt", "match pattern"),
+            ({"rules": {"temperature": 0}}, "rules.temperature", "greater than or equal to 0.1"),
+            ({"rules": {"temperature": True}}, "rules.temperature", "valid number"),
+            ({"rules": {"temperature": "hot"}}, "rules.temperature", "valid number"),
+            ({"rules": {"banned": []}}, "rules.banned", "not permitted"),
+            ({"rules": {"banned_words": [""]}}, "rules.banned_words.0", "at least 1 character"),
+        ],
+    )
+    def test_bad_fields_are_named(self, client: TestClient, body: object, field: str | None, said: str) -> None:
+        problem = refused(client, WRITE, body, 422)
+        assert problem.get("field") == field
+        assert said in problem["detail"]

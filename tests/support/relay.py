@@ -1,4 +1,4 @@
-"""A TCP relay in front of a server: a test tells it to cut connections, to go silent or to refuse, and to heal."""
+"""A TCP relay in front of a server, which can cut connections, fall silent, refuse and heal."""
 
 import asyncio
 import threading
@@ -15,21 +15,21 @@ Direction = Literal["read", "write"]
 @dataclass
 class Fault:
     """
-    What happens to all connections once so many bytes have passed in one direction, and then to some new ones.
+    A fault of all connections after a number of bytes in one direction, and then of some new connections.
 
-    cut: they are reset. silent: they stay open, and nothing passes any more.
+    cut: they are reset. silent: they stay open, and no bytes pass.
     """
 
     how: Literal["cut", "silent"]
     direction: Direction
     after: int  # bytes
-    then: float = float("inf")  # new connections that fail as well before all is well again
-    since: bytes = b""  # bytes are counted from the first block that begins so, such as b"PUT "
+    then: float = float("inf")  # number of new connections that fail before the relay heals
+    since: bytes = b""  # count from the first block with this prefix, such as b"PUT "
     struck: bool = False
 
 
 class Relay:
-    """Passes bytes between clients and a server on this machine, in a thread of its own."""
+    """Pass bytes between clients and a server on this machine, in a thread."""
 
     def __init__(self, server_port: int) -> None:
         self.port = 0
@@ -46,26 +46,26 @@ class Relay:
         return f"http://127.0.0.1:{self.port}"
 
     def fail(self, *faults: Fault) -> None:
-        """Let these faults happen, one after the other."""
+        """Schedule these faults, one after the other."""
         self._faults = list(faults)
         self._has_struck.clear()
 
     def has_struck(self, within: float) -> bool:
-        """Wait, so many seconds at most, until a fault has struck, and return whether it has."""
+        """Wait up to so many seconds for a fault; return whether one struck."""
         return self._has_struck.wait(within)
 
     def refuse(self) -> None:
-        """Cut every connection and take none, as when the server is gone."""
+        """Cut all connections and accept none, as a dead server does."""
         self._do(self._close())
 
     def heal(self) -> None:
-        """Pass everything again."""
+        """Pass all bytes again."""
         self._faults = []
         self._do(self._listen())
 
     @property
     def whole(self) -> bool:
-        """Whether every fault has happened and is over."""
+        """Whether all faults are over."""
         return not self._faults
 
     def __enter__(self) -> Self:
@@ -114,7 +114,7 @@ class Relay:
             await asyncio.gather(self._pass("write", reader, server), self._pass("read", there, writer))
 
     def _current(self) -> Fault | None:
-        """Return the fault that strikes new connections, if there is one; those that are over are forgotten."""
+        """Return the fault of new connections, after removing the faults that are over."""
         while self._faults and self._faults[0].struck and self._faults[0].then <= 0:
             self._faults.pop(0)
         return self._faults[0] if self._faults and self._faults[0].struck else None
@@ -131,7 +131,7 @@ class Relay:
             target.close()
 
     def _allowed(self, direction: Direction, block: bytes) -> int:
-        """Return how many bytes of a block may pass before a fault strikes."""
+        """Return the number of bytes that pass before a fault."""
         if self._current():
             return 0
         fault = next((f for f in self._faults[:1] if f.direction == direction and block.startswith(f.since)), None)

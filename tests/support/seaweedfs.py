@@ -1,4 +1,4 @@
-"""SeaweedFS, the S3 server that Kubeflow Pipelines itself ships, on free ports: one user may do all, one only read."""
+"""SeaweedFS, an S3 server, on free ports, with an administrator and a reader."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 ACCESS, SECRET = "adloom-tests", "a secret of tests only"
-READER = "adloom-reader"  # who may only look into the bucket, with the same secret
+READER = "adloom-reader"  # may only list and read the bucket; has the same secret
 BUCKET = "shop"
 READY_WITHIN = 60  # seconds
 STARTS = 3
@@ -29,19 +29,19 @@ PORTS = ("master", "master.grpc", "volume", "volume.grpc", "filer", "filer.grpc"
 
 @dataclass
 class Server:
-    """A server that can be killed and started again on the same ports and data, and a client that may do everything."""
+    """A server that can be killed and restarted with the same ports and data, and an administrator's client."""
 
     port: int
     command: list[str]
     process: "subprocess.Popen[bytes] | None" = None
 
     def start(self) -> None:
-        """Start it, and return once it has its bucket and keeps an object in it."""
+        """Start the server, and return when its bucket accepts objects."""
         self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         _await(self.process, self)
 
     def kill(self) -> None:
-        """Kill it."""
+        """Kill the server."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
@@ -70,11 +70,11 @@ class Server:
         return content
 
     def keys(self, bucket: str, prefix: str) -> set[str]:
-        found = self.client.list_objects_v2(Bucket=bucket, Prefix=prefix)
-        return {entry["Key"].removeprefix(prefix) for entry in found.get("Contents", [])}
+        page = self.client.list_objects_v2(Bucket=bucket, Prefix=prefix)
+        return {entry["Key"].removeprefix(prefix) for entry in page.get("Contents", [])}
 
     def environment(self) -> dict[str, str]:
-        """What a user of the server sets."""
+        """Return the variables of a user of the server."""
         return {
             "AWS_ENDPOINT_URL_S3": self.endpoint,
             "AWS_ACCESS_KEY_ID": ACCESS,
@@ -86,7 +86,7 @@ class Server:
 
 
 def visit(server: Server, patch: pytest.MonkeyPatch) -> None:
-    """Make this process a user of the server, and of no other."""
+    """Make this process a user of this server only."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         patch.delenv(name)
     for name, value in server.environment().items():
@@ -95,22 +95,22 @@ def visit(server: Server, patch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def running(folder: Path) -> Iterator[Server]:
-    """Yield a server that keeps its data in a folder and has the bucket `shop`."""
+    """Yield a server with its data in a folder and the bucket `shop`."""
     users = [("tests", ACCESS, ["Admin"]), ("reader", READER, [f"Read:{BUCKET}", f"List:{BUCKET}"])]
     identities = [
         {"name": name, "credentials": [{"accessKey": key, "secretKey": SECRET}], "actions": actions}
         for name, key, actions in users
     ]
     (folder / "s3.json").write_text(json.dumps({"identities": identities}))
-    server = _started(folder)
+    server = _start(folder)
     try:
         yield server
     finally:
         server.kill()
 
 
-def _started(folder: Path) -> Server:
-    """Start a server; on other ports when it exits, for one may be taken before it is bound."""
+def _start(folder: Path) -> Server:
+    """Start a server; retry with other ports, because another program may bind one first."""
     for attempt in range(1, STARTS + 1):
         ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         server = Server(ports["s3"], _command(folder, ports))
@@ -133,9 +133,9 @@ def _command(folder: Path, ports: dict[str, int]) -> list[str]:
     weed = shutil.which("weed") or str(Path(sys.executable).with_name("weed"))
     command = [weed, "-logtostderr=false", f"-logdir={folder}", "server", f"-dir={folder}", "-s3", *flags]
     command += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.config={folder / 's3.json'}", "-master.telemetry=false"]
-    command += ["-volume.max=64"]  # each bucket takes several, and 8 are the default
-    command += ["-master.electionTimeout=1s"]  # else the only master waits ten for others when it is started again
-    return [*command, "-s3.port.iceberg=0", "-s3.port.lance=0"]  # else on fixed ports, where only one server fits
+    command += ["-volume.max=64"]  # each bucket needs several; the default is 8
+    command += ["-master.electionTimeout=1s"]  # else a restarted master waits ten seconds for others
+    return [*command, "-s3.port.iceberg=0", "-s3.port.lance=0"]  # else fixed ports, which allow one server only
 
 
 def free_ports(count: int) -> list[int]:
@@ -147,7 +147,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def _await(process: subprocess.Popen[bytes], server: Server) -> None:
-    """Return once the server has made its bucket and kept an object in it."""
+    """Create the bucket, and return when it accepts objects."""
     until = time.monotonic() + READY_WITHIN
     while True:
         try:

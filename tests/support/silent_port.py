@@ -1,4 +1,4 @@
-"""An address that swallows every packet, as a closed network policy or a firewall does."""
+"""A port that drops all packets, as a network policy or a firewall does."""
 
 import socket
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 @contextmanager
 def silent_port() -> Iterator[int]:
-    """Listen on a port that takes no connection: its backlog is full."""
+    """Yield a port with a full backlog, which accepts no connection."""
     with ExitStack() as stack:
         server = stack.enter_context(socket.socket())
         server.bind(("127.0.0.1", 0))

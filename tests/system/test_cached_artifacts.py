@@ -76,7 +76,7 @@ def test_an_artifact_that_lost_a_file_changes_the_key_of_its_table_alone(
     assert cluster.keys() == second, "what is gone of an older generation no longer counts"
 
 
-def test_what_cannot_be_looked_at_counts_as_gone(
+def test_an_unreadable_artifact_counts_as_missing(
     cluster: Cluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = cluster.keys()
@@ -85,7 +85,7 @@ def test_what_cannot_be_looked_at_counts_as_gone(
     assert f"gs://{BUCKET}: expected s3:// or minio:// as root of the pipelines' artifacts" in caplog.text
 
 
-def test_a_key_that_is_refused_counts_as_gone_and_a_server_without_an_answer_fails_the_task(
+def test_refused_credentials_count_as_missing_and_a_dead_server_fails_the_task(
     cluster: Cluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = cluster.keys()
@@ -99,7 +99,7 @@ def test_a_key_that_is_refused_counts_as_gone_and_a_server_without_an_answer_fai
     assert "the tasks that depend on it run again" in caplog.text
 
 
-def test_lost_notes_make_a_new_key_and_so_does_a_place_for_none(cluster: Cluster) -> None:
+def test_lost_or_disabled_notes_give_new_keys(cluster: Cluster) -> None:
     first = cluster.keys()
     for key in cluster.notes.list(""):
         cluster.notes.remove(key)
@@ -109,7 +109,7 @@ def test_lost_notes_make_a_new_key_and_so_does_a_place_for_none(cluster: Cluster
     assert cache.assign_keys(DIGESTS, None, unknown) != cache.assign_keys(DIGESTS, None, unknown)
 
 
-def test_tasks_note_what_they_made_and_the_first_task_of_the_next_run_looks_at_it(
+def test_tasks_note_their_artifacts_and_the_next_run_checks_them(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -24,15 +24,15 @@ def folder(tmp_path: Path, context: StageContext, monkeypatch: pytest.MonkeyPatc
     values: dict[str, Any] = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
     values["ingest"] = {"events": {"uri": "cdnow"}, "impressions": {"uri": "open-bandit"}}
     Path("params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
-    given = params.load(Path("params.yaml"))
+    loaded = params.load(Path("params.yaml"))
     world = replace(context, store=open_store(Settings(home=context.home, quiet=True)), pseudonym_key=None)
-    sources_lock.save(sources_lock.scan(given, world), sources_lock.LOCK)
-    runner.run_from_params("ingest", {}, given, world)
-    runner.run_from_params("prepare", {}, given, world)
+    sources_lock.save(sources_lock.scan(loaded, world), sources_lock.LOCK)
+    runner.run_from_params("ingest", {}, loaded, world)
+    runner.run_from_params("prepare", {}, loaded, world)
     return tmp_path / "data" / "dataset"
 
 
-def test_the_default_events_and_impressions_are_what_is_known_of_them(folder: Path) -> None:
+def test_the_default_events_and_impressions_have_the_published_numbers(folder: Path) -> None:
     events = parquet.read(folder / "events")
     assert len(events) == 69_659
     assert events["user_id"].nunique() == 23_570

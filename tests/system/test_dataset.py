@@ -110,7 +110,7 @@ def laptop(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_what_was_pushed_is_listed_with_its_rows(origin: Origin) -> None:
+def test_a_pushed_dataset_is_listed_with_its_rows(origin: Origin) -> None:
     shown = origin.call(origin.folder, "adloom", "dataset", "list")
     (line,) = shown.stdout.splitlines()
     assert line.startswith(origin.digest)
@@ -125,7 +125,7 @@ def test_no_raw_table_and_no_key_is_in_the_remote(origin: Origin, server: Server
     assert len(keys) == 1 + len({table["md5"] for table in tables}) + sum(table["files"] for table in tables)
 
 
-def test_after_a_pull_dvc_goes_on_with_the_training_and_gets_the_same_bytes(origin: Origin, laptop: Path) -> None:
+def test_after_a_pull_dvc_trains_and_gets_the_same_bytes(origin: Origin, laptop: Path) -> None:
     assert not (laptop / "shop").exists()
     ran = origin.call(laptop, "dvc", "repro", "train_lstm")
     assert ran.returncode == 0, ran.stderr + ran.stdout
@@ -144,7 +144,7 @@ def test_dvc_itself_finds_the_dataset_in_the_remote(origin: Origin, laptop: Path
     assert dataset.compute_digest("shop", dataset.table_folders(laptop / dataset.FOLDER)) == origin.digest
 
 
-def test_a_recorded_run_is_made_again_in_a_worktree_of_its_commit(origin: Origin, tmp_path: Path) -> None:
+def test_a_recorded_run_is_reproduced_in_a_worktree_of_its_commit(origin: Origin, tmp_path: Path) -> None:
     again = tmp_path / "again"
     (origin.folder / "dvc.yaml").write_text("stages: {}\n")  # since the commit
     ran = origin.call(origin.folder, "adloom", "reproduce", origin.run_id, "--into", str(again))
@@ -162,7 +162,7 @@ def test_a_recorded_run_is_made_again_in_a_worktree_of_its_commit(origin: Origin
     assert "Running stage" not in went_on.stdout
 
 
-def test_a_run_that_nobody_recorded_is_named(origin: Origin) -> None:
+def test_a_run_without_a_record_is_named(origin: Origin) -> None:
     ran = origin.call(origin.folder, "adloom", "reproduce", "0" * 32)
     assert ran.returncode == 2
     assert ran.stderr.startswith(f"adloom: run {'0' * 32}: no such run in MLflow at sqlite:///")

@@ -69,41 +69,41 @@ def laptop(tmp_path: Path) -> Path:
     return tmp_path / "laptop"
 
 
-def refused(do: Callable[[], object], kind: type[AdloomError]) -> str:
+def catch_line(do: Callable[[], object], kind: type[AdloomError]) -> str:
     """Return the line something ends with, in time."""
-    begun = time.monotonic()
+    start = time.monotonic()
     with pytest.raises(kind) as caught:
         do()
-    assert time.monotonic() - begun < ENDS_WITHIN
+    assert time.monotonic() - start < ENDS_WITHIN
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 @pytest.mark.parametrize("how", ["cut", "silent"])
-def test_s3_gone_while_a_dataset_is_pushed_leaves_no_dataset_and_the_next_push_sends_the_rest(
+def test_a_failed_push_leaves_no_dataset_and_the_next_one_uploads_the_rest(
     environment: Server, relay: Relay, open_remote: Open, folders: dict[str, Path], tmp_path: Path, how: str
 ) -> None:
     relay.fail(Fault(how, "write", AFTER))  # type: ignore[arg-type]
-    said = refused(lambda: dataset.push("shop", folders, open_remote(relay.endpoint)), ExternalServiceError)
-    assert said.startswith(f"s3://{BUCKET}/{tmp_path.name}: no answer from http://127.0.0.1:")
-    kept = environment.keys(BUCKET, f"{tmp_path.name}/")
-    assert not any(key.endswith(".json") for key in kept)
-    assert dvc_cache.hash_folder(folders["copy"]).md5[2:] not in {key.rpartition("/")[2] for key in kept}
+    message = catch_line(lambda: dataset.push("shop", folders, open_remote(relay.endpoint)), ExternalServiceError)
+    assert message.startswith(f"s3://{BUCKET}/{tmp_path.name}: no answer from http://127.0.0.1:")
+    stored = environment.keys(BUCKET, f"{tmp_path.name}/")
+    assert not any(key.endswith(".json") for key in stored)
+    assert dvc_cache.hash_folder(folders["copy"]).md5[2:] not in {key.rpartition("/")[2] for key in stored}
     relay.heal()
     pushed = dataset.push("shop", folders, open_remote(relay.endpoint))
     assert environment.keys(BUCKET, f"{tmp_path.name}/datasets/") == {f"{pushed.digest}.json"}
 
 
 @pytest.mark.parametrize("how", ["cut", "silent"])
-def test_s3_gone_while_a_dataset_is_pulled_changes_nothing_and_the_next_pull_goes_on(
+def test_a_failed_pull_changes_nothing_and_the_next_one_continues(
     relay: Relay, open_remote: Open, folders: dict[str, Path], laptop: Path, how: str
 ) -> None:
     pushed = dataset.push("shop", folders, open_remote())
     found = dataset.find_dataset(pushed.digest, "shop", open_remote())
     relay.fail(Fault(how, "read", AFTER))  # type: ignore[arg-type]
     far = open_remote(relay.endpoint)
-    said = refused(lambda: pull.pull_dataset(found, None, far, laptop, force=False), ExternalServiceError)
-    assert "no answer from http://127.0.0.1:" in said
+    message = catch_line(lambda: pull.pull_dataset(found, None, far, laptop, force=False), ExternalServiceError)
+    assert "no answer from http://127.0.0.1:" in message
     assert not (laptop / "data").exists() or not any((laptop / "data").iterdir())
     relay.heal()
     assert pull.pull_dataset(found, None, open_remote(relay.endpoint), laptop, force=False)
@@ -111,7 +111,7 @@ def test_s3_gone_while_a_dataset_is_pulled_changes_nothing_and_the_next_pull_goe
 
 
 @pytest.mark.parametrize("direction", ["write", "read"])
-def test_s3_that_breaks_off_once_is_not_noticed(
+def test_one_cut_connection_is_retried(
     relay: Relay, open_remote: Open, folders: dict[str, Path], laptop: Path, direction: str
 ) -> None:
     relay.fail(Fault("cut", direction, AFTER, then=0))  # type: ignore[arg-type]
@@ -122,10 +122,10 @@ def test_s3_that_breaks_off_once_is_not_noticed(
 
 
 @pytest.mark.parametrize(
-    ("variables", "bucket", "kind", "said"),
+    ("variables", "bucket", "kind", "message"),
     [
-        ({"AWS_SECRET_ACCESS_KEY": "wrong"}, BUCKET, ConfigError, "refused the credentials (SignatureDoesNotMatch)"),
-        ({"AWS_ACCESS_KEY_ID": "nobody"}, BUCKET, ConfigError, "refused the credentials (InvalidAccessKeyId)"),
+        ({"AWS_SECRET_ACCESS_KEY": "wrong"}, BUCKET, ConfigError, "catch_line the credentials (SignatureDoesNotMatch)"),
+        ({"AWS_ACCESS_KEY_ID": "nobody"}, BUCKET, ConfigError, "catch_line the credentials (InvalidAccessKeyId)"),
         ({}, "no-such-bucket", DataError, "no bucket no-such-bucket at http"),
     ],
 )
@@ -136,25 +136,25 @@ def test_a_remote_that_refuses_is_one_line(
     variables: dict[str, str],
     bucket: str,
     kind: type[AdloomError],
-    said: str,
+    message: str,
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     remote = open_remote(bucket=bucket)
     for do in (lambda: dataset.push("shop", folders, remote), lambda: dataset.list_datasets("shop", remote)):
-        assert said in refused(do, kind)
+        assert message in catch_line(do, kind)
 
 
-def test_an_address_where_nobody_answers_is_one_line_within_the_shipped_patience(open_remote: Open) -> None:
-    said = refused(
+def test_a_dead_address_is_one_line_with_the_default_options(open_remote: Open) -> None:
+    message = catch_line(
         lambda: dataset.list_datasets("shop", open_remote("http://127.0.0.1:9", options=S3Options())),
         ExternalServiceError,
     )
-    assert "no answer from http://127.0.0.1:9" in said
-    assert "check AWS_ENDPOINT_URL_S3" in said
+    assert "no answer from http://127.0.0.1:9" in message
+    assert "check AWS_ENDPOINT_URL_S3" in message
 
 
-def test_an_address_that_swallows_every_packet_is_one_line(open_remote: Open) -> None:
+def test_an_address_that_drops_all_packets_is_one_line(open_remote: Open) -> None:
     with silent_port() as port:
         remote = open_remote(f"http://127.0.0.1:{port}")
-        refused(lambda: dataset.list_datasets("shop", remote), ExternalServiceError)
+        catch_line(lambda: dataset.list_datasets("shop", remote), ExternalServiceError)

@@ -1,4 +1,4 @@
-"""A run made again by real git and DVC: its commit and not what lies here, goes on when it was stopped, cleans up."""
+"""Reproduction with real git and DVC: code of the commit, continued after a stop, and cleaned up."""
 
 import subprocess
 import sys
@@ -33,7 +33,7 @@ with manifest.draft(Path("models/cnn"), "train_cnn", ConfigModel(), inputs) as d
 
 
 @pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunRecord:
+def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunRecord:
     """The record of a project with one quick training, which is the working folder; its code was changed since."""
     monkeypatch.chdir(tmp_path)
     stages = yaml.safe_load((shop.SHIPPED.parent / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -49,46 +49,46 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunRecord:
         subprocess.run(["git", *command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     subprocess.run([sys.executable, "make.py"], check=True)
     name = dataset.compute_digest("shop", dataset.table_folders(dataset.FOLDER))
-    taken = run_record.build_record(shop.params(), {}, name, tmp_path, Settings())
+    built = run_record.build_record(shop.params(), {}, name, tmp_path, Settings())
     Path("make.py").write_text(MAKE.replace("as committed", "changed since"), encoding="utf-8")
-    return taken
+    return built
 
 
-def again(made: RunRecord) -> list[verb.Comparison]:
-    return verb.reproduce("r1", made, Settings(quiet=True), None)
+def repeat(recorded: RunRecord) -> list[verb.Comparison]:
+    return verb.reproduce("r1", recorded, Settings(quiet=True), None)
 
 
-def test_a_run_that_was_stopped_goes_on_and_its_folder_is_removed_when_all_is_equal(
-    made: RunRecord, monkeypatch: pytest.MonkeyPatch
+def test_an_interrupted_reproduction_continues_and_its_folder_is_deleted_when_all_is_equal(
+    recorded: RunRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STOP", "1")
     with pytest.raises(AdloomError, match=r"run r1: dvc repro .*reproduce/r1; the same command"):
-        again(made)
+        repeat(recorded)
     assert Path(".adloom/reproduce/r1/make.py").is_file()
     monkeypatch.delenv("STOP")
-    rows = again(made)
+    rows = repeat(recorded)
     assert [row.name for row in rows] == [*(f"data/dataset/{table}" for table in TABLES), "models/cnn"]
     assert all(row.equal for row in rows)
     assert list(Path(".adloom/reproduce").iterdir()) == []
     assert len(subprocess.check_output(["git", "worktree", "list"], text=True).splitlines()) == 1
 
 
-def test_a_difference_is_reported_and_its_folder_kept(made: RunRecord) -> None:
-    other = made.model_copy(update={"artifacts": {**made.artifacts, "models/cnn": "0" * 64}})
-    rows = again(other)
+def test_a_difference_is_reported_and_its_folder_kept(recorded: RunRecord) -> None:
+    other = recorded.model_copy(update={"artifacts": {**recorded.artifacts, "models/cnn": "0" * 64}})
+    rows = repeat(other)
     assert [row.name for row in rows if not row.equal] == ["models/cnn"]
     assert Path(".adloom/reproduce/r1/models/cnn/weights").read_text(encoding="utf-8") == "as committed"
 
 
-def test_a_checkout_of_the_users_own_is_left_alone(made: RunRecord) -> None:
+def test_a_checkout_of_the_user_is_kept(recorded: RunRecord) -> None:
     before = Path("params.yaml").read_bytes()
     with pytest.raises(ConfigError, match="repository, which would be overwritten; name another with --into"):
-        verb.reproduce("r1", made, Settings(quiet=True), Path())
+        verb.reproduce("r1", recorded, Settings(quiet=True), Path())
     assert Path("params.yaml").read_bytes() == before
     assert Path("make.py").read_text(encoding="utf-8").count("changed since")
 
 
-def test_code_is_a_commit_only_when_nothing_but_what_a_record_holds_was_changed(made: RunRecord) -> None:
+def test_changes_of_recorded_files_alone_do_not_make_the_code_dirty(recorded: RunRecord) -> None:
     def commit(*add: str) -> None:
         identity = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
         for command in (["add", *add], [*identity, "commit", "--message", "more", "--quiet"]):

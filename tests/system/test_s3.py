@@ -37,8 +37,8 @@ def shop(uri: str) -> Params:
     return params.load(Path("params.yaml"))
 
 
-def locked(given: Params, world: StageContext) -> sources_lock.SourcesLock:
-    lock = sources_lock.scan(given, world)
+def locked(loaded: Params, world: StageContext) -> sources_lock.SourcesLock:
+    lock = sources_lock.scan(loaded, world)
     sources_lock.save(lock, sources_lock.LOCK)
     return lock
 
@@ -47,12 +47,12 @@ def test_a_source_in_s3_is_locked_by_its_etag_and_ingested(environment: Server, 
     environment.put("shop", "orders/2026/a.csv", ORDERS)
     environment.put("shop", "orders/2026/b.csv", ORDERS.replace(b"ann", b"eve"))
     environment.put("shop", "orders-of-another/c.csv", b"not ours")
-    given = shop("s3://shop/orders")
-    files = locked(given, world).tables["events"].files
+    loaded = shop("s3://shop/orders")
+    files = locked(loaded, world).tables["events"].files
     assert [file.path for file in files] == ["2026/a.csv", "2026/b.csv"]
     etag = environment.client.head_object(Bucket="shop", Key="orders/2026/a.csv")["ETag"].strip('"')
     assert (files[0].bytes, files[0].version) == (len(ORDERS), f"etag:{etag}")
-    assert runner.run_from_params("ingest", {}, given, world) == {"events_rows": 6}
+    assert runner.run_from_params("ingest", {}, loaded, world) == {"events_rows": 6}
     raw = parquet.read(Path("data/raw/events"), name="rows_unchecked")
     assert raw["user_id"].tolist() == ["ann", "bob", "cid", "eve", "bob", "cid"]
     assert not [*world.home.glob("ingest-*")]
@@ -60,19 +60,19 @@ def test_a_source_in_s3_is_locked_by_its_etag_and_ingested(environment: Server, 
 
 def test_a_single_object_is_a_source_too(environment: Server, world: StageContext) -> None:
     environment.put("shop", "single/orders.csv", ORDERS)
-    given = shop("s3://shop/single/orders.csv")
-    assert [file.path for file in locked(given, world).tables["events"].files] == ["orders.csv"]
-    assert runner.run_from_params("ingest", {}, given, world) == {"events_rows": 3}
+    loaded = shop("s3://shop/single/orders.csv")
+    assert [file.path for file in locked(loaded, world).tables["events"].files] == ["orders.csv"]
+    assert runner.run_from_params("ingest", {}, loaded, world) == {"events_rows": 3}
 
 
 def test_stages_read_and_write_s3_as_they_do_folders(environment: Server, world: StageContext) -> None:
     environment.put("shop", "way/orders.csv", ORDERS)
-    given = shop("s3://shop/way/orders.csv")
-    locked(given, world)
+    loaded = shop("s3://shop/way/orders.csv")
+    locked(loaded, world)
     raw = {table: f"s3://shop/run/raw/{table}" for table in params.TABLES}
     dataset = {table: f"s3://shop/run/dataset/{table}" for table in params.TABLES}
-    runner.run_from_params("ingest", raw, given, world)
-    runner.run_from_params("prepare", {**{f"raw_{table}": uri for table, uri in raw.items()}, **dataset}, given, world)
+    runner.run_from_params("ingest", raw, loaded, world)
+    runner.run_from_params("prepare", {**{f"raw_{table}": uri for table, uri in raw.items()}, **dataset}, loaded, world)
     assert not Path("data").exists()
     events = world.store.fetch(dataset["events"], Path("fetched"))
     assert manifest.verify(events).rows == {"calibration": 2, "holdout": 1, "quarantined": 0, "dropped": 0}
@@ -86,9 +86,7 @@ def artifact(folder: Path, *names: str) -> Path:
     return folder
 
 
-def test_of_what_lay_below_an_output_only_the_older_artifact_goes(
-    environment: Server, world: StageContext, tmp_path: Path
-) -> None:
+def test_a_push_deletes_only_the_old_artifact(environment: Server, world: StageContext, tmp_path: Path) -> None:
     old, new = artifact(tmp_path / "old", "rows-0", "rows-1"), artifact(tmp_path / "new", "rows-0")
     world.store.push(old, "s3://shop/out/events")
     for name in ("events/rows-9", "events/notes/a.txt", "events-of-another/kept"):
@@ -102,7 +100,7 @@ def test_of_what_lay_below_an_output_only_the_older_artifact_goes(
 
 
 @pytest.mark.parametrize("there", [{}, {"manifest.json": b'{"files": ["a"]}'}])
-def test_an_artifact_beside_somebody_elses_objects_leaves_them(
+def test_a_push_keeps_objects_of_other_programs(
     environment: Server, world: StageContext, tmp_path: Path, there: dict[str, bytes]
 ) -> None:
     prefix = f"foreign-{len(there)}"
@@ -113,7 +111,7 @@ def test_an_artifact_beside_somebody_elses_objects_leaves_them(
 
 
 @pytest.mark.parametrize("uri", ["s3://shop", "s3://shop/"])
-def test_a_whole_bucket_is_no_place_for_an_artifact(
+def test_a_push_to_a_whole_bucket_is_refused(
     environment: Server, world: StageContext, tmp_path: Path, uri: str
 ) -> None:
     new, before = artifact(tmp_path / "new", "rows-0"), environment.keys("shop", "")
@@ -124,7 +122,7 @@ def test_a_whole_bucket_is_no_place_for_an_artifact(
     assert environment.keys("shop", "") == before
 
 
-def test_what_is_removed_is_what_lies_below_and_nothing_beside(environment: Server, world: StageContext) -> None:
+def test_a_removal_deletes_only_objects_below_the_uri(environment: Server, world: StageContext) -> None:
     for key in ("gone/manifest.json", "gone/deep/last.ckpt", "gone-not/last.ckpt"):
         environment.put("shop", key, b"{}")
     world.store.remove("s3://shop/gone")
@@ -136,14 +134,14 @@ def test_what_is_removed_is_what_lies_below_and_nothing_beside(environment: Serv
 
 def test_an_object_changed_after_its_snapshot_is_refused(environment: Server, world: StageContext) -> None:
     environment.put("shop", "changing/orders.csv", ORDERS)
-    given = shop("s3://shop/changing")
-    locked(given, world)
+    loaded = shop("s3://shop/changing")
+    locked(loaded, world)
     environment.put("shop", "changing/orders.csv", ORDERS.replace(b"9.99", b"1.11"))
     with pytest.raises(DataError, match=r"s3://shop/changing: orders.csv changed since sources.lock was written"):
-        runner.run_from_params("ingest", {}, given, world)
+        runner.run_from_params("ingest", {}, loaded, world)
     assert not Path("data/raw/events").exists()
-    assert sources_lock.save(sources_lock.scan(given, world), sources_lock.LOCK)
-    runner.run_from_params("ingest", {}, given, world)
+    assert sources_lock.save(sources_lock.scan(loaded, world), sources_lock.LOCK)
+    runner.run_from_params("ingest", {}, loaded, world)
 
 
 class ChangingStore(StoreRouter):
@@ -161,15 +159,15 @@ class ChangingStore(StoreRouter):
 
 def test_an_object_that_changes_while_a_stage_reads_it_is_refused(environment: Server, world: StageContext) -> None:
     environment.put("shop", "meddled/orders.csv", ORDERS)
-    given = shop("s3://shop/meddled")
-    locked(given, world)
+    loaded = shop("s3://shop/meddled")
+    locked(loaded, world)
     with pytest.raises(DataError, match=r"s3://shop/meddled: orders.csv changed since sources.lock was written"):
-        runner.run_from_params("ingest", {}, given, replace(world, store=ChangingStore(environment)))
+        runner.run_from_params("ingest", {}, loaded, replace(world, store=ChangingStore(environment)))
     assert not Path("data/raw/events").exists()
 
 
 @pytest.mark.parametrize(
-    ("uri", "variables", "kind", "said"),
+    ("uri", "variables", "kind", "message"),
     [
         ("s3://a shop/orders", {}, ConfigError, "s3://a shop/orders: a shop cannot be a bucket's name"),
         ("s3://no-such-bucket/orders", {}, DataError, "s3://no-such-bucket/orders: no bucket no-such-bucket at http"),
@@ -194,17 +192,17 @@ def test_a_refusal_is_one_line_in_seconds(
     uri: str,
     variables: dict[str, str],
     kind: type[AdloomError],
-    said: str,
+    message: str,
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     world = replace(context, store=open_store(Settings(quiet=True)))
-    given, begun = shop(uri), time.monotonic()
+    loaded, started = shop(uri), time.monotonic()
     with pytest.raises(kind) as caught:
-        sources_lock.scan(given, world)
-    assert said in str(caught.value)
+        sources_lock.scan(loaded, world)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert time.monotonic() - begun < ANSWER_WITHIN
+    assert time.monotonic() - started < ANSWER_WITHIN
 
 
 class Page(BaseHTTPRequestHandler):
@@ -217,7 +215,7 @@ class Page(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def test_an_address_of_something_else_is_said(
+def test_a_server_of_another_kind_is_reported(
     environment: Server, context: StageContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with HTTPServer(("127.0.0.1", 0), Page) as page:
@@ -229,16 +227,16 @@ def test_an_address_of_something_else_is_said(
         thread.join()
 
 
-def test_an_address_that_swallows_every_packet_fails_in_seconds(
+def test_an_address_that_drops_all_packets_fails_in_seconds(
     environment: Server, context: StageContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with silent_port() as port:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{port}")
-        begun = time.monotonic()
-        said = rf"no answer from http://127.0.0.1:{port}: .* may close port {port}\); check AWS_ENDPOINT_URL_S3$"
-        with pytest.raises(ExternalServiceError, match=said):
+        started = time.monotonic()
+        message = rf"no answer from http://127.0.0.1:{port}: .* may close port {port}\); check AWS_ENDPOINT_URL_S3$"
+        with pytest.raises(ExternalServiceError, match=message):
             sources_lock.scan(shop("s3://shop/orders"), replace(context, store=open_store(Settings(quiet=True))))
-        assert time.monotonic() - begun < ANSWER_WITHIN
+        assert time.monotonic() - started < ANSWER_WITHIN
 
 
 class StaleStore(S3Store):

@@ -184,12 +184,12 @@ def call(case: Case, made: Made, world: StageContext, to: str) -> None:
     runner.run_from_params(case.stage, inputs | outputs, made.params, world)
 
 
-def said(kind: type[AdloomError], case: Case, made: Made, world: StageContext, to: str) -> str:
+def catch_line(kind: type[AdloomError], case: Case, made: Made, world: StageContext, to: str) -> str:
     """Return the one line that a stage fails with, when it leaves nothing here."""
-    begun = time.monotonic()
+    started = time.monotonic()
     with pytest.raises(kind) as caught:
         call(case, made, world, to)
-    assert time.monotonic() - begun < ENDS_WITHIN
+    assert time.monotonic() - started < ENDS_WITHIN
     assert "\n" not in str(caught.value)
     assert left() == []
     return str(caught.value)
@@ -202,20 +202,22 @@ def left() -> list[Path]:
 
 
 @every_stage
-def test_s3_gone_while_a_stage_reads_is_one_line(case: Case, made: Made, world: StageContext, relay: Relay) -> None:
+def test_s3_that_fails_while_a_stage_reads_is_one_line(
+    case: Case, made: Made, world: StageContext, relay: Relay
+) -> None:
     relay.fail(Fault("cut", "read", after=made.bytes(case.inputs) // 2))
-    line = said(ExternalServiceError, case, made, world, f"s3://{BUCKET}/unread")
+    line = catch_line(ExternalServiceError, case, made, world, f"s3://{BUCKET}/unread")
     assert f"no answer from {relay.endpoint}" in line
 
 
 @every_stage
-def test_the_same_command_goes_on_after_s3_went_while_a_stage_wrote(
+def test_the_same_command_continues_after_s3_failed_while_a_stage_wrote(
     case: Case, made: Made, world: StageContext, relay: Relay, server: Server
 ) -> None:
     to, half, before = f"again/{case.stage}", made.bytes(case.outputs) // 2, checkpoint(case, world)
     if case.outputs:
         relay.fail(Fault("cut", "write", after=half, since=b"PUT "))
-        assert f"no answer from {relay.endpoint}" in said(
+        assert f"no answer from {relay.endpoint}" in catch_line(
             ExternalServiceError, case, made, world, f"s3://{BUCKET}/{to}"
         )
         whole = [path for path in case.outputs.values() if "manifest.json" in server.keys(BUCKET, f"{to}/{path}/")]
@@ -246,7 +248,7 @@ def lies(folder: Path) -> dict[str, bytes]:
 
 
 @every_stage
-def test_a_bucket_that_is_not_there_is_one_line_and_an_outputs_comes_first(
+def test_a_missing_bucket_is_one_line_and_outputs_are_checked_first(
     case: Case, made: Made, world: StageContext
 ) -> None:
     far = {name: f"s3://no-such-bucket/in/{path}" for name, path in case.inputs.items()}
@@ -259,7 +261,7 @@ def test_a_bucket_that_is_not_there_is_one_line_and_an_outputs_comes_first(
         assert left() == []
 
 
-def test_credentials_that_are_refused_for_an_output_are_found_before_anything_is_read(
+def test_refused_credentials_of_an_output_are_reported_before_anything_is_read(
     made: Made, world: StageContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
@@ -276,7 +278,7 @@ def artifact(folder: Path, content: bytes) -> Path:
     return folder
 
 
-def test_an_old_artifact_is_whole_or_without_its_manifest_when_a_new_one_does_not_arrive(
+def test_a_failed_push_leaves_the_old_artifact_complete_or_without_its_manifest(
     made: Made, world: StageContext, relay: Relay, tmp_path: Path
 ) -> None:
     old, new = artifact(tmp_path / "old", b"o" * 30_000), artifact(tmp_path / "new", b"n" * 40_000)
@@ -298,7 +300,7 @@ def test_an_old_artifact_is_whole_or_without_its_manifest_when_a_new_one_does_no
 
 
 @pytest.mark.parametrize("direction", ["read", "write"])
-def test_a_server_that_falls_silent_for_a_moment_is_asked_again(
+def test_a_request_is_retried_when_the_server_is_silent_for_a_moment(
     made: Made, world: StageContext, relay: Relay, tmp_path: Path, direction: str
 ) -> None:
     sent, to = artifact(tmp_path / "sent", b"s" * 30_000), f"s3://{BUCKET}/silent-{direction}"
@@ -312,14 +314,14 @@ def test_a_server_that_falls_silent_for_a_moment_is_asked_again(
     assert relay.whole
 
 
-def test_a_server_that_falls_silent_for_good_is_given_up_within_half_a_minute(
+def test_a_silent_server_fails_within_half_a_minute(
     made: Made, world: StageContext, relay: Relay, tmp_path: Path
 ) -> None:
     relay.fail(Fault("silent", "read", after=made.bytes({"": DATASET["creatives"]}) // 2))
-    begun = time.monotonic()
+    started = time.monotonic()
     with pytest.raises(ExternalServiceError, match="no answer from http://127.0.0.1:.*: Read timed out") as caught:
         S3Store(relay.endpoint, progress=False).fetch(f"{MADE}/{DATASET['creatives']}", tmp_path / "fetched")
-    assert time.monotonic() - begun < ENDS_WITHIN
+    assert time.monotonic() - started < ENDS_WITHIN
     assert "\n" not in str(caught.value)
 
 
@@ -332,7 +334,7 @@ def parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path / "large"
 
 
-def test_a_large_file_travels_in_parts_again_after_a_cut(made: Made, server: Server, relay: Relay, parts: Path) -> None:
+def test_an_upload_in_parts_is_retried_after_a_cut(made: Made, server: Server, relay: Relay, parts: Path) -> None:
     relay.fail(Fault("cut", "write", after=7 << 20, then=0))
     store = open_object_store(f"s3://{BUCKET}/parts", relay.endpoint, BRISK)
     store.put(parts, "large")
@@ -343,7 +345,7 @@ def test_a_large_file_travels_in_parts_again_after_a_cut(made: Made, server: Ser
     assert server.client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []) == []
 
 
-def test_a_server_that_is_silent_during_a_large_upload_ends_it_within_half_a_minute_and_no_object_appears(
+def test_a_silent_server_ends_an_upload_in_parts_within_half_a_minute_without_an_object(
     made: Made, server: Server, relay: Relay, parts: Path
 ) -> None:
     relay.fail(Fault("silent", "write", after=7 << 20))

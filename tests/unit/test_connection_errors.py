@@ -59,13 +59,13 @@ def test_a_refused_connection(ask: Ask, listener: socket.socket) -> None:
     assert said(ask, address(listener)) == "Connection refused"
 
 
-def test_a_connection_that_is_never_made_names_the_port(ask: Ask) -> None:
+def test_a_connection_without_an_answer_names_the_port(ask: Ask) -> None:
     with silent_port() as port:
         closed = f"Connection to 127.0.0.1 timed out (a network policy or a firewall may close port {port})"
         assert said(ask, f"http://127.0.0.1:{port}") in (closed, "timed out")  # urllib's own words
 
 
-def test_an_answer_that_never_comes(ask: Ask, listener: socket.socket) -> None:
+def test_a_missing_answer(ask: Ask, listener: socket.socket) -> None:
     listener.listen(8)
     assert said(ask, address(listener)) in ("Read timed out", "timed out")
 
@@ -99,5 +99,5 @@ def test_a_connection_that_is_reset(ask: Ask, listener: socket.socket) -> None:
         (OSError(), "OSError"),
     ],
 )
-def test_what_is_no_fault_of_a_connection_is_its_first_line_without_a_password(error: Exception, wanted: str) -> None:
+def test_other_errors_are_their_first_line_without_a_password(error: Exception, wanted: str) -> None:
     assert describe_error(error) == wanted

@@ -10,7 +10,7 @@ from adloom.deadline import TimedCall, call_within
 from adloom.errors import UnavailableError
 
 
-def test_a_result_and_an_error_come_through() -> None:
+def test_a_result_or_an_error_is_passed_on() -> None:
     assert call_within(10, "a sum", lambda: 1 + 1) == 2
     with pytest.raises(ZeroDivisionError):
         call_within(10, "a quotient", lambda: 1 // 0)
@@ -18,7 +18,7 @@ def test_a_result_and_an_error_come_through() -> None:
         call_within(10, "a call", lambda: (_ for _ in ()).throw(TimeoutError("its own")))
 
 
-def test_a_call_without_end_is_left_behind_and_said(
+def test_a_call_without_end_is_abandoned_and_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(deadline, "REMINDER", 0.05)

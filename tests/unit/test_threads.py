@@ -29,7 +29,7 @@ print(json.dumps([sorted(pools), pyarrow.cpu_count(), torch.get_num_threads(), r
 
 
 @pytest.mark.parametrize(("when", "count", "blas"), [("early", 1, 0), ("late", 1, 0), ("early", 3, 1)])
-def test_every_library_keeps_to_the_number(when: str, count: int, blas: int) -> None:
+def test_every_library_keeps_the_limit(when: str, count: int, blas: int) -> None:
     command = [sys.executable, "-c", SCRIPT, when, str(count), str(blas)]
     said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     pools, arrow, torch, rayon = json.loads(said.stdout)

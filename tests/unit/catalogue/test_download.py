@@ -41,8 +41,8 @@ def pin(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def entry(*places: Origin) -> Entry:
-    package = Package("shop.whl", pin(WHEEL), formats.read_wheel, ("shop/lines.csv",), places)
+def entry(*origins: Origin) -> Entry:
+    package = Package("shop.whl", pin(WHEEL), formats.read_wheel, ("shop/lines.csv",), origins)
     return Entry(
         about="a shop",
         alternatives=((package,),),
@@ -57,21 +57,25 @@ Fetch = Callable[..., Path]
 
 @pytest.fixture
 def fetch(tmp_path: Path) -> Fetch:
-    """Fetch an entry, given whole or as its places, into a folder of downloads."""
+    """Return a function that fetches an entry, or one with these origins, into a folder of downloads."""
 
-    def fetch(*given: Origin | Entry) -> Path:
-        shop = given[0] if isinstance(given[0], Entry) else entry(*(p for p in given if not isinstance(p, Entry)))
+    def fetch(*origins_or_entry: Origin | Entry) -> Path:
+        shop = (
+            origins_or_entry[0]
+            if isinstance(origins_or_entry[0], Entry)
+            else entry(*(p for p in origins_or_entry if not isinstance(p, Entry)))
+        )
         return Downloads(tmp_path, progress=False, entries={"shop": shop}).fetch("shop")
 
     return fetch
 
 
 class Server:
-    """A web server with one file, which hangs up after `patience` bytes; it remembers the ranges it was asked for."""
+    """A web server with one file, which hangs up after `limit` bytes; it records the requested ranges."""
 
     def __init__(self) -> None:
         self.content = WHEEL
-        self.patience = 10**9
+        self.limit = 10**9
         self.ranges: list[str | None] = []
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
         self.url = Url(f"http://127.0.0.1:{self.http.server_port}/shop.whl")
@@ -81,13 +85,13 @@ class Server:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                asked = self.headers["Range"]
-                outer.ranges.append(asked)
-                start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
-                self.send_response(206 if asked else 200)
+                requested = self.headers["Range"]
+                outer.ranges.append(requested)
+                start = int(requested.removeprefix("bytes=").rstrip("-")) if requested else 0
+                self.send_response(206 if requested else 200)
                 self.send_header("Content-Length", str(len(outer.content) - start))
                 self.end_headers()
-                self.wfile.write(outer.content[start : start + outer.patience])
+                self.wfile.write(outer.content[start : start + outer.limit])
 
             def log_message(self, *_: object) -> None: ...
 
@@ -110,20 +114,20 @@ def writes(content: bytes) -> PackageManager:
     return PackageManager(("python", "-c", f"open('shop.whl', 'wb').write(bytes.fromhex('{content.hex()}'))"))
 
 
-def test_a_file_is_fetched_once_and_nothing_else_stays(fetch: Fetch, server: Server, tmp_path: Path) -> None:
+def test_a_file_is_downloaded_once_and_nothing_else_stays(fetch: Fetch, server: Server, tmp_path: Path) -> None:
     assert (fetch(server.url) / "lines.csv").read_bytes() == CONTENT
     fetch(server.url)
     assert server.ranges == [None]
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["lines.csv", "shop", "shop.lock"]
 
 
-def test_a_changed_file_is_fetched_again(fetch: Fetch, server: Server) -> None:
+def test_a_changed_file_is_downloaded_again(fetch: Fetch, server: Server) -> None:
     (fetch(server.url) / "lines.csv").write_bytes(b"x" + CONTENT[1:])
     assert (fetch(server.url) / "lines.csv").read_bytes() == CONTENT
 
 
-def test_an_interrupted_download_goes_on_where_it_stopped(fetch: Fetch, server: Server, tmp_path: Path) -> None:
-    server.patience = 150_000
+def test_an_interrupted_download_resumes(fetch: Fetch, server: Server, tmp_path: Path) -> None:
+    server.limit = 150_000
     with pytest.raises(ExternalServiceError, match=f"the connection ended after 150000 of {len(WHEEL)} bytes"):
         fetch(server.url)
     assert not (tmp_path / "shop").exists()
@@ -131,12 +135,12 @@ def test_an_interrupted_download_goes_on_where_it_stopped(fetch: Fetch, server: 
     assert server.ranges == [None, "bytes=150000-"]
 
 
-def test_places_are_tried_in_order_until_one_has_it(fetch: Fetch, server: Server) -> None:
+def test_origins_are_tried_in_order(fetch: Fetch, server: Server) -> None:
     gone = PackageManager(("python", "-c", "import sys; sys.exit('ERROR: no such version')"))
     assert (fetch(gone, NOWHERE, server.url) / "lines.csv").read_bytes() == CONTENT
 
 
-def test_wrong_bytes_are_thrown_away_and_the_next_place_is_asked(fetch: Fetch, server: Server, tmp_path: Path) -> None:
+def test_wrong_bytes_are_deleted_and_the_next_origin_is_tried(fetch: Fetch, server: Server, tmp_path: Path) -> None:
     server.content = b"changed" + WHEEL
     with pytest.raises(
         ExternalServiceError, match=rf"wrong sha256 {pin(server.content)[:12]}…, expected {pin(WHEEL)[:12]}…"
@@ -153,42 +157,41 @@ def writes_wheel(folder: Path) -> PackageManager:
     return PackageManager(("python", "-c", f"import shutil; shutil.copy({str(source)!r}, 'shop.whl')"))
 
 
-def test_without_a_network_every_place_is_named_with_what_it_said(fetch: Fetch, tmp_path: Path) -> None:
-    places: tuple[Origin, ...] = (
+def test_without_a_network_every_origin_is_named_with_its_failure(fetch: Fetch, tmp_path: Path) -> None:
+    origins: tuple[Origin, ...] = (
         PackageManager(("python", "-c", "import sys; sys.exit('first line\\nERROR: no answer')")),
         PackageManager(("no-such-client", "download")),
         writes(b"short"),
         NOWHERE,
     )
     with pytest.raises(ExternalServiceError) as caught:
-        fetch(*places)
-    said = str(caught.value)
-    assert said.startswith("shop: download failed: ")
-    assert said.endswith("; check the network and try again")
-    for place, reason in zip(
-        places, ("ERROR: no answer", "no program called no-such", "wrong", "refused"), strict=True
+        fetch(*origins)
+    message = str(caught.value)
+    assert message.startswith("shop: download failed: ")
+    assert message.endswith("; check the network and try again")
+    for origin, reason in zip(
+        origins, ("ERROR: no answer", "no program called no-such", "wrong", "refused"), strict=True
     ):
-        assert f"{place}: " in said
-        assert reason in said
+        assert f"{origin}: " in message
+        assert reason in message
     assert [path.name for path in tmp_path.iterdir()] == ["shop.lock"]
 
 
-def test_ports_that_are_closed_in_silence_are_named_and_given_up_in_time(
-    fetch: Fetch, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_silent_ports_fail_in_time_and_are_named(fetch: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "TIMEOUT", 0.5)
     with silent_port() as first, silent_port() as second:
-        places = [Url(f"http://127.0.0.1:{port}/shop.whl") for port in (first, second)]
-        begun = time.monotonic()
+        origins = [Url(f"http://127.0.0.1:{port}/shop.whl") for port in (first, second)]
+        started = time.monotonic()
         with pytest.raises(ExternalServiceError) as caught:
-            fetch(*places, NOWHERE)
-        assert time.monotonic() - begun < 10
-    said = str(caught.value)
-    for place in places:
+            fetch(*origins, NOWHERE)
+        assert time.monotonic() - started < 10
+    message = str(caught.value)
+    for origin in origins:
         assert (
-            f"{place}: timed out (a network policy or a firewall may close port {urlsplit(place.url).port}); " in said
+            f"{origin}: timed out (a network policy or a firewall may close port {urlsplit(origin.url).port}); "
+            in message
         )
-    assert f"{NOWHERE}: Connection refused; check the network" in said
+    assert f"{NOWHERE}: Connection refused; check the network" in message
 
 
 def test_a_package_whose_data_changed_is_refused(fetch: Fetch, server: Server, tmp_path: Path) -> None:
@@ -198,13 +201,13 @@ def test_a_package_whose_data_changed_is_refused(fetch: Fetch, server: Server, t
     assert not (tmp_path / "shop").exists()
 
 
-def test_another_set_of_packages_is_tried_when_the_first_cannot_be_had(fetch: Fetch, server: Server) -> None:
+def test_an_alternative_is_tried_when_the_first_fails(fetch: Fetch, server: Server) -> None:
     first, second = entry(NOWHERE), entry(server.url)
     both = replace(first, alternatives=first.alternatives + second.alternatives)
     assert (fetch(both) / "lines.csv").read_bytes() == CONTENT
 
 
-def test_a_full_disk_is_no_reason_to_ask_elsewhere(fetch: Fetch, server: Server, tmp_path: Path) -> None:
+def test_a_full_disk_is_raised_at_once(fetch: Fetch, server: Server, tmp_path: Path) -> None:
     (tmp_path / "shop.whl.part").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left") as caught:
         fetch(server.url, writes(WHEEL[:9]))

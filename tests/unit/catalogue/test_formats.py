@@ -53,8 +53,8 @@ def test_reviews_without_a_title_are_left_out() -> None:
     stream = io.BytesIO()
     rows = {"Title": ["Nice, soft", None, ""], "Department Name": ["Tops", "Tops", None], "Class Name": ["Knits"] * 3}
     pq.write_table(pa.table({**rows, "Rating": [5, 4, 3], "Age": [30, 40, 50]}), stream)
-    made = formats.convert_reviews({"reviews.parquet": stream.getvalue()})
-    assert made == {"reviews.csv": b'title,department,class,rating\n"Nice, soft",Tops,Knits,5\n'}
+    converted = formats.convert_reviews({"reviews.parquet": stream.getvalue()})
+    assert converted == {"reviews.csv": b'title,department,class,rating\n"Nice, soft",Tops,Knits,5\n'}
 
 
 def test_bandit_logs_are_joined_with_what_their_folders_say() -> None:
@@ -79,10 +79,10 @@ def test_bandit_logs_are_joined_with_what_their_folders_say() -> None:
 
 def test_digits_become_idx_files() -> None:
     half = [0.5] * 784
-    made = formats.convert_digits(
+    converted = formats.convert_digits(
         {"0.json": json.dumps({"data": [0.0] * 784}).encode(), "1.json": json.dumps({"data": half + half}).encode()}
     )
-    images = np.frombuffer(made["images-idx3-ubyte"], np.uint8, offset=16).reshape(3, 28, 28)
-    assert made["images-idx3-ubyte"][:16] == bytes.fromhex("00000803000000030000001c0000001c")
+    images = np.frombuffer(converted["images-idx3-ubyte"], np.uint8, offset=16).reshape(3, 28, 28)
+    assert converted["images-idx3-ubyte"][:16] == bytes.fromhex("00000803000000030000001c0000001c")
     assert [int(image[0, 0]) for image in images] == [0, 128, 128]
-    assert made["labels-idx1-ubyte"] == bytes.fromhex("0000080100000003000101")
+    assert converted["labels-idx1-ubyte"] == bytes.fromhex("0000080100000003000101")

@@ -14,16 +14,14 @@ from adloom.errors import ArtifactError, ConfigError, DataError
 from adloom.storage import manifest
 
 
-def test_equal_tables_are_one_dataset_wherever_they_lie(make: Make) -> None:
+def test_equal_tables_have_one_digest_in_every_folder(make: Make) -> None:
     name = dataset.compute_digest("shop", make("here", "warm hat"))
     assert dataset.compute_digest("shop", make("there", "warm hat")) == name
     assert dataset.compute_digest("shop", make("elsewhere", "cold hat")) != name
     assert dataset.compute_digest("rival", make("there", "warm hat")) != name
 
 
-def test_a_pushed_dataset_is_named_by_its_document_and_lies_where_dvc_looks(
-    make: Make, remote: Remote, tmp_path: Path
-) -> None:
+def test_a_pushed_dataset_has_its_document_and_the_objects_of_dvc(make: Make, remote: Remote, tmp_path: Path) -> None:
     folders = make("data", "warm hat")
     pushed = dataset.push("shop", folders, remote)
     document = (tmp_path / "remote" / "datasets" / f"{pushed.digest}.json").read_bytes()
@@ -38,22 +36,22 @@ def test_a_pushed_dataset_is_named_by_its_document_and_lies_where_dvc_looks(
         assert kept.read_bytes() == (folders["copy"] / name).read_bytes()
 
 
-def test_what_is_there_is_not_sent_again(make: Make, remote: Remote) -> None:
+def test_existing_objects_are_not_uploaded_again(make: Make, remote: Remote) -> None:
     first = dataset.push("shop", make("data", "warm hat"), remote)
     assert dataset.push("shop", make("data", "warm hat"), remote) == dataset.PushResult(first.digest, 0)
     other = dataset.push("shop", make("data", "cold hat"), remote)
-    assert 0 < other.uploaded < first.uploaded  # the skipped tables are there
+    assert 0 < other.uploaded < first.uploaded  # the skipped tables exist
 
 
-def test_a_list_shows_the_project_s_own_oldest_first(make: Make, remote: Remote) -> None:
+def test_a_list_has_the_datasets_of_the_project_oldest_first(make: Make, remote: Remote) -> None:
     mine = [dataset.push("shop", make("data", line), remote).digest for line in ("warm hat", "cold hat")]
     dataset.push("rival", make("data"), remote)
-    found = dataset.list_datasets("shop", remote)
-    assert {one.digest for one in found} == {*mine}
-    assert found == sorted(found, key=lambda one: (one.written, one.digest))
+    datasets_there = dataset.list_datasets("shop", remote)
+    assert {one.digest for one in datasets_there} == {*mine}
+    assert datasets_there == sorted(datasets_there, key=lambda one: (one.written, one.digest))
 
 
-def test_a_new_remote_holds_nothing(remote: Remote) -> None:
+def test_a_new_remote_is_empty(remote: Remote) -> None:
     assert dataset.list_datasets("shop", remote) == []
     with pytest.raises(DataError, match=r"^12345678: .*`adloom dataset push`"):
         dataset.find_dataset("12345678", "shop", remote)
@@ -70,7 +68,7 @@ def test_a_dataset_is_found_by_its_first_digits(make: Make, remote: Remote) -> N
         dataset.find_dataset(pushed.digest, "rival", remote)
 
 
-def test_digits_that_two_datasets_begin_with_are_too_few(make: Make, remote: Remote, tmp_path: Path) -> None:
+def test_an_ambiguous_prefix_is_refused(make: Make, remote: Remote, tmp_path: Path) -> None:
     pushed = dataset.push("shop", make("data"), remote)
     (tmp_path / "remote" / "datasets" / f"{pushed.digest[:8]}{'0' * 56}.json").write_bytes(b"{}")
     with pytest.raises(DataError, match=rf"^{pushed.digest[:8]}: 2 datasets .*more digits"):
@@ -85,7 +83,7 @@ def test_a_damaged_document_is_named(make: Make, remote: Remote, tmp_path: Path)
         dataset.find_dataset(pushed.digest, "shop", remote)
 
 
-def test_a_document_that_cannot_be_read_hides_no_other(
+def test_an_unreadable_document_hides_no_other(
     make: Make, remote: Remote, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     pushed = dataset.push("shop", make("data"), remote)
@@ -93,15 +91,15 @@ def test_a_document_that_cannot_be_read_hides_no_other(
     remote.write_document(hashlib.sha256(later).hexdigest(), later)
     remote.write_document("0" * 64, b"{}")
     assert [one.digest for one in dataset.list_datasets("shop", remote)] == [pushed.digest]
-    said = "\n".join(sorted(record.getMessage().rpartition(".json: ")[2] for record in caplog.records))
-    assert said.startswith(
+    messages = "\n".join(sorted(record.getMessage().rpartition(".json: ")[2] for record in caplog.records))
+    assert messages.startswith(
         "damaged; delete it and push the dataset again\nnot a dataset of format 1, which this adloom"
     )
     with pytest.raises(DataError, match="datasets/0000.json: .*`adloom dataset push`"):
         remote.read_document("0000")
 
 
-def test_a_table_that_was_changed_or_has_a_stranger_in_it_is_not_pushed(make: Make, remote: Remote) -> None:
+def test_a_changed_table_or_one_with_another_file_is_not_pushed(make: Make, remote: Remote) -> None:
     folders = make("data")
     (folders["copy"] / "customers.csv").write_text("ann@example.com")
     with pytest.raises(ArtifactError, match="copy/customers.csv: not part of the table"):

@@ -12,7 +12,7 @@ from adloom.datasets.dvc_remote import Remote
 from adloom.errors import ConfigError, DataError
 
 
-def test_a_file_that_changes_while_it_is_pushed_is_never_stored_under_a_name_that_is_not_its_own(
+def test_a_file_that_changes_during_a_push_is_never_stored_under_a_wrong_name(
     make: Make, remote: Remote, tmp_path: Path
 ) -> None:
     folder = make("data", "warm hat")["copy"]
@@ -24,12 +24,12 @@ def test_a_file_that_changes_while_it_is_pushed_is_never_stored_under_a_name_tha
         assert hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() == path.parent.name + path.name
 
 
-def test_without_a_remote_it_is_said_how_to_name_one(tmp_path: Path) -> None:
+def test_without_a_remote_the_error_says_how_to_add_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"`dvc remote add --default .*ADLOOM_DVC_REMOTE=s3://bucket/prefix"):
         dvc_remote.open_remote(Settings(), tmp_path)
 
 
-def test_dvc_s_default_remote_is_the_remote(tmp_path: Path) -> None:
+def test_the_default_remote_of_dvc_is_used(tmp_path: Path) -> None:
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc" / "config").write_text("[core]\n    remote = store\n['remote \"store\"']\n    url = ../kept\n")
     assert dvc_remote.open_remote(Settings(), tmp_path).url == str(tmp_path / "kept")

@@ -1,4 +1,4 @@
-"""What is compared with a record, on this type of CPU and on another; and when a run cannot be made again here."""
+"""Reproduction: comparisons on the same and on another type of CPU, and runs that cannot be repeated."""
 
 import os
 import subprocess
@@ -25,29 +25,29 @@ def write(folder: Path, accuracy: float = 0.9) -> None:
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> RunRecord:
+def original(tmp_path: Path) -> RunRecord:
     write(tmp_path / "then")
     return run_record.build_record({"project": "shop"}, {}, "d1", tmp_path / "then", Settings(git_commit="abc"))
 
 
 @pytest.fixture
-def elsewhere(made: RunRecord) -> RunRecord:
-    """The same, made on another type of CPU."""
-    cpu = made.machine.cpu.model_copy(update={"model": "another", "flags": ("sve",)})
-    return made.model_copy(update={"machine": made.machine.model_copy(update={"cpu": cpu})})
+def elsewhere(original: RunRecord) -> RunRecord:
+    """The same record from another type of CPU."""
+    cpu = original.machine.cpu.model_copy(update={"model": "another", "flags": ("sve",)})
+    return original.model_copy(update={"machine": original.machine.model_copy(update={"cpu": cpu})})
 
 
-def test_on_the_same_cpu_every_digest_must_be_equal(made: RunRecord, tmp_path: Path) -> None:
+def test_on_the_same_cpu_every_digest_must_be_equal(original: RunRecord, tmp_path: Path) -> None:
     write(tmp_path / "now")
-    assert [(row.name, row.equal) for row in verb.compare(made, tmp_path / "now")] == [
+    assert [(row.name, row.equal) for row in verb.compare(original, tmp_path / "now")] == [
         ("models/cnn", True),
         ("reports/cnn", True),
     ]
     write(tmp_path / "now", accuracy=0.9000001)
-    assert [row.equal for row in verb.compare(made, tmp_path / "now")] == [False, False]
+    assert [row.equal for row in verb.compare(original, tmp_path / "now")] == [False, False]
 
 
-def test_on_another_cpu_every_number_must_lie_in_its_interval(elsewhere: RunRecord, tmp_path: Path) -> None:
+def test_on_another_cpu_every_metric_must_be_in_its_interval(elsewhere: RunRecord, tmp_path: Path) -> None:
     write(tmp_path / "now", accuracy=0.86)
     rows = list(verb.compare(elsewhere, tmp_path / "now"))
     assert [(row.name, row.equal) for row in rows] == [("cnn accuracy", True), ("cnn copies", True)]
@@ -63,43 +63,45 @@ def test_data_is_compared_by_digest_on_every_cpu(elsewhere: RunRecord, tmp_path:
     assert (first.name, first.here, first.equal) == ("data/dataset/copy", "absent", False)
 
 
-def test_what_was_not_made_differs(made: RunRecord, elsewhere: RunRecord, tmp_path: Path) -> None:
-    for known in (made, elsewhere):
-        assert {(row.here, row.equal) for row in verb.compare(known, tmp_path / "nothing")} == {("absent", False)}
+def test_a_missing_artifact_differs(original: RunRecord, elsewhere: RunRecord, tmp_path: Path) -> None:
+    for changed_record in (original, elsewhere):
+        assert {(row.here, row.equal) for row in verb.compare(changed_record, tmp_path / "nothing")} == {
+            ("absent", False)
+        }
 
 
-def test_with_another_kernel_of_blas_numbers_are_compared_and_the_variable_is_named(
-    made: RunRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_with_another_blas_kernel_metrics_are_compared_and_the_variable_is_named(
+    original: RunRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    machine = made.machine.model_copy(update={"environment": {"OPENBLAS_CORETYPE": "Haswell"}})
-    there = made.model_copy(update={"machine": machine})
+    machine = original.machine.model_copy(update={"environment": {"OPENBLAS_CORETYPE": "Haswell"}})
+    there = original.model_copy(update={"machine": machine})
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Zen")
     write(tmp_path / "now")
     assert [row.name for row in verb.compare(there, tmp_path / "now")] == ["cnn accuracy", "cnn copies"]
     assert "OPENBLAS_CORETYPE Haswell, here Zen" in verb.describe_differences(there)
 
 
-def test_differences_of_the_machine_are_named(made: RunRecord, elsewhere: RunRecord) -> None:
-    assert verb.describe_differences(made) == []
-    older = made.machine.model_copy(update={"packages": {**made.machine.packages, "torch": "1.0"}})
+def test_differences_of_the_machine_are_named(original: RunRecord, elsewhere: RunRecord) -> None:
+    assert verb.describe_differences(original) == []
+    older = original.machine.model_copy(update={"packages": {**original.machine.packages, "torch": "1.0"}})
     assert any(
         line.startswith("torch 1.0, here ")
-        for line in verb.describe_differences(made.model_copy(update={"machine": older}))
+        for line in verb.describe_differences(original.model_copy(update={"machine": older}))
     )
     assert any(line.startswith("CPU another, here ") for line in verb.describe_differences(elsewhere))
 
 
-def again(made: RunRecord, folder: Path) -> None:
-    verb.reproduce("r1", made, Settings(home=folder / ".adloom", quiet=True), None)
+def repeat(original: RunRecord, folder: Path) -> None:
+    verb.reproduce("r1", original, Settings(home=folder / ".adloom", quiet=True), None)
 
 
 def test_outside_of_a_repository_the_version_must_be_the_same(
-    made: RunRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    original: RunRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    other = made.model_copy(update={"machine": made.machine.model_copy(update={"adloom": "9.9"})})
+    other = original.model_copy(update={"machine": original.machine.model_copy(update={"adloom": "9.9"})})
     with pytest.raises(ConfigError, match=r"run r1: .* adloom 9.9, .*; `pip install adloom==9.9`"):
-        again(other, tmp_path)
+        repeat(other, tmp_path)
 
 
 @pytest.fixture
@@ -115,36 +117,36 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("commit", "said"),
+    ("commit", "expected"),
     [
         ("c0ffee" * 6 + "c0ff-dirty", "its code was never committed (c0ffee"),
         ("c0ffee" * 6 + "c0ff", "is not in "),
     ],
 )
-def test_code_that_nobody_has_is_named(repository: Path, made: RunRecord, commit: str, said: str) -> None:
+def test_missing_code_is_named(repository: Path, original: RunRecord, commit: str, expected: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        again(made.model_copy(update={"git_commit": commit}), repository)
-    assert said in str(caught.value)
+        repeat(original.model_copy(update={"git_commit": commit}), repository)
+    assert expected in str(caught.value)
     assert list(repository.iterdir()) == [repository / ".git"]
 
 
-def test_a_folder_that_holds_something_else_is_left_alone(repository: Path, made: RunRecord) -> None:
+def test_a_folder_in_use_is_kept(repository: Path, original: RunRecord) -> None:
     head = subprocess.check_output(["git", "rev-parse", "HEAD"], text=True).strip()
     (repository / "taken").mkdir()
     (repository / "taken" / "file").touch()
-    known = made.model_copy(update={"git_commit": head})
+    changed_record = original.model_copy(update={"git_commit": head})
     with pytest.raises(ConfigError, match=r"taken: not empty, .* --into"):
-        verb.reproduce("r1", known, Settings(), Path("taken"))
+        verb.reproduce("r1", changed_record, Settings(), Path("taken"))
     assert [path.name for path in (repository / "taken").iterdir()] == ["file"]
 
 
-def test_a_checkout_of_the_user_s_own_is_never_overwritten(repository: Path, made: RunRecord, tmp_path: Path) -> None:
+def test_a_checkout_of_the_user_is_never_overwritten(repository: Path, original: RunRecord, tmp_path: Path) -> None:
     head = subprocess.check_output(["git", "rev-parse", "HEAD"], text=True).strip()
     subprocess.run(["git", "worktree", "add", "--quiet", "--detach", str(tmp_path / "other")], check=True)
-    known = made.model_copy(update={"git_commit": head})
-    for own, said in ((repository, "repository, .* --into"), (tmp_path / "other", "not empty, .* --into")):
+    changed_record = original.model_copy(update={"git_commit": head})
+    for own, expected in ((repository, "repository, .* --into"), (tmp_path / "other", "not empty, .* --into")):
         (own / "params.yaml").write_text("mine")
-        with pytest.raises(ConfigError, match=said):
-            verb.reproduce("r1", known, Settings(), Path(os.path.relpath(own)))
+        with pytest.raises(ConfigError, match=expected):
+            verb.reproduce("r1", changed_record, Settings(), Path(os.path.relpath(own)))
         assert (own / "params.yaml").read_text() == "mine"
         assert {path.name for path in own.iterdir()} == {".git", "params.yaml"}

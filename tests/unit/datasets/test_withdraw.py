@@ -30,18 +30,16 @@ def pushed(make: Make, remote: Remote) -> dict[str, str]:
 
 def cli(remote: Remote, tmp_path: Path, *arguments: str) -> Result:
     """Call the command as a program does, which nobody can answer."""
-    given = ["withdraw", *arguments, "--params", str(tmp_path / "params.yaml")]
-    return CliRunner(env={"ADLOOM_DVC_REMOTE": remote.url}).invoke(datasets.dataset, given)
+    arguments_given = ["withdraw", *arguments, "--params", str(tmp_path / "params.yaml")]
+    return CliRunner(env={"ADLOOM_DVC_REMOTE": remote.url}).invoke(datasets.dataset, arguments_given)
 
 
-def test_the_objects_of_one_dataset_go_and_all_of_another_stay(
-    pushed: dict[str, str], remote: Remote, tmp_path: Path
-) -> None:
+def test_only_the_objects_of_one_dataset_are_deleted(pushed: dict[str, str], remote: Remote, tmp_path: Path) -> None:
     mine, kept = content(remote, pushed["first"]), content(remote, pushed["second"])
-    said = cli(remote, tmp_path, pushed["first"][:8], "--yes", "--json")
-    assert said.exit_code == 0, said.output
+    message = cli(remote, tmp_path, pushed["first"][:8], "--yes", "--json")
+    assert message.exit_code == 0, message.output
     going = mine.keys() - kept.keys()
-    assert json.loads(said.stdout) == {
+    assert json.loads(message.stdout) == {
         "digest": pushed["first"],
         "objects": len(going),
         "bytes": sum(len(mine[md5]) for md5 in going),
@@ -52,9 +50,7 @@ def test_the_objects_of_one_dataset_go_and_all_of_another_stay(
     assert [one.digest for one in remote.list_documents()] == [pushed["second"]]
 
 
-def test_a_dry_run_and_a_program_that_does_not_say_yes_delete_nothing(
-    pushed: dict[str, str], remote: Remote, tmp_path: Path
-) -> None:
+def test_a_dry_run_or_a_missing_yes_deletes_nothing(pushed: dict[str, str], remote: Remote, tmp_path: Path) -> None:
     before = remote.list_objects(), remote.list_documents()
     assert cli(remote, tmp_path, pushed["first"], "--dry-run").exit_code == 0
     refused = cli(remote, tmp_path, pushed["first"])
@@ -63,24 +59,24 @@ def test_a_dry_run_and_a_program_that_does_not_say_yes_delete_nothing(
     assert (remote.list_objects(), remote.list_documents()) == before
 
 
-def test_objects_that_a_dataset_of_another_project_has_stay(make: Make, pushed: dict[str, str], remote: Remote) -> None:
+def test_objects_of_another_project_stay(make: Make, pushed: dict[str, str], remote: Remote) -> None:
     rival = dataset.push("rival", make("rival", LINES["first"]), remote)
     withdraw.withdraw(withdraw.plan_withdrawal(dataset.find_dataset(pushed["first"], "shop", remote), remote), remote)
     assert dataset.push("rival", make("rival", LINES["first"]), remote) == dataset.PushResult(rival.digest, 0)
 
 
-@pytest.mark.parametrize("broken_off", ["files", "listings"])
-def test_a_withdrawal_that_was_broken_off_is_run_again(pushed: dict[str, str], remote: Remote, broken_off: str) -> None:
+@pytest.mark.parametrize("interrupted_at", ["files", "listings"])
+def test_an_interrupted_withdrawal_is_repeated(pushed: dict[str, str], remote: Remote, interrupted_at: str) -> None:
     kept = content(remote, pushed["second"])
     for md5 in withdraw.plan_withdrawal(dataset.find_dataset(pushed["first"], "shop", remote), remote).objects:
-        if broken_off == "listings" or not md5.endswith(".dir"):
+        if interrupted_at == "listings" or not md5.endswith(".dir"):
             remote.remove_object(md5)
     withdraw.withdraw(withdraw.plan_withdrawal(dataset.find_dataset(pushed["first"], "shop", remote), remote), remote)
     assert set(remote.list_objects()) == set(kept)
     assert [one.digest for one in remote.list_documents()] == [pushed["second"]]
 
 
-def test_while_it_is_not_known_what_another_dataset_has_nothing_is_deleted(
+def test_nothing_is_deleted_when_the_objects_of_another_dataset_are_unknown(
     pushed: dict[str, str], remote: Remote
 ) -> None:
     own = dataset.find_dataset(pushed["first"], "shop", remote)
@@ -90,9 +86,7 @@ def test_while_it_is_not_known_what_another_dataset_has_nothing_is_deleted(
         withdraw.plan_withdrawal(own, remote)
 
 
-def test_a_dataset_that_was_pushed_meanwhile_and_lost_objects_is_told_of(
-    make: Make, pushed: dict[str, str], remote: Remote
-) -> None:
+def test_a_dataset_pushed_during_a_withdrawal_is_reported(make: Make, pushed: dict[str, str], remote: Remote) -> None:
     planned = withdraw.plan_withdrawal(dataset.find_dataset(pushed["first"], "shop", remote), remote)
     dataset.push("rival", make("rival", LINES["first"]), remote)
     with pytest.raises(DataError, match="pushed during the withdrawal .*push it again"):

@@ -12,7 +12,7 @@ from adloom.datasets import workspace
 from adloom.errors import ConfigError, LockedError
 
 
-def test_tables_that_a_run_may_be_writing_are_not_pushed_and_those_of_another_folder_are(
+def test_tables_of_a_running_workspace_are_not_pushed_and_those_of_another_folder_are(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make("data/dataset", "warm hat")

@@ -24,21 +24,21 @@ def test_the_manifest_names_every_byte(tmp_path: Path) -> None:
     assert made.rows == {"all": 1}
 
 
-def test_equal_content_has_an_equal_digest_wherever_it_lies(tmp_path: Path) -> None:
+def test_equal_content_has_an_equal_digest_in_every_folder(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     one, two = make(tmp_path / "table"), make(tmp_path / "elsewhere" / "other")
     assert manifest.digest(one) == manifest.digest(two)
     assert manifest.digest(one) != manifest.digest(make(tmp_path / "third", "other"))
 
 
-def test_what_an_artifact_was_made_of_is_in_its_digest(tmp_path: Path) -> None:
+def test_params_and_inputs_are_part_of_the_digest(tmp_path: Path) -> None:
     table = make(tmp_path / "table")
     with manifest.draft(tmp_path / "model", "train_cnn", PARAMS, {"creatives": table}):
         pass
     assert manifest.read(tmp_path / "model").inputs == {"creatives": manifest.digest(table)}
 
 
-def test_a_run_that_fails_leaves_the_old_artifact_and_nothing_else(tmp_path: Path) -> None:
+def test_a_failed_run_leaves_only_the_old_artifact(tmp_path: Path) -> None:
     target = make(tmp_path / "table")
     before = manifest.digest(target)
     with pytest.raises(OSError, match="full"), manifest.draft(target, "prepare", PARAMS, {}) as made:
@@ -48,7 +48,7 @@ def test_a_run_that_fails_leaves_the_old_artifact_and_nothing_else(tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir()] == ["table"]
 
 
-def test_what_a_killed_run_left_is_never_read_and_is_cleared(tmp_path: Path) -> None:
+def test_files_of_a_killed_run_are_never_read_and_deleted(tmp_path: Path) -> None:
     left = tmp_path / ".table.partial"
     left.mkdir()
     (left / "stale.txt").write_text("stale", encoding="utf-8")
@@ -64,7 +64,7 @@ def test_what_a_killed_run_left_is_never_read_and_is_cleared(tmp_path: Path) -> 
         (lambda folder: (folder / "manifest.json").write_text("{", encoding="utf-8"), "not a manifest of format 1"),
     ],
 )
-def test_harm_is_found_and_named(tmp_path: Path, harm: object, message: str) -> None:
+def test_damage_is_named(tmp_path: Path, harm: object, message: str) -> None:
     folder = make(tmp_path / "table")
     assert callable(harm)
     harm(folder)
@@ -72,7 +72,7 @@ def test_harm_is_found_and_named(tmp_path: Path, harm: object, message: str) -> 
         manifest.verify(folder)
 
 
-def test_skipped_passes_on_its_reason(tmp_path: Path) -> None:
+def test_a_skip_reason_is_propagated(tmp_path: Path) -> None:
     manifest.skip(tmp_path / "gan", "train_gan", PARAMS, "no source")
     real = make(tmp_path / "table")
     assert manifest.skip_reason(real, tmp_path / "gan") == "no source"
@@ -85,7 +85,7 @@ def test_a_manifest_holds_no_time_host_or_path(tmp_path: Path) -> None:
     assert str(tmp_path) not in (tmp_path / "table" / "manifest.json").read_text(encoding="utf-8")
 
 
-def test_variables_that_choose_how_numbers_are_computed_are_in_the_digest(tmp_path: Path) -> None:
+def test_kernel_variables_are_part_of_the_digest(tmp_path: Path) -> None:
     plain = make(tmp_path / "plain")
     with manifest.draft(tmp_path / "chosen", "prepare", PARAMS, {}) as made:
         (made.path / "a.txt").write_text("hello", encoding="utf-8")

@@ -59,7 +59,7 @@ def test_what_was_written_is_read_back(values: dict[str, npt.NDArray[np.generic]
             np.testing.assert_array_equal(found[name], array)
 
 
-def test_the_memory_layout_does_not_reach_the_bytes(tmp_path: Path) -> None:
+def test_the_memory_layout_does_not_change_the_bytes(tmp_path: Path) -> None:
     values = np.arange(12.0).reshape(3, 4)
     for name, array in {
         "c": values,
@@ -70,7 +70,7 @@ def test_the_memory_layout_does_not_reach_the_bytes(tmp_path: Path) -> None:
     assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
 
 
-def test_what_only_a_pickle_could_hold_is_refused(tmp_path: Path) -> None:
+def test_arrays_of_objects_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="allow_pickle=False"):
         npz.save(tmp_path / "x.npz", names=np.array(["a", None]))
 

@@ -93,7 +93,7 @@ def test_while_s3_is_away_nothing_waits_and_afterwards_all_is_there_once(
     assert (findings.decisions, findings.issue_count) == (COUNT, 0)
 
 
-def test_what_was_sent_before_a_process_ended_is_not_sent_again(environment: Server, tmp_path: Path) -> None:
+def test_shipped_segments_are_not_sent_again_after_a_restart(environment: Server, tmp_path: Path) -> None:
     remote = f"s3://{BUCKET}/log/again"
     with logging(tmp_path / "away", remote, "http://127.0.0.1:1") as log:
         log.append(decision())
@@ -137,7 +137,7 @@ def test_the_commands_read_and_write_s3(environment: Server, tmp_path: Path) -> 
     assert manifest.verify(fetched).rows == {"impressions": 2}
 
 
-def test_credentials_that_come_later_ship_what_waited(
+def test_late_credentials_ship_the_waiting_segments(
     environment: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remote = f"s3://{BUCKET}/log/later"

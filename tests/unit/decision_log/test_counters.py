@@ -12,7 +12,7 @@ from adloom.decision_log.segment_file import LogDirectory, recover
 
 
 @pytest.mark.parametrize("kept", [0, 60])
-def test_after_a_power_cut_that_took_the_counts_what_is_there_is_kept(tmp_path: Path, kept: int) -> None:
+def test_records_survive_a_power_failure_that_lost_the_counters(tmp_path: Path, kept: int) -> None:
     with start_log_process(tmp_path, NEVER) as process:
         written = int(process.do("fill"))
         process.end(signal.SIGKILL)
@@ -24,7 +24,7 @@ def test_after_a_power_cut_that_took_the_counts_what_is_there_is_kept(tmp_path: 
     assert [*(tmp_path / "open").iterdir()] == []
 
 
-def test_nobody_recovers_what_a_living_process_writes(tmp_path: Path) -> None:
+def test_segments_of_a_living_process_are_not_recovered(tmp_path: Path) -> None:
     with start_log_process(tmp_path, NEVER) as process:
         process.do("fill")
         assert recover(LogDirectory(tmp_path)) == 0

@@ -76,7 +76,7 @@ def at(microseconds: int) -> pd.Timestamp:
     return pd.Timestamp(microseconds, unit="us", tz="UTC")
 
 
-def test_a_slate_becomes_a_row_a_slot_with_what_came_of_it(bench: Bench) -> None:
+def test_a_slate_becomes_a_row_per_slot_with_its_outcome(bench: Bench) -> None:
     bag = click(0, kind="conversion", value=20.0, time=NOON + 9 * SECOND)
     again = structs.replace(bag, feedback_id="order 2", value=5.5, time=NOON + 60 * SECOND)
     first, second = bench.rows([decision(0), click(0), bag, again])
@@ -121,7 +121,7 @@ def test_slots_are_counted_from_where_the_first_one_is(bench: Bench) -> None:
     assert [(row["impression_id"][-2:], row["position"]) for row in rows] == [("-1", 4), ("-2", 5)]
 
 
-def test_feedback_that_is_told_again_counts_once(bench: Bench) -> None:
+def test_repeated_feedback_counts_once(bench: Bench) -> None:
     sold = click(0, kind="conversion", value=3.0)
     told = [sold, structs.replace(sold, time=sold.time + SECOND, value=4.0)]  # without an id, one of a kind
     named = [structs.replace(sold, feedback_id="x", value=10.0), structs.replace(sold, feedback_id="x", value=10.0)]
@@ -168,7 +168,7 @@ def test_a_decision_with_an_id_that_an_earlier_one_has_is_left_out_whole(bench: 
     assert [row["creative_id"] for row in bench.rows([retried], [decision(0)])] == ["bag", "hat"]
 
 
-def test_feedback_for_what_was_not_shown_is_counted_and_changes_nothing(bench: Bench) -> None:
+def test_feedback_without_a_shown_creative_is_counted_and_ignored(bench: Bench) -> None:
     stray = [click(5), click(0, creative_id="shoe")]
     converted, files = bench.convert(bench.log([decision(0), *stray]))
     assert converted.lost_feedback == 2
@@ -184,7 +184,7 @@ def test_days_are_files_and_a_late_click_changes_only_that_of_its_decision(bench
     assert {name for name in before if before[name] != after[name]} == {"2026-09-21.parquet"}
 
 
-def test_context_is_the_union_of_all_that_was_told_and_names_are_taken_as_they_are(bench: Bench) -> None:
+def test_context_columns_are_the_union_of_all_names_unchanged(bench: Bench) -> None:
     odd = 'it\'s a "name"'
     first, _, third, _ = bench.rows([decision(0, context={odd: "x"}, segment=None)], [decision(1)])
     assert (first[f"ctx_{odd}"], first["ctx_device"], first["ctx_segment"]) == ("x", None, None)
@@ -237,7 +237,7 @@ def test_of_a_damaged_segment_the_rest_is_converted_and_the_loss_is_counted(benc
     assert [what.partition(": damaged after line ")[0] for what in converted.damaged] == [str(cut), str(noise)]
 
 
-def test_the_command_converts_what_it_can_and_then_names_the_damaged_segment(tmp_path: Path) -> None:
+def test_the_command_converts_readable_records_and_names_the_damaged_segment(tmp_path: Path) -> None:
     log, out = tmp_path / "log", tmp_path / "impressions"
     path = write_segment(log, frame_segment([decision(0)]))
     (bad := path.with_name("bad.jsonl.gz")).write_bytes(path.read_bytes()[:60])

@@ -21,7 +21,7 @@ from adloom.errors import ConfigError
 from adloom.storage.local import FolderObjectStore, FolderStore
 
 
-def test_what_was_taken_is_in_the_log_when_it_is_closed_in_order(tmp_path: Path) -> None:
+def test_accepted_records_are_in_the_closed_log_in_order(tmp_path: Path) -> None:
     log = DecisionLog(tmp_path, "shop", LIMITS)
     values: list[Record] = [decision(0), click(0), decision(1)]
     assert [log.append(record) for record in values] == [True] * 3
@@ -60,7 +60,7 @@ def test_records_are_written_while_the_process_goes_on(tmp_path: Path) -> None:
     log.close()
 
 
-def test_what_a_full_buffer_cannot_take_is_dropped_counted_and_told_by_a_gap(tmp_path: Path) -> None:
+def test_records_beyond_a_full_buffer_are_dropped_with_a_gap(tmp_path: Path) -> None:
     room = len(encode(decision())) + 1
     log = DecisionLog(tmp_path, "shop", replace(LIMITS, buffer=2 * room))
     assert [log.append(decision(number)) for number in range(5)] == [True, True, False, False, False]
@@ -73,7 +73,7 @@ def test_what_a_full_buffer_cannot_take_is_dropped_counted_and_told_by_a_gap(tmp
 
 
 @pytest.mark.parametrize("bad", [{"placement": object()}, {"context": {"device": "\ud800"}}])
-def test_what_cannot_be_encoded_fails_no_answer(tmp_path: Path, bad: dict[str, Any]) -> None:
+def test_an_invalid_record_is_dropped_without_an_error(tmp_path: Path, bad: dict[str, Any]) -> None:
     log = DecisionLog(tmp_path, "shop", LIMITS)
     assert not log.append(decision(**bad))
     log.append(decision())
@@ -83,7 +83,7 @@ def test_what_cannot_be_encoded_fails_no_answer(tmp_path: Path, bad: dict[str, A
     ]
 
 
-def test_after_the_end_nothing_is_taken_and_closing_twice_is_once(tmp_path: Path) -> None:
+def test_a_closed_log_rejects_records_and_can_be_closed_again(tmp_path: Path) -> None:
     log = DecisionLog(tmp_path, "shop", LIMITS)
     log.append(decision())
     log.close()
@@ -136,7 +136,7 @@ def test_the_log_and_its_verification_need_nothing_that_trains(tmp_path: Path) -
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_a_process_that_is_told_to_end_loses_nothing(tmp_path: Path) -> None:
+def test_a_terminated_process_loses_nothing(tmp_path: Path) -> None:
     with start_log_process(tmp_path, NEVER) as process:
         process.do("take 500")
         process.end(signal.SIGTERM)

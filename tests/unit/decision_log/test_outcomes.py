@@ -5,7 +5,7 @@ from pathlib import Path
 from tests.support.decision_logs import OTHER, click, decision, frame_segment, verify_log, write_segment
 
 
-def test_half_of_all_clicks_of_one_user_are_found_where_there_are_many(tmp_path: Path) -> None:
+def test_a_user_with_half_of_many_clicks_is_reported(tmp_path: Path) -> None:
     def counted(decided: int, users: int) -> int:
         """The finding where all decisions are clicked, and all but those of some users are of one user."""
         root = tmp_path / f"{decided}-{users}"

@@ -12,7 +12,7 @@ from adloom.errors import DataError
 from adloom.storage.local import FolderStore
 
 
-def test_what_lies_in_two_places_is_one_segment_and_what_is_being_written_none(tmp_path: Path) -> None:
+def test_copies_are_one_segment_and_open_segments_are_skipped(tmp_path: Path) -> None:
     for location in ("here", "there"):
         write_segment(tmp_path / location, frame_segment([decision(0)]))
     (tmp_path / "here" / "open").mkdir()
@@ -28,7 +28,7 @@ def test_a_single_segment_is_a_log_whatever_its_name(tmp_path: Path) -> None:
     assert verify([str(plain)], FolderStore(), at=LATER).decisions == 1
 
 
-def test_nothing_to_verify_is_said(tmp_path: Path) -> None:
+def test_a_log_without_segments_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "note.txt").touch()
     with pytest.raises(DataError, match="no finished segment of a decision log"):
         verify_log(tmp_path)

@@ -86,7 +86,7 @@ def test_a_line_is_read_back_bit_by_bit_and_holds_no_newline(line: Line) -> None
         ({"extra": 1}, "extra"),
     ],
 )
-def test_what_is_no_decision_is_refused_by_the_field(change: dict[str, object], what: str) -> None:
+def test_invalid_decisions_name_the_field(change: dict[str, object], what: str) -> None:
     fields = {**json.loads(encode(decision())), **change}
     with pytest.raises(msgspec.ValidationError, match=what):
         decode(json.dumps(fields).encode())

@@ -14,7 +14,7 @@ from adloom.decision_log.verify import verify
 from adloom.storage.local import FolderStore
 
 
-def test_a_killed_process_loses_what_it_had_not_written_and_the_next_start_says_how_much(tmp_path: Path) -> None:
+def test_the_next_start_records_how_much_a_killed_process_lost(tmp_path: Path) -> None:
     with start_log_process(tmp_path, NEVER) as process:
         written = int(process.do("fill"))
         assert process.do("take 7") == "7"
@@ -79,7 +79,7 @@ def test_a_process_that_cannot_be_recovered_holds_up_no_other(tmp_path: Path) ->
     assert [path.name for path in (tmp_path / "open").iterdir()] == [f"{'0' * 32}{ProcessCounters.SUFFIX}"]
 
 
-def test_what_was_written_survives_the_kill(tmp_path: Path) -> None:
+def test_written_records_survive_a_kill(tmp_path: Path) -> None:
     with start_log_process(tmp_path, FAST) as process:
         process.do("take 100")
         wait_until(lambda: process.statistics()["write_lag"] == 0)
@@ -89,7 +89,7 @@ def test_what_was_written_survives_the_kill(tmp_path: Path) -> None:
     assert count_gaps(tmp_path) == {}
 
 
-def test_what_there_is_no_room_to_compress_is_finished_as_it_is(tmp_path: Path) -> None:
+def test_without_disk_space_a_segment_is_finished_uncompressed(tmp_path: Path) -> None:
     with start_log_process(tmp_path, NEVER) as process:
         written = int(process.do("fill"))
         process.end(signal.SIGKILL)

@@ -23,7 +23,7 @@ from adloom.decision_log.record import now
 from adloom.storage.local import FolderObjectStore
 
 
-def test_what_cannot_be_finished_yet_counts_as_unshipped(tmp_path: Path) -> None:
+def test_unfinished_segments_count_as_unshipped(tmp_path: Path) -> None:
     (tmp_path / "log" / "shop").mkdir(parents=True)
     (day := tmp_path / "log" / "shop" / segment_file.format_day(now())).touch()  # is in the way
     log = DecisionLog(
@@ -49,7 +49,7 @@ def test_a_segment_that_cannot_be_read_holds_up_no_other(tmp_path: Path, caplog:
     assert f"Is a directory: '{bad}'" in caplog.text
 
 
-def test_what_is_finished_is_shipped_though_another_process_cannot_be_recovered(tmp_path: Path) -> None:
+def test_a_failed_recovery_does_not_stop_shipping(tmp_path: Path) -> None:
     write_segment(tmp_path / "log", frame_segment([decision()]))
     (tmp_path / "log" / "open" / f"{'0' * 32}{ProcessCounters.SUFFIX}").mkdir(parents=True)  # reading it fails
     log = DecisionLog(tmp_path / "log", "shop", LIMITS, FolderObjectStore(str(tmp_path / "remote")))
@@ -58,7 +58,7 @@ def test_what_is_finished_is_shipped_though_another_process_cannot_be_recovered(
     assert select_records(read_log(tmp_path / "remote")) == [decision()]
 
 
-def test_what_fails_to_be_shipped_is_tried_again_and_then_taken_away_here(tmp_path: Path) -> None:
+def test_failed_shipping_is_retried_and_then_deletes_the_segment(tmp_path: Path) -> None:
     remote = FlakyRemote(str(tmp_path / "remote"), failures=1)
     log = DecisionLog(tmp_path / "log", "shop", replace(BRISK, rotation=0.01), remote)
     log.append(decision())
@@ -70,7 +70,7 @@ def test_what_fails_to_be_shipped_is_tried_again_and_then_taken_away_here(tmp_pa
     assert (log.statistics().unshipped, log.statistics().ship_lag) == (0, 0)
 
 
-def test_what_the_remote_does_not_have_whole_stays_here(tmp_path: Path) -> None:
+def test_an_incomplete_upload_keeps_the_segment(tmp_path: Path) -> None:
     log = DecisionLog(tmp_path / "log", "shop", LIMITS, TruncatingRemote(str(tmp_path / "remote")))
     log.append(decision())
     log.close(within=0.1)
@@ -79,7 +79,7 @@ def test_what_the_remote_does_not_have_whole_stays_here(tmp_path: Path) -> None:
     assert select_records(read_log(tmp_path / "log")) == [decision()]
 
 
-def test_the_next_process_ships_what_the_last_one_could_not(tmp_path: Path) -> None:
+def test_the_next_process_ships_the_remaining_segments(tmp_path: Path) -> None:
     first = DecisionLog(tmp_path / "log", "shop", LIMITS, FlakyRemote(str(tmp_path / "remote"), failures=99))
     first.append(decision())
     first.close(within=0.1)

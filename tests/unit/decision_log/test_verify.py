@@ -47,14 +47,14 @@ def test_a_sound_log_has_nothing_wrong(tmp_path: Path) -> None:
         ({"user": None}, "user"),
     ],
 )
-def test_a_fault_of_a_decision_is_found_by_its_name(tmp_path: Path, change: dict[str, Any], check: str) -> None:
+def test_issues_of_a_decision_are_reported_by_check(tmp_path: Path, change: dict[str, Any], check: str) -> None:
     path = write_segment(tmp_path, frame_segment([decision(0), decision(1, **change)]))
     findings = verify_log(tmp_path)
     assert set(findings.counts) == {check}
     assert findings.examples[check][0].startswith(f"{path}:3: {1:032x}: ")
 
 
-def test_what_may_be_absent_is_no_fault() -> None:
+def test_optional_fields_may_be_absent() -> None:
     for sound in (
         decision(user=None, user_key=None, segment=None, audience=None, policy=None, tier="default"),
         decision(candidates=[], probabilities=[], chosen=[], propensities=[]),
@@ -183,7 +183,7 @@ def cut_short(root: Path) -> None:
         (cut_between, {"damaged": 1, "frame": 1, "missing": 50}),
     ],
 )
-def test_a_fault_of_a_log_is_found_by_its_name(
+def test_issues_of_a_log_are_reported_by_check(
     tmp_path: Path, plant: Callable[[Path], None], counts: dict[str, int]
 ) -> None:
     plant(tmp_path)

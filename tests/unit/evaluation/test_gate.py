@@ -66,7 +66,7 @@ def test_a_number_that_is_none_never_passes() -> None:
     assert decide({"accuracy": metric(float("nan"))}, None, [ACCURACY]).verdict == "reject"
 
 
-def test_the_gravest_reason_is_the_verdict_and_all_are_told() -> None:
+def test_the_most_severe_reason_is_the_verdict_and_all_are_listed() -> None:
     rules = [ACCURACY, MetricRule(metric="ece", at_most=0.05), MetricRule(metric="macro_f1", at_least=0.9)]
     decision = decide({"accuracy": metric(0.93), "ece": metric(0.0712, 0.06, 0.08)}, None, rules)
     assert [reason.verdict for reason in decision.reasons] == ["promote", "reject", "hold"]

@@ -69,7 +69,7 @@ def test_a_difference_of_equal_models_is_zero_for_certain() -> None:
     assert (difference.value, difference.low, difference.high) == (0, 0, 0)
 
 
-def test_pairs_see_what_separate_intervals_do_not() -> None:
+def test_paired_intervals_are_narrower_than_separate_ones() -> None:
     rng = np.random.default_rng(3)
     champion = rng.random(2000) < 0.7
     candidate = champion | (rng.random(2000) < 0.03)  # right on all its rows, and on a few more

@@ -158,7 +158,7 @@ def test_tables_align_numbers() -> None:
     assert '<td class="number">12,345</td>' in page()
 
 
-def test_data_is_shown_with_its_licence_and_what_was_set_apart() -> None:
+def test_data_is_shown_with_its_licence_and_exclusions() -> None:
     html = page()
     assert "<dt>Licence</dt><dd>MIT</dd>" in html
     assert "10: picture cannot be read (10)" in html
@@ -167,7 +167,7 @@ def test_data_is_shown_with_its_licence_and_what_was_set_apart() -> None:
     assert '<p class="warning">one category only</p>' in html
 
 
-def test_what_was_skipped_is_said_with_the_reason() -> None:
+def test_skipped_models_are_shown_with_the_reason() -> None:
     html = page(lstm="no source: ingest.copy is not given", copy="no source: ingest.copy is not given")
     assert html.count("no source: ingest.copy is not given") == 3
     assert "1 was skipped" in html

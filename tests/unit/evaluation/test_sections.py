@@ -15,7 +15,7 @@ EVALUATION = Evaluation(
 )
 
 
-def test_what_is_written_is_read() -> None:
+def test_written_findings_can_be_read() -> None:
     result = parse_findings(render_files(EVALUATION))
     assert (result.metrics, result.sections) == (EVALUATION.metrics, EVALUATION.sections)
 

@@ -37,7 +37,7 @@ def test_auc_of_equal_scores_is_chance() -> None:
     assert statistics.auc(np.array([1, 0, 1, 0]), np.zeros(4), ONES) == 0.5
 
 
-def test_what_cannot_be_computed_is_not_a_number() -> None:
+def test_undefined_statistics_are_nan() -> None:
     assert math.isnan(statistics.auc(ONES, np.arange(4.0), ONES))
     assert math.isnan(statistics.mean(ONES, np.zeros(4)))
     assert math.isnan(statistics.ratio(ONES, np.zeros(4), ONES))

@@ -19,7 +19,9 @@ names = st.sampled_from(["x", "y", "z", ""])
     st.sampled_from([0.0, 0.01, 0.2, 0.6]),
     st.integers(0, 99),
 )
-def test_many_at_once_are_what_they_are_one_by_one(rows: list[tuple[str, str, str]], floor: float, seed: int) -> None:
+def test_batch_probabilities_equal_those_of_single_requests(
+    rows: list[tuple[str, str, str]], floor: float, seed: int
+) -> None:
     placement, device, creative = zip(*rows, strict=True)
     data = read_frame(
         placement=[p or "none" for p in placement], ctx_device=[d or None for d in device], creative_id=creative

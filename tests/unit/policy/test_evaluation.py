@@ -28,7 +28,7 @@ def tables(result: Any) -> dict[str, Table]:
     return {section.title: section for section in result.sections if isinstance(section, Table)}
 
 
-def test_a_policy_like_the_log_earns_what_the_log_earned() -> None:
+def test_a_policy_equal_to_the_log_has_the_value_of_the_log() -> None:
     data, left = shown_alike()
     result = evaluation.evaluate(models.fit_uniform(data, Categories()), data, data, left, CARD)
     assert result.metrics["click_rate"].value == pytest.approx(40 / 391, rel=0.05)

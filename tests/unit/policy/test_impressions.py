@@ -72,7 +72,7 @@ def test_the_segments_of_users_belong_to_the_context() -> None:
     assert left.without_segment == 1
 
 
-def test_a_segment_that_only_the_decision_knew_is_taken_and_is_no_context_of_its_own() -> None:
+def test_the_logged_segment_replaces_a_missing_one_and_is_no_context_itself() -> None:
     rows = impressions_frame(creative_id=["a", "b", "c", "d"], ctx_segment=["old-1", "old-2", None, None])
     data, left = read_impressions(rows, ["segment-1", None, None, None], HOUR)
     assert data.context["segment"].tolist() == ["segment-1", "old-2", UNKNOWN]

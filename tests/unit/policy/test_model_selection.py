@@ -31,7 +31,7 @@ def test_the_highest_lower_end_is_chosen_not_the_highest_value() -> None:
     )
 
 
-def test_of_equals_the_first_is_chosen_and_what_is_not_trusted_never() -> None:
+def test_the_first_of_equals_wins_and_unreliable_candidates_never_do() -> None:
     result = [
         candidate("uniform", 0.02),
         candidate("logging", 0.02),
@@ -77,7 +77,7 @@ def test_a_part_without_clicks_cannot_teach() -> None:
         Periods.split(read_impressions(rows, [None] * 20, timedelta(0))[0])
 
 
-def test_what_the_log_never_took_is_known() -> None:
+def test_unsupported_creatives_are_detected() -> None:
     data = read_impressions(
         impressions_frame(creative_id=["a", "b", "a"], candidates=[["a", "b", "c"]] * 3), [None] * 3, timedelta(0)
     )[0]

@@ -20,14 +20,14 @@ def test_uniform_shows_all_alike() -> None:
     ]
 
 
-def test_the_logging_policy_is_what_the_log_did_with_one_impression_more_of_each() -> None:
+def test_the_logging_policy_has_the_frequencies_of_the_log_plus_one() -> None:
     data = repeat_impressions({("x", "a"): (7, 1), ("x", "b"): (1, 0), ("y", "b"): (3, 0), ("y", "c"): (1, 0)})
     shown = compute_probabilities(models.fit_logging(data, NO_CATEGORIES), data)
     np.testing.assert_allclose(shown[0], [8 / 10, 2 / 10, 0], rtol=1e-6)
     np.testing.assert_allclose(shown[-1], [0, 4 / 6, 2 / 6], rtol=1e-6)
 
 
-def test_what_is_new_to_the_logging_policy_is_shown_as_often_as_the_average() -> None:
+def test_the_logging_policy_shows_new_creatives_at_the_average_rate() -> None:
     policy = models.fit_logging(repeat_impressions({("x", "a"): (5, 1), ("x", "b"): (1, 0)}), NO_CATEGORIES)
     odds = np.array(policy.probabilities({"placement": "x"}, ["a", "b", "new"]))
     np.testing.assert_allclose(odds / odds[2], [6 / 4, 2 / 4, 1], rtol=1e-6)

@@ -121,7 +121,7 @@ def test_the_order_of_candidates_is_no_matter(
 
 
 @given(st.lists(st.tuples(contexts, st.just([]) | candidates), max_size=5), scores)
-def test_questions_asked_together_are_answered_as_each_alone(
+def test_batched_requests_have_the_probabilities_of_single_ones(
     request: list[tuple[dict[str, str | None], list[str]]], bias: list[float]
 ) -> None:
     policy = by_hand(bias=np.array(bias, np.float32), floor=0.01)
@@ -166,7 +166,7 @@ def test_propensities_are_exact_however_small(exponents: list[float], slots: int
         assert propensities[-1] == 1  # nobody else is left
 
 
-def test_what_is_saved_is_loaded_and_its_bytes_are_the_arrays_alone(tmp_path: Path) -> None:
+def test_saving_is_reversible_and_reproducible(tmp_path: Path) -> None:
     policy = by_hand(floor=0.02, temperature=0.7)
     policy.save(tmp_path / "a.npz")
     Policy.load(tmp_path / "a.npz").save(tmp_path / "b.npz")
@@ -212,7 +212,7 @@ def test_files_that_are_no_policy_are_refused(tmp_path: Path) -> None:
         Policy.load(path)
 
 
-def test_a_policy_is_not_changed_by_what_it_was_made_of() -> None:
+def test_a_replaced_policy_does_not_change_its_source() -> None:
     policy = by_hand()
     other = replace(policy, floor=0.1)
     assert other.probabilities({}, IDS) == pytest.approx([0.16, 0.22, 0.28, 0.34], abs=1e-7)

@@ -34,7 +34,7 @@ def test_the_rate_is_that_of_uniform_decisions() -> None:
     assert world.exact_value(np.full(world.rates.shape, 1 / STILL.creatives)) == pytest.approx(0.1)
 
 
-def test_what_is_shown_is_drawn_from_the_probabilities() -> None:
+def test_shown_creatives_follow_the_probabilities() -> None:
     world, policy = World(STILL, 1), np.array([0.5, 0.3, 0.2, 0, 0, 0, 0, 0])
     log = world.log(lambda situations: np.tile(policy, (len(situations), 1)), 20_000)
     assert np.bincount(log.action, minlength=8) / 20_000 == pytest.approx(policy, abs=0.015)

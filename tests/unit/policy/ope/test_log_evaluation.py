@@ -46,7 +46,7 @@ def test_every_estimator_finds_the_value(log: pd.DataFrame) -> None:
     assert value.excluded == {}
 
 
-def test_it_is_what_the_arrays_give(log: pd.DataFrame) -> None:
+def test_estimates_equal_those_of_the_arrays(log: pd.DataFrame) -> None:
     value = evaluate_log(log, OWN, always_b)
     reward, propensity, target = log["revenue"], log["prob"], (log["banner"] == "b").astype(float)
     for name, estimator in (("ips", ips), ("snips", snips)):
@@ -72,7 +72,7 @@ def test_numbers_may_be_text_and_missing_contexts_are_a_context(log: pd.DataFram
     assert evaluate_log(text, OWN, always_b).estimates == evaluate_log(log, OWN, always_b).estimates
 
 
-def test_an_action_the_log_never_took_is_named(log: pd.DataFrame) -> None:
+def test_an_action_outside_the_log_is_reported(log: pd.DataFrame) -> None:
     value = evaluate_log(log, OWN, uniform, actions=["a", "b", "c"])
     assert value.support.unsupported_actions == {"c": pytest.approx(1 / 3)}
     assert "c (33.3%)" in str(value.support)
@@ -89,7 +89,7 @@ def test_a_log_without_a_good_row_is_refused(log: pd.DataFrame) -> None:
         evaluate_log(log.assign(prob=0.0), OWN, always_b)
 
 
-def test_an_action_nobody_named_is_refused(log: pd.DataFrame) -> None:
+def test_an_unlisted_action_is_an_error(log: pd.DataFrame) -> None:
     with pytest.raises(DataError, match="actions: missing 'b' .and 0 more."):
         evaluate_log(log, OWN, always_b, actions=["a"])
 

@@ -98,7 +98,7 @@ def test_wrong_propensities_are_held() -> None:
     assert lift.finding.startswith("candidate: the mean weight is ")
 
 
-def test_what_cannot_be_compared_is_refused() -> None:
+def test_invalid_comparisons_are_errors() -> None:
     reward, propensity, better, logging = rows(1)
     with pytest.raises(DataError, match="margin: -0.1"):
         decide_lift(reward, propensity, better, logging, margin=-0.1)
@@ -178,7 +178,7 @@ def test_a_better_policy_is_mostly_promoted() -> None:
     assert (looks(np.array([0.1, 0.1, 0.1, 0.7]), rates, 0.0, 1000, 3) > 0).mean() > 0.9
 
 
-def test_what_is_needed_comes_about_true() -> None:
+def test_predicted_numbers_of_impressions_are_about_right() -> None:
     """Asked after 2,000 rows, the median answer is within a factor of two of when the bound passes."""
     foretold, came = [], []
     for seed in range(60):

@@ -28,7 +28,7 @@ def test_a_group_without_rows_is_its_parent() -> None:
     assert result[:2] == pytest.approx([0.1, 0.6], abs=0.01)
 
 
-def test_rates_find_what_differs() -> None:
+def test_rates_detect_real_differences() -> None:
     rng = np.random.default_rng(1)
     cell, action = rng.integers(2, size=20_000), rng.integers(3, size=20_000)
     rate = np.array([[0.1, 0.2, 0.3], [0.3, 0.2, 0.1]])

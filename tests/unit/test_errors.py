@@ -10,7 +10,7 @@ def family(kind: type[AdloomError]) -> set[type[AdloomError]]:
     return {kind}.union(*(family(child) for child in kind.__subclasses__() if child.__module__ == errors.__name__))
 
 
-@pytest.mark.parametrize("kind", sorted(family(AdloomError), key=lambda kind: kind.__name__))
+@pytest.mark.parametrize("kind", sorted(family(AdloomError), key=repr))
 def test_only_errors_that_the_user_can_fix_exit_with_2(kind: type[AdloomError]) -> None:
     assert kind.exit_code == (2 if issubclass(kind, UserError) else 1)
 

@@ -1,4 +1,4 @@
-"""The table of models. Every module that lists the models reads it; a new model is a new row."""
+"""The table of models, which every module that lists models reads."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,25 +9,25 @@ ColumnType = Literal["double", "string"]
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """One model: its data, the stage that trains it, and the functions (`module:name`) that measure and open it."""
+    """A model: its data, its training stage, and its functions as `module:name`."""
 
     name: str
     title: str  # in the report
     summary: str
-    table: str  # of the dataset, which it is trained and measured on
-    stage: str  # that trains it
+    table: str  # for training and evaluation
+    stage: str  # training stage
     evaluator: str  # (model folder, table folder, judge folder, Evaluate, policy for its rows) -> Evaluation
-    opener: str  # (folder, ModelCard, threads) -> the model, after one inference
-    judge: str | None = None  # the model it is measured with
-    has_baseline: bool = False  # whether the first version is compared with what is done without a model
-    app: Literal["decide", "creatives"] | None = None  # that serves it besides the app `all`
-    example_request: str | None = None  # (url, categories) -> a line about the answer
-    signature: str | None = None  # (folder) -> TableSignature; None for an ONNX file, which has its own
+    opener: str  # (folder, ModelCard, threads) -> the model, tested by one inference
+    judge: str | None = None  # the model that its evaluation needs
+    has_baseline: bool = False  # whether the first version is compared with a baseline
+    app: Literal["decide", "creatives"] | None = None  # the app that serves it, in addition to `all`
+    example_request: str | None = None  # (url, categories) -> a line about the response
+    signature: str | None = None  # (folder) -> TableSignature; None for ONNX files
 
 
 @dataclass(frozen=True)
 class TableSignature:
-    """The columns of a model that only adloom can run, and an example row."""
+    """The columns of a model without ONNX file, and an example row."""
 
     inputs: Mapping[str, ColumnType]
     optional: frozenset[str]  # inputs that may be null

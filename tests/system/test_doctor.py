@@ -140,7 +140,7 @@ import sys
 for module in ("torch", "pytorch_lightning", "sklearn", "kfp", "kfp_server_api", "dvc", "pandas", "sqlalchemy"):
     sys.modules[module] = None
 sys.argv = ["adloom", "doctor", "--json"]
-from adloom.cli import main
+from adloom.cli.main import main
 main()
 """
 

@@ -23,22 +23,22 @@ def doctor(params_path: Path, as_json: bool) -> None:
     """
     Check this environment: Python and packages, disk and memory, keys, Docker, S3, MLflow and Kubeflow Pipelines.
 
-    ✓ is fine, ! may become a problem, ✗ is broken, - was not asked; docs/how-to/doctor.md explains each name. What is
-    tried out is removed again. Exit code 2 when something is broken that you can mend.
+    ✓ is fine, ! may become a problem, ✗ is broken, - was not checked; docs/how-to/doctor.md explains each name. Test
+    files are deleted again. The exit code is 2 if something is broken that you can fix.
 
     Example: adloom doctor --json
     """
     findings = []
     for finding in run_checks(read_context(params_path)):
         findings.append(finding)
-        for line in () if as_json else lines(finding):
+        for line in () if as_json else format_finding(finding):
             click.echo(line)
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
     sys.exit(exit_code(findings))
 
 
-def lines(finding: Finding) -> list[str]:
-    """Return a finding for people: a line, and below it the next step when there is one."""
+def format_finding(finding: Finding) -> list[str]:
+    """Return a line, and below it the next step if there is one."""
     line = f"{SIGNS[finding.state]} {finding.name:{WIDTH}}  {finding.found}"
     return [line, f"  {'':{WIDTH}}  → {finding.next_step}"] if finding.next_step else [line]

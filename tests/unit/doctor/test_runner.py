@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import pytest
 from tests.unit.doctor.conftest import MakeContext
 
-from adloom.cli.doctor import SIGNS, lines
 from adloom.doctor.context import DoctorContext
 from adloom.doctor.finding import Finding, Kind, State
 from adloom.doctor.runner import exit_code, run_checks
@@ -82,9 +81,3 @@ def test_what_others_say_is_told_without_secrets(make_context: MakeContext) -> N
     said = json.dumps([[one.found, one.next_step] for one in run_checks(make_context(**secrets), {"s3": talking})])
     assert SENTINEL not in said
     assert "//…@db/mlflow" in json.loads(said)[0][1]
-
-
-def test_lines_are_aligned_and_a_next_step_stands_below() -> None:
-    one, two, below = lines(Kind.S3_OK("read")) + lines(Kind.KEY_OPEN("FILE: open", "close it"))
-    assert (one[0], two[0]) == (SIGNS[State.OK], SIGNS[State.WARNING])
-    assert one.index("read") == two.index("FILE") == below.index("→")

@@ -64,7 +64,7 @@ class World:
     def creatives(self) -> Path:
         return self.folder / "creatives"
 
-    def outside(self, checkpoints: str | None = None) -> StageContext:
+    def context(self, checkpoints: str | None = None) -> StageContext:
         home = self.folder / "home"
         return replace(
             painted_pictures.context(home),
@@ -76,7 +76,7 @@ class World:
     def alone(self, stage: str, block: Training, table: Path) -> dict[str, float]:
         """Train in this process; return the last epoch's metrics."""
         paths = {table.name: str(table), stage.removeprefix("train-"): str(self.folder / f"alone-{stage}")}
-        return numbers(runner.run_stage(stage, paths, block, self.outside()))
+        return numbers(runner.run_stage(stage, paths, block, self.context()))
 
     def start(self, block: TrainLstm, home: str, to: str) -> "subprocess.Popen[str]":
         """Start `adloom train-lstm` in as many processes as its block says, on an empty disk."""
@@ -119,7 +119,7 @@ def in_jobs(
         block,
         {read: world.folder / table},
         {output: world.folder / name},
-        world.outside(f"s3://{BUCKET}/{name}"),
+        world.context(f"s3://{BUCKET}/{name}"),
         Settings(quiet=True),
         jobs,
         lambda _: time.sleep(0.1),  # between two looks
@@ -190,7 +190,7 @@ def writers(world: World) -> Writers:
     assert resumed.returncode == 0, then
     whole = world.start(block, "third", str(world.folder / "lstm"))
     assert (whole.communicate(timeout=PATIENCE)[1], whole.returncode) == ("", 0)
-    fetched = world.outside().store.fetch(f"s3://{BUCKET}/lstm", world.folder / "fetched")
+    fetched = world.context().store.fetch(f"s3://{BUCKET}/lstm", world.folder / "fetched")
     return Writers(world.folder / "lstm", fetched, [stderr, then])
 
 
@@ -234,7 +234,7 @@ def test_without_a_handover_uri_nothing_starts(world: World) -> None:
             LSTM.model_copy(update={"nodes": 2}),
             paths,
             {"lstm": world.folder / "nowhere"},
-            world.outside(),
+            world.context(),
             Settings(),
             LocalJobClient(world.folder / "nowhere"),
         )
@@ -280,6 +280,6 @@ def test_a_copy_comes_back_whole_or_not_at_all(
 
 
 def test_a_bucket_that_is_not_there_is_no_missing_checkpoint(world: World, tmp_path: Path) -> None:
-    copy = RemoteCheckpoint(world.outside().store, "s3://no-such-bucket/checkpoints")
+    copy = RemoteCheckpoint(world.context().store, "s3://no-such-bucket/checkpoints")
     with pytest.raises(DataError, match="no bucket no-such-bucket"):
         copy.fetch(tmp_path / "last.ckpt")

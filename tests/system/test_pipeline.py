@@ -194,14 +194,14 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def whole_way(loaded: Params, outside: StageContext) -> None:
+def whole_way(loaded: Params, context: StageContext) -> None:
     """Call every stage in this process, each with its default paths."""
-    sources_lock.save(sources_lock.scan(loaded, outside), sources_lock.LOCK)
+    sources_lock.save(sources_lock.scan(loaded, context), sources_lock.LOCK)
     for stage in ("ingest", "prepare", "train-gan", "train-cnn", "train-lstm", "segment", "train-policy"):
-        runner.run_from_params(stage, {}, loaded, outside)
+        runner.run_from_params(stage, {}, loaded, context)
     for spec in MODELS.values():
-        runner.run_from_params("evaluate", _paths(spec), loaded, outside)
-    runner.run_from_params("report", {}, loaded, outside)
+        runner.run_from_params("evaluate", _paths(spec), loaded, context)
+    runner.run_from_params("report", {}, loaded, context)
 
 
 def _paths(spec: ModelSpec) -> dict[str, str]:
@@ -210,22 +210,22 @@ def _paths(spec: ModelSpec) -> dict[str, str]:
 
 
 def test_the_same_calls_without_dvc_in_another_folder_give_the_same_bytes(
-    with_dvc: Path, elsewhere: Path, outside: StageContext
+    with_dvc: Path, elsewhere: Path, context: StageContext
 ) -> None:
     whole_way(
         params.load(elsewhere / "params.yaml"),
-        replace(outside, pseudonym_key=KEY.encode(), kernels=read_kernel_variables()),
+        replace(context, pseudonym_key=KEY.encode(), kernels=read_kernel_variables()),
     )
     assert digests(elsewhere) == digests(with_dvc)
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_one_table_alone_reaches_the_registry(elsewhere: Path, outside: StageContext, table: str) -> None:
+def test_one_table_alone_reaches_the_registry(elsewhere: Path, context: StageContext, table: str) -> None:
     values = shop.params()
     values["ingest"] = {table: values["ingest"][table]}
     loaded = params.load(shop.write_params(elsewhere, values))
-    whole_way(loaded, outside)
-    outcomes = {outcome.model: outcome for outcome in register_all(loaded.register, outside)}
+    whole_way(loaded, context)
+    outcomes = {outcome.model: outcome for outcome in register_all(loaded.register, context)}
     for model, spec in MODELS.items():
         skipped = manifest.read(elsewhere / "models" / model).skipped
         assert (skipped is None) == (spec.table == table)

@@ -2,6 +2,7 @@
 
 import importlib
 import socket
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -13,7 +14,7 @@ import urllib3
 from botocore.config import Config
 from tests.support.silent_port import silent_port
 
-from adloom.connection_errors import describe_error
+from adloom.connection_errors import describe_error, require_reachable
 
 Ask = Callable[[str], object]
 ASKS: dict[str, Ask] = {
@@ -101,3 +102,29 @@ def test_a_connection_that_is_reset(ask: Ask, listener: socket.socket) -> None:
 )
 def test_other_errors_are_their_first_line_without_a_password(error: Exception, wanted: str) -> None:
     assert describe_error(error) == wanted
+
+
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """A port that takes no connection."""
+    with silent_port() as port:
+        yield port
+
+
+def test_the_wait_for_a_server_ends_in_time(silent: int) -> None:
+    begun = time.monotonic()
+    with pytest.raises(TimeoutError, match=rf"^timed out \(a network policy or a firewall may close port {silent}\)$"):
+        require_reachable(f"http://127.0.0.1:{silent}", 0.3)
+    assert time.monotonic() - begun < 5
+
+
+def test_a_server_that_refuses_is_left_to_the_request() -> None:
+    require_reachable("http://127.0.0.1:9", 0.3)  # the discard port: nobody listens
+
+
+def test_a_server_behind_a_proxy_is_not_looked_for(silent: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
+    require_reachable(f"http://127.0.0.1:{silent}", 0.3)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with pytest.raises(TimeoutError):
+        require_reachable(f"http://127.0.0.1:{silent}", 0.3)

@@ -1,4 +1,4 @@
-"""What the decide app remembers, follows and tells: its cache, its pace, its pair of models, the names of requests."""
+"""What the decide app remembers, follows and tells: its cache, its estimator, its pair of models, the names of requests."""
 
 import itertools
 import time
@@ -71,7 +71,7 @@ def logged(log: MemoryLog) -> Decision:
     return record
 
 
-def test_users_under_a_key_that_is_not_here(tmp_path: Path, log: MemoryLog, caplog: pytest.LogCaptureFixture) -> None:
+def test_users_under_an_unknown_key(tmp_path: Path, log: MemoryLog, caplog: pytest.LogCaptureFixture) -> None:
     write_audience(tmp_path / "audience", b"a private key of the shop")
     models = loader.load(sources.find_in_folder(tmp_path, ["audience"]), 1)
     client = TestClient(app.create_decide_app(models, app.ServiceDependencies(PseudonymKeys(None), log=log)))
@@ -81,7 +81,7 @@ def test_users_under_a_key_that_is_not_here(tmp_path: Path, log: MemoryLog, capl
 
 
 class TestTiers:
-    def test_what_another_policy_said_is_forgotten(self, models: Models, log: MemoryLog) -> None:
+    def test_probabilities_of_another_policy_are_forgotten(self, models: Models, log: MemoryLog) -> None:
         decider = Decider(models, PseudonymKeys(None), log, "shop")
         asked = msgspec.convert({**PLAIN, "tmax_ms": 50}, DecideRequest)
         assert tiers(decider, [asked]) == ["model"]
@@ -89,8 +89,8 @@ class TestTiers:
         assert tiers(decider, [asked], ago=1) == ["default"]
 
 
-class TestTogether:
-    def test_each_gets_its_own_answer(self, models: Models, log: MemoryLog) -> None:
+class TestBatch:
+    def test_each_request_gets_its_own_answer(self, models: Models, log: MemoryLog) -> None:
         decider = Decider(models, PseudonymKeys(None), log, "shop")
         bodies: list[dict[str, Any]] = [
             {**PLAIN, "n": 2},
@@ -109,14 +109,14 @@ class TestTogether:
         assert [record.candidates for record in records] == [KNOWN, KNOWN[:1], [], ["new"]]
         assert [record.placement for record in records] == ["side", "top", "side", "side"]
 
-    def test_those_who_have_waited_too_long_do_not_hold_up_the_model(self, models: Models, log: MemoryLog) -> None:
+    def test_late_requests_do_not_delay_the_model(self, models: Models, log: MemoryLog) -> None:
         decider = Decider(models, PseudonymKeys(None), log, "shop")
         asked = msgspec.convert({**PLAIN, "tmax_ms": 50}, DecideRequest)
         now = time.perf_counter()
         answers = decider.decide([(asked, now - 1), (asked, now + 60), (asked, now - 1)])
         assert [a.tier for a in answers if isinstance(a, DecideAnswer)] == ["cached", "model", "cached"]
 
-    def test_a_question_at_which_the_policy_fails_costs_the_others_nothing(
+    def test_a_request_that_fails_does_not_affect_the_others(
         self, models: Models, log: MemoryLog
     ) -> None:
         decider = Decider(models, PseudonymKeys(None), log, "shop")
@@ -127,35 +127,43 @@ class TestTogether:
         said = [answer.tier if isinstance(answer, DecideAnswer) else type(answer) for answer in answers]
         assert said == ["model", "cached", AttributeError, "model"]
 
-    def test_none(self, models: Models, log: MemoryLog) -> None:
+    def test_no_requests(self, models: Models, log: MemoryLog) -> None:
         assert Decider(models, PseudonymKeys(None), log, "shop").decide([]) == []
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 9)), max_size=60))
-def test_the_cache_is_bounded_and_knows_what_was_asked_lately(asked: list[tuple[int, int]]) -> None:
+def test_the_cache_is_bounded_and_keeps_the_latest_probabilities(puts: list[tuple[int, int]]) -> None:
     cache = ProbabilityCache(size=40)
-    for question, count in asked:
-        cache.put(question, np.full(count, 1 / count))
+    for number, (question, count) in enumerate(puts):
+        cache.put(question, np.arange(count) + 100.0 * number)
         assert sum(map(len, itertools.chain(cache._young.values(), cache._old.values()))) <= 40
-    for question, count in asked[-2:]:
-        last = [n for q, n in asked if q == question][-1]
-        found = cache.get(question, last)
-        assert found is not None
-        assert found.tolist() == [1 / last] * last
-        assert count
+    latest = {question: (number, count) for number, (question, count) in enumerate(puts)}
+    for question, _ in puts[-2:]:
+        number, count = latest[question]
+        cached = cache.get(question, count)
+        assert cached is not None
+        assert cached.tolist() == (np.arange(count) + 100.0 * number).tolist()
+        assert cache.get(question, count + 1) is None  # the question has other candidates now
 
 
-def test_the_pace_follows_what_it_took() -> None:
-    pace = LatencyEstimator()
+def test_the_cache_evicts_the_oldest_questions() -> None:
+    cache = ProbabilityCache(size=40)
+    for question in range(9):
+        cache.put(question, np.full(5, float(question)))
+    assert [cache.get(question, 5) is not None for question in range(9)] == [False] * 4 + [True] * 5
+
+
+def test_the_estimate_follows_the_latency() -> None:
+    estimator = LatencyEstimator()
     for _ in range(100):
-        pace.observe(50, 0.004)
-    assert pace.estimate(50) == pytest.approx(0.004, rel=1e-3)
-    assert pace.estimate(40) == pace.estimate(63)
-    assert pace.estimate(1000) == 0
+        estimator.observe(50, 0.004)
+    assert estimator.estimate(50) == pytest.approx(0.004, rel=1e-3)
+    assert estimator.estimate(40) == estimator.estimate(63)
+    assert estimator.estimate(1000) == 0
 
 
-class TestLane:
-    def test_names_of_requests_are_taken_over(self, client: TestClient) -> None:
+class TestRequestIds:
+    def test_ids_of_the_caller_are_kept(self, client: TestClient) -> None:
         trace = "0af7651916cd43dd8448eb211c80319c"
         traced = {"traceparent": f"00-{trace}-b7ad6b7169203331-01"}
         for path, body in ((DECIDE, PLAIN), (SEGMENT, {"users": ["1"]}), (SEGMENT, {})):

@@ -28,11 +28,7 @@ Answer = dict[str, Any]
 
 @contextlib.contextmanager
 def serving(*arguments: str) -> Iterator[str]:
-    """
-    Run `adloom serve` on a free port, and yield its URL.
-
-    Authentication is off unless the environment names tokens. Raises ExternalServiceError when it does not start.
-    """
+    """Run `adloom serve` on a free port, and yield its URL. Raises ExternalServiceError when it does not start."""
     command = [sys.executable, "-m", "adloom", "serve", "--port", "0", *arguments]
     authentication = {} if "ADLOOM_TOKENS_FILE" in os.environ else {"ADLOOM_AUTH": "off"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **authentication}) as process:  # noqa: S603

@@ -1,8 +1,4 @@
-"""
-Request metrics, as plain numbers until a scrape.
-
-A scrape reaches one of several processes at random, so they share their texts in a folder and it merges them.
-"""
+"""Request metrics. A scrape reaches one of several processes at random, so it merges the texts of all."""
 
 import os
 import time
@@ -96,7 +92,7 @@ class MetricsExporter:
         return merge_expositions(texts).encode()
 
     def write(self, text: bytes | None = None) -> None:
-        """Write the text of this process for the others."""
+        """Write the text for other processes."""
         if self.folder is None:
             return
         partial = self.folder / f"{os.getpid()}.partial"

@@ -1,8 +1,4 @@
-"""
-Admission: check a request's head before its body is read.
-
-Bodies of unauthorized clients are never kept. `Bodies` limits the memory of all others.
-"""
+"""Admission: check a request's head before its body is read, and limit the memory of bodies."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Set
@@ -81,7 +77,7 @@ class Bodies:
         self._receiving: dict[Receiver, None] = {}  # in order of start
 
     def start(self, receiver: Receiver) -> None:
-        """Add a connection that receives a body."""
+        """Add a connection."""
         self._receiving[receiver] = None
 
     def finish(self, receiver: Receiver) -> None:
@@ -151,7 +147,7 @@ class Admission:
         return body
 
     def count(self, path: str, status: int, seconds: float) -> None:
-        """Count a request; unknown paths share one label."""
+        """Count a request."""
         self.metrics.record(path if path in self.paths else "other", status, seconds)
 
 

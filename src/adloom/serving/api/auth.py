@@ -1,8 +1,4 @@
-"""
-Authentication by bearer tokens, from a file of hashes that a thread reads periodically.
-
-An unreadable file closes the service after a grace period.
-"""
+"""Authentication by bearer tokens, from a file of hashes that is read periodically."""
 
 import hashlib
 import hmac
@@ -40,11 +36,7 @@ class _TokenIndex:
         self._cache: dict[bytes, Token] = {}  # by valid header
 
     def find(self, authorization: bytes) -> Token:
-        """
-        Return the token of a header. Raises Problem (401).
-
-        Both lookups are by hashes that an attacker cannot choose, so their time reveals nothing.
-        """
+        """Return the token of a header. Raises Problem (401). Neither lookup's time reveals a token."""
         if (cached := self._cache.get(authorization)) is not None:
             return cached
         scheme, _, secret = authorization.partition(b" ")
@@ -76,7 +68,7 @@ class TokenAuth:
 
     @property
     def is_unreadable(self) -> bool:
-        """Whether the file cannot be read now."""
+        """Whether the file cannot be read."""
         return self._clock() - self._read_at > UNREADABLE_AFTER
 
     @property
@@ -106,7 +98,7 @@ class TokenAuth:
             raise Problem(HTTPStatus.TOO_MANY_REQUESTS, "over the rate of this token", headers=retry)
 
     def reload(self) -> None:
-        """Read the file, and accept exactly its tokens."""
+        """Read the file and replace the tokens."""
         start = self._clock()
         try:
             file = tokens.read(self._path, self._workers)
@@ -139,7 +131,7 @@ class TokenAuth:
 
 
 class NoAuth:
-    """Authentication is off: every request is allowed."""
+    """Authentication is off."""
 
     is_unreadable = is_closed = False
 

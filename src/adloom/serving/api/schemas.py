@@ -99,7 +99,7 @@ class ReadRequest(Body):
 
 
 class Neighbour(Body):
-    """A known creative that is similar to the picture."""
+    """A similar known creative."""
 
     creative_id: str = Field(description="Id of the known creative.")
     category: str = Field(description="Its category.")
@@ -116,13 +116,13 @@ class PictureReading(Body):
 
 
 class ItemError(Body):
-    """The error of one item; the others are not affected."""
+    """The error of one item."""
 
     error: ProblemBody
 
 
 class ReadAnswer(Body):
-    """One item per picture, in the order of the request."""
+    """One item per picture, in order."""
 
     model: ModelOrigin
     items: list[PictureReading | ItemError]
@@ -198,7 +198,7 @@ class SegmentAssignment(Body):
 
 
 class SegmentAnswer(Body):
-    """One item per user or row, in the order of the request."""
+    """One item per user or row, in order."""
 
     model: ModelOrigin
     items: list[SegmentAssignment | ItemError]

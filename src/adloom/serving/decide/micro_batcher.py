@@ -1,8 +1,8 @@
 """
 Micro-batching: answer together the requests that one poll of the sockets reads.
 
-A request that a poll finds at once may have arrived any time since the previous poll, so that is its arrival time.
-Answers sent one by one take twice as long each, because every send wakes its reader and cools the CPU caches.
+A request that a poll finds at once may have arrived at any time since the previous one. Answers sent one by one take
+twice as long each: every send wakes its reader and cools the CPU caches.
 """
 
 import select
@@ -19,7 +19,7 @@ Headers = Mapping[bytes, bytes]
 
 
 class Arrival(NamedTuple):
-    """When a request arrived, and whether the queue has room."""
+    """When a request arrived, and whether it fits into the queue."""
 
     time: float  # of time.perf_counter
     fits: bool = True
@@ -36,7 +36,7 @@ class Request(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """A response without the length of its body."""
+    """A response."""
 
     status: int
     head: bytes  # header lines, names in lower case
@@ -44,7 +44,7 @@ class Reply(NamedTuple):
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """The headers as pairs, with the length."""
+        """The headers, with the length."""
         lines = (line.partition(b": ") for line in self.head.splitlines())
         return [*((name, value) for name, _, value in lines), (b"content-length", b"%d" % len(self.body))]
 
@@ -87,7 +87,7 @@ class MicroBatcher:
         return Arrival(self._arrival, self._reads <= self._max_queue)
 
     def record_answer(self, now: float) -> None:
-        """Remember the time of the last answer."""
+        """Record the time of an answer."""
         self._last_answer = now
 
     def submit(self, request: Request, send: Callable[[Reply], None], client: Client | None = None) -> None:

@@ -36,7 +36,7 @@ encode = msgspec.json.Encoder().encode
 
 
 class RecordSink(Protocol):
-    """Receives the records of decisions and feedback."""
+    """Receives log records."""
 
     def append(self, record: Record, /) -> bool:
         """Add a record; return False without room."""
@@ -87,7 +87,7 @@ class ProbabilityCache:
         self._old: dict[int, Float64Array] = {}  # evicted together when the young ones take half of the size
 
     def get(self, key: int, candidates: int) -> Float64Array | None:
-        """Return the last probabilities (candidates,) of a question."""
+        """Return probabilities (candidates,), if known."""
         cached = self._young.get(key, self._old.get(key))
         return cached if cached is not None and len(cached) == candidates else None
 
@@ -106,7 +106,7 @@ class LatencyEstimator:
         self._seconds = [0.0] * ((MAX_CANDIDATES * MAX_BATCH).bit_length() + 1)
 
     def estimate(self, candidates: int) -> float:
-        """Return the expected seconds for so many candidates."""
+        """Return the expected seconds."""
         return self._seconds[candidates.bit_length()]
 
     def observe(self, candidates: int, seconds: float) -> None:
@@ -174,7 +174,7 @@ class Decider:
         self.publish(models)
 
     def publish(self, models: Models) -> None:
-        """Serve these models from the next request on."""
+        """Serve these models from now on."""
         self._serving = ServingSnapshot.create(models, self._keys)
         self._cache = ProbabilityCache()  # probabilities of the previous policy are not valid
 

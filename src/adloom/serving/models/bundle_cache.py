@@ -1,4 +1,4 @@
-"""Bundle cache: artifacts by digest and the last champions, in a folder that processes and pods may share."""
+"""Bundle cache: artifacts by digest and the last champions, in a folder that may be shared."""
 
 import contextlib
 import json
@@ -89,7 +89,7 @@ class BundleCache:
         return self.folder / CHAMPIONS / f"{key}.json"
 
     def _prune(self, keep: str) -> None:
-        """Delete the least recently used artifacts until the rest fits, except champions and recently used ones."""
+        """Delete the least recently used artifacts over the limit."""
         last_use = {path: _last_use(path) for path in self.folder.iterdir() if path.name != CHAMPIONS}
         keys = [path.stem for path in (self.folder / CHAMPIONS).glob("*.json")]
         protected = {keep, *(champion.digest for key in keys if (champion := self.load_champion(key)))}
@@ -117,5 +117,5 @@ def _artifact_bytes(folder: Path) -> int:
 
 
 def open_cache(settings: Settings) -> BundleCache:
-    """Return the bundle cache of the settings."""
+    """Return the configured bundle cache."""
     return BundleCache(settings.bundle_cache or settings.home / "bundles", settings.bundle_cache_mb * MEBIBYTE)

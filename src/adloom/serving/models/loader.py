@@ -121,7 +121,7 @@ class LoadedModel(Generic[M]):
 
 @dataclass(frozen=True)
 class Models:
-    """The models that serve, and why the others do not."""
+    """The models that serve, and why others are absent."""
 
     loaded: Mapping[str, LoadedModel[Any]]
     absent: Mapping[str, str]  # model: reason
@@ -307,7 +307,7 @@ def open_policy(folder: Path, card: ModelCard, threads: int) -> Scorer:
 
 
 def _check_output(folder: Path, what: str, output: Float32Array, shape: tuple[int, ...]) -> None:
-    """Raise ArtifactError unless an output of the test inference is finite and has the shape of the card."""
+    """Raise ArtifactError unless an output is finite and has the shape of the card."""
     if output.shape != shape:
         raise ArtifactError(f"{folder}: {what} are {output.shape}, card.json promises {shape}; train it again")
     if not np.isfinite(output).all():

@@ -1,4 +1,4 @@
-"""What the decide app remembers, follows and tells: its cache, its estimator, its pair of models, the names of requests."""
+"""The decider: its cache and latency estimate, batches, and the pair of models."""
 
 import itertools
 import time
@@ -116,9 +116,7 @@ class TestBatch:
         answers = decider.decide([(asked, now - 1), (asked, now + 60), (asked, now - 1)])
         assert [a.tier for a in answers if isinstance(a, DecideAnswer)] == ["cached", "model", "cached"]
 
-    def test_a_request_that_fails_does_not_affect_the_others(
-        self, models: Models, log: MemoryLog
-    ) -> None:
+    def test_a_request_that_fails_does_not_affect_the_others(self, models: Models, log: MemoryLog) -> None:
         decider = Decider(models, PseudonymKeys(None), log, "shop")
         good = msgspec.convert(PLAIN, DecideRequest)
         bad = DecideRequest(placement="side", candidates=KNOWN, categories="none")  # type: ignore[arg-type]

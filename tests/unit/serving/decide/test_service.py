@@ -133,14 +133,14 @@ class TestBatch:
 def test_the_cache_is_bounded_and_keeps_the_latest_probabilities(puts: list[tuple[int, int]]) -> None:
     cache = ProbabilityCache(size=40)
     for number, (question, count) in enumerate(puts):
-        cache.put(question, np.arange(count) + 100.0 * number)
+        cache.put(question, np.arange(count, dtype=np.float64) + 100 * number)
         assert sum(map(len, itertools.chain(cache._young.values(), cache._old.values()))) <= 40
     latest = {question: (number, count) for number, (question, count) in enumerate(puts)}
     for question, _ in puts[-2:]:
         number, count = latest[question]
         cached = cache.get(question, count)
         assert cached is not None
-        assert cached.tolist() == (np.arange(count) + 100.0 * number).tolist()
+        assert cached.tolist() == (np.arange(count) + 100 * number).tolist()
         assert cache.get(question, count + 1) is None  # the question has other candidates now
 
 

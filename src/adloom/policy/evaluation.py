@@ -35,7 +35,10 @@ def evaluate(
     rivals = _estimate_rivals(calibration, holdout, policy, card)
     sections = [*_build_sections(holdout, shown, value, rivals), _exclusions_table(holdout, excluded)]
     target = shown[np.arange(len(holdout)), holdout.shown]
-    samples, log = ({RATE: _to_sample(holdout, chances)} for chances in (target, holdout.propensity))
+    samples, log = (
+        {RATE: Sample((holdout.clicked, holdout.propensity, chances), _weighted_click_rate, "share", _compare)}
+        for chances in (target, holdout.propensity)
+    )
     return Evaluation(_build_metrics(value, holdout, excluded), samples, sections, baseline=log)
 
 
@@ -52,10 +55,6 @@ def estimate_value(data: Impressions, shown: Float64Array) -> LogEvaluation:
     )
     columns = LogColumns("creative_id", "clicked", "propensity", context, "placement")
     return evaluate_log(frame, columns, lambda rows, actions: shown, data.creatives)
-
-
-def _to_sample(data: Impressions, target: Float64Array) -> Sample:
-    return Sample((data.clicked, data.propensity, target), _weighted_click_rate, "share", _compare)
 
 
 def _weighted_click_rate(

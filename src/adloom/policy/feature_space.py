@@ -25,7 +25,9 @@ class FeatureSpace:
     @classmethod
     def from_impressions(cls, data: Impressions, features: tuple[Feature, ...] | None = None) -> Self:
         """Return the features of impressions."""
-        features = features or _default_features(data)
+        if features is None:
+            positions = [("placement", "position")] if "position" in data.context else []
+            features = (*((name,) for name in data.context if name != "position"), *positions)
         return cls(features, tuple(_frequent_values(join_columns(data.context, feature)) for feature in features))
 
     def row_indices(self, context: Mapping[str, AnyArray]) -> list[Int64Array]:
@@ -44,11 +46,6 @@ def join_columns(context: Mapping[str, AnyArray], feature: Feature) -> AnyArray:
         missing = (value == UNKNOWN) | (column == UNKNOWN)
         value = np.where(missing, UNKNOWN, np.char.add(np.char.add(value, SEPARATOR), column))
     return value
-
-
-def _default_features(data: Impressions) -> tuple[Feature, ...]:
-    positions = [("placement", "position")] if "position" in data.context else []
-    return (*((name,) for name in data.context if name != "position"), *positions)
 
 
 def _frequent_values(column: AnyArray) -> tuple[str, ...]:

@@ -31,7 +31,9 @@ class Rates:
         """Return predicted rewards (prediction rows, actions)."""
         cells = int(self.cell.max()) + 1
         group = self.cell[learn] * self.actions + self.action[learn]
-        rows, total, squares = _group_sums(group, self.reward[learn], cells * self.actions)
+        reward, groups = self.reward[learn], cells * self.actions
+        rows = np.bincount(group, minlength=groups).astype(float)
+        total, squares = np.bincount(group, reward, groups), np.bincount(group, reward**2, groups)
         overall = total.sum() / rows.sum()
         by_action = [values.reshape(cells, self.actions).sum(0) for values in (rows, total, squares)]
         parent = shrink(by_action[0], by_action[1], by_action[2], np.full(self.actions, overall))
@@ -67,8 +69,3 @@ def cross_fit(model: Model, rows: int, actions: int, folds: int = 5, seed: int =
         held_out = np.flatnonzero(fold == number)
         predicted[held_out] = model(np.flatnonzero(fold != number), held_out)
     return predicted
-
-
-def _group_sums(group: Int64Array, reward: AnyArray, groups: int) -> tuple[AnyArray, AnyArray, AnyArray]:
-    rows = np.bincount(group, minlength=groups).astype(float)
-    return rows, np.bincount(group, reward, groups), np.bincount(group, reward**2, groups)

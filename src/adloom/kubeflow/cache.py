@@ -101,7 +101,6 @@ def _find_missing(note: ArtifactNote, settings: Settings) -> str | None:
 
 
 def _open_bucket(scheme: str, bucket: str, settings: Settings) -> ObjectStore:
-    """Return a bucket of pipeline artifacts: on the cluster's own server, or on the S3 that stages use."""
     if scheme == "s3":
         return open_object_store(f"s3://{bucket}", settings.s3_endpoint)
     if scheme != "minio":

@@ -155,7 +155,6 @@ def _container(image: str, resources: PodResources, training: PodResources | Non
 
 
 def _waiting_resources(pipeline: Pipeline, training: PodResources) -> PodResources:
-    """Return the resources of a pod that waits for a training: no GPU, and time for the scheduling."""
     return pipeline.default.model_copy(
         update={"gpu": 0, "timeout_minutes": training.timeout_minutes + SCHEDULING_MINUTES}
     )

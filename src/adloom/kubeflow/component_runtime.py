@@ -119,7 +119,6 @@ def prepare(
 
 
 def _check_files(table: str, block: Ingest, digest: str, context: StageContext) -> SourcesLock:
-    """Return the lock of a table's source files. Raises DataError if they have another digest."""
     source = block.source(table)
     lock = SourcesLock(
         key=None, erasure=None, tables={table: sources_lock.scan_files(source.uri, context)} if source else {}
@@ -130,7 +129,6 @@ def _check_files(table: str, block: Ingest, digest: str, context: StageContext) 
 
 
 def _check_privacy(table: str, block: Prepare, digest: str, context: StageContext) -> SourcesLock:
-    """Return the lock of key and erasure list. Raises DataError if they have another digest."""
     lock = sources_lock.scan_privacy(table, block.erasure_list, context)
     if lock.digests()["privacy"] != digest:
         raise DataError(f"prepare.{table}: the pseudonym key or the erasure list {CHANGED}")
@@ -180,7 +178,7 @@ def register(
 
 
 def _store_dataset(project: str, tables: Artifacts) -> str:
-    """Push the prepared tables to DVC's remote, if there is one; return the dataset's digest."""
+    """Push the dataset to DVC's remote, if there is one; return its digest."""
     from adloom.datasets import dataset
     from adloom.datasets.dvc_remote import open_remote
 
@@ -299,13 +297,11 @@ def describe_artifact(artifact: Artifact, context: StageContext, run: str | None
 
 
 def _collect_lanes(inputs: Artifacts) -> list[str]:
-    """Return the note folders of the tables that artifacts depend on."""
     return sorted({lane for artifact in inputs.values() for lane in str(artifact.metadata.get("lanes", "")).split()})
 
 
 @RETRY
 def _write_notes(project: str, lanes: list[str], artifacts: Iterable[Artifact]) -> None:
-    """Write notes of artifacts, so that later runs detect missing ones."""
     notes = cache.open_notes(Settings(), project)
     for artifact in artifacts:
         artifact.metadata["lanes"] = " ".join(lanes)

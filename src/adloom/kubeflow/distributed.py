@@ -109,7 +109,6 @@ def _delete_jobs(run: str, settings: Settings) -> None:
 
 
 def _scratch_uri(checkpoint_uri: str, run: str | None) -> str:
-    """Return the URI for the tables and artifacts of a run's jobs."""
     return f"{checkpoint_uri.rstrip('/')}/jobs/{run or 'no-run'}"
 
 
@@ -150,7 +149,6 @@ def _build_job(
 
 
 def _delete_previous(name: str, jobs: JobClient, sleep: Callable[[float], None]) -> None:
-    """Delete a failed job of this name, and wait until it is gone."""
     for _ in range(MAX_FAILED_POLLS):
         phase = jobs.get_state(name).phase
         if phase not in ("failed", "ending"):
@@ -164,7 +162,6 @@ def _delete_previous(name: str, jobs: JobClient, sleep: Callable[[float], None])
 
 
 def _start(job: Job, scratch: str, inputs: Paths, context: StageContext, jobs: JobClient) -> None:
-    """Upload the inputs and start a job, or join an existing one."""
     if jobs.get_state(job.name).phase != "absent":
         logger.info("%s: exists already; waiting for it", job.name)
         return
@@ -224,7 +221,6 @@ def _delete(name: str, scratch: str, context: StageContext, jobs: JobClient) -> 
 
 
 def _read_metrics(outputs: Paths) -> Metrics:
-    """Return the last epoch's metrics, none for a skipped artifact."""
     metrics: dict[str, float] = {}
     for path in outputs.values():
         if (path / "history.json").exists():

@@ -164,7 +164,6 @@ def shorten_digest(digest: str) -> str:
 
 
 def _differing_keys(new_text: str, old_text: str) -> list[str]:
-    """Return the keys that differ between two JSON objects, none if a text is not an object."""
     try:
         new, old = json.loads(new_text), json.loads(old_text)
     except ValueError:
@@ -215,6 +214,5 @@ def _arguments(task: Spec) -> Iterator[str]:
 
 
 def _producers(task: Spec) -> Iterator[str]:
-    """Yield the tasks that produce a task's inputs."""
     for kind, source in (("parameters", "taskOutputParameter"), ("artifacts", "taskOutputArtifact")):
         yield from (each[source]["producerTask"] for each in _inputs(task, kind) if source in each)

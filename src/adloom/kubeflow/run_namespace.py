@@ -83,7 +83,7 @@ class RunNamespace:
 
 
 def open_run_namespace(settings: Settings) -> RunNamespace | None:
-    """Return the namespace of the runs, None where no cluster is known from here: no pod, and no kubeconfig."""
+    """Return the namespace of the runs, None outside a cluster without a kubeconfig."""
     try:
         from kubernetes import client, config
     except ModuleNotFoundError:
@@ -103,13 +103,11 @@ def open_run_namespace(settings: Settings) -> RunNamespace | None:
 
 
 def _describe_end(pod: Any) -> str:
-    """Return how a failed pod's stage ended."""
     ends = [status.state.terminated for status in pod.status.container_statuses or [] if status.name == "main"]
     end = ends[0] if ends else None
     return f"{end.reason}, exit code {end.exit_code}" if end else (pod.status.message or pod.status.reason or "")
 
 
 def _last_seen(event: Any) -> datetime:
-    """Return the time of an event."""
     times = (event.last_timestamp, event.event_time, event.first_timestamp, event.metadata.creation_timestamp)
     return next((time for time in times if time), datetime.fromtimestamp(0, UTC))

@@ -135,7 +135,6 @@ def find_schedule(name: str, pipelines: list[str], schedules: ScheduleClient) ->
 
 
 def _digest(plan: Plan) -> str:
-    """Return a digest of a run's pipeline and arguments."""
     return hashlib.sha256(json.dumps([plan.digest, sorted(plan.arguments.items())]).encode()).hexdigest()
 
 

@@ -108,7 +108,6 @@ class HttpKubeflowClient:
         return self._api.models
 
     def _to_fields(self, request: RunRequest) -> dict[str, Any]:
-        """Return the fields that runs and schedules share."""
         reference = {"pipeline_id": request.version.pipeline_id, "pipeline_version_id": request.version.version_id}
         body = {"display_name": request.pipeline, "namespace": self._api.namespace}
         experiment = self._ensure("experiments", request.pipeline, "V2beta1Experiment", body)
@@ -121,20 +120,17 @@ class HttpKubeflowClient:
         }
 
     def _ensure(self, path: str, name: str, model: str, body: dict[str, Any]) -> Any:
-        """Return the object with this name, created if it is missing."""
         return _find_or_create(
             lambda: self._find(path, name),
             lambda: self._api.call("POST", path, model, body=getattr(self._models, model)(**body)),
         )
 
     def _find(self, path: str, name: str) -> Any:
-        """Return the object with this name from a list of the server, None if there is none."""
         query = {} if path.endswith("versions") else {"namespace": self._api.namespace}
         items = self._list(path, **query, filter=_name_filter(name))
         return next((item for item in items if item.display_name == name), None)
 
     def _list(self, path: str, **query: Any) -> Iterator[Any]:
-        """Yield the items of a list; pages are requested when they are needed."""
         response_type, items = LISTS[path.rpartition("/")[2]]
         token: str | None = ""
         while token is not None:
@@ -214,7 +210,6 @@ def _to_schedule(recurring_run: Any) -> Schedule:
 
 
 def _read_reason(run: Any) -> str:
-    """Return a run's description, else its argument, else its origin."""
     origin = f"schedule {run.recurring_run_id}" if run.recurring_run_id else DEFAULT_REASON
     return str(run.description or _read_arguments(run).get("reason") or origin)
 

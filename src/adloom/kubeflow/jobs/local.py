@@ -42,7 +42,9 @@ class LocalJobClient:
             return JobState("absent")
         codes = [process.poll() for process in processes]
         if failed := [node for node, code in enumerate(codes) if code]:
-            return JobState("failed", f"{name}-node-{failed[0]}: {self._last_line(name, failed[0])}")
+            log = self._log(name, failed[0]).read_text(encoding="utf-8")
+            last_line = ["", *log.splitlines()][-1]
+            return JobState("failed", f"{name}-node-{failed[0]}: {last_line}")
         return JobState("running" if None in codes else "complete")
 
     def read_logs(self, name: str) -> Iterator[str]:
@@ -78,9 +80,6 @@ class LocalJobClient:
 
     def _log(self, name: str, node: int) -> Path:
         return self._folder / f"{name}-node-{node}.log"
-
-    def _last_line(self, name: str, node: int) -> str:
-        return ["", *self._log(name, node).read_text(encoding="utf-8").splitlines()][-1]
 
 
 def _find_free_port() -> int:

@@ -122,7 +122,7 @@ class TrainJobClient:
                     raise
 
     def list_names(self, run: str) -> list[str]:
-        """Return the names of the TrainJobs of a pipeline's run; none where Kubeflow Trainer is not installed."""
+        """Return the names of the TrainJobs of a pipeline's run; none without Kubeflow Trainer."""
         from kubernetes.client import ApiException
 
         with self._translate_errors(f"run {run}", "list trainjobs"):
@@ -150,7 +150,6 @@ class TrainJobClient:
                 raise
 
     def _list_pods(self, name: str) -> list[Any]:
-        """Return the pods, oldest first."""
         selector = f"jobset.sigs.k8s.io/jobset-name={name}"
         with self._translate_errors(name, "list pods"):
             pods = self._pods.list_namespaced_pod(self._namespace, label_selector=selector, _request_timeout=TIMEOUT)
@@ -183,14 +182,12 @@ class TrainJobClient:
         return None
 
     def _read_error(self, pod: str, end: Any) -> str:
-        """Return adloom's error line, "" if it wrote none."""
         if end.reason == OOM:
             return f"{OOM}; give its stage more memory in pipeline.stages"
         lines = (end.message or "").splitlines() or self._read_last_lines(pod)
         return next((line.removeprefix("adloom: ") for line in reversed(lines) if line.startswith("adloom: ")), "")
 
     def _read_last_lines(self, pod: str) -> list[str]:
-        """Return the last lines of a pod's log, none if it is unreadable."""
         with suppress(AdloomError), self._translate_errors(pod, "get pods/log"):
             text = self._pods.read_namespaced_pod_log(
                 pod, self._namespace, container="node", tail_lines=20, _request_timeout=TIMEOUT
@@ -199,7 +196,6 @@ class TrainJobClient:
         return []
 
     def _find_stuck_pod(self, name: str) -> str:
-        """Return which pod cannot start and why, "" if there is none."""
         for pod in self._list_pods(name):
             for status in pod.status.container_statuses or []:
                 waiting = status.state.waiting
@@ -273,14 +269,12 @@ def build_manifest(job: Job) -> dict[str, Any]:
 
 
 def _reference_keys() -> Iterator[dict[str, Any]]:
-    """Yield the variables from the ConfigMap and the Secret, as a pipeline's tasks have them."""
     for kind, keys in {"configMapKeyRef": pod_env.CONFIG_MAP_KEYS, "secretKeyRef": pod_env.SECRET_KEYS}.items():
         for key in (key for door in pod_env.TRAINING_SERVICES for key in keys.get(door, [])):
             yield {"name": key, "valueFrom": {kind: {"name": pod_env.RESOURCE_NAME, "key": key, "optional": True}}}
 
 
 def _build_patch(job: Job) -> Mapping[str, Any]:
-    """Return the labels and the scheduling of the pods."""
     scheduling: dict[str, Any] = {}
     if job.resources.node_selector:
         scheduling["nodeSelector"] = dict(job.resources.node_selector)
@@ -300,7 +294,6 @@ def _index(pod: Any) -> int:
 
 
 def _parse_status(error: Any) -> dict[str, Any]:
-    """Return the Status of an API server's response, empty for another response."""
     with suppress(TypeError, ValueError):
         if isinstance(status := json.loads(error.body), dict):
             return status

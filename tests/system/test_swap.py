@@ -227,9 +227,9 @@ def serving_here(folder: Path, pins: Mapping[str, int], registry: MemoryRegistry
             raise ExternalServiceError("MLflow at http://mlflow: cannot list versions of policy: Connection refused")
         return sources.find_champions(registry, BundleCache(folder / "bundles"), MODELS, pins)
 
-    follower = ModelRefresher(look, threads=1)
-    models = follower.refresh().models
-    dependencies = app.ServiceDependencies(PseudonymKeys(KEYS[1]), auth.TokenAuth(tokens), refresher=follower)
+    refresher = ModelRefresher(look, threads=1)
+    models = refresher.refresh().models
+    dependencies = app.ServiceDependencies(PseudonymKeys(KEYS[1]), auth.TokenAuth(tokens), refresher=refresher)
     with socket.create_server(("127.0.0.1", 0)) as bound:
         running = uvicorn.Server(
             http_server.ServerConfig(app.create_decide_app(models, dependencies), **http_server.UVICORN_OPTIONS)

@@ -191,7 +191,7 @@ def test_without_any_champion_it_answers_all_the_same(serve: Serve, place: Path)
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--models", "models", "--follow", "champion"], "--models is a folder"),
+        (["--models", "models", "--follow", "champion"], "--models: cannot be combined with"),
         (["--pin", "policy"], "--pin policy: expected MODEL=VERSION"),
         (["--pin", "gan=1"], "--pin gan: expected one of audience, policy"),
     ],

@@ -132,10 +132,10 @@ def test_the_log_is_shipped_while_the_registry_hangs(tmp_path: Path, log: Decisi
         return {}
 
     async def serve() -> None:
-        follower = ModelRefresher(find, 1, interval=0.01)
-        follower.start({})
+        refresher = ModelRefresher(find, 1, interval=0.01)
+        refresher.start({})
         service = Service(
-            Models({}, {}), ServiceDependencies(PseudonymKeys(None), log=log, refresher=follower), DECIDE_ENDPOINTS
+            Models({}, {}), ServiceDependencies(PseudonymKeys(None), log=log, refresher=refresher), DECIDE_ENDPOINTS
         )
         await service.start()
         await until(asked.is_set)

@@ -1,4 +1,4 @@
-"""What is counted becomes Prometheus' text, and the texts of several processes one."""
+"""Request metrics as Prometheus' text, and the merged texts of several processes."""
 
 import os
 import time
@@ -40,7 +40,7 @@ def test_durations_fall_into_buckets() -> None:
     assert meter.registry.get_sample_value("adloom_requests_total", {"path": "/v1/segment", "status": "200"}) == 4
 
 
-def test_texts_are_added_up() -> None:
+def test_texts_are_merged() -> None:
     assert merge_expositions([(ONE, True), (TWO, True)]).splitlines() == [
         "# HELP a_total Counted.",
         "# TYPE a_total counter",
@@ -52,7 +52,7 @@ def test_texts_are_added_up() -> None:
     ]
 
 
-def test_who_is_gone_has_counted_and_holds_nothing() -> None:
+def test_an_ended_process_keeps_its_counts_and_loses_its_gauges() -> None:
     text = merge_expositions([(ONE, False), (TWO, True)])
     assert 'a_total{b="x y"} 7.0' in text
     assert "g 1.0" in text

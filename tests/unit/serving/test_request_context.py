@@ -1,4 +1,4 @@
-"""The names of requests, and log lines that machines read."""
+"""Request ids, trace ids, and JSON log lines."""
 
 import json
 import logging
@@ -21,7 +21,7 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
         ({b"x-request-id": b"a/b:c=d@e.f-g+h_1"}, "a/b:c=d@e.f-g+h_1", None),
     ],
 )
-def test_names_are_taken_over(headers: dict[bytes, bytes], request_id: str, trace_id: str | None) -> None:
+def test_ids_of_the_caller_are_kept(headers: dict[bytes, bytes], request_id: str, trace_id: str | None) -> None:
     assert request_context.read_trace(headers) == Trace(request_id, trace_id)
     assert request_context.request_id(headers) == request_id.encode()
 
@@ -39,7 +39,7 @@ def test_names_are_taken_over(headers: dict[bytes, bytes], request_id: str, trac
         {b"x-request-id": b""},
     ],
 )
-def test_what_is_malformed_is_no_name(headers: dict[bytes, bytes]) -> None:
+def test_malformed_ids_are_ignored(headers: dict[bytes, bytes]) -> None:
     first, second = request_context.read_trace(headers), request_context.read_trace(headers)
     assert first.trace_id is None
     assert len(first.request_id) == 32

@@ -1,4 +1,4 @@
-"""Who may ask: tokens in a file, their scopes and rates, what is told to whom may not, and what a start demands."""
+"""Authentication: scopes, rates, and changes of the tokens file."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""What a connection may send and how long it may take, on every path of a real server: limits, refusals, order."""
+"""Connections to a real server: limits on size and time, refusals and order, on every path."""
 
 import contextlib
 import json
@@ -318,7 +318,7 @@ class TestLoad:
                 wire.close()
 
     @pytest.mark.parametrize("traced", [False, True])
-    def test_every_way_into_the_line_is_bounded(self, models: Models, traced: bool) -> None:
+    def test_the_queue_is_bounded_on_every_path(self, models: Models, traced: bool) -> None:
         app = application(models, "decide", max_queue=0, tracing=Tracing(TracerProvider()) if traced else None)
         whole, body = request(DECIDE), BODIES[DECIDE]
         with running(app) as port:
@@ -354,7 +354,7 @@ class TestLoad:
             wire.send(whole[-1:])
             assert json.loads(wire.answer()[2])["elapsed_ms"] <= (time.perf_counter() - sent) * 1e3 + 100
 
-    def test_bodies_have_room_for_so_many_bytes_and_the_oldest_gives_way(self, models: Models) -> None:
+    def test_bodies_have_room_for_so_many_bytes_and_the_oldest_is_evicted(self, models: Models) -> None:
         app = application(models)
         app.admission.bodies = Bodies(limit=4000)
         large = BODIES[SEGMENT].ljust(3000)

@@ -1,4 +1,4 @@
-"""What the lane refuses and in which words; and that whatever is asked is answered or refused."""
+"""Requests to the decision endpoint: invalid fields are named, and random bodies are answered or refused."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Decisions over HTTP, in process: which creatives, how probable, by whom, what is logged, and what is refused."""
+"""Decisions over HTTP, in process: creatives, probabilities, tiers, log records and refusals."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""Bytes in, bytes out: however a request comes, by the shortcut or the usual way, its answer is the same."""
+"""Bytes in, bytes out: the answers are the same over the fast path and over ASGI."""
 
 import json
 from collections.abc import Iterator
@@ -21,11 +21,11 @@ BODY = json.dumps({"placement": "side", "candidates": ["creative-0", "creative-1
 
 
 @dataclass
-class Ways:
-    """Which way requests went."""
+class Paths:
+    """How many requests took each path."""
 
-    short: int = 0
-    usual: int = 0
+    fast: int = 0
+    asgi: int = 0
 
 
 @pytest.fixture(scope="module")
@@ -44,21 +44,21 @@ def wire(port: int) -> Iterator[Wire]:
 
 
 @pytest.fixture
-def ways(monkeypatch: pytest.MonkeyPatch) -> Ways:
-    ways = Ways()
+def paths(monkeypatch: pytest.MonkeyPatch) -> Paths:
+    paths = Paths()
     join, call = MicroBatcher.submit, DecisionEndpoint.__call__
 
-    def short(self: MicroBatcher, *args: Any) -> None:
-        ways.short += 1
+    def submit_and_count(self: MicroBatcher, *args: Any) -> None:
+        paths.fast += 1
         join(self, *args)
 
-    async def usual(self: DecisionEndpoint, scope: dict[str, str], *args: object) -> None:
-        ways.usual += scope.get("path") == DECIDE
+    async def call_and_count(self: DecisionEndpoint, scope: dict[str, str], *args: object) -> None:
+        paths.asgi += scope.get("path") == DECIDE
         await call(self, scope, *args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(MicroBatcher, "submit", short)
-    monkeypatch.setattr(DecisionEndpoint, "__call__", usual)
-    return ways
+    monkeypatch.setattr(MicroBatcher, "submit", submit_and_count)
+    monkeypatch.setattr(DecisionEndpoint, "__call__", call_and_count)
+    return paths
 
 
 def head(body: bytes = BODY, *more: str, method: str = "POST", path: str = DECIDE, version: str = "1.1") -> bytes:
@@ -74,11 +74,11 @@ def good(wire: Wire) -> dict[str, str]:
     return headers
 
 
-def test_a_request_that_comes_whole_takes_the_shortcut(wire: Wire, ways: Ways) -> None:
+def test_a_request_that_comes_whole_takes_the_fast_path(wire: Wire, paths: Paths) -> None:
     for _ in range(3):
         wire.send(head() + BODY)
         good(wire)
-    assert (ways.short, ways.usual) == (3, 0)
+    assert (paths.fast, paths.asgi) == (3, 0)
 
 
 def test_a_head_that_was_parsed_is_not_parsed_again(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +105,7 @@ def test_a_head_that_was_parsed_is_not_parsed_again(wire: Wire, monkeypatch: pyt
     assert len(parsed) == 2
 
 
-def test_a_kept_head_with_another_length_of_body_is_parsed(wire: Wire, ways: Ways) -> None:
+def test_a_cached_head_with_another_length_of_body_is_parsed(wire: Wire, paths: Paths) -> None:
     wire.send(head(BODY, "X-Mine: 2") + BODY)
     good(wire)
     wire.send(head(BODY, "X-Mine: 2") + BODY[:10])  # the rest comes later
@@ -114,10 +114,10 @@ def test_a_kept_head_with_another_length_of_body_is_parsed(wire: Wire, ways: Way
     wire.send(head(BODY, "X-Mine: 2") + BODY + head(BODY, "X-Mine: 2") + BODY)  # two at once
     good(wire)
     good(wire)
-    assert ways.short + ways.usual == 4
+    assert paths.fast + paths.asgi == 4
 
 
-def test_names_of_requests_are_never_kept(wire: Wire) -> None:
+def test_heads_with_request_ids_are_not_cached(wire: Wire) -> None:
     for name in ("first", "second", "first"):
         wire.send(head(BODY, f"X-Request-ID: {name}") + BODY)
         assert good(wire)["x-request-id"] == name
@@ -180,30 +180,30 @@ def test_a_connection_that_is_to_be_closed_is(wire: Wire, more: list[str], versi
     assert wire.is_closed()
 
 
-def test_a_connection_that_is_to_be_kept_is(wire: Wire, ways: Ways) -> None:
+def test_a_connection_that_is_to_be_kept_is(wire: Wire, paths: Paths) -> None:
     for _ in range(3):
         wire.send(head(BODY, "Connection: keep-alive") + BODY)
         assert "connection" not in good(wire)
-    assert ways.short == 3
+    assert paths.fast == 3
 
 
-def test_refusals_by_the_shortcut(wire: Wire, ways: Ways) -> None:
+def test_refusals_over_the_fast_path(wire: Wire, paths: Paths) -> None:
     wire.send(head(b"{") + b"{")
     status, headers, body = wire.answer()
     assert (status, headers["content-type"]) == (400, "application/problem+json")
     assert json.loads(body)["status"] == 400
     wire.send(head(b"{}") + b"{}")
     assert wire.answer()[0] == 422
-    assert ways.short == 2
+    assert paths.fast == 2
     wire.send(head(b" " * (MAX_BYTES + 1)))  # is told before the body is there
     status, headers, _ = wire.answer()
     assert (status, headers["connection"]) == (413, "close")
 
 
-def test_another_method_goes_the_usual_way(wire: Wire, ways: Ways) -> None:
+def test_another_method_goes_through_asgi(wire: Wire, paths: Paths) -> None:
     wire.send(head(b"", method="GET"))
     assert wire.answer()[0] == 405
-    assert (ways.short, ways.usual) == (0, 1)
+    assert (paths.fast, paths.asgi) == (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_quiet_connections_are_closed_and_others_are_not(models: Models) -> None
         lively.close()
 
 
-def test_more_than_the_line_has_room_for_are_sent_away_and_told_when_to_return(models: Models) -> None:
+def test_requests_over_the_queue_are_refused_with_retry_after(models: Models) -> None:
     app = decide_app.create_decide_app(
         models, decide_app.ServiceDependencies(PseudonymKeys(None), log=MemoryLog(), max_queue=2)
     )

@@ -83,28 +83,28 @@ def shop(tmp_path: Path) -> Shop:
     return Shop(tmp_path)
 
 
-def following(shop: Shop, **changes: object) -> ModelRefresher:
-    follower = ModelRefresher(shop.find, 1, save_champion=shop.note, **changes)  # type: ignore[arg-type]
-    follower.refresh()
-    return follower
+def create_refresher(shop: Shop, **changes: object) -> ModelRefresher:
+    refresher = ModelRefresher(shop.find, 1, save_champion=shop.note, **changes)  # type: ignore[arg-type]
+    refresher.refresh()
+    return refresher
 
 
 def digests(models: Models) -> dict[str, str]:
     return {name: bundle.origin.digest for name, bundle in models.loaded.items()}
 
 
-def test_a_new_champion_is_served_and_what_is_the_same_is_not_opened_again(shop: Shop) -> None:
+def test_a_new_champion_is_served_and_the_same_one_is_not_opened_again(shop: Shop) -> None:
     audience = shop.audience()
     first = shop.policy(audience)
-    follower = following(shop)
-    assert digests(follower.models) == {"audience": audience, "policy": first}
-    kept = follower.models.loaded["audience"]
+    refresher = create_refresher(shop)
+    assert digests(refresher.models) == {"audience": audience, "policy": first}
+    kept = refresher.models.loaded["audience"]
     second = shop.policy(audience, "creative-1")
-    look = follower.refresh()
-    assert digests(look.models) == {"audience": audience, "policy": second}
-    assert look.swapped == ("policy",)
-    assert look.models.loaded["audience"] is kept
-    assert follower.refresh().swapped == ()
+    result = refresher.refresh()
+    assert digests(result.models) == {"audience": audience, "policy": second}
+    assert result.swapped == ("policy",)
+    assert result.models.loaded["audience"] is kept
+    assert refresher.refresh().swapped == ()
 
 
 def _break(folder: Path) -> None:
@@ -121,25 +121,25 @@ def _rebreak(folder: Path) -> None:
         (made.path / "card.json").write_text("{}")
 
 
-def test_a_bad_bundle_is_refused_and_told_once_and_the_old_one_serves_on(
+def test_a_bad_model_is_refused_and_logged_once_and_the_old_one_keeps_serving(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
     audience = shop.audience()
     first = shop.policy(audience)
-    follower = following(shop)
+    refresher = create_refresher(shop)
     shop.policy(audience, "creative-1", _break)
-    look = follower.refresh()
-    assert digests(look.models)["policy"] == first
-    assert look.newly_failed == ("policy",)
-    assert "its digest is not" in look.refused["policy"]
-    again = follower.refresh()
-    assert (again.newly_failed, again.refused) == ((), look.refused)
+    result = refresher.refresh()
+    assert digests(result.models)["policy"] == first
+    assert result.newly_failed == ("policy",)
+    assert "its digest is not" in result.refused["policy"]
+    again = refresher.refresh()
+    assert (again.newly_failed, again.refused) == ((), result.refused)
     assert caplog.text.count("the old version keeps serving") == 1
     good = shop.policy(audience, "creative-2")
-    assert digests(follower.refresh().models)["policy"] == good
+    assert digests(refresher.refresh().models)["policy"] == good
 
 
-def test_a_bundle_that_does_not_open_is_refused(shop: Shop) -> None:
+def test_a_model_that_does_not_open_is_refused(shop: Shop) -> None:
     audience = shop.audience()
     first = shop.policy(audience)
     before = replace_models(NO_MODELS, shop.find(), 1).models
@@ -147,64 +147,68 @@ def test_a_bundle_that_does_not_open_is_refused(shop: Shop) -> None:
     write_policy(broken, audience)
     _rebreak(broken)
     found = {**shop.find(), "policy": sources.ModelArtifact(broken, 9)}
-    look = replace_models(before, found, 1)
-    assert digests(look.models)["policy"] == first
-    assert "expected an npz with" in look.refused["policy"]
+    result = replace_models(before, found, 1)
+    assert digests(result.models)["policy"] == first
+    assert "expected an npz with" in result.refused["policy"]
 
 
 def test_policy_and_audience_change_as_a_pair(shop: Shop) -> None:
     old = shop.audience()
     first = shop.policy(old)
-    follower = following(shop)
+    refresher = create_refresher(shop)
     new = shop.audience(b"another key of the shop")
-    look = follower.refresh()  # the audience moved, the policy did not yet
-    assert digests(look.models) == {"audience": old, "policy": first}
-    assert look.refused.keys() == {"audience"}
+    result = refresher.refresh()  # the audience moved, the policy did not yet
+    assert digests(result.models) == {"audience": old, "policy": first}
+    assert result.refused.keys() == {"audience"}
     second = shop.policy(new)
-    look = follower.refresh()
-    assert digests(look.models) == {"audience": new, "policy": second}
-    assert set(look.swapped) == {"audience", "policy"}
+    result = refresher.refresh()
+    assert digests(result.models) == {"audience": new, "policy": second}
+    assert set(result.swapped) == {"audience", "policy"}
 
 
 def test_a_policy_that_is_ahead_of_its_audience_waits(shop: Shop) -> None:
     old = shop.audience()
     first = shop.policy(old)
-    follower = following(shop)
+    refresher = create_refresher(shop)
     shop.policy("f" * 64)
-    look = follower.refresh()
-    assert digests(look.models) == {"audience": old, "policy": first}
-    assert look.refused.keys() == {"policy"}
+    result = refresher.refresh()
+    assert digests(result.models) == {"audience": old, "policy": first}
+    assert result.refused.keys() == {"policy"}
 
 
 def test_the_first_policy_comes_while_serving(shop: Shop) -> None:
     audience = shop.audience()
-    follower = following(shop)
-    assert "no champion" in follower.models.absent["policy"]
+    refresher = create_refresher(shop)
+    assert "no champion" in refresher.models.absent["policy"]
     policy = shop.policy(audience)
-    look = follower.refresh()
-    assert digests(look.models) == {"audience": audience, "policy": policy}
-    assert look.models.absent == {}
+    result = refresher.refresh()
+    assert digests(result.models) == {"audience": audience, "policy": policy}
+    assert result.models.absent == {}
 
 
-def test_a_registry_that_goes_away_changes_nothing(shop: Shop) -> None:
+def test_an_unavailable_registry_changes_nothing(shop: Shop) -> None:
     audience = shop.audience()
     policy = shop.policy(audience)
-    follower = following(shop)
+    refresher = create_refresher(shop)
     shop.away = True
-    look = follower.refresh()
-    assert (digests(look.models), look.swapped, look.refused) == ({"audience": audience, "policy": policy}, (), {})
+    result = refresher.refresh()
+    assert (digests(result.models), result.swapped, result.refused) == (
+        {"audience": audience, "policy": policy},
+        (),
+        {},
+    )
 
 
-def test_an_alias_that_is_taken_away_leaves_what_serves(shop: Shop) -> None:
+def test_a_removed_alias_changes_nothing(shop: Shop) -> None:
     audience = shop.audience()
     before = loader.load({**shop.find(), "policy": UnavailableModel("it has no champion")}, 1)
-    look = replace_models(
+    result = replace_models(
         before,
         {"audience": UnavailableModel("it has no champion"), "policy": UnavailableModel("it has no champion")},
         1,
     )
-    assert digests(look.models) == {"audience": audience}
-    assert look.refused == {"audience": "it has no champion"}
+    assert digests(result.models) == {"audience": audience}
+    assert result.refused == {"audience": "it has no champion"}
 
 
 def test_pinned_versions_stay(shop: Shop) -> None:
@@ -212,17 +216,17 @@ def test_pinned_versions_stay(shop: Shop) -> None:
     first = shop.policy(audience)
     shop.policy(audience, "creative-1")
     find = partial(sources.find_champions, shop.registry, shop.cache, NAMES, {"policy": 1})
-    follower = ModelRefresher(
+    refresher = ModelRefresher(
         find,
         1,
         save_champion=lambda model, *said: shop.cache.save_champion(
             sources.champion_key(model, {"policy": 1}), Champion(*said)
         ),
     )
-    follower.refresh()
-    assert digests(follower.models)["policy"] == first
+    refresher.refresh()
+    assert digests(refresher.models)["policy"] == first
     shop.policy(audience, "creative-2")
-    assert digests(follower.refresh().models)["policy"] == first
+    assert digests(refresher.refresh().models)["policy"] == first
     assert shop.find()["policy"] == sources.ModelArtifact(
         shop.cache.folder / manifest.digest(shop.folder / "policy-3"), 3, "registry"
     )
@@ -233,24 +237,24 @@ def test_pinned_versions_stay(shop: Shop) -> None:
 
 
 class TestThread:
-    """The thread that looks by itself."""
+    """The thread that refreshes periodically."""
 
     @pytest.fixture
     def looked(self) -> "tuple[threading.Event, list[RefreshResult]]":
         return threading.Event(), []
 
-    def start(self, shop: Shop, follower: ModelRefresher, seen: list[RefreshResult], event: threading.Event) -> None:
-        def publish(look: RefreshResult) -> None:
-            seen.append(look)
+    def start(self, shop: Shop, refresher: ModelRefresher, seen: list[RefreshResult], event: threading.Event) -> None:
+        def publish(result: RefreshResult) -> None:
+            seen.append(result)
             event.set()
 
-        follower.publish = publish
-        follower.start(sources.find_in_cache(shop.cache, NAMES))
+        refresher.publish = publish
+        refresher.start(sources.find_in_cache(shop.cache, NAMES))
 
-    def test_it_looks_again_and_again_whatever_a_look_meets(self, shop: Shop) -> None:
+    def test_it_refreshes_again_after_any_error(self, shop: Shop) -> None:
         audience = shop.audience()
-        follower = following(shop, interval=0.01)
-        find, calls, done = follower.find, [0], threading.Event()
+        refresher = create_refresher(shop, interval=0.01)
+        find, calls, done = refresher.find, [0], threading.Event()
 
         def sometimes() -> Sources:
             calls[0] += 1
@@ -261,27 +265,27 @@ class TestThread:
             done.set()
             return find()
 
-        follower.find = sometimes
-        self.start(shop, follower, [], threading.Event())
+        refresher.find = sometimes
+        self.start(shop, refresher, [], threading.Event())
         assert done.wait(10)
-        follower.close()
-        assert digests(follower.models) == {"audience": audience}
+        refresher.close()
+        assert digests(refresher.models) == {"audience": audience}
 
-    def test_of_two_one_asks_and_the_other_sees_what_it_left(
+    def test_one_process_queries_the_registry_and_the_other_watches_the_cache(
         self, shop: Shop, looked: "tuple[threading.Event, list[RefreshResult]]"
     ) -> None:
         audience = shop.audience()
         policy = shop.policy(audience)
         find_noted = partial(sources.find_in_cache, shop.cache, NAMES)
         notes = SharedChampions(find_noted, partial(shop.cache.hash_champions, NAMES), shop.folder / "lock")
-        leads = following(shop, interval=0.05, shared=notes)
+        leads = create_refresher(shop, interval=0.05, shared=notes)
         asked: list[str] = []
 
         def never() -> Sources:
             asked.append("the registry")
             return shop.find()
 
-        follows = following(shop, interval=0.05, shared=notes)
+        follows = create_refresher(shop, interval=0.05, shared=notes)
         follows.find = never
         self.start(shop, leads, [], threading.Event())
         assert leads._is_leader()
@@ -304,9 +308,9 @@ class TestThread:
 @pytest.fixture
 def service(shop: Shop) -> app.Service:
     shop.policy(shop.audience())
-    follower = following(shop)
-    dependencies = app.ServiceDependencies(PseudonymKeys(None), log=MemoryLog(), refresher=follower)
-    return app.Service(follower.models, dependencies, app.DECIDE_ENDPOINTS)
+    refresher = create_refresher(shop)
+    dependencies = app.ServiceDependencies(PseudonymKeys(None), log=MemoryLog(), refresher=refresher)
+    return app.Service(refresher.models, dependencies, app.DECIDE_ENDPOINTS)
 
 
 @pytest.fixture
@@ -344,7 +348,7 @@ def test_swaps_under_load_fail_no_request(shop: Shop, service: app.Service, url:
     assert 'adloom_model_swaps_total{model="policy"}' in text
 
 
-def test_refresh_says_why_it_cannot_look(service: app.Service, url: str) -> None:
+def test_a_refresh_that_fails_says_why(service: app.Service, url: str) -> None:
     assert service.dependencies.refresher is not None
 
     def nobody() -> Sources:

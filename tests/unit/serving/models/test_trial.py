@@ -61,20 +61,20 @@ def test_after_a_bad_model_the_next_is_tried(trials: TrialProcess, bad: Path, fo
 
 def test_a_trial_under_way_ends_with_the_service(bad: Path) -> None:
     trials = TrialProcess(threads=1, seconds=600, megabytes=256)
-    follower = ModelRefresher(
+    refresher = ModelRefresher(
         lambda: {"gan": ModelArtifact(bad / "loops", 1, "registry")}, 1, trial=trials, close_source=trials.close
     )
     failed: list[AdloomError] = []
 
     def look() -> None:
         try:
-            follower.refresh()
+            refresher.refresh()
         except AdloomError as error:
             failed.append(error)
 
     looking = threading.Thread(target=look)
     looking.start()
-    follower.close()
+    refresher.close()
     looking.join(10)
     assert not looking.is_alive()
     assert isinstance(failed[0], UnavailableError)
@@ -83,13 +83,13 @@ def test_a_trial_under_way_ends_with_the_service(bad: Path) -> None:
 def test_a_bad_champion_is_refused_and_what_served_serves_on(trials: TrialProcess, bad: Path, tmp_path: Path) -> None:
     write_models(tmp_path)
     found = {"gan": ModelArtifact(tmp_path / "gan", 1, "registry")}
-    follower = ModelRefresher(lambda: found, 1, trial=trials)
-    first = follower.refresh().models.loaded["gan"]
+    refresher = ModelRefresher(lambda: found, 1, trial=trials)
+    first = refresher.refresh().models.loaded["gan"]
     found["gan"] = ModelArtifact(bad / "loops", 2, "registry")
-    look = follower.refresh()
-    assert look.models.loaded["gan"] is first
-    assert (look.newly_failed, "its trial takes over" in look.refused["gan"]) == (("gan",), True)
-    assert follower.refresh().newly_failed == ()  # it is said and counted once
+    result = refresher.refresh()
+    assert result.models.loaded["gan"] is first
+    assert (result.newly_failed, "its trial takes over" in result.refused["gan"]) == (("gan",), True)
+    assert refresher.refresh().newly_failed == ()  # it is said and counted once
 
 
 def test_a_model_that_loops_with_some_input_only_is_stopped(trials: TrialProcess, bad: Path) -> None:

@@ -1,0 +1,49 @@
+"""The unit tests mirror src file by file; a module that is tested elsewhere says where."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCE, UNIT = ROOT / "src" / "adloom", ROOT / "tests" / "unit"
+MODULES = sorted(str(path.relative_to(SOURCE)) for path in SOURCE.rglob("*.py") if path.name != "__init__.py")
+DECLARATIONS = {"arrays.py", "data/context.py", "kubeflow/jobs/base.py"}  # types and constants only
+ELSEWHERE = {
+    "__main__.py": "wiring/test_commands.py",
+    "audience/figures.py": "unit/audience/test_evaluation.py",
+    "cli/datasets.py": "system/test_dataset.py",
+    "cli/decision_log.py": "system/test_decision_log.py",
+    "cli/init.py": "wiring/test_commands.py",
+    "cli/kubeflow.py": "system/test_submit.py",
+    "cli/main.py": "wiring/test_commands.py",
+    "cli/models.py": "system/test_pipeline.py",
+    "cli/run.py": "system/test_pipeline.py",
+    "cli/stages.py": "wiring/test_commands.py",
+    "creatives/figures.py": "unit/creatives/test_gan_evaluation.py",
+    "doctor/mlflow_probe.py": "system/test_doctor_mlflow.py",
+    "doctor/s3_probe.py": "system/test_doctor_s3.py",
+    "kubeflow/client/memory.py": "unit/kubeflow/client/test_base.py",
+    "kubeflow/distributed.py": "system/test_distributed.py",
+}
+OF_SEVERAL_MODULES = {"stages/test_loop.py", "stages/test_register_policy.py"}
+
+
+def mirror(module: str) -> Path:
+    """Return where the unit test of a module lies."""
+    path = Path(module)
+    return UNIT / path.parent / f"test_{path.name}"
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module not in DECLARATIONS])
+def test_every_module_has_its_test(module: str) -> None:
+    assert mirror(module).is_file() != (module in ELSEWHERE)
+    assert (ROOT / "tests" / ELSEWHERE.get(module, "")).exists()
+
+
+def test_no_entry_is_out_of_date() -> None:
+    assert (DECLARATIONS | ELSEWHERE.keys()) <= set(MODULES)
+
+
+def test_every_unit_test_has_its_module() -> None:
+    tests = {str(path.relative_to(UNIT)) for path in UNIT.rglob("test_*.py")}
+    assert tests - {str(mirror(module).relative_to(UNIT)) for module in MODULES} == OF_SEVERAL_MODULES

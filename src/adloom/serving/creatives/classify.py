@@ -103,16 +103,22 @@ def _readings(batch: UInt8Array, counts: Sequence[int], cnn: LoadedModel[Picture
     reading = cnn.model.read(to_floats(batch.transpose(0, 3, 1, 2)))
     if not (np.isfinite(reading.probabilities).all() and np.isfinite(reading.embedding).all()):
         raise ArtifactError("the picture reader's output is not finite; train it again")
-    known, categories = cnn.model.known, cnn.card.categories
-    nearest = find_nearest(reading.embedding, known, counts) if any(counts) else [None] * len(batch)
+    categories = cnn.card.categories
+    nearest = find_nearest(reading.embedding, cnn.model.known, counts)
     return [
         {
-            "category": categories[int(row.argmax())],
-            "probabilities": dict(zip(categories, row.tolist(), strict=True)),
-            "embedding": embedding.tolist(),
-            "nearest": _name(neighbours, known) if neighbours else [],
+            "category": categories[best],
+            "probabilities": dict(zip(categories, probabilities, strict=True)),
+            "embedding": embedding,
+            "nearest": _name(neighbours, cnn.model.known),
         }
-        for row, embedding, neighbours in zip(reading.probabilities, reading.embedding, nearest, strict=True)
+        for best, probabilities, embedding, neighbours in zip(
+            reading.probabilities.argmax(axis=1).tolist(),
+            reading.probabilities.tolist(),
+            reading.embedding.tolist(),
+            nearest,
+            strict=True,
+        )
     ]
 
 

@@ -20,36 +20,31 @@ class Neighbours(NamedTuple):
 
 def find_nearest(embeddings: Float32Array, known: ReferenceEmbeddings, counts: Sequence[int]) -> list[Neighbours]:
     """Return for each of the embeddings as many reference creatives as its count says; the first one of equals."""
-    similarity = known.embedding @ embeddings.T  # (creatives, pictures): faster than its transpose
-    if not len(similarity):
-        return [Neighbours(np.empty(0, np.int64), column) for column in similarity.T]
-    maxima = _group_maxima(similarity)
-    return [_select(*columns) for columns in zip(similarity.T, maxima.T, counts, strict=True)]
+    most = min(max(counts), len(known.embedding))
+    if not most:
+        return [Neighbours(np.empty(0, np.int64), np.empty(0, np.float32))] * len(counts)
+    row, picture, similarity = _find_candidates(_group_similarities(embeddings, known), most)
+    order = np.lexsort((row, -similarity, picture))
+    starts = np.searchsorted(picture[order], np.arange(len(counts)))
+    chosen = [order[start : start + min(count, most)] for start, count in zip(starts, counts, strict=True)]
+    return [Neighbours(row[index], similarity[index]) for index in chosen]
 
 
-def _group_maxima(similarity: Float32Array) -> Float32Array:
-    """Return maxima (groups, pictures) of similarities (creatives, pictures); each GROUPS-th row is in one group."""
-    rows, pictures = similarity.shape
+def _group_similarities(embeddings: Float32Array, known: ReferenceEmbeddings) -> Float32Array:
+    """Return similarities (level, group, picture) of the rows level * groups + group, -inf behind the last row."""
+    rows, pictures = len(known.embedding), len(embeddings)
     groups = min(GROUPS, rows)
-    rest = rows % groups
-    maxima: Float32Array = similarity[: rows - rest].reshape(-1, groups, pictures).max(axis=0)
-    np.maximum(maxima[:rest], similarity[rows - rest :], out=maxima[:rest])
-    return maxima
+    similarity = np.empty((-(-rows // groups) * groups, pictures), np.float32)
+    np.matmul(known.embedding, embeddings.T, out=similarity[:rows])  # faster than its transpose
+    similarity[rows:] = -np.inf
+    return similarity.reshape(-1, groups, pictures)
 
 
-def _select(similarity: Float32Array, maxima: Float32Array, count: int) -> Neighbours:
-    """Return the `count` highest of the similarities (creatives,), found in the groups with the highest maxima."""
-    if not count:
-        return Neighbours(np.empty(0, np.int64), similarity[:0])
-    index = (np.arange(0, len(similarity), len(maxima))[:, None] + _highest(maxima, count)).ravel()
-    index = index[index < len(similarity)]
-    index = index[_highest(similarity[index], count)]
-    index = index[np.argsort(-similarity[index], kind="stable")[:count]]
-    return Neighbours(index, similarity[index])
-
-
-def _highest(values: Float32Array, count: int) -> Int64Array:
-    """Return the positions, ascending, of the `count` highest values and of all that equal the lowest of them."""
-    if len(values) <= count:
-        return np.arange(len(values))
-    return np.flatnonzero(values >= np.partition(values, -count)[-count])
+def _find_candidates(similarity: Float32Array, most: int) -> tuple[Int64Array, Int64Array, Float32Array]:
+    """Return row, picture and similarity of at least the `most` highest similarities of each picture, and equals."""
+    maxima = similarity.max(axis=0).T  # (picture, group)
+    lowest = np.partition(maxima, -most)[:, -most]  # of `most` values, so the `most` highest are not below it
+    picture, group = np.nonzero(maxima >= lowest[:, None])
+    values = similarity[:, group, picture]
+    level, column = np.nonzero(values >= lowest[picture])
+    return level * similarity.shape[1] + group[column], picture[column], values[level, column]

@@ -1,14 +1,21 @@
-"""Reading pictures over HTTP beside onnxruntime alone: ours, the peer, the ratio.
+"""Reading pictures over HTTP beside onnxruntime: ours, two peers, the ratios.
 
-    python benchmarks/read.py       # about a minute; needs wrk (apt-get install wrk)
+    python benchmarks/read.py       # about 2 minutes; needs wrk (apt-get install wrk)
 
 32 clients, one picture a request. The service decodes JSON, base64 and PNG, and compares with 56,000 known creatives
-where that is asked; the peer runs the same reader on pictures that lie in memory, from 32 threads. Both use
-ADLOOM_SERVE_THREADS threads (2). Rounds of ours and of the peer take turns, and medians are printed. On a machine that
-does other work, 32 threads get more of the processor than a service does: compare the milliseconds of processor time.
+where that is asked. All run the same reader with ADLOOM_SERVE_THREADS threads (2).
+
+threads  onnxruntime alone: 32 threads of one process read pictures that lie in memory, without HTTP and its clients
+plain    the same requests to a minimal ASGI application on uvicorn: it decodes a picture with Pillow, runs the reader
+         in a thread, and sorts the similarities
+
+Rounds of ours and of the peers take turns, and medians are printed. On a machine that does other work, 32 threads get
+more of the processor than a service does: compare the milliseconds of processor time.
 """
 
+import asyncio
 import base64
+import io
 import json
 import os
 import re
@@ -17,14 +24,16 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import uvicorn
+from PIL import Image
 
 from adloom.config.params import Source
 from adloom.config.settings import Settings
@@ -80,13 +89,60 @@ def write_reader(folder: Path) -> None:
         made.write_json("card.json", card)
 
 
+def plain(folder: Path) -> Any:
+    """Return a minimal ASGI application that reads pictures."""
+    reader = open_session(folder / "reader.onnx", Settings().serve_threads)
+    known = dict(np.load(folder / "known.npz"))
+    embeddings = known["embedding"].astype(np.float32)
+
+    def read(body: bytes) -> bytes:
+        request = json.loads(body)
+        image = Image.open(io.BytesIO(base64.b64decode(request["pictures"][0])))
+        pixels = np.asarray(image, np.float32)[None, None] / 127.5 - 1
+        probabilities, (embedding,) = reader.run(["probabilities", "embedding"], {"picture": pixels})
+        nearest = []
+        if request["nearest"]:
+            similarity = embeddings @ embedding
+            rows = np.argpartition(-similarity, request["nearest"])[: request["nearest"]]
+            nearest = [(str(known["creative_id"][row]), float(similarity[row])) for row in rows]
+        answer = {"probabilities": probabilities[0].tolist(), "embedding": embedding.tolist(), "nearest": nearest}
+        return json.dumps(answer).encode()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message["body"], message["more_body"]
+        answer = await asyncio.to_thread(read, body)
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": answer})
+
+    return app
+
+
+def serve_plain(folder: Path) -> None:
+    """Serve the minimal application."""
+    server = uvicorn.Config(plain(folder), port=0, http="httptools", loop="uvloop", lifespan="off", log_level="error")
+    bound = server.bind_socket()
+    bound.listen()
+    print(f"ready on http://127.0.0.1:{bound.getsockname()[1]}", flush=True)
+    uvicorn.Server(server).run(sockets=[bound])
+
+
+def command(kind: str, models: Path) -> list[str]:
+    """Return the command that serves these models, ours or plainly."""
+    if kind == "plain":
+        return [sys.executable, __file__, str(models / "cnn")]
+    serve = [sys.executable, "-c", "from adloom.cli.main import main; main()", "serve", "--app", "creatives"]
+    return [*serve, "--models", str(models), "--port", "0"]
+
+
 @contextmanager
-def serving(models: Path) -> Iterator[tuple[str, int]]:
+def serving(kind: str, models: Path) -> Iterator[tuple[str, int]]:
     """Yield the address and the process id of a service of these models."""
-    command = [sys.executable, "-m", "adloom", "serve", "--app", "creatives"]
-    options = ["--models", str(models), "--port", "0"]
-    environment = os.environ | {"ADLOOM_AUTH": "off"}
-    with subprocess.Popen([*command, *options], env=environment, text=True, stdout=subprocess.PIPE) as process:
+    environment = os.environ | {"ADLOOM_AUTH": "off", "OPENBLAS_NUM_THREADS": "1"}
+    with subprocess.Popen(command(kind, models), env=environment, text=True, stdout=subprocess.PIPE) as process:
         assert process.stdout
         try:
             yield process.stdout.readline().split(";")[0].split()[-1], process.pid
@@ -94,8 +150,9 @@ def serving(models: Path) -> Iterator[tuple[str, int]]:
             process.terminate()
 
 
-def ours(url: str, pid: int, bodies: Path) -> Rate:
-    """Read pictures with the service, for 32 clients."""
+def over_http(service: tuple[str, int], bodies: Path) -> Rate:
+    """Read pictures with a service, for 32 clients."""
+    url, pid = service
     script = bodies.with_suffix(".lua")
     script.write_text(WRK, encoding="utf-8")
     command = ["wrk", "-t1", f"-c{CLIENTS}", f"-d{SECONDS}", "-s", str(script), url + READ]
@@ -106,7 +163,7 @@ def ours(url: str, pid: int, bodies: Path) -> Rate:
     return Rate(int(count) / float(seconds), 1e3 * (processor_seconds(pid) - before) / int(count))
 
 
-def bare(folder: Path, batch: np.ndarray) -> Rate:
+def with_threads(folder: Path, batch: np.ndarray) -> Rate:
     """Read pictures with onnxruntime alone, for 32 threads."""
     reader, done = open_session(folder / "reader.onnx", Settings().serve_threads), [0] * CLIENTS
     end = time.monotonic() + SECONDS
@@ -138,6 +195,20 @@ def write_bodies(path: Path, pngs: list[bytes], nearest: int) -> Path:
     return path
 
 
+def measure(models: Path, bodies: Path, batch: np.ndarray) -> dict[str, Rate]:
+    """Return the median rates of ours and of the peers, in rounds that take turns."""
+    with serving("ours", models) as ours, serving("plain", models) as peer:
+        run: dict[str, Callable[[], Rate]] = {
+            "ours": lambda: over_http(ours, bodies),
+            "threads": lambda: with_threads(models / "cnn", batch),
+            "plain": lambda: over_http(peer, bodies),
+        }
+        for warm in run.values():
+            warm()
+        rounds = [{name: one() for name, one in run.items()} for _ in range(ROUNDS)]
+    return {name: Rate(*map(median, zip(*(each[name] for each in rounds), strict=True))) for name in rounds[0]}
+
+
 def main() -> None:
     rng = np.random.default_rng(1)
     pixels = rng.integers(0, 256, (PICTURES, EDGE, EDGE, 1), np.uint8)
@@ -146,16 +217,13 @@ def main() -> None:
         root = Path(scratch)
         write_reader(root / "models" / "cnn")
         batch = to_floats(pixels.transpose(0, 3, 1, 2))
-        print(f"{CLIENTS} clients       pictures/s: ours  onnxruntime  ratio   processor ms: ours  onnxruntime  ratio")
+        print(f"{CLIENTS} clients    ours threads  plain  ratios     processor ms: ours threads  plain  ratios")
         for nearest in (0, 3):
             bodies = write_bodies(root / f"nearest-{nearest}.jsonl", pngs, nearest)
-            with serving(root / "models") as (url, pid):
-                ours(url, pid, bodies)  # warm
-                rounds = [(ours(url, pid, bodies), bare(root / "models" / "cnn", batch)) for _ in range(ROUNDS)]
-            a, b = (median(one.pictures for one, _ in rounds), median(peer.pictures for _, peer in rounds))
-            c, d = (median(one.milliseconds for one, _ in rounds), median(peer.milliseconds for _, peer in rounds))
-            print(f"nearest: {nearest} {a:20.0f} {b:12.0f} {a / b:6.2f} {c:20.2f} {d:12.2f} {d / c:6.2f}")
+            (a, x), (b, y), (c, z) = measure(root / "models", bodies, batch).values()
+            rates = f"{a:7.0f} {b:7.0f} {c:6.0f}  {a / b:.2f} {a / c:.2f}"
+            print(f"nearest: {nearest}  {rates} {x:22.2f} {y:7.2f} {z:6.2f}  {y / x:.2f} {z / x:.2f}")
 
 
 if __name__ == "__main__":
-    main()
+    serve_plain(Path(sys.argv[1])) if sys.argv[1:] else main()

@@ -1,15 +1,15 @@
-"""From a source to a prepared table, in one task. New rows of one table leave the tasks of the others cached."""
+"""The task that prepares a table; new rows of one table leave the tasks of the others cached."""
 
 from kfp.dsl import PipelineTask
 from kfp.dsl.pipeline_channel import PipelineChannel
 
 from components.prepare import prepare
-from pipelines._cluster import context, retried
+from pipelines._cluster import add_retries, add_settings
 
-OF_USERS = ("events", "impressions")  # the tables that the pseudonym key and the erasure list concern
+OF_USERS = ("events", "impressions")  # tables with users, which need the pseudonym key and the erasure list
 
 
-def prepared(
+def prepare_table(
     table: str, project: str, sources: PipelineTask, ingest_params: str, prepare_params: str
 ) -> PipelineChannel:
     """Ingest and prepare a table; return its rows."""
@@ -21,5 +21,5 @@ def prepared(
         source=sources.outputs[table],
         privacy=sources.outputs["privacy"] if table in OF_USERS else "",
     )
-    doors = ("s3", "checkpoints", "pseudonyms") if table in OF_USERS else ("s3", "checkpoints")
-    return retried(context(task, *doors)).set_display_name(f"prepare {table}").outputs["rows"]
+    services = ("s3", "checkpoints", "pseudonyms") if table in OF_USERS else ("s3", "checkpoints")
+    return add_retries(add_settings(task, *services)).set_display_name(f"prepare {table}").outputs["rows"]

@@ -1,4 +1,4 @@
-"""The champions at work: segments for the users and categories for the pictures of new tables."""
+"""The scoring pipeline: the champions assign segments to users and categories to pictures of new tables."""
 
 from kfp import dsl
 
@@ -6,8 +6,8 @@ from adloom.kubeflow.client.base import DEFAULT_REASON
 from components.finish import finish
 from components.score import score
 from components.snapshot import snapshot
-from pipelines._cluster import allow_artifact_access, context, never_cached, retried
-from pipelines._tables import prepared
+from pipelines._cluster import add_retries, add_settings, allow_artifact_access, disable_caching
+from pipelines._tables import prepare_table
 
 
 @dsl.pipeline(name="scoring", description="Segments and categories for new tables, by the champions.")
@@ -23,7 +23,7 @@ def scoring(
 ) -> None:
     """Parameters are JSON, as in the training pipeline; a table without a source is not scored."""
     end = finish(project=project)
-    retried(never_cached(context(end, "mlflow", "webhook", "kfp"))).set_display_name("finish")
+    add_retries(disable_caching(add_settings(end, "mlflow", "webhook", "kfp"))).set_display_name("finish")
     with dsl.ExitHandler(end, name="score"):
         seen = snapshot(
             project=project,
@@ -35,9 +35,9 @@ def scoring(
             expected=sources,
             reason=reason,
         )
-        retried(never_cached(allow_artifact_access(seen))).set_display_name("look at the sources")
+        add_retries(disable_caching(allow_artifact_access(seen))).set_display_name("look at the sources")
 
-        creatives = prepared("creatives", project, seen, ingest_creatives, prepare_creatives)
-        events = prepared("events", project, seen, ingest_events, prepare_events)
+        creatives = prepare_table("creatives", project, seen, ingest_creatives, prepare_creatives)
+        events = prepare_table("events", project, seen, ingest_events, prepare_events)
         scored = score(project=project, params=score_params, creatives=creatives, events=events)
-        retried(never_cached(context(scored, "s3", "mlflow")))
+        add_retries(disable_caching(add_settings(scored, "s3", "mlflow")))

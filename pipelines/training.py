@@ -1,8 +1,8 @@
 """
-From sources to registered models. The same stages, edges and parameters as dvc.yaml; a test compares them.
+The training pipeline, from sources to registered models. It has the stages and edges of dvc.yaml; a test compares them.
 
-A task may call several stages: every task that runs adds some 50 kB to the run's object in Kubernetes, of which the
-server reads 1 MB.
+Some tasks run several stages, because every task adds about 50 kB to the run's object in Kubernetes, and the server
+reads at most 1 MB of it.
 """
 
 from collections.abc import Mapping
@@ -20,17 +20,17 @@ from components.evaluate import evaluate
 from components.finish import finish
 from components.register import register
 from components.snapshot import snapshot
-from pipelines._cluster import allow_artifact_access, context, never_cached, retried
-from pipelines._tables import prepared
+from pipelines._cluster import add_retries, add_settings, allow_artifact_access, disable_caching
+from pipelines._tables import prepare_table
 
 
 def train(spec: ModelSpec, params: PipelineChannel, available: Mapping[str, PipelineChannel], project: str) -> Any:
-    """Start the task that trains a model from the tables and models it takes; return the model."""
+    """Add the task that trains a model from its tables and models; return the model."""
     component = getattr(import_module(f"components.{spec.stage}"), spec.stage)
     inputs = {name: available[name] for name in component.component_spec.inputs if name in available}
-    task = context(component(project=project, params=params, **inputs), *TRAINING_SERVICES)
+    task = add_settings(component(project=project, params=params, **inputs), *TRAINING_SERVICES)
     resumes = issubclass(stage_class(spec.stage), Training)  # from its checkpoint
-    return (retried(task) if resumes else task).outputs[spec.name]
+    return (add_retries(task) if resumes else task).outputs[spec.name]
 
 
 @dsl.pipeline(name="training", description="From an advertiser's sources to registered models.")
@@ -56,13 +56,14 @@ def training(
     reason: str = DEFAULT_REASON,
 ) -> None:
     """
-    Parameters are JSON: each stage's block of params.yaml, for ingest and prepare that of one table; `params` is all of
-    params.yaml, for the record. `sources` holds the digests the run is started for; when it is empty, the run takes the
-    sources as it finds them. `reason` becomes a tag of the run in MLflow.
+    Parameters are JSON: each stage's block of params.yaml, one table's for ingest and prepare; `params` is all of it.
+    `sources` has the expected digests; an empty value accepts any sources. `reason` becomes a tag in MLflow.
     """
     arguments = dict(locals())
     end = finish(project=project)
-    retried(never_cached(context(end, "mlflow", "webhook", "kfp", "s3", "checkpoints"))).set_display_name("finish")
+    add_retries(disable_caching(add_settings(end, "mlflow", "webhook", "kfp", "s3", "checkpoints"))).set_display_name(
+        "finish"
+    )
     with dsl.ExitHandler(end, name="train"):
         seen = snapshot(
             project=project,
@@ -74,10 +75,10 @@ def training(
             expected=sources,
             reason=reason,
         )
-        retried(never_cached(allow_artifact_access(seen))).set_display_name("look at the sources")
+        add_retries(disable_caching(allow_artifact_access(seen))).set_display_name("look at the sources")
 
         tables = {
-            table: prepared(table, project, seen, arguments[f"ingest_{table}"], arguments[f"prepare_{table}"])
+            table: prepare_table(table, project, seen, arguments[f"ingest_{table}"], arguments[f"prepare_{table}"])
             for table in TABLES
         }
         models: dict[str, PipelineChannel] = {}
@@ -91,6 +92,6 @@ def training(
             sources=seen.outputs["sources"],
             **tables,
             **models,
-            reports=context(found, "s3", "checkpoints").outputs["reports"],
+            reports=add_settings(found, "s3", "checkpoints").outputs["reports"],
         )
-        retried(never_cached(context(verdicts, "s3", "dvc", "mlflow")))
+        add_retries(disable_caching(add_settings(verdicts, "s3", "dvc", "mlflow")))

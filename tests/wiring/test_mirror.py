@@ -16,7 +16,6 @@ ELSEWHERE = {
     "cli/init.py": "wiring/test_commands.py",
     "cli/kubeflow.py": "system/test_submit.py",
     "cli/main.py": "wiring/test_commands.py",
-    "cli/models.py": "system/test_pipeline.py",
     "cli/run.py": "system/test_pipeline.py",
     "cli/stages.py": "wiring/test_commands.py",
     "creatives/figures.py": "unit/creatives/test_gan_evaluation.py",

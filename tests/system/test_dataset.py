@@ -1,4 +1,4 @@
-"""A dataset's way from one project through S3 to another, and a recorded run made again."""
+"""A dataset goes from one project through S3 to another, and a recorded run is reproduced."""
 
 import json
 import os
@@ -28,7 +28,7 @@ TRAININGS = [spec.stage.replace("_", "-") for spec in MODELS.values()]
 
 @dataclass(frozen=True)
 class Origin:
-    """A project in a git repository: a whole way was gone and recorded, and its dataset pushed."""
+    """A project in a git repository with a recorded run, and its dataset pushed."""
 
     folder: Path
     digest: str

@@ -124,8 +124,8 @@ def test_one_cut_connection_is_retried(
 @pytest.mark.parametrize(
     ("variables", "bucket", "kind", "message"),
     [
-        ({"AWS_SECRET_ACCESS_KEY": "wrong"}, BUCKET, ConfigError, "catch_line the credentials (SignatureDoesNotMatch)"),
-        ({"AWS_ACCESS_KEY_ID": "nobody"}, BUCKET, ConfigError, "catch_line the credentials (InvalidAccessKeyId)"),
+        ({"AWS_SECRET_ACCESS_KEY": "wrong"}, BUCKET, ConfigError, "refused the credentials (SignatureDoesNotMatch)"),
+        ({"AWS_ACCESS_KEY_ID": "nobody"}, BUCKET, ConfigError, "refused the credentials (InvalidAccessKeyId)"),
         ({}, "no-such-bucket", DataError, "no bucket no-such-bucket at http"),
     ],
 )

@@ -63,7 +63,12 @@ class FolderObjectStore(ObjectStore):
     def list(self, prefix: str) -> dict[str, ObjectInfo]:
         start = self._root / prefix
         paths = [start] if start.is_file() else sorted(path for path in start.rglob("*") if path.is_file())
-        return {path.relative_to(self._root).as_posix(): _object_info(path.stat()) for path in paths}
+        return {
+            path.relative_to(self._root).as_posix(): ObjectInfo(
+                (status := path.stat()).st_size, datetime.fromtimestamp(status.st_mtime).astimezone()
+            )
+            for path in paths
+        }
 
     @override
     def put(self, path: Path, name: str) -> None:
@@ -91,7 +96,3 @@ class FolderObjectStore(ObjectStore):
 
 def _source_file(path: Path, root: Path) -> SourceFile:
     return SourceFile(path.relative_to(root).as_posix(), path.stat().st_size, f"sha256:{sha256(path)}")
-
-
-def _object_info(status: os.stat_result) -> ObjectInfo:
-    return ObjectInfo(status.st_size, datetime.fromtimestamp(status.st_mtime).astimezone())

@@ -107,7 +107,7 @@ def measure_log(task: tuple[float, str, int, int]) -> AnyArray:
     result = []
     for policy in create_target_policies(world, logging, rng).values():
         probabilities = log.contexts.look_up(policy)
-        truth = log.value(probabilities)
+        truth = log.true_value(probabilities)
         estimates = compute_estimates(log, probabilities, predicted).values()
         line = [x for e in estimates for x in (e.low > truth, e.high < truth, (e.value - truth) ** 2, e.trustworthy)]
         terms = probabilities[np.arange(rows), log.action] / log.propensity * log.reward

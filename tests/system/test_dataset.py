@@ -61,7 +61,7 @@ def origin(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Origin:
         whole_way(loaded, world)
         digest = push_from_a_pod(folder, folder / ".adloom" / "pod")
         made = run_record.build_record(loaded.model_dump(mode="json", by_alias=True), {}, digest, folder, Settings())
-        run_id = run_record.save_record(made, world.tracker)
+        run_id = run_record.save_record_if_new(made, world.tracker)
     for gone in ("shop", "data", "models", "reports"):
         shutil.rmtree(folder / gone)
     assert run_id

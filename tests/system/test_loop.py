@@ -165,8 +165,8 @@ def test_from_served_decisions_to_a_better_policy_that_serves(
         tmp_path / "trained" / "policy", table_of_rows, tmp_path / "trained" / "none", copywriters.EVALUATE
     )
     estimate = result.metrics["click_rate"]
-    true = judged_on.value(decide_all(policy, judged_on.contexts))  # exact, in the very situations of the log
-    even = judged_on.value(judged_on.contexts.look_up(UNIFORM))
+    true = judged_on.true_value(decide_all(policy, judged_on.contexts))  # exact, in the very situations of the log
+    even = judged_on.true_value(judged_on.contexts.look_up(UNIFORM))
     assert estimate.low <= true <= estimate.high
     assert true > 1.3 * even
     assert shop.world.exact_value(probability_table(policy)) > 1.3 * shop.world.exact_value(UNIFORM)
@@ -178,5 +178,5 @@ def test_from_served_decisions_to_a_better_policy_that_serves(
     np.testing.assert_allclose(
         after.propensity, decide_all(policy, after.contexts)[np.arange(ROWS), after.action], rtol=1e-6
     )
-    assert after.clicked.mean() == pytest.approx(after.value(decide_all(policy, after.contexts)), rel=0.1)
+    assert after.clicked.mean() == pytest.approx(after.true_value(decide_all(policy, after.contexts)), rel=0.1)
     assert after.clicked.mean() > 1.3 * judged_on.clicked.mean()

@@ -42,7 +42,7 @@ def run_pipeline(params: Params, context: StageContext) -> list[Outcome]:
             raise AdloomError("dvc repro stopped; the lines above say why, and `adloom run` goes on from there")
         digest = dataset.compute_digest(params.project, dataset.table_folders(dataset.FOLDER))
         outcomes = register_all(params.register, context, dataset=digest)
-        _record(params, digest, context)
+        _save_run_record(params, digest, context)
         return outcomes
 
 
@@ -56,9 +56,9 @@ def _scan_sources(params: Params, context: StageContext) -> None:
     sources_lock.save(lock, sources_lock.LOCK)
 
 
-def _record(params: Params, digest: str, context: StageContext) -> None:
+def _save_run_record(params: Params, digest: str, context: StageContext) -> None:
     """Record in MLflow how to repeat this run, unless nothing is new."""
     sources = sources_lock.load(sources_lock.LOCK).digests()
     record = run_record.build_record(params.model_dump(mode="json", by_alias=True), sources, digest, Path(), Settings())
-    if run_id := run_record.save_record(record, context.tracker):
+    if run_id := run_record.save_record_if_new(record, context.tracker):
         click.echo(f"recorded in MLflow; `adloom reproduce {run_id}` repeats it", err=True)

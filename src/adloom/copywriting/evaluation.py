@@ -49,7 +49,7 @@ def evaluate(
         raise DataError("copy: 0 lines in split test, expected at least 1; add lines to ingest.copy or leave it out")
     baseline = kneser_ney.fit(train["text"].tolist(), params.ngram_order)
     scored = _score_lines(model, tokenizer, test, baseline)
-    samples = _bits_samples(scored) | _written_samples(model, tokenizer, train, baseline, params)
+    samples = _bits_samples(scored) | _measure_written_lines(model, tokenizer, train, baseline, params)
     metrics = {name: bootstrap(sample, params.bootstraps, params.seed) for name, sample in samples.items()}
     reported = {name: metric for name, metric in metrics.items() if name not in REPORT_ONLY}
     unseen = sum(character not in baseline.characters for line in test["text"] for character in line)
@@ -111,7 +111,7 @@ def _bits_samples(scored: pd.DataFrame) -> dict[str, Sample]:
     }
 
 
-def _written_samples(
+def _measure_written_lines(
     model: SequenceModel[S], tokenizer: Tokenizer, train: pd.DataFrame, baseline: kneser_ney.KneserNey, params: Evaluate
 ) -> dict[str, Sample]:
     """Return the samples of generated lines, in the training rows' mix of categories."""

@@ -126,7 +126,7 @@ def write_record(record: RunRecord, run: Run) -> None:
     run.set_tags({"dataset": record.dataset, "record": record.digest})
 
 
-def save_record(record: RunRecord, tracker: Tracker) -> str | None:
+def save_record_if_new(record: RunRecord, tracker: Tracker) -> str | None:
     """Store a record and return the run's id; None if a laptop has stored an equal one."""
     is_by_hand = not tracker.has_parent()
     if is_by_hand and tracker.find_run("record", record.digest):

@@ -11,12 +11,12 @@ from adloom.arrays import AnyArray
 
 def mean(values: AnyArray, weights: AnyArray) -> float:
     """Return the weighted mean."""
-    return _divide(float((values * weights).sum()), float(weights.sum()))
+    return _divide_or_nan(float((values * weights).sum()), float(weights.sum()))
 
 
 def ratio(numerator: AnyArray, denominator: AnyArray, weights: AnyArray) -> float:
     """Return the ratio of two weighted sums."""
-    return _divide(float((numerator * weights).sum()), float((denominator * weights).sum()))
+    return _divide_or_nan(float((numerator * weights).sum()), float((denominator * weights).sum()))
 
 
 def auc(label: AnyArray, score: AnyArray, weights: AnyArray) -> float:
@@ -25,8 +25,8 @@ def auc(label: AnyArray, score: AnyArray, weights: AnyArray) -> float:
     positive = np.bincount(group, weights * label)  # (distinct scores,), ascending
     negative = np.bincount(group, weights * (1 - label.astype(np.int8)))
     below = np.cumsum(negative) - negative
-    return _divide(float((positive * (below + negative / 2)).sum()), float(positive.sum() * negative.sum()))
+    return _divide_or_nan(float((positive * (below + negative / 2)).sum()), float(positive.sum() * negative.sum()))
 
 
-def _divide(numerator: float, denominator: float) -> float:
+def _divide_or_nan(numerator: float, denominator: float) -> float:
     return numerator / denominator if denominator else float("nan")

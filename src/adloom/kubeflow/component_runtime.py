@@ -173,7 +173,7 @@ def register(
         outcomes = register_all(parameters.register, context, root, dataset)
         values = parameters.model_dump(mode="json", by_alias=True)
         record = run_record.build_record(values, json.loads(sources), dataset, root, Settings())
-    run_record.save_record(record, context.tracker)
+    run_record.save_record_if_new(record, context.tracker)
     return {"dataset": dataset} | format_outcomes(outcomes)
 
 

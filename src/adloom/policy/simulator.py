@@ -67,7 +67,7 @@ class Log:
         """Clicks as floats (rows,)."""
         return self.clicked.astype(np.float64)
 
-    def value(self, probabilities: AnyArray) -> float:
+    def true_value(self, probabilities: AnyArray) -> float:
         """Return the exact value per impression of a policy (rows, creatives) in this log's contexts."""
         return float((probabilities * self.contexts.rate).sum(1).mean())
 

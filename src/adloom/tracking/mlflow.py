@@ -172,7 +172,7 @@ class MlflowTracker:
     @contextmanager
     def start_run(self, name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> Iterator[Run]:
         """Start a run; it fails when the block raises."""
-        run = MlflowRun(self._connect(), self.find_parent)
+        run = MlflowRun(self._new_connection(), self.find_parent)
         run.open(name, params, {**self.provenance(), **tags})
         status = "KILLED"
         try:
@@ -193,7 +193,7 @@ class MlflowTracker:
             with self.start_run(name, {}, {}) as run:
                 yield run
             return
-        parent = MlflowRun(self._connect(), no_parent, self.last_run_id)
+        parent = MlflowRun(self._new_connection(), no_parent, self.last_run_id)
         yield parent
         parent.finish()
         self.last_run_id = parent.run_id if parent.is_complete else None
@@ -204,7 +204,7 @@ class MlflowTracker:
 
     def find_run(self, tag: str, value: str) -> str | None:
         """Return the id of a run with this tag."""
-        server = self._connect()
+        server = self._new_connection()
 
         def search() -> Any:
             return server.client.search_runs([server.experiment_id()], f"tags.`{tag}` = '{value}'", max_results=1)
@@ -214,16 +214,16 @@ class MlflowTracker:
 
     def read_artifact(self, run_id: str, name: str) -> bytes:
         """Return a file of a run."""
-        server = self._connect()
+        server = self._new_connection()
         if server.database and not server.database.is_file():
             raise DataError(f"run {run_id}: there is no MLflow at {server.name}; MLFLOW_TRACKING_URI says where it is")
         return server.call(f"read {name} of run {run_id}", lambda: _download(server, run_id, name))
 
-    def _connect(self) -> MlflowConnection:
+    def _new_connection(self) -> MlflowConnection:
         return MlflowConnection(self.uri, self.project)
 
     def _find_parent(self) -> str | None:
-        server = self._connect()
+        server = self._new_connection()
         return server.call("find the parent run", lambda: self.find_parent(server))
 
 

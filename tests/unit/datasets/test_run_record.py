@@ -43,25 +43,25 @@ def test_a_record_has_inputs_and_results(recorded: RunRecord, tmp_path: Path) ->
 
 
 def test_a_record_is_stored_once_and_read_back(recorded: RunRecord, context: StageContext) -> None:
-    run_id = run_record.save_record(recorded, context.tracker)
+    run_id = run_record.save_record_if_new(recorded, context.tracker)
     assert run_id
-    assert run_record.save_record(recorded, context.tracker) is None
+    assert run_record.save_record_if_new(recorded, context.tracker) is None
     assert run_record.read_record(run_id, context.tracker) == recorded
     other = recorded.model_copy(update={"dataset": "d2"})
-    assert run_record.save_record(other, context.tracker) not in {None, run_id}
+    assert run_record.save_record_if_new(other, context.tracker) not in {None, run_id}
 
 
 def test_each_run_of_a_pipeline_stores_a_record(recorded: RunRecord, tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     runs = [MlflowTracker(uri, "shop", find_parent=ParentRun(None, name)) for name in ("first", "second")]
-    first, second = (run_record.save_record(recorded, tracker) for tracker in runs)
+    first, second = (run_record.save_record_if_new(recorded, tracker) for tracker in runs)
     assert first != second
     assert [run_record.read_record(str(run_id), runs[0]) for run_id in (first, second)] == [recorded, recorded]
     server = MlflowConnection(uri, "shop")
     tags = server.client.get_run(str(second)).data.tags
     assert (tags["dataset"], tags.get("reason")) == ("d1", None)  # which the pipeline's first task has said
-    assert run_record.save_record(recorded, MlflowTracker(uri, "shop")) is None
-    laptops = run_record.save_record(recorded.model_copy(update={"dataset": "d2"}), MlflowTracker(uri, "shop"))
+    assert run_record.save_record_if_new(recorded, MlflowTracker(uri, "shop")) is None
+    laptops = run_record.save_record_if_new(recorded.model_copy(update={"dataset": "d2"}), MlflowTracker(uri, "shop"))
     assert server.client.get_run(str(laptops)).data.tags["reason"] == "by hand"
 
 

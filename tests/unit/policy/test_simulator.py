@@ -25,7 +25,7 @@ def test_the_exact_value_beside_monte_carlo() -> None:
     world, policy = World(STILL, 1), table(2, STILL)
     log = world.log(lambda situations: situations.look_up(policy), 100_000)
     exact = world.exact_value(policy)
-    assert log.value(log.contexts.look_up(policy)) == pytest.approx(exact, rel=0.01)  # users came at random
+    assert log.true_value(log.contexts.look_up(policy)) == pytest.approx(exact, rel=0.01)  # users came at random
     assert log.reward.mean() == pytest.approx(exact, abs=4 * np.sqrt(exact / 100_000))
 
 

@@ -86,7 +86,7 @@ def test_from_served_decisions_to_a_better_policy(tmp_path: Path, make_table: Ma
     policy = Policy.load(candidate.model / "policy.npz")
 
     metrics = measure(candidate.model, candidate.table, candidate.judge, copywriters.EVALUATE).metrics
-    true = first[-1].value(decide_all(policy, first[-1].contexts))  # exact, in the very situations of the log
+    true = first[-1].true_value(decide_all(policy, first[-1].contexts))  # exact, in the very situations of the log
     assert metrics["click_rate"].low <= true <= metrics["click_rate"].high
     assert world.exact_value(probability_table(policy)) > 1.3 * world.exact_value(UNIFORM)
     promoted = register(candidate, gate, context)
@@ -94,7 +94,7 @@ def test_from_served_decisions_to_a_better_policy(tmp_path: Path, make_table: Ma
 
     second = [simulate_log(world, policy, ROWS) for _ in range(2)]
     served, even = (
-        sum(log.value(log.contexts.look_up(chances)) for log in second)
+        sum(log.true_value(log.contexts.look_up(chances)) for log in second)
         for chances in (probability_table(policy), UNIFORM)
     )
     assert sum(log.clicked.mean() for log in second) == pytest.approx(served, rel=0.1)

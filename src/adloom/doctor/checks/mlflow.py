@@ -51,11 +51,11 @@ def compare_versions(server: MlflowConnection, theirs: str, ours: str) -> Findin
     if theirs.split(".")[:2] == ours.split(".")[:2]:
         return Kind.MLFLOW_OK(line)
     return Kind.MLFLOW_VERSION(
-        f"{line}, the client here is {ours}", f"install {max(theirs, ours, key=_numbers)} on both sides"
+        f"{line}, the client here is {ours}", f"install {max(theirs, ours, key=_major_minor)} on both sides"
     )
 
 
-def _numbers(version: str) -> list[int]:
+def _major_minor(version: str) -> list[int]:
     return [int(number) for number in version.split(".")[:2]]
 
 

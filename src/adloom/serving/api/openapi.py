@@ -56,19 +56,19 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _pages() -> dict[str, Any]:
-    ready = _page("Whether the service may get requests.", _json(Readiness))
+    ready = _get_operation("Whether the service may get requests.", _json(Readiness))
     ready["responses"].update(_problems({503: "No model is served."}))
     pages = {
-        "/v1/models": _page("Models that serve, and why the others do not.", _json(ModelList)),
-        "/livez": _page("Whether the process is alive.", {"text/plain": {"schema": {"type": "string"}}}),
+        "/v1/models": _get_operation("Models that serve, and why the others do not.", _json(ModelList)),
+        "/livez": _get_operation("Whether the process is alive.", {"text/plain": {"schema": {"type": "string"}}}),
         "/readyz": ready,
-        "/metrics": _page("Metrics for Prometheus.", {"text/plain": {"schema": {"type": "string"}}}),
-        "/openapi.json": _page("This document.", {"application/json": {"schema": {"type": "object"}}}),
+        "/metrics": _get_operation("Metrics for Prometheus.", {"text/plain": {"schema": {"type": "string"}}}),
+        "/openapi.json": _get_operation("This document.", {"application/json": {"schema": {"type": "object"}}}),
     }
     return {path: {"get": page} for path, page in pages.items()}
 
 
-def _page(summary: str, content: dict[str, Any]) -> dict[str, Any]:
+def _get_operation(summary: str, content: dict[str, Any]) -> dict[str, Any]:
     return {"summary": summary, "responses": {"200": {"description": summary, "content": content}}}
 
 

@@ -82,7 +82,7 @@ def simulate(cell: Cell, seed: int) -> tuple[float, list[Estimate], tuple[float,
     ]
     terms = probability / log.propensity * log.reward
     error = 1.96 * terms.std() / 100
-    return log.value(probabilities), result, (terms.mean() - error, terms.mean() + error)
+    return log.true_value(probabilities), result, (terms.mean() - error, terms.mean() + error)
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: f"{cell.rate}-{cell.skew}-{cell.sharp}")

@@ -27,6 +27,8 @@ from adloom.serving.api.connection import MAX_HEAD_BYTES, MAX_HEADERS, Timeouts
 from adloom.serving.api.decide_schemas import DECIDE
 from adloom.serving.api.middleware import MAX_IN_FLIGHT
 from adloom.serving.api.schemas import GENERATE, READ, SEGMENT, WRITE
+from adloom.serving.client import GREY_PIXEL
+from adloom.serving.creatives.picture_batcher import BATCHES
 from adloom.serving.decide.fast_http_protocol import FastHttpProtocol
 from adloom.serving.models.loader import Models
 from adloom.serving.segments import PseudonymKeys
@@ -368,35 +370,44 @@ class TestLoad:
             assert status(port, request(SEGMENT, body=large.ljust(4000))) == 200
             wait_until(lambda: app.admission.bodies.reserved == 0)
 
-    def test_what_a_client_that_left_asked_for_is_not_made(self, models: Models) -> None:
-        """The creatives' queue: one is being made, the others wait for it and are dropped."""
-        begun, go_on, made = threading.Event(), threading.Event(), []
-        gan = models.loaded["gan"]
+    def test_a_request_whose_client_left_is_not_run(self, models: Models) -> None:
+        """Each thread that runs a model is busy, and the requests that wait for one are dropped."""
+        begun, go_on, runs = threading.Semaphore(0), threading.Event(), []
 
-        class Slow:
-            latent = gan.model.latent
-
-            def __call__(self, z: Any, category: Any) -> Any:
-                made.append(len(z))
-                begun.set()
+        def slow(run: Any) -> Any:
+            def run_later(*inputs: Any) -> Any:
+                runs.append(run)
+                begun.release()
                 assert go_on.wait(30)
-                return gan.model(z, category)
+                return run(*inputs)
 
-        slow = Models({**models.loaded, "gan": replace(gan, model=Slow())}, {})
-        app = application(slow, "creatives")
-        with running(app) as port, connected(port) as staying:
-            staying.send(request(GENERATE))
-            assert begun.wait(30)
-            leaving = {path: Wire(port) for path in (GENERATE, WRITE)}
+            return run_later
+
+        class SlowGenerator:
+            latent = models.gan.model.latent
+            __call__ = staticmethod(slow(models.gan.model))
+
+        gan: Any = SlowGenerator()
+        reader = replace(models.cnn.model, read=slow(models.cnn.model.read))
+        loaded: dict[str, Any] = {"gan": replace(models.gan, model=gan), "cnn": replace(models.cnn, model=reader)}
+        app = application(Models({**models.loaded, **loaded}, {}), "creatives")
+        read = request(READ, body=b'{"pictures": ["%b"]}' % GREY_PIXEL.encode())
+        with running(app) as port, contextlib.ExitStack() as wires:
+            staying = []
+            for data in (request(GENERATE), *[read] * BATCHES):
+                staying.append(wires.enter_context(connected(port)))
+                staying[-1].send(data)
+                assert begun.acquire(timeout=30)
+            leaving = {path: Wire(port) for path in (GENERATE, READ, WRITE)}
             for path, wire in leaving.items():
-                wire.send(request(path))
-            wait_until(lambda: app.admission.metrics.in_flight == 3)
+                wire.send(read if path == READ else request(path))
+            wait_until(lambda: app.admission.metrics.in_flight == len(staying) + len(leaving))
             for wire in leaving.values():
                 wire.close()
-            wait_until(lambda: app.admission.metrics.in_flight == 1)  # before their turn
+            wait_until(lambda: app.admission.metrics.in_flight == len(staying))  # before their turn
             go_on.set()
-            assert staying.answer()[0] == 200
+            assert [wire.answer()[0] for wire in staying] == [200] * len(staying)
             value = app.admission.metrics.registry.get_sample_value
             for path in leaving:
                 assert value("adloom_requests_total", {"path": path, "status": "499"}) == 1
-        assert made == [1]
+        assert len(runs) == len(staying)

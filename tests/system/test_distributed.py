@@ -227,7 +227,7 @@ def test_a_failed_machine_is_reported_and_leaves_nothing(world: World) -> None:
 
 def test_without_a_handover_uri_nothing_starts(world: World) -> None:
     paths = {"copy": world.copy}
-    with pytest.raises(ConfigError, match="ADLOOM_CHECKPOINT_URI: not set in this pod; train-lstm of 2 processes"):
+    with pytest.raises(ConfigError, match="ADLOOM_CHECKPOINT_URI: not set in this pod; train-lstm with 2 processes"):
         distributed.train(
             "train-lstm",
             "shop",

@@ -9,7 +9,7 @@ medians are printed. The peers:
 single   the same application (limits, tokens, admission, decision log, metrics) without micro-batches
 asgi     the same application without micro-batches and without the fast path: plain ASGI on uvicorn
 granian  the same as asgi on granian, with granian's own limits; skipped unless `pip install granian`
-bare     a handler on uvicorn that parses the same request and serialises the same answer, and does nothing else
+bare     a handler on uvicorn that only parses the same request and serialises the same answer
 bento    BentoML's @api with the same decider, without tokens and log
 """
 
@@ -60,8 +60,8 @@ from adloom.storage import manifest
 CREATIVES, USERS, CATEGORIES = 100_000, 1_000_000, 20
 PLACEMENTS, HOURS = 4, 24
 ROUNDS, SECONDS = 5, 2  # of wrk, for each server
-PACED, CONNECTIONS = 12, 32  # seconds of a round at half rate, and its connections
-OVERLOAD = 192, 400  # connections: three and six times as many as keep the server busy
+PACED, CONNECTIONS = 12, 32  # seconds of a round at half rate; connections
+OVERLOAD = 192, 400  # connections: 3 and 6 times the number that saturates the server
 PEERS = ["single", "asgi", *(["granian"] if find_spec("granian") else []), "bare", "bento"]
 UVICORN: dict[str, Any] = {"loop": "uvloop", "log_level": "error", "access_log": False, "server_header": False}
 WRK = """
@@ -75,7 +75,7 @@ request = function() n = n + 1; return wrk.format(nil, "/v1/decide", nil, lines[
 
 
 class Body(BaseModel):
-    """A request, as BentoML takes it."""
+    """A request in BentoML's format."""
 
     placement: str
     user_id: str
@@ -194,7 +194,7 @@ def bento(models: Path) -> Any:
 
 
 class PlainAsgi:
-    """The same application, of which the HTTP protocol does not know the decision endpoint."""
+    """Hide the decision endpoint from the HTTP protocol, which disables the fast path."""
 
     def __init__(self, app: LifespanMiddleware) -> None:
         self._app, self.admission = app, app.admission
@@ -205,14 +205,14 @@ class PlainAsgi:
 
 def single(models: Path) -> LifespanMiddleware:
     """Return the decide app without micro-batches."""
-    micro_batcher.MAX_BATCH = 1  # each request is answered at once
+    micro_batcher.MAX_BATCH = 1  # no batches: answer each request at once
     app = server.create_app(server.ServeOptions("decide", Path("params.yaml"), models))
     return cast("LifespanMiddleware", app)
 
 
 @contextlib.contextmanager
 def running(bench: Bench, kind: str) -> Iterator["Server"]:
-    """Start a server of a kind."""
+    """Start a server of this kind."""
     if kind in ("ours", "traced"):
         words = ["-m", "adloom", "serve", "--app", "decide", "--port", "0"]
         command = [sys.executable, *words, "--models", str(bench.folder / "models")]
@@ -222,7 +222,7 @@ def running(bench: Bench, kind: str) -> Iterator["Server"]:
         **os.environ,
         "ADLOOM_TOKENS_FILE": f"{bench.folder}/tokens",
         "ADLOOM_HOME": f"{bench.folder}/{'home' if kind == 'ours' else kind}",
-        "ADLOOM_LOG_DISK_MB": "100000",  # the log of a soak of half an hour is some ten gigabytes
+        "ADLOOM_LOG_DISK_MB": "100000",  # a soak of 30 minutes writes about 10 GB
     }
     if kind == "traced":
         environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = bench.collector
@@ -253,7 +253,7 @@ def serve(kind: str, models: Path) -> None:
 
 
 def serve_by_granian(app: PlainAsgi) -> None:
-    """Serve an application by granian on a free port."""
+    """Serve an application with granian on a free port."""
     from granian.server.embed import Server as GranianServer  # type: ignore[import-not-found, unused-ignore] # noqa: PLC0415
 
     with http_server.bind_socket("127.0.0.1", 0) as bound:
@@ -304,15 +304,15 @@ class Server:
 
 @dataclass(frozen=True)
 class Load:
-    """The answers of a server to wrk."""
+    """The result of one wrk round."""
 
-    answered: float  # with 2xx, a second
-    refused: float  # a second
+    answered: float  # with 2xx, per second
+    refused: float  # per second
     cpu: float  # µs of the server per request
 
 
 def wrk(bench: Bench, server: Server, candidates: int, connections: int) -> Load:
-    """Send requests from so many connections as fast as they are answered."""
+    """Send requests over this many connections; each sends the next after an answer."""
     script = bench.folder / "wrk.lua"
     script.write_text(WRK, encoding="utf-8")
     environment = {**os.environ, "BODIES": str(bench.bodies(candidates)), "TOKEN": bench.token}
@@ -328,7 +328,7 @@ def wrk(bench: Bench, server: Server, candidates: int, connections: int) -> Load
 
 
 class PacedClient(asyncio.Protocol):
-    """Sends requests on schedule. Latency counts from the schedule, so a late answer delays the next one."""
+    """Sends requests on schedule. Latency counts from the schedule, so it includes waiting for a late answer."""
 
     def __init__(self, bodies: list[bytes], due: Iterator[tuple[int, float]], latencies: list[float]) -> None:
         self._bodies, self._due, self._latencies = bodies, due, latencies
@@ -364,7 +364,7 @@ class PacedClient(asyncio.Protocol):
 
 
 async def paced(bench: Bench, url: str, candidates: int, rate: float, seconds: float) -> list[float]:
-    """Send requests at a steady rate; return each one's latency in seconds, from its scheduled time."""
+    """Send requests at a steady rate; return latencies in seconds, counted from the schedule."""
     loop = asyncio.get_running_loop()
     host, port = url.removeprefix("http://").split(":")
     head = f"POST {DECIDE} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer {bench.token}"
@@ -411,7 +411,7 @@ def alternate(bench: Bench, servers: dict[str, Server], candidates: int, connect
 
 
 def throughput(bench: Bench, servers: dict[str, Server]) -> float:
-    """Print our decisions a second and CPU time against all peers; return our maximum with 50 candidates."""
+    """Print throughput and CPU time of ours and all peers; return our maximum with 50 candidates."""
     targets = {"single": "≥ 1.5", "asgi": "≥ 1.5", "granian": "≥ 1.5", "bento": "≥ 5"}
     maximum = 0.0
     for candidates, bare_target in ((10, "≥ 0.50"), (50, "≥ 0.40")):
@@ -434,7 +434,7 @@ def throughput(bench: Bench, servers: dict[str, Server]) -> float:
 
 
 def overload(bench: Bench, server: Server, maximum: float) -> None:
-    """Print decisions a second when clients that do not wait request more than the maximum."""
+    """Print decisions a second when clients request more than the maximum."""
     for connections in OVERLOAD:
         rounds = [wrk(bench, server, 50, connections) for _ in range(ROUNDS)]
         answered, refused = median(load.answered for load in rounds), median(load.refused for load in rounds)
@@ -452,7 +452,7 @@ def tracing(bench: Bench, servers: dict[str, Server]) -> None:
 
 
 def soak(bench: Bench, server: Server, rate: float, seconds: int) -> None:
-    """Send requests at half of the maximum, and print how memory grew."""
+    """Send requests at half of the maximum, and print the growth of memory."""
     before = server.resident()
     uvloop.run(paced(bench, server.url, 50, rate, seconds))
     what = f"soak, {seconds} s at half of the maximum: memory before and after, MB"
@@ -460,7 +460,7 @@ def soak(bench: Bench, server: Server, rate: float, seconds: int) -> None:
 
 
 def verify_log(folder: Path) -> None:
-    """Print how many decisions `adloom log verify` finds lost or wrong."""
+    """Print the number of decisions that `adloom log verify` reports lost or wrong."""
     command = [sys.executable, "-m", "adloom", "log", "verify", str(folder), "--json"]
     report = json.loads(subprocess.run(command, capture_output=True, text=True, check=False).stdout)
     wrong = sum(check["count"] for check in report["checks"].values())
@@ -468,7 +468,7 @@ def verify_log(folder: Path) -> None:
 
 
 def swap_models() -> str:
-    """Run the test that swaps ten pairs of a registry under load, and stops S3 and MLflow half-way."""
+    """Run the system test that swaps ten model pairs under load and stops S3 and MLflow half-way."""
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "tests/system/test_swap.py", "-k", "ten_pairs"]
     done = subprocess.run(command, capture_output=True, check=False)
     return "0" if done.returncode == 0 else "failed"

@@ -1,8 +1,8 @@
-"""What `make image` built against its bars: megabytes over the base image, and seconds from `docker run` to /readyz.
+"""Compare images with their limits: megabytes over the base image, seconds from `docker run` to /readyz.
 
     adloom run && make image && python benchmarks/images.py
 
-Readiness is that of the folder `models`, read-only and without capabilities: the slowest of five starts.
+Readiness is the slowest of five starts with the folder `models`, a read-only root and no capabilities.
 """
 
 import os
@@ -22,7 +22,7 @@ LOCKED = ("--read-only", "--user", "10001", "--cap-drop", "ALL")
 
 
 def docker(*arguments: str) -> str:
-    """Return what a docker command prints. Raises RuntimeError with its output when it fails."""
+    """Return the output of a docker command; raise RuntimeError with it on failure."""
     done = subprocess.run([DOCKER, *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"docker {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}")
@@ -30,7 +30,7 @@ def docker(*arguments: str) -> str:
 
 
 def megabytes(image: str) -> float:
-    """Return the size of an image over that of its base, which its label names."""
+    """Return the size of an image minus its base, which a label names."""
     base = docker(
         "image", "inspect", "--format", '{{index .Config.Labels "org.opencontainers.image.base.name"}}', image
     )
@@ -39,12 +39,12 @@ def megabytes(image: str) -> float:
 
 
 def address(container: str) -> str:
-    """Return the URL under which this host reaches a container's port 3000."""
+    """Return the URL of a container's port 3000 on this host."""
     return "http://" + docker("port", container, "3000/tcp").splitlines()[0]
 
 
 def seconds(models: Path) -> float:
-    """Return the time from `docker run` until the service says that it is ready."""
+    """Return the seconds from `docker run` until the service is ready."""
     start = time.perf_counter()
     mounted = (
         "--env",
@@ -58,7 +58,7 @@ def seconds(models: Path) -> float:
     try:
         url = address(container) + "/readyz"
         while not answers(url):
-            docker("top", container)  # which fails when the container has ended
+            docker("top", container)  # fails when the container has ended
             time.sleep(0.02)
         return time.perf_counter() - start
     finally:
@@ -74,7 +74,7 @@ def answers(url: str) -> bool:
 
 
 def engine() -> bool:
-    """Say whether a Docker engine answers."""
+    """Return whether a Docker engine answers."""
     return (
         bool(shutil.which(DOCKER)) and not subprocess.run([DOCKER, "info"], capture_output=True, check=False).returncode
     )

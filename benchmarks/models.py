@@ -23,7 +23,7 @@ SEED = 7
 
 
 def read_metric(model: str, name: str) -> float:
-    """Return a number of a model's report."""
+    """Return a metric from a model's report."""
     metrics = json.loads(Path("reports", model, "metrics.json").read_text(encoding="utf-8"))
     return float(metrics[name]["value"])
 
@@ -44,7 +44,7 @@ def measure_forest() -> float:
 
 
 def measure_boosting() -> float:
-    """Return the AUC of gradient boosting for buying in the holdout period: fitted on half a, measured on half b."""
+    """Return the AUC of gradient boosting for purchases in the holdout: fit on half a, measure on half b."""
     rows = parquet.read(Path("data/dataset/events"))
     calibration, holdout = rows[rows["split"] == "calibration"], rows[rows["split"] == "holdout"]
     users = compute_features(calibration, holdout["timestamp"].min().normalize(), "purchase")

@@ -164,9 +164,9 @@ Task = tuple[float, str, str, str, int, int]
 
 def measure_growing_log(task: Task) -> tuple[int, int, float]:
     """
-    Return the look of the promotion (0: never), of the prediction (0: promoted earlier), and the predicted looks.
+    Return the look at promotion (0: never), the look at prediction (0: promoted earlier), and the predicted looks.
 
-    For "worse" the margin is the candidate's true loss, so a promotion is just an error; otherwise it is 0.
+    For "worse" the margin is the candidate's true loss, so a promotion is an error; otherwise it is 0.
     """
     rate, name, champion_name, candidate_name, rows, seed = task
     world, rng = World(Config(rate=rate, wear_out=0.0, drift=0.0), seed), np.random.default_rng([seed, 1])

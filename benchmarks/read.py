@@ -1,11 +1,11 @@
-"""Reading pictures over HTTP beside onnxruntime: ours, two peers, the ratios.
+"""Compare picture classification over HTTP with two peers.
 
     python benchmarks/read.py       # about 2 minutes; needs wrk (apt-get install wrk)
 
-32 clients, one picture a request. The service decodes JSON, base64 and PNG, and compares with 56,000 known creatives
-where that is asked. All run the same reader with ADLOOM_SERVE_THREADS threads (2).
+32 clients, one picture a request. The service decodes JSON, base64 and PNG, and searches 56,000 known
+creatives if the request asks for neighbours. All run the same reader with ADLOOM_SERVE_THREADS threads (2).
 
-threads  onnxruntime alone: 32 threads of one process read pictures that lie in memory, without HTTP and its clients
+threads  onnxruntime alone: 32 threads of one process classify pictures from memory, without HTTP
 plain    the same requests to a minimal ASGI application on uvicorn: it decodes a picture with Pillow, runs the reader
          in a thread, and sorts the similarities
 
@@ -58,14 +58,14 @@ request = function() n = n + 1; return wrk.format(nil, nil, nil, lines[n % #line
 
 
 class Rate(NamedTuple):
-    """How fast pictures are read, and at what cost."""
+    """Throughput and its cost."""
 
-    pictures: float  # a second
-    milliseconds: float  # of processor time for each
+    pictures: float  # per second
+    milliseconds: float  # of processor time per picture
 
 
 def write_reader(folder: Path) -> None:
-    """Write an untrained reader of the size that params.yaml trains, and the creatives it knows."""
+    """Write an untrained reader of the size in params.yaml, and its known creatives."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     names = [f"category-{number}" for number in range(CATEGORIES)]
@@ -90,7 +90,7 @@ def write_reader(folder: Path) -> None:
 
 
 def plain(folder: Path) -> Any:
-    """Return a minimal ASGI application that reads pictures."""
+    """Return a minimal ASGI application that classifies pictures."""
     reader = open_session(folder / "reader.onnx", Settings().serve_threads)
     known = dict(np.load(folder / "known.npz"))
     embeddings = known["embedding"].astype(np.float32)
@@ -131,7 +131,7 @@ def serve_plain(folder: Path) -> None:
 
 
 def command(kind: str, models: Path) -> list[str]:
-    """Return the command that serves these models, ours or plainly."""
+    """Return the command of a server: ours or the minimal one."""
     if kind == "plain":
         return [sys.executable, __file__, str(models / "cnn")]
     serve = [sys.executable, "-c", "from adloom.cli.main import main; main()", "serve", "--app", "creatives"]
@@ -151,7 +151,7 @@ def serving(kind: str, models: Path) -> Iterator[tuple[str, int]]:
 
 
 def over_http(service: tuple[str, int], bodies: Path) -> Rate:
-    """Read pictures with a service, for 32 clients."""
+    """Measure a service with 32 clients."""
     url, pid = service
     script = bodies.with_suffix(".lua")
     script.write_text(WRK, encoding="utf-8")
@@ -164,7 +164,7 @@ def over_http(service: tuple[str, int], bodies: Path) -> Rate:
 
 
 def with_threads(folder: Path, batch: np.ndarray) -> Rate:
-    """Read pictures with onnxruntime alone, for 32 threads."""
+    """Measure onnxruntime alone with 32 threads."""
     reader, done = open_session(folder / "reader.onnx", Settings().serve_threads), [0] * CLIENTS
     end = time.monotonic() + SECONDS
 
@@ -189,14 +189,14 @@ def processor_seconds(pid: int) -> float:
 
 
 def write_bodies(path: Path, pngs: list[bytes], nearest: int) -> Path:
-    """Write a request a line."""
+    """Write one request per line."""
     texts = [base64.b64encode(png).decode() for png in pngs]
     path.write_text("".join(json.dumps({"pictures": [t], "nearest": nearest}) + "\n" for t in texts), encoding="utf-8")
     return path
 
 
 def measure(models: Path, bodies: Path, batch: np.ndarray) -> dict[str, Rate]:
-    """Return the median rates of ours and of the peers, in rounds that take turns."""
+    """Return median rates; rounds of ours and the peers alternate."""
     with serving("ours", models) as ours, serving("plain", models) as peer:
         run: dict[str, Callable[[], Rate]] = {
             "ours": lambda: over_http(ours, bodies),

@@ -1,9 +1,9 @@
-"""The same data, params and seed, run twice in two folders: do all artifacts have the same digest?
+"""Run the pipeline twice with the same data, params and seed, and compare the digest of every artifact.
 
     python benchmarks/reproducible.py            # the shipped params, about 15 minutes on 2 cores
     python benchmarks/reproducible.py --small    # two epochs of everything, about 4 minutes
 
-Prints a row per artifact: the digest of the first run, that of the second, and whether they are equal.
+Prints one row per artifact: the digests of both runs, and whether they are equal.
 """
 
 import argparse
@@ -27,7 +27,7 @@ SMALL = {
 
 
 def run(folder: Path, small: bool) -> dict[str, str]:
-    """Run everything in a folder and return the digest of every artifact by its path."""
+    """Run all stages in a folder; return {artifact path: digest}."""
     subprocess.run([ADLOOM, "init", folder], check=True, stdout=subprocess.DEVNULL)
     home = ROOT / ".adloom" / "downloads"
     if home.is_dir():

@@ -1,1 +1,1 @@
-"""The stages as KFP components, one thin file each; `adloom.kubeflow.component_runtime` does the work."""
+"""KFP components, one per stage; `adloom.kubeflow.component_runtime` does the work."""

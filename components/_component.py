@@ -1,4 +1,4 @@
-"""The one decorator of all components: where their image is named, and that nothing is installed when they run."""
+"""The decorator of all components: it sets the image and installs no packages at run time."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,9 +7,9 @@ from kfp import dsl
 
 from adloom.config.resources import Pipeline
 
-IMAGE = Pipeline().image  # what a pipeline is compiled with; `pipeline.image` in params.yaml takes its place
+IMAGE = Pipeline().image  # the default; `pipeline.image` in params.yaml replaces it
 
 
 def component(function: Callable[..., Any]) -> Any:
-    """Make a component of a function whose image has adloom installed."""
+    """Create a component from a function; its image has adloom installed."""
     return dsl.component(function, base_image=IMAGE, install_kfp_package=False)

@@ -1,4 +1,4 @@
-"""Measure every model on its test rows and join the findings into one page, which the pipeline's own pages show."""
+"""Evaluate every model on its test rows and write one report page, which Kubeflow's UI shows."""
 
 from kfp.dsl import HTML, Artifact, ClassificationMetrics, Dataset, Input, Metrics, Model, Output
 
@@ -24,7 +24,7 @@ def evaluate(
     confusion: Output[ClassificationMetrics],
     page: Output[HTML],
 ) -> None:
-    """Evaluate all models and report; the reader of pictures has a confusion matrix as well."""
+    """Evaluate all models and write the report, with a confusion matrix for the picture reader."""
     from adloom.kubeflow import component_runtime
 
     tables = {"creatives": creatives, "copy": copy, "events": events, "impressions": impressions}

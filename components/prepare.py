@@ -1,4 +1,4 @@
-"""Bring one table in, check, pseudonymise and split it, in one pod: raw rows never leave it."""
+"""Ingest, check, pseudonymise and split one table in one pod; raw rows never leave the pod."""
 
 from kfp.dsl import Dataset, Output
 
@@ -15,7 +15,7 @@ def prepare(
     privacy: str,
     rows: Output[Dataset],
 ) -> None:
-    """Ingest and prepare the table; `source` and `privacy` are digests of its files, and of key and erasure list."""
+    """Ingest and prepare the table; `source` is its files' digest, `privacy` that of key and erasure list."""
     from adloom.kubeflow import component_runtime
 
     component_runtime.prepare(project, table, ingest_params, params, source, privacy, rows)

@@ -1,4 +1,4 @@
-"""Keep the dataset, register every model and promote those that pass the gate. Never cached: the world changes."""
+"""Store the dataset, register all models, promote those that pass the gate. Never cached."""
 
 from kfp.dsl import Artifact, Dataset, Input, Model
 
@@ -21,7 +21,7 @@ def register(
     policy: Input[Model],
     reports: Input[Artifact],
 ) -> dict[str, str | float]:
-    """Give out the dataset's digest and the verdicts, with their reasons."""
+    """Return the dataset's digest, and the verdicts with their reasons."""
     from adloom.kubeflow import component_runtime
 
     tables = {"creatives": creatives, "copy": copy, "events": events, "impressions": impressions}

@@ -1,4 +1,4 @@
-"""Put the champions to work on new tables. Never cached: the champions are looked up when it runs."""
+"""Score new tables with the champions. Never cached, because champions change."""
 
 from kfp.dsl import Dataset, Input, Output
 
@@ -9,7 +9,7 @@ from components._component import component
 def score(
     project: str, params: str, creatives: Input[Dataset], events: Input[Dataset], scored: Output[Dataset]
 ) -> None:
-    """Score the prepared tables and lay the result where the params say."""
+    """Score the prepared tables and write the result to the location in the params."""
     from adloom.kubeflow.component_runtime import score
 
     score(project, params, creatives, events, scored)

@@ -1,4 +1,4 @@
-"""Look at the sources, so that what follows runs again only when their files are others. Never cached."""
+"""Scan the sources, so that later tasks run again only if files changed. Never cached."""
 
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ def snapshot(
 ) -> NamedTuple(  # type: ignore[valid-type]
     "Sources", creatives=str, copy=str, events=str, impressions=str, privacy=str, sources=str
 ):
-    """Give out a cache key of each table, a digest of the key and the erasure list, and all digests as JSON."""
+    """Return a cache key per table, a digest of key and erasure list, and all digests as JSON."""
     from collections import namedtuple
 
     from adloom.kubeflow.component_runtime import scan_sources

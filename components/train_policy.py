@@ -16,7 +16,7 @@ def train_policy(
     policy: Output[Model],
     metrics: Output[Metrics],
 ) -> None:
-    """Train on the prepared impressions; segments and pictures are used where there are any."""
+    """Train on the prepared impressions; use segments and pictures if present."""
     from adloom.kubeflow import component_runtime
 
     inputs = {"impressions": impressions, "audience": audience, "creatives": creatives, "cnn": cnn}

@@ -1,4 +1,4 @@
-"""Compile the pipelines into pipelines/compiled, placed as params.yaml says."""
+"""Compile the pipelines into pipelines/compiled, with the pod resources of params.yaml."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def compiled() -> dict[str, str]:
-    """Return the YAML of each pipeline, by its name."""
+    """Return {pipeline: YAML}."""
     texts = {}
     with TemporaryDirectory() as place:
         for name, pipeline in {"training": training, "scoring": scoring}.items():

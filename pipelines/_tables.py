@@ -1,4 +1,4 @@
-"""The task that prepares a table; new rows of one table leave the tasks of the others cached."""
+"""The task that prepares a table; each table has its own, so new rows of one keep the others cached."""
 
 from kfp.dsl import PipelineTask
 from kfp.dsl.pipeline_channel import PipelineChannel

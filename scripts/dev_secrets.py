@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the secrets of k8s/overlays/dev, once: random, readable by their owner alone, and ignored by git."""
+"""Write the secrets of k8s/overlays/dev once: random, readable only by their owner, ignored by git."""
 
 import hashlib
 import json
@@ -12,13 +12,13 @@ FOLDER = Path(__file__).parents[1] / "k8s" / "overlays" / "dev"
 
 
 def user(name: str, key: str, secret: str) -> dict[str, object]:
-    """Return an identity of SeaweedFS that may work in the bucket of its own name, and in no other."""
+    """Return a SeaweedFS identity with access only to the bucket of its own name."""
     actions = [f"{action}:{name}" for action in ("Read", "Write", "List", "Tagging")]
     return {"name": name, "credentials": [{"accessKey": key, "secretKey": secret}], "actions": actions}
 
 
 def made() -> dict[str, str]:
-    """Return what each file holds."""
+    """Return {file: content}."""
     own, mlflow = secrets.token_hex(32), secrets.token_hex(32)
     password, token = secrets.token_hex(32), secrets.token_urlsafe(32)
     users = [user("adloom", "adloom", own), user("mlflow", "mlflow", mlflow)]
@@ -31,7 +31,7 @@ def made() -> dict[str, str]:
             MLFLOW_BACKEND_STORE_URI=database, AWS_ACCESS_KEY_ID="mlflow", AWS_SECRET_ACCESS_KEY=mlflow
         ),
         "adloom-postgres.env": _lines(POSTGRES_PASSWORD=password),
-        "token.txt": f"{token}\n",  # for those who ask; the services know its hash alone
+        "token.txt": f"{token}\n",  # for clients; the services store only its hash
         "tokens": f"dev decide,feedback,trigger,admin sha256:{hashlib.sha256(token.encode()).hexdigest()}\n",
         "s3.json": json.dumps({"identities": users}, indent=1) + "\n",
     }
@@ -42,7 +42,7 @@ def _lines(**values: str) -> str:
 
 
 def main() -> None:
-    """Write all files, or none when any is there: they belong together."""
+    """Write all files, or none if one exists, because they belong together."""
     texts = made()
     there = [str(FOLDER / name) for name in texts if (FOLDER / name).exists()]
     if len(there) == len(texts):

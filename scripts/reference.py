@@ -1,7 +1,7 @@
 """
 Fill the pages below docs/reference from the code when the documentation is built; mkdocs.yml names this file as a hook.
 
-A line `{{ name }}` of a page is replaced by what the function of TABLES with that name returns.
+A line `{{ name }}` of a page is replaced by the result of that function in TABLES.
 """
 
 import json
@@ -35,18 +35,18 @@ from adloom.serving.metrics import RequestMetrics
 
 ROOT = Path(__file__).parents[1]
 ALERTS = ROOT / "k8s" / "components" / "monitoring" / "alerts.yaml"
-LIMITS = {  # keys of JSON Schema for the least and the most
+LIMITS = {  # keys of JSON Schema for minimum and maximum
     ("minimum", "maximum"): "",
     ("minLength", "maxLength"): " characters",
     ("minItems", "maxItems"): " items",
     ("minProperties", "maxProperties"): " keys",
 }
-ITEM = r"- |\d+\. "  # how an item of a list begins
+ITEM = r"- |\d+\. "  # start of a list item
 Schema = Mapping[str, Any]
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Replace the lines of a page that stand for a table, and let its lists be lists."""
+    """Fill in the tables of a page and separate its lists."""
     return separate_lists(fill(markdown))
 
 
@@ -207,7 +207,7 @@ def _table(header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
 
 
 def _cell(value: object) -> str:
-    """Return a value in one line; outside of code, escape what Markdown would read as markup of its own."""
+    """Return a value in one line; escape Markdown outside code."""
     parts = " ".join(str(value or "").split()).split("`")
     return "`".join(
         part if code % 2 else part.replace("|", "\\|").replace("<", "&lt;") for code, part in enumerate(parts)
@@ -215,7 +215,7 @@ def _cell(value: object) -> str:
 
 
 def _commands(command: click.Command, context: click.Context) -> Iterator[tuple[click.Command, click.Context]]:
-    """Yield a command and all below it, each with the context that knows its full name."""
+    """Yield a command and its subcommands, each with the context of its full name."""
     yield command, context
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
@@ -224,7 +224,7 @@ def _commands(command: click.Command, context: click.Context) -> Iterator[tuple[
 
 
 def _sections(schema: Schema, definitions: Schema, titles: Mapping[str, str], level: str = "##") -> list[str]:
-    """Return a section for each definition that a schema refers to: its title, its description and its fields."""
+    """Return a section per referenced definition: title, description and fields."""
     return [
         f"{level} {titles.get(name, name)} {{ #{name} }}\n\n{definitions[name].get('description', '')}\n\n"
         + _fields(definitions[name], definitions)
@@ -233,7 +233,7 @@ def _sections(schema: Schema, definitions: Schema, titles: Mapping[str, str], le
 
 
 def _in_order(schema: Schema, definitions: Schema) -> Iterator[str]:
-    """Yield the names of the definitions that a schema refers to, each followed by those that it refers to itself."""
+    """Yield the names of all definitions that a schema refers to, depth first."""
     for name in _refs(schema):
         yield name
         yield from _in_order(definitions[name], definitions)
@@ -293,20 +293,20 @@ def _base_type(schema: Schema) -> str:
 
 
 def _default(schema: Schema) -> str:
-    """Return a default as YAML has it; the defaults of an object stand in its own section."""
+    """Return a default as in YAML; an object's defaults are in its own section."""
     default = schema.get("default")
     return "none" if default is None else "its own" if "$ref" in schema else f"`{json.dumps(default)}`"
 
 
 def _description(schema: Schema, definitions: Schema) -> str:
-    """Return what a field means: its own description, that of an option of its type, or that of the object it holds."""
+    """Return the description of a field, of an option of its type, or of its object."""
     told = [part["description"] for part in (schema, *schema.get("anyOf", ())) if "description" in part]
     told += [definitions[name].get("description", "") for name in _refs(schema)]
     return told[0] if told else ""
 
 
 def _column(name: str, column: Column) -> tuple[str, ...]:
-    """Return a column of a contract as a row; the error of a check says what a wrong value is."""
+    """Return a column of a contract as a row; valid values come from the errors of its checks."""
     wrong = [str(check.error) for check in column.kind.checks]
     values = [text.removeprefix("not ") if text.startswith("not ") else f"not {text}" for text in wrong]
     return f"`{name}`", f"`{column.kind.dtype}`", "yes" if column.required else "no", ", ".join(values), column.meaning
@@ -322,7 +322,7 @@ def _link(name: str) -> str:
 
 
 def _variables(name: str) -> str:
-    """Return the variables that set a field, the one that wins first."""
+    """Return the variables that set a field, by precedence."""
     alias = Settings.model_fields[name].validation_alias
     variables = alias.choices if isinstance(alias, AliasChoices) else [f"ADLOOM_{name.upper()}"]
     return ", ".join(f"`{variable}`" for variable in variables)

@@ -1,5 +1,5 @@
 """
-Print what a role requires, a requirement per line: an image holds it in a layer below the project's own code.
+Print the requirements of a role, one per line. Images install them in a layer below the project's code.
 
 python scripts/requirements.py pyproject.toml build|train|serve
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def requirements(pyproject: Path, role: str) -> list[str]:
-    """Return what building the wheel requires, or what every role does and what the role's own extra adds."""
+    """Return the build requirements of the wheel, or the project's dependencies plus the role's extra."""
     declared = tomllib.loads(pyproject.read_text(encoding="utf-8"))
     if role == "build":
         return list(declared["build-system"]["requires"])

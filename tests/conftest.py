@@ -1,4 +1,4 @@
-"""Fixtures every test may use: doubles of the outside, and artifacts made of small tables."""
+"""Fixtures of all tests: in-memory services, and artifacts with small tables."""
 
 import atexit
 import os
@@ -19,21 +19,21 @@ from adloom.tracking.memory import MemoryTracker
 
 MakeTable = Callable[[str, pd.DataFrame], Path]
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would children
-os.environ["KUBECONFIG"] = os.devnull  # tests ask no cluster that kubectl knows here
-settings.register_profile("adloom", deadline=None)  # how long an example takes says more of the machine than of it
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs inherit an ignored SIGINT
+os.environ["KUBECONFIG"] = os.devnull  # tests never use a real cluster
+settings.register_profile("adloom", deadline=None)  # an example's duration depends on the machine
 settings.load_profile("adloom")
 
 
 @atexit.register
 def silence_exit() -> None:
-    """Drop what nanobind prints when the interpreter ends: DuckDB's types live until then, and it calls them leaked."""
+    """Silence nanobind at exit: it reports DuckDB's types as leaked."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 @pytest.fixture
 def context(tmp_path: Path) -> StageContext:
-    """The outside as doubles: a folder store, a tracker and a registry in memory, a key, and nobody watching."""
+    """Provide a folder store, an in-memory tracker and registry, a key, and no callbacks."""
     return StageContext(
         store=FolderStore(),
         tracker=MemoryTracker(),

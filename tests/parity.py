@@ -1,8 +1,8 @@
 """
-One pipeline, three runners, the same bytes: DVC, Kubeflow's components as processes, and the same in containers.
+Check that three runners write the same bytes: DVC, and Kubeflow's components in processes and in containers.
 
-Each runner goes the whole way of a small shop in a folder of its own, all at once; then every artifact is compared.
-Only DVC keeps raw tables: their digests are compared as the prepared tables have them.
+All runners run the pipeline of a small shop at once, each in its own folder; then every artifact is compared.
+Only DVC keeps raw tables, so their digests are taken from the prepared tables.
 
 Example: python tests/parity.py            (all three; the image is built by `make image`)
          python tests/parity.py dvc process
@@ -38,7 +38,7 @@ from adloom.storage import manifest  # noqa: E402
 
 IMAGE = Pipeline().image
 KEY = "0123456789abcdef0123456789abcdef"
-ARTIFACTS = {  # by the place DVC keeps it: the task of the pipeline that makes it, and the name of its output
+ARTIFACTS = {  # {path in DVC: (task in the pipeline, name of its output)}
     **{f"data/dataset/{table}": (f"prepare-{n}", "rows") for n, table in enumerate(TABLES, 1)},
     "models/gan": ("train-gan", "gan"),
     "models/cnn": ("train-cnn", "cnn"),
@@ -50,7 +50,7 @@ ARTIFACTS = {  # by the place DVC keeps it: the task of the pipeline that makes 
 
 
 def with_dvc(folder: Path, image: str) -> dict[str, Path]:
-    """Run DVC; return where each artifact lies."""
+    """Run DVC; return the folder of each artifact."""
     (folder / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     subprocess.run([Path(sys.executable).with_name("adloom"), "run"], check=True)
     return {artifact: folder / artifact for artifact in ARTIFACTS}
@@ -64,7 +64,7 @@ def in_processes(folder: Path, image: str) -> dict[str, Path]:
 
 
 def in_containers(folder: Path, image: str) -> dict[str, Path]:
-    """Run the compiled pipeline, each task in a container: no privileges, nothing to write to but the folder."""
+    """Run the compiled pipeline, each task in a container without privileges that can write only the folder."""
     from kfp import local
 
     runner = local.DockerRunner(
@@ -100,19 +100,19 @@ def _pipeline(folder: Path, image: str, runner: object) -> dict[str, Path]:
     run = components.load_component_from_text(placed.to_yaml())
     local.init(runner, pipeline_root=str(folder / "kfp"), raise_on_error=True)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a local runner takes no notice of resources
+        warnings.simplefilter("ignore")  # the local runner ignores resources
         run(**compiled_pipelines.build_arguments("training", given, lock))
     tasks = next((folder / "kfp").iterdir())
     return {artifact: _task(tasks, task) / output for artifact, (task, output) in ARTIFACTS.items()}
 
 
 def _task(tasks: Path, name: str) -> Path:
-    """Return the folder of a task; the first of several of one kind has no number."""
+    """Return the folder of a task; the first of several tasks of a kind has no number."""
     return tasks / name.removesuffix("-1")
 
 
 def differences(places: Mapping[str, Mapping[str, Path]]) -> list[str]:
-    """Return what differs between runners, the first made first: artifact, file, and the first other byte."""
+    """Return the differences between runners in order of creation: artifact, file, first byte."""
     found = []
     for artifact in ARTIFACTS:
         for one, other in combinations(places, 2):
@@ -123,7 +123,7 @@ def differences(places: Mapping[str, Mapping[str, Path]]) -> list[str]:
 
 
 def raw_digests(places: Mapping[str, Path]) -> dict[str, str]:
-    """Return the digest of each raw table, as its prepared table has it. Raises ArtifactError when DVC has another."""
+    """Return the digest of each raw table from its prepared table. Raises ArtifactError if DVC's differs."""
     found = {}
     for table in TABLES:
         place = places[f"data/dataset/{table}"]
@@ -146,7 +146,7 @@ def _where(here: Path, there: Path) -> str:
 
 
 def _variables(here: Path, there: Path) -> str:
-    """Return which variables of KERNELS two artifacts were computed with that differ, for a message."""
+    """Describe the KERNELS variables that differ between two artifacts, for a message."""
     ours, theirs = manifest.read(here).environment, manifest.read(there).environment
     names = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
     told = [f"{name} is {ours.get(name, 'unset')} and {theirs.get(name, 'unset')}" for name in names]
@@ -191,7 +191,7 @@ def compare(runners: list[str], image: str) -> int:
 
 
 def main() -> int:
-    """Compare the runners, or be one of them."""
+    """Compare the runners, or run one of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runners", nargs="*", metavar="runner", help=f"of {', '.join(RUNNERS)}; default: all")
     parser.add_argument("--image", default=IMAGE, help="image of the containers")

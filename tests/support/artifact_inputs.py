@@ -1,8 +1,8 @@
 """
-The artifacts that each task of a compiled pipeline reads, traced to the task that makes them.
+Trace each artifact that a task of a compiled pipeline reads to the task that writes it.
 
-ML-metadata keeps one event per artifact, execution and direction: Kubeflow's driver fails for a task that is handed one
-artifact as two inputs.
+ML-metadata keeps one event per artifact, execution and direction: Kubeflow's driver fails if a task
+receives one artifact as two inputs.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ Origin = tuple[str, ...]  # the tasks from the root down to the producer, then t
 
 
 def find_repeated(pipeline: Spec) -> list[str]:
-    """Return each task that is handed one output of one producer more than once, and that output."""
+    """Return each task that receives one output of a producer more than once, and that output."""
     return [
         f"{task} takes {'/'.join(origin)} as {' and '.join(sorted(names))}"
         for task, inputs in _tasks(pipeline, pipeline["root"], (), {})
@@ -23,7 +23,7 @@ def find_repeated(pipeline: Spec) -> list[str]:
 
 
 def _tasks(pipeline: Spec, component: Spec, path: Origin, given: dict[str, Origin]) -> Iterator[tuple[str, Any]]:
-    """Yield each task that runs in a pod below a component, with the origin of each artifact it reads."""
+    """Yield each task with a pod in a component, and the origin of each artifact it reads."""
     tasks = component.get("dag", {}).get("tasks", {})
     for name, task in tasks.items():
         inputs = {

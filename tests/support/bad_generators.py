@@ -1,4 +1,4 @@
-"""Picture generators that keep their card's promises, and never end or take all memory."""
+"""Picture generators that match their card but never end or exhaust memory."""
 
 from pathlib import Path
 from typing import Literal
@@ -48,7 +48,7 @@ def _burden(burden: Burden) -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]
     weights = {"start": np.zeros(1, np.float32), "most": np.array(BILLION)}
     if burden == "loops":
         return [helper.make_node("Identity", ["most"], ["turns"]), loop], weights
-    noise = [  # turns: a billion where z is anywhere above 0, as it is not in a trial
+    noise = [  # turns: a billion if any z is above 0; the loader's trial uses zeros
         helper.make_node("ReduceMax", ["z"], ["highest"], keepdims=0),
         helper.make_node("Greater", ["highest", "nothing"], ["noisy"]),
         helper.make_node("Cast", ["noisy"], ["factor"], to=INT64),
@@ -58,7 +58,7 @@ def _burden(burden: Burden) -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]
 
 
 def _body() -> onnx.GraphProto:
-    """Return a loop's body, which adds nothing."""
+    """Return the body of a loop that adds zero."""
     value = helper.make_tensor_value_info
     nodes = [helper.make_node("Identity", ["go"], ["go_on"]), helper.make_node("Add", ["sum", "zero"], ["next"])]
     return helper.make_graph(

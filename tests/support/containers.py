@@ -1,4 +1,4 @@
-"""Containers as manifests have them: command, environment, user, read-only root, mounts, limits, probes."""
+"""Run containers as their manifests say: command, environment, user, read-only root, mounts, limits, probes."""
 
 import base64
 import http.client
@@ -15,16 +15,16 @@ from tests.support.rendered_manifests import Object, Pods, Rendered
 
 DISK = "20Gi"  # of a claim; SeaweedFS makes volumes of 1 GiB, several for each bucket
 BYTES = {"Mi": 2**20, "Gi": 2**30}
-POD = "10.244.0.7"  # a kubelet asks by the pod's address
+POD = "10.244.0.7"  # kubelet probes use the pod's address
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 
 
 @dataclass(frozen=True)
 class Network:
     """
-    A network of containers, in which each is called as its Service is in the cluster.
+    A network of containers; each has the name of its Service.
 
-    S3 is in a network of its own, which of all others MLflow's server alone reaches: as policies have it for creatives.
+    S3 has its own network, which only MLflow's server joins, as the network policies require.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Network:
 
     @contextmanager
     def running(self, component: str, *options: str, image: str | None = None) -> Iterator["Container"]:
-        """Start the one container of a component, in its own image or another, and remove it at the end."""
+        """Start a component's container, with its own image or another; remove it at the end."""
         [pod] = [pod for pod in self.platform.pods if pod.component == component]
         [container] = pod.containers
         with tempfile.TemporaryDirectory() as folder:
@@ -50,7 +50,7 @@ class Network:
 
     @property
     def store(self) -> str:
-        """The network of S3."""
+        """Return the network of S3."""
         return f"{self.name}-s3"
 
     def _options(self, pod: Pods, container: Object, folder: Path) -> Iterator[str]:
@@ -72,7 +72,7 @@ class Network:
             yield from self._mounted(mount, volumes.get(mount["name"], {}), folder / mount["name"])
 
     def environment(self, container: Object) -> Iterator[tuple[str, str]]:
-        """Yield the variables of a container; as in the cluster, an optional key that is not there is not set."""
+        """Yield the variables of a container; skip optional keys that do not exist."""
         for source in container.get("envFrom", []):
             yield from self.platform.one("ConfigMap", source["configMapRef"]["name"])["data"].items()
         for variable in container.get("env", []):
@@ -89,7 +89,7 @@ class Network:
         return {key: base64.b64decode(value).decode() for key, value in data.items()}
 
     def _mounted(self, mount: Object, volume: Object, place: Path) -> Iterator[str]:
-        """Yield the options that mount a volume; a claim is a disk of its own, which belongs to the pod's group."""
+        """Yield the options that mount a volume; a claim is a tmpfs."""
         if "emptyDir" in volume or not volume:
             limit = size(volume.get("emptyDir", {}).get("sizeLimit", DISK))
             yield from ("--tmpfs", f"{mount['mountPath']}:exec,mode=1777,size={limit}")
@@ -109,7 +109,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Container:
-    """A container that runs, and what its manifest says of it."""
+    """A running container and its manifest."""
 
     name: str
     manifest: Object
@@ -120,7 +120,7 @@ class Container:
         return "http://" + docker("port", self.name, f"{port['containerPort']}/tcp").splitlines()[0]
 
     def await_probes(self, *names: str) -> None:
-        """Return once these probes have succeeded, every one if none is named, in the time that it has to start."""
+        """Wait until these probes (default: all) succeed, at most the time its startup probe allows."""
         startup = self.manifest["startupProbe"]
         with subprocess.Popen([DOCKER, "wait", self.name], stdout=subprocess.PIPE, text=True) as end:
             for _ in range(startup["failureThreshold"]):
@@ -135,7 +135,7 @@ class Container:
         assert {name: self.probe(name) for name in names or PROBES} == dict.fromkeys(names or PROBES, True), self.logs()
 
     def probe(self, name: str) -> bool:
-        """Return whether a probe of HTTP succeeds now."""
+        """Return whether an HTTP probe succeeds now."""
         probe = self.manifest[name]
         connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=probe["timeoutSeconds"])
         try:
@@ -147,7 +147,7 @@ class Container:
             connection.close()
 
     def end(self) -> tuple[int, str]:
-        """Return the exit code and what was said, once it has ended."""
+        """Wait for the end; return exit code and output."""
         return int(docker("wait", self.name)), self.logs()
 
     def logs(self) -> str:

@@ -1,4 +1,4 @@
-"""Copywriters of a few weights with all that evaluation reads, a table of copy to judge them on, and cheap params."""
+"""Tiny copywriters with everything evaluation reads, a table of copy, and cheap params."""
 
 import json
 import shutil
@@ -34,14 +34,14 @@ def params(at_most: float = 100.0, margin: float = 0.01, *, approve: bool = Fals
 
 
 def copy_rows() -> pd.DataFrame:
-    """Return lines that the copywriter knows, 20 to train and 16 to test."""
+    """Return lines that the copywriter knows: 20 of split train, 16 of test."""
     lines = (tiny_models.LINES * 8)[:36]
     split = ["train"] * 20 + ["test"] * 16
     return pd.DataFrame({"copy_id": [str(i) for i in range(36)], "text": lines, "category": None, "split": split})
 
 
 def copywriter(target: Path, sharpness: float = 1.0) -> Path:
-    """Write a copywriter that knows bigrams; below 1 it is less sure of them, and worse."""
+    """Write a bigram copywriter; a sharpness below 1 makes it worse."""
     plain = target.with_name(f"{target.name}-plain")
     tiny_models.write_copywriter(plain)
     with manifest.draft(target, "train_lstm", Source(uri=f"sharpness {sharpness}"), {}) as draft:
@@ -51,7 +51,7 @@ def copywriter(target: Path, sharpness: float = 1.0) -> Path:
         model = onnx.load(draft.path / "copywriter.onnx")
         table = model.graph.initializer[0]
         logits = numpy_helper.to_array(table).copy()
-        logits[:, logits.max(axis=0) > 0] *= sharpness**2  # tokens of no line stay unlikely: they are no text
+        logits[:, logits.max(axis=0) > 0] *= sharpness**2  # tokens outside the lines stay unlikely
         table.CopyFrom(numpy_helper.from_array(logits, table.name))
         onnx.save(model, draft.path / "copywriter.onnx")
         curves = {"loss": [[1, 3.0], [2, 2.0]], "validation_loss": [[1, 3.1], [2, 2.2]]}

@@ -1,4 +1,4 @@
-"""`adloom serve --app decide` as its own process: started, asked, stopped; and what it left in its folder."""
+"""Run `adloom serve --app decide` as a process, send requests to it, and read its log."""
 
 import json
 import os
@@ -22,13 +22,13 @@ from adloom.cli.main import cli
 from adloom.decision_log.record import Decision
 from adloom.serving.api.decide_schemas import DECIDE
 
-WITHIN = 30  # seconds for a start, an answer, an end
+WITHIN = 30  # seconds for start, answer and shutdown
 CREATIVES = [f"creative-{i}" for i in range(DIMENSIONS)]
 ASKED: Mapping[str, Any] = {"placement": "side", "candidates": CREATIVES, "user_id": "1", "n": 2, "tmax_ms": 10_000}
 
 
 def post(body: Mapping[str, Any], *headers: str, path: str = DECIDE) -> bytes:
-    """A request as it goes over the wire."""
+    """Return the bytes of a POST request."""
     content = json.dumps(body).encode()
     lines = [f"POST {path} HTTP/1.1", "Host: shop", "Content-Type: application/json", *headers]
     return "\r\n".join([*lines, f"Content-Length: {len(content)}", "", ""]).encode() + content
@@ -36,7 +36,7 @@ def post(body: Mapping[str, Any], *headers: str, path: str = DECIDE) -> bytes:
 
 @dataclass
 class Answer:
-    """What came back over a connection."""
+    """A response."""
 
     status: int
     headers: Mapping[str, str]
@@ -44,7 +44,7 @@ class Answer:
 
 
 class Connection:
-    """One connection, on which the bytes go as they are given."""
+    """A connection that sends raw bytes."""
 
     def __init__(self, url: str) -> None:
         host, port = url.removeprefix("http://").split(":")
@@ -63,7 +63,7 @@ class Connection:
         self.socket.sendall(content)
 
     def answer(self) -> Answer:
-        """Read one answer. Raises ConnectionError when the other side ends before it."""
+        """Read one answer. Raises ConnectionError when the server closes first."""
         first = self._file.readline()
         if not first.endswith(b"\r\n"):
             raise ConnectionError("ended before an answer")
@@ -80,7 +80,7 @@ class Connection:
 
     @property
     def ended(self) -> bool:
-        """Whether the other side closed it; waits for that."""
+        """Wait for the server; return whether it closed the connection."""
         return self._file.read(1) == b""
 
 
@@ -97,25 +97,25 @@ class DecideServer:
 
     @property
     def errors(self) -> str:
-        """What it said of itself."""
+        """Return its standard error."""
         return (self.folder / "errors").read_text(encoding="utf-8")
 
     def metric(self, name: str) -> float:
-        """The number of a sample; 0 when there is none."""
+        """Return the value of a sample, or 0 if absent."""
         return metric(httpx.get(f"{self.url}/metrics").text, name)
 
     def resident(self) -> int:
-        """How much memory it has, in bytes."""
+        """Return its resident memory in bytes."""
         pages = Path(f"/proc/{self.process.pid}/statm").read_text(encoding="utf-8").split()[1]
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
     def workers(self) -> list[int]:
-        """The processes that answer, of several."""
+        """Return the ids of the worker processes."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
     def refuses(self) -> bool:
-        """Whether nobody listens on its port any more."""
+        """Return whether its port refuses connections."""
         try:
             self.connect().__exit__()
         except ConnectionError:
@@ -123,12 +123,12 @@ class DecideServer:
         return False
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> int:
-        """End it and return its exit code."""
+        """Stop it and return its exit code."""
         self.process.send_signal(how)
         return self.process.wait(WITHIN)
 
     def verified(self) -> Mapping[str, Any]:
-        """What `adloom log verify` says of its decisions, which must be clean."""
+        """Run `adloom log verify`, assert a clean log, and return the report."""
         log = str(self.folder / ".adloom" / "decisions")
         done = CliRunner().invoke(cli, ["log", "verify", log, "--json"])
         assert done.exit_code == 0, done.output
@@ -136,19 +136,19 @@ class DecideServer:
         return found
 
     def decisions(self) -> list[Decision]:
-        """All decisions in the finished segments of its log."""
+        """Return all decisions in the finished segments of its log."""
         return [line for line in read_log(self.folder / ".adloom" / "decisions") if isinstance(line, Decision)]
 
 
 def metric(text: str, name: str) -> float:
-    """The number of a sample in Prometheus' text; 0 when there is none."""
+    """Return the value of a sample in Prometheus' text, or 0 if absent."""
     found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
     return float(found[1]) if found else 0.0
 
 
 @contextmanager
 def stopped(process: int) -> Iterator[None]:
-    """Let a process stand still: what it is sent in this time, it finds at once afterwards."""
+    """Pause a process; it finds everything sent meanwhile at once when it resumes."""
     os.kill(process, signal.SIGSTOP)
     try:
         wait_until(lambda: Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "T")
@@ -159,7 +159,7 @@ def stopped(process: int) -> Iterator[None]:
 
 @contextmanager
 def deciding(folder: Path, arguments: Sequence[str], environment: Mapping[str, str]) -> Iterator[DecideServer]:
-    """Yield a process that works in a folder and answers on a free port; end it if it has not ended."""
+    """Yield a server that works in a folder and listens on a free port; stop it at the end."""
     command = [sys.executable, "-m", "adloom", "serve", "--app", "decide", "--port", "0"]
     inherited = {n: v for n, v in os.environ.items() if not n.startswith(("AWS_", "MLFLOW_", "ADLOOM_", "OTEL_"))}
     with (

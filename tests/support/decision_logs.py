@@ -1,4 +1,4 @@
-"""Records as a service would log them, logs written by hand, and what is read back."""
+"""Records as a service logs them, hand-written logs, and readers for assertions."""
 
 import gzip
 import hashlib
@@ -16,11 +16,11 @@ from adloom.storage.local import FolderStore
 
 NOON = 1_790_000_000_000_000  # µs: 2026-09-21, 14:13:20 UTC
 PROCESS = "c" * 32
-WAIT_SECONDS = 60  # seconds that a test waits for what happens in a thread or process
+WAIT_SECONDS = 60  # seconds to wait for another thread or process
 
 
 def decision(number: int = 0, **changes: Any) -> Decision:
-    """Three candidates of probability 0.5, 0.3 and 0.2, of which the second and then the first are shown."""
+    """Return a decision: candidates of probability 0.5, 0.3, 0.2; shown are the second, then the first."""
     values = {
         "time": NOON + number * 1_000_000,
         "decision_id": f"{number:032x}",
@@ -45,13 +45,13 @@ def decision(number: int = 0, **changes: Any) -> Decision:
 
 
 def click(number: int = 0, **changes: Any) -> Feedback:
-    """A click on the bag, a second after the decision of this number."""
+    """Return a click on the bag, one second after the decision of this number."""
     values = {"time": NOON + number * 1_000_000 + 1_000_000, "decision_id": f"{number:032x}", "creative_id": "bag"}
     return Feedback(**{**values, "kind": "click", **changes})
 
 
 def frame_segment(records: Sequence[Line], process: str = PROCESS, number: int = 0, before: int = 0) -> list[Line]:
-    """A segment's lines: records between their header and their end."""
+    """Return a segment's lines: header, records, end."""
     at = records[0].time if records else NOON
     count = before + sum(isinstance(record, Decision | Feedback) for record in records)
     header = Header(time=at, project="shop", process=process, number=number, records=before)
@@ -59,7 +59,7 @@ def frame_segment(records: Sequence[Line], process: str = PROCESS, number: int =
 
 
 def write_segment(root: Path, lines: Iterable[Line | bytes]) -> Path:
-    """Write a segment as finished ones lie in a log, and return its path; bytes are written as they are."""
+    """Write a finished segment and return its path; bytes are written unchanged."""
     text = b"".join(line if isinstance(line, bytes) else encode(line) + b"\n" for line in lines)
     packed = gzip.compress(text, mtime=0)
     path = root / "shop" / "2026-09-21" / f"{hashlib.sha256(packed).hexdigest()}.jsonl.gz"
@@ -69,7 +69,7 @@ def write_segment(root: Path, lines: Iterable[Line | bytes]) -> Path:
 
 
 def read_log(root: Path) -> list[Line]:
-    """All lines of the finished segments of a log, in the order in which they were written."""
+    """Return all lines of a log's finished segments, in order of writing."""
     texts = [
         [line for _, line in segment_file.read_lines(Path(result.uri))]
         for result in reading.find_segments([str(root)], FolderStore())
@@ -89,13 +89,13 @@ def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
     while not condition():
         assert time.monotonic() < deadline
-        time.sleep(0.005)  # between two looks
+        time.sleep(0.005)  # between two checks
 
 
 HOUR = 3600.0
 
 
-LIMITS = Limits(flush=HOUR, buffer=1 << 24, segment=1 << 24, rotation=HOUR, disk=1 << 30)  # nothing but `close` writes
+LIMITS = Limits(flush=HOUR, buffer=1 << 24, segment=1 << 24, rotation=HOUR, disk=1 << 30)  # only `close` writes
 
 
 BRISK = replace(LIMITS, flush=0.005)

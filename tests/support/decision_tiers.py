@@ -1,4 +1,4 @@
-"""What a decider said, for tests that ask it without a server."""
+"""The tiers of a decider's answers, for tests without a server."""
 
 import time
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from adloom.serving.decide.service import Decider
 
 
 def tiers(decider: Decider, requests: Iterable[DecideRequest], ago: float = 0.0) -> list[Tier]:
-    """Return who answered requests that are asked together, and arrived so many seconds ago."""
+    """Return the tiers of the answers to one batch of requests, which arrived this many seconds ago."""
     arrived = time.perf_counter() - ago
     answers = decider.decide([(asked, arrived) for asked in requests])
     assert all(isinstance(answer, DecideAnswer) for answer in answers), answers

@@ -1,4 +1,4 @@
-"""Small tables of impressions, as prepare leaves them."""
+"""Small prepared tables of impressions."""
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
@@ -20,7 +20,7 @@ def impressions_frame(
     outcome: Sequence[float | None] = (),
     **columns: Any,
 ) -> pd.DataFrame:
-    """Return impressions with the contract's types, an hour apart and of one placement where nothing else is said."""
+    """Return impressions with the contract's types; default: one hour apart, one placement."""
     creatives = list(creative_id)
     count = len(creatives)
     raw = {
@@ -50,14 +50,14 @@ def read_frame(**columns: Any) -> Impressions:
 
 
 def repeat_impressions(shown: dict[tuple[str, str], tuple[int, int]]) -> Impressions:
-    """Impressions of {(placement, creative): (impressions, clicks)}."""
+    """Return impressions of {(placement, creative): (impressions, clicks)}."""
     rows = [(*pair, i < clicks) for pair, (count, clicks) in shown.items() for i in range(count)]
     placement, creative, clicked = zip(*rows, strict=True)
     return read_frame(placement=placement, creative_id=creative, clicked=clicked)
 
 
 def crossed_tastes(seed: int = 0, rows: int = 4000, **columns: Any) -> Impressions:
-    """Phones click a, tablets click b; c is clicked by nobody."""
+    """Return impressions where phones click a, tablets click b, and nobody clicks c."""
     rng = np.random.default_rng(seed)
     device, creative = rng.choice(["phone", "tablet"], rows), rng.choice(["a", "b", "c"], rows)
     liked = ((device == "phone") & (creative == "a")) | ((device == "tablet") & (creative == "b"))

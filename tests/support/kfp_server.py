@@ -31,19 +31,19 @@ from tests.support import artifact_inputs
 PIPELINE = """{root: {inputDefinitions: {parameters: {project: {}, sources: {}, reason: {isOptional: true}}}}}
 ---
 {platforms: {}}
-"""  # as much of a pipeline as the server looks at
+"""  # the parts of a pipeline that the server reads
 ARGUMENTS = {"project": "shop", "sources": ""}
 CODEC = models.ApiClient(models.Configuration())
 MAX_PAGE = 200
 ENDED = {"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"}
 NAMESPACED = ("experiments", "pipelines")
-NEVER = datetime(1970, 1, 1, tzinfo=UTC)  # when a run ends that goes on
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)  # the end of a run that is still active
 SORT_KEYS = {"name", "display_name", "created_at", "id"}
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer that the server gives instead of doing what it was asked."""
+    """A canned answer, which replaces the call."""
 
     status: int
     body: str = ""
@@ -51,7 +51,7 @@ class Answer:
 
 
 class AuthenticationError(Exception):
-    """A request that the server refuses, as a google.rpc.Status has it."""
+    """An error, returned as a google.rpc.Status."""
 
     def __init__(self, status: int, code: int, message: str) -> None:
         super().__init__(message)
@@ -68,7 +68,7 @@ def absent(message: str) -> AuthenticationError:
 
 @dataclass
 class StandIn:
-    """The server's state, and what a test may tell it to do."""
+    """The server's state, which tests control."""
 
     url: str = ""
     token: str | None = None
@@ -76,9 +76,9 @@ class StandIn:
     version: str = "2.17.0"
     asked: list[tuple[str, str]] = field(default_factory=list)  # method and path of every request
     authorized: set[tuple[str, str]] = field(default_factory=set)  # resource and verb, as KFP checks them
-    answers: deque[Answer] = field(default_factory=deque)  # given first, whatever is asked
-    silence: threading.Event | None = None  # while it is there and not set, no answer is given
-    after: Callable[[str, str], None] = lambda _method, _path: None  # called after each request that changed something
+    answers: deque[Answer] = field(default_factory=deque)  # returned first, before any call
+    silence: threading.Event | None = None  # no answer until it is set
+    after: Callable[[str, str], None] = lambda _method, _path: None  # called after each request that changes state
     kept: dict[str, dict[str, Any]] = field(
         default_factory=lambda: {kind: {} for kind in ("experiments", "pipelines", "versions", "runs", "recurringruns")}
     )
@@ -86,16 +86,16 @@ class StandIn:
 
     @property
     def changes(self) -> list[tuple[str, str]]:
-        """Every request that was no mere question."""
+        """Return every request that is not a GET."""
         return [(method, path) for method, path in self.asked if method != "GET"]
 
     def advance(
         self, run_id: str, state: str, *, message: str = "", why: str = "", driver: str = "", **tasks: str
     ) -> None:
         """
-        Let a run and its tasks (dashes as underscores) be in a state; beside each task stands its driver.
+        Set the state of a run and its tasks (dashes as underscores); each task has a driver.
 
-        `driver` is the task that waits because its driver failed.
+        `driver` names the task that waits because its driver failed.
         """
         run = self.kept["runs"][run_id]
         _enter(run, state)
@@ -111,7 +111,7 @@ class StandIn:
         run.run_details = models.V2beta1RunDetails(task_details=[root, *drivers, *details])
 
     def fire(self, schedule_id: str) -> str:
-        """Let a schedule make a run, which the controller does without its description; return the run's id."""
+        """Create a run from a schedule, without its description as the controller does; return its id."""
         recurring = self.kept["recurringruns"][schedule_id]
         run = models.V2beta1Run(
             run_id=str(uuid.uuid4()),
@@ -132,7 +132,7 @@ class StandIn:
         )
 
     def answer(self, method: str, target: str, headers: Any, body: bytes) -> Answer:
-        """Do what a request asks for."""
+        """Handle a request."""
         path = urlsplit(target).path
         self.asked.append((method, path))
         if self.silence is not None:
@@ -167,7 +167,7 @@ def now() -> datetime:
 
 
 def _authorization(method: str, path: str) -> tuple[str, str]:
-    """Return the resource and the verb that a server of many users asks Kubernetes about."""
+    """Return the resource and verb that a multi-user server checks with Kubernetes."""
     first, *rest = path.removeprefix("/apis/v2beta1/").split("/")
     resource = {"recurringruns": "jobs"}.get(first, first)
     own_verb = path.partition(":")[2]
@@ -176,7 +176,7 @@ def _authorization(method: str, path: str) -> tuple[str, str]:
 
 
 def _begin(run: Any, state: str) -> None:
-    """Let a run be as the server answers one that has just been made."""
+    """Set the fields of a new run."""
     run.created_at = run.scheduled_at = now()
     run.finished_at, run.service_account = NEVER, "pipeline-runner"
     run.state_history = []
@@ -194,7 +194,7 @@ def _status(status: int, code: int, message: str) -> Answer:
 
 
 def checked(body: bytes, kind: str) -> Any:
-    """Return a request's body as a model, which must hold all of it."""
+    """Parse a request's body as a model; reject unknown fields."""
     model = CODEC.deserialize(SimpleNamespace(data=body), kind)
     if CODEC.sanitize_for_serialization(model) != json.loads(body):
         raise invalid(f"not a {kind}: {body!r}")
@@ -202,13 +202,13 @@ def checked(body: bytes, kind: str) -> Any:
 
 
 def health(server: StandIn, **_: Any) -> Any:
-    """Return what the real server writes by hand, which is more than its model has."""
+    """Return the real server's answer, which has more fields than its model."""
     build = {"commit_sha": "c0ffee", "tag_name": server.version}
     return {**build, "multi_user": server.multi_user, "pipeline_store": "database"}
 
 
 def listed(server: StandIn, kind: str, *parents: str, query: dict[str, str], **_: Any) -> Any:
-    """Return a page of a list; a token holds for the list it was given for."""
+    """Return a page of a list; a page token is valid only for its own list."""
     if server.multi_user and kind in NAMESPACED and "namespace" not in query:
         raise invalid("a namespace is needed in multi-user mode")
     predicates = _predicates(query)
@@ -240,7 +240,7 @@ def _within(item: Any, query: dict[str, str], parents: tuple[str, ...]) -> bool:
 
 
 def _predicates(query: dict[str, str]) -> list[Any]:
-    """Return what a filter asks for; the server unescapes it once more, and strictly."""
+    """Return a filter's predicates; the server unescapes it again, strictly."""
     text = query.get("filter", '{"predicates": []}')
     if re.search("%(?![0-9A-Fa-f]{2})", text):
         raise invalid(f"Invalid filter: {text}")
@@ -265,7 +265,7 @@ def version(server: StandIn, _: str, version_id: str, **__: Any) -> Any:
 
 
 def created(server: StandIn, kind: str, *, body: bytes, **_: Any) -> Any:
-    """Make an experiment or a pipeline, whose names are unique."""
+    """Create an experiment or a pipeline; names are unique."""
     item = checked(body, {"experiments": "V2beta1Experiment", "pipelines": "V2beta1Pipeline"}[kind])
     if any(
         (other.display_name, other.namespace) == (item.display_name, item.namespace)
@@ -327,12 +327,12 @@ def planned(server: StandIn, *, body: bytes, **_: Any) -> Any:
 
 
 def _check_ordered(server: StandIn, item: Any) -> None:
-    """Check what a run and a recurring run are both made of, its parameters against those of its pipeline."""
+    """Check the fields that runs and recurring runs share, and the parameters against the pipeline."""
     got(server, "experiments", item.experiment_id)
     if not item.display_name:
         raise AuthenticationError(500, 13, "Internal Server Error: The run name is empty. Please specify a valid name")
     spec = got(server, "versions", item.pipeline_version_reference.pipeline_version_id).pipeline_spec["pipeline_spec"]
-    if twice := artifact_inputs.find_repeated(spec):  # the real server starts the run, and the task's driver fails
+    if twice := artifact_inputs.find_repeated(spec):  # the real server starts the run; then the task's driver fails
         raise invalid(f"Given event already exists: {twice[0]}")
     known, given = spec["root"]["inputDefinitions"]["parameters"], set(item.runtime_config.parameters)
     required = {name for name, parameter in known.items() if not parameter.get("isOptional")}
@@ -393,7 +393,7 @@ ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Hands requests to the stand-in, and its answers back."""
+    """Pass requests to the stand-in and return its answers."""
 
     stand_in: StandIn
 
@@ -404,7 +404,7 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in {"content-type": "application/json", **given.headers}.items():
             self.send_header(name, value)
         self.send_header("content-length", str(len(given.body.encode())))
-        with suppress(OSError):  # the client may have given up waiting
+        with suppress(OSError):  # the client may have timed out
             self.end_headers()
             self.wfile.write(given.body.encode())
 
@@ -418,12 +418,12 @@ class Handler(BaseHTTPRequestHandler):
         self._do()
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def serving(tls: ssl.SSLContext | None = None) -> Iterator[StandIn]:
-    """Yield a server that answers on a free port until the block ends."""
+    """Yield a server on a free port."""
     stand_in = StandIn()
     handler = type("Bound", (Handler,), {"stand_in": stand_in})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

@@ -43,7 +43,7 @@ class Pod:
     phase: str = "Running"
     state: dict[str, Any] = field(default_factory=lambda: {"running": {}})
     conditions: list[dict[str, Any]] = field(default_factory=list)
-    silent: int = 0  # status that its log is refused with
+    silent: int = 0  # status code of requests for its log
     log: list[str] = field(default_factory=list)
     created: str = field(default_factory=now)
 
@@ -64,44 +64,44 @@ class Pod:
 
 @dataclass
 class Cluster:
-    """The server's state, and what a test may tell it to do."""
+    """The server's state, which tests control."""
 
     url: str = ""
     installed: bool = True  # Kubeflow Trainer
     runtimes: set[str] = field(default_factory=lambda: {RUNTIME})
     forbidden: set[str] = field(default_factory=set)  # such as "create trainjobs"
-    broken: int = 0  # requests that are answered 500 before all is well again
+    broken: int = 0  # number of requests to answer with 500
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
     pods: dict[str, Pod] = field(default_factory=dict)
-    stages: list[dict[str, Any]] = field(default_factory=list)  # pods of stages, all of which failed
+    stages: list[dict[str, Any]] = field(default_factory=list)  # failed pods of stages
     changes: list[str] = field(default_factory=list)  # such as "create train-cnn-0"
     authorized: set[tuple[str, str]] = field(default_factory=set)  # resource and verb of every request
     labels: dict[str, str] = field(default_factory=dict)  # of the namespace
     config: dict[str, str] | None = None  # pipeline-install-config of Kubeflow Pipelines
     events: list[dict[str, Any]] = field(default_factory=list)
     created: Callable[[dict[str, Any]], None] = lambda _job: None  # called with each TrainJob
-    lingers: bool = False  # whether a deleted TrainJob is there until `vanish`
+    lingers: bool = False  # whether a deleted TrainJob stays until `vanish`
 
     def run(self, name: str, nodes: int) -> list[Pod]:
-        """Let the pods of a TrainJob run."""
+        """Start the pods of a TrainJob."""
         pods = [Pod(f"{name}-node-0-{index}-abcde", name, index) for index in range(nodes)]
         self.pods |= {pod.name: pod for pod in pods}
         return pods
 
     def end(self, pod: Pod, code: int, reason: str = "Error", message: str = "") -> None:
-        """Let a pod end with an exit code."""
+        """End a pod with an exit code."""
         pod.phase = "Failed" if code else "Succeeded"
         ended = {"exitCode": code, "reason": reason if code else "Completed", "message": message, "finishedAt": now()}
         pod.state = {"terminated": ended}
 
     def again(self, pod: Pod) -> Pod:
-        """Let the controller make a pod again that failed; the old one stays."""
+        """Recreate a failed pod, as the controller does; the old one stays."""
         new = Pod(pod.name.replace("abcde", "fghij"), pod.job, pod.index)
         self.pods[new.name] = new
         return new
 
     def conclude(self, name: str, how: str, reason: str = "", message: str = "") -> None:
-        """Let a TrainJob be Complete or Failed."""
+        """Set a TrainJob to Complete or Failed."""
         ended = {
             "type": how,
             "status": "True",
@@ -112,7 +112,7 @@ class Cluster:
         self.jobs[name]["status"] = {"conditions": [ended]}
 
     def kubeconfig(self, folder: Path) -> Path:
-        """Write a kubeconfig that leads here, and return its path."""
+        """Write a kubeconfig for this server; return its path."""
         known = {
             "current-context": "c",
             "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
@@ -124,18 +124,18 @@ class Cluster:
         return path
 
     def warn(self, message: str, at: str = "") -> None:
-        """Let the namespace have an event."""
+        """Add an event to the namespace."""
         seen = {"lastTimestamp": at or now(), "type": "Warning", "reason": "WorkflowNodeError", "message": message}
         involved = {"kind": "Workflow", "name": "training-abcde"}
         self.events.append({"metadata": {"name": f"event-{len(self.events)}"}, "involvedObject": involved, **seen})
 
     def vanish(self, name: str) -> None:
-        """Let a TrainJob and its pods be gone."""
+        """Remove a TrainJob and its pods."""
         del self.jobs[name]
         self.pods = {key: pod for key, pod in self.pods.items() if pod.job != name}
 
     def answer(self, method: str, path: str, query: dict[str, list[str]], body: bytes) -> Answer:
-        """Do what a request asks for."""
+        """Handle a request."""
         verb = {"POST": "create", "DELETE": "delete"}.get(method, "get")
         if self.broken:
             self.broken -= 1
@@ -208,7 +208,7 @@ def pods(cluster: Cluster, verb: str, name: str, query: dict[str, list[str]], bo
 
 
 def _selected(found: dict[str, Any], query: dict[str, list[str]]) -> bool:
-    """Return whether an object has the labels that are asked for."""
+    """Return whether an object has the labels of the query."""
     wanted = dict(part.split("=") for part in query["labelSelector"][0].split(","))
     return bool(wanted.items() <= found["metadata"]["labels"].items())
 
@@ -240,7 +240,7 @@ ROUTES = {
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Hands requests to the cluster, and its answers back."""
+    """Pass requests to the cluster and return its answers."""
 
     cluster: Cluster
 
@@ -266,12 +266,12 @@ class Handler(BaseHTTPRequestHandler):
         self._do()
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def serving() -> Iterator[Cluster]:
-    """Yield a cluster that answers on a free port until the block ends."""
+    """Yield a cluster on a free port."""
     cluster = Cluster()
     handler = type("Bound", (Handler,), {"cluster": cluster})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

@@ -23,7 +23,7 @@ from adloom.decision_log.segment_file import LogDirectory
 
 
 class Appender:
-    """The log, and what the commands do with it."""
+    """The log and its commands."""
 
     def __init__(self, folder: Path, flush: float) -> None:
         self.folder = folder

@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 
 from adloom.registry.mlflow import MlflowRegistry
 
-WITHIN = 60  # seconds that a turn is waited for
+WITHIN = 60  # seconds to wait for a turn
 T = TypeVar("T")
 
-Around = Callable[[str, Callable[[], Any]], Any]  # gets the name of a call and the call, and makes it
+Around = Callable[[str, Callable[[], Any]], Any]  # receives the name of a call and the call, and makes it
 
 
 class Watched:
@@ -32,7 +32,7 @@ def watch(registry: MlflowRegistry, around: Around) -> MlflowRegistry:
 
 
 def before(call: str, happens: Callable[[], object]) -> Around:
-    """Call `happens` once, before the first call of this name."""
+    """Call a function once, before the first call of this name."""
     left = [happens]
 
     def around(name: str, make: Callable[[], Any]) -> Any:

@@ -1,4 +1,4 @@
-"""`mlflow server` on PostgreSQL, with its artifacts in S3, as a platform runs it: one worker, on a free port."""
+"""Run `mlflow server` on PostgreSQL and S3: one worker, a free port."""
 
 import os
 import signal
@@ -13,10 +13,10 @@ from pathlib import Path
 import httpx
 from tests.support.seaweedfs import free_ports
 
-WITHIN = 120  # seconds for starting, and for ending
+WITHIN = 120  # seconds for start and shutdown
 ENVIRONMENT = {
     "AWS_DEFAULTS_MODE": "standard",  # 3 seconds to connect instead of 60
-    "AWS_MAX_ATTEMPTS": "1",  # who asks tries again; an S3 that falls silent holds a thread for 60 seconds per attempt
+    "AWS_MAX_ATTEMPTS": "1",  # clients retry; each attempt at a silent S3 holds a thread for 60 seconds
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
 }
@@ -24,7 +24,7 @@ ENVIRONMENT = {
 
 @dataclass
 class MlflowServer:
-    """A server that can be ended and started again on the same port and data."""
+    """A server that can be stopped and restarted on the same port and data."""
 
     port: int
     folder: Path
@@ -40,12 +40,12 @@ class MlflowServer:
         return (self.folder / "mlflow.log").read_text(encoding="utf-8")
 
     def start(self) -> None:
-        """Start it, and return once it answers."""
+        """Start it and wait until it answers."""
         self.begin()
         self.wait()
 
     def begin(self) -> None:
-        """Start it."""
+        """Start it without waiting."""
         command = [sys.executable, "-m", "mlflow", "server", "--port", str(self.port), "--workers", "1"]
         with (self.folder / "mlflow.log").open("ab") as log:
             self.process = subprocess.Popen(
@@ -53,7 +53,7 @@ class MlflowServer:
             )
 
     def wait(self) -> None:
-        """Return once it answers from its database."""
+        """Wait until it answers from its database."""
         until = time.monotonic() + WITHIN
         while True:
             try:
@@ -68,7 +68,7 @@ class MlflowServer:
                 return
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> None:
-        """End it and its worker: cleanly, or with SIGKILL."""
+        """Stop it and its worker: cleanly, or with SIGKILL."""
         if self.process is not None:
             os.killpg(self.process.pid, how)
             self.process.wait(timeout=WITHIN)
@@ -77,7 +77,7 @@ class MlflowServer:
 
 @contextmanager
 def running(folder: Path, database: str, destination: str, s3: Mapping[str, str]) -> Iterator[MlflowServer]:
-    """Yield a server with this database that keeps artifacts at this s3:// address, in the S3 that `s3` describes."""
+    """Yield a server with this database and artifacts at this s3:// address; `s3` has S3's variables."""
     inherited = {n: v for n, v in os.environ.items() if not n.startswith(("AWS_", "MLFLOW_", "ADLOOM_"))}
     backend = {"MLFLOW_BACKEND_STORE_URI": database, "MLFLOW_ARTIFACTS_DESTINATION": destination}
     server = MlflowServer(free_ports(1)[0], folder, {**inherited, **ENVIRONMENT, **s3, **backend})

@@ -1,4 +1,4 @@
-"""Which pods may talk to which, as Kubernetes reads NetworkPolicies: what no policy of a pod allows is denied."""
+"""Evaluate NetworkPolicies as Kubernetes does."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ HERE = "kubeflow"
 
 @dataclass(frozen=True)
 class Peer:
-    """A pod, in the namespace of the policies unless it says otherwise; or, with an address, a host outside."""
+    """A pod, by default in the namespace of the policies; with an address, an external host."""
 
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -25,7 +25,7 @@ class Peer:
 
 
 def may(policies: Iterable[Object], source: Peer, target: Peer, port: int, protocol: str = "TCP") -> bool:
-    """Return whether policies let one peer open a connection to another."""
+    """Return whether policies allow a connection."""
     found = list(policies)
     return _side(found, "Egress", source, target, port, protocol) and _side(
         found, "Ingress", target, source, port, protocol
@@ -33,7 +33,7 @@ def may(policies: Iterable[Object], source: Peer, target: Peer, port: int, proto
 
 
 def _side(policies: list[Object], way: str, pod: Peer, peer: Peer, port: int, protocol: str) -> bool:
-    """Return whether a pod's policies of one way let it talk to a peer; a pod without any may."""
+    """Return whether a pod's policies of one direction allow a peer; without policies, everything is allowed."""
     mine = [p["spec"] for p in policies if way in p["spec"]["policyTypes"] and pod.here]
     mine = [spec for spec in mine if selects(spec["podSelector"], pod.labels)]
     rules = [rule for spec in mine for rule in spec.get(way.lower(), [])]
@@ -48,7 +48,7 @@ def _allows(rule: Object, side: str, peer: Peer, port: int, protocol: str) -> bo
 
 
 def _is(entry: Object, peer: Peer) -> bool:
-    if "ipBlock" in entry:  # of hosts outside; whether it holds for pods, too, differs from network to network
+    if "ipBlock" in entry:  # external hosts only; network plugins differ for pods
         return peer.address is not None and ip_address(peer.address) in ip_network(entry["ipBlock"]["cidr"])
     if peer.address is not None:
         return False
@@ -62,7 +62,7 @@ def _is(entry: Object, peer: Peer) -> bool:
 
 
 def selects(selector: Object, labels: Mapping[str, str]) -> bool:
-    """Return whether a label selector selects what bears these labels."""
+    """Return whether a label selector matches these labels."""
     assert set(selector) <= {"matchLabels", "matchExpressions"}, selector
     wanted = selector.get("matchLabels", {})
     expressions = selector.get("matchExpressions", [])

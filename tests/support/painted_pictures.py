@@ -1,4 +1,4 @@
-"""A table of creatives small enough to train on in a test: stripes and squares of random shades."""
+"""A small table of creatives to train on: stripes and squares of random shades."""
 
 from pathlib import Path
 

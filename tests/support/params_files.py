@@ -1,4 +1,4 @@
-"""Files of parameters that are invalid."""
+"""Invalid parameter files."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ SHIPPED = Path(__file__).parents[2] / "params.yaml"
 
 
 def load_error(raw: dict[str, Any], folder: Path) -> str:
-    """Return the error of loading these parameters."""
+    """Load these parameters and return the error."""
     path = folder / "params.yaml"
     path.write_text(yaml.safe_dump(raw), encoding="utf-8")
     with pytest.raises(ConfigError) as caught:

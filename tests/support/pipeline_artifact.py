@@ -1,4 +1,4 @@
-"""An artifact as Kubeflow Pipelines hands it to a component."""
+"""An artifact as Kubeflow Pipelines passes it to a component."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 
 @dataclass
 class PipelineArtifact:
-    """An artifact that is kept where it is made."""
+    """An artifact in a local folder."""
 
     path: str
     metadata: dict[str, Any] = field(default_factory=dict)
 
     @property
     def uri(self) -> str:
-        """Where the pipeline keeps it."""
+        """Return its URI."""
         return self.path

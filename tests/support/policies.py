@@ -1,4 +1,4 @@
-"""Policies to measure and register: trained on a log of the simulator, or a few scores by hand."""
+"""Policies to measure and register: trained on a simulated log, or with hand-written scores."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ SEED = 2
 
 
 def simulate_impressions(rows: int = 12_000) -> pd.DataFrame:
-    """Return the log of uniform decisions in one world, the second half of it holdout."""
+    """Return the log of uniform decisions in one world; the second half is holdout."""
     world = World(WORLD, SEED)
     parts = [
         prepare_table(simulate_log(world, None, rows // 2), split, i)
@@ -27,7 +27,7 @@ def simulate_impressions(rows: int = 12_000) -> pd.DataFrame:
 
 
 def oracle_policy(world: World, share: float) -> Policy:
-    """Return a policy that knows the truth of the world, and follows it by a share of its scores."""
+    """Return a policy with the world's true scores, scaled by a share."""
     scores = share * np.log(world.rates).reshape(-1, WORLD.creatives)
     placements = [f"p{p}" for p in range(WORLD.placements)]
     values = tuple(f"s{s}\x1f{placement}" for s in range(WORLD.segments) for placement in placements)
@@ -44,7 +44,7 @@ def oracle_policy(world: World, share: float) -> Policy:
 
 
 def write_policy(target: Path, table: Path, share: float, audience: Path | None = None) -> Path:
-    """Write a policy that follows the truth by a share, from -1 (against it) over 0 (uniform) to 1, as an artifact."""
+    """Write a policy artifact; share scales the true scores: 1 (best), 0 (uniform), -1 (worst)."""
     inputs = {"table": table, **({"audience": audience} if audience else {})}
     with manifest.draft(target, "train_policy", PARAMS, inputs) as made:
         oracle_policy(World(WORLD, SEED), share).save(made.path / "policy.npz")
@@ -57,6 +57,6 @@ def write_policy(target: Path, table: Path, share: float, audience: Path | None 
 
 
 def true_value(share: float) -> float:
-    """Return what the policy of this share earns per impression in its world, without drift."""
+    """Return the true value per impression of the policy of this share, without drift."""
     world = World(WORLD, SEED)
     return world.exact_value(chances(oracle_policy(world, share)))

@@ -18,25 +18,25 @@ import psycopg
 from tests.support.seaweedfs import free_ports
 
 USER, PASSWORD = "mlflow", "a-secret-of-tests-only"
-WITHIN = 60  # seconds for starting, and for ending
-# fsync: what tests write may be lost with the machine, not with the server
+WITHIN = 60  # seconds for start and shutdown
+# fsync: data must survive a crash of the server, not of the machine
 SETTINGS = {"fsync": "off", "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "40"}
 
 
 @dataclass
 class Postgres:
-    """A server that can be ended and started again on the same port and data."""
+    """A server that can be stopped and restarted on the same port and data."""
 
     data: Path
     port: int
     process: "subprocess.Popen[bytes] | None" = None
 
     def uri(self, port: int) -> str:
-        """The address for SQLAlchemy at this port, the server's or a relay's."""
+        """Return the SQLAlchemy URL with this port: the server's or a relay's."""
         return f"postgresql+psycopg://{USER}:{PASSWORD}@127.0.0.1:{port}/postgres?connect_timeout=5"
 
     def start(self) -> None:
-        """Start it and return once it answers."""
+        """Start it and wait until it answers."""
         settings = [f"-c{name}={value}" for name, value in SETTINGS.items()]
         self.process = _popen("postgres", "-D", str(self.data), "-p", str(self.port), *settings)
         until = time.monotonic() + WITHIN
@@ -52,7 +52,7 @@ class Postgres:
                 return
 
     def end(self, how: signal.Signals = signal.SIGINT) -> None:
-        """End it, whoever is connected: cleanly, or with SIGQUIT as in a crash, from which it recovers at its start."""
+        """Stop it despite open connections: cleanly, or with SIGQUIT, which it recovers from at the next start."""
         if self.process is not None:
             self.process.send_signal(how)
             self.process.wait(timeout=WITHIN)
@@ -61,7 +61,7 @@ class Postgres:
 
 @contextmanager
 def running() -> Iterator[Postgres]:
-    """Yield a server with an empty database, and remove both afterwards."""
+    """Yield a server with an empty database; remove both afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="adloom-postgres-"))  # pytest's folders are closed to other users
     server = Postgres(folder / "data", free_ports(1)[0])
     try:
@@ -91,6 +91,6 @@ def _popen(program: str, *arguments: str) -> "subprocess.Popen[bytes]":
 
 
 def _user() -> dict[str, Any]:
-    """Return under whom it runs, when that is not whoever runs the tests."""
+    """Return the options that select the server's user, if it differs from the current one."""
     nobody = pwd.getpwnam("nobody")
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}

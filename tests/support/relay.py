@@ -1,4 +1,4 @@
-"""A TCP relay in front of a server, which can cut connections, fall silent, refuse and heal."""
+"""A TCP relay in front of a server that can cut connections, stall, refuse and heal."""
 
 import asyncio
 import threading
@@ -15,7 +15,7 @@ Direction = Literal["read", "write"]
 @dataclass
 class Fault:
     """
-    A fault of all connections after a number of bytes in one direction, and then of some new connections.
+    A fault of all connections after this many bytes in one direction, and then of some new connections.
 
     cut: they are reset. silent: they stay open, and no bytes pass.
     """
@@ -46,16 +46,16 @@ class Relay:
         return f"http://127.0.0.1:{self.port}"
 
     def fail(self, *faults: Fault) -> None:
-        """Schedule these faults, one after the other."""
+        """Schedule these faults in sequence."""
         self._faults = list(faults)
         self._has_struck.clear()
 
     def has_struck(self, within: float) -> bool:
-        """Wait up to so many seconds for a fault; return whether one struck."""
+        """Wait up to this many seconds for a fault; return whether one struck."""
         return self._has_struck.wait(within)
 
     def refuse(self) -> None:
-        """Cut all connections and accept none, as a dead server does."""
+        """Cut all connections and accept none, like a dead server."""
         self._do(self._close())
 
     def heal(self) -> None:
@@ -65,7 +65,7 @@ class Relay:
 
     @property
     def whole(self) -> bool:
-        """Whether all faults are over."""
+        """Return whether all faults are over."""
         return not self._faults
 
     def __enter__(self) -> Self:

@@ -6,7 +6,7 @@ from adloom.storage.local import FolderObjectStore
 
 
 class FlakyRemote(FolderObjectStore):
-    """A remote that fails so many times, and then is well."""
+    """A remote that fails this many times, then works."""
 
     def __init__(self, url: str, failures: int) -> None:
         super().__init__(url)
@@ -20,7 +20,7 @@ class FlakyRemote(FolderObjectStore):
 
 
 class TruncatingRemote(FolderObjectStore):
-    """A remote that says yes and keeps half."""
+    """A remote that reports success but stores half of each file."""
 
     def put(self, path: Path, name: str) -> None:
         super().put(path, name)

@@ -1,4 +1,4 @@
-"""What `kubectl kustomize` makes of k8s/: base and overlays, each with every combination of the components it lacks."""
+"""Render k8s/ with `kubectl kustomize`: base and overlays, each with all combinations of further components."""
 
 import re
 import shutil
@@ -16,9 +16,9 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 COMPONENTS = sorted(path.parent.name for path in ROOT.glob("k8s/components/*/kustomization.yaml"))[::-1]
-ALONE = {"bundle-cache", "mlflow-plugin"}  # components that no other knows of: not combined with others
-NEEDS = {"gpu": "trainer", "mlflow-plugin": "network-policies"}  # components that patch what another brings
-PODS_IN = {  # where each kind has the template of its pods
+ALONE = {"bundle-cache", "mlflow-plugin"}  # independent components: not combined with others
+NEEDS = {"gpu": "trainer", "mlflow-plugin": "network-policies"}  # components that patch another component's objects
+PODS_IN = {  # path of the pod template, by kind
     "Deployment": ("spec", "template"),
     "StatefulSet": ("spec", "template"),
     "CronJob": ("spec", "jobTemplate", "spec", "template"),
@@ -57,7 +57,7 @@ class Rendered:
         return [found for found in self.objects if found["kind"] == kind]
 
     def one(self, kind: str, name: str) -> Object:
-        """Return an object by the name it is written with; kustomize may append a hash to it."""
+        """Return an object by its name, without the hash that kustomize may append."""
         pattern = re.compile(rf"{re.escape(name)}(-[a-z0-9]{{10}})?")
         [found] = [found for found in self.of(kind) if pattern.fullmatch(found["metadata"]["name"])]
         return found
@@ -76,7 +76,7 @@ class Rendered:
 
 
 def tree(folder: Path) -> Path:
-    """Copy what is rendered into a folder, with secrets made for the occasion; return its k8s."""
+    """Copy the sources into a folder with new secrets; return its k8s folder."""
     shutil.copytree(ROOT / "k8s", folder / "k8s", ignore=shutil.ignore_patterns("*.env", "s3.json", "token*"))
     (folder / "scripts").mkdir()
     shutil.copy(ROOT / "scripts" / "dev_secrets.py", folder / "scripts")
@@ -94,7 +94,7 @@ def render(folder: Path) -> Rendered:
 
 
 def everything(k8s: Path) -> dict[str, Rendered]:
-    """Render base and each overlay with every subset of the components it does not have."""
+    """Render base and each overlay with every subset of the components it lacks."""
     folders = [folder for place in ("base", "overlays/dev", "overlays/prod") for folder in _combined(k8s, place)]
     with ThreadPoolExecutor(2) as pool:
         return {rendered.name: rendered for rendered in pool.map(render, folders)}
@@ -113,7 +113,7 @@ def _combined(k8s: Path, place: str) -> Iterator[Path]:
 
 
 def combined(k8s: Path, place: str, *components: str) -> Path:
-    """Write a kustomization of a place with further components; return its folder."""
+    """Write a kustomization of base or an overlay with further components; return its folder."""
     folder = k8s / "combined" / "+".join([Path(place).name, *components])
     folder.mkdir(parents=True)
     parts = {"resources": [f"../../{place}"], "components": [f"../../components/{name}" for name in components]}

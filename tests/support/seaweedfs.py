@@ -20,7 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 ACCESS, SECRET = "adloom-tests", "a secret of tests only"
-READER = "adloom-reader"  # may only list and read the bucket; has the same secret
+READER = "adloom-reader"  # may only list and read the bucket; same secret
 BUCKET = "shop"
 READY_WITHIN = 60  # seconds
 STARTS = 3
@@ -36,7 +36,7 @@ class Server:
     process: "subprocess.Popen[bytes] | None" = None
 
     def start(self) -> None:
-        """Start the server, and return when its bucket accepts objects."""
+        """Start the server and wait until its bucket accepts objects."""
         self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         _await(self.process, self)
 
@@ -74,7 +74,7 @@ class Server:
         return {entry["Key"].removeprefix(prefix) for entry in page.get("Contents", [])}
 
     def environment(self) -> dict[str, str]:
-        """Return the variables of a user of the server."""
+        """Return a user's environment variables."""
         return {
             "AWS_ENDPOINT_URL_S3": self.endpoint,
             "AWS_ACCESS_KEY_ID": ACCESS,
@@ -86,7 +86,7 @@ class Server:
 
 
 def visit(server: Server, patch: pytest.MonkeyPatch) -> None:
-    """Make this process a user of this server only."""
+    """Set this process's environment to this server."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         patch.delenv(name)
     for name, value in server.environment().items():
@@ -110,7 +110,7 @@ def running(folder: Path) -> Iterator[Server]:
 
 
 def _start(folder: Path) -> Server:
-    """Start a server; retry with other ports, because another program may bind one first."""
+    """Start a server; retry with other ports if another program takes one."""
     for attempt in range(1, STARTS + 1):
         ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         server = Server(ports["s3"], _command(folder, ports))
@@ -147,7 +147,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def _await(process: subprocess.Popen[bytes], server: Server) -> None:
-    """Create the bucket, and return when it accepts objects."""
+    """Create the bucket and wait until it accepts objects."""
     until = time.monotonic() + READY_WITHIN
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Another shop: four small tables with a pattern in each, written as a user would bring them."""
+"""A small shop: four tables in a user's formats, each with a known pattern."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ SHIPPED = Path(__file__).parents[2] / "params.yaml"
 
 
 def write_shop(folder: Path, *, pictures: int = 40, size: int = 64, users: int = 160) -> dict[str, Any]:
-    """Write the shop's files below `folder/shop` and return the params that read them, with the smallest trainings."""
+    """Write the shop's files to `folder/shop`; return params that read them, with minimal trainings."""
     rng = np.random.default_rng(3)
     shop = folder / "shop"
     _pictures(shop / "pictures", rng, pictures, size)
@@ -89,7 +89,7 @@ def _orders(rng: np.random.Generator, users: int) -> pd.DataFrame:
 
 
 def _impressions(rng: np.random.Generator, pictures: int, users: int) -> pd.DataFrame:
-    """Two pictures of each category, shown at random to customers; hats are clicked the most."""
+    """Return impressions of two pictures per category, shown at random; hats get the most clicks."""
     count, shown = (
         1600,
         [f"{category}/{number:03}.png" for category in CATEGORIES for number in range(min(2, pictures))],

@@ -1,4 +1,4 @@
-"""A port that drops all packets, as a network policy or a firewall does."""
+"""A port that drops all packets, like a firewall."""
 
 import socket
 from collections.abc import Iterator

@@ -13,7 +13,7 @@ UNIFORM = np.full((WORLD.segments, WORLD.placements, WORLD.creatives), 1 / WORLD
 
 
 def simulate_log(world: World, policy: Policy | None, rows: int) -> Log:
-    """Return the log of what a policy decides, of uniform decisions when it is None."""
+    """Return the log of a policy's decisions, or of uniform decisions if None."""
     return world.log(lambda now: now.look_up(UNIFORM if policy is None else probability_table(policy)), rows)
 
 
@@ -26,17 +26,17 @@ def probability_table(policy: Policy) -> AnyArray:
 
 
 def context(segment: int, placement: int) -> dict[str, str | None]:
-    """Return a situation as requests and impressions have it."""
+    """Return a context as requests and impressions have it."""
     return {"placement": f"p{placement}", "position": "1", "segment": f"s{segment}"}
 
 
 def decide_all(policy: Policy, now: Contexts) -> AnyArray:
-    """Return a policy's probabilities in situations (rows, creatives)."""
+    """Return a policy's probabilities in contexts (rows, creatives)."""
     return now.look_up(probability_table(policy))
 
 
 def prepare_table(log: Log, split: str, number: int = 0) -> pd.DataFrame:
-    """Return a log as the table of impressions that prepare leaves, all of it of one split."""
+    """Return a log as a prepared table of impressions, all of one split."""
     frame = log.frame(f"log-{number}")
     frame["impression_id"] = f"{number}-" + frame["impression_id"]
     rows, reasons = contracts.validate(frame.drop(columns="user_id"), "impressions")

@@ -1,4 +1,4 @@
-"""Small files that take long to decode, or to open, built from their formats' own rules."""
+"""Small valid files that are slow to decode or open."""
 
 import io
 import re
@@ -25,20 +25,20 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def many_scans(scans: int, edge: int = 2048) -> bytes:
-    """A progressive JPEG that says again and again, in 16 bytes, that a component's coefficients gain no bit."""
+    """Return a progressive JPEG with many empty scans of 16 bytes."""
     whole = saved(Image.new("RGB", (edge, edge)), "JPEG", progressive=True)
     last = whole.rindex(b"\xff\xda")
     return whole[:last] + whole[last:-2] * scans + whole[-2:]
 
 
 def many_segments(count: int) -> bytes:
-    """A JPEG of empty comments."""
+    """Return a JPEG of empty comments."""
     whole = saved(Image.new("RGB", (28, 28)), "JPEG")
     return whole[:2] + b"\xff\xfe\0\2" * count + whole[2:]
 
 
 def wide_exif(entries: int = 5000) -> bytes:
-    """A JPEG whose EXIF has thousands of entries, each as long as the whole."""
+    """Return a JPEG with thousands of EXIF entries, each as long as the whole file."""
     entry = [struct.pack("<HHII", 0x9000 + i, 7, 60_000, 0) for i in range(entries)]
     exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", entries) + b"".join(entry) + bytes(4)
     whole = saved(Image.new("RGB", (28, 28)), "JPEG")
@@ -46,18 +46,18 @@ def wide_exif(entries: int = 5000) -> bytes:
 
 
 def many_chunks(kind: bytes, data: bytes, count: int) -> bytes:
-    """A PNG with so many equal chunks before its pixels."""
+    """Return a PNG with this many equal chunks before its pixels."""
     whole = saved(Image.new("L", (28, 28)))
     return whole[:33] + chunk(kind, data) * count + whole[33:]
 
 
 def inflating(kind: bytes, count: int) -> bytes:
-    """A PNG with compressed texts or profiles of a mebibyte each."""
+    """Return a PNG with compressed texts or profiles of 1 MiB each."""
     return many_chunks(kind, b"a\0\0" + zlib.compress(bytes(2**20), 9), count)
 
 
 def empty_blocks(size: int) -> bytes:
-    """A PNG whose compressed pixels begin with blocks that define codes and hold nothing."""
+    """Return a PNG with compressed pixels that begin with empty blocks."""
     bits = "".join(format(value, f"0{count}b")[::-1] for value, count in EMPTY_BLOCK)
     eight = "".join(reversed(bits * 8))  # eight blocks are whole bytes, whatever one is
     blocks = int(eight, 2).to_bytes(len(bits), "little") * (size // len(bits))
@@ -79,14 +79,14 @@ EMPTY_BLOCK = [
 
 
 def long_comment(blocks: int) -> bytes:
-    """A GIF whose comment comes in pieces of one byte."""
+    """Return a GIF with a comment in one-byte blocks."""
     whole = saved(Image.new("L", (28, 28)), "GIF")
-    at = 13 + (3 << ((whole[10] & 7) + 1))  # behind the palette
+    at = 13 + (3 << ((whole[10] & 7) + 1))  # after the palette
     return whole[:at] + b"!\xfe" + b"\1a" * blocks + b"\0" + whole[at:]
 
 
 def run_lengths(edge: int = 3000) -> bytes:
-    """A BMP in runs of one pixel."""
+    """Return a BMP in runs of one pixel."""
     data = b"\1\0" * edge * edge
     header = struct.pack("<IiiHHIIiiII", 40, edge, edge, 1, 8, 1, len(data), 0, 0, 256, 0)
     offset = 14 + len(header) + 1024
@@ -94,7 +94,7 @@ def run_lengths(edge: int = 3000) -> bytes:
 
 
 def many_strips(strips: int = 200_000) -> bytes:
-    """A TIFF of one pixel a strip."""
+    """Return a TIFF with one pixel per strip."""
     tags = {256: (3, 1, 1), 257: (4, 1, strips), 258: (3, 1, 8), 259: (3, 1, 1), 262: (3, 1, 1), 273: (4, strips, 8),
             277: (3, 1, 1), 278: (3, 1, 1), 279: (4, strips, 8)}  # fmt: skip
     directory = b"".join(struct.pack("<HHII", tag, *value) for tag, value in tags.items())
@@ -103,7 +103,7 @@ def many_strips(strips: int = 200_000) -> bytes:
 
 
 def many_tags(count: int = 60_000) -> bytes:
-    """A TIFF whose directory has tens of thousands of entries, each as long as the file."""
+    """Return a TIFF with tens of thousands of tags, each as long as the file."""
     whole = saved(Image.new("L", (28, 28), 7), "TIFF")
     at = struct.unpack_from("<I", whole, 4)[0]
     own = struct.unpack_from("<H", whole, at)[0]
@@ -113,7 +113,7 @@ def many_tags(count: int = 60_000) -> bytes:
 
 
 def transparent(edge: int = 4000) -> bytes:
-    """A PNG that is honest and large."""
+    """Return a large, ordinary PNG."""
     return saved(Image.fromarray(np.zeros((edge, edge, 4), np.uint8)), compress_level=9)
 
 
@@ -129,7 +129,7 @@ REFUSED: Mapping[str, tuple[Callable[[], bytes], str]] = {
     "transparent": (transparent, "ms to decode"),
     "JPEG in TIFF": (lambda: saved(Image.new("RGB", (64, 64)), "TIFF", compression="jpeg"), "compression 7"),
 }
-HARMLESS: Mapping[str, Callable[[], bytes]] = {  # as nothing but pixels is looked at
+HARMLESS: Mapping[str, Callable[[], bytes]] = {  # only the pixels are read
     "profiles": lambda: inflating(b"iCCP", 500),
     "texts": lambda: inflating(b"zTXt", 500),
     "exif": wide_exif,

@@ -1,4 +1,4 @@
-"""Models of a few weights, written by hand as ONNX and npz."""
+"""Tiny models, written by hand as ONNX and npz."""
 
 import json
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ PARAMS = Source(uri="by hand")
 
 
 def write_models(folder: Path, key: bytes = PUBLISHED_KEY) -> Path:
-    """Write one artifact per model below a folder."""
+    """Write one artifact per model into a folder."""
     write_generator(folder / "gan")
     write_reader(folder / "cnn")
     write_copywriter(folder / "lstm")
@@ -83,7 +83,7 @@ def write_reader(target: Path) -> None:
 
 
 def write_copywriter(target: Path) -> None:
-    """Write a bigram model of LINES: the next token by counts, the state unused."""
+    """Write a bigram model of LINES that ignores the state."""
     tokens = tokenizer.fit(LINES, ["Dresses", "Coats"], vocabulary=300)
     counts = np.full((tokens.size, tokens.size), 1e-6, np.float32)
     for line in LINES:
@@ -118,7 +118,7 @@ def write_audience(target: Path, key: bytes = PUBLISHED_KEY) -> None:
 
 
 def write_policy(target: Path, audience: str | None, best: str = "creative-0", floor: float = 0.01) -> None:
-    """Write a policy with odds 1 per creative, 8 for the best, 4 for new boots; at the top all known ones are equal."""
+    """Write a policy with odds 1 per creative, 8 for the best, 4 for new boots; at the top, known ones are equal."""
     ids = [f"creative-{i}" for i in range(DIMENSIONS)]
     odds = np.array([8 if creative == best else 1 for creative in ids], np.float32)
     policy = Policy(

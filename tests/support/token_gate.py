@@ -1,4 +1,4 @@
-"""Tokens of a file, and the clock by which they are read."""
+"""A tokens file with a controllable clock."""
 
 import hashlib
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from adloom.serving.api.problems import Problem
 
 
 class Clock:
-    """A clock that goes when it is told to."""
+    """A clock that tests advance."""
 
     now = 1000.0
 
@@ -19,7 +19,7 @@ class Clock:
 
 @dataclass
 class Gate:
-    """Tokens of a file, and the clock they are read by."""
+    """A tokens file and its clock."""
 
     path: Path
     clock: Clock
@@ -33,13 +33,13 @@ class Gate:
         return 200
 
     def later(self, seconds: float) -> "Gate":
-        """Let time pass and the thread that follows the file read it once."""
+        """Advance the clock and let the watcher thread read the file once."""
         self.clock.now += seconds
         self.auth.reload()
         return self
 
     def rewrite(self, text: str) -> None:
-        """Replace the file as an editor does."""
+        """Replace the file atomically, like an editor."""
         beside = self.path.with_suffix(".new")
         beside.write_text(text, encoding="utf-8")
         beside.chmod(0o600)

@@ -1,4 +1,4 @@
-"""A copywriter of two lines of arithmetic, where a trained one is not needed."""
+"""A copywriter in two lines of arithmetic, for tests that need no trained one."""
 
 from collections.abc import Sequence
 
@@ -17,9 +17,7 @@ def words(lines: Sequence[str] = LINES) -> Tokenizer:
 
 
 class Bigram:
-    """
-    Continues a line by how often each token followed the last one in its lines; its state is the number of tokens.
-    """
+    """A bigram model; its state is the number of tokens read."""
 
     def __init__(self, tokens: Tokenizer, lines: Sequence[str] = LINES, smoothing: float = 1e-9) -> None:
         counts = np.full((tokens.size, tokens.size), smoothing)
@@ -30,9 +28,9 @@ class Bigram:
         self.table = np.log(counts / counts.sum(axis=1, keepdims=True)).astype(np.float32)
 
     def start(self, batch: int) -> int:
-        """Return how many tokens were read."""
+        """Return the initial state."""
         return 0
 
     def __call__(self, token: Int64Array, state: int) -> tuple[Float32Array, int]:
-        """Look the tokens up."""
+        """Return the next tokens' logits."""
         return self.table[token], state + token.shape[1]

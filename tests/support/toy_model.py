@@ -1,4 +1,4 @@
-"""A sixth model, which knows the most common category of the copy lines: its row, its stage, and its whole way."""
+"""A sixth model, which predicts the most common category of copy: its ModelSpec, stage and full lifecycle."""
 
 import sys
 from collections import Counter
@@ -46,7 +46,7 @@ from adloom.training.tracked_run import track_run  # noqa: E402
 
 
 class TrainToy(ConfigModel):
-    """The block of its stage."""
+    """The params of its stage."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def describe_columns(folder: Path) -> TableSignature:
 
 
 def go(folder: Path) -> dict[str, object]:
-    """Train, evaluate, register and open the model; return what the rest of the house shows of it."""
+    """Train, evaluate, register and open the model; return where it appears."""
     import pandas as pd
 
     sys.modules["adloom.stages.train_toy"] = sys.modules[__name__]

@@ -12,7 +12,7 @@ CUT = pd.Timestamp("2026-01-01", tz="UTC")
 
 
 def events(rows: Sequence[tuple[str, str, float | None]]) -> pd.DataFrame:
-    """Return purchases from (user, time, value), all of the calibration period and half a."""
+    """Return purchases from (user, time, value) in the calibration period and half a."""
     users, times, values = zip(*rows, strict=True)
     return pd.DataFrame(
         {
@@ -30,8 +30,8 @@ def shop(users: int = 120, seed: int = 0) -> pd.DataFrame:
     """
     Return events of three equal groups in 2025, and of January to June 2026 as holdout.
 
-    Regulars buy 12 times for about 100, occasional ones 4 times for about 30, both through the year; lost ones bought
-    once for about 5 in January. Nine in ten regulars and one in ten others buy again.
+    Regular users buy 12 times for about 100, occasional ones 4 times for about 30, both all year; lost ones bought
+    once for about 5 in January. 90 % of regular users and 10 % of others buy again.
     """
     rng = np.random.default_rng(seed)
     parts = [_user(rng, number, group=number % 3) for number in range(users)]

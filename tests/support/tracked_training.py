@@ -1,4 +1,4 @@
-"""A training that only tracks numbers, and a check of its run in MLflow."""
+"""A training that only logs metrics, and a check of its run in MLflow."""
 
 import shutil
 from collections.abc import Callable, Mapping
@@ -14,11 +14,11 @@ PARAMS = Source(uri="by hand")
 EPOCHS = (1, 2, 3, 4)
 POINTS = {name: [(epoch, epoch / 2) for epoch in EPOCHS] for name in ("accuracy", "loss")}
 
-Events = Mapping[int, Callable[[], None]]  # what happens before an epoch
+Events = Mapping[int, Callable[[], None]]  # callbacks before an epoch
 
 
 def train(world: StageContext, table: Path, models: Path, target: Path, events: Events) -> Path:
-    """Track the numbers of EPOCHS without training."""
+    """Log the metrics of EPOCHS without training."""
     with track_run("segment", table, target, PARAMS, world) as (draft, run):
         shutil.copy(models / "audience" / "segmenter.npz", draft.path)
         for epoch in EPOCHS:

@@ -1,4 +1,4 @@
-"""uvicorn in a thread, as `adloom serve` sets it up, and connections to it on which a test writes its own bytes."""
+"""uvicorn in a thread, configured as by `adloom serve`, and raw connections to it."""
 
 import contextlib
 import socket
@@ -15,7 +15,7 @@ from adloom.serving import http_server
 
 @contextlib.contextmanager
 def running(app: ASGIApp, **changes: Any) -> Iterator[int]:
-    """Yield the port on which an application answers."""
+    """Serve an application and yield its port."""
     with http_server.bind_socket("127.0.0.1", 0) as bound:
         served = uvicorn.Server(http_server.ServerConfig(app, **{**http_server.UVICORN_OPTIONS, **changes}))
         served.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
@@ -38,7 +38,7 @@ class Wire:
         self._read = b""
 
     def send(self, data: bytes) -> None:
-        """Write bytes, now."""
+        """Send bytes immediately."""
         self._socket.sendall(data)
 
     def answer(self) -> tuple[int, dict[str, str], bytes]:
@@ -55,7 +55,7 @@ class Wire:
         return int(first.split()[1]), headers, rest[:length]
 
     def is_closed(self) -> bool:
-        """Wait for what the other side does next; return whether that is to close."""
+        """Wait for the server; return whether it closed the connection."""
         return self._socket.recv(1) == b""
 
     def close(self) -> None:

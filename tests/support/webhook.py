@@ -1,4 +1,4 @@
-"""A webhook on this machine that keeps what is posted to it."""
+"""A local webhook that stores posted messages."""
 
 import json
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from typing import Any
 
 @contextmanager
 def webhook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Yield the address, and the messages so far."""
+    """Yield the URL and the list of received messages."""
     messages: list[dict[str, Any]] = []
 
     class Listener(BaseHTTPRequestHandler):

@@ -1,5 +1,5 @@
 """
-An estimate of the object that Argo keeps of a run in which every task executes, in bytes.
+Estimate the bytes of Argo's Workflow object for a run in which every task executes.
 
 Above 1,048,576 bytes Argo compresses the state of the tasks, and Kubeflow Pipelines 2.17 no longer reads it.
 
@@ -31,7 +31,7 @@ ARTIFACT, OUTPUT, VARIABLE, LAUNCHER = 1000, 300, 115, 160
 
 @dataclass(frozen=True)
 class Task:
-    """The sizes of one task: bytes of compact JSON, and how many inputs, outputs and variables it has."""
+    """The sizes of one task: bytes of compact JSON, and numbers of inputs, outputs and variables."""
 
     component: int
     container: int
@@ -44,12 +44,12 @@ class Task:
 
     @property
     def runs(self) -> bool:
-        """Whether it has a pod of its own."""
+        """Return whether it has its own pod."""
         return self.container > 0
 
     @property
     def patch(self) -> int:
-        """The pod-spec-patch."""
+        """Return the size of the pod-spec-patch."""
         artifacts = ARTIFACT * self.inputs + OUTPUT * self.outputs
         component = round(1.14 * self.component)  # its quotation marks are escaped
         told = self.parameters + artifacts + component + self.container + VARIABLE * self.variables + LAUNCHER
@@ -57,7 +57,7 @@ class Task:
 
 
 def tasks(compiled: CompiledPipeline, arguments: Mapping[str, str]) -> dict[str, Task]:
-    """Return the sizes of each task of a pipeline that is run with these arguments."""
+    """Return the sizes of each task of a pipeline with these arguments."""
     components = compiled.pipeline["components"]
     return {
         name: _task(compiled, task, arguments)
@@ -67,7 +67,7 @@ def tasks(compiled: CompiledPipeline, arguments: Mapping[str, str]) -> dict[str,
 
 
 def estimate(run: Collection[Task]) -> int:
-    """Return the bytes of the object."""
+    """Return the size of the object in bytes."""
     compiled = sum(task.component + task.container + task.pod for task in run)
     patches = sum(task.patch for task in run)
     drivers = compiled + sum(task.task for task in run)

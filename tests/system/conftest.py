@@ -1,4 +1,4 @@
-"""Fixtures of the tests with real servers."""
+"""Fixtures with real servers."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,14 +22,14 @@ from adloom.registry.mlflow import MlflowRegistry
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """SeaweedFS for as long as the tests of this process run."""
+    """Run SeaweedFS for the whole session."""
     with seaweedfs.running(tmp_path_factory.mktemp("seaweedfs")) as server:
         yield server
 
 
 @pytest.fixture
 def environment(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
-    """The environment of a user of the server, and a working folder."""
+    """Set a user's environment and a working folder."""
     seaweedfs.visit(server, monkeypatch)
     monkeypatch.chdir(tmp_path)
     return server
@@ -37,7 +37,7 @@ def environment(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def world(environment: Server, context: StageContext) -> StageContext:
-    """The outside with the real stores."""
+    """Provide the context with the real stores."""
     return replace(context, store=open_store(Settings(home=context.home, quiet=True)))
 
 
@@ -49,14 +49,14 @@ def relay_of_all(server: Server) -> Iterator[Relay]:
 
 @pytest.fixture
 def relay(relay_of_all: Relay) -> Iterator[Relay]:
-    """A relay in front of the server, which a test may let fail; the next test has it healed."""
+    """Provide a relay in front of the server that a test can break; each test starts with it healed."""
     yield relay_of_all
     relay_of_all.heal()
 
 
 @pytest.fixture(scope="session")
 def database() -> Iterator[Postgres]:
-    """PostgreSQL for as long as the tests of this process run."""
+    """Run PostgreSQL for the whole session."""
     with postgres.running() as database:
         yield database
 
@@ -66,9 +66,9 @@ def mlflow(
     server: Server, relay_of_all: Relay, database: Postgres, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[MlflowServer]:
     """
-    MLflow on PostgreSQL for as long as the tests of this process run; it alone reaches S3, through a relay.
+    Run MLflow on PostgreSQL for the whole session; only it reaches S3, through a relay.
 
-    The name of S3 leads nowhere, as it does for a client that network policies keep away from S3.
+    Clients cannot resolve S3's name, as if network policies blocked them.
     """
     s3 = server.environment() | {"AWS_ENDPOINT_URL_S3": "http://s3.invalid", "HTTP_PROXY": relay_of_all.endpoint}
     folder = tmp_path_factory.mktemp("mlflow_server")
@@ -78,7 +78,7 @@ def mlflow(
 
 @pytest.fixture
 def door(mlflow: MlflowServer) -> Iterator[Relay]:
-    """A relay in front of MLflow."""
+    """Provide a relay in front of MLflow."""
     with Relay(mlflow.port) as door:
         yield door
 
@@ -95,7 +95,7 @@ def registry(mlflow: MlflowServer, project: str) -> MlflowRegistry:
 
 @pytest.fixture
 def client(registry: MlflowRegistry) -> Any:
-    """MLflow's own client, to look at what ours did."""
+    """Provide MLflow's own client for assertions."""
     return registry._server.client
 
 

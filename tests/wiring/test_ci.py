@@ -1,4 +1,4 @@
-"""Run `.ci/run` in a repository of its own, with programs named make and docker that only note how they are called."""
+"""Run `.ci/run` in a temporary repository with fake make and docker that record their calls."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ WITHOUT_ENGINE = ["check", "test", "parity RUNNERS=dvc process"]
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """A clean repository that holds the script alone."""
+    """Create a clean repository with only the script."""
     repository = tmp_path / "repository"
     (repository / ".ci").mkdir(parents=True)
     (repository / ".ci" / "run").write_bytes(SCRIPT.read_bytes())
@@ -23,7 +23,7 @@ def repository(tmp_path: Path) -> Path:
 
 
 def run(repository: Path, make: str = "", start: str | None = None) -> tuple[int, str, list[str]]:
-    """Run the script; `docker info` answers once a file named engine lies beside the repository."""
+    """Run the script; `docker info` succeeds if a file named engine exists next to the repository."""
     programs = repository.parent / "bin"
     programs.mkdir()
     for name, text in {"make": f'echo "$*" >>../calls; {make}', "docker": "test -e ../engine"}.items():
@@ -36,7 +36,7 @@ def run(repository: Path, make: str = "", start: str | None = None) -> tuple[int
     return done.returncode, done.stderr, (repository.parent / "calls").read_text().splitlines()
 
 
-def test_without_an_engine_it_passes_and_says_what_was_not_shown(repository: Path) -> None:
+def test_run_without_an_engine_passes_and_reports_what_was_skipped(repository: Path) -> None:
     said = "ci: no Docker engine answers: no image was built or tested, and containers were not compared\n"
     assert run(repository) == (0, said, WITHOUT_ENGINE)
 
@@ -46,22 +46,22 @@ def test_an_engine_that_answers_is_used(repository: Path) -> None:
     assert run(repository) == (0, "", WITH_ENGINE)
 
 
-def test_the_command_that_the_variable_names_starts_an_engine(repository: Path) -> None:
+def test_the_configured_command_starts_an_engine(repository: Path) -> None:
     assert run(repository, start="touch ../engine") == (0, "", WITH_ENGINE)
 
 
-def test_a_required_engine_that_does_not_answer_is_a_failure(repository: Path) -> None:
+def test_a_required_engine_without_an_answer_fails(repository: Path) -> None:
     code, said, _ = run(repository, start="true")
     assert (code, said) == (1, "ci: ADLOOM_CI_DOCKER_HOST: no Docker engine answers after `true`\n")
 
 
-def test_a_command_that_fails_is_a_failure(repository: Path) -> None:
+def test_a_failing_command_fails_the_run(repository: Path) -> None:
     code, said, _ = run(repository, start="exit 3")
     assert (code, said) == (1, "ci: ADLOOM_CI_DOCKER_HOST: `exit 3` failed; correct it, or unset it\n")
 
 
 @pytest.mark.parametrize("make", ["echo changed >>.ci/run", "touch left"])
-def test_a_tree_that_is_not_left_clean_is_a_failure(repository: Path, make: str) -> None:
+def test_a_dirty_tree_fails_the_run(repository: Path, make: str) -> None:
     code, said, _ = run(repository, make)
     assert code == 1
     assert said.splitlines()[-1].startswith("ci: the checks or tests ")

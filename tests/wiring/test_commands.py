@@ -1,4 +1,4 @@
-"""The command line: every command explains itself with an example, quickly, and fails in one line."""
+"""The command line: every command has help with an example, starts fast and reports errors in one line."""
 
 import json
 import os
@@ -19,7 +19,7 @@ CONTEXT = cli.make_context("adloom", ["params"])
 
 
 def commands() -> Iterator[str]:
-    """Name every command, and those of groups by both words."""
+    """Return every command; subcommands with their group."""
     for name in cli.list_commands(CONTEXT):
         yield name
         command = cli.get_command(CONTEXT, name)
@@ -64,11 +64,11 @@ def test_an_error_is_one_line_and_exit_code_two(tmp_path: Path) -> None:
     assert failed.stderr == "adloom: params.yaml: no such file; `adloom init` writes one, --params names another\n"
 
 
-def test_debug_shows_where(tmp_path: Path) -> None:
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     assert "Traceback" in adloom("--debug", "params", folder=tmp_path).stderr
 
 
-def test_a_misspelt_command_is_named(tmp_path: Path) -> None:
+def test_a_misspelt_command_is_quoted(tmp_path: Path) -> None:
     failed = adloom("trian-gan", folder=tmp_path)
     assert failed.returncode == 2
     assert "trian-gan" in failed.stderr
@@ -89,7 +89,7 @@ def test_schema_has_a_sentence_per_key(tmp_path: Path) -> None:
     assert schema["$defs"]["TrainGan"]["properties"]["latent"]["description"] == "Length of the noise vector z."
 
 
-def test_nothing_that_holds_rows_or_keys_can_be_committed_from_a_new_project(tmp_path: Path) -> None:
+def test_a_new_project_ignores_files_with_rows_or_keys(tmp_path: Path) -> None:
     assert adloom("init", ".", folder=tmp_path).returncode == 0
     subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
     private = [

@@ -1,4 +1,4 @@
-"""Documentation that can lie is tested: its commands exist, its params load, its paths are there."""
+"""The documentation matches the code: its commands exist, its params load, its paths exist."""
 
 import re
 import shlex
@@ -26,7 +26,7 @@ SHIPPED: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text(encodi
 
 
 def text(page: Path) -> str:
-    """The page as Markdown, a notebook's too."""
+    """Return a page or a notebook as Markdown."""
     content = page.read_text(encoding="utf-8")
     return jupytext.writes(jupytext.reads(content, "ipynb"), "md") if page.suffix == ".ipynb" else content
 
@@ -36,9 +36,9 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def commands(program: str) -> Iterator[tuple[str, str]]:
-    """Yield (page, command line) for every call of a program, in code blocks and in running text."""
+    """Yield (page, command line) for every call of a program, in code blocks and in text."""
     for page in PAGES:
-        if page.name == "CHANGELOG.md":  # which names commands of the past
+        if page.name == "CHANGELOG.md":  # names old commands
             continue
         inline = re.findall(r"`([^`\n]+)`", text(page))
         lines = [line for block in blocks(page, "bash") for line in block.splitlines()] + inline
@@ -77,7 +77,7 @@ def test_yaml_examples_are_params_that_load(page: str, text: str) -> None:
     assert Params.model_validate(changed), page
 
 
-def test_links_lead_somewhere() -> None:
+def test_links_have_targets() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)\)", text(page)):
             path = page.parent / target
@@ -94,7 +94,7 @@ def test_every_package_is_in_the_readme() -> None:
     assert {name for name in packages if f"{name}/" not in text} == set()
 
 
-def test_every_room_is_in_the_table_of_the_architecture() -> None:
+def test_every_package_is_in_the_architecture_table() -> None:
     table = re.findall(r"^\|.*\|$", (ROOT / "docs/architecture/index.md").read_text(encoding="utf-8"), re.MULTILINE)
     rooms = {p.stem for p in (ROOT / "src/adloom").glob("[a-z]*") if p.suffix == ".py" or (p / "__init__.py").exists()}
     assert {name for name in rooms if f"`{name}`" not in "\n".join(table)} == set()
@@ -115,7 +115,7 @@ def test_notebooks_run_and_print_what_they_quote(notebook: Path, tmp_path: Path)
     assert not any(cell.get("outputs") for cell in cells.cells)
 
 
-def test_the_picture_of_the_way_names_the_stages() -> None:
+def test_the_pipeline_diagram_names_the_stages() -> None:
     drawn = (ROOT / "docs" / "assets" / "data-way.svg").read_text(encoding="utf-8")
     names = set(re.findall(r'class="name"[^>]*>(\w+)<', drawn))
     stages = {name.replace("-", "_") for name in STAGES} - {"ingest", "prepare", "score"}

@@ -1,4 +1,4 @@
-"""What docs/how-to/kubernetes.md tells to type names what there is."""
+"""The commands in docs/how-to/kubernetes.md name existing files, objects and ports."""
 
 import json
 import re
@@ -21,7 +21,7 @@ TUTORIAL = ROOT / "docs" / "tutorials" / "kind.md"
 TEXT = PAGE.read_text(encoding="utf-8") + TUTORIAL.read_text(encoding="utf-8")
 KINDS = {"deployment": "Deployment", "statefulset": "StatefulSet", "cronjob": "CronJob", "service": "Service"}
 KUBEFLOWS = {"ml-pipeline", "ml-pipeline-ui"}
-MADE = {"adloom-tls"}  # a secret that no pod of ours reads
+MADE = {"adloom-tls"}  # a secret that none of our pods reads
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_either_way_takes_ten_commands() -> None:
     assert (len(first.splitlines()), len(managed.splitlines())) == (10, 10)
 
 
-def test_what_is_applied_and_run_is_there() -> None:
+def test_applied_files_and_run_scripts_exist() -> None:
     for path in re.findall(r"-k (k8s/\S+)", TEXT):
         assert (ROOT / path / "kustomization.yaml").is_file(), path
     for path in re.findall(r"`?((?:k8s|scripts)/[\w./-]+\w)", TEXT):
@@ -63,7 +63,7 @@ def test_objects_that_commands_name_exist(dev: Rendered) -> None:
         assert component in {pod.component for pod in dev.pods}
 
 
-def test_ports_that_are_forwarded_are_those_of_services(dev: Rendered) -> None:
+def test_forwarded_ports_are_ports_of_services(dev: Rendered) -> None:
     for name, port in re.findall(r"port-forward service/(adloom-[\w-]+) \d+:(\d+)", TEXT):
         assert int(port) in {entry["port"] for entry in dev.one("Service", name)["spec"]["ports"]}, name
 
@@ -77,7 +77,7 @@ def test_the_command_inside_a_pod_parses() -> None:
     assert parse(given["cron"])
 
 
-def test_secrets_of_the_table_are_those_of_the_manifests(dev: Rendered) -> None:
+def test_the_table_lists_the_secrets_of_the_manifests(dev: Rendered) -> None:
     table = set(re.findall(r"^\| `(adloom[\w-]*)` \|", TEXT, re.MULTILINE))
     made = {re.sub("-[a-z0-9]{10}$", "", secret["metadata"]["name"]) for secret in dev.of("Secret")}
     assert table == made | MADE
@@ -85,13 +85,13 @@ def test_secrets_of_the_table_are_those_of_the_manifests(dev: Rendered) -> None:
         assert {key for key in secret["data"] if f"`{key}`" not in TEXT} == set()
 
 
-def test_alerts_of_the_table_are_those_of_prometheus(prod: Rendered) -> None:
+def test_the_table_lists_the_alerts_of_prometheus(prod: Rendered) -> None:
     [rules] = prod.of("PrometheusRule")
     alerts = [rule["alert"] for group in rules["spec"]["groups"] for rule in group["rules"]]
     assert re.findall(r"^\| `(Adloom\w+)` \|", TEXT, re.MULTILINE) == alerts
 
 
-def test_versions_are_those_that_are_built() -> None:
+def test_versions_match_the_build() -> None:
     version = re.search(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
     assert version
     assert set(re.findall(r"adloom-(?:train|serve|\$role):([\w.]+)", TEXT)) == {version[1]}
@@ -105,7 +105,7 @@ def test_kubeflow_is_the_version_that_compiles_the_pipelines() -> None:
     assert oldest == ".".join(map(str, kfp.NEEDED))
 
 
-def test_what_kubeflow_is_told_is_json(dev: Rendered) -> None:
+def test_kubeflow_settings_are_json(dev: Rendered) -> None:
     [patch] = re.findall(r"patch configmap pipeline-install-config --type=merge -p '(.*)'", TEXT)
     assert json.loads(patch) == {"data": {"defaultSecurityContextRunAsNonRoot": "true"}}
     [config] = blocks(PAGE, "json")

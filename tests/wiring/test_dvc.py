@@ -1,4 +1,4 @@
-"""dvc.yaml says what the stages say: the same words, paths and parameters."""
+"""dvc.yaml matches the stages: the same names, paths and parameters."""
 
 import importlib
 import re
@@ -28,7 +28,7 @@ def defaults(kind: type) -> set[str]:
 
 
 @pytest.mark.parametrize("stage", PLAIN)
-def test_a_stage_is_one_word_everywhere(stage: str) -> None:
+def test_a_stage_has_one_name_everywhere(stage: str) -> None:
     module = importlib.import_module(f"adloom.stages.{stage}")
     assert PIPELINE[stage]["cmd"] == f"adloom {stage.replace('_', '-')}"
     assert names(PIPELINE[stage]["outs"]) == defaults(module.Outputs)
@@ -43,7 +43,7 @@ def test_a_stage_depends_on_its_own_block_alone(stage: str) -> None:
     assert expected in Params.model_fields
 
 
-def test_every_command_of_a_stage_is_in_the_pipeline_but_those_that_ask_the_registry() -> None:
+def test_every_stage_without_the_registry_is_in_the_pipeline() -> None:
     assert {name.replace("-", "_") for name in STAGES} - {"register", "score"} == set(PIPELINE)
 
 

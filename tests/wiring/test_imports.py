@@ -1,4 +1,4 @@
-"""Imports go one way: foundations, pure domains, infrastructure, training, stages, then what calls stages."""
+"""Imports go one way: foundations, pure domains, infrastructure, training, stages, callers of stages."""
 
 import ast
 from collections.abc import Iterator
@@ -74,7 +74,7 @@ INPUT_AND_OUTPUT = {
 
 @cache
 def imported(path: Path) -> frozenset[str]:
-    """Return the full names of what a file imports, wherever the import stands."""
+    """Return the full names of all imports in a file, also inside functions."""
     return frozenset(_imported(path))
 
 
@@ -91,12 +91,12 @@ def roots(path: Path) -> set[str]:
 
 
 def package(path: Path) -> str:
-    """Return the room of a file: a package of adloom, or one of the modules beside them."""
+    """Return the package of a file, or its name for a top-level module."""
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
 def packages_of(path: Path) -> set[str]:
-    """Return the rooms that a file imports from."""
+    """Return the packages that a file imports from."""
     names = (name.split(".") for name in imported(path) if name.startswith("adloom."))
     return {name[1] for name in names} - {package(path), "__version__"}
 
@@ -105,13 +105,13 @@ def identify(path: Path) -> str:
     return str(path.relative_to(SOURCE))
 
 
-def test_every_room_has_its_rule_and_the_rules_allow_no_cycle() -> None:
+def test_every_package_has_its_rule_and_the_rules_allow_no_cycle() -> None:
     assert {package(path) for path in MODULES} == MAY_IMPORT.keys()
     list(TopologicalSorter(MAY_IMPORT).static_order())
 
 
 @pytest.mark.parametrize("path", MODULES, ids=identify)
-def test_a_room_imports_only_from_rooms_below_it(path: Path) -> None:
+def test_a_package_imports_only_from_lower_packages(path: Path) -> None:
     assert packages_of(path) <= MAY_IMPORT[package(path)]
 
 
@@ -135,7 +135,7 @@ def test_domains_are_pure(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if package(path) in DOMAINS], ids=identify)
-def test_only_nets_and_their_batches_know_torch_and_only_fits_know_scikit_learn(path: Path) -> None:
+def test_only_nets_import_torch_and_only_fits_import_scikit_learn(path: Path) -> None:
     if not path.stem.endswith(("net", "module", "batches")):
         assert roots(path) & {"torch", "pytorch_lightning"} == set()
     if path.stem != "fit":
@@ -153,12 +153,12 @@ def test_no_stage_imports_another(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if package(path) != "cli"], ids=identify)
-def test_only_the_command_line_knows_click(path: Path) -> None:
+def test_only_the_command_line_imports_click(path: Path) -> None:
     assert "click" not in roots(path)
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if package(path) == "serving"], ids=identify)
-def test_serving_knows_no_training(path: Path) -> None:
+def test_serving_imports_no_training(path: Path) -> None:
     assert roots(path) & {"torch", "pytorch_lightning", "sklearn", "kfp", "dvc", "pandas", "matplotlib"} == set()
 
 
@@ -170,13 +170,13 @@ def test_nothing_unpickles(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=identify)
 def test_arrays_are_written_by_npz(path: Path) -> None:
-    """NumPy's own npz has other bytes under another release of Python."""
+    """The bytes of NumPy's own npz depend on the Python release."""
     assert "np.savez" not in path.read_text(encoding="utf-8")
 
 
 READS_ENVIRONMENT = {
-    "config/settings.py",  # the one place for adloom's own settings
-    "datasets/workspace.py",  # hands it to DVC
+    "config/settings.py",  # adloom's own settings
+    "datasets/workspace.py",  # passes it to DVC
     "tracking/mlflow_server.py",  # the others set switches of libraries
     "onnx_models/runtime.py",
     "threads.py",

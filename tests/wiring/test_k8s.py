@@ -1,4 +1,4 @@
-"""The manifests: every combination renders to objects that Kubernetes takes, and no pod may do more than it must."""
+"""The manifests: every combination renders to valid objects, and pods have minimal permissions."""
 
 import json
 import re
@@ -28,7 +28,7 @@ OVERLAYS = ("dev", "prod")
 BOUNDED = {"configMap", "secret", "projected", "emptyDir", "persistentVolumeClaim"}  # volumes with a size
 PAGE = (ROOT / "docs" / "how-to" / "kubernetes.md").read_text(encoding="utf-8")
 VERSION = re.search(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
-OTHERS = {  # variables that others read, not our settings
+OTHERS = {  # variables of other programs
     "boto3": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_MAX_ATTEMPTS", "AWS_DEFAULTS_MODE"},
     "MLflow": {
         "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_S3_ENDPOINT_URL", "MLFLOW_BACKEND_STORE_URI",
@@ -40,7 +40,7 @@ OTHERS = {  # variables that others read, not our settings
 
 
 class Strict(BaseModel):
-    """What the Prometheus Operator's objects may hold, of what is used here; any other field is refused."""
+    """The used fields of the Prometheus Operator's objects; other fields are errors."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -88,7 +88,7 @@ def everything(k8s: Path) -> Mapping[str, Rendered]:
 
 @pytest.fixture(scope="module")
 def distinct(everything: Mapping[str, Rendered]) -> list[Object]:
-    """Every object of every rendering, equal ones once."""
+    """Return the distinct objects of all renderings."""
     return [
         json.loads(text) for text in {json.dumps(o, sort_keys=True) for r in everything.values() for o in r.objects}
     ]
@@ -112,18 +112,18 @@ def test_every_combination_is_rendered(everything: Mapping[str, Rendered]) -> No
 
 
 @pytest.mark.parametrize("chosen", [["gpu"], ["gpu", "trainer"]])
-def test_gpus_without_a_runtime_before_them_are_refused(k8s: Path, chosen: list[str]) -> None:
+def test_gpus_need_an_earlier_runtime(k8s: Path, chosen: list[str]) -> None:
     with pytest.raises(AssertionError, match="TrainingRuntime.*adloom-torch"):
         rendered_manifests.render(rendered_manifests.combined(k8s, "base", *chosen))
 
 
-def test_kubeflows_plugin_is_let_in_only_beside_the_policies(k8s: Path) -> None:
+def test_kubeflows_plugin_needs_the_policies(k8s: Path) -> None:
     with pytest.raises(AssertionError, match="NetworkPolicy.*adloom-mlflow"):
         rendered_manifests.render(rendered_manifests.combined(k8s, "base", "mlflow", "mlflow-plugin"))
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_every_object_is_one_that_kubernetes_takes(version: str, distinct: list[Object]) -> None:
+def test_every_object_is_valid(version: str, distinct: list[Object]) -> None:
     known = [found for found in distinct if found["kind"] not in {*CUSTOM, "TrainingRuntime"}]
     assert len(known) > 50
     for found in known:
@@ -141,13 +141,13 @@ def test_custom_objects_have_the_fields_of_their_kind(distinct: list[Object]) ->
             model.model_validate(found["spec"])
 
 
-def test_a_runtime_is_found_by_trainer(everything: Mapping[str, Rendered]) -> None:
+def test_trainer_finds_the_runtime(everything: Mapping[str, Rendered]) -> None:
     for name, wanted in {"base+trainer": "adloom-train", "base+trainer+gpu": "adloom-train-gpu"}.items():
         runtime = everything[name].one("TrainingRuntime", trainjob.RUNTIME)
         assert runtime["metadata"]["labels"]["trainer.kubeflow.org/framework"] == "torch"
         [job] = runtime["spec"]["template"]["spec"]["replicatedJobs"]
         assert job["template"]["metadata"]["labels"] == {"trainer.kubeflow.org/trainjob-ancestor-step": "trainer"}
-        assert job["template"]["spec"]["backoffLimit"] == 3  # as docs/how-to/kubeflow.md says
+        assert job["template"]["spec"]["backoffLimit"] == 3  # documented in docs/how-to/kubeflow.md
         [found] = everything[name].pods[-1:]
         assert found.labels == trainjob.LABELS
         [container] = found.containers
@@ -157,7 +157,7 @@ def test_a_runtime_is_found_by_trainer(everything: Mapping[str, Rendered]) -> No
         assert bool(found.spec.get("tolerations")) == bool(found.spec.get("nodeSelector")) == ("gpu" in name)
 
 
-def test_objects_are_ours_by_name_and_label(everything: Mapping[str, Rendered]) -> None:
+def test_objects_have_our_name_and_label(everything: Mapping[str, Rendered]) -> None:
     for rendering in everything.values():
         names = [(o["apiVersion"], o["kind"], o["metadata"]["name"]) for o in rendering.objects]
         assert len(set(names)) == len(names), rendering.name
@@ -184,7 +184,7 @@ def test_pods_are_locked_down(pods: list[Pods]) -> None:
             }, pod.owner
 
 
-def test_pods_say_what_they_need_and_end_at(pods: list[Pods]) -> None:
+def test_pods_have_requests_and_limits(pods: list[Pods]) -> None:
     for pod in pods:
         for container in pod.containers:
             for limits in (container["resources"]["requests"], container["resources"]["limits"]):
@@ -220,7 +220,7 @@ def test_images_are_pinned(pods: list[Pods]) -> None:
         assert tag[1] == VERSION[1] or "adloom" not in image, image
 
 
-def test_secrets_are_in_secrets_alone(everything: Mapping[str, Rendered], pods: list[Pods]) -> None:
+def test_secrets_are_only_in_secrets(everything: Mapping[str, Rendered], pods: list[Pods]) -> None:
     secret = re.compile("(KEY|SECRET|PASSWORD|TOKEN|STORE_URI|WEBHOOK)(?!S_FILE)")
     literal = {e["name"] for pod in pods for c in pod.containers for e in c.get("env", []) if "value" in e}
     configured = {key for r in everything.values() for found in r.of("ConfigMap") for key in found["data"]}
@@ -240,7 +240,7 @@ def test_generated_secrets_are_kept_and_ignored_by_git(k8s: Path) -> None:
     assert ignored.stdout.split() == relative
 
 
-def test_secrets_that_belong_together_are_not_made_anew_one_by_one(tmp_path: Path) -> None:
+def test_secrets_are_generated_only_together(tmp_path: Path) -> None:
     k8s = rendered_manifests.tree(tmp_path)
     (k8s / "overlays" / "dev" / "s3.json").unlink()
     script = k8s.parent / "scripts" / "dev_secrets.py"
@@ -250,8 +250,8 @@ def test_secrets_that_belong_together_are_not_made_anew_one_by_one(tmp_path: Pat
     assert not (k8s / "overlays" / "dev" / "s3.json").exists()
 
 
-def test_what_pods_refer_to_is_there(overlay: Rendered) -> None:
-    """In the rendering, or for secrets made outside of git in the documentation."""
+def test_references_of_pods_exist(overlay: Rendered) -> None:
+    """ConfigMaps must be in the rendering; secrets from outside git must be documented."""
     for pod in overlay.pods:
         if account := pod.spec.get("serviceAccountName"):
             assert overlay.one("ServiceAccount", account)
@@ -265,7 +265,7 @@ def test_what_pods_refer_to_is_there(overlay: Rendered) -> None:
             assert found["metadata"]["name"] == name
 
 
-OPTIONAL = {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"}  # where MLflow asks for them
+OPTIONAL = {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"}  # where MLflow needs them
 
 
 def references(pod: Pods) -> Iterator[tuple[str, str, str | None]]:
@@ -293,7 +293,7 @@ def test_mounts_name_volumes(pods: list[Pods], distinct: list[Object]) -> None:
         assert {mount["name"] for c in pod.containers for mount in c["volumeMounts"]} == volumes, pod.owner
 
 
-def test_variables_are_spelt_as_they_are_read(everything: Mapping[str, Rendered], pods: list[Pods]) -> None:
+def test_variables_are_known_settings(everything: Mapping[str, Rendered], pods: list[Pods]) -> None:
     known = set().union(*OTHERS.values())
     for name, field in Settings.model_fields.items():
         aliases = getattr(field.validation_alias, "choices", [f"ADLOOM_{name.upper()}"])
@@ -305,7 +305,7 @@ def test_variables_are_spelt_as_they_are_read(everything: Mapping[str, Rendered]
 
 
 def test_stages_find_their_keys(overlay: Rendered) -> None:
-    """What the compiled pipelines take from the ConfigMap and the Secret is there, or documented as optional."""
+    """Keys that the compiled pipelines read exist, or are documented as optional."""
     wanted: set[str] = set()
     for name in compiled_pipelines.NAMES:
         pods = compiled_pipelines.load_pipeline(name, ROOT / compiled_pipelines.FOLDER).platform["platforms"][
@@ -320,7 +320,7 @@ def test_stages_find_their_keys(overlay: Rendered) -> None:
     assert {key for key in wanted - there if f"`{key}`" not in PAGE} == set()
 
 
-def test_params_load_and_name_the_image_that_runs(everything: Mapping[str, Rendered], tmp_path: Path) -> None:
+def test_params_load_and_name_the_running_image(everything: Mapping[str, Rendered], tmp_path: Path) -> None:
     assert VERSION
     shipped = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     for name in ("base", *OVERLAYS):
@@ -335,7 +335,7 @@ def test_params_load_and_name_the_image_that_runs(everything: Mapping[str, Rende
         assert image.endswith(f"adloom-train:{VERSION[1]}")
 
 
-def test_images_are_named_by_the_version_that_make_image_builds() -> None:
+def test_image_tags_match_make_image() -> None:
     named = [path for place in ("k8s", "pipelines/compiled") for path in (ROOT / place).rglob("*.yaml")]
     words = [word for path in (*named, ROOT / "params.yaml") for word in path.read_text(encoding="utf-8").split()]
     tags = {word.strip("},").rpartition(":")[2] for word in words if re.match(r"\S*adloom-(train|serve)(-gpu)?:", word)}

@@ -1,4 +1,4 @@
-"""Every address that settings, overlays and the catalogue name is one that network policies let its users reach."""
+"""Network policies let components reach every address in settings, overlays and the catalogue."""
 
 import re
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ from adloom.catalogue.packages import Url
 from adloom.config.settings import Settings
 from adloom.connection_errors import PORTS
 
-ADDRESS = re.compile(r"(URL|URI|ENDPOINT|HOST|UI|REMOTE)(_S3|_URL)?$")  # ends the name of a variable with an address
+ADDRESS = re.compile(r"(URL|URI|ENDPOINT|HOST|UI|REMOTE)(_S3|_URL)?$")  # suffixes of variables with an address
 INTERNET = Peer("internet", address="192.0.2.7")
 OURS = {"app.kubernetes.io/part-of": "adloom"}
 KUBEFLOWS = Peer("ml-pipeline", {"app": "ml-pipeline", "application-crd-id": "kubeflow-pipelines"})
 STORE = ("stage", "training", "trigger", "poll", "mlflow", "decide")
-USERS = {  # variable: the components that open connections to its address
+USERS = {  # {variable: components that connect to its address}
     "MLFLOW_TRACKING_URI": ("stage", "training", "decide", "creatives"),
     "AWS_ENDPOINT_URL_S3": STORE,
     "MLFLOW_S3_ENDPOINT_URL": ("mlflow",),
@@ -51,7 +51,7 @@ def overlay(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def variables() -> Iterator[str]:
-    """Yield the variable of each setting, the first where a setting has several."""
+    """Yield the first variable of each setting."""
     for name, field in Settings.model_fields.items():
         yield str(getattr(field.validation_alias, "choices", [f"ADLOOM_{name.upper()}"])[0])
 
@@ -65,7 +65,7 @@ def pod(component: str) -> Peer:
 
 
 def target(overlay: Rendered, url: str) -> tuple[Peer, int]:
-    """Return the peer and the port that an address leads to; a name without a dot is a service of the namespace."""
+    """Return the peer and port of an address; a name without a dot is a service of the namespace."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
     if host == "ml-pipeline":
@@ -83,16 +83,16 @@ def policy(overlay: Rendered, name: str) -> Object:
     return deepcopy(dict(overlay.one("NetworkPolicy", name)["spec"]))
 
 
-def test_every_setting_with_an_address_is_known_here() -> None:
+def test_every_setting_with_an_address_has_users() -> None:
     assert {name for name in variables() if ADDRESS.search(name)} == set(USERS)
 
 
-def test_overlays_set_every_address_but_those_that_stand_elsewhere(overlay: Rendered) -> None:
+def test_overlays_set_every_address_not_set_elsewhere(overlay: Rendered) -> None:
     assert {name for name in configured(overlay) if ADDRESS.search(name)} == set(USERS) - WITHOUT - ELSEWHERE
 
 
-def test_every_address_of_the_configuration_is_reached_by_its_users(overlay: Rendered) -> None:
-    """An address in S3 is reached through the S3 server."""
+def test_users_reach_every_configured_address(overlay: Rendered) -> None:
+    """An s3:// address is reached through the S3 server."""
     data = configured(overlay)
     for name, value in data.items():
         for component in USERS.get(name, ()):
@@ -100,7 +100,7 @@ def test_every_address_of_the_configuration_is_reached_by_its_users(overlay: Ren
             assert may(overlay.of("NetworkPolicy"), pod(component), *target(overlay, url)), f"{component}: {name}"
 
 
-def test_people_open_pages_that_are_not_kubeflows_api(overlay: Rendered) -> None:
+def test_browser_links_are_not_kubeflows_api(overlay: Rendered) -> None:
     url = configured(overlay)["ADLOOM_KFP_UI"]
     page = (ROOT / "docs" / "how-to" / "kubernetes.md").read_text(encoding="utf-8")
     [forwarded] = re.findall(r"port-forward service/ml-pipeline-ui (\d+):80", page)
@@ -113,21 +113,21 @@ def test_the_overlay_names_the_port_of_the_webhook(overlay: Rendered) -> None:
     assert selects(spec["podSelector"], pod("stage").labels)
     assert not selects(spec["podSelector"], pod("training").labels)
     assert rule["ports"] == [{"protocol": "TCP", "port": 443}]
-    rule["ports"][0]["port"] = 8443  # as someone with such a webhook does
+    rule["ports"][0]["port"] = 8443  # as documented for another port
     assert may([{"spec": spec}], pod("stage"), INTERNET, 8443)
 
 
 def test_the_overlay_names_the_port_of_s3_once_for_all_its_users(overlay: Rendered) -> None:
     spec = policy(overlay, "adloom-to-s3")
     [rule] = spec["egress"]
-    rule["ports"] = [{"protocol": "TCP", "port": 9000}]  # as someone with such an S3 does
+    rule["ports"] = [{"protocol": "TCP", "port": 9000}]  # as documented for another port
     store, _ = target(overlay, configured(overlay)["AWS_ENDPOINT_URL_S3"])
     for component in STORE:
         assert selects(spec["podSelector"], pod(component).labels), component
         assert may([{"spec": spec}], pod(component), store, 9000), component
 
 
-def test_every_place_of_the_catalogue_is_reached_by_stages(overlay: Rendered) -> None:
+def test_stages_reach_every_source_of_the_catalogue(overlay: Rendered) -> None:
     places = [
         place for entry in ENTRIES.values() for set_of in entry.alternatives for p in set_of for place in p.origins
     ]
@@ -137,7 +137,7 @@ def test_every_place_of_the_catalogue_is_reached_by_stages(overlay: Rendered) ->
         assert may(overlay.of("NetworkPolicy"), pod("stage"), *target(overlay, url)), url
 
 
-def test_kubernetes_is_reached_by_stages(overlay: Rendered) -> None:
+def test_stages_reach_kubernetes(overlay: Rendered) -> None:
     for port in (443, 6443):
         assert may(overlay.of("NetworkPolicy"), pod("stage"), INTERNET, port)
 

@@ -1,4 +1,4 @@
-"""Who may talk to whom in the cluster: services lead to pods, policies let what must talk and nothing else."""
+"""The cluster's network: services select pods, and policies allow exactly the required connections."""
 
 from itertools import product
 from pathlib import Path
@@ -75,7 +75,7 @@ def platform(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 def peers(platform: Rendered) -> list[Peer]:
-    """Every pod of ours, those that pipelines start, and others."""
+    """Return our pods, pods of pipelines, and others."""
     started = ("stage", "training") if not any(p.component == "training" for p in platform.pods) else ("stage",)
     return [
         *(Peer(pod.component, pod.labels) for pod in platform.pods),
@@ -84,7 +84,7 @@ def peers(platform: Rendered) -> list[Peer]:
     ]
 
 
-def test_what_must_talk_may_and_nothing_else(platform: Rendered) -> None:
+def test_exactly_the_required_connections_are_allowed(platform: Rendered) -> None:
     policies, everyone = platform.of("NetworkPolicy"), peers(platform)
     ours = {peer.name for peer in everyone if peer.here and peer.labels.items() >= OURS.items()}
     found: Table = {}
@@ -97,13 +97,13 @@ def test_what_must_talk_may_and_nothing_else(platform: Rendered) -> None:
     for name in sorted(ours):
         for names in ("names", "names on the node"):
             wanted[name, names] = wanted.get((name, names), set()) | {53}
-    for (who, where), ports in list(wanted.items()):  # a cache of names is a host as any other
+    for (who, where), ports in list(wanted.items()):  # a DNS cache is an ordinary host
         if where == "internet":
             wanted[who, "names on the node"] = wanted[who, "names on the node"] | ports
     assert found == wanted
 
 
-def test_kubeflows_plugin_reaches_mlflow_with_its_component_alone(tmp_path: Path) -> None:
+def test_kubeflows_plugin_reaches_mlflow_only_with_its_component(tmp_path: Path) -> None:
     k8s = rendered_manifests.tree(tmp_path)
     driver = Peer("driver", {"pipelines.kubeflow.org/v2_component": "true"})
     for component, open_ in ((None, False), ("mlflow-plugin", True)):
@@ -115,15 +115,15 @@ def test_kubeflows_plugin_reaches_mlflow_with_its_component_alone(tmp_path: Path
         assert not may(platform.of("NetworkPolicy"), Peer("notebook", {"app": "notebook"}), mlflow, 5000)
 
 
-def test_names_are_asked_by_udp(platform: Rendered) -> None:
+def test_dns_works_over_udp(platform: Rendered) -> None:
     [names] = [peer for peer in OUTSIDE if peer.name == "names"]
     for peer in peers(platform):
         if peer.labels.items() >= OURS.items() and peer.here:
             assert may(platform.of("NetworkPolicy"), peer, names, 53, "UDP"), peer.name
 
 
-def test_other_pods_of_the_namespace_are_left_alone(platform: Rendered) -> None:
-    """Kubeflow's own pods and notebooks talk as before."""
+def test_policies_do_not_affect_other_pods(platform: Rendered) -> None:
+    """Kubeflow's own pods and notebooks keep their connections."""
     neighbour, pipelines = Peer("notebook", {"app": "notebook"}), Peer("pipelines", KFP)
     for source, target in product((neighbour, pipelines), repeat=2):
         assert may(platform.of("NetworkPolicy"), source, target, 8888)
@@ -131,14 +131,14 @@ def test_other_pods_of_the_namespace_are_left_alone(platform: Rendered) -> None:
         assert not selects(policy["spec"]["podSelector"], neighbour.labels), policy["metadata"]["name"]
 
 
-def test_pods_of_pipelines_bear_the_labels_that_policies_know() -> None:
+def test_pods_of_pipelines_have_the_labels_in_policies() -> None:
     text = (ROOT / "pipelines" / "compiled" / "training.yaml").read_text(encoding="utf-8")
     executors = list(yaml.load_all(text, yaml.CSafeLoader))[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     labels = {**OURS, "app.kubernetes.io/component": "stage"}
     assert {name for name, pod in executors.items() if pod["podMetadata"]["labels"] != labels} == set()
 
 
-def test_services_lead_to_one_kind_of_pod(platform: Rendered) -> None:
+def test_services_select_one_kind_of_pod(platform: Rendered) -> None:
     assert platform.of("Service")
     for service in platform.of("Service"):
         name, spec = service["metadata"]["name"], service["spec"]
@@ -148,7 +148,7 @@ def test_services_lead_to_one_kind_of_pod(platform: Rendered) -> None:
         assert {port["targetPort"] for port in spec["ports"]} == {port["name"] for port in container["ports"]}
 
 
-def test_what_names_pods_and_services_finds_them(platform: Rendered) -> None:
+def test_references_to_pods_and_services_resolve(platform: Rendered) -> None:
     services = {s["metadata"]["name"]: {port["name"] for port in s["spec"]["ports"]} for s in platform.of("Service")}
     scaled = [hpa["spec"]["scaleTargetRef"] for hpa in platform.of("HorizontalPodAutoscaler")]
     assert [(ref["kind"], ref["name"]) for ref in scaled] == [(pod.kind, pod.owner) for pod in scalable(platform)]
@@ -171,7 +171,7 @@ def test_what_names_pods_and_services_finds_them(platform: Rendered) -> None:
 
 
 def scalable(platform: Rendered) -> list[rendered_manifests.Pods]:
-    """The pods whose number the manifests leave open."""
+    """Return the pods without a replica count."""
     return [
         pod
         for pod in platform.pods
@@ -181,7 +181,7 @@ def scalable(platform: Rendered) -> list[rendered_manifests.Pods]:
 
 def test_roles_are_bound_in_the_namespace_of_the_runs(platform: Rendered) -> None:
     bound = {b["roleRef"]["name"]: b["subjects"] for b in platform.of("RoleBinding")}
-    unsaid = HERE if platform.name.startswith("base") else None  # an overlay says it
+    unsaid = HERE if platform.name.startswith("base") else None  # an overlay sets it
     accounts = {name: [(s["name"], s.get("namespace", unsaid)) for s in subjects] for name, subjects in bound.items()}
     assert accounts == {"adloom-stages": [("pipeline-runner", HERE)], "adloom-submit": [("adloom-submit", HERE)]}
     assert {o["metadata"].get("namespace", unsaid) for o in platform.objects} == {HERE}

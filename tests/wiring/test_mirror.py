@@ -1,4 +1,4 @@
-"""The unit tests mirror src file by file; a module that is tested elsewhere says where."""
+"""The unit tests mirror src file by file; ELSEWHERE lists modules that other tests cover."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ OF_SEVERAL_MODULES = {"stages/test_loop.py", "stages/test_register_policy.py"}
 
 
 def mirror(module: str) -> Path:
-    """Return where the unit test of a module lies."""
+    """Return the path of a module's unit test."""
     path = Path(module)
     return UNIT / path.parent / f"test_{path.name}"
 

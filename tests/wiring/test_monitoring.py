@@ -1,4 +1,4 @@
-"""What the alerts and the dashboard of k8s/components/monitoring ask Prometheus for is what the services tell."""
+"""The services export every metric and label in the alerts and dashboard of k8s/components/monitoring."""
 
 import json
 import re
@@ -31,7 +31,7 @@ from adloom.serving.models.loader import Models
 from adloom.serving.segments import PseudonymKeys
 
 FOLDER = Path(__file__).parents[2] / "k8s" / "components" / "monitoring"
-BY_PROMETHEUS = {"job", "namespace", "pod"}  # labels that it adds to what it scrapes
+BY_PROMETHEUS = {"job", "namespace", "pod"}  # labels that Prometheus adds
 REASONS = set(get_args(DropReason))
 TOKEN = "a-token-that-is-long-enough"
 
@@ -47,13 +47,13 @@ def panels() -> list[tuple[str, str]]:
 
 
 def asked(expr: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield each metric and its label matchers."""
+    """Yield each metric of an expression and its label matchers."""
     for metric, matchers in re.findall(r"\b(adloom_\w+|up)(?:\{([^}]*)\})?", expr):
         yield metric, dict(re.findall(r'(\w+)(?:=~|=)"([^"]*)"', matchers))
 
 
 def told(app: ASGIApp) -> dict[str, list[dict[str, str]]]:
-    """Return the labels of every sample, by metric, after good requests and bad ones."""
+    """Return the labels of every sample by metric, after valid and invalid requests."""
     with TestClient(app, raise_server_exceptions=False) as client:
         row = dict.fromkeys(("recency_days", "frequency", "monetary", "tenure_days", "interpurchase_days"), 1.0)
         client.post(SEGMENT, json={"rows": [row]})
@@ -89,7 +89,7 @@ def metrics(models: Models, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 
 
 @pytest.mark.parametrize(("name", "expr"), [*alerts().items(), *panels()])
-def test_it_asks_for_what_is_told(name: str, expr: str, metrics: dict[str, list[dict[str, str]]]) -> None:
+def test_queried_metrics_and_labels_exist(name: str, expr: str, metrics: dict[str, list[dict[str, str]]]) -> None:
     assert list(asked(expr)), name
     for metric, matchers in asked(expr):
         if metric == "up":
@@ -97,15 +97,15 @@ def test_it_asks_for_what_is_told(name: str, expr: str, metrics: dict[str, list[
             continue
         labels = metrics[metric]
         assert set(matchers) <= set(labels[0]) | BY_PROMETHEUS, metric
-        for label in set(matchers) - {"status", *BY_PROMETHEUS}:  # of statuses, only those of a few requests are here
+        for label in set(matchers) - {"status", *BY_PROMETHEUS}:  # only some status codes occur in this test
             known = {*ENDPOINTS, trigger_server.TRIGGER} if label == "path" else {found[label] for found in labels}
             assert any(re.fullmatch(matchers[label], value) for value in known), f"{metric}: {label}={matchers[label]}"
         grouped = set(re.findall(r"\w+", " ".join(re.findall(r"by \(([^)]*)\)", expr))))
         assert grouped <= {label for each in metrics.values() for found in each for label in found} | BY_PROMETHEUS
 
 
-def test_a_counter_that_alerts_watch_begins_with_zero(metrics: dict[str, list[dict[str, str]]]) -> None:
-    """Prometheus sees no increase where a counter appears with its first event."""
+def test_counters_in_alerts_start_at_zero(metrics: dict[str, list[dict[str, str]]]) -> None:
+    """Prometheus sees no increase if a counter first appears with its first event."""
     watched = {"adloom_model_refused_total": {"model": set(MODELS)}, "adloom_log_dropped_total": {"reason": REASONS}}
     for metric, wanted in watched.items():
         for label, values in wanted.items():
@@ -119,14 +119,14 @@ def test_every_alert_has_a_panel_with_its_metrics() -> None:
         assert {re.sub("_(bucket|count|sum)$", "", metric) for metric, _ in asked(expr)} <= bases, name
 
 
-def test_triggers_are_told_by_the_status_that_alerts_ask_for(metrics: dict[str, list[dict[str, str]]]) -> None:
+def test_trigger_statuses_match_the_alerts(metrics: dict[str, list[dict[str, str]]]) -> None:
     seen = {labels["status"] for labels in metrics["adloom_requests_total"] if labels["path"] == trigger_server.TRIGGER}
     for alert in ("AdloomTriggerFailing", "AdloomTriggerUnauthorized"):
         [(_, matchers)] = asked(alerts()[alert])
         assert any(re.fullmatch(matchers["status"], status) for status in seen), alert
 
 
-def test_autoscaling_asks_for_what_is_told_and_acts_before_requests_are_sent_away(
+def test_autoscaling_uses_an_exported_metric_and_acts_before_throttling(
     metrics: dict[str, list[dict[str, str]]],
 ) -> None:
     [patch] = yaml.safe_load((FOLDER / "kustomization.yaml").read_text(encoding="utf-8"))["patches"]

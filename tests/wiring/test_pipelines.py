@@ -1,4 +1,4 @@
-"""The compiled pipelines are what their sources say, and what dvc.yaml says: the same stages, edges and parameters."""
+"""The compiled pipelines match their sources and dvc.yaml: the same stages, edges and parameters."""
 
 import json
 import re
@@ -22,14 +22,14 @@ from pipelines.__main__ import compiled
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / compiled_pipelines.FOLDER
 DVC: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-OUTSIDE = {"snapshot", "register", "finish"}  # they touch the world, so DVC has no part in them
-FUSED = {"prepare": {"ingest", "prepare"}, "evaluate": {"evaluate", "report"}}  # task: the stages that it calls
+OUTSIDE = {"snapshot", "register", "finish"}  # they depend on other systems, so DVC does not run them
+FUSED = {"prepare": {"ingest", "prepare"}, "evaluate": {"evaluate", "report"}}  # {task: stages that it runs}
 NETWORKED = {"snapshot", "prepare", "register", "score"}
 PATHS = {(task.removesuffix("-1"), output): path for path, (task, output) in ARTIFACTS.items()}
 
 
 def tasks(pipeline: CompiledPipeline) -> dict[str, Any]:
-    """The tasks inside of the exit handler, by name."""
+    """Return the tasks inside the exit handler, by name."""
     dags = [c["dag"]["tasks"] for c in pipeline.pipeline["components"].values() if "dag" in c]
     assert len(dags) == 1
     found: dict[str, Any] = dags[0]
@@ -37,7 +37,7 @@ def tasks(pipeline: CompiledPipeline) -> dict[str, Any]:
 
 
 def in_dvc() -> dict[str, tuple[set[str], set[str]]]:
-    """What each task would read, and the blocks of params it knows, if it called the stages of dvc.yaml."""
+    """Return the inputs and params blocks of each task, derived from its stages in dvc.yaml."""
     found: dict[str, tuple[set[str], set[str]]] = {}
     made: dict[str, set[str]] = {}
     for name, stage in stages().items():
@@ -50,7 +50,7 @@ def in_dvc() -> dict[str, tuple[set[str], set[str]]]:
 
 
 def stages() -> dict[str, Any]:
-    """The stages of dvc.yaml; evaluate is one stage a model."""
+    """Return the stages of dvc.yaml; evaluate is one stage per model."""
     found = {name: stage for name, stage in DVC.items() if name != "evaluate"}
     each = DVC["evaluate"]
     for model, row in each["foreach"].items():
@@ -62,7 +62,7 @@ def stages() -> dict[str, Any]:
 
 
 def in_kubeflow() -> dict[str, tuple[set[str], set[str]]]:
-    """The same of the compiled training pipeline, the tasks that prepare a table taken together."""
+    """Return the same for the compiled training pipeline, with the prepare tasks merged."""
     found: dict[str, tuple[set[str], set[str]]] = {}
     for name, task in tasks(compiled_pipelines.load_pipeline("training", FOLDER)).items():
         stage = stage_name(name)
@@ -84,7 +84,7 @@ def texts() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", compiled_pipelines.NAMES)
-def test_what_is_checked_in_is_what_the_sources_compile_to(texts: dict[str, str], name: str) -> None:
+def test_compiled_pipelines_are_up_to_date(texts: dict[str, str], name: str) -> None:
     assert (FOLDER / f"{name}.yaml").read_text(encoding="utf-8") == texts[name], "run `make fmt`"
 
 
@@ -92,7 +92,7 @@ def test_dvc_and_kubeflow_have_the_same_stages_edges_and_parameters() -> None:
     assert in_kubeflow() == in_dvc()
 
 
-def test_every_component_is_a_stage_or_touches_the_world() -> None:
+def test_every_component_is_a_stage_or_an_external_task() -> None:
     files = {path.stem for path in (ROOT / "components").glob("*.py") if not path.stem.startswith("_")}
     inner = {stage for task, fused in FUSED.items() for stage in fused - {task}}
     assert files == {name.replace("-", "_") for name in STAGES} - inner | OUTSIDE
@@ -109,12 +109,12 @@ def test_the_arguments_are_the_pipelines_parameters(name: str) -> None:
     values["score"] = {"events": {"uri": "cdnow"}, "to": "s3://shop/scored"}
     given = compiled_pipelines.build_arguments(name, params.Params.model_validate(values), None)
     wanted = compiled_pipelines.load_pipeline(name, FOLDER).pipeline["root"]["inputDefinitions"]["parameters"]
-    assert given.keys() | {"reason"} == wanted.keys()  # the reason is known when a run is started
+    assert given.keys() | {"reason"} == wanted.keys()  # the reason is set when a run starts
     assert set(given.values()) & {"null"} == set()
 
 
 def looks_at(task: str, everything: dict[str, Any]) -> set[str]:
-    """Which digests of the sources a task depends on, by whatever way."""
+    """Return the source digests that a task depends on, directly or not."""
     inputs = everything[task]["inputs"]
     given = [p["taskOutputParameter"] for p in inputs.get("parameters", {}).values() if "taskOutputParameter" in p]
     own = {p["outputParameterKey"] for p in given if p["producerTask"] == "snapshot"}
@@ -131,11 +131,11 @@ def test_new_orders_and_a_new_key_never_retrain_the_gan() -> None:
 
 
 @pytest.mark.parametrize("name", compiled_pipelines.NAMES)
-def test_no_task_is_handed_one_artifact_twice(name: str) -> None:
+def test_no_task_receives_one_artifact_twice(name: str) -> None:
     assert artifact_inputs.find_repeated(compiled_pipelines.load_pipeline(name, FOLDER).pipeline) == []
 
 
-def test_an_artifact_that_reaches_a_task_by_two_ways_is_found() -> None:
+def test_an_artifact_that_reaches_a_task_by_two_paths_is_reported() -> None:
     @dsl.component(base_image="python")  # type: ignore[untyped-decorator]
     def make(model: dsl.Output[dsl.Model]) -> None: ...
 
@@ -157,14 +157,14 @@ def test_an_artifact_that_reaches_a_task_by_two_ways_is_found() -> None:
     assert found == ["take takes make/model as judge and model"]
 
 
-def test_a_run_in_which_every_task_executes_stays_below_what_the_server_reads() -> None:
+def test_an_uncached_run_stays_below_the_server_limit() -> None:
     given = params.load(ROOT / "params.yaml")
     compiled = compiled_pipelines.load_pipeline("training", FOLDER).with_resources(given.pipeline)
     sizes = workflow_size.tasks(compiled, compiled_pipelines.build_arguments("training", given, None))
     assert workflow_size.estimate(sizes.values()) <= workflow_size.LIMIT
 
 
-def test_the_estimate_of_a_run_is_what_was_measured() -> None:
+def test_the_size_estimate_matches_a_measured_run() -> None:
     told = json.loads((ROOT / "tests" / "data" / "measured_run.json").read_text(encoding="utf-8"))
     sizes = {name: workflow_size.Task(*row) for name, row in told["tasks"].items()}
     run, measured = sizes.values(), told["measured"]
@@ -181,7 +181,7 @@ def test_the_estimate_of_a_run_is_what_was_measured() -> None:
 
 
 @pytest.mark.parametrize("name", compiled_pipelines.NAMES)
-def test_what_looks_at_the_world_is_never_cached_and_the_rest_is(name: str) -> None:
+def test_only_tasks_without_external_state_are_cached(name: str) -> None:
     pipeline = compiled_pipelines.load_pipeline(name, FOLDER)
     everything = {**tasks(pipeline), **pipeline.pipeline["root"]["dag"]["tasks"]}
     fresh = {stage_name(n) for n, task in everything.items() if not task.get("cachingOptions", {}).get("enableCache")}
@@ -190,7 +190,7 @@ def test_what_looks_at_the_world_is_never_cached_and_the_rest_is(name: str) -> N
 
 
 @pytest.mark.parametrize("name", compiled_pipelines.NAMES)
-def test_what_lives_by_the_network_is_tried_again_with_patience(name: str) -> None:
+def test_tasks_that_need_the_network_are_retried(name: str) -> None:
     for task_name, task in tasks(compiled_pipelines.load_pipeline(name, FOLDER)).items():
         retries = task.get("retryPolicy", {})
         networked = stage_name(task_name) in {*NETWORKED, "train_gan", "train_cnn", "train_lstm"}
@@ -199,7 +199,7 @@ def test_what_lives_by_the_network_is_tried_again_with_patience(name: str) -> No
 
 
 @pytest.mark.parametrize("name", compiled_pipelines.NAMES)
-def test_secrets_are_named_and_never_in_the_text(name: str) -> None:
+def test_secrets_are_referenced_by_name_only(name: str) -> None:
     pipeline = compiled_pipelines.load_pipeline(name, FOLDER)
     pods = pipeline.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     with_key = {
@@ -214,7 +214,7 @@ def test_secrets_are_named_and_never_in_the_text(name: str) -> None:
     assert all("env" not in e["container"] for e in pipeline.pipeline["deploymentSpec"]["executors"].values())
 
 
-def test_a_training_of_several_processes_is_waited_for_by_a_small_pod_that_knows_where_they_run() -> None:
+def test_a_small_pod_waits_for_a_distributed_training() -> None:
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     values["train_gan"]["nodes"] = 2
     values["pipeline"]["stages"]["train_gan"] = {"cpu": "8", "gpu": 1, "timeout_minutes": 90}
@@ -234,7 +234,7 @@ def test_a_training_of_several_processes_is_waited_for_by_a_small_pod_that_knows
     assert "env" not in executors["exec-train-cnn"]["container"]
 
 
-def test_a_stage_is_placed_as_the_params_say() -> None:
+def test_stages_have_the_resources_of_the_params() -> None:
     place = PodResources(
         cpu="4",
         memory="16Gi",
@@ -269,7 +269,7 @@ def test_a_stage_is_placed_as_the_params_say() -> None:
     )
 
 
-def test_the_last_task_can_ask_kubeflow_and_delete_what_trainings_left() -> None:
+def test_the_exit_task_can_read_runs_and_delete_trainjobs() -> None:
     keys = {"ADLOOM_KFP_ENDPOINT", "MLFLOW_TRACKING_URI", "ADLOOM_WEBHOOK_URL"}
     for name, more in (("training", {"ADLOOM_CHECKPOINT_URI", "AWS_SECRET_ACCESS_KEY"}), ("scoring", set[str]())):
         compiled = compiled_pipelines.load_pipeline(name, ROOT / compiled_pipelines.FOLDER)

@@ -12,5 +12,5 @@ def test_the_example_prints_an_estimate(capsys: pytest.CaptureFixture[str]) -> N
     [example] = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     exec(example, {})
     printed = capsys.readouterr().out
-    assert printed.startswith("Estimate(value=0.09")  # a tenth of the rows with banner b was clicked
+    assert printed.startswith("Estimate(value=0.09")  # 10 % of the rows with banner b have a click
     assert printed.endswith("reliability_issue='') the log has every action of the policy {}\n")

@@ -34,7 +34,7 @@ def text(page: str) -> str:
 
 
 def rows(page: str) -> set[str]:
-    """The names that stand in the first columns of a page's tables."""
+    """Return the names in the first columns of a page's tables."""
     cells = re.findall(r"^\| (`[^|]*`) \|", text(page), re.MULTILINE)
     return {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
 
@@ -63,7 +63,7 @@ def commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Com
             yield from commands(below, f"{name} {child}")
 
 
-def test_every_command_and_option_is_there() -> None:
+def test_every_command_and_option_is_documented() -> None:
     sections = dict(re.findall(r"^## (adloom[^\n]*)\n\n```text\n(.*?)^```", text("cli"), re.MULTILINE | re.DOTALL))
     known = dict(commands(cli, "adloom"))
     assert sections.keys() == known.keys()
@@ -73,7 +73,7 @@ def test_every_command_and_option_is_there() -> None:
 
 
 def models(kind: object) -> Iterator[type[BaseModel]]:
-    """Yield the models within an annotation, and those within their fields."""
+    """Yield the models in an annotation and, recursively, in their fields."""
     if isinstance(kind, type) and get_origin(kind) is None and issubclass(kind, BaseModel):
         yield kind
         for field in kind.model_fields.values():
@@ -82,19 +82,19 @@ def models(kind: object) -> Iterator[type[BaseModel]]:
         yield from models(part)
 
 
-def test_every_key_of_params_is_there() -> None:
+def test_every_key_of_params_is_documented() -> None:
     keys = {field.alias or name for model in models(Params) for name, field in model.model_fields.items()}
     assert len(keys) > 50
     assert keys == rows("params")
 
 
 @pytest.mark.parametrize("page", ["params", "settings", "http", "metrics", "tables"])
-def test_every_row_says_what_it_means(page: str) -> None:
-    described = text(page).partition("## Decision log")[0]  # the guide has the meaning of its fields
+def test_every_row_has_a_meaning(page: str) -> None:
+    described = text(page).partition("## Decision log")[0]  # the guide explains its fields
     assert re.findall(r"^\|.*\| *\|$", described, re.MULTILINE) == []
 
 
-def test_every_variable_is_there() -> None:
+def test_every_variable_is_documented() -> None:
     read = set(
         re.findall(r"\b(ADLOOM_[A-Z]+(?:_[A-Z0-9]+)*)\b(?!_)", source("src", "k8s", "scripts", "components", ".ci"))
     )
@@ -103,7 +103,7 @@ def test_every_variable_is_there() -> None:
     assert len(rows("settings")) >= len(Settings.model_fields)
 
 
-def test_every_metric_is_there() -> None:
+def test_every_metric_is_documented() -> None:
     named = {
         node.value
         for path in (ROOT / "src").rglob("*.py")
@@ -118,19 +118,19 @@ def test_every_metric_is_there() -> None:
     assert {re.sub(r"_(bucket|sum|count)$", "", name) for name in asked} <= rows("metrics")
 
 
-def test_every_alert_is_there() -> None:
+def test_every_alert_is_documented() -> None:
     alerts = re.findall(r"^ +- alert: (\w+)$", reference.ALERTS.read_text(encoding="utf-8"), re.MULTILINE)
     assert len(alerts) > 10
     assert set(alerts) <= rows("metrics")
 
 
-def test_every_column_and_field_of_a_record_is_there() -> None:
+def test_every_column_and_field_of_a_record_is_documented() -> None:
     columns = {column for contract in CONTRACTS.values() for column in contract.columns}
     fields = {field for kind in get_args(record.Line) for field in kind.__struct_fields__}
     assert columns | fields | {"type"} == rows("tables")
 
 
-def test_every_endpoint_and_body_is_there() -> None:
+def test_every_endpoint_and_body_is_documented() -> None:
     paths = {
         node.value
         for node in ast.walk(ast.parse(source("src/adloom/serving", "src/adloom/kubeflow")))
@@ -143,7 +143,7 @@ def test_every_endpoint_and_body_is_there() -> None:
     assert linked <= set(re.findall(r"\{ #(\w+) \}", text("http")))
 
 
-def test_every_error_and_status_is_there() -> None:
+def test_every_error_and_status_is_documented() -> None:
     kinds = {
         kind.__name__
         for kind in vars(errors).values()
@@ -165,7 +165,7 @@ def test_public_modules_can_be_imported(module: str) -> None:
 
 
 class Loaded(HTMLParser):
-    """Collects what a page loads by itself."""
+    """Collect the URLs that a page loads."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -176,7 +176,7 @@ class Loaded(HTMLParser):
         self.addresses += [value for name, value in attrs if name == key and value]
 
 
-def test_the_site_builds_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+def test_the_site_builds_and_loads_nothing_external(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True)
     pages = list(tmp_path.rglob("*.html"))

@@ -8,7 +8,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "adloom"
 
 
 def lengths() -> list[int]:
-    """Lines of every function's body, without its docstring."""
+    """Return the length of every function's body, without its docstring."""
     found = []
     for path in SOURCE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

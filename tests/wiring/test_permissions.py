@@ -1,4 +1,4 @@
-"""The roles in k8s/base against what the code asks of Kubeflow Pipelines and of Kubernetes, as servers see it."""
+"""The roles in k8s/base grant exactly the permissions that the code uses."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -22,39 +22,39 @@ from adloom.kubeflow.jobs.trainjob import TrainJobClient
 from adloom.kubeflow.run_namespace import RunNamespace
 
 Verbs = set[tuple[str, str]]  # resource and verb
-MORE = {"get", "list"}  # what KFP's own client and pages ask for beside
+MORE = {"get", "list"}  # verbs that KFP's own client and UI also need
 
 
-def granted(file: str, groups: set[str]) -> Verbs:
-    """Return what the role in a file grants, of some groups."""
+def load_permissions(file: str, groups: set[str]) -> Verbs:
+    """Return the permissions of the role in a file, for these API groups."""
     objects = yaml.safe_load_all((ROOT / "k8s" / "base" / file).read_text(encoding="utf-8"))
-    (role,) = [found for found in objects if found["kind"] == "Role"]
+    (role,) = [item for item in objects if item["kind"] == "Role"]
     rules = [rule for rule in role["rules"] if groups.issuperset(rule["apiGroups"])]
     return {pair for rule in rules for pair in product(rule["resources"], rule["verbs"])}
 
 
-def methods(of: type) -> set[str]:
-    return {name for name, found in vars(of).items() if callable(found) and not name.startswith("_")}
+def list_methods(cls: type) -> set[str]:
+    return {name for name, member in vars(cls).items() if callable(member) and not name.startswith("_")}
 
 
 @pytest.fixture
-def asked_of_kubeflow() -> Iterator[Verbs]:
-    """What every method of the client asks of a Kubeflow with many users."""
+def kubeflow_permissions() -> Iterator[Verbs]:
+    """Call every method of the client on a multi-user Kubeflow; return the permissions it used."""
     with kfp_server.serving() as server:
         server.multi_user = True
         kubeflow = HttpKubeflowClient(Settings(ADLOOM_KFP_ENDPOINT=server.url, kfp_namespace="ann"))
         version = kubeflow.upload_pipeline("shop-training", "d" * 64, PIPELINE)
-        order = RunRequest("shop-training", "a title", version, ARGUMENTS, "by hand")
-        run, schedule = kubeflow.start_run(order), kubeflow.create_schedule(order, "0 30 3 * * *")
+        request = RunRequest("shop-training", "a title", version, ARGUMENTS, "by hand")
+        run, schedule = kubeflow.start_run(request), kubeflow.create_schedule(request, "0 30 3 * * *")
         list(kubeflow.list_runs("shop-training"))
         kubeflow.get_spec(kubeflow.get_run(run.run_id))
         kubeflow.list_schedules("shop-training")
-        for on in (False, True):
-            kubeflow.set_enabled(schedule.schedule_id, on)
+        for enabled in (False, True):
+            kubeflow.set_enabled(schedule.schedule_id, enabled)
         kubeflow.delete_schedule(schedule.schedule_id)
         kubeflow.delete_run(run.run_id)
         of_runs = {"upload_pipeline", "start_run", "list_runs", "get_run", "get_spec", "delete_run"}
-        assert methods(HttpKubeflowClient) == of_runs | {
+        assert list_methods(HttpKubeflowClient) == of_runs | {
             "create_schedule",
             "list_schedules",
             "set_enabled",
@@ -64,8 +64,8 @@ def asked_of_kubeflow() -> Iterator[Verbs]:
 
 
 @pytest.fixture
-def asked_of_kubernetes() -> Iterator[Verbs]:
-    """What every method of the clients of Kubernetes asks."""
+def kubernetes_permissions() -> Iterator[Verbs]:
+    """Call every method of the Kubernetes clients; return the permissions they used."""
     with kubernetes_server.serving() as cluster:
         configuration = client.Configuration(host=cluster.url)
         configuration.retries = False
@@ -78,21 +78,21 @@ def asked_of_kubernetes() -> Iterator[Verbs]:
         list(jobs.read_logs(job.name))
         assert jobs.list_names("run-1") == [job.name]
         jobs.delete(job.name)
-        assert methods(TrainJobClient) == {"start", "get_state", "read_logs", "list_names", "delete"}
+        assert list_methods(TrainJobClient) == {"start", "get_state", "read_logs", "list_names", "delete"}
         cluster.labels = {"pod-security.kubernetes.io/enforce": "restricted"}
         namespace = RunNamespace(client.CoreV1Api(api), NAMESPACE)
         namespace.find_restriction()
         namespace.find_refusal(datetime.now(UTC))
         namespace.list_failed_pods("run-1")
-        assert methods(RunNamespace) == {"find_restriction", "find_refusal", "list_failed_pods", "find_problem"}
+        assert list_methods(RunNamespace) == {"find_restriction", "find_refusal", "list_failed_pods", "find_problem"}
         yield cluster.authorized
 
 
-def test_whoever_submits_may_ask_all_that_the_client_asks(asked_of_kubeflow: Verbs) -> None:
-    allowed = granted("submit.yaml", {"pipelines.kubeflow.org"})
-    assert asked_of_kubeflow - allowed == set()
-    assert {verb for _, verb in allowed - asked_of_kubeflow - {("pipelines/versions", "create")}} <= MORE
+def test_the_submitter_role_grants_the_clients_permissions(kubeflow_permissions: Verbs) -> None:
+    allowed = load_permissions("submit.yaml", {"pipelines.kubeflow.org"})
+    assert kubeflow_permissions - allowed == set()
+    assert {verb for _, verb in allowed - kubeflow_permissions - {("pipelines/versions", "create")}} <= MORE
 
 
-def test_stages_may_ask_kubernetes_what_they_ask_and_no_more(asked_of_kubernetes: Verbs) -> None:
-    assert granted("stages.yaml", {"", "trainer.kubeflow.org"}) == asked_of_kubernetes
+def test_the_stage_role_grants_exactly_the_used_permissions(kubernetes_permissions: Verbs) -> None:
+    assert load_permissions("stages.yaml", {"", "trainer.kubeflow.org"}) == kubernetes_permissions

@@ -1,7 +1,7 @@
-# One file, an image per role. scripts/image builds them; docs/how-to/images.md says how to run them.
-#   train      every stage, and Kubeflow's components
-#   train-gpu  the same on the CUDA build of torch
-#   serve      answers requests, and holds nothing that trains
+# One image per role. scripts/image builds them; docs/how-to/images.md explains how to run them.
+#   train      all stages and Kubeflow components
+#   train-gpu  the same with the CUDA build of torch
+#   serve      the services, without training code's packages
 # BASE may be a digest: --build-arg BASE=python@sha256:…
 ARG BASE=python:3.11-slim-bookworm
 
@@ -10,7 +10,7 @@ ARG BASE
 LABEL org.opencontainers.image.base.name=${BASE} \
       org.opencontainers.image.licenses=Apache-2.0
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
-# Nothing is written but in /tmp and /work, so that the root may be read-only; USER names ids that /etc/passwd does not.
+# Only /tmp and /work are written, so the root may be read-only; USER is the name for ids not in /etc/passwd.
 ENV HOME=/tmp \
     ADLOOM_HOME=/tmp/adloom \
     USER=adloom \
@@ -24,12 +24,12 @@ RUN groupadd --gid 10001 adloom \
     && useradd --uid 10001 --gid adloom --no-create-home --home-dir /tmp --shell /usr/sbin/nologin adloom \
     && install --directory --owner adloom --group adloom /work
 WORKDIR /work
-# Writable under a read-only root without being asked for: BentoML, among others, does not start without it.
+# A volume keeps /tmp writable under a read-only root; BentoML does not start without it.
 VOLUME /tmp
-# Python handles it from its first line on; as process 1 it would ignore SIGTERM until uvicorn runs.
+# Python always handles SIGINT; as process 1 it would ignore SIGTERM until uvicorn runs.
 STOPSIGNAL SIGINT
 
-# What the roles require, in files of their own: the large layers are made again when these change, not with the code.
+# The roles' requirements in separate files: large layers are rebuilt only when these change, not with the code.
 FROM base AS declared
 COPY pyproject.toml scripts/requirements.py ./
 WORKDIR /roles

@@ -4,13 +4,13 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 CODE := src components pipelines tests benchmarks scripts
 RUNNERS ?= dvc process container
-unexport PYTHONDONTWRITEBYTECODE # every process would compile all it imports, which takes a minute
+unexport PYTHONDONTWRITEBYTECODE # without bytecode every process would compile its imports, which takes a minute
 .PHONY: help install fmt check docs test test-unit parity demo serve bench image image-test clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' $(MAKEFILE_LIST) | while read -r target text; do printf '%-12s %s\n' $$target "$$text"; done
 
-install: $(BIN)/.installed ## make .venv and install what the lock names
+install: $(BIN)/.installed ## create .venv and install the locked packages
 
 $(BIN)/.installed: pyproject.toml constraints.txt scripts/install scripts/install-torch
 	scripts/install $(VENV)
@@ -27,32 +27,32 @@ check: install docs ## lint, type-check and build the documentation
 	mypy
 	hadolint Dockerfile
 
-docs: install ## build the documentation into site/, where every broken link is an error
+docs: install ## build the documentation into site/; broken links are errors
 	NO_MKDOCS_2_WARNING=1 mkdocs build --quiet
 
-test: install ## every test but those of images; a file's tests stay together, since they share what they made
+test: install ## all tests except those of images; tests of one file share a worker and its fixtures
 	pytest -n auto --dist loadfile
 
-test-unit: install ## the tests without servers or trainings, in about a minute
+test-unit: install ## unit and wiring tests, in about a minute
 	pytest -n auto --dist loadfile tests/unit tests/wiring
 
-parity: install $(if $(filter container,$(RUNNERS)),image) ## the pipeline with DVC, in processes and in containers: the same bytes
+parity: install $(if $(filter container,$(RUNNERS)),image) ## compare the artifacts of DVC, processes and containers byte by byte
 	python tests/parity.py $(RUNNERS)
 
-demo: install ## from raw data to registered models and answered requests
+demo: install ## run everything: raw data, registered models, answered requests
 	adloom demo
 
-serve: install ## serve the registry's champions on localhost:3000, to whoever is on this machine
+serve: install ## serve the registry's champions on localhost:3000, without authentication
 	ADLOOM_AUTH=off adloom serve
 
-bench: install ## print every benchmark's table
+bench: install ## run all benchmarks and print their tables
 	for script in benchmarks/*.py; do python $$script || exit 1; done
 
 image: ## build the images adloom-train and adloom-serve
 	scripts/image
 
-image-test: install ## run the built images as their users do
+image-test: install ## test the built images
 	pytest -m images tests/images
 
-clean: ## remove what the pipeline made, keep the downloads and the environment
+clean: ## remove the pipeline's outputs; keep downloads and environment
 	rm -rf data models reports dvc.lock mlflow.db* mlartifacts

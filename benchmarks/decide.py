@@ -147,7 +147,7 @@ def policy(segments: tuple[str, ...]) -> Policy:
     )
 
 
-def bare() -> Any:
+def create_bare() -> Any:
     """Return an ASGI application that only parses a request and serialises an answer of the same shape."""
     model = {"name": "policy", "version": 1, "digest": "d" * 64}
     rest = {"decision_id": "0" * 32, "tier": "model", "segment": "segment-1", "policy": model, "audience": model}
@@ -174,7 +174,7 @@ def bare() -> Any:
     return app
 
 
-def bento(models: Path) -> Any:
+def create_bento(models: Path) -> Any:
     """Return BentoML's service, whose @api uses the same decider."""
     os.environ |= {"BENTOML_DO_NOT_TRACK": "1", "OTEL_SDK_DISABLED": "true"}
     import bentoml  # noqa: PLC0415 - it reads these when it is imported
@@ -203,7 +203,7 @@ class PlainAsgi:
         await self._app(scope, receive, send)
 
 
-def single(models: Path) -> LifespanMiddleware:
+def create_single(models: Path) -> LifespanMiddleware:
     """Return the decide app without micro-batches."""
     micro_batcher.MAX_BATCH = 1  # no batches: answer each request at once
     app = server.create_app(server.ServeOptions("decide", Path("params.yaml"), models))
@@ -211,7 +211,7 @@ def single(models: Path) -> LifespanMiddleware:
 
 
 @contextlib.contextmanager
-def running(bench: Bench, kind: str) -> Iterator["Server"]:
+def start_server(bench: Bench, kind: str) -> Iterator["Server"]:
     """Start a server of this kind."""
     if kind in ("ours", "traced"):
         words = ["-m", "adloom", "serve", "--app", "decide", "--port", "0"]
@@ -238,13 +238,13 @@ def running(bench: Bench, kind: str) -> Iterator["Server"]:
 def serve(kind: str, models: Path) -> None:
     """Serve a peer on a free port, in this process."""
     if kind == "granian":
-        serve_by_granian(PlainAsgi(single(models)))
+        serve_by_granian(PlainAsgi(create_single(models)))
         return
     create: dict[str, Callable[[], uvicorn.Config]] = {
-        "single": lambda: http_server.ServerConfig(single(models), **http_server.UVICORN_OPTIONS),
-        "asgi": lambda: http_server.ServerConfig(PlainAsgi(single(models)), **http_server.UVICORN_OPTIONS),
-        "bare": lambda: uvicorn.Config(bare(), http="httptools", **UVICORN),
-        "bento": lambda: uvicorn.Config(bento(models), http="httptools", **UVICORN),
+        "single": lambda: http_server.ServerConfig(create_single(models), **http_server.UVICORN_OPTIONS),
+        "asgi": lambda: http_server.ServerConfig(PlainAsgi(create_single(models)), **http_server.UVICORN_OPTIONS),
+        "bare": lambda: uvicorn.Config(create_bare(), http="httptools", **UVICORN),
+        "bento": lambda: uvicorn.Config(create_bento(models), http="httptools", **UVICORN),
     }
     config = create[kind]()
     with http_server.bind_socket("127.0.0.1", 0) as bound:
@@ -276,7 +276,7 @@ class Collector(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def collecting() -> Iterator[str]:
+def collect_spans() -> Iterator[str]:
     """Receive spans, and yield the URL."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -363,7 +363,7 @@ class PacedClient(asyncio.Protocol):
         self._transport.write(self._bodies[self._number % len(self._bodies)])
 
 
-async def paced(bench: Bench, url: str, candidates: int, rate: float, seconds: float) -> list[float]:
+async def send_paced(bench: Bench, url: str, candidates: int, rate: float, seconds: float) -> list[float]:
     """Send requests at a steady rate; return latencies in seconds, counted from the schedule."""
     loop = asyncio.get_running_loop()
     host, port = url.removeprefix("http://").split(":")
@@ -384,7 +384,7 @@ async def paced(bench: Bench, url: str, candidates: int, rate: float, seconds: f
     return latencies
 
 
-def scoring() -> float:
+def measure_scoring() -> float:
     """Return the median µs of scoring 50 candidates, probabilities included."""
     scorer, rng = policy(tuple(f"segment-{number}" for number in range(1, 7))).scorer, random.Random(1)
     questions = [request(rng, 50) for _ in range(500)]
@@ -397,11 +397,13 @@ def scoring() -> float:
     return median(times)
 
 
-def row(what: str, ours: str, peer: str = "", ratio: str = "", target: str = "") -> None:
+def print_row(what: str, ours: str, peer: str = "", ratio: str = "", target: str = "") -> None:
     print(f"{what:66} {ours:>10} {peer:>10} {ratio:>7}  {target}", flush=True)
 
 
-def alternate(bench: Bench, servers: dict[str, Server], candidates: int, connections: int) -> dict[str, list[Load]]:
+def run_alternating(
+    bench: Bench, servers: dict[str, Server], candidates: int, connections: int
+) -> dict[str, list[Load]]:
     """Load servers in turns, in alternating order."""
     loads: dict[str, list[Load]] = {kind: [] for kind in servers}
     for number in range(ROUNDS):
@@ -410,14 +412,14 @@ def alternate(bench: Bench, servers: dict[str, Server], candidates: int, connect
     return loads
 
 
-def throughput(bench: Bench, servers: dict[str, Server]) -> float:
+def measure_throughput(bench: Bench, servers: dict[str, Server]) -> float:
     """Print throughput and CPU time of ours and all peers; return our maximum with 50 candidates."""
     targets = {"single": "≥ 1.5", "asgi": "≥ 1.5", "granian": "≥ 1.5", "bento": "≥ 5"}
     maximum = 0.0
     for candidates, bare_target in ((10, "≥ 0.50"), (50, "≥ 0.40")):
         maximum = 0.0
         for connections in (8, 64):
-            loads = alternate(bench, servers, candidates, connections)
+            loads = run_alternating(bench, servers, candidates, connections)
             answered = {kind: median(load.answered for load in rounds) for kind, rounds in loads.items()}
             cpu = {kind: median(load.cpu for load in rounds) for kind, rounds in loads.items()}
             for kind in list(servers)[1:]:
@@ -426,37 +428,37 @@ def throughput(bench: Bench, servers: dict[str, Server]) -> float:
                 )
                 what = f"{candidates} candidates, {connections} connections: decisions/s against {kind}"
                 target = targets.get(kind, bare_target)
-                row(what, f"{answered['ours']:.0f}", f"{answered[kind]:.0f}", f"{ratio:.2f}", target)
+                print_row(what, f"{answered['ours']:.0f}", f"{answered[kind]:.0f}", f"{ratio:.2f}", target)
                 what = f"{candidates} candidates, {connections} connections: CPU µs of a decision against {kind}"
-                row(what, f"{cpu['ours']:.0f}", f"{cpu[kind]:.0f}", f"{cpu[kind] / cpu['ours']:.2f}")
+                print_row(what, f"{cpu['ours']:.0f}", f"{cpu[kind]:.0f}", f"{cpu[kind] / cpu['ours']:.2f}")
             maximum = max(maximum, answered["ours"])
     return maximum
 
 
-def overload(bench: Bench, server: Server, maximum: float) -> None:
+def measure_overload(bench: Bench, server: Server, maximum: float) -> None:
     """Print decisions a second when clients request more than the maximum."""
     for connections in OVERLOAD:
         rounds = [wrk(bench, server, 50, connections) for _ in range(ROUNDS)]
         answered, refused = median(load.answered for load in rounds), median(load.refused for load in rounds)
         what = f"decisions/s, {connections} connections request {(answered + refused) / maximum:.1f} times the maximum"
-        row(what, f"{answered:.0f}", f"{maximum:.0f}", f"{answered / maximum:.2f}", "flat")
+        print_row(what, f"{answered:.0f}", f"{maximum:.0f}", f"{answered / maximum:.2f}", "flat")
 
 
-def tracing(bench: Bench, servers: dict[str, Server]) -> None:
+def measure_tracing(bench: Bench, servers: dict[str, Server]) -> None:
     """Print decisions a second with tracing and without."""
     for connections in (8, 64):
-        loads = alternate(bench, servers, 10, connections)
+        loads = run_alternating(bench, servers, 10, connections)
         traced, untraced = (median(load.answered for load in loads[kind]) for kind in ("traced", "ours"))
         what = f"decisions/s with tracing, against without, {connections} connections"
-        row(what, f"{traced:.0f}", f"{untraced:.0f}", f"{traced / untraced:.2f}", "≥ 0.70")
+        print_row(what, f"{traced:.0f}", f"{untraced:.0f}", f"{traced / untraced:.2f}", "≥ 0.70")
 
 
-def soak(bench: Bench, server: Server, rate: float, seconds: int) -> None:
+def run_soak(bench: Bench, server: Server, rate: float, seconds: int) -> None:
     """Send requests at half of the maximum, and print the growth of memory."""
     before = server.resident()
-    uvloop.run(paced(bench, server.url, 50, rate, seconds))
+    uvloop.run(send_paced(bench, server.url, 50, rate, seconds))
     what = f"soak, {seconds} s at half of the maximum: memory before and after, MB"
-    row(what, f"{before:.0f} → {server.resident():.0f}", target="flat")
+    print_row(what, f"{before:.0f} → {server.resident():.0f}", target="flat")
 
 
 def verify_log(folder: Path) -> None:
@@ -464,7 +466,7 @@ def verify_log(folder: Path) -> None:
     command = [sys.executable, "-m", "adloom", "log", "verify", str(folder), "--json"]
     report = json.loads(subprocess.run(command, capture_output=True, text=True, check=False).stdout)
     wrong = sum(check["count"] for check in report["checks"].values())
-    row(f"of {report['decisions']:,} decisions in the log: lost or wrong", f"{wrong}", target="0")
+    print_row(f"of {report['decisions']:,} decisions in the log: lost or wrong", f"{wrong}", target="0")
 
 
 def swap_models() -> str:
@@ -475,21 +477,23 @@ def swap_models() -> str:
 
 
 def measure(bench: Bench, seconds: int) -> None:
-    row("", "ours", "peer", "ratio", "target")
+    print_row("", "ours", "peer", "ratio", "target")
     with contextlib.ExitStack() as stack:
-        servers = {kind: stack.enter_context(running(bench, kind)) for kind in ("ours", *PEERS)}
+        servers = {kind: stack.enter_context(start_server(bench, kind)) for kind in ("ours", *PEERS)}
         ours = servers["ours"]
-        row("memory of a worker, 100,000 creatives, 1 M users, MB", f"{ours.resident():.0f}", target="≤ 250")
-        maximum = throughput(bench, servers)
-        overload(bench, ours, maximum)
-        tracing(bench, {"ours": ours, "traced": stack.enter_context(running(bench, "traced"))})
+        print_row("memory of a worker, 100,000 creatives, 1 M users, MB", f"{ours.resident():.0f}", target="≤ 250")
+        maximum = measure_throughput(bench, servers)
+        measure_overload(bench, ours, maximum)
+        measure_tracing(bench, {"ours": ours, "traced": stack.enter_context(start_server(bench, "traced"))})
         half = maximum / 2
-        tails = [np.quantile(uvloop.run(paced(bench, ours.url, 50, half, PACED)), 0.99) * 1e3 for _ in range(ROUNDS)]
-        row(f"p99 at half of the maximum ({half:.0f}/s), 50 candidates, ms", f"{median(tails):.2f}", target="≤ 5")
-        soak(bench, ours, half, seconds)
-        row("memory of a worker after all of it, MB", f"{ours.resident():.0f}", target="≤ 250")
-    row("scoring 50 candidates in the process, median µs", f"{scoring():.1f}", target="≤ 60")
-    row("10 swaps under load, S3 and MLflow away: failed requests", swap_models(), target="0")
+        tails = [
+            np.quantile(uvloop.run(send_paced(bench, ours.url, 50, half, PACED)), 0.99) * 1e3 for _ in range(ROUNDS)
+        ]
+        print_row(f"p99 at half of the maximum ({half:.0f}/s), 50 candidates, ms", f"{median(tails):.2f}", target="≤ 5")
+        run_soak(bench, ours, half, seconds)
+        print_row("memory of a worker after all of it, MB", f"{ours.resident():.0f}", target="≤ 250")
+    print_row("scoring 50 candidates in the process, median µs", f"{measure_scoring():.1f}", target="≤ 60")
+    print_row("10 swaps under load, S3 and MLflow away: failed requests", swap_models(), target="0")
     verify_log(bench.folder / "home" / "decisions")
 
 
@@ -501,7 +505,7 @@ def main() -> None:
     if options.serve:
         serve(options.serve[0], Path(options.serve[1]))
         return
-    with tempfile.TemporaryDirectory(prefix="adloom-bench-") as temporary, collecting() as collector:
+    with tempfile.TemporaryDirectory(prefix="adloom-bench-") as temporary, collect_spans() as collector:
         folder = Path(temporary)
         write_models(folder / "models")
         token = auth.add_token(folder / "tokens", "benchmark", ["decide", "feedback"])

@@ -29,7 +29,7 @@ def docker(*arguments: str) -> str:
     return done.stdout.strip()
 
 
-def megabytes(image: str) -> float:
+def measure_megabytes(image: str) -> float:
     """Return the size of an image minus its base, which a label names."""
     base = docker(
         "image", "inspect", "--format", '{{index .Config.Labels "org.opencontainers.image.base.name"}}', image
@@ -38,12 +38,12 @@ def megabytes(image: str) -> float:
     return (whole - below) / 1e6
 
 
-def address(container: str) -> str:
+def get_url(container: str) -> str:
     """Return the URL of a container's port 3000 on this host."""
     return "http://" + docker("port", container, "3000/tcp").splitlines()[0]
 
 
-def seconds(models: Path) -> float:
+def measure_seconds(models: Path) -> float:
     """Return the seconds from `docker run` until the service is ready."""
     start = time.perf_counter()
     mounted = (
@@ -56,7 +56,7 @@ def seconds(models: Path) -> float:
     )
     container = docker("run", "--detach", *LOCKED, *mounted, "adloom-serve")
     try:
-        url = address(container) + "/readyz"
+        url = get_url(container) + "/readyz"
         while not answers(url):
             docker("top", container)  # fails when the container has ended
             time.sleep(0.02)
@@ -86,11 +86,11 @@ def main() -> None:
         return
     models = Path(sys.argv[1] if sys.argv[1:] else "models")
     rows: list[tuple[str, float, float]] = []
-    rows += [(f"{image}: MB over its base", bar, megabytes(image)) for image, bar in MEGABYTES.items()]
-    rows += [("adloom-serve: seconds to /readyz", SECONDS, max(seconds(models) for _ in range(STARTS)))]
+    rows += [(f"{image}: MB over its base", limit, measure_megabytes(image)) for image, limit in MEGABYTES.items()]
+    rows += [("adloom-serve: seconds to /readyz", SECONDS, max(measure_seconds(models) for _ in range(STARTS)))]
     print(f"{'what':34} {'bar':>8} {'seen':>8} {'ratio':>7}")
-    for what, bar, seen in rows:
-        print(f"{what:34} {bar:8.1f} {seen:8.1f} {seen / bar:7.2f}")
+    for measure, limit, measured in rows:
+        print(f"{measure:34} {limit:8.1f} {measured:8.1f} {measured / limit:7.2f}")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 Prints the coverage of 95 % intervals (in brackets: truth below, truth above) next to the normal interval and the
 percentile bootstrap, the error of doubly robust relative to inverse propensity scoring, how often worse and better
-policies are promoted over 20 looks, how good the predictions of `needed` are, and random → bts on the Open Bandit log.
+policies are promoted over 20 looks, the accuracy of `needed`, and random → bts on the Open Bandit log.
 """
 
 import sys

@@ -2,9 +2,9 @@
 
     adloom ingest && adloom prepare && python benchmarks/policy.py     (pip install vowpalwabbit)
 
-In the simulator, a policy is trained on the log of an uneven policy; its result is the share of the possible gain over
+In the simulator, policies are trained on the log of a skewed policy; the result is the share of the possible gain over
 uniform decisions, averaged over worlds. On the Open Bandit log, the result is the doubly robust click rate on the last
-third of the calibration period. Temperature and penalty or learning rate are selected by the highest lower end there.
+third of the calibration period. Temperature and penalty or learning rate are selected there by the highest lower bound.
 """
 
 import sys

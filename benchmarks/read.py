@@ -2,15 +2,15 @@
 
     python benchmarks/read.py       # about 2 minutes; needs wrk (apt-get install wrk)
 
-32 clients, one picture a request. The service decodes JSON, base64 and PNG, and searches 56,000 known
+32 clients send one picture per request. The service decodes JSON, base64 and PNG, and searches 56,000 known
 creatives if the request asks for neighbours. All run the same reader with ADLOOM_SERVE_THREADS threads (2).
 
 threads  onnxruntime alone: 32 threads of one process classify pictures from memory, without HTTP
 plain    the same requests to a minimal ASGI application on uvicorn: it decodes a picture with Pillow, runs the reader
          in a thread, and sorts the similarities
 
-Rounds of ours and of the peers take turns, and medians are printed. On a machine that does other work, 32 threads get
-more of the processor than a service does: compare the milliseconds of processor time.
+Rounds alternate, and medians are printed. On a busy machine 32 threads get more processor time than a service, so
+compare the processor milliseconds.
 """
 
 import asyncio
@@ -69,27 +69,27 @@ def write_reader(folder: Path) -> None:
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     names = [f"category-{number}" for number in range(CATEGORIES)]
-    with manifest.draft(folder, "train_cnn", Source(uri="benchmark"), {}) as made:
+    with manifest.draft(folder, "train_cnn", Source(uri="benchmark"), {}) as draft:
         export.export(
             Probabilities(Reader(1, EDGE, CATEGORIES, WIDTH, DIMENSIONS)),
             lambda batch: {"picture": torch.zeros(batch, 1, EDGE, EDGE)},
-            made.path / "reader.onnx",
+            draft.path / "reader.onnx",
             outputs=["probabilities", "embedding"],
             dynamic={name: {0: "batch"} for name in ("picture", "probabilities", "embedding")},
             shapes=[(2,)],
         )
         embedding = rng.normal(size=(KNOWN, DIMENSIONS))
         np.savez(
-            made.path / "known.npz",
+            draft.path / "known.npz",
             creative_id=np.array([f"creative-{number:06}" for number in range(KNOWN)]),
             category=np.array(names)[rng.integers(0, CATEGORIES, KNOWN)],
             embedding=(embedding / np.linalg.norm(embedding, axis=1, keepdims=True)).astype(np.float16),
         )
         card = {"categories": names, "image": {"height": EDGE, "width": EDGE, "channels": 1}}
-        made.write_json("card.json", card)
+        draft.write_json("card.json", card)
 
 
-def plain(folder: Path) -> Any:
+def create_plain(folder: Path) -> Any:
     """Return a minimal ASGI application that classifies pictures."""
     reader = open_session(folder / "reader.onnx", Settings().serve_threads)
     known = dict(np.load(folder / "known.npz"))
@@ -123,7 +123,9 @@ def plain(folder: Path) -> Any:
 
 def serve_plain(folder: Path) -> None:
     """Serve the minimal application."""
-    server = uvicorn.Config(plain(folder), port=0, http="httptools", loop="uvloop", lifespan="off", log_level="error")
+    server = uvicorn.Config(
+        create_plain(folder), port=0, http="httptools", loop="uvloop", lifespan="off", log_level="error"
+    )
     bound = server.bind_socket()
     bound.listen()
     print(f"ready on http://127.0.0.1:{bound.getsockname()[1]}", flush=True)
@@ -139,7 +141,7 @@ def command(kind: str, models: Path) -> list[str]:
 
 
 @contextmanager
-def serving(kind: str, models: Path) -> Iterator[tuple[str, int]]:
+def start_server(kind: str, models: Path) -> Iterator[tuple[str, int]]:
     """Yield the address and the process id of a service of these models."""
     environment = os.environ | {"ADLOOM_AUTH": "off", "OPENBLAS_NUM_THREADS": "1"}
     with subprocess.Popen(command(kind, models), env=environment, text=True, stdout=subprocess.PIPE) as process:
@@ -150,20 +152,22 @@ def serving(kind: str, models: Path) -> Iterator[tuple[str, int]]:
             process.terminate()
 
 
-def over_http(service: tuple[str, int], bodies: Path) -> Rate:
+def measure_http(service: tuple[str, int], bodies: Path) -> Rate:
     """Measure a service with 32 clients."""
     url, pid = service
     script = bodies.with_suffix(".lua")
     script.write_text(WRK, encoding="utf-8")
     command = ["wrk", "-t1", f"-c{CLIENTS}", f"-d{SECONDS}", "-s", str(script), url + READ]
     before = processor_seconds(pid)
-    said = subprocess.run(command, env=os.environ | {"BODIES": str(bodies)}, capture_output=True, text=True, check=True)
-    assert "Non-2xx" not in said.stdout, said.stdout
-    count, seconds = re.findall(r"(\d+) requests in ([\d.]+)s", said.stdout)[0]
+    result = subprocess.run(
+        command, env=os.environ | {"BODIES": str(bodies)}, capture_output=True, text=True, check=True
+    )
+    assert "Non-2xx" not in result.stdout, result.stdout
+    count, seconds = re.findall(r"(\d+) requests in ([\d.]+)s", result.stdout)[0]
     return Rate(int(count) / float(seconds), 1e3 * (processor_seconds(pid) - before) / int(count))
 
 
-def with_threads(folder: Path, batch: np.ndarray) -> Rate:
+def measure_threads(folder: Path, batch: np.ndarray) -> Rate:
     """Measure onnxruntime alone with 32 threads."""
     reader, done = open_session(folder / "reader.onnx", Settings().serve_threads), [0] * CLIENTS
     end = time.monotonic() + SECONDS
@@ -197,11 +201,11 @@ def write_bodies(path: Path, pngs: list[bytes], nearest: int) -> Path:
 
 def measure(models: Path, bodies: Path, batch: np.ndarray) -> dict[str, Rate]:
     """Return median rates; rounds of ours and the peers alternate."""
-    with serving("ours", models) as ours, serving("plain", models) as peer:
+    with start_server("ours", models) as ours, start_server("plain", models) as peer:
         run: dict[str, Callable[[], Rate]] = {
-            "ours": lambda: over_http(ours, bodies),
-            "threads": lambda: with_threads(models / "cnn", batch),
-            "plain": lambda: over_http(peer, bodies),
+            "ours": lambda: measure_http(ours, bodies),
+            "threads": lambda: measure_threads(models / "cnn", batch),
+            "plain": lambda: measure_http(peer, bodies),
         }
         for warm in run.values():
             warm()

@@ -38,10 +38,10 @@ def run(folder: Path, small: bool) -> dict[str, str]:
             params[block] |= values
         (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     subprocess.run([ADLOOM, "run"], cwd=folder, check=True)
-    found = sorted(
+    artifacts = sorted(
         path.parent for top in ("data", "models", "reports") for path in (folder / top).rglob("manifest.json")
     )
-    return {str(path.relative_to(folder)): manifest.digest(path) for path in found}
+    return {str(path.relative_to(folder)): manifest.digest(path) for path in artifacts}
 
 
 def main() -> None:

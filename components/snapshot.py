@@ -24,5 +24,5 @@ def snapshot(
     from adloom.kubeflow.component_runtime import scan_sources
 
     tables = {"creatives": creatives, "copy": copy, "events": events, "impressions": impressions}
-    found = scan_sources(project, tables, prepare, expected, reason)
-    return namedtuple("Sources", found)(**found)
+    digests = scan_sources(project, tables, prepare, expected, reason)
+    return namedtuple("Sources", digests)(**digests)

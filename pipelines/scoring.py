@@ -25,7 +25,7 @@ def scoring(
     end = finish(project=project)
     add_retries(disable_caching(add_settings(end, "mlflow", "webhook", "kfp"))).set_display_name("finish")
     with dsl.ExitHandler(end, name="score"):
-        seen = snapshot(
+        sources_task = snapshot(
             project=project,
             creatives=ingest_creatives,
             copy="{}",
@@ -35,9 +35,9 @@ def scoring(
             expected=sources,
             reason=reason,
         )
-        add_retries(disable_caching(allow_artifact_access(seen))).set_display_name("look at the sources")
+        add_retries(disable_caching(allow_artifact_access(sources_task))).set_display_name("look at the sources")
 
-        creatives = prepare_table("creatives", project, seen, ingest_creatives, prepare_creatives)
-        events = prepare_table("events", project, seen, ingest_events, prepare_events)
+        creatives = prepare_table("creatives", project, sources_task, ingest_creatives, prepare_creatives)
+        events = prepare_table("events", project, sources_task, ingest_events, prepare_events)
         scored = score(project=project, params=score_params, creatives=creatives, events=events)
         add_retries(disable_caching(add_settings(scored, "s3", "mlflow")))

@@ -65,7 +65,7 @@ def training(
         "finish"
     )
     with dsl.ExitHandler(end, name="train"):
-        seen = snapshot(
+        sources_task = snapshot(
             project=project,
             creatives=ingest_creatives,
             copy=ingest_copy,
@@ -75,10 +75,12 @@ def training(
             expected=sources,
             reason=reason,
         )
-        add_retries(disable_caching(allow_artifact_access(seen))).set_display_name("look at the sources")
+        add_retries(disable_caching(allow_artifact_access(sources_task))).set_display_name("look at the sources")
 
         tables = {
-            table: prepare_table(table, project, seen, arguments[f"ingest_{table}"], arguments[f"prepare_{table}"])
+            table: prepare_table(
+                table, project, sources_task, arguments[f"ingest_{table}"], arguments[f"prepare_{table}"]
+            )
             for table in TABLES
         }
         models: dict[str, PipelineChannel] = {}
@@ -89,7 +91,7 @@ def training(
         verdicts = register(
             project=project,
             params=params,
-            sources=seen.outputs["sources"],
+            sources=sources_task.outputs["sources"],
             **tables,
             **models,
             reports=add_settings(found, "s3", "checkpoints").outputs["reports"],

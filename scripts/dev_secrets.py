@@ -17,7 +17,7 @@ def user(name: str, key: str, secret: str) -> dict[str, object]:
     return {"name": name, "credentials": [{"accessKey": key, "secretKey": secret}], "actions": actions}
 
 
-def made() -> dict[str, str]:
+def create_secrets() -> dict[str, str]:
     """Return {file: content}."""
     own, mlflow = secrets.token_hex(32), secrets.token_hex(32)
     password, token = secrets.token_hex(32), secrets.token_urlsafe(32)
@@ -43,7 +43,7 @@ def _lines(**values: str) -> str:
 
 def main() -> None:
     """Write all files, or none if one exists, because they belong together."""
-    texts = made()
+    texts = create_secrets()
     there = [str(FOLDER / name) for name in texts if (FOLDER / name).exists()]
     if len(there) == len(texts):
         print(f"dev_secrets: {FOLDER} has its secrets, which stay as they are")

@@ -300,9 +300,9 @@ def _default(schema: Schema) -> str:
 
 def _description(schema: Schema, definitions: Schema) -> str:
     """Return the description of a field, of an option of its type, or of its object."""
-    told = [part["description"] for part in (schema, *schema.get("anyOf", ())) if "description" in part]
-    told += [definitions[name].get("description", "") for name in _refs(schema)]
-    return told[0] if told else ""
+    descriptions = [part["description"] for part in (schema, *schema.get("anyOf", ())) if "description" in part]
+    descriptions += [definitions[name].get("description", "") for name in _refs(schema)]
+    return descriptions[0] if descriptions else ""
 
 
 def _column(name: str, column: Column) -> tuple[str, ...]:

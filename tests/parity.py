@@ -49,21 +49,21 @@ ARTIFACTS = {  # {path in DVC: (task in the pipeline, name of its output)}
 }
 
 
-def with_dvc(folder: Path, image: str) -> dict[str, Path]:
+def run_dvc(folder: Path, image: str) -> dict[str, Path]:
     """Run DVC; return the folder of each artifact."""
     (folder / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     subprocess.run([Path(sys.executable).with_name("adloom"), "run"], check=True)
     return {artifact: folder / artifact for artifact in ARTIFACTS}
 
 
-def in_processes(folder: Path, image: str) -> dict[str, Path]:
+def run_processes(folder: Path, image: str) -> dict[str, Path]:
     """Run the compiled pipeline, each task in a process of its own."""
     from kfp import local
 
     return _pipeline(folder, image, local.SubprocessRunner(use_venv=False))
 
 
-def in_containers(folder: Path, image: str) -> dict[str, Path]:
+def run_containers(folder: Path, image: str) -> dict[str, Path]:
     """Run the compiled pipeline, each task in a container without privileges that can write only the folder."""
     from kfp import local
 
@@ -83,25 +83,25 @@ def in_containers(folder: Path, image: str) -> dict[str, Path]:
 
 
 RUNNERS: dict[str, Callable[[Path, str], dict[str, Path]]] = {
-    "dvc": with_dvc,
-    "process": in_processes,
-    "container": in_containers,
+    "dvc": run_dvc,
+    "process": run_processes,
+    "container": run_containers,
 }
 
 
 def _pipeline(folder: Path, image: str, runner: object) -> dict[str, Path]:
     from kfp import components, local
 
-    given = params.load(folder / "params.yaml")
-    lock = sources_lock.scan(given, context.build_context(Settings(), given.project))
-    placed = compiled_pipelines.load_pipeline("training", ROOT / compiled_pipelines.FOLDER).with_resources(
-        given.pipeline.model_copy(update={"image": image})
+    arguments = params.load(folder / "params.yaml")
+    lock = sources_lock.scan(arguments, context.build_context(Settings(), arguments.project))
+    pipeline = compiled_pipelines.load_pipeline("training", ROOT / compiled_pipelines.FOLDER).with_resources(
+        arguments.pipeline.model_copy(update={"image": image})
     )
-    run = components.load_component_from_text(placed.to_yaml())
+    run = components.load_component_from_text(pipeline.to_yaml())
     local.init(runner, pipeline_root=str(folder / "kfp"), raise_on_error=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the local runner ignores resources
-        run(**compiled_pipelines.build_arguments("training", given, lock))
+        run(**compiled_pipelines.build_arguments("training", arguments, lock))
     tasks = next((folder / "kfp").iterdir())
     return {artifact: _task(tasks, task) / output for artifact, (task, output) in ARTIFACTS.items()}
 
@@ -111,27 +111,29 @@ def _task(tasks: Path, name: str) -> Path:
     return tasks / name.removesuffix("-1")
 
 
-def differences(places: Mapping[str, Mapping[str, Path]]) -> list[str]:
+def find_differences(folders: Mapping[str, Mapping[str, Path]]) -> list[str]:
     """Return the differences between runners in order of creation: artifact, file, first byte."""
-    found = []
+    differing = []
     for artifact in ARTIFACTS:
-        for one, other in combinations(places, 2):
-            here, there = places[one][artifact], places[other][artifact]
+        for one, other in combinations(folders, 2):
+            here, there = folders[one][artifact], folders[other][artifact]
             if manifest.digest(here) != manifest.digest(there):
-                found.append(f"{artifact}: {one} and {other} differ in {_where(here, there)}{_variables(here, there)}")
-    return found
+                differing.append(
+                    f"{artifact}: {one} and {other} differ in {_where(here, there)}{_variables(here, there)}"
+                )
+    return differing
 
 
-def raw_digests(places: Mapping[str, Path]) -> dict[str, str]:
+def raw_digests(folders: Mapping[str, Path]) -> dict[str, str]:
     """Return the digest of each raw table from its prepared table. Raises ArtifactError if DVC's differs."""
-    found = {}
+    digests = {}
     for table in TABLES:
-        place = places[f"data/dataset/{table}"]
-        found[table] = manifest.read(place).inputs["raw"]
-        raw = place.parents[1] / "raw" / table
-        if raw.is_dir() and manifest.digest(raw) != found[table]:
-            raise ArtifactError(f"{raw}: has another digest than {place} was made from")
-    return found
+        prepared = folders[f"data/dataset/{table}"]
+        digests[table] = manifest.read(prepared).inputs["raw"]
+        raw = prepared.parents[1] / "raw" / table
+        if raw.is_dir() and manifest.digest(raw) != digests[table]:
+            raise ArtifactError(f"{raw}: has another digest than {prepared} was made from")
+    return digests
 
 
 def _where(here: Path, there: Path) -> str:
@@ -149,8 +151,8 @@ def _variables(here: Path, there: Path) -> str:
     """Describe the KERNELS variables that differ between two artifacts, for a message."""
     ours, theirs = manifest.read(here).environment, manifest.read(there).environment
     names = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
-    told = [f"{name} is {ours.get(name, 'unset')} and {theirs.get(name, 'unset')}" for name in names]
-    return "".join(f"; {difference}" for difference in told)
+    differing = [f"{name} is {ours.get(name, 'unset')} and {theirs.get(name, 'unset')}" for name in names]
+    return "".join(f"; {difference}" for difference in differing)
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -168,25 +170,25 @@ def _begin(runner: str, folder: Path, image: str) -> "subprocess.Popen[bytes]":
 
 def compare(runners: list[str], image: str) -> int:
     """Run the runners at once, print the table, and return 0 when all artifacts are equal."""
-    with tempfile.TemporaryDirectory(prefix="adloom-parity-") as place:
-        begun = time.monotonic()
-        processes = {runner: _begin(runner, Path(place) / runner, image) for runner in runners}
+    with tempfile.TemporaryDirectory(prefix="adloom-parity-") as scratch:
+        start = time.monotonic()
+        processes = {runner: _begin(runner, Path(scratch) / runner, image) for runner in runners}
         failed = [runner for runner, process in processes.items() if process.wait() != 0]
         if failed:
-            print((Path(place) / failed[0] / "log").read_text(encoding="utf-8")[-6000:])
-            print(f"parity: {failed[0]} failed; its last lines stand above")
+            print((Path(scratch) / failed[0] / "log").read_text(encoding="utf-8")[-6000:])
+            print(f"parity: {failed[0]} failed; its last lines are above")
             return 1
-        places = {r: yaml.safe_load((Path(place) / r / "places.yaml").read_text(encoding="utf-8")) for r in runners}
-        found = {runner: {name: Path(path) for name, path in paths.items()} for runner, paths in places.items()}
+        folders = {r: yaml.safe_load((Path(scratch) / r / "places.yaml").read_text(encoding="utf-8")) for r in runners}
+        artifacts = {runner: {name: Path(path) for name, path in paths.items()} for runner, paths in folders.items()}
         print(f"{'artifact':26}" + "".join(f"{runner:14}" for runner in runners))
         for artifact in ARTIFACTS:
-            print(f"{artifact:26}" + "".join(f"{manifest.digest(found[r][artifact])[:12]:14}" for r in runners))
-        raw = {runner: raw_digests(paths) for runner, paths in found.items()}
+            print(f"{artifact:26}" + "".join(f"{manifest.digest(artifacts[r][artifact])[:12]:14}" for r in runners))
+        raw = {runner: raw_digests(paths) for runner, paths in artifacts.items()}
         for table in TABLES:
             print(f"{f'raw digest of {table}':26}" + "".join(f"{raw[r][table][:12]:14}" for r in runners))
         other = [f"raw {table} differs" for table in TABLES if len({raw[r][table] for r in runners}) > 1]
-        other += differences(found)
-        print("\n".join(other) or f"all {len(ARTIFACTS)} artifacts equal, {time.monotonic() - begun:.0f} s")
+        other += find_differences(artifacts)
+        print("\n".join(other) or f"all {len(ARTIFACTS)} artifacts equal, {time.monotonic() - start:.0f} s")
         return bool(other)
 
 
@@ -196,14 +198,14 @@ def main() -> int:
     parser.add_argument("runners", nargs="*", metavar="runner", help=f"of {', '.join(RUNNERS)}; default: all")
     parser.add_argument("--image", default=IMAGE, help="image of the containers")
     parser.add_argument("--run", choices=RUNNERS, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if unknown := set(given.runners) - RUNNERS.keys():
+    arguments = parser.parse_args()
+    if unknown := set(arguments.runners) - RUNNERS.keys():
         parser.error(f"no such runner: {', '.join(unknown)}")
-    if given.run:
-        places = RUNNERS[given.run](Path.cwd(), given.image)
-        Path("places.yaml").write_text(yaml.safe_dump({name: str(path) for name, path in places.items()}))
+    if arguments.run:
+        folders = RUNNERS[arguments.run](Path.cwd(), arguments.image)
+        Path("places.yaml").write_text(yaml.safe_dump({name: str(path) for name, path in folders.items()}))
         return 0
-    return compare(given.runners or list(RUNNERS), given.image)
+    return compare(arguments.runners or list(RUNNERS), arguments.image)
 
 
 if __name__ == "__main__":

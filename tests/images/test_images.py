@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from benchmarks.images import DOCKER, LOCKED, MEGABYTES, address, docker, megabytes
+from benchmarks.images import DOCKER, LOCKED, MEGABYTES, docker, get_url, measure_megabytes
 from tests.support import shop
 
 from adloom.config.models import MODELS
@@ -68,7 +68,7 @@ def serve(volume: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("image", MEGABYTES)
 def test_the_image_keeps_to_its_size(image: str) -> None:
-    assert megabytes(image) <= MEGABYTES[image]
+    assert measure_megabytes(image) <= MEGABYTES[image]
 
 
 @pytest.mark.parametrize("image", MEGABYTES)
@@ -129,7 +129,7 @@ def test_the_pipeline_registered_every_model_with_the_images_commit(volume: str)
 
 
 def test_serve_answers_from_what_train_made(serve: str) -> None:
-    answers = ask_all(address(serve))
+    answers = ask_all(get_url(serve))
     assert list(answers) == list(MODELS)
     assert [line for line in answers.values() if line.startswith("not served")] == []
 
@@ -147,7 +147,7 @@ def test_serve_becomes_healthy(serve: str) -> None:
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 def test_serve_stops_when_asked(serve: str, sent: signal.Signals) -> None:
-    assert ask(address(serve) + "/v1/models")["models"]
+    assert ask(get_url(serve) + "/v1/models")["models"]
     docker("kill", "--signal", sent.name, serve)
     assert docker("wait", serve) == "0"
     assert "Traceback" not in docker("logs", serve)

@@ -22,12 +22,12 @@ def find_repeated(pipeline: Spec) -> list[str]:
     ]
 
 
-def _tasks(pipeline: Spec, component: Spec, path: Origin, given: dict[str, Origin]) -> Iterator[tuple[str, Any]]:
+def _tasks(pipeline: Spec, component: Spec, path: Origin, known: dict[str, Origin]) -> Iterator[tuple[str, Any]]:
     """Yield each task with a pod in a component, and the origin of each artifact it reads."""
     tasks = component.get("dag", {}).get("tasks", {})
     for name, task in tasks.items():
         inputs = {
-            key: _origin(pipeline, tasks, source, path, given)
+            key: _origin(pipeline, tasks, source, path, known)
             for key, source in task.get("inputs", {}).get("artifacts", {}).items()
         }
         inner = pipeline.get("components", {}).get(task["componentRef"]["name"], {})
@@ -37,13 +37,13 @@ def _tasks(pipeline: Spec, component: Spec, path: Origin, given: dict[str, Origi
             yield name, inputs
 
 
-def _origin(pipeline: Spec, tasks: Spec, source: Spec, path: Origin, given: dict[str, Origin]) -> Origin:
+def _origin(pipeline: Spec, tasks: Spec, source: Spec, path: Origin, known: dict[str, Origin]) -> Origin:
     if "componentInputArtifact" in source:
-        return given[source["componentInputArtifact"]]
+        return known[source["componentInputArtifact"]]
     task, output = source["taskOutputArtifact"]["producerTask"], source["taskOutputArtifact"]["outputArtifactKey"]
     inner = pipeline["components"][tasks[task]["componentRef"]["name"]].get("dag")
     if inner is None:
         return (*path, task, output)
     (selector,) = inner["outputs"]["artifacts"][output]["artifactSelectors"]
-    passed = {"taskOutputArtifact": {"producerTask": selector["producerSubtask"], **selector}}
-    return _origin(pipeline, inner["tasks"], passed, (*path, task), {})
+    inner_source = {"taskOutputArtifact": {"producerTask": selector["producerSubtask"], **selector}}
+    return _origin(pipeline, inner["tasks"], inner_source, (*path, task), {})

@@ -69,35 +69,35 @@ class Network:
             yield from ("--env", f"{name}={value}")
         volumes = {volume["name"]: volume for volume in pod.spec["volumes"]}
         for mount in container["volumeMounts"]:
-            yield from self._mounted(mount, volumes.get(mount["name"], {}), folder / mount["name"])
+            yield from self._mount_options(mount, volumes.get(mount["name"], {}), folder / mount["name"])
 
     def environment(self, container: Object) -> Iterator[tuple[str, str]]:
         """Yield the variables of a container; skip optional keys that do not exist."""
         for source in container.get("envFrom", []):
             yield from self.platform.one("ConfigMap", source["configMapRef"]["name"])["data"].items()
         for variable in container.get("env", []):
-            given = variable.get("valueFrom", {})
+            value_source = variable.get("valueFrom", {})
             if "value" in variable:
                 yield variable["name"], variable["value"]
-            elif ref := given.get("configMapKeyRef"):
+            elif ref := value_source.get("configMapKeyRef"):
                 yield variable["name"], self.platform.one("ConfigMap", ref["name"])["data"][ref["key"]]
-            elif (ref := given["secretKeyRef"])["key"] in self.secret(ref["name"]) or not ref.get("optional"):
+            elif (ref := value_source["secretKeyRef"])["key"] in self.secret(ref["name"]) or not ref.get("optional"):
                 yield variable["name"], self.secret(ref["name"])[ref["key"]]
 
     def secret(self, name: str) -> dict[str, str]:
         data = self.platform.one("Secret", name)["data"]
         return {key: base64.b64decode(value).decode() for key, value in data.items()}
 
-    def _mounted(self, mount: Object, volume: Object, place: Path) -> Iterator[str]:
+    def _mount_options(self, mount: Object, volume: Object, target: Path) -> Iterator[str]:
         """Yield the options that mount a volume; a claim is a tmpfs."""
         if "emptyDir" in volume or not volume:
             limit = size(volume.get("emptyDir", {}).get("sizeLimit", DISK))
             yield from ("--tmpfs", f"{mount['mountPath']}:exec,mode=1777,size={limit}")
             return
-        place.mkdir()
+        target.mkdir()
         for name, text in self._files(volume).items():
-            (place / name).write_text(text, encoding="utf-8")
-        yield from ("--volume", f"{place / mount.get('subPath', '')}:{mount['mountPath']}:ro")
+            (target / name).write_text(text, encoding="utf-8")
+        yield from ("--volume", f"{target / mount.get('subPath', '')}:{mount['mountPath']}:ro")
 
     def _files(self, volume: Object) -> dict[str, str]:
         if "configMap" in volume:

@@ -130,10 +130,10 @@ class DecideServer:
     def verified(self) -> Mapping[str, Any]:
         """Run `adloom log verify`, assert a clean log, and return the report."""
         log = str(self.folder / ".adloom" / "decisions")
-        done = CliRunner().invoke(cli, ["log", "verify", log, "--json"])
-        assert done.exit_code == 0, done.output
-        found: Mapping[str, Any] = json.loads(done.stdout)
-        return found
+        result = CliRunner().invoke(cli, ["log", "verify", log, "--json"])
+        assert result.exit_code == 0, result.output
+        report: Mapping[str, Any] = json.loads(result.stdout)
+        return report
 
     def decisions(self) -> list[Decision]:
         """Return all decisions in the finished segments of its log."""
@@ -142,8 +142,8 @@ class DecideServer:
 
 def metric(text: str, name: str) -> float:
     """Return the value of a sample in Prometheus' text, or 0 if absent."""
-    found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
-    return float(found[1]) if found else 0.0
+    match = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
+    return float(match[1]) if match else 0.0
 
 
 @contextmanager

@@ -11,6 +11,6 @@ from adloom.serving.decide.service import Decider
 def tiers(decider: Decider, requests: Iterable[DecideRequest], ago: float = 0.0) -> list[Tier]:
     """Return the tiers of the answers to one batch of requests, which arrived this many seconds ago."""
     arrived = time.perf_counter() - ago
-    answers = decider.decide([(asked, arrived) for asked in requests])
+    answers = decider.decide([(request, arrived) for request in requests])
     assert all(isinstance(answer, DecideAnswer) for answer in answers), answers
     return [answer.tier for answer in answers if isinstance(answer, DecideAnswer)]

@@ -1,9 +1,9 @@
 """A stand-in for Kubeflow Pipelines: the v2beta1 calls that adloom makes, in memory, over HTTP, on a thread.
 
-Every request must be one of kfp-server-api's models, with nothing unknown in it; every answer is made from one. As on
-the real server times have whole seconds, a run that goes on has ended in 1970, empty lists are left out of answers,
-filters are unescaped twice, names are unique, parameters without a default are required, the cron of a schedule is not
-checked, and an error is a google.rpc.Status, or of an upload something else.
+Requests and answers are kfp-server-api's models; unknown fields are errors. As on the real server, times have whole
+seconds, an active run has finished_at in 1970, answers omit empty lists, filters are unescaped twice, names are unique,
+parameters without a default are required, the cron of a schedule is not checked, and an error is a google.rpc.Status,
+except for uploads.
 """
 
 import base64
@@ -58,11 +58,11 @@ class AuthenticationError(Exception):
         self.status, self.code = status, code
 
 
-def invalid(message: str) -> AuthenticationError:
+def invalid_error(message: str) -> AuthenticationError:
     return AuthenticationError(400, 3, message)
 
 
-def absent(message: str) -> AuthenticationError:
+def not_found_error(message: str) -> AuthenticationError:
     return AuthenticationError(404, 5, message)
 
 
@@ -143,14 +143,14 @@ class StandIn:
             return _status(401, 16, "Unauthenticated: the token is not valid")
         try:
             with self.lock:
-                found = self._route(method, path, dict(parse_qsl(urlsplit(target).query)), headers, body)
+                result = self._route(method, path, dict(parse_qsl(urlsplit(target).query)), headers, body)
         except AuthenticationError as refused:
             if path.endswith("upload_version"):
                 return Answer(refused.status, json.dumps({"error_message": str(refused), "error_details": "…"}))
             return _status(refused.status, refused.code, str(refused))
         if method != "GET":
             self.after(method, path)
-        text = json.dumps(CODEC.sanitize_for_serialization(found))
+        text = json.dumps(CODEC.sanitize_for_serialization(result))
         return Answer(200, text.replace('+00:00"', 'Z"'))
 
     def _route(self, method: str, path: str, query: dict[str, str], headers: Any, body: bytes) -> Any:
@@ -159,7 +159,7 @@ class StandIn:
             if match and verb == method:
                 self.authorized.add(_authorization(method, path))
                 return handler(self, *match.groups(), query=query, headers=headers, body=body)
-        raise absent("Not Found")
+        raise not_found_error("Not Found")
 
 
 def now() -> datetime:
@@ -193,29 +193,33 @@ def _status(status: int, code: int, message: str) -> Answer:
     return Answer(status, json.dumps({"error": message, "code": code, "message": message, "details": []}))
 
 
-def checked(body: bytes, kind: str) -> Any:
+def parse_model(body: bytes, kind: str) -> Any:
     """Parse a request's body as a model; reject unknown fields."""
     model = CODEC.deserialize(SimpleNamespace(data=body), kind)
     if CODEC.sanitize_for_serialization(model) != json.loads(body):
-        raise invalid(f"not a {kind}: {body!r}")
+        raise invalid_error(f"not a {kind}: {body!r}")
     return model
 
 
-def health(server: StandIn, **_: Any) -> Any:
+def get_health(server: StandIn, **_: Any) -> Any:
     """Return the real server's answer, which has more fields than its model."""
     build = {"commit_sha": "c0ffee", "tag_name": server.version}
     return {**build, "multi_user": server.multi_user, "pipeline_store": "database"}
 
 
-def listed(server: StandIn, kind: str, *parents: str, query: dict[str, str], **_: Any) -> Any:
+def list_items(server: StandIn, kind: str, *parents: str, query: dict[str, str], **_: Any) -> Any:
     """Return a page of a list; a page token is valid only for its own list."""
     if server.multi_user and kind in NAMESPACED and "namespace" not in query:
-        raise invalid("a namespace is needed in multi-user mode")
+        raise invalid_error("a namespace is needed in multi-user mode")
     predicates = _predicates(query)
-    items = [item for item in server.kept[kind].values() if _within(item, query, parents) and _passes(item, predicates)]
+    items = [
+        item
+        for item in server.kept[kind].values()
+        if _matches_query(item, query, parents) and _matches_filter(item, predicates)
+    ]
     by, *direction = query.get("sort_by", "created_at").split()
     if by not in SORT_KEYS or direction not in ([], ["asc"], ["desc"]):
-        raise invalid(f"Invalid sorting field: {by}")
+        raise invalid_error(f"Invalid sorting field: {by}")
     items.sort(key=lambda item: getattr(item, by), reverse=direction == ["desc"])
     asked = {key: value for key, value in query.items() if key not in {"page_token", "page_size"}}
     begin = 0
@@ -223,16 +227,16 @@ def listed(server: StandIn, kind: str, *parents: str, query: dict[str, str], **_
         try:
             begin, of_list = json.loads(base64.b64decode(token))
         except ValueError:
-            raise invalid("Invalid package token") from None
+            raise invalid_error("Invalid package token") from None
         if of_list != asked:
-            raise invalid("page token does not match the supplied sort by and/or filtering criteria")
+            raise invalid_error("page token does not match the supplied sort by and/or filtering criteria")
     end = begin + min(int(query.get("page_size", 20)), MAX_PAGE)
     more = base64.b64encode(json.dumps([end, asked]).encode()).decode() if end < len(items) else None
     answer, field_name = LISTS[kind]
     return answer(**{field_name: items[begin:end] or None, "total_size": len(items) or None, "next_page_token": more})
 
 
-def _within(item: Any, query: dict[str, str], parents: tuple[str, ...]) -> bool:
+def _matches_query(item: Any, query: dict[str, str], parents: tuple[str, ...]) -> bool:
     places = {name: query[name] for name in ("experiment_id", "namespace") if name in query}
     return all(getattr(item, name) == value for name, value in places.items()) and (
         not parents or item.pipeline_id == parents[0]
@@ -243,49 +247,51 @@ def _predicates(query: dict[str, str]) -> list[Any]:
     """Return a filter's predicates; the server unescapes it again, strictly."""
     text = query.get("filter", '{"predicates": []}')
     if re.search("%(?![0-9A-Fa-f]{2})", text):
-        raise invalid(f"Invalid filter: {text}")
-    found = [checked(json.dumps(p).encode(), "V2beta1Predicate") for p in json.loads(unquote_plus(text))["predicates"]]
-    if any(predicate.operation != "EQUALS" for predicate in found):
-        raise invalid("only the operation EQUALS is spoken here")
-    return found
+        raise invalid_error(f"Invalid filter: {text}")
+    predicates = [
+        parse_model(json.dumps(p).encode(), "V2beta1Predicate") for p in json.loads(unquote_plus(text))["predicates"]
+    ]
+    if any(predicate.operation != "EQUALS" for predicate in predicates):
+        raise invalid_error("only the operation EQUALS is supported")
+    return predicates
 
 
-def _passes(item: Any, predicates: list[Any]) -> bool:
+def _matches_filter(item: Any, predicates: list[Any]) -> bool:
     return all(getattr(item, predicate.key) == predicate.string_value for predicate in predicates)
 
 
-def got(server: StandIn, kind: str, item_id: str, **_: Any) -> Any:
+def get_item(server: StandIn, kind: str, item_id: str, **_: Any) -> Any:
     if item_id not in server.kept[kind]:
-        raise absent(f"{kind} {item_id} not found")
+        raise not_found_error(f"{kind} {item_id} not found")
     return server.kept[kind][item_id]
 
 
-def version(server: StandIn, _: str, version_id: str, **__: Any) -> Any:
-    return got(server, "versions", version_id)
+def get_version(server: StandIn, _: str, version_id: str, **__: Any) -> Any:
+    return get_item(server, "versions", version_id)
 
 
-def created(server: StandIn, kind: str, *, body: bytes, **_: Any) -> Any:
+def create_item(server: StandIn, kind: str, *, body: bytes, **_: Any) -> Any:
     """Create an experiment or a pipeline; names are unique."""
-    item = checked(body, {"experiments": "V2beta1Experiment", "pipelines": "V2beta1Pipeline"}[kind])
+    item = parse_model(body, {"experiments": "V2beta1Experiment", "pipelines": "V2beta1Pipeline"}[kind])
     if any(
         (other.display_name, other.namespace) == (item.display_name, item.namespace)
         for other in server.kept[kind].values()
     ):
         raise AuthenticationError(409, 6, f"Already exist error: {item.display_name}")
     if server.multi_user and not item.namespace:
-        raise invalid("a namespace is needed in multi-user mode")
+        raise invalid_error("a namespace is needed in multi-user mode")
     if kind == "experiments":
         item.storage_state, item.last_run_created_at = "AVAILABLE", NEVER
-    return _kept(server, kind, item, {"experiments": "experiment_id", "pipelines": "pipeline_id"}[kind])
+    return _store(server, kind, item, {"experiments": "experiment_id", "pipelines": "pipeline_id"}[kind])
 
 
-def uploaded(server: StandIn, *, query: dict[str, str], headers: Any, body: bytes, **_: Any) -> Any:
+def upload_version(server: StandIn, *, query: dict[str, str], headers: Any, body: bytes, **_: Any) -> Any:
     if query.get("pipelineid") not in server.kept["pipelines"]:
-        raise invalid("Failed to create a pipeline version due to error reading namespace")
+        raise invalid_error("Failed to create a pipeline version due to error reading namespace")
     form = message_from_bytes(b"content-type: " + headers["content-type"].encode() + b"\r\n\r\n" + body)
     parts = [part for part in form.walk() if isinstance(part, Message) and part.get_filename()]
     if [part.get_param("name", header="content-disposition") for part in parts] != ["uploadfile"]:
-        raise invalid("Failed to read pipeline from file")
+        raise invalid_error("Failed to read pipeline from file")
     spec, platform = _documents(parts[0].get_payload(decode=True))
     if any((v.pipeline_id, v.name) == (query["pipelineid"], query["name"]) for v in server.kept["versions"].values()):
         raise AuthenticationError(409, 6, "Failed to create a pipeline version")
@@ -295,7 +301,7 @@ def uploaded(server: StandIn, *, query: dict[str, str], headers: Any, body: byte
         display_name=query["display_name"],
         pipeline_spec={"pipeline_spec": spec, "platform_spec": platform},
     )
-    return _kept(server, "versions", made, "pipeline_version_id")
+    return _store(server, "versions", made, "pipeline_version_id")
 
 
 def _documents(text: Any) -> list[Any]:
@@ -305,22 +311,22 @@ def _documents(text: Any) -> list[Any]:
         documents[0]["root"]["inputDefinitions"]["parameters"]
         documents[1]["platforms"]
     except (yaml.YAMLError, UnicodeError, LookupError, TypeError):
-        raise invalid("Failed to create a pipeline version due to an invalid pipeline spec") from None
+        raise invalid_error("Failed to create a pipeline version due to an invalid pipeline spec") from None
     return documents
 
 
-def started(server: StandIn, *, body: bytes, **_: Any) -> Any:
-    run = checked(body, "V2beta1Run")
+def start_run(server: StandIn, *, body: bytes, **_: Any) -> Any:
+    run = parse_model(body, "V2beta1Run")
     _check_ordered(server, run)
-    _kept(server, "runs", run, "run_id")
+    _store(server, "runs", run, "run_id")
     _begin(run, "PENDING")
     return run
 
 
-def planned(server: StandIn, *, body: bytes, **_: Any) -> Any:
-    recurring = checked(body, "V2beta1RecurringRun")
+def create_schedule(server: StandIn, *, body: bytes, **_: Any) -> Any:
+    recurring = parse_model(body, "V2beta1RecurringRun")
     _check_ordered(server, recurring)
-    _kept(server, "recurringruns", recurring, "recurring_run_id")
+    _store(server, "recurringruns", recurring, "recurring_run_id")
     recurring.updated_at, recurring.service_account = recurring.created_at, "pipeline-runner"
     recurring.status = f"{recurring.mode}D"
     return recurring
@@ -328,43 +334,47 @@ def planned(server: StandIn, *, body: bytes, **_: Any) -> Any:
 
 def _check_ordered(server: StandIn, item: Any) -> None:
     """Check the fields that runs and recurring runs share, and the parameters against the pipeline."""
-    got(server, "experiments", item.experiment_id)
+    get_item(server, "experiments", item.experiment_id)
     if not item.display_name:
         raise AuthenticationError(500, 13, "Internal Server Error: The run name is empty. Please specify a valid name")
-    spec = got(server, "versions", item.pipeline_version_reference.pipeline_version_id).pipeline_spec["pipeline_spec"]
+    spec = get_item(server, "versions", item.pipeline_version_reference.pipeline_version_id).pipeline_spec[
+        "pipeline_spec"
+    ]
     if twice := artifact_inputs.find_repeated(spec):  # the real server starts the run; then the task's driver fails
-        raise invalid(f"Given event already exists: {twice[0]}")
-    known, given = spec["root"]["inputDefinitions"]["parameters"], set(item.runtime_config.parameters)
+        raise invalid_error(f"Given event already exists: {twice[0]}")
+    known, arguments = spec["root"]["inputDefinitions"]["parameters"], set(item.runtime_config.parameters)
     required = {name for name, parameter in known.items() if not parameter.get("isOptional")}
-    if required - given or given - set(known):
-        raise invalid(f"parameters: unknown {sorted(given - set(known))}, missing {sorted(required - given)}")
+    if required - arguments or arguments - set(known):
+        raise invalid_error(
+            f"parameters: unknown {sorted(arguments - set(known))}, missing {sorted(required - arguments)}"
+        )
 
 
-def _kept(server: StandIn, kind: str, item: Any, key: str) -> Any:
+def _store(server: StandIn, kind: str, item: Any, key: str) -> Any:
     setattr(item, key, str(uuid.uuid4()))
     item.created_at = now()
     server.kept[kind][getattr(item, key)] = item
     return item
 
 
-def terminated(server: StandIn, run_id: str, **_: Any) -> Any:
-    run = got(server, "runs", run_id)
+def terminate_run(server: StandIn, run_id: str, **_: Any) -> Any:
+    run = get_item(server, "runs", run_id)
     if run.state in ENDED:
         raise AuthenticationError(400, 9, f"Failed to terminate run {run_id} that has ended")
     if run.state == "CANCELING":
-        raise invalid(f"Failed to terminate run {run_id}: Row not found")
+        raise invalid_error(f"Failed to terminate run {run_id}: Row not found")
     _enter(run, "CANCELING")
     return {}
 
 
-def switched(server: StandIn, schedule_id: str, how: str, **_: Any) -> Any:
-    recurring = got(server, "recurringruns", schedule_id)
+def set_enabled(server: StandIn, schedule_id: str, how: str, **_: Any) -> Any:
+    recurring = get_item(server, "recurringruns", schedule_id)
     recurring.mode, recurring.status = how.upper(), f"{how.upper()}D"
     return {}
 
 
-def deleted(server: StandIn, kind: str, item_id: str, **_: Any) -> Any:
-    got(server, kind, item_id)
+def delete_item(server: StandIn, kind: str, item_id: str, **_: Any) -> Any:
+    get_item(server, kind, item_id)
     del server.kept[kind][item_id]
     return {}
 
@@ -377,18 +387,22 @@ LISTS = {
     "recurringruns": (models.V2beta1ListRecurringRunsResponse, "recurring_runs"),
 }
 ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
-    ("GET", "healthz", health),
-    ("GET", "(experiments|pipelines|runs|recurringruns)", listed),
-    ("GET", "pipelines/([^/]+)/(versions)", lambda server, parent, kind, **rest: listed(server, kind, parent, **rest)),
-    ("GET", "pipelines/([^/]+)/versions/([^/]+)", version),
-    ("GET", "(runs)/([^/:]+)", got),
-    ("POST", "(experiments|pipelines)", created),
-    ("POST", "pipelines/upload_version", uploaded),
-    ("POST", "runs", started),
-    ("POST", "runs/([^/:]+):terminate", terminated),
-    ("POST", "recurringruns", planned),
-    ("POST", "recurringruns/([^/:]+):(enable|disable)", switched),
-    ("DELETE", "(runs|recurringruns)/([^/:]+)", deleted),
+    ("GET", "healthz", get_health),
+    ("GET", "(experiments|pipelines|runs|recurringruns)", list_items),
+    (
+        "GET",
+        "pipelines/([^/]+)/(versions)",
+        lambda server, parent, kind, **rest: list_items(server, kind, parent, **rest),
+    ),
+    ("GET", "pipelines/([^/]+)/versions/([^/]+)", get_version),
+    ("GET", "(runs)/([^/:]+)", get_item),
+    ("POST", "(experiments|pipelines)", create_item),
+    ("POST", "pipelines/upload_version", upload_version),
+    ("POST", "runs", start_run),
+    ("POST", "runs/([^/:]+):terminate", terminate_run),
+    ("POST", "recurringruns", create_schedule),
+    ("POST", "recurringruns/([^/:]+):(enable|disable)", set_enabled),
+    ("DELETE", "(runs|recurringruns)/([^/:]+)", delete_item),
 ]
 
 
@@ -399,14 +413,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def _do(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
-        given = self.stand_in.answer(self.command, self.path, self.headers, body)
-        self.send_response(given.status)
-        for name, value in {"content-type": "application/json", **given.headers}.items():
+        response = self.stand_in.answer(self.command, self.path, self.headers, body)
+        self.send_response(response.status)
+        for name, value in {"content-type": "application/json", **response.headers}.items():
             self.send_header(name, value)
-        self.send_header("content-length", str(len(given.body.encode())))
+        self.send_header("content-length", str(len(response.body.encode())))
         with suppress(OSError):  # the client may have timed out
             self.end_headers()
-            self.wfile.write(given.body.encode())
+            self.wfile.write(response.body.encode())
 
     def do_GET(self) -> None:
         self._do()

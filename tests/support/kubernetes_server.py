@@ -1,8 +1,7 @@
 """A stand-in for the Kubernetes API with Kubeflow Trainer: the calls that TrainJobs makes, in memory, over HTTP.
 
-A TrainJob that is created must be one of the SDK's models with nothing unknown in it, and its runtime must be there, as
-Trainer's webhook has it. A test lets pods come, say something and end; errors are a Status, as the API server's are,
-and where the kind is not installed the text of a path that nobody serves.
+New TrainJobs must be valid models of the SDK with an existing runtime, as Trainer's webhook requires. Tests start pods,
+write their logs and end them. Errors are a Status, as from the API server; without Trainer the answer is its plain 404.
 """
 
 import json
@@ -125,9 +124,9 @@ class Cluster:
 
     def warn(self, message: str, at: str = "") -> None:
         """Add an event to the namespace."""
-        seen = {"lastTimestamp": at or now(), "type": "Warning", "reason": "WorkflowNodeError", "message": message}
+        fields = {"lastTimestamp": at or now(), "type": "Warning", "reason": "WorkflowNodeError", "message": message}
         involved = {"kind": "Workflow", "name": "training-abcde"}
-        self.events.append({"metadata": {"name": f"event-{len(self.events)}"}, "involvedObject": involved, **seen})
+        self.events.append({"metadata": {"name": f"event-{len(self.events)}"}, "involvedObject": involved, **fields})
 
     def vanish(self, name: str) -> None:
         """Remove a TrainJob and its pods."""
@@ -145,9 +144,9 @@ class Cluster:
                 resource, name = match[1], match[2] or ""
                 verb = "list" if verb == "get" and not name else verb
                 self.authorized.add((f"{resource}/log" if name.endswith("/log") else resource, verb))
-                asked = f"{verb} {resource}"
-                if asked in self.forbidden:
-                    text = f'{match[1]} is forbidden: User "system:serviceaccount:shop:runner" cannot {asked}'
+                permission = f"{verb} {resource}"
+                if permission in self.forbidden:
+                    text = f'{match[1]} is forbidden: User "system:serviceaccount:shop:runner" cannot {permission}'
                     return status(403, "Forbidden", text)
                 if resource in ("trainjobs", "trainingruntimes") and not self.installed:
                     return 404, "404 page not found\n"
@@ -155,9 +154,9 @@ class Cluster:
         return 404, "404 page not found\n"
 
 
-def trainjobs(cluster: Cluster, verb: str, name: str, query: dict[str, list[str]], body: bytes) -> Answer:
+def handle_trainjob(cluster: Cluster, verb: str, name: str, query: dict[str, list[str]], body: bytes) -> Answer:
     if verb == "create":
-        return created(cluster, json.loads(body))
+        return create_trainjob(cluster, json.loads(body))
     if verb == "list":
         return 200, {"items": [job for job in cluster.jobs.values() if _selected(job, query)]}
     if name not in cluster.jobs:
@@ -171,7 +170,7 @@ def trainjobs(cluster: Cluster, verb: str, name: str, query: dict[str, list[str]
     return 200, cluster.jobs[name]
 
 
-def created(cluster: Cluster, job: dict[str, Any]) -> Answer:
+def create_trainjob(cluster: Cluster, job: dict[str, Any]) -> Answer:
     known = models.TrainerV1alpha1TrainJob.from_dict(job)
     assert known is not None
     name = job["metadata"]["name"]
@@ -187,13 +186,13 @@ def created(cluster: Cluster, job: dict[str, Any]) -> Answer:
     return 201, cluster.jobs[name]
 
 
-def runtimes(cluster: Cluster, verb: str, name: str, query: dict[str, list[str]], body: bytes) -> Answer:
+def get_runtime(cluster: Cluster, verb: str, name: str, query: dict[str, list[str]], body: bytes) -> Answer:
     if name not in cluster.runtimes:
         return status(404, "NotFound", f'trainingruntimes.trainer.kubeflow.org "{name}" not found', name)
     return 200, {"metadata": {"name": name}}
 
 
-def pods(cluster: Cluster, verb: str, name: str, query: dict[str, list[str]], body: bytes) -> Answer:
+def handle_pods(cluster: Cluster, verb: str, name: str, query: dict[str, list[str]], body: bytes) -> Answer:
     if name.endswith("/log"):
         pod = cluster.pods[name.removesuffix("/log")]
         if pod.silent:
@@ -203,39 +202,39 @@ def pods(cluster: Cluster, verb: str, name: str, query: dict[str, list[str]], bo
         return 200, "".join(f"{line}\n" for line in log[-tail:])
     if query.get("fieldSelector") == ["status.phase=Failed"]:
         return 200, {"kind": "PodList", "items": [pod for pod in cluster.stages if _selected(pod, query)]}
-    found = [pod.document() for pod in cluster.pods.values()]
-    return 200, {"kind": "PodList", "items": [pod for pod in found if _selected(pod, query)]}
+    objects = [pod.document() for pod in cluster.pods.values()]
+    return 200, {"kind": "PodList", "items": [pod for pod in objects if _selected(pod, query)]}
 
 
-def _selected(found: dict[str, Any], query: dict[str, list[str]]) -> bool:
+def _selected(item: dict[str, Any], query: dict[str, list[str]]) -> bool:
     """Return whether an object has the labels of the query."""
-    wanted = dict(part.split("=") for part in query["labelSelector"][0].split(","))
-    return bool(wanted.items() <= found["metadata"]["labels"].items())
+    labels = dict(part.split("=") for part in query["labelSelector"][0].split(","))
+    return bool(labels.items() <= item["metadata"]["labels"].items())
 
 
-def namespaces(cluster: Cluster, verb: str, name: str, query: dict[str, list[str]], body: bytes) -> Answer:
+def get_namespace(cluster: Cluster, verb: str, name: str, query: dict[str, list[str]], body: bytes) -> Answer:
     return 200, {"metadata": {"name": name, "labels": cluster.labels}}
 
 
-def config_maps(cluster: Cluster, verb: str, name: str, query: dict[str, list[str]], body: bytes) -> Answer:
+def get_config_map(cluster: Cluster, verb: str, name: str, query: dict[str, list[str]], body: bytes) -> Answer:
     if name != "pipeline-install-config" or cluster.config is None:
         return status(404, "NotFound", f'configmaps "{name}" not found', name)
     return 200, {"metadata": {"name": name}, "data": cluster.config}
 
 
-def events(cluster: Cluster, verb: str, name: str, query: dict[str, list[str]], body: bytes) -> Answer:
+def list_events(cluster: Cluster, verb: str, name: str, query: dict[str, list[str]], body: bytes) -> Answer:
     assert query["fieldSelector"] == ["type=Warning"]
     return 200, {"kind": "EventList", "items": cluster.events}
 
 
 WITHIN = f".*/namespaces/{NAMESPACE}/"
 ROUTES = {
-    WITHIN + "(trainjobs)(?:/([^/]+))?": trainjobs,
-    WITHIN + "(trainingruntimes)/([^/]+)": runtimes,
-    WITHIN + "(pods)(?:/([^/]+(?:/log)?))?": pods,
-    WITHIN + "(configmaps)/([^/]+)": config_maps,
-    WITHIN + "(events)(?:/([^/]+))?": events,
-    f".*/(namespaces)/({NAMESPACE})": namespaces,
+    WITHIN + "(trainjobs)(?:/([^/]+))?": handle_trainjob,
+    WITHIN + "(trainingruntimes)/([^/]+)": get_runtime,
+    WITHIN + "(pods)(?:/([^/]+(?:/log)?))?": handle_pods,
+    WITHIN + "(configmaps)/([^/]+)": get_config_map,
+    WITHIN + "(events)(?:/([^/]+))?": list_events,
+    f".*/(namespaces)/({NAMESPACE})": get_namespace,
 }
 
 

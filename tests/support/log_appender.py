@@ -32,9 +32,9 @@ class Appender:
 
     def append(self) -> bool:
         record = decision(self.log.statistics().appended)
-        begun = time.perf_counter()
+        start = time.perf_counter()
         accepted = self.log.append(record)
-        self.longest = max(self.longest, time.perf_counter() - begun)
+        self.longest = max(self.longest, time.perf_counter() - start)
         return accepted
 
     def take(self, count: str) -> str:

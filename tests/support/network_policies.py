@@ -26,9 +26,9 @@ class Peer:
 
 def may(policies: Iterable[Object], source: Peer, target: Peer, port: int, protocol: str = "TCP") -> bool:
     """Return whether policies allow a connection."""
-    found = list(policies)
-    return _side(found, "Egress", source, target, port, protocol) and _side(
-        found, "Ingress", target, source, port, protocol
+    all_policies = list(policies)
+    return _side(all_policies, "Egress", source, target, port, protocol) and _side(
+        all_policies, "Ingress", target, source, port, protocol
     )
 
 
@@ -64,9 +64,9 @@ def _is(entry: Object, peer: Peer) -> bool:
 def selects(selector: Object, labels: Mapping[str, str]) -> bool:
     """Return whether a label selector matches these labels."""
     assert set(selector) <= {"matchLabels", "matchExpressions"}, selector
-    wanted = selector.get("matchLabels", {})
+    required = selector.get("matchLabels", {})
     expressions = selector.get("matchExpressions", [])
     assert all(expression["operator"] == "In" for expression in expressions), selector
-    return all(labels.get(key) == value for key, value in wanted.items()) and all(
+    return all(labels.get(key) == value for key, value in required.items()) and all(
         labels.get(expression["key"]) in expression["values"] for expression in expressions
     )

@@ -46,13 +46,13 @@ def oracle_policy(world: World, share: float) -> Policy:
 def write_policy(target: Path, table: Path, share: float, audience: Path | None = None) -> Path:
     """Write a policy artifact; share scales the true scores: 1 (best), 0 (uniform), -1 (worst)."""
     inputs = {"table": table, **({"audience": audience} if audience else {})}
-    with manifest.draft(target, "train_policy", PARAMS, inputs) as made:
-        oracle_policy(World(WORLD, SEED), share).save(made.path / "policy.npz")
+    with manifest.draft(target, "train_policy", PARAMS, inputs) as draft:
+        oracle_policy(World(WORLD, SEED), share).save(draft.path / "policy.npz")
         uniform = {"model": "uniform", "temperature": 1.0, "penalty": None, "low": 0.0}
         pinned = manifest.digest(audience) if audience and not manifest.skip_reason(audience) else None
         card = {"model": "policy", "categories": [], "audience": pinned, "candidates": [uniform]}
         trained = PARAMS.model_copy(update={"models": ["uniform"]})
-        made.describe(card, trained)
+        draft.describe(card, trained)
     return target
 
 

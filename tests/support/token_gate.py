@@ -40,10 +40,10 @@ class Gate:
 
     def rewrite(self, text: str) -> None:
         """Replace the file atomically, like an editor."""
-        beside = self.path.with_suffix(".new")
-        beside.write_text(text, encoding="utf-8")
-        beside.chmod(0o600)
-        beside.replace(self.path)
+        replacement = self.path.with_suffix(".new")
+        replacement.write_text(text, encoding="utf-8")
+        replacement.chmod(0o600)
+        replacement.replace(self.path)
 
 
 def line(name: str, token: str, scopes: str = "decide", rate: str = "") -> str:

@@ -60,9 +60,9 @@ class Outputs:
 
 
 def run(inputs: Inputs, outputs: Outputs, params: TrainToy, context: StageContext) -> Mapping[str, float]:
-    with track_run("train_toy", inputs.copy, outputs.toy, params, context) as (made, _):
+    with track_run("train_toy", inputs.copy, outputs.toy, params, context) as (draft, _):
         categories = parquet.read(inputs.copy, "train")["category"].tolist()
-        made.describe({"model": "toy", "categories": [Counter(categories).most_common(1)[0][0]]}, params)
+        draft.describe({"model": "toy", "categories": [Counter(categories).most_common(1)[0][0]]}, params)
     return {}
 
 
@@ -91,8 +91,8 @@ def go(folder: Path) -> dict[str, object]:
     table, model, measured = folder / "data/dataset/copy", folder / "models/toy", folder / "reports/toy"
     splits = ["train"] * 4 + ["test"] * 4
     rows = pd.DataFrame({"text": list("abcdefgh"), "category": ["Bag", "Bag", "Bag", "Boot"] * 2, "split": splits})
-    with manifest.draft(table, "prepare", Source(uri="test"), {}) as made:
-        parquet.write(rows, made.path)
+    with manifest.draft(table, "prepare", Source(uri="test"), {}) as draft:
+        parquet.write(rows, draft.path)
     gate: dict[str, list[dict[str, object]]] = {name: [] for name in MODELS}
     gate |= {"toy": [{"metric": "accuracy", "at_least": 0.7}]}
     params = Register(evaluate=Evaluate(bootstraps=20), gate=Gate.model_validate(gate))

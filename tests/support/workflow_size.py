@@ -4,16 +4,16 @@ Estimate the bytes of Argo's Workflow object for a run in which every task execu
 Above 1,048,576 bytes Argo compresses the state of the tasks, and Kubeflow Pipelines 2.17 no longer reads it.
 
 The model: every task is five nodes, since 2.17 wraps nodes in Retry nodes (its driver and its executor, each with a
-wrapper, and the DAG around the executor), and eleven more stand around them.
+wrapper, and the DAG around the executor), and the run has eleven more.
 
-- The spec holds what is compiled about each component, container and pod, SPEC times their JSON.
+- The spec holds the compiled components, containers and pods: SPEC times their JSON.
 - A driver and its wrapper hold the JSON of component, container, pod and task as inputs.
 - All five nodes hold the task's pod-spec-patch: the launcher's arguments with the executor input (parameters, and every
   artifact with address, type and metadata) and the component as strings of JSON, the command, the environment.
-- Whatever else a node holds (names, times, the log's address, quotation marks escaped) is NODE bytes.
+- Everything else in a node (names, times, the log's address, quotation marks escaped) is NODE bytes.
 
-ARTIFACT, LAUNCHER, SPEC and NODE are such that tests/data/measured_run.json comes out: the sizes of a pipeline of 23
-tasks as it was compiled, beside what its run took on Kubeflow Pipelines 2.17.0.
+ARTIFACT, LAUNCHER, SPEC and NODE are fitted to tests/data/measured_run.json: the compiled sizes of a pipeline of 23
+tasks, and the sizes of its run on Kubeflow Pipelines 2.17.0.
 """
 
 import json
@@ -52,8 +52,8 @@ class Task:
         """Return the size of the pod-spec-patch."""
         artifacts = ARTIFACT * self.inputs + OUTPUT * self.outputs
         component = round(1.14 * self.component)  # its quotation marks are escaped
-        told = self.parameters + artifacts + component + self.container + VARIABLE * self.variables + LAUNCHER
-        return told if self.runs else 0
+        size = self.parameters + artifacts + component + self.container + VARIABLE * self.variables + LAUNCHER
+        return size if self.runs else 0
 
 
 def tasks(compiled: CompiledPipeline, arguments: Mapping[str, str]) -> dict[str, Task]:
@@ -80,7 +80,7 @@ def _task(compiled: CompiledPipeline, task: Any, arguments: Mapping[str, str]) -
     label = component.get("executorLabel")
     pod = compiled.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].get(label, {})
     container = compiled.pipeline["deploymentSpec"]["executors"][label]["container"] if label else {}
-    given = {
+    arguments_json = {
         name: arguments.get(source.get("componentInputParameter", "").removeprefix("pipelinechannel--"), "0" * 64)
         for name, source in task.get("inputs", {}).get("parameters", {}).items()
     }
@@ -89,7 +89,7 @@ def _task(compiled: CompiledPipeline, task: Any, arguments: Mapping[str, str]) -
         container=len(_json(container)) if label else 0,
         pod=len(_json(pod)) if label else 0,
         task=len(_json(task)),
-        parameters=len(json.dumps(_json(given))) if label else 0,
+        parameters=len(json.dumps(_json(arguments_json))) if label else 0,
         inputs=len(task.get("inputs", {}).get("artifacts", {})),
         outputs=len(component.get("outputDefinitions", {}).get("artifacts", {})),
         variables=sum(

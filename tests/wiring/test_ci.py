@@ -30,15 +30,15 @@ def run(repository: Path, make: str = "", start: str | None = None) -> tuple[int
         (programs / name).write_text(f"#!/bin/sh\n{text}\n")
         (programs / name).chmod(0o755)
     variables = {"PATH": f"{programs}:{os.environ['PATH']}", "CI": "true"}
-    given = {"ADLOOM_CI_DOCKER_HOST": start} if start else {}
+    docker_start = {"ADLOOM_CI_DOCKER_HOST": start} if start else {}
     command = ["bash", str(repository / ".ci" / "run")]
-    done = subprocess.run(command, env=variables | given, capture_output=True, text=True, check=False)
-    return done.returncode, done.stderr, (repository.parent / "calls").read_text().splitlines()
+    result = subprocess.run(command, env=variables | docker_start, capture_output=True, text=True, check=False)
+    return result.returncode, result.stderr, (repository.parent / "calls").read_text().splitlines()
 
 
 def test_run_without_an_engine_passes_and_reports_what_was_skipped(repository: Path) -> None:
-    said = "ci: no Docker engine answers: no image was built or tested, and containers were not compared\n"
-    assert run(repository) == (0, said, WITHOUT_ENGINE)
+    message = "ci: no Docker engine answers: no image was built or tested, and containers were not compared\n"
+    assert run(repository) == (0, message, WITHOUT_ENGINE)
 
 
 def test_an_engine_that_answers_is_used(repository: Path) -> None:
@@ -51,17 +51,17 @@ def test_the_configured_command_starts_an_engine(repository: Path) -> None:
 
 
 def test_a_required_engine_without_an_answer_fails(repository: Path) -> None:
-    code, said, _ = run(repository, start="true")
-    assert (code, said) == (1, "ci: ADLOOM_CI_DOCKER_HOST: no Docker engine answers after `true`\n")
+    code, message, _ = run(repository, start="true")
+    assert (code, message) == (1, "ci: ADLOOM_CI_DOCKER_HOST: no Docker engine answers after `true`\n")
 
 
 def test_a_failing_command_fails_the_run(repository: Path) -> None:
-    code, said, _ = run(repository, start="exit 3")
-    assert (code, said) == (1, "ci: ADLOOM_CI_DOCKER_HOST: `exit 3` failed; correct it, or unset it\n")
+    code, message, _ = run(repository, start="exit 3")
+    assert (code, message) == (1, "ci: ADLOOM_CI_DOCKER_HOST: `exit 3` failed; correct it, or unset it\n")
 
 
 @pytest.mark.parametrize("make", ["echo changed >>.ci/run", "touch left"])
 def test_a_dirty_tree_fails_the_run(repository: Path, make: str) -> None:
-    code, said, _ = run(repository, make)
+    code, message, _ = run(repository, make)
     assert code == 1
-    assert said.splitlines()[-1].startswith("ci: the checks or tests ")
+    assert message.splitlines()[-1].startswith("ci: the checks or tests ")

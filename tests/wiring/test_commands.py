@@ -33,9 +33,9 @@ def adloom(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("command", list(commands()))
 def test_every_command_has_help_with_an_example(command: str) -> None:
-    shown = CliRunner().invoke(cli, [*command.split(), "--help"])
-    assert shown.exit_code == 0
-    assert f"adloom {command}" in shown.output.split("Example:")[1]
+    result = CliRunner().invoke(cli, [*command.split(), "--help"])
+    assert result.exit_code == 0
+    assert f"adloom {command}" in result.output.split("Example:")[1]
 
 
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
@@ -45,17 +45,19 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
         "try: main()\n"
         "finally: assert not {'torch', 'mlflow', 'pandas', 'sklearn', 'bentoml', 'dvc'} & set(sys.modules)"
     )
-    shown = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert all(stage in shown.stdout for stage in STAGES)
+    result = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert all(stage in result.stdout for stage in STAGES)
 
 
 @pytest.mark.parametrize(
     ("words", "completed"), [("adloom trai", "plain,train-gan"), ("adloom runs --lim", "plain,--limit")]
 )
 def test_the_shell_completes_commands_and_options(words: str, completed: str, tmp_path: Path) -> None:
-    asked = {"_ADLOOM_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
-    shown = subprocess.run([ADLOOM], cwd=tmp_path, env=os.environ | asked, capture_output=True, text=True, check=True)
-    assert completed in shown.stdout.splitlines()
+    variables = {"_ADLOOM_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    result = subprocess.run(
+        [ADLOOM], cwd=tmp_path, env=os.environ | variables, capture_output=True, text=True, check=True
+    )
+    assert completed in result.stdout.splitlines()
 
 
 def test_an_error_is_one_line_and_exit_code_two(tmp_path: Path) -> None:
@@ -76,8 +78,8 @@ def test_a_misspelt_command_is_quoted(tmp_path: Path) -> None:
 
 def test_init_writes_a_project_that_loads_and_never_overwrites(tmp_path: Path) -> None:
     assert adloom("init", "shop", folder=tmp_path).returncode == 0
-    shown = adloom("params", folder=tmp_path / "shop")
-    assert json.loads(shown.stdout)["project"] == "demo"
+    result = adloom("params", folder=tmp_path / "shop")
+    assert json.loads(result.stdout)["project"] == "demo"
     again = adloom("init", "shop", folder=tmp_path)
     assert again.returncode == 2
     for name in ("params.yaml", "dvc.yaml", "pipelines/compiled/training.yaml", ".gitignore"):
@@ -99,5 +101,7 @@ def test_a_new_project_ignores_files_with_rows_or_keys(tmp_path: Path) -> None:
         ".dvc/tmp/lock",
         "mlflow.db",
     ]
-    kept = subprocess.run(["git", "check-ignore", *private], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert kept.stdout.split() == private
+    ignored = subprocess.run(
+        ["git", "check-ignore", *private], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert ignored.stdout.split() == private

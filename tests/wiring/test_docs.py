@@ -52,8 +52,8 @@ def commands(program: str) -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize(("page", "line"), list(commands("make")))
 def test_make_targets_exist(page: str, line: str) -> None:
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    asked = {word for word in shlex.split(line)[1:] if "=" not in word}
-    assert asked <= targets, page
+    named_targets = {word for word in shlex.split(line)[1:] if "=" not in word}
+    assert named_targets <= targets, page
 
 
 @pytest.mark.parametrize(("page", "line"), list(commands("adloom")))
@@ -109,15 +109,15 @@ def test_notebooks_run_and_print_what_they_quote(notebook: Path, tmp_path: Path)
         [sys.executable, "-W", "error", script], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
-    quoted = [line for block in blocks(notebook, "text") for line in block.splitlines()]
-    assert quoted
-    assert [line for line in quoted if line not in done.stdout.splitlines()] == []
+    quoted_lines = [line for block in blocks(notebook, "text") for line in block.splitlines()]
+    assert quoted_lines
+    assert [line for line in quoted_lines if line not in done.stdout.splitlines()] == []
     assert not any(cell.get("outputs") for cell in cells.cells)
 
 
 def test_the_pipeline_diagram_names_the_stages() -> None:
-    drawn = (ROOT / "docs" / "assets" / "data-way.svg").read_text(encoding="utf-8")
-    names = set(re.findall(r'class="name"[^>]*>(\w+)<', drawn))
+    diagram = (ROOT / "docs" / "assets" / "data-way.svg").read_text(encoding="utf-8")
+    names = set(re.findall(r'class="name"[^>]*>(\w+)<', diagram))
     stages = {name.replace("-", "_") for name in STAGES} - {"ingest", "prepare", "score"}
     assert stages <= names
 

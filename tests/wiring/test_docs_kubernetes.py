@@ -21,7 +21,7 @@ TUTORIAL = ROOT / "docs" / "tutorials" / "kind.md"
 TEXT = PAGE.read_text(encoding="utf-8") + TUTORIAL.read_text(encoding="utf-8")
 KINDS = {"deployment": "Deployment", "statefulset": "StatefulSet", "cronjob": "CronJob", "service": "Service"}
 KUBEFLOWS = {"ml-pipeline", "ml-pipeline-ui"}
-MADE = {"adloom-tls"}  # a secret that none of our pods reads
+MANUAL_SECRETS = {"adloom-tls"}  # a secret that none of our pods reads
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_applied_files_and_run_scripts_exist() -> None:
     for path in re.findall(r"-k (k8s/\S+)", TEXT):
         assert (ROOT / path / "kustomization.yaml").is_file(), path
     for path in re.findall(r"`?((?:k8s|scripts)/[\w./-]+\w)", TEXT):
-        assert (ROOT / path).exists() or Path(path).name in dev_secrets.made(), path
+        assert (ROOT / path).exists() or Path(path).name in dev_secrets.create_secrets(), path
 
 
 def test_objects_that_commands_name_exist(dev: Rendered) -> None:
@@ -73,14 +73,14 @@ def test_the_command_inside_a_pod_parses() -> None:
     words = shlex.split(line)
     command = cli.get_command(cli.make_context("adloom", ["params"]), words[1])
     assert command
-    given = command.make_context(words[1], words[2:]).params
-    assert parse(given["cron"])
+    options = command.make_context(words[1], words[2:]).params
+    assert parse(options["cron"])
 
 
 def test_the_table_lists_the_secrets_of_the_manifests(dev: Rendered) -> None:
     table = set(re.findall(r"^\| `(adloom[\w-]*)` \|", TEXT, re.MULTILINE))
-    made = {re.sub("-[a-z0-9]{10}$", "", secret["metadata"]["name"]) for secret in dev.of("Secret")}
-    assert table == made | MADE
+    secrets = {re.sub("-[a-z0-9]{10}$", "", secret["metadata"]["name"]) for secret in dev.of("Secret")}
+    assert table == secrets | MANUAL_SECRETS
     for secret in dev.of("Secret"):
         assert {key for key in secret["data"] if f"`{key}`" not in TEXT} == set()
 

@@ -111,10 +111,10 @@ def test_every_combination_is_rendered(everything: Mapping[str, Rendered]) -> No
     assert {name: len(found) for name, found in of.items()} == {"base": 49, "dev": 14, "prod": 4}
 
 
-@pytest.mark.parametrize("chosen", [["gpu"], ["gpu", "trainer"]])
-def test_gpus_need_an_earlier_runtime(k8s: Path, chosen: list[str]) -> None:
+@pytest.mark.parametrize("components", [["gpu"], ["gpu", "trainer"]])
+def test_gpus_need_an_earlier_runtime(k8s: Path, components: list[str]) -> None:
     with pytest.raises(AssertionError, match="TrainingRuntime.*adloom-torch"):
-        rendered_manifests.render(rendered_manifests.combined(k8s, "base", *chosen))
+        rendered_manifests.render(rendered_manifests.combined(k8s, "base", *components))
 
 
 def test_kubeflows_plugin_needs_the_policies(k8s: Path) -> None:

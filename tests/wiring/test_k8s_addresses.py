@@ -128,10 +128,10 @@ def test_the_overlay_names_the_port_of_s3_once_for_all_its_users(overlay: Render
 
 
 def test_stages_reach_every_source_of_the_catalogue(overlay: Rendered) -> None:
-    places = [
-        place for entry in ENTRIES.values() for set_of in entry.alternatives for p in set_of for place in p.origins
+    origins = [
+        origin for entry in ENTRIES.values() for set_of in entry.alternatives for p in set_of for origin in p.origins
     ]
-    urls = [place.url for place in places if isinstance(place, Url)]
+    urls = [origin.url for origin in origins if isinstance(origin, Url)]
     assert len(urls) >= len(ENTRIES)
     for url in urls:
         assert may(overlay.of("NetworkPolicy"), pod("stage"), *target(overlay, url)), url

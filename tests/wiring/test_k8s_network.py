@@ -41,25 +41,25 @@ ALWAYS: Table = {
     ("client", "decide"): {3000},
     ("client", "creatives"): {3000},
     ("client", "trigger"): {3000},
-    **{(who, where): {443} for who in ("trigger", "poll") for where in ("internet", "internet, version 6")},
-    **{("stage", where): {443, 6443} for where in ("internet", "internet, version 6")},
-    **{(who, "cloud's metadata"): {443} for who in ("trigger", "poll")},
+    **{(client, server): {443} for client in ("trigger", "poll") for server in ("internet", "internet, version 6")},
+    **{("stage", server): {443, 6443} for server in ("internet", "internet, version 6")},
+    **{(client, "cloud's metadata"): {443} for client in ("trigger", "poll")},
     ("stage", "cloud's metadata"): {443, 6443},
 }
 WITHIN: dict[str, Table] = {
     "base+network-policies": {},
     "dev": {
         ("mlflow", "postgres"): {5432},
-        **{(who, "s3"): {8333} for who in ("stage", "training", "trigger", "poll", "mlflow", "decide")},
+        **{(client, "s3"): {8333} for client in ("stage", "training", "trigger", "poll", "mlflow", "decide")},
     },
     "prod": {
         **{
-            ("mlflow", where): {443, 5432} for where in ("internet", "internet, version 6", "cloud's metadata")
+            ("mlflow", server): {443, 5432} for server in ("internet", "internet, version 6", "cloud's metadata")
         },
         **{
-            (who, where): {443}
-            for who in ("training", "decide")
-            for where in ("internet", "internet, version 6", "cloud's metadata")
+            (client, server): {443}
+            for client in ("training", "decide")
+            for server in ("internet", "internet, version 6", "cloud's metadata")
         },
     },
 }  # fmt: skip
@@ -68,10 +68,10 @@ WITHIN: dict[str, Table] = {
 @pytest.fixture(scope="module", params=WITHIN)
 def platform(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Rendered:
     k8s = rendered_manifests.tree(tmp_path_factory.mktemp("tree"))
-    place, _, component = request.param.partition("+")
+    overlay, _, component = request.param.partition("+")
     if component:
-        return rendered_manifests.render(rendered_manifests.combined(k8s, place, component))
-    return rendered_manifests.render(k8s / "overlays" / place)
+        return rendered_manifests.render(rendered_manifests.combined(k8s, overlay, component))
+    return rendered_manifests.render(k8s / "overlays" / overlay)
 
 
 def peers(platform: Rendered) -> list[Peer]:
@@ -87,20 +87,20 @@ def peers(platform: Rendered) -> list[Peer]:
 def test_exactly_the_required_connections_are_allowed(platform: Rendered) -> None:
     policies, everyone = platform.of("NetworkPolicy"), peers(platform)
     ours = {peer.name for peer in everyone if peer.here and peer.labels.items() >= OURS.items()}
-    found: Table = {}
+    allowed: Table = {}
     for source, target in product(everyone, everyone):
         if ours & {source.name, target.name}:
             ports = {port for port in ANY if may(policies, source, target, port)}
-            found |= {(source.name, target.name): ports} if ports else {}
-    there = {peer.name for peer in everyone}
-    wanted = {pair: ports for pair, ports in (ALWAYS | WITHIN[platform.name]).items() if {*pair} <= there}
+            allowed |= {(source.name, target.name): ports} if ports else {}
+    names_present = {peer.name for peer in everyone}
+    required = {pair: ports for pair, ports in (ALWAYS | WITHIN[platform.name]).items() if {*pair} <= names_present}
     for name in sorted(ours):
         for names in ("names", "names on the node"):
-            wanted[name, names] = wanted.get((name, names), set()) | {53}
-    for (who, where), ports in list(wanted.items()):  # a DNS cache is an ordinary host
-        if where == "internet":
-            wanted[who, "names on the node"] = wanted[who, "names on the node"] | ports
-    assert found == wanted
+            required[name, names] = required.get((name, names), set()) | {53}
+    for (client, server), ports in list(required.items()):  # a DNS cache is an ordinary host
+        if server == "internet":
+            required[client, "names on the node"] = required[client, "names on the node"] | ports
+    assert allowed == required
 
 
 def test_kubeflows_plugin_reaches_mlflow_only_with_its_component(tmp_path: Path) -> None:

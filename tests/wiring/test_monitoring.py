@@ -46,13 +46,13 @@ def panels() -> list[tuple[str, str]]:
     return [(panel["title"], target["expr"]) for panel in dashboard["panels"] for target in panel["targets"]]
 
 
-def asked(expr: str) -> Iterator[tuple[str, dict[str, str]]]:
+def find_metrics(expr: str) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield each metric of an expression and its label matchers."""
     for metric, matchers in re.findall(r"\b(adloom_\w+|up)(?:\{([^}]*)\})?", expr):
         yield metric, dict(re.findall(r'(\w+)(?:=~|=)"([^"]*)"', matchers))
 
 
-def told(app: ASGIApp) -> dict[str, list[dict[str, str]]]:
+def export_metrics(app: ASGIApp) -> dict[str, list[dict[str, str]]]:
     """Return the labels of every sample by metric, after valid and invalid requests."""
     with TestClient(app, raise_server_exceptions=False) as client:
         row = dict.fromkeys(("recency_days", "frequency", "monetary", "tenure_days", "interpurchase_days"), 1.0)
@@ -69,7 +69,7 @@ def told(app: ASGIApp) -> dict[str, list[dict[str, str]]]:
     return found
 
 
-def vain(pipeline: str, cause: str) -> TriggerResult:
+def fail_trigger(pipeline: str, cause: str) -> TriggerResult:
     raise ExternalServiceError("nobody answers")
 
 
@@ -82,16 +82,16 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
 def metrics(models: Models, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, str]]]:
     tokens = tokens_file(tmp_path_factory.mktemp("tokens"), TOKEN)
     log = open_log(Settings(home=tmp_path_factory.mktemp("home")), "shop")
-    found = told(server.create_named_app("decide", models, ServiceDependencies(PseudonymKeys(None), log=log)))
-    for metric, labels in told(trigger_server.create_app(vain, Settings(tokens_file=tokens))).items():
+    found = export_metrics(server.create_named_app("decide", models, ServiceDependencies(PseudonymKeys(None), log=log)))
+    for metric, labels in export_metrics(trigger_server.create_app(fail_trigger, Settings(tokens_file=tokens))).items():
         found.setdefault(metric, []).extend(labels)
     return found
 
 
 @pytest.mark.parametrize(("name", "expr"), [*alerts().items(), *panels()])
 def test_queried_metrics_and_labels_exist(name: str, expr: str, metrics: dict[str, list[dict[str, str]]]) -> None:
-    assert list(asked(expr)), name
-    for metric, matchers in asked(expr):
+    assert list(find_metrics(expr)), name
+    for metric, matchers in find_metrics(expr):
         if metric == "up":
             assert set(matchers) <= BY_PROMETHEUS
             continue
@@ -113,17 +113,19 @@ def test_counters_in_alerts_start_at_zero(metrics: dict[str, list[dict[str, str]
 
 
 def test_every_alert_has_a_panel_with_its_metrics() -> None:
-    shown = {metric for _, expr in panels() for metric, _ in asked(expr)}
-    bases = {re.sub("_(bucket|count|sum)$", "", metric) for metric in shown}
+    queried = {metric for _, expr in panels() for metric, _ in find_metrics(expr)}
+    bases = {re.sub("_(bucket|count|sum)$", "", metric) for metric in queried}
     for name, expr in alerts().items():
-        assert {re.sub("_(bucket|count|sum)$", "", metric) for metric, _ in asked(expr)} <= bases, name
+        assert {re.sub("_(bucket|count|sum)$", "", metric) for metric, _ in find_metrics(expr)} <= bases, name
 
 
 def test_trigger_statuses_match_the_alerts(metrics: dict[str, list[dict[str, str]]]) -> None:
-    seen = {labels["status"] for labels in metrics["adloom_requests_total"] if labels["path"] == trigger_server.TRIGGER}
+    statuses = {
+        labels["status"] for labels in metrics["adloom_requests_total"] if labels["path"] == trigger_server.TRIGGER
+    }
     for alert in ("AdloomTriggerFailing", "AdloomTriggerUnauthorized"):
-        [(_, matchers)] = asked(alerts()[alert])
-        assert any(re.fullmatch(matchers["status"], status) for status in seen), alert
+        [(_, matchers)] = find_metrics(alerts()[alert])
+        assert any(re.fullmatch(matchers["status"], status) for status in statuses), alert
 
 
 def test_autoscaling_uses_an_exported_metric_and_acts_before_throttling(

@@ -32,50 +32,52 @@ def tasks(pipeline: CompiledPipeline) -> dict[str, Any]:
     """Return the tasks inside the exit handler, by name."""
     dags = [c["dag"]["tasks"] for c in pipeline.pipeline["components"].values() if "dag" in c]
     assert len(dags) == 1
-    found: dict[str, Any] = dags[0]
-    return found
+    handler_tasks: dict[str, Any] = dags[0]
+    return handler_tasks
 
 
-def in_dvc() -> dict[str, tuple[set[str], set[str]]]:
+def read_dvc_edges() -> dict[str, tuple[set[str], set[str]]]:
     """Return the inputs and params blocks of each task, derived from its stages in dvc.yaml."""
-    found: dict[str, tuple[set[str], set[str]]] = {}
-    made: dict[str, set[str]] = {}
+    result: dict[str, tuple[set[str], set[str]]] = {}
+    outputs: dict[str, set[str]] = {}
     for name, stage in stages().items():
         task = next((task for task, fused in FUSED.items() if name.partition("@")[0] in fused), name)
-        reads, blocks = found.setdefault(task, (set(), set()))
+        reads, blocks = result.setdefault(task, (set(), set()))
         reads |= {dep.removesuffix("/manifest.json") for dep in stage["deps"] if dep != "sources.lock"}
         blocks |= set(stage["params"])
-        made.setdefault(task, set()).update(next(iter(out)) if isinstance(out, dict) else out for out in stage["outs"])
-    return {task: (reads - made[task], blocks) for task, (reads, blocks) in found.items()}
+        outputs.setdefault(task, set()).update(
+            next(iter(out)) if isinstance(out, dict) else out for out in stage["outs"]
+        )
+    return {task: (reads - outputs[task], blocks) for task, (reads, blocks) in result.items()}
 
 
 def stages() -> dict[str, Any]:
     """Return the stages of dvc.yaml; evaluate is one stage per model."""
-    found = {name: stage for name, stage in DVC.items() if name != "evaluate"}
+    result = {name: stage for name, stage in DVC.items() if name != "evaluate"}
     each = DVC["evaluate"]
     for model, row in each["foreach"].items():
         text = yaml.safe_dump(each["do"]).replace("${key}", model)
         for key, value in row.items():
             text = text.replace(f"${{item.{key}}}", value)
-        found[f"evaluate@{model}"] = yaml.safe_load(text)
-    return found
+        result[f"evaluate@{model}"] = yaml.safe_load(text)
+    return result
 
 
-def in_kubeflow() -> dict[str, tuple[set[str], set[str]]]:
+def read_kubeflow_edges() -> dict[str, tuple[set[str], set[str]]]:
     """Return the same for the compiled training pipeline, with the prepare tasks merged."""
-    found: dict[str, tuple[set[str], set[str]]] = {}
+    result: dict[str, tuple[set[str], set[str]]] = {}
     for name, task in tasks(compiled_pipelines.load_pipeline("training", FOLDER)).items():
         stage = stage_name(name)
         if stage in OUTSIDE:
             continue
-        reads, blocks = found.setdefault(stage, (set(), set()))
-        sources = [given["taskOutputArtifact"] for given in task["inputs"].get("artifacts", {}).values()]
+        reads, blocks = result.setdefault(stage, (set(), set()))
+        sources = [artifact["taskOutputArtifact"] for artifact in task["inputs"].get("artifacts", {}).values()]
         reads |= {PATHS[source["producerTask"], source["outputArtifactKey"]] for source in sources}
-        given = [p.get("componentInputParameter", "") for p in task["inputs"]["parameters"].values()]
-        arguments = [name.removeprefix("pipelinechannel--") for name in given if name]
+        channels = [p.get("componentInputParameter", "") for p in task["inputs"]["parameters"].values()]
+        arguments = [name.removeprefix("pipelinechannel--") for name in channels if name]
         found_blocks = {re.sub(r"_(params|creatives|copy|events|impressions)$", "", name) for name in arguments}
         blocks |= {"gate" if block == "report" else block for block in found_blocks - {"project"}}
-    return found
+    return result
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +91,7 @@ def test_compiled_pipelines_are_up_to_date(texts: dict[str, str], name: str) -> 
 
 
 def test_dvc_and_kubeflow_have_the_same_stages_edges_and_parameters() -> None:
-    assert in_kubeflow() == in_dvc()
+    assert read_kubeflow_edges() == read_dvc_edges()
 
 
 def test_every_component_is_a_stage_or_an_external_task() -> None:
@@ -107,27 +109,27 @@ def test_every_component_is_a_stage_or_an_external_task() -> None:
 def test_the_arguments_are_the_pipelines_parameters(name: str) -> None:
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     values["score"] = {"events": {"uri": "cdnow"}, "to": "s3://shop/scored"}
-    given = compiled_pipelines.build_arguments(name, params.Params.model_validate(values), None)
-    wanted = compiled_pipelines.load_pipeline(name, FOLDER).pipeline["root"]["inputDefinitions"]["parameters"]
-    assert given.keys() | {"reason"} == wanted.keys()  # the reason is set when a run starts
-    assert set(given.values()) & {"null"} == set()
+    arguments = compiled_pipelines.build_arguments(name, params.Params.model_validate(values), None)
+    parameters = compiled_pipelines.load_pipeline(name, FOLDER).pipeline["root"]["inputDefinitions"]["parameters"]
+    assert arguments.keys() | {"reason"} == parameters.keys()  # the reason is set when a run starts
+    assert set(arguments.values()) & {"null"} == set()
 
 
-def looks_at(task: str, everything: dict[str, Any]) -> set[str]:
+def find_source_digests(task: str, everything: dict[str, Any]) -> set[str]:
     """Return the source digests that a task depends on, directly or not."""
     inputs = everything[task]["inputs"]
-    given = [p["taskOutputParameter"] for p in inputs.get("parameters", {}).values() if "taskOutputParameter" in p]
-    own = {p["outputParameterKey"] for p in given if p["producerTask"] == "snapshot"}
-    before = [a["taskOutputArtifact"]["producerTask"] for a in inputs.get("artifacts", {}).values()]
-    return own.union(*(looks_at(producer, everything) for producer in before))
+    references = [p["taskOutputParameter"] for p in inputs.get("parameters", {}).values() if "taskOutputParameter" in p]
+    own = {p["outputParameterKey"] for p in references if p["producerTask"] == "snapshot"}
+    producers = [a["taskOutputArtifact"]["producerTask"] for a in inputs.get("artifacts", {}).values()]
+    return own.union(*(find_source_digests(producer, everything) for producer in producers))
 
 
 def test_new_orders_and_a_new_key_never_retrain_the_gan() -> None:
     everything = tasks(compiled_pipelines.load_pipeline("training", FOLDER))
-    assert looks_at("train-gan", everything) == looks_at("train-cnn", everything) == {"creatives"}
-    assert looks_at("train-lstm", everything) == {"copy"}
-    assert looks_at("segment", everything) == {"events", "privacy"}
-    assert looks_at("train-policy", everything) == {"impressions", "events", "creatives", "privacy"}
+    assert find_source_digests("train-gan", everything) == find_source_digests("train-cnn", everything) == {"creatives"}
+    assert find_source_digests("train-lstm", everything) == {"copy"}
+    assert find_source_digests("segment", everything) == {"events", "privacy"}
+    assert find_source_digests("train-policy", everything) == {"impressions", "events", "creatives", "privacy"}
 
 
 @pytest.mark.parametrize("name", compiled_pipelines.NAMES)
@@ -143,35 +145,35 @@ def test_an_artifact_that_reaches_a_task_by_two_paths_is_reported() -> None:
     def take(model: dsl.Input[dsl.Model], judge: dsl.Input[dsl.Model]) -> None: ...
 
     @dsl.pipeline  # type: ignore[untyped-decorator]
-    def inner(given: dsl.Input[dsl.Model], judge: dsl.Input[dsl.Model]) -> dsl.Model:
-        take(model=given, judge=judge)
+    def inner(model: dsl.Input[dsl.Model], judge: dsl.Input[dsl.Model]) -> dsl.Model:
+        take(model=model, judge=judge)
         return make().outputs["model"]
 
     @dsl.pipeline  # type: ignore[untyped-decorator]
     def outer() -> None:
-        made = make()
-        passed = inner(given=made.outputs["model"], judge=made.outputs["model"])
-        take(model=passed.output, judge=made.outputs["model"])
+        producer = make()
+        nested = inner(model=producer.outputs["model"], judge=producer.outputs["model"])
+        take(model=nested.output, judge=producer.outputs["model"])
 
-    found = artifact_inputs.find_repeated(json_format.MessageToDict(outer.pipeline_spec))
-    assert found == ["take takes make/model as judge and model"]
+    repeated = artifact_inputs.find_repeated(json_format.MessageToDict(outer.pipeline_spec))
+    assert repeated == ["take takes make/model as judge and model"]
 
 
 def test_an_uncached_run_stays_below_the_server_limit() -> None:
-    given = params.load(ROOT / "params.yaml")
-    compiled = compiled_pipelines.load_pipeline("training", FOLDER).with_resources(given.pipeline)
-    sizes = workflow_size.tasks(compiled, compiled_pipelines.build_arguments("training", given, None))
+    shipped = params.load(ROOT / "params.yaml")
+    compiled = compiled_pipelines.load_pipeline("training", FOLDER).with_resources(shipped.pipeline)
+    sizes = workflow_size.tasks(compiled, compiled_pipelines.build_arguments("training", shipped, None))
     assert workflow_size.estimate(sizes.values()) <= workflow_size.LIMIT
 
 
 def test_the_size_estimate_matches_a_measured_run() -> None:
-    told = json.loads((ROOT / "tests" / "data" / "measured_run.json").read_text(encoding="utf-8"))
-    sizes = {name: workflow_size.Task(*row) for name, row in told["tasks"].items()}
-    run, measured = sizes.values(), told["measured"]
+    record = json.loads((ROOT / "tests" / "data" / "measured_run.json").read_text(encoding="utf-8"))
+    sizes = {name: workflow_size.Task(*row) for name, row in record["tasks"].items()}
+    run, measured = sizes.values(), record["measured"]
     assert workflow_size.NODES * sum(task.runs for task in run) + workflow_size.AROUND == measured["nodes"]
     for part in ("component", "container"):
-        found = workflow_size.DRIVERS * sum(getattr(task, part) for task in run)
-        assert found == pytest.approx(measured[part], rel=0.01)
+        size = workflow_size.DRIVERS * sum(getattr(task, part) for task in run)
+        assert size == pytest.approx(measured[part], rel=0.01)
     patches = workflow_size.PATCHES * sum(task.patch for task in run)
     assert patches == pytest.approx(measured["pod-spec-patch"], rel=0.01)
     assert sizes["register"].patch == pytest.approx(measured["patch of register"], rel=0.16)
@@ -218,16 +220,16 @@ def test_a_small_pod_waits_for_a_distributed_training() -> None:
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     values["train_gan"]["nodes"] = 2
     values["pipeline"]["stages"]["train_gan"] = {"cpu": "8", "gpu": 1, "timeout_minutes": 90}
-    given = params.Params.model_validate(values)
-    assert compiled_pipelines.distributed_stages(given) == {"train_gan"}
-    placed = compiled_pipelines.load_pipeline("training", FOLDER).with_resources(
-        given.pipeline, compiled_pipelines.distributed_stages(given)
+    run_params = params.Params.model_validate(values)
+    assert compiled_pipelines.distributed_stages(run_params) == {"train_gan"}
+    pipeline = compiled_pipelines.load_pipeline("training", FOLDER).with_resources(
+        run_params.pipeline, compiled_pipelines.distributed_stages(run_params)
     )
-    executors = placed.pipeline["deploymentSpec"]["executors"]
-    pods = placed.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    told = {entry["name"]: entry["value"] for entry in executors["exec-train-gan"]["container"]["env"]}
-    assert told["ADLOOM_IMAGE"] == given.pipeline.image
-    assert params.parse(PodResources, told["ADLOOM_PLACE"]) == given.pipeline.resources_for("train_gan")
+    executors = pipeline.pipeline["deploymentSpec"]["executors"]
+    pods = pipeline.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    variables = {entry["name"]: entry["value"] for entry in executors["exec-train-gan"]["container"]["env"]}
+    assert variables["ADLOOM_IMAGE"] == run_params.pipeline.image
+    assert params.parse(PodResources, variables["ADLOOM_PLACE"]) == run_params.pipeline.resources_for("train_gan")
     assert executors["exec-train-gan"]["container"]["resources"]["resourceCpuLimit"] == "1"
     assert "accelerator" not in executors["exec-train-gan"]["container"]["resources"]
     assert pods["exec-train-gan"]["activeDeadlineSeconds"] == str((90 + compiled_pipelines.SCHEDULING_MINUTES) * 60)
@@ -235,7 +237,7 @@ def test_a_small_pod_waits_for_a_distributed_training() -> None:
 
 
 def test_stages_have_the_resources_of_the_params() -> None:
-    place = PodResources(
+    resources = PodResources(
         cpu="4",
         memory="16Gi",
         gpu=1,
@@ -243,10 +245,10 @@ def test_stages_have_the_resources_of_the_params() -> None:
         tolerations=[Toleration(key="gpu"), Toleration(key="team", value="ads", effect="NoExecute")],
         timeout_minutes=90,
     )
-    given = Pipeline(image="registry.example/train@sha256:0", stages={"train_gan": place})
-    placed = compiled_pipelines.load_pipeline("training", FOLDER).with_resources(given)
-    executors = placed.pipeline["deploymentSpec"]["executors"]
-    pods = placed.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    pipeline_block = Pipeline(image="registry.example/train@sha256:0", stages={"train_gan": resources})
+    pipeline = compiled_pipelines.load_pipeline("training", FOLDER).with_resources(pipeline_block)
+    executors = pipeline.pipeline["deploymentSpec"]["executors"]
+    pods = pipeline.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert {e["container"]["image"] for e in executors.values()} == {"registry.example/train@sha256:0"}
     known = [{"name": "ADLOOM_IMAGE_DIGEST", "value": "sha256:0"}]
     assert all(e["container"]["env"] == known for e in executors.values())
@@ -264,7 +266,7 @@ def test_stages_have_the_resources_of_the_params() -> None:
         {"key": "team", "effect": "NoExecute", "operator": "Equal", "value": "ads"},
     ]
     assert "nodeSelector" not in pods["exec-evaluate"]
-    assert placed.with_resources(Pipeline()) == compiled_pipelines.load_pipeline("training", FOLDER).with_resources(
+    assert pipeline.with_resources(Pipeline()) == compiled_pipelines.load_pipeline("training", FOLDER).with_resources(
         Pipeline()
     )
 

@@ -45,8 +45,8 @@ def source(*folders: str) -> str:
 
 
 def test_every_table_is_on_one_page() -> None:
-    placed = [name for page in PAGES.values() for name in re.findall(r"^\{\{ (\w+) \}\}$", page, re.MULTILINE)]
-    assert sorted(placed) == sorted(reference.TABLES)
+    used_tables = [name for page in PAGES.values() for name in re.findall(r"^\{\{ (\w+) \}\}$", page, re.MULTILINE)]
+    assert sorted(used_tables) == sorted(reference.TABLES)
 
 
 def test_every_page_is_in_the_index() -> None:
@@ -114,8 +114,8 @@ def test_every_metric_is_documented() -> None:
     }
     assert len(named) > 15
     assert {name for name in named if not {name, f"{name}_total"} & rows("metrics")} == set()
-    asked = re.findall(r"adloom_[a-z_]+", source("k8s/components/monitoring"))
-    assert {re.sub(r"_(bucket|sum|count)$", "", name) for name in asked} <= rows("metrics")
+    metric_names = re.findall(r"adloom_[a-z_]+", source("k8s/components/monitoring"))
+    assert {re.sub(r"_(bucket|sum|count)$", "", name) for name in metric_names} <= rows("metrics")
 
 
 def test_every_alert_is_documented() -> None:

@@ -7,21 +7,21 @@ from statistics import median, quantiles
 SOURCE = Path(__file__).parents[2] / "src" / "adloom"
 
 
-def lengths() -> list[int]:
+def measure_bodies() -> list[int]:
     """Return the length of every function's body, without its docstring."""
-    found = []
+    body_lengths = []
     for path in SOURCE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 body = node.body[1:] if ast.get_docstring(node) else node.body
-                found.append((body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0)
-    return found
+                body_lengths.append((body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0)
+    return body_lengths
 
 
 def test_functions_are_small() -> None:
-    found = lengths()
-    assert median(found) <= 8
-    assert quantiles(found, n=10)[-1] <= 18
+    body_lengths = measure_bodies()
+    assert median(body_lengths) <= 8
+    assert quantiles(body_lengths, n=10)[-1] <= 18
 
 
 def test_files_are_small() -> None:

@@ -24,7 +24,13 @@ from adloom.serving.api.decide_schemas import DECIDE
 
 WITHIN = 30  # seconds for start, answer and shutdown
 CREATIVES = [f"creative-{i}" for i in range(DIMENSIONS)]
-ASKED: Mapping[str, Any] = {"placement": "side", "candidates": CREATIVES, "user_id": "1", "n": 2, "tmax_ms": 10_000}
+REQUEST_BODY: Mapping[str, Any] = {
+    "placement": "side",
+    "candidates": CREATIVES,
+    "user_id": "1",
+    "n": 2,
+    "tmax_ms": 10_000,
+}
 
 
 def post(body: Mapping[str, Any], *headers: str, path: str = DECIDE) -> bytes:
@@ -127,7 +133,7 @@ class DecideServer:
         self.process.send_signal(how)
         return self.process.wait(WITHIN)
 
-    def verified(self) -> Mapping[str, Any]:
+    def verify_log(self) -> Mapping[str, Any]:
         """Run `adloom log verify`, assert a clean log, and return the report."""
         log = str(self.folder / ".adloom" / "decisions")
         result = CliRunner().invoke(cli, ["log", "verify", log, "--json"])
@@ -147,7 +153,7 @@ def metric(text: str, name: str) -> float:
 
 
 @contextmanager
-def stopped(process: int) -> Iterator[None]:
+def pause_process(process: int) -> Iterator[None]:
     """Pause a process; it finds everything sent meanwhile at once when it resumes."""
     os.kill(process, signal.SIGSTOP)
     try:
@@ -158,7 +164,7 @@ def stopped(process: int) -> Iterator[None]:
 
 
 @contextmanager
-def deciding(folder: Path, arguments: Sequence[str], environment: Mapping[str, str]) -> Iterator[DecideServer]:
+def run_decide_server(folder: Path, arguments: Sequence[str], environment: Mapping[str, str]) -> Iterator[DecideServer]:
     """Yield a server that works in a folder and listens on a free port; stop it at the end."""
     command = [sys.executable, "-m", "adloom", "serve", "--app", "decide", "--port", "0"]
     inherited = {n: v for n, v in os.environ.items() if not n.startswith(("AWS_", "MLFLOW_", "ADLOOM_", "OTEL_"))}

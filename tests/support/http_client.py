@@ -15,13 +15,13 @@ from adloom.arrays import UInt8Array
 PROBLEM = "application/problem+json"
 
 
-def ok(client: TestClient, path: str, body: object) -> Any:
+def post_ok(client: TestClient, path: str, body: object) -> Any:
     response = client.post(path, json=body)
     assert response.status_code == 200, response.text
     return response.json()
 
 
-def refused(client: TestClient, path: str, body: object, status: int) -> dict[str, Any]:
+def post_invalid(client: TestClient, path: str, body: object, status: int) -> dict[str, Any]:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     response = client.post(path, content=content, headers={"Content-Type": "application/json"})
     assert (response.status_code, response.headers["content-type"]) == (status, PROBLEM), response.text

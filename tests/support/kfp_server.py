@@ -74,12 +74,12 @@ class StandIn:
     token: str | None = None
     multi_user: bool = False
     version: str = "2.17.0"
-    asked: list[tuple[str, str]] = field(default_factory=list)  # method and path of every request
+    requests: list[tuple[str, str]] = field(default_factory=list)  # method and path of every request
     authorized: set[tuple[str, str]] = field(default_factory=set)  # resource and verb, as KFP checks them
     answers: deque[Answer] = field(default_factory=deque)  # returned first, before any call
     silence: threading.Event | None = None  # no answer until it is set
     after: Callable[[str, str], None] = lambda _method, _path: None  # called after each request that changes state
-    kept: dict[str, dict[str, Any]] = field(
+    resources: dict[str, dict[str, Any]] = field(
         default_factory=lambda: {kind: {} for kind in ("experiments", "pipelines", "versions", "runs", "recurringruns")}
     )
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -87,7 +87,7 @@ class StandIn:
     @property
     def changes(self) -> list[tuple[str, str]]:
         """Return every request that is not a GET."""
-        return [(method, path) for method, path in self.asked if method != "GET"]
+        return [(method, path) for method, path in self.requests if method != "GET"]
 
     def advance(
         self, run_id: str, state: str, *, message: str = "", why: str = "", driver: str = "", **tasks: str
@@ -97,7 +97,7 @@ class StandIn:
 
         `driver` names the task that waits because its driver failed.
         """
-        run = self.kept["runs"][run_id]
+        run = self.resources["runs"][run_id]
         _enter(run, state)
         if state in ENDED:
             run.finished_at = now()
@@ -112,7 +112,7 @@ class StandIn:
 
     def fire(self, schedule_id: str) -> str:
         """Create a run from a schedule, without its description as the controller does; return its id."""
-        recurring = self.kept["recurringruns"][schedule_id]
+        recurring = self.resources["recurringruns"][schedule_id]
         run = models.V2beta1Run(
             run_id=str(uuid.uuid4()),
             display_name=f"{recurring.display_name}-1",
@@ -122,7 +122,7 @@ class StandIn:
             recurring_run_id=schedule_id,
         )
         _begin(run, "RUNNING")
-        self.kept["runs"][run.run_id] = run
+        self.resources["runs"][run.run_id] = run
         return str(run.run_id)
 
     def _detail(self, run_id: str, name: str, state: str, why: str) -> Any:
@@ -134,7 +134,7 @@ class StandIn:
     def answer(self, method: str, target: str, headers: Any, body: bytes) -> Answer:
         """Handle a request."""
         path = urlsplit(target).path
-        self.asked.append((method, path))
+        self.requests.append((method, path))
         if self.silence is not None:
             self.silence.wait(30)
         if self.answers:
@@ -214,24 +214,24 @@ def list_items(server: StandIn, kind: str, *parents: str, query: dict[str, str],
     predicates = _predicates(query)
     items = [
         item
-        for item in server.kept[kind].values()
+        for item in server.resources[kind].values()
         if _matches_query(item, query, parents) and _matches_filter(item, predicates)
     ]
     by, *direction = query.get("sort_by", "created_at").split()
     if by not in SORT_KEYS or direction not in ([], ["asc"], ["desc"]):
         raise invalid_error(f"Invalid sorting field: {by}")
     items.sort(key=lambda item: getattr(item, by), reverse=direction == ["desc"])
-    asked = {key: value for key, value in query.items() if key not in {"page_token", "page_size"}}
+    criteria = {key: value for key, value in query.items() if key not in {"page_token", "page_size"}}
     begin = 0
     if token := query.get("page_token"):
         try:
             begin, of_list = json.loads(base64.b64decode(token))
         except ValueError:
             raise invalid_error("Invalid package token") from None
-        if of_list != asked:
+        if of_list != criteria:
             raise invalid_error("page token does not match the supplied sort by and/or filtering criteria")
     end = begin + min(int(query.get("page_size", 20)), MAX_PAGE)
-    more = base64.b64encode(json.dumps([end, asked]).encode()).decode() if end < len(items) else None
+    more = base64.b64encode(json.dumps([end, criteria]).encode()).decode() if end < len(items) else None
     answer, field_name = LISTS[kind]
     return answer(**{field_name: items[begin:end] or None, "total_size": len(items) or None, "next_page_token": more})
 
@@ -261,9 +261,9 @@ def _matches_filter(item: Any, predicates: list[Any]) -> bool:
 
 
 def get_item(server: StandIn, kind: str, item_id: str, **_: Any) -> Any:
-    if item_id not in server.kept[kind]:
+    if item_id not in server.resources[kind]:
         raise not_found_error(f"{kind} {item_id} not found")
-    return server.kept[kind][item_id]
+    return server.resources[kind][item_id]
 
 
 def get_version(server: StandIn, _: str, version_id: str, **__: Any) -> Any:
@@ -275,7 +275,7 @@ def create_item(server: StandIn, kind: str, *, body: bytes, **_: Any) -> Any:
     item = parse_model(body, {"experiments": "V2beta1Experiment", "pipelines": "V2beta1Pipeline"}[kind])
     if any(
         (other.display_name, other.namespace) == (item.display_name, item.namespace)
-        for other in server.kept[kind].values()
+        for other in server.resources[kind].values()
     ):
         raise AuthenticationError(409, 6, f"Already exist error: {item.display_name}")
     if server.multi_user and not item.namespace:
@@ -286,14 +286,16 @@ def create_item(server: StandIn, kind: str, *, body: bytes, **_: Any) -> Any:
 
 
 def upload_version(server: StandIn, *, query: dict[str, str], headers: Any, body: bytes, **_: Any) -> Any:
-    if query.get("pipelineid") not in server.kept["pipelines"]:
+    if query.get("pipelineid") not in server.resources["pipelines"]:
         raise invalid_error("Failed to create a pipeline version due to error reading namespace")
     form = message_from_bytes(b"content-type: " + headers["content-type"].encode() + b"\r\n\r\n" + body)
     parts = [part for part in form.walk() if isinstance(part, Message) and part.get_filename()]
     if [part.get_param("name", header="content-disposition") for part in parts] != ["uploadfile"]:
         raise invalid_error("Failed to read pipeline from file")
     spec, platform = _documents(parts[0].get_payload(decode=True))
-    if any((v.pipeline_id, v.name) == (query["pipelineid"], query["name"]) for v in server.kept["versions"].values()):
+    if any(
+        (v.pipeline_id, v.name) == (query["pipelineid"], query["name"]) for v in server.resources["versions"].values()
+    ):
         raise AuthenticationError(409, 6, "Failed to create a pipeline version")
     made = models.V2beta1PipelineVersion(
         pipeline_id=query["pipelineid"],
@@ -353,7 +355,7 @@ def _check_ordered(server: StandIn, item: Any) -> None:
 def _store(server: StandIn, kind: str, item: Any, key: str) -> Any:
     setattr(item, key, str(uuid.uuid4()))
     item.created_at = now()
-    server.kept[kind][getattr(item, key)] = item
+    server.resources[kind][getattr(item, key)] = item
     return item
 
 
@@ -375,7 +377,7 @@ def set_enabled(server: StandIn, schedule_id: str, how: str, **_: Any) -> Any:
 
 def delete_item(server: StandIn, kind: str, item_id: str, **_: Any) -> Any:
     get_item(server, kind, item_id)
-    del server.kept[kind][item_id]
+    del server.resources[kind][item_id]
     return {}
 
 

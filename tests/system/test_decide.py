@@ -12,7 +12,16 @@ from threading import Event
 from typing import Any
 
 import pytest
-from tests.support.decide_server import ASKED, CREATIVES, Answer, Connection, DecideServer, deciding, post, stopped
+from tests.support.decide_server import (
+    CREATIVES,
+    REQUEST_BODY,
+    Answer,
+    Connection,
+    DecideServer,
+    pause_process,
+    post,
+    run_decide_server,
+)
 from tests.support.decision_logs import wait_until
 from tests.support.tiny_models import write_models
 
@@ -32,10 +41,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DecideServer]:
     """The process that all tests ask which do not end theirs; it ends well, and its log is clean."""
-    with deciding(tmp_path_factory.mktemp("server"), ["--models", str(models)], OPEN) as server:
+    with run_decide_server(tmp_path_factory.mktemp("server"), ["--models", str(models)], OPEN) as server:
         yield server
         assert server.end() == -signal.SIGTERM
-        server.verified()
+        server.verify_log()
 
 
 def is_whole(answer: Answer) -> bool:
@@ -47,16 +56,16 @@ def is_whole(answer: Answer) -> bool:
 
 def test_a_connection_stays_and_each_request_gets_a_decision_of_its_own(server: DecideServer) -> None:
     with server.connect() as connection:
-        answers = [connection.ask(ASKED) for _ in range(20)]
-        assert connection.ask({**ASKED, "n": 0}).status == 422  # and the next one is answered all the same
-        answers.append(connection.ask(ASKED, "Connection: close"))
+        answers = [connection.ask(REQUEST_BODY) for _ in range(20)]
+        assert connection.ask({**REQUEST_BODY, "n": 0}).status == 422  # and the next one is answered all the same
+        answers.append(connection.ask(REQUEST_BODY, "Connection: close"))
         assert connection.ended
     assert all(map(is_whole, answers))
     assert len({answer.body["decision_id"] for answer in answers}) == 21
 
 
 def test_pipelined_requests_are_answered_in_their_order(server: DecideServer) -> None:
-    asked = [{**ASKED, "candidates": [f"{i}"], "n": 1} for i in range(30)]
+    asked = [{**REQUEST_BODY, "candidates": [f"{i}"], "n": 1} for i in range(30)]
     with server.connect() as connection:
         connection.send(b"".join(map(post, asked)))
         answers = [connection.answer() for _ in asked]
@@ -64,11 +73,11 @@ def test_pipelined_requests_are_answered_in_their_order(server: DecideServer) ->
 
 
 def test_a_request_in_pieces_is_one_request(server: DecideServer) -> None:
-    whole = post(ASKED)
+    whole = post(REQUEST_BODY)
     head = whole.index(b"\r\n\r\n") + 4
     with server.connect() as connection:
         for cut in (1, 30, head - 2, head, head + 1, len(whole) - 1):
-            with stopped(server.process.pid):
+            with pause_process(server.process.pid):
                 connection.send(whole[:cut])
             wait_until(lambda: not unread(server, connection))
             connection.send(whole[cut:])
@@ -89,7 +98,7 @@ def unread(server: DecideServer, connection: Connection) -> bool:
 
 
 def test_who_expects_to_be_told_is_told_to_go_on(server: DecideServer) -> None:
-    whole = post(ASKED, "Expect: 100-continue")
+    whole = post(REQUEST_BODY, "Expect: 100-continue")
     head = whole.index(b"\r\n\r\n") + 4
     with server.connect() as connection:
         connection.send(whole[:head])
@@ -99,12 +108,12 @@ def test_who_expects_to_be_told_is_told_to_go_on(server: DecideServer) -> None:
 
 
 def test_who_goes_away_disturbs_nobody(server: DecideServer) -> None:
-    whole = post(ASKED)
+    whole = post(REQUEST_BODY)
     for cut in (10, len(whole) - 5, len(whole)):
         with server.connect() as leaving, server.connect() as staying:
             leaving.send(whole[:cut])
             leaving.__exit__()
-            assert is_whole(staying.ask(ASKED))
+            assert is_whole(staying.ask(REQUEST_BODY))
 
 
 def ask_until_it_ends(server: DecideServer, answered: list[str], enough: Event) -> None:
@@ -112,7 +121,7 @@ def ask_until_it_ends(server: DecideServer, answered: list[str], enough: Event) 
     try:
         with server.connect() as connection:
             while True:
-                answer = connection.ask(ASKED)
+                answer = connection.ask(REQUEST_BODY)
                 assert answer.status == 200
                 answered.append(answer.body["decision_id"])
                 if len(answered) >= 100:
@@ -126,10 +135,10 @@ def test_every_answered_decision_is_in_the_log_of_a_process_that_was_ended(
     models: Path, tmp_path: Path, how: signal.Signals, code: int
 ) -> None:
     answered, enough = [list[str]() for _ in range(CLIENTS)], Event()
-    with deciding(tmp_path, ["--models", str(models)], OPEN) as server, ThreadPoolExecutor(CLIENTS) as clients:
+    with run_decide_server(tmp_path, ["--models", str(models)], OPEN) as server, ThreadPoolExecutor(CLIENTS) as clients:
         asking = [clients.submit(ask_until_it_ends, server, mine, enough) for mine in answered]
         with server.connect() as slow:
-            whole = post(ASKED)
+            whole = post(REQUEST_BODY)
             slow.send(whole[:-10])
             wait_until(lambda: not unread(server, slow))
             assert enough.wait(30)
@@ -142,7 +151,7 @@ def test_every_answered_decision_is_in_the_log_of_a_process_that_was_ended(
         for future in asking:
             future.result(30)
     ids = [*(name for mine in answered for name in mine), last.body["decision_id"]]
-    found = server.verified()
+    found = server.verify_log()
     logged = {decision.decision_id for decision in server.decisions()}
     assert set(ids) <= logged
     assert len(ids) == len(set(ids))
@@ -154,14 +163,14 @@ def test_every_answered_decision_is_in_the_log_of_a_process_that_was_ended(
 def test_workers_under_load_lose_no_answered_decision_either(models: Path, tmp_path: Path) -> None:
     answered, enough = [list[str]() for _ in range(CLIENTS)], Event()
     arguments = ["--models", str(models), "--workers", "2"]
-    with deciding(tmp_path, arguments, OPEN) as server, ThreadPoolExecutor(CLIENTS) as clients:
+    with run_decide_server(tmp_path, arguments, OPEN) as server, ThreadPoolExecutor(CLIENTS) as clients:
         asking = [clients.submit(ask_until_it_ends, server, mine, enough) for mine in answered]
         assert enough.wait(30)
         code = server.end()
         for future in asking:
             future.result(30)
     ids = {name for mine in answered for name in mine}
-    found = server.verified()
+    found = server.verify_log()
     assert ids <= {decision.decision_id for decision in server.decisions()}
     assert (found["processes_without_end"], code) == (0, 0)
     assert "Traceback" not in server.errors
@@ -169,11 +178,11 @@ def test_workers_under_load_lose_no_answered_decision_either(models: Path, tmp_p
 
 def test_two_workers_write_side_by_side(models: Path, tmp_path: Path) -> None:
     ids = []
-    with deciding(tmp_path, ["--models", str(models), "--workers", "2"], OPEN) as server:
+    with run_decide_server(tmp_path, ["--models", str(models), "--workers", "2"], OPEN) as server:
         first, second = server.workers()
         for silent in (first, second, first, second):
-            with stopped(silent), server.connect() as connection:  # so that the other one answers
-                answers = [connection.ask(ASKED) for _ in range(5)]
+            with pause_process(silent), server.connect() as connection:  # so that the other one answers
+                answers = [connection.ask(REQUEST_BODY) for _ in range(5)]
                 clicked = {"decision_id": answers[0].body["decision_id"], "kind": "click"}
                 told = {**clicked, "creative_id": answers[0].body["creatives"][0]["creative_id"]}
                 connection.send(post(told, path=FEEDBACK))
@@ -182,7 +191,7 @@ def test_two_workers_write_side_by_side(models: Path, tmp_path: Path) -> None:
         path = 'adloom_requests_total{path="/v1/decide",status="200"}'
         wait_until(lambda: server.metric(path) == len(ids))  # whoever is asked gives the sum
         server.end()
-    found = server.verified()
+    found = server.verify_log()
     assert {decision.decision_id for decision in server.decisions()} == set(ids)
     assert (found["processes"], found["decisions"], found["feedback"]) == (2, 20, 4)
 
@@ -191,8 +200,8 @@ def at_once(server: DecideServer, requests: list[Mapping[str, Any]]) -> list[Ans
     """Let the process find so many requests at one look at its connections, and return the answers."""
     with ExitStack() as stack:
         connections = [stack.enter_context(server.connect()) for _ in requests]
-        assert all(connection.ask(ASKED).status == 200 for connection in connections)
-        with stopped(server.process.pid):
+        assert all(connection.ask(REQUEST_BODY).status == 200 for connection in connections)
+        with pause_process(server.process.pid):
             for connection, asked in zip(connections, requests, strict=True):
                 connection.send(post(asked))
         return [connection.answer() for connection in connections]
@@ -200,7 +209,7 @@ def at_once(server: DecideServer, requests: list[Mapping[str, Any]]) -> list[Ans
 
 def test_a_burst_beyond_the_bound_is_sent_away_and_the_others_are_answered(server: DecideServer) -> None:
     burst = 3 * MAX_QUEUE
-    answers = at_once(server, [ASKED] * burst)
+    answers = at_once(server, [REQUEST_BODY] * burst)
     counts = Counter(answer.status for answer in answers)
     assert set(counts) == {200, 429}
     assert counts[200] >= MAX_QUEUE
@@ -210,7 +219,7 @@ def test_a_burst_beyond_the_bound_is_sent_away_and_the_others_are_answered(serve
     assert all(is_whole(answer) for answer in answers if answer.status == 200)
     assert server.metric('adloom_requests_total{path="/v1/decide",status="429"}') == len(busy)
     with server.connect() as connection:
-        assert all(is_whole(connection.ask(ASKED)) for _ in range(5))  # it is over at once
+        assert all(is_whole(connection.ask(REQUEST_BODY)) for _ in range(5))  # it is over at once
 
 
 def test_what_clients_that_went_away_asked_for_is_not_decided(server: DecideServer) -> None:
@@ -218,11 +227,15 @@ def test_what_clients_that_went_away_asked_for_is_not_decided(server: DecideServ
     answered = 'adloom_requests_total{path="/v1/decide",status="200"}'
     before, decided = server.metric(gone), server.metric(answered)
     with server.connect() as staying:
-        with stopped(server.process.pid):
-            for ending in (post(ASKED), post(ASKED, path=f"{DECIDE}?k=1"), post(ASKED, "Connection: close")) * 10:
+        with pause_process(server.process.pid):
+            for ending in (
+                post(REQUEST_BODY),
+                post(REQUEST_BODY, path=f"{DECIDE}?k=1"),
+                post(REQUEST_BODY, "Connection: close"),
+            ) * 10:
                 with server.connect() as leaving:
                     leaving.send(ending)
-            staying.send(post(ASKED))
+            staying.send(post(REQUEST_BODY))
         assert is_whole(staying.answer())
     wait_until(lambda: server.metric(gone) == before + 30)
     assert server.metric(answered) == decided + 1
@@ -237,7 +250,7 @@ def test_a_head_without_end_takes_no_memory(server: DecideServer) -> None:
                 connection.send(b"a: b\r\n" * 4000)  # 24 MB in all
         assert server.resident() - before < 8e6
     with server.connect() as connection:
-        assert is_whole(connection.ask(ASKED))
+        assert is_whole(connection.ask(REQUEST_BODY))
 
 
 def test_what_the_model_has_no_time_for_is_answered_without_it(server: DecideServer) -> None:

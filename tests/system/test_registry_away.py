@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.support.decide_server import ASKED, Connection, DecideServer, deciding
+from tests.support.decide_server import REQUEST_BODY, Connection, DecideServer, run_decide_server
 from tests.support.decision_logs import wait_until
 from tests.support.tiny_models import write_audience, write_generator, write_policy
 
@@ -76,12 +76,12 @@ def readiness(server: DecideServer) -> tuple[int, Any]:
 
 def tier(server: DecideServer) -> str:
     with Connection(server.url) as connection:
-        return str(connection.ask(ASKED).body["tier"])
+        return str(connection.ask(REQUEST_BODY).body["tier"])
 
 
 def test_with_a_dripping_registry_the_cache_serves_and_sigterm_ends_it(place: Path) -> None:
     volume = str(place / "volume")
-    with dripping() as uri, deciding(place, FOLLOW, environment(uri, ADLOOM_BUNDLE_CACHE=volume)) as server:
+    with dripping() as uri, run_decide_server(place, FOLLOW, environment(uri, ADLOOM_BUNDLE_CACHE=volume)) as server:
         assert readiness(server) == (
             200,
             {"ready": True, "models": ["audience", "policy"], "sources": {"audience": "cache", "policy": "cache"}},
@@ -95,7 +95,7 @@ def test_with_a_dripping_registry_the_cache_serves_and_sigterm_ends_it(place: Pa
 def test_no_answer_is_not_no_champion(place: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         uri = f"http://127.0.0.1:{free.getsockname()[1]}"
-    with deciding(place, FOLLOW, environment(uri)) as server:  # with a cache that is empty
+    with run_decide_server(place, FOLLOW, environment(uri)) as server:  # with a cache that is empty
         status, problem = readiness(server)
         assert (status, "policy: the registry has not answered" in problem["detail"]) == (503, True)
         assert tier(server) == "default"
@@ -109,7 +109,7 @@ def test_a_service_that_follows_waits_for_its_first_champion(place: Path) -> Non
     registry = MlflowRegistry(uri, "demo")
     write_generator(place / "models" / "gan")
     version = registry.register("gan", place / "models" / "gan", {}).version
-    with deciding(place, [*FOLLOW, "--app", "creatives"], environment(uri)) as server:
+    with run_decide_server(place, [*FOLLOW, "--app", "creatives"], environment(uri)) as server:
         status, problem = readiness(server)
         assert (status, "gan: it has no champion" in problem["detail"]) == (503, True)
         registry.set_alias("gan", CHAMPION, version, "for a test")

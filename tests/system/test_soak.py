@@ -4,7 +4,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.support.decide_server import ASKED, DecideServer, deciding, post
+from tests.support.decide_server import REQUEST_BODY, DecideServer, post, run_decide_server
 from tests.support.tiny_models import write_models
 
 from adloom.serving.api.decide_schemas import FEEDBACK
@@ -25,7 +25,7 @@ def ask(server: DecideServer, client: int, numbers: range) -> None:
     with server.connect() as connection:
         for number in numbers:
             candidates = [f"creative-{(client + number * step) % CREATIVES}" for step in range(1, 11)]
-            answer = connection.ask({**ASKED, "user_id": str(number), "candidates": candidates})
+            answer = connection.ask({**REQUEST_BODY, "user_id": str(number), "candidates": candidates})
             assert answer.status == 200
             click = {"decision_id": answer.body["decision_id"], "kind": "click"}
             click["creative_id"] = answer.body["creatives"][0]["creative_id"]
@@ -36,7 +36,7 @@ def ask(server: DecideServer, client: int, numbers: range) -> None:
 def test_memory_stays_as_it_was_and_the_log_has_every_decision(tmp_path: Path) -> None:
     write_models(tmp_path / "models")
     with (
-        deciding(tmp_path, ["--models", "models"], {"ADLOOM_AUTH": "off"}) as server,
+        run_decide_server(tmp_path, ["--models", "models"], {"ADLOOM_AUTH": "off"}) as server,
         ThreadPoolExecutor(CLIENTS) as pool,
     ):
         for numbers in (range(WARM), range(WARM, WARM + COUNT)):
@@ -44,5 +44,5 @@ def test_memory_stays_as_it_was_and_the_log_has_every_decision(tmp_path: Path) -
             list(pool.map(ask, [server] * CLIENTS, range(CLIENTS), [numbers] * CLIENTS))
         assert resident(server.process.pid) - before < GROWTH
         server.end()
-        found = server.verified()
+        found = server.verify_log()
     assert found["decisions"] == found["feedback"] == CLIENTS * (WARM + COUNT)

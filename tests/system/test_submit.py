@@ -64,7 +64,7 @@ def adloom(stand_in: StandIn) -> Adloom:
 
 
 def end(stand_in: StandIn, state: str, **said: str) -> None:
-    for run_id, run in stand_in.kept["runs"].items():
+    for run_id, run in stand_in.resources["runs"].items():
         if run.state == "PENDING":
             stand_in.advance(run_id, state, **said)
 
@@ -79,11 +79,11 @@ def change_params(**blocks: dict[str, Any]) -> None:
 def test_submit_runs_the_pipeline_and_waits(adloom: Adloom, stand_in: StandIn) -> None:
     done = adloom("submit", "training")
     assert done.exit_code == 0, done.output
-    ((run_id, run),) = stand_in.kept["runs"].items()
+    ((run_id, run),) = stand_in.resources["runs"].items()
     assert f"run {run_id} started: by hand\n{PAGES}/#/runs/details/{run_id}\n" in done.stdout
     assert "run                      SUCCEEDED" in done.stdout
     assert run.description == "by hand"
-    (version,) = stand_in.kept["versions"].values()
+    (version,) = stand_in.resources["versions"].values()
     placed = compiled_pipelines.load_pipeline("training", COMPILED).with_resources(load(Path("params.yaml")).pipeline)
     assert version.name == placed.digest()
     assert version.pipeline_spec == {"pipeline_spec": placed.pipeline, "platform_spec": placed.platform}
@@ -97,7 +97,7 @@ def test_equal_pipelines_are_uploaded_once(adloom: Adloom, stand_in: StandIn) ->
     assert len([path for _, path in stand_in.changes if path.endswith("/upload_version")]) == 1
     change_params(pipeline={"image": "adloom@sha256:1"})
     assert adloom("submit", "training", "--no-wait").exit_code == 0
-    assert len(stand_in.kept["versions"]) == 2
+    assert len(stand_in.resources["versions"]) == 2
 
 
 def test_a_failed_run_is_exit_code_one_with_the_task_why_and_where(adloom: Adloom, stand_in: StandIn) -> None:
@@ -105,7 +105,7 @@ def test_a_failed_run_is_exit_code_one_with_the_task_why_and_where(adloom: Adloo
     failed = adloom("submit", "training")
     assert isinstance(failed.exception, AdloomError)
     assert failed.exception.exit_code == 1
-    (run_id,) = stand_in.kept["runs"]
+    (run_id,) = stand_in.resources["runs"]
     assert str(failed.exception) == (f"run {run_id} failed at prepare copy: OOM; {PAGES}/#/runs/details/{run_id}")
     assert "prepare copy             FAILED" in failed.stdout
 
@@ -135,7 +135,7 @@ def test_what_the_server_does_not_tell_is_asked_of_the_namespace(
     def fail(_method: str, path: str) -> None:
         if RUNS in path:
             end(stand_in, "FAILED", register="RUNNING")
-            (run,) = stand_in.kept["runs"]
+            (run,) = stand_in.resources["runs"]
             node = {"workflows.argoproj.io/node-name": "training-x.root.exit-handler-1.register.executor"}
             pod = {"name": "p", "labels": {"pipeline/runid": run}, "annotations": node}
             cluster.stages.append({"metadata": pod, "status": {"phase": "Failed", "reason": "Evicted"}})
@@ -176,7 +176,7 @@ def test_if_changed_runs_only_for_a_reason_and_names_it(adloom: Adloom, stand_in
     change_params(train_lstm={"epochs": 9})
     third = submit()
     assert third["note"] == f"changed since run {first['run_id']}: sources (copy); train_lstm_params (epochs)"
-    kept = stand_in.kept["runs"][third["run_id"]]
+    kept = stand_in.resources["runs"][third["run_id"]]
     assert kept.description == kept.runtime_config.parameters["reason"] == third["note"]
     stand_in.advance(third["run_id"], "FAILED")
     Path("lines.csv").write_text("text\nwarm wool\n", encoding="utf-8")
@@ -190,7 +190,7 @@ def test_if_changed_runs_only_for_a_reason_and_names_it(adloom: Adloom, stand_in
 def test_the_shipped_pipelines_are_run_where_a_folder_has_none(adloom: Adloom, stand_in: StandIn) -> None:
     done = CliRunner().invoke(cli, ["submit", "training", "--no-wait"])
     assert done.exit_code == 0, done.output
-    assert len(stand_in.kept["runs"]) == 1
+    assert len(stand_in.resources["runs"]) == 1
 
 
 def test_a_dry_run_tells_all_and_changes_nothing(adloom: Adloom, stand_in: StandIn) -> None:
@@ -246,7 +246,7 @@ def test_two_triggers_at_the_same_time_make_one_run(stand_in: StandIn) -> None:
 
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(trigger, range(2)))
-    assert {run.run_id for run, _ in results} == set(stand_in.kept["runs"])
+    assert {run.run_id for run, _ in results} == set(stand_in.resources["runs"])
     assert sorted(started for _, started in results) == [False, True]
 
 
@@ -254,7 +254,7 @@ def test_a_key_given_again_tells_of_its_run(adloom: Adloom, stand_in: StandIn) -
     for _ in range(2):
         said = adloom("submit", "training", "--idempotency-key", "nightly-2026-11-23", "--no-wait")
         assert said.exit_code == 0, said.output
-    (run_id,) = stand_in.kept["runs"]
+    (run_id,) = stand_in.resources["runs"]
     assert said.stdout.startswith(f"run {run_id} SUCCEEDED: its key was ")
 
 
@@ -266,7 +266,7 @@ def test_ctrl_c_leaves_the_run_going_and_says_so(stand_in: StandIn) -> None:
         assert "PENDING" in "".join(process.stdout.readline() for _ in range(2))
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=30)
-    ((run_id, run),) = stand_in.kept["runs"].items()
+    ((run_id, run),) = stand_in.resources["runs"].items()
     assert process.returncode == 130
     assert said == f"adloom: stopped waiting; run {run_id} goes on: {PAGES}/#/runs/details/{run_id}\n"
     assert run.state == "PENDING"
@@ -276,7 +276,7 @@ def test_schedules_are_made_listed_paused_resumed_and_deleted(adloom: Adloom, st
     made = adloom("submit", "training", "--schedule", "30 3 * * mon")
     assert made.exit_code == 0, made.output
     assert made.stdout.startswith("schedule shop-training 30 3 * * MON: made; next 20")
-    ((schedule_id, kept),) = stand_in.kept["recurringruns"].items()
+    ((schedule_id, kept),) = stand_in.resources["recurringruns"].items()
     assert kept.trigger.cron_schedule.cron == "0 30 3 * * MON"
     assert kept.runtime_config.parameters["sources"] == ""
     title = "shop-training 30 3 * * MON"
@@ -292,7 +292,7 @@ def test_schedules_are_made_listed_paused_resumed_and_deleted(adloom: Adloom, st
     (listed,) = json.loads(adloom("schedules", "list", "--json").stdout)
     assert (listed["title"], listed["on"]) == (title, True)
     assert adloom("schedules", "delete", schedule_id[:8]).exit_code == 0
-    assert stand_in.kept["recurringruns"] == {}
+    assert stand_in.resources["recurringruns"] == {}
 
 
 def test_runs_lists_who_what_why_and_where_of_both_pipelines(adloom: Adloom, stand_in: StandIn) -> None:
@@ -300,11 +300,11 @@ def test_runs_lists_who_what_why_and_where_of_both_pipelines(adloom: Adloom, sta
     adloom("submit", "training", "--no-wait")
     adloom("submit", "scoring", "--no-wait")
     adloom("submit", "training", "--schedule", "30 3 * * *")
-    (schedule_id,) = stand_in.kept["recurringruns"]
+    (schedule_id,) = stand_in.resources["recurringruns"]
     stand_in.fire(schedule_id)
     listed = json.loads(adloom("runs", "--json").stdout)
     assert {run["reason"] for run in listed} == {"by hand", "schedule 30 3 * * *"}
-    assert {run["digest"] for run in listed} == {version.name for version in stand_in.kept["versions"].values()}
+    assert {run["digest"] for run in listed} == {version.name for version in stand_in.resources["versions"].values()}
     shown = adloom("runs", "--limit", "1").stdout.splitlines()
     assert len(shown) == 2
     assert shown[1].strip() in {run["url"] for run in listed}
@@ -342,7 +342,7 @@ def test_a_missing_source_or_pipeline_is_said_and_nothing_is_started(adloom: Adl
     gone = adloom("submit", "training")
     assert isinstance(gone.exception, DataError)
     assert "lines.csv" in str(gone.exception)
-    assert stand_in.asked == []
+    assert stand_in.requests == []
 
 
 def test_a_wrong_token_is_one_line_and_exit_code_two(adloom: Adloom, stand_in: StandIn) -> None:

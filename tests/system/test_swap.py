@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
-from tests.support.decide_server import ASKED, Answer, Connection, deciding, metric
+from tests.support.decide_server import REQUEST_BODY, Answer, Connection, metric, run_decide_server
 from tests.support.decision_logs import wait_until
 from tests.support.mlflow_server import MlflowServer
 from tests.support.relay import Relay
@@ -105,7 +105,7 @@ class Load:
         self.seen.append(mine)
         with Connection(self.url) as connection:
             while not self.ended.wait(PAUSE):
-                if (pair := said(connection.ask(ASKED, f"Authorization: Bearer {self.token}"))) not in mine[-1:]:
+                if (pair := said(connection.ask(REQUEST_BODY, f"Authorization: Bearer {self.token}"))) not in mine[-1:]:
                     mine.append(pair)
                 self.count += 1
 
@@ -147,7 +147,7 @@ def test_ten_pairs_are_taken_under_load_and_nothing_fails_while_s3_and_then_mlfl
     }
     bidder = auth.add_token(tmp_path / "tokens", "bidder", ["decide"])
     with (
-        deciding(tmp_path, ["--follow", "champion"], environment) as running,
+        run_decide_server(tmp_path, ["--follow", "champion"], environment) as running,
         Load(running.url, bidder).running() as load,
     ):
 
@@ -181,7 +181,7 @@ def test_ten_pairs_are_taken_under_load_and_nothing_fails_while_s3_and_then_mlfl
             assert metric(text, f'adloom_model_swaps_total{{model="{model}"}}') == SWAPS
     assert set().union(*load.seen) == {digests(folder) for folder in [*pairs, third]}
     assert all(len(mine) >= SWAPS // 2 for mine in load.seen)
-    running.verified()
+    running.verify_log()
 
 
 @dataclass
@@ -207,7 +207,7 @@ class Here:
 
     def serves(self) -> Pair:
         with Connection(self.url) as connection:
-            return said(connection.ask(ASKED, f"Authorization: Bearer {self.bidder}"))
+            return said(connection.ask(REQUEST_BODY, f"Authorization: Bearer {self.bidder}"))
 
 
 def changed(path: Path) -> None:

@@ -50,7 +50,7 @@ def test_a_storm_is_one_run_that_knows_its_reason(stand_in: StandIn, tmp_path: P
         process.terminate()
         _, said = process.communicate(timeout=30)
     assert sorted(answer.status_code for answer in answers)[-1] == 201
-    ((run_id, run),) = stand_in.kept["runs"].items()
+    ((run_id, run),) = stand_in.resources["runs"].items()
     assert {answer.json()["run_id"] for answer in answers} == {run_id}
     assert run.runtime_config.parameters["reason"].startswith("webhook part ")
     assert said == ""

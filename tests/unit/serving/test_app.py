@@ -11,7 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.types import Message, Receive, Scope, Send
 from tests.support.decision_logs import LIMITS, WAIT_SECONDS, decision, read_log, select_records
-from tests.support.http_client import DARK, PROBLEM, encode, ok, refused
+from tests.support.http_client import DARK, PROBLEM, encode, post_invalid, post_ok
 from tests.support.tiny_models import CATEGORIES
 
 from adloom.decision_log.log import DecisionLog
@@ -39,10 +39,10 @@ def test_models(client: TestClient, models: Models) -> None:
 def test_a_model_that_is_not_there(models: Models) -> None:
     partial = Models({"cnn": models.cnn}, {"gan": "skipped: no source", "audience": "skipped: no source"})
     with TestClient(server.create_named_app("all", partial, DEPENDENCIES)) as client:
-        problem = refused(client, GENERATE, {"category": "Bag"}, 503)
+        problem = post_invalid(client, GENERATE, {"category": "Bag"}, 503)
         assert problem["detail"] == "model gan is not served: skipped: no source"
-        assert refused(client, SEGMENT, {"users": ["1"]}, 503)["title"] == "Service Unavailable"
-        assert ok(client, READ, {"pictures": [encode(DARK)]})["items"][0]["category"] == "Bag"
+        assert post_invalid(client, SEGMENT, {"users": ["1"]}, 503)["title"] == "Service Unavailable"
+        assert post_ok(client, READ, {"pictures": [encode(DARK)]})["items"][0]["category"] == "Bag"
         assert client.get("/v1/models").json()["absent"] == partial.absent
         sources = {"cnn": "folder", "gan": "none", "audience": "none"}
         assert client.get("/readyz").json() == {"ready": True, "models": ["cnn"], "sources": sources}
@@ -78,9 +78,9 @@ def test_who_does_not_know_its_champions_is_ready_only_when_told_to(models: Mode
 def test_a_swap_between_two_requests(models: Models) -> None:
     service = decide_app.Service(Models({}, {"audience": "not yet"}), DEPENDENCIES, decide_app.DECIDE_ENDPOINTS)
     client = TestClient(decide_app.with_middleware(service))
-    refused(client, SEGMENT, {"users": ["1"]}, 503)
+    post_invalid(client, SEGMENT, {"users": ["1"]}, 503)
     service.publish(RefreshResult(models, ("audience",), {}))
-    assert ok(client, SEGMENT, {"users": ["1"]})["items"] == [{"segment": "segment-1"}]
+    assert post_ok(client, SEGMENT, {"users": ["1"]})["items"] == [{"segment": "segment-1"}]
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
-from tests.support.http_client import ok, refused
+from tests.support.http_client import post_invalid, post_ok
 from tests.support.tiny_models import write_audience
 
 from adloom.audience.segmenter import FEATURES
@@ -23,16 +23,16 @@ class TestSegment:
     ROW = dict.fromkeys(FEATURES, 1.0)
 
     def test_known_users_and_a_stranger(self, client: TestClient) -> None:
-        items = ok(client, SEGMENT, {"users": ["1", "3", "nobody"]})["items"]
+        items = post_ok(client, SEGMENT, {"users": ["1", "3", "nobody"]})["items"]
         assert items == [{"segment": "segment-1"}, {"segment": "segment-2"}, {"segment": None}]
 
     def test_rows(self, client: TestClient) -> None:
         rows = [{**self.ROW, "recency_days": 0}, {**self.ROW, "recency_days": 300, "interpurchase_days": None}]
-        items = ok(client, SEGMENT, {"rows": rows})["items"]
+        items = post_ok(client, SEGMENT, {"rows": rows})["items"]
         assert items == [{"segment": "segment-1"}, {"segment": "segment-2"}]
 
     def test_one_impossible_row_is_its_own_error(self, client: TestClient) -> None:
-        items = ok(client, SEGMENT, {"rows": [self.ROW, {**self.ROW, "monetary": -2}, self.ROW]})["items"]
+        items = post_ok(client, SEGMENT, {"rows": [self.ROW, {**self.ROW, "monetary": -2}, self.ROW]})["items"]
         assert items[0] == items[2] == {"segment": "segment-1"}
         assert items[1]["error"]["detail"] == "monetary: -2.0 in row 1; expected a number from 0, or null"
         assert items[1]["error"]["field"] == "rows.1"
@@ -50,13 +50,13 @@ class TestSegment:
         ],
     )
     def test_bad_fields_are_named(self, client: TestClient, body: object, field: str | None, said: str) -> None:
-        problem = refused(client, SEGMENT, body, 422)
+        problem = post_invalid(client, SEGMENT, body, 422)
         assert problem.get("field") == field
         assert said in problem["detail"]
 
     def test_not_a_number_is_not_json(self, client: TestClient) -> None:
         body = json.dumps({"rows": [{**self.ROW, "monetary": float("nan")}]}).encode()
-        assert refused(client, SEGMENT, body, 422)["field"] == "rows.0.monetary"
+        assert post_invalid(client, SEGMENT, body, 422)["field"] == "rows.0.monetary"
 
     def test_users_under_a_private_key(self, tmp_path: Any) -> None:
         private = b"a private key of the shop"
@@ -65,17 +65,17 @@ class TestSegment:
         with_key = TestClient(
             decide_app.create_decide_app(models, decide_app.ServiceDependencies(PseudonymKeys(private)))
         )
-        assert ok(with_key, SEGMENT, {"users": ["4"]})["items"] == [{"segment": "segment-2"}]
+        assert post_ok(with_key, SEGMENT, {"users": ["4"]})["items"] == [{"segment": "segment-2"}]
         without = TestClient(
             decide_app.create_decide_app(
                 models, decide_app.ServiceDependencies(PseudonymKeys(b"another key of the shop"))
             )
         )
-        problem = refused(without, SEGMENT, {"users": ["4"]}, 503)
+        problem = post_invalid(without, SEGMENT, {"users": ["4"]}, 503)
         assert key_fingerprint(private) in problem["detail"]
         assert "set ADLOOM_PSEUDONYM_KEY" in problem["detail"]
         assert private.decode() not in problem["detail"]
-        assert ok(without, SEGMENT, {"rows": [self.ROW]})["items"] == [{"segment": "segment-1"}]
+        assert post_ok(without, SEGMENT, {"rows": [self.ROW]})["items"] == [{"segment": "segment-1"}]
 
 
 def test_the_published_key_is_used_without_a_key(client: TestClient) -> None:

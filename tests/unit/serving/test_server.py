@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
-from tests.support.http_client import PROBLEM, ok
+from tests.support.http_client import PROBLEM, post_ok
 
 from adloom.config.settings import Settings
 from adloom.errors import ArtifactError, ConfigError
@@ -32,7 +32,7 @@ class TestApps:
     @pytest.mark.parametrize(("app", "own", "other"), [("decide", SEGMENT, GENERATE), ("creatives", GENERATE, SEGMENT)])
     def test_each_answers_its_own(self, models: Models, app: str, own: str, other: str) -> None:
         with TestClient(server.create_named_app(app, models, DEPENDENCIES), raise_server_exceptions=False) as client:
-            assert ok(client, own, EXAMPLES[own])
+            assert post_ok(client, own, EXAMPLES[own])
             stranger = client.post(other, content=b"not even JSON")
             assert (stranger.status_code, stranger.headers["content-type"]) == (404, PROBLEM)
             assert own in stranger.json()["detail"]

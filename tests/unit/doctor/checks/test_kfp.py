@@ -140,4 +140,4 @@ def test_without_an_address_or_a_client_it_is_not_asked(
     monkeypatch.setitem(sys.modules, "kfp_server_api", None)
     (told,) = found(make_context, stand_in.url)
     assert told.found == "its client is not installed here; pip install 'adloom[train]' brings it"
-    assert stand_in.asked == []
+    assert stand_in.requests == []

@@ -118,7 +118,7 @@ def test_a_server_that_says_nothing_is_given_up(stand_in: StandIn) -> None:
     stand_in.silence = threading.Event()
     with pytest.raises(ExternalServiceError, match=r"no answer: Read timed out; is it running\?"):
         server(stand_in.url).list_schedules("shop-training")
-    assert len(stand_in.asked) == 3
+    assert len(stand_in.requests) == 3
 
 
 def test_a_start_waits_for_the_servers_mlflow_plugin_and_says_what_may_hang(stand_in: StandIn) -> None:
@@ -134,7 +134,7 @@ def test_a_start_waits_for_the_servers_mlflow_plugin_and_says_what_may_hang(stan
         match=r"took the request and did not answer in 0\.4 s; .*MLflow plugin.*`adloom runs`",
     ):
         over.start_run(ordered)
-    assert stand_in.asked.count(("POST", "/apis/v2beta1/runs")) == 1
+    assert stand_in.requests.count(("POST", "/apis/v2beta1/runs")) == 1
 
 
 def test_every_fault_ends_within_30_seconds() -> None:
@@ -209,7 +209,7 @@ def test_what_is_no_token_is_said_and_never_shown(stand_in: StandIn, tmp_path: P
     with pytest.raises(ConfigError, match=rf"{path}: (No such file|not a token|not text).*; set ADLOOM_KFP") as caught:
         server(stand_in.url, ADLOOM_KFP_TOKEN_FILE=path).list_schedules("shop-training")
     assert "sec ret" not in str(caught.value)
-    assert stand_in.asked == []
+    assert stand_in.requests == []
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:
@@ -236,7 +236,7 @@ def test_a_certificate_is_trusted_only_when_its_authority_is(tmp_path: Path) -> 
     with kfp_server.serving(tls) as stand_in:
         with pytest.raises(ConfigError, match="its certificate is not trusted: .*; set ADLOOM_KFP_CA to a file"):
             server(stand_in.url).list_schedules("shop-training")
-        assert stand_in.asked == []
+        assert stand_in.requests == []
         assert server(stand_in.url, kfp_ca=trusted).list_schedules("shop-training") == []
 
 

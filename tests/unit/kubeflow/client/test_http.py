@@ -63,9 +63,9 @@ def test_long_lists_are_read_page_by_page_and_no_further_than_needed(stand_in: S
     ordered = order(over)
     started = {over.start_run(ordered).run_id for _ in range(PAGE_SIZE + 1)}
     assert {run.run_id for run in over.list_runs("shop-training")} == started
-    stand_in.asked.clear()
+    stand_in.requests.clear()
     next(over.list_runs("shop-training"))
-    assert stand_in.asked.count(("GET", "/apis/v2beta1/runs")) == 1
+    assert stand_in.requests.count(("GET", "/apis/v2beta1/runs")) == 1
 
 
 def test_two_who_upload_at_once_get_one_version(stand_in: StandIn) -> None:
@@ -78,7 +78,7 @@ def test_two_who_upload_at_once_get_one_version(stand_in: StandIn) -> None:
 
     stand_in.after = meanwhile
     assert order(server(stand_in.url)).version == order(other).version
-    assert len(stand_in.kept["versions"]) == 1
+    assert len(stand_in.resources["versions"]) == 1
 
 
 def test_what_the_server_refuses_is_told_in_its_words(stand_in: StandIn) -> None:
@@ -103,7 +103,7 @@ def test_why_a_task_failed_is_taken_from_its_history_when_it_has_no_error(stand_
     over = server(stand_in.url)
     run = over.start_run(order(over))
     stand_in.advance(run.run_id, "FAILED", train_gan="FAILED")
-    kept = stand_in.kept["runs"][run.run_id]
+    kept = stand_in.resources["runs"][run.run_id]
     (task,) = [task for task in kept.run_details.task_details if task.display_name == "train-gan"]
     error = models.GoogleRpcStatus(code=2, message="evicted")
     kept.state_history[-1].error = error
@@ -134,7 +134,7 @@ def test_a_run_that_was_started_on_kubeflows_pages_says_so(stand_in: StandIn) ->
 def test_the_compiled_pipeline_of_a_run_is_had_until_its_version_is_deleted(stand_in: StandIn) -> None:
     run = server(stand_in.url).start_run(order(server(stand_in.url)))
     assert server(stand_in.url).get_spec(run) == next(yaml.safe_load_all(PIPELINE))
-    stand_in.kept["versions"].clear()
+    stand_in.resources["versions"].clear()
     assert server(stand_in.url).get_spec(run) == {}
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
-from tests.support.http_client import PROBLEM, refused
+from tests.support.http_client import PROBLEM, post_invalid
 
 from adloom.serving import app as decide_app
 from adloom.serving import segments
@@ -55,7 +55,7 @@ class TestApiMiddleware:
     @pytest.mark.parametrize("path", WITH_BODY)
     @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe"])
     def test_not_json(self, client: TestClient, path: str, body: bytes) -> None:
-        assert refused(client, path, body, 400)["detail"].startswith("the body is not JSON")
+        assert post_invalid(client, path, body, 400)["detail"].startswith("the body is not JSON")
 
     @pytest.mark.parametrize("path", WITH_BODY)
     @pytest.mark.parametrize("body", [b'{"category": "\xe9"}', b"[" * 100_000 + b"]" * 100])
@@ -81,7 +81,7 @@ class TestApiMiddleware:
     @pytest.mark.parametrize("path", WITH_BODY)
     def test_a_body_over_the_limit(self, client: TestClient, path: str) -> None:
         limit = ENDPOINTS[path].max_bytes
-        assert str(limit) in refused(client, path, b" " * (limit + 1), 413)["detail"]
+        assert str(limit) in post_invalid(client, path, b" " * (limit + 1), 413)["detail"]
         parts = iter([b" " * limit, b" "])  # without a Content-Length
         response = client.post(path, content=parts, headers={"Content-Type": "application/json"})
         assert response.status_code == 413

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
-from tests.support.http_client import DARK, LIGHT, encode, ok, png, refused
+from tests.support.http_client import DARK, LIGHT, encode, png, post_invalid, post_ok
 from tests.support.slow_pictures import REFUSED
 from tests.support.tiny_models import CATEGORIES, DIMENSIONS
 
@@ -62,7 +62,7 @@ BOMB = DARK[:8] + chunk(b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0
 
 class TestReadOverHttp:
     def test_reads_and_names_neighbours(self, client: TestClient) -> None:
-        items = ok(client, READ, {"pictures": [encode(DARK), encode(LIGHT)], "nearest": 2})["items"]
+        items = post_ok(client, READ, {"pictures": [encode(DARK), encode(LIGHT)], "nearest": 2})["items"]
         assert [item["category"] for item in items] == ["Bag", "Coat"]  # the tiny reader goes by lightness
         for item in items:
             assert list(item["probabilities"]) == CATEGORIES
@@ -75,12 +75,14 @@ class TestReadOverHttp:
 
     def test_other_sizes_colours_and_jpeg_are_brought_to_the_models_size(self, client: TestClient) -> None:
         light = np.full((100, 40, 3), 255, np.uint8)
-        items = ok(client, READ, {"pictures": [encode(png(light)), encode(png(light, "JPEG"))]})["items"]
+        items = post_ok(client, READ, {"pictures": [encode(png(light)), encode(png(light, "JPEG"))]})["items"]
         assert [item["category"] for item in items] == ["Coat", "Coat"]
 
     def test_no_neighbours_asked(self, client: TestClient) -> None:
-        assert ok(client, READ, {"pictures": [encode(DARK)], "nearest": 0})["items"][0]["nearest"] == []
-        assert len(ok(client, READ, {"pictures": [encode(DARK)], "nearest": 20})["items"][0]["nearest"]) == DIMENSIONS
+        assert post_ok(client, READ, {"pictures": [encode(DARK)], "nearest": 0})["items"][0]["nearest"] == []
+        assert (
+            len(post_ok(client, READ, {"pictures": [encode(DARK)], "nearest": 20})["items"][0]["nearest"]) == DIMENSIONS
+        )
 
     @pytest.mark.parametrize(
         ("bad", "said"),
@@ -97,8 +99,8 @@ class TestReadOverHttp:
         ],
     )
     def test_one_bad_picture_is_its_own_error(self, client: TestClient, bad: str, said: str) -> None:
-        alone = ok(client, READ, {"pictures": [encode(DARK)]})["items"][0]
-        items = ok(client, READ, {"pictures": [encode(DARK), bad, encode(DARK)]})["items"]
+        alone = post_ok(client, READ, {"pictures": [encode(DARK)]})["items"][0]
+        items = post_ok(client, READ, {"pictures": [encode(DARK), bad, encode(DARK)]})["items"]
         assert items[0] == items[2] == alone
         assert said in items[1]["error"]["detail"]
         assert items[1]["error"]["field"] == "pictures.1"
@@ -107,13 +109,13 @@ class TestReadOverHttp:
     @pytest.mark.parametrize("name", ["scans", "segments", "chunks", "empty blocks", "transparent"])
     def test_a_slow_picture_is_its_own_error(self, client: TestClient, name: str) -> None:
         make, reason = REFUSED[name]
-        items = ok(client, READ, {"pictures": [encode(DARK), encode(make()), encode(LIGHT)]})["items"]
+        items = post_ok(client, READ, {"pictures": [encode(DARK), encode(make()), encode(LIGHT)]})["items"]
         assert reason in items[1]["error"]["detail"]
         assert items[1]["error"]["field"] == "pictures.1"
         assert [reading["category"] for reading in (items[0], items[2])] == ["Bag", "Coat"]
 
     def test_only_bad_pictures(self, client: TestClient) -> None:
-        items = ok(client, READ, {"pictures": ["!", "!"]})["items"]
+        items = post_ok(client, READ, {"pictures": ["!", "!"]})["items"]
         assert [item["error"]["field"] for item in items] == ["pictures.0", "pictures.1"]
 
     @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -121,7 +123,7 @@ class TestReadOverHttp:
     def test_damaged_pictures_are_read_or_refused(self, client: TestClient, place: int, byte: int, cut: int) -> None:
         damaged = bytearray(DARK)
         damaged[place] = byte
-        items = ok(client, READ, {"pictures": [encode(bytes(damaged[:cut])), encode(DARK)]})["items"]
+        items = post_ok(client, READ, {"pictures": [encode(bytes(damaged[:cut])), encode(DARK)]})["items"]
         assert items[0].keys() in ({"error"}, items[1].keys())
         assert items[1]["category"] == "Bag"
 
@@ -136,4 +138,4 @@ class TestReadOverHttp:
         ],
     )
     def test_bad_fields_are_named(self, client: TestClient, body: object, field: str) -> None:
-        assert refused(client, READ, body, 422)["field"] == field
+        assert post_invalid(client, READ, body, 422)["field"] == field

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
-from tests.support.http_client import ok, refused
+from tests.support.http_client import post_invalid, post_ok
 from tests.support.tiny_models import EDGE, LINES, write_generator
 
 from adloom.arrays import Float32Array, Int64Array
@@ -26,7 +26,7 @@ DEPENDENCIES = decide_app.ServiceDependencies(PseudonymKeys(None))
 
 class TestGenerate:
     def test_draws_pictures_of_the_category(self, client: TestClient, models: Models) -> None:
-        answer = ok(client, GENERATE, {"category": "Boot", "n": 3, "seed": 7})
+        answer = post_ok(client, GENERATE, {"category": "Boot", "n": 3, "seed": 7})
         pictures = [Image.open(io.BytesIO(base64.b64decode(picture))) for picture in answer["pictures"]]
         assert [(picture.size, picture.mode) for picture in pictures] == [((EDGE, EDGE), "L")] * 3
         assert len({picture.tobytes() for picture in pictures}) == 3
@@ -35,17 +35,17 @@ class TestGenerate:
 
     def test_equal_seeds_give_equal_bytes(self, client: TestClient) -> None:
         asked = {"category": "Bag", "n": 2, "seed": 1}
-        first = ok(client, GENERATE, asked)["pictures"]
-        assert ok(client, GENERATE, asked)["pictures"] == first
-        assert ok(client, GENERATE, {**asked, "seed": 2})["pictures"] != first
+        first = post_ok(client, GENERATE, asked)["pictures"]
+        assert post_ok(client, GENERATE, asked)["pictures"] == first
+        assert post_ok(client, GENERATE, {**asked, "seed": 2})["pictures"] != first
 
     def test_a_drawn_seed_is_told_and_repeats(self, client: TestClient) -> None:
-        drawn = ok(client, GENERATE, {"category": "Bag"})
-        again = ok(client, GENERATE, {"category": "Bag", "seed": drawn["seed"]})
+        drawn = post_ok(client, GENERATE, {"category": "Bag"})
+        again = post_ok(client, GENERATE, {"category": "Bag", "seed": drawn["seed"]})
         assert again["pictures"] == drawn["pictures"]
 
     def test_pictures_say_that_a_model_made_them(self, client: TestClient, models: Models) -> None:
-        answer = ok(client, GENERATE, {"category": "Bag", "seed": 5})
+        answer = post_ok(client, GENERATE, {"category": "Bag", "seed": 5})
         info = Image.open(io.BytesIO(base64.b64decode(answer["pictures"][0]))).info
         assert info["adloom:model"] == models.gan.origin.digest
         assert (info["adloom:category"], info["adloom:seed"], info["adloom:number"]) == ("Bag", "5", "0")
@@ -56,12 +56,12 @@ class TestGenerate:
         write_generator(tmp_path / "gan", edge=128)
         large = loader.load(sources.find_in_folder(tmp_path, ["gan"]), threads=1)
         with TestClient(server.create_named_app("creatives", large, DEPENDENCIES)) as client:
-            problem = refused(client, GENERATE, {"category": "Bag", "n": 17}, 422)
+            problem = post_invalid(client, GENERATE, {"category": "Bag", "n": 17}, 422)
             assert (problem["field"], "at most 16 are drawn" in problem["detail"]) == ("n", True)
-            assert len(ok(client, GENERATE, {"category": "Bag", "n": 16})["pictures"]) == 16
+            assert len(post_ok(client, GENERATE, {"category": "Bag", "n": 16})["pictures"]) == 16
 
     def test_an_unknown_category_is_told_the_known_ones(self, client: TestClient) -> None:
-        problem = refused(client, GENERATE, {"category": "bag"}, 422)
+        problem = post_invalid(client, GENERATE, {"category": "bag"}, 422)
         assert problem["field"] == "category"
         assert problem["detail"] == "category: 'bag' is not known to gan; known: Bag, Boot, Coat"
 
@@ -84,7 +84,7 @@ class TestGenerate:
         ],
     )
     def test_bad_fields_are_named(self, client: TestClient, body: object, field: str | None, said: str) -> None:
-        problem = refused(client, GENERATE, body, 422)
+        problem = post_invalid(client, GENERATE, body, 422)
         assert problem.get("field") == field
         assert said in problem["detail"]
 
@@ -92,7 +92,7 @@ class TestGenerate:
 class TestWrite:
     def test_writes_lines_that_obey_the_rules(self, client: TestClient) -> None:
         rules = {"max_characters": 20, "banned_words": ["soft"], "temperature": 1}
-        lines = ok(client, WRITE, {"n": 20, "seed": 1, "rules": rules, "prompt": "Lovely"})["lines"]
+        lines = post_ok(client, WRITE, {"n": 20, "seed": 1, "rules": rules, "prompt": "Lovely"})["lines"]
         assert 0 < len(lines) <= 20
         assert all(line.startswith("Lovely") and len(line) <= 20 and "soft" not in line.lower() for line in lines)
         assert not set(lines) & set(LINES), "a training line was repeated"
@@ -113,15 +113,15 @@ class TestWrite:
         counted = replace(bundle, model=replace(bundle.model, write=Counted()))
         body = CopyRequest.model_validate(request)
         assert generate.write(body, Models({"lstm": counted}, {})).lines == []
-        assert ok(client, WRITE, request | {"seed": 1})["lines"] == []
+        assert post_ok(client, WRITE, request | {"seed": 1})["lines"] == []
         assert sum(asked) <= generate.MAX_DRAWN
 
     def test_equal_seeds_give_equal_lines(self, client: TestClient) -> None:
         asked = {"category": "Coats", "n": 5, "seed": 3}
-        assert ok(client, WRITE, asked) == ok(client, WRITE, asked)
+        assert post_ok(client, WRITE, asked) == post_ok(client, WRITE, asked)
 
     def test_rules_that_leave_nothing_give_no_lines(self, client: TestClient) -> None:
-        assert ok(client, WRITE, {"n": 2, "rules": {"max_characters": 1}})["lines"] == []
+        assert post_ok(client, WRITE, {"n": 2, "rules": {"max_characters": 1}})["lines"] == []
 
     @pytest.mark.parametrize(
         ("body", "field", "said"),
@@ -140,6 +140,6 @@ class TestWrite:
         ],
     )
     def test_bad_fields_are_named(self, client: TestClient, body: object, field: str | None, said: str) -> None:
-        problem = refused(client, WRITE, body, 422)
+        problem = post_invalid(client, WRITE, body, 422)
         assert problem.get("field") == field
         assert said in problem["detail"]

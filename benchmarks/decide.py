@@ -129,9 +129,9 @@ def write_models(root: Path) -> None:
 def policy(segments: tuple[str, ...]) -> Policy:
     """Return a policy with weights for placement, segment, both together, and hour."""
     rng = np.random.default_rng(0)
-    places = tuple(f"p{number}" for number in range(PLACEMENTS))
-    both = tuple(f"{place}\x1f{segment}" for place in places for segment in segments)
-    values = (places, segments, both, tuple(map(str, range(HOURS))))
+    placements = tuple(f"p{number}" for number in range(PLACEMENTS))
+    both = tuple(f"{placement}\x1f{segment}" for placement in placements for segment in segments)
+    values = (placements, segments, both, tuple(map(str, range(HOURS))))
     weights = tuple((rng.normal(size=(len(v) + 1, CREATIVES)) / 4).astype(np.float32) for v in values)
     return Policy(
         creatives=tuple(f"creative-{number:06}" for number in range(CREATIVES)),

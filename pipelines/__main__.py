@@ -13,17 +13,17 @@ from pipelines.training import training
 ROOT = Path(__file__).parents[1]
 
 
-def compiled() -> dict[str, str]:
+def compile_pipelines() -> dict[str, str]:
     """Return {pipeline: YAML}."""
     texts = {}
-    with TemporaryDirectory() as place:
+    with TemporaryDirectory() as folder:
         for name, pipeline in {"training": training, "scoring": scoring}.items():
-            path = Path(place) / f"{name}.yaml"
+            path = Path(folder) / f"{name}.yaml"
             Compiler().compile(pipeline, str(path))
             texts[name] = read_pipeline(path).with_resources(params.load(ROOT / "params.yaml").pipeline).to_yaml()
     return texts
 
 
 if __name__ == "__main__":
-    for name, text in compiled().items():
+    for name, text in compile_pipelines().items():
         (ROOT / "pipelines" / "compiled" / f"{name}.yaml").write_text(text, encoding="utf-8")

@@ -87,13 +87,13 @@ def training(
         for name, spec in MODELS.items():
             models[name] = train(spec, arguments[f"{spec.stage}_params"], tables | models, project)
 
-        found = evaluate(project=project, params=evaluate_params, report_params=report_params, **tables, **models)
+        evaluation = evaluate(project=project, params=evaluate_params, report_params=report_params, **tables, **models)
         verdicts = register(
             project=project,
             params=params,
             sources=sources_task.outputs["sources"],
             **tables,
             **models,
-            reports=add_settings(found, "s3", "checkpoints").outputs["reports"],
+            reports=add_settings(evaluation, "s3", "checkpoints").outputs["reports"],
         )
         add_retries(disable_caching(add_settings(verdicts, "s3", "dvc", "mlflow")))

@@ -64,7 +64,7 @@ for model in MODELS:
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     name = f"adloom-test-{uuid.uuid4()}"
-    folder = rendered_manifests.tree(tmp_path_factory.mktemp("tree")) / "overlays" / "dev"
+    folder = rendered_manifests.copy_manifests(tmp_path_factory.mktemp("tree")) / "overlays" / "dev"
     platform = rendered_manifests.render(folder)
     network = Network(name, platform, folder)
     for each in (network.name, network.store):

@@ -297,13 +297,13 @@ def upload_version(server: StandIn, *, query: dict[str, str], headers: Any, body
         (v.pipeline_id, v.name) == (query["pipelineid"], query["name"]) for v in server.resources["versions"].values()
     ):
         raise AuthenticationError(409, 6, "Failed to create a pipeline version")
-    made = models.V2beta1PipelineVersion(
+    item = models.V2beta1PipelineVersion(
         pipeline_id=query["pipelineid"],
         name=query["name"],
         display_name=query["display_name"],
         pipeline_spec={"pipeline_spec": spec, "platform_spec": platform},
     )
-    return _store(server, "versions", made, "pipeline_version_id")
+    return _store(server, "versions", item, "pipeline_version_id")
 
 
 def _documents(text: Any) -> list[Any]:

@@ -246,10 +246,10 @@ class Handler(BaseHTTPRequestHandler):
     def _do(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
         at = urlsplit(self.path)
-        code, found = self.cluster.answer(self.command, at.path, parse_qs(at.query), body)
-        text = found if isinstance(found, str) else json.dumps(found)
+        code, answer_body = self.cluster.answer(self.command, at.path, parse_qs(at.query), body)
+        text = answer_body if isinstance(answer_body, str) else json.dumps(answer_body)
         self.send_response(code)
-        self.send_header("content-type", "text/plain" if isinstance(found, str) else "application/json")
+        self.send_header("content-type", "text/plain" if isinstance(answer_body, str) else "application/json")
         self.send_header("content-length", str(len(text.encode())))
         with suppress(OSError):
             self.end_headers()

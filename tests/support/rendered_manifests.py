@@ -54,28 +54,28 @@ class Rendered:
     objects: list[Object]
 
     def of(self, kind: str) -> list[Object]:
-        return [found for found in self.objects if found["kind"] == kind]
+        return [item for item in self.objects if item["kind"] == kind]
 
     def one(self, kind: str, name: str) -> Object:
         """Return an object by its name, without the hash that kustomize may append."""
         pattern = re.compile(rf"{re.escape(name)}(-[a-z0-9]{{10}})?")
-        [found] = [found for found in self.of(kind) if pattern.fullmatch(found["metadata"]["name"])]
-        return found
+        [item] = [item for item in self.of(kind) if pattern.fullmatch(item["metadata"]["name"])]
+        return item
 
     @cached_property
     def pods(self) -> list[Pods]:
         return list(self._pods())
 
     def _pods(self) -> Iterator[Pods]:
-        for found in self.objects:
-            if found["kind"] in PODS_IN:
-                template = found
-                for step in PODS_IN[found["kind"]]:
+        for item in self.objects:
+            if item["kind"] in PODS_IN:
+                template = item
+                for step in PODS_IN[item["kind"]]:
                     template = template[step]  # type: ignore[index]
-                yield Pods(found["metadata"]["name"], found["kind"], template["metadata"]["labels"], template["spec"])
+                yield Pods(item["metadata"]["name"], item["kind"], template["metadata"]["labels"], template["spec"])
 
 
-def tree(folder: Path) -> Path:
+def copy_manifests(folder: Path) -> Path:
     """Copy the sources into a folder with new secrets; return its k8s folder."""
     shutil.copytree(ROOT / "k8s", folder / "k8s", ignore=shutil.ignore_patterns("*.env", "s3.json", "token*"))
     (folder / "scripts").mkdir()
@@ -93,29 +93,29 @@ def render(folder: Path) -> Rendered:
     return Rendered(folder.name, list(yaml.load_all(done.stdout, yaml.CSafeLoader)))
 
 
-def everything(k8s: Path) -> dict[str, Rendered]:
+def render_all(k8s: Path) -> dict[str, Rendered]:
     """Render base and each overlay with every subset of the components it lacks."""
-    folders = [folder for place in ("base", "overlays/dev", "overlays/prod") for folder in _combined(k8s, place)]
+    folders = [folder for base in ("base", "overlays/dev", "overlays/prod") for folder in _combine_all(k8s, base)]
     with ThreadPoolExecutor(2) as pool:
         return {rendered.name: rendered for rendered in pool.map(render, folders)}
 
 
-def _combined(k8s: Path, place: str) -> Iterator[Path]:
-    written = yaml.safe_load((k8s / place / "kustomization.yaml").read_text(encoding="utf-8"))
+def _combine_all(k8s: Path, base: str) -> Iterator[Path]:
+    written = yaml.safe_load((k8s / base / "kustomization.yaml").read_text(encoding="utf-8"))
     has = {Path(path).name for path in written.get("components", [])}
     lacks = [name for name in COMPONENTS if name not in has]
-    yield k8s / place
+    yield k8s / base
     for size in range(1, len(lacks) + 1):
-        for chosen in combinations(lacks, size):
-            alone = size == 1 or not ALONE.intersection(chosen)
-            if alone and all(NEEDS[name] in {*chosen, *has} for name in chosen if name in NEEDS):
-                yield combined(k8s, place, *chosen)
+        for selection in combinations(lacks, size):
+            alone = size == 1 or not ALONE.intersection(selection)
+            if alone and all(NEEDS[name] in {*selection, *has} for name in selection if name in NEEDS):
+                yield combine(k8s, base, *selection)
 
 
-def combined(k8s: Path, place: str, *components: str) -> Path:
+def combine(k8s: Path, base: str, *components: str) -> Path:
     """Write a kustomization of base or an overlay with further components; return its folder."""
-    folder = k8s / "combined" / "+".join([Path(place).name, *components])
+    folder = k8s / "combined" / "+".join([Path(base).name, *components])
     folder.mkdir(parents=True)
-    parts = {"resources": [f"../../{place}"], "components": [f"../../components/{name}" for name in components]}
+    parts = {"resources": [f"../../{base}"], "components": [f"../../components/{name}" for name in components]}
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(parts))
     return folder

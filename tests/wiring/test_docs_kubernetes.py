@@ -26,7 +26,7 @@ MANUAL_SECRETS = {"adloom-tls"}  # a secret that none of our pods reads
 
 @pytest.fixture(scope="module")
 def k8s(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return rendered_manifests.tree(tmp_path_factory.mktemp("tree"))
+    return rendered_manifests.copy_manifests(tmp_path_factory.mktemp("tree"))
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_kubeflow_settings_are_json(dev: Rendered) -> None:
 
 
 def test_a_profile_takes_two_changes(tmp_path: Path) -> None:
-    overlay = rendered_manifests.tree(tmp_path) / "overlays" / "prod" / "kustomization.yaml"
+    overlay = rendered_manifests.copy_manifests(tmp_path) / "overlays" / "prod" / "kustomization.yaml"
     [more] = re.findall(r"kustomization.yaml <<'END'\n(.*?)END\n", TEXT, re.DOTALL)
     written = overlay.read_text(encoding="utf-8").replace("namespace: kubeflow", "namespace: team-a")
     overlay.write_text(written + more)

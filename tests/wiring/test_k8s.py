@@ -78,12 +78,12 @@ CUSTOM: dict[str, type[BaseModel]] = {"ServiceMonitor": Monitor, "PrometheusRule
 
 @pytest.fixture(scope="module")
 def k8s(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return rendered_manifests.tree(tmp_path_factory.mktemp("tree"))
+    return rendered_manifests.copy_manifests(tmp_path_factory.mktemp("tree"))
 
 
 @pytest.fixture(scope="module")
 def everything(k8s: Path) -> Mapping[str, Rendered]:
-    return rendered_manifests.everything(k8s)
+    return rendered_manifests.render_all(k8s)
 
 
 @pytest.fixture(scope="module")
@@ -108,53 +108,53 @@ def test_every_combination_is_rendered(everything: Mapping[str, Rendered]) -> No
     names = ["trainer", "network-policies", "monitoring", "mlflow-plugin", "mlflow", "ingress", "gpu", "bundle-cache"]
     assert names == rendered_manifests.COMPONENTS
     of = {name: [r for r in everything if r.partition("+")[0] == name] for name in ("base", "dev", "prod")}
-    assert {name: len(found) for name, found in of.items()} == {"base": 49, "dev": 14, "prod": 4}
+    assert {name: len(renderings) for name, renderings in of.items()} == {"base": 49, "dev": 14, "prod": 4}
 
 
 @pytest.mark.parametrize("components", [["gpu"], ["gpu", "trainer"]])
 def test_gpus_need_an_earlier_runtime(k8s: Path, components: list[str]) -> None:
     with pytest.raises(AssertionError, match="TrainingRuntime.*adloom-torch"):
-        rendered_manifests.render(rendered_manifests.combined(k8s, "base", *components))
+        rendered_manifests.render(rendered_manifests.combine(k8s, "base", *components))
 
 
 def test_kubeflows_plugin_needs_the_policies(k8s: Path) -> None:
     with pytest.raises(AssertionError, match="NetworkPolicy.*adloom-mlflow"):
-        rendered_manifests.render(rendered_manifests.combined(k8s, "base", "mlflow", "mlflow-plugin"))
+        rendered_manifests.render(rendered_manifests.combine(k8s, "base", "mlflow", "mlflow-plugin"))
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_object_is_valid(version: str, distinct: list[Object]) -> None:
-    known = [found for found in distinct if found["kind"] not in {*CUSTOM, "TrainingRuntime"}]
+    known = [item for item in distinct if item["kind"] not in {*CUSTOM, "TrainingRuntime"}]
     assert len(known) > 50
-    for found in known:
-        kubernetes_validate.validate(found, version, strict=True)
+    for item in known:
+        kubernetes_validate.validate(item, version, strict=True)
 
 
 def test_custom_objects_have_the_fields_of_their_kind(distinct: list[Object]) -> None:
-    runtimes = [found for found in distinct if found["kind"] == "TrainingRuntime"]
+    runtimes = [item for item in distinct if item["kind"] == "TrainingRuntime"]
     assert runtimes
-    for found in runtimes:
-        assert TrainerV1alpha1TrainingRuntime.from_dict(found).to_dict() == found
-    assert {found["kind"] for found in distinct if found["kind"] in CUSTOM} == set(CUSTOM)
-    for found in distinct:
-        if model := CUSTOM.get(found["kind"]):
-            model.model_validate(found["spec"])
+    for item in runtimes:
+        assert TrainerV1alpha1TrainingRuntime.from_dict(item).to_dict() == item
+    assert {item["kind"] for item in distinct if item["kind"] in CUSTOM} == set(CUSTOM)
+    for item in distinct:
+        if model := CUSTOM.get(item["kind"]):
+            model.model_validate(item["spec"])
 
 
 def test_trainer_finds_the_runtime(everything: Mapping[str, Rendered]) -> None:
-    for name, wanted in {"base+trainer": "adloom-train", "base+trainer+gpu": "adloom-train-gpu"}.items():
+    for name, expected in {"base+trainer": "adloom-train", "base+trainer+gpu": "adloom-train-gpu"}.items():
         runtime = everything[name].one("TrainingRuntime", trainjob.RUNTIME)
         assert runtime["metadata"]["labels"]["trainer.kubeflow.org/framework"] == "torch"
         [job] = runtime["spec"]["template"]["spec"]["replicatedJobs"]
         assert job["template"]["metadata"]["labels"] == {"trainer.kubeflow.org/trainjob-ancestor-step": "trainer"}
         assert job["template"]["spec"]["backoffLimit"] == 3  # documented in docs/how-to/kubeflow.md
-        [found] = everything[name].pods[-1:]
-        assert found.labels == trainjob.LABELS
-        [container] = found.containers
+        [pod] = everything[name].pods[-1:]
+        assert pod.labels == trainjob.LABELS
+        [container] = pod.containers
         assert (job["name"], container["name"]) == ("node", "node")
-        assert container["image"].rpartition(":")[0] == wanted
+        assert container["image"].rpartition(":")[0] == expected
         assert container["resources"]["limits"].get("nvidia.com/gpu") == ("1" if "gpu" in name else None)
-        assert bool(found.spec.get("tolerations")) == bool(found.spec.get("nodeSelector")) == ("gpu" in name)
+        assert bool(pod.spec.get("tolerations")) == bool(pod.spec.get("nodeSelector")) == ("gpu" in name)
 
 
 def test_objects_have_our_name_and_label(everything: Mapping[str, Rendered]) -> None:
@@ -196,8 +196,8 @@ def test_pods_have_requests_and_limits(pods: list[Pods]) -> None:
 
 def test_servers_have_three_probes(pods: list[Pods]) -> None:
     servers = [(pod, container) for pod in pods for container in pod.containers if container.get("ports")]
-    found = {pod.component for pod, _ in servers}
-    assert found == {"decide", "creatives", "trigger", "mlflow", "postgres", "s3"}
+    components = {pod.component for pod, _ in servers}
+    assert components == {"decide", "creatives", "trigger", "mlflow", "postgres", "s3"}
     for pod, container in servers:
         ports = {port["name"] for port in container["ports"]}
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
@@ -223,7 +223,7 @@ def test_images_are_pinned(pods: list[Pods]) -> None:
 def test_secrets_are_only_in_secrets(everything: Mapping[str, Rendered], pods: list[Pods]) -> None:
     secret = re.compile("(KEY|SECRET|PASSWORD|TOKEN|STORE_URI|WEBHOOK)(?!S_FILE)")
     literal = {e["name"] for pod in pods for c in pod.containers for e in c.get("env", []) if "value" in e}
-    configured = {key for r in everything.values() for found in r.of("ConfigMap") for key in found["data"]}
+    configured = {key for r in everything.values() for item in r.of("ConfigMap") for key in item["data"]}
     assert {name for name in literal | configured if secret.search(name)} == set()
     assert {r.name for r in everything.values() if r.of("Secret")} == {n for n in everything if n.startswith("dev")}
 
@@ -241,7 +241,7 @@ def test_generated_secrets_are_kept_and_ignored_by_git(k8s: Path) -> None:
 
 
 def test_secrets_are_generated_only_together(tmp_path: Path) -> None:
-    k8s = rendered_manifests.tree(tmp_path)
+    k8s = rendered_manifests.copy_manifests(tmp_path)
     (k8s / "overlays" / "dev" / "s3.json").unlink()
     script = k8s.parent / "scripts" / "dev_secrets.py"
     done = subprocess.run([script], capture_output=True, text=True, check=False)
@@ -260,9 +260,9 @@ def test_references_of_pods_exist(overlay: Rendered) -> None:
                 assert re.search(rf"^\| `{name}` \|", PAGE, re.MULTILINE), f"{pod.owner}: {name}"
                 assert not key or f"`{key}`" in PAGE, f"{pod.owner}: {key}"
                 continue
-            found = overlay.one(kind, name)
-            assert not key or key in found["data"] or key in OPTIONAL, f"{pod.owner}: {kind} {name} {key}"
-            assert found["metadata"]["name"] == name
+            item = overlay.one(kind, name)
+            assert not key or key in item["data"] or key in OPTIONAL, f"{pod.owner}: {kind} {name} {key}"
+            assert item["metadata"]["name"] == name
 
 
 OPTIONAL = {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"}  # where MLflow needs them
@@ -272,8 +272,8 @@ def references(pod: Pods) -> Iterator[tuple[str, str, str | None]]:
     """Yield (kind, name, key) of every ConfigMap and Secret."""
     for container in pod.containers:
         yield from (("ConfigMap", source["configMapRef"]["name"], None) for source in container.get("envFrom", []))
-        for given in (variable.get("valueFrom", {}) for variable in container.get("env", [])):
-            for field, ref in given.items():
+        for source in (variable.get("valueFrom", {}) for variable in container.get("env", [])):
+            for field, ref in source.items():
                 yield {"configMapKeyRef": "ConfigMap", "secretKeyRef": "Secret"}[field], ref["name"], ref["key"]
     for volume in pod.spec["volumes"]:
         if "configMap" in volume:
@@ -284,9 +284,9 @@ def references(pod: Pods) -> Iterator[tuple[str, str, str | None]]:
 
 def test_mounts_name_volumes(pods: list[Pods], distinct: list[Object]) -> None:
     claimed = {
-        found["metadata"]["name"]: {claim["metadata"]["name"] for claim in found["spec"]["volumeClaimTemplates"]}
-        for found in distinct
-        if found["kind"] == "StatefulSet"
+        item["metadata"]["name"]: {claim["metadata"]["name"] for claim in item["spec"]["volumeClaimTemplates"]}
+        for item in distinct
+        if item["kind"] == "StatefulSet"
     }
     for pod in pods:
         volumes = {volume["name"] for volume in pod.spec["volumes"]} | claimed.get(pod.owner, set())
@@ -298,15 +298,15 @@ def test_variables_are_known_settings(everything: Mapping[str, Rendered], pods: 
     for name, field in Settings.model_fields.items():
         aliases = getattr(field.validation_alias, "choices", [f"ADLOOM_{name.upper()}"])
         known |= {str(alias) for alias in aliases}
-    given = {variable["name"] for pod in pods for c in pod.containers for variable in c.get("env", [])}
+    variables = {variable["name"] for pod in pods for c in pod.containers for variable in c.get("env", [])}
     for rendering in everything.values():
-        given |= set(rendering.one("ConfigMap", "adloom")["data"])
-    assert given - known == set()
+        variables |= set(rendering.one("ConfigMap", "adloom")["data"])
+    assert variables - known == set()
 
 
 def test_stages_find_their_keys(overlay: Rendered) -> None:
     """Keys that the compiled pipelines read exist, or are documented as optional."""
-    wanted: set[str] = set()
+    expected: set[str] = set()
     for name in compiled_pipelines.NAMES:
         pods = compiled_pipelines.load_pipeline(name, ROOT / compiled_pipelines.FOLDER).platform["platforms"][
             "kubernetes"
@@ -314,10 +314,10 @@ def test_stages_find_their_keys(overlay: Rendered) -> None:
         for executor in pods["executors"].values():
             ours = [one for one in executor.get("secretAsEnv", []) if one["secretName"] == "adloom"]
             for source in [*executor.get("configMapAsEnv", []), *ours]:
-                wanted |= {pair.get("secretKey") or pair["configMapKey"] for pair in source["keyToEnv"]}
+                expected |= {pair.get("secretKey") or pair["configMapKey"] for pair in source["keyToEnv"]}
     there = set(overlay.one("ConfigMap", "adloom")["data"])
-    there |= {key for found in overlay.of("Secret") if found["metadata"]["name"] == "adloom" for key in found["data"]}
-    assert {key for key in wanted - there if f"`{key}`" not in PAGE} == set()
+    there |= {key for item in overlay.of("Secret") if item["metadata"]["name"] == "adloom" for key in item["data"]}
+    assert {key for key in expected - there if f"`{key}`" not in PAGE} == set()
 
 
 def test_params_load_and_name_the_running_image(everything: Mapping[str, Rendered], tmp_path: Path) -> None:
@@ -329,15 +329,15 @@ def test_params_load_and_name_the_running_image(everything: Mapping[str, Rendere
         image = params.load(tmp_path / f"{name}.yaml").pipeline.image
         [trigger] = [pod for pod in everything[name].pods if pod.component == "trigger"]
         assert image == trigger.containers[0]["image"]
-        given = yaml.safe_load(text)
-        given["pipeline"].pop("image", None)
-        assert given == shipped, f"{name}: other numbers than a laptop's"
+        values = yaml.safe_load(text)
+        values["pipeline"].pop("image", None)
+        assert values == shipped, f"{name}: differs from params.yaml"
         assert image.endswith(f"adloom-train:{VERSION[1]}")
 
 
 def test_image_tags_match_make_image() -> None:
-    named = [path for place in ("k8s", "pipelines/compiled") for path in (ROOT / place).rglob("*.yaml")]
-    words = [word for path in (*named, ROOT / "params.yaml") for word in path.read_text(encoding="utf-8").split()]
+    paths = [path for folder in ("k8s", "pipelines/compiled") for path in (ROOT / folder).rglob("*.yaml")]
+    words = [word for path in (*paths, ROOT / "params.yaml") for word in path.read_text(encoding="utf-8").split()]
     tags = {word.strip("},").rpartition(":")[2] for word in words if re.match(r"\S*adloom-(train|serve)(-gpu)?:", word)}
     tags |= {value.strip("},") for word, value in pairwise(words) if word == "newTag:"}
     assert VERSION

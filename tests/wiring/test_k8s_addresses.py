@@ -46,7 +46,7 @@ ELSEWHERE = {"ADLOOM_WEBHOOK_URL", "KUBERNETES_SERVICE_HOST"}  # set by a Secret
 @pytest.fixture(scope="module", params=["dev", "prod"])
 def overlay(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Rendered:
     return rendered_manifests.render(
-        rendered_manifests.tree(tmp_path_factory.mktemp("tree")) / "overlays" / request.param
+        rendered_manifests.copy_manifests(tmp_path_factory.mktemp("tree")) / "overlays" / request.param
     )
 
 
@@ -73,7 +73,7 @@ def target(overlay: Rendered, url: str) -> tuple[Peer, int]:
     if "." in host:
         return INTERNET, port
     spec = overlay.one("Service", host)["spec"]
-    [owner] = [found for found in overlay.pods if spec["selector"].items() <= found.labels.items()]
+    [owner] = [item for item in overlay.pods if spec["selector"].items() <= item.labels.items()]
     [entry] = [entry for entry in spec["ports"] if entry["port"] == port]
     [number] = [p["containerPort"] for c in owner.containers for p in c["ports"] if p["name"] == entry["targetPort"]]
     return Peer(owner.component, owner.labels), int(number)
@@ -145,7 +145,7 @@ def test_stages_reach_kubernetes(overlay: Rendered) -> None:
 def test_the_documented_policy_lets_traces_reach_a_collector(overlay: Rendered) -> None:
     page = (ROOT / "docs" / "how-to" / "kubernetes.md").read_text(encoding="utf-8")
     [text] = re.findall(r"cat >> k8s/overlays/prod/policies.yaml <<'END'\n(.*?)END\n", page, re.DOTALL)
-    [added] = [found for found in yaml.safe_load_all(text) if found]
+    [added] = [item for item in yaml.safe_load_all(text) if item]
     collector = Peer("collector", {"app": "collector"}, "observability")
     for component in USERS["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"]:
         assert not may(overlay.of("NetworkPolicy"), pod(component), collector, 4318)

@@ -67,10 +67,10 @@ WITHIN: dict[str, Table] = {
 
 @pytest.fixture(scope="module", params=WITHIN)
 def platform(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Rendered:
-    k8s = rendered_manifests.tree(tmp_path_factory.mktemp("tree"))
+    k8s = rendered_manifests.copy_manifests(tmp_path_factory.mktemp("tree"))
     overlay, _, component = request.param.partition("+")
     if component:
-        return rendered_manifests.render(rendered_manifests.combined(k8s, overlay, component))
+        return rendered_manifests.render(rendered_manifests.combine(k8s, overlay, component))
     return rendered_manifests.render(k8s / "overlays" / overlay)
 
 
@@ -104,10 +104,10 @@ def test_exactly_the_required_connections_are_allowed(platform: Rendered) -> Non
 
 
 def test_kubeflows_plugin_reaches_mlflow_only_with_its_component(tmp_path: Path) -> None:
-    k8s = rendered_manifests.tree(tmp_path)
+    k8s = rendered_manifests.copy_manifests(tmp_path)
     driver = Peer("driver", {"pipelines.kubeflow.org/v2_component": "true"})
     for component, open_ in ((None, False), ("mlflow-plugin", True)):
-        folder = rendered_manifests.combined(k8s, "overlays/dev", component) if component else k8s / "overlays" / "dev"
+        folder = rendered_manifests.combine(k8s, "overlays/dev", component) if component else k8s / "overlays" / "dev"
         platform = rendered_manifests.render(folder)
         [mlflow] = [Peer(pod.component, pod.labels) for pod in platform.pods if pod.component == "mlflow"]
         for peer in (driver, Peer("server", KFP), Peer("server of profiles", KFP, "kubeflow")):
@@ -162,12 +162,12 @@ def test_references_to_pods_and_services_resolve(platform: Rendered) -> None:
         backends = [path["backend"]["service"] for path in rule["http"]["paths"]]
         assert {b["name"]: {b["port"]["name"]} for b in backends}.items() <= services.items()
     for monitor in platform.of("ServiceMonitor"):
-        seen = {
+        services_monitored = {
             s["metadata"]["name"]
             for s in platform.of("Service")
             if selects(monitor["spec"]["selector"], s["metadata"]["labels"])
         }
-        assert seen == {"adloom-decide", "adloom-creatives", "adloom-trigger"}
+        assert services_monitored == {"adloom-decide", "adloom-creatives", "adloom-trigger"}
 
 
 def scalable(platform: Rendered) -> list[rendered_manifests.Pods]:

@@ -62,11 +62,11 @@ def export_metrics(app: ASGIApp) -> dict[str, list[dict[str, str]]]:
         client.post(trigger_server.TRIGGER, json={})
         client.post(trigger_server.TRIGGER, json={}, headers={"Authorization": f"Bearer {TOKEN}"})
         text = client.get("/metrics").text
-    found: dict[str, list[dict[str, str]]] = {}
+    samples: dict[str, list[dict[str, str]]] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            found.setdefault(sample.name, []).append(sample.labels)
-    return found
+            samples.setdefault(sample.name, []).append(sample.labels)
+    return samples
 
 
 def fail_trigger(pipeline: str, cause: str) -> TriggerResult:
@@ -82,10 +82,12 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
 def metrics(models: Models, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, str]]]:
     tokens = tokens_file(tmp_path_factory.mktemp("tokens"), TOKEN)
     log = open_log(Settings(home=tmp_path_factory.mktemp("home")), "shop")
-    found = export_metrics(server.create_named_app("decide", models, ServiceDependencies(PseudonymKeys(None), log=log)))
+    samples = export_metrics(
+        server.create_named_app("decide", models, ServiceDependencies(PseudonymKeys(None), log=log))
+    )
     for metric, labels in export_metrics(trigger_server.create_app(fail_trigger, Settings(tokens_file=tokens))).items():
-        found.setdefault(metric, []).extend(labels)
-    return found
+        samples.setdefault(metric, []).extend(labels)
+    return samples
 
 
 @pytest.mark.parametrize(("name", "expr"), [*alerts().items(), *panels()])
@@ -98,17 +100,17 @@ def test_queried_metrics_and_labels_exist(name: str, expr: str, metrics: dict[st
         labels = metrics[metric]
         assert set(matchers) <= set(labels[0]) | BY_PROMETHEUS, metric
         for label in set(matchers) - {"status", *BY_PROMETHEUS}:  # only some status codes occur in this test
-            known = {*ENDPOINTS, trigger_server.TRIGGER} if label == "path" else {found[label] for found in labels}
+            known = {*ENDPOINTS, trigger_server.TRIGGER} if label == "path" else {samples[label] for samples in labels}
             assert any(re.fullmatch(matchers[label], value) for value in known), f"{metric}: {label}={matchers[label]}"
         grouped = set(re.findall(r"\w+", " ".join(re.findall(r"by \(([^)]*)\)", expr))))
-        assert grouped <= {label for each in metrics.values() for found in each for label in found} | BY_PROMETHEUS
+        assert grouped <= {label for each in metrics.values() for samples in each for label in samples} | BY_PROMETHEUS
 
 
 def test_counters_in_alerts_start_at_zero(metrics: dict[str, list[dict[str, str]]]) -> None:
     """Prometheus sees no increase if a counter first appears with its first event."""
     watched = {"adloom_model_refused_total": {"model": set(MODELS)}, "adloom_log_dropped_total": {"reason": REASONS}}
-    for metric, wanted in watched.items():
-        for label, values in wanted.items():
+    for metric, expected in watched.items():
+        for label, values in expected.items():
             assert {labels[label] for labels in metrics[metric]} == values
 
 

@@ -17,7 +17,7 @@ from adloom.config import params
 from adloom.config.resources import COMPONENTS, Pipeline, PodResources, Toleration
 from adloom.kubeflow import compiled_pipelines
 from adloom.kubeflow.compiled_pipelines import CompiledPipeline, stage_name
-from pipelines.__main__ import compiled
+from pipelines.__main__ import compile_pipelines
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / compiled_pipelines.FOLDER
@@ -28,7 +28,7 @@ NETWORKED = {"snapshot", "prepare", "register", "score"}
 PATHS = {(task.removesuffix("-1"), output): path for path, (task, output) in ARTIFACTS.items()}
 
 
-def tasks(pipeline: CompiledPipeline) -> dict[str, Any]:
+def list_tasks(pipeline: CompiledPipeline) -> dict[str, Any]:
     """Return the tasks inside the exit handler, by name."""
     dags = [c["dag"]["tasks"] for c in pipeline.pipeline["components"].values() if "dag" in c]
     assert len(dags) == 1
@@ -40,7 +40,7 @@ def read_dvc_edges() -> dict[str, tuple[set[str], set[str]]]:
     """Return the inputs and params blocks of each task, derived from its stages in dvc.yaml."""
     result: dict[str, tuple[set[str], set[str]]] = {}
     outputs: dict[str, set[str]] = {}
-    for name, stage in stages().items():
+    for name, stage in list_stages().items():
         task = next((task for task, fused in FUSED.items() if name.partition("@")[0] in fused), name)
         reads, blocks = result.setdefault(task, (set(), set()))
         reads |= {dep.removesuffix("/manifest.json") for dep in stage["deps"] if dep != "sources.lock"}
@@ -51,7 +51,7 @@ def read_dvc_edges() -> dict[str, tuple[set[str], set[str]]]:
     return {task: (reads - outputs[task], blocks) for task, (reads, blocks) in result.items()}
 
 
-def stages() -> dict[str, Any]:
+def list_stages() -> dict[str, Any]:
     """Return the stages of dvc.yaml; evaluate is one stage per model."""
     result = {name: stage for name, stage in DVC.items() if name != "evaluate"}
     each = DVC["evaluate"]
@@ -66,7 +66,7 @@ def stages() -> dict[str, Any]:
 def read_kubeflow_edges() -> dict[str, tuple[set[str], set[str]]]:
     """Return the same for the compiled training pipeline, with the prepare tasks merged."""
     result: dict[str, tuple[set[str], set[str]]] = {}
-    for name, task in tasks(compiled_pipelines.load_pipeline("training", FOLDER)).items():
+    for name, task in list_tasks(compiled_pipelines.load_pipeline("training", FOLDER)).items():
         stage = stage_name(name)
         if stage in OUTSIDE:
             continue
@@ -82,7 +82,7 @@ def read_kubeflow_edges() -> dict[str, tuple[set[str], set[str]]]:
 
 @pytest.fixture(scope="module")
 def texts() -> dict[str, str]:
-    return compiled()
+    return compile_pipelines()
 
 
 @pytest.mark.parametrize("name", compiled_pipelines.NAMES)
@@ -125,7 +125,7 @@ def find_source_digests(task: str, everything: dict[str, Any]) -> set[str]:
 
 
 def test_new_orders_and_a_new_key_never_retrain_the_gan() -> None:
-    everything = tasks(compiled_pipelines.load_pipeline("training", FOLDER))
+    everything = list_tasks(compiled_pipelines.load_pipeline("training", FOLDER))
     assert find_source_digests("train-gan", everything) == find_source_digests("train-cnn", everything) == {"creatives"}
     assert find_source_digests("train-lstm", everything) == {"copy"}
     assert find_source_digests("segment", everything) == {"events", "privacy"}
@@ -185,7 +185,7 @@ def test_the_size_estimate_matches_a_measured_run() -> None:
 @pytest.mark.parametrize("name", compiled_pipelines.NAMES)
 def test_only_tasks_without_external_state_are_cached(name: str) -> None:
     pipeline = compiled_pipelines.load_pipeline(name, FOLDER)
-    everything = {**tasks(pipeline), **pipeline.pipeline["root"]["dag"]["tasks"]}
+    everything = {**list_tasks(pipeline), **pipeline.pipeline["root"]["dag"]["tasks"]}
     fresh = {stage_name(n) for n, task in everything.items() if not task.get("cachingOptions", {}).get("enableCache")}
     last = {"register"} if name == "training" else {"score"}
     assert fresh - {"exit_handler"} == {"snapshot", "finish", *last}
@@ -193,7 +193,7 @@ def test_only_tasks_without_external_state_are_cached(name: str) -> None:
 
 @pytest.mark.parametrize("name", compiled_pipelines.NAMES)
 def test_tasks_that_need_the_network_are_retried(name: str) -> None:
-    for task_name, task in tasks(compiled_pipelines.load_pipeline(name, FOLDER)).items():
+    for task_name, task in list_tasks(compiled_pipelines.load_pipeline(name, FOLDER)).items():
         retries = task.get("retryPolicy", {})
         networked = stage_name(task_name) in {*NETWORKED, "train_gan", "train_cnn", "train_lstm"}
         assert bool(retries) == networked

@@ -1,7 +1,7 @@
 """
-Provenance: drawn pictures say so themselves, in PNG text and in XMP.
+Provenance of generated pictures in PNG text and XMP.
 
-IPTC's digital source type `trainedAlgorithmicMedia` is what tools look for to tell pictures made by a model
+Tools recognise AI pictures by IPTC's digital source type `trainedAlgorithmicMedia`
 (IPTC Photo Metadata Standard 2023.2, "Digital Source Type").
 """
 
@@ -25,7 +25,7 @@ XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <?xpacket end="r"?>"""
 
 
-def stamp(png: bytes, facts: Mapping[str, str]) -> bytes:
+def add_provenance(png: bytes, facts: Mapping[str, str]) -> bytes:
     """Return the PNG with its source type and facts (such as model, category, seed) as text after its header."""
     description = "; ".join(f"{name}: {value}" for name, value in facts.items())
     xmp = XMP.format(source_type=SOURCE_TYPE, description=escape(description))

@@ -114,7 +114,7 @@ def test_files_that_pass_through_the_server_are_tried_and_nothing_is_left(
     one, two = check(served.uri)
     assert (one.name, two.name) == ("mlflow-ok", "mlflow-ok")
     assert one.found == f"MLflow at {served.uri}: version {mlflow_probe.client_version()}"
-    assert two.found == f"{served.uri}: read; a file at mlflow-artifacts:/0, written, read and deleted"
+    assert two.found == f"{served.uri}: read; a file at mlflow-artifacts:/0 was written, read and deleted"
     assert (made(served), server.keys(BUCKET, "")) == (before, keys)
 
 
@@ -136,7 +136,7 @@ def direct(served: MlflowServer) -> str:
 
 def test_files_that_go_to_s3_from_here_are_tried(served: MlflowServer, direct: str, check: Check, relay: Relay) -> None:
     found = check(served.uri, direct)
-    assert found[1].found == f"{served.uri}: read; a file at s3://{BUCKET}/direct, written, read and deleted"
+    assert found[1].found == f"{served.uri}: read; a file at s3://{BUCKET}/direct was written, read and deleted"
     relay.refuse()
     (_, told) = check(served.uri, direct, MLFLOW_S3_ENDPOINT_URL=relay.endpoint)
     assert told.name == "mlflow-files"
@@ -195,7 +195,7 @@ def test_another_version_is_told(check: Check) -> None:
         told, failed = check(uri)
     assert told.name == "mlflow-version"
     assert told.found == f"MLflow at {uri}: version 2.9.1, the client here is {mlflow_probe.client_version()}"
-    assert told.next_step == f"install {mlflow_probe.client_version()}"
+    assert mlflow_probe.client_version() in told.next_step
     assert (failed.name, failed.next_step) == ("mlflow-failed", "see the server's log")
 
 

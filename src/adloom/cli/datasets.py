@@ -3,7 +3,6 @@
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -62,7 +61,17 @@ def list_datasets(params_path: Path, as_json: bool) -> None:
     params, _ = load_context(params_path)
     stored = datasets.list_datasets(params.project, open_remote(Settings()))
     if as_json:
-        print_json([_to_dict(each) for each in stored])
+        print_json(
+            [
+                {
+                    "digest": each.digest,
+                    "pushed": each.written.isoformat(),
+                    "bytes": _count_bytes(each),
+                    "rows": _count_rows(each.dataset),
+                }
+                for each in stored
+            ]
+        )
         return
     for line in map(_format_dataset, stored) if stored else ["no datasets; `adloom dataset push` uploads one"]:
         click.echo(line)
@@ -140,11 +149,6 @@ def reproduce(run_id: str, into: Path | None) -> None:
     if first := next((row for row in rows if not row.equal), None):
         machines = "; ".join(reproduction.describe_differences(record)) or "the same CPU and packages"
         raise AdloomError(f"{first.name}: recorded {first.recorded}, here {first.here}; {machines}")
-
-
-def _to_dict(stored: StoredDataset) -> dict[str, Any]:
-    rows = _count_rows(stored.dataset)
-    return {"digest": stored.digest, "pushed": stored.written.isoformat(), "bytes": _count_bytes(stored), "rows": rows}
 
 
 def _format_dataset(stored: StoredDataset) -> str:

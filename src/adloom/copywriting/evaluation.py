@@ -140,7 +140,7 @@ def _write_category(
 def _tabulate_comparison(metrics: Metrics, order: int, unseen: int) -> Table:
     models = {
         "copywriter": ("bits_per_character", "distinct_2", "copied"),
-        "copywriter, not told the category": ("no_category_bits_per_character",),
+        "copywriter, not told the category": ("no_category_bits_per_character", "", ""),
         f"Kneser-Ney, {order} characters": (
             "kneser_ney_bits_per_character",
             "kneser_ney_distinct_2",
@@ -148,7 +148,7 @@ def _tabulate_comparison(metrics: Metrics, order: int, unseen: int) -> Table:
         ),
     }
     rows: list[list[str | float | int]] = [
-        [model, *(_format_interval(metrics.get(name)) for name in names), *[""] * (3 - len(names))]
+        [model, *(f"{m.value:.3f} [{m.low:.3f}, {m.high:.3f}]" if m else "" for m in map(metrics.get, names))]
         for model, names in models.items()
     ]
     caption = (
@@ -156,10 +156,6 @@ def _tabulate_comparison(metrics: Metrics, order: int, unseen: int) -> Table:
         f"included; {unseen} of these are in no training line. Copied: the share of sampled lines that trained it."
     )
     return Table("Against Kneser-Ney", caption, ["model", "bits per character", "distinct-2", "copied"], rows)
-
-
-def _format_interval(metric: Metric | None) -> str:
-    return "" if metric is None else f"{metric.value:.3f} [{metric.low:.3f}, {metric.high:.3f}]"
 
 
 def _list_sample_lines(

@@ -65,7 +65,9 @@ def evaluate(
     groups = {"drawn": generated, "test": test}
     near = {name: memorization.find_nearest(group.pixels, train.pixels) for name, group in groups.items()}
     samples = _memorization_samples(near["drawn"], memorization.copy_threshold(near["test"]))
-    sections: list[Section] = [_draw_sheet(generated, categories)]
+    sheet = [(name, generated.pixels[generated.category == number][:SHOWN]) for number, name in enumerate(categories)]
+    caption = "The first pictures drawn of each category, not selected."
+    sections: list[Section] = [Figure("Sample sheet", caption, figures.draw_rows(sheet))]
     if reader is not None:
         probabilities, embedding = read_pictures(reader, generated.pixels)
         judgement = Judgement(probabilities.argmax(1), embedding, read_pictures(reader, test.pixels)[1])
@@ -149,11 +151,6 @@ def _distance_samples(judgement: Judgement) -> dict[str, Sample]:
         "precision": Sample((distances.in_manifold(generated, real),), statistics.mean, "share"),
         "recall": Sample((distances.in_manifold(real, generated),), statistics.mean, "share"),
     }
-
-
-def _draw_sheet(generated: Creatives, categories: list[str]) -> Figure:
-    rows = [(name, generated.pixels[generated.category == number][:SHOWN]) for number, name in enumerate(categories)]
-    return Figure("Sample sheet", "The first pictures drawn of each category, not selected.", figures.draw_rows(rows))
 
 
 def _draw_misread(predicted: Int64Array, generated: Creatives, categories: list[str]) -> list[Section]:

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from adloom.arrays import UInt8Array
 from adloom.config.params import Source
 from adloom.data import pictures
-from adloom.data.contracts import CONTRACTS, PARSE_ERROR, Contract
+from adloom.data.contracts import CONTRACTS, PARSE_ERROR
 from adloom.errors import DataError
 
 ROWS_PER_CHUNK = 20_000
@@ -47,7 +47,8 @@ def read_source(root: Path, source: Source, table: str) -> Chunks:
         if contract.key and contract.key not in rows:
             rows[contract.key] = [f"{number:08}" for number in range(start, start + len(rows))]
         start += len(rows)
-        yield _order_columns(rows, contract)
+        ours = pd.Index([name for name in contract.select_columns(rows.columns) if name in rows])
+        yield pd.concat([rows[ours], rows.loc[:, ~rows.columns.isin(ours)]], axis=1)
     if not start:
         raise DataError(f"{source.uri} (ingest.{table}): no rows")
 
@@ -60,11 +61,6 @@ def _rename_columns(chunk: pd.DataFrame, columns: Mapping[str, str], label: str)
     renamed = chunk[list(columns.values())].set_axis(list(columns), axis=1)
     others = chunk.drop(columns=[c for c in chunk if c in columns or c in columns.values()])
     return pd.concat([renamed, others], axis=1)
-
-
-def _order_columns(rows: pd.DataFrame, contract: Contract) -> pd.DataFrame:
-    ours = pd.Index([name for name in contract.select_columns(rows.columns) if name in rows])
-    return pd.concat([rows[ours], rows.loc[:, ~rows.columns.isin(ours)]], axis=1)
 
 
 def _list_files(root: Path) -> list[Path]:

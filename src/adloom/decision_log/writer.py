@@ -66,7 +66,9 @@ class Writer:
             self._report_drops(dropped)
         if self._segment and self._is_due(self._segment):
             self._rotate(last=False)
-        self._measure_folder()
+        if time.monotonic() - self._measured_at >= DISK_CHECK_SECONDS:
+            self._measured_at = time.monotonic()
+            self.over_limit = self._folder.total_bytes() > self._limits.disk
 
     def close(self) -> bool:
         """End the log; return False if lines remain."""
@@ -136,11 +138,6 @@ class Writer:
             if self._append(gap):
                 self._reported[reason] += count
                 self._counters.reported = self._reported.total()
-
-    def _measure_folder(self) -> None:
-        if time.monotonic() - self._measured_at >= DISK_CHECK_SECONDS:
-            self._measured_at = time.monotonic()
-            self.over_limit = self._folder.total_bytes() > self._limits.disk
 
     def _log_error(self, error: OSError | None) -> None:
         if error and not self.disk_full:

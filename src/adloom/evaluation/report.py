@@ -124,12 +124,19 @@ def _build_panel(name: str, model: Model, rules: list[MetricRule]) -> Panel:
 def _build_gauge(rule: MetricRule, metric: Metric | None) -> Gauge:
     term, at_least = glossary.find_term(rule.metric), rule.at_least is not None
     bar = get_bar(rule)
-    target = f"{'at least' if at_least else 'at most'} {_format_bar(bar, metric.unit if metric else '')}"
+    number = f"{100 * bar:g}{PERCENT}" if metric and metric.unit == "share" else f"{bar:,g}"
+    target = f"{'at least' if at_least else 'at most'} {number}"
     if metric is None:
         return Gauge(term, "not measured", "", target, None, None, at_least)
-    number = _to_number(rule.metric, metric)
+    measured = _to_number(rule.metric, metric)
     return Gauge(
-        term, number.value, number.interval, target, meets_bar(metric.value, rule), _scale_points(metric, bar), at_least
+        term,
+        measured.value,
+        measured.interval,
+        target,
+        meets_bar(metric.value, rule),
+        _scale_points(metric, bar),
+        at_least,
     )
 
 
@@ -155,10 +162,6 @@ def _format_number(value: float, unit: str) -> str:
     if unit == "count":
         return _format_count(round(value))
     return f"{value:.3f}" if abs(value) >= 0.01 or value == 0 else f"{value:.2g}"
-
-
-def _format_bar(bar: float, unit: str) -> str:
-    return f"{100 * bar:g}{PERCENT}" if unit == "share" else f"{bar:,g}"
 
 
 def _format_count(value: int) -> str:

@@ -15,7 +15,7 @@ import yaml
 
 from adloom.config.models import MODELS
 from adloom.config.params import TABLES, Ingest, Params, Period, Prepare
-from adloom.config.resources import COMPILED_FOLDER, Pipeline, PodResources, Toleration
+from adloom.config.resources import COMPILED_FOLDER, Pipeline, PodResources
 from adloom.errors import ConfigError
 from adloom.stages.sources_lock import SourcesLock
 
@@ -55,7 +55,8 @@ class CompiledPipeline:
             }
             training = None
             if stage_name(label) in distributed:
-                resources, training = _waiting_resources(pipeline, resources), resources
+                training, minutes = resources, resources.timeout_minutes + SCHEDULING_MINUTES
+                resources = pipeline.default.model_copy(update={"gpu": 0, "timeout_minutes": minutes})
             executor["container"] = kept | _container(pipeline.image, resources, training)
             others = {key: value for key, value in pods.get(label, {}).items() if key not in SCHEDULING_KEYS}
             pods[label] = others | _scheduling(resources)
@@ -154,12 +155,6 @@ def _container(image: str, resources: PodResources, training: PodResources | Non
     return {"image": image, "resources": _limits(resources)} | env
 
 
-def _waiting_resources(pipeline: Pipeline, training: PodResources) -> PodResources:
-    return pipeline.default.model_copy(
-        update={"gpu": 0, "timeout_minutes": training.timeout_minutes + SCHEDULING_MINUTES}
-    )
-
-
 def _limits(resources: PodResources) -> Spec:
     """Return equal requests and limits, so that a pod has guaranteed resources."""
     limits = {"resourceCpuLimit": resources.cpu, "resourceMemoryLimit": resources.memory}
@@ -174,10 +169,10 @@ def _scheduling(resources: PodResources) -> Spec:
     if resources.node_selector:
         scheduling["nodeSelector"] = {"labels": dict(resources.node_selector)}
     if resources.tolerations:
-        scheduling["tolerations"] = [_toleration(toleration) for toleration in resources.tolerations]
+        scheduling["tolerations"] = [
+            {"key": each.key, "effect": each.effect, "operator": "Exists"}
+            if each.value is None
+            else {"key": each.key, "effect": each.effect, "operator": "Equal", "value": each.value}
+            for each in resources.tolerations
+        ]
     return scheduling
-
-
-def _toleration(toleration: Toleration) -> Spec:
-    operator = {"operator": "Exists"} if toleration.value is None else {"operator": "Equal", "value": toleration.value}
-    return {"key": toleration.key, "effect": toleration.effect, **operator}

@@ -1,6 +1,6 @@
 """The namespace of the runs: refused and failed pods, as far as Kubernetes permits to read them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,8 +30,11 @@ class RunNamespace:
 
     def find_restriction(self) -> str:
         """Return that Pod Security will refuse the stages' pods, and the fix; "" if it will not."""
-        labels = self._labels()
-        if labels.get(ENFORCED) != "restricted" or self._runs_as_non_root() is not False:
+        namespace = self._read(lambda: self.api.read_namespace(self.name, _request_timeout=TIMEOUT))
+        if ((namespace and namespace.metadata.labels) or {}).get(ENFORCED) != "restricted":
+            return ""
+        config = self._read(lambda: self.api.read_namespaced_config_map(CONFIG, self.name, _request_timeout=TIMEOUT))
+        if config is None or (config.data or {}).get(SWITCH) == "true":  # None: unknown
             return ""
         return f"namespace {self.name}: enforces Pod Security restricted, which refuses the stages' pods; {ADVICE}"
 
@@ -62,15 +65,6 @@ class RunNamespace:
     def find_problem(self, run: PipelineRun) -> str:
         """Return why pods of a run are or will be refused, "" if that is unknown."""
         return self.find_refusal(run.created) or self.find_restriction()
-
-    def _labels(self) -> Mapping[str, str]:
-        namespace = self._read(lambda: self.api.read_namespace(self.name, _request_timeout=TIMEOUT))
-        return (namespace and namespace.metadata.labels) or {}
-
-    def _runs_as_non_root(self) -> bool | None:
-        """Return whether KFP runs stages as non-root, None if that is unknown."""
-        config = self._read(lambda: self.api.read_namespaced_config_map(CONFIG, self.name, _request_timeout=TIMEOUT))
-        return None if config is None else (config.data or {}).get(SWITCH) == "true"
 
     def _read(self, ask: Callable[[], Any]) -> Any:
         from kubernetes.client import ApiException

@@ -62,8 +62,9 @@ class MlflowRegistry:
         """Record the alias event first, then set the alias."""
         with self._server.translate_errors(f"let {alias} mean {model} {version}"):
             event = AliasEvent(alias, version, reason, by, datetime.now(UTC))
+            text = json.dumps({**asdict(event), "at": event.at.isoformat(timespec="seconds")}, ensure_ascii=False)
             self._server.client.get_model_version(self._name(model), str(version))
-            self._server.client.set_registered_model_tag(self._name(model), self._next_tag(model), _to_json(event))
+            self._server.client.set_registered_model_tag(self._name(model), self._next_tag(model), text)
             return self._apply_last_event(model, alias)
 
     def alias_events(self, model: str) -> list[AliasEvent]:
@@ -142,13 +143,5 @@ def _to_version(model: str, stored: Any, aliases: Mapping[str, str]) -> ModelVer
 
 
 def _read_events(tags: Mapping[str, str]) -> list[AliasEvent]:
-    return [_from_json(tags[name]) for name in sorted(tags) if name.startswith(EVENT_PREFIX)]
-
-
-def _to_json(event: AliasEvent) -> str:
-    return json.dumps({**asdict(event), "at": event.at.isoformat(timespec="seconds")}, ensure_ascii=False)
-
-
-def _from_json(text: str) -> AliasEvent:
-    fields = json.loads(text)
-    return AliasEvent(**{**fields, "at": datetime.fromisoformat(fields["at"])})
+    events = [json.loads(tags[name]) for name in sorted(tags) if name.startswith(EVENT_PREFIX)]
+    return [AliasEvent(**{**event, "at": datetime.fromisoformat(event["at"])}) for event in events]

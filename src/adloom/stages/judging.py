@@ -15,7 +15,7 @@ from adloom.context import StageContext
 from adloom.errors import ArtifactError
 from adloom.evaluation.gate import Differences, decide
 from adloom.evaluation.intervals import bootstrap_difference
-from adloom.evaluation.metric import Comparison, Metric, Sample
+from adloom.evaluation.metric import Metric, Sample
 from adloom.evaluation.sections import read_metrics
 from adloom.registry import pairing
 from adloom.registry.base import ModelVersion, fetch_verified, find_digest
@@ -108,16 +108,12 @@ def _measure_differences(
     shared = [name for name in margins if name in evaluation.samples and name in rivals]
     pairs = {name: (evaluation.samples[name], rivals[name]) for name in shared}
     return {
-        name: _compare(ours, theirs, margins[name], params)
+        name: ours.compare(ours, theirs, margins[name])
+        if ours.compare
+        else bootstrap_difference(ours, theirs, params.evaluate.bootstraps, params.evaluate.seed)
         for name, (ours, theirs) in pairs.items()
         if ours.rows == theirs.rows  # a model may measure a metric on rows of its own, such as lines it wrote
     }
-
-
-def _compare(ours: Sample, theirs: Sample, margin: float, params: Register) -> Metric | Comparison:
-    if ours.compare:
-        return ours.compare(ours, theirs, margin)
-    return bootstrap_difference(ours, theirs, params.evaluate.bootstraps, params.evaluate.seed)
 
 
 def _measure_champion(

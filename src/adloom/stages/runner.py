@@ -3,7 +3,7 @@
 import importlib
 import tempfile
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -49,7 +49,10 @@ def run_stage(stage: str, paths: Mapping[str, str], block: ConfigModel, context:
         local = {n: scratch / n if n in remote else Path(p) for n, p in _select_paths(module.Outputs, paths)}
         outputs = module.Outputs(**local)
         for field in fields(outputs):
-            stack.enter_context(_lock_output(getattr(outputs, field.name), context.home))
+            output: Path = getattr(outputs, field.name)
+            lock = str(output.absolute()).strip("/").replace("/", "-")
+            message = f"{output}: another run is writing it; wait for that run or stop it"
+            stack.enter_context(exclusive_lock(context.home / "locks" / f"{lock}.lock", message))
         try:
             metrics: Metrics = module.run(inputs, outputs, block, context)
         except WorkerExit:
@@ -63,9 +66,3 @@ def run_stage(stage: str, paths: Mapping[str, str], block: ConfigModel, context:
 
 def _select_paths(kind: type, paths: Mapping[str, str]) -> list[tuple[str, str]]:
     return [(field.name, paths[field.name]) for field in fields(kind) if field.name in paths]
-
-
-def _lock_output(output: Path, home: Path) -> AbstractContextManager[None]:
-    name = str(output.absolute()).strip("/").replace("/", "-")
-    message = f"{output}: another run is writing it; wait for that run or stop it"
-    return exclusive_lock(home / "locks" / f"{name}.lock", message)

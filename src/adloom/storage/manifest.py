@@ -72,9 +72,10 @@ def draft(target: Path, stage: str, params: ConfigModel, inputs: Mapping[str, Pa
     try:
         draft = Draft(partial)
         yield draft
+        paths = sorted(path for path in partial.rglob("*") if path.is_file())
         manifest = Manifest(
             stage=stage,
-            files=_hash_files(partial),
+            files={str(p.relative_to(partial)): File(sha256=sha256(p), bytes=p.stat().st_size) for p in paths},
             rows=draft.rows,
             facts=draft.facts,
             params=params.digest(),
@@ -153,11 +154,6 @@ def _create_partial(target: Path) -> Path:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     return partial
-
-
-def _hash_files(folder: Path) -> dict[str, File]:
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(p.relative_to(folder)): File(sha256=sha256(p), bytes=p.stat().st_size) for p in paths}
 
 
 def _publish(partial: Path, target: Path, manifest: Manifest) -> None:

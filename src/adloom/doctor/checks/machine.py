@@ -65,7 +65,8 @@ def _nearest_existing(folder: Path) -> Path:
 
 def check_memory(context: DoctorContext, cgroups: Path = CGROUPS) -> Iterator[Finding]:
     """Compare memory with the minimum, and with the stages' memory on Kubernetes."""
-    have = min(_limit(cgroups), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    limit = _read(cgroups / "memory.max") or _read(cgroups / "memory" / "memory.limit_in_bytes")  # cgroups 2 or 1
+    have = min(int(limit) if limit.isdigit() else UNLIMITED, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     least = LEAST[context.can_train]
     if have < least:
         yield Kind.MEMORY_SHORT(
@@ -86,11 +87,10 @@ def check_memory(context: DoctorContext, cgroups: Path = CGROUPS) -> Iterator[Fi
 def check_cpus(context: DoctorContext, cgroups: Path = CGROUPS) -> Iterator[Finding]:
     """Compare CPUs with the configured threads."""
     have = min(_quota(cgroups), len(os.sched_getaffinity(0)))
-    threads = (
-        _threads(context.valid_params)
-        if context.can_train
-        else {"ADLOOM_SERVE_THREADS": context.settings.serve_threads}
-    )
+    threads = {"ADLOOM_SERVE_THREADS": context.settings.serve_threads}
+    if context.can_train:
+        blocks = dict(context.valid_params or ())
+        threads = {f"{name}.threads": block.threads for name, block in blocks.items() if hasattr(block, "threads")}
     too_many = [f"{name} ({count})" for name, count in threads.items() if count > have]
     if too_many:
         yield Kind.CPU_FEW(
@@ -139,20 +139,10 @@ def _memory_by_stage(params: Params | None) -> dict[str, str]:
     return {"any other stage": params.pipeline.default.memory, **own}
 
 
-def _threads(params: Params | None) -> dict[str, int]:
-    return {f"{name}.threads": block.threads for name, block in params or () if hasattr(block, "threads")}
-
-
 def _parse_bytes(memory: str) -> int:
     """Parse a quantity of Kubernetes."""
     number = memory.rstrip("KMGTPi")
     return int(float(number) * UNITS[memory[len(number) :]])
-
-
-def _limit(cgroups: Path) -> int:
-    """Return this container's memory limit in bytes, from cgroups version 2 or 1."""
-    limit = _read(cgroups / "memory.max") or _read(cgroups / "memory" / "memory.limit_in_bytes")
-    return int(limit) if limit.isdigit() else UNLIMITED
 
 
 def _quota(cgroups: Path) -> float:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from adloom.config.params import TABLES, Params
-from adloom.config.settings import Settings
 from adloom.doctor.context import DoctorContext
 from adloom.doctor.finding import Finding, Kind, StopCheck
 from adloom.doctor.s3_probe import S3Probe
@@ -27,8 +26,10 @@ class Use:
 
 def check(context: DoctorContext) -> Iterator[Finding]:
     """Check every S3 URI of params.yaml and the environment."""
-    uses = [*_read_params(context.valid_params), *_read_settings(context.settings)]
-    endpoint = context.settings.s3_endpoint
+    settings = context.settings
+    uris = {"ADLOOM_DVC_REMOTE": settings.dvc_remote, "ADLOOM_CHECKPOINT_URI": settings.checkpoint_uri}
+    written = [Use(uri, name, written=True) for name, uri in uris.items() if uri and uri.startswith(SCHEME)]
+    uses, endpoint = [*_read_params(context.valid_params), *written], settings.s3_endpoint
     if not uses and not endpoint:
         yield Kind.S3_NOT_ASKED("neither params.yaml nor the environment has a URI in S3")
         return
@@ -99,8 +100,3 @@ def _read_params(params: Params | None) -> Iterator[Use]:
     yield from (Use(uri, role, written=False) for role, uri in read.items() if uri.startswith(SCHEME))
     if params.score.to.startswith(SCHEME):
         yield Use(params.score.to, "score.to", written=True)
-
-
-def _read_settings(settings: Settings) -> Iterator[Use]:
-    uris = {"ADLOOM_DVC_REMOTE": settings.dvc_remote, "ADLOOM_CHECKPOINT_URI": settings.checkpoint_uri}
-    yield from (Use(uri, name, written=True) for name, uri in uris.items() if uri and uri.startswith(SCHEME))

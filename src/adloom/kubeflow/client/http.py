@@ -143,15 +143,16 @@ class HttpKubeflowClient:
         reference = run.pipeline_version_reference
         is_known = reference is not None and reference.pipeline_version_id
         version = PipelineVersion(reference.pipeline_id, reference.pipeline_version_id) if is_known else None
-        details = version and self._get_version(version)
+        details, arguments = version and self._get_version(version), _read_arguments(run)
+        origin = f"schedule {run.recurring_run_id}" if run.recurring_run_id else DEFAULT_REASON
         return PipelineRun(
             run_id=run.run_id,
             title=run.display_name,
             state=run.state or "PENDING",
             created=run.created_at,
-            arguments=_read_arguments(run),
+            arguments=arguments,
             digest=(details and details.display_name) or "",
-            reason=_read_reason(run),
+            reason=str(run.description or arguments.get("reason") or origin),
             url=f"{self._ui}/#/runs/details/{run.run_id}" if self._ui else None,
             message=_read_error(run),
             version=version,
@@ -207,11 +208,6 @@ def _to_schedule(recurring_run: Any) -> Schedule:
         version_id=(reference and reference.pipeline_version_id) or "",
         arguments=_read_arguments(recurring_run),
     )
-
-
-def _read_reason(run: Any) -> str:
-    origin = f"schedule {run.recurring_run_id}" if run.recurring_run_id else DEFAULT_REASON
-    return str(run.description or _read_arguments(run).get("reason") or origin)
 
 
 def _read_error(item: Any) -> str:

@@ -27,12 +27,16 @@ def generate(request: GenerateRequest, models: Models) -> GenerateAnswer:
     z = np.random.default_rng([seed, category]).standard_normal((request.n, gan.model.latent), np.float32)
     pixels = pictures.to_pixels(gan.model(z, np.full(request.n, category, np.int64)))
     facts = {"model": gan.origin.digest, "category": request.category, "seed": str(seed)}
+    stamped = [
+        content_credentials.add_provenance(png, {**facts, "number": str(i)})
+        for i, png in enumerate(pictures.encode_pngs(pixels))
+    ]
     return GenerateAnswer(
         model=gan.origin,
         category=request.category,
         seed=seed,
         source_type=content_credentials.SOURCE_TYPE,
-        pictures=[_encode(png, {**facts, "number": str(i)}) for i, png in enumerate(pictures.encode_pngs(pixels))],
+        pictures=[base64.b64encode(png).decode() for png in stamped],
     )
 
 
@@ -82,7 +86,3 @@ def _count_tokens(prompt: str, model: Writer) -> int:
 
 def _draw_seed(seed: int | None) -> int:
     return secrets.randbits(32) if seed is None else seed
-
-
-def _encode(png: bytes, facts: dict[str, str]) -> str:
-    return base64.b64encode(content_credentials.add_provenance(png, facts)).decode()

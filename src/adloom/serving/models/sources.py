@@ -4,6 +4,7 @@ import logging
 import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -113,12 +114,8 @@ def _start_fetch(
     if version is None:
         return UnavailableModel(missing)
     what = f"the files of {version.model} {version.version}"
-    return version, TimedCall(seconds, what, lambda: _fetch(registry, cache, version))
-
-
-def _fetch(registry: Registry, cache: BundleCache, version: ModelVersion) -> Path:
-    cached = cache.find(version.digest)
-    return cached or cache.add(version.digest, lambda folder: fetch_verified(registry, version, folder))
+    add = partial(cache.add, version.digest, lambda folder: fetch_verified(registry, version, folder))
+    return version, TimedCall(seconds, what, lambda: cache.find(version.digest) or add())
 
 
 def _finish_fetch(version: ModelVersion, call: TimedCall[Path]) -> ModelArtifact | UnavailableModel:

@@ -29,7 +29,7 @@ from adloom.storage import manifest
 
 KNOWN = [f"creative-{i}" for i in range(DIMENSIONS)]
 
-PLAIN: dict[str, Any] = {"placement": "side", "candidates": KNOWN}
+PLAIN: dict[str, Any] = {"placement": "side", "candidates": KNOWN, "tmax_ms": 60_000}  # in time on any machine
 
 NOBODY = Models({}, {"policy": "not yet"})
 

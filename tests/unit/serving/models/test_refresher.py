@@ -27,7 +27,7 @@ from adloom.serving.segments import PseudonymKeys
 from adloom.storage import manifest
 
 NAMES = ["audience", "policy"]
-PLAIN = {"placement": "side", "candidates": ["creative-0", "creative-1"], "user_id": "1"}
+PLAIN = {"placement": "side", "candidates": ["creative-0", "creative-1"], "user_id": "1", "tmax_ms": 60_000}
 
 
 class Shop:

@@ -103,9 +103,9 @@ class TriggerQueue:
         """Scan once more after the cool-down."""
         self.close()
         seconds = max((until - datetime.now(UTC)).total_seconds(), 0)
-        self._postponed = asyncio.get_running_loop().call_later(seconds, self._resume, causes)
+        self._postponed = asyncio.get_running_loop().call_later(seconds, self._scan_postponed, causes)
 
-    def _resume(self, causes: list[str]) -> None:
+    def _scan_postponed(self, causes: list[str]) -> None:
         self.causes = [*causes, *(cause for cause in self.causes if cause not in causes)]
         self._resumed = asyncio.ensure_future(self.submit(""))  # the loop itself keeps no reference to it
         self._resumed.add_done_callback(lambda task: task.exception())

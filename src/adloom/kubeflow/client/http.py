@@ -119,10 +119,10 @@ class HttpKubeflowClient:
             "runtime_config": self._models.V2beta1RuntimeConfig(parameters=dict(request.arguments)),
         }
 
-    def _ensure(self, path: str, name: str, model: str, body: dict[str, Any]) -> Any:
+    def _ensure(self, path: str, name: str, model_class: str, body: dict[str, Any]) -> Any:
         return _find_or_create(
             lambda: self._find(path, name),
-            lambda: self._api.call("POST", path, model, body=getattr(self._models, model)(**body)),
+            lambda: self._api.call("POST", path, model_class, body=getattr(self._models, model_class)(**body)),
         )
 
     def _find(self, path: str, name: str) -> Any:

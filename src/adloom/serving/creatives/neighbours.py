@@ -9,6 +9,7 @@ from adloom.arrays import Float32Array, Int64Array
 from adloom.serving.models.loader import ReferenceEmbeddings
 
 GROUPS = 512  # of creatives; only groups with the highest maxima are searched
+COLUMNS = 16  # OpenBLAS multiplies by 16 columns in less time than by 9 to 15
 
 
 class Neighbours(NamedTuple):
@@ -34,10 +35,12 @@ def _group_similarities(embeddings: Float32Array, known: ReferenceEmbeddings) ->
     """Return similarities (level, group, picture) of the rows level * groups + group, -inf behind the last row."""
     rows, pictures = len(known.embedding), len(embeddings)
     groups = min(GROUPS, rows)
-    similarity = np.empty((-(-rows // groups) * groups, pictures), np.float32)
-    np.matmul(known.embedding, embeddings.T, out=similarity[:rows])  # faster than its transpose
+    columns = COLUMNS if COLUMNS // 2 < pictures < COLUMNS else pictures
+    similarity = np.empty((-(-rows // groups) * groups, columns), np.float32)
+    padded = np.pad(embeddings, ((0, columns - pictures), (0, 0)))
+    np.matmul(known.embedding, padded.T, out=similarity[:rows])  # faster than its transpose
     similarity[rows:] = -np.inf
-    return similarity.reshape(-1, groups, pictures)
+    return similarity.reshape(-1, groups, columns)[:, :, :pictures]
 
 
 def _find_candidates(similarity: Float32Array, most: int) -> tuple[Int64Array, Int64Array, Float32Array]:

@@ -14,11 +14,11 @@ def reference(embedding: object) -> ReferenceEmbeddings:
 
 
 @pytest.mark.parametrize("creatives", [0, 1, 7, GROUPS - 1, GROUPS, GROUPS + 1, 2 * GROUPS, 5000])
+@pytest.mark.parametrize("counts", [[0, 1, 3, 20], [3] * 12])
 @pytest.mark.parametrize("values", [2, 1000])  # of few values many are equal
-def test_the_most_similar_of_many_and_the_first_of_equals(creatives: int, values: int) -> None:
-    similarity = np.random.default_rng(5).integers(-values, values, (creatives, 4)).astype(np.float32)
-    counts = [0, 1, 3, 20]
-    nearest = find_nearest(np.eye(4, dtype=np.float32), reference(similarity.reshape(-1, 4)), counts)
+def test_the_most_similar_of_many_and_the_first_of_equals(creatives: int, counts: list[int], values: int) -> None:
+    similarity = np.random.default_rng(5).integers(-values, values, (creatives, len(counts))).astype(np.float32)
+    nearest = find_nearest(np.eye(len(counts), dtype=np.float32), reference(similarity), counts)
     for column, count, neighbours in zip(similarity.T, counts, nearest, strict=True):
         expected = np.argsort(-column, kind="stable")[:count]
         assert neighbours.row.tolist() == expected.tolist()

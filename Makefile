@@ -33,8 +33,8 @@ docs: install ## build the documentation into site/; broken links are errors
 test: install ## all tests except those of images; tests of one file share a worker and its fixtures
 	pytest -n auto --dist loadfile
 
-test-unit: install ## unit and wiring tests, in about a minute
-	pytest -n auto --dist loadfile tests/unit tests/wiring
+test-unit: install ## the quick unit tests, in about a minute; no servers, trainings or simulations
+	pytest -n auto --dist loadfile -m "not slow" tests/unit
 
 parity: install $(if $(filter container,$(RUNNERS)),image) ## compare the artifacts of DVC, processes and containers byte by byte
 	python tests/parity.py $(RUNNERS)

@@ -60,12 +60,14 @@ def test_a_refused_connection(ask: Ask, listener: socket.socket) -> None:
     assert said(ask, address(listener)) == "Connection refused"
 
 
+@pytest.mark.slow
 def test_a_connection_without_an_answer_names_the_port(ask: Ask) -> None:
     with silent_port() as port:
         closed = f"Connection to 127.0.0.1 timed out (a network policy or a firewall may close port {port})"
         assert said(ask, f"http://127.0.0.1:{port}") in (closed, "timed out")  # urllib's own words
 
 
+@pytest.mark.slow
 def test_a_missing_answer(ask: Ask, listener: socket.socket) -> None:
     listener.listen(8)
     assert said(ask, address(listener)) in ("Read timed out", "timed out")

@@ -28,6 +28,7 @@ print(json.dumps([sorted(pools), pyarrow.cpu_count(), torch.get_num_threads(), r
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("when", "count", "blas"), [("early", 1, 0), ("late", 1, 0), ("early", 3, 1)])
 def test_every_library_keeps_the_limit(when: str, count: int, blas: int) -> None:
     command = [sys.executable, "-c", SCRIPT, when, str(count), str(blas)]

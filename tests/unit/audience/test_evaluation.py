@@ -13,6 +13,8 @@ from adloom.errors import DataError
 from adloom.evaluation.intervals import bootstrap_difference
 from adloom.evaluation.metric import Evaluation, Figure, Table
 
+pytestmark = pytest.mark.slow
+
 PARAMS = Segment(segments_min=3, segments_max=3, min_segment_size=20, bootstraps=4, sample=200)
 JUDGE = Evaluate(bootstraps=50)
 CANDIDATE = {

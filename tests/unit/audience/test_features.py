@@ -23,6 +23,7 @@ THREE = [
 ]
 
 
+@pytest.mark.slow
 def test_features_of_three_users_by_hand() -> None:
     users = compute_features(events(THREE), CUT, "purchase")
     assert list(users["user_id"]) == ["a", "b", "c"]
@@ -59,11 +60,13 @@ def test_a_value_too_large_to_add_up_is_refused() -> None:
         compute_features(events([("a", "2025-12-01", 1e40)]), CUT, "purchase")
 
 
+@pytest.mark.slow
 def test_purchases_after_2038_have_the_right_age() -> None:
     late = pd.Timestamp("2100-01-11", tz="UTC")
     assert to_matrix(compute_features(events([("a", "2100-01-01", 1.0)]), late, "purchase"))[0, 0] == 10
 
 
+@pytest.mark.slow
 def test_the_time_zone_of_the_machine_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = compute_features(events(THREE), CUT, "purchase")
     monkeypatch.setenv("TZ", "America/New_York")
@@ -75,6 +78,7 @@ def test_the_time_zone_of_the_machine_does_not_matter(monkeypatch: pytest.Monkey
         time.tzset()
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(order=st.permutations(range(40)))
 def test_the_order_of_rows_does_not_matter(order: list[int]) -> None:

@@ -23,6 +23,7 @@ def equal(one: Segmenter, other: Segmenter) -> bool:
     return one.names == other.names and one.prototypes.tobytes() == other.prototypes.tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", SETTING)
 def test_three_known_groups_are_found_and_numbered_by_value(algorithm: str) -> None:
     users = features(shop(240))

@@ -85,6 +85,7 @@ def test_verdicts_say_why() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_toy_shop_is_measured() -> None:
     rows = shop(240)
     params = Segment(segments_min=3, segments_max=4, min_segment_size=20, bootstraps=3, sample=200)
@@ -103,6 +104,7 @@ def test_a_toy_shop_is_measured() -> None:
     assert segmenter.names == ("segment-1", "segment-2", "segment-3")
 
 
+@pytest.mark.slow
 def test_without_later_purchases_there_is_no_auc() -> None:
     rows = shop(90)
     early = rows[rows["timestamp"] < "2025-01-20"]

@@ -10,6 +10,7 @@ from adloom.config.params import Segment
 PARAMS = Segment(segments_min=3, segments_max=6, min_segment_size=5, bootstraps=4, sample=200)
 
 
+@pytest.mark.slow
 def test_true_segments_are_refitted_and_too_many_are_not() -> None:
     users, ticks = features(shop(240)), []
     segmenters = fit.fit_segmenters(users, "kmeans", [3, 6], PARAMS, seed=1)

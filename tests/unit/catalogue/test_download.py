@@ -177,6 +177,7 @@ def test_without_a_network_every_origin_is_named_with_its_failure(fetch: Fetch, 
     assert [path.name for path in tmp_path.iterdir()] == ["shop.lock"]
 
 
+@pytest.mark.slow
 def test_silent_ports_fail_in_time_and_are_named(fetch: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "TIMEOUT", 0.5)
     with silent_port() as first, silent_port() as second:

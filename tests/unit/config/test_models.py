@@ -39,6 +39,7 @@ def test_the_gate_has_rules_for_every_model() -> None:
     assert [gate.rules(name)[0].metric for name in MODELS] == list(MODELS)
 
 
+@pytest.mark.slow
 def test_a_model_that_is_only_a_row_and_a_stage_goes_the_whole_way(tmp_path: Path) -> None:
     command = [sys.executable, "-c", GO, str(tmp_path)]
     result = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)

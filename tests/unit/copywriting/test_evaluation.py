@@ -79,12 +79,14 @@ def test_sections_show_the_comparison_curves_lines_and_worst_cases(evaluation: E
     assert bits == sorted(bits, reverse=True)
 
 
+@pytest.mark.slow
 def test_rows_without_categories_are_measured_too() -> None:
     evaluation = evaluate(Bigram(WORDS), WORDS, table(None), [], PARAMS, HISTORY)
     assert set(evaluation.metrics) == NAMES
     assert evaluation.sections[-1].rows[0][1] == ""  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_a_writer_of_nothing_readable_is_still_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("adloom.copywriting.evaluation.MAX_LENGTH", 20)  # every line is given up at that length
     write = Bigram(WORDS, smoothing=1e-6)

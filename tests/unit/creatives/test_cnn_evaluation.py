@@ -52,6 +52,7 @@ def test_calibration_error_by_hand() -> None:
     assert cnn_evaluation.calibration_error(np.ones(4), np.ones(4), ONES) == 0
 
 
+@pytest.mark.slow
 def test_an_evaluation_names_every_metric_and_shows_the_mistake() -> None:
     evaluation = cnn_evaluation.evaluate(read, rows(), CATEGORIES, PARAMS, HISTORY)
     values = {name: metric.value for name, metric in evaluation.metrics.items()}
@@ -77,11 +78,13 @@ def test_an_evaluation_names_every_metric_and_shows_the_mistake() -> None:
     assert all(section.png.startswith(b"\x89PNG") for section in evaluation.sections if isinstance(section, Figure))
 
 
+@pytest.mark.slow
 def test_figures_have_equal_bytes_each_time() -> None:
     first, second = (cnn_evaluation.evaluate(read, rows(), CATEGORIES, PARAMS, HISTORY) for _ in range(2))
     assert first.sections == second.sections
 
 
+@pytest.mark.slow
 def test_a_reader_without_mistakes_has_no_worst_cases() -> None:
     evaluation = cnn_evaluation.evaluate(read, rows().head(3), CATEGORIES, PARAMS, HISTORY)
     assert "Worst cases" not in [section.title for section in evaluation.sections]

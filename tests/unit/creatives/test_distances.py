@@ -99,6 +99,7 @@ print(hashlib.sha256(b"".join(array.tobytes() for array in found)).hexdigest())
 KERNELS = {"x86_64": ["Prescott", "Nehalem", "Sandybridge"], "aarch64": ["ARMV8", "CORTEXA57"]}
 
 
+@pytest.mark.slow
 def test_every_kernel_of_blas_gives_the_same_bytes() -> None:
     inherited = {name: value for name, value in os.environ.items() if name != "OPENBLAS_CORETYPE"}
     choices = [{}, *({"OPENBLAS_CORETYPE": kernel} for kernel in KERNELS.get(platform.machine(), []))]

@@ -63,6 +63,7 @@ def evaluate(painter: Painter, rows: pd.DataFrame = ROWS) -> dict[str, float]:
     return {name: metric.value for name, metric in evaluation.metrics.items()}
 
 
+@pytest.mark.slow
 def test_a_good_generator() -> None:
     values = evaluate(Painter(ROWS))
     assert set(values) == {
@@ -75,6 +76,7 @@ def test_a_good_generator() -> None:
     assert min(values["precision"], values["recall"]) > 0.9
 
 
+@pytest.mark.slow
 def test_planted_copies_are_counted() -> None:
     evaluation = gan_evaluation.evaluate(Painter(ROWS, copied=6), read, ROWS, CATEGORIES, PARAMS, HISTORY)
     [copied] = evaluation.samples["copies"].columns
@@ -82,6 +84,7 @@ def test_planted_copies_are_counted() -> None:
     assert copied[6:].mean() <= 0.03
 
 
+@pytest.mark.slow
 def test_a_category_without_agreement_is_reported() -> None:
     values = evaluate(Painter(ROWS, lazy=1))
     assert (values["agreement"], values["agreement_lowest"]) == (0.5, 0)
@@ -90,6 +93,7 @@ def test_a_category_without_agreement_is_reported() -> None:
     assert values["recall"] < 0.6
 
 
+@pytest.mark.slow
 def test_without_a_reader_only_copies_are_measured() -> None:
     evaluation = gan_evaluation.evaluate(Painter(ROWS), None, ROWS, CATEGORIES, PARAMS, HISTORY)
     assert set(evaluation.metrics) == {"copies", "nearest_distance"}

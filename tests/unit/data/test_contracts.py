@@ -207,6 +207,7 @@ def test_chunks_do_not_change_duplicates(keys: list[int], size: int) -> None:
     assert [bool(value) for part in parts for value in part] == whole
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.lists(st.fixed_dictionaries({name: st.text(max_size=5) | st.none() for name in EVENT}), min_size=1))
 def test_any_text_is_a_valid_row_or_has_a_reason(values: list[dict[str, str | None]]) -> None:

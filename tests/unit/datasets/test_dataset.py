@@ -75,6 +75,7 @@ def test_an_ambiguous_prefix_is_refused(make: Make, remote: Remote, tmp_path: Pa
         dataset.find_dataset(pushed.digest[:8], "shop", remote)
 
 
+@pytest.mark.slow
 def test_a_damaged_document_is_named(make: Make, remote: Remote, tmp_path: Path) -> None:
     pushed = dataset.push("shop", make("data"), remote)
     document = tmp_path / "remote" / "datasets" / f"{pushed.digest}.json"

@@ -29,6 +29,7 @@ def project(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_pull_replaces_all_tables_and_keeps_other_files(
     make: Make, remote: Remote, loaded: Params, tmp_path: Path
 ) -> None:
@@ -57,6 +58,7 @@ def test_a_pull_replaces_all_tables_and_keeps_other_files(
     assert not pull.is_pulled(loaded, laptop)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -87,6 +89,7 @@ def laptop(tmp_path: Path) -> Path:
     return tmp_path / "laptop"
 
 
+@pytest.mark.slow
 def test_params_that_make_another_dataset_are_refused(make: Make, remote: Remote, loaded: Params, laptop: Path) -> None:
     stored = dataset.find_dataset(dataset.push("shop", make("data"), remote).digest, "shop", remote)
     stricter = loaded.model_copy(update={"prepare": loaded.prepare.model_copy(update={"max_quarantine_rate": 0.5})})
@@ -101,6 +104,7 @@ def test_params_that_make_another_dataset_are_refused(make: Make, remote: Remote
     assert not (laptop / "data" / "dataset").exists()
 
 
+@pytest.mark.slow
 def test_raw_rows_of_another_dataset_are_kept_without_force(
     make: Make, remote: Remote, loaded: Params, laptop: Path
 ) -> None:
@@ -112,6 +116,7 @@ def test_raw_rows_of_another_dataset_are_kept_without_force(
     assert not (laptop / "data" / "dataset").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
@@ -141,6 +146,7 @@ def test_a_missing_or_damaged_object_is_named_and_nothing_is_replaced(
     assert list(laptop.rglob("*.partial")) == []
 
 
+@pytest.mark.slow
 def test_a_listing_that_leads_out_of_its_folder_is_refused(
     make: Make, remote: Remote, loaded: Params, laptop: Path
 ) -> None:
@@ -162,6 +168,7 @@ def small_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["cache", "folder"])
 @pytest.mark.usefixtures("small_disk")
 def test_a_full_disk_is_one_line_and_nothing_is_replaced(

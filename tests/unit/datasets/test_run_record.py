@@ -51,6 +51,7 @@ def test_a_record_is_stored_once_and_read_back(recorded: RunRecord, context: Sta
     assert run_record.save_record_if_new(other, context.tracker) not in {None, run_id}
 
 
+@pytest.mark.slow
 def test_each_run_of_a_pipeline_stores_a_record(recorded: RunRecord, tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     runs = [MlflowTracker(uri, "shop", find_parent=ParentRun(None, name)) for name in ("first", "second")]

@@ -11,6 +11,7 @@ from adloom.decision_log.counters import ProcessCounters
 from adloom.decision_log.segment_file import LogDirectory, recover
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", [0, 60])
 def test_records_survive_a_power_failure_that_lost_the_counters(tmp_path: Path, kept: int) -> None:
     with start_log_process(tmp_path, NEVER) as process:
@@ -24,6 +25,7 @@ def test_records_survive_a_power_failure_that_lost_the_counters(tmp_path: Path, 
     assert [*(tmp_path / "open").iterdir()] == []
 
 
+@pytest.mark.slow
 def test_segments_of_a_living_process_are_not_recovered(tmp_path: Path) -> None:
     with start_log_process(tmp_path, NEVER) as process:
         process.do("fill")

@@ -274,6 +274,7 @@ def histories(draw: st.DrawFn) -> list[Line]:
     return [*decided, *told]
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(histories(), st.randoms(use_true_random=False), st.integers(1, 4))
 def test_the_bytes_depend_on_the_records_and_not_on_how_they_lie(

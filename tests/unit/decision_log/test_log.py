@@ -123,6 +123,7 @@ def test_the_environment_says_where_and_how(tmp_path: Path) -> None:
         open_log(Settings(home=tmp_path / "file"), "shop")
 
 
+@pytest.mark.slow
 def test_the_log_and_its_verification_need_nothing_that_trains(tmp_path: Path) -> None:
     log = DecisionLog(tmp_path, "shop", LIMITS)
     log.append(decision())
@@ -136,6 +137,7 @@ def test_the_log_and_its_verification_need_nothing_that_trains(tmp_path: Path) -
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+@pytest.mark.slow
 def test_a_terminated_process_loses_nothing(tmp_path: Path) -> None:
     with start_log_process(tmp_path, NEVER) as process:
         process.do("take 500")

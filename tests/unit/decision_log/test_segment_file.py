@@ -14,6 +14,7 @@ from adloom.decision_log.verify import verify
 from adloom.storage.local import FolderStore
 
 
+@pytest.mark.slow
 def test_the_next_start_records_how_much_a_killed_process_lost(tmp_path: Path) -> None:
     with start_log_process(tmp_path, NEVER) as process:
         written = int(process.do("fill"))
@@ -36,6 +37,7 @@ def test_a_process_killed_before_it_wrote_anything_is_counted_too(tmp_path: Path
     assert recover(LogDirectory(tmp_path)) == 0
 
 
+@pytest.mark.slow
 def test_a_process_killed_at_any_time_is_accounted_for(tmp_path: Path) -> None:
     with start_log_process(tmp_path, FAST) as process:
         accepted = sum(int(process.do("take 50")) for _ in range(40))
@@ -57,6 +59,7 @@ def test_a_torn_last_line_is_cut_off_and_counted_as_lost(tmp_path: Path) -> None
     assert count_gaps(tmp_path) == {"not written": 1}
 
 
+@pytest.mark.slow
 def test_a_segment_whose_header_was_lost_holds_up_no_other_and_is_kept(tmp_path: Path) -> None:
     with start_log_process(tmp_path, NEVER) as process:
         process.do("fill")
@@ -89,6 +92,7 @@ def test_written_records_survive_a_kill(tmp_path: Path) -> None:
     assert count_gaps(tmp_path) == {}
 
 
+@pytest.mark.slow
 def test_without_disk_space_a_segment_is_finished_uncompressed(tmp_path: Path) -> None:
     with start_log_process(tmp_path, NEVER) as process:
         written = int(process.do("fill"))

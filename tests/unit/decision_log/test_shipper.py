@@ -23,6 +23,7 @@ from adloom.decision_log.record import now
 from adloom.storage.local import FolderObjectStore
 
 
+@pytest.mark.slow
 def test_unfinished_segments_count_as_unshipped(tmp_path: Path) -> None:
     (tmp_path / "log" / "shop").mkdir(parents=True)
     (day := tmp_path / "log" / "shop" / segment_file.format_day(now())).touch()  # is in the way
@@ -38,6 +39,7 @@ def test_unfinished_segments_count_as_unshipped(tmp_path: Path) -> None:
     assert log.statistics().unshipped == 0
 
 
+@pytest.mark.slow
 def test_a_segment_that_cannot_be_read_holds_up_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     bad = tmp_path / "log" / "shop" / "2026-01-01" / f"{'0' * 64}.jsonl.gz"
     bad.mkdir(parents=True)  # reading it fails
@@ -58,6 +60,7 @@ def test_a_failed_recovery_does_not_stop_shipping(tmp_path: Path) -> None:
     assert select_records(read_log(tmp_path / "remote")) == [decision()]
 
 
+@pytest.mark.slow
 def test_failed_shipping_is_retried_and_then_deletes_the_segment(tmp_path: Path) -> None:
     remote = FlakyRemote(str(tmp_path / "remote"), failures=1)
     log = DecisionLog(tmp_path / "log", "shop", replace(BRISK, rotation=0.01), remote)

@@ -110,6 +110,7 @@ def test_a_folder_that_holds_its_limit_takes_no_more(tmp_path: Path) -> None:
     assert [(line.reason, line.records) for line in lines if isinstance(line, Gap)] == [("disk limit", 1)]
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_waited_for_in_memory_and_then_drops_and_counts_without_holding_up(tmp_path: Path) -> None:
     with start_log_process(tmp_path, FAST) as process:
         process.do("take 10")
@@ -135,6 +136,7 @@ def test_a_full_disk_is_waited_for_in_memory_and_then_drops_and_counts_without_h
     assert verify([str(tmp_path)], FolderStore()).counts.keys() == {"gap"}
 
 
+@pytest.mark.slow
 def test_a_process_that_can_open_no_more_files_writes_all_it_takes(tmp_path: Path) -> None:
     with start_log_process(tmp_path, FAST) as process:
         process.do("fill")  # so that a segment is open
@@ -158,6 +160,7 @@ def filled_twice(process: LogProcess) -> bool:
     return bool(process.statistics()["written"] * len(encode(decision())) > 6 * FLUSH_BYTES)
 
 
+@pytest.mark.slow
 def test_a_process_starts_on_a_full_disk_and_writes_when_there_is_room(tmp_path: Path) -> None:
     with start_log_process(tmp_path, FAST, limit=0) as process:
         assert process.do("take 100") == "100"
@@ -173,6 +176,7 @@ def test_a_process_starts_on_a_full_disk_and_writes_when_there_is_room(tmp_path:
     assert lost <= 5
 
 
+@pytest.mark.slow
 def test_a_process_that_ends_with_a_full_disk_is_counted_by_the_next_one(tmp_path: Path) -> None:
     with start_log_process(tmp_path, FAST) as process:
         process.do("limit 50000")

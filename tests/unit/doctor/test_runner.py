@@ -24,6 +24,7 @@ def raising(_: DoctorContext) -> Iterator[Finding]:
     raise ZeroDivisionError("by\nzero")
 
 
+@pytest.mark.slow
 def test_a_check_that_raises_or_hangs_is_a_finding_and_the_others_are_told(make_context: MakeContext) -> None:
     never = threading.Event()
 

@@ -20,6 +20,7 @@ def test_equal_numbers_give_equal_bytes() -> None:
     assert figures.draw_learning_curves(HISTORY) == figures.draw_learning_curves(HISTORY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantities", [1, 2, 3, 4])
 def test_a_panel_for_each_quantity_in_rows_of_three(quantities: int) -> None:
     history = {f"quantity_{number}": [[1.0, 2.0]] for number in range(quantities)}

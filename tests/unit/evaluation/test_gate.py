@@ -131,6 +131,7 @@ def test_the_order_of_rules_does_not_matter(names: list[str], value: float) -> N
     assert decide(measured, measured, rules).verdict == decide(measured, measured, rules[::-1]).verdict
 
 
+@pytest.mark.slow
 def test_candidates_worse_than_the_margin_are_hardly_ever_promoted() -> None:
     """400 releases, each truly worse by a little more than the margin: at most 5 % may pass, and 2.5 % are expected."""
     rule = MetricRule(metric="accuracy", at_least=0.5, margin=0.02)

@@ -34,6 +34,7 @@ def test_nothing_seen_does_not_mean_impossible() -> None:
     assert (all_.low, all_.high) == pytest.approx((1 - none.high, 1.0), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_intervals_cover_a_known_truth() -> None:
     """A skewed distribution: 95 % are asked for, 400 samples tell that to within 2 %, and skew costs some."""
     rng = np.random.default_rng(5)
@@ -41,6 +42,7 @@ def test_intervals_cover_a_known_truth() -> None:
     assert 0.91 <= np.mean([metric.low <= 1 <= metric.high for metric in metrics]) <= 0.98
 
 
+@pytest.mark.slow
 def test_auc_intervals_cover_a_known_truth() -> None:
     """Positives are N(1, 1) and negatives N(0, 1): the true AUC is Phi(1/sqrt 2) = 0.7602."""
     rng = np.random.default_rng(6)
@@ -78,6 +80,7 @@ def test_paired_intervals_are_narrower_than_separate_ones() -> None:
     assert bootstrap(shares(candidate), 500, 1).low < bootstrap(shares(champion), 500, 1).high
 
 
+@pytest.mark.slow
 def test_paired_differences_cover_a_known_truth() -> None:
     rng = np.random.default_rng(4)
     covered = []

@@ -32,6 +32,7 @@ def test_a_missing_file_and_an_unknown_name_are_refused(tmp_path: Path) -> None:
         load_pipeline("demo")
 
 
+@pytest.mark.slow
 def test_a_copy_has_the_image_and_the_original_stays() -> None:
     original = load_pipeline("training", FOLDER)
     before = original.digest()

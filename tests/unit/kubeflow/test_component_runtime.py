@@ -136,6 +136,7 @@ def test_a_confusion_matrix_is_read_from_a_report(tmp_path: Path) -> None:
     assert component_runtime.read_confusion_matrix(PipelineArtifact(str(tmp_path / "none"))) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("state", "ended"),
     [

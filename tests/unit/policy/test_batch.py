@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.impression_tables import read_frame
@@ -14,6 +15,7 @@ from adloom.policy.scorer import SEPARATOR, Policy
 names = st.sampled_from(["x", "y", "z", ""])
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(names, names, st.sampled_from("abc")), min_size=2, max_size=30),
     st.sampled_from([0.0, 0.01, 0.2, 0.6]),

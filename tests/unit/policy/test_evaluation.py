@@ -55,6 +55,7 @@ def test_a_click_rate_that_is_not_to_be_trusted_is_no_metric() -> None:
     assert ours.compare(ours, log, 0.0).enough is False
 
 
+@pytest.mark.slow
 def test_other_impressions_are_not_compared() -> None:
     data, left = shown_alike()
     policy = models.fit_uniform(data, Categories())

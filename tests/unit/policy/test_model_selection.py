@@ -49,6 +49,7 @@ def test_uniform_when_nothing_can_be_trusted() -> None:
     )
 
 
+@pytest.mark.slow
 def test_in_a_world_where_context_matters_the_linear_model_is_chosen_and_earns_more() -> None:
     world = World(WORLD, 2)
     rows = prepare_table(simulate_log(world, None, 12_000), "calibration")

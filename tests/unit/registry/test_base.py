@@ -19,6 +19,8 @@ from adloom.registry.memory import MemoryRegistry
 from adloom.registry.mlflow import MlflowRegistry
 from adloom.storage import manifest
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> str:

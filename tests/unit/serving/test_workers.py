@@ -26,11 +26,13 @@ def start(fails: bool, parent: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_a_worker_creates_its_application() -> None:
     done = start(fails=False, parent="os.getppid()")
     assert (done.returncode, done.stdout) == (0, "application of metrics\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fails", "parent", "error"), [(True, "os.getppid()", "adloom: no model to serve\n"), (False, "-1", "")]
 )

@@ -40,6 +40,7 @@ def test_equal_inputs_make_equal_bytes(tmp_path: Path, context: StageContext, ma
     assert manifest.digest(reports[0]) == manifest.digest(reports[1])
 
 
+@pytest.mark.slow
 def test_a_model_without_a_judge_is_its_own_and_one_that_needs_one_says_so(
     tmp_path: Path, context: StageContext, make_table: MakeTable
 ) -> None:
@@ -83,6 +84,7 @@ def test_what_is_no_model_is_named(tmp_path: Path, make_table: MakeTable) -> Non
         measure(table, table, table, EVALUATE)
 
 
+@pytest.mark.slow
 def test_measuring_looks_at_test_rows_only(tmp_path: Path, make_table: MakeTable) -> None:
     model, rows = copywriter(tmp_path / "lstm"), copy_rows()
     before = measure(model, make_table("copy", rows), model, EVALUATE)
@@ -94,6 +96,7 @@ def test_measuring_looks_at_test_rows_only(tmp_path: Path, make_table: MakeTable
     assert measure(model, make_table("copy", rows), model, EVALUATE).metrics["bits_per_character"].n == 1
 
 
+@pytest.mark.slow
 def test_the_stage_is_light_until_it_runs() -> None:
     program = (
         "import sys, adloom.stages.evaluate, adloom.stages.register, adloom.stages.report\n"

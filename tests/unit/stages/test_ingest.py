@@ -221,6 +221,7 @@ def test_a_full_disk_while_fetching_leaves_nothing(tmp_path: Path, context: Stag
     assert left(tmp_path) == {"creatives"}
 
 
+@pytest.mark.slow
 def test_a_full_disk_while_writing_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     shop = written(tmp_path, "shop.csv", "text\n" + "".join(f"line {i * 7919 % 99991}\n" for i in range(20_000)))
     shipped = (Path(__file__).parents[3] / "params.yaml").read_text(encoding="utf-8")

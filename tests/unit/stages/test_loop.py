@@ -78,6 +78,7 @@ def trained(
     return made
 
 
+@pytest.mark.slow
 def test_from_served_decisions_to_a_better_policy(tmp_path: Path, make_table: MakeTable, context: StageContext) -> None:
     world, gate = World(WORLD, SEED), copywriters.params().register
     first = [simulate_log(world, None, ROWS) for _ in range(2)]

@@ -49,6 +49,7 @@ def with_history(model: Path, stage: str) -> Path:
     return target
 
 
+@pytest.mark.slow
 def test_the_reader_is_measured_on_test_pictures(tmp_path: Path, table: Path) -> None:
     tiny_models.write_reader(tmp_path / "cnn")
     model = with_history(tmp_path / "cnn", "train_cnn")
@@ -63,6 +64,7 @@ def test_the_reader_is_measured_on_test_pictures(tmp_path: Path, table: Path) ->
     assert "accuracy" in evaluation.samples
 
 
+@pytest.mark.slow
 def test_without_a_reader_the_generator_is_held(tmp_path: Path, table: Path) -> None:
     tiny_models.write_generator(tmp_path / "gan")
     tiny_models.write_reader(tmp_path / "cnn")

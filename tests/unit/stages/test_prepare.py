@@ -157,6 +157,7 @@ def test_the_most_common_size_and_the_richest_colour_are_the_default(bench: Benc
     assert set(bench.rows("creatives")["width"]) == {128}
 
 
+@pytest.mark.slow
 def test_a_bad_picture_breaks_no_other_row(bench: Bench) -> None:
     images = [picture(i, 28) for i in range(20)]
     bench.raw("creatives", creatives(*images[:17], many_scans(5000), images[18][:60], b"a text", picture(99, 2049)))

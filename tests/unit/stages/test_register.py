@@ -69,6 +69,7 @@ def test_the_same_content_twice_is_one_version_and_moves_nothing(
     assert len(context.registry.versions("lstm")) == 1
 
 
+@pytest.mark.slow
 def test_a_worse_candidate_does_not_replace_the_champion(tmp_path: Path, context: StageContext, table: Path) -> None:
     register(measured(copywriter(tmp_path / "good"), table, context), params().register, context)
     outcome = register(measured(copywriter(tmp_path / "worse", 0.5), table, context), params().register, context)
@@ -77,6 +78,7 @@ def test_a_worse_candidate_does_not_replace_the_champion(tmp_path: Path, context
     assert known(context) == [(1, "promote", ("champion",)), (2, "reject", ("challenger",))]
 
 
+@pytest.mark.slow
 def test_a_better_candidate_replaces_the_champion(tmp_path: Path, context: StageContext, table: Path) -> None:
     register(measured(copywriter(tmp_path / "worse", 0.5), table, context), params().register, context)
     outcome = register(measured(copywriter(tmp_path / "good"), table, context), params().register, context)
@@ -98,6 +100,7 @@ class Overtaken(MemoryRegistry):
         return super().fetch(version, folder)
 
 
+@pytest.mark.slow
 def test_a_champion_that_came_meanwhile_is_compared_with_too(
     tmp_path: Path, context: StageContext, table: Path
 ) -> None:
@@ -116,6 +119,7 @@ def test_a_champion_that_came_meanwhile_is_compared_with_too(
     assert [move.reason for move in registry.alias_events("lstm") if move.alias == CHAMPION][-1] == "was quicker"
 
 
+@pytest.mark.slow
 def test_endless_new_champions_are_an_error(tmp_path: Path, context: StageContext, table: Path) -> None:
     registry = Restless(tmp_path / "restless")
     world = replace(context, registry=registry)
@@ -151,6 +155,7 @@ def test_with_approve_a_person_has_to_promote(tmp_path: Path, context: StageCont
     assert register(candidate, params(approve=True).register, context).champion == 1
 
 
+@pytest.mark.slow
 def test_a_version_that_a_person_rolled_back_stays_withdrawn(
     tmp_path: Path, context: StageContext, table: Path
 ) -> None:
@@ -167,6 +172,7 @@ def test_a_version_that_a_person_rolled_back_stays_withdrawn(
     assert register(better, params().register, context).champion == 2
 
 
+@pytest.mark.slow
 def test_a_champion_for_other_categories_is_not_compared(tmp_path: Path, context: StageContext, table: Path) -> None:
     register(measured(copywriter(tmp_path / "lstm"), table, context), params().register, context)
     other = copywriter(tmp_path / "other", 0.9)

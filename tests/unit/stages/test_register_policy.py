@@ -89,6 +89,7 @@ def champions(context: StageContext) -> tuple[int | None, int | None]:
     return first, second
 
 
+@pytest.mark.slow
 def test_the_first_policy_is_compared_with_the_log_and_takes_its_audience_along(
     root: Path, context: StageContext
 ) -> None:
@@ -103,6 +104,7 @@ def test_the_first_policy_is_compared_with_the_log_and_takes_its_audience_along(
     assert len(context.registry.alias_events(POLICY)) == 2
 
 
+@pytest.mark.slow
 def test_a_first_policy_without_enough_evidence_waits_and_its_audience_does_not(
     root: Path, context: StageContext, make_table: MakeTable
 ) -> None:
@@ -117,6 +119,7 @@ def test_a_first_policy_without_enough_evidence_waits_and_its_audience_does_not(
     assert champions(context) == (1, None)
 
 
+@pytest.mark.slow
 def test_a_policy_equal_to_the_log_is_held(root: Path, context: StageContext) -> None:
     make(root, context, 0.0)
     outcome = all_of(root, context)[POLICY]
@@ -126,6 +129,7 @@ def test_a_policy_equal_to_the_log_is_held(root: Path, context: StageContext) ->
     assert wide.verdict == "promote"
 
 
+@pytest.mark.slow
 def test_a_better_pair_replaces_the_pair(root: Path, context: StageContext) -> None:
     make(root, context, 0.5)
     all_of(root, context)
@@ -138,6 +142,7 @@ def test_a_better_pair_replaces_the_pair(root: Path, context: StageContext) -> N
     assert context.registry.alias_events(AUDIENCE)[-1].reason == "with policy 2"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [-1.0, 0.5])
 def test_a_new_audience_waits_for_a_policy_that_is_good_enough(root: Path, context: StageContext, share: float) -> None:
     make(root, context, 1.0)
@@ -151,6 +156,7 @@ def test_a_new_audience_waits_for_a_policy_that_is_good_enough(root: Path, conte
     assert champions(context) == (2, 2)
 
 
+@pytest.mark.slow
 def test_a_policy_waits_for_an_audience_that_is_good_enough(root: Path, context: StageContext) -> None:
     make(root, context, 0.5)
     all_of(root, context)
@@ -163,6 +169,7 @@ def test_a_policy_waits_for_an_audience_that_is_good_enough(root: Path, context:
     assert champions(context) == (2, 2)
 
 
+@pytest.mark.slow
 def test_a_new_policy_of_the_same_audience_is_promoted_alone(root: Path, context: StageContext) -> None:
     make(root, context, 0.5)
     all_of(root, context)
@@ -172,6 +179,7 @@ def test_a_new_policy_of_the_same_audience_is_promoted_alone(root: Path, context
     assert outcomes[AUDIENCE].version == 1
 
 
+@pytest.mark.slow
 def test_without_a_policy_a_new_audience_waits_while_one_decides(root: Path, context: StageContext) -> None:
     make(root, context, 1.0)
     all_of(root, context)
@@ -181,6 +189,7 @@ def test_without_a_policy_a_new_audience_waits_while_one_decides(root: Path, con
     assert champions(context) == (1, 1)
 
 
+@pytest.mark.slow
 def test_a_pair_that_a_person_rolled_back_stays_withdrawn(root: Path, context: StageContext) -> None:
     make(root, context, 0.5)
     all_of(root, context)
@@ -196,6 +205,7 @@ def test_a_pair_that_a_person_rolled_back_stays_withdrawn(root: Path, context: S
     assert champions(context) == (1, 1)
 
 
+@pytest.mark.slow
 def test_with_approve_a_person_promotes_the_pair(root: Path, context: StageContext) -> None:
     make(root, context, 1.0)
     outcomes = all_of(root, context, params(approve=True))
@@ -205,6 +215,7 @@ def test_with_approve_a_person_promotes_the_pair(root: Path, context: StageConte
     assert champions(context) == (1, 1)
 
 
+@pytest.mark.slow
 def test_a_registration_that_died_between_the_two_is_completed(root: Path, context: StageContext) -> None:
     make(root, context, 0.5)
     all_of(root, context)
@@ -216,6 +227,7 @@ def test_a_registration_that_died_between_the_two_is_completed(root: Path, conte
     assert champions(context) == (2, 2)
 
 
+@pytest.mark.slow
 def test_a_champion_of_another_maturity_is_measured_on_the_same_impressions(root: Path, context: StageContext) -> None:
     make(root, context, 0.5)
     all_of(root, context)
@@ -239,6 +251,7 @@ def test_a_champion_of_another_maturity_is_measured_on_the_same_impressions(root
     assert "against the champion" in outcome.reasons[0]
 
 
+@pytest.mark.slow
 def test_a_champion_whose_audience_is_lost_is_not_compared(root: Path, context: StageContext) -> None:
     make(root, context, 0.5)
     context.registry.register(POLICY, root / "models" / POLICY, {"audience_digest": "f" * 64})
@@ -250,6 +263,7 @@ def test_a_champion_whose_audience_is_lost_is_not_compared(root: Path, context: 
     assert champions(context) == (None, 1)
 
 
+@pytest.mark.slow
 def test_the_report_shows_the_rows_and_the_competing_policies(root: Path, context: StageContext) -> None:
     make(root, context, 1.0)
     findings = sections.read_findings(root / "reports" / POLICY)
@@ -275,6 +289,7 @@ def files(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.iterdir()) if path.is_file())
 
 
+@pytest.mark.slow
 def test_a_policy_is_not_measured_with_another_audience(root: Path, context: StageContext) -> None:
     make(root, context, 1.0)
     write_audience(root / "other", b"2")

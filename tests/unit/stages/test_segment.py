@@ -35,6 +35,7 @@ def nothing(out: Path) -> bool:
     return not out.parent.exists() or not list(out.parent.iterdir())
 
 
+@pytest.mark.slow
 def test_events_become_segments(make_table: MakeTable, out: Path, context: StageContext) -> None:
     rows = shop(120)
     events = make_table("events", rows)
@@ -51,6 +52,7 @@ def test_events_become_segments(make_table: MakeTable, out: Path, context: Stage
     assert profiles[0]["name"] == "Recent frequent big spenders"
 
 
+@pytest.mark.slow
 def test_the_card_has_every_candidate_and_the_rule(make_table: MakeTable, out: Path, context: StageContext) -> None:
     segment(make_table("events", shop(120)), out, context)
     card = json.loads((out / "card.json").read_text())
@@ -67,6 +69,7 @@ def test_the_card_has_every_candidate_and_the_rule(make_table: MakeTable, out: P
     assert tracker.runs[0].recorded["segments"] == [(0, 3.0)]
 
 
+@pytest.mark.slow
 def test_two_runs_and_shuffled_rows_give_the_same_digest(
     make_table: MakeTable, out: Path, context: StageContext
 ) -> None:
@@ -82,6 +85,7 @@ def test_two_runs_and_shuffled_rows_give_the_same_digest(
     assert manifest.read(out).files == before  # only the input's digest is another
 
 
+@pytest.mark.slow
 def test_the_holdout_is_not_read(make_table: MakeTable, out: Path, context: StageContext) -> None:
     rows = shop(120)
     segment(make_table("events", rows), out, context)
@@ -130,6 +134,7 @@ def test_users_who_are_all_equal_are_refused(make_table: MakeTable, out: Path, c
     assert nothing(out)
 
 
+@pytest.mark.slow
 def test_one_purchase_each_and_no_values_still_make_segments(
     make_table: MakeTable, out: Path, context: StageContext
 ) -> None:

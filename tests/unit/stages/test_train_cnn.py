@@ -84,6 +84,7 @@ def test_the_run_is_tracked(trained: tuple[Path, MemoryRun], table: Path) -> Non
     }
 
 
+@pytest.mark.slow
 def test_interrupted_and_resumed_elsewhere_the_bytes_are_the_same(
     trained: tuple[Path, MemoryRun], table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,6 +67,7 @@ def test_generator_steps_are_counted_not_those_of_both_optimizers(trained: tuple
     assert [step for step, _ in recorded["generator_loss"]] == [3, 6, 9]
 
 
+@pytest.mark.slow
 def test_interrupted_and_resumed_elsewhere_the_bytes_are_the_same(
     trained: tuple[Path, MemoryRun], table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,6 +87,7 @@ def test_interrupted_and_resumed_elsewhere_the_bytes_are_the_same(
     assert run.recorded == trained[1].recorded
 
 
+@pytest.mark.slow
 def test_colour_at_64_and_one_category_alone(tmp_path: Path) -> None:
     table = painted_pictures.write(tmp_path, painted_pictures.rows(("posters",), size=64, channels=3))
     folder, _ = train(tmp_path, table, ONE_EPOCH)

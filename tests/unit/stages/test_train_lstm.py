@@ -25,6 +25,8 @@ from adloom.storage.local import FolderStore
 from adloom.tracking.base import Run
 from adloom.tracking.memory import MemoryRun, MemoryTracker
 
+pytestmark = pytest.mark.slow
+
 PARAMS = TrainLstm(
     epochs=3, steps_per_epoch=20, batch_size=16, learning_rate=0.05, vocabulary=300, hidden=16, dropout=0.1, threads=1
 )

@@ -61,12 +61,14 @@ def test_impressions_become_a_policy(inputs: Inputs, tmp_path: Path, context: St
     assert context.tracker.runs[-1].recorded_tags["manifest_digest"] == manifest.digest(out)
 
 
+@pytest.mark.slow
 def test_the_same_impressions_give_the_same_bytes(inputs: Inputs, tmp_path: Path, context: StageContext) -> None:
     train(inputs, tmp_path / "one", context)
     train(inputs, tmp_path / "deeper" / "other", context)
     assert manifest.digest(tmp_path / "one") == manifest.digest(tmp_path / "deeper" / "other")
 
 
+@pytest.mark.slow
 def test_the_holdout_period_is_not_looked_at(
     inputs: Inputs, make_table: MakeTable, tmp_path: Path, context: StageContext
 ) -> None:
@@ -118,6 +120,7 @@ def pictures(names: list[str]) -> pd.DataFrame:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_new_picture_is_scored_like_those_it_resembles(
     make_table: MakeTable, inputs: Inputs, tmp_path: Path, context: StageContext
 ) -> None:
@@ -147,6 +150,7 @@ def test_a_new_picture_is_scored_like_those_it_resembles(
     assert card(tmp_path / "unread")["creatives"] == {"history": 6, "new": 0}
 
 
+@pytest.mark.slow
 def test_pictures_of_another_shop_are_not_joined(
     inputs: Inputs, make_table: MakeTable, tmp_path: Path, context: StageContext
 ) -> None:

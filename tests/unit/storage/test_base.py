@@ -10,6 +10,7 @@ from adloom.storage.base import read_object, write_object
 from adloom.storage.local import FolderObjectStore
 
 
+@pytest.mark.slow
 @given(content=st.binary(max_size=100))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_an_object_is_read_as_it_was_written(content: bytes, tmp_path: Path) -> None:

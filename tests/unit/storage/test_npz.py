@@ -47,6 +47,7 @@ def test_the_bytes_are_those_worked_by_hand(tmp_path: Path) -> None:
     assert hashlib.sha256(written).hexdigest() == "8cc5d2caec3bd764f129e9ec4ccf39461a68b44f5b97f817d4571383cf959568"
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text("abc_é", min_size=1, max_size=5), ANY, max_size=3))
 def test_what_was_written_is_read_back(values: dict[str, npt.NDArray[np.generic]]) -> None:
     stream = io.BytesIO()

@@ -18,6 +18,7 @@ def test_addresses() -> None:
         parse_address("s3:///a")
 
 
+@pytest.mark.slow
 def test_a_profile_without_a_login_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = "[profile work]\nsso_start_url = https://a.invalid/start\nsso_region = us-east-1\n"
     (tmp_path / "config").write_text(config + "sso_account_id = 123456789012\nsso_role_name = reader\n")

@@ -16,6 +16,7 @@ def tracker(request: pytest.FixtureRequest, server: MlflowConnection) -> Tracker
     return MemoryTracker() if request.param == "memory" else MlflowTracker(server.uri, request.node.name[:40])
 
 
+@pytest.mark.slow
 def test_a_run_is_found_by_a_tag_and_its_files_are_read(tracker: Tracker, tmp_path: Path) -> None:
     (tmp_path / "card.json").write_bytes(b"{}")
     with tracker.start_run("train_cnn", {"epochs": 2}, {"a": "b"}) as run:

@@ -40,6 +40,7 @@ def run(client: SlowClient, monkeypatch: pytest.MonkeyPatch) -> MlflowRun:
     return MlflowRun(server, no_parent, "a run")
 
 
+@pytest.mark.slow
 def test_a_call_without_an_answer_costs_its_deadline_and_is_sent_once(
     run: MlflowRun, client: SlowClient, caplog: pytest.LogCaptureFixture
 ) -> None:

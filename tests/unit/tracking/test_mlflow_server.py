@@ -19,6 +19,7 @@ def test_files_pass_through_the_server_unless_the_user_says_otherwise(monkeypatc
     assert os.environ["MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD"] == "true"
 
 
+@pytest.mark.slow
 def test_an_error_names_a_port_that_drops_packets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")

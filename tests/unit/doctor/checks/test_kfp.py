@@ -111,6 +111,7 @@ def test_a_page_for_people_is_told(make_context: MakeContext, stand_in: StandIn)
     assert "leads to https://dex.example/auth" in told.found
 
 
+@pytest.mark.slow
 def test_a_server_that_is_down_is_told(make_context: MakeContext) -> None:
     with closing(socket.socket()) as taken:
         taken.bind(("127.0.0.1", 0))
@@ -119,6 +120,7 @@ def test_a_server_that_is_down_is_told(make_context: MakeContext) -> None:
     assert told.next_step.startswith("is it running? Else set ADLOOM_KFP_ENDPOINT")
 
 
+@pytest.mark.slow
 def test_a_server_that_fails_is_told_in_its_words(make_context: MakeContext, stand_in: StandIn) -> None:
     failed = Answer(500, json.dumps({"code": 13, "message": "Internal: the database is gone"}))
     stand_in.answers.extend([HEALTHY, failed, failed, failed])

@@ -114,6 +114,7 @@ def test_what_changes_something_is_asked_once(stand_in: StandIn) -> None:
     assert list(fresh.list_runs("shop-training")) == []
 
 
+@pytest.mark.slow
 def test_a_server_that_says_nothing_is_given_up(stand_in: StandIn) -> None:
     stand_in.silence = threading.Event()
     with pytest.raises(ExternalServiceError, match=r"no answer: Read timed out; is it running\?"):
@@ -154,6 +155,7 @@ def test_a_server_that_is_down_is_one_line() -> None:
             server(url).list_schedules("shop-training")
 
 
+@pytest.mark.slow
 def test_an_address_that_swallows_every_packet_fails_in_seconds() -> None:
     with silent_port() as port:
         begun = time.monotonic()

@@ -58,6 +58,7 @@ platforms: {{}}
         of.start_run(given)
 
 
+@pytest.mark.slow
 def test_long_lists_are_read_page_by_page_and_no_further_than_needed(stand_in: StandIn) -> None:
     over = server(stand_in.url)
     ordered = order(over)

@@ -76,6 +76,7 @@ def test_doubly_robust_with_a_perfect_model_is_the_direct_method() -> None:
     assert result.value == pytest.approx(direct(exact, PROBABILITIES).value)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10_000))
 def test_the_logging_policy_itself_earned_the_mean(seed: int) -> None:
     reward, propensity, _ = random_log(seed)
@@ -85,6 +86,7 @@ def test_the_logging_policy_itself_earned_the_mean(seed: int) -> None:
         assert result.top_share == pytest.approx(0.01)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10_000), st.floats(-5, 5))
 def test_self_normalised_moves_with_a_constant_and_inverse_propensity_by_the_mean_weight(seed: int, by: float) -> None:
     reward, propensity, target = random_log(seed)
@@ -94,6 +96,7 @@ def test_self_normalised_moves_with_a_constant_and_inverse_propensity_by_the_mea
     assert moved == pytest.approx(by * (target / propensity).mean())
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10_000), st.floats(0.01, 100))
 def test_the_unit_of_the_reward_does_not_matter(seed: int, unit: float) -> None:
     reward, propensity, target = random_log(seed)

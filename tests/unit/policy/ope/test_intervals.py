@@ -85,6 +85,7 @@ def simulate(cell: Cell, seed: int) -> tuple[float, list[Estimate], tuple[float,
     return log.true_value(probabilities), result, (terms.mean() - error, terms.mean() + error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: f"{cell.rate}-{cell.skew}-{cell.sharp}")
 def test_intervals_hold_the_truth(cell: Cell) -> None:
     """

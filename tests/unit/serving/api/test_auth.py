@@ -102,6 +102,7 @@ class TestHttp:
         pages = ("/livez", "/readyz", "/v1/models", "/metrics", "/openapi.json")
         assert {client.get(page).status_code for page in pages} == {200}
 
+    @pytest.mark.slow
     def test_a_file_that_cannot_be_read_is_on_the_metrics_and_then_in_readiness(self, path: Path) -> None:
         path.write_text(line("bidder", "b"), encoding="utf-8")
         clock = Clock()

@@ -34,6 +34,8 @@ from adloom.serving.models.loader import Models
 from adloom.serving.segments import PseudonymKeys
 from adloom.serving.telemetry import Tracing
 
+pytestmark = pytest.mark.slow
+
 BODIES = {
     DECIDE: b'{"placement": "side", "candidates": ["creative-0", "creative-1"], "user_id": "1"}',
     SEGMENT: b'{"users": ["1"]}',

@@ -43,6 +43,7 @@ JSON = st.recursive(
 
 
 class TestApiMiddleware:
+    @pytest.mark.slow
     @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(path=st.sampled_from(sorted(WITH_BODY)), body=JSON)
     def test_any_json_is_answered_or_refused(self, client: TestClient, path: str, body: object) -> None:

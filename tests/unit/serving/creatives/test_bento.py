@@ -106,6 +106,7 @@ class TestReadOverHttp:
         assert items[1]["error"]["field"] == "pictures.1"
         assert items[1]["error"]["status"] == 422
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", ["scans", "segments", "chunks", "empty blocks", "transparent"])
     def test_a_slow_picture_is_its_own_error(self, client: TestClient, name: str) -> None:
         make, reason = REFUSED[name]
@@ -118,6 +119,7 @@ class TestReadOverHttp:
         items = post_ok(client, READ, {"pictures": ["!", "!"]})["items"]
         assert [item["error"]["field"] for item in items] == ["pictures.0", "pictures.1"]
 
+    @pytest.mark.slow
     @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(place=st.integers(0, len(DARK) - 1), byte=st.integers(0, 255), cut=st.integers(0, len(DARK)))
     def test_damaged_pictures_are_read_or_refused(self, client: TestClient, place: int, byte: int, cut: int) -> None:

@@ -153,6 +153,7 @@ class TestProbabilities:
             {"creative-0": 0.01 + 0.98 * 8 / 9, "creative-3": 0.01 + 0.98 / 9}, rel=1e-6
         )
 
+    @pytest.mark.slow
     def test_slates_are_drawn_as_the_product_of_their_slots_says(self, models: Models) -> None:
         log = MemoryLog()
         decider = Decider(models, PseudonymKeys(None), log, "shop")

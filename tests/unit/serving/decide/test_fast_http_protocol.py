@@ -239,6 +239,7 @@ def test_a_client_that_goes_away_in_the_middle(port: int, wire: Wire) -> None:
     good(wire)
 
 
+@pytest.mark.slow
 def test_quiet_connections_are_closed_and_others_are_not(models: Models) -> None:
     app = decide_app.create_decide_app(models, decide_app.ServiceDependencies(PseudonymKeys(None), log=MemoryLog()))
     with running(app, timeout_keep_alive=1) as port:

@@ -319,6 +319,7 @@ def url(service: app.Service) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
+@pytest.mark.slow
 def test_swaps_under_load_fail_no_request(shop: Shop, service: app.Service, url: str) -> None:
     """Ten champions one after the other; from the middle on, the registry is away."""
     stop, seen = threading.Event(), set()

@@ -140,6 +140,7 @@ def test_a_registry_that_hangs_is_waited_for_no_longer_than_allowed(
     assert "the registry's answer: no whole answer within 0.2 s" in caplog.text
 
 
+@pytest.mark.slow
 def test_files_that_never_come_do_not_stop_those_of_other_models(
     registry: MemoryRegistry, cache: BundleCache, hanging: list[Hanging]
 ) -> None:

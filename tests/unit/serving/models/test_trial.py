@@ -34,11 +34,13 @@ def trials() -> Iterator[TrialProcess]:
     trials.close()
 
 
+@pytest.mark.slow
 def test_good_models_pass(trials: TrialProcess, folder: Path) -> None:
     for model in MODELS:
         trials(model, folder / model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("burden", "why"), [("loops", "its trial takes over 2 s"), ("takes memory", "Failed to allocate memory|bad_alloc")]
 )
@@ -92,6 +94,7 @@ def test_a_bad_champion_is_refused_and_what_served_serves_on(trials: TrialProces
     assert refresher.refresh().newly_failed == ()  # it is said and counted once
 
 
+@pytest.mark.slow
 def test_a_model_that_loops_with_some_input_only_is_stopped(trials: TrialProcess, bad: Path) -> None:
     trials("gan", bad / "loops with noise")
     generator = Generator(bad / "loops with noise", threads=1, seconds=0.5)

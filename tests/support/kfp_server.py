@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email import message_from_bytes
 from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus, urlsplit
@@ -27,6 +27,7 @@ from urllib.parse import parse_qsl, unquote_plus, urlsplit
 import kfp_server_api as models
 import yaml
 from tests.support import artifact_inputs
+from tests.support.local_http import serve
 
 PIPELINE = """{root: {inputDefinitions: {parameters: {project: {}, sources: {}, reason: {isOptional: true}}}}}
 ---
@@ -442,17 +443,9 @@ def serving(tls: ssl.SSLContext | None = None) -> Iterator[StandIn]:
     """Yield a server on a free port."""
     stand_in = StandIn()
     handler = type("Bound", (Handler,), {"stand_in": stand_in})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
-        if tls is not None:
-            server.socket = tls.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        stand_in.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}"
+    with serve(handler, tls) as stand_in.url:
         try:
             yield stand_in
         finally:
             if stand_in.silence is not None:
                 stand_in.silence.set()
-            server.shutdown()
-            thread.join()

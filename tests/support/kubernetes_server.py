@@ -6,17 +6,17 @@ write their logs and end them. Errors are a Status, as from the API server; with
 
 import json
 import re
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from kubeflow_trainer_api import models
+from tests.support.local_http import serve
 
 NAMESPACE = "shop"
 RUNTIME = "adloom-torch"
@@ -273,13 +273,5 @@ def serving() -> Iterator[Cluster]:
     """Yield a cluster on a free port."""
     cluster = Cluster()
     handler = type("Bound", (Handler,), {"cluster": cluster})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        cluster.url = f"http://127.0.0.1:{server.server_address[1]}"
-        try:
-            yield cluster
-        finally:
-            server.shutdown()
-            thread.join()
+    with serve(handler) as cluster.url:
+        yield cluster

@@ -3,11 +3,11 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
+from tests.support.local_http import serve
 from tests.support.silent_port import silent_port
 from tests.support.webhook import webhook as listening
 
@@ -30,14 +30,8 @@ def answering(*statuses: int) -> Iterator[tuple[str, list[int]]]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Server) as server:
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/hook?secret", given
-        finally:
-            server.shutdown()
-            thread.join()
+    with serve(Server) as url:
+        yield f"{url}/hook?secret", given
 
 
 def warning(url: str, caplog: pytest.LogCaptureFixture) -> str:

@@ -1,16 +1,13 @@
 """Requests to the server: every fault is one line in time, and tokens and certificates hold."""
 
-import json
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography import x509
@@ -18,33 +15,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from tests.support import kfp_server
-from tests.support.kfp_server import ARGUMENTS, PIPELINE, Answer, StandIn
+from tests.support.kfp_client import STATUS, order, server
+from tests.support.kfp_server import Answer, StandIn
 from tests.support.silent_port import silent_port
 
-from adloom.config.settings import Settings
 from adloom.errors import AdloomError, ConfigError, ExternalServiceError
 from adloom.kubeflow.client.api import Timeouts
-from adloom.kubeflow.client.base import RunRequest
-from adloom.kubeflow.client.http import HttpKubeflowClient
-
-DIGEST = "d" * 64
-HASTE = Timeouts(connect=0.2, read=0.2, start=0.4, backoff=0.02, retry_after=0)
-STATUS = json.dumps({"code": 13, "message": "Internal:\n the database\tis gone", "details": []})
-
-
-@pytest.fixture
-def stand_in() -> Iterator[StandIn]:
-    with kfp_server.serving() as stand_in:
-        yield stand_in
-
-
-def server(url: str, **settings: Any) -> HttpKubeflowClient:
-    return HttpKubeflowClient(Settings(ADLOOM_KFP_ENDPOINT=url, **settings), HASTE)
-
-
-def order(of: HttpKubeflowClient) -> RunRequest:
-    version = of.upload_pipeline("shop-training", DIGEST, PIPELINE)
-    return RunRequest("shop-training", "a title", version, ARGUMENTS, "by hand")
 
 
 @pytest.mark.parametrize(

@@ -1,40 +1,16 @@
 """The client against a stand-in for the server."""
 
-import json
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import kfp_server_api as models
 import pytest
 import yaml
-from tests.support import kfp_server
+from tests.support.kfp_client import DIGEST, order, server
 from tests.support.kfp_server import ARGUMENTS, PIPELINE, StandIn
 
-from adloom.config.settings import Settings
 from adloom.errors import ExternalServiceError
-from adloom.kubeflow.client.api import Timeouts
 from adloom.kubeflow.client.base import RunRequest, Task
-from adloom.kubeflow.client.http import PAGE_SIZE, HttpKubeflowClient
-
-DIGEST = "d" * 64
-HASTE = Timeouts(connect=0.2, read=0.2, start=0.4, backoff=0.02, retry_after=0)
-STATUS = json.dumps({"code": 13, "message": "Internal:\n the database\tis gone", "details": []})
-
-
-@pytest.fixture
-def stand_in() -> Iterator[StandIn]:
-    with kfp_server.serving() as stand_in:
-        yield stand_in
-
-
-def server(url: str, **settings: Any) -> HttpKubeflowClient:
-    return HttpKubeflowClient(Settings(ADLOOM_KFP_ENDPOINT=url, **settings), HASTE)
-
-
-def order(of: HttpKubeflowClient) -> RunRequest:
-    version = of.upload_pipeline("shop-training", DIGEST, PIPELINE)
-    return RunRequest("shop-training", "a title", version, ARGUMENTS, "by hand")
+from adloom.kubeflow.client.http import PAGE_SIZE
 
 
 def test_a_run_whose_task_is_handed_one_artifact_twice_is_refused(stand_in: StandIn) -> None:

@@ -44,7 +44,7 @@ from starlette.types import Receive, Scope, Send
 
 from adloom.audience.segment_index import SegmentIndex
 from adloom.audience.segmenter import FeatureScale, Segmenter
-from adloom.config.params import Source
+from adloom.config.sources import Source
 from adloom.data.privacy import PUBLISHED_KEY, key_fingerprint, pseudonymise
 from adloom.policy.scorer import Policy, ScoringRequest
 from adloom.serving import http_server, server

@@ -21,10 +21,11 @@ from threadpoolctl import threadpool_limits
 
 from adloom.arrays import AnyArray
 from adloom.catalogue import entries
-from adloom.config.params import Source
 from adloom.config.settings import Settings
+from adloom.config.sources import Source
 from adloom.context import open_store
-from adloom.data import contracts, readers
+from adloom.data import contracts
+from adloom.data.reading.source import read_source
 from adloom.policy.ope import estimators
 from adloom.policy.ope.estimate import Estimate
 from adloom.policy.ope.log_evaluation import LogColumns, evaluate_log
@@ -236,7 +237,7 @@ def read_open_bandit() -> pd.DataFrame:
     with tempfile.TemporaryDirectory() as scratch:
         location = open_store(Settings(quiet=True)).fetch("open-bandit", Path(scratch))
         source = entries.complete_source(Source(uri="open-bandit"))
-        raw = pd.concat(readers.read_source(location, source, "impressions"), ignore_index=True)
+        raw = pd.concat(read_source(location, source, "impressions"), ignore_index=True)
     rows, reasons = contracts.validate(raw, "impressions")
     assert (reasons == "").all()
     return rows.assign(clicked=rows["clicked"].astype(float), position=rows["position"].astype(int))

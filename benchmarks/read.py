@@ -35,8 +35,8 @@ import torch
 import uvicorn
 from PIL import Image
 
-from adloom.config.params import Source
 from adloom.config.settings import Settings
+from adloom.config.sources import Source
 from adloom.creatives.cnn_net import Probabilities, Reader
 from adloom.creatives.pictures import to_floats
 from adloom.data import pictures

@@ -10,7 +10,8 @@ from onnx import numpy_helper
 from tests.support import tiny_models
 
 from adloom.config.gate import Gate, MetricRule
-from adloom.config.params import Evaluate, Params, Source, load
+from adloom.config.params import Evaluate, Params, load
+from adloom.config.sources import Source
 from adloom.storage import manifest
 
 ROOT = Path(__file__).parents[2]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from adloom.config.params import Source
+from adloom.config.sources import Source
 from adloom.context import StageContext
 from adloom.creatives import pictures
 from adloom.registry.memory import MemoryRegistry

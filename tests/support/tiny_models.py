@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from adloom.audience.segment_index import SegmentIndex
 from adloom.audience.segmenter import FeatureScale, Segmenter
-from adloom.config.params import Source
+from adloom.config.sources import Source
 from adloom.copywriting import tokenizer
 from adloom.copywriting.verbatim_filter import fingerprint_lines
 from adloom.data.privacy import PUBLISHED_KEY, key_fingerprint, pseudonymise

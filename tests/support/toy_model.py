@@ -24,8 +24,9 @@ MODELS[ROW.name] = ROW  # before any module that reads the table
 
 from adloom.config.base import ConfigModel  # noqa: E402
 from adloom.config.gate import Gate  # noqa: E402
-from adloom.config.params import Evaluate, Register, Source  # noqa: E402
+from adloom.config.params import Evaluate, Register  # noqa: E402
 from adloom.config.resources import COMPONENTS  # noqa: E402
+from adloom.config.sources import Source  # noqa: E402
 from adloom.context import StageContext  # noqa: E402
 from adloom.evaluation.metric import Evaluation, Metric, Sample  # noqa: E402
 from adloom.evaluation.report import Model, render  # noqa: E402

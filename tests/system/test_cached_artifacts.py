@@ -8,8 +8,9 @@ from tests.support.pipeline_artifact import PipelineArtifact
 from tests.support.seaweedfs import ACCESS, BUCKET, SECRET, Server
 
 from adloom.config import params
-from adloom.config.params import Ingest, TrainLstm
+from adloom.config.params import TrainLstm
 from adloom.config.settings import Settings
+from adloom.config.sources import Ingest
 from adloom.errors import ExternalServiceError
 from adloom.kubeflow import cache, component_runtime
 from adloom.storage.base import ObjectStore

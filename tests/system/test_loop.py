@@ -17,8 +17,9 @@ from tests.support.policies import oracle_policy
 from tests.support.simulated_logs import UNIFORM, WORLD, decide_all, probability_table
 
 from adloom.cli.main import cli
-from adloom.config.params import Source, TrainPolicy
+from adloom.config.params import TrainPolicy
 from adloom.config.settings import Settings
+from adloom.config.sources import Source
 from adloom.context import StageContext
 from adloom.data import contracts
 from adloom.decision_log.log import DecisionLog, open_log

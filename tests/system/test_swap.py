@@ -19,7 +19,7 @@ from tests.support.mlflow_server import MlflowServer
 from tests.support.relay import Relay
 from tests.support.tiny_models import write_audience, write_policy
 
-from adloom.config.params import Source
+from adloom.config.sources import Source
 from adloom.data.privacy import PUBLISHED_KEY
 from adloom.errors import ExternalServiceError
 from adloom.registry.base import CHAMPION, Registry

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from adloom.catalogue import formats
 from adloom.catalogue.formats import Converter, Reader
 from adloom.catalogue.packages import Origin, Url, apt, npm, pip
-from adloom.config.params import Source
+from adloom.config.sources import Source
 from adloom.storage.base import SourceFile
 
 PYTHON_FILES = "https://files.pythonhosted.org/packages"

@@ -6,61 +6,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from adloom.config.base import ConfigModel, describe_errors
 from adloom.config.gate import Gate
 from adloom.config.resources import COMPONENTS, Pipeline
+from adloom.config.sources import Ingest, Source
 from adloom.errors import ConfigError
 
 TABLES = ("creatives", "copy", "events", "impressions")
 AnyBlock = TypeVar("AnyBlock", bound=ConfigModel)
 Share = Annotated[float, Field(ge=0, le=1)]
-
-
-def _to_integer(value: str | int | float | bool) -> str | int | float | bool:
-    """Return 1 for 1.0: DVC treats them as equal, so their bytes must be equal."""
-    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
-
-
-Constant = Annotated[str | int | float | bool, AfterValidator(_to_integer)]
-
-
-class Source(ConfigModel):
-    """The source of one table and its column names."""
-
-    uri: str = Field(
-        description="A path, s3://bucket/prefix, or a name of the built-in catalogue (a path of that name needs ./)."
-    )
-    format: Literal["idx", "folder", "csv", "parquet"] | None = Field(
-        None, description="File format; catalogue entries have their own."
-    )
-    columns: dict[str, str] = Field(
-        {}, description="Contract column (or ctx_<name>, for an impression's context): column in the source."
-    )
-    constants: dict[str, Constant] = Field({}, description="Contract column: a constant value for every row.")
-    separator: str = Field(
-        ",",
-        pattern=r"^(whitespace|.)$",
-        description="Field separator of a CSV file: one character, or 'whitespace' for runs of blanks.",
-    )
-    timestamp_format: str | None = Field(
-        None, description="strptime format of timestamps, or epoch_s, epoch_ms; ISO 8601 if absent."
-    )
-    licence: str | None = Field(None, description="Licence of the data; every model trained on it records the licence.")
-
-
-class Ingest(ConfigModel):
-    """Sources of the tables; stages skip a table without a source."""
-
-    creatives: Source | None = Field(None, description="Pictures, with a category each.")
-    copy_: Source | None = Field(None, alias="copy", description="Advertising copy, one line per row.")
-    events: Source | None = Field(None, description="Purchases and other events of users.")
-    impressions: Source | None = Field(None, description="Impressions of creatives, with clicks.")
-
-    def source(self, table: str) -> Source | None:
-        """Return a table's source, or None."""
-        return getattr(self, "copy_" if table == "copy" else table)  # type: ignore[no-any-return]
 
 
 class Period(ConfigModel):

@@ -1,1 +1,1 @@
-"""The tables: contracts, readers, preparation and splits. Pure: no network, no environment."""
+"""The tables: contracts, reading, preparation and splits. Pure: no network, no environment."""

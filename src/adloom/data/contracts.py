@@ -1,44 +1,24 @@
 """The contracts of the four tables, and the reasons why rows are invalid."""
 
-import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 import pyarrow
 import pyarrow.compute as pc
-from pandas.api.extensions import ExtensionDtype
 
+from adloom.config.sources import PLAIN_FORMAT, ValueFormat
 from adloom.data.context import MAX_COLUMNS, MAX_LENGTH, NAME, PREFIX
+from adloom.data.values import COUNT, FLAG, LIST, NUMBER, PICTURE, SHARE, TEXT, TIME, ColumnType, Parsed, parse_text
 from adloom.errors import ConfigError, DataError
 
 RAW_TABLE = "rows_unchecked"  # what ingest writes and prepare reads
 PARSE_ERROR = "broken_line"  # column of raw tables: why a line could not be parsed, else missing
 USER_KEY = "user_key"  # column of raw tables: fingerprint of the key that made the row's user_id a pseudonym
-LIST_SEPARATOR = "|"  # between the parts of a list in a CSV file
-FLAGS = {
-    **dict.fromkeys(("true", "1", "1.0", "yes", "y", "t"), True),
-    **dict.fromkeys(("false", "0", "0.0", "no", "n", "f"), False),
-}
-EPOCHS: Mapping[str | None, Literal["s", "ms"]] = {"epoch_s": "s", "epoch_ms": "ms"}  # timestamp formats, numbers
-STRINGS = pd.ArrowDtype(pyarrow.list_(pyarrow.string()))
-
-Parsed = tuple[pd.Series, pd.Series]  # values, and whether each is unreadable
-
-
-@dataclass(frozen=True)
-class ColumnType:
-    """How to parse a column, its dtype, and the checks of its values."""
-
-    dtype: ExtensionDtype | str
-    parse: Callable[[pd.Series], Parsed]
-    unreadable: str  # the reason to report
-    checks: tuple[pa.Check, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,68 +70,6 @@ def _is_context_column(column: str) -> bool:
     name = column.removeprefix(PREFIX)
     return name != column and 0 < len(name) <= MAX_LENGTH and re.search(NAME, name) is not None
 
-
-def _parse_text(raw: pd.Series) -> Parsed:
-    values = raw.astype("str").str.strip()
-    return values.mask(values == ""), pd.Series(False, raw.index)
-
-
-def _parse_number(raw: pd.Series) -> Parsed:
-    numbers = pd.to_numeric(raw, errors="coerce").astype("float64").replace([np.inf, -np.inf], np.nan)
-    return numbers, numbers.isna() & raw.notna()
-
-
-def _parse_count(raw: pd.Series) -> Parsed:
-    numbers, unreadable = _parse_number(raw)
-    whole = numbers.mask(numbers % 1 != 0)
-    return whole.astype("Int64"), unreadable | (whole.isna() & numbers.notna())
-
-
-def _parse_flag(raw: pd.Series) -> Parsed:
-    values = raw.astype("str").str.strip().str.lower().map(FLAGS)
-    return values.astype("boolean"), values.isna() & raw.notna()
-
-
-def _parse_time(raw: pd.Series, timestamp_format: str | None = None) -> Parsed:
-    """Parse timestamps; those without a zone are UTC."""
-    if timestamp_format in EPOCHS:
-        seconds = _parse_number(raw)[0]
-        times = pd.to_datetime(seconds, unit=EPOCHS[timestamp_format], utc=True, errors="coerce")
-        return times.astype("datetime64[us, UTC]"), times.isna() & raw.notna()
-    times = pd.to_datetime(raw, format=timestamp_format or "ISO8601", utc=True, errors="coerce")
-    return times.astype("datetime64[us, UTC]"), times.isna() & raw.notna()
-
-
-def _parse_list(raw: pd.Series) -> Parsed:
-    parts = [_split_list(value) for value in raw]
-    return pd.Series(parts, raw.index, STRINGS), pd.Series(False, raw.index)
-
-
-def _split_list(value: object) -> list[str] | None:
-    if isinstance(value, str):
-        return _parse_json_list(value) or value.split(LIST_SEPARATOR)
-    return [str(part) for part in value] if isinstance(value, list | tuple | np.ndarray) else None
-
-
-def _parse_json_list(text: str) -> list[str] | None:
-    try:
-        parts = json.loads(text) if text.startswith("[") else None
-    except ValueError:
-        return None
-    return parts if isinstance(parts, list) and all(isinstance(part, str) for part in parts) else None
-
-
-NOT_NEGATIVE = pa.Check.ge(0, error="negative")
-TEXT = ColumnType("str", _parse_text, "not text")
-PICTURE = ColumnType("object", lambda raw: (raw, pd.Series(False, raw.index)), "not a picture")
-NUMBER = ColumnType("float64", _parse_number, "not a number", (NOT_NEGATIVE,))
-COUNT = ColumnType("Int64", _parse_count, "not a whole number", (NOT_NEGATIVE,))
-SHARE = ColumnType(
-    "float64", _parse_number, "not a number", (pa.Check.in_range(0, 1, include_min=False, error="not in (0, 1]"),)
-)
-FLAG = ColumnType("boolean", _parse_flag, "neither true nor false")
-TIME = ColumnType("datetime64[us, UTC]", _parse_time, "not a date of the expected format")
-LIST = ColumnType(STRINGS, _parse_list, "not a list")
 
 USER_KEY_MEANING = "Fingerprint of the key under which `user_id` is a pseudonym already."
 
@@ -206,14 +124,14 @@ CONTRACTS: Mapping[str, Contract] = {
 }
 
 
-def validate(raw: pd.DataFrame, table: str, timestamp_format: str | None = None) -> tuple[pd.DataFrame, pd.Series]:
+def validate(raw: pd.DataFrame, table: str, value_format: ValueFormat = PLAIN_FORMAT) -> tuple[pd.DataFrame, pd.Series]:
     """Parse a table's raw rows; return them, and per row the first reason why it is invalid, else ""."""
     contract = CONTRACTS[table]
     reasons = raw[PARSE_ERROR].fillna("").astype("str") if PARSE_ERROR in raw else pd.Series("", raw.index, "str")
     rows = {}
     for name in contract.select_columns(raw.columns):
         column = contract.columns.get(name, Column(TEXT, required=False))
-        rows[name], unreadable = _parse_column(raw, name, column.kind, timestamp_format)
+        rows[name], unreadable = _parse_column(raw, name, column.kind, value_format)
         reasons = reasons.mask((reasons == "") & unreadable, f"{name}: {column.kind.unreadable}")
     parsed = pd.DataFrame(rows, index=raw.index)
     reasons = reasons.mask(reasons == "", _first_failures(parsed, table))
@@ -224,13 +142,13 @@ def validate(raw: pd.DataFrame, table: str, timestamp_format: str | None = None)
     return parsed, reasons
 
 
-def _parse_column(raw: pd.DataFrame, name: str, kind: ColumnType, timestamp_format: str | None) -> Parsed:
+def _parse_column(raw: pd.DataFrame, name: str, kind: ColumnType, value_format: ValueFormat) -> Parsed:
     if name not in raw:
         return pd.Series(None, raw.index, kind.dtype), pd.Series(False, raw.index)
     values = raw[name]
     if pd.api.types.is_string_dtype(values):
-        values = _parse_text(values)[0]  # blank text is missing
-    values, unreadable = _parse_time(values, timestamp_format) if kind is TIME else kind.parse(values)
+        values = parse_text(values, value_format)[0]  # blank text is missing
+    values, unreadable = kind.parse(values, value_format)
     return values.astype(kind.dtype), unreadable  # type: ignore[arg-type]  # stubs know literal names
 
 
@@ -260,16 +178,3 @@ def _build_schema(table: str) -> pa.DataFrameSchema:
     return pa.DataFrameSchema(
         {name: pa.Column(checks=list(column.kind.checks), nullable=not column.required) for name, column in columns}
     )
-
-
-class DuplicateFinder:
-    """Finds repeated keys over the chunks of a table."""
-
-    def __init__(self) -> None:
-        self._seen: set[object] = set()
-
-    def __call__(self, keys: pd.Series) -> pd.Series:
-        """Return whether each key repeats an earlier one; missing keys do not."""
-        repeated = keys.notna() & (keys.duplicated() | keys.isin(self._seen))
-        self._seen.update(keys.dropna())
-        return repeated

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from adloom.config.params import Period, Prepare
+from adloom.config.sources import PLAIN_FORMAT, ValueFormat
 from adloom.data import contracts, pictures, privacy, splits
 from adloom.data.context import PREFIX
-from adloom.data.contracts import CONTRACTS, DuplicateFinder
+from adloom.data.contracts import CONTRACTS
+from adloom.data.duplicates import DuplicateFinder
 from adloom.data.picture_files import PictureError
 from adloom.data.pictures import PictureFormat, PictureHeader
 from adloom.data.quality import Quality
@@ -24,7 +26,7 @@ class SourceFacts:
     uri: str
     licence: str
     public: bool
-    timestamp_format: str | None = None
+    value_format: ValueFormat = PLAIN_FORMAT
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Preparation:
         self.quality.read += len(raw)
         raw = self._filter_consent(raw.reset_index(drop=True))
         self._record_dropped_columns(raw)
-        rows, reasons = contracts.validate(raw, self.table, self.source.timestamp_format)
+        rows, reasons = contracts.validate(raw, self.table, self.source.value_format)
         if CONTRACTS[self.table].has_users:
             rows, reasons = self._pseudonymise(rows, reasons)
             erased = rows["user_id"].isin(self.erased)

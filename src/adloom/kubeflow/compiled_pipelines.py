@@ -14,8 +14,9 @@ from typing import Any
 import yaml
 
 from adloom.config.models import MODELS
-from adloom.config.params import TABLES, Ingest, Params, Period, Prepare
+from adloom.config.params import TABLES, Params, Period, Prepare
 from adloom.config.resources import COMPILED_FOLDER, Pipeline, PodResources
+from adloom.config.sources import Ingest
 from adloom.errors import ConfigError
 from adloom.stages.sources_lock import SourcesLock
 

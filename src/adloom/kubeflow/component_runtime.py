@@ -12,8 +12,9 @@ from typing import Any, Protocol
 from adloom.config import params
 from adloom.config.gate import Gate
 from adloom.config.models import MODELS
-from adloom.config.params import TABLES, Evaluate, Ingest, Params, Prepare, Score, Training
+from adloom.config.params import TABLES, Evaluate, Params, Prepare, Score, Training
 from adloom.config.settings import Settings
+from adloom.config.sources import Ingest
 from adloom.context import StageContext, build_context
 from adloom.errors import ConfigError, DataError, ExternalServiceError
 from adloom.kubeflow import cache, distributed

@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from adloom.catalogue import entries
 from adloom.config.base import ConfigModel
-from adloom.config.params import TABLES, Ingest, Source
+from adloom.config.params import TABLES
+from adloom.config.sources import Ingest, Source, ValueFormat
 from adloom.context import StageContext
 from adloom.data.contracts import RAW_TABLE
 from adloom.errors import ConfigError
@@ -67,7 +68,7 @@ def _resolve_source(table: str, source: Source) -> Source:
 
 
 def _ingest(table: str, source: Source, lock: SourcesLock, target: Path, context: StageContext) -> int:
-    from adloom.data import readers
+    from adloom.data.reading.source import read_source
 
     context.home.mkdir(parents=True, exist_ok=True)
     with (
@@ -77,7 +78,7 @@ def _ingest(table: str, source: Source, lock: SourcesLock, target: Path, context
         tqdm(desc=f"ingest {table}", unit="row", delay=1, disable=not context.progress) as bar,
     ):
         shards = parquet.ShardWriter(draft.path, RAW_TABLE)
-        for rows in readers.read_source(context.store.fetch(source.uri, Path(scratch)), source, table):
+        for rows in read_source(context.store.fetch(source.uri, Path(scratch)), source, table):
             shards.append(rows)
             bar.update(len(rows))
         draft.rows = {"rows": shards.rows}
@@ -87,9 +88,9 @@ def _ingest(table: str, source: Source, lock: SourcesLock, target: Path, context
 
 def _source_facts(table: str, source: Source) -> dict[str, str]:
     """Return the facts about a source that prepare needs."""
-    facts = {
+    return {
         "source": source.uri,
         "licence": source.licence or "not stated",
         "private": "yes" if sources_lock.is_private(table, source.uri) else "no",
+        "value_format": ValueFormat.model_validate(source.model_dump(include=set(ValueFormat.model_fields))).to_json(),
     }
-    return facts | ({"timestamp_format": source.timestamp_format} if source.timestamp_format else {})

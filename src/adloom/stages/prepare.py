@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from tqdm import tqdm
 
+from adloom.config import params as config_params
 from adloom.config.params import TABLES, Prepare
+from adloom.config.sources import ValueFormat
 from adloom.context import StageContext
 from adloom.data import privacy
 from adloom.data.contracts import RAW_TABLE
@@ -108,7 +110,7 @@ def _build_preparation(
         raw_manifest.facts["source"],
         raw_manifest.facts["licence"],
         public=not private,
-        timestamp_format=raw_manifest.facts.get("timestamp_format"),
+        value_format=config_params.parse(ValueFormat, raw_manifest.facts["value_format"]),
     )
     erased = (
         _read_erasure_list(params.erasure_list, key, lock, context) if private and params.erasure_list else frozenset()

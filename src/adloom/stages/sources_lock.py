@@ -9,7 +9,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from adloom.catalogue import entries
-from adloom.config.params import TABLES, Ingest, Params
+from adloom.config.params import TABLES, Params
+from adloom.config.sources import Ingest
 from adloom.context import StageContext
 from adloom.data import privacy
 from adloom.errors import ConfigError, DataError

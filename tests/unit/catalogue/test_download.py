@@ -19,7 +19,7 @@ from adloom.catalogue import download, formats
 from adloom.catalogue.download import Downloads
 from adloom.catalogue.entries import Entry, Package
 from adloom.catalogue.packages import Origin, PackageManager, Url
-from adloom.config.params import Source
+from adloom.config.sources import Source
 from adloom.errors import DataError, ExternalServiceError
 from adloom.storage.base import SourceFile
 

@@ -2,7 +2,7 @@
 
 from adloom.catalogue.entries import ENTRIES, complete_source
 from adloom.catalogue.packages import Url
-from adloom.config.params import Source
+from adloom.config.sources import Source
 
 
 def test_every_entry_is_pinned_and_says_how_it_is_read_and_under_which_licence() -> None:

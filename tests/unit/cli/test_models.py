@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from adloom.cli import models
 from adloom.cli.main import cli
-from adloom.config.params import Source
+from adloom.config.sources import Source
 from adloom.context import StageContext
 from adloom.storage import manifest
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adloom.config.sources import ValueFormat
 from adloom.data import contracts
-from adloom.data.contracts import CONTRACTS, DuplicateFinder
+from adloom.data.contracts import CONTRACTS
 from adloom.errors import DataError
 
 EVENT = {"user_id": "u1", "timestamp": "2026-01-02", "event": "purchase", "quantity": "1", "value": "9.99"}
@@ -96,7 +97,7 @@ def test_times_are_converted_to_utc() -> None:
 
 def test_a_timestamp_format_is_the_only_one_accepted() -> None:
     mixed = frame(EVENT, {"timestamp": "31.12.2025"}, {"timestamp": "2025-12-31"}, {"timestamp": "12/31/2025"})
-    rows, reasons = contracts.validate(mixed, "events", "%d.%m.%Y")
+    rows, reasons = contracts.validate(mixed, "events", ValueFormat(timestamp_format="%d.%m.%Y"))
     assert str(rows["timestamp"][0]) == "2025-12-31 00:00:00+00:00"
     assert list(reasons) == ["", *["timestamp: not a date of the expected format"] * 2]
 
@@ -104,7 +105,9 @@ def test_a_timestamp_format_is_the_only_one_accepted() -> None:
 def test_seconds_and_milliseconds_since_1970_are_times_too() -> None:
     for timestamp_format, number in {"epoch_s": "1767312000.5", "epoch_ms": "1767312000500"}.items():
         rows, reasons = contracts.validate(
-            frame(EVENT, {"timestamp": number}, {"timestamp": "soon"}), "events", timestamp_format
+            frame(EVENT, {"timestamp": number}, {"timestamp": "soon"}),
+            "events",
+            ValueFormat(timestamp_format=timestamp_format),
         )
         assert str(rows["timestamp"][0]) == "2026-01-02 00:00:00.500000+00:00"
         assert list(reasons) == ["", "timestamp: not a date of the expected format"]
@@ -191,20 +194,6 @@ def test_missing_columns_are_named() -> None:
     for part in ("orders.csv", "timestamp, event", "user_id, when", "`columns`", "`constants`"):
         assert part in str(caught.value)
     CONTRACTS["copy"].require_columns(pd.Index(["text"]), "lines.csv")  # rows without a key are numbered
-
-
-def test_duplicates_are_detected_across_chunks() -> None:
-    repeats = DuplicateFinder()
-    assert list(repeats(pd.Series(["a", "b", "a", None, None]))) == [False, False, True, False, False]
-    assert list(repeats(pd.Series(["b", "c"]))) == [True, False]
-
-
-@given(st.lists(st.integers(0, 9)), st.integers(1, 5))
-def test_chunks_do_not_change_duplicates(keys: list[int], size: int) -> None:
-    whole = list(DuplicateFinder()(pd.Series(keys, dtype="int64")))
-    repeats = DuplicateFinder()
-    parts = [repeats(pd.Series(keys[start : start + size], dtype="int64")) for start in range(0, len(keys), size)]
-    assert [bool(value) for part in parts for value in part] == whole
 
 
 @pytest.mark.slow

@@ -14,7 +14,8 @@ from tests.support import shop
 from tests.unit.datasets.conftest import Make
 
 from adloom.config.base import ConfigModel
-from adloom.config.params import TABLES, Params, Source
+from adloom.config.params import TABLES, Params
+from adloom.config.sources import Source
 from adloom.datasets import dataset, dvc_cache, pull
 from adloom.datasets.dvc_remote import Remote
 from adloom.errors import AdloomError, ConfigError, DataError

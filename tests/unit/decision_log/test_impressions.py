@@ -20,7 +20,8 @@ from msgspec import structs
 from tests.support.decision_logs import NOON, click, decision, frame_segment, write_segment
 
 from adloom.cli.main import cli
-from adloom.config.params import Ingest, Period, Prepare, Source
+from adloom.config.params import Period, Prepare
+from adloom.config.sources import Ingest, Source
 from adloom.context import StageContext
 from adloom.data import privacy
 from adloom.decision_log import impressions

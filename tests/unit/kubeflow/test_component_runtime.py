@@ -8,7 +8,8 @@ import pytest
 from tests.support.pipeline_artifact import PipelineArtifact
 
 from adloom.config.base import ConfigModel
-from adloom.config.params import TABLES, Ingest, Prepare, Score
+from adloom.config.params import TABLES, Prepare, Score
+from adloom.config.sources import Ingest
 from adloom.creatives.cnn_evaluation import CONFUSION
 from adloom.data import privacy
 from adloom.errors import ConfigError, DataError

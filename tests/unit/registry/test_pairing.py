@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from adloom.config.params import Source
+from adloom.config.sources import Source
 from adloom.errors import UserError
 from adloom.registry import pairing, promotion
 from adloom.registry.base import CHAMPION, find_alias

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adloom.config.params import Source
+from adloom.config.sources import Source
 from adloom.errors import UserError
 from adloom.registry import promotion
 from adloom.registry.base import CHAMPION, Actor, AliasEvent, find_alias

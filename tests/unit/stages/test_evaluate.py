@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import MakeTable
 from tests.support.copywriters import EVALUATE, copy_rows, copywriter
 
-from adloom.config.params import Source
+from adloom.config.sources import Source
 from adloom.context import StageContext
 from adloom.errors import ArtifactError, ConfigError
 from adloom.evaluation.metric import Lines, Table

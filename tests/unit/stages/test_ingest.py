@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adloom.config.params import TABLES, Ingest
+from adloom.config.params import TABLES
+from adloom.config.sources import Ingest
 from adloom.context import StageContext
 from adloom.data.contracts import RAW_TABLE
 from adloom.errors import ConfigError, DataError
@@ -96,7 +97,7 @@ def test_each_table_comes_from_its_own_kind_of_source(tmp_path: Path, context: S
         "licence": "not stated",
         "private": "yes",
         "source": str(tmp_path / "orders.csv"),
-        "timestamp_format": "%d.%m.%Y",
+        "value_format": '{"timestamp_format": "%d.%m.%Y"}',
     }
     assert manifest.verify(artifacts.creatives).facts["private"] == "no"
     assert manifest.skip_reason(artifacts.impressions) == "no source: ingest.impressions is not given"

@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import MakeTable
 from tests.support.copywriters import EVALUATE, copy_rows, copywriter, params
 
-from adloom.config.params import Source
+from adloom.config.sources import Source
 from adloom.context import StageContext
 from adloom.errors import ArtifactError
 from adloom.registry.base import ModelVersion

@@ -11,7 +11,8 @@ from tests.conftest import MakeTable
 from tests.support import tiny_models
 
 from adloom.config.gate import MetricRule
-from adloom.config.params import Evaluate, Source
+from adloom.config.params import Evaluate
+from adloom.config.sources import Source
 from adloom.creatives.pictures import encode_pngs
 from adloom.evaluation.gate import decide
 from adloom.stages.measure import measure

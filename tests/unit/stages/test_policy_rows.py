@@ -7,7 +7,7 @@ from tests.conftest import MakeTable
 from tests.support.impression_tables import impressions_frame
 from tests.support.tiny_models import USERS, write_audience
 
-from adloom.config.params import Source
+from adloom.config.sources import Source
 from adloom.data.privacy import PUBLISHED_KEY, pseudonymise
 from adloom.policy.impressions import UNKNOWN
 from adloom.stages.policy_rows import read_impressions

@@ -17,7 +17,8 @@ from PIL import Image
 from tests.support.slow_pictures import many_scans
 
 from adloom.config.base import ConfigModel
-from adloom.config.params import TABLES, Ingest, Period, Prepare
+from adloom.config.params import TABLES, Period, Prepare
+from adloom.config.sources import PLAIN_FORMAT, Ingest, ValueFormat
 from adloom.context import StageContext
 from adloom.data import pictures, privacy
 from adloom.data.contracts import RAW_TABLE
@@ -50,10 +51,17 @@ class Bench:
         self.folder.mkdir(exist_ok=True)
         sources_lock.save(SourcesLock(key=key, erasure=erasure, tables={}), self.folder / "sources.lock")
 
-    def raw(self, table: str, rows: pd.DataFrame, *, private: bool = True, **facts: str) -> None:
+    def raw(
+        self, table: str, rows: pd.DataFrame, *, private: bool = True, value_format: ValueFormat = PLAIN_FORMAT
+    ) -> None:
         with manifest.draft(getattr(self.inputs, f"raw_{table}"), "ingest", ConfigModel(), {}) as draft:
             parquet.write(rows, draft.path, RAW_TABLE)
-            draft.facts = {"source": "shop", "licence": "own work", "private": "yes" if private else "no", **facts}
+            draft.facts = {
+                "source": "shop",
+                "licence": "own work",
+                "private": "yes" if private else "no",
+                "value_format": value_format.to_json(),
+            }
 
     def run(self, params: Prepare = PARAMS) -> Mapping[str, float]:
         return prepare.run(self.inputs, self.outputs, params, self.context)
@@ -269,7 +277,8 @@ def test_consent_and_the_erasure_list_are_honoured_and_counted(bench: Bench) -> 
 
 
 def test_mixed_dates_are_read_by_the_sources_format(bench: Bench) -> None:
-    bench.raw("events", orders(20, timestamp=[*["15.01.2026"] * 19, "2026-01-15"]), timestamp_format="%d.%m.%Y")
+    rows = orders(20, timestamp=[*["15.01.2026"] * 19, "2026-01-15"])
+    bench.raw("events", rows, value_format=ValueFormat(timestamp_format="%d.%m.%Y"))
     bench.run()
     assert bench.summary("events")["quarantined"] == {"timestamp: not a date of the expected format": 1}
     assert bench.summary("events")["dates"]["first"] == "2026-01-15T00:00:00+00:00"

@@ -8,7 +8,7 @@ from tests.conftest import MakeTable
 from tests.support.copywriters import EVALUATE, copy_rows, copywriter, params
 
 from adloom.config.models import MODELS
-from adloom.config.params import Source
+from adloom.config.sources import Source
 from adloom.context import StageContext
 from adloom.errors import ArtifactError, ConfigError, ExternalServiceError
 from adloom.registry import promotion

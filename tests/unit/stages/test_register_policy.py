@@ -12,7 +12,8 @@ from tests.support.tiny_models import write_audience
 
 from adloom.config.gate import Gate, MetricRule
 from adloom.config.models import MODELS
-from adloom.config.params import Params, Source
+from adloom.config.params import Params
+from adloom.config.sources import Source
 from adloom.context import StageContext
 from adloom.errors import ArtifactError
 from adloom.evaluation import sections

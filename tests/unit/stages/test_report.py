@@ -8,7 +8,8 @@ import pytest
 
 from adloom.config.gate import Gate, MetricRule
 from adloom.config.models import MODELS
-from adloom.config.params import TABLES, Source
+from adloom.config.params import TABLES
+from adloom.config.sources import Source
 from adloom.context import StageContext
 from adloom.errors import ArtifactError
 from adloom.evaluation.metric import Evaluation, Lines, Metric

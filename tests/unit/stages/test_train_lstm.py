@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from adloom.config.params import Source, TrainLstm
+from adloom.config.params import TrainLstm
+from adloom.config.sources import Source
 from adloom.context import StageContext
 from adloom.copywriting import tokenizer, verbatim_filter
 from adloom.copywriting.lines import LineRequest, LineRules, write_lines

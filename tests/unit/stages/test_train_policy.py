@@ -11,7 +11,7 @@ from tests.support.impression_tables import impressions_frame
 from tests.support.policies import PARAMS, simulate_impressions
 from tests.support.tiny_models import CATEGORIES, write_audience, write_reader
 
-from adloom.config.params import Source
+from adloom.config.sources import Source
 from adloom.context import StageContext
 from adloom.creatives.pictures import encode_pngs
 from adloom.data.privacy import PUBLISHED_KEY, pseudonymise

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from adloom.config.params import Source
+from adloom.config.sources import Source
 from adloom.errors import ArtifactError
 from adloom.storage import manifest
 

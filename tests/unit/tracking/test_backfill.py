@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from adloom.config.params import Source
+from adloom.config.sources import Source
 from adloom.storage import manifest
 from adloom.tracking.backfill import complete_run
 from adloom.tracking.mlflow_server import MlflowConnection

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from tests.conftest import MakeTable
 
-from adloom.config.params import Source
+from adloom.config.sources import Source
 from adloom.context import StageContext
 from adloom.errors import ArtifactError
 from adloom.storage import manifest

@@ -1,0 +1,60 @@
+"""The sources of the tables: where their files are, and how the files are written."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from adloom.config.base import ConfigModel
+
+
+def _to_integer(value: str | int | float | bool) -> str | int | float | bool:
+    """Return 1 for 1.0: DVC treats them as equal, so their bytes must be equal."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
+
+
+Constant = Annotated[str | int | float | bool, AfterValidator(_to_integer)]
+
+
+class ValueFormat(ConfigModel):
+    """How a source writes its values."""
+
+    timestamp_format: str | None = Field(
+        None, description="strptime format of timestamps, or epoch_s, epoch_ms; ISO 8601 if absent."
+    )
+
+
+PLAIN_FORMAT = ValueFormat()  # ISO 8601 in UTC, numbers with a point
+
+
+class Source(ValueFormat):
+    """The source of one table and its column names."""
+
+    uri: str = Field(
+        description="A path, s3://bucket/prefix, or a name of the built-in catalogue (a path of that name needs ./)."
+    )
+    format: Literal["idx", "folder", "csv", "parquet"] | None = Field(
+        None, description="File format; catalogue entries have their own."
+    )
+    columns: dict[str, str] = Field(
+        {}, description="Contract column (or ctx_<name>, for an impression's context): column in the source."
+    )
+    constants: dict[str, Constant] = Field({}, description="Contract column: a constant value for every row.")
+    separator: str = Field(
+        ",",
+        pattern=r"^(whitespace|.)$",
+        description="Field separator of a CSV file: one character, or 'whitespace' for runs of blanks.",
+    )
+    licence: str | None = Field(None, description="Licence of the data; every model trained on it records the licence.")
+
+
+class Ingest(ConfigModel):
+    """Sources of the tables; stages skip a table without a source."""
+
+    creatives: Source | None = Field(None, description="Pictures, with a category each.")
+    copy_: Source | None = Field(None, alias="copy", description="Advertising copy, one line per row.")
+    events: Source | None = Field(None, description="Purchases and other events of users.")
+    impressions: Source | None = Field(None, description="Impressions of creatives, with clicks.")
+
+    def source(self, table: str) -> Source | None:
+        """Return a table's source, or None."""
+        return getattr(self, "copy_" if table == "copy" else table)  # type: ignore[no-any-return]

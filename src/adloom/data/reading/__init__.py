@@ -1,0 +1,1 @@
+"""Readers of sources: files of every format as chunks of raw rows."""

@@ -1,0 +1,45 @@
+"""Every format gives the same columns under the contract's names."""
+
+from pathlib import Path
+
+import pytest
+from tests.support.source_files import COPY, EVENTS, ORDERS, message, read, written
+
+from adloom.errors import ConfigError
+
+
+def test_a_csv_is_read_as_text_under_the_contracts_names(tmp_path: Path) -> None:
+    rows = read(written(tmp_path, "orders.csv", ORDERS), EVENTS, "events")
+    assert rows.fillna("").to_dict("list") == {
+        "user_id": ["ann", "bob"],
+        "timestamp": ["2026-01-02", "2026-01-03"],
+        "value": ["9.99", ""],
+        "event": ["purchase", "purchase"],
+    }
+
+
+def test_columns_come_in_the_contracts_order_then_in_the_sources(tmp_path: Path) -> None:
+    path = written(tmp_path, "orders.csv", "store;total;when;customer\nb;9.99;2026-01-02;ann\n")
+    assert list(read(path, EVENTS, "events")) == ["user_id", "timestamp", "event", "value", "store"]
+
+
+def test_a_missing_mapped_column_is_named(tmp_path: Path) -> None:
+    path = written(tmp_path, "orders.csv", ORDERS.replace("total", "amount"))
+    text = message(path, EVENTS, "events")
+    for part in ("orders.csv (ingest.events)", "'total' for value", "customer, when, amount", "`columns`"):
+        assert part in text
+
+
+def test_an_unknown_column_is_refused(tmp_path: Path) -> None:
+    source = EVENTS.model_copy(update={"columns": {**EVENTS.columns, "quantitty": "total"}})
+    with pytest.raises(ConfigError) as caught:
+        read(written(tmp_path, "orders.csv", ORDERS), source, "events")
+    message = str(caught.value)
+    assert message.startswith("ingest.events: quantitty ")
+    assert message.endswith("expected user_id, timestamp, event, item_id, quantity, value, user_key")
+
+
+def test_an_artifact_is_read_without_its_manifest(tmp_path: Path) -> None:
+    for name in ("lines/a.csv", "lines/manifest.json"):
+        written(tmp_path, name, "copy_id,text\n1,hello\n")
+    assert read(tmp_path / "lines", COPY, "copy")["text"].tolist() == ["hello"]

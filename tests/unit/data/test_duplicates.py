@@ -1,0 +1,21 @@
+"""Repeated keys are found over chunks of any size."""
+
+import pandas as pd
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adloom.data.duplicates import DuplicateFinder
+
+
+def test_duplicates_are_detected_across_chunks() -> None:
+    repeats = DuplicateFinder()
+    assert list(repeats(pd.Series(["a", "b", "a", None, None]))) == [False, False, True, False, False]
+    assert list(repeats(pd.Series(["b", "c"]))) == [True, False]
+
+
+@given(st.lists(st.integers(0, 9)), st.integers(1, 5))
+def test_chunks_do_not_change_duplicates(keys: list[int], size: int) -> None:
+    whole = list(DuplicateFinder()(pd.Series(keys, dtype="int64")))
+    repeats = DuplicateFinder()
+    parts = [repeats(pd.Series(keys[start : start + size], dtype="int64")) for start in range(0, len(keys), size)]
+    assert [bool(value) for part in parts for value in part] == whole

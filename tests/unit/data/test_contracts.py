@@ -8,28 +8,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.raw_tables import EVENT, IMPRESSION, frame, reasons
 
-from adloom.config.sources import ValueFormat
 from adloom.data import contracts
 from adloom.data.contracts import CONTRACTS
 from adloom.errors import DataError
-
-EVENT = {"user_id": "u1", "timestamp": "2026-01-02", "event": "purchase", "quantity": "1", "value": "9.99"}
-IMPRESSION = {
-    "impression_id": "i1",
-    "timestamp": "2026-01-02T03:04:05Z",
-    "placement": "home",
-    "creative_id": "c1",
-    "clicked": "0",
-}
-
-
-def frame(base: Mapping[str, str], *changes: Mapping[str, str | None]) -> pd.DataFrame:
-    return pd.DataFrame([{**base, **change} for change in changes], dtype="str")
-
-
-def reasons(table: str, base: Mapping[str, str], *changes: Mapping[str, str | None]) -> list[str]:
-    return list(contracts.validate(frame(base, *changes), table)[1])
 
 
 @pytest.mark.parametrize(
@@ -88,31 +71,6 @@ def test_rows_have_the_contracts_columns_and_types() -> None:
     }
 
 
-def test_times_are_converted_to_utc() -> None:
-    rows, _ = contracts.validate(
-        frame(EVENT, {"timestamp": "2026-01-02T00:30:00"}, {"timestamp": "2026-01-02T00:30:00+01:00"}), "events"
-    )
-    assert [str(t) for t in rows["timestamp"]] == ["2026-01-02 00:30:00+00:00", "2026-01-01 23:30:00+00:00"]
-
-
-def test_a_timestamp_format_is_the_only_one_accepted() -> None:
-    mixed = frame(EVENT, {"timestamp": "31.12.2025"}, {"timestamp": "2025-12-31"}, {"timestamp": "12/31/2025"})
-    rows, reasons = contracts.validate(mixed, "events", ValueFormat(timestamp_format="%d.%m.%Y"))
-    assert str(rows["timestamp"][0]) == "2025-12-31 00:00:00+00:00"
-    assert list(reasons) == ["", *["timestamp: not a date of the expected format"] * 2]
-
-
-def test_seconds_and_milliseconds_since_1970_are_times_too() -> None:
-    for timestamp_format, number in {"epoch_s": "1767312000.5", "epoch_ms": "1767312000500"}.items():
-        rows, reasons = contracts.validate(
-            frame(EVENT, {"timestamp": number}, {"timestamp": "soon"}),
-            "events",
-            ValueFormat(timestamp_format=timestamp_format),
-        )
-        assert str(rows["timestamp"][0]) == "2026-01-02 00:00:00.500000+00:00"
-        assert list(reasons) == ["", "timestamp: not a date of the expected format"]
-
-
 def test_an_unparsed_line_keeps_its_own_reason() -> None:
     raw = frame(EVENT, {}, {})
     raw[contracts.PARSE_ERROR] = pd.Series([None, "line: 7 fields, expected 5"], dtype="str")
@@ -132,25 +90,6 @@ def test_typed_columns_are_read_as_text_was() -> None:
     assert rows["user_id"][0] == "7"
     assert rows["value"].tolist()[0] == 1.0
     assert list(reasons) == ["", "user_id: missing"]
-
-
-@pytest.mark.parametrize("candidates", ["a|b", '["a", "b"]', ["a", "b"], np.array(["a", "b"], object)])
-def test_candidates_are_lists_in_every_notation(candidates: object) -> None:
-    raw = frame({**IMPRESSION, "creative_id": "a"}, {}, {})
-    raw = raw.assign(candidates=pd.Series([candidates, None], dtype="object"))
-    rows, reasons = contracts.validate(raw, "impressions")
-    assert list(rows["candidates"][0]) == ["a", "b"]
-    assert rows["candidates"].isna()[1]
-    assert list(reasons) == ["", ""]
-
-
-def test_text_that_only_looks_like_json_is_split_as_other_text() -> None:
-    raw = frame(
-        {**IMPRESSION, "creative_id": "[a"}, {"candidates": "[a|b"}, {"candidates": "[1]"}, {"candidates": "[]"}
-    )
-    rows, reasons = contracts.validate(raw, "impressions")
-    assert [list(parts) for parts in rows["candidates"]] == [["[a", "b"], ["[1]"], ["[]"]]
-    assert list(reasons) == ["", *["creative_id: not among the candidates"] * 2]
 
 
 def test_a_creative_that_was_no_candidate_breaks_the_row() -> None:

@@ -1,0 +1,23 @@
+"""The keys of sources: what they accept, and how prepare gets them."""
+
+import pytest
+from pydantic import ValidationError
+
+from adloom.config.params import parse
+from adloom.config.sources import Source, ValueFormat
+
+
+def test_whole_constants_are_integers_because_dvc_treats_them_as_equal() -> None:
+    source = Source(uri="a.csv", constants={"position": 1.0, "value": 1.5, "clicked": True})
+    assert [repr(value) for value in source.constants.values()] == ["1", "1.5", "True"]
+
+
+@pytest.mark.parametrize("separator", ["", ",,", "blanks"])
+def test_a_separator_is_one_character_or_blanks(separator: str) -> None:
+    with pytest.raises(ValidationError):
+        Source(uri="a.csv", separator=separator)
+
+
+def test_a_value_format_is_parsed_from_its_json() -> None:
+    value_format = ValueFormat(timestamp_format="%d.%m.%Y")
+    assert parse(ValueFormat, value_format.to_json()) == value_format

@@ -8,6 +8,7 @@ import sys
 import click
 from click.shell_completion import CompletionItem
 
+from adloom.cli.output_encoding import accept_any_locale
 from adloom.cli.stages import STAGES, build_command
 from adloom.errors import UNEXPECTED, AdloomError, UserError
 
@@ -77,6 +78,7 @@ def cli(debug: bool) -> None:
 
 def main() -> None:
     """Run the command line. An error is one line; the exit code is 2 if the user can fix it."""
+    accept_any_locale()
     try:
         cli(prog_name="adloom", standalone_mode=False)
     except click.ClickException as error:
@@ -104,10 +106,10 @@ def _fail(message: str, code: int) -> None:
 
 def _report_to_launcher(line: str) -> bool:
     """Report an error to the process that launched this one; return whether there is such a process."""
-    from adloom.config.settings import Settings
+    from adloom.config.settings import Settings, SettingsError
     from adloom.training import launcher
 
     try:
         return launcher.report_error(line, Settings())
-    except ValueError:  # the environment itself may be wrong
+    except SettingsError:
         return False

@@ -2,10 +2,12 @@
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from adloom.errors import ConfigError
 
 KERNEL_VARIABLES = (  # select kernels of BLAS, torch, oneDNN and NumPy; other kernels may give other bytes
     "ATEN_CPU_CAPABILITY",
@@ -20,6 +22,28 @@ KERNEL_VARIABLES = (  # select kernels of BLAS, torch, oneDNN and NumPy; other k
     "OPENBLAS_CORETYPE",
     "OPENBLAS_L2_SIZE",
 )
+EMPTY_HAS_MEANING = "_VISIBLE_DEVICES"  # CUDA_VISIBLE_DEVICES= hides every device
+NO = {"0", "false", "n", "no", "off"}
+
+Flag = Annotated[bool, BeforeValidator(lambda value: str(value).lower() not in NO)]
+
+
+class SettingsError(ConfigError):
+    """Variables with an invalid value."""
+
+    def __init__(self, error: ValidationError, fields: Any) -> None:
+        self.reasons = {str(each["loc"][0]): each["msg"] for each in error.errors()}
+        self.lines = tuple(  # without the value, which may be secret
+            f"{f'ADLOOM_{name.upper()}' if name in fields else name}: {reason}" for name, reason in self.reasons.items()
+        )
+        super().__init__(f"{'; '.join(self.lines)}; correct or unset it")
+
+
+def unset_empty_variables() -> None:
+    """Remove blank variables from the environment, which libraries and child processes would read as values."""
+    for name, value in list(os.environ.items()):
+        if not value.strip() and not name.endswith(EMPTY_HAS_MEANING):
+            del os.environ[name]
 
 
 def read_kernel_variables() -> dict[str, str]:
@@ -28,7 +52,7 @@ def read_kernel_variables() -> dict[str, str]:
 
 
 class Settings(BaseSettings):
-    """Settings from the environment."""
+    """Settings from the environment. Raises SettingsError."""
 
     model_config = SettingsConfigDict(env_prefix="ADLOOM_", frozen=True, extra="ignore")
 
@@ -161,7 +185,20 @@ class Settings(BaseSettings):
         description="kubectl configuration; by default ~/.kube/config.",
     )
     image_digest: str | None = Field(None, description="Digest of the container image.")
-    ci: str | None = Field(None, validation_alias=AliasChoices("CI"), description="Set in continuous integration.")
-    quiet: bool = Field(
-        False, validation_alias=AliasChoices("CI", "ADLOOM_QUIET"), description="Disables progress bars; CI sets it."
+    ci: Flag = Field(
+        False,
+        validation_alias=AliasChoices("CI"),
+        description="Set in continuous integration, to any value but 0, false, no or off.",
     )
+    quiet: Flag = Field(
+        False,
+        validation_alias=AliasChoices("ADLOOM_QUIET", "CI"),
+        description="Disables progress bars, with any value but 0, false, no or off; CI sets it.",
+    )
+
+    def __init__(self, **values: Any) -> None:
+        unset_empty_variables()
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise SettingsError(error, type(self).model_fields) from None

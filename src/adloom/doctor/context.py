@@ -6,12 +6,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import AliasChoices, ValidationError
+from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 
 from adloom.config import params
 from adloom.config.params import Params
-from adloom.config.settings import Settings
+from adloom.config.settings import Settings, SettingsError
 from adloom.doctor.finding import Finding
 from adloom.errors import ConfigError
 
@@ -70,14 +70,9 @@ def _read_settings() -> tuple[Settings, tuple[str, ...]]:
     """Return the settings, with defaults for invalid values, and a line per invalid value."""
     try:
         return Settings(), ()
-    except ValidationError as error:
-        invalid = {str(each["loc"][0]): each["msg"] for each in error.errors()}
-    lines = tuple(  # without the value, which may be secret
-        f"{f'ADLOOM_{name.upper()}' if name in Settings.model_fields else name}: {message}"
-        for name, message in invalid.items()
-    )
-    defaults: dict[str, Any] = {name: _default(name) for name in invalid}
-    return Settings(**defaults), lines
+    except SettingsError as error:
+        defaults: dict[str, Any] = {name: _default(name) for name in error.reasons}
+        return Settings(**defaults), error.lines
 
 
 def _default(name: str) -> str | None:

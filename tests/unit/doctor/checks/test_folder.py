@@ -54,10 +54,10 @@ def test_a_folder_without_stages_is_told(make_context: MakeContext) -> None:
 
 
 def test_impossible_values_are_told_by_their_variables_and_never_shown(make_context: MakeContext) -> None:
-    context = make_context(CI="perhaps-secret", ADLOOM_SERVE_THREADS="many")
+    context = make_context(ADLOOM_AUTH="perhaps-secret", ADLOOM_SERVE_THREADS="many")
     found = list(folder.check_settings(context))
     assert {one.name for one in found} == {"settings-broken"}
-    assert {one.found.partition(":")[0] for one in found} == {"CI", "ADLOOM_SERVE_THREADS"}
+    assert {one.found.partition(":")[0] for one in found} == {"ADLOOM_AUTH", "ADLOOM_SERVE_THREADS"}
     assert "perhaps-secret" not in str(found)
     assert (context.settings.serve_threads, context.settings.quiet) == (2, False)
 

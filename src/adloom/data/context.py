@@ -5,3 +5,4 @@ NAME = r"^(?![\s\S]*[\x00-\x1f\x7f])(?!ctx_$)"  # for JSON Schema: no control ch
 MAX_LENGTH = 64  # characters of a name
 MAX_NAMES = 64  # of one decision
 MAX_COLUMNS = 256  # of one table
+MAX_ID_LENGTH = 200  # characters of a user id, a placement or a creative id, in tables and requests

@@ -13,7 +13,21 @@ import pyarrow.compute as pc
 
 from adloom.config.sources import PLAIN_FORMAT, ValueFormat
 from adloom.data.context import MAX_COLUMNS, MAX_LENGTH, NAME, PREFIX
-from adloom.data.values import COUNT, FLAG, LIST, NUMBER, PICTURE, SHARE, TEXT, TIME, ColumnType, Parsed, parse_text
+from adloom.data.values import (
+    COUNT,
+    FLAG,
+    LIST,
+    NUMBER,
+    PICTURE,
+    SHARE,
+    SHORT_TEXT,
+    TEXT,
+    TIME,
+    USER_ID,
+    ColumnType,
+    Parsed,
+    parse_text,
+)
 from adloom.errors import ConfigError, DataError
 
 RAW_TABLE = "rows_unchecked"  # what ingest writes and prepare reads
@@ -92,7 +106,7 @@ CONTRACTS: Mapping[str, Contract] = {
     ),
     "events": Contract(
         {
-            "user_id": Column(TEXT, "The user; a pseudonym once it is prepared."),
+            "user_id": Column(USER_ID, "The user; a pseudonym once it is prepared."),
             "timestamp": Column(TIME, "When it happened."),
             "event": Column(TEXT, "What happened; `segment.purchase` names what counts as a purchase."),
             "item_id": Column(TEXT, "What was bought.", required=False),
@@ -105,10 +119,10 @@ CONTRACTS: Mapping[str, Contract] = {
         {
             "impression_id": Column(TEXT, "Name of the impression; the number of the row without one."),
             "timestamp": Column(TIME, "When the creative was shown."),
-            "user_id": Column(TEXT, "The user it was shown to; a pseudonym once it is prepared.", required=False),
-            "placement": Column(TEXT, "Where it was shown."),
+            "user_id": Column(USER_ID, "The user it was shown to; a pseudonym once it is prepared.", required=False),
+            "placement": Column(SHORT_TEXT, "Where it was shown."),
             "position": Column(COUNT, "Slot in the placement.", required=False),
-            "creative_id": Column(TEXT, "The creative shown."),
+            "creative_id": Column(SHORT_TEXT, "The creative shown."),
             "candidates": Column(LIST, "Creatives it was chosen from; all of the placement without.", required=False),
             "clicked": Column(FLAG, "Whether it was clicked."),
             "propensity": Column(SHARE, "Probability with which it was chosen in this slot.", required=False),

@@ -2,6 +2,8 @@
 
 import hashlib
 import hmac
+import re
+import unicodedata
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -11,12 +13,33 @@ if TYPE_CHECKING:  # serving needs `pseudonym` and has no pandas
 PUBLISHED_KEY = b"adloom: key of the published data"  # for public data only: it is no secret
 USER_TABLES = ("events", "impressions")  # their rows belong to users
 PSEUDONYM_LENGTH = 32  # hex digits
-CONSENT_VALUES = frozenset({"true", "1", "yes", "y", "t"})
+CONSENT_VALUES = frozenset({"true", "1", "1.0", "yes", "y", "t"})
+
+_INVISIBLE = re.compile("[\\u00ad\\u200b-\\u200f\\u202a-\\u202e\\u2060-\\u2064\\u2066-\\u2069\\ufeff]")
+_WHOLE_NUMBER = re.compile(r"(-?[0-9]+)\.0+")
+_UUID_LENGTHS = (32, 36)  # without and with dashes
+_UUID = re.compile("[0-9a-f]{8}(-?)[0-9a-f]{4}\\1[0-9a-f]{4}\\1[0-9a-f]{4}\\1[0-9a-f]{12}", re.IGNORECASE)
+
+
+def normalise_user_id(text: str) -> str:
+    """
+    Return the one spelling of a user id, "" for a blank one.
+
+    White space around it and invisible characters vanish, Unicode becomes NFC, 42.0 becomes 42, and a UUID lower-case
+    hex digits. Case and leading zeros are kept.
+    """
+    visible = text if text.isascii() else unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
+    text = visible.strip()
+    if text.endswith("0") and (number := _WHOLE_NUMBER.fullmatch(text)):
+        return number[1]
+    if len(text) in _UUID_LENGTHS and _UUID.fullmatch(text):
+        return text.replace("-", "").lower()
+    return text
 
 
 def pseudonymise(user: str, key: bytes) -> str:
-    """Return the first 32 hex digits (128 bits) of a user id's HMAC-SHA256."""
-    return hmac.digest(key, user.encode(), "sha256").hex()[:PSEUDONYM_LENGTH]
+    """Return the first 32 hex digits (128 bits) of the HMAC-SHA256 of a normalised user id."""
+    return hmac.digest(key, normalise_user_id(user).encode(), "sha256").hex()[:PSEUDONYM_LENGTH]
 
 
 def make_pseudonymiser(key: bytes) -> Callable[[str], str]:
@@ -25,7 +48,7 @@ def make_pseudonymiser(key: bytes) -> Callable[[str], str]:
 
     def pseudonym(user: str) -> str:
         digest = keyed.copy()
-        digest.update(user.encode())
+        digest.update(normalise_user_id(user).encode())
         return digest.hexdigest()[:PSEUDONYM_LENGTH]
 
     return pseudonym

@@ -12,6 +12,8 @@ import pyarrow
 from pandas.api.extensions import ExtensionDtype
 
 from adloom.config.sources import ValueFormat
+from adloom.data.context import MAX_ID_LENGTH
+from adloom.data.privacy import normalise_user_id
 
 LIST_SEPARATOR = "|"  # between the parts of a list in a CSV file
 FLAGS = {
@@ -39,6 +41,12 @@ def parse_text(raw: pd.Series, value_format: ValueFormat) -> Parsed:
     del value_format
     values = raw.astype("str").str.strip()
     return values.mask(values == ""), pd.Series(False, raw.index)
+
+
+def _parse_user_id(raw: pd.Series, value_format: ValueFormat) -> Parsed:
+    texts, unreadable = parse_text(raw, value_format)
+    normal = texts.map({text: normalise_user_id(text) for text in texts.dropna().unique()}).astype("str")
+    return normal.mask(normal == ""), unreadable
 
 
 def _parse_number(raw: pd.Series, value_format: ValueFormat) -> Parsed:
@@ -91,7 +99,10 @@ def _parse_json_list(text: str) -> list[str] | None:
 
 
 NOT_NEGATIVE = pa.Check.ge(0, error="negative")
+NOT_LONG = pa.Check.str_length(max_value=MAX_ID_LENGTH, error=f"longer than {MAX_ID_LENGTH} characters")
 TEXT = ColumnType("str", parse_text, "not text")
+SHORT_TEXT = ColumnType("str", parse_text, "not text", (NOT_LONG,))
+USER_ID = ColumnType("str", _parse_user_id, "not text", (NOT_LONG,))
 PICTURE = ColumnType("object", lambda raw, _: (raw, pd.Series(False, raw.index)), "not a picture")
 NUMBER = ColumnType("float64", _parse_number, "not a number", (NOT_NEGATIVE,))
 COUNT = ColumnType("Int64", _parse_count, "not a whole number", (NOT_NEGATIVE,))

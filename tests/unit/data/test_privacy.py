@@ -3,6 +3,9 @@
 import hashlib
 
 import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from adloom.data import privacy
 
@@ -12,6 +15,37 @@ KEY = b"Jefe"
 def test_a_pseudonym_is_hmac_sha256() -> None:
     # RFC 4231, test case 2
     assert privacy.pseudonymise("what do ya want for nothing?", KEY) == "5bdcc146bf60754e6a042426089575c7"
+
+
+@pytest.mark.parametrize(
+    ("spellings", "normal"),
+    [
+        (["42", "42.0", " 42", "42.00\t", "\u200b42", "\ufeff42", "42\xa0", "4\u20602"], "42"),
+        (["-7.0"], "-7"),
+        (["Jose\u0301", "Jos\xe9", "Jose\u200b\u0301"], "Jos\xe9"),
+        (
+            ["550E8400-E29B-41D4-A716-446655440000", "550e8400e29b41d4a716446655440000"],
+            "550e8400e29b41d4a716446655440000",
+        ),
+        (["", " ", "\ufeff", "\u200b\xa0"], ""),
+    ],
+)
+def test_an_id_has_one_spelling(spellings: list[str], normal: str) -> None:
+    assert {privacy.normalise_user_id(spelling) for spelling in spellings} == {normal}
+    assert {privacy.pseudonymise(spelling, KEY) for spelling in spellings} == {privacy.pseudonymise(normal, KEY)}
+
+
+@pytest.mark.parametrize("text", ["042", "4.2e1", "42.5", "1.0.0", "JOS\xc9", "ann@x.de", "A1", "4 2", "v1.0"])
+def test_other_ids_stay_apart(text: str) -> None:
+    assert privacy.normalise_user_id(text) == text
+
+
+@given(st.text() | st.from_regex(r"[ \ufeff]?-?[0-9]+(\.0+)?[ \u200b]?", fullmatch=True))
+def test_training_and_serving_give_one_pseudonym(text: str) -> None:
+    normal = privacy.normalise_user_id(text)
+    assert privacy.normalise_user_id(normal) == normal
+    served = privacy.make_pseudonymiser(KEY)(text)
+    assert served == privacy.pseudonymise(normal, KEY) == privacy.pseudonymise_column(pd.Series([text]), KEY)[0]
 
 
 def test_pseudonyms_keep_users_apart_and_missing_ones_missing() -> None:

@@ -26,6 +26,10 @@ class TestSegment:
         items = post_ok(client, SEGMENT, {"users": ["1", "3", "nobody"]})["items"]
         assert items == [{"segment": "segment-1"}, {"segment": "segment-2"}, {"segment": None}]
 
+    def test_a_user_in_another_spelling(self, client: TestClient) -> None:
+        items = post_ok(client, SEGMENT, {"users": [" 1", "1.0", "\ufeff3"]})["items"]
+        assert items == [{"segment": "segment-1"}] * 2 + [{"segment": "segment-2"}]
+
     def test_rows(self, client: TestClient) -> None:
         rows = [{**self.ROW, "recency_days": 0}, {**self.ROW, "recency_days": 300, "interpurchase_days": None}]
         items = post_ok(client, SEGMENT, {"rows": rows})["items"]
@@ -45,6 +49,8 @@ class TestSegment:
             ({"users": []}, "users", "at least 1 item"),
             ({"users": ["1"] * 1001}, "users", "at most 1000 items"),
             ({"users": [1]}, "users.0", "valid string"),
+            ({"users": ["1", " \ufeff"]}, "users.1", "a blank user id"),
+            ({"users": ["1" * 201]}, "users.0", "at most 200 characters"),
             ({"rows": [{"recency_days": 1}]}, "rows.0.frequency", "required"),
             ({"rows": [{**ROW, "age": 3}]}, "rows.0.age", "not permitted"),
         ],

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 from pydantic import ConfigDict, Field
 
-from adloom.data.context import MAX_LENGTH, MAX_NAMES, NAME
+from adloom.data.context import MAX_ID_LENGTH, MAX_LENGTH, MAX_NAMES, NAME
 from adloom.decision_log.record import Tier
 from adloom.serving.api.problems import Problem
 
@@ -21,7 +21,7 @@ MAX_CANDIDATES = 1000
 MAX_SLOTS = 64
 MAX_BYTES = 256 * 1024  # of a body
 
-Id = Annotated[str, Meta(min_length=1, max_length=200)]
+Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_LENGTH)]
 
 
 class Message(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from adloom.data.context import MAX_ID_LENGTH
+from adloom.data.privacy import normalise_user_id
 from adloom.serving.api.auth import Access
 from adloom.serving.api.decide_schemas import (
     DECIDE,
@@ -34,7 +36,15 @@ MAX_PICTURE_PIXELS = 16_777_216  # each, by its header
 MAX_USERS = 1000  # users or rows in one segment request
 KIB, MIB = 2**10, 2**20
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+def _require_user_id(text: str) -> str:
+    if not normalise_user_id(text):
+        raise ValueError("a blank user id")
+    return text
+
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_LENGTH)]
+UserId = Annotated[Name, AfterValidator(_require_user_id)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
@@ -179,7 +189,7 @@ class FeatureRow(Body):
 class SegmentRequest(Body):
     """Users by id or by their features."""
 
-    users: list[Name] | None = Field(
+    users: list[UserId] | None = Field(
         None, min_length=1, max_length=MAX_USERS, description="User ids as the advertiser has them."
     )
     rows: list[FeatureRow] | None = Field(None, min_length=1, max_length=MAX_USERS, description="Features of users.")

@@ -13,7 +13,7 @@ import msgspec
 from adloom.arrays import Float64Array
 from adloom.audience.segment_index import SegmentIndex
 from adloom.data.context import PREFIX
-from adloom.data.privacy import PUBLISHED_KEY, key_fingerprint, make_pseudonymiser
+from adloom.data.privacy import PUBLISHED_KEY, key_fingerprint, make_pseudonymiser, normalise_user_id
 from adloom.decision_log.log import LogStatistics
 from adloom.decision_log.record import Decision, Record, Tier
 from adloom.policy.scorer import Scorer, ScoringRequest, draw_slate
@@ -194,6 +194,8 @@ class Decider:
         if request.user_id is not None:
             if segment is not None:
                 raise _invalid("give user_id or segment, not both", "segment")
+            if not normalise_user_id(request.user_id):
+                raise _invalid("user_id: blank", "user_id")
             user = serving.pseudonym(request.user_id)
             segment = serving.members.find_one(user) if serving.members else None
         return _Case(request, arrival, user, segment, self._candidates(request))

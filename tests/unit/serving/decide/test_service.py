@@ -80,6 +80,13 @@ def test_users_under_an_unknown_key(tmp_path: Path, log: MemoryLog, caplog: pyte
     assert "which is unknown" in caplog.text
 
 
+def test_a_user_has_one_pseudonym_in_every_spelling(client: TestClient, log: MemoryLog) -> None:
+    segments = {ok(client, {**PLAIN, "user_id": spelling})["segment"] for spelling in ("1", "1.0", " 1\u200b")}
+    assert segments == {"segment-1"}
+    assert len({record.user for record in log.records if isinstance(record, Decision)}) == 1
+    assert refused(client, {**PLAIN, "user_id": " \ufeff"})["field"] == "user_id"
+
+
 class TestTiers:
     def test_probabilities_of_another_policy_are_forgotten(self, models: Models, log: MemoryLog) -> None:
         decider = Decider(models, PseudonymKeys(None), log, "shop")

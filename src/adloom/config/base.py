@@ -33,6 +33,8 @@ def _describe(error: Any, root: type[BaseModel]) -> str:
         return f"{where}: unknown key{_suggest_key(error['loc'], root)}"
     if error["type"] == "missing":
         return f"{where}: required"
+    if error["type"] == "bool_type":
+        return f"{where}: expected true or false, got {_shorten(error['input'])}"
     return f"{where}: {error['msg'].removeprefix('Value error, ')}, got {_shorten(error['input'])}"
 
 

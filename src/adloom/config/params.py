@@ -1,17 +1,16 @@
 """The typed form of params.yaml: one class per stage; unknown keys are errors."""
 
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from adloom.config.base import ConfigModel, describe_errors
 from adloom.config.gate import Gate
 from adloom.config.resources import COMPONENTS, Pipeline
 from adloom.config.sources import Ingest, Source
+from adloom.config.yaml_reader import load_yaml
 from adloom.errors import ConfigError
 
 TABLES = ("creatives", "copy", "events", "impressions")
@@ -274,25 +273,12 @@ def parse(kind: type[AnyBlock], text: str) -> AnyBlock:
 def load(path: Path) -> Params:
     """Read params.yaml. Raises ConfigError."""
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = load_yaml(path)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; `adloom init` writes one, --params names another") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: expected a mapping of blocks, got {type(raw).__name__}")
-    if bare := next(_bare_dates(raw, ""), None):
-        raise ConfigError(f"{path}: {bare}: put the date in quotes; DVC cannot read unquoted dates")
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
         raise ConfigError(f"{path}: {describe_errors(error, Params)}") from None
-
-
-def _bare_dates(value: Any, where: str) -> Iterator[str]:
-    """Yield the keys of values that YAML parsed as dates."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _bare_dates(inner, f"{where}.{key}".lstrip("."))
-    elif isinstance(value, date):
-        yield where

@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 
 from adloom.config.settings import Settings
+from adloom.config.yaml_reader import TAG
 from adloom.datasets import dataset, project, pull, run_record, workspace
 from adloom.datasets.dvc_remote import open_remote
 from adloom.datasets.run_record import ARTIFACTS, RunRecord
@@ -149,6 +150,13 @@ def _add_worktree(root: Path, commit: str) -> None:
         raise AdloomError(f"{root}: no worktree: {process.stderr.strip()}; name another folder with --into")
 
 
+class _QuotingDumper(yaml.SafeDumper):
+    """Quote texts, which YAML 1.1 and 1.2 then read alike."""
+
+
+_QuotingDumper.add_representer(str, lambda dumper, text: dumper.represent_scalar(f"{TAG}str", text, style='"'))
+
+
 def _write_inputs(run_id: str, record: RunRecord, checkout: Checkout) -> None:
     """Write params and record unless they exist. Raises ConfigError when the folder is of another run."""
     mark = checkout.project / MARK
@@ -159,7 +167,7 @@ def _write_inputs(run_id: str, record: RunRecord, checkout: Checkout) -> None:
     if not checkout.is_worktree:
         project.init_project(checkout.project)
     (checkout.project / "dvc.lock").unlink(missing_ok=True)  # of other runs
-    text = yaml.safe_dump(record.params, allow_unicode=True, sort_keys=False)
+    text = yaml.dump(record.params, Dumper=_QuotingDumper, allow_unicode=True, sort_keys=False)
     (checkout.project / "params.yaml").write_text(f"# of run {run_id}\n{text}", encoding="utf-8")
     mark.write_bytes(record.to_bytes())
 

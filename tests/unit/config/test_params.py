@@ -24,6 +24,7 @@ def test_shipped_params_load() -> None:
             {"train_gan": {"nodes": 3, "devices": 2}},
             "train_gan: batch_size 64 cannot be divided evenly among 6 processes",
         ),
+        ({"segment": {"enabled": "on"}}, "segment.enabled: expected true or false, got 'on'"),
         ({"segment": {"min_segment_size": 10}}, "smallest_segment must not be above segment.min_segment_size"),
     ],
 )

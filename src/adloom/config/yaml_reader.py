@@ -28,6 +28,8 @@ def load_yaml(path: Path) -> Any:
         return _new_parser().load(text)
     except YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {_describe(error)}") from None
+    except ValueError as error:  # of a value such as +. or 0x_
+        raise ConfigError(f"{path}: not YAML: {error}; put it in quotes") from None
 
 
 def _new_parser() -> YAML:
@@ -56,7 +58,7 @@ def _find_ambiguities(node: Node, keys: tuple[str, ...], visited: set[int]) -> I
 
 
 def _check_scalar(node: ScalarNode, where: str) -> Iterator[str]:
-    kind = str(node.tag).removeprefix(TAG)
+    kind = str(node.tag).removeprefix(TAG) if node.style is None else "text"
     if kind == "timestamp":
         yield f"{where}: put the date in quotes; DVC cannot read unquoted dates"
     elif kind == "int" and LEADING_ZERO.match(node.value):
@@ -74,4 +76,5 @@ def _describe(error: YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     if mark is None:
         return " ".join(str(error).split())
-    return f"line {mark.line + 1}: {getattr(error, 'problem', None) or getattr(error, 'context', None)}"
+    problem = getattr(error, "problem", None) or getattr(error, "context", None)
+    return f"line {mark.line + 1}: {problem}; a text with special characters needs quotes"

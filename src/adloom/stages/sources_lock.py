@@ -115,21 +115,26 @@ def load(path: Path) -> SourcesLock:
 
 
 def require_unchanged(locked: SourceFiles | None, label: str, uri: str, context: StageContext) -> None:
-    """Raise DataError naming the first file of a source that differs from the lock."""
+    """Raise DataError naming the first file of a source that differs from the lock, and how many differ."""
     if locked is None or locked.uri != uri:
         raise DataError(f"{label}: sources.lock has {locked.uri if locked else 'no source'}, not {uri}; {RUN_SNAPSHOT}")
     before, after = ({file.path: file for file in files} for files in (locked.files, context.store.list(uri)))
-    for path in sorted(before.keys() | after.keys()):
-        if before.get(path) != after.get(path):
-            change = "is gone" if path not in after else "is new" if path not in before else "changed"
-            raise DataError(f"{label}: {uri}: {path} {change} since sources.lock was written; {RUN_SNAPSHOT}")
+    changed = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+    if changed:
+        path, others = changed[0], f" (1 of {len(changed)} changes)" if changed[1:] else ""
+        change = "is gone" if path not in after else "is new" if path not in before else "changed"
+        raise DataError(f"{label}: {uri}: {path} {change} since sources.lock was written{others}; {RUN_SNAPSHOT}")
 
 
 @contextmanager
 def assert_unchanged(locked: SourceFiles | None, label: str, uri: str, context: StageContext) -> Iterator[None]:
-    """Check a source before and after it is read. Raises as `require_unchanged` does."""
+    """Check a source before and after it is read, and when a file vanishes. Raises as `require_unchanged` does."""
     require_unchanged(locked, label, uri, context)
-    yield
+    try:
+        yield
+    except FileNotFoundError as error:
+        require_unchanged(locked, label, uri, context)
+        raise DataError(f"{label}: {uri}: {error.filename} was gone for a moment; {RUN_SNAPSHOT}") from None
     require_unchanged(locked, label, uri, context)
 
 

@@ -95,4 +95,7 @@ class FolderObjectStore(ObjectStore):
 
 
 def _source_file(path: Path, root: Path) -> SourceFile:
-    return SourceFile(path.relative_to(root).as_posix(), path.stat().st_size, f"sha256:{sha256(path)}")
+    try:
+        return SourceFile(path.relative_to(root).as_posix(), path.stat().st_size, f"sha256:{sha256(path)}")
+    except FileNotFoundError:
+        raise DataError(f"{path}: deleted while the files were listed; try again") from None

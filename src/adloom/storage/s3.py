@@ -1,13 +1,15 @@
 """Storage in S3 below s3://bucket/prefix."""
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePosixPath
+import re
+from collections.abc import Container, Iterable, Mapping
+from pathlib import Path
 
 from pydantic import ValidationError
 from typing_extensions import override
 
 from adloom.errors import ConfigError, DataError
 from adloom.storage.base import ObjectInfo, ObjectStore, SourceFile, Store
+from adloom.storage.key_paths import assign_paths
 from adloom.storage.manifest import MANIFEST, Manifest
 from adloom.storage.s3_client import Address, S3Client, S3Options, parse_address
 from adloom.storage.transfers import map_concurrently
@@ -34,11 +36,11 @@ class S3Store(Store):
         address, files = parse_address(uri), self._find(uri)
         with self._client.translate_errors(uri):
             artifact = self._artifact_keys(address, files)
-            files = {key: file for key, file in files.items() if not artifact or key in artifact}
-            paths = map_concurrently(
-                lambda item: self._download(address.bucket, *item, folder), files.items(), uri, self._progress
-            )
-        return paths[0] if address.key in files else folder
+        files = {key: file for key, file in files.items() if not artifact or key in artifact}
+        paths = map_concurrently(
+            lambda item: self._download(address.bucket, *item, folder), files.items(), uri, self._progress
+        )
+        return paths[0] if [*files] == [address.key] else folder
 
     @override
     def require(self, uri: str) -> None:
@@ -77,26 +79,29 @@ class S3Store(Store):
             self._remove(address.bucket, keys - marker)
 
     def _find(self, uri: str) -> dict[str, SourceFile]:
-        """Return the objects below a URI, else the one at it, by key."""
+        """Return the object at a URI and those below it by key, sorted by path, without markers of folders."""
         address = parse_address(uri)
         with self._client.translate_errors(uri):
             objects = self._objects(address)
-        if not objects:
+        parents = {key[: match.start()] for key in objects for match in re.finditer("/", key)}
+        files = {key: info for key, info in objects.items() if info.size or not (key[-1] == "/" or key in parents)}
+        if not files:
             raise DataError(f"{uri}: no object of this name and none below it")
-        return {key: file for key, file in objects.items() if key != address.key} or objects
+        names = {key.removeprefix(address.join("")): key for key in files if key != address.key}
+        if address.key in files:
+            name = address.key.rpartition("/")[2]
+            while name in names:
+                name = f"/{name}"
+            names[name] = address.key
+        paths = sorted((path, names[name]) for name, path in assign_paths(names).items())
+        return {key: SourceFile(path, files[key].size, f"etag:{files[key].version}") for path, key in paths}
 
-    def _objects(self, address: Address) -> dict[str, SourceFile]:
+    def _objects(self, address: Address) -> dict[str, ObjectInfo]:
         """Return the object at an address and those below it, by key."""
         objects, folder = self._client.list(address.bucket, address.key), address.join("")
-        files = {}
-        for key, info in objects.items():
-            is_below = key.startswith(folder) and not key.endswith("/")
-            if is_below or key == address.key:
-                path = key.removeprefix(folder) if is_below else PurePosixPath(key).name
-                files[key] = SourceFile(path, info.size, f"etag:{info.version}")
-        return files
+        return {key: info for key, info in objects.items() if key == address.key or key.startswith(folder)}
 
-    def _artifact_keys(self, address: Address, files: Mapping[str, SourceFile]) -> set[str]:
+    def _artifact_keys(self, address: Address, files: Container[str]) -> set[str]:
         """Return the keys of an artifact and its manifest, empty if there is none."""
         marker = address.join(MANIFEST)
         if marker not in files:
@@ -110,10 +115,9 @@ class S3Store(Store):
     def _download(self, bucket: str, key: str, file: SourceFile, folder: Path) -> Path:
         """Download an object unless it changed."""
         target = folder / file.path
-        if not target.resolve().is_relative_to(folder.resolve()):
-            raise DataError(f"s3://{bucket}/{key}: a key that leads out of its folder")
         target.parent.mkdir(parents=True, exist_ok=True)
-        self._client.get(bucket, key, target, file.version.removeprefix("etag:"))
+        with self._client.translate_errors(f"s3://{bucket}/{key}"):
+            self._client.get(bucket, key, target, file.version.removeprefix("etag:"))
         return target
 
     def _upload(self, uri: str, paths: Mapping[str, Path]) -> None:

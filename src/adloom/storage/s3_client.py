@@ -5,6 +5,7 @@ Uploads use boto3's transfer manager: S3 limits a request to 5 GB. Downloads are
 the transfer manager would send no If-Match for a small object, and verify no checksum of a large one.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -36,11 +37,11 @@ class Address:
 
 
 def parse_address(uri: str) -> Address:
-    """Split s3://bucket/key. Raises ConfigError when there is no bucket."""
+    """Split s3://bucket/key; one slash at the end is left out. Raises ConfigError when there is no bucket."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
-    if not bucket:
-        raise ConfigError(f"{uri}: no bucket; expected s3://bucket/prefix")
-    return Address(bucket, key.strip("/"))
+    if not bucket or key == "/":
+        raise ConfigError(f"{uri}: no {'prefix' if bucket else 'bucket'}; expected s3://bucket/prefix")
+    return Address(bucket, key.removesuffix("/"))
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class S3Client:
 
     def list(self, bucket: str, prefix: str) -> dict[str, ObjectInfo]:
         """Return the objects of a prefix by key, sorted."""
-        return self.call(lambda: dict(self._iterate(bucket, prefix)))
+        return self.call(lambda: dict(sorted(self._iterate(bucket, prefix), key=lambda item: item[0])))
 
     def first_key(self, bucket: str, prefix: str) -> str | None:
         """Return the first key of a prefix."""
@@ -95,7 +96,7 @@ class S3Client:
     def get(self, bucket: str, key: str, path: Path, version: str = "") -> None:
         """Download an object atomically; `version` is the required ETag."""
         condition = {"IfMatch": version} if version else {}
-        temporary = path.with_name(f".{path.name}.partial")
+        temporary = path.with_name(f".{hashlib.sha256(path.name.encode()).hexdigest()}.partial")  # never too long
 
         def download() -> None:
             response = self.boto.get_object(Bucket=bucket, Key=key, **condition)

@@ -1,6 +1,6 @@
 """Errors of S3 servers: which are transient, and a one-line message that names the next step."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,6 +22,17 @@ FIXES = {  # by error code, apart from credentials
     "AuthorizationHeaderMalformed": "it expects another region; set AWS_DEFAULT_REGION",
     "RequestTimeTooSkewed": "this machine's clock is wrong; set it",
 }
+CHECKSUMS = {  # the setting that leaves out the checksums of a request
+    "GetObject": "AWS_RESPONSE_CHECKSUM_VALIDATION=when_required",
+    **dict.fromkeys(
+        ("PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"),
+        "AWS_REQUEST_CHECKSUM_CALCULATION=when_required",
+    ),
+}
+NO_CHECKSUMS = frozenset(  # codes of servers that refuse checksums
+    {"501", "BadDigest", "InvalidArgument", "InvalidRequest", "MalformedTrailerError", "MissingContentLength"}
+    | {"NotImplemented", "XAmzContentSHA256Mismatch"}
+)
 CHANGED = frozenset({"412", "NoSuchKey", "PreconditionFailed"})
 CONNECT_LIMIT = 8  # seconds; a host with many addresses takes longer to fail, and is not tried again
 
@@ -38,7 +49,7 @@ def is_transient(error: Exception, seconds: float) -> bool:
         return seconds <= CONNECT_LIMIT
     if isinstance(error, exceptions.ClientError):
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-        return status >= 500 or status == 429 or error.response["Error"].get("Code") in TRANSIENT
+        return (status >= 500 and status != 501) or status == 429 or error.response["Error"].get("Code") in TRANSIENT
     broken = exceptions.IncompleteReadError | exceptions.FlexibleChecksumError
     return isinstance(error, exceptions.ConnectionError | exceptions.HTTPClientError | broken)
 
@@ -66,24 +77,26 @@ def translate_errors(uri: str, endpoint: str | None) -> Iterator[None]:
     ) as error:
         raise AuthenticationError(f"{uri}: no credentials: {error}; check AWS_PROFILE, or log in to it again") from None
     except exceptions.ClientError as error:
-        raise _translate_response(uri, server, dict(error.response["Error"])) from None
+        raise _translate_response(uri, server, error) from None
     except ValueError as error:  # an endpoint that is no URL
         raise ConfigError(f"{uri}: {error}; check AWS_ENDPOINT_URL_S3") from None
     except exceptions.ParamValidationError:
         raise ConfigError(f"{uri}: {_bucket(uri)} cannot be a bucket's name; correct the URI") from None
+    except exceptions.FlexibleChecksumError as error:
+        raise ExternalServiceError(
+            f"{uri}: {server} sent other bytes than its checksum says: {error}; look for a proxy that changes them"
+        ) from None
     except exceptions.BotoCoreError as error:
         raise UnavailableError(
             f"{uri}: no answer from {server}: {describe_error(error)}; check AWS_ENDPOINT_URL_S3"
         ) from None
 
 
-def _translate_response(uri: str, server: str, error: Mapping[str, Any]) -> Exception:
+def _translate_response(uri: str, server: str, response: Any) -> Exception:
+    error, setting = response.response["Error"], CHECKSUMS.get(response.operation_name)
     code = error.get("Code", "")
     if code in UNAUTHENTICATED | DENIED:
-        kind = AuthenticationError if code in UNAUTHENTICATED else PermissionDeniedError
-        return kind(
-            f"{uri}: {server} refused the credentials ({code}); check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        )
+        return _translate_refusal(f"{uri}: {server} refused the credentials ({code})", code, setting)
     if code in FIXES:
         return ConfigError(f"{uri}: {server} refused the request ({code}): {FIXES[code]}")
     if code == "NoSuchBucket":
@@ -94,7 +107,16 @@ def _translate_response(uri: str, server: str, error: Mapping[str, Any]) -> Exce
         )
     if code.isdigit() and code.startswith("4"):  # S3 names client errors in words
         return ConfigError(f"{uri}: {server} does not answer as S3 does ({code}); check AWS_ENDPOINT_URL_S3")
-    return ExternalServiceError(f"{uri}: {server} answered {code}: {error.get('Message', '')}")
+    advice = f"; if it knows no checksums, set {setting}" if setting and code in NO_CHECKSUMS else ""
+    kind = ConfigError if advice else ExternalServiceError
+    return kind(f"{uri}: {server} answered {code}: {error.get('Message', '')}{advice}")
+
+
+def _translate_refusal(refusal: str, code: str, setting: str | None) -> Exception:
+    advice = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    if setting and code == "SignatureDoesNotMatch":
+        advice += f", or set {setting} for a server that knows no checksums"
+    return (AuthenticationError if code in UNAUTHENTICATED else PermissionDeniedError)(f"{refusal}; {advice}")
 
 
 def _bucket(uri: str) -> str:

@@ -103,7 +103,33 @@ def test_a_changed_source_is_named(
     change(orders)
     with pytest.raises(DataError) as caught:
         sources_lock.require_unchanged(lock.tables["events"], "ingest.events", str(orders), context)
-    assert f"ingest.events: {orders}: {reason} sources.lock was written; run `adloom snapshot`" in str(caught.value)
+    assert f"ingest.events: {orders}: {reason} sources.lock was written" in str(caught.value)
+    assert str(caught.value).endswith("; run `adloom snapshot`")
+
+
+def test_changed_files_are_counted(tmp_path: Path, orders: Path, context: StageContext) -> None:
+    lock = sources_lock.scan(load(tmp_path, {"events": {"uri": str(orders), "format": "csv"}}), context)
+    for name in ("b.csv", "c.csv"):
+        (orders / name).write_text("")
+    (orders / "a.csv").unlink()
+    with pytest.raises(DataError, match=r"a.csv is gone since sources.lock was written \(1 of 3 changes\); run"):
+        sources_lock.require_unchanged(lock.tables["events"], "ingest.events", str(orders), context)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("b.csv", "b.csv is gone since"), ("passing.csv", "passing.csv was gone")]
+)
+def test_a_file_that_vanishes_while_it_is_read_is_named(
+    orders: Path, context: StageContext, name: str, reason: str
+) -> None:
+    (orders / "b.csv").write_text("")
+    files = sources_lock.scan_files(str(orders), context)
+    with (
+        pytest.raises(DataError, match=f"ingest.events: {orders}: .*{reason}.*`adloom snapshot`"),
+        sources_lock.assert_unchanged(files, "ingest.events", str(orders), context),
+    ):
+        (orders / name).unlink(missing_ok=True)
+        (orders / name).read_bytes()
 
 
 def test_a_source_the_lock_does_not_know_is_named(orders: Path, context: StageContext) -> None:

@@ -24,7 +24,7 @@ class MemoryClient(S3Client):
         self.objects, self.writes = objects, writes
 
     def list(self, bucket: str, prefix: str) -> dict[str, ObjectInfo]:
-        keys = sorted(key for key in self.objects if key.startswith(prefix))
+        keys = [key for key in self.objects if key.startswith(prefix)]  # in no order
         return {
             key: ObjectInfo(len(self.objects[key]), datetime.now(UTC), str(hash(self.objects[key]))) for key in keys
         }
@@ -91,14 +91,35 @@ def test_an_old_artifact_is_replaced_manifest_first_and_last(
     assert client.objects == {}
 
 
-@pytest.mark.parametrize("key", ["a/../../out", "a/b/../../../out"])
-def test_a_key_that_leads_out_of_the_folder_is_refused(
-    client: MemoryClient, store: S3Store, tmp_path: Path, key: str
+def test_keys_that_a_disk_does_not_hold_get_files_of_their_own(
+    client: MemoryClient, store: S3Store, tmp_path: Path
 ) -> None:
-    client.objects[key] = b"x"
-    with pytest.raises(DataError, match="out of its folder"):
-        store.fetch("s3://bucket/a", tmp_path / "fetched")
-    assert not (tmp_path / "out").exists()
+    names = ["2026/a.csv", "2026//a.csv", "../../a.csv", "b", "b/c", f"{'x' * 400}.csv", "d/" * 490 + "e.csv"]
+    client.objects |= {f"a/{name}": name.encode() for name in names}
+    fetched = store.fetch("s3://bucket/a", tmp_path / "fetched")
+    files = {path.relative_to(fetched).as_posix(): path.read_text() for path in fetched.rglob("*") if path.is_file()}
+    assert sorted(files.values()) == sorted(names)
+    assert [file.path for file in store.list("s3://bucket/a")] == sorted(files)
+    assert all(files[name] == name for name in ("2026/a.csv", "b/c", "d/" * 490 + "e.csv"))
+    assert [path.name for path in tmp_path.iterdir()] == ["fetched"]
+
+
+@pytest.mark.parametrize("name", ["part-0.csv", "orders.csv"])
+def test_an_object_with_others_below_it_is_read_with_them(
+    client: MemoryClient, store: S3Store, tmp_path: Path, name: str
+) -> None:
+    client.objects |= {"orders.csv": b"1", f"orders.csv/{name}": b"2"}
+    fetched = store.fetch("s3://bucket/orders.csv", tmp_path)
+    assert sorted(path.read_text() for path in fetched.iterdir()) == ["1", "2"]
+    assert (fetched / name).read_text() == "2"
+
+
+def test_markers_of_folders_are_no_files(client: MemoryClient, store: S3Store) -> None:
+    client.objects |= {"a": b"", "a/": b"", "a/b": b"", "a/b/": b"", "a/b/1": b"x", "a/c": b"", "a/d/": b"content"}
+    assert [file.bytes for file in store.list("s3://bucket/a")] == [1, 0, 7]
+    client.objects = {"a/": b""}
+    with pytest.raises(DataError, match="^s3://bucket/a/: no object"):
+        store.list("s3://bucket/a/")
 
 
 def test_a_whole_bucket_is_never_written(store: S3Store, tmp_path: Path) -> None:

@@ -87,6 +87,7 @@ def response(code: str, status: int) -> ClientError:
         (response("RequestTimeout", 400), True),
         (response("AccessDenied", 403), False),
         (response("PreconditionFailed", 412), False),
+        (response("NotImplemented", 501), False),
         (EndpointConnectionError(endpoint_url=NOWHERE), True),
         (IncompleteReadError(actual_bytes=1, expected_bytes=2), True),
         (NoCredentialsError(), False),
@@ -112,6 +113,20 @@ def test_transient_errors(error: Exception, expected: bool) -> None:
 )
 def test_an_error_code_becomes_one_line_with_the_next_step(code: str, kind: type[Exception], next_step: str) -> None:
     with pytest.raises(kind, match=next_step) as caught, translate_errors("s3://shop/a", NOWHERE):
-        raise ClientError({"Error": {"Code": code}}, "PutObject")
+        raise ClientError({"Error": {"Code": code}}, "ListObjectsV2")
     assert str(caught.value).startswith("s3://shop/a: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("code", ["NotImplemented", "InvalidArgument", "SignatureDoesNotMatch", "MissingContentLength"])
+@pytest.mark.parametrize(
+    ("operation", "setting"),
+    [
+        ("PutObject", "AWS_REQUEST_CHECKSUM_CALCULATION=when_required"),
+        ("UploadPart", "AWS_REQUEST_CHECKSUM_CALCULATION=when_required"),
+        ("GetObject", "AWS_RESPONSE_CHECKSUM_VALIDATION=when_required"),
+    ],
+)
+def test_a_server_that_refuses_checksums_is_told_to_go_without(code: str, operation: str, setting: str) -> None:
+    with pytest.raises(ConfigError, match=f"{code}.*; .*set {setting}"), translate_errors("s3://shop/a", NOWHERE):
+        raise ClientError({"Error": {"Code": code, "Message": "a header"}}, operation)

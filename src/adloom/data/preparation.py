@@ -116,7 +116,7 @@ class Preparation:
         valid_rows = rows[valid].reset_index(drop=True)
         self.quality.duplicates += int(self._duplicate_contents(contents[valid]).sum())
         self.quality.count_valid(valid_rows)
-        self.quality.quarantined.update(reasons[~valid])
+        self.quality.quarantined.update(reasons[~valid].value_counts().to_dict())
         return PreparedChunk(valid_rows, self._quarantine(raw, rows[~valid], reasons[~valid]))
 
     def _quarantine(self, raw: pd.DataFrame, rows: pd.DataFrame, reasons: pd.Series) -> pd.DataFrame:

@@ -56,8 +56,8 @@ def make_pseudonymiser(key: bytes) -> Callable[[str], str]:
 
 def pseudonymise_column(users: "pd.Series", key: bytes) -> "pd.Series":
     """Return the pseudonym of each user id; missing ids stay missing."""
-    pseudonyms = {user: pseudonymise(user, key) for user in users.dropna().unique()}
-    return users.map(pseudonyms).astype("str")
+    pseudonym = make_pseudonymiser(key)
+    return users.map({user: pseudonym(user) for user in users.dropna().unique()}).astype("str")
 
 
 def look_like_pseudonyms(users: "pd.Series") -> "pd.Series":

@@ -33,9 +33,9 @@ class Quality:
 
     def count_valid(self, rows: pd.DataFrame) -> None:
         """Count valid rows by `split`, category and time."""
-        self.splits.update(rows["split"])
+        self.splits.update(rows["split"].value_counts().to_dict())
         if "category" in rows:
-            self.categories.update(rows["category"].dropna())
+            self.categories.update(rows["category"].value_counts().to_dict())
         if "timestamp" in rows and len(rows):
             first, last = rows["timestamp"].min(), rows["timestamp"].max()
             self.first = min(self.first or first, first)

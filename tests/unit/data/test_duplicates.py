@@ -1,10 +1,10 @@
-"""Repeated keys are found over chunks of any size."""
+"""Repeated keys are found over chunks of any size, and over more of them than the table has slots at first."""
 
 import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adloom.data.duplicates import DuplicateFinder
+from adloom.data.duplicates import FIRST_SLOTS, DuplicateFinder
 
 
 def test_duplicates_are_detected_across_chunks() -> None:
@@ -19,3 +19,11 @@ def test_chunks_do_not_change_duplicates(keys: list[int], size: int) -> None:
     repeats = DuplicateFinder()
     parts = [repeats(pd.Series(keys[start : start + size], dtype="int64")) for start in range(0, len(keys), size)]
     assert [bool(value) for part in parts for value in part] == whole
+
+
+def test_the_table_grows_with_the_keys() -> None:
+    repeats, keys = DuplicateFinder(), pd.Series(range(3 * FIRST_SLOTS)).astype("str")
+    for start in range(0, len(keys), FIRST_SLOTS // 4):
+        assert not repeats(keys[start : start + FIRST_SLOTS // 4]).any()
+    assert repeats(keys).all()
+    assert not repeats(keys + "0000000").any()

@@ -13,7 +13,8 @@ from adloom.data.contracts import CONTRACTS
 from adloom.data.duplicates import DuplicateFinder
 from adloom.data.picture_files import PictureError
 from adloom.data.pictures import PictureFormat, PictureHeader
-from adloom.data.quality import Quality
+from adloom.data.quality import Quality, count_values
+from adloom.data.values import map_distinct
 from adloom.errors import DataError
 
 REASON = "reason"
@@ -74,7 +75,7 @@ class Preparation:
         claimed = key_of_row.notna() & rows["user_id"].notna()
         same_key = claimed & (key_of_row == privacy.key_fingerprint(self.key)).fillna(False)
         is_pseudonym = same_key & privacy.look_like_pseudonyms(rows["user_id"])
-        pseudonyms = privacy.pseudonymise_column(rows["user_id"], self.key)
+        pseudonyms = map_distinct(rows["user_id"], privacy.make_pseudonymiser(self.key))
         reasons = reasons.mask((reasons == "") & claimed & ~same_key, "user_key: another key than this one")
         reasons = reasons.mask((reasons == "") & same_key & ~is_pseudonym, "user_id: not a pseudonym, as user_key says")
         return rows.assign(user_id=pseudonyms.mask(is_pseudonym, rows["user_id"])), reasons
@@ -116,7 +117,7 @@ class Preparation:
         valid_rows = rows[valid].reset_index(drop=True)
         self.quality.duplicates += int(self._duplicate_contents(contents[valid]).sum())
         self.quality.count_valid(valid_rows)
-        self.quality.quarantined.update(reasons[~valid].value_counts().to_dict())
+        self.quality.quarantined.update(count_values(reasons[~valid]))
         return PreparedChunk(valid_rows, self._quarantine(raw, rows[~valid], reasons[~valid]))
 
     def _quarantine(self, raw: pd.DataFrame, rows: pd.DataFrame, reasons: pd.Series) -> pd.DataFrame:

@@ -54,12 +54,6 @@ def make_pseudonymiser(key: bytes) -> Callable[[str], str]:
     return pseudonym
 
 
-def pseudonymise_column(users: "pd.Series", key: bytes) -> "pd.Series":
-    """Return the pseudonym of each user id; missing ids stay missing."""
-    pseudonym = make_pseudonymiser(key)
-    return users.map({user: pseudonym(user) for user in users.dropna().unique()}).astype("str")
-
-
 def look_like_pseudonyms(users: "pd.Series") -> "pd.Series":
     """Return whether each user id has the form of a pseudonym."""
     return users.astype("str").str.fullmatch(f"[0-9a-f]{{{PSEUDONYM_LENGTH}}}").fillna(False).astype("bool")

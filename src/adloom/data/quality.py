@@ -33,9 +33,9 @@ class Quality:
 
     def count_valid(self, rows: pd.DataFrame) -> None:
         """Count valid rows by `split`, category and time."""
-        self.splits.update(rows["split"].value_counts().to_dict())
+        self.splits.update(count_values(rows["split"]))
         if "category" in rows:
-            self.categories.update(rows["category"].value_counts().to_dict())
+            self.categories.update(count_values(rows["category"]))
         if "timestamp" in rows and len(rows):
             first, last = rows["timestamp"].min(), rows["timestamp"].max()
             self.first = min(self.first or first, first)
@@ -88,6 +88,11 @@ class Quality:
         if self.first is not None and len(self.splits) < 2:
             notes.append(f"every row is in {next(iter(self.splits))}: prepare.{self.table}.holdout_start cuts nothing")
         return notes
+
+
+def count_values(column: pd.Series) -> dict[str, int]:
+    """Return how often each text occurs; missing values do not count."""
+    return {str(text): int(count) for text, count in column.value_counts().items()}
 
 
 def _sort_by_name(counts: Counter[str]) -> dict[str, int]:

@@ -36,6 +36,13 @@ class ColumnType:
     checks: tuple[pa.Check, ...] = ()
 
 
+def map_distinct(texts: pd.Series, function: Callable[[str], str]) -> pd.Series:
+    """Return the function of each text, which is called once per distinct text; missing texts stay missing."""
+    codes, distinct = texts.factorize()
+    mapped = pd.Series([function(text) for text in np.asarray(distinct, object)], dtype="str")
+    return mapped.reindex(codes).set_axis(texts.index)
+
+
 def parse_text(raw: pd.Series, value_format: ValueFormat) -> Parsed:
     """Return stripped text; blank text is missing."""
     del value_format
@@ -45,7 +52,7 @@ def parse_text(raw: pd.Series, value_format: ValueFormat) -> Parsed:
 
 def _parse_user_id(raw: pd.Series, value_format: ValueFormat) -> Parsed:
     texts, unreadable = parse_text(raw, value_format)
-    normal = texts.map({text: normalise_user_id(text) for text in texts.dropna().unique()}).astype("str")
+    normal = map_distinct(texts, normalise_user_id)
     return normal.mask(normal == ""), unreadable
 
 

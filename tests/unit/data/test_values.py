@@ -7,6 +7,7 @@ from tests.support.raw_tables import EVENT, IMPRESSION, frame
 
 from adloom.config.sources import ValueFormat
 from adloom.data import contracts
+from adloom.data.values import map_distinct
 
 
 def test_times_are_converted_to_utc() -> None:
@@ -51,3 +52,17 @@ def test_text_that_only_looks_like_json_is_split_as_other_text() -> None:
     rows, reasons = contracts.validate(raw, "impressions")
     assert [list(parts) for parts in rows["candidates"]] == [["[a", "b"], ["[1]"], ["[]"]]
     assert list(reasons) == ["", *["creative_id: not among the candidates"] * 2]
+
+
+def test_a_function_is_called_once_per_distinct_text() -> None:
+    seen: list[str] = []
+
+    def initial(text: str) -> str:
+        seen.append(text)
+        return text[0]
+
+    mapped = map_distinct(pd.Series(["ann", "bob", None, "ann"], dtype="str"), initial)
+    assert mapped.dropna().tolist() == ["a", "b", "a"]
+    assert list(mapped.isna()) == [False, False, True, False]
+    assert seen == ["ann", "bob"]
+    assert map_distinct(pd.Series([None], dtype="str"), str.upper).isna().all()

@@ -108,11 +108,6 @@ def test_garbage(url: str, path: str, content: bytes, status: int) -> None:
     assert httpx.get(url + "/readyz").status_code == 200
 
 
-def test_bentos_page_lists_our_endpoints(url: str) -> None:
-    assert "swagger" in httpx.get(url + "/").text.lower()
-    assert httpx.get(url + "/docs.json").json() == httpx.get(url + "/openapi.json").json()
-
-
 def test_the_port_is_in_use(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

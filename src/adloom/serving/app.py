@@ -179,7 +179,7 @@ def create_routes(service: Service) -> Starlette:
             Route("/readyz", _ready),
             Route("/metrics", _metrics),
             Route("/openapi.json", _openapi),
-            Route("/docs.json", _openapi),  # BentoML's page of endpoints reads it
+            Route("/docs.json", _openapi),  # BentoML's would know none of the endpoints
         ],
         exception_handlers={Problem: problem_response},
     )

@@ -117,9 +117,11 @@ class Connection(HttpToolsProtocol):
             raise _too_long()
 
     def _decline_upgrade(self, rest: bytes) -> None:
-        """Ignore an offer of another protocol: parse the head again without it."""
+        """Ignore an offer of another protocol: parse the head again without it, as the parser ended with it."""
         lines = [b"%b: %b\r\n" % pair for pair in self.headers if pair[0] != b"upgrade"]
         first = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self._parse(b"%b%b\r\n" % (first, b"".join(lines)))
         self._parse(rest)
 

@@ -6,6 +6,7 @@ ApiMiddleware validates requests before BentoML sees them, so one set of rules h
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import bentoml
@@ -14,7 +15,7 @@ from bentoml._internal.server.http.traffic import TimeoutMiddleware
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -29,6 +30,8 @@ from adloom.serving.models.loader import Models
 
 Answer = Callable[[Any, Models], Body]
 ANSWERS: Mapping[str, Answer] = {GENERATE: generate.generate, WRITE: generate.write}
+INDEX = Path(__file__).with_name("index.html").read_text(encoding="utf-8")  # BentoML's loads Google's tag manager
+OWN_HOST = {"Content-Security-Policy": "default-src 'self' 'unsafe-inline' data:"}
 UNUSED = (OpenTelemetryMiddleware, TimeoutMiddleware)  # of BentoML's; telemetry and the bounds of requests do both
 
 
@@ -46,11 +49,16 @@ def create_bento_app(service: Service) -> ASGIApp:
     )(Creatives)
     hosted.mount_asgi_app(_models(service))
     pages = create_routes(service)
+    pages.add_route("/", _index)
     first = {route.path: pages for route in pages.routes if isinstance(route, Route)} | {READ: _reader(service)}
     hosted.add_asgi_middleware(ApiMiddleware, admission=service.admission, first=first)
     app = hosted.to_asgi()
     app.user_middleware = [own for own in app.user_middleware if own.cls not in UNUSED]
     return service.wrap(app)
+
+
+async def _index(request: Request) -> Response:
+    return HTMLResponse(INDEX, headers=OWN_HOST)
 
 
 def _reader(service: Service) -> ASGIApp:

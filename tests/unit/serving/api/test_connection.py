@@ -164,6 +164,19 @@ class TestHeaders:
                 wire.send(data[cut:])
                 assert wire.answer()[0] == 200
 
+    @pytest.mark.parametrize("path", PATHS)
+    def test_a_proposal_with_chunks_or_on_the_last_request_is_answered_too(self, port: int, path: str) -> None:
+        offer = ["Host: test", "Content-Type: application/json", "Upgrade: h2c"]
+        chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in BODIES[path]) + b"0\r\n\r\n"
+        length = f"Content-Length: {len(BODIES[path])}"
+        with connected(port) as wire:
+            wire.send(request(path, *offer, "Connection: Upgrade", "Transfer-Encoding: chunked", body=chunks))
+            assert wire.answer()[0] == 200
+            wire.send(request(path, *offer, "Connection: Upgrade, close", length))
+            assert wire.answer()[0] == 200
+            assert wire.is_closed()
+        assert status(port, request(path, *offer, "Connection: Upgrade", length, version="1.0")) == 200
+
     def test_a_header_after_the_body_means_nothing(self, models: Models, tmp_path: Any) -> None:
         good = add_token(tmp_path / "tokens", "shop", ["decide"])
         chunked = ["Host: test", "Content-Type: application/json", "Transfer-Encoding: chunked"]

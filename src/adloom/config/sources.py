@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from adloom.config.base import ConfigModel
+from adloom.config.value_formats import ValueFormat
 
 
 def _to_integer(value: str | int | float | bool) -> str | int | float | bool:
@@ -13,17 +14,6 @@ def _to_integer(value: str | int | float | bool) -> str | int | float | bool:
 
 
 Constant = Annotated[str | int | float | bool, AfterValidator(_to_integer)]
-
-
-class ValueFormat(ConfigModel):
-    """How a source writes its values."""
-
-    timestamp_format: str | None = Field(
-        None, description="strptime format of timestamps, or epoch_s, epoch_ms; ISO 8601 if absent."
-    )
-
-
-PLAIN_FORMAT = ValueFormat()  # ISO 8601 in UTC, numbers with a point
 
 
 class Source(ValueFormat):

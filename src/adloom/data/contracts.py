@@ -11,11 +11,12 @@ import pandera.pandas as pa
 import pyarrow
 import pyarrow.compute as pc
 
-from adloom.config.sources import PLAIN_FORMAT, ValueFormat
+from adloom.config.value_formats import PLAIN_FORMAT, ValueFormat
 from adloom.data.context import MAX_COLUMNS, MAX_LENGTH, NAME, PREFIX
 from adloom.data.values import (
     COUNT,
     FLAG,
+    FREE_TEXT,
     LIST,
     NUMBER,
     PICTURE,
@@ -25,8 +26,6 @@ from adloom.data.values import (
     TIME,
     USER_ID,
     ColumnType,
-    Parsed,
-    parse_text,
 )
 from adloom.errors import ConfigError, DataError
 
@@ -99,7 +98,7 @@ CONTRACTS: Mapping[str, Contract] = {
     "copy": Contract(
         {
             "copy_id": Column(TEXT, "Name of the line; the number of the row without one."),
-            "text": Column(TEXT, "A line of advertising text."),
+            "text": Column(FREE_TEXT, "A line of advertising text."),
             "category": Column(TEXT, "What it advertises.", required=False),
         },
         key="copy_id",
@@ -145,8 +144,11 @@ def validate(raw: pd.DataFrame, table: str, value_format: ValueFormat = PLAIN_FO
     rows = {}
     for name in contract.select_columns(raw.columns):
         column = contract.columns.get(name, Column(TEXT, required=False))
-        rows[name], unreadable = _parse_column(raw, name, column.kind, value_format)
-        reasons = reasons.mask((reasons == "") & unreadable, f"{name}: {column.kind.unreadable}")
+        if name not in raw:
+            rows[name] = pd.Series(None, raw.index, column.kind.dtype)
+            continue
+        rows[name], unreadable = column.kind.parse_column(raw[name], value_format)
+        reasons = reasons.mask((reasons == "") & (unreadable != ""), f"{name}: " + unreadable)
     parsed = pd.DataFrame(rows, index=raw.index)
     reasons = reasons.mask(reasons == "", _first_failures(parsed, table))
     if table == "impressions":
@@ -154,16 +156,6 @@ def validate(raw: pd.DataFrame, table: str, value_format: ValueFormat = PLAIN_FO
             (reasons == "") & _is_outside_candidates(parsed), "creative_id: not among the candidates"
         )
     return parsed, reasons
-
-
-def _parse_column(raw: pd.DataFrame, name: str, kind: ColumnType, value_format: ValueFormat) -> Parsed:
-    if name not in raw:
-        return pd.Series(None, raw.index, kind.dtype), pd.Series(False, raw.index)
-    values = raw[name]
-    if pd.api.types.is_string_dtype(values):
-        values = parse_text(values, value_format)[0]  # blank text is missing
-    values, unreadable = kind.parse(values, value_format)
-    return values.astype(kind.dtype), unreadable  # type: ignore[arg-type]  # stubs know literal names
 
 
 def _first_failures(rows: pd.DataFrame, table: str) -> pd.Series:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from adloom.config.params import Period, Prepare
-from adloom.config.sources import PLAIN_FORMAT, ValueFormat
+from adloom.config.value_formats import PLAIN_FORMAT, ValueFormat
 from adloom.data import contracts, pictures, privacy, splits
 from adloom.data.context import PREFIX
 from adloom.data.contracts import CONTRACTS

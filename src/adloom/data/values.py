@@ -1,29 +1,34 @@
 """The types of columns: how their values are parsed and checked."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 import pyarrow
+import pyarrow.compute as pc
 from pandas.api.extensions import ExtensionDtype
 
-from adloom.config.sources import ValueFormat
+from adloom.arrays import BoolArray
+from adloom.config.value_formats import NULL_WORDS, ValueFormat
+from adloom.data.arrow_columns import clear_nulls, is_text, to_arrow, to_text
 from adloom.data.context import MAX_ID_LENGTH
+from adloom.data.numbers import explain_number, parse_number
 from adloom.data.privacy import normalise_user_id
+from adloom.data.times import explain_time, parse_time
 
 LIST_SEPARATOR = "|"  # between the parts of a list in a CSV file
 FLAGS = {
     **dict.fromkeys(("true", "1", "1.0", "yes", "y", "t"), True),
     **dict.fromkeys(("false", "0", "0.0", "no", "n", "f"), False),
 }
-EPOCHS: Mapping[str | None, Literal["s", "ms"]] = {"epoch_s": "s", "epoch_ms": "ms"}  # timestamp formats, numbers
-STRINGS = pd.ArrowDtype(pyarrow.list_(pyarrow.string()))
+STRINGS = pyarrow.list_(pyarrow.string())
+MAX_COUNT = 2**53  # a float holds all whole numbers below
 
-Parsed = tuple[pd.Series, pd.Series]  # values, and whether each is unreadable
+Parsed = tuple[Any, BoolArray]  # values, and whether each is unreadable
 
 
 @dataclass(frozen=True)
@@ -31,9 +36,36 @@ class ColumnType:
     """How to parse a column, its dtype, and the checks of its values."""
 
     dtype: ExtensionDtype | str
-    parse: Callable[[pd.Series, ValueFormat], Parsed]
+    parse: Callable[[pyarrow.Array, ValueFormat], Parsed]
     unreadable: str  # the reason to report
     checks: tuple[pa.Check, ...] = ()
+    explain: Callable[[str, ValueFormat], str] = lambda text, value_format: ""  # the next step for unreadable text
+    null_words: bool = True  # whether NULL and the like are missing values by default
+
+    def parse_column(self, raw: pd.Series, value_format: ValueFormat) -> tuple[pd.Series, pd.Series]:
+        """Return parsed values, and per row why its value is unreadable, else ""."""
+        if self is PICTURE:
+            return raw, pd.Series("", raw.index, "str")
+        values = self.clean(raw, value_format)
+        parsed, unreadable = self.parse(values, value_format)
+        column = pd.Series(parsed).set_axis(raw.index).astype(self.dtype)  # type: ignore[arg-type]
+        return column, self._explain(values, unreadable, value_format).set_axis(raw.index)
+
+    def clean(self, raw: pd.Series, value_format: ValueFormat) -> pyarrow.Array:
+        """Return a raw column as an array; texts that mean a missing value are missing."""
+        values = to_arrow(raw)
+        null_values = value_format.null_values
+        if null_values is None:
+            null_values = list(NULL_WORDS) if self.null_words else []
+        return clear_nulls(values, null_values) if is_text(values) else values
+
+    def _explain(self, values: pyarrow.Array, unreadable: BoolArray, value_format: ValueFormat) -> pd.Series:
+        reasons = np.full(len(values), "", object)
+        if unreadable.any():
+            texts = to_text(values.filter(pyarrow.array(unreadable))).to_pylist()
+            steps = {text: self.explain(text, value_format) for text in set(texts)}
+            reasons[unreadable] = ["; ".join(filter(None, (self.unreadable, steps[text]))) for text in texts]
+        return pd.Series(reasons, dtype="str")
 
 
 def map_distinct(texts: pd.Series, function: Callable[[str], str]) -> pd.Series:
@@ -43,79 +75,84 @@ def map_distinct(texts: pd.Series, function: Callable[[str], str]) -> pd.Series:
     return mapped.reindex(codes).set_axis(texts.index)
 
 
-def parse_text(raw: pd.Series, value_format: ValueFormat) -> Parsed:
-    """Return stripped text; blank text is missing."""
+def _parse_text(values: pyarrow.Array, value_format: ValueFormat) -> Parsed:
     del value_format
-    values = raw.astype("str").str.strip()
-    return values.mask(values == ""), pd.Series(False, raw.index)
+    texts = values if is_text(values) else to_text(values)
+    return texts.to_pandas(), np.zeros(len(texts), bool)
 
 
-def _parse_user_id(raw: pd.Series, value_format: ValueFormat) -> Parsed:
-    texts, unreadable = parse_text(raw, value_format)
+def _parse_user_id(values: pyarrow.Array, value_format: ValueFormat) -> Parsed:
+    texts, unreadable = _parse_text(values, value_format)
     normal = map_distinct(texts, normalise_user_id)
     return normal.mask(normal == ""), unreadable
 
 
-def _parse_number(raw: pd.Series, value_format: ValueFormat) -> Parsed:
+def _parse_count(values: pyarrow.Array, value_format: ValueFormat) -> Parsed:
+    numbers, unreadable = parse_number(values, value_format)
+    fractional = (numbers % 1 != 0) | (np.abs(numbers) > MAX_COUNT)
+    return np.where(fractional, np.nan, numbers), unreadable | (fractional & ~np.isnan(numbers))
+
+
+def _parse_flag(values: pyarrow.Array, value_format: ValueFormat) -> Parsed:
+    texts = _parse_text(values, value_format)[0]
+    flags = texts.str.lower().map(FLAGS).astype("boolean")
+    return flags, (flags.isna() & texts.notna()).to_numpy()
+
+
+def _parse_list(values: pyarrow.Array, value_format: ValueFormat) -> Parsed:
     del value_format
-    numbers = pd.to_numeric(raw, errors="coerce").astype("float64").replace([np.inf, -np.inf], np.nan)
-    return numbers, numbers.isna() & raw.notna()
+    lists = _split_texts(values) if is_text(values) else _cast_lists(values)
+    holed = pc.list_parent_indices(lists).filter(pc.is_null(pc.list_flatten(lists)))
+    lists = pc.if_else(pc.is_in(pyarrow.array(np.arange(len(lists))), holed.cast(pyarrow.int64())), None, lists)
+    unreadable = pc.and_(lists.is_null(), values.is_valid())
+    return pd.arrays.ArrowExtensionArray(lists), unreadable.to_numpy(zero_copy_only=False)
 
 
-def _parse_count(raw: pd.Series, value_format: ValueFormat) -> Parsed:
-    numbers, unreadable = _parse_number(raw, value_format)
-    whole = numbers.mask(numbers % 1 != 0)
-    return whole.astype("Int64"), unreadable | (whole.isna() & numbers.notna())
+def _split_texts(texts: pyarrow.Array) -> pyarrow.Array:
+    lists = {text: _split_list(text) for text in texts.unique().to_pylist() if text is not None}
+    return pyarrow.array([lists.get(text) for text in texts.to_pylist()], STRINGS)
 
 
-def _parse_flag(raw: pd.Series, value_format: ValueFormat) -> Parsed:
-    del value_format
-    values = raw.astype("str").str.strip().str.lower().map(FLAGS)
-    return values.astype("boolean"), values.isna() & raw.notna()
-
-
-def parse_time(raw: pd.Series, value_format: ValueFormat) -> Parsed:
-    """Parse timestamps; those without a zone are UTC."""
-    timestamp_format = value_format.timestamp_format
-    if timestamp_format in EPOCHS:
-        numbers = _parse_number(raw, value_format)[0]
-        times = pd.to_datetime(numbers, unit=EPOCHS[timestamp_format], utc=True, errors="coerce")
-        return times.astype("datetime64[us, UTC]"), times.isna() & raw.notna()
-    times = pd.to_datetime(raw, format=timestamp_format or "ISO8601", utc=True, errors="coerce")
-    return times.astype("datetime64[us, UTC]"), times.isna() & raw.notna()
-
-
-def _parse_list(raw: pd.Series, value_format: ValueFormat) -> Parsed:
-    del value_format
-    parts = [_split_list(value) for value in raw]
-    return pd.Series(parts, raw.index, STRINGS), pd.Series(False, raw.index)
-
-
-def _split_list(value: object) -> list[str] | None:
-    if isinstance(value, str):
-        return _parse_json_list(value) or value.split(LIST_SEPARATOR)
-    return [str(part) for part in value] if isinstance(value, list | tuple | np.ndarray) else None
-
-
-def _parse_json_list(text: str) -> list[str] | None:
+def _split_list(text: str) -> list[str] | None:
+    """Return the parts of a JSON list or of text with separators; None for another text that begins with a bracket."""
+    if not text.startswith("["):
+        return [part.strip() for part in text.split(LIST_SEPARATOR) if part.strip()]
     try:
-        parts = json.loads(text) if text.startswith("[") else None
+        parts = json.loads(text)
     except ValueError:
         return None
-    return parts if isinstance(parts, list) and all(isinstance(part, str) for part in parts) else None
+    named = isinstance(parts, list) and all(type(part) in (str, int) for part in parts)
+    return [str(part).strip() for part in parts] if named else None
+
+
+def _cast_lists(values: pyarrow.Array) -> pyarrow.Array:
+    types = pyarrow.types
+    if not (types.is_list(values.type) or types.is_large_list(values.type) or types.is_fixed_size_list(values.type)):
+        return pyarrow.nulls(len(values), STRINGS)
+    parts = to_arrow(
+        pd.Series(pd.arrays.ArrowExtensionArray(values.cast(pyarrow.list_(values.type.value_type)).values))
+    )
+    lists = values.cast(pyarrow.list_(values.type.value_type))
+    return pyarrow.ListArray.from_arrays(lists.offsets, to_text(parts), mask=lists.is_null())
 
 
 NOT_NEGATIVE = pa.Check.ge(0, error="negative")
 NOT_LONG = pa.Check.str_length(max_value=MAX_ID_LENGTH, error=f"longer than {MAX_ID_LENGTH} characters")
-TEXT = ColumnType("str", parse_text, "not text")
-SHORT_TEXT = ColumnType("str", parse_text, "not text", (NOT_LONG,))
+TEXT = ColumnType("str", _parse_text, "not text")
+FREE_TEXT = ColumnType("str", _parse_text, "not text", null_words=False)
+SHORT_TEXT = ColumnType("str", _parse_text, "not text", (NOT_LONG,))
 USER_ID = ColumnType("str", _parse_user_id, "not text", (NOT_LONG,))
-PICTURE = ColumnType("object", lambda raw, _: (raw, pd.Series(False, raw.index)), "not a picture")
-NUMBER = ColumnType("float64", _parse_number, "not a number", (NOT_NEGATIVE,))
-COUNT = ColumnType("Int64", _parse_count, "not a whole number", (NOT_NEGATIVE,))
+PICTURE = ColumnType("object", _parse_text, "not a picture")
+SIGNED_NUMBER = ColumnType("float64", parse_number, "not a number", explain=explain_number)
+NUMBER = ColumnType("float64", parse_number, "not a number", (NOT_NEGATIVE,), explain_number)
+COUNT = ColumnType("Int64", _parse_count, "not a whole number", (NOT_NEGATIVE,), explain_number)
 SHARE = ColumnType(
-    "float64", _parse_number, "not a number", (pa.Check.in_range(0, 1, include_min=False, error="not in (0, 1]"),)
+    "float64",
+    parse_number,
+    "not a number",
+    (pa.Check.in_range(0, 1, include_min=False, error="not in (0, 1]"),),
+    explain_number,
 )
 FLAG = ColumnType("boolean", _parse_flag, "neither true nor false")
-TIME = ColumnType("datetime64[us, UTC]", parse_time, "not a date of the expected format")
-LIST = ColumnType(STRINGS, _parse_list, "not a list")
+TIME = ColumnType("datetime64[us, UTC]", parse_time, "not a date of the expected format", explain=explain_time)
+LIST = ColumnType(pd.ArrowDtype(STRINGS), _parse_list, "not a list of names")

@@ -16,7 +16,8 @@ from tqdm import tqdm
 from adloom.catalogue import entries
 from adloom.config.base import ConfigModel
 from adloom.config.params import TABLES
-from adloom.config.sources import Ingest, Source, ValueFormat
+from adloom.config.sources import Ingest, Source
+from adloom.config.value_formats import ValueFormat
 from adloom.context import StageContext
 from adloom.data.contracts import RAW_TABLE
 from adloom.errors import ConfigError

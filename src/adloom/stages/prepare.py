@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from adloom.config import params as config_params
 from adloom.config.params import TABLES, Prepare
-from adloom.config.sources import ValueFormat
+from adloom.config.value_formats import ValueFormat
 from adloom.context import StageContext
 from adloom.data import privacy
 from adloom.data.contracts import RAW_TABLE

@@ -4,7 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from adloom.config.params import parse
-from adloom.config.sources import Source, ValueFormat
+from adloom.config.sources import Source
+from adloom.config.value_formats import ValueFormat
 
 
 def test_whole_constants_are_integers_because_dvc_treats_them_as_equal() -> None:

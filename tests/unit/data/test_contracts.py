@@ -26,7 +26,7 @@ from adloom.errors import DataError
         ({"timestamp": "02/01/2026"}, "timestamp: not a date of the expected format"),
         ({"timestamp": "2026-02-30"}, "timestamp: not a date of the expected format"),
         ({"value": "-0.01"}, "value: negative"),
-        ({"value": "9,99"}, "value: not a number"),
+        ({"value": "9,99"}, 'value: not a number; set decimal: "," or thousands: ","'),
         ({"value": "inf"}, "value: not a number"),
         ({"value": ""}, ""),
         ({"quantity": None}, ""),

@@ -2,37 +2,13 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from tests.support.raw_tables import EVENT, IMPRESSION, frame
 
-from adloom.config.sources import ValueFormat
+from adloom.config.value_formats import ValueFormat
 from adloom.data import contracts
 from adloom.data.values import map_distinct
-
-
-def test_times_are_converted_to_utc() -> None:
-    rows, _ = contracts.validate(
-        frame(EVENT, {"timestamp": "2026-01-02T00:30:00"}, {"timestamp": "2026-01-02T00:30:00+01:00"}), "events"
-    )
-    assert [str(t) for t in rows["timestamp"]] == ["2026-01-02 00:30:00+00:00", "2026-01-01 23:30:00+00:00"]
-
-
-def test_a_timestamp_format_is_the_only_one_accepted() -> None:
-    mixed = frame(EVENT, {"timestamp": "31.12.2025"}, {"timestamp": "2025-12-31"}, {"timestamp": "12/31/2025"})
-    rows, reasons = contracts.validate(mixed, "events", ValueFormat(timestamp_format="%d.%m.%Y"))
-    assert str(rows["timestamp"][0]) == "2025-12-31 00:00:00+00:00"
-    assert list(reasons) == ["", *["timestamp: not a date of the expected format"] * 2]
-
-
-def test_seconds_and_milliseconds_since_1970_are_times_too() -> None:
-    for timestamp_format, number in {"epoch_s": "1767312000.5", "epoch_ms": "1767312000500"}.items():
-        rows, reasons = contracts.validate(
-            frame(EVENT, {"timestamp": number}, {"timestamp": "soon"}),
-            "events",
-            ValueFormat(timestamp_format=timestamp_format),
-        )
-        assert str(rows["timestamp"][0]) == "2026-01-02 00:00:00.500000+00:00"
-        assert list(reasons) == ["", "timestamp: not a date of the expected format"]
 
 
 @pytest.mark.parametrize("candidates", ["a|b", '["a", "b"]', ["a", "b"], np.array(["a", "b"], object)])
@@ -45,13 +21,78 @@ def test_candidates_are_lists_in_every_notation(candidates: object) -> None:
     assert list(reasons) == ["", ""]
 
 
-def test_text_that_only_looks_like_json_is_split_as_other_text() -> None:
-    raw = frame(
-        {**IMPRESSION, "creative_id": "[a"}, {"candidates": "[a|b"}, {"candidates": "[1]"}, {"candidates": "[]"}
-    )
-    rows, reasons = contracts.validate(raw, "impressions")
-    assert [list(parts) for parts in rows["candidates"]] == [["[a", "b"], ["[1]"], ["[]"]]
-    assert list(reasons) == ["", *["creative_id: not among the candidates"] * 2]
+@pytest.mark.parametrize(
+    "candidates",
+    [
+        pa.array([["1", "2"]]),
+        pa.array([[1, 2]], pa.large_list(pa.int64())),
+        pa.array([[1.0, 2.0]], pa.list_(pa.float64(), 2)),
+        pa.array([[1, 2]], pa.list_(pa.decimal128(5, 2))),
+        pa.array([[1, 2]]).cast(pa.list_(pa.string())).cast(pa.list_(pa.large_string())),
+        pa.array(["1|2"]).dictionary_encode(),
+        pa.array([' [ "1", "2" ]'], pa.large_string()),
+        pa.array(["[1, 2]"]),
+        pa.array([" 1 | 2 |"]),
+    ],
+)
+def test_candidates_of_any_type_are_names(candidates: pa.Array) -> None:
+    raw = frame({**IMPRESSION, "creative_id": "2"}, {})
+    rows, reasons = contracts.validate(raw.assign(candidates=pd.arrays.ArrowExtensionArray(candidates)), "impressions")
+    assert list(rows["candidates"][0]) == ["1", "2"]
+    assert list(reasons) == [""]
+
+
+@pytest.mark.parametrize("candidates", ["[a|b", "['a', 'b']", "[null]", '[["a"]]', "[true]", '["a"', '["a"] b'])
+def test_text_that_begins_as_a_list_but_is_none_breaks_the_row(candidates: str) -> None:
+    raw = frame({**IMPRESSION, "creative_id": "a"}, {"candidates": candidates})
+    assert list(contracts.validate(raw, "impressions")[1]) == ["candidates: not a list of names"]
+
+
+@pytest.mark.parametrize("candidates", [pa.array([[None, "a"]]), pa.array([7]), pa.array([{"a": "a"}])])
+def test_a_column_without_lists_of_names_breaks_the_row(candidates: pa.Array) -> None:
+    raw = frame({**IMPRESSION, "creative_id": "a"}, {})
+    raw = raw.assign(candidates=pd.arrays.ArrowExtensionArray(candidates))
+    assert list(contracts.validate(raw, "impressions")[1]) == ["candidates: not a list of names"]
+
+
+def test_an_empty_list_holds_no_creative() -> None:
+    raw = frame({**IMPRESSION, "candidates": "[]"}, {})
+    assert list(contracts.validate(raw, "impressions")[1]) == ["creative_id: not among the candidates"]
+
+
+@pytest.mark.parametrize("word", ["NULL", "\\N", "None", " nan ", "N/A", "#N/A", "(not set)", "undefined", "-", "<NA>"])
+def test_a_null_word_is_missing_in_every_type(word: str) -> None:
+    optional = {"user_id": word, "position": word, "propensity": word, "candidates": word, "outcome_at": word}
+    rows, reasons = contracts.validate(frame({**IMPRESSION, **optional, "clicked": "1"}, {}), "impressions")
+    assert rows[list(optional)].isna().all(axis=None)
+    assert list(reasons) == [""]
+    broken = contracts.validate(frame(IMPRESSION, {"clicked": word}, {"placement": word}), "impressions")[1]
+    assert list(broken) == ["clicked: missing", "placement: missing"]
+
+
+def test_null_values_replace_the_words() -> None:
+    base = {"copy_id": "1", "text": "-", "category": "None"}
+    rows = contracts.validate(frame(base, {}), "copy")[0]
+    assert rows["text"].tolist() == ["-"]  # a line of copy may be a word such as None
+    assert rows["category"].isna().all()
+    rows = contracts.validate(frame(base, {}), "copy", ValueFormat(null_values=["-"]))[0]
+    assert rows["text"].isna().all()
+    assert rows["category"].tolist() == ["None"]
+
+
+def test_users_of_a_float_column_are_those_of_the_integers() -> None:
+    users = [pa.array(["42", None]), pa.array([42, None]), pa.array([42.0, None]), pa.array([42, None], pa.uint64())]
+    users += [pa.array([42, None], pa.decimal128(9, 2)), pa.array(["42", None]).dictionary_encode()]
+    for column in users:
+        raw = frame(EVENT, {}, {}).assign(user_id=pd.arrays.ArrowExtensionArray(column))
+        rows, reasons = contracts.validate(raw, "events")
+        assert rows["user_id"][0] == "42"
+        assert list(reasons) == ["", "user_id: missing"]
+
+
+def test_a_longer_id_than_requests_may_have_breaks_the_row() -> None:
+    reasons = contracts.validate(frame(EVENT, {"user_id": "a" * 200 + " "}, {"user_id": "a" * 201}), "events")[1]
+    assert list(reasons) == ["", "user_id: longer than 200 characters"]
 
 
 def test_a_function_is_called_once_per_distinct_text() -> None:

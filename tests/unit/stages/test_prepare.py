@@ -18,7 +18,8 @@ from tests.support.slow_pictures import many_scans
 
 from adloom.config.base import ConfigModel
 from adloom.config.params import TABLES, Period, Prepare
-from adloom.config.sources import PLAIN_FORMAT, Ingest, ValueFormat
+from adloom.config.sources import Ingest
+from adloom.config.value_formats import PLAIN_FORMAT, ValueFormat
 from adloom.context import StageContext
 from adloom.data import pictures, privacy
 from adloom.data.contracts import RAW_TABLE

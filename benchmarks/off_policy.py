@@ -25,7 +25,7 @@ from adloom.config.settings import Settings
 from adloom.config.sources import Source
 from adloom.context import open_store
 from adloom.data import contracts
-from adloom.data.reading.source import read_source
+from adloom.data.reading.source import SourceReader
 from adloom.policy.ope import estimators
 from adloom.policy.ope.estimate import Estimate
 from adloom.policy.ope.log_evaluation import LogColumns, evaluate_log
@@ -237,7 +237,9 @@ def read_open_bandit() -> pd.DataFrame:
     with tempfile.TemporaryDirectory() as scratch:
         location = open_store(Settings(quiet=True)).fetch("open-bandit", Path(scratch))
         source = entries.complete_source(Source(uri="open-bandit"))
-        raw = pd.concat(read_source(location, source, "impressions"), ignore_index=True)
+        paths = [file.path for file in entries.ENTRIES["open-bandit"].files]
+        reader = SourceReader(location, paths, source, "impressions")
+        raw = pd.concat(reader.read_chunks(), ignore_index=True)
     rows, reasons = contracts.validate(raw, "impressions")
     assert (reasons == "").all()
     return rows.assign(clicked=rows["clicked"].astype(float), position=rows["position"].astype(int))

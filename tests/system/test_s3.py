@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -151,8 +152,8 @@ class ChangingStore(StoreRouter):
         super().__init__(S3Store(server.endpoint, progress=False), {})
         self.server = server
 
-    def fetch(self, uri: str, folder: Path) -> Path:
-        place = super().fetch(uri, folder)
+    def fetch(self, uri: str, folder: Path, paths: Collection[str] | None = None) -> Path:
+        place = super().fetch(uri, folder, paths)
         self.server.put("shop", "meddled/orders.csv", ORDERS.replace(b"9.99", b"1.11"))
         return place
 

@@ -1,5 +1,6 @@
 """The catalogue as a store: public data by name, read only."""
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from typing_extensions import override
@@ -21,8 +22,13 @@ class CatalogueStore(Store):
         return list(entries.ENTRIES[uri].files)
 
     @override
-    def fetch(self, uri: str, folder: Path) -> Path:
-        del folder
+    def add_versions(self, uri: str, files: Sequence[SourceFile]) -> Sequence[SourceFile]:
+        del uri
+        return files  # pinned
+
+    @override
+    def fetch(self, uri: str, folder: Path, paths: Collection[str] | None = None) -> Path:
+        del folder, paths
         return self._downloads.fetch(uri)
 
     @override

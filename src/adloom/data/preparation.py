@@ -28,6 +28,7 @@ class SourceFacts:
     licence: str
     public: bool
     value_format: ValueFormat = PLAIN_FORMAT
+    warnings: tuple[str, ...] = ()  # about the files
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Preparation:
     _duplicate_contents: DuplicateFinder = field(default_factory=DuplicateFinder)
 
     def __post_init__(self) -> None:
-        self.quality = Quality(self.table)
+        self.quality = Quality(self.table, self.source.warnings)
 
     def __call__(self, raw: pd.DataFrame) -> PreparedChunk:
         """Prepare one chunk of raw rows."""

@@ -16,6 +16,7 @@ class Quality:
     """Counts over the chunks of one table."""
 
     table: str
+    source_warnings: tuple[str, ...] = ()  # about the files
     read: int = 0
     duplicates: int = 0  # valid rows that repeat an earlier row's content
     splits: Counter[str] = field(default_factory=Counter)
@@ -81,8 +82,8 @@ class Quality:
         }
 
     def warnings(self) -> list[str]:
-        """Return warnings about valid rows that need a look."""
-        notes = []
+        """Return warnings about the source and the valid rows."""
+        notes = list(self.source_warnings)
         if self.table == "creatives" and len(self.categories) < MIN_CATEGORIES:
             notes.append(f"one category only ({next(iter(self.categories), '')}): no model can tell categories apart")
         if self.first is not None and len(self.splits) < 2:

@@ -122,7 +122,7 @@ def prepare(
 def _check_files(table: str, block: Ingest, digest: str, context: StageContext) -> SourcesLock:
     source = block.source(table)
     lock = SourcesLock(
-        key=None, erasure=None, tables={table: sources_lock.scan_files(source.uri, context)} if source else {}
+        key=None, erasure=None, tables={table: sources_lock.scan_source(source, table, context)} if source else {}
     )
     if lock.digests().get(table, "") != digest:
         raise DataError(f"ingest.{table}: {source.uri if source else 'its source'} {CHANGED}")

@@ -6,10 +6,13 @@ params.yaml names the sources under `ingest`. They must match sources.lock, whic
 Example: adloom ingest
 """
 
+import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -20,10 +23,15 @@ from adloom.config.sources import Ingest, Source
 from adloom.config.value_formats import ValueFormat
 from adloom.context import StageContext
 from adloom.data.contracts import RAW_TABLE
+from adloom.data.reading.data_files import find_copies
 from adloom.errors import ConfigError
 from adloom.stages import sources_lock
+from adloom.stages.source_files import LocatedFiles, locate_files
 from adloom.stages.sources_lock import SourcesLock
 from adloom.storage import manifest, parquet
+
+if TYPE_CHECKING:
+    from adloom.data.reading.source import SourceReader
 
 
 @dataclass(frozen=True)
@@ -69,29 +77,41 @@ def _resolve_source(table: str, source: Source) -> Source:
 
 
 def _ingest(table: str, source: Source, lock: SourcesLock, target: Path, context: StageContext) -> int:
-    from adloom.data.reading.source import read_source
-
+    scan = partial(sources_lock.scan_source, source, table, context)
     context.home.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="ingest-", dir=context.home) as scratch,
         manifest.draft(target, "ingest", source, {}) as draft,
-        sources_lock.assert_unchanged(lock.tables.get(table), f"ingest.{table}", source.uri, context),
+        sources_lock.assert_unchanged(lock.tables.get(table), f"ingest.{table}", scan),
         tqdm(desc=f"ingest {table}", unit="row", delay=1, disable=not context.progress) as bar,
     ):
+        located = locate_files(source, table, context.store)
+        copies = find_copies({f.path: (f.bytes, f.version) for f in lock.tables[table].files}, source)
+        reader = _open_reader(located, source, table, Path(scratch), context)
         shards = parquet.ShardWriter(draft.path, RAW_TABLE)
-        for rows in read_source(context.store.fetch(source.uri, Path(scratch)), source, table):
+        for rows in reader.read_chunks():
             shards.append(rows)
             bar.update(len(rows))
         draft.rows = {"rows": shards.rows}
-        draft.facts = _source_facts(table, source)
+        draft.facts = _source_facts(table, source, [*located.data.warnings(), *copies, *reader.warnings()])
     return shards.rows
 
 
-def _source_facts(table: str, source: Source) -> dict[str, str]:
+def _open_reader(
+    located: LocatedFiles, source: Source, table: str, scratch: Path, context: StageContext
+) -> "SourceReader":
+    from adloom.data.reading.source import SourceReader
+
+    path = context.store.fetch(located.root, scratch, located.data.paths)
+    return SourceReader(path.parent if path.is_file() else path, located.data.paths, source, table)
+
+
+def _source_facts(table: str, source: Source, warnings: list[str]) -> dict[str, str]:
     """Return the facts about a source that prepare needs."""
     return {
         "source": source.uri,
         "licence": source.licence or "not stated",
         "private": "yes" if sources_lock.is_private(table, source.uri) else "no",
         "value_format": ValueFormat.model_validate(source.model_dump(include=set(ValueFormat.model_fields))).to_json(),
+        "warnings": json.dumps(warnings),
     }

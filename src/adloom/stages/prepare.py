@@ -10,6 +10,7 @@ import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,6 +112,7 @@ def _build_preparation(
         raw_manifest.facts["licence"],
         public=not private,
         value_format=config_params.parse(ValueFormat, raw_manifest.facts["value_format"]),
+        warnings=tuple(json.loads(raw_manifest.facts.get("warnings", "[]"))),
     )
     erased = (
         _read_erasure_list(params.erasure_list, key, lock, context) if private and params.erasure_list else frozenset()
@@ -132,7 +134,8 @@ def _require_locked_key(table: str, lock: SourcesLock, context: StageContext) ->
 
 def _read_erasure_list(erasure_list: str, key: bytes, lock: SourcesLock, context: StageContext) -> frozenset[str]:
     """Return the pseudonyms of the users on the erasure list, one id a line."""
-    unchanged = sources_lock.assert_unchanged(lock.erasure, "prepare.erasure_list", erasure_list, context)
+    scan = partial(sources_lock.scan_files, erasure_list, context)
+    unchanged = sources_lock.assert_unchanged(lock.erasure, "prepare.erasure_list", scan)
     with unchanged, tempfile.TemporaryDirectory() as scratch:
         lines = context.store.fetch(erasure_list, Path(scratch)).read_text(encoding="utf-8").splitlines()
     return frozenset(privacy.pseudonymise(line.strip(), key) for line in lines if line.strip())

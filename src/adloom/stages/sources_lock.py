@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,10 +10,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from adloom.catalogue import entries
 from adloom.config.params import TABLES, Params
-from adloom.config.sources import Ingest
+from adloom.config.sources import Ingest, Source
 from adloom.context import StageContext
 from adloom.data import privacy
 from adloom.errors import ConfigError, DataError
+from adloom.stages.source_files import locate_files
 from adloom.storage.base import SourceFile
 
 LOCK = Path("sources.lock")
@@ -58,24 +59,34 @@ def scan(params: Params, context: StageContext) -> SourcesLock:
 
 def scan_table(ingest: Ingest, erasure_list: str | None, context: StageContext) -> SourcesLock:
     """Scan the sources of some tables; raises as `scan` does."""
-    sources = {table: source.uri for table in TABLES if (source := ingest.source(table))}
-    private = [table for table, uri in sources.items() if is_private(table, uri)]
+    sources = {table: source for table in TABLES if (source := ingest.source(table))}
+    private = [table for table, source in sources.items() if is_private(table, source.uri)]
     return SourcesLock(
         key=privacy.key_fingerprint(require_key(private[0], context)) if private else None,
-        erasure=scan_files(erasure_list, context) if erasure_list else None,
-        tables={table: scan_files(uri, context) for table, uri in sources.items()},
+        erasure=_scan_erasure_list(erasure_list, context),
+        tables={table: scan_source(source, table, context) for table, source in sources.items()},
     )
 
 
 def scan_privacy(table: str, erasure_list: str | None, context: StageContext) -> SourcesLock:
     """Scan the key and the erasure list. Raises ConfigError when there is no key."""
     key = privacy.key_fingerprint(require_key(table, context))
-    return SourcesLock(key=key, erasure=scan_files(erasure_list, context) if erasure_list else None, tables={})
+    return SourcesLock(key=key, erasure=_scan_erasure_list(erasure_list, context), tables={})
+
+
+def scan_source(source: Source, table: str, context: StageContext) -> SourceFiles:
+    """Scan one source. Raises DataError when it is missing."""
+    located = locate_files(source, table, context.store)
+    return SourceFiles(uri=source.uri, files=tuple(context.store.add_versions(located.root, located.listed)))
 
 
 def scan_files(uri: str, context: StageContext) -> SourceFiles:
-    """Scan one source. Raises DataError when it is missing."""
-    return SourceFiles(uri=uri, files=tuple(context.store.list(uri)))
+    """Scan all files below a URI. Raises DataError when there are none."""
+    return SourceFiles(uri=uri, files=tuple(context.store.add_versions(uri, context.store.list(uri))))
+
+
+def _scan_erasure_list(uri: str | None, context: StageContext) -> SourceFiles | None:
+    return scan_files(uri, context) if uri else None
 
 
 def is_private(table: str, uri: str) -> bool:
@@ -114,11 +125,12 @@ def load(path: Path) -> SourcesLock:
         raise DataError(f"{path}: not a lock of format 1: {error.errors()[0]['msg']}; {RUN_SNAPSHOT}") from None
 
 
-def require_unchanged(locked: SourceFiles | None, label: str, uri: str, context: StageContext) -> None:
+def require_unchanged(locked: SourceFiles | None, label: str, current: SourceFiles) -> None:
     """Raise DataError naming the first file of a source that differs from the lock, and how many differ."""
+    uri = current.uri
     if locked is None or locked.uri != uri:
         raise DataError(f"{label}: sources.lock has {locked.uri if locked else 'no source'}, not {uri}; {RUN_SNAPSHOT}")
-    before, after = ({file.path: file for file in files} for files in (locked.files, context.store.list(uri)))
+    before, after = ({file.path: file for file in source.files} for source in (locked, current))
     changed = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
     if changed:
         path, others = changed[0], f" (1 of {len(changed)} changes)" if changed[1:] else ""
@@ -127,15 +139,15 @@ def require_unchanged(locked: SourceFiles | None, label: str, uri: str, context:
 
 
 @contextmanager
-def assert_unchanged(locked: SourceFiles | None, label: str, uri: str, context: StageContext) -> Iterator[None]:
+def assert_unchanged(locked: SourceFiles | None, label: str, scan: Callable[[], SourceFiles]) -> Iterator[None]:
     """Check a source before and after it is read, and when a file vanishes. Raises as `require_unchanged` does."""
-    require_unchanged(locked, label, uri, context)
+    require_unchanged(locked, label, scan())
     try:
         yield
     except FileNotFoundError as error:
-        require_unchanged(locked, label, uri, context)
-        raise DataError(f"{label}: {uri}: {error.filename} was gone for a moment; {RUN_SNAPSHOT}") from None
-    require_unchanged(locked, label, uri, context)
+        require_unchanged(locked, label, scan())
+        raise DataError(f"{label}: {error.filename} was gone for a moment; {RUN_SNAPSHOT}") from None
+    require_unchanged(locked, label, scan())
 
 
 def _sha256(content: object) -> str:

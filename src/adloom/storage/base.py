@@ -1,7 +1,7 @@
 """Interfaces of storage."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,20 +17,31 @@ def is_remote(path: str) -> bool:
 class SourceFile:
     """A file of a source."""
 
-    path: str  # below the URI
-    bytes: int
-    version: str  # changes with the content: sha256:<hex> of a local file, etag:<value> of an object in S3
+    path: str  # below the URI, also below the folder that `fetch` returns
+    bytes: int  # or DANGLING
+    version: str = ""  # changes with the content: sha256:<hex> of a local file, etag:<value> of an object in S3
+
+
+DANGLING = -1  # the bytes of a link that leads nowhere
 
 
 class Store(Protocol):
     """Files by URI."""
 
     def list(self, uri: str) -> list[SourceFile]:
-        """Return the files below a URI, sorted by path. Raises DataError when there are none."""
+        """Return all files below a URI, sorted by path, without versions where those cost time. Raises DataError."""
         ...
 
-    def fetch(self, uri: str, folder: Path) -> Path:
-        """Return the local path of the files: the URI if it is a path, else a copy in the folder."""
+    def add_versions(self, uri: str, files: Sequence[SourceFile]) -> Sequence[SourceFile]:
+        """Return listed files with their versions, without those that are gone."""
+        ...
+
+    def fetch(self, uri: str, folder: Path, paths: Collection[str] | None = None) -> Path:
+        """
+        Return the local path of the files: the URI if it is a path, else a copy in the folder.
+
+        `paths` limits the copy to these files.
+        """
         ...
 
     def require(self, uri: str) -> None:

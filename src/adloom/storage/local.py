@@ -3,32 +3,43 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from typing_extensions import override
 
 from adloom.errors import DataError
-from adloom.storage.base import ObjectInfo, ObjectStore, SourceFile, Store
+from adloom.storage.base import DANGLING, ObjectInfo, ObjectStore, SourceFile, Store
 from adloom.storage.manifest import sha256
 
 
 class FolderStore(Store):
-    """Files by path; hidden files are ignored."""
+    """Files by path. Links are followed."""
 
     @override
     def list(self, uri: str) -> list[SourceFile]:
         root = Path(uri)
         if root.is_file():
-            return [_source_file(root, root.parent)]
-        files = [_source_file(path, root) for path in root.rglob("*") if path.is_file() and path.name[0] != "."]
+            return [SourceFile(root.name, root.stat().st_size)]
+        files = [_describe_file(path, root) for path in _iterate_files(root, ())]
         if not files:
             raise DataError(f"{uri}: {'an empty folder' if root.is_dir() else 'no such file or folder'}")
         return sorted(files, key=lambda file: file.path)
 
     @override
-    def fetch(self, uri: str, folder: Path) -> Path:
-        del folder
+    def add_versions(self, uri: str, files: Sequence[SourceFile]) -> Sequence[SourceFile]:
+        root = Path(uri).parent if Path(uri).is_file() else Path(uri)
+        versioned = []
+        for file in files:
+            with suppress(FileNotFoundError):
+                versioned.append(SourceFile(file.path, file.bytes, f"sha256:{sha256(root / file.path)}"))
+        return versioned
+
+    @override
+    def fetch(self, uri: str, folder: Path, paths: Collection[str] | None = None) -> Path:
+        del folder, paths
         if not Path(uri).exists():
             raise DataError(f"{uri}: no such file or folder")
         return Path(uri)
@@ -94,8 +105,22 @@ class FolderObjectStore(ObjectStore):
         (self._root / name).unlink(missing_ok=True)
 
 
-def _source_file(path: Path, root: Path) -> SourceFile:
+def _iterate_files(folder: Path, parents: tuple[Path, ...]) -> Iterator[Path]:
+    """Yield the files and dangling links below a folder; a link back to one of its parents is cut."""
+    resolved = folder.resolve()
+    if resolved in parents or not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if path.is_dir():
+            yield from _iterate_files(path, (*parents, resolved))
+        elif path.is_file() or path.is_symlink():
+            yield path
+
+
+def _describe_file(path: Path, root: Path) -> SourceFile:
+    name = path.relative_to(root).as_posix()
     try:
-        return SourceFile(path.relative_to(root).as_posix(), path.stat().st_size, f"sha256:{sha256(path)}")
-    except FileNotFoundError:
-        raise DataError(f"{path}: deleted while the files were listed; try again") from None
+        name.encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{os.fsencode(path)!r}: a file name that is not UTF-8; rename the file") from None
+    return SourceFile(name, path.stat().st_size if path.exists() else DANGLING)

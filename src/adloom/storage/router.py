@@ -1,6 +1,6 @@
 """Choice of the store or object store by URI."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from typing_extensions import override
@@ -22,8 +22,12 @@ class StoreRouter(Store):
         return self._find_store(uri).list(uri)
 
     @override
-    def fetch(self, uri: str, folder: Path) -> Path:
-        return self._find_store(uri).fetch(uri, folder)
+    def add_versions(self, uri: str, files: Sequence[SourceFile]) -> Sequence[SourceFile]:
+        return self._find_store(uri).add_versions(uri, files)
+
+    @override
+    def fetch(self, uri: str, folder: Path, paths: Collection[str] | None = None) -> Path:
+        return self._find_store(uri).fetch(uri, folder, paths)
 
     @override
     def require(self, uri: str) -> None:

@@ -1,7 +1,7 @@
 """Storage in S3 below s3://bucket/prefix."""
 
 import re
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -27,20 +27,26 @@ class S3Store(Store):
         return list(self._find(uri).values())
 
     @override
-    def fetch(self, uri: str, folder: Path) -> Path:
+    def add_versions(self, uri: str, files: Sequence[SourceFile]) -> Sequence[SourceFile]:
+        del uri
+        return files  # a listing has ETags
+
+    @override
+    def fetch(self, uri: str, folder: Path, paths: Collection[str] | None = None) -> Path:
         """
         Download the object at a URI, or all objects below it.
 
         Of an artifact, download only what its manifest lists; an interrupted push may leave more.
         """
-        address, files = parse_address(uri), self._find(uri)
+        address = parse_address(uri)
+        files = {key: file for key, file in self._find(uri).items() if paths is None or file.path in paths}
         with self._client.translate_errors(uri):
             artifact = self._artifact_keys(address, files)
         files = {key: file for key, file in files.items() if not artifact or key in artifact}
-        paths = map_concurrently(
+        downloaded = map_concurrently(
             lambda item: self._download(address.bucket, *item, folder), files.items(), uri, self._progress
         )
-        return paths[0] if [*files] == [address.key] else folder
+        return downloaded[0] if [*files] == [address.key] else folder
 
     @override
     def require(self, uri: str) -> None:

@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,11 +36,7 @@ def outputs(folder: Path) -> Outputs:
 def run(folder: Path, context: StageContext, **sources: dict[str, Any]) -> Outputs:
     """Lock the sources as they are and ingest them."""
     params = Ingest.model_validate(sources)
-    files = {
-        t: sources_lock.SourceFiles(uri=s.uri, files=tuple(context.store.list(s.uri)))
-        for t in TABLES
-        if (s := params.source(t))
-    }
+    files = {t: sources_lock.scan_source(s, t, context) for t in TABLES if (s := params.source(t))}
     sources_lock.save(SourcesLock(key=None, erasure=None, tables=files), folder / "sources.lock")
     artifacts = outputs(folder)
     ingest.run(Inputs(folder / "sources.lock"), artifacts, params, context)
@@ -98,6 +95,7 @@ def test_each_table_comes_from_its_own_kind_of_source(tmp_path: Path, context: S
         "private": "yes",
         "source": str(tmp_path / "orders.csv"),
         "value_format": '{"timestamp_format": "%d.%m.%Y"}',
+        "warnings": "[]",
     }
     assert manifest.verify(artifacts.creatives).facts["private"] == "no"
     assert manifest.skip_reason(artifacts.impressions) == "no source: ingest.impressions is not given"
@@ -181,9 +179,9 @@ def test_a_source_that_changed_since_its_snapshot_is_refused(tmp_path: Path, con
 class Changing(FolderStore):
     """A store whose file changes as soon as it was fetched."""
 
-    def fetch(self, uri: str, folder: Path) -> Path:
+    def fetch(self, uri: str, folder: Path, paths: Collection[str] | None = None) -> Path:
         Path(uri).write_text("line\nworld\n", encoding="utf-8")
-        return super().fetch(uri, folder)
+        return super().fetch(uri, folder, paths)
 
 
 def test_a_source_that_changes_while_it_is_read_is_refused(tmp_path: Path, context: StageContext) -> None:
@@ -204,11 +202,12 @@ class FullStore:
 
     def __init__(self, context: StageContext) -> None:
         self.list = context.store.list
+        self.add_versions = context.store.add_versions
         self.push = context.store.push
         self.require = context.store.require
         self.remove = context.store.remove
 
-    def fetch(self, uri: str, folder: Path) -> Path:
+    def fetch(self, uri: str, folder: Path, paths: Collection[str] | None = None) -> Path:
         raise OSError(28, "No space left on device", uri)
 
 

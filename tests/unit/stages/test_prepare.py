@@ -262,9 +262,7 @@ def test_no_user_id_is_left_anywhere(bench: Bench) -> None:
 def test_consent_and_the_erasure_list_are_honoured_and_counted(bench: Bench) -> None:
     erased = bench.folder / "erased.txt"
     erased.write_text("u1\n\n u2 \n")
-    bench.lock(
-        privacy.key_fingerprint(KEY), SourceFiles(uri=str(erased), files=tuple(bench.context.store.list(str(erased))))
-    )
+    bench.lock(privacy.key_fingerprint(KEY), sources_lock.scan_files(str(erased), bench.context))
     bench.raw("events", orders(21, agreed=["no", *["yes"] * 20]))
     params = PARAMS.model_copy(update={"consent_column": "agreed", "erasure_list": str(erased)})
     bench.run(params)
@@ -350,7 +348,7 @@ def test_the_order_and_notation_of_params_do_not_change_the_bytes(tmp_path: Path
     for name, text in {"ordered": ORDERED, "reordered": REORDERED}.items():
         bench = Bench(tmp_path / name, context)
         params = Ingest.model_validate({"events": yaml.safe_load(text % source)})
-        files = SourceFiles(uri=str(source), files=tuple(context.store.list(str(source))))
+        files = sources_lock.scan_files(str(source), context)
         lock = SourcesLock(key=privacy.key_fingerprint(KEY), erasure=None, tables={"events": files})
         sources_lock.save(lock, bench.inputs.sources)
         ingest.run(

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -64,7 +65,10 @@ class Bucket:
     def list(self, uri: str) -> list[SourceFile]:
         return []
 
-    def fetch(self, uri: str, folder: Path) -> Path:
+    def add_versions(self, uri: str, files: Sequence[SourceFile]) -> Sequence[SourceFile]:
+        return files
+
+    def fetch(self, uri: str, folder: Path, paths: Collection[str] | None = None) -> Path:
         return self.root / uri.removeprefix("s3://") if is_remote(uri) else Path(uri)
 
     def require(self, uri: str) -> None:

@@ -1,6 +1,7 @@
 """sources.lock: notices every change of a source or key, holds no key, and is written only when it changes."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import yaml
 from adloom.config import params
 from adloom.config.params import Params
 from adloom.config.settings import Settings
+from adloom.config.sources import Source
 from adloom.context import StageContext, open_store
 from adloom.data import privacy
 from adloom.errors import ConfigError, DataError
 from adloom.stages import sources_lock
+from adloom.stages.sources_lock import SourceFiles
 
 SHIPPED = Path(__file__).parents[3] / "params.yaml"
 Folder = Path
@@ -98,22 +101,23 @@ def test_an_equal_lock_is_not_written_again(tmp_path: Path, lines: Path, context
 def test_a_changed_source_is_named(
     tmp_path: Path, orders: Path, context: StageContext, change: Any, reason: str
 ) -> None:
-    lock = sources_lock.scan(load(tmp_path, {"events": {"uri": str(orders), "format": "csv"}}), context)
-    sources_lock.require_unchanged(lock.tables["events"], "ingest.events", str(orders), context)
+    source = Source(uri=str(orders), format="csv")
+    locked = sources_lock.scan_source(source, "events", context)
+    sources_lock.require_unchanged(locked, "ingest.events", sources_lock.scan_source(source, "events", context))
     change(orders)
     with pytest.raises(DataError) as caught:
-        sources_lock.require_unchanged(lock.tables["events"], "ingest.events", str(orders), context)
+        sources_lock.require_unchanged(locked, "ingest.events", sources_lock.scan_source(source, "events", context))
     assert f"ingest.events: {orders}: {reason} sources.lock was written" in str(caught.value)
     assert str(caught.value).endswith("; run `adloom snapshot`")
 
 
-def test_changed_files_are_counted(tmp_path: Path, orders: Path, context: StageContext) -> None:
-    lock = sources_lock.scan(load(tmp_path, {"events": {"uri": str(orders), "format": "csv"}}), context)
+def test_changed_files_are_counted(orders: Path, context: StageContext) -> None:
+    locked = sources_lock.scan_files(str(orders), context)
     for name in ("b.csv", "c.csv"):
         (orders / name).write_text("")
     (orders / "a.csv").unlink()
     with pytest.raises(DataError, match=r"a.csv is gone since sources.lock was written \(1 of 3 changes\); run"):
-        sources_lock.require_unchanged(lock.tables["events"], "ingest.events", str(orders), context)
+        sources_lock.require_unchanged(locked, "ingest.events", sources_lock.scan_files(str(orders), context))
 
 
 @pytest.mark.parametrize(
@@ -123,20 +127,22 @@ def test_a_file_that_vanishes_while_it_is_read_is_named(
     orders: Path, context: StageContext, name: str, reason: str
 ) -> None:
     (orders / "b.csv").write_text("")
-    files = sources_lock.scan_files(str(orders), context)
+    scan = partial(sources_lock.scan_files, str(orders), context)
     with (
-        pytest.raises(DataError, match=f"ingest.events: {orders}: .*{reason}.*`adloom snapshot`"),
-        sources_lock.assert_unchanged(files, "ingest.events", str(orders), context),
+        pytest.raises(DataError, match=f"ingest.events: {orders}.*{reason}.*`adloom snapshot`"),
+        sources_lock.assert_unchanged(scan(), "ingest.events", scan),
     ):
         (orders / name).unlink(missing_ok=True)
         (orders / name).read_bytes()
 
 
-def test_a_source_the_lock_does_not_know_is_named(orders: Path, context: StageContext) -> None:
+def test_a_source_the_lock_does_not_know_is_named() -> None:
     with pytest.raises(DataError, match="ingest.events: .* no source, not new; run `adloom snapshot`"):
-        sources_lock.require_unchanged(None, "ingest.events", "new", context)
+        sources_lock.require_unchanged(None, "ingest.events", SourceFiles(uri="new", files=()))
     with pytest.raises(DataError, match="ingest.events: .* old, not new"):
-        sources_lock.require_unchanged(sources_lock.SourceFiles(uri="old", files=()), "ingest.events", "new", context)
+        sources_lock.require_unchanged(
+            SourceFiles(uri="old", files=()), "ingest.events", SourceFiles(uri="new", files=())
+        )
 
 
 def test_an_erasure_list_is_a_source_too(tmp_path: Path, lines: Path, context: StageContext) -> None:

@@ -1,25 +1,50 @@
 """Folders as stores: listing, and that a pushed folder is complete or absent."""
 
 import hashlib
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from adloom.errors import DataError
-from adloom.storage.base import SourceFile
+from adloom.storage.base import DANGLING, SourceFile
 from adloom.storage.local import FolderObjectStore, FolderStore
 
 
-def test_a_folder_lists_its_files_by_path_with_their_content(tmp_path: Path) -> None:
-    for name in ("b.csv", "a/z.csv", ".hidden"):
+def test_a_folder_lists_its_files_by_path_and_their_content_on_request(tmp_path: Path) -> None:
+    for name in ("b.csv", "a/z.csv"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
-    assert FolderStore().list(str(tmp_path)) == [
-        SourceFile("a/z.csv", 7, f"sha256:{hashlib.sha256(b'a/z.csv').hexdigest()}"),
-        SourceFile("b.csv", 5, f"sha256:{hashlib.sha256(b'b.csv').hexdigest()}"),
+    store = FolderStore()
+    assert store.list(str(tmp_path)) == [SourceFile("a/z.csv", 7), SourceFile("b.csv", 5)]
+    assert store.add_versions(str(tmp_path), [SourceFile("a/z.csv", 7), SourceFile("gone.csv", 9)]) == [
+        SourceFile("a/z.csv", 7, f"sha256:{hashlib.sha256(b'a/z.csv').hexdigest()}")
     ]
-    assert [file.path for file in FolderStore().list(str(tmp_path / "b.csv"))] == ["b.csv"]
+    assert store.list(str(tmp_path / "b.csv")) == [SourceFile("b.csv", 5)]
+
+
+def test_links_are_followed_loops_cut_and_dangling_links_listed(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    for name in ("elsewhere/1.png", "pictures/hats/2.png"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("x")
+    (folder / "shoes").symlink_to("../elsewhere")
+    (folder / "hats/loop").symlink_to("..")
+    (folder / "hats/lost.png").symlink_to("nowhere")
+    (folder / "hats/self").symlink_to("self")
+    assert FolderStore().list(str(folder)) == [
+        SourceFile("hats/2.png", 1),
+        SourceFile("hats/lost.png", DANGLING),
+        SourceFile("hats/self", DANGLING),
+        SourceFile("shoes/1.png", 1),
+    ]
+
+
+def test_a_name_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    (Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.csv"))).touch()
+    with pytest.raises(DataError, match=r"caf\\xe9.csv': a file name that is not UTF-8; rename the file"):
+        FolderStore().list(str(tmp_path))
 
 
 def test_an_empty_or_missing_folder_is_an_error(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The router: s3:// URIs, names and paths."""
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,11 @@ class RecordingStore:
         self.calls.append(("list", uri))
         return [SourceFile(self.name, 0, "")]
 
-    def fetch(self, uri: str, folder: Path) -> Path:
+    def add_versions(self, uri: str, files: Sequence[SourceFile]) -> Sequence[SourceFile]:
+        self.calls.append(("add_versions", uri))
+        return files
+
+    def fetch(self, uri: str, folder: Path, paths: Collection[str] | None = None) -> Path:
         self.calls.append(("fetch", uri))
         return folder / self.name
 
@@ -39,11 +44,14 @@ def test_every_method_goes_to_the_store_of_the_uri(uri: str, tmp_path: Path) -> 
     s3, named = RecordingStore("s3"), RecordingStore("named")
     router, expected = StoreRouter(s3, {"name": named}), s3 if uri.startswith("s3://") else named
     assert router.list(uri) == [SourceFile(expected.name, 0, "")]
+    assert router.add_versions(uri, [SourceFile("a", 0)]) == [SourceFile("a", 0)]
     assert router.fetch(uri, tmp_path) == tmp_path / expected.name
     router.require(uri)
     router.push(Path("folder"), uri)
     router.remove(uri)
-    assert expected.calls == [(call, uri) for call in ("list", "fetch", "require", "push folder", "remove")]
+    assert expected.calls == [
+        (call, uri) for call in ("list", "add_versions", "fetch", "require", "push folder", "remove")
+    ]
     assert (s3.calls, named.calls).count([]) == 1
 
 

@@ -11,21 +11,20 @@ import pandas as pd
 
 from adloom.config.sources import Source
 from adloom.data.contracts import PARSE_ERROR
-from adloom.data.reading.files import ROWS_PER_CHUNK, Chunks, list_files, translate_errors
+from adloom.data.reading.files import ROWS_PER_CHUNK, Chunks, translate_errors
 from adloom.errors import DataError
 
 
-def read_csv(root: Path, source: Source) -> Chunks:
-    """Yield the lines of CSV files as text."""
-    for path in list_files(root):
-        opener = gzip.open if path.suffix == ".gz" else open
-        with translate_errors(path), opener(path, "rt", encoding="utf-8-sig", newline="") as stream:
-            records = _split_records(stream, source.separator)
-            header = next(records, None)
-            if not header:
-                raise DataError(f"{path}: empty; expected a first line with the columns' names")
-            while lines := list(itertools.islice(records, ROWS_PER_CHUNK)):
-                yield _lines_to_frame(header, lines)
+def read_csv(path: Path, source: Source) -> Chunks:
+    """Yield the lines of a CSV file as text."""
+    opener = gzip.open if path.suffix == ".gz" else open
+    with translate_errors(path), opener(path, "rt", encoding="utf-8-sig", newline="") as stream:
+        records = _split_records(stream, source.separator)
+        header = next(records, None)
+        if not header:
+            raise DataError(f"{path}: empty; expected a first line with the columns' names")
+        while lines := list(itertools.islice(records, ROWS_PER_CHUNK)):
+            yield _lines_to_frame(header, lines)
 
 
 def _split_records(stream: IO[str], separator: str) -> Iterator[list[str]]:

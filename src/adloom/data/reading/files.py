@@ -1,4 +1,4 @@
-"""The files of a source, and what every reader of them needs."""
+"""Limits and errors of every reader of files."""
 
 import csv
 import gzip
@@ -15,24 +15,13 @@ from adloom.errors import DataError
 
 ROWS_PER_CHUNK = 20_000
 BYTES_PER_CHUNK = 64 * 2**20  # of undecoded pictures
-MANIFEST = "manifest.json"  # in a folder that is an artifact
 
 Chunks = Iterator[pd.DataFrame]
 
 
-def list_files(root: Path) -> list[Path]:
-    """Return the data files at a path, without hidden files and an artifact's manifest."""
-    if root.is_file():
-        return [root]
-    files = sorted(p for p in root.rglob("*") if p.is_file() and p.name[0] not in "._" and p != root / MANIFEST)
-    if not files:
-        raise DataError(f"{root}: an empty folder")
-    return files
-
-
 @contextmanager
 def translate_errors(path: Path) -> Iterator[None]:
-    """Raise DataError for a damaged file."""
+    """Raise DataError for a file that is damaged."""
     try:
         yield
     except (EOFError, gzip.BadGzipFile, zlib.error):

@@ -12,27 +12,26 @@ import pandas as pd
 from adloom.arrays import UInt8Array
 from adloom.config.sources import Source
 from adloom.data import pictures
-from adloom.data.reading.files import ROWS_PER_CHUNK, Chunks, list_files, translate_errors
+from adloom.data.reading.files import ROWS_PER_CHUNK, Chunks, translate_errors
 from adloom.errors import DataError
 
-IDX_IMAGES = re.compile(r"(?:(?P<set>.+)-)?images-idx3-ubyte(?P<gz>\.gz)?")
+IDX_IMAGES = re.compile(r"(?:(?P<set>.+)-)?images[-.]idx3-ubyte(?P<gz>\.gz)?")
 IDX_CATEGORIES = "categories.txt"  # in the folder of idx files: the categories' names by label, one a line
 
 
-def read_idx(root: Path, source: Source) -> Chunks:
+def read_idx(root: Path, paths: Sequence[str], source: Source) -> Chunks:
     """Yield the pictures of idx files with the names of their labels."""
     del source
-    names = {path.name: path for path in list_files(root)}
-    sets = [match for name in sorted(names) if (match := IDX_IMAGES.fullmatch(name))]
+    files = {path.rpartition("/")[2]: root / path for path in paths}
+    sets = [match for name in sorted(files) if (match := IDX_IMAGES.fullmatch(name))]
     if not sets:
-        raise DataError(f"{root}: no file called …images-idx3-ubyte, only {', '.join(sorted(names))}")
-    names_file = root / IDX_CATEGORIES
-    categories = names_file.read_text(encoding="utf-8").splitlines() if names_file.is_file() else None
+        raise DataError(f"{root}: no file called …images-idx3-ubyte, only {', '.join(sorted(files))}")
+    categories = files[IDX_CATEGORIES].read_text(encoding="utf-8").splitlines() if IDX_CATEGORIES in files else None
     for match in sets:
-        labels = match.group().replace("images-idx3", "labels-idx1")
-        if labels not in names:
+        labels = match.group().replace("images", "labels").replace("idx3", "idx1")
+        if labels not in files:
             raise DataError(f"{root}: {match.group()} has no {labels} in its folder")
-        yield from _read_idx_set(names[match.group()], names[labels], match["set"] or "", categories)
+        yield from _read_idx_set(files[match.group()], files[labels], match["set"] or "", categories)
 
 
 def _read_idx_set(images_path: Path, labels_path: Path, prefix: str, categories: Sequence[str] | None) -> Chunks:

@@ -1,55 +1,81 @@
 """Read the source of a table as chunks of raw rows under the contract's column names."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from adloom.config.sources import Source
-from adloom.data.contracts import CONTRACTS, PARSE_ERROR
+from adloom.data.contracts import CONTRACTS
+from adloom.data.reading.column_mapper import ColumnMapper
 from adloom.data.reading.csv_files import read_csv
+from adloom.data.reading.data_files import is_of_format
 from adloom.data.reading.files import Chunks
 from adloom.data.reading.idx_files import read_idx
-from adloom.data.reading.parquet_files import read_parquet
-from adloom.data.reading.picture_folders import read_folder
+from adloom.data.reading.parquet_files import ParquetReader
+from adloom.data.reading.path_columns import read_path_columns
+from adloom.data.reading.picture_folders import PictureLoader, read_folder
 from adloom.errors import DataError
 
 
-def read_source(root: Path, source: Source, table: str) -> Chunks:
-    """
-    Yield a source's rows under the contract's column names, with its constants.
+class SourceReader:
+    """Reads the files of a source below a folder."""
 
-    The contract's columns come first, in its order. Raises DataError for an unreadable file, ConfigError for an unknown
-    column.
-    """
-    contract = CONTRACTS[table]
-    contract.reject_unknown([*source.columns, *source.constants], f"ingest.{table}")
-    start = 0
-    for chunk in READERS[str(source.format)](root, source):
-        rows = _rename_columns(chunk, source.columns, f"{source.uri} (ingest.{table})").assign(**source.constants)
-        contract.require_columns(rows.columns, f"{source.uri} (ingest.{table})")
-        if contract.key and contract.key not in rows:
-            rows[contract.key] = [f"{number:08}" for number in range(start, start + len(rows))]
-        start += len(rows)
-        ours = pd.Index([name for name in contract.select_columns(rows.columns) if name in rows])
-        yield pd.concat([rows[ours], rows.loc[:, ~rows.columns.isin(ours)]], axis=1)
-    if not start:
-        raise DataError(f"{source.uri} (ingest.{table}): no rows")
+    def __init__(self, root: Path, paths: Sequence[str], source: Source, table: str) -> None:
+        self._root, self._paths, self._source, self._table = root, paths, source, table
+        self._pictures = PictureLoader(root, paths)
+        self._columns = ColumnMapper(source, table)
 
+    def warnings(self) -> list[str]:
+        """Return warnings about the columns of what was read so far."""
+        return self._columns.warnings()
 
-def _rename_columns(chunk: pd.DataFrame, columns: Mapping[str, str], label: str) -> pd.DataFrame:
-    missing = [f"{theirs!r} for {ours}" for ours, theirs in columns.items() if theirs not in chunk]
-    if missing:
-        present = ", ".join(str(c) for c in chunk.columns if c != PARSE_ERROR)
-        raise DataError(f"{label}: no column {', '.join(missing)}; the source has {present}; change `columns`")
-    renamed = chunk[list(columns.values())].set_axis(list(columns), axis=1)
-    others = chunk.drop(columns=[c for c in chunk if c in columns or c in columns.values()])
-    return pd.concat([renamed, others], axis=1)
+    def read_chunks(self) -> Chunks:
+        """
+        Yield rows under the contract's column names, with the source's constants.
 
+        The contract's columns come first, in its order. Raises DataError for an unreadable file, ConfigError for an
+        unknown column.
+        """
+        contract, start = CONTRACTS[self._table], 0
+        for rows in self._read_named():
+            if contract.key and contract.key not in rows:
+                rows[contract.key] = [f"{number:08}" for number in range(start, start + len(rows))]
+            start += len(rows)
+            ours = pd.Index([name for name in contract.select_columns(rows.columns) if name in rows])
+            yield pd.concat([rows[ours], rows.loc[:, ~rows.columns.isin(ours)]], axis=1)
+        if not start:
+            raise DataError(f"{self._source.uri} (ingest.{self._table}): no rows")
 
-READERS: Mapping[str, Callable[[Path, Source], Chunks]] = {
-    "csv": read_csv,
-    "parquet": read_parquet,
-    "folder": read_folder,
-    "idx": read_idx,
-}
+    def _read_named(self) -> Chunks:
+        """Yield rows under the contract's names, with pictures loaded."""
+        for path, chunk in self._read_files():
+            rows = self._columns.rename(chunk, path)
+            if self._table == "creatives" and pd.api.types.is_string_dtype(rows["image"]):
+                yield from self._pictures.load(rows, path.rpartition("/")[0])
+            else:
+                yield rows
+
+    def _read_files(self) -> Iterator[tuple[str, pd.DataFrame]]:
+        """Yield chunks of rows with the path of their file, "" for a format of whole folders."""
+        if self._source.format == "folder":
+            yield from (("", chunk) for chunk in read_folder(self._paths, self._source))
+        elif self._source.format == "idx":
+            yield from (("", chunk) for chunk in read_idx(self._root, self._paths, self._source))
+        else:
+            yield from self._read_tables()
+
+    def _read_tables(self) -> Iterator[tuple[str, pd.DataFrame]]:
+        paths = [path for path in self._paths if is_of_format(path, self._source)]
+        reader = self._open_reader(paths)
+        for path in paths:
+            columns = read_path_columns(path, self._source)
+            for chunk in reader(self._root / path):
+                added = {n: pd.Series(v, chunk.index, "str") for n, v in columns.items() if n not in chunk}
+                yield path, chunk.assign(**added)
+
+    def _open_reader(self, paths: Sequence[str]) -> Callable[[Path], Chunks]:
+        if self._source.format == "parquet":
+            return ParquetReader([self._root / path for path in paths], self._source, self._table)
+        return partial(read_csv, source=self._source)

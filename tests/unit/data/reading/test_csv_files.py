@@ -4,11 +4,10 @@ import gzip
 from pathlib import Path
 
 import pytest
-from tests.support.source_files import COPY, EVENTS, message, read, written
+from tests.support.source_files import COPY, EVENTS, message, open_source, read, written
 
 from adloom.data.contracts import PARSE_ERROR
 from adloom.data.reading import csv_files
-from adloom.data.reading.source import read_source
 
 
 def test_csv_files_of_spreadsheets_are_read(tmp_path: Path) -> None:
@@ -42,7 +41,7 @@ def test_a_line_with_another_number_of_fields_breaks_no_other_line(tmp_path: Pat
 
 def test_a_long_csv_comes_in_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_files, "ROWS_PER_CHUNK", 2)
-    chunks = [*read_source(written(tmp_path, "lines.csv", "text\n1\n2\n3\n"), COPY, "copy")]
+    chunks = [*open_source(written(tmp_path, "lines.csv", "text\n1\n2\n3\n"), COPY, "copy").read_chunks()]
     assert [chunk["copy_id"].tolist() for chunk in chunks] == [["00000000", "00000001"], ["00000002"]]
 
 

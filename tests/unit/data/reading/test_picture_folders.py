@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.support.source_files import message, read, written
+from tests.support.source_files import message, open_source, read, written
 
 from adloom.config.sources import Source
 from adloom.data.reading import picture_folders
-from adloom.data.reading.source import read_source
 
 
 def test_a_folder_names_categories_by_its_subfolders(tmp_path: Path) -> None:
@@ -27,7 +26,7 @@ def test_many_pictures_come_in_chunks(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(picture_folders, "BYTES_PER_CHUNK", 10)
     for number in range(5):
         written(tmp_path, f"hats/{number}.png", b"12345678")
-    sizes = [len(c) for c in read_source(tmp_path, Source(uri="p", format="folder"), "creatives")]
+    sizes = [len(c) for c in open_source(tmp_path, Source(uri="p", format="folder"), "creatives").read_chunks()]
     assert sizes == [2, 2, 1]
 
 

@@ -3,7 +3,7 @@
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -131,7 +131,7 @@ def component(
 class Fetching(FolderStore):
     """A bucket whose folders are copied when they are fetched."""
 
-    def fetch(self, uri: str, folder: Path) -> Path:
+    def fetch(self, uri: str, folder: Path, paths: Collection[str] | None = None) -> Path:
         self.push(Path(uri), str(folder))
         return folder
 

@@ -17,6 +17,7 @@ from adloom.arrays import UInt8Array
 from adloom.audience.features import compute_features, to_matrix
 from adloom.creatives import pictures
 from adloom.storage import parquet
+from adloom.storage.table_scan import hold_rows
 
 TREES = 100
 SEED = 7
@@ -47,7 +48,7 @@ def measure_boosting() -> float:
     """Return the AUC of gradient boosting for purchases in the holdout: fit on half a, measure on half b."""
     rows = parquet.read(Path("data/dataset/events"))
     calibration, holdout = rows[rows["split"] == "calibration"], rows[rows["split"] == "holdout"]
-    users = compute_features(calibration, holdout["timestamp"].min().normalize(), "purchase")
+    users = compute_features(hold_rows(calibration), holdout["timestamp"].min().normalize(), "purchase")
     half = rows.groupby("user_id")["half"].first()[users["user_id"]].to_numpy()
     bought, values = users["user_id"].isin(holdout["user_id"]).to_numpy(), to_matrix(users)
     first = half == "a"

@@ -7,6 +7,7 @@ import pandas as pd
 
 from adloom.arrays import Float64Array
 from adloom.audience.features import compute_features, to_matrix
+from adloom.storage.table_scan import hold_rows
 
 CUT = pd.Timestamp("2026-01-01", tz="UTC")
 
@@ -40,7 +41,7 @@ def shop(users: int = 120, seed: int = 0) -> pd.DataFrame:
 
 def features(rows: pd.DataFrame) -> Float64Array:
     """Return the features (users, 5) at CUT, users sorted."""
-    return to_matrix(compute_features(rows[rows["split"] == "calibration"], CUT, "purchase"))
+    return to_matrix(compute_features(hold_rows(rows[rows["split"] == "calibration"]), CUT, "purchase"))
 
 
 def _user(rng: np.random.Generator, number: int, group: int) -> pd.DataFrame:

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import ibis
 import numpy as np
-import pandas as pd
 
 from adloom.arrays import BoolArray, Float64Array, Int64Array
 from adloom.audience import figures, fit, rates
-from adloom.audience.features import compute_features, find_buyers, find_period_end, to_matrix
+from adloom.audience.events import find_buyers, find_learning_users, find_period, list_kinds
+from adloom.audience.features import compute_features, to_matrix
 from adloom.audience.model_selection import RULE
 from adloom.audience.profiles import Profile, describe_segments
 from adloom.audience.segmenter import FEATURES, Segmenter
@@ -35,14 +36,14 @@ class Holdout:
     learn: BoolArray  # (users,) whether rates are learnt from them
 
 
-def evaluate(segmenter: Segmenter, rows: pd.DataFrame, card: Card, params: Evaluate) -> Evaluation:
+def evaluate(segmenter: Segmenter, events: ibis.Table, card: Card, params: Evaluate) -> Evaluation:
     """
     Measure a segmenter: features from the calibration period, purchases from the holdout period.
 
     The card has the params for refits. Raises DataError when no user bought in the calibration period.
     """
     trained = Segment.model_validate(card["params"])
-    users = _build_holdout(segmenter, rows, trained.purchase)
+    users = _build_holdout(segmenter, events, trained.purchase)
     samples = _build_samples(segmenter, users, trained, params)
     metrics = {name: bootstrap(sample, params.bootstraps, params.seed) for name, sample in samples.items()}
     sizes = np.bincount(users.segment, minlength=len(segmenter.names))
@@ -54,18 +55,14 @@ def evaluate(segmenter: Segmenter, rows: pd.DataFrame, card: Card, params: Evalu
     return Evaluation(metrics, samples, _build_sections(segmenter, users, card, params))
 
 
-def _build_holdout(segmenter: Segmenter, rows: pd.DataFrame, purchase: str) -> Holdout:
-    calibration = rows[rows["split"] == "calibration"]
-    users = (
-        compute_features(calibration, cut := find_period_end(calibration), purchase)
-        if len(calibration)
-        else pd.DataFrame()
-    )
-    if users.empty:
+def _build_holdout(segmenter: Segmenter, events: ibis.Table, purchase: str) -> Holdout:
+    calibration = events.filter(events.split == "calibration")
+    if purchase not in list_kinds(calibration):
         raise DataError(f"events: 0 users with a {purchase!r} in the calibration period, expected at least 1")
-    features = to_matrix(users)
-    later = find_buyers(users["user_id"], rows, cut, purchase)
-    return Holdout(features, segmenter.index(features), later, rates.is_learning_user(users["user_id"], rows))
+    cut = find_period(calibration)[1]
+    users = compute_features(calibration, cut, purchase)
+    features, later = to_matrix(users), find_buyers(users["user_id"], events, cut, purchase)
+    return Holdout(features, segmenter.index(features), later, find_learning_users(users["user_id"], events))
 
 
 def _build_samples(segmenter: Segmenter, users: Holdout, trained: Segment, params: Evaluate) -> dict[str, Sample]:
@@ -84,7 +81,8 @@ def _measure_stability(
 ) -> Metric:
     """Return the mean agreement with n refits; the interval holds 95 % of them."""
     algorithm, setting = chosen["algorithm"], chosen["setting"]
-    agreements = measure_refits(features, [segmenter], algorithm, [setting], trained, params.seed + 1)[:, 0]
+    sample, trained = fit.limit_users(features, trained)
+    agreements = measure_refits(sample, [segmenter], algorithm, [setting], trained, params.seed + 1)[:, 0]
     low, high = np.quantile(agreements, [TAIL, 1 - TAIL])
     return Metric(float(agreements.mean()), float(low), float(high), len(agreements), "ari")
 

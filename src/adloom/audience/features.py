@@ -7,9 +7,8 @@ The Ibis expressions run on any engine, here on DuckDB. Money is an exact decima
 import ibis
 import numpy as np
 import pandas as pd
-import pyarrow
 
-from adloom.arrays import BoolArray, Float64Array
+from adloom.arrays import Float64Array
 from adloom.audience.segmenter import FEATURES
 from adloom.errors import DataError
 
@@ -17,27 +16,17 @@ MAX_VALUE = 1e15  # of one purchase; with six decimals, 1e17 of them fit a decim
 _DAY = 86_400  # seconds
 
 
-def compute_features(events: pd.DataFrame, cut: pd.Timestamp, purchase: str) -> pd.DataFrame:
+def compute_features(events: ibis.Table, cut: pd.Timestamp, purchase: str) -> pd.DataFrame:
     """
     Return user_id and FEATURES of each user with a purchase before the cut-off (UTC), sorted by user_id.
 
     `purchase` is the value of `event` that counts. Raises DataError when a value is too large for an exact sum.
     """
-    counted = _filter_purchases(events, purchase)
-    value = pd.Series(np.nan, counted.index) if "value" not in counted else counted["value"].astype("float64")
-    if (value >= MAX_VALUE).any():
-        raise DataError(f"events: value {value.max():g}, expected below {MAX_VALUE:g}; check the unit of `value`")
-    rows = pd.DataFrame(
-        {
-            "user_id": counted["user_id"].astype("str"),
-            "timestamp": counted["timestamp"].dt.tz_convert(None),  # otherwise DuckDB uses the machine's time zone
-            "value": value,
-        }
-    )
-    query = build_expression(ibis.memtable(pyarrow.Table.from_pandas(rows, preserve_index=False)), cut).order_by(
-        "user_id"
-    )
-    features: pd.DataFrame = ibis.duckdb.connect(threads=1).to_pyarrow(query).to_pandas()
+    value = events.value if "value" in events.columns else ibis.null("float64")
+    counted = events.filter(events.event == purchase).select("user_id", "timestamp", value=value)
+    if (largest := counted.value.max().to_pyarrow().as_py() or 0.0) >= MAX_VALUE:
+        raise DataError(f"events: value {largest:g}, expected below {MAX_VALUE:g}; check the unit of `value`")
+    features: pd.DataFrame = build_expression(counted, cut).order_by("user_id").to_pyarrow().to_pandas()
     return features.astype(dict.fromkeys(FEATURES, "float64"))
 
 
@@ -67,19 +56,3 @@ def build_expression(purchases: ibis.Table, cut: pd.Timestamp) -> ibis.Table:
 def to_matrix(users: pd.DataFrame) -> Float64Array:
     """Return the features (users, 5) in the order of FEATURES, NaN where null."""
     return np.ascontiguousarray(users[list(FEATURES)].to_numpy(np.float64))
-
-
-def find_period_end(events: pd.DataFrame) -> pd.Timestamp:
-    """Return the first midnight (UTC) after the last event."""
-    last: pd.Timestamp = events["timestamp"].max()
-    return last.normalize() + pd.Timedelta(days=1)
-
-
-def find_buyers(users: pd.Series, events: pd.DataFrame, start: pd.Timestamp, purchase: str) -> BoolArray:
-    """Return whether each user has a purchase at or after the start (users,)."""
-    buyers = _filter_purchases(events[events["timestamp"] >= start], purchase)["user_id"]
-    return users.isin(buyers).to_numpy()
-
-
-def _filter_purchases(events: pd.DataFrame, purchase: str) -> pd.DataFrame:
-    return events[events["event"] == purchase]

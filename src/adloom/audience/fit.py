@@ -19,6 +19,7 @@ from adloom.arrays import Float64Array, Int64Array, IntegerArray
 from adloom.audience.segmenter import FEATURES, FeatureScale, Segmenter, find_nearest
 from adloom.config.params import Segment
 
+MAX_USERS = 50_000  # that clusterings are fitted to and compared on; more change them little
 KMEANS_STARTS = 8  # of K-Means; the best one is used
 MIN_NEIGHBOURS = 2 * len(FEATURES)  # of a DBSCAN core, itself included: twice the dimensions (Sander et al. 1998)
 RADIUS_QUANTILES = (0.6, 0.7, 0.8)  # of the distance to the last of these neighbours: the candidate radii of DBSCAN
@@ -66,6 +67,23 @@ def silhouettes(points: Float64Array, segment: Int64Array) -> Float64Array:
 def adjusted_rand_index(one: Int64Array, other: Int64Array) -> float:
     """Return the adjusted Rand index of two assignments: 1 when equal, 0 as by chance."""
     return float(adjusted_rand_score(one, other))
+
+
+def limit_users(features: Float64Array, params: Segment) -> tuple[Float64Array, Segment]:
+    """Return a sample of at most MAX_USERS users, and params with a smallest segment in proportion to it."""
+    if len(features) <= MAX_USERS:
+        return features, params
+    smallest = max(1, params.min_segment_size * MAX_USERS // len(features))
+    sample = features[draw_sample(len(features), MAX_USERS, params.seed)]
+    return sample, params.model_copy(update={"min_segment_size": smallest})
+
+
+def apply_to_all(segmenter: Segmenter, features: Float64Array, params: Segment) -> Segmenter:
+    """Return a segmenter of a sample with its segments merged and numbered by all users' features (users, 5)."""
+    if len(features) <= MAX_USERS:
+        return segmenter
+    clusters = Clusters(segmenter.prototypes, segmenter.segment)
+    return _build_segmenter(features, segmenter.scale, segmenter.scale(features), clusters, params.min_segment_size)
 
 
 def draw_sample(users: int, size: int, seed: int) -> Int64Array:

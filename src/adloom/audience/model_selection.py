@@ -10,12 +10,14 @@ Choose the clustering: measure every candidate on the calibration period alone, 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
+import ibis
 import numpy as np
 import pandas as pd
 
 from adloom.arrays import BoolArray, Float64Array
 from adloom.audience import fit, rates
-from adloom.audience.features import compute_features, find_buyers, find_period_end, to_matrix
+from adloom.audience.events import find_buyers, find_learning_users, find_period
+from adloom.audience.features import compute_features, to_matrix
 from adloom.audience.segmenter import Segmenter
 from adloom.audience.stability import measure_refits
 from adloom.config.params import Segment
@@ -38,7 +40,7 @@ class Calibration:
     """The data that candidates are fitted to and measured on."""
 
     users: pd.DataFrame  # user_id and FEATURES at the end of the period
-    early: pd.DataFrame  # the same before the last third of the period, of users with a purchase by then
+    early: pd.DataFrame  # the same before the last third of the period, of at most fit.MAX_USERS users with a purchase
     bought: BoolArray  # (early users,), whether they bought in that third
     learn: BoolArray  # (early users,), whether rates are learnt from them
 
@@ -51,30 +53,30 @@ class Candidate:
     setting: float  # number of segments; for DBSCAN the quantile of its radius
     segments: int
     early_segments: int | None  # of the same setting before the last third of the period
-    smallest: int  # users of the smallest segment
+    smallest: int  # users of the smallest segment, of those it is fitted to
     silhouette: float | None
     stability: float
     auc: float | None
     auc_error: float | None  # standard error of the AUC
 
 
-def build_calibration(events: pd.DataFrame, purchase: str) -> Calibration:
-    """Compute features at the end of events and at two thirds of them, with later purchases."""
-    end = find_period_end(events)
-    days = (end - events["timestamp"].min().normalize()).days
-    cut = end - pd.Timedelta(days=days // 3)
+def build_calibration(events: ibis.Table, purchase: str, seed: int) -> Calibration:
+    """Compute features at the end of events and, of a sample of users, at two thirds of them, with later purchases."""
+    start, end = find_period(events)
+    cut = end - pd.Timedelta(days=(end - start).days // 3)
     early = compute_features(events, cut, purchase)
+    early = early.iloc[fit.draw_sample(len(early), fit.MAX_USERS, seed)]
     later = find_buyers(early["user_id"], events, cut, purchase)
-    return Calibration(
-        compute_features(events, end, purchase), early, later, rates.is_learning_user(early["user_id"], events)
-    )
+    learn = find_learning_users(early["user_id"], events)
+    return Calibration(compute_features(events, end, purchase), early, later, learn)
 
 
 def measure_candidates(
     data: Calibration, algorithm: str, params: Segment, tick: Callable[[], object] = lambda: None
 ) -> list[tuple[Candidate, Segmenter]]:
-    """Fit one algorithm with each of its settings; `tick` is called after each refit."""
-    features, settings = to_matrix(data.users), fit.list_settings(algorithm, params)
+    """Fit one algorithm with each of its settings, to at most fit.MAX_USERS; `tick` is called after each refit."""
+    features, params = fit.limit_users(to_matrix(data.users), params)
+    settings = fit.list_settings(algorithm, params)
     segmenters = fit.fit_segmenters(features, algorithm, settings, params, params.seed)
     stability = measure_refits(features, segmenters, algorithm, settings, params, params.seed, tick).mean(axis=0)
     early = _fit_early(data, algorithm, settings, params)

@@ -1,17 +1,10 @@
 """Purchase rates per segment, learnt from one half of the users and judged on the other."""
 
 import numpy as np
-import pandas as pd
 
 from adloom.arrays import BoolArray, Int64Array
 from adloom.evaluation import statistics
 from adloom.evaluation.metric import Sample
-
-
-def is_learning_user(users: pd.Series, events: pd.DataFrame) -> BoolArray:
-    """Return whether each user (users,) is in half a, which rates are learnt from."""
-    half = events.drop_duplicates("user_id").set_index("user_id")["half"]
-    return (users.map(half) == "a").to_numpy()
 
 
 def rate_auc(segment: Int64Array, bought: BoolArray, learn: BoolArray) -> Sample:

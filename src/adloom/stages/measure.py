@@ -92,9 +92,10 @@ def measure_audience(subject: Subject) -> Evaluation:
     """Measure the audience segments."""
     from adloom.audience import evaluation
     from adloom.audience.segmenter import Segmenter
+    from adloom.storage.table_scan import scan_table
 
     segmenter = Segmenter.load(subject.model / "segmenter.npz")
-    return evaluation.evaluate(segmenter, parquet.read(subject.table), read_card(subject.model), subject.params)
+    return evaluation.evaluate(segmenter, scan_table(subject.table), read_card(subject.model), subject.params)
 
 
 def measure_policy(subject: Subject) -> Evaluation:

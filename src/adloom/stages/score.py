@@ -94,14 +94,15 @@ def _score_events(table: Path, champion: Path, params: Score) -> "pd.DataFrame":
     """Return user_id and segment of every user with a purchase, at the end of the last event's day."""
     import pandas as pd
 
-    from adloom.audience.features import compute_features, find_period_end, to_matrix
+    from adloom.audience.events import count_events, find_period
+    from adloom.audience.features import compute_features, to_matrix
     from adloom.audience.segmenter import Segmenter
-    from adloom.storage import parquet
+    from adloom.storage.table_scan import scan_table
 
-    events = parquet.read(table)
-    if events.empty:
+    events = scan_table(table)
+    if not count_events(events):
         raise DataError("events: 0 rows to score; check score.events")
-    users = compute_features(events, find_period_end(events), read_card(champion)["params"]["purchase"])
+    users = compute_features(events, find_period(events)[1], read_card(champion)["params"]["purchase"])
     segmenter = Segmenter.load(champion / "segmenter.npz")
     return pd.DataFrame({"user_id": users["user_id"], "segment": segmenter.assign(to_matrix(users))})
 

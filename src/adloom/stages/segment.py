@@ -20,8 +20,9 @@ from adloom.storage import manifest
 from adloom.training.tracked_run import track_run
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import ibis
 
+    from adloom.arrays import Float64Array, Int64Array
     from adloom.audience.model_selection import Calibration, Candidate
     from adloom.audience.segmenter import Segmenter
 
@@ -59,31 +60,37 @@ def run(inputs: Inputs, outputs: Outputs, params: Segment, context: StageContext
 
 def _segment(table: Path, params: Segment, draft: manifest.Draft, progress: bool) -> dict[str, float]:
     from adloom.audience import model_selection
-    from adloom.storage import parquet
+    from adloom.audience.events import count_events
+    from adloom.audience.features import to_matrix
+    from adloom.audience.fit import apply_to_all
+    from adloom.storage.table_scan import scan_table
 
-    events = parquet.read(table, "calibration")
-    if events.empty:
+    events = scan_table(table, "calibration")
+    if not (count := count_events(events)):
         raise DataError("events: 0 rows in the calibration period; set prepare.events.holdout_start to a later day")
-    data = model_selection.build_calibration(events, params.purchase)
+    data = model_selection.build_calibration(events, params.purchase, params.seed)
     _require_users(data, events, params)
     fitted = _measure_candidates(data, params, progress)
     chosen = model_selection.choose([candidate for candidate, _ in fitted], params)
+    features = to_matrix(data.users)
     segmenter = next(segmenter for candidate, segmenter in fitted if candidate is chosen)
-    draft.rows.update(users=len(data.users), calibration=len(events))
-    _write_segments(draft, data, segmenter)
+    segmenter = apply_to_all(segmenter, features, params)
+    draft.rows.update(users=len(data.users), calibration=count)
+    sizes = _write_segments(draft, list(data.users["user_id"]), features, segmenter)
     _write_card(draft, [candidate for candidate, _ in fitted], chosen, segmenter, params)
     measured = {"silhouette": chosen.silhouette, "stability_ari": chosen.stability, "segment_rate_auc": chosen.auc}
-    counted = {"segments": float(chosen.segments), "smallest_segment": float(chosen.smallest)}
+    counted = {"segments": float(len(sizes)), "smallest_segment": float(sizes.min())}
     return counted | {name: value for name, value in measured.items() if value is not None}
 
 
-def _require_users(data: "Calibration", events: "pd.DataFrame", params: Segment) -> None:
+def _require_users(data: "Calibration", events: "ibis.Table", params: Segment) -> None:
     """Raise DataError when there are not enough users for segments_min segments."""
+    from adloom.audience.events import list_kinds
     from adloom.audience.segmenter import FEATURES
 
     users, needed = len(data.users), params.segments_min * params.min_segment_size
     if not users:
-        kinds = ", ".join(sorted(events["event"].unique())[:5])
+        kinds = ", ".join(list_kinds(events)[:5])
         raise DataError(f"events: none is a {params.purchase!r}, only {kinds}; set segment.purchase to the one that is")
     if users < needed:
         raise DataError(
@@ -111,17 +118,21 @@ def _measure_candidates(data: "Calibration", params: Segment, progress: bool) ->
         ]
 
 
-def _write_segments(draft: manifest.Draft, data: "Calibration", segmenter: "Segmenter") -> None:
-    from adloom.audience.features import to_matrix
+def _write_segments(
+    draft: manifest.Draft, users: list[str], features: "Float64Array", segmenter: "Segmenter"
+) -> "Int64Array":
+    """Write the segments; return the number of users of each."""
+    import numpy as np
+
     from adloom.audience.profiles import describe_segments
     from adloom.audience.segment_index import SegmentIndex
 
     segmenter.save(draft.path / "segmenter.npz")
-    features = to_matrix(data.users)
     segment = segmenter.index(features)
-    SegmentIndex.build(list(data.users["user_id"]), segment, segmenter.names).save(draft.path / "members.npz")
+    SegmentIndex.build(users, segment, segmenter.names).save(draft.path / "members.npz")
     profiles = [profile.to_json() for profile in describe_segments(features, segment, segmenter.names)]
     draft.write_json("profiles.json", profiles)
+    return np.bincount(segment, minlength=len(segmenter.names))
 
 
 def _write_card(

@@ -23,7 +23,7 @@ class ShardWriter:
 
     def append(self, rows: pd.DataFrame) -> None:
         """Write rows as more shards; no rows are one empty shard."""
-        table = pa.Table.from_pandas(_arrow_times(rows), preserve_index=False).replace_schema_metadata(None)
+        table = to_arrow(rows)
         for start in range(0, max(len(rows), 1), ROWS_PER_SHARD):
             _write_shard(table.slice(start, ROWS_PER_SHARD), self._folder / f"{self._name}-{self._count:05}.parquet")
             self._count += 1
@@ -51,10 +51,10 @@ def read_chunks(folder: Path, name: str = "rows", columns: Sequence[str] | None 
         yield pq.read_table(path, columns=list(columns) if columns else None).to_pandas(types_mapper=pd.ArrowDtype)
 
 
-def _arrow_times(rows: pd.DataFrame) -> pd.DataFrame:
-    """Convert times to Arrow's type. Arrow converts times of pandas by a deprecated method."""
-    times = rows.select_dtypes("datetimetz").columns
-    return rows.astype(dict.fromkeys(times, pd.ArrowDtype(pa.timestamp("us", "UTC"))))
+def to_arrow(rows: pd.DataFrame) -> pa.Table:
+    """Return rows as an Arrow table. Times go first: Arrow converts those of pandas by a deprecated method."""
+    times = dict.fromkeys(rows.select_dtypes("datetimetz").columns, pd.ArrowDtype(pa.timestamp("us", "UTC")))
+    return pa.Table.from_pandas(rows.astype(times), preserve_index=False).replace_schema_metadata(None)
 
 
 def _write_shard(rows: pa.Table, path: Path) -> None:

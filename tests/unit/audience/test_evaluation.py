@@ -12,6 +12,7 @@ from adloom.config.params import Evaluate, Segment
 from adloom.errors import DataError
 from adloom.evaluation.intervals import bootstrap_difference
 from adloom.evaluation.metric import Evaluation, Figure, Table
+from adloom.storage.table_scan import hold_rows
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +40,7 @@ def segmenter(rows: pd.DataFrame) -> Segmenter:
 @pytest.fixture(scope="module")
 def evaluation(rows: pd.DataFrame, segmenter: Segmenter) -> Evaluation:
     """Return the evaluation of the right segmenter."""
-    return evaluate(segmenter, rows, CARD, JUDGE)
+    return evaluate(segmenter, hold_rows(rows), CARD, JUDGE)
 
 
 def test_the_metrics_are_those_of_the_known_groups(evaluation: Evaluation) -> None:
@@ -61,14 +62,14 @@ def test_the_report_shows_profiles_figures_and_every_candidate(evaluation: Evalu
 
 
 def test_evaluating_twice_gives_the_same(evaluation: Evaluation, rows: pd.DataFrame, segmenter: Segmenter) -> None:
-    again = evaluate(segmenter, rows.sample(frac=1, random_state=0), CARD, JUDGE)
+    again = evaluate(segmenter, hold_rows(rows.sample(frac=1, random_state=0)), CARD, JUDGE)
     assert again.metrics == evaluation.metrics
     assert again.sections == evaluation.sections
 
 
 def test_a_worse_segmenter_loses_when_both_see_the_same_users(evaluation: Evaluation, rows: pd.DataFrame) -> None:
     lump = Segmenter(FeatureScale.fit(features(rows)), np.zeros((1, 5)), np.zeros(1, np.int64), ("segment-1",))
-    worse = evaluate(lump, rows, CARD, JUDGE)
+    worse = evaluate(lump, hold_rows(rows), CARD, JUDGE)
     assert worse.metrics["segment_rate_auc"].value == 0.5
     assert "silhouette" not in worse.metrics  # one segment has none
     difference = bootstrap_difference(evaluation.samples["segment_rate_auc"], worse.samples["segment_rate_auc"], 50, 1)
@@ -76,11 +77,11 @@ def test_a_worse_segmenter_loses_when_both_see_the_same_users(evaluation: Evalua
 
 
 def test_a_holdout_without_buyers_has_no_auc(rows: pd.DataFrame, segmenter: Segmenter) -> None:
-    evaluation = evaluate(segmenter, rows[rows["split"] == "calibration"], CARD, JUDGE)
+    evaluation = evaluate(segmenter, hold_rows(rows[rows["split"] == "calibration"]), CARD, JUDGE)
     assert "segment_rate_auc" not in evaluation.metrics
     assert evaluation.metrics["segments"].value == 3
 
 
 def test_without_calibration_there_is_nothing_to_measure(rows: pd.DataFrame, segmenter: Segmenter) -> None:
     with pytest.raises(DataError, match=r"^events: 0 users with a 'purchase' in the calibration period"):
-        evaluate(segmenter, rows[rows["split"] == "holdout"], CARD, JUDGE)
+        evaluate(segmenter, hold_rows(rows[rows["split"] == "holdout"]), CARD, JUDGE)

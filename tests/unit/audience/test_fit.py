@@ -99,3 +99,15 @@ def test_silhouette_by_hand_and_where_there_is_none() -> None:
 def test_settings_are_numbers_of_segments_or_quantiles() -> None:
     assert list(fit.list_settings("kmeans", PARAMS)) == [2, 3, 4]
     assert list(fit.list_settings("dbscan", PARAMS)) == [0.6, 0.7, 0.8]
+
+
+def test_clusterings_of_many_users_are_fitted_to_a_sample_and_applied_to_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    users = features(shop(240))
+    monkeypatch.setattr(fit, "MAX_USERS", 60)
+    params = PARAMS.model_copy(update={"min_segment_size": 40})
+    sample, in_proportion = fit.limit_users(users, params)
+    assert (len(sample), in_proportion.min_segment_size) == (60, 10)
+    segmenter = fit.apply_to_all(one(sample, "kmeans", in_proportion), users, params)
+    assert segmenter.index(users).tolist() == [number % 3 for number in range(240)]
+    larger = fit.apply_to_all(segmenter, users, params.model_copy(update={"min_segment_size": 100}))
+    assert len(larger.names) == 1  # groups of 80 are merged, which the sample could not tell

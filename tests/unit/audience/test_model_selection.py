@@ -10,6 +10,7 @@ from adloom.audience import model_selection
 from adloom.audience.model_selection import Candidate, choose, explain_verdict
 from adloom.config.params import Segment
 from adloom.errors import DataError
+from adloom.storage.table_scan import hold_rows
 
 PARAMS = Segment(segments_min=4, segments_max=8, min_stability=0.8)
 PLAIN = Candidate("kmeans", 4, 4, 4, 200, 0.3, 0.9, 0.75, 0.01)
@@ -89,7 +90,7 @@ def test_verdicts_say_why() -> None:
 def test_a_toy_shop_is_measured() -> None:
     rows = shop(240)
     params = Segment(segments_min=3, segments_max=4, min_segment_size=20, bootstraps=3, sample=200)
-    data = model_selection.build_calibration(rows[rows["split"] == "calibration"], "purchase")
+    data = model_selection.build_calibration(hold_rows(rows[rows["split"] == "calibration"]), "purchase", 1)
     assert len(data.users) == 240
     ticks: list[int] = []
     measured = model_selection.measure_candidates(data, "kmeans", params, lambda: ticks.append(1))
@@ -109,7 +110,7 @@ def test_without_later_purchases_there_is_no_auc() -> None:
     rows = shop(90)
     early = rows[rows["timestamp"] < "2025-01-20"]
     early = early[early.groupby("user_id").cumcount() == 0]
-    data = model_selection.build_calibration(early.assign(timestamp=early["timestamp"].min()), "purchase")
+    data = model_selection.build_calibration(hold_rows(early.assign(timestamp=early["timestamp"].min())), "purchase", 1)
     assert not data.bought.any()
     params = Segment(segments_min=2, segments_max=2, min_segment_size=5, bootstraps=2)
     candidate, _ = model_selection.measure_candidates(data, "kmeans", params)[0]

@@ -1,0 +1,39 @@
+"""Questions to a table of events, as Ibis expressions that an engine answers without holding the table."""
+
+import ibis
+import pandas as pd
+
+from adloom.arrays import BoolArray
+
+
+def count_events(events: ibis.Table) -> int:
+    """Return the number of rows."""
+    return int(events.count().to_pyarrow().as_py())
+
+
+def find_period(events: ibis.Table) -> tuple[pd.Timestamp, pd.Timestamp]:
+    """Return the midnights (UTC) before the first and after the last event; there must be one."""
+    time = events.timestamp
+    first, last = (pd.Timestamp(end.to_pyarrow().as_py(), tz="UTC").normalize() for end in (time.min(), time.max()))
+    return first, last + pd.Timedelta(days=1)
+
+
+def list_kinds(events: ibis.Table) -> list[str]:
+    """Return the values of `event`, sorted."""
+    return sorted(_fetch_distinct(events, "event"))
+
+
+def find_buyers(users: pd.Series, events: ibis.Table, start: pd.Timestamp, purchase: str) -> BoolArray:
+    """Return whether each user has a purchase at or after the start (users,)."""
+    later = events.filter(events.event == purchase, events.timestamp >= start.tz_convert(None).to_pydatetime())
+    return users.isin(_fetch_distinct(later, "user_id")).to_numpy()
+
+
+def find_learning_users(users: pd.Series, events: ibis.Table) -> BoolArray:
+    """Return whether each user (users,) is in half a, which rates are learnt from."""
+    return users.isin(_fetch_distinct(events.filter(events.half == "a"), "user_id")).to_numpy()
+
+
+def _fetch_distinct(events: ibis.Table, column: str) -> pd.Series:
+    values: pd.Series = events.select(column).distinct().to_pyarrow().to_pandas()[column]
+    return values

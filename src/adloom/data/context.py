@@ -5,4 +5,5 @@ NAME = r"^(?![\s\S]*[\x00-\x1f\x7f])(?!ctx_$)"  # for JSON Schema: no control ch
 MAX_LENGTH = 64  # characters of a name
 MAX_NAMES = 64  # of one decision
 MAX_COLUMNS = 256  # of one table
+CLOCK_SKEW = 10_000_000  # µs, tolerated between clocks: of a decision and its feedback, of two processes
 MAX_ID_LENGTH = 200  # characters of a user id, a placement or a creative id, in tables and requests

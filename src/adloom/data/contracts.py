@@ -12,7 +12,7 @@ import pyarrow
 import pyarrow.compute as pc
 
 from adloom.config.value_formats import PLAIN_FORMAT, ValueFormat
-from adloom.data.context import MAX_COLUMNS, MAX_LENGTH, NAME, PREFIX
+from adloom.data.context import CLOCK_SKEW, MAX_COLUMNS, MAX_LENGTH, NAME, PREFIX
 from adloom.data.values import (
     COUNT,
     FLAG,
@@ -155,6 +155,8 @@ def validate(raw: pd.DataFrame, table: str, value_format: ValueFormat = PLAIN_FO
         reasons = reasons.mask(
             (reasons == "") & _is_outside_candidates(parsed), "creative_id: not among the candidates"
         )
+        early = parsed["outcome_at"] < parsed["timestamp"] - pd.Timedelta(microseconds=CLOCK_SKEW)
+        reasons = reasons.mask((reasons == "") & early, "outcome_at: more than 10 s before timestamp")
     return parsed, reasons
 
 

@@ -19,11 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from adloom.data.context import MAX_COLUMNS, PREFIX
+from adloom.data.context import CLOCK_SKEW, MAX_COLUMNS, PREFIX
 from adloom.decision_log import reading
 from adloom.decision_log.reading import DamagedError, SegmentRef
 from adloom.decision_log.record import Decision, Feedback, Header, Line, decode
-from adloom.decision_log.verify import CLOCK_SKEW, MAX_EXAMPLES
+from adloom.decision_log.verify import MAX_EXAMPLES
 from adloom.errors import DataError
 from adloom.storage import files
 from adloom.storage.base import Store

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+from adloom.data.context import CLOCK_SKEW
 from adloom.decision_log import reading
 from adloom.decision_log.outcomes import Outcomes
 from adloom.decision_log.reading import DamagedError, SegmentRef
@@ -38,7 +39,6 @@ CHECKS = {  # name: the problem that it counts
 }
 TOLERANCE = 1e-9
 ROUNDING = 1e-14  # of a sum of probabilities
-CLOCK_SKEW = 10_000_000  # µs, tolerated between clocks
 MAX_EXAMPLES = 3
 MIN_CLICKS = 100  # with fewer clicks, one user may well have half of them
 

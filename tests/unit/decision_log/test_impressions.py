@@ -24,10 +24,10 @@ from adloom.config.params import Period, Prepare
 from adloom.config.sources import Ingest, Source
 from adloom.context import StageContext
 from adloom.data import privacy
+from adloom.data.context import CLOCK_SKEW
 from adloom.decision_log import impressions
 from adloom.decision_log.impressions import ConversionReport
 from adloom.decision_log.record import Feedback, Line
-from adloom.decision_log.verify import CLOCK_SKEW
 from adloom.errors import DataError
 from adloom.stages import ingest, prepare, sources_lock
 from adloom.storage import manifest, parquet

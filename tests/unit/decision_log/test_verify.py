@@ -16,8 +16,9 @@ from msgspec import structs
 from tests.support.decision_logs import LATER, NOON, OTHER, click, decision, frame_segment, verify_log, write_segment
 
 from adloom.cli.main import cli
+from adloom.data.context import CLOCK_SKEW
 from adloom.decision_log.record import Gap, encode
-from adloom.decision_log.verify import CHECKS, CLOCK_SKEW, check_decision
+from adloom.decision_log.verify import CHECKS, check_decision
 from adloom.errors import DataError
 
 

@@ -16,6 +16,14 @@ def _to_integer(value: str | int | float | bool) -> str | int | float | bool:
 Constant = Annotated[str | int | float | bool, AfterValidator(_to_integer)]
 
 
+def _require_text_encoding(name: str) -> str:
+    try:
+        "".encode(name)
+    except LookupError:
+        raise ValueError("no text encoding; expected a name such as cp1252, utf-16 or shift_jis") from None
+    return name
+
+
 class Source(ValueFormat):
     """The source of one table and its column names."""
 
@@ -34,6 +42,12 @@ class Source(ValueFormat):
         pattern=r"^(whitespace|.)$",
         description="Field separator of a CSV file: one character, or 'whitespace' for runs of blanks.",
     )
+    encoding: Annotated[str, AfterValidator(_require_text_encoding)] | None = Field(
+        None,
+        description="Encoding of a text file without a byte order mark, such as cp1252, utf-16 or shift_jis; UTF-8 if "
+        "absent.",
+    )
+    skip_rows: int = Field(0, ge=0, description="Number of lines above the header.")
     licence: str | None = Field(None, description="Licence of the data; every model trained on it records the licence.")
 
 

@@ -31,6 +31,8 @@ from adloom.errors import ConfigError, DataError
 
 RAW_TABLE = "rows_unchecked"  # what ingest writes and prepare reads
 PARSE_ERROR = "broken_line"  # column of raw tables: why a line could not be parsed, else missing
+PLACE = "broken_line_place"  # column of raw tables: file and number of a broken line
+FAULT_COLUMNS = frozenset({PARSE_ERROR, PLACE})
 USER_KEY = "user_key"  # column of raw tables: fingerprint of the key that made the row's user_id a pseudonym
 
 

@@ -98,7 +98,7 @@ class Preparation:
             self.quality.dropped[reason] += count
 
     def _record_dropped_columns(self, raw: pd.DataFrame) -> None:
-        known = {*CONTRACTS[self.table].select_columns(raw.columns), contracts.PARSE_ERROR}
+        known = {*CONTRACTS[self.table].select_columns(raw.columns), *contracts.FAULT_COLUMNS}
         self.quality.columns_dropped = sorted(
             {*self.quality.columns_dropped, *(str(name) for name in raw if name not in known)}
         )
@@ -133,6 +133,8 @@ class Preparation:
             else:
                 continue
             shown[name] = values.astype("str")
+        if contracts.PLACE in raw:
+            shown["place"] = raw.loc[rows.index, contracts.PLACE]
         return shown.assign(**{REASON: reasons.astype("str")}).reset_index(drop=True)
 
 

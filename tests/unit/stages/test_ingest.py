@@ -132,12 +132,16 @@ def test_another_tables_source_does_not_change_an_artifact(tmp_path: Path, conte
     ("name", "content", "reason"),
     [
         ("copy.csv", "text\nhello\n", "no column 'line' for text"),
-        ("copy.csv", "line\ncafé\n".encode("latin1"), "copy.csv: not UTF-8 (byte 0xe9)"),
+        (
+            "copy.csv",
+            "line\ncafé\n".encode("latin1"),
+            "copy.csv: line 2 is not utf-8; `encoding: cp1252` would read 'caf\u00e9'",
+        ),
         ("copy.csv", "line\n", "(ingest.copy): no rows"),
         (
             "copy.csv.gz",
             gzip.compress(b"line\n" + b"hello\n" * 999, mtime=0)[:-9],
-            "truncated or damaged gzip; fetch it again",
+            "truncated or damaged compression; fetch it again",
         ),
     ],
 )

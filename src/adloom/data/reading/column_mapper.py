@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 
 from adloom.config.sources import Source
-from adloom.data.contracts import CONTRACTS, PARSE_ERROR
+from adloom.data.contracts import CONTRACTS, FAULT_COLUMNS
 from adloom.errors import DataError
 
 SIMILAR = 0.85  # of difflib; names above it are taken for misspelt
@@ -65,7 +65,7 @@ class ColumnMapper:
     def _compare(self, rows: pd.DataFrame, path: str) -> None:
         known = [name for name in self._contract.select_columns(rows.columns) if name in rows]
         kinds = {name: _describe_kind(rows[name].dtype) for name in known}
-        new = FileColumns(kinds, frozenset(map(str, rows.columns)) - {*known, PARSE_ERROR}, path)
+        new = FileColumns(kinds, frozenset(map(str, rows.columns)) - {*known, *FAULT_COLUMNS}, path)
         for seen in self._seen:
             if (seen.kinds, seen.others) == (new.kinds, new.others):
                 seen.files += 1
@@ -101,7 +101,7 @@ class ColumnMapper:
 def _rename_columns(chunk: pd.DataFrame, columns: Mapping[str, str], label: str) -> pd.DataFrame:
     missing = [f"{theirs!r} for {ours}" for ours, theirs in columns.items() if theirs not in chunk]
     if missing:
-        present = ", ".join(str(c) for c in chunk.columns if c != PARSE_ERROR)
+        present = ", ".join(str(c) for c in chunk.columns if c not in FAULT_COLUMNS)
         raise DataError(f"{label}: no column {', '.join(missing)}; the source has {present}; change `columns`")
     renamed = chunk[list(columns.values())].set_axis(list(columns), axis=1)
     others = chunk.drop(columns=[c for c in chunk if c in columns or c in columns.values()])

@@ -1,42 +1,72 @@
 """Reader of CSV files."""
 
 import csv
-import gzip
 import itertools
-from collections.abc import Iterator, Sequence
+import re
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
-
-import pandas as pd
+from typing import Any
 
 from adloom.config.sources import Source
-from adloom.data.contracts import PARSE_ERROR
-from adloom.data.reading.files import ROWS_PER_CHUNK, Chunks, translate_errors
-from adloom.errors import DataError
+from adloom.data.reading.files import Chunks
+from adloom.data.reading.records import Record, build_chunks
+from adloom.data.reading.text_files import MAX_LINE, Line, open_text, read_lines
+
+MAX_QUOTED_LINES = 1000  # of one record; after more of them its quote counts as never closed
+SEPARATOR_LINE = re.compile(r"sep=(.)[\r\n]*$")  # Excel's first line
+STRAY_QUOTE = "line: text after a closing quote"
+UNCLOSED_QUOTE = "line: a quote is never closed"
 
 
 def read_csv(path: Path, source: Source) -> Chunks:
     """Yield the lines of a CSV file as text."""
-    opener = gzip.open if path.suffix == ".gz" else open
-    with translate_errors(path), opener(path, "rt", encoding="utf-8-sig", newline="") as stream:
-        records = _split_records(stream, source.separator)
-        header = next(records, None)
-        if not header:
-            raise DataError(f"{path}: empty; expected a first line with the columns' names")
-        while lines := list(itertools.islice(records, ROWS_PER_CHUNK)):
-            yield _lines_to_frame(header, lines)
+    with open_text(path, source.encoding) as stream:
+        lines = read_lines(stream, path)
+        start = list(itertools.islice(lines, source.skip_rows + 1))
+        stated = SEPARATOR_LINE.match(start[0][1]) if start else None
+        lines = itertools.chain(start[max(source.skip_rows, bool(stated)) :], lines)
+        separator = stated[1] if stated else source.separator
+        yield from build_chunks(_split_records(lines, separator), path, source, separator)
 
 
-def _split_records(stream: IO[str], separator: str) -> Iterator[list[str]]:
-    if separator == "whitespace":
-        return (line.split() for line in stream if line.strip())
-    return (record for record in csv.reader(stream, delimiter=separator, strict=True) if record)
+def _split_records(lines: Iterator[Line], separator: str) -> Iterator[Record]:
+    """Yield the fields of every record that has any. After a broken one, the next line begins a record."""
+    csv.field_size_limit(MAX_LINE * 2)
+    delimiter = None if separator == "whitespace" else separator  # of str.split
+    dialect = csv.reader([], delimiter=delimiter or " ", strict=True, skipinitialspace=delimiter != " ").dialect
+    pending: deque[Line] = deque()
+    while line := pending.popleft() if pending else next(lines, None):
+        number, text, error = line
+        size = len(text)
+        if error:
+            fields = []
+        elif delimiter is None or '"' not in text:
+            fields = text.rstrip("\r\n").split(delimiter)
+        else:
+            fields, error, size = _split_quoted(line, pending, lines, dialect)
+        if error or any(fields):
+            yield number, fields, error, size
 
 
-def _lines_to_frame(header: Sequence[str], lines: Sequence[list[str]]) -> pd.DataFrame:
-    """Return lines as text; a line of another width keeps only that error."""
-    width = len(header)
-    fields = [line if len(line) == width else [""] * width for line in lines]
-    frame = pd.DataFrame(fields, columns=list(header), dtype="str").replace("", None)
-    errors = [None if len(line) == width else f"line: {len(line)} fields, expected {width}" for line in lines]
-    return frame.assign(**{PARSE_ERROR: pd.Series(errors, dtype="str")}) if any(errors) else frame
+def _split_quoted(first: Line, pending: deque[Line], lines: Iterator[Line], dialect: Any) -> tuple[list[str], str, int]:
+    """Return fields, error and size of a record with quotes. Lines that it does not need stay pending."""
+    try:
+        return next(csv.reader((first[1],), dialect)), "", len(first[1])
+    except csv.Error as error:
+        if "unexpected end" not in str(error):
+            return [], STRAY_QUOTE, 0
+    taken = [first]
+
+    def feed() -> Iterator[str]:
+        yield first[1]
+        while len(taken) < MAX_QUOTED_LINES and (line := pending.popleft() if pending else next(lines, None)):
+            taken.append(line)
+            yield line[1]
+
+    try:
+        fields = next(csv.reader(feed(), dialect))
+    except csv.Error:
+        pending.extendleft(reversed(taken[1:]))
+        return [], UNCLOSED_QUOTE, 0
+    return fields, next((error for _, _, error in taken if error), ""), sum(len(text) for _, text, _ in taken)

@@ -1,8 +1,9 @@
 """Limits and errors of every reader of files."""
 
-import csv
 import gzip
+import lzma
 import struct
+import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from adloom.errors import DataError
 
 ROWS_PER_CHUNK = 20_000
 BYTES_PER_CHUNK = 64 * 2**20  # of undecoded pictures
+DAMAGED = "truncated or damaged compression; fetch it again"
 
 Chunks = Iterator[pd.DataFrame]
 
@@ -24,11 +26,13 @@ def translate_errors(path: Path) -> Iterator[None]:
     """Raise DataError for a file that is damaged."""
     try:
         yield
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        raise DataError(f"{path}: truncated or damaged gzip; fetch it again") from None
+    except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, zipfile.BadZipFile):
+        raise DataError(f"{path}: {DAMAGED}") from None
+    except OSError as error:
+        if error.errno is not None:  # bz2 and Arrow have none
+            raise
+        raise DataError(f"{path}: {DAMAGED}") from None
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: not UTF-8 (byte 0x{error.object[error.start]:02x}); `iconv -f LATIN1 -t UTF-8` converts it"
-        ) from None
-    except (csv.Error, pa.ArrowException, struct.error) as error:
+        raise DataError(f"{path}: not {error.encoding} ({error.reason}); change `encoding`") from None
+    except (pa.ArrowException, struct.error) as error:
         raise DataError(f"{path}: {error}") from None

@@ -1,13 +1,18 @@
-"""CSV files: every dialect gives text, and a damaged file is one line that names it."""
+"""CSV files: every dialect gives text, and a broken line stays alone."""
 
+import csv
 import gzip
 from pathlib import Path
+from typing import Literal
 
+import pandas as pd
 import pytest
-from tests.support.source_files import COPY, EVENTS, message, open_source, read, written
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.support.source_files import COPY, EVENTS, open_source, read, written
 
-from adloom.data.contracts import PARSE_ERROR
-from adloom.data.reading import csv_files
+from adloom.data.contracts import PARSE_ERROR, PLACE
+from adloom.data.reading import csv_files, records
 
 
 def test_csv_files_of_spreadsheets_are_read(tmp_path: Path) -> None:
@@ -40,30 +45,66 @@ def test_a_line_with_another_number_of_fields_breaks_no_other_line(tmp_path: Pat
 
 
 def test_a_long_csv_comes_in_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_files, "ROWS_PER_CHUNK", 2)
+    monkeypatch.setattr(records, "ROWS_PER_CHUNK", 2)
     chunks = [*open_source(written(tmp_path, "lines.csv", "text\n1\n2\n3\n"), COPY, "copy").read_chunks()]
     assert [chunk["copy_id"].tolist() for chunk in chunks] == [["00000000", "00000001"], ["00000002"]]
 
 
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        (b"", "lines.csv: empty; expected a first line with the columns' names"),
-        (b"text\n", "lines.csv (ingest.copy): no rows"),
-        (b"line\nx\n", "lines.csv (ingest.copy): no column for text"),
-        (
-            "text\ncafé\n".encode("latin1"),
-            "lines.csv: not UTF-8 (byte 0xe9); `iconv -f LATIN1 -t UTF-8` converts it",
-        ),
-        (b'text\n"never closed\n', "lines.csv: unexpected end of data"),
-    ],
-)
-def test_a_csv_that_cannot_be_read_says_why(tmp_path: Path, content: bytes, expected: str) -> None:
-    assert expected in message(written(tmp_path, "lines.csv", content), COPY, "copy")
+def test_a_stray_quote_breaks_its_line_only(tmp_path: Path) -> None:
+    rows = read(
+        written(tmp_path, "lines.csv", 'id,text\n1,a\n2,"Best" shirts\n3,5" screens\n4,"b, ""c"""\n'), COPY, "copy"
+    )
+    assert rows["text"].fillna("").tolist() == ["a", "", '5" screens', 'b, "c"']
+    assert rows[PARSE_ERROR].dropna().to_dict() == {1: csv_files.STRAY_QUOTE}
+    assert rows[PLACE].dropna().tolist() == ["lines.csv line 3"]
 
 
-def test_a_truncated_gzip_is_named(tmp_path: Path) -> None:
-    whole = gzip.compress(b"text\n" + bytes(range(97, 123)) * 999)
-    for content in (whole[:-20], b"not gzip"):
-        path = written(tmp_path, "lines.csv.gz", content)
-        assert message(path, COPY, "copy") == f"{path}: truncated or damaged gzip; fetch it again"
+@pytest.mark.parametrize("end", ["", '40,"a, b"\n41,c\n', "".join(f'{n},""\n' for n in range(40, 2000))])
+def test_an_unclosed_quote_breaks_its_line_only(tmp_path: Path, end: str) -> None:
+    path = written(tmp_path, "lines.csv", 'id,text\n1,a\n2,"never closed\n3,b\n4,"two\nlines"\n' + end)
+    rows = read(path, COPY, "copy")
+    assert rows["text"].fillna("").tolist()[:4] == ["a", "", "b", "two\nlines"]
+    assert rows[PARSE_ERROR].dropna().to_dict() == {1: csv_files.UNCLOSED_QUOTE}
+    assert len(rows) == 4 + end.count("\n")
+
+
+RECORDS = st.lists(st.lists(st.text("a,\"; \n\t'é", max_size=6), min_size=3, max_size=3), min_size=1, max_size=8)
+
+
+@pytest.mark.slow
+@settings(max_examples=50)
+@given(RECORDS, st.sampled_from(",;\t|"), st.sampled_from(["\n", "\r\n"]), st.booleans())
+def test_what_a_csv_writer_writes_is_read(
+    tmp_path_factory: pytest.TempPathFactory, records: list[list[str]], separator: str, end: str, quoted: bool
+) -> None:
+    path = tmp_path_factory.mktemp("csv") / "lines.csv"
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        quoting: Literal[0, 1] = csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL
+        csv.writer(stream, delimiter=separator, lineterminator=end, quoting=quoting).writerows(
+            [["a", "b", "text"], *([["x", *record[1:]] for record in records])]
+        )
+    chunks = csv_files.read_csv(path, COPY.model_copy(update={"separator": separator}))
+    rows = pd.concat(chunks).fillna("")
+    assert PARSE_ERROR not in rows
+    assert [[b.lstrip(" "), t.lstrip(" ")] for b, t in rows[["b", "text"]].to_numpy().tolist()] == [
+        [b.lstrip(" "), t.lstrip(" ")] for _, b, t in records
+    ]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_every_end_of_line_is_one(tmp_path: Path, end: str) -> None:
+    path = written(tmp_path, "lines.csv", end.join(["text,category", "a,b", "", '"c",d', ""]))
+    assert read(path, COPY, "copy")["text"].tolist() == ["a", "c"]
+
+
+def test_excels_first_line_states_the_separator(tmp_path: Path) -> None:
+    rows = read(written(tmp_path, "lines.csv", "sep=;\r\ntext;category\r\na,b;c\r\n"), COPY, "copy")
+    assert rows[["text", "category"]].to_numpy().tolist() == [["a,b", "c"]]
+    source = COPY.model_copy(update={"skip_rows": 2})
+    rows = read(written(tmp_path, "report.csv", "sep=;\nReport\ntext;category\na,b;c\n"), source, "copy")
+    assert rows["text"].tolist() == ["a,b"]
+
+
+def test_a_large_field_is_read(tmp_path: Path) -> None:
+    rows = read(written(tmp_path, "lines.csv", f'text,payload\na,{"x" * 200_000}\nb,"{"y" * 200_000}"\n'), COPY, "copy")
+    assert rows["text"].tolist() == ["a", "b"]

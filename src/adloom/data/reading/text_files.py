@@ -1,0 +1,171 @@
+"""Text files: compressed or not, in any encoding, line by line."""
+
+import bz2
+import codecs
+import gzip
+import io
+import lzma
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Any, TextIO, TypeVar
+
+import pyarrow as pa
+
+from adloom.data.reading.files import BYTES_PER_CHUNK, ROWS_PER_CHUNK, translate_errors
+from adloom.errors import DataError
+
+MAX_LINE = 16 * 2**20  # characters
+MAX_LAYERS = 2  # of compression: some servers compress a compressed file
+SAMPLE = 2**16  # characters that show a file's encoding
+BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",  # begins with the mark of UTF-16
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+COMMON_ENCODINGS = ("cp1252", "cp1250", "cp1251", "cp932", "gb18030", "euc_kr", "big5", "euc_jp")
+OTHER_FORMATS = {
+    b"PAR1": "a Parquet file; set `format: parquet`",
+    b"\xd0\xcf\x11\xe0": "an old or protected Excel workbook; save it as .xlsx without a password",
+}
+NUL = "line: a NUL byte"
+TOO_LONG = f"line: {MAX_LINE} characters or more"
+UNDECODABLE = "line: bytes of another encoding than the file's"
+
+Line = tuple[int, str, str]  # number, text with its end, and why it is broken, else ""
+R = TypeVar("R", bound=tuple[Any, ...])
+
+
+@contextmanager
+def open_text(path: Path, encoding: str | None) -> Iterator[TextIO]:
+    """Open a text file, compressed or not; without a byte order mark it has the encoding, else UTF-8."""
+    with ExitStack() as stack, translate_errors(path):
+        content = stack.enter_context(_open_content(path))
+        start = content.peek(SAMPLE)
+        for magic, advice in OTHER_FORMATS.items():
+            if start.startswith(magic):
+                raise DataError(f"{path}: {advice}")
+        mark = next((name for bom, name in BYTE_ORDER_MARKS.items() if start.startswith(bom)), None)
+        if not (mark or encoding):
+            _reject_utf16(path, start)
+        yield io.TextIOWrapper(content, mark or encoding or "utf-8", errors="surrogateescape", newline="")
+
+
+@contextmanager
+def _open_content(path: Path) -> Iterator[io.BufferedReader]:
+    with ExitStack() as stack:
+        content = stack.enter_context(path.open("rb"))
+        for _ in range(MAX_LAYERS):
+            start = content.peek(8)
+            opener = next((opener for magic, opener in DECOMPRESSORS.items() if start.startswith(magic)), None)
+            if opener is None:
+                break
+            content = io.BufferedReader(stack.enter_context(opener(content, path)))
+        yield content
+
+
+def _open_zip(content: IO[bytes], path: Path) -> IO[bytes]:
+    """Open the only file of a zip archive."""
+    archive = zipfile.ZipFile(content)
+    names = [n for n in archive.namelist() if not n.endswith("/") and not n.startswith("__MACOSX/")]
+    if "[Content_Types].xml" in names:
+        raise DataError(f"{path}: an Excel workbook; set `format: xlsx`")
+    if len(names) != 1:
+        raise DataError(f"{path}: {len(names)} files ({', '.join(names[:5])}), expected one; unpack it into a folder")
+    try:
+        return archive.open(names[0])
+    except (RuntimeError, NotImplementedError) as error:  # a password, or an unknown method
+        raise DataError(f"{path}: {error}; unpack it") from None
+
+
+DECOMPRESSORS: Mapping[bytes, Callable[[IO[bytes], Path], Any]] = {
+    b"\x1f\x8b": lambda content, _: gzip.GzipFile(fileobj=content, mode="rb"),
+    b"BZh": lambda content, _: bz2.BZ2File(content),
+    b"\xfd7zXZ\0": lambda content, _: lzma.LZMAFile(content),  # noqa: SIM115 - the caller closes it
+    b"\x28\xb5\x2f\xfd": lambda content, _: pa.CompressedInputStream(content, "zstd"),
+    b"PK\x03\x04": _open_zip,
+}
+
+
+def _reject_utf16(path: Path, start: bytes) -> None:
+    """Raise DataError for UTF-16 without a byte order mark, which has a NUL byte next to every Latin letter."""
+    nuls = start.count(0)
+    if nuls * 4 > len(start):
+        encoding = "utf-16-le" if start[1::2].count(0) > nuls / 2 else "utf-16-be"
+        raise DataError(f"{path}: NUL bytes, as in UTF-16 without a byte order mark; set `encoding: {encoding}`")
+
+
+def read_lines(stream: TextIO, path: Path) -> Iterator[Line]:
+    """Yield the lines. Raises DataError if no line shows that the file has the encoding it is read in."""
+    number, proven = 0, False
+    while line := stream.readline(MAX_LINE):
+        number += 1
+        error = ""
+        if len(line) == MAX_LINE and line[-1] not in "\r\n":
+            line, error = _skip_to_end(stream, line), TOO_LONG
+        elif not line.isascii():
+            if _is_decoded(line):
+                proven = True
+            elif proven:
+                error = UNDECODABLE
+            else:
+                raise DataError(f"{path}: line {number} is not {stream.encoding}; {_suggest_encoding(stream, line)}")
+        if "\0" in line:
+            error = NUL
+        yield number, line, error
+
+
+def _skip_to_end(stream: TextIO, line: str) -> str:
+    """Read to the end of a line; return no text."""
+    while line and line[-1] not in "\r\n":
+        line = stream.readline(MAX_LINE)
+    return ""
+
+
+def _is_decoded(line: str) -> bool:
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _suggest_encoding(stream: TextIO, line: str) -> str:
+    """Name the likely encoding of a file from its first line that is not UTF-8 and the text after it."""
+    from charset_normalizer import from_bytes
+
+    encoding = stream.encoding.removesuffix("-sig")
+    undecoded = line.encode(encoding, "surrogateescape")
+    sample = undecoded + stream.read(SAMPLE).encode(encoding, "surrogateescape")
+    matches = from_bytes(sample, cp_isolation=list(COMMON_ENCODINGS))
+    ranked = sorted(
+        matches, key=lambda m: (m.chaos, _count_symbols(str(m)), -m.coherence, COMMON_ENCODINGS.index(m.encoding))
+    )
+    if not ranked:
+        return "set `encoding`"
+    best = ranked[0].encoding
+    if undecoded.decode(best, "replace") == undecoded.decode("cp1252", "replace"):
+        best = "cp1252"
+    shown = undecoded.decode(best, "replace").strip()[:60]
+    return f"`encoding: {best}` would read {shown!r}"
+
+
+def _count_symbols(text: str) -> int:
+    return sum(not (letter.isascii() or letter.isalpha()) for letter in text)
+
+
+def split_batches(records: Iterable[R]) -> Iterator[list[R]]:
+    """Yield records in lists of bounded length and size; the last value of a record is its size."""
+    batch: list[R] = []
+    size = 0
+    for record in records:
+        batch.append(record)
+        size += record[-1]
+        if len(batch) == ROWS_PER_CHUNK or size > BYTES_PER_CHUNK:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

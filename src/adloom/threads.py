@@ -1,4 +1,4 @@
-"""The number of threads of all libraries."""
+"""The number of threads of all libraries, and how they wait."""
 
 import os
 import sys
@@ -7,16 +7,19 @@ from threadpoolctl import threadpool_limits
 
 BLAS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 OTHERS = ("OMP_NUM_THREADS", "RAYON_NUM_THREADS")  # torch and Arrow; tokenizers
+WAIT_POLICY = "OMP_WAIT_POLICY"  # read by each OpenMP library when it is loaded
 
 
 def limit_threads(count: int, blas: int | None = None) -> None:
     """
-    Limit the threads of all libraries, with another limit for BLAS.
+    Limit the threads of all libraries, with another limit for BLAS, and let waiting OpenMP threads sleep.
 
+    OpenMP threads that spin while they wait take the cores from the threads they wait for, and from other processes.
     ONNX Runtime and DuckDB have limits per session and connection.
     """
     blas = blas or count
     os.environ.update(dict.fromkeys(BLAS, str(blas)) | dict.fromkeys(OTHERS, str(count)))  # for libraries loaded later
+    os.environ.setdefault(WAIT_POLICY, "PASSIVE")
     threadpool_limits(limits={"blas": blas, "openmp": count})  # for loaded libraries
     if arrow := sys.modules.get("pyarrow"):
         arrow.set_cpu_count(count)

@@ -1,10 +1,14 @@
 """Threads: one number for every library, whether it was loaded before or is loaded later."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 
 import pytest
+
+from adloom import threads
 
 SCRIPT = """
 import json, sys
@@ -37,3 +41,13 @@ def test_every_library_keeps_the_limit(when: str, count: int, blas: int) -> None
     assert pools == [1]
     assert arrow == count
     assert max(torch, rayon) <= count  # torch has no more than there are cores
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("variables", "spins"), [({}, "0"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "[1-9][0-9]{6,}")])
+def test_waiting_threads_sleep_unless_the_environment_says_otherwise(variables: dict[str, str], spins: str) -> None:
+    script = "from adloom import threads; threads.limit_threads(2); import sklearn.cluster, torch"
+    inherited = {name: value for name, value in os.environ.items() if name != threads.WAIT_POLICY}
+    command, environment = [sys.executable, "-c", script], inherited | {"OMP_DISPLAY_ENV": "VERBOSE"} | variables
+    said = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, check=True, timeout=120)
+    assert len(re.findall(rf"GOMP_SPINCOUNT = '{spins}'", said.stderr)) == 2  # of scikit-learn and of torch

@@ -1,0 +1,151 @@
+"""Measure training steps by precision, instructions, threads and busy neighbours.
+
+    python benchmarks/training.py                     # both tables, about 15 minutes
+    python benchmarks/training.py neighbours          # steps per second of 1 and 2 threads, with 0, 1 and 2 busy processes
+    python benchmarks/training.py precision           # CPU milliseconds per step on one thread
+
+The networks have the sizes of params.yaml and train on random rows. Every number is a median over steps of a process of
+its own, because libraries choose instructions and waiting when they are loaded.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from adloom import threads
+from adloom.arrays import Int64Array
+from adloom.config.params import Training, load
+
+ROOT = Path(__file__).parents[1]
+STAGES = ("train_gan", "train_cnn", "train_lstm")
+EDGE, CATEGORIES, PICTURES, LINES = 28, 10, 2000, 2000
+TOKENS = 40  # of a line at most
+INSTRUCTIONS = {"native": {}, "AVX2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}}
+WAITING = {"spinning": {"GOMP_SPINCOUNT": "300000"}, "yielding": {}}  # libgomp's own default, and adloom's
+SECONDS = 15  # of a measurement
+
+
+class TimedRows:
+    """Rows that note the time of each batch."""
+
+    def __init__(self, rows: Any) -> None:
+        self._rows = rows
+        self.times: list[tuple[float, float]] = []  # of the wall and of the processors
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, rows: Int64Array) -> Any:
+        self.times.append((time.perf_counter(), time.process_time()))
+        if self.times[-1][0] - self.times[0][0] > SECONDS and len(self.times) > 4:
+            raise KeyboardInterrupt
+        return self._rows[rows]
+
+
+def create_training(stage: str, params: Any) -> tuple[Any, Any]:
+    """Return what builds a stage's module, and its rows."""
+    from adloom.creatives import batches, cnn_module, cnn_net, gan_module, gan_net
+    from adloom.sequences.batches import TokenDataset
+    from adloom.sequences.module import SequenceModule
+
+    rng = np.random.default_rng(0)
+    if stage == "train_lstm":
+        lines = [rng.integers(2, params.vocabulary, rng.integers(5, TOKENS)).tolist() for _ in range(LINES)]
+        return lambda: SequenceModule(params.vocabulary, 1, params), TokenDataset(lines, [4 * len(x) for x in lines])
+    pixels = rng.integers(0, 256, (PICTURES, 1, EDGE, EDGE), np.uint8)
+    rows = batches.PictureDataset(pixels, rng.integers(0, CATEGORIES, PICTURES))
+    if stage == "train_cnn":
+        reader = cnn_net.Reader(1, EDGE, CATEGORIES, params.width, params.embedding)
+        return lambda: cnn_module.ReaderModule(reader, params), rows
+    generator = gan_net.Generator(1, EDGE, CATEGORIES, params.width, params.latent)
+    discriminator = gan_net.Discriminator(1, EDGE, CATEGORIES, params.width)
+    return lambda: gan_module.GanModule(generator, discriminator, params), rows
+
+
+def run_steps(stage: str, precision: str, count: int) -> None:
+    """Train in this process for some seconds, and print the seconds of each step as JSON."""
+    params = load(ROOT / "params.yaml").trainings[stage].model_copy(update={"precision": precision, "threads": count})
+    threads.limit_threads(count)
+    from adloom.tracking.memory import MemoryTracker
+    from adloom.training import loop
+
+    build, rows = create_training(stage, params)
+    timed = TimedRows(rows)
+    with tempfile.TemporaryDirectory() as folder, MemoryTracker().start_run(stage, {}, {}) as run:
+        session: Any = loop.TrainingSession(stage, None, run, Path(folder, "checkpoint"), progress=False)
+        try:
+            loop.fit(build, timed, params, session)
+        except KeyboardInterrupt:
+            pass
+    steps = [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(timed.times)][1:]
+    print(json.dumps(steps))
+
+
+def measure(stage: str, precision: str, count: int, variables: Mapping[str, str]) -> tuple[float, float]:
+    """Return the median seconds of a step, of the wall and of the processors."""
+    command = [sys.executable, __file__, "--steps", stage, precision, str(count)]
+    result = subprocess.run(command, env=os.environ | variables, stdout=subprocess.PIPE, check=True, text=True)
+    wall, processors = zip(*json.loads(result.stdout.splitlines()[-1]), strict=True)
+    return median(wall), median(processors)
+
+
+@contextmanager
+def busy_processes(number: int) -> Iterator[None]:
+    """Run processes that never wait."""
+    started = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(number)]
+    try:
+        yield
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def compare_neighbours() -> None:
+    """Print steps per second by threads, neighbours and waiting."""
+    print(f"{'stage':12} {'threads':>7} {'busy':>5} " + " ".join(f"{name:>10}" for name in WAITING))
+    for stage in STAGES:
+        for count in (1, 2):
+            for neighbours in (0, 1, 2):
+                with busy_processes(neighbours):
+                    rates = [1 / measure(stage, "32-true", count, variables)[0] for variables in WAITING.values()]
+                print(f"{stage:12} {count:7} {neighbours:5} " + " ".join(f"{rate:10.2f}" for rate in rates), flush=True)
+
+
+def compare_precisions() -> None:
+    """Print CPU milliseconds per step by precision and instructions."""
+    print(f"{'stage':12} {'instructions':12} {'32-true':>10} {'bf16-mixed':>10} {'ratio':>6}")
+    for stage in STAGES:
+        for name, variables in INSTRUCTIONS.items():
+            single, half = (1e3 * measure(stage, precision, 1, variables)[1] for precision in ("32-true", "bf16-mixed"))
+            print(f"{stage:12} {name:12} {single:10.0f} {half:10.0f} {half / single:6.2f}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("table", nargs="?", choices=["neighbours", "precision"])
+    parser.add_argument("--steps", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.steps:
+        run_steps(options.steps[0], options.steps[1], int(options.steps[2]))
+        return
+    if options.table != "precision":
+        compare_neighbours()
+    if options.table != "neighbours":
+        compare_precisions()
+
+
+if __name__ == "__main__":
+    main()

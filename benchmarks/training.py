@@ -1,8 +1,8 @@
 """Measure training steps by precision, instructions, threads and busy neighbours.
 
     python benchmarks/training.py                     # both tables, about 15 minutes
-    python benchmarks/training.py neighbours          # steps per second of 1 and 2 threads, with 0, 1 and 2 busy processes
-    python benchmarks/training.py precision           # CPU milliseconds per step on one thread
+    python benchmarks/training.py neighbours          # steps per second of 1 and 2 threads beside busy processes
+    python benchmarks/training.py precision           # processor milliseconds per step on one thread
 
 The networks have the sizes of params.yaml and train on random rows. Every number is a median over steps of a process of
 its own, because libraries choose instructions and waiting when they are loaded.
@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -26,7 +26,12 @@ import numpy as np
 
 from adloom import threads
 from adloom.arrays import Int64Array
-from adloom.config.params import Training, load
+from adloom.config.params import load
+from adloom.creatives import batches, cnn_module, cnn_net, gan_module, gan_net
+from adloom.sequences.batches import TokenDataset
+from adloom.sequences.module import SequenceModule
+from adloom.tracking.memory import MemoryTracker
+from adloom.training import loop
 
 ROOT = Path(__file__).parents[1]
 STAGES = ("train_gan", "train_cnn", "train_lstm")
@@ -56,10 +61,6 @@ class TimedRows:
 
 def create_training(stage: str, params: Any) -> tuple[Any, Any]:
     """Return what builds a stage's module, and its rows."""
-    from adloom.creatives import batches, cnn_module, cnn_net, gan_module, gan_net
-    from adloom.sequences.batches import TokenDataset
-    from adloom.sequences.module import SequenceModule
-
     rng = np.random.default_rng(0)
     if stage == "train_lstm":
         lines = [rng.integers(2, params.vocabulary, rng.integers(5, TOKENS)).tolist() for _ in range(LINES)]
@@ -78,17 +79,13 @@ def run_steps(stage: str, precision: str, count: int) -> None:
     """Train in this process for some seconds, and print the seconds of each step as JSON."""
     params = load(ROOT / "params.yaml").trainings[stage].model_copy(update={"precision": precision, "threads": count})
     threads.limit_threads(count)
-    from adloom.tracking.memory import MemoryTracker
-    from adloom.training import loop
-
     build, rows = create_training(stage, params)
     timed = TimedRows(rows)
+    draft: Any = None  # a training does not use it
     with tempfile.TemporaryDirectory() as folder, MemoryTracker().start_run(stage, {}, {}) as run:
-        session: Any = loop.TrainingSession(stage, None, run, Path(folder, "checkpoint"), progress=False)
-        try:
+        session = loop.TrainingSession(stage, draft, run, Path(folder, "checkpoint"), progress=False)
+        with suppress(KeyboardInterrupt):
             loop.fit(build, timed, params, session)
-        except KeyboardInterrupt:
-            pass
     steps = [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(timed.times)][1:]
     print(json.dumps(steps))
 
@@ -141,6 +138,7 @@ def main() -> None:
     if options.steps:
         run_steps(options.steps[0], options.steps[1], int(options.steps[2]))
         return
+    threads.limit_threads(1)  # the processes inherit how threads wait
     if options.table != "precision":
         compare_neighbours()
     if options.table != "neighbours":

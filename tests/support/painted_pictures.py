@@ -8,6 +8,7 @@ import pandas as pd
 from adloom.config.sources import Source
 from adloom.context import StageContext
 from adloom.creatives import pictures
+from adloom.creatives.table import CreativeTable
 from adloom.registry.memory import MemoryRegistry
 from adloom.storage import manifest, parquet
 from adloom.storage.local import FolderStore
@@ -33,6 +34,10 @@ def rows(categories: tuple[str, ...] = ("squares", "stripes"), size: int = 28, c
             "split": [SPLITS[number % 5] for number in range(60)],
         }
     )
+
+
+def as_table(frame: pd.DataFrame) -> CreativeTable:
+    return CreativeTable(frame, lambda: iter([frame["image"]]))
 
 
 def write(folder: Path, table: pd.DataFrame) -> Path:

@@ -15,8 +15,8 @@ class PictureDataset:
     """
 
     def __init__(self, pixels: UInt8Array, categories: Int64Array) -> None:
-        self._pixels = torch.tensor(pixels)
-        self._categories = torch.tensor(categories)
+        self._pixels = torch.from_numpy(pixels)  # without a copy
+        self._categories = torch.from_numpy(categories)
 
     def __len__(self) -> int:
         return len(self._categories)

@@ -1,62 +1,40 @@
 """Evaluate the picture reader: accuracy, calibration and typical mistakes."""
 
 from collections.abc import Mapping
-from typing import Protocol
 
 import numpy as np
-import pandas as pd
 
-from adloom.arrays import AnyArray, Float32Array, UInt8Array
+from adloom.arrays import AnyArray, Float32Array, Int64Array
 from adloom.config.params import Evaluate
-from adloom.creatives import figures, table
-from adloom.creatives.pictures import to_floats
+from adloom.creatives import figures
+from adloom.creatives.inference import PictureReader, read_pictures
+from adloom.creatives.table import Creatives, CreativeTable
 from adloom.evaluation import figures as style
 from adloom.evaluation import statistics
 from adloom.evaluation.intervals import bootstrap
 from adloom.evaluation.metric import Evaluation, Figure, History, Metric, Sample, Section, Table
 
-BATCH = 500
 BINS = 15
 CONFUSION = "Confusion counts"
 WORST = 16  # mistakes shown
 
 
-class Reading(Protocol):
-    """The outputs of a reader for a batch of pictures."""
-
-    @property
-    def probabilities(self) -> Float32Array:
-        """(batch, categories), rows sum to 1."""
-
-    @property
-    def embedding(self) -> Float32Array:
-        """(batch, dimensions), rows of unit length."""
-
-
-class PictureReader(Protocol):
-    """A reader: pictures (batch, channels, height, width) in [-1, 1] to a Reading."""
-
-    def __call__(self, picture: Float32Array) -> Reading:
-        """Read pictures."""
-        ...
-
-
 def evaluate(
-    reader: PictureReader, rows: pd.DataFrame, categories: list[str], params: Evaluate, history: History
+    reader: PictureReader, creatives: CreativeTable, categories: list[str], params: Evaluate, history: History
 ) -> Evaluation:
     """Measure a reader on split test. Raises DataError when there is no picture or a broken one."""
-    test = table.decode_test(rows, categories)
-    probabilities, _ = read_pictures(reader, test.pixels)
-    samples = _build_samples(probabilities, test.category, categories)
+    rows = creatives.find_test_rows(categories)
+    truth = creatives.number_categories(rows, categories)
+    probabilities, _ = read_pictures(reader, creatives.decode_batches(rows))
+    samples = _build_samples(probabilities, truth, categories)
     metrics = {name: bootstrap(sample, params.bootstraps, params.seed) for name, sample in samples.items()}
-    return Evaluation(metrics, samples, _build_sections(probabilities, test, categories, metrics, history))
-
-
-def read_pictures(reader: PictureReader, pixels: UInt8Array) -> tuple[Float32Array, Float32Array]:
-    """Return the probabilities and the embeddings of pictures, read in batches."""
-    readings = [reader(to_floats(pixels[start : start + BATCH])) for start in range(0, len(pixels), BATCH)]
-    probabilities = np.concatenate([reading.probabilities for reading in readings])
-    return probabilities, np.concatenate([reading.embedding for reading in readings])
+    sections = _build_sections(probabilities, truth, categories, metrics, history)
+    wrong = np.flatnonzero(probabilities.argmax(1) != truth)
+    if len(wrong):
+        worst = wrong[np.argsort(-probabilities.max(1)[wrong], kind="stable")][:WORST]
+        shown = Creatives(creatives.decode(rows[worst]), truth[worst])
+        sections.append(_draw_worst_cases(probabilities[worst], shown, categories))
+    return Evaluation(metrics, samples, sections)
 
 
 def macro_f1(truth: AnyArray, predicted: AnyArray, weights: AnyArray) -> float:
@@ -89,24 +67,23 @@ def _build_samples(probabilities: Float32Array, truth: AnyArray, categories: lis
 
 def _build_sections(
     probabilities: Float32Array,
-    test: table.Creatives,
+    truth: Int64Array,
     categories: list[str],
     metrics: Mapping[str, Metric],
     history: History,
 ) -> list[Section]:
     predicted = probabilities.argmax(1)
     counts = np.zeros((len(categories), len(categories)))
-    np.add.at(counts, (test.category, predicted), 1)
-    sections: list[Section] = [
+    np.add.at(counts, (truth, predicted), 1)
+    return [
         Figure("Confusion matrix", "Percent of each category's test pictures by what the reader takes them for.",
                figures.draw_confusion(counts, categories)),
         _tabulate_confusion(counts, categories),
         _tabulate_categories(counts, categories, metrics),
-        _draw_reliability(probabilities, test.category),
+        _draw_reliability(probabilities, truth),
         Figure("Learning curves", "Training pictures are shifted and their labels smoothed, validation ones are not.",
                style.draw_learning_curves(history)),
     ]  # fmt: skip
-    return [*sections, *_draw_worst_cases(probabilities, test, categories)]
 
 
 def _tabulate_confusion(counts: AnyArray, categories: list[str]) -> Table:
@@ -142,19 +119,12 @@ def _draw_reliability(probabilities: Float32Array, truth: AnyArray) -> Figure:
     return Figure("Reliability", caption, figures.draw_reliability(stated, accuracy, counts[filled] / counts.sum()))
 
 
-def _draw_worst_cases(probabilities: Float32Array, test: table.Creatives, categories: list[str]) -> list[Section]:
-    """Return the most confident mistakes, if there are any."""
-    predicted, confidence = probabilities.argmax(1), probabilities.max(1)
-    wrong = np.flatnonzero(predicted != test.category)
-    most_confident = wrong[np.argsort(-confidence[wrong], kind="stable")][:WORST]
-    if not len(most_confident):
-        return []
-    captions = [
-        f"is {categories[test.category[row]]}\nread {categories[predicted[row]]}, {confidence[row]:.0%}"
-        for row in most_confident
-    ]
+def _draw_worst_cases(probabilities: Float32Array, wrong: Creatives, categories: list[str]) -> Figure:
+    """Draw the most confident mistakes."""
+    read = zip(wrong.category, probabilities.argmax(1), probabilities.max(1), strict=True)
+    captions = [f"is {categories[truth]}\nread {categories[taken]}, {sure:.0%}" for truth, taken, sure in read]
     caption = "The mistakes it was surest of; some are the label's."
-    return [Figure("Worst cases", caption, figures.draw_captioned(test.pixels[most_confident], captions))]
+    return Figure("Worst cases", caption, figures.draw_captioned(wrong.pixels, captions))
 
 
 def _bin_confidence(confidence: AnyArray) -> AnyArray:

@@ -5,6 +5,8 @@ Sums of BLAS depend on its kernel (`OPENBLAS_CORETYPE`) and threads. So embeddin
 sums, and later steps have a fixed order.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy.linalg import eigvalsh_tridiagonal
 
@@ -13,6 +15,7 @@ from adloom.arrays import AnyArray, BoolArray, Float64Array
 MANIFOLD_NEIGHBOURS = 3
 GRID_BITS = 20  # of an embedding's values; products have 40, and 13 more hold a sum of 2**13 products
 ROWS_PER_SUM = 4096  # summed at once, even if each counts twice; the partial sums are added in order
+CELLS_PER_TILE = 2**22  # of a matrix of distances
 SINGULAR = 1e-15  # share of the trace; a direction with less variance has none
 
 
@@ -55,23 +58,34 @@ def in_manifold(points: AnyArray, others: AnyArray) -> BoolArray:
     The manifold is the union of balls around `others` up to neighbour number MANIFOLD_NEIGHBOURS.
     """
     neighbour = min(MANIFOLD_NEIGHBOURS, len(others) - 1)  # number 0 is the point itself
-    radius = np.partition(_squared_distances(others, others), neighbour, axis=1)[:, neighbour]
-    return np.asarray((_squared_distances(points, others) <= radius).any(1))
+    x, y = _round_to_grid(points), _round_to_grid(others)
+    tiles = (_squared_distances(y[rows], y) for rows in _split_rows(y, y))
+    radius = np.concatenate([np.partition(tile, neighbour, axis=1)[:, neighbour] for tile in tiles])
+    return np.concatenate([(_squared_distances(x[rows], y) <= radius).any(1) for rows in _split_rows(x, y)])
 
 
 def _mean_kernel(a: AnyArray, b: AnyArray, *, without_self: bool) -> Float64Array:
     """Return the mean kernel of each a with all b, (a,)."""
-    values: Float64Array = (_round_to_grid(a) @ _round_to_grid(b).T / a.shape[1] + 1) ** 3
-    if without_self:
-        np.fill_diagonal(values, 0)
-    mean: Float64Array = values.sum(1) / max(1, values.shape[1] - without_self)
+    x, y = _round_to_grid(a), _round_to_grid(b)
+    sums = []
+    for rows in _split_rows(x, y):
+        values = (x[rows] @ y.T / x.shape[1] + 1) ** 3
+        if without_self:
+            np.fill_diagonal(values[:, rows], 0)
+        sums.append(values.sum(1))
+    mean: Float64Array = np.concatenate(sums) / max(1, len(y) - without_self)
     return mean
 
 
-def _squared_distances(a: AnyArray, b: AnyArray) -> Float64Array:
-    x, y = _round_to_grid(a), _round_to_grid(b)
+def _squared_distances(x: Float64Array, y: Float64Array) -> Float64Array:
     squares: Float64Array = (x**2).sum(1)[:, None] + (y**2).sum(1)[None, :] - 2 * (x @ y.T)
     return squares
+
+
+def _split_rows(x: Float64Array, y: Float64Array) -> Iterator[slice]:
+    """Yield slices of x; each is compared with all of y. The results do not depend on their size."""
+    size = max(1, CELLS_PER_TILE // len(y))
+    return (slice(start, start + size) for start in range(0, len(x), size))
 
 
 def _round_to_grid(values: AnyArray) -> Float64Array:

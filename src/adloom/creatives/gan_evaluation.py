@@ -2,17 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import chain
 
 import numpy as np
-import pandas as pd
 
 from adloom.arrays import AnyArray, Float32Array, Int64Array
 from adloom.config.params import Evaluate
-from adloom.creatives import distances, figures, memorization, table
-from adloom.creatives.cnn_evaluation import BATCH, PictureReader, read_pictures
-from adloom.creatives.pictures import to_pixels
-from adloom.creatives.table import Creatives
+from adloom.creatives import distances, figures, memorization
+from adloom.creatives.inference import PictureGenerator, PictureReader, generate_pictures, read_pictures
+from adloom.creatives.table import Creatives, CreativeTable
 from adloom.evaluation import figures as style
 from adloom.evaluation import statistics
 from adloom.evaluation.intervals import bootstrap
@@ -21,18 +19,6 @@ from adloom.evaluation.metric import Evaluation, Figure, History, Metric, Sample
 MIN_PER_CATEGORY = 20  # pictures to generate of each category
 SHOWN = 10  # pictures in a row
 PAIRS = 8  # nearest neighbours shown
-
-
-class PictureGenerator(Protocol):
-    """A generator: z (batch, latent) and category (batch,) to pictures (batch, channels, height, width) in [-1, 1]."""
-
-    @property
-    def latent(self) -> int:
-        """Length of z."""
-
-    def __call__(self, z: Float32Array, category: Int64Array) -> Float32Array:
-        """Generate pictures."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -47,7 +33,7 @@ class Judgement:
 def evaluate(
     generator: PictureGenerator,
     reader: PictureReader | None,
-    rows: pd.DataFrame,
+    creatives: CreativeTable,
     categories: list[str],
     params: Evaluate,
     history: History,
@@ -55,22 +41,21 @@ def evaluate(
     """
     Measure a generator on generated pictures in the training rows' mix of categories.
 
-    `rows` are of the splits train and test. Without a reader, metrics that need one are left out. Raises DataError when
-    there is no test picture.
+    Without a reader, metrics that need one are left out. Raises DataError when there is no test picture.
     """
-    train, test = table.decode_split(rows, "train", categories), table.decode_test(rows, categories)
-    generated = generate_pictures(
-        generator, choose_categories(train.category, len(categories), params.gan_samples), params.seed
-    )
-    groups = {"drawn": generated, "test": test}
-    near = {name: memorization.find_nearest(group.pixels, train.pixels) for name, group in groups.items()}
+    train, test = creatives.find_rows("train", categories), creatives.find_test_rows(categories)
+    mix = creatives.number_categories(train, categories)
+    category = choose_categories(mix, len(categories), params.gan_samples)
+    generated = Creatives(generate_pictures(generator, category, creatives.shape, params.seed), category)
+    near = _find_nearest(generated, test, train, creatives)
     samples = _memorization_samples(near["drawn"], memorization.copy_threshold(near["test"]))
     sheet = [(name, generated.pixels[generated.category == number][:SHOWN]) for number, name in enumerate(categories)]
     caption = "The first pictures drawn of each category, not selected."
     sections: list[Section] = [Figure("Sample sheet", caption, figures.draw_rows(sheet))]
     if reader is not None:
-        probabilities, embedding = read_pictures(reader, generated.pixels)
-        judgement = Judgement(probabilities.argmax(1), embedding, read_pictures(reader, test.pixels)[1])
+        probabilities, embedding = read_pictures(reader, generated.split_batches())
+        real = read_pictures(reader, creatives.decode_batches(test))[1]
+        judgement = Judgement(probabilities.argmax(1), embedding, real)
         samples |= _agreement_samples(judgement.predicted == generated.category, generated.category, categories)
         samples |= _distance_samples(judgement)
         sections += _draw_misread(judgement.predicted, generated, categories)
@@ -78,7 +63,7 @@ def evaluate(
     sections += [
         *_tabulate_categories(metrics, categories),
         _draw_distances(near),
-        _draw_pairs(near["drawn"], generated, train),
+        _draw_pairs(near["drawn"], generated, train, creatives),
     ]
     sections.append(Figure("Learning curves", CURVES, style.draw_learning_curves(history)))
     return Evaluation(metrics, samples, sections)
@@ -96,14 +81,6 @@ def choose_categories(category: Int64Array, categories: int, number: int) -> Int
     return np.repeat(np.arange(categories), np.maximum(np.rint(shares * number).astype(np.int64), MIN_PER_CATEGORY))
 
 
-def generate_pictures(generator: PictureGenerator, category: Int64Array, seed: int) -> Creatives:
-    """Generate a picture for each category, a function of (seed, position, category)."""
-    z = np.random.default_rng(seed).standard_normal((len(category), generator.latent), np.float32)
-    starts = range(0, len(category), BATCH)
-    generated = [to_pixels(generator(z[s : s + BATCH], category[s : s + BATCH])) for s in starts]
-    return Creatives(np.concatenate(generated), category)
-
-
 def lowest_share(category: AnyArray, hit: AnyArray, weights: AnyArray) -> float:
     """Return the lowest share of hits (rows,) over the categories (rows,)."""
     number = int(category.max()) + 1
@@ -117,6 +94,15 @@ def weighted_median(values: AnyArray, weights: AnyArray) -> float:
     order = np.argsort(values, kind="stable")
     reached = np.cumsum(weights[order])
     return float(values[order][np.searchsorted(reached, reached[-1] / 2)])
+
+
+def _find_nearest(
+    generated: Creatives, test: Int64Array, train: Int64Array, creatives: CreativeTable
+) -> dict[str, memorization.NearestTraining]:
+    """Return the nearest training pictures of both groups; the training pictures are read once."""
+    pictures = chain(generated.split_batches(), creatives.decode_batches(test))
+    near = memorization.find_nearest(pictures, creatives.decode_batches(train))
+    return {"drawn": near.select(slice(len(generated))), "test": near.select(slice(len(generated), None))}
 
 
 def _memorization_samples(near: memorization.NearestTraining, threshold: float) -> dict[str, Sample]:
@@ -196,10 +182,11 @@ def _draw_distances(near: Mapping[str, memorization.NearestTraining]) -> Figure:
     return Figure("Nearest training pictures", caption, picture)
 
 
-def _draw_pairs(near: memorization.NearestTraining, generated: Creatives, train: Creatives) -> Figure:
+def _draw_pairs(
+    near: memorization.NearestTraining, generated: Creatives, train: Int64Array, creatives: CreativeTable
+) -> Figure:
     closest = np.argsort(near.relative, kind="stable")[:PAIRS]
     labels = [f"{near.relative[row]:.2f}" for row in closest]
-    picture = figures.draw_pairs(
-        generated.pixels[closest], train.pixels[near.index[closest]], labels, ("drawn", "nearest training")
-    )
+    nearest = creatives.decode(train[near.index[closest]])
+    picture = figures.draw_pairs(generated.pixels[closest], nearest, labels, ("drawn", "nearest training"))
     return Figure("Nearest pairs", "The drawn pictures that come nearest to a training picture, relative.", picture)

@@ -5,7 +5,7 @@ Pixels are (pictures, channels, height, width) of uint8, 1 channel (grey) or 3 (
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from PIL import Image
@@ -15,13 +15,25 @@ from adloom.data.pictures import encode_png as encode_one
 from adloom.errors import DataError
 
 MODES = {1: "L", 3: "RGB"}
+PIXELS_PER_BATCH = 512 * 28**2  # a network holds several feature maps of every picture of a batch
 
 
-def decode_pngs(pngs: Sequence[bytes], channels: int, height: int, width: int) -> UInt8Array:
-    """Decode PNGs of one size to pixels. Raises DataError naming the first bad picture."""
+def batch_size(height: int, width: int) -> int:
+    """Return the number of pictures that a network reads or generates at once, so that memory is bounded."""
+    return max(1, PIXELS_PER_BATCH // (height * width))
+
+
+def split_batches(pictures: int, height: int, width: int) -> Iterator[slice]:
+    """Yield the rows of each batch of `batch_size`."""
+    size = batch_size(height, width)
+    return (slice(start, start + size) for start in range(0, pictures, size))
+
+
+def decode_pngs(pngs: Sequence[bytes], channels: int, height: int, width: int, *, first: int = 0) -> UInt8Array:
+    """Decode PNGs of one size to pixels. Raises DataError naming a bad picture; `first` is the number of the first."""
     pixels = np.empty((len(pngs), channels, height, width), np.uint8)
     for number, png in enumerate(pngs):
-        pixels[number] = _decode_png(png, number, channels, height, width)
+        pixels[number] = _decode_png(png, first + number, channels, height, width)
     return pixels
 
 

@@ -1,6 +1,8 @@
-"""The table of creatives as arrays."""
+"""The table of creatives as arrays. Pictures are read when they are needed: all of them may not fit into memory."""
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain, compress
 
 import numpy as np
 import pandas as pd
@@ -8,6 +10,9 @@ import pandas as pd
 from adloom.arrays import Int64Array, UInt8Array
 from adloom.creatives import pictures
 from adloom.errors import DataError
+
+COLUMNS = ["creative_id", "category", "split", "channels", "height", "width"]  # all but the picture
+ADVICE = "expected at least 1; add pictures to ingest.creatives"
 
 
 @dataclass(frozen=True)
@@ -20,36 +25,69 @@ class Creatives:
     def __len__(self) -> int:
         return len(self.category)
 
-
-def list_categories(rows: pd.DataFrame) -> list[str]:
-    """Return the sorted categories of the training rows."""
-    categories = sorted(rows.loc[rows["split"] == "train", "category"].unique())
-    if not categories:
-        raise DataError("creatives: no picture in split train, expected at least 1; add pictures to ingest.creatives")
-    return categories
+    def split_batches(self) -> Iterator[UInt8Array]:
+        """Yield the pictures in batches for a network."""
+        return (self.pixels[batch] for batch in pictures.split_batches(len(self), *self.pixels.shape[2:]))
 
 
-def decode_split(rows: pd.DataFrame, split: str, categories: list[str]) -> Creatives:
-    """Decode a split's pictures of known categories. Raises DataError for a broken picture."""
-    channels, height, width = picture_shape(rows)
-    selected = rows[(rows["split"] == split) & rows["category"].isin(categories)]
-    numbers = {name: number for number, name in enumerate(categories)}
-    category = np.array([numbers[name] for name in selected["category"]], np.int64)
-    return Creatives(pictures.decode_pngs(selected["image"].tolist(), channels, height, width), category)
+@dataclass(frozen=True)
+class CreativeTable:
+    """The table of creatives; `read_images` yields the PNGs of all rows in order, some at once."""
 
+    rows: pd.DataFrame  # COLUMNS
+    read_images: Callable[[], Iterator[Iterable[bytes]]]
 
-def decode_test(rows: pd.DataFrame, categories: list[str]) -> Creatives:
-    """Decode the test pictures. Raises DataError when there is none."""
-    test = decode_split(rows, "test", categories)
-    if not len(test):
-        raise DataError("creatives: 0 pictures in split test, expected at least 1; add pictures to ingest.creatives")
-    return test
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The channels, height and width of all pictures. Raises DataError when they differ."""
+        shapes = self.rows[["channels", "height", "width"]].drop_duplicates()
+        if len(shapes) != 1:
+            raise DataError(f"creatives: {len(shapes)} shapes of picture, expected 1; run `adloom prepare`")
+        channels, height, width = (int(number) for number in shapes.iloc[0])
+        return channels, height, width
 
+    def list_categories(self) -> list[str]:
+        """Return the sorted categories of the training rows."""
+        categories = sorted(self.rows.loc[self.rows["split"] == "train", "category"].unique())
+        if not categories:
+            raise DataError(f"creatives: no picture in split train, {ADVICE}")
+        return categories
 
-def picture_shape(rows: pd.DataFrame) -> tuple[int, int, int]:
-    """Return the channels, height and width of all rows. Raises DataError when they differ."""
-    shapes = rows[["channels", "height", "width"]].drop_duplicates()
-    if len(shapes) != 1:
-        raise DataError(f"creatives: {len(shapes)} shapes of picture, expected 1; run `adloom prepare`")
-    channels, height, width = (int(number) for number in shapes.iloc[0])
-    return channels, height, width
+    def find_rows(self, split: str, categories: list[str]) -> Int64Array:
+        """Return the numbers of a split's rows with known categories."""
+        return np.flatnonzero((self.rows["split"] == split) & self.rows["category"].isin(categories))
+
+    def find_test_rows(self, categories: list[str]) -> Int64Array:
+        """Return the numbers of the test rows with known categories. Raises DataError when there is none."""
+        rows = self.find_rows("test", categories)
+        if not len(rows):
+            raise DataError(f"creatives: 0 pictures in split test, {ADVICE}")
+        return rows
+
+    def number_categories(self, rows: Int64Array, categories: list[str]) -> Int64Array:
+        """Return the index of the category of each of these rows."""
+        numbers = {name: number for number, name in enumerate(categories)}
+        return np.array([numbers[name] for name in self.rows["category"].iloc[rows]], np.int64)
+
+    def decode_batches(self, rows: Int64Array) -> Iterator[UInt8Array]:
+        """Yield the pictures of ascending rows in batches for a network. Raises DataError for a broken picture."""
+        wanted = np.zeros(len(self.rows), bool)
+        wanted[rows] = True
+        images = compress(chain.from_iterable(self.read_images()), wanted)
+        for batch in pictures.split_batches(len(rows), *self.shape[1:]):
+            pngs = [next(images) for _ in rows[batch]]
+            yield pictures.decode_pngs(pngs, *self.shape, first=batch.start)
+
+    def decode(self, rows: Int64Array) -> UInt8Array:
+        """Decode the pictures of rows in any order. Raises DataError for a broken picture."""
+        ascending, position = np.unique(rows, return_inverse=True)
+        pixels, start = np.empty((len(ascending), *self.shape), np.uint8), 0
+        for batch in self.decode_batches(ascending):
+            pixels[start : start + len(batch)] = batch
+            start += len(batch)
+        return pixels if np.array_equal(ascending, rows) else pixels[position]
+
+    def decode_split(self, split: str, categories: list[str]) -> Creatives:
+        """Decode a split's pictures of known categories. Raises DataError for a broken picture."""
+        rows = self.find_rows(split, categories)
+        return Creatives(self.decode(rows), self.number_categories(rows, categories))

@@ -58,22 +58,24 @@ def measure_generator(subject: Subject) -> Evaluation:
     """Measure the picture generator; without a reader, by pixels alone."""
     from adloom.creatives import gan_evaluation
     from adloom.onnx_models.runtime import Generator, Reader
+    from adloom.stages.creative_rows import open_creatives
 
     model, params = subject.model, subject.params
     reader = None if manifest.skip_reason(subject.judge) else Reader(subject.judge, params.threads)
-    rows, categories = parquet.read(subject.table), read_card(model)["categories"]
-    rows = rows[rows["split"].isin(["train", "test"])]
-    return gan_evaluation.evaluate(Generator(model, params.threads), reader, rows, categories, params, _history(model))
+    creatives, categories = open_creatives(subject.table), read_card(model)["categories"]
+    generator = Generator(model, params.threads)
+    return gan_evaluation.evaluate(generator, reader, creatives, categories, params, _history(model))
 
 
 def measure_reader(subject: Subject) -> Evaluation:
     """Measure the picture reader."""
     from adloom.creatives import cnn_evaluation
     from adloom.onnx_models.runtime import Reader
+    from adloom.stages.creative_rows import open_creatives
 
     model, params = subject.model, subject.params
-    rows, categories = parquet.read(subject.table, "test"), read_card(model)["categories"]
-    return cnn_evaluation.evaluate(Reader(model, params.threads), rows, categories, params, _history(model))
+    creatives, categories = open_creatives(subject.table), read_card(model)["categories"]
+    return cnn_evaluation.evaluate(Reader(model, params.threads), creatives, categories, params, _history(model))
 
 
 def measure_copywriter(subject: Subject) -> Evaluation:

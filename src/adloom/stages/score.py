@@ -23,10 +23,8 @@ from adloom.storage import manifest
 if TYPE_CHECKING:
     import pandas as pd
 
-    from adloom.onnx_models.runtime import Reader
 
 STAGE = "score"
-BATCH = 512  # pictures per inference
 
 ScoreTable = Callable[[Path, Path, Score], "pd.DataFrame"]  # (prepared table, champion, params) -> scored rows
 
@@ -109,36 +107,23 @@ def _score_events(table: Path, champion: Path, params: Score) -> "pd.DataFrame":
 
 def _score_pictures(table: Path, champion: Path, params: Score) -> "pd.DataFrame":
     """Return creative_id, the predicted category and its probability."""
+    import numpy as np
     import pandas as pd
 
-    from adloom.creatives.table import picture_shape
+    from adloom.creatives.inference import read_pictures
     from adloom.onnx_models.runtime import Reader
-    from adloom.storage import parquet
+    from adloom.stages.creative_rows import open_creatives
 
-    rows, card, reader = parquet.read(table), read_card(champion), Reader(champion, params.threads)
+    creatives, card, reader = open_creatives(table), read_card(champion), Reader(champion, params.threads)
+    rows = creatives.rows
     if rows.empty:
         raise DataError("creatives: 0 rows to score; check score.creatives")
     image = card["image"]
     expected = image["channels"], image["height"], image["width"]
-    if (actual := picture_shape(rows)) != expected:
+    if (actual := creatives.shape) != expected:
         raise DataError(f"creatives: pictures of {actual}, the reader wants {expected}; set prepare.picture_size")
-    parts = [
-        _classify(rows[start : start + BATCH], card["categories"], expected, reader)
-        for start in range(0, len(rows), BATCH)
-    ]
-    return pd.concat(parts, ignore_index=True)
-
-
-def _classify(
-    rows: "pd.DataFrame", categories: list[str], shape: tuple[int, int, int], reader: "Reader"
-) -> "pd.DataFrame":
-    import numpy as np
-    import pandas as pd
-
-    from adloom.creatives import pictures
-
-    probabilities = reader(pictures.to_floats(pictures.decode_pngs(rows["image"].tolist(), *shape))).probabilities
-    category = np.array(categories)[probabilities.argmax(axis=1)]
+    probabilities, _ = read_pictures(reader, creatives.decode_batches(np.arange(len(rows))))
+    category = np.array(card["categories"])[probabilities.argmax(axis=1)]
     return pd.DataFrame(
         {"creative_id": rows["creative_id"], "category": category, "probability": probabilities.max(axis=1)}
     )

@@ -17,15 +17,12 @@ from adloom.context import StageContext
 from adloom.storage import manifest
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from adloom.creatives.batches import PictureDataset
     from adloom.creatives.cnn_module import ReaderModule
-    from adloom.creatives.table import Creatives
+    from adloom.creatives.table import Creatives, CreativeTable
     from adloom.training.loop import History, TrainingSession
 
 STAGE = "train_cnn"
-BATCH = 512  # pictures embedded at once
 
 
 @dataclass(frozen=True)
@@ -51,31 +48,30 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainCnn, context: StageContex
     """
     if manifest.propagate_skip(outputs.cnn, STAGE, params, inputs.creatives):
         return {}
-    from adloom.creatives import table
-    from adloom.storage import parquet
+    from adloom.stages.creative_rows import open_creatives
     from adloom.training import loop
 
     manifest.verify(inputs.creatives)
-    rows = parquet.read(inputs.creatives)
-    categories = table.list_categories(rows)
+    table = open_creatives(inputs.creatives)
+    categories = table.list_categories()
     if len(categories) == 1:
         reason = f"one category only ({categories[0]}); a reader needs at least two to tell apart"
         manifest.skip(outputs.cnn, STAGE, params, reason)
         return {}
     with loop.open_session(STAGE, inputs.creatives, outputs.cnn, params, context) as session:
-        history = _train(rows, categories, params, session)
+        history = _train(table, categories, params, session)
     return {name: values[-1][1] for name, values in history.items()}
 
 
-def _train(rows: "pd.DataFrame", categories: list[str], params: TrainCnn, session: "TrainingSession") -> "History":
-    from adloom.creatives import table
+def _train(table: "CreativeTable", categories: list[str], params: TrainCnn, session: "TrainingSession") -> "History":
     from adloom.creatives.cnn_module import ReaderModule, calibrate
     from adloom.creatives.cnn_net import Reader
+    from adloom.creatives.pictures import batch_size
     from adloom.training import loop
 
-    train, validation = (table.decode_split(rows, split, categories) for split in ("train", "validation"))
+    train, validation = (table.decode_split(split, categories) for split in ("train", "validation"))
     validation_rows = _to_dataset(validation)
-    channels, height, width = table.picture_shape(rows)
+    channels, height, width = table.shape
     module, history = loop.fit(
         lambda: ReaderModule(Reader(channels, height, len(categories), params.width, params.embedding), params),
         _to_dataset(train),
@@ -83,9 +79,10 @@ def _train(rows: "pd.DataFrame", categories: list[str], params: TrainCnn, sessio
         session,
         validation=validation_rows,
     )
-    calibrate(module.net, (validation_rows[batch] for batch in loop.split_in_order(len(validation_rows), BATCH)))
+    batches = loop.split_in_order(len(validation), batch_size(height, width))
+    calibrate(module.net, (validation_rows[batch] for batch in batches))
     _export(module, (channels, height, width), session.draft.path / "reader.onnx")
-    _write_references(rows, train, categories, params, session.draft.path)
+    _write_references(table, train, categories, params, session.draft.path)
     session.draft.rows.update(train=len(train), validation=len(validation))
     image = {"height": height, "width": width, "channels": channels}
     session.describe({"model": "cnn", "categories": categories, "image": image}, history, params)
@@ -120,21 +117,19 @@ def _export(module: "ReaderModule", shape: tuple[int, int, int], path: Path) -> 
 
 
 def _write_references(
-    rows: "pd.DataFrame", train: "Creatives", categories: list[str], params: TrainCnn, folder: Path
+    table: "CreativeTable", train: "Creatives", categories: list[str], params: TrainCnn, folder: Path
 ) -> None:
     """Write known.npz: the exported reader's embedding of each training picture, in half precision."""
     import numpy as np
 
-    from adloom.creatives.pictures import to_floats
+    from adloom.creatives.inference import read_pictures
     from adloom.onnx_models.runtime import Reader
     from adloom.storage import npz
-    from adloom.training.loop import split_in_order
 
-    reader = Reader(folder, params.threads)
-    embedding = [reader(to_floats(train.pixels[batch])).embedding for batch in split_in_order(len(train), BATCH)]
+    _, embedding = read_pictures(Reader(folder, params.threads), train.split_batches())
     npz.save(
         folder / "known.npz",
-        creative_id=rows.loc[rows["split"] == "train", "creative_id"].to_numpy(str),
+        creative_id=table.rows["creative_id"].iloc[table.find_rows("train", categories)].to_numpy(str),
         category=np.array(categories)[train.category],
-        embedding=np.concatenate(embedding).astype(np.float16),
+        embedding=embedding.astype(np.float16),
     )

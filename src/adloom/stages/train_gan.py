@@ -53,17 +53,16 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainGan, context: StageContex
 
 
 def _train(creatives: Path, params: TrainGan, session: "TrainingSession") -> Mapping[str, list[list[float]]]:
-    from adloom.creatives import table
     from adloom.creatives.batches import PictureDataset
     from adloom.creatives.gan_module import GanModule, standing_statistics
     from adloom.creatives.gan_net import Discriminator, Generator
-    from adloom.storage import parquet
+    from adloom.stages.creative_rows import open_creatives
     from adloom.training import loop
 
-    rows = parquet.read(creatives, "train")
-    categories = table.list_categories(rows)
-    channels, height, width = table.picture_shape(rows)
-    train = table.decode_split(rows, "train", categories)
+    table = open_creatives(creatives)
+    categories, shape = table.list_categories(), table.shape
+    channels, height, width = shape
+    train = table.decode_split("train", categories)
     number = len(categories)
 
     def build_module() -> GanModule:
@@ -72,7 +71,7 @@ def _train(creatives: Path, params: TrainGan, session: "TrainingSession") -> Map
 
     module, history = loop.fit(build_module, PictureDataset(train.pixels, train.category), params, session)
     _export(standing_statistics(module, number), number, params.latent, session.draft.path / "generator.onnx")
-    _draw_sample_sheet(number, params, session)
+    _draw_sample_sheet(number, shape, params, session)
     session.draft.rows.update(train=len(train))
     image = {"height": height, "width": width, "channels": channels}
     session.describe({"model": "gan", "categories": categories, "image": image}, history, params)
@@ -100,15 +99,18 @@ def _export(generator: "Generator", categories: int, latent: int, path: Path) ->
     )
 
 
-def _draw_sample_sheet(categories: int, params: TrainGan, session: "TrainingSession") -> None:
+def _draw_sample_sheet(
+    categories: int, shape: tuple[int, int, int], params: TrainGan, session: "TrainingSession"
+) -> None:
     """Draw the sample sheet with the exported generator."""
     import numpy as np
 
-    from adloom.creatives import pictures
+    from adloom.creatives import inference, pictures
     from adloom.onnx_models.runtime import Generator
 
-    z = np.random.default_rng(params.seed).standard_normal((categories * PER_CATEGORY, params.latent), np.float32)
-    generated = Generator(session.draft.path, params.threads)(z, np.repeat(np.arange(categories), PER_CATEGORY))
+    category = np.repeat(np.arange(categories), PER_CATEGORY)
+    generator = Generator(session.draft.path, params.threads)
     path = session.draft.path / "sample_sheet.png"
-    path.write_bytes(pictures.draw_sheet(pictures.to_pixels(generated), PER_CATEGORY))
+    generated = inference.generate_pictures(generator, category, shape, params.seed)
+    path.write_bytes(pictures.draw_sheet(generated, PER_CATEGORY))
     session.run.log_artifact(path)

@@ -23,16 +23,12 @@ from adloom.storage import manifest
 from adloom.training.tracked_run import track_run
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from adloom.arrays import Float32Array
     from adloom.policy.cold_start import Pictures
     from adloom.policy.model_selection import Candidate, Periods
     from adloom.policy.models import Categories
     from adloom.policy.scorer import Policy
 
 STAGE = "train_policy"
-BATCH = 256  # pictures read at once
 
 
 @dataclass(frozen=True)
@@ -121,31 +117,23 @@ def _read_creatives(
 
 def _embed_pictures(inputs: Inputs, category_of: Mapping[str, str], threads: int) -> "Pictures":
     """Return all creatives' embeddings, new ones for unknown pictures."""
+    from adloom.creatives.inference import read_pictures
+    from adloom.onnx_models.runtime import Reader
     from adloom.policy.cold_start import Pictures
-    from adloom.storage import parquet
+    from adloom.stages.creative_rows import open_creatives
 
     with np.load(inputs.cnn / "known.npz", allow_pickle=False) as known:
         ids, embedding = known["creative_id"], known["embedding"].astype(np.float32)
-    rows = parquet.read(inputs.creatives)
-    rows = rows[~rows["creative_id"].isin(ids)]
-    if len(rows):
-        ids = np.concatenate([ids, rows["creative_id"].to_numpy(str)])
-        embedding = np.concatenate([embedding, _embed(rows, inputs.cnn, threads)])
+    table = open_creatives(inputs.creatives)
+    unknown = np.flatnonzero(~table.rows["creative_id"].isin(ids))
+    if len(unknown):
+        ids = np.concatenate([ids, table.rows["creative_id"].iloc[unknown].to_numpy(str)])
+        _, others = read_pictures(Reader(inputs.cnn, threads), table.decode_batches(unknown))
+        embedding = np.concatenate([embedding, others.astype(np.float32)])
     has_category = np.isin(ids, list(category_of))
     return Pictures(
         ids[has_category], np.array([category_of[name] for name in ids[has_category].tolist()]), embedding[has_category]
     )
-
-
-def _embed(rows: "pd.DataFrame", cnn: Path, threads: int) -> "Float32Array":
-    from adloom.creatives import pictures, table
-    from adloom.onnx_models.runtime import Reader
-
-    read, shape = Reader(cnn, threads), table.picture_shape(rows)
-    images = rows["image"].tolist()
-    batches = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
-    embeddings = [read(pictures.to_floats(pictures.decode_pngs(batch, *shape))).embedding for batch in batches]
-    return np.concatenate(embeddings).astype(np.float32)
 
 
 def _write_card(

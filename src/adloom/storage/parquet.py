@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from adloom.storage import files
 
 ROWS_PER_SHARD = 20_000
+BUFFER = 2**20  # bytes
 
 
 class ShardWriter:
@@ -49,6 +50,14 @@ def read_chunks(folder: Path, name: str = "rows", columns: Sequence[str] | None 
     """Yield the rows by shard, in Arrow's types, which allow missing integers."""
     for path in _paths(folder, name):
         yield pq.read_table(path, columns=list(columns) if columns else None).to_pandas(types_mapper=pd.ArrowDtype)
+
+
+def read_batches(folder: Path, columns: Sequence[str], size: int) -> Iterator[pd.DataFrame]:
+    """Yield the rows in order, at most `size` at once; memory does not grow with the table."""
+    for path in _paths(folder, "rows"):
+        with pq.ParquetFile(path, buffer_size=BUFFER, pre_buffer=False) as file:  # pages instead of whole columns
+            for batch in file.iter_batches(size, columns=list(columns)):
+                yield batch.to_pandas()
 
 
 def to_arrow(rows: pd.DataFrame) -> pa.Table:

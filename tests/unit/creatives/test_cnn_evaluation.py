@@ -5,10 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import pytest
+from tests.support.painted_pictures import as_table
 
 from adloom.arrays import Float32Array
 from adloom.config.params import Evaluate
 from adloom.creatives import cnn_evaluation, pictures
+from adloom.creatives.table import CreativeTable
 from adloom.errors import DataError
 from adloom.evaluation.metric import Figure, Table
 
@@ -30,12 +32,13 @@ def read(picture: Float32Array) -> Reading:
     return Reading(np.concatenate([1 - light, light], 1), np.concatenate([1 - light, light], 1))
 
 
-def rows(split: str = "test") -> pd.DataFrame:
+def table(split: str = "test", number: int = 4) -> CreativeTable:
     """Two dark pictures that are read right, and two light ones, of which one is taken for dark with 60 %."""
     shades = np.array([0, 51, 255, 102], np.uint8)
     images = pictures.encode_pngs(np.broadcast_to(shades[:, None, None, None], (4, 1, 28, 28)))
     names = ["dark", "dark", "light", "light"]
-    return pd.DataFrame({"category": names, "split": split, "image": images, "width": 28, "height": 28, "channels": 1})
+    rows = {"category": names, "split": split, "image": images, "width": 28, "height": 28, "channels": 1}
+    return as_table(pd.DataFrame(rows)[:number])
 
 
 def test_macro_f1_by_hand() -> None:
@@ -54,7 +57,7 @@ def test_calibration_error_by_hand() -> None:
 
 @pytest.mark.slow
 def test_an_evaluation_names_every_metric_and_shows_the_mistake() -> None:
-    evaluation = cnn_evaluation.evaluate(read, rows(), CATEGORIES, PARAMS, HISTORY)
+    evaluation = cnn_evaluation.evaluate(read, table(), CATEGORIES, PARAMS, HISTORY)
     values = {name: metric.value for name, metric in evaluation.metrics.items()}
     assert values == pytest.approx(
         {
@@ -71,22 +74,22 @@ def test_an_evaluation_names_every_metric_and_shows_the_mistake() -> None:
     assert titles == [
         "Confusion matrix", "Confusion counts", "Categories", "Reliability", "Learning curves", "Worst cases",
     ]  # fmt: skip
-    counts, table = (section for section in evaluation.sections if isinstance(section, Table))
+    counts, categories = (section for section in evaluation.sections if isinstance(section, Table))
     assert counts.rows == [["dark", 2, 0], ["light", 1, 1]]
-    assert table.rows[0][:3] == ["light", 2, 0.5]
-    assert table.rows[0][-1] == "dark (1)"
+    assert categories.rows[0][:3] == ["light", 2, 0.5]
+    assert categories.rows[0][-1] == "dark (1)"
     assert all(section.png.startswith(b"\x89PNG") for section in evaluation.sections if isinstance(section, Figure))
 
 
 @pytest.mark.slow
 def test_figures_have_equal_bytes_each_time() -> None:
-    first, second = (cnn_evaluation.evaluate(read, rows(), CATEGORIES, PARAMS, HISTORY) for _ in range(2))
+    first, second = (cnn_evaluation.evaluate(read, table(), CATEGORIES, PARAMS, HISTORY) for _ in range(2))
     assert first.sections == second.sections
 
 
 @pytest.mark.slow
 def test_a_reader_without_mistakes_has_no_worst_cases() -> None:
-    evaluation = cnn_evaluation.evaluate(read, rows().head(3), CATEGORIES, PARAMS, HISTORY)
+    evaluation = cnn_evaluation.evaluate(read, table(number=3), CATEGORIES, PARAMS, HISTORY)
     assert "Worst cases" not in [section.title for section in evaluation.sections]
     assert evaluation.metrics["accuracy"].value == 1
     assert evaluation.metrics["accuracy"].low < 1
@@ -94,4 +97,4 @@ def test_a_reader_without_mistakes_has_no_worst_cases() -> None:
 
 def test_without_test_pictures_nothing_is_measured() -> None:
     with pytest.raises(DataError, match="0 pictures in split test, expected at least 1"):
-        cnn_evaluation.evaluate(read, rows("train"), CATEGORIES, PARAMS, HISTORY)
+        cnn_evaluation.evaluate(read, table("train"), CATEGORIES, PARAMS, HISTORY)

@@ -64,6 +64,15 @@ def test_precision_and_recall_see_a_missing_half() -> None:
     assert distances.in_manifold(real, drawn).mean() < 0.6
 
 
+@pytest.mark.parametrize("cells", [1, 500, 2**30])
+def test_results_do_not_depend_on_the_tiles(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn, real = np.random.default_rng(1).normal(size=(2, 300, 64)) / 8
+    expected = distances.kernel_distances(drawn, real[:200]), distances.in_manifold(drawn, real[:200])
+    monkeypatch.setattr(distances, "CELLS_PER_TILE", cells)
+    assert distances.kernel_distances(drawn, real[:200]).tobytes() == expected[0].tobytes()
+    assert distances.in_manifold(drawn, real[:200]).tobytes() == expected[1].tobytes()
+
+
 def test_eigenvalues_and_factor_are_those_of_the_matrix() -> None:
     spread = RNG.normal(size=(12, 9)) @ np.diag(np.logspace(0, -5, 9))
     matrix = spread.T @ spread

@@ -17,11 +17,18 @@ def products(number: int, size: int = 28, channels: int = 1, contrast: float = 1
 
 
 TRAINING = products(400)
-TEST = memorization.find_nearest(products(300), TRAINING)
+
+
+def find_nearest(pictures: UInt8Array, training: UInt8Array) -> memorization.NearestTraining:
+    """Search in uneven batches."""
+    return memorization.find_nearest(np.split(pictures, [2]), np.split(training, [1, 150]))
+
+
+TEST = find_nearest(products(300), TRAINING)
 
 
 def share_of_copies(pictures: UInt8Array) -> float:
-    return float((memorization.find_nearest(pictures, TRAINING).relative < memorization.copy_threshold(TEST)).mean())
+    return float((find_nearest(pictures, TRAINING).relative < memorization.copy_threshold(TEST)).mean())
 
 
 def noisy(pictures: UInt8Array) -> UInt8Array:
@@ -33,7 +40,7 @@ def test_a_planted_copy_is_detected(change: object) -> None:
     planted = products(20)
     planted[7] = change(TRAINING[123])  # type: ignore[operator]
     assert share_of_copies(planted) == 1 / 20
-    near = memorization.find_nearest(planted, TRAINING)
+    near = find_nearest(planted, TRAINING)
     assert near.index[7] == 123
     assert near.relative[7] < 0.3
 
@@ -45,7 +52,7 @@ def test_new_pictures_and_smooth_ones_are_no_copies() -> None:
 
 def test_distances_by_hand() -> None:
     black, grey = np.zeros((1, 1, 2, 2), np.uint8), np.full((1, 1, 2, 2), 126, np.uint8)  # levels 0 and 63
-    near = memorization.find_nearest(grey, np.concatenate([black, grey + 126]))
+    near = find_nearest(grey, np.concatenate([black, grey + 126]))
     assert near.pixels.tolist() == pytest.approx([126.5], abs=0.1)  # of 127 levels
     assert near.relative.tolist() == [1]  # both are equally far
     assert near.index.tolist() == [0]
@@ -55,9 +62,23 @@ def test_distances_by_hand() -> None:
 def test_sums_are_exact_in_every_order(size: int, channels: int) -> None:
     white = np.full((1, channels, size, size), 255, np.uint8)
     point = memorization._to_points(white)
-    assert point.shape[1] * (memorization.LEVELS - 1) ** 2 < 2**24
-    assert float((point**2).sum()) == point.shape[1] * (memorization.LEVELS - 1) ** 2
+    assert point.size * (memorization.LEVELS - 1) ** 2 < 2**24
+    [[square]] = memorization._compare(point, np.zeros_like(point))
+    assert float(square) == point.size * (memorization.LEVELS - 1) ** 2
+
+
+@pytest.mark.parametrize(("pictures", "training"), [(1, 1), (7, 60), (1000, 1000)])
+def test_results_do_not_depend_on_the_tiles(pictures: int, training: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    searched = np.concatenate([products(20), TRAINING[5:9], TRAINING[5:9, :, :, ::-1]])
+    known = np.concatenate([TRAINING, TRAINING[::-1]])  # with ties: the first is the nearest
+    expected = memorization.find_nearest([searched], [known])
+    monkeypatch.setattr(memorization, "PICTURES_PER_TILE", pictures)
+    monkeypatch.setattr(memorization, "TRAINING_PER_TILE", training)
+    near = memorization.find_nearest([searched], np.split(known, range(50, 800, 50)))
+    assert near.index.tolist() == expected.index.tolist()
+    assert near.index[20:].tolist() == [5, 6, 7, 8] * 2
+    assert near.pixels.tobytes() + near.relative.tobytes() == expected.pixels.tobytes() + expected.relative.tobytes()
 
 
 def test_more_neighbours_than_training_pictures() -> None:
-    assert memorization.find_nearest(TRAINING[:3], TRAINING[:3]).relative.tolist() == [0, 0, 0]
+    assert find_nearest(TRAINING[:3], TRAINING[:3]).relative.tolist() == [0, 0, 0]

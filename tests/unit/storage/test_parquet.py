@@ -5,7 +5,9 @@ import resource
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from adloom.storage import parquet
@@ -38,6 +40,24 @@ def test_chunks_appended_are_further_shards(tmp_path: Path) -> None:
 def test_an_empty_table_keeps_its_columns(tmp_path: Path) -> None:
     parquet.write(rows(0), tmp_path)
     assert list(parquet.read(tmp_path).columns) == ["n", "split"]
+
+
+def test_batches_are_the_rows_in_order(tmp_path: Path) -> None:
+    shards = parquet.ShardWriter(tmp_path)
+    for count in (5, 2):
+        shards.append(rows(count))
+    batches = [batch["n"].tolist() for batch in parquet.read_batches(tmp_path, ["n"], 3)]
+    assert batches == [[0, 1, 2], [3, 4], [0, 1]]
+
+
+def test_batches_take_little_memory(tmp_path: Path) -> None:
+    """Arrow has a pool of its own; a shard of 100 MB is read page by page."""
+    noise = np.random.default_rng(0)
+    parquet.write(pd.DataFrame({"image": [noise.bytes(10_000) for _ in range(10_000)]}), tmp_path)
+    before, peak = pa.total_allocated_bytes(), 0
+    for _ in parquet.read_batches(tmp_path, ["image"], 100):
+        peak = max(peak, pa.total_allocated_bytes() - before)
+    assert peak < 40e6
 
 
 def test_the_same_rows_are_the_same_bytes(tmp_path: Path) -> None:

@@ -1,0 +1,16 @@
+"""Open the table of creatives."""
+
+from pathlib import Path
+
+from adloom.creatives.table import COLUMNS, CreativeTable
+from adloom.storage import parquet
+
+ROWS = 100  # read at once
+
+
+def open_creatives(folder: Path) -> CreativeTable:
+    """Return the table of creatives without reading its pictures."""
+    return CreativeTable(
+        parquet.read(folder, columns=COLUMNS),
+        lambda: (batch["image"] for batch in parquet.read_batches(folder, ["image"], ROWS)),
+    )

@@ -37,11 +37,11 @@ class Address:
 
 
 def parse_address(uri: str) -> Address:
-    """Split s3://bucket/key; one slash at the end is left out. Raises ConfigError when there is no bucket."""
+    """Split s3://bucket/key, without slashes at the end. Raises ConfigError when there is no bucket."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
-    if not bucket or key == "/":
-        raise ConfigError(f"{uri}: no {'prefix' if bucket else 'bucket'}; expected s3://bucket/prefix")
-    return Address(bucket, key.removesuffix("/"))
+    if not bucket:
+        raise ConfigError(f"{uri}: no bucket; expected s3://bucket/prefix")
+    return Address(bucket, key.rstrip("/"))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from adloom.arrays import Float64Array
 from adloom.audience.segmenter import FEATURES
+from adloom.data.context import REFUND
 from adloom.errors import DataError
 
 MAX_VALUE = 1e15  # of one purchase; with six decimals, 1e17 of them fit a decimal's 38 digits
@@ -20,11 +21,14 @@ def compute_features(events: ibis.Table, cut: pd.Timestamp, purchase: str) -> pd
     """
     Return user_id and FEATURES of each user with a purchase before the cut-off (UTC), sorted by user_id.
 
-    `purchase` is the value of `event` that counts. Raises DataError when a value is too large for an exact sum.
+    `purchase` is the value of `event` that counts; refunds reduce what users paid. Raises DataError when a value is too
+    large for an exact sum.
     """
     value = events.value if "value" in events.columns else ibis.null("float64")
-    counted = events.filter(events.event == purchase).select("user_id", "timestamp", value=value)
-    if (largest := counted.value.max().to_pyarrow().as_py() or 0.0) >= MAX_VALUE:
+    bought = events.event == purchase
+    counted = events.filter(bought | (events.event == REFUND))
+    counted = counted.select("user_id", "timestamp", value=value, bought=bought)
+    if (largest := counted.value.abs().max().to_pyarrow().as_py() or 0.0) >= MAX_VALUE:
         raise DataError(f"events: value {largest:g}, expected below {MAX_VALUE:g}; check the unit of `value`")
     features: pd.DataFrame = build_expression(counted, cut).order_by("user_id").to_pyarrow().to_pandas()
     return features.astype(dict.fromkeys(FEATURES, "float64"))
@@ -32,16 +36,21 @@ def compute_features(events: ibis.Table, cut: pd.Timestamp, purchase: str) -> pd
 
 def build_expression(purchases: ibis.Table, cut: pd.Timestamp) -> ibis.Table:
     """
-    Return each user's features over purchases (user_id, timestamp in UTC without zone, value).
+    Return each user's features over purchases and refunds (user_id, timestamp in UTC without zone, value, bought).
 
-    A null value counts as 0. The time between purchases is null for users with one.
+    A null value counts as 0, and so does the money of users with more refunds than purchases. The time between
+    purchases is null for users with one.
     """
     before = purchases.filter(purchases.timestamp < cut.tz_convert(None).to_pydatetime())
-    second = before.timestamp.epoch_seconds()
+    second = before.bought.ifelse(before.timestamp.epoch_seconds(), ibis.null())
     money = before.value.cast("decimal(38, 6)").sum().cast("float64")
     totals = before.group_by("user_id").aggregate(
-        first=second.min(), last=second.max(), frequency=before.count(), monetary=money.fill_null(0.0)
+        first=second.min(),
+        last=second.max(),
+        frequency=second.count(),
+        monetary=ibis.greatest(money.fill_null(0.0), 0.0),
     )
+    totals = totals.filter(totals.frequency > 0)
     now = int(cut.timestamp())
     return totals.select(
         "user_id",

@@ -22,6 +22,7 @@ from adloom.data.values import (
     PICTURE,
     SHARE,
     SHORT_TEXT,
+    SIGNED_NUMBER,
     TEXT,
     TIME,
     USER_ID,
@@ -109,10 +110,10 @@ CONTRACTS: Mapping[str, Contract] = {
         {
             "user_id": Column(USER_ID, "The user; a pseudonym once it is prepared."),
             "timestamp": Column(TIME, "When it happened."),
-            "event": Column(TEXT, "What happened; `segment.purchase` names what counts as a purchase."),
+            "event": Column(TEXT, "What happened; `segment.purchase` names purchases, `refund` takes money back."),
             "item_id": Column(TEXT, "What was bought.", required=False),
-            "quantity": Column(NUMBER, "How many of it.", required=False),
-            "value": Column(NUMBER, "What was paid, in one currency.", required=False),
+            "quantity": Column(SIGNED_NUMBER, "How many of it; negative in a refund.", required=False),
+            "value": Column(SIGNED_NUMBER, "What was paid, in one currency; negative in a refund.", required=False),
             USER_KEY: Column(TEXT, USER_KEY_MEANING, required=False),
         }
     ),

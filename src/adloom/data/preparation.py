@@ -14,6 +14,7 @@ from adloom.data.duplicates import DuplicateFinder
 from adloom.data.picture_files import PictureError
 from adloom.data.pictures import PictureFormat, PictureHeader
 from adloom.data.quality import Quality, count_values
+from adloom.data.refunds import mark_refunds
 from adloom.data.values import map_distinct
 from adloom.errors import DataError
 
@@ -187,10 +188,14 @@ def _finish_timed(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> 
     return rows, reasons, contents
 
 
+def _finish_events(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> FinishedRows:
+    return _finish_timed(task, mark_refunds(rows), reasons)
+
+
 FINISH: dict[str, Callable[[Preparation, pd.DataFrame, pd.Series], FinishedRows]] = {
     "creatives": _finish_creatives,
     "copy": _finish_copy,
-    "events": _finish_timed,
+    "events": _finish_events,
     "impressions": _finish_timed,
 }
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from adloom.data.context import REFUND
 from adloom.errors import DataError
 
 MIN_CATEGORIES = 2  # a model cannot learn from fewer
@@ -23,6 +24,7 @@ class Quality:
     categories: Counter[str] = field(default_factory=Counter)
     quarantined: Counter[str] = field(default_factory=Counter)  # by reason
     dropped: Counter[str] = field(default_factory=Counter)  # by reason
+    refunds: int = 0
     columns_dropped: list[str] = field(default_factory=list)
     first: pd.Timestamp | None = None
     last: pd.Timestamp | None = None
@@ -37,6 +39,8 @@ class Quality:
         self.splits.update(count_values(rows["split"]))
         if "category" in rows:
             self.categories.update(count_values(rows["category"]))
+        if "event" in rows:
+            self.refunds += int((rows["event"] == REFUND).sum())
         if "timestamp" in rows and len(rows):
             first, last = rows["timestamp"].min(), rows["timestamp"].max()
             self.first = min(self.first or first, first)
@@ -74,6 +78,7 @@ class Quality:
             "dropped": _sort_by_name(self.dropped),
             "columns_dropped": self.columns_dropped,
             "duplicates": self.duplicates,
+            "refunds": self.refunds,
             "categories": _sort_by_name(self.categories),
             "dates": {"first": self.first.isoformat(), "last": self.last.isoformat()}
             if self.first and self.last

@@ -45,6 +45,13 @@ def test_other_events_and_later_ones_do_not_count() -> None:
     assert compute_features(hold_rows(rows), CUT, "view")["user_id"].tolist() == ["d"]
 
 
+def test_refunds_reduce_what_users_paid() -> None:
+    refunds = events([("b", "2025-12-31T06:00", -0.4), ("c", "2025-12-30", -7.0), ("d", "2025-12-30", -7.0)])
+    rows = pd.concat([events(THREE), refunds.assign(event="refund")])
+    expected = compute_features(hold_rows(events(THREE)), CUT, "purchase").assign(monetary=[5.0, 30.0, 0.0])
+    pd.testing.assert_frame_equal(compute_features(hold_rows(rows), CUT, "purchase"), expected)
+
+
 def test_a_table_without_values_counts_purchases_only() -> None:
     users = compute_features(hold_rows(events(THREE).drop(columns="value")), CUT, "purchase")
     assert users["monetary"].tolist() == [0.0, 0.0, 0.0]
@@ -92,6 +99,7 @@ def test_the_order_of_rows_does_not_matter(order: list[int]) -> None:
 
 @pytest.mark.parametrize("engine", ["duckdb", "trino", "postgres", "bigquery"])
 def test_the_expressions_are_not_those_of_one_engine(engine: str) -> None:
-    table = ibis.table({"user_id": "string", "timestamp": "timestamp", "value": "float64"}, name="purchases")
+    columns = {"user_id": "string", "timestamp": "timestamp", "value": "float64", "bought": "boolean"}
+    table = ibis.table(columns, name="purchases")
     sql = ibis.to_sql(build_expression(table, CUT), dialect=engine)
     assert all(name in sql for name in FEATURES)

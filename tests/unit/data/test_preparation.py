@@ -49,9 +49,9 @@ def test_events_get_pseudonyms_a_split_and_a_half() -> None:
 
 def test_rows_after_the_end_are_quarantined_without_user_ids() -> None:
     task = Preparation("events", PARAMS, PRIVATE, KEY)
-    quarantine = task(orders(("ann", "2026-10-01", "1"), ("ann@example.org", "2026-01-01", "-7"))).quarantine
-    assert quarantine["reason"].tolist() == ["timestamp: not before prepare.events.end", "value: negative"]
-    assert quarantine["value"].tolist() == ["1", "-7"]
+    quarantine = task(orders(("ann", "2026-10-01", "1"), ("ann@example.org", "2026-01-01", "7x"))).quarantine
+    assert quarantine["reason"].tolist() == ["timestamp: not before prepare.events.end", "value: not a number"]
+    assert quarantine["value"].tolist() == ["1", "7x"]
     assert quarantine["user_id"].tolist() == [privacy.pseudonymise(user, KEY) for user in ("ann", "ann@example.org")]
 
 

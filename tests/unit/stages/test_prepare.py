@@ -191,7 +191,7 @@ def test_one_category_only_is_accepted_with_a_warning(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"value": "-5"}, "value: negative (3)"),
+        ({"value": "five"}, "value: not a number (3)"),
         ({"timestamp": "2030-01-01"}, "timestamp: not before prepare.events.end (3)"),
         ({"timestamp": "15/02/2026"}, "timestamp: not a date of the expected format (3)"),
         ({"user_id": ""}, "user_id: missing (3)"),
@@ -217,8 +217,8 @@ def test_a_duplicate_id_is_quarantined(bench: Bench) -> None:
 
 
 def test_all_rows_quarantined_is_an_error_at_any_rate(bench: Bench) -> None:
-    bench.raw("events", orders(value="-1"))
-    with pytest.raises(DataError, match=r"events: no row is left of 20: value: negative \(20\)"):
+    bench.raw("events", orders(value="one"))
+    with pytest.raises(DataError, match=r"events: no row is left of 20: value: not a number \(20\)"):
         bench.run(PARAMS.model_copy(update={"max_quarantine_rate": 1.0}))
     assert bench.left() == []
 
@@ -250,7 +250,7 @@ def test_published_data_has_the_published_key(bench: Bench) -> None:
 
 def test_no_user_id_is_left_anywhere(bench: Bench) -> None:
     users = [f"somebody{i}@example.org" for i in range(20)]
-    bench.raw("events", orders(user_id=users, value=["-1", *["1"] * 19], phone="+49"))
+    bench.raw("events", orders(user_id=users, value=["one", *["1"] * 19], phone="+49"))
     bench.run()
     for path in bench.outputs.events.rglob("*"):
         text = path.read_text() if path.suffix == ".json" else pd.read_parquet(path).to_csv()

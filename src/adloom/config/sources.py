@@ -34,7 +34,9 @@ class Source(ValueFormat):
         None, description="File format; catalogue entries have their own."
     )
     columns: dict[str, str] = Field(
-        {}, description="Contract column (or ctx_<name>, for an impression's context): column in the source."
+        {},
+        description="Contract column, ctx_<name> of an impression, or attr_<name> of a creative: column in the source, "
+        "or $file, $folder, $path of the row's file.",
     )
     constants: dict[str, Constant] = Field({}, description="Contract column: a constant value for every row.")
     separator: str = Field(

@@ -34,6 +34,7 @@ RAW_TABLE = "rows_unchecked"  # what ingest writes and prepare reads
 PARSE_ERROR = "broken_line"  # column of raw tables: why a line could not be parsed, else missing
 PLACE = "broken_line_place"  # column of raw tables: file and number of a broken line
 FAULT_COLUMNS = frozenset({PARSE_ERROR, PLACE})
+ATTRIBUTE_PREFIX = "attr_"  # of a creative's attributes
 USER_KEY = "user_key"  # column of raw tables: fingerprint of the key that made the row's user_id a pseudonym
 
 
@@ -52,6 +53,7 @@ class Contract:
 
     columns: Mapping[str, Column]
     key: str | None = None
+    prefix: str = ""  # of text columns that a source may add
 
     @property
     def has_users(self) -> bool:
@@ -59,31 +61,30 @@ class Contract:
         return "user_id" in self.columns
 
     def select_columns(self, columns: pd.Index) -> list[str]:
-        """Return a source's columns that belong to the contract, with the context of impressions."""
-        context_columns = [c for c in columns if _is_context_column(c)] if "placement" in self.columns else []
-        return [*self.columns, *sorted(context_columns)]
+        """Return a source's columns that belong to the contract, with those of its prefix."""
+        return [*self.columns, *sorted(name for name in columns if self.prefix and _has_prefix(name, self.prefix))]
 
     def reject_unknown(self, names: Iterable[str], label: str) -> None:
         """Raise ConfigError for a name that is no column of the contract."""
-        known = [*self.columns, *([f"{PREFIX}…"] if "placement" in self.columns else [])]
+        known = [*self.columns, *([f"{self.prefix}…"] if self.prefix else [])]
         for name in names:
             if name not in self.select_columns(pd.Index([name])):
                 raise ConfigError(f"{label}: {name} is no column of the table; expected {', '.join(known)}")
 
     def require_columns(self, columns: pd.Index, label: str) -> None:
-        """Raise DataError for a missing column or too many context columns."""
+        """Raise DataError for a missing column or too many columns of the prefix."""
         missing = [name for name, c in self.columns.items() if c.required and name not in columns and name != self.key]
         if missing:
             raise DataError(
                 f"{label}: no column for {', '.join(missing)}; the source has {', '.join(map(str, columns))}; "
                 "name it under `columns` or set it under `constants`"
             )
-        if (context := len(self.select_columns(columns)) - len(self.columns)) > MAX_COLUMNS:
-            raise DataError(f"{label}: {context} columns {PREFIX}…, expected at most {MAX_COLUMNS}; leave some out")
+        if (added := len(self.select_columns(columns)) - len(self.columns)) > MAX_COLUMNS:
+            raise DataError(f"{label}: {added} columns {self.prefix}…, expected at most {MAX_COLUMNS}; leave some out")
 
 
-def _is_context_column(column: str) -> bool:
-    name = column.removeprefix(PREFIX)
+def _has_prefix(column: str, prefix: str) -> bool:
+    name = column.removeprefix(prefix)
     return name != column and 0 < len(name) <= MAX_LENGTH and re.search(NAME, name) is not None
 
 
@@ -97,6 +98,7 @@ CONTRACTS: Mapping[str, Contract] = {
             "image": Column(PICTURE, "The picture; PNG bytes once it is prepared."),
         },
         key="creative_id",
+        prefix=ATTRIBUTE_PREFIX,
     ),
     "copy": Contract(
         {
@@ -136,6 +138,7 @@ CONTRACTS: Mapping[str, Contract] = {
             USER_KEY: Column(TEXT, USER_KEY_MEANING, required=False),
         },
         key="impression_id",
+        prefix=PREFIX,
     ),
 }
 

@@ -42,7 +42,7 @@ def reduce_picture(image: bytes) -> ReducedPicture:
         if re.match(signature, image, re.DOTALL):
             try:
                 return reducer(image)
-            except (struct.error, IndexError):
+            except (struct.error, IndexError, ValueError):
                 raise PictureError(DAMAGED) from None
     raise PictureError("image: not a picture")
 

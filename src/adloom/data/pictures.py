@@ -3,14 +3,15 @@
 import io
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from adloom.arrays import UInt8Array
-from adloom.data.picture_files import DAMAGED, MAX_EXIF, PictureError, ReducedPicture, read_orientation, reduce_picture
+from adloom.data.picture_files import DAMAGED, MAX_EXIF, PictureError, read_orientation, reduce_picture
 
 SIZES = (28, 32, 64, 128)
 GREY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "F"})
@@ -29,7 +30,8 @@ TRANSPOSE_BY_ORIENTATION = {  # makes the picture upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError)  # raised for damaged files, by format
+MAX_ASPECT = 20  # times one side may be as long as the other; a longer strip shows nothing once it is a square
+TOO_LONG = f"image: one side is more than {MAX_ASPECT} times the other"
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ class PictureFormat:
 
 def read_header(image: object, max_pixels: int) -> PictureHeader:
     """Read a picture's header. Raises PictureError when it is missing, unreadable or too large."""
-    picture = _open_checked(image, max_pixels)
+    with _translate_errors():
+        picture = _open_checked(image, max_pixels)
     return PictureHeader(picture.width, picture.height, 1 if picture.mode in GREY_MODES else 3)
 
 
@@ -77,25 +80,22 @@ def convert(image: object, target: PictureFormat, max_pixels: int) -> tuple[byte
 
     Return PNG bytes without metadata and pixels (size, size, channels). Raises PictureError when it is damaged or slow.
     """
-    pixels, is_unchanged = _decode(image, target, max_pixels)
+    with _translate_errors():
+        pixels, is_unchanged = _decode(image, target, max_pixels)
     return image if isinstance(image, bytes) and is_unchanged and _is_minimal_png(image) else encode_png(pixels), pixels
 
 
 def decode(image: object, target: PictureFormat, max_pixels: int) -> UInt8Array:
     """Return the pixels (size, size, channels) of `convert`. Raises as `convert` does."""
-    return _decode(image, target, max_pixels)[0]
+    with _translate_errors():
+        return _decode(image, target, max_pixels)[0]
 
 
 def _decode(image: object, target: PictureFormat, max_pixels: int) -> tuple[UInt8Array, bool]:
     """Return pixels (size, size, channels), and whether they are the file's own."""
     picture = _open_checked(image, max_pixels)
     picture.draft(None, (DRAFT * target.size, DRAFT * target.size))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about truncated metadata
-            picture.load()
-    except PILLOW_ERRORS:
-        raise PictureError(DAMAGED) from None
+    picture.load()
     square = _flatten(picture, "L" if target.channels == 1 else "RGB")
     if square.size != (target.size, target.size):
         white = 255 if target.channels == 1 else (255, 255, 255)
@@ -121,9 +121,11 @@ def _open_checked(image: object, max_pixels: int) -> Image.Image:
     if not isinstance(image, bytes) or not image:
         raise PictureError("image: not a picture" if isinstance(image, str) else "image: missing")
     reduced = reduce_picture(image)
-    picture = _open_with_pillow(reduced)
+    picture = Image.open(io.BytesIO(reduced.data), formats=[reduced.format])
     if picture.width * picture.height > max_pixels:
         raise PictureError(TOO_LARGE)
+    if max(picture.size) > MAX_ASPECT * min(picture.size):
+        raise PictureError(TOO_LONG)
     milliseconds = (reduced.nanoseconds + picture.width * picture.height * _nanoseconds_per_pixel(picture)) / 1e6
     if milliseconds > MAX_MILLISECONDS:
         raise PictureError(TOO_SLOW)
@@ -132,17 +134,20 @@ def _open_checked(image: object, max_pixels: int) -> Image.Image:
     return picture
 
 
-def _open_with_pillow(reduced: ReducedPicture) -> Image.Image:
-    """Open a picture as its reduced format; Pillow's own limit is above every max_pixels."""
+@contextmanager
+def _translate_errors() -> Iterator[None]:
+    """Raise PictureError for whatever a decoder raises about one file. Pillow's limit is above every max_pixels."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about sizes, which the caller checks, and metadata
-            return Image.open(io.BytesIO(reduced.data), formats=[reduced.format])
+            warnings.simplefilter("ignore")  # about sizes, which are checked, and metadata
+            yield
+    except (PictureError, MemoryError):
+        raise
     except Image.DecompressionBombError:
         raise PictureError(TOO_LARGE) from None
     except UnidentifiedImageError:
         raise PictureError("image: not a picture") from None
-    except PILLOW_ERRORS:
+    except Exception:  # noqa: BLE001 - decoders raise nearly everything
         raise PictureError(DAMAGED) from None
 
 

@@ -53,6 +53,7 @@ class Preparation:
     quality: Quality = field(init=False)
     _duplicate_keys: DuplicateFinder = field(default_factory=DuplicateFinder)
     _duplicate_contents: DuplicateFinder = field(default_factory=DuplicateFinder)
+    _duplicate_categories: DuplicateFinder = field(default_factory=DuplicateFinder)  # of contents with their category
 
     def __post_init__(self) -> None:
         self.quality = Quality(self.table, self.source.warnings)
@@ -117,7 +118,11 @@ class Preparation:
     ) -> PreparedChunk:
         valid = reasons == ""
         valid_rows = rows[valid].reset_index(drop=True)
-        self.quality.duplicates += int(self._duplicate_contents(contents[valid]).sum())
+        repeated = self._duplicate_contents(contents[valid])
+        self.quality.duplicates += int(repeated.sum())
+        if self.table == "creatives":
+            same = self._duplicate_categories(contents[valid].astype("str") + " " + rows.loc[valid, "category"])
+            self.quality.add_recategorised(rows.loc[valid & repeated & ~same, "creative_id"])
         self.quality.count_valid(valid_rows)
         self.quality.quarantined.update(count_values(reasons[~valid]))
         return PreparedChunk(valid_rows, self._quarantine(raw, rows[~valid], reasons[~valid]))

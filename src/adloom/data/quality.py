@@ -10,6 +10,7 @@ from adloom.data.context import REFUND
 from adloom.errors import DataError
 
 MIN_CATEGORIES = 2  # a model cannot learn from fewer
+EXAMPLES = 3  # rows that a warning names
 
 
 @dataclass
@@ -20,6 +21,8 @@ class Quality:
     source_warnings: tuple[str, ...] = ()  # about the files
     read: int = 0
     duplicates: int = 0  # valid rows that repeat an earlier row's content
+    recategorised: int = 0  # pictures that repeat one of another category
+    recategorised_ids: list[str] = field(default_factory=list)  # the first of them
     splits: Counter[str] = field(default_factory=Counter)
     categories: Counter[str] = field(default_factory=Counter)
     quarantined: Counter[str] = field(default_factory=Counter)  # by reason
@@ -45,6 +48,11 @@ class Quality:
             first, last = rows["timestamp"].min(), rows["timestamp"].max()
             self.first = min(self.first or first, first)
             self.last = max(self.last or last, last)
+
+    def add_recategorised(self, ids: pd.Series) -> None:
+        """Count pictures that repeat one of another category, and remember the first."""
+        self.recategorised += len(ids)
+        self.recategorised_ids = [*self.recategorised_ids, *ids][:EXAMPLES]
 
     def require_rows(self, max_quarantine_rate: float) -> None:
         """Raise DataError when too many rows are invalid or none is left."""
@@ -91,6 +99,9 @@ class Quality:
         notes = list(self.source_warnings)
         if self.table == "creatives" and len(self.categories) < MIN_CATEGORIES:
             notes.append(f"one category only ({next(iter(self.categories), '')}): no model can tell categories apart")
+        if self.recategorised:
+            examples = ", ".join(self.recategorised_ids)
+            notes.append(f"{self.recategorised} pictures repeat one of another category, such as {examples}")
         if self.first is not None and len(self.splits) < 2:
             notes.append(f"every row is in {next(iter(self.splits))}: prepare.{self.table}.holdout_start cuts nothing")
         return notes

@@ -12,7 +12,7 @@ from tests.support.raw_tables import EVENT, IMPRESSION, frame, reasons
 
 from adloom.data import contracts
 from adloom.data.contracts import CONTRACTS
-from adloom.errors import DataError
+from adloom.errors import ConfigError, DataError
 
 
 @pytest.mark.parametrize(
@@ -151,3 +151,14 @@ def test_any_text_is_a_valid_row_or_has_a_reason(values: list[dict[str, str | No
     assert len(rows) == len(values)
     assert valid[["user_id", "timestamp", "event"]].notna().all(axis=None)
     assert not (valid[["quantity", "value"]] < 0).any(axis=None)
+
+
+def test_attributes_of_creatives_are_bounded_in_number_and_length() -> None:
+    contract = CONTRACTS["creatives"]
+    contract.reject_unknown(["attr_colour", f"attr_{'a' * 64}"], "ingest.creatives")
+    for name in ("attr_", f"attr_{'a' * 65}", "ctx_device", "colour"):
+        with pytest.raises(ConfigError, match="expected creative_id, category, image, attr_…"):
+            contract.reject_unknown([name], "ingest.creatives")
+    columns = [*contract.columns, *(f"attr_{number}" for number in range(257))]
+    with pytest.raises(DataError, match="257 columns attr_…, expected at most 256"):
+        contract.require_columns(pd.Index(columns), "pics")

@@ -1,5 +1,6 @@
 """Pictures: headers, broken files, and one kind of PNG for every picture."""
 
+import contextlib
 import io
 import struct
 import zlib
@@ -35,6 +36,10 @@ def bomb(width: int, height: int) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     pixels = zlib.compress(b"\0" * 100)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def bring_bytes(image: bytes) -> np.ndarray:
+    return pictures.convert(image, COLOUR, MAX_PIXELS)[1]
 
 
 def bring(picture: Image.Image, form: PictureFormat = COLOUR) -> np.ndarray:
@@ -75,6 +80,8 @@ def test_the_form_of_a_table_is_its_most_common_size_and_grey_only_when_all_are(
         (bomb(10_000, 10_000), "image: more pixels than prepare.max_pixels"),  # Pillow warns
         (bomb(60_000, 60_000), "image: more pixels than prepare.max_pixels"),  # Pillow refuses
         (bomb(1000, 1000), "image: truncated or damaged"),  # as large as allowed, and without its pixels
+        (bomb(1000, 49), "image: one side is more than 20 times the other"),
+        (bomb(49, 1000), "image: one side is more than 20 times the other"),
     ],
 )
 def test_an_unusable_picture_has_a_reason(image: object, reason: str) -> None:
@@ -98,6 +105,37 @@ def test_any_bytes_are_a_picture_or_a_reason(image: bytes) -> None:
     for start in (b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"GIF89a", b"BM"):
         with pytest.raises(PictureError):
             pictures.convert(start + image, GREY, MAX_PIXELS)
+
+
+@pytest.fixture(scope="module")
+def with_metadata() -> dict[str, bytes]:
+    """A picture of every format, with EXIF where it has some."""
+    exif, noise = Image.Exif(), np.random.default_rng(7).integers(0, 255, (40, 60, 3), np.uint8)
+    exif[0x0112], exif[0x010E] = 6, "where it was taken"
+    picture = Image.fromarray(noise)
+    files = {kind: saved(picture, kind, exif=exif) for kind in ("PNG", "JPEG", "WEBP", "TIFF")}
+    palette, progressive = saved(picture.convert("P")), saved(picture, "JPEG", progressive=True)
+    return {**files, "palette": palette, "progressive": progressive, "GIF": saved(picture, "GIF")}
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "palette", "progressive", "GIF"])
+@given(changes=st.lists(st.tuples(st.integers(0, 400), st.binary(min_size=1, max_size=4)), min_size=1, max_size=9))
+def test_broken_metadata_and_headers_break_one_picture(
+    with_metadata: dict[str, bytes], kind: str, changes: list[tuple[int, bytes]]
+) -> None:
+    broken = bytearray(with_metadata[kind])
+    for at, content in changes:
+        broken[at : at + len(content)] = content
+    for use in (lambda image: pictures.read_header(image, MAX_PIXELS), bring_bytes):
+        with contextlib.suppress(PictureError):
+            use(bytes(broken))
+
+
+def test_a_jpeg_without_components_is_damaged() -> None:
+    whole = saved(Image.new("RGB", (28, 28)), "JPEG")
+    at = whole.index(b"\xff\xc0") + 9
+    with pytest.raises(PictureError, match="truncated or damaged"):
+        bring_bytes(whole[:at] + b"\0" + whole[at + 1 :])
 
 
 @given(arrays.arrays(np.uint8, (28, 28, 1)))

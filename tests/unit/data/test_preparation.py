@@ -175,6 +175,22 @@ def test_the_same_picture_in_another_file_is_one_split_and_a_duplicate() -> None
     assert task.quality.duplicates == 2
 
 
+def test_pictures_in_two_categories_are_counted_over_chunks() -> None:
+    task = Preparation("creatives", PARAMS, PRIVATE, KEY, picture_format=PictureFormat(28, 3))
+    for number, (categories, images) in enumerate([("aab", (1, 1, 2)), ("bcc", (1, 1, 2))]):
+        rows = creatives(*map(png, images))
+        task(rows.assign(creative_id=[f"{number}-{row}" for row in range(3)], category=list(categories)))
+    assert task.quality.recategorised_ids == ["1-0", "1-1", "1-2"]
+    assert task.quality.recategorised == 3
+
+
+def test_attributes_of_creatives_are_kept_as_text() -> None:
+    task = Preparation("creatives", PARAMS, PRIVATE, KEY, picture_format=PictureFormat(28, 3))
+    rows = task(creatives(png(1)).assign(attr_colour="red", colour="blue")).rows
+    assert rows["attr_colour"].tolist() == ["red"]
+    assert "colour" not in rows
+
+
 def test_pictures_that_cannot_be_used_have_a_reason_and_are_not_kept_twice() -> None:
     task = Preparation("creatives", PARAMS, PRIVATE, KEY, picture_format=PictureFormat(28, 1))
     checked = task(creatives(png(1), None, b"text", png(2)[:50]))

@@ -56,3 +56,12 @@ def test_one_category_only_and_a_cut_that_cuts_nothing_are_worth_a_warning() -> 
     events = Quality("events")
     events.count_valid(valid_rows("calibration").assign(timestamp=pd.Timestamp("2026-01-01", tz="UTC")))
     assert events.warnings() == ["every row is in calibration: prepare.events.holdout_start cuts nothing"]
+
+
+def test_warnings_of_the_source_and_of_pictures_in_two_categories_are_shown() -> None:
+    quality = Quality("creatives", ("left out as no data: README.md",), categories=Counter(hats=4, shoes=1))
+    quality.add_recategorised(pd.Series([], dtype="str"))
+    assert quality.warnings() == ["left out as no data: README.md"]
+    for ids in (["a", "b"], ["c", "d"]):
+        quality.add_recategorised(pd.Series(ids))
+    assert quality.warnings()[1:] == ["4 pictures repeat one of another category, such as a, b, c"]

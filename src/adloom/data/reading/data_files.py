@@ -88,12 +88,14 @@ def find_copies(contents: Mapping[str, Hashable], source: Source) -> list[str]:
 
     Raises DataError for a copy that its name marks as one, such as `a (1).csv`.
     """
-    same_content, same_name = defaultdict(list), defaultdict(list)
+    same_content: dict[Hashable, list[str]] = defaultdict(list)
+    same_name: dict[str, list[str]] = defaultdict(list)
     if source.format not in TABULAR:
         return []
     contents = {path: content for path, content in contents.items() if is_of_format(path, source)}
     for path, content in contents.items():
-        same_content[content].append(path)
+        partitions = tuple(folder for folder in path.split("/")[:-1] if "=" in folder)
+        same_content[content, partitions].append(path)
         same_name[_remove_copy_marks(path)].append(path)
     for original, *copies in (sorted(paths, key=len) for paths in same_name.values()):
         if copy := next((path for path in copies if contents[path] == contents[original]), None):

@@ -30,7 +30,7 @@ from adloom.policy.ope import estimators
 from adloom.policy.ope.estimate import Estimate
 from adloom.policy.ope.log_evaluation import LogColumns, evaluate_log
 from adloom.policy.ope.promotion_test import decide_lift
-from adloom.policy.ope.reward_model import Rates, cross_fit
+from adloom.policy.ope.reward_model import CrossFit, Rates, cross_fit
 from adloom.policy.simulator import Config, Log, World
 
 ROWS = 10_000
@@ -76,12 +76,16 @@ def create_target_policies(world: World, logging: AnyArray, rng: np.random.Gener
     }
 
 
-def compute_estimates(log: Log, probabilities: AnyArray, predicted: AnyArray) -> dict[str, Estimate]:
-    target = probabilities[np.arange(len(log.action)), log.action]
+def compute_estimates(log: Log, probabilities: AnyArray, predicted: CrossFit) -> dict[str, Estimate]:
+    rows, actions = probabilities.shape
+    target = probabilities[np.arange(rows), log.action]
+    expected = sum(probabilities[:, a] * predicted.predict(np.full(rows, a)) for a in range(actions))
     return {
         "ips": estimators.ips(log.reward, log.propensity, target),
         "snips": estimators.snips(log.reward, log.propensity, target),
-        "dr": estimators.doubly_robust(log.reward, log.propensity, log.action, probabilities, predicted),
+        "dr": estimators.doubly_robust(
+            log.reward, log.propensity, target, predicted.predict(log.action), np.asarray(expected)
+        ),
     }
 
 
@@ -104,7 +108,7 @@ def measure_log(task: tuple[float, str, int, int]) -> AnyArray:
     logging = create_logging_policies(world, rng)[name]
     log = world.log(lambda contexts: contexts.look_up(logging), rows)
     cell = log.contexts.segment * world.config.placements + log.contexts.placement
-    predicted = cross_fit(Rates(cell, log.action, log.reward, world.config.creatives), rows, world.config.creatives)
+    predicted = cross_fit(Rates(cell, log.action, log.reward, world.config.creatives))
     result = []
     for policy in create_target_policies(world, logging, rng).values():
         probabilities = log.contexts.look_up(policy)

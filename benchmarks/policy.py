@@ -20,11 +20,11 @@ from sklearn.linear_model import LogisticRegression
 from adloom.arrays import Int64Array
 from adloom.config.params import TrainPolicy
 from adloom.policy import fit, impressions, model_selection, models
-from adloom.policy.batch import compute_probabilities
 from adloom.policy.feature_space import FeatureSpace
 from adloom.policy.impressions import Impressions
 from adloom.policy.model_selection import Candidate, Periods
 from adloom.policy.models import Categories
+from adloom.policy.ope.reward_model import cross_fit
 from adloom.policy.scorer import Policy
 from adloom.policy.simulator import Config, World
 from adloom.storage import parquet
@@ -44,7 +44,7 @@ def fit_regression(data: Impressions, penalty: float) -> Policy:
 
 def fit_weighted_regression(data: Impressions, penalty: float) -> Policy:
     """Fit the regression with importance-weighted rows."""
-    counts = np.array([len(offered) for offered in data.sets])[data.offered]
+    counts = np.diff(data.sets.starts)[data.offered]
     weight = np.minimum(1 / (data.propensity * counts), MAX_WEIGHT)
     design = fit.Design(FeatureSpace.from_impressions(data), Categories(), data.creatives)
     result = LogisticRegression(C=penalty, tol=1e-6, max_iter=1000)
@@ -60,7 +60,7 @@ def fit_vowpal(kind: str) -> Fit:
 
         engine = Workspace(f"--cb_adf --cb_type {kind} --noconstant -b 22 --quiet -l {rate}")
         space = FeatureSpace.from_impressions(data)
-        rows, width = space.row_indices(data.context), len(data.creatives)
+        rows, width = space.row_indices(data), len(data.creatives)
         for example in to_examples(data, space, rows):
             engine.learn(example)
         sizes = [len(values) + 1 for values in space.values]
@@ -101,15 +101,15 @@ ENGINES: dict[str, tuple[Fit, tuple[float, ...]]] = {
 
 def select_candidate(periods: Periods, train: Fit, settings: tuple[float, ...]) -> Candidate:
     """Return the setting and temperature with the highest lower end on the last third."""
-    predicted = model_selection.predict_click_rates(periods.late, PARAMS.seed)
+    log = model_selection.to_log(periods.late)
+    predicted = cross_fit(log.rates, seed=PARAMS.seed, clusters=log.clusters)
     result = []
     for value in settings:
         policy = train(periods.early, value)
         for temperature in PARAMS.temperatures:
-            shown = compute_probabilities(replace(policy, temperature=temperature), periods.late)
-            result.append(
-                Candidate("", temperature, value, model_selection.estimate_value(periods.late, shown, predicted))
-            )
+            policy = replace(policy, temperature=temperature)
+            estimate = model_selection.estimate_value(policy, periods.late, log, predicted)
+            result.append(Candidate("", temperature, value, estimate))
     reliable = [candidate for candidate in result if candidate.value.trustworthy] or result[:1]
     return max(reliable, key=lambda candidate: candidate.value.low)
 
@@ -132,7 +132,7 @@ def simulate(rate: float, seed: int) -> tuple[World, Periods]:
     odds = np.exp(np.random.default_rng(seed).normal(0, 1, world.rates.shape))  # of a random policy
     table = 0.9 * odds / odds.sum(2, keepdims=True) + 0.1 / odds.shape[2]
     frame = world.log(lambda contexts: contexts.look_up(table), ROWS).frame()
-    data, _ = impressions.read_impressions(frame, [None] * len(frame), timedelta(hours=PARAMS.maturity_hours))
+    data, _ = impressions.read_impressions(lambda _: [frame], timedelta(hours=PARAMS.maturity_hours))
     return world, Periods.split(data)
 
 
@@ -155,7 +155,7 @@ def print_simulator() -> None:
 
 def print_open_bandit(folder: Path) -> None:
     rows = parquet.read(folder, "calibration")
-    data, _ = impressions.read_impressions(rows, [None] * len(rows), timedelta(hours=1))
+    data, _ = impressions.read_impressions(lambda _: [rows], timedelta(hours=1))
     periods = Periods.split(data)
     late = periods.late
     print(f"\nOpen Bandit, last third of calibration: {len(late):,} impressions, {late.clicked.sum():.0f} clicks, "

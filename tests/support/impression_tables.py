@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from adloom.arrays import AnyArray
 from adloom.data import contracts
-from adloom.policy.impressions import Impressions, read_impressions
+from adloom.policy.batch import score_batches
+from adloom.policy.impressions import ExclusionCounts, Impressions, read_impressions
 from adloom.policy.models import Categories
+from adloom.policy.scorer import Policy
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
 
@@ -45,8 +48,22 @@ NO_MATURITY = timedelta(0)
 
 
 def read_frame(**columns: Any) -> Impressions:
-    rows = impressions_frame(**columns)
-    return read_impressions(rows, [None] * len(rows), NO_MATURITY)[0]
+    return read_rows(impressions_frame(**columns))[0]
+
+
+def read_rows(rows: pd.DataFrame, maturity: timedelta = NO_MATURITY) -> tuple[Impressions, ExclusionCounts]:
+    """Return a prepared table as arrays."""
+    return read_impressions(lambda columns: [rows], maturity)
+
+
+def dense_probabilities(policy: Policy, data: Impressions) -> AnyArray:
+    """Return each creative's probability in each row (rows, creatives)."""
+    result = np.zeros((len(data), len(data.creatives)))
+    for batch in score_batches(policy, data, np.zeros(len(data), np.int64)):
+        for row, context in zip(batch.rows, batch.context, strict=True):
+            part = slice(batch.starts[context], batch.starts[context + 1])
+            result[row, batch.action[part]] = batch.probability[part]
+    return result
 
 
 def repeat_impressions(shown: dict[tuple[str, str], tuple[int, int]]) -> Impressions:

@@ -26,6 +26,7 @@ from adloom.data.values import (
     TEXT,
     TIME,
     USER_ID,
+    WEIGHT,
     ColumnType,
 )
 from adloom.errors import ConfigError, DataError
@@ -134,6 +135,7 @@ CONTRACTS: Mapping[str, Contract] = {
             "decision_id": Column(TEXT, "Decision in the decision log.", required=False),
             "conversions": Column(COUNT, "Number of conversions.", required=False),
             "value": Column(NUMBER, "Sum of their values, in one currency.", required=False),
+            "weight": Column(WEIGHT, "Number of impressions that the row stands for; 1 without.", required=False),
             "outcome_at": Column(TIME, "When the first click or conversion came.", required=False),
             USER_KEY: Column(TEXT, USER_KEY_MEANING, required=False),
         },

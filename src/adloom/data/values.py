@@ -146,6 +146,7 @@ PICTURE = ColumnType("object", _parse_text, "not a picture")
 SIGNED_NUMBER = ColumnType("float64", parse_number, "not a number", explain=explain_number)
 NUMBER = ColumnType("float64", parse_number, "not a number", (NOT_NEGATIVE,), explain_number)
 COUNT = ColumnType("Int64", _parse_count, "not a whole number", (NOT_NEGATIVE,), explain_number)
+WEIGHT = ColumnType("Int64", _parse_count, "not a whole number", (pa.Check.ge(1, error="below 1"),), explain_number)
 SHARE = ColumnType(
     "float64",
     parse_number,

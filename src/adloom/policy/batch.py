@@ -1,27 +1,52 @@
 """Probabilities of many impressions at once, from the scorer's arrays."""
 
+from collections.abc import Iterator
+from itertools import pairwise
+
 import numpy as np
 
-from adloom.arrays import Float64Array
+from adloom.arrays import AnyArray, Float64Array, Int64Array, IntegerArray
 from adloom.policy.feature_space import FeatureSpace
 from adloom.policy.impressions import Impressions
+from adloom.policy.ope.terms import ProbabilityBatch
+from adloom.policy.row_groups import group_rows
 from adloom.policy.scorer import Policy, softmax
 
+MAX_CANDIDATES = 2**19  # scored at once
 
-def compute_probabilities(policy: Policy, data: Impressions) -> Float64Array:
-    """Return each creative's probability in each row (rows, creatives)."""
+
+def score_batches(policy: Policy, data: Impressions, cell: IntegerArray) -> Iterator[ProbabilityBatch]:
+    """
+    Yield the policy's probabilities by distinct context, in batches of bounded memory.
+
+    Rows of one context have the same candidates, features and `cell` (rows,).
+    """
+    features = FeatureSpace(policy.features, policy.values).row_indices(data)
+    group, first = group_rows([data.offered, cell, *features])
+    order = np.argsort(group, kind="stable")  # rows by context
+    ends = np.concatenate([[0], np.cumsum(np.bincount(group))])
+    for start, end in _split_evenly(np.diff(data.sets.starts)[data.offered[first]]):
+        contexts, rows = first[start:end], order[ends[start] : ends[end]]
+        starts, action = data.sets.gather(data.offered[contexts])
+        score = _score(policy, data.creatives, [row[contexts] for row in features], np.diff(starts), action)
+        chances = softmax(score, np.diff(starts), policy.temperature, policy.floor)
+        yield ProbabilityBatch(rows, group[rows] - start, starts, action, chances)
+
+
+def _split_evenly(sizes: Int64Array) -> Iterator[tuple[int, int]]:
+    """Yield ranges of contexts with about MAX_CANDIDATES candidates."""
+    part = np.cumsum(sizes) // MAX_CANDIDATES
+    bounds = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(sizes)]
+    yield from pairwise(bounds)
+
+
+def _score(
+    policy: Policy, creatives: tuple[str, ...], rows: list[Int64Array], sizes: Int64Array, action: IntegerArray
+) -> Float64Array:
+    """Return the scores of contexts with `sizes` candidates (candidates,); rows are the features' (contexts,)."""
     known = {creative: i for i, creative in enumerate(policy.creatives)}
-    index = np.array([known.get(creative, -1) for creative in data.creatives], np.int64)
-    rows = FeatureSpace(policy.features, policy.values).row_indices(data.context)
-    result = np.zeros((len(data), len(data.creatives)))
-    order = np.argsort(data.offered, kind="stable")
-    for group in np.split(order, np.flatnonzero(np.diff(data.offered[order])) + 1):
-        offered = data.sets[data.offered[group[0]]]
-        column = index[offered]
-        score = np.where(column < 0, policy.prior[-1], policy.bias[column]).astype(float)[None].repeat(len(group), 0)
-        for row, weights in zip(rows, policy.weights, strict=True):
-            score += np.where(column < 0, 0.0, weights[np.ix_(row[group], column)])
-        counts = [len(offered)] * len(group)
-        chances = softmax(score.ravel(), counts, policy.temperature, policy.floor)
-        result[np.ix_(group, offered)] = chances.reshape(score.shape)
-    return result
+    column = np.array([known.get(creative, -1) for creative in creatives], np.int64)[action]
+    score: AnyArray = np.where(column < 0, policy.prior[-1], policy.bias[column]).astype(float)
+    for row, weights in zip(rows, policy.weights, strict=True):
+        score += np.where(column < 0, 0.0, weights[row.repeat(sizes), column])
+    return score

@@ -5,19 +5,19 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from adloom.arrays import Float64Array
+from adloom.arrays import Float64Array, Int32Array
 from adloom.config.params import TrainPolicy
 from adloom.evaluation.metric import Comparison, Evaluation, Figure, Metric, Sample, Section, Table
 from adloom.evaluation.statistics import mean
 from adloom.policy import figures, model_selection
-from adloom.policy.batch import compute_probabilities
 from adloom.policy.impressions import ExclusionCounts, Impressions
 from adloom.policy.models import Categories
+from adloom.policy.ope.clusters import Clusters
 from adloom.policy.ope.estimate import Estimate
-from adloom.policy.ope.log_evaluation import LogColumns, LogEvaluation, evaluate_log
+from adloom.policy.ope.log_evaluation import LogEvaluation, estimate_all
 from adloom.policy.ope.promotion_test import decide_lift
+from adloom.policy.ope.reward_model import cross_fit
 from adloom.policy.scorer import Policy
 
 Card = Mapping[str, Any]
@@ -30,48 +30,47 @@ def evaluate(
     policy: Policy, calibration: Impressions, holdout: Impressions, excluded: ExclusionCounts, card: Card
 ) -> Evaluation:
     """Evaluate a policy and the refitted rival models of its card on the holdout period."""
-    shown = compute_probabilities(policy, holdout)
-    value = estimate_value(holdout, shown)
+    value = estimate_value(policy, holdout)
     rivals = _estimate_rivals(calibration, holdout, policy, card)
-    sections = [*_build_sections(holdout, shown, value, rivals), _exclusions_table(holdout, excluded)]
-    target = shown[np.arange(len(holdout)), holdout.shown]
+    sections = [*_build_sections(holdout, value, rivals), _exclusions_table(holdout, excluded)]
+    rows = (holdout.clicked, holdout.propensity, holdout.weight, holdout.user)
     samples, log = (
-        {RATE: Sample((holdout.clicked, holdout.propensity, chances), _weighted_click_rate, "share", _compare)}
-        for chances in (target, holdout.propensity)
+        {RATE: Sample((*rows, chances), _weighted_click_rate, "share", _compare)}
+        for chances in (value.terms.target, holdout.propensity)
     )
     return Evaluation(_build_metrics(value, holdout, excluded), samples, sections, baseline=log)
 
 
-def estimate_value(data: Impressions, shown: Float64Array) -> LogEvaluation:
-    """Estimate the value of probabilities (rows, creatives) on impressions."""
-    context = tuple(name for name in ("placement", "segment") if name in data.context)
-    frame = pd.DataFrame(
-        {
-            "creative_id": np.array(data.creatives)[data.shown],
-            "clicked": data.clicked,
-            "propensity": data.propensity,
-            **{name: data.context[name] for name in context},
-        }
-    )
-    columns = LogColumns("creative_id", "clicked", "propensity", context, "placement")
-    return evaluate_log(frame, columns, lambda rows, actions: shown, data.creatives)
+def estimate_value(policy: Policy, data: Impressions) -> LogEvaluation:
+    """Estimate the value of a policy on impressions."""
+    log = model_selection.to_log(data, [name for name in ("placement", "segment") if name in data.context])
+    predicted = cross_fit(log.rates, clusters=log.clusters)
+    return estimate_all(log, model_selection.collect_terms(policy, data, log, predicted), predicted)
 
 
 def _weighted_click_rate(
-    clicked: Float64Array, propensity: Float64Array, target: Float64Array, weights: Float64Array
+    clicked: Float64Array,
+    propensity: Float64Array,
+    weight: Float64Array,
+    user: Int32Array,
+    target: Float64Array,
+    draws: Float64Array,
 ) -> float:
-    return mean(clicked * target / propensity, weights)
+    del user
+    return mean(clicked * target / propensity, weight * draws)
 
 
 def _compare(candidate: Sample, rival: Sample, margin: float) -> Comparison:
     """Test whether a policy earns no less than its rival, or the log."""
-    clicked, propensity, target = candidate.columns
-    if not all(np.array_equal(a, b) for a, b in zip(candidate.columns[:2], rival.columns[:2], strict=True)):
+    *rows, target = candidate.columns
+    if not all(np.array_equal(a, b) for a, b in zip(rows, rival.columns[:-1], strict=True)):
         return Comparison(
             False, -1.0, "was measured on other impressions; compare them yourself and use `adloom promote`"
         )
-    is_log = np.array_equal(rival.columns[2], propensity)  # then a row loses at most one click
-    lift = decide_lift(clicked, propensity, target, rival.columns[2], margin, loss=1.0 if is_log else None)
+    clicked, propensity, weight, user = rows
+    champion, clusters = rival.columns[-1], Clusters(weight, user)
+    is_log = np.array_equal(champion, propensity)  # then a row loses at most one click
+    lift = decide_lift(clicked, propensity, target, champion, margin, loss=1.0 if is_log else None, clusters=clusters)
     against = "the log" if is_log else "the champion"
     return Comparison(lift.verdict == "promote", lift.low, f"against {against}: {lift.finding}")
 
@@ -80,7 +79,7 @@ def _build_metrics(value: LogEvaluation, data: Impressions, excluded: ExclusionC
     best = value.estimates["doubly_robust"]
     counts = {
         "effective_sample_size": round(best.effective_sample_size),
-        "impressions": len(data),
+        "impressions": data.count,
         "immature": excluded.immature,
         "without_propensity": excluded.without_propensity,
     }
@@ -89,8 +88,8 @@ def _build_metrics(value: LogEvaluation, data: Impressions, excluded: ExclusionC
             {RATE: _rate_metric(best)} if best.trustworthy else {}
         ),  # otherwise only the report shows it, with the reason
         "logged_click_rate": _rate_metric(value.logged),
-        "unsupported": _exact_metric(value.support.unsupported, len(data), "share"),
-        **{name: _exact_metric(count, len(data), "count") for name, count in counts.items()},
+        "unsupported": _exact_metric(value.support.unsupported, data.count, "share"),
+        **{name: _exact_metric(count, data.count, "count") for name, count in counts.items()},
     }
 
 
@@ -113,22 +112,20 @@ def _estimate_rivals(calibration: Impressions, holdout: Impressions, policy: Pol
         if i < len(policy.categories)
     }
     categories = Categories(policy.categories, category_of)
-    predicted = model_selection.predict_click_rates(holdout, trained.seed)
+    log = model_selection.to_log(holdout)
+    predicted = cross_fit(log.rates, seed=trained.seed, clusters=log.clusters)
     estimates = {}
     for model in trained.models:
         candidates = [candidate for candidate in card["candidates"] if candidate["model"] == model]
         best = max(candidates, key=lambda candidate: candidate["low"])
         fitted = model_selection.fit_model(calibration, model, categories, best["penalty"] or 0.0)
         fitted = replace(fitted, temperature=best["temperature"], floor=trained.floor)
-        estimates[f"{model}, temperature {best['temperature']:g}"] = model_selection.estimate_value(
-            holdout, compute_probabilities(fitted, holdout), predicted
-        )
+        name = f"{model}, temperature {best['temperature']:g}"
+        estimates[name] = model_selection.estimate_value(fitted, holdout, log, predicted)
     return estimates
 
 
-def _build_sections(
-    data: Impressions, shown: Float64Array, value: LogEvaluation, rivals: Mapping[str, Estimate]
-) -> list[Section]:
+def _build_sections(data: Impressions, value: LogEvaluation, rivals: Mapping[str, Estimate]) -> list[Section]:
     compared = {"the log itself": value.logged, "this policy": value.estimates["doubly_robust"], **rivals}
     return [
         Figure(
@@ -142,9 +139,9 @@ def _build_sections(
         Figure(
             "Impressions per creative",
             "Each creative's share of impressions under the policy, against its share in the log.",
-            figures.draw_shares(_logged_shares(data), shown.mean(0)),
+            figures.draw_shares(_logged_shares(data), value.terms.share),
         ),
-        _shift_table(data, shown),
+        _shift_table(data, value.terms.share),
     ]
 
 
@@ -177,11 +174,11 @@ def _table_row(name: str, estimate: Estimate) -> list[str | float | int]:
 
 
 def _logged_shares(data: Impressions) -> Float64Array:
-    return np.asarray(np.bincount(data.shown, minlength=len(data.creatives)) / len(data))
+    return np.asarray(np.bincount(data.shown, data.weight, minlength=len(data.creatives)) / data.weight.sum())
 
 
-def _shift_table(data: Impressions, shown: Float64Array) -> Table:
-    policy, log = shown.mean(0), _logged_shares(data)
+def _shift_table(data: Impressions, policy: Float64Array) -> Table:
+    log = _logged_shares(data)
     order = np.argsort(-(policy - log), kind="stable")
     chosen = [*order[:TABLE_CREATIVES], *order[TABLE_CREATIVES:][-TABLE_CREATIVES:]]
     rows: list[list[str | float | int]] = [
@@ -195,8 +192,8 @@ def _shift_table(data: Impressions, shown: Float64Array) -> Table:
 
 def _exclusions_table(data: Impressions, excluded: ExclusionCounts) -> Table:
     rows: list[list[str | float | int]] = [
-        ["counted", len(data)],
-        ["clicked", int(data.clicked.sum())],
+        ["counted", data.count],
+        ["clicked", data.clicks],
         ["too young at the end of the table", excluded.immature],
         ["clicks after the maturity, not counted", excluded.late],
         ["without a propensity", excluded.without_propensity],

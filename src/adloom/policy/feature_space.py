@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+import pandas as pd
 
-from adloom.arrays import AnyArray, Int64Array
-from adloom.policy.impressions import UNKNOWN, Impressions
+from adloom.arrays import Int64Array
+from adloom.policy.impressions import Impressions
 from adloom.policy.scorer import SEPARATOR
 
-MIN_SHARE = 0.002  # of rows; rarer values count as unknown, which limits the size of a policy
+MIN_SHARE = 0.002  # of impressions; rarer values count as unknown, which limits the size of a policy
+UNKNOWN = ""  # value of a feature with a missing column
 
 Feature = tuple[str, ...]  # columns of the context
 
@@ -28,34 +30,37 @@ class FeatureSpace:
         if features is None:
             positions = [("placement", "position")] if "position" in data.context else []
             features = (*((name,) for name in data.context if name != "position"), *positions)
-        return cls(features, tuple(_frequent_values(join_columns(data.context, feature)) for feature in features))
+        return cls(features, tuple(_frequent_values(data, feature) for feature in features))
 
-    def row_indices(self, context: Mapping[str, AnyArray]) -> list[Int64Array]:
+    def row_indices(self, data: Impressions) -> list[Int64Array]:
         """Return each context's weight row per feature (rows,)."""
-        pairs = zip(self.features, self.values, strict=True)
-        return [_value_indices(join_columns(context, feature), values) for feature, values in pairs]
+        return [_value_indices(data, *pair) for pair in zip(self.features, self.values, strict=True)]
 
 
-def join_columns(context: Mapping[str, AnyArray], feature: Feature) -> AnyArray:
-    """Return a feature's values (rows,), UNKNOWN if a column is unknown."""
+def join_columns(context: Mapping[str, pd.Categorical], feature: Feature) -> tuple[Int64Array, list[str]]:
+    """Return a feature's values as indices (rows,) into distinct ones, UNKNOWN if a column is unknown."""
     columns = [context[name] for name in feature if name in context]
     if len(columns) < len(feature):
-        return np.full(len(next(iter(context.values()))), UNKNOWN)
-    value = columns[0]
+        return np.zeros(len(next(iter(context.values()))), np.int64), [UNKNOWN]
+    code = columns[0].codes.astype(np.int64)
     for column in columns[1:]:
-        missing = (value == UNKNOWN) | (column == UNKNOWN)
-        value = np.where(missing, UNKNOWN, np.char.add(np.char.add(value, SEPARATOR), column))
-    return value
+        code = np.where((code < 0) | (column.codes < 0), -1, code * len(column.categories) + column.codes)
+    index, used = pd.factorize(code)
+    places = np.unravel_index(np.maximum(used, 0), [len(column.categories) for column in columns])
+    names = [column.categories[place] for column, place in zip(columns, places, strict=True)]
+    joined = np.array([SEPARATOR.join(parts) for parts in zip(*names, strict=True)], object)
+    joined[used < 0] = UNKNOWN
+    return index.astype(np.int64), joined.tolist()
 
 
-def _frequent_values(column: AnyArray) -> tuple[str, ...]:
-    values, counts = np.unique(column, return_counts=True)
-    frequent = counts >= MIN_SHARE * len(column)
-    return tuple(str(value) for value in values[frequent] if value != UNKNOWN)
+def _frequent_values(data: Impressions, feature: Feature) -> tuple[str, ...]:
+    index, values = join_columns(data.context, feature)
+    counts = np.bincount(index, data.weight)
+    frequent = counts >= MIN_SHARE * data.weight.sum()
+    return tuple(sorted(values[i] for i in np.flatnonzero(frequent) if values[i] != UNKNOWN))
 
 
-def _value_indices(column: AnyArray, values: tuple[str, ...]) -> Int64Array:
-    known = np.array(["", *values])
-    index = np.searchsorted(known, column)
-    is_known = known[np.minimum(index, len(values))] == column
-    return np.where(is_known, index, 0)
+def _value_indices(data: Impressions, feature: Feature, values: tuple[str, ...]) -> Int64Array:
+    index, distinct = join_columns(data.context, feature)
+    known = {value: i for i, value in enumerate(values, 1)}
+    return np.array([known.get(value, 0) for value in distinct], np.int64)[index]

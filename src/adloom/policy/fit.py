@@ -1,6 +1,6 @@
 """A logistic regression of clicks on creatives, categories and their context interactions."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -8,9 +8,11 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from adloom.arrays import Float64Array, Int64Array
+from adloom.evaluation.statistics import mean
 from adloom.policy.feature_space import FeatureSpace
 from adloom.policy.impressions import Impressions
 from adloom.policy.models import Categories, build_policy
+from adloom.policy.row_groups import group_rows
 from adloom.policy.scorer import Policy
 
 PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # inverse strength: a smaller value shrinks creatives more
@@ -27,8 +29,8 @@ class Design:
     def blocks(self, data: Impressions) -> list[tuple[Int64Array, int]]:
         """Return per block each row's column and the number of columns."""
         category, groups = self.categories.indices(self.creatives), len(self.categories.names) + 1
-        items = [(data.shown, len(self.creatives)), (category[data.shown], groups)]
-        rows, sizes = self.space.row_indices(data.context), [len(values) + 1 for values in self.space.values]
+        items = [(data.shown.astype(np.int64), len(self.creatives)), (category[data.shown], groups)]
+        rows, sizes = self.space.row_indices(data), [len(values) + 1 for values in self.space.values]
         crossed = [
             (row * width + item, size * width)
             for row, size in zip(rows, sizes, strict=True)
@@ -40,9 +42,16 @@ class Design:
         """Return the design matrix (rows, columns)."""
         blocks = self.blocks(data)
         starts = np.cumsum([0, *(width for _, width in blocks)])
-        columns = np.stack([column + start for (column, _), start in zip(blocks, starts, strict=False)], axis=1)
+        columns = np.empty((len(data), len(blocks)), np.int32)
+        for i, (column, _) in enumerate(blocks):
+            columns[:, i] = column + starts[i]
         pointers = np.arange(0, columns.size + 1, len(blocks))
         return sparse.csr_matrix((np.ones(columns.size), columns.ravel(), pointers), (len(data), starts[-1]))
+
+    def merge(self, data: Impressions) -> Impressions:
+        """Return one weighted row per distinct row of the design and outcome."""
+        group, first = group_rows([data.clicked.astype(np.int64), data.shown, *self.space.row_indices(data)])
+        return replace(data.select(first), weight=np.bincount(group, data.weight).astype(np.float64))
 
 
 @dataclass(frozen=True)
@@ -55,8 +64,9 @@ class LinearModel:
 
     def log_loss(self, data: Impressions) -> float:
         """Return the mean log loss of clicks, in nats."""
-        logit = self.design.matrix(data) @ self.coefficients + self.intercept
-        return float((np.logaddexp(0, logit) - data.clicked * logit).mean())
+        rows = self.design.merge(data)
+        logit = self.design.matrix(rows) @ self.coefficients + self.intercept
+        return mean(np.logaddexp(0, logit) - rows.clicked * logit, rows.weight)
 
     def to_policy(self, data: Impressions) -> Policy:
         """Return the regression as a policy, without terms that all creatives share."""
@@ -76,10 +86,13 @@ class LinearModel:
 def fit_linear(data: Impressions, categories: Categories, penalty: float) -> LinearModel:
     """Fit clicks of both classes; `penalty` is the inverse ridge strength."""
     design = Design(FeatureSpace.from_impressions(data), categories, data.creatives)
-    matrix = design.matrix(data)
+    rows = design.merge(data)
+    matrix = design.matrix(rows)
     used = np.unique(matrix.indices)  # the coefficients of other columns stay 0
     with threadpool_limits(limits=1):
-        regression = LogisticRegression(C=penalty, tol=1e-6, max_iter=1000).fit(matrix[:, used], data.clicked)
+        regression = LogisticRegression(C=penalty, tol=1e-6, max_iter=1000).fit(
+            matrix[:, used], rows.clicked, rows.weight
+        )
     coefficients = np.zeros(matrix.shape[1])
     coefficients[used] = regression.coef_[0]
     return LinearModel(design, coefficients, float(regression.intercept_[0]))

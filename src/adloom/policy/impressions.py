@@ -1,21 +1,26 @@
-"""Impressions as arrays for training and evaluation."""
+"""Impressions as compact arrays for training and evaluation, read in chunks."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass, field, fields, replace
 from datetime import timedelta
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import union_categoricals
 
-from adloom.arrays import AnyArray, BoolArray, DatetimeArray, Float64Array, Int64Array
+from adloom.arrays import AnyArray, DatetimeArray, Float64Array, Int32Array, Int64Array
 from adloom.data.context import PREFIX
 from adloom.errors import DataError
-from adloom.policy.maturity import select_matured
+from adloom.policy.candidate_sets import CandidateIndex, CandidateSets
+from adloom.policy.maturity import count_impressions, select_matured
 
 CONTEXT_COLUMNS = ("placement", "position", "segment")  # context columns that every table has
 LOGGED_SEGMENT = f"{PREFIX}segment"  # the segment at the time of the decision, from a decision log
-UNKNOWN = ""  # value of a missing context
+OUTLINE = ("timestamp", "placement", "creative_id")  # columns of the first reading
+
+ReadChunks = Callable[[Sequence[str] | None], Iterable[pd.DataFrame]]  # columns, or all → chunks of a table
 
 
 @dataclass(frozen=True)
@@ -23,28 +28,42 @@ class Impressions:
     """Impressions with a known outcome and propensity, in time order."""
 
     creatives: tuple[str, ...]  # all shown creatives and candidates, ascending
-    context: Mapping[str, AnyArray]  # column: values (rows,), UNKNOWN if missing
-    sets: tuple[Int64Array, ...]  # distinct candidate lists as ascending indices into creatives
-    offered: Int64Array  # (rows,) index into sets
-    shown: Int64Array  # (rows,) index into creatives
+    context: Mapping[str, pd.Categorical]  # column: values (rows,) with ascending categories
+    sets: CandidateSets
+    offered: Int32Array  # (rows,) index into sets
+    shown: Int32Array  # (rows,) index into creatives
     clicked: Float64Array  # (rows,) 0 or 1, within the maturity
     propensity: Float64Array  # (rows,) in (0, 1]
-    logging: AnyArray  # (rows,) name of the logging policy, UNKNOWN if missing
+    weight: Float64Array  # (rows,) impressions that the row stands for
+    user: Int32Array  # (rows,) number of the user, -1 if unknown
     timestamp: DatetimeArray  # (rows,) UTC
 
     def __len__(self) -> int:
         return len(self.shown)
 
-    def select(self, rows: BoolArray) -> Self:
-        """Return the selected rows (rows,); creatives and sets stay."""
-        arrays = ("offered", "shown", "clicked", "propensity", "logging", "timestamp")
-        context = {name: values[rows] for name, values in self.context.items()}
-        return replace(self, context=context, **{name: getattr(self, name)[rows] for name in arrays})
+    @property
+    def count(self) -> int:
+        """The number of impressions."""
+        return int(self.weight.sum())
 
-    def before(self, share: float) -> BoolArray:
-        """Return the mask of the first `share` of the time span (rows,)."""
-        start, end = self.timestamp.min(), self.timestamp.max()
-        return np.asarray(self.timestamp <= start + (end - start) * share)
+    @property
+    def clicks(self) -> int:
+        """The number of clicks."""
+        return int((self.clicked * self.weight).sum())
+
+    def select(self, rows: Int64Array | slice) -> Self:
+        """Return the selected rows; creatives and sets stay."""
+        context = {name: values[rows] for name, values in self.context.items()}
+        return replace(self, context=context, **{name: getattr(self, name)[rows] for name in ROW_ARRAYS})
+
+    def split(self, share: float) -> tuple[Self, Self]:
+        """Return the first `share` of the time span, and the rest."""
+        start, end = self.timestamp[0], self.timestamp[-1]
+        count = int(np.searchsorted(self.timestamp, start + (end - start) * share, "right"))
+        return self.select(slice(count)), self.select(slice(count, None))
+
+
+ROW_ARRAYS = [f.name for f in fields(Impressions) if f.name not in ("creatives", "context", "sets")]
 
 
 @dataclass(frozen=True)
@@ -54,71 +73,131 @@ class ExclusionCounts:
     immature: int  # younger than the maturity at the end of the table
     late: int  # clicks after the maturity, not counted
     without_propensity: int
-    without_segment: int  # not excluded; their segment is UNKNOWN
+    without_segment: int  # not excluded; their segment is unknown
 
 
-def read_impressions(
-    rows: pd.DataFrame, segment: Sequence[str | None], maturity: timedelta
-) -> tuple[Impressions, ExclusionCounts]:
+def read_impressions(read: ReadChunks, maturity: timedelta) -> tuple[Impressions, ExclusionCounts]:
     """
     Return the usable impressions of a prepared table, and the numbers of excluded ones.
 
-    `segment` None falls back to the logged segment. Without logged candidates, all creatives of the placement count.
-    Raises DataError without usable rows.
+    A missing `segment` is the logged segment. Without logged candidates, all creatives of the placement count. Raises
+    DataError without usable rows.
     """
-    user_segment = pd.Series(list(segment), rows.index, "str")
-    rows = rows.assign(segment=user_segment.fillna(rows.get(LOGGED_SEGMENT, user_segment))).sort_values(
-        "timestamp", kind="stable"
-    )
-    matured = select_matured(rows, pd.Timedelta(maturity), rows["timestamp"].max())
-    known = matured.rows[matured.rows["propensity"].notna()].reset_index(drop=True)
-    without = len(matured.rows) - len(known)
-    if known.empty:
-        raise DataError(
-            f"impressions: 0 of {len(rows)} usable: {matured.immature} are younger than train_policy.maturity_hours at "
-            f"the end of the table, {without} have no propensity; add propensities or use a longer log"
+    total, now, by_placement = _read_outline(read)
+    table, counts = _Table(by_placement), ExclusionCounts(0, 0, 0, 0)
+    for chunk in read(None) if total else []:
+        matured = select_matured(chunk, pd.Timedelta(maturity), now)
+        known = matured.rows[matured.rows["propensity"].notna()]
+        known = known.assign(segment=_fill_segment(known))
+        table.append(known)
+        added = (
+            matured.immature,
+            matured.late,
+            count_impressions(matured.rows) - count_impressions(known),
+            count_impressions(known[known["segment"].isna()]),
         )
-    excluded = ExclusionCounts(matured.immature, matured.late, without, int(known["segment"].isna().sum()))
-    by_placement = {str(name): sorted(ids.unique()) for name, ids in rows.groupby("placement")["creative_id"]}
-    return _to_impressions(known, by_placement), excluded
+        counts = ExclusionCounts(*(a + b for a, b in zip(astuple(counts), added, strict=True)))
+    if not table.rows:
+        raise DataError(
+            f"impressions: 0 of {total} usable: {counts.immature} are younger than train_policy.maturity_hours at the "
+            f"end of the table, {counts.without_propensity} have no propensity; add propensities or use a longer log"
+        )
+    return table.to_impressions(), counts
 
 
-def _to_impressions(rows: pd.DataFrame, by_placement: Mapping[str, list[str]]) -> Impressions:
-    lists = _candidate_lists(rows, by_placement)
-    creatives = tuple(sorted({creative for offered in set(lists) for creative in offered}))
-    number = {creative: i for i, creative in enumerate(creatives)}
-    distinct = {offered: i for i, offered in enumerate(dict.fromkeys(lists))}
-    return Impressions(
-        creatives,
-        _context_columns(rows),
-        tuple(np.array([number[creative] for creative in offered], np.int64) for offered in distinct),
-        np.array([distinct[offered] for offered in lists], np.int64),
-        np.asarray(rows["creative_id"].map(number), np.int64),
-        rows["clicked"].to_numpy(float),
-        rows["propensity"].to_numpy(float),
-        rows["logging_policy"].fillna(UNKNOWN).to_numpy(str),
-        rows["timestamp"].dt.tz_localize(None).to_numpy("datetime64[us]"),
-    )
+def _read_outline(read: ReadChunks) -> tuple[int, pd.Timestamp, Mapping[str, list[str]]]:
+    """Return the number of rows, the last timestamp, and the creatives of each placement."""
+    creatives: dict[str, set[str]] = defaultdict(set)
+    rows, last = 0, pd.Timestamp(0, tz="UTC")
+    for chunk in read(OUTLINE):
+        rows += len(chunk)
+        last = max([last, *([chunk["timestamp"].max()] if len(chunk) else [])])
+        for placement, ids in chunk.groupby("placement")["creative_id"]:
+            creatives[str(placement)].update(ids.unique())
+    return rows, last, {placement: sorted(ids) for placement, ids in creatives.items()}
 
 
-def _candidate_lists(rows: pd.DataFrame, by_placement: Mapping[str, list[str]]) -> list[tuple[str, ...]]:
-    """Return each row's candidates, ascending."""
-    candidates = {placement: tuple(ids) for placement, ids in by_placement.items()}
-    triples = zip(rows["placement"], rows["candidates"], rows["creative_id"], strict=True)
-    return [
-        tuple(sorted({*map(str, logged), shown})) if isinstance(logged, list | np.ndarray) else candidates[placement]
-        for placement, logged, shown in triples
-    ]
+def _fill_segment(rows: pd.DataFrame) -> pd.Series:
+    missing = pd.Series(None, rows.index, "str")
+    logged = rows.get(LOGGED_SEGMENT, missing).astype("str")
+    return rows.get("segment", missing).astype("str").fillna(logged)
 
 
-def _context_columns(rows: pd.DataFrame) -> dict[str, AnyArray]:
-    names = [
-        *CONTEXT_COLUMNS,
-        *sorted(name for name in map(str, rows) if name.startswith(PREFIX) and name != LOGGED_SEGMENT),
-    ]
-    return {name: _to_text(rows[name]) for name in names if rows[name].notna().any()}
+@dataclass
+class _Table:
+    """The arrays of the chunks read so far."""
+
+    by_placement: Mapping[str, list[str]]
+    rows: int = 0
+    _candidates: CandidateIndex = field(default_factory=CandidateIndex)
+    _arrays: dict[str, list[AnyArray]] = field(default_factory=lambda: defaultdict(list))
+    _context: dict[str, list[pd.Categorical]] = field(default_factory=dict)
+
+    def append(self, rows: pd.DataFrame) -> None:
+        """Encode a chunk."""
+        shown = self._candidates.number_creatives(rows["creative_id"])
+        missing = pd.Series(None, rows.index, "object")
+        columns: dict[str, Any] = {
+            "shown": shown,
+            "offered": self._candidates.number_sets(
+                rows.get("candidates", missing), rows["placement"], shown, self.by_placement
+            ),
+            "clicked": rows["clicked"].to_numpy(float),
+            "propensity": rows["propensity"].to_numpy(float),
+            "weight": rows["weight"].fillna(1).to_numpy(float) if "weight" in rows else np.ones(len(rows)),
+            "user": _hash_users(rows.get("user_id", missing)),
+            "timestamp": rows["timestamp"].dt.tz_localize(None).to_numpy("datetime64[us]"),
+        }
+        for name, values in columns.items():
+            self._arrays[name].append(values)
+        for name in _context_names(rows):
+            parts = self._context.setdefault(name, [])
+            if gap := self.rows - sum(map(len, parts)):
+                parts.append(_unknown(gap))
+            parts.append(_to_categories(rows[name]))
+        self.rows += len(rows)
+
+    def to_impressions(self) -> Impressions:
+        """Return all chunks in time order; this empties the table."""
+        order = np.argsort(np.concatenate(self._arrays["timestamp"]), kind="stable")
+        arrays = {name: np.concatenate(self._arrays.pop(name))[order] for name in ROW_ARRAYS}
+        context = {name: self._join_context(name)[order] for name in sorted(self._context, key=_context_order)}
+        creatives, sets, rank = self._candidates.finish()
+        arrays |= {"shown": rank[arrays["shown"]], "user": _number_users(arrays["user"])}
+        return Impressions(creatives, {n: v for n, v in context.items() if (v.codes >= 0).any()}, sets, **arrays)
+
+    def _join_context(self, name: str) -> pd.Categorical:
+        parts = self._context.pop(name)
+        parts.append(_unknown(self.rows - sum(map(len, parts))))
+        joined: pd.Categorical = union_categoricals(parts, sort_categories=True)
+        return joined
 
 
-def _to_text(values: pd.Series) -> AnyArray:
+def _context_names(rows: pd.DataFrame) -> list[str]:
+    names = [n for n in CONTEXT_COLUMNS if n in rows]
+    return [*names, *(n for n in map(str, rows) if n.startswith(PREFIX) and n != LOGGED_SEGMENT)]
+
+
+def _context_order(name: str) -> tuple[int, str]:
+    return (CONTEXT_COLUMNS.index(name), "") if name in CONTEXT_COLUMNS else (len(CONTEXT_COLUMNS), name)
+
+
+def _to_categories(values: pd.Series) -> pd.Categorical:
     whole = values.astype("Int64") if pd.api.types.is_numeric_dtype(values) else values
-    return whole.astype("str").mask(values.isna(), UNKNOWN).to_numpy(str)
+    return pd.Categorical(whole.astype("str"))  # type: ignore[return-value]  # stubs of pandas: any, not object
+
+
+def _unknown(rows: int) -> pd.Categorical:
+    return pd.Categorical.from_codes(np.full(rows, -1), pd.Index([], dtype="str"))
+
+
+def _hash_users(users: pd.Series) -> AnyArray:
+    """Return a 64-bit number per user, 0 for unknown users: two users of a table almost never share one."""
+    hashes = pd.util.hash_array(users.astype("str").to_numpy(object))
+    return np.where(users.isna(), 0, hashes)
+
+
+def _number_users(hashes: AnyArray) -> Int32Array:
+    numbers = pd.factorize(hashes)[0].astype(np.int32)
+    numbers[hashes == 0] = -1
+    return numbers

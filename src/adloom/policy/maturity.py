@@ -26,6 +26,17 @@ def select_matured(impressions: pd.DataFrame, maturity: pd.Timedelta, now: pd.Ti
         raise DataError(f"maturity: {maturity}, expected at least 0")
     is_mature = impressions["timestamp"] + maturity <= now
     rows = impressions[is_mature].reset_index(drop=True)
+    late = pd.Series(False, rows.index)
+    if "outcome_at" in rows:
+        late = (rows["outcome_at"] > rows["timestamp"] + maturity).fillna(False).astype(bool)
     clicked = rows["clicked"].fillna(False).astype(bool)
-    late = clicked & (rows["outcome_at"] > rows["timestamp"] + maturity) if "outcome_at" in rows else clicked & False
-    return MaturedImpressions(rows.assign(clicked=clicked & ~late), int((~is_mature).sum()), int(late.sum()))
+    return MaturedImpressions(
+        rows.assign(clicked=clicked & ~late),
+        count_impressions(impressions[~is_mature]),
+        count_impressions(rows[clicked & late]),
+    )
+
+
+def count_impressions(rows: pd.DataFrame) -> int:
+    """Return how many impressions rows stand for, by their `weight`."""
+    return int(rows["weight"].fillna(1).sum()) if "weight" in rows else len(rows)

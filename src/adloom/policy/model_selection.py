@@ -6,16 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from adloom.arrays import Float64Array, Int64Array
+from adloom.arrays import Int64Array
 from adloom.config.params import TrainPolicy
 from adloom.errors import DataError
 from adloom.policy import fit, models
-from adloom.policy.batch import compute_probabilities
+from adloom.policy.batch import score_batches
 from adloom.policy.impressions import Impressions
 from adloom.policy.models import Categories
-from adloom.policy.ope import estimators, reward_model
+from adloom.policy.ope import estimators, terms
+from adloom.policy.ope.clusters import Clusters
 from adloom.policy.ope.estimate import Estimate
-from adloom.policy.ope.support import measure_support
+from adloom.policy.ope.reward_model import CrossFit, cross_fit
+from adloom.policy.ope.terms import Log, PolicyTerms
 from adloom.policy.scorer import Policy
 
 RULE = (
@@ -48,12 +50,11 @@ class Periods:
     @classmethod
     def split(cls, data: Impressions) -> "Periods":
         """Split impressions. Raises DataError if a part lacks rows, clicks or misses."""
-        first = data.before(EARLY_SHARE)
-        periods = cls(data, data.select(first), data.select(~first))
+        periods = cls(data, *data.split(EARLY_SHARE))
         for name, part in (("first two thirds", periods.early), ("last third", periods.late)):
-            if not 0 < part.clicked.sum() < len(part):
+            if not 0 < part.clicks < part.count:
                 raise DataError(
-                    f"impressions: {part.clicked.sum():.0f} of {len(part)} clicked in the {name} of the calibration "
+                    f"impressions: {part.clicks} of {part.count} clicked in the {name} of the calibration "
                     "period, expected some but not all; use a longer log, or set train_policy.enabled: false"
                 )
         return periods
@@ -62,13 +63,14 @@ class Periods:
 def evaluate_candidates(periods: Periods, categories: Categories, params: TrainPolicy) -> list[Candidate]:
     """Evaluate every model at every temperature, in tie-breaking order."""
     penalty = choose_penalty(periods, categories)
-    predicted = predict_click_rates(periods.late, params.seed)
+    log = to_log(periods.late)
+    predicted = cross_fit(log.rates, seed=params.seed, clusters=log.clusters)
     candidates = []
     for model in params.models:
         fitted = fit_model(periods.early, model, categories, penalty)
         for temperature in [1.0] if model in FIXED_TEMPERATURE else params.temperatures:
             policy = replace(fitted, temperature=temperature, floor=params.floor)
-            value = estimate_value(periods.late, compute_probabilities(policy, periods.late), predicted)
+            value = estimate_value(policy, periods.late, log, predicted)
             candidates.append(Candidate(model, temperature, penalty if model == "linear" else None, value))
     return candidates
 
@@ -96,25 +98,45 @@ def choose_penalty(periods: Periods, categories: Categories) -> float:
     )
 
 
-def predict_click_rates(data: Impressions, seed: int) -> Float64Array:
-    """Return cross-fitted click rates (rows, creatives)."""
-    rates = reward_model.Rates(_placement_indices(data), data.shown, data.clicked, len(data.creatives))
-    return reward_model.cross_fit(rates, len(data), len(data.creatives), seed=seed)
+def to_log(data: Impressions, context: Sequence[str] = ("placement",)) -> Log:
+    """Return impressions as a log; `context` names the reward model's columns."""
+    return Log(
+        data.creatives,
+        data.shown,
+        data.clicked,
+        data.propensity,
+        _number_contexts(data, context),
+        _number_contexts(data, ["placement"]),
+        Clusters(data.weight, data.user),
+    )
 
 
-def estimate_value(data: Impressions, shown: Float64Array, predicted: Float64Array) -> Estimate:
-    """Return the doubly robust value of probabilities (rows, creatives)."""
-    unsupported = unsupported_share(data, shown)
-    return estimators.doubly_robust(data.clicked, data.propensity, data.shown, shown, predicted, unsupported)
+def _number_contexts(data: Impressions, names: Sequence[str]) -> Int64Array:
+    """Return the index of each row's context (rows,), ascending by value."""
+    code = np.zeros(len(data), np.int64)
+    for name in names:
+        column = data.context[name]
+        code = np.unique(code * (len(column.categories) + 1) + column.codes + 1, return_inverse=True)[1]
+    return code
 
 
-def unsupported_share(data: Impressions, shown: Float64Array) -> float:
-    """Return the probability on creatives without support in their placement."""
-    return measure_support(data.shown, shown, data.creatives, _placement_indices(data)).unsupported
+def collect_terms(policy: Policy, data: Impressions, log: Log, predicted: CrossFit) -> PolicyTerms:
+    """Return the policy's terms on impressions and their log."""
+    return terms.collect_terms(log, score_batches(policy, data, log.cell), predicted)
 
 
-def _placement_indices(data: Impressions) -> Int64Array:
-    return np.unique(data.context["placement"], return_inverse=True)[1].astype(np.int64)
+def estimate_value(policy: Policy, data: Impressions, log: Log, predicted: CrossFit) -> Estimate:
+    """Return the policy's doubly robust value on impressions and their log."""
+    result = collect_terms(policy, data, log, predicted)
+    return estimators.doubly_robust(
+        log.reward,
+        log.propensity,
+        result.target,
+        predicted.predict(log.action),
+        result.expected,
+        result.support.unsupported,
+        log.clusters,
+    )
 
 
 def explain_choice(candidate: Candidate, chosen: Candidate) -> str:

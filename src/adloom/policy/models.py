@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from scipy.special import betaln
 
-from adloom.arrays import Float64Array, Int64Array
+from adloom.arrays import Float64Array, Int32Array, Int64Array
 from adloom.policy.feature_space import Feature, FeatureSpace
 from adloom.policy.impressions import Impressions
+from adloom.policy.row_groups import group_rows
 from adloom.policy.scorer import Policy
 
 STRENGTHS = 2.0 ** np.arange(21)  # candidate strengths of a click rate's prior, in impressions
@@ -67,12 +68,11 @@ def fit_logging(data: Impressions, categories: Categories) -> Policy:
     space = FeatureSpace.from_impressions(
         data, (("placement", "position"),) if "position" in data.context else PLACEMENT
     )
-    shown = _count_cells(
-        space.row_indices(data.context)[0], data.shown, (len(space.values[0]) + 1, len(data.creatives))
-    )
+    row = space.row_indices(data)[0]
+    shown = _count_cells(row, data.shown, (len(space.values[0]) + 1, len(data.creatives)), data.weight)
     possible = np.zeros_like(shown, bool)
-    for offered, row in set(zip(data.offered.tolist(), space.row_indices(data.context)[0].tolist(), strict=True)):
-        possible[row, data.sets[offered]] = True
+    for i in group_rows([data.offered, row])[1].tolist():
+        possible[row[i], data.sets[data.offered[i]]] = True
     average = (shown + possible).sum(1) / np.maximum(possible.sum(1), 1)
     score = np.log((shown + 1) / np.maximum(average, 1)[:, None])
     score[0], score[~possible] = 0.0, 0.0
@@ -88,13 +88,12 @@ def fit_rates(data: Impressions, categories: Categories) -> Policy:
     Empirical Bayes with beta priors around the placement's rate times the category's effect.
     """
     space = FeatureSpace.from_impressions(data, PLACEMENT)
-    placement = space.row_indices(data.context)[0]
+    placement = space.row_indices(data)[0]
     shape = (len(space.values[0]) + 1, len(data.creatives))
     shown, clicked = (
-        _count_cells(placement, data.shown, shape),
-        _count_cells(placement, data.shown, shape, data.clicked),
+        _count_cells(placement, data.shown, shape, counts) for counts in (data.weight, data.clicked * data.weight)
     )
-    overall = data.clicked.mean()
+    overall = data.clicks / data.count
     rate = (clicked.sum(1) + overall) / (shown.sum(1) + 1)  # per placement; never 0
     strength = _fit_strength(clicked, shown, rate)
     expected = shown * rate[:, None]
@@ -131,10 +130,8 @@ def _fit_strength(clicked: Float64Array, shown: Float64Array, rate: Float64Array
     return float(max(STRENGTHS, key=likelihood))
 
 
-def _count_cells(
-    row: Int64Array, column: Int64Array, shape: tuple[int, int], weights: Float64Array | None = None
-) -> Float64Array:
-    flat = np.bincount(row * shape[1] + column, weights, minlength=shape[0] * shape[1])
+def _count_cells(row: Int64Array, column: Int32Array, shape: tuple[int, int], counts: Float64Array) -> Float64Array:
+    flat = np.bincount(row * shape[1] + column, counts, minlength=shape[0] * shape[1])
     return np.asarray(flat.reshape(shape), float)
 
 

@@ -222,7 +222,9 @@ class Scorer:
         return columns
 
 
-def softmax(scores: Float64Array, counts: Sequence[int], temperature: float = 1.0, floor: float = 0.0) -> Float64Array:
+def softmax(
+    scores: Float64Array, counts: Sequence[int] | Int64Array, temperature: float = 1.0, floor: float = 0.0
+) -> Float64Array:
     """
     Return probabilities of concatenated scores (candidates,) with `counts` candidates per request.
 

@@ -1,5 +1,6 @@
 """The impressions of a policy, with the segments of their users."""
 
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,19 +16,22 @@ if TYPE_CHECKING:
 def read_impressions(
     table: Path, audience: Path | None, split: str, maturity_hours: float
 ) -> "tuple[Impressions, ExclusionCounts]":
-    """Read the impressions of a period; without an audience, users have no segment."""
+    """Read the impressions of a period in chunks; without an audience, users have no segment."""
+    import pandas as pd
+
+    from adloom.audience.segment_index import SegmentIndex
     from adloom.policy import impressions
     from adloom.storage import parquet
 
-    rows = parquet.read(table, split)
-    return impressions.read_impressions(
-        rows, _find_segments(rows["user_id"], audience), timedelta(hours=maturity_hours)
-    )
+    has_audience = audience is not None and not manifest.skip_reason(audience)
+    index = SegmentIndex.load(audience / "members.npz") if audience and has_audience else None
 
+    def read(columns: Sequence[str] | None) -> "Iterator[pd.DataFrame]":
+        for rows in parquet.read_chunks(table, columns=columns, split=split):
+            if columns or index is None:
+                yield rows
+            else:
+                segment = index.find(rows["user_id"].fillna("").astype(str).tolist())
+                yield rows.assign(segment=pd.Series(segment, rows.index, "str"))
 
-def _find_segments(users: "pd.Series", audience: Path | None) -> list[str | None]:
-    from adloom.audience.segment_index import SegmentIndex
-
-    if audience is None or manifest.skip_reason(audience):
-        return [None] * len(users)
-    return SegmentIndex.load(audience / "members.npz").find(users.fillna("").astype(str).tolist())
+    return impressions.read_impressions(read, timedelta(hours=maturity_hours))

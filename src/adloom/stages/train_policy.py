@@ -78,7 +78,7 @@ def _train(inputs: Inputs, params: TrainPolicy, draft: manifest.Draft) -> dict[s
     policy = _fit_chosen(periods, categories, chosen, params)
     complete = add_cold_start(policy, pictures) if pictures else policy
     complete.save(draft.path / "policy.npz")
-    draft.rows.update(calibration=len(data), immature=excluded.immature)
+    draft.rows.update(calibration=data.count, immature=excluded.immature)
     _write_card(
         draft, complete, candidates, chosen, inputs, params, {**asdict(excluded), "history": len(data.creatives)}
     )

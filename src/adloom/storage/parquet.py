@@ -46,10 +46,14 @@ def read(
     return rows
 
 
-def read_chunks(folder: Path, name: str = "rows", columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
-    """Yield the rows by shard, in Arrow's types, which allow missing integers."""
+def read_chunks(
+    folder: Path, name: str = "rows", columns: Sequence[str] | None = None, split: str | None = None
+) -> Iterator[pd.DataFrame]:
+    """Yield the rows by shard, optionally of one split, in Arrow's types, which allow missing integers."""
+    filters = [("split", "==", split)] if split else None
     for path in _paths(folder, name):
-        yield pq.read_table(path, columns=list(columns) if columns else None).to_pandas(types_mapper=pd.ArrowDtype)
+        table = pq.read_table(path, columns=list(columns) if columns else None, filters=filters)
+        yield table.to_pandas(types_mapper=pd.ArrowDtype)
 
 
 def read_batches(folder: Path, columns: Sequence[str], size: int) -> Iterator[pd.DataFrame]:

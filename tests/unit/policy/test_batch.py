@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.impression_tables import read_frame
+from tests.support.impression_tables import NO_CATEGORIES, dense_probabilities, read_frame
 
-from adloom.policy.batch import compute_probabilities
+from adloom.policy import batch, models
 from adloom.policy.feature_space import FeatureSpace
 from adloom.policy.scorer import SEPARATOR, Policy
 
@@ -38,13 +38,23 @@ def test_batch_probabilities_equal_those_of_single_requests(
         known, np.array([0, 1, 1]), ("bags",), floats(rng, 3), space.features, space.values, tables, floats(rng, 2),
         temperature=0.5, floor=floor,
     )  # fmt: skip
-    result = compute_probabilities(policy, data)
+    result = dense_probabilities(policy, data)
     for i in range(len(data)):
         offered = data.sets[data.offered[i]]
-        context = {name: values[i] or None for name, values in data.context.items()}
+        context = {name: str(values[i]) for name, values in data.context.items() if values.codes[i] >= 0}
         single = policy.probabilities(context, [data.creatives[j] for j in offered])
         np.testing.assert_allclose(result[i, offered], single, rtol=1e-9)
     np.testing.assert_allclose(result.sum(1), 1, rtol=1e-12)
+
+
+@pytest.mark.parametrize("limit", [1, 3, 100])
+def test_the_size_of_batches_does_not_change_a_bit(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = read_frame(creative_id=["a", "b", "c", "a"] * 5, placement=["x", "y", "y", "z"] * 5, clicked=[*"10010"] * 4)
+    policy = models.fit_rates(data, NO_CATEGORIES)
+    expected = dense_probabilities(policy, data)
+    monkeypatch.setattr(batch, "MAX_CANDIDATES", limit)
+    assert dense_probabilities(policy, data).tobytes() == expected.tobytes()
+    assert len(list(batch.score_batches(policy, data, np.zeros(20, np.int64)))) == {1: 3, 3: 2, 100: 1}[limit]
 
 
 def floats(rng: np.random.Generator, *shape: int) -> Any:

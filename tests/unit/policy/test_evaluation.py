@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.support.impression_tables import impressions_frame
+from tests.support.impression_tables import impressions_frame, read_rows
 
 from adloom.config.params import TrainPolicy
 from adloom.evaluation.metric import Table
 from adloom.policy import evaluation, models
-from adloom.policy.impressions import ExclusionCounts, Impressions, read_impressions
+from adloom.policy.impressions import ExclusionCounts, Impressions
 from adloom.policy.models import Categories
 
 UNIFORM = {"model": "uniform", "temperature": 1.0, "penalty": None, "low": 0.0}
@@ -21,7 +21,7 @@ CARD = {"params": TrainPolicy(models=["uniform"], floor=0.0).model_dump(), "cand
 def shown_alike() -> tuple[Impressions, ExclusionCounts]:
     creative = ["a", "b"] * 200
     rows = impressions_frame(creative_id=creative, clicked=[i % 10 == 0 for i in range(400)])  # all 40 clicks are on a
-    return read_impressions(rows, [None] * 400, timedelta(hours=10))
+    return read_rows(rows, timedelta(hours=10))
 
 
 def tables(result: Any) -> dict[str, Table]:

@@ -15,4 +15,4 @@ def test_features_are_the_columns_there_are_and_rare_values_are_unknown() -> Non
     assert space.features == (("placement",), ("ctx_device",), ("placement", "position"))
     assert space.values[:2] == (("x", "y"), ("phone",))
     assert space.values[2] == tuple(SEPARATOR.join(pair) for pair in ("x1", "x2", "y1", "y2"))
-    assert [rows[0].item() for rows in space.row_indices(data.context)] == [1, 0, 1]
+    assert [rows[0].item() for rows in space.row_indices(data)] == [1, 0, 1]

@@ -2,18 +2,17 @@
 
 from datetime import timedelta
 
-import numpy as np
 import pytest
-from tests.support.impression_tables import impressions_frame
+from tests.support.impression_tables import NO_CATEGORIES, impressions_frame, read_frame, read_rows
 from tests.support.simulated_logs import UNIFORM, WORLD, prepare_table, probability_table, simulate_log
 
 from adloom.config.params import TrainPolicy
 from adloom.errors import DataError
-from adloom.policy import model_selection
-from adloom.policy.impressions import read_impressions
+from adloom.policy import model_selection, models
 from adloom.policy.model_selection import Candidate, Periods
 from adloom.policy.models import Categories
 from adloom.policy.ope.estimate import Estimate
+from adloom.policy.ope.reward_model import cross_fit
 from adloom.policy.simulator import World
 
 PARAMS = TrainPolicy(maturity_hours=2, temperatures=[1.0, 0.3])
@@ -53,7 +52,7 @@ def test_uniform_when_nothing_can_be_trusted() -> None:
 def test_in_a_world_where_context_matters_the_linear_model_is_chosen_and_earns_more() -> None:
     world = World(WORLD, 2)
     rows = prepare_table(simulate_log(world, None, 12_000), "calibration")
-    periods = Periods.split(read_impressions(rows, [None] * len(rows), HOURS)[0])
+    periods = Periods.split(read_rows(rows, HOURS)[0])
     result = model_selection.evaluate_candidates(periods, Categories(), PARAMS)
     assert [(c.model, c.temperature) for c in result] == [
         ("uniform", 1.0), ("logging", 1.0), ("rates", 1.0), ("rates", 0.3), ("linear", 1.0), ("linear", 0.3),
@@ -66,7 +65,7 @@ def test_in_a_world_where_context_matters_the_linear_model_is_chosen_and_earns_m
 
 def test_the_parts_are_cut_in_time() -> None:
     rows = impressions_frame(creative_id=["a", "b"] * 50, clicked=[True, False, False, True, False] * 20)
-    periods = Periods.split(read_impressions(rows, [None] * 100, HOURS)[0])
+    periods = Periods.split(read_rows(rows, HOURS)[0])
     assert len(periods.early) + len(periods.late) == len(periods.whole) == 98
     assert periods.early.timestamp.max() < periods.late.timestamp.min()
     assert len(periods.early) == 65  # of the 97 hours between the first and the last, two thirds
@@ -75,12 +74,19 @@ def test_the_parts_are_cut_in_time() -> None:
 def test_a_part_without_clicks_cannot_teach() -> None:
     rows = impressions_frame(creative_id=["a", "b"] * 10, clicked=[True] + [False] * 19)
     with pytest.raises(DataError, match=r"0 of \d clicked in the last third of the calibration period, expected some"):
-        Periods.split(read_impressions(rows, [None] * 20, timedelta(0))[0])
+        Periods.split(read_rows(rows)[0])
 
 
 def test_unsupported_creatives_are_detected() -> None:
-    data = read_impressions(
-        impressions_frame(creative_id=["a", "b", "a"], candidates=[["a", "b", "c"]] * 3), [None] * 3, timedelta(0)
-    )[0]
-    shown = np.tile([0.2, 0.3, 0.5], (3, 1))
-    assert model_selection.unsupported_share(data, shown) == pytest.approx(0.5)
+    data = read_frame(creative_id=["a", "b", "a", "b", "a"], candidates=[["a", "b", "c"]] * 5)
+    log = model_selection.to_log(data)
+    uniform = models.fit_uniform(data, NO_CATEGORIES)
+    terms = model_selection.collect_terms(uniform, data, log, cross_fit(log.rates))
+    assert terms.support.unsupported_actions == {"c": pytest.approx(1 / 3)}
+
+
+def test_contexts_are_numbered_in_the_order_of_their_values() -> None:
+    data = read_frame(creative_id=["a"] * 4, placement=["y", "x", "y", "x"], ctx_segment=["s", None, None, "r"])
+    log = model_selection.to_log(data, ["placement", "segment"])
+    assert log.cell.tolist() == [3, 0, 2, 1]
+    assert log.place.tolist() == [1, 0, 1, 0]

@@ -4,16 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.support.impression_tables import NO_CATEGORIES, read_frame, repeat_impressions
+from tests.support.impression_tables import NO_CATEGORIES, dense_probabilities, read_frame, repeat_impressions
 
 from adloom.policy import models
-from adloom.policy.batch import compute_probabilities
 from adloom.policy.models import Categories
 
 
 def test_uniform_shows_all_alike() -> None:
     data = read_frame(creative_id=["a", "b", "c"], placement=["x", "x", "y"])
-    assert compute_probabilities(models.fit_uniform(data, NO_CATEGORIES), data).tolist() == [
+    assert dense_probabilities(models.fit_uniform(data, NO_CATEGORIES), data).tolist() == [
         [0.5, 0.5, 0],
         [0.5, 0.5, 0],
         [0, 0, 1],
@@ -22,7 +21,7 @@ def test_uniform_shows_all_alike() -> None:
 
 def test_the_logging_policy_has_the_frequencies_of_the_log_plus_one() -> None:
     data = repeat_impressions({("x", "a"): (7, 1), ("x", "b"): (1, 0), ("y", "b"): (3, 0), ("y", "c"): (1, 0)})
-    shown = compute_probabilities(models.fit_logging(data, NO_CATEGORIES), data)
+    shown = dense_probabilities(models.fit_logging(data, NO_CATEGORIES), data)
     np.testing.assert_allclose(shown[0], [8 / 10, 2 / 10, 0], rtol=1e-6)
     np.testing.assert_allclose(shown[-1], [0, 4 / 6, 2 / 6], rtol=1e-6)
 
@@ -68,4 +67,4 @@ def test_a_new_creative_has_the_rate_of_its_category() -> None:
 def test_temperature_and_floor_are_the_scorers() -> None:
     data = repeat_impressions({("x", "a"): (2000, 200), ("x", "b"): (2000, 100)})
     bold = replace(models.fit_rates(data, NO_CATEGORIES), temperature=0.1, floor=0.05)
-    assert compute_probabilities(bold, data)[0].tolist() == pytest.approx([0.95, 0.05], abs=0.005)
+    assert dense_probabilities(bold, data)[0].tolist() == pytest.approx([0.95, 0.05], abs=0.005)

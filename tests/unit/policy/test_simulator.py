@@ -96,7 +96,7 @@ def test_a_policy_learnt_from_served_decisions_earns_more() -> None:
         served.append(world.serve(situations, uniform(situations)))
     log = concatenate_logs(served)
     cell = log.contexts.segment * STILL.placements + log.contexts.placement
-    rates = Rates(cell, log.action, log.reward, STILL.creatives)(np.arange(10_000), np.arange(10_000))
+    rates = Rates(cell, log.action, log.reward, STILL.creatives).fit(np.ones(10_000))[cell]
     learnt = np.zeros(world.rates.shape)
     learnt[log.contexts.segment, log.contexts.placement] = np.eye(STILL.creatives)[rates.argmax(1)]
     assert world.exact_value(learnt) > 1.4 * world.exact_value(np.full(learnt.shape, 1 / STILL.creatives))

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.conftest import MakeTable
 from tests.support.impression_tables import impressions_frame
@@ -9,7 +10,6 @@ from tests.support.tiny_models import USERS, write_audience
 
 from adloom.config.sources import Source
 from adloom.data.privacy import PUBLISHED_KEY, pseudonymise
-from adloom.policy.impressions import UNKNOWN
 from adloom.stages.policy_rows import read_impressions
 from adloom.storage import manifest
 
@@ -25,7 +25,7 @@ def table(make_table: MakeTable) -> Path:
 def test_users_get_the_segments_of_the_audience(table: Path, tmp_path: Path) -> None:
     write_audience(tmp_path / "audience")
     data, excluded = read_impressions(table, tmp_path / "audience", "calibration", 0.0)
-    assert data.context["segment"].tolist() == ["segment-1", "segment-2", UNKNOWN]
+    assert data.context["segment"].tolist() == ["segment-1", "segment-2", np.nan]
     assert excluded.without_segment == 1
 
 

@@ -2,7 +2,9 @@
 Off-policy estimators of a policy's value per row on another policy's log.
 
 Columns (rows,): `reward`; `propensity` in (0, 1], the logging policy's probability of the logged action; `target` in
-[0, 1], the evaluated policy's. Weights are target / propensity. All raise DataError for invalid columns.
+[0, 1], the evaluated policy's. Weights are target / propensity. `unsupported` is the policy's probability on actions
+that the log lacks; `clusters` says how many impressions a row stands for, and of which user it is; by default, rows are
+independent impressions. All raise DataError for invalid columns.
 """
 
 from typing import Any
@@ -11,6 +13,7 @@ import numpy as np
 
 from adloom.arrays import AnyArray
 from adloom.errors import DataError
+from adloom.policy.ope.clusters import Clusters
 from adloom.policy.ope.estimate import Estimate, effective_sample_size, find_reliability_issue, top_share
 from adloom.policy.ope.intervals import Cumulants, cumulants, interval, zero_event_bound
 
@@ -18,36 +21,50 @@ BIAS = "the interval ignores the model's bias; compare with the doubly robust es
 MAX_CLIPPED = 0.01  # share of the weight that clipping may remove
 
 
-def ips(reward: AnyArray, propensity: AnyArray, target: AnyArray, unsupported: float = 0.0) -> Estimate:
-    """
-    Return the inverse propensity score (Horvitz and Thompson 1952).
-
-    `unsupported` is the policy's probability on actions that the log lacks.
-    """
+def ips(
+    reward: AnyArray,
+    propensity: AnyArray,
+    target: AnyArray,
+    unsupported: float = 0.0,
+    clusters: Clusters | None = None,
+) -> Estimate:
+    """Return the inverse propensity score (Horvitz and Thompson 1952)."""
+    clusters = clusters or Clusters.single(len(reward))
     weight = importance_weights(reward, propensity, target)
-    return _build_estimate(
-        weight, reward, cumulants(weight, reward), find_reliability_issue(weight, _count_events(reward), unsupported)
-    )
+    issue = find_reliability_issue(weight, reward, unsupported, clusters)
+    return _build_estimate(weight, reward, cumulants(weight, reward, 0.0, clusters), issue, clusters)
 
 
-def snips(reward: AnyArray, propensity: AnyArray, target: AnyArray, unsupported: float = 0.0) -> Estimate:
+def snips(
+    reward: AnyArray,
+    propensity: AnyArray,
+    target: AnyArray,
+    unsupported: float = 0.0,
+    clusters: Clusters | None = None,
+) -> Estimate:
     """
     Return the self-normalised inverse propensity score (Swaminathan and Joachims 2015).
 
     Slightly biased; less variance than `ips` for large rewards.
     """
+    clusters = clusters or Clusters.single(len(reward))
     weight = importance_weights(reward, propensity, target)
-    mean = float(weight.mean())
+    mean = clusters.mean(weight) if len(weight) else 0.0
     if not mean:
         raise DataError("target: 0 in every row; the log has no action of this policy")
-    value = float((weight * reward).sum()) / float(weight.sum())
-    moments = cumulants(weight / mean, reward - value)
-    linear = Cumulants(value, moments.variance, moments.third)
-    return _build_estimate(weight, reward, linear, find_reliability_issue(weight, _count_events(reward), unsupported))
+    value = clusters.mean(weight * reward) / mean
+    moments = cumulants(weight / mean, reward - value, 0.0, clusters)
+    issue = find_reliability_issue(weight, reward, unsupported, clusters)
+    return _build_estimate(weight, reward, Cumulants(value, moments.variance, moments.third), issue, clusters)
 
 
 def clipped_ips(
-    reward: AnyArray, propensity: AnyArray, target: AnyArray, limit: float, unsupported: float = 0.0
+    reward: AnyArray,
+    propensity: AnyArray,
+    target: AnyArray,
+    limit: float,
+    unsupported: float = 0.0,
+    clusters: Clusters | None = None,
 ) -> Estimate:
     """
     Return the inverse propensity score with weights clipped at `limit` (Ionides 2008).
@@ -56,47 +73,47 @@ def clipped_ips(
     """
     if not limit > 0:
         raise DataError(f"limit: {limit}; expected a weight above 0")
+    clusters = clusters or Clusters.single(len(reward))
     weight = importance_weights(reward, propensity, target)
     cut = np.minimum(weight, limit)
-    total = float(weight.sum())
-    clipped = 1 - float(cut.sum()) / total if total else 0.0
+    mean = clusters.mean(weight)
+    clipped = 1 - clusters.mean(cut) / mean if mean else 0.0
     issue = f"clipping at {limit:g} removes {clipped:.1%} of the weight" if clipped > MAX_CLIPPED else ""
-    issue = issue or find_reliability_issue(weight, _count_events(reward), unsupported)
-    return _build_estimate(cut, reward, cumulants(cut, reward), issue)
+    issue = issue or find_reliability_issue(weight, reward, unsupported, clusters)
+    return _build_estimate(cut, reward, cumulants(cut, reward, 0.0, clusters), issue, clusters)
 
 
-def direct(predicted: AnyArray, probabilities: AnyArray) -> Estimate:
-    """Return the mean reward predicted by a model (rows, actions); its interval is never reliable."""
-    expected = _expected_rewards(predicted, probabilities)
-    moments = cumulants(np.ones(len(expected)), expected)
+def direct(expected: AnyArray, clusters: Clusters | None = None) -> Estimate:
+    """Return the mean of a model's rewards under the policy (rows,); its interval is never reliable."""
+    clusters, one = clusters or Clusters.single(len(expected)), np.ones(len(expected))
+    moments = cumulants(one, expected, 0.0, clusters)
     low, high = interval(moments, bool((expected >= 0).all()))
     return Estimate(
-        moments.value, low, high, len(expected), float(len(expected)), top_share(np.ones(len(expected))), BIAS
+        moments.value, low, high, int(clusters.total), clusters.total, top_share(one, clusters), reliability_issue=BIAS
     )
 
 
 def doubly_robust(
     reward: AnyArray,
     propensity: AnyArray,
-    action: AnyArray,
-    probabilities: AnyArray,
+    target: AnyArray,
     predicted: AnyArray,
+    expected: AnyArray,
     unsupported: float = 0.0,
+    clusters: Clusters | None = None,
 ) -> Estimate:
     """
     Return the doubly robust estimate (Dudik, Langford and Li 2011): direct method plus weighted residuals.
 
-    action (rows,) indexes actions of probabilities and predicted (rows, actions). Predictions must be cross-fitted.
+    A model, cross-fitted, has `predicted` the reward of the logged action, and `expected` the policy's (rows,).
     """
-    base = _expected_rewards(predicted, probabilities)
-    rows = np.arange(len(base))
-    _check_column(
-        "action", action, len(base), np.isin(action, np.arange(probabilities.shape[1])), "a column of probabilities"
-    )
-    weight = importance_weights(reward, propensity, probabilities[rows, action])
-    residual = reward - predicted[rows, action]
-    moments = cumulants(weight, residual, base)
-    return _build_estimate(weight, reward, moments, find_reliability_issue(weight, _count_events(reward), unsupported))
+    clusters = clusters or Clusters.single(len(reward))
+    weight = importance_weights(reward, propensity, target)
+    for name, column in (("predicted", predicted), ("expected", expected)):
+        _check_column(name, column, len(reward), np.isfinite(column), "a finite number")
+    moments = cumulants(weight, reward - predicted, expected, clusters)
+    issue = find_reliability_issue(weight, reward, unsupported, clusters)
+    return _build_estimate(weight, reward, moments, issue, clusters)
 
 
 def importance_weights(reward: AnyArray, propensity: AnyArray, target: AnyArray) -> AnyArray:
@@ -120,30 +137,13 @@ def _check_column(name: str, values: AnyArray, rows: int, is_valid: Any, expecte
         )
 
 
-def _expected_rewards(predicted: AnyArray, probabilities: AnyArray) -> AnyArray:
-    """Return the policy's expected reward per row (rows,)."""
-    if predicted.shape != probabilities.shape or predicted.ndim != 2 or not len(predicted):
-        raise DataError(
-            f"predicted: shape {predicted.shape}, probabilities: {probabilities.shape}; expected (rows, actions)"
-        )
-    rows = len(predicted)
-    _check_column("predicted", predicted.sum(1), rows, np.isfinite(predicted).all(1), "finite numbers")
-    total = probabilities.sum(1)
-    _check_column(
-        "probabilities", total, rows, (probabilities >= 0).all(1) & (abs(total - 1) < 1e-6), "non-negative with sum 1"
-    )
-    return np.asarray((predicted * probabilities).sum(1))
-
-
-def _count_events(reward: AnyArray) -> int:
-    return int(np.count_nonzero(reward))
-
-
-def _build_estimate(weight: AnyArray, reward: AnyArray, moments: Cumulants, reliability_issue: str) -> Estimate:
-    positive = bool((reward >= 0).all())
-    low, high = interval(moments, positive)
+def _build_estimate(
+    weight: AnyArray, reward: AnyArray, moments: Cumulants, reliability_issue: str, clusters: Clusters
+) -> Estimate:
+    low, high = interval(moments, bool((reward >= 0).all()))
     if not reward.any():
-        high = max(high, moments.value + zero_event_bound(weight))
+        high = max(high, moments.value + zero_event_bound(weight, clusters.total))
+    effective = effective_sample_size(weight, clusters)
     return Estimate(
-        moments.value, low, high, len(weight), effective_sample_size(weight), top_share(weight), reliability_issue
+        moments.value, low, high, int(clusters.total), effective, top_share(weight, clusters), reliability_issue
     )

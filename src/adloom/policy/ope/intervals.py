@@ -1,9 +1,10 @@
 """
 Intervals for a mean of importance-weighted rewards, most of which are zero.
 
-Normal intervals are too short here. Three corrections: 1. The variance is at least that of rewards independent of the
-weights. 2. Quantiles come from a shifted gamma distribution (Pearson III; Fay and Feuer 1997). 3. The interval contains
-the means under which the estimate is not surprising (Wilson 1927). docs/how-to/policy.md has the measured coverage.
+Rows of one user count as one draw (cluster-robust variance) where that is the larger variance. Normal intervals are too
+short here. Three corrections: 1. The variance is at least that of rewards independent of the weights. 2. Quantiles come
+from a shifted gamma distribution (Pearson III; Fay and Feuer 1997). 3. The interval contains the means under which the
+estimate is not surprising (Wilson 1927). docs/how-to/policy.md has the measured coverage.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from scipy.optimize import brentq
 from scipy.special import gammaincinv
 
 from adloom.arrays import AnyArray
+from adloom.policy.ope.clusters import Clusters
 
 TAIL = 0.025  # on each side of a 95 % interval
 MIN_SKEWNESS = 1e-3  # lower bound: below it quantiles differ from normal ones by less than 1e-4
@@ -33,25 +35,39 @@ class Cumulants:
         return self.third / self.variance**1.5 if self.variance > 0 else 0.0
 
 
-def cumulants(weight: AnyArray, residual: AnyArray, base: AnyArray | float = 0.0) -> Cumulants:
-    """Return the cumulants of mean(base + weight * residual); all (rows,)."""
-    rows, weighted = len(weight), weight * residual
-    terms = base + weighted
-    value = float(terms.mean())
-    variance = float(terms.var(ddof=min(1, rows - 1)) + _unseen(weight, residual, 2))
-    deviation = terms - value
-    third = float((deviation * deviation * deviation).mean() + _unseen(weight, residual, 3))
-    return Cumulants(value, variance / rows, third / rows**2)
+def cumulants(
+    weight: AnyArray, residual: AnyArray, base: AnyArray | float = 0.0, clusters: Clusters | None = None
+) -> Cumulants:
+    """Return the cumulants of mean(base + weight * residual); all (rows,). Rows of one user are one draw."""
+    clusters = clusters or Clusters.single(len(weight))
+    total, terms = clusters.total, base + weight * residual
+    value = clusters.mean(terms)
+    variance, third = _spread(terms - value, clusters)
+    variance += _unseen(weight, residual, 2, clusters)
+    third += _unseen(weight, residual, 3, clusters)
+    return Cumulants(value, variance / total, third / total**2)
 
 
-def _unseen(weight: AnyArray, residual: AnyArray, power: int) -> float:
+def _spread(deviation: AnyArray, clusters: Clusters) -> tuple[float, float]:
+    """Return the variance and the third cumulant per impression: by user if that is more than by row."""
+    total, drawn = clusters.total, clusters.count()
+    squares = deviation * deviation
+    variance = float((clusters.counts * squares).sum()) / max(total - 1, 1)
+    by_user, cubes = clusters.power_sums(deviation)
+    by_user *= drawn / max(drawn - 1, 1) / total
+    if by_user > variance * (1 + 1e-9):
+        return by_user, cubes / total
+    return variance, clusters.mean(squares * deviation)
+
+
+def _unseen(weight: AnyArray, residual: AnyArray, power: int, clusters: Clusters) -> float:
     """Return the addition of correction 1."""
-    total = float(weight.sum())
+    total = float((clusters.counts * weight).sum())
     if not total:
         return 0.0
     weights, residuals = (np.prod([values] * power, axis=0) for values in (weight, residual))
-    typical = float((weight * residuals).sum()) / total
-    missing = float(weights.mean()) * typical - float((weights * residuals).mean())
+    typical = float((clusters.counts * (weight * residuals)).sum()) / total
+    missing = clusters.mean(weights) * typical - clusters.mean(weights * residuals)
     return missing if missing * typical > 0 else 0.0
 
 
@@ -89,6 +105,6 @@ def quantile(skewness: float, p: float) -> float:
     return float((gammaincinv(shape, p) - shape) / sqrt(shape))
 
 
-def zero_event_bound(weight: AnyArray) -> float:
-    """Return the 97.5 % bound of the mean without clicks."""
-    return -log(TAIL) * float(np.max(weight)) / len(weight)
+def zero_event_bound(weight: AnyArray, total: float) -> float:
+    """Return the 97.5 % bound of the mean of `total` impressions without clicks."""
+    return -log(TAIL) * float(np.max(weight)) / total

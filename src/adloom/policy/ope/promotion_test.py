@@ -4,7 +4,8 @@ A test that a candidate policy is no worse than the champion, valid for any numb
 A row's lift d is (candidate's weight - champion's weight) * reward. The lower bound comes from betting (Waudby-Smith
 and Ramdas 2024; Waudby-Smith et al. 2024): against the claim "the mean lift is at most m", shares c of a fortune are
 staked, so each row multiplies it by (1 - c) + c * (loss + d) / (loss + m). Under the claim it reaches 20 with a
-probability of at most 1/20 (Ville 1939). Nothing is assumed to be normal.
+probability of at most 1/20 (Ville 1939). Nothing is assumed to be normal. Rows of one user are not independent: they
+count as fewer, by the design effect of the lifts' variance.
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,14 @@ from scipy.special import logsumexp
 
 from adloom.arrays import AnyArray
 from adloom.errors import DataError
-from adloom.policy.ope.estimate import MIN_EVENTS, effective_events, effective_sample_size, find_weight_issue
+from adloom.policy.ope.clusters import Clusters
+from adloom.policy.ope.estimate import (
+    MIN_EVENTS,
+    effective_events,
+    effective_sample_size,
+    find_user_issue,
+    find_weight_issue,
+)
 from adloom.policy.ope.estimators import importance_weights
 
 ALPHA = 0.05  # probability of ever promoting a policy that is worse than the margin
@@ -48,13 +56,15 @@ def decide_lift(
     margin: float = 0.0,
     fewest_effective: float = MIN_EFFECTIVE_SAMPLE,
     loss: float | None = None,
+    clusters: Clusters | None = None,
 ) -> Lift:
     """
     Promote a candidate if its lift's lower bound is above -margin with a large enough effective sample.
 
     candidate and champion (rows,) are probabilities of the logged action. `loss` is the largest loss of a row, by
-    default estimated (1 for clicks if the champion wrote the log).
+    default estimated (1 for clicks if the champion wrote the log). `clusters` tells the impressions and users of rows.
     """
+    clusters = clusters or Clusters.single(len(reward))
     if not margin >= 0:
         raise DataError(f"margin: {margin}, expected 0 or more rewards per impression")
     candidate_weights, champion_weights = (
@@ -63,19 +73,22 @@ def decide_lift(
     )
     terms = (candidate_weights - champion_weights) * reward
     max_loss = largest_loss(candidate_weights, champion_weights, reward) if loss is None else loss
-    low = lower_bound(terms, max_loss)
-    effective = effective_sample_size(candidate_weights)
-    issue = _find_weight_issue(candidate_weights, champion_weights)
-    is_large_enough = (
-        effective >= fewest_effective and effective_events(candidate_weights, _count_events(reward)) >= MIN_EVENTS
-    )
-    value = float(terms.mean())
-    if not issue and low > -margin and is_large_enough:
+    lifts = count_lifts(terms, clusters)
+    low = lower_bound(lifts, max_loss)
+    effective = effective_sample_size(candidate_weights, clusters)
+    issue = _find_weight_issue(candidate_weights, champion_weights, clusters) or find_user_issue(reward, clusters)
+    events = effective_events(candidate_weights, clusters.count_rewarded(reward), clusters)
+    value, rows = clusters.mean(terms), int(clusters.total)
+    if not issue and low > -margin and effective >= fewest_effective and events >= MIN_EVENTS:
         finding = f"lift {value:+.5f}, at least {low:+.5f} (95 %, all looks together), above {0 - margin:g}"
-        return Lift("promote", value, low, margin, len(reward), effective, 0, finding)
-    more = None if issue else _total_needed(candidate_weights, reward, terms, max_loss, margin, fewest_effective)
+        return Lift("promote", value, low, margin, rows, effective, 0, finding)
+    more = None
+    if not issue and events:
+        times = max(fewest_effective / effective, MIN_EVENTS / events, 1.0)
+        more = impressions_needed(lifts, max_loss, margin)
+        more = None if more is None else max(more, ceil(clusters.total * (times - 1)))
     return Lift(
-        "hold", value, low, margin, len(reward), effective, more, issue or _describe_shortfall(value, low, margin, more)
+        "hold", value, low, margin, rows, effective, more, issue or _describe_shortfall(value, low, margin, more)
     )
 
 
@@ -86,26 +99,47 @@ def largest_loss(candidate_weights: AnyArray, champion_weights: AnyArray, reward
     return max(float((champion_weights - candidate_weights).max()), 0.0) * max(float(reward.max()), 1.0)
 
 
-def lower_bound(terms: AnyArray, loss: float, alpha: float = ALPHA) -> float:
-    """Return the anytime-valid lower bound of the mean of lifts (rows,), each at least -loss."""
-    if terms.min() < -loss * (1 + 1e-9):
-        raise DataError(f"loss: {loss:g}, expected at least {-terms.min():g}, the loss of a row")
-    value = float(terms.mean())
+@dataclass(frozen=True)
+class Lifts:
+    """Distinct lifts and how many independent impressions have each, fewer than the rows if users repeat."""
+
+    lifts: AnyArray
+    counts: AnyArray
+    impressions: float  # of the log
+
+    @property
+    def value(self) -> float:
+        """The mean lift."""
+        return float((self.lifts * self.counts).sum() / self.counts.sum())
+
+
+def count_lifts(terms: AnyArray, clusters: Clusters | None = None) -> Lifts:
+    """Count the lifts of rows (rows,), divided by the design effect of their users."""
+    clusters = clusters or Clusters.single(len(terms))
+    moved, index = np.unique(terms, return_inverse=True)
+    return Lifts(moved, np.bincount(index, clusters.counts) / clusters.design_effect(terms), impressions=clusters.total)
+
+
+def lower_bound(lifts: Lifts, loss: float, alpha: float = ALPHA) -> float:
+    """Return the anytime-valid lower bound of the mean of lifts, each at least -loss."""
+    if lifts.lifts.min() < -loss * (1 + 1e-9):
+        raise DataError(f"loss: {loss:g}, expected at least {-lifts.lifts.min():g}, the loss of a row")
+    value = lifts.value
     if value <= -loss:
         return -loss
-    lowest, counts = -loss + (value + loss) * 1e-9, _count_lifts(terms)
+    lowest = -loss + (value + loss) * 1e-9
 
     def excess(claim: float) -> float:
-        return float(logsumexp(_log_fortunes(*counts, loss, claim)) - log(len(STAKES))) + log(alpha)
+        return float(logsumexp(_log_fortunes(lifts, loss, claim)) - log(len(STAKES))) + log(alpha)
 
     return float(brentq(excess, lowest, value)) if excess(lowest) > 0 else -loss
 
 
-def impressions_needed(terms: AnyArray, loss: float, margin: float, alpha: float = ALPHA) -> int | None:
+def impressions_needed(lifts: Lifts, loss: float, margin: float, alpha: float = ALPHA) -> int | None:
     """Return about how many more impressions the lower bound needs; None if never."""
     if loss <= margin:
         return 0
-    growth, rows = _log_fortunes(*_count_lifts(terms), loss, -margin), len(terms)
+    growth, rows = _log_fortunes(lifts, loss, -margin), lifts.impressions
 
     def excess(times: float) -> float:
         return float(logsumexp(growth * times) - log(len(STAKES))) + log(alpha)
@@ -116,33 +150,15 @@ def impressions_needed(terms: AnyArray, loss: float, margin: float, alpha: float
     return ceil(rows * (brentq(excess, 1.0, limit) - 1)) if excess(limit) > 0 else None
 
 
-def _count_lifts(terms: AnyArray) -> tuple[AnyArray, AnyArray]:
-    """Return the distinct lifts and their counts."""
-    moved, counts = np.unique(terms[terms != 0], return_counts=True)
-    return np.append(0.0, moved), np.append(len(terms) - counts.sum(), counts)
-
-
-def _log_fortunes(lifts: AnyArray, counts: AnyArray, loss: float, claim: float) -> AnyArray:
+def _log_fortunes(lifts: Lifts, loss: float, claim: float) -> AnyArray:
     """Return each stake's log fortune (stakes,)."""
-    factors = np.log1p(STAKES[:, None] * ((loss + lifts) / (loss + claim) - 1))
-    return np.asarray((counts * factors).sum(1))
+    factors = np.log1p(STAKES[:, None] * ((loss + lifts.lifts) / (loss + claim) - 1))
+    return np.asarray((lifts.counts * factors).sum(1))
 
 
-def _total_needed(
-    candidate_weights: AnyArray, reward: AnyArray, terms: AnyArray, loss: float, margin: float, fewest_effective: float
-) -> int | None:
-    """Return how many more impressions all conditions need."""
-    more = impressions_needed(terms, loss, margin)
-    events = effective_events(candidate_weights, _count_events(reward))
-    if more is None or not events:
-        return None
-    times = max(fewest_effective / effective_sample_size(candidate_weights), MIN_EVENTS / events, 1.0)
-    return max(more, ceil(len(reward) * (times - 1)))
-
-
-def _find_weight_issue(candidate_weights: AnyArray, champion_weights: AnyArray) -> str:
+def _find_weight_issue(candidate_weights: AnyArray, champion_weights: AnyArray, clusters: Clusters) -> str:
     for name, weight in (("candidate", candidate_weights), ("champion", champion_weights)):
-        if issue := find_weight_issue(weight):
+        if issue := find_weight_issue(weight, clusters):
             return f"{name}: {issue}"
     return ""
 
@@ -158,7 +174,3 @@ def _round_up(count: int) -> str:
     """Round up to two significant digits."""
     digits = max(len(str(count)) - 2, 0)
     return f"{ceil(count / 10**digits) * 10**digits:,}"
-
-
-def _count_events(reward: AnyArray) -> int:
-    return int(np.count_nonzero(reward))

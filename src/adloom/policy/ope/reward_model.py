@@ -5,16 +5,15 @@ A rate is shrunk to its parent (action, then all) with within- over between-grou
 Straub 1970).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from adloom.arrays import AnyArray, Int64Array
+from adloom.arrays import AnyArray, Float32Array, Float64Array, Int64Array, IntegerArray
 from adloom.errors import DataError
+from adloom.policy.ope.clusters import Clusters
 
-Model = Callable[[Int64Array, Int64Array], AnyArray]  # training rows, prediction rows → (prediction rows, actions)
 MAX_PSEUDO_ROWS = 1e12  # if the rates of a parent's children do not differ
 
 
@@ -22,22 +21,36 @@ MAX_PSEUDO_ROWS = 1e12  # if the rates of a parent's children do not differ
 class Rates:
     """Mean rewards by context and action, for `cross_fit`."""
 
-    cell: Int64Array  # (rows,) index of the context
-    action: Int64Array  # (rows,) logged action
+    cell: IntegerArray  # (rows,) index of the context
+    action: IntegerArray  # (rows,) logged action
     reward: AnyArray  # (rows,)
     actions: int
 
-    def __call__(self, learn: Int64Array, predict: Int64Array) -> AnyArray:
-        """Return predicted rewards (prediction rows, actions)."""
+    def fit(self, counts: AnyArray) -> Float64Array:
+        """Return the reward of each action in each context (contexts, actions) by rows that occur `counts` times."""
         cells = int(self.cell.max()) + 1
-        group = self.cell[learn] * self.actions + self.action[learn]
-        reward, groups = self.reward[learn], cells * self.actions
-        rows = np.bincount(group, minlength=groups).astype(float)
-        total, squares = np.bincount(group, reward, groups), np.bincount(group, reward**2, groups)
+        group, groups = self.cell.astype(np.int64) * self.actions + self.action, cells * self.actions
+        rows, total, squares = (np.bincount(group, counts * self.reward**p, groups) for p in range(3))
         overall = total.sum() / rows.sum()
         by_action = [values.reshape(cells, self.actions).sum(0) for values in (rows, total, squares)]
         parent = shrink(by_action[0], by_action[1], by_action[2], np.full(self.actions, overall))
-        return shrink(rows, total, squares, np.tile(parent, cells)).reshape(cells, self.actions)[self.cell[predict]]
+        return shrink(rows, total, squares, np.tile(parent, cells)).reshape(cells, self.actions)
+
+
+@dataclass(frozen=True)
+class CrossFit:
+    """Rewards predicted for each row by models of the other folds."""
+
+    tables: Float64Array  # (folds, contexts, actions) of the model without the fold
+    share: Float32Array  # (folds, rows) of the row's impressions in the fold
+    cell: IntegerArray  # (rows,) index of the context
+
+    def predict(self, action: IntegerArray) -> Float64Array:
+        """Return the predicted reward of an action per row (rows,)."""
+        result = np.zeros(len(self.cell))
+        for table, share in zip(self.tables, self.share, strict=True):
+            result += share * table[self.cell, action]
+        return result
 
 
 def shrink(rows: AnyArray, total: AnyArray, squares: AnyArray, parent: AnyArray) -> AnyArray:
@@ -59,13 +72,21 @@ def cell_indices(context: pd.DataFrame) -> Int64Array:
     return np.asarray(groups.ngroup(), np.int64)
 
 
-def cross_fit(model: Model, rows: int, actions: int, folds: int = 5, seed: int = 0) -> AnyArray:
-    """Return predictions (rows, actions) from models trained on other folds. Raises DataError."""
-    if not 2 <= folds <= rows:
-        raise DataError(f"folds: {folds} of {rows} rows; expected 2 to {rows}")
-    fold = np.random.default_rng(seed).permutation(np.arange(rows) % folds)
-    predicted = np.empty((rows, actions))
-    for number in range(folds):
-        held_out = np.flatnonzero(fold == number)
-        predicted[held_out] = model(np.flatnonzero(fold != number), held_out)
-    return predicted
+def cross_fit(rates: Rates, folds: int = 5, seed: int = 0, clusters: Clusters | None = None) -> CrossFit:
+    """Fit rates without each fold of the impressions. Raises DataError."""
+    clusters = clusters or Clusters.single(len(rates.cell))
+    held = _draw_folds(clusters, folds, np.random.default_rng(seed))
+    tables = np.stack([rates.fit(clusters.counts - fold) for fold in held])
+    return CrossFit(tables, (held / clusters.counts).astype(np.float32), rates.cell)
+
+
+def _draw_folds(clusters: Clusters, folds: int, rng: np.random.Generator) -> Float32Array:
+    """Return how many of each row's impressions are in each fold (folds, rows)."""
+    rows, several = len(clusters.counts), clusters.counts > 1
+    if not 2 <= folds <= clusters.total:
+        raise DataError(f"folds: {folds} of {clusters.total:g} impressions; expected 2 to {clusters.total:g}")
+    fold = rng.permutation(np.arange(rows) % folds)
+    held = np.stack([fold == number for number in range(folds)]).astype(np.float32)
+    counts = clusters.counts[several].astype(np.int64)
+    held[:, several] = rng.multinomial(counts, np.full(folds, 1 / folds)).T
+    return held

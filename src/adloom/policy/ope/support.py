@@ -28,17 +28,7 @@ class Support:
         return f"the log lacks {named}{more} with {self.unsupported:.1%} of the policy's probability"
 
 
-def measure_support(
-    action: AnyArray, probabilities: AnyArray, actions: Sequence[str], group: AnyArray | None = None
-) -> Support:
-    """
-    Return the actions that the policy takes but the log lacks, within each `group` (rows,).
-
-    action (rows,) indexes probabilities (rows, actions).
-    """
-    groups = np.zeros(len(action), np.int64) if group is None else group
-    logged = np.zeros((int(groups.max()) + 1, len(actions)), bool)
-    logged[groups, action] = True
-    mass = np.where(logged[groups], 0.0, probabilities).mean(0)
-    order = [index for index in np.argsort(-mass, kind="stable") if mass[index] > 0]
-    return Support({actions[index]: float(mass[index]) for index in order})
+def measure_support(unsupported: AnyArray, actions: Sequence[str]) -> Support:
+    """Return the actions with probability where the log lacks them, by their means (actions,)."""
+    order = [index for index in np.argsort(-unsupported, kind="stable") if unsupported[index] > 0]
+    return Support({actions[index]: float(unsupported[index]) for index in order})

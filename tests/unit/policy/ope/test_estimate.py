@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from adloom.arrays import AnyArray
+from adloom.policy.ope.clusters import Clusters
 from adloom.policy.ope.estimate import (
     effective_events,
     effective_sample_size,
@@ -13,6 +14,11 @@ from adloom.policy.ope.estimate import (
 )
 
 EVEN = np.ones(1000)
+FOUR = Clusters.single(4)
+
+
+def rewards(rewarded: int) -> AnyArray:
+    return (np.arange(1000) < rewarded).astype(float)
 
 
 def spiked(rows: int, spikes: int, height: float) -> AnyArray:
@@ -23,16 +29,18 @@ def spiked(rows: int, spikes: int, height: float) -> AnyArray:
 
 
 def test_effective_sample_by_hand() -> None:
-    assert effective_sample_size(np.array([2.0, 1.0, 1.0, 0.0])) == pytest.approx(16 / 6)
-    assert effective_events(np.array([2.0, 1.0, 1.0, 0.0]), 3) == pytest.approx(2.0)
-    assert heavy_events(np.array([2.0, 1.0, 1.0, 0.0]), 2) == pytest.approx(36 / 18 / 2)
-    assert effective_sample_size(np.zeros(3)) == 0
+    assert effective_sample_size(np.array([2.0, 1.0, 1.0, 0.0]), FOUR) == pytest.approx(16 / 6)
+    assert effective_events(np.array([2.0, 1.0, 1.0, 0.0]), 3, FOUR) == pytest.approx(2.0)
+    assert heavy_events(np.array([2.0, 1.0, 1.0, 0.0]), 2, FOUR) == pytest.approx(36 / 18 / 2)
+    assert effective_sample_size(np.zeros(4), FOUR) == 0
 
 
 def test_the_share_of_the_heaviest_rows() -> None:
-    assert top_share(EVEN) == pytest.approx(0.01)
-    assert top_share(np.array([3.0] + [1.0] * 97)) == pytest.approx(0.03)  # 1 % of 98 rows, rounded up
-    assert top_share(np.zeros(5)) == 0
+    assert top_share(EVEN, Clusters.single(1000)) == pytest.approx(0.01)
+    assert top_share(np.array([3.0] + [1.0] * 97), Clusters.single(98)) == pytest.approx(
+        0.03
+    )  # 1 % of 98 rows, rounded up
+    assert top_share(np.zeros(4), FOUR) == 0
 
 
 @pytest.mark.parametrize(
@@ -54,10 +62,26 @@ def test_the_share_of_the_heaviest_rows() -> None:
     ],
 )
 def test_reasons(weight: AnyArray, rewarded: int, unsupported: float, why: str) -> None:
-    assert find_reliability_issue(weight, rewarded, unsupported) == why
+    assert find_reliability_issue(weight, rewards(rewarded), unsupported) == why
 
 
 def test_chance_does_not_look_like_wrong_propensities() -> None:
     rng = np.random.default_rng(0)
     weights = rng.exponential(1.0, (2000, 500))  # of mean 1
-    assert not any("mean weight" in find_reliability_issue(weight, 500) for weight in weights)
+    assert not any("mean weight" in find_reliability_issue(weight, np.ones(500)) for weight in weights)
+
+
+def test_weighted_rows_are_as_many_rows() -> None:
+    weight, counts = np.array([2.0, 1.0, 0.5]), np.array([3, 40, 90])
+    heavy, many = Clusters(counts.astype(float), np.full(3, -1)), np.repeat(weight, counts)
+    single = Clusters.single(133)
+    assert effective_sample_size(weight, heavy) == pytest.approx(effective_sample_size(many, single))
+    assert top_share(weight, heavy) == pytest.approx(top_share(many, single)) == pytest.approx(4 / 91)
+
+
+@pytest.mark.parametrize(
+    ("clicks", "why"), [(10, ""), (11, "one user has 22% of the rewarded rows, expected at most 20%")]
+)
+def test_one_user_with_many_of_the_clicks_is_named(clicks: int, why: str) -> None:
+    users = np.where(np.arange(1000) < clicks, 7, np.arange(1000))
+    assert find_reliability_issue(EVEN, rewards(50), 0.0, Clusters(EVEN, users)) == why

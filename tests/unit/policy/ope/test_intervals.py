@@ -73,12 +73,13 @@ def simulate(cell: Cell, seed: int) -> tuple[float, list[Estimate], tuple[float,
     logging, target = policy(rng.normal(0, 1, shape) * cell.skew), policy(rng.normal(0, 1, shape) * cell.sharp)
     log = world.log(lambda situations: situations.look_up(logging), 10_000, step=5000)
     probabilities, rows = log.contexts.look_up(target), np.arange(10_000)
-    predicted = cross_fit(Rates(log.contexts.segment, log.action, log.reward, shape[-1]), 10_000, shape[-1], folds=2)
+    fitted = cross_fit(Rates(log.contexts.segment, log.action, log.reward, shape[-1]), folds=2)
+    expected = sum(fitted.predict(np.full(10_000, a)) * probabilities[:, a] for a in range(shape[-1]))
     probability = probabilities[rows, log.action]
     result = [
         ips(log.reward, log.propensity, probability),
         snips(log.reward, log.propensity, probability),
-        doubly_robust(log.reward, log.propensity, log.action, probabilities, predicted),
+        doubly_robust(log.reward, log.propensity, probability, fitted.predict(log.action), np.asarray(expected)),
     ]
     terms = probability / log.propensity * log.reward
     error = 1.96 * terms.std() / 100

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from adloom.arrays import Int64Array
 from adloom.errors import DataError
+from adloom.policy.ope.clusters import Clusters
 from adloom.policy.ope.reward_model import Rates, cell_indices, cross_fit, shrink
 
 
@@ -33,27 +33,34 @@ def test_rates_detect_real_differences() -> None:
     cell, action = rng.integers(2, size=20_000), rng.integers(3, size=20_000)
     rate = np.array([[0.1, 0.2, 0.3], [0.3, 0.2, 0.1]])
     reward = (rng.random(20_000) < rate[cell, action]).astype(float)
-    predicted = cross_fit(Rates(cell, action, reward, 3), 20_000, 3)
-    assert predicted == pytest.approx(rate[cell], abs=0.03)
+    predicted = cross_fit(Rates(cell, action, reward, 3)).predict(action)
+    assert predicted == pytest.approx(rate[cell, action], abs=0.03)
 
 
 def test_a_row_is_predicted_by_the_others() -> None:
-    seen: list[tuple[Int64Array, Int64Array]] = []
-
-    def model(learn: Int64Array, predict: Int64Array) -> np.ndarray:
-        seen.append((learn, predict))
-        return np.zeros((len(predict), 2))
-
-    cross_fit(model, 11, 2, folds=3)
-    assert sorted(np.concatenate([predict for _, predict in seen])) == list(range(11))
-    for learn, predict in seen:
-        assert sorted([*learn, *predict]) == list(range(11))
+    cell, action = np.arange(40) % 2, np.arange(40) % 3
+    reward = (np.arange(40) % 4 == 0).astype(float)
+    before = cross_fit(Rates(cell, action, reward, 3), folds=3).predict(action)
+    for row in range(40):
+        changed = np.where(np.arange(40) == row, 9.0, reward)
+        after = cross_fit(Rates(cell, action, changed, 3), folds=3).predict(action)
+        assert after[row] == before[row]
+        assert (after != before).any()
 
 
 @pytest.mark.parametrize("folds", [1, 6])
 def test_folds_must_fit_the_rows(folds: int) -> None:
-    with pytest.raises(DataError, match=f"folds: {folds} of 5 rows"):
-        cross_fit(lambda learn, predict: np.zeros((len(predict), 1)), 5, 1, folds)
+    zeros = np.zeros(5, np.int64)
+    with pytest.raises(DataError, match=f"folds: {folds} of 5 impressions"):
+        cross_fit(Rates(zeros, zeros, np.zeros(5), 1), folds)
+
+
+def test_the_impressions_of_a_weighted_row_are_spread_over_the_folds() -> None:
+    zeros, clusters = np.zeros(3, np.int64), Clusters(np.array([1.0, 10_000, 2.0]), np.full(3, -1))
+    fitted = cross_fit(Rates(zeros, zeros, np.array([0.0, 1.0, 0.0]), 1), clusters=clusters)
+    assert fitted.share.sum(0) == pytest.approx(1)
+    assert sorted(fitted.share[:, 0]) == [0, 0, 0, 0, 1]
+    assert fitted.share[:, 1] == pytest.approx(0.2, abs=0.02)
 
 
 def test_contexts_are_numbered() -> None:

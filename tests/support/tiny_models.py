@@ -103,16 +103,16 @@ def write_copywriter(target: Path) -> None:
         write_card(draft.path, None, tokens.categories)
 
 
-def write_audience(target: Path, key: bytes = PUBLISHED_KEY) -> None:
-    """Write two segments, recent buyers and others; users 1 and 2 are recent buyers."""
+def write_audience(target: Path, key: bytes = PUBLISHED_KEY, users: Sequence[str] = USERS) -> None:
+    """Write two segments, recent buyers and others; the first half of the users are recent buyers."""
     names = ("segment-1", "segment-2")
     scale = FeatureScale(np.zeros(5), np.zeros(5), np.ones(5))
     prototypes = np.zeros((2, 5))
     prototypes[1, 0] = np.log1p(300)
     with manifest.draft(target, "segment", PARAMS, {}) as draft:
         Segmenter(scale, prototypes, np.array([0, 1]), names).save(draft.path / "segmenter.npz")
-        ids = [pseudonymise(user, key) for user in USERS]
-        SegmentIndex.build(ids, np.array([0, 0, 1, 1]), names).save(draft.path / "members.npz")
+        ids = [pseudonymise(user, key) for user in users]
+        SegmentIndex.build(ids, np.arange(len(ids)) * 2 // len(ids), names).save(draft.path / "members.npz")
         write_card(draft.path, None, [])
         draft.facts["key"] = key_fingerprint(key)
 

@@ -84,13 +84,13 @@ def test_users_decide_by_their_segment(
     make_table: MakeTable, inputs: Inputs, tmp_path: Path, context: StageContext
 ) -> None:
     audience = tmp_path / "models" / "audience"
-    write_audience(audience)
+    write_audience(audience, users=[str(number) for number in range(400)])
     rng = np.random.default_rng(0)
-    user, shown = rng.choice(["1", "2", "3", "4", "5"], 6000), rng.choice(["a", "b"], 6000)
-    liked = np.isin(user, ["1", "2"]) == (shown == "a")
+    user, shown = rng.integers(500, size=6000), rng.choice(["a", "b"], 6000)
+    liked = (user < 200) == (shown == "a")
     rows = impressions_frame(
         creative_id=shown, clicked=rng.random(6000) < np.where(liked, 0.3, 0.05), hours=np.arange(6000) / 20,
-        user_id=[pseudonymise(name, PUBLISHED_KEY) for name in user],
+        user_id=[pseudonymise(str(number), PUBLISHED_KEY) for number in user],
     )  # fmt: skip
     table = make_table("impressions", rows.assign(split="calibration"))
     train(Inputs(table, audience, inputs.creatives, inputs.cnn), tmp_path / "policy", context)
@@ -102,6 +102,23 @@ def test_users_decide_by_their_segment(
     others = policy.probabilities({"placement": "top", "segment": "segment-2"}, ["a", "b"])
     assert lately[0] > 0.8
     assert others[0] < 0.2
+
+
+def test_no_policy_is_chosen_for_one_user(
+    inputs: Inputs, make_table: MakeTable, tmp_path: Path, context: StageContext
+) -> None:
+    """One of 1,000 users clicks a at every sight of it; without this user, a and b are alike."""
+    rng = np.random.default_rng(0)
+    user, shown = rng.integers(1000, size=6000), rng.choice(["a", "b"], 6000)
+    user[rng.random(6000) < 0.04] = 0
+    clicked = np.where(user == 0, shown == "a", rng.random(6000) < 0.02)
+    rows = impressions_frame(creative_id=shown, clicked=clicked, hours=np.arange(6000) / 20, user_id=user.astype(str))
+    table = make_table("impressions", rows.assign(split="calibration"))
+    train(Inputs(table, inputs.audience, inputs.creatives, inputs.cnn), tmp_path / "policy", context)
+    told = card(tmp_path / "policy")
+    assert told["chosen"]["model"] == "uniform"  # type: ignore[index]
+    verdicts = [candidate["verdict"] for candidate in told["candidates"]]  # type: ignore[attr-defined]
+    assert verdicts[1].startswith("one user has 5")
 
 
 def pictures(names: list[str]) -> pd.DataFrame:

@@ -30,7 +30,7 @@ class Source(ValueFormat):
     uri: str = Field(
         description="A path, s3://bucket/prefix, or a name of the built-in catalogue (a path of that name needs ./)."
     )
-    format: Literal["idx", "folder", "csv", "parquet"] | None = Field(
+    format: Literal["idx", "folder", "csv", "parquet", "jsonl", "xlsx"] | None = Field(
         None, description="File format; catalogue entries have their own."
     )
     columns: dict[str, str] = Field(
@@ -49,7 +49,8 @@ class Source(ValueFormat):
         description="Encoding of a text file without a byte order mark, such as cp1252, utf-16 or shift_jis; UTF-8 if "
         "absent.",
     )
-    skip_rows: int = Field(0, ge=0, description="Number of lines above the header.")
+    skip_rows: int = Field(0, ge=0, description="Number of lines (of a workbook: rows) above the header.")
+    sheet: str | None = Field(None, description="Sheet of a workbook; required if several have content.")
     licence: str | None = Field(None, description="Licence of the data; every model trained on it records the licence.")
 
 

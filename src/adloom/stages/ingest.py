@@ -72,7 +72,7 @@ def ingest(table: str, lock: SourcesLock, target: Path, params: Ingest, context:
 def _resolve_source(table: str, source: Source) -> Source:
     resolved = entries.complete_source(source)
     if resolved.format is None:
-        raise ConfigError(f"ingest.{table}.format: required for {source.uri}: idx, folder, csv or parquet")
+        raise ConfigError(f"ingest.{table}.format: required for {source.uri}: idx, folder, csv, jsonl, parquet or xlsx")
     return resolved
 
 

@@ -1,7 +1,6 @@
 """Read the source of a table as chunks of raw rows under the contract's column names."""
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -13,10 +12,18 @@ from adloom.data.reading.csv_files import read_csv
 from adloom.data.reading.data_files import is_of_format
 from adloom.data.reading.files import Chunks
 from adloom.data.reading.idx_files import read_idx
+from adloom.data.reading.jsonl_files import JsonlReader
 from adloom.data.reading.parquet_files import ParquetReader
 from adloom.data.reading.path_columns import read_path_columns
 from adloom.data.reading.picture_folders import PictureLoader, read_folder
+from adloom.data.reading.xlsx_files import read_xlsx
 from adloom.errors import DataError
+
+FILE_READERS: Mapping[str, Callable[[Path, Source], Chunks]] = {"csv": read_csv, "xlsx": read_xlsx}
+SOURCE_READERS: Mapping[str, Callable[[Sequence[Path], Source, str], Callable[[Path], Chunks]]] = {
+    "jsonl": JsonlReader,
+    "parquet": ParquetReader,
+}
 
 
 class SourceReader:
@@ -76,6 +83,8 @@ class SourceReader:
                 yield path, chunk.assign(**added)
 
     def _open_reader(self, paths: Sequence[str]) -> Callable[[Path], Chunks]:
-        if self._source.format == "parquet":
-            return ParquetReader([self._root / path for path in paths], self._source, self._table)
-        return partial(read_csv, source=self._source)
+        name = str(self._source.format)
+        if name in SOURCE_READERS:
+            return SOURCE_READERS[name]([self._root / path for path in paths], self._source, self._table)
+        read_file = FILE_READERS[name]
+        return lambda path: read_file(path, self._source)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 
 from adloom.config.params import Period, Prepare
@@ -13,8 +14,11 @@ from adloom.data.contracts import CONTRACTS
 from adloom.data.duplicates import DuplicateFinder
 from adloom.data.picture_files import PictureError
 from adloom.data.pictures import PictureFormat, PictureHeader
-from adloom.data.quality import Quality, count_values
+from adloom.data.quality import Quality
 from adloom.data.refunds import mark_refunds
+from adloom.data.totals import TotalCheck, are_total_words
+from adloom.data.user_ids import UserIdCheck
+from adloom.data.user_shares import UserSharesCheck
 from adloom.data.values import map_distinct
 from adloom.errors import DataError
 
@@ -48,29 +52,60 @@ class Preparation:
     params: Prepare
     source: SourceFacts
     key: bytes  # of pseudonyms
-    erased: frozenset[str] = frozenset()  # pseudonyms of rows to drop
+    erased: frozenset[str] | None = None  # pseudonyms of rows to drop, None without a list
     picture_format: PictureFormat | None = None
     quality: Quality = field(init=False)
     _duplicate_keys: DuplicateFinder = field(default_factory=DuplicateFinder)
     _duplicate_contents: DuplicateFinder = field(default_factory=DuplicateFinder)
     _duplicate_categories: DuplicateFinder = field(default_factory=DuplicateFinder)  # of contents with their category
+    _user_ids: UserIdCheck = field(default_factory=UserIdCheck)
+    _totals: TotalCheck = field(default_factory=TotalCheck)
+    _shares: UserSharesCheck = field(default_factory=UserSharesCheck)
 
     def __post_init__(self) -> None:
         self.quality = Quality(self.table, self.source.warnings)
+        if CONTRACTS[self.table].has_users:
+            self.quality.checks += [self._user_ids, self._totals, self._shares]
+        if self.erased is not None:
+            self.quality.erasure = {"ids": len(self.erased), "with_rows": 0}
+        self._erased = pd.Index(sorted(self.erased or ()), dtype="object")
+        self._has_rows = np.zeros(len(self._erased), np.bool_)  # (erased,)
 
     def __call__(self, raw: pd.DataFrame) -> PreparedChunk:
         """Prepare one chunk of raw rows."""
+        first = self.quality.read + 1
         self.quality.read += len(raw)
-        raw = self._filter_consent(raw.reset_index(drop=True))
+        raw = self._filter_consent(raw.set_axis(range(first, first + len(raw))))  # rows are numbered from 1
         self._record_dropped_columns(raw)
         rows, reasons = contracts.validate(raw, self.table, self.source.value_format)
+        user_ids = None
         if CONTRACTS[self.table].has_users:
-            rows, reasons = self._pseudonymise(rows, reasons)
-            erased = rows["user_id"].isin(self.erased)
-            self._drop("on the erasure list", int(erased.sum()))
-            rows, reasons = rows[~erased], reasons[~erased]
+            user_ids = rows["user_id"]
+            self._user_ids.count(user_ids)
+            rows, reasons = self._drop_users(*self._drop_broken_totals(*self._pseudonymise(rows, reasons), user_ids))
         rows, reasons, contents = FINISH[self.table](self, rows, reasons)
-        return self._split_valid(raw, rows, self._mark_duplicates(rows, reasons), contents)
+        valid, quarantine = self._split_valid(raw, rows, self._mark_duplicates(rows, reasons), contents)
+        if user_ids is not None:
+            self._totals.count(valid, user_ids[valid.index])
+            self._shares.count(valid)
+        return PreparedChunk(valid.reset_index(drop=True), quarantine)
+
+    def _drop_broken_totals(
+        self, rows: pd.DataFrame, reasons: pd.Series, user_ids: pd.Series
+    ) -> tuple[pd.DataFrame, pd.Series]:
+        totals = (reasons != "") & are_total_words(user_ids)
+        self._drop("a total, not a user", int(totals.sum()))
+        return rows[~totals], reasons[~totals]
+
+    def _drop_users(self, rows: pd.DataFrame, reasons: pd.Series) -> tuple[pd.DataFrame, pd.Series]:
+        """Drop the rows of users on the erasure list."""
+        position = self._erased.get_indexer(pd.Index(rows["user_id"], dtype="object"))
+        erased = position >= 0
+        self._has_rows[position[erased]] = True
+        if self.quality.erasure is not None:
+            self.quality.erasure["with_rows"] = int(self._has_rows.sum())
+        self._drop("on the erasure list", int(erased.sum()))
+        return rows[~erased], reasons[~erased]
 
     def _pseudonymise(self, rows: pd.DataFrame, reasons: pd.Series) -> tuple[pd.DataFrame, pd.Series]:
         """Pseudonymise user ids unless they are pseudonyms under this key; false claims make rows invalid."""
@@ -104,6 +139,7 @@ class Preparation:
         self.quality.columns_dropped = sorted(
             {*self.quality.columns_dropped, *(str(name) for name in raw if name not in known)}
         )
+        self.quality.columns_absent = [name for name in CONTRACTS[self.table].columns if name not in raw]
 
     def _mark_duplicates(self, rows: pd.DataFrame, reasons: pd.Series) -> pd.Series:
         """Add a reason to rows with the key of an earlier valid row."""
@@ -115,17 +151,18 @@ class Preparation:
 
     def _split_valid(
         self, raw: pd.DataFrame, rows: pd.DataFrame, reasons: pd.Series, contents: pd.Series
-    ) -> PreparedChunk:
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Return the valid rows and the quarantine, and count both."""
         valid = reasons == ""
-        valid_rows = rows[valid].reset_index(drop=True)
+        quarantine = self._quarantine(raw, rows[~valid], reasons[~valid])
         repeated = self._duplicate_contents(contents[valid])
         self.quality.duplicates += int(repeated.sum())
         if self.table == "creatives":
             same = self._duplicate_categories(contents[valid].astype("str") + " " + rows.loc[valid, "category"])
             self.quality.add_recategorised(rows.loc[valid & repeated & ~same, "creative_id"])
-        self.quality.count_valid(valid_rows)
-        self.quality.quarantined.update(count_values(reasons[~valid]))
-        return PreparedChunk(valid_rows, self._quarantine(raw, rows[~valid], reasons[~valid]))
+        self.quality.count_valid(rows[valid])
+        self.quality.count_invalid(quarantine, rows.index[~valid].tolist())
+        return rows[valid], quarantine
 
     def _quarantine(self, raw: pd.DataFrame, rows: pd.DataFrame, reasons: pd.Series) -> pd.DataFrame:
         """Return invalid rows as text, user ids as pseudonyms, without pictures."""
@@ -183,6 +220,7 @@ def _finish_copy(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> F
 def _finish_timed(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> FinishedRows:
     """Split a table in time, and users into halves where every row has one."""
     period: Period = getattr(task.params, task.table)
+    task.quality.count_times(rows["timestamp"])
     late = rows["timestamp"] >= pd.Timestamp(period.end, tz="UTC")
     reasons = reasons.mask((reasons == "") & late, f"timestamp: not before prepare.{task.table}.end")
     content = rows.drop(columns=[name for name in (CONTRACTS[task.table].key, "candidates") if name in rows])

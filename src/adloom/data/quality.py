@@ -1,16 +1,29 @@
 """Counts of valid, invalid and dropped rows of a table, and warnings."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from difflib import get_close_matches
+from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 
 from adloom.data.context import REFUND
-from adloom.errors import DataError
+from adloom.data.splits import HASH_SPLITS
 
 MIN_CATEGORIES = 2  # a model cannot learn from fewer
-EXAMPLES = 3  # rows that a warning names
+MAX_EXAMPLES = 3  # rows that a message names
+MAX_VALUE_LENGTH = 40  # characters of an example's value
+MIN_SIMILARITY = 0.75  # of a dropped column's name to that of a contract column
+
+
+class Check(Protocol):
+    """A check of a table's rows."""
+
+    def warnings(self) -> list[str]:
+        """Return what needs a look."""
+        ...
 
 
 @dataclass
@@ -28,9 +41,15 @@ class Quality:
     quarantined: Counter[str] = field(default_factory=Counter)  # by reason
     dropped: Counter[str] = field(default_factory=Counter)  # by reason
     refunds: int = 0
+    examples: dict[str, list[str]] = field(default_factory=dict)  # of quarantined rows, by reason
     columns_dropped: list[str] = field(default_factory=list)
+    columns_absent: list[str] = field(default_factory=list)  # of the contract
     first: pd.Timestamp | None = None
     last: pd.Timestamp | None = None
+    first_read: pd.Timestamp | None = None  # of all rows with a time, also broken ones
+    last_read: pd.Timestamp | None = None
+    erasure: dict[str, int] | None = None  # ids of the erasure list, and of them those with rows
+    checks: list[Check] = field(default_factory=list)  # of which the warnings are reported too
 
     @property
     def kept(self) -> int:
@@ -52,22 +71,53 @@ class Quality:
     def add_recategorised(self, ids: pd.Series) -> None:
         """Count pictures that repeat one of another category, and remember the first."""
         self.recategorised += len(ids)
-        self.recategorised_ids = [*self.recategorised_ids, *ids][:EXAMPLES]
+        self.recategorised_ids = [*self.recategorised_ids, *ids][:MAX_EXAMPLES]
 
-    def require_rows(self, max_quarantine_rate: float) -> None:
-        """Raise DataError when too many rows are invalid or none is left."""
+    def count_times(self, timestamps: pd.Series) -> None:
+        """Note the first and last time of all rows."""
+        if timestamps.notna().any():
+            self.first_read = min(self.first_read or timestamps.min(), timestamps.min())
+            self.last_read = max(self.last_read or timestamps.max(), timestamps.max())
+
+    def count_invalid(self, quarantine: pd.DataFrame, numbers: Sequence[int]) -> None:
+        """Count quarantined rows by reason, and keep examples; `numbers` are the rows' in the source, from 1."""
+        counts = count_values(quarantine["reason"])
+        self.quarantined.update(counts)
+        for reason in counts:
+            examples = self.examples.setdefault(reason, [])
+            for position in np.flatnonzero(quarantine["reason"] == reason)[: MAX_EXAMPLES - len(examples)]:
+                examples.append(f"row {numbers[position]}{_format_value(quarantine.iloc[position])}")
+
+    def is_broken(self, max_quarantine_rate: float) -> bool:
+        """Return whether too many rows are invalid, or none is left."""
         broken = self.quarantined.total()
-        total = self.kept + broken
-        if total and broken / total > max_quarantine_rate:
-            raise DataError(
-                f"{self.table}: {broken} of {total} rows are broken, above prepare.max_quarantine_rate "
-                f"{max_quarantine_rate:g}: {_format_counts(self.quarantined)}; correct the source or raise the rate"
+        return not self.kept or broken / (self.kept + broken) > max_quarantine_rate
+
+    def describe_failure(self, max_quarantine_rate: float) -> str:
+        """Return why the rows cannot be used, with examples."""
+        broken = self.quarantined.total()
+        if self.kept:
+            problem = (
+                f"{broken} of {self.kept + broken} rows are broken, above prepare.max_quarantine_rate "
+                f"{max_quarantine_rate:g}: {_format_counts(self.quarantined)}"
             )
-        if not self.kept:
-            raise DataError(
-                f"{self.table}: no row is left of {self.read}: {_format_counts(self.quarantined + self.dropped)}; "
-                "correct the source or remove it from `ingest`"
-            )
+        else:
+            problem = f"no row is left of {self.read}: {_format_counts(self.quarantined + self.dropped)}"
+        days = f"; the data is from {self._format_days()}" if self._has_late_rows() else ""
+        return f"{self.table}: {problem}{days}{self._format_examples()}"
+
+    def _has_late_rows(self) -> bool:
+        return any(reason.startswith("timestamp: not before") for reason in self.quarantined)
+
+    def _format_days(self) -> str:
+        return f"{self.first_read:%Y-%m-%d} to {self.last_read:%Y-%m-%d}" if self.first_read else "no day"
+
+    def _format_examples(self) -> str:
+        """Return an example of each frequent reason, then more of them."""
+        reasons = [reason for reason, _ in _sort_by_count(self.quarantined)]
+        rounds = [self.examples.get(reason, [])[turn : turn + 1] for turn in range(MAX_EXAMPLES) for reason in reasons]
+        examples = [example for found in rounds for example in found][:MAX_EXAMPLES]
+        return f"; for example {', '.join(examples)}" if examples else ""
 
     def row_counts(self) -> dict[str, int]:
         """Return the row counts of the manifest: per split, quarantined and dropped."""
@@ -85,6 +135,7 @@ class Quality:
             "quarantined": _sort_by_name(self.quarantined),
             "dropped": _sort_by_name(self.dropped),
             "columns_dropped": self.columns_dropped,
+            **({"erasure_list": self.erasure} if self.erasure is not None else {}),
             "duplicates": self.duplicates,
             "refunds": self.refunds,
             "categories": _sort_by_name(self.categories),
@@ -95,15 +146,48 @@ class Quality:
         }
 
     def warnings(self) -> list[str]:
-        """Return warnings about the source and the valid rows."""
-        notes = list(self.source_warnings)
+        """Return what needs a look although the rows are valid."""
+        own = [
+            *self.source_warnings,
+            *self._list_misspelt_columns(),
+            *self._check_erasure_list(),
+            *self._check_splits(),
+        ]
+        return own + [warning for check in self.checks for warning in check.warnings()]
+
+    def _list_misspelt_columns(self) -> list[str]:
+        matches = {
+            name: get_close_matches(_simplify(name), self.columns_absent, 1, MIN_SIMILARITY)
+            for name in self.columns_dropped
+        }
+        return [
+            f"column {name!r} is dropped; if it means {match[0]}, set ingest.{self.table}.columns.{match[0]}"
+            for name, match in matches.items()
+            if match
+        ]
+
+    def _check_erasure_list(self) -> list[str]:
+        if self.erasure is None:
+            return []
+        ids, matched = self.erasure["ids"], self.erasure["with_rows"]
+        if not ids:
+            return ["prepare.erasure_list: no ids in the file"]
+        return [f"prepare.erasure_list: {ids - matched} of {ids} ids have no row"] if matched < ids else []
+
+    def _check_splits(self) -> list[str]:
+        notes = []
         if self.table == "creatives" and len(self.categories) < MIN_CATEGORIES:
             notes.append(f"one category only ({next(iter(self.categories), '')}): no model can tell categories apart")
         if self.recategorised:
             examples = ", ".join(self.recategorised_ids)
             notes.append(f"{self.recategorised} pictures repeat one of another category, such as {examples}")
         if self.first is not None and len(self.splits) < 2:
-            notes.append(f"every row is in {next(iter(self.splits))}: prepare.{self.table}.holdout_start cuts nothing")
+            notes.append(
+                f"every row is in {next(iter(self.splits))}: prepare.{self.table}.holdout_start cuts nothing of "
+                f"{self._format_days()}"
+            )
+        if self.kept and self.first is None and (empty := [split for split in HASH_SPLITS if split not in self.splits]):
+            notes.append(f"{self.kept} rows, none of them in {' or '.join(empty)}: add different rows")
         return notes
 
 
@@ -112,9 +196,24 @@ def count_values(column: pd.Series) -> dict[str, int]:
     return {str(text): int(count) for text, count in column.value_counts().items()}
 
 
+def _format_value(row: pd.Series) -> str:
+    """Return the column that a row's reason begins with, and its value, if there is one."""
+    column = row["reason"].partition(":")[0]
+    value = row.get(column)
+    return "" if pd.isna(value) else f" {column} {str(value)[:MAX_VALUE_LENGTH]!r}"
+
+
 def _sort_by_name(counts: Counter[str]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
 def _format_counts(counts: Counter[str]) -> str:
-    return ", ".join(f"{reason} ({count})" for reason, count in sorted(counts.items(), key=lambda c: (-c[1], c[0])))
+    return ", ".join(f"{reason} ({count})" for reason, count in _sort_by_count(counts))
+
+
+def _sort_by_count(counts: Counter[str]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _simplify(name: str) -> str:
+    return name.strip().lower().replace(" ", "_").replace("-", "_")

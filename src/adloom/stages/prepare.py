@@ -7,6 +7,8 @@ Example: adloom prepare
 """
 
 import json
+import logging
+import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
 from tqdm import tqdm
 
 from adloom.config import params as config_params
@@ -23,7 +24,7 @@ from adloom.config.value_formats import ValueFormat
 from adloom.context import StageContext
 from adloom.data import privacy
 from adloom.data.contracts import RAW_TABLE
-from adloom.errors import DataError
+from adloom.errors import AdloomError, DataError
 from adloom.stages import sources_lock
 from adloom.stages.sources_lock import SourcesLock
 from adloom.storage import manifest, parquet
@@ -32,6 +33,11 @@ from adloom.storage.manifest import Draft
 if TYPE_CHECKING:
     from adloom.data.pictures import PictureFormat
     from adloom.data.preparation import Preparation
+
+
+logger = logging.getLogger(__name__)
+
+QUARANTINE = "quarantine"  # name of the table of invalid rows
 
 
 @dataclass(frozen=True)
@@ -77,9 +83,14 @@ def prepare(
 
 
 def _write_artifact(task: "Preparation", raw: Path, target: Path, context: StageContext) -> None:
+    kept = target.with_name(f"{target.name}.quarantine")
+    shutil.rmtree(kept, ignore_errors=True)
     with manifest.draft(target, "prepare", task.params, {"raw": raw}) as draft:
         _write_rows(task, raw, draft, context)
-        task.quality.require_rows(task.params.max_quarantine_rate)
+        if task.quality.is_broken(task.params.max_quarantine_rate):
+            place = _keep_quarantine(draft.path, kept, raw, context)
+            problem = task.quality.describe_failure(task.params.max_quarantine_rate)
+            raise DataError(f"{problem}; {place} has all of them; correct the source or raise the rate")
         summary = json.dumps(task.quality.summary(), indent=1, sort_keys=True)
         (draft.path / "summary.json").write_text(summary + "\n", encoding="utf-8")
         draft.rows = task.quality.row_counts()
@@ -89,14 +100,31 @@ def _write_artifact(task: "Preparation", raw: Path, target: Path, context: Stage
 
 
 def _write_rows(task: "Preparation", raw: Path, draft: Draft, context: StageContext) -> None:
-    shards, quarantined = parquet.ShardWriter(draft.path), []
+    shards, quarantine = parquet.ShardWriter(draft.path), parquet.FullShardWriter(draft.path, QUARANTINE)
     with tqdm(desc=f"prepare {task.table}", unit="row", delay=1, disable=not context.progress) as bar:
         for chunk in parquet.read_chunks(raw, RAW_TABLE):
             prepared = task(chunk)
             shards.append(prepared.rows)
-            quarantined.append(prepared.quarantine)
+            quarantine.append(prepared.quarantine)
             bar.update(len(chunk))
-    parquet.write(pd.concat(quarantined, ignore_index=True), draft.path, "quarantine")
+    quarantine.close()
+
+
+def _keep_quarantine(draft: Path, kept: Path, raw: Path, context: StageContext) -> str:
+    """Move the quarantine of a failed table beside its place, and copy it to S3 for pods; return where it is."""
+    kept.mkdir()
+    for path in sorted(draft.glob(f"{QUARANTINE}-*")):
+        path.rename(kept / path.name)
+    place = f"{kept}/{QUARANTINE}-*.parquet"
+    if context.checkpoint_uri is None:
+        return place
+    uri = f"{context.checkpoint_uri}/quarantine/{manifest.digest(raw)[:16]}"
+    try:
+        context.store.push(kept, uri)
+    except AdloomError as error:
+        logger.warning("%s", error)
+        return place
+    return f"{place}, also below {uri},"
 
 
 def _build_preparation(
@@ -114,9 +142,7 @@ def _build_preparation(
         value_format=config_params.parse(ValueFormat, raw_manifest.facts["value_format"]),
         warnings=tuple(json.loads(raw_manifest.facts.get("warnings", "[]"))),
     )
-    erased = (
-        _read_erasure_list(params.erasure_list, key, lock, context) if private and params.erasure_list else frozenset()
-    )
+    erased = _read_erasure_list(params.erasure_list, key, lock, context) if private and params.erasure_list else None
     picture_format = _choose_format(raw, params) if table == "creatives" else None
     return Preparation(table, params, source, key, erased, picture_format)
 
@@ -133,12 +159,15 @@ def _require_locked_key(table: str, lock: SourcesLock, context: StageContext) ->
 
 
 def _read_erasure_list(erasure_list: str, key: bytes, lock: SourcesLock, context: StageContext) -> frozenset[str]:
-    """Return the pseudonyms of the users on the erasure list, one id a line."""
+    """Return the pseudonyms of the users on the erasure list."""
+    from adloom.data.reading.id_lists import read_ids
+
     scan = partial(sources_lock.scan_files, erasure_list, context)
     unchanged = sources_lock.assert_unchanged(lock.erasure, "prepare.erasure_list", scan)
     with unchanged, tempfile.TemporaryDirectory() as scratch:
-        lines = context.store.fetch(erasure_list, Path(scratch)).read_text(encoding="utf-8").splitlines()
-    return frozenset(privacy.pseudonymise(line.strip(), key) for line in lines if line.strip())
+        return frozenset(
+            map(privacy.make_pseudonymiser(key), read_ids(context.store.fetch(erasure_list, Path(scratch))))
+        )
 
 
 def _choose_format(raw: Path, params: Prepare) -> "PictureFormat":

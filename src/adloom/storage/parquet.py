@@ -31,6 +31,30 @@ class ShardWriter:
         self.rows += len(rows)
 
 
+class FullShardWriter:
+    """Write a table in shards of ROWS_PER_SHARD rows, whatever the size of the chunks; `close` writes the rest."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._shards = ShardWriter(folder, name)
+        self._waiting: list[pd.DataFrame] = []
+
+    def append(self, rows: pd.DataFrame) -> None:
+        """Write as many full shards as there are rows for."""
+        self._waiting.append(rows)
+        count = sum(map(len, self._waiting))
+        if count >= ROWS_PER_SHARD:
+            table = pd.concat(self._waiting, ignore_index=True)
+            full = count - count % ROWS_PER_SHARD
+            self._shards.append(table[:full])
+            self._waiting = [table[full:]]
+
+    def close(self) -> None:
+        """Write the rest; a table without rows is one empty shard."""
+        rest = pd.concat(self._waiting, ignore_index=True)
+        if len(rest) or not self._shards.rows:
+            self._shards.append(rest)
+
+
 def write(rows: pd.DataFrame, folder: Path, name: str = "rows") -> None:
     """Write rows as shards."""
     ShardWriter(folder, name).append(rows)

@@ -6,21 +6,23 @@ import pandas as pd
 import pytest
 
 from adloom.data.quality import Quality
-from adloom.errors import DataError
 
 
 def valid_rows(*split: str) -> pd.DataFrame:
     return pd.DataFrame({"split": split})
 
 
-def test_above_the_rate_the_error_counts_reasons_most_frequent_first() -> None:
+def invalid_rows(*rows: tuple[str | None, str]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["value", "reason"], dtype="str")
+
+
+def test_above_the_rate_the_message_counts_reasons_most_frequent_first() -> None:
     quality = Quality("events", read=100)
     quality.count_valid(valid_rows(*["calibration"] * 90))
     quality.quarantined = Counter({"value: negative": 7, "timestamp: missing": 3})
-    quality.require_rows(0.1)
-    with pytest.raises(DataError) as caught:
-        quality.require_rows(0.099)
-    message = str(caught.value)
+    assert not quality.is_broken(0.1)
+    assert quality.is_broken(0.099)
+    message = quality.describe_failure(0.099)
     assert message.startswith("events: 10 of 100 rows")
     assert "prepare.max_quarantine_rate 0.099" in message
     assert "value: negative (7), timestamp: missing (3)" in message
@@ -28,8 +30,24 @@ def test_above_the_rate_the_error_counts_reasons_most_frequent_first() -> None:
 
 def test_no_row_left_is_never_accepted() -> None:
     quality = Quality("events", read=2, quarantined=Counter({"value: negative": 1}), dropped=Counter({"erased": 1}))
-    with pytest.raises(DataError, match=r"events: no row is left of 2: erased \(1\), value: negative \(1\)"):
-        quality.require_rows(1.0)
+    assert quality.is_broken(1.0)
+    assert quality.describe_failure(1.0) == "events: no row is left of 2: erased (1), value: negative (1)"
+
+
+def test_three_examples_show_every_frequent_reason_first_over_chunks() -> None:
+    quality = Quality("events", read=9)
+    quality.count_invalid(invalid_rows(("-1", "value: negative"), ("-2", "value: negative")), [4, 7])
+    quality.count_invalid(invalid_rows((None, "timestamp: missing"), ("x" * 99, "value: negative")), [8, 9])
+    assert quality.describe_failure(0.1).endswith("; for example row 4 value '-1', row 8, row 7 value '-2'")
+
+
+def test_rows_after_the_end_show_the_days_of_all_rows() -> None:
+    quality = Quality("events", read=2)
+    for day in ("2026-01-05", "2031-01-01"):
+        quality.count_times(pd.Series([pd.Timestamp(day, tz="UTC"), pd.NaT]))
+    late = "timestamp: not before prepare.events.end"
+    quality.count_invalid(invalid_rows((None, late)), [2])
+    assert "; the data is from 2026-01-05 to 2031-01-01; for example row 2" in quality.describe_failure(0.1)
 
 
 def test_the_summary_counts_over_chunks() -> None:
@@ -51,11 +69,40 @@ def test_the_summary_counts_over_chunks() -> None:
 
 def test_one_category_only_and_a_cut_that_cuts_nothing_are_worth_a_warning() -> None:
     pictures = Quality("creatives")
-    pictures.count_valid(valid_rows("train", "test").assign(category="hats"))
+    pictures.count_valid(valid_rows("train", "test", "validation").assign(category="hats"))
     assert pictures.warnings() == ["one category only (hats): no model can tell categories apart"]
-    events = Quality("events")
-    events.count_valid(valid_rows("calibration").assign(timestamp=pd.Timestamp("2026-01-01", tz="UTC")))
-    assert events.warnings() == ["every row is in calibration: prepare.events.holdout_start cuts nothing"]
+    events, day = Quality("events"), pd.Timestamp("2026-01-01", tz="UTC")
+    events.count_valid(rows := valid_rows("calibration").assign(timestamp=day))
+    events.count_times(rows["timestamp"])
+    assert events.warnings() == [
+        "every row is in calibration: prepare.events.holdout_start cuts nothing of 2026-01-01 to 2026-01-01"
+    ]
+
+
+def test_a_split_without_rows_is_worth_a_warning() -> None:
+    copy = Quality("copy")
+    copy.count_valid(valid_rows("train", "train"))
+    assert copy.warnings() == ["2 rows, none of them in validation or test: add different rows"]
+
+
+@pytest.mark.parametrize("column", ["vlaue", "Value", " value", "values"])
+def test_a_dropped_column_that_looks_misspelt_is_worth_a_warning(column: str) -> None:
+    quality = Quality("events", columns_dropped=["phone", column], columns_absent=["item_id", "value"])
+    warning = f"column {column!r} is dropped; if it means value, set ingest.events.columns.value"
+    assert warning in quality.warnings()
+    assert not any("phone" in text for text in quality.warnings())
+
+
+def test_ids_of_the_erasure_list_without_rows_are_counted() -> None:
+    def warn(ids: int, with_rows: int) -> list[str]:
+        quality = Quality("copy", erasure={"ids": ids, "with_rows": with_rows})
+        quality.count_valid(valid_rows("train", "validation", "test"))
+        assert quality.summary()["erasure_list"] == {"ids": ids, "with_rows": with_rows}
+        return quality.warnings()
+
+    assert warn(3, 1) == ["prepare.erasure_list: 2 of 3 ids have no row"]
+    assert warn(3, 3) == []
+    assert warn(0, 0) == ["prepare.erasure_list: no ids in the file"]
 
 
 def test_warnings_of_the_source_and_of_pictures_in_two_categories_are_shown() -> None:

@@ -185,7 +185,7 @@ def test_a_bad_picture_breaks_no_other_row(bench: Bench) -> None:
 def test_one_category_only_is_accepted_with_a_warning(bench: Bench) -> None:
     bench.raw("creatives", creatives(picture(1), picture(2), categories=1))
     bench.run()
-    assert bench.summary("creatives")["warnings"] == ["one category only (c0): no model can tell categories apart"]
+    assert "one category only (c0): no model can tell categories apart" in bench.summary("creatives")["warnings"]
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_one_category_only_is_accepted_with_a_warning(bench: Bench) -> None:
         ({"user_id": ""}, "user_id: missing (3)"),
     ],
 )
-def test_too_many_broken_rows_stop_the_stage_and_leave_nothing(
+def test_too_many_broken_rows_stop_the_stage_and_leave_only_the_quarantine(
     bench: Bench, change: dict[str, str], reason: str
 ) -> None:
     bench.raw("events", pd.concat([orders(17), orders(3, **change)]))
@@ -206,7 +206,8 @@ def test_too_many_broken_rows_stop_the_stage_and_leave_nothing(
     assert str(caught.value).startswith(
         f"events: 3 of 20 rows are broken, above prepare.max_quarantine_rate 0.1: {reason}"
     )
-    assert bench.left() == []
+    assert bench.left() == ["events.quarantine"]
+    assert len(parquet.read(bench.outputs.events.with_name("events.quarantine"), name="quarantine")) == 3
 
 
 def test_a_duplicate_id_is_quarantined(bench: Bench) -> None:
@@ -220,7 +221,48 @@ def test_all_rows_quarantined_is_an_error_at_any_rate(bench: Bench) -> None:
     bench.raw("events", orders(value="one"))
     with pytest.raises(DataError, match=r"events: no row is left of 20: value: not a number \(20\)"):
         bench.run(PARAMS.model_copy(update={"max_quarantine_rate": 1.0}))
-    assert bench.left() == []
+    assert bench.left() == ["events.quarantine"]
+
+
+def test_a_failure_shows_rows_and_the_place_of_the_quarantine_but_no_user_id(bench: Bench) -> None:
+    bench.raw(
+        "events",
+        orders(
+            user_id=[f"somebody{i}" for i in range(20)],
+            value=["1", "x", "y", *["1"] * 17],
+            event=["", *["purchase"] * 19],
+        ),
+    )
+    with pytest.raises(DataError) as caught:
+        bench.run()
+    kept = bench.outputs.events.with_name("events.quarantine")
+    assert "for example row 2 value 'x', row 1 event '', row 3 value 'y'" in str(caught.value)
+    assert f"; {kept}/quarantine-*.parquet has all of them; correct" in str(caught.value)
+    assert "somebody" not in str(caught.value) + parquet.read(kept, name="quarantine").to_csv()
+    bench.run(PARAMS.model_copy(update={"max_quarantine_rate": 0.5}))
+    assert bench.left() == ["events"]
+
+
+def test_pods_copy_the_quarantine_of_a_failure_to_the_store(bench: Bench) -> None:
+    place = bench.folder / "store"
+    bench.context = replace(bench.context, checkpoint_uri=str(place))
+    bench.raw("events", orders(value="x"))
+    with pytest.raises(DataError, match=rf"also below {place}/quarantine/[0-9a-f]{{16}}, has all"):
+        bench.run()
+    assert [path.name for path in place.rglob("*.parquet")] == ["quarantine-00000.parquet"]
+
+
+@pytest.mark.parametrize("rows", [0, 3, 20_000, 20_001])
+def test_the_quarantine_has_full_shards(bench: Bench, rows: int) -> None:
+    with manifest.draft(bench.inputs.raw_events, "ingest", ConfigModel(), {}) as draft:
+        shards = parquet.ShardWriter(draft.path, RAW_TABLE)
+        for part in (rows // 2, rows - rows // 2):
+            shards.append(orders(part + 1, value=["5", *["x"] * part]))
+        draft.facts = {"source": "shop", "licence": "own", "private": "yes", "value_format": PLAIN_FORMAT.to_json()}
+    bench.run(PARAMS.model_copy(update={"max_quarantine_rate": 1.0}))
+    paths = sorted(bench.outputs.events.glob("quarantine-*"))
+    expected = [min(parquet.ROWS_PER_SHARD, rows - start) for start in range(0, max(rows, 1), parquet.ROWS_PER_SHARD)]
+    assert [len(pd.read_parquet(path)) for path in paths] == expected
 
 
 def test_private_data_without_a_key_is_refused(bench: Bench) -> None:
@@ -261,7 +303,7 @@ def test_no_user_id_is_left_anywhere(bench: Bench) -> None:
 
 def test_consent_and_the_erasure_list_are_honoured_and_counted(bench: Bench) -> None:
     erased = bench.folder / "erased.txt"
-    erased.write_text("u1\n\n u2 \n")
+    erased.write_text("u1\n\n u2 \nnobody\n")
     bench.lock(privacy.key_fingerprint(KEY), sources_lock.scan_files(str(erased), bench.context))
     bench.raw("events", orders(21, agreed=["no", *["yes"] * 20]))
     params = PARAMS.model_copy(update={"consent_column": "agreed", "erasure_list": str(erased)})
@@ -269,6 +311,8 @@ def test_consent_and_the_erasure_list_are_honoured_and_counted(bench: Bench) -> 
     erased_users = {privacy.pseudonymise(user, KEY) for user in ("u1", "u2")}
     assert not erased_users & set(bench.rows("events")["user_id"])
     assert bench.summary("events")["dropped"] == {"on the erasure list": 6, "without consent": 1}
+    assert bench.summary("events")["erasure_list"] == {"ids": 3, "with_rows": 2}
+    assert "prepare.erasure_list: 1 of 3 ids have no row" in bench.summary("events")["warnings"]
     assert manifest.read(bench.outputs.events).rows["dropped"] == 7
     erased.write_text("u3\n")
     with pytest.raises(DataError, match=r"prepare.erasure_list: .*erased.txt changed since sources.lock was written"):
@@ -327,10 +371,10 @@ def test_a_full_disk_leaves_the_last_dataset(bench: Bench, monkeypatch: pytest.M
     shutil.rmtree(bench.inputs.raw_copy)
     bench.raw("copy", RAW["copy"].iloc[:9])
 
-    def full(rows: pd.DataFrame, folder: Path, name: str = "rows") -> None:
-        raise OSError(28, "No space left on device", str(folder / name))
+    def full(rows: object, path: Path) -> None:
+        raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(parquet, "write", full)
+    monkeypatch.setattr(parquet, "_write_shard", full)
     with pytest.raises(OSError, match="No space left"):
         bench.run()
     assert manifest.digest(bench.outputs.copy) == before

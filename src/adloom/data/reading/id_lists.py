@@ -1,0 +1,63 @@
+"""Reader of files of user ids, such as the erasure list."""
+
+import codecs
+import csv
+import re
+from pathlib import Path
+
+from adloom.data.privacy import normalise_user_id
+from adloom.errors import DataError
+
+BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",  # begins with the mark of UTF-16
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+SEPARATORS = "\t;,|"
+ID_HEADER = re.compile(
+    r"(user|customer|client|member|account|kunden?|nutzer|uid|id|e-?mail)"
+    r"([ _-]?(id|ids|key|nr|no|number|nummer|name|e-?mail|address))?",
+    re.IGNORECASE,
+)
+
+
+def read_ids(path: Path) -> frozenset[str]:
+    """
+    Return the normalised ids of a text file: one a line, or the id column of a CSV file, else its first column.
+
+    The file may be UTF-8, UTF-16, UTF-32 or, if it is none of them, Windows-1252. Raises DataError for other files.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: a folder; expected a text file with one user id per line")
+    records = _split_columns([line for line in _decode(path).splitlines() if line.strip()])
+    header = [ID_HEADER.fullmatch(name.strip()) is not None for name in records[0]] if records else []
+    column = header.index(True) if any(header) else 0
+    ids = (normalise_user_id(record[column]) for record in records[any(header) :] if len(record) > column)
+    return frozenset(ids) - {""}
+
+
+def _decode(path: Path) -> str:
+    content = path.read_bytes()
+    mark = next((encoding for mark, encoding in BYTE_ORDER_MARKS.items() if content.startswith(mark)), None)
+    try:
+        text = content.decode(mark or _guess_utf16(content) or "utf-8")
+    except UnicodeDecodeError:
+        text = content.decode("cp1252", "replace")
+    if "\0" in text:
+        raise DataError(f"{path}: not a text file; expected one user id per line")
+    return text
+
+
+def _guess_utf16(content: bytes) -> str | None:
+    """Return the encoding of UTF-16 without a mark, where every second byte of Latin text is 0."""
+    if content[1::2].count(0) * 2 > len(content[1::2]):
+        return "utf-16-le"
+    return "utf-16-be" if content[::2].count(0) * 2 > len(content[::2]) else None
+
+
+def _split_columns(lines: list[str]) -> list[list[str]]:
+    """Split lines by the separator that every line has equally often, if any, and remove quotes."""
+    separator = next((s for s in SEPARATORS if len({line.count(s) for line in lines}) == 1 and s in lines[0]), "\x1f")
+    return [next(csv.reader([line], delimiter=separator)) for line in lines]

@@ -1,13 +1,16 @@
-"""Folders of pictures: their subfolders are categories."""
+"""Folders of pictures, with subfolders as categories, and tables with paths of pictures."""
 
 import io
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from tests.support.source_files import message, open_source, read, written
 
 from adloom.config.sources import Source
+from adloom.data.contracts import PARSE_ERROR
 from adloom.data.reading import picture_folders
 
 
@@ -36,3 +39,63 @@ def test_a_folder_without_pictures_or_that_is_none(tmp_path: Path) -> None:
     assert message(tmp_path, source, "creatives") == f"{tmp_path}: an empty folder"
     path = written(tmp_path, "hats/1.png", b"1")
     assert "expected a folder with a subfolder per category" in message(path, source, "creatives")
+
+
+def test_a_partition_names_the_category_too(tmp_path: Path) -> None:
+    written(tmp_path, "category=red%20hats/1.png", b"1")
+    rows = read(tmp_path, Source(uri="p", format="folder"), "creatives")
+    assert rows[["creative_id", "category"]].values.tolist() == [["category=red%20hats/1.png", "red hats"]]
+
+
+TABLE = Source(
+    uri="shop",
+    format="csv",
+    columns={"image": "path", "category": "kind", "attr_colour": "colour", "attr_tone": "tone"},
+)
+ROWS = "path,kind,colour,tone\n"
+
+
+def test_a_table_names_pictures_their_categories_and_attributes(tmp_path: Path) -> None:
+    written(tmp_path, "lists/a.csv", ROWS + "img/1.png,hat,red,\n./2.png,shoe,blue,dark\nimg\\1.png,hat,,\n")
+    written(tmp_path, "img/1.png", b"one")
+    written(tmp_path, "lists/2.png", b"two")  # next to the table
+    rows = read(tmp_path, TABLE, "creatives")
+    assert rows["image"].tolist() == [b"one", b"two", b"one"]
+    assert rows["creative_id"].tolist() == ["img/1.png", "./2.png", "img\\1.png"]
+    assert rows["attr_colour"].fillna("").tolist() == ["red", "blue", ""]
+    assert PARSE_ERROR not in rows
+
+
+@pytest.mark.parametrize("path", ["gone.png", "../secret.png", "/etc/passwd", "img/../../secret.png", "img", "a.pdf"])
+def test_a_path_of_no_picture_of_the_source_breaks_its_row(tmp_path: Path, path: str) -> None:
+    written(tmp_path, "shop/a.csv", ROWS + f"{path},hat,,\nimg/1.png,hat,,\n,hat,,\n")
+    for name in ("shop/img/1.png", "shop/a.pdf", "secret.png"):
+        written(tmp_path, name, b"1")
+    rows = read(tmp_path / "shop", TABLE, "creatives")
+    assert rows["image"].notna().tolist() == [False, True, False]
+    errors = rows[PARSE_ERROR].fillna("").tolist()
+    assert errors == ["image: no file of this path below the source", "", ""]  # the last is missing, as prepare says
+
+
+def test_names_match_in_either_unicode_form(tmp_path: Path) -> None:
+    written(tmp_path, "a.csv", ROWS + "Kr\u00e4ne.png,hat,,\n")
+    written(tmp_path, "Kra\u0308ne.png", b"1")
+    assert read(tmp_path, TABLE, "creatives")["image"].tolist() == [b"1"]
+
+
+def test_pictures_of_a_table_come_in_chunks_and_keep_broken_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(picture_folders, "BYTES_PER_CHUNK", 10)
+    written(tmp_path, "a.csv", ROWS + "1.png,hat,,\nbroken\n" + "1.png,hat,,\n" * 3)
+    written(tmp_path, "1.png", b"12345678")
+    chunks = list(open_source(tmp_path / "a.csv", TABLE, "creatives").read_chunks())
+    assert [len(chunk) for chunk in chunks] == [3, 2]
+    assert chunks[0][PARSE_ERROR].notna().tolist() == [False, True, False]
+
+
+def test_pictures_inside_a_table_stay(tmp_path: Path) -> None:
+    table = pa.table({"image": pa.array([b"\xff\x00", b"text"]), "category": ["a", "b"], "creative_id": ["1", "2"]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    rows = read(tmp_path / "a.parquet", Source(uri="a", format="parquet"), "creatives")
+    assert rows["image"].tolist() == [b"\xff\x00", b"text"]

@@ -11,6 +11,8 @@ _EXACT = 2.0**63  # whole numbers of a float below this are 64-bit integers
 
 def to_arrow(column: pd.Series) -> pa.Array:
     """Return a raw column as an array, without dictionaries, views and NaN."""
+    if isinstance(column.dtype, pd.DatetimeTZDtype):  # Arrow converts it by a deprecated method
+        column = column.astype(pd.ArrowDtype(pa.timestamp(column.dtype.unit, str(column.dtype.tz))))
     try:
         array = pa.array(column, from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError):  # values of several types

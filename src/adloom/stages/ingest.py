@@ -102,7 +102,7 @@ def _open_reader(
 ) -> "SourceReader":
     from adloom.data.reading.source import SourceReader
 
-    path = context.store.fetch(located.root, scratch, located.data.paths)
+    path = context.store.fetch(located.root, scratch, {*located.data.paths})
     return SourceReader(path.parent if path.is_file() else path, located.data.paths, source, table)
 
 

@@ -32,10 +32,15 @@ SYSTEM_NAMES = frozenset(  # files and folders of programs, which hold no rows
     | {".ipynb_checkpoints", "__pycache__", "_success", "_metadata", "_common_metadata", "_spark_metadata"}
     | {"manifest.json"}
 )
-SYSTEM_PATTERN = re.compile(r"\._.*|\..*\.crc|.*_\$folder\$|_(committed|started)_.*|\.#.*|~\$.*|\.nfs.*", re.DOTALL)
+SYSTEM_PATTERN = re.compile(
+    r"\._.*|\..*\.crc|.*_\$folder\$|_(committed|started)_.*|\.#.*|\.~lock\..*|~\$.*|\.nfs.*", re.DOTALL
+)
 DOCUMENTS = frozenset({"readme", "license", "licence", "changelog", "copying", "notice", "authors"})
 VERSIONED_TABLES = {"_delta_log": "Delta", ".hoodie": "Hudi", "metadata": "Iceberg"}  # by the folder of their log
-COPY_MARKS = re.compile(r"^(copy of|kopie von) | ?\(\d+\)| -? ?(copy|kopie)( \d+)?(?=\.|$)", re.IGNORECASE)
+COPY_MARKS = re.compile(
+    r"^(copy of|kopie von) | ?\(\d+\)| ?\([^)]*conflicted copy[^)]*\)| -? ?(copy|kopie)( \d+)?(?=[. ]|$)", re.IGNORECASE
+)
+STAGING = frozenset({"_temporary", "+tmp"})  # folders of unfinished exports
 NAMED = 5  # files that a message names
 
 
@@ -150,7 +155,7 @@ def _find_hidden(path: str) -> str | None:
     marks = "." if is_picture(path) else (".", "_")
     parts = path.split("/")
     for number, part in enumerate(parts, start=1):
-        if part.startswith(marks) or part == "_temporary":
+        if part.startswith(marks) or part in STAGING:
             return "/".join(parts[:number]) + "/" * (number < len(parts))
     return None
 
@@ -167,5 +172,7 @@ def _describe_absence(source: Source, table: str, others: Sequence[str]) -> str:
 
 
 def _remove_copy_marks(path: str) -> str:
-    folder, _, name = path.rpartition("/")
+    """Return the path of the file that a copy, perhaps compressed, is named after."""
+    is_compressed = PurePosixPath(path).suffix.lower() in COMPRESSIONS
+    folder, _, name = (path.rpartition(".")[0] if is_compressed else path).rpartition("/")
     return f"{folder}/{COPY_MARKS.sub('', name)}"

@@ -33,6 +33,7 @@ def select(source: Source, *paths: str, table: str = "events", size: int = 1) ->
         "Thumbs.db",
         "desktop.ini",
         "~$orders.csv",
+        ".~lock.a.csv#",
         "manifest.json",
     ],
 )
@@ -102,7 +103,7 @@ def test_a_table_that_keeps_older_versions_is_refused(path: str, kind: str) -> N
 
 
 @pytest.mark.parametrize(
-    "copy", ["x/a (1).csv", "x/a(2).csv", "x/a - Copy.csv", "x/a copy 2.csv", "x/Copy of a.csv", "x/a - Kopie.csv"]
+    "copy", ["x/a (1).csv", "x/a(2).csv", "x/a - Copy.csv", "x/a copy 2.csv", "x/Copy of a.csv", "x/a - Kopie (2).csv"]
 )
 def test_a_copy_that_its_name_tells_is_refused(copy: str) -> None:
     with pytest.raises(DataError, match="a.csv; delete it, or its rows are read twice") as caught:
@@ -110,6 +111,13 @@ def test_a_copy_that_its_name_tells_is_refused(copy: str) -> None:
     assert str(caught.value).startswith(f"shop/orders: {copy} is a copy of x/a.csv")
     assert find_copies({"x/a.csv": "1", copy: "2"}, CSV) == [
         f"named like copies, check that no row is in both: x/a.csv, {copy}"
+    ]
+
+
+@pytest.mark.parametrize("copy", ["a.csv.gz", "a (Ann's conflicted copy 2026-01-02).csv"])
+def test_a_compressed_or_conflicting_copy_is_named(copy: str) -> None:
+    assert find_copies({"a.csv": "1", copy: "2", "x/a.csv.gz": "3"}, CSV) == [
+        f"named like copies, check that no row is in both: a.csv, {copy}"
     ]
 
 

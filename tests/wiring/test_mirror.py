@@ -16,7 +16,6 @@ ELSEWHERE = {
     "cli/init.py": "wiring/test_commands.py",
     "cli/kubeflow.py": "system/test_submit.py",
     "cli/main.py": "wiring/test_commands.py",
-    "cli/run.py": "system/test_pipeline.py",
     "cli/stages.py": "wiring/test_commands.py",
     "creatives/figures.py": "unit/creatives/test_gan_evaluation.py",
     "doctor/mlflow_probe.py": "system/test_doctor_mlflow.py",

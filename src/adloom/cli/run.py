@@ -1,5 +1,8 @@
 """`adloom run`: all stages on this machine, from sources to registered models."""
 
+import json
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -38,9 +41,12 @@ def run_pipeline(params: Params, context: StageContext) -> list[Outcome]:
     with workspace.lock_workspace(context.home, Path()):
         _scan_sources(params, context)
         workspace.initialise_dvc(Path())
+        start = time.time()
         if workspace.run_dvc("repro") != 0:
             raise AdloomError("dvc repro stopped; the lines above say why, and `adloom run` goes on from there")
-        digest = dataset.compute_digest(params.project, dataset.table_folders(dataset.FOLDER))
+        tables = dataset.table_folders(dataset.FOLDER)
+        warn_of_unchanged_tables(tables, start)
+        digest = dataset.compute_digest(params.project, tables)
         outcomes = register_all(params.register, context, dataset=digest)
         _save_run_record(params, digest, context)
         return outcomes
@@ -54,6 +60,15 @@ def _scan_sources(params: Params, context: StageContext) -> None:
     lock = sources_lock.scan(params, context)
     pull.forget_pull()
     sources_lock.save(lock, sources_lock.LOCK)
+
+
+def warn_of_unchanged_tables(tables: Mapping[str, Path], start: float) -> None:
+    """Print the warnings about tables that were prepared before the start; `prepare` printed those of the others."""
+    for table, folder in tables.items():
+        summary = folder / "summary.json"
+        if summary.is_file() and summary.stat().st_mtime < start:
+            for warning in json.loads(summary.read_text(encoding="utf-8"))["warnings"]:
+                click.echo(f"{table}: {warning}", err=True)
 
 
 def _save_run_record(params: Params, digest: str, context: StageContext) -> None:

@@ -107,7 +107,8 @@ def render(models: Mapping[str, Model], datasets: Mapping[str, Dataset], gate: G
         "count": _format_count,
     }
     template = environment.from_string(files("adloom.evaluation").joinpath("report.html").read_text(encoding="utf-8"))
-    return template.render(panels=panels, datasets=datasets, pad=PAD, axis=WIDTH) + "\n"
+    warnings = [(table, text) for table, data in datasets.items() if data.summary for text in data.summary["warnings"]]
+    return template.render(panels=panels, datasets=datasets, warnings=warnings, pad=PAD, axis=WIDTH) + "\n"
 
 
 def _build_panel(name: str, model: Model, rules: list[MetricRule]) -> Panel:

@@ -79,6 +79,8 @@ def prepare(
         return {}
     task = _build_preparation(table, raw, params, lock, context)
     _write_artifact(task, raw, target, context)
+    for warning in task.quality.warnings():
+        logger.warning("%s: %s", table, warning)
     return {f"{table}_rows": task.quality.kept, f"{table}_quarantined": task.quality.quarantined.total()}
 
 

@@ -164,7 +164,14 @@ def test_data_is_shown_with_its_licence_and_exclusions() -> None:
     assert "10: picture cannot be read (10)" in html
     assert "1997-01-01 to 1998-06-30" in html
     assert "2: Bag, T-shirt/top" in html
-    assert '<p class="warning">one category only</p>' in html
+
+
+def test_warnings_come_first_in_the_data_section() -> None:
+    html = page(copy="no source")
+    section = html[html.index('id="data"') :]
+    assert section.count("one category only") == 3
+    assert section.index("<strong>Creatives</strong> one category only") < section.index("<dt>Source</dt>")
+    assert "Warnings about the data" not in page(**dict.fromkeys(TABLES, "no source"))
 
 
 def test_skipped_models_are_shown_with_the_reason() -> None:

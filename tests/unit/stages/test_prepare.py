@@ -182,9 +182,10 @@ def test_a_bad_picture_breaks_no_other_row(bench: Bench) -> None:
     assert len(bench.rows("creatives")) == 17
 
 
-def test_one_category_only_is_accepted_with_a_warning(bench: Bench) -> None:
+def test_one_category_only_is_accepted_with_a_warning(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     bench.raw("creatives", creatives(picture(1), picture(2), categories=1))
     bench.run()
+    assert caplog.messages == [f"creatives: {warning}" for warning in bench.summary("creatives")["warnings"]]
     assert "one category only (c0): no model can tell categories apart" in bench.summary("creatives")["warnings"]
 
 

@@ -78,18 +78,19 @@ def translate_errors(uri: str, endpoint: str | None) -> Iterator[None]:
         raise AuthenticationError(f"{uri}: no credentials: {error}; check AWS_PROFILE, or log in to it again") from None
     except exceptions.ClientError as error:
         raise _translate_response(uri, server, error) from None
-    except ValueError as error:  # an endpoint that is no URL
-        raise ConfigError(f"{uri}: {error}; check AWS_ENDPOINT_URL_S3") from None
     except exceptions.ParamValidationError:
         raise ConfigError(f"{uri}: {_bucket(uri)} cannot be a bucket's name; correct the URI") from None
     except exceptions.FlexibleChecksumError as error:
         raise ExternalServiceError(
             f"{uri}: {server} sent other bytes than its checksum says: {error}; look for a proxy that changes them"
         ) from None
-    except exceptions.BotoCoreError as error:
+    except (exceptions.ConnectionError, exceptions.HTTPClientError, exceptions.IncompleteReadError) as error:
         raise UnavailableError(
             f"{uri}: no answer from {server}: {describe_error(error)}; check AWS_ENDPOINT_URL_S3"
         ) from None
+    except (ValueError, exceptions.BotoCoreError) as error:  # a variable or profile that boto3 does not understand
+        reason = str(error).rstrip(".")
+        raise ConfigError(f"{uri}: {reason}; check AWS_ENDPOINT_URL_S3 and the other AWS_… variables") from None
 
 
 def _translate_response(uri: str, server: str, response: Any) -> Exception:

@@ -14,7 +14,7 @@ from botocore.exceptions import (
 
 from adloom.errors import AdloomError, AuthenticationError, ConfigError, DataError, ExternalServiceError
 from adloom.retry import RetryPolicy
-from adloom.storage.s3_client import S3Options
+from adloom.storage.s3_client import S3Client, S3Options
 from adloom.storage.s3_errors import S3_RETRY, NoBucketError, is_transient, translate_errors
 
 NOWHERE = "http://127.0.0.1:9"
@@ -116,6 +116,16 @@ def test_an_error_code_becomes_one_line_with_the_next_step(code: str, kind: type
         raise ClientError({"Error": {"Code": code}}, "ListObjectsV2")
     assert str(caught.value).startswith("s3://shop/a: ")
     assert "\n" not in str(caught.value)
+
+
+def test_a_variable_that_boto3_does_not_understand_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "never")
+    client = S3Client(NOWHERE)
+    with (
+        pytest.raises(ConfigError, match="s3://a: .*'when_required'.* got never; check .*AWS_"),
+        client.translate_errors("s3://a"),
+    ):
+        client.list("a", "")
 
 
 @pytest.mark.parametrize("code", ["NotImplemented", "InvalidArgument", "SignatureDoesNotMatch", "MissingContentLength"])

@@ -8,7 +8,7 @@ The alphabet is every training character, the end of line, and one symbol for al
 probability equally. So this model, like the byte-level copywriter, spreads probability 1 over all possible lines.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from adloom.arrays import Float64Array, Int64Array
 START, END, UNSEEN = 0, 1, 2  # symbols before the characters
 MISSING = -1  # node of an n-gram that is not in the training text
 UNICODE = 0x110000 - 0x800  # code points without surrogates
+CHUNK = 1 << 20  # characters counted at a time
 FALLBACK = np.array([0.0, 0.5, 1.0, 1.5])  # discounts for too few counts of counts
 
 
@@ -44,7 +45,10 @@ class KneserNey:
 
     def line_bits(self, lines: Sequence[str]) -> Float64Array:
         """Return the bits of each line (lines,), its end included."""
-        stream = _encode_lines(lines, self.characters)
+        bits = [self._stream_bits(stream) for stream in _iterate_streams(lines, self.characters)]
+        return np.concatenate(bits) if bits else np.empty(0)
+
+    def _stream_bits(self, stream: Int64Array) -> Float64Array:
         nodes = self._find_path(stream)
         events = np.flatnonzero(stream != START)
         contexts = [np.zeros(len(events), np.int64), *(level[events - 1] for level in nodes[:-1])]
@@ -52,7 +56,7 @@ class KneserNey:
         unseen = UNICODE - len(self.characters)
         bits = bits + np.log2(unseen) * (stream[events] == UNSEEN)
         line = np.cumsum(stream == START)[events] - 1
-        return np.bincount(line, weights=bits, minlength=len(lines)).astype(np.float64)
+        return np.bincount(line, weights=bits).astype(np.float64)
 
     def probability(self, contexts: Sequence[Int64Array], symbol: Int64Array) -> Float64Array:
         """
@@ -108,24 +112,27 @@ class KneserNey:
 
 
 def fit(lines: Sequence[str], order: int) -> KneserNey:
-    """Fit a model of n-grams of up to `order` symbols. Raises ValueError without lines."""
+    """
+    Fit a model of n-grams of up to `order` symbols. Raises ValueError without lines.
+
+    Lines are counted in chunks, once per order, so memory grows with the distinct n-grams alone.
+    """
     if not lines:
         raise ValueError("Kneser-Ney: no lines to fit on")
-    characters = "".join(sorted(set("".join(lines))))
+    characters = "".join(sorted(set().union(*lines)))
     symbols = UNSEEN + 1 + len(characters)
-    stream = _encode_lines(lines, characters)
     levels: list[Int64Array] = []
-    nodes: list[Int64Array] = []  # of each position
-    parents = np.zeros(len(stream), np.int64)
-    while len(nodes) < order and (parents != MISSING).any():
-        keys, node = _number_ngrams(parents, stream, symbols)
+    plain: list[Int64Array] = []
+    while len(levels) < order:
+        keys, counts = _count_next_level(lines, characters, levels)
+        if not len(keys):
+            break
         levels.append(keys)
-        nodes.append(node)
-        parents = _shift_right(node, stream)
+        plain.append(counts)
+    counts = _count_continuations(levels, plain, symbols)
     contexts = [1, *(len(keys) for keys in levels)]
     return KneserNey(
-        characters,
-        tuple(_build_table(levels[k], _count_ngrams(nodes, k), contexts[k], symbols) for k in range(len(nodes))),
+        characters, tuple(_build_table(levels[k], counts[k], contexts[k], symbols) for k in range(len(levels)))
     )
 
 
@@ -149,36 +156,54 @@ def _build_table(keys: Int64Array, counts: Int64Array, contexts: int, symbols: i
     return NgramTable(keys, (counts - discount) / total[context], backoff)
 
 
-def _count_ngrams(nodes: Sequence[Int64Array], k: int) -> Int64Array:
+def _count_next_level(
+    lines: Sequence[str], characters: str, levels: Sequence[Int64Array]
+) -> tuple[Int64Array, Int64Array]:
+    """Return the keys of the n-grams one symbol longer than the levels', ascending, and how often each occurs."""
+    keys, counts = np.empty((2, 0), np.int64)
+    symbols = UNSEEN + 1 + len(characters)
+    for stream in _iterate_streams(lines, characters):
+        parents = np.zeros(len(stream), np.int64)
+        for level in levels:
+            parents = _shift_right(_find_nodes(level, parents, stream, symbols), stream)
+        exists = parents != MISSING
+        new_keys, new_counts = np.unique(parents[exists] * symbols + stream[exists], return_counts=True)
+        keys, place = np.unique(np.concatenate([keys, new_keys]), return_inverse=True)
+        counts = np.bincount(place, np.concatenate([counts, new_counts])).astype(np.int64)
+    return keys, counts
+
+
+def _count_continuations(levels: Sequence[Int64Array], plain: Sequence[Int64Array], symbols: int) -> list[Int64Array]:
     """
-    Return the counts (nodes of length k + 1,): plain at the highest order, else of distinct characters to the left.
+    Return the counts of each level (nodes,): plain at the highest, else of distinct symbols to the left.
 
     N-grams that begin with the start symbol keep their plain counts; the symbol alone has count 0.
     """
-    plain = np.bincount(nodes[k][nodes[k] != MISSING])
-    if k + 1 == len(nodes):
-        return plain
-    longer, first = np.unique(nodes[k + 1], return_index=True)
-    continued = np.bincount(nodes[k][first[longer != MISSING]], minlength=len(plain))
-    counts = np.where(continued == 0, plain, continued)
-    if k == 0:
-        counts[START] = 0
+    counts, suffix = list(plain), np.zeros(len(levels[0]), np.int64)  # node of each n-gram less its first symbol
+    for k in range(1, len(levels)):
+        parent, symbol = np.divmod(levels[k], symbols)
+        suffix = _find_nodes(levels[k - 1], suffix[parent], symbol, symbols)
+        continued = np.bincount(suffix, minlength=len(levels[k - 1]))
+        counts[k - 1] = np.where(continued == 0, plain[k - 1], continued)
+    if len(levels) > 1:
+        counts[0][START] = 0
     return counts
+
+
+def _iterate_streams(lines: Sequence[str], characters: str) -> Iterator[Int64Array]:
+    """Yield lines as symbols, in chunks of about CHUNK."""
+    start, size = 0, 0
+    for end, line in enumerate(lines, 1):
+        size += len(line)
+        if size >= CHUNK or end == len(lines):
+            yield _encode_lines(lines[start:end], characters)
+            start, size = end, 0
 
 
 def _encode_lines(lines: Sequence[str], characters: str) -> Int64Array:
     """Return all lines as one row of symbols, each from START to END."""
     symbol = {character: i for i, character in enumerate(characters, UNSEEN + 1)}
     return np.array([s for line in lines for s in (START, *(symbol.get(c, UNSEEN) for c in line), END)], np.int64)
-
-
-def _number_ngrams(parents: Int64Array, stream: Int64Array, symbols: int) -> tuple[Int64Array, Int64Array]:
-    """Return the keys of all n-grams, ascending, and the index at each end position."""
-    exists = parents != MISSING
-    keys, number = np.unique(parents[exists] * symbols + stream[exists], return_inverse=True)
-    nodes = np.full(len(stream), MISSING)
-    nodes[exists] = number
-    return keys, nodes
 
 
 def _shift_right(nodes: Int64Array, stream: Int64Array) -> Int64Array:

@@ -91,3 +91,10 @@ def history(model: KneserNey, text: str) -> np.ndarray:
     """The symbols of a text that is still being written: (1, length)."""
     positions = [model.characters.find(character) for character in text]
     return np.array([[START, *(UNSEEN if i < 0 else UNSEEN + 1 + i for i in positions)]])
+
+
+def test_the_size_of_chunks_changes_nothing(model: KneserNey, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kneser_ney, "CHUNK", 10)
+    chunked = kneser_ney.fit(LINES, 5)
+    assert [table.keys.tolist() for table in chunked.orders] == [table.keys.tolist() for table in model.orders]
+    assert chunked.line_bits(LINES).tolist() == model.line_bits(LINES).tolist()

@@ -124,11 +124,11 @@ def fit(lines: Sequence[str], order: int) -> KneserNey:
     levels: list[Int64Array] = []
     plain: list[Int64Array] = []
     while len(levels) < order:
-        keys, counts = _count_next_level(lines, characters, levels)
+        keys, occurrences = _count_next_level(lines, characters, levels)
         if not len(keys):
             break
         levels.append(keys)
-        plain.append(counts)
+        plain.append(occurrences)
     counts = _count_continuations(levels, plain, symbols)
     contexts = [1, *(len(keys) for keys in levels)]
     return KneserNey(

@@ -27,7 +27,7 @@ DOMAINS = {
     "sequences": "arrays config errors",
     "creatives": "arrays config data errors evaluation",
     "copywriting": "arrays config errors evaluation sequences",
-    "audience": "arrays config errors evaluation storage",
+    "audience": "arrays config data errors evaluation storage",
     "policy": "arrays audience config data errors evaluation storage",
 }
 INFRASTRUCTURE = {

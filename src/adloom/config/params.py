@@ -4,7 +4,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from adloom.config.base import ConfigModel, describe_errors
 from adloom.config.gate import Gate
@@ -16,6 +16,7 @@ from adloom.errors import ConfigError
 TABLES = ("creatives", "copy", "events", "impressions")
 AnyBlock = TypeVar("AnyBlock", bound=ConfigModel)
 Share = Annotated[float, Field(ge=0, le=1)]
+Currency = Annotated[str, StringConstraints(min_length=1, to_upper=True)]
 
 
 class Period(ConfigModel):
@@ -40,12 +41,25 @@ class Prepare(ConfigModel):
     events: Period | None = Field(None, description="Time split of events.")
     impressions: Period | None = Field(None, description="Time split of impressions.")
     consent_column: str | None = Field(None, description="Rows without true in this column are dropped.")
+    currency: Currency | None = Field(
+        None, description="Currency into which values are converted, such as EUR; needs a column `currency`."
+    )
+    currency_rates: dict[Currency, Annotated[float, Field(gt=0, strict=False)]] = Field(
+        {}, description="Other currency: value of one unit in `currency`, such as {USD: 0.92}."
+    )
     erasure_list: str | None = Field(None, description="File of user ids, one per line; their rows are dropped.")
+
+    @model_validator(mode="after")
+    def _check_currency(self) -> Self:
+        if self.currency_rates and self.currency is None:
+            raise ValueError("currency_rates need the currency they convert into; set prepare.currency")
+        return self
 
     def for_table(self, table: str) -> Self:
         """Return the settings of one table, so that changes for other tables do not invalidate it."""
         others = {"creatives": {"max_pixels", "picture_size"}, "events": {"events"}, "impressions": {"impressions"}}
-        users = {"consent_column", "erasure_list"} if table in ("creatives", "copy") else set()
+        timed = {"consent_column", "erasure_list", "currency", "currency_rates"}
+        users = timed if table in ("creatives", "copy") else set()
         foreign = users.union(*(fields for name, fields in others.items() if name != table))
         return self.model_copy(update={name: type(self).model_fields[name].default for name in foreign})
 

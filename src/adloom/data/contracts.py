@@ -15,6 +15,7 @@ from adloom.config.value_formats import PLAIN_FORMAT, ValueFormat
 from adloom.data.context import CLOCK_SKEW, MAX_COLUMNS, MAX_LENGTH, NAME, PREFIX
 from adloom.data.values import (
     COUNT,
+    CURRENCY,
     FLAG,
     FREE_TEXT,
     LIST,
@@ -90,6 +91,7 @@ def _has_prefix(column: str, prefix: str) -> bool:
 
 
 USER_KEY_MEANING = "Fingerprint of the key under which `user_id` is a pseudonym already."
+CURRENCY_MEANING = "Currency of `value`, such as EUR; a table has one."
 
 CONTRACTS: Mapping[str, Contract] = {
     "creatives": Contract(
@@ -116,7 +118,8 @@ CONTRACTS: Mapping[str, Contract] = {
             "event": Column(TEXT, "What happened; `segment.purchase` names purchases, `refund` takes money back."),
             "item_id": Column(TEXT, "What was bought.", required=False),
             "quantity": Column(SIGNED_NUMBER, "How many of it; negative in a refund.", required=False),
-            "value": Column(SIGNED_NUMBER, "What was paid, in one currency; negative in a refund.", required=False),
+            "value": Column(SIGNED_NUMBER, "What was paid; negative in a refund.", required=False),
+            "currency": Column(CURRENCY, CURRENCY_MEANING, required=False),
             USER_KEY: Column(TEXT, USER_KEY_MEANING, required=False),
         }
     ),
@@ -134,7 +137,8 @@ CONTRACTS: Mapping[str, Contract] = {
             "logging_policy": Column(TEXT, "Name of the policy that chose it.", required=False),
             "decision_id": Column(TEXT, "Decision in the decision log.", required=False),
             "conversions": Column(COUNT, "Number of conversions.", required=False),
-            "value": Column(NUMBER, "Sum of their values, in one currency.", required=False),
+            "value": Column(NUMBER, "Sum of their values.", required=False),
+            "currency": Column(CURRENCY, CURRENCY_MEANING, required=False),
             "weight": Column(WEIGHT, "Number of impressions that the row stands for; 1 without.", required=False),
             "outcome_at": Column(TIME, "When the first click or conversion came.", required=False),
             USER_KEY: Column(TEXT, USER_KEY_MEANING, required=False),
@@ -159,6 +163,9 @@ def validate(raw: pd.DataFrame, table: str, value_format: ValueFormat = PLAIN_FO
         reasons = reasons.mask((reasons == "") & (unreadable != ""), f"{name}: " + unreadable)
     parsed = pd.DataFrame(rows, index=raw.index)
     reasons = reasons.mask(reasons == "", _first_failures(parsed, table))
+    if "currency" in raw:
+        lacking = parsed["value"].notna() & parsed["currency"].isna()
+        reasons = reasons.mask((reasons == "") & lacking, "currency: missing")
     if table == "impressions":
         reasons = reasons.mask(
             (reasons == "") & _is_outside_candidates(parsed), "creative_id: not among the candidates"

@@ -21,7 +21,7 @@ _NOTATIONS = (  # what replaces other spellings of a sign
 _BLANK = "[\\s\u00a0\u2007\u2009\u202f]"
 _GROUP_SIGNS = {" ": _BLANK, "'": "['\u2019]", ".": r"\.", ",": ","}
 _CURRENCY = re.compile(r"[$\u00a2-\u00a5\u20a0-\u20c0]|(?<![A-Za-z])([A-Z]{3}|kr|z\u0142|K\u010d)(?![A-Za-z])")
-GROUP_OR_DECIMALS = r"^[+-]?[1-9][0-9]{0,2}(\.[0-9]{3})+$"  # 1.234 is 1234 in some countries
+_GROUP_OR_DECIMALS = r"^[+-]?[1-9][0-9]{0,2}(\.[0-9]{3})+$"  # 1.234 is 1234 in some countries
 
 
 def parse_number(values: pa.Array, value_format: ValueFormat) -> tuple[Float64Array, BoolArray]:
@@ -73,6 +73,15 @@ def _remove_groups(texts: pa.Array, value_format: ValueFormat) -> pa.Array:
     if value_format.decimal_sign == ",":
         texts = pc.if_else(pc.match_substring(texts, "."), None, pc.replace_substring(texts, ",", "."))
     return texts
+
+
+def find_decimals(texts: pa.Array, value_format: ValueFormat) -> tuple[bool, str | None]:
+    """Return whether a point is the decimal sign beyond doubt, and an example where it may separate thousands."""
+    plain = normalise_signs(texts.filter(pc.match_substring(texts, ".")), value_format)
+    plain = plain.filter(pc.match_substring_regex(plain, f"{_NUMBER}|{_GROUP_OR_DECIMALS}"))
+    grouped = pc.match_substring_regex(plain, _GROUP_OR_DECIMALS)
+    examples = plain.filter(grouped)
+    return len(examples) < len(plain), examples[0].as_py() if len(examples) else None
 
 
 def explain_number(text: str, value_format: ValueFormat) -> str:

@@ -11,7 +11,9 @@ from adloom.config.value_formats import PLAIN_FORMAT, ValueFormat
 from adloom.data import contracts, pictures, privacy, splits
 from adloom.data.context import PREFIX
 from adloom.data.contracts import CONTRACTS
+from adloom.data.currencies import CurrencyConverter
 from adloom.data.duplicates import DuplicateFinder
+from adloom.data.format_checks import FormatCheck
 from adloom.data.picture_files import PictureError
 from adloom.data.pictures import PictureFormat, PictureHeader
 from adloom.data.quality import Quality
@@ -70,6 +72,10 @@ class Preparation:
             self.quality.erasure = {"ids": len(self.erased), "with_rows": 0}
         self._erased = pd.Index(sorted(self.erased or ()), dtype="object")
         self._has_rows = np.zeros(len(self._erased), np.bool_)  # (erased,)
+        self._formats = FormatCheck(self.table, self.source.value_format)
+        self.quality.checks.append(self._formats)
+        rates = self.params.currency_rates
+        self.currencies = CurrencyConverter(self.table, self.params.currency, rates, self.quality.currencies)
 
     def __call__(self, raw: pd.DataFrame) -> PreparedChunk:
         """Prepare one chunk of raw rows."""
@@ -79,6 +85,7 @@ class Preparation:
         self._record_dropped_columns(raw)
         rows, reasons = contracts.validate(raw, self.table, self.source.value_format)
         user_ids = None
+        self._formats.count(raw, rows)
         if CONTRACTS[self.table].has_users:
             user_ids = rows["user_id"]
             self._user_ids.count(user_ids)
@@ -106,6 +113,11 @@ class Preparation:
             self.quality.erasure["with_rows"] = int(self._has_rows.sum())
         self._drop("on the erasure list", int(erased.sum()))
         return rows[~erased], reasons[~erased]
+
+    def require_clear_values(self) -> None:
+        """Raise DataError for a table with numbers of two meanings or several currencies."""
+        self._formats.require_clear()
+        self.currencies.require_one()
 
     def _pseudonymise(self, rows: pd.DataFrame, reasons: pd.Series) -> tuple[pd.DataFrame, pd.Series]:
         """Pseudonymise user ids unless they are pseudonyms under this key; false claims make rows invalid."""
@@ -221,6 +233,7 @@ def _finish_timed(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> 
     """Split a table in time, and users into halves where every row has one."""
     period: Period = getattr(task.params, task.table)
     task.quality.count_times(rows["timestamp"])
+    rows, reasons = task.currencies(rows, reasons)
     late = rows["timestamp"] >= pd.Timestamp(period.end, tz="UTC")
     reasons = reasons.mask((reasons == "") & late, f"timestamp: not before prepare.{task.table}.end")
     content = rows.drop(columns=[name for name in (CONTRACTS[task.table].key, "candidates") if name in rows])

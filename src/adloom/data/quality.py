@@ -41,6 +41,7 @@ class Quality:
     quarantined: Counter[str] = field(default_factory=Counter)  # by reason
     dropped: Counter[str] = field(default_factory=Counter)  # by reason
     refunds: int = 0
+    currencies: Counter[str] = field(default_factory=Counter)  # valid rows with a value, before its conversion
     examples: dict[str, list[str]] = field(default_factory=dict)  # of quarantined rows, by reason
     columns_dropped: list[str] = field(default_factory=list)
     columns_absent: list[str] = field(default_factory=list)  # of the contract
@@ -138,6 +139,7 @@ class Quality:
             **({"erasure_list": self.erasure} if self.erasure is not None else {}),
             "duplicates": self.duplicates,
             "refunds": self.refunds,
+            "currencies": _sort_by_name(self.currencies),
             "categories": _sort_by_name(self.categories),
             "dates": {"first": self.first.isoformat(), "last": self.last.isoformat()}
             if self.first and self.last

@@ -87,6 +87,11 @@ def _parse_user_id(values: pyarrow.Array, value_format: ValueFormat) -> Parsed:
     return normal.mask(normal == ""), unreadable
 
 
+def _parse_currency(values: pyarrow.Array, value_format: ValueFormat) -> Parsed:
+    texts, unreadable = _parse_text(values, value_format)
+    return texts.str.upper(), unreadable
+
+
 def _parse_count(values: pyarrow.Array, value_format: ValueFormat) -> Parsed:
     numbers, unreadable = parse_number(values, value_format)
     fractional = (numbers % 1 != 0) | (np.abs(numbers) > MAX_COUNT)
@@ -142,6 +147,7 @@ TEXT = ColumnType("str", _parse_text, "not text")
 FREE_TEXT = ColumnType("str", _parse_text, "not text", null_words=False)
 SHORT_TEXT = ColumnType("str", _parse_text, "not text", (NOT_LONG,))
 USER_ID = ColumnType("str", _parse_user_id, "not text", (NOT_LONG,))
+CURRENCY = ColumnType("str", _parse_currency, "not text")
 PICTURE = ColumnType("object", _parse_text, "not a picture")
 SIGNED_NUMBER = ColumnType("float64", parse_number, "not a number", explain=explain_number)
 NUMBER = ColumnType("float64", parse_number, "not a number", (NOT_NEGATIVE,), explain_number)

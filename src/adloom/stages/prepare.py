@@ -89,6 +89,7 @@ def _write_artifact(task: "Preparation", raw: Path, target: Path, context: Stage
     shutil.rmtree(kept, ignore_errors=True)
     with manifest.draft(target, "prepare", task.params, {"raw": raw}) as draft:
         _write_rows(task, raw, draft, context)
+        task.require_clear_values()
         if task.quality.is_broken(task.params.max_quarantine_rate):
             place = _keep_quarantine(draft.path, kept, raw, context)
             problem = task.quality.describe_failure(task.params.max_quarantine_rate)

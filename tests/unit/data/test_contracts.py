@@ -67,6 +67,7 @@ def test_rows_have_the_contracts_columns_and_types() -> None:
         "item_id": "str",
         "quantity": "float64",
         "value": "float64",
+        "currency": "str",
         "user_key": "str",
     }
 

@@ -52,6 +52,8 @@ SUMMARY = {
     "quarantined": {"picture cannot be read": 10},
     "dropped": {},
     "duplicates": 3,
+    "refunds": 2,
+    "currencies": {"EUR": 5},
     "categories": {"Bag": 6000, "T-shirt/top": 6000},
     "dates": {"first": "1997-01-01T00:00:00+00:00", "last": "1998-06-30T00:00:00+00:00"},
     "warnings": ["one category only"],

@@ -36,7 +36,7 @@ def test_an_unknown_column_is_refused(tmp_path: Path) -> None:
         read(written(tmp_path, "orders.csv", ORDERS), source, "events")
     message = str(caught.value)
     assert message.startswith("ingest.events: quantitty ")
-    assert message.endswith("expected user_id, timestamp, event, item_id, quantity, value, user_key")
+    assert message.endswith("expected user_id, timestamp, event, item_id, quantity, value, currency, user_key")
 
 
 def test_an_artifact_is_read_without_its_manifest(tmp_path: Path) -> None:

@@ -1,0 +1,66 @@
+"""Checks of a whole table for values that its source may mean otherwise."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import pandas as pd
+import pyarrow as pa
+
+from adloom.config.value_formats import ValueFormat
+from adloom.data.arrow_columns import is_text
+from adloom.data.contracts import CONTRACTS
+from adloom.data.numbers import find_decimals
+from adloom.data.times import count_ambiguous
+from adloom.data.values import COUNT, NUMBER, SIGNED_NUMBER, TIME
+from adloom.errors import DataError
+
+
+@dataclass
+class FormatCheck:
+    """Looks for numbers with a point that may separate thousands, and for local times that exist twice."""
+
+    table: str
+    value_format: ValueFormat
+    _groups: dict[str, str] = field(default_factory=dict)  # an example such as 1.234 by column
+    _decimals: set[str] = field(default_factory=set)  # columns with numbers that have decimals beyond doubt
+    _ambiguous_times: Counter[str] = field(default_factory=Counter)  # by column
+
+    def count(self, raw: pd.DataFrame, rows: pd.DataFrame) -> None:
+        """Look at some raw rows and what was read from them."""
+        for name, column in CONTRACTS[self.table].columns.items():
+            if name in raw and column.kind in (COUNT, NUMBER, SIGNED_NUMBER) and self._is_open(name):
+                self._look_for_groups(name, column.kind.clean(raw[name], self.value_format))
+            if name in raw and column.kind is TIME and self.value_format.timezone != "UTC":
+                values = column.kind.clean(raw[name], self.value_format)
+                self._ambiguous_times[name] += count_ambiguous(values, rows[name], self.value_format)
+
+    def _is_open(self, name: str) -> bool:
+        stated = self.value_format.decimal is not None or self.value_format.thousands is not None
+        return not stated and name not in self._decimals
+
+    def _look_for_groups(self, name: str, values: pa.Array) -> None:
+        if is_text(values):
+            decided, example = find_decimals(values, self.value_format)
+            if decided:
+                self._decimals.add(name)
+            elif example is not None:
+                self._groups.setdefault(name, example)
+
+    def require_clear(self) -> None:
+        """Raise DataError for a column in which every point may separate thousands."""
+        for name, example in self._groups.items():
+            if name not in self._decimals:
+                key = f"ingest.{self.table}"
+                raise DataError(
+                    f"{self.table}: the point in every number of {name}, such as {example}, may separate thousands; "
+                    f'set {key}.decimal: "." if it separates decimals, else {key}.thousands: "."'
+                )
+
+    def warnings(self) -> list[str]:
+        """Return which times exist twice."""
+        return [
+            f"{name}: {count} local times exist twice, because clocks in {self.value_format.timezone} were set back; "
+            "the first is taken"
+            for name, count in self._ambiguous_times.items()
+            if count
+        ]

@@ -14,7 +14,7 @@ from adloom.data.splits import HASH_SPLITS
 
 MIN_CATEGORIES = 2  # a model cannot learn from fewer
 MAX_EXAMPLES = 3  # rows that a message names
-MAX_VALUE_LENGTH = 40  # characters of an example's value
+MAX_VALUE_LENGTH = 80  # characters of an example's value: of a path the last
 MIN_SIMILARITY = 0.75  # of a dropped column's name to that of a contract column
 
 
@@ -87,7 +87,7 @@ class Quality:
         for reason in counts:
             examples = self.examples.setdefault(reason, [])
             for position in np.flatnonzero(quarantine["reason"] == reason)[: MAX_EXAMPLES - len(examples)]:
-                examples.append(f"row {numbers[position]}{_format_value(quarantine.iloc[position])}")
+                examples.append(f"row {numbers[position]}{_format_value(quarantine.iloc[position], self.table)}")
 
     def is_broken(self, max_quarantine_rate: float) -> bool:
         """Return whether too many rows are invalid, or none is left."""
@@ -198,11 +198,13 @@ def count_values(column: pd.Series) -> dict[str, int]:
     return {str(text): int(count) for text, count in column.value_counts().items()}
 
 
-def _format_value(row: pd.Series) -> str:
-    """Return the column that a row's reason begins with, and its value, if there is one."""
+def _format_value(row: pd.Series, table: str) -> str:
+    """Return the column that a row's reason begins with, and its value, if there is one; else the file of a picture."""
     column = row["reason"].partition(":")[0]
+    if table == "creatives" and pd.isna(row.get(column)):
+        column = "creative_id"
     value = row.get(column)
-    return "" if pd.isna(value) else f" {column} {str(value)[:MAX_VALUE_LENGTH]!r}"
+    return "" if pd.isna(value) else f" {column} {str(value)[-MAX_VALUE_LENGTH:]!r}"
 
 
 def _sort_by_name(counts: Counter[str]) -> dict[str, int]:

@@ -41,6 +41,14 @@ def test_three_examples_show_every_frequent_reason_first_over_chunks() -> None:
     assert quality.describe_failure(0.1).endswith("; for example row 4 value '-1', row 8, row 7 value '-2'")
 
 
+def test_a_broken_picture_is_named_by_its_file() -> None:
+    quality = Quality("creatives", read=2)
+    rows = {"creative_id": ["Bag/1.png", "2.png"], "category": ["Bag", None]}
+    quality.count_invalid(pd.DataFrame({**rows, "reason": ["image: broken", "category: missing"]}), [1, 2])
+    message = quality.describe_failure(0.1)
+    assert message.endswith("; for example row 2 creative_id '2.png', row 1 creative_id 'Bag/1.png'")
+
+
 def test_rows_after_the_end_show_the_days_of_all_rows() -> None:
     quality = Quality("events", read=2)
     for day in ("2026-01-05", "2031-01-01"):

@@ -49,18 +49,9 @@ class ColumnMapper:
         return rows
 
     def warnings(self) -> list[str]:
-        """Return warnings about columns that files lack, of differing kinds, or misspelt in all files."""
+        """Return warnings about columns that some files lack, or whose kind of value differs."""
         names = sorted({name for seen in self._seen for name in seen.kinds})
-        others = {name for seen in self._seen for name in seen.others}
-        absent = [name for name in self._contract.columns if name not in {*names, *self._source.constants}]
-        return [
-            *(note for name in names for note in self._describe_differences(name)),
-            *(
-                f"column {match} is not read; if it is {name}, name it under ingest.{self._table}.columns"
-                for name in absent
-                if (match := _find_similar(name, others))
-            ),
-        ]
+        return [note for name in names for note in self._describe_differences(name)]
 
     def _compare(self, rows: pd.DataFrame, path: str) -> None:
         known = [name for name in self._contract.select_columns(rows.columns) if name in rows]

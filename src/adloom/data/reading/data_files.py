@@ -41,6 +41,7 @@ COPY_MARKS = re.compile(
     r"^(copy of|kopie von) | ?\(\d+\)| ?\([^)]*conflicted copy[^)]*\)| -? ?(copy|kopie)( \d+)?(?=[. ]|$)", re.IGNORECASE
 )
 STAGING = frozenset({"_temporary", "+tmp"})  # folders of unfinished exports
+VIRTUAL_COLUMNS = frozenset({"$file", "$folder", "$path"})  # that `columns` may name
 NAMED = 5  # files that a message names
 
 
@@ -93,14 +94,15 @@ def find_copies(contents: Mapping[str, Hashable], source: Source) -> list[str]:
 
     Raises DataError for a copy that its name marks as one, such as `a (1).csv`.
     """
+    is_named = not VIRTUAL_COLUMNS.isdisjoint(source.columns.values())
     same_content: dict[Hashable, list[str]] = defaultdict(list)
     same_name: dict[str, list[str]] = defaultdict(list)
     if source.format not in TABULAR:
         return []
     contents = {path: content for path, content in contents.items() if is_of_format(path, source)}
     for path, content in contents.items():
-        partitions = tuple(folder for folder in path.split("/")[:-1] if "=" in folder)
-        same_content[content, partitions].append(path)
+        places = path.split("/") if is_named else [folder for folder in path.split("/")[:-1] if "=" in folder]
+        same_content[content, *places].append(path)
         same_name[_remove_copy_marks(path)].append(path)
     for original, *copies in (sorted(paths, key=len) for paths in same_name.values()):
         if copy := next((path for path in copies if contents[path] == contents[original]), None):

@@ -42,7 +42,7 @@ class ParquetReader:
 
     def _choose_columns(self, schema: pa.Schema) -> list[str]:
         used = {*self._source.columns.values(), *self._contract.select_columns(pd.Index(schema.names))}
-        return [f.name for f in schema if f.name in used or not (pa.types.is_nested(f.type) or _is_binary(f.type))]
+        return [field.name for field in schema if field.name in used or not _is_bulky(field.type)]
 
     def _find_hex_columns(self, path: Path) -> Iterator[str]:
         with _open(path) as file:
@@ -95,6 +95,10 @@ def _rows_per_batch(file: pq.ParquetFile) -> int:
 
 def _is_binary(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+
+
+def _is_bulky(kind: pa.DataType) -> bool:
+    return pa.types.is_nested(kind) or _is_binary(kind) or bool(pa.types.is_fixed_size_binary(kind))
 
 
 def _is_text(file: pq.ParquetFile, name: str) -> bool:

@@ -48,12 +48,3 @@ def test_kinds_that_differ_between_files_are_a_warning() -> None:
     values = {path: {"position": pd.Series([None], dtype=kind)} for path, kind in kinds.items()}
     mapper = map_files({**values, "d": {"position": pd.Series(["1"], dtype="str")}})
     assert mapper.warnings() == ["column position differs: a number in a, text in d"]
-
-
-def test_a_column_that_every_file_misspells_is_a_warning() -> None:
-    mapper = map_files({"a.csv": {"Conversion": ["1"]}, "b.csv": {"Conversion": ["1"]}})
-    assert mapper.warnings() == [
-        "column Conversion is not read; if it is conversions, name it under ingest.impressions.columns"
-    ]
-    constant = SOURCE.model_copy(update={"constants": {"placement": "home", "conversions": 0}})
-    assert map_files({"a.csv": {"Conversion": ["1"]}}, constant).warnings() == []

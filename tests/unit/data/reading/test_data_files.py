@@ -126,6 +126,8 @@ def test_equal_files_of_other_names_are_named() -> None:
         "the same content, read more than once: 1/a.csv, 2/a.csv"
     ]
     assert find_copies({"dt=1/a.csv": "x", "dt=2/a.csv": "x"}, CSV) == []  # the rows differ by their partition
+    dated = CSV.model_copy(update={"columns": {"timestamp": "$file"}})
+    assert find_copies({"2026-01-05.csv": "x", "2026-01-06.csv": "x"}, dated) == []
 
 
 def test_a_name_without_extensions() -> None:

@@ -28,7 +28,7 @@ def load_yaml(path: Path) -> Any:
         return _new_parser().load(text)
     except YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {_describe(error)}") from None
-    except ValueError as error:  # of a value such as +. or 0x_
+    except ValueError as error:  # of a value such as +_ or 0x_
         raise ConfigError(f"{path}: not YAML: {error}; put it in quotes") from None
 
 

@@ -49,7 +49,7 @@ def test_words_and_numbers_are_read_as_meant(tmp_path: Path) -> None:
         ("a: 017\n", "a: 017: put it in quotes if it is a text"),
         ("a: 2026-01-01\n", "a: put the date in quotes"),
         ("a: =\n", "a: put = in quotes"),
-        ("a: +.\n", "'.'; put it in quotes"),
+        ("a: +._\n", "'.'; put it in quotes"),
         ("a: 1\nb: [1\n", "not YAML: line 3: expected ',' or ']'"),
         ("a: 1\n---\nb: 1\n", "not YAML: line 2: but found another document"),
     ],

@@ -19,10 +19,10 @@ def require_reachable(url: str, seconds: float) -> None:
 
     The request itself reports other faults.
     """
+    if find_proxy(url):
+        return  # the proxy connects
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
-    if parts.scheme in getproxies() and not proxy_bypass(host):
-        return  # the proxy connects
 
     async def connect() -> None:
         async with asyncio.timeout(seconds):
@@ -37,12 +37,24 @@ def require_reachable(url: str, seconds: float) -> None:
         return
 
 
-def describe_error(error: BaseException) -> str:
-    """
-    Return why a request failed, such as "Connection refused".
+def find_proxy(url: str) -> str | None:
+    """Return the proxy that the environment sets for a URL, and its variable."""
+    parts, proxies = urlsplit(url), getproxies()
+    scheme = parts.scheme if parts.scheme in proxies else "all"
+    if parts.scheme not in PORTS or scheme not in proxies or proxy_bypass(parts.hostname or ""):
+        return None
+    return f"{PASSWORD.sub('//', proxies[scheme])} of {scheme.upper()}_PROXY"
 
-    Prefers the system's message, then the innermost one, without objects and passwords.
-    """
+
+def describe_error(error: BaseException, url: str = "") -> str:
+    """Return why a request failed, such as "Connection refused", and the proxy on the way to its URL."""
+    reason, proxy = _find_reason(error), find_proxy(url)
+    host = urlsplit(url).hostname
+    return f"{reason} (through the proxy {proxy}; without it if NO_PROXY contains {host})" if proxy else reason
+
+
+def _find_reason(error: BaseException) -> str:
+    """Return the system's message, else the innermost one, without objects and passwords."""
     innermost, cause = error, error
     seen: set[int] = set()
     while id(cause) not in seen:

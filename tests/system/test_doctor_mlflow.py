@@ -281,9 +281,9 @@ def test_an_empty_postgresql_stays_empty(postgresql: Postgres, check: Check) -> 
 
 def test_a_postgresql_that_refuses_the_password_is_told(postgresql: Postgres, check: Check) -> None:
     (told,) = check(postgresql.uri(postgresql.port).replace(PASSWORD, SENTINEL))
-    assert told.name == "mlflow-database"
+    assert told.name == "mlflow-refused"
     assert "password authentication failed" in told.found
-    assert told.next_step == "is MLFLOW_TRACKING_URI right?"
+    assert told.next_step == "correct user and password in MLFLOW_TRACKING_URI"
     assert SENTINEL not in str(told)
 
 

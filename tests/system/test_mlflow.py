@@ -22,8 +22,9 @@ from adloom.errors import DataError, ExternalServiceError
 from adloom.registry.base import CHALLENGER, CHAMPION, find_alias
 from adloom.registry.mlflow import MlflowRegistry
 from adloom.storage import manifest
+from adloom.tracking.local_database import LocalDatabase
 from adloom.tracking.mlflow import MlflowTracker
-from adloom.tracking.mlflow_server import CLIENT_VARIABLES, create_tables
+from adloom.tracking.mlflow_server import CLIENT_VARIABLES
 
 MADE_BY = {"git_commit": "c0ffee", "image_digest": "sha256:1"}
 
@@ -286,5 +287,5 @@ def test_tables_that_another_program_creates_meanwhile_are_used(tmp_path: Path) 
 
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as other:
         other.execute("CREATE TABLE runs (id)")
-    assert create_tables(connect) == []
+    assert LocalDatabase(tmp_path / "mlflow.db").open(connect) == []
     engine.dispose()

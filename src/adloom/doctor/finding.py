@@ -87,6 +87,7 @@ class Kind(Enum):
     MLFLOW_VERSION = "mlflow-version", State.WARNING
     MLFLOW_DATABASE = "mlflow-database", State.BROKEN
     MLFLOW_LOCKED = "mlflow-locked", State.BROKEN
+    MLFLOW_MOVED = "mlflow-moved", State.WARNING
     MLFLOW_UNWRITABLE = "mlflow-unwritable", State.BROKEN
     MLFLOW_SCHEMA = "mlflow-schema", State.BROKEN
     MLFLOW_FAILED = "mlflow-failed", State.BROKEN

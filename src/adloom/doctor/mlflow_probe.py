@@ -7,13 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from adloom.connection_errors import describe_error
-from adloom.errors import AuthenticationError, ConfigError, ExternalServiceError, UnavailableError
-from adloom.tracking.mlflow_server import MlflowConnection, prepare_environment
+from adloom.errors import AdloomError, AuthenticationError, ConfigError, ExternalServiceError, UnavailableError
+from adloom.tracking.mlflow_server import ADDRESS, CREDENTIALS, MlflowConnection, is_refusal, prepare_environment
 
 SECONDS = 5  # to wait for a server or database
-REFUSED = {"UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED"}  # MLflow's error codes for 401 and 403
-ADDRESS = "is MLFLOW_TRACKING_URI right?"
-CREDENTIALS = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, to one that may"
 
 
 class ApiError(ConfigError):
@@ -22,10 +19,6 @@ class ApiError(ConfigError):
 
 class HostError(ConfigError):
     """The server refuses this host name."""
-
-
-class DatabaseError(ConfigError):
-    """The database cannot be opened."""
 
 
 class SchemaError(ConfigError):
@@ -43,7 +36,7 @@ def fetch_version(server: MlflowConnection) -> str:
         response = http_request(credentials, "/version", "GET", max_retries=0, timeout=SECONDS, raise_on_status=False)
     except Exception as error:  # MLflow lets errors of HTTP through
         raise UnavailableError(
-            f"MLflow at {server.name}: no answer: {describe_error(error)}; is it up, and {ADDRESS}"
+            f"MLflow at {server.name}: no answer: {describe_error(error, server.uri)}; is it up, and {ADDRESS}"
         ) from error
     if response.status_code in {401, 403}:
         raise AuthenticationError(
@@ -60,20 +53,6 @@ def client_version() -> str:
     import mlflow
 
     return str(mlflow.__version__)
-
-
-def is_new(server: MlflowConnection) -> bool:
-    """Return whether a database is empty, before MLflow's client creates its tables. Raises DatabaseError."""
-    import sqlalchemy
-    from sqlalchemy.pool import NullPool
-
-    options = {"connect_timeout": SECONDS} if server.uri.startswith(("postgresql", "mysql")) else {}
-    try:
-        engine = sqlalchemy.create_engine(server.uri, poolclass=NullPool, connect_args=options)
-        with engine.connect() as connection:
-            return not sqlalchemy.inspect(connection).get_table_names()
-    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-        raise DatabaseError(f"MLflow at {server.name}: cannot be opened: {describe_error(error)}; {ADDRESS}") from None
 
 
 def find_artifact_location(server: MlflowConnection) -> str | None:
@@ -121,6 +100,8 @@ def _prepare(server: MlflowConnection) -> Any:
     """Return the client; its creation sets variables that MLflow reads at import."""
     try:
         return server.client
+    except AdloomError:
+        raise
     except Exception as error:  # opening a database may raise whatever its driver does
         raise _refusal(server, error) from error
 
@@ -133,10 +114,10 @@ def _refusal(server: MlflowConnection, error: Exception) -> Exception:
     if "out-of-date database schema" in message:
         advice = "`mlflow db upgrade` with its address, after a backup, or another version of the client"
         return SchemaError(f"MLflow at {server.name}: its tables belong to another version of MLflow; {advice}")
-    if getattr(error, "error_code", "") in REFUSED:
+    if is_refusal(error):
         return AuthenticationError(
-            f"MLflow at {server.name}: refuses to be read ({describe_error(error)}); {CREDENTIALS}"
+            f"MLflow at {server.name}: refuses to be read ({describe_error(error, server.uri)}); {CREDENTIALS}"
         )
     return ExternalServiceError(
-        f"MLflow at {server.name}: cannot be read: {describe_error(error)}; see the server's log"
+        f"MLflow at {server.name}: cannot be read: {describe_error(error, server.uri)}; see the server's log"
     )

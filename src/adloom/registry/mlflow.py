@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from adloom.errors import ExternalServiceError
+from adloom.errors import ArtifactError, ExternalServiceError
 from adloom.registry.base import Actor, AliasEvent, ModelVersion, find_digest
 from adloom.storage import manifest
 from adloom.tracking.mlflow_server import MlflowConnection, Provenance, ignore_existing
@@ -35,7 +35,7 @@ class MlflowRegistry:
 
     def versions(self, model: str) -> list[ModelVersion]:
         """Return a model's versions, oldest first. Creates no database."""
-        if self._server.database and not self._server.database.is_file():
+        if self._server.database and not self._server.database.exists:
             return []
         return self._server.call(f"list versions of {model}", lambda: self._versions(model))
 
@@ -53,6 +53,8 @@ class MlflowRegistry:
                 version = next(v for v in self._versions(model) if v.digest == digest)
                 if version.version != number:
                     self._server.client.delete_model_version(self._name(model), str(number))
+            elif not self._has_files(version):
+                self._upload(model, folder, self._run_id(version))
             for name, value in tags.items():
                 if version.tags.get(name) != value:
                     self._server.client.set_model_version_tag(self._name(model), str(version.version), name, value)
@@ -74,9 +76,14 @@ class MlflowRegistry:
     def fetch(self, version: ModelVersion, folder: Path) -> Path:
         """Download an artifact without MLflow's own files and return its path."""
         with self._server.translate_errors(f"fetch {version.model} {version.version}"):
+            if not self._has_files(version):
+                raise ArtifactError(
+                    f"{version.model} {version.version}: its files are not in MLflow at {self._server.name} any more; "
+                    f"move them back, or register the artifact again"
+                )
             folder.mkdir(parents=True, exist_ok=True)
-            stored = self._server.client.get_model_version(self._name(version.model), str(version.version))
-            artifact = Path(self._server.client.download_artifacts(stored.run_id, ARTIFACT_PATH, str(folder)))
+            run_id = self._run_id(version)
+            artifact = Path(self._server.client.download_artifacts(run_id, ARTIFACT_PATH, str(folder)))
             own_files = {*manifest.read(artifact).files, manifest.MANIFEST}
             for path in artifact.rglob("*"):
                 if path.is_file() and str(path.relative_to(artifact)) not in own_files:
@@ -88,6 +95,12 @@ class MlflowRegistry:
 
     def _stored_model(self, model: str) -> Any:
         return self._server.client.get_registered_model(self._name(model))
+
+    def _run_id(self, version: ModelVersion) -> str:
+        return str(self._server.client.get_model_version(self._name(version.model), str(version.version)).run_id)
+
+    def _has_files(self, version: ModelVersion) -> bool:
+        return bool(self._server.client.list_artifacts(self._run_id(version), ARTIFACT_PATH))
 
     def _versions(self, model: str) -> list[ModelVersion]:
         query = f"name = '{self._name(model)}'"
@@ -121,20 +134,24 @@ class MlflowRegistry:
         )
 
     def _create(self, model: str, folder: Path, tags: Mapping[str, str]) -> int:
-        from adloom.registry import mlmodel
         from adloom.tracking.backfill import complete_run
 
         client, name = self._server.client, self._name(model)
         run = complete_run(folder, self.provenance(), self._server, self.find_parent)
-        with tempfile.TemporaryDirectory(prefix="adloom-") as files:
-            mlmodel.write(model, folder, Path(files), run.info.run_id)
-            with self._server.translate_errors(f"keep the files of {folder}"):
-                client.log_artifacts(run.info.run_id, files, ARTIFACT_PATH)
+        self._upload(model, folder, run.info.run_id)
         if not client.search_registered_models(f"name = '{name}'"):
             with ignore_existing():
                 client.create_registered_model(name)
         source = f"{run.info.artifact_uri}/{ARTIFACT_PATH}"
         return int(client.create_model_version(name, source, run.info.run_id, tags=dict(tags)).version)
+
+    def _upload(self, model: str, folder: Path, run_id: str) -> None:
+        from adloom.registry import mlmodel
+
+        with tempfile.TemporaryDirectory(prefix="adloom-") as files:
+            mlmodel.write(model, folder, Path(files), run_id)
+            with self._server.translate_errors(f"keep the files of {folder}"):
+                self._server.client.log_artifacts(run_id, files, ARTIFACT_PATH)
 
 
 def _to_version(model: str, stored: Any, aliases: Mapping[str, str]) -> ModelVersion:

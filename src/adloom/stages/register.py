@@ -87,9 +87,8 @@ def register(candidate: Candidate, params: Register, context: StageContext, data
             reason = f"a person withdrew this version ({why}); {advice}"
             return Outcome(model, version.version, "hold", [reason], champion.version if champion else None)
         judgement = judge(candidate, version, champion, params, context)
-        if version is None or version.tags.get("evidence") != judgement.evidence:
-            tags = build_tags(candidate, judgement, params) | ({"dataset": dataset} if dataset else {})
-            version = registry.register(model, candidate.model, tags)
+        tags = build_tags(candidate, judgement, params) | ({"dataset": dataset} if dataset else {})
+        version = registry.register(model, candidate.model, tags)  # stores lost files again
         current = find_alias(registry.versions(model), CHAMPION)
         if (current and current.version) == (champion and champion.version):
             approve = params.gate.approve

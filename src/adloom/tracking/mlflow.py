@@ -215,7 +215,7 @@ class MlflowTracker:
     def read_artifact(self, run_id: str, name: str) -> bytes:
         """Return a file of a run."""
         server = self._new_connection()
-        if server.database and not server.database.is_file():
+        if server.database and not server.database.exists:
             raise DataError(f"run {run_id}: there is no MLflow at {server.name}; MLFLOW_TRACKING_URI says where it is")
         return server.call(f"read {name} of run {run_id}", lambda: _download(server, run_id, name))
 

@@ -2,9 +2,9 @@
 
 import logging
 import os
-import sqlite3
+import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,14 +13,11 @@ from urllib.parse import urlsplit
 
 from adloom.connection_errors import describe_error
 from adloom.deadline import call_within
-from adloom.errors import AdloomError, ExternalServiceError
-from adloom.retry import RetryPolicy
-from adloom.storage.locks import exclusive_lock
+from adloom.errors import AdloomError, AuthenticationError, ExternalServiceError
+from adloom.tracking.local_database import LocalDatabase
 
-LOCK_SECONDS = 5  # wait for another writer of a SQLite file
 CALL_SECONDS = 60.0  # for one call, however many requests it makes
-CREATE_SECONDS = 120  # wait for another process that creates the tables of a SQLite file
-CREATE_PAUSES = (1, 2, 3, 4)  # seconds between attempts to create the tables
+CONNECT_SECONDS = 5  # to wait for a database server
 CLIENT_VARIABLES = {  # read by MLflow's client when it is imported or used; variables of the user win
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -33,6 +30,12 @@ CLIENT_VARIABLES = {  # read by MLflow's client when it is imported or used; var
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 EXISTS_CODE = "RESOURCE_ALREADY_EXISTS"
+REFUSAL_CODES = {"UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED"}  # MLflow's words for 401 and 403
+REFUSAL_STATUSES = {401, 403}
+CREDENTIALS = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, to one that may"
+ADDRESS = "is MLFLOW_TRACKING_URI right?"
+
+SERVERS = {"http", "https"}
 
 Provenance = Callable[[], Mapping[str, str]]  # returns git_commit and image_digest where they are known
 T = TypeVar("T")
@@ -43,6 +46,10 @@ def prepare_environment() -> None:
     for name, value in CLIENT_VARIABLES.items():
         os.environ.setdefault(name, value)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it warns of each attempt
+
+
+class DatabaseError(ExternalServiceError):
+    """The database cannot be opened."""
 
 
 @dataclass
@@ -58,10 +65,14 @@ class MlflowConnection:
         prepare_environment()
         from mlflow.tracking import MlflowClient
 
-        if self.database is None:
+        def connect() -> Any:
             return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
-        with self._creation_lock(self.database):
-            return create_tables(lambda: MlflowClient(tracking_uri=self.uri, registry_uri=self.uri))
+
+        if self.database:
+            return self.database.open(connect)
+        if urlsplit(self.uri).scheme not in SERVERS:
+            self.list_tables()
+        return connect()
 
     @property
     def name(self) -> str:
@@ -70,15 +81,32 @@ class MlflowConnection:
         return self.uri.replace(parts.netloc, parts.netloc.rpartition("@")[2], 1) if "@" in parts.netloc else self.uri
 
     @property
-    def database(self) -> Path | None:
+    def database(self) -> LocalDatabase | None:
         """The SQLite file; None for any other URI."""
-        return Path(self.uri.removeprefix("sqlite:///")) if self.uri.startswith("sqlite:///") else None
+        path = self.uri.removeprefix("sqlite:///").partition("?")[0]
+        return LocalDatabase(Path(path)) if self.uri.startswith("sqlite:///") else None
+
+    def list_tables(self) -> list[str]:
+        """Return a database's tables. Raises DatabaseError or AuthenticationError in seconds; MLflow retries long."""
+        import sqlalchemy
+        from sqlalchemy.pool import NullPool
+
+        options = {"connect_timeout": CONNECT_SECONDS} if self.uri.startswith(("postgresql", "mysql")) else {}
+        try:
+            engine = sqlalchemy.create_engine(self.uri, poolclass=NullPool, connect_args=options)
+            with engine.connect() as connection:
+                return list(sqlalchemy.inspect(connection).get_table_names())
+        except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
+            problem = f"MLflow at {self.name}: cannot be opened: {describe_error(error)}"
+            if re.search("password|authentication|access denied", problem, re.IGNORECASE):
+                raise AuthenticationError(f"{problem}; correct user and password in MLFLOW_TRACKING_URI") from None
+            raise DatabaseError(f"{problem}; {ADDRESS}") from None
 
     def experiment_id(self) -> str:
         """Return the id of the project's experiment; create it if needed."""
         experiment = self.client.get_experiment_by_name(self.project)
         if experiment is None:
-            location = (self.database.parent / "mlartifacts").resolve().as_uri() if self.database else None
+            location = self.database.files.as_uri() if self.database else None
             with ignore_existing():
                 self.client.create_experiment(self.project, artifact_location=location)
             experiment = self.client.get_experiment_by_name(self.project)
@@ -91,63 +119,31 @@ class MlflowConnection:
 
     @contextmanager
     def translate_errors(self, action: str) -> Iterator[None]:
-        """Raise ExternalServiceError for any error of MLflow."""
+        """Raise AuthenticationError or ExternalServiceError for any error of MLflow."""
         try:
             self.assert_unlocked()
             yield
         except AdloomError:
             raise
         except Exception as error:  # MLflow passes on errors of drivers, HTTP and the file system
-            raise ExternalServiceError(
-                f"MLflow at {self.name}: cannot {action}: {describe_error(error)}; are it, its database and its S3 up, "
-                "and is MLFLOW_TRACKING_URI right?"
-            ) from error
+            problem = f"MLflow at {self.name}: cannot {action}: {describe_error(error, self.uri)}"
+            if is_refusal(error):
+                raise AuthenticationError(f"{problem}; {CREDENTIALS}") from error
+            if self.database:
+                advice = f"is there room, and the right to write, in {self.database.path.parent.absolute()}?"
+                raise ExternalServiceError(f"{problem}; {advice}") from error
+            raise ExternalServiceError(f"{problem}; are it, its database and its S3 up, and {ADDRESS}") from error
 
     def assert_unlocked(self) -> None:
         """Raise ExternalServiceError soon when another process holds the SQLite file."""
-        if self.database is None or not self.database.is_file():
-            return
-        try:
-            with (
-                self._creation_lock(self.database),
-                closing(sqlite3.connect(self.database, timeout=LOCK_SECONDS)) as connection,
-            ):
-                connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error as error:
-            raise ExternalServiceError(
-                f"MLflow at {self.name}: {error} for {LOCK_SECONDS} s; wait for the process that uses it, or stop it"
-            ) from None
-
-    def _creation_lock(self, database: Path) -> AbstractContextManager[None]:
-        """Return the lock for creating the tables; MLflow has none. No lock for a database of another program."""
-        lock = database.with_name(f"{database.name}.lock")
-        if not lock.exists() and _has_tables(database):
-            return nullcontext()
-        busy = (
-            f"MLflow at {self.name}: another process creates its tables for {CREATE_SECONDS} s; wait for it or stop it"
-        )
-        return exclusive_lock(lock, busy, CREATE_SECONDS)
+        if self.database:
+            self.database.assert_unlocked()
 
 
-def _has_tables(database: Path) -> bool:
-    """Return whether MLflow has begun to create its tables, or the file is unreadable."""
-    query = "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"
-    try:
-        with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-            return connection.execute(query).fetchone() is not None
-    except sqlite3.Error:
-        return database.is_file()
-
-
-def create_tables(connect: Callable[[], Any]) -> Any:
-    """Return a client, which creates missing tables; retry while another program creates them."""
-    from alembic.util import CommandError
-    from sqlalchemy.exc import SQLAlchemyError
-
-    def is_transient(error: Exception, _: float) -> bool:
-        return isinstance(error, (CommandError, SQLAlchemyError))
-
-    return RetryPolicy(CREATE_PAUSES, is_transient).call(connect)
+def is_refusal(error: Exception) -> bool:
+    """Return whether a server refused user, password or token."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return getattr(error, "error_code", "") in REFUSAL_CODES or status in REFUSAL_STATUSES
 
 
 @contextmanager

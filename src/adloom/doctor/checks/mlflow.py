@@ -9,16 +9,17 @@ from adloom.doctor.checks.machine import find_write_error
 from adloom.doctor.context import DoctorContext, is_installed
 from adloom.doctor.finding import Finding, Kind, StopCheck
 from adloom.doctor.s3_probe import S3Probe
-from adloom.errors import AdloomError, AuthenticationError, UnavailableError
-from adloom.tracking.mlflow_server import MlflowConnection
+from adloom.errors import AdloomError, ArtifactError, AuthenticationError, UnavailableError
+from adloom.tracking.local_database import FILES_FOLDER, LocalDatabase
+from adloom.tracking.mlflow_server import SERVERS, DatabaseError, MlflowConnection
 
-SERVERS = {"http", "https"}
 FAULTS: dict[type[AdloomError], Kind] = {
     UnavailableError: Kind.MLFLOW_NO_ANSWER,
     AuthenticationError: Kind.MLFLOW_REFUSED,
     probe.ApiError: Kind.MLFLOW_NO_API,
     probe.HostError: Kind.MLFLOW_HOST,
-    probe.DatabaseError: Kind.MLFLOW_DATABASE,
+    DatabaseError: Kind.MLFLOW_DATABASE,
+    ArtifactError: Kind.MLFLOW_DATABASE,
     probe.SchemaError: Kind.MLFLOW_SCHEMA,
 }
 
@@ -65,17 +66,28 @@ def _check_database(server: MlflowConnection) -> Iterator[Finding]:
         raise StopCheck(
             Kind.MLFLOW_NOT_ASKED(f"{server.name}: only servers are supported here; set MLFLOW_TRACKING_URI to one")
         )
-    if file := server.database:
-        if why := find_write_error(file.parent):
-            raise StopCheck(
-                Kind.MLFLOW_UNWRITABLE(f"{server.name}: {why}", "set MLFLOW_TRACKING_URI to a writable database")
-            )
-        if not file.is_file():
-            raise StopCheck(Kind.MLFLOW_NEW(f"{server.name}: does not exist yet; the first run creates it"))
-        _wait_for_lock(server)
-    if probe.is_new(server):
+    if server.database:
+        _check_file(server, server.database)
+    if not server.list_tables():
         raise StopCheck(Kind.MLFLOW_NEW(f"{server.name}: has no tables yet; the first run creates them"))
     yield Kind.MLFLOW_OK(f"{server.name}: opened, client {probe.client_version()}")
+
+
+def _check_file(server: MlflowConnection, database: LocalDatabase) -> None:
+    """Raise StopCheck if a SQLite file is new, unusable, or in another folder than its paths name."""
+    if why := find_write_error(database.path.parent):
+        raise StopCheck(
+            Kind.MLFLOW_UNWRITABLE(f"{server.name}: {why}", "set MLFLOW_TRACKING_URI to a writable database")
+        )
+    if not database.exists:
+        raise StopCheck(Kind.MLFLOW_NEW(f"{server.name}: does not exist yet; the first run creates it"))
+    _wait_for_lock(server)
+    if database.files.is_dir() and (old := database.find_old_locations()):
+        advice = "the next command that opens it, such as `adloom models`, corrects its paths"
+        raise StopCheck(Kind.MLFLOW_MOVED(f"{server.name}: was moved or copied from {old[0]}", advice))
+    if lost := database.find_lost_folder():
+        advice = f"move {FILES_FOLDER} to {database.files}, or register the models again"
+        raise StopCheck(Kind.MLFLOW_FILES(f"{server.name}: stores models in {lost}, which does not exist", advice))
 
 
 def _wait_for_lock(server: MlflowConnection) -> None:

@@ -5,9 +5,9 @@ import re
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-OBJECT = re.compile(r"^(<[^>]*>|\w+\(host=[^)]*\)): ")  # urllib3 prints an object before the message
+OBJECT = re.compile(r"^((<[^>]*>|\w+\(host=[^)]*\)): |\([\w.]+Error\) )")  # libraries print it before the message
 PASSWORD = re.compile(r"//[^/@\s]*@")
-DETAIL = re.compile(r"\. \((?:connect|read) timeout=.*\)$")
+DETAIL = re.compile(r"\. (?:\((?:connect|read) timeout=.*\)|Response body: .*)$")
 
 CLOSED = "a network policy or a firewall may close port"  # and drop packets silently
 PORTS = {"http": 80, "https": 443}

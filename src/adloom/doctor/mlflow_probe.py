@@ -115,9 +115,7 @@ def _refusal(server: MlflowConnection, error: Exception) -> Exception:
         advice = "`mlflow db upgrade` with its address, after a backup, or another version of the client"
         return SchemaError(f"MLflow at {server.name}: its tables belong to another version of MLflow; {advice}")
     if is_refusal(error):
-        return AuthenticationError(
-            f"MLflow at {server.name}: refuses to be read ({describe_error(error, server.uri)}); {CREDENTIALS}"
-        )
+        return AuthenticationError(f"MLflow at {server.name}: refuses to be read: {server.describe_error(error)}")
     return ExternalServiceError(
-        f"MLflow at {server.name}: cannot be read: {describe_error(error, server.uri)}; see the server's log"
+        f"MLflow at {server.name}: cannot be read: {server.describe_error(error)}; see the server's log"
     )

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from adloom.connection_errors import describe_error
 from adloom.deadline import start_call
 from adloom.errors import DataError, UnavailableError
 from adloom.tracking.base import Run
@@ -128,7 +127,7 @@ class MlflowRun:
             self.retry_at = time.monotonic() + max(RETRY_SECONDS, RETRY_FACTOR * (time.monotonic() - began))
             if not self.is_away:
                 effect = "the training goes on; its numbers are queued and sent when it answers"
-                logger.warning("MLflow at %s: %s; %s", self.server.name, describe_error(error), effect)
+                logger.warning("MLflow at %s: %s; %s", self.server.name, self.server.describe_error(error), effect)
             self.is_away = True
         else:
             self.retry_at = 0
@@ -155,7 +154,9 @@ class MlflowRun:
             if getattr(error, "error_code", "") not in NOT_FOUND_CODES:
                 raise
             if not self.is_refused:
-                logger.warning("MLflow at %s: %s; the training goes on", self.server.name, describe_error(error))
+                logger.warning(
+                    "MLflow at %s: %s; the training goes on", self.server.name, self.server.describe_error(error)
+                )
             self.is_refused = True
 
 

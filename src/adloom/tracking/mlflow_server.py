@@ -126,13 +126,18 @@ class MlflowConnection:
         except AdloomError:
             raise
         except Exception as error:  # MLflow passes on errors of drivers, HTTP and the file system
-            problem = f"MLflow at {self.name}: cannot {action}: {describe_error(error, self.uri)}"
+            problem = f"MLflow at {self.name}: cannot {action}: {self.describe_error(error)}"
             if is_refusal(error):
-                raise AuthenticationError(f"{problem}; {CREDENTIALS}") from error
+                raise AuthenticationError(problem) from error
             if self.database:
                 advice = f"is there room, and the right to write, in {self.database.path.parent.absolute()}?"
                 raise ExternalServiceError(f"{problem}; {advice}") from error
             raise ExternalServiceError(f"{problem}; are it, its database and its S3 up, and {ADDRESS}") from error
+
+    def describe_error(self, error: Exception) -> str:
+        """Return why a request failed, with the next step when the credentials are refused."""
+        reason = describe_error(error, self.uri)
+        return f"{reason}; {CREDENTIALS}" if is_refusal(error) else reason
 
     def assert_unlocked(self) -> None:
         """Raise ExternalServiceError soon when another process holds the SQLite file."""

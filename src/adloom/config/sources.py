@@ -35,8 +35,8 @@ class Source(ValueFormat):
     )
     columns: dict[str, str] = Field(
         {},
-        description="Contract column, ctx_<name> of an impression, or attr_<name> of a creative: column in the source, "
-        "or $file, $folder, $path of the row's file.",
+        description="Contract column, ctx_<name> of an impression, attr_<name> of a creative, or impressions and "
+        "clicks of aggregated impressions: column in the source, or $file, $folder, $path of the row's file.",
     )
     constants: dict[str, Constant] = Field({}, description="Contract column: a constant value for every row.")
     separator: str = Field(

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import numpy as np
 import pytest
 from tests.support.impression_tables import NO_CATEGORIES, impressions_frame, read_frame, read_rows
 from tests.support.simulated_logs import UNIFORM, WORLD, prepare_table, probability_table, simulate_log
@@ -9,10 +10,12 @@ from tests.support.simulated_logs import UNIFORM, WORLD, prepare_table, probabil
 from adloom.config.params import TrainPolicy
 from adloom.errors import DataError
 from adloom.policy import model_selection, models
+from adloom.policy.impressions import Impressions
 from adloom.policy.model_selection import Candidate, Periods
 from adloom.policy.models import Categories
 from adloom.policy.ope.estimate import Estimate
 from adloom.policy.ope.reward_model import cross_fit
+from adloom.policy.scorer import Policy
 from adloom.policy.simulator import World
 
 PARAMS = TrainPolicy(maturity_hours=2, temperatures=[1.0, 0.3])
@@ -90,3 +93,28 @@ def test_contexts_are_numbered_in_the_order_of_their_values() -> None:
     log = model_selection.to_log(data, ["placement", "segment"])
     assert log.cell.tolist() == [3, 0, 2, 1]
     assert log.place.tolist() == [1, 0, 1, 0]
+
+
+def test_a_log_and_its_weighted_twin_give_one_policy_and_one_value() -> None:
+    counts = {("x", "a"): (900, 90), ("x", "b"): (800, 20), ("y", "a"): (700, 14), ("y", "b"): (600, 60)}
+    cells = [(*cell, 1.0 * clicked) for cell in counts for clicked in (True, False)]
+    weight = [count for shown, clicks in counts.values() for count in (clicks, shown - clicks)]
+    place, creative, clicked = zip(*cells, strict=True)
+    twin = read_frame(creative_id=creative, placement=place, clicked=clicked, weight=weight, propensity=0.5)
+    rows = read_frame(
+        creative_id=np.repeat(creative, weight), placement=np.repeat(place, weight), clicked=np.repeat(clicked, weight),
+        hours=np.repeat(np.arange(8), weight), propensity=0.5,
+    )  # fmt: skip
+    assert (twin.count, twin.clicks) == (rows.count, rows.clicks) == (3000, 184)
+    for model in ("uniform", "logging", "rates", "linear"):
+        policies = [model_selection.fit_model(data, model, NO_CATEGORIES, 0.1) for data in (twin, rows)]
+        for one, other in zip(*(policy.weights for policy in policies), strict=True):
+            assert one == pytest.approx(other, abs=1e-4)
+        one, other = (estimate(policies[0], data) for data in (twin, rows))
+        assert (one.value, one.low, one.high) == pytest.approx((other.value, other.low, other.high), rel=2e-3)
+        assert one.effective_sample_size == pytest.approx(other.effective_sample_size)
+
+
+def estimate(policy: Policy, data: Impressions) -> Estimate:
+    log = model_selection.to_log(data)
+    return model_selection.estimate_value(policy, data, log, cross_fit(log.rates, clusters=log.clusters))

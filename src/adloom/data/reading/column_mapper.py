@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 
 from adloom.config.sources import Source
+from adloom.data.aggregates import COUNTS, are_aggregated, expand_counts, reject_unmapped
 from adloom.data.contracts import CONTRACTS, FAULT_COLUMNS
 from adloom.errors import DataError
 
@@ -29,7 +30,10 @@ class ColumnMapper:
 
     def __init__(self, source: Source, table: str) -> None:
         self._source, self._table, self._contract = source, table, CONTRACTS[table]
-        self._contract.reject_unknown([*source.columns, *source.constants], f"ingest.{table}")
+        names = [*source.columns, *source.constants]
+        self._is_aggregated = table == "impressions" and are_aggregated(names, f"ingest.{table}")
+        names = [name for name in names if not self._is_aggregated or name not in COUNTS]
+        self._contract.reject_unknown(names, f"ingest.{table}")
         self._seen: list[FileColumns] = []
         self._path: str | None = None  # of the last file
 
@@ -44,7 +48,11 @@ class ColumnMapper:
         if path != self._path:
             self._path = path
             self._compare(rows, path)
+        if self._is_aggregated:
+            rows = expand_counts(rows, self._source)
         rows = rows.assign(**self._source.constants)
+        if self._table == "impressions":
+            reject_unmapped(rows, label)
         self._contract.require_columns(rows.columns, label)
         return rows
 

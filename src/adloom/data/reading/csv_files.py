@@ -45,7 +45,7 @@ def _split_records(lines: Iterator[Line], separator: str) -> Iterator[Record]:
             fields = text.rstrip("\r\n").split(delimiter)
         else:
             fields, error, size = _split_quoted(line, pending, lines, dialect)
-        if error or any(fields):
+        if error or (any(fields) and not text.isspace()):
             yield number, fields, error, size
 
 

@@ -32,7 +32,7 @@ def translate_errors(path: Path) -> Iterator[None]:
         if error.errno is not None:  # bz2 and Arrow have none
             raise
         raise DataError(f"{path}: {DAMAGED}") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not {error.encoding} ({error.reason}); change `encoding`") from None
+    except UnicodeError as error:
+        raise DataError(f"{path}: {error}; change `encoding`") from None
     except (pa.ArrowException, struct.error) as error:
         raise DataError(f"{path}: {error}") from None

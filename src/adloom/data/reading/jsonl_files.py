@@ -2,7 +2,6 @@
 
 import itertools
 import json
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,18 +50,14 @@ class JsonlReader:
 
     def _read_chunk(self, lines: Iterator[Line], name: str) -> pd.DataFrame:
         """Return the next rows, as many as fit into a chunk."""
-        columns: defaultdict[str, list[Any]] = defaultdict(list)
+        columns: dict[str, list[Any]] = {}
         faults: dict[int, tuple[str, str]] = {}
         count = size = 0
         for number, text, broken in lines:
             row, error = ({}, broken) if broken else parse_object(text)
             if error:
                 faults[count] = error, f"{name} line {number}"
-            for key, value in row.items():
-                if self._keeps(key):
-                    column = columns[key]
-                    column.extend([None] * (count - len(column)))
-                    column.append(value)
+            self._append(columns, row, count)
             count += 1
             size += len(text)
             if count == ROWS_PER_CHUNK or size > BYTES_PER_CHUNK:
@@ -70,6 +65,16 @@ class JsonlReader:
         for column in columns.values():
             column.extend([None] * (count - len(column)))
         return build_frame(columns, count, faults)
+
+    def _append(self, columns: dict[str, list[Any]], row: Mapping[str, Any], count: int) -> None:
+        """Append a row to the columns of the rows before it; a column may lack the last ones."""
+        for key, value in row.items():
+            column = columns.get(key)
+            if column is None and self._keeps(key):
+                column = columns[key] = []
+            if column is not None:
+                column.extend([None] * (count - len(column)))
+                column.append(value)
 
     def _keeps(self, key: str) -> bool:
         """Return whether a key becomes a column: all of the table, and the first others."""
@@ -86,9 +91,9 @@ def parse_object(text: str) -> tuple[Mapping[str, Any], str]:
         row = DECODER.decode(text)
         if not isinstance(row, dict):
             return {}, INVALID
-        if any(isinstance(value, dict | list) for value in row.values()):
+        if "[" in text or text.count("{") > 1:
             row = _reject_repeated(list(_flatten(row)))
-        if "\\u" in text:
+        if "\\ud" in text.lower():
             json.dumps(row, ensure_ascii=False).encode()  # raises ValueError for half a surrogate pair
     except (ValueError, KeyError, RecursionError):
         return {}, INVALID

@@ -110,7 +110,7 @@ def _read_chunk(records: Iterator[Record], header: Sequence[str], name: str) -> 
 def _describe_fault(fields: Sequence[Any], header: Sequence[str]) -> str:
     if fields == header:
         return REPEATED_HEADER
-    if len(fields) > len(header) and not any(fields[len(header) :]):
+    if len(fields) > len(header) and not _clean_names(fields[len(header) :]):
         return ""
     return f"line: {len(fields)} fields, expected {len(header)}"
 

@@ -4,6 +4,7 @@ import bz2
 import codecs
 import gzip
 import io
+import itertools
 import lzma
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,7 +27,7 @@ BYTE_ORDER_MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-COMMON_ENCODINGS = ("cp1252", "cp1250", "cp1251", "cp932", "gb18030", "euc_kr", "big5", "euc_jp")
+COMMON_ENCODINGS = ("cp1252", "cp1250", "cp1251", "cp932", "gb18030", "euc_kr", "big5", "euc_jp", "mac_roman", "cp850")
 OTHER_FORMATS = {
     b"PAR1": "a Parquet file; set `format: parquet`",
     b"\xd0\xcf\x11\xe0": "an old or protected Excel workbook; save it as .xlsx without a password",
@@ -49,7 +50,7 @@ def open_text(path: Path, encoding: str | None) -> Iterator[TextIO]:
             if start.startswith(magic):
                 raise DataError(f"{path}: {advice}")
         mark = next((name for bom, name in BYTE_ORDER_MARKS.items() if start.startswith(bom)), None)
-        if not (mark or encoding):
+        if not mark and codecs.lookup(encoding or "utf-8").name in {"utf-8", "utf-16"}:
             _reject_utf16(path, start)
         yield io.TextIOWrapper(content, mark or encoding or "utf-8", errors="surrogateescape", newline="")
 
@@ -107,7 +108,10 @@ def read_lines(stream: TextIO, path: Path) -> Iterator[Line]:
         if len(line) == MAX_LINE and line[-1] not in "\r\n":
             line, error = _skip_to_end(stream, line), TOO_LONG
         elif not line.isascii():
+            line = line.removeprefix("\ufeff")  # of a file that was appended
             if _is_decoded(line):
+                if not proven and _is_utf8(line, stream.encoding):
+                    raise DataError(f"{path}: line {number} is UTF-8, not {stream.encoding}; remove `encoding`")
                 proven = True
             elif proven:
                 error = UNDECODABLE
@@ -133,6 +137,15 @@ def _is_decoded(line: str) -> bool:
     return True
 
 
+def _is_utf8(line: str, encoding: str) -> bool:
+    """Return whether the bytes of a line in an encoding of one byte per letter are UTF-8 as well."""
+    content = line.encode(encoding, "surrogateescape")
+    try:
+        return len(content) == len(line) != len(content.decode())
+    except UnicodeDecodeError:
+        return False
+
+
 def _suggest_encoding(stream: TextIO, line: str) -> str:
     """Name the likely encoding of a file from its first line that is not UTF-8 and the text after it."""
     from charset_normalizer import from_bytes
@@ -142,7 +155,7 @@ def _suggest_encoding(stream: TextIO, line: str) -> str:
     sample = undecoded + stream.read(SAMPLE).encode(encoding, "surrogateescape")
     matches = from_bytes(sample, cp_isolation=list(COMMON_ENCODINGS))
     ranked = sorted(
-        matches, key=lambda m: (m.chaos, _count_symbols(str(m)), -m.coherence, COMMON_ENCODINGS.index(m.encoding))
+        matches, key=lambda m: (m.chaos, _count_oddities(str(m)), -m.coherence, COMMON_ENCODINGS.index(m.encoding))
     )
     if not ranked:
         return "set `encoding`"
@@ -153,8 +166,12 @@ def _suggest_encoding(stream: TextIO, line: str) -> str:
     return f"`encoding: {best}` would read {shown!r}"
 
 
-def _count_symbols(text: str) -> int:
-    return sum(not (letter.isascii() or letter.isalpha()) for letter in text)
+def _count_oddities(text: str) -> int:
+    """Count symbols, and capitals after small letters, outside ASCII."""
+    return sum(
+        not letter.isascii() and (not letter.isalpha() or (letter.isupper() and before.islower()))
+        for before, letter in itertools.pairwise(" " + text)
+    )
 
 
 def split_batches(records: Iterable[R]) -> Iterator[list[R]]:

@@ -15,7 +15,8 @@ from adloom.data.reading.files import Chunks
 from adloom.data.reading.records import Record, build_chunks
 from adloom.errors import DataError
 
-MAX_UNPACKED = 512 * 2**20  # bytes
+MAX_UNPACKED = 2 * 2**30  # bytes
+MAX_STRINGS = 256 * 2**20  # bytes of the texts, which are held in memory
 MAX_ROWS = 2**20  # of Excel
 CHECKED_ROWS = 100  # for content, and for formulas without values
 
@@ -37,9 +38,12 @@ def _open_workbook(path: Path, *, data_only: bool = True) -> Iterator[Any]:
     warnings.filterwarnings("ignore", category=UserWarning, module="openpyxl")  # of styles it does not know
     try:
         with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-            if unpacked > MAX_UNPACKED:
-                raise DataError(f"{path}: {unpacked} bytes unpacked, expected at most {MAX_UNPACKED}; save it as CSV")
+            sizes = {member.filename: member.file_size for member in archive.infolist()}
+            if sum(sizes.values()) > MAX_UNPACKED or sizes.get("xl/sharedStrings.xml", 0) > MAX_STRINGS:
+                raise DataError(
+                    f"{path}: {sum(sizes.values())} bytes unpacked, expected at most {MAX_UNPACKED}, of them "
+                    f"{MAX_STRINGS} of text; save it as CSV"
+                )
             workbook = openpyxl.load_workbook(stream, read_only=True, data_only=data_only, keep_links=False)
             for sheet in workbook.worksheets:
                 sheet.reset_dimensions()  # some programs write wrong ones

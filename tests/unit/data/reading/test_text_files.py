@@ -69,11 +69,18 @@ def test_a_stated_encoding_is_used(tmp_path: Path, encoding: str) -> None:
         ),
         ("a", "utf-16-le", "NUL bytes, as in UTF-16 without a byte order mark; set `encoding: utf-16-le`"),
         ("a", "utf-16-be", "set `encoding: utf-16-be`"),
+        ("caf\u00e9 cr\u00e8me", "mac_roman", "`encoding: mac_roman`"),
+        ("caf\u00e9 cr\u00e8me", "cp850", "`encoding: cp850`"),
     ],
 )
 def test_the_likely_encoding_is_named(tmp_path: Path, text: str, encoding: str, advice: str) -> None:
     path = written(tmp_path, "lines.csv", f"text\n{text}\n".encode(encoding))
     assert advice in message(path, COPY, "copy")
+
+
+def test_utf8_under_another_name_is_refused(tmp_path: Path) -> None:
+    source = COPY.model_copy(update={"encoding": "cp1252"})
+    assert "line 2 is UTF-8, not cp1252; remove `encoding`" in message(written(tmp_path, "a.csv", TEXT), source, "copy")
 
 
 def test_a_line_of_bytes_that_are_no_text_breaks_no_other_line(tmp_path: Path) -> None:

@@ -86,6 +86,6 @@ def test_a_workbook_that_unpacks_to_more_than_the_limit_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(xlsx_files, "MAX_UNPACKED", 1000)
-    assert "bytes unpacked, expected at most 1000; save it as CSV" in message(
+    assert "bytes unpacked, expected at most 1000, of them" in message(
         workbook(tmp_path, Orders=ROWS), ORDERS, "events"
     )

@@ -43,6 +43,8 @@ class JsonlReader:
             while len(chunk := self._read_chunk(lines, path.name)):
                 yield chunk.assign(**{key: pd.Series(None, chunk.index, "str") for key in keys if key not in chunk})
         if path == self._paths[-1] and (absent := sorted(keys - self._is_column.keys())):
+            if not self._is_column:
+                raise DataError(f"{self._source.uri}: {INVALID}, expected one in each line")
             raise DataError(
                 f"{self._source.uri}: no line has {', '.join(absent)}, only {', '.join(sorted(self._is_column))}; "
                 "change `columns`"
@@ -64,7 +66,7 @@ class JsonlReader:
                 break
         for column in columns.values():
             column.extend([None] * (count - len(column)))
-        return build_frame(columns, count, faults)
+        return build_frame(columns, count, faults, self._source)
 
     def _append(self, columns: dict[str, list[Any]], row: Mapping[str, Any], count: int) -> None:
         """Append a row to the columns of the rows before it; a column may lack the last ones."""

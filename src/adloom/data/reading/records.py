@@ -1,5 +1,6 @@
 """Records of text files and spreadsheets as chunks of rows under the file's column names."""
 
+import datetime
 import itertools
 import json
 from collections import Counter
@@ -11,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from adloom.config.sources import Source
+from adloom.config.value_formats import PLAIN_FORMAT, ValueFormat
 from adloom.data.contracts import CONTRACTS, PARSE_ERROR, PLACE
 from adloom.data.reading.files import BYTES_PER_CHUNK, ROWS_PER_CHUNK, Chunks
 from adloom.errors import DataError
@@ -29,7 +31,7 @@ def build_chunks(records: Iterator[Record], path: Path, source: Source, separato
     if first:
         header = _read_header(first, path, source, separator)
         rows = itertools.chain(first[1:], records)
-        while len(chunk := _read_chunk(rows, header, path.name)):
+        while len(chunk := _read_chunk(rows, header, path.name, source)):
             yield chunk
 
 
@@ -49,7 +51,7 @@ def _read_header(first: Sequence[Record], path: Path, source: Source, separator:
 
 
 def _clean_names(fields: Sequence[Any]) -> list[str]:
-    names = [to_text(field or "").strip() for field in fields]
+    names = ["" if field is None else to_text(field, PLAIN_FORMAT).strip() for field in fields]
     while names and not names[-1]:
         names.pop()
     return names
@@ -84,7 +86,7 @@ def _reject_preamble(first: Sequence[Record], path: Path, source: Source, wanted
         )
 
 
-def _read_chunk(records: Iterator[Record], header: Sequence[str], name: str) -> pd.DataFrame:
+def _read_chunk(records: Iterator[Record], header: Sequence[str], name: str, source: Source) -> pd.DataFrame:
     """Return the next rows, as many as fit into a chunk."""
     width, size, count = len(header), 0, 0
     columns: list[list[Any]] = [[] for _ in header]
@@ -104,7 +106,7 @@ def _read_chunk(records: Iterator[Record], header: Sequence[str], name: str) -> 
         count += len(rows)
         for column, values in zip(columns, zip(*rows, strict=True), strict=True):
             column.extend(values)
-    return build_frame(dict(zip(header, columns, strict=True)), count, faults)
+    return build_frame(dict(zip(header, columns, strict=True)), count, faults, source)
 
 
 def _describe_fault(fields: Sequence[Any], header: Sequence[str]) -> str:
@@ -116,10 +118,10 @@ def _describe_fault(fields: Sequence[Any], header: Sequence[str]) -> str:
 
 
 def build_frame(
-    columns: Mapping[str, Sequence[Any]], count: int, faults: Mapping[int, tuple[str, str]]
+    columns: Mapping[str, Sequence[Any]], count: int, faults: Mapping[int, tuple[str, str]], source: Source
 ) -> pd.DataFrame:
     """Return named columns as a frame, with the error and the place of the broken rows among them."""
-    arrays = {name: build_column(values) for name, values in columns.items() if name}
+    arrays = {name: build_column(values, source) for name, values in columns.items() if name}
     if faults:
         for position, name in enumerate((PARSE_ERROR, PLACE)):
             values = [faults[row][position] if row in faults else None for row in range(count)]
@@ -128,18 +130,23 @@ def build_frame(
     return frame
 
 
-def build_column(values: Sequence[Any]) -> pa.Array:
-    """Return values of one type as they are, else as text; empty text is missing."""
+def build_column(values: Sequence[Any], value_format: ValueFormat) -> pa.Array:
+    """Return values of one type as they are, else as the source writes text; empty text is missing."""
     present = [None if value == "" else value for value in values]
     try:
         column = pa.array(present)
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
-        column = pa.array([None if value is None else to_text(value) for value in present], pa.string())
+        column = pa.array([None if value is None else to_text(value, value_format) for value in present], pa.string())
     return column.cast(pa.string()) if pa.types.is_null(column.type) else column
 
 
-def to_text(value: Any) -> str:
-    """Return a value as a CSV file writes it."""
+def to_text(value: Any, value_format: ValueFormat) -> str:
+    """Return a value as a source would write it."""
     if isinstance(value, bool):
         return str(value).lower()
-    return value if isinstance(value, str) else value.isoformat() if hasattr(value, "isoformat") else str(value)
+    if isinstance(value, float):
+        return str(value).replace(".", value_format.decimal_sign)
+    if isinstance(value, datetime.datetime):
+        pattern = None if value_format.epoch_unit else value_format.timestamp_format
+        return value.strftime(pattern) if pattern else value.isoformat()
+    return str(value)

@@ -51,6 +51,10 @@ def test_a_key_absent_everywhere_is_named(tmp_path: Path) -> None:
     assert expected in message(path, ORDERS, "events")
 
 
+def test_a_file_without_objects_is_named(tmp_path: Path) -> None:
+    assert INVALID in message(written(tmp_path, "orders.jsonl", "customer,when\n1,2\n"), ORDERS, "events")
+
+
 def test_a_broken_line_breaks_no_other(tmp_path: Path) -> None:
     content = lines(FIRST) + '{"when": \n\n[1]\n' + lines(SECOND)
     rows = read(written(tmp_path, "orders.jsonl", content), ORDERS, "events")

@@ -1,10 +1,12 @@
 """The header of text files and spreadsheets: what stands above it or in its place is named with its key."""
 
+import datetime
 from pathlib import Path
 
 import pytest
 from tests.support.source_files import COPY, EVENTS, message, read, written
 
+from adloom.config.value_formats import PLAIN_FORMAT, ValueFormat
 from adloom.data.contracts import PARSE_ERROR
 from adloom.data.reading.records import REPEATED_HEADER, build_column
 
@@ -60,5 +62,9 @@ def test_a_header_in_the_middle_is_no_row(tmp_path: Path) -> None:
 
 
 def test_values_of_several_types_are_text() -> None:
-    assert build_column([1, "", 2]).to_pylist() == [1, None, 2]
-    assert build_column([1, "a", True, 2.5, None, 10**30]).to_pylist() == ["1", "a", "true", "2.5", None, str(10**30)]
+    assert build_column([1, "", 2], PLAIN_FORMAT).to_pylist() == [1, None, 2]
+    values = [1, "a", True, 2.5, None, 10**30, datetime.datetime(2026, 1, 5)]
+    texts = ["1", "a", "true", "2.5", None, str(10**30)]
+    assert build_column(values, PLAIN_FORMAT).to_pylist() == [*texts, "2026-01-05T00:00:00"]
+    german = ValueFormat(decimal=",", timestamp_format="%d.%m.%Y")
+    assert build_column(["1,5", 2.5, values[-1]], german).to_pylist() == ["1,5", "2,5", "05.01.2026"]

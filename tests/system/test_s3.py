@@ -59,6 +59,17 @@ def test_a_source_in_s3_is_locked_by_its_etag_and_ingested(environment: Server, 
     assert not [*world.home.glob("ingest-*")]
 
 
+def test_markers_and_unfinished_files_in_s3_are_neither_locked_nor_fetched(
+    environment: Server, world: StageContext
+) -> None:
+    for key in ("_SUCCESS", "dt=1_$folder$", "_temporary/0/a.csv", "dt=1/a.csv", "dt=1/.a.csv.crc"):
+        environment.put("shop", f"spark/{key}", ORDERS if key.endswith(".csv") else b"")
+    loaded = shop("s3://shop/spark")
+    assert [file.path for file in locked(loaded, world).tables["events"].files] == ["dt=1/a.csv"]
+    assert runner.run_from_params("ingest", {}, loaded, world) == {"events_rows": 3}
+    assert set(parquet.read(Path("data/raw/events"), name="rows_unchecked")["dt"]) == {"1"}
+
+
 def test_a_single_object_is_a_source_too(environment: Server, world: StageContext) -> None:
     environment.put("shop", "single/orders.csv", ORDERS)
     loaded = shop("s3://shop/single/orders.csv")

@@ -33,16 +33,9 @@ class S3Store(Store):
 
     @override
     def fetch(self, uri: str, folder: Path, paths: Collection[str] | None = None) -> Path:
-        """
-        Download the object at a URI, or all objects below it.
-
-        Of an artifact, download only what its manifest lists; an interrupted push may leave more.
-        """
+        """Download the object at a URI, or all objects below it."""
         address = parse_address(uri)
         files = {key: file for key, file in self._find(uri).items() if paths is None or file.path in paths}
-        with self._client.translate_errors(uri):
-            artifact = self._artifact_keys(address, files)
-        files = {key: file for key, file in files.items() if not artifact or key in artifact}
         downloaded = map_concurrently(
             lambda item: self._download(address.bucket, *item, folder), files.items(), uri, self._progress
         )
@@ -85,10 +78,16 @@ class S3Store(Store):
             self._remove(address.bucket, keys - marker)
 
     def _find(self, uri: str) -> dict[str, SourceFile]:
-        """Return the object at a URI and those below it by key, sorted by path, without markers of folders."""
+        """
+        Return the object at a URI and those below it by key, sorted by path, without markers of folders.
+
+        Of an artifact, return only what its manifest lists; an interrupted push may leave more.
+        """
         address = parse_address(uri)
         with self._client.translate_errors(uri):
             objects = self._objects(address)
+            artifact = self._artifact_keys(address, objects)
+        objects = {key: info for key, info in objects.items() if not artifact or key in artifact}
         parents = {key[: match.start()] for key in objects for match in re.finditer("/", key)}
         files = {key: info for key, info in objects.items() if info.size or not (key[-1] == "/" or key in parents)}
         if not files:

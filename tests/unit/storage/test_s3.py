@@ -87,6 +87,9 @@ def test_an_old_artifact_is_replaced_manifest_first_and_last(
     fetched = store.fetch("s3://bucket/a", tmp_path / "fetched")
     assert manifest.verify(fetched) == manifest.read(tmp_path / "new")
     assert not (fetched / "other").exists()
+    assert [file.path for file in store.list("s3://bucket/a")] == ["2", "3", "manifest.json"]
+    store.fetch("s3://bucket/a", tmp_path / "part", {"2"})
+    assert [path.name for path in (tmp_path / "part").iterdir()] == ["2"]
     store.remove("s3://bucket/a")
     assert client.objects == {}
 

@@ -115,7 +115,7 @@ def _translate_response(uri: str, server: str, response: Any) -> Exception:
 
 def _translate_refusal(refusal: str, code: str, setting: str | None) -> Exception:
     advice = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-    if setting and code == "SignatureDoesNotMatch":
+    if setting and code in DENIED | {"SignatureDoesNotMatch"}:
         advice += f", or set {setting} for a server that knows no checksums"
     return (AuthenticationError if code in UNAUTHENTICATED else PermissionDeniedError)(f"{refusal}; {advice}")
 

@@ -128,7 +128,7 @@ def test_a_variable_that_boto3_does_not_understand_is_one_line(monkeypatch: pyte
         client.list("a", "")
 
 
-@pytest.mark.parametrize("code", ["NotImplemented", "InvalidArgument", "SignatureDoesNotMatch", "MissingContentLength"])
+@pytest.mark.parametrize("code", ["NotImplemented", "InvalidArgument", "SignatureDoesNotMatch", "AccessDenied", "403"])
 @pytest.mark.parametrize(
     ("operation", "setting"),
     [

@@ -18,7 +18,7 @@ from adloom.data.picture_files import PictureError
 from adloom.data.pictures import PictureFormat, PictureHeader
 from adloom.data.quality import Quality
 from adloom.data.refunds import mark_refunds
-from adloom.data.totals import TotalCheck, are_total_words
+from adloom.data.totals import TotalCheck
 from adloom.data.user_ids import UserIdCheck
 from adloom.data.user_shares import UserSharesCheck
 from adloom.data.values import map_distinct
@@ -89,7 +89,8 @@ class Preparation:
         if CONTRACTS[self.table].has_users:
             user_ids = rows["user_id"]
             self._user_ids.count(user_ids)
-            rows, reasons = self._drop_users(*self._drop_broken_totals(*self._pseudonymise(rows, reasons), user_ids))
+            rows, reasons = self._drop_invalid_totals(raw, *self._pseudonymise(rows, reasons))
+            rows, reasons = self._drop_users(rows, reasons)
         rows, reasons, contents = FINISH[self.table](self, rows, reasons)
         valid, quarantine = self._split_valid(raw, rows, self._mark_duplicates(rows, reasons), contents)
         if user_ids is not None:
@@ -97,11 +98,11 @@ class Preparation:
             self._shares.count(valid)
         return PreparedChunk(valid.reset_index(drop=True), quarantine)
 
-    def _drop_broken_totals(
-        self, rows: pd.DataFrame, reasons: pd.Series, user_ids: pd.Series
+    def _drop_invalid_totals(
+        self, raw: pd.DataFrame, rows: pd.DataFrame, reasons: pd.Series
     ) -> tuple[pd.DataFrame, pd.Series]:
-        totals = (reasons != "") & are_total_words(user_ids)
-        self._drop("a total, not a user", int(totals.sum()))
+        totals = self._totals.find_invalid(raw, reasons)
+        self._drop("a total", int(totals.sum()))
         return rows[~totals], reasons[~totals]
 
     def _drop_users(self, rows: pd.DataFrame, reasons: pd.Series) -> tuple[pd.DataFrame, pd.Series]:

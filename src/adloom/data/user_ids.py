@@ -37,13 +37,13 @@ class UserIdCheck:
         notes = []
         if self.shortened:
             notes.append(
-                f"user_id: {self.shortened} rows have an id such as 1.23457E+11, which a spreadsheet shortened; "
+                f"user_id: a spreadsheet shortened ids to numbers such as 1.23457E+11 (rows: {self.shortened}); "
                 "several users may share one; export the ids as text"
             )
         if self.long >= MIN_LONG_IDS and self.rounded == self.long:
             notes.append(
-                f"user_id: all {self.long} ids of more than {SPREADSHEET_DIGITS} digits end in zeros, as a spreadsheet "
-                "rounds them; several users may share one; export the ids as text"
+                f"user_id: all ids of more than {SPREADSHEET_DIGITS} digits end in zeros (rows: {self.long}), as a "
+                "spreadsheet rounds them; several users may share one; export the ids as text"
             )
         if self.longest_padded > (self.shortest_plain or self.longest_padded):
             notes.append(

@@ -16,15 +16,16 @@ class UserSharesCheck:
 
     def __init__(self) -> None:
         self._all = np.zeros(len(AMOUNTS))
-        self._by_user = _sum_by_user(np.empty(0, np.uint64), np.empty((0, len(AMOUNTS))))
+        self._by_user = pd.DataFrame(np.empty((0, len(AMOUNTS))), np.empty(0, np.uint64), AMOUNTS)
         self._waiting: list[pd.DataFrame] = []
+        self._forgotten = 0
 
     def count(self, rows: pd.DataFrame) -> None:
         """Count valid rows, with pseudonyms."""
         amounts = _get_amounts(rows)
         self._all += amounts.sum(axis=0)
         known = rows["user_id"].notna().to_numpy()
-        self._waiting.append(_sum_by_user(_to_numbers(rows.loc[known, "user_id"]), amounts[known]))
+        self._waiting.append(pd.DataFrame(amounts[known], _to_numbers(rows.loc[known, "user_id"]), AMOUNTS))
         if sum(map(len, self._waiting)) > MAX_USERS:
             self._merge()
 
@@ -32,7 +33,9 @@ class UserSharesCheck:
         merged = pd.concat([self._by_user, *self._waiting]).groupby(level=0).sum()
         if len(merged) > MAX_USERS:
             largest = [merged[name].nlargest(MAX_USERS // len(AMOUNTS)).index for name in AMOUNTS]
-            merged = merged.loc[largest[0].union(largest[1]).union(largest[2])]
+            kept = merged.loc[largest[0].union(largest[1]).union(largest[2])]
+            self._forgotten += len(merged) - len(kept)
+            merged = kept
         self._by_user, self._waiting = merged, []
 
     def warnings(self) -> list[str]:
@@ -41,10 +44,11 @@ class UserSharesCheck:
         notes = []
         for name, total in zip(AMOUNTS, self._all, strict=True):
             amounts = self._by_user[name]
-            users, largest = int((amounts > 0).sum()), float(amounts.max()) if len(amounts) else 0.0
-            if total > 0 and largest / total >= LARGE_SHARE and largest / total * users >= LARGE_RATIO:
+            users = int((amounts > 0).sum()) + self._forgotten
+            share = float(amounts.max()) / total if total and users else 0.0
+            if share >= max(LARGE_SHARE, LARGE_RATIO / max(users, 1)):
                 notes.append(
-                    f"user_id: one of {users} users has {largest / total:.0%} of all {name} (pseudonym "
+                    f"user_id: one user has {share:.0%} of all {name} (pseudonym "
                     f"{amounts.idxmax():016x}…): a robot, a test account or a placeholder? prepare.erasure_list drops "
                     "users"
                 )
@@ -61,7 +65,3 @@ def _get_amounts(rows: pd.DataFrame) -> Float64Array:
 def _to_numbers(pseudonyms: pd.Series) -> UInt64Array:
     """Return the first 64 bits of each pseudonym."""
     return np.frombuffer(bytes.fromhex("".join(pseudonyms)), ">u8")[::2].astype(np.uint64)
-
-
-def _sum_by_user(users: UInt64Array, amounts: Float64Array) -> pd.DataFrame:
-    return pd.DataFrame(amounts, users, AMOUNTS).groupby(level=0).sum()

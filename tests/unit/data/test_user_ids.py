@@ -18,7 +18,7 @@ def warnings(*ids: str | None) -> list[str]:
 
 @pytest.mark.parametrize("number", ["1.23457E+11", "1,23457E+11", "1e+20", "4.2e1", "-1.5E+15"])
 def test_shortened_numbers_are_counted(number: str) -> None:
-    assert [text[:32] for text in warnings("ann", number)] == ["user_id: 1 rows have an id such "]
+    assert ["such as 1.23457E+11 (rows: 1)" in text for text in warnings("ann", number)] == [True]
 
 
 @pytest.mark.parametrize("number", ["1e5", "3e12", "12e4", "ann", "1.5", "E+11", None, "0", "10", "a0042"])

@@ -190,9 +190,10 @@ def _first_failures(rows: pd.DataFrame, table: str) -> pd.Series:
 def _is_outside_candidates(rows: pd.DataFrame) -> pd.Series:
     """Return whether each impression shows a creative that is not among its candidates."""
     candidates = pyarrow.array(rows["candidates"], pyarrow.list_(pyarrow.string()))
-    row = pc.list_parent_indices(candidates).to_numpy()  # (candidates of all rows,)
-    same = pc.list_flatten(candidates).to_numpy(zero_copy_only=False) == rows["creative_id"].to_numpy(object)[row]
-    return pd.Series(~np.isin(np.arange(len(rows)), row[same]), rows.index) & rows["candidates"].notna()
+    row = pc.list_parent_indices(candidates)  # (candidates of all rows,)
+    creatives = pyarrow.array(rows["creative_id"], pyarrow.string()).take(row)
+    shown = row.filter(pc.equal(pc.list_flatten(candidates), creatives)).to_numpy()
+    return pd.Series(~np.isin(np.arange(len(rows)), shown), rows.index) & rows["candidates"].notna()
 
 
 @cache

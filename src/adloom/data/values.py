@@ -28,6 +28,8 @@ FLAGS = {
 STRINGS = pyarrow.list_(pyarrow.string())
 MAX_COUNT = 2**53  # a float holds all whole numbers below
 
+_SPECIAL_ID = r"[^!-~]|\.0+$|[0-9a-fA-F-]{32}"  # only such user ids have another normal form
+
 Parsed = tuple[Any, BoolArray]  # values, and whether each is unreadable
 
 
@@ -83,8 +85,11 @@ def _parse_text(values: pyarrow.Array, value_format: ValueFormat) -> Parsed:
 
 def _parse_user_id(values: pyarrow.Array, value_format: ValueFormat) -> Parsed:
     texts, unreadable = _parse_text(values, value_format)
-    normal = map_distinct(texts, normalise_user_id)
-    return normal.mask(normal == ""), unreadable
+    special = texts.str.contains(_SPECIAL_ID).fillna(False).astype("bool")
+    if special.any():
+        normal = map_distinct(texts[special], normalise_user_id)
+        texts = texts.where(~special, normal.mask(normal == ""))
+    return texts, unreadable
 
 
 def _parse_currency(values: pyarrow.Array, value_format: ValueFormat) -> Parsed:
@@ -114,8 +119,9 @@ def _parse_list(values: pyarrow.Array, value_format: ValueFormat) -> Parsed:
 
 
 def _split_texts(texts: pyarrow.Array) -> pyarrow.Array:
-    lists = {text: _split_list(text) for text in texts.unique().to_pylist() if text is not None}
-    return pyarrow.array([lists.get(text) for text in texts.to_pylist()], STRINGS)
+    encoded = texts.dictionary_encode()
+    lists = pyarrow.array([_split_list(text) for text in encoded.dictionary.to_pylist()], STRINGS)
+    return lists.take(encoded.indices)
 
 
 def _split_list(text: str) -> list[str] | None:

@@ -4,10 +4,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.support.raw_tables import EVENT, IMPRESSION, frame
 
-from adloom.config.value_formats import ValueFormat
+from adloom.config.value_formats import NULL_WORDS, ValueFormat
 from adloom.data import contracts
+from adloom.data.privacy import normalise_user_id
 from adloom.data.values import map_distinct
 
 
@@ -88,6 +91,14 @@ def test_users_of_a_float_column_are_those_of_the_integers() -> None:
         rows, reasons = contracts.validate(raw, "events")
         assert rows["user_id"][0] == "42"
         assert list(reasons) == ["", "user_id: missing"]
+
+
+@settings(max_examples=50)
+@given(st.lists(st.text(max_size=8) | st.uuids().map(str) | st.from_regex(r"-?[0-9]{1,3}\.0{0,2}", fullmatch=True)))
+def test_users_of_a_table_are_normalised_as_serving_does(ids: list[str]) -> None:
+    rows = contracts.validate(frame(EVENT, *({"user_id": text} for text in ["1", *ids])), "events")[0]
+    expected = [None if text in NULL_WORDS else normalise_user_id(text) or None for text in ids]
+    assert rows["user_id"].astype("object").where(rows["user_id"].notna(), None).tolist()[1:] == expected
 
 
 def test_a_longer_id_than_requests_may_have_breaks_the_row() -> None:

@@ -38,6 +38,19 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
     assert f"adloom {command}" in result.output.split("Example:")[1]
 
 
+def test_a_stage_without_its_paths_names_the_option() -> None:
+    result = CliRunner().invoke(cli, ["evaluate"])
+    assert (result.exit_code, "Missing option '--table'" in result.output) == (2, True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("stage", "advice"), [("ingest", "run `adloom snapshot`"), ("segment", "run `adloom run`")])
+def test_a_stage_without_its_inputs_names_the_command_that_makes_them(stage: str, advice: str, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text((Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8"))
+    result = adloom(stage, folder=tmp_path)
+    assert (result.returncode, advice in result.stderr) == (2, True)
+
+
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     program = (
         "import sys; sys.argv = ['adloom', '--help']\n"

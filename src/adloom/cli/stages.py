@@ -59,14 +59,15 @@ def build_command(name: str) -> click.Command:
 
 
 def _path_option(field: Any) -> Callable[[Any], Any]:
-    default = None if field.default is MISSING else field.default
+    default: dict[str, Any] = {}  # None would be a value, so that nothing were required
+    if field.default not in {MISSING, None}:
+        default = {"default": str(field.default), "show_default": True}
     return click.option(
         f"--{field.name.replace('_', '-')}",
         field.name,
         required=field.default is MISSING,
-        default=str(default) if default else None,
-        show_default=default is not None,
         metavar="PATH|s3://…",
+        **default,
     )
 
 

@@ -44,7 +44,10 @@ def run_stage(stage: str, paths: Mapping[str, str], block: ConfigModel, context:
         remote = {n: path for n, path in _select_paths(module.Outputs, paths) if is_remote(path)}
         for path in remote.values():
             context.store.require(path)
-        fetched = {n: context.store.fetch(p, scratch / n) for n, p in _select_paths(module.Inputs, paths)}
+        fetched = {
+            n: context.store.fetch(path, scratch / n) if is_remote(path) else Path(path)
+            for n, path in _select_paths(module.Inputs, paths)
+        }
         inputs = module.Inputs(**fetched)
         local = {n: scratch / n if n in remote else Path(p) for n, p in _select_paths(module.Outputs, paths)}
         outputs = module.Outputs(**local)

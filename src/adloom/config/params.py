@@ -47,7 +47,9 @@ class Prepare(ConfigModel):
     currency_rates: dict[Currency, Annotated[float, Field(gt=0, strict=False)]] = Field(
         {}, description="Other currency: value of one unit in `currency`, such as {USD: 0.92}."
     )
-    erasure_list: str | None = Field(None, description="File of user ids, one per line; their rows are dropped.")
+    erasure_list: str | None = Field(
+        None, description="File of user ids, one per line or in a CSV column; their rows are dropped."
+    )
 
     @model_validator(mode="after")
     def _check_currency(self) -> Self:

@@ -57,9 +57,15 @@ class UserSharesCheck:
 
 def _get_amounts(rows: pd.DataFrame) -> Float64Array:
     """Return the amounts of each row (rows, 3)."""
-    zeros = pd.Series(0.0, rows.index)
-    columns = [zeros + 1, rows.get("clicked", zeros), rows.get("value", zeros)]
-    return np.column_stack([column.astype("float64").fillna(0).clip(lower=0) for column in columns])
+    weight, clicks, value = (
+        _to_floats(rows, *column) for column in (("weight", 1.0), ("clicked", 0.0), ("value", 0.0))
+    )
+    return np.column_stack([weight, weight * clicks, value.clip(0)])
+
+
+def _to_floats(rows: pd.DataFrame, name: str, default: float) -> Float64Array:
+    column = rows[name] if name in rows else pd.Series(default, rows.index)
+    return column.astype("float64").fillna(default).to_numpy()
 
 
 def _to_numbers(pseudonyms: pd.Series) -> UInt64Array:

@@ -53,6 +53,14 @@ def test_few_clicks_are_no_large_share() -> None:
     assert warnings(rows(*many(300), clicked=[1.0, 1.0, 1.0] + [0.0] * 297)) == []
 
 
+def test_a_row_counts_as_often_as_its_weight_says() -> None:
+    weighted = rows(*many(30), weight=[30.0] + [1.0] * 29, clicked=[1.0] * 30)
+    assert [text[:37] for text in warnings(weighted)] == [
+        "user_id: one user has 51% of all rows",
+        "user_id: one user has 51% of all clic",
+    ]
+
+
 def test_negative_values_do_not_count() -> None:
     assert warnings(rows(*many(30), value=[-500.0] + [1.0] * 29)) == []
 

@@ -65,7 +65,7 @@ def _get_amounts(rows: pd.DataFrame) -> Float64Array:
 
 def _to_floats(rows: pd.DataFrame, name: str, default: float) -> Float64Array:
     column = rows[name] if name in rows else pd.Series(default, rows.index)
-    return column.astype("float64").fillna(default).to_numpy()
+    return np.asarray(column.astype("float64").fillna(default), np.float64)
 
 
 def _to_numbers(pseudonyms: pd.Series) -> UInt64Array:

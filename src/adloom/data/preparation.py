@@ -189,8 +189,8 @@ class Preparation:
             else:
                 continue
             shown[name] = values.astype("str")
-        if contracts.PLACE in raw:
-            shown["place"] = raw.loc[rows.index, contracts.PLACE]
+        places = raw[contracts.PLACE] if contracts.PLACE in raw else pd.Series(None, raw.index)
+        shown["place"] = places[rows.index].astype("str")
         return shown.assign(**{REASON: reasons.astype("str")}).reset_index(drop=True)
 
 

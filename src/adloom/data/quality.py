@@ -87,7 +87,9 @@ class Quality:
         for reason in counts:
             examples = self.examples.setdefault(reason, [])
             for position in np.flatnonzero(quarantine["reason"] == reason)[: MAX_EXAMPLES - len(examples)]:
-                examples.append(f"row {numbers[position]}{_format_value(quarantine.iloc[position], self.table)}")
+                row = quarantine.iloc[position]
+                place = f"row {numbers[position]}" if pd.isna(row.get("place")) else row["place"]
+                examples.append(f"{place}{_format_value(row, self.table)}")
 
     def is_broken(self, max_quarantine_rate: float) -> bool:
         """Return whether too many rows are invalid, or none is left."""

@@ -12,6 +12,7 @@ from PIL import Image
 
 from adloom.config.params import Period, Prepare
 from adloom.data import preparation, privacy, splits
+from adloom.data.contracts import PARSE_ERROR, PLACE
 from adloom.data.pictures import PictureFormat
 from adloom.data.preparation import Preparation, SourceFacts
 from adloom.errors import DataError
@@ -53,6 +54,15 @@ def test_rows_after_the_end_are_quarantined_without_user_ids() -> None:
     assert quarantine["reason"].tolist() == ["timestamp: not before prepare.events.end", "value: not a number"]
     assert quarantine["value"].tolist() == ["1", "7x"]
     assert quarantine["user_id"].tolist() == [privacy.pseudonymise(user, KEY) for user in ("ann", "ann@example.org")]
+
+
+def test_the_place_of_a_broken_line_reaches_quarantine_and_message() -> None:
+    faults = {PARSE_ERROR: pd.Series({1: "line: 7 fields, expected 5"}), PLACE: pd.Series({1: "a.csv line 9"})}
+    run = Preparation("events", PARAMS, PRIVATE, KEY)
+    prepared = run(orders(("ann", "2026-01-01", "1"), ("", "", "")).assign(**faults))
+    assert prepared.quarantine["place"].tolist() == ["a.csv line 9"]
+    assert prepared.quarantine["reason"].tolist() == ["line: 7 fields, expected 5"]
+    assert "for example a.csv line 9" in run.quality.describe_failure(0)
 
 
 def test_columns_outside_the_contract_reach_neither_rows_nor_quarantine() -> None:

@@ -68,7 +68,15 @@ def test_an_unclosed_quote_breaks_its_line_only(tmp_path: Path, end: str) -> Non
     assert len(rows) == 4 + end.count("\n")
 
 
-RECORDS = st.lists(st.lists(st.text("a,\"; \n\t'é", max_size=6), min_size=3, max_size=3), min_size=1, max_size=8)
+def test_a_field_of_one_quote_joins_no_lines(tmp_path: Path) -> None:
+    path = written(tmp_path, "lines.csv", 'id,text,category\n1,a,"\n2,b,"\n3,"c\n,d",e\n')
+    rows = read(path, COPY, "copy")
+    assert rows["text"].fillna("").tolist() == ["", "", "c\n,d"]
+    assert rows[PARSE_ERROR].fillna("").tolist() == [csv_files.UNCLOSED_QUOTE, csv_files.UNCLOSED_QUOTE, ""]
+
+
+TEXTS = st.text("a,\"; \n\t'é", max_size=6).map(lambda text: text.rstrip(",;\t|"))
+RECORDS = st.lists(st.lists(TEXTS, min_size=3, max_size=3), min_size=1, max_size=8)
 
 
 @pytest.mark.slow

@@ -169,7 +169,8 @@ def _is_data(path: str, source: Source, table: str) -> bool:
 
 
 def _describe_absence(source: Source, table: str, others: Sequence[str]) -> str:
-    kinds = f"{source.format} file ({', '.join(sorted(EXTENSIONS[source.format]))})" if source.format else "file"
+    kind = "picture" if source.format == "folder" else f"{source.format} file"
+    kinds = f"{kind} ({', '.join(sorted(EXTENSIONS[source.format]))})" if source.format else "file"
     return f"{source.uri}: no {kinds} for {table}, only {name_some(others)}; correct ingest.{table}.uri or format"
 
 

@@ -1,9 +1,9 @@
 """Reader of Parquet files."""
 
-import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from adloom.config.sources import Source
 from adloom.data.contracts import CONTRACTS
 from adloom.data.reading.files import BYTES_PER_CHUNK, ROWS_PER_CHUNK, Chunks, translate_errors
+from adloom.data.values import LIST, PICTURE
 from adloom.errors import DataError
 
 BUFFER = 1 << 20  # bytes of a column that are read at once
@@ -21,55 +22,66 @@ CONTROL = r"[\x00-\x08\x0e-\x1f\x7f]"  # characters that no text holds
 
 class ParquetReader:
     """
-    Reads Parquet files: the columns of the table, and others unless they are nested or binary.
+    Reads Parquet files: the columns of the table, and others unless they are lists, binary or in a struct.
 
-    A binary column is text if all its values in all files are, else hex.
+    A field of a struct is a column such as `user.id`. A binary column is text if all its values in all files are, else
+    hex.
     """
 
     def __init__(self, paths: Sequence[Path], source: Source, table: str) -> None:
         self._source, self._contract = source, CONTRACTS[table]
-        self._image = source.columns.get("image", "image") if table == "creatives" else None
+        columns = {source.columns.get(name, name): column.kind for name, column in self._contract.columns.items()}
+        self._image = next((name for name, kind in columns.items() if kind is PICTURE), None)
+        self._lists = {name for name, kind in columns.items() if kind is LIST}
         self._hex = frozenset(name for path in paths for name in self._find_hex_columns(path))
 
     def __call__(self, path: Path) -> Chunks:
         """Yield the rows of a file."""
         with _open(path) as file:
-            names = self._choose_columns(file.schema_arrow)
-            for batch in file.iter_batches(_rows_per_batch(file), columns=names):
-                columns = {name: self._simplify(batch.column(name), name, path) for name in batch.schema.names}
+            kinds = self._choose_columns(file.schema_arrow)
+            self._reject_nested(kinds, path)
+            for batch in file.iter_batches(_rows_per_batch(file), columns=[*kinds]):
+                columns = {name: self._simplify(values, name, path) for name, values in _flatten(batch).items()}
                 rows = pa.table(columns).to_pandas(types_mapper=pd.ArrowDtype)  # integers stay integers
                 yield rows if columns else pd.DataFrame(index=range(len(batch)))
 
-    def _choose_columns(self, schema: pa.Schema) -> list[str]:
-        used = {*self._source.columns.values(), *self._contract.select_columns(pd.Index(schema.names))}
-        return [field.name for field in schema if field.name in used or not _is_bulky(field.type)]
+    def _choose_columns(self, schema: pa.Schema) -> dict[str, pa.DataType]:
+        """Return the types of the columns to read."""
+        own = {*self._contract.select_columns(pd.Index(schema.names))} - self._source.columns.keys()
+        used = own.union(self._source.columns.values()) - self._source.constants.keys()
+        others = {field.name: field.type for field in schema if not _is_bulky(field.type)}
+        return others | {name: kind for name, kind in _list_fields(schema) if name in used}
+
+    def _reject_nested(self, kinds: Mapping[str, pa.DataType], path: Path) -> None:
+        for name, kind in kinds.items():
+            if pa.types.is_struct(kind):
+                fields = ", ".join(f"{name}.{field.name}" for field in kind)
+                raise DataError(f"{path}: column {name} is a struct; name one of its fields under `columns`: {fields}")
+            if pa.types.is_nested(kind) and name not in self._lists:
+                raise DataError(f"{path}: column {name} is {kind}, expected one value a row")
 
     def _find_hex_columns(self, path: Path) -> Iterator[str]:
         with _open(path) as file:
-            for name in self._choose_columns(file.schema_arrow):
-                if _is_binary(file.schema_arrow.field(name).type) and name != self._image and not _is_text(file, name):
+            for name, kind in self._choose_columns(file.schema_arrow).items():
+                if _is_binary(kind) and name != self._image and not _is_text(file, name):
                     yield name
 
-    def _simplify(self, values: pa.Array, name: str, path: Path) -> pa.Array:
+    def _simplify(self, values: pa.ChunkedArray, name: str, path: Path) -> pa.ChunkedArray:
         """Return a column as numbers, times, text, bytes of pictures, or lists of text."""
-        if isinstance(values, pa.ExtensionArray):
-            if values.type == pa.uuid():
-                return pa.array(
-                    [None if value is None else str(uuid.UUID(bytes=value)) for value in values.storage.to_pylist()],
-                    pa.string(),
-                )
-            values = values.storage
+        if values.type == pa.uuid():
+            return _convert_each(values, str)
+        if isinstance(values.type, pa.BaseExtensionType):
+            values = pa.chunked_array([chunk.storage for chunk in values.chunks], values.type.storage_type)
         if pa.types.is_dictionary(values.type):
-            values = values.dictionary_decode()
+            values = values.cast(values.type.value_type)
         if name == self._image and _is_binary(values.type):
             return values.cast(pa.large_binary())
         if pa.types.is_fixed_size_binary(values.type) or name in self._hex:
-            return pa.array([None if value is None else value.hex() for value in values.to_pylist()], pa.string())
-        target = _choose_type(values.type)
+            return _convert_each(values, bytes.hex)
         try:
-            return values.cast(target)
+            return values.cast(_choose_type(values.type))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            raise DataError(f"{path}: column {name} is {values.type}; write it as text, a number or a list") from None
+            raise DataError(f"{path}: column {name} is {values.type}; write it as text or a number") from None
 
 
 @contextmanager
@@ -101,9 +113,30 @@ def _is_bulky(kind: pa.DataType) -> bool:
     return pa.types.is_nested(kind) or _is_binary(kind) or bool(pa.types.is_fixed_size_binary(kind))
 
 
+def _list_fields(fields: Iterable[pa.Field], prefix: str = "") -> Iterator[tuple[str, pa.DataType]]:
+    """Yield names and types of columns, and of the fields of structs below them."""
+    for field in fields:
+        yield prefix + field.name, field.type
+        if pa.types.is_struct(field.type):
+            yield from _list_fields(field.type, f"{prefix}{field.name}.")
+
+
+def _flatten(batch: pa.RecordBatch) -> dict[str, pa.ChunkedArray]:
+    """Return columns by name, with fields of structs as columns."""
+    table = pa.Table.from_batches([batch])
+    while any(pa.types.is_struct(kind) for kind in table.schema.types):
+        table = table.flatten()
+    return dict(zip(table.column_names, table.columns, strict=True))
+
+
+def _convert_each(values: pa.ChunkedArray, convert: Callable[[Any], str]) -> pa.Array:
+    return pa.array([None if value is None else convert(value) for value in values.to_pylist()], pa.string())
+
+
 def _is_text(file: pq.ParquetFile, name: str) -> bool:
     try:
-        texts = (batch.column(0).cast(pa.string()) for batch in file.iter_batches(ROWS_PER_CHUNK, columns=[name]))
+        batches = file.iter_batches(ROWS_PER_CHUNK, columns=[name])
+        texts = (_flatten(batch)[name].cast(pa.string()) for batch in batches)
         return not any(pc.any(pc.match_substring_regex(text, CONTROL)).as_py() for text in texts)
     except pa.ArrowInvalid:
         return False

@@ -39,3 +39,10 @@ def _find_own_folders(path: str, source: Source) -> tuple[str, ...]:
     """Return the folders of the source's URI, without the file that it may name."""
     parts = PurePosixPath(source.uri.partition("://")[2] or source.uri).parts
     return parts[:-1] if parts[-1:] == (path,) else parts
+
+
+def find_category(path: str) -> str | None:
+    """Return the category of a picture: the partition `category`, else its first folder, else its first partition."""
+    folders = [parse_partition(folder) for folder in path.split("/")[:-1]]
+    preferred = (value for name in ("category", None) for key, value in folders if key == name)
+    return next(preferred, folders[0][1] if folders else None)

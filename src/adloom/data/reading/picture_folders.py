@@ -9,10 +9,12 @@ import pandas as pd
 
 from adloom.config.sources import Source
 from adloom.data.contracts import PARSE_ERROR
-from adloom.data.reading.files import BYTES_PER_CHUNK, ROWS_PER_CHUNK, Chunks, translate_errors
-from adloom.data.reading.path_columns import parse_partition, read_path_columns
+from adloom.data.reading.files import BYTES_PER_CHUNK, ROWS_PER_CHUNK, Chunks
+from adloom.data.reading.path_columns import find_category, read_path_columns
 
 NO_PICTURE = "image: no file of this path below the source"
+MAX_BYTES = 128 * 2**20  # of a picture; a larger one takes longer to decode than prepare accepts
+TOO_LARGE = f"image: a file above {MAX_BYTES >> 20} MiB"
 
 
 def read_folder(paths: Sequence[str], source: Source) -> Chunks:
@@ -21,9 +23,9 @@ def read_folder(paths: Sequence[str], source: Source) -> Chunks:
         rows = [
             {
                 "creative_id": unicodedata.normalize("NFC", path),
-                "category": parse_partition(path.split("/")[0])[1] if "/" in path else None,
-                "image": path,
                 **read_path_columns(path, source),
+                "category": find_category(path),
+                "image": path,
             }
             for path in paths[start : start + ROWS_PER_CHUNK]
         ]
@@ -46,32 +48,30 @@ class PictureLoader:
         if "creative_id" not in rows:
             rows = rows.assign(creative_id=rows["image"])
         rows = rows.reset_index(drop=True)
-        images: list[bytes | None] = []
+        images: list[bytes | str | None] = []
         start = size = 0
-        for number, path in enumerate(self._find(text, folder) for text in rows["image"]):
-            images.append(self._read(path) if path else None)
+        for number, text in enumerate(rows["image"]):
+            images.append(self._read(text, folder) if isinstance(text, str) else None)
             size += len(images[-1] or b"")
             if size > BYTES_PER_CHUNK or number == len(rows) - 1:
                 yield _insert_pictures(rows[start : number + 1], images)
                 images, start, size = [], number + 1, 0
 
-    def _find(self, text: object, folder: str) -> str | None:
-        """Return the path of a listed picture."""
-        if not isinstance(text, str):
-            return None
+    def _read(self, text: str, folder: str) -> bytes | str:
+        """Return a listed picture, or why there is none."""
         name = unicodedata.normalize("NFC", text).strip()
         candidates = (posixpath.normpath(posixpath.join(base, name.replace("\\", "/"))) for base in ("", folder))
-        return next((self._paths[path] for path in (name, *candidates) if path in self._paths), None)
+        found = next((self._paths[path] for path in (name, *candidates) if path in self._paths), None)
+        if found is None:
+            return NO_PICTURE
+        path = self._root / found
+        return path.read_bytes() if path.stat().st_size <= MAX_BYTES else TOO_LARGE
 
-    def _read(self, path: str) -> bytes:
-        with translate_errors(self._root / path):
-            return (self._root / path).read_bytes()
 
-
-def _insert_pictures(rows: pd.DataFrame, images: Sequence[bytes | None]) -> pd.DataFrame:
-    absent = pd.Series([image is None for image in images], rows.index) & rows["image"].notna()
-    rows = rows.assign(image=pd.Series(list(images), rows.index, "object"))
-    if not absent.any():
+def _insert_pictures(rows: pd.DataFrame, images: Sequence[bytes | str | None]) -> pd.DataFrame:
+    loaded = [None if isinstance(image, str) else image for image in images]
+    rows = rows.assign(image=pd.Series(loaded, rows.index, "object"))
+    reasons = pd.Series([image if isinstance(image, str) else None for image in images], rows.index, "str")
+    if reasons.isna().all():
         return rows
-    errors = rows[PARSE_ERROR] if PARSE_ERROR in rows else pd.Series(None, rows.index, "str")
-    return rows.assign(**{PARSE_ERROR: errors.mask(absent & errors.isna(), NO_PICTURE)})
+    return rows.assign(**{PARSE_ERROR: rows[PARSE_ERROR].fillna(reasons) if PARSE_ERROR in rows else reasons})

@@ -84,11 +84,33 @@ def test_nested_and_binary_columns_that_are_not_used_are_not_read(tmp_path: Path
     assert list(read(path, SOURCE, "events")) == ["user_id", "timestamp", "event", "phone"]
 
 
-def test_a_nested_column_that_is_used_is_refused_by_name(tmp_path: Path) -> None:
-    path = write(tmp_path, u=[{"a": 1}])
-    assert message(path, SOURCE, "events") == (
-        f"{path}: column u is struct<a: int64>; write it as text, a number or a list"
-    )
+def test_fields_of_structs_are_columns(tmp_path: Path) -> None:
+    source = SOURCE.model_copy(update={"columns": {"user_id": "user.key.id", "item_id": "item.id"}})
+    users = [{"key": {"id": b"\xff"}, "name": "ann"}, None]
+    path = write(tmp_path, user=users, item=[{"id": "a"}, {"id": None}])
+    rows = read(path, source, "events")
+    assert rows[["user_id", "item_id"]].fillna("").values.tolist() == [["ff", "a"], ["", ""]]
+    assert set(rows) == {"user_id", "item_id", "timestamp", "event"}
+
+
+def test_pictures_in_structs_stay_bytes(tmp_path: Path) -> None:
+    table = pa.table({"image": [{"bytes": b"\xff", "path": "1.png"}], "label": [3]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    source = Source(uri="a", format="parquet", columns={"image": "image.bytes", "category": "label"})
+    assert read(tmp_path / "a.parquet", source, "creatives")["image"].tolist() == [b"\xff"]
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ([{"a": 1, "b": 2}], "column u is a struct; name one of its fields under `columns`: u.a, u.b"),
+        ([["ann"]], "column u is list<item: string>, expected one value a row"),
+        (pa.array([[("a", 1)]], pa.map_(pa.string(), pa.int8())), "column u is map<string, int8"),
+    ],
+)
+def test_a_nested_column_that_is_used_is_refused_by_name(tmp_path: Path, values: Any, reason: str) -> None:
+    path = write(tmp_path, u=values)
+    assert message(path, SOURCE, "events").replace("element:", "item:").startswith(f"{path}: {reason}")
 
 
 def test_old_timestamps_beyond_the_range_of_nanoseconds_are_read(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from adloom.config.sources import Source
-from adloom.data.reading.path_columns import parse_partition, read_path_columns
+from adloom.data.reading.path_columns import find_category, parse_partition, read_path_columns
 
 VIRTUAL = {"user_id": "$file", "event": "$folder", "timestamp": "$path"}
 
@@ -45,3 +45,17 @@ def test_names_have_one_unicode_form() -> None:
     assert parse_partition("Kra\u0308ne") == (None, "Kr\u00e4ne")
     source = Source(uri="x", format="csv", columns={"category": "$folder"})
     assert read_path_columns("Kra\u0308ne/a.csv", source) == {"$folder": "Kr\u00e4ne"}
+
+
+@pytest.mark.parametrize(
+    ("path", "category"),
+    [
+        ("hats/2026/1.png", "hats"),
+        ("1.png", None),
+        ("split=train/hats/1.png", "hats"),
+        ("hats/category=caps/1.png", "caps"),
+        ("label=caps/1.png", "caps"),
+    ],
+)
+def test_the_category_of_a_picture_is_a_folder(path: str, category: str | None) -> None:
+    assert find_category(path) == category

@@ -77,6 +77,15 @@ def test_a_path_of_no_picture_of_the_source_breaks_its_row(tmp_path: Path, path:
     assert errors == ["image: no file of this path below the source", "", ""]  # the last is missing, as prepare says
 
 
+def test_a_huge_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(picture_folders, "MAX_BYTES", 3)
+    written(tmp_path, "hats/1.png", b"123")
+    written(tmp_path, "hats/2.png", b"1234")
+    rows = read(tmp_path, Source(uri="p", format="folder"), "creatives")
+    assert rows["image"].notna().tolist() == [True, False]
+    assert rows[PARSE_ERROR].fillna("").tolist() == ["", "image: a file above 128 MiB"]
+
+
 def test_names_match_in_either_unicode_form(tmp_path: Path) -> None:
     written(tmp_path, "a.csv", ROWS + "Kr\u00e4ne.png,hat,,\n")
     written(tmp_path, "Kra\u0308ne.png", b"1")

@@ -11,7 +11,7 @@ from adloom.data.arrow_columns import is_text
 from adloom.data.contracts import CONTRACTS
 from adloom.data.numbers import find_decimals
 from adloom.data.times import count_ambiguous
-from adloom.data.values import COUNT, NUMBER, SIGNED_NUMBER, TIME
+from adloom.data.values import NUMBER, SIGNED_NUMBER, TIME
 from adloom.errors import DataError
 
 
@@ -28,7 +28,7 @@ class FormatCheck:
     def count(self, raw: pd.DataFrame, rows: pd.DataFrame) -> None:
         """Look at some raw rows and what was read from them."""
         for name, column in CONTRACTS[self.table].columns.items():
-            if name in raw and column.kind in (COUNT, NUMBER, SIGNED_NUMBER) and self._is_open(name):
+            if name in raw and column.kind in (NUMBER, SIGNED_NUMBER) and self._is_open(name):
                 self._look_for_groups(name, column.kind.clean(raw[name], self.value_format))
             if name in raw and column.kind is TIME and self.value_format.timezone != "UTC":
                 values = column.kind.clean(raw[name], self.value_format)

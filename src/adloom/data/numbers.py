@@ -84,6 +84,15 @@ def find_decimals(texts: pa.Array, value_format: ValueFormat) -> tuple[bool, str
     return len(examples) < len(plain), examples[0].as_py() if len(examples) else None
 
 
+def may_have_groups(texts: pa.Array, value_format: ValueFormat) -> BoolArray:
+    """Return whether the point in each number may separate thousands, because the source does not state its signs."""
+    if value_format.decimal is not None or value_format.thousands is not None:
+        return np.zeros(len(texts), bool)
+    grouped = pc.match_substring_regex(normalise_signs(texts, value_format), _GROUP_OR_DECIMALS)
+    found: BoolArray = grouped.fill_null(False).to_numpy(zero_copy_only=False)
+    return found
+
+
 def explain_number(text: str, value_format: ValueFormat) -> str:
     """Return the next step for text that is no number, else ""."""
     if not re.search("[0-9]", text):

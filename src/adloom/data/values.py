@@ -16,7 +16,7 @@ from adloom.arrays import BoolArray
 from adloom.config.value_formats import NULL_WORDS, ValueFormat
 from adloom.data.arrow_columns import clear_nulls, is_text, to_arrow, to_text
 from adloom.data.context import MAX_ID_LENGTH
-from adloom.data.numbers import explain_number, parse_number
+from adloom.data.numbers import explain_number, may_have_groups, parse_number
 from adloom.data.privacy import normalise_user_id
 from adloom.data.times import explain_time, parse_time
 
@@ -100,7 +100,14 @@ def _parse_currency(values: pyarrow.Array, value_format: ValueFormat) -> Parsed:
 def _parse_count(values: pyarrow.Array, value_format: ValueFormat) -> Parsed:
     numbers, unreadable = parse_number(values, value_format)
     fractional = (numbers % 1 != 0) | (np.abs(numbers) > MAX_COUNT)
+    if is_text(values):
+        fractional |= may_have_groups(values, value_format)
     return np.where(fractional, np.nan, numbers), unreadable | (fractional & ~np.isnan(numbers))
+
+
+def _explain_count(text: str, value_format: ValueFormat) -> str:
+    may_be_thousands = may_have_groups(pyarrow.array([text]), value_format)[0]
+    return 'set decimal: "." or thousands: "."' if may_be_thousands else explain_number(text, value_format)
 
 
 def _parse_flag(values: pyarrow.Array, value_format: ValueFormat) -> Parsed:
@@ -157,8 +164,8 @@ CURRENCY = ColumnType("str", _parse_currency, "not text")
 PICTURE = ColumnType("object", _parse_text, "not a picture")
 SIGNED_NUMBER = ColumnType("float64", parse_number, "not a number", explain=explain_number)
 NUMBER = ColumnType("float64", parse_number, "not a number", (NOT_NEGATIVE,), explain_number)
-COUNT = ColumnType("Int64", _parse_count, "not a whole number", (NOT_NEGATIVE,), explain_number)
-WEIGHT = ColumnType("Int64", _parse_count, "not a whole number", (pa.Check.ge(1, error="below 1"),), explain_number)
+COUNT = ColumnType("Int64", _parse_count, "not a whole number", (NOT_NEGATIVE,), _explain_count)
+WEIGHT = ColumnType("Int64", _parse_count, "not a whole number", (pa.Check.ge(1, error="below 1"),), _explain_count)
 SHARE = ColumnType(
     "float64",
     parse_number,

@@ -59,7 +59,7 @@ def test_other_text_decides_nothing() -> None:
         check(ValueFormat(), priced("1.234", "n.v.", "1.2.3", "")).require_clear()
 
 
-def test_counts_are_refused_too() -> None:
+def test_quantities_are_refused_too() -> None:
     seen = check(ValueFormat(), frame(EVENT, {"quantity": "2.000"}))
     with pytest.raises(DataError, match="the point in every number of quantity"):
         seen.require_clear()

@@ -83,6 +83,17 @@ def test_null_values_replace_the_words() -> None:
     assert rows["category"].tolist() == ["None"]
 
 
+def test_a_count_with_a_point_that_may_separate_thousands_breaks_the_row() -> None:
+    raw = frame(IMPRESSION, {"position": "2.000"}, {"position": "2.0"}, {"position": "1.234"}, {"position": "1e300"})
+    step = 'position: not a whole number; set decimal: "." or thousands: "."'
+    assert list(contracts.validate(raw, "impressions")[1]) == [step, "", step, "position: not a whole number"]
+    assert contracts.validate(raw, "impressions", ValueFormat(decimal="."))[0]["position"][0] == 2
+    assert contracts.validate(raw, "impressions", ValueFormat(thousands="."))[0]["position"].tolist()[::2] == [
+        2000,
+        1234,
+    ]
+
+
 def test_users_of_a_float_column_are_those_of_the_integers() -> None:
     users = [pa.array(["42", None]), pa.array([42, None]), pa.array([42.0, None]), pa.array([42, None], pa.uint64())]
     users += [pa.array([42, None], pa.decimal128(9, 2)), pa.array(["42", None]).dictionary_encode()]

@@ -1,6 +1,6 @@
 """Measure training steps by precision, instructions, threads and busy neighbours.
 
-    python benchmarks/training.py                     # both tables, about 15 minutes
+    python benchmarks/training.py                     # both tables, about half an hour
     python benchmarks/training.py neighbours          # steps per second of 1 and 2 threads beside busy processes
     python benchmarks/training.py precision           # processor milliseconds per step on one thread
 
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
@@ -38,8 +38,13 @@ STAGES = ("train_gan", "train_cnn", "train_lstm")
 EDGE, CATEGORIES, PICTURES, LINES = 28, 10, 2000, 2000
 TOKENS = 40  # of a line at most
 INSTRUCTIONS = {"native": {}, "AVX2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}}
-WAITING = {"spinning": {"GOMP_SPINCOUNT": "300000"}, "yielding": {}}  # libgomp's own default, and adloom's
-SECONDS = 15  # of a measurement
+WAITING: dict[str, tuple[int, dict[str, str]]] = {
+    "1 thread": (1, {}),
+    "2 threads": (2, {}),
+    "2 spinning threads": (2, {"GOMP_SPINCOUNT": "300000"}),  # libgomp's own default
+}
+ROUNDS = 3
+SECONDS = 10  # of a measurement
 
 
 class TimedRows:
@@ -110,21 +115,25 @@ def busy_processes(number: int) -> Iterator[None]:
             process.wait()
 
 
-def compare_neighbours() -> None:
-    """Print steps per second by threads, neighbours and waiting."""
-    print(f"{'stage':12} {'threads':>7} {'busy':>5} " + " ".join(f"{name:>10}" for name in WAITING))
-    for stage in STAGES:
-        for count in (1, 2):
-            for neighbours in (0, 1, 2):
-                with busy_processes(neighbours):
-                    rates = [1 / measure(stage, "32-true", count, variables)[0] for variables in WAITING.values()]
-                print(f"{stage:12} {count:7} {neighbours:5} " + " ".join(f"{rate:10.2f}" for rate in rates), flush=True)
+def compare_neighbours(stages: Sequence[str]) -> None:
+    """Print steps per second by neighbours, threads and how these wait; medians of rounds that alternate."""
+    print(f"{'stage':12} {'busy':>5} " + " ".join(f"{name:>20}" for name in WAITING))
+    for stage in stages:
+        for neighbours in (0, 1, 2):
+            rates: dict[str, list[float]] = {name: [] for name in WAITING}
+            with busy_processes(neighbours):
+                for _ in range(ROUNDS):
+                    for name, (count, variables) in WAITING.items():
+                        rates[name].append(1 / measure(stage, "32-true", count, variables)[0])
+            print(
+                f"{stage:12} {neighbours:5} " + " ".join(f"{median(each):20.2f}" for each in rates.values()), flush=True
+            )
 
 
-def compare_precisions() -> None:
+def compare_precisions(stages: Sequence[str]) -> None:
     """Print CPU milliseconds per step by precision and instructions."""
     print(f"{'stage':12} {'instructions':12} {'32-true':>10} {'bf16-mixed':>10} {'ratio':>6}")
-    for stage in STAGES:
+    for stage in stages:
         for name, variables in INSTRUCTIONS.items():
             single, half = (1e3 * measure(stage, precision, 1, variables)[1] for precision in ("32-true", "bf16-mixed"))
             print(f"{stage:12} {name:12} {single:10.0f} {half:10.0f} {half / single:6.2f}", flush=True)
@@ -133,6 +142,7 @@ def compare_precisions() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", nargs="?", choices=["neighbours", "precision"])
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
     parser.add_argument("--steps", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.steps:
@@ -140,9 +150,9 @@ def main() -> None:
         return
     threads.limit_threads(1)  # the processes inherit how threads wait
     if options.table != "precision":
-        compare_neighbours()
+        compare_neighbours(options.stages)
     if options.table != "neighbours":
-        compare_precisions()
+        compare_precisions(options.stages)
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def _build_stages(channels: int, size: int, width: int) -> list[nn.Module]:
 
 
 def _build_convolution(before: int, after: int, stride: int = 1) -> list[nn.Module]:
-    return [nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+    return [nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
 
 
 def _count_halvings(size: int) -> int:

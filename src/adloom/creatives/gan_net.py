@@ -33,9 +33,9 @@ class Generator(nn.Module):
     def forward(self, z: torch.Tensor, category: torch.Tensor) -> torch.Tensor:
         """Generate one picture per row."""
         x = self.begin(z).unflatten(1, (-1, self.edge, self.edge))
-        x = self.norms[0](x, category).relu()
+        x = self.norms[0](x, category).relu_()
         for up, norm in zip(self.ups, list(self.norms)[1:], strict=True):
-            x = norm(up(x), category).relu()
+            x = norm(up(x), category).relu_()
         picture: torch.Tensor = self.end(x).float().tanh()
         return picture
 
@@ -66,10 +66,14 @@ class Discriminator(nn.Module):
         widths = _channel_widths(size, width)
         layers: list[nn.Module] = []
         for before, after in pairwise([channels, *widths[:-1]]):
-            layers += [spectral_norm(nn.Conv2d(before, after, 4, 2, 1)), nn.LeakyReLU(SLOPE)]
-        layers += [spectral_norm(nn.Conv2d(widths[-2], widths[-1], 3, 1, 1)), nn.LeakyReLU(SLOPE), nn.Flatten()]
+            layers += [spectral_norm(nn.Conv2d(before, after, 4, 2, 1)), nn.LeakyReLU(SLOPE, inplace=True)]
+        layers += [
+            spectral_norm(nn.Conv2d(widths[-2], widths[-1], 3, 1, 1)),
+            nn.LeakyReLU(SLOPE, inplace=True),
+            nn.Flatten(),
+        ]
         edge, features = size // 2 ** (len(widths) - 1), 2 * widths[-1]
-        layers += [spectral_norm(nn.Linear(widths[-1] * edge**2, features)), nn.LeakyReLU(SLOPE)]
+        layers += [spectral_norm(nn.Linear(widths[-1] * edge**2, features)), nn.LeakyReLU(SLOPE, inplace=True)]
         self.body = nn.Sequential(*layers)
         self.score = spectral_norm(nn.Linear(features, 1))
         self.project = spectral_norm(nn.Embedding(categories, features))

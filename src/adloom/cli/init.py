@@ -11,7 +11,7 @@ from adloom.cli.options import PARAMS, print_json
 @click.argument("folder", type=Path)
 def init(folder: Path) -> None:
     """
-    Write params.yaml, dvc.yaml and the compiled pipelines into a new folder.
+    Write params.yaml, dvc.yaml and the compiled pipelines into a new folder, which names the project.
 
     Example: adloom init my-shop && cd my-shop && adloom run
     """

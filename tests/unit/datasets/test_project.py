@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from adloom.config import params
-from adloom.datasets.project import init_project
+from adloom.datasets.project import init_project, project_name
 from adloom.errors import UserError
 
 
@@ -13,7 +13,32 @@ def test_a_new_project_has_valid_params_and_a_pipeline(tmp_path: Path) -> None:
     paths = init_project(tmp_path / "new")
     assert all(path.is_file() for path in paths)
     assert {"params.yaml", "dvc.yaml", ".gitignore"} <= {path.name for path in paths}
-    assert params.load(tmp_path / "new" / "params.yaml").project
+    assert params.load(tmp_path / "new" / "params.yaml").project == "new"
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("shopA", "shopa"),
+        ("My Café_2", "my-cafe-2"),
+        ("2026", "project-2026"),
+        ("a" * 50, "a" * 40),
+        ("true", "project-true"),
+        ("-", "project-3973e022"),
+        ("店", "project-aaded36a"),
+    ],
+)
+def test_a_project_has_the_name_of_its_folder(tmp_path: Path, folder: str, name: str) -> None:
+    assert project_name(folder) == name
+    init_project(tmp_path / folder)
+    assert params.load(tmp_path / folder / "params.yaml").project == name
+
+
+def test_the_working_folder_gives_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "shop").mkdir()
+    monkeypatch.chdir(tmp_path / "shop")
+    init_project(Path())
+    assert params.load(Path("params.yaml")).project == "shop"
 
 
 def test_an_existing_file_is_named_and_kept(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_a_misspelt_command_is_quoted(tmp_path: Path) -> None:
 def test_init_writes_a_project_that_loads_and_never_overwrites(tmp_path: Path) -> None:
     assert adloom("init", "shop", folder=tmp_path).returncode == 0
     result = adloom("params", folder=tmp_path / "shop")
-    assert json.loads(result.stdout)["project"] == "demo"
+    assert json.loads(result.stdout)["project"] == "shop"
     again = adloom("init", "shop", folder=tmp_path)
     assert again.returncode == 2
     for name in ("params.yaml", "dvc.yaml", "pipelines/compiled/training.yaml", ".gitignore"):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from adloom.cli.options import PARAMS, load_context
+from adloom.cli.options import PARAMS, load_working_context
 from adloom.cli.run import run_pipeline
 from adloom.config.gate import Gate, MetricRule
 from adloom.config.models import MODELS
@@ -47,7 +47,7 @@ def demo(params_path: Path) -> None:
     """
     from adloom.serving.client import ask, ask_all, serving
 
-    params, context = load_context(params_path)
+    params, context = load_working_context(params_path)
     outcomes = run_pipeline(params, context)
     with serving() as url:
         answers = ask_all(url)

@@ -6,7 +6,9 @@ from pathlib import Path
 import click
 
 from adloom.cli.options import AS_JSON, PARAMS, load_context, print_json
+from adloom.config.settings import Settings
 from adloom.registry import promotion
+from adloom.tracking.mlflow_server import describe_place
 
 REASON = click.option("--reason", required=True, help="Why; `adloom models` shows it.")
 
@@ -20,10 +22,14 @@ def models(params_path: Path, as_json: bool) -> None:
 
     Example: adloom models --json
     """
-    rows = list(promotion.summarize(load_context(params_path)[1].registry))
+    loaded, context = load_context(params_path)
+    rows = list(promotion.summarize(context.registry))
     if as_json:
         print_json([asdict(row) for row in rows])
         return
+    if not rows:
+        place = describe_place(Settings().tracking_uri)
+        click.echo(f"{loaded.project}: no versions in {place}; `adloom run` makes and registers them")
     for line in promotion.format_rows(rows):
         click.echo(line)
 

@@ -10,7 +10,14 @@ if TYPE_CHECKING:
     from adloom.config.params import Params
     from adloom.context import StageContext
 
-PARAMS = click.option("--params", "params_path", type=Path, default=Path("params.yaml"), show_default=True)
+PARAMS = click.option(
+    "--params",
+    "params_path",
+    type=Path,
+    default=Path("params.yaml"),
+    show_default=True,
+    help="Parameters; relative paths in the file start at the working folder.",
+)
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 HOST = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 PORT = click.option(
@@ -26,6 +33,18 @@ def load_context(params_path: Path) -> "tuple[Params, StageContext]":
 
     loaded = params.load(params_path)
     return loaded, build_context(Settings(), loaded.project)
+
+
+def load_working_context(params_path: Path) -> "tuple[Params, StageContext]":
+    """Return `load_context`. Raises ConfigError unless the stages that DVC starts read the same file."""
+    from adloom.errors import ConfigError
+
+    if params_path.resolve() != Path("params.yaml").resolve():
+        raise ConfigError(
+            f"--params {params_path}: the stages read params.yaml of the working folder {Path.cwd()}; "
+            f"run the command in the folder of that file, {params_path.resolve().parent}"
+        )
+    return load_context(params_path)
 
 
 def print_json(value: Any) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from adloom.cli.options import AS_JSON, PARAMS, load_context, print_values
+from adloom.cli.options import AS_JSON, PARAMS, load_working_context, print_values
 from adloom.config.params import Params
 from adloom.config.settings import Settings
 from adloom.context import StageContext
@@ -27,7 +27,7 @@ def run(params_path: Path, as_json: bool) -> None:
 
     Example: adloom run
     """
-    outcomes = run_pipeline(*load_context(params_path))
+    outcomes = run_pipeline(*load_working_context(params_path))
     print_values({outcome.model: outcome.verdict for outcome in outcomes}, as_json)
 
 

@@ -35,8 +35,6 @@ def summarize(registry: Registry) -> Iterator[VersionSummary]:
 
 def format_rows(rows: list[VersionSummary]) -> Iterator[str]:
     """Yield the versions as lines for a terminal."""
-    if not rows:
-        yield "no versions; `adloom run` makes and registers them"
     for row in rows:
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in row.numbers.items())
         yield f"{row.model:9} {row.version:>3}  {row.verdict:8} {', '.join(row.aliases):22} {numbers}".rstrip()

@@ -31,6 +31,7 @@ from adloom.serving.models.refresher import ModelRefresher, SharedChampions
 from adloom.serving.models.registry_worker import START_TIMEOUT, ChampionQuery, RegistryWorker
 from adloom.serving.models.trial import TrialProcess
 from adloom.serving.segments import PseudonymKeys
+from adloom.tracking.mlflow_server import describe_place
 
 CACHE_AFTER = 3.0  # seconds without an answer of the registry, after which the cached champions serve
 FIRST_REFRESH_TIMEOUT = 60.0  # seconds after which a service that follows starts without its models, not ready
@@ -111,8 +112,10 @@ def create_app(options: ServeOptions, metrics_folder: Path | None = None) -> ASG
     else:
         refresher = _start_refresher(options, settings)
         models = refresher.models
-    if not models.loaded and (refresher is None or (options.app != "decide" and not options.follow)):
-        raise ArtifactError("no model to serve, see above; `adloom run` makes and registers them")
+    if not models.loaded:
+        _report_no_model(
+            options, settings, is_final=refresher is None or not (options.app == "decide" or options.follow)
+        )
     project = options.load_project()
     dependencies = app.ServiceDependencies(
         keys=PseudonymKeys(read_pseudonym_key(settings)),
@@ -126,6 +129,21 @@ def create_app(options: ServeOptions, metrics_folder: Path | None = None) -> ASG
         ready_without_model=settings.serve_without_model == "ready",
     )
     return create_named_app(options.app, models, dependencies)
+
+
+def _report_no_model(options: ServeOptions, settings: Settings, *, is_final: bool) -> None:
+    """Raise ArtifactError when the service cannot run without models, else log the next step."""
+    if options.models:
+        advice = "expected a folder per model, such as the `models` that `adloom run` writes"
+        problem = f"no model to serve in {options.models.absolute()}, see above; {advice}"
+    else:
+        advice = (
+            "`adloom run` makes and registers them; run both in one folder, or set MLFLOW_TRACKING_URI to one registry"
+        )
+        problem = f"no model to serve from {describe_place(settings.tracking_uri)}, see above; {advice}"
+    if is_final:
+        raise ArtifactError(problem)
+    logger.warning(problem)
 
 
 def _start_refresher(options: ServeOptions, settings: Settings) -> ModelRefresher:

@@ -145,6 +145,12 @@ class MlflowConnection:
             self.database.assert_unlocked()
 
 
+def describe_place(uri: str) -> str:
+    """Return where a registry is, without user and password."""
+    server = MlflowConnection(uri, "")
+    return f"MLflow at {server.name} in {Path.cwd()}" if server.database else f"MLflow at {server.name}"
+
+
 def is_refusal(error: Exception) -> bool:
     """Return whether a server refused user, password or token."""
     status = getattr(getattr(error, "response", None), "status_code", None)

@@ -1,16 +1,22 @@
 """The commands by which people list, promote and roll back versions."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.support.params_files import SHIPPED
 
 from adloom.cli import models
 from adloom.cli.main import cli
+from adloom.config import params
 from adloom.config.sources import Source
 from adloom.context import StageContext
+from adloom.registry.memory import MemoryRegistry
 from adloom.storage import manifest
+
+PARAMS = params.load(SHIPPED)
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +25,7 @@ def _two_versions(tmp_path: Path, context: StageContext, monkeypatch: pytest.Mon
         with manifest.draft(tmp_path / f"cnn-{number}", "train_cnn", Source(uri=str(number)), {}):
             pass
         context.registry.register("cnn", tmp_path / f"cnn-{number}", {"verdict": "promote"})
-    monkeypatch.setattr(models, "load_context", lambda path: (None, context))
+    monkeypatch.setattr(models, "load_context", lambda path: (PARAMS, context))
 
 
 def call(*arguments: str) -> Result:
@@ -43,3 +49,13 @@ def test_no_reason_and_an_unknown_version_change_nothing() -> None:
     assert call("promote", "cnn", "1").exit_code == 2
     assert call("promote", "cnn", "9", "--reason", "typing error").exit_code != 0
     assert aliases() == [(1, []), (2, [])]
+
+
+def test_an_empty_registry_is_one_line_with_its_place(
+    context: StageContext, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(models, "load_context", lambda path: (PARAMS, replace(context, registry=MemoryRegistry(tmp_path))))
+    place = f"MLflow at sqlite:///mlflow.db in {tmp_path}"
+    assert call("models").stdout == f"demo: no versions in {place}; `adloom run` makes and registers them\n"

@@ -1,10 +1,15 @@
 """Values are printed for people and for programs."""
 
 import json
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from tests.support.params_files import SHIPPED
 
-from adloom.cli.options import print_values
+from adloom.cli.main import cli
+from adloom.cli.options import load_working_context, print_values
+from adloom.errors import ConfigError
 
 VALUES = {"loss": 0.123456, "rows": 3, "path": "data"}
 
@@ -21,3 +26,15 @@ def test_values_are_one_per_line(capsys: pytest.CaptureFixture[str]) -> None:
 def test_values_are_json_with_every_digit(capsys: pytest.CaptureFixture[str]) -> None:
     print_values(VALUES, as_json=True)
     assert json.loads(capsys.readouterr().out) == VALUES
+
+
+@pytest.mark.parametrize("command", ["run", "demo"])
+def test_params_of_another_folder_are_refused_where_dvc_reads_its_own(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    error = CliRunner().invoke(cli, [command, "--params", str(SHIPPED)]).exception
+    assert isinstance(error, ConfigError)
+    assert str(error).endswith(f"run the command in the folder of that file, {SHIPPED.parent}")
+    (tmp_path / "params.yaml").symlink_to(SHIPPED)
+    assert load_working_context(SHIPPED)[0].project == "demo"

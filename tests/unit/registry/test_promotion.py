@@ -117,4 +117,4 @@ def test_the_list_shows_events_with_time_and_reason(registry: MemoryRegistry) ->
     shown = "\n".join(promotion.format_rows(rows))
     assert "cnn         2  promote  champion               accuracy 0.91" in shown
     assert "champion (gate): gate, release 2" in shown
-    assert list(promotion.format_rows([])) == ["no versions; `adloom run` makes and registers them"]
+    assert list(promotion.format_rows([])) == []

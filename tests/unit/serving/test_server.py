@@ -81,7 +81,7 @@ class TestStart:
 
     def test_any_other_word_is_no_off(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("ADLOOM_AUTH", "no")
-        with pytest.raises(ValueError, match="auth"):
+        with pytest.raises(ConfigError, match="ADLOOM_AUTH"):
             Settings()
 
     def test_a_file_of_tokens_is_read_at_start(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 import importlib
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import fields, replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from adloom import threads
 from adloom.config.base import ConfigModel
 from adloom.config.params import Params
 from adloom.context import StageContext
-from adloom.errors import DataError, WorkerExit
+from adloom.errors import WorkerExit
 from adloom.storage.base import is_remote
 from adloom.storage.locks import exclusive_lock
 from adloom.tracking.memory import MemoryTracker
@@ -44,9 +44,10 @@ def run_stage(stage: str, paths: Mapping[str, str], block: ConfigModel, context:
         remote = {n: path for n, path in _select_paths(module.Outputs, paths) if is_remote(path)}
         for path in remote.values():
             context.store.require(path)
-        sources = _select_paths(module.Inputs, paths)
-        _require_inputs(path for _, path in sources)
-        fetched = {n: context.store.fetch(p, scratch / n) if is_remote(p) else Path(p) for n, p in sources}
+        fetched = {
+            n: context.store.fetch(path, scratch / n) if is_remote(path) else Path(path)
+            for n, path in _select_paths(module.Inputs, paths)
+        }
         inputs = module.Inputs(**fetched)
         local = {n: scratch / n if n in remote else Path(p) for n, p in _select_paths(module.Outputs, paths)}
         outputs = module.Outputs(**local)
@@ -68,11 +69,3 @@ def run_stage(stage: str, paths: Mapping[str, str], block: ConfigModel, context:
 
 def _select_paths(kind: type, paths: Mapping[str, str]) -> list[tuple[str, str]]:
     return [(field.name, paths[field.name]) for field in fields(kind) if field.name in paths]
-
-
-def _require_inputs(paths: Iterable[str]) -> None:
-    """Raise DataError if a local input is missing."""
-    for path in paths:
-        if not is_remote(path) and not Path(path).exists():
-            advice = "`adloom snapshot` writes sources.lock, the stages write the rest, and `adloom run` does both"
-            raise DataError(f"{path}: no such file or folder in {Path.cwd()}; {advice}")

@@ -56,6 +56,8 @@ def test_an_empty_registry_is_one_line_with_its_place(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr(models, "load_context", lambda path: (PARAMS, replace(context, registry=MemoryRegistry(tmp_path))))
+    monkeypatch.setattr(
+        models, "load_context", lambda path: (PARAMS, replace(context, registry=MemoryRegistry(tmp_path)))
+    )
     place = f"MLflow at sqlite:///mlflow.db in {tmp_path}"
     assert call("models").stdout == f"demo: no versions in {place}; `adloom run` makes and registers them\n"

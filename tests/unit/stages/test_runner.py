@@ -148,11 +148,3 @@ def test_each_stage_gets_its_own_block() -> None:
     assert LOADED.block("segment") is LOADED.segment
     assert LOADED.block("report") is LOADED.gate
     assert LOADED.block("register") == Register(evaluate=LOADED.evaluate, gate=LOADED.gate)
-
-
-def test_a_missing_input_is_named_with_its_folder(
-    tmp_path: Path, context: StageContext, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match=rf"^sources.lock: no such file or folder in {tmp_path}; `adloom snapshot`"):
-        runner.run_from_params("ingest", {"sources": "sources.lock"}, LOADED, context)

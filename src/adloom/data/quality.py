@@ -13,6 +13,7 @@ from adloom.data.context import REFUND
 from adloom.data.splits import HASH_SPLITS
 
 MIN_CATEGORIES = 2  # a model cannot learn from fewer
+SPLIT_NAMES = frozenset({"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval"})
 MAX_EXAMPLES = 3  # rows that a message names
 MAX_VALUE_LENGTH = 80  # characters of an example's value: of a path the last
 MIN_SIMILARITY = 0.75  # of a dropped column's name to that of a contract column
@@ -182,6 +183,11 @@ class Quality:
         notes = []
         if self.table == "creatives" and len(self.categories) < MIN_CATEGORIES:
             notes.append(f"one category only ({next(iter(self.categories), '')}): no model can tell categories apart")
+        if self.table == "creatives" and self.categories and {name.lower() for name in self.categories} <= SPLIT_NAMES:
+            names = ", ".join(sorted(self.categories))
+            notes.append(
+                f"categories named {names}: if they are splits, set ingest.creatives.columns.category to $folder"
+            )
         if self.recategorised:
             examples = ", ".join(self.recategorised_ids)
             notes.append(f"{self.recategorised} pictures repeat one of another category, such as {examples}")

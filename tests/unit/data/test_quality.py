@@ -120,3 +120,9 @@ def test_warnings_of_the_source_and_of_pictures_in_two_categories_are_shown() ->
     for ids in (["a", "b"], ["c", "d"]):
         quality.add_recategorised(pd.Series(ids))
     assert quality.warnings()[1:] == ["4 pictures repeat one of another category, such as a, b, c"]
+
+
+def test_categories_that_are_splits_are_a_warning() -> None:
+    note = "categories named Test, train: if they are splits, set ingest.creatives.columns.category to $folder"
+    assert note in Quality("creatives", categories=Counter(train=4, Test=1)).warnings()
+    assert note not in Quality("creatives", categories=Counter(train=4, Test=1, hats=1)).warnings()

@@ -48,7 +48,7 @@ class ParquetReader:
     def _choose_columns(self, schema: pa.Schema) -> dict[str, pa.DataType]:
         """Return the types of the columns to read."""
         own = {*self._contract.select_columns(pd.Index(schema.names))} - self._source.columns.keys()
-        used = own.union(self._source.columns.values()) - self._source.constants.keys()
+        used = (own - self._source.constants.keys()).union(self._source.columns.values())
         others = {field.name: field.type for field in schema if not _is_bulky(field.type)}
         return others | {name: kind for name, kind in _list_fields(schema) if name in used}
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 MAX_BYTES = 255  # of a file's name on Linux
 STEM_BYTES = 200  # of a name that is cut
+NAMELESS = frozenset({"", ".", ".."})
 MARK = re.compile(r"~[0-9a-f]{32}")
 STEM_AND_SUFFIXES = re.compile(r"(.+?)((?:\.\w{1,8}){0,2})", re.ASCII | re.DOTALL)
 
@@ -17,32 +18,31 @@ def assign_paths(names: Iterable[str]) -> dict[str, str]:
     A name that is such a path stays. Another file gets `~` and a hash of the whole name: `2026//a.csv` becomes
     `2026/a~0f….csv`. Empty folders, `.` and `..` are left out; a folder that the disk cannot hold is cut and marked.
     """
-    parts = {name: name.split("/") for name in names}
-    folders = {
-        name: [_folder(part) for part in parents if part not in {"", ".", ".."}]
-        for name, (*parents, _) in parts.items()
-    }
-    used = {"/".join(path[:depth]) for path in folders.values() for depth in range(1, len(path) + 1)}
+    folders = {name: "".join(map(_folder, name.split("/")[:-1])) for name in names}
+    used = {folder[: match.start()] for folder in {*folders.values()} for match in re.finditer("/", folder)}
     paths = {}
-    for name, (*_, file) in parts.items():
-        path = "/".join([*folders[name], file])
-        stays = path == name and path not in used and _is_file_name(file)
-        paths[name] = path if stays else "/".join([*folders[name], _mark(file, name)])
+    for name, folder in folders.items():
+        file = name.rpartition("/")[2]
+        stays = f"{folder}{file}" == name and name not in used and _is_file_name(file)
+        paths[name] = folder + (file if stays else _mark(file, name))
     return paths
 
 
 def _folder(part: str) -> str:
-    return part if _is_file_name(part) else _mark(part, f"{part}/")
+    """Return a folder with its slash, or nothing if it has no name."""
+    if part in NAMELESS:
+        return ""
+    return f"{part if _is_file_name(part) else _mark(part, f'{part}/')}/"
 
 
 def _is_file_name(part: str) -> bool:
     fits = len(part.encode()) <= MAX_BYTES and "\0" not in part
-    return fits and part not in {"", ".", ".."} and not MARK.search(part)
+    return fits and part not in NAMELESS and not MARK.search(part)
 
 
 def _mark(part: str, name: str) -> str:
     """Return a part with the hash of a name before its suffixes; readers choose by suffix and by a leading dot."""
-    match = STEM_AND_SUFFIXES.fullmatch("" if part in {".", ".."} else part)
+    match = STEM_AND_SUFFIXES.fullmatch("" if part in NAMELESS else part)
     stem, suffixes = match.groups() if match else ("", "")
     cut = stem.replace("\0", "").encode()[:STEM_BYTES].decode(errors="ignore")
     return f"{cut}~{hashlib.sha256(name.encode()).hexdigest()[:32]}{suffixes}"

@@ -24,7 +24,7 @@ from adloom.config.value_formats import ValueFormat
 from adloom.context import StageContext
 from adloom.data.contracts import RAW_TABLE
 from adloom.data.reading.data_files import find_copies
-from adloom.errors import ConfigError
+from adloom.errors import ConfigError, DataError
 from adloom.stages import sources_lock
 from adloom.stages.source_files import LocatedFiles, locate_files
 from adloom.stages.sources_lock import SourcesLock
@@ -89,9 +89,12 @@ def _ingest(table: str, source: Source, lock: SourcesLock, target: Path, context
         copies = find_copies({f.path: (f.bytes, f.version) for f in lock.tables[table].files}, source)
         reader = _open_reader(located, source, table, Path(scratch), context)
         shards = parquet.ShardWriter(draft.path, RAW_TABLE)
-        for rows in reader.read_chunks():
-            shards.append(rows)
-            bar.update(len(rows))
+        try:
+            for rows in reader.read_chunks():
+                shards.append(rows)
+                bar.update(len(rows))
+        except DataError as error:  # names the file's copy here
+            raise DataError(str(error).replace(f"{scratch}/", "")) from None
         draft.rows = {"rows": shards.rows}
         draft.facts = _source_facts(table, source, [*located.data.warnings(), *copies, *reader.warnings()])
     return shards.rows

@@ -3,6 +3,7 @@
 import gzip
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Collection
@@ -178,6 +179,19 @@ def test_a_source_that_changed_since_its_snapshot_is_refused(tmp_path: Path, con
     written(tmp_path, "copy.csv", "line\nworld\n")
     with pytest.raises(DataError, match=r"copy.csv changed since sources.lock was written; run `adloom snapshot`"):
         ingest.run(Inputs(tmp_path / "sources.lock"), artifacts, Ingest.model_validate({"copy": copy}), context)
+
+
+class Remote(FolderStore):
+    """A store of files elsewhere."""
+
+    def fetch(self, uri: str, folder: Path, paths: Collection[str] | None = None) -> Path:
+        return Path(shutil.copy(super().fetch(uri, folder, paths), folder))
+
+
+def test_a_file_elsewhere_is_named_without_the_folder_of_its_copy(tmp_path: Path, context: StageContext) -> None:
+    copy = {"uri": written(tmp_path, "copy.csv", "line,line\n"), **COPY}
+    with pytest.raises(DataError, match=r"^copy.csv: column line stands twice"):
+        run(tmp_path, replace(context, store=Remote()), copy=copy)
 
 
 class Changing(FolderStore):

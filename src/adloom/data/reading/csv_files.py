@@ -67,9 +67,9 @@ def _split_quoted(first: Line, pending: deque[Line], lines: Iterator[Line], dial
     try:
         fields = next(csv.reader(feed(), dialect))
     except csv.Error:
+        fields = []
+    # A quote that ends a field of several lines right after a separator opens another field.
+    if not fields or any(field.endswith(dialect.delimiter) and len(field.splitlines()) > 1 for field in fields):
         pending.extendleft(reversed(taken[1:]))
-        return [], UNCLOSED_QUOTE, 0
-    if any(field.endswith(dialect.delimiter) and len(field.splitlines()) > 1 for field in fields):
-        pending.extendleft(reversed(taken[1:]))  # the quote that ends the field opens another
         return [], UNCLOSED_QUOTE, 0
     return fields, next((error for _, _, error in taken if error), ""), sum(len(text) for _, text, _ in taken)

@@ -1,20 +1,13 @@
 """Reader of files of user ids, such as the erasure list."""
 
-import codecs
 import csv
 import re
 from pathlib import Path
 
 from adloom.data.privacy import normalise_user_id
+from adloom.data.reading.text_files import BYTE_ORDER_MARKS, guess_utf16
 from adloom.errors import DataError
 
-BYTE_ORDER_MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF32_LE: "utf-32",  # begins with the mark of UTF-16
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
 SEPARATORS = "\t;,|"
 ID_HEADER = re.compile(
     r"(user|customer|client|member|account|kunden?|nutzer|uid|id|e-?mail)"
@@ -42,19 +35,12 @@ def _decode(path: Path) -> str:
     content = path.read_bytes()
     mark = next((encoding for mark, encoding in BYTE_ORDER_MARKS.items() if content.startswith(mark)), None)
     try:
-        text = content.decode(mark or _guess_utf16(content) or "utf-8")
+        text = content.decode(mark or guess_utf16(content) or "utf-8")
     except UnicodeDecodeError:
         text = content.decode("cp1252", "replace")
     if "\0" in text:
         raise DataError(f"{path}: not a text file; expected one user id per line")
     return text
-
-
-def _guess_utf16(content: bytes) -> str | None:
-    """Return the encoding of UTF-16 without a mark, where every second byte of Latin text is 0."""
-    if content[1::2].count(0) * 2 > len(content[1::2]):
-        return "utf-16-le"
-    return "utf-16-be" if content[::2].count(0) * 2 > len(content[::2]) else None
 
 
 def _split_columns(lines: list[str]) -> list[list[str]]:

@@ -75,9 +75,8 @@ def _reject_preamble(first: Sequence[Record], path: Path, source: Source, wanted
     widths = Counter(len(names) for _, names in rows)
     common_width = max(widths, key=lambda width: (widths[width], width))
     best = matches.index(max(matches))
-    if not max(matches):
+    if not max(matches) and len(rows[0][1]) < common_width:
         best = next(i for i, (_, names) in enumerate(rows) if len(names) == common_width)
-        best *= len(rows[0][1]) < common_width
     if best:
         number, names = rows[best]
         raise DataError(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from adloom.config.sources import Source
-from adloom.data.contracts import CONTRACTS
+from adloom.data.contracts import CONTRACTS, PLACE
 from adloom.data.reading.column_mapper import ColumnMapper
 from adloom.data.reading.csv_files import read_csv
 from adloom.data.reading.data_files import is_of_format
@@ -80,6 +80,8 @@ class SourceReader:
             columns = read_path_columns(path, self._source)
             for chunk in reader(self._root / path):
                 added = {n: pd.Series(v, chunk.index, "str") for n, v in columns.items() if n not in chunk}
+                if PLACE in chunk:
+                    added[PLACE] = path.removesuffix(path.rpartition("/")[2]) + chunk[PLACE]
                 yield path, chunk.assign(**added)
 
     def _open_reader(self, paths: Sequence[str]) -> Callable[[Path], Chunks]:

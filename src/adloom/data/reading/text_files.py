@@ -7,14 +7,14 @@ import io
 import itertools
 import lzma
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any, TextIO, TypeVar
+from typing import IO, Any, TextIO
 
 import pyarrow as pa
 
-from adloom.data.reading.files import BYTES_PER_CHUNK, ROWS_PER_CHUNK, translate_errors
+from adloom.data.reading.files import translate_errors
 from adloom.errors import DataError
 
 MAX_LINE = 16 * 2**20  # characters
@@ -37,7 +37,6 @@ TOO_LONG = f"line: {MAX_LINE} characters or more"
 UNDECODABLE = "line: bytes of another encoding than the file's"
 
 Line = tuple[int, str, str]  # number, text with its end, and why it is broken, else ""
-R = TypeVar("R", bound=tuple[Any, ...])
 
 
 @contextmanager
@@ -51,7 +50,9 @@ def open_text(path: Path, encoding: str | None) -> Iterator[TextIO]:
                 raise DataError(f"{path}: {advice}")
         mark = next((name for bom, name in BYTE_ORDER_MARKS.items() if start.startswith(bom)), None)
         if not mark and codecs.lookup(encoding or "utf-8").name in {"utf-8", "utf-16"}:
-            _reject_utf16(path, start)
+            guess = guess_utf16(start)
+            if guess:
+                raise DataError(f"{path}: UTF-16 without a byte order mark; set `encoding: {guess}`")
         yield io.TextIOWrapper(content, mark or encoding or "utf-8", errors="surrogateescape", newline="")
 
 
@@ -91,12 +92,11 @@ DECOMPRESSORS: Mapping[bytes, Callable[[IO[bytes], Path], Any]] = {
 }
 
 
-def _reject_utf16(path: Path, start: bytes) -> None:
-    """Raise DataError for UTF-16 without a byte order mark, which has a NUL byte next to every Latin letter."""
-    nuls = start.count(0)
-    if nuls * 4 > len(start):
-        encoding = "utf-16-le" if start[1::2].count(0) > nuls / 2 else "utf-16-be"
-        raise DataError(f"{path}: NUL bytes, as in UTF-16 without a byte order mark; set `encoding: {encoding}`")
+def guess_utf16(start: bytes) -> str | None:
+    """Return the encoding of UTF-16 without a byte order mark, where every second byte of Latin text is 0."""
+    if start[1::2].count(0) * 2 > len(start[1::2]):
+        return "utf-16-le"
+    return "utf-16-be" if start[::2].count(0) * 2 > len(start[::2]) else None
 
 
 def read_lines(stream: TextIO, path: Path) -> Iterator[Line]:
@@ -172,17 +172,3 @@ def _count_oddities(text: str) -> int:
         not letter.isascii() and (not letter.isalpha() or (letter.isupper() and before.islower()))
         for before, letter in itertools.pairwise(" " + text)
     )
-
-
-def split_batches(records: Iterable[R]) -> Iterator[list[R]]:
-    """Yield records in lists of bounded length and size; the last value of a record is its size."""
-    batch: list[R] = []
-    size = 0
-    for record in records:
-        batch.append(record)
-        size += record[-1]
-        if len(batch) == ROWS_PER_CHUNK or size > BYTES_PER_CHUNK:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch

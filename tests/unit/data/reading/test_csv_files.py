@@ -38,6 +38,11 @@ def test_a_folder_of_csv_files_compressed_or_not_is_one_table(tmp_path: Path) ->
     assert rows["copy_id"].tolist() == ["00000000", "00000001"]  # numbered, since the source names no rows
 
 
+def test_a_broken_line_of_a_subfolder_is_found(tmp_path: Path) -> None:
+    written(tmp_path, "2026/a.csv", "text\na\nb,c\n")
+    assert read(tmp_path, COPY, "copy")[PLACE].dropna().tolist() == ["2026/a.csv line 3"]
+
+
 def test_a_line_with_another_number_of_fields_breaks_no_other_line(tmp_path: Path) -> None:
     rows = read(written(tmp_path, "lines.csv", "text,category\na,b\nc\nd,e,f\ng,h\n"), COPY, "copy")
     assert rows[PARSE_ERROR].fillna("").tolist() == ["", "line: 1 fields, expected 2", "line: 3 fields, expected 2", ""]

@@ -67,7 +67,7 @@ def test_a_stated_encoding_is_used(tmp_path: Path, encoding: str) -> None:
             "cp1251",
             "`encoding: cp1251`",
         ),
-        ("a", "utf-16-le", "NUL bytes, as in UTF-16 without a byte order mark; set `encoding: utf-16-le`"),
+        ("a", "utf-16-le", "UTF-16 without a byte order mark; set `encoding: utf-16-le`"),
         ("a", "utf-16-be", "set `encoding: utf-16-be`"),
         ("caf\u00e9 cr\u00e8me", "mac_roman", "`encoding: mac_roman`"),
         ("caf\u00e9 cr\u00e8me", "cp850", "`encoding: cp850`"),

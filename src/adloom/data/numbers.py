@@ -93,8 +93,12 @@ def may_have_groups(texts: pa.Array, value_format: ValueFormat) -> BoolArray:
     return found
 
 
-def explain_number(text: str, value_format: ValueFormat) -> str:
-    """Return the next step for text that is no number, else ""."""
+def explain_numbers(texts: pa.Array, value_format: ValueFormat) -> list[str]:
+    """Return the next step for each text that is no number, else ""."""
+    return [_explain_number(text, value_format) for text in texts.to_pylist()]
+
+
+def _explain_number(text: str, value_format: ValueFormat) -> str:
     if not re.search("[0-9]", text):
         return ""
     if "%" in text:

@@ -117,17 +117,27 @@ def _have_zones(values: pa.Array, timestamp_format: str | None) -> bool:
     return timestamp_format is not None and (timestamp_format in EPOCH_UNITS or _names_zone(timestamp_format))
 
 
-def explain_time(text: str, value_format: ValueFormat) -> str:
-    """Return the next step for text that is no believable time, else ""."""
-    if re.fullmatch(r"[0-9]+(\.[0-9]*)?", text):
-        return _explain_number(float(text), value_format.timestamp_format)
-    utc = value_format.model_copy(update={"timezone": "UTC"})
-    times = _parse(pa.array([text]), utc)
-    if times.isna()[0]:
-        return ""
-    if FIRST <= times[0] < END:
+def explain_times(texts: pa.Array, value_format: ValueFormat) -> list[str]:
+    """Return the next step for each text that is no believable time, else ""."""
+    times = _parse(texts, value_format.model_copy(update={"timezone": "UTC"}))
+    pairs = zip(texts.to_pylist(), times, strict=True)
+    return [
+        _explain_text(text, value_format) if time is pd.NaT else _explain_time(time, value_format)
+        for text, time in pairs
+    ]
+
+
+def _explain_time(time: pd.Timestamp, value_format: ValueFormat) -> str:
+    if FIRST <= time < END:
         return f"clocks in {value_format.timezone} skip this hour"
     return f"before {FIRST.year} or after {END.year - 1}"
+
+
+def _explain_text(text: str, value_format: ValueFormat) -> str:
+    if re.fullmatch(r"[0-9]+(\.[0-9]*)?", text):
+        return _explain_number(float(text), value_format.timestamp_format)
+    other_order = value_format.timestamp_format is None and re.match(r"[0-9]{1,2}([./-])[0-9]{1,2}\1[0-9]{2}", text)
+    return "set timestamp_format, such as %d.%m.%Y" if other_order else ""
 
 
 def _explain_number(number: float, timestamp_format: str | None) -> str:

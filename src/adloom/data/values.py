@@ -16,9 +16,9 @@ from adloom.arrays import BoolArray
 from adloom.config.value_formats import NULL_WORDS, ValueFormat
 from adloom.data.arrow_columns import clear_nulls, is_text, to_arrow, to_text
 from adloom.data.context import MAX_ID_LENGTH
-from adloom.data.numbers import explain_number, may_have_groups, parse_number
+from adloom.data.numbers import explain_numbers, may_have_groups, parse_number
 from adloom.data.privacy import normalise_user_id
-from adloom.data.times import explain_time, parse_time
+from adloom.data.times import explain_times, parse_time
 
 LIST_SEPARATOR = "|"  # between the parts of a list in a CSV file
 FLAGS = {
@@ -41,7 +41,7 @@ class ColumnType:
     parse: Callable[[pyarrow.Array, ValueFormat], Parsed]
     unreadable: str  # the reason to report
     checks: tuple[pa.Check, ...] = ()
-    explain: Callable[[str, ValueFormat], str] = lambda text, value_format: ""  # the next step for unreadable text
+    explain: Callable[[pyarrow.Array, ValueFormat], list[str]] | None = None  # the next step for unreadable texts
     null_words: bool = True  # whether NULL and the like are missing values by default
 
     def parse_column(self, raw: pd.Series, value_format: ValueFormat) -> tuple[pd.Series, pd.Series]:
@@ -64,9 +64,9 @@ class ColumnType:
     def _explain(self, values: pyarrow.Array, unreadable: BoolArray, value_format: ValueFormat) -> pd.Series:
         reasons = np.full(len(values), "", object)
         if unreadable.any():
-            texts = to_text(values.filter(pyarrow.array(unreadable))).to_pylist()
-            steps = {text: self.explain(text, value_format) for text in set(texts)}
-            reasons[unreadable] = ["; ".join(filter(None, (self.unreadable, steps[text]))) for text in texts]
+            texts = to_text(values.filter(pyarrow.array(unreadable)))
+            steps = self.explain(texts, value_format) if self.explain else [""] * len(texts)
+            reasons[unreadable] = ["; ".join(filter(None, (self.unreadable, step))) for step in steps]
         return pd.Series(reasons, dtype="str")
 
 
@@ -105,9 +105,9 @@ def _parse_count(values: pyarrow.Array, value_format: ValueFormat) -> Parsed:
     return np.where(fractional, np.nan, numbers), unreadable | (fractional & ~np.isnan(numbers))
 
 
-def _explain_count(text: str, value_format: ValueFormat) -> str:
-    may_be_thousands = may_have_groups(pyarrow.array([text]), value_format)[0]
-    return 'set decimal: "." or thousands: "."' if may_be_thousands else explain_number(text, value_format)
+def _explain_counts(texts: pyarrow.Array, value_format: ValueFormat) -> list[str]:
+    groups, steps = may_have_groups(texts, value_format), explain_numbers(texts, value_format)
+    return ['set decimal: "." or thousands: "."' if may else step for may, step in zip(groups, steps, strict=True)]
 
 
 def _parse_flag(values: pyarrow.Array, value_format: ValueFormat) -> Parsed:
@@ -162,17 +162,17 @@ SHORT_TEXT = ColumnType("str", _parse_text, "not text", (NOT_LONG,))
 USER_ID = ColumnType("str", _parse_user_id, "not text", (NOT_LONG,))
 CURRENCY = ColumnType("str", _parse_currency, "not text")
 PICTURE = ColumnType("object", _parse_text, "not a picture")
-SIGNED_NUMBER = ColumnType("float64", parse_number, "not a number", explain=explain_number)
-NUMBER = ColumnType("float64", parse_number, "not a number", (NOT_NEGATIVE,), explain_number)
-COUNT = ColumnType("Int64", _parse_count, "not a whole number", (NOT_NEGATIVE,), _explain_count)
-WEIGHT = ColumnType("Int64", _parse_count, "not a whole number", (pa.Check.ge(1, error="below 1"),), _explain_count)
+SIGNED_NUMBER = ColumnType("float64", parse_number, "not a number", explain=explain_numbers)
+NUMBER = ColumnType("float64", parse_number, "not a number", (NOT_NEGATIVE,), explain_numbers)
+COUNT = ColumnType("Int64", _parse_count, "not a whole number", (NOT_NEGATIVE,), _explain_counts)
+WEIGHT = ColumnType("Int64", _parse_count, "not a whole number", (pa.Check.ge(1, error="below 1"),), _explain_counts)
 SHARE = ColumnType(
     "float64",
     parse_number,
     "not a number",
     (pa.Check.in_range(0, 1, include_min=False, error="not in (0, 1]"),),
-    explain_number,
+    explain_numbers,
 )
 FLAG = ColumnType("boolean", _parse_flag, "neither true nor false")
-TIME = ColumnType("datetime64[us, UTC]", parse_time, "not a date of the expected format", explain=explain_time)
+TIME = ColumnType("datetime64[us, UTC]", parse_time, "not a date of the expected format", explain=explain_times)
 LIST = ColumnType(pd.ArrowDtype(STRINGS), _parse_list, "not a list of names")

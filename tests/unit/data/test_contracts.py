@@ -23,7 +23,10 @@ from adloom.errors import ConfigError, DataError
         ({"user_id": None}, "user_id: missing"),
         ({"event": "  "}, "event: missing"),
         ({"timestamp": ""}, "timestamp: missing"),
-        ({"timestamp": "02/01/2026"}, "timestamp: not a date of the expected format"),
+        (
+            {"timestamp": "02/01/2026"},
+            "timestamp: not a date of the expected format; set timestamp_format, such as %d.%m.%Y",
+        ),
         ({"timestamp": "2026-02-30"}, "timestamp: not a date of the expected format"),
         ({"value": "-0.01"}, ""),
         ({"value": "9,99"}, 'value: not a number; set decimal: "," or thousands: ","'),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adloom.config.value_formats import ValueFormat
-from adloom.data.numbers import explain_number, parse_number
+from adloom.data.numbers import explain_numbers, parse_number
 
 PLAIN = ValueFormat()
 GERMAN = ValueFormat(decimal=",", thousands=".")
@@ -89,7 +89,7 @@ def test_another_notation_is_no_number(text: str, value_format: ValueFormat) -> 
     ],
 )
 def test_the_next_step_names_the_key(text: str, step: str) -> None:
-    assert explain_number(text, PLAIN) == step
+    assert explain_numbers(pa.array([text]), PLAIN) == [step]
 
 
 @pytest.mark.parametrize(

@@ -194,7 +194,10 @@ def test_one_category_only_is_accepted_with_a_warning(bench: Bench, caplog: pyte
     [
         ({"value": "five"}, "value: not a number (3)"),
         ({"timestamp": "2030-01-01"}, "timestamp: not before prepare.events.end (3)"),
-        ({"timestamp": "15/02/2026"}, "timestamp: not a date of the expected format (3)"),
+        (
+            {"timestamp": "15/02/2026"},
+            "timestamp: not a date of the expected format; set timestamp_format, such as %d.%m.%Y (3)",
+        ),
         ({"user_id": ""}, "user_id: missing (3)"),
     ],
 )

@@ -1,6 +1,6 @@
 """Show that a policy's training and evaluation need memory per row, whatever the number of creatives.
 
-    python benchmarks/policy_memory.py [ROWSxCREATIVES …]    # by default four sizes, each twice the one before
+    python benchmarks/policy_memory.py [ROWSxCREATIVES …]    # by default three sizes: more rows, then more creatives
 
 The log is generated: 3 placements, 40,000 users in 6 segments, two weeks, half of them calibration. "shared" rows have
 no candidates of their own, so all creatives of the placement count; "own" rows have a random list of 20 each. Prints
@@ -27,7 +27,7 @@ from adloom.stages import evaluate, train_policy
 from adloom.storage import manifest, parquet
 from adloom.tracking.memory import MemoryTracker
 
-SIZES = ("100000x50", "200000x50", "200000x100", "400000x100")
+SIZES = ("200000x50", "400000x50", "400000x200")
 LIST = 20  # candidates of a row
 CHUNK = 20_000
 START = pd.Timestamp("2026-01-01", tz="UTC")

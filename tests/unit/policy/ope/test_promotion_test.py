@@ -1,5 +1,7 @@
 """The gate's evidence: fortunes by hand, what holds for any log, how often it errs over looks, what `needed` says."""
 
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from adloom.arrays import AnyArray
 from adloom.errors import DataError
+from adloom.policy.ope.clusters import Clusters
 from adloom.policy.ope.promotion_test import (
     STAKES,
     count_lifts,
@@ -178,6 +181,45 @@ def test_a_lift_that_drifts_is_judged_by_its_mean_so_far() -> None:
     assert wrong[[0, -1]].all()
     assert not wrong[5:15].any()
     assert (wrong[promoted - 1] & (promoted > 0)).mean() <= 0.05
+
+
+@pytest.mark.slow
+def test_a_policy_is_rarely_promoted_because_some_users_like_its_creative() -> None:
+    """Half of 300 users click creative a, half b; each has 20 rows on average. Showing b more often earns nothing."""
+    promoted = np.zeros(2)
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        user = np.repeat(np.arange(300), rng.geometric(1 / 20, 300))
+        shown, liked = rng.integers(2, size=len(user)), rng.integers(2, size=300)[user]
+        reward = (rng.random(len(user)) < np.where(shown == liked, 0.3, 0.02)).astype(float)
+        columns = reward, np.full(len(user), 0.5), np.where(shown == 1, 0.9, 0.1), np.full(len(user), 0.5)
+        for i, clusters in enumerate((None, Clusters(np.ones(len(user)), user))):
+            promoted[i] += decide_lift(*columns, loss=1.0, clusters=clusters).verdict == "promote"
+    by_row, by_user = promoted / 300
+    assert by_row > 0.05
+    assert by_user <= 0.05
+
+
+def test_rows_of_one_user_count_as_fewer() -> None:
+    """With each row ten times, all of one user, the bound is that of the rows once; alone, it would be higher."""
+    reward, propensity, better, logging = rows(1, size=1000)
+    ten = [np.repeat(column, 10) for column in (reward, propensity, better, logging)]
+    once = decide_lift(reward, propensity, better, logging, loss=1.0)
+    users = Clusters(np.ones(10_000), np.repeat(np.arange(1000), 10))
+    by_user = decide_lift(*ten, loss=1.0, clusters=users)
+    assert (by_user.value, by_user.low) == pytest.approx((once.value, once.low))
+    alone, weights = decide_lift(*ten, loss=1.0), Clusters(np.full(1000, 10.0), np.full(1000, -1))
+    assert alone.low > once.low
+    weighted = decide_lift(reward, propensity, better, logging, loss=1.0, clusters=weights)
+    assert astuple(weighted)[1:6] == pytest.approx(astuple(alone)[1:6])
+
+
+def test_a_candidate_that_one_user_clicks_is_held() -> None:
+    reward, propensity, better, logging = rows(1)
+    users = np.where(np.cumsum(reward) * reward <= 60, -1, 7)  # the clicks after the 60th are of one user
+    lift = decide_lift(reward, propensity, better, logging, clusters=Clusters(np.ones(ROWS), users))
+    assert (lift.verdict, lift.needed) == ("hold", None)
+    assert lift.finding.endswith("of the rewarded rows, expected at most 20%")
 
 
 def test_a_better_policy_is_mostly_promoted() -> None:

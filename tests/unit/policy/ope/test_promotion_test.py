@@ -202,15 +202,15 @@ def test_a_policy_is_rarely_promoted_because_some_users_like_its_creative() -> N
 
 def test_rows_of_one_user_count_as_fewer() -> None:
     """With each row ten times, all of one user, the bound is that of the rows once; alone, it would be higher."""
-    reward, propensity, better, logging = rows(1, size=1000)
-    ten = [np.repeat(column, 10) for column in (reward, propensity, better, logging)]
-    once = decide_lift(reward, propensity, better, logging, loss=1.0)
+    log = rows(1, size=1000)
+    ten = np.repeat(log[0], 10), np.repeat(log[1], 10), np.repeat(log[2], 10), np.repeat(log[3], 10)
+    once = decide_lift(*log, loss=1.0)
     users = Clusters(np.ones(10_000), np.repeat(np.arange(1000), 10))
     by_user = decide_lift(*ten, loss=1.0, clusters=users)
     assert (by_user.value, by_user.low) == pytest.approx((once.value, once.low))
     alone, weights = decide_lift(*ten, loss=1.0), Clusters(np.full(1000, 10.0), np.full(1000, -1))
     assert alone.low > once.low
-    weighted = decide_lift(reward, propensity, better, logging, loss=1.0, clusters=weights)
+    weighted = decide_lift(*log, loss=1.0, clusters=weights)
     assert astuple(weighted)[1:6] == pytest.approx(astuple(alone)[1:6])
 
 

@@ -20,7 +20,7 @@ from adloom.errors import DataError
 Record = tuple[int, list[Any], str, int]  # number of the first line, fields, why it is broken (else ""), size
 ROWS_PER_BLOCK = 500  # lists alive at once; Python's garbage collector is slow with many
 LOOKAHEAD = 50  # records that may hold the header
-SEPARATORS = ",;\t|"
+SEPARATORS = ",;\t|\x01"
 CONTRACT_NAMES = {name for contract in CONTRACTS.values() for name in contract.columns}
 REPEATED_HEADER = "line: the header again"
 

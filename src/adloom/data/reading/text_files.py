@@ -31,6 +31,15 @@ COMMON_ENCODINGS = ("cp1252", "cp1250", "cp1251", "cp932", "gb18030", "euc_kr", 
 OTHER_FORMATS = {
     b"PAR1": "a Parquet file; set `format: parquet`",
     b"\xd0\xcf\x11\xe0": "an old or protected Excel workbook; save it as .xlsx without a password",
+    b"7z\xbc\xaf": "a 7z archive; unpack it",
+    b"Rar!": "a RAR archive; unpack it",
+    b"%PDF": "a PDF document; export the table as CSV",
+    b"Obj\x01": "an Avro file; export it as Parquet",
+    b"ORC": "an ORC file; export it as Parquet",
+    b"SQLite format 3": "a SQLite database; export the table as CSV",
+    b"<!DOCTYPE html": "a web page; download the file itself, which may need a login",
+    b"<html": "a web page; download the file itself, which may need a login",
+    b"version https://git-lfs": "a pointer of Git LFS; run `git lfs pull`",
 }
 NUL = "line: a NUL byte"
 TOO_LONG = f"line: {MAX_LINE} characters or more"
@@ -45,9 +54,7 @@ def open_text(path: Path, encoding: str | None) -> Iterator[TextIO]:
     with ExitStack() as stack, translate_errors(path):
         content = stack.enter_context(_open_content(path))
         start = content.peek(SAMPLE)
-        for magic, advice in OTHER_FORMATS.items():
-            if start.startswith(magic):
-                raise DataError(f"{path}: {advice}")
+        _reject_other_formats(path, start)
         mark = next((name for bom, name in BYTE_ORDER_MARKS.items() if start.startswith(bom)), None)
         if not mark and codecs.lookup(encoding or "utf-8").name in {"utf-8", "utf-16"}:
             guess = guess_utf16(start)
@@ -88,8 +95,17 @@ DECOMPRESSORS: Mapping[bytes, Callable[[IO[bytes], Path], Any]] = {
     b"BZh": lambda content, _: bz2.BZ2File(content),
     b"\xfd7zXZ\0": lambda content, _: lzma.LZMAFile(content),  # noqa: SIM115 - the caller closes it
     b"\x28\xb5\x2f\xfd": lambda content, _: pa.CompressedInputStream(content, "zstd"),
+    b"\x04\x22\x4d\x18": lambda content, _: pa.CompressedInputStream(content, "lz4"),
     b"PK\x03\x04": _open_zip,
 }
+
+
+def _reject_other_formats(path: Path, start: bytes) -> None:
+    advice = next((advice for magic, advice in OTHER_FORMATS.items() if start.lower().startswith(magic.lower())), None)
+    if start[257:262] == b"ustar":
+        advice = "a tar archive; unpack it into a folder"
+    if advice:
+        raise DataError(f"{path}: {advice}")
 
 
 def guess_utf16(start: bytes) -> str | None:

@@ -2,6 +2,7 @@
 
 import datetime
 import itertools
+import re
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ MAX_UNPACKED = 2 * 2**30  # bytes
 MAX_STRINGS = 256 * 2**20  # bytes of the texts, which are held in memory
 MAX_ROWS = 2**20  # of Excel
 CHECKED_ROWS = 100  # for content, and for formulas without values
+MERGED = re.compile(rb'mergeCell ref="([A-Z]+(\d+):[A-Z]+(\d+))"')
+BLOCK = 2**20  # bytes
 
 
 def read_xlsx(path: Path, source: Source) -> Chunks:
@@ -27,6 +30,7 @@ def read_xlsx(path: Path, source: Source) -> Chunks:
         sheet = _choose_sheet(workbook, source, path)
         with _open_workbook(path, data_only=False) as formulas:
             _require_values(sheet, formulas[sheet.title], path)
+        _reject_merged_rows(sheet, source.skip_rows + 1, path)
         yield from build_chunks(_read_records(sheet, source.skip_rows), path, source)
 
 
@@ -48,7 +52,7 @@ def _open_workbook(path: Path, *, data_only: bool = True) -> Iterator[Any]:
             for sheet in workbook.worksheets:
                 sheet.reset_dimensions()  # some programs write wrong ones
             yield workbook
-    except (zipfile.BadZipFile, ParseError, KeyError, ValueError, TypeError, EOFError) as error:
+    except (zipfile.BadZipFile, ParseError, KeyError, ValueError, TypeError, IndexError, EOFError) as error:
         raise DataError(
             f"{path}: no readable .xlsx workbook without a password ({error}); save it again in a spreadsheet program"
         ) from None
@@ -76,6 +80,17 @@ def _require_values(sheet: Any, formulas: Any, path: Path) -> None:
                 raise DataError(
                     f"{path}: row {number}: no value of the formula {text}; save the file in a spreadsheet program"
                 )
+
+
+def _reject_merged_rows(sheet: Any, header: int, path: Path) -> None:
+    """Raise DataError for cells below the header that are merged over rows, of which only the first has the value."""
+    with sheet._get_source() as stream:  # openpyxl leaves merged cells out when it reads row by row
+        before = b""
+        while block := stream.read(BLOCK):
+            for cells, first, last in MERGED.findall(before + block):
+                if int(first) < int(last) > header:
+                    raise DataError(f"{path}: cells {cells.decode()} are merged; separate them and fill every row")
+            before = block[-100:]
 
 
 def _read_records(sheet: Any, skip_rows: int) -> Iterator[Record]:

@@ -26,8 +26,8 @@ def zipped(*names: str) -> bytes:
     return stream.getvalue()
 
 
-def zstandard(content: bytes) -> bytes:
-    return bytes(pa.Codec("zstd").compress(content, asbytes=True))
+def compressed(content: bytes, codec: str) -> bytes:
+    return bytes(pa.Codec(codec).compress(content, asbytes=True))
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,8 @@ def zstandard(content: bytes) -> bytes:
         gzip.compress(gzip.compress(TEXT.encode())),
         bz2.compress(TEXT.encode()),
         lzma.compress(TEXT.encode()),
-        zstandard(TEXT.encode()),
+        compressed(TEXT.encode(), "zstd"),
+        compressed(TEXT.encode(), "lz4"),
         zipped("lines.csv", "__MACOSX/._lines.csv"),
         gzip.compress(codecs.BOM_UTF16_BE + TEXT.encode("utf-16-be")),
         codecs.BOM_UTF16_LE + TEXT.encode("utf-16-le"),
@@ -103,13 +104,16 @@ def test_a_line_without_an_end_is_not_held_in_memory(tmp_path: Path, monkeypatch
     [
         (gzip.compress(TEXT.encode() * 9)[:-9], "truncated or damaged compression; fetch it again"),
         (bz2.compress(TEXT.encode() * 9)[:-9], "truncated or damaged compression"),
-        (zstandard(TEXT.encode() * 9)[:-9], "truncated or damaged compression"),
+        (compressed(TEXT.encode() * 9, "zstd")[:-9], "truncated or damaged compression"),
         (zipped("lines.csv")[:-9], "truncated or damaged compression"),
         (b"\x1f\x8bnot gzip", "truncated or damaged compression"),
         (zipped("a.csv", "b.csv"), "2 files (a.csv, b.csv), expected one; unpack it into a folder"),
         (zipped("[Content_Types].xml"), "an Excel workbook; set `format: xlsx`"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old or protected Excel workbook; save it as .xlsx"),
         (b"PAR1....", "a Parquet file; set `format: parquet`"),
+        (b"<!doctype HTML><title>Log in", "a web page; download the file itself"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS; run `git lfs pull`"),
+        (gzip.compress(b"lines.csv".ljust(257, b"\0") + b"ustar"), "a tar archive; unpack it into a folder"),
     ],
 )
 def test_a_file_that_is_no_text_is_named(tmp_path: Path, content: bytes, expected: str) -> None:

@@ -67,6 +67,18 @@ def test_a_formula_without_a_value_is_named(tmp_path: Path) -> None:
     assert "row 2: no value of the formula =1+1; save the file in a spreadsheet" in message(path, ORDERS, "events")
 
 
+def test_merged_rows_are_named(tmp_path: Path) -> None:
+    path = workbook(tmp_path, Orders=[["Orders of January"], [], *ROWS])
+    book = openpyxl.load_workbook(path)
+    book["Orders"].merge_cells("A1:C2")
+    book.save(path)
+    source = ORDERS.model_copy(update={"skip_rows": 2})
+    assert len(read(path, source, "events")) == 2
+    book["Orders"].merge_cells("A4:A5")
+    book.save(path)
+    assert "cells A4:A5 are merged; separate them and fill every row" in message(path, source, "events")
+
+
 def test_a_workbook_that_cannot_be_read_says_why(tmp_path: Path) -> None:
     content = workbook(tmp_path, Orders=ROWS).read_bytes()
     stream = io.BytesIO()

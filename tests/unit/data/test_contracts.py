@@ -154,7 +154,8 @@ def test_any_text_is_a_valid_row_or_has_a_reason(values: list[dict[str, str | No
     valid = rows[reasons == ""]
     assert len(rows) == len(values)
     assert valid[["user_id", "timestamp", "event"]].notna().all(axis=None)
-    assert not (valid[["quantity", "value"]] < 0).any(axis=None)
+    assert not np.isinf(valid[["quantity", "value"]]).any(axis=None)
+    assert valid["timestamp"].dt.year.between(1980, 2099).all()
 
 
 def test_attributes_of_creatives_are_bounded_in_number_and_length() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from adloom.config.params import Period, Prepare
+from adloom.config.value_formats import ValueFormat
 from adloom.data import preparation, privacy, splits
 from adloom.data.contracts import PARSE_ERROR, PLACE
 from adloom.data.pictures import PictureFormat
@@ -54,6 +55,37 @@ def test_rows_after_the_end_are_quarantined_without_user_ids() -> None:
     assert quarantine["reason"].tolist() == ["timestamp: not before prepare.events.end", "value: not a number"]
     assert quarantine["value"].tolist() == ["1", "7x"]
     assert quarantine["user_id"].tolist() == [privacy.pseudonymise(user, KEY) for user in ("ann", "ann@example.org")]
+
+
+def test_refunds_and_currencies_are_counted() -> None:
+    params = PARAMS.model_copy(update={"currency": "EUR", "currency_rates": {"USD": 0.5}})
+    task = Preparation("events", params, PRIVATE, KEY)
+    raw = orders(("ann", "2026-06-30", "8"), ("ann", "2026-07-01", "-2")).assign(currency=["EUR", "USD"])
+    rows = task(raw).rows
+    task.require_clear_values()
+    assert rows[["event", "value", "currency"]].to_numpy().tolist() == [["purchase", 8, "EUR"], ["refund", -1, "EUR"]]
+    summary = task.quality.summary()
+    assert summary["refunds"] == 1
+    assert summary["currencies"] == {"EUR": 1, "USD": 1}
+
+
+def test_numbers_of_two_meanings_and_mixed_currencies_are_refused() -> None:
+    priced = orders(("ann", "2026-06-30", "1.234"), ("ann", "2026-07-01", "950"))
+    mixed = priced.assign(value="5", currency=["EUR", "USD"])
+    for raw, message in ((priced, "every number of value, such as 1.234"), (mixed, r"EUR \(1\), USD \(1\)")):
+        task = Preparation("events", PARAMS, PRIVATE, KEY)
+        task(raw)
+        with pytest.raises(DataError, match=message):
+            task.require_clear_values()
+
+
+def test_repeated_hours_are_a_warning() -> None:
+    source = SourceFacts("orders.csv", "own", public=False, value_format=ValueFormat(timezone="Europe/Berlin"))
+    params = PARAMS.model_copy(update={"events": Period(holdout_start=YEAR.end, end=date(2026, 12, 1))})
+    task = Preparation("events", params, source, KEY)
+    rows = task(orders(("ann", "2026-07-01T01:30", "1"), ("ann", "2026-10-25T02:30", "1"))).rows
+    assert rows["timestamp"].dt.strftime("%d %H:%M").tolist() == ["30 23:30", "25 00:30"]
+    assert "timestamp: 1 local times exist twice" in "".join(task.quality.warnings())
 
 
 def test_the_place_of_a_broken_line_reaches_quarantine_and_message() -> None:

@@ -221,6 +221,13 @@ def test_a_duplicate_id_is_quarantined(bench: Bench) -> None:
     assert bench.summary("copy")["quarantined"] == {"copy_id: duplicate": 1}
 
 
+def test_numbers_of_two_meanings_stop_the_stage_and_leave_nothing(bench: Bench) -> None:
+    bench.raw("events", orders(value="1.234"))
+    with pytest.raises(DataError, match='every number of value, such as 1.234, may .*; set ingest.events.decimal: "."'):
+        bench.run()
+    assert bench.left() == []
+
+
 def test_all_rows_quarantined_is_an_error_at_any_rate(bench: Bench) -> None:
     bench.raw("events", orders(value="one"))
     with pytest.raises(DataError, match=r"events: no row is left of 20: value: not a number \(20\)"):

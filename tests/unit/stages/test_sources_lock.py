@@ -94,7 +94,7 @@ def test_an_equal_lock_is_not_written_again(tmp_path: Path, lines: Path, context
     ("change", "reason"),
     [
         (lambda folder: (folder / "a.csv").write_text("user_ix\n"), "a.csv changed since"),
-        (lambda folder: (folder / "b.csv").write_text(""), "b.csv is new since"),
+        (lambda folder: (folder / "b.csv").write_text("user_id\n"), "b.csv is new since"),
         (lambda folder: (folder / "a.csv").rename(folder / "z.csv"), "a.csv is gone since"),
     ],
 )
@@ -114,7 +114,7 @@ def test_a_changed_source_is_named(
 def test_changed_files_are_counted(orders: Path, context: StageContext) -> None:
     locked = sources_lock.scan_files(str(orders), context)
     for name in ("b.csv", "c.csv"):
-        (orders / name).write_text("")
+        (orders / name).write_text("user_id\n")
     (orders / "a.csv").unlink()
     with pytest.raises(DataError, match=r"a.csv is gone since sources.lock was written \(1 of 3 changes\); run"):
         sources_lock.require_unchanged(locked, "ingest.events", sources_lock.scan_files(str(orders), context))

@@ -22,6 +22,8 @@ EXTENSIONS: Mapping[str, frozenset[str]] = {  # by format
     "folder": PICTURES,
     "idx": frozenset({".txt", ".idx3-ubyte", ".idx1-ubyte"}),
 }
+KNOWN_EXTENSIONS = COMPRESSIONS.union({".tar"}, *EXTENSIONS.values())
+MAY_BE_EMPTY = frozenset({"csv", "jsonl"})  # formats in which a file of 0 bytes is a day without rows
 TABULAR = frozenset({"csv", "parquet", "jsonl", "xlsx"})
 NO_EXTENSION = re.compile(r"[._\d-]*")  # part-00000, orders.20260105
 
@@ -73,7 +75,7 @@ def select_data_files(sizes: Mapping[str, int], source: Source, table: str) -> D
     """
     if source.format in TABULAR:
         _reject_versioned_tables(sizes, source)
-    if len(sizes) == 1 and source.uri.endswith(name := next(iter(sizes))):  # the file that the user names
+    if len(sizes) == 1 and f"/{source.uri}".endswith(f"/{(name := next(iter(sizes)))}"):  # the file that the user names
         if source.format == "folder":
             raise DataError(f"{source.uri}: a file, expected a folder with a subfolder per category")
         return DataFiles((name,))
@@ -81,7 +83,8 @@ def select_data_files(sizes: Mapping[str, int], source: Source, table: str) -> D
     hidden = {path: folder for path in paths if (folder := _find_hidden(path))}
     dangling = [path for path in paths if path not in hidden and sizes[path] < 0]
     files = [path for path in paths if path not in hidden and sizes[path] >= 0]
-    kept = [path for path in files if _is_data(path, source, table)]
+    data = [path for path in files if _is_data(path, source, table)]
+    kept = [path for path in data if sizes[path] or source.format not in MAY_BE_EMPTY] or data
     left_out = sorted({*hidden.values(), *files} - {*kept})
     if not kept:
         raise DataError(_describe_absence(source, table, left_out or dangling or sorted(sizes)))
@@ -121,15 +124,17 @@ def is_picture(path: str) -> bool:
 def is_of_format(path: str, source: Source) -> bool:
     """Return whether a file has an extension of the source's format, or none."""
     name = PurePosixPath(path)
-    suffix = (name.with_suffix("") if name.suffix.lower() in COMPRESSIONS else name).suffix.lower()
-    return NO_EXTENSION.fullmatch(suffix) is not None or source.format is None or suffix in EXTENSIONS[source.format]
+    is_compressed = name.suffix.lower() in COMPRESSIONS
+    suffix = (name.with_suffix("") if is_compressed else name).suffix.lower()
+    if NO_EXTENSION.fullmatch(suffix) or source.format is None:
+        return True
+    return suffix in EXTENSIONS[source.format] or (is_compressed and suffix not in KNOWN_EXTENSIONS)
 
 
 def strip_extensions(name: str) -> str:
     """Return a file's name without the extensions of its compression and its format."""
-    known = COMPRESSIONS.union(*EXTENSIONS.values())
     path = PurePosixPath(name)
-    while path.suffix.lower() in known:
+    while path.suffix.lower() in KNOWN_EXTENSIONS:
         path = path.with_suffix("")
     return path.name
 

@@ -45,6 +45,14 @@ def test_an_empty_file_without_an_extension_is_a_marker() -> None:
     assert select_data_files({"dt=1": 0, "dt=1/part-0": 3}, CSV, "events") == DataFiles(("dt=1/part-0",))
 
 
+def test_empty_text_files_are_left_out_unless_all_are_empty() -> None:
+    sizes = {"a.csv": 0, "b.csv": 3}
+    assert select_data_files(sizes, CSV, "events") == DataFiles(("b.csv",), ("a.csv",))
+    assert select_data_files({"a.csv": 0, "b.csv": 0}, CSV, "events").paths == ("a.csv", "b.csv")
+    parquet = {"a.parquet": 0, "b.parquet": 3}  # never empty without an error
+    assert select_data_files(parquet, PARQUET, "events").paths == ("a.parquet", "b.parquet")
+
+
 def test_other_files_are_left_out_by_name() -> None:
     files = select(
         CSV, "a.csv", "a.csv~", "README.md", "_temporary/0/t/a.csv", "_temporary/b.csv", ".old/a.csv", "b.pdf"
@@ -58,7 +66,19 @@ def test_other_files_are_left_out_by_name() -> None:
 @pytest.mark.parametrize(
     ("source", "paths"),
     [
-        (CSV, ("A.CSV", "b.tsv.gz", "c.txt", "d.gz", "part-00000", "orders.20260105", "000000_0")),
+        (
+            CSV,
+            (
+                "A.CSV",
+                "b.tsv.gz",
+                "c.txt",
+                "d.gz",
+                "part-00000",
+                "orders.20260105",
+                "000000_0",
+                "E1.2026-01-05-10.A1B2.gz",
+            ),
+        ),
         (PARQUET, ("part-0.snappy.parquet", "part-1.c000.gz.parquet", "b.pq", "000001_0")),
         (PICTURES, ("_DSC1.JPG", "a/_MG_2.jpeg", "b.webp", "c.heic", "0a1b2c")),
         (Source(uri="x", format="idx"), ("t10k-images-idx3-ubyte.gz", "labels.idx1-ubyte", "categories.txt")),
@@ -76,6 +96,7 @@ def test_tables_of_pictures_have_both_kinds_of_files() -> None:
 
 def test_the_file_that_the_user_names_is_data_under_any_name() -> None:
     assert select(Source(uri="shop/_export.bak", format="csv"), "_export.bak") == DataFiles(("_export.bak",))
+    assert select(Source(uri="hats", format="folder"), "s", table="creatives") == DataFiles(("s",))
 
 
 def test_dangling_links_are_named() -> None:

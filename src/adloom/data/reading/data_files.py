@@ -38,6 +38,7 @@ SYSTEM_PATTERN = re.compile(
     r"\._.*|\..*\.crc|.*_\$folder\$|_(committed|started)_.*|\.#.*|\.~lock\..*|~\$.*|\.nfs.*", re.DOTALL
 )
 DOCUMENTS = frozenset({"readme", "license", "licence", "changelog", "copying", "notice", "authors"})
+QUARANTINE = re.compile(r"quarantine-\d{5}\.parquet")  # in a prepared table
 VERSIONED_TABLES = {"_delta_log": "Delta", ".hoodie": "Hudi", "metadata": "Iceberg"}  # by the folder of their log
 COPY_MARKS = re.compile(
     r"^(copy of|kopie von) | ?\(\d+\)| ?\([^)]*conflicted copy[^)]*\)| -? ?(copy|kopie)( \d+)?(?=[. ]|$)", re.IGNORECASE
@@ -97,11 +98,11 @@ def find_copies(contents: Mapping[str, Hashable], source: Source) -> list[str]:
 
     Raises DataError for a copy that its name marks as one, such as `a (1).csv`.
     """
-    is_named = not VIRTUAL_COLUMNS.isdisjoint(source.columns.values())
-    same_content: dict[Hashable, list[str]] = defaultdict(list)
-    same_name: dict[str, list[str]] = defaultdict(list)
     if source.format not in TABULAR:
         return []
+    is_named = not VIRTUAL_COLUMNS.isdisjoint(source.columns.values())  # so that the rows of a copy differ
+    same_content: dict[Hashable, list[str]] = defaultdict(list)
+    same_name: dict[str, list[str]] = defaultdict(list)
     contents = {path: content for path, content in contents.items() if is_of_format(path, source)}
     for path, content in contents.items():
         places = path.split("/") if is_named else [folder for folder in path.split("/")[:-1] if "=" in folder]
@@ -168,7 +169,7 @@ def _find_hidden(path: str) -> str | None:
 
 
 def _is_data(path: str, source: Source, table: str) -> bool:
-    if PurePosixPath(path).stem.lower() in DOCUMENTS:
+    if PurePosixPath(path).stem.lower() in DOCUMENTS or QUARANTINE.fullmatch(path):
         return False
     return is_of_format(path, source) or (table == "creatives" and is_picture(path))
 

@@ -154,3 +154,8 @@ def test_equal_files_of_other_names_are_named() -> None:
 def test_a_name_without_extensions() -> None:
     names = ("orders.2026-01.csv.gz", "part-0.snappy.parquet", "photo", "v1.2")
     assert [strip_extensions(name) for name in names] == ["orders.2026-01", "part-0.snappy", "photo", "v1.2"]
+
+
+def test_the_quarantine_of_a_prepared_table_is_no_data() -> None:
+    files = select(PARQUET, "manifest.json", "summary.json", "rows-00000.parquet", "quarantine-00000.parquet")
+    assert files == DataFiles(("rows-00000.parquet",), ("quarantine-00000.parquet", "summary.json"))

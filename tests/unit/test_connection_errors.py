@@ -14,7 +14,7 @@ import urllib3
 from botocore.config import Config
 from tests.support.silent_port import silent_port
 
-from adloom.connection_errors import describe_error, require_reachable
+from adloom.connection_errors import describe_error, find_proxy, require_reachable
 
 Ask = Callable[[str], object]
 ASKS: dict[str, Ask] = {
@@ -130,3 +130,19 @@ def test_a_server_behind_a_proxy_is_not_looked_for(silent: int, monkeypatch: pyt
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with pytest.raises(TimeoutError):
         require_reachable(f"http://127.0.0.1:{silent}", 0.3)
+
+
+def test_the_proxy_on_the_way_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:secret@proxy:3128")
+    monkeypatch.setenv("NO_PROXY", "inside.example")
+    assert find_proxy("https://s3.amazonaws.com") == "http://proxy:3128 of HTTPS_PROXY"
+    assert find_proxy("http://s3.amazonaws.com") is None
+    assert find_proxy("https://inside.example/") is None
+    assert find_proxy("sqlite:///mlflow.db") is None
+    monkeypatch.setenv("ALL_PROXY", "http://other:1")
+    assert find_proxy("http://s3.amazonaws.com") == "http://other:1 of ALL_PROXY"
+    assert describe_error(OSError(1, "refused"), "https://a.example/b") == (
+        "refused (through the proxy http://proxy:3128 of HTTPS_PROXY; without it if NO_PROXY contains a.example)"
+    )

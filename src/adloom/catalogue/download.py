@@ -69,7 +69,7 @@ class Downloads:
             except (ExternalServiceError, OSError, http.client.HTTPException) as error:
                 if getattr(error, "errno", None) == errno.ENOSPC:
                     raise
-                failures.append(f"{origin}: {describe_error(error)}")
+                failures.append(f"{origin}: {describe_error(error, origin.url if isinstance(origin, Url) else '')}")
                 continue
             members = package.read(path, package.members)
             path.unlink()

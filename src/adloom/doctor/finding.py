@@ -67,6 +67,12 @@ class Kind(Enum):
     DOCKER_NOT_ASKED = "docker-not-asked", State.NOT_ASKED
     DOCKER_ABSENT = "docker-absent", State.WARNING
     DOCKER_NO_ENGINE = "docker-no-engine", State.WARNING
+    PLACE_OK = "place-ok", State.OK
+    PLACE_NOT_ASKED = "place-not-asked", State.NOT_ASKED
+    PLACE_MISSING = "place-missing", State.BROKEN
+    PLACE_UNWRITABLE = "place-unwritable", State.BROKEN
+    PLACE_UNREADABLE = "place-unreadable", State.BROKEN
+    PLACE_NO_ANSWER = "place-no-answer", State.BROKEN
     S3_OK = "s3-ok", State.OK
     S3_NOT_ASKED = "s3-not-asked", State.NOT_ASKED
     S3_NO_ANSWER = "s3-no-answer", State.BROKEN

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from adloom.doctor.checks import docker, folder, key, kfp, machine, mlflow, python, s3
+from adloom.doctor.checks import docker, folder, key, kfp, machine, mlflow, place, python, s3
 from adloom.doctor.context import Check, DoctorContext
 from adloom.doctor.finding import Finding, Kind, State
 from adloom.errors import AdloomError, UserError
@@ -22,6 +22,7 @@ CHECKS: Mapping[str, Check] = {
     "precision": machine.check_precision,
     "key": key.check,
     "docker": docker.check,
+    "place": place.check,
     "s3": s3.check,
     "mlflow": mlflow.check,
     "kfp": kfp.check,

@@ -38,7 +38,7 @@ def post(url: str, message: Mapping[str, object]) -> None:
         except ValueError:
             reason = "not an address"
         except requests.RequestException as error:
-            reason = describe_error(error)
+            reason = describe_error(error, f"{urlsplit(url).scheme}://{host}")
         else:
             if response.ok:
                 return

@@ -50,7 +50,7 @@ def ask(url: str, body: Answer | None = None, token: str | None = None) -> Answe
         response = requests.request(method, url, json=body, headers=headers, timeout=TIMEOUT)
         answer: Answer = response.json()
     except requests.RequestException as error:
-        raise ExternalServiceError(f"{url}: {describe_error(error)}; is the service running?") from None
+        raise ExternalServiceError(f"{url}: {describe_error(error, url)}; is the service running?") from None
     if not response.ok:
         raise ExternalServiceError(f"{url}: {response.status_code} {answer.get('detail')}")
     return answer

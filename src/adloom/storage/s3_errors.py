@@ -22,6 +22,7 @@ FIXES = {  # by error code, apart from credentials
     "AuthorizationHeaderMalformed": "it expects another region; set AWS_DEFAULT_REGION",
     "RequestTimeTooSkewed": "this machine's clock is wrong; set it",
 }
+AMAZON = "https://s3.amazonaws.com"
 CHECKSUMS = {  # the setting that leaves out the checksums of a request
     "GetObject": "AWS_RESPONSE_CHECKSUM_VALIDATION=when_required",
     **dict.fromkeys(
@@ -86,7 +87,7 @@ def translate_errors(uri: str, endpoint: str | None) -> Iterator[None]:
         ) from None
     except (exceptions.ConnectionError, exceptions.HTTPClientError, exceptions.IncompleteReadError) as error:
         raise UnavailableError(
-            f"{uri}: no answer from {server}: {describe_error(error)}; check AWS_ENDPOINT_URL_S3"
+            f"{uri}: no answer from {server}: {describe_error(error, endpoint or AMAZON)}; check AWS_ENDPOINT_URL_S3"
         ) from None
     except (ValueError, exceptions.BotoCoreError) as error:  # a variable or profile that boto3 does not understand
         reason = str(error).rstrip(".")

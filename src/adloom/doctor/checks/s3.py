@@ -27,7 +27,11 @@ class Use:
 def check(context: DoctorContext) -> Iterator[Finding]:
     """Check every S3 URI of params.yaml and the environment."""
     settings = context.settings
-    uris = {"ADLOOM_DVC_REMOTE": settings.dvc_remote, "ADLOOM_CHECKPOINT_URI": settings.checkpoint_uri}
+    uris = {
+        "ADLOOM_DVC_REMOTE": settings.dvc_remote,
+        "ADLOOM_CHECKPOINT_URI": settings.checkpoint_uri,
+        "ADLOOM_LOG_URI": settings.log_uri,
+    }
     written = [Use(uri, name, written=True) for name, uri in uris.items() if uri and uri.startswith(SCHEME)]
     uses, endpoint = [*_read_params(context.valid_params), *written], settings.s3_endpoint
     if not uses and not endpoint:

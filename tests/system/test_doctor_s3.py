@@ -33,7 +33,7 @@ def filled(server: Server) -> Server:
 def check(filled: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
     """Return a function that checks S3 with these places for events and results, as a user with these variables."""
     seaweedfs.visit(filled, monkeypatch)
-    for name in ("ADLOOM_DVC_REMOTE", "ADLOOM_CHECKPOINT_URI"):
+    for name in ("ADLOOM_DVC_REMOTE", "ADLOOM_CHECKPOINT_URI", "ADLOOM_LOG_URI"):
         monkeypatch.delenv(name, raising=False)
 
     def check(events: str | None, to: str = "data/scored", **variables: str) -> list[Finding]:
@@ -56,13 +56,18 @@ def versions(server: Server, bucket: str) -> tuple[int, int]:
 
 
 def test_all_places_are_tried_out_and_nothing_is_left(filled: Server, check: Check) -> None:
-    places = {"ADLOOM_DVC_REMOTE": f"s3://{KEPT}/remote", "ADLOOM_CHECKPOINT_URI": f"s3://{KEPT}/checkpoints"}
+    places = {
+        "ADLOOM_DVC_REMOTE": f"s3://{KEPT}/remote",
+        "ADLOOM_CHECKPOINT_URI": f"s3://{KEPT}/checkpoints",
+        "ADLOOM_LOG_URI": f"s3://{KEPT}/log",
+    }
     found = check(SOURCE, f"s3://{KEPT}/scored", **places)
     assert [one.found for one in found] == [
         f"{SOURCE} (ingest.events): read",
         f"s3://{KEPT}/scored (score.to): read, written and deleted",
         f"s3://{KEPT}/remote (ADLOOM_DVC_REMOTE): read, written and deleted",
         f"s3://{KEPT}/checkpoints (ADLOOM_CHECKPOINT_URI): read, written and deleted",
+        f"s3://{KEPT}/log (ADLOOM_LOG_URI): read, written and deleted",
     ]
     assert set(names(found)) == {"s3-ok"}
     assert versions(filled, KEPT) == (0, 0)

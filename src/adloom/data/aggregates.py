@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 
 from adloom.config.value_formats import ValueFormat
-from adloom.data.contracts import PARSE_ERROR
+from adloom.data.contracts import PARSE_ERROR, PLACE
 from adloom.data.values import COUNT
 from adloom.errors import ConfigError, DataError
 
@@ -44,14 +44,14 @@ def expand_counts(lines: pd.DataFrame, value_format: ValueFormat) -> pd.DataFram
     counts, reasons = _parse_counts(lines, value_format)
     valid = reasons == ""
     clicks, others = counts[CLICKS].where(valid, 0), (counts[IMPRESSIONS] - counts[CLICKS]).where(valid, 0)
-    lines = lines.drop(columns=[*COUNTS])
-    broken = lines.assign(**{PARSE_ERROR: reasons})[~valid] if not valid.all() else lines[:0]
+    broken = lines[:0] if valid.all() else _name_lines(lines.assign(**{PARSE_ERROR: reasons})[~valid])
     kinds = [
         _weigh(lines[clicks > 0], clicks, True, "-clicked"),
         _weigh(lines[others > 0], others, False, "-not-clicked"),
         _weigh(broken, clicks.mask(clicks >= 0), None, ""),
     ]
-    rows = pd.concat([kind for kind in kinds if len(kind)] or kinds[:1]).sort_index(kind="stable")
+    rows = pd.concat([kind for kind in kinds if len(kind)] or kinds[:1]).drop(columns=[*COUNTS])
+    rows = rows.sort_index(kind="stable")
     repeated = rows.index.duplicated()
     for name in OUTCOMES:
         if name in rows:
@@ -71,6 +71,13 @@ def _parse_counts(lines: pd.DataFrame, value_format: ValueFormat) -> tuple[pd.Da
         counts[name] = parsed.fillna(0).astype(np.int64)
     more = counts[CLICKS] > counts[IMPRESSIONS]
     return pd.DataFrame(counts), reasons.mask((reasons == "") & more, f"{CLICKS}: more than {IMPRESSIONS}")
+
+
+def _name_lines(lines: pd.DataFrame) -> pd.DataFrame:
+    """Return broken lines with their counts as their place, if they have none."""
+    pairs = zip(*(lines[name].astype("str").fillna("no") for name in COUNTS), strict=True)
+    places = pd.Series([f"a line of {shown} impressions and {clicks} clicks" for shown, clicks in pairs], lines.index)
+    return lines.assign(**{PLACE: lines[PLACE].astype("str").fillna(places) if PLACE in lines else places})
 
 
 def _weigh(rows: pd.DataFrame, weight: pd.Series, clicked: bool | None, suffix: str) -> pd.DataFrame:

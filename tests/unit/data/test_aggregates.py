@@ -11,7 +11,7 @@ from tests.support.source_files import message, read, written
 from adloom.config.sources import Source
 from adloom.config.value_formats import PLAIN_FORMAT
 from adloom.data.aggregates import expand_counts
-from adloom.data.contracts import PARSE_ERROR, validate
+from adloom.data.contracts import PARSE_ERROR, PLACE, validate
 from adloom.errors import ConfigError
 
 SOURCE = Source(
@@ -51,6 +51,7 @@ def test_a_line_is_two_rows_at_most(tmp_path: Path) -> None:
         ("10.5;1", "impressions: not a whole number"),
         ("10;0.5", "clicks: not a whole number"),
         ("many;1", "impressions: not a whole number"),
+        ("1.000;1", "impressions: not a whole number; set decimal"),
         ("10;", "clicks: missing"),
         (";", "impressions: missing"),
     ],
@@ -62,6 +63,8 @@ def test_invalid_counts_are_named(tmp_path: Path, counts: str, reason: str) -> N
         assert len(parsed) == 2 * len(lines) - 1
         assert reasons.iloc[-1].startswith(reason)
         assert (reasons.iloc[:-1] == "").all()
+        shown, clicks = (count or "no" for count in counts.split(";"))
+        assert rows[PLACE].iloc[-1] == f"a line of {shown} impressions and {clicks} clicks"
 
 
 def test_ids_of_lines_stay_distinct(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ class Source(ValueFormat):
     constants: dict[str, Constant] = Field({}, description="Contract column: a constant value for every row.")
     separator: str = Field(
         ",",
-        pattern=r"^(whitespace|.)$",
+        pattern=r'^(whitespace|[^"\r\n])$',
         description="Field separator of a CSV file: one character, or 'whitespace' for runs of blanks.",
     )
     encoding: Annotated[str, AfterValidator(_require_text_encoding)] | None = Field(

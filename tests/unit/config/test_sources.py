@@ -13,10 +13,16 @@ def test_whole_constants_are_integers_because_dvc_treats_them_as_equal() -> None
     assert [repr(value) for value in source.constants.values()] == ["1", "1.5", "True"]
 
 
-@pytest.mark.parametrize("separator", ["", ",,", "blanks"])
+@pytest.mark.parametrize("separator", ["", ",,", "blanks", '"', "\r"])
 def test_a_separator_is_one_character_or_blanks(separator: str) -> None:
     with pytest.raises(ValidationError):
         Source(uri="a.csv", separator=separator)
+
+
+@pytest.mark.parametrize("encoding", ["", "utf-99", "base64"])
+def test_an_encoding_is_one_of_text(encoding: str) -> None:
+    with pytest.raises(ValidationError, match="no text encoding; expected a name such as cp1252"):
+        Source(uri="a.csv", encoding=encoding)
 
 
 def test_a_value_format_is_parsed_from_its_json() -> None:

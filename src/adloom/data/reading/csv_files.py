@@ -14,7 +14,7 @@ from adloom.data.reading.records import Record, build_chunks
 from adloom.data.reading.text_files import MAX_LINE, Line, open_text, read_lines
 
 MAX_QUOTED_LINES = 1000  # of one record; after more of them its quote counts as never closed
-SEPARATOR_LINE = re.compile(r"sep=(.)[\r\n]*$")  # Excel's first line
+SEPARATOR_LINE = re.compile(r'sep=([^"])[\r\n]*$')  # Excel's first line
 STRAY_QUOTE = "line: text after a closing quote"
 UNCLOSED_QUOTE = "line: a quote is never closed"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from adloom.config.sources import Source
 from adloom.data.contracts import CONTRACTS
@@ -17,6 +18,7 @@ from adloom.data.reading.text_files import NUL, Line, open_text, read_lines
 from adloom.errors import DataError
 
 MAX_COLUMNS = 1000  # outside the contract; keys of some objects are data
+NULLS = pd.ArrowDtype(pa.null())
 INVALID = "line: not a JSON object"
 
 
@@ -41,7 +43,7 @@ class JsonlReader:
                 raise DataError(f"{path}: a list, or objects over several lines; write one per line, as `jq -c` does")
             lines = itertools.chain([first] if first else [], lines)
             while len(chunk := self._read_chunk(lines, path.name)):
-                yield chunk.assign(**{key: pd.Series(None, chunk.index, "str") for key in keys if key not in chunk})
+                yield chunk.assign(**{key: pd.Series(None, chunk.index, NULLS) for key in keys if key not in chunk})
         if path == self._paths[-1] and (absent := sorted(keys - self._is_column.keys())):
             if not self._is_column:
                 raise DataError(f"{self._source.uri}: {INVALID}, expected one in each line")

@@ -133,10 +133,9 @@ def build_column(values: Sequence[Any], value_format: ValueFormat) -> pa.Array:
     """Return values of one type as they are, else as the source writes text; empty text is missing."""
     present = [None if value == "" else value for value in values]
     try:
-        column = pa.array(present)
+        return pa.array(present)
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
-        column = pa.array([None if value is None else to_text(value, value_format) for value in present], pa.string())
-    return column.cast(pa.string()) if pa.types.is_null(column.type) else column
+        return pa.array([None if value is None else to_text(value, value_format) for value in present], pa.string())
 
 
 def to_text(value: Any, value_format: ValueFormat) -> str:

@@ -127,7 +127,9 @@ def read_lines(stream: TextIO, path: Path) -> Iterator[Line]:
             line = line.removeprefix("\ufeff")  # of a file that was appended
             if _is_decoded(line):
                 if not proven and _is_utf8(line, stream.encoding):
-                    raise DataError(f"{path}: line {number} is UTF-8, not {stream.encoding}; remove `encoding`")
+                    raise DataError(
+                        f"{path}: line {number} is UTF-8, not {stream.encoding}; remove `encoding`, or convert the file"
+                    )
                 proven = True
             elif proven:
                 error = UNDECODABLE

@@ -97,7 +97,7 @@ def test_what_a_csv_writer_writes_is_read(
             [["a", "b", "text"], *([["x", *record[1:]] for record in records])]
         )
     chunks = csv_files.read_csv(path, COPY.model_copy(update={"separator": separator}))
-    rows = pd.concat(chunks).fillna("")
+    rows = pd.concat(chunks).astype("str").fillna("")
     assert PARSE_ERROR not in rows
     assert [[b.lstrip(" "), t.lstrip(" ")] for b, t in rows[["b", "text"]].to_numpy().tolist()] == [
         [b.lstrip(" "), t.lstrip(" ")] for _, b, t in records

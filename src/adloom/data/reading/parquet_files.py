@@ -40,7 +40,7 @@ class ParquetReader:
         with _open(path) as file:
             kinds = self._choose_columns(file.schema_arrow)
             self._reject_nested(kinds, path)
-            for batch in file.iter_batches(_rows_per_batch(file), columns=[*kinds]):
+            for batch in file.iter_batches(_rows_per_batch(file.metadata, kinds), columns=[*kinds]):
                 columns = {name: self._simplify(values, name, path) for name, values in _flatten(batch).items()}
                 rows = pa.table(columns).to_pandas(types_mapper=pd.ArrowDtype)  # integers stay integers
                 yield rows if columns else pd.DataFrame(index=range(len(batch)))
@@ -49,7 +49,9 @@ class ParquetReader:
         """Return the types of the columns to read."""
         own = {*self._contract.select_columns(pd.Index(schema.names))} - self._source.columns.keys()
         used = (own - self._source.constants.keys()).union(self._source.columns.values())
-        others = {field.name: field.type for field in schema if not _is_bulky(field.type)}
+        others = {
+            field.name: field.type for field in schema if not (pa.types.is_nested(field.type) or _is_binary(field.type))
+        }
         return others | {name: kind for name, kind in _list_fields(schema) if name in used}
 
     def _reject_nested(self, kinds: Mapping[str, pa.DataType], path: Path) -> None:
@@ -76,7 +78,7 @@ class ParquetReader:
             values = values.cast(values.type.value_type)
         if name == self._image and _is_binary(values.type):
             return values.cast(pa.large_binary())
-        if pa.types.is_fixed_size_binary(values.type) or name in self._hex:
+        if name in self._hex:
             return _convert_each(values, bytes.hex)
         try:
             return values.cast(_choose_type(values.type))
@@ -98,19 +100,20 @@ def _open(path: Path) -> Iterator[pq.ParquetFile]:
             yield file
 
 
-def _rows_per_batch(file: pq.ParquetFile) -> int:
-    """Return how many rows of a file, decompressed, fit a chunk."""
-    groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
-    bytes_per_row = max((group.total_byte_size / max(group.num_rows, 1) for group in groups), default=1)
-    return max(1, min(ROWS_PER_CHUNK, int(BYTES_PER_CHUNK / max(bytes_per_row, 1))))
+def _rows_per_batch(metadata: pq.FileMetaData, names: Iterable[str]) -> int:
+    """Return how many rows of some columns, decompressed, fit a chunk."""
+    roots = {name.partition(".")[0] for name in names}
+    bytes_per_row = 1.0
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        columns = map(group.column, range(group.num_columns))
+        size = sum(c.total_uncompressed_size for c in columns if c.path_in_schema.partition(".")[0] in roots)
+        bytes_per_row = max(bytes_per_row, size / max(group.num_rows, 1))
+    return max(1, min(ROWS_PER_CHUNK, int(BYTES_PER_CHUNK / bytes_per_row)))
 
 
 def _is_binary(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
-
-
-def _is_bulky(kind: pa.DataType) -> bool:
-    return pa.types.is_nested(kind) or _is_binary(kind) or bool(pa.types.is_fixed_size_binary(kind))
+    of_any_size = pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
+    return bool(of_any_size or pa.types.is_fixed_size_binary(kind))
 
 
 def _list_fields(fields: Iterable[pa.Field], prefix: str = "") -> Iterator[tuple[str, pa.DataType]]:

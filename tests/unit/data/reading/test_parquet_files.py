@@ -43,6 +43,7 @@ def test_parquet_keeps_its_types(tmp_path: Path) -> None:
         (pa.array([ID, None], pa.uuid()), str(uuid.UUID(bytes=ID))),
         (pa.array([b"\x00\xff", None], pa.binary()), "00ff"),
         (pa.array([b"\x00\x01", None], pa.large_binary()), "0001"),
+        (pa.array([b"EUR", None], pa.binary(3)), "EUR"),
         (pa.array(["ünn".encode(), None], pa.binary()), "ünn"),
         (pa.array([b"ann", None], pa.binary_view()), "ann"),
         (pa.array(["ann", None], pa.string_view()), "ann"),
@@ -123,10 +124,12 @@ def test_old_timestamps_beyond_the_range_of_nanoseconds_are_read(tmp_path: Path)
 
 def test_large_rows_come_in_small_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parquet_files, "BYTES_PER_CHUNK", 10_000)
-    path = write(tmp_path, u=[f"{number:01000}" for number in range(100)])
-    sizes = [len(chunk) for chunk in open_source(path, SOURCE, "events").read_chunks()]
+    ids = [f"{number:01000}" for number in range(100)]
+    sizes = [len(chunk) for chunk in open_source(write(tmp_path, u=ids), SOURCE, "events").read_chunks()]
     assert sum(sizes) == 100
     assert max(sizes) < 11
+    path = write(tmp_path, u=range(100), blob=[bytes(1000)] * 100)  # which is not read
+    assert len(list(open_source(path, SOURCE, "events").read_chunks())) == 1
 
 
 def test_partitions_and_names_of_files_are_columns(tmp_path: Path) -> None:

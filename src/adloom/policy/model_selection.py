@@ -142,7 +142,8 @@ def estimate_value(policy: Policy, data: Impressions, log: Log, predicted: Cross
 def explain_choice(candidate: Candidate, chosen: Candidate) -> str:
     """Return why a candidate was chosen or not."""
     if candidate is chosen:
-        return "chosen"
+        issue = candidate.value.reliability_issue
+        return f"chosen, because no estimate is reliable: {issue}" if issue else "chosen"
     if not candidate.value.trustworthy:
         return candidate.value.reliability_issue
     return f"lower end {candidate.value.low:.4%}, chosen {chosen.value.low:.4%}"

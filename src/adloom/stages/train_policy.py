@@ -9,6 +9,7 @@ The artifact holds policy.npz (the scorer), history.json (metrics) and card.json
 Example: adloom train-policy
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from adloom.policy.model_selection import Candidate, Periods
     from adloom.policy.models import Categories
     from adloom.policy.scorer import Policy
+
+logger = logging.getLogger(__name__)
 
 STAGE = "train_policy"
 
@@ -75,6 +78,8 @@ def _train(inputs: Inputs, params: TrainPolicy, draft: manifest.Draft) -> dict[s
     categories, pictures = _read_creatives(inputs, data.creatives, params)
     candidates = model_selection.evaluate_candidates(periods, categories, params)
     chosen = model_selection.choose_candidate(candidates)
+    if chosen.value.reliability_issue:
+        logger.warning("policy: %s %s", chosen.model, model_selection.explain_choice(chosen, chosen))
     policy = _fit_chosen(periods, categories, chosen, params)
     complete = add_cold_start(policy, pictures) if pictures else policy
     complete.save(draft.path / "policy.npz")

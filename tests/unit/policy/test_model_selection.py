@@ -1,5 +1,6 @@
 """Which policy becomes the model: by what it would have earned, with the doubt counted against it."""
 
+import tracemalloc
 from datetime import timedelta
 
 import numpy as np
@@ -45,10 +46,28 @@ def test_the_first_of_equals_wins_and_unreliable_candidates_never_do() -> None:
 
 
 def test_uniform_when_nothing_can_be_trusted() -> None:
-    assert (
-        model_selection.choose_candidate([candidate("uniform", 0.1, "no"), candidate("rates", 0.2, "no")]).model
-        == "uniform"
-    )
+    chosen = model_selection.choose_candidate([candidate("uniform", 0.1, "no"), candidate("rates", 0.2, "no")])
+    assert chosen.model == "uniform"
+    assert model_selection.explain_choice(chosen, chosen) == "chosen, because no estimate is reliable: no"
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_creatives() -> None:
+    """With 2,000 creatives, one number per row and creative would be 96 MB."""
+    peaks = []
+    for creatives in (20, 2000):
+        names = np.array([f"c{i}" for i in range(creatives)])
+        rng = np.random.default_rng(0)
+        rows = impressions_frame(
+            creative_id=names[rng.integers(creatives, size=6000)], clicked=rng.random(6000) < 0.1,
+            hours=np.arange(6000) / 20, propensity=1 / creatives,
+        )  # fmt: skip
+        periods = Periods.split(read_rows(rows, HOURS)[0])
+        tracemalloc.start()
+        model_selection.evaluate_candidates(periods, NO_CATEGORIES, PARAMS)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 20e6
 
 
 @pytest.mark.slow

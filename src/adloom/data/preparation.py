@@ -60,6 +60,7 @@ class Preparation:
     _duplicate_keys: DuplicateFinder = field(default_factory=DuplicateFinder)
     _duplicate_contents: DuplicateFinder = field(default_factory=DuplicateFinder)
     _duplicate_categories: DuplicateFinder = field(default_factory=DuplicateFinder)  # of contents with their category
+    _columns: set[str] = field(default_factory=set)
     _user_ids: UserIdCheck = field(default_factory=UserIdCheck)
     _totals: TotalCheck = field(default_factory=TotalCheck)
     _shares: UserSharesCheck = field(default_factory=UserSharesCheck)
@@ -152,7 +153,8 @@ class Preparation:
         self.quality.columns_dropped = sorted(
             {*self.quality.columns_dropped, *(str(name) for name in raw if name not in known)}
         )
-        self.quality.columns_absent = [name for name in CONTRACTS[self.table].columns if name not in raw]
+        self._columns.update(map(str, raw))
+        self.quality.columns_absent = [name for name in CONTRACTS[self.table].columns if name not in self._columns]
 
     def _mark_duplicates(self, rows: pd.DataFrame, reasons: pd.Series) -> pd.Series:
         """Add a reason to rows with the key of an earlier valid row."""

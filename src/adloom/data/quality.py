@@ -1,5 +1,6 @@
 """Counts of valid, invalid and dropped rows of a table, and warnings."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,11 +11,13 @@ import numpy as np
 import pandas as pd
 
 from adloom.data.context import REFUND
+from adloom.data.privacy import USER_TABLES
 from adloom.data.splits import HASH_SPLITS
 
 MIN_CATEGORIES = 2  # a model cannot learn from fewer
 SPLIT_NAMES = frozenset({"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval"})
 MAX_EXAMPLES = 3  # rows that a message names
+EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
 MAX_VALUE_LENGTH = 80  # characters of an example's value: of a path the last
 MIN_SIMILARITY = 0.75  # of a dropped column's name to that of a contract column
 
@@ -197,7 +200,7 @@ class Quality:
                 f"{self._format_days()}"
             )
         if self.kept and self.first is None and (empty := [split for split in HASH_SPLITS if split not in self.splits]):
-            notes.append(f"{self.kept} rows, none of them in {' or '.join(empty)}: add different rows")
+            notes.append(f"no row is in {' or '.join(empty)} (rows: {self.kept}); training needs more different rows")
         return notes
 
 
@@ -212,7 +215,10 @@ def _format_value(row: pd.Series, table: str) -> str:
     if table == "creatives" and pd.isna(row.get(column)):
         column = "creative_id"
     value = row.get(column)
-    return "" if pd.isna(value) else f" {column} {str(value)[-MAX_VALUE_LENGTH:]!r}"
+    if pd.isna(value):
+        return ""
+    text = EMAIL.sub("…@…", str(value)) if table in USER_TABLES else str(value)  # of a line whose columns are shifted
+    return f" {column} {text[-MAX_VALUE_LENGTH:]!r}"
 
 
 def _sort_by_name(counts: Counter[str]) -> dict[str, int]:

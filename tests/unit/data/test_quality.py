@@ -49,6 +49,12 @@ def test_a_broken_picture_is_named_by_its_file() -> None:
     assert message.endswith("; for example row 2 creative_id '2.png', row 1 creative_id 'Bag/1.png'")
 
 
+def test_examples_hide_addresses_of_users() -> None:
+    quality = Quality("events", read=1)
+    quality.count_invalid(invalid_rows(("ann@example.org", "value: not a number")), [1])
+    assert quality.describe_failure(0.1).endswith("; for example row 1 value '…@…'")
+
+
 def test_rows_after_the_end_show_the_days_of_all_rows() -> None:
     quality = Quality("events", read=2)
     for day in ("2026-01-05", "2031-01-01"):
@@ -90,7 +96,7 @@ def test_one_category_only_and_a_cut_that_cuts_nothing_are_worth_a_warning() -> 
 def test_a_split_without_rows_is_worth_a_warning() -> None:
     copy = Quality("copy")
     copy.count_valid(valid_rows("train", "train"))
-    assert copy.warnings() == ["2 rows, none of them in validation or test: add different rows"]
+    assert copy.warnings() == ["no row is in validation or test (rows: 2); training needs more different rows"]
 
 
 @pytest.mark.parametrize("column", ["vlaue", "Value", " value", "values"])

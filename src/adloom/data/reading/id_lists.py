@@ -5,7 +5,8 @@ import re
 from pathlib import Path
 
 from adloom.data.privacy import normalise_user_id
-from adloom.data.reading.text_files import BYTE_ORDER_MARKS, guess_utf16
+from adloom.data.reading.files import translate_errors
+from adloom.data.reading.text_files import BYTE_ORDER_MARKS, guess_utf16, open_content
 from adloom.errors import DataError
 
 SEPARATORS = "\t;,|"
@@ -18,21 +19,22 @@ ID_HEADER = re.compile(
 
 def read_ids(path: Path) -> frozenset[str]:
     """
-    Return the normalised ids of a text file: one a line, or the id column of a CSV file, else its first column.
+    Return the normalised ids of a text file: one a line, all in one line, or the id column of a CSV file or its first.
 
-    The file may be UTF-8, UTF-16, UTF-32 or, if it is none of them, Windows-1252. Raises DataError for other files.
+    The file may be compressed, and UTF-8, UTF-16, UTF-32 or else Windows-1252. Raises DataError for other files.
     """
     if not path.is_file():
         raise DataError(f"{path}: a folder; expected a text file with one user id per line")
     records = _split_columns([line for line in _decode(path).splitlines() if line.strip()])
     header = [ID_HEADER.fullmatch(name.strip()) is not None for name in records[0]] if records else []
     column = header.index(True) if any(header) else 0
-    ids = (normalise_user_id(record[column]) for record in records[any(header) :] if len(record) > column)
-    return frozenset(ids) - {""}
+    ids = [record[column] for record in records[any(header) :] if len(record) > column]
+    return frozenset(map(normalise_user_id, records[0] if len(records) == 1 else ids)) - {""}
 
 
 def _decode(path: Path) -> str:
-    content = path.read_bytes()
+    with translate_errors(path), open_content(path) as stream:
+        content = stream.read()
     mark = next((encoding for mark, encoding in BYTE_ORDER_MARKS.items() if content.startswith(mark)), None)
     try:
         text = content.decode(mark or guess_utf16(content) or "utf-8")

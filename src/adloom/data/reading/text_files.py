@@ -52,7 +52,7 @@ Line = tuple[int, str, str]  # number, text with its end, and why it is broken, 
 def open_text(path: Path, encoding: str | None) -> Iterator[TextIO]:
     """Open a text file, compressed or not; without a byte order mark it has the encoding, else UTF-8."""
     with ExitStack() as stack, translate_errors(path):
-        content = stack.enter_context(_open_content(path))
+        content = stack.enter_context(open_content(path))
         start = content.peek(SAMPLE)
         _reject_other_formats(path, start)
         mark = next((name for bom, name in BYTE_ORDER_MARKS.items() if start.startswith(bom)), None)
@@ -64,7 +64,8 @@ def open_text(path: Path, encoding: str | None) -> Iterator[TextIO]:
 
 
 @contextmanager
-def _open_content(path: Path) -> Iterator[io.BufferedReader]:
+def open_content(path: Path) -> Iterator[io.BufferedReader]:
+    """Open a file, compressed or not."""
     with ExitStack() as stack:
         content = stack.enter_context(path.open("rb"))
         for _ in range(MAX_LAYERS):

@@ -1,5 +1,6 @@
 """Lists of user ids are read in any common encoding and layout."""
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,10 @@ def test_every_common_encoding_is_read(tmp_path: Path, encoding: str) -> None:
     assert read(tmp_path, "42\njosé\n".encode(encoding)) == {"42", "josé"}
 
 
+def test_a_compressed_list_is_read(tmp_path: Path) -> None:
+    assert read(tmp_path, gzip.compress(b"42\n43\n")) == {"42", "43"}
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -34,6 +39,7 @@ def test_every_common_encoding_is_read(tmp_path: Path, encoding: str) -> None:
         "date;user_id\n2026-01-01;42\n2026-01-02;43\n",
         '"42"\t"x"\n"43"\t"y"\n',
         "42,\n43,\n",
+        "42, 43",
         "42\u200b\n\ufeff43\n",
     ],
 )
@@ -46,7 +52,7 @@ def test_ids_keep_what_is_theirs(tmp_path: Path) -> None:
     assert read(tmp_path, "\n".join(sorted(ids)).encode()) == ids
 
 
-@pytest.mark.parametrize("content", [b"", b"\n \n", b"\xef\xbb\xbf", b"user_id\n"])
+@pytest.mark.parametrize("content", [b"", b"\n \n", b"\xef\xbb\xbf"])
 def test_an_empty_list_has_no_ids(tmp_path: Path, content: bytes) -> None:
     assert read(tmp_path, content) == set()
 

@@ -14,13 +14,14 @@ from adloom.data.arrow_columns import is_text
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _NOTATIONS = (  # what replaces other spellings of a sign
     (r"^\((.*)\)$", r"-\1"),
-    ("^(.*[0-9.,])\\s*[-\u2212]$", r"-\1"),
+    ("^(.*[0-9])\\s*[-\u2212]$", r"-\1"),
     ("^\u2212", "-"),
     (r"^([+-])\s+", r"\1"),
 )
 _BLANK = "[\\s\u00a0\u2007\u2009\u202f]"
 _GROUP_SIGNS = {" ": _BLANK, "'": "['\u2019]", ".": r"\.", ",": ","}
 _CURRENCY = re.compile(r"[$\u00a2-\u00a5\u20a0-\u20c0]|(?<![A-Za-z])([A-Z]{3}|kr|z\u0142|K\u010d)(?![A-Za-z])")
+_CURRENCIES = {"\u20ac": "EUR", "$": "USD", "US$": "USD", "\u00a3": "GBP", "\u00a5": "JPY", "\u20b9": "INR"}
 _GROUP_OR_DECIMALS = r"^[+-]?[1-9][0-9]{0,2}(\.[0-9]{3})+$"  # 1.234 is 1234 in some countries
 
 
@@ -54,8 +55,10 @@ def _parse_texts(texts: pa.Array, value_format: ValueFormat) -> pa.Array:
 
 def normalise_signs(texts: pa.Array, value_format: ValueFormat) -> pa.Array:
     """Return numbers without currency symbols and with a leading minus."""
-    for symbol in value_format.currency_symbols:
+    for symbol in _longest_first(value_format.currency_symbols):
         texts = pc.replace_substring(texts, symbol, "")
+    no_cents = f"{_GROUP_SIGNS[value_format.decimal_sign]}\\s*[-\u2013\u2014]+\\s*$"  # as in 5,-
+    texts = pc.replace_substring_regex(texts, no_cents, "")
     for pattern, replacement in _NOTATIONS:
         texts = pc.replace_substring_regex(pc.utf8_trim_whitespace(texts), pattern, replacement)
     return texts
@@ -82,6 +85,20 @@ def find_decimals(texts: pa.Array, value_format: ValueFormat) -> tuple[bool, str
     grouped = pc.match_substring_regex(plain, _GROUP_OR_DECIMALS)
     examples = plain.filter(grouped)
     return len(examples) < len(plain), examples[0].as_py() if len(examples) else None
+
+
+def find_currencies(texts: pa.Array, value_format: ValueFormat) -> set[str]:
+    """Return the currencies of the currency symbols in numbers."""
+    found = set()
+    for symbol in _longest_first(value_format.currency_symbols):
+        if pc.any(pc.match_substring(texts, symbol)).as_py():
+            found.add(_CURRENCIES.get(symbol, symbol))
+        texts = pc.replace_substring(texts, symbol, "")
+    return found
+
+
+def _longest_first(symbols: Sequence[str]) -> list[str]:
+    return sorted(symbols, key=len, reverse=True)
 
 
 def may_have_groups(texts: pa.Array, value_format: ValueFormat) -> BoolArray:

@@ -60,6 +60,8 @@ def _read_typed(values: pa.Array, timezone: str) -> pd.Series:
 
 def _read_epoch(values: pa.Array, unit: int) -> pd.Series:
     """Return times of numbers since 1970; integers are exact."""
+    if is_text(values):
+        values = pc.if_else(pc.match_substring_regex(values, "[eE]"), None, values)  # a spreadsheet's 1.76757E+12
     try:
         numbers = values.cast(pa.int64()).fill_null(0).to_numpy()  # 0 is not believable
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
@@ -134,6 +136,8 @@ def _explain_time(time: pd.Timestamp, value_format: ValueFormat) -> str:
 
 
 def _explain_text(text: str, value_format: ValueFormat) -> str:
+    if re.fullmatch(r"[0-9.,]+[eE]\+?[0-9]+", text):
+        return "shortened by a spreadsheet; export the numbers as text"
     if re.fullmatch(r"[0-9]+(\.[0-9]*)?", text):
         return _explain_number(float(text), value_format.timestamp_format)
     other_order = value_format.timestamp_format is None and re.match(r"[0-9]{1,2}([./-])[0-9]{1,2}\1[0-9]{2}", text)

@@ -65,6 +65,16 @@ def test_quantities_are_refused_too() -> None:
         seen.require_clear()
 
 
+def test_symbols_of_two_currencies_are_refused() -> None:
+    euros = ValueFormat(currency_symbols=["EUR", "\u20ac"])
+    check(euros, priced("5 EUR", "\u20ac6.5"), priced("7")).require_clear()
+    both = ValueFormat(currency_symbols=["$", "US$", "\u20ac"])
+    check(both, priced("$5", "US$6.5")).require_clear()
+    check(both, priced("$5", "\u20ac6.5").assign(currency=["USD", "EUR"])).require_clear()
+    with pytest.raises(DataError, match="events: numbers with symbols of EUR, USD; write the currency of each row"):
+        check(both, priced("$5"), priced("\u20ac6.5")).require_clear()
+
+
 def test_repeated_times_are_counted_over_chunks() -> None:
     times = [frame(EVENT, {"timestamp": "2026-10-25T02:30:00"}, {"timestamp": "2026-10-25T03:30:00"})] * 2
     assert check(ValueFormat(timezone="Europe/Berlin"), *times).warnings() == [

@@ -34,6 +34,9 @@ def parse(text: str, value_format: ValueFormat = PLAIN) -> float | None:
         ("12.50-", PLAIN, -12.5),
         ("(12.50)", PLAIN, -12.5),
         ("- 3", PLAIN, -3),
+        ("5.-", PLAIN, 5),
+        ("1.234,-", GERMAN, 1234),
+        ("5,\u2014", GERMAN, 5),
         ("1.234", GERMAN, 1234),
         ("1.234.567,89", GERMAN, 1234567.89),
         ("12,50", GERMAN, 12.5),
@@ -65,7 +68,10 @@ def test_a_number_is_read_as_the_source_means_it(text: str, value_format: ValueF
         ("1,2,3", ENGLISH),
         ("1.5", ValueFormat(decimal=",")),
         ("1,2,3", ValueFormat(decimal=",")),
-        *((text, PLAIN) for text in ("1_000", "0x10", "inf", "-inf", "nan", "1e400", "--1", "(-1)", "1 2", "\uff11")),
+        *(
+            (text, PLAIN)
+            for text in ("1_000", "0x10", "inf", "-inf", "nan", "1e400", "--1", "(-1)", "1 2", "5,-", "\uff11")
+        ),
     ],
 )
 def test_another_notation_is_no_number(text: str, value_format: ValueFormat) -> None:

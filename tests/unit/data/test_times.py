@@ -95,6 +95,7 @@ def test_numbers_are_exact_in_every_unit(unit: str) -> None:
         ("1767312000000000000", "epoch_us", "set timestamp_format: epoch_ns"),
         ("1767312000", None, "set timestamp_format: epoch_s"),
         ("20260102", "epoch_s", "set timestamp_format: %Y%m%d"),
+        ("1.76757E+12", "epoch_ms", "shortened by a spreadsheet; export the numbers as text"),
         ("46024.5", None, "a serial date of Excel; write it as a date"),
         ("1970-01-21T10:55:12", None, "before 1980 or after 2099"),
         ("9999-12-31", None, "before 1980 or after 2099"),

@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.support import mlflow_server, postgres, seaweedfs, shop
+from tests.support import mlflow_server, postgres, seaweedfs, shop, tiny_models
 from tests.support.mlflow_server import MlflowServer
 from tests.support.postgres import PASSWORD, Postgres
 from tests.support.relay import Relay
@@ -24,6 +24,7 @@ from adloom.doctor import mlflow_probe
 from adloom.doctor.checks import mlflow
 from adloom.doctor.context import read_context
 from adloom.doctor.finding import Finding
+from adloom.registry.mlflow import MlflowRegistry
 
 SENTINEL = "sentinel-of-a-password"
 Check = Callable[..., list[Finding]]
@@ -302,3 +303,18 @@ def test_what_can_only_reach_servers_is_not_asked_for_a_database(check: Check, m
     monkeypatch.setitem(sys.modules, "mlflow", None)
     (told,) = check("http://127.0.0.1:9")
     assert told.found == "MLflow is not installed here; pip install 'adloom[train]' brings it"
+
+
+def test_a_moved_project_and_lost_files_are_told(tmp_path: Path, check: Check) -> None:
+    tiny_models.write_audience(tmp_path / "audience")
+    old = tmp_path / "old"
+    MlflowRegistry(f"sqlite:///{old}/mlflow.db", "shop").register("audience", tmp_path / "audience", {})
+    moved = old.rename(tmp_path / "moved")
+    before = (moved / "mlflow.db").read_bytes()
+    (told,) = check(f"sqlite:///{moved}/mlflow.db")
+    assert told.name == "mlflow-moved"
+    assert told.found.endswith(f"was moved or copied from {(old / 'mlartifacts').as_uri()}")
+    assert (moved / "mlflow.db").read_bytes() == before
+    shutil.rmtree(moved / "mlartifacts")
+    (told,) = check(f"sqlite:///{moved}/mlflow.db")
+    assert (told.name, told.found.endswith("mlartifacts, which does not exist")) == ("mlflow-files", True)

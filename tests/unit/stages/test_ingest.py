@@ -1,6 +1,7 @@
 """ingest: tables from a user's own files by params alone; errors are one line and leave nothing."""
 
 import gzip
+import json
 import os
 import resource
 import shutil
@@ -154,6 +155,25 @@ def test_a_source_that_cannot_be_read_leaves_nothing(
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
     assert left(tmp_path) == {"creatives"}  # the table before it, which is skipped
+
+
+def test_files_that_are_left_out_and_differ_are_warned_of_in_the_facts(tmp_path: Path, context: StageContext) -> None:
+    for name in ("a.csv", "_old/a.csv", "README.md"):
+        written(tmp_path, f"copy/{name}", "line,category\nhello,x\n")
+    written(tmp_path, "copy/b.csv", "line\nworld\n")
+    artifacts = run(tmp_path, context, copy={"uri": str(tmp_path / "copy"), **COPY})
+    assert parquet.read(artifacts.copy, name=RAW_TABLE)["text"].tolist() == ["hello", "world"]
+    assert json.loads(manifest.read(artifacts.copy).facts["warnings"]) == [
+        "left out as no data: README.md, _old/",
+        "column category is missing in 1 of 2 files, first in b.csv",
+    ]
+
+
+def test_a_copy_of_a_file_is_refused(tmp_path: Path, context: StageContext) -> None:
+    for name in ("a.csv", "a (1).csv"):
+        written(tmp_path, f"copy/{name}", "line\nhello\n")
+    with pytest.raises(DataError, match=r"copy: a \(1\).csv is a copy of a.csv; delete it"):
+        run(tmp_path, context, copy={"uri": str(tmp_path / "copy"), **COPY})
 
 
 def test_a_failed_ingest_leaves_the_last_artifact(tmp_path: Path, context: StageContext) -> None:

@@ -3,7 +3,7 @@
 import io
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -53,7 +53,13 @@ class Bench:
         sources_lock.save(SourcesLock(key=key, erasure=erasure, tables={}), self.folder / "sources.lock")
 
     def raw(
-        self, table: str, rows: pd.DataFrame, *, private: bool = True, value_format: ValueFormat = PLAIN_FORMAT
+        self,
+        table: str,
+        rows: pd.DataFrame,
+        *,
+        private: bool = True,
+        value_format: ValueFormat = PLAIN_FORMAT,
+        warnings: Sequence[str] = (),
     ) -> None:
         with manifest.draft(getattr(self.inputs, f"raw_{table}"), "ingest", ConfigModel(), {}) as draft:
             parquet.write(rows, draft.path, RAW_TABLE)
@@ -62,6 +68,7 @@ class Bench:
                 "licence": "own work",
                 "private": "yes" if private else "no",
                 "value_format": value_format.to_json(),
+                "warnings": json.dumps(warnings),
             }
 
     def run(self, params: Prepare = PARAMS) -> Mapping[str, float]:
@@ -183,8 +190,9 @@ def test_a_bad_picture_breaks_no_other_row(bench: Bench) -> None:
 
 
 def test_one_category_only_is_accepted_with_a_warning(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
-    bench.raw("creatives", creatives(picture(1), picture(2), categories=1))
+    bench.raw("creatives", creatives(picture(1), picture(2), categories=1), warnings=["left out as no data: a.pdf"])
     bench.run()
+    assert bench.summary("creatives")["warnings"][0] == "left out as no data: a.pdf"
     assert caplog.messages == [f"creatives: {warning}" for warning in bench.summary("creatives")["warnings"]]
     assert "one category only (c0): no model can tell categories apart" in bench.summary("creatives")["warnings"]
 

@@ -193,7 +193,7 @@ class Quality:
             )
         if self.recategorised:
             examples = ", ".join(self.recategorised_ids)
-            notes.append(f"{self.recategorised} pictures repeat one of another category, such as {examples}")
+            notes.append(f"pictures that repeat one of another category: {self.recategorised}, such as {examples}")
         if self.first is not None and len(self.splits) < 2:
             notes.append(
                 f"every row is in {next(iter(self.splits))}: prepare.{self.table}.holdout_start cuts nothing of "

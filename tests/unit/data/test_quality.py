@@ -125,7 +125,7 @@ def test_warnings_of_the_source_and_of_pictures_in_two_categories_are_shown() ->
     assert quality.warnings() == ["left out as no data: README.md"]
     for ids in (["a", "b"], ["c", "d"]):
         quality.add_recategorised(pd.Series(ids))
-    assert quality.warnings()[1:] == ["4 pictures repeat one of another category, such as a, b, c"]
+    assert quality.warnings()[1:] == ["pictures that repeat one of another category: 4, such as a, b, c"]
 
 
 def test_categories_that_are_splits_are_a_warning() -> None:

@@ -84,7 +84,10 @@ def measure_copywriter(subject: Subject) -> Evaluation:
     from adloom.onnx_models.runtime import Copywriter
 
     model, params = subject.model, subject.params
-    write, words = Copywriter(model, params.threads), tokenizer.from_json((model / "tokenizer.json").read_text())
+    write, words = (
+        Copywriter(model, params.threads),
+        tokenizer.from_json((model / "tokenizer.json").read_text(encoding="utf-8")),
+    )
     rows = parquet.read(subject.table)
     rows = rows[rows["split"].isin(["train", "test"])]
     return evaluation.evaluate(write, words, rows, read_card(model)["categories"], params, _history(model))

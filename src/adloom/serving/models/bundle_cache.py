@@ -77,7 +77,7 @@ class BundleCache:
             return
         path = self._champion_file(key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", delete=False) as file:
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=".", delete=False) as file:
             json.dump({"version": champion.version, "digest": champion.digest}, file)
         Path(file.name).replace(path)
 

@@ -65,7 +65,9 @@ def main() -> None:
     cpu = math.ceil(len(MODELS) * (threads + 1) * seconds + START_TIMEOUT)
     resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu))  # ends the process when the service cannot
     with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")  # the kernel kills this process before the service
+        Path("/proc/self/oom_score_adj").write_text(
+            "1000", encoding="ascii"
+        )  # the kernel kills this process before the service
 
     def try_model(request: Mapping[str, str] | None) -> str:
         if request is None:

@@ -174,7 +174,7 @@ class Preparation:
         self.quality.duplicates += int(repeated.sum())
         if self.table == "creatives":
             same = self._duplicate_categories(contents[valid].astype("str") + " " + rows.loc[valid, "category"])
-            self.quality.add_recategorised(rows.loc[valid & repeated & ~same, "creative_id"])
+            self.quality.count_category_conflicts(rows.loc[valid & repeated & ~same, "creative_id"])
         self.quality.count_valid(rows[valid])
         self.quality.count_invalid(quarantine, rows.index[~valid].tolist())
         return rows[valid], quarantine

@@ -38,8 +38,8 @@ class Quality:
     source_warnings: tuple[str, ...] = ()  # about the files
     read: int = 0
     duplicates: int = 0  # valid rows that repeat an earlier row's content
-    recategorised: int = 0  # pictures that repeat one of another category
-    recategorised_ids: list[str] = field(default_factory=list)  # the first of them
+    category_conflicts: int = 0  # pictures that repeat one of another category
+    conflicting_ids: list[str] = field(default_factory=list)  # the first of them
     splits: Counter[str] = field(default_factory=Counter)
     categories: Counter[str] = field(default_factory=Counter)
     quarantined: Counter[str] = field(default_factory=Counter)  # by reason
@@ -73,10 +73,10 @@ class Quality:
             self.first = min(self.first or first, first)
             self.last = max(self.last or last, last)
 
-    def add_recategorised(self, ids: pd.Series) -> None:
+    def count_category_conflicts(self, ids: pd.Series) -> None:
         """Count pictures that repeat one of another category, and remember the first."""
-        self.recategorised += len(ids)
-        self.recategorised_ids = [*self.recategorised_ids, *ids][:MAX_EXAMPLES]
+        self.category_conflicts += len(ids)
+        self.conflicting_ids = [*self.conflicting_ids, *ids][:MAX_EXAMPLES]
 
     def count_times(self, timestamps: pd.Series) -> None:
         """Note the first and last time of all rows."""
@@ -191,9 +191,9 @@ class Quality:
             notes.append(
                 f"categories named {names}: if they are splits, set ingest.creatives.columns.category to $folder"
             )
-        if self.recategorised:
-            examples = ", ".join(self.recategorised_ids)
-            notes.append(f"pictures that repeat one of another category: {self.recategorised}, such as {examples}")
+        if self.category_conflicts:
+            examples = ", ".join(self.conflicting_ids)
+            notes.append(f"pictures that repeat one of another category: {self.category_conflicts}, such as {examples}")
         if self.first is not None and len(self.splits) < 2:
             notes.append(
                 f"every row is in {next(iter(self.splits))}: prepare.{self.table}.holdout_start cuts nothing of "

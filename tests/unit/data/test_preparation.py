@@ -222,8 +222,8 @@ def test_pictures_in_two_categories_are_counted_over_chunks() -> None:
     for number, (categories, images) in enumerate([("aab", (1, 1, 2)), ("bcc", (1, 1, 2))]):
         rows = creatives(*map(png, images))
         task(rows.assign(creative_id=[f"{number}-{row}" for row in range(3)], category=list(categories)))
-    assert task.quality.recategorised_ids == ["1-0", "1-1", "1-2"]
-    assert task.quality.recategorised == 3
+    assert task.quality.conflicting_ids == ["1-0", "1-1", "1-2"]
+    assert task.quality.category_conflicts == 3
 
 
 def test_attributes_of_creatives_are_kept_as_text() -> None:

@@ -121,10 +121,10 @@ def test_ids_of_the_erasure_list_without_rows_are_counted() -> None:
 
 def test_warnings_of_the_source_and_of_pictures_in_two_categories_are_shown() -> None:
     quality = Quality("creatives", ("left out as no data: README.md",), categories=Counter(hats=4, shoes=1))
-    quality.add_recategorised(pd.Series([], dtype="str"))
+    quality.count_category_conflicts(pd.Series([], dtype="str"))
     assert quality.warnings() == ["left out as no data: README.md"]
     for ids in (["a", "b"], ["c", "d"]):
-        quality.add_recategorised(pd.Series(ids))
+        quality.count_category_conflicts(pd.Series(ids))
     assert quality.warnings()[1:] == ["pictures that repeat one of another category: 4, such as a, b, c"]
 
 

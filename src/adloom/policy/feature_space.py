@@ -1,18 +1,18 @@
 """The features of a policy and their known values."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from adloom.arrays import Int64Array
 from adloom.policy.impressions import Impressions
 from adloom.policy.scorer import SEPARATOR
 
 MIN_SHARE = 0.002  # of impressions; rarer values count as unknown, which limits the size of a policy
-UNKNOWN = ""  # value of a feature with a missing column
 
 Feature = tuple[str, ...]  # columns of the context
 
@@ -37,30 +37,37 @@ class FeatureSpace:
         return [_value_indices(data, *pair) for pair in zip(self.features, self.values, strict=True)]
 
 
-def join_columns(context: Mapping[str, pd.Categorical], feature: Feature) -> tuple[Int64Array, list[str]]:
-    """Return a feature's values as indices (rows,) into distinct ones, UNKNOWN if a column is unknown."""
-    columns = [context[name] for name in feature if name in context]
-    if len(columns) < len(feature):
-        return np.zeros(len(next(iter(context.values()))), np.int64), [UNKNOWN]
-    code = columns[0].codes.astype(np.int64)
-    for column in columns[1:]:
+def _join_codes(data: Impressions, feature: Feature) -> Int64Array:
+    """Return a number per value of a feature (rows,), -1 if a column is unknown."""
+    code = np.zeros(len(data), np.int64)
+    for name in feature:
+        if name not in data.context:
+            return np.full(len(data), -1)
+        column = data.context[name]
         code = np.where((code < 0) | (column.codes < 0), -1, code * len(column.categories) + column.codes)
-    index, used = pd.factorize(code)
-    places = np.unravel_index(np.maximum(used, 0), [len(column.categories) for column in columns])
-    names = [column.categories[place] for column, place in zip(columns, places, strict=True)]
-    joined = np.array([SEPARATOR.join(parts) for parts in zip(*names, strict=True)], object)
-    joined[used < 0] = UNKNOWN
-    return index.astype(np.int64), joined.tolist()
+    return code
 
 
 def _frequent_values(data: Impressions, feature: Feature) -> tuple[str, ...]:
-    index, values = join_columns(data.context, feature)
+    index, used = pd.factorize(_join_codes(data, feature))
     counts = np.bincount(index, data.weight)
-    frequent = counts >= MIN_SHARE * data.weight.sum()
-    return tuple(sorted(values[i] for i in np.flatnonzero(frequent) if values[i] != UNKNOWN))
+    frequent = used[(counts >= MIN_SHARE * data.weight.sum()) & (used >= 0)]
+    columns = [data.context[name] for name in feature]
+    places = np.unravel_index(frequent, [len(column.categories) for column in columns])
+    names = [column.categories[place] for column, place in zip(columns, places, strict=True)]
+    return tuple(sorted(SEPARATOR.join(parts) for parts in zip(*names, strict=True)))
 
 
 def _value_indices(data: Impressions, feature: Feature, values: tuple[str, ...]) -> Int64Array:
-    index, distinct = join_columns(data.context, feature)
-    known = {value: i for i, value in enumerate(values, 1)}
-    return np.array([known.get(value, 0) for value in distinct], np.int64)[index]
+    code = _join_codes(data, feature)
+    if not values or not (code >= 0).any():
+        return np.zeros(len(data), np.int64)
+    known = np.zeros(len(values), np.int64)
+    split = [value.rsplit(SEPARATOR, len(feature) - 1) for value in values]
+    for name, parts in zip(feature, zip(*split, strict=True), strict=True):
+        categories = pa.array(data.context[name].categories)
+        place = pc.index_in(pa.array(parts, categories.type), categories).fill_null(-1).to_numpy()
+        known = np.where((known < 0) | (place < 0), -1, known * len(categories) + place)
+    order = np.argsort(known)
+    position = np.searchsorted(known[order], code).clip(max=len(values) - 1)
+    return np.where((code >= 0) & (known[order][position] == code), order[position] + 1, 0)

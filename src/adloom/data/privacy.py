@@ -30,7 +30,7 @@ def normalise_user_id(text: str) -> str:
     """
     visible = text if text.isascii() else unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
     text = visible.strip()
-    if text.endswith("0") and (number := _WHOLE_NUMBER.fullmatch(text)):
+    if text.endswith("0") and "." in text and (number := _WHOLE_NUMBER.fullmatch(text)):
         return number[1]
     if len(text) in _UUID_LENGTHS and _UUID.fullmatch(text):
         return text.replace("-", "").lower()

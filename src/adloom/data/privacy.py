@@ -17,8 +17,8 @@ CONSENT_VALUES = frozenset({"true", "1", "1.0", "yes", "y", "t"})
 
 _INVISIBLE = re.compile("[\\u00ad\\u200b-\\u200f\\u202a-\\u202e\\u2060-\\u2064\\u2066-\\u2069\\ufeff]")
 _WHOLE_NUMBER = re.compile(r"(-?[0-9]+)\.0+")
-_UUID_LENGTHS = (32, 36)  # without and with dashes
-_UUID = re.compile("[0-9a-f]{8}(-?)[0-9a-f]{4}\\1[0-9a-f]{4}\\1[0-9a-f]{4}\\1[0-9a-f]{12}", re.IGNORECASE)
+_UUID_LENGTHS = (32, 36, 38)  # plain, with dashes, and in braces
+_UUID = re.compile(r"\{?([0-9a-f]{8}(-?)[0-9a-f]{4}\2[0-9a-f]{4}\2[0-9a-f]{4}\2[0-9a-f]{12})\}?", re.IGNORECASE)
 
 
 def normalise_user_id(text: str) -> str:
@@ -32,8 +32,8 @@ def normalise_user_id(text: str) -> str:
     text = visible.strip()
     if text.endswith("0") and "." in text and (number := _WHOLE_NUMBER.fullmatch(text)):
         return number[1]
-    if len(text) in _UUID_LENGTHS and _UUID.fullmatch(text):
-        return text.replace("-", "").lower()
+    if len(text) in _UUID_LENGTHS and (uuid := _UUID.fullmatch(text)):
+        return uuid[1].replace("-", "").lower()
     return text
 
 

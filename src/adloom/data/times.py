@@ -37,7 +37,7 @@ def _parse(values: pa.Array, value_format: ValueFormat) -> pd.Series:
         return _read_epoch(values, value_format.epoch_unit)
     texts = values if is_text(values) else to_text(values)
     if timestamp_format is None:
-        return _read_iso(texts, value_format.timezone) if is_text(values) else _missing(len(values))
+        return _read_iso(texts, value_format.timezone)
     times = pd.to_datetime(
         texts.to_pandas(), format=timestamp_format, utc=_names_zone(timestamp_format), errors="coerce"
     )
@@ -46,10 +46,6 @@ def _parse(values: pa.Array, value_format: ValueFormat) -> pd.Series:
 
 def _names_zone(timestamp_format: str) -> bool:
     return "%z" in timestamp_format or "%Z" in timestamp_format
-
-
-def _missing(rows: int) -> pd.Series:
-    return pd.Series(pd.NaT, range(rows), "datetime64[us, UTC]")
 
 
 def _read_typed(values: pa.Array, timezone: str) -> pd.Series:

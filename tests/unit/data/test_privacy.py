@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from adloom.data import privacy
 
 KEY = b"Jefe"
+UUID = "550e8400-e29b-41d4-a716-446655440000"
 
 
 def test_a_pseudonym_is_hmac_sha256() -> None:
@@ -25,7 +26,7 @@ def test_a_pseudonym_is_hmac_sha256() -> None:
         (["-7.0"], "-7"),
         (["Jose\u0301", "Jos\xe9", "Jose\u200b\u0301"], "Jos\xe9"),
         (
-            ["550E8400-E29B-41D4-A716-446655440000", "550e8400e29b41d4a716446655440000"],
+            [UUID, UUID.upper(), UUID.replace("-", ""), f"{{{UUID}}}"],
             "550e8400e29b41d4a716446655440000",
         ),
         (["", " ", "\ufeff", "\u200b\xa0"], ""),

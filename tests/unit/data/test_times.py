@@ -116,6 +116,7 @@ def test_an_unbelievable_time_breaks_the_row_and_names_the_step(
 def test_a_column_of_another_type_holds_no_times() -> None:
     for values in (pa.array([1767312000]), pa.array([True]), pa.array([[1]])):
         assert parse(values, ValueFormat()) == [None]
+    assert parse(pa.array([20260102]), ValueFormat()) == ["2026-01-02T00:00:00+00:00"]
     assert parse(pa.array([20260102]), ValueFormat(timestamp_format="%Y%m%d")) == ["2026-01-02T00:00:00+00:00"]
 
 

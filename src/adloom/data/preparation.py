@@ -18,6 +18,7 @@ from adloom.data.picture_files import PictureError
 from adloom.data.pictures import PictureFormat, PictureHeader
 from adloom.data.quality import Quality
 from adloom.data.refunds import mark_refunds
+from adloom.data.spellings import SpellingCheck
 from adloom.data.totals import TotalCheck
 from adloom.data.user_ids import UserIdCheck
 from adloom.data.user_shares import UserSharesCheck
@@ -64,6 +65,7 @@ class Preparation:
     _user_ids: UserIdCheck = field(default_factory=UserIdCheck)
     _totals: TotalCheck = field(default_factory=TotalCheck)
     _shares: UserSharesCheck = field(default_factory=UserSharesCheck)
+    _spellings: SpellingCheck = field(default_factory=SpellingCheck)
 
     def __post_init__(self) -> None:
         self.quality = Quality(self.table, self.source.warnings)
@@ -74,7 +76,7 @@ class Preparation:
         self._erased = pd.Index(sorted(self.erased or ()), dtype="object")
         self._has_rows = np.zeros(len(self._erased), np.bool_)  # (erased,)
         self._formats = FormatCheck(self.table, self.source.value_format)
-        self.quality.checks.append(self._formats)
+        self.quality.checks += [self._formats, self._spellings]
         rates = self.params.currency_rates
         self.currencies = CurrencyConverter(self.table, self.params.currency, rates, self.quality.currencies)
 
@@ -94,6 +96,7 @@ class Preparation:
             rows, reasons = self._drop_users(rows, reasons)
         rows, reasons, contents = FINISH[self.table](self, rows, reasons)
         valid, quarantine = self._split_valid(raw, rows, self._mark_duplicates(rows, reasons), contents)
+        self._spellings.count(valid)
         if user_ids is not None:
             self._totals.count(valid, user_ids[valid.index])
             self._shares.count(valid)

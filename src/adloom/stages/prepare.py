@@ -136,6 +136,8 @@ def _build_preparation(
     from adloom.data.preparation import Preparation, SourceFacts
 
     raw_manifest = manifest.verify(raw)
+    if "value_format" not in raw_manifest.facts:
+        raise DataError(f"{raw}: written by another version of adloom; run `adloom ingest` again")
     private = raw_manifest.facts["private"] == "yes"
     key = _require_locked_key(table, lock, context) if private else privacy.PUBLISHED_KEY
     source = SourceFacts(

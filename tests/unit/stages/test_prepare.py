@@ -352,6 +352,14 @@ def test_skipped_tables_stay_skipped(bench: Bench) -> None:
         assert manifest.skip_reason(getattr(bench.outputs, table)) == f"no source: ingest.{table} is not given"
 
 
+def test_a_raw_table_of_another_version_is_refused(bench: Bench) -> None:
+    with manifest.draft(bench.inputs.raw_copy, "ingest", ConfigModel(), {}) as draft:
+        parquet.write(RAW["copy"], draft.path, RAW_TABLE)
+        draft.facts = {"source": "shop", "licence": "own", "private": "no"}
+    with pytest.raises(DataError, match="copy: written by another version of adloom; run `adloom ingest` again"):
+        bench.run()
+
+
 def test_a_raw_table_that_was_changed_is_refused(bench: Bench) -> None:
     bench.raw("copy", RAW["copy"])
     (bench.inputs.raw_copy / f"{RAW_TABLE}-00000.parquet").write_bytes(b"x")

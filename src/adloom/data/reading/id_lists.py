@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from adloom.data.privacy import normalise_user_id
@@ -26,7 +27,7 @@ def read_ids(path: Path) -> frozenset[str]:
     if not path.is_file():
         raise DataError(f"{path}: a folder; expected a text file with one user id per line")
     records = _split_columns([line for line in _decode(path).splitlines() if line.strip()])
-    header = [ID_HEADER.fullmatch(name.strip()) is not None for name in records[0]] if records else []
+    header = _find_headers(records[0]) if records else []
     column = header.index(True) if any(header) else 0
     ids = [record[column] for record in records[any(header) :] if len(record) > column]
     return frozenset(map(normalise_user_id, records[0] if len(records) == 1 else ids)) - {""}
@@ -45,7 +46,19 @@ def _decode(path: Path) -> str:
     return text
 
 
+def _find_headers(names: Sequence[str]) -> list[bool]:
+    return [ID_HEADER.fullmatch(name.strip()) is not None for name in names]
+
+
 def _split_columns(lines: list[str]) -> list[list[str]]:
-    """Split lines by the separator that every line has equally often, if any, and remove quotes."""
-    separator = next((s for s in SEPARATORS if len({line.count(s) for line in lines}) == 1 and s in lines[0]), "\x1f")
+    """Split lines by the separator that a header or every line has, if any, and remove quotes."""
+    for separator in SEPARATORS:
+        if lines and separator in lines[0]:
+            records = _split(lines, separator)
+            if any(_find_headers(records[0])) or len({len(record) for record in records}) == 1:
+                return records
+    return _split(lines, "\x1f")
+
+
+def _split(lines: list[str], separator: str) -> list[list[str]]:
     return [next(csv.reader([line], delimiter=separator)) for line in lines]

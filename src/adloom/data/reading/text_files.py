@@ -28,6 +28,7 @@ BYTE_ORDER_MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 COMMON_ENCODINGS = ("cp1252", "cp1250", "cp1251", "cp932", "gb18030", "euc_kr", "big5", "euc_jp", "mac_roman", "cp850")
+HALF_WIDTH = frozenset(map(chr, range(0xFF61, 0xFFA0)))  # katakana, which two bytes of Chinese text seem to be
 OTHER_FORMATS = {
     b"PAR1": "a Parquet file; set `format: parquet`",
     b"\xd0\xcf\x11\xe0": "an old or protected Excel workbook; save it as .xlsx without a password",
@@ -186,8 +187,9 @@ def _suggest_encoding(stream: TextIO, line: str) -> str:
 
 
 def _count_oddities(text: str) -> int:
-    """Count symbols, and capitals after small letters, outside ASCII."""
+    """Count symbols, half-width katakana, and capitals after small letters, outside ASCII."""
     return sum(
-        not letter.isascii() and (not letter.isalpha() or (letter.isupper() and before.islower()))
+        not letter.isascii()
+        and (not letter.isalpha() or letter in HALF_WIDTH or (letter.isupper() and before.islower()))
         for before, letter in itertools.pairwise(" " + text)
     )

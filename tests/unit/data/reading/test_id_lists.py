@@ -39,6 +39,8 @@ def test_a_compressed_list_is_read(tmp_path: Path) -> None:
         "date;user_id\n2026-01-01;42\n2026-01-02;43\n",
         '"42"\t"x"\n"43"\t"y"\n',
         "42,\n43,\n",
+        '"42","asked, twice"\n"43","left"\n',
+        "user_id,reason\n42,asked, twice\n43,left\n",
         "42, 43",
         "42\u200b\n\ufeff43\n",
     ],

@@ -62,6 +62,7 @@ def test_a_stated_encoding_is_used(tmp_path: Path, encoding: str) -> None:
         ("caf\u00e9", "cp1252", "line 2 is not utf-8; `encoding: cp1252` would read 'caf\u00e9'"),
         ("zapatos de ni\u00f1o", "latin-1", "`encoding: cp1252` would read 'zapatos de ni\u00f1o'"),
         ("\u017b\u00f3\u0142te buty, \u017ad\u017ab\u0142o na lato", "cp1250", "`encoding: cp1250`"),
+        ("\u9648\u9759", "gbk", "`encoding: gb18030` would read '\u9648\u9759'"),
         ("\u6771\u4eac\u306e\u5e97", "shift_jis", "`encoding: cp932` would read '\u6771\u4eac\u306e\u5e97'"),
         (
             "\u041b\u0435\u0442\u043d\u044f\u044f \u0440\u0430\u0441\u043f\u0440\u043e\u0434\u0430\u0436\u0430",

@@ -148,7 +148,8 @@ def test_files_that_go_to_s3_from_here_are_tried(served: MlflowServer, direct: s
 def test_files_in_s3_whose_key_is_missing_here_are_told(served: MlflowServer, direct: str, check: Check) -> None:
     (_, told) = check(served.uri, direct, AWS_SECRET_ACCESS_KEY=SENTINEL)
     assert told.name == "mlflow-files"
-    assert told.next_step.startswith("check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; or set MLFLOW_S3_ENDPOINT_URL")
+    assert told.next_step.startswith("check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    assert "or set MLFLOW_S3_ENDPOINT_URL" in told.next_step
     assert SENTINEL not in str(told)
 
 

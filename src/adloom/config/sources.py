@@ -28,7 +28,8 @@ class Source(ValueFormat):
     """The source of one table and its column names."""
 
     uri: str = Field(
-        description="A path, s3://bucket/prefix, or a name of the built-in catalogue (a path of that name needs ./)."
+        min_length=1,
+        description="A path, s3://bucket/prefix, or a name of the built-in catalogue (a path of that name needs ./).",
     )
     format: Literal["idx", "folder", "csv", "parquet", "jsonl", "xlsx"] | None = Field(
         None, description="File format; catalogue entries have their own."

@@ -37,7 +37,7 @@ class FormatCheck:
 
     def _look_at_numbers(self, name: str, raw: pd.DataFrame) -> None:
         stated = self.value_format.decimal is not None or self.value_format.thousands is not None
-        if not stated and name not in self._decimals:
+        if not stated:
             self._look_for_groups(name, NUMBER.clean(raw[name], self.value_format))
         if len(self.value_format.currency_symbols) > 1 and "currency" not in raw:
             values = NUMBER.clean(raw[name], self.value_format)
@@ -67,8 +67,14 @@ class FormatCheck:
                 )
 
     def warnings(self) -> list[str]:
-        """Return which times exist twice."""
-        return [
+        """Return which numbers may have two meanings, and which times exist twice."""
+        mixed = [
+            f"{name}: the point may separate thousands in some rows, such as {example}, but separates decimals in "
+            f"others; write all in one way, or set ingest.{self.table}.decimal"
+            for name, example in self._groups.items()
+            if name in self._decimals
+        ]
+        return mixed + [
             f"{name}: {count} local times exist twice, because clocks in {self.value_format.timezone} were set back; "
             "the first is taken"
             for name, count in self._ambiguous_times.items()

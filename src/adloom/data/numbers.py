@@ -116,6 +116,8 @@ def explain_numbers(texts: pa.Array, value_format: ValueFormat) -> list[str]:
 
 
 def _explain_number(text: str, value_format: ValueFormat) -> str:
+    if text.startswith("#"):
+        return "an error of a spreadsheet; correct the cell"
     if not re.search("[0-9]", text):
         return ""
     if "%" in text:

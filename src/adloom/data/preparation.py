@@ -92,6 +92,8 @@ class Preparation:
         if CONTRACTS[self.table].has_users:
             user_ids = rows["user_id"]
             self._user_ids.count(user_ids)
+            if "user_id" in raw:
+                self._user_ids.count_inexact(raw["user_id"])
             rows, reasons = self._drop_invalid_totals(raw, *self._pseudonymise(rows, reasons))
             rows, reasons = self._drop_users(rows, reasons)
         rows, reasons, contents = FINISH[self.table](self, rows, reasons)

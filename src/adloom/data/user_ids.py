@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field
 
 import pandas as pd
+import pyarrow as pa
 
 SHORTENED = r"[+-]?[0-9]([.,][0-9]+[eE][+-]?|[eE]\+)[0-9]+"  # 1.23457E+11
 SPREADSHEET_DIGITS = 15  # spreadsheets replace further digits by zeros
+EXACT = {pa.float32(): 2**24, pa.float64(): 2**53}  # largest whole number below which a type holds all
 MIN_LONG_IDS = 10  # fewer may end in zeros by chance
 
 
@@ -18,6 +20,7 @@ class UserIdCheck:
     rounded: int = 0  # of these, with zeros after the digits that it keeps
     longest_padded: int = field(default=0, init=False)  # digits of an id with leading zeros
     shortest_plain: int | None = field(default=None, init=False)  # digits of an id without
+    inexact: int = field(default=0, init=False)  # floating-point numbers of more digits than they hold
 
     def count(self, ids: pd.Series) -> None:
         """Count the ids of some rows, before they become pseudonyms."""
@@ -32,6 +35,11 @@ class UserIdCheck:
             shortest = int(digits[~is_padded].min())
             self.shortest_plain = min(self.shortest_plain or shortest, shortest)
 
+    def count_inexact(self, raw: pd.Series) -> None:
+        """Count the ids that a column of floating-point numbers may have rounded."""
+        if isinstance(raw.dtype, pd.ArrowDtype) and (limit := EXACT.get(raw.dtype.pyarrow_dtype)):
+            self.inexact += int((raw.abs() > limit).fillna(False).sum())
+
     def warnings(self) -> list[str]:
         """Return what is wrong with the ids."""
         notes = []
@@ -39,6 +47,11 @@ class UserIdCheck:
             notes.append(
                 f"user_id: a spreadsheet shortened ids to numbers such as 1.23457E+11 (rows: {self.shortened}); "
                 "several users may share one; export the ids as text"
+            )
+        if self.inexact:
+            notes.append(
+                f"user_id: a column of floating-point numbers rounds long ids (rows: {self.inexact}); several users "
+                "may share one; export the ids as whole numbers or text"
             )
         if self.long >= MIN_LONG_IDS and self.rounded == self.long:
             notes.append(

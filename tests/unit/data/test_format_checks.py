@@ -48,6 +48,13 @@ def test_a_decimal_sign_beyond_doubt_is_read(values: list[str]) -> None:
     check(ValueFormat(), priced(*values)).require_clear()
 
 
+def test_files_that_write_numbers_in_two_ways_are_warned_of() -> None:
+    for chunks in ((["1.234", "2.345"], ["1234.56"]), (["1234.56"], ["1.234", "2.345"])):
+        (warning,) = check(ValueFormat(), *(priced(*values) for values in chunks)).warnings()
+        assert warning.startswith("value: the point may separate thousands in some rows, such as 1.234, but")
+    assert check(ValueFormat(decimal="."), priced("1.234"), priced("1234.56")).warnings() == []
+
+
 def test_a_stated_sign_or_a_typed_number_is_read() -> None:
     for value_format in (ValueFormat(decimal="."), ValueFormat(thousands="."), ValueFormat(thousands=",")):
         check(value_format, priced("1.234")).require_clear()

@@ -92,6 +92,7 @@ def test_another_notation_is_no_number(text: str, value_format: ValueFormat) -> 
         ("12 %", "write 12% as 0.12"),
         ("many", ""),
         ("1_000", ""),
+        ("#DIV/0!", "an error of a spreadsheet; correct the cell"),
     ],
 )
 def test_the_next_step_names_the_key(text: str, step: str) -> None:

@@ -1,6 +1,7 @@
 """Ids that a spreadsheet has changed, or that are numbers in two ways, are worth a warning; others are not."""
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from adloom.data.user_ids import UserIdCheck
@@ -37,3 +38,13 @@ def test_long_ids_that_all_end_in_zeros_were_rounded() -> None:
     assert len(warnings(*[f"{number}0000" for number in ids])) == 1
     assert warnings(*[f"{number}0000" for number in ids], ids[0] + "0001") == []
     assert warnings(*[f"{number}0000" for number in ids[:3]]) == []
+
+
+@pytest.mark.parametrize(("kind", "largest"), [(pa.float64(), 2.0**53), (pa.float32(), 2.0**24)])
+def test_numbers_that_their_column_rounds_are_counted(kind: pa.DataType, largest: float) -> None:
+    check = UserIdCheck()
+    check.count_inexact(pd.Series([largest, 42.0, None], dtype=pd.ArrowDtype(kind)))
+    check.count_inexact(pd.Series([2**60], dtype=pd.ArrowDtype(pa.int64())))
+    assert check.warnings() == []
+    check.count_inexact(pd.Series([largest * 2], dtype=pd.ArrowDtype(kind)))
+    assert ["rounds long ids (rows: 1)" in text for text in check.warnings()] == [True]

@@ -106,6 +106,8 @@ class FolderObjectStore(ObjectStore):
 
 
 def _describe_missing(uri: str) -> str:
+    if "://" in uri:
+        return f"{uri}: no such file or folder; expected a path, or s3://bucket/prefix in small letters"
     return f"{uri}: no such file or folder" + ("" if Path(uri).is_absolute() else f" in {Path.cwd()}")
 
 

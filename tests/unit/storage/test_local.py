@@ -54,6 +54,8 @@ def test_an_empty_or_missing_folder_is_an_error(tmp_path: Path) -> None:
     for call in (lambda: FolderStore().list("gone"), lambda: FolderStore().fetch("gone", tmp_path)):
         with pytest.raises(DataError, match="gone: no such file or folder"):
             call()
+    with pytest.raises(DataError, match="S3://b/a: no such file or folder; expected a path, or s3://bucket/prefix"):
+        FolderStore().list("S3://b/a")
 
 
 def test_a_pushed_folder_replaces_the_old_one(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import datetime
 import itertools
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -37,7 +38,8 @@ def build_chunks(records: Iterator[Record], path: Path, source: Source, separato
 
 def _read_header(first: Sequence[Record], path: Path, source: Source, separator: str) -> list[str]:
     """Return the column names; an unnamed column has "". Raises DataError where they are no header."""
-    names = _clean_names(first[0][1])
+    spellings = {_simplify_name(name): name for name in source.columns.values()}
+    names = [spellings.get(_simplify_name(name), name) for name in _clean_names(first[0][1])]
     wanted = CONTRACT_NAMES | set(source.columns.values())
     if names and not wanted & set(names):
         _reject_other_separator(names, first, path, separator)
@@ -48,6 +50,11 @@ def _read_header(first: Sequence[Record], path: Path, source: Source, separator:
     if repeated:
         raise DataError(f"{path}: column {', '.join(repeated)} stands twice; rename one of them")
     return names
+
+
+def _simplify_name(name: str) -> str:
+    """Return a name without differences that nobody sees: of Unicode forms and of blanks."""
+    return " ".join(unicodedata.normalize("NFC", name).split())
 
 
 def _clean_names(fields: Sequence[Any]) -> list[str]:

@@ -25,6 +25,12 @@ def test_lines_above_the_header_are_named_and_skipped(tmp_path: Path) -> None:
     assert rows.iloc[0].to_dict() == {"user_id": "A", "timestamp": "2026-01-05", "event": "purchase", "value": "1.00"}
 
 
+@pytest.mark.parametrize("header", ["Cafe\u0301 id", "Caf\u00e9\u00a0id", "Caf\u00e9  id"])
+def test_a_name_is_found_in_every_unicode_form_and_with_every_blank(tmp_path: Path, header: str) -> None:
+    source = COPY.model_copy(update={"columns": {"text": "Caf\u00e9 id"}})
+    assert read(written(tmp_path, "lines.csv", f"{header}\nhello\n"), source, "copy")["text"].tolist() == ["hello"]
+
+
 def test_lines_above_a_header_of_other_names_are_found_by_their_width(tmp_path: Path) -> None:
     path = written(tmp_path, "report.csv", REPORT.replace("Campaign,Day,Cost", "Kampagne,Tag,Kosten"))
     assert "line 4 looks like the header (Kampagne, Tag, Kosten); set `skip_rows: 3`" in message(path, COPY, "copy")

@@ -16,6 +16,7 @@ from adloom.data.splits import HASH_SPLITS
 
 MIN_CATEGORIES = 2  # a model cannot learn from fewer
 SPLIT_NAMES = frozenset({"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval"})
+MAX_REPEATED = 0.2  # share of events that may equal an earlier one, as two equal items of a basket do
 MAX_EXAMPLES = 3  # rows that a message names
 EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
 MAX_VALUE_LENGTH = 80  # characters of an example's value: of a path the last
@@ -190,6 +191,10 @@ class Quality:
             names = ", ".join(sorted(self.categories))
             notes.append(
                 f"categories named {names}: if they are splits, set ingest.creatives.columns.category to $folder"
+            )
+        if self.table == "events" and self.duplicates > self.kept * MAX_REPEATED:
+            notes.append(
+                f"rows that repeat an earlier one: {self.duplicates} of {self.kept}; was a part exported twice?"
             )
         if self.category_conflicts:
             examples = ", ".join(self.conflicting_ids)

@@ -93,6 +93,16 @@ def test_one_category_only_and_a_cut_that_cuts_nothing_are_worth_a_warning() -> 
     ]
 
 
+@pytest.mark.parametrize(("duplicates", "warned"), [(2, False), (3, True)])
+def test_events_that_were_exported_twice_are_worth_a_warning(duplicates: int, warned: bool) -> None:
+    events = Quality("events", duplicates=duplicates)
+    events.count_valid(
+        valid_rows(*["calibration"] * 9, "holdout").assign(timestamp=pd.Timestamp("2026-01-01", tz="UTC"))
+    )
+    note = f"rows that repeat an earlier one: {duplicates} of 10; was a part exported twice?"
+    assert (note in events.warnings()) == warned
+
+
 def test_a_split_without_rows_is_worth_a_warning() -> None:
     copy = Quality("copy")
     copy.count_valid(valid_rows("train", "train"))

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 class ConfigModel(BaseModel):
     """A frozen, strict block of params.yaml."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     def to_json(self) -> str:
         """Return canonical JSON of the values that differ from the defaults."""

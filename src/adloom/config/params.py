@@ -70,7 +70,7 @@ class Training(ConfigModel):
     """Settings of every training stage."""
 
     enabled: bool = Field(True, description="False writes a skipped artifact instead.")
-    seed: int = Field(7, ge=0, description="All randomness is a function of (seed, epoch, step).")
+    seed: int = Field(7, ge=0, lt=2**32, description="All randomness is a function of (seed, epoch, step).")
     epochs: int = Field(gt=0, description="Epochs; a checkpoint is written after each.")
     steps_per_epoch: int = Field(gt=0, description="Optimizer steps in an epoch (of the generator, in a GAN).")
     batch_size: int = Field(gt=0, description="Rows per batch, divided evenly among all processes.")
@@ -138,7 +138,7 @@ class Segment(ConfigModel):
     """Audience segments."""
 
     enabled: bool = Field(True, description="False writes a skipped artifact instead.")
-    seed: int = Field(7, ge=0, description="Seed of sampling and initialisation.")
+    seed: int = Field(7, ge=0, lt=2**32, description="Seed of sampling and initialisation.")
     algorithms: list[Literal["kmeans", "agglomerative", "dbscan"]] = Field(
         ["kmeans", "agglomerative", "dbscan"], min_length=1, description="Algorithms that compete."
     )
@@ -159,7 +159,9 @@ class TrainPolicy(ConfigModel):
     """The policy that chooses creatives."""
 
     enabled: bool = Field(True, description="False writes a skipped artifact instead.")
-    seed: int = Field(7, ge=0, description="Seed of the folds of the click model behind doubly robust estimates.")
+    seed: int = Field(
+        7, ge=0, lt=2**32, description="Seed of the folds of the click model behind doubly robust estimates."
+    )
     maturity_hours: float = Field(
         24,
         gt=0,
@@ -189,7 +191,7 @@ class TrainPolicy(ConfigModel):
 class Evaluate(ConfigModel):
     """How models are measured; intervals are 95 %."""
 
-    seed: int = Field(7, ge=0, description="Seed of sampling and of the bootstrap.")
+    seed: int = Field(7, ge=0, lt=2**32, description="Seed of sampling and of the bootstrap.")
     threads: int = Field(2, gt=0, description="CPU threads of ONNX Runtime; the result's bytes may depend on it.")
     bootstraps: int = Field(500, ge=20, description="Bootstrap draws per interval.")
     gan_samples: int = Field(5000, ge=100, description="Pictures generated to evaluate the GAN.")

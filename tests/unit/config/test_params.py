@@ -24,11 +24,15 @@ def test_shipped_params_load() -> None:
             {"train_gan": {"nodes": 3, "devices": 2}},
             "train_gan: batch_size 64 cannot be divided evenly among 6 processes",
         ),
+        ({"train_gan": {"seed": 2**32}}, "train_gan.seed: Input should be less than 4294967296"),
+        ({"train_gan": {"learning_rate": float("inf")}}, "train_gan.learning_rate: Input should be a finite number"),
         ({"segment": {"enabled": "on"}}, "segment.enabled: expected true or false, got 'on'"),
         ({"segment": {"min_segment_size": 10}}, "smallest_segment must not be above segment.min_segment_size"),
     ],
 )
-def test_rules_across_fields(raw: dict[str, Any], tmp_path: Path, change: dict[str, Any], message: str) -> None:
+def test_values_that_no_stage_can_take_are_refused(
+    raw: dict[str, Any], tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
     for block, values in change.items():
         raw[block].update(values)
     assert message in load_error(raw, tmp_path)

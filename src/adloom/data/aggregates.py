@@ -8,11 +8,12 @@ import pyarrow as pa
 
 from adloom.config.value_formats import ValueFormat
 from adloom.data.contracts import PARSE_ERROR, PLACE
-from adloom.data.values import COUNT
+from adloom.data.values import COUNT, NUMBER
 from adloom.errors import ConfigError, DataError
 
 COUNTS = IMPRESSIONS, CLICKS = ("impressions", "clicks")
 OUTCOMES = ("conversions", "value")  # sums of a line, kept in its first row
+RATE = f"{COUNT.unreadable}; a rate?"
 REPLACED = ("clicked", "weight")  # columns that the counts determine
 
 
@@ -65,12 +66,21 @@ def _parse_counts(lines: pd.DataFrame, value_format: ValueFormat) -> tuple[pd.Da
     counts = {}
     for name in COUNTS:
         parsed, unreadable = COUNT.parse_column(lines[name], value_format)
+        unreadable = unreadable.mask(_are_rates(lines[name], unreadable, value_format), RATE)
         unreadable = unreadable.mask((unreadable == "") & parsed.isna(), "missing")
         unreadable = unreadable.mask((parsed < 0).fillna(False), "negative")
         reasons = reasons.mask((reasons == "") & (unreadable != ""), f"{name}: " + unreadable)
         counts[name] = parsed.fillna(0).astype(np.int64)
     more = counts[CLICKS] > counts[IMPRESSIONS]
     return pd.DataFrame(counts), reasons.mask((reasons == "") & more, f"{CLICKS}: more than {IMPRESSIONS}")
+
+
+def _are_rates(column: pd.Series, unreadable: pd.Series, value_format: ValueFormat) -> pd.Series:
+    """Return whether each count that cannot be read is a number with decimals or a percentage."""
+    if (unreadable == "").all():
+        return unreadable != ""
+    numbers = NUMBER.parse_column(column, value_format)[0]
+    return (unreadable == COUNT.unreadable) & numbers.notna() | unreadable.str.contains("%")
 
 
 def _name_lines(lines: pd.DataFrame) -> pd.DataFrame:

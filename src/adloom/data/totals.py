@@ -17,7 +17,10 @@ WORDS = (
     *("合计", "总计", "合計", "総計", "총계", "합계"),
 )
 TOTAL = rf"(?i)^[\s*]*(?:{'|'.join(WORDS)})[\s*.]*(?:[:(\x2d].*)?$"  # "Total: Campaigns" too
+VARIANTS = "variants?|variations?|versions?|creatives?|ads|groups"
+ALL = rf"(?i)^[\s*]*(?:overall|all(?: (?:{VARIANTS}))?|alle(?: varianten)?)[\s*]*$"  # variants only
 MIN_VALUES = 3  # of two values one may equal the other
+MAX_LINES = 100_000  # of counts that are compared; results of A/B tests have fewer
 
 
 @dataclass
@@ -29,13 +32,14 @@ class TotalCheck:
     values: int = 0
     sum: float = 0.0
     largest: float = 0.0
+    impressions: Counter[tuple[pd.Timestamp, str]] = field(default_factory=Counter)  # of aggregated rows
 
     def find_invalid(self, raw: pd.DataFrame, reasons: pd.Series) -> pd.Series:
         """Return whether each row is invalid and named like a total in any column of text, and count them."""
         found = pd.Series(False, reasons.index)
         if len(invalid := raw.loc[reasons.index[reasons != ""]]):
             for name in invalid.columns[[pd.api.types.is_string_dtype(kind) for kind in invalid.dtypes]]:
-                found[invalid.index[are_total_words(invalid[name])]] = True
+                found[invalid.index[are_total_words(invalid[name], str(name))]] = True
         self.dropped += int(found.sum())
         return found
 
@@ -44,11 +48,14 @@ class TotalCheck:
         for name in ID_COLUMNS:
             if name in rows:
                 texts = user_ids if name == "user_id" else rows[name]
-                self.names.update(f"{name} {text}" for text in texts[are_total_words(texts)])
+                self.names.update(f"{name} {text}" for text in texts[are_total_words(texts, name)])
         if "value" in rows and (values := rows["value"].dropna().to_numpy(np.float64)).size:
             self.values += int((values > 0).sum())
             self.sum += float(values.sum())
             self.largest = max(self.largest, float(values.max()))
+        if "weight" in rows and len(self.impressions) <= MAX_LINES:
+            weights = rows.dropna(subset="weight").groupby(["timestamp", "creative_id"])["weight"].sum()
+            self.impressions.update(dict(weights.items()))
 
     def warnings(self) -> list[str]:
         """Return which rows look like totals."""
@@ -57,10 +64,24 @@ class TotalCheck:
             notes.append(f"{name} looks like a total (rows: {count}); remove it from the source if it is one")
         if self.values >= MIN_VALUES and np.isclose(2 * self.largest, self.sum, rtol=1e-9, atol=0):
             notes.append(f"value {self.largest:g} is the sum of all others; remove its row if it is a total")
-        return notes
+        return notes + [
+            f"creative_id {name}: its impressions are the sum of all others at the same time; remove its rows if they "
+            "are totals"
+            for name in self._find_sums()
+        ]
+
+    def _find_sums(self) -> list[str]:
+        """Return the creatives with as many impressions as all others together, whenever they have any."""
+        if not self.impressions or len(self.impressions) > MAX_LINES:
+            return []
+        lines = pd.Series(self.impressions).unstack()  # (time, creative)
+        lines = lines[lines.notna().sum(axis=1) >= MIN_VALUES]
+        sums = (2 * lines).eq(lines.sum(axis=1), axis=0).sum()
+        return [*sums.index[(sums > 0) & (sums == lines.count())]]
 
 
-def are_total_words(column: pd.Series) -> BoolArray:
-    """Return whether each text begins with a word for a total, alone or before a colon, bracket or dash."""
-    matches = pc.match_substring_regex(pyarrow.array(column, pyarrow.string()), TOTAL)
+def are_total_words(column: pd.Series, name: str) -> BoolArray:
+    """Return whether each text is a word for a total, or begins with one before a colon, bracket or dash."""
+    texts = pyarrow.array(column, pyarrow.string())
+    matches = pc.match_substring_regex(texts, f"{TOTAL}|{ALL}" if name == "creative_id" else TOTAL)
     return np.asarray(pc.fill_null(matches, False), np.bool_)

@@ -33,7 +33,13 @@ WORDS = [
 @pytest.mark.parametrize("word", WORDS)
 def test_words_for_totals_are_known(word: str) -> None:
     others = ["Anna Total", "Totality", "sum41", "total wine", None]
-    assert are_total_words(pd.Series([word, *others], dtype="str")).tolist() == [True, *[False] * 5]
+    assert are_total_words(pd.Series([word, *others], dtype="str"), "user_id").tolist() == [True, *[False] * 5]
+
+
+def test_all_is_a_total_of_creatives_alone() -> None:
+    words = pd.Series(["all", "All variants", "OVERALL", "Alle", "total", "all-in", "overalls", "all day"], dtype="str")
+    assert are_total_words(words, "creative_id").tolist() == [True] * 5 + [False] * 3
+    assert are_total_words(words, "placement").tolist() == [False] * 4 + [True] + [False] * 3
 
 
 def test_a_row_that_is_named_a_total_is_worth_a_warning() -> None:
@@ -65,3 +71,25 @@ def test_creatives_and_placements_are_no_totals_either() -> None:
     rows = pd.DataFrame({"creative_id": ["c", "Total"], "placement": ["home", "Summe"]}, dtype="str")
     check.count(rows, pd.Series([None, None], dtype="str"))
     assert [text.partition(" looks")[0] for text in check.warnings()] == ["creative_id Total", "placement Summe"]
+
+
+def impressions_warnings(*lines: tuple[str, str, int]) -> list[str]:
+    rows = pd.DataFrame(lines, columns=["timestamp", "creative_id", "weight"]).astype({"weight": "Int64"})
+    check = TotalCheck()
+    for number in range(len(rows)):  # each row in a chunk of its own
+        check.count(rows[number : number + 1], pd.Series([None] * len(rows), dtype="str"))
+    return check.warnings()
+
+
+DAYS = (("1", "a", 30), ("1", "a", 70), ("1", "b", 50), ("1", "x", 150), ("2", "a", 10), ("2", "b", 5))
+
+
+def test_impressions_that_are_the_sum_of_their_day_are_worth_a_warning() -> None:
+    found = "creative_id x: its impressions are the sum of all others at the same time; remove its rows if they are"
+    assert impressions_warnings(*DAYS, ("2", "x", 15)) == [f"{found} totals"]
+    assert impressions_warnings(*DAYS) == [f"{found} totals"]
+
+
+def test_a_sum_on_some_days_alone_is_none() -> None:
+    assert impressions_warnings(*DAYS, ("2", "x", 16)) == []
+    assert impressions_warnings(("1", "a", 5), ("1", "b", 5)) == []

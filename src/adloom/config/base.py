@@ -3,9 +3,10 @@
 import difflib
 import hashlib
 import json
+import re
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 
 class ConfigModel(BaseModel):
@@ -20,6 +21,17 @@ class ConfigModel(BaseModel):
     def digest(self) -> str:
         """Return the sha256 of the block's JSON."""
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+def require_match(pattern: str, expected: str) -> AfterValidator:
+    """Return a validator of texts that match a whole pattern; its error names what is expected in words."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"expected {expected}")
+        return text
+
+    return AfterValidator(check)
 
 
 def describe_errors(error: ValidationError, root: type[BaseModel]) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
-from adloom.config.base import ConfigModel, describe_errors
+from adloom.config.base import ConfigModel, describe_errors, require_match
 from adloom.config.gate import Gate
 from adloom.config.resources import COMPONENTS, Pipeline
 from adloom.config.sources import Ingest, Source
@@ -16,6 +16,9 @@ from adloom.errors import ConfigError
 TABLES = ("creatives", "copy", "events", "impressions")
 AnyBlock = TypeVar("AnyBlock", bound=ConfigModel)
 Share = Annotated[float, Field(ge=0, le=1)]
+Project = Annotated[
+    str, require_match("[a-z][a-z0-9-]{0,39}", "at most 40 lower-case letters, digits and hyphens, such as my-shop")
+]
 Currency = Annotated[str, StringConstraints(min_length=1, to_upper=True)]
 
 
@@ -219,9 +222,7 @@ class Score(ConfigModel):
 class Params(ConfigModel):
     """All of params.yaml."""
 
-    project: str = Field(
-        pattern=r"^[a-z][a-z0-9-]{0,39}$", description="Slug that prefixes experiments, registered models and S3 keys."
-    )
+    project: Project = Field(description="Slug that prefixes experiments, registered models and S3 keys.")
     ingest: Ingest
     prepare: Prepare
     train_gan: TrainGan

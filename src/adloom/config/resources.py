@@ -1,14 +1,16 @@
 """Kubernetes resources of each stage: the block `pipeline` of params.yaml."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from adloom import __version__
-from adloom.config.base import ConfigModel
+from adloom.config.base import ConfigModel, require_match
 from adloom.config.models import MODELS
 
+Cpu = Annotated[str, require_match(r"\d+(\.\d+)?|\d+m", "a number of CPUs, such as 2 or 500m")]
+Memory = Annotated[str, require_match(r"\d+(\.\d+)?[KMGTP]i?", "a size, such as 2Gi")]
 COMPILED_FOLDER = Path("pipelines/compiled")  # of a project
 COMPONENTS = {  # steps that run in their own pod
     *("snapshot", "prepare", *(spec.stage for spec in MODELS.values())),
@@ -29,8 +31,8 @@ class Toleration(ConfigModel):
 class PodResources(ConfigModel):
     """Node resources that a stage's pod requests."""
 
-    cpu: str = Field("1", pattern=r"^\d+(\.\d+)?$|^\d+m$", description="CPUs: request and limit.")
-    memory: str = Field("2Gi", pattern=r"^\d+(\.\d+)?[KMGTP]i?$", description="Memory: request and limit.")
+    cpu: Cpu = Field("1", description="CPUs: request and limit.")
+    memory: Memory = Field("2Gi", description="Memory: request and limit.")
     gpu: int = Field(0, ge=0, description="Number of GPUs.")
     gpu_type: str = Field("nvidia.com/gpu", description="Name of the GPU resource.")
     node_selector: dict[str, str] = Field({}, description="Labels the node must have.")

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from adloom.config.base import ConfigModel
+from adloom.config.base import ConfigModel, require_match
 from adloom.config.value_formats import ValueFormat
 
 
@@ -14,6 +14,11 @@ def _to_integer(value: str | int | float | bool) -> str | int | float | bool:
 
 
 Constant = Annotated[str | int | float | bool, AfterValidator(_to_integer)]
+
+
+Separator = Annotated[
+    str, require_match(r'whitespace|[^"\r\n]', "one character, or 'whitespace'; a tab is \"\\t\" in double quotes")
+]
 
 
 def _require_text_encoding(name: str) -> str:
@@ -40,9 +45,8 @@ class Source(ValueFormat):
         "clicks of aggregated impressions: column in the source, or $file, $folder, $path of the row's file.",
     )
     constants: dict[str, Constant] = Field({}, description="Contract column: a constant value for every row.")
-    separator: str = Field(
+    separator: Separator = Field(
         ",",
-        pattern=r'^(whitespace|[^"\r\n])$',
         description="Field separator of a CSV file: one character, or 'whitespace' for runs of blanks.",
     )
     encoding: Annotated[str, AfterValidator(_require_text_encoding)] | None = Field(

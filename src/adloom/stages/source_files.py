@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from adloom.catalogue import entries
 from adloom.config.sources import Source
 from adloom.data.reading.data_files import TABULAR, DataFiles, is_picture, select_data_files
+from adloom.errors import DataError
 from adloom.storage.base import SourceFile, Store
 
 
@@ -20,7 +21,10 @@ class LocatedFiles:
 
 def locate_files(source: Source, table: str, store: Store) -> LocatedFiles:
     """List the data files of a source. Raises DataError if there are none."""
-    source, listed = entries.complete_source(source), store.list(source.uri)
+    try:
+        source, listed = entries.complete_source(source), store.list(source.uri)
+    except DataError as error:
+        raise DataError(f"ingest.{table}.uri: {error}") from None
     name = source.uri.rpartition("/")[2]
     if table == "creatives" and source.format in TABULAR and [file.path for file in listed] == [name]:
         source = source.model_copy(update={"uri": source.uri.removesuffix(name).rstrip("/") or "."})

@@ -86,7 +86,10 @@ def scan_files(uri: str, context: StageContext) -> SourceFiles:
 
 
 def _scan_erasure_list(uri: str | None, context: StageContext) -> SourceFiles | None:
-    return scan_files(uri, context) if uri else None
+    try:
+        return scan_files(uri, context) if uri else None
+    except DataError as error:
+        raise DataError(f"prepare.erasure_list: {error}") from None
 
 
 def is_private(table: str, uri: str) -> bool:

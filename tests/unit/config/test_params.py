@@ -38,6 +38,13 @@ def test_values_that_no_stage_can_take_are_refused(
     assert message in load_error(raw, tmp_path)
 
 
+def test_a_project_is_named_like_an_example(raw: dict[str, Any], tmp_path: Path) -> None:
+    raw["project"] = "My Shop"
+    assert "project: expected at most 40 lower-case letters, digits and hyphens, such as my-shop, got 'My Shop'" in (
+        load_error(raw, tmp_path)
+    )
+
+
 def test_a_bare_date_is_refused_since_dvc_cannot_read_it(raw: dict[str, Any], tmp_path: Path) -> None:
     raw["prepare"]["events"]["end"] = date(1998, 7, 1)
     assert "prepare.events.end: put the date in quotes" in load_error(raw, tmp_path)

@@ -13,9 +13,11 @@ def test_whole_constants_are_integers_because_dvc_treats_them_as_equal() -> None
     assert [repr(value) for value in source.constants.values()] == ["1", "1.5", "True"]
 
 
-@pytest.mark.parametrize("separator", ["", ",,", "blanks", '"', "\r"])
+@pytest.mark.parametrize("separator", ["", ",,", "blanks", '"', "\r", r"\t", ";\n"])
 def test_a_separator_is_one_character_or_blanks(separator: str) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(
+        ValidationError, match="expected one character, or 'whitespace'; a tab is \"\\\\t\" in double quo"
+    ):
         Source(uri="a.csv", separator=separator)
 
 

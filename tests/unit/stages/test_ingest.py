@@ -189,7 +189,7 @@ def test_a_failed_ingest_leaves_the_last_artifact(tmp_path: Path, context: Stage
 def test_missing_files_and_empty_folders_are_named(tmp_path: Path, context: StageContext) -> None:
     (tmp_path / "empty").mkdir()
     for uri, reason in {"gone.csv": "no such file or folder", "empty": "an empty folder"}.items():
-        with pytest.raises(DataError, match=f"{uri}: {reason}"):
+        with pytest.raises(DataError, match=f"ingest.copy.uri: .*{uri}: {reason}"):
             run(tmp_path, context, copy={"uri": str(tmp_path / uri), **COPY})
 
 

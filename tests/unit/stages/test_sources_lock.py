@@ -151,6 +151,9 @@ def test_an_erasure_list_is_a_source_too(tmp_path: Path, lines: Path, context: S
     erasure = sources_lock.scan(loaded, context).erasure
     assert erasure is not None
     assert erasure.files[0].bytes == 4
+    (tmp_path / "erased.txt").unlink()
+    with pytest.raises(DataError, match=r"prepare.erasure_list: .*erased.txt: no such file or folder"):
+        sources_lock.scan(loaded, context)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Rows of totals, which reports of advertising tools have below the data."""
 
 from collections import Counter
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,7 +33,7 @@ class TotalCheck:
     values: int = 0
     sum: float = 0.0
     largest: float = 0.0
-    impressions: Counter[tuple[pd.Timestamp, str]] = field(default_factory=Counter)  # of aggregated rows
+    impressions: Counter[Hashable] = field(default_factory=Counter)  # of aggregated rows by time and creative
 
     def find_invalid(self, raw: pd.DataFrame, reasons: pd.Series) -> pd.Series:
         """Return whether each row is invalid and named like a total in any column of text, and count them."""

@@ -21,6 +21,10 @@ DAMAGED = "truncated or damaged compression; fetch it again"
 Chunks = Iterator[pd.DataFrame]
 
 
+class FileFormatError(DataError):
+    """A file is written in another way than the source's keys say."""
+
+
 @contextmanager
 def translate_errors(path: Path) -> Iterator[None]:
     """Raise DataError for a file that is damaged."""

@@ -15,7 +15,7 @@ import pyarrow as pa
 from adloom.config.sources import Source
 from adloom.config.value_formats import PLAIN_FORMAT, ValueFormat
 from adloom.data.contracts import CONTRACTS, PARSE_ERROR, PLACE
-from adloom.data.reading.files import BYTES_PER_CHUNK, ROWS_PER_CHUNK, Chunks
+from adloom.data.reading.files import BYTES_PER_CHUNK, ROWS_PER_CHUNK, Chunks, FileFormatError
 from adloom.errors import DataError
 
 Record = tuple[int, list[Any], str, int]  # number of the first line, fields, why it is broken (else ""), size
@@ -72,7 +72,7 @@ def _reject_other_separator(names: Sequence[str], first: Sequence[Record], path:
     for other in SEPARATORS.replace(separator, ""):
         if other in names[0] or sum(other in text for text in texts) * 2 > len(texts):
             key = f"separator: {json.dumps(other)}"
-            raise DataError(f"{path}: one column, {names[0]!r}, where {other!r} may separate more; set `{key}`")
+            raise FileFormatError(f"{path}: one column, {names[0]!r}, where {other!r} may separate more; set `{key}`")
 
 
 def _reject_preamble(first: Sequence[Record], path: Path, source: Source, wanted: set[str]) -> None:
@@ -86,7 +86,7 @@ def _reject_preamble(first: Sequence[Record], path: Path, source: Source, wanted
         best = next(i for i, (_, names) in enumerate(rows) if len(names) == common_width)
     if best:
         number, names = rows[best]
-        raise DataError(
+        raise FileFormatError(
             f"{path}: no column {', '.join(source.columns.values()) or 'of the table'} in line {rows[0][0]}, but line "
             f"{number} looks like the header ({', '.join(names[:5])}); set `skip_rows: {number - 1}`"
         )

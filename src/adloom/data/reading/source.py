@@ -10,7 +10,7 @@ from adloom.data.contracts import CONTRACTS, PLACE
 from adloom.data.reading.column_mapper import ColumnMapper
 from adloom.data.reading.csv_files import read_csv
 from adloom.data.reading.data_files import is_of_format
-from adloom.data.reading.files import Chunks
+from adloom.data.reading.files import Chunks, FileFormatError
 from adloom.data.reading.idx_files import read_idx
 from adloom.data.reading.jsonl_files import JsonlReader
 from adloom.data.reading.parquet_files import ParquetReader
@@ -78,7 +78,7 @@ class SourceReader:
         reader = self._open_reader(paths)
         for path in paths:
             columns = read_path_columns(path, self._source)
-            for chunk in reader(self._root / path):
+            for chunk in _explain_difference(reader(self._root / path), paths[0] if path != paths[0] else None):
                 added = {n: pd.Series(v, chunk.index, "str") for n, v in columns.items() if n not in chunk}
                 if PLACE in chunk:
                     added[PLACE] = path.removesuffix(path.rpartition("/")[2]) + chunk[PLACE]
@@ -90,3 +90,16 @@ class SourceReader:
             return SOURCE_READERS[name]([self._root / path for path in paths], self._source, self._table)
         read_file = FILE_READERS[name]
         return lambda path: read_file(path, self._source)
+
+
+def _explain_difference(chunks: Chunks, other: str | None) -> Chunks:
+    """Yield chunks of a file; if it is written in another way than another file, say what to do."""
+    try:
+        yield from chunks
+    except FileFormatError as error:
+        if other is None:
+            raise
+        raise DataError(
+            f"{error}. The key is for all files of the source: if it does not fit {other}, convert this file, or move "
+            "it to another source"
+        ) from None

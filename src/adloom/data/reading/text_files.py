@@ -14,7 +14,7 @@ from typing import IO, Any, TextIO
 
 import pyarrow as pa
 
-from adloom.data.reading.files import translate_errors
+from adloom.data.reading.files import FileFormatError, translate_errors
 from adloom.errors import DataError
 
 MAX_LINE = 16 * 2**20  # characters
@@ -60,7 +60,7 @@ def open_text(path: Path, encoding: str | None) -> Iterator[TextIO]:
         if not mark and codecs.lookup(encoding or "utf-8").name in {"utf-8", "utf-16"}:
             guess = guess_utf16(start)
             if guess:
-                raise DataError(f"{path}: UTF-16 without a byte order mark; set `encoding: {guess}`")
+                raise FileFormatError(f"{path}: UTF-16 without a byte order mark; set `encoding: {guess}`")
         yield io.TextIOWrapper(content, mark or encoding or "utf-8", errors="surrogateescape", newline="")
 
 
@@ -129,14 +129,16 @@ def read_lines(stream: TextIO, path: Path) -> Iterator[Line]:
             line = line.removeprefix("\ufeff")  # of a file that was appended
             if _is_decoded(line):
                 if not proven and _is_utf8(line, stream.encoding):
-                    raise DataError(
+                    raise FileFormatError(
                         f"{path}: line {number} is UTF-8, not {stream.encoding}; remove `encoding`, or convert the file"
                     )
                 proven = True
             elif proven:
                 error = UNDECODABLE
             else:
-                raise DataError(f"{path}: line {number} is not {stream.encoding}; {_suggest_encoding(stream, line)}")
+                raise FileFormatError(
+                    f"{path}: line {number} is not {stream.encoding}; {_suggest_encoding(stream, line)}"
+                )
         if "\0" in line:
             error = NUL
         yield number, line, error

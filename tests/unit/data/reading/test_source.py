@@ -43,3 +43,13 @@ def test_an_artifact_is_read_without_its_manifest(tmp_path: Path) -> None:
     for name in ("lines/a.csv", "lines/manifest.json"):
         written(tmp_path, name, "copy_id,text\n1,hello\n")
     assert read(tmp_path / "lines", COPY, "copy")["text"].tolist() == ["hello"]
+
+
+@pytest.mark.parametrize(("other", "key"), [("text;category\na;b\n", "separator: "), ("text\ncaf\xe9\n", "encoding: ")])
+def test_a_file_that_differs_from_the_others_need_not_set_the_key(tmp_path: Path, other: str, key: str) -> None:
+    written(tmp_path, "a.csv", "text,category\nna\u00efve,x\n")
+    written(tmp_path, "b.csv", other.encode("cp1252"))
+    text = message(tmp_path, COPY, "copy")
+    assert text.startswith(f"{tmp_path / 'b.csv'}: ")
+    assert f"`{key}" in text
+    assert "if it does not fit a.csv, convert this file, or move it to another source" in text

@@ -22,6 +22,9 @@ PER_BYTE_PROGRESSIVE = 25
 PER_BLOCK, PER_BLOCK_REFINED, PER_SCAN = 17, 45, 50_000  # of 8 x 8 coefficients; a refining scan reads each again
 
 
+OTHER_FORMATS = {b"avi": "AVIF", b"hei": "HEIC", b"hev": "HEIC", b"mif1": "HEIC"}  # by brand
+
+
 class PictureError(Exception):
     """The picture cannot be used; the message is the reason."""
 
@@ -44,7 +47,10 @@ def reduce_picture(image: bytes) -> ReducedPicture:
                 return reducer(image)
             except (struct.error, IndexError, ValueError):
                 raise PictureError(DAMAGED) from None
-    raise PictureError("image: not a picture")
+    brands = image[8:40] if image[4:8] == b"ftyp" else b""  # of an ISO media file
+    if kind := next((kind for brand, kind in OTHER_FORMATS.items() if brand in brands), None):
+        raise PictureError(f"image: {kind}; save it as JPEG or PNG")
+    raise PictureError("image: not a picture" if image else "image: empty file")
 
 
 def read_orientation(exif: bytes) -> int:

@@ -118,7 +118,7 @@ def identity_bytes(pixels: UInt8Array) -> bytes:
 
 def _open_checked(image: object, max_pixels: int) -> Image.Image:
     """Open a picture without decoding it; its `info` holds the `orientation` alone."""
-    if not isinstance(image, bytes) or not image:
+    if not isinstance(image, bytes):
         raise PictureError("image: not a picture" if isinstance(image, str) else "image: missing")
     reduced = reduce_picture(image)
     picture = Image.open(io.BytesIO(reduced.data), formats=[reduced.format])

@@ -71,11 +71,14 @@ def test_the_form_of_a_table_is_its_most_common_size_and_grey_only_when_all_are(
     ("image", "reason"),
     [
         (None, "image: missing"),
-        (b"", "image: missing"),
         (pd.NA, "image: missing"),
         ("hats/1.png", "image: not a picture"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "image: not a picture"),  # never run Ghostscript
         (b"GIF? no", "image: not a picture"),
+        (b"", "image: empty file"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "image: HEIC; save it as JPEG or PNG"),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avif", "image: AVIF; save it as JPEG or PNG"),
+        (b"\0\0\0\x18ftypisom\0\0\0\0isommp41", "image: not a picture"),
         (bomb(1001, 1000), "image: more pixels than prepare.max_pixels"),
         (bomb(10_000, 10_000), "image: more pixels than prepare.max_pixels"),  # Pillow warns
         (bomb(60_000, 60_000), "image: more pixels than prepare.max_pixels"),  # Pillow refuses

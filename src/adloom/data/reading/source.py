@@ -9,7 +9,7 @@ from adloom.config.sources import Source
 from adloom.data.contracts import CONTRACTS, PLACE
 from adloom.data.reading.column_mapper import ColumnMapper
 from adloom.data.reading.csv_files import read_csv
-from adloom.data.reading.data_files import is_of_format
+from adloom.data.reading.data_files import is_of_format, name_some
 from adloom.data.reading.files import Chunks, FileFormatError
 from adloom.data.reading.idx_files import read_idx
 from adloom.data.reading.jsonl_files import JsonlReader
@@ -33,10 +33,11 @@ class SourceReader:
         self._root, self._paths, self._source, self._table = root, paths, source, table
         self._pictures = PictureLoader(root, paths)
         self._columns = ColumnMapper(source, table)
+        self._empty: list[str] = []  # files without rows
 
     def warnings(self) -> list[str]:
-        """Return warnings about the columns of what was read so far."""
-        return self._columns.warnings()
+        """Return warnings about the columns and the files of what was read so far."""
+        return self._columns.warnings() + ([f"files without rows: {name_some(self._empty)}"] if self._empty else [])
 
     def read_chunks(self) -> Chunks:
         """
@@ -77,12 +78,15 @@ class SourceReader:
         paths = [path for path in self._paths if is_of_format(path, self._source)]
         reader = self._open_reader(paths)
         for path in paths:
-            columns = read_path_columns(path, self._source)
+            columns, rows = read_path_columns(path, self._source), 0
             for chunk in _explain_difference(reader(self._root / path), paths[0] if path != paths[0] else None):
                 added = {n: pd.Series(v, chunk.index, "str") for n, v in columns.items() if n not in chunk}
                 if PLACE in chunk:
                     added[PLACE] = path.removesuffix(path.rpartition("/")[2]) + chunk[PLACE]
+                rows += len(chunk)
                 yield path, chunk.assign(**added)
+            if not rows:
+                self._empty.append(path)
 
     def _open_reader(self, paths: Sequence[str]) -> Callable[[Path], Chunks]:
         name = str(self._source.format)

@@ -1,9 +1,10 @@
 """Every format gives the same columns under the contract's names."""
 
+import gzip
 from pathlib import Path
 
 import pytest
-from tests.support.source_files import COPY, EVENTS, ORDERS, message, read, written
+from tests.support.source_files import COPY, EVENTS, ORDERS, message, open_source, read, written
 
 from adloom.errors import ConfigError
 
@@ -53,3 +54,11 @@ def test_a_file_that_differs_from_the_others_need_not_set_the_key(tmp_path: Path
     assert text.startswith(f"{tmp_path / 'b.csv'}: ")
     assert f"`{key}" in text
     assert "if it does not fit a.csv, convert this file, or move it to another source" in text
+
+
+def test_files_without_rows_are_worth_a_warning(tmp_path: Path) -> None:
+    for name, content in {"a": b"text\nx\n", "b": gzip.compress(b""), "c": b"\n\n", "d": b"text\n", "e": b""}.items():
+        written(tmp_path, f"{name}.csv", content)
+    reader = open_source(tmp_path, COPY, "copy")
+    assert sum(map(len, reader.read_chunks())) == 1
+    assert reader.warnings() == ["files without rows: b.csv, c.csv, d.csv"]  # e.csv of 0 bytes is not read

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from adloom.config.sources import Source
 from adloom.data.contracts import CONTRACTS
 from adloom.data.reading.files import BYTES_PER_CHUNK, ROWS_PER_CHUNK, Chunks, translate_errors
-from adloom.data.values import LIST, PICTURE
+from adloom.data.values import LIST, PICTURE, TIME
 from adloom.errors import DataError
 
 BUFFER = 1 << 20  # bytes of a column that are read at once
@@ -32,6 +32,7 @@ class ParquetReader:
         self._source, self._contract = source, CONTRACTS[table]
         columns = {source.columns.get(name, name): column.kind for name, column in self._contract.columns.items()}
         self._image = next((name for name, kind in columns.items() if kind is PICTURE), None)
+        self._times = {name for name, kind in columns.items() if kind is TIME} - source.constants.keys()
         self._lists = {name for name, kind in columns.items() if kind is LIST}
         self._hex = frozenset(name for path in paths for name in self._find_hex_columns(path))
 
@@ -39,7 +40,7 @@ class ParquetReader:
         """Yield the rows of a file."""
         with _open(path) as file:
             kinds = self._choose_columns(file.schema_arrow)
-            self._reject_nested(kinds, path)
+            self._reject_types(kinds, path)
             for batch in file.iter_batches(_rows_per_batch(file.metadata, kinds), columns=[*kinds]):
                 columns = {name: self._simplify(values, name, path) for name, values in _flatten(batch).items()}
                 rows = pa.table(columns).to_pandas(types_mapper=pd.ArrowDtype)  # integers stay integers
@@ -54,13 +55,15 @@ class ParquetReader:
         }
         return others | {name: kind for name, kind in _list_fields(schema) if name in used}
 
-    def _reject_nested(self, kinds: Mapping[str, pa.DataType], path: Path) -> None:
+    def _reject_types(self, kinds: Mapping[str, pa.DataType], path: Path) -> None:
         for name, kind in kinds.items():
             if pa.types.is_struct(kind):
                 fields = ", ".join(f"{name}.{field.name}" for field in kind)
                 raise DataError(f"{path}: column {name} is a struct; name one of its fields under `columns`: {fields}")
             if pa.types.is_nested(kind) and name not in self._lists:
                 raise DataError(f"{path}: column {name} is {kind}, expected one value a row")
+            if name in self._times and (step := _explain_time_type(kind)):
+                raise DataError(f"{path}: column {name} is {kind}, expected a time with its date; {step}")
 
     def _find_hex_columns(self, path: Path) -> Iterator[str]:
         with _open(path) as file:
@@ -143,6 +146,15 @@ def _is_text(file: pq.ParquetFile, name: str) -> bool:
         return not any(pc.any(pc.match_substring_regex(text, CONTROL)).as_py() for text in texts)
     except pa.ArrowInvalid:
         return False
+
+
+def _explain_time_type(kind: pa.DataType) -> str:
+    """Return the next step for a type that holds no exact time with its date, else ""."""
+    if pa.types.is_float32(kind) or pa.types.is_float16(kind):
+        return "it rounds seconds since 1970 to minutes; export it as int64, float64 or timestamp"
+    if pa.types.is_time(kind) or pa.types.is_duration(kind):
+        return "add the date and export it as timestamp"
+    return ""
 
 
 def _choose_type(kind: pa.DataType) -> pa.DataType:

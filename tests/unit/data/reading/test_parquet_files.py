@@ -114,6 +114,24 @@ def test_a_nested_column_that_is_used_is_refused_by_name(tmp_path: Path, values:
     assert message(path, SOURCE, "events").replace("element:", "item:").startswith(f"{path}: {reason}")
 
 
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        (
+            pa.float32(),
+            "float, expected a time with its date; it rounds seconds since 1970 to minutes; export it as int64",
+        ),
+        (pa.time64("us"), "time64[us], expected a time with its date; add the date and export it as timestamp"),
+        (pa.duration("s"), "duration[s], expected a time with its date; add the date and export it as timestamp"),
+    ],
+)
+def test_types_that_hold_no_exact_time_are_refused_by_name(tmp_path: Path, kind: pa.DataType, reason: str) -> None:
+    path = written(tmp_path, "a.parquet", b"")
+    pq.write_table(pa.table({"u": ["ann"], "when": pa.array([1_767_312_000], pa.int64()).cast(kind, safe=False)}), path)
+    source = SOURCE.model_copy(update={"columns": {**SOURCE.columns, "timestamp": "when"}})
+    assert message(path, source, "events").startswith(f"{path}: column when is {reason}")
+
+
 def test_old_timestamps_beyond_the_range_of_nanoseconds_are_read(tmp_path: Path) -> None:
     times = pa.array([datetime.datetime(2026, 1, 2), datetime.datetime(9999, 12, 31)], pa.timestamp("us"))
     pq.write_table(

@@ -36,7 +36,7 @@ def test_many_pictures_come_in_chunks(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_folder_without_pictures_or_that_is_none(tmp_path: Path) -> None:
     source = Source(uri="pictures", format="folder")
     (tmp_path / "hats").mkdir()
-    assert message(tmp_path, source, "creatives") == f"{tmp_path}: an empty folder"
+    assert message(tmp_path, source, "creatives") == f"ingest.creatives.uri: {tmp_path}: an empty folder"
     path = written(tmp_path, "hats/1.png", b"1")
     assert "expected a folder with a subfolder per category" in message(path, source, "creatives")
 

@@ -16,20 +16,25 @@ PSEUDONYM_LENGTH = 32  # hex digits
 CONSENT_VALUES = frozenset({"true", "1", "1.0", "yes", "y", "t"})
 
 _INVISIBLE = re.compile("[\\u00ad\\u200b-\\u200f\\u202a-\\u202e\\u2060-\\u2064\\u2066-\\u2069\\ufeff]")
+_DIGIT = re.compile(r"(?![0-9])\d")  # of another script or width
 _WHOLE_NUMBER = re.compile(r"(-?[0-9]+)\.0+")
-_UUID_LENGTHS = (32, 36, 38)  # plain, with dashes, and in braces
-_UUID = re.compile(r"\{?([0-9a-f]{8}(-?)[0-9a-f]{4}\2[0-9a-f]{4}\2[0-9a-f]{4}\2[0-9a-f]{12})\}?", re.IGNORECASE)
+_UUID_LENGTHS = (32, 36, 38, 41, 45)  # plain, with dashes, in braces, and as urn:uuid:
+_UUID = re.compile(
+    r"(?:\{|urn:uuid:)?([0-9a-f]{8}(-?)[0-9a-f]{4}\2[0-9a-f]{4}\2[0-9a-f]{4}\2[0-9a-f]{12})\}?", re.IGNORECASE
+)
 
 
 def normalise_user_id(text: str) -> str:
     """
     Return the one spelling of a user id, "" for a blank one.
 
-    White space around it and invisible characters vanish, Unicode becomes NFC, 42.0 becomes 42, and a UUID lower-case
-    hex digits. Case and leading zeros are kept.
+    White space around it and invisible characters vanish, Unicode becomes NFC, digits of any script become 0 to 9, 42.0
+    becomes 42, and a UUID, also with urn:uuid:, lower-case hex digits. Case and leading zeros are kept.
     """
-    visible = text if text.isascii() else unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
-    text = visible.strip()
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
+        text = _DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), text)
+    text = text.strip()
     if text.endswith("0") and "." in text and (number := _WHOLE_NUMBER.fullmatch(text)):
         return number[1]
     if len(text) in _UUID_LENGTHS and (uuid := _UUID.fullmatch(text)):

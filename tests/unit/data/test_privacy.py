@@ -22,11 +22,25 @@ def test_a_pseudonym_is_hmac_sha256() -> None:
 @pytest.mark.parametrize(
     ("spellings", "normal"),
     [
-        (["42", "42.0", " 42", "42.00\t", "\u200b42", "\ufeff42", "42\xa0", "4\u20602"], "42"),
+        (
+            [
+                "42",
+                "42.0",
+                " 42",
+                "42.00\t",
+                "\u200b42",
+                "\ufeff42",
+                "42\xa0",
+                "4\u20602",
+                "\uff14\uff12",
+                "\u0664\u0662.0",
+            ],
+            "42",
+        ),
         (["-7.0"], "-7"),
         (["Jose\u0301", "Jos\xe9", "Jose\u200b\u0301"], "Jos\xe9"),
         (
-            [UUID, UUID.upper(), UUID.replace("-", ""), f"{{{UUID}}}"],
+            [UUID, UUID.upper(), UUID.replace("-", ""), f"{{{UUID}}}", f"urn:uuid:{UUID}", f"URN:UUID:{UUID}"],
             "550e8400e29b41d4a716446655440000",
         ),
         (["", " ", "\ufeff", "\u200b\xa0"], ""),
@@ -37,7 +51,9 @@ def test_an_id_has_one_spelling(spellings: list[str], normal: str) -> None:
     assert {privacy.pseudonymise(spelling, KEY) for spelling in spellings} == {privacy.pseudonymise(normal, KEY)}
 
 
-@pytest.mark.parametrize("text", ["042", "4.2e1", "42.5", "1.0.0", "JOS\xc9", "ann@x.de", "A1", "4 2", "v1.0"])
+@pytest.mark.parametrize(
+    "text", ["042", "4.2e1", "42.5", "1.0.0", "JOS\xc9", "ann@x.de", "A1", "4 2", "v1.0", "\u2460", "4\xb2", "\uff21"]
+)
 def test_other_ids_stay_apart(text: str) -> None:
     assert privacy.normalise_user_id(text) == text
 

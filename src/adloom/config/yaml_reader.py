@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,11 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from adloom.errors import ConfigError
 
 TAG = "tag:yaml.org,2002:"
+PROBLEMS = {  # in plain words, by what the parser says
+    "but found another document": "a second document begins; remove the line ---",
+    "found character '\\t' that cannot start any token": "a tab; indent with spaces",
+}
+DATE = re.compile(r"\d+")  # year, month and day come first
 LEADING_ZERO = re.compile(r"[-+]?0\d")
 
 
@@ -60,11 +66,19 @@ def _find_ambiguities(node: Node, keys: tuple[str, ...], visited: set[int]) -> I
 def _check_scalar(node: ScalarNode, where: str) -> Iterator[str]:
     kind = str(node.tag).removeprefix(TAG) if node.style is None else "text"
     if kind == "timestamp":
-        yield f"{where}: put the date in quotes; DVC cannot read unquoted dates"
+        yield f"{where}: {_explain_date(node.value)}"
     elif kind == "int" and LEADING_ZERO.match(node.value):
         yield f"{where}: {node.value}: put it in quotes if it is a text, else write the number without leading zeros"
     elif kind in {"value", "merge"}:
         yield f"{where}: put {node.value} in quotes"
+
+
+def _explain_date(text: str) -> str:
+    try:
+        date(*map(int, DATE.findall(text)[:3]))
+    except ValueError:
+        return f"{text} is no day of the calendar; correct it"
+    return "put the date in quotes; DVC cannot read unquoted dates"
 
 
 def _show(node: Node) -> str:
@@ -77,4 +91,4 @@ def _describe(error: YAMLError) -> str:
     if mark is None:
         return " ".join(str(error).split())
     problem = getattr(error, "problem", None) or getattr(error, "context", None)
-    return f"line {mark.line + 1}: {problem}; a text with special characters needs quotes"
+    return f"line {mark.line + 1}: {PROBLEMS.get(problem, f'{problem}; put texts with special characters in quotes')}"

@@ -62,15 +62,15 @@ class FormatCheck:
             if name not in self._decimals:
                 key = f"ingest.{self.table}"
                 raise DataError(
-                    f"{self.table}: the point in every number of {name}, such as {example}, may separate thousands; "
-                    f'set {key}.decimal: "." if it separates decimals, else {key}.thousands: "."'
+                    f"{self.table}: {name}: {example} may mean {example.replace('.', '')}; "
+                    f'set {key}.thousands: "." if it does, else {key}.decimal: "."'
                 )
 
     def warnings(self) -> list[str]:
         """Return which numbers may have two meanings, and which times exist twice."""
         mixed = [
-            f"{name}: the point may separate thousands in some rows, such as {example}, but separates decimals in "
-            f"others; write all in one way, or set ingest.{self.table}.decimal"
+            f"{name}: {example} may mean {example.replace('.', '')}, and other rows have decimals; write all "
+            f"numbers in one way, or set ingest.{self.table}.decimal"
             for name, example in self._groups.items()
             if name in self._decimals
         ]

@@ -201,8 +201,8 @@ class Quality:
             notes.append(f"pictures that repeat one of another category: {self.category_conflicts}, such as {examples}")
         if self.first is not None and len(self.splits) < 2:
             notes.append(
-                f"every row is in {next(iter(self.splits))}: prepare.{self.table}.holdout_start cuts nothing of "
-                f"{self._format_days()}"
+                f"all rows are in {next(iter(self.splits))}: the data is from {self._format_days()}; "
+                f"set prepare.{self.table}.holdout_start to a day between"
             )
         if self.kept and self.first is None and (empty := [split for split in HASH_SPLITS if split not in self.splits]):
             notes.append(f"no row is in {' or '.join(empty)} (rows: {self.kept}); training needs more different rows")

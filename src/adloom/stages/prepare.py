@@ -93,7 +93,9 @@ def _write_artifact(task: "Preparation", raw: Path, target: Path, context: Stage
         if task.quality.is_broken(task.params.max_quarantine_rate):
             place = _keep_quarantine(draft.path, kept, raw, context)
             problem = task.quality.describe_failure(task.params.max_quarantine_rate)
-            raise DataError(f"{problem}; {place} has all of them; correct the source or raise the rate")
+            raise DataError(
+                f"{problem}; {place} has all of them; correct the source or raise prepare.max_quarantine_rate"
+            )
         summary = json.dumps(task.quality.summary(), indent=1, sort_keys=True)
         (draft.path / "summary.json").write_text(summary + "\n", encoding="utf-8")
         draft.rows = task.quality.row_counts()

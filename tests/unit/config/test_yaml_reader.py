@@ -51,7 +51,10 @@ def test_words_and_numbers_are_read_as_meant(tmp_path: Path) -> None:
         ("a: =\n", "a: put = in quotes"),
         ("a: +._\n", "'.'; put it in quotes"),
         ("a: 1\nb: [1\n", "not YAML: line 3: expected ',' or ']'"),
-        ("a: 1\n---\nb: 1\n", "not YAML: line 2: but found another document"),
+        ("a: 2026-02-30\n", "a: 2026-02-30 is no day of the calendar; correct it"),
+        ("a: 1\n---\nb: 1\n", "not YAML: line 2: a second document begins; remove the line ---"),
+        ("a:\n\tb: 1\n", "not YAML: line 2: a tab; indent with spaces"),
+        ("a: b: c\n", "put texts with special characters in quotes"),
     ],
 )
 def test_a_text_with_two_meanings_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:

@@ -23,20 +23,17 @@ def priced(*values: str) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("values", "example"),
+    ("values", "meanings"),
     [
-        (["1.234", "2.000", "950"], "1.234"),
-        (["950", "-12.345.678"], "-12.345.678"),
-        (["1.234", "12,50"], "1.234"),
-        (["(1.234)"], "-1.234"),
+        (["1.234", "2.000", "950"], "1.234 may mean 1234"),
+        (["950", "-12.345.678"], "-12.345.678 may mean -12345678"),
+        (["1.234", "12,50"], "1.234 may mean 1234"),
+        (["(1.234)"], "-1.234 may mean -1234"),
     ],
 )
-def test_a_point_that_may_separate_thousands_is_refused(values: list[str], example: str) -> None:
+def test_a_point_that_may_separate_thousands_is_refused(values: list[str], meanings: str) -> None:
     seen = check(ValueFormat(), *(priced(value) for value in values))
-    message = (
-        f"events: the point in every number of value, such as {example}, may separate thousands; set ingest.events."
-    )
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError, match=f"events: value: {meanings}; set ingest.events.thousands"):
         seen.require_clear()
 
 
@@ -51,7 +48,9 @@ def test_a_decimal_sign_beyond_doubt_is_read(values: list[str]) -> None:
 def test_files_that_write_numbers_in_two_ways_are_warned_of() -> None:
     for chunks in ((["1.234", "2.345"], ["1234.56"]), (["1234.56"], ["1.234", "2.345"])):
         (warning,) = check(ValueFormat(), *(priced(*values) for values in chunks)).warnings()
-        assert warning.startswith("value: the point may separate thousands in some rows, such as 1.234, but")
+        assert warning.startswith(
+            "value: 1.234 may mean 1234, and other rows have decimals; write all numbers in one way"
+        )
     assert check(ValueFormat(decimal="."), priced("1.234"), priced("1234.56")).warnings() == []
 
 
@@ -68,7 +67,7 @@ def test_other_text_decides_nothing() -> None:
 
 def test_quantities_are_refused_too() -> None:
     seen = check(ValueFormat(), frame(EVENT, {"quantity": "2.000"}))
-    with pytest.raises(DataError, match="the point in every number of quantity"):
+    with pytest.raises(DataError, match="quantity: 2.000 may mean 2000"):
         seen.require_clear()
 
 

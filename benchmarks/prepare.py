@@ -7,6 +7,7 @@ Each stage runs as its command, as users run it. Users have about 17 rows each; 
 The growth factor compares the CPU seconds per row with the line above: 1 is linear. Peak memory is that of the process.
 """
 
+import argparse
 import os
 import subprocess
 import sys
@@ -99,11 +100,24 @@ def measure_stages(table: str, file_format: str, rows: int) -> Iterator[tuple[st
         yield "prepare", measure_command("prepare", Path(scratch))
 
 
+def parse_choice(text: str) -> str | float:
+    """Return a table, a format, or millions of rows. Raises ArgumentTypeError for other texts."""
+    try:
+        return text if text in {*TABLES, *FORMATS} else float(text)
+    except ValueError:
+        expected = ", ".join((*TABLES, *FORMATS))
+        raise argparse.ArgumentTypeError(f"{text!r}, expected {expected} or millions of rows") from None
+
+
 def main(arguments: Sequence[str]) -> None:
     """Print a line per table, format, size and stage."""
-    tables = [name for name in TABLES if name in arguments] or TABLES
-    formats = [name for name in FORMATS if name in arguments] or FORMATS
-    millions = [float(name) for name in arguments if name[0].isdigit()] or MILLIONS
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    description = "tables, formats and millions of rows to measure; all without it"
+    parser.add_argument("choice", nargs="*", type=parse_choice, help=description)
+    choices = parser.parse_args(arguments).choice
+    tables = [name for name in TABLES if name in choices] or TABLES
+    formats = [name for name in FORMATS if name in choices] or FORMATS
+    millions = [choice for choice in choices if isinstance(choice, float)] or MILLIONS
     print(f"{'table':12}{'format':8}{'stage':9}{'rows':>12}{'CPU s':>9}{'wall s':>9}{'peak MB':>9}{'growth':>8}")
     for table in tables:
         for file_format in formats:

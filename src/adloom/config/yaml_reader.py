@@ -90,5 +90,5 @@ def _describe(error: YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     if mark is None:
         return " ".join(str(error).split())
-    problem = getattr(error, "problem", None) or getattr(error, "context", None)
+    problem = str(getattr(error, "problem", None) or getattr(error, "context", None))
     return f"line {mark.line + 1}: {PROBLEMS.get(problem, f'{problem}; put texts with special characters in quotes')}"

@@ -231,7 +231,7 @@ def test_a_duplicate_id_is_quarantined(bench: Bench) -> None:
 
 def test_numbers_of_two_meanings_stop_the_stage_and_leave_nothing(bench: Bench) -> None:
     bench.raw("events", orders(value="1.234"))
-    with pytest.raises(DataError, match='every number of value, such as 1.234, may .*; set ingest.events.decimal: "."'):
+    with pytest.raises(DataError, match='value: 1.234 may mean 1234; set ingest.events.thousands: "[.]" if it does'):
         bench.run()
     assert bench.left() == []
 

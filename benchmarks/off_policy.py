@@ -7,10 +7,10 @@ percentile bootstrap, the error of doubly robust relative to inverse propensity 
 policies are promoted over 20 looks, the accuracy of `needed`, and random → bts on the Open Bandit log.
 """
 
-import sys
+import argparse
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from multiprocessing import Pool
 from pathlib import Path
 from typing import Any
@@ -296,8 +296,10 @@ def run_timed(steps: Iterable[tuple[str, Callable[[], None]]]) -> None:
         print(f"[{name}: {time.perf_counter() - start:.0f} s]", flush=True)
 
 
-def main(arguments: Sequence[str]) -> None:
-    logs = int(arguments[0]) if arguments else 2000
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("logs", nargs="?", type=int, default=2000, metavar="LOGS")
+    logs = parser.parse_args().logs
     with Pool(2, threadpool_limits, (1,)) as pool:
         run_timed(
             [
@@ -310,4 +312,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

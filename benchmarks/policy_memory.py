@@ -7,6 +7,7 @@ no candidates of their own, so all creatives of the placement count; "own" rows 
 CPU seconds and the highest resident memory of each stage, in a process of its own.
 """
 
+import argparse
 import json
 import resource
 import subprocess
@@ -96,11 +97,15 @@ def measure(folder: Path, stage: str) -> str:
     return f"{result['cpu']:8.1f} s {result['peak'] / 1e9:7.2f} GB"
 
 
-def main(arguments: list[str]) -> None:
-    if arguments[:1] == ["--stage"]:
-        return run_stage(Path(arguments[2]), arguments[1])
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sizes", nargs="*", default=SIZES, metavar="ROWSxCREATIVES")
+    parser.add_argument("--stage", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.stage:
+        return run_stage(Path(arguments.stage[1]), arguments.stage[0])
     print(f"{'rows':>9} {'creatives':>9} {'candidates':>10}  {'train_policy':>20}  {'evaluate':>20}")
-    for size in arguments or SIZES:
+    for size in arguments.sizes:
         rows, creatives = map(int, size.split("x"))
         for own in (False, True):
             with tempfile.TemporaryDirectory() as scratch:
@@ -111,4 +116,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -1,8 +1,8 @@
 """The sources of the tables: where their files are, and how the files are written."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from adloom.config.base import ConfigModel, require_match
 from adloom.config.value_formats import ValueFormat
@@ -27,6 +27,14 @@ def _require_text_encoding(name: str) -> str:
     except LookupError:
         raise ValueError("no text encoding; expected a name such as cp1252, utf-16 or shift_jis") from None
     return name
+
+
+FORMATS_OF_KEYS = {
+    "separator": ("csv",),
+    "encoding": ("csv", "jsonl"),
+    "skip_rows": ("csv", "xlsx"),
+    "sheet": ("xlsx",),
+}
 
 
 class Source(ValueFormat):
@@ -57,6 +65,14 @@ class Source(ValueFormat):
     skip_rows: int = Field(0, ge=0, description="Number of lines (of a workbook: rows) above the header.")
     sheet: str | None = Field(None, description="Sheet of a workbook; required if several have content.")
     licence: str | None = Field(None, description="Licence of the data; every model trained on it records the licence.")
+
+    @model_validator(mode="after")
+    def _refuse_unused_keys(self) -> Self:
+        for key, formats in FORMATS_OF_KEYS.items():
+            is_set = getattr(self, key) != type(self).model_fields[key].default
+            if is_set and self.format and self.format not in formats:
+                raise ValueError(f"{key} is for {' and '.join(formats)}; remove it for {self.format}")
+        return self
 
 
 class Ingest(ConfigModel):

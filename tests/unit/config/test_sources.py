@@ -27,6 +27,15 @@ def test_an_encoding_is_one_of_text(encoding: str) -> None:
         Source(uri="a.csv", encoding=encoding)
 
 
+@pytest.mark.parametrize(
+    ("file_format", "key", "value"),
+    [("parquet", "separator", ";"), ("xlsx", "encoding", "cp1252"), ("jsonl", "skip_rows", 1), ("csv", "sheet", "A")],
+)
+def test_a_key_that_the_format_does_not_use_is_refused(file_format: str, key: str, value: object) -> None:
+    with pytest.raises(ValidationError, match=f"{key} is for .*; remove it for {file_format}"):
+        Source.model_validate({"uri": "a", "format": file_format, key: value})
+
+
 def test_a_value_format_is_parsed_from_its_json() -> None:
     value_format = ValueFormat(timestamp_format="%d.%m.%Y")
     assert parse(ValueFormat, value_format.to_json()) == value_format

@@ -72,7 +72,7 @@ def test_refunds_and_currencies_are_counted() -> None:
 def test_numbers_of_two_meanings_and_mixed_currencies_are_refused() -> None:
     priced = orders(("ann", "2026-06-30", "1.234"), ("ann", "2026-07-01", "950"))
     mixed = priced.assign(value="5", currency=["EUR", "USD"])
-    for raw, message in ((priced, "every number of value, such as 1.234"), (mixed, r"EUR \(1\), USD \(1\)")):
+    for raw, message in ((priced, "value: 1.234 may mean 1234"), (mixed, r"EUR \(1\), USD \(1\)")):
         task = Preparation("events", PARAMS, PRIVATE, KEY)
         task(raw)
         with pytest.raises(DataError, match=message):

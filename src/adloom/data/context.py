@@ -7,4 +7,4 @@ MAX_NAMES = 64  # of one decision
 MAX_COLUMNS = 256  # of one table
 CLOCK_SKEW = 10_000_000  # µs, tolerated between clocks: of a decision and its feedback, of two processes
 REFUND = "refund"  # the event that takes money back
-MAX_ID_LENGTH = 200  # characters of a user id, a placement or a creative id, in tables and requests
+MAX_ID_LENGTH = 200  # characters of a user id, a placement, a category or a creative id, in tables and requests

@@ -97,7 +97,7 @@ CONTRACTS: Mapping[str, Contract] = {
     "creatives": Contract(
         {
             "creative_id": Column(TEXT, "Name of the picture; its path in a folder."),
-            "category": Column(TEXT, "What it shows, such as Bag."),
+            "category": Column(SHORT_TEXT, "What it shows, such as Bag."),
             "image": Column(PICTURE, "The picture; PNG bytes once it is prepared."),
         },
         key="creative_id",
@@ -107,7 +107,7 @@ CONTRACTS: Mapping[str, Contract] = {
         {
             "copy_id": Column(TEXT, "Name of the line; the number of the row without one."),
             "text": Column(FREE_TEXT, "A line of advertising text."),
-            "category": Column(TEXT, "What it advertises.", required=False),
+            "category": Column(SHORT_TEXT, "What it advertises.", required=False),
         },
         key="copy_id",
     ),

@@ -167,3 +167,12 @@ def test_attributes_of_creatives_are_bounded_in_number_and_length() -> None:
     columns = [*contract.columns, *(f"attr_{number}" for number in range(257))]
     with pytest.raises(DataError, match="257 columns attr_…, expected at most 256"):
         contract.require_columns(pd.Index(columns), "pics")
+
+
+def test_names_that_requests_cannot_hold_break_the_row() -> None:
+    line = {"copy_id": "1", "text": "A dress", "category": "dresses"}
+    assert reasons("copy", line, {"category": "d" * 200}, {"category": "d" * 201}) == [
+        "",
+        "category: longer than 200 characters",
+    ]
+    assert reasons("impressions", IMPRESSION, {"creative_id": "c" * 201}) == ["creative_id: longer than 200 characters"]

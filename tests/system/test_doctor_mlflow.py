@@ -4,17 +4,16 @@ import shutil
 import socket
 import sqlite3
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from tests.support import mlflow_server, postgres, seaweedfs, shop, tiny_models
+from tests.support import local_http, mlflow_server, postgres, seaweedfs, shop, tiny_models
 from tests.support.mlflow_server import MlflowServer
 from tests.support.postgres import PASSWORD, Postgres
 from tests.support.relay import Relay
@@ -97,15 +96,8 @@ def answering(version: tuple[int, str], api: tuple[int, str]) -> Iterator[str]:
         def log_message(self, *_: Any) -> None:
             """Say nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with local_http.serve(Handler) as url:
+        yield url
 
 
 def test_files_that_pass_through_the_server_are_tried_and_nothing_is_left(

@@ -13,8 +13,8 @@ def count_events(events: ibis.Table) -> int:
 
 def find_period(events: ibis.Table) -> tuple[pd.Timestamp, pd.Timestamp]:
     """Return the midnights (UTC) before the first and after the last event; there must be one."""
-    time = events.timestamp
-    first, last = (pd.Timestamp(end.to_pyarrow().as_py(), tz="UTC").normalize() for end in (time.min(), time.max()))
+    ends = events.aggregate(first=events.timestamp.min(), last=events.timestamp.max()).to_pyarrow().to_pylist()[0]
+    first, last = (pd.Timestamp(ends[name], tz="UTC").normalize() for name in ("first", "last"))
     return first, last + pd.Timedelta(days=1)
 
 

@@ -65,7 +65,8 @@ def read(
 ) -> pd.DataFrame:
     """Read the rows in order, optionally of one split."""
     filters = [("split", "==", split)] if split else None
-    table = pq.ParquetDataset(_paths(folder, name), filters=filters).read(columns=list(columns) if columns else None)
+    shards = pq.ParquetDataset(list_shards(folder, name), filters=filters)
+    table = shards.read(columns=list(columns) if columns else None)
     rows: pd.DataFrame = table.to_pandas()
     return rows
 
@@ -75,14 +76,14 @@ def read_chunks(
 ) -> Iterator[pd.DataFrame]:
     """Yield the rows by shard, optionally of one split, in Arrow's types, which allow missing integers."""
     filters = [("split", "==", split)] if split else None
-    for path in _paths(folder, name):
+    for path in list_shards(folder, name):
         table = pq.read_table(path, columns=list(columns) if columns else None, filters=filters)
         yield table.to_pandas(types_mapper=pd.ArrowDtype)
 
 
 def read_batches(folder: Path, columns: Sequence[str], size: int) -> Iterator[pd.DataFrame]:
     """Yield the rows in order, at most `size` at once; memory does not grow with the table."""
-    for path in _paths(folder, "rows"):
+    for path in list_shards(folder):
         with pq.ParquetFile(path, buffer_size=BUFFER, pre_buffer=False) as file:  # pages instead of whole columns
             for batch in file.iter_batches(size, columns=list(columns)):
                 yield batch.to_pandas()
@@ -102,5 +103,6 @@ def _write_shard(rows: pa.Table, path: Path) -> None:
         raise OSError(error.errno, str(error), str(path)) from None
 
 
-def _paths(folder: Path, name: str) -> list[str]:
+def list_shards(folder: Path, name: str = "rows") -> list[str]:
+    """Return the paths of a table's shards, in the order of its rows."""
     return [str(path) for path in sorted(folder.glob(f"{name}-*.parquet"))]

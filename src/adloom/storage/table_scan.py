@@ -22,7 +22,7 @@ IN_UTC = (  # times without a zone; a cast would use the machine's zone
 def scan_table(folder: Path, split: str | None = None) -> ibis.Table:
     """Return the rows of a prepared table, optionally of one split; they are read when a query runs."""
     connection = _connect()
-    connection.con.read_parquet([str(path) for path in sorted(folder.glob("rows-*.parquet"))]).create_view("stored")
+    connection.con.read_parquet(parquet.list_shards(folder)).create_view("stored")
     rows = _select_rows(connection)
     return rows.filter(rows.split == split) if split else rows
 

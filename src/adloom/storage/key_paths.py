@@ -24,7 +24,7 @@ def assign_paths(names: Iterable[str]) -> dict[str, str]:
     for name, folder in folders.items():
         file = name.rpartition("/")[2]
         stays = f"{folder}{file}" == name and name not in used and _is_file_name(file)
-        paths[name] = folder + (file if stays else _mark(file, name))
+        paths[name] = folder + (file if stays else _mark(file, f"file:{name}"))
     return paths
 
 
@@ -32,7 +32,7 @@ def _folder(part: str) -> str:
     """Return a folder with its slash, or nothing if it has no name."""
     if part in NAMELESS:
         return ""
-    return f"{part if _is_file_name(part) else _mark(part, f'{part}/')}/"
+    return f"{part if _is_file_name(part) else _mark(part, f'folder:{part}')}/"
 
 
 def _is_file_name(part: str) -> bool:
@@ -40,9 +40,9 @@ def _is_file_name(part: str) -> bool:
     return fits and part not in NAMELESS and not MARK.search(part)
 
 
-def _mark(part: str, name: str) -> str:
-    """Return a part with the hash of a name before its suffixes; readers choose by suffix and by a leading dot."""
+def _mark(part: str, identity: str) -> str:
+    """Return a part with a hash before its suffixes; readers choose by suffix and by a leading dot."""
     match = STEM_AND_SUFFIXES.fullmatch("" if part in NAMELESS else part)
     stem, suffixes = match.groups() if match else ("", "")
     cut = stem.replace("\0", "").encode()[:STEM_BYTES].decode(errors="ignore")
-    return f"{cut}~{hashlib.sha256(name.encode()).hexdigest()[:32]}{suffixes}"
+    return f"{cut}~{hashlib.sha256(identity.encode()).hexdigest()[:32]}{suffixes}"

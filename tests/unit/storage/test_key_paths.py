@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from adloom.storage.key_paths import assign_paths
@@ -56,6 +56,7 @@ def test_a_file_that_others_have_as_folder_gives_way() -> None:
     assert paths["orders.csv"].startswith("orders~")
 
 
+@example(names={"\0/", "\0/\0/"})  # the file of the first is not the inner folder of the second
 @given(names=NAMES)
 def test_no_two_names_share_a_file_or_leave_the_folder(names: set[str]) -> None:
     paths = assign_paths(names)

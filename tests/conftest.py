@@ -21,7 +21,9 @@ MakeTable = Callable[[str, pd.DataFrame], Path]
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs inherit an ignored SIGINT
 os.environ["KUBECONFIG"] = os.devnull  # tests never use a real cluster
-settings.register_profile("adloom", deadline=None)  # an example's duration depends on the machine
+# No deadline: an example's duration depends on the machine. `--hypothesis-profile explore` looks for new examples.
+settings.register_profile("adloom", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile("adloom")
 
 

@@ -16,6 +16,7 @@ import yaml
 from adloom.cli.main import cli
 from adloom.cli.stages import STAGES
 from adloom.config.params import Params
+from adloom.datasets.project import list_presets
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -98,6 +99,10 @@ def test_every_package_is_in_the_architecture_table() -> None:
     table = re.findall(r"^\|.*\|$", (ROOT / "docs/architecture/index.md").read_text(encoding="utf-8"), re.MULTILINE)
     rooms = {p.stem for p in (ROOT / "src/adloom").glob("[a-z]*") if p.suffix == ".py" or (p / "__init__.py").exists()}
     assert {name for name in rooms if f"`{name}`" not in "\n".join(table)} == set()
+
+
+def test_every_preset_is_documented() -> None:
+    assert set(re.findall(r"^\| `(\w+)` \|", text(ROOT / "docs/how-to/models.md"), re.MULTILINE)) >= set(list_presets())
 
 
 @pytest.mark.parametrize("notebook", sorted((ROOT / "docs").rglob("*.ipynb")), ids=lambda path: path.name)

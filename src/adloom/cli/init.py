@@ -9,7 +9,8 @@ from adloom.cli.options import PARAMS, print_json
 
 @click.command("init")
 @click.argument("folder", type=Path)
-def init(folder: Path) -> None:
+@click.option("--preset", metavar="NAME", help="Change the parameters for a purpose, such as classic_dcgan.")
+def init(folder: Path, preset: str | None) -> None:
     """
     Write params.yaml, dvc.yaml and the compiled pipelines into a new folder, which names the project.
 
@@ -17,7 +18,7 @@ def init(folder: Path) -> None:
     """
     from adloom.datasets.project import init_project
 
-    for path in init_project(folder):
+    for path in init_project(folder, preset):
         click.echo(path)
 
 

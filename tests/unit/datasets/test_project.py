@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from adloom.config import params
-from adloom.datasets.project import init_project, project_name
+from adloom.datasets.project import apply_overlay, init_project, list_presets, project_name
 from adloom.errors import UserError
 
 
@@ -46,3 +46,26 @@ def test_an_existing_file_is_named_and_kept(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"has dvc\.yaml already"):
         init_project(tmp_path)
     assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("preset", list_presets())
+def test_every_preset_gives_valid_params_that_differ(tmp_path: Path, preset: str) -> None:
+    for folder, name in [("plain", None), ("changed", preset)]:
+        init_project(tmp_path / folder, name)
+    plain, changed = (params.load(tmp_path / folder / "params.yaml") for folder in ("plain", "changed"))
+    assert changed.project == "changed"
+    assert changed.model_copy(update={"project": "plain"}) != plain
+
+
+def test_an_unknown_preset_is_answered_by_the_list(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--preset x: no such preset; expected one of .*classic_dcgan"):
+        init_project(tmp_path / "new", "x")
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_overlay_merges_mappings_and_replaces_other_values() -> None:
+    text = "a: # why\n  b: {uri: x}\n  c: [1] # what\n  d: 'q'\nrules:\n  - {m: 1}\ne: 1\n"
+    overlay = "a:\n  b: null\n  c: [3]\nf: {g: 0.5}\n"
+    expected = "a: # why\n  b:\n  c: [3] # what\n  d: 'q'\nrules:\n  - {m: 1}\ne: 1\nf: {g: 0.5}\n"
+    assert apply_overlay(text, overlay) == expected
+    assert apply_overlay(text, "{}") == text

@@ -71,13 +71,15 @@ def create_training(stage: str, params: Any) -> tuple[Any, Any]:
         lines = [rng.integers(2, params.vocabulary, rng.integers(5, TOKENS)).tolist() for _ in range(LINES)]
         return lambda: SequenceModule(params.vocabulary, 1, params), TokenDataset(lines, [4 * len(x) for x in lines])
     pixels = rng.integers(0, 256, (PICTURES, 1, EDGE, EDGE), np.uint8)
-    rows = batches.PictureDataset(pixels, rng.integers(0, CATEGORIES, PICTURES))
+    category = rng.integers(0, CATEGORIES, PICTURES)
     if stage == "train_cnn":
+        rows = batches.PictureDataset(pixels, category)
         reader = cnn_net.Reader(1, EDGE, CATEGORIES, params.width, params.embedding)
         return lambda: cnn_module.ReaderModule(reader, params), rows
     generator = gan_net.Generator(1, EDGE, CATEGORIES, params.width, params.latent)
     discriminator = gan_net.Discriminator(1, EDGE, CATEGORIES, params.width)
-    return lambda: gan_module.GanModule(generator, discriminator, params), rows
+    rows = batches.PictureDataset(pixels, np.eye(CATEGORIES, dtype=np.float32)[category])
+    return lambda: gan_module.GanModule(generator, discriminator, [CATEGORIES], params), rows
 
 
 def run_steps(stage: str, precision: str, count: int) -> None:

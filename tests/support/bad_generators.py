@@ -20,7 +20,7 @@ def write_bad_generator(target: Path, burden: Burden) -> None:
     """Write a generator: each category is a shade, and a burden of zeros is added to each pixel."""
     nodes, weights = _burden(burden)
     nodes += [
-        helper.make_node("Gather", ["shades", "category"], ["shade"]),
+        helper.make_node("MatMul", ["condition", "shades"], ["shade"]),
         helper.make_node("Add", ["shade", "burden"], ["flat"]),
         helper.make_node("Reshape", ["flat", "shape"], ["picture"]),
     ]
@@ -29,7 +29,7 @@ def write_bad_generator(target: Path, burden: Burden) -> None:
     value = helper.make_tensor_value_info
     graph = helper.make_graph(
         nodes, "by hand",
-        [value("z", FLOAT, ["batch", LATENT]), value("category", INT64, ["batch"])],
+        [value("z", FLOAT, ["batch", LATENT]), value("condition", FLOAT, ["batch", len(CATEGORIES)])],
         [value("picture", FLOAT, ["batch", 1, EDGE, EDGE])],
         [numpy_helper.from_array(array, name) for name, array in weights.items()],
     )  # fmt: skip

@@ -42,7 +42,7 @@ def write_generator(target: Path, channels: int = 1, edge: int = EDGE) -> None:
     mixing = np.random.default_rng(0).normal(0, 0.2, (LATENT, pixels)).astype(np.float32)
     shape = np.array([-1, channels, edge, edge])
     nodes = [
-        ("Gather", ["shades", "category"], "shade"),
+        ("MatMul", ["condition", "shades"], "shade"),
         ("MatMul", ["z", "mixing"], "moved"),
         ("Add", ["shade", "moved"], "sum"),
         ("Tanh", ["sum"], "flat"),
@@ -51,7 +51,7 @@ def write_generator(target: Path, channels: int = 1, edge: int = EDGE) -> None:
     with manifest.draft(target, "train_gan", PARAMS, {}) as draft:
         _onnx(
             draft.path / "generator.onnx", nodes, {"shades": shades, "mixing": mixing, "shape": shape},
-            [("z", FLOAT, ["batch", LATENT]), ("category", INT64, ["batch"])],
+            [("z", FLOAT, ["batch", LATENT]), ("condition", FLOAT, ["batch", len(CATEGORIES)])],
             [("picture", FLOAT, ["batch", channels, edge, edge])],
         )  # fmt: skip
         write_card(draft.path, {"height": edge, "width": edge, "channels": channels})

@@ -9,6 +9,7 @@ import numpy as np
 from adloom.arrays import AnyArray, Float32Array, Int64Array
 from adloom.config.params import Evaluate
 from adloom.creatives import distances, figures, memorization
+from adloom.creatives.conditions import ConditionSpace
 from adloom.creatives.inference import PictureGenerator, PictureReader, generate_pictures, read_pictures
 from adloom.creatives.table import Creatives, CreativeTable
 from adloom.evaluation import figures as style
@@ -34,7 +35,7 @@ def evaluate(
     generator: PictureGenerator,
     reader: PictureReader | None,
     creatives: CreativeTable,
-    categories: list[str],
+    space: ConditionSpace,
     params: Evaluate,
     history: History,
 ) -> Evaluation:
@@ -43,10 +44,11 @@ def evaluate(
 
     Without a reader, metrics that need one are left out. Raises DataError when there is no test picture.
     """
+    categories = space.categories
     train, test = creatives.find_rows("train", categories), creatives.find_test_rows(categories)
     mix = creatives.number_categories(train, categories)
     category = choose_categories(mix, len(categories), params.gan_samples)
-    generated = Creatives(generate_pictures(generator, category, creatives.shape, params.seed), category)
+    generated = Creatives(generate_pictures(generator, space.encode(category), creatives.shape, params.seed), category)
     near = _find_nearest(generated, test, train, creatives)
     samples = _memorization_samples(near["drawn"], memorization.copy_threshold(near["test"]))
     sheet = [(name, generated.pixels[generated.category == number][:SHOWN]) for number, name in enumerate(categories)]

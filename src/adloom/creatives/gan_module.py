@@ -1,6 +1,7 @@
 """Training of the picture generator."""
 
 import copy
+from collections.abc import Sequence
 
 import pytorch_lightning as pl
 import torch
@@ -19,12 +20,16 @@ class GanModule(pl.LightningModule):
     """
     Hinge loss (Lim & Ye 2017), one step of each network per batch; the generator's averaged weights are the model.
 
-    The auxiliary classifier learns from real pictures only. Lightning counts the steps of both optimizers, `steps` the
-    generator's.
+    The auxiliary classifier learns from real pictures only. Attributes are dropped at random, so that a request may
+    leave them out. Lightning counts the steps of both optimizers, `steps` the generator's.
     """
 
-    def __init__(self, generator: Generator, discriminator: Discriminator, params: TrainGan) -> None:
+    def __init__(
+        self, generator: Generator, discriminator: Discriminator, sizes: Sequence[int], params: TrainGan
+    ) -> None:
+        """Train on conditions of these `sizes`, as of a ConditionSpace."""
         super().__init__()
+        self.sizes = list(sizes)
         self.automatic_optimization = False
         self.generator, self.discriminator, self.params = generator, discriminator, params
         self.average = copy.deepcopy(generator).requires_grad_(requires_grad=False)
@@ -43,31 +48,34 @@ class GanModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> None:
         """Train the discriminator, then the generator, on one batch."""
-        picture, category = batch
+        picture, condition = batch
         picture = picture.contiguous(memory_format=self._layout)
-        generated = self.generator(torch.randn(len(picture), self.params.latent, device=self.device), category)
+        z = torch.randn(len(picture), self.params.latent, device=self.device)
+        condition = drop_attributes(condition, self.sizes)
+        generated = self.generator(z, condition)
         losses = {
-            "discriminator_loss": self._train_discriminator(picture, generated.detach(), category),
-            "generator_loss": self._train_generator(generated, category),
+            "discriminator_loss": self._train_discriminator(picture, generated.detach(), condition),
+            "generator_loss": self._train_generator(generated, condition),
         }
         self.steps += 1
         self._update_average()
         self.log_dict(losses, on_step=False, on_epoch=True, batch_size=len(picture), sync_dist=True)
 
     def _train_discriminator(
-        self, picture: torch.Tensor, generated: torch.Tensor, category: torch.Tensor
+        self, picture: torch.Tensor, generated: torch.Tensor, condition: torch.Tensor
     ) -> torch.Tensor:
-        scores, logits = self.discriminator(torch.cat([picture, generated]), torch.cat([category, category]))
+        scores, logits = self.discriminator(torch.cat([picture, generated]), torch.cat([condition, condition]))
         real, fake = scores.chunk(2)
         loss = functional.relu(1 - real).mean() + functional.relu(1 + fake).mean()
-        self._step_optimizer(0, loss + functional.cross_entropy(logits[: len(picture)], category))
+        self._step_optimizer(0, loss + classification_loss(logits[: len(picture)], condition, self.sizes))
         return loss.detach()
 
-    def _train_generator(self, generated: torch.Tensor, category: torch.Tensor) -> torch.Tensor:
+    def _train_generator(self, generated: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         self.discriminator.requires_grad_(requires_grad=False)
-        scores, logits = self.discriminator(generated, category)
+        scores, logits = self.discriminator(generated, condition)
         loss: torch.Tensor = -scores.mean()
-        self._step_optimizer(1, loss + self.params.category_weight * functional.cross_entropy(logits, category))
+        classification = classification_loss(logits, condition, self.sizes)
+        self._step_optimizer(1, loss + self.params.category_weight * classification)
         self.discriminator.requires_grad_(requires_grad=True)
         return loss.detach()
 
@@ -86,11 +94,24 @@ class GanModule(pl.LightningModule):
                 mean.lerp_(current, weight)
 
 
-def standing_statistics(module: GanModule, categories: int) -> Generator:
-    """
-    Return the averaged generator with its own batch statistics, over equally many pictures of each category (Brock et
-    al. 2019).
-    """
+def drop_attributes(condition: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
+    """Drop attributes of conditions (rows, columns) at random: all numbers of dropped ones are equally likely."""
+    if len(sizes) == 1:
+        return condition
+    rows = len(condition)
+    keep = torch.rand(rows, len(sizes), device=condition.device) < torch.rand(rows, 1, device=condition.device)
+    keep[:, 0] = True  # the category
+    return condition * keep.repeat_interleave(torch.tensor(sizes, device=condition.device), 1)
+
+
+def classification_loss(logits: torch.Tensor, condition: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
+    """Return the mean cross-entropy of the category plus those of the attributes; absent ones count 0."""
+    groups = zip(torch.split(logits, list(sizes), 1), torch.split(condition, list(sizes), 1), strict=True)
+    return torch.stack([functional.cross_entropy(logit, target) for logit, target in groups]).sum()
+
+
+def standing_statistics(module: GanModule, conditions: torch.Tensor) -> Generator:
+    """Return the averaged generator with its own batch statistics (Brock et al. 2019) over conditions, in turn."""
     average, params = module.average, module.params
     noise = torch.Generator().manual_seed(params.seed)
     for norm in average.modules():
@@ -101,5 +122,5 @@ def standing_statistics(module: GanModule, categories: int) -> Generator:
     with torch.no_grad():
         for number in range(STATISTICS_BATCHES):
             rows = torch.arange(number * params.batch_size, (number + 1) * params.batch_size)
-            average(torch.randn(len(rows), params.latent, generator=noise), rows % categories)
+            average(torch.randn(len(rows), params.latent, generator=noise), conditions[rows % len(conditions)])
     return average.eval()

@@ -1,5 +1,5 @@
 """
-The picture generator and its discriminator: the DCGAN family, conditioned on a category.
+The picture generator and its discriminator: the DCGAN family, conditioned on category and attributes.
 
 The generator uses conditional batch normalisation, the discriminator projection under spectral normalisation (Miyato &
 Koyama 2018, Miyato et al. 2018). An auxiliary classifier (Odena et al. 2017) helps, because projection learns the
@@ -19,49 +19,49 @@ SLOPE = 0.2
 
 
 class Generator(nn.Module):
-    """Maps z (batch, latent) and category (batch,) to pictures (batch, channels, size, size) in [-1, 1]."""
+    """Maps z (batch, latent) and condition (batch, columns) to pictures (batch, channels, size, size) in [-1, 1]."""
 
-    def __init__(self, channels: int, size: int, categories: int, width: int, latent: int) -> None:
+    def __init__(self, channels: int, size: int, columns: int, width: int, latent: int) -> None:
         super().__init__()
         widths = _channel_widths(size, width)[::-1]
         self.edge = size // 2 ** (len(widths) - 1)
         self.begin = nn.Linear(latent, widths[0] * self.edge**2, bias=False)
-        self.norms = nn.ModuleList([ConditionalNorm(wide, categories) for wide in widths])
+        self.norms = nn.ModuleList([ConditionalNorm(wide, columns) for wide in widths])
         self.ups = nn.ModuleList([nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False) for a, b in pairwise(widths)])
         self.end = nn.Conv2d(widths[-1], channels, 3, 1, 1)
 
-    def forward(self, z: torch.Tensor, category: torch.Tensor) -> torch.Tensor:
+    def forward(self, z: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         """Generate one picture per row."""
         x = self.begin(z).unflatten(1, (-1, self.edge, self.edge))
-        x = self.norms[0](x, category).relu_()
+        x = self.norms[0](x, condition).relu_()
         for up, norm in zip(self.ups, list(self.norms)[1:], strict=True):
-            x = norm(up(x), category).relu_()
+            x = norm(up(x), condition).relu_()
         picture: torch.Tensor = self.end(x).float().tanh()
         return picture
 
 
 class ConditionalNorm(nn.Module):
-    """Batch normalisation with a gain and a bias per category."""
+    """Batch normalisation with a gain and a bias per condition; a mix of categories gets the mix of theirs."""
 
-    def __init__(self, width: int, categories: int) -> None:
+    def __init__(self, width: int, columns: int) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(width, affine=False)
-        self.gain = nn.Embedding(categories, width)
-        self.bias = nn.Embedding(categories, width)
-        nn.init.ones_(self.gain.weight)
+        self.gain = nn.Linear(columns, width, bias=False)  # minus 1
+        self.bias = nn.Linear(columns, width, bias=False)
+        nn.init.zeros_(self.gain.weight)
         nn.init.zeros_(self.bias.weight)
 
-    def forward(self, x: torch.Tensor, category: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         """Return features of the same shape."""
-        gain, bias = self.gain(category)[..., None, None], self.bias(category)[..., None, None]
+        gain, bias = 1 + self.gain(condition)[..., None, None], self.bias(condition)[..., None, None]
         conditioned: torch.Tensor = self.norm(x) * gain + bias
         return conditioned
 
 
 class Discriminator(nn.Module):
-    """Scores pictures (batch, channels, size, size) of categories (batch,), above 0 for real, and classifies them."""
+    """Scores pictures of conditions (batch, columns), above 0 for real ones, and classifies them."""
 
-    def __init__(self, channels: int, size: int, categories: int, width: int) -> None:
+    def __init__(self, channels: int, size: int, columns: int, width: int) -> None:
         super().__init__()
         widths = _channel_widths(size, width)
         layers: list[nn.Module] = []
@@ -76,14 +76,16 @@ class Discriminator(nn.Module):
         layers += [spectral_norm(nn.Linear(widths[-1] * edge**2, features)), nn.LeakyReLU(SLOPE, inplace=True)]
         self.body = nn.Sequential(*layers)
         self.score = spectral_norm(nn.Linear(features, 1))
-        self.project = spectral_norm(nn.Embedding(categories, features))
-        self.classify = nn.Linear(features, categories)
+        project = nn.Linear(columns, features, bias=False)
+        nn.init.normal_(project.weight)
+        self.project = spectral_norm(project)
+        self.classify = nn.Linear(features, columns)
 
-    def forward(self, picture: torch.Tensor, category: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return scores (batch,) and category logits (batch, categories)."""
+    def forward(self, picture: torch.Tensor, condition: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return scores (batch,) and a logit per column of the condition (batch, columns)."""
         features = self.body(picture).float()
         with torch.autocast(picture.device.type, enabled=False):  # a score needs more than bfloat16's 8 bits
-            score: torch.Tensor = self.score(features)[:, 0] + (features * self.project(category)).sum(1)
+            score: torch.Tensor = self.score(features)[:, 0] + (features * self.project(condition)).sum(1)
             logits: torch.Tensor = self.classify(features)
         return score, logits
 

@@ -5,19 +5,19 @@ from typing import Protocol
 
 import numpy as np
 
-from adloom.arrays import Float32Array, Int64Array, UInt8Array
+from adloom.arrays import Float32Array, UInt8Array
 from adloom.creatives.pictures import split_batches, to_floats, to_pixels
 
 
 class PictureGenerator(Protocol):
-    """A generator: z (batch, latent) and category (batch,) to pictures (batch, channels, height, width) in [-1, 1]."""
+    """A generator: z (batch, latent) and condition (batch, columns) to pictures (batch, channels, height, width)."""
 
     @property
     def latent(self) -> int:
         """Length of z."""
 
-    def __call__(self, z: Float32Array, category: Int64Array) -> Float32Array:
-        """Generate pictures."""
+    def __call__(self, z: Float32Array, condition: Float32Array) -> Float32Array:
+        """Generate pictures in [-1, 1]."""
         ...
 
 
@@ -42,13 +42,13 @@ class PictureReader(Protocol):
 
 
 def generate_pictures(
-    generator: PictureGenerator, category: Int64Array, shape: tuple[int, int, int], seed: int
+    generator: PictureGenerator, condition: Float32Array, shape: tuple[int, int, int], seed: int
 ) -> UInt8Array:
-    """Generate a picture of `shape` for each category, a function of (seed, position, category)."""
-    z = np.random.default_rng(seed).standard_normal((len(category), generator.latent), np.float32)
-    pixels = np.empty((len(category), *shape), np.uint8)
-    for batch in split_batches(len(category), *shape[1:]):
-        pixels[batch] = to_pixels(generator(z[batch], category[batch]))
+    """Generate a picture of `shape` for each condition, a function of (seed, position, condition)."""
+    z = np.random.default_rng(seed).standard_normal((len(condition), generator.latent), np.float32)
+    pixels = np.empty((len(condition), *shape), np.uint8)
+    for batch in split_batches(len(condition), *shape[1:]):
+        pixels[batch] = to_pixels(generator(z[batch], condition[batch]))
     return pixels
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from adloom.arrays import Float32Array, Int64Array
+from adloom.errors import ArtifactError
 from adloom.onnx_models.bounded_session import BoundedSession
 
 TELEMETRY_OFF = "ORT_DISABLE_TELEMETRY"  # without it, ONNX Runtime reports every session to Microsoft with a device id
@@ -43,11 +44,15 @@ class Generator:
 
     def __init__(self, folder: Path, threads: int, seconds: float | None = None) -> None:
         self._session = open_session(folder / "generator.onnx", threads, seconds)
-        self.latent: int = self._session.get_inputs()[0].shape[1]
+        z, condition = self._session.get_inputs()
+        if condition.name != "condition":
+            raise ArtifactError(f"{folder}: made by another version of adloom; run `adloom train-gan` again")
+        self.latent: int = z.shape[1]
+        self.columns: int = condition.shape[1]
 
-    def __call__(self, z: Float32Array, category: Int64Array) -> Float32Array:
-        """Map z (batch, latent) and category (batch,) to pictures (batch, channels, height, width) in [-1, 1]."""
-        return self._session.run(None, {"z": z, "category": category})[0]  # type: ignore[no-any-return]
+    def __call__(self, z: Float32Array, condition: Float32Array) -> Float32Array:
+        """Map z (batch, latent) and condition (batch, columns) to pictures (batch, channels, height, width)."""
+        return self._session.run(None, {"z": z, "condition": condition})[0]  # type: ignore[no-any-return]
 
 
 class Reader:

@@ -57,14 +57,15 @@ def read_card(model: Path) -> dict[str, Any]:
 def measure_generator(subject: Subject) -> Evaluation:
     """Measure the picture generator; without a reader, by pixels alone."""
     from adloom.creatives import gan_evaluation
+    from adloom.creatives.conditions import ConditionSpace
     from adloom.onnx_models.runtime import Generator, Reader
     from adloom.stages.creative_rows import open_creatives
 
     model, params = subject.model, subject.params
     reader = None if manifest.skip_reason(subject.judge) else Reader(subject.judge, params.threads)
-    creatives, categories = open_creatives(subject.table), read_card(model)["categories"]
-    generator = Generator(model, params.threads)
-    return gan_evaluation.evaluate(generator, reader, creatives, categories, params, _history(model))
+    generator, card = Generator(model, params.threads), read_card(model)
+    creatives, space = open_creatives(subject.table), ConditionSpace(card["categories"], card["attributes"])
+    return gan_evaluation.evaluate(generator, reader, creatives, space, params, _history(model))
 
 
 def measure_reader(subject: Subject) -> Evaluation:

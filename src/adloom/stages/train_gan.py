@@ -7,7 +7,7 @@ Example: adloom train-gan
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from adloom.context import StageContext
 from adloom.storage import manifest
 
 if TYPE_CHECKING:
+    from adloom.arrays import Float32Array
     from adloom.creatives.gan_net import Generator
     from adloom.training.loop import TrainingSession
 
@@ -53,32 +54,39 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainGan, context: StageContex
 
 
 def _train(creatives: Path, params: TrainGan, session: "TrainingSession") -> Mapping[str, list[list[float]]]:
+    import numpy as np
+    import torch
+
     from adloom.creatives.batches import PictureDataset
+    from adloom.creatives.conditions import ConditionSpace
     from adloom.creatives.gan_module import GanModule, standing_statistics
     from adloom.creatives.gan_net import Discriminator, Generator
     from adloom.stages.creative_rows import open_creatives
     from adloom.training import loop
 
     table = open_creatives(creatives)
-    categories, shape = table.list_categories(), table.shape
-    channels, height, width = shape
-    train = table.decode_split("train", categories)
-    number = len(categories)
+    space = ConditionSpace(table.list_categories())
+    channels, height, width = table.shape
+    train = table.decode_split("train", space.categories)
 
     def build_module() -> GanModule:
-        generator = Generator(channels, height, number, params.width, params.latent)
-        return GanModule(generator, Discriminator(channels, height, number, params.width), params)
+        generator = Generator(channels, height, space.columns, params.width, params.latent)
+        discriminator = Discriminator(channels, height, space.columns, params.width)
+        return GanModule(generator, discriminator, space.sizes, params)
 
-    module, history = loop.fit(build_module, PictureDataset(train.pixels, train.category), params, session)
-    _export(standing_statistics(module, number), number, params.latent, session.draft.path / "generator.onnx")
-    _draw_sample_sheet(number, shape, params, session)
+    rows = PictureDataset(train.pixels, space.encode(train.category))
+    module, history = loop.fit(build_module, rows, params, session)
+    each_category = space.encode(np.arange(len(space.categories)))
+    generator = standing_statistics(module, torch.from_numpy(each_category))
+    _export(generator, space.columns, params.latent, session.draft.path / "generator.onnx")
+    _draw_sample_sheet(each_category, table.shape, params, session)
     session.draft.rows.update(train=len(train))
     image = {"height": height, "width": width, "channels": channels}
-    session.describe({"model": "gan", "categories": categories, "image": image}, history, params)
+    session.describe({"model": "gan", **asdict(space), "image": image}, history, params)
     return history
 
 
-def _export(generator: "Generator", categories: int, latent: int, path: Path) -> None:
+def _export(generator: "Generator", columns: int, latent: int, path: Path) -> None:
     import torch
 
     from adloom.onnx_models import export
@@ -86,7 +94,7 @@ def _export(generator: "Generator", categories: int, latent: int, path: Path) ->
     def example(batch: int) -> dict[str, torch.Tensor]:
         random = torch.Generator().manual_seed(batch)
         z = torch.randn((batch, latent), generator=random)
-        return {"z": z, "category": torch.randint(categories, (batch,), generator=random)}
+        return {"z": z, "condition": torch.rand((batch, columns), generator=random)}
 
     batch = {0: "batch"}
     export.export(
@@ -94,23 +102,20 @@ def _export(generator: "Generator", categories: int, latent: int, path: Path) ->
         example,
         path,
         outputs=["picture"],
-        dynamic={"z": batch, "category": batch, "picture": batch},
+        dynamic={"z": batch, "condition": batch, "picture": batch},
         shapes=export.BATCHES,
     )
 
 
 def _draw_sample_sheet(
-    categories: int, shape: tuple[int, int, int], params: TrainGan, session: "TrainingSession"
+    each_category: "Float32Array", shape: tuple[int, int, int], params: TrainGan, session: "TrainingSession"
 ) -> None:
     """Draw the sample sheet with the exported generator."""
-    import numpy as np
-
     from adloom.creatives import inference, pictures
     from adloom.onnx_models.runtime import Generator
 
-    category = np.repeat(np.arange(categories), PER_CATEGORY)
     generator = Generator(session.draft.path, params.threads)
     path = session.draft.path / "sample_sheet.png"
-    generated = inference.generate_pictures(generator, category, shape, params.seed)
+    generated = inference.generate_pictures(generator, each_category.repeat(PER_CATEGORY, 0), shape, params.seed)
     path.write_bytes(pictures.draw_sheet(generated, PER_CATEGORY))
     session.run.log_artifact(path)

@@ -9,11 +9,13 @@ from tests.unit.creatives.test_cnn_evaluation import read
 from adloom.arrays import Float32Array, Int64Array, UInt8Array
 from adloom.config.params import Evaluate
 from adloom.creatives import gan_evaluation, pictures
+from adloom.creatives.conditions import ConditionSpace
 from adloom.errors import DataError
 from adloom.evaluation.metric import Figure, Table
 
 PARAMS = Evaluate(bootstraps=50, threads=1, gan_samples=200)
 CATEGORIES = ["dark", "light"]
+SPACE = ConditionSpace(CATEGORIES)
 HISTORY = {"generator_loss": [[1.0, 0.5], [2.0, 0.4]]}
 RNG = np.random.default_rng(0)
 
@@ -48,7 +50,8 @@ class Painter:
         train = rows[rows["split"] == "train"]
         self.known = pictures.decode_pngs(train["image"].tolist(), 1, 28, 28)[::2]  # the dark ones
 
-    def __call__(self, z: Float32Array, category: Int64Array) -> Float32Array:
+    def __call__(self, z: Float32Array, condition: Float32Array) -> Float32Array:
+        category = condition.argmax(1)
         drawn = shades(np.where(category == self.lazy, 1 - category, category))
         drawn[: self.copied] = self.known[: self.copied]
         return pictures.to_floats(drawn)
@@ -58,7 +61,7 @@ ROWS = table()
 
 
 def evaluate(painter: Painter, rows: pd.DataFrame = ROWS) -> dict[str, float]:
-    evaluation = gan_evaluation.evaluate(painter, read, as_table(rows), CATEGORIES, PARAMS, HISTORY)
+    evaluation = gan_evaluation.evaluate(painter, read, as_table(rows), SPACE, PARAMS, HISTORY)
     assert set(evaluation.samples) == set(evaluation.metrics)
     assert all(section.png.startswith(b"\x89PNG") for section in evaluation.sections if isinstance(section, Figure))
     return {name: metric.value for name, metric in evaluation.metrics.items()}
@@ -79,7 +82,7 @@ def test_a_good_generator() -> None:
 
 @pytest.mark.slow
 def test_planted_copies_are_counted() -> None:
-    evaluation = gan_evaluation.evaluate(Painter(ROWS, copied=6), read, as_table(ROWS), CATEGORIES, PARAMS, HISTORY)
+    evaluation = gan_evaluation.evaluate(Painter(ROWS, copied=6), read, as_table(ROWS), SPACE, PARAMS, HISTORY)
     [copied] = evaluation.samples["copies"].columns
     assert copied[:6].all()
     assert copied[6:].mean() <= 0.03
@@ -96,7 +99,7 @@ def test_a_category_without_agreement_is_reported() -> None:
 
 @pytest.mark.slow
 def test_without_a_reader_only_copies_are_measured() -> None:
-    evaluation = gan_evaluation.evaluate(Painter(ROWS), None, as_table(ROWS), CATEGORIES, PARAMS, HISTORY)
+    evaluation = gan_evaluation.evaluate(Painter(ROWS), None, as_table(ROWS), SPACE, PARAMS, HISTORY)
     assert set(evaluation.metrics) == {"copies", "nearest_distance"}
     assert not any(isinstance(section, Table) for section in evaluation.sections)
 

@@ -1,6 +1,7 @@
-"""Training of the generator: the average and its statistics."""
+"""Training of the generator: the average and its statistics, and the attributes of its conditions."""
 
 import torch
+from torch.nn import functional
 
 from adloom.config.params import TrainGan
 from adloom.creatives import gan_module
@@ -12,14 +13,32 @@ GAN = TrainGan(epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=0.01, wi
 
 def test_the_average_follows_the_generator_and_has_standing_statistics() -> None:
     torch.manual_seed(0)
-    module = GanModule(Generator(1, 28, 2, 4, 5), Discriminator(1, 28, 2, 4), GAN)
+    module = GanModule(Generator(1, 28, 2, 4, 5), Discriminator(1, 28, 2, 4), [2], GAN)
     before = module.average.begin.weight.clone()
     with torch.no_grad():
         module.generator.begin.weight.add_(1)
     module.steps += 1
     module._update_average()  # the first step's decay is 1 / 11
     assert torch.allclose(module.average.begin.weight, before + 10 / 11, atol=1e-5)
-    generator = gan_module.standing_statistics(module, 2)
-    first = gan_module.standing_statistics(module, 2).norms[0].norm.running_mean.clone()  # type: ignore[union-attr,operator]
+    generator = gan_module.standing_statistics(module, torch.eye(2))
+    first = gan_module.standing_statistics(module, torch.eye(2)).norms[0].norm.running_mean.clone()  # type: ignore[union-attr,operator]
     assert torch.equal(first, generator.norms[0].norm.running_mean)  # type: ignore[union-attr,arg-type]
     assert not generator.training
+
+
+def test_any_number_of_attributes_is_dropped_equally_often() -> None:
+    torch.manual_seed(0)
+    condition = torch.tensor([[0.0, 1.0, 1.0, 0.0, 1.0]]).repeat(3000, 1)  # two categories, attributes of 2 and 1
+    dropped = gan_module.drop_attributes(condition, [2, 2, 1])
+    assert torch.equal(dropped[:, :2], condition[:, :2])
+    shares = torch.bincount(dropped[:, 2:].sum(1).long(), minlength=3) / 3000
+    assert torch.allclose(shares, torch.full((3,), 1 / 3), atol=0.03)
+    assert torch.equal(gan_module.drop_attributes(condition, [5]), condition)
+
+
+def test_the_classification_loss_adds_attributes_and_ignores_absent_ones() -> None:
+    logits = torch.tensor([[1.0, 2.0, 0.5, -0.5], [0.0, 1.0, 3.0, 1.0]])
+    condition = torch.tensor([[0.0, 1.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
+    category = functional.cross_entropy(logits[:, :2], torch.tensor([1, 0]))
+    attribute = functional.cross_entropy(logits[:1, 2:], torch.tensor([0])) / 2  # of two rows, one has it
+    assert torch.isclose(gan_module.classification_loss(logits, condition, [2, 2]), category + attribute)

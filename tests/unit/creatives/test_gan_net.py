@@ -1,27 +1,41 @@
-"""The generator and the discriminator: every size and colour."""
+"""The generator and the discriminator: every size and colour, and conditions."""
 
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional
 
-from adloom.creatives.gan_net import Discriminator, Generator
+from adloom.creatives.gan_net import ConditionalNorm, Discriminator, Generator
 
 SHAPES = [(28, 1), (32, 3), (64, 3), (128, 1)]
 
 
 @pytest.mark.parametrize(("size", "channels"), SHAPES)
-@pytest.mark.parametrize("categories", [1, 3])
-def test_a_discriminator_scores_generated_pictures(size: int, channels: int, categories: int) -> None:
-    generator = Generator(channels, size, categories, width=4, latent=5)
-    category = torch.arange(3) % categories
-    picture = generator(torch.randn(3, 5), category)
+@pytest.mark.parametrize("columns", [1, 3])
+def test_a_discriminator_scores_generated_pictures(size: int, channels: int, columns: int) -> None:
+    generator = Generator(channels, size, columns, width=4, latent=5)
+    condition = torch.eye(columns)[torch.arange(3) % columns]
+    picture = generator(torch.randn(3, 5), condition)
     assert picture.shape == (3, channels, size, size)
     assert picture.abs().max() <= 1
-    score, logits = Discriminator(channels, size, categories, width=4)(picture, category)
-    assert (score.shape, logits.shape) == ((3,), (3, categories))
+    score, logits = Discriminator(channels, size, columns, width=4)(picture, condition)
+    assert (score.shape, logits.shape) == ((3,), (3, columns))
 
 
-def test_a_generator_obeys_the_category() -> None:
-    generator = Generator(1, 28, 2, width=4, latent=5).eval()
-    torch.nn.init.constant_(generator.norms[-1].bias.weight[1].data, 5.0)  # type: ignore[union-attr,index]
-    first, second = generator(torch.zeros(2, 5), torch.tensor([0, 1]))
-    assert not torch.equal(first, second)
+def test_a_one_hot_condition_looks_up_an_embedding() -> None:
+    torch.manual_seed(0)
+    norm, features = ConditionalNorm(4, 3), torch.randn(6, 4, 2, 2)
+    nn.init.normal_(norm.gain.weight)
+    nn.init.normal_(norm.bias.weight)
+    category = torch.tensor([2, 0, 1, 1, 0, 2])
+    gain, bias = 1 + norm.gain.weight.T[category], norm.bias.weight.T[category]
+    expected = norm.norm(features) * gain[..., None, None] + bias[..., None, None]
+    assert torch.allclose(norm(features, functional.one_hot(category, 3).float()), expected, atol=1e-6)
+
+
+def test_a_mix_of_categories_interpolates_their_embeddings() -> None:
+    torch.manual_seed(0)
+    norm, features = ConditionalNorm(4, 2).eval(), torch.randn(1, 4, 2, 2)
+    nn.init.normal_(norm.gain.weight)
+    first, second, mix = (norm(features, torch.tensor([row])) for row in ([1.0, 0.0], [0.0, 1.0], [0.5, 0.5]))
+    assert torch.allclose(mix, (first + second) / 2, atol=1e-6)

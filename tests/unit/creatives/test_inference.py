@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from adloom.arrays import Float32Array, Int64Array
+from adloom.arrays import Float32Array
 from adloom.creatives import inference, pictures
 
 
@@ -17,7 +17,7 @@ class Echo:
     def __init__(self, edge: int = 28) -> None:
         self.edge, self.sizes = edge, list[int]()
 
-    def __call__(self, z: Float32Array, category: Int64Array) -> Float32Array:
+    def __call__(self, z: Float32Array, condition: Float32Array) -> Float32Array:
         self.sizes.append(len(z))
         return np.tanh(z[:, :1, None, None]).repeat(self.edge, 2).repeat(self.edge, 3)
 
@@ -34,8 +34,8 @@ def read(picture: Float32Array) -> Reading:
 
 
 def test_the_same_seed_draws_the_same_pictures() -> None:
-    category = np.zeros(7, np.int64)
-    first, second, other = (inference.generate_pictures(Echo(), category, (1, 28, 28), seed) for seed in (1, 1, 2))
+    condition = np.ones((7, 1), np.float32)
+    first, second, other = (inference.generate_pictures(Echo(), condition, (1, 28, 28), seed) for seed in (1, 1, 2))
     assert (first == second).all()
     assert not (first == other).all()
 
@@ -43,15 +43,15 @@ def test_the_same_seed_draws_the_same_pictures() -> None:
 @pytest.mark.parametrize(("edge", "sizes"), [(28, [512, 88]), (128, [24] * 25)])
 def test_larger_pictures_come_in_smaller_batches(edge: int, sizes: list[int]) -> None:
     echo = Echo(edge)
-    inference.generate_pictures(echo, np.zeros(600, np.int64), (1, edge, edge), seed=1)
+    inference.generate_pictures(echo, np.ones((600, 1), np.float32), (1, edge, edge), seed=1)
     assert echo.sizes == sizes
 
 
 def test_pictures_do_not_depend_on_the_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    category = np.zeros(50, np.int64)
-    together = inference.generate_pictures(Echo(), category, (1, 28, 28), seed=1)
+    condition = np.ones((50, 1), np.float32)
+    together = inference.generate_pictures(Echo(), condition, (1, 28, 28), seed=1)
     monkeypatch.setattr(pictures, "PIXELS_PER_BATCH", 7 * 28**2)
-    assert (inference.generate_pictures(Echo(), category, (1, 28, 28), seed=1) == together).all()
+    assert (inference.generate_pictures(Echo(), condition, (1, 28, 28), seed=1) == together).all()
 
 
 def test_batches_are_read_in_order() -> None:

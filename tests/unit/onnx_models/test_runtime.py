@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from tests.support.tiny_models import CATEGORIES, DIMENSIONS, EDGE, write_copywriter, write_generator, write_reader
 from torch import nn
 
+from adloom.errors import ArtifactError
 from adloom.onnx_models import export as onnx_export
 from adloom.onnx_models.runtime import Copywriter, Generator, Reader
 
@@ -19,9 +21,18 @@ from adloom.onnx_models.runtime import Copywriter, Generator, Reader
 def test_the_generator_draws_a_picture_for_each_category(tmp_path: Path, seconds: float | None) -> None:
     write_generator(tmp_path / "gan")
     generator = Generator(tmp_path / "gan", 1, seconds)
-    pictures = generator(np.zeros((3, generator.latent), np.float32), np.arange(3))
+    pictures = generator(np.zeros((3, generator.latent), np.float32), np.eye(3, dtype=np.float32))
     assert pictures.shape == (3, 1, EDGE, EDGE)
     assert np.abs(pictures).max() <= 1
+
+
+def test_a_generator_of_an_older_version_is_refused(tmp_path: Path) -> None:
+    write_generator(tmp_path / "gan")
+    model = onnx.load(tmp_path / "gan/generator.onnx")
+    model.graph.input[1].name = model.graph.node[0].input[0] = "category"
+    onnx.save(model, tmp_path / "gan/generator.onnx")
+    with pytest.raises(ArtifactError, match="another version of adloom; run `adloom train-gan` again"):
+        Generator(tmp_path / "gan", 1)
 
 
 def test_the_reader_gives_probabilities_and_unit_embeddings(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_the_artifact_holds_a_generator_and_its_samples(trained: tuple[Path, Mem
     assert set(files) == {"generator.onnx", "sample_sheet.png", "history.json", "card.json"}
     generator = Generator(folder, threads=1)
     assert generator.latent == PARAMS.latent
-    drawn = generator(np.zeros((3, PARAMS.latent), np.float32), np.array([0, 1, 0]))
+    drawn = generator(np.zeros((3, PARAMS.latent), np.float32), np.eye(2, dtype=np.float32)[[0, 1, 0]])
     assert drawn.shape == (3, 1, 28, 28)
     assert np.abs(drawn).max() <= 1
     assert (drawn[0] == drawn[2]).all()
@@ -57,6 +57,7 @@ def test_the_artifact_holds_a_generator_and_its_samples(trained: tuple[Path, Mem
 def test_the_card_names_categories_source_and_licence(trained: tuple[Path, MemoryRun]) -> None:
     card = json.loads((trained[0] / "card.json").read_text())
     assert (card["model"], card["categories"], card["licence"]) == ("gan", ["squares", "stripes"], "CC0")
+    assert card["attributes"] == {}
     assert card["image"] == {"height": 28, "width": 28, "channels": 1}
     assert card["rows"] == {"train": 36}
 
@@ -91,7 +92,7 @@ def test_interrupted_and_resumed_elsewhere_the_bytes_are_the_same(
 def test_colour_at_64_and_one_category_alone(tmp_path: Path) -> None:
     table = painted_pictures.write(tmp_path, painted_pictures.rows(("posters",), size=64, channels=3))
     folder, _ = train(tmp_path, table, ONE_EPOCH)
-    drawn = Generator(folder, threads=1)(np.zeros((2, PARAMS.latent), np.float32), np.zeros(2, np.int64))
+    drawn = Generator(folder, threads=1)(np.zeros((2, PARAMS.latent), np.float32), np.ones((2, 1), np.float32))
     assert drawn.shape == (2, 3, 64, 64)
     assert json.loads((folder / "card.json").read_text())["categories"] == ["posters"]
 

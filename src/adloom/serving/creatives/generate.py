@@ -25,7 +25,8 @@ def generate(request: GenerateRequest, models: Models) -> GenerateAnswer:
     _require_limit(request.n, gan.card.shape)
     seed = _draw_seed(request.seed)
     z = np.random.default_rng([seed, category]).standard_normal((request.n, gan.model.latent), np.float32)
-    pixels = pictures.to_pixels(gan.model(z, np.full(request.n, category, np.int64)))
+    condition = gan.card.conditions.mix({request.category: 1.0}, {})
+    pixels = pictures.to_pixels(gan.model(z, condition[None].repeat(request.n, 0)))
     facts = {"model": gan.origin.digest, "category": request.category, "seed": str(seed)}
     stamped = [
         content_credentials.add_provenance(png, {**facts, "number": str(i)})

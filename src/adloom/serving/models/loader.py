@@ -19,6 +19,7 @@ from adloom.audience.segmenter import FEATURES, Segmenter
 from adloom.config.models import MODELS
 from adloom.copywriting import tokenizer
 from adloom.copywriting.tokenizer import Tokenizer
+from adloom.creatives.conditions import ConditionSpace
 from adloom.errors import AdloomError, ArtifactError
 from adloom.onnx_models.runtime import Copywriter, Generator, Reader
 from adloom.policy.scorer import Policy, Scorer, draw_slate
@@ -49,8 +50,14 @@ class ModelCard(BaseModel):
     """The fields of card.json that serving reads."""
 
     categories: list[str] = []
+    attributes: dict[str, list[str]] = {}
     image: ImageSize | None = None
     audience: str | None = None  # digest of the audience that a policy was trained with
+
+    @property
+    def conditions(self) -> ConditionSpace:
+        """The columns of a condition."""
+        return ConditionSpace(self.categories, self.attributes)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -247,10 +254,13 @@ def _describe(folder: Path, error: Exception) -> str:
 
 def open_generator(folder: Path, card: ModelCard, threads: int) -> Generator:
     """Open the picture generator and draw a picture of each category."""
-    generator = Generator(folder, threads, INFERENCE_TIMEOUT)
-    categories = np.arange(len(card.categories), dtype=np.int64)
-    pictures = generator(np.zeros((len(categories), generator.latent), np.float32), categories)
-    _check_output(folder, "pictures", pictures, (len(categories), *card.shape))
+    generator, shape = Generator(folder, threads, INFERENCE_TIMEOUT), card.shape
+    if generator.columns != card.conditions.columns:
+        names = f"card.json names {card.conditions.columns} categories and attribute values"
+        raise ArtifactError(f"{folder}: a condition has {generator.columns} columns, {names}; train it again")
+    each_category = card.conditions.encode(np.arange(len(card.categories)))
+    pictures = generator(np.zeros((len(each_category), generator.latent), np.float32), each_category)
+    _check_output(folder, "pictures", pictures, (len(each_category), *shape))
     if np.abs(pictures).max() > 1 + PIXEL_TOLERANCE:
         raise ArtifactError(f"{folder}: it draws pixels outside [-1, 1]; train it again")
     return generator

@@ -16,6 +16,8 @@ from adloom.serving.models.loader import Models
 from adloom.serving.models.sources import UnavailableModel
 from adloom.storage import manifest
 
+OTHER_CONDITION = b'{"categories": ["Bag"], "image": {"height": 28, "width": 28, "channels": 1}}'
+
 
 @pytest.fixture
 def own(folder: Path, tmp_path: Path) -> Path:
@@ -60,6 +62,7 @@ def test_a_changed_byte_refuses_one_model_and_says_which_file(own: Path, caplog:
         ("gan", "generator.onnx", b"not a model", "gan: "),
         ("gan", "card.json", b"{", "Invalid JSON"),
         ("gan", "card.json", b'{"categories": ["Bag"]}', "no image size"),
+        ("gan", "card.json", OTHER_CONDITION, "a condition has 3 columns, card.json names 1 categories"),
         ("cnn", "known.npz", b"PK", "cnn: "),
         ("lstm", "tokenizer.json", b"{}", "not a tokenizer"),
         ("audience", "members.npz", b"", "expected an npz"),

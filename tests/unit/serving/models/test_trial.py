@@ -98,10 +98,10 @@ def test_a_bad_champion_is_refused_and_what_served_serves_on(trials: TrialProces
 def test_a_model_that_loops_with_some_input_only_is_stopped(trials: TrialProcess, bad: Path) -> None:
     trials("gan", bad / "loops with noise")
     generator = Generator(bad / "loops with noise", threads=1, seconds=0.5)
-    zeros, category = np.zeros((1, generator.latent), "f4"), np.zeros(1, "i8")
-    assert generator(zeros, category).shape[0] == 1
+    zeros, condition = np.zeros((1, generator.latent), "f4"), np.eye(1, 3, dtype="f4")
+    assert generator(zeros, condition).shape[0] == 1
     began = time.monotonic()
     with pytest.raises(UnavailableError, match=r"stopped after 0.5 s"):
-        generator(zeros + 1, category)
+        generator(zeros + 1, condition)
     assert time.monotonic() - began < 10
-    assert generator(zeros, category).shape[0] == 1  # the next request is answered
+    assert generator(zeros, condition).shape[0] == 1  # the next request is answered

@@ -1,0 +1,53 @@
+"""The condition of a picture: its category and attributes as the columns that the generator reads."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from adloom.arrays import Float32Array, Int64Array
+
+
+@dataclass(frozen=True)
+class ConditionSpace:
+    """
+    The columns of a condition: one per category, then one per value of each attribute.
+
+    The weights of the categories sum to 1. An attribute has a 1 for its value, or zeros alone when it is not given.
+    """
+
+    categories: list[str]
+    attributes: dict[str, list[str]] = field(default_factory=dict)  # attribute: its values
+
+    @property
+    def sizes(self) -> list[int]:
+        """The number of columns of the category and of each attribute."""
+        return [len(self.categories), *map(len, self.attributes.values())]
+
+    @property
+    def columns(self) -> int:
+        """The number of all columns."""
+        return sum(self.sizes)
+
+    def encode(self, labels: Int64Array) -> Float32Array:
+        """
+        Return conditions (rows, columns) of labels (rows,) or (rows, 1 + attributes).
+
+        Labels are the index of the category and of each attribute's value; a negative or missing one is not given.
+        """
+        labels = labels.reshape(len(labels), -1)
+        first = np.cumsum([0, *self.sizes])
+        condition = np.zeros((len(labels), self.columns), np.float32)
+        row, which = np.nonzero(labels >= 0)
+        condition[row, first[which] + labels[row, which]] = 1
+        return condition
+
+    def mix(self, weights: Mapping[str, float], attributes: Mapping[str, str]) -> Float32Array:
+        """Return the condition (columns,) of weighted categories with known attribute values."""
+        labels = [
+            values.index(attributes[name]) if name in attributes else -1 for name, values in self.attributes.items()
+        ]
+        condition: Float32Array = self.encode(np.array([[-1, *labels]]))[0]
+        for category, weight in weights.items():
+            condition[self.categories.index(category)] = weight / sum(weights.values())
+        return condition

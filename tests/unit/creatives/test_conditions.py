@@ -1,0 +1,23 @@
+"""Conditions: the columns of categories and attributes, by hand."""
+
+import numpy as np
+import pytest
+
+from adloom.creatives.conditions import ConditionSpace
+
+SPACE = ConditionSpace(["bag", "boot"], {"tone": ["dark", "light"], "shape": ["round", "square", "tall"]})
+
+
+def test_a_condition_has_a_column_for_each_category_and_value() -> None:
+    condition = SPACE.encode(np.array([[1, 0, 2], [0, -1, 0]]))
+    assert condition.tolist() == [[0, 1, 1, 0, 0, 0, 1], [1, 0, 0, 0, 1, 0, 0]]
+    assert (SPACE.sizes, SPACE.columns, condition.dtype.name) == ([2, 2, 3], 7, "float32")
+
+
+def test_categories_alone_leave_the_attributes_out() -> None:
+    assert SPACE.encode(np.array([1, 0])).tolist() == [[0, 1, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0, 0]]
+
+
+def test_a_mix_weighs_the_categories_to_1() -> None:
+    condition = SPACE.mix({"bag": 1.0, "boot": 3.0}, {"shape": "tall"})
+    assert condition == pytest.approx([0.25, 0.75, 0, 0, 0, 0, 1])

@@ -13,7 +13,7 @@ from multiprocessing import get_context
 
 import numpy as np
 
-from adloom.copywriting import kneser_ney
+from adloom.sequences import kneser_ney
 
 WORDS, WORDS_PER_LINE, ORDER = 20_000, 5, 5
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from adloom.config.params import Evaluate
-from adloom.copywriting import kneser_ney, verbatim_filter
+from adloom.copywriting import verbatim_filter
 from adloom.copywriting.lines import LineRequest, LineRules, filter_lines, write_lines
 from adloom.copywriting.scoring import line_bits
 from adloom.copywriting.tokenizer import Tokenizer
@@ -21,6 +21,7 @@ from adloom.errors import DataError
 from adloom.evaluation import figures, statistics
 from adloom.evaluation.intervals import bootstrap
 from adloom.evaluation.metric import Evaluation, Figure, History, Lines, Metric, Sample, Section, Table
+from adloom.sequences import kneser_ney
 from adloom.sequences.decoding import S, SequenceModel
 
 Metrics = Mapping[str, Metric]
@@ -52,7 +53,7 @@ def evaluate(
     samples = _bits_samples(scored) | _measure_written_lines(model, tokenizer, train, baseline, params)
     metrics = {name: bootstrap(sample, params.bootstraps, params.seed) for name, sample in samples.items()}
     reported = {name: metric for name, metric in metrics.items() if name not in REPORT_ONLY}
-    unseen = sum(character not in baseline.characters for line in test["text"] for character in line)
+    unseen = sum(character not in baseline.alphabet for line in test["text"] for character in line)
     sections: list[Section] = [
         _tabulate_comparison(metrics, params.ngram_order, unseen),
         Figure("Learning curves", CURVES, figures.draw_learning_curves(history)),
@@ -87,7 +88,7 @@ def copied_sample(lines: Sequence[str], training: Sequence[str]) -> Sample:
 
 
 def _score_lines(
-    model: SequenceModel[S], tokenizer: Tokenizer, test: pd.DataFrame, baseline: kneser_ney.KneserNey
+    model: SequenceModel[S], tokenizer: Tokenizer, test: pd.DataFrame, baseline: kneser_ney.KneserNey[str]
 ) -> pd.DataFrame:
     """Return the test rows with characters and the bits of each model."""
     lines = test["text"].tolist()
@@ -112,14 +113,19 @@ def _bits_samples(scored: pd.DataFrame) -> dict[str, Sample]:
 
 
 def _measure_written_lines(
-    model: SequenceModel[S], tokenizer: Tokenizer, train: pd.DataFrame, baseline: kneser_ney.KneserNey, params: Evaluate
+    model: SequenceModel[S],
+    tokenizer: Tokenizer,
+    train: pd.DataFrame,
+    baseline: kneser_ney.KneserNey[str],
+    params: Evaluate,
 ) -> dict[str, Sample]:
     """Return the samples of generated lines, in the training rows' mix of categories."""
     training = train["text"].tolist()
     names = np.random.default_rng(params.seed).choice(np.array(_list_categories(train), object), params.lstm_samples)
     mix = sorted(Counter(names).items(), key=lambda item: item[0] or "")
     ours = [line for i, (name, n) in enumerate(mix) for line in _write_category(model, tokenizer, name, n, params, i)]
-    theirs = filter_lines(baseline.sample(params.lstm_samples, params.seed, MAX_LENGTH), LineRules())
+    drawn = baseline.sample(params.lstm_samples, params.seed, MAX_LENGTH)
+    theirs = filter_lines(["".join(line) for line in drawn], LineRules())
     samples = {
         "distinct_2": distinct_2_sample(ours),
         "kneser_ney_distinct_2": distinct_2_sample(theirs),

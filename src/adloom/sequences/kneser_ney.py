@@ -1,24 +1,28 @@
 """
-The baseline language model: characters with interpolated modified Kneser-Ney smoothing.
+The baseline language model: n-grams of symbols with interpolated modified Kneser-Ney smoothing.
 
 Chen & Goodman 1998, section 4.1.6, with the start symbol of Heafield et al. 2013: n-grams that begin with it keep their
 plain counts.
 
-The alphabet is every training character, the end of line, and one symbol for all unseen characters, which share its
-probability equally. So this model, like the byte-level copywriter, spreads probability 1 over all possible lines.
+A line is a text of characters, or a list of other symbols such as notes. The alphabet is every training symbol, the end
+of line, and one for all unseen symbols, which share its probability equally. So this model, like the byte-level
+copywriter, spreads probability 1 over all possible lines.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from adloom.arrays import Float64Array, Int64Array
 
-START, END, UNSEEN = 0, 1, 2  # symbols before the characters
+T = TypeVar("T", bound=str | int)  # a character or a token
+
+START, END, UNSEEN = 0, 1, 2  # symbols before those of the alphabet
 MISSING = -1  # node of an n-gram that is not in the training text
 UNICODE = 0x110000 - 0x800  # code points without surrogates
-CHUNK = 1 << 20  # characters counted at a time
+CHUNK = 1 << 20  # symbols counted at a time
 FALLBACK = np.array([0.0, 0.5, 1.0, 1.5])  # discounts for too few counts of counts
 
 
@@ -32,20 +36,21 @@ class NgramTable:
 
 
 @dataclass(frozen=True)
-class KneserNey:
+class KneserNey(Generic[T]):
     """A fitted model; `orders[k - 1]` holds the n-grams of length k."""
 
-    characters: str  # the training characters, sorted; character i is symbol UNSEEN + 1 + i
+    alphabet: tuple[T, ...]  # distinct training symbols, sorted; number i is symbol UNSEEN + 1 + i
     orders: tuple[NgramTable, ...]
+    possible: int = UNICODE  # symbols that a line can have, seen or not
 
     @property
     def symbols(self) -> int:
         """The number of symbols, start included."""
-        return UNSEEN + 1 + len(self.characters)
+        return UNSEEN + 1 + len(self.alphabet)
 
-    def line_bits(self, lines: Sequence[str]) -> Float64Array:
+    def line_bits(self, lines: Sequence[Sequence[T]]) -> Float64Array:
         """Return the bits of each line (lines,), its end included."""
-        bits = [self._stream_bits(stream) for stream in _iterate_streams(lines, self.characters)]
+        bits = [self._stream_bits(stream) for stream in _iterate_streams(lines, self.alphabet)]
         return np.concatenate(bits) if bits else np.empty(0)
 
     def _stream_bits(self, stream: Int64Array) -> Float64Array:
@@ -53,8 +58,8 @@ class KneserNey:
         events = np.flatnonzero(stream != START)
         contexts = [np.zeros(len(events), np.int64), *(level[events - 1] for level in nodes[:-1])]
         bits = -np.log2(self.probability(contexts, stream[events]))
-        unseen = UNICODE - len(self.characters)
-        bits = bits + np.log2(unseen) * (stream[events] == UNSEEN)
+        unseen = self.possible - len(self.alphabet)
+        bits = bits + np.log2(max(unseen, 1)) * (stream[events] == UNSEEN)
         line = np.cumsum(stream == START)[events] - 1
         return np.bincount(line, weights=bits).astype(np.float64)
 
@@ -79,17 +84,17 @@ class KneserNey:
         probability[:, START] = 0
         return probability
 
-    def sample(self, n: int, seed: int, max_characters: int) -> list[str]:
-        """Draw n lines of known characters, cut after max_characters."""
+    def sample(self, n: int, seed: int, max_length: int) -> list[list[T]]:
+        """Draw n lines of known symbols, cut after max_length."""
         random = np.random.default_rng(seed)
         history = np.full((n, 1), START, np.int64)
         running = np.ones(n, np.bool_)
-        while running.any() and history.shape[1] <= max_characters:
+        while running.any() and history.shape[1] <= max_length:
             cumulative = np.cumsum(self.next_probabilities(history) * (np.arange(self.symbols) != UNSEEN), axis=1)
             drawn = (cumulative <= random.random((n, 1)) * cumulative[:, -1:]).sum(axis=1)
             running &= drawn != END
             history = np.hstack([history, np.where(running, drawn, END)[:, None]])
-        return ["".join(self.characters[s - UNSEEN - 1] for s in line if s > UNSEEN) for line in history]
+        return [[self.alphabet[s - UNSEEN - 1] for s in line if s > UNSEEN] for line in history]
 
     def _find_contexts(self, history: Int64Array) -> list[Int64Array]:
         """Return for each length k the nodes (n,) of the last k symbols of histories (n, length)."""
@@ -111,29 +116,28 @@ class KneserNey:
         return nodes
 
 
-def fit(lines: Sequence[str], order: int) -> KneserNey:
+def fit(lines: Sequence[Sequence[T]], order: int, possible: int = UNICODE) -> KneserNey[T]:
     """
-    Fit a model of n-grams of up to `order` symbols. Raises ValueError without lines.
+    Fit a model of n-grams of up to `order` of `possible` symbols. Raises ValueError without lines.
 
     Lines are counted in chunks, once per order, so memory grows with the distinct n-grams alone.
     """
     if not lines:
         raise ValueError("Kneser-Ney: no lines to fit on")
-    characters = "".join(sorted(set().union(*lines)))
-    symbols = UNSEEN + 1 + len(characters)
+    alphabet = tuple(sorted(set[T]().union(*lines)))
+    symbols = UNSEEN + 1 + len(alphabet)
     levels: list[Int64Array] = []
     plain: list[Int64Array] = []
     while len(levels) < order:
-        keys, occurrences = _count_next_level(lines, characters, levels)
+        keys, occurrences = _count_next_level(lines, alphabet, levels)
         if not len(keys):
             break
         levels.append(keys)
         plain.append(occurrences)
     counts = _count_continuations(levels, plain, symbols)
     contexts = [1, *(len(keys) for keys in levels)]
-    return KneserNey(
-        characters, tuple(_build_table(levels[k], counts[k], contexts[k], symbols) for k in range(len(levels)))
-    )
+    tables = (_build_table(levels[k], counts[k], contexts[k], symbols) for k in range(len(levels)))
+    return KneserNey(alphabet, tuple(tables), possible)
 
 
 def estimate_discounts(counts: Int64Array) -> Float64Array:
@@ -157,12 +161,12 @@ def _build_table(keys: Int64Array, counts: Int64Array, contexts: int, symbols: i
 
 
 def _count_next_level(
-    lines: Sequence[str], characters: str, levels: Sequence[Int64Array]
+    lines: Sequence[Sequence[T]], alphabet: Sequence[T], levels: Sequence[Int64Array]
 ) -> tuple[Int64Array, Int64Array]:
     """Return the keys of the n-grams one symbol longer than the levels', ascending, and how often each occurs."""
     keys, counts = np.empty((2, 0), np.int64)
-    symbols = UNSEEN + 1 + len(characters)
-    for stream in _iterate_streams(lines, characters):
+    symbols = UNSEEN + 1 + len(alphabet)
+    for stream in _iterate_streams(lines, alphabet):
         parents = np.zeros(len(stream), np.int64)
         for level in levels:
             parents = _shift_right(_find_nodes(level, parents, stream, symbols), stream)
@@ -190,20 +194,20 @@ def _count_continuations(levels: Sequence[Int64Array], plain: Sequence[Int64Arra
     return counts
 
 
-def _iterate_streams(lines: Sequence[str], characters: str) -> Iterator[Int64Array]:
+def _iterate_streams(lines: Sequence[Sequence[T]], alphabet: Sequence[T]) -> Iterator[Int64Array]:
     """Yield lines as symbols, in chunks of about CHUNK."""
     start, size = 0, 0
     for end, line in enumerate(lines, 1):
         size += len(line)
         if size >= CHUNK or end == len(lines):
-            yield _encode_lines(lines[start:end], characters)
+            yield _encode_lines(lines[start:end], alphabet)
             start, size = end, 0
 
 
-def _encode_lines(lines: Sequence[str], characters: str) -> Int64Array:
+def _encode_lines(lines: Sequence[Sequence[T]], alphabet: Sequence[T]) -> Int64Array:
     """Return all lines as one row of symbols, each from START to END."""
-    symbol = {character: i for i, character in enumerate(characters, UNSEEN + 1)}
-    return np.array([s for line in lines for s in (START, *(symbol.get(c, UNSEEN) for c in line), END)], np.int64)
+    number = {symbol: i for i, symbol in enumerate(alphabet, UNSEEN + 1)}
+    return np.array([s for line in lines for s in (START, *(number.get(x, UNSEEN) for x in line), END)], np.int64)
 
 
 def _shift_right(nodes: Int64Array, stream: Int64Array) -> Int64Array:

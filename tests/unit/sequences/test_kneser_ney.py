@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adloom.copywriting import kneser_ney
-from adloom.copywriting.kneser_ney import END, START, UNICODE, UNSEEN, KneserNey
+from adloom.sequences import kneser_ney
+from adloom.sequences.kneser_ney import END, START, UNICODE, UNSEEN, KneserNey
 
 # Bigrams ^a 3, a$ 2, ab 1, b$ 1 and continuations a 1, b 1, $ 2: in both orders the counts of counts are too few, so
 # the discounts are 0.5, 1 and 1.5. Below unigrams each of a, b, $ and unseen has 1/4.
@@ -20,7 +20,7 @@ LINES = ["Lovely dress", "Lovely top!", "Great top", "Great dress", "So soft", "
 
 
 @pytest.fixture(scope="module")
-def model() -> KneserNey:
+def model() -> KneserNey[str]:
     return kneser_ney.fit(LINES, 5)
 
 
@@ -34,6 +34,14 @@ def test_bits_of_a_corpus_worked_by_hand() -> None:
 def test_a_character_never_seen_is_one_of_all_others_of_unicode() -> None:
     (z,) = kneser_ney.fit(TINY, 2).line_bits(["z"])
     assert 2**-z == pytest.approx(0.5 * 0.125 / (UNICODE - 2) * 0.375)  # after z nothing is known but unigrams
+
+
+def test_tokens_are_symbols_like_characters() -> None:
+    tokens = [[ord(character) for character in line] for line in TINY]
+    assert kneser_ney.fit(tokens, 2).line_bits(tokens).tolist() == kneser_ney.fit(TINY, 2).line_bits(TINY).tolist()
+    (unseen,) = kneser_ney.fit(tokens, 2, possible=5).line_bits([[7]])  # one of the three that are not a or b
+    assert 2**-unseen == pytest.approx(0.5 * 0.125 / 3 * 0.375)
+    assert np.isfinite(kneser_ney.fit(tokens, 2, possible=2).line_bits(tokens)).all()
 
 
 def test_discounts_by_the_equation() -> None:
@@ -62,7 +70,7 @@ def test_a_line_is_the_product_of_its_symbols(text: str) -> None:
     assert model.line_bits([text])[0] == pytest.approx(-sum(map(math.log2, steps)))
 
 
-def test_lines_do_not_touch_their_neighbours(model: KneserNey) -> None:
+def test_lines_do_not_touch_their_neighbours(model: KneserNey[str]) -> None:
     together = model.line_bits(LINES)
     assert together.tolist() == [model.line_bits([line])[0] for line in LINES]
 
@@ -73,13 +81,13 @@ def test_an_order_above_every_line_length_changes_nothing() -> None:
 
 def test_sampled_lines_come_as_often_as_they_are_likely() -> None:
     model = kneser_ney.fit(TINY, 2)
-    lines = model.sample(4000, seed=1, max_characters=50)
+    lines = ["".join(line) for line in model.sample(4000, seed=1, max_length=50)]
     known = 1 - model.next_probabilities(history(model, ""))[0, UNSEEN]  # unseen characters are not drawn
     share = lines.count("a") / len(lines)
     after_a = 1 - model.next_probabilities(history(model, "a"))[0, UNSEEN]
     assert share == pytest.approx(2 ** -model.line_bits(["a"])[0] / known / after_a, abs=0.03)
-    assert lines == model.sample(4000, seed=1, max_characters=50)
-    assert max(map(len, model.sample(50, seed=1, max_characters=3))) <= 3
+    assert lines == ["".join(line) for line in model.sample(4000, seed=1, max_length=50)]
+    assert max(map(len, model.sample(50, seed=1, max_length=3))) <= 3
 
 
 def test_no_lines_are_refused() -> None:
@@ -87,13 +95,13 @@ def test_no_lines_are_refused() -> None:
         kneser_ney.fit([], 5)
 
 
-def history(model: KneserNey, text: str) -> np.ndarray:
+def history(model: KneserNey[str], text: str) -> np.ndarray:
     """The symbols of a text that is still being written: (1, length)."""
-    positions = [model.characters.find(character) for character in text]
-    return np.array([[START, *(UNSEEN if i < 0 else UNSEEN + 1 + i for i in positions)]])
+    symbol = {character: i for i, character in enumerate(model.alphabet, UNSEEN + 1)}
+    return np.array([[START, *(symbol.get(character, UNSEEN) for character in text)]])
 
 
-def test_the_size_of_chunks_changes_nothing(model: KneserNey, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_of_chunks_changes_nothing(model: KneserNey[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kneser_ney, "CHUNK", 10)
     chunked = kneser_ney.fit(LINES, 5)
     assert [table.keys.tolist() for table in chunked.orders] == [table.keys.tolist() for table in model.orders]

@@ -29,6 +29,16 @@ class Period(ConfigModel):
     end: date = Field(strict=False, description="First day after the holdout period; later rows are quarantined.")
 
 
+class CopySplit(ConfigModel):
+    """The split of copy."""
+
+    group: str = Field(
+        "group",
+        description="Column of lines that share a split, such as the variants of one A/B test; without it each text is "
+        "split alone.",
+    )
+
+
 class Prepare(ConfigModel):
     """Contracts, privacy and splits."""
 
@@ -41,6 +51,7 @@ class Prepare(ConfigModel):
     picture_size: Literal[28, 32, 64, 128] | None = Field(
         None, description="Edge length to which pictures are resized; by default the most common one of the data."
     )
+    copy_: CopySplit = Field(CopySplit(), alias="copy", description="Split of copy.")
     events: Period | None = Field(None, description="Time split of events.")
     impressions: Period | None = Field(None, description="Time split of impressions.")
     consent_column: str | None = Field(None, description="Rows without true in this column are dropped.")
@@ -62,7 +73,8 @@ class Prepare(ConfigModel):
 
     def for_table(self, table: str) -> Self:
         """Return the settings of one table, so that changes for other tables do not invalidate it."""
-        others = {"creatives": {"max_pixels", "picture_size"}, "events": {"events"}, "impressions": {"impressions"}}
+        others = {"creatives": {"max_pixels", "picture_size"}, "copy": {"copy_"}, "events": {"events"}}
+        others["impressions"] = {"impressions"}
         timed = {"consent_column", "erasure_list", "currency", "currency_rates"}
         users = timed if table in ("creatives", "copy") else set()
         foreign = users.union(*(fields for name, fields in others.items() if name != table))

@@ -108,6 +108,9 @@ CONTRACTS: Mapping[str, Contract] = {
             "copy_id": Column(TEXT, "Name of the line; the number of the row without one."),
             "text": Column(FREE_TEXT, "A line of advertising text."),
             "category": Column(SHORT_TEXT, "What it advertises.", required=False),
+            "group": Column(TEXT, "Lines that share a split, such as the variants of one test.", required=False),
+            "impressions": Column(COUNT, "How often the line was shown.", required=False),
+            "clicks": Column(COUNT, "How often it was clicked.", required=False),
         },
         key="copy_id",
     ),
@@ -166,6 +169,9 @@ def validate(raw: pd.DataFrame, table: str, value_format: ValueFormat = PLAIN_FO
     if "currency" in raw:
         lacking = parsed["value"].notna() & parsed["currency"].isna()
         reasons = reasons.mask((reasons == "") & lacking, "currency: missing")
+    if table == "copy":
+        excess = (parsed["clicks"] > parsed["impressions"]).fillna(False).astype(bool)
+        reasons = reasons.mask((reasons == "") & excess, "clicks: more than impressions")
     if table == "impressions":
         reasons = reasons.mask(
             (reasons == "") & _is_outside_candidates(parsed), "creative_id: not among the candidates"

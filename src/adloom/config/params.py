@@ -22,6 +22,16 @@ Project = Annotated[
 Currency = Annotated[str, StringConstraints(min_length=1, to_upper=True)]
 
 
+Pretrained = Annotated[
+    str,
+    Field(
+        min_length=1,
+        description="Pretrained picture features: the catalogue's name, or a path or s3://bucket/prefix of its file.",
+    ),
+]
+PRETRAINED = "efficientnet-lite0"
+
+
 class Period(ConfigModel):
     """Dates that split a table: calibration before the holdout, then the holdout."""
 

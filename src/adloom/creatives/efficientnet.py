@@ -1,0 +1,113 @@
+"""
+EfficientNet-Lite0 (Tan & Le 2019, without squeeze-and-excitation), pretrained on ImageNet: features of any picture.
+
+The batch norms are folded into the convolutions, and the classifier is left out. Nothing is trained here.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn import functional
+
+from adloom.arrays import Float32Array, UInt8Array
+
+BATCH = 64  # pictures read at once
+STEM, FEATURES = 32, 1280  # channels of the first and of the last layer
+EDGE = 96  # pixels to which pictures are resized: below, small pictures of clothes are told apart less well
+STAGES = (  # (blocks, kernel, stride of the first block, expansion, channels)
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+
+
+class EfficientNetLite0(nn.Module):
+    """Maps RGB pictures (batch, 3, height, width) in [-1, 1] to features (batch, FEATURES)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = _Convolution(3, STEM, 3, stride=2)
+        self.blocks = nn.ModuleList(_build_blocks())
+        self.head = nn.Conv2d(STAGES[-1][-1], FEATURES, 1)
+
+    def forward(self, picture: torch.Tensor) -> torch.Tensor:
+        """Return the features, averaged over the picture."""
+        return functional.relu6(self.head(self.list_outputs(picture)[-1])).mean((2, 3))
+
+    def list_outputs(self, picture: torch.Tensor, last: int | None = None) -> list[torch.Tensor]:
+        """Return the outputs of the blocks up to number `last`, (batch, channels, height, width) each."""
+        outputs = [functional.relu6(self.stem(picture))]
+        for block in self.blocks[: None if last is None else last + 1]:
+            outputs.append(block(outputs[-1]))
+        return outputs[1:]
+
+
+class _Convolution(nn.Conv2d):
+    """A convolution padded as TensorFlow pads an even edge: a stride of 2 adds more at the right and at the bottom."""
+
+    def __init__(self, before: int, after: int, kernel: int, stride: int, groups: int = 1) -> None:
+        super().__init__(before, after, kernel, stride, groups=groups)
+        padding = kernel - stride
+        self.around = [padding // 2, padding - padding // 2] * 2
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the padded convolution."""
+        return super().forward(functional.pad(x, self.around))
+
+
+class _Block(nn.Module):
+    """An inverted residual block (Sandler et al. 2018): expand, convolve each channel, project."""
+
+    def __init__(self, before: int, after: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        inside = before * expansion
+        self.expand = nn.Conv2d(before, inside, 1) if expansion > 1 else None
+        self.depthwise = _Convolution(inside, inside, kernel, stride, groups=inside)
+        self.project = nn.Conv2d(inside, after, 1)
+        self.has_shortcut = stride == 1 and before == after
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the block's features."""
+        inside = functional.relu6(self.expand(x)) if self.expand else x
+        output: torch.Tensor = self.project(functional.relu6(self.depthwise(inside)))
+        return x + output if self.has_shortcut else output
+
+
+def load_efficientnet(path: Path) -> EfficientNetLite0:
+    """Return the network with the weights of a safetensors file, frozen."""
+    net = EfficientNetLite0()
+    net.load_state_dict(load_file(path))
+    return net.eval().requires_grad_(False)
+
+
+def to_input(pictures: torch.Tensor, edge: int = EDGE) -> torch.Tensor:
+    """Return pictures (batch, 1 or 3, height, width) in [-1, 1] as RGB of `edge` pixels, smoothly resized."""
+    resized = functional.interpolate(pictures, (edge, edge), mode="bilinear", align_corners=False, antialias=True)
+    return resized.expand(-1, 3, -1, -1)
+
+
+@torch.no_grad()
+def embed_pictures(net: EfficientNetLite0, batches: Iterable[UInt8Array]) -> Float32Array:
+    """Return the features (pictures, FEATURES) of batches of pictures (batch, 1 or 3, height, width)."""
+    features = [
+        net(to_input(torch.from_numpy(pixels[start : start + BATCH]).float() / 127.5 - 1)).numpy()
+        for pixels in batches
+        for start in range(0, len(pixels), BATCH)
+    ]
+    return np.concatenate(features)
+
+
+def _build_blocks() -> Iterator[_Block]:
+    before = STEM
+    for repeats, kernel, stride, expansion, after in STAGES:
+        for number in range(repeats):
+            yield _Block(before, after, kernel, stride if number == 0 else 1, expansion)
+            before = after

@@ -46,8 +46,8 @@ class GanModule(pl.LightningModule):
             torch.optim.Adam(self.generator.parameters(), rate / 2, BETAS),
         ]
 
-    def training_step(self, batch: Batch, _: int) -> None:
-        """Train the discriminator, then the generator, on one batch."""
+    def training_step(self, batch: Batch, _: int) -> dict[str, torch.Tensor]:
+        """Train the discriminator, then the generator, on one batch; return their losses."""
         picture, condition = batch
         picture = picture.contiguous(memory_format=self._layout)
         z = torch.randn(len(picture), self.params.latent, device=self.device)
@@ -60,6 +60,7 @@ class GanModule(pl.LightningModule):
         self.steps += 1
         self._update_average()
         self.log_dict(losses, on_step=False, on_epoch=True, batch_size=len(picture), sync_dist=True)
+        return losses
 
     def _train_discriminator(
         self, picture: torch.Tensor, generated: torch.Tensor, condition: torch.Tensor

@@ -21,7 +21,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.strategies import DDPStrategy
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from adloom.arrays import Int64Array
@@ -32,16 +32,17 @@ from adloom.errors import ConfigError, WorkerExit
 from adloom.storage import manifest
 from adloom.tracking.base import Run
 from adloom.training import checkpoints, cpu
-from adloom.training.process_group import ProcessGroup
+from adloom.training.batch_sampler import BatchSampler
+from adloom.training.process_group import SINGLE_PROCESS, ProcessGroup
 from adloom.training.tracked_run import track_run
 
 log = logging.getLogger(__name__)
 
 Module = TypeVar("Module", bound=pl.LightningModule)
 History = dict[str, list[list[float]]]  # {curve: [[optimizer steps so far, value], …]}, a point per epoch
+EpochHook = Callable[[Any, int], None]  # (module, optimizer steps so far)
 
-SINGLE_PROCESS = ProcessGroup()
-MONITOR = "validation_loss"  # watched by early stopping, logged by the module's validation_step
+MONITOR = "validation_loss"  # watched by early stopping unless a stage names another metric
 
 
 class BatchDataset(Protocol):
@@ -106,21 +107,28 @@ def fit(
     *,
     validation: BatchDataset | None = None,
     patience: int | None = None,
+    monitor: str = MONITOR,
+    on_epoch: EpochHook | None = None,
 ) -> tuple[Module, History]:
     """
     Train the module that `build_module` returns, or resume it; return it on the CPU, with its history.
 
-    With `patience`, training stops after that many epochs without a lower `validation_loss` and returns the best
-    epoch's module. Only the first process returns; the others raise WorkerExit.
+    With `patience`, training stops after that many epochs without a lower value of the logged metric `monitor` and
+    returns the best epoch's module. Only the first process returns; the others raise WorkerExit.
 
-    Raises KeyboardInterrupt on Ctrl-C, ExternalServiceError when a remote checkpoint is unreachable.
+    `on_epoch(module, step)` runs in the first process after each epoch's checkpoint, with the optimizer steps so far.
+    It must leave weights and buffers unchanged; it may draw random numbers. To log metrics or to change weights, use
+    Lightning's hooks of the module, such as `on_train_epoch_end`: they run before the checkpoint.
+
+    Raises KeyboardInterrupt on Ctrl-C, ConfigError for a loss that is not finite, ExternalServiceError when a remote
+    checkpoint is unreachable. `training_step` returns the loss, or a mapping of losses under manual optimization.
     """
     if session.group.first:
         warn_of_emulation(params, session.stage)
     torch.set_num_threads(params.threads)
     torch.manual_seed(params.seed)
     module = build_module()
-    callback = TrainingCallback(params, session, patience)
+    callback = TrainingCallback(params, session, patience, monitor, on_epoch)
     loader = _load_batches(rows, BatchSampler(len(rows), params, session.group))
     validation_batches = (
         _load_batches(validation, split_in_order(len(validation), params.batch_size))
@@ -160,40 +168,19 @@ def split_in_order(rows: int, size: int) -> list[Int64Array]:
     return [np.arange(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
-class BatchSampler(Sampler[Any]):
-    """
-    Row numbers of each batch of an epoch: permutations of all rows, concatenated and cut into batches.
-
-    Every row is used equally often. A process of a group gets its share of each batch.
-    """
-
-    def __init__(self, rows: int, params: Training, group: ProcessGroup = SINGLE_PROCESS) -> None:
-        self.rows, self.seed, self.shard = rows, params.seed, group.shard(params.batch_size)
-        self.steps, self.batch = params.steps_per_epoch, params.batch_size
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch; Lightning calls this, also when it resumes."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.steps
-
-    def __iter__(self) -> Iterator[Int64Array]:
-        start = self.epoch * self.steps * self.batch
-        stop = start + self.steps * self.batch
-        first, last = start // self.rows, (stop - 1) // self.rows
-        generators = (np.random.default_rng([self.seed, number]) for number in range(first, last + 1))
-        stream = np.concatenate([generator.permutation(self.rows) for generator in generators])
-        offset = first * self.rows
-        yield from stream[start - offset : stop - offset].reshape(self.steps, self.batch)[:, self.shard]
-
-
 class TrainingCallback(pl.callbacks.Checkpoint):
     """Seeds steps, records history and best weights, writes checkpoints and shows progress."""
 
-    def __init__(self, params: Training, session: TrainingSession, patience: int | None) -> None:
-        self._params, self._session, self._patience = params, session, patience
+    def __init__(
+        self,
+        params: Training,
+        session: TrainingSession,
+        patience: int | None,
+        monitor: str = MONITOR,
+        on_epoch: EpochHook | None = None,
+    ) -> None:
+        self._params, self._session = params, session
+        self._patience, self._monitor, self._on_epoch = patience, monitor, on_epoch
         self._group = session.group
         self.history: History = {}
         self.best: dict[str, torch.Tensor] = {}
@@ -237,20 +224,26 @@ class TrainingCallback(pl.callbacks.Checkpoint):
         entropy = np.random.SeedSequence([self._params.seed, trainer.current_epoch, batch_idx, *rank])
         torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> 1))
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Advance the progress bar."""
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Advance the progress bar. Raises ConfigError when a loss is not finite."""
         self._bar.update()
+        self._require_finite(outputs or {}, trainer.current_epoch * self._params.steps_per_epoch + batch_idx + 1)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Record the epoch's metrics and weights; Lightning calls this callback last."""
         step = (trainer.current_epoch + 1) * self._params.steps_per_epoch
         measured = {name: float(value) for name, value in trainer.callback_metrics.items()}
         values = self._group.broadcast(measured)  # different CPUs must not decide differently
+        self._require_finite({**pl_module.state_dict(), **values}, step)
         for name, value in values.items():
             self.history.setdefault(name, []).append([step, value])
         if self._patience:
-            self._update_best(values[MONITOR], pl_module)
+            self._update_best(values[self._monitor], pl_module)
         self._save(trainer)
+        if self._on_epoch and self._group.first:
+            self._on_epoch(pl_module, step)
         self._session.run.log_metrics(values, step)
         self._bar.set_postfix({name: f"{value:.3g}" for name, value in values.items()}, refresh=False)
         trainer.should_stop = self._has_stalled()
@@ -263,6 +256,16 @@ class TrainingCallback(pl.callbacks.Checkpoint):
         """Close the progress bar, so that the error starts a new line."""
         if hasattr(self, "_bar"):
             self._bar.close()
+
+    def _require_finite(self, values: Mapping[str, Any], step: int) -> None:
+        """Raise ConfigError for the first value that is not finite; the last checkpoint is from before this epoch."""
+        for name, value in values.items():
+            if not bool(torch.as_tensor(value).isfinite().all()):
+                stage, rate = self._session.stage, self._params.learning_rate
+                raise ConfigError(
+                    f"{stage}: {name} is not finite at step {step}, expected a number; the checkpoint of the epoch "
+                    f"before is kept; lower {stage}.learning_rate, now {rate:g}"
+                )
 
     def _update_best(self, loss: float, module: pl.LightningModule) -> None:
         self.stale += 1

@@ -46,3 +46,6 @@ class ProcessGroup:
             yield
         finally:
             distributed.destroy_process_group()
+
+
+SINGLE_PROCESS = ProcessGroup()

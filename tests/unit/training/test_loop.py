@@ -1,12 +1,11 @@
-"""The training loop on four numbers a row: order, resuming to the same bytes, stopping early, damaged checkpoints."""
+"""The training loop on four numbers a row: resuming to the same bytes, stopping early, damaged checkpoints."""
 
 import logging
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 import pytorch_lightning as pl
@@ -22,8 +21,7 @@ from adloom.storage import manifest
 from adloom.storage.local import FolderStore
 from adloom.tracking.memory import MemoryRun, MemoryTracker
 from adloom.training import checkpoints, loop
-from adloom.training.loop import BatchSampler, History
-from adloom.training.process_group import ProcessGroup
+from adloom.training.loop import History
 
 PARAMS = Training(epochs=4, steps_per_epoch=3, batch_size=16, learning_rate=0.1, threads=1)
 
@@ -88,45 +86,17 @@ def fit(
     patience: int | None = None,
     copy: checkpoints.RemoteCheckpoint | None = None,
     params: Training = PARAMS,
+    **options: Any,
 ) -> Trained:
     run = MemoryRun("train_net", {}, {})
     session = loop.TrainingSession("train_net", manifest.Draft(folder), run, folder / "last.ckpt", False, copy)
-    module, history = loop.fit(net, Numbers(), params, session, validation=Numbers(), patience=patience)
+    module, history = loop.fit(net, Numbers(), params, session, validation=Numbers(), patience=patience, **options)
     return Trained(module, history, run)
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return fit(tmp_path_factory.mktemp("uninterrupted"))
-
-
-def test_an_order_uses_every_row_equally_often() -> None:
-    order = BatchSampler(12, PARAMS)  # 4 epochs of 48 rows: 16 times each
-    counts: Counter[int] = Counter()
-    for epoch in range(PARAMS.epochs):
-        order.set_epoch(epoch)
-        batches = list(order)
-        assert [len(batch) for batch in batches] == [16] * len(order)
-        counts.update(np.concatenate(batches).tolist())
-    assert counts == dict.fromkeys(range(12), 16)
-
-
-def test_an_order_depends_on_seed_and_epoch_alone() -> None:
-    def batches(seed: int, epoch: int) -> list[list[int]]:
-        order = BatchSampler(50, PARAMS.model_copy(update={"seed": seed}))
-        order.set_epoch(epoch)
-        return [batch.tolist() for batch in order]
-
-    assert batches(1, 2) == batches(1, 2)
-    assert batches(1, 2) != batches(1, 3)
-    assert batches(1, 2) != batches(2, 2)
-
-
-def test_processes_share_every_batch_and_leave_out_no_row() -> None:
-    whole = [batch.tolist() for batch in BatchSampler(50, PARAMS)]
-    shares = [[batch.tolist() for batch in BatchSampler(50, PARAMS, ProcessGroup(rank, 4))] for rank in range(4)]
-    assert [[row for part in parts for row in part] for parts in zip(*shares, strict=True)] == whole
-    assert {len(part) for share in shares for part in share} == {4}
 
 
 def test_a_wrong_number_of_processes_is_refused(tmp_path: Path, context: StageContext, make_table: MakeTable) -> None:
@@ -220,6 +190,71 @@ def test_a_damaged_checkpoint_is_discarded_with_one_line(
     with caplog.at_level(logging.WARNING, "adloom"):
         assert same(fit(tmp_path), uninterrupted)
     assert [record.message.split(" (")[0] for record in caplog.records] == [f"{path}: damaged checkpoint"]
+
+
+class DivergingNet(Net):
+    """A net with a loss that is not a number from step 2 of epoch 2 on, of 3 steps each."""
+
+    def training_step(self, batch: torch.Tensor, step: int) -> torch.Tensor:
+        return super().training_step(batch, step) * (float("nan") if (self.current_epoch, step) >= (2, 1) else 1)
+
+
+class DivergingGan(DivergingNet):
+    """The same with optimizer steps of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+
+    def training_step(self, batch: torch.Tensor, step: int) -> dict[str, torch.Tensor]:  # type: ignore[override]
+        return {"generator_loss": super().training_step(batch, step)}
+
+
+class OverflowingNet(Net):
+    """A net with finite losses and a weight that overflows after epoch 2."""
+
+    def on_train_epoch_end(self) -> None:
+        if self.current_epoch == 2:
+            self.layer.weight.data[0, 1] = float("inf")
+
+
+@pytest.mark.parametrize(
+    ("net", "line"),
+    [
+        (DivergingNet, "train_net: loss is not finite at step 8, "),
+        (DivergingGan, "train_net: generator_loss is not finite at step 8, "),
+        (OverflowingNet, "train_net: layer.weight is not finite at step 9, "),
+    ],
+)
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(
+    net: type[Net], line: str, tmp_path: Path, uninterrupted: Trained
+) -> None:
+    with pytest.raises(ConfigError, match=f"{line}.*lower train_net.learning_rate, now 0.1$"):
+        fit(tmp_path, net)
+    kept = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert (kept["epoch"], kept["global_step"]) == (1, 0 if net is DivergingGan else 6)
+    assert all(tensor.isfinite().all() for tensor in kept["state_dict"].values())
+    if net is not DivergingGan:  # it made no step at all
+        resumed = fit(tmp_path)
+        assert (resumed.module.seen[0], same(resumed, uninterrupted)) == ((2, 0), True)
+
+
+def test_a_stage_sees_every_epoch_after_its_checkpoint(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def look(module: Net, step: int) -> None:
+        assert torch.load(tmp_path / "last.ckpt", weights_only=True)["epoch"] == module.current_epoch
+        seen.append((module.current_epoch, step))
+
+    fit(tmp_path, on_epoch=look)
+    assert seen == [(0, 3), (1, 6), (2, 9), (3, 12)]
+
+
+def test_a_stage_may_stop_by_a_metric_of_its_own(tmp_path: Path, uninterrupted: Trained) -> None:
+    stopped = fit(tmp_path, patience=1, monitor="loss")
+    losses = [value for _, value in uninterrupted.history["loss"]]
+    rise = next((number for number in range(1, 4) if losses[number] >= min(losses[:number])), 3)
+    assert [value for _, value in stopped.history["loss"]] == losses[: rise + 1]
 
 
 class WiderNet(Net):

@@ -62,6 +62,12 @@ class Prepare(ConfigModel):
         None, description="Edge length to which pictures are resized; by default the most common one of the data."
     )
     copy_: CopySplit = Field(CopySplit(), alias="copy", description="Split of copy.")
+    attributes: list[str] | None = Field(
+        None, description="Attributes of creatives (attr_<name> without the prefix) that models learn; all by default."
+    )
+    derived_attributes: list[Literal["brightness", "aspect", "symmetry"]] = Field(
+        [], description="Attributes that are measured on the pictures themselves."
+    )
     events: Period | None = Field(None, description="Time split of events.")
     impressions: Period | None = Field(None, description="Time split of impressions.")
     consent_column: str | None = Field(None, description="Rows without true in this column are dropped.")
@@ -83,7 +89,8 @@ class Prepare(ConfigModel):
 
     def for_table(self, table: str) -> Self:
         """Return the settings of one table, so that changes for other tables do not invalidate it."""
-        others = {"creatives": {"max_pixels", "picture_size"}, "copy": {"copy_"}, "events": {"events"}}
+        pictures = {"max_pixels", "picture_size", "attributes", "derived_attributes"}
+        others = {"creatives": pictures, "copy": {"copy_"}, "events": {"events"}}
         others["impressions"] = {"impressions"}
         timed = {"consent_column", "erasure_list", "currency", "currency_rates"}
         users = timed if table in ("creatives", "copy") else set()

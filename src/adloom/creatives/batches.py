@@ -4,23 +4,23 @@ import torch
 
 from adloom.arrays import Float32Array, Int64Array, UInt8Array
 
-Batch = tuple[torch.Tensor, torch.Tensor]
+Batch = tuple[torch.Tensor, ...]
 
 
 class PictureDataset:
     """
-    Pictures, stored as bytes, with their labels: categories (pictures,) or conditions (pictures, columns).
+    Pictures, stored as bytes, with their labels: categories (pictures,), conditions (pictures, columns) or both.
 
-    A batch is pictures (batch, channels, height, width), float32 in [-1, 1], and their labels.
+    A batch is pictures (batch, channels, height, width), float32 in [-1, 1], and each kind of labels.
     """
 
-    def __init__(self, pixels: UInt8Array, labels: Int64Array | Float32Array) -> None:
+    def __init__(self, pixels: UInt8Array, *labels: Int64Array | Float32Array) -> None:
         self._pixels = torch.from_numpy(pixels)  # without a copy
-        self._labels = torch.from_numpy(labels)
+        self._labels = [torch.from_numpy(label) for label in labels]
 
     def __len__(self) -> int:
-        return len(self._labels)
+        return len(self._pixels)
 
     def __getitem__(self, rows: Int64Array) -> Batch:
         index = torch.from_numpy(rows)
-        return self._pixels[index].float() / 127.5 - 1, self._labels[index]
+        return self._pixels[index].float() / 127.5 - 1, *(label[index] for label in self._labels)

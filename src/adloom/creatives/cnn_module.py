@@ -11,6 +11,7 @@ from torch.nn import functional
 from adloom.config.params import TrainCnn
 from adloom.creatives.batches import Batch
 from adloom.creatives.cnn_net import Reader
+from adloom.creatives.condition_loss import classification_loss
 
 SHIFT = 1  # largest random shift in pixels, in each direction
 
@@ -26,15 +27,18 @@ class ReaderModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> torch.Tensor:
         """Return the loss of one batch."""
-        picture, category = batch
-        logits, _embedding = self.net(shift_randomly(picture).contiguous(memory_format=self._layout))
+        picture, category, *attributes = batch
+        logits, embedding = self.net(shift_randomly(picture).contiguous(memory_format=self._layout))
         loss = functional.cross_entropy(logits, category, label_smoothing=self._params.label_smoothing)
+        for condition in attributes:
+            logits_of_values = self.net.read_attributes(embedding)
+            loss = loss + classification_loss(logits_of_values, condition, self.net.attribute_sizes)
         self._log("", loss, logits, category)
         return loss
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Log the metrics of one batch."""
-        picture, category = batch
+        picture, category = batch[:2]
         logits, _embedding = self.net(picture.contiguous(memory_format=self._layout))
         self._log("validation_", functional.cross_entropy(logits, category), logits, category)
 
@@ -72,7 +76,7 @@ def calibrate(net: Reader, batches: Iterable[Batch]) -> float:
     Without batches the temperature is 1.
     """
     with torch.no_grad():
-        pairs = [(net(picture)[0].double(), category) for picture, category in batches]
+        pairs = [(net(picture)[0].double(), category) for picture, category, *_ in batches]
     if not pairs:
         return 1.0
     logits, categories = (torch.cat(parts) for parts in zip(*pairs, strict=True))

@@ -6,6 +6,7 @@ The logits are the embedding's cosines with a learned prototype per category, ti
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -13,18 +14,24 @@ from torch.nn import functional
 
 SMALLEST = 8  # the resolution is halved until the edge is at most this
 WIDEST = 4  # times the width of the first stage
+ATTRIBUTE_SCALE = 10.0  # of the unit-length embedding that the attributes are read from
 
 
 class Reader(nn.Module):
     """Maps pictures (batch, channels, height, width) in [-1, 1] to logits and embeddings."""
 
-    def __init__(self, channels: int, size: int, categories: int, width: int, embedding: int) -> None:
+    def __init__(
+        self, channels: int, size: int, categories: int, width: int, embedding: int, attributes: Sequence[int] = ()
+    ) -> None:
+        """Build a reader; `attributes` are the numbers of values of each attribute."""
         super().__init__()
         self.body = nn.Sequential(*_build_stages(channels, size, width))
         features = min(width * 2 ** _count_halvings(size), width * WIDEST)
         self.project = nn.Linear(features, embedding)
         self.prototypes = nn.Parameter(functional.normalize(torch.randn(categories, embedding)))
         self.scale = nn.Parameter(torch.tensor(10.0))
+        self.attribute_sizes = list(attributes)
+        self.attributes = nn.Linear(embedding, sum(attributes)) if attributes else None
 
     def forward(self, picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return logits (batch, categories) and embeddings (batch, dimensions) of unit length."""
@@ -34,18 +41,28 @@ class Reader(nn.Module):
             cosines = embedding @ functional.normalize(self.prototypes).T
         return self.scale * cosines, embedding
 
+    def read_attributes(self, embedding: torch.Tensor) -> torch.Tensor:
+        """Return the logits of all values of all attributes (batch, values)."""
+        if self.attributes is None:
+            return embedding[:, :0]
+        logits: torch.Tensor = self.attributes(ATTRIBUTE_SCALE * embedding)
+        return logits
+
 
 class Probabilities(nn.Module):
-    """The exported reader, with probabilities (batch, categories) instead of logits."""
+    """The exported reader: probabilities (batch, categories), embeddings, and probabilities of attribute values."""
 
     def __init__(self, reader: Reader) -> None:
         super().__init__()
         self.reader = reader
 
-    def forward(self, picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return probabilities and embeddings."""
+    def forward(self, picture: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return probabilities and embeddings, then the attributes' (batch, values) if it has any."""
         logits, embedding = self.reader(picture)
-        return logits.softmax(1), embedding
+        if not self.reader.attribute_sizes:
+            return logits.softmax(1), embedding
+        groups = torch.split(self.reader.read_attributes(embedding), self.reader.attribute_sizes, 1)
+        return logits.softmax(1), embedding, torch.cat([group.softmax(1) for group in groups], 1)
 
 
 class Residual(nn.Module):

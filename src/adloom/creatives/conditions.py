@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Self
 
 import numpy as np
 
@@ -19,6 +20,11 @@ class ConditionSpace:
     categories: list[str]
     attributes: dict[str, list[str]] = field(default_factory=dict)  # attribute: its values
 
+    @classmethod
+    def from_card(cls, card: Mapping[str, Any]) -> Self:
+        """Return the space of a model by its card.json; models of older versions have no attributes."""
+        return cls(card["categories"], card.get("attributes", {}))
+
     @property
     def sizes(self) -> list[int]:
         """The number of columns of the category and of each attribute."""
@@ -28,6 +34,12 @@ class ConditionSpace:
     def columns(self) -> int:
         """The number of all columns."""
         return sum(self.sizes)
+
+    def take_turns(self, labels: Int64Array, number: int) -> Int64Array:
+        """Return labels (number, 1 + attributes): the categories in turn, each with its own rows in turn."""
+        rows = [labels[labels[:, 0] == category] for category in range(len(self.categories))]
+        turns = [rows[n % len(rows)][n // len(rows) % len(rows[n % len(rows)])] for n in range(number)]
+        return np.array(turns)
 
     def encode(self, labels: Int64Array) -> Float32Array:
         """

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from adloom.config.params import TrainGan
 from adloom.creatives.batches import Batch
+from adloom.creatives.condition_loss import classification_loss
 from adloom.creatives.gan_net import Discriminator, Generator
 
 BETAS = (0.5, 0.99)
@@ -95,20 +96,17 @@ class GanModule(pl.LightningModule):
                 mean.lerp_(current, weight)
 
 
-def drop_attributes(condition: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
+def drop_attributes(
+    condition: torch.Tensor, sizes: Sequence[int], generator: torch.Generator | None = None
+) -> torch.Tensor:
     """Drop attributes of conditions (rows, columns) at random: all numbers of dropped ones are equally likely."""
     if len(sizes) == 1:
         return condition
-    rows = len(condition)
-    keep = torch.rand(rows, len(sizes), device=condition.device) < torch.rand(rows, 1, device=condition.device)
+    shape, device = (len(condition), len(sizes)), condition.device
+    draws = torch.rand(shape, device=device, generator=generator)
+    keep = draws < torch.rand(shape[0], 1, device=device, generator=generator)
     keep[:, 0] = True  # the category
-    return condition * keep.repeat_interleave(torch.tensor(sizes, device=condition.device), 1)
-
-
-def classification_loss(logits: torch.Tensor, condition: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
-    """Return the mean cross-entropy of the category plus those of the attributes; absent ones count 0."""
-    groups = zip(torch.split(logits, list(sizes), 1), torch.split(condition, list(sizes), 1), strict=True)
-    return torch.stack([functional.cross_entropy(logit, target) for logit, target in groups]).sum()
+    return condition * keep.repeat_interleave(torch.tensor(sizes, device=device), 1)
 
 
 def standing_statistics(module: GanModule, conditions: torch.Tensor) -> Generator:
@@ -123,5 +121,6 @@ def standing_statistics(module: GanModule, conditions: torch.Tensor) -> Generato
     with torch.no_grad():
         for number in range(STATISTICS_BATCHES):
             rows = torch.arange(number * params.batch_size, (number + 1) * params.batch_size)
-            average(torch.randn(len(rows), params.latent, generator=noise), conditions[rows % len(conditions)])
+            z = torch.randn(len(rows), params.latent, generator=noise)
+            average(z, drop_attributes(conditions[rows % len(conditions)], module.sizes, noise))
     return average.eval()

@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 
 from adloom.arrays import Int64Array, UInt8Array
-from adloom.creatives import pictures
+from adloom.creatives import attributes, pictures
+from adloom.creatives.conditions import ConditionSpace
+from adloom.data.attributes import PREFIX
 from adloom.errors import DataError
 
 COLUMNS = ["creative_id", "category", "split", "channels", "height", "width"]  # all but the picture
@@ -34,7 +36,7 @@ class Creatives:
 class CreativeTable:
     """The table of creatives; `read_images` yields the PNGs of all rows in order, some at once."""
 
-    rows: pd.DataFrame  # COLUMNS
+    rows: pd.DataFrame  # COLUMNS, and a column per attribute
     read_images: Callable[[], Iterator[Iterable[bytes]]]
 
     @property
@@ -52,6 +54,22 @@ class CreativeTable:
         if not categories:
             raise DataError(f"creatives: no picture in split train, {ADVICE}")
         return categories
+
+    def list_conditions(self) -> ConditionSpace:
+        """Return the categories and attributes of the training rows."""
+        train = self.rows["split"] == "train"
+        return ConditionSpace(self.list_categories(), attributes.list_values(self._attributes[train]))
+
+    def number_labels(self, rows: Int64Array, space: ConditionSpace) -> Int64Array:
+        """Return labels (rows, 1 + attributes) of rows with known categories, as ConditionSpace.encode takes them."""
+        values = attributes.number_values(self._attributes.iloc[rows], space.attributes)
+        return np.column_stack([self.number_categories(rows, space.categories), values])
+
+    @property
+    def _attributes(self) -> pd.DataFrame:
+        """A column per attribute, by its name."""
+        columns = self.rows.filter(regex=f"^{PREFIX}")
+        return columns.rename(columns=lambda name: name.removeprefix(PREFIX))
 
     def find_rows(self, split: str, categories: list[str]) -> Int64Array:
         """Return the numbers of a split's rows with known categories."""

@@ -12,6 +12,7 @@ import pyarrow
 import pyarrow.compute as pc
 
 from adloom.config.value_formats import PLAIN_FORMAT, ValueFormat
+from adloom.data import attributes
 from adloom.data.context import CLOCK_SKEW, MAX_COLUMNS, MAX_LENGTH, NAME, PREFIX
 from adloom.data.values import (
     COUNT,
@@ -36,7 +37,6 @@ RAW_TABLE = "rows_unchecked"  # what ingest writes and prepare reads
 PARSE_ERROR = "broken_line"  # column of raw tables: why a line could not be parsed, else missing
 PLACE = "broken_line_place"  # column of raw tables: file and number of a broken line
 FAULT_COLUMNS = frozenset({PARSE_ERROR, PLACE})
-ATTRIBUTE_PREFIX = "attr_"  # of a creative's attributes
 USER_KEY = "user_key"  # column of raw tables: fingerprint of the key that made the row's user_id a pseudonym
 
 
@@ -101,7 +101,7 @@ CONTRACTS: Mapping[str, Contract] = {
             "image": Column(PICTURE, "The picture; PNG bytes once it is prepared."),
         },
         key="creative_id",
-        prefix=ATTRIBUTE_PREFIX,
+        prefix=attributes.PREFIX,
     ),
     "copy": Contract(
         {

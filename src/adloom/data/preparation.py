@@ -1,6 +1,6 @@
 """Prepare raw chunks: valid rows with their split, invalid rows with their reason."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,7 +8,7 @@ import pandas as pd
 
 from adloom.config.params import Period, Prepare
 from adloom.config.value_formats import PLAIN_FORMAT, ValueFormat
-from adloom.data import contracts, pictures, privacy, splits
+from adloom.data import attributes, contracts, pictures, privacy, splits
 from adloom.data.context import PREFIX
 from adloom.data.contracts import CONTRACTS
 from adloom.data.currencies import CurrencyConverter
@@ -23,7 +23,7 @@ from adloom.data.totals import TotalCheck
 from adloom.data.user_ids import UserIdCheck
 from adloom.data.user_shares import UserSharesCheck
 from adloom.data.values import map_distinct
-from adloom.errors import DataError
+from adloom.errors import ConfigError, DataError
 
 REASON = "reason"
 
@@ -216,11 +216,18 @@ FinishedRows = tuple[pd.DataFrame, pd.Series, pd.Series]  # rows, reasons, and a
 
 def _finish_creatives(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> FinishedRows:
     target = task.picture_format or PictureFormat(pictures.SIZES[0], 1)
-    converted = [_convert_picture(image, target, task.params.max_pixels) for image in rows["image"]]
-    reasons = reasons.mask(reasons == "", pd.Series([reason for _, _, reason in converted], reasons.index, "str"))
-    contents = pd.Series([content for _, content, _ in converted], rows.index, "uint64")
-    rows = rows.assign(
-        image=pd.Series([png for png, _, _ in converted], rows.index, "object"),
+    converted = [_convert_picture(image, target, task.params) for image in rows["image"]]
+    reasons = reasons.mask(reasons == "", pd.Series([picture.reason for picture in converted], reasons.index, "str"))
+    contents = pd.Series([picture.content for picture in converted], rows.index, "uint64")
+    derived = {
+        f"{attributes.PREFIX}{name}": pd.Series(
+            [picture.attributes.get(name) for picture in converted], rows.index, "str"
+        )
+        for name in task.params.derived_attributes
+    }
+    rows = _select_attributes(rows, task.params).assign(
+        **derived,
+        image=pd.Series([picture.png for picture in converted], rows.index, "object"),
         width=target.size,
         height=target.size,
         channels=target.channels,
@@ -231,13 +238,41 @@ def _finish_creatives(task: Preparation, rows: pd.DataFrame, reasons: pd.Series)
     return rows, reasons, contents
 
 
-def _convert_picture(image: object, target: PictureFormat, max_pixels: int) -> tuple[bytes | None, int, str]:
-    """Return a picture's PNG bytes, its content hash, and why it is invalid, else ""."""
+def _select_attributes(rows: pd.DataFrame, params: Prepare) -> pd.DataFrame:
+    """Keep the attributes that prepare.attributes names. Raises ConfigError for one that is absent or derived."""
+    names = [name for name in map(str, rows) if name.startswith(attributes.PREFIX)]
+    known = {name.removeprefix(attributes.PREFIX): name for name in names}
+    wanted = known.keys() if params.attributes is None else params.attributes
+    for name in wanted:
+        if name not in known:
+            raise ConfigError(
+                f"prepare.attributes: {name} is no attribute of the source; it has {', '.join(known) or 'none'}"
+            )
+        if name in params.derived_attributes:
+            raise ConfigError(
+                f"prepare.derived_attributes: {name} is an attribute of the source, too; "
+                "leave it out here or in prepare.attributes"
+            )
+    return rows.drop(columns=[known[name] for name in known.keys() - set(wanted)])
+
+
+@dataclass(frozen=True)
+class _ConvertedPicture:
+    """A picture as PNG, with a hash of its content and its derived attributes, or why it is invalid."""
+
+    png: bytes | None = None
+    content: int = 0
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    reason: str = ""
+
+
+def _convert_picture(image: object, target: PictureFormat, params: Prepare) -> _ConvertedPicture:
     try:
-        png, pixels = pictures.convert(image, target, max_pixels)
+        png, pixels = pictures.convert(image, target, params.max_pixels)
     except PictureError as error:
-        return None, 0, str(error)
-    return png, splits.hash_content(pictures.identity_bytes(pixels)), ""
+        return _ConvertedPicture(reason=str(error))
+    derived: dict[str, str] = {name: attributes.DERIVED[name](pixels) for name in params.derived_attributes}
+    return _ConvertedPicture(png, splits.hash_content(pictures.identity_bytes(pixels)), derived)
 
 
 def _finish_copy(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> FinishedRows:

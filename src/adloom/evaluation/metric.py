@@ -108,6 +108,11 @@ class Evaluation:
     sections: list[Section]
     baseline: Mapping[str, Sample] = field(default_factory=dict)  # the rival of a first model
 
+    def extend(self, other: "Evaluation") -> "Evaluation":
+        """Return both evaluations of a model as one, without the other's baseline."""
+        samples, sections = {**self.samples, **other.samples}, [*self.sections, *other.sections]
+        return Evaluation({**self.metrics, **other.metrics}, samples, sections, self.baseline)
+
 
 def metrics_to_json(metrics: Mapping[str, Metric]) -> str:
     """Return metrics.json: `{metric: {value, low, high, n, unit}}`, keys sorted."""

@@ -66,6 +66,10 @@ class Reader:
         probabilities, embedding = self._session.run(["probabilities", "embedding"], {"picture": picture})
         return ReaderOutput(probabilities, embedding)
 
+    def read_attributes(self, picture: Float32Array) -> Float32Array:
+        """Return the probabilities (batch, values) of the values of each attribute in turn, if the model has any."""
+        return self._session.run(["attributes"], {"picture": picture})[0]  # type: ignore[no-any-return]
+
 
 @dataclass(frozen=True)
 class LstmState:

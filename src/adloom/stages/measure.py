@@ -56,27 +56,35 @@ def read_card(model: Path) -> dict[str, Any]:
 
 def measure_generator(subject: Subject) -> Evaluation:
     """Measure the picture generator; without a reader, by pixels alone."""
-    from adloom.creatives import gan_evaluation
+    from adloom.creatives import attribute_evaluation, gan_evaluation
     from adloom.creatives.conditions import ConditionSpace
     from adloom.onnx_models.runtime import Generator, Reader
     from adloom.stages.creative_rows import open_creatives
 
     model, params = subject.model, subject.params
     reader = None if manifest.skip_reason(subject.judge) else Reader(subject.judge, params.threads)
-    generator, card = Generator(model, params.threads), read_card(model)
-    creatives, space = open_creatives(subject.table), ConditionSpace(card["categories"], card["attributes"])
-    return gan_evaluation.evaluate(generator, reader, creatives, space, params, _history(model))
+    generator = Generator(model, params.threads)
+    creatives, space = open_creatives(subject.table), ConditionSpace.from_card(read_card(model))
+    evaluation = gan_evaluation.evaluate(generator, reader, creatives, space, params, _history(model))
+    if reader is None or not space.attributes or read_card(subject.judge).get("attributes") != space.attributes:
+        return evaluation
+    return evaluation.extend(attribute_evaluation.evaluate_generator(generator, reader, creatives, space, params))
 
 
 def measure_reader(subject: Subject) -> Evaluation:
     """Measure the picture reader."""
-    from adloom.creatives import cnn_evaluation
+    from adloom.creatives import attribute_evaluation, cnn_evaluation
+    from adloom.creatives.conditions import ConditionSpace
     from adloom.onnx_models.runtime import Reader
     from adloom.stages.creative_rows import open_creatives
 
     model, params = subject.model, subject.params
-    creatives, categories = open_creatives(subject.table), read_card(model)["categories"]
-    return cnn_evaluation.evaluate(Reader(model, params.threads), creatives, categories, params, _history(model))
+    creatives, space = open_creatives(subject.table), ConditionSpace.from_card(read_card(model))
+    reader = Reader(model, params.threads)
+    evaluation = cnn_evaluation.evaluate(reader, creatives, space.categories, params, _history(model))
+    if not space.attributes:
+        return evaluation
+    return evaluation.extend(attribute_evaluation.evaluate_reader(reader, creatives, space, params))
 
 
 def measure_copywriter(subject: Subject) -> Evaluation:

@@ -8,7 +8,7 @@ Example: adloom train-cnn
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,6 @@ from adloom.context import StageContext
 from adloom.storage import manifest
 
 if TYPE_CHECKING:
-    from adloom.creatives.batches import PictureDataset
     from adloom.creatives.cnn_module import ReaderModule
     from adloom.creatives.table import Creatives, CreativeTable
     from adloom.training.loop import History, TrainingSession
@@ -64,17 +63,26 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainCnn, context: StageContex
 
 
 def _train(table: "CreativeTable", categories: list[str], params: TrainCnn, session: "TrainingSession") -> "History":
+    from adloom.creatives.batches import PictureDataset
     from adloom.creatives.cnn_module import ReaderModule, calibrate
     from adloom.creatives.cnn_net import Reader
     from adloom.creatives.pictures import batch_size
     from adloom.training import loop
 
+    space = table.list_conditions()
     train, validation = (table.decode_split(split, categories) for split in ("train", "validation"))
-    validation_rows = _to_dataset(validation)
+    validation_rows = PictureDataset(validation.pixels, validation.category)
     channels, height, width = table.shape
+    values = space.sizes[1:]
+
+    def build_module() -> ReaderModule:
+        reader = Reader(channels, height, len(categories), params.width, params.embedding, values)
+        return ReaderModule(reader, params)
+
+    conditions = space.encode(table.number_labels(table.find_rows("train", categories), space))
     module, history = loop.fit(
-        lambda: ReaderModule(Reader(channels, height, len(categories), params.width, params.embedding), params),
-        _to_dataset(train),
+        build_module,
+        PictureDataset(train.pixels, train.category, *([conditions[:, len(categories) :]] if values else [])),
         params,
         session,
         validation=validation_rows,
@@ -85,14 +93,8 @@ def _train(table: "CreativeTable", categories: list[str], params: TrainCnn, sess
     _write_references(table, train, categories, params, session.draft.path)
     session.draft.rows.update(train=len(train), validation=len(validation))
     image = {"height": height, "width": width, "channels": channels}
-    session.describe({"model": "cnn", "categories": categories, "image": image}, history, params)
+    session.describe({"model": "cnn", **asdict(space), "image": image}, history, params)
     return history
-
-
-def _to_dataset(creatives: "Creatives") -> "PictureDataset":
-    from adloom.creatives.batches import PictureDataset
-
-    return PictureDataset(creatives.pixels, creatives.category)
 
 
 def _export(module: "ReaderModule", shape: tuple[int, int, int], path: Path) -> None:
@@ -105,13 +107,13 @@ def _export(module: "ReaderModule", shape: tuple[int, int, int], path: Path) -> 
         random = torch.Generator().manual_seed(batch)
         return {"picture": torch.rand((batch, *shape), generator=random) * 2 - 1}
 
-    batch = {0: "batch"}
+    outputs = ["probabilities", "embedding", *(["attributes"] if module.net.attribute_sizes else [])]
     export.export(
         Probabilities(module.net),
         example,
         path,
-        outputs=["probabilities", "embedding"],
-        dynamic={"picture": batch, "probabilities": batch, "embedding": batch},
+        outputs=outputs,
+        dynamic={name: {0: "batch"} for name in ("picture", *outputs)},
         shapes=export.BATCHES,
     )
 

@@ -58,14 +58,13 @@ def _train(creatives: Path, params: TrainGan, session: "TrainingSession") -> Map
     import torch
 
     from adloom.creatives.batches import PictureDataset
-    from adloom.creatives.conditions import ConditionSpace
-    from adloom.creatives.gan_module import GanModule, standing_statistics
+    from adloom.creatives.gan_module import STATISTICS_BATCHES, GanModule, standing_statistics
     from adloom.creatives.gan_net import Discriminator, Generator
     from adloom.stages.creative_rows import open_creatives
     from adloom.training import loop
 
     table = open_creatives(creatives)
-    space = ConditionSpace(table.list_categories())
+    space = table.list_conditions()
     channels, height, width = table.shape
     train = table.decode_split("train", space.categories)
 
@@ -74,10 +73,12 @@ def _train(creatives: Path, params: TrainGan, session: "TrainingSession") -> Map
         discriminator = Discriminator(channels, height, space.columns, params.width)
         return GanModule(generator, discriminator, space.sizes, params)
 
-    rows = PictureDataset(train.pixels, space.encode(train.category))
+    labels = table.number_labels(table.find_rows("train", space.categories), space)
+    rows = PictureDataset(train.pixels, space.encode(labels))
     module, history = loop.fit(build_module, rows, params, session)
+    in_turn = space.take_turns(labels, STATISTICS_BATCHES * params.batch_size)
+    generator = standing_statistics(module, torch.from_numpy(space.encode(in_turn)))
     each_category = space.encode(np.arange(len(space.categories)))
-    generator = standing_statistics(module, torch.from_numpy(each_category))
     _export(generator, space.columns, params.latent, session.draft.path / "generator.onnx")
     _draw_sample_sheet(each_category, table.shape, params, session)
     session.draft.rows.update(train=len(train))

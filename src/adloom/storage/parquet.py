@@ -71,6 +71,12 @@ def read(
     return rows
 
 
+def list_columns(folder: Path) -> list[str]:
+    """Return the names of a table's columns."""
+    shard, *_ = list_shards(folder)
+    return pq.read_schema(shard).names  # type: ignore[no-any-return] # pyarrow has no types
+
+
 def read_chunks(
     folder: Path, name: str = "rows", columns: Sequence[str] | None = None, split: str | None = None
 ) -> Iterator[pd.DataFrame]:

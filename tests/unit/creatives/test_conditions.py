@@ -18,6 +18,12 @@ def test_categories_alone_leave_the_attributes_out() -> None:
     assert SPACE.encode(np.array([1, 0])).tolist() == [[0, 1, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0, 0]]
 
 
+def test_categories_take_turns_with_their_own_attributes() -> None:
+    labels = np.array([[0, 1, -1], [0, 0, 2], [0, 1, 1], [1, -1, 0]])
+    turns = ConditionSpace(["bag", "boot"]).take_turns(labels, 7)
+    assert turns.tolist() == [[0, 1, -1], [1, -1, 0], [0, 0, 2], [1, -1, 0], [0, 1, 1], [1, -1, 0], [0, 1, -1]]
+
+
 def test_a_mix_weighs_the_categories_to_1() -> None:
     condition = SPACE.mix({"bag": 1.0, "boot": 3.0}, {"shape": "tall"})
     assert condition == pytest.approx([0.25, 0.75, 0, 0, 0, 0, 1])

@@ -1,7 +1,6 @@
 """Training of the generator: the average and its statistics, and the attributes of its conditions."""
 
 import torch
-from torch.nn import functional
 
 from adloom.config.params import TrainGan
 from adloom.creatives import gan_module
@@ -34,11 +33,3 @@ def test_any_number_of_attributes_is_dropped_equally_often() -> None:
     shares = torch.bincount(dropped[:, 2:].sum(1).long(), minlength=3) / 3000
     assert torch.allclose(shares, torch.full((3,), 1 / 3), atol=0.03)
     assert torch.equal(gan_module.drop_attributes(condition, [5]), condition)
-
-
-def test_the_classification_loss_adds_attributes_and_ignores_absent_ones() -> None:
-    logits = torch.tensor([[1.0, 2.0, 0.5, -0.5], [0.0, 1.0, 3.0, 1.0]])
-    condition = torch.tensor([[0.0, 1.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
-    category = functional.cross_entropy(logits[:, :2], torch.tensor([1, 0]))
-    attribute = functional.cross_entropy(logits[:1, 2:], torch.tensor([0])) / 2  # of two rows, one has it
-    assert torch.isclose(gan_module.classification_loss(logits, condition, [2, 2]), category + attribute)

@@ -16,7 +16,7 @@ from adloom.data import preparation, privacy, splits
 from adloom.data.contracts import PARSE_ERROR, PLACE
 from adloom.data.pictures import PictureFormat
 from adloom.data.preparation import Preparation, SourceFacts
-from adloom.errors import DataError
+from adloom.errors import ConfigError, DataError
 
 KEY = b"a key for tests only"
 YEAR = Period(holdout_start=date(2026, 7, 1), end=date(2026, 10, 1))
@@ -256,6 +256,27 @@ def test_pictures_in_two_categories_are_counted_over_chunks() -> None:
         task(rows.assign(creative_id=[f"{number}-{row}" for row in range(3)], category=list(categories)))
     assert task.quality.conflicting_ids == ["1-0", "1-1", "1-2"]
     assert task.quality.category_conflicts == 3
+
+
+def test_attributes_are_selected_and_derived() -> None:
+    rows = creatives(png(1)).assign(attr_colour="red", attr_shape="round")
+    params = Prepare(attributes=["colour"], derived_attributes=["brightness", "aspect"])
+    chosen = Preparation("creatives", params, PRIVATE, KEY)(rows).rows
+    assert chosen.filter(like="attr_").iloc[0].to_dict() == {
+        "attr_colour": "red", "attr_brightness": "dark", "attr_aspect": "square",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        (Prepare(attributes=["tone"]), "prepare.attributes: tone is no attribute of the source; it has brightness"),
+        (Prepare(derived_attributes=["brightness"]), "brightness is an attribute of the source, too"),
+    ],
+)
+def test_unknown_and_repeated_attributes_are_refused(params: Prepare, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Preparation("creatives", params, PRIVATE, KEY)(creatives(png(1)).assign(attr_brightness="5"))
 
 
 def test_attributes_of_creatives_are_kept_as_text() -> None:

@@ -9,7 +9,7 @@ from tests.support import painted_pictures
 
 from adloom.config.params import TrainCnn
 from adloom.creatives.cnn_module import ReaderModule
-from adloom.creatives.pictures import decode_pngs, to_floats
+from adloom.creatives.pictures import decode_pngs, encode_pngs, to_floats
 from adloom.errors import ArtifactError, DataError
 from adloom.onnx_models.runtime import Reader
 from adloom.stages import train_cnn
@@ -65,12 +65,29 @@ def test_the_card_names_categories_source_and_licence(trained: tuple[Path, Memor
     assert json.loads((folder / "card.json").read_text()) == {
         "model": "cnn",
         "categories": ["squares", "stripes"],
+        "attributes": {},
         "image": {"height": 28, "width": 28, "channels": 1},
         "licence": "CC0",
         "source": "a test",
         "rows": {"train": 36, "validation": 12},
         "params": PARAMS.model_dump(mode="json"),
     }
+
+
+@pytest.mark.slow
+def test_the_reader_learns_attributes_beside_the_category(tmp_path: Path) -> None:
+    rows = painted_pictures.rows()
+    pixels = decode_pngs(rows["image"].tolist(), 1, 28, 28)
+    inverted = np.arange(60) % 3 == 0
+    pixels[inverted] = 255 - pixels[inverted]
+    tone = np.where(inverted, "inverted", "plain")
+    table = painted_pictures.write(tmp_path, rows.assign(image=encode_pngs(pixels), attr_tone=tone))
+    folder, _ = train(tmp_path, table, PARAMS.model_copy(update={"epochs": 6}))
+    assert json.loads((folder / "card.json").read_text())["attributes"] == {"tone": ["inverted", "plain"]}
+    test = np.flatnonzero(rows["split"] == "test")
+    read = Reader(folder, threads=1).read_attributes(to_floats(pixels[test]))
+    assert read.sum(1) == pytest.approx(1)
+    assert (read.argmax(1) == np.where(inverted[test], 0, 1)).mean() >= 0.9
 
 
 def test_the_run_is_tracked(trained: tuple[Path, MemoryRun], table: Path) -> None:

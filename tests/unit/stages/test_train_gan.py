@@ -97,6 +97,14 @@ def test_colour_at_64_and_one_category_alone(tmp_path: Path) -> None:
     assert json.loads((folder / "card.json").read_text())["categories"] == ["posters"]
 
 
+@pytest.mark.slow
+def test_attributes_are_columns_of_the_condition(tmp_path: Path) -> None:
+    rows = painted_pictures.rows().assign(attr_tone=["dark", "light", "light"] * 20)
+    folder, _ = train(tmp_path, painted_pictures.write(tmp_path, rows), ONE_EPOCH)
+    assert json.loads((folder / "card.json").read_text())["attributes"] == {"tone": ["dark", "light"]}
+    assert Generator(folder, threads=1).columns == 4
+
+
 def test_a_skipped_table_and_a_disabled_stage_give_a_skipped_artifact(tmp_path: Path, table: Path) -> None:
     manifest.skip(tmp_path / "creatives", "prepare", PARAMS, "no source")
     doubles, folder = painted_pictures.context(tmp_path), tmp_path / "gan"

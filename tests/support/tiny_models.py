@@ -1,7 +1,7 @@
 """Tiny models, written by hand as ONNX and npz."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from adloom.storage import manifest
 
 CATEGORIES = ["Bag", "Boot", "Coat"]
 EDGE, LATENT, DIMENSIONS = 28, 4, 5
+NO_ATTRIBUTES: Mapping[str, Sequence[str]] = {}
 LINES = ["Lovely dress", "Lovely warm coat", "Very warm dress", "Soft warm coat", "Soft dress"]
 USERS = ["1", "2", "3", "4"]
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
@@ -35,10 +36,11 @@ def write_models(folder: Path, key: bytes = PUBLISHED_KEY) -> Path:
     return folder
 
 
-def write_generator(target: Path, channels: int = 1, edge: int = EDGE) -> None:
-    """Write a generator with one shade per category; z changes every pixel a little."""
+def write_generator(target: Path, channels: int = 1, edge: int = EDGE, tones: Sequence[str] = ()) -> None:
+    """Write a generator with a shade per category and per value of `tone`; z changes every pixel a little."""
     pixels = channels * edge * edge
-    shades = np.linspace(-0.9, 0.9, len(CATEGORIES), dtype=np.float32)[:, None].repeat(pixels, 1)
+    levels = [np.linspace(-0.9, 0.9, len(CATEGORIES)), np.linspace(-0.5, 0.5, len(tones))]
+    shades = np.concatenate(levels).astype(np.float32)[:, None].repeat(pixels, 1)
     mixing = np.random.default_rng(0).normal(0, 0.2, (LATENT, pixels)).astype(np.float32)
     shape = np.array([-1, channels, edge, edge])
     nodes = [
@@ -51,10 +53,11 @@ def write_generator(target: Path, channels: int = 1, edge: int = EDGE) -> None:
     with manifest.draft(target, "train_gan", PARAMS, {}) as draft:
         _onnx(
             draft.path / "generator.onnx", nodes, {"shades": shades, "mixing": mixing, "shape": shape},
-            [("z", FLOAT, ["batch", LATENT]), ("condition", FLOAT, ["batch", len(CATEGORIES)])],
+            [("z", FLOAT, ["batch", LATENT]), ("condition", FLOAT, ["batch", len(shades)])],
             [("picture", FLOAT, ["batch", channels, edge, edge])],
         )  # fmt: skip
-        write_card(draft.path, {"height": edge, "width": edge, "channels": channels})
+        image = {"height": edge, "width": edge, "channels": channels}
+        write_card(draft.path, image, attributes={"tone": list(tones)} if tones else {})
 
 
 def write_reader(target: Path) -> None:
@@ -138,8 +141,14 @@ def write_policy(target: Path, audience: str | None, best: str = "creative-0", f
         (draft.path / "card.json").write_text(json.dumps(card), encoding="utf-8")
 
 
-def write_card(folder: Path, image: dict[str, int] | None, categories: Sequence[str] = CATEGORIES) -> None:
-    card = {"categories": list(categories), "params": {"purchase": "purchase"}} | ({"image": image} if image else {})
+def write_card(
+    folder: Path,
+    image: dict[str, int] | None,
+    categories: Sequence[str] = CATEGORIES,
+    attributes: Mapping[str, Sequence[str]] = NO_ATTRIBUTES,
+) -> None:
+    card = {"categories": list(categories), "attributes": attributes, "params": {"purchase": "purchase"}}
+    card |= {"image": image} if image else {}
     (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
 
 

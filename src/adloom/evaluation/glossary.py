@@ -18,6 +18,12 @@ _TERMS = {
         "Agreement", "Share of generated pictures that the reader assigns to the requested category.", "higher"
     ),
     "agreement_lowest": Term("Worst category", "The lowest agreement of any single category.", "higher"),
+    "attribute_agreement": Term(
+        "Attribute agreement", "Share of generated pictures in which the reader sees the requested value.", "higher"
+    ),
+    "attribute_accuracy": Term(
+        "Attribute accuracy", "Share of test pictures whose value of the attribute the reader names.", "higher"
+    ),
     "copies": Term(
         "Copies",
         "Share of generated pictures that are closer to a training picture than 99.9 % of real test pictures are.",

@@ -30,6 +30,8 @@ READ = "/v1/creatives/read"
 WRITE = "/v1/copy/generate"
 
 MAX_ITEMS = 64  # pictures or lines that one request generates
+MAX_MIX = 8  # categories of a mix
+MAX_ATTRIBUTES = 8  # of a request
 MAX_PICTURES = 16  # pictures that one request reads
 MAX_PICTURE_BYTES = 4 * 2**20  # each, decoded from base64
 MAX_PICTURE_PIXELS = 16_777_216  # each, by its header
@@ -45,6 +47,7 @@ def _require_user_id(text: str) -> str:
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_LENGTH)]
 UserId = Annotated[Name, AfterValidator(_require_user_id)]
+Weight = Annotated[float, Field(gt=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
@@ -63,6 +66,7 @@ class ServedModel(Body):
         description="Where the version comes from; cache: the registry does not answer."
     )
     categories: list[str] = Field(description="Categories it knows; empty when it has none.")
+    attributes: dict[str, list[str]] = Field({}, description="Attributes of pictures that it knows, with their values.")
 
 
 class ModelList(Body):
@@ -84,7 +88,17 @@ class Readiness(Body):
 class GenerateRequest(Body):
     """A request for pictures."""
 
-    category: Name = Field(description="One of the categories of /v1/models.", examples=["Bag"])
+    category: Name | None = Field(None, description="One of the categories of /v1/models.", examples=["Bag"])
+    mix: dict[Name, Weight] | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_MIX,
+        description="Category: its weight, up to 8 categories between which the picture lies; the weights sum to 1. It "
+        "takes the place of category, which may be given if it is one of them.",
+    )
+    attributes: dict[Name, Name] = Field(
+        {}, max_length=MAX_ATTRIBUTES, description="Attribute: its value, of those of /v1/models; all are optional."
+    )
     n: int = Field(1, ge=1, le=MAX_ITEMS, description="How many pictures.")
     seed: Seed | None = Field(None, description="Equal seeds give equal pictures; drawn and returned when absent.")
 
@@ -93,7 +107,9 @@ class GenerateAnswer(Body):
     """Generated pictures, with model, category, seed and AI origin in the metadata of each PNG."""
 
     model: ModelOrigin
-    category: str = Field(description="The category that was requested.")
+    category: str = Field(description="The category that was requested, or the heaviest of mix.")
+    mix: dict[str, float] = Field(description="Category: its weight.")
+    attributes: dict[str, str] = Field(description="The attributes that were requested.")
     seed: int = Field(description="The seed that gives these pictures again.")
     source_type: SourceType = Field(description="IPTC digital source type: made by a model.")
     pictures: list[str] = Field(description="PNG files, base64.")

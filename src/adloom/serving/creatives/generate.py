@@ -1,6 +1,7 @@
 """Generate pictures and lines of copy: the answers of the generating endpoints."""
 
 import base64
+import json
 import secrets
 from http import HTTPStatus
 
@@ -14,27 +15,33 @@ from adloom.serving.creatives import content_credentials
 from adloom.serving.models.loader import Models, Writer
 
 MAX_PIXELS = 64 * 64 * 64  # per request: 64 pictures of 64x64, 16 of 128x128
+MIX_TOLERANCE = 1e-3  # of the sum of the weights of a mix
 MAX_TOKENS = 64  # of a prompt, and of what is written after it
 MAX_DRAWN = 16_384  # tokens per request, including those of refused lines
 
 
 def generate(request: GenerateRequest, models: Models) -> GenerateAnswer:
-    """Draw pictures of a category. Raises Problem if the category or the model is unknown."""
-    gan = models.gan
-    category = gan.category_index(request.category)
+    """Draw pictures of a category or a mix. Raises Problem if a category, an attribute or the model is unknown."""
+    gan, weights = models.gan, _choose_weights(request)
+    field = "mix" if request.mix else "category"
+    categories = sorted(gan.category_index(category, field) for category in weights)
+    gan.require_attributes(request.attributes)
     _require_limit(request.n, gan.card.shape)
     seed = _draw_seed(request.seed)
-    z = np.random.default_rng([seed, category]).standard_normal((request.n, gan.model.latent), np.float32)
-    condition = gan.card.conditions.mix({request.category: 1.0}, {})
+    z = np.random.default_rng([seed, *categories]).standard_normal((request.n, gan.model.latent), np.float32)
+    condition = gan.card.conditions.mix(weights, request.attributes)
     pixels = pictures.to_pixels(gan.model(z, condition[None].repeat(request.n, 0)))
-    facts = {"model": gan.origin.digest, "category": request.category, "seed": str(seed)}
+    category = request.category or max(sorted(weights), key=weights.__getitem__)
+    facts = {"model": gan.origin.digest, "category": category, "seed": str(seed), **_describe_condition(request)}
     stamped = [
         content_credentials.add_provenance(png, {**facts, "number": str(i)})
         for i, png in enumerate(pictures.encode_pngs(pixels))
     ]
     return GenerateAnswer(
         model=gan.origin,
-        category=request.category,
+        category=category,
+        mix=weights,
+        attributes=request.attributes,
         seed=seed,
         source_type=content_credentials.SOURCE_TYPE,
         pictures=[base64.b64encode(png).decode() for png in stamped],
@@ -65,6 +72,26 @@ def write(request: CopyRequest, models: Models) -> CopyAnswer:
         source_type=content_credentials.SOURCE_TYPE,
         lines=lines,
     )
+
+
+def _choose_weights(request: GenerateRequest) -> dict[str, float]:
+    """Return the weights of the requested categories. Raises Problem unless category and mix agree."""
+    if request.mix is None:
+        if request.category is None:
+            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "category: required without mix", "category")
+        return {request.category: 1.0}
+    if request.category is not None and request.category not in request.mix:
+        detail = f"category: {request.category[:40]!r} is not one of mix; leave it out"
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, "category")
+    if abs((total := sum(request.mix.values())) - 1) > MIX_TOLERANCE:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"mix: the weights sum to {total:g}, expected 1", "mix")
+    return request.mix
+
+
+def _describe_condition(request: GenerateRequest) -> dict[str, str]:
+    """Return the metadata of a picture's mix and attributes, if it has any."""
+    conditions = {"mix": request.mix, "attributes": request.attributes}
+    return {name: json.dumps(values, sort_keys=True) for name, values in conditions.items() if values}
 
 
 def _require_limit(n: int, shape: tuple[int, int, int]) -> None:

@@ -115,15 +115,29 @@ class LoadedModel(Generic[M]):
     @property
     def served(self) -> ServedModel:
         """Its item in the list of models."""
-        return ServedModel(model=self.origin, since=self.since, source=self.source, categories=self.card.categories)
+        return ServedModel(
+            model=self.origin,
+            since=self.since,
+            source=self.source,
+            categories=self.card.categories,
+            attributes=self.card.attributes,
+        )
 
-    def category_index(self, category: str) -> int:
-        """Return a category's index. Raises Problem (422)."""
-        if category not in self.card.categories:
-            known = ", ".join(self.card.categories)
-            detail = f"category: {category[:40]!r} is not known to {self.origin.name}; known: {known}"
-            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, "category")
-        return self.card.categories.index(category)
+    def category_index(self, category: str, field: str = "category") -> int:
+        """Return a category's index. Raises Problem (422) of a field of the request."""
+        return self._find(category, self.card.categories, field)
+
+    def require_attributes(self, attributes: Mapping[str, str]) -> None:
+        """Raise Problem (422) for an unknown attribute or value."""
+        for name, value in attributes.items():
+            self._find(name, list(self.card.attributes), "attributes")
+            self._find(value, self.card.attributes[name], f"attributes.{name}")
+
+    def _find(self, name: str, known: list[str], field: str) -> int:
+        if name not in known:
+            detail = f"{field}: {name[:40]!r} is not known to {self.origin.name}; known: {', '.join(known) or 'none'}"
+            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, field)
+        return known.index(name)
 
 
 @dataclass(frozen=True)

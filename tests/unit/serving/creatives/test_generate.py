@@ -4,7 +4,9 @@ import base64
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
@@ -20,6 +22,15 @@ from adloom.serving.creatives import generate
 from adloom.serving.models import loader, sources
 from adloom.serving.models.loader import Models
 from adloom.serving.segments import PseudonymKeys
+
+
+def open_first(answer: dict[str, Any]) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(answer["pictures"][0])))
+
+
+def lightness(answer: dict[str, Any]) -> float:
+    return float(np.asarray(open_first(answer)).mean())
+
 
 DEPENDENCIES = decide_app.ServiceDependencies(PseudonymKeys(None))
 
@@ -60,6 +71,35 @@ class TestGenerate:
             assert (problem["field"], "at most 16 are drawn" in problem["detail"]) == ("n", True)
             assert len(post_ok(client, GENERATE, {"category": "Bag", "n": 16})["pictures"]) == 16
 
+    def test_a_mix_lies_between_its_categories(self, client: TestClient) -> None:
+        def draw(**request: object) -> dict[str, Any]:
+            answer: dict[str, Any] = post_ok(client, GENERATE, {"seed": 3, **request})
+            return answer
+
+        ends = [draw(mix={"Bag": 1 - share, "Coat": share}) for share in (0.001, 0.5, 0.999)]
+        assert [answer["category"] for answer in ends] == ["Bag", "Bag", "Coat"]
+        assert lightness(ends[0]) < lightness(ends[1]) < lightness(ends[2])
+        assert draw(mix={"Bag": 1})["pictures"] != draw(mix={"Bag": 0.5, "Coat": 0.5})["pictures"]
+        assert lightness(draw(mix={"Bag": 1})) == lightness(draw(category="Bag"))
+        assert draw(category="Coat", mix={"Bag": 0.5, "Coat": 0.5})["mix"] == {"Bag": 0.5, "Coat": 0.5}
+
+    def test_attributes_change_the_picture_and_stand_in_its_metadata(self, tmp_path: Path) -> None:
+        write_generator(tmp_path / "gan", tones=["dark", "light"])
+        loaded = loader.load(sources.find_in_folder(tmp_path, ["gan"]), threads=1)
+        with TestClient(server.create_named_app("creatives", loaded, DEPENDENCIES)) as client:
+            request = {"category": "Boot", "seed": 1}
+            dark, plain, light = (
+                post_ok(client, GENERATE, {**request, "attributes": attributes})
+                for attributes in ({"tone": "dark"}, {}, {"tone": "light"})
+            )
+            assert lightness(dark) < lightness(plain) < lightness(light)
+            assert dark["attributes"] == {"tone": "dark"}
+            assert open_first(dark).info["adloom:attributes"] == '{"tone": "dark"}'
+            problem = post_invalid(client, GENERATE, {**request, "attributes": {"tone": "pink"}}, 422)
+            assert problem["field"] == "attributes.tone"
+            assert "'pink' is not known to gan; known: dark, light" in problem["detail"]
+            assert client.get("/v1/models").json()["models"][0]["attributes"] == {"tone": ["dark", "light"]}
+
     def test_an_unknown_category_is_told_the_known_ones(self, client: TestClient) -> None:
         problem = post_invalid(client, GENERATE, {"category": "bag"}, 422)
         assert problem["field"] == "category"
@@ -68,7 +108,7 @@ class TestGenerate:
     @pytest.mark.parametrize(
         ("body", "field", "said"),
         [
-            ({}, "category", "Field required"),
+            ({}, "category", "category: required without mix"),
             ({"category": 3}, "category", "valid string"),
             ({"category": ""}, "category", "at least 1 character"),
             ({"category": "x" * 201}, "category", "at most 200 characters"),
@@ -79,6 +119,14 @@ class TestGenerate:
             ({"category": "Bag", "n": True}, "n", "valid integer"),
             ({"category": "Bag", "seed": -1}, "seed", "greater than or equal to 0"),
             ({"category": "Bag", "count": 2}, "count", "not permitted"),
+            ({"mix": {}}, "mix", "at least 1 item"),
+            ({"mix": {"Bag": 0.5, "Boot": 0.6}}, "mix", "the weights sum to 1.1, expected 1"),
+            ({"mix": {"Bag": 0.5, "Hat": 0.5}}, "mix", "'Hat' is not known to gan; known: Bag, Boot, Coat"),
+            ({"mix": {"Bag": 1.5, "Boot": -0.5}}, "mix.Bag", "less than or equal to 1"),
+            ({"mix": {f"c{number}": 1 / 9 for number in range(9)}}, "mix", "at most 8 items"),
+            ({"category": "Coat", "mix": {"Bag": 1}}, "category", "'Coat' is not one of mix; leave it out"),
+            ({"category": "Bag", "attributes": {"tone": 1}}, "attributes.tone", "valid string"),
+            ({"category": "Bag", "attributes": {"tone": "x"}}, "attributes", "'tone' is not known to gan; known: none"),
             ([], None, "object"),
             (None, None, "object"),
         ],

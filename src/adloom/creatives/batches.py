@@ -3,6 +3,7 @@
 import torch
 
 from adloom.arrays import Float32Array, Int64Array, UInt8Array
+from adloom.creatives.picture_file import PictureFile
 
 Batch = tuple[torch.Tensor, ...]
 
@@ -14,8 +15,8 @@ class PictureDataset:
     A batch is pictures (batch, channels, height, width), float32 in [-1, 1], and each kind of labels.
     """
 
-    def __init__(self, pixels: UInt8Array, *labels: Int64Array | Float32Array) -> None:
-        self._pixels = torch.from_numpy(pixels)  # without a copy
+    def __init__(self, pixels: UInt8Array | PictureFile, *labels: Int64Array | Float32Array) -> None:
+        self._pixels = pixels
         self._labels = [torch.from_numpy(label) for label in labels]
 
     def __len__(self) -> int:
@@ -23,4 +24,4 @@ class PictureDataset:
 
     def __getitem__(self, rows: Int64Array) -> Batch:
         index = torch.from_numpy(rows)
-        return self._pixels[index].float() / 127.5 - 1, *(label[index] for label in self._labels)
+        return torch.from_numpy(self._pixels[rows]).float() / 127.5 - 1, *(label[index] for label in self._labels)

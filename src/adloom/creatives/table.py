@@ -1,5 +1,6 @@
 """The table of creatives as arrays. Pictures are read when they are needed: all of them may not fit into memory."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, compress
@@ -10,18 +11,20 @@ import pandas as pd
 from adloom.arrays import Int64Array, UInt8Array
 from adloom.creatives import attributes, pictures
 from adloom.creatives.conditions import ConditionSpace
+from adloom.creatives.picture_file import PictureFile
 from adloom.data.attributes import PREFIX
 from adloom.errors import DataError
 
 COLUMNS = ["creative_id", "category", "split", "channels", "height", "width"]  # all but the picture
+MAX_BYTES = 2**28  # of a split's pixels in memory
 ADVICE = "expected at least 1; add pictures to ingest.creatives"
 
 
 @dataclass(frozen=True)
-class Creatives:
+class StoredCreatives:
     """Pictures (pictures, channels, height, width) and the index of each one's category (pictures,)."""
 
-    pixels: UInt8Array
+    pixels: UInt8Array | PictureFile
     category: Int64Array
 
     def __len__(self) -> int:
@@ -30,6 +33,13 @@ class Creatives:
     def split_batches(self) -> Iterator[UInt8Array]:
         """Yield the pictures in batches for a network."""
         return (self.pixels[batch] for batch in pictures.split_batches(len(self), *self.pixels.shape[2:]))
+
+
+@dataclass(frozen=True)
+class Creatives(StoredCreatives):
+    """The same in memory."""
+
+    pixels: UInt8Array
 
 
 @dataclass(frozen=True)
@@ -89,12 +99,12 @@ class CreativeTable:
 
     def decode_batches(self, rows: Int64Array) -> Iterator[UInt8Array]:
         """Yield the pictures of ascending rows in batches for a network. Raises DataError for a broken picture."""
-        wanted = np.zeros(len(self.rows), bool)
+        wanted, shape = np.zeros(len(self.rows), bool), self.shape
         wanted[rows] = True
         images = compress(chain.from_iterable(self.read_images()), wanted)
-        for batch in pictures.split_batches(len(rows), *self.shape[1:]):
+        for batch in pictures.split_batches(len(rows), *shape[1:]):
             pngs = [next(images) for _ in rows[batch]]
-            yield pictures.decode_pngs(pngs, *self.shape, first=batch.start)
+            yield pictures.decode_pngs(pngs, *shape, first=batch.start)
 
     def decode(self, rows: Int64Array) -> UInt8Array:
         """Decode the pictures of rows in any order. Raises DataError for a broken picture."""
@@ -105,7 +115,10 @@ class CreativeTable:
             start += len(batch)
         return pixels if np.array_equal(ascending, rows) else pixels[position]
 
-    def decode_split(self, split: str, categories: list[str]) -> Creatives:
-        """Decode a split's pictures of known categories. Raises DataError for a broken picture."""
+    def decode_split(self, split: str, categories: list[str]) -> StoredCreatives:
+        """Decode a split's pictures of known categories, many of them to a file. Raises DataError for a broken one."""
         rows = self.find_rows(split, categories)
-        return Creatives(self.decode(rows), self.number_categories(rows, categories))
+        category = self.number_categories(rows, categories)
+        if len(rows) * math.prod(self.shape) <= MAX_BYTES:
+            return Creatives(self.decode(rows), category)
+        return StoredCreatives(PictureFile(self.shape, self.decode_batches(rows)), category)

@@ -18,7 +18,7 @@ from adloom.storage import manifest
 
 if TYPE_CHECKING:
     from adloom.creatives.cnn_module import ReaderModule
-    from adloom.creatives.table import Creatives, CreativeTable
+    from adloom.creatives.table import CreativeTable, StoredCreatives
     from adloom.training.loop import History, TrainingSession
 
 STAGE = "train_cnn"
@@ -119,19 +119,20 @@ def _export(module: "ReaderModule", shape: tuple[int, int, int], path: Path) -> 
 
 
 def _write_references(
-    table: "CreativeTable", train: "Creatives", categories: list[str], params: TrainCnn, folder: Path
+    table: "CreativeTable", train: "StoredCreatives", categories: list[str], params: TrainCnn, folder: Path
 ) -> None:
     """Write known.npz: the exported reader's embedding of each training picture, in half precision."""
     import numpy as np
 
-    from adloom.creatives.inference import read_pictures
+    from adloom.creatives.pictures import to_floats
     from adloom.onnx_models.runtime import Reader
     from adloom.storage import npz
 
-    _, embedding = read_pictures(Reader(folder, params.threads), train.split_batches())
+    reader = Reader(folder, params.threads)
+    embeddings = [reader(to_floats(batch)).embedding.astype(np.float16) for batch in train.split_batches()]
     npz.save(
         folder / "known.npz",
         creative_id=table.rows["creative_id"].iloc[table.find_rows("train", categories)].to_numpy(str),
         category=np.array(categories)[train.category],
-        embedding=embedding.astype(np.float16),
+        embedding=np.concatenate(embeddings),
     )

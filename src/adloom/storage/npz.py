@@ -1,6 +1,5 @@
 """Arrays in npz files, without pickle. Equal arrays give equal bytes under every release of Python."""
 
-import io
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,8 @@ from adloom.arrays import AnyArray
 from adloom.errors import ArtifactError
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold
+HEADER = 2**16  # bytes of an array's header at most
+HEADER = 2**16  # bytes of an array's header at most
 _UNIX, _PLAIN_FILE = 3, 0o600 << 16
 
 
@@ -21,7 +22,10 @@ def save(path: Path, /, **arrays: npt.ArrayLike) -> None:
         for name, values in arrays.items():
             entry = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
             entry.create_system, entry.external_attr = _UNIX, _PLAIN_FILE
-            archive.writestr(entry, _npy(np.asarray(values, order="C")))  # at once, so that the size precedes the data
+            array = np.asarray(values, order="C")
+            entry.file_size = array.nbytes + HEADER  # an upper bound, so that zip64 is used where it is needed
+            with archive.open(entry, "w") as stream:  # in pieces; sizes are written before the data at the end
+                np.lib.format.write_array(stream, array, version=(1, 0), allow_pickle=False)
 
 
 def load(path: Path, names: Sequence[str]) -> list[AnyArray]:
@@ -33,9 +37,3 @@ def load(path: Path, names: Sequence[str]) -> list[AnyArray]:
         raise ArtifactError(f"{path}: missing; make or fetch {path.parent.name} again") from None
     except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
         raise ArtifactError(f"{path}: expected an npz with {', '.join(names)}: {error}") from None
-
-
-def _npy(values: AnyArray) -> bytes:
-    stream = io.BytesIO()
-    np.lib.format.write_array(stream, values, version=(1, 0), allow_pickle=False)
-    return stream.getvalue()

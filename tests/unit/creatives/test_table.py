@@ -34,7 +34,7 @@ def test_a_model_knows_the_categories_it_is_trained_on() -> None:
 def test_a_split_is_decoded_and_unknown_categories_are_left_out() -> None:
     test = create_table().decode_split("test", ["Bag", "Shoe"])
     assert test.category.tolist() == [1, 0]
-    assert test.pixels[:, 0, 0, 0].tolist() == [2, 4]
+    assert test.pixels[:][:, 0, 0, 0].tolist() == [2, 4]
 
 
 def test_rows_are_decoded_in_any_order() -> None:

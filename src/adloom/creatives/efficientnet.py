@@ -34,7 +34,7 @@ class EfficientNetLite0(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = _Convolution(3, STEM, 3, stride=2)
+        self.stem = Convolution(3, STEM, 3, stride=2)
         self.blocks = nn.ModuleList(_build_blocks())
         self.head = nn.Conv2d(STAGES[-1][-1], FEATURES, 1)
 
@@ -50,7 +50,7 @@ class EfficientNetLite0(nn.Module):
         return outputs[1:]
 
 
-class _Convolution(nn.Conv2d):
+class Convolution(nn.Conv2d):
     """A convolution padded as TensorFlow pads an even edge: a stride of 2 adds more at the right and at the bottom."""
 
     def __init__(self, before: int, after: int, kernel: int, stride: int, groups: int = 1) -> None:
@@ -63,14 +63,14 @@ class _Convolution(nn.Conv2d):
         return super().forward(functional.pad(x, self.around))
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """An inverted residual block (Sandler et al. 2018): expand, convolve each channel, project."""
 
     def __init__(self, before: int, after: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
         inside = before * expansion
         self.expand = nn.Conv2d(before, inside, 1) if expansion > 1 else None
-        self.depthwise = _Convolution(inside, inside, kernel, stride, groups=inside)
+        self.depthwise = Convolution(inside, inside, kernel, stride, groups=inside)
         self.project = nn.Conv2d(inside, after, 1)
         self.has_shortcut = stride == 1 and before == after
 
@@ -105,9 +105,9 @@ def embed_pictures(net: EfficientNetLite0, batches: Iterable[UInt8Array]) -> Flo
     return np.concatenate(features)
 
 
-def _build_blocks() -> Iterator[_Block]:
+def _build_blocks() -> Iterator[Block]:
     before = STEM
     for repeats, kernel, stride, expansion, after in STAGES:
         for number in range(repeats):
-            yield _Block(before, after, kernel, stride if number == 0 else 1, expansion)
+            yield Block(before, after, kernel, stride if number == 0 else 1, expansion)
             before = after

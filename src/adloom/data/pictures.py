@@ -91,6 +91,18 @@ def decode(image: object, target: PictureFormat, max_pixels: int) -> UInt8Array:
         return _decode(image, target, max_pixels)[0]
 
 
+def decode_within(image: object, edge: int, max_pixels: int) -> UInt8Array:
+    """Return RGB pixels (height, width, 3), the longest edge resized to `edge`. Raises as `convert` does."""
+    with _translate_errors():
+        picture = _open_checked(image, max_pixels)
+        picture.draft(None, (DRAFT * edge, DRAFT * edge))
+        picture.load()
+        upright = _flatten(picture, "RGB")
+        scale = edge / max(upright.size)
+        size = (max(1, round(upright.width * scale)), max(1, round(upright.height * scale)))
+        return np.asarray(upright if upright.size == size else upright.resize(size, Image.Resampling.LANCZOS))
+
+
 def _decode(image: object, target: PictureFormat, max_pixels: int) -> tuple[UInt8Array, bool]:
     """Return pixels (size, size, channels), and whether they are the file's own."""
     picture = _open_checked(image, max_pixels)

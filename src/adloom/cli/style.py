@@ -1,0 +1,176 @@
+"""`adloom stylize` and `adloom dream`: pictures made from pictures."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from adloom.config.params import PRETRAINED
+from adloom.config.settings import Settings
+
+if TYPE_CHECKING:
+    from adloom.arrays import Float32Array, UInt8Array
+    from adloom.creatives.efficientnet import EfficientNetLite0
+
+MAX_PIXELS = 89_478_485  # of a file's header, as prepare.max_pixels allows at most
+SIZE = click.option(
+    "--size",
+    type=click.IntRange(32, 1024),
+    default=256,
+    show_default=True,
+    help="Longest edge of the result in pixels.",
+)
+SEED = click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=7, show_default=True, help="Equal seeds give equal pictures."
+)
+FEATURES = click.option(
+    "--pretrained", default=PRETRAINED, show_default=True, help="Weights: the catalogue's name, or a path of the file."
+)
+THREADS = click.option(
+    "--threads", type=click.IntRange(1), default=2, show_default=True, help="CPU threads; the bytes depend on it."
+)
+PICTURE = click.Path(path_type=Path)
+
+
+@click.command("stylize")
+@click.argument("content", type=PICTURE)
+@click.argument("style", type=PICTURE)
+@click.argument("out", type=PICTURE)
+@click.option(
+    "--strength", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="0 keeps the content, 1 the least."
+)
+@click.option("--steps", type=click.IntRange(1, 1000), default=150, show_default=True, help="Steps of the optimiser.")
+@SIZE
+@SEED
+@THREADS
+@FEATURES
+def stylize(
+    content: Path,
+    style: Path,
+    out: Path,
+    strength: float,
+    steps: int,
+    size: int,
+    seed: int,
+    threads: int,
+    pretrained: str,
+) -> None:
+    """
+    Paint the picture CONTENT with the colours and strokes of the picture STYLE, and write OUT, a PNG.
+
+    Example: adloom stylize bag.png painting.jpg bag-painted.png --strength 0.7
+    """
+    import torch
+
+    from adloom.creatives.gram_transfer_net import transfer_style
+    from adloom.creatives.style_losses_net import pretrained_features
+
+    _check_target(out)
+    picture, model = (torch.from_numpy(_to_floats(_read(path, size)))[None] for path in (content, style))
+    features = pretrained_features(_load_network(pretrained, threads))
+    with _open_bar("stylize", steps) as bar:
+        painted = transfer_style(
+            picture, model, features, strength=strength, steps=steps, seed=seed, advance=bar.update
+        )
+    _write(out, painted[0].numpy(), {"model": PRETRAINED, "strength": strength, "steps": steps, "seed": seed})
+
+
+@click.command("dream")
+@click.argument("image", type=PICTURE)
+@click.argument("out", type=PICTURE)
+@click.option(
+    "--layer", type=click.IntRange(0, 15), default=7, show_default=True, help="Block: 0 to 3 lines, 9 to 15 animals."
+)
+@click.option("--octaves", type=click.IntRange(1, 8), default=4, show_default=True, help="Sizes, each 1.4 the last.")
+@click.option("--steps", type=click.IntRange(1, 100), default=10, show_default=True, help="Steps per octave.")
+@SIZE
+@SEED
+@THREADS
+@FEATURES
+def dream(
+    image: Path, out: Path, layer: int, octaves: int, steps: int, size: int, seed: int, threads: int, pretrained: str
+) -> None:
+    """
+    Paint into the picture IMAGE what a layer of the network sees in it, and write OUT, a PNG.
+
+    Example: adloom dream bag.png bag-dreamt.png --layer 10
+    """
+    from adloom.creatives import dream as dreams
+
+    _check_target(out)
+    picture = _to_floats(_read(image, size))
+    gradient = _build_gradient(_load_network(pretrained, threads), layer)
+    with _open_bar("dream", steps * len(dreams.list_octaves(picture.shape[1:], octaves))) as bar:
+        dreamt = dreams.dream(picture, gradient, octaves=octaves, steps=steps, seed=seed, advance=bar.update)
+    _write(out, dreamt, {"model": PRETRAINED, "layer": layer, "octaves": octaves, "steps": steps, "seed": seed})
+
+
+def _build_gradient(net: "EfficientNetLite0", layer: int) -> "Callable[[Float32Array], Float32Array]":
+    import torch
+
+    from adloom.creatives.dream_net import DreamGradient
+
+    module, weights = DreamGradient(net, layer + 1), torch.eye(layer + 1)[layer]
+
+    def gradient(picture: "Float32Array") -> "Float32Array":
+        with torch.no_grad():
+            return module(torch.from_numpy(picture), weights).numpy()  # type: ignore[no-any-return]
+
+    return gradient
+
+
+def _load_network(uri: str, threads: int) -> "EfficientNetLite0":
+    import torch
+
+    from adloom.context import build_context
+    from adloom.creatives.efficientnet import load_efficientnet
+    from adloom.stages.pretrained import fetch_pretrained
+
+    torch.set_num_threads(threads)
+    return load_efficientnet(fetch_pretrained(uri, build_context(Settings(), "adloom")))
+
+
+def _read(path: Path, size: int) -> "UInt8Array":
+    """Return a picture's pixels (height, width, 3). Raises DataError when it cannot be used."""
+    from adloom.data.picture_files import PictureError
+    from adloom.data.pictures import decode_within
+    from adloom.errors import DataError
+
+    try:
+        return decode_within(path.read_bytes(), size, MAX_PIXELS)
+    except PictureError as error:
+        reason = str(error).removeprefix("image: ").replace("prepare.max_pixels", f"{MAX_PIXELS}")
+        raise DataError(f"{path}: {reason}") from None
+
+
+def _check_target(out: Path) -> None:
+    """Raise ConfigError before anything is computed that could not be written."""
+    from adloom.errors import ConfigError
+
+    if out.suffix.lower() != ".png":
+        raise ConfigError(f"{out}: expected a name that ends in .png")
+    if not out.parent.is_dir():
+        raise ConfigError(f"{out}: no folder {out.parent}; make it first")
+
+
+def _to_floats(pixels: "UInt8Array") -> "Float32Array":
+    from adloom.creatives.pictures import to_floats
+
+    return to_floats(pixels.transpose(2, 0, 1))
+
+
+def _write(out: Path, picture: "Float32Array", facts: dict[str, object]) -> None:
+    """Write a PNG, with its origin in its metadata."""
+    from adloom.creatives.pictures import encode_pngs, to_pixels
+    from adloom.serving.creatives.content_credentials import add_provenance
+
+    (png,) = encode_pngs(to_pixels(picture)[None])
+    out.write_bytes(add_provenance(png, {name: str(value) for name, value in facts.items()}))
+
+
+def _open_bar(name: str, steps: int) -> "AbstractContextManager[Any]":
+    from tqdm import tqdm
+
+    return tqdm(desc=name, total=steps, unit="step", disable=Settings().quiet)

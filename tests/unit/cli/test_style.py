@@ -1,0 +1,104 @@
+"""`adloom stylize` and `adloom dream`: any picture gives a sound result, anything else one clear line."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from tests.support.random_efficientnet import pin_weights
+
+from adloom.cli.main import cli
+from adloom.errors import ConfigError, DataError
+from adloom.serving.creatives.content_credentials import SOURCE_TYPE
+
+PIXELS = np.random.default_rng(1).integers(0, 256, (40, 60, 4), np.uint8)
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("ADLOOM_HOME", str(tmp_path / "home"))
+    return str(pin_weights(tmp_path / "weights", monkeypatch))
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "picture.png"
+    Image.fromarray(PIXELS[..., :3]).save(path)
+    return path
+
+
+def encode(mode: str, size: tuple[int, int] = (60, 40), **options: object) -> bytes:
+    stream = io.BytesIO()
+    image = Image.fromarray(PIXELS).convert("RGB").convert(mode).resize(size)
+    image.save(stream, {"CMYK": "TIFF", "P": "GIF"}.get(mode, "PNG"), **options)
+    return stream.getvalue()
+
+
+FRAMES = [Image.fromarray(PIXELS[..., :3]).convert("P"), Image.new("P", (60, 40))]
+SOUND = {
+    "one pixel": encode("RGB", (1, 1)),
+    "grey": encode("L"),
+    "RGBA": encode("RGBA"),
+    "palette": encode("P"),
+    "CMYK": encode("CMYK"),
+    "animated GIF": encode("P", save_all=True, append_images=FRAMES),
+    "strip": encode("RGB", (60, 3)),
+}
+
+
+def run(*arguments: str) -> None:
+    CliRunner().invoke(cli, arguments, catch_exceptions=False, standalone_mode=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SOUND)
+def test_any_picture_is_dreamt_and_stylized(name: str, picture: Path, weights: str, tmp_path: Path) -> None:
+    odd, out = tmp_path / "odd", tmp_path / "out.png"
+    odd.write_bytes(SOUND[name])
+    few = ("--size", "64", "--pretrained", weights, "--threads", "1")
+    run("stylize", str(odd), str(picture), str(out), "--steps", "1", *few)
+    with Image.open(out) as stylized:
+        assert max(stylized.size) == 64
+    run("dream", str(odd), str(out), "--steps", "1", "--octaves", "1", *few)
+    with Image.open(out) as dreamt:
+        assert max(dreamt.size) == 64
+        assert SOURCE_TYPE in dreamt.info["XML:com.adobe.xmp"]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"just text", "not a picture"),
+        (b"", "empty file"),
+        (encode("RGB")[:300], "truncated or damaged"),
+        (encode("RGB", (60, 1)), "one side is more than 20 times the other"),
+        (encode("1", (16_000, 8_000)), "more pixels than 89478485"),
+    ],
+)
+def test_anything_else_is_one_line_with_the_file_and_the_reason(
+    content: bytes, reason: str, picture: Path, tmp_path: Path
+) -> None:
+    odd = tmp_path / "odd"
+    odd.write_bytes(content)
+    with pytest.raises(DataError, match=f"odd: .*{reason}"):
+        run("stylize", str(picture), str(odd), str(tmp_path / "out.png"))
+    with pytest.raises(DataError, match=f"odd: .*{reason}"):
+        run("dream", str(odd), str(tmp_path / "out.png"))
+
+
+@pytest.mark.parametrize(("out", "reason"), [("out.jpg", "ends in .png"), ("absent/out.png", "no folder")])
+def test_a_result_that_cannot_be_written_is_refused_first(out: str, reason: str, picture: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        run("dream", str(picture), str(tmp_path / out))
+
+
+@pytest.mark.slow
+def test_equal_seeds_give_equal_files(picture: Path, weights: str, tmp_path: Path) -> None:
+    few = ("--steps", "2", "--size", "48", "--threads", "1", "--pretrained", weights)
+    files = []
+    for seed in ("1", "1", "2"):
+        run("stylize", str(picture), str(picture), str(tmp_path / "out.png"), "--seed", seed, *few)
+        files.append((tmp_path / "out.png").read_bytes())
+    assert files[0] == files[1] != files[2]

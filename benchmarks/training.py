@@ -27,7 +27,7 @@ import numpy as np
 from adloom import threads
 from adloom.arrays import Int64Array
 from adloom.config.params import load
-from adloom.creatives import batches, cnn_module, cnn_net, gan_module, gan_net
+from adloom.creatives import batches, cnn_module, cnn_net, gan_budget, gan_module, gan_net
 from adloom.sequences.batches import TokenDataset
 from adloom.sequences.module import SequenceModule
 from adloom.tracking.memory import MemoryTracker
@@ -76,6 +76,7 @@ def create_training(stage: str, params: Any) -> tuple[Any, Any]:
         rows = batches.PictureDataset(pixels, category)
         reader = cnn_net.Reader(1, EDGE, CATEGORIES, params.width, params.embedding)
         return lambda: cnn_module.ReaderModule(reader, params), rows
+    params = gan_budget.complete(params, gan_budget.LARGE, 1, EDGE, CATEGORIES)
     generator = gan_net.Generator(1, EDGE, CATEGORIES, params.width, params.latent)
     discriminator = gan_net.Discriminator(1, EDGE, CATEGORIES, params.width)
     rows = batches.PictureDataset(pixels, np.eye(CATEGORIES, dtype=np.float32)[category])

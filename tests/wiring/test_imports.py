@@ -136,7 +136,7 @@ def test_domains_are_pure(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [path for path in MODULES if package(path) in DOMAINS], ids=identify)
 def test_only_nets_import_torch_and_only_fits_import_scikit_learn(path: Path) -> None:
-    if not path.stem.endswith(("net", "module", "batches", "loss")):
+    if not path.stem.endswith(("net", "module", "batches", "loss", "augmentation", "progress")):
         assert roots(path) & {"torch", "pytorch_lightning"} == set()
     if path.stem != "fit":
         assert "sklearn" not in roots(path)

@@ -132,15 +132,29 @@ class Training(ConfigModel):
 class TrainGan(Training):
     """The picture generator."""
 
+    steps_per_epoch: int = Field(
+        0, ge=0, description="Steps of the generator in an epoch; 0 chooses them from number and size of the pictures."
+    )
     latent: int = Field(128, gt=0, description="Length of the noise vector z.")
-    width: int = Field(32, gt=0, description="Channels of the widest resolution's feature maps.")
+    width: int = Field(
+        0, ge=0, description="Channels of the widest resolution's feature maps; 0 chooses them from the size."
+    )
     channels_last: bool = Field(True, description="Memory layout of the pictures.")
     ema_decay: float = Field(0.998, ge=0, lt=1, description="Decay of the averaged weights, which form the model.")
+    objective: Literal["bce", "hinge", "relativistic"] = Field("hinge", description="The adversarial loss.")
+    spectral_norm: bool = Field(True, description="Whether the discriminator's weights have a spectral norm of 1.")
+    gradient_penalty: float = Field(
+        0, ge=0, description="Weight of the squared gradient norms of real and generated pictures (R1 and R2)."
+    )
+    augmentation: Literal["auto", "always", "never"] = Field(
+        "auto", description="Differentiable augmentation of real and generated pictures; auto is for small sets."
+    )
     category_weight: float = Field(
         0.3,
         ge=0,
         description="Weight of the auxiliary classifier's loss in the generator's; 0 uses projection only.",
     )
+    patience: int = Field(4, gt=0, description="Training stops after this many epochs without a lower kernel distance.")
 
 
 class TrainCnn(Training):

@@ -1,39 +1,50 @@
 """Training of the picture generator."""
 
 import copy
+import math
 from collections.abc import Sequence
 
 import pytorch_lightning as pl
 import torch
 from torch import nn
-from torch.nn import functional
 
 from adloom.config.params import TrainGan
+from adloom.creatives.augmentation import augment
 from adloom.creatives.batches import Batch
 from adloom.creatives.condition_loss import classification_loss
+from adloom.creatives.gan_loss import discriminator_loss, generator_loss, gradient_penalty
 from adloom.creatives.gan_net import Discriminator, Generator
+from adloom.creatives.gan_progress import CollapseDetector, draw_by_batch_statistics, measure_kernel_distance
 
 BETAS = (0.5, 0.99)
 STATISTICS_BATCHES = 64  # batches that the averaged generator's statistics come from
+PENALTY_INTERVAL = 8  # steps; the gradient penalty is computed in one of them, times as much
+FINAL_RATE = 0.05  # the share of the learning rate that is left at the end
 
 
 class GanModule(pl.LightningModule):
     """
-    Hinge loss (Lim & Ye 2017), one step of each network per batch; the generator's averaged weights are the model.
+    One step of each network per batch; the generator's averaged weights are the model.
 
     The auxiliary classifier learns from real pictures only. Attributes are dropped at random, so that a request may
     leave them out. Lightning counts the steps of both optimizers, `steps` the generator's.
     """
 
     def __init__(
-        self, generator: Generator, discriminator: Discriminator, sizes: Sequence[int], params: TrainGan
+        self,
+        generator: Generator,
+        discriminator: Discriminator,
+        sizes: Sequence[int],
+        params: TrainGan,
+        reference: Batch | None = None,
     ) -> None:
-        """Train on conditions of these `sizes`, as of a ConditionSpace."""
+        """Train on conditions of these `sizes`, as of a ConditionSpace; compare with `reference` after each epoch."""
         super().__init__()
-        self.sizes = list(sizes)
+        self.sizes, self.reference = list(sizes), reference
         self.automatic_optimization = False
         self.generator, self.discriminator, self.params = generator, discriminator, params
         self.average = copy.deepcopy(generator).requires_grad_(requires_grad=False)
+        self.collapse = CollapseDetector()
         self.steps: torch.Tensor
         self.register_buffer("steps", torch.tensor(0))
         self._layout = torch.channels_last if params.channels_last else torch.contiguous_format
@@ -54,32 +65,62 @@ class GanModule(pl.LightningModule):
         z = torch.randn(len(picture), self.params.latent, device=self.device)
         condition = drop_attributes(condition, self.sizes)
         generated = self.generator(z, condition)
-        losses = {
-            "discriminator_loss": self._train_discriminator(picture, generated.detach(), condition),
-            "generator_loss": self._train_generator(generated, condition),
-        }
+        self._schedule_rates()
+        loss, real = self._train_discriminator(picture, generated.detach(), condition)
+        losses = {"discriminator_loss": loss, "generator_loss": self._train_generator(generated, condition, real)}
         self.steps += 1
         self._update_average()
+        self.collapse.update(picture, generated.detach(), condition[:, : self.sizes[0]], int(self.steps))
         self.log_dict(losses, on_step=False, on_epoch=True, batch_size=len(picture), sync_dist=True)
         return losses
 
+    def on_train_epoch_end(self) -> None:
+        """Log the kernel distance to the reference."""
+        if self.reference:
+            picture, condition = self.reference
+            generated = draw_by_batch_statistics(
+                self.average, condition.to(self.device), self.params.latent, self.params.batch_size
+            )
+            self.log("kernel_distance", measure_kernel_distance(generated.cpu(), picture))
+
     def _train_discriminator(
         self, picture: torch.Tensor, generated: torch.Tensor, condition: torch.Tensor
-    ) -> torch.Tensor:
-        scores, logits = self.discriminator(torch.cat([picture, generated]), torch.cat([condition, condition]))
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the loss and the scores of the real pictures."""
+        penalty, pairs = self._penalty_weight(), torch.cat([condition, condition])
+        pictures = self._augment(torch.cat([picture, generated])).requires_grad_(penalty > 0)
+        scores, logits = self.discriminator(pictures, pairs)
         real, fake = scores.chunk(2)
-        loss = functional.relu(1 - real).mean() + functional.relu(1 + fake).mean()
-        self._step_optimizer(0, loss + classification_loss(logits[: len(picture)], condition, self.sizes))
-        return loss.detach()
+        loss = discriminator_loss(self.params.objective, real, fake)
+        total = loss + classification_loss(logits[: len(picture)], condition, self.sizes)
+        if penalty:  # the mean over both halves is (R1 + R2) / 2
+            total = total + penalty * gradient_penalty(scores, pictures)
+        self._step_optimizer(0, total)
+        return loss.detach(), real.detach()
 
-    def _train_generator(self, generated: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+    def _train_generator(self, generated: torch.Tensor, condition: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         self.discriminator.requires_grad_(requires_grad=False)
-        scores, logits = self.discriminator(generated, condition)
-        loss: torch.Tensor = -scores.mean()
+        scores, logits = self.discriminator(self._augment(generated), condition)
+        loss = generator_loss(self.params.objective, real, scores)
         classification = classification_loss(logits, condition, self.sizes)
         self._step_optimizer(1, loss + self.params.category_weight * classification)
         self.discriminator.requires_grad_(requires_grad=True)
         return loss.detach()
+
+    def _augment(self, picture: torch.Tensor) -> torch.Tensor:
+        return augment(picture) if self.params.augmentation == "always" else picture
+
+    def _penalty_weight(self) -> float:
+        due = int(self.steps) % PENALTY_INTERVAL == 0
+        return self.params.gradient_penalty * PENALTY_INTERVAL if due else 0.0
+
+    def _schedule_rates(self) -> None:
+        """Lower both learning rates along a cosine."""
+        done = float(self.steps) / (self.params.epochs * self.params.steps_per_epoch)
+        share = FINAL_RATE + (1 - FINAL_RATE) * (1 + math.cos(math.pi * done)) / 2
+        for optimizer, rate in zip(self.optimizers(), (1, 0.5), strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = self.params.learning_rate * rate * share
 
     def _step_optimizer(self, which: int, loss: torch.Tensor) -> None:
         optimizer = self.optimizers()[which]

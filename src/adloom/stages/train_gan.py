@@ -17,11 +17,13 @@ from adloom.storage import manifest
 
 if TYPE_CHECKING:
     from adloom.arrays import Float32Array
+    from adloom.creatives.gan_module import GanModule
     from adloom.creatives.gan_net import Generator
     from adloom.training.loop import TrainingSession
 
 STAGE = "train_gan"
 PER_CATEGORY = 10  # pictures of each category on the sample sheet
+REFERENCE = 1000  # real pictures that each epoch's are compared with
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ def _train(creatives: Path, params: TrainGan, session: "TrainingSession") -> Map
     import numpy as np
     import torch
 
+    from adloom.creatives import gan_budget
     from adloom.creatives.batches import PictureDataset
     from adloom.creatives.gan_module import STATISTICS_BATCHES, GanModule, standing_statistics
     from adloom.creatives.gan_net import Discriminator, Generator
@@ -67,18 +70,27 @@ def _train(creatives: Path, params: TrainGan, session: "TrainingSession") -> Map
     space = table.list_conditions()
     channels, height, width = table.shape
     train = table.decode_split("train", space.categories)
+    labels = table.number_labels(table.find_rows("train", space.categories), space)
+    rows = PictureDataset(train.pixels, space.encode(labels))
+    params = gan_budget.complete(params, len(rows), channels, height, space.columns)
+    reference = rows[np.linspace(0, len(rows) - 1, min(REFERENCE, len(rows))).astype(np.int64)]
 
     def build_module() -> GanModule:
         generator = Generator(channels, height, space.columns, params.width, params.latent)
-        discriminator = Discriminator(channels, height, space.columns, params.width)
-        return GanModule(generator, discriminator, space.sizes, params)
+        discriminator = Discriminator(channels, height, space.columns, params.width, normalize=params.spectral_norm)
+        return GanModule(generator, discriminator, space.sizes, params, reference)
 
-    labels = table.number_labels(table.find_rows("train", space.categories), space)
-    rows = PictureDataset(train.pixels, space.encode(labels))
-    module, history = loop.fit(build_module, rows, params, session)
+    each_category = space.encode(np.arange(len(space.categories)))
+
+    def draw_epoch(module: GanModule, step: int) -> None:
+        _log_epoch_sheet(module, each_category, step, session)
+
+    module, history = loop.fit(
+        build_module, rows, params, session,
+        patience=params.patience, monitor="kernel_distance", on_epoch=draw_epoch,
+    )  # fmt: skip
     in_turn = space.take_turns(labels, STATISTICS_BATCHES * params.batch_size)
     generator = standing_statistics(module, torch.from_numpy(space.encode(in_turn)))
-    each_category = space.encode(np.arange(len(space.categories)))
     _export(generator, space.columns, params.latent, session.draft.path / "generator.onnx")
     _draw_sample_sheet(each_category, table.shape, params, session)
     session.draft.rows.update(train=len(train))
@@ -90,7 +102,12 @@ def _train(creatives: Path, params: TrainGan, session: "TrainingSession") -> Map
 def _export(generator: "Generator", columns: int, latent: int, path: Path) -> None:
     import torch
 
+    from adloom.creatives.gan_net import Upsample
     from adloom.onnx_models import export
+
+    for module in generator.modules():
+        if isinstance(module, Upsample):
+            module.fold()
 
     def example(batch: int) -> dict[str, torch.Tensor]:
         random = torch.Generator().manual_seed(batch)
@@ -120,3 +137,18 @@ def _draw_sample_sheet(
     generated = inference.generate_pictures(generator, each_category.repeat(PER_CATEGORY, 0), shape, params.seed)
     path.write_bytes(pictures.draw_sheet(generated, PER_CATEGORY))
     session.run.log_artifact(path)
+
+
+def _log_epoch_sheet(module: "GanModule", each_category: "Float32Array", step: int, session: "TrainingSession") -> None:
+    """Log a sheet of the averaged generator, from the same noise after every epoch."""
+    import torch
+
+    from adloom.creatives import pictures
+    from adloom.creatives.gan_progress import draw_by_batch_statistics
+
+    condition = torch.from_numpy(each_category.repeat(PER_CATEGORY, 0)).to(module.device)
+    drawn = draw_by_batch_statistics(module.average, condition, module.params.latent, len(condition))
+    path = session.draft.path / f"sample_sheet_{step:06}.png"
+    path.write_bytes(pictures.draw_sheet(pictures.to_pixels(drawn.cpu().numpy()), PER_CATEGORY))
+    session.run.log_artifact(path)
+    path.unlink()

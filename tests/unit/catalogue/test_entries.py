@@ -10,6 +10,8 @@ def test_every_entry_is_pinned_and_says_how_it_is_read_and_under_which_licence()
         "fashion-mnist",
         "clothing-reviews",
         "cdnow",
+        "twemoji",
+        "twemoji-people",
         "open-bandit",
         "mnist-digits",
         "efficientnet-lite0",

@@ -45,6 +45,40 @@ def test_a_tarball_is_opened(tmp_path: Path) -> None:
     assert formats.read_tarball(path, ["./data"]) == {"./data": b"hello"}
 
 
+def test_a_folder_of_a_tarball_is_all_its_files(tmp_path: Path) -> None:
+    path = tmp_path / "a.tgz"
+    path.write_bytes(gzip.compress(tar(**{"x/1.png": b"one", "x/2.png": b"two", "y": b"odd", "z": b"odd"})))
+    assert formats.read_tarball(path, ["./y", "./x/"]) == {"./y": b"odd", "./x/1.png": b"one", "./x/2.png": b"two"}
+
+
+WAVE = {
+    "unified": "1F44B", "name": "WAVE", "image": "1f44b.png", "category": "People & Body", "subcategory": "hand-open",
+    "skin_variations": {"1F3FB": {"unified": "1F44B-1F3FB", "image": "light.png"}, "1F3FB-1F3FC": {"image": "x.png"}},
+}  # fmt: skip
+RUNNER = {
+    "unified": "1F3C3-200D-2640-FE0F", "name": "RUNNER", "image": "1f44b.png", "category": "People & Body",
+    "subcategory": "person",
+}  # fmt: skip
+PIZZA = {**RUNNER, "unified": "1F355", "name": "PIZZA", "category": "Food & Drink", "subcategory": "food"}
+EMOJI = {
+    "p/emoji.json": json.dumps([WAVE, RUNNER, PIZZA, {**PIZZA, "image": "absent.png"}]).encode(),
+    "p/1f44b.png": b"one",
+    "p/light.png": b"two",
+}
+
+
+def test_icons_have_no_skin_tones_and_people_have_all() -> None:
+    icons = formats.convert_icons(EMOJI)["twemoji.csv"].decode().splitlines()
+    assert [line.split(",")[1] for line in icons] == ["name", "WAVE", "RUNNER", "PIZZA"]
+    assert icons[3] == '1F355,PIZZA,Food & Drink,food,"data:image/png;base64,b25l"'
+    people = formats.convert_people(EMOJI)["twemoji-people.csv"].decode().splitlines()
+    assert [line.split(",")[:5] for line in people[1:]] == [
+        ["1F44B", "WAVE", "hand", "yellow", ""],
+        ["1F44B-1F3FB", "WAVE", "hand", "light", ""],
+        ["1F3C3-200D-2640-FE0F", "RUNNER", "person", "", "woman"],
+    ]
+
+
 def test_gzip_is_taken_off_so_that_the_content_is_pinned() -> None:
     assert formats.decompress({"x/a-ubyte.gz": gzip.compress(b"hello")}) == {"a-ubyte": b"hello"}
 

@@ -1,5 +1,7 @@
 """Readers of pictures: of folders with a subfolder per category, and of tables with paths."""
 
+import base64
+import binascii
 import posixpath
 import unicodedata
 from collections.abc import Sequence
@@ -13,6 +15,8 @@ from adloom.data.reading.files import BYTES_PER_CHUNK, ROWS_PER_CHUNK, Chunks
 from adloom.data.reading.path_columns import find_category, read_path_columns
 
 NO_PICTURE = "image: no file of this path below the source"
+INLINE = "data:image/"  # begins a picture within its table, as RFC 2397 has it
+NOT_INLINE = "image: a data URI without base64; expected data:image/png;base64,…"
 MAX_BYTES = 128 * 2**20  # of a picture; a larger one takes longer to decode than prepare accepts
 TOO_LARGE = f"image: a file above {MAX_BYTES >> 20} MiB"
 
@@ -58,7 +62,9 @@ class PictureLoader:
                 images, start, size = [], number + 1, 0
 
     def _read(self, text: str, folder: str) -> bytes | str:
-        """Return a listed picture, or why there is none."""
+        """Return a listed or inline picture, or why there is none."""
+        if text.startswith(INLINE):
+            return _decode_inline(text)
         name = unicodedata.normalize("NFC", text).strip()
         candidates = (posixpath.normpath(posixpath.join(base, name.replace("\\", "/"))) for base in ("", folder))
         found = next((self._paths[path] for path in (name, *candidates) if path in self._paths), None)
@@ -66,6 +72,13 @@ class PictureLoader:
             return NO_PICTURE
         path = self._root / found
         return path.read_bytes() if path.stat().st_size <= MAX_BYTES else TOO_LARGE
+
+
+def _decode_inline(text: str) -> bytes | str:
+    try:
+        return base64.b64decode(text.partition(";base64,")[2], validate=True) or NOT_INLINE
+    except binascii.Error:
+        return NOT_INLINE
 
 
 def _insert_pictures(rows: pd.DataFrame, images: Sequence[bytes | str | None]) -> pd.DataFrame:

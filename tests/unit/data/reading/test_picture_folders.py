@@ -77,6 +77,18 @@ def test_a_path_of_no_picture_of_the_source_breaks_its_row(tmp_path: Path, path:
     assert errors == ["image: no file of this path below the source", "", ""]  # the last is missing, as prepare says
 
 
+def test_pictures_within_the_table_are_decoded(tmp_path: Path) -> None:
+    uris = ["data:image/png;base64,b25l", "data:image/png;base64,??", "data:image/png,one", "data:image/png;base64,"]
+    written(
+        tmp_path, "a.csv", "id,path,kind,colour,tone\n" + "".join(f'{n},"{uri}",hat,,\n' for n, uri in enumerate(uris))
+    )
+    source = TABLE.model_copy(update={"columns": {**TABLE.columns, "creative_id": "id"}})
+    rows = read(tmp_path, source, "creatives")
+    assert rows["image"].tolist()[0] == b"one"
+    assert rows[PARSE_ERROR].notna().tolist() == [False, True, True, True]
+    assert "a data URI without base64" in rows[PARSE_ERROR][1]
+
+
 def test_a_huge_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(picture_folders, "MAX_BYTES", 3)
     written(tmp_path, "hats/1.png", b"123")

@@ -44,12 +44,13 @@ STAGES = {
     "stages": f"{CALLED} training",
 }
 CALLERS = {
+    "tuning": f"{CALLED} stages training",
     "decision_log": "arrays config data errors storage",
     "serving": f"{CALLED} decision_log",
     "datasets": f"{CALLED} stages training",
     "kubeflow": f"{CALLED} datasets serving stages training",
     "doctor": f"{CALLED} kubeflow stages training",
-    "cli": f"{CALLED} datasets decision_log doctor kubeflow serving stages training",
+    "cli": f"{CALLED} datasets decision_log doctor kubeflow serving stages training tuning",
     "__main__": "cli",
     "__init__": "",
 }

@@ -36,6 +36,10 @@ class Tracker(Protocol):
         """Start a run; it fails when the block raises."""
         ...
 
+    def child_tracker(self, run: Run) -> "Tracker":
+        """Return a tracker that starts its runs below a run of this tracker."""
+        ...
+
     def parent_run(self, name: str) -> AbstractContextManager[Run]:
         """Open the parent of all runs; without one, start a run of this name."""
         ...

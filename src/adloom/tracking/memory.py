@@ -19,6 +19,7 @@ class MemoryRun:
     recorded: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     status: str = "RUNNING"
+    parent: str | None = None  # name of the run above
 
     def log_metrics(self, values: Mapping[str, float], step: int) -> None:
         """Record metrics."""
@@ -44,6 +45,7 @@ class MemoryTracker:
     """A tracker in memory; the id of a run is its number."""
 
     runs: list[MemoryRun] = field(default_factory=list)
+    parent: str | None = None  # name of the run above the next ones
 
     @property
     def last_run_id(self) -> str | None:
@@ -53,7 +55,7 @@ class MemoryTracker:
     @contextmanager
     def start_run(self, name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> Iterator[Run]:
         """Start a run."""
-        run = MemoryRun(name, dict(params), dict(tags))
+        run = MemoryRun(name, dict(params), dict(tags), parent=self.parent)
         self.runs.append(run)
         try:
             yield run
@@ -61,6 +63,10 @@ class MemoryTracker:
             run.status = "FAILED"
             raise
         run.status = "FINISHED"
+
+    def child_tracker(self, run: Run) -> "MemoryTracker":
+        """Return a tracker with the same runs."""
+        return MemoryTracker(self.runs, getattr(run, "name", None))
 
     def parent_run(self, name: str) -> AbstractContextManager[Run]:
         """Start a run."""

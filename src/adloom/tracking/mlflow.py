@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -185,6 +185,10 @@ class MlflowTracker:
         finally:
             run.end(status)
             self.last_run_id = run.run_id if run.is_complete else None
+
+    def child_tracker(self, run: Run) -> "MlflowTracker":
+        """Return a tracker of runs below a run; they have no parent while MLflow has not opened it."""
+        return replace(self, find_parent=lambda _: getattr(run, "run_id", None))
 
     @contextmanager
     def parent_run(self, name: str) -> Iterator[Run]:

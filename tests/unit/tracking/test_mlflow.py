@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from adloom.tracking import mlflow
-from adloom.tracking.mlflow import MlflowRun
+from adloom.tracking.mlflow import MlflowRun, MlflowTracker
 from adloom.tracking.mlflow_server import MlflowConnection
 from adloom.tracking.parent_run import no_parent
 
@@ -57,3 +57,14 @@ def test_a_call_without_an_answer_costs_its_deadline_and_is_sent_once(
         run.finish()
     assert client.steps == [1, 2, 3]
     assert not run.is_away
+
+
+def test_the_runs_of_a_child_tracker_lie_below_the_run(server: MlflowConnection) -> None:
+    tracker = MlflowTracker(server.uri, "children")
+    with (
+        tracker.start_run("tune train_cnn", {}, {"above": "yes"}) as run,
+        tracker.child_tracker(run).start_run("trial", {}, {"below": "yes"}),
+    ):
+        pass
+    above, below = (tracker.find_run(tag, "yes") for tag in ("above", "below"))
+    assert server.client.get_run(below).data.tags["mlflow.parentRunId"] == above

@@ -1,0 +1,1 @@
+"""The search for hyper-parameters of a training stage."""
